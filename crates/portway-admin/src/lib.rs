@@ -1,0 +1,1 @@
+//! shows and changes things over HTTP.

@@ -1,0 +1,1 @@
+//! decides the next snapshot and installs it.

@@ -1,0 +1,1 @@
+//! decisions that are functions of their arguments.

@@ -1,0 +1,1 @@
+//! text to draft with spans, and back.

@@ -1,0 +1,1 @@
+//! the typed meaning of a configuration: draft, compile, snapshot, diagnostics.

@@ -1,0 +1,1 @@
+//! the one list of events, metrics and access-log formats.
