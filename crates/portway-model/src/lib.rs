@@ -1,1 +1,26 @@
-//! the typed meaning of a configuration: draft, compile, snapshot, diagnostics.
+//! The typed meaning of a configuration.
+//!
+//! A dialect turns text into a [`draft::Draft`]: objects that refer to each other by name, every value with
+//! the [`span::Span`] of the text that made it. [`compile`](compile::compile) resolves, checks and completes a
+//! draft and gives a [`snapshot::Snapshot`], or every [`diagnostic::Diagnostic`] at once. [`lift`](lift::lift)
+//! goes back from a snapshot to a draft, which is how a configuration is printed.
+//!
+//! Conditions, values, templates and actions are defined once, in [`expression`] and [`action`], with a
+//! [`stage::Stage`] parameter that says how they refer to other objects: by name in a draft, by index in a
+//! snapshot.
+//!
+//! This crate does no I/O, knows no dialect and does not serialise.
+
+pub mod action;
+pub mod address;
+pub mod compile;
+pub mod defaults;
+pub mod diagnostic;
+pub mod draft;
+pub mod expression;
+pub mod lift;
+pub mod name;
+pub mod settings;
+pub mod snapshot;
+pub mod span;
+pub mod stage;

@@ -1,0 +1,238 @@
+//! Rules: a condition and what is done where it holds.
+//!
+//! Rules run in order within their [`Phase`]. An action that ends its phase is the last that runs in it; every
+//! other lets the next rule run.
+
+use crate::expression::{Condition, Counter, Expression, Template, Variable};
+use crate::span::Origin;
+use crate::stage::Stage;
+use std::time::Duration;
+
+/// A step of a listener or a target group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule<S: Stage> {
+    /// When it runs.
+    pub phase: Phase,
+    /// Where it applies; `Condition::All(vec![])`: always.
+    pub condition: Condition<S>,
+    /// What is done, in order.
+    pub actions: Vec<Action<S>>,
+    /// The text that made it.
+    pub origin: Origin,
+}
+
+/// When a rule runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Phase {
+    /// A connection was accepted, nothing was read.
+    Connection,
+    /// The first bytes of a connection that is not terminated here are known (a ClientHello).
+    ClientHello,
+    /// The request head was read.
+    Request,
+    /// The response head of the target was read.
+    Response,
+    /// A response is about to be sent, also one of our own.
+    AfterResponse,
+}
+
+impl Phase {
+    /// Every phase in the order of time.
+    pub const ALL: [Phase; 5] =
+        [Phase::Connection, Phase::ClientHello, Phase::Request, Phase::Response, Phase::AfterResponse];
+}
+
+/// What a rule does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action<S: Stage> {
+    /// Ends the phase: to one of these groups, in proportion to the weights. Request phase, or connection and
+    /// client-hello phase of a TCP listener.
+    Forward(Vec<Weighted<S>>),
+    /// Ends the phase: to the group of this name; to `fallback` where there is none of that name.
+    ForwardByName {
+        /// The name of a group.
+        name: Template<S>,
+        /// Where there is no such group; answered with 503 without one.
+        fallback: Option<S::Group>,
+    },
+    /// Ends the phase: answers with a redirect.
+    Redirect {
+        /// The `Location`.
+        location: Template<S>,
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+    },
+    /// Ends the phase: answers.
+    Respond(FixedResponse<S>),
+    /// Ends the phase: asks for Basic authorization unless a user of the list is authorized.
+    Authenticate {
+        /// Who may pass.
+        users: S::Userlist,
+        /// Shown to the user.
+        realm: String,
+    },
+    /// Ends the phase: nothing more is checked.
+    Accept,
+    /// Ends the phase: closes the connection; with a reset where `silent` is false.
+    Reject {
+        /// Leaves the client waiting instead of telling it.
+        silent: bool,
+    },
+    /// Ends the phase: waits, then answers. A brake for attackers.
+    Tarpit {
+        /// How long.
+        delay: Duration,
+        /// The status, 200–599.
+        status: u16,
+    },
+    /// Ends the phase: answered by Portway itself.
+    Service(Service),
+    /// Sets a header, replacing all of that name. In the request phases it goes to the target, in the response
+    /// phases to the client; so for all header actions.
+    SetHeader {
+        /// Header name.
+        name: String,
+        /// Its value.
+        value: Template<S>,
+    },
+    /// Adds a header beside those of that name.
+    AddHeader {
+        /// Header name.
+        name: String,
+        /// Its value.
+        value: Template<S>,
+    },
+    /// Removes all headers of that name.
+    RemoveHeader {
+        /// Header name.
+        name: String,
+    },
+    /// Rewrites the values of a header.
+    ReplaceHeader {
+        /// Header name.
+        name: String,
+        /// What is searched in each value.
+        pattern: S::Pattern,
+        /// What comes in its place; may say `$1`.
+        with: String,
+    },
+    /// Sets the path.
+    SetPath(Template<S>),
+    /// Rewrites the path.
+    ReplacePath {
+        /// What is searched.
+        pattern: S::Pattern,
+        /// What comes in its place; may say `$1`.
+        with: String,
+    },
+    /// Takes the first of these prefixes off the path and says so in X-Forwarded-Prefix.
+    StripPrefix(Vec<String>),
+    /// Puts a prefix before the path.
+    AddPrefix(String),
+    /// Sets the query string.
+    SetQuery(Template<S>),
+    /// Sets path and query.
+    SetTarget(Template<S>),
+    /// Sets the method.
+    SetMethod(String),
+    /// Sets the status of a response.
+    SetStatus(u16),
+    /// Sets a variable.
+    SetVariable {
+        /// Which.
+        variable: Variable,
+        /// To what.
+        value: Template<S>,
+    },
+    /// Unsets a variable.
+    UnsetVariable(Variable),
+    /// Counts this connection or exchange in an entry of a stick table.
+    Track {
+        /// Where later rules find the entry, 0–11.
+        slot: u8,
+        /// The entry's key.
+        key: Expression<S>,
+        /// The table.
+        table: S::StickTable,
+    },
+    /// Raises a general counter of the tracked entry.
+    Increment {
+        /// The slot of a `Track`.
+        slot: u8,
+        /// Which; a general counter.
+        counter: Counter,
+    },
+    /// Keeps a value for the log.
+    Capture {
+        /// What.
+        value: Expression<S>,
+        /// At most so many bytes.
+        length: u16,
+    },
+    /// Replaces a timeout for this exchange.
+    SetTimeout {
+        /// Which.
+        which: TimeoutKind,
+        /// To what.
+        to: Duration,
+    },
+    /// Says whether this exchange is logged.
+    SetLog(bool),
+}
+
+/// A timeout that a rule may replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TimeoutKind {
+    /// Silence of a target.
+    Response,
+    /// Silence of both sides of a tunnel.
+    Tunnel,
+}
+
+/// A target group with its share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weighted<S: Stage> {
+    /// The group.
+    pub group: S::Group,
+    /// Its share, 0–65535; relative to the sum. 0 takes nothing.
+    pub weight: u16,
+}
+
+/// An answer of our own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FixedResponse<S: Stage> {
+    /// 200–599.
+    pub status: u16,
+    /// `Content-Type`; none without a body.
+    pub content_type: Option<String>,
+    /// The body.
+    pub body: Template<S>,
+    /// More headers.
+    pub headers: Vec<(String, Template<S>)>,
+}
+
+/// What Portway answers itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// The page of statistics.
+    Stats,
+    /// The metrics.
+    Metrics,
+}
+
+impl<S: Stage> Action<S> {
+    /// True where no later action of the phase runs.
+    pub fn ends_phase(&self) -> bool {
+        matches!(
+            self,
+            Action::Forward(_)
+                | Action::ForwardByName { .. }
+                | Action::Redirect { .. }
+                | Action::Respond(_)
+                | Action::Accept
+                | Action::Reject { .. }
+                | Action::Tarpit { .. }
+                | Action::Service(_)
+        )
+    }
+}

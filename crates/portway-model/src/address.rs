@@ -1,0 +1,106 @@
+//! Addresses: where a listener accepts, where a target lives.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// An address that a listener accepts on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum BindAddress {
+    /// TCP on one port or an inclusive range of ports.
+    Tcp {
+        /// `None`: every address of this host, IPv4 and IPv6 (`:80`).
+        ip: Option<IpAddr>,
+        /// First port, 1–65535.
+        first_port: u16,
+        /// Last port; the same as the first for a single one.
+        last_port: u16,
+    },
+    /// A UNIX stream socket at this path; `@name` is an abstract one.
+    Unix(String),
+    /// A listening socket inherited by file descriptor number.
+    Inherited(u32),
+}
+
+impl BindAddress {
+    /// One TCP port.
+    pub fn tcp(ip: Option<IpAddr>, port: u16) -> Self {
+        BindAddress::Tcp { ip, first_port: port, last_port: port }
+    }
+}
+
+impl fmt::Display for BindAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BindAddress::Tcp { ip, first_port, last_port } => {
+                match ip {
+                    Some(IpAddr::V6(ip)) => write!(f, "[{ip}]")?,
+                    Some(IpAddr::V4(ip)) => write!(f, "{ip}")?,
+                    None => {}
+                }
+                write!(f, ":{first_port}")?;
+                if last_port != first_port {
+                    write!(f, "-{last_port}")?;
+                }
+                Ok(())
+            }
+            BindAddress::Unix(path) => write!(f, "unix:{path}"),
+            BindAddress::Inherited(fd) => write!(f, "fd:{fd}"),
+        }
+    }
+}
+
+/// The host part of a target's address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A literal address.
+    Ip(IpAddr),
+    /// A DNS name, resolved when the configuration is installed and again as its records expire.
+    Name(String),
+}
+
+/// Where a target lives.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TargetAddress {
+    /// Host and TCP port, 1–65535.
+    Tcp {
+        /// Literal address or name.
+        host: Host,
+        /// TCP port.
+        port: u16,
+    },
+    /// A UNIX stream socket.
+    Unix(String),
+    /// The address that the client connected to (HAProxy's server without an address), with this port if given.
+    ClientDestination {
+        /// Port; `None`: the one the client used.
+        port: Option<u16>,
+    },
+}
+
+impl TargetAddress {
+    /// A literal socket address.
+    pub fn socket(address: SocketAddr) -> Self {
+        TargetAddress::Tcp { host: Host::Ip(address.ip()), port: address.port() }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+            Host::Ip(IpAddr::V4(ip)) => write!(f, "{ip}"),
+            Host::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for TargetAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TargetAddress::Tcp { host, port } => write!(f, "{host}:{port}"),
+            TargetAddress::Unix(path) => write!(f, "unix:{path}"),
+            TargetAddress::ClientDestination { port: Some(port) } => write!(f, "client-destination:{port}"),
+            TargetAddress::ClientDestination { port: None } => f.write_str("client-destination"),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Every default of the model in one place, with unit and reason.
+
+use std::time::Duration;
+
+/// Time for a request head and for a TLS handshake: ten seconds suffice for a slow phone, and bound slow loris.
+pub const REQUEST_HEAD: Duration = Duration::from_secs(10);
+/// Idle time between requests: an ALB's 60 seconds, so that a balancer in front with the same value is the one to close.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// Silence of a client while it sends or receives: an ALB's idle timeout.
+pub const CLIENT: Duration = Duration::from_secs(60);
+/// Silence in both directions of a tunnel: one hour, HAProxy's common `timeout tunnel`; WebSocket heartbeats come far more often.
+pub const TUNNEL: Duration = Duration::from_secs(3600);
+/// Wait for a ClientHello: HAProxy's customary `inspect-delay 5s`.
+pub const INSPECT: Duration = Duration::from_secs(5);
+/// Time to connect to a target: five seconds bear one lost SYN (retransmitted after 1 s and 3 s).
+pub const CONNECT: Duration = Duration::from_secs(5);
+/// Silence of a target: an ALB's idle timeout.
+pub const RESPONSE: Duration = Duration::from_secs(60);
+/// Wait for a free target; as long as for a connection.
+pub const QUEUE: Duration = Duration::from_secs(5);
+/// Life of an idle upstream connection: below the 60 s (nginx 75, Apache 5, Node 5) that most servers keep theirs;
+/// a server with less closes first and the liveness check sees it.
+pub const POOL_IDLE: Duration = Duration::from_secs(30);
+/// Idle connections kept per target and worker.
+pub const POOL_SIZE: u32 = 256;
+/// Attempts beyond the first, HAProxy's `retries 3`.
+pub const RETRIES: u32 = 3;
+/// Weight of a target.
+pub const WEIGHT: u16 = 1;
+/// Connections of a listener and worker together, when the file says none: 0 means only the process limit counts.
+pub const MAX_CONNECTIONS: u32 = 0;
+/// Size of a request or response head in bytes, an ALB's 64 K.
+pub const HEAD_BYTES: u32 = 64 * 1024;
+/// Number of fields in a head; HAProxy takes 101, nginx has no limit, browsers send about 20.
+pub const HEAD_FIELDS: u16 = 128;
+
+/// Seconds between two health checks: ALB 30, Classic 30, HAProxy 2, Traefik 30; ten finds a dead target in 20 s
+/// at a cost that no target notices.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// Time for one check, an ALB's five seconds.
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Passing checks until an unhealthy target is healthy, HAProxy's `rise 2`.
+pub const HEALTHY_THRESHOLD: u16 = 2;
+/// Failing checks until a target is unhealthy, an ALB's 2.
+pub const UNHEALTHY_THRESHOLD: u16 = 2;
+/// Path of an HTTP check.
+pub const CHECK_PATH: &str = "/";
+/// Statuses that pass: any 2xx or 3xx, as HAProxy and Traefik take it.
+pub const CHECK_EXPECT: (u16, u16) = (200, 399);
+
+/// The admin address.
+pub const ADMIN: &str = "127.0.0.1:9900";
+/// How long readiness fails before listeners stop accepting, on a graceful stop: none unless asked for.
+pub const READY_DELAY: Duration = Duration::ZERO;
+/// How long established exchanges may take to finish on a graceful stop.
+pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
+/// The name of the TLS policy in use unless told otherwise: TLS 1.2 and 1.3 with forward secrecy.
+pub const TLS_POLICY: &str = "intermediate";

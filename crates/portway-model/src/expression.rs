@@ -1,0 +1,516 @@
+//! Values, transforms, conditions and templates: what rules look at and what they write.
+//!
+//! A [`Value`] is a typed fetch from a connection, a request, a response or live state; an [`Expression`] is a
+//! value followed by [`Transform`]s; a [`Test`] compares an expression; a [`Condition`] is a boolean tree of
+//! tests; a [`Template`] mixes text and expressions. All are closed sets, held for both stages.
+
+use crate::name::Name;
+use crate::span::Spanned;
+use crate::stage::Stage;
+use ipnet::IpNet;
+use std::time::Duration;
+
+/// A boolean tree of tests.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition<S: Stage> {
+    /// True where every part is; `All(vec![])` is true.
+    All(Vec<Condition<S>>),
+    /// True where some part is; `Any(vec![])` is false.
+    Any(Vec<Condition<S>>),
+    /// The opposite.
+    Not(Box<Condition<S>>),
+    /// One comparison.
+    Test(Spanned<Test<S>>),
+}
+
+/// One comparison: an expression against a matcher. A value that is absent (no such header) fails every
+/// matcher; a value with several occurrences (a repeated header) passes if one occurrence does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Test<S: Stage> {
+    /// What is looked at.
+    pub expression: Expression<S>,
+    /// What it must be.
+    pub matcher: Matcher<S>,
+}
+
+/// A value and what is done to it, left to right.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expression<S: Stage> {
+    /// The fetch.
+    pub value: Value<S>,
+    /// Applied in order.
+    pub transforms: Vec<Transform<S>>,
+}
+
+impl<S: Stage> From<Value<S>> for Expression<S> {
+    fn from(value: Value<S>) -> Self {
+        Expression { value, transforms: Vec::new() }
+    }
+}
+
+/// How an expression is compared. Every list means "one of".
+#[derive(Debug, Clone, PartialEq)]
+pub enum Matcher<S: Stage> {
+    /// The value exists (a header is there, an argument is given, even if empty).
+    Present,
+    /// The value is a true boolean, a number other than 0 or a text that is not empty.
+    True,
+    /// Text comparison.
+    Text {
+        /// Whole, prefix, suffix, ….
+        how: TextMatch,
+        /// One of these.
+        any_of: Vec<String>,
+        /// ASCII letters of either case are equal.
+        ignore_case: bool,
+    },
+    /// A regular expression finds a match somewhere in the value.
+    Regex {
+        /// One of these.
+        any_of: Vec<S::Pattern>,
+    },
+    /// A number lies within one of these ranges.
+    Number {
+        /// One of these.
+        any_of: Vec<NumberRange>,
+    },
+    /// An address lies within one of these networks.
+    Address {
+        /// One of these.
+        any_of: Vec<IpNet>,
+    },
+    /// As `Text`, with the patterns of a list that is loaded from a file or the configuration.
+    Listed {
+        /// The list (the keys of a map).
+        list: S::Map,
+    },
+}
+
+/// What part of a text must equal the pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TextMatch {
+    /// The whole value.
+    Exact,
+    /// Its beginning.
+    Prefix,
+    /// Its end.
+    Suffix,
+    /// Some part of it.
+    Contains,
+    /// The whole value, where `*` stands for any run of characters and `?` for one.
+    Glob,
+    /// A run of whole segments between slashes (HAProxy's `dir`).
+    Segment,
+    /// A run of whole labels between dots (HAProxy's `dom`).
+    Label,
+}
+
+/// An inclusive range of whole numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NumberRange {
+    /// Smallest member.
+    pub min: i64,
+    /// Largest member.
+    pub max: i64,
+}
+
+/// A typed fetch. The doc says the type where it is not text, and the phase from which it is known where that is
+/// not the request phase.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value<S: Stage> {
+    /// A literal text.
+    Text(String),
+    /// A literal number.
+    Number(i64),
+    /// Address: the client (after PROXY protocol and trusted X-Forwarded-For); from the connection phase.
+    Source,
+    /// Number: the client's port; from the connection phase.
+    SourcePort,
+    /// Address: what the client connected to; from the connection phase.
+    Destination,
+    /// Number: the port the client connected to; from the connection phase.
+    DestinationPort,
+    /// The listener's name; from the connection phase.
+    ListenerName,
+    /// Boolean: the client's connection is TLS, terminated here; from the connection phase.
+    Tls,
+    /// `TLSv1.2`, `TLSv1.3` of the client's connection.
+    TlsVersion,
+    /// Cipher suite of the client's connection, IANA name.
+    TlsCipher,
+    /// Server name that the client asked for, on a connection that is terminated here.
+    Sni,
+    /// ALPN protocol that was agreed on.
+    Alpn,
+    /// A field of the client's certificate.
+    ClientCertificate(CertificateField),
+    /// Server name in a ClientHello that is not terminated here; from the client-hello phase.
+    HelloSni,
+    /// The ALPN protocols that a ClientHello offers, comma separated; from the client-hello phase.
+    HelloAlpn,
+    /// Number: handshake type of what the client sent first, 1 for a ClientHello; from the client-hello phase.
+    HelloType,
+    /// Number: bytes received so far; from the client-hello phase.
+    PayloadLength,
+    /// Bytes of what the client sent first; from the client-hello phase.
+    Payload {
+        /// First byte.
+        offset: u32,
+        /// Bytes; 0: all there is.
+        length: u32,
+    },
+    /// Request method.
+    Method,
+    /// `http` or `https`: how the client came.
+    Scheme,
+    /// `1.0`, `1.1`, `2`, `3`.
+    HttpVersion,
+    /// Host of the request in lower case, without the port.
+    Host,
+    /// Path of the request, as received.
+    Path,
+    /// Query string, without the question mark; absent where there is none.
+    Query,
+    /// One argument of the query string, percent-decoded.
+    QueryParameter(String),
+    /// Path and query.
+    Target,
+    /// Host header, path and query.
+    Base,
+    /// A request header; several occurrences.
+    Header(String),
+    /// Number: how often a request header occurs.
+    HeaderCount(String),
+    /// A cookie of the request.
+    Cookie(String),
+    /// The part of the request body that is buffered.
+    Body,
+    /// Number: the request's Content-Length, absent if unknown.
+    BodyLength,
+    /// User name of Basic authorization.
+    BasicUser,
+    /// The request id.
+    RequestId,
+    /// Number: response status; from the response phase.
+    Status,
+    /// A response header; several occurrences; from the response phase.
+    ResponseHeader(String),
+    /// A cookie that the response sets; from the response phase.
+    ResponseCookie(String),
+    /// A variable set by a rule.
+    Variable(Variable),
+    /// What a rule captured into this slot.
+    Capture(u16),
+    /// Boolean: the Basic authorization names a user of this list with the right password.
+    Authenticated(S::Userlist),
+    /// Number: a counter of a stick table; absent where there is no entry.
+    Counter {
+        /// Which counter.
+        counter: Counter,
+        /// Of which entry.
+        of: CounterEntry<S>,
+    },
+    /// Number: targets of a group that may take traffic.
+    HealthyTargets(S::Group),
+    /// Number: connections open to a group.
+    GroupConnections(S::Group),
+    /// Number: connections open on this listener.
+    ListenerConnections,
+    /// The target group that was chosen.
+    GroupName,
+    /// The target that was chosen.
+    TargetName,
+    /// Address and port of the target that was chosen.
+    TargetAddress,
+    /// Number: a random number from 0 up to but not including this.
+    Random(u32),
+    /// Number: seconds since 1970.
+    Now,
+    /// This machine's host name.
+    Hostname,
+    /// An environment variable, read once at compile by the caller of the dialect.
+    Environment(String),
+    /// Something known when the exchange ends: for access logs.
+    Log(LogValue),
+}
+
+/// Part of a client certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CertificateField {
+    /// Boolean: there is one.
+    Present,
+    /// Boolean: it was verified.
+    Verified,
+    /// Subject, RFC 4514 text.
+    Subject,
+    /// Issuer, RFC 4514 text.
+    Issuer,
+    /// Serial number in hex.
+    Serial,
+    /// SHA-256 of the certificate in hex.
+    Fingerprint,
+    /// Not valid before, RFC 3339.
+    NotBefore,
+    /// Not valid after, RFC 3339.
+    NotAfter,
+    /// The certificate as PEM, percent-encoded.
+    Pem,
+}
+
+/// What is known when an exchange ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LogValue {
+    /// When the request's first byte came, RFC 3339 with milliseconds.
+    StartTime,
+    /// When the request's first byte came, as `10/Oct/2000:13:55:36 +0000`.
+    StartTimeCommon,
+    /// Number: milliseconds until the whole head had come.
+    RequestTime,
+    /// Number: milliseconds in the queue.
+    QueueTime,
+    /// Number: milliseconds to connect to the target.
+    ConnectTime,
+    /// Number: milliseconds until the response head.
+    ResponseTime,
+    /// Number: milliseconds in all.
+    TotalTime,
+    /// Number: bytes received from the client.
+    BytesIn,
+    /// Number: bytes sent to the client.
+    BytesOut,
+    /// Number: attempts beyond the first.
+    Retries,
+    /// How it ended: the fault's code, `-` without one.
+    Termination,
+    /// HAProxy's four letters for how it ended.
+    TerminationLetters,
+    /// Method, target and version as received.
+    RequestLine,
+    /// Everything that rules captured from the request, HAProxy's braces.
+    CapturedRequest,
+    /// Everything that rules captured from the response, HAProxy's braces.
+    CapturedResponse,
+    /// Number: connections of the process, the listener, the group, the target (HAProxy's ac/fc/bc/sc).
+    ProcessConnections,
+    /// Number: connections open to the target.
+    TargetConnections,
+    /// Number: requests waiting for the group.
+    GroupQueue,
+    /// Number: requests waiting for the target.
+    TargetQueue,
+}
+
+/// A variable with its life time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Variable {
+    /// How long it lives.
+    pub scope: Scope,
+    /// Its name.
+    pub name: Name,
+}
+
+/// How long a variable lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// As long as the process.
+    Process,
+    /// As long as the client's connection.
+    Connection,
+    /// Until the exchange ends.
+    Exchange,
+    /// Until the response begins.
+    Request,
+    /// While the response is processed.
+    Response,
+}
+
+/// Which entry of a stick table a counter is read from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CounterEntry<S: Stage> {
+    /// The entry that a `track` action put into this slot.
+    Tracked(u8),
+    /// The entry with this key.
+    Key {
+        /// The table.
+        table: S::StickTable,
+        /// The key.
+        key: Box<Expression<S>>,
+    },
+}
+
+/// What a stick table counts. Rates are per the period that the table says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Counter {
+    /// Connections so far.
+    Connections,
+    /// Connections open now.
+    OpenConnections,
+    /// Connections per period.
+    ConnectionRate,
+    /// Requests so far.
+    Requests,
+    /// Requests per period.
+    RequestRate,
+    /// Responses with a 4xx status so far.
+    Errors,
+    /// The same per period.
+    ErrorRate,
+    /// Bytes from clients so far.
+    BytesIn,
+    /// The same per period.
+    BytesInRate,
+    /// Bytes to clients so far.
+    BytesOut,
+    /// The same per period.
+    BytesOutRate,
+    /// A counter that rules raise.
+    General(u8),
+    /// The same per period.
+    GeneralRate(u8),
+    /// A mark that rules set.
+    Mark(u8),
+}
+
+impl Counter {
+    /// True for counters that are per a period, which the table must give.
+    pub fn is_rate(self) -> bool {
+        matches!(
+            self,
+            Counter::ConnectionRate
+                | Counter::RequestRate
+                | Counter::ErrorRate
+                | Counter::BytesInRate
+                | Counter::BytesOutRate
+                | Counter::GeneralRate(_)
+        )
+    }
+}
+
+/// One counter that a stick table keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredCounter {
+    /// Which.
+    pub counter: Counter,
+    /// The period, for rates only.
+    pub period: Option<Duration>,
+}
+
+/// A step on a value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Transform<S: Stage> {
+    /// ASCII lower case.
+    Lower,
+    /// ASCII upper case.
+    Upper,
+    /// Without white space at both ends.
+    Trim,
+    /// Replaces what a regular expression finds; `with` may say `$1`.
+    Replace {
+        /// What is searched.
+        pattern: S::Pattern,
+        /// What comes in its place.
+        with: String,
+        /// Every match, not the first alone.
+        all: bool,
+    },
+    /// The n-th field between delimiters, 1-based; negative counts from the end. Empty fields count.
+    Field {
+        /// 1-based, or from the end.
+        index: i32,
+        /// Any of these characters.
+        delimiters: String,
+    },
+    /// As `Field`; empty ones do not count.
+    Word {
+        /// 1-based, or from the end.
+        index: i32,
+        /// Any of these characters.
+        delimiters: String,
+    },
+    /// Looks the value up in a map; absent, or `default`, where it is not there.
+    Map {
+        /// The map.
+        map: S::Map,
+        /// When there is no entry.
+        default: Option<String>,
+    },
+    /// This text where the value is absent.
+    Default(String),
+    /// Base64 of it.
+    Base64,
+    /// What this Base64 stands for.
+    Base64Decode,
+    /// Hex of it.
+    Hex,
+    /// What this percent-encoded text stands for.
+    UrlDecode,
+    /// Number: bytes.
+    Length,
+    /// Number: sum.
+    Add(i64),
+    /// Number: product.
+    Multiply(i64),
+    /// Number: remainder; the divisor is not 0.
+    Modulo(i64),
+    /// The network of an address.
+    Mask {
+        /// Prefix length for IPv4, 0–32.
+        v4: u8,
+        /// Prefix length for IPv6, 0–128.
+        v6: u8,
+    },
+    /// The member of a JSON text at this path (`$.a.b`).
+    Json(String),
+    /// The member of a JWT's header at this path.
+    JwtHeader(String),
+    /// The member of a JWT's payload at this path.
+    JwtPayload(String),
+    /// Number: CRC-32 of it.
+    Crc32,
+    /// SHA-256 of it in hex.
+    Sha256,
+    /// Bytes from `offset`.
+    Bytes {
+        /// First byte.
+        offset: u32,
+        /// Bytes; `None`: the rest.
+        length: Option<u32>,
+    },
+}
+
+/// Text with expressions in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Template<S: Stage>(pub Vec<TemplatePart<S>>);
+
+/// A piece of a template. An absent value writes nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TemplatePart<S: Stage> {
+    /// As it is.
+    Text(String),
+    /// What this gives.
+    Expression(Spanned<Expression<S>>),
+}
+
+impl<S: Stage> Template<S> {
+    /// A template without expressions.
+    pub fn text(text: impl Into<String>) -> Self {
+        let text = text.into();
+        if text.is_empty() { Self(Vec::new()) } else { Self(vec![TemplatePart::Text(text)]) }
+    }
+
+    /// The text, where no expression is in it.
+    pub fn as_text(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [] => Some(""),
+            [TemplatePart::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl<S: Stage> Condition<S> {
+    /// True where nothing can make it false.
+    pub fn is_always(&self) -> bool {
+        matches!(self, Condition::All(parts) if parts.is_empty())
+    }
+}

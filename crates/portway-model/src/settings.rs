@@ -1,0 +1,180 @@
+//! Settings that are the same before and after compile: small closed sets and plain records.
+
+use std::time::Duration;
+
+/// What a listener or a target group speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP in clear.
+    Http,
+    /// HTTP over TLS, terminated or begun here.
+    Https,
+    /// A stream of bytes, passed through untouched.
+    Tcp,
+    /// A stream of bytes over TLS, terminated or begun here.
+    Tls,
+}
+
+impl Protocol {
+    /// True where TLS is terminated (listener) or begun (target group) here.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Protocol::Https | Protocol::Tls)
+    }
+
+    /// True where requests are read.
+    pub fn is_http(self) -> bool {
+        matches!(self, Protocol::Http | Protocol::Https)
+    }
+
+    /// The word in native files and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Http => "http",
+            Protocol::Https => "https",
+            Protocol::Tcp => "tcp",
+            Protocol::Tls => "tls",
+        }
+    }
+}
+
+/// What is done with an X-Forwarded-* header that a request brings, as an ALB does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ForwardedMode {
+    /// Ours is added to what came from a trusted proxy; what others sent is dropped. The default.
+    Append,
+    /// What came is passed on; ours is not added.
+    Preserve,
+    /// Neither.
+    Remove,
+}
+
+/// Whom a target group believes about the state of its targets when none is healthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NoneHealthy {
+    /// Requests are answered with 503 and connections closed. The default.
+    Refuse,
+    /// Every target is tried, as an ALB does.
+    FailOpen,
+}
+
+/// Which server name is sent to a TLS target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ServerName {
+    /// The one the client sent to us; the request's host, then the target's own name where there is none.
+    Client,
+    /// The request's host.
+    Host,
+    /// Always this.
+    Fixed(String),
+    /// None.
+    None,
+}
+
+/// A version of TLS that we speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    V12,
+    /// TLS 1.3.
+    V13,
+}
+
+/// What is asked of the client's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ClientAuth {
+    /// Nothing.
+    Off,
+    /// One may be sent; it must then be good.
+    Optional,
+    /// One must be sent and be good.
+    Required,
+}
+
+/// The version of the PROXY protocol to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProxyProtocol {
+    /// Text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+/// Where access records go.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LogDestination {
+    /// Standard output.
+    Stdout,
+    /// Appended to this file.
+    File(String),
+    /// Datagrams to this syslog server: `address:port` or a path, and the facility's name.
+    Syslog {
+        /// Where.
+        address: String,
+        /// `local0`, `daemon`, ….
+        facility: String,
+    },
+}
+
+/// A SameSite attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SameSite {
+    /// `Strict`.
+    Strict,
+    /// `Lax`.
+    Lax,
+    /// `None`.
+    None,
+}
+
+/// The type of a stick table's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyType {
+    /// IPv4 and IPv6 addresses.
+    Address,
+    /// Whole numbers.
+    Number,
+    /// Texts of at most so many bytes.
+    Text {
+        /// Bytes.
+        length: u16,
+    },
+}
+
+/// How the keys of a map are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MapMatch {
+    /// As text.
+    Text(crate::expression::TextMatch),
+    /// As regular expressions.
+    Regex,
+    /// As networks.
+    Address,
+}
+
+/// Timeouts of the client's side; zero is refused by compile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenerTimeouts {
+    /// From the first byte of a request until its head is complete; and for a TLS handshake.
+    pub request_head: Duration,
+    /// Between two requests of a connection.
+    pub keep_alive: Duration,
+    /// Silence of the client while we wait for its body or for it to take what we send.
+    pub client: Duration,
+    /// Silence in both directions of a tunnel (WebSocket, CONNECT, TCP).
+    pub tunnel: Duration,
+    /// How long the client-hello phase waits for bytes.
+    pub inspect: Duration,
+}
+
+/// Timeouts of the target's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupTimeouts {
+    /// To establish a connection, TLS included.
+    pub connect: Duration,
+    /// Silence of the target while we wait for its response or for it to take what we send.
+    pub response: Duration,
+    /// Waiting for a free target.
+    pub queue: Duration,
+    /// How long an idle connection is kept for the next request.
+    pub idle: Duration,
+}
