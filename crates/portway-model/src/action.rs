@@ -38,8 +38,13 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase in the order of time.
-    pub const ALL: [Phase; 5] =
-        [Phase::Connection, Phase::ClientHello, Phase::Request, Phase::Response, Phase::AfterResponse];
+    pub const ALL: [Phase; 5] = [
+        Phase::Connection,
+        Phase::ClientHello,
+        Phase::Request,
+        Phase::Response,
+        Phase::AfterResponse,
+    ];
 }
 
 /// What a rule does.

@@ -24,14 +24,22 @@ pub enum BindAddress {
 impl BindAddress {
     /// One TCP port.
     pub fn tcp(ip: Option<IpAddr>, port: u16) -> Self {
-        BindAddress::Tcp { ip, first_port: port, last_port: port }
+        BindAddress::Tcp {
+            ip,
+            first_port: port,
+            last_port: port,
+        }
     }
 }
 
 impl fmt::Display for BindAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BindAddress::Tcp { ip, first_port, last_port } => {
+            BindAddress::Tcp {
+                ip,
+                first_port,
+                last_port,
+            } => {
                 match ip {
                     Some(IpAddr::V6(ip)) => write!(f, "[{ip}]")?,
                     Some(IpAddr::V4(ip)) => write!(f, "{ip}")?,
@@ -80,7 +88,10 @@ pub enum TargetAddress {
 impl TargetAddress {
     /// A literal socket address.
     pub fn socket(address: SocketAddr) -> Self {
-        TargetAddress::Tcp { host: Host::Ip(address.ip()), port: address.port() }
+        TargetAddress::Tcp {
+            host: Host::Ip(address.ip()),
+            port: address.port(),
+        }
     }
 }
 
@@ -99,7 +110,9 @@ impl fmt::Display for TargetAddress {
         match self {
             TargetAddress::Tcp { host, port } => write!(f, "{host}:{port}"),
             TargetAddress::Unix(path) => write!(f, "unix:{path}"),
-            TargetAddress::ClientDestination { port: Some(port) } => write!(f, "client-destination:{port}"),
+            TargetAddress::ClientDestination { port: Some(port) } => {
+                write!(f, "client-destination:{port}")
+            }
             TargetAddress::ClientDestination { port: None } => f.write_str("client-destination"),
         }
     }

@@ -44,7 +44,10 @@ pub struct Expression<S: Stage> {
 
 impl<S: Stage> From<Value<S>> for Expression<S> {
     fn from(value: Value<S>) -> Self {
-        Expression { value, transforms: Vec::new() }
+        Expression {
+            value,
+            transforms: Vec::new(),
+        }
     }
 }
 
@@ -495,7 +498,11 @@ impl<S: Stage> Template<S> {
     /// A template without expressions.
     pub fn text(text: impl Into<String>) -> Self {
         let text = text.into();
-        if text.is_empty() { Self(Vec::new()) } else { Self(vec![TemplatePart::Text(text)]) }
+        if text.is_empty() {
+            Self(Vec::new())
+        } else {
+            Self(vec![TemplatePart::Text(text)])
+        }
     }
 
     /// The text, where no expression is in it.

@@ -24,12 +24,20 @@ pub struct Span {
 
 impl Span {
     /// The span of what no text made.
-    pub const NONE: Span = Span { file: FileId(u32::MAX), start: 0, end: 0 };
+    pub const NONE: Span = Span {
+        file: FileId(u32::MAX),
+        start: 0,
+        end: 0,
+    };
 
     /// A span over `range` of `file`; offsets past 4 GiB are cut (inputs are limited far below).
     pub fn new(file: FileId, range: Range<usize>) -> Self {
         let cut = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-        Self { file, start: cut(range.start), end: cut(range.end) }
+        Self {
+            file,
+            start: cut(range.start),
+            end: cut(range.end),
+        }
     }
 
     /// True where no text made the value.
@@ -47,7 +55,11 @@ impl Span {
         if self.file != other.file {
             return self;
         }
-        Span { file: self.file, start: self.start.min(other.start), end: self.end.max(other.end) }
+        Span {
+            file: self.file,
+            start: self.start.min(other.start),
+            end: self.end.max(other.end),
+        }
     }
 }
 
@@ -68,17 +80,26 @@ impl<T> Spanned<T> {
 
     /// A value that no text made.
     pub fn bare(value: T) -> Self {
-        Self { value, span: Span::NONE }
+        Self {
+            value,
+            span: Span::NONE,
+        }
     }
 
     /// The same place, another value.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
-        Spanned { value: change(self.value), span: self.span }
+        Spanned {
+            value: change(self.value),
+            span: self.span,
+        }
     }
 
     /// Borrows the value, keeps the place.
     pub fn as_ref(&self) -> Spanned<&T> {
-        Spanned { value: &self.value, span: self.span }
+        Spanned {
+            value: &self.value,
+            span: self.span,
+        }
     }
 }
 
@@ -136,7 +157,10 @@ impl Sources {
     /// Adds a text and gives its id.
     pub fn add(&mut self, name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX - 1));
-        self.files.push(SourceText { name: name.into(), text: text.into() });
+        self.files.push(SourceText {
+            name: name.into(),
+            text: text.into(),
+        });
         id
     }
 
@@ -147,7 +171,10 @@ impl Sources {
 
     /// Every text in the order of adding.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &SourceText)> {
-        self.files.iter().enumerate().map(|(i, file)| (FileId(u32::try_from(i).unwrap_or(u32::MAX)), file))
+        self.files
+            .iter()
+            .enumerate()
+            .map(|(i, file)| (FileId(u32::try_from(i).unwrap_or(u32::MAX)), file))
     }
 
     /// Line and column of the start of `span`; `None` for a span that no text made.
@@ -156,14 +183,23 @@ impl Sources {
         let mut before = text.get(..span.start as usize);
         if before.is_none() {
             // An offset inside a character or past the end: fall back to the last boundary before it.
-            let end = (0..=(span.start as usize).min(text.len())).rev().find(|&i| text.is_char_boundary(i))?;
+            let end = (0..=(span.start as usize).min(text.len()))
+                .rev()
+                .find(|&i| text.is_char_boundary(i))?;
             before = text.get(..end);
         }
         let before = before?;
         let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |tail| tail.chars().count()) + 1;
+        let column = before
+            .rsplit('\n')
+            .next()
+            .map_or(0, |tail| tail.chars().count())
+            + 1;
         let cut = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Some(Position { line: cut(line), column: cut(column) })
+        Some(Position {
+            line: cut(line),
+            column: cut(column),
+        })
     }
 }
 
@@ -177,14 +213,21 @@ mod tests {
         let id = sources.add("a.toml", "ab\ncé = 1\n");
         for (offset, line, column) in [(0, 1, 1), (2, 1, 3), (3, 2, 1), (6, 2, 3), (99, 3, 1)] {
             let position = sources.position(Span::new(id, offset..offset)).unwrap();
-            assert_eq!((position.line, position.column), (line, column), "offset {offset}");
+            assert_eq!(
+                (position.line, position.column),
+                (line, column),
+                "offset {offset}"
+            );
         }
         assert!(sources.position(Span::NONE).is_none());
     }
 
     #[test]
     fn equality_ignores_the_place() {
-        assert_eq!(Spanned::new(1, Span::new(FileId(0), 3..4)), Spanned::bare(1));
+        assert_eq!(
+            Spanned::new(1, Span::new(FileId(0), 3..4)),
+            Spanned::bare(1)
+        );
         assert_ne!(Spanned::bare(1), Spanned::bare(2));
     }
 }

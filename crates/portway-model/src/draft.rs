@@ -1,0 +1,489 @@
+//! A configuration by name: what a dialect gives, before anything is resolved.
+//!
+//! Every value has its span. `None` means that the text does not say: compile puts the default of
+//! [`crate::defaults`] in its place. A broken text still gives a draft of what could be read.
+
+use crate::action::Rule;
+use crate::address::{BindAddress, TargetAddress};
+use crate::expression::{Expression, NumberRange, StoredCounter, Template};
+use crate::name::Name;
+use crate::settings::{
+    ClientAuth, ForwardedMode, KeyType, LogDestination, MapMatch, NoneHealthy, Protocol,
+    ProxyProtocol, SameSite, ServerName, TlsVersion,
+};
+use crate::span::Spanned;
+use crate::stage::Named;
+use ipnet::IpNet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// All that one source states.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Draft {
+    /// `[process]`.
+    pub process: ProcessDraft,
+    /// `[listener.NAME]`.
+    pub listeners: Vec<ListenerDraft>,
+    /// `[target_group.NAME]`.
+    pub groups: Vec<GroupDraft>,
+    /// `[certificate.NAME]`.
+    pub certificates: Vec<CertificateDraft>,
+    /// `[stick_table.NAME]`.
+    pub stick_tables: Vec<StickTableDraft>,
+    /// `[map.NAME]`.
+    pub maps: Vec<MapDraft>,
+    /// `[userlist.NAME]`.
+    pub userlists: Vec<UserlistDraft>,
+}
+
+/// What concerns the process as a whole.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ProcessDraft {
+    /// Data workers; a worker a core by default.
+    pub workers: Option<Spanned<u16>>,
+    /// The admin address.
+    pub admin: Option<Spanned<SocketAddr>>,
+    /// Connections of all listeners together.
+    pub max_connections: Option<Spanned<u32>>,
+    /// How long readiness fails before listeners stop accepting.
+    pub ready_delay: Option<Spanned<Duration>>,
+    /// How long established exchanges may take to finish on a graceful stop.
+    pub shutdown_deadline: Option<Spanned<Duration>>,
+}
+
+/// A listener.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListenerDraft {
+    /// Its name; the span is that of the whole header.
+    pub name: Spanned<Name>,
+    /// Where it accepts.
+    pub binds: Vec<Spanned<BindAddress>>,
+    /// What it speaks: `http`, or `https` where certificates are given.
+    pub protocol: Option<Spanned<Protocol>>,
+    /// Certificates by name; the first is the default.
+    pub certificates: Vec<Spanned<Name>>,
+    /// TLS settings.
+    pub tls: ListenerTlsDraft,
+    /// Rules in order; those of one phase run in this order.
+    pub rules: Vec<Rule<Named>>,
+    /// Timeouts.
+    pub timeouts: ListenerTimeoutsDraft,
+    /// X-Forwarded-* and Forwarded.
+    pub forwarded: ForwardedDraft,
+    /// The header that carries the request id; none is made without it.
+    pub request_id: Option<Spanned<String>>,
+    /// The PROXY protocol is expected from every client.
+    pub accept_proxy: Option<Spanned<bool>>,
+    /// Open connections at most.
+    pub max_connections: Option<Spanned<u32>>,
+    /// Bytes of a request head at most.
+    pub head_bytes: Option<Spanned<u32>>,
+    /// Access log.
+    pub access_log: Option<Spanned<AccessLogDraft>>,
+    /// Answers of our own by status: file names.
+    pub error_pages: Vec<ErrorPageDraft>,
+}
+
+impl ListenerDraft {
+    /// A listener that says nothing but its name.
+    pub fn new(name: Spanned<Name>) -> Self {
+        Self {
+            name,
+            binds: Vec::new(),
+            protocol: None,
+            certificates: Vec::new(),
+            tls: ListenerTlsDraft::default(),
+            rules: Vec::new(),
+            timeouts: ListenerTimeoutsDraft::default(),
+            forwarded: ForwardedDraft::default(),
+            request_id: None,
+            accept_proxy: None,
+            max_connections: None,
+            head_bytes: None,
+            access_log: None,
+            error_pages: Vec::new(),
+        }
+    }
+}
+
+/// TLS towards clients.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ListenerTlsDraft {
+    /// Versions and suites.
+    pub policy: TlsPolicyDraft,
+    /// ALPN protocols in order of preference.
+    pub alpn: Option<Spanned<Vec<String>>>,
+    /// A client that asks for a name without certificate is refused.
+    pub strict_sni: Option<Spanned<bool>>,
+    /// Client certificates.
+    pub client_auth: Option<Spanned<ClientAuth>>,
+    /// File of CAs for client certificates.
+    pub client_ca: Option<Spanned<String>>,
+    /// File of revocation lists.
+    pub client_crl: Option<Spanned<String>>,
+}
+
+/// Versions and suites of TLS, for both sides.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TlsPolicyDraft {
+    /// A policy's name: `modern`, `intermediate`, or one of AWS.
+    pub name: Option<Spanned<String>>,
+    /// No version below this.
+    pub min_version: Option<Spanned<TlsVersion>>,
+    /// No version above this.
+    pub max_version: Option<Spanned<TlsVersion>>,
+    /// Cipher suites, IANA or OpenSSL names, in place of the policy's.
+    pub suites: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+/// See [`crate::settings::ListenerTimeouts`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ListenerTimeoutsDraft {
+    /// Request head and TLS handshake.
+    pub request_head: Option<Spanned<Duration>>,
+    /// Between requests.
+    pub keep_alive: Option<Spanned<Duration>>,
+    /// Silent client.
+    pub client: Option<Spanned<Duration>>,
+    /// Silent tunnel.
+    pub tunnel: Option<Spanned<Duration>>,
+    /// Client-hello phase.
+    pub inspect: Option<Spanned<Duration>>,
+}
+
+/// What targets are told about the client.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ForwardedDraft {
+    /// X-Forwarded-For.
+    pub x_forwarded_for: Option<Spanned<ForwardedMode>>,
+    /// X-Forwarded-Proto.
+    pub x_forwarded_proto: Option<Spanned<ForwardedMode>>,
+    /// X-Forwarded-Port.
+    pub x_forwarded_port: Option<Spanned<ForwardedMode>>,
+    /// X-Forwarded-Host.
+    pub x_forwarded_host: Option<Spanned<ForwardedMode>>,
+    /// `Forwarded` of RFC 7239 too.
+    pub forwarded: Option<Spanned<bool>>,
+    /// The client's port in X-Forwarded-For.
+    pub client_port: Option<Spanned<bool>>,
+    /// Peers whose X-Forwarded-* are believed.
+    pub trusted_proxies: Vec<Spanned<IpNet>>,
+}
+
+/// An access log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccessLogDraft {
+    /// The form of a record.
+    pub format: Option<Spanned<LogFormat<Named>>>,
+    /// Where records go.
+    pub to: Option<Spanned<LogDestination>>,
+}
+
+/// The form of an access record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LogFormat<S: crate::stage::Stage> {
+    /// One JSON object a line.
+    Json,
+    /// Apache's combined format.
+    Combined,
+    /// A template of values.
+    Template(Template<S>),
+}
+
+/// A file that is sent in place of our own answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ErrorPageDraft {
+    /// The status that is replaced.
+    pub status: Spanned<u16>,
+    /// The file: a whole HTTP response where it begins with `HTTP/`, else an HTML body.
+    pub file: Spanned<String>,
+}
+
+/// A target group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupDraft {
+    /// Its name.
+    pub name: Spanned<Name>,
+    /// What its targets speak; `http` or `tcp`, as the listeners that use it need, by default.
+    pub protocol: Option<Spanned<Protocol>>,
+    /// Where rules forward to.
+    pub targets: Vec<TargetDraft>,
+    /// Who is chosen.
+    pub algorithm: Option<Spanned<Algorithm<Named>>>,
+    /// What keeps a client with a target.
+    pub stickiness: Option<Spanned<Stickiness<Named>>>,
+    /// The active probe; none without it.
+    pub health_check: Option<Spanned<HealthCheckDraft>>,
+    /// Timeouts.
+    pub timeouts: GroupTimeoutsDraft,
+    /// TLS towards targets.
+    pub tls: UpstreamTlsDraft,
+    /// Rules in order.
+    pub rules: Vec<Rule<Named>>,
+    /// What happens when no target is healthy.
+    pub none_healthy: Option<Spanned<NoneHealthy>>,
+    /// Attempts beyond the first.
+    pub retries: Option<Spanned<u32>>,
+    /// Idle connections kept per target and worker.
+    pub pool_size: Option<Spanned<u32>>,
+    /// The PROXY protocol is sent to targets.
+    pub send_proxy: Option<Spanned<ProxyProtocol>>,
+}
+
+impl GroupDraft {
+    /// A group that says nothing but its name.
+    pub fn new(name: Spanned<Name>) -> Self {
+        Self {
+            name,
+            protocol: None,
+            targets: Vec::new(),
+            algorithm: None,
+            stickiness: None,
+            health_check: None,
+            timeouts: GroupTimeoutsDraft::default(),
+            tls: UpstreamTlsDraft::default(),
+            rules: Vec::new(),
+            none_healthy: None,
+            retries: None,
+            pool_size: None,
+            send_proxy: None,
+        }
+    }
+}
+
+/// A target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetDraft {
+    /// Its name; the address where there is none.
+    pub name: Option<Spanned<Name>>,
+    /// Where it lives.
+    pub address: Spanned<TargetAddress>,
+    /// Its share.
+    pub weight: Option<Spanned<u16>>,
+    /// Takes traffic only when no other may.
+    pub backup: Option<Spanned<bool>>,
+    /// Takes no traffic and is not checked.
+    pub disabled: Option<Spanned<bool>>,
+    /// Connections at most.
+    pub max_connections: Option<Spanned<u32>>,
+}
+
+impl TargetDraft {
+    /// A target that says nothing but its address.
+    pub fn new(address: Spanned<TargetAddress>) -> Self {
+        Self {
+            name: None,
+            address,
+            weight: None,
+            backup: None,
+            disabled: None,
+            max_connections: None,
+        }
+    }
+}
+
+/// Who is chosen among usable targets.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Algorithm<S: crate::stage::Stage> {
+    /// Smooth weighted round robin. The default.
+    RoundRobin,
+    /// Fewest requests in flight for its weight.
+    LeastOutstanding,
+    /// By the client's address; losing a target moves only its clients.
+    SourceHash,
+    /// The better of two chosen by chance.
+    RandomOfTwo,
+    /// The first that is usable and has room.
+    First,
+    /// By the hash of a value; as `SourceHash`.
+    Hash(Expression<S>),
+}
+
+/// What keeps a client with a target.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stickiness<S: crate::stage::Stage> {
+    /// A cookie that we set.
+    Cookie(StickyCookie),
+    /// An entry of a stick table with this key.
+    Table {
+        /// The table.
+        table: S::StickTable,
+        /// The key.
+        key: Expression<S>,
+    },
+}
+
+/// The cookie of stickiness.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StickyCookie {
+    /// Its name.
+    pub name: String,
+    /// How long clients keep it; a browser's session where `None`.
+    pub max_age: Option<Duration>,
+    /// Its Path.
+    pub path: String,
+    /// Its Domain.
+    pub domain: Option<String>,
+    /// Its Secure.
+    pub secure: bool,
+    /// Its HttpOnly.
+    pub http_only: bool,
+    /// Its SameSite.
+    pub same_site: Option<SameSite>,
+}
+
+/// The active probe of a group.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HealthCheckDraft {
+    /// How it is done; TCP by default.
+    pub kind: Option<Spanned<CheckKind<Named>>>,
+    /// Time between two checks of a healthy target.
+    pub interval: Option<Spanned<Duration>>,
+    /// Time between two checks of an unhealthy target; `interval` by default.
+    pub unhealthy_interval: Option<Spanned<Duration>>,
+    /// Time for one check.
+    pub timeout: Option<Spanned<Duration>>,
+    /// Passing checks in a row until an unhealthy target is healthy.
+    pub healthy_threshold: Option<Spanned<u16>>,
+    /// Failing checks in a row until a target is unhealthy.
+    pub unhealthy_threshold: Option<Spanned<u16>>,
+    /// Another port than the target's.
+    pub port: Option<Spanned<u16>>,
+}
+
+/// How a check is done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CheckKind<S: crate::stage::Stage> {
+    /// A connection is established.
+    Tcp,
+    /// A connection and a TLS handshake.
+    Tls,
+    /// An HTTP request.
+    Http(HttpCheck<S>),
+    /// An HTTP request over TLS.
+    Https(HttpCheck<S>),
+    /// A sequence of steps.
+    Script(Vec<CheckStep<S>>),
+}
+
+/// One request of a check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpCheck<S: crate::stage::Stage> {
+    /// Method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// Host header; the target's address by default.
+    pub host: Option<String>,
+    /// More headers.
+    pub headers: Vec<(String, String)>,
+    /// Statuses that pass.
+    pub expect: Vec<NumberRange>,
+    /// What the body must hold.
+    pub body: Option<S::Pattern>,
+}
+
+/// One step of a scripted check.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CheckStep<S: crate::stage::Stage> {
+    /// Connects, to another port or with TLS if said so.
+    Connect {
+        /// Another port.
+        port: Option<u16>,
+        /// With TLS.
+        tls: bool,
+    },
+    /// Sends these bytes.
+    Send(String),
+    /// Waits for bytes in which this is found.
+    Expect(S::Pattern),
+    /// Sends a request and judges its answer.
+    Http(HttpCheck<S>),
+}
+
+/// See [`crate::settings::GroupTimeouts`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GroupTimeoutsDraft {
+    /// Connection, TLS included.
+    pub connect: Option<Spanned<Duration>>,
+    /// Silent target.
+    pub response: Option<Spanned<Duration>>,
+    /// Waiting for a target.
+    pub queue: Option<Spanned<Duration>>,
+    /// Idle pool connection.
+    pub idle: Option<Spanned<Duration>>,
+}
+
+/// TLS towards targets.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct UpstreamTlsDraft {
+    /// Whose certificates are believed; verified against the system's CAs by default.
+    pub verify: Option<Spanned<Verify>>,
+    /// The name that is sent and verified.
+    pub server_name: Option<Spanned<ServerName>>,
+    /// Versions and suites.
+    pub policy: TlsPolicyDraft,
+    /// Our certificate towards targets, by name.
+    pub certificate: Option<Spanned<Name>>,
+}
+
+/// Whose certificates are believed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Verify {
+    /// Anybody's, as an ALB does. The handshake is still checked.
+    Off,
+    /// Those of the system's CAs.
+    System,
+    /// Those of the CAs in this file.
+    Ca(String),
+}
+
+/// A certificate with its key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CertificateDraft {
+    /// Its name.
+    pub name: Spanned<Name>,
+    /// PEM file with the chain, and the key if `key` is not given.
+    pub file: Option<Spanned<String>>,
+    /// PEM file with the key.
+    pub key: Option<Spanned<String>>,
+}
+
+/// A table of counters by key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StickTableDraft {
+    /// Its name.
+    pub name: Spanned<Name>,
+    /// The type of its keys.
+    pub key: Option<Spanned<KeyType>>,
+    /// Entries at most.
+    pub size: Option<Spanned<u32>>,
+    /// How long an entry lives without use; for ever where not said.
+    pub expire: Option<Spanned<Duration>>,
+    /// What it counts.
+    pub store: Vec<Spanned<StoredCounter>>,
+}
+
+/// A map, or a list where the values are empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MapDraft {
+    /// Its name.
+    pub name: Spanned<Name>,
+    /// A file of lines `key value`.
+    pub file: Option<Spanned<String>>,
+    /// Entries of the configuration itself, before those of the file.
+    pub entries: Vec<(Spanned<String>, Spanned<String>)>,
+    /// How keys are compared.
+    pub compare: Option<Spanned<MapMatch>>,
+    /// ASCII letters of either case are equal.
+    pub ignore_case: Option<Spanned<bool>>,
+}
+
+/// Users with their password hashes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserlistDraft {
+    /// Its name.
+    pub name: Spanned<Name>,
+    /// Name and crypt(3) hash of each.
+    pub users: Vec<(Spanned<String>, Spanned<String>)>,
+}

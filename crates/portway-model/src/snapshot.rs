@@ -1,0 +1,393 @@
+//! A compiled configuration: complete, checked, immutable.
+//!
+//! References are indices, defaults are filled in, and no `Option` means "use the default". Each object keeps
+//! its [`Origin`], which equality does not look at.
+
+use crate::action::{Phase, Rule};
+use crate::address::{BindAddress, TargetAddress};
+use crate::draft::{Algorithm, CheckKind, LogFormat, Stickiness, Verify};
+use crate::expression::StoredCounter;
+use crate::name::Name;
+use crate::settings::{
+    ClientAuth, ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts, LogDestination, MapMatch,
+    NoneHealthy, Protocol, ProxyProtocol, ServerName, TlsVersion,
+};
+use crate::span::Origin;
+use crate::stage::Resolved;
+use ipnet::IpNet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+macro_rules! ids {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {$(
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// The index into the snapshot's list.
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// Index of a listener.
+    ListenerId,
+    /// Index of a target group.
+    GroupId,
+    /// Index of a certificate.
+    CertificateId,
+    /// Index of a stick table.
+    StickTableId,
+    /// Index of a map.
+    MapId,
+    /// Index of a list of users.
+    UserlistId,
+}
+
+/// The compiled whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// What concerns the process.
+    pub process: Process,
+    /// By [`ListenerId`].
+    pub listeners: Vec<Listener>,
+    /// By [`GroupId`].
+    pub groups: Vec<TargetGroup>,
+    /// By [`CertificateId`].
+    pub certificates: Vec<Certificate>,
+    /// By [`StickTableId`].
+    pub stick_tables: Vec<StickTable>,
+    /// By [`MapId`].
+    pub maps: Vec<Map>,
+    /// By [`UserlistId`].
+    pub userlists: Vec<Userlist>,
+}
+
+impl Snapshot {
+    /// The group with this id. Ids of a snapshot are valid in it.
+    pub fn group(&self, id: GroupId) -> Option<&TargetGroup> {
+        self.groups.get(id.index())
+    }
+
+    /// The group of this name.
+    pub fn group_named(&self, name: &str) -> Option<(GroupId, &TargetGroup)> {
+        let index = self
+            .groups
+            .iter()
+            .position(|group| group.name.as_str() == name)?;
+        Some((GroupId(u32::try_from(index).ok()?), self.groups.get(index)?))
+    }
+}
+
+/// What concerns the process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Process {
+    /// Data workers; 0: a worker a core.
+    pub workers: u16,
+    /// The admin address.
+    pub admin: SocketAddr,
+    /// Connections of all listeners together; 0: what the descriptor limit allows.
+    pub max_connections: u32,
+    /// How long readiness fails before listeners stop accepting.
+    pub ready_delay: Duration,
+    /// How long established exchanges may take to finish on a graceful stop.
+    pub shutdown_deadline: Duration,
+}
+
+/// A listener.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// Its name.
+    pub name: Name,
+    /// Where it accepts; at least one.
+    pub binds: Vec<BindAddress>,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// TLS settings; `Some` exactly where `protocol.is_tls()`.
+    pub tls: Option<ListenerTls>,
+    /// Rules by phase.
+    pub rules: Rules,
+    /// Timeouts.
+    pub timeouts: ListenerTimeouts,
+    /// X-Forwarded-* and Forwarded.
+    pub forwarded: Forwarded,
+    /// The header that carries the request id, in lower case; `None`: no id is made.
+    pub request_id: Option<String>,
+    /// The PROXY protocol is expected from every client.
+    pub accept_proxy: bool,
+    /// Open connections at most; 0: only the process limit counts.
+    pub max_connections: u32,
+    /// Bytes of a request head at most.
+    pub head_bytes: u32,
+    /// Access log; `None`: records are not written.
+    pub access_log: Option<AccessLog>,
+    /// Answers of our own by status.
+    pub error_pages: Vec<ErrorPage>,
+    /// The text that made it.
+    pub origin: Origin,
+}
+
+/// Rules by phase, each in order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rules {
+    /// [`Phase::Connection`].
+    pub connection: Vec<Rule<Resolved>>,
+    /// [`Phase::ClientHello`].
+    pub client_hello: Vec<Rule<Resolved>>,
+    /// [`Phase::Request`].
+    pub request: Vec<Rule<Resolved>>,
+    /// [`Phase::Response`].
+    pub response: Vec<Rule<Resolved>>,
+    /// [`Phase::AfterResponse`].
+    pub after_response: Vec<Rule<Resolved>>,
+}
+
+impl Rules {
+    /// The rules of one phase.
+    pub fn of(&self, phase: Phase) -> &[Rule<Resolved>] {
+        match phase {
+            Phase::Connection => &self.connection,
+            Phase::ClientHello => &self.client_hello,
+            Phase::Request => &self.request,
+            Phase::Response => &self.response,
+            Phase::AfterResponse => &self.after_response,
+        }
+    }
+
+    /// The list of one phase, to be filled.
+    pub fn of_mut(&mut self, phase: Phase) -> &mut Vec<Rule<Resolved>> {
+        match phase {
+            Phase::Connection => &mut self.connection,
+            Phase::ClientHello => &mut self.client_hello,
+            Phase::Request => &mut self.request,
+            Phase::Response => &mut self.response,
+            Phase::AfterResponse => &mut self.after_response,
+        }
+    }
+
+    /// All rules, by phase in the order of time.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule<Resolved>> {
+        Phase::ALL.into_iter().flat_map(|phase| self.of(phase))
+    }
+}
+
+/// TLS towards clients.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListenerTls {
+    /// At least one; the first is the default.
+    pub certificates: Vec<CertificateId>,
+    /// Versions and suites.
+    pub policy: TlsPolicy,
+    /// ALPN protocols in order of preference.
+    pub alpn: Vec<String>,
+    /// A client that asks for a name without certificate is refused.
+    pub strict_sni: bool,
+    /// Client certificates.
+    pub client_auth: ClientAuth,
+    /// File of CAs for client certificates.
+    pub client_ca: Option<String>,
+    /// File of revocation lists.
+    pub client_crl: Option<String>,
+}
+
+/// Versions and suites of TLS. The named policy first, then what narrows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TlsPolicy {
+    /// `modern`, `intermediate`, or one of AWS.
+    pub name: String,
+    /// No version below this; `None`: as the policy says.
+    pub min_version: Option<TlsVersion>,
+    /// No version above this; `None`: as the policy says.
+    pub max_version: Option<TlsVersion>,
+    /// Suites in place of the policy's; `None`: as the policy says.
+    pub suites: Option<Vec<String>>,
+    /// The text that made it.
+    pub origin: Origin,
+}
+
+/// What targets are told about the client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forwarded {
+    /// X-Forwarded-For.
+    pub x_forwarded_for: ForwardedMode,
+    /// X-Forwarded-Proto.
+    pub x_forwarded_proto: ForwardedMode,
+    /// X-Forwarded-Port.
+    pub x_forwarded_port: ForwardedMode,
+    /// X-Forwarded-Host.
+    pub x_forwarded_host: ForwardedMode,
+    /// `Forwarded` of RFC 7239 too.
+    pub forwarded: bool,
+    /// The client's port in X-Forwarded-For.
+    pub client_port: bool,
+    /// Peers whose X-Forwarded-* are believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// An access log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccessLog {
+    /// The form of a record.
+    pub format: LogFormat<Resolved>,
+    /// Where records go.
+    pub to: LogDestination,
+}
+
+/// A file that is sent in place of our own answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ErrorPage {
+    /// The status that is replaced.
+    pub status: u16,
+    /// The file.
+    pub file: String,
+    /// The text that made it.
+    pub origin: Origin,
+}
+
+/// A target group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetGroup {
+    /// Its name.
+    pub name: Name,
+    /// What its targets speak.
+    pub protocol: Protocol,
+    /// Where rules forward to.
+    pub targets: Vec<Target>,
+    /// Who is chosen.
+    pub algorithm: Algorithm<Resolved>,
+    /// What keeps a client with a target.
+    pub stickiness: Option<Stickiness<Resolved>>,
+    /// The active probe; `None`: targets are taken for healthy.
+    pub health_check: Option<HealthCheck>,
+    /// Timeouts.
+    pub timeouts: GroupTimeouts,
+    /// TLS towards targets; `Some` exactly where `protocol.is_tls()`.
+    pub tls: Option<UpstreamTls>,
+    /// Rules by phase; only the request and response phases have any.
+    pub rules: Rules,
+    /// What happens when no target is healthy.
+    pub none_healthy: NoneHealthy,
+    /// Attempts beyond the first.
+    pub retries: u32,
+    /// Idle connections kept per target and worker.
+    pub pool_size: u32,
+    /// The PROXY protocol is sent to targets.
+    pub send_proxy: Option<ProxyProtocol>,
+    /// The text that made it.
+    pub origin: Origin,
+}
+
+/// A target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Its name, unique in the group.
+    pub name: Name,
+    /// Where it lives.
+    pub address: TargetAddress,
+    /// Its share.
+    pub weight: u16,
+    /// Takes traffic only when no other may.
+    pub backup: bool,
+    /// Takes no traffic and is not checked.
+    pub disabled: bool,
+    /// Connections at most; 0: no limit.
+    pub max_connections: u32,
+    /// The text that made it.
+    pub origin: Origin,
+}
+
+/// The active probe of a group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HealthCheck {
+    /// How it is done.
+    pub kind: CheckKind<Resolved>,
+    /// Time between two checks of a healthy target.
+    pub interval: Duration,
+    /// Time between two checks of an unhealthy target.
+    pub unhealthy_interval: Duration,
+    /// Time for one check.
+    pub timeout: Duration,
+    /// Passing checks in a row until an unhealthy target is healthy.
+    pub healthy_threshold: u16,
+    /// Failing checks in a row until a target is unhealthy.
+    pub unhealthy_threshold: u16,
+    /// Another port than the target's.
+    pub port: Option<u16>,
+    /// The text that made it.
+    pub origin: Origin,
+}
+
+/// TLS towards targets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpstreamTls {
+    /// Whose certificates are believed.
+    pub verify: Verify,
+    /// The name that is sent and verified.
+    pub server_name: ServerName,
+    /// Versions and suites.
+    pub policy: TlsPolicy,
+    /// Our certificate towards targets.
+    pub certificate: Option<CertificateId>,
+}
+
+/// A certificate with its key, still in files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Certificate {
+    /// Its name.
+    pub name: Name,
+    /// PEM file with the chain, and the key if `key` is `None`.
+    pub file: String,
+    /// PEM file with the key.
+    pub key: Option<String>,
+    /// The text that made it.
+    pub origin: Origin,
+}
+
+/// A table of counters by key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StickTable {
+    /// Its name.
+    pub name: Name,
+    /// The type of its keys.
+    pub key: KeyType,
+    /// Entries at most.
+    pub size: u32,
+    /// How long an entry lives without use; `None`: for ever.
+    pub expire: Option<Duration>,
+    /// What it counts.
+    pub store: Vec<StoredCounter>,
+    /// The text that made it.
+    pub origin: Origin,
+}
+
+/// A map, or a list where the values are empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Map {
+    /// Its name.
+    pub name: Name,
+    /// A file of lines `key value`.
+    pub file: Option<String>,
+    /// Entries of the configuration itself, before those of the file.
+    pub entries: Vec<(String, String)>,
+    /// How keys are compared.
+    pub compare: MapMatch,
+    /// ASCII letters of either case are equal.
+    pub ignore_case: bool,
+    /// The text that made it.
+    pub origin: Origin,
+}
+
+/// Users with their password hashes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Userlist {
+    /// Its name.
+    pub name: Name,
+    /// Name and crypt(3) hash of each.
+    pub users: Vec<(String, String)>,
+    /// The text that made it.
+    pub origin: Origin,
+}
