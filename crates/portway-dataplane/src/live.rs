@@ -1,0 +1,127 @@
+//! Live state of targets: what happened since, shared by workers and control.
+//!
+//! Control writes health and addresses; workers read them and count requests in flight. Everything is an atomic
+//! or is touched only when a new upstream connection is made, so that no worker ever waits for another.
+
+use std::net::SocketAddr;
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+
+/// The health of a target as the active probe sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Health {
+    /// Not judged yet.
+    Initial = 0,
+    /// Takes traffic.
+    Healthy = 1,
+    /// Failed its checks.
+    Unhealthy = 2,
+    /// Takes no new traffic, finishes what it has.
+    Draining = 3,
+    /// Disabled, or its group is not in use.
+    Unused = 4,
+}
+
+impl Health {
+    /// The word in status and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Health::Initial => "initial",
+            Health::Healthy => "healthy",
+            Health::Unhealthy => "unhealthy",
+            Health::Draining => "draining",
+            Health::Unused => "unused",
+        }
+    }
+
+    fn from_u8(number: u8) -> Self {
+        match number {
+            0 => Health::Initial,
+            1 => Health::Healthy,
+            2 => Health::Unhealthy,
+            3 => Health::Draining,
+            _ => Health::Unused,
+        }
+    }
+
+    /// True where the target may take new traffic. A target that was not judged yet may: a configuration serves
+    /// from its first moment, and a dead target costs one retry.
+    pub fn is_usable(self) -> bool {
+        matches!(self, Health::Initial | Health::Healthy)
+    }
+}
+
+/// What is known of one target.
+#[derive(Debug)]
+pub struct TargetState {
+    health: AtomicU8,
+    in_flight: AtomicU32,
+    address: RwLock<Option<SocketAddr>>,
+}
+
+impl TargetState {
+    /// A target in this state; `address` is `None` until its name is resolved, and for UNIX sockets.
+    pub fn new(health: Health, address: Option<SocketAddr>) -> Self {
+        Self { health: AtomicU8::new(health as u8), in_flight: AtomicU32::new(0), address: RwLock::new(address) }
+    }
+
+    /// Its health.
+    pub fn health(&self) -> Health {
+        Health::from_u8(self.health.load(Ordering::Relaxed))
+    }
+
+    /// Control says what the probe found.
+    pub fn set_health(&self, health: Health) {
+        self.health.store(health as u8, Ordering::Relaxed);
+    }
+
+    /// Requests (HTTP) or connections (TCP) that it is serving now, all workers together.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more until the guard is dropped.
+    pub fn enter(self: &std::sync::Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self.clone())
+    }
+
+    /// The address to connect to.
+    pub fn address(&self) -> Option<SocketAddr> {
+        *self.address.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Control says what the name resolves to.
+    pub fn set_address(&self, address: Option<SocketAddr>) {
+        *self.address.write().unwrap_or_else(std::sync::PoisonError::into_inner) = address;
+    }
+}
+
+/// One request or connection in flight.
+#[derive(Debug)]
+pub struct InFlight(std::sync::Arc<TargetState>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the whole process is doing.
+#[derive(Debug, Default)]
+pub struct ProcessState {
+    draining: AtomicBool,
+}
+
+impl ProcessState {
+    /// True from the beginning of a graceful stop: readiness fails and answers carry `Connection: close`.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Begins a graceful stop.
+    pub fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+}

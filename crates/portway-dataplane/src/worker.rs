@@ -1,0 +1,1 @@
+//! Workers: one thread, one single-threaded runtime, its own sockets and pools.
