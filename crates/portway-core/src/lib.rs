@@ -1,1 +1,5 @@
 //! decisions that are functions of their arguments.
+
+pub mod balance;
+pub mod health;
+pub mod retry;

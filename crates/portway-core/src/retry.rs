@@ -1,0 +1,101 @@
+//! May a failed attempt be made again?
+//!
+//! Decides from how far the attempt got and what the request allows; which target the next attempt goes to is `balance`'s
+//! matter. The hard thing: after the target may have acted, only a request that may be acted on twice is repeated.
+
+/// How far an attempt got before it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// No connection came about (refused, timed out, TLS failed): no byte of the request left us.
+    Connect,
+    /// A reused connection was closed by the target before the first byte of a response: most likely it closed an idle
+    /// connection just when we used it (RFC 9112 section 9.3.1, 9.5), but it may have read the request.
+    ReusedClosedBeforeResponse,
+    /// The request was sent, all of it or a part, on a fresh connection, or no answer came in time.
+    Sent,
+    /// The first byte of the response arrived. This is the point of no return.
+    ResponseStarted,
+}
+
+/// Decides whether another attempt follows.
+///
+/// * `method_idempotent`: RFC 9110 section 9.2.2 (GET, HEAD, OPTIONS, TRACE, PUT, DELETE).
+/// * `body_replayable`: all of the body that was taken so far can be sent again (there is none, or it is still held).
+/// * `attempts`: how many were made, the failed one included.
+/// * `limit`: how many may be made in all; 1 means no retry.
+///
+/// "A proxy MUST NOT automatically retry non-idempotent requests" (RFC 9110 section 9.2.2) holds as soon as a byte may have
+/// reached the target. "A client SHOULD NOT automatically retry a failed automatic retry" (the same section) is why
+/// [`Stage::Sent`] is repeated only after the first attempt; the other two stages say something about the connection,
+/// not about the request, and are bounded by `limit` alone.
+pub const fn may_retry(
+    stage: Stage,
+    method_idempotent: bool,
+    body_replayable: bool,
+    attempts: u32,
+    limit: u32,
+) -> bool {
+    if attempts >= limit {
+        return false;
+    }
+    match stage {
+        Stage::Connect => true,
+        Stage::ReusedClosedBeforeResponse => method_idempotent && body_replayable,
+        Stage::Sent => method_idempotent && body_replayable && attempts <= 1,
+        Stage::ResponseStarted => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Stage::{Connect, ResponseStarted, ReusedClosedBeforeResponse, Sent};
+    use super::may_retry;
+
+    #[test]
+    fn table() {
+        let check = |stage, idempotent, replayable, attempts, limit, expected| {
+            assert_eq!(
+                may_retry(stage, idempotent, replayable, attempts, limit),
+                expected,
+                "{stage:?} idempotent={idempotent} replayable={replayable} {attempts}/{limit}"
+            );
+        };
+        // Nothing left us: every request.
+        check(Connect, true, true, 1, 3, true);
+        check(Connect, false, true, 1, 3, true);
+        check(Connect, false, false, 2, 3, true);
+        check(Connect, true, true, 3, 3, false);
+        check(Connect, true, true, 1, 1, false);
+        check(Connect, true, true, 1, 0, false);
+        // A stale connection: what may be done twice, as often as the limit says.
+        check(ReusedClosedBeforeResponse, true, true, 1, 3, true);
+        check(ReusedClosedBeforeResponse, true, true, 2, 3, true);
+        check(ReusedClosedBeforeResponse, true, true, 3, 3, false);
+        check(ReusedClosedBeforeResponse, true, false, 1, 3, false);
+        check(ReusedClosedBeforeResponse, false, true, 1, 3, false);
+        // Sent: once more, and never a retry of a retry.
+        check(Sent, true, true, 1, 3, true);
+        check(Sent, true, true, 2, 3, false);
+        check(Sent, true, false, 1, 3, false);
+        check(Sent, false, true, 1, 3, false);
+        check(Sent, true, true, 1, 1, false);
+        // The client may have seen something.
+        check(ResponseStarted, true, true, 1, 3, false);
+        check(ResponseStarted, false, false, 1, 3, false);
+    }
+
+    #[test]
+    fn nothing_is_repeated_that_must_not_be() {
+        for stage in [Connect, ReusedClosedBeforeResponse, Sent, ResponseStarted] {
+            for bits in 0..4_u32 {
+                let (idempotent, replayable) = (bits & 1 != 0, bits & 2 != 0);
+                for attempts in 1..5 {
+                    let again = may_retry(stage, idempotent, replayable, attempts, 4);
+                    assert!(!again || attempts < 4);
+                    assert!(!again || stage == Connect || (idempotent && replayable));
+                    assert!(!again || stage != ResponseStarted);
+                }
+            }
+        }
+    }
+}
