@@ -1,0 +1,343 @@
+//! The request target (RFC 9112 §3.2) and `uri-host [":" port]` (RFC 9110 §7.2), checked and taken apart once.
+
+use std::net::Ipv6Addr;
+
+use memchr::{memchr, memchr2};
+
+use super::head::{Method, Span, TargetForm, TargetParts};
+use super::refusal::Refusal;
+
+/// Host and port as ranges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Authority {
+    pub(super) whole: Span,
+    pub(super) host: Span,
+    pub(super) port: Option<u16>,
+}
+
+/// Takes a target apart. `offset` is where it starts in the arena. The tokeniser has refused spaces and control characters.
+#[inline]
+pub(super) fn parse_target(
+    method: Method,
+    target: &[u8],
+    offset: usize,
+) -> Result<TargetParts, Refusal> {
+    if !target.is_ascii() {
+        return Err(Refusal::BadTarget);
+    }
+    if method == Method::Connect {
+        return authority_form(target, offset);
+    }
+    match target {
+        [b'/', ..] => {
+            let (path, query) = path_and_query(target, offset)?;
+            Ok(TargetParts {
+                form: TargetForm::Origin,
+                path,
+                query,
+                ..TargetParts::default()
+            })
+        }
+        b"*" if method == Method::Options => Ok(TargetParts {
+            form: TargetForm::Asterisk,
+            path: Span::new(offset, offset + 1),
+            ..TargetParts::default()
+        }),
+        b"*" => Err(Refusal::BadTargetForm),
+        _ => absolute_form(target, offset),
+    }
+}
+
+/// Splits at the first `?`; a fragment is not part of a request target (RFC 9112 §3.2.1).
+#[inline]
+fn path_and_query(bytes: &[u8], offset: usize) -> Result<(Span, Option<Span>), Refusal> {
+    let end = offset + bytes.len();
+    match memchr2(b'?', b'#', bytes) {
+        None => Ok((Span::new(offset, end), None)),
+        Some(at) if memchr(b'#', bytes.get(at..).unwrap_or_default()).is_some() => {
+            Err(Refusal::BadTarget)
+        }
+        Some(at) => Ok((
+            Span::new(offset, offset + at),
+            Some(Span::new(offset + at + 1, end)),
+        )),
+    }
+}
+
+/// `http://authority/path?query`. User information is refused (RFC 9110 §4.2.4), and so is an empty host (§4.2.1).
+#[cold]
+fn absolute_form(target: &[u8], offset: usize) -> Result<TargetParts, Refusal> {
+    let scheme_len = [b"http://".as_slice(), b"https://"]
+        .into_iter()
+        .find(|scheme| {
+            target
+                .get(..scheme.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        })
+        .map(<[u8]>::len)
+        .ok_or(Refusal::BadTarget)?;
+    let rest = target.get(scheme_len..).unwrap_or_default();
+    let authority_len = rest
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
+        .unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at_checked(authority_len).unwrap_or_default();
+    let parsed = parse_authority(authority, offset + scheme_len)?;
+    if parsed.host.len == 0 {
+        return Err(Refusal::BadHost);
+    }
+    let (path, query) = path_and_query(tail, offset + scheme_len + authority_len)?;
+    Ok(TargetParts {
+        form: TargetForm::Absolute,
+        authority: parsed.whole,
+        host: parsed.host,
+        port: parsed.port,
+        path,
+        query,
+    })
+}
+
+/// `host:port`, the port being required (RFC 9112 §3.2.3, RFC 9110 §9.3.6).
+#[cold]
+fn authority_form(target: &[u8], offset: usize) -> Result<TargetParts, Refusal> {
+    if memchr2(b'/', b'?', target).is_some() || target == b"*" {
+        return Err(Refusal::BadTargetForm);
+    }
+    let parsed = parse_authority(target, offset)?;
+    if parsed.host.len == 0 || parsed.port.unwrap_or(0) == 0 {
+        return Err(Refusal::BadTarget);
+    }
+    Ok(TargetParts {
+        form: TargetForm::Authority,
+        authority: parsed.whole,
+        host: parsed.host,
+        port: parsed.port,
+        path: Span::default(),
+        query: None,
+    })
+}
+
+/// Checks `uri-host [":" port]` (RFC 3986 §3.2.2, §3.2.3). The host may be empty, the port too.
+#[inline]
+pub(super) fn parse_authority(bytes: &[u8], offset: usize) -> Result<Authority, Refusal> {
+    let host_len = match bytes {
+        [b'[', ..] => ipv6_literal_len(bytes)?,
+        _ => reg_name_len(bytes)?,
+    };
+    let port = match bytes.get(host_len..).unwrap_or_default() {
+        [] | [b':'] => None,
+        [b':', digits @ ..] => Some(parse_port(digits)?),
+        _ => return Err(Refusal::BadHost),
+    };
+    Ok(Authority {
+        whole: Span::new(offset, offset + bytes.len()),
+        host: Span::new(offset, offset + host_len),
+        port,
+    })
+}
+
+/// The length of a `reg-name` or IPv4 address up to a colon or the end.
+#[inline]
+fn reg_name_len(bytes: &[u8]) -> Result<usize, Refusal> {
+    let mut rest = bytes;
+    loop {
+        rest = match rest {
+            [] | [b':', ..] => return Ok(bytes.len() - rest.len()),
+            [
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.',
+                tail @ ..,
+            ] => tail,
+            [
+                b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';'
+                | b'=',
+                tail @ ..,
+            ] => tail,
+            [b'%', high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                tail
+            }
+            _ => return Err(Refusal::BadHost),
+        }
+    }
+}
+
+/// The length of `[IPv6address]` with its brackets. Zone identifiers mean nothing to another machine and are refused.
+#[cold]
+fn ipv6_literal_len(bytes: &[u8]) -> Result<usize, Refusal> {
+    let close = memchr(b']', bytes).ok_or(Refusal::BadHost)?;
+    let address = bytes.get(1..close).unwrap_or_default();
+    let text = std::str::from_utf8(address).map_err(|_| Refusal::BadHost)?;
+    text.parse::<Ipv6Addr>().map_err(|_| Refusal::BadHost)?;
+    Ok(close + 1)
+}
+
+fn parse_port(digits: &[u8]) -> Result<u16, Refusal> {
+    digits.iter().try_fold(0u16, |port, digit| {
+        let digit = digit
+            .is_ascii_digit()
+            .then(|| u16::from(digit - b'0'))
+            .ok_or(Refusal::BadHost)?;
+        port.checked_mul(10)
+            .and_then(|tens| tens.checked_add(digit))
+            .ok_or(Refusal::BadHost)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Parts<'a> = (TargetForm, &'a str, Option<u16>, &'a str, Option<&'a str>);
+
+    fn check(method: Method, target: &str, expected: Result<Parts<'_>, Refusal>) {
+        let arena = format!("1234{target}");
+        let found = parse_target(method, target.as_bytes(), 4);
+        let text = |span: Span| std::str::from_utf8(span.of(arena.as_bytes())).unwrap();
+        let found = found.map(|parts| {
+            (
+                parts.form,
+                text(parts.host),
+                parts.port,
+                text(parts.path),
+                parts.query.map(text),
+            )
+        });
+        assert_eq!(found, expected, "{method:?} {target}");
+    }
+
+    #[test]
+    fn origin_form() {
+        use TargetForm::Origin;
+        check(Method::Get, "/", Ok((Origin, "", None, "/", None)));
+        check(
+            Method::Get,
+            "/a/b?c=d?e",
+            Ok((Origin, "", None, "/a/b", Some("c=d?e"))),
+        );
+        check(Method::Get, "/a?", Ok((Origin, "", None, "/a", Some(""))));
+        check(Method::Get, "//a/b", Ok((Origin, "", None, "//a/b", None)));
+        check(
+            Method::Get,
+            "/\"<|>\\^`{}",
+            Ok((Origin, "", None, "/\"<|>\\^`{}", None)),
+        );
+        check(Method::Get, "/a#b", Err(Refusal::BadTarget));
+        check(Method::Get, "/a?b#c", Err(Refusal::BadTarget));
+        check(Method::Get, "/\u{e9}", Err(Refusal::BadTarget));
+        check(Method::Get, "a/b", Err(Refusal::BadTarget));
+        check(Method::Get, "?a", Err(Refusal::BadTarget));
+        check(Method::Connect, "/", Err(Refusal::BadTargetForm));
+    }
+
+    #[test]
+    fn absolute_form() {
+        use TargetForm::Absolute;
+        check(Method::Get, "http://a", Ok((Absolute, "a", None, "", None)));
+        check(
+            Method::Get,
+            "HTTP://a.example:80/b",
+            Ok((Absolute, "a.example", Some(80), "/b", None)),
+        );
+        check(
+            Method::Get,
+            "https://a?b",
+            Ok((Absolute, "a", None, "", Some("b"))),
+        );
+        check(
+            Method::Get,
+            "http://[::1]:8080/",
+            Ok((Absolute, "[::1]", Some(8080), "/", None)),
+        );
+        check(
+            Method::Get,
+            "http://a:/",
+            Ok((Absolute, "a", None, "/", None)),
+        );
+        check(Method::Get, "http:///b", Err(Refusal::BadHost));
+        check(Method::Get, "http://:80/b", Err(Refusal::BadHost));
+        check(Method::Get, "http://user@a/", Err(Refusal::BadHost));
+        check(Method::Get, "http://user:word@a/", Err(Refusal::BadHost));
+        check(Method::Get, "http://a/#b", Err(Refusal::BadTarget));
+        check(Method::Get, "http://a#b", Err(Refusal::BadTarget));
+        check(Method::Get, "ftp://a/", Err(Refusal::BadTarget));
+        check(Method::Get, "a.example:80", Err(Refusal::BadTarget));
+    }
+
+    #[test]
+    fn authority_and_asterisk_form() {
+        check(
+            Method::Connect,
+            "a:443",
+            Ok((TargetForm::Authority, "a", Some(443), "", None)),
+        );
+        check(
+            Method::Connect,
+            "[::1]:443",
+            Ok((TargetForm::Authority, "[::1]", Some(443), "", None)),
+        );
+        for target in ["a", "a:", "a:0", ":443"] {
+            check(Method::Connect, target, Err(Refusal::BadTarget));
+        }
+        check(Method::Connect, "http://a:443", Err(Refusal::BadTargetForm));
+        check(Method::Connect, "*", Err(Refusal::BadTargetForm));
+        check(
+            Method::Options,
+            "*",
+            Ok((TargetForm::Asterisk, "", None, "*", None)),
+        );
+        check(Method::Get, "*", Err(Refusal::BadTargetForm));
+        check(Method::Options, "**", Err(Refusal::BadTarget));
+    }
+
+    #[test]
+    fn hosts() {
+        let check = |text: &str, expected: Result<(&str, Option<u16>), Refusal>| {
+            let found = parse_authority(text.as_bytes(), 0);
+            let found = found.map(|authority| {
+                (
+                    std::str::from_utf8(authority.host.of(text.as_bytes())).unwrap(),
+                    authority.port,
+                )
+            });
+            assert_eq!(found, expected, "{text:?}");
+        };
+        check("", Ok(("", None)));
+        check("a", Ok(("a", None)));
+        check("A_b.example", Ok(("A_b.example", None)));
+        check("a:1", Ok(("a", Some(1))));
+        check("a:65535", Ok(("a", Some(65535))));
+        check("a:", Ok(("a", None)));
+        check("%41b", Ok(("%41b", None)));
+        check("127.0.0.1:80", Ok(("127.0.0.1", Some(80))));
+        check("[::1]", Ok(("[::1]", None)));
+        check("[::ffff:1.2.3.4]:80", Ok(("[::ffff:1.2.3.4]", Some(80))));
+        for text in [
+            "a:65536",
+            "a:x",
+            "a:+1",
+            "a:-1",
+            "a:1:2",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[]",
+            "[a]",
+            "[fe80::1%25eth0]",
+            "[v1.a]",
+            "a b",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a@b",
+            "%4",
+            "%zz",
+            "%",
+            "a\"",
+            "a<",
+            "a\\b",
+            "\u{e9}",
+            "a]",
+        ] {
+            check(text, Err(Refusal::BadHost));
+        }
+    }
+}
