@@ -2,4 +2,5 @@
 
 pub mod balance;
 pub mod health;
+pub mod http1;
 pub mod retry;
