@@ -1,2 +1,158 @@
-//! Project commands.
-fn main() {}
+//! The project's own commands: `cargo xtask check`, `test`, `fuzz`.
+//!
+//! This file only picks the command; each command is a module. Exit codes: 0 all is well, 1 something failed, 2 the
+//! command line is wrong.
+
+mod check;
+mod edges;
+mod fuzz;
+mod lex;
+mod links;
+mod process;
+mod test;
+mod tidy;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use workspace::Workspace;
+
+const HELP: &str = "\
+Commands of the Portway project:
+
+  cargo xtask check                        format, clippy, docs, crate edges, crypto library, tidy
+  cargo xtask test                         installs what the tests need (Debian), then check, every test, every doc test
+  cargo xtask test FILTER...               only the tests chosen by these arguments of cargo-nextest
+  cargo xtask fuzz [TARGET] [--seconds N]  every fuzz target, or one of them, for N seconds each (60)
+  cargo xtask help                         this text
+
+Environment:
+
+  PORTWAY_SAMPLES      folder of the published documents; tests over them are skipped where it is unset
+  PORTWAY_TEST_PYTHON  set by `test`: a Python that has the WebSocket peer of the tests
+";
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Command {
+    Check,
+    Test {
+        filter: Vec<String>,
+    },
+    Fuzz {
+        target: Option<String>,
+        seconds: u64,
+    },
+    Help,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let command = match parse(&arguments) {
+        Ok(command) => command,
+        Err(problem) => {
+            eprintln!("xtask: {problem}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("xtask: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<(), String> {
+    match command {
+        Command::Check => check::run(&Workspace::load()?),
+        Command::Test { filter } => test::run(&Workspace::load()?, filter),
+        Command::Fuzz { target, seconds } => {
+            fuzz::run(&Workspace::load()?, target.as_deref(), *seconds)
+        }
+        Command::Help => {
+            print!("{HELP}");
+            Ok(())
+        }
+    }
+}
+
+fn parse(arguments: &[String]) -> Result<Command, String> {
+    let Some((name, rest)) = arguments.split_first() else {
+        return Ok(Command::Help);
+    };
+    match name.as_str() {
+        "check" => match rest.first() {
+            None => Ok(Command::Check),
+            Some(extra) => Err(format!("check takes no argument: {extra}")),
+        },
+        "test" => Ok(Command::Test {
+            filter: rest.to_vec(),
+        }),
+        "fuzz" => parse_fuzz(rest),
+        "help" | "--help" | "-h" => Ok(Command::Help),
+        other => Err(format!("no such command: {other}")),
+    }
+}
+
+fn parse_fuzz(arguments: &[String]) -> Result<Command, String> {
+    let mut target = None;
+    let mut seconds = fuzz::DEFAULT_SECONDS;
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        if argument == "--seconds" {
+            let value = rest.next().ok_or("--seconds needs a number")?;
+            seconds = value
+                .parse()
+                .ok()
+                .filter(|n| *n > 0)
+                .ok_or_else(|| format!("not a number of seconds: {value}"))?;
+        } else if argument.starts_with('-') || target.is_some() {
+            return Err(format!("fuzz does not know {argument}"));
+        } else {
+            target = Some(argument.clone());
+        }
+    }
+    Ok(Command::Fuzz { target, seconds })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, expected: Result<Command, &str>) {
+        let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        assert_eq!(parse(&arguments), expected.map_err(str::to_owned), "{line}");
+    }
+
+    fn fuzz(target: Option<&str>, seconds: u64) -> Result<Command, &'static str> {
+        Ok(Command::Fuzz {
+            target: target.map(str::to_owned),
+            seconds,
+        })
+    }
+
+    #[test]
+    fn command_lines() {
+        check("", Ok(Command::Help));
+        check("help", Ok(Command::Help));
+        check("check", Ok(Command::Check));
+        check("check now", Err("check takes no argument: now"));
+        check("test", Ok(Command::Test { filter: Vec::new() }));
+        check(
+            "test -p xtask",
+            Ok(Command::Test {
+                filter: vec!["-p".to_owned(), "xtask".to_owned()],
+            }),
+        );
+        check("fuzz", fuzz(None, 60));
+        check("fuzz head --seconds 5", fuzz(Some("head"), 5));
+        check("fuzz --seconds 5 head", fuzz(Some("head"), 5));
+        check("fuzz --seconds", Err("--seconds needs a number"));
+        check("fuzz --seconds 0", Err("not a number of seconds: 0"));
+        check("fuzz a b", Err("fuzz does not know b"));
+        check("chekc", Err("no such command: chekc"));
+    }
+}
