@@ -1,0 +1,228 @@
+//! What is known about a connection or an exchange while rules run.
+//!
+//! The data plane implements [`Facts`] over its connection and the heads it holds; tests implement it over plain
+//! values. Every method has a default that says "not known", so that an early phase implements only what it has.
+//! All bytes are borrowed: reading a fact allocates nothing.
+
+use super::Fetched;
+use portway_model::expression::{CertificateField, Counter, LogValue, Variable};
+use portway_model::snapshot::{GroupId, MapId, StickTableId, UserlistId};
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+
+/// Receives the occurrences of a header in order until it breaks.
+pub type Visitor<'v, 'a> = dyn FnMut(&'a [u8]) -> ControlFlow<()> + 'v;
+
+/// The client's TLS session, terminated here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TlsFacts<'a> {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'a str,
+    /// Cipher suite, IANA name.
+    pub cipher: &'a str,
+    /// Server name the client asked for.
+    pub sni: Option<&'a [u8]>,
+    /// Application protocol that was agreed on.
+    pub alpn: Option<&'a [u8]>,
+}
+
+/// What an exchange knows. Where a fact changes while rules run (a rule sets the path), later calls give the
+/// changed one.
+pub trait Facts {
+    /// The client, after PROXY protocol and trusted X-Forwarded-For.
+    fn source(&self) -> Option<IpAddr> {
+        None
+    }
+
+    /// The client's port.
+    fn source_port(&self) -> Option<u16> {
+        None
+    }
+
+    /// What the client connected to.
+    fn destination(&self) -> Option<IpAddr> {
+        None
+    }
+
+    /// The port the client connected to.
+    fn destination_port(&self) -> Option<u16> {
+        None
+    }
+
+    /// The listener's name.
+    fn listener_name(&self) -> Option<&str> {
+        None
+    }
+
+    /// Connections open on this listener.
+    fn listener_connections(&self) -> Option<u32> {
+        None
+    }
+
+    /// The client's TLS session; `None`: the connection is not TLS or not terminated here.
+    fn tls(&self) -> Option<TlsFacts<'_>> {
+        None
+    }
+
+    /// A field of the client's certificate.
+    fn certificate(&self, _field: CertificateField) -> Fetched<'_> {
+        Fetched::Absent
+    }
+
+    /// The bytes a client sent first, on a connection that is not terminated here.
+    fn payload(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// Handshake type of what the client sent first; 1 for a ClientHello.
+    fn hello_type(&self) -> Option<u8> {
+        None
+    }
+
+    /// Server name in a ClientHello that is not terminated here.
+    fn hello_sni(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// The application protocols a ClientHello offers, comma separated.
+    fn hello_alpn(&self) -> Option<Cow<'_, [u8]>> {
+        None
+    }
+
+    /// Request method.
+    fn method(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// `http` or `https`: how the client came.
+    fn scheme(&self) -> Option<&str> {
+        None
+    }
+
+    /// `1.0`, `1.1`, `2`, `3`.
+    fn http_version(&self) -> Option<&str> {
+        None
+    }
+
+    /// Host of the request **in lower case**, without the port. The rule index relies on the lower case.
+    fn host(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// Path of the request, as received or as a rule set it; no query.
+    fn path(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// Query string without the question mark; `None` where there is none.
+    fn query(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// Visits the values of the request header `name`, letters of either case being equal, in the order received.
+    fn header<'a>(&'a self, _name: &str, _visit: &mut Visitor<'_, 'a>) {}
+
+    /// The part of the request body that is buffered.
+    fn body(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// The request's Content-Length in bytes.
+    fn body_length(&self) -> Option<u64> {
+        None
+    }
+
+    /// The request id.
+    fn request_id(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// Response status.
+    fn status(&self) -> Option<u16> {
+        None
+    }
+
+    /// Visits the values of the response header `name`; as [`Facts::header`].
+    fn response_header<'a>(&'a self, _name: &str, _visit: &mut Visitor<'_, 'a>) {}
+
+    /// What a rule set this variable to.
+    fn variable(&self, _variable: &Variable) -> Option<&[u8]> {
+        None
+    }
+
+    /// What a rule captured into this slot.
+    fn capture(&self, _slot: u16) -> Option<&[u8]> {
+        None
+    }
+
+    /// Whether the Basic authorization names a user of this list with the right password.
+    fn authenticated(&self, _users: UserlistId) -> Option<bool> {
+        None
+    }
+
+    /// A counter of the stick-table entry that a rule tracks in this slot.
+    fn tracked(&self, _slot: u8, _counter: Counter) -> Option<i64> {
+        None
+    }
+
+    /// A counter of the stick-table entry with this key.
+    fn counter(&self, _table: StickTableId, _key: &Fetched<'_>, _counter: Counter) -> Option<i64> {
+        None
+    }
+
+    /// The value of the first entry of a map whose key fits `key`, the way the map compares.
+    fn lookup(&self, _map: MapId, _key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        None
+    }
+
+    /// Targets of a group that may take traffic.
+    fn healthy_targets(&self, _group: GroupId) -> Option<u32> {
+        None
+    }
+
+    /// Connections open to a group.
+    fn group_connections(&self, _group: GroupId) -> Option<u32> {
+        None
+    }
+
+    /// The target group that was chosen.
+    fn group_name(&self) -> Option<&str> {
+        None
+    }
+
+    /// The target that was chosen.
+    fn target_name(&self) -> Option<&str> {
+        None
+    }
+
+    /// Address and port of the target that was chosen, as text.
+    fn target_address(&self) -> Option<&str> {
+        None
+    }
+
+    /// Chance: 64 evenly distributed bits, new ones with every call.
+    fn random(&self) -> Option<u64> {
+        None
+    }
+
+    /// Seconds since 1970.
+    fn now(&self) -> Option<i64> {
+        None
+    }
+
+    /// This machine's host name.
+    fn hostname(&self) -> Option<&str> {
+        None
+    }
+
+    /// An environment variable, as it was at compile.
+    fn environment(&self, _name: &str) -> Option<&str> {
+        None
+    }
+
+    /// Something known when the exchange ends.
+    fn log(&self, _value: LogValue) -> Fetched<'_> {
+        Fetched::Absent
+    }
+}

@@ -1,0 +1,479 @@
+//! The fetches: from a [`Value`] and the [`Facts`] to what is there.
+
+use super::encoding::percent_decode;
+use super::transform::base64_decode;
+use super::{Facts, Fetched, TlsFacts};
+use portway_model::expression::{CounterEntry, Value};
+use portway_model::stage::Resolved;
+use std::borrow::Cow;
+use std::ops::ControlFlow::{self, Break, Continue};
+
+/// The one value. Of several occurrences a header gives the last, a cookie or an argument the first.
+pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<'a> {
+    match value {
+        Value::Text(text) => text.as_str().into(),
+        Value::Number(number) => (*number).into(),
+        Value::Host => facts.host().into(),
+        Value::Path => facts.path().into(),
+        Value::Header(_) | Value::ResponseHeader(_) => last(value, facts),
+        Value::QueryParameter(_) | Value::Cookie(_) | Value::ResponseCookie(_) => {
+            first(value, facts)
+        }
+        Value::HeaderCount(name) => header_count(name, facts).into(),
+        Value::Method => facts.method().into(),
+        Value::Scheme => facts.scheme().into(),
+        Value::HttpVersion => facts.http_version().into(),
+        Value::Query => facts.query().into(),
+        Value::Target | Value::Base => joined(value, facts),
+        Value::Body => facts.body().into(),
+        Value::BodyLength => facts.body_length().into(),
+        Value::BasicUser => basic_user(facts).into(),
+        Value::RequestId => facts.request_id().into(),
+        Value::Status => facts.status().into(),
+        Value::Variable(variable) => facts.variable(variable).into(),
+        Value::Capture(slot) => facts.capture(*slot).into(),
+        Value::Authenticated(users) => facts.authenticated(*users).into(),
+        Value::Counter { counter, of } => match of {
+            CounterEntry::Tracked(slot) => facts.tracked(*slot, *counter).into(),
+            CounterEntry::Key { table, key } => {
+                let key = super::evaluate(key, facts);
+                facts.counter(*table, &key, *counter).into()
+            }
+        },
+        Value::HealthyTargets(group) => facts.healthy_targets(*group).into(),
+        Value::GroupConnections(group) => facts.group_connections(*group).into(),
+        Value::ListenerConnections => facts.listener_connections().into(),
+        Value::GroupName => facts.group_name().into(),
+        Value::TargetName => facts.target_name().into(),
+        Value::TargetAddress => facts.target_address().into(),
+        Value::Random(bound) => facts.random().map(|bits| scale(bits, *bound)).into(),
+        Value::Now => facts.now().into(),
+        Value::Hostname => facts.hostname().into(),
+        Value::Environment(name) => facts.environment(name).into(),
+        Value::Log(value) => facts.log(*value),
+        of_connection => fetch_connection(of_connection, facts),
+    }
+}
+
+/// Calls `visit` with each occurrence until it breaks; once, with an absent value, where there is none.
+pub(super) fn each<'a, F: Facts>(
+    value: &'a Value<Resolved>,
+    facts: &'a F,
+    visit: &mut impl FnMut(Fetched<'a>) -> ControlFlow<()>,
+) {
+    let mut found = false;
+    let mut one = |fetched: Fetched<'a>| {
+        found = true;
+        visit(fetched)
+    };
+    match value {
+        Value::Header(name) => facts.header(name, &mut |value| one(value.into())),
+        Value::ResponseHeader(name) => facts.response_header(name, &mut |value| one(value.into())),
+        Value::Cookie(name) => facts.header("cookie", &mut |header| {
+            cookies(header, name.as_bytes(), &mut one)
+        }),
+        Value::ResponseCookie(name) => facts.response_header("set-cookie", &mut |header| {
+            let pair = header.split(|&byte| byte == b';').next();
+            match pair.and_then(|pair| cookie_value(pair, name.as_bytes())) {
+                Some(value) => one(value.into()),
+                None => Continue(()),
+            }
+        }),
+        Value::QueryParameter(name) => arguments(facts.query(), name.as_bytes(), &mut one),
+        single => {
+            let _ = one(fetch(single, facts));
+        }
+    }
+    if !found {
+        let _ = visit(Fetched::Absent);
+    }
+}
+
+/// Appends the value without an intermediate copy.
+pub(super) fn append<F: Facts>(value: &Value<Resolved>, facts: &F, out: &mut Vec<u8>) {
+    match value {
+        Value::Base => {
+            let host = last_header("host", facts).or_else(|| facts.host());
+            out.extend_from_slice(host.unwrap_or_default());
+            append_target(facts, out);
+        }
+        Value::Target => append_target(facts, out),
+        other => fetch(other, facts).write(out),
+    }
+}
+
+/// The values of a connection; the rest of [`fetch`].
+fn fetch_connection<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<'a> {
+    let of_tls = |field: fn(TlsFacts<'a>) -> Fetched<'a>| facts.tls().map(field).into();
+    match value {
+        Value::Source => facts.source().into(),
+        Value::SourcePort => facts.source_port().into(),
+        Value::Destination => facts.destination().into(),
+        Value::DestinationPort => facts.destination_port().into(),
+        Value::ListenerName => facts.listener_name().into(),
+        Value::Tls => facts.tls().is_some().into(),
+        Value::TlsVersion => of_tls(|tls| tls.version.into()),
+        Value::TlsCipher => of_tls(|tls| tls.cipher.into()),
+        Value::Sni => of_tls(|tls| tls.sni.into()),
+        Value::Alpn => of_tls(|tls| tls.alpn.into()),
+        Value::ClientCertificate(field) => facts.certificate(*field),
+        Value::HelloSni => facts.hello_sni().into(),
+        Value::HelloAlpn => facts.hello_alpn().into(),
+        Value::HelloType => facts.hello_type().into(),
+        Value::PayloadLength => facts.payload().map(|bytes| bytes.len() as u64).into(),
+        Value::Payload { offset, length } => payload(facts.payload(), *offset, *length).into(),
+        _ => Fetched::Absent,
+    }
+}
+
+fn first<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<'a> {
+    let mut kept = Fetched::Absent;
+    each(value, facts, &mut |fetched| {
+        kept = fetched;
+        Break(())
+    });
+    kept
+}
+
+fn last<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<'a> {
+    let mut kept = Fetched::Absent;
+    each(value, facts, &mut |fetched| {
+        kept = fetched;
+        Continue(())
+    });
+    kept
+}
+
+fn last_header<'a, F: Facts>(name: &str, facts: &'a F) -> Option<&'a [u8]> {
+    let mut kept = None;
+    facts.header(name, &mut |value| {
+        kept = Some(value);
+        Continue(())
+    });
+    kept
+}
+
+/// Absent before there is a request.
+fn header_count<F: Facts>(name: &str, facts: &F) -> Option<u64> {
+    facts.method()?;
+    let mut count = 0;
+    facts.header(name, &mut |_| {
+        count += 1;
+        Continue(())
+    });
+    Some(count)
+}
+
+fn append_target<F: Facts>(facts: &F, out: &mut Vec<u8>) {
+    out.extend_from_slice(facts.path().unwrap_or_default());
+    if let Some(query) = facts.query() {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
+}
+
+/// Values of several parts, borrowed where one part is all.
+fn joined<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<'a> {
+    let Some(path) = facts.path() else {
+        return Fetched::Absent;
+    };
+    if matches!(value, Value::Target) && facts.query().is_none() {
+        return path.into();
+    }
+    let mut text = Vec::new();
+    append(value, facts, &mut text);
+    text.into()
+}
+
+/// `length` bytes from `offset`, or all from there where it is 0; `None` unless all of them are there.
+fn payload(bytes: Option<&[u8]>, offset: u32, length: u32) -> Option<&[u8]> {
+    let rest = bytes?.get(offset as usize..)?;
+    match length {
+        0 => Some(rest),
+        length => rest.get(..length as usize),
+    }
+}
+
+/// `bits` of 2⁶⁴ as the same share of `bound`.
+fn scale(bits: u64, bound: u32) -> u32 {
+    let share = (u128::from(bits) * u128::from(bound)) >> 64;
+    // The share is below the bound, which is 32 bits wide.
+    u32::try_from(share).unwrap_or(0)
+}
+
+/// Visits the values of the cookies `name` in a Cookie header (RFC 6265 §4.2.1).
+fn cookies<'a>(
+    header: &'a [u8],
+    name: &[u8],
+    visit: &mut impl FnMut(Fetched<'a>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    header
+        .split(|&byte| byte == b';')
+        .filter_map(|pair| cookie_value(pair, name))
+        .try_for_each(|value| visit(value.into()))
+}
+
+/// The value of `name=value` with blanks around either; names of cookies differ by case.
+fn cookie_value<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (key, value) = split_at_byte(pair, b'=')?;
+    (key.trim_ascii() == name).then(|| value.trim_ascii())
+}
+
+/// Visits the decoded values of the arguments `name` of a query string. An argument without `=` is empty.
+fn arguments<'a>(
+    query: Option<&'a [u8]>,
+    name: &[u8],
+    visit: &mut impl FnMut(Fetched<'a>) -> ControlFlow<()>,
+) {
+    let pairs = query
+        .into_iter()
+        .flat_map(|query| query.split(|&byte| byte == b'&'));
+    for pair in pairs.filter(|pair| !pair.is_empty()) {
+        let (key, value) = split_at_byte(pair, b'=').unwrap_or((pair, b""));
+        let same = key == name || percent_decode(key, true) == name;
+        if same && visit(percent_decode(value, true).into()).is_break() {
+            return;
+        }
+    }
+}
+
+/// The user of Basic authorization (RFC 7617 §2).
+fn basic_user<F: Facts>(facts: &F) -> Option<Cow<'static, [u8]>> {
+    let header = last_header("authorization", facts)?;
+    let (scheme, credentials) = split_at_byte(header, b' ')?;
+    if !scheme.eq_ignore_ascii_case(b"basic") {
+        return None;
+    }
+    let mut user = base64_decode(credentials.trim_ascii())?;
+    let colon = memchr::memchr(b':', &user)?;
+    user.truncate(colon);
+    Some(Cow::Owned(user))
+}
+
+fn split_at_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memchr(byte, text)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Exchange, show};
+    use super::*;
+    use portway_model::expression::{CertificateField, LogValue, Scope, Variable};
+    use portway_model::name::Name;
+    use portway_model::snapshot::{GroupId, UserlistId};
+    use proptest::prelude::*;
+
+    /// `value` of the request `exchange`, shown as `<absent>`, `text`, `#number`, `?boolean`, `@address`.
+    #[track_caller]
+    fn check(exchange: &Exchange, value: Value<Resolved>, expected: &str) {
+        assert_eq!(show(&fetch(&value, exchange)), expected, "{value:?}");
+    }
+
+    fn all(exchange: &Exchange, value: Value<Resolved>) -> Vec<String> {
+        let mut seen = Vec::new();
+        each(&value, exchange, &mut |fetched| {
+            seen.push(show(&fetched));
+            Continue(())
+        });
+        seen
+    }
+
+    fn shop() -> Exchange {
+        Exchange::get("https://shop.example/a%20b?x=1&y=a+b%21&x=2&flag&%7a=9")
+            .header("Host", "Shop.example:8443")
+            .header("X-One", "1")
+            .header("x-one", "2")
+            .header("Cookie", "a=1; b = 2 ;c=\"3\"")
+            .header("Cookie", "a=4;nothing")
+            .header("Authorization", "bAsIc YWxpY2U6cDphc3M=")
+    }
+
+    #[test]
+    fn of_the_request() {
+        let request = shop();
+        let header = |name: &str| Value::Header(name.into());
+        let cookie = |name: &str| Value::Cookie(name.into());
+        let argument = |name: &str| Value::QueryParameter(name.into());
+        for (value, expected) in [
+            (Value::Text("t".into()), "t"),
+            (Value::Number(-3), "#-3"),
+            (Value::Method, "GET"),
+            (Value::Scheme, "https"),
+            (Value::HttpVersion, "1.1"),
+            (Value::Host, "shop.example"),
+            (Value::Path, "/a%20b"),
+            (Value::Query, "x=1&y=a+b%21&x=2&flag&%7a=9"),
+            (Value::Target, "/a%20b?x=1&y=a+b%21&x=2&flag&%7a=9"),
+            (
+                Value::Base,
+                "Shop.example:8443/a%20b?x=1&y=a+b%21&x=2&flag&%7a=9",
+            ),
+            (argument("x"), "1"),
+            (argument("y"), "a b!"),
+            (argument("z"), "9"),
+            (argument("flag"), ""),
+            (argument("w"), "<absent>"),
+            (header("X-ONE"), "2"),
+            (header("x-two"), "<absent>"),
+            (Value::HeaderCount("x-one".into()), "#2"),
+            (Value::HeaderCount("x-two".into()), "#0"),
+            (cookie("a"), "1"),
+            (cookie("b"), "2"),
+            (cookie("c"), "\"3\""),
+            (cookie("A"), "<absent>"),
+            (cookie("nothing"), "<absent>"),
+            (Value::BasicUser, "alice"),
+            (Value::Body, "<absent>"),
+            (Value::BodyLength, "<absent>"),
+            (Value::Status, "<absent>"),
+        ] {
+            check(&request, value, expected);
+        }
+        assert_eq!(all(&request, header("x-one")), ["1", "2"]);
+        assert_eq!(all(&request, cookie("a")), ["1", "4"]);
+        assert_eq!(all(&request, argument("x")), ["1", "2"]);
+        assert_eq!(all(&request, header("x-two")), ["<absent>"]);
+    }
+
+    #[test]
+    fn target_without_query_is_borrowed() {
+        let request = Exchange::get("http://a/p");
+        assert!(matches!(
+            fetch(&Value::Target, &request),
+            Fetched::Bytes(Cow::Borrowed(b"/p"))
+        ));
+    }
+
+    #[test]
+    fn of_the_connection_and_the_rest() {
+        let mut exchange = Exchange::get("https://a/");
+        exchange.payload = Some(b"\x16\x03\x01abc".to_vec());
+        for (value, expected) in [
+            (Value::Source, "@192.0.2.7"),
+            (Value::SourcePort, "#51000"),
+            (Value::Destination, "@198.51.100.1"),
+            (Value::DestinationPort, "#443"),
+            (Value::ListenerName, "web"),
+            (Value::Tls, "?true"),
+            (Value::TlsVersion, "TLSv1.3"),
+            (Value::TlsCipher, "TLS_AES_128_GCM_SHA256"),
+            (Value::Sni, "a"),
+            (Value::Alpn, "<absent>"),
+            (Value::PayloadLength, "#6"),
+            (
+                Value::Payload {
+                    offset: 3,
+                    length: 0,
+                },
+                "abc",
+            ),
+            (
+                Value::Payload {
+                    offset: 3,
+                    length: 2,
+                },
+                "ab",
+            ),
+            (
+                Value::Payload {
+                    offset: 3,
+                    length: 4,
+                },
+                "<absent>",
+            ),
+            (
+                Value::Payload {
+                    offset: 7,
+                    length: 0,
+                },
+                "<absent>",
+            ),
+            (Value::HelloSni, "<absent>"),
+            (
+                Value::ClientCertificate(CertificateField::Subject),
+                "<absent>",
+            ),
+            (Value::Authenticated(UserlistId(0)), "<absent>"),
+            (Value::HealthyTargets(GroupId(2)), "#2"),
+            (Value::GroupConnections(GroupId(2)), "<absent>"),
+            (Value::Random(10), "#5"),
+            (Value::Random(0), "#0"),
+            (Value::Now, "#1700000000"),
+            (Value::Log(LogValue::BytesIn), "<absent>"),
+        ] {
+            check(&exchange, value, expected);
+        }
+        check(&Exchange::get("http://a/"), Value::Tls, "?false");
+        check(&Exchange::get("http://a/"), Value::Sni, "<absent>");
+    }
+
+    #[test]
+    fn of_the_response_and_rules() {
+        let mut exchange = Exchange::get("http://a/");
+        exchange.status = Some(404);
+        exchange.response_headers = vec![
+            ("Set-Cookie".into(), b"id=7; Path=/; other=8".to_vec()),
+            ("set-cookie".into(), b"x=9".to_vec()),
+        ];
+        let variable = Variable {
+            scope: Scope::Exchange,
+            name: Name::from("v"),
+        };
+        exchange.variables.push((variable.clone(), b"set".to_vec()));
+        let cookie = |name: &str| Value::ResponseCookie(name.into());
+        check(&exchange, Value::Status, "#404");
+        check(&exchange, cookie("id"), "7");
+        check(&exchange, cookie("x"), "9");
+        check(&exchange, cookie("other"), "<absent>");
+        check(&exchange, Value::Variable(variable), "set");
+        check(&exchange, Value::ResponseHeader("Set-Cookie".into()), "x=9");
+    }
+
+    #[test]
+    fn nothing_is_known_of_an_empty_connection() {
+        struct Nothing;
+        impl Facts for Nothing {}
+        for value in [
+            Value::Source,
+            Value::Host,
+            Value::Target,
+            Value::Base,
+            Value::Header("a".into()),
+            Value::HeaderCount("a".into()),
+            Value::Cookie("a".into()),
+            Value::QueryParameter("a".into()),
+            Value::Random(9),
+        ] {
+            assert_eq!(
+                fetch::<Nothing>(&value, &Nothing),
+                Fetched::Absent,
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn broken_basic_authorization() {
+        for header in ["", "Basic", "Basic !!!", "Basic YWJj", "Bearer YTpi"] {
+            let request = Exchange::get("http://a/").header("Authorization", header);
+            check(&request, Value::BasicUser, "<absent>");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(query: Vec<u8>, header: Vec<u8>) {
+            let mut exchange = Exchange::get("http://a/");
+            exchange.query = Some(query);
+            for name in ["Cookie", "Authorization"] {
+                exchange.headers.push((name.into(), header.clone()));
+            }
+            for name in ["", "a", "%"] {
+                all(&exchange, Value::QueryParameter(name.into()));
+                all(&exchange, Value::Cookie(name.into()));
+            }
+            let _ = fetch(&Value::BasicUser, &exchange);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What a condition, an expression or a template says of an exchange.
+//!
+//! Pure: everything known comes through [`Facts`], time and chance included. Tests of host, path, method and
+//! headers and templates of them allocate nothing; only steps that make new text do (a decoding, a
+//! replacement, a digest).
+//!
+//! An absent value fails every matcher and every transform but `Default`; `Not` turns that failure round like
+//! any other. A value with several occurrences (a header that is repeated) passes a test if one occurrence does;
+//! where one value is needed, a header gives its last occurrence, which is the one the nearest proxy wrote, a
+//! cookie or an argument its first.
+
+mod encoding;
+mod facts;
+mod fetch;
+mod fetched;
+mod json;
+mod matcher;
+pub mod rewrite;
+mod template;
+mod transform;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+
+pub use facts::{Facts, TlsFacts, Visitor};
+pub use fetch::fetch;
+pub use fetched::Fetched;
+pub use template::{
+    write_header_value, write_location, write_path, write_query, write_sanitised, write_target,
+    write_template,
+};
+
+use portway_model::expression::{Condition, Expression, Test};
+use portway_model::stage::Resolved;
+use std::ops::ControlFlow;
+
+/// Whether a condition is true.
+pub fn holds<F: Facts>(condition: &Condition<Resolved>, facts: &F) -> bool {
+    match condition {
+        Condition::All(parts) => parts.iter().all(|part| holds(part, facts)),
+        Condition::Any(parts) => parts.iter().any(|part| holds(part, facts)),
+        Condition::Not(part) => !holds(part, facts),
+        Condition::Test(one) => test(&one.value, facts),
+    }
+}
+
+/// Whether some occurrence of the expression passes the matcher.
+pub fn test<F: Facts>(test: &Test<Resolved>, facts: &F) -> bool {
+    let Expression { value, transforms } = &test.expression;
+    let mut passed = false;
+    fetch::each(value, facts, &mut |fetched| {
+        let fetched = transform::apply_all(transforms, fetched, facts);
+        passed = matcher::passes(&test.matcher, &fetched, facts);
+        if passed {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    passed
+}
+
+/// The one value of an expression.
+pub fn evaluate<'a, F: Facts>(expression: &'a Expression<Resolved>, facts: &'a F) -> Fetched<'a> {
+    let fetched = fetch(&expression.value, facts);
+    transform::apply_all(&expression.transforms, fetched, facts)
+}

@@ -1,0 +1,175 @@
+//! Rewriting of paths and header values: functions of their arguments, for the data plane.
+//!
+//! A path that leaves here begins with a slash and holds nothing that would end it or a request line.
+
+use super::encoding::{UriPart, encode_tail};
+use super::transform::replace;
+use portway_model::stage::Pattern;
+use std::borrow::Cow;
+
+/// Path and query of a request target in origin form; `None`: no question mark.
+pub fn split_target(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(b'?', target).and_then(|at| target.split_at_checked(at)) {
+        Some((path, query)) => (path, query.get(1..)),
+        None => (target, None),
+    }
+}
+
+/// Takes the first of `prefixes` that the path begins with off it, appends the rest to `out` and gives the prefix.
+/// The comparison is of text, so `/a` comes off `/ab` as well, and the rest is `/b`.
+pub fn strip_prefix<'p>(prefixes: &'p [String], path: &[u8], out: &mut Vec<u8>) -> Option<&'p str> {
+    prefixes.iter().find_map(|prefix| {
+        let rest = path.strip_prefix(prefix.as_bytes())?;
+        write_rooted(rest, out);
+        Some(prefix.as_str())
+    })
+}
+
+/// Appends the path with a prefix before it.
+pub fn add_prefix(prefix: &str, path: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    write_rooted(prefix.as_bytes(), out);
+    // An empty prefix has become the slash that the path brings itself.
+    if prefix.is_empty() {
+        out.truncate(start);
+        return write_rooted(path, out);
+    }
+    out.extend_from_slice(path);
+    encode_tail(out, start, UriPart::Path);
+}
+
+/// Appends the path with every match of `pattern` replaced by `with` (`$1`, `${1}`); false, and nothing appended,
+/// where there is none.
+pub fn replace_path(pattern: &Pattern, with: &str, path: &[u8], out: &mut Vec<u8>) -> bool {
+    let Cow::Owned(replaced) = replace(pattern, with, true, path) else {
+        return false;
+    };
+    let start = out.len();
+    write_rooted(&replaced, out);
+    encode_tail(out, start, UriPart::Path);
+    true
+}
+
+/// A header value with every match of `pattern` replaced by `with`, fit for a header; borrowed where there is none.
+pub fn replace_header_value<'v>(pattern: &Pattern, with: &str, value: &'v [u8]) -> Cow<'v, [u8]> {
+    let mut replaced = replace(pattern, with, true, value);
+    if let Cow::Owned(value) = &mut replaced {
+        sanitise(value);
+    }
+    replaced
+}
+
+/// Turns what a header value may not hold (RFC 9110 §5.5: CR, LF, NUL, and with them every control but the tab)
+/// into a space.
+pub(super) fn sanitise(value: &mut [u8]) {
+    for byte in value {
+        if byte.is_ascii_control() && *byte != b'\t' {
+            *byte = b' ';
+        }
+    }
+}
+
+fn write_rooted(path: &[u8], out: &mut Vec<u8>) {
+    if path.first() != Some(&b'/') {
+        out.push(b'/');
+    }
+    out.extend_from_slice(path);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(bytes: Vec<u8>) -> String {
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn targets() {
+        let check = |target: &str, path: &str, query: Option<&str>| {
+            let expected = (path.as_bytes(), query.map(str::as_bytes));
+            assert_eq!(split_target(target.as_bytes()), expected);
+        };
+        check("/a", "/a", None);
+        check("/a?", "/a", Some(""));
+        check("/a?b?c", "/a", Some("b?c"));
+        check("", "", None);
+        check("?", "", Some(""));
+    }
+
+    #[test]
+    fn prefixes() {
+        let prefixes = ["/api/v1".to_string(), "/api".into(), "/s/".into()];
+        let check = |path: &str, expected: Option<(&str, &str)>| {
+            let mut out = b"x".to_vec();
+            let taken = strip_prefix(&prefixes, path.as_bytes(), &mut out);
+            let rest = text(out).split_off(1);
+            assert_eq!(
+                taken.map(|taken| (taken, rest.as_str())),
+                expected,
+                "{path}"
+            );
+            assert!(taken.is_some() || rest.is_empty());
+        };
+        check("/api/v1/x", Some(("/api/v1", "/x")));
+        check("/api/v1", Some(("/api/v1", "/")));
+        check("/api/v2", Some(("/api", "/v2")));
+        check("/apis", Some(("/api", "/s")));
+        check("/s/a", Some(("/s/", "/a")));
+        check("/s", None);
+        check("*", None);
+
+        let check = |prefix: &str, path: &str, expected: &str| {
+            let mut out = Vec::new();
+            add_prefix(prefix, path.as_bytes(), &mut out);
+            assert_eq!(text(out), expected);
+        };
+        check("/a", "/b", "/a/b");
+        check("a", "/b", "/a/b");
+        check("", "/b", "/b");
+        check("/a b?", "/c", "/a%20b%3F/c");
+    }
+
+    #[test]
+    fn patterns() {
+        let check = |pattern: &str, with: &str, path: &str, expected: Option<&str>| {
+            let mut out = Vec::new();
+            let pattern = Pattern::new(pattern).unwrap();
+            let found = replace_path(&pattern, with, path.as_bytes(), &mut out);
+            assert_eq!(found.then(|| text(out)).as_deref(), expected, "{pattern:?}");
+        };
+        check("^/old/(.*)", "/new/$1", "/old/a", Some("/new/a"));
+        check("^/old/(.*)", "/new/$1", "/x", None);
+        check("^/(.*)", "$1", "/a", Some("/a"));
+        check("a", "b c?", "/a/a", Some("/b%20c%3F/b%20c%3F"));
+        check("a", "\r\nHost: x", "/a", Some("/%0D%0AHost:%20x"));
+
+        let pattern = Pattern::new("b(.)").unwrap();
+        assert_eq!(
+            *replace_header_value(&pattern, "$1\r\n\0é\t", b"abc"),
+            *"ac   é\t".as_bytes()
+        );
+        assert!(matches!(
+            replace_header_value(&pattern, "x", b"a"),
+            Cow::Borrowed(_)
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn paths_are_paths(path: Vec<u8>, prefix: String, with: String) {
+            let mut out = Vec::new();
+            let _ = split_target(&path);
+            strip_prefix(std::slice::from_ref(&prefix), &path, &mut out);
+            out.clear();
+            add_prefix(&prefix, b"/x", &mut out);
+            prop_assert!(out.first() == Some(&b'/') && out.iter().all(u8::is_ascii_graphic));
+            out.clear();
+            if replace_path(&Pattern::new("(.)").unwrap(), &with, &path, &mut out) {
+                prop_assert!(out.first() == Some(&b'/') && !out.contains(&b'?'));
+                prop_assert!(out.iter().all(u8::is_ascii_graphic));
+            }
+        }
+    }
+}

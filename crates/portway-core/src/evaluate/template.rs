@@ -1,0 +1,181 @@
+//! Templates, written where they are going.
+//!
+//! Each place has its own form, because what an expression gives may come from a client: a header value must not
+//! begin another header, a path must not begin a query, neither may end the request line.
+
+use super::encoding::{UriPart, encode_tail};
+use super::rewrite::sanitise;
+use super::{Facts, evaluate, fetch};
+use portway_model::expression::{Template, TemplatePart};
+use portway_model::stage::Resolved;
+
+/// Appends the template as it is: for bodies, logs and variables. An absent value writes nothing.
+pub fn write_template<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut Vec<u8>) {
+    for part in &template.0 {
+        match part {
+            TemplatePart::Text(text) => out.extend_from_slice(text.as_bytes()),
+            TemplatePart::Expression(expression) => {
+                let expression = &expression.value;
+                if expression.transforms.is_empty() {
+                    fetch::append(&expression.value, facts, out);
+                } else {
+                    evaluate(expression, facts).write(out);
+                }
+            }
+        }
+    }
+}
+
+/// Appends the template as a header value: controls but the tab become spaces (RFC 9110 §5.5).
+pub fn write_header_value<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut Vec<u8>) {
+    let start = out.len();
+    write_template(template, facts, out);
+    sanitise(out.get_mut(start..).unwrap_or_default());
+}
+
+/// Appends any bytes as a header value, as [`write_header_value`] does.
+pub fn write_sanitised(value: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(value);
+    sanitise(out.get_mut(start..).unwrap_or_default());
+}
+
+/// Appends the template as a `Location`: blanks, controls and bytes beyond ASCII are percent-encoded.
+pub fn write_location<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut Vec<u8>) {
+    let start = out.len();
+    write_template(template, facts, out);
+    encode_tail(out, start, UriPart::Reference);
+}
+
+/// Appends the template as the path of a request: it begins with a slash; as [`write_location`], and `?` and `#`
+/// are encoded too. What is percent-encoded already stays so.
+pub fn write_path<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut Vec<u8>) {
+    write_rooted(template, facts, UriPart::Path, out);
+}
+
+/// Appends the template as a query string, without the question mark: as [`write_path`], but `?` stays.
+pub fn write_query<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut Vec<u8>) {
+    let start = out.len();
+    write_template(template, facts, out);
+    encode_tail(out, start, UriPart::Query);
+}
+
+/// Appends the template as path and query; the first `?` divides them.
+pub fn write_target<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut Vec<u8>) {
+    write_rooted(template, facts, UriPart::Query, out);
+}
+
+fn write_rooted<F: Facts>(
+    template: &Template<Resolved>,
+    facts: &F,
+    part: UriPart,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    write_template(template, facts, out);
+    if out.get(start) != Some(&b'/') {
+        out.insert(start, b'/');
+    }
+    encode_tail(out, start, part);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Exchange;
+    use super::*;
+    use portway_model::expression::{Expression, Transform, Value};
+    use portway_model::span::Spanned;
+    use proptest::prelude::*;
+
+    type Write = fn(&Template<Resolved>, &Exchange, &mut Vec<u8>);
+
+    fn value(
+        value: Value<Resolved>,
+        transforms: Vec<Transform<Resolved>>,
+    ) -> TemplatePart<Resolved> {
+        TemplatePart::Expression(Spanned::bare(Expression { value, transforms }))
+    }
+
+    fn text(text: &str) -> TemplatePart<Resolved> {
+        TemplatePart::Text(text.into())
+    }
+
+    fn written(write: Write, parts: Vec<TemplatePart<Resolved>>, exchange: &Exchange) -> Vec<u8> {
+        let mut out = b"?#".to_vec();
+        write(&Template(parts), exchange, &mut out);
+        assert!(out.starts_with(b"?#"));
+        out.split_off(2)
+    }
+
+    #[test]
+    fn parts_follow_each_other() {
+        let exchange = Exchange::get("https://Shop.example/a?b=1").header("Host", "Shop.example");
+        let check = |parts, expected: &str| {
+            let out = written(write_template, parts, &exchange);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        check(vec![], "");
+        check(
+            vec![
+                value(Value::Scheme, vec![]),
+                text("://"),
+                value(Value::Host, vec![Transform::Upper]),
+                value(Value::Header("none".into()), vec![]),
+                value(Value::Target, vec![]),
+            ],
+            "https://SHOP.EXAMPLE/a?b=1",
+        );
+        check(vec![value(Value::Base, vec![])], "Shop.example/a?b=1");
+        check(
+            vec![
+                value(Value::SourcePort, vec![]),
+                text(" "),
+                value(Value::Source, vec![]),
+            ],
+            "51000 192.0.2.7",
+        );
+        let fallback = Transform::Default("d".into());
+        check(
+            vec![value(Value::Header("none".into()), vec![fallback])],
+            "d",
+        );
+    }
+
+    #[test]
+    fn each_place_has_its_form() {
+        let evil = "a b\r\nX: \0?#\té%2f";
+        let exchange = Exchange::get("http://a/").header("evil", evil);
+        let check = |write: Write, expected: &str| {
+            let out = written(
+                write,
+                vec![value(Value::Header("evil".into()), vec![])],
+                &exchange,
+            );
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        check(write_template, evil);
+        check(write_header_value, "a b  X:  ?#\té%2f");
+        check(write_location, "a%20b%0D%0AX:%20%00?#%09%C3%A9%2f");
+        check(write_path, "/a%20b%0D%0AX:%20%00%3F%23%09%C3%A9%2f");
+        check(write_query, "a%20b%0D%0AX:%20%00?%23%09%C3%A9%2f");
+        check(write_target, "/a%20b%0D%0AX:%20%00?%23%09%C3%A9%2f");
+        let mut out = Vec::new();
+        write_sanitised(evil.as_bytes(), &mut out);
+        assert_eq!(out, "a b  X:  ?#\té%2f".as_bytes());
+        assert_eq!(written(write_path, vec![], &exchange), b"/");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_ends_a_line(bytes: Vec<u8>) {
+            let exchange = Exchange::get("http://a/").header("h", bytes);
+            let parts = || vec![value(Value::Header("h".into()), vec![])];
+            let breaks = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
+            prop_assert!(!written(write_header_value, parts(), &exchange).iter().any(breaks));
+            let uris: [Write; 4] = [write_location, write_path, write_query, write_target];
+            for write in uris {
+                prop_assert!(written(write, parts(), &exchange).iter().all(u8::is_ascii_graphic));
+            }
+        }
+    }
+}
