@@ -1,0 +1,237 @@
+//! The list: every metric with its name, kind, labels and help, and every limit that can be reached.
+
+/// A metric family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(
+    missing_docs,
+    reason = "each member is described by its help text, once"
+)]
+pub enum Family {
+    BuildVersion,
+    StartTime,
+    Workers,
+    Generation,
+    AcceptErrors,
+    AccessLogDropped,
+    LimitReached,
+    ListenerConnections,
+    ListenerConnectionsOpen,
+    ListenerRequests,
+    ListenerRequestsInFlight,
+    ListenerReceivedBytes,
+    ListenerSentBytes,
+    ListenerRefusedRequests,
+    ListenerFaults,
+    ListenerTlsHandshakes,
+    ListenerTlsResumptions,
+    ListenerRequestDuration,
+    GroupRequests,
+    GroupRetries,
+    GroupResponseTime,
+    TargetRequests,
+    TargetRequestsInFlight,
+    TargetConnectFailures,
+    TargetConnections,
+    TargetConnectionsReused,
+    TargetConnectionsOpen,
+    TargetConnectionsIdle,
+    TargetHealth,
+}
+
+/// The kinds of metrics (Prometheus text format 0.0.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Grows and shrinks.
+    Gauge,
+    /// Counts by buckets of duration.
+    Histogram,
+}
+
+impl Kind {
+    /// The word of the text format.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// Name, kind, labels, help.
+type Described = (&'static str, Kind, &'static [&'static str], &'static str);
+
+impl Family {
+    /// Every family, in the order of the rendered text.
+    pub const ALL: [Family; 29] = [
+        Family::BuildVersion,
+        Family::StartTime,
+        Family::Workers,
+        Family::Generation,
+        Family::AcceptErrors,
+        Family::AccessLogDropped,
+        Family::LimitReached,
+        Family::ListenerConnections,
+        Family::ListenerConnectionsOpen,
+        Family::ListenerRequests,
+        Family::ListenerRequestsInFlight,
+        Family::ListenerReceivedBytes,
+        Family::ListenerSentBytes,
+        Family::ListenerRefusedRequests,
+        Family::ListenerFaults,
+        Family::ListenerTlsHandshakes,
+        Family::ListenerTlsResumptions,
+        Family::ListenerRequestDuration,
+        Family::GroupRequests,
+        Family::GroupRetries,
+        Family::GroupResponseTime,
+        Family::TargetRequests,
+        Family::TargetRequestsInFlight,
+        Family::TargetConnectFailures,
+        Family::TargetConnections,
+        Family::TargetConnectionsReused,
+        Family::TargetConnectionsOpen,
+        Family::TargetConnectionsIdle,
+        Family::TargetHealth,
+    ];
+
+    /// Name in the text format.
+    pub const fn name(self) -> &'static str {
+        self.described().0
+    }
+
+    /// Kind.
+    pub const fn kind(self) -> Kind {
+        self.described().1
+    }
+
+    /// Names of the labels of its samples.
+    pub const fn labels(self) -> &'static [&'static str] {
+        self.described().2
+    }
+
+    /// What it counts, and in what unit.
+    pub const fn help(self) -> &'static str {
+        self.described().3
+    }
+
+    #[rustfmt::skip] // a table
+    const fn described(self) -> Described {
+        use Kind::{Counter, Gauge, Histogram};
+        const LISTENER: &[&str] = &["listener"];
+        const GROUP: &[&str] = &["target_group"];
+        const TARGET: &[&str] = &["target_group", "target"];
+        match self {
+            Family::BuildVersion => ("portway_build_info", Gauge, &["version"], "Always 1; the version is a label."),
+            Family::StartTime => ("portway_start_time_seconds", Gauge, &[], "Start of the process, in seconds since 1970-01-01 UTC."),
+            Family::Workers => ("portway_workers", Gauge, &[], "Number of data workers."),
+            Family::Generation => ("portway_generation", Gauge, &[], "Number of the snapshot in use; one more with each reload."),
+            Family::AcceptErrors => ("portway_accept_errors_total", Counter, &[], "Connections that the system could not hand over, in connections."),
+            Family::AccessLogDropped => ("portway_access_log_dropped_total", Counter, &[], "Access log records dropped because the writer was behind, in records."),
+            Family::LimitReached => ("portway_limit_reached_total", Counter, &["limit"], "Times that a limit was reached, by limit."),
+            Family::ListenerConnections => ("portway_listener_connections_total", Counter, LISTENER, "Connections accepted, in connections."),
+            Family::ListenerConnectionsOpen => ("portway_listener_connections_open", Gauge, LISTENER, "Connections open now, in connections."),
+            Family::ListenerRequests => ("portway_listener_requests_total", Counter, &["listener", "code"], "Requests answered, by class of the status sent, in requests."),
+            Family::ListenerRequestsInFlight => ("portway_listener_requests_in_flight", Gauge, LISTENER, "Requests being served now, in requests."),
+            Family::ListenerReceivedBytes => ("portway_listener_received_bytes_total", Counter, LISTENER, "Received from clients, without TLS, in bytes."),
+            Family::ListenerSentBytes => ("portway_listener_sent_bytes_total", Counter, LISTENER, "Sent to clients, without TLS, in bytes."),
+            Family::ListenerRefusedRequests => ("portway_listener_refused_requests_total", Counter, &["listener", "reason"], "Requests refused because of their form, by reason, in requests; reasons that did not occur are left out."),
+            Family::ListenerFaults => ("portway_listener_faults_total", Counter, &["listener", "fault"], "Exchanges and TCP connections that ended with a fault, by fault, in records; faults that did not occur are left out."),
+            Family::ListenerTlsHandshakes => ("portway_listener_tls_handshakes_total", Counter, &["listener", "result"], "TLS handshakes with clients, ok or failed, in handshakes."),
+            Family::ListenerTlsResumptions => ("portway_listener_tls_resumptions_total", Counter, LISTENER, "TLS handshakes with clients that resumed a session, in handshakes."),
+            Family::ListenerRequestDuration => ("portway_listener_request_duration_seconds", Histogram, LISTENER, "From the first byte of a request to the last byte of its response, in seconds."),
+            Family::GroupRequests => ("portway_target_group_requests_total", Counter, &["target_group", "code"], "Requests forwarded, by class of the status that the target sent, in requests."),
+            Family::GroupRetries => ("portway_target_group_retries_total", Counter, GROUP, "Attempts after the first one, in attempts."),
+            Family::GroupResponseTime => ("portway_target_group_response_time_seconds", Histogram, GROUP, "From the complete head of a request to the complete head of the target's response, in seconds."),
+            Family::TargetRequests => ("portway_target_requests_total", Counter, &["target_group", "target", "code"], "Requests forwarded, by class of the status that the target sent, in requests."),
+            Family::TargetRequestsInFlight => ("portway_target_requests_in_flight", Gauge, TARGET, "Requests, or TCP connections, that the target is serving now, in requests."),
+            Family::TargetConnectFailures => ("portway_target_connect_failures_total", Counter, TARGET, "Connections to the target that did not come about, in connections."),
+            Family::TargetConnections => ("portway_target_connections_total", Counter, TARGET, "Connections made to the target, in connections."),
+            Family::TargetConnectionsReused => ("portway_target_connections_reused_total", Counter, TARGET, "Requests sent over a connection that was open already, in requests."),
+            Family::TargetConnectionsOpen => ("portway_target_connections_open", Gauge, TARGET, "Connections to the target open now, idle ones included, in connections."),
+            Family::TargetConnectionsIdle => ("portway_target_connections_idle", Gauge, TARGET, "Connections to the target waiting for a request, in connections."),
+            Family::TargetHealth => ("portway_target_health", Gauge, TARGET, "Health as a code without unit: 1 healthy, 0 unhealthy, 2 initial, 3 draining, 4 unused."),
+        }
+    }
+}
+
+/// The limits that move [`Family::LimitReached`]. Each stands with its value, unit and reason beside its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(
+    missing_docs,
+    reason = "each member is described by its help text, once"
+)]
+pub enum Limit {
+    Connections,
+    ListenerConnections,
+    FileDescriptors,
+    RequestHeadBytes,
+    RequestBodyBytes,
+    RequestHeadTime,
+    ResponseHeadBytes,
+    PipelinedRequests,
+    TargetConnections,
+    QueuedRequests,
+    IdleTargetConnections,
+    Attempts,
+    ReplayedBodyBytes,
+    TlsHandshakes,
+    ClientHelloBytes,
+    AccessLogBatches,
+}
+
+impl Limit {
+    /// Every limit.
+    pub const ALL: [Limit; 16] = [
+        Limit::Connections,
+        Limit::ListenerConnections,
+        Limit::FileDescriptors,
+        Limit::RequestHeadBytes,
+        Limit::RequestBodyBytes,
+        Limit::RequestHeadTime,
+        Limit::ResponseHeadBytes,
+        Limit::PipelinedRequests,
+        Limit::TargetConnections,
+        Limit::QueuedRequests,
+        Limit::IdleTargetConnections,
+        Limit::Attempts,
+        Limit::ReplayedBodyBytes,
+        Limit::TlsHandshakes,
+        Limit::ClientHelloBytes,
+        Limit::AccessLogBatches,
+    ];
+
+    /// The label value.
+    pub const fn name(self) -> &'static str {
+        self.described().0
+    }
+
+    /// What happens when it is reached.
+    pub const fn meaning(self) -> &'static str {
+        self.described().1
+    }
+
+    #[rustfmt::skip] // a table
+    const fn described(self) -> (&'static str, &'static str) {
+        match self {
+            Limit::Connections => ("connections", "all workers' client connections: a new one is closed"),
+            Limit::ListenerConnections => ("listener_connections", "client connections of a listener: a new one is closed"),
+            Limit::FileDescriptors => ("file_descriptors", "open files of the process: accepting waits"),
+            Limit::RequestHeadBytes => ("request_head_bytes", "size or field count of a request head: the request is refused"),
+            Limit::RequestBodyBytes => ("request_body_bytes", "content of a request: the request is refused"),
+            Limit::RequestHeadTime => ("request_head_time", "time for a complete request head: the connection is closed"),
+            Limit::ResponseHeadBytes => ("response_head_bytes", "size or field count of a response head: 502 is answered"),
+            Limit::PipelinedRequests => ("pipelined_requests", "requests ahead of their responses on a connection: reading waits"),
+            Limit::TargetConnections => ("target_connections", "connections to a target: the request waits or goes elsewhere"),
+            Limit::QueuedRequests => ("queued_requests", "requests waiting for a target: 503 is answered"),
+            Limit::IdleTargetConnections => ("idle_target_connections", "idle connections kept to a target: the oldest is closed"),
+            Limit::Attempts => ("attempts", "attempts of an exchange: the last fault is answered"),
+            Limit::ReplayedBodyBytes => ("replayed_body_bytes", "content held for another attempt: the request is not retried"),
+            Limit::TlsHandshakes => ("tls_handshakes", "TLS handshakes in progress: a new connection waits or is closed"),
+            Limit::ClientHelloBytes => ("client_hello_bytes", "size of a ClientHello looked into: the connection is closed"),
+            Limit::AccessLogBatches => ("access_log_batches", "access log batches waiting for the writer: records are dropped"),
+        }
+    }
+}

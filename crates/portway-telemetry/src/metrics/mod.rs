@@ -1,0 +1,151 @@
+//! The one list of metrics, their counters and their text.
+//!
+//! Each worker counts in a shard of its own: a counter is added to by a load and a store, without a locked instruction and
+//! without a cache line that another worker writes. A scrape sums the shards. Nothing is looked up by name while serving:
+//! listeners, target groups and targets are numbers, as in the snapshot.
+//!
+//! The hard thing is a reload: [`Registry::renewed`] makes the registry of the next snapshot and keeps the counters of
+//! everything that has the same name there, so that a rate never falls and an exchange that began before the reload
+//! brings down the gauge that it raised.
+//!
+//! Sets of labels are bounded by the configuration and by closed lists; nothing that a client sends becomes a label.
+
+mod cell;
+mod family;
+mod render;
+mod shard;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use cell::{BUCKET_BOUNDS, Counter, Gauge, Histogram, SharedCounter};
+pub use family::{Family, Kind, Limit};
+pub use render::{ProcessFigures, TargetHealth};
+pub use shard::{
+    GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics, WorkerMetrics,
+};
+
+/// The names in a snapshot, by number.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Names of listeners.
+    pub listeners: Vec<String>,
+    /// Target groups.
+    pub groups: Vec<GroupNames>,
+    /// Codes of the reasons for which a request may be refused, by the number that
+    /// [`ListenerMetrics::refused`] is called with.
+    pub refusals: Vec<&'static str>,
+}
+
+/// The names of one target group.
+#[derive(Clone, Debug, Default)]
+pub struct GroupNames {
+    /// Name of the group.
+    pub name: String,
+    /// Names of its targets.
+    pub targets: Vec<String>,
+}
+
+/// All counters of one snapshot.
+#[derive(Debug)]
+pub struct Registry {
+    names: Names,
+    shards: Vec<Arc<Shard>>,
+    process: Arc<ProcessCounters>,
+}
+
+/// Counters of what no worker does.
+#[derive(Debug, Default)]
+pub struct ProcessCounters {
+    /// Records that the writer of the access log could not write.
+    pub access_log_dropped: SharedCounter,
+    limits: [SharedCounter; Limit::ALL.len()],
+}
+
+impl ProcessCounters {
+    /// Counts that a limit was reached outside of a worker.
+    pub fn limit_reached(&self, limit: Limit) {
+        if let Some(counter) = self.limits.get(limit as usize) {
+            counter.add(1);
+        }
+    }
+
+    fn limit(&self, limit: Limit) -> u64 {
+        self.limits
+            .get(limit as usize)
+            .map_or(0, SharedCounter::value)
+    }
+}
+
+impl Registry {
+    /// A registry with all counters at 0.
+    pub fn new(workers: usize, names: Names) -> Registry {
+        let shards = (0..workers)
+            .map(|_| Arc::new(Shard::new(&names, Kept::default())))
+            .collect();
+        Registry {
+            names,
+            shards,
+            process: Arc::default(),
+        }
+    }
+
+    /// The registry of the next snapshot: with the same counters for what has the same name, new ones for what is new.
+    /// Listeners are known by name, targets by the names of their group and their own.
+    pub fn renewed(&self, names: Names) -> Registry {
+        let shards = self
+            .shards
+            .iter()
+            .map(|shard| Arc::new(Shard::new(&names, self.kept(shard))))
+            .collect();
+        Registry {
+            names,
+            shards,
+            process: self.process.clone(),
+        }
+    }
+
+    /// The counters of one worker, for that worker alone. `None` if there are not so many workers.
+    pub fn shard(&self, worker: usize) -> Option<Arc<Shard>> {
+        self.shards.get(worker).cloned()
+    }
+
+    /// Counters of what no worker does.
+    pub fn process(&self) -> &ProcessCounters {
+        &self.process
+    }
+
+    /// The names it was made of.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    fn kept<'a>(&'a self, shard: &'a Shard) -> Kept<'a> {
+        let mut kept = Kept {
+            worker: Some(&shard.worker),
+            ..Kept::default()
+        };
+        for (name, metrics) in self.names.listeners.iter().zip(&shard.listeners) {
+            kept.listeners.insert(name, metrics);
+        }
+        for (names, group) in self.names.groups.iter().zip(&shard.groups) {
+            kept.groups.insert(&names.name, &group.metrics);
+            for (target, metrics) in names.targets.iter().zip(&group.targets) {
+                kept.targets.insert((&names.name, target), metrics);
+            }
+        }
+        kept
+    }
+}
+
+/// What one worker counted before a reload, by name.
+#[derive(Default)]
+struct Kept<'a> {
+    worker: Option<&'a Arc<WorkerMetrics>>,
+    listeners: HashMap<&'a str, &'a Arc<ListenerMetrics>>,
+    groups: HashMap<&'a str, &'a Arc<GroupMetrics>>,
+    targets: HashMap<(&'a str, &'a str), &'a Arc<TargetMetrics>>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,366 @@
+//! All counters as Prometheus text (exposition format 0.0.4, `text/plain; version=0.0.4`).
+
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Registry;
+use super::cell::{BUCKET_BOUNDS, Histogram};
+use super::family::{Family, Limit};
+use super::shard::{GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics};
+use crate::record::FaultCode;
+
+/// What only the process knows of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessFigures<'a> {
+    /// Version of Portway.
+    pub version: &'a str,
+    /// When the process started.
+    pub started: SystemTime,
+    /// Number of the snapshot in use.
+    pub generation: u64,
+}
+
+/// The health states of a target, as the metric and events know them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TargetHealth {
+    /// No verdict yet.
+    Initial,
+    /// Takes traffic.
+    Healthy,
+    /// Known to be down.
+    Unhealthy,
+    /// Being removed.
+    Draining,
+    /// Not in use.
+    Unused,
+}
+
+impl TargetHealth {
+    /// The word of the glossary, lower case.
+    pub const fn word(self) -> &'static str {
+        match self {
+            TargetHealth::Initial => "initial",
+            TargetHealth::Healthy => "healthy",
+            TargetHealth::Unhealthy => "unhealthy",
+            TargetHealth::Draining => "draining",
+            TargetHealth::Unused => "unused",
+        }
+    }
+
+    /// The value of `portway_target_health`: 1 and 0 for what everybody asks first.
+    pub const fn code(self) -> u8 {
+        match self {
+            TargetHealth::Unhealthy => 0,
+            TargetHealth::Healthy => 1,
+            TargetHealth::Initial => 2,
+            TargetHealth::Draining => 3,
+            TargetHealth::Unused => 4,
+        }
+    }
+}
+
+impl Registry {
+    /// Appends all metrics. `health` answers for the target with a group's number and its own.
+    pub fn render(
+        &self,
+        process: &ProcessFigures<'_>,
+        health: &dyn Fn(usize, usize) -> TargetHealth,
+        out: &mut String,
+    ) {
+        for family in Family::ALL {
+            let mut page = Page { out, family };
+            page.head();
+            self.family(&mut page, process, health);
+        }
+    }
+
+    /// The samples of one family.
+    fn family(
+        &self,
+        page: &mut Page<'_>,
+        process: &ProcessFigures<'_>,
+        health: &dyn Fn(usize, usize) -> TargetHealth,
+    ) {
+        match page.family {
+            Family::BuildVersion => page.sample(&[process.version], 1),
+            Family::StartTime => {
+                let since = process
+                    .started
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
+                page.line(
+                    "",
+                    &[],
+                    None,
+                    format_args!("{}.{:03}", since.as_secs(), since.subsec_millis()),
+                );
+            }
+            Family::Workers => page.sample(&[], self.shards.len() as i128),
+            Family::Generation => page.sample(&[], process.generation.into()),
+            Family::AcceptErrors => page.sample(&[], self.sum(|s| s.worker.accept_errors.value())),
+            Family::AccessLogDropped => {
+                let workers = self.sum(|s| s.worker.access_log_dropped.value());
+                page.sample(
+                    &[],
+                    workers + i128::from(self.process.access_log_dropped.value()),
+                );
+            }
+            Family::LimitReached => {
+                for limit in Limit::ALL {
+                    let workers = self.sum(|s| s.worker.limit(limit));
+                    page.sample(
+                        &[limit.name()],
+                        workers + i128::from(self.process.limit(limit)),
+                    );
+                }
+            }
+            Family::ListenerConnections => self.listeners(page, |l| l.connections.value()),
+            Family::ListenerConnectionsOpen => self.listeners(page, |l| l.connections_open.value()),
+            Family::ListenerRequests => self.listener_classes(page),
+            Family::ListenerRequestsInFlight => {
+                self.listeners(page, |l| l.requests_in_flight.value())
+            }
+            Family::ListenerReceivedBytes => self.listeners(page, |l| l.received_bytes.value()),
+            Family::ListenerSentBytes => self.listeners(page, |l| l.sent_bytes.value()),
+            Family::ListenerRefusedRequests => self.refusals(page),
+            Family::ListenerFaults => self.faults(page),
+            Family::ListenerTlsHandshakes => self.handshakes(page),
+            Family::ListenerTlsResumptions => self.listeners(page, |l| l.tls_resumptions.value()),
+            Family::ListenerRequestDuration => {
+                for (name, blocks) in self.by_listener() {
+                    page.histogram(name, blocks.map(|l| &l.request_duration));
+                }
+            }
+            Family::GroupRequests => self.group_classes(page),
+            Family::GroupRetries => {
+                for (name, blocks) in self.by_group() {
+                    page.sample(&[name], blocks.map(|g| i128::from(g.retries.value())).sum());
+                }
+            }
+            Family::GroupResponseTime => {
+                for (name, blocks) in self.by_group() {
+                    page.histogram(name, blocks.map(|g| &g.response_time));
+                }
+            }
+            Family::TargetRequests => self.target_classes(page),
+            Family::TargetRequestsInFlight => self.targets(page, |t| t.requests_in_flight.value()),
+            Family::TargetConnectFailures => self.targets(page, |t| t.connect_failures.value()),
+            Family::TargetConnections => self.targets(page, |t| t.connections.value()),
+            Family::TargetConnectionsReused => self.targets(page, |t| t.connections_reused.value()),
+            Family::TargetConnectionsOpen => self.targets(page, |t| t.connections_open.value()),
+            Family::TargetConnectionsIdle => self.targets(page, |t| t.connections_idle.value()),
+            Family::TargetHealth => {
+                for (group, names) in self.names.groups.iter().enumerate() {
+                    for (target, name) in names.targets.iter().enumerate() {
+                        page.sample(&[&names.name, name], health(group, target).code().into());
+                    }
+                }
+            }
+        }
+    }
+
+    fn listeners<T: Into<i128>>(&self, page: &mut Page<'_>, value: impl Fn(&ListenerMetrics) -> T) {
+        for (name, blocks) in self.by_listener() {
+            page.sample(&[name], blocks.map(|l| value(l).into()).sum());
+        }
+    }
+
+    fn listener_classes(&self, page: &mut Page<'_>) {
+        for (name, blocks) in self.by_listener() {
+            for (class, label) in StatusClasses::LABELS.iter().enumerate() {
+                let count = blocks.clone().map(|l| i128::from(l.requests.value(class)));
+                page.sample(&[name, label], count.sum());
+            }
+        }
+    }
+
+    /// Reasons are many and rare: one that did not occur is left out.
+    fn refusals(&self, page: &mut Page<'_>) {
+        for (name, blocks) in self.by_listener() {
+            for (reason, label) in self.names.refusals.iter().enumerate() {
+                let count = blocks.clone().map(|l| i128::from(l.refused_count(reason)));
+                page.unless_zero(&[name, label], count.sum());
+            }
+        }
+    }
+
+    fn faults(&self, page: &mut Page<'_>) {
+        for (name, blocks) in self.by_listener() {
+            for fault in FaultCode::ALL {
+                let count = blocks
+                    .clone()
+                    .map(|l| i128::from(l.fault_count(fault.index())));
+                page.unless_zero(&[name, fault.code()], count.sum());
+            }
+        }
+    }
+
+    fn handshakes(&self, page: &mut Page<'_>) {
+        for (name, blocks) in self.by_listener() {
+            let ok = blocks
+                .clone()
+                .map(|l| i128::from(l.tls_handshakes_ok.value()));
+            page.sample(&[name, "ok"], ok.sum());
+            let failed = blocks.map(|l| i128::from(l.tls_handshakes_failed.value()));
+            page.sample(&[name, "failed"], failed.sum());
+        }
+    }
+
+    fn group_classes(&self, page: &mut Page<'_>) {
+        for (name, blocks) in self.by_group() {
+            for (class, label) in StatusClasses::LABELS.iter().enumerate() {
+                let count = blocks.clone().map(|g| i128::from(g.requests.value(class)));
+                page.sample(&[name, label], count.sum());
+            }
+        }
+    }
+
+    fn targets<T: Into<i128>>(&self, page: &mut Page<'_>, value: impl Fn(&TargetMetrics) -> T) {
+        for (group, name, blocks) in self.by_target() {
+            page.sample(&[group, name], blocks.map(|t| value(t).into()).sum());
+        }
+    }
+
+    fn target_classes(&self, page: &mut Page<'_>) {
+        for (group, name, blocks) in self.by_target() {
+            for (class, label) in StatusClasses::LABELS.iter().enumerate() {
+                let count = blocks.clone().map(|t| i128::from(t.requests.value(class)));
+                page.sample(&[group, name, label], count.sum());
+            }
+        }
+    }
+
+    fn sum(&self, value: impl Fn(&Shard) -> u64) -> i128 {
+        self.shards
+            .iter()
+            .map(|shard| i128::from(value(shard)))
+            .sum()
+    }
+
+    /// Each listener with its counters in every shard.
+    fn by_listener(
+        &self,
+    ) -> impl Iterator<Item = (&str, impl Iterator<Item = &ListenerMetrics> + Clone)> {
+        self.names
+            .listeners
+            .iter()
+            .enumerate()
+            .map(|(number, name)| {
+                let blocks = self
+                    .shards
+                    .iter()
+                    .map(move |shard| &**shard.listener(number));
+                (name.as_str(), blocks)
+            })
+    }
+
+    fn by_group(
+        &self,
+    ) -> impl Iterator<Item = (&str, impl Iterator<Item = &GroupMetrics> + Clone)> {
+        self.names.groups.iter().enumerate().map(|(number, names)| {
+            let blocks = self.shards.iter().map(move |shard| &**shard.group(number));
+            (names.name.as_str(), blocks)
+        })
+    }
+
+    fn by_target(
+        &self,
+    ) -> impl Iterator<Item = (&str, &str, impl Iterator<Item = &TargetMetrics> + Clone)> {
+        let groups = self.names.groups.iter().enumerate();
+        groups.flat_map(move |(group, names)| {
+            names.targets.iter().enumerate().map(move |(target, name)| {
+                let shards = self.shards.iter();
+                let blocks = shards.map(move |shard| &**shard.target(group, target));
+                (names.name.as_str(), name.as_str(), blocks)
+            })
+        })
+    }
+}
+
+/// The text of one family.
+struct Page<'a> {
+    out: &'a mut String,
+    family: Family,
+}
+
+impl Page<'_> {
+    fn head(&mut self) {
+        let (name, kind) = (self.family.name(), self.family.kind().word());
+        let help = self.family.help();
+        self.put(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn sample(&mut self, values: &[&str], value: i128) {
+        self.line("", values, None, format_args!("{value}"));
+    }
+
+    fn unless_zero(&mut self, values: &[&str], value: i128) {
+        if value != 0 {
+            self.sample(values, value);
+        }
+    }
+
+    fn histogram<'h>(&mut self, name: &str, shards: impl Iterator<Item = &'h Histogram>) {
+        let mut counts = [0_u64; BUCKET_BOUNDS.len() + 1];
+        let mut sum = std::time::Duration::ZERO;
+        for shard in shards {
+            for (total, count) in counts.iter_mut().zip(shard.counts()) {
+                *total += count;
+            }
+            sum += shard.sum();
+        }
+        let bounds = BUCKET_BOUNDS.iter().map(|(_, text)| *text);
+        let mut count = 0_u64;
+        for (bound, bucket) in bounds.chain(std::iter::once("+Inf")).zip(counts) {
+            count += bucket;
+            self.line("_bucket", &[name], Some(bound), format_args!("{count}"));
+        }
+        let (seconds, nanos) = (sum.as_secs(), sum.subsec_nanos());
+        self.line("_sum", &[name], None, format_args!("{seconds}.{nanos:09}"));
+        self.line("_count", &[name], None, format_args!("{count}"));
+    }
+
+    /// One line: name and suffix, the family's labels with these values, a bucket's bound, the value.
+    fn line(
+        &mut self,
+        suffix: &str,
+        values: &[&str],
+        bound: Option<&str>,
+        value: std::fmt::Arguments<'_>,
+    ) {
+        self.out.push_str(self.family.name());
+        self.out.push_str(suffix);
+        let labels = self
+            .family
+            .labels()
+            .iter()
+            .copied()
+            .zip(values.iter().copied());
+        let mut before = '{';
+        for (label, value) in labels.chain(bound.map(|bound| ("le", bound))) {
+            self.out.push(before);
+            self.put(format_args!("{label}=\""));
+            self.label_value(value);
+            self.out.push('"');
+            before = ',';
+        }
+        self.out.push_str(if before == ',' { "} " } else { " " });
+        self.put(format_args!("{value}\n"));
+    }
+
+    fn label_value(&mut self, value: &str) {
+        for character in value.chars() {
+            match character {
+                '\\' => self.out.push_str("\\\\"),
+                '"' => self.out.push_str("\\\""),
+                '\n' => self.out.push_str("\\n"),
+                other => self.out.push(other),
+            }
+        }
+    }
+
+    fn put(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing into a String does not fail.
+        let _ = self.out.write_fmt(text);
+    }
+}

@@ -1,0 +1,222 @@
+//! The counters of one worker.
+//!
+//! Every block of counters begins on a cache line of its own, so that two workers never write to the same one.
+
+use std::sync::Arc;
+
+use super::cell::{Counter, Gauge, Histogram};
+use super::family::Limit;
+use super::{Kept, Names};
+use crate::record::FaultCode;
+
+/// Counters by class of status: 1xx to 5xx.
+#[derive(Debug, Default)]
+pub struct StatusClasses([Counter; 5]);
+
+impl StatusClasses {
+    /// The label values.
+    pub(super) const LABELS: [&'static str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+    /// Counts a status; what is not in 100..=599 is not counted.
+    #[inline]
+    pub fn count(&self, status: u16) {
+        if let Some(counter) = self.0.get((status / 100).wrapping_sub(1) as usize) {
+            counter.add(1);
+        }
+    }
+
+    pub(super) fn value(&self, class: usize) -> u64 {
+        self.0.get(class).map_or(0, Counter::value)
+    }
+}
+
+/// What a worker counts by itself.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct WorkerMetrics {
+    /// Errors of accept(2) other than that nothing waits.
+    pub accept_errors: Counter,
+    /// Records of the access log that the writer did not take.
+    pub access_log_dropped: Counter,
+    limits: [Counter; Limit::ALL.len()],
+}
+
+impl WorkerMetrics {
+    /// Counts that a limit was reached.
+    pub fn limit_reached(&self, limit: Limit) {
+        if let Some(counter) = self.limits.get(limit as usize) {
+            counter.add(1);
+        }
+    }
+
+    pub(super) fn limit(&self, limit: Limit) -> u64 {
+        self.limits.get(limit as usize).map_or(0, Counter::value)
+    }
+}
+
+/// What a worker counts for a listener.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct ListenerMetrics {
+    /// Accepted connections.
+    pub connections: Counter,
+    /// Open connections.
+    pub connections_open: Gauge,
+    /// Requests by status sent.
+    pub requests: StatusClasses,
+    /// Requests being served.
+    pub requests_in_flight: Gauge,
+    /// Bytes from clients.
+    pub received_bytes: Counter,
+    /// Bytes to clients.
+    pub sent_bytes: Counter,
+    /// Handshakes that succeeded.
+    pub tls_handshakes_ok: Counter,
+    /// Handshakes that failed.
+    pub tls_handshakes_failed: Counter,
+    /// Handshakes that resumed a session.
+    pub tls_resumptions: Counter,
+    /// Durations of requests.
+    pub request_duration: Histogram,
+    faults: [Counter; FaultCode::ALL.len()],
+    refused: Box<[Counter]>,
+}
+
+impl ListenerMetrics {
+    /// Counts a fault.
+    pub fn fault(&self, fault: FaultCode) {
+        if let Some(counter) = self.faults.get(fault.index()) {
+            counter.add(1);
+        }
+    }
+
+    /// Counts a refused request by the number of its reason in [`Names::refusals`].
+    pub fn refused(&self, reason: usize) {
+        debug_assert!(reason < self.refused.len(), "no refusal {reason}");
+        if let Some(counter) = self.refused.get(reason) {
+            counter.add(1);
+        }
+    }
+
+    pub(super) fn fault_count(&self, index: usize) -> u64 {
+        self.faults.get(index).map_or(0, Counter::value)
+    }
+
+    pub(super) fn refused_count(&self, reason: usize) -> u64 {
+        self.refused.get(reason).map_or(0, Counter::value)
+    }
+}
+
+/// What a worker counts for a target group.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct GroupMetrics {
+    /// Requests by status of the target.
+    pub requests: StatusClasses,
+    /// Attempts after the first.
+    pub retries: Counter,
+    /// Durations up to the response head.
+    pub response_time: Histogram,
+}
+
+/// What a worker counts for a target.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct TargetMetrics {
+    /// Requests by status of the target.
+    pub requests: StatusClasses,
+    /// Requests or TCP connections being served.
+    pub requests_in_flight: Gauge,
+    /// Connections that did not come about.
+    pub connect_failures: Counter,
+    /// Connections made.
+    pub connections: Counter,
+    /// Requests over a connection that was open already.
+    pub connections_reused: Counter,
+    /// Open connections, idle ones included.
+    pub connections_open: Gauge,
+    /// Idle connections.
+    pub connections_idle: Gauge,
+}
+
+/// All counters of one worker. Whoever counts often may keep the `Arc` of a block: it stays the right one over reloads.
+#[derive(Debug)]
+pub struct Shard {
+    pub(super) worker: Arc<WorkerMetrics>,
+    pub(super) listeners: Box<[Arc<ListenerMetrics>]>,
+    pub(super) groups: Box<[Group]>,
+    /// Where a number beyond the lists counts, which nobody reads.
+    nobody: Nobody,
+}
+
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) metrics: Arc<GroupMetrics>,
+    pub(super) targets: Box<[Arc<TargetMetrics>]>,
+}
+
+#[derive(Debug, Default)]
+struct Nobody {
+    listener: Arc<ListenerMetrics>,
+    group: Arc<GroupMetrics>,
+    target: Arc<TargetMetrics>,
+}
+
+impl Shard {
+    pub(super) fn new(names: &Names, kept: Kept<'_>) -> Shard {
+        let listener = |name: &String| match kept.listeners.get(name.as_str()) {
+            Some(&known) => known.clone(),
+            None => Arc::new(ListenerMetrics {
+                refused: names.refusals.iter().map(|_| Counter::default()).collect(),
+                ..ListenerMetrics::default()
+            }),
+        };
+        let groups = names.groups.iter().map(|group| {
+            let known = kept.groups.get(group.name.as_str());
+            let target = |target: &String| {
+                let known = kept.targets.get(&(group.name.as_str(), target.as_str()));
+                known.map_or_else(Arc::default, |&known| known.clone())
+            };
+            Group {
+                metrics: known.map_or_else(Arc::default, |&known| known.clone()),
+                targets: group.targets.iter().map(target).collect(),
+            }
+        });
+        Shard {
+            worker: kept.worker.cloned().unwrap_or_default(),
+            listeners: names.listeners.iter().map(listener).collect(),
+            groups: groups.collect(),
+            nobody: Nobody::default(),
+        }
+    }
+
+    /// What the worker counts by itself.
+    pub fn worker(&self) -> &Arc<WorkerMetrics> {
+        &self.worker
+    }
+
+    /// The counters of a listener, by its number in [`Names`]. A number beyond it is a mistake of the caller: it stops a
+    /// debug build, and counts for nobody in a release build.
+    #[inline]
+    pub fn listener(&self, listener: usize) -> &Arc<ListenerMetrics> {
+        let found = self.listeners.get(listener);
+        debug_assert!(found.is_some(), "no listener {listener}");
+        found.unwrap_or(&self.nobody.listener)
+    }
+
+    /// The counters of a target group, by its number; see [`Self::listener`].
+    #[inline]
+    pub fn group(&self, group: usize) -> &Arc<GroupMetrics> {
+        let found = self.groups.get(group);
+        debug_assert!(found.is_some(), "no target group {group}");
+        found.map_or(&self.nobody.group, |group| &group.metrics)
+    }
+
+    /// The counters of a target, by the number of its group and its own; see [`Self::listener`].
+    #[inline]
+    pub fn target(&self, group: usize, target: usize) -> &Arc<TargetMetrics> {
+        let found = self.groups.get(group).and_then(|g| g.targets.get(target));
+        debug_assert!(found.is_some(), "no target {target} in group {group}");
+        found.unwrap_or(&self.nobody.target)
+    }
+}

@@ -1,0 +1,203 @@
+//! The rendered text, reloads, and the list.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::*;
+use crate::record::FaultCode;
+
+fn names(listeners: &[&str], groups: &[(&str, &[&str])]) -> Names {
+    let strings = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    Names {
+        listeners: strings(listeners),
+        groups: groups
+            .iter()
+            .map(|(name, targets)| GroupNames {
+                name: name.to_string(),
+                targets: strings(targets),
+            })
+            .collect(),
+        refusals: vec!["bare_lf", "te_and_cl"],
+    }
+}
+
+fn shard(registry: &Registry, worker: usize) -> Arc<Shard> {
+    registry.shard(worker).expect("a worker")
+}
+
+fn rendered(registry: &Registry) -> String {
+    let process = ProcessFigures {
+        version: "1.2.3",
+        started: UNIX_EPOCH + Duration::from_millis(1_700_000_000_250),
+        generation: 4,
+    };
+    let health = |_, target| match target {
+        0 => TargetHealth::Healthy,
+        _ => TargetHealth::Unhealthy,
+    };
+    let mut out = String::new();
+    registry.render(&process, &health, &mut out);
+    out
+}
+
+/// The sample that begins so.
+fn value(text: &str, sample: &str) -> String {
+    let found = text.lines().find_map(|line| line.strip_prefix(sample));
+    found.unwrap_or_else(|| panic!("no {sample}")).trim().into()
+}
+
+#[test]
+fn golden_text() {
+    let registry = Registry::new(2, names(&["web"], &[("app", &["app1", "a\"\\\n2"])]));
+    for worker in 0..2 {
+        let shard = shard(&registry, worker);
+        shard.worker().limit_reached(Limit::Attempts);
+        shard.worker().accept_errors.add(1);
+        shard.worker().access_log_dropped.add(10);
+        let listener = shard.listener(0);
+        listener.connections.add(3);
+        listener.connections_open.up();
+        listener.requests.count(200);
+        listener.requests.count(503);
+        listener.requests.count(0);
+        listener.requests.count(999);
+        listener.received_bytes.add(1_000);
+        listener.sent_bytes.add(5_000);
+        listener.refused(1);
+        listener.fault(FaultCode::RefusedRequest("te_and_cl"));
+        listener.tls_handshakes_ok.add(2);
+        listener.tls_handshakes_failed.add(1);
+        listener.tls_resumptions.add(1);
+        listener.request_duration.observe(Duration::from_millis(7));
+        listener.request_duration.observe(Duration::from_secs(61));
+        shard.group(0).requests.count(404);
+        shard.group(0).retries.add(1);
+        shard
+            .group(0)
+            .response_time
+            .observe(Duration::from_micros(1_500));
+        let target = shard.target(0, 1);
+        target.requests.count(101);
+        target.requests_in_flight.add(5);
+        target.connect_failures.add(2);
+        target.connections.add(4);
+        target.connections_reused.add(6);
+        target.connections_open.add(3);
+        target.connections_idle.add(2);
+    }
+    registry.process().access_log_dropped.add(1);
+    registry.process().limit_reached(Limit::AccessLogBatches);
+    // A part may be below 0: only sums have a meaning.
+    shard(&registry, 1).listener(0).connections_open.add(-1);
+    shard(&registry, 1).listener(0).connections_open.add(-1);
+    shard(&registry, 0).listener(0).connections_open.up();
+
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/metrics/golden.txt");
+    let text = rendered(&registry);
+    if std::env::var_os("PORTWAY_BLESS").is_some() {
+        std::fs::write(path, &text).expect("written");
+    }
+    let golden = std::fs::read_to_string(path).expect("golden.txt");
+    assert_eq!(text, golden, "PORTWAY_BLESS=1 writes the file anew");
+}
+
+#[test]
+fn the_list_is_in_order() {
+    let names: BTreeSet<_> = Family::ALL.iter().map(|family| family.name()).collect();
+    assert_eq!(names.len(), Family::ALL.len());
+    for (index, family) in Family::ALL.into_iter().enumerate() {
+        let (name, help) = (family.name(), family.help());
+        assert_eq!(family as usize, index, "{name}");
+        assert!(name.starts_with("portway_"), "{name}");
+        assert_eq!(
+            name.ends_with("_total"),
+            family.kind() == Kind::Counter,
+            "{name}"
+        );
+        assert!(
+            help.ends_with('.') && !help.contains(['\n', '\\']),
+            "{name}"
+        );
+        // Counters and histograms say their unit; of the gauges, the plain numbers are their own.
+        let unit = [" in ", "Times ", "Number of ", "Always 1", "without unit"];
+        assert!(
+            unit.iter().any(|unit| help.contains(unit)),
+            "{name}: {help}"
+        );
+    }
+    for (index, limit) in Limit::ALL.into_iter().enumerate() {
+        assert_eq!(limit as usize, index, "{}", limit.name());
+        assert!(!limit.meaning().is_empty());
+    }
+}
+
+#[test]
+fn every_family_is_rendered_once() {
+    let text = rendered(&Registry::new(1, names(&["l"], &[("g", &["t"])])));
+    for family in Family::ALL {
+        let head = format!("# TYPE {} {}\n", family.name(), family.kind().word());
+        assert_eq!(text.matches(&head).count(), 1, "{head}");
+    }
+}
+
+#[test]
+fn a_reload_keeps_what_keeps_its_name() {
+    let old = Registry::new(
+        2,
+        names(&["a", "b"], &[("g", &["t1", "t2"]), ("h", &["t1"])]),
+    );
+    for worker in 0..2 {
+        let shard = shard(&old, worker);
+        shard.worker().accept_errors.add(1);
+        shard.listener(0).connections.add(1);
+        shard.listener(1).connections.add(10);
+        shard.group(0).retries.add(2);
+        shard.target(0, 1).connections.add(5);
+        shard.target(1, 0).connections.add(7);
+    }
+    old.process().limit_reached(Limit::Attempts);
+    let gone = shard(&old, 0).listener(0).clone();
+    let in_flight = shard(&old, 0).target(0, 1).clone();
+    in_flight.requests_in_flight.up();
+
+    let new = old.renewed(names(&["c", "b"], &[("h", &["t1"]), ("g", &["t3", "t2"])]));
+    let text = rendered(&new);
+    let check = |sample: &str, expected: &str| assert_eq!(value(&text, sample), expected);
+    check("portway_accept_errors_total", "2");
+    check("portway_limit_reached_total{limit=\"attempts\"}", "1");
+    check("portway_listener_connections_total{listener=\"b\"}", "20");
+    check("portway_listener_connections_total{listener=\"c\"}", "0");
+    check(
+        "portway_target_group_retries_total{target_group=\"g\"}",
+        "4",
+    );
+    check(
+        "portway_target_connections_total{target_group=\"g\",target=\"t2\"}",
+        "10",
+    );
+    check(
+        "portway_target_connections_total{target_group=\"g\",target=\"t3\"}",
+        "0",
+    );
+    check(
+        "portway_target_connections_total{target_group=\"h\",target=\"t1\"}",
+        "14",
+    );
+    assert!(!text.contains("\"a\"") && !text.contains("target_group=\"g\",target=\"t1\""));
+
+    // Exchanges that began before the reload end on the same gauges; what is gone may still be counted in.
+    let sample = "portway_target_requests_in_flight{target_group=\"g\",target=\"t2\"}";
+    assert_eq!(value(&text, sample), "1");
+    in_flight.requests_in_flight.down();
+    gone.connections_open.down();
+    assert_eq!(value(&rendered(&new), sample), "0");
+}
+
+#[test]
+fn blocks_do_not_share_cache_lines() {
+    let registry = Registry::new(2, names(&["a"], &[("g", &["t"])]));
+    let place = |worker| Arc::as_ptr(shard(&registry, worker).target(0, 0)) as usize;
+    assert_eq!(place(0) % 64, 0);
+    assert!(place(0).abs_diff(place(1)) >= 64);
+}

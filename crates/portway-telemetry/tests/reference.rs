@@ -1,0 +1,109 @@
+//! The reference pages of metrics and of the access log are made from the lists in the code; these tests compare them
+//! with the files in `docs/`. `PORTWAY_BLESS=1 cargo test -p portway-telemetry` writes the files anew.
+
+#![cfg(test)]
+
+use std::fmt::Write;
+
+use portway_telemetry::access_log::{KEYS, Scope};
+use portway_telemetry::metrics::{BUCKET_BOUNDS, Family, Limit};
+use portway_telemetry::record::FaultCode;
+
+fn check(file: &str, text: &str) {
+    let path = format!("{}/../../docs/{file}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("PORTWAY_BLESS").is_some() {
+        std::fs::write(&path, text).expect("the page is written");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == text,
+        "docs/{file} is not what the code says: PORTWAY_BLESS=1 cargo test -p portway-telemetry writes it anew"
+    );
+}
+
+#[test]
+fn docs_metrics_md() {
+    let mut page = String::from(
+        "# Metrics\n\n\
+         The admin address answers `GET /metrics` in the Prometheus text format 0.0.4. This page is made from the list in\n\
+         the code (`PORTWAY_BLESS=1 cargo test -p portway-telemetry` writes it anew).\n\n\
+         Labels are names of the configuration or members of closed lists; nothing that a client sends becomes a label.\n\
+         A reload keeps the counters of everything that keeps its name.\n\n\
+         | metric | kind | labels | meaning |\n|---|---|---|---|\n",
+    );
+    for family in Family::ALL {
+        let labels: Vec<String> = family
+            .labels()
+            .iter()
+            .map(|label| format!("`{label}`"))
+            .collect();
+        let (name, kind, help) = (family.name(), family.kind().word(), family.help());
+        writeln!(
+            page,
+            "| `{name}` | {kind} | {} | {help} |",
+            labels.join(", ")
+        )
+        .expect("a String");
+    }
+    let bounds: Vec<&str> = BUCKET_BOUNDS.iter().map(|(_, text)| *text).collect();
+    write!(
+        page,
+        "\nUpper bounds of histogram buckets, in seconds: {}.\n",
+        bounds.join(", ")
+    )
+    .expect("a String");
+    page.push_str("\n## Limits\n\nValues of the label `limit`, and what happens when the limit is reached.\n\n");
+    page.push_str("| limit | of what: then |\n|---|---|\n");
+    for limit in Limit::ALL {
+        writeln!(page, "| `{}` | {} |", limit.name(), limit.meaning()).expect("a String");
+    }
+    page.push_str(
+        "\nValues of the label `fault` are those of the [access log](access-log.md#faults).\n",
+    );
+    check("metrics.md", &page);
+}
+
+#[test]
+fn docs_access_log_md() {
+    let mut page = String::from(
+        "# Access log\n\n\
+         Every HTTP exchange and every TCP connection leaves exactly one line when it ends. This page is made from the list\n\
+         in the code (`PORTWAY_BLESS=1 cargo test -p portway-telemetry` writes it anew).\n\n\
+         ## JSON\n\n\
+         One object a line, with these keys in this order. A key whose value is unknown is left out. Keys are only ever\n\
+         added. Bytes that are not UTF-8 are written as `\\u00XX`, as if they were Latin-1; control characters, U+2028 and\n\
+         U+2029 are escaped, so that a line is one line for every reader.\n\n\
+         | key | form | meaning | records |\n|---|---|---|---|\n",
+    );
+    for key in KEYS {
+        let records = match key.scope {
+            Scope::Both => "HTTP, TCP",
+            Scope::Http => "HTTP",
+        };
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {records} |",
+            key.name, key.form, key.meaning
+        )
+        .expect("a String");
+    }
+    page.push_str(
+        "\n## Faults\n\nValues of the key `fault`, and of the label `fault` of metrics.\n\n",
+    );
+    page.push_str("| fault | meaning |\n|---|---|\n");
+    for fault in FaultCode::ALL {
+        writeln!(page, "| `{}` | {} |", fault.code(), fault.meaning()).expect("a String");
+    }
+    page.push_str(
+        "\nExample: `refused_request:te_and_cl`. In metrics the code stands without its reason.\n\n\
+         ## Combined\n\n\
+         Apache's combined format, as nginx writes it:\n\n\
+         ```\n\
+         203.0.113.7 - - [10/Oct/2000:13:55:36 +0000] \"GET /a?b=c HTTP/1.1\" 200 2326 \"https://example.com/\" \"Mozilla/5.0\"\n\
+         ```\n\n\
+         Client, time in UTC, request line, status, bytes of content sent, Referer, User-Agent. What is missing is `-`, a\n\
+         status that was never sent is `000`; `\"`, `\\` and everything but printable ASCII is written as `\\xHH`. A TCP\n\
+         connection has `TCP` and the name of the listener for a request.\n",
+    );
+    check("access-log.md", &page);
+}
