@@ -52,7 +52,12 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
 }
 
 fn rustfmt(workspace: &Workspace) -> Result<(), String> {
-    cargo(workspace, &["fmt", "--all", "--check"])
+    // the files are enough: what to change is what `cargo fmt` does
+    let listed = cargo(
+        workspace,
+        &["fmt", "--all", "--check", "--", "--files-with-diff"],
+    );
+    listed.map_err(|files| format!("{}\n`cargo fmt --all` formats them", files.trim_end()))
 }
 
 fn clippy(workspace: &Workspace) -> Result<(), String> {
@@ -60,6 +65,8 @@ fn clippy(workspace: &Workspace) -> Result<(), String> {
         workspace,
         &[
             "clippy",
+            "--quiet",
+            "--keep-going",
             "--workspace",
             "--all-targets",
             "--locked",
@@ -74,6 +81,7 @@ fn docs(workspace: &Workspace) -> Result<(), String> {
     let mut command = process::cargo(&workspace.root);
     command.env("RUSTDOCFLAGS", "-D warnings").args([
         "doc",
+        "--quiet",
         "--workspace",
         "--no-deps",
         "--locked",

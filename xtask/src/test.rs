@@ -65,23 +65,30 @@ fn tests(
     surroundings: &Surroundings,
     filter: &[String],
 ) -> Result<(), String> {
-    if tools::has_subcommand(workspace, "nextest") {
-        let arguments = ["nextest", "run", "--workspace", "--locked"];
-        return cargo(workspace, surroundings, &arguments, filter);
+    let runner: &[&str] = if tools::has_subcommand(workspace, "nextest") {
+        &["nextest", "run", "--locked"]
+    } else {
+        println!("test: cargo-nextest is not installed: using cargo test, without its time limits");
+        &[
+            "test",
+            "--locked",
+            "--no-fail-fast",
+            "--lib",
+            "--bins",
+            "--tests",
+        ]
+    };
+    let mut arguments = runner.to_vec();
+    if !names_package(filter) {
+        arguments.push("--workspace");
     }
-    println!(
-        "test: cargo-nextest is not installed: using cargo test, which is slower and has no time limit"
-    );
-    let arguments = [
-        "test",
-        "--workspace",
-        "--locked",
-        "--no-fail-fast",
-        "--lib",
-        "--bins",
-        "--tests",
-    ];
     cargo(workspace, surroundings, &arguments, filter)
+}
+
+/// Whether the arguments choose crates themselves; `--workspace` would undo that.
+fn names_package(filter: &[String]) -> bool {
+    let mut options = filter.iter().take_while(|argument| *argument != "--");
+    options.any(|argument| argument.starts_with("-p") || argument.starts_with("--package"))
 }
 
 fn doc_tests(workspace: &Workspace, surroundings: &Surroundings) -> Result<(), String> {
@@ -166,6 +173,19 @@ mod tests {
         );
         assert!(samples(Some(&here.join("Cargo.toml"))).is_err());
         assert!(samples(Some(&here.join("nowhere"))).is_err());
+    }
+
+    #[test]
+    fn crates_chosen_by_the_caller() {
+        let check = |line: &str, expected| {
+            let filter: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(names_package(&filter), expected, "{line}");
+        };
+        check("", false);
+        check("head", false);
+        check("-p xtask", true);
+        check("--package=xtask tidy", true);
+        check("head -- -p", false);
     }
 
     #[test]
