@@ -25,6 +25,11 @@ impl StatusClasses {
         }
     }
 
+    /// All classes together.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(Counter::value).sum()
+    }
+
     pub(super) fn value(&self, class: usize) -> u64 {
         self.0.get(class).map_or(0, Counter::value)
     }
