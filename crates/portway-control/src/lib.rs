@@ -1,1 +1,20 @@
-//! decides the next snapshot and installs it.
+//! Decides the next snapshot and installs it.
+//!
+//! In the order of the path: [`sources`] (files → snapshot), [`certificates`] and [`error_pages`] (what else it names),
+//! [`bind`] (addresses), [`install`] (everything together, and its end). While it runs: [`targets`] hold what is known of
+//! each target, [`resolve`] finds their addresses, [`health`] checks them, [`logs`] writes access records, [`status`] says
+//! how it all is. [`tls`] is about certificates, keys and rustls.
+//!
+//! Nothing here touches traffic, and nothing of it runs on a data worker's thread.
+
+pub mod bind;
+pub mod certificates;
+pub mod error_pages;
+pub mod health;
+pub mod install;
+pub mod logs;
+pub mod resolve;
+pub mod sources;
+pub mod status;
+pub mod targets;
+pub mod tls;

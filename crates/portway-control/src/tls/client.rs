@@ -1,0 +1,418 @@
+//! The configuration of rustls towards targets, and what is said when a target is not trusted.
+//!
+//! Decides whether a target's certificate is good enough: any (verification off), one that leads to an authority, or one that is in
+//! the given file itself. With verification off a target still has to prove that it holds the key of the certificate it shows, which
+//! rustls's own functions refuse for X.509 v1; so handshake signatures are checked with the bare public key here. The hard thing is
+//! to keep "not verified" from becoming "not encrypted to anyone in particular".
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError,
+    PeerMisbehaved, RootCertStore, SignatureScheme,
+};
+use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+
+use super::pem::{self, PemError};
+use super::policy::Policy;
+use super::resolver::SCHEMES;
+use super::server::provider;
+use super::x509::{CertificateFacts, PublicKeyKind, Validity, day};
+
+/// Servers whose sessions are kept for resumption, per target group.
+pub const UPSTREAM_SESSIONS: usize = 256;
+
+/// The shortest RSA key whose signatures are accepted, in bits; the crypto library has no shorter one.
+pub const MIN_RSA_BITS: usize = 2048;
+
+/// Which targets are trusted.
+#[derive(Debug, Clone)]
+pub enum Verification<'a> {
+    /// Every one, whatever its certificate says.
+    Off,
+    /// Those whose certificate leads to one of the system's authorities and names the target.
+    Roots {
+        /// The PEM text of the bundle, on Debian `/etc/ssl/certs/ca-certificates.crt`.
+        bundle: &'a [u8],
+        /// The name that the certificate must have, if not the one that the connection is made with.
+        name: Option<ServerName<'static>>,
+    },
+    /// Those whose certificate leads to one of these authorities and names the target, or is one of these certificates itself.
+    Ca {
+        /// PEM text.
+        pem: &'a [u8],
+        /// The name that the certificate must have, if not the one that the connection is made with.
+        name: Option<ServerName<'static>>,
+    },
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum ClientConfigError {
+    /// The authorities cannot be read.
+    Pem(PemError),
+    /// None of the certificates can be an authority.
+    NoAuthority,
+    /// The policy was not made by [`Policy`]'s own functions.
+    Policy(Error),
+}
+
+impl fmt::Display for ClientConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pem(error) => match error.line() {
+                Some(line) => write!(f, "line {line}: {error}"),
+                None => error.fmt(f),
+            },
+            Self::NoAuthority => {
+                f.write_str("none of the certificates can be read as an authority")
+            }
+            Self::Policy(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ClientConfigError {}
+
+/// The configuration towards the targets of a group. Without `alpn` none is offered.
+///
+/// The name to connect with, and so the SNI, is given with each connection; an IP address as name sends no SNI.
+///
+/// # Errors
+/// See [`ClientConfigError`].
+pub fn client_config(
+    verification: &Verification<'_>,
+    policy: &Policy,
+    alpn: &[Vec<u8>],
+) -> Result<Arc<ClientConfig>, ClientConfigError> {
+    let provider = provider(policy);
+    let algorithms = provider.signature_verification_algorithms;
+    let (trust, name) = match verification {
+        Verification::Off => (Trust::Anyone, None),
+        Verification::Roots { bundle, name } => {
+            (Trust::authorities(bundle, false, &provider)?, name.clone())
+        }
+        Verification::Ca { pem, name } => (Trust::authorities(pem, true, &provider)?, name.clone()),
+    };
+    let verifier = Arc::new(TargetVerifier {
+        trust,
+        name,
+        algorithms,
+    });
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&policy.versions)
+        .map_err(ClientConfigError::Policy)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.to_vec();
+    config.resumption = Resumption::in_memory_sessions(UPSTREAM_SESSIONS);
+    config.cert_decompressors = Vec::new();
+    config.cert_compressors = Vec::new();
+    Ok(Arc::new(config))
+}
+
+/// Why a target's certificate is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Untrusted {
+    /// It is for other names.
+    WrongName {
+        /// The name it should have.
+        wanted: String,
+        /// The names it has.
+        presented: Vec<String>,
+        /// Its common name, if that is the only name in it.
+        common_name: Option<String>,
+    },
+    /// Its time, or that of one of its chain, is over.
+    Expired {
+        /// Its last second, in seconds since 1970.
+        not_after: i64,
+    },
+    /// Its time has not begun.
+    NotYetValid {
+        /// Its first second, in seconds since 1970.
+        not_before: i64,
+    },
+    /// No authority that we trust has signed it.
+    UnknownAuthority {
+        /// Who issued it, in words.
+        issuer: String,
+        /// It issued itself.
+        self_signed: bool,
+    },
+    /// X.509 v1, which cannot be verified against an authority.
+    Version1,
+    /// Its RSA key is shorter than [`MIN_RSA_BITS`].
+    ShortKey {
+        /// Bits of the key.
+        bits: usize,
+    },
+    /// It is not made for servers.
+    WrongPurpose,
+    /// It is that of an authority, made to sign others and not for a server.
+    AuthorityItself,
+    /// It is no certificate.
+    Unreadable,
+    /// Anything else, in rustls's words.
+    Other(String),
+}
+
+impl fmt::Display for Untrusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongName { wanted, presented, common_name: None } if presented.is_empty() => write!(f, "the certificate is for no host, not for {wanted}"),
+            Self::WrongName { wanted, presented, common_name: None } => write!(f, "the certificate is for {}, not for {wanted}", presented.join(", ")),
+            Self::WrongName { wanted, common_name: Some(name), .. } => {
+                write!(f, "the certificate names {name} only as its common name, which does not count; it needs {wanted} as a subject alternative name")
+            }
+            Self::Expired { not_after } => write!(f, "the certificate expired on {}", day(*not_after)),
+            Self::NotYetValid { not_before } => write!(f, "the certificate is valid only from {} on", day(*not_before)),
+            Self::UnknownAuthority { self_signed: true, .. } => f.write_str("the certificate is self-signed and not among the given ones: give it as the CA to trust it"),
+            Self::UnknownAuthority { issuer, .. } => write!(f, "the certificate is issued by an unknown authority (`{issuer}`), or the target does not send its whole chain"),
+            Self::Version1 => f.write_str(
+                "the certificate is of X.509 version 1, which cannot be verified against an authority: give the certificate itself as the CA, or issue it anew with subject alternative names",
+            ),
+            Self::ShortKey { bits } => write!(f, "the certificate's RSA key of {bits} bits is too short: at least {MIN_RSA_BITS} are needed"),
+            Self::WrongPurpose => f.write_str("the certificate is not made for servers (extended key usage)"),
+            Self::AuthorityItself => f.write_str("the certificate is that of an authority (CA:TRUE), not of a server: give it as the CA to trust it for the target itself"),
+            Self::Unreadable => f.write_str("what the target shows is not an X.509 certificate"),
+            Self::Other(text) => write!(f, "the certificate is refused: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for Untrusted {}
+
+impl From<Untrusted> for Error {
+    fn from(reason: Untrusted) -> Self {
+        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(reason))))
+    }
+}
+
+/// Says in words why a handshake with a target failed.
+#[must_use]
+pub fn explain(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(reason)) => reason.to_string(),
+        Error::InvalidCertificate(CertificateError::BadSignature) => "the target does not hold the key of the certificate it shows".to_owned(),
+        Error::NoCertificatesPresented => "the target shows no certificate".to_owned(),
+        Error::InvalidMessage(_) => "what the target answers is not TLS: does it expect plain text on this port?".to_owned(),
+        Error::PeerIncompatible(_) => "the target and the TLS policy have no version or cipher suite in common".to_owned(),
+        Error::NoApplicationProtocol | Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            "the target speaks none of the protocols offered by ALPN".to_owned()
+        }
+        Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity) => {
+            "the target refused the handshake: it wants other TLS versions or cipher suites, or a client certificate".to_owned()
+        }
+        Error::AlertReceived(AlertDescription::ProtocolVersion) => "the target speaks none of the TLS versions of the policy".to_owned(),
+        Error::AlertReceived(AlertDescription::UnrecognisedName) => "the target does not know the name it was asked for (SNI)".to_owned(),
+        Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate | AlertDescription::UnknownCA) => {
+            "the target wants a client certificate".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+#[derive(Debug)]
+enum Trust {
+    Anyone,
+    Authorities {
+        /// `None` if none of the certificates can be an authority, only a target's own.
+        chain: Option<Arc<WebPkiServerVerifier>>,
+        /// Certificates that are trusted as they are.
+        themselves: Vec<CertificateDer<'static>>,
+    },
+}
+
+impl Trust {
+    fn authorities(
+        text: &[u8],
+        themselves: bool,
+        provider: &Arc<rustls::crypto::CryptoProvider>,
+    ) -> Result<Self, ClientConfigError> {
+        let certificates = pem::read_certificates(text).map_err(ClientConfigError::Pem)?;
+        let mut roots = RootCertStore::empty();
+        // Bundles hold odd certificates that no target leads to: only having none at all is an error.
+        roots.add_parsable_certificates(certificates.iter().cloned());
+        let build = |roots| {
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+                .build()
+                .ok()
+        };
+        let chain = if roots.is_empty() { None } else { build(roots) };
+        if chain.is_none() && !themselves {
+            return Err(ClientConfigError::NoAuthority);
+        }
+        Ok(Self::Authorities {
+            chain,
+            themselves: if themselves { certificates } else { Vec::new() },
+        })
+    }
+}
+
+#[derive(Debug)]
+struct TargetVerifier {
+    trust: Trust,
+    name: Option<ServerName<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for TargetVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let facts = CertificateFacts::read(end_entity).map_err(|_| Untrusted::Unreadable)?;
+        match facts.key {
+            PublicKeyKind::Rsa { bits } if bits < MIN_RSA_BITS => {
+                return Err(Untrusted::ShortKey { bits }.into());
+            }
+            _ => {}
+        }
+        let Trust::Authorities { chain, themselves } = &self.trust else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        // First, because a self-signed CA:TRUE certificate given as its own CA is refused by webpki (`CaUsedAsEndEntity`).
+        if themselves
+            .iter()
+            .any(|known| known.as_ref() == end_entity.as_ref())
+        {
+            return match facts.validity_at(now) {
+                Validity::Valid { .. } => Ok(ServerCertVerified::assertion()),
+                Validity::Expired => Err(Untrusted::Expired {
+                    not_after: facts.not_after,
+                }
+                .into()),
+                Validity::NotYet => Err(Untrusted::NotYetValid {
+                    not_before: facts.not_before,
+                }
+                .into()),
+            };
+        }
+        if facts.version < 3 {
+            return Err(Untrusted::Version1.into());
+        }
+        let name = self.name.as_ref().unwrap_or(server_name);
+        let Some(chain) = chain else {
+            return Err(unknown_authority(&facts).into());
+        };
+        let verified =
+            chain.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
+        verified.map_err(|error| in_words(error, &facts, name).into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let spki = public_key(certificate)?;
+        let candidates = self
+            .algorithms
+            .mapping
+            .iter()
+            .find(|(scheme, _)| *scheme == signed.scheme && SCHEMES.contains(scheme));
+        let (_, candidates) =
+            candidates.ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+        let key = webpki::RawPublicKeyEntity::try_from(&spki).map_err(|_| Untrusted::Unreadable)?;
+        // TLS 1.2 does not tie the scheme to a curve (RFC 8446 section 4.2.3): the one that fits the key decides.
+        let verified = candidates.iter().any(|algorithm| {
+            key.verify_signature(*algorithm, message, signed.signature())
+                .is_ok()
+        });
+        if verified {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(CertificateError::BadSignature.into())
+        }
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature_with_raw_key(
+            message,
+            &public_key(certificate)?,
+            signed,
+            &self.algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
+    let facts = CertificateFacts::read(certificate).map_err(|_| Untrusted::Unreadable)?;
+    Ok(SubjectPublicKeyInfoDer::from(facts.spki))
+}
+
+fn unknown_authority(facts: &CertificateFacts) -> Untrusted {
+    Untrusted::UnknownAuthority {
+        issuer: facts.issuer.clone(),
+        self_signed: facts.self_signed,
+    }
+}
+
+fn in_words(error: Error, facts: &CertificateFacts, name: &ServerName<'_>) -> Untrusted {
+    let Error::InvalidCertificate(error) = error else {
+        return Untrusted::Other(error.to_string());
+    };
+    // The dates of the leaf unless rustls knows better: an intermediate may be the one that expired.
+    let seconds = |time: UnixTime| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    match error {
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Untrusted::WrongName {
+                wanted: name.to_str().into_owned(),
+                presented: facts
+                    .dns_names
+                    .iter()
+                    .cloned()
+                    .chain(facts.ip_addresses.iter().map(ToString::to_string))
+                    .collect(),
+                common_name: facts
+                    .common_name
+                    .clone()
+                    .filter(|_| !facts.has_alternative_names),
+            }
+        }
+        CertificateError::ExpiredContext { not_after, .. } => Untrusted::Expired {
+            not_after: seconds(not_after),
+        },
+        CertificateError::Expired => Untrusted::Expired {
+            not_after: facts.not_after,
+        },
+        CertificateError::NotValidYetContext { not_before, .. } => Untrusted::NotYetValid {
+            not_before: seconds(not_before),
+        },
+        CertificateError::NotValidYet => Untrusted::NotYetValid {
+            not_before: facts.not_before,
+        },
+        CertificateError::UnknownIssuer => unknown_authority(facts),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            Untrusted::WrongPurpose
+        }
+        CertificateError::BadEncoding => Untrusted::Unreadable,
+        CertificateError::Other(OtherError(reason)) => match reason.downcast_ref::<webpki::Error>()
+        {
+            Some(webpki::Error::CaUsedAsEndEntity) if facts.self_signed => unknown_authority(facts),
+            Some(webpki::Error::CaUsedAsEndEntity) => Untrusted::AuthorityItself,
+            _ => Untrusted::Other(reason.to_string()),
+        },
+        other => Untrusted::Other(other.to_string()),
+    }
+}
