@@ -14,6 +14,7 @@
 pub mod action;
 pub mod address;
 pub mod compile;
+mod convert;
 pub mod defaults;
 pub mod diagnostic;
 pub mod draft;

@@ -1,1 +1,359 @@
-//! placeholder
+//! From a snapshot back to a draft, which is how a configuration is printed.
+//!
+//! `compile(lift(s))` gives `s` again. What equals its default is left out, so that what is printed is short;
+//! nothing has a place, since no text made it.
+
+use crate::action::Rule;
+use crate::compile::names::{Kind, index_name};
+use crate::compile::protocols::{Users, default_of_listener, forwards_to};
+use crate::compile::{
+    DEFAULT_COMPARE, SERVER_NAME, default_admin, default_alpn, default_check_timeout,
+    default_target_name,
+};
+use crate::convert::{self, Convert};
+use crate::defaults;
+use crate::draft::{
+    AccessLogDraft, Algorithm, CertificateDraft, CheckKind, Draft, ErrorPageDraft, ForwardedDraft,
+    GroupDraft, GroupTimeoutsDraft, HealthCheckDraft, ListenerDraft, ListenerTimeoutsDraft,
+    ListenerTlsDraft, LogFormat, MapDraft, ProcessDraft, StickTableDraft, TargetDraft,
+    TlsPolicyDraft, UpstreamTlsDraft, UserlistDraft, Verify,
+};
+use crate::name::Name;
+use crate::settings::{
+    ClientAuth, ForwardedMode, GroupTimeouts, ListenerTimeouts, LogDestination, NoneHealthy,
+    Protocol,
+};
+use crate::snapshot::{
+    AccessLog, CertificateId, Forwarded, GroupId, HealthCheck, Listener, ListenerTls, MapId,
+    Process, Rules, Snapshot, StickTableId, Target, TargetGroup, TlsPolicy, UpstreamTls,
+    UserlistId,
+};
+use crate::span::Spanned;
+use crate::stage::{Named, Pattern, Resolved};
+use std::convert::Infallible;
+
+/// The draft that compiles to this snapshot, with everything left out that need not be said.
+pub fn lift(snapshot: &Snapshot) -> Draft {
+    let mut lift = Lift {
+        snapshot,
+        users: users(snapshot),
+    };
+    Draft {
+        process: process(&snapshot.process),
+        listeners: snapshot
+            .listeners
+            .iter()
+            .map(|x| lift.listener(x))
+            .collect(),
+        groups: (0..)
+            .zip(&snapshot.groups)
+            .map(|(id, group)| lift.target_group(GroupId(id), group))
+            .collect(),
+        certificates: snapshot
+            .certificates
+            .iter()
+            .map(|certificate| CertificateDraft {
+                name: Spanned::bare(certificate.name.clone()),
+                file: Some(Spanned::bare(certificate.file.clone())),
+                key: certificate.key.clone().map(Spanned::bare),
+            })
+            .collect(),
+        stick_tables: snapshot
+            .stick_tables
+            .iter()
+            .map(|table| StickTableDraft {
+                name: Spanned::bare(table.name.clone()),
+                key: Some(Spanned::bare(table.key)),
+                size: Some(Spanned::bare(table.size)),
+                expire: table.expire.map(Spanned::bare),
+                store: table.store.iter().copied().map(Spanned::bare).collect(),
+            })
+            .collect(),
+        maps: snapshot
+            .maps
+            .iter()
+            .map(|map| MapDraft {
+                name: Spanned::bare(map.name.clone()),
+                file: map.file.clone().map(Spanned::bare),
+                entries: pairs(&map.entries),
+                compare: unless(&map.compare, &DEFAULT_COMPARE),
+                ignore_case: unless(&map.ignore_case, &false),
+            })
+            .collect(),
+        userlists: snapshot
+            .userlists
+            .iter()
+            .map(|userlist| UserlistDraft {
+                name: Spanned::bare(userlist.name.clone()),
+                users: pairs(&userlist.users),
+            })
+            .collect(),
+    }
+}
+
+/// A run of lift.
+struct Lift<'a> {
+    snapshot: &'a Snapshot,
+    /// What groups would speak if they did not say.
+    users: Users<GroupId>,
+}
+
+fn users(snapshot: &Snapshot) -> Users<GroupId> {
+    let mut users = Users::default();
+    for listener in &snapshot.listeners {
+        for group in listener.rules.iter().flat_map(forwards_to) {
+            users.forwards(*group, listener.protocol);
+        }
+    }
+    users
+}
+
+/// A value that must be said, since the default is another.
+fn unless<T: PartialEq + Clone>(value: &T, default: &T) -> Option<Spanned<T>> {
+    (value != default).then(|| Spanned::bare(value.clone()))
+}
+
+/// What a snapshot says with `Option` alike in a draft.
+fn some<T: Clone>(value: &Option<T>) -> Option<Spanned<T>> {
+    value.clone().map(Spanned::bare)
+}
+
+fn pairs(pairs: &[(String, String)]) -> Vec<(Spanned<String>, Spanned<String>)> {
+    pairs
+        .iter()
+        .map(|(key, value)| (Spanned::bare(key.clone()), Spanned::bare(value.clone())))
+        .collect()
+}
+
+fn process(process: &Process) -> ProcessDraft {
+    ProcessDraft {
+        workers: unless(&process.workers, &0),
+        admin: unless(&process.admin, &default_admin()),
+        max_connections: unless(&process.max_connections, &0),
+        ready_delay: unless(&process.ready_delay, &defaults::READY_DELAY),
+        shutdown_deadline: unless(&process.shutdown_deadline, &defaults::SHUTDOWN_DEADLINE),
+    }
+}
+
+impl Lift<'_> {
+    fn listener(&mut self, listener: &Listener) -> ListenerDraft {
+        let tls = listener.tls.as_ref();
+        let certificates = tls.map_or(&[][..], |tls| &tls.certificates);
+        ListenerDraft {
+            name: Spanned::bare(listener.name.clone()),
+            binds: listener.binds.iter().cloned().map(Spanned::bare).collect(),
+            protocol: unless(
+                &listener.protocol,
+                &default_of_listener(!certificates.is_empty()),
+            ),
+            certificates: certificates
+                .iter()
+                .map(|id| self.certificate(*id))
+                .collect(),
+            tls: tls.map_or_else(ListenerTlsDraft::default, |tls| {
+                listener_tls(tls, listener.protocol)
+            }),
+            rules: self.rules(&listener.rules),
+            timeouts: listener_timeouts(&listener.timeouts),
+            forwarded: forwarded(&listener.forwarded),
+            request_id: some(&listener.request_id),
+            accept_proxy: unless(&listener.accept_proxy, &false),
+            max_connections: unless(&listener.max_connections, &defaults::MAX_CONNECTIONS),
+            head_bytes: unless(&listener.head_bytes, &defaults::HEAD_BYTES),
+            access_log: listener
+                .access_log
+                .as_ref()
+                .map(|log| Spanned::bare(self.access_log(log))),
+            error_pages: listener
+                .error_pages
+                .iter()
+                .map(|page| ErrorPageDraft {
+                    status: Spanned::bare(page.status),
+                    file: Spanned::bare(page.file.clone()),
+                })
+                .collect(),
+        }
+    }
+
+    fn rules(&mut self, rules: &Rules) -> Vec<Rule<Named>> {
+        rules
+            .iter()
+            .map(|rule| {
+                let Ok(rule) = convert::rule(self, rule);
+                rule
+            })
+            .collect()
+    }
+
+    fn access_log(&mut self, log: &AccessLog) -> AccessLogDraft {
+        let Ok(format) = convert::log_format(self, &log.format);
+        AccessLogDraft {
+            format: unless(&format, &LogFormat::Json),
+            to: unless(&log.to, &LogDestination::Stdout),
+        }
+    }
+
+    fn target_group(&mut self, id: GroupId, group: &TargetGroup) -> GroupDraft {
+        let Ok(algorithm) = convert::algorithm(self, &group.algorithm);
+        let stickiness = group.stickiness.as_ref().map(|stickiness| {
+            let Ok(stickiness) = convert::stickiness(self, stickiness);
+            Spanned::bare(stickiness)
+        });
+        GroupDraft {
+            name: Spanned::bare(group.name.clone()),
+            protocol: unless(&group.protocol, &self.users.protocol_of(&id)),
+            targets: group.targets.iter().map(target).collect(),
+            algorithm: unless(&algorithm, &Algorithm::RoundRobin),
+            stickiness,
+            health_check: group
+                .health_check
+                .as_ref()
+                .map(|check| Spanned::bare(self.health_check(check))),
+            timeouts: group_timeouts(&group.timeouts),
+            tls: group
+                .tls
+                .as_ref()
+                .map_or_else(UpstreamTlsDraft::default, |tls| self.upstream_tls(tls)),
+            rules: self.rules(&group.rules),
+            none_healthy: unless(&group.none_healthy, &NoneHealthy::Refuse),
+            retries: unless(&group.retries, &defaults::RETRIES),
+            pool_size: unless(&group.pool_size, &defaults::POOL_SIZE),
+            send_proxy: group.send_proxy.map(Spanned::bare),
+        }
+    }
+
+    fn health_check(&mut self, check: &HealthCheck) -> HealthCheckDraft {
+        let Ok(kind) = convert::check_kind(self, &check.kind);
+        HealthCheckDraft {
+            kind: unless(&kind, &CheckKind::Tcp),
+            interval: unless(&check.interval, &defaults::CHECK_INTERVAL),
+            unhealthy_interval: unless(&check.unhealthy_interval, &check.interval),
+            timeout: unless(&check.timeout, &default_check_timeout(check.interval)),
+            healthy_threshold: unless(&check.healthy_threshold, &defaults::HEALTHY_THRESHOLD),
+            unhealthy_threshold: unless(&check.unhealthy_threshold, &defaults::UNHEALTHY_THRESHOLD),
+            port: check.port.map(Spanned::bare),
+        }
+    }
+
+    fn upstream_tls(&mut self, tls: &UpstreamTls) -> UpstreamTlsDraft {
+        UpstreamTlsDraft {
+            verify: unless(&tls.verify, &Verify::System),
+            server_name: unless(&tls.server_name, &SERVER_NAME),
+            policy: tls_policy(&tls.policy),
+            certificate: tls.certificate.map(|id| self.certificate(id)),
+        }
+    }
+
+    fn certificate(&self, id: CertificateId) -> Spanned<Name> {
+        let name = self.snapshot.certificates.get(id.index());
+        named(Kind::Certificate, id.0, name.map(|x| &x.name))
+    }
+}
+
+fn listener_tls(tls: &ListenerTls, protocol: Protocol) -> ListenerTlsDraft {
+    ListenerTlsDraft {
+        policy: tls_policy(&tls.policy),
+        alpn: unless(&tls.alpn, &default_alpn(protocol)),
+        strict_sni: unless(&tls.strict_sni, &false),
+        client_auth: unless(&tls.client_auth, &ClientAuth::Off),
+        client_ca: some(&tls.client_ca),
+        client_crl: some(&tls.client_crl),
+    }
+}
+
+fn tls_policy(policy: &TlsPolicy) -> TlsPolicyDraft {
+    let suites = policy.suites.as_ref().map(|suites| {
+        let suites = suites.iter().cloned().map(Spanned::bare);
+        Spanned::bare(suites.collect())
+    });
+    TlsPolicyDraft {
+        name: unless(&policy.name, &defaults::TLS_POLICY.to_owned()),
+        min_version: policy.min_version.map(Spanned::bare),
+        max_version: policy.max_version.map(Spanned::bare),
+        suites,
+    }
+}
+
+fn listener_timeouts(timeouts: &ListenerTimeouts) -> ListenerTimeoutsDraft {
+    ListenerTimeoutsDraft {
+        request_head: unless(&timeouts.request_head, &defaults::REQUEST_HEAD),
+        keep_alive: unless(&timeouts.keep_alive, &defaults::KEEP_ALIVE),
+        client: unless(&timeouts.client, &defaults::CLIENT),
+        tunnel: unless(&timeouts.tunnel, &defaults::TUNNEL),
+        inspect: unless(&timeouts.inspect, &defaults::INSPECT),
+    }
+}
+
+fn group_timeouts(timeouts: &GroupTimeouts) -> GroupTimeoutsDraft {
+    GroupTimeoutsDraft {
+        connect: unless(&timeouts.connect, &defaults::CONNECT),
+        response: unless(&timeouts.response, &defaults::RESPONSE),
+        queue: unless(&timeouts.queue, &defaults::QUEUE),
+        idle: unless(&timeouts.idle, &defaults::POOL_IDLE),
+    }
+}
+
+fn forwarded(forwarded: &Forwarded) -> ForwardedDraft {
+    let mode = |mode: &ForwardedMode| unless(mode, &ForwardedMode::Append);
+    ForwardedDraft {
+        x_forwarded_for: mode(&forwarded.x_forwarded_for),
+        x_forwarded_proto: mode(&forwarded.x_forwarded_proto),
+        x_forwarded_port: mode(&forwarded.x_forwarded_port),
+        x_forwarded_host: mode(&forwarded.x_forwarded_host),
+        forwarded: unless(&forwarded.forwarded, &false),
+        client_port: unless(&forwarded.client_port, &false),
+        trusted_proxies: forwarded
+            .trusted_proxies
+            .iter()
+            .copied()
+            .map(Spanned::bare)
+            .collect(),
+    }
+}
+
+fn target(target: &Target) -> TargetDraft {
+    TargetDraft {
+        name: unless(&target.name, &default_target_name(&target.address)),
+        address: Spanned::bare(target.address.clone()),
+        weight: unless(&target.weight, &defaults::WEIGHT),
+        backup: unless(&target.backup, &false),
+        disabled: unless(&target.disabled, &false),
+        max_connections: unless(&target.max_connections, &defaults::MAX_CONNECTIONS),
+    }
+}
+
+/// The name of what an index refers to; a name made of the index where it refers to nothing, which no snapshot
+/// of compile has.
+fn named(kind: Kind, index: u32, name: Option<&Name>) -> Spanned<Name> {
+    Spanned::bare(name.cloned().unwrap_or_else(|| index_name(kind, index)))
+}
+
+impl Convert for Lift<'_> {
+    type Before = Resolved;
+    type After = Named;
+    type Failure = Infallible;
+
+    fn group(&mut self, id: &GroupId) -> Result<Spanned<Name>, Infallible> {
+        let group = self.snapshot.groups.get(id.index());
+        Ok(named(Kind::Group, id.0, group.map(|x| &x.name)))
+    }
+
+    fn stick_table(&mut self, id: &StickTableId) -> Result<Spanned<Name>, Infallible> {
+        let table = self.snapshot.stick_tables.get(id.index());
+        Ok(named(Kind::StickTable, id.0, table.map(|x| &x.name)))
+    }
+
+    fn map(&mut self, id: &MapId) -> Result<Spanned<Name>, Infallible> {
+        let map = self.snapshot.maps.get(id.index());
+        Ok(named(Kind::Map, id.0, map.map(|x| &x.name)))
+    }
+
+    fn userlist(&mut self, id: &UserlistId) -> Result<Spanned<Name>, Infallible> {
+        let userlist = self.snapshot.userlists.get(id.index());
+        Ok(named(Kind::Userlist, id.0, userlist.map(|x| &x.name)))
+    }
+
+    fn pattern(&mut self, pattern: &Pattern) -> Result<Spanned<String>, Infallible> {
+        Ok(Spanned::bare(pattern.as_str().to_owned()))
+    }
+}

@@ -1,0 +1,156 @@
+//! Addresses that listeners and the admin address accept on: each is possible, none is taken twice.
+
+use super::limits::MAX_SOCKET_PATH;
+use crate::address::BindAddress;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::draft::Draft;
+use crate::name::Name;
+use crate::span::{Span, Spanned};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// An address with who accepts on it.
+struct Bound<'a> {
+    /// Index of the listener; `None`: the admin address.
+    listener: Option<usize>,
+    name: Option<&'a Name>,
+    address: BindAddress,
+    span: Span,
+}
+
+impl Bound<'_> {
+    fn owner(&self) -> String {
+        match self.name {
+            Some(name) => format!("listener `{name}`"),
+            None => "the admin address".to_owned(),
+        }
+    }
+}
+
+/// Reports impossible addresses and those that two accept on.
+pub(super) fn check(draft: &Draft, admin: SocketAddr, found: &mut Diagnostics) {
+    let mut bound = Vec::new();
+    for (index, listener) in draft.listeners.iter().enumerate() {
+        for bind in &listener.binds {
+            if possible(bind, found) {
+                bound.push(Bound {
+                    listener: Some(index),
+                    name: Some(&listener.name.value),
+                    address: bind.value.clone(),
+                    span: bind.span,
+                });
+            }
+        }
+    }
+    bound.push(Bound {
+        listener: None,
+        name: None,
+        address: BindAddress::tcp(Some(admin.ip()), admin.port()),
+        span: draft.process.admin.map_or(Span::NONE, |admin| admin.span),
+    });
+    check_ports(&bound, found);
+    check_others(&bound, found);
+}
+
+fn possible(bind: &Spanned<BindAddress>, found: &mut Diagnostics) -> bool {
+    let wrong = match &bind.value {
+        BindAddress::Tcp { first_port: 0, .. } => "port 0 cannot be accepted on",
+        BindAddress::Tcp {
+            first_port,
+            last_port,
+            ..
+        } if first_port > last_port => "the range of ports ends before it begins",
+        BindAddress::Unix(path) if path.is_empty() || path == "@" => "the socket has no path",
+        BindAddress::Unix(path) if path.len() > MAX_SOCKET_PATH => {
+            "the path of the socket is longer than 107 bytes"
+        }
+        BindAddress::Unix(path) if path.contains('\0') => "the path of the socket holds a NUL",
+        _ => return true,
+    };
+    found.push(Diagnostic::error(Code::OutOfRange, bind.span, wrong));
+    false
+}
+
+/// Compares what overlaps in ports; sorted by first port, so that many listeners stay cheap.
+fn check_ports(bound: &[Bound<'_>], found: &mut Diagnostics) {
+    let mut ports: Vec<(u16, u16, Option<IpAddr>, usize)> = Vec::new();
+    for (index, bound) in bound.iter().enumerate() {
+        if let BindAddress::Tcp {
+            ip,
+            first_port,
+            last_port,
+        } = bound.address
+        {
+            ports.push((first_port, last_port, ip, index));
+        }
+    }
+    ports.sort_by_key(|&(first, _, _, index)| (first, index));
+    for (position, &(_, last, ip, index)) in ports.iter().enumerate() {
+        let after = ports.iter().skip(position + 1);
+        for &(_, _, other_ip, other) in after.take_while(|&&(first, ..)| first <= last) {
+            let pair = (bound.get(index.min(other)), bound.get(index.max(other)));
+            if let ((Some(first), Some(second)), true) = (pair, overlap(ip, other_ip)) {
+                found.push(conflict(first, second));
+            }
+        }
+    }
+}
+
+/// True where a connection could be meant for both.
+fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
+    let (Some(a), Some(b)) = (a, b) else {
+        return true;
+    };
+    a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()))
+}
+
+fn check_others(bound: &[Bound<'_>], found: &mut Diagnostics) {
+    let mut seen: HashMap<&BindAddress, &Bound<'_>> = HashMap::new();
+    for second in bound {
+        if matches!(second.address, BindAddress::Tcp { .. }) {
+            continue;
+        }
+        match seen.get(&second.address) {
+            Some(first) => found.push(conflict(first, second)),
+            None => {
+                seen.insert(&second.address, second);
+            }
+        }
+    }
+}
+
+fn conflict(first: &Bound<'_>, second: &Bound<'_>) -> Diagnostic {
+    if first.listener == second.listener {
+        return Diagnostic::error(
+            Code::Duplicate,
+            second.span,
+            format!("{} accepts on `{}` twice", second.owner(), second.address),
+        )
+        .label(first.span, format!("`{}` covers it", first.address));
+    }
+    // The admin address stands last: the listener is the place that has a text for sure.
+    let (shown, other) = if second.listener.is_none() {
+        (first, second)
+    } else {
+        (second, first)
+    };
+    let found = Diagnostic::error(
+        Code::AddressInUse,
+        shown.span,
+        format!(
+            "{} and {} both accept on `{}`",
+            other.owner(),
+            shown.owner(),
+            shown.address
+        ),
+    )
+    .label(
+        other.span,
+        format!("{} accepts on `{}`", other.owner(), other.address),
+    );
+    if second.listener.is_none() {
+        found.help("give the process another `admin` address, or the listener another port")
+    } else {
+        found
+    }
+}

@@ -1,0 +1,117 @@
+//! What compile accepts of numbers and durations, each limit with its reason.
+
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::span::{Span, Spanned};
+use std::fmt::Display;
+use std::time::Duration;
+
+/// Shortest timeout, interval or period: the clock of a worker counts milliseconds.
+pub const MIN_DURATION: Duration = Duration::from_millis(1);
+/// Longest timeout, interval or period: HAProxy's limit of 2^31 - 1 ms, a little under 25 days.
+pub const MAX_DURATION: Duration = Duration::from_millis(i32::MAX as u64);
+/// Longest life of a sticky cookie: browsers keep none longer than 400 days (RFC 6265bis, section 5.5).
+pub const MAX_COOKIE_AGE: Duration = Duration::from_secs(400 * 24 * 3600);
+/// Longest name in bytes: names stand in log lines, metric labels and cookies.
+pub const MAX_NAME_BYTES: usize = 255;
+/// Fewest bytes of a request head: a request line and a few fields must fit.
+pub const MIN_HEAD_BYTES: u32 = 1024;
+/// Most bytes of a request head: every waiting client may hold as much.
+pub const MAX_HEAD_BYTES: u32 = 1024 * 1024;
+/// Most data workers: a thread and its sockets each.
+pub const MAX_WORKERS: u16 = 1024;
+/// Most attempts beyond the first: more only add to an outage.
+pub const MAX_RETRIES: u32 = 100;
+/// Most idle connections per target and worker: each is a file descriptor on both machines.
+pub const MAX_POOL_SIZE: u32 = 65_536;
+/// Most passing or failing checks in a row that a state may wait for.
+pub const MAX_THRESHOLD: u16 = 1_000;
+/// Most entries of a stick table: about 100 bytes each.
+pub const MAX_TABLE_SIZE: u32 = 100_000_000;
+/// Most bytes of a stick table's text key.
+pub const MAX_KEY_BYTES: u16 = 4096;
+/// Slots for tracked entries, HAProxy's customary twelve.
+pub const TRACK_SLOTS: u8 = 12;
+/// Longest path of a UNIX socket in bytes: `sun_path` of unix(7) without its final NUL.
+pub const MAX_SOCKET_PATH: usize = 107;
+/// Longest DNS name in text form, RFC 1035 section 2.3.4.
+pub const MAX_DNS_NAME: usize = 253;
+/// Longest ALPN protocol name, RFC 7301 section 3.1.
+pub const MAX_ALPN_BYTES: usize = 255;
+
+/// Reports `value` where it lies outside of `min..=max`.
+pub(super) fn within<T: PartialOrd + Display>(
+    found: &mut Diagnostics,
+    what: &str,
+    value: T,
+    (min, max): (T, T),
+    span: Span,
+) {
+    if value < min || value > max {
+        found.push(
+            Diagnostic::error(
+                Code::OutOfRange,
+                span,
+                format!("{what} of {value} is out of range"),
+            )
+            .help(format!("from {min} to {max}")),
+        );
+    }
+}
+
+/// As [`within`], for what may not be given.
+pub(super) fn given_within<T: PartialOrd + Display + Copy>(
+    found: &mut Diagnostics,
+    what: &str,
+    value: Option<Spanned<T>>,
+    range: (T, T),
+) {
+    if let Some(value) = value {
+        within(found, what, value.value, range, value.span);
+    }
+}
+
+/// The duration given, or the default; reports zero and what is longer than [`MAX_DURATION`].
+pub(super) fn duration(
+    found: &mut Diagnostics,
+    what: &str,
+    given: Option<Spanned<Duration>>,
+    default: Duration,
+) -> Duration {
+    match given {
+        Some(given) => {
+            check_duration(found, what, given.value, given.span);
+            given.value
+        }
+        None => default,
+    }
+}
+
+/// As [`duration`], where zero has a meaning.
+pub(super) fn duration_or_zero(
+    found: &mut Diagnostics,
+    what: &str,
+    given: Option<Spanned<Duration>>,
+    default: Duration,
+) -> Duration {
+    match given {
+        Some(given) if given.value.is_zero() => Duration::ZERO,
+        given => duration(found, what, given, default),
+    }
+}
+
+/// Reports a duration outside of [`MIN_DURATION`] to [`MAX_DURATION`].
+pub(super) fn check_duration(found: &mut Diagnostics, what: &str, value: Duration, span: Span) {
+    let (wrong, help) = if value.is_zero() {
+        (format!("{what} is zero"), "give a time, such as `30s`")
+    } else if value < MIN_DURATION {
+        (
+            format!("{what} is below a millisecond"),
+            "the shortest is `1ms`",
+        )
+    } else if value > MAX_DURATION {
+        (format!("{what} is too long"), "the longest is 24 days")
+    } else {
+        return;
+    };
+    found.push(Diagnostic::error(Code::OutOfRange, span, wrong).help(help));
+}

@@ -1,0 +1,130 @@
+//! From a draft to a snapshot: names become indices, defaults are filled in, everything is checked.
+//!
+//! Decides what a configuration means and whether it can run; leaves reading files (certificates, maps, error
+//! pages) to whoever installs the snapshot. Every part is looked at also after an error, so that one run shows all
+//! of them; a snapshot exists only where there is none. The one hard thing is to say each error once and at the
+//! text that a person would change: checks read the draft, with its places, and conversion reports only names
+//! and patterns.
+
+mod binds;
+mod expressions;
+mod group;
+pub mod limits;
+mod listener;
+pub(crate) mod names;
+pub(crate) mod protocols;
+mod resolve;
+mod rules;
+mod simplify;
+mod tables;
+mod text;
+mod tls;
+mod types;
+
+use crate::defaults;
+use crate::diagnostic::Diagnostics;
+use crate::draft::Draft;
+use crate::snapshot::{Process, Snapshot};
+pub(crate) use group::{default_check_timeout, default_target_name};
+use names::Names;
+use protocols::Protocols;
+use std::net::{Ipv4Addr, SocketAddr};
+pub(crate) use tables::DEFAULT_COMPARE;
+pub(crate) use tls::{SERVER_NAME, default_alpn};
+
+/// Resolves, checks and completes a draft. The snapshot is `Some` exactly where no error was found; warnings
+/// may stand beside it. Diagnostics are sorted by place.
+pub fn compile(draft: &Draft) -> (Option<Snapshot>, Diagnostics) {
+    let mut found = Diagnostics::default();
+    let names = Names::collect(draft, &mut found);
+    let mut compiler = Compiler {
+        draft,
+        names,
+        protocols: Protocols::of_draft(draft),
+        found,
+    };
+    let snapshot = compiler.snapshot();
+    compiler.names.report_unused(draft, &mut compiler.found);
+    let mut found = compiler.found;
+    found.sort();
+    (snapshot.filter(|_| !found.has_errors()), found)
+}
+
+/// What was wrong has been reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reported;
+
+/// A run of compile.
+struct Compiler<'a> {
+    draft: &'a Draft,
+    names: Names,
+    protocols: Protocols,
+    found: Diagnostics,
+}
+
+impl Compiler<'_> {
+    fn snapshot(&mut self) -> Option<Snapshot> {
+        let draft = self.draft;
+        let process = self.process();
+        binds::check(draft, process.admin, &mut self.found);
+        let listeners = self.every(&draft.listeners, Self::listener);
+        let groups = self.every(&draft.groups, Self::target_group);
+        let certificates = self.every(&draft.certificates, Self::certificate_files);
+        let stick_tables = self.every(&draft.stick_tables, Self::table_of_counters);
+        let maps = self.every(&draft.maps, Self::map_of_texts);
+        let userlists = self.every(&draft.userlists, Self::list_of_users);
+        Some(Snapshot {
+            process,
+            listeners: listeners?,
+            groups: groups?,
+            certificates: certificates?,
+            stick_tables: stick_tables?,
+            maps: maps?,
+            userlists: userlists?,
+        })
+    }
+
+    /// Compiles each object, also those after a failure.
+    fn every<T, U>(
+        &mut self,
+        drafts: &[T],
+        mut compile: impl FnMut(&mut Self, usize, &T) -> Result<U, Reported>,
+    ) -> Option<Vec<U>> {
+        let done: Vec<Result<U, Reported>> = drafts
+            .iter()
+            .enumerate()
+            .map(|(index, draft)| compile(self, index, draft))
+            .collect();
+        done.into_iter().collect::<Result<_, _>>().ok()
+    }
+
+    fn process(&mut self) -> Process {
+        let draft = &self.draft.process;
+        let found = &mut self.found;
+        limits::given_within(found, "workers", draft.workers, (0, limits::MAX_WORKERS));
+        Process {
+            workers: draft.workers.map_or(0, |x| x.value),
+            admin: draft.admin.map_or_else(default_admin, |x| x.value),
+            max_connections: draft.max_connections.map_or(0, |x| x.value),
+            ready_delay: limits::duration_or_zero(
+                found,
+                "the ready delay",
+                draft.ready_delay,
+                defaults::READY_DELAY,
+            ),
+            shutdown_deadline: limits::duration_or_zero(
+                found,
+                "the shutdown deadline",
+                draft.shutdown_deadline,
+                defaults::SHUTDOWN_DEADLINE,
+            ),
+        }
+    }
+}
+
+/// [`defaults::ADMIN`], parsed.
+pub(crate) fn default_admin() -> SocketAddr {
+    defaults::ADMIN
+        .parse()
+        .unwrap_or(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 9900))
+}

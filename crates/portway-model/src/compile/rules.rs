@@ -1,0 +1,505 @@
+//! Rules: each action in a phase where it can be done, each rule where it can be reached, and at least one that
+//! answers.
+
+use super::expressions::{Moment, Place, Side};
+use super::limits;
+use super::simplify::{is_never, simplify};
+use super::text::{
+    Use, check_header_name, check_header_written, check_path, check_status, check_text, check_token,
+};
+use super::types::phase_word;
+use super::{Compiler, Reported, names};
+use crate::action::{Action, FixedResponse, Phase, Rule, Weighted};
+use crate::convert;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::draft::{GroupDraft, ListenerDraft};
+use crate::expression::{Counter, Template, TemplatePart};
+use crate::name::Name;
+use crate::settings::Protocol;
+use crate::snapshot::Rules;
+use crate::span::{Origin, Span, Spanned};
+use crate::stage::Named;
+
+/// Statuses that redirect, RFC 9110 section 15.4.
+const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
+
+/// Whose rules they are.
+pub(super) struct Owner<'a> {
+    name: &'a Spanned<Name>,
+    side: Side,
+    /// Where the protocol is said.
+    protocol: Span,
+}
+
+impl<'a> Owner<'a> {
+    pub(super) fn listener(draft: &'a ListenerDraft, protocol: Protocol) -> Self {
+        Self {
+            name: &draft.name,
+            side: Side::Listener(protocol),
+            protocol: draft.protocol.map_or(Span::NONE, |x| x.span),
+        }
+    }
+
+    pub(super) fn group(draft: &'a GroupDraft, protocol: Protocol) -> Self {
+        Self {
+            name: &draft.name,
+            side: Side::Group(protocol),
+            protocol: draft.protocol.map_or(Span::NONE, |x| x.span),
+        }
+    }
+
+    /// Phases that its rules may run in.
+    fn phases(&self) -> &'static [Phase] {
+        match self.side {
+            Side::Listener(protocol) if protocol.is_http() => &Phase::ALL,
+            Side::Listener(_) => &[Phase::Connection, Phase::ClientHello],
+            Side::Group(protocol) if protocol.is_http() => &[Phase::Request, Phase::Response],
+            Side::Group(_) => &[],
+        }
+    }
+
+    fn words(&self) -> String {
+        let (kind, protocol) = match self.side {
+            Side::Listener(protocol) => ("listener", protocol),
+            Side::Group(protocol) => ("target group", protocol),
+        };
+        format!("{} {kind} `{}`", protocol.as_str(), self.name.value)
+    }
+}
+
+impl Compiler<'_> {
+    pub(super) fn rules(
+        &mut self,
+        owner: &Owner<'_>,
+        drafts: &[Rule<Named>],
+    ) -> Result<Rules, Reported> {
+        for rule in drafts {
+            self.check_rule(owner, rule);
+        }
+        let rules = convert::each(self, drafts, convert::rule);
+        self.check_answers(owner, drafts);
+        let mut by_phase = Rules::default();
+        for mut rule in rules? {
+            rule.condition = simplify(rule.condition);
+            by_phase.of_mut(rule.phase).push(rule);
+        }
+        self.check_reached(owner, &by_phase);
+        Ok(by_phase)
+    }
+
+    fn check_rule(&mut self, owner: &Owner<'_>, rule: &Rule<Named>) {
+        let place = Place {
+            moment: Moment::Phase(rule.phase),
+            side: owner.side,
+            span: rule.origin.0,
+        };
+        if !owner.phases().contains(&rule.phase) {
+            self.wrong_phase_of_rule(owner, rule);
+            return;
+        }
+        if rule.actions.is_empty() {
+            self.found.push(
+                Diagnostic::error(Code::Missing, place.span, "a rule that does nothing")
+                    .help("add an action, such as `forward`"),
+            );
+        }
+        self.check_condition(place, &rule.condition);
+        for action in &rule.actions {
+            if may_run(action, rule.phase, owner.side) {
+                self.check_action(place, action);
+            } else {
+                self.wrong_phase_of_action(owner, rule, action);
+            }
+        }
+    }
+
+    fn wrong_phase_of_rule(&mut self, owner: &Owner<'_>, rule: &Rule<Named>) {
+        let message = format!("{} has no {}", owner.words(), phase_word(rule.phase));
+        let place = if owner.protocol.is_none() {
+            owner.name.span
+        } else {
+            owner.protocol
+        };
+        let help = match owner.side {
+            Side::Listener(_) => {
+                "it reads no requests: let it speak `http`, or put the rule on an http target group"
+            }
+            Side::Group(protocol) if protocol.is_http() => {
+                "rules of a target group run in the request and response phases; move it to a listener"
+            }
+            Side::Group(_) => "it reads no requests: let it speak `http`",
+        };
+        self.found.push(
+            Diagnostic::error(Code::WrongPhase, rule.origin.0, message)
+                .label(place, "for this")
+                .help(help),
+        );
+    }
+
+    fn wrong_phase_of_action(
+        &mut self,
+        owner: &Owner<'_>,
+        rule: &Rule<Named>,
+        action: &Action<Named>,
+    ) {
+        let word = action_word(action);
+        let allowed: Vec<&str> = owner
+            .phases()
+            .iter()
+            .filter(|phase| may_run(action, **phase, owner.side))
+            .map(|phase| phase_word(*phase))
+            .collect();
+        let help = if allowed.is_empty() {
+            format!("nothing of {} can do it", owner.words())
+        } else {
+            format!("possible in: {}", allowed.join(", "))
+        };
+        self.found.push(
+            Diagnostic::error(
+                Code::WrongPhase,
+                rule.origin.0,
+                format!("{word} is not possible in the {}", phase_word(rule.phase)),
+            )
+            .help(help),
+        );
+    }
+
+    fn check_action(&mut self, place: Place, action: &Action<Named>) {
+        let span = place.span;
+        match action {
+            Action::Forward(groups) => self.check_forward(place, groups),
+            Action::ForwardByName { name, fallback } => {
+                self.check_template(place, name);
+                self.names.any_group = true;
+                if let Some(group) = fallback {
+                    self.check_fits(place, group);
+                }
+            }
+            Action::Redirect { location, status } => {
+                if !REDIRECTS.contains(status) {
+                    self.found.push(
+                        place_error(place, Code::OutOfRange, format!("{status} is no redirect"))
+                            .help("301, 302, 303, 307 or 308"),
+                    );
+                }
+                self.check_written(place, "a location", location, Use::HeaderValue);
+            }
+            Action::Respond(response) => self.check_response(place, response),
+            Action::Authenticate { realm, .. } => {
+                check_text(&mut self.found, "a realm", realm, Use::HeaderValue, span);
+            }
+            Action::Accept | Action::Reject { .. } | Action::Service(_) | Action::SetLog(_) => {}
+            Action::Tarpit { delay, status } => {
+                limits::check_duration(&mut self.found, "the delay", *delay, span);
+                check_status(&mut self.found, *status, (200, 599), span);
+            }
+            Action::SetVariable { variable, value } => {
+                self.check_variable_set(place, variable);
+                self.check_template(place, value);
+            }
+            Action::UnsetVariable(variable) => self.check_variable_set(place, variable),
+            Action::Track { slot, key, table } => {
+                self.check_slot(place, *slot);
+                self.check_key(place, key, table);
+            }
+            Action::Increment { slot, counter } => {
+                self.check_slot(place, *slot);
+                if !matches!(counter, Counter::General(_)) {
+                    let message = "only general counters are raised by rules".to_owned();
+                    self.found
+                        .push(place_error(place, Code::OutOfRange, message));
+                }
+            }
+            Action::Capture { value, length } => {
+                self.check_expression(place, value);
+                limits::within(&mut self.found, "a length", *length, (1, u16::MAX), span);
+            }
+            Action::SetTimeout { to, .. } => {
+                limits::check_duration(&mut self.found, "the timeout", *to, span);
+            }
+            other => self.check_rewrite(place, other),
+        }
+    }
+
+    /// Actions that change a message.
+    fn check_rewrite(&mut self, place: Place, action: &Action<Named>) {
+        let span = place.span;
+        match action {
+            Action::SetHeader { name, value } | Action::AddHeader { name, value } => {
+                check_header_written(&mut self.found, name, span);
+                self.check_written(place, "a header's value", value, Use::HeaderValue);
+            }
+            Action::RemoveHeader { name } => {
+                check_header_name(&mut self.found, name, span);
+            }
+            Action::ReplaceHeader { name, with, .. } => {
+                check_header_written(&mut self.found, name, span);
+                let found = &mut self.found;
+                check_text(found, "a header's value", with, Use::HeaderValue, span);
+            }
+            Action::SetPath(path) => self.check_rooted(place, "a path", path),
+            Action::SetTarget(target) => self.check_rooted(place, "a path", target),
+            Action::SetQuery(query) => self.check_written(place, "a query", query, Use::Target),
+            Action::ReplacePath { with, .. } => {
+                check_text(&mut self.found, "a path", with, Use::Target, span);
+            }
+            Action::StripPrefix(prefixes) => {
+                if prefixes.is_empty() {
+                    let message = "no prefix to take off".to_owned();
+                    self.found.push(place_error(place, Code::Missing, message));
+                }
+                for prefix in prefixes {
+                    check_path(&mut self.found, "a prefix", prefix, span);
+                }
+            }
+            Action::AddPrefix(prefix) => check_path(&mut self.found, "a prefix", prefix, span),
+            Action::SetMethod(method) => {
+                check_token(&mut self.found, "a method", method, span);
+            }
+            Action::SetStatus(status) => check_status(&mut self.found, *status, (200, 599), span),
+            _ => {}
+        }
+    }
+
+    /// A path that is written must begin with a slash where that can be seen.
+    fn check_rooted(&mut self, place: Place, what: &str, template: &Template<Named>) {
+        self.check_written(place, what, template, Use::Target);
+        let rooted = match template.0.first() {
+            Some(TemplatePart::Text(text)) => text.is_empty() || text.starts_with('/'),
+            Some(TemplatePart::Expression(_)) => true,
+            None => false,
+        };
+        if !rooted {
+            let message = format!("{what} does not begin with a slash");
+            self.found
+                .push(place_error(place, Code::OutOfRange, message));
+        }
+    }
+
+    fn check_response(&mut self, place: Place, response: &FixedResponse<Named>) {
+        check_status(&mut self.found, response.status, (200, 599), place.span);
+        if let Some(content_type) = &response.content_type {
+            let found = &mut self.found;
+            check_text(
+                found,
+                "a content type",
+                content_type,
+                Use::HeaderValue,
+                place.span,
+            );
+        }
+        self.check_template(place, &response.body);
+        for (name, value) in &response.headers {
+            check_header_written(&mut self.found, name, place.span);
+            self.check_written(place, "a header's value", value, Use::HeaderValue);
+        }
+    }
+
+    fn check_forward(&mut self, place: Place, groups: &[Weighted<Named>]) {
+        if groups.is_empty() {
+            let message = "a rule that forwards to no target group".to_owned();
+            self.found.push(place_error(place, Code::Missing, message));
+        } else if groups.iter().all(|weighted| weighted.weight == 0) {
+            self.found.push(
+                place_error(place, Code::OutOfRange, "every weight is 0".to_owned())
+                    .help("give at least one target group a weight of 1 or more"),
+            );
+        }
+        for weighted in groups {
+            self.check_fits(place, &weighted.group);
+        }
+    }
+
+    /// Reports a group that cannot take what this listener gives.
+    fn check_fits(&mut self, place: Place, group: &Spanned<Name>) {
+        let Side::Listener(listener) = place.side else {
+            return;
+        };
+        let index = self.names.index(names::Kind::Group, group.value.as_str());
+        let Some(index) = index else { return };
+        let protocol = self.protocols.groups.get(index).copied();
+        let Some(protocol) = protocol.filter(|protocol| !protocol.is_http()) else {
+            return;
+        };
+        if !listener.is_http() {
+            return;
+        }
+        let said = self.draft.groups.get(index).map_or(Span::NONE, |group| {
+            group.protocol.map_or(group.name.span, |x| x.span)
+        });
+        let message = format!(
+            "an {} listener forwards to target group `{}`, which speaks {}",
+            listener.as_str(),
+            group.value,
+            protocol.as_str()
+        );
+        self.found.push(
+            Diagnostic::error(Code::ProtocolMismatch, group.span, message)
+                .label(said, "the group is here")
+                .help("let the group speak `http` or `https`, or the listener `tcp` or `tls`"),
+        );
+    }
+
+    /// Reports a listener of which no rule answers.
+    fn check_answers(&mut self, owner: &Owner<'_>, rules: &[Rule<Named>]) {
+        let Side::Listener(protocol) = owner.side else {
+            return;
+        };
+        let answers = rules.iter().any(|rule| {
+            (rule.phase == Phase::Request) == protocol.is_http()
+                && rule
+                    .actions
+                    .iter()
+                    .any(|action| action.ends_phase() && !matches!(action, Action::Accept))
+        });
+        // A rule in a phase that the listener does not have is reported as such.
+        let misplaced = rules
+            .iter()
+            .any(|rule| !owner.phases().contains(&rule.phase));
+        if !answers && !misplaced {
+            let name = &owner.name.value;
+            let message = format!("listener `{name}` has no rule that answers");
+            self.found.push(
+                Diagnostic::error(Code::Missing, owner.name.span, message)
+                    .help("add `forward = \"…\"` with the name of a target group"),
+            );
+        }
+    }
+
+    /// Warns of rules and actions that cannot run.
+    fn check_reached(&mut self, owner: &Owner<'_>, rules: &Rules) {
+        let mut routed: Option<Origin> = None;
+        for phase in Phase::ALL {
+            // What a stream is routed by is not asked again.
+            let mut end = routed;
+            for rule in rules.of(phase) {
+                if let Some(end) = end {
+                    let place = rule.origin.0;
+                    let warning = Diagnostic::warning(
+                        Code::Unreachable,
+                        if place.is_none() {
+                            owner.name.span
+                        } else {
+                            place
+                        },
+                        format!("a rule of {} that never runs", owner.words()),
+                    );
+                    self.found
+                        .push(warning.label(end.0, "this one always ends the phase"));
+                    continue;
+                }
+                self.check_inside(owner, rule);
+                let last = rule.actions.iter().find(|action| action.ends_phase());
+                if let Some(last) = last.filter(|_| rule.condition.is_always()) {
+                    end = Some(rule.origin);
+                    let stream = matches!(owner.side, Side::Listener(p) if !p.is_http());
+                    if stream && !matches!(last, Action::Accept) {
+                        routed = end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Warns where a rule cannot hold, or has actions after one that ends the phase.
+    fn check_inside(&mut self, owner: &Owner<'_>, rule: &Rule<crate::stage::Resolved>) {
+        let place = rule.origin.0;
+        let place = if place.is_none() {
+            owner.name.span
+        } else {
+            place
+        };
+        if is_never(&rule.condition) {
+            self.found.push(Diagnostic::warning(
+                Code::Unreachable,
+                place,
+                "a rule whose condition never holds",
+            ));
+        }
+        let ends = rule.actions.iter().position(Action::ends_phase);
+        if ends.is_some_and(|position| position + 1 < rule.actions.len()) {
+            self.found.push(
+                Diagnostic::warning(
+                    Code::Unreachable,
+                    place,
+                    "a rule with actions after the one that ends its phase",
+                )
+                .help("put the action that ends the phase last"),
+            );
+        }
+    }
+}
+
+fn place_error(place: Place, code: Code, message: String) -> Diagnostic {
+    Diagnostic::error(code, place.span, message)
+}
+
+/// Whether an action can be done in a phase. Whoever has the rules has the phase.
+fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side) -> bool {
+    use Phase::{AfterResponse, ClientHello, Connection, Request, Response};
+    match action {
+        Action::Forward(_) | Action::ForwardByName { .. } => match side {
+            Side::Listener(protocol) if protocol.is_http() => phase == Request,
+            Side::Listener(_) => matches!(phase, Connection | ClientHello),
+            Side::Group(_) => false,
+        },
+        Action::Redirect { .. } | Action::Respond(_) | Action::SetTimeout { .. } => {
+            matches!(phase, Request | Response)
+        }
+        Action::Authenticate { .. }
+        | Action::Tarpit { .. }
+        | Action::Service(_)
+        | Action::SetPath(_)
+        | Action::ReplacePath { .. }
+        | Action::StripPrefix(_)
+        | Action::AddPrefix(_)
+        | Action::SetQuery(_)
+        | Action::SetTarget(_)
+        | Action::SetMethod(_) => phase == Request,
+        Action::SetHeader { .. }
+        | Action::AddHeader { .. }
+        | Action::RemoveHeader { .. }
+        | Action::ReplaceHeader { .. } => matches!(phase, Request | Response | AfterResponse),
+        Action::SetStatus(_) => matches!(phase, Response | AfterResponse),
+        Action::Reject { .. } | Action::Track { .. } | Action::Increment { .. } => {
+            phase != AfterResponse
+        }
+        Action::Capture { .. } => phase != Connection,
+        Action::Accept
+        | Action::SetVariable { .. }
+        | Action::UnsetVariable(_)
+        | Action::SetLog(_) => true,
+    }
+}
+
+/// An action in messages.
+fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
+    match action {
+        Action::Forward(_) | Action::ForwardByName { .. } => "forwarding",
+        Action::Redirect { .. } => "a redirect",
+        Action::Respond(_) => "an answer",
+        Action::Authenticate { .. } => "asking for authorization",
+        Action::Accept => "accepting",
+        Action::Reject { .. } => "closing the connection",
+        Action::Tarpit { .. } => "a tarpit",
+        Action::Service(_) => "a service of Portway",
+        Action::SetHeader { .. } => "setting a header",
+        Action::AddHeader { .. } => "adding a header",
+        Action::RemoveHeader { .. } => "removing a header",
+        Action::ReplaceHeader { .. } => "rewriting a header",
+        Action::SetPath(_)
+        | Action::ReplacePath { .. }
+        | Action::StripPrefix(_)
+        | Action::AddPrefix(_) => "changing the path",
+        Action::SetQuery(_) => "changing the query",
+        Action::SetTarget(_) => "changing path and query",
+        Action::SetMethod(_) => "changing the method",
+        Action::SetStatus(_) => "changing the status",
+        Action::SetVariable { .. } | Action::UnsetVariable(_) => "setting a variable",
+        Action::Track { .. } => "tracking",
+        Action::Increment { .. } => "raising a counter",
+        Action::Capture { .. } => "a capture",
+        Action::SetTimeout { .. } => "changing a timeout",
+        Action::SetLog(_) => "turning the log on or off",
+    }
+}

@@ -1,0 +1,318 @@
+//! TLS towards clients and towards targets.
+
+use super::limits::MAX_ALPN_BYTES;
+use super::text::{check_dns_name, check_file};
+use super::{Compiler, Reported};
+use crate::convert::each;
+use crate::defaults;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::draft::{
+    GroupDraft, ListenerDraft, ListenerTlsDraft, TlsPolicyDraft, UpstreamTlsDraft, Verify,
+};
+use crate::settings::{ClientAuth, Protocol, ServerName};
+use crate::snapshot::{ListenerTls, TlsPolicy, UpstreamTls};
+use crate::span::{Origin, Span, Spanned};
+
+/// ALPN protocols that an https listener may speak.
+const HTTP_ALPN: [&str; 3] = ["h2", "http/1.1", "http/1.0"];
+
+/// What a listener offers by ALPN where it does not say.
+pub(crate) fn default_alpn(protocol: Protocol) -> Vec<String> {
+    match protocol {
+        Protocol::Https => vec!["http/1.1".to_owned()],
+        Protocol::Http | Protocol::Tcp | Protocol::Tls => Vec::new(),
+    }
+}
+
+/// The server name sent to targets where a group does not say.
+pub(crate) const SERVER_NAME: ServerName = ServerName::Client;
+
+impl Compiler<'_> {
+    /// TLS of a listener; `None` where it speaks none.
+    pub(super) fn listener_tls(
+        &mut self,
+        listener: &ListenerDraft,
+        protocol: Protocol,
+    ) -> Result<Option<ListenerTls>, Reported> {
+        let certificates = each(self, &listener.certificates, Self::certificate);
+        if !protocol.is_tls() {
+            self.no_listener_tls(listener, protocol);
+            return certificates.map(|_| None);
+        }
+        if listener.certificates.is_empty() {
+            let name = &listener.name;
+            let missing = Diagnostic::error(
+                Code::Missing,
+                name.span,
+                format!(
+                    "{} listener `{}` has no certificate",
+                    protocol.as_str(),
+                    name.value
+                ),
+            );
+            self.found.push(
+                missing.help("define a `certificate` and name it in the listener's `certificates`"),
+            );
+        }
+        self.certificate_twice(listener);
+        let tls = &listener.tls;
+        self.check_client_auth(tls, listener.name.span);
+        self.check_alpn(tls, protocol);
+        Ok(Some(ListenerTls {
+            certificates: certificates?,
+            policy: self.tls_policy(&tls.policy, listener.name.span),
+            alpn: match &tls.alpn {
+                Some(alpn) => alpn.value.clone(),
+                None => default_alpn(protocol),
+            },
+            strict_sni: tls.strict_sni.is_some_and(|x| x.value),
+            client_auth: tls.client_auth.map_or(ClientAuth::Off, |x| x.value),
+            client_ca: tls.client_ca.as_ref().map(|x| x.value.clone()),
+            client_crl: tls.client_crl.as_ref().map(|x| x.value.clone()),
+        }))
+    }
+
+    /// Reports TLS settings on a listener that speaks none.
+    fn no_listener_tls(&mut self, listener: &ListenerDraft, protocol: Protocol) {
+        let named = listener.certificates.iter().map(|name| name.span);
+        let word = protocol.as_str();
+        let settings = listener_tls_spans(&listener.tls);
+        for (what, span) in [
+            ("certificates", named.reduce(Span::to)),
+            ("TLS settings", settings.into_iter().reduce(Span::to)),
+        ] {
+            let Some(span) = span else { continue };
+            let conflict = Diagnostic::error(
+                Code::Conflict,
+                span,
+                format!("{what} on a listener that speaks {word}"),
+            );
+            let place = listener.protocol.map_or(Span::NONE, |x| x.span);
+            let help = match (listener.protocol.is_some(), protocol.is_http()) {
+                (false, _) => "give it `certificates`: it then speaks https",
+                (true, true) => "let it speak `https`",
+                (true, false) => "let it speak `tls`",
+            };
+            self.found.push(
+                conflict
+                    .label(place, format!("it speaks {word}"))
+                    .help(help),
+            );
+        }
+    }
+
+    fn certificate_twice(&mut self, listener: &ListenerDraft) {
+        for (index, name) in listener.certificates.iter().enumerate() {
+            let before = listener.certificates.iter().take(index);
+            if let Some(first) = before.into_iter().find(|first| *first == name) {
+                self.found.push(
+                    Diagnostic::warning(
+                        Code::Duplicate,
+                        name.span,
+                        format!("certificate `{}` is named twice", name.value),
+                    )
+                    .label(first.span, "the first is here"),
+                );
+            }
+        }
+    }
+
+    fn check_client_auth(&mut self, tls: &ListenerTlsDraft, listener: Span) {
+        for file in [&tls.client_ca, &tls.client_crl].into_iter().flatten() {
+            check_file(&mut self.found, "this", &file.value, file.span);
+        }
+        let asked = tls.client_auth.filter(|auth| auth.value != ClientAuth::Off);
+        match (asked, &tls.client_ca) {
+            (Some(asked), None) => self.found.push(
+                Diagnostic::error(
+                    Code::Missing,
+                    if asked.span.is_none() {
+                        listener
+                    } else {
+                        asked.span
+                    },
+                    "client certificates are asked for, and no CA says which are good",
+                )
+                .help("name a file of CA certificates in `client_ca`"),
+            ),
+            (None, Some(ca)) => self.found.push(
+                Diagnostic::warning(
+                    Code::Conflict,
+                    ca.span,
+                    "a CA for client certificates that nothing asks for",
+                )
+                .help("set `client_auth` to `required` or `optional`"),
+            ),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+
+    fn check_alpn(&mut self, tls: &ListenerTlsDraft, protocol: Protocol) {
+        let Some(alpn) = &tls.alpn else { return };
+        for (index, word) in alpn.value.iter().enumerate() {
+            let wrong = if word.is_empty() || word.len() > MAX_ALPN_BYTES {
+                Diagnostic::error(
+                    Code::OutOfRange,
+                    alpn.span,
+                    "an ALPN protocol has from 1 to 255 bytes",
+                )
+            } else if protocol.is_http() && !HTTP_ALPN.contains(&word.as_str()) {
+                Diagnostic::error(
+                    Code::Unknown,
+                    alpn.span,
+                    format!("an https listener does not speak the ALPN protocol `{word}`"),
+                )
+                .help("known: `h2`, `http/1.1`, `http/1.0`")
+                .nearest(word, HTTP_ALPN)
+            } else if alpn.value.iter().take(index).any(|before| before == word) {
+                Diagnostic::error(
+                    Code::Duplicate,
+                    alpn.span,
+                    format!("the ALPN protocol `{word}` is named twice"),
+                )
+            } else {
+                continue;
+            };
+            self.found.push(wrong);
+        }
+    }
+
+    /// Versions and suites. `object` is the place of what has them.
+    fn tls_policy(&mut self, policy: &TlsPolicyDraft, object: Span) -> TlsPolicy {
+        if let Some(name) = policy.name.as_ref().filter(|name| name.value.is_empty()) {
+            self.found.push(Diagnostic::error(
+                Code::OutOfRange,
+                name.span,
+                "the name of the TLS policy is empty",
+            ));
+        }
+        if let (Some(min), Some(max)) = (policy.min_version, policy.max_version)
+            && min.value > max.value
+        {
+            self.found.push(
+                Diagnostic::error(
+                    Code::Conflict,
+                    min.span,
+                    "the lowest TLS version is above the highest",
+                )
+                .label(max.span, "the highest is here"),
+            );
+        }
+        if let Some(suites) = policy.suites.as_ref().filter(|x| x.value.is_empty()) {
+            self.found.push(
+                Diagnostic::error(Code::Missing, suites.span, "a list of no cipher suites")
+                    .help("leave it out to have those of the policy"),
+            );
+        }
+        TlsPolicy {
+            name: match &policy.name {
+                Some(name) => name.value.clone(),
+                None => defaults::TLS_POLICY.to_owned(),
+            },
+            min_version: policy.min_version.map(|x| x.value),
+            max_version: policy.max_version.map(|x| x.value),
+            suites: policy.suites.as_ref().map(|suites| {
+                suites
+                    .value
+                    .iter()
+                    .map(|suite| suite.value.clone())
+                    .collect()
+            }),
+            origin: Origin(
+                policy_spans(policy)
+                    .into_iter()
+                    .reduce(Span::to)
+                    .unwrap_or(object),
+            ),
+        }
+    }
+
+    /// TLS of a group; `None` where it speaks none.
+    pub(super) fn upstream_tls(
+        &mut self,
+        group: &GroupDraft,
+        protocol: Protocol,
+    ) -> Result<Option<UpstreamTls>, Reported> {
+        let tls = &group.tls;
+        let certificate = tls.certificate.as_ref().map(|name| self.certificate(name));
+        let certificate = certificate.transpose();
+        if !protocol.is_tls() {
+            if let Some(span) = upstream_tls_spans(tls).into_iter().reduce(Span::to) {
+                let word = protocol.as_str();
+                let place = group.protocol.map_or(Span::NONE, |x| x.span);
+                let conflict = Diagnostic::error(
+                    Code::Conflict,
+                    span,
+                    format!("TLS settings on a target group that speaks {word}"),
+                );
+                let other = if protocol.is_http() { "https" } else { "tls" };
+                self.found.push(
+                    conflict
+                        .label(place, format!("it speaks {word}"))
+                        .help(format!("let it speak `{other}`")),
+                );
+            }
+            return certificate.map(|_| None);
+        }
+        if let Some(verify) = &tls.verify
+            && let Verify::Ca(file) = &verify.value
+        {
+            check_file(&mut self.found, "the CA", file, verify.span);
+        }
+        if let Some(name) = &tls.server_name
+            && let ServerName::Fixed(text) = &name.value
+        {
+            check_dns_name(&mut self.found, text, name.span);
+        }
+        Ok(Some(UpstreamTls {
+            verify: value_or(&tls.verify, Verify::System),
+            server_name: value_or(&tls.server_name, SERVER_NAME),
+            policy: self.tls_policy(&tls.policy, group.name.span),
+            certificate: certificate?,
+        }))
+    }
+}
+
+fn value_or<T: Clone>(given: &Option<Spanned<T>>, default: T) -> T {
+    given.as_ref().map_or(default, |given| given.value.clone())
+}
+
+fn place<T>(setting: &Option<Spanned<T>>) -> Option<Span> {
+    setting.as_ref().map(|setting| setting.span)
+}
+
+fn policy_spans(policy: &TlsPolicyDraft) -> Vec<Span> {
+    [
+        place(&policy.name),
+        place(&policy.min_version),
+        place(&policy.max_version),
+        place(&policy.suites),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn listener_tls_spans(tls: &ListenerTlsDraft) -> Vec<Span> {
+    let own = [
+        place(&tls.alpn),
+        place(&tls.strict_sni),
+        place(&tls.client_auth),
+        place(&tls.client_ca),
+        place(&tls.client_crl),
+    ];
+    let mut spans = policy_spans(&tls.policy);
+    spans.extend(own.into_iter().flatten());
+    spans
+}
+
+fn upstream_tls_spans(tls: &UpstreamTlsDraft) -> Vec<Span> {
+    let own = [
+        place(&tls.verify),
+        place(&tls.server_name),
+        place(&tls.certificate),
+    ];
+    let mut spans = policy_spans(&tls.policy);
+    spans.extend(own.into_iter().flatten());
+    spans
+}

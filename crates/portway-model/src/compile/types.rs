@@ -1,0 +1,298 @@
+//! What kind of thing a value is, from which phase it is known, and what it is called in messages.
+
+use crate::action::Phase;
+use crate::expression::{CertificateField, LogValue, Scope, Transform, Value};
+use crate::stage::Stage;
+
+/// The kind of a value as comparisons see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Text that is never a number or an address, such as a method.
+    Word,
+    /// Text that people write: it may hold a number or an address.
+    Text,
+    Number,
+    Address,
+    Boolean,
+}
+
+impl Kind {
+    /// With its article, in messages.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Kind::Word | Kind::Text => "a text",
+            Kind::Number => "a number",
+            Kind::Address => "an address",
+            Kind::Boolean => "true or false",
+        }
+    }
+
+    pub(super) fn may_be_number(self) -> bool {
+        matches!(self, Kind::Number | Kind::Text)
+    }
+
+    pub(super) fn may_be_address(self) -> bool {
+        matches!(self, Kind::Address | Kind::Text)
+    }
+
+    pub(super) fn may_be_text(self) -> bool {
+        matches!(self, Kind::Word | Kind::Text)
+    }
+}
+
+/// What a fetch gives.
+pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
+    match value {
+        Value::Source | Value::Destination => Kind::Address,
+        Value::Number(_)
+        | Value::SourcePort
+        | Value::DestinationPort
+        | Value::HelloType
+        | Value::PayloadLength
+        | Value::HeaderCount(_)
+        | Value::BodyLength
+        | Value::Status
+        | Value::Counter { .. }
+        | Value::HealthyTargets(_)
+        | Value::GroupConnections(_)
+        | Value::ListenerConnections
+        | Value::Random(_)
+        | Value::Now => Kind::Number,
+        Value::Tls | Value::Authenticated(_) => Kind::Boolean,
+        Value::ClientCertificate(CertificateField::Present | CertificateField::Verified) => {
+            Kind::Boolean
+        }
+        Value::ListenerName
+        | Value::TlsVersion
+        | Value::TlsCipher
+        | Value::Alpn
+        | Value::ClientCertificate(_)
+        | Value::HelloAlpn
+        | Value::Method
+        | Value::Scheme
+        | Value::GroupName
+        | Value::TargetName => Kind::Word,
+        Value::Log(log) => kind_of_log(*log),
+        Value::Text(_)
+        | Value::Sni
+        | Value::HelloSni
+        | Value::Payload { .. }
+        | Value::HttpVersion
+        | Value::Host
+        | Value::Path
+        | Value::Query
+        | Value::QueryParameter(_)
+        | Value::Target
+        | Value::Base
+        | Value::Header(_)
+        | Value::Cookie(_)
+        | Value::Body
+        | Value::BasicUser
+        | Value::RequestId
+        | Value::ResponseHeader(_)
+        | Value::ResponseCookie(_)
+        | Value::Variable(_)
+        | Value::Capture(_)
+        | Value::TargetAddress
+        | Value::Hostname
+        | Value::Environment(_) => Kind::Text,
+    }
+}
+
+fn kind_of_log(log: LogValue) -> Kind {
+    match log {
+        LogValue::StartTime
+        | LogValue::StartTimeCommon
+        | LogValue::Termination
+        | LogValue::TerminationLetters
+        | LogValue::RequestLine
+        | LogValue::CapturedRequest
+        | LogValue::CapturedResponse => Kind::Word,
+        LogValue::RequestTime
+        | LogValue::QueueTime
+        | LogValue::ConnectTime
+        | LogValue::ResponseTime
+        | LogValue::TotalTime
+        | LogValue::BytesIn
+        | LogValue::BytesOut
+        | LogValue::Retries
+        | LogValue::ProcessConnections
+        | LogValue::TargetConnections
+        | LogValue::GroupQueue
+        | LogValue::TargetQueue => Kind::Number,
+    }
+}
+
+/// What a transform makes of a kind; `Err` says what it takes instead.
+pub(super) fn transformed<S: Stage>(
+    kind: Kind,
+    transform: &Transform<S>,
+) -> Result<Kind, &'static str> {
+    match transform {
+        Transform::Length | Transform::Crc32 => Ok(Kind::Number),
+        Transform::Add(_) | Transform::Multiply(_) | Transform::Modulo(_) => {
+            if kind.may_be_number() {
+                Ok(Kind::Number)
+            } else {
+                Err("a number")
+            }
+        }
+        Transform::Mask { .. } => {
+            if kind.may_be_address() {
+                Ok(Kind::Address)
+            } else {
+                Err("an address")
+            }
+        }
+        Transform::Default(_)
+        | Transform::Lower
+        | Transform::Upper
+        | Transform::Trim
+        | Transform::Replace { .. }
+        | Transform::Field { .. }
+        | Transform::Word { .. }
+        | Transform::Map { .. }
+        | Transform::Base64
+        | Transform::Base64Decode
+        | Transform::Hex
+        | Transform::UrlDecode
+        | Transform::Json(_)
+        | Transform::JwtHeader(_)
+        | Transform::JwtPayload(_)
+        | Transform::Sha256
+        | Transform::Bytes { .. } => Ok(Kind::Text),
+    }
+}
+
+/// The first and the last phase in which a value is known. `tls`: TLS is terminated here; `group`: a target
+/// group was chosen.
+pub(super) fn known<S: Stage>(value: &Value<S>, tls: bool, group: bool) -> (Phase, Phase) {
+    let from = match value {
+        Value::Text(_)
+        | Value::Number(_)
+        | Value::Source
+        | Value::SourcePort
+        | Value::Destination
+        | Value::DestinationPort
+        | Value::ListenerName
+        | Value::Tls
+        | Value::Counter { .. }
+        | Value::HealthyTargets(_)
+        | Value::GroupConnections(_)
+        | Value::ListenerConnections
+        | Value::Random(_)
+        | Value::Now
+        | Value::Hostname
+        | Value::Environment(_)
+        | Value::Log(_) => Phase::Connection,
+        Value::HelloSni
+        | Value::HelloAlpn
+        | Value::HelloType
+        | Value::PayloadLength
+        | Value::Payload { .. }
+        | Value::Capture(_) => Phase::ClientHello,
+        Value::TlsVersion
+        | Value::TlsCipher
+        | Value::Sni
+        | Value::Alpn
+        | Value::ClientCertificate(_)
+            if tls =>
+        {
+            Phase::ClientHello
+        }
+        Value::Status | Value::ResponseHeader(_) | Value::ResponseCookie(_) => Phase::Response,
+        Value::GroupName if group => Phase::ClientHello,
+        Value::GroupName | Value::TargetName | Value::TargetAddress => Phase::Response,
+        Value::Variable(variable) => return lives(variable.scope),
+        _ => Phase::Request,
+    };
+    (from, Phase::AfterResponse)
+}
+
+/// The first and the last phase of a variable.
+pub(super) fn lives(scope: Scope) -> (Phase, Phase) {
+    match scope {
+        Scope::Process | Scope::Connection => (Phase::Connection, Phase::AfterResponse),
+        Scope::Exchange => (Phase::ClientHello, Phase::AfterResponse),
+        Scope::Request => (Phase::ClientHello, Phase::Request),
+        Scope::Response => (Phase::Response, Phase::AfterResponse),
+    }
+}
+
+/// A phase in messages.
+pub(super) fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Connection => "connection phase",
+        Phase::ClientHello => "client-hello phase",
+        Phase::Request => "request phase",
+        Phase::Response => "response phase",
+        Phase::AfterResponse => "after-response phase",
+    }
+}
+
+/// A value in messages.
+pub(super) fn value_word<S: Stage>(value: &Value<S>) -> String {
+    let word = match value {
+        Value::Text(_) => "a text",
+        Value::Number(_) => "a number",
+        Value::Source => "the source address",
+        Value::SourcePort => "the source port",
+        Value::Destination => "the destination address",
+        Value::DestinationPort => "the destination port",
+        Value::ListenerName => "the listener's name",
+        Value::Tls => "whether the client speaks TLS",
+        Value::TlsVersion => "the TLS version",
+        Value::TlsCipher => "the cipher suite",
+        Value::Sni => "the server name",
+        Value::Alpn => "the ALPN protocol",
+        Value::ClientCertificate(_) => "the client's certificate",
+        Value::HelloSni => "the server name of a ClientHello",
+        Value::HelloAlpn => "the ALPN protocols of a ClientHello",
+        Value::HelloType => "the type of the first handshake message",
+        Value::PayloadLength => "the number of bytes received",
+        Value::Payload { .. } => "the first bytes",
+        Value::Method => "the method",
+        Value::Scheme => "the scheme",
+        Value::HttpVersion => "the HTTP version",
+        Value::Host => "the host",
+        Value::Path => "the path",
+        Value::Query => "the query string",
+        Value::QueryParameter(name) => return format!("the query parameter `{name}`"),
+        Value::Target => "the path and query",
+        Value::Base => "the host, path and query",
+        Value::Header(name) => return format!("the request header `{name}`"),
+        Value::HeaderCount(name) => return format!("the number of `{name}` headers"),
+        Value::Cookie(name) => return format!("the cookie `{name}`"),
+        Value::Body => "the request's body",
+        Value::BodyLength => "the length of the request's body",
+        Value::BasicUser => "the user of Basic authorization",
+        Value::RequestId => "the request id",
+        other => return late_value_word(other),
+    };
+    word.to_owned()
+}
+
+fn late_value_word<S: Stage>(value: &Value<S>) -> String {
+    let word = match value {
+        Value::Status => "the response's status",
+        Value::ResponseHeader(name) => return format!("the response header `{name}`"),
+        Value::ResponseCookie(name) => return format!("the response cookie `{name}`"),
+        Value::Variable(variable) => return format!("the variable `{}`", variable.name),
+        Value::Capture(slot) => return format!("capture {slot}"),
+        Value::Authenticated(_) => "whether a user is authorized",
+        Value::Counter { .. } => "a counter",
+        Value::HealthyTargets(_) => "the number of healthy targets",
+        Value::GroupConnections(_) => "the number of a group's connections",
+        Value::ListenerConnections => "the number of the listener's connections",
+        Value::GroupName => "the chosen target group",
+        Value::TargetName => "the chosen target",
+        Value::TargetAddress => "the chosen target's address",
+        Value::Random(_) => "a random number",
+        Value::Now => "the time",
+        Value::Hostname => "this machine's name",
+        Value::Environment(name) => return format!("the environment variable `{name}`"),
+        Value::Log(_) => "a value of the access log",
+        _ => "this value",
+    };
+    word.to_owned()
+}

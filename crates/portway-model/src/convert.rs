@@ -1,0 +1,453 @@
+//! One walk over expressions, actions and settings that takes them from one [`Stage`] to another.
+//!
+//! Compile walks from names to indices and reports what does not exist; lift walks back. What the two do with
+//! a reference is theirs ([`Convert`]); every part is visited also after a failure, so that one run of compile
+//! shows everything.
+
+use crate::action::{Action, FixedResponse, Rule, Weighted};
+use crate::draft::{Algorithm, CheckKind, CheckStep, HttpCheck, LogFormat, Stickiness};
+use crate::expression::{
+    Condition, CounterEntry, Expression, Matcher, Template, TemplatePart, Test, Transform, Value,
+};
+use crate::span::Spanned;
+use crate::stage::Stage;
+
+/// What becomes of the references of one stage in another.
+pub(crate) trait Convert {
+    /// The stage that is read.
+    type Before: Stage;
+    /// The stage that is made.
+    type After: Stage;
+    /// Why there is no result.
+    type Failure;
+
+    /// A target group.
+    fn group(
+        &mut self,
+        group: &<Self::Before as Stage>::Group,
+    ) -> Outcome<Self, <Self::After as Stage>::Group>;
+    /// A stick table.
+    fn stick_table(
+        &mut self,
+        table: &<Self::Before as Stage>::StickTable,
+    ) -> Outcome<Self, <Self::After as Stage>::StickTable>;
+    /// A map.
+    fn map(
+        &mut self,
+        map: &<Self::Before as Stage>::Map,
+    ) -> Outcome<Self, <Self::After as Stage>::Map>;
+    /// A list of users.
+    fn userlist(
+        &mut self,
+        userlist: &<Self::Before as Stage>::Userlist,
+    ) -> Outcome<Self, <Self::After as Stage>::Userlist>;
+    /// A regular expression.
+    fn pattern(
+        &mut self,
+        pattern: &<Self::Before as Stage>::Pattern,
+    ) -> Outcome<Self, <Self::After as Stage>::Pattern>;
+}
+
+/// The result of converting a part.
+pub(crate) type Outcome<C, T> = Result<T, <C as Convert>::Failure>;
+
+/// Matches an enum of one stage and makes it in another: variants without content, variants whose one field is
+/// the same in both stages, and the rest by hand.
+macro_rules! carry {
+    ($kind:ident, $from:expr, [$($unit:ident),* $(,)?], [$($same:ident),* $(,)?],
+     $($pattern:pat => $result:expr,)+) => {
+        match $from {
+            $($kind::$unit => $kind::$unit,)*
+            $($kind::$same(content) => $kind::$same(content.clone()),)*
+            $($pattern => $result,)+
+        }
+    };
+}
+
+/// Converts each item, also those after a failure.
+pub(crate) fn each<C: Convert + ?Sized, T, U>(
+    to: &mut C,
+    items: &[T],
+    mut convert: impl FnMut(&mut C, &T) -> Outcome<C, U>,
+) -> Outcome<C, Vec<U>> {
+    let mut done = Vec::with_capacity(items.len());
+    let mut failure = None;
+    for item in items {
+        match convert(to, item) {
+            Ok(item) => done.push(item),
+            Err(reason) => failure = Some(reason),
+        }
+    }
+    failure.map_or(Ok(done), Err)
+}
+
+/// A rule.
+pub(crate) fn rule<C: Convert>(to: &mut C, from: &Rule<C::Before>) -> Outcome<C, Rule<C::After>> {
+    let condition = condition(to, &from.condition);
+    let actions = each(to, &from.actions, action);
+    Ok(Rule {
+        phase: from.phase,
+        condition: condition?,
+        actions: actions?,
+        origin: from.origin,
+    })
+}
+
+/// A condition.
+pub(crate) fn condition<C: Convert>(
+    to: &mut C,
+    from: &Condition<C::Before>,
+) -> Outcome<C, Condition<C::After>> {
+    Ok(match from {
+        Condition::All(parts) => Condition::All(each(to, parts, condition)?),
+        Condition::Any(parts) => Condition::Any(each(to, parts, condition)?),
+        Condition::Not(part) => Condition::Not(Box::new(condition(to, part)?)),
+        Condition::Test(test) => {
+            let looked_at = expression(to, &test.value.expression);
+            let matcher = matcher(to, &test.value.matcher);
+            let value = Test {
+                expression: looked_at?,
+                matcher: matcher?,
+            };
+            Condition::Test(Spanned::new(value, test.span))
+        }
+    })
+}
+
+fn matcher<C: Convert>(to: &mut C, from: &Matcher<C::Before>) -> Outcome<C, Matcher<C::After>> {
+    Ok(match from {
+        Matcher::Present => Matcher::Present,
+        Matcher::True => Matcher::True,
+        Matcher::Text {
+            how,
+            any_of,
+            ignore_case,
+        } => Matcher::Text {
+            how: *how,
+            any_of: any_of.clone(),
+            ignore_case: *ignore_case,
+        },
+        Matcher::Regex { any_of } => Matcher::Regex {
+            any_of: each(to, any_of, C::pattern)?,
+        },
+        Matcher::Number { any_of } => Matcher::Number {
+            any_of: any_of.clone(),
+        },
+        Matcher::Address { any_of } => Matcher::Address {
+            any_of: any_of.clone(),
+        },
+        Matcher::Listed { list } => Matcher::Listed {
+            list: to.map(list)?,
+        },
+    })
+}
+
+/// A value with its transforms.
+pub(crate) fn expression<C: Convert>(
+    to: &mut C,
+    from: &Expression<C::Before>,
+) -> Outcome<C, Expression<C::After>> {
+    let value = value(to, &from.value);
+    let transforms = each(to, &from.transforms, transform);
+    Ok(Expression {
+        value: value?,
+        transforms: transforms?,
+    })
+}
+
+fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C::After>> {
+    Ok(carry!(
+        Value,
+        from,
+        [
+            Source, SourcePort, Destination, DestinationPort, ListenerName, Tls, TlsVersion,
+            TlsCipher, Sni, Alpn, HelloSni, HelloAlpn, HelloType, PayloadLength, Method, Scheme,
+            HttpVersion, Host, Path, Query, Target, Base, Body, BodyLength, BasicUser, RequestId,
+            Status, ListenerConnections, GroupName, TargetName, TargetAddress, Now, Hostname,
+        ],
+        [
+            Text, Number, ClientCertificate, QueryParameter, Header, HeaderCount, Cookie,
+            ResponseHeader, ResponseCookie, Variable, Capture, Random, Environment, Log,
+        ],
+        Value::Payload { offset, length } => Value::Payload {
+            offset: *offset,
+            length: *length,
+        },
+        Value::Authenticated(userlist) => Value::Authenticated(to.userlist(userlist)?),
+        Value::Counter { counter, of } => Value::Counter {
+            counter: *counter,
+            of: counter_entry(to, of)?,
+        },
+        Value::HealthyTargets(group) => Value::HealthyTargets(to.group(group)?),
+        Value::GroupConnections(group) => Value::GroupConnections(to.group(group)?),
+    ))
+}
+
+fn counter_entry<C: Convert>(
+    to: &mut C,
+    from: &CounterEntry<C::Before>,
+) -> Outcome<C, CounterEntry<C::After>> {
+    Ok(match from {
+        CounterEntry::Tracked(slot) => CounterEntry::Tracked(*slot),
+        CounterEntry::Key { table, key } => {
+            let table = to.stick_table(table);
+            let key = expression(to, key);
+            CounterEntry::Key {
+                table: table?,
+                key: Box::new(key?),
+            }
+        }
+    })
+}
+
+fn transform<C: Convert>(
+    to: &mut C,
+    from: &Transform<C::Before>,
+) -> Outcome<C, Transform<C::After>> {
+    Ok(carry!(
+        Transform,
+        from,
+        [
+            Lower, Upper, Trim, Base64, Base64Decode, Hex, UrlDecode, Length, Crc32, Sha256,
+        ],
+        [Default, Add, Multiply, Modulo, Json, JwtHeader, JwtPayload],
+        Transform::Replace { pattern, with, all } => Transform::Replace {
+            pattern: to.pattern(pattern)?,
+            with: with.clone(),
+            all: *all,
+        },
+        Transform::Field { index, delimiters } => Transform::Field {
+            index: *index,
+            delimiters: delimiters.clone(),
+        },
+        Transform::Word { index, delimiters } => Transform::Word {
+            index: *index,
+            delimiters: delimiters.clone(),
+        },
+        Transform::Map { map, default } => Transform::Map {
+            map: to.map(map)?,
+            default: default.clone(),
+        },
+        Transform::Mask { v4, v6 } => Transform::Mask { v4: *v4, v6: *v6 },
+        Transform::Bytes { offset, length } => Transform::Bytes {
+            offset: *offset,
+            length: *length,
+        },
+    ))
+}
+
+/// A template. Neighbouring texts become one and empty ones none, so that equal templates are equal values.
+pub(crate) fn template<C: Convert>(
+    to: &mut C,
+    from: &Template<C::Before>,
+) -> Outcome<C, Template<C::After>> {
+    let parts = each(to, &from.0, |to, part| {
+        Ok(match part {
+            TemplatePart::Text(text) => TemplatePart::Text(text.clone()),
+            TemplatePart::Expression(inner) => {
+                let value = expression(to, &inner.value)?;
+                TemplatePart::Expression(Spanned::new(value, inner.span))
+            }
+        })
+    })?;
+    let mut joined: Vec<TemplatePart<C::After>> = Vec::with_capacity(parts.len());
+    for part in parts {
+        match (joined.last_mut(), part) {
+            (_, TemplatePart::Text(text)) if text.is_empty() => {}
+            (Some(TemplatePart::Text(before)), TemplatePart::Text(text)) => before.push_str(&text),
+            (_, part) => joined.push(part),
+        }
+    }
+    Ok(Template(joined))
+}
+
+/// An action.
+pub(crate) fn action<C: Convert>(
+    to: &mut C,
+    from: &Action<C::Before>,
+) -> Outcome<C, Action<C::After>> {
+    Ok(match from {
+        Action::Forward(groups) => Action::Forward(each(to, groups, weighted)?),
+        Action::ForwardByName { name, fallback } => {
+            let name = template(to, name);
+            let fallback = fallback.as_ref().map(|group| to.group(group)).transpose();
+            Action::ForwardByName {
+                name: name?,
+                fallback: fallback?,
+            }
+        }
+        Action::Redirect { location, status } => Action::Redirect {
+            location: template(to, location)?,
+            status: *status,
+        },
+        Action::Respond(response) => Action::Respond(fixed_response(to, response)?),
+        Action::Authenticate { users, realm } => Action::Authenticate {
+            users: to.userlist(users)?,
+            realm: realm.clone(),
+        },
+        other => return step(to, other),
+    })
+}
+
+/// An action that neither routes nor answers with a template.
+fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C::After>> {
+    Ok(carry!(
+        Action,
+        from,
+        [Accept],
+        [StripPrefix, AddPrefix, SetMethod, SetStatus, UnsetVariable, SetLog, Service],
+        Action::SetHeader { name, value } => Action::SetHeader {
+            name: name.clone(),
+            value: template(to, value)?,
+        },
+        Action::AddHeader { name, value } => Action::AddHeader {
+            name: name.clone(),
+            value: template(to, value)?,
+        },
+        Action::RemoveHeader { name } => Action::RemoveHeader { name: name.clone() },
+        Action::ReplaceHeader { name, pattern, with } => Action::ReplaceHeader {
+            name: name.clone(),
+            pattern: to.pattern(pattern)?,
+            with: with.clone(),
+        },
+        Action::SetPath(path) => Action::SetPath(template(to, path)?),
+        Action::ReplacePath { pattern, with } => Action::ReplacePath {
+            pattern: to.pattern(pattern)?,
+            with: with.clone(),
+        },
+        Action::SetQuery(query) => Action::SetQuery(template(to, query)?),
+        Action::SetTarget(target) => Action::SetTarget(template(to, target)?),
+        Action::SetVariable { variable, value } => Action::SetVariable {
+            variable: variable.clone(),
+            value: template(to, value)?,
+        },
+        Action::Track { slot, key, table } => {
+            let key = expression(to, key);
+            let table = to.stick_table(table);
+            Action::Track { slot: *slot, key: key?, table: table? }
+        },
+        Action::Increment { slot, counter } => Action::Increment {
+            slot: *slot,
+            counter: *counter,
+        },
+        Action::Capture { value, length } => Action::Capture {
+            value: expression(to, value)?,
+            length: *length,
+        },
+        Action::SetTimeout { which, to: time } => Action::SetTimeout { which: *which, to: *time },
+        Action::Reject { silent } => Action::Reject { silent: *silent },
+        Action::Tarpit { delay, status } => Action::Tarpit { delay: *delay, status: *status },
+        Action::Forward(_) | Action::ForwardByName { .. } | Action::Redirect { .. }
+        | Action::Respond(_) | Action::Authenticate { .. } => return action(to, from),
+    ))
+}
+
+fn weighted<C: Convert>(to: &mut C, from: &Weighted<C::Before>) -> Outcome<C, Weighted<C::After>> {
+    Ok(Weighted {
+        group: to.group(&from.group)?,
+        weight: from.weight,
+    })
+}
+
+fn fixed_response<C: Convert>(
+    to: &mut C,
+    from: &FixedResponse<C::Before>,
+) -> Outcome<C, FixedResponse<C::After>> {
+    let body = template(to, &from.body);
+    let headers = each(to, &from.headers, |to, (name, value)| {
+        Ok((name.clone(), template(to, value)?))
+    });
+    Ok(FixedResponse {
+        status: from.status,
+        content_type: from.content_type.clone(),
+        body: body?,
+        headers: headers?,
+    })
+}
+
+/// How a target is chosen.
+pub(crate) fn algorithm<C: Convert>(
+    to: &mut C,
+    from: &Algorithm<C::Before>,
+) -> Outcome<C, Algorithm<C::After>> {
+    Ok(match from {
+        Algorithm::RoundRobin => Algorithm::RoundRobin,
+        Algorithm::LeastOutstanding => Algorithm::LeastOutstanding,
+        Algorithm::SourceHash => Algorithm::SourceHash,
+        Algorithm::RandomOfTwo => Algorithm::RandomOfTwo,
+        Algorithm::First => Algorithm::First,
+        Algorithm::Hash(key) => Algorithm::Hash(expression(to, key)?),
+    })
+}
+
+/// What keeps a client with a target.
+pub(crate) fn stickiness<C: Convert>(
+    to: &mut C,
+    from: &Stickiness<C::Before>,
+) -> Outcome<C, Stickiness<C::After>> {
+    Ok(match from {
+        Stickiness::Cookie(cookie) => Stickiness::Cookie(cookie.clone()),
+        Stickiness::Table { table, key } => {
+            let table = to.stick_table(table);
+            let key = expression(to, key);
+            Stickiness::Table {
+                table: table?,
+                key: key?,
+            }
+        }
+    })
+}
+
+/// How a health check is done.
+pub(crate) fn check_kind<C: Convert>(
+    to: &mut C,
+    from: &CheckKind<C::Before>,
+) -> Outcome<C, CheckKind<C::After>> {
+    Ok(match from {
+        CheckKind::Tcp => CheckKind::Tcp,
+        CheckKind::Tls => CheckKind::Tls,
+        CheckKind::Http(http) => CheckKind::Http(http_check(to, http)?),
+        CheckKind::Https(http) => CheckKind::Https(http_check(to, http)?),
+        CheckKind::Script(steps) => CheckKind::Script(each(to, steps, |to, step| {
+            Ok(match step {
+                CheckStep::Connect { port, tls } => CheckStep::Connect {
+                    port: *port,
+                    tls: *tls,
+                },
+                CheckStep::Send(bytes) => CheckStep::Send(bytes.clone()),
+                CheckStep::Expect(pattern) => CheckStep::Expect(to.pattern(pattern)?),
+                CheckStep::Http(http) => CheckStep::Http(http_check(to, http)?),
+            })
+        })?),
+    })
+}
+
+fn http_check<C: Convert>(
+    to: &mut C,
+    from: &HttpCheck<C::Before>,
+) -> Outcome<C, HttpCheck<C::After>> {
+    Ok(HttpCheck {
+        method: from.method.clone(),
+        path: from.path.clone(),
+        host: from.host.clone(),
+        headers: from.headers.clone(),
+        expect: from.expect.clone(),
+        body: from
+            .body
+            .as_ref()
+            .map(|body| to.pattern(body))
+            .transpose()?,
+    })
+}
+
+/// The form of an access record.
+pub(crate) fn log_format<C: Convert>(
+    to: &mut C,
+    from: &LogFormat<C::Before>,
+) -> Outcome<C, LogFormat<C::After>> {
+    Ok(match from {
+        LogFormat::Json => LogFormat::Json,
+        LogFormat::Combined => LogFormat::Combined,
+        LogFormat::Template(form) => LogFormat::Template(template(to, form)?),
+    })
+}
