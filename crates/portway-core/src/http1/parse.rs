@@ -273,7 +273,8 @@ fn within_limits_request(message: &[u8], limits: &HeadLimits) -> Result<(), Refu
     // The searches end early when the request line is complete, and the message is refused when it is not and too long:
     // bytes that come one at a time are not searched again and again.
     match memchr(b' ', message.get(..=MAX_METHOD_BYTES).unwrap_or(message)) {
-        None => return Err(Refusal::MethodTooLong),
+        None if message.len() > MAX_METHOD_BYTES => return Err(Refusal::MethodTooLong),
+        None => {}
         Some(method_len) => {
             let target_start = method_len + 1;
             let beyond = target_start.saturating_add(limits.target_bytes);
