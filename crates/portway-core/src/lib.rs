@@ -5,3 +5,4 @@ pub mod evaluate;
 pub mod health;
 pub mod http1;
 pub mod retry;
+pub mod route;
