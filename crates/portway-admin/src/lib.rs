@@ -1,1 +1,142 @@
-//! shows and changes things over HTTP.
+//! Shows things over HTTP: metrics, readiness, status as JSON and as a page.
+//!
+//! Owns no truth: everything comes from [`portway_control`] at the moment it is asked for. The address is meant for
+//! loopback and is plain and open there; it changes nothing.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/` | a page for people |
+//! | `/status` | the same as JSON, see [`json`] |
+//! | `/metrics` | Prometheus text |
+//! | `/livez` | 200 while the process runs |
+//! | `/readyz` | 200 while new connections are welcome, else 503 |
+
+pub mod json;
+mod limit;
+mod page;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use portway_control::install::Running;
+
+/// Connections at the same time; more wait. A scraper, a few people and a health check need a dozen.
+pub const MAX_CONNECTIONS: usize = 64;
+
+/// Bytes of a request's body; nothing here reads one.
+pub const MAX_BODY_BYTES: usize = 16 * 1024;
+
+/// The content type of Prometheus text.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What an unknown path is answered with.
+const PATHS: &str = "nothing is here; there are:\n\
+    /         a page for people\n\
+    /status   the same as JSON\n\
+    /metrics  Prometheus text\n\
+    /livez    200 while the process runs\n\
+    /readyz   200 while new connections are welcome\n";
+
+/// What is shown: empty until the configuration is at work.
+#[derive(Clone, Default)]
+pub struct Shown(Arc<OnceLock<Arc<Running>>>);
+
+impl Shown {
+    /// Shows `running` from now on. Only the first call counts.
+    pub fn set(&self, running: Arc<Running>) {
+        // A second one is refused by the lock, as promised.
+        drop(self.0.set(running));
+    }
+
+    fn get(&self) -> Option<&Arc<Running>> {
+        self.0.get()
+    }
+}
+
+/// Binds the admin address.
+///
+/// # Errors
+/// What the system says; [`portway_control::bind::explain_admin`] puts it into words.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Serves until the task is dropped. To be called within the runtime of control.
+///
+/// # Errors
+/// The listener could not be registered with the runtime.
+pub async fn serve(listener: TcpListener, shown: Shown) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let listener = limit::Limited::new(listener, MAX_CONNECTIONS);
+    axum::serve(listener, router(shown)).await
+}
+
+fn router(shown: Shown) -> Router {
+    Router::new()
+        .route("/", get(page))
+        .route("/status", get(status))
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .fallback(unknown)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(shown)
+}
+
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(State(shown): State<Shown>) -> Response {
+    match shown.get() {
+        Some(running) if running.is_ready() => "ready\n".into_response(),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response(),
+        None => starting(),
+    }
+}
+
+async fn metrics(State(shown): State<Shown>) -> Response {
+    match shown.get() {
+        Some(running) => {
+            ([(header::CONTENT_TYPE, PROMETHEUS)], running.metrics_text()).into_response()
+        }
+        None => starting(),
+    }
+}
+
+async fn status(State(shown): State<Shown>) -> Response {
+    match shown.get() {
+        Some(running) => axum::Json(json::Status::from(running.status())).into_response(),
+        None => starting(),
+    }
+}
+
+async fn page(State(shown): State<Shown>) -> Response {
+    match shown.get() {
+        Some(running) => {
+            let policy = "default-src 'none'; style-src 'unsafe-inline'";
+            let headers = [(header::CONTENT_SECURITY_POLICY, policy)];
+            (headers, Html(page::render(&running.status()))).into_response()
+        }
+        None => starting(),
+    }
+}
+
+async fn unknown(uri: Uri) -> Response {
+    let text = format!("{}: {PATHS}", uri.path());
+    (StatusCode::NOT_FOUND, text).into_response()
+}
+
+fn starting() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response()
+}

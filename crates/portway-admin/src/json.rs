@@ -1,0 +1,179 @@
+//! The shapes of `/status`, also read by `portway status`. Moments are seconds since 1970, durations seconds.
+//!
+//! Fields may be added; a field that is here keeps its name and meaning.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use portway_control::status as control;
+use serde::{Deserialize, Serialize};
+
+/// The whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The process.
+    pub process: Process,
+    /// Listeners in the order of the configuration.
+    pub listeners: Vec<Listener>,
+    /// Target groups in the order of the configuration.
+    pub target_groups: Vec<TargetGroup>,
+}
+
+/// The process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    /// Version of Portway.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// When it began to serve, seconds since 1970.
+    pub started: f64,
+    /// Seconds since then.
+    pub uptime: f64,
+    /// Data workers.
+    pub workers: usize,
+    /// Number of the configuration.
+    pub generation: u64,
+    /// It stops gracefully.
+    pub draining: bool,
+    /// The files of its configuration.
+    pub files: Vec<String>,
+}
+
+/// A listener.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Its name.
+    pub name: String,
+    /// `http`, `https`, `tcp` or `tls`.
+    pub protocol: String,
+    /// Where it accepts.
+    pub addresses: Vec<String>,
+    /// Connections open now.
+    pub connections: u64,
+    /// Requests since the start; connections where it speaks no HTTP.
+    pub requests: u64,
+}
+
+/// A target group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetGroup {
+    /// Its name.
+    pub name: String,
+    /// `http`, `https`, `tcp` or `tls`.
+    pub protocol: String,
+    /// Its targets in the order of the configuration.
+    pub targets: Vec<Target>,
+}
+
+/// A target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Where it lives, as configured.
+    pub address: String,
+    /// What its name resolves to, where that is not the same.
+    pub resolved: Option<String>,
+    /// `initial`, `healthy`, `unhealthy`, `draining` or `unused`.
+    pub health: String,
+    /// Why, in words.
+    pub reason: String,
+    /// Since when, seconds since 1970.
+    pub since: f64,
+    /// The latest check.
+    pub last_check: Option<Check>,
+    /// Checks that passed.
+    pub checks_passed: u64,
+    /// Checks that failed.
+    pub checks_failed: u64,
+    /// Requests or connections that it is serving now.
+    pub in_flight: u32,
+    /// Its share.
+    pub weight: u16,
+}
+
+/// A check of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// When it began, seconds since 1970.
+    pub at: f64,
+    /// Seconds that it took.
+    pub took: f64,
+}
+
+impl From<control::Status> for Status {
+    fn from(status: control::Status) -> Self {
+        Self {
+            process: status.process.into(),
+            listeners: status.listeners.into_iter().map(Into::into).collect(),
+            target_groups: status.groups.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<control::ProcessStatus> for Process {
+    fn from(process: control::ProcessStatus) -> Self {
+        Self {
+            version: process.version.to_owned(),
+            pid: process.pid,
+            started: seconds(process.started),
+            uptime: rounded(process.uptime),
+            workers: process.workers,
+            generation: process.generation,
+            draining: process.draining,
+            files: process.files,
+        }
+    }
+}
+
+impl From<control::ListenerStatus> for Listener {
+    fn from(listener: control::ListenerStatus) -> Self {
+        Self {
+            name: listener.name,
+            protocol: listener.protocol.to_owned(),
+            addresses: listener.addresses,
+            connections: listener.connections,
+            requests: listener.requests,
+        }
+    }
+}
+
+impl From<control::GroupStatus> for TargetGroup {
+    fn from(group: control::GroupStatus) -> Self {
+        Self {
+            name: group.name,
+            protocol: group.protocol.to_owned(),
+            targets: group.targets.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<control::TargetStatus> for Target {
+    fn from(target: control::TargetStatus) -> Self {
+        Self {
+            name: target.name,
+            address: target.address,
+            resolved: target.resolved,
+            health: target.health.to_owned(),
+            reason: target.reason,
+            since: seconds(target.since),
+            last_check: target.last_check.map(|check| Check {
+                at: seconds(check.at),
+                took: rounded(check.took),
+            }),
+            checks_passed: target.checks_passed,
+            checks_failed: target.checks_failed,
+            in_flight: target.in_flight,
+            weight: target.weight,
+        }
+    }
+}
+
+fn seconds(moment: SystemTime) -> f64 {
+    rounded(moment.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// To a millisecond: more is noise.
+fn rounded(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,346 @@
+//! From the certificates, authorities and policies that a snapshot names to configurations of rustls.
+//!
+//! Reads the files (paths begin in the folder of the configuration that names them), lets [`crate::tls`] judge them, and says
+//! what is wrong at the object that names the file. Everything is read and judged, also after the first error.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::draft::Verify;
+use portway_model::settings::{Protocol, ServerName as NameToSend, TlsVersion as OurVersion};
+use portway_model::snapshot::{
+    Certificate, CertificateId, Listener, ListenerTls, Snapshot, TargetGroup, TlsPolicy,
+    UpstreamTls,
+};
+use portway_model::span::{Sources, Span};
+use rustls::{ClientConfig, ServerConfig};
+use rustls_pki_types::{ServerName, UnixTime};
+
+use crate::sources::{folder_of, read_limited};
+use crate::tls::client::{Verification, client_config};
+use crate::tls::identity::{Identity, PemSource, load_identity};
+use crate::tls::policy::{Custom, Policy, PolicyError, TlsVersion};
+use crate::tls::resolver::{CertificateResolver, NoMatch};
+use crate::tls::server::server_config;
+use crate::tls::tickets::TicketKeys;
+
+
+/// Bytes of one PEM file. The system's bundle of authorities has 220 KB.
+pub const MAX_PEM_BYTES: u64 = crate::tls::pem::MAX_PEM_BYTES as u64;
+
+/// Where systems keep the bundle of authorities they trust: Debian and Alpine, Fedora, openSUSE, BSD.
+const SYSTEM_BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The TLS configurations of a snapshot.
+#[derive(Default)]
+pub struct TlsConfigs {
+    /// By listener; `Some` exactly where TLS is terminated and nothing was wrong.
+    pub listeners: Vec<Option<Arc<ServerConfig>>>,
+    /// By target group; `Some` exactly where TLS is spoken to targets and nothing was wrong.
+    pub groups: Vec<Option<Arc<ClientConfig>>>,
+}
+
+/// Reads and judges everything about TLS that `snapshot` names. The configurations are complete where the diagnostics
+/// hold no error. `now` is what expiry is judged by.
+pub fn load(
+    snapshot: &Snapshot,
+    sources: &Sources,
+    tickets: &Arc<TicketKeys>,
+    now: UnixTime,
+) -> (TlsConfigs, Diagnostics) {
+    let mut found = Diagnostics::default();
+    let identities: Vec<Option<Arc<Identity>>> = snapshot
+        .certificates
+        .iter()
+        .map(|certificate| identity(certificate, sources, now, &mut found).map(Arc::new))
+        .collect();
+    let mut configs = TlsConfigs::default();
+    for listener in &snapshot.listeners {
+        let config = listener.tls.as_ref().and_then(|tls| {
+            let chosen = chosen(tls, &identities)?;
+            of_listener(listener, tls, &chosen, tickets, &mut found)
+        });
+        configs.listeners.push(config);
+    }
+    for group in &snapshot.groups {
+        let config = group
+            .tls
+            .as_ref()
+            .and_then(|tls| of_group(group, tls, sources, &mut found));
+        configs.groups.push(config);
+    }
+    (configs, found)
+}
+
+/// The identities of a listener; `None` where one of them could not be loaded, which has been said.
+fn chosen(tls: &ListenerTls, identities: &[Option<Arc<Identity>>]) -> Option<Vec<Arc<Identity>>> {
+    let of_id = |id: &CertificateId| identities.get(id.index()).cloned().flatten();
+    tls.certificates.iter().map(of_id).collect()
+}
+
+fn identity(
+    certificate: &Certificate,
+    sources: &Sources,
+    now: UnixTime,
+    found: &mut Diagnostics,
+) -> Option<Identity> {
+    let span = certificate.origin.0;
+    let name = &certificate.name;
+    let folder = folder_of(sources, span);
+    let paths: Vec<PathBuf> = [Some(&certificate.file), certificate.key.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(|path| folder.join(path))
+        .collect();
+    let texts: Option<Vec<(String, Vec<u8>)>> = paths
+        .iter()
+        .map(|path| Some((path.display().to_string(), read_pem(path, span, found)?)))
+        .collect();
+    let texts = texts?;
+    if let Some(key_file) = paths.last() {
+        judge_permissions(key_file, span, found);
+    }
+    let pem: Vec<PemSource<'_>> = texts
+        .iter()
+        .map(|(name, text)| PemSource { name, text })
+        .collect();
+    match load_identity(&pem, now) {
+        Ok((identity, findings)) => {
+            for finding in findings {
+                let message = format!("certificate `{name}`: {finding}");
+                found.push(match finding.severity() {
+                    crate::tls::identity::Severity::Note => {
+                        Diagnostic::note(Code::CertificateWarning, span, message)
+                    }
+                    crate::tls::identity::Severity::Warning => {
+                        Diagnostic::warning(Code::CertificateWarning, span, message)
+                    }
+                });
+            }
+            Some(identity)
+        }
+        Err(error) => {
+            let message = format!("certificate `{name}` cannot be used: {error}");
+            found.push(Diagnostic::error(Code::Certificate, span, message));
+            None
+        }
+    }
+}
+
+fn read_pem(path: &Path, span: Span, found: &mut Diagnostics) -> Option<Vec<u8>> {
+    read_limited(path, MAX_PEM_BYTES)
+        .map_err(|reason| {
+            let message = format!("cannot read `{}`: {reason}", path.display());
+            found.push(
+                Diagnostic::error(Code::Unreadable, span, message)
+                    .help("a relative path begins in the folder of this file"),
+            );
+        })
+        .ok()
+}
+
+fn judge_permissions(key_file: &Path, span: Span, found: &mut Diagnostics) {
+    /// Others may read.
+    const WORLD_READABLE: u32 = 0o004;
+    let mode = std::fs::metadata(key_file).map(|it| it.permissions().mode());
+    if mode.is_ok_and(|mode| mode & WORLD_READABLE != 0) {
+        let path = key_file.display();
+        let message = format!("the private key in `{path}` can be read by every user of this machine");
+        found.push(
+            Diagnostic::warning(Code::CertificateWarning, span, message)
+                .help(format!("`chmod 600 {path}`")),
+        );
+    }
+}
+
+fn of_listener(
+    listener: &Listener,
+    tls: &ListenerTls,
+    identities: &[Arc<Identity>],
+    tickets: &Arc<TicketKeys>,
+    found: &mut Diagnostics,
+) -> Option<Arc<ServerConfig>> {
+    let span = listener.origin.0;
+    let who = format!("listener `{}`", listener.name);
+    let policy = policy(&who, &tls.policy, span, found)?;
+    let no_match = if tls.strict_sni {
+        NoMatch::Refuse
+    } else {
+        NoMatch::Default
+    };
+    let (resolver, shadowed) = CertificateResolver::new(identities, no_match);
+    for one in shadowed {
+        let message = format!("{who} has {one}");
+        found.push(Diagnostic::warning(Code::CertificateWarning, span, message));
+    }
+    let alpn: Vec<Vec<u8>> = tls.alpn.iter().map(|it| it.clone().into_bytes()).collect();
+    let scope = tickets.scoped(listener.name.as_str());
+    server_config(Arc::new(resolver), &policy, &alpn, scope)
+        .map_err(|error| {
+            let message = format!("{who} cannot speak TLS: {error}");
+            found.push(Diagnostic::error(Code::Certificate, span, message));
+        })
+        .ok()
+}
+
+fn of_group(
+    group: &TargetGroup,
+    tls: &UpstreamTls,
+    sources: &Sources,
+    found: &mut Diagnostics,
+) -> Option<Arc<ClientConfig>> {
+    let span = group.origin.0;
+    let who = format!("target group `{}`", group.name);
+    let policy = policy(&who, &tls.policy, span, found)?;
+    let name = match &tls.server_name {
+        NameToSend::Fixed(name) => Some(verified_name(&who, name, span, found)?),
+        NameToSend::Client | NameToSend::Host | NameToSend::None => None,
+    };
+    let file = match &tls.verify {
+        Verify::Off => None,
+        Verify::System => Some(system_bundle(&who, span, found)?),
+        Verify::Ca(path) => Some(folder_of(sources, span).join(path)),
+    };
+    let text = match &file {
+        Some(path) => read_pem(path, span, found)?,
+        None => Vec::new(),
+    };
+    let verification = match &tls.verify {
+        Verify::Off => Verification::Off,
+        Verify::System => Verification::Roots {
+            bundle: &text,
+            name,
+        },
+        Verify::Ca(_) => Verification::Ca { pem: &text, name },
+    };
+    let alpn: &[Vec<u8>] = match group.protocol {
+        Protocol::Http | Protocol::Https => &[b"http/1.1".to_vec()],
+        Protocol::Tcp | Protocol::Tls => &[],
+    };
+    client_config(&verification, &policy, alpn)
+        .map_err(|error| {
+            let file = file.unwrap_or_default();
+            let message = format!("{who} cannot speak TLS: {}: {error}", file.display());
+            found.push(Diagnostic::error(Code::Certificate, span, message));
+        })
+        .ok()
+}
+
+fn verified_name(
+    who: &str,
+    name: &str,
+    span: Span,
+    found: &mut Diagnostics,
+) -> Option<ServerName<'static>> {
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| {
+            let message = format!("{who}: `{name}` is not a host name that TLS can ask for");
+            found.push(Diagnostic::error(Code::Certificate, span, message));
+        })
+        .ok()
+}
+
+fn system_bundle(who: &str, span: Span, found: &mut Diagnostics) -> Option<PathBuf> {
+    let given = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let bundle = given
+        .into_iter()
+        .chain(SYSTEM_BUNDLES.iter().map(PathBuf::from))
+        .find(|path| path.is_file());
+    if bundle.is_none() {
+        let message = format!("{who} trusts the system's authorities, but this machine has none");
+        found.push(
+            Diagnostic::error(Code::Certificate, span, message)
+                .help("install `ca-certificates`, name a CA file, or switch verification off"),
+        );
+    }
+    bundle
+}
+
+/// The policy, with a warning that names what is not spoken of it.
+fn policy(
+    who: &str,
+    asked: &TlsPolicy,
+    fallback: Span,
+    found: &mut Diagnostics,
+) -> Option<Policy> {
+    let span = if asked.origin.0.is_none() {
+        fallback
+    } else {
+        asked.origin.0
+    };
+    match narrowed(asked) {
+        Ok(policy) => {
+            if !policy.dropped.is_empty() {
+                let message = format!(
+                    "{who}: the TLS policy asks for what is not spoken here and is left out: {}",
+                    policy.dropped.join(", ")
+                );
+                let help = "clients or targets that speak nothing else cannot connect";
+                found.push(Diagnostic::warning(Code::PolicyReduced, span, message).help(help));
+            }
+            Some(policy)
+        }
+        Err(error) => {
+            let code = match error {
+                PolicyError::UnknownName { .. } | PolicyError::UnknownCipher { .. } => Code::Unknown,
+                PolicyError::MinAboveMax { .. } => Code::Conflict,
+                PolicyError::NothingLeft { .. } => Code::PolicyReduced,
+            };
+            found.push(Diagnostic::error(code, span, format!("{who}: {error}")));
+            None
+        }
+    }
+}
+
+/// The named policy first, then what narrows it: suites in place of its own, versions within its own.
+fn narrowed(asked: &TlsPolicy) -> Result<Policy, PolicyError> {
+    let mut policy = Policy::named(&asked.name)?;
+    let min = asked.min_version.map(version);
+    let max = asked.max_version.map(version);
+    if let (Some(min), Some(max)) = (min, max)
+        && min > max
+    {
+        return Err(PolicyError::MinAboveMax { min, max });
+    }
+    if let Some(suites) = &asked.suites {
+        let list = suites.join(":");
+        let spoken = |v: TlsVersion| policy.versions.iter().any(|it| of_rustls(it) == v);
+        let own = [TlsVersion::Tls12, TlsVersion::Tls13].into_iter().filter(|v| spoken(*v));
+        let custom = Custom {
+            min: min.or(own.clone().min()),
+            max: max.or(own.max()),
+            ciphers: Some(&list),
+        };
+        return Policy::custom(&custom);
+    }
+    let within = |v| min.is_none_or(|min| v >= min) && max.is_none_or(|max| v <= max);
+    policy.versions.retain(|it| within(of_rustls(it)));
+    policy.suites.retain(|suite| within(of_rustls(suite.version())));
+    if policy.versions.is_empty() {
+        return Err(PolicyError::NothingLeft {
+            dropped: vec!["the versions of the policy are outside of the given ones".to_owned()],
+        });
+    }
+    Ok(policy)
+}
+
+fn version(ours: OurVersion) -> TlsVersion {
+    match ours {
+        OurVersion::V12 => TlsVersion::Tls12,
+        OurVersion::V13 => TlsVersion::Tls13,
+    }
+}
+
+fn of_rustls(version: &rustls::SupportedProtocolVersion) -> TlsVersion {
+    match version.version {
+        rustls::ProtocolVersion::TLSv1_3 => TlsVersion::Tls13,
+        _ => TlsVersion::Tls12,
+    }
+}

@@ -1,0 +1,97 @@
+//! Active health checks: one task for each target that is checked.
+//!
+//! Decides when a target is checked and tells its state; how a check is done is [`probe`], what its result changes is
+//! [`portway_core::health`]. First checks are spread over a second, later ones over a tenth of their interval.
+
+mod http;
+mod probe;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use portway_core::health::{
+    HealthState, InitialState, Thresholds, Transition, first_probe_delay, next_probe_delay,
+};
+use portway_model::draft::CheckKind;
+use portway_model::settings::ServerName as NameToSend;
+use portway_model::snapshot::{HealthCheck, TargetGroup};
+use portway_telemetry::events::{Event, emit};
+use rustls::ClientConfig;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::targets::{LastCheck, WatchedTarget, in_telemetry};
+
+pub use probe::Prober;
+
+/// Starts the checks of the targets of one group; they end with `tasks`.
+pub fn start(
+    group: &TargetGroup,
+    tls: Option<&Arc<ClientConfig>>,
+    targets: &[Arc<WatchedTarget>],
+    tasks: &mut JoinSet<()>,
+) {
+    let Some(check) = &group.health_check else {
+        return;
+    };
+    for target in targets.iter().filter(|target| !target.target.disabled) {
+        let prober = Prober {
+            check: check.clone(),
+            tls: tls.cloned().filter(|_| speaks_tls(check)),
+            server_name: group.tls.as_ref().map_or(NameToSend::None, |tls| tls.server_name.clone()),
+        };
+        tasks.spawn(watch(prober, target.clone()));
+    }
+}
+
+/// Tells a change of state, if there was one.
+pub fn announce(target: &WatchedTarget, transition: Option<Transition>) {
+    if let Some(Transition { from, to, reason }) = transition {
+        emit(&Event::TargetHealthChanged {
+            target_group: target.group.as_str(),
+            target: target.target.name.as_str(),
+            from: in_telemetry(from),
+            to: in_telemetry(to),
+            reason: &reason,
+        });
+    }
+}
+
+fn speaks_tls(check: &HealthCheck) -> bool {
+    matches!(check.kind, CheckKind::Tls | CheckKind::Https(_))
+}
+
+async fn watch(prober: Prober, target: Arc<WatchedTarget>) {
+    let thresholds = Thresholds {
+        healthy: prober.check.healthy_threshold.into(),
+        unhealthy: prober.check.unhealthy_threshold.into(),
+    };
+    // A target takes traffic until it is shown to be down: it should not be a whole interval until the first look.
+    let mut next = Instant::now() + first_probe_delay(prober.check.interval, InitialState::Wait, chance());
+    loop {
+        sleep_until(next).await;
+        let start = Instant::now();
+        let at = SystemTime::now();
+        let result = prober.probe(&target).await;
+        let took = start.elapsed();
+        announce(&target, target.checked(LastCheck { at, took }, result, thresholds));
+        let interval = match target.health().state {
+            HealthState::Unhealthy => prober.check.unhealthy_interval,
+            _ => prober.check.interval,
+        };
+        // Never two checks of a target at once: one that took longer than the interval delays the next.
+        next = (start + next_probe_delay(interval, chance())).max(Instant::now());
+    }
+}
+
+/// Random bits; 0 where the system has none, which only makes checks fall into step.
+fn chance() -> u64 {
+    let mut bytes = [0; 8];
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => u64::from_ne_bytes(bytes),
+        Err(_) => 0,
+    }
+}

@@ -1,0 +1,326 @@
+//! From a snapshot to running workers, and to their end.
+//!
+//! Everything that can fail (files, certificates, names, addresses) comes first; nothing serves until all of it is
+//! there, and what was had is given back where something fails. A graceful stop goes the other way round:
+//! readiness fails, listeners stop accepting, exchanges finish until the deadline, logs are written out.
+
+use std::iter::Sum;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use portway_core::http1::Refusal;
+use portway_dataplane::plane::Router;
+use portway_dataplane::live::ProcessState;
+use portway_dataplane::plane::{GroupParts, ListenerParts, Plane};
+use portway_dataplane::support;
+use portway_dataplane::worker::{BoundSocket, Workers};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
+use portway_model::snapshot::{Listener, Snapshot, TargetGroup};
+use portway_model::span::{Sources, Span};
+use portway_telemetry::events::{Event, emit};
+use portway_telemetry::metrics::{
+    GroupNames, ListenerMetrics, Names, ProcessFigures, Registry, TargetHealth,
+};
+use rustls::time_provider::DefaultTimeProvider;
+use rustls_pki_types::UnixTime;
+use tokio::task::JoinSet;
+
+use crate::bind;
+use crate::certificates;
+use crate::error_pages;
+use crate::health;
+use crate::logs::{self, LogWriters};
+use crate::resolve;
+use crate::targets::{WatchedTarget, in_telemetry, watch};
+use crate::tls::tickets::TicketKeys;
+
+/// How often ticket keys are looked at on a listener without traffic; they change three times a day.
+const TICKET_KEY_LOOK: Duration = Duration::from_secs(600);
+
+/// The number of the configuration: there is one, until it can be changed while it runs.
+pub(crate) const GENERATION: u64 = 1;
+
+/// A configuration at work.
+pub struct Running {
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) targets: Vec<Vec<Arc<WatchedTarget>>>,
+    pub(crate) started: SystemTime,
+    pub(crate) started_at: Instant,
+    pub(crate) workers: usize,
+    pub(crate) files: Vec<PathBuf>,
+    /// Tasks of control: checks, name resolution, ticket keys. They end with this.
+    tasks: Mutex<JoinSet<()>>,
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    workers: Workers,
+    logs: LogWriters,
+}
+
+/// What `check` can say about a snapshot beyond compile, without binding or starting anything: parts that are not run
+/// yet (as warnings), certificates, error pages.
+pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    for diagnostic in &support::not_run(snapshot) {
+        let mut diagnostic = diagnostic.clone();
+        diagnostic.severity = Severity::Warning;
+        diagnostic.message = format!("not run yet: {}", diagnostic.message);
+        found.push(diagnostic);
+    }
+    match ticket_keys() {
+        Ok(tickets) => {
+            found.extend(certificates::load(snapshot, sources, &tickets, UnixTime::now()).1);
+        }
+        Err(diagnostic) => found.push(diagnostic),
+    }
+    found.extend(error_pages::load(snapshot, sources).1);
+    found
+}
+
+/// Installs `snapshot`: gives what runs and the warnings and notes on the way.
+///
+/// # Errors
+/// Everything that stands in the way; nothing runs then and nothing stays bound.
+pub async fn install(
+    snapshot: Snapshot,
+    sources: &Sources,
+) -> Result<(Running, Diagnostics), Diagnostics> {
+    let workers = worker_count(&snapshot);
+    let mut found = support::not_run(&snapshot);
+    let tickets = ticket_keys().map_err(alone)?;
+    let (tls, of_tls) = certificates::load(&snapshot, sources, &tickets, UnixTime::now());
+    found.extend(of_tls);
+    let (pages, of_pages) = error_pages::load(&snapshot, sources);
+    found.extend(of_pages);
+    if found.has_errors() {
+        return Err(found);
+    }
+    // Files of logs are created and sockets bound only when nothing else is wrong.
+    let (logs, of_logs) = logs::open(&snapshot, sources);
+    found.extend(of_logs);
+    match bind::bind(&snapshot, workers) {
+        Ok((sockets, notes)) if !found.has_errors() => {
+            found.extend(notes);
+            let targets = watch(&snapshot);
+            resolve::resolve_all(&targets.concat()).await;
+            let prepared = Prepared {
+                snapshot,
+                tls,
+                pages,
+                logs,
+                sockets,
+                targets,
+                tickets,
+            };
+            let mut running = prepared.start(workers).map_err(alone)?;
+            running.files = sources.iter().map(|(_, it)| PathBuf::from(&*it.name)).collect();
+            Ok((running, found))
+        }
+        Ok(_) => Err(found),
+        Err(of_binds) => {
+            found.extend(of_binds);
+            Err(found)
+        }
+    }
+}
+
+fn alone(diagnostic: Diagnostic) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    found.push(diagnostic);
+    found
+}
+
+fn ticket_keys() -> Result<Arc<TicketKeys>, Diagnostic> {
+    TicketKeys::new(Arc::new(DefaultTimeProvider))
+        .map_err(|error| Diagnostic::error(Code::Install, Span::NONE, error.to_string()))
+}
+
+/// A worker for each core unless told otherwise.
+fn worker_count(snapshot: &Snapshot) -> usize {
+    match snapshot.process.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count.into(),
+    }
+}
+
+/// Everything that could fail, had.
+struct Prepared {
+    snapshot: Snapshot,
+    tls: certificates::TlsConfigs,
+    pages: Vec<error_pages::Pages>,
+    logs: logs::OpenLogs,
+    sockets: Vec<Vec<BoundSocket>>,
+    targets: Vec<Vec<Arc<WatchedTarget>>>,
+    tickets: Arc<TicketKeys>,
+}
+
+impl Prepared {
+    fn start(self, workers: usize) -> Result<Running, Diagnostic> {
+        let failed = |error: std::io::Error| {
+            let message = format!("cannot start the workers: {error}");
+            Diagnostic::error(Code::Install, Span::NONE, message)
+        };
+        let metrics = Arc::new(Registry::new(workers, names(&self.snapshot)));
+        let (sinks, logs) = self.logs.start(&metrics).map_err(failed)?;
+        let mut tasks = JoinSet::new();
+        for ((group, tls), targets) in self.snapshot.groups.iter().zip(&self.tls.groups).zip(&self.targets) {
+            health::start(group, tls.as_ref(), targets, &mut tasks);
+        }
+        resolve::keep_resolving(&self.targets.concat(), &mut tasks);
+        tasks.spawn(renew(self.tickets));
+
+        let listeners = self.snapshot.listeners.iter();
+        let parts = self.tls.listeners.into_iter().zip(sinks).zip(self.pages);
+        let listeners = listeners
+            .zip(parts)
+            .map(|(listener, ((tls, log), error_pages))| ListenerParts {
+                tls,
+                router: router(listener),
+                log,
+                error_pages,
+            })
+            .collect();
+        let groups = self
+            .tls
+            .groups
+            .into_iter()
+            .zip(&self.targets)
+            .map(|(tls, targets)| GroupParts {
+                tls,
+                targets: targets.iter().map(|it| it.state.clone()).collect(),
+            })
+            .collect();
+        let plane = Arc::new(Plane {
+            metrics,
+            snapshot: Arc::new(self.snapshot),
+            listeners,
+            groups,
+            process: Arc::new(ProcessState::default()),
+        });
+        let threads = Threads {
+            workers: Workers::start(plane.clone(), self.sockets).map_err(failed)?,
+            logs,
+        };
+        Ok(Running {
+            plane,
+            targets: self.targets,
+            started: SystemTime::now(),
+            started_at: Instant::now(),
+            workers,
+            files: Vec::new(),
+            tasks: Mutex::new(tasks),
+            threads: Mutex::new(Some(threads)),
+        })
+    }
+}
+
+fn names(snapshot: &Snapshot) -> Names {
+    let of_group = |group: &TargetGroup| GroupNames {
+        name: group.name.to_string(),
+        targets: group.targets.iter().map(|it| it.name.to_string()).collect(),
+    };
+    Names {
+        listeners: snapshot.listeners.iter().map(|it| it.name.to_string()).collect(),
+        groups: snapshot.groups.iter().map(of_group).collect(),
+        refusals: Refusal::ALL.iter().map(|it| it.code()).collect(),
+    }
+}
+
+fn router(listener: &Listener) -> Router {
+    Router::build(&listener.rules.request)
+}
+
+async fn renew(tickets: Arc<TicketKeys>) {
+    loop {
+        tokio::time::sleep(TICKET_KEY_LOOK).await;
+        tickets.rotate_if_due();
+    }
+}
+
+impl Running {
+    /// True while new connections are welcome.
+    pub fn is_ready(&self) -> bool {
+        !self.plane.process.is_draining()
+    }
+
+    /// The configuration at work.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.plane.snapshot
+    }
+
+    /// Connections open now, of all listeners.
+    pub fn open_connections(&self) -> u64 {
+        (0..self.plane.snapshot.listeners.len())
+            .map(|id| self.sum(id, |it| it.connections_open.value()))
+            .sum::<i64>()
+            .try_into()
+            .unwrap_or(0)
+    }
+
+    /// The sum of a figure of a listener over all workers.
+    pub(crate) fn sum<T: Sum>(&self, listener: usize, figure: impl Fn(&ListenerMetrics) -> T) -> T {
+        (0..self.workers)
+            .filter_map(|worker| self.plane.metrics.shard(worker))
+            .map(|shard| figure(shard.listener(listener)))
+            .sum()
+    }
+
+    /// All counters as Prometheus text.
+    pub fn metrics_text(&self) -> String {
+        let mut text = String::new();
+        let process = ProcessFigures {
+            version: env!("CARGO_PKG_VERSION"),
+            started: self.started,
+            generation: GENERATION,
+        };
+        let health = |group: usize, target: usize| {
+            let target = self.targets.get(group).and_then(|it| it.get(target));
+            target.map_or(TargetHealth::Unused, |it| in_telemetry(it.health().state))
+        };
+        self.plane.metrics.render(&process, &health, &mut text);
+        text
+    }
+
+    /// Stops gracefully: readiness fails at once, listeners stop accepting after `ready_delay`, exchanges and tunnels
+    /// have until `shutdown_deadline`. True if all of them finished. A second call does nothing.
+    pub async fn stop(&self, by: &str) -> bool {
+        let begun = Instant::now();
+        let process = &self.plane.snapshot.process;
+        let threads = self
+            .threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(Threads { workers, logs }) = threads else {
+            return true;
+        };
+        emit(&Event::ShutdownStarted {
+            by,
+            deadline: process.shutdown_deadline,
+        });
+        self.plane.process.set_draining();
+        tokio::time::sleep(process.ready_delay).await;
+        workers.drain(process.shutdown_deadline);
+        let finished = tokio::task::spawn_blocking(move || {
+            let finished = workers.join();
+            logs.close();
+            finished
+        });
+        let finished = finished.await.unwrap_or(false);
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .abort_all();
+        if !finished {
+            emit(&Event::DrainDeadlineReached {
+                connections: self.open_connections(),
+            });
+        }
+        emit(&Event::ShutdownEnded {
+            after: begun.elapsed(),
+        });
+        finished
+    }
+}

@@ -1,0 +1,251 @@
+//! From the files named on the command line to a snapshot, or to everything that is wrong with them.
+//!
+//! Reads files (the one place that does for configurations), finds out which dialect each is written in, and leaves
+//! the rest to the dialects and to compile.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use portway_dialects::native;
+use portway_model::compile::{compile, merge};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::draft::Draft;
+use portway_model::snapshot::Snapshot;
+use portway_model::span::{FileId, Sources, Span};
+
+/// Bytes of one configuration file. The largest that we have seen, 50,000 generated rules, had 6 MB.
+pub const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What came of the files.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The configuration; `None` where there was an error.
+    pub snapshot: Option<Snapshot>,
+    /// The texts that diagnostics point into.
+    pub sources: Sources,
+    /// Everything that was found, in the order of the texts.
+    pub diagnostics: Diagnostics,
+}
+
+/// A language that configurations are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Our own, in TOML.
+    Native,
+    /// haproxy.cfg.
+    Haproxy,
+    /// A Docker Compose file, with Traefik's labels.
+    Compose,
+    /// An AWS CloudFormation template in JSON or YAML.
+    CloudFormation,
+}
+
+impl Dialect {
+    /// What messages call a text of this dialect.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Dialect::Native => "a native file",
+            Dialect::Haproxy => "an HAProxy configuration",
+            Dialect::Compose => "a Docker Compose file",
+            Dialect::CloudFormation => "a CloudFormation template",
+        }
+    }
+}
+
+/// Reads, parses, merges and compiles `paths`.
+pub fn compile_files(paths: &[PathBuf]) -> Compiled {
+    let mut sources = Sources::default();
+    let mut diagnostics = Diagnostics::default();
+    let mut files = Vec::new();
+    for path in paths {
+        match read(path) {
+            Ok(text) => files.push(sources.add(path.display().to_string(), text)),
+            Err(diagnostic) => diagnostics.push(diagnostic),
+        }
+    }
+    compile_sources(sources, &files, diagnostics)
+}
+
+/// As [`compile_files`] for one text that is at hand. `name` is what messages call it; its folder is where
+/// relative paths begin.
+pub fn compile_text(name: &str, text: &str) -> Compiled {
+    let mut sources = Sources::default();
+    let file = sources.add(name, text);
+    compile_sources(sources, &[file], Diagnostics::default())
+}
+
+/// The native text of a configuration; compiling it gives the same one.
+pub fn to_native(snapshot: &Snapshot) -> String {
+    native::print(&portway_model::lift::lift(snapshot))
+}
+
+/// The folder in which the relative paths of the text around `span` begin.
+pub fn folder_of(sources: &Sources, span: Span) -> PathBuf {
+    sources
+        .get(span.file)
+        .and_then(|source| Path::new(&*source.name).parent())
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
+}
+
+/// The contents of a file whose size is limited.
+///
+/// # Errors
+/// In words: it does not exist, is a folder, is too large, or what the system says.
+pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    let in_words = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => "it does not exist".to_owned(),
+        io::ErrorKind::PermissionDenied => "the file system does not permit it".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    };
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(in_words)?;
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(in_words)?;
+    if bytes.len() as u64 > limit {
+        return Err(format!("it has more than {limit} bytes"));
+    }
+    Ok(bytes)
+}
+
+fn compile_sources(sources: Sources, files: &[FileId], mut diagnostics: Diagnostics) -> Compiled {
+    let mut drafts = Vec::new();
+    for &file in files {
+        drafts.extend(parse(&sources, file, &mut diagnostics));
+    }
+    let (draft, found) = merge(drafts);
+    diagnostics.extend(found);
+    let (snapshot, found) = compile(&draft);
+    // What compile finds in a draft of a text that is broken, or is missing a file, is mostly a consequence of that.
+    if !diagnostics.has_errors() || diagnostics.iter().all(|one| !one.labels.is_empty()) {
+        diagnostics.extend(found);
+    }
+    diagnostics.sort();
+    let snapshot = snapshot.filter(|_| !diagnostics.has_errors());
+    Compiled {
+        snapshot,
+        sources,
+        diagnostics,
+    }
+}
+
+fn parse(sources: &Sources, file: FileId, diagnostics: &mut Diagnostics) -> Option<Draft> {
+    let source = sources.get(file)?;
+    match dialect(&source.name, &source.text) {
+        Dialect::Native => {
+            let (draft, found) = native::parse(file, &source.text);
+            diagnostics.extend(found);
+            Some(draft)
+        }
+        other => {
+            let message = format!(
+                "`{}` looks like {}, which this version does not run yet",
+                source.name,
+                other.as_str()
+            );
+            diagnostics.push(
+                Diagnostic::error(Code::NotRun, Span::NONE, message)
+                    .help("a native file ends in `.toml`; docs/native.md describes it"),
+            );
+            None
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, Diagnostic> {
+    let name = path.display();
+    let bytes = read_limited(path, MAX_FILE_BYTES).map_err(|reason| {
+        let message = format!("cannot read `{name}`: {reason}");
+        Diagnostic::error(Code::Unreadable, Span::NONE, message)
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().get(..at).unwrap_or_default();
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let message =
+            format!("cannot read `{name}`: byte {at} (on line {line}) is not valid UTF-8");
+        Diagnostic::error(Code::Unreadable, Span::NONE, message)
+            .help("save the file with the encoding UTF-8")
+    })
+}
+
+/// Which dialect a text is written in: by its first telling line, and by its name where it is empty.
+fn dialect(name: &str, text: &str) -> Dialect {
+    let extension = Path::new(name).extension().and_then(|it| it.to_str());
+    if extension == Some("toml") {
+        return Dialect::Native;
+    }
+    if text.trim_start().starts_with('{') && text.contains("\"Resources\"") {
+        return Dialect::CloudFormation;
+    }
+    text.lines()
+        .find_map(telling)
+        .unwrap_or(match extension {
+            Some("cfg") => Dialect::Haproxy,
+            Some("yml" | "yaml") => Dialect::Compose,
+            _ => Dialect::Native,
+        })
+}
+
+/// The dialect that has this line at the top level of its texts, if only one has.
+fn telling(line: &str) -> Option<Dialect> {
+    let word = line.split([' ', '\t', ':']).next()?;
+    let is_key = line.trim_end().ends_with(':');
+    match word {
+        "global" | "defaults" | "frontend" | "backend" | "listen" if !line.contains(['=', ':']) => {
+            Some(Dialect::Haproxy)
+        }
+        "services" if is_key => Some(Dialect::Compose),
+        "AWSTemplateFormatVersion" => Some(Dialect::CloudFormation),
+        "Resources" if is_key => Some(Dialect::CloudFormation),
+        _ if line.starts_with('[') => Some(Dialect::Native),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dialects() {
+        let check = |name: &str, text: &str, expected| {
+            assert_eq!(dialect(name, text), expected, "{name}: {text}");
+        };
+        check("a.toml", "global\n", Dialect::Native);
+        check("a", "# x\n[listener.web]\n", Dialect::Native);
+        check("a.cfg", "", Dialect::Haproxy);
+        check("a", "# x\nglobal\n  daemon\n", Dialect::Haproxy);
+        check("a", "frontend web\n  bind :80\n", Dialect::Haproxy);
+        check("a", "version: '3'\nservices:\n  app:\n", Dialect::Compose);
+        check("a", "AWSTemplateFormatVersion: 2010-09-09\n", Dialect::CloudFormation);
+        check("a", "{ \"Resources\": {} }", Dialect::CloudFormation);
+        check("a", "Resources:\n  A:\n", Dialect::CloudFormation);
+        check("compose.yaml", "", Dialect::Compose);
+        check("a", "", Dialect::Native);
+    }
+
+    #[test]
+    fn unreadable_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        let check = |path: &Path, expected: &str| {
+            let diagnostic = read(path).unwrap_err();
+            assert_eq!(diagnostic.code, Code::Unreadable);
+            assert!(diagnostic.message.ends_with(expected), "{diagnostic:?}");
+        };
+        check(&folder.path().join("none.toml"), ": it does not exist");
+        check(folder.path(), ": it is a folder");
+        check(&write("latin.toml", b"# a\n# \xe9\n"), ": byte 6 (on line 2) is not valid UTF-8");
+        let large = write("large.toml", b"");
+        fs::File::options().write(true).open(&large).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+        check(&large, ": it has more than 8388608 bytes");
+    }
+}

@@ -1,0 +1,165 @@
+//! What is running, as plain values: for the admin address and whoever else shows it.
+
+use std::time::{Duration, SystemTime};
+
+use portway_model::snapshot::Listener;
+
+use crate::install::{GENERATION, Running};
+use crate::targets::{LastCheck, WatchedTarget};
+
+/// The whole.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The process.
+    pub process: ProcessStatus,
+    /// Listeners in the order of the configuration.
+    pub listeners: Vec<ListenerStatus>,
+    /// Target groups in the order of the configuration.
+    pub groups: Vec<GroupStatus>,
+}
+
+/// The process.
+#[derive(Debug, Clone)]
+pub struct ProcessStatus {
+    /// Version of Portway.
+    pub version: &'static str,
+    /// Its process id.
+    pub pid: u32,
+    /// When it began to serve.
+    pub started: SystemTime,
+    /// Since then.
+    pub uptime: Duration,
+    /// Data workers.
+    pub workers: usize,
+    /// Counts the configurations that were installed, from 1.
+    pub generation: u64,
+    /// It stops gracefully.
+    pub draining: bool,
+    /// The files of its configuration as they were named.
+    pub files: Vec<String>,
+}
+
+/// One listener.
+#[derive(Debug, Clone)]
+pub struct ListenerStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it accepts.
+    pub addresses: Vec<String>,
+    /// `http`, `https`, `tcp` or `tls`.
+    pub protocol: &'static str,
+    /// Connections open now.
+    pub connections: u64,
+    /// Requests since the start; connections where the listener speaks no HTTP.
+    pub requests: u64,
+}
+
+/// One target group.
+#[derive(Debug, Clone)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: String,
+    /// `http`, `https`, `tcp` or `tls`.
+    pub protocol: &'static str,
+    /// Its targets in the order of the configuration.
+    pub targets: Vec<TargetStatus>,
+}
+
+/// One target.
+#[derive(Debug, Clone)]
+pub struct TargetStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it lives, as configured.
+    pub address: String,
+    /// What its name resolves to, where that is not the same.
+    pub resolved: Option<String>,
+    /// `initial`, `healthy`, `unhealthy`, `draining` or `unused`.
+    pub health: &'static str,
+    /// Why, in words.
+    pub reason: String,
+    /// Since when.
+    pub since: SystemTime,
+    /// The latest check.
+    pub last_check: Option<LastCheck>,
+    /// Checks that passed.
+    pub checks_passed: u64,
+    /// Checks that failed.
+    pub checks_failed: u64,
+    /// Requests or connections that it is serving now.
+    pub in_flight: u32,
+    /// Its share.
+    pub weight: u16,
+}
+
+impl Running {
+    /// What is running now.
+    pub fn status(&self) -> Status {
+        let snapshot = self.snapshot();
+        Status {
+            process: ProcessStatus {
+                version: env!("CARGO_PKG_VERSION"),
+                pid: std::process::id(),
+                started: self.started,
+                uptime: self.started_at.elapsed(),
+                workers: self.workers,
+                generation: GENERATION,
+                draining: !self.is_ready(),
+                files: self.files.iter().map(|it| it.display().to_string()).collect(),
+            },
+            listeners: snapshot
+                .listeners
+                .iter()
+                .enumerate()
+                .map(|(id, listener)| self.listener(listener, id))
+                .collect(),
+            groups: snapshot
+                .groups
+                .iter()
+                .zip(&self.targets)
+                .map(|(group, targets)| GroupStatus {
+                    name: group.name.to_string(),
+                    protocol: group.protocol.as_str(),
+                    targets: targets.iter().map(|it| target(it)).collect(),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Running {
+    fn listener(&self, listener: &Listener, id: usize) -> ListenerStatus {
+        let requests = if listener.protocol.is_http() {
+            self.sum(id, |it| it.requests.total())
+        } else {
+            self.sum(id, |it| it.connections.value())
+        };
+        let open: i64 = self.sum(id, |it| it.connections_open.value());
+        ListenerStatus {
+            name: listener.name.to_string(),
+            addresses: listener.binds.iter().map(ToString::to_string).collect(),
+            protocol: listener.protocol.as_str(),
+            connections: u64::try_from(open).unwrap_or(0),
+            requests,
+        }
+    }
+}
+
+fn target(watched: &WatchedTarget) -> TargetStatus {
+    let health = watched.health();
+    let address = watched.target.address.to_string();
+    let resolved = watched.state.address().map(|it| it.to_string());
+    TargetStatus {
+        name: watched.target.name.to_string(),
+        resolved: resolved.filter(|it| *it != address),
+        address,
+        health: health.state.word(),
+        reason: health.reason,
+        since: health.since,
+        last_check: health.last_check,
+        checks_passed: health.passed,
+        checks_failed: health.failed,
+        in_flight: watched.state.in_flight(),
+        weight: watched.target.weight,
+    }
+}

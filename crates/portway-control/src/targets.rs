@@ -1,0 +1,210 @@
+//! Targets as control watches them: the live state that workers read, and what is known about its reasons.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use portway_core::health::{
+    Failure, HealthMachine, HealthState, InitialState, Probe, Reason, Thresholds, Transition,
+};
+use portway_dataplane::live::{Health, TargetState};
+use portway_model::address::{Host, TargetAddress};
+use portway_model::name::Name;
+use portway_model::snapshot::{Snapshot, Target, TargetGroup};
+use portway_telemetry::metrics::TargetHealth;
+
+/// One target of one group.
+#[derive(Debug)]
+pub struct WatchedTarget {
+    /// The group.
+    pub group: Name,
+    /// What the configuration says.
+    pub target: Target,
+    /// What workers read.
+    pub state: Arc<TargetState>,
+    known: Mutex<Known>,
+}
+
+/// What is known about the health of a target.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    /// Its state.
+    pub state: HealthState,
+    /// Since when.
+    pub since: SystemTime,
+    /// Why, in words.
+    pub reason: String,
+    /// The latest check; `None` before the first.
+    pub last_check: Option<LastCheck>,
+    /// Checks that passed.
+    pub passed: u64,
+    /// Checks that failed.
+    pub failed: u64,
+}
+
+/// The latest check of a target.
+#[derive(Debug, Clone, Copy)]
+pub struct LastCheck {
+    /// When it began.
+    pub at: SystemTime,
+    /// How long it took.
+    pub took: Duration,
+}
+
+#[derive(Debug)]
+struct Known {
+    machine: HealthMachine,
+    since: SystemTime,
+    last_check: Option<LastCheck>,
+    passed: u64,
+    failed: u64,
+}
+
+/// Every target of a snapshot, by group and in its order.
+pub fn watch(snapshot: &Snapshot) -> Vec<Vec<Arc<WatchedTarget>>> {
+    let of_group = |group: &TargetGroup| {
+        let targets = group.targets.iter();
+        targets
+            .map(|target| Arc::new(WatchedTarget::new(group, target)))
+            .collect()
+    };
+    snapshot.groups.iter().map(of_group).collect()
+}
+
+impl WatchedTarget {
+    fn new(group: &TargetGroup, target: &Target) -> Self {
+        let mut machine = if group.health_check.is_some() {
+            HealthMachine::new(InitialState::Usable)
+        } else {
+            HealthMachine::unchecked()
+        };
+        if target.disabled {
+            machine.retire();
+        }
+        let state = TargetState::new(health(machine.state()), literal(&target.address));
+        Self {
+            group: group.name.clone(),
+            target: target.clone(),
+            state: Arc::new(state),
+            known: Mutex::new(Known {
+                machine,
+                since: SystemTime::now(),
+                last_check: None,
+                passed: 0,
+                failed: 0,
+            }),
+        }
+    }
+
+    /// What is known about its health now.
+    pub fn health(&self) -> Verdict {
+        let known = self.known();
+        Verdict {
+            state: known.machine.state(),
+            since: known.since,
+            reason: known.machine.reason().to_string(),
+            last_check: known.last_check,
+            passed: known.passed,
+            failed: known.failed,
+        }
+    }
+
+    /// Takes the result of a check into account; gives the change of state, if it made one.
+    pub fn checked(
+        &self,
+        check: LastCheck,
+        probe: Probe,
+        thresholds: Thresholds,
+    ) -> Option<Transition> {
+        let mut known = self.known();
+        known.last_check = Some(check);
+        match probe {
+            Probe::Passed => known.passed += 1,
+            Probe::Failed(_) => known.failed += 1,
+        }
+        let transition = known.machine.observe(probe, thresholds);
+        self.publish(&mut known, transition)
+    }
+
+    /// Its name does not resolve and never did: it is unhealthy at once, there is nothing to connect to.
+    pub fn unresolved(&self, why: &str) -> Option<Transition> {
+        const AT_ONCE: Thresholds = Thresholds {
+            healthy: 1,
+            unhealthy: 1,
+        };
+        let mut known = self.known();
+        let failure = Failure::NotResolved(why.into());
+        let transition = known.machine.observe(Probe::Failed(failure), AT_ONCE);
+        self.publish(&mut known, transition)
+    }
+
+    /// Its name resolves to `address` from now on.
+    pub fn resolved(&self, address: SocketAddr) {
+        let first = self.state.address().is_none();
+        self.state.set_address(Some(address));
+        let mut known = self.known();
+        let unresolved = matches!(
+            known.machine.reason(),
+            Reason::Failed(_, Failure::NotResolved(_))
+        );
+        // Nothing but the name stood against a target that is not checked; the check finds out about others.
+        if first && unresolved && known.last_check.is_none() {
+            let from = known.machine.state();
+            known.machine = HealthMachine::unchecked();
+            let transition = Transition {
+                from,
+                to: known.machine.state(),
+                reason: known.machine.reason().clone(),
+            };
+            self.publish(&mut known, Some(transition));
+        }
+    }
+
+    fn publish(&self, known: &mut Known, transition: Option<Transition>) -> Option<Transition> {
+        if transition.is_some() {
+            known.since = SystemTime::now();
+            self.state.set_health(health(known.machine.state()));
+        }
+        transition
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The state as the log of events and metrics call it.
+pub fn in_telemetry(state: HealthState) -> TargetHealth {
+    match state {
+        HealthState::Initial => TargetHealth::Initial,
+        HealthState::Healthy => TargetHealth::Healthy,
+        HealthState::Unhealthy => TargetHealth::Unhealthy,
+        HealthState::Draining => TargetHealth::Draining,
+        HealthState::Unused => TargetHealth::Unused,
+    }
+}
+
+fn literal(address: &TargetAddress) -> Option<SocketAddr> {
+    match address {
+        TargetAddress::Tcp {
+            host: Host::Ip(ip),
+            port,
+        } => Some(SocketAddr::new(*ip, *port)),
+        TargetAddress::Tcp {
+            host: Host::Name(_),
+            ..
+        }
+        | TargetAddress::Unix(_)
+        | TargetAddress::ClientDestination { .. } => None,
+    }
+}
+
+fn health(state: HealthState) -> Health {
+    match state {
+        HealthState::Initial => Health::Initial,
+        HealthState::Healthy => Health::Healthy,
+        HealthState::Unhealthy => Health::Unhealthy,
+        HealthState::Draining => Health::Draining,
+        HealthState::Unused => Health::Unused,
+    }
+}
