@@ -28,13 +28,12 @@ pub fn strip_prefix<'p>(prefixes: &'p [String], path: &[u8], out: &mut Vec<u8>) 
 /// Appends the path with a prefix before it.
 pub fn add_prefix(prefix: &str, path: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
-    write_rooted(prefix.as_bytes(), out);
-    // An empty prefix has become the slash that the path brings itself.
     if prefix.is_empty() {
-        out.truncate(start);
-        return write_rooted(path, out);
+        write_rooted(path, out);
+    } else {
+        write_rooted(prefix.as_bytes(), out);
+        out.extend_from_slice(path);
     }
-    out.extend_from_slice(path);
     encode_tail(out, start, UriPart::Path);
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Decides nothing that the rules do not say: the answer is always that of trying each rule in order, and a
 //! property test holds it against exactly that. The index only leaves out rules that cannot hold. Each rule is
-//! filed under the hosts and paths without which it cannot hold ([`keys`]); a rule without such a key is a
-//! candidate always. A look-up finds the lists of candidates for one host and path ([`index`]) and tests them in
+//! filed under the hosts and paths without which it cannot hold (`keys.rs`); a rule without such a key is a
+//! candidate always. A look-up finds the lists of candidates for one host and path (`index.rs`) and tests them in
 //! order, so ten thousand rules for as many hosts cost what ten do.
 //!
 //! The one hard thing: rules between the routing ones may change the host or the path that later rules see.
