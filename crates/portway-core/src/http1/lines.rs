@@ -40,7 +40,12 @@ pub(super) fn later_minor_version(head: &[u8], in_status_line: bool) -> Option<u
     let version_start = if in_status_line {
         0
     } else {
-        line.iter().enumerate().filter(|(_, byte)| **byte == b' ').nth(1)?.0 + 1
+        line.iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b' ')
+            .nth(1)?
+            .0
+            + 1
     };
     match line.get(version_start..)? {
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', ..] => Some(version_start + 7),
