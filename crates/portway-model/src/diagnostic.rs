@@ -145,7 +145,7 @@ impl Diagnostic {
         Self {
             code,
             severity,
-            message: message.into(),
+            message: one_line(message.into()),
             labels,
             help: None,
         }
@@ -201,6 +201,22 @@ impl Diagnostic {
             None => self,
         }
     }
+}
+
+/// A message with its control characters, which come from names and texts of a configuration, written out.
+fn one_line(message: String) -> String {
+    if !message.chars().any(char::is_control) {
+        return message;
+    }
+    let mut line = String::with_capacity(message.len() + 8);
+    for character in message.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }
 
 /// Everything found in one run.

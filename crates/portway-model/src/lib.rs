@@ -1,7 +1,8 @@
 //! The typed meaning of a configuration.
 //!
 //! A dialect turns text into a [`draft::Draft`]: objects that refer to each other by name, every value with
-//! the [`span::Span`] of the text that made it. [`compile`](compile::compile) resolves, checks and completes a
+//! the [`span::Span`] of the text that made it. [`merge`](merge::merge) makes one draft of several sources.
+//! [`compile`](compile::compile) resolves, checks and completes a
 //! draft and gives a [`snapshot::Snapshot`], or every [`diagnostic::Diagnostic`] at once. [`lift`](lift::lift)
 //! goes back from a snapshot to a draft, which is how a configuration is printed.
 //!
@@ -20,6 +21,7 @@ pub mod diagnostic;
 pub mod draft;
 pub mod expression;
 pub mod lift;
+pub mod merge;
 pub mod name;
 pub mod settings;
 pub mod snapshot;

@@ -51,7 +51,7 @@ pub(super) fn within<T: PartialOrd + Display>(
             Diagnostic::error(
                 Code::OutOfRange,
                 span,
-                format!("{what} of {value} is out of range"),
+                format!("{value} is out of range for {what}"),
             )
             .help(format!("from {min} to {max}")),
         );

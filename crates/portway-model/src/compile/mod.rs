@@ -44,7 +44,10 @@ pub fn compile(draft: &Draft) -> (Option<Snapshot>, Diagnostics) {
         found,
     };
     let snapshot = compiler.snapshot();
-    compiler.names.report_unused(draft, &mut compiler.found);
+    // A name that is written wrong would make what it means look unused.
+    if !compiler.found.has_errors() {
+        compiler.names.report_unused(draft, &mut compiler.found);
+    }
     let mut found = compiler.found;
     found.sort();
     (snapshot.filter(|_| !found.has_errors()), found)

@@ -113,6 +113,7 @@ impl Names {
             .names_of(draft)
             .into_iter()
             .map(|name| name.value.as_str())
+            .filter(|name| possible(name).is_ok())
             .collect();
         let found = Diagnostic::error(
             Code::UnknownReference,
@@ -169,16 +170,21 @@ pub(crate) fn taken_twice(kind: Kind, name: &Spanned<Name>, first: Span) -> Diag
 }
 
 fn check_name(kind: Kind, name: &Spanned<Name>, found: &mut Diagnostics) {
-    let text = name.value.as_str();
-    let word = kind.word();
-    let wrong = if text.is_empty() {
-        format!("the name of a {word} is empty")
-    } else if text.len() > MAX_NAME_BYTES {
-        format!("the name of a {word} is longer than {MAX_NAME_BYTES} bytes")
-    } else if text.chars().any(char::is_control) {
-        format!("the name of a {word} has control characters in it")
+    if let Err(wrong) = possible(name.value.as_str()) {
+        let wrong = format!("the name of a {} {wrong}", kind.word());
+        found.push(Diagnostic::error(Code::OutOfRange, name.span, wrong));
+    }
+}
+
+/// Whether an object may be called so; `Err` says why not.
+fn possible(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        Err("is empty".to_owned())
+    } else if name.len() > MAX_NAME_BYTES {
+        Err(format!("is longer than {MAX_NAME_BYTES} bytes"))
+    } else if name.chars().any(char::is_control) {
+        Err("has control characters in it".to_owned())
     } else {
-        return;
-    };
-    found.push(Diagnostic::error(Code::OutOfRange, name.span, wrong));
+        Ok(())
+    }
 }

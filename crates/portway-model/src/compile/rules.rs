@@ -345,17 +345,15 @@ impl Compiler<'_> {
         let Side::Listener(protocol) = owner.side else {
             return;
         };
+        let ends =
+            |action: &Action<Named>| action.ends_phase() && !matches!(action, Action::Accept);
         let answers = rules.iter().any(|rule| {
-            (rule.phase == Phase::Request) == protocol.is_http()
-                && rule
-                    .actions
-                    .iter()
-                    .any(|action| action.ends_phase() && !matches!(action, Action::Accept))
+            (rule.phase == Phase::Request) == protocol.is_http() && rule.actions.iter().any(ends)
         });
-        // A rule in a phase that the listener does not have is reported as such.
+        // What is in a phase that the listener does not have, or does nothing, is reported as such.
         let misplaced = rules
             .iter()
-            .any(|rule| !owner.phases().contains(&rule.phase));
+            .any(|rule| rule.actions.is_empty() || !owner.phases().contains(&rule.phase));
         if !answers && !misplaced {
             let name = &owner.name.value;
             let message = format!("listener `{name}` has no rule that answers");

@@ -1,0 +1,1717 @@
+//! Every check of compile: what is said, where, and what is advised.
+//!
+//! Each value of a draft stands at a place with a number; a case is a draft that is wrong in one way and the
+//! diagnostics that it gives: code, places, message, advice.
+#![cfg(test)]
+
+mod build;
+
+use build::*;
+use portway_model::action::{Action, FixedResponse, Phase, TimeoutKind, Weighted};
+use portway_model::address::{BindAddress, Host, TargetAddress};
+use portway_model::compile::compile;
+use portway_model::diagnostic::Severity;
+use portway_model::draft::*;
+use portway_model::expression::*;
+use portway_model::name::Name;
+use portway_model::settings::*;
+use std::time::Duration;
+
+/// Compares what compile says of the plain draft after `change`.
+fn check(change: impl FnOnce(&mut Draft), expected: &[&str]) {
+    let mut draft = plain();
+    change(&mut draft);
+    let (snapshot, found) = compile(&draft);
+    let said: Vec<String> = found
+        .iter()
+        .map(|found| {
+            let places: Vec<String> = found
+                .labels
+                .iter()
+                .map(|label| label.span.start.to_string())
+                .collect();
+            let warning = match found.severity {
+                Severity::Error => "",
+                _ => "warning ",
+            };
+            let help = found
+                .help
+                .as_ref()
+                .map_or(String::new(), |help| format!(" | {help}"));
+            let (code, message) = (found.code, &found.message);
+            format!("{warning}{code} @{}: {message}{help}", places.join(" "))
+        })
+        .collect();
+    assert_eq!(said, expected);
+    assert_eq!(snapshot.is_some(), !found.has_errors());
+}
+
+/// A rule of the listener before its own.
+fn rule_first(phase: Phase, action: A) -> impl FnOnce(&mut Draft) {
+    move |d| {
+        d.listeners[0]
+            .rules
+            .insert(0, rule(70, phase, always(), vec![action]))
+    }
+}
+
+/// A test in a rule of the listener before its own.
+fn test_first(
+    phase: Phase,
+    expression: Expression<N>,
+    matcher: Matcher<N>,
+) -> impl FnOnce(&mut Draft) {
+    move |d| {
+        let condition = test(71, expression, matcher);
+        d.listeners[0]
+            .rules
+            .insert(0, rule(70, phase, condition, vec![Action::SetLog(true)]));
+    }
+}
+
+#[test]
+fn a_plain_draft_compiles() {
+    check(|_| {}, &[]);
+    check(|d| *d = Draft::default(), &[]);
+}
+
+#[test]
+fn names() {
+    check(
+        |d| d.groups.push(group(60, "web")),
+        &["P0106 @60 10: two target groups are called `web` | give one of them another name"],
+    );
+    check(
+        |d| d.listeners.push(listener(60, "in", 81, "web")),
+        &["P0106 @60 20: two listeners are called `in` | give one of them another name"],
+    );
+    check(
+        |d| d.groups[0].name = at(10, Name::from("")),
+        &[
+            "P0103 @10: the name of a target group is empty",
+            "P0201 @51: there is no target group `web` | no target group is defined",
+        ],
+    );
+    check(
+        |d| d.groups[0].name = at(10, Name::from("a\nb")),
+        &[
+            "P0103 @10: the name of a target group has control characters in it",
+            "P0201 @51: there is no target group `web` | no target group is defined",
+        ],
+    );
+    check(
+        |d| d.groups[0].name = at(10, Name::from("x".repeat(256))),
+        &[
+            "P0103 @10: the name of a target group is longer than 255 bytes",
+            "P0201 @51: there is no target group `web` | no target group is defined",
+        ],
+    );
+}
+
+#[test]
+fn references() {
+    check(
+        |d| forward_to(d, "wbe"),
+        &["P0201 @51: there is no target group `wbe` | did you mean `web`?"],
+    );
+    check(
+        |d| {
+            d.groups.clear();
+        },
+        &["P0201 @51: there is no target group `web` | no target group is defined"],
+    );
+    check(
+        |d| {
+            for i in 0..9 {
+                d.groups.push(group(60 + i, &format!("group-{i}")));
+            }
+            d.groups.retain(|x| x.name.value.as_str() != "web");
+            forward_to(d, "grup-3");
+            d.listeners[0].rules.insert(
+                0,
+                rule(
+                    70,
+                    Phase::Request,
+                    always(),
+                    vec![Action::ForwardByName {
+                        name: Template::text("group-1"),
+                        fallback: None,
+                    }],
+                ),
+            );
+            d.listeners[0].rules.swap(0, 1);
+            d.listeners[0].rules[0].condition = test(71, Value::Path.into(), Matcher::Present);
+        },
+        &["P0201 @51: there is no target group `grup-3` | did you mean `group-3`?"],
+    );
+    check(
+        test_first(
+            Phase::Request,
+            Value::Path.into(),
+            Matcher::Listed {
+                list: at(72, Name::from("m")),
+            },
+        ),
+        &["P0201 @72: there is no map `m` | no map is defined"],
+    );
+    check(
+        rule_first(
+            Phase::Request,
+            Action::Authenticate {
+                users: at(72, Name::from("u")),
+                realm: String::new(),
+            },
+        ),
+        &["P0201 @72: there is no userlist `u` | no userlist is defined"],
+    );
+    check(
+        rule_first(
+            Phase::Request,
+            Action::Track {
+                slot: 0,
+                key: Value::Source.into(),
+                table: at(72, Name::from("t")),
+            },
+        ),
+        &["P0201 @72: there is no stick table `t` | no stick table is defined"],
+    );
+    check(
+        |d| d.listeners[0].certificates.push(at(72, Name::from("c"))),
+        &["P0201 @72: there is no certificate `c` | no certificate is defined"],
+    );
+    check(
+        |d| {
+            d.groups.push(group(60, "g"));
+            d.certificates.push(certificate(61, "c"));
+            d.stick_tables.push(table(62, "t", KeyType::Address));
+            d.maps.push(map(63, "m", MapMatch::Regex));
+            d.userlists.push(users(64, "u"));
+        },
+        &[
+            "warning P0205 @60: nothing refers to target group `g`",
+            "warning P0205 @61: nothing refers to certificate `c`",
+            "warning P0205 @62: nothing refers to stick table `t`",
+            "warning P0205 @63: nothing refers to map `m`",
+            "warning P0205 @64: nothing refers to userlist `u`",
+        ],
+    );
+}
+
+#[test]
+fn bind_addresses() {
+    let second = |address: BindAddress| {
+        move |d: &mut Draft| {
+            d.listeners.push(listener(60, "second", 81, "web"));
+            d.listeners[1].binds = vec![at(61, address)];
+        }
+    };
+    let ip = |text: &str| Some(text.parse().unwrap());
+    check(
+        second(BindAddress::tcp(None, 80)),
+        &["P0202 @61 21: listener `in` and listener `second` both accept on `:80`"],
+    );
+    check(
+        second(BindAddress::tcp(ip("127.0.0.1"), 80)),
+        &["P0202 @61 21: listener `in` and listener `second` both accept on `127.0.0.1:80`"],
+    );
+    check(
+        second(BindAddress::Tcp {
+            ip: ip("::1"),
+            first_port: 70,
+            last_port: 90,
+        }),
+        &["P0202 @61 21: listener `in` and listener `second` both accept on `[::1]:70-90`"],
+    );
+    check(
+        second(BindAddress::Tcp {
+            ip: None,
+            first_port: 81,
+            last_port: 90,
+        }),
+        &[],
+    );
+    check(
+        second(BindAddress::tcp(ip("127.0.0.1"), 9900)),
+        &[
+            "P0202 @61: the admin address and listener `second` both accept on `127.0.0.1:9900` | give the process another `admin` address, or the listener another port",
+        ],
+    );
+    check(second(BindAddress::tcp(ip("127.0.0.2"), 9900)), &[]);
+    check(
+        |d| {
+            d.process.admin = Some(at(5, "0.0.0.0:80".parse().unwrap()));
+        },
+        &[
+            "P0202 @21 5: the admin address and listener `in` both accept on `:80` | give the process another `admin` address, or the listener another port",
+        ],
+    );
+    check(
+        |d| {
+            d.listeners[0]
+                .binds
+                .push(at(22, BindAddress::tcp(ip("::"), 80)))
+        },
+        &["P0106 @22 21: listener `in` accepts on `[::]:80` twice"],
+    );
+    check(
+        |d| {
+            d.listeners[0].binds = vec![
+                at(22, BindAddress::tcp(ip("::"), 80)),
+                at(23, BindAddress::tcp(ip("0.0.0.0"), 80)),
+                at(24, BindAddress::Unix("/run/a".into())),
+                at(25, BindAddress::Inherited(3)),
+            ]
+        },
+        &[],
+    );
+    check(
+        |d| {
+            d.listeners[0].binds = vec![
+                at(22, BindAddress::Unix("/run/a".into())),
+                at(23, BindAddress::Unix("/run/a".into())),
+                at(24, BindAddress::Inherited(3)),
+                at(25, BindAddress::Inherited(3)),
+            ]
+        },
+        &[
+            "P0106 @23 22: listener `in` accepts on `unix:/run/a` twice",
+            "P0106 @25 24: listener `in` accepts on `fd:3` twice",
+        ],
+    );
+    check(
+        |d| {
+            d.listeners[0].binds = vec![
+                at(22, BindAddress::tcp(None, 0)),
+                at(
+                    23,
+                    BindAddress::Tcp {
+                        ip: None,
+                        first_port: 9,
+                        last_port: 8,
+                    },
+                ),
+                at(24, BindAddress::Unix(String::new())),
+                at(25, BindAddress::Unix("x".repeat(108))),
+                at(26, BindAddress::Unix("a\0".into())),
+            ]
+        },
+        &[
+            "P0103 @22: port 0 cannot be accepted on",
+            "P0103 @23: the range of ports ends before it begins",
+            "P0103 @24: the socket has no path",
+            "P0103 @25: the path of the socket is longer than 107 bytes",
+            "P0103 @26: the path of the socket holds a NUL",
+        ],
+    );
+    check(
+        |d| d.listeners[0].binds.clear(),
+        &[
+            r#"P0104 @20: listener `in` has no address | say where it accepts, such as `bind = ":80"`"#,
+        ],
+    );
+}
+
+#[test]
+fn protocols() {
+    check(
+        |d| {
+            d.groups[0].protocol = Some(at(12, Protocol::Tcp));
+        },
+        &[
+            "P0208 @51 12: an http listener forwards to target group `web`, which speaks tcp | let the group speak `http` or `https`, or the listener `tcp` or `tls`",
+        ],
+    );
+    check(
+        |d| {
+            d.listeners[0].protocol = Some(at(22, Protocol::Tcp));
+        },
+        &[
+            "P0206 @50 22: tcp listener `in` has no request phase | it reads no requests: let it speak `http`, or put the rule on an http target group",
+        ],
+    );
+    check(
+        |d| {
+            tcp(d);
+            d.groups[0].protocol = Some(at(12, Protocol::Https));
+        },
+        &[],
+    );
+    check(
+        |d| {
+            d.listeners[0].protocol = Some(at(22, Protocol::Https));
+        },
+        &[
+            "P0104 @20: https listener `in` has no certificate | define a `certificate` and name it in the listener's `certificates`",
+        ],
+    );
+    check(
+        |d| {
+            d.certificates.push(certificate(61, "c"));
+            d.listeners[0].certificates = vec![at(23, Name::from("c")), at(24, Name::from("c"))];
+        },
+        &["warning P0106 @24 23: certificate `c` is named twice"],
+    );
+    check(
+        |d| {
+            d.certificates.push(certificate(61, "c"));
+            d.listeners[0].certificates = vec![at(23, Name::from("c"))];
+            d.listeners[0].protocol = Some(at(22, Protocol::Http));
+        },
+        &["P0105 @23 22: certificates on a listener that speaks http | let it speak `https`"],
+    );
+    check(
+        |d| d.listeners[0].tls.strict_sni = Some(at(23, true)),
+        &[
+            "P0105 @23: TLS settings on a listener that speaks http | give it `certificates`: it then speaks https",
+        ],
+    );
+    check(
+        |d| {
+            tcp(d);
+            d.listeners[0].tls.alpn = Some(at(23, vec![]));
+        },
+        &["P0105 @23 22: TLS settings on a listener that speaks tcp | let it speak `tls`"],
+    );
+    check(
+        |d| d.groups[0].tls.verify = Some(at(13, Verify::Off)),
+        &["P0105 @13: TLS settings on a target group that speaks http | let it speak `https`"],
+    );
+    check(
+        |d| {
+            tcp(d);
+            d.groups[0].protocol = Some(at(12, Protocol::Tcp));
+            d.groups[0].tls.server_name = Some(at(13, ServerName::None));
+        },
+        &["P0105 @13 12: TLS settings on a target group that speaks tcp | let it speak `tls`"],
+    );
+    check(
+        |d| {
+            tcp(d);
+            d.groups[0].stickiness = Some(at(13, Stickiness::Cookie(cookie())));
+            d.groups[0].rules.push(rule(
+                14,
+                Phase::Request,
+                always(),
+                vec![Action::SetLog(true)],
+            ));
+        },
+        &[
+            "P0208 @13: a target group that speaks tcp has no cookies | keep clients by the algorithm `source_hash` or a stick table",
+            "P0206 @14 10: tcp target group `web` has no request phase | it reads no requests: let it speak `http`",
+        ],
+    );
+}
+
+#[test]
+fn tls() {
+    let change = |change: fn(&mut ListenerTlsDraft)| {
+        move |d: &mut Draft| {
+            https(d);
+            change(&mut d.listeners[0].tls);
+        }
+    };
+    check(change(|_| {}), &[]);
+    let words = |words: &[&str]| words.iter().map(|x| x.to_string()).collect::<Vec<_>>();
+    let alpn = |list: Vec<String>| {
+        move |d: &mut Draft| {
+            https(d);
+            d.listeners[0].tls.alpn = Some(at(28, list));
+        }
+    };
+    check(alpn(words(&["h2", "http/1.1"])), &[]);
+    check(
+        alpn(words(&["h3", "", "h2", "h2"])),
+        &[
+            "P0101 @28: an https listener does not speak the ALPN protocol `h3` | did you mean `h2`?",
+            "P0103 @28: an ALPN protocol has from 1 to 255 bytes",
+            "P0106 @28: the ALPN protocol `h2` is named twice",
+        ],
+    );
+    check(
+        change(|tls| tls.client_auth = Some(at(28, ClientAuth::Required))),
+        &[
+            "P0104 @28: client certificates are asked for, and no CA says which are good | name a file of CA certificates in `client_ca`",
+        ],
+    );
+    check(
+        change(|tls| tls.client_ca = Some(at(28, "ca.pem".into()))),
+        &[
+            "warning P0105 @28: a CA for client certificates that nothing asks for | set `client_auth` to `required` or `optional`",
+        ],
+    );
+    check(
+        change(|tls| tls.client_crl = Some(at(28, String::new()))),
+        &["P0103 @28: this is not a file name"],
+    );
+    check(
+        change(|tls| {
+            tls.policy.min_version = Some(at(28, TlsVersion::V13));
+            tls.policy.max_version = Some(at(29, TlsVersion::V12));
+            tls.policy.suites = Some(at(30, vec![]));
+            tls.policy.name = Some(at(31, String::new()));
+        }),
+        &[
+            "P0105 @28 29: the lowest TLS version is above the highest",
+            "P0104 @30: a list of no cipher suites | leave it out to have those of the policy",
+            "P0103 @31: the name of the TLS policy is empty",
+        ],
+    );
+    check(
+        |d| {
+            d.groups[0].protocol = Some(at(12, Protocol::Https));
+            d.groups[0].tls.verify = Some(at(13, Verify::Ca(String::new())));
+            d.groups[0].tls.server_name = Some(at(14, ServerName::Fixed("a b".into())));
+        },
+        &[
+            "P0103 @13: the CA is not a file name",
+            "P0103 @14: `a b` is not a host name",
+        ],
+    );
+}
+
+#[test]
+fn targets() {
+    let host = |name: &str, port| TargetAddress::Tcp {
+        host: Host::Name(name.into()),
+        port,
+    };
+    check(
+        |d| d.groups[0].targets.clear(),
+        &[
+            "warning P0204 @10: target group `web` has no targets | requests that come to it are answered with 503",
+        ],
+    );
+    check(
+        |d| d.groups[0].targets = vec![target(12, host("a", 1)), target(13, host("a", 1))],
+        &["P0106 @13 12: two targets are called `a:1` | give one of them another `name`"],
+    );
+    check(
+        |d| {
+            d.groups[0].targets = vec![target(12, host("a", 1)), target(13, host("a", 1))];
+            d.groups[0].targets[1].name = Some(at(14, Name::from("b")));
+        },
+        &["warning P0106 @13 12: two targets live at `a:1`"],
+    );
+    check(
+        |d| d.groups[0].targets = vec![target(12, host("a b", 0))],
+        &[
+            "P0103 @12: `a b` is not a host name",
+            "P0103 @12: a target cannot have port 0",
+        ],
+    );
+    check(
+        |d| {
+            d.groups[0].targets = vec![
+                target(12, TargetAddress::Unix(String::new())),
+                target(13, TargetAddress::ClientDestination { port: Some(0) }),
+            ]
+        },
+        &[
+            "P0103 @12: the socket is not a file name",
+            "P0103 @13: a target cannot have port 0",
+        ],
+    );
+    check(
+        |d| {
+            d.groups[0].retries = Some(at(12, 1_000));
+            d.groups[0].pool_size = Some(at(13, 1_000_000));
+        },
+        &[
+            "P0103 @12: 1000 is out of range for retries | from 0 to 100",
+            "P0103 @13: 1000000 is out of range for a pool size | from 0 to 65536",
+        ],
+    );
+    check(
+        |d| {
+            let mut cookie = cookie();
+            cookie.name = "a b".into();
+            cookie.path = "x;".into();
+            cookie.domain = Some("/".into());
+            cookie.max_age = Some(Duration::from_millis(1));
+            cookie.same_site = Some(SameSite::None);
+            d.groups[0].stickiness = Some(at(12, Stickiness::Cookie(cookie)));
+        },
+        &[
+            "P0103 @12: `a b` is not the name of a cookie | letters, digits and !#$%&'*+-.^_`|~ are allowed, and at least one of them",
+            "P0103 @12: the path of a cookie `x;` does not begin with a slash | write `/x;`",
+            "P0103 @12: `/` is not a host name",
+            "P0103 @12: the path of a cookie may not hold `;`",
+            "P0103 @12: a cookie cannot live so long | whole seconds, from a second to 400 days",
+            "warning P0105 @12: browsers drop a cookie with SameSite=None and without Secure | set `secure`",
+        ],
+    );
+}
+
+#[test]
+fn health_checks() {
+    let with = |change: fn(&mut HealthCheckDraft)| {
+        move |d: &mut Draft| {
+            let mut check = HealthCheckDraft::default();
+            change(&mut check);
+            d.groups[0].health_check = Some(at(12, check));
+        }
+    };
+    check(
+        with(|c| c.interval = Some(at(13, Duration::from_secs(1)))),
+        &[],
+    );
+    check(
+        with(|c| {
+            c.interval = Some(at(13, Duration::from_secs(1)));
+            c.timeout = Some(at(14, Duration::from_secs(2)));
+        }),
+        &["warning P0105 @14 13: a check may last longer than the time between two checks"],
+    );
+    check(
+        with(|c| {
+            c.interval = Some(at(13, Duration::ZERO));
+            c.unhealthy_interval = Some(at(14, Duration::from_secs(9_999_999)));
+            c.healthy_threshold = Some(at(15, 0));
+            c.unhealthy_threshold = Some(at(16, 1001));
+            c.port = Some(at(17, 0));
+        }),
+        &[
+            "P0103 @13: the interval of checks is zero | give a time, such as `30s`",
+            "P0103 @14: the interval of checks is too long | the longest is 24 days",
+            "P0103 @15: 0 is out of range for a threshold | from 1 to 1000",
+            "P0103 @16: 1001 is out of range for a threshold | from 1 to 1000",
+            "P0103 @17: 0 is out of range for a port | from 1 to 65535",
+        ],
+    );
+    check(
+        with(|c| {
+            let mut http = http_check();
+            http.method = "G T".into();
+            http.path = "status".into();
+            http.host = Some("a b".into());
+            http.headers = vec![("a b".into(), "c\nd".into())];
+            http.expect = vec![
+                NumberRange { min: 300, max: 200 },
+                NumberRange { min: 99, max: 200 },
+            ];
+            http.body = Some(at(18, "(".into()));
+            c.kind = Some(at(13, CheckKind::Http(http)));
+        }),
+        &[
+            "P0103 @13: `G T` is not a method | letters, digits and !#$%&'*+-.^_`|~ are allowed, and at least one of them",
+            "P0103 @13: the path of a check `status` does not begin with a slash | write `/status`",
+            "P0103 @13: the host of a check may not hold ` `",
+            "P0103 @13: `a b` is not a header name | letters, digits and !#$%&'*+-.^_`|~ are allowed, and at least one of them",
+            r#"P0103 @13: a header's value may not hold `\n`"#,
+            "P0103 @13: the range from 300 to 200 is empty | write 200-300",
+            "P0103 @13: 99 is out of range for a status | from 100 to 599",
+            "P0209 @18: the regular expression `(` does not compile | unclosed group",
+        ],
+    );
+    check(
+        with(|c| {
+            let mut http = http_check();
+            http.expect.clear();
+            c.kind = Some(at(13, CheckKind::Https(http)));
+        }),
+        &["P0104 @13: a check that no status passes | say which statuses pass, such as `200-399`"],
+    );
+    check(
+        with(|c| c.kind = Some(at(13, CheckKind::Script(vec![])))),
+        &["P0104 @13: a scripted check without steps"],
+    );
+    check(
+        with(|c| {
+            c.kind = Some(at(
+                13,
+                CheckKind::Script(vec![
+                    CheckStep::Connect {
+                        port: Some(0),
+                        tls: false,
+                    },
+                    CheckStep::Expect(at(14, "[".into())),
+                ]),
+            ))
+        }),
+        &[
+            "P0103 @13: a check cannot connect to port 0",
+            "P0209 @14: the regular expression `[` does not compile | unclosed character class",
+        ],
+    );
+}
+
+#[test]
+fn tables() {
+    check(
+        |d| {
+            https(d);
+            d.certificates[0].file = None;
+        },
+        &[
+            "P0104 @40: certificate `cert` has no file | name a PEM file with the certificate and its chain in `file`",
+        ],
+    );
+    let stick = |change: fn(&mut StickTableDraft)| {
+        move |d: &mut Draft| {
+            let mut table = table(60, "t", KeyType::Address);
+            change(&mut table);
+            d.stick_tables.push(table);
+            rule_first(Phase::Request, track("t", Value::Source.into()))(d);
+        }
+    };
+    check(
+        stick(|t| {
+            t.key = None;
+            t.size = None;
+        }),
+        &[
+            r#"P0104 @60: stick table `t` does not say what its keys are | say `key = "address"`, `"number"` or `"text"`"#,
+            "P0104 @60: stick table `t` does not say its size | say how many entries it has at most in `size`",
+        ],
+    );
+    check(
+        stick(|t| {
+            t.size = Some(at(62, 0));
+            t.key = Some(at(63, KeyType::Text { length: 0 }));
+            t.expire = Some(at(64, Duration::ZERO));
+        }),
+        &[
+            "P0103 @62: 0 is out of range for a size | from 1 to 100000000",
+            "P0103 @63: 0 is out of range for a key length | from 1 to 4096",
+            "P0103 @64: the life of an entry is zero | give a time, such as `30s`",
+        ],
+    );
+    check(
+        stick(|t| {
+            t.store = vec![
+                at(
+                    64,
+                    StoredCounter {
+                        counter: Counter::Requests,
+                        period: None,
+                    },
+                ),
+                at(
+                    65,
+                    StoredCounter {
+                        counter: Counter::Requests,
+                        period: None,
+                    },
+                ),
+                at(
+                    66,
+                    StoredCounter {
+                        counter: Counter::RequestRate,
+                        period: None,
+                    },
+                ),
+                at(
+                    67,
+                    StoredCounter {
+                        counter: Counter::Errors,
+                        period: Some(Duration::from_secs(1)),
+                    },
+                ),
+                at(
+                    68,
+                    StoredCounter {
+                        counter: Counter::ErrorRate,
+                        period: Some(Duration::ZERO),
+                    },
+                ),
+            ]
+        }),
+        &[
+            "P0106 @65 64: a counter is stored twice",
+            "P0104 @66: a rate without a period | say over which time it is counted, such as `10s`",
+            "P0105 @67: a period on what is not a rate | leave the period out, or store the rate",
+            "P0103 @68: the period of a rate is zero | give a time, such as `30s`",
+        ],
+    );
+    let used_map = |change: fn(&mut MapDraft)| {
+        move |d: &mut Draft| {
+            let mut map = map(60, "m", MapMatch::Text(TextMatch::Exact));
+            change(&mut map);
+            d.maps.push(map);
+            test_first(
+                Phase::Request,
+                Value::Host.into(),
+                Matcher::Listed {
+                    list: at(75, Name::from("m")),
+                },
+            )(d);
+        }
+    };
+    check(
+        used_map(|m| m.entries.clear()),
+        &["P0104 @60: map `m` has neither entries nor a file | give `entries` or a `file`"],
+    );
+    check(
+        used_map(|m| m.entries.push(m.entries[0].clone())),
+        &["warning P0106 @61 61: the key `a` is there twice; the first counts"],
+    );
+    check(
+        used_map(|m| m.compare = Some(at(62, MapMatch::Address))),
+        &[
+            "P0102 @61: `a` is neither an address nor a network | write it like `192.0.2.1` or `2001:db8::/32`",
+        ],
+    );
+    check(
+        used_map(|m| {
+            m.compare = Some(at(62, MapMatch::Regex));
+            m.entries.push((at(63, "(".into()), at(64, String::new())));
+        }),
+        &["P0209 @63: the regular expression `(` does not compile | unclosed group"],
+    );
+    check(
+        used_map(|m| m.file = Some(at(62, String::new()))),
+        &["P0103 @62: this is not a file name"],
+    );
+    check(
+        |d| {
+            let mut list = users(60, "u");
+            list.users = vec![
+                (at(61, "a".into()), at(62, "x".into())),
+                (at(63, "a".into()), at(64, String::new())),
+                (at(65, "a:b".into()), at(66, "x".into())),
+            ];
+            d.userlists.push(list);
+            rule_first(
+                Phase::Request,
+                Action::Authenticate {
+                    users: at(72, Name::from("u")),
+                    realm: "a\nb".into(),
+                },
+            )(d);
+        },
+        &[
+            "P0106 @63 61: user `a` is there twice",
+            "P0104 @64: user `a` has no password hash | make one with `openssl passwd -6`",
+            "P0103 @65: `a:b` cannot be a user's name | Basic authorization ends a name at its first colon",
+            r#"P0103 @70: a realm may not hold `\n`"#,
+        ],
+    );
+}
+
+#[test]
+fn settings() {
+    check(
+        |d| {
+            d.process.workers = Some(at(1, 5_000));
+            d.process.ready_delay = Some(at(2, Duration::ZERO));
+            d.process.shutdown_deadline = Some(at(3, Duration::from_micros(1)));
+        },
+        &[
+            "P0103 @1: 5000 is out of range for workers | from 0 to 1024",
+            "P0103 @3: the shutdown deadline is below a millisecond | the shortest is `1ms`",
+        ],
+    );
+    check(
+        |d| {
+            let timeouts = &mut d.listeners[0].timeouts;
+            timeouts.client = Some(at(23, Duration::ZERO));
+            timeouts.tunnel = Some(at(24, Duration::from_secs(30 * 24 * 3600)));
+            d.groups[0].timeouts.connect = Some(at(13, Duration::ZERO));
+            d.listeners[0].head_bytes = Some(at(25, 10));
+            d.listeners[0].request_id = Some(at(26, "x y".into()));
+        },
+        &[
+            "P0103 @13: the connect timeout is zero | give a time, such as `30s`",
+            "P0103 @23: the client timeout is zero | give a time, such as `30s`",
+            "P0103 @24: the tunnel timeout is too long | the longest is 24 days",
+            "P0103 @25: 10 is out of range for a request head | from 1024 to 1048576",
+            "P0103 @26: `x y` is not a header name | letters, digits and !#$%&'*+-.^_`|~ are allowed, and at least one of them",
+        ],
+    );
+    check(
+        |d| d.listeners[0].request_id = Some(at(26, "Connection".into())),
+        &[
+            "P0103 @26: a rule may not write the header `Connection` | it belongs to one connection, and Portway writes it as each side needs it",
+        ],
+    );
+    let page = |place, status, file: &str| ErrorPageDraft {
+        status: at(place, status),
+        file: at(place + 1, file.into()),
+    };
+    check(
+        |d| {
+            d.listeners[0].error_pages =
+                vec![page(23, 503, "a"), page(25, 503, "b"), page(27, 600, "")]
+        },
+        &[
+            "P0106 @25 23: status 503 has two error pages",
+            "P0103 @27: 600 is out of range for a status | from 200 to 599",
+            "P0103 @28: the error page is not a file name",
+        ],
+    );
+    let log = |to| AccessLogDraft {
+        format: None,
+        to: Some(at(24, to)),
+    };
+    check(
+        |d| d.listeners[0].access_log = Some(at(23, log(LogDestination::File(String::new())))),
+        &["P0103 @24: the log is not a file name"],
+    );
+    check(
+        |d| {
+            d.listeners[0].access_log = Some(at(
+                23,
+                log(LogDestination::Syslog {
+                    address: "/dev/log".into(),
+                    facility: "locl0".into(),
+                }),
+            ))
+        },
+        &["P0101 @24: syslog has no facility `locl0` | did you mean `local0`?"],
+    );
+}
+
+#[test]
+fn answers_and_reach() {
+    check(
+        |d| d.listeners[0].rules.clear(),
+        &[
+            r#"P0104 @20: listener `in` has no rule that answers | add `forward = "…"` with the name of a target group"#,
+        ],
+    );
+    check(
+        |d| d.listeners[0].rules = vec![rule(70, Phase::Request, always(), vec![Action::Accept])],
+        &[
+            r#"P0104 @20: listener `in` has no rule that answers | add `forward = "…"` with the name of a target group"#,
+        ],
+    );
+    check(
+        |d| {
+            tcp(d);
+            d.listeners[0].rules.clear();
+        },
+        &[
+            r#"P0104 @20: listener `in` has no rule that answers | add `forward = "…"` with the name of a target group"#,
+        ],
+    );
+    check(
+        |d| {
+            d.listeners[0]
+                .rules
+                .push(rule(70, Phase::Request, always(), vec![forward("web")]))
+        },
+        &["warning P0203 @70 50: a rule of http listener `in` that never runs"],
+    );
+    check(
+        |d| {
+            d.listeners[0].rules.push(rule(
+                70,
+                Phase::Response,
+                always(),
+                vec![Action::SetLog(true)],
+            ))
+        },
+        &[],
+    );
+    check(rule_first(Phase::Request, Action::SetLog(true)), &[]);
+    check(
+        |d| {
+            tcp(d);
+            d.listeners[0]
+                .rules
+                .push(rule(70, Phase::ClientHello, always(), vec![forward("web")]));
+        },
+        &["warning P0203 @70 50: a rule of tcp listener `in` that never runs"],
+    );
+    check(
+        |d| {
+            d.listeners[0].rules[0].actions.push(Action::SetLog(true));
+        },
+        &[
+            "warning P0203 @50: a rule with actions after the one that ends its phase | put the action that ends the phase last",
+        ],
+    );
+    check(
+        |d| {
+            d.listeners[0].rules.insert(
+                0,
+                rule(
+                    70,
+                    Phase::Request,
+                    Condition::Not(Box::new(always())),
+                    vec![Action::SetLog(true)],
+                ),
+            );
+        },
+        &["warning P0203 @70: a rule whose condition never holds"],
+    );
+    check(
+        |d| d.listeners[0].rules[0].actions.clear(),
+        &["P0104 @50: a rule that does nothing | add an action, such as `forward`"],
+    );
+}
+
+#[test]
+fn phases_of_actions() {
+    use Phase::*;
+    check(
+        rule_first(Connection, forward("web")),
+        &[
+            "P0206 @70: forwarding is not possible in the connection phase | possible in: request phase",
+        ],
+    );
+    check(
+        rule_first(
+            Response,
+            Action::Authenticate {
+                users: at(72, Name::from("u")),
+                realm: String::new(),
+            },
+        ),
+        &[
+            "P0206 @70: asking for authorization is not possible in the response phase | possible in: request phase",
+            "P0201 @72: there is no userlist `u` | no userlist is defined",
+        ],
+    );
+    check(
+        rule_first(AfterResponse, Action::Reject { silent: false }),
+        &[
+            "P0206 @70: closing the connection is not possible in the after-response phase | possible in: connection phase, client-hello phase, request phase, response phase",
+        ],
+    );
+    check(
+        rule_first(
+            ClientHello,
+            Action::SetHeader {
+                name: "a".into(),
+                value: Template::text("b"),
+            },
+        ),
+        &[
+            "P0206 @70: setting a header is not possible in the client-hello phase | possible in: request phase, response phase, after-response phase",
+        ],
+    );
+    check(
+        rule_first(Request, Action::SetStatus(200)),
+        &[
+            "P0206 @70: changing the status is not possible in the request phase | possible in: response phase, after-response phase",
+        ],
+    );
+    check(
+        |d| {
+            d.groups[0]
+                .rules
+                .push(rule(14, Request, always(), vec![forward("web")]))
+        },
+        &[
+            "P0206 @14: forwarding is not possible in the request phase | nothing of http target group `web` can do it",
+        ],
+    );
+    check(
+        |d| {
+            d.groups[0].rules.push(rule(
+                14,
+                AfterResponse,
+                always(),
+                vec![Action::SetLog(true)],
+            ))
+        },
+        &[
+            "P0206 @14 10: http target group `web` has no after-response phase | rules of a target group run in the request and response phases; move it to a listener",
+        ],
+    );
+    check(
+        |d| {
+            tcp(d);
+            rule_first(
+                ClientHello,
+                Action::Respond(FixedResponse {
+                    status: 200,
+                    content_type: None,
+                    body: Template::text(""),
+                    headers: vec![],
+                }),
+            )(d);
+        },
+        &[
+            "P0206 @70: an answer is not possible in the client-hello phase | nothing of tcp listener `in` can do it",
+            "warning P0203 @70 50: a rule of tcp listener `in` that never runs",
+        ],
+    );
+}
+
+#[test]
+fn arguments_of_actions() {
+    use Phase::*;
+    let redirect = |status, location: &str| Action::Redirect {
+        location: Template::text(location),
+        status,
+    };
+    check(
+        |d| d.listeners[0].rules[0].actions = vec![redirect(304, "a\nb"), forward("web")],
+        &[
+            "P0103 @50: 304 is no redirect | 301, 302, 303, 307 or 308",
+            r#"P0103 @50: a location may not hold `\n`"#,
+            "warning P0203 @50: a rule with actions after the one that ends its phase | put the action that ends the phase last",
+        ],
+    );
+    check(
+        |d| d.listeners[0].rules[0].actions = vec![Action::Forward(vec![])],
+        &["P0104 @50: a rule that forwards to no target group"],
+    );
+    check(
+        |d| {
+            d.listeners[0].rules[0].actions = vec![Action::Forward(vec![Weighted {
+                group: at(51, Name::from("web")),
+                weight: 0,
+            }])]
+        },
+        &["P0103 @50: every weight is 0 | give at least one target group a weight of 1 or more"],
+    );
+    check(
+        |d| {
+            forward_to(d, "web");
+            d.listeners[0].rules.insert(
+                0,
+                rule(
+                    70,
+                    Request,
+                    test(71, Value::Path.into(), Matcher::Present),
+                    vec![Action::Respond(FixedResponse {
+                        status: 199,
+                        content_type: Some("a\r".into()),
+                        body: Template::text("a\r\nb"),
+                        headers: vec![
+                            ("b:".into(), Template::text("c")),
+                            ("te".into(), Template::text("c\0")),
+                        ],
+                    })],
+                ),
+            );
+        },
+        &[
+            "P0103 @70: 199 is out of range for a status | from 200 to 599",
+            r#"P0103 @70: a content type may not hold `\r`"#,
+            "P0103 @70: `b:` is not a header name | letters, digits and !#$%&'*+-.^_`|~ are allowed, and at least one of them",
+            "P0103 @70: a rule may not write the header `te` | it belongs to one connection, and Portway writes it as each side needs it",
+            r#"P0103 @70: a header's value may not hold `\u{0}`"#,
+        ],
+    );
+    check(
+        |d| {
+            d.listeners[0].rules.insert(
+                0,
+                rule(
+                    70,
+                    Request,
+                    test(71, Value::Path.into(), Matcher::Present),
+                    vec![Action::Tarpit {
+                        delay: Duration::ZERO,
+                        status: 600,
+                    }],
+                ),
+            );
+        },
+        &[
+            "P0103 @70: the delay is zero | give a time, such as `30s`",
+            "P0103 @70: 600 is out of range for a status | from 200 to 599",
+        ],
+    );
+    for name in [
+        "Connection",
+        "transfer-encoding",
+        "Content-Length",
+        "Upgrade",
+        "Keep-Alive",
+        "TE",
+        "Trailer",
+    ] {
+        let message = format!(
+            "P0103 @70: a rule may not write the header `{name}` | it belongs to one connection, and Portway writes it as each side needs it"
+        );
+        let value = Template::text("x");
+        check(
+            rule_first(
+                Request,
+                Action::SetHeader {
+                    name: name.into(),
+                    value: value.clone(),
+                },
+            ),
+            &[&message],
+        );
+        check(
+            rule_first(
+                Response,
+                Action::AddHeader {
+                    name: name.into(),
+                    value,
+                },
+            ),
+            &[&message],
+        );
+        check(
+            rule_first(Response, Action::RemoveHeader { name: name.into() }),
+            &[],
+        );
+    }
+    check(
+        rule_first(
+            Request,
+            Action::SetHeader {
+                name: "a".into(),
+                value: Template::text("b\r\nc: d"),
+            },
+        ),
+        &[r#"P0103 @70: a header's value may not hold `\r`"#],
+    );
+    check(
+        rule_first(
+            Request,
+            Action::ReplaceHeader {
+                name: "a".into(),
+                pattern: at(72, "a{2,1}".into()),
+                with: "\n".into(),
+            },
+        ),
+        &[
+            r#"P0103 @70: a header's value may not hold `\n`"#,
+            "P0209 @72: the regular expression `a{2,1}` does not compile | invalid repetition count range, the start must be <= the end",
+        ],
+    );
+    check(
+        rule_first(Request, Action::SetPath(Template::text("a b"))),
+        &[
+            "P0103 @70: a path may not hold ` `",
+            "P0103 @70: a path does not begin with a slash",
+        ],
+    );
+    check(
+        rule_first(Request, Action::SetTarget(Template(vec![]))),
+        &["P0103 @70: a path does not begin with a slash"],
+    );
+    check(
+        rule_first(Request, Action::SetQuery(Template::text("a b"))),
+        &["P0103 @70: a query may not hold ` `"],
+    );
+    check(
+        rule_first(Request, Action::StripPrefix(vec![])),
+        &["P0104 @70: no prefix to take off"],
+    );
+    check(
+        rule_first(Request, Action::StripPrefix(vec!["a".into()])),
+        &["P0103 @70: a prefix `a` does not begin with a slash | write `/a`"],
+    );
+    check(
+        rule_first(Request, Action::AddPrefix(String::new())),
+        &["P0103 @70: a prefix `` does not begin with a slash | write `/`"],
+    );
+    check(
+        rule_first(
+            Request,
+            Action::ReplacePath {
+                pattern: at(72, "a".into()),
+                with: "\t".into(),
+            },
+        ),
+        &[r#"P0103 @70: a path may not hold `\t`"#],
+    );
+    check(
+        rule_first(Request, Action::SetMethod(String::new())),
+        &[
+            "P0103 @70: `` is not a method | letters, digits and !#$%&'*+-.^_`|~ are allowed, and at least one of them",
+        ],
+    );
+    check(
+        rule_first(Response, Action::SetStatus(100)),
+        &["P0103 @70: 100 is out of range for a status | from 200 to 599"],
+    );
+    check(
+        rule_first(
+            Request,
+            Action::Increment {
+                slot: 12,
+                counter: Counter::Requests,
+            },
+        ),
+        &[
+            "P0103 @70: 12 is out of range for a slot | from 0 to 11",
+            "P0103 @70: only general counters are raised by rules",
+        ],
+    );
+    check(
+        rule_first(
+            Request,
+            Action::Capture {
+                value: Value::Path.into(),
+                length: 0,
+            },
+        ),
+        &["P0103 @70: 0 is out of range for a length | from 1 to 65535"],
+    );
+    check(
+        rule_first(
+            Request,
+            Action::SetTimeout {
+                which: TimeoutKind::Tunnel,
+                to: Duration::ZERO,
+            },
+        ),
+        &["P0103 @70: the timeout is zero | give a time, such as `30s`"],
+    );
+}
+
+#[test]
+fn variables() {
+    use Phase::*;
+    let variable = |scope, name: &str| Variable {
+        scope,
+        name: Name::from(name),
+    };
+    let set = |scope, name: &str| Action::SetVariable {
+        variable: variable(scope, name),
+        value: Template::text("x"),
+    };
+    check(rule_first(Connection, set(Scope::Connection, "a")), &[]);
+    check(
+        rule_first(Connection, set(Scope::Exchange, "a")),
+        &[
+            "P0206 @70: the variable `a` does not live in the connection phase | give it the scope of the connection",
+        ],
+    );
+    check(
+        rule_first(Request, set(Scope::Response, "a")),
+        &[
+            "P0206 @70: the variable `a` does not live in the request phase | give it the scope of the exchange",
+        ],
+    );
+    check(
+        rule_first(
+            Response,
+            Action::UnsetVariable(variable(Scope::Request, "a")),
+        ),
+        &[
+            "P0206 @70: the variable `a` does not live in the response phase | give it the scope of the exchange",
+        ],
+    );
+    check(
+        rule_first(Request, set(Scope::Exchange, "a b")),
+        &[
+            "P0103 @70: `a b` names no variable | white space and control characters are not allowed",
+        ],
+    );
+    check(
+        test_first(
+            Response,
+            Value::Variable(variable(Scope::Request, "a")).into(),
+            Matcher::Present,
+        ),
+        &[
+            "P0206 @71: the variable `a` is gone in the response phase | give it the scope of the exchange",
+        ],
+    );
+    check(
+        test_first(
+            Request,
+            Value::Variable(variable(Scope::Response, "a")).into(),
+            Matcher::Present,
+        ),
+        &[
+            "P0206 @71: the variable `a` is not known in the request phase | it is known from the response phase on",
+        ],
+    );
+}
+
+#[test]
+fn phases_of_values() {
+    use Phase::*;
+    let present = |phase, value: Value<N>| test_first(phase, value.into(), Matcher::Present);
+    for (phase, value) in [
+        (Connection, Value::Source),
+        (Connection, Value::Tls),
+        (ClientHello, Value::HelloSni),
+        (Request, Value::HelloSni),
+        (Request, Value::Sni),
+        (Request, Value::Method),
+        (Response, Value::Method),
+        (Response, Value::Status),
+        (AfterResponse, Value::TargetName),
+        (AfterResponse, Value::ResponseHeader("a".into())),
+    ] {
+        check(present(phase, value), &[]);
+    }
+    check(
+        present(Connection, Value::Method),
+        &[
+            "P0206 @71: the method is not known in the connection phase | it is known from the request phase on",
+        ],
+    );
+    check(
+        present(ClientHello, Value::Host),
+        &[
+            "P0206 @71: the host is not known in the client-hello phase | it is known from the request phase on",
+        ],
+    );
+    check(
+        present(Connection, Value::HelloSni),
+        &[
+            "P0206 @71: the server name of a ClientHello is not known in the connection phase | it is known from the client-hello phase on",
+        ],
+    );
+    check(
+        present(Request, Value::Status),
+        &[
+            "P0206 @71: the response's status is not known in the request phase | it is known from the response phase on",
+        ],
+    );
+    check(
+        present(Request, Value::TargetName),
+        &[
+            "P0206 @71: the chosen target is not known in the request phase | it is known from the response phase on",
+        ],
+    );
+    check(
+        present(Request, Value::Log(LogValue::TotalTime)),
+        &[
+            "P0206 @71: a value of the access log is not known before the exchange ends | it can stand in the format of an access log",
+        ],
+    );
+    check(
+        |d| {
+            https(d);
+            present(ClientHello, Value::Sni)(d);
+        },
+        &[],
+    );
+    check(
+        |d| {
+            https(d);
+            present(ClientHello, Value::HelloSni)(d);
+        },
+        &[
+            "P0206 @71: the server name of a ClientHello is not kept where TLS is terminated | take the server name or ALPN protocol of the connection instead",
+        ],
+    );
+    let log = |value: Value<N>| {
+        move |d: &mut Draft| {
+            let template = Template(vec![TemplatePart::Expression(at(24, value.into()))]);
+            d.listeners[0].access_log = Some(at(
+                22,
+                AccessLogDraft {
+                    format: Some(at(23, LogFormat::Template(template))),
+                    to: None,
+                },
+            ));
+        }
+    };
+    check(log(Value::Status), &[]);
+    check(log(Value::Log(LogValue::TotalTime)), &[]);
+    check(
+        log(Value::Variable(Variable {
+            scope: Scope::Request,
+            name: "a".into(),
+        })),
+        &[
+            "P0206 @24: the variable `a` is gone when the exchange ends | give it the scope of the exchange",
+        ],
+    );
+    check(
+        |d| d.groups[0].algorithm = Some(at(12, Algorithm::Hash(Value::Status.into()))),
+        &[
+            "P0206 @12: the response's status is not known in the request phase | it is known from the response phase on",
+        ],
+    );
+    check(
+        |d| {
+            tcp(d);
+            d.groups[0].algorithm = Some(at(12, Algorithm::Hash(Value::Path.into())));
+        },
+        &[
+            "P0206 @12: the path is not known in the client-hello phase | it is known from the request phase on",
+        ],
+    );
+}
+
+#[test]
+fn comparisons() {
+    let compare = |expression: Expression<N>, matcher: Matcher<N>| {
+        test_first(Phase::Request, expression, matcher)
+    };
+    let text = || Matcher::Text {
+        how: TextMatch::Exact,
+        any_of: vec!["a".into()],
+        ignore_case: false,
+    };
+    let number = || Matcher::Number {
+        any_of: vec![NumberRange { min: 1, max: 2 }],
+    };
+    let network = || Matcher::Address {
+        any_of: vec!["10.0.0.0/8".parse().unwrap()],
+    };
+    let regex = |pattern: &str| Matcher::Regex {
+        any_of: vec![at(72, pattern.into())],
+    };
+    let header = || Value::Header("a".into());
+    for (value, matcher) in [
+        (header(), text()),
+        (header(), number()),
+        (header(), network()),
+        (header(), Matcher::True),
+        (Value::Source, network()),
+        (Value::BodyLength, number()),
+        (Value::BodyLength, Matcher::True),
+        (Value::Tls, Matcher::True),
+        (Value::Tls, Matcher::Present),
+        (Value::Method, text()),
+        (
+            Value::Variable(Variable {
+                scope: Scope::Exchange,
+                name: "a".into(),
+            }),
+            number(),
+        ),
+        (Value::Cookie("a".into()), regex("^a+$")),
+    ] {
+        check(compare(value.into(), matcher), &[]);
+    }
+    check(
+        compare(Value::Source.into(), number()),
+        &[
+            "P0207 @71: the source address is an address and cannot be compared with a number | compare it with an address or a network",
+        ],
+    );
+    check(
+        compare(Value::Source.into(), text()),
+        &[
+            "P0207 @71: the source address is an address and cannot be compared with a text | compare it with an address or a network",
+        ],
+    );
+    check(
+        compare(Value::Source.into(), Matcher::True),
+        &[
+            "P0207 @71: the source address is an address and cannot be compared with true | compare it with a network",
+        ],
+    );
+    check(
+        compare(Value::BodyLength.into(), text()),
+        &[
+            "P0207 @71: the length of the request's body is a number and cannot be compared with a text | compare it with a number or a range of numbers",
+        ],
+    );
+    check(
+        compare(Value::BodyLength.into(), regex("a")),
+        &[
+            "P0207 @71: the length of the request's body is a number and cannot be compared with a regular expression | compare it with a number or a range of numbers",
+        ],
+    );
+    check(
+        compare(Value::BodyLength.into(), network()),
+        &[
+            "P0207 @71: the length of the request's body is a number and cannot be compared with a network | compare it with a number or a range of numbers",
+        ],
+    );
+    check(
+        compare(Value::Method.into(), number()),
+        &[
+            "P0207 @71: the method is a text and cannot be compared with a number | compare it with a text",
+        ],
+    );
+    check(
+        compare(Value::Tls.into(), text()),
+        &[
+            "P0207 @71: whether the client speaks TLS is true or false and cannot be compared with a text | it is true or false by itself",
+        ],
+    );
+    check(
+        compare(header().into(), regex("(a")),
+        &["P0209 @72: the regular expression `(a` does not compile | unclosed group"],
+    );
+    check(
+        compare(header().into(), regex("(?=a)")),
+        &[
+            "P0209 @72: the regular expression `(?=a)` does not compile | look-around, including look-ahead and look-behind, is not supported",
+        ],
+    );
+    check(
+        compare(header().into(), Matcher::Regex { any_of: vec![] }),
+        &["P0104 @71: a comparison with nothing"],
+    );
+    check(
+        compare(
+            header().into(),
+            Matcher::Number {
+                any_of: vec![NumberRange { min: 2, max: 1 }],
+            },
+        ),
+        &["P0103 @71: the range from 2 to 1 is empty | write 1-2"],
+    );
+    let with = |value: Value<N>, transforms: Vec<Transform<N>>| Expression { value, transforms };
+    check(
+        compare(with(Value::Path, vec![Transform::Length]), number()),
+        &[],
+    );
+    check(
+        compare(with(Value::BodyLength, vec![Transform::Lower]), text()),
+        &[],
+    );
+    check(
+        compare(with(Value::Path, vec![Transform::Length]), text()),
+        &[
+            "P0207 @71: what is made of the path is a number and cannot be compared with a text | compare it with a number or a range of numbers",
+        ],
+    );
+    check(
+        compare(with(Value::Source, vec![Transform::Add(1)]), number()),
+        &["P0207 @71: the source address gives an address where a number is needed"],
+    );
+    check(
+        compare(
+            with(Value::Method, vec![Transform::Mask { v4: 33, v6: 129 }]),
+            network(),
+        ),
+        &[
+            "P0103 @71: an IPv4 mask of more than 32 bits | from 0 to 32",
+            "P0207 @71: the method gives a text where an address is needed",
+        ],
+    );
+    check(
+        compare(
+            with(Value::BodyLength, vec![Transform::Modulo(0)]),
+            number(),
+        ),
+        &["P0103 @71: a division by zero | divide by another number"],
+    );
+    check(
+        compare(
+            with(
+                Value::Path,
+                vec![Transform::Field {
+                    index: 0,
+                    delimiters: "/".into(),
+                }],
+            ),
+            text(),
+        ),
+        &["P0103 @71: there is no field 0 | count from 1, or from the end with -1"],
+    );
+    check(
+        compare(
+            with(
+                Value::Path,
+                vec![Transform::Word {
+                    index: 1,
+                    delimiters: String::new(),
+                }],
+            ),
+            text(),
+        ),
+        &["P0103 @71: fields without a delimiter | say which characters are between fields"],
+    );
+    check(
+        compare(with(Value::Body, vec![Transform::Json("a".into())]), text()),
+        &["P0103 @71: a JSON path begins with `$` | write it like `$.a.b`"],
+    );
+    check(
+        compare(Value::Random(0).into(), number()),
+        &["P0103 @71: a random number below 0 | say a bound of at least 1"],
+    );
+    check(
+        compare(Value::Environment("A=".into()).into(), text()),
+        &["P0103 @71: `A=` names no environment variable"],
+    );
+    check(
+        compare(Value::Header("a b".into()).into(), text()),
+        &[
+            "P0103 @71: `a b` is not a header name | letters, digits and !#$%&'*+-.^_`|~ are allowed, and at least one of them",
+        ],
+    );
+    check(
+        compare(Value::Cookie(String::new()).into(), text()),
+        &[
+            "P0103 @71: `` is not the name of a cookie | letters, digits and !#$%&'*+-.^_`|~ are allowed, and at least one of them",
+        ],
+    );
+    check(
+        |d| {
+            d.maps.push(map(60, "m", MapMatch::Address));
+            d.maps[0].entries[0].0 = at(62, "10.0.0.0/8".into());
+            compare(
+                Value::Method.into(),
+                Matcher::Listed {
+                    list: at(73, Name::from("m")),
+                },
+            )(d);
+        },
+        &[
+            "P0207 @71: the method is a text and cannot be compared with networks | take a list of texts",
+        ],
+    );
+    check(
+        |d| {
+            d.maps.push(map(60, "m", MapMatch::Address));
+            d.maps[0].entries[0].0 = at(62, "10.0.0.1".into());
+            let look_up = Transform::Map {
+                map: at(73, Name::from("m")),
+                default: None,
+            };
+            compare(with(Value::BodyLength, vec![look_up]), text())(d);
+        },
+        &["P0207 @71: the length of the request's body gives a number where an address is needed"],
+    );
+}
+
+#[test]
+fn stick_tables_in_rules() {
+    let tables = |d: &mut Draft| {
+        d.stick_tables.push(table(60, "t", KeyType::Address));
+    };
+    check(
+        |d| {
+            tables(d);
+            rule_first(Phase::Request, track("t", Value::Source.into()))(d);
+        },
+        &[],
+    );
+    check(
+        |d| {
+            tables(d);
+            rule_first(Phase::Request, track("t", Value::SourcePort.into()))(d);
+        },
+        &[
+            "P0207 @70 61: the source port is a number, and the keys of stick table `t` are addresses",
+        ],
+    );
+    check(
+        |d| {
+            d.stick_tables.push(table(60, "t", KeyType::Number));
+            rule_first(Phase::Request, track("t", Value::Source.into()))(d);
+        },
+        &[
+            "P0207 @70 61: the source address is an address, and the keys of stick table `t` are numbers",
+        ],
+    );
+    let counter = |counter| Value::Counter {
+        counter,
+        of: CounterEntry::Key {
+            table: at(72, Name::from("t")),
+            key: Box::new(Value::Source.into()),
+        },
+    };
+    let number = || Matcher::Number {
+        any_of: vec![NumberRange { min: 1, max: 2 }],
+    };
+    check(
+        |d| {
+            tables(d);
+            test_first(Phase::Request, counter(Counter::Requests).into(), number())(d);
+        },
+        &[],
+    );
+    check(
+        |d| {
+            tables(d);
+            test_first(Phase::Request, counter(Counter::Errors).into(), number())(d);
+        },
+        &[
+            "P0104 @71 60: stick table `t` does not store this counter | add the counter to its `store`",
+        ],
+    );
+    let tracked = Value::Counter {
+        counter: Counter::Errors,
+        of: CounterEntry::Tracked(12),
+    };
+    check(
+        test_first(Phase::Request, tracked.into(), number()),
+        &["P0103 @71: 12 is out of range for a slot | from 0 to 11"],
+    );
+}
