@@ -1,1 +1,64 @@
-//! text to draft with spans, and back.
+//! Text to draft with spans, and back.
+//!
+//! A dialect is a pure function from a text to a [`portway_model::draft::Draft`] with every
+//! [`portway_model::diagnostic::Diagnostic`] found on the way. A broken text still gives a draft of what could be
+//! read. Nothing here touches disk, network or live state.
+//!
+//! * [`native`]: our own TOML, which can say everything the model can.
+//! * [`expression`]: values, conditions and templates as text, shared by all dialects.
+
+pub mod expression;
+pub mod native;
+
+pub use expression::{condition, template};
+
+/// The languages that we read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// Our own TOML.
+    Native,
+}
+
+impl Dialect {
+    /// The word on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Dialect::Native => "native",
+        }
+    }
+}
+
+/// The language of a file, by its name and content. `None`: no language that we read.
+pub fn detect(name: &str, text: &str) -> Option<Dialect> {
+    let toml = name.to_ascii_lowercase().ends_with(".toml");
+    let headed = text.lines().map(str::trim_start).any(|line| {
+        native::SECTIONS.iter().any(|section| {
+            line.strip_prefix('[')
+                .and_then(|rest| rest.strip_prefix(section))
+                .is_some_and(|rest| rest.starts_with(['.', ']']))
+        })
+    });
+    (toml || headed).then_some(Dialect::Native)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn languages_are_found() {
+        for (name, text, expected) in [
+            ("a.toml", "", Some(Dialect::Native)),
+            (
+                "web.conf",
+                "# web\n[listener.web]\nbind = ':80'\n",
+                Some(Dialect::Native),
+            ),
+            ("-", "[process]\nworkers = 2\n", Some(Dialect::Native)),
+            ("haproxy.cfg", "frontend web\n  bind :80\n", None),
+            ("x", "", None),
+        ] {
+            assert_eq!(detect(name, text), expected, "{name}: {text}");
+        }
+    }
+}

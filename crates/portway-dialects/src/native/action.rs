@@ -1,0 +1,545 @@
+//! Actions: one key each, with what the action needs as its value.
+//!
+//! A key that takes names with values (`set_header`, `set_variable`, …) or a list (`remove_header`, …) gives one
+//! action for each; printing joins neighbours again.
+
+use super::form::{Form, Keyed, Out, Reader, words};
+use super::pairs;
+use super::toml::{Content, Entry, Item};
+use crate::expression::{self, Written};
+use portway_model::action::{Action, FixedResponse, Service, TimeoutKind, Weighted};
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::expression::{Counter, Expression, Template, Variable};
+use portway_model::name::Name;
+use portway_model::span::Spanned;
+use portway_model::stage::Named;
+use std::time::Duration;
+
+/// Every action's key, and how it is written.
+pub(crate) const ACTIONS: &[(&str, &str)] = &[
+    ("forward", "\"GROUP\" or { a = 90, b = 10 }"),
+    ("forward_by_name", "\"TEMPLATE\" or { name, fallback }"),
+    ("redirect", "\"TEMPLATE\" or { location, status }"),
+    ("respond", "STATUS or { status, body, … }"),
+    ("authenticate", "\"USERLIST\" or { users, realm }"),
+    ("accept", "true"),
+    ("reject", "\"reset\" or \"silent\""),
+    ("tarpit", "\"10s\" or { delay, status }"),
+    ("service", "\"stats\" or \"metrics\""),
+    ("set_header", "{ NAME = \"TEMPLATE\" }"),
+    ("add_header", "{ NAME = \"TEMPLATE\" }"),
+    ("remove_header", "\"NAME\""),
+    ("replace_header", "{ name, pattern, with }"),
+    ("set_path", "\"TEMPLATE\""),
+    ("replace_path", "{ pattern, with }"),
+    ("strip_prefix", "\"/PREFIX\""),
+    ("add_prefix", "\"/PREFIX\""),
+    ("set_query", "\"TEMPLATE\""),
+    ("set_target", "\"TEMPLATE\""),
+    ("set_method", "\"GET\""),
+    ("set_status", "404"),
+    ("set_variable", "{ exchange.NAME = \"TEMPLATE\" }"),
+    ("unset_variable", "\"exchange.NAME\""),
+    ("track", "{ key = \"source\", table = \"TABLE\" }"),
+    ("increment", "{ counter = \"general(0)\" }"),
+    ("capture", "{ value = \"VALUE\", length = 64 }"),
+    ("set_timeout", "{ response = \"5m\" }"),
+    ("set_log", "false"),
+];
+
+/// The keys of tables under actions.
+pub(crate) const ACTION_KEYS: &[&str] = &[
+    "name",
+    "fallback",
+    "location",
+    "scheme",
+    "host",
+    "port",
+    "status",
+    "content_type",
+    "body",
+    "headers",
+    "users",
+    "realm",
+    "delay",
+    "pattern",
+    "with",
+    "slot",
+    "key",
+    "table",
+    "counter",
+    "value",
+    "length",
+    "response",
+    "tunnel",
+];
+
+/// A redirect's status where none is said.
+const REDIRECT_STATUS: u16 = 302;
+/// The same for a change of scheme, host or port, which is meant to last.
+const MOVED_STATUS: u16 = 301;
+/// A tarpit's status where none is said, HAProxy's.
+const TARPIT_STATUS: u16 = 500;
+
+words!(Service, "a service", SERVICES:
+    "stats" => Service::Stats,
+    "metrics" => Service::Metrics,
+);
+
+/// How a connection is closed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rejection {
+    Reset,
+    Silent,
+}
+
+words!(Rejection, "\"reset\" or \"silent\"", REJECTIONS:
+    "reset" => Rejection::Reset,
+    "silent" => Rejection::Silent,
+);
+
+/// The keys of all actions.
+pub(crate) fn keys() -> impl Iterator<Item = &'static str> {
+    ACTIONS.iter().map(|(key, _)| *key)
+}
+
+/// The actions that one key gives; `None` where it is wrong.
+pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Named>>> {
+    let item = &entry.item;
+    let action = match entry.key.as_str() {
+        "forward" => Action::Forward(read_forward(item, reader)?),
+        "forward_by_name" => read_forward_by_name(item, reader)?,
+        "redirect" => read_redirect(item, reader)?,
+        "respond" => Action::Respond(read_response(item, reader)?),
+        "authenticate" => read_authenticate(item, reader)?,
+        "accept" => match bool::read(item, reader)? {
+            true => Action::Accept,
+            false => return reader.refuse(item.span, "`accept` is false", "leave the key away"),
+        },
+        "reject" => Action::Reject {
+            silent: Rejection::read(item, reader)? == Rejection::Silent,
+        },
+        "tarpit" => read_tarpit(item, reader)?,
+        "service" => Action::Service(Service::read(item, reader)?),
+        "replace_header" => {
+            let table = reader.keyed(item, REPLACE, &["name", "pattern", "with"])?;
+            Action::ReplaceHeader {
+                name: table.required("name", reader)?,
+                pattern: table.required("pattern", reader)?,
+                with: table.required("with", reader)?,
+            }
+        }
+        "set_path" => Action::SetPath(Template::read(item, reader)?),
+        "replace_path" => {
+            let table = reader.keyed(item, REPLACE, &["pattern", "with"])?;
+            Action::ReplacePath {
+                pattern: table.required("pattern", reader)?,
+                with: table.required("with", reader)?,
+            }
+        }
+        "strip_prefix" => Action::StripPrefix(Vec::read(item, reader)?),
+        "add_prefix" => Action::AddPrefix(String::read(item, reader)?),
+        "set_query" => Action::SetQuery(Template::read(item, reader)?),
+        "set_target" => Action::SetTarget(Template::read(item, reader)?),
+        "set_method" => Action::SetMethod(String::read(item, reader)?),
+        "set_status" => Action::SetStatus(u16::read(item, reader)?),
+        "track" => read_track(item, reader)?,
+        "increment" => {
+            let table = reader.keyed(item, "a table", &["slot", "counter"])?;
+            Action::Increment {
+                slot: table.optional("slot", reader).unwrap_or(0),
+                counter: table.required("counter", reader)?,
+            }
+        }
+        "capture" => {
+            let table = reader.keyed(item, "a table", &["value", "length"])?;
+            let (value, length) = (
+                table.required("value", reader),
+                table.required("length", reader),
+            );
+            Action::Capture {
+                value: value?,
+                length: length?,
+            }
+        }
+        "set_log" => Action::SetLog(bool::read(item, reader)?),
+        _ => return read_several(entry, reader),
+    };
+    Some(vec![action])
+}
+
+const REPLACE: &str = "a table with `pattern` and `with`";
+
+/// Keys that give one action for each name.
+fn read_several(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Named>>> {
+    let item = &entry.item;
+    let errors = reader
+        .found
+        .count(portway_model::diagnostic::Severity::Error);
+    let actions: Vec<Action<Named>> = match entry.key.as_str() {
+        "set_header" => pairs::read(item, reader)
+            .into_iter()
+            .map(|(name, value)| Action::SetHeader {
+                name: name.value,
+                value,
+            })
+            .collect(),
+        "add_header" => pairs::read(item, reader)
+            .into_iter()
+            .map(|(name, value)| Action::AddHeader {
+                name: name.value,
+                value,
+            })
+            .collect(),
+        "remove_header" => Vec::read(item, reader)?
+            .into_iter()
+            .map(|name| Action::RemoveHeader { name })
+            .collect(),
+        "set_variable" => read_variables(item, reader),
+        "unset_variable" => Vec::read(item, reader)?
+            .into_iter()
+            .map(Action::UnsetVariable)
+            .collect(),
+        // The last one that is left: "set_timeout".
+        _ => pairs::read::<Duration>(item, reader)
+            .into_iter()
+            .filter_map(|(which, to)| {
+                let known = TIMEOUTS.iter().find(|(word, _)| *word == which.value);
+                let Some((_, which)) = known else {
+                    let known = TIMEOUTS.iter().map(|(word, _)| *word);
+                    return reader.unknown(which.span, "timeout", &which.value, known);
+                };
+                Some(Action::SetTimeout { which: *which, to })
+            })
+            .collect(),
+    };
+    let wrong = reader
+        .found
+        .count(portway_model::diagnostic::Severity::Error)
+        > errors;
+    if actions.is_empty() && !wrong {
+        let message = format!("`{}` is empty", entry.key);
+        reader.push(Diagnostic::error(Code::Missing, item.span, message));
+        return None;
+    }
+    (!wrong).then_some(actions)
+}
+
+/// Timeouts that a rule may replace.
+pub(crate) const TIMEOUTS: [(&str, TimeoutKind); 2] = [
+    ("response", TimeoutKind::Response),
+    ("tunnel", TimeoutKind::Tunnel),
+];
+
+/// `"app"` or `{ app = 90, canary = 10 }`.
+pub(crate) fn read_forward(item: &Item, reader: &mut Reader<'_>) -> Option<Vec<Weighted<Named>>> {
+    if let Content::Text { text, .. } = &item.content {
+        let group = Spanned::new(Name::new(text.as_str()), item.span);
+        return Some(vec![Weighted { group, weight: 1 }]);
+    }
+    let errors = reader
+        .found
+        .count(portway_model::diagnostic::Severity::Error);
+    let pairs = pairs::read::<u16>(item, reader).into_iter();
+    let groups = pairs.map(|(name, weight)| Weighted {
+        group: name.map(Name::from),
+        weight,
+    });
+    let groups = groups.collect();
+    let wrong = reader
+        .found
+        .count(portway_model::diagnostic::Severity::Error)
+        > errors;
+    (!wrong).then_some(groups)
+}
+
+pub(crate) fn write_forward(groups: &[Weighted<Named>]) -> Out {
+    if let [Weighted { group, weight: 1 }] = groups {
+        return group.write();
+    }
+    let pairs = groups.iter().map(|weighted| {
+        let weight = Out::Integer(i64::from(weighted.weight));
+        (weighted.group.value.to_string(), weight)
+    });
+    let pairs: Vec<_> = pairs.collect();
+    if pairs.is_empty() {
+        return Out::List(Vec::new());
+    }
+    pairs::write(pairs)
+}
+
+fn read_forward_by_name(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {
+    if matches!(item.content, Content::Text { .. }) {
+        return Some(Action::ForwardByName {
+            name: Template::read(item, reader)?,
+            fallback: None,
+        });
+    }
+    let table = reader.keyed(item, "a template or a table", &["name", "fallback"])?;
+    Some(Action::ForwardByName {
+        name: table.required("name", reader)?,
+        fallback: table.optional("fallback", reader),
+    })
+}
+
+fn read_redirect(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {
+    if matches!(item.content, Content::Text { .. }) {
+        return Some(Action::Redirect {
+            location: Template::read(item, reader)?,
+            status: REDIRECT_STATUS,
+        });
+    }
+    let keys = ["location", "status", "scheme", "host", "port"];
+    let table = reader.keyed(item, "a template or a table", &keys)?;
+    let parts = ["scheme", "host", "port"];
+    let part = parts.iter().find_map(|key| table.entry(key));
+    if let (Some(location), Some(part)) = (table.entry("location"), part) {
+        let message = format!("`location` and `{}` exclude each other", part.key);
+        reader.push(
+            Diagnostic::error(Code::Conflict, part.key_span, message).label(location.key_span, ""),
+        );
+        return None;
+    }
+    let (location, default) = match part {
+        Some(_) => (redirect_to(&table, reader)?, MOVED_STATUS),
+        None => (table.required("location", reader)?, REDIRECT_STATUS),
+    };
+    Some(Action::Redirect {
+        location,
+        status: table.optional("status", reader).unwrap_or(default),
+    })
+}
+
+/// The template for `{ scheme, host, port }`; path and query stay.
+fn redirect_to(table: &Keyed<'_>, reader: &mut Reader<'_>) -> Option<Template<Named>> {
+    let mut text = |key: &str, default: &str| -> Option<String> {
+        match table.entry(key) {
+            Some(_) => table.required(key, reader),
+            None => Some(default.to_owned()),
+        }
+    };
+    let scheme = text("scheme", "${scheme}")?;
+    let host = text("host", "${host}")?;
+    let port: Option<u16> = match table.entry("port") {
+        Some(_) => Some(table.required("port", reader)?),
+        None => None,
+    };
+    let usual = matches!(
+        (scheme.as_str(), port),
+        ("https", Some(443)) | ("http", Some(80))
+    );
+    let port = port.filter(|_| !usual);
+    let port = port.map_or_else(String::new, |port| format!(":{port}"));
+    let location = format!("{scheme}://{host}{port}${{target}}");
+    expression::template::parse(Written::bare(&location), reader.found)
+}
+
+fn read_response(item: &Item, reader: &mut Reader<'_>) -> Option<FixedResponse<Named>> {
+    if matches!(item.content, Content::Integer(_)) {
+        return Some(FixedResponse {
+            status: u16::read(item, reader)?,
+            content_type: None,
+            body: Template(Vec::new()),
+            headers: Vec::new(),
+        });
+    }
+    let keys = ["status", "content_type", "body", "headers"];
+    let table = reader.keyed(item, "a status or a table", &keys)?;
+    let body = match table.entry("body") {
+        Some(_) => table.optional("body", reader)?,
+        None => Template(Vec::new()),
+    };
+    let headers = table.entry("headers");
+    let headers = headers.map(|entry| pairs::read(&entry.item, reader));
+    let headers = headers.unwrap_or_default().into_iter();
+    Some(FixedResponse {
+        status: table.required("status", reader)?,
+        content_type: table.optional("content_type", reader),
+        body,
+        headers: headers.map(|(name, value)| (name.value, value)).collect(),
+    })
+}
+
+fn read_authenticate(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {
+    if matches!(item.content, Content::Text { .. }) {
+        let users: Spanned<Name> = Spanned::read(item, reader)?;
+        let realm = users.value.to_string();
+        return Some(Action::Authenticate { users, realm });
+    }
+    let table = reader.keyed(item, "a name or a table", &["users", "realm"])?;
+    let users: Spanned<Name> = table.required("users", reader)?;
+    let realm = table.optional("realm", reader);
+    Some(Action::Authenticate {
+        realm: realm.unwrap_or_else(|| users.value.to_string()),
+        users,
+    })
+}
+
+fn read_tarpit(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {
+    if !matches!(item.content, Content::Table(_)) {
+        return Some(Action::Tarpit {
+            delay: Duration::read(item, reader)?,
+            status: TARPIT_STATUS,
+        });
+    }
+    let table = reader.keyed(item, "a duration or a table", &["delay", "status"])?;
+    Some(Action::Tarpit {
+        delay: table.required("delay", reader)?,
+        status: table.optional("status", reader).unwrap_or(TARPIT_STATUS),
+    })
+}
+
+fn read_track(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {
+    let table = reader.keyed(item, "a table", &["slot", "key", "table"])?;
+    let (key, stick_table): (Option<Expression<Named>>, _) = (
+        table.required("key", reader),
+        table.required("table", reader),
+    );
+    Some(Action::Track {
+        slot: match table.entry("slot") {
+            Some(_) => table.required("slot", reader)?,
+            None => 0,
+        },
+        key: key?,
+        table: stick_table?,
+    })
+}
+
+/// `{ exchange.NAME = "TEMPLATE" }`.
+fn read_variables(item: &Item, reader: &mut Reader<'_>) -> Vec<Action<Named>> {
+    let mut actions = Vec::new();
+    for element in reader.elements(item) {
+        let Content::Table(scopes) = &element.content else {
+            let _: Option<()> = reader.wrong_type(element, "{ exchange.NAME = \"TEMPLATE\" }");
+            continue;
+        };
+        for entry in scopes.entries() {
+            let Some(scope) = expression::scope_named(&entry.key) else {
+                let known = expression::scopes();
+                reader.unknown::<()>(entry.key_span, "scope", &entry.key, known);
+                continue;
+            };
+            for (name, value) in pairs::read(&entry.item, reader) {
+                let name = Name::from(name.value);
+                let variable = Variable { scope, name };
+                actions.push(Action::SetVariable { variable, value });
+            }
+        }
+    }
+    actions
+}
+
+impl Form for Variable {
+    const WHAT: &'static str = "a variable such as \"exchange.NAME\"";
+    const ALONE: bool = true;
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.text(item, Self::WHAT)?.text;
+        let (scope, name) = text.split_once('.').unwrap_or((text, ""));
+        let Some(scope) = expression::scope_named(scope) else {
+            return reader.unknown(item.span, "scope", scope, expression::scopes());
+        };
+        if name.is_empty() {
+            return reader.refuse(
+                item.span,
+                "the variable's name is missing",
+                "write SCOPE.NAME",
+            );
+        }
+        Some(Variable {
+            scope,
+            name: Name::new(name),
+        })
+    }
+
+    fn write(&self) -> Out {
+        Out::text(format!("{}.{}", expression::scope_word(self), self.name))
+    }
+}
+
+impl Form for Counter {
+    const WHAT: &'static str = "a counter such as \"general(0)\"";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let written = reader.text(item, Self::WHAT)?;
+        expression::parse_counter(written, reader.found)
+    }
+
+    fn write(&self) -> Out {
+        Out::text(expression::print_counter(*self))
+    }
+}
+
+/// The entries of actions in order; neighbours with one key are joined where that keeps their order.
+pub(crate) fn write_all(actions: &[Action<Named>]) -> Vec<(String, Out)> {
+    let mut out: Vec<(String, Out)> = Vec::new();
+    for action in actions {
+        let (key, value) = super::print_action::write(action);
+        match out.last_mut() {
+            Some((last, before)) if last == key && joins(key) => {
+                if let Some(value) = join(before, value) {
+                    out.push((key.to_owned(), value));
+                }
+            }
+            _ => out.push((key.to_owned(), value)),
+        }
+    }
+    out
+}
+
+fn joins(key: &str) -> bool {
+    matches!(
+        key,
+        "set_header"
+            | "add_header"
+            | "remove_header"
+            | "set_variable"
+            | "unset_variable"
+            | "set_timeout"
+    )
+}
+
+/// Adds `value` to `before`, or gives it back where it cannot be added.
+fn join(before: &mut Out, value: Out) -> Option<Out> {
+    match (before, value) {
+        (Out::Table(entries), Out::Table(more)) => {
+            let fits = more.iter().all(|(key, value)| match value {
+                Out::Dotted(name, _) => dotted_fits(entries, key, name),
+                _ => entries.iter().all(|(known, _)| known != key),
+            });
+            if !fits {
+                return Some(Out::Table(more));
+            }
+            entries.extend(more);
+            None
+        }
+        (Out::List(items), Out::List(more)) => {
+            items.extend(more);
+            None
+        }
+        (before, value) => match (&*before, &value) {
+            (Out::Text(_), Out::Text(_)) => {
+                let first = std::mem::replace(before, Out::List(Vec::new()));
+                *before = Out::List(vec![first, value]);
+                None
+            }
+            (Out::List(items), Out::Text(_)) => {
+                let mut items = items.clone();
+                items.push(value);
+                *before = Out::List(items);
+                None
+            }
+            _ => Some(value),
+        },
+    }
+}
+
+/// A variable joins others where its scope's come together and it is not there yet.
+fn dotted_fits(entries: &[(String, Out)], scope: &str, name: &str) -> bool {
+    let same = |(known, value): &(String, Out)| {
+        known == scope && matches!(value, Out::Dotted(other, _) if other == name)
+    };
+    let last_scope = entries.last().is_some_and(|(known, _)| known == scope);
+    let new_scope = entries.iter().all(|(known, _)| known != scope);
+    (last_scope || new_scope) && !entries.iter().any(same)
+}

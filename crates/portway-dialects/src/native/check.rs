@@ -1,0 +1,265 @@
+//! `health_check` of a target group.
+
+use super::form::{Field, Form, Keyed, Out, Reader};
+use super::pairs;
+use super::toml::{Content, Entry, Item};
+use portway_model::defaults;
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::draft::{CheckKind, CheckStep, HealthCheckDraft, HttpCheck};
+use portway_model::expression::NumberRange;
+use portway_model::span::Spanned;
+use portway_model::stage::Named;
+
+/// The keys of a check; of the first five at most one.
+pub(crate) const KEYS: &[&str] = &[
+    "tcp",
+    "tls",
+    "http",
+    "https",
+    "script",
+    "interval",
+    "unhealthy_interval",
+    "timeout",
+    "healthy_threshold",
+    "unhealthy_threshold",
+    "port",
+];
+
+/// The first so many of [`KEYS`] say how the check is done.
+const KINDS: usize = 5;
+
+/// The keys beside `http` and `https`.
+pub(crate) const HTTP_KEYS: &[&str] = &["method", "host", "headers", "expect", "body"];
+
+/// What a step of a script does.
+pub(crate) const STEP_KEYS: &[&str] = &["connect", "send", "expect", "http"];
+
+impl Form for HealthCheckDraft {
+    const WHAT: &'static str = "\"tcp\", \"tls\" or a table";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if matches!(item.content, Content::Text { .. }) {
+            let kind = match reader.text(item, Self::WHAT)?.text {
+                "tcp" => CheckKind::Tcp,
+                "tls" => CheckKind::Tls,
+                other => {
+                    let message = format!("unknown kind of check `{other}`");
+                    let help = "write \"tcp\", \"tls\" or { http = \"/path\" }";
+                    return reader.refuse(item.span, message, help);
+                }
+            };
+            return Some(Self {
+                kind: Some(Spanned::new(kind, item.span)),
+                ..Self::default()
+            });
+        }
+        let keys = [KEYS, HTTP_KEYS].concat();
+        let table = reader.keyed(item, Self::WHAT, &keys)?;
+        Some(Self {
+            kind: read_kind(&table, reader),
+            interval: table.optional("interval", reader),
+            unhealthy_interval: table.optional("unhealthy_interval", reader),
+            timeout: table.optional("timeout", reader),
+            healthy_threshold: table.optional("healthy_threshold", reader),
+            unhealthy_threshold: table.optional("unhealthy_threshold", reader),
+            port: table.optional("port", reader),
+        })
+    }
+
+    fn write(&self) -> Out {
+        let mut out = Vec::new();
+        if let Some(kind) = &self.kind {
+            write_kind(&kind.value, &mut out);
+        }
+        let mut add = |key: &str, value: Option<Out>| {
+            out.extend(value.map(|value| (key.to_owned(), value)));
+        };
+        add("interval", self.interval.emit());
+        add("unhealthy_interval", self.unhealthy_interval.emit());
+        add("timeout", self.timeout.emit());
+        add("healthy_threshold", self.healthy_threshold.emit());
+        add("unhealthy_threshold", self.unhealthy_threshold.emit());
+        add("port", self.port.emit());
+        match out.as_slice() {
+            [(kind, Out::Boolean(true))] => Out::text(kind),
+            [] => Out::Table(out),
+            _ => Out::Section(out),
+        }
+    }
+}
+
+fn read_kind(table: &Keyed<'_>, reader: &mut Reader<'_>) -> Option<Spanned<CheckKind<Named>>> {
+    let kinds = KEYS.iter().take(KINDS);
+    let stated: Vec<&Entry> = kinds.filter_map(|kind| table.entry(kind)).collect();
+    if let [first, second, ..] = stated.as_slice() {
+        let message = format!("`{}` and `{}` exclude each other", first.key, second.key);
+        reader.push(
+            Diagnostic::error(Code::Conflict, second.key_span, message).label(first.key_span, ""),
+        );
+        return None;
+    }
+    let Some(entry) = stated.first() else {
+        return without_http(table, "", reader);
+    };
+    let kind = match entry.key.as_str() {
+        "http" => CheckKind::Http(read_http(table, entry, reader)?),
+        "https" => CheckKind::Https(read_http(table, entry, reader)?),
+        "script" => {
+            let elements = reader.elements(&entry.item).iter();
+            CheckKind::Script(elements.filter_map(|i| read_step(i, reader)).collect())
+        }
+        plain => {
+            without_http::<()>(table, plain, reader);
+            if !bool::read(&entry.item, reader)? {
+                let help = "leave the key away";
+                return reader.refuse(entry.item.span, format!("`{plain}` is false"), help);
+            }
+            if plain == "tcp" {
+                CheckKind::Tcp
+            } else {
+                CheckKind::Tls
+            }
+        }
+    };
+    if let CheckKind::Script(_) = kind {
+        without_http::<()>(table, "script", reader);
+    }
+    Some(Spanned::new(kind, entry.item.span))
+}
+
+/// Says that keys of HTTP checks are here without one.
+fn without_http<T>(table: &Keyed<'_>, kind: &str, reader: &mut Reader<'_>) -> Option<T> {
+    for key in HTTP_KEYS {
+        if let Some(entry) = table.entry(key) {
+            let message = format!("`{key}` needs `http` or `https`");
+            let diagnostic = Diagnostic::error(Code::Conflict, entry.key_span, message);
+            reader.push(match table.entry(kind) {
+                Some(kind) => diagnostic.label(kind.key_span, "this check sends no request"),
+                None => diagnostic,
+            });
+        }
+    }
+    None
+}
+
+fn default_expect() -> Vec<NumberRange> {
+    let (min, max) = defaults::CHECK_EXPECT;
+    vec![NumberRange {
+        min: i64::from(min),
+        max: i64::from(max),
+    }]
+}
+
+fn read_http(
+    table: &Keyed<'_>,
+    entry: &Entry,
+    reader: &mut Reader<'_>,
+) -> Option<HttpCheck<Named>> {
+    let headers = table.entry("headers");
+    let headers = headers.map(|entry| pairs::read::<String>(&entry.item, reader));
+    let headers = headers.unwrap_or_default().into_iter();
+    Some(HttpCheck {
+        method: table
+            .optional("method", reader)
+            .unwrap_or_else(|| "GET".to_owned()),
+        path: String::read(&entry.item, reader)?,
+        host: table.optional("host", reader),
+        headers: headers.map(|(name, value)| (name.value, value)).collect(),
+        expect: table
+            .optional("expect", reader)
+            .unwrap_or_else(default_expect),
+        body: table.optional("body", reader),
+    })
+}
+
+fn write_kind(kind: &CheckKind<Named>, out: &mut Vec<(String, Out)>) {
+    match kind {
+        CheckKind::Tcp => out.push(("tcp".to_owned(), Out::Boolean(true))),
+        CheckKind::Tls => out.push(("tls".to_owned(), Out::Boolean(true))),
+        CheckKind::Http(check) => write_http("http", check, out),
+        CheckKind::Https(check) => write_http("https", check, out),
+        CheckKind::Script(steps) => {
+            let steps = steps.iter().map(write_step).collect();
+            out.push(("script".to_owned(), Out::List(steps)));
+        }
+    }
+}
+
+fn write_http(key: &str, check: &HttpCheck<Named>, out: &mut Vec<(String, Out)>) {
+    let mut add = |key: &str, value: Out| out.push((key.to_owned(), value));
+    add(key, check.path.write());
+    if check.method != "GET" {
+        add("method", check.method.write());
+    }
+    if let Some(host) = &check.host {
+        add("host", host.write());
+    }
+    if !check.headers.is_empty() {
+        let headers = check.headers.iter();
+        let headers = headers.map(|(name, value)| (name.clone(), value.write()));
+        add("headers", pairs::write(headers.collect()));
+    }
+    if check.expect != default_expect() {
+        add("expect", check.expect.write());
+    }
+    if let Some(body) = &check.body {
+        add("body", body.write());
+    }
+}
+
+fn read_step(item: &Item, reader: &mut Reader<'_>) -> Option<CheckStep<Named>> {
+    let expected = "a step such as { send = \"PING\" }";
+    let Content::Table(table) = &item.content else {
+        return reader.wrong_type(item, expected);
+    };
+    let is_http = table.get("http").is_some();
+    if is_http {
+        let keys = [&["http"], HTTP_KEYS].concat();
+        let keyed = reader.keyed(item, expected, &keys)?;
+        let entry = keyed.entry("http")?;
+        return read_http(&keyed, entry, reader).map(CheckStep::Http);
+    }
+    let keyed = reader.keyed(item, expected, STEP_KEYS)?;
+    if table.entries().len() != 1 {
+        return reader.refuse(item.span, "a step does exactly one thing", "");
+    }
+    if let Some(entry) = keyed.entry("connect") {
+        if let Content::Boolean(true) = entry.item.content {
+            let (port, tls) = (None, false);
+            return Some(CheckStep::Connect { port, tls });
+        }
+        let keyed = reader.keyed(&entry.item, "true or a table", &["port", "tls"])?;
+        return Some(CheckStep::Connect {
+            port: keyed.optional("port", reader),
+            tls: keyed.optional("tls", reader).unwrap_or(false),
+        });
+    }
+    if keyed.entry("send").is_some() {
+        return keyed.optional("send", reader).map(CheckStep::Send);
+    }
+    keyed.optional("expect", reader).map(CheckStep::Expect)
+}
+
+fn write_step(step: &CheckStep<Named>) -> Out {
+    match step {
+        CheckStep::Connect {
+            port: None,
+            tls: false,
+        } => Out::one("connect", Out::Boolean(true)),
+        CheckStep::Connect { port, tls } => {
+            let mut out = Vec::new();
+            out.extend(port.map(|port| ("port".to_owned(), port.write())));
+            if *tls {
+                out.push(("tls".to_owned(), Out::Boolean(true)));
+            }
+            Out::one("connect", Out::Table(out))
+        }
+        CheckStep::Send(text) => Out::one("send", text.write()),
+        CheckStep::Expect(pattern) => Out::one("expect", pattern.write()),
+        CheckStep::Http(check) => {
+            let mut out = Vec::new();
+            write_http("http", check, &mut out);
+            Out::Table(out)
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! `[target_group.NAME]`.
+
+use super::form::{Fields, Form, Out, Reader, fields, nested, words};
+use super::rule::{self, Owner};
+use super::toml::{Content, Entry, Item, Table};
+use super::{check, form::Field};
+use portway_model::draft::{
+    Algorithm, GroupDraft, GroupTimeoutsDraft, Stickiness, StickyCookie, TargetDraft,
+    UpstreamTlsDraft, Verify,
+};
+use portway_model::name::Name;
+use portway_model::settings::{NoneHealthy, ProxyProtocol, SameSite, ServerName};
+use portway_model::span::Spanned;
+use portway_model::stage::Named;
+
+fields!(GroupDraft {
+    "protocol" => protocol,
+    "targets" => targets,
+    "algorithm" => algorithm,
+    "stickiness" => stickiness,
+    "when_none_healthy" => none_healthy,
+    "retries" => retries,
+    "pool_size" => pool_size,
+    "send_proxy" => send_proxy,
+    "health_check" => health_check,
+    "timeouts" => timeouts,
+    "tls" => tls,
+});
+
+fields!(TargetDraft {
+    "name" => name,
+    "weight" => weight,
+    "backup" => backup,
+    "disabled" => disabled,
+    "max_connections" => max_connections,
+});
+
+fields!(GroupTimeoutsDraft {
+    "connect" => connect,
+    "response" => response,
+    "queue" => queue,
+    "idle" => idle,
+});
+
+fields!(UpstreamTlsDraft {
+    "verify" => verify,
+    "server_name" => server_name,
+    "policy" => policy.name,
+    "min_version" => policy.min_version,
+    "max_version" => policy.max_version,
+    "suites" => policy.suites,
+    "certificate" => certificate,
+});
+
+nested!(GroupTimeoutsDraft, UpstreamTlsDraft);
+
+words!(NoneHealthy, "refuse or fail_open", NONE_HEALTHY:
+    "refuse" => NoneHealthy::Refuse,
+    "fail_open" => NoneHealthy::FailOpen,
+);
+
+words!(ProxyProtocol, "a version of the PROXY protocol", PROXY_PROTOCOLS:
+    "v1" => ProxyProtocol::V1,
+    "v2" => ProxyProtocol::V2,
+);
+
+words!(SameSite, "strict, lax or none", SAME_SITES:
+    "strict" => SameSite::Strict,
+    "lax" => SameSite::Lax,
+    "none" => SameSite::None,
+);
+
+/// Keys that are read with the rest of the table at hand.
+pub(crate) const MORE_KEYS: &[&str] = &["rule"];
+
+/// Reads a group; what is wrong in it is left out.
+pub(crate) fn read(name: Spanned<Name>, table: &Table, reader: &mut Reader<'_>) -> GroupDraft {
+    let mut group = GroupDraft::new(name);
+    group.read_table(table, MORE_KEYS, reader);
+    group.rules = rule::read_all(table, Owner::Group, reader);
+    group
+}
+
+/// The entries of a group's table.
+pub(crate) fn write(group: &GroupDraft) -> Vec<(String, Out)> {
+    let mut out = Vec::new();
+    group.write_fields(&mut out);
+    rule::write_all(&group.rules, Owner::Group, &mut out);
+    out
+}
+
+impl Field for Vec<TargetDraft> {
+    fn fill(&mut self, entry: &Entry, reader: &mut Reader<'_>) {
+        for item in reader.elements(&entry.item) {
+            self.extend(read_target(item, reader));
+        }
+    }
+
+    fn emit(&self) -> Option<Out> {
+        (!self.is_empty()).then(|| Out::List(self.iter().map(write_target).collect()))
+    }
+}
+
+/// The key of a target's address, beside those of its fields.
+pub(crate) const ADDRESS_KEY: &str = "address";
+
+fn read_target(item: &Item, reader: &mut Reader<'_>) -> Option<TargetDraft> {
+    let Content::Table(table) = &item.content else {
+        return Spanned::read(item, reader).map(TargetDraft::new);
+    };
+    let mut keys = vec![ADDRESS_KEY];
+    keys.extend(TargetDraft::KEYS);
+    let keyed = reader.keyed(item, "a target", &keys)?;
+    let mut target = TargetDraft::new(keyed.required(ADDRESS_KEY, reader)?);
+    for entry in table.entries() {
+        target.read_field(entry, reader);
+    }
+    Some(target)
+}
+
+fn write_target(target: &TargetDraft) -> Out {
+    let mut out = vec![(ADDRESS_KEY.to_owned(), target.address.write())];
+    target.write_fields(&mut out);
+    match out.as_slice() {
+        [(_, alone)] => alone.clone(),
+        _ => Out::Table(out),
+    }
+}
+
+/// Algorithms that are one word.
+pub(crate) const ALGORITHMS: &[(&str, Algorithm<Named>)] = &[
+    ("round_robin", Algorithm::RoundRobin),
+    ("least_outstanding", Algorithm::LeastOutstanding),
+    ("source_hash", Algorithm::SourceHash),
+    ("random_of_two", Algorithm::RandomOfTwo),
+    ("first", Algorithm::First),
+];
+
+impl Form for Algorithm<Named> {
+    const WHAT: &'static str = "an algorithm";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if matches!(item.content, Content::Table(_)) {
+            let table = reader.keyed(item, Self::WHAT, &["hash"])?;
+            return table.required("hash", reader).map(Algorithm::Hash);
+        }
+        let text = reader.text(item, Self::WHAT)?.text;
+        match ALGORITHMS.iter().find(|(known, _)| *known == text) {
+            Some((_, algorithm)) => Some(algorithm.clone()),
+            None => {
+                let known = ALGORITHMS.iter().map(|(known, _)| *known);
+                reader.unknown(item.span, "algorithm", text, known)
+            }
+        }
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            Algorithm::Hash(expression) => Out::one("hash", expression.write()),
+            plain => {
+                let word = ALGORITHMS.iter().find(|(_, known)| known == plain);
+                Out::text(word.map_or("", |(word, _)| *word))
+            }
+        }
+    }
+}
+
+/// The keys of `stickiness`.
+pub(crate) const STICKINESS_KEYS: &[&str] = &[
+    "cookie",
+    "max_age",
+    "path",
+    "domain",
+    "secure",
+    "http_only",
+    "same_site",
+    "table",
+    "key",
+];
+
+/// The Path of a sticky cookie where none is said.
+const COOKIE_PATH: &str = "/";
+
+impl Form for Stickiness<Named> {
+    const WHAT: &'static str = "a table with `cookie` or `table`";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let (cookie, table) = STICKINESS_KEYS.split_at(7);
+        let by_table =
+            matches!(&item.content, Content::Table(inner) if inner.get("table").is_some());
+        if by_table {
+            let keyed = reader.keyed(item, Self::WHAT, table)?;
+            return Some(Stickiness::Table {
+                table: keyed.required("table", reader)?,
+                key: keyed.required("key", reader)?,
+            });
+        }
+        let keyed = reader.keyed(item, Self::WHAT, cookie)?;
+        Some(Stickiness::Cookie(StickyCookie {
+            name: keyed.required("cookie", reader)?,
+            max_age: keyed.optional("max_age", reader),
+            path: keyed
+                .optional("path", reader)
+                .unwrap_or_else(|| COOKIE_PATH.to_owned()),
+            domain: keyed.optional("domain", reader),
+            secure: keyed.optional("secure", reader).unwrap_or(false),
+            http_only: keyed.optional("http_only", reader).unwrap_or(true),
+            same_site: keyed.optional("same_site", reader),
+        }))
+    }
+
+    fn write(&self) -> Out {
+        let mut out: Vec<(String, Out)> = Vec::new();
+        let mut add = |key: &str, value: Out| out.push((key.to_owned(), value));
+        match self {
+            Stickiness::Table { table, key } => {
+                add("table", table.write());
+                add("key", key.write());
+            }
+            Stickiness::Cookie(cookie) => {
+                add("cookie", cookie.name.write());
+                if let Some(age) = &cookie.max_age {
+                    add("max_age", age.write());
+                }
+                if cookie.path != COOKIE_PATH {
+                    add("path", cookie.path.write());
+                }
+                if let Some(domain) = &cookie.domain {
+                    add("domain", domain.write());
+                }
+                if cookie.secure {
+                    add("secure", Out::Boolean(true));
+                }
+                if !cookie.http_only {
+                    add("http_only", Out::Boolean(false));
+                }
+                if let Some(same_site) = &cookie.same_site {
+                    add("same_site", same_site.write());
+                }
+            }
+        }
+        Out::Table(out)
+    }
+}
+
+impl Form for Verify {
+    const WHAT: &'static str = "\"off\", \"system\" or { ca = \"FILE\" }";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if matches!(item.content, Content::Table(_)) {
+            let table = reader.keyed(item, Self::WHAT, &["ca"])?;
+            return table.required("ca", reader).map(Verify::Ca);
+        }
+        match reader.text(item, Self::WHAT)?.text {
+            "off" => Some(Verify::Off),
+            "system" => Some(Verify::System),
+            other => {
+                let message = format!("unknown word `{other}`");
+                reader.refuse(item.span, message, "a file of CAs is { ca = \"FILE\" }")
+            }
+        }
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            Verify::Off => Out::text("off"),
+            Verify::System => Out::text("system"),
+            Verify::Ca(file) => Out::one("ca", file.write()),
+        }
+    }
+}
+
+/// Server names that are rules, not names.
+const SERVER_NAMES: [(&str, ServerName); 3] = [
+    ("client", ServerName::Client),
+    ("host", ServerName::Host),
+    ("none", ServerName::None),
+];
+
+impl Form for ServerName {
+    const WHAT: &'static str = "\"client\", \"host\", \"none\" or a name";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if matches!(item.content, Content::Table(_)) {
+            let table = reader.keyed(item, Self::WHAT, &["name"])?;
+            return table.required("name", reader).map(ServerName::Fixed);
+        }
+        let text = reader.text(item, Self::WHAT)?.text;
+        let word = SERVER_NAMES.into_iter().find(|(known, _)| *known == text);
+        Some(word.map_or_else(|| ServerName::Fixed(text.to_owned()), |(_, word)| word))
+    }
+
+    fn write(&self) -> Out {
+        let word = SERVER_NAMES.iter().find(|(_, known)| known == self);
+        match (self, word) {
+            (_, Some((word, _))) => Out::text(*word),
+            (ServerName::Fixed(name), _) if SERVER_NAMES.iter().any(|(word, _)| word == name) => {
+                Out::one("name", name.write())
+            }
+            (ServerName::Fixed(name), _) => name.write(),
+            // The other three are in SERVER_NAMES.
+            _ => Out::text(""),
+        }
+    }
+}
+
+/// Every key under `[target_group.NAME]`, for the reference to be held against.
+pub(crate) fn vocabulary() -> Vec<&'static str> {
+    let lists: [&[&str]; 12] = [
+        GroupDraft::KEYS,
+        TargetDraft::KEYS,
+        GroupTimeoutsDraft::KEYS,
+        UpstreamTlsDraft::KEYS,
+        MORE_KEYS,
+        STICKINESS_KEYS,
+        NONE_HEALTHY,
+        PROXY_PROTOCOLS,
+        SAME_SITES,
+        check::KEYS,
+        check::HTTP_KEYS,
+        check::STEP_KEYS,
+    ];
+    let algorithms = ALGORITHMS.iter().map(|(word, _)| *word);
+    let words = lists.concat().into_iter().chain(algorithms);
+    words.chain([ADDRESS_KEY, "hash"]).collect()
+}

@@ -1,0 +1,165 @@
+//! The native dialect: TOML that says exactly what a [`Draft`] holds.
+//!
+//! `docs/native.md` is the reference. Reading collects every problem and leaves out what is wrong, so a broken
+//! object does not lose the others; [`print`] gives the canonical text, which parses to the same draft.
+
+mod action;
+mod check;
+mod form;
+mod group;
+mod listener;
+mod objects;
+mod pairs;
+mod print;
+mod print_action;
+mod rule;
+mod scalar;
+mod toml;
+
+use form::{Fields as _, Out, Reader};
+use objects::Object;
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::draft::{
+    Draft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft, ListenerTlsDraft,
+};
+use portway_model::name::Name;
+use portway_model::span::{FileId, Span, Spanned};
+use toml::{Content, Entry};
+
+/// Largest file in bytes: ten thousand rules take about one mebibyte.
+pub const MAX_FILE: usize = 8 * 1024 * 1024;
+
+/// The sections of a file, in the order of printing.
+pub const SECTIONS: [&str; 7] = [
+    "process",
+    "listener",
+    "target_group",
+    "certificate",
+    "stick_table",
+    "map",
+    "userlist",
+];
+
+/// Reads a file. The draft holds what could be read, also where there are errors.
+pub fn parse(file: FileId, text: &str) -> (Draft, Diagnostics) {
+    let mut draft = Draft::default();
+    let mut found = Diagnostics::default();
+    if text.len() > MAX_FILE {
+        let message = format!("this file is larger than {MAX_FILE} bytes");
+        let span = Span::new(file, 0..0);
+        found.push(Diagnostic::error(Code::TooLarge, span, message));
+        return (draft, found);
+    }
+    let root = toml::parse(file, text, &mut found);
+    let mut reader = Reader {
+        found: &mut found,
+        certificates: Vec::new(),
+    };
+    for entry in root.entries() {
+        read_section(&mut draft, entry, &mut reader);
+    }
+    for made in std::mem::take(&mut reader.certificates) {
+        if draft
+            .certificates
+            .iter()
+            .all(|known| known.name != made.name)
+        {
+            draft.certificates.push(made);
+        }
+    }
+    found.sort();
+    (draft, found)
+}
+
+/// The canonical text of a draft.
+pub fn print(draft: &Draft) -> String {
+    let mut printer = print::Printer::default();
+    let mut process = Vec::new();
+    draft.process.write_fields(&mut process);
+    if !process.is_empty() {
+        printer.section(&["process"], &process);
+    }
+    for listener in &draft.listeners {
+        let path = ["listener", listener.name.value.as_str()];
+        printer.section(&path, &listener::write(listener));
+    }
+    for group in &draft.groups {
+        let path = ["target_group", group.name.value.as_str()];
+        printer.section(&path, &group::write(group));
+    }
+    print_objects(&mut printer, "certificate", &draft.certificates);
+    print_objects(&mut printer, "stick_table", &draft.stick_tables);
+    print_objects(&mut printer, "map", &draft.maps);
+    print_objects(&mut printer, "userlist", &draft.userlists);
+    printer.finish()
+}
+
+fn print_objects<T: Object>(printer: &mut print::Printer, section: &str, objects: &[T]) {
+    for object in objects {
+        let mut out: Vec<(String, Out)> = Vec::new();
+        object.write_fields(&mut out);
+        printer.section(&[section, object.name().value.as_str()], &out);
+    }
+}
+
+fn read_section(draft: &mut Draft, entry: &Entry, reader: &mut Reader<'_>) {
+    let Some(section) = SECTIONS.into_iter().find(|known| *known == entry.key) else {
+        reader.unknown::<()>(entry.key_span, "section", &entry.key, SECTIONS);
+        return;
+    };
+    let Content::Table(table) = &entry.item.content else {
+        let _: Option<()> = reader.wrong_type(&entry.item, "a table");
+        return;
+    };
+    if section == "process" {
+        return draft.process.read_table(table, &[], reader);
+    }
+    for entry in table.entries() {
+        let Content::Table(table) = &entry.item.content else {
+            let expected = format!("a table, as under [{section}.{}]", entry.key);
+            let _: Option<()> = reader.wrong_type(&entry.item, &expected);
+            continue;
+        };
+        let name = Spanned::new(Name::new(entry.key.as_str()), entry.item.span);
+        match section {
+            "listener" => draft.listeners.push(listener::read(name, table, reader)),
+            "target_group" => draft.groups.push(group::read(name, table, reader)),
+            "certificate" => draft.certificates.push(read_object(name, table, reader)),
+            "stick_table" => draft.stick_tables.push(read_object(name, table, reader)),
+            "map" => draft.maps.push(read_object(name, table, reader)),
+            _ => draft.userlists.push(read_object(name, table, reader)),
+        }
+    }
+}
+
+fn read_object<T: Object>(name: Spanned<Name>, table: &toml::Table, reader: &mut Reader<'_>) -> T {
+    let mut object = T::new(name);
+    object.read_table(table, &[], reader);
+    object
+}
+
+/// Every key and word that files may hold, for the reference to be held against.
+pub fn vocabulary() -> Vec<&'static str> {
+    let lists: [&[&str]; 14] = [
+        &SECTIONS,
+        ListenerDraft::KEYS,
+        ListenerTlsDraft::KEYS,
+        ListenerTimeoutsDraft::KEYS,
+        ForwardedDraft::KEYS,
+        listener::MORE_KEYS,
+        listener::ACCESS_LOG_KEYS,
+        listener::PROTOCOLS,
+        listener::FORWARDED_MODES,
+        listener::TLS_VERSIONS,
+        listener::CLIENT_AUTH,
+        rule::PHASES,
+        rule::KEYS,
+        action::SERVICES,
+    ];
+    let mut words = lists.concat();
+    words.extend(action::REJECTIONS);
+    words.extend(action::keys());
+    words.extend(group::vocabulary());
+    words.extend(objects::vocabulary());
+    words
+}

@@ -1,0 +1,227 @@
+//! `[process]`, `[certificate.NAME]`, `[stick_table.NAME]`, `[map.NAME]` and `[userlist.NAME]`.
+
+use super::form::{Field, Fields, Form, Out, Reader, fields};
+use super::pairs;
+use super::toml::{Content, Entry, Item};
+use super::{action, form::words};
+use crate::expression::{self, Written};
+use portway_model::draft::{
+    CertificateDraft, MapDraft, ProcessDraft, StickTableDraft, UserlistDraft,
+};
+use portway_model::expression::{StoredCounter, TextMatch};
+use portway_model::name::Name;
+use portway_model::settings::{KeyType, MapMatch};
+use portway_model::span::Spanned;
+use std::time::Duration;
+
+fields!(ProcessDraft {
+    "workers" => workers,
+    "admin" => admin,
+    "max_connections" => max_connections,
+    "ready_delay" => ready_delay,
+    "shutdown_deadline" => shutdown_deadline,
+});
+
+fields!(CertificateDraft {
+    "file" => file,
+    "key" => key,
+});
+
+fields!(StickTableDraft {
+    "key" => key,
+    "size" => size,
+    "expire" => expire,
+    "store" => store,
+});
+
+fields!(MapDraft {
+    "file" => file,
+    "match" => compare,
+    "ignore_case" => ignore_case,
+    "entries" => entries,
+});
+
+fields!(UserlistDraft {
+    "users" => users,
+});
+
+words!(MapMatch, "a way to compare", MAP_MATCHES:
+    "exact" => MapMatch::Text(TextMatch::Exact),
+    "prefix" => MapMatch::Text(TextMatch::Prefix),
+    "suffix" => MapMatch::Text(TextMatch::Suffix),
+    "contains" => MapMatch::Text(TextMatch::Contains),
+    "glob" => MapMatch::Text(TextMatch::Glob),
+    "segment" => MapMatch::Text(TextMatch::Segment),
+    "label" => MapMatch::Text(TextMatch::Label),
+    "regex" => MapMatch::Regex,
+    "address" => MapMatch::Address,
+);
+
+/// An object that begins with nothing but its name.
+pub(crate) trait Object: Fields {
+    fn new(name: Spanned<Name>) -> Self;
+    fn name(&self) -> &Spanned<Name>;
+}
+
+impl Object for CertificateDraft {
+    fn new(name: Spanned<Name>) -> Self {
+        let (file, key) = (None, None);
+        Self { name, file, key }
+    }
+
+    fn name(&self) -> &Spanned<Name> {
+        &self.name
+    }
+}
+
+impl Object for StickTableDraft {
+    fn new(name: Spanned<Name>) -> Self {
+        Self {
+            name,
+            key: None,
+            size: None,
+            expire: None,
+            store: Vec::new(),
+        }
+    }
+
+    fn name(&self) -> &Spanned<Name> {
+        &self.name
+    }
+}
+
+impl Object for MapDraft {
+    fn new(name: Spanned<Name>) -> Self {
+        Self {
+            name,
+            file: None,
+            entries: Vec::new(),
+            compare: None,
+            ignore_case: None,
+        }
+    }
+
+    fn name(&self) -> &Spanned<Name> {
+        &self.name
+    }
+}
+
+impl Object for UserlistDraft {
+    fn new(name: Spanned<Name>) -> Self {
+        let users = Vec::new();
+        Self { name, users }
+    }
+
+    fn name(&self) -> &Spanned<Name> {
+        &self.name
+    }
+}
+
+impl Field for Vec<(Spanned<String>, Spanned<String>)> {
+    fn fill(&mut self, entry: &Entry, reader: &mut Reader<'_>) {
+        // A list of texts is a list without values.
+        for item in reader.elements(&entry.item) {
+            if let Content::Text { text, .. } = &item.content {
+                let key = Spanned::new(text.clone(), item.span);
+                self.push((key, Spanned::new(String::new(), item.span)));
+            } else {
+                self.extend(pairs::read(item, reader));
+            }
+        }
+    }
+
+    fn emit(&self) -> Option<Out> {
+        if !self.is_empty() && self.iter().all(|(_, value)| value.value.is_empty()) {
+            return Some(Out::List(self.iter().map(|(key, _)| key.write()).collect()));
+        }
+        let pairs = self.iter();
+        let pairs = pairs.map(|(key, value)| (key.value.clone(), value.write()));
+        pairs::section(pairs.collect())
+    }
+}
+
+/// The length of text keys where none is said, HAProxy's.
+const KEY_LENGTH: u16 = 32;
+
+/// Types of keys.
+pub(crate) const KEY_TYPES: [&str; 3] = ["address", "number", "text"];
+
+impl Form for KeyType {
+    const WHAT: &'static str = "\"address\", \"number\", \"text\" or { text = LENGTH }";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if matches!(item.content, Content::Table(_)) {
+            let table = reader.keyed(item, Self::WHAT, &["text"])?;
+            let length = table.required("text", reader)?;
+            return Some(KeyType::Text { length });
+        }
+        match reader.text(item, Self::WHAT)?.text {
+            "address" => Some(KeyType::Address),
+            "number" => Some(KeyType::Number),
+            "text" => Some(KeyType::Text { length: KEY_LENGTH }),
+            other => reader.unknown(item.span, "type", other, KEY_TYPES),
+        }
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            KeyType::Address => Out::text("address"),
+            KeyType::Number => Out::text("number"),
+            KeyType::Text { length: KEY_LENGTH } => Out::text("text"),
+            KeyType::Text { length } => Out::one("text", length.write()),
+        }
+    }
+}
+
+/// The word between a rate and its period.
+const PER: &str = " per ";
+
+impl Form for StoredCounter {
+    const WHAT: &'static str = "a counter such as \"requests\" or \"request_rate per 10s\"";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let written = reader.text(item, Self::WHAT)?;
+        let (name, period) = match written.text.split_once(PER) {
+            Some((name, period)) => (name, Some(period)),
+            None => (written.text, None),
+        };
+        let part = Written {
+            text: name,
+            ..written
+        };
+        let counter = expression::parse_counter(part, reader.found)?;
+        let period = match period {
+            Some(text) => match super::scalar::read_duration(text.trim()) {
+                Some(period) => Some(period),
+                None => {
+                    let message = format!("`{text}` is not a duration");
+                    return reader.refuse(item.span, message, "write for example \"10s\"");
+                }
+            },
+            None => None,
+        };
+        Some(StoredCounter { counter, period })
+    }
+
+    fn write(&self) -> Out {
+        let counter = expression::print_counter(self.counter);
+        let per = |period: Duration| format!("{PER}{}", super::scalar::print_duration(period));
+        let period = self.period.map_or_else(String::new, per);
+        Out::text(counter + &period)
+    }
+}
+
+/// Every key of these objects, for the reference to be held against.
+pub(crate) fn vocabulary() -> Vec<&'static str> {
+    let lists: [&[&str]; 8] = [
+        ProcessDraft::KEYS,
+        CertificateDraft::KEYS,
+        StickTableDraft::KEYS,
+        MapDraft::KEYS,
+        UserlistDraft::KEYS,
+        MAP_MATCHES,
+        &KEY_TYPES,
+        action::ACTION_KEYS,
+    ];
+    lists.concat()
+}

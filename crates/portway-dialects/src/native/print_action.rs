@@ -1,0 +1,165 @@
+//! Actions written: the inverse of reading in [`super::action`].
+
+use super::action::{TIMEOUTS, write_forward};
+use super::form::{Form, Out};
+use super::pairs;
+use crate::expression;
+use portway_model::action::{Action, FixedResponse};
+use portway_model::expression::Template;
+use portway_model::stage::Named;
+
+/// The key of an action and its value.
+pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
+    match action {
+        Action::Forward(groups) => ("forward", write_forward(groups)),
+        Action::ForwardByName {
+            name,
+            fallback: None,
+        } => ("forward_by_name", name.write()),
+        Action::ForwardByName {
+            name,
+            fallback: Some(fallback),
+        } => (
+            "forward_by_name",
+            table([("name", name.write()), ("fallback", fallback.write())]),
+        ),
+        Action::Redirect {
+            location,
+            status: 302,
+        } => ("redirect", location.write()),
+        Action::Redirect { location, status } => (
+            "redirect",
+            table([("location", location.write()), ("status", status.write())]),
+        ),
+        Action::Respond(response) => ("respond", write_response(response)),
+        Action::Authenticate { users, realm } if users.value.as_str() == realm => {
+            ("authenticate", users.write())
+        }
+        Action::Authenticate { users, realm } => (
+            "authenticate",
+            table([("users", users.write()), ("realm", realm.write())]),
+        ),
+        Action::Accept => ("accept", Out::Boolean(true)),
+        Action::Reject { silent } => {
+            let how = if *silent { "silent" } else { "reset" };
+            ("reject", Out::text(how))
+        }
+        Action::Tarpit { delay, status: 500 } => ("tarpit", delay.write()),
+        Action::Tarpit { delay, status } => (
+            "tarpit",
+            table([("delay", delay.write()), ("status", status.write())]),
+        ),
+        Action::Service(service) => ("service", service.write()),
+        Action::SetLog(on) => ("set_log", on.write()),
+        Action::SetStatus(status) => ("set_status", status.write()),
+        Action::SetTimeout { which, to } => {
+            let known = TIMEOUTS.iter().find(|(_, known)| known == which);
+            let word = known.map_or("", |(word, _)| *word);
+            ("set_timeout", Out::one(word, to.write()))
+        }
+        Action::Track { .. } | Action::Increment { .. } | Action::Capture { .. } => counted(action),
+        _ => rewriting(action),
+    }
+}
+
+fn counted(action: &Action<Named>) -> (&'static str, Out) {
+    match action {
+        Action::Track { slot, key, table } => {
+            let mut out = slot_entry(*slot);
+            out.push(("key".to_owned(), key.write()));
+            out.push(("table".to_owned(), table.write()));
+            ("track", Out::Table(out))
+        }
+        Action::Increment { slot, counter } => {
+            let mut out = slot_entry(*slot);
+            out.push(("counter".to_owned(), counter.write()));
+            ("increment", Out::Table(out))
+        }
+        Action::Capture { value, length } => (
+            "capture",
+            table([("value", value.write()), ("length", length.write())]),
+        ),
+        other => rewriting(other),
+    }
+}
+
+/// The slot where it is not 0.
+fn slot_entry(slot: u8) -> Vec<(String, Out)> {
+    let stated = (slot != 0).then(|| ("slot".to_owned(), slot.write()));
+    stated.into_iter().collect()
+}
+
+fn rewriting(action: &Action<Named>) -> (&'static str, Out) {
+    match action {
+        Action::SetHeader { name, value } => ("set_header", Out::one(name, value.write())),
+        Action::AddHeader { name, value } => ("add_header", Out::one(name, value.write())),
+        Action::RemoveHeader { name } => ("remove_header", name.write()),
+        Action::ReplaceHeader {
+            name,
+            pattern,
+            with,
+        } => (
+            "replace_header",
+            table([
+                ("name", name.write()),
+                ("pattern", pattern.write()),
+                ("with", with.write()),
+            ]),
+        ),
+        Action::SetPath(path) => ("set_path", path.write()),
+        Action::ReplacePath { pattern, with } => (
+            "replace_path",
+            table([("pattern", pattern.write()), ("with", with.write())]),
+        ),
+        Action::StripPrefix(prefixes) => match prefixes.as_slice() {
+            [one] => ("strip_prefix", one.write()),
+            _ => ("strip_prefix", prefixes.write()),
+        },
+        Action::AddPrefix(prefix) => ("add_prefix", prefix.write()),
+        Action::SetQuery(query) => ("set_query", query.write()),
+        Action::SetTarget(target) => ("set_target", target.write()),
+        Action::SetMethod(method) => ("set_method", method.write()),
+        Action::SetVariable { variable, value } => {
+            let scope = expression::scope_word(variable);
+            let named = Out::Dotted(variable.name.to_string(), Box::new(value.write()));
+            ("set_variable", Out::one(scope, named))
+        }
+        Action::UnsetVariable(variable) => ("unset_variable", variable.write()),
+        // `write` handles the others.
+        _ => ("", Out::Boolean(false)),
+    }
+}
+
+fn write_response(response: &FixedResponse<Named>) -> Out {
+    let FixedResponse {
+        status,
+        content_type,
+        body,
+        headers,
+    } = response;
+    let mut out = vec![("status".to_owned(), status.write())];
+    if let Some(content_type) = content_type {
+        out.push(("content_type".to_owned(), content_type.write()));
+    }
+    if *body != Template(Vec::new()) {
+        out.push(("body".to_owned(), body.write()));
+    }
+    if !headers.is_empty() {
+        let headers = headers.iter();
+        let headers = headers.map(|(name, value)| (name.clone(), value.write()));
+        out.push(("headers".to_owned(), pairs::write(headers.collect())));
+    }
+    match out.as_slice() {
+        [(_, alone)] => alone.clone(),
+        _ => Out::Table(out),
+    }
+}
+
+fn table<const N: usize>(entries: [(&str, Out); N]) -> Out {
+    let entries = entries.into_iter();
+    Out::Table(
+        entries
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    )
+}
