@@ -390,12 +390,10 @@ fn stated_reading(log: &[&str], input: &[u8]) -> Reading {
             reading.messages.last_mut().unwrap().1 = true;
         } else if event.contains(" span[body]=") {
             let off: usize = off.parse().unwrap();
-            let len: usize = event["len=".len()..]
-                .split(' ')
-                .next()
-                .unwrap()
-                .parse()
-                .unwrap();
+            let len = event
+                .strip_prefix("len=")
+                .and_then(|event| event.split(' ').next());
+            let len: usize = len.unwrap().parse().unwrap();
             add_body(&input[off..off + len], &mut reading);
         } else if let Some(error) = event.strip_prefix("error ") {
             let accepted = error
