@@ -187,6 +187,18 @@ fn written_out() {
         custom(None, None, Some("ECDHE-RSA-AES128-GCM-SHA265")),
         "error: there is no cipher suite `ECDHE-RSA-AES128-GCM-SHA265`; did you mean `ECDHE-RSA-AES128-GCM-SHA256`?",
     );
+    check(
+        custom(None, None, Some("ECDHE-RSA-AES128-GCM-SHA384")),
+        "error: there is no cipher suite `ECDHE-RSA-AES128-GCM-SHA384`; did you mean `ECDHE-RSA-AES128-GCM-SHA256`?",
+    );
+    check(
+        custom(
+            v12,
+            v12,
+            Some("ecdhe-rsa-aes128-gcm-sha256,ecdhe-rsa-aes128-sha"),
+        ),
+        "TLSv1_2 | ECDHE-RSA-AES128-GCM-SHA256 | ecdhe-rsa-aes128-sha (CBC)",
+    );
     // OpenSSL's expressions.
     let v12_only = |list| custom(v12, v12, Some(list));
     check(
