@@ -1,1 +1,37 @@
-//! moves bytes.
+//! Moves bytes.
+//!
+//! The modules stand in the order of the path: a connection is accepted, admitted, decrypted, read as exchanges or
+//! passed through; an exchange is served by rules, a target, a connection to it, and two transfers; it leaves one
+//! record. `docs/life-of-a-request.md` tells the same as a story.
+
+mod accept;
+mod connection;
+mod stream;
+mod l4;
+mod h1;
+mod exchange;
+mod serve;
+mod policy;
+mod group;
+mod connect;
+mod pool;
+mod forward;
+mod head;
+mod fields;
+mod transfer;
+mod tunnel;
+mod reply;
+mod fault;
+mod record;
+
+pub mod access_log;
+pub mod live;
+pub mod plane;
+pub mod support;
+pub mod worker;
+
+mod buffer;
+mod sys;
+mod timer;
+
+pub use record::refusal_codes;

@@ -63,7 +63,11 @@ pub struct TargetState {
 impl TargetState {
     /// A target in this state; `address` is `None` until its name is resolved, and for UNIX sockets.
     pub fn new(health: Health, address: Option<SocketAddr>) -> Self {
-        Self { health: AtomicU8::new(health as u8), in_flight: AtomicU32::new(0), address: RwLock::new(address) }
+        Self {
+            health: AtomicU8::new(health as u8),
+            in_flight: AtomicU32::new(0),
+            address: RwLock::new(address),
+        }
     }
 
     /// Its health.
@@ -89,12 +93,18 @@ impl TargetState {
 
     /// The address to connect to.
     pub fn address(&self) -> Option<SocketAddr> {
-        *self.address.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self
+            .address
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Control says what the name resolves to.
     pub fn set_address(&self, address: Option<SocketAddr>) {
-        *self.address.write().unwrap_or_else(std::sync::PoisonError::into_inner) = address;
+        *self
+            .address
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = address;
     }
 }
 

@@ -46,11 +46,17 @@ pub struct GroupParts {
 impl Plane {
     /// The listener with this id and what was made for it. `None` only for an id of another snapshot.
     pub fn listener(&self, id: ListenerId) -> Option<(&Listener, &ListenerParts)> {
-        Some((self.snapshot.listeners.get(id.index())?, self.listeners.get(id.index())?))
+        Some((
+            self.snapshot.listeners.get(id.index())?,
+            self.listeners.get(id.index())?,
+        ))
     }
 
     /// The group with this id and what was made for it. `None` only for an id of another snapshot.
     pub fn group(&self, id: GroupId) -> Option<(&TargetGroup, &GroupParts)> {
-        Some((self.snapshot.groups.get(id.index())?, self.groups.get(id.index())?))
+        Some((
+            self.snapshot.groups.get(id.index())?,
+            self.groups.get(id.index())?,
+        ))
     }
 }

@@ -1,1 +1,354 @@
-//! Workers: one thread, one single-threaded runtime, its own sockets and pools.
+//! Workers: one thread each, with a single-threaded runtime, sockets and pools of its own.
+//!
+//! Nothing on a worker waits for another worker. What control wants of them comes over a channel: a graceful stop.
+
+use crate::accept;
+use crate::access_log::{BATCH_BYTES, Batch};
+use crate::buffer::Buffers;
+use crate::exchange::Scratch;
+use crate::group::Generation;
+use crate::plane::{ListenerParts, Plane};
+use crate::timer::{TICK, Timers};
+use portway_model::draft::LogFormat;
+use portway_model::snapshot::ListenerId;
+use portway_telemetry::access_log::{Format, Formatter};
+use portway_telemetry::metrics::Shard;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Scratch memories that a worker keeps for the next exchanges.
+const FREE_SCRATCHES: usize = 64;
+/// Ticks after which a log buffer is handed over though it is not full: half a second.
+const LOG_TICKS: u64 = 5;
+/// Ticks between two looks at the pools: a second.
+const SWEEP_TICKS: u64 = 10;
+
+/// A socket that is bound and listening, non-blocking.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(std::net::TcpListener),
+    /// UNIX stream.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// A socket for one worker.
+#[derive(Debug)]
+pub struct BoundSocket {
+    /// Whose connections come in on it.
+    pub listener: ListenerId,
+    /// The socket.
+    pub socket: Socket,
+}
+
+/// What control tells workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Serve,
+    /// Accept no more, finish until this moment.
+    Drain(Instant),
+}
+
+/// All workers of the process.
+#[derive(Debug)]
+pub struct Workers {
+    orders: watch::Sender<Order>,
+    threads: Vec<JoinHandle<bool>>,
+}
+
+impl Workers {
+    /// Starts a worker for each element of `sockets`. Returns when all of them accept connections.
+    pub fn start(plane: Arc<Plane>, sockets: Vec<Vec<BoundSocket>>) -> io::Result<Self> {
+        let (orders, _) = watch::channel(Order::Serve);
+        let mut threads = Vec::with_capacity(sockets.len());
+        let (ready, started) = std::sync::mpsc::channel();
+        let count = sockets.len();
+        for (index, sockets) in sockets.into_iter().enumerate() {
+            let (plane, orders, ready) = (Arc::clone(&plane), orders.subscribe(), ready.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("portway-w{index}"))
+                .spawn(move || {
+                    match run(index, plane, sockets, orders, &ready) {
+                        Ok(finished) => finished,
+                        Err(error) => {
+                            // The receiver is gone only if start has already failed.
+                            let _ = ready.send(Err(error));
+                            false
+                        }
+                    }
+                })?;
+            threads.push(thread);
+        }
+        drop(ready);
+        for _ in 0..count {
+            started.recv().map_err(io::Error::other)??;
+        }
+        Ok(Self { orders, threads })
+    }
+
+    /// Begins a graceful stop: no new connections, idle ones are closed, answers say `Connection: close`; what is
+    /// left at the end of `deadline` is cut off.
+    pub fn drain(&self, deadline: Duration) {
+        self.orders
+            .send_replace(Order::Drain(Instant::now() + deadline));
+    }
+
+    /// Waits for all workers after [`Workers::drain`]; true if nothing had to be cut off.
+    pub fn join(self) -> bool {
+        let finished: Vec<bool> = self
+            .threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or(false))
+            .collect();
+        finished.into_iter().all(|finished| finished)
+    }
+}
+
+/// One worker, as its connections see it.
+pub(crate) struct Worker {
+    generation: RefCell<Rc<Generation>>,
+    shard: Arc<Shard>,
+    pub(crate) buffers: Rc<Buffers>,
+    pub(crate) timers: Rc<Timers>,
+    scratches: RefCell<Vec<Box<Scratch>>>,
+    logs: RefCell<Vec<LogBuffer>>,
+    random: Cell<u64>,
+    /// Open connections by listener.
+    open: RefCell<Vec<u32>>,
+    draining: Cell<bool>,
+}
+
+/// Records of one listener that were not handed over yet.
+struct LogBuffer {
+    formatter: Formatter,
+    lines: Vec<u8>,
+    records: u32,
+}
+
+impl Worker {
+    fn new(index: usize, plane: Arc<Plane>) -> io::Result<Self> {
+        let shard = plane
+            .metrics
+            .shard(index)
+            .ok_or_else(|| io::Error::other("no counters for this worker"))?;
+        let formatter = |listener: &portway_model::snapshot::Listener| {
+            let combined = listener
+                .access_log
+                .as_ref()
+                .is_some_and(|log| log.format == LogFormat::Combined);
+            Formatter::new(if combined {
+                Format::Combined
+            } else {
+                Format::Json
+            })
+        };
+        let logs = plane.snapshot.listeners.iter().map(|listener| LogBuffer {
+            formatter: formatter(listener),
+            lines: Vec::new(),
+            records: 0,
+        });
+        Ok(Self {
+            shard,
+            buffers: Rc::default(),
+            timers: Rc::default(),
+            scratches: RefCell::default(),
+            logs: RefCell::new(logs.collect()),
+            random: Cell::new(crate::sys::seed()),
+            open: RefCell::new(vec![0; plane.snapshot.listeners.len()]),
+            draining: Cell::new(false),
+            generation: RefCell::new(Rc::new(Generation::new(plane, index as u64))),
+        })
+    }
+
+    /// What new exchanges are served by.
+    pub(crate) fn generation(&self) -> Rc<Generation> {
+        Rc::clone(&self.generation.borrow())
+    }
+
+    /// This worker's counters.
+    pub(crate) fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// True from the beginning of a graceful stop.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Scratch memory for one exchange.
+    pub(crate) fn take_scratch(&self) -> Box<Scratch> {
+        self.scratches.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes scratch memory back.
+    pub(crate) fn give_scratch(&self, mut scratch: Box<Scratch>) {
+        let mut free = self.scratches.borrow_mut();
+        if free.len() < FREE_SCRATCHES {
+            scratch.clear();
+            free.push(scratch);
+        }
+    }
+
+    /// 64 bits for choices that nobody gains from guessing (xorshift64*).
+    pub(crate) fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// 128 bits for request ids: unique, not secret.
+    pub(crate) fn random_128(&self) -> u128 {
+        (u128::from(self.random()) << 64) | u128::from(self.random())
+    }
+
+    /// Open connections of a listener on this worker.
+    pub(crate) fn open_connections(&self, listener: ListenerId) -> Option<u32> {
+        self.open.borrow().get(listener.index()).copied()
+    }
+
+    /// Counts a connection that came or went.
+    pub(crate) fn count_open(&self, listener: ListenerId, change: i32) {
+        if let Some(open) = self.open.borrow_mut().get_mut(listener.index()) {
+            *open = open.saturating_add_signed(change);
+        }
+    }
+
+    fn all_open(&self) -> u32 {
+        self.open.borrow().iter().sum()
+    }
+
+    /// Writes a record of a listener.
+    pub(crate) fn log(
+        &self,
+        listener: ListenerId,
+        parts: &ListenerParts,
+        write: impl FnOnce(&mut Formatter, &mut Vec<u8>),
+    ) {
+        let mut logs = self.logs.borrow_mut();
+        let Some(log) = logs.get_mut(listener.index()) else {
+            return;
+        };
+        write(&mut log.formatter, &mut log.lines);
+        log.records += 1;
+        if log.lines.len() >= BATCH_BYTES {
+            self.hand_over(log, parts);
+        }
+    }
+
+    fn hand_over(&self, log: &mut LogBuffer, parts: &ListenerParts) {
+        if log.records == 0 {
+            return;
+        }
+        let batch = Batch {
+            lines: std::mem::take(&mut log.lines),
+            records: std::mem::take(&mut log.records),
+        };
+        let dropped = parts.log.as_ref().map_or(0, |sink| sink.send(batch));
+        if dropped > 0 {
+            self.shard
+                .worker()
+                .access_log_dropped
+                .add(u64::from(dropped));
+            self.shard
+                .worker()
+                .limit_reached(portway_telemetry::metrics::Limit::AccessLogBatches);
+        }
+    }
+
+    fn flush_logs(&self) {
+        let generation = self.generation();
+        for (log, parts) in self
+            .logs
+            .borrow_mut()
+            .iter_mut()
+            .zip(&generation.plane.listeners)
+        {
+            self.hand_over(log, parts);
+        }
+    }
+}
+
+/// The life of a worker's thread; true if nothing had to be cut off at its end.
+fn run(
+    index: usize,
+    plane: Arc<Plane>,
+    sockets: Vec<BoundSocket>,
+    orders: watch::Receiver<Order>,
+    ready: &std::sync::mpsc::Sender<io::Result<()>>,
+) -> io::Result<bool> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build_local(tokio::runtime::LocalOptions::default())?;
+    runtime.block_on(async {
+        let worker = Rc::new(Worker::new(index, plane)?);
+        let acceptors = accept::start(&worker, sockets)?;
+        let ticker = tokio::task::spawn_local(tick(Rc::clone(&worker)));
+        // The receiver is gone only if start has already failed.
+        let _ = ready.send(Ok(()));
+        let deadline = until_drained(orders).await;
+        worker.draining.set(true);
+        acceptors.into_iter().for_each(|acceptor| acceptor.abort());
+        worker.timers.expire_idle();
+        let finished = finish(&worker, deadline).await;
+        ticker.abort();
+        worker.flush_logs();
+        Ok(finished)
+    })
+}
+
+/// Waits for the order to stop; its deadline. A process that drops its `Workers` wants them to stop at once.
+async fn until_drained(mut orders: watch::Receiver<Order>) -> Instant {
+    loop {
+        if let Order::Drain(deadline) = *orders.borrow_and_update() {
+            return deadline;
+        }
+        if orders.changed().await.is_err() {
+            return Instant::now();
+        }
+    }
+}
+
+/// Waits until no connection is open, or the deadline; true for the former.
+async fn finish(worker: &Rc<Worker>, deadline: Instant) -> bool {
+    while worker.all_open() > 0 {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        tokio::time::sleep(TICK / 5).await;
+    }
+    true
+}
+
+/// Looks after deadlines, pools and logs.
+async fn tick(worker: Rc<Worker>) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut last = Instant::now();
+    let mut ticks = 0_u64;
+    loop {
+        interval.tick().await;
+        let passed =
+            u64::try_from(last.elapsed().as_millis() / TICK.as_millis()).unwrap_or(u64::MAX);
+        last += TICK * u32::try_from(passed).unwrap_or(u32::MAX);
+        worker.timers.tick(passed);
+        if worker.is_draining() {
+            worker.timers.expire_idle();
+        }
+        ticks += 1;
+        if ticks.is_multiple_of(LOG_TICKS) {
+            worker.flush_logs();
+        }
+        if ticks.is_multiple_of(SWEEP_TICKS) {
+            worker.generation().sweep(worker.timers.now());
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Accepts connections and begins their way: limits, rules of the connection phase, TLS, then HTTP or a tunnel.
+
+use crate::connection::{Connection, TlsDetails};
+use crate::h1;
+use crate::l4::{self, Verdict};
+use crate::stream::{Socket as Connected, Stream};
+use crate::worker::{BoundSocket, Socket, Worker};
+use portway_model::snapshot::ListenerId;
+use portway_telemetry::metrics::Limit;
+use rustls::ServerConnection;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinHandle;
+
+/// How long a worker waits before it accepts again when the process has no descriptors or memory left. Established
+/// connections go on meanwhile, and give theirs back.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Begins to accept on every socket.
+pub(crate) fn start(
+    worker: &Rc<Worker>,
+    sockets: Vec<BoundSocket>,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    sockets
+        .into_iter()
+        .map(|bound| {
+            let acceptor = match bound.socket {
+                Socket::Tcp(socket) => Acceptor::Tcp(TcpListener::from_std(socket)?),
+                Socket::Unix(socket) => Acceptor::Unix(UnixListener::from_std(socket)?),
+            };
+            Ok(tokio::task::spawn_local(accept(
+                Rc::clone(worker),
+                bound.listener,
+                acceptor,
+            )))
+        })
+        .collect()
+}
+
+async fn accept(worker: Rc<Worker>, listener: ListenerId, acceptor: Acceptor) {
+    loop {
+        let accepted = match &acceptor {
+            Acceptor::Tcp(socket) => socket
+                .accept()
+                .await
+                .map(|(socket, peer)| (Connected::Tcp(socket), peer)),
+            Acceptor::Unix(socket) => socket
+                .accept()
+                .await
+                .map(|(socket, _)| (Connected::Unix(socket), UNSPECIFIED)),
+        };
+        match accepted {
+            Ok((socket, peer)) => admit(&worker, listener, socket, peer),
+            Err(error) => failed(&worker, &error).await,
+        }
+    }
+}
+
+/// An error of accept: of one connection, which is gone, or of the process, which has to wait.
+async fn failed(worker: &Worker, error: &io::Error) {
+    worker.shard().worker().accept_errors.add(1);
+    let gone = [
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::Interrupted,
+    ];
+    if !gone.contains(&error.kind()) {
+        worker
+            .shard()
+            .worker()
+            .limit_reached(Limit::FileDescriptors);
+        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+    }
+}
+
+/// Counts a connection while it lives.
+struct Open {
+    worker: Rc<Worker>,
+    listener: ListenerId,
+}
+
+impl Open {
+    fn new(worker: &Rc<Worker>, listener: ListenerId) -> Self {
+        worker.count_open(listener, 1);
+        let metrics = worker.shard().listener(listener.index());
+        metrics.connections.add(1);
+        metrics.connections_open.up();
+        Self {
+            worker: Rc::clone(worker),
+            listener,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.worker.count_open(self.listener, -1);
+        self.worker
+            .shard()
+            .listener(self.listener.index())
+            .connections_open
+            .down();
+    }
+}
+
+/// Lets a connection in if the limits and rules do.
+fn admit(worker: &Rc<Worker>, id: ListenerId, socket: Connected, peer: SocketAddr) {
+    let generation = worker.generation();
+    let Some((listener, parts)) = generation.plane.listener(id) else {
+        return;
+    };
+    let limit = listener.max_connections;
+    if limit > 0
+        && worker
+            .open_connections(id)
+            .is_some_and(|open| open >= limit)
+    {
+        worker
+            .shard()
+            .worker()
+            .limit_reached(Limit::ListenerConnections);
+        return;
+    }
+    let local = match &socket {
+        Connected::Tcp(socket) => {
+            // Without it small answers wait for the client's acknowledgement (Nagle).
+            if socket.set_nodelay(true).is_err() {
+                return;
+            }
+            socket.local_addr().unwrap_or(UNSPECIFIED)
+        }
+        Connected::Unix(_) => UNSPECIFIED,
+    };
+    let connection = Connection {
+        timer: worker.timers.register(),
+        worker: Rc::clone(worker),
+        generation: Rc::clone(&generation),
+        listener: id,
+        peer,
+        local,
+        tls: None,
+        exchanges: 0,
+    };
+    let verdict = l4::judge(&connection, &listener.rules.connection);
+    let is_http = listener.protocol.is_http();
+    let group = match (verdict, is_http) {
+        (Verdict::Reject, _) | (Verdict::Undecided, false) => return,
+        (Verdict::Forward(group), false) => Some(group),
+        (_, true) => None,
+    };
+    let open = Open::new(worker, id);
+    match parts.tls.clone() {
+        Some(config) => drop(tokio::task::spawn_local(over_tls(
+            connection, socket, config, group, open,
+        ))),
+        None => drop(tokio::task::spawn_local(in_clear(
+            connection,
+            Stream::Plain(socket),
+            group,
+            open,
+        ))),
+    }
+}
+
+type Group = Option<portway_model::snapshot::GroupId>;
+
+async fn in_clear(connection: Connection, stream: Stream, group: Group, _open: Open) {
+    match group {
+        Some(group) => Box::pin(l4::run(connection, stream, group)).await,
+        None => h1::run(connection, stream, None).await,
+    }
+}
+
+async fn over_tls(
+    mut connection: Connection,
+    socket: Connected,
+    config: Arc<rustls::ServerConfig>,
+    group: Group,
+    open: Open,
+) {
+    let Some(stream) = Box::pin(handshake(&mut connection, socket, config)).await else {
+        return;
+    };
+    in_clear(connection, stream, group, open).await;
+}
+
+/// The TLS handshake, bounded like a request head.
+async fn handshake(
+    connection: &mut Connection,
+    socket: Connected,
+    config: Arc<rustls::ServerConfig>,
+) -> Option<Stream> {
+    let mut stream = Stream::accept_tls(socket, ServerConnection::new(config).ok()?);
+    connection.timer.set(connection.head_timeout());
+    let timer = &connection.timer;
+    let done = poll_fn(|cx| match stream.poll_handshake(cx) {
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending => timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+    })
+    .await;
+    let metrics = connection
+        .worker
+        .shard()
+        .listener(connection.listener.index());
+    if let Err(error) = done {
+        metrics.tls_handshakes_failed.add(1);
+        tracing::debug!(listener = connection.listener_name(), peer = %connection.peer, %error, "TLS handshake failed");
+        return None;
+    }
+    metrics.tls_handshakes_ok.add(1);
+    let details = TlsDetails::of(stream.server_session()?);
+    if details.resumed {
+        metrics.tls_resumptions.add(1);
+    }
+    connection.tls = Some(Box::new(details));
+    Some(stream)
+}

@@ -1,0 +1,210 @@
+//! Connections to targets: one that waits in the pool, or a new one, TLS included.
+
+use crate::connection::Connection;
+use crate::group::Generation;
+use crate::live::{InFlight, TargetState};
+use crate::plane::GroupParts;
+use crate::pool::Pool;
+use crate::stream::{Socket, Stream};
+use crate::timer::Timer;
+use portway_model::address::TargetAddress;
+use portway_model::settings::ServerName;
+use portway_model::snapshot::{GroupId, TargetGroup};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connection to a target, counted as in flight while it lives.
+pub(crate) struct Upstream {
+    pub(crate) stream: Stream,
+    /// It carried an exchange before.
+    pub(crate) reused: bool,
+    server_name: Option<Box<str>>,
+    pool: Option<Rc<Pool>>,
+    _in_flight: InFlight,
+}
+
+/// Which connection is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) group: GroupId,
+    pub(crate) target: usize,
+    /// The host of the request, in lower case; empty where there is none.
+    pub(crate) host: &'a [u8],
+    /// One from the pool will do.
+    pub(crate) pooled: bool,
+    /// The request must not be repeated: a pooled connection is looked at closely.
+    pub(crate) surely: bool,
+}
+
+impl Upstream {
+    /// Keeps the connection for another exchange.
+    pub(crate) fn give_back(self, now: u64) {
+        if let Some(pool) = &self.pool {
+            pool.put(self.stream, self.server_name.as_deref(), now);
+        }
+    }
+}
+
+/// Runs `future` for at most `limit`; `TimedOut` after that.
+pub(crate) async fn within<T>(
+    timer: &Timer,
+    limit: Duration,
+    future: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    timer.set(limit);
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending => timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+    })
+    .await
+}
+
+/// A connection to a target. The error's kind says what failed: `NotFound` for a name without address, `TimedOut`,
+/// `ConnectionRefused`, `InvalidData` for TLS.
+pub(crate) async fn connect(connection: &Connection, wanted: Wanted<'_>) -> io::Result<Upstream> {
+    let generation = &connection.generation;
+    let (group, parts, state, pool) = parts_of(generation, wanted)?;
+    let server_name = server_name(connection, group, wanted);
+    let in_flight = state.enter();
+    if wanted.pooled
+        && let Some(stream) = pool.take(server_name.as_deref(), wanted.surely)
+    {
+        let pool = Some(Rc::clone(pool));
+        return Ok(Upstream {
+            stream,
+            reused: true,
+            server_name,
+            pool,
+            _in_flight: in_flight,
+        });
+    }
+    let opening = open(
+        connection,
+        group,
+        parts,
+        state,
+        wanted.target,
+        server_name.as_deref(),
+    );
+    let stream = within(&connection.timer, group.timeouts.connect, opening).await?;
+    let pool = Some(Rc::clone(pool));
+    Ok(Upstream {
+        stream,
+        reused: false,
+        server_name,
+        pool,
+        _in_flight: in_flight,
+    })
+}
+
+type Parts<'a> = (
+    &'a TargetGroup,
+    &'a GroupParts,
+    &'a Arc<TargetState>,
+    &'a Rc<Pool>,
+);
+
+fn parts_of<'a>(generation: &'a Generation, wanted: Wanted<'_>) -> io::Result<Parts<'a>> {
+    let found = || {
+        let (group, parts, run) = generation.group(wanted.group)?;
+        Some((
+            group,
+            parts,
+            parts.targets.get(wanted.target)?,
+            run.pool(wanted.target)?,
+        ))
+    };
+    found().ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+async fn open(
+    connection: &Connection,
+    group: &TargetGroup,
+    parts: &GroupParts,
+    state: &TargetState,
+    target: usize,
+    server_name: Option<&str>,
+) -> io::Result<Stream> {
+    let address = group.targets.get(target).map(|target| &target.address);
+    let (socket, ip) = match address {
+        Some(TargetAddress::Unix(path)) => (Socket::Unix(UnixStream::connect(path).await?), None),
+        Some(TargetAddress::ClientDestination { port }) => {
+            let port = port.unwrap_or(connection.local.port());
+            tcp(SocketAddr::new(connection.local.ip(), port)).await?
+        }
+        Some(TargetAddress::Tcp { .. }) => {
+            tcp(state.address().ok_or(io::ErrorKind::NotFound)?).await?
+        }
+        None => return Err(io::ErrorKind::NotFound.into()),
+    };
+    let Some(config) = &parts.tls else {
+        return Ok(Stream::Plain(socket));
+    };
+    let name = tls_name(server_name, ip)?;
+    let session =
+        rustls::ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+    let mut stream = Stream::begin_tls(socket, session);
+    poll_fn(|cx| stream.poll_handshake(cx)).await?;
+    Ok(stream)
+}
+
+async fn tcp(address: SocketAddr) -> io::Result<(Socket, Option<IpAddr>)> {
+    let socket = TcpStream::connect(address).await?;
+    socket.set_nodelay(true)?;
+    Ok((Socket::Tcp(socket), Some(address.ip())))
+}
+
+/// What is sent and verified in the handshake. An address is never sent (RFC 6066 §3) but can be verified.
+fn tls_name(
+    name: Option<&str>,
+    ip: Option<IpAddr>,
+) -> io::Result<rustls::pki_types::ServerName<'static>> {
+    if let Some(name) = name {
+        return rustls::pki_types::ServerName::try_from(name.to_owned())
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e));
+    }
+    Ok(ip
+        .unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))
+        .into())
+}
+
+/// The name to send, by the group's setting.
+fn server_name(
+    connection: &Connection,
+    group: &TargetGroup,
+    wanted: Wanted<'_>,
+) -> Option<Box<str>> {
+    let tls = group.tls.as_ref()?;
+    let host = || {
+        std::str::from_utf8(wanted.host)
+            .ok()
+            .filter(|host| !host.is_empty())
+    };
+    let own = || match &group.targets.get(wanted.target)?.address {
+        TargetAddress::Tcp {
+            host: portway_model::address::Host::Name(name),
+            ..
+        } => Some(name.as_str()),
+        _ => None,
+    };
+    let name = match &tls.server_name {
+        ServerName::Fixed(name) => Some(name.as_str()),
+        ServerName::None => None,
+        ServerName::Host => host().or_else(own),
+        ServerName::Client => {
+            let sni = connection.tls.as_ref().and_then(|tls| tls.sni.as_deref());
+            sni.or_else(host).or_else(own)
+        }
+    }?;
+    // `host:port`, brackets and addresses are no names; the handshake then goes by the target's address.
+    let is_name = rustls::pki_types::DnsName::try_from(name).is_ok();
+    is_name.then(|| name.into())
+}

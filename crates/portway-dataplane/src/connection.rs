@@ -1,0 +1,155 @@
+//! What is known of a client's connection, for as long as it lives.
+
+use crate::group::Generation;
+use crate::timer::Timer;
+use crate::worker::Worker;
+use portway_core::evaluate::TlsFacts;
+use portway_model::defaults;
+use portway_model::settings::ListenerTimeouts;
+use portway_model::snapshot::ListenerId;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A client's connection, beside its stream.
+pub(crate) struct Connection {
+    pub(crate) worker: Rc<Worker>,
+    /// What this connection is served by; taken anew for each exchange.
+    pub(crate) generation: Rc<Generation>,
+    pub(crate) listener: ListenerId,
+    /// The client; unspecified for a UNIX socket.
+    pub(crate) peer: SocketAddr,
+    /// Where it connected to; unspecified for a UNIX socket.
+    pub(crate) local: SocketAddr,
+    pub(crate) timer: Timer,
+    pub(crate) tls: Option<Box<TlsDetails>>,
+    /// Exchanges before the current one.
+    pub(crate) exchanges: u32,
+}
+
+/// What was agreed on in the TLS handshake.
+#[derive(Debug)]
+pub(crate) struct TlsDetails {
+    pub(crate) version: &'static str,
+    pub(crate) cipher: &'static str,
+    pub(crate) sni: Option<Box<str>>,
+    pub(crate) alpn: Option<Box<[u8]>>,
+    pub(crate) resumed: bool,
+}
+
+impl TlsDetails {
+    /// The details of a finished handshake.
+    pub(crate) fn of(session: &rustls::ServerConnection) -> Self {
+        let version = match session.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "-",
+        };
+        let cipher = session
+            .negotiated_cipher_suite()
+            .and_then(|suite| suite.suite().as_str())
+            .unwrap_or("-");
+        Self {
+            version,
+            // rustls names TLS 1.3 suites TLS13_…; the IANA names begin with TLS_.
+            cipher: match cipher {
+                "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
+                "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
+                "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
+                other => other,
+            },
+            sni: session.server_name().map(Into::into),
+            alpn: session.alpn_protocol().map(Into::into),
+            resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+        }
+    }
+}
+
+impl Connection {
+    /// `http` or `https`, as the client came.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// The listener's name.
+    pub(crate) fn listener_name(&self) -> Option<&str> {
+        let (listener, _) = self.generation.plane.listener(self.listener)?;
+        Some(listener.name.as_str())
+    }
+
+    /// Connections open on the listener, of this worker.
+    pub(crate) fn listener_connections(&self) -> Option<u32> {
+        self.worker.open_connections(self.listener)
+    }
+
+    fn timeouts(&self) -> ListenerTimeouts {
+        let configured = self.generation.plane.listener(self.listener);
+        configured.map_or(
+            ListenerTimeouts {
+                request_head: defaults::REQUEST_HEAD,
+                keep_alive: defaults::KEEP_ALIVE,
+                client: defaults::CLIENT,
+                tunnel: defaults::TUNNEL,
+                inspect: defaults::INSPECT,
+            },
+            |(listener, _)| listener.timeouts,
+        )
+    }
+
+    /// From the first byte of a head to its end, and for a TLS handshake.
+    pub(crate) fn head_timeout(&self) -> Duration {
+        self.timeouts().request_head
+    }
+
+    /// Between two requests.
+    pub(crate) fn keep_alive_timeout(&self) -> Duration {
+        self.timeouts().keep_alive
+    }
+
+    /// Silence of the client within an exchange.
+    pub(crate) fn client_timeout(&self) -> Duration {
+        self.timeouts().client
+    }
+
+    /// Silence in both directions of a tunnel.
+    pub(crate) fn tunnel_timeout(&self) -> Duration {
+        self.timeouts().tunnel
+    }
+
+    /// The operator's page for a status.
+    pub(crate) fn error_page(&self, status: u16) -> Option<Arc<[u8]>> {
+        let (_, parts) = self.generation.plane.listener(self.listener)?;
+        parts
+            .error_pages
+            .iter()
+            .find(|(of, _)| *of == status)
+            .map(|(_, page)| Arc::clone(page))
+    }
+
+    /// The client's port.
+    pub(crate) fn source_port(&self) -> Option<u16> {
+        Some(self.peer.port()).filter(|port| *port != 0)
+    }
+
+    /// The address it connected to.
+    pub(crate) fn destination(&self) -> Option<IpAddr> {
+        Some(self.local.ip().to_canonical()).filter(|ip| !ip.is_unspecified())
+    }
+
+    /// The port it connected to.
+    pub(crate) fn destination_port(&self) -> Option<u16> {
+        Some(self.local.port()).filter(|port| *port != 0)
+    }
+
+    /// What rules see of TLS.
+    pub(crate) fn tls_facts(&self) -> Option<TlsFacts<'_>> {
+        let tls = self.tls.as_deref()?;
+        Some(TlsFacts {
+            version: tls.version,
+            cipher: tls.cipher,
+            sni: tls.sni.as_deref().map(str::as_bytes),
+            alpn: tls.alpn.as_deref(),
+        })
+    }
+}

@@ -1,0 +1,365 @@
+//! One request and its response: everything that is known of it, and what rules see of it.
+//!
+//! An exchange borrows its scratch memory from the worker and leaves exactly one record, when it is dropped: an
+//! early return cannot forget it.
+
+use crate::buffer::Buffer;
+use crate::connection::Connection;
+use crate::fault::Fault;
+use crate::fields::FieldEdits;
+use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor};
+use portway_core::http1::{BodyLength, Known, RequestFraming, RequestHead, ResponseHead, Version};
+use portway_model::expression::{LogValue, Variable};
+use portway_model::snapshot::GroupId;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Memory that exchanges of a worker use one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) request: RequestHead,
+    pub(crate) response: ResponseHead,
+    pub(crate) request_edits: FieldEdits,
+    pub(crate) response_edits: FieldEdits,
+    /// The host in lower case.
+    pub(crate) host: Vec<u8>,
+    /// A head on its way out.
+    pub(crate) head: Vec<u8>,
+    pub(crate) variables: Vec<(Variable, Vec<u8>)>,
+}
+
+impl Scratch {
+    /// Forgets one exchange and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.request_edits.clear();
+        self.response_edits.clear();
+        self.host.clear();
+        self.head.clear();
+        self.variables.clear();
+    }
+}
+
+/// What rules replaced in the request line.
+#[derive(Debug, Default)]
+pub(crate) struct LineEdits {
+    pub(crate) method: Option<String>,
+    pub(crate) path: Option<Vec<u8>>,
+    /// `Some(None)`: the query was removed.
+    pub(crate) query: Option<Option<Vec<u8>>>,
+}
+
+/// The attempt that is being made or was made last.
+#[derive(Debug, Default)]
+pub(crate) struct Attempt {
+    pub(crate) group: Option<GroupId>,
+    pub(crate) target: Option<usize>,
+    pub(crate) reused: bool,
+}
+
+/// What is written into the record.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) started: Instant,
+    pub(crate) connected: Option<Duration>,
+    pub(crate) response_head: Option<Duration>,
+    pub(crate) attempts: u32,
+    pub(crate) status: u16,
+    pub(crate) body_in: u64,
+    pub(crate) body_out: u64,
+    pub(crate) head_out: u64,
+    pub(crate) fault: Option<Fault>,
+    /// False for what is no exchange: a connection that ended before its first byte.
+    pub(crate) open: bool,
+}
+
+/// One exchange.
+pub(crate) struct Exchange<'c> {
+    pub(crate) connection: &'c Connection,
+    pub(crate) scratch: Box<Scratch>,
+    /// Holds the head, and what came behind it.
+    pub(crate) arena: Buffer,
+    pub(crate) head_len: usize,
+    pub(crate) framing: RequestFraming,
+    /// The client: the peer, or whom a trusted proxy names.
+    pub(crate) client: IpAddr,
+    pub(crate) trusted: bool,
+    pub(crate) line: LineEdits,
+    pub(crate) request_id: Option<RequestIdText>,
+    pub(crate) attempt: Attempt,
+    pub(crate) ledger: Ledger,
+    /// Set while the response is processed.
+    pub(crate) response: Option<Buffer>,
+    pub(crate) response_status: Option<u16>,
+}
+
+/// A request id: made here, or taken from a trusted proxy.
+#[derive(Debug)]
+pub(crate) enum RequestIdText {
+    Made(portway_core::http1::RequestId),
+    Taken(Box<[u8]>),
+}
+
+impl RequestIdText {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            RequestIdText::Made(id) => id.as_bytes(),
+            RequestIdText::Taken(id) => id,
+        }
+    }
+}
+
+impl<'c> Exchange<'c> {
+    /// Opens an exchange whose head is in `scratch.request` over `arena`; `framing` is decided by the caller later
+    /// where the head was refused.
+    pub(crate) fn open(
+        connection: &'c Connection,
+        scratch: Box<Scratch>,
+        arena: Buffer,
+        head_len: usize,
+    ) -> Self {
+        Self {
+            connection,
+            scratch,
+            arena,
+            head_len,
+            framing: RequestFraming {
+                body: BodyLength::None,
+                keep_alive: false,
+                expect_continue: false,
+                upgrade: false,
+            },
+            client: connection.peer.ip().to_canonical(),
+            trusted: false,
+            line: LineEdits::default(),
+            request_id: None,
+            attempt: Attempt::default(),
+            ledger: Ledger {
+                started: Instant::now(),
+                connected: None,
+                response_head: None,
+                attempts: 0,
+                status: 0,
+                body_in: 0,
+                body_out: 0,
+                head_out: 0,
+                fault: None,
+                open: true,
+            },
+            response: None,
+            response_status: None,
+        }
+    }
+
+    /// The bytes that the request head's ranges are over.
+    #[inline]
+    pub(crate) fn arena(&self) -> &[u8] {
+        self.arena.filled()
+    }
+
+    /// The request head.
+    #[inline]
+    pub(crate) fn request(&self) -> &RequestHead {
+        &self.scratch.request
+    }
+
+    /// Writes the host in lower case to the scratch memory, where rules see it.
+    pub(crate) fn lower_host(&mut self) {
+        let Scratch { request, host, .. } = &mut *self.scratch;
+        host.clear();
+        host.extend(
+            request
+                .host(self.arena.filled())
+                .iter()
+                .map(u8::to_ascii_lowercase),
+        );
+    }
+
+    /// The path as it goes on.
+    pub(crate) fn current_path(&self) -> &[u8] {
+        self.line
+            .path
+            .as_deref()
+            .unwrap_or_else(|| self.request().path(self.arena()))
+    }
+
+    /// The query as it goes on.
+    pub(crate) fn current_query(&self) -> Option<&[u8]> {
+        match &self.line.query {
+            Some(query) => query.as_deref(),
+            None => self.request().query(self.arena()),
+        }
+    }
+
+    /// True where the client speaks HTTP/1.1.
+    pub(crate) fn is_http11(&self) -> bool {
+        self.request().version() == Version::Http11
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        if self.ledger.open {
+            crate::record::close(self);
+        }
+        let scratch = std::mem::take(&mut self.scratch);
+        self.connection.worker.give_scratch(scratch);
+    }
+}
+
+impl Facts for Exchange<'_> {
+    fn source(&self) -> Option<IpAddr> {
+        Some(self.client)
+    }
+
+    fn source_port(&self) -> Option<u16> {
+        self.connection.source_port()
+    }
+
+    fn destination(&self) -> Option<IpAddr> {
+        self.connection.destination()
+    }
+
+    fn destination_port(&self) -> Option<u16> {
+        self.connection.destination_port()
+    }
+
+    fn listener_name(&self) -> Option<&str> {
+        self.connection.listener_name()
+    }
+
+    fn listener_connections(&self) -> Option<u32> {
+        self.connection.listener_connections()
+    }
+
+    fn tls(&self) -> Option<TlsFacts<'_>> {
+        self.connection.tls_facts()
+    }
+
+    fn method(&self) -> Option<&[u8]> {
+        match &self.line.method {
+            Some(method) => Some(method.as_bytes()),
+            None => Some(self.request().method_bytes(self.arena())),
+        }
+    }
+
+    fn scheme(&self) -> Option<&str> {
+        Some(self.connection.scheme())
+    }
+
+    fn http_version(&self) -> Option<&str> {
+        Some(if self.is_http11() { "1.1" } else { "1.0" })
+    }
+
+    fn host(&self) -> Option<&[u8]> {
+        Some(&self.scratch.host)
+    }
+
+    fn path(&self) -> Option<&[u8]> {
+        Some(self.current_path())
+    }
+
+    fn query(&self) -> Option<&[u8]> {
+        self.current_query()
+    }
+
+    fn header<'a>(&'a self, name: &str, visit: &mut Visitor<'_, 'a>) {
+        self.scratch.request_edits.visit(
+            self.request().fields(),
+            self.arena(),
+            name.as_bytes(),
+            visit,
+        );
+    }
+
+    fn body_length(&self) -> Option<u64> {
+        match self.framing.body {
+            BodyLength::None => Some(0),
+            BodyLength::Length(length) => Some(length),
+            BodyLength::Chunked => None,
+        }
+    }
+
+    fn request_id(&self) -> Option<&[u8]> {
+        self.request_id.as_ref().map(RequestIdText::as_bytes)
+    }
+
+    fn status(&self) -> Option<u16> {
+        self.response_status
+    }
+
+    fn response_header<'a>(&'a self, name: &str, visit: &mut Visitor<'_, 'a>) {
+        let arena = self
+            .response
+            .as_ref()
+            .map(Buffer::filled)
+            .unwrap_or_default();
+        let fields = self.scratch.response.fields();
+        self.scratch
+            .response_edits
+            .visit(fields, arena, name.as_bytes(), visit);
+    }
+
+    fn variable(&self, variable: &Variable) -> Option<&[u8]> {
+        let found = self
+            .scratch
+            .variables
+            .iter()
+            .rev()
+            .find(|(name, _)| name == variable)?;
+        Some(&found.1)
+    }
+
+    fn healthy_targets(&self, group: GroupId) -> Option<u32> {
+        let (_, parts, _) = self.connection.generation.group(group)?;
+        let healthy = parts
+            .targets
+            .iter()
+            .filter(|target| target.health().is_usable())
+            .count();
+        u32::try_from(healthy).ok()
+    }
+
+    fn group_connections(&self, group: GroupId) -> Option<u32> {
+        let (_, parts, _) = self.connection.generation.group(group)?;
+        Some(parts.targets.iter().map(|target| target.in_flight()).sum())
+    }
+
+    fn group_name(&self) -> Option<&str> {
+        let (group, _, _) = self.connection.generation.group(self.attempt.group?)?;
+        Some(group.name.as_str())
+    }
+
+    fn target_name(&self) -> Option<&str> {
+        let (group, _, _) = self.connection.generation.group(self.attempt.group?)?;
+        Some(group.targets.get(self.attempt.target?)?.name.as_str())
+    }
+
+    fn random(&self) -> Option<u64> {
+        Some(self.connection.worker.random())
+    }
+
+    fn now(&self) -> Option<i64> {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .ok()?;
+        i64::try_from(now.as_secs()).ok()
+    }
+
+    fn log(&self, value: LogValue) -> Fetched<'_> {
+        let milliseconds = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        match value {
+            LogValue::TotalTime => Fetched::Number(milliseconds(self.ledger.started.elapsed())),
+            LogValue::ConnectTime => self.ledger.connected.map(milliseconds).into(),
+            LogValue::ResponseTime => self.ledger.response_head.map(milliseconds).into(),
+            LogValue::Retries => Fetched::Number(i64::from(self.ledger.attempts.saturating_sub(1))),
+            _ => Fetched::Absent,
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// A header of the request as received.
+    pub(crate) fn received(&self, known: Known) -> Option<&[u8]> {
+        self.request().fields().value(known, self.arena())
+    }
+}

@@ -1,0 +1,188 @@
+//! Faults: what went wrong in an exchange, whose it is, and what is answered. One table decides the answer.
+
+use portway_core::http1::Refusal;
+use portway_core::retry::Stage;
+use portway_telemetry::record::FaultCode;
+use std::io;
+
+/// Something that ended an exchange or an attempt early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// What, and by that whose.
+    pub(crate) code: FaultCode,
+    /// How far the attempt had come; `None`: not a matter of an attempt, never tried again.
+    pub(crate) stage: Option<Stage>,
+    /// What is answered if nothing was answered yet; `None`: the connection is closed without a word.
+    pub(crate) status: Option<u16>,
+}
+
+impl Fault {
+    /// The client's head or body is not what the RFCs allow.
+    pub(crate) fn refused(refusal: Refusal) -> Self {
+        Self {
+            code: FaultCode::RefusedRequest(refusal.code()),
+            stage: None,
+            status: Some(refusal.status()),
+        }
+    }
+
+    /// The client has gone.
+    pub(crate) fn client_closed() -> Self {
+        Self {
+            code: FaultCode::ClientClosed,
+            stage: None,
+            status: None,
+        }
+    }
+
+    /// The client was silent for too long.
+    pub(crate) fn client_timeout() -> Self {
+        Self {
+            code: FaultCode::ClientTimeout,
+            stage: None,
+            status: Some(408),
+        }
+    }
+
+    /// No rule answers the request.
+    pub(crate) fn no_rule() -> Self {
+        Self {
+            code: FaultCode::NoRule,
+            stage: None,
+            status: Some(404),
+        }
+    }
+
+    /// Nobody may take it.
+    pub(crate) fn no_target() -> Self {
+        Self {
+            code: FaultCode::NoHealthyTarget,
+            stage: None,
+            status: Some(503),
+        }
+    }
+
+    /// The target could not be connected to.
+    pub(crate) fn connect(error: &io::Error) -> Self {
+        let (code, status) = match error.kind() {
+            io::ErrorKind::ConnectionRefused => (FaultCode::ConnectRefused, 502),
+            io::ErrorKind::TimedOut => (FaultCode::ConnectTimeout, 504),
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                (FaultCode::TargetTls, 502)
+            }
+            io::ErrorKind::NotFound => (FaultCode::NotResolved, 502),
+            _ => (FaultCode::ConnectFailed, 502),
+        };
+        Self {
+            code,
+            stage: Some(Stage::Connect),
+            status: Some(status),
+        }
+    }
+
+    /// The target has gone before its response.
+    pub(crate) fn target_closed(stage: Stage) -> Self {
+        Self {
+            code: FaultCode::TargetClosed,
+            stage: Some(stage),
+            status: Some(502),
+        }
+    }
+
+    /// The target was silent for too long.
+    pub(crate) fn response_timeout() -> Self {
+        Self {
+            code: FaultCode::ResponseTimeout,
+            stage: Some(Stage::ResponseStarted),
+            status: Some(504),
+        }
+    }
+
+    /// The target's response is not what the RFCs allow.
+    pub(crate) fn bad_response(refusal: Refusal) -> Self {
+        Self {
+            code: FaultCode::BadResponse(refusal.code()),
+            stage: Some(Stage::ResponseStarted),
+            status: Some(502),
+        }
+    }
+
+    /// A rule on the response refuses it.
+    pub(crate) fn rejected() -> Self {
+        Self {
+            code: FaultCode::BadResponse("rejected_by_rule"),
+            stage: None,
+            status: Some(502),
+        }
+    }
+
+    /// Something of ours that should not happen; said so that nobody looks for it elsewhere.
+    pub(crate) fn internal() -> Self {
+        Self {
+            code: FaultCode::Internal,
+            stage: None,
+            status: Some(500),
+        }
+    }
+}
+
+/// What clients are told, by status. Never more than the status says: details are for the log.
+pub(crate) fn client_text(status: u16) -> &'static str {
+    match status {
+        400 => "The request is not valid HTTP.",
+        403 => "Access is denied.",
+        404 => "No rule matches this request.",
+        408 => "The request took too long to arrive.",
+        413 => "The request is too large.",
+        414 => "The request target is too long.",
+        431 => "The request headers are too large.",
+        500 => "The balancer failed to process the request.",
+        501 => "The request needs something that is not supported.",
+        502 => "The target gave no valid response.",
+        503 => "No target is available.",
+        504 => "The target did not respond in time.",
+        505 => "This version of HTTP is not supported.",
+        _ => "The request was not served.",
+    }
+}
+
+/// The reason phrase of a status (RFC 9110 §15).
+pub(crate) fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        206 => "Partial Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        425 => "Too Early",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}

@@ -1,0 +1,351 @@
+//! One attempt at a target: the request goes out, the response comes back, both bodies flow at once.
+//!
+//! Until the first byte of the response's head was sent to the client a fault is given back and may be answered or
+//! tried again; after that a fault can only cut the response off.
+
+use crate::buffer::Buffer;
+use crate::connect::Upstream;
+use crate::exchange::Exchange;
+use crate::fault::Fault;
+use crate::head;
+use crate::policy::{self, Decision, Side};
+use crate::reply;
+use crate::serve::Next;
+use crate::stream::Stream;
+use crate::transfer::{Broken, Transfer};
+use crate::tunnel;
+use portway_core::http1::{
+    BodyLength, HeadLimits, Parsed, ResponseBody, parse_response, response_framing,
+};
+use portway_core::retry::Stage;
+use portway_model::snapshot::GroupId;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// How long each side may be silent.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    client: Duration,
+    target: Duration,
+}
+
+/// The request on its way out, which may go on while the response comes back.
+struct Upload {
+    transfer: Transfer,
+    done: bool,
+    /// The target takes no more of it; it may still answer.
+    cut: bool,
+}
+
+/// Forwards the exchange over this connection. An error means that nothing of a response has reached the client.
+pub(crate) async fn attempt(
+    x: &mut Exchange<'_>,
+    downstream: &mut Stream,
+    mut upstream: Upstream,
+) -> Result<Next, Fault> {
+    let patience = patience(x);
+    let mut upload = begin_upload(x);
+    let (mut response, head_len) = loop {
+        let (mut buffer, head_len) =
+            response_head(x, downstream, &mut upstream, &mut upload, patience).await?;
+        if !x.scratch.response.is_interim() {
+            break (buffer, head_len);
+        }
+        interim(x, downstream, &buffer, patience).await?;
+        buffer.consume(head_len);
+        x.response = Some(buffer);
+    };
+    x.ledger.response_head = Some(x.ledger.started.elapsed());
+    let framing = response_framing(&x.scratch.response, response.filled(), x.request().method())
+        .map_err(Fault::bad_response)?;
+    let status = x.scratch.response.status();
+    x.response_status = Some(status);
+    x.response = Some(response);
+    run_response_rules(x)?;
+    let keeps = upload.done && x.framing.keep_alive && !x.connection.worker.is_draining();
+    let plan = head::ResponsePlan::new(x, &framing, status, keeps);
+    let out = head::response(x, &framing, &plan);
+    response = x.response.take().ok_or_else(Fault::internal)?;
+    response.consume(head_len);
+    x.ledger.status = x.response_status.unwrap_or(status);
+    x.ledger.head_out = out.len() as u64;
+    if plan.tunnel {
+        x.ledger.body_in = upload.transfer.body_bytes();
+        return Ok(
+            tunnel::after_upgrade(x, downstream, upstream, upload.transfer, out, response).await,
+        );
+    }
+    let mut download = Transfer::response(framing.body, plan.chunked, out, response);
+    let ended = bodies(
+        x,
+        downstream,
+        &mut upstream,
+        &mut upload,
+        &mut download,
+        patience,
+    )
+    .await;
+    x.ledger.body_in = upload.transfer.body_bytes();
+    x.ledger.body_out = download.body_bytes();
+    if let Err(fault) = ended {
+        x.ledger.fault = Some(fault);
+        crate::record::attempt_failed(x, fault);
+        return Ok(Next::Close);
+    }
+    let (rest, head) = download.into_rest();
+    x.scratch.head = head;
+    if framing.keep_alive
+        && upload.done
+        && rest.is_none()
+        && framing.body != ResponseBody::UntilClose
+    {
+        upstream.give_back(x.connection.worker.timers.now());
+    }
+    Ok(after(x, upload, plan.keep_alive))
+}
+
+/// What becomes of the client's connection.
+fn after(x: &mut Exchange<'_>, upload: Upload, keep_alive: bool) -> Next {
+    if !upload.done {
+        return Next::Linger;
+    }
+    if !keep_alive {
+        return Next::Close;
+    }
+    if matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)) {
+        return x.rest();
+    }
+    Next::Again(upload.transfer.into_rest().0)
+}
+
+fn patience(x: &Exchange<'_>) -> Patience {
+    let group = x
+        .attempt
+        .group
+        .and_then(|group: GroupId| x.connection.generation.group(group));
+    Patience {
+        client: x.connection.client_timeout(),
+        target: group.map_or(portway_model::defaults::RESPONSE, |(group, _, _)| {
+            group.timeouts.response
+        }),
+    }
+}
+
+fn begin_upload(x: &mut Exchange<'_>) -> Upload {
+    let head = head::request(x);
+    let has_body = !matches!(x.framing.body, BodyLength::None | BodyLength::Length(0));
+    let first = (has_body && x.arena.len() > x.head_len).then(|| x.arena.split_off(x.head_len));
+    Upload {
+        transfer: Transfer::request(x.framing.body, head, first),
+        done: false,
+        cut: false,
+    }
+}
+
+impl Upload {
+    /// Goes on with the request. What the target does not take is no fault yet: it may have answered early.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        x: &Exchange<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+    ) -> Result<(), Fault> {
+        if self.done || self.cut {
+            return Ok(());
+        }
+        match self
+            .transfer
+            .poll(cx, from, to, &x.connection.worker.buffers)
+        {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => self.done = true,
+            Poll::Ready(Err(Broken::Sink)) => self.cut = true,
+            Poll::Ready(Err(Broken::Source)) => return Err(Fault::client_closed()),
+            Poll::Ready(Err(Broken::Refused(refusal))) => return Err(Fault::refused(refusal)),
+        }
+        Ok(())
+    }
+
+    fn waits_for_client(&self) -> bool {
+        !self.done && !self.cut && self.transfer.waits_for_source()
+    }
+}
+
+/// Sends the request and waits for the head of a response, final or interim, in `x.scratch.response`; gives what was
+/// received and the length of the head in it.
+async fn response_head(
+    x: &mut Exchange<'_>,
+    downstream: &mut Stream,
+    upstream: &mut Upstream,
+    upload: &mut Upload,
+    patience: Patience,
+) -> Result<(Buffer, usize), Fault> {
+    let mut response = x.response.take();
+    let mut head = std::mem::take(&mut x.scratch.response);
+    let mut scanned = 0;
+    let mut moves = u64::MAX;
+    let reused = upstream.reused;
+    let result = poll_fn(|cx| {
+        if let Err(fault) = upload.poll(cx, x, downstream, &mut upstream.stream) {
+            return Poll::Ready(Err(fault));
+        }
+        loop {
+            if let Some(buffer) = response.as_mut().filter(|buffer| !buffer.is_empty()) {
+                match parse_response(buffer.filled(), scanned, &HeadLimits::default(), &mut head) {
+                    Parsed::Complete { head_len } => return Poll::Ready(Ok(head_len)),
+                    Parsed::Refused(refusal) => {
+                        return Poll::Ready(Err(Fault::bad_response(refusal)));
+                    }
+                    Parsed::Partial => scanned = buffer.len(),
+                }
+                if !buffer.make_room(
+                    HeadLimits::default().head_bytes as usize + crate::buffer::BUFFER_BYTES,
+                ) {
+                    return Poll::Ready(Err(Fault::internal()));
+                }
+            }
+            let mut buffer = response
+                .take()
+                .unwrap_or_else(|| x.connection.worker.buffers.lease());
+            let received = upstream.stream.poll_read(cx, buffer.spare());
+            match received {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    buffer.received(n);
+                    response = Some(buffer);
+                }
+                Poll::Ready(_) => {
+                    let stage = match (buffer.is_empty(), reused) {
+                        (false, _) => Stage::ResponseStarted,
+                        (true, true) => Stage::ReusedClosedBeforeResponse,
+                        (true, false) => Stage::Sent,
+                    };
+                    return Poll::Ready(Err(Fault::target_closed(stage)));
+                }
+                Poll::Pending => {
+                    response = (!buffer.is_empty()).then_some(buffer);
+                    break;
+                }
+            }
+        }
+        wait(
+            cx,
+            x,
+            &mut moves,
+            upload.transfer.moves(),
+            upload.waits_for_client(),
+            patience,
+        )
+    })
+    .await;
+    x.scratch.response = head;
+    let head_len = result?;
+    Ok((response.ok_or_else(Fault::internal)?, head_len))
+}
+
+/// Pending until the side that is waited for was silent for too long. Every move begins the wait anew.
+fn wait<T>(
+    cx: &mut Context<'_>,
+    x: &Exchange<'_>,
+    last: &mut u64,
+    moves: u64,
+    for_client: bool,
+    patience: Patience,
+) -> Poll<Result<T, Fault>> {
+    if *last != moves {
+        *last = moves;
+        x.connection.timer.set(if for_client {
+            patience.client
+        } else {
+            patience.target
+        });
+    }
+    match x.connection.timer.poll(cx) {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(()) if for_client => Poll::Ready(Err(Fault::client_timeout())),
+        Poll::Ready(()) => Poll::Ready(Err(Fault::response_timeout())),
+    }
+}
+
+/// Passes a 1xx on; a client of HTTP/1.0 knows none (RFC 9110 §15.2).
+async fn interim(
+    x: &mut Exchange<'_>,
+    downstream: &mut Stream,
+    response: &Buffer,
+    patience: Patience,
+) -> Result<(), Fault> {
+    if !x.is_http11() {
+        return Ok(());
+    }
+    let out = head::interim(x, response.filled());
+    let sent = reply::write_all(x, downstream, &out, patience.client).await;
+    x.scratch.head = out;
+    sent.map_err(|_| Fault::client_closed())
+}
+
+/// Runs the rules on the response: the group's, then the listener's, then those that see every response.
+fn run_response_rules(x: &mut Exchange<'_>) -> Result<(), Fault> {
+    let generation = Rc::clone(&x.connection.generation);
+    let group = x.attempt.group.and_then(|group| generation.group(group));
+    let listener = generation.plane.listener(x.connection.listener);
+    let lists = [
+        group.map(|(group, _, _)| group.rules.response.as_slice()),
+        listener.map(|(listener, _)| listener.rules.response.as_slice()),
+        listener.map(|(listener, _)| listener.rules.after_response.as_slice()),
+    ];
+    for rules in lists
+        .into_iter()
+        .flatten()
+        .filter(|rules| !rules.is_empty())
+    {
+        if let Decision::Close = policy::run(x, rules, None, Side::Response) {
+            return Err(Fault::rejected());
+        }
+    }
+    Ok(())
+}
+
+/// Moves both bodies until the response is over.
+async fn bodies(
+    x: &mut Exchange<'_>,
+    downstream: &mut Stream,
+    upstream: &mut Upstream,
+    upload: &mut Upload,
+    download: &mut Transfer,
+    patience: Patience,
+) -> Result<(), Fault> {
+    let mut moves = u64::MAX;
+    poll_fn(|cx| {
+        if let Err(fault) = upload.poll(cx, x, downstream, &mut upstream.stream) {
+            return Poll::Ready(Err(fault));
+        }
+        match download.poll(
+            cx,
+            &mut upstream.stream,
+            downstream,
+            &x.connection.worker.buffers,
+        ) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+            Poll::Ready(Err(Broken::Source)) => {
+                return Poll::Ready(Err(Fault::target_closed(Stage::ResponseStarted)));
+            }
+            Poll::Ready(Err(Broken::Refused(refusal))) => {
+                return Poll::Ready(Err(Fault::bad_response(refusal)));
+            }
+            Poll::Ready(Err(Broken::Sink)) => return Poll::Ready(Err(Fault::client_closed())),
+            Poll::Pending => {}
+        }
+        let moved = upload.transfer.moves().wrapping_add(download.moves());
+        wait(
+            cx,
+            x,
+            &mut moves,
+            moved,
+            !download.waits_for_source(),
+            patience,
+        )
+    })
+    .await
+}

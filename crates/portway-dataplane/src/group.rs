@@ -1,0 +1,131 @@
+//! A worker's view of the target groups: whose turn it is, and connections that wait for the next request.
+
+use crate::live::TargetState;
+use crate::plane::{GroupParts, Plane};
+use crate::pool::Pool;
+use portway_core::balance::{
+    Algorithm, Ask, Balancer, Candidate, Candidates, Choice, Live, NoTarget, WhenNoneUsable,
+    hash_bytes,
+};
+use portway_model::draft::Algorithm as Configured;
+use portway_model::settings::NoneHealthy;
+use portway_model::snapshot::{GroupId, TargetGroup};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What one worker runs: a plane and its own positions and pools. Replaced as a whole by a reload.
+pub(crate) struct Generation {
+    pub(crate) plane: Arc<Plane>,
+    groups: Vec<GroupRun>,
+}
+
+/// One group on one worker.
+pub(crate) struct GroupRun {
+    balancer: Balancer,
+    /// By index of the target.
+    pools: Vec<Rc<Pool>>,
+}
+
+struct Targets<'a>(&'a [Arc<TargetState>], &'a TargetGroup);
+
+impl Live for Targets<'_> {
+    fn usable(&self, index: usize) -> bool {
+        let Some(state) = self.0.get(index) else {
+            return false;
+        };
+        let limit = self
+            .1
+            .targets
+            .get(index)
+            .map_or(0, |target| target.max_connections);
+        state.health().is_usable() && (limit == 0 || state.in_flight() < limit)
+    }
+
+    fn in_flight(&self, index: usize) -> u32 {
+        self.0.get(index).map_or(0, |state| state.in_flight())
+    }
+}
+
+impl Generation {
+    /// The plane as worker `seed` runs it; the seed spreads the first turns of workers over targets.
+    pub(crate) fn new(plane: Arc<Plane>, seed: u64) -> Self {
+        let groups = plane
+            .snapshot
+            .groups
+            .iter()
+            .map(|group| GroupRun::new(group, seed))
+            .collect();
+        Self { plane, groups }
+    }
+
+    /// Configuration, shared parts and this worker's part of a group. `None` only for an id of another snapshot.
+    pub(crate) fn group(&self, id: GroupId) -> Option<(&TargetGroup, &GroupParts, &GroupRun)> {
+        let (group, parts) = self.plane.group(id)?;
+        Some((group, parts, self.groups.get(id.index())?))
+    }
+
+    /// Chooses a target of a group.
+    pub(crate) fn choose(&self, id: GroupId, ask: Ask<'_>) -> Result<Choice, NoTarget> {
+        let (group, parts, run) = self.group(id).ok_or(NoTarget::Empty)?;
+        run.balancer.choose(&Targets(&parts.targets, group), ask)
+    }
+
+    /// Closes pooled connections that have waited for too long. `now` and ages in ticks of the worker's timer.
+    pub(crate) fn sweep(&self, now: u64) {
+        for (group, run) in self.plane.snapshot.groups.iter().zip(&self.groups) {
+            let ticks = group.timeouts.idle.as_millis() / crate::timer::TICK.as_millis().max(1);
+            let oldest = now.saturating_sub(u64::try_from(ticks).unwrap_or(u64::MAX));
+            run.pools.iter().for_each(|pool| pool.expire(oldest));
+        }
+    }
+}
+
+impl GroupRun {
+    fn new(group: &TargetGroup, seed: u64) -> Self {
+        let candidates = group
+            .targets
+            .iter()
+            .map(|target| Candidate {
+                weight: if target.disabled {
+                    0
+                } else {
+                    u32::from(target.weight)
+                },
+                backup: target.backup,
+                identity: hash_bytes(target.name.as_str().as_bytes()),
+            })
+            .collect();
+        let when_none = match group.none_healthy {
+            NoneHealthy::Refuse => WhenNoneUsable::None,
+            NoneHealthy::FailOpen => WhenNoneUsable::FailOpen,
+        };
+        let algorithm = match group.algorithm {
+            Configured::RoundRobin => Algorithm::RoundRobin,
+            Configured::LeastOutstanding => Algorithm::LeastOutstanding,
+            // A hash of another value than the source is refused before a plane is made (`support`).
+            Configured::SourceHash | Configured::Hash(_) => Algorithm::SourceHash,
+            Configured::RandomOfTwo => Algorithm::RandomTwo,
+            Configured::First => Algorithm::FirstAvailable,
+        };
+        let balancer = Balancer::new(
+            algorithm,
+            when_none,
+            Arc::new(Candidates::new(candidates)),
+            seed,
+        );
+        let limit = usize::try_from(group.pool_size).unwrap_or(usize::MAX);
+        Self {
+            balancer,
+            pools: group
+                .targets
+                .iter()
+                .map(|_| Rc::new(Pool::new(limit)))
+                .collect(),
+        }
+    }
+
+    /// Connections to a target that wait for the next request.
+    pub(crate) fn pool(&self, target: usize) -> Option<&Rc<Pool>> {
+        self.pools.get(target)
+    }
+}

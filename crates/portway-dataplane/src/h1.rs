@@ -1,0 +1,277 @@
+//! The HTTP/1.1 adapter: turns what a client sends into exchanges, one after the other.
+//!
+//! Between two requests the connection holds no buffer and no exchange: what rests is the stream, a timer slot and a
+//! few numbers. A test asserts how much that is.
+
+use crate::buffer::Buffer;
+use crate::connection::Connection;
+use crate::exchange::{Exchange, RequestIdText, Scratch};
+use crate::fault::Fault;
+use crate::reply;
+use crate::serve::{self, Next};
+use crate::stream::Stream;
+use portway_core::http1::{
+    HeadLimits, Parsed, Refusal, RequestId, client_address, is_acceptable_request_id,
+    parse_request, request_framing,
+};
+use portway_model::snapshot::{GroupId, Listener};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+/// How long a client may go on sending what nobody reads after our answer, so that the answer is not lost.
+const LINGER: Duration = Duration::from_secs(2);
+/// How many bytes of that are read.
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// What the wait for a request head came to.
+enum Head {
+    /// A request, in the scratch memory; the head's length.
+    Request(Box<Scratch>, Buffer, usize),
+    /// Not HTTP as it should be.
+    Refused(Box<Scratch>, Buffer, Refusal),
+    /// The head did not come in time.
+    TooSlow(Box<Scratch>, Buffer),
+    /// The client has gone, or there is no more time for it to begin.
+    Closed,
+}
+
+/// Serves a client's connection until it ends. `group`: see [`serve::serve`].
+pub(crate) async fn run(mut connection: Connection, mut stream: Stream, group: Option<GroupId>) {
+    let mut rest = None;
+    loop {
+        let head = next_head(&connection, &mut stream, rest.take()).await;
+        connection.generation = connection.worker.generation();
+        let next = match head {
+            Head::Closed => Next::Close,
+            Head::Request(scratch, arena, head_len) => {
+                Box::pin(exchange(
+                    &connection,
+                    &mut stream,
+                    (scratch, arena, head_len),
+                    group,
+                ))
+                .await
+            }
+            Head::Refused(scratch, arena, refusal) => {
+                Box::pin(refuse(
+                    &connection,
+                    &mut stream,
+                    scratch,
+                    arena,
+                    Fault::refused(refusal),
+                ))
+                .await
+            }
+            Head::TooSlow(scratch, arena) => {
+                Box::pin(refuse(
+                    &connection,
+                    &mut stream,
+                    scratch,
+                    arena,
+                    Fault::client_timeout(),
+                ))
+                .await
+            }
+        };
+        match next {
+            Next::Again(more) => rest = more,
+            Next::Close => break,
+            Next::Linger => return Box::pin(linger(&connection, &mut stream)).await,
+        }
+        connection.exchanges = connection.exchanges.saturating_add(1);
+        if connection.worker.is_draining() {
+            break;
+        }
+    }
+    shutdown(&connection, &mut stream).await;
+}
+
+/// Waits for a request head without holding a buffer while nothing is there.
+async fn next_head(connection: &Connection, stream: &mut Stream, mut rest: Option<Buffer>) -> Head {
+    let (timer, worker) = (&connection.timer, &connection.worker);
+    let limits = connection.head_limits();
+    let mut scanned = 0;
+    let mut fresh = rest.is_some();
+    timer.set(if fresh {
+        connection.head_timeout()
+    } else {
+        connection.keep_alive_timeout()
+    });
+    timer.set_idle(!fresh);
+    let head = poll_fn(|cx| {
+        loop {
+            if fresh && let Some(mut arena) = rest.take() {
+                let mut scratch = worker.take_scratch();
+                match parse_request(arena.filled(), scanned, &limits, &mut scratch.request) {
+                    Parsed::Complete { head_len } => {
+                        return Poll::Ready(Head::Request(scratch, arena, head_len));
+                    }
+                    Parsed::Refused(refusal) => {
+                        return Poll::Ready(Head::Refused(scratch, arena, refusal));
+                    }
+                    Parsed::Partial => {}
+                }
+                if scanned == 0 {
+                    timer.set_idle(false);
+                    timer.set(connection.head_timeout());
+                }
+                scanned = arena.len();
+                if !arena.make_room(limits.head_bytes + crate::buffer::BUFFER_BYTES) {
+                    return Poll::Ready(Head::Refused(scratch, arena, Refusal::HeadTooLarge));
+                }
+                worker.give_scratch(scratch);
+                rest = Some(arena);
+                fresh = false;
+            }
+            let mut arena = rest.take().unwrap_or_else(|| worker.buffers.lease());
+            match stream.poll_read(cx, arena.spare()) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    arena.received(n);
+                    rest = Some(arena);
+                    fresh = true;
+                }
+                Poll::Ready(_) => return Poll::Ready(Head::Closed),
+                Poll::Pending => {
+                    rest = (!arena.is_empty()).then_some(arena);
+                    break;
+                }
+            }
+        }
+        match timer.poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => Poll::Ready(match rest.take() {
+                Some(arena) => Head::TooSlow(worker.take_scratch(), arena),
+                None => Head::Closed,
+            }),
+        }
+    })
+    .await;
+    timer.set_idle(false);
+    head
+}
+
+/// Serves one request.
+async fn exchange(
+    connection: &Connection,
+    stream: &mut Stream,
+    (scratch, arena, head_len): (Box<Scratch>, Buffer, usize),
+    group: Option<GroupId>,
+) -> Next {
+    let mut x = Exchange::open(connection, scratch, arena, head_len);
+    connection
+        .worker
+        .shard()
+        .listener(connection.listener.index())
+        .requests_in_flight
+        .up();
+    match request_framing(x.request(), x.arena()) {
+        Ok(framing) => x.framing = framing,
+        Err(refusal) => return reply::fault(&mut x, stream, Fault::refused(refusal)).await,
+    }
+    let generation = Rc::clone(&connection.generation);
+    if let Some((listener, _)) = generation.plane.listener(connection.listener) {
+        admit(&mut x, listener);
+    }
+    serve::serve(&mut x, stream, group).await
+}
+
+/// Finds out who the client is and gives the request its id.
+fn admit(x: &mut Exchange<'_>, listener: &Listener) {
+    x.lower_host();
+    let proxies = &listener.forwarded.trusted_proxies;
+    if !proxies.is_empty() {
+        let is_trusted = |ip| proxies.iter().any(|network| network.contains(&ip));
+        x.trusted = is_trusted(x.client);
+        x.client = client_address(x.request().fields(), x.arena(), x.client, is_trusted);
+    }
+    let Some(name) = &listener.request_id else {
+        return;
+    };
+    let taken = x
+        .request()
+        .fields()
+        .values_named(name.as_bytes(), x.arena())
+        .next();
+    let id = match taken {
+        Some(id) if x.trusted && is_acceptable_request_id(id) => RequestIdText::Taken(id.into()),
+        _ => RequestIdText::Made(RequestId::from_random(x.connection.worker.random_128())),
+    };
+    x.scratch.request_edits.remove(name.as_bytes());
+    x.scratch.request_edits.add(name.as_bytes(), |value| {
+        value.extend_from_slice(id.as_bytes())
+    });
+    x.request_id = Some(id);
+}
+
+/// Answers what is no request, and leaves a record of it.
+async fn refuse(
+    connection: &Connection,
+    stream: &mut Stream,
+    mut scratch: Box<Scratch>,
+    arena: Buffer,
+    fault: Fault,
+) -> Next {
+    scratch.request.clear();
+    let mut x = Exchange::open(connection, scratch, arena, 0);
+    connection
+        .worker
+        .shard()
+        .listener(connection.listener.index())
+        .requests_in_flight
+        .up();
+    // TLS on a port that speaks HTTP in clear: an answer in clear would not be understood.
+    if fault.code == Fault::refused(Refusal::TlsOnPlainPort).code {
+        x.ledger.fault = Some(Fault {
+            status: None,
+            ..fault
+        });
+        x.ledger.status = 400;
+        return Next::Close;
+    }
+    reply::fault(&mut x, stream, fault).await
+}
+
+/// Ends our direction, then reads what still comes for a while.
+async fn linger(connection: &Connection, stream: &mut Stream) {
+    shutdown(connection, stream).await;
+    connection.timer.set(LINGER);
+    let mut left = LINGER_BYTES;
+    poll_fn(|cx| {
+        let mut buffer = connection.worker.buffers.lease();
+        while left > 0 {
+            buffer.clear();
+            match stream.poll_read(cx, buffer.spare()) {
+                Poll::Ready(Ok(n)) if n > 0 => left = left.saturating_sub(n),
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return connection.timer.poll(cx),
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// Ends our direction; the peer has [`LINGER`] to take what is left.
+async fn shutdown(connection: &Connection, stream: &mut Stream) {
+    connection.timer.set(LINGER);
+    poll_fn(|cx| match stream.poll_shutdown(cx) {
+        Poll::Ready(_) => Poll::Ready(()),
+        Poll::Pending => connection.timer.poll(cx),
+    })
+    .await;
+}
+
+impl Connection {
+    fn head_limits(&self) -> HeadLimits {
+        let configured = self.generation.plane.listener(self.listener);
+        HeadLimits {
+            head_bytes: configured
+                .map_or(portway_model::defaults::HEAD_BYTES, |(l, _)| l.head_bytes)
+                as usize,
+            fields: usize::from(portway_model::defaults::HEAD_FIELDS),
+            ..HeadLimits::default()
+        }
+    }
+}

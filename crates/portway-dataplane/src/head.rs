@@ -1,0 +1,173 @@
+//! Heads as we send them: strict in, canonical out.
+
+use crate::exchange::Exchange;
+use crate::fault::reason;
+use portway_core::http1::{
+    BodyLength, ForwardedFields, ForwardedMode, HOP_BY_HOP, Hop, Known, KnownSet, Method,
+    ResponseBody, ResponseFraming, TargetForm, copy_end_to_end, write_field, write_request_line,
+    write_status_line, write_transfer_chunked, write_upgrade,
+};
+use portway_model::settings::ForwardedMode as Configured;
+use portway_model::snapshot::Forwarded;
+
+/// How a response is passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ResponsePlan {
+    /// The body leaves in chunks.
+    pub(crate) chunked: bool,
+    /// The client may send another request.
+    pub(crate) keep_alive: bool,
+    /// What follows the head is a tunnel.
+    pub(crate) tunnel: bool,
+}
+
+impl ResponsePlan {
+    /// `keeps`: nothing on the client's side stands against another request.
+    pub(crate) fn new(
+        x: &Exchange<'_>,
+        framing: &ResponseFraming,
+        status: u16,
+        keeps: bool,
+    ) -> Self {
+        let open_ended = matches!(
+            framing.body,
+            ResponseBody::Chunked | ResponseBody::UntilClose
+        );
+        let connect = x.request().method() == Method::Connect && (200..300).contains(&status);
+        Self {
+            chunked: open_ended && x.is_http11(),
+            keep_alive: keeps && (x.is_http11() || !open_ended),
+            tunnel: connect || (status == 101 && x.framing.upgrade),
+        }
+    }
+}
+
+/// What the listener says about X-Forwarded-*, in the words of the core. A field that rules touch is left to them.
+fn forwarded(configured: &Forwarded, x: &Exchange<'_>) -> ForwardedFields {
+    let edits = &x.scratch.request_edits;
+    let mode = |mode: Configured, known: Known| match mode {
+        _ if edits.removes(known) => ForwardedMode::Preserve,
+        Configured::Append => ForwardedMode::Append,
+        Configured::Preserve => ForwardedMode::Preserve,
+        Configured::Remove => ForwardedMode::Remove,
+    };
+    ForwardedFields {
+        x_for: mode(configured.x_forwarded_for, Known::XForwardedFor),
+        client_port: configured.client_port,
+        x_proto: mode(configured.x_forwarded_proto, Known::XForwardedProto),
+        x_port: mode(configured.x_forwarded_port, Known::XForwardedPort),
+        x_host: mode(configured.x_forwarded_host, Known::XForwardedHost),
+        forwarded: match (configured.forwarded, edits.removes(Known::Forwarded)) {
+            (_, true) => ForwardedMode::Preserve,
+            (true, false) => ForwardedMode::Append,
+            (false, false) => ForwardedMode::Remove,
+        },
+    }
+}
+
+/// The request head towards the target.
+pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
+    let mut out = std::mem::take(&mut x.scratch.head);
+    out.clear();
+    let (head, arena) = (x.request(), x.arena());
+    request_line(x, &mut out);
+    let edits = &x.scratch.request_edits;
+    let mut drop = KnownSet::EMPTY;
+    let has_host =
+        head.fields().contains(Known::Host) && head.target_form() != TargetForm::Absolute;
+    if !has_host && !edits.removes(Known::Host) {
+        drop = drop.with(Known::Host);
+        write_field(&mut out, b"Host", head.authority(arena));
+    }
+    let listener = x
+        .connection
+        .generation
+        .plane
+        .listener(x.connection.listener);
+    let fields = listener.map(|(listener, _)| forwarded(&listener.forwarded, x));
+    if let Some(fields) = &fields {
+        drop = drop.union(fields.replaced(head.fields(), x.trusted));
+    }
+    edits.write(head.fields(), arena, drop, &mut out);
+    if x.framing.body == BodyLength::Chunked {
+        write_transfer_chunked(&mut out);
+    }
+    if x.framing.upgrade {
+        write_upgrade(head.fields(), arena, &mut out);
+    }
+    if let Some(fields) = fields {
+        let hop = Hop {
+            peer: x.connection.peer,
+            trusted: x.trusted,
+            https: x.connection.tls.is_some(),
+            listener_port: x.connection.local.port(),
+            authority: head.authority(arena),
+        };
+        fields.write(head.fields(), arena, &hop, &mut out);
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+fn request_line(x: &Exchange<'_>, out: &mut Vec<u8>) {
+    let (head, arena) = (x.request(), x.arena());
+    if head.method() == Method::Connect {
+        return write_request_line(out, b"CONNECT", head.target(arena), None);
+    }
+    let method = x
+        .line
+        .method
+        .as_ref()
+        .map_or(head.method_bytes(arena), |method| method.as_bytes());
+    write_request_line(out, method, x.current_path(), x.current_query());
+}
+
+/// The response head towards the client. `x.response` holds the target's.
+pub(crate) fn response(
+    x: &mut Exchange<'_>,
+    framing: &ResponseFraming,
+    plan: &ResponsePlan,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    let (head, edits) = (&x.scratch.response, &x.scratch.response_edits);
+    let arena = x
+        .response
+        .as_ref()
+        .map(crate::buffer::Buffer::filled)
+        .unwrap_or_default();
+    match x.response_status {
+        Some(status) if status != head.status() => {
+            write_status_line(&mut out, status, reason(status).as_bytes())
+        }
+        _ => write_status_line(&mut out, head.status(), head.reason(arena)),
+    }
+    edits.write(head.fields(), arena, framing.drop, &mut out);
+    if plan.chunked {
+        write_transfer_chunked(&mut out);
+    }
+    if head.status() == 101 {
+        write_upgrade(head.fields(), arena, &mut out);
+    } else if !plan.keep_alive && !plan.tunnel {
+        write_field(&mut out, b"Connection", b"close");
+    } else if !x.is_http11() {
+        write_field(&mut out, b"Connection", b"keep-alive");
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// A 1xx head towards the client.
+pub(crate) fn interim(x: &mut Exchange<'_>, arena: &[u8]) -> Vec<u8> {
+    let mut out = std::mem::take(&mut x.scratch.head);
+    out.clear();
+    let head = &x.scratch.response;
+    write_status_line(&mut out, head.status(), head.reason(arena));
+    copy_end_to_end(
+        head.fields(),
+        arena,
+        HOP_BY_HOP.with(Known::ContentLength),
+        &mut out,
+    );
+    out.extend_from_slice(b"\r\n");
+    out
+}

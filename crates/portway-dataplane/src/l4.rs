@@ -1,0 +1,186 @@
+//! TCP listeners: which group takes the connection, then a tunnel, or requests where the group speaks HTTP.
+
+use crate::connect::{self, Wanted};
+use crate::connection::Connection;
+use crate::fault::Fault;
+use crate::h1;
+use crate::record::{self, Passed};
+use crate::stream::Stream;
+use crate::transfer::Transfer;
+use crate::tunnel::{self, Flowed};
+use portway_core::balance::{Ask, Tried};
+use portway_core::evaluate::{Facts, TlsFacts, holds};
+use portway_core::retry::{Stage, may_retry};
+use portway_model::action::{Action, Rule, Weighted};
+use portway_model::snapshot::GroupId;
+use portway_model::stage::Resolved;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// What rules of the connection phase say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Goes to this group.
+    Forward(GroupId),
+    /// Closed.
+    Reject,
+    /// No rule says.
+    Undecided,
+}
+
+/// Runs the rules of the connection phase.
+pub(crate) fn judge(connection: &Connection, rules: &[Rule<Resolved>]) -> Verdict {
+    for rule in rules
+        .iter()
+        .filter(|rule| holds(&rule.condition, connection))
+    {
+        for action in &rule.actions {
+            match action {
+                Action::Forward(groups) => return draw(connection, groups),
+                Action::Reject { .. } => return Verdict::Reject,
+                Action::Accept => return Verdict::Undecided,
+                // Compile allows no other in this phase, or `support` refuses it.
+                _ => {}
+            }
+        }
+    }
+    Verdict::Undecided
+}
+
+fn draw(connection: &Connection, groups: &[Weighted<Resolved>]) -> Verdict {
+    let sum: u64 = groups
+        .iter()
+        .map(|weighted| u64::from(weighted.weight))
+        .sum();
+    let mut drawn = connection.worker.random() % sum.max(1);
+    for weighted in groups {
+        let weight = u64::from(weighted.weight);
+        if drawn < weight || groups.len() == 1 {
+            return Verdict::Forward(weighted.group);
+        }
+        drawn -= weight;
+    }
+    Verdict::Reject
+}
+
+/// Serves a connection of a TCP listener that goes to this group.
+pub(crate) async fn run(connection: Connection, stream: Stream, group: GroupId) {
+    let speaks_http = connection
+        .generation
+        .group(group)
+        .is_some_and(|(group, _, _)| group.protocol.is_http());
+    if speaks_http {
+        return h1::run(connection, stream, Some(group)).await;
+    }
+    pass(&connection, stream, group).await;
+}
+
+async fn pass(connection: &Connection, mut downstream: Stream, group: GroupId) {
+    let mut passed = Passed {
+        started: Instant::now(),
+        flowed: Flowed {
+            up: 0,
+            down: 0,
+            fault: None,
+        },
+        group: Some(group),
+        target: None,
+        attempts: 0,
+    };
+    match upstream(connection, group, &mut passed).await {
+        Ok(mut upstream) => {
+            passed.flowed = tunnel::run(
+                &connection.timer,
+                connection.tunnel_timeout(),
+                &connection.worker.buffers,
+                (&mut downstream, Transfer::tunnel(Vec::new(), None)),
+                (&mut upstream.stream, Transfer::tunnel(Vec::new(), None)),
+            )
+            .await;
+        }
+        Err(fault) => passed.flowed.fault = Some(fault),
+    }
+    record::close_connection(connection, &passed);
+}
+
+/// Connects to a target of the group; another where one fails.
+async fn upstream(
+    connection: &Connection,
+    group: GroupId,
+    passed: &mut Passed,
+) -> Result<connect::Upstream, Fault> {
+    let generation = Rc::clone(&connection.generation);
+    let retries = generation
+        .group(group)
+        .map_or(0, |(group, _, _)| group.retries);
+    let mut tried = Tried::default();
+    loop {
+        let ask = Ask {
+            source: connection.peer.ip().to_canonical(),
+            chance: connection.worker.random(),
+            tried: &tried,
+        };
+        let choice = generation
+            .choose(group, ask)
+            .map_err(|_| Fault::no_target())?;
+        passed.attempts += 1;
+        passed.target = Some(choice.index);
+        let wanted = Wanted {
+            group,
+            target: choice.index,
+            host: b"",
+            pooled: false,
+            surely: false,
+        };
+        match connect::connect(connection, wanted).await {
+            Ok(upstream) => return Ok(upstream),
+            Err(error) => {
+                let metrics = connection.worker.shard();
+                metrics
+                    .target(group.index(), choice.index)
+                    .connect_failures
+                    .add(1);
+                if !may_retry(Stage::Connect, true, true, passed.attempts, retries + 1) {
+                    return Err(Fault::connect(&error));
+                }
+                metrics.group(group.index()).retries.add(1);
+                tried.insert(choice.index);
+            }
+        }
+    }
+}
+
+impl Facts for Connection {
+    fn source(&self) -> Option<IpAddr> {
+        Some(self.peer.ip().to_canonical())
+    }
+
+    fn source_port(&self) -> Option<u16> {
+        Connection::source_port(self)
+    }
+
+    fn destination(&self) -> Option<IpAddr> {
+        Connection::destination(self)
+    }
+
+    fn destination_port(&self) -> Option<u16> {
+        Connection::destination_port(self)
+    }
+
+    fn listener_name(&self) -> Option<&str> {
+        Connection::listener_name(self)
+    }
+
+    fn listener_connections(&self) -> Option<u32> {
+        Connection::listener_connections(self)
+    }
+
+    fn tls(&self) -> Option<TlsFacts<'_>> {
+        self.tls_facts()
+    }
+
+    fn random(&self) -> Option<u64> {
+        Some(self.worker.random())
+    }
+}

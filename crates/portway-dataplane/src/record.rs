@@ -1,0 +1,243 @@
+//! The one record that an exchange or a TCP connection leaves: counted, and written to the access log.
+
+use crate::connection::Connection;
+use crate::exchange::{Exchange, Ledger, RequestIdText};
+use crate::fault::Fault;
+use crate::tunnel::Flowed;
+use portway_core::http1::{Known, Refusal};
+use portway_telemetry::metrics::Limit;
+use portway_telemetry::record::{ConnectionRecord, Durations, FaultCode, Record, Tls, Upstream};
+use std::net::SocketAddr;
+use std::time::{Instant, SystemTime};
+
+/// The codes that requests may be refused with, in the order in which they are counted.
+pub fn refusal_codes() -> Vec<&'static str> {
+    Refusal::ALL.iter().map(|refusal| refusal.code()).collect()
+}
+
+/// Closes an exchange: counts it and writes its record.
+pub(crate) fn close(x: &Exchange<'_>) {
+    let connection = x.connection;
+    let worker = &connection.worker;
+    let generation = &connection.generation;
+    let shard = worker.shard();
+    let metrics = shard.listener(connection.listener.index());
+    let total = x.ledger.started.elapsed();
+    metrics.requests.count(x.ledger.status);
+    metrics.request_duration.observe(total);
+    metrics.requests_in_flight.down();
+    metrics
+        .received_bytes
+        .add(x.head_len as u64 + x.ledger.body_in);
+    metrics
+        .sent_bytes
+        .add(x.ledger.head_out + x.ledger.body_out);
+    if let Some(fault) = x.ledger.fault {
+        metrics.fault(fault.code);
+        if let FaultCode::RefusedRequest(code) = fault.code {
+            refused(x, code);
+        }
+    }
+    if let Some(group) = x.attempt.group {
+        if let Some(until_head) = x.ledger.response_head {
+            shard.group(group.index()).requests.count(x.ledger.status);
+            shard.group(group.index()).response_time.observe(until_head);
+        }
+        if let (Some(target), Some(_)) = (x.attempt.target, x.ledger.response_head) {
+            shard
+                .target(group.index(), target)
+                .requests
+                .count(x.ledger.status);
+        }
+    }
+    let Some((_, parts)) = generation.plane.listener(connection.listener) else {
+        return;
+    };
+    if parts.log.is_some() {
+        let record = record_of(x, total);
+        worker.log(connection.listener, parts, |formatter, out| {
+            formatter.exchange(&record, out)
+        });
+    }
+}
+
+fn refused(x: &Exchange<'_>, code: &str) {
+    let shard = x.connection.worker.shard();
+    if let Some(reason) = Refusal::ALL
+        .iter()
+        .position(|refusal| refusal.code() == code)
+    {
+        shard
+            .listener(x.connection.listener.index())
+            .refused(reason);
+    }
+    if code == Refusal::HeadTooLarge.code() {
+        shard.worker().limit_reached(Limit::RequestHeadBytes);
+    }
+}
+
+fn record_of<'a>(x: &'a Exchange<'_>, total: std::time::Duration) -> Record<'a> {
+    let connection = x.connection;
+    let listener = connection.listener_name().unwrap_or("-");
+    let head = x.request();
+    let client = SocketAddr::new(x.client, connection.peer.port());
+    let start = wall_clock(x.ledger.started);
+    let mut record = Record::new(start, listener, Some(client), connection.local.port());
+    if x.head_len > 0 {
+        record.method = head.method_bytes(x.arena());
+        record.host = Some(head.authority(x.arena())).filter(|host| !host.is_empty());
+        record.request_target = head.target(x.arena());
+        record.version = if x.is_http11() {
+            "HTTP/1.1"
+        } else {
+            "HTTP/1.0"
+        };
+        record.user_agent = x.received(Known::UserAgent);
+        record.referer = x.received(Known::Referer);
+    }
+    record.scheme = connection.scheme();
+    record.tls = connection.tls.as_deref().map(|tls| Tls {
+        version: tls.version,
+        cipher: tls.cipher,
+    });
+    record.sni = connection.tls.as_deref().and_then(|tls| tls.sni.as_deref());
+    record.request_id = x.request_id.as_ref().map(RequestIdText::as_bytes);
+    record.status = x.ledger.status;
+    record.body_bytes_in = x.ledger.body_in;
+    record.bytes_in = x.ledger.body_in + x.head_len as u64;
+    record.body_bytes_out = x.ledger.body_out;
+    record.bytes_out = x.ledger.body_out + x.ledger.head_out;
+    record.upstream = upstream_of(connection, x);
+    record.durations = durations(&x.ledger, total);
+    record.fault = x.ledger.fault.map(|fault| fault.code);
+    record.client_connection_reused = connection.exchanges > 0;
+    record
+}
+
+fn upstream_of<'a>(connection: &'a Connection, x: &Exchange<'_>) -> Upstream<'a> {
+    let Some((group, parts, _)) = x
+        .attempt
+        .group
+        .and_then(|group| connection.generation.group(group))
+    else {
+        return Upstream::default();
+    };
+    let target = x
+        .attempt
+        .target
+        .and_then(|target| group.targets.get(target));
+    Upstream {
+        target_group: Some(group.name.as_str()),
+        target: target.map(|target| target.name.as_str()),
+        address: x
+            .attempt
+            .target
+            .and_then(|target| parts.targets.get(target)?.address()),
+        attempts: x.ledger.attempts,
+        connection_reused: x.attempt.reused,
+    }
+}
+
+fn durations(ledger: &Ledger, total: std::time::Duration) -> Durations {
+    Durations {
+        connect: ledger.connected,
+        response_head: ledger.response_head,
+        total: Some(total),
+        ..Durations::default()
+    }
+}
+
+/// The time of day of a moment.
+fn wall_clock(moment: Instant) -> SystemTime {
+    let now = SystemTime::now();
+    now.checked_sub(moment.elapsed()).unwrap_or(now)
+}
+
+/// Counts an attempt that failed.
+pub(crate) fn attempt_failed(x: &Exchange<'_>, fault: Fault) {
+    if let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target)
+        && fault.stage == Some(portway_core::retry::Stage::Connect)
+    {
+        x.connection
+            .worker
+            .shard()
+            .target(group.index(), target)
+            .connect_failures
+            .add(1);
+    }
+}
+
+/// Counts that another attempt follows.
+pub(crate) fn retried(x: &Exchange<'_>) {
+    if let Some(group) = x.attempt.group {
+        x.connection
+            .worker
+            .shard()
+            .group(group.index())
+            .retries
+            .add(1);
+    }
+}
+
+/// What a TCP connection came to.
+pub(crate) struct Passed {
+    pub(crate) started: Instant,
+    pub(crate) flowed: Flowed,
+    pub(crate) group: Option<portway_model::snapshot::GroupId>,
+    pub(crate) target: Option<usize>,
+    pub(crate) attempts: u32,
+}
+
+/// Closes a TCP connection: counts it and writes its record.
+pub(crate) fn close_connection(connection: &Connection, passed: &Passed) {
+    let shard = connection.worker.shard();
+    let metrics = shard.listener(connection.listener.index());
+    metrics.received_bytes.add(passed.flowed.up);
+    metrics.sent_bytes.add(passed.flowed.down);
+    if let Some(fault) = passed.flowed.fault {
+        metrics.fault(fault.code);
+    }
+    let Some((listener, parts)) = connection.generation.plane.listener(connection.listener) else {
+        return;
+    };
+    if parts.log.is_none() {
+        return;
+    }
+    let start = wall_clock(passed.started);
+    let client = Some(connection.peer);
+    let mut record = ConnectionRecord::new(
+        start,
+        listener.name.as_str(),
+        client,
+        connection.local.port(),
+    );
+    record.tls = connection.tls.as_deref().map(|tls| Tls {
+        version: tls.version,
+        cipher: tls.cipher,
+    });
+    record.sni = connection.tls.as_deref().and_then(|tls| tls.sni.as_deref());
+    record.bytes_in = passed.flowed.up;
+    record.bytes_out = passed.flowed.down;
+    if let Some((group, states, _)) = passed
+        .group
+        .and_then(|group| connection.generation.group(group))
+    {
+        let target = passed.target.and_then(|target| group.targets.get(target));
+        record.upstream = Upstream {
+            target_group: Some(group.name.as_str()),
+            target: target.map(|target| target.name.as_str()),
+            address: passed
+                .target
+                .and_then(|target| states.targets.get(target)?.address()),
+            attempts: passed.attempts,
+            connection_reused: false,
+        };
+    }
+    record.durations.total = Some(passed.started.elapsed());
+    record.fault = passed.flowed.fault.map(|fault| fault.code);
+    connection
+        .worker
+        .log(connection.listener, parts, |formatter, out| {
+            formatter.connection(&record, out)
+        });
+}

@@ -1,0 +1,181 @@
+//! The story of an exchange: which rule takes it, which target serves it, what is tried again, what is answered.
+//!
+//! ```text
+//! rules ─▶ answer of our own ───────────────────────────────────────────▶ reply
+//!   └────▶ group ─▶ group's rules ─▶ target ─▶ connect ─▶ forward ─▶ done
+//!                                      ▲                     │ fault
+//!                                      └── may be retried ───┤
+//!                                                            └─▶ reply
+//! ```
+
+use crate::connect::{self, Wanted};
+use crate::exchange::{Attempt, Exchange};
+use crate::fault::Fault;
+use crate::forward;
+use crate::policy::{self, Decision, Side};
+use crate::reply;
+use crate::stream::Stream;
+use portway_core::balance::{Ask, NoTarget, Tried};
+use portway_core::http1::BodyLength;
+use portway_core::retry::{Stage, may_retry};
+use portway_model::snapshot::GroupId;
+use std::rc::Rc;
+
+use crate::buffer::Buffer;
+
+/// What becomes of the client's connection after an exchange.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// The next request; the buffer holds what has come of it already.
+    Again(Option<Buffer>),
+    /// Closed.
+    Close,
+    /// Closed after what the client still sends was read for a while, so that our answer is not lost to a reset.
+    Linger,
+}
+
+/// Serves one request. `group`: where it goes if the listener has no rules for requests (a TCP listener).
+pub(crate) async fn serve(
+    x: &mut Exchange<'_>,
+    downstream: &mut Stream,
+    group: Option<GroupId>,
+) -> Next {
+    match decide(x, group) {
+        Decision::Forward(group) => forward_to(x, downstream, group).await,
+        Decision::Answer(answer) => reply::answer(x, downstream, answer, false).await,
+        Decision::Close => Next::Close,
+        Decision::Undecided => reply::fault(x, downstream, Fault::no_rule()).await,
+    }
+}
+
+/// Runs the listener's rules, then those of the group they chose.
+fn decide(x: &mut Exchange<'_>, group: Option<GroupId>) -> Decision {
+    let generation = Rc::clone(&x.connection.generation);
+    let decision = match group {
+        Some(group) => Decision::Forward(group),
+        None => match generation.plane.listener(x.connection.listener) {
+            Some((listener, parts)) => policy::run(
+                x,
+                &listener.rules.request,
+                Some(&parts.router),
+                Side::Request,
+            ),
+            None => Decision::Undecided,
+        },
+    };
+    let Decision::Forward(group) = decision else {
+        return decision;
+    };
+    x.attempt.group = Some(group);
+    match generation.group(group) {
+        Some((configured, _, _)) if !configured.rules.request.is_empty() => {
+            match policy::run(x, &configured.rules.request, None, Side::Request) {
+                Decision::Undecided => Decision::Forward(group),
+                ended => ended,
+            }
+        }
+        _ => Decision::Forward(group),
+    }
+}
+
+/// Makes attempts until one succeeds or none may follow.
+async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupId) -> Next {
+    let generation = Rc::clone(&x.connection.generation);
+    let retries = generation
+        .group(group)
+        .map_or(0, |(group, _, _)| group.retries);
+    let idempotent = x.request().method().is_idempotent();
+    let replayable = matches!(x.framing.body, BodyLength::None | BodyLength::Length(0));
+    let mut tried = Tried::default();
+    let mut pooled = true;
+    loop {
+        let target = match choose(x, &generation, group, &mut tried) {
+            Ok(target) => target,
+            Err(fault) => return reply::fault(x, downstream, fault).await,
+        };
+        x.ledger.attempts += 1;
+        x.attempt = Attempt {
+            group: Some(group),
+            target: Some(target),
+            reused: false,
+        };
+        let host = std::mem::take(&mut x.scratch.host);
+        let wanted = Wanted {
+            group,
+            target,
+            host: &host,
+            pooled,
+            surely: !idempotent || !replayable,
+        };
+        let connected = connect::connect(x.connection, wanted).await;
+        x.scratch.host = host;
+        let fault = match connected {
+            Ok(upstream) => {
+                x.attempt.reused = upstream.reused;
+                x.ledger.connected = Some(x.ledger.started.elapsed());
+                match forward::attempt(x, downstream, upstream).await {
+                    Ok(next) => return next,
+                    Err(fault) => fault,
+                }
+            }
+            Err(error) => Fault::connect(&error),
+        };
+        crate::record::attempt_failed(x, fault);
+        let again = fault.stage.is_some_and(|stage| {
+            may_retry(
+                stage,
+                idempotent,
+                replayable,
+                x.ledger.attempts,
+                retries + 1,
+            )
+        });
+        if !again {
+            return reply::fault(x, downstream, fault).await;
+        }
+        if fault.stage == Some(Stage::ReusedClosedBeforeResponse) {
+            pooled = false;
+        } else {
+            tried.insert(target);
+        }
+        crate::record::retried(x);
+    }
+}
+
+/// The next target; those tried before only where no other is left.
+fn choose(
+    x: &Exchange<'_>,
+    generation: &crate::group::Generation,
+    group: GroupId,
+    tried: &mut Tried,
+) -> Result<usize, Fault> {
+    let ask = |tried: &Tried| {
+        let chance = x.connection.worker.random();
+        generation.choose(
+            group,
+            Ask {
+                source: x.client,
+                chance,
+                tried,
+            },
+        )
+    };
+    let choice = match ask(tried) {
+        Err(NoTarget::AllTried) => {
+            *tried = Tried::default();
+            ask(tried)
+        }
+        other => other,
+    };
+    choice
+        .map(|choice| choice.index)
+        .map_err(|_| Fault::no_target())
+}
+
+impl Exchange<'_> {
+    /// What has come of the next request, where this one had no body.
+    pub(crate) fn rest(&mut self) -> Next {
+        let next = self.arena.len() > self.head_len;
+        Next::Again(next.then(|| self.arena.split_off(self.head_len)))
+    }
+}

@@ -1,0 +1,331 @@
+//! A connection in clear or over TLS, polled without buffers of its own in clear.
+//!
+//! Reading uses what tokio knows of readiness: a read that does not fill the buffer has emptied the socket, so
+//! waiting for more costs no further system call. TLS is rustls without an adapter between: ciphertext goes
+//! straight from and to the socket.
+
+use rustls::{ClientConnection, ServerConnection};
+use std::io::{self, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connected socket.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    /// TCP.
+    Tcp(TcpStream),
+    /// UNIX stream.
+    Unix(UnixStream),
+}
+
+impl Socket {
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(into);
+        ready!(match self {
+            Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, &mut buf),
+            Socket::Unix(socket) => Pin::new(socket).poll_read(cx, &mut buf),
+        })?;
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+
+    #[inline]
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Socket::Tcp(socket) => match from {
+                [one] => Pin::new(socket).poll_write(cx, one),
+                many => Pin::new(socket).poll_write_vectored(cx, many),
+            },
+            Socket::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, from),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Socket::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Socket::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+        }
+    }
+
+    /// True where the peer has closed or sent something although nothing is expected of it. Asks the kernel only
+    /// where an event has come, or `surely`.
+    fn has_ended(&self, surely: bool) -> bool {
+        let mut one = [0];
+        match self {
+            Socket::Tcp(socket) => {
+                let quiet = matches!(socket.try_read(&mut one), Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+                !quiet || (surely && crate::sys::has_input(socket))
+            }
+            Socket::Unix(socket) => {
+                let quiet = matches!(socket.try_read(&mut one), Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+                !quiet || (surely && crate::sys::has_input(socket))
+            }
+        }
+    }
+}
+
+/// The TLS side of a connection.
+#[derive(Debug)]
+enum Session {
+    Server(ServerConnection),
+    Client(ClientConnection),
+}
+
+/// Calls a method of whichever session it is.
+macro_rules! session {
+    ($self:expr, $session:ident => $call:expr) => {
+        match $self {
+            Session::Server($session) => $call,
+            Session::Client($session) => $call,
+        }
+    };
+}
+
+/// A TLS connection over a socket.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    socket: Socket,
+    session: Session,
+    /// The socket has ended, with or without a close_notify.
+    ended: bool,
+    close_sent: bool,
+}
+
+/// What the two directions of an exchange are polled on.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// In clear.
+    Plain(Socket),
+    /// Over TLS; boxed because a session is over a kilobyte.
+    Tls(Box<Tls>),
+}
+
+/// Lets rustls read from and write to a socket that is polled.
+struct Polled<'a, 'b> {
+    socket: &'a mut Socket,
+    cx: &'a mut Context<'b>,
+}
+
+fn would_block(poll: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+impl Read for Polled<'_, '_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        would_block(self.socket.poll_read(self.cx, into))
+    }
+}
+
+impl Write for Polled<'_, '_> {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        would_block(self.socket.poll_write(self.cx, &[IoSlice::new(from)]))
+    }
+
+    fn write_vectored(&mut self, from: &[IoSlice<'_>]) -> io::Result<usize> {
+        would_block(self.socket.poll_write(self.cx, from))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn pending_if_blocked<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        other => Poll::Ready(other),
+    }
+}
+
+impl Tls {
+    /// Sends what rustls has ready.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while session!(&self.session, s => s.wants_write()) {
+            let mut socket = Polled {
+                socket: &mut self.socket,
+                cx,
+            };
+            let sent = session!(&mut self.session, s => s.write_tls(&mut socket));
+            if ready!(pending_if_blocked(sent))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes ciphertext from the socket once. Ready(false): the socket has ended.
+    fn poll_ciphertext(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut socket = Polled {
+            socket: &mut self.socket,
+            cx,
+        };
+        let received = session!(&mut self.session, s => s.read_tls(&mut socket));
+        let received = ready!(pending_if_blocked(received))?;
+        if received == 0 {
+            self.ended = true;
+        }
+        if let Err(e) = session!(&mut self.session, s => s.process_new_packets()) {
+            // The alert that says why; whether it arrives is the peer's concern.
+            let _ = self.poll_flush(cx);
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, e)));
+        }
+        Poll::Ready(Ok(received > 0))
+    }
+
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_flush(cx))?;
+            if !session!(&self.session, s => s.is_handshaking()) {
+                return Poll::Ready(Ok(()));
+            }
+            if !ready!(self.poll_ciphertext(cx))? {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let read = session!(&mut self.session, s => s.reader().read(into));
+            match read {
+                Ok(n) => return Poll::Ready(Ok(n)),
+                // Ended without close_notify. HTTP/1 framing and the peer's own protocol tell whether that cut
+                // something off; a message that only the end of the connection delimits is taken as complete,
+                // as every server does it, because so many peers never send close_notify.
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(0)),
+                Err(e) if e.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(e)),
+                Err(_) if self.ended => return Poll::Ready(Ok(0)),
+                Err(_) => {}
+            }
+            ready!(self.poll_ciphertext(cx))?;
+            // Session tickets and key updates; a socket that takes nothing now is tried again by the next write.
+            if let Poll::Ready(Err(e)) = self.poll_flush(cx) {
+                return Poll::Ready(Err(e));
+            }
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // Nothing new is encrypted before the old is sent: what waits in memory stays below rustls's limit.
+        ready!(self.poll_flush(cx))?;
+        let taken = session!(&mut self.session, s => s.writer().write_vectored(from))?;
+        if let Poll::Ready(Err(e)) = self.poll_flush(cx) {
+            return Poll::Ready(Err(e));
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.close_sent {
+            self.close_sent = true;
+            session!(&mut self.session, s => s.send_close_notify());
+        }
+        ready!(self.poll_flush(cx))?;
+        self.socket.poll_shutdown(cx)
+    }
+}
+
+impl Stream {
+    /// A connection on which TLS is to be terminated.
+    pub(crate) fn accept_tls(socket: Socket, session: ServerConnection) -> Self {
+        Stream::Tls(Box::new(Tls {
+            socket,
+            session: Session::Server(session),
+            ended: false,
+            close_sent: false,
+        }))
+    }
+
+    /// A connection on which TLS is to be begun.
+    pub(crate) fn begin_tls(socket: Socket, session: ClientConnection) -> Self {
+        Stream::Tls(Box::new(Tls {
+            socket,
+            session: Session::Client(session),
+            ended: false,
+            close_sent: false,
+        }))
+    }
+
+    /// Ready when the handshake is done; at once in clear.
+    pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Tls(tls) => tls.poll_handshake(cx),
+        }
+    }
+
+    /// Reads what is there; 0 at the end.
+    #[inline]
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Plain(socket) => socket.poll_read(cx, into),
+            Stream::Tls(tls) => tls.poll_read(cx, into),
+        }
+    }
+
+    /// Writes as much as the socket takes. After the last write, [`Stream::poll_flush`].
+    #[inline]
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Plain(socket) => socket.poll_write(cx, from),
+            Stream::Tls(tls) => tls.poll_write(cx, from),
+        }
+    }
+
+    /// Ready when everything written is with the kernel.
+    #[inline]
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Tls(tls) => tls.poll_flush(cx),
+        }
+    }
+
+    /// Ends our direction; over TLS with a close_notify.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(socket) => socket.poll_shutdown(cx),
+            Stream::Tls(tls) => tls.poll_shutdown(cx),
+        }
+    }
+
+    /// True where an idle connection cannot carry another request. Asks the kernel only if `surely` or an event came.
+    pub(crate) fn has_ended(&self, surely: bool) -> bool {
+        match self {
+            Stream::Plain(socket) => socket.has_ended(surely),
+            Stream::Tls(tls) => tls.ended || tls.socket.has_ended(surely),
+        }
+    }
+
+    /// The TLS session towards a client.
+    pub(crate) fn server_session(&self) -> Option<&ServerConnection> {
+        match self {
+            Stream::Tls(tls) => match &tls.session {
+                Session::Server(session) => Some(session),
+                Session::Client(_) => None,
+            },
+            Stream::Plain(_) => None,
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! What the data plane does not run yet, by name and place. A configuration that needs it is refused as a whole:
+//! half of a configuration is never served.
+
+use portway_model::action::{Action, Phase, Rule};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::draft::{Algorithm, CheckKind, LogFormat};
+use portway_model::expression::{
+    Condition, Expression, LogValue, Matcher, Template, TemplatePart, Transform, Value,
+};
+use portway_model::settings::{ClientAuth, LogDestination};
+use portway_model::snapshot::{Listener, Rules, Snapshot, TargetGroup};
+use portway_model::span::Span;
+use portway_model::stage::Resolved;
+
+/// Everything in `snapshot` that is understood but not run, as errors of [`Code::NotRun`].
+pub fn not_run(snapshot: &Snapshot) -> Diagnostics {
+    let mut found = Found {
+        diagnostics: Diagnostics::default(),
+        place: Span::NONE,
+    };
+    snapshot
+        .listeners
+        .iter()
+        .for_each(|listener| found.listener(listener));
+    snapshot.groups.iter().for_each(|group| found.group(group));
+    for table in &snapshot.stick_tables {
+        found.at(table.origin.0).part("stick tables");
+    }
+    for map in &snapshot.maps {
+        found.at(map.origin.0).part("maps");
+    }
+    for list in &snapshot.userlists {
+        found.at(list.origin.0).part("userlists");
+    }
+    found.diagnostics
+}
+
+/// Collects findings; `place` is that of the object or rule being looked at.
+struct Found {
+    diagnostics: Diagnostics,
+    place: Span,
+}
+
+impl Found {
+    fn at(&mut self, place: Span) -> &mut Self {
+        self.place = place;
+        self
+    }
+
+    fn part(&mut self, what: &str) {
+        let message = format!("not run yet: {what}");
+        let help = "`portway check` and `portway convert` know it; `portway run` refuses the whole configuration";
+        self.diagnostics
+            .push(Diagnostic::error(Code::NotRun, self.place, message).help(help));
+    }
+
+    fn part_if(&mut self, needed: bool, what: &str) {
+        if needed {
+            self.part(what);
+        }
+    }
+
+    fn listener(&mut self, listener: &Listener) {
+        self.at(listener.origin.0);
+        self.part_if(
+            listener.accept_proxy,
+            "`accept_proxy` (PROXY protocol from clients)",
+        );
+        if let Some(tls) = &listener.tls {
+            self.part_if(
+                tls.client_auth != ClientAuth::Off,
+                "`client_auth` (client certificates)",
+            );
+            self.part_if(
+                tls.alpn.iter().any(|protocol| protocol == "h2"),
+                "ALPN `h2` (HTTP/2)",
+            );
+        }
+        if let Some(log) = &listener.access_log {
+            self.part_if(
+                matches!(log.format, LogFormat::Template(_)),
+                "access logs with a template",
+            );
+            self.part_if(
+                matches!(log.to, LogDestination::Syslog { .. }),
+                "access logs to syslog",
+            );
+        }
+        self.rules(&listener.rules);
+    }
+
+    fn group(&mut self, group: &TargetGroup) {
+        self.at(group.origin.0);
+        self.part_if(
+            matches!(group.algorithm, Algorithm::Hash(_)),
+            "`algorithm = { hash = … }`",
+        );
+        self.part_if(group.stickiness.is_some(), "`stickiness`");
+        self.part_if(
+            group.send_proxy.is_some(),
+            "`send_proxy` (PROXY protocol to targets)",
+        );
+        let certificate = group
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.certificate.is_some());
+        self.part_if(certificate, "a client certificate towards targets");
+        if let Some(check) = &group.health_check {
+            self.at(check.origin.0);
+            self.part_if(
+                matches!(check.kind, CheckKind::Script(_)),
+                "scripted health checks",
+            );
+        }
+        self.rules(&group.rules);
+    }
+
+    fn rules(&mut self, rules: &Rules) {
+        rules.iter().for_each(|rule| self.rule(rule));
+    }
+
+    fn rule(&mut self, rule: &Rule<Resolved>) {
+        self.at(rule.origin.0);
+        self.part_if(
+            rule.phase == Phase::ClientHello,
+            "rules of the client-hello phase",
+        );
+        self.condition(&rule.condition);
+        for action in &rule.actions {
+            self.at(rule.origin.0).action(action);
+        }
+    }
+
+    fn action(&mut self, action: &Action<Resolved>) {
+        match action {
+            Action::Redirect {
+                location: template, ..
+            }
+            | Action::SetHeader {
+                value: template, ..
+            }
+            | Action::AddHeader {
+                value: template, ..
+            }
+            | Action::SetPath(template)
+            | Action::SetQuery(template)
+            | Action::SetTarget(template)
+            | Action::SetVariable {
+                value: template, ..
+            } => self.template(template),
+            Action::Respond(response) => {
+                self.template(&response.body);
+                response
+                    .headers
+                    .iter()
+                    .for_each(|(_, value)| self.template(value));
+            }
+            Action::ForwardByName { .. } => self.part("forwarding to a group by a computed name"),
+            Action::Authenticate { .. } => self.part("`authenticate` (Basic authorization)"),
+            Action::Reject { silent: true } => self.part("`reject` without telling the client"),
+            Action::Tarpit { .. } => self.part("`tarpit`"),
+            Action::Service(_) => self.part("services of Portway itself on a listener"),
+            Action::Track { .. } => self.part("`track` (stick tables)"),
+            Action::Increment { .. } => self.part("`increment` (stick tables)"),
+            Action::Capture { .. } => self.part("`capture`"),
+            Action::SetTimeout { .. } => self.part("`set_timeout`"),
+            Action::SetLog(_) => self.part("`set_log`"),
+            Action::Forward(_)
+            | Action::Accept
+            | Action::Reject { silent: false }
+            | Action::RemoveHeader { .. }
+            | Action::ReplaceHeader { .. }
+            | Action::ReplacePath { .. }
+            | Action::StripPrefix(_)
+            | Action::AddPrefix(_)
+            | Action::SetMethod(_)
+            | Action::SetStatus(_)
+            | Action::UnsetVariable(_) => {}
+        }
+    }
+
+    fn condition(&mut self, condition: &Condition<Resolved>) {
+        match condition {
+            Condition::All(parts) | Condition::Any(parts) => {
+                parts.iter().for_each(|part| self.condition(part))
+            }
+            Condition::Not(part) => self.condition(part),
+            Condition::Test(test) => {
+                if !test.span.is_none() {
+                    self.at(test.span);
+                }
+                self.part_if(
+                    matches!(test.value.matcher, Matcher::Listed { .. }),
+                    "`listed_in`",
+                );
+                self.expression(&test.value.expression);
+            }
+        }
+    }
+
+    fn template(&mut self, template: &Template<Resolved>) {
+        for part in &template.0 {
+            if let TemplatePart::Expression(expression) = part {
+                self.expression(&expression.value);
+            }
+        }
+    }
+
+    fn expression(&mut self, expression: &Expression<Resolved>) {
+        if let Some(what) = missing(&expression.value) {
+            self.part(what);
+        }
+        let map = expression
+            .transforms
+            .iter()
+            .any(|transform| matches!(transform, Transform::Map { .. }));
+        self.part_if(map, "looking a value up in a map");
+    }
+}
+
+/// What a value needs that is not there yet.
+fn missing(value: &Value<Resolved>) -> Option<&'static str> {
+    match value {
+        Value::ClientCertificate(_) => Some("values of client certificates"),
+        Value::HelloSni
+        | Value::HelloAlpn
+        | Value::HelloType
+        | Value::PayloadLength
+        | Value::Payload { .. } => Some("looking into a connection that is not terminated"),
+        Value::Body => Some("values of the request body"),
+        Value::Capture(_) => Some("captured values"),
+        Value::Authenticated(_) | Value::BasicUser => Some("values of Basic authorization"),
+        Value::Counter { .. } => Some("counters of stick tables"),
+        Value::Hostname | Value::Environment(_) => Some("values of the environment"),
+        Value::Variable(variable) => match variable.scope {
+            portway_model::expression::Scope::Process
+            | portway_model::expression::Scope::Connection => {
+                Some("variables that outlive an exchange")
+            }
+            _ => None,
+        },
+        Value::Log(value) => match value {
+            LogValue::TotalTime
+            | LogValue::ConnectTime
+            | LogValue::ResponseTime
+            | LogValue::Retries => None,
+            _ => Some("this value of the access log in a template"),
+        },
+        Value::TargetAddress => Some("the target's address as a value"),
+        _ => None,
+    }
+}

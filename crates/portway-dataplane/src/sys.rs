@@ -1,0 +1,19 @@
+//! The few questions to the kernel that tokio has no call for.
+
+use rustix::net::{RecvFlags, recv};
+use std::os::fd::AsFd;
+
+/// True where a read would give bytes, the end or an error at once.
+pub(crate) fn has_input(socket: &impl AsFd) -> bool {
+    let mut one = [0];
+    !matches!(
+        recv(socket, &mut one, RecvFlags::PEEK | RecvFlags::DONTWAIT),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR)
+    )
+}
+
+/// 64 bits of chance that differ between workers and starts; never 0.
+pub(crate) fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish() | 1
+}

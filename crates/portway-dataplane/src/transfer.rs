@@ -1,0 +1,301 @@
+//! One direction of an exchange or a tunnel: reads a body from one stream and writes it to another.
+//!
+//! Decides the order of reads and writes; leaves to the caller what to do when it breaks, and timeouts. What is
+//! written always leaves in one piece with what precedes it: head and first bytes in one system call, a chunk with
+//! its size. The next read happens only when everything before it was taken by the other side, so memory is one
+//! buffer whatever the peers do, and none while nothing is there.
+//!
+//! ```text
+//! decode ─▶ write (head, data, tail) ─▶ flush ─▶ read ─▶ decode …
+//!    └─ body over ─▶ write the rest ─▶ flush ─▶ done
+//! ```
+
+use crate::buffer::{Buffer, Buffers};
+use crate::stream::Stream;
+use portway_core::http1::{
+    BodyLength, ChunkedLimits, Decoder, Refusal, ResponseBody, write_chunk_head, write_last_chunk,
+};
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+/// Where the body ends on the side it comes from.
+#[derive(Debug)]
+enum Reading {
+    /// So many bytes are still to come.
+    Length(u64),
+    /// The chunked coding; trailers are collected beside it.
+    Chunked(Decoder, Vec<u8>),
+    /// Everything until the end of the stream.
+    UntilClose,
+    /// It has ended.
+    Over,
+}
+
+/// Why a transfer ended early.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The side it came from failed or ended before the body did.
+    Source,
+    /// The body's framing is wrong.
+    Refused(Refusal),
+    /// The other side took no more.
+    Sink,
+}
+
+/// One direction.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    reading: Reading,
+    /// Data leaves in chunks.
+    chunked_out: bool,
+    /// What was received: first `data` bytes that are ready to be sent, then `gap` bytes of framing to be skipped.
+    buffer: Option<Buffer>,
+    data: usize,
+    gap: usize,
+    /// Sent before the data: a message head, a chunk's size.
+    head: Vec<u8>,
+    head_sent: usize,
+    /// Sent after the data: a chunk's end, the last chunk.
+    tail: Vec<u8>,
+    tail_sent: usize,
+    /// Everything that is to be sent has been given to `head`, `buffer` and `tail`.
+    finished: bool,
+    body_bytes: u64,
+    moves: u64,
+}
+
+impl Transfer {
+    fn new(reading: Reading, chunked_out: bool, head: Vec<u8>, buffer: Option<Buffer>) -> Self {
+        Self {
+            reading,
+            chunked_out,
+            buffer,
+            data: 0,
+            gap: 0,
+            head,
+            head_sent: 0,
+            tail: Vec::new(),
+            tail_sent: 0,
+            finished: false,
+            body_bytes: 0,
+            moves: 0,
+        }
+    }
+
+    /// A request: `head`, then its body, of which `buffer` holds what has come.
+    pub(crate) fn request(body: BodyLength, head: Vec<u8>, buffer: Option<Buffer>) -> Self {
+        let (reading, chunked) = match body {
+            BodyLength::None | BodyLength::Length(0) => (Reading::Over, false),
+            BodyLength::Length(length) => (Reading::Length(length), false),
+            BodyLength::Chunked => (Reading::Chunked(Decoder::new(), Vec::new()), true),
+        };
+        Self::new(reading, chunked, head, buffer)
+    }
+
+    /// A response: `head`, then its body, sent in chunks if `chunked_out`.
+    pub(crate) fn response(
+        body: ResponseBody,
+        chunked_out: bool,
+        head: Vec<u8>,
+        buffer: Buffer,
+    ) -> Self {
+        let reading = match body {
+            ResponseBody::None | ResponseBody::Length(0) => Reading::Over,
+            ResponseBody::Length(length) => Reading::Length(length),
+            ResponseBody::Chunked => Reading::Chunked(Decoder::new(), Vec::new()),
+            ResponseBody::UntilClose => Reading::UntilClose,
+        };
+        let chunked_out = chunked_out && body != ResponseBody::None;
+        Self::new(reading, chunked_out, head, Some(buffer))
+    }
+
+    /// One direction of a tunnel; `first` is sent before what is read.
+    pub(crate) fn tunnel(head: Vec<u8>, first: Option<Buffer>) -> Self {
+        Self::new(Reading::UntilClose, false, head, first)
+    }
+
+    /// Bytes of the body that were sent on.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// A number that changes whenever a byte has moved.
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    /// True where the next step is the source's.
+    pub(crate) fn waits_for_source(&self) -> bool {
+        !self.finished && !self.has_output()
+    }
+
+    /// What was received beyond the body, and the head's memory for another use.
+    pub(crate) fn into_rest(self) -> (Option<Buffer>, Vec<u8>) {
+        (self.buffer.filter(|buffer| !buffer.is_empty()), self.head)
+    }
+
+    fn has_output(&self) -> bool {
+        self.data > 0 || self.head_sent < self.head.len() || self.tail_sent < self.tail.len()
+    }
+
+    /// Goes on until the body is sent and flushed. Wakes when either stream allows more.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+        buffers: &Rc<Buffers>,
+    ) -> Poll<Result<(), Broken>> {
+        loop {
+            if !self.finished && self.data == 0 && self.tail_sent == self.tail.len() {
+                self.decode().map_err(Broken::Refused)?;
+            }
+            if self.has_output() {
+                let written = ready!(self.poll_output(cx, to)).map_err(|_| Broken::Sink)?;
+                self.sent(written);
+                continue;
+            }
+            ready!(to.poll_flush(cx)).map_err(|_| Broken::Sink)?;
+            if self.finished {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_input(cx, from, buffers))?;
+        }
+    }
+
+    fn poll_output(&self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<usize>> {
+        let head = self.head.get(self.head_sent..).unwrap_or_default();
+        let data = self
+            .buffer
+            .as_ref()
+            .and_then(|b| b.filled().get(..self.data))
+            .unwrap_or_default();
+        let tail = self.tail.get(self.tail_sent..).unwrap_or_default();
+        match (head.is_empty(), data.is_empty(), tail.is_empty()) {
+            (false, true, true) => to.poll_write(cx, &[IoSlice::new(head)]),
+            (true, false, true) => to.poll_write(cx, &[IoSlice::new(data)]),
+            (false, false, true) => to.poll_write(cx, &[IoSlice::new(head), IoSlice::new(data)]),
+            _ => to.poll_write(
+                cx,
+                &[IoSlice::new(head), IoSlice::new(data), IoSlice::new(tail)],
+            ),
+        }
+    }
+
+    /// `written` bytes of head, data and tail, in this order, were taken.
+    fn sent(&mut self, written: usize) {
+        self.moves += 1;
+        let of_head = written.min(self.head.len() - self.head_sent);
+        self.head_sent += of_head;
+        let of_data = (written - of_head).min(self.data);
+        if of_data > 0 {
+            self.data -= of_data;
+            self.body_bytes += of_data as u64;
+            if let Some(buffer) = &mut self.buffer {
+                buffer.consume(of_data);
+                if self.data == 0 {
+                    buffer.consume(std::mem::take(&mut self.gap));
+                }
+            }
+        }
+        self.tail_sent += (written - of_head - of_data).min(self.tail.len() - self.tail_sent);
+    }
+
+    /// Reads once. What nothing came into goes back to the pool.
+    fn poll_input(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        buffers: &Rc<Buffers>,
+    ) -> Poll<Result<(), Broken>> {
+        let mut buffer = self.buffer.take().unwrap_or_else(|| buffers.lease());
+        buffer.clear();
+        let received = ready!(from.poll_read(cx, buffer.spare())).map_err(|_| Broken::Source)?;
+        self.moves += 1;
+        if received > 0 {
+            buffer.received(received);
+            self.buffer = Some(buffer);
+        } else if matches!(self.reading, Reading::UntilClose) {
+            self.reading = Reading::Over;
+        } else {
+            return Poll::Ready(Err(Broken::Source));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Finds data in what was received and puts it into the form in which it leaves.
+    fn decode(&mut self) -> Result<(), Refusal> {
+        let buffer = self.buffer.as_mut().filter(|buffer| !buffer.is_empty());
+        match (&mut self.reading, buffer) {
+            (Reading::Over, _) => self.finish(&[]),
+            (_, None) => {}
+            (Reading::UntilClose, Some(buffer)) => {
+                self.data = buffer.len();
+                self.frame(false);
+            }
+            (Reading::Length(left), Some(buffer)) => {
+                let here = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(buffer.len());
+                *left -= here as u64;
+                let over = *left == 0;
+                self.data = here;
+                if over {
+                    self.reading = Reading::Over;
+                }
+                self.frame(over);
+            }
+            (Reading::Chunked(decoder, trailers), Some(buffer)) => {
+                let decoded = decoder.decode_in_place(
+                    buffer.filled_mut(),
+                    trailers,
+                    &ChunkedLimits::default(),
+                )?;
+                buffer.consume(decoded.data_start);
+                self.data = decoded.data_len;
+                self.gap = decoded.consumed - decoded.data_start - decoded.data_len;
+                if self.data == 0 {
+                    buffer.consume(std::mem::take(&mut self.gap));
+                }
+                if decoded.finished {
+                    let trailers = std::mem::take(trailers);
+                    self.reading = Reading::Over;
+                    self.frame(false);
+                    self.finish(&trailers);
+                } else {
+                    self.frame(false);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts data into a chunk where chunks are sent; `over`: nothing follows it.
+    fn frame(&mut self, over: bool) {
+        if self.chunked_out && self.data > 0 {
+            if self.head_sent == self.head.len() {
+                self.head.clear();
+                self.head_sent = 0;
+            }
+            write_chunk_head(&mut self.head, self.data);
+            self.tail.clear();
+            self.tail_sent = 0;
+            self.tail.extend_from_slice(b"\r\n");
+        }
+        if over {
+            self.finish(&[]);
+        }
+    }
+
+    fn finish(&mut self, trailers: &[u8]) {
+        self.finished = true;
+        if self.chunked_out {
+            if self.tail_sent == self.tail.len() {
+                self.tail.clear();
+                self.tail_sent = 0;
+            }
+            write_last_chunk(&mut self.tail, trailers);
+        }
+    }
+}

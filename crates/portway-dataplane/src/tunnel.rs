@@ -1,0 +1,159 @@
+//! Tunnels: after an upgrade or CONNECT, and on TCP listeners. Bytes flow both ways until both sides have ended.
+//!
+//! An end of one side is passed on as an end of ours (half-close); the other direction goes on. The idle timeout
+//! counts from the last byte in either direction.
+
+use crate::buffer::{Buffer, Buffers};
+use crate::connect::Upstream;
+use crate::exchange::Exchange;
+use crate::fault::Fault;
+use crate::serve::Next;
+use crate::stream::Stream;
+use crate::timer::Timer;
+use crate::transfer::{Broken, Transfer};
+use portway_telemetry::record::FaultCode;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// One direction and how far it has come.
+struct Direction {
+    transfer: Transfer,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Bytes flow.
+    Flowing,
+    /// The source has ended; the sink is being told.
+    Ending,
+    /// Both know.
+    Ended,
+}
+
+impl Direction {
+    fn new(transfer: Transfer) -> Self {
+        Self {
+            transfer,
+            stage: Stage::Flowing,
+        }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+        buffers: &Rc<Buffers>,
+    ) -> Result<(), Broken> {
+        if self.stage == Stage::Flowing {
+            match self.transfer.poll(cx, from, to, buffers) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(result) => result?,
+            }
+            self.stage = Stage::Ending;
+        }
+        if self.stage == Stage::Ending && to.poll_shutdown(cx).is_ready() {
+            // An error here says that the sink has gone altogether; its own direction finds that out.
+            self.stage = Stage::Ended;
+        }
+        Ok(())
+    }
+}
+
+/// What flowed through a tunnel, and what ended it if it was not its two sides.
+#[derive(Debug)]
+pub(crate) struct Flowed {
+    pub(crate) up: u64,
+    pub(crate) down: u64,
+    pub(crate) fault: Option<Fault>,
+}
+
+/// Runs a tunnel between a client and a target.
+pub(crate) async fn run(
+    timer: &Timer,
+    idle: Duration,
+    buffers: &Rc<Buffers>,
+    (downstream, up): (&mut Stream, Transfer),
+    (upstream, down): (&mut Stream, Transfer),
+) -> Flowed {
+    let (mut up, mut down) = (Direction::new(up), Direction::new(down));
+    let mut moves = u64::MAX;
+    let fault = poll_fn(|cx| {
+        if let Err(broken) = up.poll(cx, downstream, upstream, buffers) {
+            return Poll::Ready(Some(ended_by(&broken, true)));
+        }
+        if let Err(broken) = down.poll(cx, upstream, downstream, buffers) {
+            return Poll::Ready(Some(ended_by(&broken, false)));
+        }
+        if (up.stage, down.stage) == (Stage::Ended, Stage::Ended) {
+            return Poll::Ready(None);
+        }
+        let moved = up.transfer.moves().wrapping_add(down.transfer.moves());
+        if moved != moves {
+            moves = moved;
+            timer.set(idle);
+        }
+        timer.poll(cx).map(|()| {
+            Some(Fault {
+                code: FaultCode::IdleTimeout,
+                stage: None,
+                status: None,
+            })
+        })
+    })
+    .await;
+    Flowed {
+        up: up.transfer.body_bytes(),
+        down: down.transfer.body_bytes(),
+        fault,
+    }
+}
+
+/// Who ended a tunnel by an error: the side that failed to give or to take.
+fn ended_by(broken: &Broken, upwards: bool) -> Fault {
+    let by_client = matches!(broken, Broken::Source) == upwards;
+    let code = if by_client {
+        FaultCode::ClientClosed
+    } else {
+        FaultCode::TargetClosed
+    };
+    Fault {
+        code,
+        stage: None,
+        status: None,
+    }
+}
+
+/// Goes on as a tunnel after the head of a response that says so.
+pub(crate) async fn after_upgrade(
+    x: &mut Exchange<'_>,
+    downstream: &mut Stream,
+    mut upstream: Upstream,
+    upload: Transfer,
+    head: Vec<u8>,
+    response: Buffer,
+) -> Next {
+    let early = match x.rest() {
+        Next::Again(Some(rest)) => Some(rest),
+        _ => upload.into_rest().0,
+    };
+    let up = Transfer::tunnel(Vec::new(), early);
+    let down = Transfer::tunnel(head, Some(response));
+    let connection = x.connection;
+    let idle = connection.tunnel_timeout();
+    let flowed = run(
+        &connection.timer,
+        idle,
+        &connection.worker.buffers,
+        (downstream, up),
+        (&mut upstream.stream, down),
+    )
+    .await;
+    x.ledger.body_in += flowed.up;
+    x.ledger.body_out += flowed.down;
+    x.ledger.fault = flowed.fault;
+    Next::Close
+}
