@@ -173,29 +173,39 @@ pub const KEYS: [Key; 35] = [
     ),
 ];
 
+/// A key as it stands in the line, put together by the compiler: there are some thirty in a line.
+macro_rules! key {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":").as_bytes()
+    };
+}
+
 /// Appends the line of an exchange.
 pub(super) fn exchange(record: &Record<'_>, date: &Date, out: &mut Vec<u8>) {
     let mut line = Line { out };
     line.begin(date, "http", record.listener);
     line.client(record.client, record.local_port);
     line.tls(record.tls, record.sni);
-    line.text("method", record.method);
-    line.text("scheme", record.scheme.as_bytes());
-    line.optional("host", record.host);
-    line.text("request_target", record.request_target);
-    line.text("version", record.version.as_bytes());
-    line.optional("request_id", record.request_id);
-    line.number("status", u64::from(record.status));
-    line.number("bytes_in", record.bytes_in);
-    line.number("bytes_out", record.bytes_out);
-    line.number("body_bytes_in", record.body_bytes_in);
-    line.number("body_bytes_out", record.body_bytes_out);
+    line.text(key!("method"), record.method);
+    line.text(key!("scheme"), record.scheme.as_bytes());
+    line.optional(key!("host"), record.host);
+    line.text(key!("request_target"), record.request_target);
+    line.text(key!("version"), record.version.as_bytes());
+    line.optional(key!("request_id"), record.request_id);
+    line.number(key!("status"), u64::from(record.status));
+    line.number(key!("bytes_in"), record.bytes_in);
+    line.number(key!("bytes_out"), record.bytes_out);
+    line.number(key!("body_bytes_in"), record.body_bytes_in);
+    line.number(key!("body_bytes_out"), record.body_bytes_out);
     line.upstream(&record.upstream);
     line.durations(&record.durations);
     line.fault(record.fault);
-    line.optional("user_agent", record.user_agent);
-    line.optional("referer", record.referer);
-    line.boolean("client_connection_reused", record.client_connection_reused);
+    line.optional(key!("user_agent"), record.user_agent);
+    line.optional(key!("referer"), record.referer);
+    line.boolean(
+        key!("client_connection_reused"),
+        record.client_connection_reused,
+    );
     line.out.extend_from_slice(b"}\n");
 }
 
@@ -205,8 +215,8 @@ pub(super) fn connection(record: &ConnectionRecord<'_>, date: &Date, out: &mut V
     line.begin(date, "tcp", record.listener);
     line.client(record.client, record.local_port);
     line.tls(record.tls, record.sni);
-    line.number("bytes_in", record.bytes_in);
-    line.number("bytes_out", record.bytes_out);
+    line.number(key!("bytes_in"), record.bytes_in);
+    line.number(key!("bytes_out"), record.bytes_out);
     line.upstream(&record.upstream);
     line.durations(&record.durations);
     line.fault(record.fault);
@@ -223,44 +233,51 @@ impl Line<'_> {
         self.out.extend_from_slice(b"{\"time\":\"");
         date.write_rfc3339(self.out);
         self.out.push(b'"');
-        self.text("kind", kind.as_bytes());
-        self.text("listener", listener.as_bytes());
+        self.text(key!("kind"), kind.as_bytes());
+        self.text(key!("listener"), listener.as_bytes());
     }
 
     fn client(&mut self, client: Option<std::net::SocketAddr>, local_port: u16) {
-        self.socket("client", "client_port", client);
-        self.number("local_port", u64::from(local_port));
+        self.socket(key!("client"), key!("client_port"), client);
+        self.number(key!("local_port"), u64::from(local_port));
     }
 
     fn tls(&mut self, tls: Option<Tls<'_>>, sni: Option<&str>) {
         if let Some(tls) = tls {
-            self.text("tls_version", tls.version.as_bytes());
-            self.text("tls_cipher", tls.cipher.as_bytes());
+            self.text(key!("tls_version"), tls.version.as_bytes());
+            self.text(key!("tls_cipher"), tls.cipher.as_bytes());
         }
-        self.optional("sni", sni.map(str::as_bytes));
+        self.optional(key!("sni"), sni.map(str::as_bytes));
     }
 
     fn upstream(&mut self, upstream: &Upstream<'_>) {
-        self.optional("target_group", upstream.target_group.map(str::as_bytes));
-        self.optional("target", upstream.target.map(str::as_bytes));
-        self.socket("target_address", "target_port", upstream.address);
-        self.number("attempts", u64::from(upstream.attempts));
+        self.optional(
+            key!("target_group"),
+            upstream.target_group.map(str::as_bytes),
+        );
+        self.optional(key!("target"), upstream.target.map(str::as_bytes));
+        self.socket(
+            key!("target_address"),
+            key!("target_port"),
+            upstream.address,
+        );
+        self.number(key!("attempts"), u64::from(upstream.attempts));
         if upstream.attempts > 0 {
-            self.boolean("target_connection_reused", upstream.connection_reused);
+            self.boolean(key!("target_connection_reused"), upstream.connection_reused);
         }
     }
 
     fn durations(&mut self, durations: &Durations) {
-        self.seconds("request_head_seconds", durations.request_head);
-        self.seconds("queue_seconds", durations.queue);
-        self.seconds("connect_seconds", durations.connect);
-        self.seconds("response_head_seconds", durations.response_head);
-        self.seconds("total_seconds", durations.total);
+        self.seconds(key!("request_head_seconds"), durations.request_head);
+        self.seconds(key!("queue_seconds"), durations.queue);
+        self.seconds(key!("connect_seconds"), durations.connect);
+        self.seconds(key!("response_head_seconds"), durations.response_head);
+        self.seconds(key!("total_seconds"), durations.total);
     }
 
     fn fault(&mut self, fault: Option<FaultCode>) {
         if let Some(fault) = fault {
-            self.key("fault");
+            self.key(key!("fault"));
             self.out.push(b'"');
             string(fault.code().as_bytes(), self.out);
             if let Some(reason) = fault.reason() {
@@ -271,38 +288,36 @@ impl Line<'_> {
         }
     }
 
-    fn key(&mut self, key: &str) {
-        self.out.extend_from_slice(b",\"");
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
+    fn key(&mut self, key: &[u8]) {
+        self.out.extend_from_slice(key);
     }
 
-    fn optional(&mut self, key: &str, value: Option<&[u8]>) {
+    fn optional(&mut self, key: &[u8], value: Option<&[u8]>) {
         if let Some(value) = value {
             self.text(key, value);
         }
     }
 
-    fn text(&mut self, key: &str, value: &[u8]) {
+    fn text(&mut self, key: &[u8], value: &[u8]) {
         self.key(key);
         self.out.push(b'"');
         string(value, self.out);
         self.out.push(b'"');
     }
 
-    fn number(&mut self, key: &str, value: u64) {
+    fn number(&mut self, key: &[u8], value: u64) {
         self.key(key);
         number(value, self.out);
     }
 
-    fn boolean(&mut self, key: &str, value: bool) {
+    fn boolean(&mut self, key: &[u8], value: bool) {
         self.key(key);
         let word: &[u8] = if value { b"true" } else { b"false" };
         self.out.extend_from_slice(word);
     }
 
     /// Seconds with microseconds: `0.001234`.
-    fn seconds(&mut self, key: &str, value: Option<Duration>) {
+    fn seconds(&mut self, key: &[u8], value: Option<Duration>) {
         let Some(value) = value else { return };
         self.key(key);
         number(value.as_secs(), self.out);
@@ -314,7 +329,7 @@ impl Line<'_> {
         }
     }
 
-    fn socket(&mut self, ip: &str, port: &str, socket: Option<std::net::SocketAddr>) {
+    fn socket(&mut self, ip: &[u8], port: &[u8], socket: Option<std::net::SocketAddr>) {
         let Some(socket) = socket else { return };
         self.key(ip);
         self.out.push(b'"');
@@ -329,7 +344,8 @@ impl Line<'_> {
 /// control characters from U+0000 to U+001F and U+007F to U+009F, U+2028 and U+2029.
 fn string(text: &[u8], out: &mut Vec<u8>) {
     let ascii = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-    if text.iter().all(|&byte| ascii(byte)) {
+    // Without leaving early: the compiler makes it look at many bytes at once.
+    if text.iter().fold(true, |all, &byte| all & ascii(byte)) {
         out.extend_from_slice(text);
         return;
     }

@@ -69,7 +69,8 @@ fn number(mut value: u64, out: &mut Vec<u8>) {
             break;
         }
     }
-    out.extend(digits.iter().skip(20 - used));
+    // `used` is 1 to 20.
+    out.extend_from_slice(digits.get(20 - used..).unwrap_or(&digits));
 }
 
 /// Appends an IP address; IPv4 addresses in their IPv6 form as IPv4.
