@@ -12,6 +12,30 @@ pub mod native;
 
 pub use expression::{condition, template};
 
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::span::Span;
+
+/// At most so many known words are listed where none is near to what was written.
+const MAX_LISTED: usize = 16;
+
+/// The diagnostic for a word that is none of the known ones.
+fn unknown_word<'k>(
+    span: Span,
+    what: &str,
+    word: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> Diagnostic {
+    let known: Vec<&str> = known.into_iter().collect();
+    let diagnostic = Diagnostic::error(Code::Unknown, span, format!("unknown {what} `{word}`"))
+        .nearest(word, known.iter().copied());
+    match diagnostic.help {
+        None if known.len() <= MAX_LISTED => {
+            diagnostic.help(format!("one of: {}", known.join(", ")))
+        }
+        _ => diagnostic,
+    }
+}
+
 /// The languages that we read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {

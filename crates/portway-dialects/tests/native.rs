@@ -2,7 +2,11 @@
 #![cfg(test)]
 
 use portway_dialects::native;
+use portway_model::compile::compile;
 use portway_model::diagnostic::{Diagnostic, Diagnostics};
+use portway_model::draft::Draft;
+use portway_model::lift::lift;
+use portway_model::snapshot::Snapshot;
 use portway_model::span::{FileId, Sources};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -69,27 +73,56 @@ fn held(path: &Path, actual: &str) {
     );
 }
 
+/// What parsing and compiling find, in short form, and the snapshot.
+fn judge(text: &str) -> (Draft, Option<Snapshot>, String) {
+    let (draft, mut found) = native::parse(FileId(0), text);
+    if found.has_errors() {
+        return (draft, None, short_form(text, &found));
+    }
+    let (snapshot, more) = compile(&draft);
+    found.extend(more);
+    (draft, snapshot, short_form(text, &found))
+}
+
 #[test]
-fn configurations_print_and_parse_to_the_same() {
+fn configurations_compile_print_and_come_back() {
     for path in golden("native") {
         let text = fs::read_to_string(&path).unwrap();
-        let (draft, found) = native::parse(FileId(0), &text);
-        assert!(
-            !found.has_errors(),
-            "{}\n{}",
-            path.display(),
-            short_form(&text, &found)
-        );
+        let (draft, snapshot, found) = judge(&text);
+        held(&path.with_extension("diagnostics"), &found);
+        let Some(snapshot) = snapshot else {
+            panic!("{}\n{found}", path.display());
+        };
         let printed = native::print(&draft);
         held(&path.with_extension("printed.toml"), &printed);
-        let (again, found) = native::parse(FileId(0), &printed);
-        assert!(
-            found.is_empty(),
-            "{}\n{printed}\n{}",
-            path.display(),
-            short_form(&printed, &found)
-        );
-        assert_eq!(again, draft, "{}", path.display());
-        assert_eq!(native::print(&again), printed, "{}", path.display());
+        for printed in [printed, native::print(&lift(&snapshot))] {
+            let (again, same, found) = judge(&printed);
+            assert_eq!(
+                same.as_ref(),
+                Some(&snapshot),
+                "{}\n{printed}\n{found}",
+                path.display()
+            );
+            assert_eq!(native::print(&again), printed, "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_common_case_is_short() {
+    let text = include_str!("golden/native/common-case.toml");
+    let lines = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    assert!(lines.count() <= 10);
+}
+
+#[test]
+fn errors_are_said_at_their_place() {
+    for path in golden("native-errors") {
+        let text = fs::read_to_string(&path).unwrap();
+        let (_, snapshot, found) = judge(&text);
+        assert!(snapshot.is_none(), "{} is not wrong", path.display());
+        held(&path.with_extension("diagnostics"), &found);
     }
 }

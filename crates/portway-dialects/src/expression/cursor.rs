@@ -207,9 +207,7 @@ impl<'t, 'd> Cursor<'t, 'd> {
         word: &str,
         known: impl IntoIterator<Item = &'k str>,
     ) -> Parsed<T> {
-        let span = self.span();
-        let diagnostic = Diagnostic::error(Code::Unknown, span, format!("unknown {what} `{word}`"))
-            .nearest(word, known);
+        let diagnostic = crate::unknown_word(self.span(), what, word, known);
         self.stop(diagnostic)
     }
 

@@ -8,7 +8,7 @@ use super::pairs;
 use super::toml::{Content, Entry, Item};
 use crate::expression::{self, Written};
 use portway_model::action::{Action, FixedResponse, Service, TimeoutKind, Weighted};
-use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::diagnostic::{Code, Diagnostic, Severity};
 use portway_model::expression::{Counter, Expression, Template, Variable};
 use portway_model::name::Name;
 use portway_model::span::Spanned;
@@ -173,9 +173,7 @@ const REPLACE: &str = "a table with `pattern` and `with`";
 /// Keys that give one action for each name.
 fn read_several(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Named>>> {
     let item = &entry.item;
-    let errors = reader
-        .found
-        .count(portway_model::diagnostic::Severity::Error);
+    let errors = reader.found.count(Severity::Error);
     let actions: Vec<Action<Named>> = match entry.key.as_str() {
         "set_header" => pairs::read(item, reader)
             .into_iter()
@@ -213,10 +211,7 @@ fn read_several(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Nam
             })
             .collect(),
     };
-    let wrong = reader
-        .found
-        .count(portway_model::diagnostic::Severity::Error)
-        > errors;
+    let wrong = reader.found.count(Severity::Error) > errors;
     if actions.is_empty() && !wrong {
         let message = format!("`{}` is empty", entry.key);
         reader.push(Diagnostic::error(Code::Missing, item.span, message));
@@ -237,19 +232,17 @@ pub(crate) fn read_forward(item: &Item, reader: &mut Reader<'_>) -> Option<Vec<W
         let group = Spanned::new(Name::new(text.as_str()), item.span);
         return Some(vec![Weighted { group, weight: 1 }]);
     }
-    let errors = reader
-        .found
-        .count(portway_model::diagnostic::Severity::Error);
+    if !matches!(item.content, Content::Table(_) | Content::List(_)) {
+        return reader.wrong_type(item, "a target group's name or { a = 90, b = 10 }");
+    }
+    let errors = reader.found.count(Severity::Error);
     let pairs = pairs::read::<u16>(item, reader).into_iter();
     let groups = pairs.map(|(name, weight)| Weighted {
         group: name.map(Name::from),
         weight,
     });
     let groups = groups.collect();
-    let wrong = reader
-        .found
-        .count(portway_model::diagnostic::Severity::Error)
-        > errors;
+    let wrong = reader.found.count(Severity::Error) > errors;
     (!wrong).then_some(groups)
 }
 
@@ -296,7 +289,8 @@ fn read_redirect(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> 
     if let (Some(location), Some(part)) = (table.entry("location"), part) {
         let message = format!("`location` and `{}` exclude each other", part.key);
         reader.push(
-            Diagnostic::error(Code::Conflict, part.key_span, message).label(location.key_span, ""),
+            Diagnostic::error(Code::Conflict, part.key_span, message)
+                .label(location.key_span, "the whole location"),
         );
         return None;
     }

@@ -94,7 +94,8 @@ fn read_kind(table: &Keyed<'_>, reader: &mut Reader<'_>) -> Option<Spanned<Check
     if let [first, second, ..] = stated.as_slice() {
         let message = format!("`{}` and `{}` exclude each other", first.key, second.key);
         reader.push(
-            Diagnostic::error(Code::Conflict, second.key_span, message).label(first.key_span, ""),
+            Diagnostic::error(Code::Conflict, second.key_span, message)
+                .label(first.key_span, "the first of them"),
         );
         return None;
     }

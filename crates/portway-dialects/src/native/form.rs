@@ -94,13 +94,7 @@ impl Reader<'_> {
         word: &str,
         known: impl IntoIterator<Item = &'k str>,
     ) -> Option<T> {
-        let known: Vec<&str> = known.into_iter().collect();
-        let diagnostic = Diagnostic::error(Code::Unknown, span, format!("unknown {what} `{word}`"))
-            .nearest(word, known.iter().copied());
-        let diagnostic = match diagnostic.help {
-            None if known.len() <= 12 => diagnostic.help(format!("one of: {}", known.join(", "))),
-            _ => diagnostic,
-        };
+        let diagnostic = crate::unknown_word(span, what, word, known);
         self.push(diagnostic);
         None
     }

@@ -24,6 +24,7 @@ use portway_model::draft::{
 };
 use portway_model::name::Name;
 use portway_model::span::{FileId, Span, Spanned};
+use std::collections::HashSet;
 use toml::{Content, Entry};
 
 /// Largest file in bytes: ten thousand rules take about one mebibyte.
@@ -51,8 +52,9 @@ pub fn parse(file: FileId, text: &str) -> (Draft, Diagnostics) {
         return (draft, found);
     }
     let root = toml::parse(file, text, &mut found);
+    let mut meaning = Diagnostics::default();
     let mut reader = Reader {
-        found: &mut found,
+        found: &mut meaning,
         certificates: Vec::new(),
     };
     for entry in root.entries() {
@@ -67,8 +69,31 @@ pub fn parse(file: FileId, text: &str) -> (Draft, Diagnostics) {
             draft.certificates.push(made);
         }
     }
+    (draft, joined(text, found, &meaning))
+}
+
+/// What is wrong with the form and with the meaning, by place. What stands in a line that is not well-formed is
+/// left out of the latter: it is mostly made by the former.
+fn joined(text: &str, form: Diagnostics, meaning: &Diagnostics) -> Diagnostics {
+    let line = |diagnostic: &Diagnostic| {
+        let start = diagnostic.labels.first()?.span.start as usize;
+        text.get(..start)?.rfind('\n').or(Some(0))
+    };
+    let broken: HashSet<usize> = form
+        .iter()
+        .filter(|diagnostic| diagnostic.code == Code::Syntax)
+        .filter_map(line)
+        .collect();
+    let mut found = form;
+    for diagnostic in meaning {
+        let hidden =
+            !broken.is_empty() && line(diagnostic).is_some_and(|line| broken.contains(&line));
+        if !hidden {
+            found.push(diagnostic.clone());
+        }
+    }
     found.sort();
-    (draft, found)
+    found
 }
 
 /// The canonical text of a draft.

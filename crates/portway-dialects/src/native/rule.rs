@@ -142,9 +142,16 @@ fn read(item: &Item, owner: Owner, reader: &mut Reader<'_>) -> Option<Rule<Named
         .collect();
     let actions = match stated.as_slice() {
         [] => {
-            let message = "this rule has no action";
-            let diagnostic = Diagnostic::error(Code::Missing, item.span, message);
-            reader.push(diagnostic.help("add for example forward = \"GROUP\""));
+            // An unknown key was most likely meant to be the action.
+            let complete = inner
+                .entries()
+                .iter()
+                .all(|entry| keys.contains(&entry.key.as_str()));
+            if complete {
+                let message = "this rule has no action";
+                let diagnostic = Diagnostic::error(Code::Missing, item.span, message);
+                reader.push(diagnostic.help("add for example forward = \"GROUP\""));
+            }
             None
         }
         [entry] if entry.key == "actions" => read_list(entry, reader),

@@ -116,7 +116,19 @@ pub(crate) fn parse(file: FileId, text: &str, found: &mut Diagnostics) -> Table 
     let source = Source::new(text);
     let tokens = source.lex().into_vec();
     let mut events: Vec<Event> = Vec::with_capacity(tokens.len());
-    let mut report = |error: ParseError| found.push(diagnose(file, &error));
+    let mut last: Option<usize> = None;
+    let mut report = |error: ParseError| {
+        // What follows an error in its line is mostly made by it.
+        let at = error.unexpected().map_or(0, |span| span.start());
+        let same_line = last.is_some_and(|last| {
+            let between = text.get(last.min(at)..last.max(at));
+            between.is_some_and(|between| !between.contains('\n'))
+        });
+        last = Some(at);
+        if !same_line {
+            found.push(diagnose(file, &error));
+        }
+    };
     let mut receiver = ValidateWhitespace::new(&mut events, source);
     let mut receiver = RecursionGuard::new(&mut receiver, MAX_DEPTH);
     parse_document(&tokens, &mut receiver, &mut report);
@@ -135,7 +147,8 @@ fn place(file: FileId, span: toml_parser::Span) -> Span {
 }
 
 fn diagnose(file: FileId, error: &ParseError) -> Diagnostic {
-    let mut message = error.description().to_owned();
+    let span = error.unexpected().or(error.context());
+    let span = span.map_or(Span::new(file, 0..0), |span| place(file, span));
     let expected: Vec<String> = error
         .expected()
         .unwrap_or_default()
@@ -147,11 +160,17 @@ fn diagnose(file: FileId, error: &ParseError) -> Diagnostic {
             _ => "something else".to_owned(),
         })
         .collect();
-    if !expected.is_empty() {
-        message = format!("{message}, expected {}", expected.join(" or "));
-    }
-    let span = error.unexpected().or(error.context());
-    let span = span.map_or(Span::new(file, 0..0), |span| place(file, span));
+    let message = match error.description() {
+        "string values must be quoted" if span.range().is_empty() => {
+            "a value is missing here".to_owned()
+        }
+        "string values must be quoted" => "texts stand in quotes".to_owned(),
+        "invalid basic string" | "invalid literal string" if !expected.is_empty() => {
+            format!("this text is not closed with {}", expected.join(" or "))
+        }
+        other if expected.is_empty() => other.to_owned(),
+        other => format!("{other}, expected {}", expected.join(" or ")),
+    };
     Diagnostic::error(Code::Syntax, span, message)
 }
 
