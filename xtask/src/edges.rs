@@ -47,8 +47,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("portway-dialects", &["portway-model"]),
     ("portway-core", &["portway-model"]),
     ("portway-telemetry", &["portway-model"]),
+    ("portway-testkit", &["portway-model"]),
     ("portway-model", &[]),
-    ("portway-testkit", &[]),
     ("xtask", &[]),
 ];
 

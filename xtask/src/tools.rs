@@ -29,7 +29,7 @@ const TOOLS: [Tool; 9] = [
     ),
     Tool {
         service: Some("nginx"),
-        ..tool("nginx", "nginx-light", "real targets")
+        ..tool("nginx", "nginx", "real targets")
     },
     Tool {
         service: Some("haproxy"),
