@@ -11,6 +11,7 @@
 //! | `/livez` | 200 while the process runs |
 //! | `/readyz` | 200 while new connections are welcome, else 503 |
 
+pub mod client;
 pub mod json;
 mod limit;
 mod page;

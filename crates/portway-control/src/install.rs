@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use portway_core::http1::Refusal;
-use portway_dataplane::plane::Router;
+use portway_core::route::Router;
 use portway_dataplane::live::ProcessState;
 use portway_dataplane::plane::{GroupParts, ListenerParts, Plane};
 use portway_dataplane::support;
@@ -224,7 +223,7 @@ fn names(snapshot: &Snapshot) -> Names {
     Names {
         listeners: snapshot.listeners.iter().map(|it| it.name.to_string()).collect(),
         groups: snapshot.groups.iter().map(of_group).collect(),
-        refusals: Refusal::ALL.iter().map(|it| it.code()).collect(),
+        refusals: portway_dataplane::refusal_codes(),
     }
 }
 

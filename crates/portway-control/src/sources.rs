@@ -7,10 +7,11 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use portway_dialects::native;
-use portway_model::compile::{compile, merge};
+use portway_dialects::{Dialect, detect, native};
+use portway_model::compile::compile;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::Draft;
+use portway_model::merge::merge;
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{FileId, Sources, Span};
 
@@ -28,11 +29,9 @@ pub struct Compiled {
     pub diagnostics: Diagnostics,
 }
 
-/// A language that configurations are written in.
+/// A language that we know by sight and do not read yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// Our own, in TOML.
-    Native,
+enum Foreign {
     /// haproxy.cfg.
     Haproxy,
     /// A Docker Compose file, with Traefik's labels.
@@ -41,14 +40,13 @@ pub enum Dialect {
     CloudFormation,
 }
 
-impl Dialect {
-    /// What messages call a text of this dialect.
-    pub fn as_str(self) -> &'static str {
+impl Foreign {
+    /// What messages call a text of this language.
+    fn as_str(self) -> &'static str {
         match self {
-            Dialect::Native => "a native file",
-            Dialect::Haproxy => "an HAProxy configuration",
-            Dialect::Compose => "a Docker Compose file",
-            Dialect::CloudFormation => "a CloudFormation template",
+            Foreign::Haproxy => "an HAProxy configuration",
+            Foreign::Compose => "a Docker Compose file",
+            Foreign::CloudFormation => "a CloudFormation template",
         }
     }
 }
@@ -134,25 +132,22 @@ fn compile_sources(sources: Sources, files: &[FileId], mut diagnostics: Diagnost
 
 fn parse(sources: &Sources, file: FileId, diagnostics: &mut Diagnostics) -> Option<Draft> {
     let source = sources.get(file)?;
-    match dialect(&source.name, &source.text) {
-        Dialect::Native => {
+    let name = &source.name;
+    let message = match (detect(name, &source.text), foreign(name, &source.text)) {
+        (Some(Dialect::Native), _) => {
             let (draft, found) = native::parse(file, &source.text);
             diagnostics.extend(found);
-            Some(draft)
+            return Some(draft);
         }
-        other => {
-            let message = format!(
-                "`{}` looks like {}, which this version does not run yet",
-                source.name,
-                other.as_str()
-            );
-            diagnostics.push(
-                Diagnostic::error(Code::NotRun, Span::NONE, message)
-                    .help("a native file ends in `.toml`; docs/native.md describes it"),
-            );
-            None
-        }
-    }
+        (None, Some(foreign)) => format!(
+            "`{name}` looks like {}, which this version does not run yet",
+            foreign.as_str()
+        ),
+        (None, None) => format!("`{name}` is not in a language that Portway knows"),
+    };
+    let help = "a native file ends in `.toml` or has a section such as `[listener.web]`; docs/native.md describes it";
+    diagnostics.push(Diagnostic::error(Code::NotRun, Span::NONE, message).help(help));
+    None
 }
 
 fn read(path: &Path) -> Result<String, Diagnostic> {
@@ -172,36 +167,30 @@ fn read(path: &Path) -> Result<String, Diagnostic> {
     })
 }
 
-/// Which dialect a text is written in: by its first telling line, and by its name where it is empty.
-fn dialect(name: &str, text: &str) -> Dialect {
-    let extension = Path::new(name).extension().and_then(|it| it.to_str());
-    if extension == Some("toml") {
-        return Dialect::Native;
-    }
+/// Which language a text looks like: by its first telling line, and by its name where none is.
+fn foreign(name: &str, text: &str) -> Option<Foreign> {
     if text.trim_start().starts_with('{') && text.contains("\"Resources\"") {
-        return Dialect::CloudFormation;
+        return Some(Foreign::CloudFormation);
     }
-    text.lines()
-        .find_map(telling)
-        .unwrap_or(match extension {
-            Some("cfg") => Dialect::Haproxy,
-            Some("yml" | "yaml") => Dialect::Compose,
-            _ => Dialect::Native,
-        })
+    let extension = Path::new(name).extension().and_then(|it| it.to_str());
+    text.lines().find_map(telling).or(match extension {
+        Some("cfg") => Some(Foreign::Haproxy),
+        Some("yml" | "yaml") => Some(Foreign::Compose),
+        _ => None,
+    })
 }
 
-/// The dialect that has this line at the top level of its texts, if only one has.
-fn telling(line: &str) -> Option<Dialect> {
+/// The language that has this line at the top level of its texts, if only one has.
+fn telling(line: &str) -> Option<Foreign> {
     let word = line.split([' ', '\t', ':']).next()?;
     let is_key = line.trim_end().ends_with(':');
     match word {
         "global" | "defaults" | "frontend" | "backend" | "listen" if !line.contains(['=', ':']) => {
-            Some(Dialect::Haproxy)
+            Some(Foreign::Haproxy)
         }
-        "services" if is_key => Some(Dialect::Compose),
-        "AWSTemplateFormatVersion" => Some(Dialect::CloudFormation),
-        "Resources" if is_key => Some(Dialect::CloudFormation),
-        _ if line.starts_with('[') => Some(Dialect::Native),
+        "services" if is_key => Some(Foreign::Compose),
+        "AWSTemplateFormatVersion" => Some(Foreign::CloudFormation),
+        "Resources" if is_key => Some(Foreign::CloudFormation),
         _ => None,
     }
 }
@@ -211,21 +200,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dialects() {
+    fn languages() {
+        use Foreign::*;
         let check = |name: &str, text: &str, expected| {
-            assert_eq!(dialect(name, text), expected, "{name}: {text}");
+            assert_eq!(foreign(name, text), expected, "{name}: {text}");
         };
-        check("a.toml", "global\n", Dialect::Native);
-        check("a", "# x\n[listener.web]\n", Dialect::Native);
-        check("a.cfg", "", Dialect::Haproxy);
-        check("a", "# x\nglobal\n  daemon\n", Dialect::Haproxy);
-        check("a", "frontend web\n  bind :80\n", Dialect::Haproxy);
-        check("a", "version: '3'\nservices:\n  app:\n", Dialect::Compose);
-        check("a", "AWSTemplateFormatVersion: 2010-09-09\n", Dialect::CloudFormation);
-        check("a", "{ \"Resources\": {} }", Dialect::CloudFormation);
-        check("a", "Resources:\n  A:\n", Dialect::CloudFormation);
-        check("compose.yaml", "", Dialect::Compose);
-        check("a", "", Dialect::Native);
+        check("a", "# x\n[listener.web]\n", None);
+        check("a.cfg", "", Some(Haproxy));
+        check("a", "# x\nglobal\n  daemon\n", Some(Haproxy));
+        check("a", "frontend web\n  bind :80\n", Some(Haproxy));
+        check("a", "version: '3'\nservices:\n  app:\n", Some(Compose));
+        check("a", "AWSTemplateFormatVersion: 2010-09-09\n", Some(CloudFormation));
+        check("a", "{ \"Resources\": {} }", Some(CloudFormation));
+        check("a", "Resources:\n  A:\n", Some(CloudFormation));
+        check("compose.yaml", "", Some(Compose));
+        check("a", "", None);
+    }
+
+    #[test]
+    fn files_become_a_snapshot_or_say_why_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let group = write("group.toml", "[target_group.app]\ntargets = ['127.0.0.1:1']\n");
+        let web = write("web.toml", "[listener.web]\nbind = '127.0.0.1:8080'\nforward = 'app'\n");
+        let haproxy = write("haproxy.cfg", "global\n");
+        let unknown = write("unknown", "hello\n");
+        let none = folder.path().join("none.toml");
+        let check = |paths: &[&PathBuf], expected: &[Code]| {
+            let paths: Vec<PathBuf> = paths.iter().map(|it| (*it).clone()).collect();
+            let compiled = compile_files(&paths);
+            let codes: Vec<Code> = compiled.diagnostics.iter().map(|it| it.code).collect();
+            assert_eq!(codes, expected, "{paths:?}: {:?}", compiled.diagnostics);
+            assert_eq!(compiled.snapshot.is_some(), expected.is_empty());
+        };
+        check(&[&web, &group], &[]);
+        check(&[&web], &[Code::UnknownReference]);
+        // What is missing may be in the file that cannot be read.
+        check(&[&web, &none], &[Code::Unreadable]);
+        check(&[&haproxy], &[Code::NotRun]);
+        check(&[&unknown, &web, &group], &[Code::NotRun]);
+        check(&[&web, &group, &group], &[Code::Duplicate]);
     }
 
     #[test]

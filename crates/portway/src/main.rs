@@ -1,1 +1,20 @@
-fn main() {}
+//! The process: reads the command line and runs one command.
+//!
+//! [`cli`] says what can be written, each file of [`commands`] is one command, [`render`] prints diagnostics,
+//! [`serve`] is the life of a running Portway from its start to its end. Nothing here decides about configurations
+//! or traffic.
+
+mod cli;
+mod commands;
+mod render;
+mod serve;
+mod system;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    commands::run(cli)
+}

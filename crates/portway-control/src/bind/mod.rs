@@ -69,12 +69,11 @@ pub fn bind(
     let mut sockets: Vec<Vec<BoundSocket>> = (0..workers.max(1)).map(|_| Vec::new()).collect();
     for one in &wanted {
         match open(&one.place, sockets.len()) {
-            Ok((opened, local)) => {
+            Ok(opened) => {
                 for (worker, socket) in sockets.iter_mut().zip(opened) {
                     worker.push(BoundSocket {
                         listener: one.listener,
                         socket,
-                        local: local.clone(),
                     });
                 }
             }
@@ -183,29 +182,21 @@ fn unix_is_free(path: &str) -> io::Result<()> {
     }
 }
 
-/// One socket for each worker and the address to print.
-fn open(place: &Place, workers: usize) -> io::Result<(Vec<Socket>, String)> {
+/// One socket for each worker.
+fn open(place: &Place, workers: usize) -> io::Result<Vec<Socket>> {
+    let each = 0..workers;
     match place {
-        Place::Tcp { ip, port } => {
-            let sockets = (0..workers)
-                .map(|_| listening_tcp(*ip, *port).map(Socket::Tcp))
-                .collect::<io::Result<Vec<_>>>()?;
-            let local = BindAddress::tcp(*ip, *port).to_string();
-            Ok((sockets, local))
-        }
+        Place::Tcp { ip, port } => each
+            .map(|_| listening_tcp(*ip, *port).map(Socket::Tcp))
+            .collect(),
         Place::Unix(path) => {
             let listener = listening_unix(path)?;
-            let sockets = (0..workers)
-                .map(|_| listener.try_clone().map(Socket::Unix))
-                .collect::<io::Result<Vec<_>>>()?;
-            Ok((sockets, format!("unix:{path}")))
+            each.map(|_| listener.try_clone().map(Socket::Unix))
+                .collect()
         }
         Place::Inherited(number) => {
-            let (socket, local) = inherited(*number)?;
-            let sockets = (0..workers)
-                .map(|_| duplicate(&socket))
-                .collect::<io::Result<Vec<_>>>()?;
-            Ok((sockets, local))
+            let socket = inherited(*number)?;
+            each.map(|_| duplicate(&socket)).collect()
         }
     }
 }
@@ -280,7 +271,7 @@ fn listening_unix(path: &str) -> io::Result<UnixListener> {
 ///
 /// A process may duplicate its own descriptors with pidfd_getfd(2), Linux 5.6, which needs no claim of ours that
 /// the number is open and nobody else's.
-fn inherited(number: u32) -> io::Result<(Socket, String)> {
+fn inherited(number: u32) -> io::Result<Socket> {
     use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
     let number = i32::try_from(number).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let ourselves = pidfd_open(getpid(), PidfdFlags::empty())?;
@@ -295,17 +286,12 @@ fn inherited(number: u32) -> io::Result<(Socket, String)> {
     }
     socket.set_nonblocking(true)?;
     let local = socket.local_addr()?;
-    match (local.as_socket(), local.is_unix()) {
-        (Some(address), _) => {
-            let printed = format!("{address} (fd:{number})");
-            Ok((Socket::Tcp(socket.into()), printed))
-        }
-        (None, true) => {
-            let path = local.as_pathname().map(|path| path.display().to_string());
-            let printed = format!("unix:{} (fd:{number})", path.unwrap_or_default());
-            Ok((Socket::Unix(OwnedFd::from(socket).into()), printed))
-        }
-        (None, false) => Err(not_a_listener()),
+    if local.is_unix() {
+        Ok(Socket::Unix(OwnedFd::from(socket).into()))
+    } else if local.as_socket().is_some() {
+        Ok(Socket::Tcp(socket.into()))
+    } else {
+        Err(not_a_listener())
     }
 }
 

@@ -1,0 +1,142 @@
+//! Binding over real sockets, on ports that the system chooses.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use super::*;
+use crate::sources::compile_text;
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn snapshot(binds: &[&str]) -> Snapshot {
+    let mut text = "[target_group.app]\ntargets = ['127.0.0.1:1']\n".to_owned();
+    for (index, bind) in binds.iter().enumerate() {
+        text.push_str(&format!("[listener.l{index}]\nbind = '{bind}'\nforward = 'app'\n"));
+    }
+    let compiled = compile_text("test.toml", &text);
+    compiled.snapshot.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
+}
+
+fn reachable(address: (Ipv4Addr, u16)) -> bool {
+    TcpStream::connect(address).is_ok()
+}
+
+/// The message of the only error.
+fn refused(binds: &[&str]) -> String {
+    let found = bind(&snapshot(binds), 1).unwrap_err();
+    let mut messages = found.iter().map(|it| it.message.clone());
+    let first = messages.next().unwrap();
+    assert_eq!(messages.next(), None);
+    first
+}
+
+#[test]
+fn every_worker_has_every_address() {
+    let (one, two) = (free_port(), free_port());
+    let snapshot = snapshot(&[&format!("127.0.0.1:{one}"), &format!(":{two}")]);
+    let (sockets, _) = bind(&snapshot, 3).unwrap();
+    assert_eq!(sockets.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2]);
+    assert!(reachable((Ipv4Addr::LOCALHOST, one)) && reachable((Ipv4Addr::LOCALHOST, two)));
+    let listeners: Vec<u32> = sockets[1].iter().map(|it| it.listener.0).collect();
+    assert_eq!(listeners, [0, 1]);
+    drop(sockets);
+    assert!(!reachable((Ipv4Addr::LOCALHOST, one)));
+}
+
+#[test]
+fn a_taken_port_is_an_error_that_names_the_program() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let message = refused(&[&format!("127.0.0.1:{port}")]);
+    let expected = format!(
+        "listener `l0` cannot listen on 127.0.0.1:{port}: another program is listening there: "
+    );
+    assert!(message.starts_with(&expected), "{message}");
+    let pid = format!("(process {})", std::process::id());
+    assert!(message.ends_with(&pid), "{message}");
+}
+
+#[test]
+fn a_second_portway_does_not_share_the_port() {
+    let port = free_port();
+    let snapshot = snapshot(&[&format!("127.0.0.1:{port}")]);
+    let (_sockets, _) = bind(&snapshot, 2).unwrap();
+    let found = bind(&snapshot, 2).unwrap_err();
+    assert!(found.has_errors());
+    // Nor on all addresses together.
+    assert!(refused(&[&format!(":{port}")]).contains("another program"));
+}
+
+#[test]
+fn all_or_nothing() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let free = free_port();
+    refused(&[&format!("127.0.0.1:{free}"), &format!("127.0.0.1:{port}")]);
+    assert!(!reachable((Ipv4Addr::LOCALHOST, free)));
+}
+
+#[test]
+fn two_listeners_of_ours_may_share_a_port() {
+    let port = free_port();
+    let snapshot = snapshot(&[&format!("127.0.0.1:{port}"), &format!("127.0.0.2:{port}")]);
+    assert!(bind(&snapshot, 2).is_ok());
+}
+
+#[test]
+fn addresses_that_are_not_ours() {
+    // TEST-NET-1 of RFC 5737.
+    let message = refused(&["192.0.2.1:8080"]);
+    assert!(message.ends_with("this machine has no such address"), "{message}");
+    let message = refused(&["fd:987"]);
+    assert!(message.ends_with("no descriptor of this number is open"), "{message}");
+}
+
+#[test]
+fn unix_sockets() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("web.sock");
+    let address = format!("unix:{}", path.display());
+    let answers = |path: &Path| UnixStream::connect(path).is_ok();
+
+    let (sockets, _) = bind(&snapshot(&[&address]), 2).unwrap();
+    assert!(answers(&path));
+    assert!(refused(&[&address]).ends_with("another program is listening there"));
+    drop(sockets);
+    // What is left of it does not count.
+    assert!(path.exists() && !answers(&path));
+    assert!(bind(&snapshot(&[&address]), 2).is_ok());
+
+    let file = folder.path().join("file");
+    std::fs::write(&file, "precious").unwrap();
+    let message = refused(&[&format!("unix:{}", file.display())]);
+    assert!(message.ends_with("not a socket"), "{message}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+
+    let lost = folder.path().join("none/web.sock");
+    let message = refused(&[&format!("unix:{}", lost.display())]);
+    assert!(message.ends_with("its folder does not exist"), "{message}");
+}
+
+#[test]
+fn inherited_sockets_are_shared() {
+    let original = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = original.local_addr().unwrap();
+    let (sockets, _) = bind(&snapshot(&[&format!("fd:{}", original.as_raw_fd())]), 1).unwrap();
+    let mut client = TcpStream::connect(address).unwrap();
+    let Socket::Tcp(ours) = &sockets[0][0].socket else {
+        panic!("not TCP");
+    };
+    ours.set_nonblocking(false).unwrap();
+    let (mut server, _) = ours.accept().unwrap();
+    server.write_all(b"x").unwrap();
+    let mut byte = [0];
+    client.read_exact(&mut byte).unwrap();
+    assert_eq!(&byte, b"x");
+}

@@ -1,0 +1,86 @@
+//! Asks the admin address of a running Portway: one plain request on a connection of its own.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use portway_core::http1::{HeadLimits, Known, Parsed, ResponseHead, parse_response};
+
+use crate::json;
+
+/// Time to connect, and for each silence of the other side.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of an answer. The status of 50,000 targets has some 20 MB.
+const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum AskError {
+    /// Nothing listens there.
+    NobodyThere(SocketAddr),
+    /// The connection failed.
+    Connection(SocketAddr, io::Error),
+    /// Something answers, with this status, that is not what was asked for.
+    Refused(SocketAddr, u16),
+    /// Something answers that is no admin address of Portway.
+    NotPortway(SocketAddr),
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NobodyThere(address) => write!(
+                f,
+                "nothing answers at {address}: is Portway running? If its admin address is another one, name it with --admin"
+            ),
+            Self::Connection(address, error) => write!(f, "no answer from {address}: {error}"),
+            Self::Refused(address, 503) => write!(f, "Portway at {address} is still starting"),
+            Self::Refused(address, status) => {
+                write!(f, "{address} answers with {status}: is it the admin address of Portway?")
+            }
+            Self::NotPortway(address) => {
+                write!(f, "what answers at {address} is not the admin address of Portway")
+            }
+        }
+    }
+}
+
+impl std::error::Error for AskError {}
+
+/// The status of the Portway whose admin address this is.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn status(address: SocketAddr) -> Result<json::Status, AskError> {
+    let answer = ask(address, "/status").map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => AskError::NobodyThere(address),
+        _ => AskError::Connection(address, error),
+    })?;
+    let mut head = ResponseHead::new();
+    let Parsed::Complete { head_len } =
+        parse_response(&answer, 0, &HeadLimits::default(), &mut head)
+    else {
+        return Err(AskError::NotPortway(address));
+    };
+    if head.status() != 200 {
+        return Err(AskError::Refused(address, head.status()));
+    }
+    // Small answers of ours have a length; what is chunked is somebody else's.
+    if head.fields().contains(Known::TransferEncoding) {
+        return Err(AskError::NotPortway(address));
+    }
+    let body = answer.get(head_len..).unwrap_or_default();
+    serde_json::from_slice(body).map_err(|_| AskError::NotPortway(address))
+}
+
+fn ask(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer)?;
+    Ok(answer)
+}

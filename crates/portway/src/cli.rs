@@ -1,0 +1,174 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use portway_model::defaults;
+
+/// A load balancer that runs the configuration its users already have.
+#[derive(Debug, Parser)]
+#[command(name = "portway", version, max_term_width = 100, infer_long_args = true)]
+#[command(after_help = "Try it: `portway demo` needs no configuration.")]
+pub(crate) struct Cli {
+    /// Print errors only
+    #[arg(short, long, global = true, action = ArgAction::SetTrue)]
+    pub(crate) quiet: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Two built-in targets behind HTTP and HTTPS, to try things out
+    Demo(Demo),
+    /// Run configurations until SIGTERM or Ctrl-C
+    Run(Run),
+    /// Say everything that is wrong with configurations; exit code 1 if they cannot run
+    #[command(after_long_help = CHECK_JSON)]
+    Check(Check),
+    /// Print configurations in the native form
+    Convert(Convert),
+    /// Show listeners and targets of the running Portway
+    Status(Status),
+    /// Make and look at certificates
+    #[command(subcommand)]
+    Cert(Cert),
+}
+
+/// The shape of `check --json`.
+const CHECK_JSON: &str = "\
+With --json one object is printed:
+  { \"files\": [\"web.toml\"],
+    \"errors\": 1, \"warnings\": 0, \"notes\": 0,
+    \"diagnostics\": [
+      { \"code\": \"P0101\", \"severity\": \"error\" (or \"warning\", \"note\"),
+        \"message\": \"what is wrong\",
+        \"labels\": [ { \"file\": \"web.toml\", \"line\": 3, \"column\": 1, \"end_line\": 3, \"end_column\": 8,
+                      \"text\": \"what there is to say about this place\" } ],
+        \"help\": \"what to write instead\" (or null) } ] }
+The first label is the place itself; lines and columns count from 1, columns in characters, the end is one past the
+last character. There is no label where no text is to blame.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Use the ports N (HTTP), N+1 (HTTPS) and N+2 (admin) instead of 8080, 8443 and 9900
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=65533))]
+    pub(crate) port_base: Option<u16>,
+    #[command(flatten)]
+    pub(crate) log: Log,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Configuration files
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(crate) sources: Vec<PathBuf>,
+    /// Data workers; one a core by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// The admin address, in place of the configuration's
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) admin: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) log: Log,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    /// What the log of the process (standard error) tells
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log_level: Level,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Configuration files
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(crate) sources: Vec<PathBuf>,
+    /// Print one JSON object; `portway check --help` describes it
+    #[arg(long, conflicts_with = "short")]
+    pub(crate) json: bool,
+    /// Print a line for each finding: `file:line:column: error[P0312]: …`
+    #[arg(long)]
+    pub(crate) short: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Convert {
+    /// Configuration files
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(crate) sources: Vec<PathBuf>,
+    /// The form
+    #[arg(long, value_name = "FORM", default_value = "toml")]
+    pub(crate) to: Form,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Form {
+    /// A native file
+    Toml,
+    /// The same as JSON
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// The admin address of the running Portway
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    pub(crate) admin: SocketAddr,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cert {
+    /// Make a certificate that nobody but you has a reason to trust
+    SelfSigned(SelfSigned),
+    /// Say what is in a PEM file and what is wrong with it
+    Inspect(Inspect),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SelfSigned {
+    /// Host names (also `*.example.com`) and IP addresses
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Where the certificate goes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out_cert: PathBuf,
+    /// Where the private key goes; readable by you alone
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out_key: PathBuf,
+    /// How long it is valid
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub(crate) days: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// PEM files; a certificate and its key may stand in one or in two
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,38 @@
+//! One file a command.
+
+mod cert;
+mod check;
+mod convert;
+mod demo;
+mod run;
+mod status;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+
+/// Runs the command. Exit code 0: it did what was asked; 1: it could not; 2 (by clap): it was not understood.
+pub(crate) fn run(cli: Cli) -> ExitCode {
+    let quiet = cli.quiet;
+    match cli.command {
+        Command::Demo(arguments) => demo::run(&arguments, quiet),
+        Command::Run(arguments) => run::run(&arguments, quiet),
+        Command::Check(arguments) => check::run(&arguments, quiet),
+        Command::Convert(arguments) => convert::run(&arguments, quiet),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Cert(arguments) => cert::run(&arguments),
+    }
+}
+
+/// Prints to standard output. Whoever reads it may have gone (`| head`): that is no failure.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}
+
+/// Prints an error without place.
+fn fail(message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::FAILURE
+}

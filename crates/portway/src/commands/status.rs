@@ -1,0 +1,103 @@
+//! `portway status`: listeners and targets of the running Portway.
+
+use std::process::ExitCode;
+
+use portway_admin::client;
+use portway_admin::json::{Status as Shown, Target};
+
+use crate::cli::Status;
+
+/// Runs the command. Exit code 1 only where no answer came.
+pub(crate) fn run(arguments: &Status) -> ExitCode {
+    match client::status(arguments.admin) {
+        Ok(status) if arguments.json => match serde_json::to_string_pretty(&status) {
+            Ok(json) => {
+                super::print(&format!("{json}\n"));
+                ExitCode::SUCCESS
+            }
+            Err(error) => super::fail(&error.to_string()),
+        },
+        Ok(status) => {
+            super::print(&as_text(&status));
+            ExitCode::SUCCESS
+        }
+        Err(error) => super::fail(&error.to_string()),
+    }
+}
+
+fn as_text(status: &Shown) -> String {
+    let process = &status.process;
+    let mut text = format!(
+        "Portway {}, process {}, up {:.0} s, {} workers{}\n\n",
+        process.version,
+        process.pid,
+        process.uptime,
+        process.workers,
+        if process.draining { ", stopping" } else { "" },
+    );
+    let mut listeners = vec![row(["LISTENER", "PROTOCOL", "ADDRESS", "CONNECTIONS", "REQUESTS"])];
+    for it in &status.listeners {
+        listeners.push(vec![
+            it.name.clone(),
+            it.protocol.clone(),
+            it.addresses.join(", "),
+            it.connections.to_string(),
+            it.requests.to_string(),
+        ]);
+    }
+    text.push_str(&table(&listeners));
+    text.push('\n');
+    let mut targets = vec![row(["TARGET GROUP", "TARGET", "ADDRESS", "HEALTH", "IN FLIGHT", "WHY"])];
+    for group in &status.target_groups {
+        for it in &group.targets {
+            targets.push(vec![
+                group.name.clone(),
+                it.name.clone(),
+                address(it),
+                it.health.clone(),
+                it.in_flight.to_string(),
+                it.reason.clone(),
+            ]);
+        }
+    }
+    text.push_str(&table(&targets));
+    text
+}
+
+fn address(target: &Target) -> String {
+    match &target.resolved {
+        Some(resolved) => format!("{} ({resolved})", target.address),
+        None => target.address.clone(),
+    }
+}
+
+fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).to_vec()
+}
+
+/// Columns as wide as their widest cell, two blanks between them.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let cell = |row: &[String], column: usize| row.get(column).map_or(0, |it| it.chars().count());
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().map(|row| cell(row, column)).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns() {
+        let rows = [row(["A", "LONG", "C"]), row(["bb", "x", ""])];
+        assert_eq!(table(&rows), "A   LONG  C\nbb  x\n");
+    }
+}

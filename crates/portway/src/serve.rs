@@ -1,0 +1,144 @@
+//! The life of a running Portway: admin address, workers, signals, end.
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portway_admin::Shown;
+use portway_control::install::{Running, install};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::snapshot::Snapshot;
+use portway_model::span::{Sources, Span};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+
+use crate::{render, system};
+
+/// Time for tasks of control to notice the end.
+const LAST_TASKS: Duration = Duration::from_millis(500);
+
+/// The runtime of control and admin: apart from the workers', so that neither waits for the other.
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("portway-control")
+        .enable_all()
+        .build()
+}
+
+/// How a running Portway talks to the person who started it.
+pub(crate) struct Talk<'a> {
+    /// The texts that diagnostics point into.
+    pub(crate) sources: &'a Sources,
+    /// Errors only.
+    pub(crate) quiet: bool,
+    /// What to try where nothing could be started.
+    pub(crate) advice: Option<&'a str>,
+}
+
+/// Serves `snapshot` until SIGTERM or SIGINT, then stops gracefully; a second signal stops at once. `tell` is called once
+/// everything runs. Exit code 0 after a graceful stop, 1 where nothing could be started or the end was forced.
+pub(crate) fn serve(
+    runtime: Runtime,
+    snapshot: Snapshot,
+    talk: &Talk<'_>,
+    tell: impl FnOnce(&Running),
+) -> ExitCode {
+    system::raise_descriptor_limit();
+    let Talk { sources, quiet, .. } = *talk;
+    let code = runtime.block_on(async {
+        match start(snapshot, sources).await {
+            Ok((parts, found)) => {
+                render::to_stderr(sources, &found, quiet);
+                tell(&parts.running);
+                parts.until_signal().await
+            }
+            Err(found) => {
+                render::to_stderr(sources, &found, quiet);
+                if let Some(advice) = talk.advice {
+                    eprintln!("{advice}");
+                }
+                ExitCode::FAILURE
+            }
+        }
+    });
+    runtime.shutdown_timeout(LAST_TASKS);
+    code
+}
+
+/// What runs.
+struct Parts {
+    running: Arc<Running>,
+    signals: Signals,
+    /// Ends with this.
+    _admin: JoinSet<io::Result<()>>,
+}
+
+/// Starts everything: the admin address first, so that a clash is said before anything serves.
+async fn start(
+    snapshot: Snapshot,
+    sources: &Sources,
+) -> Result<(Parts, Diagnostics), Diagnostics> {
+    let signals = Signals::new().map_err(|error| {
+        let message = format!("cannot wait for signals: {error}");
+        alone(Diagnostic::error(Code::Install, Span::NONE, message))
+    })?;
+    let address = snapshot.process.admin;
+    let listener = portway_admin::bind(address)
+        .map_err(|error| alone(portway_control::bind::explain_admin(address, &error)))?;
+    let shown = Shown::default();
+    let mut admin = JoinSet::new();
+    admin.spawn(portway_admin::serve(listener, shown.clone()));
+    let (running, found) = install(snapshot, sources).await?;
+    let running = Arc::new(running);
+    shown.set(running.clone());
+    let parts = Parts {
+        running,
+        signals,
+        _admin: admin,
+    };
+    Ok((parts, found))
+}
+
+impl Parts {
+    async fn until_signal(mut self) -> ExitCode {
+        let by = self.signals.next().await;
+        tokio::select! {
+            _ = self.running.stop(by) => ExitCode::SUCCESS,
+            by = self.signals.next() => {
+                tracing::warn!("{by} again: stopping at once");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// The signals that stop Portway.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+fn alone(diagnostic: Diagnostic) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    found.push(diagnostic);
+    found
+}

@@ -1,0 +1,50 @@
+//! What the process asks of its system: a log and descriptors.
+
+use std::io::{self, IsTerminal};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::level_filters::LevelFilter;
+
+use crate::cli::Level;
+
+/// Writes the log of the process to standard error, for people.
+pub(crate) fn start_log(level: Level, quiet: bool) {
+    let level = match level {
+        _ if quiet => LevelFilter::ERROR,
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    };
+    let started = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(colour())
+        .with_target(false)
+        .with_max_level(level)
+        .try_init();
+    // It fails only where a log was started before, and then there is one.
+    drop(started);
+}
+
+/// True where standard error is a terminal and its user did not ask for plain text (no-color.org).
+pub(crate) fn colour() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stderr().is_terminal() && !refused
+}
+
+/// Raises the limit of open files as far as the system lets us: each connection takes one or two.
+pub(crate) fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => tracing::debug!(from = limit.current, to = limit.maximum, "limit of open files raised"),
+        Err(error) => tracing::debug!(%error, "limit of open files stays at {:?}", limit.current),
+    }
+}
