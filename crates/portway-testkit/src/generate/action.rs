@@ -1,0 +1,212 @@
+//! Rules with actions that are possible in their phase.
+
+use super::expression::scopes;
+use super::{Choices, Place};
+use portway_model::action::{Action, FixedResponse, Phase, Rule, Service, TimeoutKind, Weighted};
+use portway_model::expression::{Condition, Counter, Scope};
+use portway_model::name::Name;
+use portway_model::span::{Origin, Span, Spanned};
+use portway_model::stage::Named;
+
+type A = Action<Named>;
+
+impl Choices {
+    /// A rule of a place that has a phase.
+    pub(super) fn rule(&mut self, place: Place, forward: &[Name]) -> Rule<Named> {
+        let phase = place.phase.unwrap_or(Phase::Request);
+        Rule {
+            phase,
+            condition: self.condition(place),
+            actions: self.at_least_one(2, |c| c.action(place, phase, forward)),
+            origin: Origin(Span::NONE),
+        }
+    }
+
+    /// A rule that always forwards to one of these.
+    pub(super) fn last_rule(&mut self, phase: Phase, forward: &[Name]) -> Rule<Named> {
+        Rule {
+            phase,
+            condition: Condition::All(Vec::new()),
+            actions: vec![self.forward(forward)],
+            origin: Origin(Span::NONE),
+        }
+    }
+
+    fn forward(&mut self, forward: &[Name]) -> A {
+        if forward.is_empty() {
+            return Action::Reject { silent: false };
+        }
+        let group = |c: &mut Self| c.among(forward).map(Spanned::bare);
+        let mut weighted = Vec::new();
+        for _ in 0..=self.count(3) {
+            if let Some(group) = group(self) {
+                let weight = u16::try_from(self.below(3)).unwrap_or(0) + 1;
+                weighted.push(Weighted { group, weight });
+            }
+        }
+        if self.one_in(4)
+            && let Some(idle) = group(self)
+        {
+            weighted.push(Weighted {
+                group: idle,
+                weight: 0,
+            });
+        }
+        Action::Forward(weighted)
+    }
+
+    /// An action that is possible in the phase; routing where there is somewhere to go.
+    fn action(&mut self, place: Place, phase: Phase, forward: &[Name]) -> A {
+        let choice = self.below(4);
+        match (phase, choice) {
+            (_, 0) => self.any_time(place, phase),
+            (Phase::Connection | Phase::ClientHello, 1) if forward.is_empty() => Action::Accept,
+            (Phase::Connection | Phase::ClientHello, 1) => self.route(place, forward),
+            (Phase::Connection | Phase::ClientHello, _) => self.before_after(place, phase),
+            (Phase::Request, 1) => self.rewrite(place),
+            (Phase::Request, 2) => self.answer(place, forward),
+            (Phase::Response, 2) => self.respond(place),
+            (Phase::Response | Phase::AfterResponse, 1) => {
+                Action::SetStatus(u16::try_from(self.below(400)).unwrap_or(0) + 200)
+            }
+            (Phase::AfterResponse | Phase::Request | Phase::Response, 3) => {
+                self.header_action(place)
+            }
+            (phase, _) => self.before_after(place, phase),
+        }
+    }
+
+    /// Possible in every phase.
+    fn any_time(&mut self, place: Place, phase: Phase) -> A {
+        let scope = self.one(Scope::Connection, scopes(Some(phase)));
+        match self.below(5) {
+            1 => Action::Accept,
+            2 => Action::UnsetVariable(self.variable(scope)),
+            3 | 4 => Action::SetVariable {
+                variable: self.variable(scope),
+                value: self.template(place),
+            },
+            _ => Action::SetLog(self.one_in(2)),
+        }
+    }
+
+    /// Possible in nearly every phase.
+    fn before_after(&mut self, place: Place, phase: Phase) -> A {
+        let slot = u8::try_from(self.below(12)).unwrap_or(0);
+        match (self.below(5), phase) {
+            (1, Phase::ClientHello | Phase::Request | Phase::Response | Phase::AfterResponse) => {
+                let length = u16::try_from(self.below(1_000)).unwrap_or(0) + 1;
+                Action::Capture {
+                    value: self.expression(place),
+                    length,
+                }
+            }
+            (_, Phase::AfterResponse) => Action::Accept,
+            (2, Phase::Request | Phase::Response) => Action::SetTimeout {
+                which: self.one(TimeoutKind::Response, &[TimeoutKind::Tunnel]),
+                to: self.duration(),
+            },
+            (3, _) => Action::Increment {
+                slot,
+                counter: Counter::General(slot),
+            },
+            (4, _) => match self.among(&self.stick_tables.clone()) {
+                Some(table) => Action::Track {
+                    slot,
+                    key: self.key(place, table.key),
+                    table: Spanned::bare(table.name),
+                },
+                None => Action::Accept,
+            },
+            _ => Action::Reject {
+                silent: self.one_in(2),
+            },
+        }
+    }
+
+    fn route(&mut self, place: Place, forward: &[Name]) -> A {
+        if self.one_in(3) {
+            Action::ForwardByName {
+                name: self.template(place),
+                fallback: self.among(forward).map(Spanned::bare),
+            }
+        } else {
+            self.forward(forward)
+        }
+    }
+
+    /// Ends the request phase.
+    fn answer(&mut self, place: Place, forward: &[Name]) -> A {
+        match self.below(6) {
+            1 => self.respond(place),
+            2 => Action::Tarpit {
+                delay: self.duration(),
+                status: self.one(500, &[200, 404, 599]),
+            },
+            3 => Action::Service(self.one(Service::Stats, &[Service::Metrics])),
+            4 => match self.among(&self.userlists.clone()) {
+                Some(users) => Action::Authenticate {
+                    users: Spanned::bare(users),
+                    realm: self.line(),
+                },
+                None => Action::Accept,
+            },
+            5 if !forward.is_empty() => self.route(place, forward),
+            _ => Action::Reject { silent: true },
+        }
+    }
+
+    fn respond(&mut self, place: Place) -> A {
+        if self.one_in(2) {
+            return Action::Redirect {
+                location: self.template_of(place, "", Self::word),
+                status: self.one(302, &[301, 303, 307, 308]),
+            };
+        }
+        Action::Respond(FixedResponse {
+            status: u16::try_from(self.below(400)).unwrap_or(0) + 200,
+            content_type: self.maybe(|c| {
+                let types = ["text/html; charset=\"utf-8\"", "a/b"];
+                c.one("text/plain", &types).to_owned()
+            }),
+            body: self.template(place),
+            headers: self.some(3, |c| (c.header(), c.template_of(place, "", Self::line))),
+        })
+    }
+
+    fn header_action(&mut self, place: Place) -> A {
+        let name = self.header();
+        match self.below(4) {
+            1 => Action::AddHeader {
+                name,
+                value: self.template_of(place, "", Self::line),
+            },
+            2 => Action::RemoveHeader { name },
+            3 => Action::ReplaceHeader {
+                name,
+                pattern: Spanned::bare(self.pattern()),
+                with: self.line(),
+            },
+            _ => Action::SetHeader {
+                name,
+                value: self.template_of(place, "", Self::line),
+            },
+        }
+    }
+
+    /// Changes what is asked for.
+    fn rewrite(&mut self, place: Place) -> A {
+        match self.below(7) {
+            1 => Action::ReplacePath {
+                pattern: Spanned::bare(self.pattern()),
+                with: self.word(),
+            },
+            2 => Action::StripPrefix(self.at_least_one(2, Self::path)),
+            3 => Action::AddPrefix(self.path()),
+            4 => Action::SetQuery(self.template_of(place, "", Self::word)),
+            5 => Action::SetTarget(self.template_of(place, "/", Self::word)),
+            6 => Action::SetMethod(self.token()),
+            _ => Action::SetPath(self.template_of(place, "/", Self::word)),
+        }
+    }
+}

@@ -1,0 +1,487 @@
+//! Values that are known in their place, transforms that fit them, tests that can hold.
+
+use super::{Choices, KnownTable};
+use ipnet::IpNet;
+use portway_model::action::Phase;
+use portway_model::expression::{
+    CertificateField, Condition, Counter, CounterEntry, Expression, LogValue, Matcher, NumberRange,
+    Scope, Template, TemplatePart, Test, TextMatch, Transform, Value, Variable,
+};
+use portway_model::settings::{KeyType, MapMatch};
+use portway_model::span::Spanned;
+use portway_model::stage::Named;
+
+/// When an expression is evaluated, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// In a rule of this phase; `None`: when the access record is written.
+    pub phase: Option<Phase>,
+    /// On a listener that terminates TLS.
+    pub tls: bool,
+    /// On a target group.
+    pub group: bool,
+}
+
+impl Place {
+    /// The request phase of a listener without TLS.
+    pub const REQUEST: Place = Place {
+        phase: Some(Phase::Request),
+        tls: false,
+        group: false,
+    };
+
+    fn from(self, phase: Phase) -> bool {
+        self.phase.is_none_or(|now| now >= phase)
+    }
+}
+
+/// What a value can be compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Word,
+    Text,
+    Number,
+    Address,
+    Boolean,
+}
+
+pub(super) const TEXT_MATCHES: [TextMatch; 6] = [
+    TextMatch::Prefix,
+    TextMatch::Suffix,
+    TextMatch::Contains,
+    TextMatch::Glob,
+    TextMatch::Segment,
+    TextMatch::Label,
+];
+
+impl Choices {
+    /// A tree of tests.
+    pub(super) fn condition(&mut self, place: Place) -> Condition<Named> {
+        self.condition_below(place, 3)
+    }
+
+    fn condition_below(&mut self, place: Place, depth: u32) -> Condition<Named> {
+        let choice = if depth == 0 { 0 } else { self.below(6) };
+        match choice {
+            3 => Condition::Not(Box::new(self.condition_below(place, depth - 1))),
+            4 => Condition::All(self.some(4, |c| c.condition_below(place, depth - 1))),
+            5 => Condition::Any(self.some(4, |c| c.condition_below(place, depth - 1))),
+            _ => Condition::Test(Spanned::bare(self.test(place))),
+        }
+    }
+
+    fn test(&mut self, place: Place) -> Test<Named> {
+        let (expression, kind) = self.typed_expression(place);
+        let list = self.among(&self.maps.clone());
+        let fits_list = |compare: &MapMatch| {
+            *compare != MapMatch::Address || matches!(kind, Kind::Address | Kind::Text)
+        };
+        let matcher = match (self.below(6), list) {
+            (0, _) => Matcher::Present,
+            (1, Some((list, compare))) if fits_list(&compare) => Matcher::Listed {
+                list: Spanned::bare(list),
+            },
+            (1 | 2, _) if kind != Kind::Address => Matcher::True,
+            _ => self.matcher(kind),
+        };
+        Test {
+            expression,
+            matcher,
+        }
+    }
+
+    fn matcher(&mut self, kind: Kind) -> Matcher<Named> {
+        let kind = match kind {
+            Kind::Text => self.one(Kind::Word, &[Kind::Word, Kind::Number, Kind::Address]),
+            kind => kind,
+        };
+        match kind {
+            Kind::Word | Kind::Text if self.one_in(3) => Matcher::Regex {
+                any_of: self.at_least_one(2, |c| Spanned::bare(c.pattern())),
+            },
+            Kind::Word | Kind::Text => Matcher::Text {
+                how: self.one(TextMatch::Exact, &TEXT_MATCHES),
+                any_of: self.at_least_one(3, Self::text),
+                ignore_case: self.one_in(3),
+            },
+            Kind::Number => Matcher::Number {
+                any_of: self.at_least_one(3, Self::range),
+            },
+            Kind::Address => Matcher::Address {
+                any_of: self.at_least_one(3, Self::network),
+            },
+            Kind::Boolean => Matcher::True,
+        }
+    }
+
+    fn range(&mut self) -> NumberRange {
+        let first = i64::from(self.below(1_000)) - 100;
+        let second = self.one(first, &[first + 1, first + 1_000, i64::MAX]);
+        let first = if self.one_in(10) { i64::MIN } else { first };
+        NumberRange {
+            min: first,
+            max: second,
+        }
+    }
+
+    /// A value with transforms.
+    pub(super) fn expression(&mut self, place: Place) -> Expression<Named> {
+        self.typed_expression(place).0
+    }
+
+    fn typed_expression(&mut self, place: Place) -> (Expression<Named>, Kind) {
+        let (value, mut kind) = self.value(place);
+        let mut transforms = Vec::new();
+        let steps = if self.one_in(3) { self.count(4) } else { 0 };
+        for _ in 0..steps {
+            let (transform, made) = self.transform(kind);
+            transforms.push(transform);
+            kind = made;
+        }
+        (Expression { value, transforms }, kind)
+    }
+
+    /// An expression that can be a key of this type.
+    pub(super) fn key(&mut self, place: Place, key: KeyType) -> Expression<Named> {
+        match key {
+            KeyType::Address => self.one(Value::Source, &[Value::Destination]).into(),
+            KeyType::Number => self.one(Value::SourcePort, &[Value::Now]).into(),
+            KeyType::Text { .. } if self.depth == 0 => {
+                self.depth += 1;
+                let key = self.expression(place);
+                self.depth -= 1;
+                key
+            }
+            KeyType::Text { .. } => Value::ListenerName.into(),
+        }
+    }
+
+    fn value(&mut self, place: Place) -> (Value<Named>, Kind) {
+        match self.below(6) {
+            1 if place.from(Phase::ClientHello) => self.stream_value(place),
+            2 | 3 if place.from(Phase::Request) => self.request_value(),
+            4 if place.from(Phase::Response) => self.response_value(),
+            5 if place.phase.is_none() => self.log_value(),
+            5 => self.live_value(place),
+            _ => self.connection_value(place),
+        }
+    }
+
+    /// What is known from the first moment on.
+    fn connection_value(&mut self, place: Place) -> (Value<Named>, Kind) {
+        match self.below(15) {
+            1 => (Value::Text(self.text()), Kind::Text),
+            2 => (
+                Value::Number(i64::from(self.below(u32::MAX)) - 1_000),
+                Kind::Number,
+            ),
+            3 => (Value::SourcePort, Kind::Number),
+            4 => (Value::Destination, Kind::Address),
+            5 => (Value::DestinationPort, Kind::Number),
+            6 => (Value::ListenerName, Kind::Word),
+            7 => (Value::Tls, Kind::Boolean),
+            8 => (Value::ListenerConnections, Kind::Number),
+            9 => (Value::Random(self.below(1_000) + 1), Kind::Number),
+            10 => (Value::Now, Kind::Number),
+            11 => (Value::Hostname, Kind::Text),
+            12 => {
+                let name = self.one("HOME", &["a b", "ä", "`\"'", "${X}"]).to_owned();
+                (Value::Environment(name), Kind::Text)
+            }
+            13 | 14 => {
+                let scopes = scopes(place.phase);
+                let scope = self.one(Scope::Connection, scopes);
+                (Value::Variable(self.variable(scope)), Kind::Text)
+            }
+            _ => (Value::Source, Kind::Address),
+        }
+    }
+
+    pub(super) fn variable(&mut self, scope: Scope) -> Variable {
+        Variable {
+            scope,
+            name: self.variable_name(),
+        }
+    }
+
+    /// What is known from the first bytes on.
+    fn stream_value(&mut self, place: Place) -> (Value<Named>, Kind) {
+        let tls = place.tls || place.from(Phase::Request);
+        match self.below(10) {
+            1 if !place.tls => (Value::HelloSni, Kind::Text),
+            2 if !place.tls => (Value::HelloAlpn, Kind::Word),
+            3 => (Value::HelloType, Kind::Number),
+            4 => (Value::Capture(1), Kind::Text),
+            5 => {
+                let (offset, length) = (self.below(100), self.below(100));
+                (Value::Payload { offset, length }, Kind::Text)
+            }
+            6 if tls => {
+                let words = [Value::TlsVersion, Value::TlsCipher, Value::Alpn];
+                (self.one(Value::TlsVersion, &words), Kind::Word)
+            }
+            7 if tls => (Value::Sni, Kind::Text),
+            8 if tls => self.certificate_value(),
+            _ => (Value::PayloadLength, Kind::Number),
+        }
+    }
+
+    fn certificate_value(&mut self) -> (Value<Named>, Kind) {
+        let fields = [
+            CertificateField::Verified,
+            CertificateField::Subject,
+            CertificateField::Issuer,
+            CertificateField::Serial,
+            CertificateField::Fingerprint,
+            CertificateField::NotBefore,
+            CertificateField::NotAfter,
+            CertificateField::Pem,
+        ];
+        let field = self.one(CertificateField::Present, &fields);
+        let kind = match field {
+            CertificateField::Present | CertificateField::Verified => Kind::Boolean,
+            _ => Kind::Word,
+        };
+        (Value::ClientCertificate(field), kind)
+    }
+
+    fn request_value(&mut self) -> (Value<Named>, Kind) {
+        match self.below(19) {
+            1 => (Value::Host, Kind::Text),
+            2 => (Value::Method, Kind::Word),
+            3 => (Value::Scheme, Kind::Word),
+            4 => (Value::HttpVersion, Kind::Text),
+            5 => (Value::Query, Kind::Text),
+            6 => (Value::QueryParameter(self.text()), Kind::Text),
+            7 => (Value::Target, Kind::Text),
+            8 => (Value::Base, Kind::Text),
+            9 | 10 => (Value::Header(self.header()), Kind::Text),
+            11 => (Value::HeaderCount(self.header()), Kind::Number),
+            12 => (Value::Cookie(self.token()), Kind::Text),
+            13 => (Value::Body, Kind::Text),
+            14 => (Value::BodyLength, Kind::Number),
+            15 => (Value::BasicUser, Kind::Text),
+            16 => (Value::RequestId, Kind::Text),
+            17 => match self.among(&self.userlists.clone()) {
+                Some(users) => (Value::Authenticated(Spanned::bare(users)), Kind::Boolean),
+                None => (Value::Path, Kind::Text),
+            },
+            _ => (Value::Path, Kind::Text),
+        }
+    }
+
+    fn response_value(&mut self) -> (Value<Named>, Kind) {
+        match self.below(6) {
+            1 => (Value::ResponseHeader(self.header()), Kind::Text),
+            2 => (Value::ResponseCookie(self.token()), Kind::Text),
+            3 => (Value::GroupName, Kind::Word),
+            4 => (Value::TargetName, Kind::Word),
+            5 => (Value::TargetAddress, Kind::Text),
+            _ => (Value::Status, Kind::Number),
+        }
+    }
+
+    fn log_value(&mut self) -> (Value<Named>, Kind) {
+        let words = [
+            LogValue::StartTimeCommon,
+            LogValue::Termination,
+            LogValue::TerminationLetters,
+            LogValue::RequestLine,
+            LogValue::CapturedRequest,
+            LogValue::CapturedResponse,
+        ];
+        let numbers = [
+            LogValue::RequestTime,
+            LogValue::QueueTime,
+            LogValue::ConnectTime,
+            LogValue::ResponseTime,
+            LogValue::BytesIn,
+            LogValue::BytesOut,
+            LogValue::Retries,
+            LogValue::ProcessConnections,
+            LogValue::TargetConnections,
+            LogValue::GroupQueue,
+            LogValue::TargetQueue,
+        ];
+        if self.one_in(2) {
+            (
+                Value::Log(self.one(LogValue::StartTime, &words)),
+                Kind::Word,
+            )
+        } else {
+            (
+                Value::Log(self.one(LogValue::TotalTime, &numbers)),
+                Kind::Number,
+            )
+        }
+    }
+
+    /// Counters and groups.
+    fn live_value(&mut self, place: Place) -> (Value<Named>, Kind) {
+        let choice = self.below(4);
+        let groups = self.groups.clone();
+        let group = self.among(&groups).map(|group| Spanned::bare(group.name));
+        let tables: Vec<KnownTable> = self.stick_tables.clone();
+        match (choice, group, self.among(&tables)) {
+            (1, Some(group), _) => (Value::HealthyTargets(group), Kind::Number),
+            (2, Some(group), _) => (Value::GroupConnections(group), Kind::Number),
+            (3, _, Some(table)) => {
+                let stored = self.among(&table.store);
+                let key = self.key(place, table.key);
+                let value = stored.map_or(Value::Now, |stored| Value::Counter {
+                    counter: stored.counter,
+                    of: CounterEntry::Key {
+                        table: Spanned::bare(table.name),
+                        key: Box::new(key),
+                    },
+                });
+                (value, Kind::Number)
+            }
+            _ => {
+                let slot = u8::try_from(self.below(12)).unwrap_or(0);
+                let value = Value::Counter {
+                    counter: self.counter(),
+                    of: CounterEntry::Tracked(slot),
+                };
+                (value, Kind::Number)
+            }
+        }
+    }
+
+    pub(super) fn counter(&mut self) -> Counter {
+        let number = u8::try_from(self.below(20)).unwrap_or(0);
+        let others = [
+            Counter::Connections,
+            Counter::OpenConnections,
+            Counter::ConnectionRate,
+            Counter::RequestRate,
+            Counter::Errors,
+            Counter::ErrorRate,
+            Counter::BytesIn,
+            Counter::BytesInRate,
+            Counter::BytesOut,
+            Counter::BytesOutRate,
+            Counter::General(number),
+            Counter::GeneralRate(number),
+            Counter::Mark(number),
+        ];
+        self.one(Counter::Requests, &others)
+    }
+
+    /// A step and what it gives.
+    fn transform(&mut self, kind: Kind) -> (Transform<Named>, Kind) {
+        match self.below(4) {
+            0 if matches!(kind, Kind::Number | Kind::Text) => {
+                let number = i64::from(self.below(2_000)) - 1_000;
+                let divisor = if number == 0 { 1 } else { number };
+                let others = [Transform::Multiply(number), Transform::Modulo(divisor)];
+                (self.one(Transform::Add(number), &others), Kind::Number)
+            }
+            0 if kind == Kind::Address => {
+                let v4 = u8::try_from(self.below(33)).unwrap_or(0);
+                let v6 = u8::try_from(self.below(129)).unwrap_or(0);
+                (Transform::Mask { v4, v6 }, Kind::Address)
+            }
+            1 => {
+                let plain = [
+                    Transform::Upper,
+                    Transform::Trim,
+                    Transform::Base64,
+                    Transform::Base64Decode,
+                    Transform::Hex,
+                    Transform::UrlDecode,
+                    Transform::Sha256,
+                ];
+                (self.one(Transform::Lower, &plain), Kind::Text)
+            }
+            2 => (
+                self.one(Transform::Length, &[Transform::Crc32]),
+                Kind::Number,
+            ),
+            _ => (self.text_transform(kind), Kind::Text),
+        }
+    }
+
+    fn text_transform(&mut self, kind: Kind) -> Transform<Named> {
+        let index = self.one(1, &[2, 100, -1, -2]);
+        let delimiters = self
+            .one("/", &[",", " ", ".:", "`", "\"'\\", "${}"])
+            .to_owned();
+        let path = self
+            .one("$.a", &["$.a.b", "$", "$.a[0]", "$['a`\"']"])
+            .to_owned();
+        match self.below(10) {
+            1 => Transform::Field { index, delimiters },
+            2 => Transform::Word { index, delimiters },
+            3 => Transform::Json(path),
+            4 => Transform::JwtHeader(path),
+            5 => Transform::JwtPayload(path),
+            6 => Transform::Bytes {
+                offset: self.below(100),
+                length: self.maybe(|c| c.below(100)),
+            },
+            7 => Transform::Replace {
+                pattern: Spanned::bare(self.pattern()),
+                with: self.text(),
+                all: self.one_in(2),
+            },
+            8 => match self.among(&self.maps.clone()) {
+                Some((map, compare))
+                    if compare != MapMatch::Address
+                        || matches!(kind, Kind::Address | Kind::Text) =>
+                {
+                    Transform::Map {
+                        map: Spanned::bare(map),
+                        default: self.maybe(Self::text),
+                    }
+                }
+                _ => Transform::Trim,
+            },
+            _ => Transform::Default(self.text()),
+        }
+    }
+
+    /// Text and expressions.
+    pub(super) fn template(&mut self, place: Place) -> Template<Named> {
+        self.template_of(place, "", Self::text)
+    }
+
+    /// Text that `text` makes after `start`, and expressions.
+    pub(super) fn template_of(
+        &mut self,
+        place: Place,
+        start: &str,
+        mut text: impl FnMut(&mut Self) -> String,
+    ) -> Template<Named> {
+        let mut template = Template::text(start);
+        for _ in 0..self.count(4) {
+            template.0.push(if self.one_in(2) {
+                let expression = self.expression(place);
+                TemplatePart::Expression(Spanned::bare(expression))
+            } else {
+                TemplatePart::Text(text(self))
+            });
+        }
+        template
+    }
+
+    /// The text of an address or a network, for maps.
+    pub(super) fn network_text(&mut self) -> String {
+        let network: IpNet = self.network();
+        network.to_string()
+    }
+}
+
+/// Scopes of variables that live in a phase, beside that of the connection.
+pub(super) fn scopes(phase: Option<Phase>) -> &'static [Scope] {
+    match phase {
+        None => &[Scope::Process, Scope::Exchange],
+        Some(Phase::Connection) => &[Scope::Process],
+        Some(Phase::ClientHello | Phase::Request) => {
+            &[Scope::Process, Scope::Exchange, Scope::Request]
+        }
+        Some(Phase::Response | Phase::AfterResponse) => {
+            &[Scope::Process, Scope::Exchange, Scope::Response]
+        }
+    }
+}

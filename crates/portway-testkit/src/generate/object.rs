@@ -1,0 +1,515 @@
+//! Whole drafts and their objects.
+
+use super::expression::TEXT_MATCHES;
+use super::{Choices, KnownGroup, KnownTable, Place};
+use portway_model::action::Phase;
+use portway_model::address::{BindAddress, Host, TargetAddress};
+use portway_model::draft::*;
+use portway_model::expression::{NumberRange, StoredCounter, TextMatch};
+use portway_model::name::Name;
+use portway_model::settings::{
+    ClientAuth, ForwardedMode, KeyType, LogDestination, MapMatch, NoneHealthy, Protocol,
+    ProxyProtocol, SameSite, ServerName, TlsVersion,
+};
+use portway_model::span::Spanned;
+use portway_model::stage::Named;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// A setting that may be left out.
+type Setting<T> = Option<Spanned<T>>;
+
+impl Choices {
+    /// A setting that may be left out.
+    fn setting<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Setting<T> {
+        self.maybe(make).map(Spanned::bare)
+    }
+
+    /// A whole draft.
+    pub(super) fn draft(&mut self) -> Draft {
+        let certificates = self.objects(3, Self::certificate);
+        let maps = self.objects(3, Self::map);
+        let userlists = self.objects(2, Self::userlist);
+        let stick_tables = self.objects(3, Self::stick_table);
+        for index in 0..self.count(4) {
+            let known = KnownGroup {
+                name: self.name(index),
+                http: !self.one_in(3),
+                said: self.one_in(2),
+            };
+            self.groups.push(known);
+        }
+        let known = self.groups.clone();
+        let groups = known.iter().map(|known| self.group(known)).collect();
+        let listeners = self.objects(4, Self::listener);
+        Draft {
+            process: self.process(),
+            listeners,
+            groups,
+            certificates,
+            stick_tables,
+            maps,
+            userlists,
+        }
+    }
+
+    fn objects<T>(&mut self, bound: u32, mut make: impl FnMut(&mut Self, usize) -> T) -> Vec<T> {
+        let count = self.count(bound);
+        (0..count).map(|index| make(self, index)).collect()
+    }
+
+    fn process(&mut self) -> ProcessDraft {
+        ProcessDraft {
+            workers: self.setting(|c| c.one(0, &[1, 1024])),
+            admin: self.setting(|c| {
+                let address = c.address();
+                // Listeners are given ports from 1000 to 9000.
+                SocketAddr::new(address, c.one(9901, &[65_535, 0]))
+            }),
+            max_connections: self.setting(|c| c.below(u32::MAX)),
+            ready_delay: self.setting(Self::duration),
+            shutdown_deadline: self.setting(|c| c.one(Duration::ZERO, &[Duration::from_secs(5)])),
+        }
+    }
+
+    fn certificate(&mut self, index: usize) -> CertificateDraft {
+        let name = self.name(index);
+        self.certificates.push(name.clone());
+        CertificateDraft {
+            name: Spanned::bare(name),
+            file: Some(Spanned::bare(self.file())),
+            key: self.setting(Self::file),
+        }
+    }
+
+    fn map(&mut self, index: usize) -> MapDraft {
+        let name = self.name(index);
+        let texts = TEXT_MATCHES.map(MapMatch::Text);
+        let exact = MapMatch::Text(TextMatch::Exact);
+        let others = [MapMatch::Regex, MapMatch::Address, exact];
+        let compare = self.maybe(|c| {
+            let text = c.one(exact, &texts);
+            c.one(text, &others)
+        });
+        self.maps.push((name.clone(), compare.unwrap_or(exact)));
+        let entries = self.some(4, |c| {
+            let key = match compare {
+                Some(MapMatch::Regex) => c.pattern(),
+                Some(MapMatch::Address) => c.network_text(),
+                Some(MapMatch::Text(_)) | None => c.text(),
+            };
+            (Spanned::bare(key), Spanned::bare(c.text()))
+        });
+        let file = if entries.is_empty() || self.one_in(3) {
+            Some(Spanned::bare(self.file()))
+        } else {
+            None
+        };
+        MapDraft {
+            name: Spanned::bare(name),
+            file,
+            entries,
+            compare: compare.map(Spanned::bare),
+            ignore_case: self.setting(|c| c.one_in(2)),
+        }
+    }
+
+    fn userlist(&mut self, index: usize) -> UserlistDraft {
+        let name = self.name(index);
+        self.userlists.push(name.clone());
+        UserlistDraft {
+            name: Spanned::bare(name),
+            users: self.objects(3, |c, index| {
+                let user = c.name(index).as_str().replace(':', "");
+                let hash = c
+                    .one("$6$salt$hash", &["$2y$05$abc", "$apr1$x$y"])
+                    .to_owned();
+                (Spanned::bare(user), Spanned::bare(hash))
+            }),
+        }
+    }
+
+    fn stick_table(&mut self, index: usize) -> StickTableDraft {
+        let name = self.name(index);
+        let texts = [
+            KeyType::Number,
+            KeyType::Text { length: 1 },
+            KeyType::Text { length: 64 },
+        ];
+        let key = self.one(KeyType::Address, &texts);
+        let mut store: Vec<StoredCounter> = Vec::new();
+        for _ in 0..self.count(4) {
+            let counter = self.counter();
+            let period = counter.is_rate().then(|| self.duration());
+            if !store.iter().any(|stored| stored.counter == counter) {
+                store.push(StoredCounter { counter, period });
+            }
+        }
+        self.stick_tables.push(KnownTable {
+            name: name.clone(),
+            key,
+            store: store.clone(),
+        });
+        StickTableDraft {
+            name: Spanned::bare(name),
+            key: Some(Spanned::bare(key)),
+            size: Some(Spanned::bare(self.below(1_000_000) + 1)),
+            expire: self.setting(Self::duration),
+            store: store.into_iter().map(Spanned::bare).collect(),
+        }
+    }
+
+    fn listener(&mut self, index: usize) -> ListenerDraft {
+        let mut draft = ListenerDraft::new(Spanned::bare(self.name(index)));
+        let tls = !self.certificates.is_empty() && self.one_in(2);
+        let http = !self.one_in(3);
+        draft.protocol = match (http, tls) {
+            (true, true) => self.setting(|_| Protocol::Https),
+            (true, false) => self.setting(|_| Protocol::Http),
+            (false, true) => Some(Spanned::bare(Protocol::Tls)),
+            (false, false) => Some(Spanned::bare(Protocol::Tcp)),
+        };
+        draft.binds = self.binds(index);
+        if tls {
+            let first = self.count(2);
+            let from = self.certificates.clone().into_iter().skip(first).take(2);
+            draft.certificates = from.map(Spanned::bare).collect();
+            if draft.certificates.is_empty() {
+                let all = self.certificates.iter().cloned();
+                draft.certificates = all.map(Spanned::bare).collect();
+            }
+            draft.tls = self.listener_tls(http);
+        }
+        let forward = self.reachable(http);
+        for _ in 0..self.count(5) {
+            let phase = self.phase(http);
+            let place = Place {
+                phase: Some(phase),
+                tls,
+                group: false,
+            };
+            let routes = http == (phase == Phase::Request);
+            let rule = self.rule(place, if routes { &forward } else { &[] });
+            draft.rules.push(rule);
+        }
+        let last = if http {
+            Phase::Request
+        } else {
+            Phase::Connection
+        };
+        draft.rules.push(self.last_rule(last, &forward));
+        self.listener_settings(&mut draft, tls);
+        draft
+    }
+
+    /// Groups that a listener may forward to.
+    fn reachable(&self, http: bool) -> Vec<Name> {
+        let fits = |group: &&KnownGroup| {
+            if group.said {
+                group.http || !http
+            } else {
+                group.http == http
+            }
+        };
+        self.groups
+            .iter()
+            .filter(fits)
+            .map(|group| group.name.clone())
+            .collect()
+    }
+
+    fn phase(&mut self, http: bool) -> Phase {
+        if http {
+            self.one(Phase::Request, &Phase::ALL)
+        } else {
+            self.one(Phase::ClientHello, &[Phase::Connection])
+        }
+    }
+
+    fn binds(&mut self, index: usize) -> Vec<Spanned<BindAddress>> {
+        let first = u16::try_from(index).unwrap_or(0) * 1_000 + 1_000;
+        let mut binds = Vec::new();
+        for nth in 0..=u16::try_from(self.below(3)).unwrap_or(0) {
+            let port = first + nth * 100;
+            let ip: Option<IpAddr> = self.maybe(Self::address);
+            binds.push(Spanned::bare(match self.below(5) {
+                1 => BindAddress::Tcp {
+                    ip,
+                    first_port: port,
+                    last_port: port + 99,
+                },
+                2 => {
+                    let path = self.one("/run/a", &["@abstract", "a b\"`'"]);
+                    BindAddress::Unix(format!("{path}{port}"))
+                }
+                3 => BindAddress::Inherited(u32::from(port)),
+                _ => BindAddress::tcp(ip, port),
+            }));
+        }
+        binds
+    }
+
+    fn listener_tls(&mut self, http: bool) -> ListenerTlsDraft {
+        let auth = self.setting(|c| {
+            let others = [ClientAuth::Optional, ClientAuth::Required];
+            c.one(ClientAuth::Off, &others)
+        });
+        ListenerTlsDraft {
+            policy: self.tls_policy(),
+            alpn: self.setting(|c| {
+                let known = if http { "h2" } else { "mq tt\"" };
+                let mut alpn = vec!["http/1.1".to_owned(), known.to_owned()];
+                alpn.truncate(c.count(3));
+                alpn
+            }),
+            strict_sni: self.setting(|c| c.one_in(2)),
+            client_auth: auth,
+            client_ca: auth.map(|_| Spanned::bare(self.file())),
+            client_crl: self.setting(Self::file),
+        }
+    }
+
+    fn tls_policy(&mut self) -> TlsPolicyDraft {
+        let versions = [TlsVersion::V12, TlsVersion::V13];
+        TlsPolicyDraft {
+            name: self.setting(|c| c.one("intermediate", &["modern", "a \"b\""]).to_owned()),
+            min_version: self.setting(|_| TlsVersion::V12),
+            max_version: self.setting(|c| c.one(TlsVersion::V13, &versions)),
+            suites: self.setting(|c| {
+                c.at_least_one(2, |c| {
+                    let names = ["ECDHE-RSA-AES128-GCM-SHA256"];
+                    Spanned::bare(c.one("TLS_AES_128_GCM_SHA256", &names).to_owned())
+                })
+            }),
+        }
+    }
+
+    fn listener_settings(&mut self, draft: &mut ListenerDraft, tls: bool) {
+        draft.timeouts = ListenerTimeoutsDraft {
+            request_head: self.setting(Self::duration),
+            keep_alive: self.setting(Self::duration),
+            client: self.setting(Self::duration),
+            tunnel: self.setting(Self::duration),
+            inspect: self.setting(Self::duration),
+        };
+        draft.forwarded = self.forwarded();
+        draft.request_id = self.setting(Self::header);
+        draft.accept_proxy = self.setting(|c| c.one_in(2));
+        draft.max_connections = self.setting(|c| c.below(1_000_000));
+        draft.head_bytes = self.setting(|c| c.below(1_000_000) + 1_024);
+        draft.access_log = self.setting(|c| c.access_log(tls));
+        draft.error_pages = self.objects(3, |c, index| ErrorPageDraft {
+            status: Spanned::bare(u16::try_from(index).unwrap_or(0) + 500),
+            file: Spanned::bare(c.file()),
+        });
+    }
+
+    fn forwarded(&mut self) -> ForwardedDraft {
+        let mut mode = || {
+            self.setting(|c| {
+                let others = [ForwardedMode::Preserve, ForwardedMode::Remove];
+                c.one(ForwardedMode::Append, &others)
+            })
+        };
+        ForwardedDraft {
+            x_forwarded_for: mode(),
+            x_forwarded_proto: mode(),
+            x_forwarded_port: mode(),
+            x_forwarded_host: mode(),
+            forwarded: self.setting(|c| c.one_in(2)),
+            client_port: self.setting(|c| c.one_in(2)),
+            trusted_proxies: self.some(3, |c| Spanned::bare(c.network())),
+        }
+    }
+
+    fn access_log(&mut self, tls: bool) -> AccessLogDraft {
+        let place = Place {
+            phase: None,
+            tls,
+            group: false,
+        };
+        AccessLogDraft {
+            format: self.setting(|c| match c.below(3) {
+                1 => LogFormat::Combined,
+                2 => LogFormat::Template(c.template(place)),
+                _ => LogFormat::Json,
+            }),
+            to: self.setting(|c| match c.below(3) {
+                1 => LogDestination::File(c.file()),
+                2 => LogDestination::Syslog {
+                    address: c.one("127.0.0.1:514", &["/dev/log"]).to_owned(),
+                    facility: c.one("local0", &["daemon"]).to_owned(),
+                },
+                _ => LogDestination::Stdout,
+            }),
+        }
+    }
+
+    fn group(&mut self, known: &KnownGroup) -> GroupDraft {
+        let mut draft = GroupDraft::new(Spanned::bare(known.name.clone()));
+        let tls = known.said && self.one_in(2);
+        draft.protocol = known.said.then(|| {
+            Spanned::bare(match (known.http, tls) {
+                (true, true) => Protocol::Https,
+                (true, false) => Protocol::Http,
+                (false, true) => Protocol::Tls,
+                (false, false) => Protocol::Tcp,
+            })
+        });
+        draft.targets = self.objects(4, Self::target);
+        let place = |phase| Place {
+            phase: Some(phase),
+            tls: false,
+            group: true,
+        };
+        let keys = if known.http {
+            Phase::Request
+        } else {
+            Phase::ClientHello
+        };
+        draft.algorithm = self.setting(|c| c.algorithm(place(keys)));
+        draft.stickiness = self.stickiness(known.http, place(keys)).map(Spanned::bare);
+        draft.health_check = self.setting(Self::health_check);
+        draft.timeouts = GroupTimeoutsDraft {
+            connect: self.setting(Self::duration),
+            response: self.setting(Self::duration),
+            queue: self.setting(Self::duration),
+            idle: self.setting(Self::duration),
+        };
+        if tls {
+            draft.tls = self.upstream_tls();
+        }
+        if known.http {
+            draft.rules = self.some(3, |c| {
+                let phase = c.one(Phase::Request, &[Phase::Response]);
+                c.rule(place(phase), &[])
+            });
+        }
+        draft.none_healthy = self.setting(|c| c.one(NoneHealthy::Refuse, &[NoneHealthy::FailOpen]));
+        draft.retries = self.setting(|c| c.below(101));
+        draft.pool_size = self.setting(|c| c.below(65_537));
+        draft.send_proxy = self.setting(|c| c.one(ProxyProtocol::V1, &[ProxyProtocol::V2]));
+        draft
+    }
+
+    fn target(&mut self, index: usize) -> TargetDraft {
+        let port = u16::try_from(index).unwrap_or(0) + 8_000;
+        let address = match self.below(5) {
+            1 => TargetAddress::Tcp {
+                host: Host::Name(self.host_name()),
+                port,
+            },
+            2 => TargetAddress::Unix(format!("{}{port}", self.file())),
+            3 => TargetAddress::ClientDestination { port: Some(port) },
+            4 if index == 0 => TargetAddress::ClientDestination { port: None },
+            _ => TargetAddress::Tcp {
+                host: Host::Ip(self.address()),
+                port,
+            },
+        };
+        TargetDraft {
+            name: self.setting(|c| c.name(index)),
+            address: Spanned::bare(address),
+            weight: self.setting(|c| c.one(0, &[1, 2, 65_535])),
+            backup: self.setting(|c| c.one_in(2)),
+            disabled: self.setting(|c| c.one_in(2)),
+            max_connections: self.setting(|c| c.below(1_000)),
+        }
+    }
+
+    fn algorithm(&mut self, place: Place) -> Algorithm<Named> {
+        match self.below(6) {
+            1 => Algorithm::LeastOutstanding,
+            2 => Algorithm::SourceHash,
+            3 => Algorithm::RandomOfTwo,
+            4 => Algorithm::First,
+            5 => Algorithm::Hash(self.expression(place)),
+            _ => Algorithm::RoundRobin,
+        }
+    }
+
+    fn stickiness(&mut self, http: bool, place: Place) -> Option<Stickiness<Named>> {
+        match self.below(4) {
+            1 if http => Some(Stickiness::Cookie(StickyCookie {
+                name: self.token(),
+                max_age: self.maybe(|c| Duration::from_secs(u64::from(c.below(1_000_000)) + 1)),
+                path: self.one("/", &["/a", "/a`\"'"]).to_owned(),
+                domain: self.maybe(Self::host_name),
+                secure: self.one_in(2),
+                http_only: self.one_in(2),
+                same_site: self
+                    .maybe(|c| c.one(SameSite::Lax, &[SameSite::Strict, SameSite::None])),
+            })),
+            2 => self
+                .among(&self.stick_tables.clone())
+                .map(|table| Stickiness::Table {
+                    key: self.key(place, table.key),
+                    table: Spanned::bare(table.name),
+                }),
+            _ => None,
+        }
+    }
+
+    fn health_check(&mut self) -> HealthCheckDraft {
+        HealthCheckDraft {
+            kind: self.setting(|c| match c.below(5) {
+                1 => CheckKind::Tls,
+                2 => CheckKind::Http(c.http_check()),
+                3 => CheckKind::Https(c.http_check()),
+                4 => CheckKind::Script(c.at_least_one(4, Self::check_step)),
+                _ => CheckKind::Tcp,
+            }),
+            interval: self.setting(Self::duration),
+            unhealthy_interval: self.setting(Self::duration),
+            timeout: self.setting(Self::duration),
+            healthy_threshold: self.setting(|c| c.one(1, &[2, 1_000])),
+            unhealthy_threshold: self.setting(|c| c.one(1, &[2, 1_000])),
+            port: self.setting(|c| c.one(1, &[80, 65_535])),
+        }
+    }
+
+    fn check_step(&mut self) -> CheckStep<Named> {
+        match self.below(4) {
+            1 => CheckStep::Send(self.text()),
+            2 => CheckStep::Expect(Spanned::bare(self.pattern())),
+            3 => CheckStep::Http(self.http_check()),
+            _ => CheckStep::Connect {
+                port: self.maybe(|c| c.one(1, &[8_080])),
+                tls: self.one_in(2),
+            },
+        }
+    }
+
+    fn http_check(&mut self) -> HttpCheck<Named> {
+        HttpCheck {
+            method: self.token(),
+            path: self.path(),
+            host: self.maybe(Self::host_name),
+            headers: self.some(3, |c| (c.header(), c.line())),
+            expect: self.at_least_one(2, |c| {
+                let min = i64::from(c.below(400)) + 100;
+                let max = min + i64::from(c.below(100));
+                NumberRange { min, max }
+            }),
+            body: self.maybe(|c| Spanned::bare(c.pattern())),
+        }
+    }
+
+    fn upstream_tls(&mut self) -> UpstreamTlsDraft {
+        UpstreamTlsDraft {
+            verify: self.setting(|c| match c.below(3) {
+                1 => Verify::Off,
+                2 => Verify::Ca(c.file()),
+                _ => Verify::System,
+            }),
+            server_name: self.setting(|c| match c.below(4) {
+                1 => ServerName::Host,
+                2 => ServerName::None,
+                3 => ServerName::Fixed(c.host_name()),
+                _ => ServerName::Client,
+            }),
+            policy: self.tls_policy(),
+            certificate: self.among(&self.certificates.clone()).map(Spanned::bare),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What tests of several crates share. Never part of what ships.
+
+pub mod generate;
