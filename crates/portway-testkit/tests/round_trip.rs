@@ -8,6 +8,9 @@ use portway_model::lift::lift;
 use portway_model::merge::merge;
 use portway_testkit::generate::drafts;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use std::collections::BTreeSet;
 
 /// What is wrong with a draft, for the message of a failing case.
 fn errors(draft: &Draft) -> Vec<String> {
@@ -55,4 +58,42 @@ proptest! {
         let (snapshot, found) = compile(&draft);
         prop_assert_eq!(snapshot.is_none(), found.has_errors());
     }
+}
+
+/// Every word of the model's closed sets.
+const WORDS: &str = "All Any Not Test Present True Text Regex Number Address Listed Exact Prefix Suffix Contains Glob \
+    Segment Label Source SourcePort Destination DestinationPort ListenerName Tls TlsVersion TlsCipher Sni Alpn \
+    ClientCertificate Verified Subject Issuer Serial Fingerprint NotBefore NotAfter Pem HelloSni HelloAlpn HelloType \
+    PayloadLength Payload Method Scheme HttpVersion Host Path Query QueryParameter Target Base Header HeaderCount \
+    Cookie Body BodyLength BasicUser RequestId Status ResponseHeader ResponseCookie Variable Capture Authenticated \
+    Counter Tracked Key HealthyTargets GroupConnections ListenerConnections GroupName TargetName TargetAddress Random \
+    Now Hostname Environment Log StartTime StartTimeCommon RequestTime QueueTime ConnectTime ResponseTime TotalTime \
+    BytesIn BytesOut Retries Termination TerminationLetters RequestLine CapturedRequest CapturedResponse \
+    ProcessConnections TargetConnections GroupQueue TargetQueue Process Connection Exchange Request Response \
+    Connections OpenConnections ConnectionRate Requests RequestRate Errors ErrorRate BytesInRate BytesOutRate General \
+    GeneralRate Mark Lower Upper Trim Replace Field Word Map Default Base64 Base64Decode Hex UrlDecode Length Add \
+    Multiply Modulo Mask Json JwtHeader JwtPayload Crc32 Sha256 Bytes ClientHello AfterResponse Forward ForwardByName \
+    Redirect Respond Authenticate Accept Reject Tarpit Service Stats Metrics SetHeader AddHeader RemoveHeader \
+    ReplaceHeader SetPath ReplacePath StripPrefix AddPrefix SetQuery SetTarget SetMethod SetStatus SetVariable \
+    UnsetVariable Track Increment SetTimeout Tunnel SetLog Http Https Tcp Unix Inherited ClientDestination Ip Name \
+    RoundRobin LeastOutstanding SourceHash RandomOfTwo First Hash Table StickyCookie Strict Lax Script Connect Send \
+    Expect Off System Ca Client Fixed Optional Required V1 V2 V12 V13 Stdout File Syslog Append Preserve Remove Refuse \
+    FailOpen Combined Template ErrorPageDraft AccessLogDraft";
+
+#[test]
+fn every_word_of_the_model_is_generated() {
+    let mut missing: BTreeSet<&str> = WORDS.split_whitespace().collect();
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..2_000 {
+        let draft = drafts().new_tree(&mut runner).unwrap().current();
+        let text = format!("{draft:?}");
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+        for word in words {
+            missing.remove(word);
+        }
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("never generated: {missing:?}");
 }

@@ -57,7 +57,7 @@ impl Choices {
 
     /// An action that is possible in the phase; routing where there is somewhere to go.
     fn action(&mut self, place: Place, phase: Phase, forward: &[Name]) -> A {
-        let choice = self.below(4);
+        let choice = self.below(6);
         match (phase, choice) {
             (_, 0) => self.any_time(place, phase),
             (Phase::Connection | Phase::ClientHello, 1) if forward.is_empty() => Action::Accept,

@@ -159,9 +159,9 @@ impl Choices {
     fn value(&mut self, place: Place) -> (Value<Named>, Kind) {
         match self.below(6) {
             1 if place.from(Phase::ClientHello) => self.stream_value(place),
+            2 | 3 | 5 if place.phase.is_none() => self.log_value(),
             2 | 3 if place.from(Phase::Request) => self.request_value(),
             4 if place.from(Phase::Response) => self.response_value(),
-            5 if place.phase.is_none() => self.log_value(),
             5 => self.live_value(place),
             _ => self.connection_value(place),
         }
@@ -454,7 +454,9 @@ impl Choices {
         mut text: impl FnMut(&mut Self) -> String,
     ) -> Template<Named> {
         let mut template = Template::text(start);
-        for _ in 0..self.count(4) {
+        // Formats of access logs have more parts than other templates.
+        let bound = if place.phase.is_none() { 12 } else { 4 };
+        for _ in 0..self.count(bound) {
             template.0.push(if self.one_in(2) {
                 let expression = self.expression(place);
                 TemplatePart::Expression(Spanned::bare(expression))

@@ -23,8 +23,8 @@ use std::time::Duration;
 
 pub use expression::Place;
 
-/// Most numbers that a draft is read off: about as many decisions.
-const MOST_CHOICES: usize = 1_500;
+/// Most numbers that a draft is read off: three listeners and three groups take about 600.
+const MOST_CHOICES: usize = 1_000;
 
 /// Drafts that compile, from empty ones to several objects of every kind.
 pub fn drafts() -> impl Strategy<Value = Draft> {

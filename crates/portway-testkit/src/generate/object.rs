@@ -329,9 +329,9 @@ impl Choices {
             group: false,
         };
         AccessLogDraft {
-            format: self.setting(|c| match c.below(3) {
+            format: self.setting(|c| match c.below(4) {
                 1 => LogFormat::Combined,
-                2 => LogFormat::Template(c.template(place)),
+                2 | 3 => LogFormat::Template(c.template(place)),
                 _ => LogFormat::Json,
             }),
             to: self.setting(|c| match c.below(3) {
