@@ -208,6 +208,7 @@ fn requests_refused_for_the_request_line() {
 #[test]
 fn requests_refused_for_a_field_line() {
     let check = refused_request;
+    check(b"GET / HTTP/1.1\r\nHost: a\n", Refusal::BareLf);
     check(b"GET / HTTP/1.1\r\nHost: a\n\r\n", Refusal::BareLf);
     check(b"GET / HTTP/1.1\r\nHost: a\nB: c\r\n\r\n", Refusal::BareLf);
     check(

@@ -26,6 +26,7 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
         b"Transfer-Encoding: chunked\r\n",
         b"Connection: close, x-a\r\n",
         b"X-A: b \r\n",
+        b"X-A: b\n",
         b"X-A:\r\n",
         b"\xe9: x\r\n",
         b"X: \xe9\r\n",

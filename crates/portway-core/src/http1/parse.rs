@@ -132,7 +132,10 @@ fn request(
     };
     let head_len = match outcome {
         Ok(Some(head_len)) => head_len,
-        Ok(None) => return within_limits_request(message, limits).map(|()| None),
+        Ok(None) => {
+            has_end_of_head(message, scanned).map_err(|()| request_refusal(message))?;
+            return within_limits_request(message, limits).map(|()| None);
+        }
         Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooManyFields),
         Err(_) => return Err(request_refusal(message)),
     };
@@ -216,7 +219,10 @@ fn response(
     };
     let head_len = match outcome {
         Ok(Some(head_len)) => head_len,
-        Ok(None) => return within_limits_response(buf, limits).map(|()| None),
+        Ok(None) => {
+            has_end_of_head(buf, scanned_before).map_err(|()| response_refusal(buf))?;
+            return within_limits_response(buf, limits).map(|()| None);
+        }
         Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooManyFields),
         Err(_) => return Err(response_refusal(buf)),
     };
