@@ -1,5 +1,8 @@
 //! Every default of the model in one place, with unit and reason.
 
+use crate::draft::Verify;
+use crate::expression::TextMatch;
+use crate::settings::{ForwardedMode, MapMatch, NoneHealthy, ServerName};
 use std::time::Duration;
 
 /// Time for a request head and for a TLS handshake: ten seconds suffice for a slow phone, and bound slow loris.
@@ -37,7 +40,7 @@ pub const HEAD_FIELDS: u16 = 128;
 /// Seconds between two health checks: ALB 30, Classic 30, HAProxy 2, Traefik 30; ten finds a dead target in 20 s
 /// at a cost that no target notices.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// Time for one check, an ALB's five seconds.
+/// Time for one check, an ALB's five seconds; the time between two checks where that is shorter.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Passing checks until an unhealthy target is healthy, HAProxy's `rise 2`.
 pub const HEALTHY_THRESHOLD: u16 = 2;
@@ -56,3 +59,15 @@ pub const READY_DELAY: Duration = Duration::ZERO;
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
 /// The name of the TLS policy in use unless told otherwise: TLS 1.2 and 1.3 with forward secrecy.
 pub const TLS_POLICY: &str = "intermediate";
+/// ALPN protocols of an https listener; a tls listener offers none, since it does not know what passes.
+pub const HTTPS_ALPN: [&str; 1] = ["http/1.1"];
+/// X-Forwarded-For, -Proto, -Port and -Host: all are sent, as Traefik and Caddy do (an ALB sends no -Host).
+pub const FORWARDED: ForwardedMode = ForwardedMode::Append;
+/// Whose certificates are believed of targets.
+pub const VERIFY: Verify = Verify::System;
+/// The server name sent to TLS targets: what the client asked for, as targets that serve several names need.
+pub const SERVER_NAME: ServerName = ServerName::Client;
+/// What happens when no target is healthy.
+pub const NONE_HEALTHY: NoneHealthy = NoneHealthy::Refuse;
+/// How the keys of a map are compared: as HAProxy's `map()`, the whole text.
+pub const MAP_COMPARE: MapMatch = MapMatch::Text(TextMatch::Exact);

@@ -341,7 +341,7 @@ pub struct HealthCheckDraft {
     pub interval: Option<Spanned<Duration>>,
     /// Time between two checks of an unhealthy target; `interval` by default.
     pub unhealthy_interval: Option<Spanned<Duration>>,
-    /// Time for one check.
+    /// Time for one check; never more than `interval` by default.
     pub timeout: Option<Spanned<Duration>>,
     /// Passing checks in a row until an unhealthy target is healthy.
     pub healthy_threshold: Option<Spanned<u16>>,

@@ -6,22 +6,18 @@
 use crate::action::Rule;
 use crate::compile::names::{Kind, index_name};
 use crate::compile::protocols::{Users, default_of_listener, forwards_to};
-use crate::compile::{
-    DEFAULT_COMPARE, SERVER_NAME, default_admin, default_alpn, default_check_timeout,
-    default_target_name,
-};
+use crate::compile::{default_admin, default_alpn, default_check_timeout, default_target_name};
 use crate::convert::{self, Convert};
 use crate::defaults;
 use crate::draft::{
     AccessLogDraft, Algorithm, CertificateDraft, CheckKind, Draft, ErrorPageDraft, ForwardedDraft,
     GroupDraft, GroupTimeoutsDraft, HealthCheckDraft, ListenerDraft, ListenerTimeoutsDraft,
     ListenerTlsDraft, LogFormat, MapDraft, ProcessDraft, StickTableDraft, TargetDraft,
-    TlsPolicyDraft, UpstreamTlsDraft, UserlistDraft, Verify,
+    TlsPolicyDraft, UpstreamTlsDraft, UserlistDraft,
 };
 use crate::name::Name;
 use crate::settings::{
-    ClientAuth, ForwardedMode, GroupTimeouts, ListenerTimeouts, LogDestination, NoneHealthy,
-    Protocol,
+    ClientAuth, ForwardedMode, GroupTimeouts, ListenerTimeouts, LogDestination, Protocol,
 };
 use crate::snapshot::{
     AccessLog, CertificateId, Forwarded, GroupId, HealthCheck, Listener, ListenerTls, MapId,
@@ -76,7 +72,7 @@ pub fn lift(snapshot: &Snapshot) -> Draft {
                 name: Spanned::bare(map.name.clone()),
                 file: map.file.clone().map(Spanned::bare),
                 entries: pairs(&map.entries),
-                compare: unless(&map.compare, &DEFAULT_COMPARE),
+                compare: unless(&map.compare, &defaults::MAP_COMPARE),
                 ignore_case: unless(&map.ignore_case, &false),
             })
             .collect(),
@@ -215,7 +211,7 @@ impl Lift<'_> {
                 .as_ref()
                 .map_or_else(UpstreamTlsDraft::default, |tls| self.upstream_tls(tls)),
             rules: self.rules(&group.rules),
-            none_healthy: unless(&group.none_healthy, &NoneHealthy::Refuse),
+            none_healthy: unless(&group.none_healthy, &defaults::NONE_HEALTHY),
             retries: unless(&group.retries, &defaults::RETRIES),
             pool_size: unless(&group.pool_size, &defaults::POOL_SIZE),
             send_proxy: group.send_proxy.map(Spanned::bare),
@@ -237,8 +233,8 @@ impl Lift<'_> {
 
     fn upstream_tls(&mut self, tls: &UpstreamTls) -> UpstreamTlsDraft {
         UpstreamTlsDraft {
-            verify: unless(&tls.verify, &Verify::System),
-            server_name: unless(&tls.server_name, &SERVER_NAME),
+            verify: unless(&tls.verify, &defaults::VERIFY),
+            server_name: unless(&tls.server_name, &defaults::SERVER_NAME),
             policy: tls_policy(&tls.policy),
             certificate: tls.certificate.map(|id| self.certificate(id)),
         }
@@ -294,7 +290,7 @@ fn group_timeouts(timeouts: &GroupTimeouts) -> GroupTimeoutsDraft {
 }
 
 fn forwarded(forwarded: &Forwarded) -> ForwardedDraft {
-    let mode = |mode: &ForwardedMode| unless(mode, &ForwardedMode::Append);
+    let mode = |mode: &ForwardedMode| unless(mode, &defaults::FORWARDED);
     ForwardedDraft {
         x_forwarded_for: mode(&forwarded.x_forwarded_for),
         x_forwarded_proto: mode(&forwarded.x_forwarded_proto),

@@ -312,6 +312,22 @@ fn bind_addresses() {
 }
 
 #[test]
+fn an_address_conflicts_once() {
+    check(
+        |d| {
+            for (place, name) in [(60, "b"), (62, "c"), (64, "d")] {
+                d.listeners.push(listener(place, name, 80, "web"));
+            }
+        },
+        &[
+            "P0202 @61 21: listener `in` and listener `b` both accept on `:80`",
+            "P0202 @63 21: listener `in` and listener `c` both accept on `:80`",
+            "P0202 @65 21: listener `in` and listener `d` both accept on `:80`",
+        ],
+    );
+}
+
+#[test]
 fn protocols() {
     check(
         |d| {

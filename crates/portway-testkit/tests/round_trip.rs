@@ -21,6 +21,17 @@ fn errors(draft: &Draft) -> Vec<String> {
         .collect()
 }
 
+/// The objects of each kind from last to first.
+fn reversed(mut draft: Draft) -> Draft {
+    draft.listeners.reverse();
+    draft.groups.reverse();
+    draft.certificates.reverse();
+    draft.stick_tables.reverse();
+    draft.maps.reverse();
+    draft.userlists.reverse();
+    draft
+}
+
 proptest! {
     #[test]
     fn generated_drafts_compile(draft in drafts()) {
@@ -38,6 +49,13 @@ proptest! {
         prop_assert_eq!(second.as_ref(), Some(&first));
         // What is left out stays left out.
         prop_assert_eq!(lift(&first), second.map(|second| lift(&second)).unwrap_or_default());
+    }
+
+    #[test]
+    fn the_order_of_objects_says_nothing(draft in drafts()) {
+        let forth = compile(&draft).0.map(|snapshot| lift(&snapshot));
+        let back = compile(&reversed(draft)).0.map(|snapshot| reversed(lift(&snapshot)));
+        prop_assert_eq!(forth, back);
     }
 
     #[test]

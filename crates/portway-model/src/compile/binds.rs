@@ -6,7 +6,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::draft::Draft;
 use crate::name::Name;
 use crate::span::{Span, Spanned};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 /// An address with who accepts on it.
@@ -85,11 +85,16 @@ fn check_ports(bound: &[Bound<'_>], found: &mut Diagnostics) {
         }
     }
     ports.sort_by_key(|&(first, _, _, index)| (first, index));
+    // One conflict is enough for an address: thousands on one port are not millions of diagnostics.
+    let mut reported: HashSet<usize> = HashSet::new();
     for (position, &(_, last, ip, index)) in ports.iter().enumerate() {
         let after = ports.iter().skip(position + 1);
         for &(_, _, other_ip, other) in after.take_while(|&&(first, ..)| first <= last) {
+            if !overlap(ip, other_ip) || !reported.insert(other) {
+                continue;
+            }
             let pair = (bound.get(index.min(other)), bound.get(index.max(other)));
-            if let ((Some(first), Some(second)), true) = (pair, overlap(ip, other_ip)) {
+            if let (Some(first), Some(second)) = pair {
                 found.push(conflict(first, second));
             }
         }

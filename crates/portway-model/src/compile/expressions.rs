@@ -6,6 +6,7 @@ use super::names;
 use super::text::{Use, check_header_name, check_text, check_token};
 use super::types::{Kind, kind_of, known, lives, phase_word, transformed, value_word};
 use crate::action::Phase;
+use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::{
     Condition, Counter, CounterEntry, Expression, Matcher, NumberRange, Scope, Template,
@@ -132,7 +133,7 @@ impl Compiler<'_> {
         let map = self.draft.maps.get(index)?;
         Some(
             map.compare
-                .map_or(super::tables::DEFAULT_COMPARE, |compare| compare.value),
+                .map_or(defaults::MAP_COMPARE, |compare| compare.value),
         )
     }
 

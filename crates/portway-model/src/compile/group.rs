@@ -17,7 +17,7 @@ use crate::draft::{
     Stickiness, StickyCookie, TargetDraft,
 };
 use crate::name::Name;
-use crate::settings::{GroupTimeouts, NoneHealthy, Protocol, SameSite};
+use crate::settings::{GroupTimeouts, Protocol, SameSite};
 use crate::snapshot::{HealthCheck, Target, TargetGroup};
 use crate::span::{Origin, Span, Spanned};
 use crate::stage::{Named, Resolved};
@@ -63,7 +63,9 @@ impl Compiler<'_> {
             timeouts: self.group_timeouts(&draft.timeouts),
             tls: tls?,
             rules: rules?,
-            none_healthy: draft.none_healthy.map_or(NoneHealthy::Refuse, |x| x.value),
+            none_healthy: draft
+                .none_healthy
+                .map_or(defaults::NONE_HEALTHY, |x| x.value),
             retries: draft.retries.map_or(defaults::RETRIES, |x| x.value),
             pool_size: draft.pool_size.map_or(defaults::POOL_SIZE, |x| x.value),
             send_proxy: draft.send_proxy.map(|x| x.value),

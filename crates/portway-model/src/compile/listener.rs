@@ -178,11 +178,10 @@ impl Compiler<'_> {
     }
 }
 
-/// What targets are told, where a listener does not say: everything by the customary headers, as Traefik and
-/// Caddy do.
+/// What targets are told.
 fn forwarded(draft: &ForwardedDraft) -> Forwarded {
     let mode = |given: Option<Spanned<ForwardedMode>>| {
-        given.map_or(ForwardedMode::Append, |given| given.value)
+        given.map_or(defaults::FORWARDED, |given| given.value)
     };
     Forwarded {
         x_forwarded_for: mode(draft.x_forwarded_for),

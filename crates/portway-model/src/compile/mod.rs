@@ -29,8 +29,7 @@ pub(crate) use group::{default_check_timeout, default_target_name};
 use names::Names;
 use protocols::Protocols;
 use std::net::{Ipv4Addr, SocketAddr};
-pub(crate) use tables::DEFAULT_COMPARE;
-pub(crate) use tls::{SERVER_NAME, default_alpn};
+pub(crate) use tls::default_alpn;
 
 /// Resolves, checks and completes a draft. The snapshot is `Some` exactly where no error was found; warnings
 /// may stand beside it. Diagnostics are sorted by place.

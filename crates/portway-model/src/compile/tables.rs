@@ -4,6 +4,7 @@ use super::limits::{self, MAX_KEY_BYTES, MAX_TABLE_SIZE};
 use super::resolve::reason;
 use super::text::check_file;
 use super::{Compiler, Reported};
+use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{CertificateDraft, MapDraft, StickTableDraft, UserlistDraft};
 use crate::expression::StoredCounter;
@@ -129,7 +130,7 @@ impl Compiler<'_> {
     }
 
     pub(super) fn map_of_texts(&mut self, _: usize, draft: &MapDraft) -> Result<Map, Reported> {
-        let compare = draft.compare.map_or(DEFAULT_COMPARE, |x| x.value);
+        let compare = draft.compare.map_or(defaults::MAP_COMPARE, |x| x.value);
         let mut first: HashMap<&str, Span> = HashMap::new();
         for (key, _) in &draft.entries {
             self.check_map_key(key, compare);
@@ -241,6 +242,3 @@ impl Compiler<'_> {
         })
     }
 }
-
-/// How keys are compared where a map does not say.
-pub(crate) const DEFAULT_COMPARE: MapMatch = MapMatch::Text(crate::expression::TextMatch::Exact);

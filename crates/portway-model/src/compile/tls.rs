@@ -9,9 +9,11 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{
     GroupDraft, ListenerDraft, ListenerTlsDraft, TlsPolicyDraft, UpstreamTlsDraft, Verify,
 };
+use crate::name::Name;
 use crate::settings::{ClientAuth, Protocol, ServerName};
 use crate::snapshot::{ListenerTls, TlsPolicy, UpstreamTls};
 use crate::span::{Origin, Span, Spanned};
+use std::collections::HashMap;
 
 /// ALPN protocols that an https listener may speak.
 const HTTP_ALPN: [&str; 3] = ["h2", "http/1.1", "http/1.0"];
@@ -19,13 +21,10 @@ const HTTP_ALPN: [&str; 3] = ["h2", "http/1.1", "http/1.0"];
 /// What a listener offers by ALPN where it does not say.
 pub(crate) fn default_alpn(protocol: Protocol) -> Vec<String> {
     match protocol {
-        Protocol::Https => vec!["http/1.1".to_owned()],
+        Protocol::Https => defaults::HTTPS_ALPN.map(str::to_owned).to_vec(),
         Protocol::Http | Protocol::Tcp | Protocol::Tls => Vec::new(),
     }
 }
-
-/// The server name sent to targets where a group does not say.
-pub(crate) const SERVER_NAME: ServerName = ServerName::Client;
 
 impl Compiler<'_> {
     /// TLS of a listener; `None` where it speaks none.
@@ -102,18 +101,19 @@ impl Compiler<'_> {
     }
 
     fn certificate_twice(&mut self, listener: &ListenerDraft) {
-        for (index, name) in listener.certificates.iter().enumerate() {
-            let before = listener.certificates.iter().take(index);
-            if let Some(first) = before.into_iter().find(|first| *first == name) {
+        let mut places: HashMap<&Name, Span> = HashMap::new();
+        for name in &listener.certificates {
+            if let Some(first) = places.get(&name.value) {
                 self.found.push(
                     Diagnostic::warning(
                         Code::Duplicate,
                         name.span,
                         format!("certificate `{}` is named twice", name.value),
                     )
-                    .label(first.span, "the first is here"),
+                    .label(*first, "the first is here"),
                 );
             }
+            places.entry(&name.value).or_insert(name.span);
         }
     }
 
@@ -265,8 +265,8 @@ impl Compiler<'_> {
             check_dns_name(&mut self.found, text, name.span);
         }
         Ok(Some(UpstreamTls {
-            verify: value_or(&tls.verify, Verify::System),
-            server_name: value_or(&tls.server_name, SERVER_NAME),
+            verify: value_or(&tls.verify, defaults::VERIFY),
+            server_name: value_or(&tls.server_name, defaults::SERVER_NAME),
             policy: self.tls_policy(&tls.policy, group.name.span),
             certificate: certificate?,
         }))

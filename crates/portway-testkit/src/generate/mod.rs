@@ -1,6 +1,6 @@
 //! Valid configurations over the whole model, for properties: every draft from here compiles.
 //!
-//! proptest makes a list of numbers, and [`Choices`] reads a draft off them: each number decides one thing, and 0,
+//! proptest makes a list of numbers, and `Choices` reads a draft off them: each number decides one thing, and 0,
 //! which also stands for every number after the end, is always the simplest. So shrinking the list shrinks the
 //! draft, and what depends on what was made before (names to refer to, values that are known in a phase) needs
 //! no strategy of its own.
