@@ -23,19 +23,21 @@ pub fn parse(written: Written<'_>, found: &mut Diagnostics) -> Option<Template<N
 /// The canonical text of a template.
 pub fn print(template: &Template<Named>) -> String {
     let mut out = String::new();
-    for (i, part) in template.0.iter().enumerate() {
+    // Texts side by side are one text: a dollar of one may stand before a brace of the next.
+    let mut text = String::new();
+    for part in &template.0 {
         match part {
-            TemplatePart::Text(text) => {
-                let opens = matches!(template.0.get(i + 1), Some(TemplatePart::Expression(_)));
-                write_literal(&mut out, text, opens);
-            }
+            TemplatePart::Text(more) => text.push_str(more),
             TemplatePart::Expression(expression) => {
+                write_literal(&mut out, &text, true);
+                text.clear();
                 out.push_str("${");
                 write_expression(&mut out, &expression.value);
                 out.push('}');
             }
         }
     }
+    write_literal(&mut out, &text, false);
     out
 }
 

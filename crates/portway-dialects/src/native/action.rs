@@ -75,11 +75,11 @@ pub(crate) const ACTION_KEYS: &[&str] = &[
 ];
 
 /// A redirect's status where none is said.
-const REDIRECT_STATUS: u16 = 302;
+pub(crate) const REDIRECT_STATUS: u16 = 302;
 /// The same for a change of scheme, host or port, which is meant to last.
 const MOVED_STATUS: u16 = 301;
 /// A tarpit's status where none is said, HAProxy's.
-const TARPIT_STATUS: u16 = 500;
+pub(crate) const TARPIT_STATUS: u16 = 500;
 
 words!(Service, "a service", SERVICES:
     "stats" => Service::Stats,

@@ -1,11 +1,10 @@
 //! Actions written: the inverse of reading in [`super::action`].
 
-use super::action::{TIMEOUTS, write_forward};
+use super::action::{REDIRECT_STATUS, TARPIT_STATUS, TIMEOUTS, write_forward};
 use super::form::{Form, Out};
 use super::pairs;
-use crate::expression;
+use crate::expression::{self, template};
 use portway_model::action::{Action, FixedResponse};
-use portway_model::expression::Template;
 use portway_model::stage::Named;
 
 /// The key of an action and its value.
@@ -25,7 +24,7 @@ pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
         ),
         Action::Redirect {
             location,
-            status: 302,
+            status: REDIRECT_STATUS,
         } => ("redirect", location.write()),
         Action::Redirect { location, status } => (
             "redirect",
@@ -44,7 +43,10 @@ pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
             let how = if *silent { "silent" } else { "reset" };
             ("reject", Out::text(how))
         }
-        Action::Tarpit { delay, status: 500 } => ("tarpit", delay.write()),
+        Action::Tarpit {
+            delay,
+            status: TARPIT_STATUS,
+        } => ("tarpit", delay.write()),
         Action::Tarpit { delay, status } => (
             "tarpit",
             table([("delay", delay.write()), ("status", status.write())]),
@@ -141,7 +143,7 @@ fn write_response(response: &FixedResponse<Named>) -> Out {
     if let Some(content_type) = content_type {
         out.push(("content_type".to_owned(), content_type.write()));
     }
-    if *body != Template(Vec::new()) {
+    if !template::print(body).is_empty() {
         out.push(("body".to_owned(), body.write()));
     }
     if !headers.is_empty() {
