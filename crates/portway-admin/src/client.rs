@@ -37,10 +37,16 @@ impl fmt::Display for AskError {
             Self::Connection(address, error) => write!(f, "no answer from {address}: {error}"),
             Self::Refused(address, 503) => write!(f, "Portway at {address} is still starting"),
             Self::Refused(address, status) => {
-                write!(f, "{address} answers with {status}: is it the admin address of Portway?")
+                write!(
+                    f,
+                    "{address} answers with {status}: is it the admin address of Portway?"
+                )
             }
             Self::NotPortway(address) => {
-                write!(f, "what answers at {address} is not the admin address of Portway")
+                write!(
+                    f,
+                    "what answers at {address} is not the admin address of Portway"
+                )
             }
         }
     }

@@ -57,15 +57,27 @@ fn title(status: &Status) -> String {
 }
 
 fn process(out: &mut String, process: &ProcessStatus) -> fmt::Result {
-    let stopping = if process.draining { " – stopping" } else { "" };
-    let files: Vec<String> = process.files.iter().map(|it| format!("<code>{}</code>", Escaped(it))).collect();
+    let stopping = if process.draining {
+        " – stopping"
+    } else {
+        ""
+    };
+    let files: Vec<String> = process
+        .files
+        .iter()
+        .map(|it| format!("<code>{}</code>", Escaped(it)))
+        .collect();
     write!(
         out,
         "<h1>Portway {}{stopping}</h1><p>up {} · {} {} · process {} · {}</p>",
         process.version,
         Age(process.uptime),
         process.workers,
-        if process.workers == 1 { "worker" } else { "workers" },
+        if process.workers == 1 {
+            "worker"
+        } else {
+            "workers"
+        },
         process.pid,
         files.join(", "),
     )
@@ -106,7 +118,9 @@ fn target_group(out: &mut String, group: &GroupStatus) -> fmt::Result {
             target.health,
             target.health,
             Escaped(&target.reason),
-            Age(SystemTime::now().duration_since(target.since).unwrap_or_default()),
+            Age(SystemTime::now()
+                .duration_since(target.since)
+                .unwrap_or_default()),
             target.in_flight,
             target.weight,
         )?;
@@ -161,7 +175,10 @@ mod tests {
     fn texts_mean_themselves() {
         let check = |text: &str, expected: &str| assert_eq!(Escaped(text).to_string(), expected);
         check("web-1", "web-1");
-        check("<b onload='x'>\"&", "&lt;b onload=&#39;x&#39;&gt;&quot;&amp;");
+        check(
+            "<b onload='x'>\"&",
+            "&lt;b onload=&#39;x&#39;&gt;&quot;&amp;",
+        );
     }
 
     #[test]

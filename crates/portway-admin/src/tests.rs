@@ -23,10 +23,17 @@ async fn before_anything_runs() {
         ("/status", "503 Service Unavailable", "starting\n"),
         ("/metrics", "503 Service Unavailable", "starting\n"),
         ("/", "503 Service Unavailable", "starting\n"),
-        ("/nowhere", "404 Not Found", "/readyz   200 while new connections are welcome\n"),
+        (
+            "/nowhere",
+            "404 Not Found",
+            "/readyz   200 while new connections are welcome\n",
+        ),
     ] {
         let answer = get_path(address, path).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{path}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+            "{path}: {answer}"
+        );
         assert!(answer.ends_with(body), "{path}: {answer}");
     }
     server.abort();

@@ -26,7 +26,6 @@ use crate::tls::resolver::{CertificateResolver, NoMatch};
 use crate::tls::server::server_config;
 use crate::tls::tickets::TicketKeys;
 
-
 /// Bytes of one PEM file. The system's bundle of authorities has 220 KB.
 pub const MAX_PEM_BYTES: u64 = crate::tls::pem::MAX_PEM_BYTES as u64;
 
@@ -64,8 +63,8 @@ pub fn load(
     let mut configs = TlsConfigs::default();
     for listener in &snapshot.listeners {
         let config = listener.tls.as_ref().and_then(|tls| {
-            let chosen = chosen(tls, &identities)?;
-            of_listener(listener, tls, &chosen, tickets, &mut found)
+            let chosen = chosen(tls, &identities);
+            of_listener(listener, tls, chosen, tickets, &mut found)
         });
         configs.listeners.push(config);
     }
@@ -152,7 +151,8 @@ fn judge_permissions(key_file: &Path, span: Span, found: &mut Diagnostics) {
     let mode = std::fs::metadata(key_file).map(|it| it.permissions().mode());
     if mode.is_ok_and(|mode| mode & WORLD_READABLE != 0) {
         let path = key_file.display();
-        let message = format!("the private key in `{path}` can be read by every user of this machine");
+        let message =
+            format!("the private key in `{path}` can be read by every user of this machine");
         found.push(
             Diagnostic::warning(Code::CertificateWarning, span, message)
                 .help(format!("`chmod 600 {path}`")),
@@ -163,26 +163,27 @@ fn judge_permissions(key_file: &Path, span: Span, found: &mut Diagnostics) {
 fn of_listener(
     listener: &Listener,
     tls: &ListenerTls,
-    identities: &[Arc<Identity>],
+    identities: Option<Vec<Arc<Identity>>>,
     tickets: &Arc<TicketKeys>,
     found: &mut Diagnostics,
 ) -> Option<Arc<ServerConfig>> {
     let span = listener.origin.0;
     let who = format!("listener `{}`", listener.name);
-    let policy = policy(&who, &tls.policy, span, found)?;
+    let policy = policy(&who, &tls.policy, span, found);
+    let identities = identities?;
     let no_match = if tls.strict_sni {
         NoMatch::Refuse
     } else {
         NoMatch::Default
     };
-    let (resolver, shadowed) = CertificateResolver::new(identities, no_match);
+    let (resolver, shadowed) = CertificateResolver::new(&identities, no_match);
     for one in shadowed {
         let message = format!("{who} has {one}");
         found.push(Diagnostic::warning(Code::CertificateWarning, span, message));
     }
     let alpn: Vec<Vec<u8>> = tls.alpn.iter().map(|it| it.clone().into_bytes()).collect();
     let scope = tickets.scoped(listener.name.as_str());
-    server_config(Arc::new(resolver), &policy, &alpn, scope)
+    server_config(Arc::new(resolver), &policy?, &alpn, scope)
         .map_err(|error| {
             let message = format!("{who} cannot speak TLS: {error}");
             found.push(Diagnostic::error(Code::Certificate, span, message));
@@ -264,12 +265,7 @@ fn system_bundle(who: &str, span: Span, found: &mut Diagnostics) -> Option<PathB
 }
 
 /// The policy, with a warning that names what is not spoken of it.
-fn policy(
-    who: &str,
-    asked: &TlsPolicy,
-    fallback: Span,
-    found: &mut Diagnostics,
-) -> Option<Policy> {
+fn policy(who: &str, asked: &TlsPolicy, fallback: Span, found: &mut Diagnostics) -> Option<Policy> {
     let span = if asked.origin.0.is_none() {
         fallback
     } else {
@@ -289,7 +285,9 @@ fn policy(
         }
         Err(error) => {
             let code = match error {
-                PolicyError::UnknownName { .. } | PolicyError::UnknownCipher { .. } => Code::Unknown,
+                PolicyError::UnknownName { .. } | PolicyError::UnknownCipher { .. } => {
+                    Code::Unknown
+                }
                 PolicyError::MinAboveMax { .. } => Code::Conflict,
                 PolicyError::NothingLeft { .. } => Code::PolicyReduced,
             };
@@ -312,7 +310,9 @@ fn narrowed(asked: &TlsPolicy) -> Result<Policy, PolicyError> {
     if let Some(suites) = &asked.suites {
         let list = suites.join(":");
         let spoken = |v: TlsVersion| policy.versions.iter().any(|it| of_rustls(it) == v);
-        let own = [TlsVersion::Tls12, TlsVersion::Tls13].into_iter().filter(|v| spoken(*v));
+        let own = [TlsVersion::Tls12, TlsVersion::Tls13]
+            .into_iter()
+            .filter(|v| spoken(*v));
         let custom = Custom {
             min: min.or(own.clone().min()),
             max: max.or(own.max()),
@@ -322,7 +322,9 @@ fn narrowed(asked: &TlsPolicy) -> Result<Policy, PolicyError> {
     }
     let within = |v| min.is_none_or(|min| v >= min) && max.is_none_or(|max| v <= max);
     policy.versions.retain(|it| within(of_rustls(it)));
-    policy.suites.retain(|suite| within(of_rustls(suite.version())));
+    policy
+        .suites
+        .retain(|suite| within(of_rustls(suite.version())));
     if policy.versions.is_empty() {
         return Err(PolicyError::NothingLeft {
             dropped: vec!["the versions of the policy are outside of the given ones".to_owned()],

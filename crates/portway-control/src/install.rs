@@ -114,7 +114,10 @@ pub async fn install(
                 tickets,
             };
             let mut running = prepared.start(workers).map_err(alone)?;
-            running.files = sources.iter().map(|(_, it)| PathBuf::from(&*it.name)).collect();
+            running.files = sources
+                .iter()
+                .map(|(_, it)| PathBuf::from(&*it.name))
+                .collect();
             Ok((running, found))
         }
         Ok(_) => Err(found),
@@ -164,7 +167,13 @@ impl Prepared {
         let metrics = Arc::new(Registry::new(workers, names(&self.snapshot)));
         let (sinks, logs) = self.logs.start(&metrics).map_err(failed)?;
         let mut tasks = JoinSet::new();
-        for ((group, tls), targets) in self.snapshot.groups.iter().zip(&self.tls.groups).zip(&self.targets) {
+        for ((group, tls), targets) in self
+            .snapshot
+            .groups
+            .iter()
+            .zip(&self.tls.groups)
+            .zip(&self.targets)
+        {
             health::start(group, tls.as_ref(), targets, &mut tasks);
         }
         resolve::keep_resolving(&self.targets.concat(), &mut tasks);
@@ -202,6 +211,10 @@ impl Prepared {
             workers: Workers::start(plane.clone(), self.sockets).map_err(failed)?,
             logs,
         };
+        emit(&Event::Started {
+            version: env!("CARGO_PKG_VERSION"),
+            workers,
+        });
         Ok(Running {
             plane,
             targets: self.targets,
@@ -221,7 +234,11 @@ fn names(snapshot: &Snapshot) -> Names {
         targets: group.targets.iter().map(|it| it.name.to_string()).collect(),
     };
     Names {
-        listeners: snapshot.listeners.iter().map(|it| it.name.to_string()).collect(),
+        listeners: snapshot
+            .listeners
+            .iter()
+            .map(|it| it.name.to_string())
+            .collect(),
         groups: snapshot.groups.iter().map(of_group).collect(),
         refusals: portway_dataplane::refusal_codes(),
     }

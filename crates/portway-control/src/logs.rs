@@ -87,10 +87,7 @@ impl OpenLogs {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(
-        self,
-        metrics: &Arc<Registry>,
-    ) -> io::Result<(Vec<Option<LogSink>>, LogWriters)> {
+    pub fn start(self, metrics: &Arc<Registry>) -> io::Result<(Vec<Option<LogSink>>, LogWriters)> {
         let mut writers = LogWriters::default();
         for (sink, stream, writer) in self.pending {
             let metrics = metrics.clone();
@@ -133,7 +130,10 @@ fn writer(to: &LogDestination, name: &str) -> Result<Box<dyn Write + Send>, Stri
     match to {
         LogDestination::Stdout => Ok(Box::new(io::stdout())),
         LogDestination::File(_) | LogDestination::Syslog { .. } => {
-            let file = File::options().create(true).append(true).open(Path::new(name));
+            let file = File::options()
+                .create(true)
+                .append(true)
+                .open(Path::new(name));
             let file = file.map_err(|error| format!("cannot write to `{name}`: {error}"))?;
             Ok(Box::new(file))
         }

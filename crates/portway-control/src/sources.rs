@@ -117,9 +117,13 @@ fn compile_sources(sources: Sources, files: &[FileId], mut diagnostics: Diagnost
     let (draft, found) = merge(drafts);
     diagnostics.extend(found);
     let (snapshot, found) = compile(&draft);
-    // What compile finds in a draft of a text that is broken, or is missing a file, is mostly a consequence of that.
-    if !diagnostics.has_errors() || diagnostics.iter().all(|one| !one.labels.is_empty()) {
-        diagnostics.extend(found);
+    let readable = diagnostics.iter().all(|one| !one.labels.is_empty());
+    let broken = diagnostics.has_errors();
+    for one in &found {
+        // What is not there may be in a file that could not be read, or in the part of a text that is wrong.
+        if readable && !(broken && is_absence(one.code)) {
+            diagnostics.push(one.clone());
+        }
     }
     diagnostics.sort();
     let snapshot = snapshot.filter(|_| !diagnostics.has_errors());
@@ -128,6 +132,11 @@ fn compile_sources(sources: Sources, files: &[FileId], mut diagnostics: Diagnost
         sources,
         diagnostics,
     }
+}
+
+/// Something is missing, says a diagnostic with this code.
+fn is_absence(code: Code) -> bool {
+    matches!(code, Code::Missing | Code::NoTargets | Code::Unused)
 }
 
 fn parse(sources: &Sources, file: FileId, diagnostics: &mut Diagnostics) -> Option<Draft> {
@@ -210,7 +219,11 @@ mod tests {
         check("a", "# x\nglobal\n  daemon\n", Some(Haproxy));
         check("a", "frontend web\n  bind :80\n", Some(Haproxy));
         check("a", "version: '3'\nservices:\n  app:\n", Some(Compose));
-        check("a", "AWSTemplateFormatVersion: 2010-09-09\n", Some(CloudFormation));
+        check(
+            "a",
+            "AWSTemplateFormatVersion: 2010-09-09\n",
+            Some(CloudFormation),
+        );
         check("a", "{ \"Resources\": {} }", Some(CloudFormation));
         check("a", "Resources:\n  A:\n", Some(CloudFormation));
         check("compose.yaml", "", Some(Compose));
@@ -225,8 +238,14 @@ mod tests {
             fs::write(&path, text).unwrap();
             path
         };
-        let group = write("group.toml", "[target_group.app]\ntargets = ['127.0.0.1:1']\n");
-        let web = write("web.toml", "[listener.web]\nbind = '127.0.0.1:8080'\nforward = 'app'\n");
+        let group = write(
+            "group.toml",
+            "[target_group.app]\ntargets = ['127.0.0.1:1']\n",
+        );
+        let web = write(
+            "web.toml",
+            "[listener.web]\nbind = '127.0.0.1:8080'\nforward = 'app'\n",
+        );
         let haproxy = write("haproxy.cfg", "global\n");
         let unknown = write("unknown", "hello\n");
         let none = folder.path().join("none.toml");
@@ -261,9 +280,17 @@ mod tests {
         };
         check(&folder.path().join("none.toml"), ": it does not exist");
         check(folder.path(), ": it is a folder");
-        check(&write("latin.toml", b"# a\n# \xe9\n"), ": byte 6 (on line 2) is not valid UTF-8");
+        check(
+            &write("latin.toml", b"# a\n# \xe9\n"),
+            ": byte 6 (on line 2) is not valid UTF-8",
+        );
         let large = write("large.toml", b"");
-        fs::File::options().write(true).open(&large).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(&large)
+            .unwrap()
+            .set_len(MAX_FILE_BYTES + 1)
+            .unwrap();
         check(&large, ": it has more than 8388608 bytes");
     }
 }

@@ -105,7 +105,11 @@ impl Running {
                 workers: self.workers,
                 generation: GENERATION,
                 draining: !self.is_ready(),
-                files: self.files.iter().map(|it| it.display().to_string()).collect(),
+                files: self
+                    .files
+                    .iter()
+                    .map(|it| it.display().to_string())
+                    .collect(),
             },
             listeners: snapshot
                 .listeners

@@ -22,6 +22,8 @@ pub struct WatchedTarget {
     pub target: Target,
     /// What workers read.
     pub state: Arc<TargetState>,
+    /// Its group has a health check.
+    is_checked: bool,
     known: Mutex<Known>,
 }
 
@@ -86,6 +88,7 @@ impl WatchedTarget {
             group: group.name.clone(),
             target: target.clone(),
             state: Arc::new(state),
+            is_checked: group.health_check.is_some(),
             known: Mutex::new(Known {
                 machine,
                 since: SystemTime::now(),
@@ -107,6 +110,11 @@ impl WatchedTarget {
             passed: known.passed,
             failed: known.failed,
         }
+    }
+
+    /// True where there is nothing to connect to: its name does not resolve.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.target.address, TargetAddress::Tcp { .. }) && self.state.address().is_none()
     }
 
     /// Takes the result of a check into account; gives the change of state, if it made one.
@@ -148,7 +156,7 @@ impl WatchedTarget {
             Reason::Failed(_, Failure::NotResolved(_))
         );
         // Nothing but the name stood against a target that is not checked; the check finds out about others.
-        if first && unresolved && known.last_check.is_none() {
+        if first && unresolved && !self.is_checked {
             let from = known.machine.state();
             known.machine = HealthMachine::unchecked();
             let transition = Transition {
@@ -206,5 +214,45 @@ fn health(state: HealthState) -> Health {
         HealthState::Unhealthy => Health::Unhealthy,
         HealthState::Draining => Health::Draining,
         HealthState::Unused => Health::Unused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::compile_text;
+
+    fn target(check: &str) -> Arc<WatchedTarget> {
+        let text = format!(
+            "[listener.web]\nbind = '127.0.0.1:1'\nforward = 'app'\n\
+             [target_group.app]\ntargets = ['name.invalid:80']\n{check}"
+        );
+        let compiled = compile_text("test.toml", &text);
+        let snapshot = compiled
+            .snapshot
+            .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
+        watch(&snapshot)[0][0].clone()
+    }
+
+    #[test]
+    fn a_name_that_resolves_late() {
+        let address = "10.0.0.1:80".parse().unwrap();
+        for (check, after) in [
+            ("", HealthState::Healthy),
+            ("health_check = 'tcp'", HealthState::Unhealthy),
+        ] {
+            let target = target(check);
+            assert!(target.is_lost());
+            target.unresolved("nobody knows it");
+            let health = target.health();
+            assert_eq!(health.state, HealthState::Unhealthy, "{check}");
+            assert_eq!(health.reason, "name not resolved: nobody knows it");
+            assert_eq!(target.state.health(), Health::Unhealthy);
+
+            target.resolved(address);
+            assert!(!target.is_lost());
+            assert_eq!(target.state.address(), Some(address));
+            assert_eq!(target.health().state, after, "{check}");
+        }
     }
 }

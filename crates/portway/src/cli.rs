@@ -8,7 +8,12 @@ use portway_model::defaults;
 
 /// A load balancer that runs the configuration its users already have.
 #[derive(Debug, Parser)]
-#[command(name = "portway", version, max_term_width = 100, infer_long_args = true)]
+#[command(
+    name = "portway",
+    version,
+    max_term_width = 100,
+    infer_long_args = true
+)]
 #[command(after_help = "Try it: `portway demo` needs no configuration.")]
 pub(crate) struct Cli {
     /// Print errors only

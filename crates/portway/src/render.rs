@@ -52,10 +52,13 @@ fn long(renderer: &Renderer, sources: &Sources, diagnostic: &Diagnostic) -> Stri
             group = group.element(snippet);
         }
     }
-    if let Some(help) = &diagnostic.help {
-        group = group.element(Level::HELP.message(help.as_str()));
+    let placed = !diagnostic.labels.is_empty();
+    match &diagnostic.help {
+        // Without a place the renderer would draw the margin of lines that are not there.
+        Some(help) if !placed => format!("{}\n  = help: {help}", renderer.render(&[group])),
+        Some(help) => renderer.render(&[group.element(Level::HELP.message(help.as_str()))]),
+        None => renderer.render(&[group]),
     }
-    renderer.render(&[group])
 }
 
 /// The lines of one file with its labels.
@@ -65,7 +68,12 @@ fn snippet<'a>(
     labels: &'a [Label],
 ) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
     let source = sources.get(file)?;
-    let of_file = || labels.iter().enumerate().filter(|(_, label)| label.span.file == file);
+    let of_file = || {
+        labels
+            .iter()
+            .enumerate()
+            .filter(|(_, label)| label.span.file == file)
+    };
     let ranges: Vec<Range<usize>> = of_file()
         .map(|(_, label)| within(&source.text, label.span))
         .collect();
@@ -100,7 +108,11 @@ fn within(text: &str, span: Span) -> Range<usize> {
 
 /// Whole lines around `range`, so that a large file is not looked through for each finding.
 fn window(text: &str, range: Range<usize>) -> Range<usize> {
-    let line_start = |at: usize| text.get(..at).and_then(|it| it.rfind('\n')).map_or(0, |it| it + 1);
+    let line_start = |at: usize| {
+        text.get(..at)
+            .and_then(|it| it.rfind('\n'))
+            .map_or(0, |it| it + 1)
+    };
     let line_end = |at: usize| {
         let rest = text.get(at..).unwrap_or_default();
         rest.find('\n').map_or(text.len(), |it| at + it)
@@ -137,7 +149,10 @@ pub(crate) fn json(sources: &Sources, diagnostics: &Diagnostics) -> String {
         errors: diagnostics.count(Severity::Error),
         warnings: diagnostics.count(Severity::Warning),
         notes: diagnostics.count(Severity::Note),
-        diagnostics: diagnostics.iter().map(|it| Finding::of(sources, it)).collect(),
+        diagnostics: diagnostics
+            .iter()
+            .map(|it| Finding::of(sources, it))
+            .collect(),
     };
     // Texts and numbers always serialise.
     serde_json::to_string_pretty(&report).unwrap_or_default()
@@ -219,14 +234,25 @@ mod tests {
     fn long_form() {
         let (sources, diagnostic) = sample(34..48, 5..19);
         let text = long(&Renderer::plain(), &sources, &diagnostic);
-        for part in ["error[P0106]: twice", "--> web.toml:5:1", "again here", "first here", "help: choose"] {
+        for part in [
+            "error[P0106]: twice",
+            "--> web.toml:5:1",
+            "again here",
+            "first here",
+            "help: choose",
+        ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
     }
 
     #[test]
     fn any_span_is_printed() {
-        for (first, second) in [(0..0, 0..0), (3..4, 2..3), (40..999, 999..1000), (49..49, 48..49)] {
+        for (first, second) in [
+            (0..0, 0..0),
+            (3..4, 2..3),
+            (40..999, 999..1000),
+            (49..49, 48..49),
+        ] {
             let (sources, diagnostic) = sample(first.clone(), second);
             let text = long(&Renderer::plain(), &sources, &diagnostic);
             assert!(text.contains("twice"), "{first:?}: {text}");
@@ -236,7 +262,10 @@ mod tests {
     #[test]
     fn short_form_and_json() {
         let (sources, diagnostic) = sample(34..48, 5..19);
-        assert_eq!(short(&sources, &diagnostic), "web.toml:5:1: error[P0106]: twice");
+        assert_eq!(
+            short(&sources, &diagnostic),
+            "web.toml:5:1: error[P0106]: twice"
+        );
         let mut all = Diagnostics::default();
         all.push(diagnostic);
         let json: serde_json::Value = serde_json::from_str(&json(&sources, &all)).unwrap();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portway_admin::Shown;
+use portway_control::bind;
 use portway_control::install::{Running, install};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::snapshot::Snapshot;
@@ -77,17 +78,18 @@ struct Parts {
 }
 
 /// Starts everything: the admin address first, so that a clash is said before anything serves.
-async fn start(
-    snapshot: Snapshot,
-    sources: &Sources,
-) -> Result<(Parts, Diagnostics), Diagnostics> {
+async fn start(snapshot: Snapshot, sources: &Sources) -> Result<(Parts, Diagnostics), Diagnostics> {
     let signals = Signals::new().map_err(|error| {
         let message = format!("cannot wait for signals: {error}");
         alone(Diagnostic::error(Code::Install, Span::NONE, message))
     })?;
     let address = snapshot.process.admin;
-    let listener = portway_admin::bind(address)
-        .map_err(|error| alone(portway_control::bind::explain_admin(address, &error)))?;
+    let listener = portway_admin::bind(address).map_err(|error| {
+        // Nothing is bound yet: so all addresses that are taken can be named at once.
+        let mut found = alone(bind::explain_admin(address, &error));
+        found.extend(bind::check(&snapshot));
+        found
+    })?;
     let shown = Shown::default();
     let mut admin = JoinSet::new();
     admin.spawn(portway_admin::serve(listener, shown.clone()));

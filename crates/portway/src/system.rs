@@ -44,7 +44,11 @@ pub(crate) fn raise_descriptor_limit() {
         maximum: limit.maximum,
     };
     match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => tracing::debug!(from = limit.current, to = limit.maximum, "limit of open files raised"),
+        Ok(()) => tracing::debug!(
+            from = limit.current,
+            to = limit.maximum,
+            "limit of open files raised"
+        ),
         Err(error) => tracing::debug!(%error, "limit of open files stays at {:?}", limit.current),
     }
 }

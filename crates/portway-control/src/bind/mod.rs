@@ -104,7 +104,7 @@ pub fn explain_admin(address: SocketAddr, error: &io::Error) -> Diagnostic {
         port: address.port(),
     };
     fault::explain_for("the admin address", Span::NONE, &place, error)
-        .help("another address: `--admin ADDRESS:PORT`, or `admin` of `[process]`")
+        .help("stop that program, or choose another address: `admin` of `[process]`, or `portway run --admin ADDRESS:PORT`")
 }
 
 fn wanted<'a>(snapshot: &'a Snapshot, failed: &mut Diagnostics) -> Vec<Wanted<'a>> {
@@ -131,7 +131,11 @@ fn wanted<'a>(snapshot: &'a Snapshot, failed: &mut Diagnostics) -> Vec<Wanted<'a
         }
         if wanted.len() > MAX_ADDRESSES {
             let message = format!("the listeners ask for more than {MAX_ADDRESSES} addresses");
-            failed.push(Diagnostic::error(Code::TooLarge, listener.origin.0, message));
+            failed.push(Diagnostic::error(
+                Code::TooLarge,
+                listener.origin.0,
+                message,
+            ));
             wanted.clear();
             break;
         }
@@ -220,9 +224,11 @@ fn tcp_socket(ip: Option<IpAddr>, port: u16, share: bool) -> io::Result<socket2:
     let Some(ip) = ip else {
         let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
         return match bound(all, share, true) {
-            Err(error) if no_ipv6(&error) => {
-                bound(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), share, false)
-            }
+            Err(error) if no_ipv6(&error) => bound(
+                SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+                share,
+                false,
+            ),
             result => result,
         };
     };
@@ -305,8 +311,9 @@ fn backlog_note() -> Diagnostics {
             "at most {limit} connections wait to be accepted on each socket, {BACKLOG} were asked for"
         );
         notes.push(
-            Diagnostic::note(Code::Install, Span::NONE, message)
-                .help(format!("raise it with `sysctl net.core.somaxconn={BACKLOG}`")),
+            Diagnostic::note(Code::Install, Span::NONE, message).help(format!(
+                "raise it with `sysctl net.core.somaxconn={BACKLOG}`"
+            )),
         );
     }
     notes

@@ -78,8 +78,9 @@ fn holder(inode: u64) -> Option<Owner> {
     pids.take(MAX_PROCESSES).find_map(|pid| {
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
         let mut descriptors = descriptors.take(MAX_DESCRIPTORS);
-        let holds = descriptors
-            .any(|entry| fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str() == link.as_str()));
+        let holds = descriptors.any(|entry| {
+            fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str() == link.as_str())
+        });
         let name = holds.then(|| fs::read_to_string(format!("/proc/{pid}/comm")).ok())??;
         Some(Owner {
             name: name.trim().to_owned(),

@@ -17,10 +17,14 @@ fn free_port() -> u16 {
 fn snapshot(binds: &[&str]) -> Snapshot {
     let mut text = "[target_group.app]\ntargets = ['127.0.0.1:1']\n".to_owned();
     for (index, bind) in binds.iter().enumerate() {
-        text.push_str(&format!("[listener.l{index}]\nbind = '{bind}'\nforward = 'app'\n"));
+        text.push_str(&format!(
+            "[listener.l{index}]\nbind = '{bind}'\nforward = 'app'\n"
+        ));
     }
     let compiled = compile_text("test.toml", &text);
-    compiled.snapshot.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
+    compiled
+        .snapshot
+        .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
 }
 
 fn reachable(address: (Ipv4Addr, u16)) -> bool {
@@ -93,9 +97,15 @@ fn two_listeners_of_ours_may_share_a_port() {
 fn addresses_that_are_not_ours() {
     // TEST-NET-1 of RFC 5737.
     let message = refused(&["192.0.2.1:8080"]);
-    assert!(message.ends_with("this machine has no such address"), "{message}");
+    assert!(
+        message.ends_with("this machine has no such address"),
+        "{message}"
+    );
     let message = refused(&["fd:987"]);
-    assert!(message.ends_with("no descriptor of this number is open"), "{message}");
+    assert!(
+        message.ends_with("no descriptor of this number is open"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -47,15 +47,20 @@ pub(super) async fn check(
     let Some(pattern) = &check.body else {
         return Ok(());
     };
-    let framing = response_framing(&head, &buffer, Method::of(check.method.as_bytes()))
-        .map_err(malformed)?;
+    let framing =
+        response_framing(&head, &buffer, Method::of(check.method.as_bytes())).map_err(malformed)?;
     buffer.drain(..head_len);
     let body = read_body(stream, buffer, framing.body).await?;
     judge_body(pattern, &body)
 }
 
 fn request(check: &HttpCheck<Resolved>, host: &str) -> Vec<u8> {
-    let given = |name: &str| check.headers.iter().any(|(it, _)| it.eq_ignore_ascii_case(name));
+    let given = |name: &str| {
+        check
+            .headers
+            .iter()
+            .any(|(it, _)| it.eq_ignore_ascii_case(name))
+    };
     let mut request = format!("{} {} HTTP/1.1\r\n", check.method, check.path);
     let mut add = |name: &str, value: &str| request.push_str(&format!("{name}: {value}\r\n"));
     if !given("host") {
@@ -108,9 +113,9 @@ async fn read_body(
 ) -> Result<Vec<u8>, Failure> {
     let wanted = match length {
         ResponseBody::None => 0,
-        ResponseBody::Length(length) => {
-            usize::try_from(length).unwrap_or(usize::MAX).min(MAX_BODY_BYTES)
-        }
+        ResponseBody::Length(length) => usize::try_from(length)
+            .unwrap_or(usize::MAX)
+            .min(MAX_BODY_BYTES),
         ResponseBody::Chunked | ResponseBody::UntilClose => MAX_BODY_BYTES,
     };
     let mut decoder = (length == ResponseBody::Chunked).then(Decoder::new);

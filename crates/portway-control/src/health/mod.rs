@@ -16,7 +16,7 @@ use portway_core::health::{
     HealthState, InitialState, Thresholds, Transition, first_probe_delay, next_probe_delay,
 };
 use portway_model::draft::CheckKind;
-use portway_model::settings::ServerName as NameToSend;
+use portway_model::settings::{NoneHealthy, ServerName as NameToSend};
 use portway_model::snapshot::{HealthCheck, TargetGroup};
 use portway_telemetry::events::{Event, emit};
 use rustls::ClientConfig;
@@ -37,13 +37,21 @@ pub fn start(
     let Some(check) = &group.health_check else {
         return;
     };
+    let peers: Arc<[Arc<WatchedTarget>]> = targets.into();
     for target in targets.iter().filter(|target| !target.target.disabled) {
         let prober = Prober {
             check: check.clone(),
             tls: tls.cloned().filter(|_| speaks_tls(check)),
-            server_name: group.tls.as_ref().map_or(NameToSend::None, |tls| tls.server_name.clone()),
+            server_name: group
+                .tls
+                .as_ref()
+                .map_or(NameToSend::None, |tls| tls.server_name.clone()),
         };
-        tasks.spawn(watch(prober, target.clone()));
+        let told = Told {
+            peers: peers.clone(),
+            fail_open: group.none_healthy == NoneHealthy::FailOpen,
+        };
+        tasks.spawn(watch(prober, target.clone(), told));
     }
 }
 
@@ -64,20 +72,53 @@ fn speaks_tls(check: &HealthCheck) -> bool {
     matches!(check.kind, CheckKind::Tls | CheckKind::Https(_))
 }
 
-async fn watch(prober: Prober, target: Arc<WatchedTarget>) {
+/// What is told when a group goes down.
+struct Told {
+    /// All targets of the group.
+    peers: Arc<[Arc<WatchedTarget>]>,
+    fail_open: bool,
+}
+
+impl Told {
+    fn if_down(&self, target: &WatchedTarget) {
+        if !self
+            .peers
+            .iter()
+            .any(|peer| peer.state.health().is_usable())
+        {
+            emit(&Event::TargetGroupDown {
+                target_group: target.group.as_str(),
+                fail_open: self.fail_open,
+            });
+        }
+    }
+}
+
+async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Told) {
     let thresholds = Thresholds {
         healthy: prober.check.healthy_threshold.into(),
         unhealthy: prober.check.unhealthy_threshold.into(),
     };
     // A target takes traffic until it is shown to be down: it should not be a whole interval until the first look.
-    let mut next = Instant::now() + first_probe_delay(prober.check.interval, InitialState::Wait, chance());
+    let mut next =
+        Instant::now() + first_probe_delay(prober.check.interval, InitialState::Wait, chance());
     loop {
         sleep_until(next).await;
         let start = Instant::now();
-        let at = SystemTime::now();
-        let result = prober.probe(&target).await;
-        let took = start.elapsed();
-        announce(&target, target.checked(LastCheck { at, took }, result, thresholds));
+        // What has no address is unhealthy by its name alone, which says more than a check could.
+        if !target.is_lost() {
+            let at = SystemTime::now();
+            let result = prober.probe(&target).await;
+            let took = start.elapsed();
+            let transition = target.checked(LastCheck { at, took }, result, thresholds);
+            let went_down = transition
+                .as_ref()
+                .is_some_and(|it| it.to == HealthState::Unhealthy);
+            announce(&target, transition);
+            if went_down {
+                told.if_down(&target);
+            }
+        }
         let interval = match target.health().state {
             HealthState::Unhealthy => prober.check.unhealthy_interval,
             _ => prober.check.interval,

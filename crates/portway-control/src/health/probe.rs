@@ -148,7 +148,13 @@ async fn connect(place: &Place<'_>) -> io::Result<Box<dyn Stream>> {
 fn host(check: &HttpCheck<Resolved>, target: &Target) -> String {
     match (&check.host, &target.address) {
         (Some(host), _) => host.clone(),
-        (None, TargetAddress::Tcp { host, port: 80 | 443 }) => host.to_string(),
+        (
+            None,
+            TargetAddress::Tcp {
+                host,
+                port: 80 | 443,
+            },
+        ) => host.to_string(),
         (None, address @ TargetAddress::Tcp { .. }) => address.to_string(),
         (None, TargetAddress::Unix(_) | TargetAddress::ClientDestination { .. }) => {
             "localhost".to_owned()
@@ -171,7 +177,9 @@ fn refused(error: io::Error) -> Failure {
 }
 
 fn handshake_failure(error: &io::Error) -> Failure {
-    let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let of_tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match (of_tls, error.kind()) {
         (Some(reason), _) => Failure::TlsFailed(crate::tls::client::explain(reason).into()),
         (None, io::ErrorKind::UnexpectedEof) => {

@@ -18,7 +18,9 @@ fn snapshot(address: &str, check: &str) -> Snapshot {
          [target_group.app]\ntargets = ['{address}']\nhealth_check = {check}\n"
     );
     let compiled = compile_text("test.toml", &text);
-    compiled.snapshot.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
+    compiled
+        .snapshot
+        .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
 }
 
 fn parts(address: SocketAddr, check: &str) -> (Prober, Arc<WatchedTarget>) {
@@ -60,21 +62,47 @@ async fn answers_are_judged() {
     const HTTP: &str = "{ http = '/' }";
     check(HTTP, "HTTP/1.1 200 OK\r\n\r\n", Ok(())).await;
     check(HTTP, "HTTP/1.0 302 Found\r\n\r\n", Ok(())).await;
-    check(HTTP, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 \r\n\r\n", Ok(())).await;
-    check(HTTP, "HTTP/1.1 503 No\r\n\r\n", Err("answered 503 (expected 200-399)")).await;
+    check(
+        HTTP,
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 \r\n\r\n",
+        Ok(()),
+    )
+    .await;
+    check(
+        HTTP,
+        "HTTP/1.1 503 No\r\n\r\n",
+        Err("answered 503 (expected 200-399)"),
+    )
+    .await;
     check(HTTP, "HTTP/1.1 200 OK\r\n", Err("connection closed early")).await;
     check(HTTP, "", Err("connection closed early")).await;
     const CODES: &str = "{ http = '/', expect = ['204', '401'] }";
     check(CODES, "HTTP/1.1 401 No\r\n\r\n", Ok(())).await;
-    check(CODES, "HTTP/1.1 200 OK\r\n\r\n", Err("answered 200 (expected 204,401)")).await;
+    check(
+        CODES,
+        "HTTP/1.1 200 OK\r\n\r\n",
+        Err("answered 200 (expected 204,401)"),
+    )
+    .await;
     const BODY: &str = "{ http = '/', body = 'st.te: ok' }";
     check(BODY, "HTTP/1.1 200 OK\r\n\r\nstate: ok", Ok(())).await;
-    check(BODY, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nstate: ok", Ok(())).await;
-    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nstate\r\n4\r\n: ok\r\n0\r\n\r\n";
+    check(
+        BODY,
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nstate: ok",
+        Ok(()),
+    )
+    .await;
+    let chunked =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nstate\r\n4\r\n: ok\r\n0\r\n\r\n";
     check(BODY, chunked, Ok(())).await;
     let wrong = "malformed answer: its body does not hold `st.te: ok`";
     check(BODY, "HTTP/1.1 200 OK\r\n\r\nstate: bad", Err(wrong)).await;
-    check(BODY, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstate: ok", Err(wrong)).await;
+    check(
+        BODY,
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstate: ok",
+        Err(wrong),
+    )
+    .await;
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\nstate";
     check(BODY, cut, Err("connection closed early")).await;
     check("'tcp'", "", Ok(())).await;

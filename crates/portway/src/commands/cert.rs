@@ -108,14 +108,23 @@ fn describe(name: &str, line: u32, facts: &CertificateFacts, now: UnixTime) -> S
         Validity::Expired => "expired".to_owned(),
         Validity::Valid { seconds_left } => format!("{} days left", seconds_left / 86_400),
     };
-    let names = facts.names();
+    let mut names = facts.names();
+    names.extend(facts.ip_addresses.iter().map(ToString::to_string));
     format!(
         "{name}:{line}\n  subject      {}\n  issuer       {}{}\n  names        {}\n  valid        {} to {} ({validity})\n  \
          key          {}\n  fingerprint  {}\n\n",
         facts.subject,
         facts.issuer,
-        if facts.self_signed { " (self-signed)" } else { "" },
-        if names.is_empty() { "none".to_owned() } else { names.join(", ") },
+        if facts.self_signed {
+            " (self-signed)"
+        } else {
+            ""
+        },
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        },
         day(facts.not_before),
         day(facts.not_after),
         facts.key,

@@ -48,14 +48,22 @@ fn summary(snapshot: Option<&Snapshot>, found: &Diagnostics) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| counted(count, word))
         .collect();
-    let verdict = if found.has_errors() { "cannot run" } else { "good" };
+    let verdict = if found.has_errors() {
+        "cannot run"
+    } else {
+        "good"
+    };
     let findings = if findings.is_empty() {
         "nothing found".to_owned()
     } else {
         findings.join(", ")
     };
     let holds = snapshot.map(|snapshot| {
-        let targets = snapshot.groups.iter().map(|group| group.targets.len()).sum();
+        let targets = snapshot
+            .groups
+            .iter()
+            .map(|group| group.targets.len())
+            .sum();
         format!(
             "{}, {}, {}: ",
             counted(snapshot.listeners.len(), "listener"),

@@ -58,7 +58,9 @@ fn of_value(value: &Toml) -> Json {
 }
 
 fn object<'a>(entries: impl Iterator<Item = (&'a str, Json)>) -> Json {
-    let map: Map<String, Json> = entries.map(|(key, value)| (key.to_owned(), value)).collect();
+    let map: Map<String, Json> = entries
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
     Json::Object(map)
 }
 

@@ -85,7 +85,9 @@ fn demonstrate(ports: Ports, quiet: bool) -> Result<ExitCode, Box<dyn Error>> {
     let talk = Talk {
         sources: &compiled.sources,
         quiet: true,
-        advice: Some("`portway demo --port-base 18080` uses the ports 18080, 18081 and 18082 instead"),
+        advice: Some(
+            "`portway demo --port-base N` uses the ports N, N+1 and N+2 instead, such as --port-base 18080",
+        ),
     };
     let tell = |_: &Running| {
         if !quiet {
@@ -212,7 +214,11 @@ mod tests {
         let targets = ["127.0.0.1:40001", "127.0.0.1:40002"].map(|it| it.parse().unwrap());
         let file = write_files(&folder, Ports::of(None), &targets).unwrap();
         let compiled = compile_files(&[file]);
-        assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
+        assert!(
+            compiled.diagnostics.is_empty(),
+            "{:?}",
+            compiled.diagnostics
+        );
         let snapshot = compiled.snapshot.unwrap();
         assert_eq!((snapshot.listeners.len(), snapshot.groups.len()), (2, 1));
         let found = portway_control::install::check(&snapshot, &compiled.sources);

@@ -47,7 +47,11 @@ pub(crate) fn started(running: &Running) -> String {
     for listener in &status.listeners {
         let addresses = listener.addresses.join(", ");
         // Writing to a String cannot fail, here and below.
-        let _ = writeln!(text, "listener {}: {} on {addresses}", listener.name, listener.protocol);
+        let _ = writeln!(
+            text,
+            "listener {}: {} on {addresses}",
+            listener.name, listener.protocol
+        );
     }
     for group in &status.groups {
         let count = group.targets.len();

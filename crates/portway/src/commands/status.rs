@@ -28,14 +28,25 @@ pub(crate) fn run(arguments: &Status) -> ExitCode {
 fn as_text(status: &Shown) -> String {
     let process = &status.process;
     let mut text = format!(
-        "Portway {}, process {}, up {:.0} s, {} workers{}\n\n",
+        "Portway {}, process {}, up {:.0} s, {} {}{}\n\n",
         process.version,
         process.pid,
         process.uptime,
         process.workers,
+        if process.workers == 1 {
+            "worker"
+        } else {
+            "workers"
+        },
         if process.draining { ", stopping" } else { "" },
     );
-    let mut listeners = vec![row(["LISTENER", "PROTOCOL", "ADDRESS", "CONNECTIONS", "REQUESTS"])];
+    let mut listeners = vec![row([
+        "LISTENER",
+        "PROTOCOL",
+        "ADDRESS",
+        "CONNECTIONS",
+        "REQUESTS",
+    ])];
     for it in &status.listeners {
         listeners.push(vec![
             it.name.clone(),
@@ -47,7 +58,14 @@ fn as_text(status: &Shown) -> String {
     }
     text.push_str(&table(&listeners));
     text.push('\n');
-    let mut targets = vec![row(["TARGET GROUP", "TARGET", "ADDRESS", "HEALTH", "IN FLIGHT", "WHY"])];
+    let mut targets = vec![row([
+        "TARGET GROUP",
+        "TARGET",
+        "ADDRESS",
+        "HEALTH",
+        "IN FLIGHT",
+        "WHY",
+    ])];
     for group in &status.target_groups {
         for it in &group.targets {
             targets.push(vec![
@@ -84,7 +102,10 @@ fn table(rows: &[Vec<String>]) -> String {
         .collect();
     let mut text = String::new();
     for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }

@@ -1,0 +1,379 @@
+//! The built binary as its users meet it: output, exit codes, signals, the demo.
+#![cfg(test)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// For anything that should take milliseconds, on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const GOOD: &str = "[listener.web]\nbind = '127.0.0.1:PORT'\nforward = 'app'\n\n\
+    [target_group.app]\ntargets = ['127.0.0.1:1']\n";
+
+fn portway(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_portway"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+/// The first of `count` ports in a row that were free a moment ago, below the range from which the system chooses.
+fn free_ports(count: u16) -> u16 {
+    let seed = std::process::id() as u16 ^ Instant::now().elapsed().subsec_nanos() as u16;
+    (0..2000_u16)
+        .map(|step| 10_000 + (seed.wrapping_add(step.wrapping_mul(97)) % 20_000))
+        .find(|base| (0..count).all(|i| TcpListener::bind((Ipv4Addr::LOCALHOST, base + i)).is_ok()))
+        .unwrap()
+}
+
+/// A running Portway; killed where a test forgets it.
+struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Starts it and waits until it has printed `ready` on standard output.
+    fn start(folder: &Path, arguments: &[&str], ready: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_portway"))
+            .args(arguments)
+            .current_dir(folder)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut running = Self { child };
+        for line in lines {
+            if line.unwrap().contains(ready) {
+                return running;
+            }
+        }
+        running.wait();
+        let mut errors = String::new();
+        let mut stderr = running.child.stderr.take().unwrap();
+        stderr.read_to_string(&mut errors).unwrap();
+        panic!("{arguments:?} ended before `{ready}`: {errors}");
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("it does not end");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Status line and body of a GET over a connection of its own.
+fn get(port: u16, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn help_and_version() {
+    let here = Path::new(".");
+    let version = portway(here, &["--version"]);
+    assert_eq!(
+        text(&version.stdout),
+        format!("portway {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    let help = text(&portway(here, &["help"]).stdout);
+    for command in ["demo", "run", "check", "convert", "status", "cert"] {
+        assert!(
+            help.contains(&format!("\n  {command} ")),
+            "{command} in\n{help}"
+        );
+    }
+    let unknown = portway(here, &["chekc"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("'check'"), "{unknown:?}");
+}
+
+#[test]
+fn check_says_what_is_wrong() {
+    let folder = folder(&[
+        ("good.toml", GOOD.replace("PORT", "8080").as_str()),
+        ("bad.toml", "[listener.web]\nbnid = ':80'\n"),
+        ("haproxy.cfg", "global\n    daemon\n"),
+        ("latin.toml", ""),
+    ]);
+    fs::write(folder.path().join("latin.toml"), b"# \xe9\n").unwrap();
+    let check = |file: &str, code: i32, expected: &[&str]| {
+        let output = portway(folder.path(), &["check", file]);
+        let printed = text(&output.stderr) + &text(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{file}: {printed}");
+        for part in expected {
+            assert!(printed.contains(part), "{file}: {part} in\n{printed}");
+        }
+    };
+    check(
+        "good.toml",
+        0,
+        &["1 listener, 1 target group, 1 target: good (nothing found)"],
+    );
+    check(
+        "bad.toml",
+        1,
+        &[
+            "error[P0101]",
+            "--> bad.toml:2:1",
+            "did you mean `bind`?",
+            "cannot run",
+        ],
+    );
+    check(
+        "none.toml",
+        1,
+        &["error[P0002]: cannot read `none.toml`: it does not exist"],
+    );
+    check("latin.toml", 1, &["byte 2 (on line 1) is not valid UTF-8"]);
+    check(".", 1, &["cannot read `.`: it is a folder"]);
+    check(
+        "haproxy.cfg",
+        1,
+        &["error[P0901]: `haproxy.cfg` looks like an HAProxy configuration"],
+    );
+}
+
+#[test]
+fn check_for_editors_and_programs() {
+    let folder = folder(&[("bad.toml", "[listener.web]\nbnid = ':80'\n")]);
+    let short = portway(folder.path(), &["check", "--short", "bad.toml"]);
+    assert_eq!(
+        text(&short.stdout),
+        "bad.toml:2:1: error[P0101]: unknown key `bnid`\n"
+    );
+    let json = portway(folder.path(), &["check", "--json", "bad.toml"]);
+    assert_eq!(json.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let place = &report["diagnostics"][0]["labels"][0];
+    assert_eq!(
+        (&place["file"], &place["line"]),
+        (&"bad.toml".into(), &2.into())
+    );
+    assert_eq!(
+        (&place["column"], &place["end_column"]),
+        (&1.into(), &5.into())
+    );
+}
+
+#[test]
+fn check_looks_at_certificates() {
+    let toml = "[listener.web]\nbind = '127.0.0.1:8443'\ncertificates = ['site']\nforward = 'app'\n\n\
+        [certificate.site]\nfile = 'site.crt'\nkey = 'site.key'\n\n\
+        [target_group.app]\ntargets = ['127.0.0.1:1']\n";
+    let folder = folder(&[("web.toml", toml)]);
+    let missing = portway(folder.path(), &["check", "--short", "web.toml"]);
+    let line = text(&missing.stdout);
+    assert_eq!(
+        line,
+        "web.toml:6:1: error[P0002]: cannot read `site.crt`: it does not exist\n"
+    );
+
+    let make = [
+        "cert",
+        "self-signed",
+        "a.example",
+        "--out-cert",
+        "site.crt",
+        "--out-key",
+        "site.key",
+    ];
+    assert!(portway(folder.path(), &make).status.success());
+    let found = portway(folder.path(), &["check", "--short", "web.toml"]);
+    assert_eq!(
+        (found.status.code(), text(&found.stdout)),
+        (Some(0), String::new())
+    );
+    // A key is never overwritten.
+    assert_eq!(portway(folder.path(), &make).status.code(), Some(1));
+    let inspected =
+        text(&portway(folder.path(), &["cert", "inspect", "site.crt", "site.key"]).stdout);
+    for part in [
+        "a.example",
+        "self-signed",
+        "ECDSA P-256",
+        " days left)",
+        "the key belongs to",
+    ] {
+        assert!(inspected.contains(part), "{part} in\n{inspected}");
+    }
+
+    fs::write(folder.path().join("site.key"), "nothing\n").unwrap();
+    let broken = text(&portway(folder.path(), &["check", "--short", "web.toml"]).stdout);
+    assert!(
+        broken.contains("error[P0301]: certificate `site` cannot be used: "),
+        "{broken}"
+    );
+}
+
+#[test]
+fn convert_gives_the_same_configuration() {
+    let folder = folder(&[("web.toml", GOOD.replace("PORT", "8080").as_str())]);
+    let toml = text(&portway(folder.path(), &["convert", "web.toml"]).stdout);
+    fs::write(folder.path().join("again.toml"), &toml).unwrap();
+    let again = text(&portway(folder.path(), &["convert", "again.toml"]).stdout);
+    assert_eq!(toml, again);
+    let json = portway(folder.path(), &["convert", "--to", "json", "web.toml"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["listener"]["web"]["bind"], "127.0.0.1:8080");
+}
+
+#[test]
+fn the_demo_serves_and_ends() {
+    let base = free_ports(3);
+    let port = base.to_string();
+    let here = Path::new(".");
+    let mut demo = Running::start(here, &["demo", "--port-base", &port], "Ctrl-C ends it");
+
+    let mut served: Vec<String> = Vec::new();
+    for _ in 0..2 {
+        let (status, body) = get(base, "/hello?x=1");
+        assert_eq!(status, "HTTP/1.1 200 OK");
+        assert!(
+            body.contains("GET /hello?x=1\n") && body.contains("x-forwarded-for: 127.0.0.1\n"),
+            "{body}"
+        );
+        served.extend(body.lines().next().map(str::to_owned));
+    }
+    served.sort();
+    assert_eq!(served, ["target-1", "target-2"]);
+
+    assert_eq!(
+        get(base + 2, "/readyz"),
+        ("HTTP/1.1 200 OK".to_owned(), "ready\n".to_owned())
+    );
+    assert!(get(base + 2, "/metrics").1.contains("\nportway_workers "));
+    assert!(get(base + 2, "/").1.contains("target-2"));
+    let admin = format!("127.0.0.1:{}", base + 2);
+    let status = text(&portway(here, &["status", "--admin", &admin]).stdout);
+    for part in ["http ", "https", "target-1", "target-2"] {
+        assert!(status.contains(part), "{part} in\n{status}");
+    }
+    let json = portway(here, &["status", "--json", "--admin", &admin]).stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["listeners"][0]["requests"], 2);
+
+    let second = portway(here, &["demo", "--port-base", &port]);
+    assert_eq!(second.status.code(), Some(1));
+    let errors = text(&second.stderr);
+    let taken = format!("127.0.0.1:{base}: another program is listening there: portway (process ");
+    assert!(
+        errors.contains(&taken) && errors.contains("--port-base N"),
+        "{errors}"
+    );
+
+    demo.signal(Signal::TERM);
+    assert_eq!(demo.wait().code(), Some(0));
+    let gone = portway(here, &["status", "--admin", &admin]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(
+        text(&gone.stderr).contains("is Portway running?"),
+        "{gone:?}"
+    );
+}
+
+#[test]
+fn run_serves_whole_configurations_only() {
+    let base = free_ports(3);
+    let admin = format!("127.0.0.1:{}", base + 2);
+    let web = GOOD.replace("PORT", &base.to_string()) + "\n[process]\nworkers = 1\n";
+    let folder = folder(&[("web.toml", &web), ("bad.toml", "[listener.web]\n")]);
+    let run = ["run", "web.toml", "--admin", &admin];
+    let mut running = Running::start(folder.path(), &run, "admin: http://");
+    // Nothing listens on the target's port.
+    let (status, _) = get(base, "/");
+    assert!(status.starts_with("HTTP/1.1 50"), "{status}");
+    running.signal(Signal::INT);
+    assert_eq!(running.wait().code(), Some(0));
+
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, base)).unwrap();
+    let refused = portway(folder.path(), &run);
+    assert_eq!(refused.status.code(), Some(1));
+    let errors = text(&refused.stderr);
+    assert!(
+        errors.contains("error[P0902]: listener `web` cannot listen on"),
+        "{errors}"
+    );
+    assert!(errors.contains("--> web.toml:1:1"), "{errors}");
+    drop(taken);
+
+    let broken = portway(
+        folder.path(),
+        &["run", "web.toml", "bad.toml", "--admin", &admin],
+    );
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(text(&broken.stderr).contains("error[P0106]"), "{broken:?}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let base = free_ports(3);
+    let admin = format!("127.0.0.1:{}", base + 2);
+    let target = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = target.local_addr().unwrap().to_string();
+    let web = GOOD
+        .replace("PORT", &base.to_string())
+        .replace("127.0.0.1:1'", &format!("{address}'"));
+    let folder = folder(&[("web.toml", &web)]);
+    let run = ["run", "web.toml", "--admin", &admin, "--workers", "1"];
+    let mut running = Running::start(folder.path(), &run, "admin: http://");
+    // A request whose target never answers keeps the graceful stop waiting.
+    let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, base)).unwrap();
+    client
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let (_connection, _) = target.accept().unwrap();
+    running.signal(Signal::TERM);
+    let begun = Instant::now();
+    while get(base + 2, "/readyz").0 != "HTTP/1.1 503 Service Unavailable" {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait().code(), Some(1));
+    assert!(
+        begun.elapsed() < Duration::from_secs(25),
+        "it waited for its deadline"
+    );
+}
