@@ -201,9 +201,8 @@ async fn response_head(
                     }
                     Parsed::Partial => scanned = buffer.len(),
                 }
-                if !buffer.make_room(
-                    HeadLimits::default().head_bytes as usize + crate::buffer::BUFFER_BYTES,
-                ) {
+                if !buffer.make_room(HeadLimits::default().head_bytes + crate::buffer::BUFFER_BYTES)
+                {
                     return Poll::Ready(Err(Fault::internal()));
                 }
             }

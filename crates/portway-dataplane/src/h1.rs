@@ -16,6 +16,7 @@ use portway_core::http1::{
 };
 use portway_model::snapshot::{GroupId, Listener};
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -182,8 +183,9 @@ fn admit(x: &mut Exchange<'_>, listener: &Listener) {
     x.lower_host();
     let proxies = &listener.forwarded.trusted_proxies;
     if !proxies.is_empty() {
-        let is_trusted = |ip| proxies.iter().any(|network| network.contains(&ip));
-        x.trusted = is_trusted(x.client);
+        let is_trusted = |ip: IpAddr| proxies.iter().any(|network| network.contains(&ip));
+        let peer = x.client;
+        x.trusted = is_trusted(peer);
         x.client = client_address(x.request().fields(), x.arena(), x.client, is_trusted);
     }
     let Some(name) = &listener.request_id else {

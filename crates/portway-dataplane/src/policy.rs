@@ -229,10 +229,10 @@ fn edit_target(x: &mut Exchange<'_>, action: &Action<Resolved>) {
             write_path(template, &*x, &mut out);
             x.line.path = Some(out);
         }
-        Action::ReplacePath { pattern, with } => {
-            if replace_path(pattern, with, x.current_path(), &mut out) {
-                x.line.path = Some(out);
-            }
+        Action::ReplacePath { pattern, with }
+            if replace_path(pattern, with, x.current_path(), &mut out) =>
+        {
+            x.line.path = Some(out);
         }
         Action::StripPrefix(prefixes) => {
             if let Some(prefix) = strip_prefix(prefixes, x.current_path(), &mut out) {

@@ -115,6 +115,10 @@ pub(crate) struct Worker {
     shard: Arc<Shard>,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) timers: Rc<Timers>,
+    #[expect(
+        clippy::vec_box,
+        reason = "an exchange takes the box: moving a pointer, not half a kilobyte"
+    )]
     scratches: RefCell<Vec<Box<Scratch>>>,
     logs: RefCell<Vec<LogBuffer>>,
     random: Cell<u64>,
