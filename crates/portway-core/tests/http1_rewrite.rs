@@ -91,6 +91,11 @@ fn end_to_end_fields() {
         "Host: a\r\nContent-Length: 5\r\n",
     );
     check(
+        "Content-Length: 0 a\r\n",
+        hop,
+        "Host: a\r\nContent-Length: 0 a\r\n",
+    );
+    check(
         "Content-Length: 000\r\n",
         hop,
         "Host: a\r\nContent-Length: 0\r\n",

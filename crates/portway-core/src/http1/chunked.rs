@@ -18,6 +18,7 @@ use super::known::Known;
 use super::lines;
 use super::list::{is_token_byte, is_value_byte};
 use super::refusal::Refusal;
+use super::rewrite::write_field;
 
 /// What a chunked body may cost beyond its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,8 +293,9 @@ impl Decoder {
     ) -> Result<(), Refusal> {
         let line_start = trailers.len().saturating_sub(self.partial_line as usize);
         self.partial_line = 0;
-        let line = trailers.split_off(line_start);
+        let line = trailers.get(line_start..).unwrap_or_default();
         if line == b"\r\n" {
+            trailers.truncate(line_start);
             self.state = State::Finished;
             return Ok(());
         }
@@ -301,9 +303,15 @@ impl Decoder {
         if self.trailer_fields > limits.trailer_fields {
             return Err(Refusal::TrailersTooLarge);
         }
-        let field = lines::parse_field_line(&line)?;
-        if Known::of(field.name) == Known::Other {
-            super::rewrite::write_field(trailers, field.name, field.value);
+        let field = lines::parse_field_line(line)?;
+        let is_canonical = line.len() == field.name.len() + field.value.len() + 4
+            && line.get(field.name.len() + 1) == Some(&b' ');
+        if Known::of(field.name) != Known::Other {
+            trailers.truncate(line_start);
+        } else if !is_canonical {
+            let (name, value) = (field.name.to_vec(), field.value.to_vec());
+            trailers.truncate(line_start);
+            write_field(trailers, &name, &value);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Strict in, canonical out: a message whose end could be read in two ways is refused with a [`Refusal`] that names the
 //! reason, and what is sent has one form whatever came in. Everything works on buffers of the caller: a head is ranges
 //! over the read buffer ([`RequestHead`], [`ResponseHead`]), output is appended to a `Vec<u8>`, and nothing is allocated
-//! while their capacity suffices.
+//! while their capacity suffices (but for what is rare: HTTP/1.2 and later, trailer fields with odd whitespace).
 //!
 //! | file | decides |
 //! |---|---|

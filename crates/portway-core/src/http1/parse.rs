@@ -450,24 +450,33 @@ fn end_previous(list: &mut FieldList, ends_plainly: bool) {
 fn connection_options(list: &FieldList, arena: &[u8]) -> Result<ConnectionOptions, Refusal> {
     let mut options = ConnectionOptions::default();
     let mut count = 0;
-    for element in list
-        .values(Known::Connection, arena)
-        .flat_map(list::elements)
-    {
-        count += 1;
-        if element.eq_ignore_ascii_case(b"close") {
-            options.close = true;
-        } else if element.eq_ignore_ascii_case(b"keep-alive") {
-            options.keep_alive = true;
-        } else if element.eq_ignore_ascii_case(b"upgrade") {
-            options.upgrade = true;
-        } else if Known::of(element) == Known::Other {
-            options.names_fields = true;
+    for value in list.values(Known::Connection, arena) {
+        if memchr(b',', value).is_none() {
+            count += 1;
+            note_option(&mut options, value);
+            continue;
+        }
+        for element in list::elements(value) {
+            count += 1;
+            note_option(&mut options, element);
         }
     }
     if count > MAX_CONNECTION_OPTIONS {
         Err(Refusal::TooManyConnectionOptions)
     } else {
         Ok(options)
+    }
+}
+
+#[inline]
+fn note_option(options: &mut ConnectionOptions, option: &[u8]) {
+    if option.eq_ignore_ascii_case(b"keep-alive") {
+        options.keep_alive = true;
+    } else if option.eq_ignore_ascii_case(b"close") {
+        options.close = true;
+    } else if option.eq_ignore_ascii_case(b"upgrade") {
+        options.upgrade = true;
+    } else if !option.is_empty() && Known::of(option) == Known::Other {
+        options.names_fields = true;
     }
 }

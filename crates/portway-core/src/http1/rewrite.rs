@@ -71,10 +71,8 @@ fn is_named(fields: &FieldList, field: &Field, arena: &[u8]) -> bool {
 fn canonical_value<'a>(field: &Field, arena: &'a [u8]) -> &'a [u8] {
     let mut value = field.value.of(arena);
     if field.known == Known::ContentLength {
-        while let [b'0', rest @ ..] = value
-            && !rest.is_empty()
-        {
-            value = rest;
+        while let [b'0', b'0'..=b'9', ..] = value {
+            value = value.get(1..).unwrap_or_default();
         }
     }
     value

@@ -139,25 +139,26 @@ pub(super) fn parse_authority(bytes: &[u8], offset: usize) -> Result<Authority, 
 /// The length of a `reg-name` or IPv4 address up to a colon or the end.
 #[inline]
 fn reg_name_len(bytes: &[u8]) -> Result<usize, Refusal> {
-    let mut rest = bytes;
+    let mut len = 0;
     loop {
-        rest = match rest {
-            [] | [b':', ..] => return Ok(bytes.len() - rest.len()),
-            [
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.',
-                tail @ ..,
-            ] => tail,
-            [
-                b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';'
-                | b'=',
-                tail @ ..,
-            ] => tail,
-            [b'%', high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                tail
+        let rest = bytes.get(len..).unwrap_or_default();
+        let plain = rest.iter().position(|byte| !is_reg_name_byte(*byte));
+        len += plain.unwrap_or(rest.len());
+        match bytes.get(len..).unwrap_or_default() {
+            [] | [b':', ..] => return Ok(len),
+            [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                len += 3
             }
             _ => return Err(Refusal::BadHost),
         }
     }
+}
+
+/// `unreserved` and `sub-delims` (RFC 3986 §2).
+#[inline]
+const fn is_reg_name_byte(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\''
+        | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }
 
 /// The length of `[IPv6address]` with its brackets. Zone identifiers mean nothing to another machine and are refused.
