@@ -231,9 +231,8 @@ pub const MAX_DIAGNOSTICS: usize = 1_000;
 impl Diagnostics {
     /// Adds one. Beyond [`MAX_DIAGNOSTICS`] only errors that are the first of their run are kept.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if self.list.len() < MAX_DIAGNOSTICS
-            || (diagnostic.severity == Severity::Error && !self.has_errors())
-        {
+        let first_error = diagnostic.severity == Severity::Error && !self.has_errors();
+        if self.list.len() < MAX_DIAGNOSTICS || first_error {
             self.list.push(diagnostic);
         }
     }
@@ -248,6 +247,11 @@ impl Diagnostics {
     /// True where the configuration cannot be used.
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// True where nothing more is kept: what is costly to find out need not be.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= MAX_DIAGNOSTICS && self.has_errors()
     }
 
     /// How many of this severity.
@@ -358,8 +362,21 @@ mod tests {
         for _ in 0..MAX_DIAGNOSTICS + 5 {
             found.push(Diagnostic::warning(Code::Unused, Span::NONE, "x"));
         }
+        assert!(!found.is_full());
         found.push(Diagnostic::error(Code::Syntax, Span::NONE, "y"));
-        assert!(found.has_errors());
+        assert!(found.has_errors() && found.is_full());
         assert_eq!(found.iter().count(), MAX_DIAGNOSTICS + 1);
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        for (given, expected) in [
+            ("plain ä", "plain ä"),
+            ("a\nb\0", "a\\nb\\u{0}"),
+            ("\u{1b}[31m", "\\u{1b}[31m"),
+        ] {
+            let found = Diagnostic::error(Code::Syntax, Span::NONE, given);
+            assert_eq!(found.message, expected);
+        }
     }
 }

@@ -88,9 +88,12 @@ fn check_ports(bound: &[Bound<'_>], found: &mut Diagnostics) {
     // One conflict is enough for an address: thousands on one port are not millions of diagnostics.
     let mut reported: HashSet<usize> = HashSet::new();
     for (position, &(_, last, ip, index)) in ports.iter().enumerate() {
+        if found.is_full() {
+            return;
+        }
         let after = ports.iter().skip(position + 1);
         for &(_, _, other_ip, other) in after.take_while(|&&(first, ..)| first <= last) {
-            if !overlap(ip, other_ip) || !reported.insert(other) {
+            if !overlap(ip, other_ip) || found.is_full() || !reported.insert(other) {
                 continue;
             }
             let pair = (bound.get(index.min(other)), bound.get(index.max(other)));

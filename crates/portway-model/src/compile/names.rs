@@ -106,31 +106,6 @@ impl Names {
         Some(entry.index)
     }
 
-    /// What to say where nothing of this kind has this name.
-    pub(super) fn unknown(&self, kind: Kind, name: &Spanned<Name>, draft: &Draft) -> Diagnostic {
-        let word = kind.word();
-        let known: Vec<&str> = kind
-            .names_of(draft)
-            .into_iter()
-            .map(|name| name.value.as_str())
-            .filter(|name| possible(name).is_ok())
-            .collect();
-        let found = Diagnostic::error(
-            Code::UnknownReference,
-            name.span,
-            format!("there is no {word} `{}`", name.value),
-        );
-        let found = match known.len() {
-            0 => found.help(format!("no {word} is defined")),
-            1..=LISTED_NAMES => {
-                let list: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-                found.help(format!("known: {}", list.join(", ")))
-            }
-            _ => found,
-        };
-        found.nearest(name.value.as_str(), known)
-    }
-
     /// Warns of objects that nothing refers to.
     pub(super) fn report_unused(&self, draft: &Draft, found: &mut Diagnostics) {
         for kind in Kind::REFERRED {
@@ -151,6 +126,39 @@ impl Names {
             }
         }
     }
+}
+
+/// What to say where nothing of this kind has this name.
+pub(super) fn unknown(kind: Kind, name: &Spanned<Name>) -> Diagnostic {
+    Diagnostic::error(
+        Code::UnknownReference,
+        name.span,
+        format!("there is no {} `{}`", kind.word(), name.value),
+    )
+}
+
+/// Adds the name that was probably meant, or those that there are if they are few.
+pub(super) fn suggest(
+    unknown: Diagnostic,
+    kind: Kind,
+    name: &Spanned<Name>,
+    draft: &Draft,
+) -> Diagnostic {
+    let known: Vec<&str> = kind
+        .names_of(draft)
+        .into_iter()
+        .map(|name| name.value.as_str())
+        .filter(|name| possible(name).is_ok())
+        .collect();
+    let unknown = match known.len() {
+        0 => unknown.help(format!("no {} is defined", kind.word())),
+        1..=LISTED_NAMES => {
+            let list: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+            unknown.help(format!("known: {}", list.join(", ")))
+        }
+        _ => unknown,
+    };
+    unknown.nearest(name.value.as_str(), known)
 }
 
 /// A name for an index that refers to nothing.

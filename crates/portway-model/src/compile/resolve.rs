@@ -1,6 +1,6 @@
 //! From names to indices and from texts to compiled patterns.
 
-use super::names::Kind;
+use super::names::{self, Kind};
 use super::{Compiler, Reported};
 use crate::convert::Convert;
 use crate::diagnostic::{Code, Diagnostic};
@@ -15,7 +15,10 @@ impl Compiler<'_> {
         match self.names.refer(kind, name.value.as_str()) {
             Some(index) => Ok(index),
             None => {
-                let unknown = self.names.unknown(kind, name, self.draft);
+                let mut unknown = names::unknown(kind, name);
+                if !self.found.is_full() {
+                    unknown = names::suggest(unknown, kind, name, self.draft);
+                }
                 self.found.push(unknown);
                 Err(Reported)
             }
