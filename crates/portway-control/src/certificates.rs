@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::draft::Verify;
+use portway_model::draft::{CheckKind, Verify};
 use portway_model::settings::{Protocol, ServerName as NameToSend, TlsVersion as OurVersion};
 use portway_model::snapshot::{
     Certificate, CertificateId, Listener, ListenerTls, Snapshot, TargetGroup, TlsPolicy,
@@ -44,6 +44,9 @@ pub struct TlsConfigs {
     pub listeners: Vec<Option<Arc<ServerConfig>>>,
     /// By target group; `Some` exactly where TLS is spoken to targets and nothing was wrong.
     pub groups: Vec<Option<Arc<ClientConfig>>>,
+    /// By target group; `Some` exactly where its health check speaks TLS and nothing was wrong: the group's own, or one
+    /// that trusts everybody where the group itself speaks none, as an ALB does.
+    pub checks: Vec<Option<Arc<ClientConfig>>>,
 }
 
 /// Reads and judges everything about TLS that `snapshot` names. The configurations are complete where the diagnostics
@@ -73,6 +76,9 @@ pub fn load(
             .tls
             .as_ref()
             .and_then(|tls| of_group(group, tls, sources, &mut found));
+        configs
+            .checks
+            .push(of_check(group, config.as_ref(), &mut found));
         configs.groups.push(config);
     }
     (configs, found)
@@ -234,6 +240,33 @@ fn of_group(
         .ok()
 }
 
+fn of_check(
+    group: &TargetGroup,
+    own: Option<&Arc<ClientConfig>>,
+    found: &mut Diagnostics,
+) -> Option<Arc<ClientConfig>> {
+    let check = group.health_check.as_ref()?;
+    if !matches!(check.kind, CheckKind::Tls | CheckKind::Https(_)) {
+        return None;
+    }
+    if group.tls.is_some() {
+        return own.cloned();
+    }
+    client_config(&Verification::Off, &Policy::default(), &[])
+        .map_err(|error| {
+            let message = format!(
+                "the checks of target group `{}` cannot speak TLS: {error}",
+                group.name
+            );
+            found.push(Diagnostic::error(
+                Code::Certificate,
+                check.origin.0,
+                message,
+            ));
+        })
+        .ok()
+}
+
 fn verified_name(
     who: &str,
     name: &str,
@@ -344,5 +377,151 @@ fn of_rustls(version: &rustls::SupportedProtocolVersion) -> TlsVersion {
     match version.version {
         rustls::ProtocolVersion::TLSv1_3 => TlsVersion::Tls13,
         _ => TlsVersion::Tls12,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rustls::time_provider::DefaultTimeProvider;
+
+    use super::*;
+    use crate::sources::compile_files;
+    use crate::tls::self_signed::self_signed;
+
+    /// Compiles and loads `listener` and `group` (native text of their sections) in a folder with a certificate `a`.
+    fn loaded(listener: &str, group: &str) -> (TlsConfigs, Vec<(Code, String)>) {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str, mode: u32| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        let made = |name: &str| self_signed(&[name.to_owned()], 30, UnixTime::now()).unwrap();
+        let (a, b) = (made("a.example"), made("b.example"));
+        write("a.crt", &a.certificate_pem, 0o644);
+        write("a.key", &a.key_pem, 0o600);
+        write("open.key", &a.key_pem, 0o644);
+        write("b.key", &b.key_pem, 0o600);
+        let text = format!(
+            "[listener.web]\nbind = '127.0.0.1:1'\nforward = 'app'\n{listener}\n\
+             [target_group.app]\ntargets = ['127.0.0.1:1']\n{group}\n"
+        );
+        let compiled = compile_files(&[write("web.toml", &text, 0o644)]);
+        let snapshot = compiled
+            .snapshot
+            .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
+        let tickets = TicketKeys::new(Arc::new(DefaultTimeProvider)).unwrap();
+        let (configs, found) = load(&snapshot, &compiled.sources, &tickets, UnixTime::now());
+        let prefix = format!("{}/", folder.path().display());
+        let found = found
+            .iter()
+            .map(|it| (it.code, it.message.replace(&prefix, "")));
+        (configs, found.collect())
+    }
+
+    #[test]
+    fn listeners() {
+        let check = |listener: &str, works: bool, expected: &[(Code, &str)]| {
+            let (configs, found) = loaded(listener, "");
+            assert_eq!(
+                configs.listeners[0].is_some(),
+                works,
+                "{listener}: {found:?}"
+            );
+            let codes: Vec<Code> = found.iter().map(|it| it.0).collect();
+            assert_eq!(
+                codes,
+                expected.iter().map(|it| it.0).collect::<Vec<_>>(),
+                "{found:?}"
+            );
+            for ((_, message), (_, part)) in found.iter().zip(expected) {
+                assert!(message.contains(part), "{part} in {message}");
+            }
+        };
+        let with = |key: &str, tls: &str| {
+            format!("certificates = ['a']\n{tls}\n[certificate.a]\nfile = 'a.crt'\nkey = '{key}'\n")
+        };
+        check("", false, &[]);
+        check(&with("a.key", ""), true, &[]);
+        check(
+            &with("none.key", ""),
+            false,
+            &[(
+                Code::Unreadable,
+                "cannot read `none.key`: it does not exist",
+            )],
+        );
+        check(
+            &with("b.key", ""),
+            false,
+            &[(Code::Certificate, "certificate `a` cannot be used: ")],
+        );
+        let open = "the private key in `open.key` can be read by every user";
+        check(
+            &with("open.key", ""),
+            true,
+            &[(Code::CertificateWarning, open)],
+        );
+        let reduced = "ECDHE-RSA-AES128-SHA (CBC)";
+        let aws = "tls = { policy = 'ELBSecurityPolicy-2016-08' }";
+        check(&with("a.key", aws), true, &[(Code::PolicyReduced, reduced)]);
+        // Both are said at once.
+        let both = [
+            (Code::Unreadable, "none.key"),
+            (Code::PolicyReduced, reduced),
+        ];
+        check(&with("none.key", aws), false, &both);
+        let narrow = "tls = { min_version = '1.3' }";
+        check(&with("a.key", narrow), true, &[]);
+        let none_left = "tls = { policy = 'modern', max_version = '1.2' }";
+        check(
+            &with("a.key", none_left),
+            false,
+            &[(Code::PolicyReduced, "nothing of this policy is spoken")],
+        );
+        let suites = "tls = { suites = ['ECDHE-RSA-AES128-GCM-SHA256'], max_version = '1.2' }";
+        check(&with("a.key", suites), true, &[]);
+    }
+
+    #[test]
+    fn groups_and_their_checks() {
+        let check = |group: &str, (own, of_check): (bool, bool), codes: &[Code]| {
+            let (configs, found) = loaded("", group);
+            let works = (configs.groups[0].is_some(), configs.checks[0].is_some());
+            assert_eq!(works, (own, of_check), "{group}: {found:?}");
+            assert_eq!(
+                found.iter().map(|it| it.0).collect::<Vec<_>>(),
+                codes,
+                "{group}: {found:?}"
+            );
+        };
+        check("", (false, false), &[]);
+        check("health_check = 'tcp'", (false, false), &[]);
+        check("health_check = { https = '/' }", (false, true), &[]);
+        let off = "protocol = 'https'\ntls = { verify = 'off' }";
+        check(off, (true, false), &[]);
+        check(
+            &format!("{off}\nhealth_check = {{ https = '/' }}"),
+            (true, true),
+            &[],
+        );
+        check(
+            "protocol = 'https'\ntls = { verify = { ca = 'a.crt' } }",
+            (true, false),
+            &[],
+        );
+        check(
+            "protocol = 'https'\ntls = { verify = { ca = 'none.crt' } }",
+            (false, false),
+            &[Code::Unreadable],
+        );
+        check(
+            "protocol = 'https'\ntls = { verify = { ca = 'web.toml' } }",
+            (false, false),
+            &[Code::Certificate],
+        );
     }
 }

@@ -63,10 +63,11 @@ struct Threads {
 pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
     let mut found = Diagnostics::default();
     for diagnostic in &support::not_run(snapshot) {
-        let mut diagnostic = diagnostic.clone();
-        diagnostic.severity = Severity::Warning;
-        diagnostic.message = format!("not run yet: {}", diagnostic.message);
-        found.push(diagnostic);
+        let severity = Severity::Warning;
+        found.push(Diagnostic {
+            severity,
+            ..diagnostic.clone()
+        });
     }
     match ticket_keys() {
         Ok(tickets) => {
@@ -96,36 +97,42 @@ pub async fn install(
     if found.has_errors() {
         return Err(found);
     }
-    // Files of logs are created and sockets bound only when nothing else is wrong.
+    // Nothing waits for names, and no file of a log is created, where an address is taken.
+    found.extend(bind::check(&snapshot));
+    if found.has_errors() {
+        return Err(found);
+    }
+    let targets = watch(&snapshot);
+    resolve::resolve_all(&targets.concat()).await;
     let (logs, of_logs) = logs::open(&snapshot, sources);
     found.extend(of_logs);
-    match bind::bind(&snapshot, workers) {
-        Ok((sockets, notes)) if !found.has_errors() => {
+    let sockets = match bind::bind(&snapshot, workers) {
+        Ok((sockets, notes)) => {
             found.extend(notes);
-            let targets = watch(&snapshot);
-            resolve::resolve_all(&targets.concat()).await;
-            let prepared = Prepared {
-                snapshot,
-                tls,
-                pages,
-                logs,
-                sockets,
-                targets,
-                tickets,
-            };
-            let mut running = prepared.start(workers).map_err(alone)?;
-            running.files = sources
-                .iter()
-                .map(|(_, it)| PathBuf::from(&*it.name))
-                .collect();
-            Ok((running, found))
+            sockets
         }
-        Ok(_) => Err(found),
         Err(of_binds) => {
             found.extend(of_binds);
-            Err(found)
+            return Err(found);
         }
+    };
+    if found.has_errors() {
+        return Err(found);
     }
+    let prepared = Prepared {
+        snapshot,
+        tls,
+        pages,
+        logs,
+        sockets,
+        targets,
+        tickets,
+        files: sources
+            .iter()
+            .map(|(_, it)| PathBuf::from(&*it.name))
+            .collect(),
+    };
+    Ok((prepared.start(workers).map_err(alone)?, found))
 }
 
 fn alone(diagnostic: Diagnostic) -> Diagnostics {
@@ -156,6 +163,7 @@ struct Prepared {
     sockets: Vec<Vec<BoundSocket>>,
     targets: Vec<Vec<Arc<WatchedTarget>>>,
     tickets: Arc<TicketKeys>,
+    files: Vec<PathBuf>,
 }
 
 impl Prepared {
@@ -167,13 +175,8 @@ impl Prepared {
         let metrics = Arc::new(Registry::new(workers, names(&self.snapshot)));
         let (sinks, logs) = self.logs.start(&metrics).map_err(failed)?;
         let mut tasks = JoinSet::new();
-        for ((group, tls), targets) in self
-            .snapshot
-            .groups
-            .iter()
-            .zip(&self.tls.groups)
-            .zip(&self.targets)
-        {
+        let groups = self.snapshot.groups.iter().zip(&self.tls.checks);
+        for ((group, tls), targets) in groups.zip(&self.targets) {
             health::start(group, tls.as_ref(), targets, &mut tasks);
         }
         resolve::keep_resolving(&self.targets.concat(), &mut tasks);
@@ -186,6 +189,7 @@ impl Prepared {
             .map(|(listener, ((tls, log), error_pages))| ListenerParts {
                 tls,
                 router: router(listener),
+                state: Arc::default(),
                 log,
                 error_pages,
             })
@@ -221,7 +225,7 @@ impl Prepared {
             started: SystemTime::now(),
             started_at: Instant::now(),
             workers,
-            files: Vec::new(),
+            files: self.files,
             tasks: Mutex::new(tasks),
             threads: Mutex::new(Some(threads)),
         })
@@ -293,7 +297,7 @@ impl Running {
         };
         let health = |group: usize, target: usize| {
             let target = self.targets.get(group).and_then(|it| it.get(target));
-            target.map_or(TargetHealth::Unused, |it| in_telemetry(it.health().state))
+            target.map_or(TargetHealth::Unused, |it| in_telemetry(it.state_now()))
         };
         self.plane.metrics.render(&process, &health, &mut text);
         text

@@ -159,3 +159,76 @@ fn write_all(mut writer: Box<dyn Write + Send>, stream: LogStream, metrics: &Reg
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use portway_telemetry::metrics::Names;
+
+    use super::*;
+    use crate::sources::compile_files;
+
+    fn batch(line: &str) -> Batch {
+        Batch {
+            lines: line.as_bytes().to_vec(),
+            records: 1,
+        }
+    }
+
+    #[test]
+    fn listeners_share_a_file_that_is_appended_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let group = "[target_group.app]\ntargets = ['127.0.0.1:1']\n";
+        let listener = |name: &str, port: u16, log: &str| {
+            format!("[listener.{name}]\nbind = '127.0.0.1:{port}'\nforward = 'app'\n{log}\n")
+        };
+        let log = "access_log = { to = 'file:access.log' }";
+        let text = listener("a", 1, log) + &listener("b", 2, log) + &listener("c", 3, "") + group;
+        let file = folder.path().join("web.toml");
+        std::fs::write(&file, text).unwrap();
+        let path = folder.path().join("access.log");
+        std::fs::write(&path, "before\n").unwrap();
+
+        let compiled = compile_files(&[file]);
+        let snapshot = compiled
+            .snapshot
+            .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
+        let (logs, found) = open(&snapshot, &compiled.sources);
+        assert!(found.is_empty(), "{found:?}");
+        let metrics = Arc::new(Registry::new(1, Names::default()));
+        let (sinks, writers) = logs.start(&metrics).unwrap();
+        assert!(sinks[2].is_none());
+        for (sink, line) in [(0, "a\n"), (1, "b\n"), (0, "c\n")] {
+            assert_eq!(sinks[sink].as_ref().unwrap().send(batch(line)), 0);
+        }
+        writers.close();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "before\na\nb\nc\n");
+        // The writer is gone: what comes now is counted as lost by whoever sends it.
+        assert_eq!(sinks[0].as_ref().unwrap().send(batch("late\n")), 1);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written() {
+        let text = "[listener.a]\nbind = '127.0.0.1:1'\nforward = 'app'\naccess_log = { to = 'file:/proc/none' }\n\
+            [target_group.app]\ntargets = ['127.0.0.1:1']\n";
+        let compiled = crate::sources::compile_text("web.toml", text);
+        let snapshot = compiled.snapshot.unwrap();
+        let (_, found) = open(&snapshot, &compiled.sources);
+        let messages: Vec<_> = found.iter().map(|it| it.message.as_str()).collect();
+        assert!(
+            messages[0].starts_with("listener `a`: cannot write to `/proc/none`: "),
+            "{messages:?}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted() {
+        let (sink, stream) = channel();
+        let metrics = Registry::new(1, Names::default());
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        sink.send(batch("a\n"));
+        sink.send(batch("b\n"));
+        drop(sink);
+        write_all(Box::new(full), stream, &metrics);
+        assert_eq!(metrics.process().access_log_dropped.value(), 2);
+    }
+}

@@ -112,6 +112,11 @@ impl WatchedTarget {
         }
     }
 
+    /// Its state now.
+    pub fn state_now(&self) -> HealthState {
+        self.known().machine.state()
+    }
+
     /// True where there is nothing to connect to: its name does not resolve.
     pub fn is_lost(&self) -> bool {
         matches!(self.target.address, TargetAddress::Tcp { .. }) && self.state.address().is_none()

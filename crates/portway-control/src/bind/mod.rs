@@ -3,7 +3,7 @@
 //! Each worker has TCP sockets of its own (SO_REUSEPORT: the kernel spreads connections); a UNIX socket or an
 //! inherited one is shared by all workers. The hard thing is that SO_REUSEPORT would let a second Portway of the
 //! same user take half of the connections without anybody noticing: so each address is first tried without it
-//! ([`is_free`]), and only then bound.
+//! (`is_free`), and only then bound.
 
 mod fault;
 mod owner;

@@ -1,6 +1,6 @@
 //! Active health checks: one task for each target that is checked.
 //!
-//! Decides when a target is checked and tells its state; how a check is done is [`probe`], what its result changes is
+//! Decides when a target is checked and tells its state; how a check is done is [`Prober`], what its result changes is
 //! [`portway_core::health`]. First checks are spread over a second, later ones over a tenth of their interval.
 
 mod http;
@@ -15,9 +15,8 @@ use std::time::SystemTime;
 use portway_core::health::{
     HealthState, InitialState, Thresholds, Transition, first_probe_delay, next_probe_delay,
 };
-use portway_model::draft::CheckKind;
 use portway_model::settings::{NoneHealthy, ServerName as NameToSend};
-use portway_model::snapshot::{HealthCheck, TargetGroup};
+use portway_model::snapshot::TargetGroup;
 use portway_telemetry::events::{Event, emit};
 use rustls::ClientConfig;
 use tokio::task::JoinSet;
@@ -27,7 +26,8 @@ use crate::targets::{LastCheck, WatchedTarget, in_telemetry};
 
 pub use probe::Prober;
 
-/// Starts the checks of the targets of one group; they end with `tasks`.
+/// Starts the checks of the targets of one group; they end with `tasks`. `tls` is for checks that speak TLS, see
+/// [`crate::certificates::TlsConfigs::checks`].
 pub fn start(
     group: &TargetGroup,
     tls: Option<&Arc<ClientConfig>>,
@@ -41,7 +41,7 @@ pub fn start(
     for target in targets.iter().filter(|target| !target.target.disabled) {
         let prober = Prober {
             check: check.clone(),
-            tls: tls.cloned().filter(|_| speaks_tls(check)),
+            tls: tls.cloned(),
             server_name: group
                 .tls
                 .as_ref()
@@ -66,10 +66,6 @@ pub fn announce(target: &WatchedTarget, transition: Option<Transition>) {
             reason: &reason,
         });
     }
-}
-
-fn speaks_tls(check: &HealthCheck) -> bool {
-    matches!(check.kind, CheckKind::Tls | CheckKind::Https(_))
 }
 
 /// What is told when a group goes down.
@@ -119,7 +115,7 @@ async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Told) {
                 told.if_down(&target);
             }
         }
-        let interval = match target.health().state {
+        let interval = match target.state_now() {
             HealthState::Unhealthy => prober.check.unhealthy_interval,
             _ => prober.check.interval,
         };

@@ -9,6 +9,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::tls::client::{Verification, client_config};
+use crate::tls::identity::{PemSource, load_identity};
+use crate::tls::policy::Policy;
+use crate::tls::resolver::{CertificateResolver, NoMatch};
+use crate::tls::self_signed::self_signed;
+use crate::tls::server::server_config;
+use crate::tls::tickets::TicketKeys;
+use rustls_pki_types::UnixTime;
+
 use crate::sources::compile_text;
 use crate::targets::watch;
 
@@ -106,6 +115,89 @@ async fn answers_are_judged() {
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\nstate";
     check(BODY, cut, Err("connection closed early")).await;
     check("'tcp'", "", Ok(())).await;
+}
+
+/// A target that speaks TLS with a self-signed certificate for `a.example`, and that certificate.
+async fn tls_target() -> (SocketAddr, String) {
+    let made = self_signed(&["a.example".to_owned()], 1, UnixTime::now()).unwrap();
+    let pem = made.certificate_pem.clone() + &made.key_pem;
+    let source = PemSource {
+        name: "test",
+        text: pem.as_bytes(),
+    };
+    let (identity, _) = load_identity(&[source], UnixTime::now()).unwrap();
+    let (resolver, _) = CertificateResolver::new(&[Arc::new(identity)], NoMatch::Default);
+    let tickets = TicketKeys::new(Arc::new(rustls::time_provider::DefaultTimeProvider)).unwrap();
+    let config = server_config(
+        Arc::new(resolver),
+        &Policy::default(),
+        &[],
+        tickets.scoped("x"),
+    )
+    .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let acceptor = tokio_rustls::TlsAcceptor::from(config);
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n")
+                && matches!(stream.read_buf(&mut request).await, Ok(1..))
+            {}
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (address, made.certificate_pem)
+}
+
+#[tokio::test]
+async fn checks_over_tls() {
+    let (address, certificate) = tls_target().await;
+    let other = self_signed(&["b.example".to_owned()], 1, UnixTime::now()).unwrap();
+    let check = async |kind: &str, verification: Verification<'_>, name: &str, expected: &str| {
+        let (mut prober, target) = parts(address, kind);
+        prober.tls = Some(client_config(&verification, &Policy::default(), &[]).unwrap());
+        prober.server_name = NameToSend::Fixed(name.to_owned());
+        let result = prober.probe(&target).await;
+        let text = match result {
+            Probe::Passed => "passed".to_owned(),
+            Probe::Failed(failure) => failure.to_string(),
+        };
+        assert!(text.starts_with(expected), "{kind} {name}: {text}");
+    };
+    let off = || Verification::Off;
+    let ca = |pem| Verification::Ca { pem, name: None };
+    for kind in ["'tls'", "{ https = '/' }"] {
+        check(kind, off(), "any.example", "passed").await;
+        check(kind, ca(certificate.as_bytes()), "a.example", "passed").await;
+        let untrusted = "TLS failed: the certificate is self-signed";
+        check(
+            kind,
+            ca(other.certificate_pem.as_bytes()),
+            "a.example",
+            untrusted,
+        )
+        .await;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plain = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"220 plain text\r\n").await.unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    });
+    let (mut prober, target) = parts(plain, "'tls'");
+    prober.tls = Some(client_config(&off(), &Policy::default(), &[]).unwrap());
+    let Probe::Failed(failure) = prober.probe(&target).await else {
+        panic!("plain text passed as TLS");
+    };
+    assert!(failure.to_string().contains("is not TLS"), "{failure}");
 }
 
 #[tokio::test]
