@@ -7,7 +7,13 @@ use portway_core::http1::{ChunkedLimits, Decoder, Refusal};
 fuzz_target!(|input: ([u8; 4], &[u8])| {
     let (sizes, bytes) = input;
     let whole = decode(bytes, std::iter::repeat(bytes.len().max(1)));
-    let pieces = decode(bytes, sizes.into_iter().map(|size| usize::from(size % 16) + 1).cycle());
+    let pieces = decode(
+        bytes,
+        sizes
+            .into_iter()
+            .map(|size| usize::from(size % 16) + 1)
+            .cycle(),
+    );
     assert_eq!(whole, pieces);
 });
 

@@ -9,7 +9,11 @@ use portway_core::http1::{
 
 fuzz_target!(|input: (u16, &[u8])| {
     let (cut, bytes) = input;
-    let limits = HeadLimits { head_bytes: 2048, target_bytes: 256, fields: 16 };
+    let limits = HeadLimits {
+        head_bytes: 2048,
+        target_bytes: 256,
+        fields: 16,
+    };
     let mut head = ResponseHead::new();
     let whole = parse_response(bytes, 0, &limits, &mut head);
     in_two_pieces(bytes, usize::from(cut) % (bytes.len() + 1), whole, &limits);
@@ -20,9 +24,17 @@ fuzz_target!(|input: (u16, &[u8])| {
         }
         let canonical = canonical(&head, arena);
         let mut again = ResponseHead::new();
-        let larger = HeadLimits { head_bytes: 8192, ..limits };
+        let larger = HeadLimits {
+            head_bytes: 8192,
+            ..limits
+        };
         let parsed = parse_response(&canonical, 0, &larger, &mut again);
-        assert_eq!(parsed, Parsed::Complete { head_len: canonical.len() });
+        assert_eq!(
+            parsed,
+            Parsed::Complete {
+                head_len: canonical.len()
+            }
+        );
         assert_eq!(canonical, self::canonical(&again, &canonical));
     }
 });
