@@ -7,15 +7,16 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::workspace::Workspace;
-use crate::{edges, process, tidy};
+use crate::{edges, limits, process, tidy};
 
 /// Name of a step and what it does; `Err` holds what to show.
 type Step = (&'static str, fn(&Workspace) -> Result<(), String>);
 
 /// In the order of their run: the quick ones do not wait for the build.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("rustfmt", rustfmt),
     ("tidy", tidy::run),
+    ("limits", limits::check),
     ("edges", edges::check_manifests),
     ("graph", edges::check_graph),
     ("clippy", clippy),

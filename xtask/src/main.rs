@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask check`, `test`, `fuzz`.
+//! The project's own commands: `cargo xtask check`, `tidy`, `docs`, `test`, `fuzz`.
 //!
 //! This file only picks the command; each command is a module. Exit codes: 0 all is well, 1 something failed, 2 the
 //! command line is wrong.
@@ -7,6 +7,7 @@ mod check;
 mod edges;
 mod fuzz;
 mod lex;
+mod limits;
 mod links;
 mod process;
 mod test;
@@ -21,7 +22,9 @@ use workspace::Workspace;
 const HELP: &str = "\
 Commands of the Portway project:
 
-  cargo xtask check                        format, clippy, docs, crate edges, crypto library, tidy
+  cargo xtask check                        format, clippy, docs, crate edges, crypto library, tidy, pages made from the source
+  cargo xtask tidy                         only tidy: rules about source files, links of pages
+  cargo xtask docs [--check]               writes the pages made from the source, or compares them with it
   cargo xtask test                         installs what the tests need (Debian), then check, every test, every doc test
   cargo xtask test FILTER...               only the tests chosen by these arguments of cargo-nextest
   cargo xtask fuzz [TARGET] [--seconds N]  every fuzz target, or one of them, for N seconds each (60)
@@ -37,6 +40,10 @@ Environment:
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
     Check,
+    Tidy,
+    Docs {
+        check: bool,
+    },
     Test {
         filter: Vec<String>,
     },
@@ -68,6 +75,8 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<(), String> {
     match command {
         Command::Check => check::run(&Workspace::load()?),
+        Command::Tidy => tidy::run(&Workspace::load()?),
+        Command::Docs { check } => limits::run(&Workspace::load()?, *check),
         Command::Test { filter } => test::run(&Workspace::load()?, filter),
         Command::Fuzz { target, seconds } => {
             fuzz::run(&Workspace::load()?, target.as_deref(), *seconds)
@@ -84,9 +93,11 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
         return Ok(Command::Help);
     };
     match name.as_str() {
-        "check" => match rest.first() {
-            None => Ok(Command::Check),
-            Some(extra) => Err(format!("check takes no argument: {extra}")),
+        "check" => alone(Command::Check, name, rest),
+        "tidy" => alone(Command::Tidy, name, rest),
+        "docs" => match rest {
+            [option] if option == "--check" => Ok(Command::Docs { check: true }),
+            _ => alone(Command::Docs { check: false }, name, rest),
         },
         "test" => Ok(Command::Test {
             filter: rest.to_vec(),
@@ -94,6 +105,13 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
         "fuzz" => parse_fuzz(rest),
         "help" | "--help" | "-h" => Ok(Command::Help),
         other => Err(format!("no such command: {other}")),
+    }
+}
+
+fn alone(command: Command, name: &str, rest: &[String]) -> Result<Command, String> {
+    match rest.first() {
+        None => Ok(command),
+        Some(extra) => Err(format!("{name} does not know {extra}")),
     }
 }
 
@@ -139,7 +157,11 @@ mod tests {
         check("", Ok(Command::Help));
         check("help", Ok(Command::Help));
         check("check", Ok(Command::Check));
-        check("check now", Err("check takes no argument: now"));
+        check("check now", Err("check does not know now"));
+        check("tidy", Ok(Command::Tidy));
+        check("docs", Ok(Command::Docs { check: false }));
+        check("docs --check", Ok(Command::Docs { check: true }));
+        check("docs now", Err("docs does not know now"));
         check("test", Ok(Command::Test { filter: Vec::new() }));
         check(
             "test -p xtask",
