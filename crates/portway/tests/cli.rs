@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -35,9 +36,13 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 
 /// The first of `count` ports in a row that were free a moment ago, below the range from which the system chooses.
 fn free_ports(count: u16) -> u16 {
-    let seed = std::process::id() as u16 ^ Instant::now().elapsed().subsec_nanos() as u16;
-    (0..2000_u16)
-        .map(|step| 10_000 + (seed.wrapping_add(step.wrapping_mul(97)) % 20_000))
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let seed = std::process::id().wrapping_mul(7);
+    let calls = std::iter::repeat_with(|| CALLS.fetch_add(1, Ordering::Relaxed));
+    calls
+        .map(|call| seed.wrapping_add(call.wrapping_mul(97)) % 20_000)
+        .filter_map(|offset| u16::try_from(10_000 + offset).ok())
+        .take(2_000)
         .find(|base| (0..count).all(|i| TcpListener::bind((Ipv4Addr::LOCALHOST, base + i)).is_ok()))
         .unwrap()
 }
