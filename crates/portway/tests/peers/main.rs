@@ -1,0 +1,8 @@
+//! The built binary against programs that we did not write: curl, nginx, HAProxy, OpenSSL, wrk, Python's WebSocket.
+//!
+//! They are installed by `cargo xtask test`. Each test starts what it needs in a folder of its own, on ports of its own.
+#![cfg(test)]
+
+mod support;
+
+mod real_peers;
