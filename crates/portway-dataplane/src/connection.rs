@@ -78,9 +78,10 @@ impl Connection {
         Some(listener.name.as_str())
     }
 
-    /// Connections open on the listener, of this worker.
+    /// Connections open on the listener.
     pub(crate) fn listener_connections(&self) -> Option<u32> {
-        self.worker.open_connections(self.listener)
+        let (_, parts) = self.generation.plane.listener(self.listener)?;
+        Some(parts.state.open_connections())
     }
 
     fn timeouts(&self) -> ListenerTimeouts {

@@ -4,8 +4,8 @@
 //! or is touched only when a new upstream connection is made, so that no worker ever waits for another.
 
 use std::net::SocketAddr;
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, RwLock};
 
 /// The health of a target as the active probe sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl TargetState {
     }
 
     /// Counts one more until the guard is dropped.
-    pub fn enter(self: &std::sync::Arc<Self>) -> InFlight {
+    pub fn enter(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(self.clone())
     }
@@ -110,7 +110,7 @@ impl TargetState {
 
 /// One request or connection in flight.
 #[derive(Debug)]
-pub struct InFlight(std::sync::Arc<TargetState>);
+pub struct InFlight(Arc<TargetState>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -118,10 +118,24 @@ impl Drop for InFlight {
     }
 }
 
+/// What is known of one listener.
+#[derive(Debug, Default)]
+pub struct ListenerState {
+    open: AtomicU32,
+}
+
+impl ListenerState {
+    /// Connections open on it now, all workers together.
+    pub fn open_connections(&self) -> u32 {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
 /// What the whole process is doing.
 #[derive(Debug, Default)]
 pub struct ProcessState {
     draining: AtomicBool,
+    open: AtomicU32,
 }
 
 impl ProcessState {
@@ -133,5 +147,111 @@ impl ProcessState {
     /// Begins a graceful stop.
     pub fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Connections of clients open now, all listeners and workers together.
+    pub fn open_connections(&self) -> u32 {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+/// Which limit a connection would exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// That of the process.
+    Process,
+    /// That of its listener.
+    Listener,
+}
+
+/// One open connection, counted by its listener and the process until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenConnection {
+    process: Arc<ProcessState>,
+    listener: Arc<ListenerState>,
+}
+
+impl OpenConnection {
+    /// Counts one more where both limits (0: none) allow it.
+    pub(crate) fn enter(
+        (process, process_limit): (&Arc<ProcessState>, u32),
+        (listener, listener_limit): (&Arc<ListenerState>, u32),
+    ) -> Result<Self, Full> {
+        if !raise(&process.open, process_limit) {
+            return Err(Full::Process);
+        }
+        if !raise(&listener.open, listener_limit) {
+            process.open.fetch_sub(1, Ordering::Relaxed);
+            return Err(Full::Listener);
+        }
+        Ok(Self {
+            process: Arc::clone(process),
+            listener: Arc::clone(listener),
+        })
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.process.open.fetch_sub(1, Ordering::Relaxed);
+        self.listener.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Raises a count unless it has reached `limit`; 0 is no limit.
+fn raise(count: &AtomicU32, limit: u32) -> bool {
+    let before = count.fetch_add(1, Ordering::Relaxed);
+    if limit > 0 && before >= limit {
+        count.fetch_sub(1, Ordering::Relaxed);
+        return false;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_count_what_is_open() {
+        let (process, listener) = (
+            Arc::new(ProcessState::default()),
+            Arc::new(ListenerState::default()),
+        );
+        let enter = || OpenConnection::enter((&process, 3), (&listener, 2));
+        let first = enter().unwrap();
+        let _second = enter().unwrap();
+        assert_eq!(enter().unwrap_err(), Full::Listener);
+        assert_eq!(
+            (process.open_connections(), listener.open_connections()),
+            (2, 2)
+        );
+        drop(first);
+        let _third = enter().unwrap();
+        let other = Arc::new(ListenerState::default());
+        let _fourth = OpenConnection::enter((&process, 3), (&other, 0)).unwrap();
+        assert_eq!(
+            OpenConnection::enter((&process, 3), (&other, 0)).unwrap_err(),
+            Full::Process
+        );
+    }
+
+    #[test]
+    fn in_flight_ends_with_its_guard() {
+        let target = Arc::new(TargetState::new(Health::Initial, None));
+        let guard = target.enter();
+        assert_eq!(target.in_flight(), 1);
+        drop(guard);
+        assert_eq!(target.in_flight(), 0);
+        for health in [
+            Health::Initial,
+            Health::Healthy,
+            Health::Unhealthy,
+            Health::Draining,
+            Health::Unused,
+        ] {
+            target.set_health(health);
+            assert_eq!(target.health(), health);
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Leaves to control: reading files, building TLS configurations, binding sockets, probing targets.
 
 use crate::access_log::LogSink;
-use crate::live::{ProcessState, TargetState};
+use crate::live::{ListenerState, ProcessState, TargetState};
 use portway_core::route::Router;
 use portway_model::snapshot::{GroupId, Listener, ListenerId, Snapshot, TargetGroup};
 use portway_telemetry::metrics::Registry;
@@ -29,6 +29,8 @@ pub struct ListenerParts {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Index over the request rules.
     pub router: Router,
+    /// Live state.
+    pub state: Arc<ListenerState>,
     /// Where records go, if they are written.
     pub log: Option<LogSink>,
     /// Contents of error pages: status and body, or the whole response where it begins with `HTTP/`.

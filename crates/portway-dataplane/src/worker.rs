@@ -122,8 +122,8 @@ pub(crate) struct Worker {
     scratches: RefCell<Vec<Box<Scratch>>>,
     logs: RefCell<Vec<LogBuffer>>,
     random: Cell<u64>,
-    /// Open connections by listener.
-    open: RefCell<Vec<u32>>,
+    /// Connections open on this worker.
+    open: Cell<u32>,
     draining: Cell<bool>,
 }
 
@@ -163,7 +163,7 @@ impl Worker {
             scratches: RefCell::default(),
             logs: RefCell::new(logs.collect()),
             random: Cell::new(crate::sys::seed()),
-            open: RefCell::new(vec![0; plane.snapshot.listeners.len()]),
+            open: Cell::new(0),
             draining: Cell::new(false),
             generation: RefCell::new(Rc::new(Generation::new(plane, index as u64))),
         })
@@ -213,20 +213,9 @@ impl Worker {
         (u128::from(self.random()) << 64) | u128::from(self.random())
     }
 
-    /// Open connections of a listener on this worker.
-    pub(crate) fn open_connections(&self, listener: ListenerId) -> Option<u32> {
-        self.open.borrow().get(listener.index()).copied()
-    }
-
-    /// Counts a connection that came or went.
-    pub(crate) fn count_open(&self, listener: ListenerId, change: i32) {
-        if let Some(open) = self.open.borrow_mut().get_mut(listener.index()) {
-            *open = open.saturating_add_signed(change);
-        }
-    }
-
-    fn all_open(&self) -> u32 {
-        self.open.borrow().iter().sum()
+    /// Counts a connection of this worker that came (1) or went (−1).
+    pub(crate) fn count_open(&self, change: i32) {
+        self.open.set(self.open.get().saturating_add_signed(change));
     }
 
     /// Writes a record of a listener.
@@ -300,7 +289,7 @@ fn run(
         let _ = ready.send(Ok(()));
         let deadline = until_drained(orders).await;
         worker.draining.set(true);
-        acceptors.into_iter().for_each(|acceptor| acceptor.abort());
+        accept::stop(&worker, acceptors).await;
         worker.timers.expire_idle();
         let finished = finish(&worker, deadline).await;
         ticker.abort();
@@ -323,7 +312,7 @@ async fn until_drained(mut orders: watch::Receiver<Order>) -> Instant {
 
 /// Waits until no connection is open, or the deadline; true for the former.
 async fn finish(worker: &Rc<Worker>, deadline: Instant) -> bool {
-    while worker.all_open() > 0 {
+    while worker.open.get() > 0 {
         if Instant::now() >= deadline {
             return false;
         }
