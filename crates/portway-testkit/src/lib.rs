@@ -1,3 +1,4 @@
 //! What tests of several crates share. Never part of what ships.
 
 pub mod generate;
+pub mod peer;

@@ -1,0 +1,280 @@
+//! Runs a configuration on one worker of this process, between scripted peers, and holds every test to what every
+//! run must keep true: one record per exchange, and gauges back to zero.
+
+use portway_core::route::Router;
+use portway_dataplane::access_log;
+use portway_dataplane::live::{Health, ProcessState, TargetState};
+use portway_dataplane::plane::{GroupParts, ListenerParts, Plane};
+use portway_dataplane::support;
+use portway_dataplane::worker::{BoundSocket, Socket, Workers};
+use portway_model::address::{BindAddress, Host, TargetAddress};
+use portway_model::compile::compile;
+use portway_model::snapshot::{ListenerId, Snapshot, Target as Configured};
+use portway_model::span::Sources;
+use portway_telemetry::metrics::{GroupNames, Names, ProcessFigures, Registry, TargetHealth};
+use portway_testkit::peer::{PATIENCE, Wire, eventually};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+/// Addresses that a configuration may name: `@0` to `@3` stand for four free ports.
+const PLACES: usize = 4;
+
+/// A running worker.
+pub(crate) struct Proxy {
+    plane: Arc<Plane>,
+    workers: Workers,
+    places: Vec<SocketAddr>,
+    log: JoinHandle<Vec<String>>,
+}
+
+/// What a run came to.
+pub(crate) struct Outcome {
+    /// Lines of the access log.
+    pub(crate) log: Vec<String>,
+    /// Nothing had to be cut off.
+    pub(crate) graceful: bool,
+}
+
+impl Proxy {
+    /// Runs this configuration in the native dialect.
+    pub(crate) fn start(text: &str) -> Self {
+        Self::start_with(text, |_| {})
+    }
+
+    /// The same; `prepare` sees the plane before it is installed.
+    pub(crate) fn start_with(text: &str, prepare: impl FnOnce(&mut Plane)) -> Self {
+        let listeners: Vec<TcpListener> = (0..PLACES)
+            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap())
+            .collect();
+        let places: Vec<SocketAddr> = listeners.iter().map(|l| l.local_addr().unwrap()).collect();
+        let mut text = text.to_owned();
+        for (index, place) in places.iter().enumerate() {
+            text = text.replace(&format!("@{index}"), &place.to_string());
+        }
+        let snapshot = compiled(&text);
+        let by_port: HashMap<u16, TcpListener> =
+            places.iter().map(SocketAddr::port).zip(listeners).collect();
+        let sockets = sockets(&snapshot, by_port);
+        let (sink, stream) = access_log::channel();
+        let mut plane = plane(snapshot, &sink);
+        drop(sink);
+        prepare(&mut plane);
+        let plane = Arc::new(plane);
+        let log = std::thread::spawn(move || {
+            let batches = stream.map(|batch| String::from_utf8(batch.lines).unwrap());
+            let all: String = batches.collect();
+            all.lines().map(str::to_owned).collect()
+        });
+        let workers = Workers::start(Arc::clone(&plane), vec![sockets]).unwrap();
+        Self {
+            plane,
+            workers,
+            places,
+            log,
+        }
+    }
+
+    /// Where listener `@index` accepts.
+    pub(crate) fn address(&self, index: usize) -> SocketAddr {
+        self.places[index]
+    }
+
+    /// A client of listener `@0`.
+    pub(crate) fn client(&self) -> Wire {
+        Wire::connect(self.places[0]).unwrap()
+    }
+
+    /// The live state of a target.
+    pub(crate) fn target(&self, group: usize, target: usize) -> &TargetState {
+        &self.plane.groups[group].targets[target]
+    }
+
+    /// All counters as Prometheus text.
+    pub(crate) fn metrics(&self) -> String {
+        let mut text = String::new();
+        let figures = ProcessFigures {
+            version: "0",
+            started: SystemTime::UNIX_EPOCH,
+            generation: 1,
+        };
+        self.plane
+            .metrics
+            .render(&figures, &|_, _| TargetHealth::Healthy, &mut text);
+        text
+    }
+
+    /// The value of a sample; 0 where there is none.
+    pub(crate) fn metric(&self, sample: &str) -> i64 {
+        let text = self.metrics();
+        let found = text.lines().find_map(|line| line.strip_prefix(sample));
+        found.map_or(0, |value| value.trim().parse().unwrap())
+    }
+
+    /// The sum of all samples of a family.
+    pub(crate) fn sum(&self, family: &str) -> i64 {
+        let text = self.metrics();
+        let values = text
+            .lines()
+            .filter(|line| line.starts_with(family) && line[family.len()..].starts_with('{'))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<i64>().ok());
+        values.sum()
+    }
+
+    /// Waits until no client is connected.
+    pub(crate) fn quiet(&self) {
+        let gauges = [
+            "portway_listener_connections_open",
+            "portway_listener_requests_in_flight",
+        ];
+        for gauge in gauges {
+            let zero = eventually(|| self.sum(gauge) == 0);
+            assert!(zero, "{gauge} is {}", self.sum(gauge));
+        }
+        let groups = self.plane.groups.iter();
+        for target in groups.flat_map(|group| &group.targets) {
+            assert!(
+                eventually(|| target.in_flight() == 0),
+                "in flight: {}",
+                target.in_flight()
+            );
+        }
+    }
+
+    /// Begins a graceful stop.
+    pub(crate) fn drain(&self, deadline: Duration) {
+        self.plane.process.set_draining();
+        self.workers.drain(deadline);
+    }
+
+    /// Waits until all clients have gone, stops, and holds the run to its promises: `records` lines in the log.
+    pub(crate) fn finish(self, records: usize) -> Vec<String> {
+        self.quiet();
+        self.drain(PATIENCE);
+        let outcome = self.join();
+        assert!(outcome.graceful, "something had to be cut off");
+        assert_eq!(outcome.log.len(), records, "records: {:#?}", outcome.log);
+        outcome.log
+    }
+
+    /// Waits for the end of a graceful stop.
+    pub(crate) fn join(self) -> Outcome {
+        let graceful = self.workers.join();
+        drop(self.plane);
+        let log = self.log.join().unwrap();
+        Outcome { log, graceful }
+    }
+}
+
+fn compiled(text: &str) -> Snapshot {
+    let mut sources = Sources::default();
+    let file = sources.add("test.toml", text);
+    let (draft, found) = portway_dialects::native::parse(file, text);
+    assert!(!found.has_errors(), "{found:#?}\n{text}");
+    let (snapshot, found) = compile(&draft);
+    assert!(!found.has_errors(), "{found:#?}\n{text}");
+    let snapshot = snapshot.unwrap();
+    let missing = support::not_run(&snapshot);
+    assert!(!missing.has_errors(), "{missing:#?}\n{text}");
+    snapshot
+}
+
+fn sockets(snapshot: &Snapshot, mut by_port: HashMap<u16, TcpListener>) -> Vec<BoundSocket> {
+    let mut sockets = Vec::new();
+    for (index, listener) in snapshot.listeners.iter().enumerate() {
+        for bind in &listener.binds {
+            let BindAddress::Tcp { first_port, .. } = bind else {
+                panic!("not TCP: {bind:?}");
+            };
+            let socket = by_port.remove(first_port).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            sockets.push(BoundSocket {
+                listener: ListenerId(u32::try_from(index).unwrap()),
+                socket: Socket::Tcp(socket),
+            });
+        }
+    }
+    sockets
+}
+
+fn plane(snapshot: Snapshot, sink: &access_log::LogSink) -> Plane {
+    let names = Names {
+        listeners: snapshot
+            .listeners
+            .iter()
+            .map(|l| l.name.to_string())
+            .collect(),
+        groups: snapshot
+            .groups
+            .iter()
+            .map(|group| GroupNames {
+                name: group.name.to_string(),
+                targets: group.targets.iter().map(|t| t.name.to_string()).collect(),
+            })
+            .collect(),
+        refusals: portway_dataplane::refusal_codes(),
+    };
+    let listeners = snapshot.listeners.iter().map(|listener| ListenerParts {
+        tls: None,
+        router: Router::build(&listener.rules.request),
+        log: Some(sink.clone()),
+        error_pages: Vec::new(),
+        state: Arc::default(),
+    });
+    let groups = snapshot.groups.iter().map(|group| GroupParts {
+        tls: None,
+        targets: group.targets.iter().map(live).collect(),
+    });
+    Plane {
+        listeners: listeners.collect(),
+        groups: groups.collect(),
+        metrics: Arc::new(Registry::new(1, names)),
+        process: Arc::new(ProcessState::default()),
+        snapshot: Arc::new(snapshot),
+    }
+}
+
+fn live(target: &Configured) -> Arc<TargetState> {
+    let address = match &target.address {
+        TargetAddress::Tcp {
+            host: Host::Ip(ip),
+            port,
+        } => Some(SocketAddr::new(*ip, *port)),
+        _ => None,
+    };
+    let health = if target.disabled {
+        Health::Unused
+    } else {
+        Health::Healthy
+    };
+    Arc::new(TargetState::new(health, address))
+}
+
+/// The port of an address of this host, as fields and templates name it.
+pub(crate) fn port(address: SocketAddr) -> String {
+    assert_eq!(address.ip(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    address.port().to_string()
+}
+
+/// A listener `web` on `@0` with these lines more, forwarding to `app`, whose targets these are.
+pub(crate) fn simple(listener: &str, group: &str, targets: &[SocketAddr]) -> String {
+    let targets: Vec<String> = targets
+        .iter()
+        .map(|target| format!("\"{target}\""))
+        .collect();
+    let targets = targets.join(", ");
+    format!(
+        "[listener.web]\nbind = \"@0\"\nforward = \"app\"\n{PLAIN}{listener}\n\
+         [target_group.app]\ntargets = [{targets}]\n{group}\n"
+    )
+}
+
+/// Settings that leave a request as the client wrote it, where forwarding fields are not the subject.
+pub(crate) const PLAIN: &str = "\
+forwarded.x_forwarded_for = \"preserve\"
+forwarded.x_forwarded_proto = \"preserve\"
+forwarded.x_forwarded_port = \"preserve\"
+forwarded.x_forwarded_host = \"preserve\"
+";
