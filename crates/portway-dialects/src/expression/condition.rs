@@ -4,7 +4,7 @@
 //! and with a `*` or `?` in one of its names by glob, where `*` stands for any run of characters as on an ALB:
 //! `*.example.com` also holds for `a.b.example.com`.
 
-use super::cursor::{Cursor, Parsed, Token};
+use super::cursor::{Cursor, Parsed};
 use super::matcher::{network, print_network, write_matcher};
 use super::transform::write_call;
 use super::{Written, write_expression};
@@ -351,13 +351,4 @@ fn short_form(test: &Test<Named>) -> Option<(&'static str, Vec<String>)> {
                 .is_ok_and(|candidate| candidate == *test)
         })
         .map(|word| (*word, arguments))
-}
-
-/// True where the text begins like a condition's short form; dialects use it to tell rules from other texts.
-pub fn is_short_form(text: &str) -> bool {
-    let mut ignored = Diagnostics::default();
-    let Some(cursor) = Cursor::new(Written::bare(text), &mut ignored) else {
-        return false;
-    };
-    matches!(cursor.token(), Token::Word(word) if SHORT_FORMS.iter().any(|(known, _)| known == word))
 }

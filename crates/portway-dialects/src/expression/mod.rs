@@ -174,3 +174,32 @@ pub(crate) fn write_text(out: &mut String, text: &str) {
 pub(crate) fn write_plain(out: &mut String, thing: impl std::fmt::Display) {
     out.push_str(&thing.to_string());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shape_is_read() {
+        for (name, shape) in value::FUNCTIONS {
+            let shape = match *name {
+                "tracked" | "entry" => format!("counter(requests, {shape})"),
+                _ => (*shape).to_owned(),
+            };
+            let mut found = Diagnostics::default();
+            let expression = parse(Written::bare(&shape), &mut found);
+            assert!(expression.is_some(), "{shape}: {found:?}");
+        }
+        for (_, shape) in transform::METHODS {
+            let mut found = Diagnostics::default();
+            let expression = parse(Written::bare(&format!("path.{shape}")), &mut found);
+            assert!(expression.is_some(), "{shape}: {found:?}");
+        }
+        for (_, shape) in condition::SHORT_FORMS {
+            let mut found = Diagnostics::default();
+            let condition = condition::parse(Written::bare(shape), &mut found);
+            let printed = condition.as_ref().map(condition::print);
+            assert_eq!(printed.as_deref(), Some(*shape), "{found:?}");
+        }
+    }
+}

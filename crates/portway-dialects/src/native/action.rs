@@ -493,6 +493,9 @@ fn joins(key: &str) -> bool {
     )
 }
 
+/// At most so many neighbours are joined under one key: more are hard to read.
+const MAX_JOINED: usize = 32;
+
 /// Adds `value` to `before`, or gives it back where it cannot be added.
 fn join(before: &mut Out, value: Out) -> Option<Out> {
     match (before, value) {
@@ -501,30 +504,22 @@ fn join(before: &mut Out, value: Out) -> Option<Out> {
                 Out::Dotted(name, _) => dotted_fits(entries, key, name),
                 _ => entries.iter().all(|(known, _)| known != key),
             });
-            if !fits {
+            if !fits || entries.len() >= MAX_JOINED {
                 return Some(Out::Table(more));
             }
             entries.extend(more);
             None
         }
-        (Out::List(items), Out::List(more)) => {
-            items.extend(more);
+        (Out::List(items), value @ Out::Text(_)) if items.len() < MAX_JOINED => {
+            items.push(value);
             None
         }
-        (before, value) => match (&*before, &value) {
-            (Out::Text(_), Out::Text(_)) => {
-                let first = std::mem::replace(before, Out::List(Vec::new()));
-                *before = Out::List(vec![first, value]);
-                None
-            }
-            (Out::List(items), Out::Text(_)) => {
-                let mut items = items.clone();
-                items.push(value);
-                *before = Out::List(items);
-                None
-            }
-            _ => Some(value),
-        },
+        (before @ Out::Text(_), value @ Out::Text(_)) => {
+            let first = std::mem::replace(before, Out::List(Vec::new()));
+            *before = Out::List(vec![first, value]);
+            None
+        }
+        (_, value) => Some(value),
     }
 }
 

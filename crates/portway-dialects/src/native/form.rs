@@ -7,7 +7,9 @@ use super::toml::{Content, Entry, Item, Table};
 use crate::expression::Written;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::CertificateDraft;
+use portway_model::name::Name;
 use portway_model::span::{Span, Spanned};
+use std::collections::HashSet;
 
 /// What is to be written.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +44,8 @@ pub(crate) struct Reader<'d> {
     pub(crate) found: &'d mut Diagnostics,
     /// Certificates that `certificate_files` makes.
     pub(crate) certificates: Vec<CertificateDraft>,
+    /// Their names.
+    pub(crate) certificate_names: HashSet<Name>,
 }
 
 impl Reader<'_> {

@@ -106,7 +106,7 @@ fn certificate_files(listener: &mut ListenerDraft, entry: &Entry, reader: &mut R
     for file in files {
         let name = Spanned::new(Name::new(file.value.as_str()), file.span);
         listener.certificates.push(name.clone());
-        if reader.certificates.iter().all(|known| known.name != name) {
+        if reader.certificate_names.insert(name.value.clone()) {
             reader.certificates.push(CertificateDraft {
                 name,
                 file: Some(file),

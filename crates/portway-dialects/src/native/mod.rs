@@ -56,19 +56,19 @@ pub fn parse(file: FileId, text: &str) -> (Draft, Diagnostics) {
     let mut reader = Reader {
         found: &mut meaning,
         certificates: Vec::new(),
+        certificate_names: HashSet::new(),
     };
     for entry in root.entries() {
         read_section(&mut draft, entry, &mut reader);
     }
-    for made in std::mem::take(&mut reader.certificates) {
-        if draft
-            .certificates
-            .iter()
-            .all(|known| known.name != made.name)
-        {
-            draft.certificates.push(made);
-        }
-    }
+    let stated: HashSet<Name> = draft
+        .certificates
+        .iter()
+        .map(|certificate| certificate.name.value.clone())
+        .collect();
+    let made = reader.certificates.into_iter();
+    let made = made.filter(|certificate| !stated.contains(certificate.name.value.as_str()));
+    draft.certificates.extend(made);
     (draft, joined(text, found, &meaning))
 }
 

@@ -99,12 +99,13 @@ pub(crate) fn read_all(table: &Table, owner: Owner, reader: &mut Reader<'_>) -> 
 /// Adds what [`read_all`] reads.
 pub(crate) fn write_all(rules: &[Rule<Named>], owner: Owner, out: &mut Vec<(String, Out)>) {
     let (rules, forward) = match rules.split_last() {
-        Some((last, before)) if is_short(last, owner.forward_phase(before)) => {
+        Some((last, before))
+            if owner != Owner::Group && is_short(last, owner.forward_phase(before)) =>
+        {
             (before, last.actions.first())
         }
         _ => (rules, None),
     };
-    let forward = forward.filter(|_| owner != Owner::Group);
     if let Some(Action::Forward(groups)) = forward {
         out.push(("forward".to_owned(), action::write_forward(groups)));
     }
