@@ -53,9 +53,9 @@ const OPENING: &str = "\
 # Limits and defaults
 
 Every amount in Portway has a limit with a name, and every default stands in one place. This page is made from the
-constants in the code and their comments (`cargo xtask docs` writes it anew). To change one, change the code; what a
-configuration may set is in the native reference. The metric `portway_limit_reached_total` counts the limits that
-traffic runs into, see [metrics](metrics.md#limits).
+constants in the code and their comments (`cargo xtask docs` writes it anew). What a configuration may set, and under
+which name, is in the reference of [the native file](native.md). The metric `portway_limit_reached_total` counts the
+limits that traffic runs into, see [metrics](metrics.md#limits).
 ";
 
 /// Writes the page anew, or with `check` compares it with the one that is there.
