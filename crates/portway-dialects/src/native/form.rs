@@ -5,7 +5,7 @@
 
 use super::toml::{Content, Entry, Item, Table};
 use crate::expression::Written;
-use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, MAX_DIAGNOSTICS};
 use portway_model::draft::CertificateDraft;
 use portway_model::name::Name;
 use portway_model::span::{Span, Spanned};
@@ -98,8 +98,10 @@ impl Reader<'_> {
         word: &str,
         known: impl IntoIterator<Item = &'k str>,
     ) -> Option<T> {
-        let diagnostic = crate::unknown_word(span, what, word, known);
-        self.push(diagnostic);
+        // Looking for the nearest word takes time, and errors beyond the limit are dropped; there are only errors here.
+        if self.found.iter().len() < MAX_DIAGNOSTICS {
+            self.push(crate::unknown_word(span, what, word, known));
+        }
         None
     }
 
