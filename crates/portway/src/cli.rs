@@ -75,6 +75,9 @@ pub(crate) struct Run {
     /// The admin address, in place of the configuration's
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) admin: Option<SocketAddr>,
+    /// Add N to the port of every listener, to try a configuration without the rights that ports below 1024 need
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) port_offset: u16,
     #[command(flatten)]
     pub(crate) log: Log,
 }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use portway_control::install::Running;
 use portway_control::sources::compile_files;
+use portway_model::address::BindAddress;
+use portway_model::snapshot::Snapshot;
 
 use crate::cli::Run;
 use crate::serve::{self, Talk};
@@ -24,6 +26,9 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
     if let Some(admin) = arguments.admin {
         snapshot.process.admin = admin;
     }
+    if let Err(message) = shift_listeners(&mut snapshot, arguments.port_offset) {
+        return super::fail(&message);
+    }
     let tell = |running: &Running| {
         if !quiet {
             super::print(&started(running));
@@ -38,6 +43,29 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
         Ok(runtime) => serve::serve(runtime, snapshot, &talk, tell),
         Err(error) => super::fail(&format!("cannot start the runtime: {error}")),
     }
+}
+
+/// Adds `offset` to the port of every listener. What has no port stays where it is; so does the admin address.
+fn shift_listeners(snapshot: &mut Snapshot, offset: u16) -> Result<(), String> {
+    for listener in &mut snapshot.listeners {
+        for bind in &mut listener.binds {
+            let BindAddress::Tcp {
+                first_port,
+                last_port,
+                ..
+            } = bind
+            else {
+                continue;
+            };
+            for port in [first_port, last_port] {
+                *port = port.checked_add(offset).ok_or_else(|| {
+                    let name = &listener.name;
+                    format!("--port-offset {offset}: listener {name} would have a port above 65535")
+                })?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What was started, for people.
@@ -61,4 +89,43 @@ pub(crate) fn started(running: &Running) -> String {
     let admin = running.snapshot().process.admin;
     let _ = writeln!(text, "admin: http://{admin}/");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(binds: &str, offset: u16, expected: Result<&[&str], &str>) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.toml");
+        let text = format!(
+            "[listener.web]\nbind = {binds}\nforward = 'app'\n[target_group.app]\ntargets = ['127.0.0.1:1']\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let mut snapshot = compile_files(&[file]).snapshot.unwrap();
+        let admin = snapshot.process.admin;
+        let shifted = shift_listeners(&mut snapshot, offset);
+        assert_eq!(snapshot.process.admin, admin);
+        match expected {
+            Ok(expected) => {
+                assert_eq!(shifted, Ok(()));
+                let binds = snapshot.listeners[0].binds.iter();
+                let binds: Vec<String> = binds.map(ToString::to_string).collect();
+                assert_eq!(binds, expected);
+            }
+            Err(expected) => assert!(shifted.unwrap_err().contains(expected)),
+        }
+    }
+
+    #[test]
+    fn listeners_are_shifted() {
+        check("':443'", 0, Ok(&[":443"]));
+        check("':443'", 10_000, Ok(&[":10443"]));
+        check(
+            "['127.0.0.1:80', '[::1]:8000-8010', 'unix:/run/web.sock']",
+            100,
+            Ok(&["127.0.0.1:180", "[::1]:8100-8110", "unix:/run/web.sock"]),
+        );
+        check("':65000-65535'", 1, Err("listener web would have a port"));
+    }
 }
