@@ -5,7 +5,7 @@
 //! counter(request_rate, tracked(0)) > 100 && !(source in `10.0.0.0/8`)
 //! ```
 //!
-//! [`condition`] and [`template`] are what dialects call; [`parse`] and [`print`] do the same for one
+//! [`condition`] and [`template`] are what dialects call; [`parse`] and [`print()`] do the same for one
 //! expression. Everything is one recursive descent over a [`Written`] text, with a limit on depth and length.
 //! Parsing what was printed gives the same again.
 

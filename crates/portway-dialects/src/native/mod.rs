@@ -1,7 +1,7 @@
 //! The native dialect: TOML that says exactly what a [`Draft`] holds.
 //!
 //! `docs/native.md` is the reference. Reading collects every problem and leaves out what is wrong, so a broken
-//! object does not lose the others; [`print`] gives the canonical text, which parses to the same draft.
+//! object does not lose the others; [`print()`] gives the canonical text, which parses to the same draft.
 
 mod action;
 mod check;
