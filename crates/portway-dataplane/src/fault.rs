@@ -107,6 +107,15 @@ impl Fault {
         }
     }
 
+    /// The target switches protocols although nobody asked it to, or before it had the whole request.
+    pub(crate) fn unasked_upgrade() -> Self {
+        Self {
+            code: FaultCode::BadResponse("unasked_upgrade"),
+            stage: Some(Stage::ResponseStarted),
+            status: Some(502),
+        }
+    }
+
     /// A rule on the response refuses it.
     pub(crate) fn rejected() -> Self {
         Self {
@@ -126,23 +135,38 @@ impl Fault {
     }
 }
 
-/// What clients are told, by status. Never more than the status says: details are for the log.
-pub(crate) fn client_text(status: u16) -> &'static str {
-    match status {
-        400 => "The request is not valid HTTP.",
-        403 => "Access is denied.",
-        404 => "No rule matches this request.",
-        408 => "The request took too long to arrive.",
-        413 => "The request is too large.",
-        414 => "The request target is too long.",
-        431 => "The request headers are too large.",
-        500 => "The balancer failed to process the request.",
-        501 => "The request needs something that is not supported.",
-        502 => "The target gave no valid response.",
-        503 => "No target is available.",
-        504 => "The target did not respond in time.",
-        505 => "This version of HTTP is not supported.",
-        _ => "The request was not served.",
+/// What clients are told. Never more than whose fault it is: names, addresses and details are for the log.
+pub(crate) fn client_text(fault: Fault) -> &'static str {
+    match (fault.code, fault.status) {
+        (FaultCode::RefusedRequest(_), Some(414)) => "The request target is too long.",
+        (FaultCode::RefusedRequest(_), Some(431)) => "The request headers are too large.",
+        (FaultCode::RefusedRequest(_), Some(501)) => {
+            "The request needs something that is not supported."
+        }
+        (FaultCode::RefusedRequest(_), Some(505)) => "This version of HTTP is not supported.",
+        (FaultCode::RefusedRequest(_), _) => "The request is not valid HTTP.",
+        (FaultCode::ClientTimeout, _) => "The request took too long to arrive.",
+        (FaultCode::NoRule, _) => "No rule matches this request.",
+        (FaultCode::NoHealthyTarget | FaultCode::QueueTimeout | FaultCode::LimitReached, _) => {
+            "No target is available."
+        }
+        (FaultCode::ConnectRefused | FaultCode::ConnectFailed | FaultCode::NotResolved, _) => {
+            "The target could not be reached."
+        }
+        (FaultCode::ConnectTimeout, _) => "The target could not be reached in time.",
+        (FaultCode::TargetTls, _) => "No secure connection to the target could be made.",
+        (FaultCode::TargetClosed, _) => "The target closed the connection before it responded.",
+        (FaultCode::ResponseTimeout, _) => "The target did not respond in time.",
+        (FaultCode::BadResponse(_), _) => "The target gave no valid response.",
+        (FaultCode::Internal, _) => "The balancer failed to process the request.",
+        // Nothing is answered to these.
+        (
+            FaultCode::ClientClosed
+            | FaultCode::ClientTls
+            | FaultCode::IdleTimeout
+            | FaultCode::Shutdown,
+            _,
+        ) => "",
     }
 }
 

@@ -35,8 +35,10 @@ struct Patience {
 struct Upload {
     transfer: Transfer,
     done: bool,
-    /// The target takes no more of it; it may still answer.
+    /// The target gets no more of it; it may still answer.
     cut: bool,
+    /// What cut it off once the response had begun.
+    fault: Option<Fault>,
 }
 
 /// Forwards the exchange over this connection. An error means that nothing of a response has reached the client.
@@ -66,6 +68,9 @@ pub(crate) async fn attempt(
     run_response_rules(x)?;
     let keeps = upload.done && x.framing.keep_alive && !x.connection.worker.is_draining();
     let plan = head::ResponsePlan::new(x, &framing, status, keeps);
+    if status == 101 && !(plan.tunnel && upload.done) {
+        return Err(Fault::unasked_upgrade());
+    }
     let out = head::response(x, &framing, &plan);
     response = x.response.take().ok_or_else(Fault::internal)?;
     response.consume(head_len);
@@ -90,10 +95,16 @@ pub(crate) async fn attempt(
     x.ledger.body_in = upload.transfer.body_bytes();
     x.ledger.body_out = download.body_bytes();
     if let Err(fault) = ended {
+        if fault.stage.is_some() && !download.has_begun() {
+            return Err(fault);
+        }
         x.ledger.fault = Some(fault);
         crate::record::attempt_failed(x, fault);
-        return Ok(Next::Close);
+        // Where nothing but the end of the connection ends the body, only a reset says that it was cut off.
+        let open_ended = plan.is_open_ended(&framing);
+        return Ok(if open_ended { Next::Reset } else { Next::Close });
     }
+    x.ledger.fault = upload.fault;
     let (rest, head) = download.into_rest();
     x.scratch.head = head;
     if framing.keep_alive
@@ -141,6 +152,7 @@ fn begin_upload(x: &mut Exchange<'_>) -> Upload {
         transfer: Transfer::request(x.framing.body, head, first),
         done: false,
         cut: false,
+        fault: None,
     }
 }
 
@@ -318,7 +330,10 @@ async fn bodies(
     let mut moves = u64::MAX;
     poll_fn(|cx| {
         if let Err(fault) = upload.poll(cx, x, downstream, &mut upstream.stream) {
-            return Poll::Ready(Err(fault));
+            // The response goes on; the target learns that nothing more comes. Its own direction tells the rest.
+            upload.cut = true;
+            upload.fault = Some(fault);
+            let _ = upstream.stream.poll_shutdown(cx);
         }
         match download.poll(
             cx,

@@ -79,6 +79,7 @@ pub(crate) async fn run(mut connection: Connection, mut stream: Stream, group: O
         match next {
             Next::Again(more) => rest = more,
             Next::Close => break,
+            Next::Reset => return stream.reset(),
             Next::Linger => return Box::pin(linger(&connection, &mut stream)).await,
         }
         connection.exchanges = connection.exchanges.saturating_add(1);

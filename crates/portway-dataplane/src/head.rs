@@ -40,6 +40,15 @@ impl ResponsePlan {
             tunnel: connect || (status == 101 && x.framing.upgrade),
         }
     }
+
+    /// True where the client finds the end of the body by the end of the connection alone.
+    pub(crate) fn is_open_ended(&self, framing: &ResponseFraming) -> bool {
+        let unsized_body = matches!(
+            framing.body,
+            ResponseBody::Chunked | ResponseBody::UntilClose
+        );
+        unsized_body && !self.chunked
+    }
 }
 
 /// What the listener says about X-Forwarded-*, in the words of the core. A field that rules touch is left to them.

@@ -84,6 +84,9 @@ pub(crate) async fn answer(
 /// Answers a fault, or says that nothing can be answered.
 pub(crate) async fn fault(x: &mut Exchange<'_>, stream: &mut Stream, fault: Fault) -> Next {
     x.ledger.fault = Some(fault);
+    // What rules made of the target's response is not meant for ours.
+    x.scratch.response_edits.clear();
+    x.response_status = None;
     let Some(status) = fault.status else {
         return Next::Close;
     };
@@ -99,7 +102,7 @@ pub(crate) async fn fault(x: &mut Exchange<'_>, stream: &mut Stream, fault: Faul
         b"Content-Type",
         b"text/plain; charset=utf-8",
     );
-    reply.body.extend_from_slice(client_text(status).as_bytes());
+    reply.body.extend_from_slice(client_text(fault).as_bytes());
     reply.body.push(b'\n');
     // What made the fault may have left the connection in any state; only faults of targets are sure not to.
     let close = fault.stage.is_none() && !matches!(status, 404 | 503);

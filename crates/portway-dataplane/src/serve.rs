@@ -30,6 +30,8 @@ pub(crate) enum Next {
     Again(Option<Buffer>),
     /// Closed.
     Close,
+    /// Closed with a reset: what was sent is not whole, and nothing else would say so.
+    Reset,
     /// Closed after what the client still sends was read for a while, so that our answer is not lost to a reset.
     Linger,
 }

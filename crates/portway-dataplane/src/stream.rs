@@ -310,6 +310,19 @@ impl Stream {
         }
     }
 
+    /// Makes the end of the connection, which comes when this is dropped, a reset in clear and an end without
+    /// close_notify over TLS.
+    pub(crate) fn reset(&mut self) {
+        let socket = match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => &mut tls.socket,
+        };
+        if let Socket::Tcp(socket) = socket {
+            // A socket that refuses is closed in the ordinary way.
+            let _ = socket2::SockRef::from(&*socket).set_linger(Some(std::time::Duration::ZERO));
+        }
+    }
+
     /// True where an idle connection cannot carry another request. Asks the kernel only if `surely` or an event came.
     pub(crate) fn has_ended(&self, surely: bool) -> bool {
         match self {

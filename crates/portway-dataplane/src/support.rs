@@ -2,13 +2,14 @@
 //! half of a configuration is never served.
 
 use portway_model::action::{Action, Phase, Rule};
+use portway_model::address::TargetAddress;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{Algorithm, CheckKind, LogFormat};
 use portway_model::expression::{
     Condition, Expression, LogValue, Matcher, Template, TemplatePart, Transform, Value,
 };
 use portway_model::settings::{ClientAuth, LogDestination};
-use portway_model::snapshot::{Listener, Rules, Snapshot, TargetGroup};
+use portway_model::snapshot::{Listener, Rules, Snapshot, Target, TargetGroup};
 use portway_model::span::Span;
 use portway_model::stage::Resolved;
 
@@ -110,6 +111,13 @@ impl Found {
             self.part_if(
                 matches!(check.kind, CheckKind::Script(_)),
                 "scripted health checks",
+            );
+            let destination =
+                |target: &Target| matches!(target.address, TargetAddress::ClientDestination { .. });
+            let nowhere = group.targets.iter().any(destination);
+            self.part_if(
+                nowhere,
+                "a health check of the address that the client connected to",
             );
         }
         self.rules(&group.rules);

@@ -120,6 +120,11 @@ impl Transfer {
         self.body_bytes
     }
 
+    /// True once a byte was given to the other side.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.head_sent > 0 || self.body_bytes > 0
+    }
+
     /// A number that changes whenever a byte has moved.
     pub(crate) fn moves(&self) -> u64 {
         self.moves

@@ -137,7 +137,7 @@ impl Lift<'_> {
         let certificates = tls.map_or(&[][..], |tls| &tls.certificates);
         ListenerDraft {
             name: Spanned::bare(listener.name.clone()),
-            binds: listener.binds.iter().cloned().map(Spanned::bare).collect(),
+            binds: listener.binds.clone(),
             protocol: unless(
                 &listener.protocol,
                 &default_of_listener(!certificates.is_empty()),

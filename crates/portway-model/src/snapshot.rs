@@ -12,7 +12,7 @@ use crate::settings::{
     ClientAuth, ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts, LogDestination, MapMatch,
     NoneHealthy, Protocol, ProxyProtocol, ServerName, TlsVersion,
 };
-use crate::span::Origin;
+use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
 use ipnet::IpNet;
 use std::net::SocketAddr;
@@ -104,7 +104,7 @@ pub struct Listener {
     /// Its name.
     pub name: Name,
     /// Where it accepts; at least one.
-    pub binds: Vec<BindAddress>,
+    pub binds: Vec<Spanned<BindAddress>>,
     /// What it speaks.
     pub protocol: Protocol,
     /// TLS settings; `Some` exactly where `protocol.is_tls()`.

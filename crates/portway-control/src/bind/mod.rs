@@ -110,16 +110,16 @@ pub fn explain_admin(address: SocketAddr, error: &io::Error) -> Diagnostic {
 fn wanted<'a>(snapshot: &'a Snapshot, failed: &mut Diagnostics) -> Vec<Wanted<'a>> {
     let mut wanted = Vec::new();
     for (listener, id) in snapshot.listeners.iter().zip(0..) {
-        let mut add = |place| {
-            wanted.push(Wanted {
-                listener: ListenerId(id),
-                name: &listener.name,
-                span: listener.origin.0,
-                place,
-            });
-        };
         for bind in &listener.binds {
-            match bind {
+            let mut add = |place| {
+                wanted.push(Wanted {
+                    listener: ListenerId(id),
+                    name: &listener.name,
+                    span: bind.span,
+                    place,
+                });
+            };
+            match &bind.value {
                 BindAddress::Tcp {
                     ip,
                     first_port,

@@ -56,7 +56,7 @@ impl Compiler<'_> {
         let error_pages = self.error_pages(&draft.error_pages);
         Ok(Listener {
             name: draft.name.value.clone(),
-            binds: draft.binds.iter().map(|bind| bind.value.clone()).collect(),
+            binds: draft.binds.clone(),
             protocol,
             tls: tls?,
             rules: rules?,

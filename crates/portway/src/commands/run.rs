@@ -53,7 +53,7 @@ fn shift_listeners(snapshot: &mut Snapshot, offset: u16) -> Result<(), String> {
                 first_port,
                 last_port,
                 ..
-            } = bind
+            } = &mut bind.value
             else {
                 continue;
             };
