@@ -30,7 +30,7 @@ pub const POOL_SIZE: u32 = 256;
 pub const RETRIES: u32 = 3;
 /// Weight of a target.
 pub const WEIGHT: u16 = 1;
-/// Connections of a listener and worker together, when the file says none: 0 means only the process limit counts.
+/// Open connections of a listener when the file says none: 0 means that only the limit of the process counts.
 pub const MAX_CONNECTIONS: u32 = 0;
 /// Size of a request or response head in bytes, an ALB's 64 K.
 pub const HEAD_BYTES: u32 = 64 * 1024;

@@ -40,7 +40,8 @@ impl Protocol {
 /// What is done with an X-Forwarded-* header that a request brings, as an ALB does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ForwardedMode {
-    /// Ours is added to what came from a trusted proxy; what others sent is dropped. The default.
+    /// X-Forwarded-For: the peer is added to what came, as an ALB, HAProxy and nginx do, so only what stands behind the
+    /// last trusted address is to be believed. The others say what we know; what a trusted proxy said stays. The default.
     Append,
     /// What came is passed on; ours is not added.
     Preserve,
