@@ -3,6 +3,8 @@
 //! They are installed by `cargo xtask test`. Each test starts what it needs in a folder of its own, on ports of its own.
 #![cfg(test)]
 
+mod certificates;
 mod support;
 
+mod flow_enterprise;
 mod real_peers;

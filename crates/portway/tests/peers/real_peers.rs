@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::support::{Portway, Process, Scene, free_port};
+use crate::support::{Portway, Process, Scene, free_port, local};
 
 const MIB: usize = 1024 * 1024;
 
@@ -291,7 +291,7 @@ fn haproxy_as_a_target() {
         "[listener.web]\nbind = '127.0.0.1:{port}'\nforward = 'app'\n\
          [target_group.app]\ntargets = ['127.0.0.1:{middle}']\nhealth_check = {{ http = '/small' }}\n"
     ));
-    portway.wait_for_health("app", middle, "healthy");
+    portway.wait_for_health("app", local(middle), "healthy");
     let url = |path: &str| format!("http://127.0.0.1:{port}{path}");
     assert_eq!(scene.curl(&[&url("/small")]).good(), "a small file\n");
     scene.curl(&["-o", "got", &url("/big")]).good();

@@ -32,26 +32,29 @@ static CLAIMS: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
 
 /// A TCP port of 127.0.0.1 that is free and that no other test of this kind takes.
 pub(crate) fn free_port() -> u16 {
-    let [port] = free_ports(0, [0]);
-    port
+    free_offset(&[0])
 }
 
-/// A number such that `number + shift` is free for each of `shifts`; the ports are returned. All lie below the range
-/// from which the system chooses ports of outgoing connections.
-pub(crate) fn free_ports<const N: usize>(least: u16, shifts: [u16; N]) -> [u16; N] {
+/// A number such that `number + port` is free for each of `ports`. All lie below the range from which the system chooses
+/// ports of outgoing connections.
+pub(crate) fn free_offset(ports: &[u16]) -> u16 {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seed = std::process::id().wrapping_mul(7919) ^ nanos.subsec_nanos();
     let mut claims = CLAIMS.lock().unwrap();
     for step in 0..5000_u32 {
-        let base = 10_000 + least + (seed.wrapping_add(step * 97) % 12_000) as u16;
-        let ports = shifts.map(|shift| base + shift);
-        let claimed: Vec<UdpSocket> = ports.iter().filter_map(|port| claim(*port)).collect();
-        if claimed.len() == N {
+        let offset = 10_000 + (seed.wrapping_add(step * 97) % 12_000) as u16;
+        let claimed: Vec<UdpSocket> = ports.iter().filter_map(|it| claim(offset + it)).collect();
+        if claimed.len() == ports.len() {
             claims.extend(claimed);
-            return ports;
+            return offset;
         }
     }
     panic!("no free ports");
+}
+
+/// This port of 127.0.0.1.
+pub(crate) fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 fn claim(port: u16) -> Option<UdpSocket> {
@@ -219,12 +222,17 @@ impl Scene {
     /// Starts a program that serves on `port`, and waits until it does.
     pub(crate) fn serve(&self, port: u16, program: &str, arguments: &[&str]) -> Process {
         let mut process = self.spawn(program, arguments);
-        process.wait_for_port(port);
+        process.wait_for(local(port));
         process
     }
 
     /// Starts nginx with these `server` blocks; it serves once `port` does.
     pub(crate) fn nginx(&self, port: u16, servers: &str) -> Process {
+        self.nginx_at(local(port), servers)
+    }
+
+    /// As [`Scene::nginx`], on any address.
+    pub(crate) fn nginx_at(&self, address: SocketAddr, servers: &str) -> Process {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let text = format!(
             "daemon off;
@@ -252,7 +260,9 @@ http {{
         let folder = format!("{}/", self.folder.path().display());
         let errors = format!("nginx-{number}.start.log");
         let file = file.display().to_string();
-        self.serve(port, "nginx", &["-p", &folder, "-e", &errors, "-c", &file])
+        let mut process = self.spawn("nginx", &["-p", &folder, "-e", &errors, "-c", &file]);
+        process.wait_for(address);
+        process
     }
 
     /// Starts a script of Python's own library.
@@ -311,10 +321,10 @@ impl Process {
         eventually("its end", || self.child.try_wait().unwrap())
     }
 
-    pub(crate) fn wait_for_port(&mut self, port: u16) {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    /// Waits until somebody accepts there.
+    pub(crate) fn wait_for(&mut self, address: SocketAddr) {
         let program = self.program.clone();
-        eventually(format_args!("{program} serves on {port}"), || {
+        eventually(format_args!("{program} serves on {address}"), || {
             if let Some(status) = self.ended() {
                 panic!("{program} ended with {status}: {}", self.log());
             }
@@ -388,13 +398,13 @@ impl Portway {
             .unwrap_or_else(|error| panic!("{error}: {}", Output::of(output)))
     }
 
-    /// Health and reason of the target of `group` that lives on `port`.
-    pub(crate) fn health(&self, group: &str, port: u16) -> (String, String) {
+    /// Health and reason of the target of `group` that lives there.
+    pub(crate) fn health(&self, group: &str, address: SocketAddr) -> (String, String) {
         let status = self.status();
         let groups = status["target_groups"].as_array().unwrap();
         let group = groups.iter().find(|it| it["name"] == group).unwrap();
         let targets = group["targets"].as_array().unwrap();
-        let address = format!("127.0.0.1:{port}");
+        let address = address.to_string();
         let target = targets.iter().find(|it| it["address"] == address.as_str());
         let target = target.unwrap_or_else(|| panic!("no {address} in {group}"));
         let word = |key: &str| target[key].as_str().unwrap().to_owned();
@@ -402,9 +412,9 @@ impl Portway {
     }
 
     /// Waits until the target has this health; the reason.
-    pub(crate) fn wait_for_health(&self, group: &str, port: u16, wanted: &str) -> String {
-        eventually(format_args!("{group} {port} is {wanted}"), || {
-            let (health, reason) = self.health(group, port);
+    pub(crate) fn wait_for_health(&self, group: &str, address: SocketAddr, wanted: &str) -> String {
+        eventually(format_args!("{group} {address} is {wanted}"), || {
+            let (health, reason) = self.health(group, address);
             (health == wanted).then_some(reason)
         })
     }

@@ -1,0 +1,101 @@
+//! Certificates made by OpenSSL, as people make them.
+
+use crate::support::Scene;
+
+/// What signs a certificate.
+#[derive(Clone, Copy)]
+pub(crate) enum Issuer<'a> {
+    /// The certificate itself.
+    Own,
+    /// Another one of this scene, by name.
+    Signed(&'a str),
+}
+
+/// A key that OpenSSL makes.
+#[derive(Clone, Copy)]
+pub(crate) enum Key {
+    Rsa,
+    Ecdsa,
+}
+
+/// Writes `NAME.key` (PKCS#8) and `NAME.pem`: a certificate of `subject` for the host names `hosts`, or of a CA where
+/// there are none.
+pub(crate) fn certificate(
+    scene: &Scene,
+    name: &str,
+    key: Key,
+    subject: &str,
+    hosts: &[&str],
+    issuer: Issuer<'_>,
+) {
+    let file = |end: &str| format!("{name}.{end}");
+    let (key_file, request, certificate) = (file("key"), file("csr"), file("pem"));
+    let algorithm: &[&str] = match key {
+        Key::Rsa => &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+        Key::Ecdsa => &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+    };
+    openssl(
+        scene,
+        &[&["genpkey", "-out", &key_file], algorithm].concat(),
+    );
+    let subject = format!("/CN={subject}");
+    let ask = [
+        "req", "-new", "-key", &key_file, "-out", &request, "-subj", &subject,
+    ];
+    openssl(scene, &ask);
+    let extensions = if hosts.is_empty() {
+        "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n".to_owned()
+    } else {
+        let names: Vec<String> = hosts.iter().map(|host| format!("DNS:{host}")).collect();
+        format!("subjectAltName={}\n", names.join(","))
+    };
+    let extension_file = file("ext");
+    scene.file(&extension_file, extensions);
+    let serial = (name.bytes().map(u32::from).sum::<u32>() + 1000).to_string();
+    let sign = [
+        "x509",
+        "-req",
+        "-in",
+        &request,
+        "-days",
+        "30",
+        "-sha256",
+        "-out",
+        &certificate,
+        "-extfile",
+        &extension_file,
+        "-set_serial",
+        &serial,
+    ];
+    match issuer {
+        Issuer::Own => openssl(scene, &[&sign[..], &["-signkey", &key_file]].concat()),
+        Issuer::Signed(by) => {
+            let (ca, ca_key) = (format!("{by}.pem"), format!("{by}.key"));
+            openssl(
+                scene,
+                &[&sign[..], &["-CA", &ca, "-CAkey", &ca_key]].concat(),
+            )
+        }
+    };
+}
+
+/// Runs openssl to its end; its standard output.
+#[track_caller]
+pub(crate) fn openssl(scene: &Scene, arguments: &[&str]) -> String {
+    scene.run("openssl", arguments).good()
+}
+
+/// Writes a file that holds other files of the scene, one after the other, readable by its owner alone.
+pub(crate) fn join(scene: &Scene, name: &str, parts: &[&str]) {
+    use std::os::unix::fs::PermissionsExt;
+    let text: String = parts.iter().map(|part| scene.read(part)).collect();
+    let path = scene.file(name, text);
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+/// What `openssl s_client` tells of a handshake with a port of 127.0.0.1; blanks in names as all its releases write them.
+pub(crate) fn handshake(scene: &Scene, port: u16, arguments: &[&str]) -> String {
+    let place = format!("127.0.0.1:{port}");
+    let all = [&["s_client", "-connect", &place], arguments].concat();
+    scene.run("openssl", &all).both().replace("CN = ", "CN=")
+}
