@@ -185,7 +185,7 @@ fn sockets(snapshot: &Snapshot, mut by_port: HashMap<u16, TcpListener>) -> Vec<B
     let mut sockets = Vec::new();
     for (index, listener) in snapshot.listeners.iter().enumerate() {
         for bind in &listener.binds {
-            let BindAddress::Tcp { first_port, .. } = bind else {
+            let BindAddress::Tcp { first_port, .. } = &bind.value else {
                 panic!("not TCP: {bind:?}");
             };
             let socket = by_port.remove(first_port).unwrap();

@@ -5,4 +5,9 @@
 mod bodies;
 mod forwarding;
 mod harness;
+mod pipelining;
+mod pools;
+mod responses;
 mod row;
+mod strict;
+mod timeouts;

@@ -1,0 +1,176 @@
+//! Silence, and what comes of it: of clients, of targets, in heads and in bodies.
+
+use crate::harness::{Proxy, simple};
+use crate::row::OK;
+use portway_testkit::peer::{Target, eventually};
+use std::time::{Duration, Instant};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn pause(milliseconds: u64) {
+    std::thread::sleep(Duration::from_millis(milliseconds));
+}
+
+#[test]
+fn a_head_byte_by_byte_is_fine_within_its_time() {
+    let target = Target::saying("ok").unwrap();
+    let proxy = Proxy::start(&simple("", "", &[target.address()]));
+    let mut client = proxy.client();
+    for byte in GET.bytes() {
+        client.send([byte]).unwrap();
+        pause(5);
+    }
+    assert_eq!(client.message().unwrap(), OK.as_bytes());
+    drop(client);
+    proxy.finish(1);
+}
+
+#[test]
+fn a_head_that_does_not_end_is_given_up() {
+    let target = Target::saying("never").unwrap();
+    let proxy = Proxy::start(&simple(
+        "timeouts.request_head = \"500ms\"",
+        "",
+        &[target.address()],
+    ));
+    let mut client = proxy.client();
+    let begun = Instant::now();
+    // Every byte comes in time; the head does not.
+    for byte in GET.bytes().cycle() {
+        if client.send([byte & 0x5f | 0x40]).is_err() || begun.elapsed() > Duration::from_secs(1) {
+            break;
+        }
+        pause(50);
+    }
+    let (reply, _) = client.until_end().unwrap();
+    assert!(
+        reply.starts_with(b"HTTP/1.1 408 "),
+        "{}",
+        String::from_utf8_lossy(&reply)
+    );
+    drop(client);
+    let log = proxy.finish(1);
+    assert!(log[0].contains("\"status\":408"), "{}", log[0]);
+    assert_eq!(target.connections(), 0);
+}
+
+#[test]
+fn idle_connections_are_closed_without_a_word() {
+    let target = Target::saying("ok").unwrap();
+    let proxy = Proxy::start(&simple(
+        "timeouts.keep_alive = \"300ms\"",
+        "",
+        &[target.address()],
+    ));
+    let mut fresh = proxy.client();
+    let mut used = proxy.client();
+    used.send(GET).unwrap();
+    assert_eq!(used.message().unwrap(), OK.as_bytes());
+    assert_eq!(used.until_end().unwrap().0, b"");
+    assert_eq!(fresh.until_end().unwrap().0, b"");
+    drop((fresh, used));
+    proxy.finish(1);
+}
+
+#[test]
+fn a_client_that_falls_silent_in_its_body_is_given_up() {
+    let target = Target::start(|_, mut wire| wire.until_end().map(drop)).unwrap();
+    let proxy = Proxy::start(&simple(
+        "timeouts.client = \"400ms\"",
+        "",
+        &[target.address()],
+    ));
+    let mut client = proxy.client();
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")
+        .unwrap();
+    // Slow is not silent.
+    for _ in 0..6 {
+        client.send("x").unwrap();
+        pause(150);
+    }
+    let (reply, _) = client.until_end().unwrap();
+    assert!(
+        reply.starts_with(b"HTTP/1.1 408 "),
+        "{}",
+        String::from_utf8_lossy(&reply)
+    );
+    assert!(eventually(|| target.open() == 0), "the target is told");
+    assert!(target.received_in_all().ends_with("xxxxxx"));
+    drop(client);
+    proxy.finish(1);
+}
+
+#[test]
+fn a_target_that_does_not_answer_is_given_up() {
+    let target = Target::start(|_, mut wire| wire.until_end().map(drop)).unwrap();
+    let proxy = Proxy::start(&simple(
+        "",
+        "timeouts.response = \"300ms\"",
+        &[target.address()],
+    ));
+    let mut client = proxy.client();
+    for _ in 0..2 {
+        client.send(GET).unwrap();
+        assert!(
+            client.message().unwrap().starts_with(b"HTTP/1.1 504 "),
+            "and the client may go on"
+        );
+    }
+    assert!(eventually(|| target.open() == 0), "the target is told");
+    assert_eq!(target.connections(), 2, "no second attempt");
+    drop(client);
+    proxy.finish(2);
+}
+
+#[test]
+fn a_target_that_falls_silent_in_its_body_is_given_up() {
+    let target = Target::start(|_, mut wire| {
+        wire.message()?;
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")?;
+        for _ in 0..6 {
+            wire.send("x")?;
+            pause(150);
+        }
+        wire.until_end().map(drop)
+    })
+    .unwrap();
+    let proxy = Proxy::start(&simple(
+        "",
+        "timeouts.response = \"400ms\"",
+        &[target.address()],
+    ));
+    let mut client = proxy.client();
+    client.send(GET).unwrap();
+    let (reply, _) = client.until_end().unwrap();
+    assert!(
+        reply.ends_with(b"\r\n\r\nxxxxxx"),
+        "{}",
+        String::from_utf8_lossy(&reply)
+    );
+    assert!(eventually(|| target.open() == 0), "the target is told");
+    drop(client);
+    let log = proxy.finish(1);
+    assert!(!log[0].contains("\"fault\":null"), "{}", log[0]);
+}
+
+#[test]
+fn waiting_for_a_target_does_not_count_as_silence_of_the_client() {
+    let target = Target::start(|_, mut wire| {
+        wire.message()?;
+        pause(900);
+        wire.send(OK)?;
+        wire.until_end().map(drop)
+    })
+    .unwrap();
+    let settings =
+        "timeouts = { client = \"300ms\", keep_alive = \"300ms\", request_head = \"300ms\" }";
+    let proxy = Proxy::start(&simple(settings, "", &[target.address()]));
+    let mut client = proxy.client();
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
+        .unwrap();
+    assert_eq!(client.message().unwrap(), OK.as_bytes());
+    drop(client);
+    proxy.finish(1);
+}
