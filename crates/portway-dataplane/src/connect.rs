@@ -4,12 +4,13 @@ use crate::connection::Connection;
 use crate::group::Generation;
 use crate::live::{InFlight, TargetState};
 use crate::plane::GroupParts;
-use crate::pool::Pool;
+use crate::pool::{Link, Pool};
 use crate::stream::{Socket, Stream};
 use crate::timer::Timer;
 use portway_model::address::TargetAddress;
 use portway_model::settings::ServerName;
 use portway_model::snapshot::{GroupId, TargetGroup};
+use portway_telemetry::metrics::TargetMetrics;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -22,12 +23,27 @@ use tokio::net::{TcpStream, UnixStream};
 
 /// A connection to a target, counted as in flight while it lives.
 pub(crate) struct Upstream {
-    pub(crate) stream: Stream,
+    pub(crate) link: Link,
     /// It carried an exchange before.
     pub(crate) reused: bool,
-    server_name: Option<Box<str>>,
-    pool: Option<Rc<Pool>>,
-    _in_flight: InFlight,
+    pool: Rc<Pool>,
+    _in_flight: (InFlight, Serving),
+}
+
+/// Counts what a target is serving for this worker.
+struct Serving(Arc<TargetMetrics>);
+
+impl Serving {
+    fn new(metrics: &Arc<TargetMetrics>) -> Self {
+        metrics.requests_in_flight.up();
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.requests_in_flight.down();
+    }
 }
 
 /// Which connection is wanted.
@@ -44,11 +60,9 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Upstream {
-    /// Keeps the connection for another exchange.
-    pub(crate) fn give_back(self, now: u64) {
-        if let Some(pool) = &self.pool {
-            pool.put(self.stream, self.server_name.as_deref(), now);
-        }
+    /// Keeps the connection for another exchange. False where another had to go for it.
+    pub(crate) fn give_back(self, now: u64) -> bool {
+        self.pool.put(self.link, now)
     }
 }
 
@@ -73,34 +87,32 @@ pub(crate) async fn connect(connection: &Connection, wanted: Wanted<'_>) -> io::
     let generation = &connection.generation;
     let (group, parts, state, pool) = parts_of(generation, wanted)?;
     let server_name = server_name(connection, group, wanted);
-    let in_flight = state.enter();
-    if wanted.pooled
-        && let Some(stream) = pool.take(server_name.as_deref(), wanted.surely)
-    {
-        let pool = Some(Rc::clone(pool));
-        return Ok(Upstream {
-            stream,
-            reused: true,
-            server_name,
-            pool,
-            _in_flight: in_flight,
-        });
-    }
-    let opening = open(
-        connection,
-        group,
-        parts,
-        state,
-        wanted.target,
-        server_name.as_deref(),
-    );
-    let stream = within(&connection.timer, group.timeouts.connect, opening).await?;
-    let pool = Some(Rc::clone(pool));
+    let in_flight = (state.enter(), Serving::new(pool.metrics()));
+    let pooled = if wanted.pooled {
+        pool.take(server_name.as_deref(), wanted.surely)
+    } else {
+        None
+    };
+    let reused = pooled.is_some();
+    let link = match pooled {
+        Some(link) => link,
+        None => {
+            let opening = open(
+                connection,
+                group,
+                parts,
+                state,
+                wanted.target,
+                server_name.as_deref(),
+            );
+            let stream = within(&connection.timer, group.timeouts.connect, opening).await?;
+            pool.opened(stream, server_name)
+        }
+    };
     Ok(Upstream {
-        stream,
-        reused: false,
-        server_name,
-        pool,
+        link,
+        reused,
+        pool: Rc::clone(pool),
         _in_flight: in_flight,
     })
 }

@@ -116,6 +116,15 @@ impl Fault {
         }
     }
 
+    /// The target goes on announcing a response.
+    pub(crate) fn too_many_interims() -> Self {
+        Self {
+            code: FaultCode::BadResponse("too_many_interim_responses"),
+            stage: Some(Stage::ResponseStarted),
+            status: Some(502),
+        }
+    }
+
     /// A rule on the response refuses it.
     pub(crate) fn rejected() -> Self {
         Self {

@@ -15,14 +15,18 @@ use crate::stream::Stream;
 use crate::transfer::{Broken, Transfer};
 use crate::tunnel;
 use portway_core::http1::{
-    BodyLength, HeadLimits, Parsed, ResponseBody, parse_response, response_framing,
+    BodyLength, HeadLimits, Parsed, Refusal, ResponseBody, parse_response, response_framing,
 };
 use portway_core::retry::Stage;
 use portway_model::snapshot::GroupId;
+use portway_telemetry::metrics::Limit;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+/// Interim responses (1xx) to one request: a 100, a few 103; more are a target that never answers.
+const INTERIM_RESPONSES: u32 = 32;
 
 /// How long each side may be silent.
 #[derive(Debug, Clone, Copy)]
@@ -49,15 +53,20 @@ pub(crate) async fn attempt(
 ) -> Result<Next, Fault> {
     let patience = patience(x);
     let mut upload = begin_upload(x);
+    let mut interims = 0;
     let (mut response, head_len) = loop {
         let (mut buffer, head_len) =
             response_head(x, downstream, &mut upstream, &mut upload, patience).await?;
         if !x.scratch.response.is_interim() {
             break (buffer, head_len);
         }
+        interims += 1;
+        if interims > INTERIM_RESPONSES {
+            return Err(Fault::too_many_interims());
+        }
         interim(x, downstream, &buffer, patience).await?;
         buffer.consume(head_len);
-        x.response = Some(buffer);
+        x.response = (!buffer.is_empty()).then_some(buffer);
     };
     x.ledger.response_head = Some(x.ledger.started.elapsed());
     let framing = response_framing(&x.scratch.response, response.filled(), x.request().method())
@@ -111,8 +120,9 @@ pub(crate) async fn attempt(
         && upload.done
         && rest.is_none()
         && framing.body != ResponseBody::UntilClose
+        && !upstream.give_back(x.connection.worker.timers.now())
     {
-        upstream.give_back(x.connection.worker.timers.now());
+        crate::record::limit_reached(x, Limit::IdleTargetConnections);
     }
     Ok(after(x, upload, plan.keep_alive))
 }
@@ -201,7 +211,7 @@ async fn response_head(
     let mut moves = u64::MAX;
     let reused = upstream.reused;
     let result = poll_fn(|cx| {
-        if let Err(fault) = upload.poll(cx, x, downstream, &mut upstream.stream) {
+        if let Err(fault) = upload.poll(cx, x, downstream, &mut upstream.link.stream) {
             return Poll::Ready(Err(fault));
         }
         loop {
@@ -209,6 +219,9 @@ async fn response_head(
                 match parse_response(buffer.filled(), scanned, &HeadLimits::default(), &mut head) {
                     Parsed::Complete { head_len } => return Poll::Ready(Ok(head_len)),
                     Parsed::Refused(refusal) => {
+                        if matches!(refusal, Refusal::HeadTooLarge | Refusal::TooManyFields) {
+                            crate::record::limit_reached(x, Limit::ResponseHeadBytes);
+                        }
                         return Poll::Ready(Err(Fault::bad_response(refusal)));
                     }
                     Parsed::Partial => scanned = buffer.len(),
@@ -221,7 +234,7 @@ async fn response_head(
             let mut buffer = response
                 .take()
                 .unwrap_or_else(|| x.connection.worker.buffers.lease());
-            let received = upstream.stream.poll_read(cx, buffer.spare());
+            let received = upstream.link.stream.poll_read(cx, buffer.spare());
             match received {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     buffer.received(n);
@@ -329,15 +342,15 @@ async fn bodies(
 ) -> Result<(), Fault> {
     let mut moves = u64::MAX;
     poll_fn(|cx| {
-        if let Err(fault) = upload.poll(cx, x, downstream, &mut upstream.stream) {
+        if let Err(fault) = upload.poll(cx, x, downstream, &mut upstream.link.stream) {
             // The response goes on; the target learns that nothing more comes. Its own direction tells the rest.
             upload.cut = true;
             upload.fault = Some(fault);
-            let _ = upstream.stream.poll_shutdown(cx);
+            let _ = upstream.link.stream.poll_shutdown(cx);
         }
         match download.poll(
             cx,
-            &mut upstream.stream,
+            &mut upstream.link.stream,
             downstream,
             &x.connection.worker.buffers,
         ) {

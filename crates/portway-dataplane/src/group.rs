@@ -10,6 +10,7 @@ use portway_core::balance::{
 use portway_model::draft::Algorithm as Configured;
 use portway_model::settings::NoneHealthy;
 use portway_model::snapshot::{GroupId, TargetGroup};
+use portway_telemetry::metrics::{Shard, TargetMetrics};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -48,12 +49,16 @@ impl Live for Targets<'_> {
 
 impl Generation {
     /// The plane as worker `seed` runs it; the seed spreads the first turns of workers over targets.
-    pub(crate) fn new(plane: Arc<Plane>, seed: u64) -> Self {
-        let groups = plane
-            .snapshot
-            .groups
-            .iter()
-            .map(|group| GroupRun::new(group, seed))
+    pub(crate) fn new(plane: Arc<Plane>, shard: &Shard, seed: u64) -> Self {
+        let groups = plane.snapshot.groups.iter().enumerate();
+        let groups = groups
+            .map(|(index, group)| {
+                GroupRun::new(
+                    group,
+                    |target| Arc::clone(shard.target(index, target)),
+                    seed,
+                )
+            })
             .collect();
         Self { plane, groups }
     }
@@ -70,6 +75,18 @@ impl Generation {
         run.balancer.choose(&Targets(&parts.targets, group), ask)
     }
 
+    /// True where a target would take traffic but for its limit of connections.
+    pub(crate) fn is_full(&self, id: GroupId) -> bool {
+        let Some((group, parts, _)) = self.group(id) else {
+            return false;
+        };
+        let mut targets = group.targets.iter().zip(&parts.targets);
+        targets.any(|(target, state)| {
+            let limit = target.max_connections;
+            state.health().is_usable() && limit > 0 && state.in_flight() >= limit
+        })
+    }
+
     /// Closes pooled connections that have waited for too long. `now` and ages in ticks of the worker's timer.
     pub(crate) fn sweep(&self, now: u64) {
         for (group, run) in self.plane.snapshot.groups.iter().zip(&self.groups) {
@@ -81,7 +98,7 @@ impl Generation {
 }
 
 impl GroupRun {
-    fn new(group: &TargetGroup, seed: u64) -> Self {
+    fn new(group: &TargetGroup, metrics: impl Fn(usize) -> Arc<TargetMetrics>, seed: u64) -> Self {
         let candidates = group
             .targets
             .iter()
@@ -114,14 +131,10 @@ impl GroupRun {
             seed,
         );
         let limit = usize::try_from(group.pool_size).unwrap_or(usize::MAX);
-        Self {
-            balancer,
-            pools: group
-                .targets
-                .iter()
-                .map(|_| Rc::new(Pool::new(limit)))
-                .collect(),
-        }
+        let pools = (0..group.targets.len())
+            .map(|target| Rc::new(Pool::new(limit, metrics(target))))
+            .collect();
+        Self { balancer, pools }
     }
 
     /// Connections to a target that wait for the next request.

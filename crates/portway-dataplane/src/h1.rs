@@ -15,8 +15,10 @@ use portway_core::http1::{
     parse_request, request_framing,
 };
 use portway_model::snapshot::{GroupId, Listener};
+use portway_telemetry::metrics::Limit;
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -39,59 +41,60 @@ enum Head {
 }
 
 /// Serves a client's connection until it ends. `group`: see [`serve::serve`].
-pub(crate) async fn run(mut connection: Connection, mut stream: Stream, group: Option<GroupId>) {
+///
+/// This future is most of what an idle connection costs: what is needed only while a request is there lives in a box
+/// of its own, and nothing that a box was made of stays behind. A test in `accept` asserts the size.
+pub(crate) async fn run(connection: &mut Connection, stream: &mut Stream, group: Option<GroupId>) {
     let mut rest = None;
     loop {
-        let head = next_head(&connection, &mut stream, rest.take()).await;
+        let head = next_head(connection, stream, &mut rest).await;
         connection.generation = connection.worker.generation();
-        let next = match head {
-            Head::Closed => Next::Close,
-            Head::Request(scratch, arena, head_len) => {
-                Box::pin(exchange(
-                    &connection,
-                    &mut stream,
-                    (scratch, arena, head_len),
-                    group,
-                ))
-                .await
-            }
-            Head::Refused(scratch, arena, refusal) => {
-                Box::pin(refuse(
-                    &connection,
-                    &mut stream,
-                    scratch,
-                    arena,
-                    Fault::refused(refusal),
-                ))
-                .await
-            }
-            Head::TooSlow(scratch, arena) => {
-                Box::pin(refuse(
-                    &connection,
-                    &mut stream,
-                    scratch,
-                    arena,
-                    Fault::client_timeout(),
-                ))
-                .await
-            }
-        };
-        match next {
+        match one(connection, stream, head, group).await {
             Next::Again(more) => rest = more,
             Next::Close => break,
             Next::Reset => return stream.reset(),
-            Next::Linger => return Box::pin(linger(&connection, &mut stream)).await,
+            Next::Linger => return Box::pin(linger(connection, stream)).await,
         }
         connection.exchanges = connection.exchanges.saturating_add(1);
         if connection.worker.is_draining() {
             break;
         }
     }
-    shutdown(&connection, &mut stream).await;
+    shutdown(connection, stream).await;
+}
+
+/// Serves a request, or answers what is none.
+fn one<'c>(
+    connection: &'c Connection,
+    stream: &'c mut Stream,
+    head: Head,
+    group: Option<GroupId>,
+) -> Pin<Box<dyn Future<Output = Next> + 'c>> {
+    match head {
+        Head::Closed => Box::pin(std::future::ready(Next::Close)),
+        Head::Request(scratch, arena, head_len) => Box::pin(exchange(
+            connection,
+            stream,
+            (scratch, arena, head_len),
+            group,
+        )),
+        Head::Refused(scratch, arena, refusal) => {
+            let fault = Fault::refused(refusal);
+            Box::pin(refuse(connection, stream, scratch, arena, fault))
+        }
+        Head::TooSlow(scratch, arena) => {
+            let fault = Fault::client_timeout();
+            Box::pin(refuse(connection, stream, scratch, arena, fault))
+        }
+    }
 }
 
 /// Waits for a request head without holding a buffer while nothing is there.
-async fn next_head(connection: &Connection, stream: &mut Stream, mut rest: Option<Buffer>) -> Head {
+async fn next_head(
+    connection: &Connection,
+    stream: &mut Stream,
+    rest: &mut Option<Buffer>,
+) -> Head {
     let (timer, worker) = (&connection.timer, &connection.worker);
     let limits = connection.head_limits();
     let mut scanned = 0;
@@ -102,7 +105,7 @@ async fn next_head(connection: &Connection, stream: &mut Stream, mut rest: Optio
         connection.keep_alive_timeout()
     });
     timer.set_idle(!fresh);
-    let head = poll_fn(|cx| {
+    let head = poll_fn(move |cx| {
         loop {
             if fresh && let Some(mut arena) = rest.take() {
                 let mut scratch = worker.take_scratch();
@@ -124,19 +127,19 @@ async fn next_head(connection: &Connection, stream: &mut Stream, mut rest: Optio
                     return Poll::Ready(Head::Refused(scratch, arena, Refusal::HeadTooLarge));
                 }
                 worker.give_scratch(scratch);
-                rest = Some(arena);
+                *rest = Some(arena);
                 fresh = false;
             }
             let mut arena = rest.take().unwrap_or_else(|| worker.buffers.lease());
             match stream.poll_read(cx, arena.spare()) {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     arena.received(n);
-                    rest = Some(arena);
+                    *rest = Some(arena);
                     fresh = true;
                 }
                 Poll::Ready(_) => return Poll::Ready(Head::Closed),
                 Poll::Pending => {
-                    rest = (!arena.is_empty()).then_some(arena);
+                    *rest = (!arena.is_empty()).then_some(arena);
                     break;
                 }
             }
@@ -232,6 +235,9 @@ async fn refuse(
         });
         x.ledger.status = 400;
         return Next::Close;
+    }
+    if fault == Fault::client_timeout() {
+        crate::record::limit_reached(&x, Limit::RequestHeadTime);
     }
     reply::fault(&mut x, stream, fault).await
 }

@@ -61,7 +61,11 @@ fn forwarded(configured: &Forwarded, x: &Exchange<'_>) -> ForwardedFields {
         Configured::Remove => ForwardedMode::Remove,
     };
     ForwardedFields {
-        x_for: mode(configured.x_forwarded_for, Known::XForwardedFor),
+        // A client on a UNIX socket has no address to tell.
+        x_for: match x.connection.source_port() {
+            Some(_) => mode(configured.x_forwarded_for, Known::XForwardedFor),
+            None => ForwardedMode::Preserve,
+        },
         client_port: configured.client_port,
         x_proto: mode(configured.x_forwarded_proto, Known::XForwardedProto),
         x_port: mode(configured.x_forwarded_port, Known::XForwardedPort),

@@ -65,13 +65,13 @@ fn draw(connection: &Connection, groups: &[Weighted<Resolved>]) -> Verdict {
 }
 
 /// Serves a connection of a TCP listener that goes to this group.
-pub(crate) async fn run(connection: Connection, stream: Stream, group: GroupId) {
+pub(crate) async fn run(mut connection: Connection, mut stream: Stream, group: GroupId) {
     let speaks_http = connection
         .generation
         .group(group)
         .is_some_and(|(group, _, _)| group.protocol.is_http());
     if speaks_http {
-        return h1::run(connection, stream, Some(group)).await;
+        return h1::run(&mut connection, &mut stream, Some(group)).await;
     }
     pass(&connection, stream, group).await;
 }
@@ -95,7 +95,10 @@ async fn pass(connection: &Connection, mut downstream: Stream, group: GroupId) {
                 connection.tunnel_timeout(),
                 &connection.worker.buffers,
                 (&mut downstream, Transfer::tunnel(Vec::new(), None)),
-                (&mut upstream.stream, Transfer::tunnel(Vec::new(), None)),
+                (
+                    &mut upstream.link.stream,
+                    Transfer::tunnel(Vec::new(), None),
+                ),
             )
             .await;
         }

@@ -4,39 +4,83 @@
 //! only if no sign of its end has come; for a request that must not be repeated the kernel is asked.
 
 use crate::stream::Stream;
+use portway_telemetry::metrics::TargetMetrics;
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A pool.
 #[derive(Debug)]
 pub(crate) struct Pool {
     idle: RefCell<VecDeque<Idle>>,
     limit: usize,
+    metrics: Arc<TargetMetrics>,
+}
+
+/// An open connection to a target, counted while it lives.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) stream: Stream,
+    /// The name that was sent in the TLS handshake.
+    pub(crate) server_name: Option<Box<str>>,
+    metrics: Arc<TargetMetrics>,
 }
 
 #[derive(Debug)]
 struct Idle {
-    stream: Stream,
-    /// The name that was sent in the TLS handshake.
-    server_name: Option<Box<str>>,
+    link: Link,
     since: u64,
+    _counted: Counted,
+}
+
+/// Counts an idle connection.
+#[derive(Debug)]
+struct Counted(Arc<TargetMetrics>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections_idle.down();
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.metrics.connections_open.down();
+    }
 }
 
 impl Pool {
     /// A pool that keeps at most `limit` connections.
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, metrics: Arc<TargetMetrics>) -> Self {
         Self {
             idle: RefCell::default(),
             limit,
+            metrics,
+        }
+    }
+
+    /// What this worker counts for the target.
+    pub(crate) fn metrics(&self) -> &Arc<TargetMetrics> {
+        &self.metrics
+    }
+
+    /// Counts a connection that was just made.
+    pub(crate) fn opened(&self, stream: Stream, server_name: Option<Box<str>>) -> Link {
+        self.metrics.connections.add(1);
+        self.metrics.connections_open.up();
+        Link {
+            stream,
+            server_name,
+            metrics: Arc::clone(&self.metrics),
         }
     }
 
     /// A connection for the next request, opened with this server name. `surely`: the kernel is asked whether it is
     /// still open.
-    pub(crate) fn take(&self, server_name: Option<&str>, surely: bool) -> Option<Stream> {
+    pub(crate) fn take(&self, server_name: Option<&str>, surely: bool) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();
         loop {
-            let fits = |one: &Idle| one.server_name.as_deref() == server_name;
+            let fits = |one: &Idle| one.link.server_name.as_deref() == server_name;
             let found = match idle.back() {
                 Some(last) if fits(last) => idle.pop_back(),
                 _ => {
@@ -44,26 +88,32 @@ impl Pool {
                     idle.remove(index)
                 }
             }?;
-            if !found.stream.has_ended(surely) {
-                return Some(found.stream);
+            let link = found.link;
+            if !link.stream.has_ended(surely) {
+                self.metrics.connections_reused.add(1);
+                return Some(link);
             }
         }
     }
 
-    /// Keeps a connection whose last exchange is over; `now` in ticks.
-    pub(crate) fn put(&self, stream: Stream, server_name: Option<&str>, now: u64) {
+    /// Keeps a connection whose last exchange is over; `now` in ticks. False where another had to go for it, or none
+    /// is kept.
+    pub(crate) fn put(&self, link: Link, now: u64) -> bool {
         let mut idle = self.idle.borrow_mut();
         if self.limit == 0 {
-            return;
+            return false;
         }
-        if idle.len() >= self.limit {
+        let full = idle.len() >= self.limit;
+        if full {
             idle.pop_front();
         }
+        self.metrics.connections_idle.up();
         idle.push_back(Idle {
-            stream,
-            server_name: server_name.map(Into::into),
+            link,
             since: now,
+            _counted: Counted(Arc::clone(&self.metrics)),
         });
+        !full
     }
 
     /// Closes what has waited since before `oldest`.

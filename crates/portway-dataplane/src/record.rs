@@ -71,7 +71,7 @@ fn refused(x: &Exchange<'_>, code: &str) {
             .listener(x.connection.listener.index())
             .refused(reason);
     }
-    if code == Refusal::HeadTooLarge.code() {
+    if [Refusal::HeadTooLarge.code(), Refusal::TooManyFields.code()].contains(&code) {
         shard.worker().limit_reached(Limit::RequestHeadBytes);
     }
 }
@@ -151,6 +151,11 @@ fn durations(ledger: &Ledger, total: std::time::Duration) -> Durations {
 fn wall_clock(moment: Instant) -> SystemTime {
     let now = SystemTime::now();
     now.checked_sub(moment.elapsed()).unwrap_or(now)
+}
+
+/// Counts that an exchange ran into a limit.
+pub(crate) fn limit_reached(x: &Exchange<'_>, limit: Limit) {
+    x.connection.worker.shard().worker().limit_reached(limit);
 }
 
 /// Counts an attempt that failed.

@@ -19,6 +19,7 @@ use portway_core::balance::{Ask, NoTarget, Tried};
 use portway_core::http1::BodyLength;
 use portway_core::retry::{Stage, may_retry};
 use portway_model::snapshot::GroupId;
+use portway_telemetry::metrics::Limit;
 use std::rc::Rc;
 
 use crate::buffer::Buffer;
@@ -133,6 +134,9 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             )
         });
         if !again {
+            if x.ledger.attempts > retries && retries > 0 {
+                crate::record::limit_reached(x, Limit::Attempts);
+            }
             return reply::fault(x, downstream, fault).await;
         }
         if fault.stage == Some(Stage::ReusedClosedBeforeResponse) {
@@ -169,9 +173,12 @@ fn choose(
         }
         other => other,
     };
-    choice
-        .map(|choice| choice.index)
-        .map_err(|_| Fault::no_target())
+    choice.map(|choice| choice.index).map_err(|_| {
+        if generation.is_full(group) {
+            crate::record::limit_reached(x, Limit::TargetConnections);
+        }
+        Fault::no_target()
+    })
 }
 
 impl Exchange<'_> {

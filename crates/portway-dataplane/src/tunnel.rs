@@ -149,7 +149,7 @@ pub(crate) async fn after_upgrade(
         idle,
         &connection.worker.buffers,
         (downstream, up),
-        (&mut upstream.stream, down),
+        (&mut upstream.link.stream, down),
     )
     .await;
     x.ledger.body_in += flowed.up;

@@ -157,7 +157,6 @@ impl Worker {
             records: 0,
         });
         Ok(Self {
-            shard,
             buffers: Rc::default(),
             timers: Rc::default(),
             scratches: RefCell::default(),
@@ -165,7 +164,8 @@ impl Worker {
             random: Cell::new(crate::sys::seed()),
             open: Cell::new(0),
             draining: Cell::new(false),
-            generation: RefCell::new(Rc::new(Generation::new(plane, index as u64))),
+            generation: RefCell::new(Rc::new(Generation::new(plane, &shard, index as u64))),
+            shard,
         })
     }
 

@@ -168,38 +168,26 @@ pub enum Limit {
     ListenerConnections,
     FileDescriptors,
     RequestHeadBytes,
-    RequestBodyBytes,
     RequestHeadTime,
     ResponseHeadBytes,
-    PipelinedRequests,
     TargetConnections,
-    QueuedRequests,
     IdleTargetConnections,
     Attempts,
-    ReplayedBodyBytes,
-    TlsHandshakes,
-    ClientHelloBytes,
     AccessLogBatches,
 }
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 16] = [
+    pub const ALL: [Limit; 10] = [
         Limit::Connections,
         Limit::ListenerConnections,
         Limit::FileDescriptors,
         Limit::RequestHeadBytes,
-        Limit::RequestBodyBytes,
         Limit::RequestHeadTime,
         Limit::ResponseHeadBytes,
-        Limit::PipelinedRequests,
         Limit::TargetConnections,
-        Limit::QueuedRequests,
         Limit::IdleTargetConnections,
         Limit::Attempts,
-        Limit::ReplayedBodyBytes,
-        Limit::TlsHandshakes,
-        Limit::ClientHelloBytes,
         Limit::AccessLogBatches,
     ];
 
@@ -220,17 +208,11 @@ impl Limit {
             Limit::ListenerConnections => ("listener_connections", "client connections of a listener: a new one is closed"),
             Limit::FileDescriptors => ("file_descriptors", "open files of the process: accepting waits"),
             Limit::RequestHeadBytes => ("request_head_bytes", "size or field count of a request head: the request is refused"),
-            Limit::RequestBodyBytes => ("request_body_bytes", "content of a request: the request is refused"),
             Limit::RequestHeadTime => ("request_head_time", "time for a complete request head: the connection is closed"),
             Limit::ResponseHeadBytes => ("response_head_bytes", "size or field count of a response head: 502 is answered"),
-            Limit::PipelinedRequests => ("pipelined_requests", "requests ahead of their responses on a connection: reading waits"),
-            Limit::TargetConnections => ("target_connections", "connections to a target: the request waits or goes elsewhere"),
-            Limit::QueuedRequests => ("queued_requests", "requests waiting for a target: 503 is answered"),
+            Limit::TargetConnections => ("target_connections", "connections to a target: the request goes elsewhere, or 503 is answered"),
             Limit::IdleTargetConnections => ("idle_target_connections", "idle connections kept to a target: the oldest is closed"),
             Limit::Attempts => ("attempts", "attempts of an exchange: the last fault is answered"),
-            Limit::ReplayedBodyBytes => ("replayed_body_bytes", "content held for another attempt: the request is not retried"),
-            Limit::TlsHandshakes => ("tls_handshakes", "TLS handshakes in progress: a new connection waits or is closed"),
-            Limit::ClientHelloBytes => ("client_hello_bytes", "size of a ClientHello looked into: the connection is closed"),
             Limit::AccessLogBatches => ("access_log_batches", "access log batches waiting for the writer: records are dropped"),
         }
     }
