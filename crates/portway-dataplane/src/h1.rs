@@ -43,24 +43,37 @@ enum Head {
 /// Serves a client's connection until it ends. `group`: see [`serve::serve`].
 ///
 /// This future is most of what an idle connection costs: what is needed only while a request is there lives in a box
-/// of its own, and nothing that a box was made of stays behind. A test in `accept` asserts the size.
-pub(crate) async fn run(connection: &mut Connection, stream: &mut Stream, group: Option<GroupId>) {
-    let mut rest = None;
-    loop {
-        let head = next_head(connection, stream, &mut rest).await;
-        connection.generation = connection.worker.generation();
-        match one(connection, stream, head, group).await {
-            Next::Again(more) => rest = more,
-            Next::Close => break,
-            Next::Reset => return stream.reset(),
-            Next::Linger => return Box::pin(linger(connection, stream)).await,
-        }
-        connection.exchanges = connection.exchanges.saturating_add(1);
-        if connection.worker.is_draining() {
-            break;
+/// of its own, and this is a block because an `async fn` would keep its arguments twice. A test in `accept` asserts
+/// the size.
+pub(crate) fn run(
+    connection: &mut Connection,
+    stream: &mut Stream,
+    group: Option<GroupId>,
+) -> impl Future<Output = ()> {
+    async move {
+        let mut rest = None;
+        let lingers = loop {
+            let head = next_head(connection, stream, &mut rest).await;
+            connection.timer.set_idle(false);
+            connection.generation = connection.worker.generation();
+            match one(connection, stream, head, group).await {
+                Next::Again(more) => rest = more,
+                Next::Close => break false,
+                Next::Reset => return stream.reset(),
+                Next::Linger => break true,
+            }
+            connection.exchanges = connection.exchanges.saturating_add(1);
+            if connection.worker.is_draining() {
+                break false;
+            }
+        };
+        drop(rest);
+        if lingers {
+            Box::pin(linger(connection, stream)).await;
+        } else {
+            shutdown(connection, stream).await;
         }
     }
-    shutdown(connection, stream).await;
 }
 
 /// Serves a request, or answers what is none.
@@ -90,11 +103,12 @@ fn one<'c>(
 }
 
 /// Waits for a request head without holding a buffer while nothing is there.
-async fn next_head(
+/// The timer counts the connection as idle until the first byte; the caller takes that back.
+fn next_head(
     connection: &Connection,
     stream: &mut Stream,
     rest: &mut Option<Buffer>,
-) -> Head {
+) -> impl Future<Output = Head> {
     let (timer, worker) = (&connection.timer, &connection.worker);
     let limits = connection.head_limits();
     let mut scanned = 0;
@@ -105,7 +119,7 @@ async fn next_head(
         connection.keep_alive_timeout()
     });
     timer.set_idle(!fresh);
-    let head = poll_fn(move |cx| {
+    poll_fn(move |cx| {
         loop {
             if fresh && let Some(mut arena) = rest.take() {
                 let mut scratch = worker.take_scratch();
@@ -152,9 +166,6 @@ async fn next_head(
             }),
         }
     })
-    .await;
-    timer.set_idle(false);
-    head
 }
 
 /// Serves one request.
