@@ -198,6 +198,9 @@ impl<'c> Exchange<'c> {
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
+        if self.connection.worker.is_cutting_off() {
+            self.ledger.fault.get_or_insert(Fault::shutdown());
+        }
         if self.ledger.open {
             crate::record::close(self);
         }

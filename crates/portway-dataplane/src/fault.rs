@@ -134,6 +134,15 @@ impl Fault {
         }
     }
 
+    /// The process ends before the exchange or the connection did.
+    pub(crate) fn shutdown() -> Self {
+        Self {
+            code: FaultCode::Shutdown,
+            stage: None,
+            status: None,
+        }
+    }
+
     /// Something of ours that should not happen; said so that nobody looks for it elsewhere.
     pub(crate) fn internal() -> Self {
         Self {

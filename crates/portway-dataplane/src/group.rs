@@ -3,14 +3,16 @@
 use crate::live::TargetState;
 use crate::plane::{GroupParts, Plane};
 use crate::pool::Pool;
+use crate::worker::Worker;
 use portway_core::balance::{
-    Algorithm, Ask, Balancer, Candidate, Candidates, Choice, Live, NoTarget, WhenNoneUsable,
+    Algorithm, Ask, Balancer, Candidate, Candidates, Choice, Live, NoTarget, Tried, WhenNoneUsable,
     hash_bytes,
 };
 use portway_model::draft::Algorithm as Configured;
 use portway_model::settings::NoneHealthy;
 use portway_model::snapshot::{GroupId, TargetGroup};
-use portway_telemetry::metrics::{Shard, TargetMetrics};
+use portway_telemetry::metrics::{Limit, Shard, TargetMetrics};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -69,10 +71,36 @@ impl Generation {
         Some((group, parts, self.groups.get(id.index())?))
     }
 
-    /// Chooses a target of a group.
-    pub(crate) fn choose(&self, id: GroupId, ask: Ask<'_>) -> Result<Choice, NoTarget> {
+    /// Chooses a target of a group for a client; those tried before only where no other is left.
+    pub(crate) fn choose(
+        &self,
+        id: GroupId,
+        source: IpAddr,
+        worker: &Worker,
+        tried: &mut Tried,
+    ) -> Result<Choice, NoTarget> {
         let (group, parts, run) = self.group(id).ok_or(NoTarget::Empty)?;
-        run.balancer.choose(&Targets(&parts.targets, group), ask)
+        let ask = |tried: &Tried| {
+            let chance = worker.random();
+            let ask = Ask {
+                source,
+                chance,
+                tried,
+            };
+            run.balancer.choose(&Targets(&parts.targets, group), ask)
+        };
+        let choice = match ask(tried) {
+            Err(NoTarget::AllTried) => {
+                *tried = Tried::default();
+                ask(tried)
+            }
+            other => other,
+        };
+        if choice.is_err() && self.is_full(id) {
+            let metrics = worker.shard().worker();
+            metrics.limit_reached(Limit::TargetConnections);
+        }
+        choice
     }
 
     /// True where a target would take traffic but for its limit of connections.

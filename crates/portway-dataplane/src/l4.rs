@@ -8,7 +8,7 @@ use crate::record::{self, Passed};
 use crate::stream::Stream;
 use crate::transfer::Transfer;
 use crate::tunnel::{self, Flowed};
-use portway_core::balance::{Ask, Tried};
+use portway_core::balance::Tried;
 use portway_core::evaluate::{Facts, TlsFacts, holds};
 use portway_core::retry::{Stage, may_retry};
 use portway_model::action::{Action, Rule, Weighted};
@@ -76,8 +76,23 @@ pub(crate) async fn run(mut connection: Connection, mut stream: Stream, group: G
     pass(&connection, stream, group).await;
 }
 
+/// Leaves the record of a connection however it ends.
+struct Passing<'c> {
+    connection: &'c Connection,
+    passed: Passed,
+}
+
+impl Drop for Passing<'_> {
+    fn drop(&mut self) {
+        if self.connection.worker.is_cutting_off() {
+            self.passed.flowed.fault.get_or_insert(Fault::shutdown());
+        }
+        record::close_connection(self.connection, &self.passed);
+    }
+}
+
 async fn pass(connection: &Connection, mut downstream: Stream, group: GroupId) {
-    let mut passed = Passed {
+    let passed = Passed {
         started: Instant::now(),
         flowed: Flowed {
             up: 0,
@@ -88,7 +103,9 @@ async fn pass(connection: &Connection, mut downstream: Stream, group: GroupId) {
         target: None,
         attempts: 0,
     };
-    match upstream(connection, group, &mut passed).await {
+    let mut passing = Passing { connection, passed };
+    let passed = &mut passing.passed;
+    match upstream(connection, group, passed).await {
         Ok(mut upstream) => {
             passed.flowed = tunnel::run(
                 &connection.timer,
@@ -104,7 +121,6 @@ async fn pass(connection: &Connection, mut downstream: Stream, group: GroupId) {
         }
         Err(fault) => passed.flowed.fault = Some(fault),
     }
-    record::close_connection(connection, &passed);
 }
 
 /// Connects to a target of the group; another where one fails.
@@ -119,13 +135,9 @@ async fn upstream(
         .map_or(0, |(group, _, _)| group.retries);
     let mut tried = Tried::default();
     loop {
-        let ask = Ask {
-            source: connection.peer.ip().to_canonical(),
-            chance: connection.worker.random(),
-            tried: &tried,
-        };
+        let source = connection.peer.ip().to_canonical();
         let choice = generation
-            .choose(group, ask)
+            .choose(group, source, &connection.worker, &mut tried)
             .map_err(|_| Fault::no_target())?;
         passed.attempts += 1;
         passed.target = Some(choice.index);

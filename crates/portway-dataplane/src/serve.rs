@@ -15,7 +15,7 @@ use crate::forward;
 use crate::policy::{self, Decision, Side};
 use crate::reply;
 use crate::stream::Stream;
-use portway_core::balance::{Ask, NoTarget, Tried};
+use portway_core::balance::{Choice, Tried};
 use portway_core::http1::BodyLength;
 use portway_core::retry::{Stage, may_retry};
 use portway_model::snapshot::GroupId;
@@ -92,9 +92,9 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
     let mut tried = Tried::default();
     let mut pooled = true;
     loop {
-        let target = match choose(x, &generation, group, &mut tried) {
-            Ok(target) => target,
-            Err(fault) => return reply::fault(x, downstream, fault).await,
+        let choice = generation.choose(group, x.client, &x.connection.worker, &mut tried);
+        let Ok(Choice { index: target, .. }) = choice else {
+            return reply::fault(x, downstream, Fault::no_target()).await;
         };
         x.ledger.attempts += 1;
         x.attempt = Attempt {
@@ -146,39 +146,6 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
         }
         crate::record::retried(x);
     }
-}
-
-/// The next target; those tried before only where no other is left.
-fn choose(
-    x: &Exchange<'_>,
-    generation: &crate::group::Generation,
-    group: GroupId,
-    tried: &mut Tried,
-) -> Result<usize, Fault> {
-    let ask = |tried: &Tried| {
-        let chance = x.connection.worker.random();
-        generation.choose(
-            group,
-            Ask {
-                source: x.client,
-                chance,
-                tried,
-            },
-        )
-    };
-    let choice = match ask(tried) {
-        Err(NoTarget::AllTried) => {
-            *tried = Tried::default();
-            ask(tried)
-        }
-        other => other,
-    };
-    choice.map(|choice| choice.index).map_err(|_| {
-        if generation.is_full(group) {
-            crate::record::limit_reached(x, Limit::TargetConnections);
-        }
-        Fault::no_target()
-    })
 }
 
 impl Exchange<'_> {

@@ -125,6 +125,7 @@ pub(crate) struct Worker {
     /// Connections open on this worker.
     open: Cell<u32>,
     draining: Cell<bool>,
+    cutting_off: Cell<bool>,
 }
 
 /// Records of one listener that were not handed over yet.
@@ -164,6 +165,7 @@ impl Worker {
             random: Cell::new(crate::sys::seed()),
             open: Cell::new(0),
             draining: Cell::new(false),
+            cutting_off: Cell::new(false),
             generation: RefCell::new(Rc::new(Generation::new(plane, &shard, index as u64))),
             shard,
         })
@@ -182,6 +184,11 @@ impl Worker {
     /// True from the beginning of a graceful stop.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// True once the deadline of a graceful stop has passed: what ends now is cut off.
+    pub(crate) fn is_cutting_off(&self) -> bool {
+        self.cutting_off.get()
     }
 
     /// Scratch memory for one exchange.
@@ -281,7 +288,7 @@ fn run(
         .enable_io()
         .enable_time()
         .build_local(tokio::runtime::LocalOptions::default())?;
-    runtime.block_on(async {
+    let (worker, finished) = runtime.block_on(async {
         let worker = Rc::new(Worker::new(index, plane)?);
         let acceptors = accept::start(&worker, sockets)?;
         let ticker = tokio::task::spawn_local(tick(Rc::clone(&worker)));
@@ -293,9 +300,13 @@ fn run(
         worker.timers.expire_idle();
         let finished = finish(&worker, deadline).await;
         ticker.abort();
-        worker.flush_logs();
-        Ok(finished)
-    })
+        io::Result::Ok((worker, finished))
+    })?;
+    worker.cutting_off.set(true);
+    // Ends what is left; each leaves its record.
+    drop(runtime);
+    worker.flush_logs();
+    Ok(finished)
 }
 
 /// Waits for the order to stop; its deadline. A process that drops its `Workers` wants them to stop at once.
