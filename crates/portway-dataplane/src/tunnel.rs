@@ -81,15 +81,24 @@ pub(crate) async fn run(
 ) -> Flowed {
     let (mut up, mut down) = (Direction::new(up), Direction::new(down));
     let mut moves = u64::MAX;
+    let mut lost = None;
     let fault = poll_fn(|cx| {
-        if let Err(broken) = up.poll(cx, downstream, upstream, buffers) {
-            return Poll::Ready(Some(ended_by(&broken, true)));
-        }
-        if let Err(broken) = down.poll(cx, upstream, downstream, buffers) {
-            return Poll::Ready(Some(ended_by(&broken, false)));
+        let ends = [
+            (true, up.poll(cx, downstream, upstream, buffers)),
+            (false, down.poll(cx, upstream, downstream, buffers)),
+        ];
+        for (upwards, end) in ends {
+            let Err(broken) = end else { continue };
+            lost.get_or_insert(ended_by(&broken, upwards));
+            match broken {
+                // A side that takes no more may have sent its last words before: they still arrive.
+                Broken::Sink if upwards => up.stage = Stage::Ended,
+                Broken::Sink => down.stage = Stage::Ended,
+                Broken::Source | Broken::Refused(_) => return Poll::Ready(lost),
+            }
         }
         if (up.stage, down.stage) == (Stage::Ended, Stage::Ended) {
-            return Poll::Ready(None);
+            return Poll::Ready(lost);
         }
         let moved = up.transfer.moves().wrapping_add(down.transfer.moves());
         if moved != moves {
