@@ -124,8 +124,18 @@ async fn error_page(x: &mut Exchange<'_>, stream: &mut Stream, status: u16, page
         );
         return answer(x, stream, reply, false).await;
     }
+    let head_len = page
+        .windows(4)
+        .position(|end| end == b"\r\n\r\n")
+        .map_or(page.len(), |at| at + 4);
+    let (head, body) = page.split_at_checked(head_len).unwrap_or((page, &[]));
+    let (page, body_len) = match x.request().method() {
+        Method::Head => (head, 0),
+        _ => (page, body.len()),
+    };
     x.ledger.status = status;
-    x.ledger.body_out = page.len() as u64;
+    x.ledger.head_out = head.len() as u64;
+    x.ledger.body_out = body_len as u64;
     let limit = x.connection.client_timeout();
     match write_all(x, stream, page, limit).await {
         Ok(()) => Next::Linger,
