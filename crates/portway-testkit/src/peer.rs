@@ -146,7 +146,8 @@ impl Wire {
     }
 
     fn ended(&self) -> io::Error {
-        let text = String::from_utf8_lossy(&self.ahead);
+        let last = self.ahead.len().saturating_sub(200);
+        let text = String::from_utf8_lossy(self.ahead.get(last..).unwrap_or_default());
         io::Error::new(
             io::ErrorKind::UnexpectedEof,
             format!("the end after {text:?}"),

@@ -1,0 +1,337 @@
+//! Which target is asked, and which one next where that fails.
+
+use crate::harness::{Proxy, simple};
+use portway_dataplane::live::Health;
+use portway_testkit::peer::{Target, Wire, eventually};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+
+/// The body of the answer, which is the name of the target; the status where it is none.
+fn ask(client: &mut Wire) -> String {
+    client.send(GET).unwrap();
+    name_of(&client.message().unwrap())
+}
+
+fn name_of(answer: &[u8]) -> String {
+    let answer = String::from_utf8_lossy(answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    match head.strip_prefix("HTTP/1.1 ").unwrap() {
+        ok if ok.starts_with("200") => body.to_owned(),
+        other => other[..3].to_owned(),
+    }
+}
+
+fn named(names: &[&str]) -> (Vec<Target>, Vec<SocketAddr>) {
+    let targets: Vec<Target> = names
+        .iter()
+        .map(|name| Target::saying(name).unwrap())
+        .collect();
+    let addresses = targets.iter().map(Target::address).collect();
+    (targets, addresses)
+}
+
+fn counts(names: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts
+}
+
+fn expected(counts: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    counts
+        .iter()
+        .map(|(name, count)| ((*name).to_owned(), *count))
+        .collect()
+}
+
+#[test]
+fn each_in_turn() {
+    let (_targets, addresses) = named(&["a", "b", "c"]);
+    let proxy = Proxy::start(&simple("", "", &addresses));
+    let mut client = proxy.client();
+    let order: Vec<String> = (0..30).map(|_| ask(&mut client)).collect();
+    assert_eq!(
+        counts(order.clone()),
+        expected(&[("a", 10), ("b", 10), ("c", 10)])
+    );
+    for three in order.chunks(3) {
+        assert_eq!(counts(three.to_vec()).len(), 3, "{order:?}");
+    }
+    drop(client);
+    proxy.finish(30);
+}
+
+#[test]
+fn by_weight_and_smoothly() {
+    let (_targets, addresses) = named(&["a", "b", "c", "off"]);
+    let text = simple("", "", &[]).replace(
+        "targets = []",
+        &format!(
+            "targets = [{{ address = \"{}\", weight = 3 }}, \"{}\", {{ address = \"{}\", weight = 0 }}, {{ address = \"{}\", disabled = true }}]",
+            addresses[0], addresses[1], addresses[2], addresses[3]
+        ),
+    );
+    let proxy = Proxy::start(&text);
+    let mut client = proxy.client();
+    let order: Vec<String> = (0..40).map(|_| ask(&mut client)).collect();
+    assert_eq!(counts(order.clone()), expected(&[("a", 30), ("b", 10)]));
+    for four in order.chunks(4) {
+        assert_eq!(counts(four.to_vec())["b"], 1, "{order:?}");
+    }
+    drop(client);
+    proxy.finish(40);
+}
+
+#[test]
+fn the_one_with_fewest_requests() {
+    let over = Arc::new(AtomicBool::new(false));
+    let until = Arc::clone(&over);
+    let slow = Target::start(move |_, mut wire| {
+        wire.message()?;
+        eventually(|| until.load(Ordering::SeqCst));
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow")
+    })
+    .unwrap();
+    let fast = Target::saying("fast").unwrap();
+    let proxy = Proxy::start(&simple(
+        "",
+        "algorithm = \"least_outstanding\"",
+        &[slow.address(), fast.address()],
+    ));
+    let mut waiting = proxy.client();
+    let mut records = 0;
+    // Who is first where both are free is not said.
+    while slow.connections() == 0 {
+        waiting = proxy.client();
+        waiting.send(GET).unwrap();
+        records += 1;
+        assert!(eventually(|| slow.connections() + fast.connections() > 0));
+    }
+    let mut client = proxy.client();
+    for _ in 0..20 {
+        assert_eq!(ask(&mut client), "fast");
+    }
+    assert_eq!(slow.connections(), 1);
+    over.store(true, Ordering::SeqCst);
+    assert_eq!(name_of(&waiting.message().unwrap()), "slow");
+    drop((client, waiting));
+    proxy.finish(records + 20);
+}
+
+#[test]
+fn by_the_clients_address() {
+    let (_targets, addresses) = named(&["a", "b", "c"]);
+    let proxy = Proxy::start(&simple("", "algorithm = \"source_hash\"", &addresses));
+    let mut records = 0;
+    let mut ask_from = |last: u8| {
+        let mut client =
+            Wire::connect_from(Ipv4Addr::new(127, 0, 1, last), proxy.address(0)).unwrap();
+        records += 1;
+        ask(&mut client)
+    };
+    let first: Vec<String> = (1..=40).map(&mut ask_from).collect();
+    let second: Vec<String> = (1..=40).map(&mut ask_from).collect();
+    assert_eq!(first, second);
+    assert_eq!(counts(first.clone()).len(), 3, "{first:?}");
+    // Losing a target moves its clients and nobody else's.
+    proxy.target(0, 1).set_health(Health::Unhealthy);
+    let third: Vec<String> = (1..=40).map(&mut ask_from).collect();
+    for (before, after) in first.iter().zip(&third) {
+        assert!(
+            if before == "b" {
+                after != "b"
+            } else {
+                after == before
+            },
+            "{before} {after}"
+        );
+    }
+    proxy.finish(records);
+}
+
+#[test]
+fn health_decides_who_may_be_asked() {
+    let check = |name: &str, states: [Health; 2], group: &str, expected_names: &[(&str, usize)]| {
+        println!("{name}");
+        let (targets, addresses) = named(&["a", "b"]);
+        let proxy = Proxy::start(&simple("", group, &addresses));
+        for (index, state) in states.into_iter().enumerate() {
+            proxy.target(0, index).set_health(state);
+        }
+        let mut client = proxy.client();
+        let names = (0..6).map(|_| ask(&mut client));
+        assert_eq!(counts(names), expected(expected_names), "{name}");
+        for (target, state) in targets.iter().zip(states) {
+            let asked = expected_names.iter().any(|(name, _)| *name != "503");
+            assert!(asked || target.connections() == 0, "{name}: {state:?}");
+        }
+        drop(client);
+        proxy.finish(6);
+    };
+    use Health::{Draining, Healthy, Initial, Unhealthy, Unused};
+    check("both", [Healthy, Initial], "", &[("a", 3), ("b", 3)]);
+    check("one", [Healthy, Unhealthy], "", &[("a", 6)]);
+    check("draining", [Draining, Healthy], "", &[("b", 6)]);
+    check("none", [Unhealthy, Unhealthy], "", &[("503", 6)]);
+    check("none of use", [Draining, Unused], "", &[("503", 6)]);
+    check(
+        "fail open",
+        [Unhealthy, Unhealthy],
+        "when_none_healthy = \"fail_open\"",
+        &[("a", 3), ("b", 3)],
+    );
+}
+
+#[test]
+fn a_target_that_refuses_is_passed_over() {
+    let check =
+        |name: &str, request: &str, dead: usize, alive: &[&str], group: &str, status: &str| {
+            println!("{name}");
+            let (_targets, mut addresses) = named(alive);
+            for _ in 0..dead {
+                addresses.insert(0, Target::refusing().unwrap());
+            }
+            let proxy = Proxy::start(&simple("", group, &addresses));
+            let mut client = proxy.client();
+            for _ in 0..6 {
+                client.send(request).unwrap();
+                assert_eq!(name_of(&client.message().unwrap()), status, "{name}");
+                if status == "502" && request == POST {
+                    client = proxy.client();
+                }
+            }
+            drop(client);
+            proxy.finish(6);
+        };
+    check("GET", GET, 1, &["a"], "", "a");
+    check("POST, since nothing was sent", POST, 1, &["a"], "", "a");
+    check("two dead ones", GET, 2, &["a"], "", "a");
+    check("all dead", GET, 2, &[], "", "502");
+    check("all dead, POST", POST, 2, &[], "", "502");
+    check(
+        "retries bound the search",
+        GET,
+        3,
+        &[],
+        "retries = 0",
+        "502",
+    );
+}
+
+#[test]
+fn every_attempt_goes_elsewhere_first() {
+    let dead: Vec<SocketAddr> = (0..3).map(|_| Target::refusing().unwrap()).collect();
+    let proxy = Proxy::start(&simple("", "retries = 2", &dead));
+    let mut client = proxy.client();
+    assert_eq!(ask(&mut client), "502");
+    for target in &dead {
+        let sample = format!(
+            "portway_target_connect_failures_total{{target_group=\"app\",target=\"{target}\"}}"
+        );
+        assert_eq!(proxy.metric(&sample), 1, "{}", proxy.metrics());
+    }
+    assert_eq!(
+        proxy.metric("portway_target_group_retries_total{target_group=\"app\"}"),
+        2
+    );
+    drop(client);
+    let log = proxy.finish(1);
+    assert!(log[0].contains("\"attempts\":3"), "{}", log[0]);
+}
+
+#[test]
+fn a_backup_serves_when_no_other_may() {
+    let (_targets, addresses) = named(&["a", "spare"]);
+    let text = simple("", "", &[]).replace(
+        "targets = []",
+        &format!(
+            "targets = [\"{}\", {{ address = \"{}\", backup = true }}]",
+            addresses[0], addresses[1]
+        ),
+    );
+    let proxy = Proxy::start(&text);
+    let mut client = proxy.client();
+    assert_eq!([ask(&mut client), ask(&mut client)], ["a", "a"]);
+    proxy.target(0, 0).set_health(Health::Unhealthy);
+    assert_eq!([ask(&mut client), ask(&mut client)], ["spare", "spare"]);
+    proxy.target(0, 0).set_health(Health::Healthy);
+    assert_eq!(ask(&mut client), "a");
+    drop(client);
+    proxy.finish(5);
+}
+
+#[test]
+fn a_target_takes_no_more_connections_than_it_may() {
+    let busy = Target::start(|_, mut wire| {
+        wire.message()?;
+        wire.until_end().map(drop)
+    })
+    .unwrap();
+    let text = simple("", "timeouts.response = \"2s\"", &[]).replace(
+        "targets = []",
+        &format!(
+            "targets = [{{ address = \"{}\", max_connections = 2 }}]",
+            busy.address()
+        ),
+    );
+    let proxy = Proxy::start(&text);
+    let mut first = proxy.client();
+    let mut second = proxy.client();
+    first.send(GET).unwrap();
+    second.send(GET).unwrap();
+    assert!(eventually(|| busy.connections() == 2));
+    let mut third = proxy.client();
+    assert_eq!(ask(&mut third), "503");
+    let sample = "portway_limit_reached_total{limit=\"target_connections\"}";
+    assert_eq!(proxy.metric(sample), 1);
+    assert_eq!(busy.connections(), 2);
+    assert_eq!(name_of(&first.message().unwrap()), "504");
+    assert_eq!(name_of(&second.message().unwrap()), "504");
+    drop((first, second, third));
+    proxy.finish(3);
+}
+
+#[test]
+fn groups_share_requests_by_weight() {
+    let (_targets, addresses) = named(&["a", "b"]);
+    let text = format!(
+        "[listener.web]\nbind = \"@0\"\nforward = {{ one = 3, two = 1 }}\n\
+         [target_group.one]\ntargets = [\"{}\"]\n[target_group.two]\ntargets = [\"{}\"]\n",
+        addresses[0], addresses[1]
+    );
+    let proxy = Proxy::start(&text);
+    let mut client = proxy.client();
+    let counts = counts((0..400).map(|_| ask(&mut client)));
+    // By chance: 100 expected, standard deviation 8.7; eight of those are never reached.
+    assert!((30..170).contains(&counts["b"]), "{counts:?}");
+    drop(client);
+    proxy.finish(400);
+}
+
+#[test]
+fn the_limit_of_connections_of_a_listener_holds() {
+    let target = Target::saying("ok").unwrap();
+    let proxy = Proxy::start(&simple("max_connections = 2", "", &[target.address()]));
+    let (mut first, mut second) = (proxy.client(), proxy.client());
+    assert_eq!([ask(&mut first), ask(&mut second)], ["ok", "ok"]);
+    let mut third = proxy.client();
+    assert_eq!(third.until_end().unwrap().0, b"");
+    assert_eq!(
+        proxy.metric("portway_limit_reached_total{limit=\"listener_connections\"}"),
+        1
+    );
+    drop(first);
+    assert!(eventually(|| proxy
+        .sum("portway_listener_connections_open")
+        == 1));
+    let mut fourth = proxy.client();
+    assert_eq!(ask(&mut fourth), "ok");
+    drop((second, third, fourth));
+    proxy.finish(3);
+}
