@@ -7,4 +7,8 @@ mod certificates;
 mod support;
 
 mod flow_enterprise;
+mod health;
 mod real_peers;
+mod tls;
+mod tls_targets;
+mod websocket;

@@ -331,17 +331,6 @@ impl Process {
             TcpStream::connect(address).ok()
         });
     }
-
-    /// Waits until it has printed `text`.
-    pub(crate) fn wait_for_log(&mut self, text: &str) -> String {
-        eventually(
-            format_args!("`{text}` in the log of {}", self.program),
-            || {
-                let log = self.log();
-                log.contains(text).then_some(log)
-            },
-        )
-    }
 }
 
 impl Drop for Process {
