@@ -9,6 +9,7 @@ mod support;
 mod flow_enterprise;
 mod health;
 mod real_peers;
+mod streams;
 mod tls;
 mod tls_targets;
 mod websocket;
