@@ -10,6 +10,7 @@ use crate::timer::Timer;
 use portway_model::address::TargetAddress;
 use portway_model::settings::ServerName;
 use portway_model::snapshot::{GroupId, TargetGroup};
+use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::TargetMetrics;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -105,7 +106,9 @@ pub(crate) async fn connect(connection: &Connection, wanted: Wanted<'_>) -> io::
                 wanted.target,
                 server_name.as_deref(),
             );
-            let stream = within(&connection.timer, group.timeouts.connect, opening).await?;
+            // Boxed because most exchanges use a pooled connection, and every one would carry it along.
+            let opening = Box::pin(within(&connection.timer, group.timeouts.connect, opening));
+            let stream = opening.await?;
             pool.opened(stream, server_name)
         }
     };
@@ -164,7 +167,17 @@ async fn open(
     let session =
         rustls::ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
     let mut stream = Stream::begin_tls(socket, session);
-    poll_fn(|cx| stream.poll_handshake(cx)).await?;
+    if let Err(error) = poll_fn(|cx| stream.poll_handshake(cx)).await {
+        if let Some(times) = state.handshake_failed(connection.worker.timers.now()) {
+            emit(&Event::TargetHandshakeFailed {
+                target_group: group.name.as_str(),
+                target: group.targets.get(target).map_or("", |it| it.name.as_str()),
+                error: &error,
+                times,
+            });
+        }
+        return Err(error);
+    }
     Ok(stream)
 }
 

@@ -56,14 +56,25 @@ pub(crate) struct Attempt {
     pub(crate) reused: bool,
 }
 
+/// When a request came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    /// Its first byte.
+    pub(crate) at: Instant,
+    /// From there to the end of its head.
+    pub(crate) head_took: Duration,
+}
+
 /// What is written into the record.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) started: Instant,
+    pub(crate) head_took: Duration,
     pub(crate) connected: Option<Duration>,
     pub(crate) response_head: Option<Duration>,
     pub(crate) attempts: u32,
     pub(crate) status: u16,
+    pub(crate) head_in: u64,
     pub(crate) body_in: u64,
     pub(crate) body_out: u64,
     pub(crate) head_out: u64,
@@ -75,7 +86,7 @@ pub(crate) struct Ledger {
 /// One exchange.
 pub(crate) struct Exchange<'c> {
     pub(crate) connection: &'c Connection,
-    pub(crate) scratch: Box<Scratch>,
+    pub(crate) scratch: &'c mut Scratch,
     /// Holds the head, and what came behind it.
     pub(crate) arena: Buffer,
     pub(crate) head_len: usize,
@@ -113,10 +124,15 @@ impl<'c> Exchange<'c> {
     /// where the head was refused.
     pub(crate) fn open(
         connection: &'c Connection,
-        scratch: Box<Scratch>,
-        arena: Buffer,
-        head_len: usize,
+        scratch: &'c mut Scratch,
+        (arena, head_len): (Buffer, usize),
+        arrival: Arrival,
     ) -> Self {
+        let shard = connection.worker.shard();
+        shard
+            .listener(connection.listener.index())
+            .requests_in_flight
+            .up();
         Self {
             connection,
             scratch,
@@ -134,7 +150,9 @@ impl<'c> Exchange<'c> {
             request_id: None,
             attempt: Attempt::default(),
             ledger: Ledger {
-                started: Instant::now(),
+                started: arrival.at,
+                head_took: arrival.head_took,
+                head_in: head_len as u64,
                 connected: None,
                 response_head: None,
                 attempts: 0,
@@ -204,8 +222,6 @@ impl Drop for Exchange<'_> {
         if self.ledger.open {
             crate::record::close(self);
         }
-        let scratch = std::mem::take(&mut self.scratch);
-        self.connection.worker.give_scratch(scratch);
     }
 }
 

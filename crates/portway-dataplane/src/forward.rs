@@ -69,6 +69,9 @@ pub(crate) async fn attempt(
         x.response = (!buffer.is_empty()).then_some(buffer);
     };
     x.ledger.response_head = Some(x.ledger.started.elapsed());
+    if upload.done {
+        x.scratch.head = upload.transfer.take_head();
+    }
     let framing = response_framing(&x.scratch.response, response.filled(), x.request().method())
         .map_err(Fault::bad_response)?;
     let status = x.scratch.response.status();
@@ -87,9 +90,9 @@ pub(crate) async fn attempt(
     x.ledger.head_out = out.len() as u64;
     if plan.tunnel {
         x.ledger.body_in = upload.transfer.body_bytes();
-        return Ok(
-            tunnel::after_upgrade(x, downstream, upstream, upload.transfer, out, response).await,
-        );
+        let tunnel = tunnel::after_upgrade(x, downstream, upstream, upload.transfer, out, response);
+        // Boxed because it is rare and large, and every exchange would carry it along.
+        return Ok(Box::pin(tunnel).await);
     }
     let mut download = Transfer::response(framing.body, plan.chunked, out, response);
     let ended = bodies(
@@ -129,11 +132,9 @@ pub(crate) async fn attempt(
 
 /// What becomes of the client's connection.
 fn after(x: &mut Exchange<'_>, upload: Upload, keep_alive: bool) -> Next {
-    if !upload.done {
+    // What the client may still send must not turn the end into a reset that overtakes the response.
+    if !upload.done || !keep_alive {
         return Next::Linger;
-    }
-    if !keep_alive {
-        return Next::Close;
     }
     if matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)) {
         return x.rest();

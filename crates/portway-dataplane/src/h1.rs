@@ -5,7 +5,7 @@
 
 use crate::buffer::Buffer;
 use crate::connection::Connection;
-use crate::exchange::{Exchange, RequestIdText, Scratch};
+use crate::exchange::{Arrival, Exchange, RequestIdText, Scratch};
 use crate::fault::Fault;
 use crate::reply;
 use crate::serve::{self, Next};
@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a client may go on sending what nobody reads after our answer, so that the answer is not lost.
 const LINGER: Duration = Duration::from_secs(2);
@@ -31,11 +31,11 @@ const LINGER_BYTES: usize = 1024 * 1024;
 /// What the wait for a request head came to.
 enum Head {
     /// A request, in the scratch memory; the head's length.
-    Request(Box<Scratch>, Buffer, usize),
+    Request(Box<Scratch>, Buffer, usize, Arrival),
     /// Not HTTP as it should be.
-    Refused(Box<Scratch>, Buffer, Refusal),
+    Refused(Box<Scratch>, Buffer, Refusal, Arrival),
     /// The head did not come in time.
-    TooSlow(Box<Scratch>, Buffer),
+    TooSlow(Box<Scratch>, Buffer, Arrival),
     /// The client has gone, or there is no more time for it to begin.
     Closed,
 }
@@ -85,19 +85,17 @@ fn one<'c>(
 ) -> Pin<Box<dyn Future<Output = Next> + 'c>> {
     match head {
         Head::Closed => Box::pin(std::future::ready(Next::Close)),
-        Head::Request(scratch, arena, head_len) => Box::pin(exchange(
-            connection,
-            stream,
-            (scratch, arena, head_len),
-            group,
-        )),
-        Head::Refused(scratch, arena, refusal) => {
-            let fault = Fault::refused(refusal);
-            Box::pin(refuse(connection, stream, scratch, arena, fault))
+        Head::Request(scratch, arena, head_len, arrival) => {
+            let parts = (scratch, arena, head_len);
+            Box::pin(exchange(connection, stream, parts, arrival, group))
         }
-        Head::TooSlow(scratch, arena) => {
+        Head::Refused(scratch, arena, refusal, arrival) => {
+            let fault = Fault::refused(refusal);
+            Box::pin(refuse(connection, stream, (scratch, arena), arrival, fault))
+        }
+        Head::TooSlow(scratch, arena, arrival) => {
             let fault = Fault::client_timeout();
-            Box::pin(refuse(connection, stream, scratch, arena, fault))
+            Box::pin(refuse(connection, stream, (scratch, arena), arrival, fault))
         }
     }
 }
@@ -112,6 +110,15 @@ fn next_head(
     let (timer, worker) = (&connection.timer, &connection.worker);
     let limits = connection.head_limits();
     let mut scanned = 0;
+    let mut began: Option<Instant> = None;
+    let arrival = |began: Option<Instant>, whole: bool| {
+        // The clock is asked again only where the head came in pieces.
+        let at = began.unwrap_or_else(Instant::now);
+        Arrival {
+            at,
+            head_took: if whole { Duration::ZERO } else { at.elapsed() },
+        }
+    };
     let mut fresh = rest.is_some();
     timer.set(if fresh {
         connection.head_timeout()
@@ -123,12 +130,16 @@ fn next_head(
         loop {
             if fresh && let Some(mut arena) = rest.take() {
                 let mut scratch = worker.take_scratch();
+                let whole = began.is_none();
+                began.get_or_insert_with(Instant::now);
                 match parse_request(arena.filled(), scanned, &limits, &mut scratch.request) {
                     Parsed::Complete { head_len } => {
-                        return Poll::Ready(Head::Request(scratch, arena, head_len));
+                        let arrival = arrival(began, whole);
+                        return Poll::Ready(Head::Request(scratch, arena, head_len, arrival));
                     }
                     Parsed::Refused(refusal) => {
-                        return Poll::Ready(Head::Refused(scratch, arena, refusal));
+                        let arrival = arrival(began, whole);
+                        return Poll::Ready(Head::Refused(scratch, arena, refusal, arrival));
                     }
                     Parsed::Partial => {}
                 }
@@ -138,7 +149,8 @@ fn next_head(
                 }
                 scanned = arena.len();
                 if !arena.make_room(limits.head_bytes + crate::buffer::BUFFER_BYTES) {
-                    return Poll::Ready(Head::Refused(scratch, arena, Refusal::HeadTooLarge));
+                    let (refusal, arrival) = (Refusal::HeadTooLarge, arrival(began, whole));
+                    return Poll::Ready(Head::Refused(scratch, arena, refusal, arrival));
                 }
                 worker.give_scratch(scratch);
                 *rest = Some(arena);
@@ -161,7 +173,7 @@ fn next_head(
         match timer.poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => Poll::Ready(match rest.take() {
-                Some(arena) => Head::TooSlow(worker.take_scratch(), arena),
+                Some(arena) => Head::TooSlow(worker.take_scratch(), arena, arrival(began, false)),
                 None => Head::Closed,
             }),
         }
@@ -172,25 +184,26 @@ fn next_head(
 async fn exchange(
     connection: &Connection,
     stream: &mut Stream,
-    (scratch, arena, head_len): (Box<Scratch>, Buffer, usize),
+    (mut scratch, arena, head_len): (Box<Scratch>, Buffer, usize),
+    arrival: Arrival,
     group: Option<GroupId>,
 ) -> Next {
-    let mut x = Exchange::open(connection, scratch, arena, head_len);
-    connection
-        .worker
-        .shard()
-        .listener(connection.listener.index())
-        .requests_in_flight
-        .up();
-    match request_framing(x.request(), x.arena()) {
-        Ok(framing) => x.framing = framing,
-        Err(refusal) => return reply::fault(&mut x, stream, Fault::refused(refusal)).await,
-    }
-    let generation = Rc::clone(&connection.generation);
-    if let Some((listener, _)) = generation.plane.listener(connection.listener) {
-        admit(&mut x, listener);
-    }
-    serve::serve(&mut x, stream, group).await
+    let next = {
+        let mut x = Exchange::open(connection, &mut scratch, (arena, head_len), arrival);
+        match request_framing(x.request(), x.arena()) {
+            Ok(framing) => {
+                x.framing = framing;
+                let generation = Rc::clone(&connection.generation);
+                if let Some((listener, _)) = generation.plane.listener(connection.listener) {
+                    admit(&mut x, listener);
+                }
+                serve::serve(&mut x, stream, group).await
+            }
+            Err(refusal) => reply::fault(&mut x, stream, Fault::refused(refusal)).await,
+        }
+    };
+    connection.worker.give_scratch(scratch);
+    next
 }
 
 /// Finds out who the client is and gives the request its id.
@@ -226,31 +239,28 @@ fn admit(x: &mut Exchange<'_>, listener: &Listener) {
 async fn refuse(
     connection: &Connection,
     stream: &mut Stream,
-    mut scratch: Box<Scratch>,
-    arena: Buffer,
+    (mut scratch, arena): (Box<Scratch>, Buffer),
+    arrival: Arrival,
     fault: Fault,
 ) -> Next {
     scratch.request.clear();
-    let mut x = Exchange::open(connection, scratch, arena, 0);
-    connection
-        .worker
-        .shard()
-        .listener(connection.listener.index())
-        .requests_in_flight
-        .up();
-    // TLS on a port that speaks HTTP in clear: an answer in clear would not be understood.
-    if fault.code == Fault::refused(Refusal::TlsOnPlainPort).code {
-        x.ledger.fault = Some(Fault {
-            status: None,
-            ..fault
-        });
-        x.ledger.status = 400;
-        return Next::Close;
-    }
-    if fault == Fault::client_timeout() {
-        crate::record::limit_reached(&x, Limit::RequestHeadTime);
-    }
-    reply::fault(&mut x, stream, fault).await
+    let received = arena.len() as u64;
+    let next = {
+        let mut x = Exchange::open(connection, &mut scratch, (arena, 0), arrival);
+        x.ledger.head_in = received;
+        if fault == Fault::client_timeout() {
+            crate::record::limit_reached(&x, Limit::RequestHeadTime);
+        }
+        // TLS on a port that speaks HTTP in clear: an answer in clear would not be understood.
+        if fault == Fault::refused(Refusal::TlsOnPlainPort) {
+            x.ledger.fault = Some(fault);
+            Next::Close
+        } else {
+            reply::fault(&mut x, stream, fault).await
+        }
+    };
+    connection.worker.give_scratch(scratch);
+    next
 }
 
 /// Ends our direction, then reads what still comes for a while.

@@ -1,11 +1,17 @@
 //! Live state of targets: what happened since, shared by workers and control.
 //!
-//! Control writes health and addresses; workers read them and count requests in flight. Everything is an atomic
-//! or is touched only when a new upstream connection is made, so that no worker ever waits for another.
+//! Control writes health and addresses; workers read them and count requests in flight. Everything is an atomic, but
+//! for the address of a target: a lock that only control ever writes under, a few times a day, read when a connection
+//! is made or a record is written.
 
+use crate::timer::TICK;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+/// Between two events about failed handshakes with one target: every request may fail, and the log is for people.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 /// The health of a target as the active probe sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +64,10 @@ pub struct TargetState {
     health: AtomicU8,
     in_flight: AtomicU32,
     address: RwLock<Option<SocketAddr>>,
+    /// Handshakes that failed since the last one that was told of.
+    failed_handshakes: AtomicU64,
+    /// The tick of the next one that is told of.
+    tell_handshake_at: AtomicU64,
 }
 
 impl TargetState {
@@ -67,6 +77,8 @@ impl TargetState {
             health: AtomicU8::new(health as u8),
             in_flight: AtomicU32::new(0),
             address: RwLock::new(address),
+            failed_handshakes: AtomicU64::new(0),
+            tell_handshake_at: AtomicU64::new(0),
         }
     }
 
@@ -89,6 +101,22 @@ impl TargetState {
     pub fn enter(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(self.clone())
+    }
+
+    /// Counts a TLS handshake that failed at the tick `now` of a worker. `Some` where it is time to tell of it: how many
+    /// failed since that was done last.
+    pub(crate) fn handshake_failed(&self, now: u64) -> Option<u64> {
+        self.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+        let at = self.tell_handshake_at.load(Ordering::Relaxed);
+        if now < at {
+            return None;
+        }
+        let next = now + (TELL_AGAIN.as_millis() / TICK.as_millis()) as u64;
+        // Of two workers that are here together one tells.
+        self.tell_handshake_at
+            .compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed)
+            .ok()?;
+        Some(self.failed_handshakes.swap(0, Ordering::Relaxed))
     }
 
     /// The address to connect to.
@@ -234,6 +262,16 @@ mod tests {
             OpenConnection::enter((&process, 3), (&other, 0)).unwrap_err(),
             Full::Process
         );
+    }
+
+    #[test]
+    fn handshakes_that_fail_are_told_of_now_and_then() {
+        let target = TargetState::new(Health::Initial, None);
+        let told: Vec<Option<u64>> = [0, 1, 99, 100, 101, 500]
+            .into_iter()
+            .map(|tick| target.handshake_failed(tick))
+            .collect();
+        assert_eq!(told, [Some(1), None, None, Some(3), None, Some(2)]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(crate) fn close(x: &Exchange<'_>) {
     metrics.requests_in_flight.down();
     metrics
         .received_bytes
-        .add(x.head_len as u64 + x.ledger.body_in);
+        .add(x.ledger.head_in + x.ledger.body_in);
     metrics
         .sent_bytes
         .add(x.ledger.head_out + x.ledger.body_out);
@@ -104,7 +104,7 @@ fn record_of<'a>(x: &'a Exchange<'_>, total: std::time::Duration) -> Record<'a> 
     record.request_id = x.request_id.as_ref().map(RequestIdText::as_bytes);
     record.status = x.ledger.status;
     record.body_bytes_in = x.ledger.body_in;
-    record.bytes_in = x.ledger.body_in + x.head_len as u64;
+    record.bytes_in = x.ledger.body_in + x.ledger.head_in;
     record.body_bytes_out = x.ledger.body_out;
     record.bytes_out = x.ledger.body_out + x.ledger.head_out;
     record.upstream = upstream_of(connection, x);
@@ -140,6 +140,7 @@ fn upstream_of<'a>(connection: &'a Connection, x: &Exchange<'_>) -> Upstream<'a>
 
 fn durations(ledger: &Ledger, total: std::time::Duration) -> Durations {
     Durations {
+        request_head: Some(ledger.head_took),
         connect: ledger.connected,
         response_head: ledger.response_head,
         total: Some(total),

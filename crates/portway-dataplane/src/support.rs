@@ -98,6 +98,10 @@ impl Found {
         );
         self.part_if(group.stickiness.is_some(), "`stickiness`");
         self.part_if(
+            group.timeouts.queue != portway_model::defaults::QUEUE,
+            "`queue` of `timeouts` (waiting for a free target)",
+        );
+        self.part_if(
             group.send_proxy.is_some(),
             "`send_proxy` (PROXY protocol to targets)",
         );

@@ -140,6 +140,12 @@ impl Transfer {
         (self.buffer.filter(|buffer| !buffer.is_empty()), self.head)
     }
 
+    /// The head's memory for another use, once the head was sent.
+    pub(crate) fn take_head(&mut self) -> Vec<u8> {
+        self.head_sent = 0;
+        std::mem::take(&mut self.head)
+    }
+
     fn has_output(&self) -> bool {
         self.data > 0 || self.head_sent < self.head.len() || self.tail_sent < self.tail.len()
     }

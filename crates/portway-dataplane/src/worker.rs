@@ -7,6 +7,7 @@ use crate::access_log::{BATCH_BYTES, Batch};
 use crate::buffer::Buffers;
 use crate::exchange::Scratch;
 use crate::group::Generation;
+use crate::live::ProcessState;
 use crate::plane::{ListenerParts, Plane};
 use crate::timer::{TICK, Timers};
 use portway_model::draft::LogFormat;
@@ -125,6 +126,7 @@ pub(crate) struct Worker {
     /// Connections open on this worker.
     open: Cell<u32>,
     draining: Cell<bool>,
+    process: Arc<ProcessState>,
     cutting_off: Cell<bool>,
 }
 
@@ -165,6 +167,7 @@ impl Worker {
             random: Cell::new(crate::sys::seed()),
             open: Cell::new(0),
             draining: Cell::new(false),
+            process: Arc::clone(&plane.process),
             cutting_off: Cell::new(false),
             generation: RefCell::new(Rc::new(Generation::new(plane, &shard, index as u64))),
             shard,
@@ -183,7 +186,7 @@ impl Worker {
 
     /// True from the beginning of a graceful stop.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.draining.get() || self.process.is_draining()
     }
 
     /// True once the deadline of a graceful stop has passed: what ends now is cut off.
@@ -344,7 +347,7 @@ async fn tick(worker: Rc<Worker>) {
             u64::try_from(last.elapsed().as_millis() / TICK.as_millis()).unwrap_or(u64::MAX);
         last += TICK * u32::try_from(passed).unwrap_or(u32::MAX);
         worker.timers.tick(passed);
-        if worker.is_draining() {
+        if worker.draining.get() {
             worker.timers.expire_idle();
         }
         ticks += 1;

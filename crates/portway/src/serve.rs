@@ -1,9 +1,10 @@
 //! The life of a running Portway: admin address, workers, signals, end.
 
 use std::io;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portway_admin::Shown;
 use portway_control::bind;
@@ -104,14 +105,24 @@ async fn start(snapshot: Snapshot, sources: &Sources) -> Result<(Parts, Diagnost
     Ok((parts, found))
 }
 
+/// Signals so close to the first are the same wish, told twice: GNU `timeout` signals its child and the child's group.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
 impl Parts {
     async fn until_signal(mut self) -> ExitCode {
         let by = self.signals.next().await;
-        tokio::select! {
-            _ = self.running.stop(by) => ExitCode::SUCCESS,
-            by = self.signals.next() => {
-                tracing::warn!("{by} again: stopping at once");
-                ExitCode::FAILURE
+        let begun = Instant::now();
+        let stop = self.running.stop(by);
+        let mut stop = pin!(stop);
+        loop {
+            tokio::select! {
+                _ = &mut stop => return ExitCode::SUCCESS,
+                by = self.signals.next() => {
+                    if begun.elapsed() >= SAME_SIGNAL {
+                        tracing::warn!("{by} again: stopping at once");
+                        return ExitCode::FAILURE;
+                    }
+                }
             }
         }
     }
