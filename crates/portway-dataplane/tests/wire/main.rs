@@ -1,10 +1,15 @@
 //! The data plane between scripted peers on real sockets: what arrives, byte for byte, on both sides.
 
 #![cfg(test)]
+#![expect(
+    clippy::string_slice,
+    reason = "messages of tests are ASCII, and a test that cuts in the wrong place fails"
+)]
 
 mod bodies;
 mod forwarding;
 mod harness;
+mod mixture;
 mod pipelining;
 mod pools;
 mod responses;

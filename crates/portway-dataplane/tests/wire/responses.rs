@@ -337,3 +337,72 @@ fn clients_that_reset_leave_one_record_each() {
     assert!(portway_testkit::peer::eventually(|| target.open() == 0));
     proxy.finish(2);
 }
+
+/// Sends these interim responses at once, and the final one a while later; what the client gets.
+fn after_interims(interims: String) -> String {
+    let target = Target::start(move |_, mut wire| {
+        wire.message()?;
+        wire.send(&interims)?;
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        wire.send(crate::row::OK)
+    })
+    .unwrap();
+    let proxy = Proxy::start(&simple("", "retries = 0", &[target.address()]));
+    let mut client = proxy.client();
+    client
+        .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let got = client.until_end().unwrap().0;
+    drop(client);
+    proxy.finish(1);
+    String::from_utf8(got).unwrap()
+}
+
+#[test]
+fn interim_responses_that_fill_a_buffer_to_its_brim_are_relayed() {
+    // A buffer has 32 KiB: 8 heads of 4 KiB, read at once.
+    let one = format!(
+        "HTTP/1.1 103 Early Hints\r\nLink: <{}>\r\n\r\n",
+        "x".repeat(4058)
+    );
+    assert_eq!(one.len(), 4096);
+    let got = after_interims(one.repeat(8));
+    let rest = got.strip_prefix(&one.repeat(8)).unwrap();
+    assert!(rest.starts_with("HTTP/1.1 200 OK\r\n"), "{rest}");
+}
+
+#[test]
+fn interim_responses_without_end_are_a_fault() {
+    let got = after_interims("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000));
+    assert!(
+        got.contains("\r\n\r\nHTTP/1.1 502 Bad Gateway\r\n"),
+        "{got}"
+    );
+    assert!(got.matches("HTTP/1.1 103").count() < 100);
+}
+
+#[test]
+fn what_a_client_sends_after_its_last_request_does_not_cost_it_the_response() {
+    let size = 3_000_000;
+    let target = Target::start(move |_, mut wire| {
+        wire.message()?;
+        wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"))?;
+        wire.flood(size, portway_testkit::peer::PATIENCE).map(drop)
+    })
+    .unwrap();
+    let proxy = Proxy::start(&simple("", "", &[target.address()]));
+    let mut client = portway_testkit::peer::Wire::connect_small(proxy.address(0)).unwrap();
+    client
+        .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let head = client.head().unwrap();
+    assert!(head.starts_with(b"HTTP/1.1 200 "));
+    client.send(vec![b'x'; 10_000]).unwrap();
+    let mut received = 0;
+    while received < size {
+        received += client.receive(100_000.min(size - received)).unwrap().len();
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    drop(client);
+    proxy.finish(1);
+}
