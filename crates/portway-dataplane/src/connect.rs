@@ -12,6 +12,7 @@ use portway_model::settings::ServerName;
 use portway_model::snapshot::{GroupId, TargetGroup};
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::TargetMetrics;
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -172,13 +173,28 @@ async fn open(
             emit(&Event::TargetHandshakeFailed {
                 target_group: group.name.as_str(),
                 target: group.targets.get(target).map_or("", |it| it.name.as_str()),
-                error: &error,
+                error: &Cause(&error),
                 times,
             });
         }
         return Err(error);
     }
     Ok(stream)
+}
+
+/// Why a handshake failed. A verifier of ours has words for it, which rustls would wrap in its own types.
+struct Cause<'a>(&'a io::Error);
+
+impl fmt::Display for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = self.0.get_ref().and_then(|inner| inner.downcast_ref());
+        match inner {
+            Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(reason))) => {
+                write!(f, "{}", reason.0)
+            }
+            _ => write!(f, "{}", self.0),
+        }
+    }
 }
 
 async fn tcp(address: SocketAddr) -> io::Result<(Socket, Option<IpAddr>)> {

@@ -145,7 +145,8 @@ pub(crate) fn response(
     framing: &ResponseFraming,
     plan: &ResponsePlan,
 ) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512);
+    let mut out = std::mem::take(&mut x.scratch.head);
+    out.clear();
     let (head, edits) = (&x.scratch.response, &x.scratch.response_edits);
     let arena = x
         .response
