@@ -1,7 +1,8 @@
 //! What happens to the process, as types: an event knows its line in the log and how loud it is.
 //!
 //! Events are for people who operate Portway: they are rare. What happens per exchange is a record, what happens often is a
-//! metric; [`Event::LimitReached`] and [`Event::AcceptFailed`] stand for a burst and say how many it was.
+//! metric; [`Event::LimitReached`], [`Event::AcceptFailed`] and [`Event::TargetHandshakeFailed`] stand for a burst and say how
+//! many it was.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -56,6 +57,17 @@ pub enum Event<'a> {
         target_group: &'a str,
         /// Traffic goes to all targets all the same.
         fail_open: bool,
+    },
+    /// TLS handshakes with a target failed, for exchanges and connections, not for checks.
+    TargetHandshakeFailed {
+        /// Name of its group.
+        target_group: &'a str,
+        /// Its name.
+        target: &'a str,
+        /// What is wrong, of the latest.
+        error: &'a dyn fmt::Display,
+        /// How often since the event before.
+        times: u64,
     },
     /// The name of a target leads nowhere, or elsewhere than before.
     TargetResolved {
@@ -152,6 +164,7 @@ impl Event<'_> {
             Event::ListenerStopped { .. } => "listener_stopped",
             Event::TargetHealthChanged { .. } => "target_health_changed",
             Event::TargetGroupDown { .. } => "target_group_down",
+            Event::TargetHandshakeFailed { .. } => "target_handshake_failed",
             Event::TargetResolved { .. } => "target_resolved",
             Event::CertificateLoaded { .. } => "certificate_loaded",
             Event::ConfigurationApplied { .. } => "configuration_applied",
@@ -179,7 +192,7 @@ impl Event<'_> {
             Event::CertificateLoaded { days_left, .. } if *days_left < CERTIFICATE_WARNING_DAYS => {
                 Level::WARN
             }
-            Event::DrainDeadlineReached { .. } => Level::WARN,
+            Event::TargetHandshakeFailed { .. } | Event::DrainDeadlineReached { .. } => Level::WARN,
             Event::LimitReached { .. } | Event::AcceptFailed { .. } => Level::WARN,
             Event::TargetGroupDown { .. }
             | Event::ConfigurationRefused { .. }
@@ -312,6 +325,18 @@ impl fmt::Display for Event<'_> {
                     f,
                     "deadline of the stop reached: {connections} {} cut",
                     plural(*connections, "connection")
+                )
+            }
+            Event::TargetHandshakeFailed {
+                target_group,
+                target,
+                error,
+                times,
+            } => {
+                write!(
+                    f,
+                    "TLS with target {target} of {target_group} failed {times} {}: {error}",
+                    plural(*times, "time")
                 )
             }
             Event::ShutdownEnded { after } => write!(f, "stopped after {after:?}"),
@@ -452,6 +477,17 @@ mod tests {
             "target_group_down",
             Level::ERROR,
             "target group app has no usable target; all targets take traffic (fail-open)",
+        );
+        check(
+            Event::TargetHandshakeFailed {
+                target_group: "app",
+                target: "app1",
+                error: &"the certificate has expired",
+                times: 2,
+            },
+            "target_handshake_failed",
+            Level::WARN,
+            "TLS with target app1 of app failed 2 times: the certificate has expired",
         );
         check(
             Event::TargetResolved {

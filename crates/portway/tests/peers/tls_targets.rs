@@ -77,6 +77,10 @@ fn whom_we_believe() {
             let log = portway.stop();
             assert!(log.contains("\"fault\":\"target_tls\""), "{tls}: {log}");
             assert!(log.contains(&why), "{tls}: {log}");
+            // The exchange says it too: there need not be a check.
+            let said = format!("TLS with target 127.0.0.1:{behind} of app failed ");
+            let said = log.lines().find(|line| line.contains(&said)).unwrap();
+            assert!(said.contains(": the certificate "), "{said}");
         }
     }
 }
