@@ -4,7 +4,7 @@ use crate::connection::Connection;
 use crate::group::Generation;
 use crate::live::{InFlight, TargetState};
 use crate::plane::GroupParts;
-use crate::pool::{Link, Pool};
+use crate::pool::{Link, Pool, Way};
 use crate::stream::{Socket, Stream};
 use crate::timer::Timer;
 use portway_model::address::TargetAddress;
@@ -88,10 +88,13 @@ pub(crate) async fn within<T>(
 pub(crate) async fn connect(connection: &Connection, wanted: Wanted<'_>) -> io::Result<Upstream> {
     let generation = &connection.generation;
     let (group, parts, state, pool) = parts_of(generation, wanted)?;
-    let server_name = server_name(connection, group, wanted);
+    let way = Way {
+        address: address(connection, group, state, wanted.target)?,
+        server_name: server_name(connection, group, wanted),
+    };
     let in_flight = (state.enter(), Serving::new(pool.metrics()));
     let pooled = if wanted.pooled {
-        pool.take(server_name.as_deref(), wanted.surely)
+        pool.take(&way, wanted.surely)
     } else {
         None
     };
@@ -99,18 +102,11 @@ pub(crate) async fn connect(connection: &Connection, wanted: Wanted<'_>) -> io::
     let link = match pooled {
         Some(link) => link,
         None => {
-            let opening = open(
-                connection,
-                group,
-                parts,
-                state,
-                wanted.target,
-                server_name.as_deref(),
-            );
+            let opening = open(connection, group, parts, state, wanted.target, &way);
             // Boxed because most exchanges use a pooled connection, and every one would carry it along.
             let opening = Box::pin(within(&connection.timer, group.timeouts.connect, opening));
             let stream = opening.await?;
-            pool.opened(stream, server_name)
+            pool.opened(stream, way)
         }
     };
     Ok(Upstream {
@@ -141,30 +137,46 @@ fn parts_of<'a>(generation: &'a Generation, wanted: Wanted<'_>) -> io::Result<Pa
     found().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
+/// Where a target is for this client now; `None` for a UNIX socket.
+fn address(
+    connection: &Connection,
+    group: &TargetGroup,
+    state: &TargetState,
+    target: usize,
+) -> io::Result<Option<SocketAddr>> {
+    match group.targets.get(target).map(|target| &target.address) {
+        Some(TargetAddress::Unix(_)) => Ok(None),
+        Some(TargetAddress::ClientDestination { port }) => {
+            let port = port.unwrap_or(connection.local.port());
+            Ok(Some(SocketAddr::new(connection.local.ip(), port)))
+        }
+        Some(TargetAddress::Tcp { .. }) => {
+            Ok(Some(state.address().ok_or(io::ErrorKind::NotFound)?))
+        }
+        None => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
 async fn open(
     connection: &Connection,
     group: &TargetGroup,
     parts: &GroupParts,
     state: &TargetState,
     target: usize,
-    server_name: Option<&str>,
+    way: &Way,
 ) -> io::Result<Stream> {
-    let address = group.targets.get(target).map(|target| &target.address);
-    let (socket, ip) = match address {
-        Some(TargetAddress::Unix(path)) => (Socket::Unix(UnixStream::connect(path).await?), None),
-        Some(TargetAddress::ClientDestination { port }) => {
-            let port = port.unwrap_or(connection.local.port());
-            tcp(SocketAddr::new(connection.local.ip(), port)).await?
+    let configured = group.targets.get(target).map(|target| &target.address);
+    let (socket, ip) = match (way.address, configured) {
+        (Some(address), _) => tcp(address).await?,
+        (None, Some(TargetAddress::Unix(path))) => {
+            (Socket::Unix(UnixStream::connect(path).await?), None)
         }
-        Some(TargetAddress::Tcp { .. }) => {
-            tcp(state.address().ok_or(io::ErrorKind::NotFound)?).await?
-        }
-        None => return Err(io::ErrorKind::NotFound.into()),
+        (None, _) => return Err(io::ErrorKind::NotFound.into()),
     };
     let Some(config) = &parts.tls else {
         return Ok(Stream::Plain(socket));
     };
-    let name = tls_name(server_name, ip)?;
+    let name = tls_name(way.server_name.as_deref(), ip)?;
     let session =
         rustls::ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
     let mut stream = Stream::begin_tls(socket, session);

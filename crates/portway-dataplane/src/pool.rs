@@ -7,6 +7,7 @@ use crate::stream::Stream;
 use portway_telemetry::metrics::TargetMetrics;
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// A pool.
@@ -17,12 +18,21 @@ pub(crate) struct Pool {
     metrics: Arc<TargetMetrics>,
 }
 
+/// How a connection was made; one made in another way is not used. A target may come to have another address, and
+/// where clients' own destinations are the addresses each has many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Way {
+    /// `None` for a UNIX socket.
+    pub(crate) address: Option<SocketAddr>,
+    /// The name that is sent in the TLS handshake.
+    pub(crate) server_name: Option<Box<str>>,
+}
+
 /// An open connection to a target, counted while it lives.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) stream: Stream,
-    /// The name that was sent in the TLS handshake.
-    pub(crate) server_name: Option<Box<str>>,
+    way: Way,
     metrics: Arc<TargetMetrics>,
 }
 
@@ -65,22 +75,21 @@ impl Pool {
     }
 
     /// Counts a connection that was just made.
-    pub(crate) fn opened(&self, stream: Stream, server_name: Option<Box<str>>) -> Link {
+    pub(crate) fn opened(&self, stream: Stream, way: Way) -> Link {
         self.metrics.connections.add(1);
         self.metrics.connections_open.up();
         Link {
             stream,
-            server_name,
+            way,
             metrics: Arc::clone(&self.metrics),
         }
     }
 
-    /// A connection for the next request, opened with this server name. `surely`: the kernel is asked whether it is
-    /// still open.
-    pub(crate) fn take(&self, server_name: Option<&str>, surely: bool) -> Option<Link> {
+    /// A connection for the next request, opened in this way. `surely`: the kernel is asked whether it is still open.
+    pub(crate) fn take(&self, way: &Way, surely: bool) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();
         loop {
-            let fits = |one: &Idle| one.link.server_name.as_deref() == server_name;
+            let fits = |one: &Idle| one.link.way == *way;
             let found = match idle.back() {
                 Some(last) if fits(last) => idle.pop_back(),
                 _ => {
