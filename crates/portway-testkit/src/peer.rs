@@ -301,7 +301,7 @@ impl Target {
     pub fn start(
         script: impl Fn(usize, Wire) -> io::Result<()> + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        Self::serve(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, script)
+        Self::start_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, script)
     }
 
     /// The same with buffers as small as the kernel allows.
@@ -312,10 +312,11 @@ impl Target {
         // Accepted sockets inherit them.
         SockRef::from(&listener).set_recv_buffer_size(SMALL_BUFFER)?;
         SockRef::from(&listener).set_send_buffer_size(SMALL_BUFFER)?;
-        Self::serve(listener, script)
+        Self::start_on(listener, script)
     }
 
-    fn serve(
+    /// The same on a socket that the test has bound.
+    pub fn start_on(
         listener: TcpListener,
         script: impl Fn(usize, Wire) -> io::Result<()> + Send + Sync + 'static,
     ) -> io::Result<Self> {

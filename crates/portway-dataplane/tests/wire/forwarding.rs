@@ -91,6 +91,15 @@ fn clients_of_http_1_0_are_served() {
             ..Row::default()
         },
         Row {
+            name: "an upgrade is not for HTTP/1.0",
+            client: &[
+                "GET /a HTTP/1.0\r\nHost: a\r\nConnection: upgrade, keep-alive\r\nUpgrade: websocket\r\n\r\n",
+            ],
+            received: "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            response: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok",
+            ..Row::default()
+        },
+        Row {
             name: "kept alive where it asks",
             client: &["GET /a HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n"],
             received: "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -19,8 +19,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-/// Addresses that a configuration may name: `@0` to `@3` stand for four free ports.
-const PLACES: usize = 4;
+/// Addresses that a configuration may name: `@0` to `@3` stand for these with a free port each.
+const PLACES: [Ipv4Addr; 4] = [
+    Ipv4Addr::LOCALHOST,
+    Ipv4Addr::LOCALHOST,
+    Ipv4Addr::LOCALHOST,
+    Ipv4Addr::new(127, 0, 0, 2),
+];
 
 /// A running worker.
 pub(crate) struct Proxy {
@@ -46,8 +51,9 @@ impl Proxy {
 
     /// The same; `prepare` sees the plane before it is installed.
     pub(crate) fn start_with(text: &str, prepare: impl FnOnce(&mut Plane)) -> Self {
-        let listeners: Vec<TcpListener> = (0..PLACES)
-            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap())
+        let listeners: Vec<TcpListener> = PLACES
+            .iter()
+            .map(|ip| TcpListener::bind((*ip, 0)).unwrap())
             .collect();
         let places: Vec<SocketAddr> = listeners.iter().map(|l| l.local_addr().unwrap()).collect();
         let mut text = text.to_owned();
@@ -55,9 +61,9 @@ impl Proxy {
             text = text.replace(&format!("@{index}"), &place.to_string());
         }
         let snapshot = compiled(&text);
-        let by_port: HashMap<u16, TcpListener> =
-            places.iter().map(SocketAddr::port).zip(listeners).collect();
-        let sockets = sockets(&snapshot, by_port);
+        let by_address: HashMap<SocketAddr, TcpListener> =
+            places.iter().copied().zip(listeners).collect();
+        let sockets = sockets(&snapshot, by_address);
         let (sink, stream) = access_log::channel();
         let mut plane = plane(snapshot, &sink);
         drop(sink);
@@ -94,16 +100,7 @@ impl Proxy {
 
     /// All counters as Prometheus text.
     pub(crate) fn metrics(&self) -> String {
-        let mut text = String::new();
-        let figures = ProcessFigures {
-            version: "0",
-            started: SystemTime::UNIX_EPOCH,
-            generation: 1,
-        };
-        self.plane
-            .metrics
-            .render(&figures, &|_, _| TargetHealth::Healthy, &mut text);
-        text
+        rendered(&self.plane)
     }
 
     /// The value of a sample; 0 where there is none.
@@ -118,7 +115,10 @@ impl Proxy {
         let text = self.metrics();
         let values = text
             .lines()
-            .filter(|line| line.starts_with(family) && line[family.len()..].starts_with('{'))
+            .filter(|line| {
+                line.strip_prefix(family)
+                    .is_some_and(|rest| rest.starts_with('{'))
+            })
             .filter_map(|line| line.rsplit(' ').next()?.parse::<i64>().ok());
         values.sum()
     }
@@ -162,10 +162,39 @@ impl Proxy {
     /// Waits for the end of a graceful stop.
     pub(crate) fn join(self) -> Outcome {
         let graceful = self.workers.join();
+        let text = rendered(&self.plane);
+        for gauge in GAUGES {
+            let samples = text.lines().filter(|line| line.starts_with(gauge));
+            for sample in samples {
+                assert!(sample.ends_with("} 0"), "{sample}");
+            }
+        }
         drop(self.plane);
         let log = self.log.join().unwrap();
         Outcome { log, graceful }
     }
+}
+
+/// What is counted down again: all of it is 0 when a run has ended.
+const GAUGES: [&str; 5] = [
+    "portway_listener_connections_open{",
+    "portway_listener_requests_in_flight{",
+    "portway_target_requests_in_flight{",
+    "portway_target_connections_open{",
+    "portway_target_connections_idle{",
+];
+
+fn rendered(plane: &Plane) -> String {
+    let mut text = String::new();
+    let figures = ProcessFigures {
+        version: "0",
+        started: SystemTime::UNIX_EPOCH,
+        generation: 1,
+    };
+    plane
+        .metrics
+        .render(&figures, &|_, _| TargetHealth::Healthy, &mut text);
+    text
 }
 
 fn compiled(text: &str) -> Snapshot {
@@ -181,14 +210,22 @@ fn compiled(text: &str) -> Snapshot {
     snapshot
 }
 
-fn sockets(snapshot: &Snapshot, mut by_port: HashMap<u16, TcpListener>) -> Vec<BoundSocket> {
+fn sockets(
+    snapshot: &Snapshot,
+    mut by_address: HashMap<SocketAddr, TcpListener>,
+) -> Vec<BoundSocket> {
     let mut sockets = Vec::new();
     for (index, listener) in snapshot.listeners.iter().enumerate() {
         for bind in &listener.binds {
-            let BindAddress::Tcp { first_port, .. } = &bind.value else {
+            let BindAddress::Tcp {
+                ip: Some(ip),
+                first_port,
+                ..
+            } = bind.value
+            else {
                 panic!("not TCP: {bind:?}");
             };
-            let socket = by_port.remove(first_port).unwrap();
+            let socket = by_address.remove(&SocketAddr::new(ip, first_port)).unwrap();
             socket.set_nonblocking(true).unwrap();
             sockets.push(BoundSocket {
                 listener: ListenerId(u32::try_from(index).unwrap()),

@@ -406,3 +406,46 @@ fn what_a_client_sends_after_its_last_request_does_not_cost_it_the_response() {
     drop(client);
     proxy.finish(1);
 }
+
+#[test]
+fn an_upgrade_before_the_request_is_whole_is_a_fault() {
+    let target = Target::start(|_, mut wire| {
+        wire.head()?;
+        wire.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        )?;
+        wire.until_end().map(drop)
+    })
+    .unwrap();
+    let proxy = Proxy::start(&simple("", "", &[target.address()]));
+    let mut client = proxy.client();
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")
+        .unwrap();
+    let got = client.until_end().unwrap().0;
+    assert!(
+        got.starts_with(b"HTTP/1.1 502 "),
+        "{}",
+        String::from_utf8_lossy(&got)
+    );
+    drop(client);
+    proxy.finish(1);
+}
+
+#[test]
+fn our_own_answers_to_head_have_no_body() {
+    let dead = Target::refusing().unwrap();
+    let proxy = Proxy::start(&simple("", "", &[dead]));
+    let mut client = proxy.client();
+    client
+        .send(["HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", GET].concat())
+        .unwrap();
+    let head = String::from_utf8(client.head().unwrap()).unwrap();
+    assert!(
+        head.starts_with("HTTP/1.1 502 ") && !head.contains("Content-Length: 0\r\n"),
+        "{head}"
+    );
+    assert!(client.message().unwrap().starts_with(b"HTTP/1.1 502 "));
+    drop(client);
+    proxy.finish(2);
+}

@@ -4,9 +4,10 @@ use crate::harness::{Proxy, simple};
 use portway_dataplane::live::Health;
 use portway_testkit::peer::{Target, Wire, eventually};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
@@ -334,4 +335,118 @@ fn the_limit_of_connections_of_a_listener_holds() {
     assert_eq!(ask(&mut fourth), "ok");
     drop((second, third, fourth));
     proxy.finish(3);
+}
+
+/// An address that never answers a SYN: its queue is full. The wires keep it so.
+fn unanswering() -> (std::net::TcpListener, Vec<std::net::TcpStream>, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(&any.into()).unwrap();
+    socket.listen(0).unwrap();
+    let listener = std::net::TcpListener::from(socket);
+    let address = listener.local_addr().unwrap();
+    let quick = Duration::from_millis(300);
+    let wires = std::iter::from_fn(|| std::net::TcpStream::connect_timeout(&address, quick).ok());
+    let wires = wires.take(16).collect();
+    (listener, wires, address)
+}
+
+#[test]
+fn a_target_that_does_not_take_connections_costs_its_timeout() {
+    let (_listener, _wires, silent) = unanswering();
+    let settings = "timeouts.connect = \"300ms\"";
+    let proxy = Proxy::start(&simple("", &format!("{settings}\nretries = 0"), &[silent]));
+    let mut client = proxy.client();
+    assert_eq!(ask(&mut client), "504");
+    drop(client);
+    proxy.finish(1);
+    let (_targets, mut addresses) = named(&["a"]);
+    addresses.push(silent);
+    let proxy = Proxy::start(&simple("", settings, &addresses));
+    let mut client = proxy.client();
+    assert_eq!([ask(&mut client), ask(&mut client)], ["a", "a"]);
+    drop(client);
+    proxy.finish(2);
+}
+
+#[test]
+fn a_name_without_an_address_is_passed_over() {
+    let (_targets, addresses) = named(&["a", "b"]);
+    let proxy = Proxy::start(&simple("", "", &addresses));
+    proxy.target(0, 0).set_address(None);
+    let mut client = proxy.client();
+    assert_eq!([ask(&mut client), ask(&mut client)], ["b", "b"]);
+    proxy.target(0, 1).set_address(None);
+    assert_eq!(ask(&mut client), "502");
+    // A name that resolves again serves again, at its new address.
+    proxy.target(0, 0).set_address(Some(addresses[1]));
+    assert_eq!(ask(&mut client), "b");
+    drop(client);
+    proxy.finish(4);
+}
+
+#[test]
+fn a_body_that_was_not_sent_yet_goes_to_the_next_target_whole() {
+    let target = Target::saying("a").unwrap();
+    let dead = [Target::refusing().unwrap(), Target::refusing().unwrap()];
+    let proxy = Proxy::start(&simple("", "", &[dead[0], dead[1], target.address()]));
+    let body = "0123456789".repeat(10_000);
+    for _ in 0..3 {
+        let mut client = proxy.client();
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        client
+            .send_pieces(&[&format!("{head}0123"), &body[4..]])
+            .unwrap();
+        assert_eq!(name_of(&client.message().unwrap()), "a");
+        assert!(
+            target
+                .received_in_all()
+                .ends_with(&format!("\r\n\r\n{body}"))
+        );
+    }
+    proxy.finish(3);
+}
+
+/// Two sockets on one port of two addresses of this host.
+fn twins() -> [TcpListener; 2] {
+    loop {
+        let one = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = one.local_addr().unwrap().port();
+        if let Ok(two) = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), port)) {
+            return [one, two];
+        }
+    }
+}
+
+#[test]
+fn destinations_of_clients_are_kept_apart() {
+    let twins = twins();
+    let port = twins[0].local_addr().unwrap().port();
+    let targets = twins.map(|socket| {
+        let ip = socket.local_addr().unwrap().ip();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{ip}");
+        Target::start_on(socket, move |_, mut wire| {
+            loop {
+                wire.message()?;
+                wire.send(&answer)?;
+            }
+        })
+        .unwrap()
+    });
+    let text = format!(
+        "[listener.web]\nbind = [\"@0\", \"@3\"]\nforward = \"app\"\n\
+         [target_group.app]\ntargets = [\"client-destination:{port}\"]\n"
+    );
+    let proxy = Proxy::start(&text);
+    for _ in 0..3 {
+        for (place, ip) in [(0, "127.0.0.1"), (3, "127.0.0.2")] {
+            let mut client = Wire::connect(proxy.address(place)).unwrap();
+            assert_eq!(ask(&mut client), ip);
+        }
+    }
+    assert_eq!(targets.map(|target| target.connections()), [1, 1]);
+    proxy.finish(6);
 }
