@@ -31,11 +31,14 @@ for program in openssl nginx; do
 done
 
 find_portway() {
-    local found
-    if [ -n "${PORTWAY:-}" ]; then
-        echo "$PORTWAY"
-    elif found=$(ls -t "$here"/../../target/{release,debug}/portway 2>/dev/null | head -n 1) && [ -n "$found" ]; then
-        echo "$found"
+    local built newest=
+    for built in "$here"/../../target/{release,debug}/portway; do
+        if [ -x "$built" ] && { [ -z "$newest" ] || [ "$built" -nt "$newest" ]; }; then
+            newest=$built
+        fi
+    done
+    if [ -n "${PORTWAY:-$newest}" ]; then
+        echo "${PORTWAY:-$newest}"
     else
         command -v portway || fail "no portway: cargo build --release -p portway"
     fi
@@ -53,7 +56,9 @@ fi
 
 children=()
 clean_up() {
-    trap - EXIT INT TERM
+    # Once is enough: a second Ctrl-C must not leave half of it behind.
+    trap - EXIT
+    trap '' INT TERM
     # Started last, ended first: Portway finishes what it is doing while the instances still answer.
     for ((i = ${#children[@]} - 1; i >= 0; i--)); do
         kill "${children[i]}" 2>/dev/null || true
