@@ -82,6 +82,41 @@ fn a_target_that_reads_nothing_stops_its_client() {
 }
 
 #[test]
+fn a_tunnel_holds_no_more_than_its_buffers_in_either_direction() {
+    for upwards in [false, true] {
+        let over = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&over);
+        let sent = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&sent);
+        let target = Target::start_small(move |_, mut wire| {
+            if !upwards {
+                *told.lock().unwrap() = Some(wire.flood(BODY, QUIET)?);
+            }
+            eventually(|| until.load(Ordering::SeqCst));
+            Ok(())
+        })
+        .unwrap();
+        let text = format!(
+            "[listener.raw]\nbind = \"@0\"\nprotocol = \"tcp\"\nforward = \"raw\"\n\
+             [target_group.raw]\ntargets = [\"{}\"]\n",
+            target.address()
+        );
+        let proxy = Proxy::start(&text);
+        let mut client = Wire::connect_small(proxy.address(0)).unwrap();
+        if upwards {
+            *sent.lock().unwrap() = Some(client.flood(BODY, QUIET).unwrap());
+        }
+        assert!(eventually(|| sent.lock().unwrap().is_some()));
+        over.store(true, Ordering::SeqCst);
+        drop(client);
+        proxy.finish(1);
+        let sent = sent.lock().unwrap().unwrap();
+        println!("upwards {upwards}: {sent} bytes sent");
+        assert!(sent < ON_THE_WAY, "{sent}");
+    }
+}
+
+#[test]
 fn a_client_that_reads_nothing_is_given_up() {
     let target = Target::start(|_, mut wire| {
         wire.message()?;
