@@ -162,3 +162,116 @@ fn every_answer_belongs_to_its_request() {
     });
     proxy.finish(usize::try_from(CLIENTS).unwrap() * REQUESTS);
 }
+
+/// A target that breaks whatever can be broken, by chance.
+fn play_badly(connection: usize, mut wire: Wire) -> io::Result<()> {
+    let mut chance = Chance(0x5851_f42d + connection as u64);
+    loop {
+        match chance.below(20) {
+            0 => return Ok(()),
+            1 => return wire.reset(),
+            2 => {
+                wire.head()?;
+                return wire.reset();
+            }
+            3 => {
+                wire.head()?;
+                return wire.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n");
+            }
+            _ => {}
+        }
+        let message = String::from_utf8(wire.message()?).unwrap();
+        let path = message.split(' ').nth(1).unwrap().trim_start_matches('/');
+        let body = format!("<{path}>|{}", data(&message));
+        let length = body.len();
+        match chance.below(12) {
+            0 => return wire.send("garbage\r\n\r\n"),
+            1 => return wire.send("HTTP/1.1 200 OK\r\nContent-"),
+            2 => {
+                return wire.send(format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                    length + 1
+                ));
+            }
+            3 => {
+                return wire.send(format!(
+                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{body}X"
+                ));
+            }
+            4 => wire.send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}tail"
+            ))?,
+            5 => {
+                wire.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")?;
+                return wire.reset();
+            }
+            _ => wire.send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
+            ))?,
+        }
+    }
+}
+
+/// Asks until something breaks, or breaks it; how many answers were whole and right.
+fn converse_badly(address: std::net::SocketAddr, client: u64) -> usize {
+    let mut chance = Chance(0x2545_f491 ^ (client + 1) << 18);
+    let mut wire = Wire::connect(address).unwrap();
+    for number in 0.. {
+        let (text, expected) = request(&mut chance, &mark(client, number));
+        let cut = 1 + chance.below(text.len());
+        if chance.below(12) == 0 {
+            // The other side may have gone first.
+            let _ = wire.send(&text[..cut]);
+            match chance.below(3) {
+                0 => return wire.reset().map_or(number, |()| number),
+                1 => return number,
+                _ => {
+                    let _ = wire.half_close();
+                    let _ = wire.until_end();
+                    return number;
+                }
+            }
+        }
+        let answer = wire.send(&text).and_then(|()| wire.message());
+        let Ok(answer) = answer else { return number };
+        let answer = String::from_utf8(answer).unwrap();
+        if answer.starts_with("HTTP/1.1 200 ") {
+            // What was cut off is an error of `message`; what is whole is right.
+            assert_eq!(data(&answer), expected, "{answer}");
+        }
+        if answer.contains("\r\nConnection: close\r\n") {
+            return number + 1;
+        }
+    }
+    0
+}
+
+#[test]
+fn whatever_breaks_leaves_one_record_and_no_byte_elsewhere() {
+    let targets: Vec<Target> = (0..3).map(|_| Target::start(play_badly).unwrap()).collect();
+    let addresses: Vec<_> = targets.iter().map(Target::address).collect();
+    let proxy = Proxy::start(&simple("", "", &addresses));
+    let address = proxy.address(0);
+    let answered: usize = std::thread::scope(|scope| {
+        let crowd: Vec<_> = (0..8)
+            .map(|part| {
+                scope.spawn(move || {
+                    let clients = part * 50..(part + 1) * 50;
+                    clients
+                        .map(|client| converse_badly(address, client))
+                        .sum::<usize>()
+                })
+            })
+            .collect();
+        crowd.into_iter().map(|part| part.join().unwrap()).sum()
+    });
+    proxy.quiet();
+    let records = proxy.metric("portway_listener_request_duration_seconds_count{listener=\"web\"}");
+    let records = usize::try_from(records).unwrap();
+    println!("{answered} answers, {records} records");
+    assert!(
+        records >= answered && answered > 400,
+        "{answered} answers, {records} records"
+    );
+    proxy.finish(records);
+}
