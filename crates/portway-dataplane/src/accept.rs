@@ -231,6 +231,10 @@ type Group = Option<portway_model::snapshot::GroupId>;
 
 /// The life of a connection. What it rests in is all that an idle connection holds, and there may be very many: an
 /// `async fn` would keep its arguments twice, so this is a block, and what is rare lives in boxes.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn keeps its arguments twice"
+)]
 fn life(
     mut connection: Connection,
     mut stream: Stream,

@@ -45,6 +45,10 @@ enum Head {
 /// This future is most of what an idle connection costs: what is needed only while a request is there lives in a box
 /// of its own, and this is a block because an `async fn` would keep its arguments twice. A test in `accept` asserts
 /// the size.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn keeps its arguments twice, for as long as the connection rests"
+)]
 pub(crate) fn run(
     connection: &mut Connection,
     stream: &mut Stream,
