@@ -72,14 +72,15 @@ trap 'exit 0' INT TERM
 cd "$run_dir"
 
 # A CA, an intermediate one, and the certificate of the FQDN: flow.pem is what a buyer gets from a CA, in one file.
+ec=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
 make_ca() { # name, subject, what signs it
-    openssl req -new -newkey rsa:2048 -nodes -keyout "$1.key" -out "$1.csr" -subj "/CN=$2" 2>/dev/null
+    openssl req -new "${ec[@]}" -keyout "$1.key" -out "$1.csr" -subj "/CN=$2" 2>/dev/null
     printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n' >"$1.ext"
     openssl x509 -req -in "$1.csr" -days 30 -extfile "$1.ext" -out "$1.pem" "${@:3}" 2>/dev/null
 }
 make_ca ca "Try-out CA" -signkey ca.key
 make_ca intermediate "Try-out intermediate CA" -CA ca.pem -CAkey ca.key -set_serial 2
-openssl req -new -newkey rsa:2048 -nodes -keyout flow.key -out flow.csr -subj "/CN=$host" 2>/dev/null
+openssl req -new "${ec[@]}" -keyout flow.key -out flow.csr -subj "/CN=$host" 2>/dev/null
 echo "subjectAltName=DNS:$host" >flow.ext
 openssl x509 -req -in flow.csr -days 30 -extfile flow.ext -CA intermediate.pem -CAkey intermediate.key \
     -set_serial 3 -out flow.crt 2>/dev/null
@@ -89,7 +90,7 @@ cat flow.crt intermediate.pem flow.key >flow.pem
 for number in "${!instances[@]}"; do
     instance=${instances[number]}
     name=instance-$((number + 1))
-    openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj "/CN=$name" -keyout "$name.key" -out "$name.crt" 2>/dev/null
+    openssl req -x509 "${ec[@]}" -days 30 -subj "/CN=$name" -keyout "$name.key" -out "$name.crt" 2>/dev/null
     cat >"$name.conf" <<NGINX
 daemon off;
 master_process off;

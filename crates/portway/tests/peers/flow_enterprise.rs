@@ -116,11 +116,11 @@ fn console(scene: &Scene, ports: Ports, instance: usize) -> Process {
 }
 
 fn make_certificates(scene: &Scene) {
-    certificate(scene, "ca", Key::Rsa, "Root", &[], Issuer::Own);
+    certificate(scene, "ca", Key::Ecdsa, "Root", &[], Issuer::Own);
     certificate(
         scene,
         "middle",
-        Key::Rsa,
+        Key::Ecdsa,
         "Intermediate",
         &[],
         Issuer::Signed("ca"),
@@ -128,7 +128,7 @@ fn make_certificates(scene: &Scene) {
     certificate(
         scene,
         "flow",
-        Key::Rsa,
+        Key::Ecdsa,
         HOST,
         &[HOST],
         Issuer::Signed("middle"),
@@ -136,7 +136,7 @@ fn make_certificates(scene: &Scene) {
     join(scene, "flow.pem", &["flow.pem", "middle.pem", "flow.key"]);
     for instance in 0..INSTANCES.len() {
         let (name, subject) = (format!("console-{instance}"), format!("own-{instance}"));
-        certificate(scene, &name, Key::Rsa, &subject, &["kots"], Issuer::Own);
+        certificate(scene, &name, Key::Ecdsa, &subject, &["kots"], Issuer::Own);
     }
 }
 

@@ -48,7 +48,7 @@ fn prepare(scene: &Scene) {
     certificate(
         scene,
         "front",
-        Key::Rsa,
+        Key::Ecdsa,
         "front",
         &["front.example"],
         Issuer::Own,

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 pub(crate) const PORTWAY: &str = env!("CARGO_BIN_EXE_portway");
 
 /// For anything that should take milliseconds, on a machine that does other things too.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a process may take to end before it is killed.
 const LAST_WORDS: Duration = Duration::from_secs(5);

@@ -26,11 +26,11 @@ fn group(target: u16) -> String {
 /// A CA named `ca`, an intermediate one named `middle`, and certificates that the latter signs, each with its chain and
 /// key in `NAME-all.pem`.
 fn family(scene: &Scene, members: &[(&str, Key, &str)]) {
-    certificate(scene, "ca", Key::Rsa, "Root", &[], Issuer::Own);
+    certificate(scene, "ca", Key::Ecdsa, "Root", &[], Issuer::Own);
     certificate(
         scene,
         "middle",
-        Key::Rsa,
+        Key::Ecdsa,
         "Intermediate",
         &[],
         Issuer::Signed("ca"),
@@ -58,11 +58,11 @@ fn the_name_chooses_the_certificate() {
     let scene = Scene::new();
     let (port, strict, target) = (free_port(), free_port(), free_port());
     let members = [
-        ("default", Key::Rsa, "default.example"),
+        ("default", Key::Ecdsa, "default.example"),
         ("rsa", Key::Rsa, "both.example"),
         ("ecdsa", Key::Ecdsa, "both.example"),
-        ("wild", Key::Rsa, "*.wild.example"),
-        ("exact", Key::Rsa, "exact.wild.example"),
+        ("wild", Key::Ecdsa, "*.wild.example"),
+        ("exact", Key::Ecdsa, "exact.wild.example"),
     ];
     family(&scene, &members);
     let files = "certificate_files = ['default-all.pem', 'wild-all.pem', 'rsa-all.pem', 'ecdsa-all.pem', 'exact-all.pem']";
@@ -439,7 +439,7 @@ fn what_is_wrong_with_a_certificate_is_said() {
         &scene,
         &[
             ("rsa", Key::Rsa, "rsa.example"),
-            ("other", Key::Rsa, "other.example"),
+            ("other", Key::Ecdsa, "other.example"),
         ],
     );
     as_the_article_says(&scene);

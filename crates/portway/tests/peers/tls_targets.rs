@@ -8,12 +8,19 @@ use crate::support::{PATIENCE, Process, Scene, free_port, local};
 
 /// nginx with the certificate `target` (for app.internal, signed by `ca`), which answers the SNI that it was asked for.
 fn target(scene: &Scene, port: u16) -> Process {
-    certificate(scene, "ca", Key::Rsa, "Root", &[], Issuer::Own);
-    certificate(scene, "stranger", Key::Rsa, "Other root", &[], Issuer::Own);
+    certificate(scene, "ca", Key::Ecdsa, "Root", &[], Issuer::Own);
+    certificate(
+        scene,
+        "stranger",
+        Key::Ecdsa,
+        "Other root",
+        &[],
+        Issuer::Own,
+    );
     certificate(
         scene,
         "target",
-        Key::Rsa,
+        Key::Ecdsa,
         "app.internal",
         &["app.internal"],
         Issuer::Signed("ca"),
@@ -112,7 +119,7 @@ fn the_name_that_targets_are_asked_for() {
     certificate(
         &scene,
         "front",
-        Key::Rsa,
+        Key::Ecdsa,
         "front",
         &["front.example"],
         Issuer::Own,
@@ -229,7 +236,7 @@ fn a_half_close_is_carried_on() {
     certificate(
         &scene,
         "front",
-        Key::Rsa,
+        Key::Ecdsa,
         "front",
         &["front.example"],
         Issuer::Own,
@@ -265,7 +272,7 @@ fn tls_is_taken_off_and_put_on() {
     certificate(
         &scene,
         "front",
-        Key::Rsa,
+        Key::Ecdsa,
         "front",
         &["front.example"],
         Issuer::Own,

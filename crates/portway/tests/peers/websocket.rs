@@ -57,7 +57,7 @@ impl Chat {
         certificate(
             &scene,
             "front",
-            Key::Rsa,
+            Key::Ecdsa,
             "ws.example",
             &["ws.example"],
             Issuer::Own,
