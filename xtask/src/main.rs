@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask check`, `tidy`, `docs`, `test`, `fuzz`.
+//! The project's own commands: `cargo xtask check`, `tidy`, `docs`, `test`, `fuzz`, `torture`.
 //!
 //! This file only picks the command; each command is a module. Exit codes: 0 all is well, 1 something failed, 2 the
 //! command line is wrong.
@@ -13,6 +13,7 @@ mod process;
 mod test;
 mod tidy;
 mod tools;
+mod torture;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ Commands of the Portway project:
   cargo xtask test                         installs what the tests need (Debian), then check, every test, every doc test
   cargo xtask test FILTER...               only the tests chosen by these arguments of cargo-nextest
   cargo xtask fuzz [TARGET] [--seconds N]  every fuzz target, or one of them, for N seconds each (60)
+  cargo xtask torture [--minutes N] [--seed S] [--binary FILE]
+                                           misbehaving clients and targets around a release build, for N minutes (10)
   cargo xtask help                         this text
 
 Environment:
@@ -51,6 +54,7 @@ enum Command {
         target: Option<String>,
         seconds: u64,
     },
+    Torture(torture::Options),
     Help,
 }
 
@@ -81,6 +85,7 @@ fn run(command: &Command) -> Result<(), String> {
         Command::Fuzz { target, seconds } => {
             fuzz::run(&Workspace::load()?, target.as_deref(), *seconds)
         }
+        Command::Torture(options) => torture::run(&Workspace::load()?, options),
         Command::Help => {
             print!("{HELP}");
             Ok(())
@@ -103,6 +108,7 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
             filter: rest.to_vec(),
         }),
         "fuzz" => parse_fuzz(rest),
+        "torture" => parse_torture(rest).map(Command::Torture),
         "help" | "--help" | "-h" => Ok(Command::Help),
         other => Err(format!("no such command: {other}")),
     }
@@ -136,6 +142,35 @@ fn parse_fuzz(arguments: &[String]) -> Result<Command, String> {
     Ok(Command::Fuzz { target, seconds })
 }
 
+fn parse_torture(arguments: &[String]) -> Result<torture::Options, String> {
+    let mut options = torture::Options {
+        minutes: torture::DEFAULT_MINUTES,
+        seed: None,
+        binary: None,
+    };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut value = |what: &str| rest.next().ok_or(format!("{argument} needs {what}"));
+        match argument.as_str() {
+            "--minutes" => {
+                let text = value("a number")?;
+                let minutes = text.parse().ok();
+                options.minutes = minutes
+                    .filter(|n| (1..=torture::MAX_MINUTES).contains(n))
+                    .ok_or_else(|| format!("not a number of minutes: {text}"))?;
+            }
+            "--seed" => {
+                let text = value("a number")?;
+                let seed = text.parse().map_err(|_| format!("not a seed: {text}"))?;
+                options.seed = Some(seed);
+            }
+            "--binary" => options.binary = Some(value("a file")?.into()),
+            other => return Err(format!("torture does not know {other}")),
+        }
+    }
+    Ok(options)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +185,14 @@ mod tests {
             target: target.map(str::to_owned),
             seconds,
         })
+    }
+
+    fn torture(minutes: u64, seed: Option<u64>) -> Result<Command, &'static str> {
+        Ok(Command::Torture(torture::Options {
+            minutes,
+            seed,
+            binary: None,
+        }))
     }
 
     #[test]
@@ -175,6 +218,12 @@ mod tests {
         check("fuzz --seconds", Err("--seconds needs a number"));
         check("fuzz --seconds 0", Err("not a number of seconds: 0"));
         check("fuzz a b", Err("fuzz does not know b"));
+        check("torture", torture(10, None));
+        check("torture --minutes 2 --seed 7", torture(2, Some(7)));
+        check("torture --minutes", Err("--minutes needs a number"));
+        check("torture --minutes 0", Err("not a number of minutes: 0"));
+        check("torture --seed x", Err("not a seed: x"));
+        check("torture now", Err("torture does not know now"));
         check("chekc", Err("no such command: chekc"));
     }
 }
