@@ -91,6 +91,8 @@ pub enum Failure {
         /// What the configuration expects, as written there: `200-399`.
         expected: Box<str>,
     },
+    /// An answer without what its body should hold: the pattern.
+    UnexpectedBody(Box<str>),
     /// The target closed the connection before its answer was complete.
     ClosedEarly,
     /// The answer is not what the protocol allows: why.
@@ -108,6 +110,9 @@ impl fmt::Display for Failure {
             Failure::TimedOut(after) => write!(f, "timed out after {after:?}"),
             Failure::UnexpectedStatus { status, expected } => {
                 write!(f, "answered {status} (expected {expected})")
+            }
+            Failure::UnexpectedBody(pattern) => {
+                write!(f, "the body of its answer does not hold `{pattern}`")
             }
             Failure::ClosedEarly => f.write_str("connection closed early"),
             Failure::MalformedAnswer(why) => write!(f, "malformed answer: {why}"),
@@ -424,6 +429,10 @@ mod tests {
             expected: "200-399".into(),
         };
         check(unexpected, "answered 503 (expected 200-399)");
+        check(
+            Failure::UnexpectedBody("ok".into()),
+            "the body of its answer does not hold `ok`",
+        );
         check(Failure::ClosedEarly, "connection closed early");
         check(
             Failure::MalformedAnswer("no status line".into()),

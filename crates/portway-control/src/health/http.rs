@@ -160,8 +160,7 @@ fn judge_body(pattern: &Pattern, body: &[u8]) -> Result<(), Failure> {
     if pattern.regex().is_match(body) {
         return Ok(());
     }
-    let why = format!("its body does not hold `{}`", pattern.as_str());
-    Err(Failure::MalformedAnswer(why.into()))
+    Err(Failure::UnexpectedBody(pattern.as_str().into()))
 }
 
 fn contains(range: &NumberRange, status: u16) -> bool {

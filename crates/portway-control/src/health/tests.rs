@@ -104,7 +104,7 @@ async fn answers_are_judged() {
     let chunked =
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nstate\r\n4\r\n: ok\r\n0\r\n\r\n";
     check(BODY, chunked, Ok(())).await;
-    let wrong = "malformed answer: its body does not hold `st.te: ok`";
+    let wrong = "the body of its answer does not hold `st.te: ok`";
     check(BODY, "HTTP/1.1 200 OK\r\n\r\nstate: bad", Err(wrong)).await;
     check(
         BODY,
