@@ -3,9 +3,11 @@
 //! This file only picks the command; each command is a module. Exit codes: 0 all is well, 1 something failed, 2 the
 //! command line is wrong.
 
+mod bench;
 mod check;
 mod edges;
 mod fuzz;
+mod instructions;
 mod lex;
 mod limits;
 mod links;
@@ -31,6 +33,9 @@ Commands of the Portway project:
   cargo xtask fuzz [TARGET] [--seconds N]  every fuzz target, or one of them, for N seconds each (60)
   cargo xtask torture [--minutes N] [--seed S] [--binary FILE]
                                            misbehaving clients and targets around a release build, for N minutes (10)
+  cargo xtask instructions [--bless]       instructions that an exchange costs, held against xtask/instructions.toml
+  cargo xtask bench [CASE...] [--rounds N] [--seconds N] [--binary FILE] [--json FILE]
+                                           CPU a request and memory a connection beside HAProxy's: small, large, close, idle
   cargo xtask help                         this text
 
 Environment:
@@ -55,6 +60,10 @@ enum Command {
         seconds: u64,
     },
     Torture(torture::Options),
+    Instructions {
+        bless: bool,
+    },
+    Bench(bench::Options),
     Help,
 }
 
@@ -86,6 +95,8 @@ fn run(command: &Command) -> Result<(), String> {
             fuzz::run(&Workspace::load()?, target.as_deref(), *seconds)
         }
         Command::Torture(options) => torture::run(&Workspace::load()?, options),
+        Command::Instructions { bless } => instructions::run(&Workspace::load()?, *bless),
+        Command::Bench(options) => bench::run(&Workspace::load()?, options),
         Command::Help => {
             print!("{HELP}");
             Ok(())
@@ -109,6 +120,11 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
         }),
         "fuzz" => parse_fuzz(rest),
         "torture" => parse_torture(rest).map(Command::Torture),
+        "instructions" => match rest {
+            [option] if option == "--bless" => Ok(Command::Instructions { bless: true }),
+            _ => alone(Command::Instructions { bless: false }, name, rest),
+        },
+        "bench" => bench::Options::parse(rest).map(Command::Bench),
         "help" | "--help" | "-h" => Ok(Command::Help),
         other => Err(format!("no such command: {other}")),
     }

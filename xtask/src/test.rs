@@ -1,13 +1,13 @@
 //! `cargo xtask test`: the test command of the README, and all that continuous integration runs.
 //!
-//! Without arguments: tools, `check`, every test, every doc test. With arguments, which go to cargo-nextest: only the
-//! tests they choose. A failed step does not keep the next from running.
+//! Without arguments: tools, `check`, every test, every doc test, the instructions of the hot path. With arguments,
+//! which go to cargo-nextest: only the tests they choose. A failed step does not keep the next from running.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::workspace::Workspace;
-use crate::{check, process, tools};
+use crate::{check, instructions, process, tools};
 
 /// Names the folder of the published documents.
 const SAMPLES: &str = "PORTWAY_SAMPLES";
@@ -40,6 +40,7 @@ pub(crate) fn run(workspace: &Workspace, filter: &[String]) -> Result<(), String
         protocol.step("tests", || tests(workspace, &surroundings, filter));
         if filter.is_empty() {
             protocol.step("doc tests", || doc_tests(workspace, &surroundings));
+            protocol.step("instructions", || instructions::run(workspace, false));
         }
     }
     protocol.close()
