@@ -61,7 +61,7 @@ const TOOLS: [Tool; 9] = [
 const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")];
 
 /// The WebSocket peer: what pip installs. Pinned, so that a release elsewhere does not change our tests.
-const WEBSOCKETS: &str = "websockets==15.0.1";
+const WEBSOCKETS: &str = "websockets==17.4";
 
 const fn tool(program: &'static str, package: &'static str, why: &'static str) -> Tool {
     Tool {
