@@ -168,7 +168,7 @@ fn any_seed() -> u64 {
 
 fn build(workspace: &Workspace) -> Result<PathBuf, String> {
     let mut command = process::cargo(&workspace.root);
-    process::loud(command.args(["build", "--release", "--package", "portway"]))?;
+    process::loud(command.args(["build", "--release", "--locked", "--package", "portway"]))?;
     Ok(workspace.target.join("release/portway"))
 }
 

@@ -280,9 +280,11 @@ fn answered_early(scene: &Scene, line: &mut Line, chance: &mut Chance) -> Outcom
     let head = scene.request(Class::Early, &start, &fields);
     scene.ground.tally.add(Class::Early, Count::Sent);
     let content = scene.ground.pattern.content(key, size);
-    let mut sent = line.send(&head);
+    line.send(&head).map_err(Trouble::before)?;
     for piece in content.chunks(1 + chance.size(64 << 10)).take(200) {
-        sent = sent.and_then(|()| line.send(piece));
+        if line.send(piece).is_err() {
+            break;
+        }
     }
     let head = line.response()?;
     accept(&head, key)?;
