@@ -29,7 +29,7 @@ use crate::bind;
 use crate::certificates;
 use crate::error_pages;
 use crate::health;
-use crate::logs::{self, LogWriters};
+use crate::logs::{self, LogWriters, Reopener};
 use crate::resolve;
 use crate::targets::{WatchedTarget, in_telemetry, watch};
 use crate::tls::tickets::TicketKeys;
@@ -51,6 +51,7 @@ pub struct Running {
     /// Tasks of control: checks, name resolution, ticket keys. They end with this.
     tasks: Mutex<JoinSet<()>>,
     threads: Mutex<Option<Threads>>,
+    reopeners: Vec<Reopener>,
 }
 
 struct Threads {
@@ -211,6 +212,7 @@ impl Prepared {
             groups,
             process: Arc::new(ProcessState::default()),
         });
+        let reopeners = logs.reopeners();
         let threads = Threads {
             workers: Workers::start(plane.clone(), self.sockets).map_err(failed)?,
             logs,
@@ -228,6 +230,7 @@ impl Prepared {
             files: self.files,
             tasks: Mutex::new(tasks),
             threads: Mutex::new(Some(threads)),
+            reopeners,
         })
     }
 }
@@ -303,6 +306,12 @@ impl Running {
         text
     }
 
+    /// Opens the files of access logs by their paths again, so that they can be moved away and replaced. Comes back at
+    /// once; the writers do it before their next record.
+    pub fn reopen_logs(&self) {
+        self.reopeners.iter().for_each(Reopener::reopen);
+    }
+
     /// Stops gracefully: readiness fails at once, listeners stop accepting after `ready_delay`, exchanges and tunnels
     /// have until `shutdown_deadline`. True if all of them finished. A second call does nothing.
     pub async fn stop(&self, by: &str) -> bool {
@@ -323,24 +332,24 @@ impl Running {
         self.plane.process.set_draining();
         tokio::time::sleep(process.ready_delay).await;
         workers.drain(process.shutdown_deadline);
-        let finished = tokio::task::spawn_blocking(move || {
-            let finished = workers.join();
+        let cut = tokio::task::spawn_blocking(move || {
+            let cut = workers.join();
             logs.close();
-            finished
+            cut
         });
-        let finished = finished.await.unwrap_or(false);
+        let cut = cut.await.unwrap_or(0);
         self.tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .abort_all();
-        if !finished {
+        if cut > 0 {
             emit(&Event::DrainDeadlineReached {
-                connections: self.open_connections(),
+                connections: cut.into(),
             });
         }
         emit(&Event::ShutdownEnded {
             after: begun.elapsed(),
         });
-        finished
+        cut == 0
     }
 }

@@ -1,13 +1,15 @@
 //! Writers of access logs: one thread for each destination, however many listeners write to it.
 //!
 //! Workers hand over batches of whole lines over a bounded channel and never wait ([`portway_dataplane::access_log`]); the
-//! thread writes each batch with one call. A disk that is full loses records, counted, and never stops traffic.
+//! thread writes each batch with one call. A disk that is full loses records, counted, and never stops traffic. Told to
+//! reopen, the thread opens its file by its path again, so that a file can be moved away while Portway runs.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -31,13 +33,31 @@ const FLUSH_LOOK: Duration = Duration::from_millis(2);
 pub struct OpenLogs {
     /// By listener; `Some` where its records are written.
     pub sinks: Vec<Option<LogSink>>,
-    pending: Vec<(LogSink, LogStream, Box<dyn Write + Send>)>,
+    pending: Vec<(LogSink, LogStream, Output)>,
 }
 
 /// The threads that write.
 #[derive(Debug, Default)]
 pub struct LogWriters {
     threads: Vec<(LogSink, JoinHandle<()>)>,
+    reopeners: Vec<Reopener>,
+}
+
+/// Tells one writer to open its file anew.
+#[derive(Debug, Clone)]
+pub struct Reopener {
+    sink: LogSink,
+    wanted: Arc<AtomicBool>,
+}
+
+impl Reopener {
+    /// The file is opened by its path, and created where it is gone, before the next record is written; at once where no
+    /// record is waiting. Where that fails the old file stays and the log of the process says so.
+    pub fn reopen(&self) {
+        self.wanted.store(true, Ordering::Release);
+        // Full: batches are waiting, and the writer looks before each of them.
+        let _ = self.sink.send(look());
+    }
 }
 
 /// Opens every destination that the listeners of `snapshot` name; files are created and appended to.
@@ -63,10 +83,10 @@ pub fn open(snapshot: &Snapshot, sources: &Sources) -> (OpenLogs, Diagnostics) {
         let sink = destination.and_then(|name| match by_name.get(&name) {
             Some(sink) => Ok(sink.clone()),
             None => {
-                let writer = writer(&log.to, &name)?;
+                let output = Output::open(&log.to, &name)?;
                 let (sink, stream) = channel();
                 by_name.insert(name, sink.clone());
-                open.pending.push((sink.clone(), stream, writer));
+                open.pending.push((sink.clone(), stream, output));
                 Ok(sink)
             }
         });
@@ -89,10 +109,15 @@ impl OpenLogs {
     /// The system gives no thread.
     pub fn start(self, metrics: &Arc<Registry>) -> io::Result<(Vec<Option<LogSink>>, LogWriters)> {
         let mut writers = LogWriters::default();
-        for (sink, stream, writer) in self.pending {
+        for (sink, stream, output) in self.pending {
             let metrics = metrics.clone();
+            let wanted = Arc::new(AtomicBool::new(false));
+            writers.reopeners.push(Reopener {
+                sink: sink.clone(),
+                wanted: wanted.clone(),
+            });
             let thread = thread::Builder::new().name("portway-log".to_owned());
-            let thread = thread.spawn(move || write_all(writer, stream, &metrics))?;
+            let thread = thread.spawn(move || write_all(output, stream, &wanted, &metrics))?;
             writers.threads.push((sink, thread));
         }
         Ok((self.sinks, writers))
@@ -100,6 +125,11 @@ impl OpenLogs {
 }
 
 impl LogWriters {
+    /// One for each writer; they stay good, and do nothing more, when the writers have ended.
+    pub fn reopeners(&self) -> Vec<Reopener> {
+        self.reopeners.clone()
+    }
+
     /// Writes out what is waiting and ends the threads; to be called when no worker writes any more. Takes no longer than
     /// [`FLUSH_DEADLINE`]: a standard output that nobody reads must not keep the process alive.
     pub fn close(self) {
@@ -126,23 +156,86 @@ fn end() -> Batch {
     }
 }
 
-fn writer(to: &LogDestination, name: &str) -> Result<Box<dyn Write + Send>, String> {
-    match to {
-        LogDestination::Stdout => Ok(Box::new(io::stdout())),
-        LogDestination::File(_) | LogDestination::Syslog { .. } => {
-            let file = File::options()
-                .create(true)
-                .append(true)
-                .open(Path::new(name));
-            let file = file.map_err(|error| format!("cannot write to `{name}`: {error}"))?;
-            Ok(Box::new(file))
+/// Wakes a writer to look whether it shall reopen its file.
+fn look() -> Batch {
+    Batch {
+        lines: Vec::new(),
+        records: 0,
+    }
+}
+
+/// Where a writer writes to.
+struct Output {
+    /// What messages call it.
+    name: String,
+    /// `None` for standard output.
+    path: Option<PathBuf>,
+    writer: Box<dyn Write + Send>,
+}
+
+impl Output {
+    fn open(to: &LogDestination, name: &str) -> Result<Self, String> {
+        let path = match to {
+            LogDestination::Stdout => None,
+            LogDestination::File(_) | LogDestination::Syslog { .. } => Some(PathBuf::from(name)),
+        };
+        let writer: Box<dyn Write + Send> = match &path {
+            None => Box::new(io::stdout()),
+            Some(path) => {
+                let file = append_to(path);
+                Box::new(file.map_err(|error| unwritable(path, &error))?)
+            }
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            path,
+            writer,
+        })
+    }
+
+    /// Opens the file by its path again; the old one stays where that fails.
+    fn reopen(&mut self) {
+        let Some(path) = &self.path else {
+            return;
+        };
+        match append_to(path) {
+            Ok(file) => self.writer = Box::new(file),
+            Err(error) => emit(&Event::AccessLogFailed {
+                log: &self.name,
+                error: &format!("cannot open it again, the old file stays: {error}"),
+                records: 0,
+            }),
         }
     }
 }
 
-fn write_all(mut writer: Box<dyn Write + Send>, stream: LogStream, metrics: &Registry) {
+fn append_to(path: &Path) -> io::Result<File> {
+    File::options().create(true).append(true).open(path)
+}
+
+/// Why a file cannot be written, in words.
+fn unwritable(path: &Path, error: &io::Error) -> String {
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound => "its folder does not exist".to_owned(),
+        io::ErrorKind::PermissionDenied => "the file system does not permit it".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    };
+    format!("cannot write the access log `{}`: {reason}", path.display())
+}
+
+fn write_all(mut output: Output, stream: LogStream, wanted: &AtomicBool, metrics: &Registry) {
     let mut failing = false;
-    for batch in stream.take_while(|batch| !batch.lines.is_empty()) {
+    for batch in stream {
+        if wanted.swap(false, Ordering::AcqRel) {
+            output.reopen();
+        }
+        match (batch.lines.is_empty(), batch.records) {
+            (true, 0) => continue,
+            (true, _) => return,
+            (false, _) => {}
+        }
+        let writer = &mut output.writer;
         match writer.write_all(&batch.lines).and_then(|()| writer.flush()) {
             Ok(()) => failing = false,
             Err(error) => {
@@ -151,6 +244,7 @@ fn write_all(mut writer: Box<dyn Write + Send>, stream: LogStream, metrics: &Reg
                 // Once for each time it begins to fail: a full disk must not fill the process log.
                 if !std::mem::replace(&mut failing, true) {
                     emit(&Event::AccessLogFailed {
+                        log: &output.name,
                         error: &error,
                         records,
                     });
@@ -215,7 +309,7 @@ mod tests {
         let (_, found) = open(&snapshot, &compiled.sources);
         let messages: Vec<_> = found.iter().map(|it| it.message.as_str()).collect();
         assert!(
-            messages[0].starts_with("listener `a`: cannot write to `/proc/none`: "),
+            messages[0].starts_with("listener `a`: cannot write the access log `/proc/none`: "),
             "{messages:?}"
         );
     }
@@ -224,11 +318,69 @@ mod tests {
     fn what_cannot_be_written_is_counted() {
         let (sink, stream) = channel();
         let metrics = Registry::new(1, Names::default());
-        let full = File::options().write(true).open("/dev/full").unwrap();
+        let to = LogDestination::File("/dev/full".to_owned());
+        let full = Output::open(&to, "/dev/full").unwrap();
         sink.send(batch("a\n"));
         sink.send(batch("b\n"));
         drop(sink);
-        write_all(Box::new(full), stream, &metrics);
+        write_all(full, stream, &AtomicBool::new(false), &metrics);
         assert_eq!(metrics.process().access_log_dropped.value(), 2);
+    }
+
+    #[test]
+    fn a_file_is_opened_again_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs").join("access.log");
+        std::fs::create_dir(folder.path().join("logs")).unwrap();
+        let name = path.display().to_string();
+        let (sink, stream) = channel();
+        let pending = vec![(
+            sink.clone(),
+            stream,
+            Output::open(&LogDestination::File(name.clone()), &name).unwrap(),
+        )];
+        let sinks = vec![Some(sink.clone())];
+        let metrics = Arc::new(Registry::new(1, Names::default()));
+        let (_, writers) = OpenLogs { sinks, pending }.start(&metrics).unwrap();
+        let reopeners = writers.reopeners();
+        let contents = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+        let comes = |path: &Path, expected: &str| {
+            let begun = Instant::now();
+            while contents(path) != expected {
+                let found = contents(path);
+                assert!(
+                    begun.elapsed() < Duration::from_secs(20),
+                    "{path:?}: {found}"
+                );
+                thread::sleep(FLUSH_LOOK);
+            }
+        };
+        sink.send(batch("a\n"));
+        comes(&path, "a\n");
+
+        // Moved away: what follows before the signal still goes to the old file, and the new one comes without traffic.
+        let moved = folder.path().join("logs").join("access.log.1");
+        std::fs::rename(&path, &moved).unwrap();
+        sink.send(batch("b\n"));
+        comes(&moved, "a\nb\n");
+        reopeners.iter().for_each(Reopener::reopen);
+        let begun = Instant::now();
+        while !path.exists() {
+            assert!(begun.elapsed() < Duration::from_secs(20));
+            thread::sleep(FLUSH_LOOK);
+        }
+        sink.send(batch("c\n"));
+        comes(&path, "c\n");
+
+        // It cannot be opened: the old file stays.
+        let elsewhere = folder.path().join("elsewhere");
+        std::fs::rename(folder.path().join("logs"), &elsewhere).unwrap();
+        reopeners.iter().for_each(Reopener::reopen);
+        sink.send(batch("d\n"));
+        comes(&elsewhere.join("access.log"), "c\nd\n");
+        writers.close();
+        assert_eq!(metrics.process().access_log_dropped.value(), 0);
+        // Nobody is there any more.
+        reopeners.iter().for_each(Reopener::reopen);
     }
 }

@@ -136,11 +136,13 @@ pub enum Event<'a> {
         /// How often since the event before.
         times: u64,
     },
-    /// Records of the access log were lost.
+    /// Records of an access log were lost, or its file could not be opened again.
     AccessLogFailed {
+        /// The destination: a path, or `standard output`.
+        log: &'a str,
         /// Why.
         error: &'a dyn fmt::Display,
-        /// How many.
+        /// How many were lost; 0 where none was.
         records: u64,
     },
     /// A worker ended by a mistake of ours.
@@ -360,10 +362,19 @@ impl fmt::Display for Event<'_> {
                     plural(*times, "connection")
                 )
             }
-            Event::AccessLogFailed { error, records } => {
+            Event::AccessLogFailed {
+                log,
+                error,
+                records: 0,
+            } => write!(f, "access log {log}: {error}"),
+            Event::AccessLogFailed {
+                log,
+                error,
+                records,
+            } => {
                 write!(
                     f,
-                    "access log lost {records} {}: {error}",
+                    "access log {log} lost {records} {}: {error}",
                     plural(*records, "record")
                 )
             }
@@ -592,12 +603,23 @@ mod tests {
         );
         check(
             Event::AccessLogFailed {
+                log: "a.log",
                 error: &"disk full",
                 records: 9,
             },
             "access_log_failed",
             Level::ERROR,
-            "access log lost 9 records: disk full",
+            "access log a.log lost 9 records: disk full",
+        );
+        check(
+            Event::AccessLogFailed {
+                log: "a.log",
+                error: &"cannot open it",
+                records: 0,
+            },
+            "access_log_failed",
+            Level::ERROR,
+            "access log a.log: cannot open it",
         );
         check(
             Event::WorkerFailed {

@@ -38,9 +38,20 @@ pub(crate) struct Talk<'a> {
     pub(crate) quiet: bool,
     /// What to try where nothing could be started.
     pub(crate) advice: Option<&'a str>,
+    /// What a closed terminal or a wish to reload (SIGHUP) does.
+    pub(crate) hangup: Hangup,
 }
 
-/// Serves `snapshot` until SIGTERM or SIGINT, then stops gracefully; a second signal stops at once. `tell` is called once
+/// What SIGHUP does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hangup {
+    /// Opens access logs again and says that nothing else changes.
+    Reopens,
+    /// Stops gracefully: nobody needs a demo whose terminal is closed.
+    Stops,
+}
+
+/// Serves `snapshot` until SIGTERM, SIGINT or SIGQUIT, then stops gracefully; a second signal stops at once. `tell` is called once
 /// everything runs. Exit code 0 after a graceful stop, 1 where nothing could be started or the end was forced.
 pub(crate) fn serve(
     runtime: Runtime,
@@ -55,7 +66,7 @@ pub(crate) fn serve(
             Ok((parts, found)) => {
                 render::to_stderr(sources, &found, quiet);
                 tell(&parts.running);
-                parts.until_signal().await
+                parts.until_signal(talk.hangup).await
             }
             Err(found) => {
                 render::to_stderr(sources, &found, quiet);
@@ -109,15 +120,15 @@ async fn start(snapshot: Snapshot, sources: &Sources) -> Result<(Parts, Diagnost
 const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 impl Parts {
-    async fn until_signal(mut self) -> ExitCode {
-        let by = self.signals.next().await;
+    async fn until_signal(mut self, hangup: Hangup) -> ExitCode {
+        let by = stop_wish(&mut self.signals, &self.running, hangup).await;
         let begun = Instant::now();
         let stop = self.running.stop(by);
         let mut stop = pin!(stop);
         loop {
             tokio::select! {
                 _ = &mut stop => return ExitCode::SUCCESS,
-                by = self.signals.next() => {
+                by = stop_wish(&mut self.signals, &self.running, hangup) => {
                     if begun.elapsed() >= SAME_SIGNAL {
                         tracing::warn!("{by} again: stopping at once");
                         return ExitCode::FAILURE;
@@ -128,10 +139,50 @@ impl Parts {
     }
 }
 
-/// The signals that stop Portway.
+/// Waits for a signal that stops Portway and gives its name; does what the others ask for.
+async fn stop_wish(signals: &mut Signals, running: &Running, hangup: Hangup) -> &'static str {
+    loop {
+        match signals.next().await {
+            Wish::Stop(by) => return by,
+            Wish::Reload if hangup == Hangup::Stops => return "SIGHUP",
+            Wish::ReopenLogs => {
+                running.reopen_logs();
+                tracing::info!("SIGUSR1: the files of access logs are opened again");
+            }
+            Wish::Reload => {
+                running.reopen_logs();
+                tracing::warn!(
+                    "SIGHUP: the files of access logs are opened again; this version cannot reload its configuration, \
+                     which stays as it is: restart to apply changes"
+                );
+            }
+            Wish::Upgrade => tracing::warn!(
+                "SIGUSR2: this version cannot upgrade itself while it runs, nothing changes: restart to apply changes"
+            ),
+        }
+    }
+}
+
+/// What a signal asks for.
+enum Wish {
+    /// To stop, by the signal of this name.
+    Stop(&'static str),
+    /// SIGUSR1.
+    ReopenLogs,
+    /// SIGHUP.
+    Reload,
+    /// SIGUSR2.
+    Upgrade,
+}
+
+/// The signals that are waited for; none of them ends the process by itself any more.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
+    user1: Signal,
+    user2: Signal,
 }
 
 impl Signals {
@@ -139,13 +190,21 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Wish {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Wish::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Wish::Stop("SIGINT"),
+            _ = self.quit.recv() => Wish::Stop("SIGQUIT"),
+            _ = self.hangup.recv() => Wish::Reload,
+            _ = self.user1.recv() => Wish::ReopenLogs,
+            _ = self.user2.recv() => Wish::Upgrade,
         }
     }
 }

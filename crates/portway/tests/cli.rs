@@ -353,6 +353,62 @@ fn run_serves_whole_configurations_only() {
 }
 
 #[test]
+fn signals_that_change_nothing_but_the_files_of_logs() {
+    let base = free_ports(3);
+    let admin = format!("127.0.0.1:{}", base + 2);
+    let web = GOOD
+        .replace("PORT", &base.to_string())
+        .replace("\n\n", "\naccess_log = { to = 'file:access.log' }\n\n");
+    let folder = folder(&[("web.toml", &web)]);
+    let run = ["run", "web.toml", "--admin", &admin, "--workers", "1"];
+    let mut running = Running::start(folder.path(), &run, "admin: http://");
+    let log = folder.path().join("access.log");
+    let has = |file: &Path, part: &str| {
+        let begun = Instant::now();
+        while !fs::read_to_string(file).unwrap_or_default().contains(part) {
+            assert!(begun.elapsed() < PATIENCE, "{file:?} has no {part}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let created = || {
+        let begun = Instant::now();
+        while !log.exists() {
+            assert!(begun.elapsed() < PATIENCE, "{log:?} is not opened again");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    get(base, "/first");
+    has(&log, "/first");
+    for (signal, number) in [(Signal::USR1, 1), (Signal::HUP, 2)] {
+        let moved = folder.path().join(format!("access.log.{number}"));
+        fs::rename(&log, &moved).unwrap();
+        get(base, &format!("/old-{number}"));
+        has(&moved, &format!("/old-{number}"));
+        running.signal(signal);
+        created();
+        get(base, &format!("/new-{number}"));
+        has(&log, &format!("/new-{number}"));
+    }
+    running.signal(Signal::USR2);
+    get(base, "/last");
+    has(&log, "/last");
+    running.signal(Signal::QUIT);
+    assert_eq!(running.wait().code(), Some(0));
+    let mut process_log = String::new();
+    let mut stderr = running.child.stderr.take().unwrap();
+    stderr.read_to_string(&mut process_log).unwrap();
+    for (signal, part) in [("SIGHUP", "cannot reload"), ("SIGUSR2", "cannot upgrade")] {
+        let lines = process_log.lines().filter(|line| line.contains(signal));
+        let lines: Vec<&str> = lines.collect();
+        assert!(
+            lines.len() == 1 && lines[0].contains("WARN") && lines[0].contains(part),
+            "{process_log}"
+        );
+    }
+    assert!(process_log.contains("stopping (SIGQUIT)"), "{process_log}");
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let base = free_ports(3);
     let admin = format!("127.0.0.1:{}", base + 2);

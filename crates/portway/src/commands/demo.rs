@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::cli::Demo;
-use crate::serve::{self, Talk};
+use crate::serve::{self, Hangup, Talk};
 use crate::{render, system};
 
 /// Days that the certificate is valid: nobody runs a demo longer.
@@ -88,6 +88,7 @@ fn demonstrate(ports: Ports, quiet: bool) -> Result<ExitCode, Box<dyn Error>> {
         advice: Some(
             "`portway demo --port-base N` uses the ports N, N+1 and N+2 instead, such as --port-base 18080",
         ),
+        hangup: Hangup::Stops,
     };
     let tell = |_: &Running| {
         if !quiet {

@@ -9,7 +9,7 @@ use portway_model::address::BindAddress;
 use portway_model::snapshot::Snapshot;
 
 use crate::cli::Run;
-use crate::serve::{self, Talk};
+use crate::serve::{self, Hangup, Talk};
 use crate::{render, system};
 
 /// Runs the command.
@@ -38,6 +38,7 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
         sources: &compiled.sources,
         quiet,
         advice: None,
+        hangup: Hangup::Reopens,
     };
     match serve::runtime() {
         Ok(runtime) => serve::serve(runtime, snapshot, &talk, tell),
