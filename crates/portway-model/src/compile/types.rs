@@ -204,7 +204,28 @@ pub(super) fn known<S: Stage>(value: &Value<S>, tls: bool, group: bool) -> (Phas
         Value::GroupName if group => Phase::ClientHello,
         Value::GroupName | Value::TargetName | Value::TargetAddress => Phase::Response,
         Value::Variable(variable) => return lives(variable.scope),
-        _ => Phase::Request,
+        Value::TlsVersion
+        | Value::TlsCipher
+        | Value::Sni
+        | Value::Alpn
+        | Value::ClientCertificate(_)
+        | Value::Method
+        | Value::Scheme
+        | Value::HttpVersion
+        | Value::Host
+        | Value::Path
+        | Value::Query
+        | Value::QueryParameter(_)
+        | Value::Target
+        | Value::Base
+        | Value::Header(_)
+        | Value::HeaderCount(_)
+        | Value::Cookie(_)
+        | Value::Body
+        | Value::BodyLength
+        | Value::BasicUser
+        | Value::RequestId
+        | Value::Authenticated(_) => Phase::Request,
     };
     (from, Phase::AfterResponse)
 }
