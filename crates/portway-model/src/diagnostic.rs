@@ -90,6 +90,8 @@ codes! {
     ProtocolMismatch = "P0208",
     /// A regular expression that does not compile.
     BadPattern = "P0209",
+    /// A comparison that never holds, because no request and no response has such a value.
+    NeverMatches = "P0210",
     /// A certificate or key that cannot be used.
     Certificate = "P0301",
     /// A certificate that can be used but should be looked at (expired, expiring, name not covered).

@@ -1731,3 +1731,308 @@ fn stick_tables_in_rules() {
         &["P0103 @71: 12 is out of range for a slot | from 0 to 11"],
     );
 }
+
+/// Compares what is said of comparisons of `value` with texts.
+fn check_texts(value: Value<N>, cases: &[(TextMatch, &str, bool, &[&str])]) {
+    for (how, text, ignore_case, expected) in cases {
+        let matcher = Matcher::Text {
+            how: *how,
+            any_of: vec![(*text).to_owned()],
+            ignore_case: *ignore_case,
+        };
+        check(
+            test_first(Phase::Request, value.clone().into(), matcher),
+            expected,
+        );
+    }
+}
+
+#[test]
+fn hosts_that_never_come() {
+    use TextMatch::*;
+    check_texts(
+        Value::Host,
+        &[
+            (Exact, "a.test", false, &[]),
+            (Exact, "a.test.", false, &[]),
+            (Exact, "UPPER.test", true, &[]),
+            (Exact, "[::1]", false, &[]),
+            (Prefix, "[", false, &[]),
+            (Prefix, "2001:db8::1", false, &[]),
+            (Contains, "db8::", false, &[]),
+            (Glob, "*.test", true, &[]),
+            (Glob, "[2001:*]", true, &[]),
+            (Exact, "", false, &[]),
+            (
+                Exact,
+                "a.test:7094",
+                true,
+                &[
+                    "warning P0210 @71: the host has no port, so it is never `a.test:7094` | write `a.test`",
+                ],
+            ),
+            (
+                Glob,
+                "*.test:*",
+                true,
+                &[
+                    "warning P0210 @71: the host has no port, so it is never `*.test:*` | write `*.test`",
+                ],
+            ),
+            (
+                Suffix,
+                ":80",
+                false,
+                &[
+                    "warning P0210 @71: the host has no port, so it is never `:80` | write the name alone; `destination_port` is the port that the client connected to",
+                ],
+            ),
+            (
+                Exact,
+                "[::1]:80",
+                false,
+                &[
+                    "warning P0210 @71: the host has no port, so it is never `[::1]:80` | write `[::1]`",
+                ],
+            ),
+            (
+                Exact,
+                "::1",
+                false,
+                &[
+                    "warning P0210 @71: the host is never `::1`: an IPv6 address stands in brackets there | write `[::1]`",
+                ],
+            ),
+            (
+                Exact,
+                "http://x.test",
+                true,
+                &[
+                    "warning P0210 @71: `http://x.test` is a URL, which the host never is | write `x.test`",
+                ],
+            ),
+            (
+                Prefix,
+                "https://x.test:80/a",
+                true,
+                &[
+                    "warning P0210 @71: `https://x.test:80/a` is a URL, which the host never is | write `x.test`",
+                ],
+            ),
+            (
+                Exact,
+                "x.test/a",
+                true,
+                &[
+                    "warning P0210 @71: `x.test/a` is not within a host | a host has no path: compare `path` too",
+                ],
+            ),
+            (
+                Exact,
+                "a.test ",
+                true,
+                &["warning P0210 @71: `a.test ` is not within a host | a host has no white space"],
+            ),
+            (
+                Exact,
+                "UPPER.test",
+                false,
+                &[
+                    "warning P0210 @71: the host is in lower case, so it is never `UPPER.test` | write `upper.test`",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn paths_that_never_come() {
+    use TextMatch::*;
+    check_texts(
+        Value::Path,
+        &[
+            (Exact, "/a", false, &[]),
+            (Exact, "*", false, &[]),
+            (Prefix, "", false, &[]),
+            (Prefix, "/", false, &[]),
+            (Suffix, ".css", false, &[]),
+            (Contains, "a", false, &[]),
+            (Segment, "a/b", false, &[]),
+            (Glob, "*.css", false, &[]),
+            (Glob, "/a?b", false, &[]),
+            (
+                Exact,
+                "noslash",
+                false,
+                &[
+                    "warning P0210 @71: the path begins with a slash, so it never is `noslash` | write `/noslash`",
+                ],
+            ),
+            (
+                Prefix,
+                "api",
+                false,
+                &[
+                    "warning P0210 @71: the path begins with a slash, so it never begins with `api` | write `/api`",
+                ],
+            ),
+            (
+                Glob,
+                "api/*",
+                false,
+                &[
+                    "warning P0210 @71: the path begins with a slash, so it never is `api/*` | write `/api/*`",
+                ],
+            ),
+            (
+                Exact,
+                "http://a.test/b",
+                false,
+                &[
+                    "warning P0210 @71: `http://a.test/b` is a URL, which the path never is | compare `host` with the name and `path` with what follows it",
+                ],
+            ),
+            (
+                Exact,
+                "/a?b=c",
+                false,
+                &[
+                    "warning P0210 @71: the path has no query, so `/a?b=c` is never in it | write `/a`, and compare the query with `Query`, or `target` for both",
+                ],
+            ),
+            (
+                Contains,
+                "?b=c",
+                false,
+                &[
+                    "warning P0210 @71: the path has no query, so `?b=c` is never in it | compare `query`, or `target` for path and query",
+                ],
+            ),
+        ],
+    );
+    check_texts(
+        Value::Target,
+        &[
+            (Exact, "/a?b=c", false, &[]),
+            (
+                Prefix,
+                "a?b",
+                false,
+                &[
+                    "warning P0210 @71: `target` begins with a slash, so it never begins with `a?b` | write `/a?b`",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn words_that_never_come() {
+    use TextMatch::*;
+    check_texts(
+        Value::Method,
+        &[
+            (Exact, "GET", false, &[]),
+            (Exact, "get", true, &[]),
+            (Exact, "purge", false, &[]),
+            (
+                Exact,
+                "get",
+                false,
+                &["warning P0210 @71: methods are in upper case, so none is `get` | write `GET`"],
+            ),
+            (
+                Exact,
+                "GET, POST",
+                false,
+                &[
+                    "warning P0210 @71: `GET, POST` is not a method | a method is one word, such as `GET`; a list means one of",
+                ],
+            ),
+        ],
+    );
+    check_texts(
+        Value::Scheme,
+        &[
+            (Exact, "https", false, &[]),
+            (
+                Exact,
+                "HTTPS",
+                false,
+                &["warning P0210 @71: the scheme is never `HTTPS` | one of `http`, `https`"],
+            ),
+        ],
+    );
+    check_texts(
+        Value::HttpVersion,
+        &[
+            (Exact, "1.1", false, &[]),
+            (
+                Exact,
+                "HTTP/1.1",
+                false,
+                &[
+                    "warning P0210 @71: the HTTP version is never `HTTP/1.1` | one of `1.0`, `1.1`, `2`, `3`",
+                ],
+            ),
+        ],
+    );
+    // Something was done to it, or it may hold anything.
+    let lower = Expression {
+        value: Value::Path,
+        transforms: vec![Transform::Lower],
+    };
+    let api = Matcher::Text {
+        how: Prefix,
+        any_of: vec!["api".into()],
+        ignore_case: false,
+    };
+    check(test_first(Phase::Request, lower, api.clone()), &[]);
+    check(test_first(Phase::Request, Value::Query.into(), api), &[]);
+}
+
+#[test]
+fn numbers_that_never_come() {
+    let cases: [(Value<N>, i64, i64, &[&str]); 9] = [
+        (Value::Status, 200, 200, &[]),
+        (Value::Status, 500, i64::MAX, &[]),
+        (Value::Status, i64::MIN, 399, &[]),
+        (
+            Value::Status,
+            50,
+            50,
+            &["warning P0210 @71: the status is never 50 | it is from 100 to 599"],
+        ),
+        (
+            Value::Status,
+            600,
+            i64::MAX,
+            &["warning P0210 @71: the status is never 600 or more | it is from 100 to 599"],
+        ),
+        (
+            Value::Status,
+            i64::MIN,
+            99,
+            &["warning P0210 @71: the status is never at most 99 | it is from 100 to 599"],
+        ),
+        (
+            Value::Status,
+            600,
+            700,
+            &["warning P0210 @71: the status is never from 600 to 700 | it is from 100 to 599"],
+        ),
+        (Value::DestinationPort, 443, 443, &[]),
+        (
+            Value::DestinationPort,
+            80_443,
+            80_443,
+            &["warning P0210 @71: the destination port is never 80443 | it is from 0 to 65535"],
+        ),
+    ];
+    for (value, min, max, expected) in cases {
+        let matcher = Matcher::Number {
+            any_of: vec![NumberRange { min, max }],
+        };
+        check(test_first(Phase::Response, value.into(), matcher), expected);
+    }
+}

@@ -3,6 +3,7 @@
 use super::Compiler;
 use super::limits::{self, TRACK_SLOTS};
 use super::names;
+use super::never;
 use super::text::{Use, check_header_name, check_text, check_token};
 use super::types::{Kind, kind_of, known, lives, phase_word, transformed, value_word};
 use crate::action::Phase;
@@ -107,6 +108,10 @@ impl Compiler<'_> {
                 .push(place.error(Code::WrongComparison, message).help(help));
         }
         self.check_operands(place, &test.matcher);
+        for never in never::of_test(test) {
+            let warning = Diagnostic::warning(Code::NeverMatches, place.span, never.message);
+            self.found.push(warning.help(never.help));
+        }
     }
 
     fn check_operands(&mut self, place: Place, matcher: &Matcher<Named>) {

@@ -12,6 +12,7 @@ mod group;
 pub mod limits;
 mod listener;
 pub(crate) mod names;
+mod never;
 pub(crate) mod protocols;
 mod resolve;
 mod rules;
