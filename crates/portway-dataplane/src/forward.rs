@@ -89,7 +89,7 @@ pub(crate) async fn attempt(
     x.ledger.status = x.response_status.unwrap_or(status);
     x.ledger.head_out = out.len() as u64;
     if plan.tunnel {
-        x.ledger.body_in = upload.transfer.body_bytes();
+        x.ledger.body_in.set(upload.transfer.body_bytes());
         let tunnel = tunnel::after_upgrade(x, downstream, upstream, upload.transfer, out, response);
         // Boxed because it is rare and large, and every exchange would carry it along.
         return Ok(Box::pin(tunnel).await);
@@ -104,8 +104,6 @@ pub(crate) async fn attempt(
         patience,
     )
     .await;
-    x.ledger.body_in = upload.transfer.body_bytes();
-    x.ledger.body_out = download.body_bytes();
     if let Err(fault) = ended {
         if fault.stage.is_some() && !download.has_begun() {
             return Err(fault);
@@ -127,14 +125,17 @@ pub(crate) async fn attempt(
     {
         crate::record::limit_reached(x, Limit::IdleTargetConnections);
     }
-    Ok(after(x, upload, plan.keep_alive))
+    Ok(after(x, downstream, upload, plan.keep_alive))
 }
 
 /// What becomes of the client's connection.
-fn after(x: &mut Exchange<'_>, upload: Upload, keep_alive: bool) -> Next {
-    // What the client may still send must not turn the end into a reset that overtakes the response.
+fn after(x: &mut Exchange<'_>, downstream: &Stream, upload: Upload, keep_alive: bool) -> Next {
     if !upload.done || !keep_alive {
-        return Next::Linger;
+        // What the client may still send must not turn the end into a reset that overtakes the response. One that
+        // has announced its own end sends no more (RFC 9112 §9.6), and is believed until an event says otherwise.
+        let announced = upload.done && !x.framing.keep_alive;
+        let silent = announced && !downstream.has_ended(false);
+        return if silent { Next::Close } else { Next::Linger };
     }
     if matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)) {
         return x.rest();
@@ -349,12 +350,12 @@ async fn bodies(
             upload.fault = Some(fault);
             let _ = upstream.link.stream.poll_shutdown(cx);
         }
-        match download.poll(
-            cx,
-            &mut upstream.link.stream,
-            downstream,
-            &x.connection.worker.buffers,
-        ) {
+        let buffers = &x.connection.worker.buffers;
+        let step = download.poll(cx, &mut upstream.link.stream, downstream, buffers);
+        // Known at every moment: a stop may cut off here.
+        x.ledger.body_in.set(upload.transfer.body_bytes());
+        x.ledger.body_out.set(download.body_bytes());
+        match step {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(Broken::Source)) => {
                 return Poll::Ready(Err(Fault::target_closed(Stage::ResponseStarted)));
