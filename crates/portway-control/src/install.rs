@@ -14,7 +14,7 @@ use portway_dataplane::live::ProcessState;
 use portway_dataplane::plane::{GroupParts, ListenerParts, Plane};
 use portway_dataplane::support;
 use portway_dataplane::worker::{BoundSocket, Workers};
-use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::snapshot::{Listener, Snapshot, TargetGroup};
 use portway_model::span::{Sources, Span};
 use portway_telemetry::events::{Event, emit};
@@ -59,17 +59,14 @@ struct Threads {
     logs: LogWriters,
 }
 
+/// The smallest configuration that serves.
+const SMALLEST: &str = "the smallest file that serves: `[listener.web]`, `bind = \":8080\"`, `forward = \"app\"`, \
+     `[target_group.app]`, `targets = [\"127.0.0.1:9001\"]`, each on a line of its own";
+
 /// What `check` can say about a snapshot beyond compile, without binding or starting anything: parts that are not run
-/// yet (as warnings), certificates, error pages.
+/// yet, certificates, error pages, folders of logs. What is an error here is one for [`install`] too.
 pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
-    let mut found = Diagnostics::default();
-    for diagnostic in &support::not_run(snapshot) {
-        let severity = Severity::Warning;
-        found.push(Diagnostic {
-            severity,
-            ..diagnostic.clone()
-        });
-    }
+    let mut found = refused(snapshot);
     match ticket_keys() {
         Ok(tickets) => {
             found.extend(certificates::load(snapshot, sources, &tickets, UnixTime::now()).1);
@@ -77,6 +74,17 @@ pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
         Err(diagnostic) => found.push(diagnostic),
     }
     found.extend(error_pages::load(snapshot, sources).1);
+    found.extend(logs::check(snapshot, sources));
+    found
+}
+
+/// What no machine would run: parts that are understood only, and nothing at all.
+fn refused(snapshot: &Snapshot) -> Diagnostics {
+    let mut found = support::not_run(snapshot);
+    if snapshot.listeners.is_empty() {
+        let message = "nothing to serve: no listener";
+        found.push(Diagnostic::error(Code::Missing, Span::NONE, message).help(SMALLEST));
+    }
     found
 }
 
@@ -89,12 +97,13 @@ pub async fn install(
     sources: &Sources,
 ) -> Result<(Running, Diagnostics), Diagnostics> {
     let workers = worker_count(&snapshot);
-    let mut found = support::not_run(&snapshot);
+    let mut found = refused(&snapshot);
     let tickets = ticket_keys().map_err(alone)?;
     let (tls, of_tls) = certificates::load(&snapshot, sources, &tickets, UnixTime::now());
     found.extend(of_tls);
     let (pages, of_pages) = error_pages::load(&snapshot, sources);
     found.extend(of_pages);
+    found.extend(logs::check(&snapshot, sources));
     if found.has_errors() {
         return Err(found);
     }

@@ -15,8 +15,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
 /// How long a worker waits before it accepts again when the process has no descriptors or memory left. Established
@@ -61,21 +61,36 @@ pub(crate) fn start(worker: &Rc<Worker>, sockets: Vec<BoundSocket>) -> io::Resul
 }
 
 /// Ends accepting. What waits in the queues is let in first: closing a socket resets it (91 of 200 connections in a
-/// test).
-pub(crate) async fn stop(worker: &Rc<Worker>, acceptors: Vec<Acceptor>) {
+/// test). The kernel is asked until nothing is there, because what tokio knows of readiness may be older.
+pub(crate) fn stop(worker: &Rc<Worker>, acceptors: Vec<Acceptor>) {
     for Acceptor { incoming, task } in acceptors {
         task.abort();
-        poll_fn(|cx| {
-            while let Poll::Ready(Ok((socket, peer))) = incoming.poll_accept(cx) {
-                admit(worker, incoming.listener, socket, peer);
-            }
-            Poll::Ready(())
-        })
-        .await;
+        while let Ok(Some((socket, peer))) = incoming.accept_now() {
+            admit(worker, incoming.listener, socket, peer);
+        }
     }
 }
 
 impl Incoming {
+    /// The next connection in the queue; `None` where it is empty.
+    fn accept_now(&self) -> io::Result<Option<(Connected, SocketAddr)>> {
+        let accepted = match &self.socket {
+            Listening::Tcp(socket) => crate::sys::accept(socket)?
+                .map(std::net::TcpStream::from)
+                .map(|socket| {
+                    let peer = socket.peer_addr().unwrap_or(UNSPECIFIED);
+                    TcpStream::from_std(socket).map(|socket| (Connected::Tcp(socket), peer))
+                }),
+            Listening::Unix(socket) => crate::sys::accept(socket)?
+                .map(std::os::unix::net::UnixStream::from)
+                .map(|socket| {
+                    UnixStream::from_std(socket)
+                        .map(|socket| (Connected::Unix(socket), UNSPECIFIED))
+                }),
+        };
+        accepted.transpose()
+    }
+
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Connected, SocketAddr)>> {
         match &self.socket {
             Listening::Tcp(socket) => socket
@@ -257,6 +272,7 @@ fn life(
 
 /// The TLS handshake, bounded like a request head; false where it failed.
 async fn handshake(connection: &mut Connection, stream: &mut Stream) -> bool {
+    let begun = Instant::now();
     connection.timer.set(connection.head_timeout());
     let timer = &connection.timer;
     let done = poll_fn(|cx| match stream.poll_handshake(cx) {
@@ -270,6 +286,7 @@ async fn handshake(connection: &mut Connection, stream: &mut Stream) -> bool {
         .listener(connection.listener.index());
     if let Err(error) = done {
         metrics.tls_handshakes_failed.add(1);
+        crate::record::handshake_failed(connection, begun);
         tracing::debug!(listener = connection.listener_name(), peer = %connection.peer, %error, "TLS handshake failed");
         return false;
     }

@@ -7,10 +7,13 @@ use crate::buffer::Buffer;
 use crate::connection::Connection;
 use crate::fault::Fault;
 use crate::fields::FieldEdits;
+use crate::record::Counted;
 use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor};
 use portway_core::http1::{BodyLength, Known, RequestFraming, RequestHead, ResponseHead, Version};
 use portway_model::expression::{LogValue, Variable};
 use portway_model::snapshot::GroupId;
+use std::cell::Cell;
+use std::io::Write;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -75,8 +78,10 @@ pub(crate) struct Ledger {
     pub(crate) attempts: u32,
     pub(crate) status: u16,
     pub(crate) head_in: u64,
-    pub(crate) body_in: u64,
-    pub(crate) body_out: u64,
+    pub(crate) body_in: Cell<u64>,
+    pub(crate) body_out: Cell<u64>,
+    /// What of both was counted while it flowed.
+    pub(crate) counted: Counted,
     pub(crate) head_out: u64,
     pub(crate) fault: Option<Fault>,
     /// False for what is no exchange: a connection that ended before its first byte.
@@ -157,8 +162,9 @@ impl<'c> Exchange<'c> {
                 response_head: None,
                 attempts: 0,
                 status: 0,
-                body_in: 0,
-                body_out: 0,
+                body_in: Cell::new(0),
+                body_out: Cell::new(0),
+                counted: Counted::default(),
                 head_out: 0,
                 fault: None,
                 open: true,
@@ -180,7 +186,8 @@ impl<'c> Exchange<'c> {
         &self.scratch.request
     }
 
-    /// Writes the host in lower case to the scratch memory, where rules see it.
+    /// Writes the host in lower case to the scratch memory, where rules see it. A request of HTTP/1.0 may have none:
+    /// then it is the address that the client connected to.
     pub(crate) fn lower_host(&mut self) {
         let Scratch { request, host, .. } = &mut *self.scratch;
         host.clear();
@@ -190,6 +197,15 @@ impl<'c> Exchange<'c> {
                 .iter()
                 .map(u8::to_ascii_lowercase),
         );
+        if host.is_empty()
+            && let Some(address) = self.connection.destination()
+        {
+            // Writing to a vector cannot fail.
+            let _ = match address {
+                IpAddr::V4(address) => write!(host, "{address}"),
+                IpAddr::V6(address) => write!(host, "[{address}]"),
+            };
+        }
     }
 
     /// The path as it goes on.

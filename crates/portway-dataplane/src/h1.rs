@@ -10,6 +10,7 @@ use crate::fault::Fault;
 use crate::reply;
 use crate::serve::{self, Next};
 use crate::stream::Stream;
+use crate::timer::Rests;
 use portway_core::http1::{
     HeadLimits, Parsed, Refusal, RequestId, client_address, is_acceptable_request_id,
     parse_request, request_framing,
@@ -58,7 +59,7 @@ pub(crate) fn run(
         let mut rest = None;
         let lingers = loop {
             let head = next_head(connection, stream, &mut rest).await;
-            connection.timer.set_idle(false);
+            connection.timer.set_rests(Rests::No);
             connection.generation = connection.worker.generation();
             match one(connection, stream, head, group).await {
                 Next::Again(more) => rest = more,
@@ -129,7 +130,11 @@ fn next_head(
     } else {
         connection.keep_alive_timeout()
     });
-    timer.set_idle(!fresh);
+    timer.set_rests(match (fresh, connection.exchanges) {
+        (true, _) => Rests::No,
+        (false, 0) => Rests::BeforeFirst,
+        (false, _) => Rests::Between,
+    });
     poll_fn(move |cx| {
         loop {
             if fresh && let Some(mut arena) = rest.take() {
@@ -148,7 +153,7 @@ fn next_head(
                     Parsed::Partial => {}
                 }
                 if scanned == 0 {
-                    timer.set_idle(false);
+                    timer.set_rests(Rests::No);
                     timer.set(connection.head_timeout());
                 }
                 scanned = arena.len();

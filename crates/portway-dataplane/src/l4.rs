@@ -7,7 +7,7 @@ use crate::h1;
 use crate::record::{self, Passed};
 use crate::stream::Stream;
 use crate::transfer::Transfer;
-use crate::tunnel::{self, Flowed};
+use crate::tunnel;
 use portway_core::balance::Tried;
 use portway_core::evaluate::{Facts, TlsFacts, holds};
 use portway_core::retry::{Stage, may_retry};
@@ -85,7 +85,7 @@ struct Passing<'c> {
 impl Drop for Passing<'_> {
     fn drop(&mut self) {
         if self.connection.worker.is_cutting_off() {
-            self.passed.flowed.fault.get_or_insert(Fault::shutdown());
+            self.passed.fault.get_or_insert(Fault::shutdown());
         }
         record::close_connection(self.connection, &self.passed);
     }
@@ -93,24 +93,22 @@ impl Drop for Passing<'_> {
 
 async fn pass(connection: &Connection, mut downstream: Stream, group: GroupId) {
     let passed = Passed {
-        started: Instant::now(),
-        flowed: Flowed {
-            up: 0,
-            down: 0,
-            fault: None,
-        },
         group: Some(group),
-        target: None,
-        attempts: 0,
+        ..Passed::new(Instant::now())
     };
     let mut passing = Passing { connection, passed };
-    let passed = &mut passing.passed;
-    match upstream(connection, group, passed).await {
+    match upstream(connection, group, &mut passing.passed).await {
         Ok(mut upstream) => {
-            passed.flowed = tunnel::run(
+            let counted = &passing.passed.counted;
+            let metrics = connection
+                .worker
+                .shard()
+                .listener(connection.listener.index());
+            let fault = tunnel::run(
                 &connection.timer,
                 connection.tunnel_timeout(),
                 &connection.worker.buffers,
+                |up, down| counted.count(metrics, up, down),
                 (&mut downstream, Transfer::tunnel(Vec::new(), None)),
                 (
                     &mut upstream.link.stream,
@@ -118,8 +116,9 @@ async fn pass(connection: &Connection, mut downstream: Stream, group: GroupId) {
                 ),
             )
             .await;
+            passing.passed.fault = fault;
         }
-        Err(fault) => passed.flowed.fault = Some(fault),
+        Err(fault) => passing.passed.fault = Some(fault),
     }
 }
 

@@ -3,10 +3,10 @@
 use crate::connection::Connection;
 use crate::exchange::{Exchange, Ledger, RequestIdText};
 use crate::fault::Fault;
-use crate::tunnel::Flowed;
 use portway_core::http1::{Known, Refusal};
-use portway_telemetry::metrics::Limit;
+use portway_telemetry::metrics::{Limit, ListenerMetrics};
 use portway_telemetry::record::{ConnectionRecord, Durations, FaultCode, Record, Tls, Upstream};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
@@ -28,10 +28,10 @@ pub(crate) fn close(x: &Exchange<'_>) {
     metrics.requests_in_flight.down();
     metrics
         .received_bytes
-        .add(x.ledger.head_in + x.ledger.body_in);
+        .add(x.ledger.head_in + x.ledger.body_in.get() - x.ledger.counted.up());
     metrics
         .sent_bytes
-        .add(x.ledger.head_out + x.ledger.body_out);
+        .add(x.ledger.head_out + x.ledger.body_out.get() - x.ledger.counted.down());
     if let Some(fault) = x.ledger.fault {
         metrics.fault(fault.code);
         if let FaultCode::RefusedRequest(code) = fault.code {
@@ -103,10 +103,10 @@ fn record_of<'a>(x: &'a Exchange<'_>, total: std::time::Duration) -> Record<'a> 
     record.sni = connection.tls.as_deref().and_then(|tls| tls.sni.as_deref());
     record.request_id = x.request_id.as_ref().map(RequestIdText::as_bytes);
     record.status = x.ledger.status;
-    record.body_bytes_in = x.ledger.body_in;
-    record.bytes_in = x.ledger.body_in + x.ledger.head_in;
-    record.body_bytes_out = x.ledger.body_out;
-    record.bytes_out = x.ledger.body_out + x.ledger.head_out;
+    record.body_bytes_in = x.ledger.body_in.get();
+    record.bytes_in = x.ledger.body_in.get() + x.ledger.head_in;
+    record.body_bytes_out = x.ledger.body_out.get();
+    record.bytes_out = x.ledger.body_out.get() + x.ledger.head_out;
     record.upstream = upstream_of(connection, x);
     record.durations = durations(&x.ledger, total);
     record.fault = x.ledger.fault.map(|fault| fault.code);
@@ -185,22 +185,76 @@ pub(crate) fn retried(x: &Exchange<'_>) {
     }
 }
 
+/// Bytes that were counted while they flowed: what an hour-long tunnel moves must not appear in one piece at its end.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    up: Cell<u64>,
+    down: Cell<u64>,
+}
+
+impl Counted {
+    /// Counts what has come since; `up` and `down` are totals.
+    pub(crate) fn count(&self, metrics: &ListenerMetrics, up: u64, down: u64) {
+        metrics.received_bytes.add(up - self.up.replace(up));
+        metrics.sent_bytes.add(down - self.down.replace(down));
+    }
+
+    /// Bytes from the client.
+    pub(crate) fn up(&self) -> u64 {
+        self.up.get()
+    }
+
+    /// Bytes to the client.
+    pub(crate) fn down(&self) -> u64 {
+        self.down.get()
+    }
+}
+
+/// Records a connection whose TLS handshake with the client failed.
+pub(crate) fn handshake_failed(connection: &Connection, started: Instant) {
+    let fault = Fault {
+        code: FaultCode::ClientTls,
+        stage: None,
+        status: None,
+    };
+    close_connection(
+        connection,
+        &Passed {
+            fault: Some(fault),
+            ..Passed::new(started)
+        },
+    );
+}
+
 /// What a TCP connection came to.
 pub(crate) struct Passed {
     pub(crate) started: Instant,
-    pub(crate) flowed: Flowed,
+    pub(crate) counted: Counted,
+    pub(crate) fault: Option<Fault>,
     pub(crate) group: Option<portway_model::snapshot::GroupId>,
     pub(crate) target: Option<usize>,
     pub(crate) attempts: u32,
+}
+
+impl Passed {
+    /// A connection from which nothing has come yet.
+    pub(crate) fn new(started: Instant) -> Self {
+        Self {
+            started,
+            counted: Counted::default(),
+            fault: None,
+            group: None,
+            target: None,
+            attempts: 0,
+        }
+    }
 }
 
 /// Closes a TCP connection: counts it and writes its record.
 pub(crate) fn close_connection(connection: &Connection, passed: &Passed) {
     let shard = connection.worker.shard();
     let metrics = shard.listener(connection.listener.index());
-    metrics.received_bytes.add(passed.flowed.up);
-    metrics.sent_bytes.add(passed.flowed.down);
-    if let Some(fault) = passed.flowed.fault {
+    if let Some(fault) = passed.fault {
         metrics.fault(fault.code);
     }
     let Some((listener, parts)) = connection.generation.plane.listener(connection.listener) else {
@@ -222,8 +276,8 @@ pub(crate) fn close_connection(connection: &Connection, passed: &Passed) {
         cipher: tls.cipher,
     });
     record.sni = connection.tls.as_deref().and_then(|tls| tls.sni.as_deref());
-    record.bytes_in = passed.flowed.up;
-    record.bytes_out = passed.flowed.down;
+    record.bytes_in = passed.counted.up();
+    record.bytes_out = passed.counted.down();
     if let Some((group, states, _)) = passed
         .group
         .and_then(|group| connection.generation.group(group))
@@ -240,7 +294,7 @@ pub(crate) fn close_connection(connection: &Connection, passed: &Passed) {
         };
     }
     record.durations.total = Some(passed.started.elapsed());
-    record.fault = passed.flowed.fault.map(|fault| fault.code);
+    record.fault = passed.fault.map(|fault| fault.code);
     connection
         .worker
         .log(connection.listener, parts, |formatter, out| {

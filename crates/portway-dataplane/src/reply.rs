@@ -63,12 +63,13 @@ pub(crate) async fn answer(
     let close = close || unread_body || !x.framing.keep_alive || x.connection.worker.is_draining();
     let out = head(x, &answer, close);
     x.ledger.status = x.response_status.unwrap_or(answer.status);
-    x.ledger.body_out = if x.request().method() == Method::Head {
+    let sent = if x.request().method() == Method::Head {
         0
     } else {
         answer.body.len() as u64
     };
-    x.ledger.head_out = (out.len() as u64).saturating_sub(x.ledger.body_out);
+    x.ledger.body_out.set(sent);
+    x.ledger.head_out = (out.len() as u64).saturating_sub(sent);
     let limit = x.connection.client_timeout();
     if write_all(x, stream, &out, limit).await.is_err() {
         x.ledger.fault.get_or_insert(Fault::client_closed());
@@ -135,7 +136,7 @@ async fn error_page(x: &mut Exchange<'_>, stream: &mut Stream, status: u16, page
     };
     x.ledger.status = status;
     x.ledger.head_out = head.len() as u64;
-    x.ledger.body_out = body_len as u64;
+    x.ledger.body_out.set(body_len as u64);
     let limit = x.connection.client_timeout();
     match write_all(x, stream, page, limit).await {
         Ok(()) => Next::Linger,

@@ -1,7 +1,8 @@
 //! The few questions to the kernel that tokio has no call for.
 
-use rustix::net::{RecvFlags, recv};
-use std::os::fd::AsFd;
+use rustix::net::{RecvFlags, SocketFlags, accept_with, recv};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// True where a read would give bytes, the end or an error at once.
 pub(crate) fn has_input(socket: &impl AsFd) -> bool {
@@ -10,6 +11,15 @@ pub(crate) fn has_input(socket: &impl AsFd) -> bool {
         recv(socket, &mut one, RecvFlags::PEEK | RecvFlags::DONTWAIT),
         Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR)
     )
+}
+
+/// Takes a connection from the queue of a listening socket, non-blocking; `None` where it is empty.
+pub(crate) fn accept(socket: &impl AsFd) -> io::Result<Option<OwnedFd>> {
+    match accept_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+        Ok(accepted) => Ok(Some(accepted)),
+        Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// 64 bits of chance that differ between workers and starts; never 0.

@@ -14,11 +14,22 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 const NEVER: u64 = u64::MAX;
 
+/// Whether a connection waits for nothing but a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rests {
+    /// Something is in progress.
+    No,
+    /// It waits for its first request, which is probably on its way.
+    BeforeFirst,
+    /// It waits for its next request.
+    Between,
+}
+
 #[derive(Debug)]
 struct Slot {
     deadline: u64,
     waker: Option<Waker>,
-    idle: bool,
+    rests: Rests,
     used: bool,
 }
 
@@ -36,7 +47,7 @@ impl Timers {
         let fresh = Slot {
             deadline: NEVER,
             waker: None,
-            idle: false,
+            rests: Rests::No,
             used: true,
         };
         let mut slots = self.slots.borrow_mut();
@@ -70,17 +81,22 @@ impl Timers {
         self.now.get()
     }
 
-    /// Expires every connection that waits for its next request.
-    pub(crate) fn expire_idle(&self) {
+    /// Expires every connection that waits for its next request; `first`: also those that wait for their first.
+    pub(crate) fn expire_resting(&self, first: bool) {
+        let rests = |slot: &Slot| match slot.rests {
+            Rests::No => false,
+            Rests::BeforeFirst => first,
+            Rests::Between => true,
+        };
         for slot in self
             .slots
             .borrow_mut()
             .iter_mut()
-            .filter(|slot| slot.used && slot.idle)
+            .filter(|slot| slot.used && rests(slot))
         {
             slot.deadline = 0;
         }
-        self.wake_where(|slot| slot.idle);
+        self.wake_where(rests);
     }
 
     fn wake_where(&self, condition: impl Fn(&Slot) -> bool) {
@@ -121,10 +137,10 @@ impl Timer {
         self.with(|slot, now| slot.deadline = now.saturating_add(ticks).saturating_add(1));
     }
 
-    /// Says whether the connection waits for nothing but its next request.
+    /// Says whether the connection waits for nothing but a request.
     #[inline]
-    pub(crate) fn set_idle(&self, idle: bool) {
-        self.with(|slot, _| slot.idle = idle);
+    pub(crate) fn set_rests(&self, rests: Rests) {
+        self.with(|slot, _| slot.rests = rests);
     }
 
     /// Ready once the deadline has passed; wakes the task then.
@@ -152,7 +168,7 @@ impl Drop for Timer {
     fn drop(&mut self) {
         self.with(|slot, _| {
             slot.used = false;
-            slot.idle = false;
+            slot.rests = Rests::No;
             slot.waker = None;
         });
         self.timers.free.borrow_mut().push(self.index);
@@ -186,14 +202,18 @@ mod tests {
     }
 
     #[test]
-    fn only_idle_ones_are_expired_for_a_drain() {
+    fn only_resting_ones_are_expired_for_a_drain() {
         let timers = Rc::new(Timers::default());
-        let (idle, busy) = (timers.register(), timers.register());
-        idle.set_idle(true);
-        idle.set(Duration::from_secs(60));
-        busy.set(Duration::from_secs(60));
-        timers.expire_idle();
-        assert!(expired(&idle) && !expired(&busy));
+        let [resting, new, busy] = [Rests::Between, Rests::BeforeFirst, Rests::No].map(|rests| {
+            let timer = timers.register();
+            timer.set_rests(rests);
+            timer.set(Duration::from_secs(60));
+            timer
+        });
+        timers.expire_resting(false);
+        assert!(expired(&resting) && !expired(&new) && !expired(&busy));
+        timers.expire_resting(true);
+        assert!(expired(&new) && !expired(&busy));
     }
 
     #[test]

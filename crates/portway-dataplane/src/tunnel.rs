@@ -63,30 +63,25 @@ impl Direction {
     }
 }
 
-/// What flowed through a tunnel, and what ended it if it was not its two sides.
-#[derive(Debug)]
-pub(crate) struct Flowed {
-    pub(crate) up: u64,
-    pub(crate) down: u64,
-    pub(crate) fault: Option<Fault>,
-}
-
-/// Runs a tunnel between a client and a target.
+/// Runs a tunnel between a client and a target; gives what ended it if it was not its two sides. `flowed` hears how
+/// many bytes have come up and gone down, whenever it is more.
 pub(crate) async fn run(
     timer: &Timer,
     idle: Duration,
     buffers: &Rc<Buffers>,
+    flowed: impl Fn(u64, u64),
     (downstream, up): (&mut Stream, Transfer),
     (upstream, down): (&mut Stream, Transfer),
-) -> Flowed {
+) -> Option<Fault> {
     let (mut up, mut down) = (Direction::new(up), Direction::new(down));
     let mut moves = u64::MAX;
     let mut lost = None;
-    let fault = poll_fn(|cx| {
+    poll_fn(|cx| {
         let ends = [
             (true, up.poll(cx, downstream, upstream, buffers)),
             (false, down.poll(cx, upstream, downstream, buffers)),
         ];
+        flowed(up.transfer.body_bytes(), down.transfer.body_bytes());
         for (upwards, end) in ends {
             let Err(broken) = end else { continue };
             lost.get_or_insert(ended_by(&broken, upwards));
@@ -113,12 +108,7 @@ pub(crate) async fn run(
             })
         })
     })
-    .await;
-    Flowed {
-        up: up.transfer.body_bytes(),
-        down: down.transfer.body_bytes(),
-        fault,
-    }
+    .await
 }
 
 /// Who ended a tunnel by an error: the side that failed to give or to take.
@@ -153,16 +143,25 @@ pub(crate) async fn after_upgrade(
     let down = Transfer::tunnel(head, Some(response));
     let connection = x.connection;
     let idle = connection.tunnel_timeout();
-    let flowed = run(
+    let ledger = &x.ledger;
+    let (before_in, before_out) = (ledger.body_in.get(), ledger.body_out.get());
+    let metrics = connection
+        .worker
+        .shard()
+        .listener(connection.listener.index());
+    let fault = run(
         &connection.timer,
         idle,
         &connection.worker.buffers,
+        |up, down| {
+            ledger.body_in.set(before_in + up);
+            ledger.body_out.set(before_out + down);
+            ledger.counted.count(metrics, up, down);
+        },
         (downstream, up),
         (&mut upstream.link.stream, down),
     )
     .await;
-    x.ledger.body_in += flowed.up;
-    x.ledger.body_out += flowed.down;
-    x.ledger.fault = flowed.fault;
+    x.ledger.fault = fault;
     Next::Close
 }

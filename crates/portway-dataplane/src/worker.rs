@@ -26,6 +26,9 @@ use tokio::sync::watch;
 const FREE_SCRATCHES: usize = 64;
 /// Ticks after which a log buffer is handed over though it is not full: half a second.
 const LOG_TICKS: u64 = 5;
+/// Ticks that a connection without a request has from the beginning of a stop to send its first: a second. It was let
+/// in, so its request is probably on its way.
+const FIRST_REQUEST_TICKS: u64 = 10;
 /// Ticks between two looks at the pools: a second.
 const SWEEP_TICKS: u64 = 10;
 
@@ -59,7 +62,7 @@ enum Order {
 #[derive(Debug)]
 pub struct Workers {
     orders: watch::Sender<Order>,
-    threads: Vec<JoinHandle<bool>>,
+    threads: Vec<JoinHandle<u32>>,
 }
 
 impl Workers {
@@ -75,11 +78,11 @@ impl Workers {
                 .name(format!("portway-w{index}"))
                 .spawn(move || {
                     match run(index, plane, sockets, orders, &ready) {
-                        Ok(finished) => finished,
+                        Ok(cut) => cut,
                         Err(error) => {
                             // The receiver is gone only if start has already failed.
                             let _ = ready.send(Err(error));
-                            false
+                            0
                         }
                     }
                 })?;
@@ -99,14 +102,13 @@ impl Workers {
             .send_replace(Order::Drain(Instant::now() + deadline));
     }
 
-    /// Waits for all workers after [`Workers::drain`]; true if nothing had to be cut off.
-    pub fn join(self) -> bool {
-        let finished: Vec<bool> = self
-            .threads
+    /// Waits for all workers after [`Workers::drain`]; how many connections had to be cut off at the deadline.
+    pub fn join(self) -> u32 {
+        // A worker that panicked has said so already, and has cut off nobody by order.
+        self.threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or(false))
-            .collect();
-        finished.into_iter().all(|finished| finished)
+            .map(|thread| thread.join().unwrap_or(0))
+            .sum()
     }
 }
 
@@ -279,19 +281,19 @@ impl Worker {
     }
 }
 
-/// The life of a worker's thread; true if nothing had to be cut off at its end.
+/// The life of a worker's thread; how many connections had to be cut off at its end.
 fn run(
     index: usize,
     plane: Arc<Plane>,
     sockets: Vec<BoundSocket>,
     orders: watch::Receiver<Order>,
     ready: &std::sync::mpsc::Sender<io::Result<()>>,
-) -> io::Result<bool> {
+) -> io::Result<u32> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build_local(tokio::runtime::LocalOptions::default())?;
-    let (worker, finished) = runtime.block_on(async {
+    let (worker, cut) = runtime.block_on(async {
         let worker = Rc::new(Worker::new(index, plane)?);
         let acceptors = accept::start(&worker, sockets)?;
         let ticker = tokio::task::spawn_local(tick(Rc::clone(&worker)));
@@ -299,17 +301,17 @@ fn run(
         let _ = ready.send(Ok(()));
         let deadline = until_drained(orders).await;
         worker.draining.set(true);
-        accept::stop(&worker, acceptors).await;
-        worker.timers.expire_idle();
-        let finished = finish(&worker, deadline).await;
+        accept::stop(&worker, acceptors);
+        worker.timers.expire_resting(false);
+        let cut = finish(&worker, deadline).await;
         ticker.abort();
-        io::Result::Ok((worker, finished))
+        io::Result::Ok((worker, cut))
     })?;
     worker.cutting_off.set(true);
     // Ends what is left; each leaves its record.
     drop(runtime);
     worker.flush_logs();
-    Ok(finished)
+    Ok(cut)
 }
 
 /// Waits for the order to stop; its deadline. A process that drops its `Workers` wants them to stop at once.
@@ -324,15 +326,12 @@ async fn until_drained(mut orders: watch::Receiver<Order>) -> Instant {
     }
 }
 
-/// Waits until no connection is open, or the deadline; true for the former.
-async fn finish(worker: &Rc<Worker>, deadline: Instant) -> bool {
-    while worker.open.get() > 0 {
-        if Instant::now() >= deadline {
-            return false;
-        }
+/// Waits until no connection is open, or the deadline; how many are open then.
+async fn finish(worker: &Rc<Worker>, deadline: Instant) -> u32 {
+    while worker.open.get() > 0 && Instant::now() < deadline {
         tokio::time::sleep(TICK / 5).await;
     }
-    true
+    worker.open.get()
 }
 
 /// Looks after deadlines, pools and logs.
@@ -340,7 +339,7 @@ async fn tick(worker: Rc<Worker>) {
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut last = Instant::now();
-    let mut ticks = 0_u64;
+    let (mut ticks, mut drained) = (0_u64, 0_u64);
     loop {
         interval.tick().await;
         let passed =
@@ -348,7 +347,8 @@ async fn tick(worker: Rc<Worker>) {
         last += TICK * u32::try_from(passed).unwrap_or(u32::MAX);
         worker.timers.tick(passed);
         if worker.draining.get() {
-            worker.timers.expire_idle();
+            drained += 1;
+            worker.timers.expire_resting(drained > FIRST_REQUEST_TICKS);
         }
         ticks += 1;
         if ticks.is_multiple_of(LOG_TICKS) {

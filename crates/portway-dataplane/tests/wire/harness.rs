@@ -161,7 +161,7 @@ impl Proxy {
 
     /// Waits for the end of a graceful stop.
     pub(crate) fn join(self) -> Outcome {
-        let graceful = self.workers.join();
+        let graceful = self.workers.join() == 0;
         let text = rendered(&self.plane);
         for gauge in GAUGES {
             let samples = text.lines().filter(|line| line.starts_with(gauge));
