@@ -83,10 +83,33 @@ fn what_does_not_finish_is_cut_off_at_the_deadline() {
     assert!(eventually(|| target.open() == 0));
     assert_eq!(outcome.log.len(), 1, "{:?}", outcome.log);
     assert!(
-        outcome.log[0].contains("\"fault\":\"shutdown\""),
+        outcome.log[0].contains("\"bytes_out\":5,")
+            && outcome.log[0].contains("\"fault\":\"shutdown\""),
         "{}",
         outcome.log[0]
     );
+}
+
+#[test]
+fn what_waits_in_the_queue_or_for_its_first_request_is_served() {
+    let target = Target::saying("ok").unwrap();
+    let proxy = Proxy::start(&simple("", "", &[target.address()]));
+    let mut clients: Vec<Wire> = (0..50).map(|_| proxy.client()).collect();
+    proxy.drain(PATIENCE);
+    std::thread::sleep(Duration::from_millis(200));
+    for client in &mut clients {
+        client.send(GET).unwrap();
+    }
+    for client in &mut clients {
+        same(
+            "the first and last",
+            &client.until_end().unwrap().0,
+            CLOSING,
+        );
+    }
+    let outcome = proxy.join();
+    assert!(outcome.graceful);
+    assert_eq!(outcome.log.len(), 50);
 }
 
 #[test]
