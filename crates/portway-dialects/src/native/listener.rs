@@ -144,6 +144,7 @@ impl Form for AccessLogDraft {
 
     fn write(&self) -> Out {
         match (&self.format, &self.to) {
+            (None, None) => LogFormat::Json.write(),
             (Some(format), None) if matches!(format.write(), Out::Text(_)) => format.write(),
             (format, to) => {
                 let mut out = Vec::new();
