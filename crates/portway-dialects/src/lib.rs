@@ -8,6 +8,7 @@
 //! * [`expression`]: values, conditions and templates as text, shared by all dialects.
 
 pub mod expression;
+mod foreign;
 pub mod native;
 
 pub use expression::{condition, template};
@@ -26,8 +27,11 @@ fn unknown_word<'k>(
     known: impl IntoIterator<Item = &'k str>,
 ) -> Diagnostic {
     let known: Vec<&str> = known.into_iter().collect();
-    let diagnostic = Diagnostic::error(Code::Unknown, span, format!("unknown {what} `{word}`"))
-        .nearest(word, known.iter().copied());
+    let diagnostic = Diagnostic::error(Code::Unknown, span, format!("unknown {what} `{word}`"));
+    let diagnostic = match foreign::ours(word, &known) {
+        Some(ours) => diagnostic.help(format!("here it is called `{ours}`")),
+        None => diagnostic.nearest(word, known.iter().copied()),
+    };
     match diagnostic.help {
         None if known.len() <= MAX_LISTED => {
             diagnostic.help(format!("one of: {}", known.join(", ")))
