@@ -3,6 +3,7 @@
 //! A [`Form`] is a value, a [`Field`] is what a key of a table holds, [`Fields`] are all keys of a table. The macro
 //! `fields!` makes the last from one list of keys.
 
+use super::scalar::range_of_key;
 use super::toml::{Content, Entry, Item, Table};
 use crate::expression::Written;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, MAX_DIAGNOSTICS};
@@ -46,9 +47,19 @@ pub(crate) struct Reader<'d> {
     pub(crate) certificates: Vec<CertificateDraft>,
     /// Their names.
     pub(crate) certificate_names: HashSet<Name>,
+    /// What is allowed of the number that is being read, where that is less than its type holds.
+    pub(crate) range: Option<(u32, u32)>,
 }
 
 impl Reader<'_> {
+    /// Reads what stands under a key.
+    fn under<T: Form>(&mut self, key: &str, item: &Item) -> Option<T> {
+        let outer = std::mem::replace(&mut self.range, range_of_key(key));
+        let value = T::read(item, self);
+        self.range = outer;
+        value
+    }
+
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
         self.found.push(diagnostic);
     }
@@ -148,7 +159,7 @@ impl<'i> Keyed<'i> {
 
     /// The value of this key, or `None` where it is not there or wrong.
     pub(crate) fn optional<T: Form>(&self, key: &str, reader: &mut Reader<'_>) -> Option<T> {
-        T::read(&self.table.get(key)?.item, reader)
+        reader.under(key, &self.table.get(key)?.item)
     }
 
     /// The value of this key; it is reported where it is not there.
@@ -215,7 +226,7 @@ pub(crate) trait Field {
 
 impl<T: Form> Field for Option<Spanned<T>> {
     fn fill(&mut self, entry: &Entry, reader: &mut Reader<'_>) {
-        *self = Spanned::read(&entry.item, reader);
+        *self = reader.under(&entry.key, &entry.item);
     }
 
     fn emit(&self) -> Option<Out> {

@@ -57,6 +57,7 @@ pub fn parse(file: FileId, text: &str) -> (Draft, Diagnostics) {
         found: &mut meaning,
         certificates: Vec::new(),
         certificate_names: HashSet::new(),
+        range: None,
     };
     for entry in root.entries() {
         read_section(&mut draft, entry, &mut reader);

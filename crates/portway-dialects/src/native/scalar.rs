@@ -5,6 +5,7 @@ use super::toml::{Content, Item};
 use crate::expression::{self, template};
 use ipnet::IpNet;
 use portway_model::address::{BindAddress, Host, TargetAddress};
+use portway_model::compile::limits;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{Expression, NumberRange, Template};
 use portway_model::name::Name;
@@ -41,8 +42,9 @@ macro_rules! numbers {
                 match Self::try_from(number) {
                     Ok(number) => Some(number),
                     Err(_) => {
-                        let message =
-                            format!("{number} is out of range: {}–{}", Self::MIN, Self::MAX);
+                        let type_range = (u32::from(Self::MIN), u32::from(Self::MAX));
+                        let (min, max) = reader.range.unwrap_or(type_range);
+                        let message = format!("{number} is out of range: {min}–{max}");
                         reader.refuse(item.span, message, "")
                     }
                 }
@@ -56,6 +58,21 @@ macro_rules! numbers {
 }
 
 numbers!(u8, u16, u32);
+
+/// What compile allows of the number under this key, where that is less than its type holds.
+pub(crate) fn range_of_key(key: &str) -> Option<(u32, u32)> {
+    Some(match key {
+        "retries" => (0, limits::MAX_RETRIES),
+        "pool_size" => (0, limits::MAX_POOL_SIZE),
+        "workers" => (0, u32::from(limits::MAX_WORKERS)),
+        "head_bytes" => (limits::MIN_HEAD_BYTES, limits::MAX_HEAD_BYTES),
+        "healthy_threshold" | "unhealthy_threshold" => (1, u32::from(limits::MAX_THRESHOLD)),
+        "size" => (1, limits::MAX_TABLE_SIZE),
+        "port" => (1, u32::from(u16::MAX)),
+        "slot" => (0, u32::from(limits::TRACK_SLOTS) - 1),
+        _ => return None,
+    })
+}
 
 impl Form for String {
     const WHAT: &'static str = "a text";
@@ -243,6 +260,15 @@ impl Form for BindAddress {
                 ),
             };
         }
+        let port_alone = |c: char| c.is_ascii_digit() || c == '-';
+        if !text.is_empty() && text.chars().all(port_alone) {
+            let help = format!("write \":{text}\" for every address of this host");
+            return reader.refuse(
+                item.span,
+                format!("`{text}` has no colon before the port"),
+                &help,
+            );
+        }
         let (host, ports) = host_and_port(text, item.span, reader)?;
         let ip = match host {
             "" | "*" => None,
@@ -278,6 +304,12 @@ impl Form for TargetAddress {
         }
         if text == "client-destination" {
             return Some(TargetAddress::ClientDestination { port: None });
+        }
+        if let Some((scheme, _)) = text.split_once("://") {
+            let help = format!(
+                "leave out `{scheme}://`: a target is host:port; the group's `protocol` says what is spoken"
+            );
+            return reader.refuse(item.span, format!("`{text}` is a URL"), &help);
         }
         let (host, port) = host_and_port(text, item.span, reader)?;
         let port = read_port(port, item.span, reader)?;
