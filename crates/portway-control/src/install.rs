@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 
 use crate::bind;
 use crate::certificates;
+use crate::descriptors;
 use crate::error_pages;
 use crate::health;
 use crate::logs::{self, LogWriters, Reopener};
@@ -215,6 +216,7 @@ impl Prepared {
             })
             .collect();
         let plane = Arc::new(Plane {
+            max_connections: descriptors::max_connections(&self.snapshot),
             metrics,
             snapshot: Arc::new(self.snapshot),
             listeners,

@@ -9,6 +9,7 @@
 
 pub mod bind;
 pub mod certificates;
+mod descriptors;
 pub mod error_pages;
 pub mod health;
 pub mod install;

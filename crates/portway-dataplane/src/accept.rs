@@ -169,10 +169,7 @@ fn enter(
     parts: &ListenerParts,
 ) -> Option<Open> {
     let generation = worker.generation();
-    let process = (
-        &generation.plane.process,
-        generation.plane.snapshot.process.max_connections,
-    );
+    let process = (&generation.plane.process, generation.plane.max_connections);
     match OpenConnection::enter(process, (&parts.state, listener.max_connections)) {
         Ok(shared) => Some(Open::new(worker, id, shared)),
         Err(full) => {

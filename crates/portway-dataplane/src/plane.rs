@@ -19,6 +19,8 @@ pub struct Plane {
     pub groups: Vec<GroupParts>,
     /// Counters.
     pub metrics: Arc<Registry>,
+    /// Connections of clients at most, all listeners together: as configured, or what the limit of descriptors leaves.
+    pub max_connections: u32,
     /// What the process is doing.
     pub process: Arc<ProcessState>,
 }

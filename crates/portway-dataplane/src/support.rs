@@ -50,7 +50,7 @@ impl Found {
 
     fn part(&mut self, what: &str) {
         let message = format!("not run yet: {what}");
-        let help = "`portway check` and `portway convert` know it; `portway run` refuses the whole configuration";
+        let help = "`portway convert` prints it; `portway run` refuses the whole configuration";
         self.diagnostics
             .push(Diagnostic::error(Code::NotRun, self.place, message).help(help));
     }

@@ -265,6 +265,7 @@ fn plane(snapshot: Snapshot, sink: &access_log::LogSink) -> Plane {
         targets: group.targets.iter().map(live).collect(),
     });
     Plane {
+        max_connections: snapshot.process.max_connections,
         listeners: listeners.collect(),
         groups: groups.collect(),
         metrics: Arc::new(Registry::new(1, names)),

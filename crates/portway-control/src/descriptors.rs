@@ -1,0 +1,45 @@
+//! How many connections the limit of open files leaves room for.
+//!
+//! Each exchange may need two descriptors, one towards the client and one towards the target. If clients could take
+//! them all, connecting to targets would fail and established exchanges with it; so new connections are refused first.
+
+use portway_model::snapshot::Snapshot;
+use rustix::process::{Resource, getrlimit};
+
+/// Descriptors for everything but connections: logs, the runtimes, health checks, the admin address, sockets that
+/// listen on a machine of many cores.
+const RESERVED: u64 = 256;
+
+/// Connections of clients at most: as configured, or half of what the limit of open files leaves; 0 is no limit.
+pub(crate) fn max_connections(snapshot: &Snapshot) -> u32 {
+    match snapshot.process.max_connections {
+        0 => room(getrlimit(Resource::Nofile).current),
+        configured => configured,
+    }
+}
+
+/// Half of the descriptors that are not reserved, but a quarter of them all at least.
+fn room(limit: Option<u64>) -> u32 {
+    let Some(limit) = limit else { return 0 };
+    let room = (limit.saturating_sub(RESERVED) / 2).max(limit / 4).max(1);
+    u32::try_from(room).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::room;
+
+    #[test]
+    fn half_of_what_is_not_reserved() {
+        for (limit, expected) in [
+            (None, 0),
+            (Some(0), 1),
+            (Some(128), 32),
+            (Some(1024), 384),
+            (Some(20_000), 9_872),
+            (Some(1 << 40), u32::MAX),
+        ] {
+            assert_eq!(room(limit), expected, "{limit:?}");
+        }
+    }
+}
