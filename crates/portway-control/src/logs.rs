@@ -102,6 +102,32 @@ pub fn open(snapshot: &Snapshot, sources: &Sources) -> (OpenLogs, Diagnostics) {
     (open, found)
 }
 
+/// Looks at the files that the listeners of `snapshot` log to, without creating or opening any: a folder that is
+/// missing and a folder in the place of the file are errors.
+pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    for listener in &snapshot.listeners {
+        let Some(LogDestination::File(file)) = listener.access_log.as_ref().map(|it| &it.to) else {
+            continue;
+        };
+        let span = listener.origin.0;
+        let path = folder_of(sources, span).join(file);
+        // A bare name has the empty path as its folder, which stands for the working folder.
+        let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+        let error = if path.is_dir() {
+            io::ErrorKind::IsADirectory
+        } else if folder.is_some_and(|it| !it.is_dir()) {
+            io::ErrorKind::NotFound
+        } else {
+            continue;
+        };
+        let reason = unwritable(&path, &error.into());
+        let message = format!("listener `{}`: {reason}", listener.name);
+        found.push(Diagnostic::error(Code::Install, span, message));
+    }
+    found
+}
+
 impl OpenLogs {
     /// Starts the threads and gives the sinks by listener.
     ///
@@ -312,6 +338,31 @@ mod tests {
             messages[0].starts_with("listener `a`: cannot write the access log `/proc/none`: "),
             "{messages:?}"
         );
+    }
+
+    #[test]
+    fn folders_are_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let check_path = |file: &str, expected: Option<&str>| {
+            let text = format!(
+                "[listener.a]\nbind = '127.0.0.1:1'\nforward = 'app'\naccess_log = {{ to = 'file:{file}' }}\n\
+                 [target_group.app]\ntargets = ['127.0.0.1:1']\n"
+            );
+            let name = folder.path().join("web.toml").display().to_string();
+            let compiled = crate::sources::compile_text(&name, &text);
+            let found = check(&compiled.snapshot.unwrap(), &compiled.sources);
+            let messages: Vec<String> = found.iter().map(|it| it.message.clone()).collect();
+            let expected = expected.map(|reason| {
+                let path = folder.path().join(file);
+                let path = path.display();
+                format!("listener `a`: cannot write the access log `{path}`: {reason}")
+            });
+            assert_eq!(messages, expected.into_iter().collect::<Vec<_>>(), "{file}");
+        };
+        check_path("access.log", None);
+        check_path("none/access.log", Some("its folder does not exist"));
+        check_path(".", Some("it is a folder"));
+        assert!(!folder.path().join("access.log").exists());
     }
 
     #[test]

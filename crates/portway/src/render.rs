@@ -5,7 +5,7 @@ use std::io::Write;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use portway_model::diagnostic::{Diagnostic, Diagnostics, Label, Severity};
+use portway_model::diagnostic::{Diagnostic, Diagnostics, Label, MAX_DIAGNOSTICS, Severity};
 use portway_model::span::{FileId, Sources, Span};
 use serde::Serialize;
 
@@ -29,6 +29,17 @@ pub(crate) fn to_stderr(sources: &Sources, diagnostics: &Diagnostics, errors_onl
             drop(writeln!(out, "{text}\n"));
         }
     }
+    if may_be_cut(diagnostics) {
+        drop(writeln!(
+            out,
+            "These are the first {MAX_DIAGNOSTICS} findings; there may be more.\n"
+        ));
+    }
+}
+
+/// True where so much was found that the rest was left out.
+pub(crate) fn may_be_cut(diagnostics: &Diagnostics) -> bool {
+    diagnostics.iter().len() >= MAX_DIAGNOSTICS
 }
 
 fn long(renderer: &Renderer, sources: &Sources, diagnostic: &Diagnostic) -> String {

@@ -182,6 +182,66 @@ fn check_says_what_is_wrong() {
 }
 
 #[test]
+fn check_refuses_what_run_refuses() {
+    let good = GOOD.replace("PORT", "8080");
+    let not_run = good.replace("\n\n", "\naccess_log = { to = 'syslog:127.0.0.1:514' }\n\n");
+    let no_folder = good.replace("\n\n", "\naccess_log = { to = 'file:none/a.log' }\n\n");
+    let folder = folder(&[
+        ("empty.toml", ""),
+        (
+            "fragment.toml",
+            "[target_group.app]\ntargets = ['127.0.0.1:1']\n",
+        ),
+        ("not_run.toml", &not_run),
+        ("no_folder.toml", &no_folder),
+    ]);
+    let check = |file: &str, converts: bool, expected: &[&str]| {
+        for command in ["check", "run"] {
+            let output = portway(folder.path(), &[command, file]);
+            let printed = text(&output.stderr) + &text(&output.stdout);
+            assert_eq!(output.status.code(), Some(1), "{command} {file}: {printed}");
+            for part in expected {
+                assert!(
+                    printed.contains(part),
+                    "{command} {file}: {part} in\n{printed}"
+                );
+            }
+            let verdict = printed.contains("cannot run (1 error");
+            assert_eq!(verdict, command == "check", "{command} {file}: {printed}");
+        }
+        let converted = portway(folder.path(), &["convert", file]);
+        assert_eq!(
+            converted.status.success(),
+            converts,
+            "{file}: {converted:?}"
+        );
+    };
+    let nothing = "error[P0104]: nothing to serve: no listener";
+    check("empty.toml", true, &[nothing, "`[listener.web]`"]);
+    check("fragment.toml", true, &[nothing]);
+    check("not_run.toml", true, &["error[P0901]: not run yet: "]);
+    let missing = "cannot write the access log `none/a.log`: its folder does not exist";
+    check("no_folder.toml", true, &["listener `web`: ", missing]);
+}
+
+#[test]
+fn many_findings_are_cut_and_it_is_said() {
+    let lines: String = (0..1_100).map(|i| format!("x{i} = 1\n")).collect();
+    let many = GOOD
+        .replace("PORT", "8080")
+        .replace("\n\n", &format!("\n{lines}\n"));
+    let folder = folder(&[("many.toml", &many)]);
+    let output = portway(folder.path(), &["check", "many.toml"]);
+    assert_eq!(output.status.code(), Some(1));
+    let (verdict, errors) = (text(&output.stdout), text(&output.stderr));
+    assert!(
+        verdict.contains("cannot run (1000 errors, there may be more)"),
+        "{verdict}"
+    );
+    assert!(errors.contains("the first 1000 findings; there may be more"));
+}
+
+#[test]
 fn check_for_editors_and_programs() {
     let folder = folder(&[("bad.toml", "[listener.web]\nbnid = ':80'\n")]);
     let short = portway(folder.path(), &["check", "--short", "bad.toml"]);

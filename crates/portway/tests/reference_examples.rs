@@ -96,6 +96,9 @@ async fn run(line: usize, text: &str) -> Option<String> {
     let mut snapshot = compiled
         .snapshot
         .unwrap_or_else(|| panic!("line {line}: {:?}", compiled.diagnostics));
+    if snapshot.listeners.is_empty() {
+        return Some("a fragment without a listener".to_owned());
+    }
     let folder = tempfile::tempdir().unwrap();
     place(&mut snapshot, folder.path());
     match install(snapshot, &compiled.sources).await {

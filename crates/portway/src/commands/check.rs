@@ -56,7 +56,12 @@ fn summary(snapshot: Option<&Snapshot>, found: &Diagnostics) -> String {
     let findings = if findings.is_empty() {
         "nothing found".to_owned()
     } else {
-        findings.join(", ")
+        let more = if render::may_be_cut(found) {
+            ", there may be more"
+        } else {
+            ""
+        };
+        findings.join(", ") + more
     };
     let holds = snapshot.map(|snapshot| {
         let targets = snapshot
