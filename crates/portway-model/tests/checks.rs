@@ -1156,11 +1156,37 @@ fn arguments_of_actions() {
             ),
             &[&message],
         );
-        check(
-            rule_first(Response, Action::RemoveHeader { name: name.into() }),
-            &[],
-        );
     }
+    for (name, why) in [
+        ("Connection", None),
+        ("transfer-encoding", None),
+        ("Content-Length", Some("it says where the message ends")),
+        (
+            "host",
+            Some("every request needs one; `set_header` replaces it"),
+        ),
+    ] {
+        let message =
+            why.map(|why| format!("P0103 @70: a rule may not remove the header `{name}` | {why}"));
+        for phase in [Request, Response] {
+            check(
+                rule_first(phase, Action::RemoveHeader { name: name.into() }),
+                message.as_deref().as_slice(),
+            );
+        }
+    }
+    check(
+        rule_first(
+            Request,
+            Action::AddHeader {
+                name: "Host".into(),
+                value: Template::text("a"),
+            },
+        ),
+        &[
+            "P0103 @70: a rule may not add a second `Host` | a request has exactly one; `set_header` replaces it",
+        ],
+    );
     check(
         rule_first(
             Request,

@@ -5,7 +5,8 @@ use super::expressions::{Moment, Place, Side};
 use super::limits;
 use super::simplify::{is_never, simplify};
 use super::text::{
-    Use, check_header_name, check_header_written, check_path, check_status, check_text, check_token,
+    Use, check_header_added, check_header_removed, check_header_written, check_path, check_status,
+    check_text, check_token,
 };
 use super::types::phase_word;
 use super::{Compiler, Reported, names};
@@ -225,13 +226,15 @@ impl Compiler<'_> {
     fn check_rewrite(&mut self, place: Place, action: &Action<Named>) {
         let span = place.span;
         match action {
-            Action::SetHeader { name, value } | Action::AddHeader { name, value } => {
+            Action::SetHeader { name, value } => {
                 check_header_written(&mut self.found, name, span);
                 self.check_written(place, "a header's value", value, Use::HeaderValue);
             }
-            Action::RemoveHeader { name } => {
-                check_header_name(&mut self.found, name, span);
+            Action::AddHeader { name, value } => {
+                check_header_added(&mut self.found, name, span);
+                self.check_written(place, "a header's value", value, Use::HeaderValue);
             }
+            Action::RemoveHeader { name } => check_header_removed(&mut self.found, name, span),
             Action::ReplaceHeader { name, with, .. } => {
                 check_header_written(&mut self.found, name, span);
                 let found = &mut self.found;

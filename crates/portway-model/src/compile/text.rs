@@ -64,6 +64,35 @@ pub(super) fn check_header_written(found: &mut Diagnostics, name: &str, span: Sp
     }
 }
 
+/// Reports a header that no rule may take away: without these a target, or a client, would end a message elsewhere than
+/// we do (request smuggling), or refuse it (RFC 9112 section 3.2). Transfer-Encoding may be named: the one received goes
+/// no further anyway, and ours is written after the rules.
+pub(super) fn check_header_removed(found: &mut Diagnostics, name: &str, span: Span) {
+    if !check_header_name(found, name, span) {
+        return;
+    }
+    let help = match name.to_ascii_lowercase().as_str() {
+        "content-length" => "it says where the message ends",
+        "host" => "every request needs one; `set_header` replaces it",
+        _ => return,
+    };
+    let message = format!("a rule may not remove the header `{name}`");
+    found.push(Diagnostic::error(Code::OutOfRange, span, message).help(help));
+}
+
+/// Reports a header that may be set but not added beside one of its name: a second Host is refused by every server
+/// (RFC 9112 section 3.2).
+pub(super) fn check_header_added(found: &mut Diagnostics, name: &str, span: Span) {
+    check_header_written(found, name, span);
+    if name.eq_ignore_ascii_case("host") {
+        let message = format!("a rule may not add a second `{name}`");
+        found.push(
+            Diagnostic::error(Code::OutOfRange, span, message)
+                .help("a request has exactly one; `set_header` replaces it"),
+        );
+    }
+}
+
 /// What a text becomes a part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
@@ -162,6 +191,39 @@ mod tests {
         ] {
             assert_eq!(is_token(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn headers_that_rules_may_not_touch() {
+        type Check = fn(&mut Diagnostics, &str, Span);
+        let check = |check: Check, name: &str, expected: Option<&str>| {
+            let mut found = Diagnostics::default();
+            check(&mut found, name, Span::NONE);
+            let messages: Vec<&str> = found.iter().map(|it| it.message.as_str()).collect();
+            assert_eq!(messages, expected.into_iter().collect::<Vec<_>>(), "{name}");
+        };
+        for (name, expected) in [
+            ("X-A", None),
+            ("Connection", None),
+            ("X-Forwarded-For", None),
+            ("a b", Some("`a b` is not a header name")),
+            (
+                "Content-Length",
+                Some("a rule may not remove the header `Content-Length`"),
+            ),
+            ("transfer-encoding", None),
+            ("Host", Some("a rule may not remove the header `Host`")),
+        ] {
+            check(check_header_removed, name, expected);
+        }
+        for (name, expected) in [
+            ("X-A", None),
+            ("hOST", Some("a rule may not add a second `hOST`")),
+            ("TE", Some("a rule may not write the header `TE`")),
+        ] {
+            check(check_header_added, name, expected);
+        }
+        check(check_header_written, "Host", None);
     }
 
     #[test]

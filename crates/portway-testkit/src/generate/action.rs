@@ -176,12 +176,14 @@ impl Choices {
 
     fn header_action(&mut self, place: Place) -> A {
         let name = self.header();
+        // Host is set or rewritten, never added or removed.
+        let other = if name == "host" { "X-A" } else { &name }.to_owned();
         match self.below(4) {
             1 => Action::AddHeader {
-                name,
+                name: other,
                 value: self.template_of(place, "", Self::line),
             },
-            2 => Action::RemoveHeader { name },
+            2 => Action::RemoveHeader { name: other },
             3 => Action::ReplaceHeader {
                 name,
                 pattern: Spanned::bare(self.pattern()),
