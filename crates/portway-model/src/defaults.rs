@@ -46,8 +46,6 @@ pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HEALTHY_THRESHOLD: u16 = 2;
 /// Failing checks until a target is unhealthy, an ALB's 2.
 pub const UNHEALTHY_THRESHOLD: u16 = 2;
-/// Path of an HTTP check.
-pub const CHECK_PATH: &str = "/";
 /// Statuses that pass: any 2xx or 3xx, as HAProxy and Traefik take it.
 pub const CHECK_EXPECT: (u16, u16) = (200, 399);
 

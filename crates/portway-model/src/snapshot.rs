@@ -72,15 +72,6 @@ impl Snapshot {
     pub fn group(&self, id: GroupId) -> Option<&TargetGroup> {
         self.groups.get(id.index())
     }
-
-    /// The group of this name.
-    pub fn group_named(&self, name: &str) -> Option<(GroupId, &TargetGroup)> {
-        let index = self
-            .groups
-            .iter()
-            .position(|group| group.name.as_str() == name)?;
-        Some((GroupId(u32::try_from(index).ok()?), self.groups.get(index)?))
-    }
 }
 
 /// What concerns the process.

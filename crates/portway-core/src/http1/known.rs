@@ -280,12 +280,6 @@ impl KnownSet {
     pub const fn contains(self, known: Known) -> bool {
         self.0 & (1 << known as u8) != 0
     }
-
-    /// Whether the two sets share a member.
-    #[inline]
-    pub const fn intersects(self, other: KnownSet) -> bool {
-        self.0 & other.0 != 0
-    }
 }
 
 #[cfg(test)]
@@ -330,7 +324,5 @@ mod tests {
             assert_eq!(set.contains(known), expected, "{known:?}");
         }
         assert!(!set.without(Known::Te).contains(Known::Te));
-        assert!(set.intersects(KnownSet::of(&[Known::Host])));
-        assert!(!set.intersects(KnownSet::of(&[Known::Via])));
     }
 }
