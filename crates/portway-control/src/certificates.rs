@@ -21,10 +21,12 @@ use rustls_pki_types::{ServerName, UnixTime};
 use crate::sources::{folder_of, read_limited};
 use crate::tls::client::{Verification, client_config};
 use crate::tls::identity::{Identity, PemSource, load_identity};
+use crate::tls::pem;
 use crate::tls::policy::{Custom, Policy, PolicyError, TlsVersion};
 use crate::tls::resolver::{CertificateResolver, NoMatch};
 use crate::tls::server::server_config;
 use crate::tls::tickets::TicketKeys;
+use crate::tls::x509::DAY;
 
 /// Bytes of one PEM file. The system's bundle of authorities has 220 KB.
 pub const MAX_PEM_BYTES: u64 = crate::tls::pem::MAX_PEM_BYTES as u64;
@@ -47,6 +49,19 @@ pub struct TlsConfigs {
     /// By target group; `Some` exactly where its health check speaks TLS and nothing was wrong: the group's own, or one
     /// that trusts everybody where the group itself speaks none, as an ALB does.
     pub checks: Vec<Option<Arc<ClientConfig>>>,
+    /// Every certificate that could be loaded.
+    pub loaded: Vec<LoadedCertificate>,
+}
+
+/// What operators want to know about a certificate in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedCertificate {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The host names that it serves; its subject where it has none.
+    pub names: String,
+    /// Days until it expires; below 0 once it has.
+    pub days_left: i64,
 }
 
 /// Reads and judges everything about TLS that `snapshot` names. The configurations are complete where the diagnostics
@@ -63,7 +78,13 @@ pub fn load(
         .iter()
         .map(|certificate| identity(certificate, sources, now, &mut found).map(Arc::new))
         .collect();
-    let mut configs = TlsConfigs::default();
+    let loaded = snapshot.certificates.iter().zip(&identities);
+    let mut configs = TlsConfigs {
+        loaded: loaded
+            .filter_map(|(certificate, it)| Some(loaded_as(certificate, it.as_ref()?, now)))
+            .collect(),
+        ..TlsConfigs::default()
+    };
     for listener in &snapshot.listeners {
         let config = listener.tls.as_ref().and_then(|tls| {
             let chosen = chosen(tls, &identities);
@@ -82,6 +103,20 @@ pub fn load(
         configs.groups.push(config);
     }
     (configs, found)
+}
+
+fn loaded_as(certificate: &Certificate, identity: &Identity, now: UnixTime) -> LoadedCertificate {
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let names = if identity.names.is_empty() {
+        identity.subject.clone()
+    } else {
+        identity.names.join(", ")
+    };
+    LoadedCertificate {
+        name: certificate.name.to_string(),
+        names,
+        days_left: identity.not_after.saturating_sub(now).div_euclid(DAY),
+    }
 }
 
 /// The identities of a listener; `None` where one of them could not be loaded, which has been said.
@@ -109,8 +144,11 @@ fn identity(
         .map(|path| Some((path.display().to_string(), read_pem(path, span, found)?)))
         .collect();
     let texts = texts?;
-    if let Some(key_file) = paths.last() {
-        judge_permissions(key_file, span, found);
+    for (path, (_, text)) in paths.iter().zip(&texts) {
+        // Of a text that cannot be read it is said below.
+        if pem::read(text).is_ok_and(|it| !it.keys.is_empty()) {
+            judge_permissions(path, span, found);
+        }
     }
     let pem: Vec<PemSource<'_>> = texts
         .iter()
@@ -405,6 +443,8 @@ mod tests {
         write("a.key", &a.key_pem, 0o600);
         write("open.key", &a.key_pem, 0o644);
         write("b.key", &b.key_pem, 0o600);
+        let both = format!("{}{}", a.certificate_pem, a.key_pem);
+        write("both.pem", &both, 0o644);
         let text = format!(
             "[listener.web]\nbind = '127.0.0.1:1'\nforward = 'app'\n{listener}\n\
              [target_group.app]\ntargets = ['127.0.0.1:1']\n{group}\n"
@@ -446,6 +486,22 @@ mod tests {
         };
         check("", false, &[]);
         check(&with("a.key", ""), true, &[]);
+        let (configs, _) = loaded(&with("a.key", ""), "");
+        let expected = LoadedCertificate {
+            name: "a".to_owned(),
+            names: "a.example".to_owned(),
+            days_left: 29,
+        };
+        // A second or more has gone by since it was made for 30 days, or none.
+        let days_left = configs.loaded[0].days_left;
+        assert!((29..=30).contains(&days_left), "{days_left}");
+        assert_eq!(
+            configs.loaded,
+            [LoadedCertificate {
+                days_left,
+                ..expected
+            }]
+        );
         check(
             &with("none.key", ""),
             false,
@@ -465,6 +521,13 @@ mod tests {
             true,
             &[(Code::CertificateWarning, open)],
         );
+        let alone = "certificates = ['a']\n[certificate.a]\nfile = 'FILE'\n";
+        let no_key = "certificate `a` cannot be used: ";
+        let without = alone.replace("FILE", "a.crt");
+        check(&without, false, &[(Code::Certificate, no_key)]);
+        let both = "the private key in `both.pem` can be read by every user";
+        let together = alone.replace("FILE", "both.pem");
+        check(&together, true, &[(Code::CertificateWarning, both)]);
         let reduced = "ECDHE-RSA-AES128-SHA (CBC)";
         let aws = "tls = { policy = 'ELBSecurityPolicy-2016-08' }";
         check(&with("a.key", aws), true, &[(Code::PolicyReduced, reduced)]);

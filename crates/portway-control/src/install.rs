@@ -179,6 +179,7 @@ struct Prepared {
 
 impl Prepared {
     fn start(self, workers: usize) -> Result<Running, Diagnostic> {
+        let loaded = self.tls.loaded;
         let failed = |error: std::io::Error| {
             let message = format!("cannot start the workers: {error}");
             Diagnostic::error(Code::Install, Span::NONE, message)
@@ -232,6 +233,7 @@ impl Prepared {
             version: env!("CARGO_PKG_VERSION"),
             workers,
         });
+        tell_parts(&plane.snapshot, &loaded);
         Ok(Running {
             plane,
             targets: self.targets,
@@ -243,6 +245,26 @@ impl Prepared {
             threads: Mutex::new(Some(threads)),
             reopeners,
         })
+    }
+}
+
+/// Writes to the log of the process what is at work.
+fn tell_parts(snapshot: &Snapshot, loaded: &[certificates::LoadedCertificate]) {
+    for listener in &snapshot.listeners {
+        for bind in &listener.binds {
+            emit(&Event::ListenerStarted {
+                listener: listener.name.as_str(),
+                protocol: listener.protocol.as_str(),
+                address: &bind.value,
+            });
+        }
+    }
+    for it in loaded {
+        emit(&Event::CertificateLoaded {
+            certificate: &it.name,
+            names: &it.names,
+            days_left: it.days_left,
+        });
     }
 }
 

@@ -1,8 +1,7 @@
 //! What happens to the process, as types: an event knows its line in the log and how loud it is.
 //!
 //! Events are for people who operate Portway: they are rare. What happens per exchange is a record, what happens often is a
-//! metric; [`Event::LimitReached`], [`Event::AcceptFailed`] and [`Event::TargetHandshakeFailed`] stand for a burst and say how
-//! many it was.
+//! metric; [`Event::TargetHandshakeFailed`] stands for a burst and says how many it was.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,7 +9,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use crate::metrics::{Limit, TargetHealth};
+use crate::metrics::TargetHealth;
 
 /// Something that happened to the process.
 #[derive(Clone, Copy)]
@@ -26,17 +25,10 @@ pub enum Event<'a> {
     ListenerStarted {
         /// Its name.
         listener: &'a str,
-        /// Its protocol: `HTTP`, `HTTPS`, `TCP`, `TLS`.
+        /// Its protocol: `http`, `https`, `tcp`, `tls`.
         protocol: &'a str,
-        /// Where.
-        address: SocketAddr,
-    },
-    /// A listener accepts no more connections.
-    ListenerStopped {
-        /// Its name.
-        listener: &'a str,
-        /// Why.
-        reason: &'a str,
+        /// Where, as configured.
+        address: &'a dyn fmt::Display,
     },
     /// The health of a target changed.
     TargetHealthChanged {
@@ -80,28 +72,12 @@ pub enum Event<'a> {
     },
     /// A certificate is in use.
     CertificateLoaded {
-        /// Name of the listener or target group.
-        owner: &'a str,
+        /// Its name in the configuration.
+        certificate: &'a str,
         /// Subject and alternative names, as a list for people.
         names: &'a str,
         /// Days until it expires; below 0 once it has.
         days_left: i64,
-    },
-    /// A configuration was put into use.
-    ConfigurationApplied {
-        /// Number of the snapshot.
-        generation: u64,
-        /// What it did, in words.
-        changes: &'a str,
-    },
-    /// A configuration was not put into use; the one before stays.
-    ConfigurationRefused {
-        /// Where it came from.
-        source: &'a str,
-        /// Number of errors in it.
-        errors: usize,
-        /// The first of them.
-        first: &'a str,
     },
     /// The process was asked to stop.
     ShutdownStarted {
@@ -120,22 +96,6 @@ pub enum Event<'a> {
         /// How long it took.
         after: Duration,
     },
-    /// A limit was reached.
-    LimitReached {
-        /// Which.
-        limit: Limit,
-        /// How often since the event before.
-        times: u64,
-    },
-    /// The system could not hand over connections.
-    AcceptFailed {
-        /// Name of the listener.
-        listener: &'a str,
-        /// What the system says.
-        error: &'a dyn fmt::Display,
-        /// How often since the event before.
-        times: u64,
-    },
     /// Records of an access log were lost, or its file could not be opened again.
     AccessLogFailed {
         /// The destination: a path, or `standard output`.
@@ -145,17 +105,10 @@ pub enum Event<'a> {
         /// How many were lost; 0 where none was.
         records: u64,
     },
-    /// A worker ended by a mistake of ours.
-    WorkerFailed {
-        /// Its number.
-        worker: usize,
-        /// What it left behind.
-        error: &'a str,
-    },
 }
 
-/// Days before the end of a certificate from which on loading it is a warning.
-pub const CERTIFICATE_WARNING_DAYS: i64 = 21;
+/// A certificate that ends sooner than this many days from now is warned about: half of the 30 days at which ACME clients renew.
+pub const CERTIFICATE_WARNING_DAYS: i64 = 14;
 
 impl Event<'_> {
     /// A stable name: the field `event` of the log line.
@@ -163,21 +116,15 @@ impl Event<'_> {
         match self {
             Event::Started { .. } => "started",
             Event::ListenerStarted { .. } => "listener_started",
-            Event::ListenerStopped { .. } => "listener_stopped",
             Event::TargetHealthChanged { .. } => "target_health_changed",
             Event::TargetGroupDown { .. } => "target_group_down",
             Event::TargetHandshakeFailed { .. } => "target_handshake_failed",
             Event::TargetResolved { .. } => "target_resolved",
             Event::CertificateLoaded { .. } => "certificate_loaded",
-            Event::ConfigurationApplied { .. } => "configuration_applied",
-            Event::ConfigurationRefused { .. } => "configuration_refused",
             Event::ShutdownStarted { .. } => "shutdown_started",
             Event::DrainDeadlineReached { .. } => "drain_deadline_reached",
             Event::ShutdownEnded { .. } => "shutdown_ended",
-            Event::LimitReached { .. } => "limit_reached",
-            Event::AcceptFailed { .. } => "accept_failed",
             Event::AccessLogFailed { .. } => "access_log_failed",
-            Event::WorkerFailed { .. } => "worker_failed",
         }
     }
 
@@ -195,18 +142,12 @@ impl Event<'_> {
                 Level::WARN
             }
             Event::TargetHandshakeFailed { .. } | Event::DrainDeadlineReached { .. } => Level::WARN,
-            Event::LimitReached { .. } | Event::AcceptFailed { .. } => Level::WARN,
-            Event::TargetGroupDown { .. }
-            | Event::ConfigurationRefused { .. }
-            | Event::AccessLogFailed { .. }
-            | Event::WorkerFailed { .. } => Level::ERROR,
+            Event::TargetGroupDown { .. } | Event::AccessLogFailed { .. } => Level::ERROR,
             Event::Started { .. }
             | Event::ListenerStarted { .. }
-            | Event::ListenerStopped { .. }
             | Event::TargetHealthChanged { .. }
             | Event::TargetResolved { .. }
             | Event::CertificateLoaded { .. }
-            | Event::ConfigurationApplied { .. }
             | Event::ShutdownStarted { .. }
             | Event::ShutdownEnded { .. } => Level::INFO,
         }
@@ -229,9 +170,6 @@ impl fmt::Display for Event<'_> {
                 address,
             } => {
                 write!(f, "listener {listener} accepts {protocol} on {address}")
-            }
-            Event::ListenerStopped { listener, reason } => {
-                write!(f, "listener {listener} stopped: {reason}")
             }
             Event::TargetHealthChanged {
                 target_group,
@@ -283,11 +221,11 @@ impl fmt::Display for Event<'_> {
                 write!(f, "target {target} of {target_group} has no address: {why}")
             }
             Event::CertificateLoaded {
-                owner,
+                certificate,
                 names,
                 days_left,
             } => {
-                write!(f, "certificate of {owner} for {names} ")?;
+                write!(f, "certificate {certificate} for {names} ")?;
                 match days_left {
                     ..0 => write!(
                         f,
@@ -301,23 +239,6 @@ impl fmt::Display for Event<'_> {
                         plural(days_left.unsigned_abs(), "day")
                     ),
                 }
-            }
-            Event::ConfigurationApplied {
-                generation,
-                changes,
-            } => {
-                write!(f, "configuration {generation} is in use: {changes}")
-            }
-            Event::ConfigurationRefused {
-                source,
-                errors,
-                first,
-            } => {
-                let errors_word = plural(*errors as u64, "error");
-                write!(
-                    f,
-                    "configuration {source} refused, the one before stays: {errors} {errors_word}, first: {first}"
-                )
             }
             Event::ShutdownStarted { by, deadline } => {
                 write!(f, "stopping ({by}): what is in progress has {deadline:?}")
@@ -342,26 +263,6 @@ impl fmt::Display for Event<'_> {
                 )
             }
             Event::ShutdownEnded { after } => write!(f, "stopped after {after:?}"),
-            Event::LimitReached { limit, times } => {
-                write!(
-                    f,
-                    "limit {} reached {times} {}: {}",
-                    limit.name(),
-                    plural(*times, "time"),
-                    limit.meaning()
-                )
-            }
-            Event::AcceptFailed {
-                listener,
-                error,
-                times,
-            } => {
-                write!(
-                    f,
-                    "listener {listener} could not accept {times} {}: {error}",
-                    plural(*times, "connection")
-                )
-            }
             Event::AccessLogFailed {
                 log,
                 error,
@@ -378,7 +279,6 @@ impl fmt::Display for Event<'_> {
                     plural(*records, "record")
                 )
             }
-            Event::WorkerFailed { worker, error } => write!(f, "worker {worker} failed: {error}"),
         }
     }
 }
@@ -438,21 +338,12 @@ mod tests {
         check(
             Event::ListenerStarted {
                 listener: "web",
-                protocol: "HTTPS",
-                address,
+                protocol: "https",
+                address: &address,
             },
             "listener_started",
             Level::INFO,
-            "listener web accepts HTTPS on 127.0.0.1:8080",
-        );
-        check(
-            Event::ListenerStopped {
-                listener: "web",
-                reason: "removed",
-            },
-            "listener_stopped",
-            Level::INFO,
-            "listener web stopped: removed",
+            "listener web accepts https on 127.0.0.1:8080",
         );
         let change = |from, to| Event::TargetHealthChanged {
             target_group: "app",
@@ -522,42 +413,23 @@ mod tests {
         );
         check(
             Event::CertificateLoaded {
-                owner: "web",
+                certificate: "site",
                 names: "a.example",
                 days_left: 90,
             },
             "certificate_loaded",
             Level::INFO,
-            "certificate of web for a.example expires in 90 days",
+            "certificate site for a.example expires in 90 days",
         );
         check(
             Event::CertificateLoaded {
-                owner: "web",
+                certificate: "site",
                 names: "a.example",
                 days_left: -1,
             },
             "certificate_loaded",
             Level::WARN,
-            "certificate of web for a.example expired 1 day ago",
-        );
-        check(
-            Event::ConfigurationApplied {
-                generation: 2,
-                changes: "1 listener added",
-            },
-            "configuration_applied",
-            Level::INFO,
-            "configuration 2 is in use: 1 listener added",
-        );
-        check(
-            Event::ConfigurationRefused {
-                source: "web.toml",
-                errors: 2,
-                first: "unknown key",
-            },
-            "configuration_refused",
-            Level::ERROR,
-            "configuration web.toml refused, the one before stays: 2 errors, first: unknown key",
+            "certificate site for a.example expired 1 day ago",
         );
         check(
             Event::ShutdownStarted {
@@ -583,25 +455,6 @@ mod tests {
             "stopped after 250ms",
         );
         check(
-            Event::LimitReached {
-                limit: Limit::Attempts,
-                times: 2,
-            },
-            "limit_reached",
-            Level::WARN,
-            "limit attempts reached 2 times: attempts of an exchange: the last fault is answered",
-        );
-        check(
-            Event::AcceptFailed {
-                listener: "web",
-                error: &"too many open files",
-                times: 1,
-            },
-            "accept_failed",
-            Level::WARN,
-            "listener web could not accept 1 connection: too many open files",
-        );
-        check(
             Event::AccessLogFailed {
                 log: "a.log",
                 error: &"disk full",
@@ -620,15 +473,6 @@ mod tests {
             "access_log_failed",
             Level::ERROR,
             "access log a.log: cannot open it",
-        );
-        check(
-            Event::WorkerFailed {
-                worker: 1,
-                error: "panicked",
-            },
-            "worker_failed",
-            Level::ERROR,
-            "worker 1 failed: panicked",
         );
     }
 }

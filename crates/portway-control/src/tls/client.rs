@@ -145,6 +145,13 @@ pub enum Untrusted {
         /// It issued itself.
         self_signed: bool,
     },
+    /// It names an authority that we trust as its issuer, or itself has the name of one, but another key signed it.
+    OtherKey {
+        /// Who issued it, in words.
+        issuer: String,
+        /// It issued itself.
+        self_signed: bool,
+    },
     /// X.509 v1, which cannot be verified against an authority.
     Version1,
     /// Its RSA key is shorter than [`MIN_RSA_BITS`].
@@ -174,6 +181,8 @@ impl fmt::Display for Untrusted {
             Self::NotYetValid { not_before } => write!(f, "the certificate is valid only from {} on", day(*not_before)),
             Self::UnknownAuthority { self_signed: true, .. } => f.write_str("the certificate is self-signed and not among the given ones: give it as the CA to trust it"),
             Self::UnknownAuthority { issuer, .. } => write!(f, "the certificate is issued by an unknown authority (`{issuer}`), or the target does not send its whole chain"),
+            Self::OtherKey { issuer, self_signed: true } => write!(f, "the certificate is self-signed, and the given CA has its name (`{issuer}`) but another key: the target's certificate was made anew and the CA file is outdated, or this is not the target"),
+            Self::OtherKey { issuer, .. } => write!(f, "the certificate names `{issuer}` as its issuer, but the given CA of this name has another key: the CA file is outdated, or the certificate is forged"),
             Self::Version1 => f.write_str(
                 "the certificate is of X.509 version 1, which cannot be verified against an authority: give the certificate itself as the CA, or issue it anew with subject alternative names",
             ),
@@ -403,6 +412,10 @@ fn in_words(error: Error, facts: &CertificateFacts, name: &ServerName<'_>) -> Un
             not_before: facts.not_before,
         },
         CertificateError::UnknownIssuer => unknown_authority(facts),
+        CertificateError::BadSignature => Untrusted::OtherKey {
+            issuer: facts.issuer.clone(),
+            self_signed: facts.self_signed,
+        },
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             Untrusted::WrongPurpose
         }

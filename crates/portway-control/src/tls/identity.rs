@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use portway_telemetry::events::CERTIFICATE_WARNING_DAYS;
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -16,9 +17,6 @@ use super::x509::{CertificateFacts, DAY, Fingerprint, PublicKeyKind, Validity, d
 
 /// The longest chain we send, leaf included. Public chains have two to four certificates; clients give up at about ten.
 pub const MAX_CHAIN: usize = 10;
-
-/// A certificate that ends sooner than this many days from now is warned about: half of the 30 days at which ACME clients renew.
-pub const EXPIRY_WARNING_DAYS: i64 = 14;
 
 /// A PEM text and the name to call it by in messages, mostly a path.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +95,7 @@ pub enum Finding {
         /// Its first second, in seconds since 1970.
         not_before: i64,
     },
-    /// A certificate of the chain ends within [`EXPIRY_WARNING_DAYS`].
+    /// A certificate of the chain ends within [`CERTIFICATE_WARNING_DAYS`].
     ExpiresSoon {
         /// Its subject.
         subject: String,
@@ -568,7 +566,7 @@ fn judge_dates(facts: &CertificateFacts, now: UnixTime, findings: &mut Vec<Findi
             subject,
             not_before: facts.not_before,
         }),
-        Validity::Valid { seconds_left } if seconds_left < EXPIRY_WARNING_DAYS * DAY => {
+        Validity::Valid { seconds_left } if seconds_left < CERTIFICATE_WARNING_DAYS * DAY => {
             findings.push(Finding::ExpiresSoon {
                 subject,
                 not_after: facts.not_after,

@@ -154,6 +154,17 @@ fn who_is_trusted() {
         "a.example",
         "the certificate is self-signed and not among the given ones: give it as the CA to trust it",
     );
+    let made = || {
+        let names = ["a.example".to_owned()];
+        crate::tls::self_signed::self_signed(&names, 30, super::at(super::NOW)).unwrap()
+    };
+    let (outdated, anew) = (made(), made());
+    check(
+        &ca(&outdated.certificate_pem, None),
+        &[&anew.certificate_pem, &anew.key_pem],
+        "a.example",
+        "the certificate is self-signed, and the given CA has its name (`CN=a.example`) but another key: the target's certificate was made anew and the CA file is outdated, or this is not the target",
+    );
     check(
         &ca(root, None),
         &[&by_root(&Wanted {
