@@ -76,6 +76,8 @@ pub struct TargetStatus {
     pub resolved: Option<String>,
     /// `initial`, `healthy`, `unhealthy`, `draining` or `unused`.
     pub health: &'static str,
+    /// Its group has a health check; without one it counts as healthy.
+    pub is_checked: bool,
     /// Why, in words.
     pub reason: String,
     /// Since when.
@@ -158,6 +160,7 @@ fn target(watched: &WatchedTarget) -> TargetStatus {
         resolved: resolved.filter(|it| *it != address),
         address,
         health: health.state.word(),
+        is_checked: watched.is_checked(),
         reason: health.reason,
         since: health.since,
         last_check: health.last_check,

@@ -112,6 +112,11 @@ impl WatchedTarget {
         }
     }
 
+    /// True where its group has a health check.
+    pub fn is_checked(&self) -> bool {
+        self.is_checked
+    }
+
     /// Its state now.
     pub fn state_now(&self) -> HealthState {
         self.known().machine.state()
