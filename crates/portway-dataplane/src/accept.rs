@@ -1,10 +1,12 @@
 //! Accepts connections and begins their way: limits, rules of the connection phase, TLS, then HTTP or a tunnel.
 
 use crate::connection::{Connection, TlsDetails};
+use crate::fault::Fault;
 use crate::h1;
 use crate::l4::{self, Verdict};
 use crate::live::{Full, OpenConnection};
 use crate::plane::ListenerParts;
+use crate::record;
 use crate::stream::{Socket as Connected, Stream};
 use crate::worker::{BoundSocket, Socket, Worker};
 use portway_model::snapshot::{Listener, ListenerId};
@@ -65,8 +67,12 @@ pub(crate) fn start(worker: &Rc<Worker>, sockets: Vec<BoundSocket>) -> io::Resul
 pub(crate) fn stop(worker: &Rc<Worker>, acceptors: Vec<Acceptor>) {
     for Acceptor { incoming, task } in acceptors {
         task.abort();
-        while let Ok(Some((socket, peer))) = incoming.accept_now() {
-            admit(worker, incoming.listener, socket, peer);
+        loop {
+            match incoming.accept_now() {
+                Ok(Some((socket, peer))) => admit(worker, incoming.listener, socket, peer),
+                Err(error) if is_of_one(&error) => {}
+                Ok(None) | Err(_) => break,
+            }
         }
     }
 }
@@ -112,15 +118,20 @@ async fn accept(worker: Rc<Worker>, incoming: Rc<Incoming>) {
     }
 }
 
-/// An error of accept: of one connection, which is gone, or of the process, which has to wait.
-async fn failed(worker: &Worker, error: &io::Error) {
-    worker.shard().worker().accept_errors.add(1);
+/// True for an error of one connection, which is gone; the others can still be accepted.
+fn is_of_one(error: &io::Error) -> bool {
     let gone = [
         io::ErrorKind::ConnectionAborted,
         io::ErrorKind::ConnectionReset,
         io::ErrorKind::Interrupted,
     ];
-    if !gone.contains(&error.kind()) {
+    gone.contains(&error.kind())
+}
+
+/// An error of accept: of one connection, which is gone, or of the process, which has to wait.
+async fn failed(worker: &Worker, error: &io::Error) {
+    worker.shard().worker().accept_errors.add(1);
+    if !is_of_one(error) {
         worker
             .shard()
             .worker()
@@ -215,7 +226,8 @@ fn admit(worker: &Rc<Worker>, id: ListenerId, socket: Connected, peer: SocketAdd
     let verdict = l4::judge(&connection, &listener.rules.connection);
     let is_http = listener.protocol.is_http();
     let group = match (verdict, is_http) {
-        (Verdict::Reject, _) | (Verdict::Undecided, false) => return reset(&socket),
+        (Verdict::Reject, _) => return reject(&connection, socket, Fault::closed_by_rule()),
+        (Verdict::Undecided, false) => return reject(&connection, socket, Fault::no_rule()),
         (Verdict::Forward(group), false) => Some(group),
         (_, true) => None,
     };
@@ -232,11 +244,9 @@ fn admit(worker: &Rc<Worker>, id: ListenerId, socket: Connected, peer: SocketAdd
 }
 
 /// Closes with a reset, so that the client knows at once and nothing of the connection is left here.
-fn reset(socket: &Connected) {
-    if let Connected::Tcp(socket) = socket {
-        // An error means that the client has gone already.
-        let _ = socket.set_zero_linger();
-    }
+fn reject(connection: &Connection, socket: Connected, fault: Fault) {
+    Stream::Plain(socket).reset();
+    record::closed_early(connection, Instant::now(), fault);
 }
 
 type Group = Option<portway_model::snapshot::GroupId>;
@@ -283,7 +293,7 @@ async fn handshake(connection: &mut Connection, stream: &mut Stream) -> bool {
         .listener(connection.listener.index());
     if let Err(error) = done {
         metrics.tls_handshakes_failed.add(1);
-        crate::record::handshake_failed(connection, begun);
+        record::closed_early(connection, begun, Fault::client_tls());
         tracing::debug!(listener = connection.listener_name(), peer = %connection.peer, %error, "TLS handshake failed");
         return false;
     }

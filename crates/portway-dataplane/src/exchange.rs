@@ -9,7 +9,9 @@ use crate::fault::Fault;
 use crate::fields::FieldEdits;
 use crate::record::Counted;
 use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor};
-use portway_core::http1::{BodyLength, Known, RequestFraming, RequestHead, ResponseHead, Version};
+use portway_core::http1::{
+    BodyLength, Known, Method, RequestFraming, RequestHead, ResponseHead, Version,
+};
 use portway_model::expression::{LogValue, Variable};
 use portway_model::snapshot::GroupId;
 use std::cell::Cell;
@@ -34,6 +36,7 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// Forgets one exchange and keeps the memory.
     pub(crate) fn clear(&mut self) {
+        self.response.clear();
         self.request_edits.clear();
         self.response_edits.clear();
         self.host.clear();
@@ -84,8 +87,6 @@ pub(crate) struct Ledger {
     pub(crate) counted: Counted,
     pub(crate) head_out: u64,
     pub(crate) fault: Option<Fault>,
-    /// False for what is no exchange: a connection that ended before its first byte.
-    pub(crate) open: bool,
 }
 
 /// One exchange.
@@ -167,7 +168,6 @@ impl<'c> Exchange<'c> {
                 counted: Counted::default(),
                 head_out: 0,
                 fault: None,
-                open: true,
             },
             response: None,
             response_status: None,
@@ -208,6 +208,16 @@ impl<'c> Exchange<'c> {
         }
     }
 
+    /// The method that the target sees.
+    pub(crate) fn sent_method(&self) -> Method {
+        let replaced = self
+            .line
+            .method
+            .as_ref()
+            .map(|method| Method::of(method.as_bytes()));
+        replaced.unwrap_or_else(|| self.request().method())
+    }
+
     /// The path as it goes on.
     pub(crate) fn current_path(&self) -> &[u8] {
         self.line
@@ -235,9 +245,7 @@ impl Drop for Exchange<'_> {
         if self.connection.worker.is_cutting_off() {
             self.ledger.fault.get_or_insert(Fault::shutdown());
         }
-        if self.ledger.open {
-            crate::record::close(self);
-        }
+        crate::record::close(self);
     }
 }
 

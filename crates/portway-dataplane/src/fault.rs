@@ -35,6 +35,15 @@ impl Fault {
         }
     }
 
+    /// The TLS handshake with the client failed.
+    pub(crate) fn client_tls() -> Self {
+        Self {
+            code: FaultCode::ClientTls,
+            stage: None,
+            status: None,
+        }
+    }
+
     /// The client was silent for too long.
     pub(crate) fn client_timeout() -> Self {
         Self {
@@ -125,6 +134,30 @@ impl Fault {
         }
     }
 
+    /// A rule closes the connection without an answer.
+    pub(crate) fn closed_by_rule() -> Self {
+        Self {
+            code: FaultCode::Rejected,
+            stage: None,
+            status: None,
+        }
+    }
+
+    /// The client takes nothing more.
+    pub(crate) fn unsent(error: &io::Error) -> Self {
+        let slow = error.kind() == io::ErrorKind::TimedOut;
+        let code = if slow {
+            FaultCode::ClientTimeout
+        } else {
+            FaultCode::ClientClosed
+        };
+        Self {
+            code,
+            stage: None,
+            status: None,
+        }
+    }
+
     /// A rule on the response refuses it.
     pub(crate) fn rejected() -> Self {
         Self {
@@ -165,9 +198,7 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
         (FaultCode::RefusedRequest(_), _) => "The request is not valid HTTP.",
         (FaultCode::ClientTimeout, _) => "The request took too long to arrive.",
         (FaultCode::NoRule, _) => "No rule matches this request.",
-        (FaultCode::NoHealthyTarget | FaultCode::QueueTimeout | FaultCode::LimitReached, _) => {
-            "No target is available."
-        }
+        (FaultCode::NoHealthyTarget, _) => "No target is available.",
         (FaultCode::ConnectRefused | FaultCode::ConnectFailed | FaultCode::NotResolved, _) => {
             "The target could not be reached."
         }
@@ -182,6 +213,7 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
             FaultCode::ClientClosed
             | FaultCode::ClientTls
             | FaultCode::IdleTimeout
+            | FaultCode::Rejected
             | FaultCode::Shutdown,
             _,
         ) => "",

@@ -3,7 +3,9 @@
 //! A field is changed by dropping all of its name from what was received and adding what shall be there. Texts lie
 //! in one arena that is used again by the next exchange.
 
-use portway_core::http1::{FieldList, HOP_BY_HOP, Known, KnownSet, copy_end_to_end, write_field};
+use portway_core::http1::{
+    FieldList, HOP_BY_HOP, Known, KnownSet, copy_end_to_end_but, write_field,
+};
 use std::ops::{ControlFlow, Range};
 
 /// Changes to the fields of one head.
@@ -124,19 +126,8 @@ impl FieldEdits {
             .dropped_known
             .iter()
             .fold(HOP_BY_HOP.union(drop), |set, known| set.with(*known));
-        if self.dropped.is_empty() {
-            copy_end_to_end(fields, arena, drop, out);
-        } else {
-            for field in fields.as_slice() {
-                let name = field.name.of(arena);
-                let connection = field.known == Known::Other
-                    && fields.connection().names_fields
-                    && fields.list_contains(Known::Connection, arena, name);
-                if !drop.contains(field.known) && !connection && !self.drops(field.known, name) {
-                    write_field(out, name, field.value.of(arena));
-                }
-            }
-        }
+        let leaves_out = |name: &[u8]| self.drops(Known::Other, name);
+        copy_end_to_end_but(fields, arena, drop, leaves_out, out);
         for field in &self.added {
             write_field(out, self.text(&field.name), self.text(&field.value));
         }

@@ -15,7 +15,7 @@ use crate::stream::Stream;
 use crate::transfer::{Broken, Transfer};
 use crate::tunnel;
 use portway_core::http1::{
-    BodyLength, HeadLimits, Parsed, Refusal, ResponseBody, parse_response, response_framing,
+    BodyLength, HeadLimits, Method, Parsed, Refusal, ResponseBody, parse_response, response_framing,
 };
 use portway_core::retry::Stage;
 use portway_model::snapshot::GroupId;
@@ -72,12 +72,21 @@ pub(crate) async fn attempt(
     if upload.done {
         x.scratch.head = upload.transfer.take_head();
     }
-    let framing = response_framing(&x.scratch.response, response.filled(), x.request().method())
+    let mut framing = response_framing(&x.scratch.response, response.filled(), x.sent_method())
         .map_err(Fault::bad_response)?;
+    if x.request().method() == Method::Head && framing.body != ResponseBody::None {
+        // A rule made another request of it: the client wants no body, and nobody reads the target's.
+        framing.body = ResponseBody::None;
+        framing.keep_alive = false;
+    }
     let status = x.scratch.response.status();
     x.response_status = Some(status);
     x.response = Some(response);
     run_response_rules(x)?;
+    if status == 101 {
+        // The status is the agreement to speak another protocol: it is no rule's to change.
+        x.response_status = Some(status);
+    }
     let keeps = upload.done && x.framing.keep_alive && !x.connection.worker.is_draining();
     let plan = head::ResponsePlan::new(x, &framing, status, keeps);
     if status == 101 && !(plan.tunnel && upload.done) {
@@ -132,9 +141,9 @@ pub(crate) async fn attempt(
 fn after(x: &mut Exchange<'_>, downstream: &Stream, upload: Upload, keep_alive: bool) -> Next {
     if !upload.done || !keep_alive {
         // What the client may still send must not turn the end into a reset that overtakes the response. One that
-        // has announced its own end sends no more (RFC 9112 §9.6), and is believed until an event says otherwise.
+        // has announced its own end sends no more (RFC 9112 §9.6): believed unless something is there already.
         let announced = upload.done && !x.framing.keep_alive;
-        let silent = announced && !downstream.has_ended(false);
+        let silent = announced && !downstream.has_ended(true);
         return if silent { Next::Close } else { Next::Linger };
     }
     if matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)) {
@@ -256,6 +265,7 @@ async fn response_head(
                 }
             }
         }
+        x.ledger.body_in.set(upload.transfer.body_bytes());
         wait(
             cx,
             x,
@@ -308,7 +318,7 @@ async fn interim(
     let out = head::interim(x, response.filled());
     let sent = reply::write_all(x, downstream, &out, patience.client).await;
     x.scratch.head = out;
-    sent.map_err(|_| Fault::client_closed())
+    sent.map_err(|error| Fault::unsent(&error))
 }
 
 /// Runs the rules on the response: the group's, then the listener's, then those that see every response.
@@ -372,7 +382,7 @@ async fn bodies(
             x,
             &mut moves,
             moved,
-            !download.waits_for_source(),
+            !download.waits_for_source() || upload.waits_for_client(),
             patience,
         )
     })

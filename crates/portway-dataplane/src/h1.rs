@@ -37,6 +37,8 @@ enum Head {
     Refused(Box<Scratch>, Buffer, Refusal, Arrival),
     /// The head did not come in time.
     TooSlow(Box<Scratch>, Buffer, Arrival),
+    /// The client went in the middle of the head.
+    Broken(Box<Scratch>, Buffer, Arrival),
     /// The client has gone, or there is no more time for it to begin.
     Closed,
 }
@@ -69,7 +71,8 @@ pub(crate) fn run(
             }
             connection.exchanges = connection.exchanges.saturating_add(1);
             if connection.worker.is_draining() {
-                break false;
+                // What has come of the next request must not turn the end into a reset.
+                break rest.is_some();
             }
         };
         drop(rest);
@@ -96,6 +99,10 @@ fn one<'c>(
         }
         Head::Refused(scratch, arena, refusal, arrival) => {
             let fault = Fault::refused(refusal);
+            Box::pin(refuse(connection, stream, (scratch, arena), arrival, fault))
+        }
+        Head::Broken(scratch, arena, arrival) => {
+            let fault = Fault::client_closed();
             Box::pin(refuse(connection, stream, (scratch, arena), arrival, fault))
         }
         Head::TooSlow(scratch, arena, arrival) => {
@@ -172,7 +179,11 @@ fn next_head(
                     *rest = Some(arena);
                     fresh = true;
                 }
-                Poll::Ready(_) => return Poll::Ready(Head::Closed),
+                Poll::Ready(_) if arena.is_empty() => return Poll::Ready(Head::Closed),
+                Poll::Ready(_) => {
+                    let (scratch, arrival) = (worker.take_scratch(), arrival(began, false));
+                    return Poll::Ready(Head::Broken(scratch, arena, arrival));
+                }
                 Poll::Pending => {
                     *rest = (!arena.is_empty()).then_some(arena);
                     break;

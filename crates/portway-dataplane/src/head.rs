@@ -4,8 +4,8 @@ use crate::exchange::Exchange;
 use crate::fault::reason;
 use portway_core::http1::{
     BodyLength, ForwardedFields, ForwardedMode, HOP_BY_HOP, Hop, Known, KnownSet, Method,
-    ResponseBody, ResponseFraming, TargetForm, copy_end_to_end, write_field, write_request_line,
-    write_status_line, write_transfer_chunked, write_upgrade,
+    ResponseBody, ResponseFraming, TargetForm, copy_end_to_end, write_content_length, write_field,
+    write_request_line, write_status_line, write_transfer_chunked, write_upgrade,
 };
 use portway_model::settings::ForwardedMode as Configured;
 use portway_model::snapshot::Forwarded;
@@ -159,7 +159,16 @@ pub(crate) fn response(
         }
         _ => write_status_line(&mut out, head.status(), head.reason(arena)),
     }
-    edits.write(head.fields(), arena, framing.drop, &mut out);
+    let emptied = gains_a_body(x, head.status());
+    let drop = if emptied {
+        framing.drop.with(Known::ContentLength)
+    } else {
+        framing.drop
+    };
+    edits.write(head.fields(), arena, drop, &mut out);
+    if emptied {
+        write_content_length(&mut out, 0);
+    }
     if plan.chunked {
         write_transfer_chunked(&mut out);
     }
@@ -172,6 +181,12 @@ pub(crate) fn response(
     }
     out.extend_from_slice(b"\r\n");
     out
+}
+
+/// True where a rule gave a response that has no body a status that has one: its end must be said.
+fn gains_a_body(x: &Exchange<'_>, received: u16) -> bool {
+    let changed = x.response_status.is_some_and(|status| status != received);
+    changed && matches!(received, 204 | 304) && x.request().method() != Method::Head
 }
 
 /// A 1xx head towards the client.

@@ -4,6 +4,7 @@ use crate::connect::{self, Wanted};
 use crate::connection::Connection;
 use crate::fault::Fault;
 use crate::h1;
+use crate::policy::draw;
 use crate::record::{self, Passed};
 use crate::stream::Stream;
 use crate::transfer::Transfer;
@@ -11,7 +12,7 @@ use crate::tunnel;
 use portway_core::balance::Tried;
 use portway_core::evaluate::{Facts, TlsFacts, holds};
 use portway_core::retry::{Stage, may_retry};
-use portway_model::action::{Action, Rule, Weighted};
+use portway_model::action::{Action, Rule};
 use portway_model::snapshot::GroupId;
 use portway_model::stage::Resolved;
 use std::net::IpAddr;
@@ -37,7 +38,10 @@ pub(crate) fn judge(connection: &Connection, rules: &[Rule<Resolved>]) -> Verdic
     {
         for action in &rule.actions {
             match action {
-                Action::Forward(groups) => return draw(connection, groups),
+                Action::Forward(groups) => {
+                    let group = draw(groups, connection.worker.random());
+                    return group.map_or(Verdict::Reject, Verdict::Forward);
+                }
                 Action::Reject { .. } => return Verdict::Reject,
                 Action::Accept => return Verdict::Undecided,
                 // Compile allows no other in this phase, or `support` refuses it.
@@ -46,22 +50,6 @@ pub(crate) fn judge(connection: &Connection, rules: &[Rule<Resolved>]) -> Verdic
         }
     }
     Verdict::Undecided
-}
-
-fn draw(connection: &Connection, groups: &[Weighted<Resolved>]) -> Verdict {
-    let sum: u64 = groups
-        .iter()
-        .map(|weighted| u64::from(weighted.weight))
-        .sum();
-    let mut drawn = connection.worker.random() % sum.max(1);
-    for weighted in groups {
-        let weight = u64::from(weighted.weight);
-        if drawn < weight || groups.len() == 1 {
-            return Verdict::Forward(weighted.group);
-        }
-        drawn -= weight;
-    }
-    Verdict::Reject
 }
 
 /// Serves a connection of a TCP listener that goes to this group.

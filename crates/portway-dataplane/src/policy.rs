@@ -80,7 +80,10 @@ pub(crate) fn run(
 /// Performs one action; gives a decision where it ends the phase.
 fn perform(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) -> Option<Decision> {
     match action {
-        Action::Forward(groups) => return Some(forward(x, groups)),
+        Action::Forward(groups) => {
+            let group = draw(groups, x.connection.worker.random());
+            return Some(group.map_or(Decision::Undecided, Decision::Forward));
+        }
         Action::Redirect { location, status } => {
             let mut answer = Answer {
                 status: *status,
@@ -127,24 +130,25 @@ fn perform(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) -> Optio
     None
 }
 
-/// Draws one of the groups in proportion to their weights.
-fn forward(x: &Exchange<'_>, groups: &[Weighted<Resolved>]) -> Decision {
+/// Draws one of the groups in proportion to their weights; `None` where none has any.
+pub(crate) fn draw(groups: &[Weighted<Resolved>], chance: u64) -> Option<GroupId> {
     if let [only] = groups {
-        return Decision::Forward(only.group);
+        return Some(only.group);
     }
     let sum: u64 = groups
         .iter()
         .map(|weighted| u64::from(weighted.weight))
         .sum();
-    let mut drawn = x.connection.worker.random() % sum.max(1);
-    for weighted in groups {
-        let weight = u64::from(weighted.weight);
-        if drawn < weight {
-            return Decision::Forward(weighted.group);
-        }
-        drawn -= weight;
-    }
-    Decision::Undecided
+    let mut drawn = chance.checked_rem(sum)?;
+    groups
+        .iter()
+        .find(|weighted| {
+            let weight = u64::from(weighted.weight);
+            let taken = drawn < weight;
+            drawn = drawn.wrapping_sub(weight);
+            taken
+        })
+        .map(|weighted| weighted.group)
 }
 
 fn fixed(x: &Exchange<'_>, response: &FixedResponse<Resolved>) -> Answer {

@@ -210,13 +210,8 @@ impl Counted {
     }
 }
 
-/// Records a connection whose TLS handshake with the client failed.
-pub(crate) fn handshake_failed(connection: &Connection, started: Instant) {
-    let fault = Fault {
-        code: FaultCode::ClientTls,
-        stage: None,
-        status: None,
-    };
+/// Records a connection that was closed before anything could be served on it.
+pub(crate) fn closed_early(connection: &Connection, started: Instant, fault: Fault) {
     close_connection(
         connection,
         &Passed {
@@ -264,7 +259,8 @@ pub(crate) fn close_connection(connection: &Connection, passed: &Passed) {
         return;
     }
     let start = wall_clock(passed.started);
-    let client = Some(connection.peer);
+    let peer = connection.peer;
+    let client = Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()));
     let mut record = ConnectionRecord::new(
         start,
         listener.name.as_str(),

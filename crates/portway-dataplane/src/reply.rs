@@ -71,8 +71,8 @@ pub(crate) async fn answer(
     x.ledger.body_out.set(sent);
     x.ledger.head_out = (out.len() as u64).saturating_sub(sent);
     let limit = x.connection.client_timeout();
-    if write_all(x, stream, &out, limit).await.is_err() {
-        x.ledger.fault.get_or_insert(Fault::client_closed());
+    if let Err(error) = write_all(x, stream, &out, limit).await {
+        x.ledger.fault.get_or_insert(Fault::unsent(&error));
         return Next::Close;
     }
     x.scratch.head = out;
@@ -87,12 +87,16 @@ pub(crate) async fn fault(x: &mut Exchange<'_>, stream: &mut Stream, fault: Faul
     x.ledger.fault = Some(fault);
     // What rules made of the target's response is not meant for ours.
     x.scratch.response_edits.clear();
+    x.scratch.response.clear();
+    x.response = None;
     x.response_status = None;
     let Some(status) = fault.status else {
         return Next::Close;
     };
+    // What made the fault may have left the connection in any state; only faults of targets are sure not to.
+    let close = fault.stage.is_none() && !matches!(status, 404 | 503);
     if let Some(page) = x.connection.error_page(status) {
-        return error_page(x, stream, status, &page).await;
+        return error_page(x, stream, (status, &page), close).await;
     }
     let mut reply = Answer {
         status,
@@ -105,13 +109,16 @@ pub(crate) async fn fault(x: &mut Exchange<'_>, stream: &mut Stream, fault: Faul
     );
     reply.body.extend_from_slice(client_text(fault).as_bytes());
     reply.body.push(b'\n');
-    // What made the fault may have left the connection in any state; only faults of targets are sure not to.
-    let close = fault.stage.is_none() && !matches!(status, 404 | 503);
     answer(x, stream, reply, close).await
 }
 
 /// Sends an operator's page in place of our own words: a whole response as it is, a body with our head.
-async fn error_page(x: &mut Exchange<'_>, stream: &mut Stream, status: u16, page: &[u8]) -> Next {
+async fn error_page(
+    x: &mut Exchange<'_>,
+    stream: &mut Stream,
+    (status, page): (u16, &[u8]),
+    close: bool,
+) -> Next {
     if !page.starts_with(b"HTTP/") {
         let mut reply = Answer {
             status,
@@ -123,7 +130,7 @@ async fn error_page(x: &mut Exchange<'_>, stream: &mut Stream, status: u16, page
             b"Content-Type",
             b"text/html; charset=utf-8",
         );
-        return answer(x, stream, reply, false).await;
+        return answer(x, stream, reply, close).await;
     }
     let head_len = page
         .windows(4)

@@ -46,7 +46,10 @@ pub(crate) async fn serve(
     match decide(x, group) {
         Decision::Forward(group) => forward_to(x, downstream, group).await,
         Decision::Answer(answer) => reply::answer(x, downstream, answer, false).await,
-        Decision::Close => Next::Close,
+        Decision::Close => {
+            x.ledger.fault = Some(Fault::closed_by_rule());
+            Next::Reset
+        }
         Decision::Undecided => reply::fault(x, downstream, Fault::no_rule()).await,
     }
 }
@@ -87,7 +90,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
     let retries = generation
         .group(group)
         .map_or(0, |(group, _, _)| group.retries);
-    let idempotent = x.request().method().is_idempotent();
+    let idempotent = x.request().method().is_idempotent() && x.sent_method().is_idempotent();
     let replayable = matches!(x.framing.body, BodyLength::None | BodyLength::Length(0));
     let mut tried = Tried::default();
     let mut pooled = true;
@@ -108,7 +111,8 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             target,
             host: &host,
             pooled,
-            surely: !idempotent || !replayable,
+            // What cannot be tried again is sent on a connection that was looked at closely.
+            surely: !idempotent || !replayable || x.ledger.attempts > retries,
         };
         let connected = connect::connect(x.connection, wanted).await;
         x.scratch.host = host;

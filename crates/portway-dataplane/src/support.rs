@@ -138,6 +138,13 @@ impl Found {
             "rules of the client-hello phase",
         );
         self.condition(&rule.condition);
+        let answers = |action: &Action<Resolved>| {
+            matches!(action, Action::Redirect { .. } | Action::Respond(_))
+        };
+        self.part_if(
+            rule.phase == Phase::Response && rule.actions.iter().any(answers),
+            "answers of our own in place of a response",
+        );
         for action in &rule.actions {
             self.at(rule.origin.0).action(action);
         }

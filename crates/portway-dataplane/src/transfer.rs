@@ -61,8 +61,12 @@ pub(crate) struct Transfer {
     tail_sent: usize,
     /// Everything that is to be sent has been given to `head`, `buffer` and `tail`.
     finished: bool,
+    /// The sink has not taken all that was written: over TLS, ciphertext waits.
+    flushing: bool,
     body_bytes: u64,
     moves: u64,
+    /// Something was taken by the sink.
+    begun: bool,
 }
 
 impl Transfer {
@@ -78,6 +82,8 @@ impl Transfer {
             tail: Vec::new(),
             tail_sent: 0,
             finished: false,
+            flushing: false,
+            begun: false,
             body_bytes: 0,
             moves: 0,
         }
@@ -122,7 +128,7 @@ impl Transfer {
 
     /// True once a byte was given to the other side.
     pub(crate) fn has_begun(&self) -> bool {
-        self.head_sent > 0 || self.body_bytes > 0
+        self.begun
     }
 
     /// A number that changes whenever a byte has moved.
@@ -132,7 +138,7 @@ impl Transfer {
 
     /// True where the next step is the source's.
     pub(crate) fn waits_for_source(&self) -> bool {
-        !self.finished && !self.has_output()
+        !self.finished && !self.flushing && !self.has_output()
     }
 
     /// What was received beyond the body, and the head's memory for another use.
@@ -167,7 +173,9 @@ impl Transfer {
                 self.sent(written);
                 continue;
             }
+            self.flushing = true;
             ready!(to.poll_flush(cx)).map_err(|_| Broken::Sink)?;
+            self.flushing = false;
             if self.finished {
                 return Poll::Ready(Ok(()));
             }
@@ -197,6 +205,7 @@ impl Transfer {
     /// `written` bytes of head, data and tail, in this order, were taken.
     fn sent(&mut self, written: usize) {
         self.moves += 1;
+        self.begun = true;
         let of_head = written.min(self.head.len() - self.head_sent);
         self.head_sent += of_head;
         let of_data = (written - of_head).min(self.data);

@@ -198,8 +198,6 @@ pub enum FaultCode {
     NoRule,
     /// The target group has no target that may take traffic.
     NoHealthyTarget,
-    /// Waited too long for a free place at a target.
-    QueueTimeout,
     /// The target refused the connection.
     ConnectRefused,
     /// The target did not accept the connection in time.
@@ -218,8 +216,8 @@ pub enum FaultCode {
     BadResponse(&'static str),
     /// Nothing moved in either direction of a tunnel or a TCP connection for too long.
     IdleTimeout,
-    /// A limit of Portway was reached.
-    LimitReached,
+    /// A rule closed the connection without an answer.
+    Rejected,
     /// The process ended before the exchange did.
     Shutdown,
     /// A mistake of Portway's.
@@ -228,14 +226,13 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every code, in the order of the declaration, those with a reason without one.
-    pub const ALL: [FaultCode; 19] = [
+    pub const ALL: [FaultCode; 18] = [
         FaultCode::ClientClosed,
         FaultCode::ClientTimeout,
         FaultCode::ClientTls,
         FaultCode::RefusedRequest(""),
         FaultCode::NoRule,
         FaultCode::NoHealthyTarget,
-        FaultCode::QueueTimeout,
         FaultCode::ConnectRefused,
         FaultCode::ConnectTimeout,
         FaultCode::ConnectFailed,
@@ -245,7 +242,7 @@ impl FaultCode {
         FaultCode::ResponseTimeout,
         FaultCode::BadResponse(""),
         FaultCode::IdleTimeout,
-        FaultCode::LimitReached,
+        FaultCode::Rejected,
         FaultCode::Shutdown,
         FaultCode::Internal,
     ];
@@ -282,19 +279,18 @@ impl FaultCode {
             FaultCode::RefusedRequest(_) => (3, "refused_request", "the request was refused; the reason follows after a colon"),
             FaultCode::NoRule => (4, "no_rule", "no rule took the request"),
             FaultCode::NoHealthyTarget => (5, "no_healthy_target", "the target group has no target that may take traffic"),
-            FaultCode::QueueTimeout => (6, "queue_timeout", "waited too long for a free place at a target"),
-            FaultCode::ConnectRefused => (7, "connect_refused", "the target refused the connection"),
-            FaultCode::ConnectTimeout => (8, "connect_timeout", "the target did not accept the connection in time"),
-            FaultCode::ConnectFailed => (9, "connect_failed", "the connection to the target failed in another way"),
-            FaultCode::NotResolved => (10, "not_resolved", "the name of the target has no address"),
-            FaultCode::TargetTls => (11, "target_tls", "the TLS handshake with the target failed"),
-            FaultCode::TargetClosed => (12, "target_closed", "the target closed the connection before its response was complete"),
-            FaultCode::ResponseTimeout => (13, "response_timeout", "the target did not answer in time"),
-            FaultCode::BadResponse(_) => (14, "bad_response", "the target's answer was not understood; the reason follows after a colon"),
-            FaultCode::IdleTimeout => (15, "idle_timeout", "nothing moved in either direction of a tunnel or TCP connection for too long"),
-            FaultCode::LimitReached => (16, "limit_reached", "a limit of Portway was reached"),
-            FaultCode::Shutdown => (17, "shutdown", "the process ended before the exchange did"),
-            FaultCode::Internal => (18, "internal", "a mistake of Portway's: please report it"),
+            FaultCode::ConnectRefused => (6, "connect_refused", "the target refused the connection"),
+            FaultCode::ConnectTimeout => (7, "connect_timeout", "the target did not accept the connection in time"),
+            FaultCode::ConnectFailed => (8, "connect_failed", "the connection to the target failed in another way"),
+            FaultCode::NotResolved => (9, "not_resolved", "the name of the target has no address"),
+            FaultCode::TargetTls => (10, "target_tls", "the TLS handshake with the target failed"),
+            FaultCode::TargetClosed => (11, "target_closed", "the target closed the connection before its response was complete"),
+            FaultCode::ResponseTimeout => (12, "response_timeout", "the target did not answer in time"),
+            FaultCode::BadResponse(_) => (13, "bad_response", "the target's answer was not understood; the reason follows after a colon"),
+            FaultCode::IdleTimeout => (14, "idle_timeout", "nothing moved in either direction of a tunnel or TCP connection for too long"),
+            FaultCode::Rejected => (15, "rejected", "a rule closed the connection without an answer"),
+            FaultCode::Shutdown => (16, "shutdown", "the process ended before the exchange did"),
+            FaultCode::Internal => (17, "internal", "a mistake of Portway's: please report it"),
         }
     }
 }

@@ -35,12 +35,25 @@ pub const HOP_BY_HOP: KnownSet = KnownSet::of(&[
 /// change framing, slip past authentication or hide its address behind the proxy's ("hop-by-hop header abuse"); and an option
 /// must not name a field meant for every recipient anyway (RFC 9110 §7.6.1). Add fields that rules set after this call.
 pub fn copy_end_to_end(fields: &FieldList, arena: &[u8], drop: KnownSet, out: &mut Vec<u8>) {
+    copy_end_to_end_but(fields, arena, drop, |_| false, out);
+}
+
+/// As [`copy_end_to_end`], without the fields of other names that `leaves_out` says too.
+pub fn copy_end_to_end_but(
+    fields: &FieldList,
+    arena: &[u8],
+    drop: KnownSet,
+    leaves_out: impl Fn(&[u8]) -> bool,
+    out: &mut Vec<u8>,
+) {
     let names_fields = fields.connection().names_fields;
     // The bytes start..end of the arena are to be copied as they are.
     let (mut start, mut end) = (0, 0);
     for field in fields.as_slice() {
         let dropped = drop.contains(field.known)
-            || (names_fields && field.known == Known::Other && is_named(fields, field, arena));
+            || (field.known == Known::Other
+                && ((names_fields && is_named(fields, field, arena))
+                    || leaves_out(field.name.of(arena))));
         if field.plain && !dropped {
             let line_start = field.name.start as usize;
             if line_start != end {

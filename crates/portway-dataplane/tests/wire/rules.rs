@@ -2,7 +2,7 @@
 
 use crate::harness::{PLAIN, Proxy};
 use crate::row::same;
-use portway_testkit::peer::{Target, Wire};
+use portway_testkit::peer::{End, Target, Wire};
 use std::sync::Arc;
 
 /// A listener with these rules, in front of the groups a, b and c, whose targets say their names.
@@ -553,4 +553,73 @@ fn rejected_requests_get_no_answer() {
     assert_eq!(playground.goes_to("/", HOST), "a");
     drop(client);
     playground.finish();
+}
+
+#[test]
+fn an_answer_of_ours_does_not_see_the_response_before_it() {
+    let mut playground = Playground::new(
+        "[[listener.web.rule]]\nphase = \"after_response\"\nreplace_header = { name = \"Server\", pattern = \"^.*$\", with = \"masked\" }\n\
+         [[listener.web.rule]]\nwhen = 'Path(`/own`)'\nrespond = 200\n[[listener.web.rule]]\nforward = \"a\"",
+    );
+    let proxied = playground.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(proxied.contains("Server: masked\r\n"), "{proxied}");
+    same(
+        "own",
+        playground
+            .send("GET /own HTTP/1.1\r\nHost: x\r\n\r\n")
+            .as_bytes(),
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    );
+    playground.finish();
+}
+
+#[test]
+fn a_head_request_made_a_get_gives_its_body_to_nobody() {
+    let mut playground = Playground::new(
+        "[[listener.web.rule]]\nwhen = 'Method(`HEAD`)'\nset_method = \"GET\"\n[[listener.web.rule]]\nforward = \"a\"",
+    );
+    let head = "HTTP/1.1 200 OK\r\nServer: a\r\nX-Two: 1\r\nX-Two: 2\r\nContent-Length: 1\r\n\r\n";
+    let answer = playground.send("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+    same("HEAD", answer.as_bytes(), head);
+    let answer = playground.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    same("the next", answer.as_bytes(), &format!("{head}a"));
+    assert_eq!(
+        playground.targets[0].connections(),
+        2,
+        "the first is not used again"
+    );
+    playground.finish();
+}
+
+#[test]
+fn a_status_that_gains_a_body_says_that_it_is_empty() {
+    let target = Target::answering(&[&["HTTP/1.1 204 No Content\r\n\r\n"]]).unwrap();
+    let proxy = Proxy::start(&format!(
+        "[listener.web]\nbind = \"@0\"\n{PLAIN}[[listener.web.rule]]\nphase = \"response\"\nset_status = 200\n\
+         [[listener.web.rule]]\nforward = \"a\"\n[target_group.a]\ntargets = [\"{}\"]\n",
+        target.address()
+    ));
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let answer = client.message().unwrap();
+    same(
+        "200",
+        &answer,
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    );
+    drop(client);
+    proxy.finish(1);
+}
+
+#[test]
+fn a_request_that_a_rule_rejects_is_reset_and_recorded() {
+    let proxy = Proxy::start(&format!(
+        "[listener.web]\nbind = \"@0\"\n{PLAIN}[[listener.web.rule]]\nreject = \"reset\"\n"
+    ));
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let (answer, end) = client.until_end().unwrap();
+    assert_eq!((answer.as_slice(), end), (&b""[..], End::Reset));
+    let log = proxy.finish(1);
+    assert!(log[0].contains("\"fault\":\"rejected\""), "{}", log[0]);
 }

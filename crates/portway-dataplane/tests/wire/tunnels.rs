@@ -317,5 +317,9 @@ fn a_rule_chooses_by_the_clients_address_or_rejects() {
     };
     assert_eq!([ask(1), ask(2), ask(3)], ["here", "", "there"]);
     proxy.quiet();
-    proxy.finish(2);
+    let log = proxy.finish(3);
+    assert!(
+        log.iter()
+            .any(|line| line.contains("\"fault\":\"rejected\""))
+    );
 }

@@ -258,8 +258,22 @@ impl Compiler<'_> {
             Action::AddPrefix(prefix) => check_path(&mut self.found, "a prefix", prefix, span),
             Action::SetMethod(method) => {
                 check_token(&mut self.found, "a method", method, span);
+                if matches!(method.as_str(), "HEAD" | "CONNECT") {
+                    let message = format!("a request cannot be made a {method}");
+                    let help = "the response to it ends elsewhere than the client expects";
+                    self.found
+                        .push(Diagnostic::error(Code::OutOfRange, span, message).help(help));
+                }
             }
-            Action::SetStatus(status) => check_status(&mut self.found, *status, (200, 599), span),
+            Action::SetStatus(status) => {
+                check_status(&mut self.found, *status, (200, 599), span);
+                if matches!(status, 204 | 205 | 304) {
+                    let message = format!("a response cannot be given the status {status}");
+                    let help = "that status has no body, and the response may have one: answer with `respond` instead";
+                    self.found
+                        .push(Diagnostic::error(Code::OutOfRange, span, message).help(help));
+                }
+            }
             _ => {}
         }
     }

@@ -67,7 +67,8 @@ impl Choices {
             (Phase::Request, 2) => self.answer(place, forward),
             (Phase::Response, 2) => self.respond(place),
             (Phase::Response | Phase::AfterResponse, 1) => {
-                Action::SetStatus(u16::try_from(self.below(400)).unwrap_or(0) + 200)
+                // Statuses without a body are refused.
+                Action::SetStatus(u16::try_from(self.below(290)).unwrap_or(0) + 305)
             }
             (Phase::AfterResponse | Phase::Request | Phase::Response, 3) => {
                 self.header_action(place)
