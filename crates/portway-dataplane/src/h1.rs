@@ -132,6 +132,7 @@ fn next_head(
         }
     };
     let mut fresh = rest.is_some();
+    let mut left_over = fresh;
     timer.set(if fresh {
         connection.head_timeout()
     } else {
@@ -158,6 +159,17 @@ fn next_head(
                         return Poll::Ready(Head::Refused(scratch, arena, refusal, arrival));
                     }
                     Parsed::Partial => {}
+                }
+                if arena.filled().chunks(2).all(|pair| pair == b"\r\n") {
+                    // Some clients end a body with an empty line that belongs to no request (RFC 9112 §2.2): the
+                    // connection rests as if nothing had come.
+                    worker.give_scratch(scratch);
+                    if std::mem::take(&mut left_over) {
+                        timer.set(connection.keep_alive_timeout());
+                        timer.set_rests(Rests::Between);
+                    }
+                    (fresh, began) = (false, None);
+                    continue;
                 }
                 if scanned == 0 {
                     timer.set_rests(Rests::No);

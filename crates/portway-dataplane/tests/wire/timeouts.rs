@@ -1,7 +1,7 @@
 //! Silence, and what comes of it: of clients, of targets, in heads and in bodies.
 
 use crate::harness::{Proxy, simple};
-use crate::row::OK;
+use crate::row::{OK, same};
 use portway_testkit::peer::{Target, eventually};
 use std::time::{Duration, Instant};
 
@@ -173,4 +173,23 @@ fn waiting_for_a_target_does_not_count_as_silence_of_the_client() {
     assert_eq!(client.message().unwrap(), OK.as_bytes());
     drop(client);
     proxy.finish(1);
+}
+
+#[test]
+fn an_empty_line_after_a_body_is_no_request() {
+    let target = Target::saying("ok").unwrap();
+    let timeouts = "timeouts = { request_head = \"1s\", keep_alive = \"20s\" }\n";
+    let proxy = Proxy::start(&simple(timeouts, "", &[target.address()]));
+    let mut client = proxy.client();
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx\r\n";
+    client.send(post).unwrap();
+    same("the first", &client.message().unwrap(), OK);
+    assert!(
+        client.is_quiet(Duration::from_millis(1_600)).unwrap(),
+        "no 408"
+    );
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    same("the second", &client.message().unwrap(), OK);
+    drop(client);
+    proxy.finish(2);
 }
