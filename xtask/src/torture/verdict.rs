@@ -97,7 +97,9 @@ fn records(portway: &Portway, tally: &Tally, metrics: &Metrics) {
     let dropped = metrics.sum("portway_access_log_dropped_total");
     // Of every exchange, those without a status included, which `requests_total` has no class for.
     let exchanges = metrics.sum("portway_listener_request_duration_seconds_count");
-    let streams = metrics.with("portway_listener_connections_total", "listener=\"raw\"");
+    // Of every stream, and of every connection whose TLS handshake failed.
+    let streams = metrics.with("portway_listener_connections_total", "listener=\"raw\"")
+        + metrics.with("portway_listener_faults_total", "fault=\"client_tls\"");
     println!(
         "torture: {} HTTP and {} TCP records ({} MiB), {dropped} dropped; {exchanges} exchanges, {streams} TCP connections in metrics",
         records.http,
