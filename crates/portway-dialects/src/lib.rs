@@ -5,13 +5,17 @@
 //! read. Nothing here touches disk, network or live state.
 //!
 //! * [`native`]: our own TOML, which can say everything the model can.
+//! * [`haproxy`]: haproxy.cfg.
 //! * [`expression`]: values, conditions and templates as text, shared by all dialects.
 
 pub mod expression;
 mod foreign;
+pub mod haproxy;
+mod inputs;
 pub mod native;
 
 pub use expression::{condition, template};
+pub use inputs::Inputs;
 
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::span::Span;

@@ -1,0 +1,48 @@
+//! What every part of the reader shares: the world, the findings, and what is gathered on the way.
+
+use crate::inputs::Inputs;
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::draft::{MapDraft, UserlistDraft};
+use portway_model::span::{FileId, Span};
+
+/// The state of reading one text.
+pub(crate) struct Reader<'a> {
+    /// The text.
+    pub(crate) file: FileId,
+    /// What may be asked of the world.
+    pub(crate) inputs: &'a Inputs<'a>,
+    /// Everything found so far.
+    pub(crate) diagnostics: Diagnostics,
+    /// Pattern files and maps that were named so far.
+    pub(crate) maps: Vec<MapDraft>,
+    /// Userlists: those of the text, and those that other keywords need.
+    pub(crate) userlists: Vec<UserlistDraft>,
+}
+
+impl<'a> Reader<'a> {
+    /// Nothing was read yet.
+    pub(crate) fn new(file: FileId, inputs: &'a Inputs<'a>) -> Self {
+        Self {
+            file,
+            inputs,
+            diagnostics: Diagnostics::default(),
+            maps: Vec::new(),
+            userlists: Vec::new(),
+        }
+    }
+
+    /// It does not run.
+    pub(crate) fn error(&mut self, code: Code, span: Span, message: impl Into<String>) {
+        self.push(Diagnostic::error(code, span, message));
+    }
+
+    /// It runs, but not as one may think.
+    pub(crate) fn warn(&mut self, code: Code, span: Span, message: impl Into<String>) {
+        self.push(Diagnostic::warning(code, span, message));
+    }
+
+    /// For what has help or several places.
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+}

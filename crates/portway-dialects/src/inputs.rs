@@ -1,0 +1,22 @@
+//! What a dialect may ask of the world, handed in by the caller, so that a dialect stays a pure function.
+
+/// The environment and the files that a text may refer to.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// An environment variable by name.
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// The contents of a file, its path as the text says it (relative ones begin in the folder that the caller
+    /// knows). The error says in words why it cannot be read, to stand after "cannot read `path`: ".
+    pub read: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
+    /// The names of the files in a folder, sorted; `None` where the path is no folder.
+    pub list: &'a dyn Fn(&str) -> Option<Vec<String>>,
+}
+
+impl Inputs<'static> {
+    /// A world without variables and files.
+    pub const NOTHING: Inputs<'static> = Inputs {
+        environment: &|_| None,
+        read: &|_| Err("there are no files here".to_owned()),
+        list: &|_| None,
+    };
+}
