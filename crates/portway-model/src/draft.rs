@@ -49,6 +49,20 @@ pub struct ProcessDraft {
     pub ready_delay: Option<Spanned<Duration>>,
     /// How long established exchanges may take to finish on a graceful stop.
     pub shutdown_deadline: Option<Spanned<Duration>>,
+    /// Whom the process becomes once everything is bound: a user's name or number.
+    pub user: Option<Spanned<String>>,
+    /// The group it then has: a group's name or number; that of the user by default.
+    pub group: Option<Spanned<String>>,
+    /// The folder that it then takes for the root of the file system.
+    pub chroot: Option<Spanned<String>>,
+    /// The file that its number is written to.
+    pub pid_file: Option<Spanned<String>>,
+    /// It leaves the terminal and goes on in the background.
+    pub daemon: Option<Spanned<bool>>,
+    /// What this machine is called in pages and logs; its host name by default.
+    pub node: Option<Spanned<String>>,
+    /// What there is to say about this installation, shown on pages.
+    pub description: Option<Spanned<String>>,
 }
 
 /// A listener.

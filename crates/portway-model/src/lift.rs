@@ -128,6 +128,13 @@ fn process(process: &Process) -> ProcessDraft {
         max_connections: unless(&process.max_connections, &0),
         ready_delay: unless(&process.ready_delay, &defaults::READY_DELAY),
         shutdown_deadline: unless(&process.shutdown_deadline, &defaults::SHUTDOWN_DEADLINE),
+        user: process.user.clone(),
+        group: process.group.clone(),
+        chroot: process.chroot.clone(),
+        pid_file: process.pid_file.clone(),
+        daemon: unless(&process.daemon, &false),
+        node: some(&process.node),
+        description: some(&process.description),
     }
 }
 

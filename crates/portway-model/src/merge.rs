@@ -87,6 +87,13 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
         max_connections,
         ready_delay,
         shutdown_deadline,
+        user,
+        group,
+        chroot,
+        pid_file,
+        daemon,
+        node,
+        description,
     } = part;
     one_of(&mut whole.workers, workers, "workers", found);
     one_of(&mut whole.admin, admin, "admin", found);
@@ -95,6 +102,13 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
     one_of(&mut whole.ready_delay, ready_delay, "ready_delay", found);
     let name = "shutdown_deadline";
     one_of(&mut whole.shutdown_deadline, shutdown_deadline, name, found);
+    one_of(&mut whole.user, user, "user", found);
+    one_of(&mut whole.group, group, "group", found);
+    one_of(&mut whole.chroot, chroot, "chroot", found);
+    one_of(&mut whole.pid_file, pid_file, "pid_file", found);
+    one_of(&mut whole.daemon, daemon, "daemon", found);
+    one_of(&mut whole.node, node, "node", found);
+    one_of(&mut whole.description, description, "description", found);
 }
 
 fn one_of<T: PartialEq>(

@@ -87,6 +87,20 @@ pub struct Process {
     pub ready_delay: Duration,
     /// How long established exchanges may take to finish on a graceful stop.
     pub shutdown_deadline: Duration,
+    /// Whom the process becomes once everything is bound: a user's name or number; `None`: it stays who it is.
+    pub user: Option<Spanned<String>>,
+    /// The group it then has: a group's name or number; `None`: that of the user.
+    pub group: Option<Spanned<String>>,
+    /// The folder that it then takes for the root of the file system.
+    pub chroot: Option<Spanned<String>>,
+    /// The file that its number is written to.
+    pub pid_file: Option<Spanned<String>>,
+    /// It leaves the terminal and goes on in the background.
+    pub daemon: bool,
+    /// What this machine is called in pages and logs; `None`: its host name.
+    pub node: Option<String>,
+    /// What there is to say about this installation, shown on pages.
+    pub description: Option<String>,
 }
 
 /// A listener.

@@ -811,10 +811,18 @@ fn settings() {
             d.process.workers = Some(at(1, 5_000));
             d.process.ready_delay = Some(at(2, Duration::ZERO));
             d.process.shutdown_deadline = Some(at(3, Duration::from_micros(1)));
+            d.process.user = Some(at(4, String::new()));
+            d.process.description = Some(at(5, "a\nb".into()));
+            d.process.chroot = Some(at(6, "jail".into()));
+            d.process.pid_file = Some(at(7, String::new()));
         },
         &[
             "P0103 @1: 5000 is out of range for workers | from 0 to 1024",
             "P0103 @3: the shutdown deadline is below a millisecond | the shortest is `1ms`",
+            "P0103 @4: `` cannot be a user | write one line that is not empty",
+            "P0103 @5: `a\\nb` cannot be a description | write one line that is not empty",
+            "P0103 @6: the new root `jail` does not begin with a slash | write `/jail`",
+            "P0103 @7: the pid file is not a file name",
         ],
     );
     check(

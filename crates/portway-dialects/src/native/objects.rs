@@ -20,6 +20,13 @@ fields!(ProcessDraft {
     "max_connections" => max_connections,
     "ready_delay" => ready_delay,
     "shutdown_deadline" => shutdown_deadline,
+    "user" => user,
+    "group" => group,
+    "chroot" => chroot,
+    "pid_file" => pid_file,
+    "daemon" => daemon,
+    "node" => node,
+    "description" => description,
 });
 
 fields!(CertificateDraft {

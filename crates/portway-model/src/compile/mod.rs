@@ -13,6 +13,7 @@ pub mod limits;
 mod listener;
 pub(crate) mod names;
 mod never;
+mod process;
 pub(crate) mod protocols;
 mod resolve;
 mod rules;
@@ -25,7 +26,7 @@ mod types;
 use crate::defaults;
 use crate::diagnostic::Diagnostics;
 use crate::draft::Draft;
-use crate::snapshot::{Process, Snapshot};
+use crate::snapshot::Snapshot;
 pub(crate) use group::{default_check_timeout, default_target_name};
 use names::Names;
 use protocols::Protocols;
@@ -99,29 +100,6 @@ impl Compiler<'_> {
             .map(|(index, draft)| compile(self, index, draft))
             .collect();
         done.into_iter().collect::<Result<_, _>>().ok()
-    }
-
-    fn process(&mut self) -> Process {
-        let draft = &self.draft.process;
-        let found = &mut self.found;
-        limits::given_within(found, "workers", draft.workers, (0, limits::MAX_WORKERS));
-        Process {
-            workers: draft.workers.map_or(0, |x| x.value),
-            admin: draft.admin.map_or_else(default_admin, |x| x.value),
-            max_connections: draft.max_connections.map_or(0, |x| x.value),
-            ready_delay: limits::duration_or_zero(
-                found,
-                "the ready delay",
-                draft.ready_delay,
-                defaults::READY_DELAY,
-            ),
-            shutdown_deadline: limits::duration_or_zero(
-                found,
-                "the shutdown deadline",
-                draft.shutdown_deadline,
-                defaults::SHUTDOWN_DEADLINE,
-            ),
-        }
     }
 }
 

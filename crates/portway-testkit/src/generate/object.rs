@@ -69,6 +69,13 @@ impl Choices {
             max_connections: self.setting(|c| c.below(u32::MAX)),
             ready_delay: self.setting(Self::duration),
             shutdown_deadline: self.setting(|c| c.one(Duration::ZERO, &[Duration::from_secs(5)])),
+            user: self.setting(|c| c.one("nobody", &["99"]).to_owned()),
+            group: self.setting(|c| c.one("nogroup", &["99"]).to_owned()),
+            chroot: self.setting(|c| c.one("/var/lib/portway", &["/"]).to_owned()),
+            pid_file: self.setting(Self::file),
+            daemon: self.setting(|c| c.one(false, &[true])),
+            node: self.setting(|c| format!("n{}", c.line())),
+            description: self.setting(|c| format!("d{}", c.line())),
         }
     }
 

@@ -1,0 +1,68 @@
+//! `[process]`: what concerns the process as a whole.
+
+use super::{Compiler, default_admin, limits, text};
+use crate::defaults;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::snapshot::Process;
+use crate::span::Spanned;
+
+impl Compiler<'_> {
+    pub(super) fn process(&mut self) -> Process {
+        let draft = &self.draft.process;
+        let found = &mut self.found;
+        limits::given_within(found, "workers", draft.workers, (0, limits::MAX_WORKERS));
+        for (what, value) in [
+            ("a user", &draft.user),
+            ("a group", &draft.group),
+            ("the name of this machine", &draft.node),
+            ("a description", &draft.description),
+        ] {
+            check_line(found, what, value.as_ref());
+        }
+        if let Some(file) = &draft.pid_file {
+            text::check_file(found, "the pid file", &file.value, file.span);
+        }
+        if let Some(folder) = &draft.chroot {
+            text::check_path(found, "the new root", &folder.value, folder.span);
+        }
+        let line = |value: &Option<Spanned<String>>| value.as_ref().map(|it| it.value.clone());
+        Process {
+            workers: draft.workers.map_or(0, |x| x.value),
+            admin: draft.admin.map_or_else(default_admin, |x| x.value),
+            max_connections: draft.max_connections.map_or(0, |x| x.value),
+            ready_delay: limits::duration_or_zero(
+                found,
+                "the ready delay",
+                draft.ready_delay,
+                defaults::READY_DELAY,
+            ),
+            shutdown_deadline: limits::duration_or_zero(
+                found,
+                "the shutdown deadline",
+                draft.shutdown_deadline,
+                defaults::SHUTDOWN_DEADLINE,
+            ),
+            user: draft.user.clone(),
+            group: draft.group.clone(),
+            chroot: draft.chroot.clone(),
+            pid_file: draft.pid_file.clone(),
+            daemon: draft.daemon.is_some_and(|x| x.value),
+            node: line(&draft.node),
+            description: line(&draft.description),
+        }
+    }
+}
+
+/// Reports a text that is empty or holds more than a line.
+fn check_line(found: &mut Diagnostics, what: &str, value: Option<&Spanned<String>>) {
+    let Some(text) = value else {
+        return;
+    };
+    if text.value.is_empty() || text.value.chars().any(char::is_control) {
+        let message = format!("`{}` cannot be {what}", text.value.escape_debug());
+        found.push(
+            Diagnostic::error(Code::OutOfRange, text.span, message)
+                .help("write one line that is not empty"),
+        );
+    }
+}
