@@ -24,6 +24,9 @@ pub fn not_run(snapshot: &Snapshot) -> Diagnostics {
         .iter()
         .for_each(|listener| found.listener(listener));
     snapshot.groups.iter().for_each(|group| found.group(group));
+    for socket in &snapshot.process.control_sockets {
+        found.at(socket.bind.span).part("control sockets");
+    }
     for table in &snapshot.stick_tables {
         found.at(table.origin.0).part("stick tables");
     }
@@ -63,6 +66,10 @@ impl Found {
 
     fn listener(&mut self, listener: &Listener) {
         self.at(listener.origin.0);
+        self.part_if(
+            listener.known_as != listener.name,
+            "`known_as` (listeners that are counted together)",
+        );
         self.part_if(
             listener.accept_proxy,
             "`accept_proxy` (PROXY protocol from clients)",

@@ -4,6 +4,7 @@
 //! other lets the next rule run.
 
 use crate::expression::{Condition, Counter, Expression, Template, Variable};
+use crate::name::Name;
 use crate::span::Origin;
 use crate::stage::Stage;
 use std::time::Duration;
@@ -91,7 +92,7 @@ pub enum Action<S: Stage> {
         status: u16,
     },
     /// Ends the phase: answered by Portway itself.
-    Service(Service),
+    Service(Service<S>),
     /// Sets a header, replacing all of that name. In the request phases it goes to the target, in the response
     /// phases to the client; so for all header actions.
     SetHeader {
@@ -217,12 +218,61 @@ pub struct FixedResponse<S: Stage> {
 }
 
 /// What Portway answers itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Service {
-    /// The page of statistics.
-    Stats,
-    /// The metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Service<S: Stage> {
+    /// The page of statistics, with its CSV and JSON forms.
+    Stats(Box<StatsPage<S>>),
+    /// The metrics under HAProxy's names, in Prometheus' text format.
     Metrics,
+}
+
+/// A page of statistics as HAProxy has it, and what may be done on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatsPage<S: Stage> {
+    /// What path and query of the page begin with; links on the page lead there. `None`: the path of the request up
+    /// to its first `;`. The condition of the rule says when the page is shown, not this.
+    pub uri_prefix: Option<String>,
+    /// After so long browsers are told to load the page again; never without it.
+    pub refresh: Option<Duration>,
+    /// Who may see the page; everybody without it. Asked for by Basic authorization.
+    pub users: Option<S::Userlist>,
+    /// The realm that the user is shown.
+    pub realm: String,
+    /// Where this holds, the page may change states of targets; nowhere without it.
+    pub admin: Option<Condition<S>>,
+    /// Names of the listeners and groups that are shown; all where empty.
+    pub scope: Vec<Name>,
+    /// The node's name on the page. `Some("")`: that of the process.
+    pub node: Option<String>,
+    /// A description on the page. `Some("")`: that of the process.
+    pub description: Option<String>,
+    /// Addresses, algorithms and cookies are shown with the objects.
+    pub show_legends: bool,
+    /// Counters of more modules are shown.
+    pub show_modules: bool,
+    /// The version is not told.
+    pub hide_version: bool,
+}
+
+/// The realm of a page of statistics where none is said, HAProxy's.
+pub const STATS_REALM: &str = "HAProxy Statistics";
+
+impl<S: Stage> Default for StatsPage<S> {
+    fn default() -> Self {
+        Self {
+            uri_prefix: None,
+            refresh: None,
+            users: None,
+            realm: STATS_REALM.to_owned(),
+            admin: None,
+            scope: Vec::new(),
+            node: None,
+            description: None,
+            show_legends: false,
+            show_modules: false,
+            hide_version: false,
+        }
+    }
 }
 
 impl<S: Stage> Action<S> {

@@ -4,7 +4,7 @@
 //! a reference is theirs ([`Convert`]); every part is visited also after a failure, so that one run of compile
 //! shows everything.
 
-use crate::action::{Action, FixedResponse, Rule, Weighted};
+use crate::action::{Action, FixedResponse, Rule, Service, StatsPage, Weighted};
 use crate::draft::{Algorithm, CheckKind, CheckStep, HttpCheck, LogFormat, Stickiness};
 use crate::expression::{
     Condition, CounterEntry, Expression, Matcher, Template, TemplatePart, Test, Transform, Value,
@@ -285,6 +285,10 @@ pub(crate) fn action<C: Convert>(
             users: to.userlist(users)?,
             realm: realm.clone(),
         },
+        Action::Service(Service::Metrics) => Action::Service(Service::Metrics),
+        Action::Service(Service::Stats(page)) => {
+            Action::Service(Service::Stats(Box::new(stats_page(to, page)?)))
+        }
         other => return step(to, other),
     })
 }
@@ -295,7 +299,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action,
         from,
         [Accept],
-        [StripPrefix, AddPrefix, SetMethod, SetStatus, UnsetVariable, SetLog, Service],
+        [StripPrefix, AddPrefix, SetMethod, SetStatus, UnsetVariable, SetLog],
         Action::SetHeader { name, value } => Action::SetHeader {
             name: name.clone(),
             value: template(to, value)?,
@@ -338,8 +342,37 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action::Reject { silent } => Action::Reject { silent: *silent },
         Action::Tarpit { delay, status } => Action::Tarpit { delay: *delay, status: *status },
         Action::Forward(_) | Action::ForwardByName { .. } | Action::Redirect { .. }
-        | Action::Respond(_) | Action::Authenticate { .. } => return action(to, from),
+        | Action::Respond(_) | Action::Authenticate { .. } | Action::Service(_) => return action(to, from),
     ))
+}
+
+fn stats_page<C: Convert>(
+    to: &mut C,
+    from: &StatsPage<C::Before>,
+) -> Outcome<C, StatsPage<C::After>> {
+    let users = from
+        .users
+        .as_ref()
+        .map(|users| to.userlist(users))
+        .transpose();
+    let admin = from
+        .admin
+        .as_ref()
+        .map(|admin| condition(to, admin))
+        .transpose();
+    Ok(StatsPage {
+        uri_prefix: from.uri_prefix.clone(),
+        refresh: from.refresh,
+        users: users?,
+        realm: from.realm.clone(),
+        admin: admin?,
+        scope: from.scope.clone(),
+        node: from.node.clone(),
+        description: from.description.clone(),
+        show_legends: from.show_legends,
+        show_modules: from.show_modules,
+        hide_version: from.hide_version,
+    })
 }
 
 fn weighted<C: Convert>(to: &mut C, from: &Weighted<C::Before>) -> Outcome<C, Weighted<C::After>> {

@@ -2,7 +2,7 @@
 
 use crate::draft::Verify;
 use crate::expression::TextMatch;
-use crate::settings::{ForwardedMode, MapMatch, NoneHealthy, ServerName};
+use crate::settings::{ControlLevel, ForwardedMode, MapMatch, NoneHealthy, ServerName};
 use std::time::Duration;
 
 /// Time for a request head and for a TLS handshake: ten seconds suffice for a slow phone, and bound slow loris.
@@ -69,3 +69,9 @@ pub const SERVER_NAME: ServerName = ServerName::Client;
 pub const NONE_HEALTHY: NoneHealthy = NoneHealthy::Refuse;
 /// How the keys of a map are compared: as HAProxy's `map()`, the whole text.
 pub const MAP_COMPARE: MapMatch = MapMatch::Text(TextMatch::Exact);
+/// What a connection to a control socket may do: HAProxy's default of `level`.
+pub const CONTROL_LEVEL: ControlLevel = ControlLevel::Operator;
+/// Silence of a connection to a control socket, HAProxy's `stats timeout`.
+pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections to control sockets, HAProxy's `stats maxconn`.
+pub const CONTROL_CONNECTIONS: u32 = 10;

@@ -8,8 +8,8 @@ use crate::address::{BindAddress, TargetAddress};
 use crate::expression::{Expression, NumberRange, StoredCounter, Template};
 use crate::name::Name;
 use crate::settings::{
-    ClientAuth, ForwardedMode, KeyType, LogDestination, MapMatch, NoneHealthy, Protocol,
-    ProxyProtocol, SameSite, ServerName, TlsVersion,
+    ClientAuth, ControlLevel, FileMode, ForwardedMode, KeyType, LogDestination, MapMatch,
+    NoneHealthy, Protocol, ProxyProtocol, SameSite, ServerName, TlsVersion,
 };
 use crate::span::Spanned;
 use crate::stage::Named;
@@ -63,6 +63,43 @@ pub struct ProcessDraft {
     pub node: Option<Spanned<String>>,
     /// What there is to say about this installation, shown on pages.
     pub description: Option<Spanned<String>>,
+    /// Sockets on which HAProxy's commands are understood.
+    pub control_sockets: Vec<ControlSocketDraft>,
+    /// How long a connection to a control socket may be silent.
+    pub control_timeout: Option<Spanned<Duration>>,
+    /// Connections to control sockets at most, all of them together.
+    pub control_connections: Option<Spanned<u32>>,
+}
+
+/// A socket on which HAProxy's commands are understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ControlSocketDraft {
+    /// Where it accepts.
+    pub bind: Spanned<BindAddress>,
+    /// What may be done on it; `Operator` by default.
+    pub level: Option<Spanned<ControlLevel>>,
+    /// The permissions of a UNIX socket; what the umask leaves by default.
+    pub mode: Option<Spanned<FileMode>>,
+    /// The owner of a UNIX socket, by name or number.
+    pub user: Option<Spanned<String>>,
+    /// The group of a UNIX socket, by name or number.
+    pub group: Option<Spanned<String>>,
+    /// Another process may be given the listening sockets over it.
+    pub expose_listeners: Option<Spanned<bool>>,
+}
+
+impl ControlSocketDraft {
+    /// A socket that says nothing but its address.
+    pub fn new(bind: Spanned<BindAddress>) -> Self {
+        Self {
+            bind,
+            level: None,
+            mode: None,
+            user: None,
+            group: None,
+            expose_listeners: None,
+        }
+    }
 }
 
 /// A listener.
@@ -70,6 +107,10 @@ pub struct ProcessDraft {
 pub struct ListenerDraft {
     /// Its name; the span is that of the whole header.
     pub name: Spanned<Name>,
+    /// The name under which it is counted, logged and limited, together with others of that name; its own by default.
+    pub known_as: Option<Spanned<Name>>,
+    /// The number by which HAProxy's tools know it; counted in the order of the text by default.
+    pub number: Option<Spanned<u32>>,
     /// Where it accepts.
     pub binds: Vec<Spanned<BindAddress>>,
     /// What it speaks: `http`, or `https` where certificates are given.
@@ -103,6 +144,8 @@ impl ListenerDraft {
     pub fn new(name: Spanned<Name>) -> Self {
         Self {
             name,
+            known_as: None,
+            number: None,
             binds: Vec::new(),
             protocol: None,
             certificates: Vec::new(),
@@ -218,6 +261,8 @@ pub struct ErrorPageDraft {
 pub struct GroupDraft {
     /// Its name.
     pub name: Spanned<Name>,
+    /// The number by which HAProxy's tools know it; counted in the order of the text by default.
+    pub number: Option<Spanned<u32>>,
     /// What its targets speak; `http` or `tcp`, as the listeners that use it need, by default.
     pub protocol: Option<Spanned<Protocol>>,
     /// Where rules forward to.
@@ -249,6 +294,7 @@ impl GroupDraft {
     pub fn new(name: Spanned<Name>) -> Self {
         Self {
             name,
+            number: None,
             protocol: None,
             targets: Vec::new(),
             algorithm: None,
@@ -270,6 +316,8 @@ impl GroupDraft {
 pub struct TargetDraft {
     /// Its name; the address where there is none.
     pub name: Option<Spanned<Name>>,
+    /// The number by which HAProxy's tools know it; counted within the group, from 1, by default.
+    pub number: Option<Spanned<u32>>,
     /// Where it lives.
     pub address: Spanned<TargetAddress>,
     /// Its share.
@@ -287,6 +335,7 @@ impl TargetDraft {
     pub fn new(address: Spanned<TargetAddress>) -> Self {
         Self {
             name: None,
+            number: None,
             address,
             weight: None,
             backup: None,

@@ -10,19 +10,19 @@ use crate::compile::{default_admin, default_alpn, default_check_timeout, default
 use crate::convert::{self, Convert};
 use crate::defaults;
 use crate::draft::{
-    AccessLogDraft, Algorithm, CertificateDraft, CheckKind, Draft, ErrorPageDraft, ForwardedDraft,
-    GroupDraft, GroupTimeoutsDraft, HealthCheckDraft, ListenerDraft, ListenerTimeoutsDraft,
-    ListenerTlsDraft, LogFormat, MapDraft, ProcessDraft, StickTableDraft, TargetDraft,
-    TlsPolicyDraft, UpstreamTlsDraft, UserlistDraft,
+    AccessLogDraft, Algorithm, CertificateDraft, CheckKind, ControlSocketDraft, Draft,
+    ErrorPageDraft, ForwardedDraft, GroupDraft, GroupTimeoutsDraft, HealthCheckDraft,
+    ListenerDraft, ListenerTimeoutsDraft, ListenerTlsDraft, LogFormat, MapDraft, ProcessDraft,
+    StickTableDraft, TargetDraft, TlsPolicyDraft, UpstreamTlsDraft, UserlistDraft,
 };
 use crate::name::Name;
 use crate::settings::{
     ClientAuth, ForwardedMode, GroupTimeouts, ListenerTimeouts, LogDestination, Protocol,
 };
 use crate::snapshot::{
-    AccessLog, CertificateId, Forwarded, GroupId, HealthCheck, Listener, ListenerTls, MapId,
-    Process, Rules, Snapshot, StickTableId, Target, TargetGroup, TlsPolicy, UpstreamTls,
-    UserlistId,
+    AccessLog, CertificateId, ControlSocket, Forwarded, GroupId, HealthCheck, Listener,
+    ListenerTls, MapId, Process, Rules, Snapshot, StickTableId, Target, TargetGroup, TlsPolicy,
+    UpstreamTls, UserlistId,
 };
 use crate::span::Spanned;
 use crate::stage::{Named, Pattern, Resolved};
@@ -135,6 +135,20 @@ fn process(process: &Process) -> ProcessDraft {
         daemon: unless(&process.daemon, &false),
         node: some(&process.node),
         description: some(&process.description),
+        control_sockets: process.control_sockets.iter().map(control_socket).collect(),
+        control_timeout: unless(&process.control_timeout, &defaults::CONTROL_TIMEOUT),
+        control_connections: unless(&process.control_connections, &defaults::CONTROL_CONNECTIONS),
+    }
+}
+
+fn control_socket(socket: &ControlSocket) -> ControlSocketDraft {
+    ControlSocketDraft {
+        bind: socket.bind.clone(),
+        level: unless(&socket.level, &defaults::CONTROL_LEVEL),
+        mode: some(&socket.mode),
+        user: some(&socket.user),
+        group: some(&socket.group),
+        expose_listeners: unless(&socket.expose_listeners, &false),
     }
 }
 
@@ -144,6 +158,8 @@ impl Lift<'_> {
         let certificates = tls.map_or(&[][..], |tls| &tls.certificates);
         ListenerDraft {
             name: Spanned::bare(listener.name.clone()),
+            known_as: unless(&listener.known_as, &listener.name),
+            number: some(&listener.number),
             binds: listener.binds.clone(),
             protocol: unless(
                 &listener.protocol,
@@ -204,6 +220,7 @@ impl Lift<'_> {
         });
         GroupDraft {
             name: Spanned::bare(group.name.clone()),
+            number: some(&group.number),
             protocol: unless(&group.protocol, &self.users.protocol_of(&id)),
             targets: group.targets.iter().map(target).collect(),
             algorithm: unless(&algorithm, &Algorithm::RoundRobin),
@@ -317,6 +334,7 @@ fn forwarded(forwarded: &Forwarded) -> ForwardedDraft {
 fn target(target: &Target) -> TargetDraft {
     TargetDraft {
         name: unless(&target.name, &default_target_name(&target.address)),
+        number: some(&target.number),
         address: Spanned::bare(target.address.clone()),
         weight: unless(&target.weight, &defaults::WEIGHT),
         backup: unless(&target.backup, &false),

@@ -94,6 +94,9 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
         daemon,
         node,
         description,
+        control_sockets,
+        control_timeout,
+        control_connections,
     } = part;
     one_of(&mut whole.workers, workers, "workers", found);
     one_of(&mut whole.admin, admin, "admin", found);
@@ -109,6 +112,16 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
     one_of(&mut whole.daemon, daemon, "daemon", found);
     one_of(&mut whole.node, node, "node", found);
     one_of(&mut whole.description, description, "description", found);
+    whole.control_sockets.extend(control_sockets);
+    let name = "control_timeout";
+    one_of(&mut whole.control_timeout, control_timeout, name, found);
+    let name = "control_connections";
+    one_of(
+        &mut whole.control_connections,
+        control_connections,
+        name,
+        found,
+    );
 }
 
 fn one_of<T: PartialEq>(

@@ -127,6 +127,21 @@ pub enum SameSite {
     None,
 }
 
+/// What a connection to a control socket may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ControlLevel {
+    /// See what is not sensitive.
+    User,
+    /// See everything, change what does no harm.
+    Operator,
+    /// Everything.
+    Admin,
+}
+
+/// Permissions of a file; written in octal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileMode(pub u16);
+
 /// The type of a stick table's keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyType {

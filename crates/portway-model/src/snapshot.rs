@@ -9,8 +9,8 @@ use crate::draft::{Algorithm, CheckKind, LogFormat, Stickiness, Verify};
 use crate::expression::StoredCounter;
 use crate::name::Name;
 use crate::settings::{
-    ClientAuth, ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts, LogDestination, MapMatch,
-    NoneHealthy, Protocol, ProxyProtocol, ServerName, TlsVersion,
+    ClientAuth, ControlLevel, FileMode, ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts,
+    LogDestination, MapMatch, NoneHealthy, Protocol, ProxyProtocol, ServerName, TlsVersion,
 };
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
@@ -101,6 +101,29 @@ pub struct Process {
     pub node: Option<String>,
     /// What there is to say about this installation, shown on pages.
     pub description: Option<String>,
+    /// Sockets on which HAProxy's commands are understood.
+    pub control_sockets: Vec<ControlSocket>,
+    /// How long a connection to a control socket may be silent.
+    pub control_timeout: Duration,
+    /// Connections to control sockets at most, all of them together.
+    pub control_connections: u32,
+}
+
+/// A socket on which HAProxy's commands are understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ControlSocket {
+    /// Where it accepts; one address.
+    pub bind: Spanned<BindAddress>,
+    /// What may be done on it.
+    pub level: ControlLevel,
+    /// The permissions of a UNIX socket; `None`: what the umask leaves.
+    pub mode: Option<FileMode>,
+    /// The owner of a UNIX socket, by name or number; `None`: that of the process.
+    pub user: Option<String>,
+    /// The group of a UNIX socket, by name or number; `None`: that of the process.
+    pub group: Option<String>,
+    /// Another process may be given the listening sockets over it.
+    pub expose_listeners: bool,
 }
 
 /// A listener.
@@ -108,6 +131,10 @@ pub struct Process {
 pub struct Listener {
     /// Its name.
     pub name: Name,
+    /// The name under which it is counted, logged and limited, together with others of that name.
+    pub known_as: Name,
+    /// The number by which HAProxy's tools know it; `None`: counted in the order of the text.
+    pub number: Option<u32>,
     /// Where it accepts; at least one.
     pub binds: Vec<Spanned<BindAddress>>,
     /// What it speaks.
@@ -258,6 +285,8 @@ pub struct ErrorPage {
 pub struct TargetGroup {
     /// Its name.
     pub name: Name,
+    /// The number by which HAProxy's tools know it; `None`: counted in the order of the text.
+    pub number: Option<u32>,
     /// What its targets speak.
     pub protocol: Protocol,
     /// Where rules forward to.
@@ -291,6 +320,8 @@ pub struct TargetGroup {
 pub struct Target {
     /// Its name, unique in the group.
     pub name: Name,
+    /// The number by which HAProxy's tools know it; `None`: counted within the group, from 1.
+    pub number: Option<u32>,
     /// Where it lives.
     pub address: TargetAddress,
     /// Its share.

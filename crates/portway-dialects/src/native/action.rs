@@ -4,10 +4,10 @@
 //! action for each; printing joins neighbours again.
 
 use super::form::{Form, Keyed, Out, Reader, words};
-use super::pairs;
 use super::toml::{Content, Entry, Item};
+use super::{pairs, service};
 use crate::expression::{self, Written};
-use portway_model::action::{Action, FixedResponse, Service, TimeoutKind, Weighted};
+use portway_model::action::{Action, FixedResponse, TimeoutKind, Weighted};
 use portway_model::diagnostic::{Code, Diagnostic, Severity};
 use portway_model::expression::{Counter, Expression, Template, Variable};
 use portway_model::name::Name;
@@ -25,7 +25,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("accept", "true"),
     ("reject", "\"reset\" or \"silent\""),
     ("tarpit", "\"10s\" or { delay, status }"),
-    ("service", "\"stats\" or \"metrics\""),
+    ("service", "\"stats\", \"metrics\" or { stats = { … } }"),
     ("set_header", "{ NAME = \"TEMPLATE\" }"),
     ("add_header", "{ NAME = \"TEMPLATE\" }"),
     ("remove_header", "\"NAME\""),
@@ -81,11 +81,6 @@ const MOVED_STATUS: u16 = 301;
 /// A tarpit's status where none is said, HAProxy's.
 pub(crate) const TARPIT_STATUS: u16 = 500;
 
-words!(Service, "a service", SERVICES:
-    "stats" => Service::Stats,
-    "metrics" => Service::Metrics,
-);
-
 /// How a connection is closed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rejection {
@@ -120,7 +115,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
             silent: Rejection::read(item, reader)? == Rejection::Silent,
         },
         "tarpit" => read_tarpit(item, reader)?,
-        "service" => Action::Service(Service::read(item, reader)?),
+        "service" => Action::Service(service::read(item, reader)?),
         "replace_header" => {
             let table = reader.keyed(item, REPLACE, &["name", "pattern", "with"])?;
             Action::ReplaceHeader {

@@ -22,6 +22,7 @@ fields!(GroupDraft {
     "retries" => retries,
     "pool_size" => pool_size,
     "send_proxy" => send_proxy,
+    "number" => number,
     "health_check" => health_check,
     "timeouts" => timeouts,
     "tls" => tls,
@@ -33,6 +34,7 @@ fields!(TargetDraft {
     "backup" => backup,
     "disabled" => disabled,
     "max_connections" => max_connections,
+    "number" => number,
 });
 
 fields!(GroupTimeoutsDraft {

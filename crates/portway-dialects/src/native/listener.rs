@@ -22,6 +22,8 @@ fields!(ListenerDraft {
     "accept_proxy" => accept_proxy,
     "max_connections" => max_connections,
     "head_bytes" => head_bytes,
+    "known_as" => known_as,
+    "number" => number,
     "access_log" => access_log,
     "tls" => tls,
     "timeouts" => timeouts,

@@ -14,6 +14,7 @@ mod print;
 mod print_action;
 mod rule;
 mod scalar;
+mod service;
 mod toml;
 
 use form::{Fields as _, Out, Reader};
@@ -166,7 +167,7 @@ fn read_object<T: Object>(name: Spanned<Name>, table: &toml::Table, reader: &mut
 
 /// Every key and word that files may hold, for the reference to be held against.
 pub fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 14] = [
+    let lists: [&[&str]; 15] = [
         &SECTIONS,
         ListenerDraft::KEYS,
         ListenerTlsDraft::KEYS,
@@ -180,12 +181,14 @@ pub fn vocabulary() -> Vec<&'static str> {
         listener::CLIENT_AUTH,
         rule::PHASES,
         rule::KEYS,
-        action::SERVICES,
+        service::SERVICES,
+        service::PAGE_KEYS,
     ];
     let mut words = lists.concat();
     words.extend(action::REJECTIONS);
     words.extend(action::keys());
     words.extend(group::vocabulary());
     words.extend(objects::vocabulary());
+    words.extend(service::vocabulary());
     words
 }

@@ -27,6 +27,9 @@ fields!(ProcessDraft {
     "daemon" => daemon,
     "node" => node,
     "description" => description,
+    "control_timeout" => control_timeout,
+    "control_connections" => control_connections,
+    "control_sockets" => control_sockets,
 });
 
 fields!(CertificateDraft {

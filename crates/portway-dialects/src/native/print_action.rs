@@ -2,7 +2,7 @@
 
 use super::action::{REDIRECT_STATUS, TARPIT_STATUS, TIMEOUTS, write_forward};
 use super::form::{Form, Out};
-use super::pairs;
+use super::{pairs, service};
 use crate::expression::{self, template};
 use portway_model::action::{Action, FixedResponse};
 use portway_model::stage::Named;
@@ -51,7 +51,7 @@ pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
             "tarpit",
             table([("delay", delay.write()), ("status", status.write())]),
         ),
-        Action::Service(service) => ("service", service.write()),
+        Action::Service(service) => ("service", service::write(service)),
         Action::SetLog(on) => ("set_log", on.write()),
         Action::SetStatus(status) => ("set_status", status.write()),
         Action::SetTimeout { which, to } => {

@@ -52,7 +52,7 @@ pub(super) fn check(draft: &Draft, admin: SocketAddr, found: &mut Diagnostics) {
     check_others(&bound, found);
 }
 
-fn possible(bind: &Spanned<BindAddress>, found: &mut Diagnostics) -> bool {
+pub(super) fn possible(bind: &Spanned<BindAddress>, found: &mut Diagnostics) -> bool {
     let wrong = match &bind.value {
         BindAddress::Tcp { first_port: 0, .. } => "port 0 cannot be accepted on",
         BindAddress::Tcp {

@@ -55,6 +55,7 @@ impl Compiler<'_> {
         given_within(found, "a pool size", draft.pool_size, (0, MAX_POOL_SIZE));
         Ok(TargetGroup {
             name: draft.name.value.clone(),
+            number: self.number(draft.number),
             protocol,
             targets,
             algorithm: algorithm?,
@@ -152,6 +153,7 @@ impl Compiler<'_> {
             ));
         }
         Target {
+            number: self.number(draft.number),
             name: match &draft.name {
                 Some(name) => name.value.clone(),
                 None => default_target_name(&address.value),

@@ -56,6 +56,8 @@ impl Compiler<'_> {
         let error_pages = self.error_pages(&draft.error_pages);
         Ok(Listener {
             name: draft.name.value.clone(),
+            known_as: self.known_as(draft),
+            number: self.number(draft.number),
             binds: draft.binds.clone(),
             protocol,
             tls: tls?,

@@ -7,6 +7,7 @@
 //! and patterns.
 
 mod binds;
+mod control;
 mod expressions;
 mod group;
 pub mod limits;

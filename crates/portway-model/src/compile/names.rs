@@ -177,7 +177,7 @@ pub(crate) fn taken_twice(kind: Kind, name: &Spanned<Name>, first: Span) -> Diag
     .help("give one of them another name")
 }
 
-fn check_name(kind: Kind, name: &Spanned<Name>, found: &mut Diagnostics) {
+pub(super) fn check_name(kind: Kind, name: &Spanned<Name>, found: &mut Diagnostics) {
     if let Err(wrong) = possible(name.value.as_str()) {
         let wrong = format!("the name of a {} {wrong}", kind.word());
         found.push(Diagnostic::error(Code::OutOfRange, name.span, wrong));

@@ -1,6 +1,6 @@
 //! `[process]`: what concerns the process as a whole.
 
-use super::{Compiler, default_admin, limits, text};
+use super::{Compiler, control, default_admin, limits, text};
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::snapshot::Process;
@@ -49,6 +49,14 @@ impl Compiler<'_> {
             daemon: draft.daemon.is_some_and(|x| x.value),
             node: line(&draft.node),
             description: line(&draft.description),
+            control_sockets: control::sockets(found, &draft.control_sockets),
+            control_timeout: limits::duration(
+                found,
+                "the timeout of control sockets",
+                draft.control_timeout,
+                defaults::CONTROL_TIMEOUT,
+            ),
+            control_connections: control::connections(found, draft.control_connections),
         }
     }
 }

@@ -189,7 +189,8 @@ impl Compiler<'_> {
             Action::Authenticate { realm, .. } => {
                 check_text(&mut self.found, "a realm", realm, Use::HeaderValue, span);
             }
-            Action::Accept | Action::Reject { .. } | Action::Service(_) | Action::SetLog(_) => {}
+            Action::Service(service) => self.check_service(place, service),
+            Action::Accept | Action::Reject { .. } | Action::SetLog(_) => {}
             Action::Tarpit { delay, status } => {
                 limits::check_duration(&mut self.found, "the delay", *delay, span);
                 check_status(&mut self.found, *status, (200, 599), span);

@@ -2,7 +2,9 @@
 
 use super::expression::scopes;
 use super::{Choices, Place};
-use portway_model::action::{Action, FixedResponse, Phase, Rule, Service, TimeoutKind, Weighted};
+use portway_model::action::{
+    Action, FixedResponse, Phase, Rule, Service, StatsPage, TimeoutKind, Weighted,
+};
 use portway_model::expression::{Condition, Counter, Scope};
 use portway_model::name::Name;
 use portway_model::span::{Origin, Span, Spanned};
@@ -144,7 +146,8 @@ impl Choices {
                 delay: self.duration(),
                 status: self.one(500, &[200, 404, 599]),
             },
-            3 => Action::Service(self.one(Service::Stats, &[Service::Metrics])),
+            3 if self.one_in(2) => Action::Service(Service::Metrics),
+            3 => Action::Service(Service::Stats(Box::new(self.stats_page(place)))),
             4 => match self.among(&self.userlists.clone()) {
                 Some(users) => Action::Authenticate {
                     users: Spanned::bare(users),
@@ -154,6 +157,27 @@ impl Choices {
             },
             5 if !forward.is_empty() => self.route(place, forward),
             _ => Action::Reject { silent: true },
+        }
+    }
+
+    fn stats_page(&mut self, place: Place) -> StatsPage<Named> {
+        if self.one_in(4) {
+            return StatsPage::default();
+        }
+        let users = self.userlists.clone();
+        StatsPage {
+            uri_prefix: self.maybe(Self::path),
+            refresh: self.maybe(Self::duration),
+            users: self.among(&users).map(Spanned::bare),
+            realm: self.line(),
+            admin: self.maybe(|c| c.condition(place)),
+            // Names that are there for sure are none.
+            scope: Vec::new(),
+            node: self.maybe(Self::text),
+            description: self.maybe(Self::text),
+            show_legends: self.one_in(2),
+            show_modules: self.one_in(2),
+            hide_version: self.one_in(2),
         }
     }
 

@@ -8,8 +8,8 @@ use portway_model::draft::*;
 use portway_model::expression::{NumberRange, StoredCounter, TextMatch};
 use portway_model::name::Name;
 use portway_model::settings::{
-    ClientAuth, ForwardedMode, KeyType, LogDestination, MapMatch, NoneHealthy, Protocol,
-    ProxyProtocol, SameSite, ServerName, TlsVersion,
+    ClientAuth, ControlLevel, FileMode, ForwardedMode, KeyType, LogDestination, MapMatch,
+    NoneHealthy, Protocol, ProxyProtocol, SameSite, ServerName, TlsVersion,
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -76,7 +76,32 @@ impl Choices {
             daemon: self.setting(|c| c.one(false, &[true])),
             node: self.setting(|c| format!("n{}", c.line())),
             description: self.setting(|c| format!("d{}", c.line())),
+            control_sockets: self.objects(3, Self::control_socket),
+            control_timeout: self.setting(Self::duration),
+            control_connections: self.setting(|c| c.one(1, &[10, 10_000])),
         }
+    }
+
+    fn control_socket(&mut self, index: usize) -> ControlSocketDraft {
+        let bind = match self.below(3) {
+            // Listeners are given other ports.
+            1 => BindAddress::tcp(None, 60_000 + u16::try_from(index).unwrap_or(0)),
+            _ => BindAddress::Unix(format!("{}{index}", self.file())),
+        };
+        let levels = [ControlLevel::User, ControlLevel::Admin];
+        ControlSocketDraft {
+            bind: Spanned::bare(bind),
+            level: self.setting(|c| c.one(ControlLevel::Operator, &levels)),
+            mode: self.setting(|c| c.one(FileMode(0), &[FileMode(0o660), FileMode(0o777)])),
+            user: self.setting(Self::word),
+            group: self.setting(Self::word),
+            expose_listeners: self.setting(|c| c.one_in(2)),
+        }
+    }
+
+    /// A number for HAProxy's tools.
+    fn number(&mut self) -> Setting<u32> {
+        self.setting(|c| c.one(1, &[2, 1_000]))
     }
 
     fn certificate(&mut self, index: usize) -> CertificateDraft {
@@ -187,6 +212,8 @@ impl Choices {
             }
             draft.tls = self.listener_tls(http);
         }
+        draft.known_as = self.setting(|c| c.name(0));
+        draft.number = self.number();
         let forward = self.reachable(http);
         for _ in 0..self.count(5) {
             let phase = self.phase(http);
@@ -363,6 +390,7 @@ impl Choices {
                 (false, false) => Protocol::Tcp,
             })
         });
+        draft.number = self.number();
         draft.targets = self.objects(4, Self::target);
         let place = |phase| Place {
             phase: Some(phase),
@@ -416,6 +444,7 @@ impl Choices {
         };
         TargetDraft {
             name: self.setting(|c| c.name(index)),
+            number: self.number(),
             address: Spanned::bare(address),
             weight: self.setting(|c| c.one(0, &[1, 2, 65_535])),
             backup: self.setting(|c| c.one_in(2)),
