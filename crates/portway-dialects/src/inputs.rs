@@ -1,5 +1,7 @@
 //! What a dialect may ask of the world, handed in by the caller, so that a dialect stays a pure function.
 
+use std::net::IpAddr;
+
 /// The environment and the files that a text may refer to.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
@@ -10,13 +12,16 @@ pub struct Inputs<'a> {
     pub read: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
     /// The names of the files in a folder, sorted; `None` where the path is no folder.
     pub list: &'a dyn Fn(&str) -> Option<Vec<String>>,
+    /// The addresses of a host name, for places where an address is needed at once; empty where it has none.
+    pub resolve: &'a dyn Fn(&str) -> Vec<IpAddr>,
 }
 
 impl Inputs<'static> {
-    /// A world without variables and files.
+    /// A world without variables, files and names.
     pub const NOTHING: Inputs<'static> = Inputs {
         environment: &|_| None,
         read: &|_| Err("there are no files here".to_owned()),
         list: &|_| None,
+        resolve: &|_| Vec::new(),
     };
 }

@@ -5,7 +5,7 @@
 //! read. Nothing here touches disk, network or live state.
 //!
 //! * [`native`]: our own TOML, which can say everything the model can.
-//! * [`haproxy`]: haproxy.cfg.
+//! * [`mod@haproxy`], the file haproxy.cfg.
 //! * [`expression`]: values, conditions and templates as text, shared by all dialects.
 
 pub mod expression;

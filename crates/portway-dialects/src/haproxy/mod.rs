@@ -4,19 +4,71 @@
 //! table of `keywords`, each section is read into settings, and `lower` makes the draft of them. Messages speak
 //! HAProxy's language: frontend, backend, server.
 
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "the readers of sections come one after the other"
+)]
+
+mod address;
+mod environment;
+mod lex;
 mod reader;
+mod sections;
+mod units;
 mod word;
 
 pub(crate) use reader::Reader;
-pub(crate) use word::{Line, Word};
+pub(crate) use sections::{Section, SectionKind, Text};
+pub(crate) use word::{Line, Modifier, Word};
 
 use crate::inputs::Inputs;
 use portway_model::diagnostic::Diagnostics;
 use portway_model::draft::Draft;
 use portway_model::span::FileId;
 
+/// One file of a configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct File<'t> {
+    /// For the places of messages.
+    pub id: FileId,
+    /// What `"$.FILE"` in it stands for.
+    pub name: &'t str,
+    /// What it says.
+    pub text: &'t str,
+}
+
 /// Reads a haproxy.cfg. A broken text still gives a draft of what could be read.
-pub fn parse(file: FileId, _text: &str, inputs: &Inputs<'_>) -> (Draft, Diagnostics) {
-    let reader = Reader::new(file, inputs);
+pub fn parse(file: FileId, text: &str, inputs: &Inputs<'_>) -> (Draft, Diagnostics) {
+    let name = "haproxy.cfg";
+    parse_all(
+        &[File {
+            id: file,
+            name,
+            text,
+        }],
+        inputs,
+    )
+}
+
+/// Reads the files of one configuration in their order: what one says of defaults and the environment holds in those
+/// after it.
+pub fn parse_all(files: &[File<'_>], inputs: &Inputs<'_>) -> (Draft, Diagnostics) {
+    let first = files.first().map_or(FileId(0), |file| file.id);
+    let mut reader = Reader::new(first, inputs);
+    let mut all = Vec::new();
+    for file in files {
+        reader.file = file.id;
+        let text = Text {
+            name: file.name,
+            text: file.text,
+        };
+        all.extend(sections::read(text, &mut reader));
+    }
+    draft(&all, reader)
+}
+
+/// The draft of the sections.
+fn draft(_sections: &[Section], reader: Reader<'_>) -> (Draft, Diagnostics) {
     (Draft::default(), reader.diagnostics)
 }

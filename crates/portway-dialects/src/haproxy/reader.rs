@@ -1,16 +1,19 @@
 //! What every part of the reader shares: the world, the findings, and what is gathered on the way.
 
+use super::environment::Environment;
 use crate::inputs::Inputs;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{MapDraft, UserlistDraft};
 use portway_model::span::{FileId, Span};
 
-/// The state of reading one text.
+/// The state of reading one configuration, which may be in several texts.
 pub(crate) struct Reader<'a> {
-    /// The text.
+    /// The text that is read.
     pub(crate) file: FileId,
     /// What may be asked of the world.
     pub(crate) inputs: &'a Inputs<'a>,
+    /// The variables at the line that is read; after the last one, those that values seen at run time have (`env()`).
+    pub(crate) environment: Environment<'a>,
     /// Everything found so far.
     pub(crate) diagnostics: Diagnostics,
     /// Pattern files and maps that were named so far.
@@ -25,6 +28,7 @@ impl<'a> Reader<'a> {
         Self {
             file,
             inputs,
+            environment: Environment::new(inputs.environment),
             diagnostics: Diagnostics::default(),
             maps: Vec::new(),
             userlists: Vec::new(),

@@ -23,10 +23,24 @@ impl Word {
     }
 }
 
+/// The word before a keyword that takes it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Modifier {
+    /// There is none.
+    #[default]
+    None,
+    /// `no option httplog`: off, also where the defaults say on.
+    No,
+    /// `default option httplog`: as if it were not said, here and in the defaults.
+    Default,
+}
+
 /// One line that says something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// At least one word.
+    /// `no` or `default` before the keyword; it is not among the words.
+    pub(crate) modifier: Modifier,
+    /// At least one word, the keyword first.
     pub(crate) words: Vec<Word>,
     /// From the first word to the last.
     pub(crate) span: Span,
