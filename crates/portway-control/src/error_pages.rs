@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::settings::ErrorPageSource;
 use portway_model::snapshot::{Listener, Snapshot};
 use portway_model::span::Sources;
 
@@ -21,7 +22,11 @@ pub fn load(snapshot: &Snapshot, sources: &Sources) -> (Vec<Pages>, Diagnostics)
         let pages = listener.error_pages.iter();
         pages
             .filter_map(|page| {
-                let path = folder_of(sources, page.origin.0).join(&page.file);
+                let ErrorPageSource::File(file) = &page.page else {
+                    // Refused by `support` of the data plane.
+                    return None;
+                };
+                let path = folder_of(sources, page.origin.0).join(file);
                 match read_limited(&path, MAX_PAGE_BYTES) {
                     Ok(bytes) => Some((page.status, bytes.into())),
                     Err(reason) => {

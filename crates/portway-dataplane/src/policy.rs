@@ -5,13 +5,14 @@
 
 use crate::exchange::Exchange;
 use portway_core::evaluate::rewrite::{
-    add_prefix, replace_header_value, replace_path, split_target, strip_prefix,
+    add_prefix, replace_header_value, replace_path, replace_target, split_target, strip_prefix,
 };
 use portway_core::evaluate::{
-    self, write_header_value, write_location, write_path, write_query, write_target, write_template,
+    self, write_header_value, write_location, write_path, write_query, write_replacement,
+    write_target, write_template,
 };
 use portway_core::route::Router;
-use portway_model::action::{Action, FixedResponse, Rule, Weighted};
+use portway_model::action::{Action, AnswerBody, FixedResponse, Rule, Weighted};
 use portway_model::snapshot::GroupId;
 use portway_model::stage::Resolved;
 use std::ops::ControlFlow;
@@ -97,7 +98,7 @@ fn perform(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) -> Optio
         Action::Respond(response) => return Some(Decision::Answer(fixed(x, response))),
         Action::Accept => return Some(Decision::Undecided),
         Action::Reject { .. } => return Some(Decision::Close),
-        Action::SetStatus(status) => x.response_status = Some(*status),
+        Action::SetStatus { status, .. } => x.response_status = Some(*status),
         Action::SetMethod(method) => x.line.method = Some(method.clone()),
         Action::SetVariable { variable, value } => {
             let mut bytes = Vec::new();
@@ -112,6 +113,7 @@ fn perform(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) -> Optio
         | Action::ReplaceHeader { .. } => edit_fields(x, action, side),
         Action::SetPath(_)
         | Action::ReplacePath { .. }
+        | Action::ReplaceTarget { .. }
         | Action::StripPrefix(_)
         | Action::AddPrefix(_)
         | Action::SetQuery(_)
@@ -124,6 +126,9 @@ fn perform(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) -> Optio
         | Action::Track { .. }
         | Action::Increment { .. }
         | Action::Capture { .. }
+        | Action::Deny(_)
+        | Action::RemoveHeaders(_)
+        | Action::WaitForBody { .. }
         | Action::SetTimeout { .. }
         | Action::SetLog(_) => {}
     }
@@ -156,7 +161,9 @@ fn fixed(x: &Exchange<'_>, response: &FixedResponse<Resolved>) -> Answer {
         status: response.status,
         ..Answer::default()
     };
-    write_template(&response.body, x, &mut answer.body);
+    if let AnswerBody::Text(text) = &response.body {
+        write_template(text, x, &mut answer.body);
+    }
     if let Some(content_type) = &response.content_type {
         portway_core::http1::write_field(
             &mut answer.fields,
@@ -198,10 +205,12 @@ fn edit_fields(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) {
             name,
             pattern,
             with,
+            ..
         } => {
+            write_replacement(with, &*x, &mut value);
             let mut values: Vec<Vec<u8>> = Vec::new();
             let mut visit = |old: &[u8]| {
-                values.push(replace_header_value(pattern, with, old).into_owned());
+                values.push(replace_header_value(pattern, &value, old).into_owned());
                 ControlFlow::Continue(())
             };
             match side {
@@ -233,10 +242,26 @@ fn edit_target(x: &mut Exchange<'_>, action: &Action<Resolved>) {
             write_path(template, &*x, &mut out);
             x.line.path = Some(out);
         }
-        Action::ReplacePath { pattern, with }
-            if replace_path(pattern, with, x.current_path(), &mut out) =>
-        {
-            x.line.path = Some(out);
+        Action::ReplacePath { pattern, with } => {
+            let mut replacement = Vec::new();
+            write_replacement(with, &*x, &mut replacement);
+            if replace_path(pattern, &replacement, x.current_path(), &mut out) {
+                x.line.path = Some(out);
+            }
+        }
+        Action::ReplaceTarget { pattern, with } => {
+            let mut replacement = Vec::new();
+            write_replacement(with, &*x, &mut replacement);
+            let mut target = x.current_path().to_vec();
+            if let Some(query) = x.current_query() {
+                target.push(b'?');
+                target.extend_from_slice(query);
+            }
+            if replace_target(pattern, &replacement, &target, &mut out) {
+                let (path, query) = split_target(&out);
+                x.line.query = Some(query.map(<[u8]>::to_vec));
+                x.line.path = Some(path.to_vec());
+            }
         }
         Action::StripPrefix(prefixes) => {
             if let Some(prefix) = strip_prefix(prefixes, x.current_path(), &mut out) {

@@ -1,15 +1,15 @@
 //! What the data plane does not run yet, by name and place. A configuration that needs it is refused as a whole:
 //! half of a configuration is never served.
 
-use portway_model::action::{Action, Phase, Rule};
+use portway_model::action::{Action, AnswerBody, Phase, Rule};
 use portway_model::address::TargetAddress;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{Algorithm, CheckKind, LogFormat};
 use portway_model::expression::{
     Condition, Expression, LogValue, Matcher, Template, TemplatePart, Transform, Value,
 };
-use portway_model::settings::{ClientAuth, LogDestination};
-use portway_model::snapshot::{Listener, Rules, Snapshot, Target, TargetGroup};
+use portway_model::settings::{ClientAuth, ErrorPageSource, LogDestination, OwnAnswers};
+use portway_model::snapshot::{ErrorPage, Listener, Rules, Snapshot, Target, TargetGroup};
 use portway_model::span::Span;
 use portway_model::stage::Resolved;
 
@@ -37,6 +37,13 @@ pub fn not_run(snapshot: &Snapshot) -> Diagnostics {
         found.at(list.origin.0).part("userlists");
     }
     found.diagnostics
+}
+
+/// Whose rules they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Listener,
+    Group,
 }
 
 /// Collects findings; `place` is that of the object or rule being looked at.
@@ -94,7 +101,21 @@ impl Found {
                 "access logs to syslog",
             );
         }
-        self.rules(&listener.rules);
+        self.part_if(
+            listener.own_answers != OwnAnswers::Portway,
+            "`own_answers = \"haproxy\"`",
+        );
+        self.part_if(listener.close, "`close`");
+        self.error_pages(&listener.error_pages);
+        self.rules(&listener.rules, Owner::Listener);
+    }
+
+    fn error_pages(&mut self, pages: &[ErrorPage]) {
+        for page in pages {
+            let redirect = matches!(page.page, ErrorPageSource::Redirect { .. });
+            self.at(page.origin.0)
+                .part_if(redirect, "error pages that redirect");
+        }
     }
 
     fn group(&mut self, group: &TargetGroup) {
@@ -104,6 +125,11 @@ impl Found {
             "`algorithm = { hash = … }`",
         );
         self.part_if(group.stickiness.is_some(), "`stickiness`");
+        self.part_if(group.close, "`close`");
+        self.part_if(
+            !group.error_pages.is_empty(),
+            "error pages of target groups",
+        );
         self.part_if(
             group.timeouts.queue != portway_model::defaults::QUEUE,
             "`queue` of `timeouts` (waiting for a free target)",
@@ -131,14 +157,14 @@ impl Found {
                 "a health check of the address that the client connected to",
             );
         }
-        self.rules(&group.rules);
+        self.rules(&group.rules, Owner::Group);
     }
 
-    fn rules(&mut self, rules: &Rules) {
-        rules.iter().for_each(|rule| self.rule(rule));
+    fn rules(&mut self, rules: &Rules, owner: Owner) {
+        rules.iter().for_each(|rule| self.rule(rule, owner));
     }
 
-    fn rule(&mut self, rule: &Rule<Resolved>) {
+    fn rule(&mut self, rule: &Rule<Resolved>, owner: Owner) {
         self.at(rule.origin.0);
         self.part_if(
             rule.phase == Phase::ClientHello,
@@ -148,6 +174,10 @@ impl Found {
         let answers = |action: &Action<Resolved>| {
             matches!(action, Action::Redirect { .. } | Action::Respond(_))
         };
+        self.part_if(
+            rule.phase == Phase::AfterResponse && owner == Owner::Group,
+            "rules of target groups for every response",
+        );
         self.part_if(
             rule.phase == Phase::Response && rule.actions.iter().any(answers),
             "answers of our own in place of a response",
@@ -175,11 +205,30 @@ impl Found {
                 value: template, ..
             } => self.template(template),
             Action::Respond(response) => {
-                self.template(&response.body);
+                match &response.body {
+                    AnswerBody::Text(body) => self.template(body),
+                    AnswerBody::File(_) => self.part("answers from a file"),
+                    AnswerBody::ErrorPage | AnswerBody::ErrorPageFile(_) => {
+                        self.part("answers of rules with an error page");
+                    }
+                }
                 response
                     .headers
                     .iter()
                     .for_each(|(_, value)| self.template(value));
+            }
+            Action::Deny(_) => self.part("`deny`"),
+            Action::RemoveHeaders(_) => self.part("`remove_headers`"),
+            Action::WaitForBody { .. } => self.part("`wait_for_body`"),
+            Action::ReplaceHeader { with, elements, .. } => {
+                self.part_if(*elements, "`replace_header` of elements");
+                self.template(with);
+            }
+            Action::ReplacePath { with, .. } | Action::ReplaceTarget { with, .. } => {
+                self.template(with);
+            }
+            Action::SetStatus { reason, .. } => {
+                self.part_if(reason.is_some(), "`set_status` with a reason");
             }
             Action::ForwardByName { .. } => self.part("forwarding to a group by a computed name"),
             Action::Authenticate { .. } => self.part("`authenticate` (Basic authorization)"),
@@ -195,12 +244,9 @@ impl Found {
             | Action::Accept
             | Action::Reject { silent: false }
             | Action::RemoveHeader { .. }
-            | Action::ReplaceHeader { .. }
-            | Action::ReplacePath { .. }
             | Action::StripPrefix(_)
             | Action::AddPrefix(_)
             | Action::SetMethod(_)
-            | Action::SetStatus(_)
             | Action::UnsetVariable(_) => {}
         }
     }

@@ -58,7 +58,6 @@ const FOREIGN: &[(&str, &str)] = &[
     ("if", "when"),
     ("match", "when"),
     ("condition", "when"),
-    ("deny", "respond"),
     ("return", "respond"),
     ("fixed_response", "respond"),
     // values

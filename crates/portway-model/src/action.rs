@@ -3,7 +3,7 @@
 //! Rules run in order within their [`Phase`]. An action that ends its phase is the last that runs in it; every
 //! other lets the next rule run.
 
-use crate::expression::{Condition, Counter, Expression, Template, Variable};
+use crate::expression::{Condition, Counter, Expression, Template, TextMatch, Variable};
 use crate::name::Name;
 use crate::span::Origin;
 use crate::stage::Stage;
@@ -70,10 +70,12 @@ pub enum Action<S: Stage> {
     },
     /// Ends the phase: answers.
     Respond(FixedResponse<S>),
+    /// Ends the phase: answers, and counts and logs the request (or, in the response phase, the response) as denied.
+    Deny(FixedResponse<S>),
     /// Ends the phase: asks for Basic authorization unless a user of the list is authorized.
     Authenticate {
-        /// Who may pass.
-        users: S::Userlist,
+        /// Who may pass; `None`: nobody, because the rule's condition decides.
+        users: Option<S::Userlist>,
         /// Shown to the user.
         realm: String,
     },
@@ -88,8 +90,8 @@ pub enum Action<S: Stage> {
     Tarpit {
         /// How long.
         delay: Duration,
-        /// The status, 200–599.
-        status: u16,
+        /// What is answered then.
+        response: FixedResponse<S>,
     },
     /// Ends the phase: answered by Portway itself.
     Service(Service<S>),
@@ -113,14 +115,18 @@ pub enum Action<S: Stage> {
         /// Header name.
         name: String,
     },
+    /// Removes all headers whose name fits. What frames a message, and `Host`, stays.
+    RemoveHeaders(NamePattern<S>),
     /// Rewrites the values of a header.
     ReplaceHeader {
         /// Header name.
         name: String,
         /// What is searched in each value.
         pattern: S::Pattern,
-        /// What comes in its place; may say `$1`.
-        with: String,
+        /// What comes in its place; its texts may say `$1`.
+        with: Template<S>,
+        /// Each element of a list between commas is a value of its own.
+        elements: bool,
     },
     /// Sets the path.
     SetPath(Template<S>),
@@ -128,8 +134,15 @@ pub enum Action<S: Stage> {
     ReplacePath {
         /// What is searched.
         pattern: S::Pattern,
-        /// What comes in its place; may say `$1`.
-        with: String,
+        /// What comes in its place; its texts may say `$1`.
+        with: Template<S>,
+    },
+    /// Rewrites path and query.
+    ReplaceTarget {
+        /// What is searched.
+        pattern: S::Pattern,
+        /// What comes in its place; its texts may say `$1`.
+        with: Template<S>,
     },
     /// Takes the first of these prefixes off the path and says so in X-Forwarded-Prefix.
     StripPrefix(Vec<String>),
@@ -142,7 +155,12 @@ pub enum Action<S: Stage> {
     /// Sets the method.
     SetMethod(String),
     /// Sets the status of a response.
-    SetStatus(u16),
+    SetStatus {
+        /// The status.
+        status: u16,
+        /// The reason phrase; `None`: the usual one.
+        reason: Option<String>,
+    },
     /// Sets a variable.
     SetVariable {
         /// Which.
@@ -168,19 +186,29 @@ pub enum Action<S: Stage> {
         /// Which; a general counter.
         counter: Counter,
     },
-    /// Keeps a value for the log.
+    /// Keeps a value for the log. What is captured from requests and what from responses have slots of their own.
     Capture {
         /// What.
         value: Expression<S>,
         /// At most so many bytes.
         length: u16,
+        /// Where it is kept, from 0; `None`: in the next slot. A group's rule must say.
+        slot: Option<u16>,
     },
     /// Replaces a timeout for this exchange.
     SetTimeout {
         /// Which.
         which: TimeoutKind,
         /// To what.
-        to: Duration,
+        to: NewTimeout<S>,
+    },
+    /// Waits for the body before the next rule runs, so that rules can look at it. In the response phase it is the
+    /// target's. What is looked at has a limit, whatever is asked for.
+    WaitForBody {
+        /// How long at most; then a request is answered with 408, and a response is passed on.
+        time: Duration,
+        /// Bytes that are enough; 0: the whole body.
+        at_least: u32,
     },
     /// Says whether this exchange is logged.
     SetLog(bool),
@@ -193,6 +221,29 @@ pub enum TimeoutKind {
     Response,
     /// Silence of both sides of a tunnel.
     Tunnel,
+}
+
+/// What a timeout becomes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NewTimeout<S: Stage> {
+    /// This.
+    Fixed(Duration),
+    /// So many milliseconds; the timeout stays where this is no number above 0.
+    Milliseconds(Expression<S>),
+}
+
+/// Which names of headers fit.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NamePattern<S: Stage> {
+    /// Those that begin, end or otherwise agree with this text; ASCII letters of either case are equal.
+    Text {
+        /// How it agrees.
+        how: TextMatch,
+        /// The text.
+        text: String,
+    },
+    /// Those in which this is found.
+    Regex(S::Pattern),
 }
 
 /// A target group with its share.
@@ -212,9 +263,40 @@ pub struct FixedResponse<S: Stage> {
     /// `Content-Type`; none without a body.
     pub content_type: Option<String>,
     /// The body.
-    pub body: Template<S>,
+    pub body: AnswerBody<S>,
     /// More headers.
     pub headers: Vec<(String, Template<S>)>,
+}
+
+/// The body of an answer of our own.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AnswerBody<S: Stage> {
+    /// This text; empty: none.
+    Text(Template<S>),
+    /// The contents of this file.
+    File(String),
+    /// What is answered with this status where something fails: the error page of the group or the listener, else
+    /// our own words.
+    ErrorPage,
+    /// The error page in this file: a whole HTTP response where it begins with `HTTP/`, else an HTML body.
+    ErrorPageFile(String),
+}
+
+impl<S: Stage> AnswerBody<S> {
+    /// No body.
+    pub const NONE: Self = AnswerBody::Text(Template(Vec::new()));
+}
+
+impl<S: Stage> FixedResponse<S> {
+    /// What is answered with this status where something fails.
+    pub fn error(status: u16) -> Self {
+        Self {
+            status,
+            content_type: None,
+            body: AnswerBody::ErrorPage,
+            headers: Vec::new(),
+        }
+    }
 }
 
 /// What Portway answers itself.
@@ -284,6 +366,8 @@ impl<S: Stage> Action<S> {
                 | Action::ForwardByName { .. }
                 | Action::Redirect { .. }
                 | Action::Respond(_)
+                | Action::Deny(_)
+                | Action::Authenticate { users: None, .. }
                 | Action::Accept
                 | Action::Reject { .. }
                 | Action::Tarpit { .. }

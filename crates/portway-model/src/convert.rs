@@ -4,7 +4,9 @@
 //! a reference is theirs ([`Convert`]); every part is visited also after a failure, so that one run of compile
 //! shows everything.
 
-use crate::action::{Action, FixedResponse, Rule, Service, StatsPage, Weighted};
+use crate::action::{
+    Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, Rule, Service, StatsPage, Weighted,
+};
 use crate::draft::{Algorithm, CheckKind, CheckStep, HttpCheck, LogFormat, Stickiness};
 use crate::expression::{
     Condition, CounterEntry, Expression, Matcher, Template, TemplatePart, Test, Transform, Value,
@@ -281,8 +283,13 @@ pub(crate) fn action<C: Convert>(
             status: *status,
         },
         Action::Respond(response) => Action::Respond(fixed_response(to, response)?),
+        Action::Deny(response) => Action::Deny(fixed_response(to, response)?),
+        Action::Tarpit { delay, response } => Action::Tarpit {
+            delay: *delay,
+            response: fixed_response(to, response)?,
+        },
         Action::Authenticate { users, realm } => Action::Authenticate {
-            users: to.userlist(users)?,
+            users: users.as_ref().map(|users| to.userlist(users)).transpose()?,
             realm: realm.clone(),
         },
         Action::Service(Service::Metrics) => Action::Service(Service::Metrics),
@@ -299,7 +306,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action,
         from,
         [Accept],
-        [StripPrefix, AddPrefix, SetMethod, SetStatus, UnsetVariable, SetLog],
+        [StripPrefix, AddPrefix, SetMethod, UnsetVariable, SetLog],
         Action::SetHeader { name, value } => Action::SetHeader {
             name: name.clone(),
             value: template(to, value)?,
@@ -309,15 +316,31 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             value: template(to, value)?,
         },
         Action::RemoveHeader { name } => Action::RemoveHeader { name: name.clone() },
-        Action::ReplaceHeader { name, pattern, with } => Action::ReplaceHeader {
-            name: name.clone(),
-            pattern: to.pattern(pattern)?,
-            with: with.clone(),
+        Action::RemoveHeaders(names) => Action::RemoveHeaders(match names {
+            NamePattern::Text { how, text } => NamePattern::Text { how: *how, text: text.clone() },
+            NamePattern::Regex(pattern) => NamePattern::Regex(to.pattern(pattern)?),
+        }),
+        Action::ReplaceHeader { name, pattern, with, elements } => {
+            let (pattern, with) = replacement(to, pattern, with)?;
+            let (name, elements) = (name.clone(), *elements);
+            Action::ReplaceHeader { name, pattern, with, elements }
         },
         Action::SetPath(path) => Action::SetPath(template(to, path)?),
-        Action::ReplacePath { pattern, with } => Action::ReplacePath {
-            pattern: to.pattern(pattern)?,
-            with: with.clone(),
+        Action::ReplacePath { pattern, with } => {
+            let (pattern, with) = replacement(to, pattern, with)?;
+            Action::ReplacePath { pattern, with }
+        },
+        Action::ReplaceTarget { pattern, with } => {
+            let (pattern, with) = replacement(to, pattern, with)?;
+            Action::ReplaceTarget { pattern, with }
+        },
+        Action::SetStatus { status, reason } => Action::SetStatus {
+            status: *status,
+            reason: reason.clone(),
+        },
+        Action::WaitForBody { time, at_least } => Action::WaitForBody {
+            time: *time,
+            at_least: *at_least,
         },
         Action::SetQuery(query) => Action::SetQuery(template(to, query)?),
         Action::SetTarget(target) => Action::SetTarget(template(to, target)?),
@@ -334,15 +357,24 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             slot: *slot,
             counter: *counter,
         },
-        Action::Capture { value, length } => Action::Capture {
+        Action::Capture { value, length, slot } => Action::Capture {
             value: expression(to, value)?,
             length: *length,
+            slot: *slot,
         },
-        Action::SetTimeout { which, to: time } => Action::SetTimeout { which: *which, to: *time },
+        Action::SetTimeout { which, to: time } => Action::SetTimeout {
+            which: *which,
+            to: match time {
+                NewTimeout::Fixed(time) => NewTimeout::Fixed(*time),
+                NewTimeout::Milliseconds(number) => {
+                    NewTimeout::Milliseconds(expression(to, number)?)
+                }
+            },
+        },
         Action::Reject { silent } => Action::Reject { silent: *silent },
-        Action::Tarpit { delay, status } => Action::Tarpit { delay: *delay, status: *status },
         Action::Forward(_) | Action::ForwardByName { .. } | Action::Redirect { .. }
-        | Action::Respond(_) | Action::Authenticate { .. } | Action::Service(_) => return action(to, from),
+        | Action::Respond(_) | Action::Deny(_) | Action::Tarpit { .. }
+        | Action::Authenticate { .. } | Action::Service(_) => return action(to, from),
     ))
 }
 
@@ -375,6 +407,18 @@ fn stats_page<C: Convert>(
     })
 }
 
+/// What is searched, and what comes in its place.
+#[expect(clippy::type_complexity, reason = "two associated types of one stage")]
+fn replacement<C: Convert>(
+    to: &mut C,
+    pattern: &<C::Before as Stage>::Pattern,
+    with: &Template<C::Before>,
+) -> Outcome<C, (<C::After as Stage>::Pattern, Template<C::After>)> {
+    let pattern = to.pattern(pattern);
+    let with = template(to, with);
+    Ok((pattern?, with?))
+}
+
 fn weighted<C: Convert>(to: &mut C, from: &Weighted<C::Before>) -> Outcome<C, Weighted<C::After>> {
     Ok(Weighted {
         group: to.group(&from.group)?,
@@ -386,7 +430,12 @@ fn fixed_response<C: Convert>(
     to: &mut C,
     from: &FixedResponse<C::Before>,
 ) -> Outcome<C, FixedResponse<C::After>> {
-    let body = template(to, &from.body);
+    let body = match &from.body {
+        AnswerBody::Text(text) => template(to, text).map(AnswerBody::Text),
+        AnswerBody::File(file) => Ok(AnswerBody::File(file.clone())),
+        AnswerBody::ErrorPage => Ok(AnswerBody::ErrorPage),
+        AnswerBody::ErrorPageFile(file) => Ok(AnswerBody::ErrorPageFile(file.clone())),
+    };
     let headers = each(to, &from.headers, |to, (name, value)| {
         Ok((name.clone(), template(to, value)?))
     });

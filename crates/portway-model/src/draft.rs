@@ -8,8 +8,9 @@ use crate::address::{BindAddress, TargetAddress};
 use crate::expression::{Expression, NumberRange, StoredCounter, Template};
 use crate::name::Name;
 use crate::settings::{
-    ClientAuth, ControlLevel, FileMode, ForwardedMode, KeyType, LogDestination, MapMatch,
-    NoneHealthy, Protocol, ProxyProtocol, SameSite, ServerName, TlsVersion,
+    ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType, LogDestination,
+    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, ProxyProtocol, SameSite, ServerName,
+    TlsVersion,
 };
 use crate::span::Spanned;
 use crate::stage::Named;
@@ -135,8 +136,12 @@ pub struct ListenerDraft {
     pub head_bytes: Option<Spanned<u32>>,
     /// Access log.
     pub access_log: Option<Spanned<AccessLogDraft>>,
-    /// Answers of our own by status: file names.
+    /// What is answered in place of our own words, by status.
     pub error_pages: Vec<ErrorPageDraft>,
+    /// The form of our own answers.
+    pub own_answers: Option<Spanned<OwnAnswers>>,
+    /// Every client connection is closed after its first response.
+    pub close: Option<Spanned<bool>>,
 }
 
 impl ListenerDraft {
@@ -159,6 +164,8 @@ impl ListenerDraft {
             head_bytes: None,
             access_log: None,
             error_pages: Vec::new(),
+            own_answers: None,
+            close: None,
         }
     }
 }
@@ -247,13 +254,13 @@ pub enum LogFormat<S: crate::stage::Stage> {
     Template(Template<S>),
 }
 
-/// A file that is sent in place of our own answer.
+/// What is sent in place of our own answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ErrorPageDraft {
     /// The status that is replaced.
     pub status: Spanned<u16>,
-    /// The file: a whole HTTP response where it begins with `HTTP/`, else an HTML body.
-    pub file: Spanned<String>,
+    /// What is sent.
+    pub page: Spanned<ErrorPageSource>,
 }
 
 /// A target group.
@@ -287,6 +294,10 @@ pub struct GroupDraft {
     pub pool_size: Option<Spanned<u32>>,
     /// The PROXY protocol is sent to targets.
     pub send_proxy: Option<Spanned<ProxyProtocol>>,
+    /// What is answered in place of our own words, by status; before those of the listener.
+    pub error_pages: Vec<ErrorPageDraft>,
+    /// Connections to targets are closed after one response.
+    pub close: Option<Spanned<bool>>,
 }
 
 impl GroupDraft {
@@ -307,6 +318,8 @@ impl GroupDraft {
             retries: None,
             pool_size: None,
             send_proxy: None,
+            error_pages: Vec::new(),
+            close: None,
         }
     }
 }
@@ -542,11 +555,22 @@ pub struct MapDraft {
     pub ignore_case: Option<Spanned<bool>>,
 }
 
-/// Users with their password hashes.
+/// Users with their passwords and groups.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserlistDraft {
     /// Its name.
     pub name: Spanned<Name>,
-    /// Name and crypt(3) hash of each.
-    pub users: Vec<(Spanned<String>, Spanned<String>)>,
+    /// Each user once.
+    pub users: Vec<UserDraft>,
+}
+
+/// A user.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserDraft {
+    /// The name; without a colon.
+    pub name: Spanned<String>,
+    /// What the user must know.
+    pub password: Spanned<Password>,
+    /// The groups the user belongs to.
+    pub groups: Vec<Spanned<String>>,
 }

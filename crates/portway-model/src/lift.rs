@@ -13,16 +13,17 @@ use crate::draft::{
     AccessLogDraft, Algorithm, CertificateDraft, CheckKind, ControlSocketDraft, Draft,
     ErrorPageDraft, ForwardedDraft, GroupDraft, GroupTimeoutsDraft, HealthCheckDraft,
     ListenerDraft, ListenerTimeoutsDraft, ListenerTlsDraft, LogFormat, MapDraft, ProcessDraft,
-    StickTableDraft, TargetDraft, TlsPolicyDraft, UpstreamTlsDraft, UserlistDraft,
+    StickTableDraft, TargetDraft, TlsPolicyDraft, UpstreamTlsDraft, UserDraft, UserlistDraft,
 };
 use crate::name::Name;
 use crate::settings::{
-    ClientAuth, ForwardedMode, GroupTimeouts, ListenerTimeouts, LogDestination, Protocol,
+    ClientAuth, ForwardedMode, GroupTimeouts, ListenerTimeouts, LogDestination, OwnAnswers,
+    Protocol,
 };
 use crate::snapshot::{
-    AccessLog, CertificateId, ControlSocket, Forwarded, GroupId, HealthCheck, Listener,
+    AccessLog, CertificateId, ControlSocket, ErrorPage, Forwarded, GroupId, HealthCheck, Listener,
     ListenerTls, MapId, Process, Rules, Snapshot, StickTableId, Target, TargetGroup, TlsPolicy,
-    UpstreamTls, UserlistId,
+    UpstreamTls, User, UserlistId,
 };
 use crate::span::Spanned;
 use crate::stage::{Named, Pattern, Resolved};
@@ -81,7 +82,7 @@ pub fn lift(snapshot: &Snapshot) -> Draft {
             .iter()
             .map(|userlist| UserlistDraft {
                 name: Spanned::bare(userlist.name.clone()),
-                users: pairs(&userlist.users),
+                users: userlist.users.iter().map(user).collect(),
             })
             .collect(),
     }
@@ -183,14 +184,9 @@ impl Lift<'_> {
                 .access_log
                 .as_ref()
                 .map(|log| Spanned::bare(self.access_log(log))),
-            error_pages: listener
-                .error_pages
-                .iter()
-                .map(|page| ErrorPageDraft {
-                    status: Spanned::bare(page.status),
-                    file: Spanned::bare(page.file.clone()),
-                })
-                .collect(),
+            error_pages: error_pages(&listener.error_pages),
+            own_answers: unless(&listener.own_answers, &OwnAnswers::Portway),
+            close: unless(&listener.close, &false),
         }
     }
 
@@ -239,6 +235,8 @@ impl Lift<'_> {
             retries: unless(&group.retries, &defaults::RETRIES),
             pool_size: unless(&group.pool_size, &defaults::POOL_SIZE),
             send_proxy: group.send_proxy.map(Spanned::bare),
+            error_pages: error_pages(&group.error_pages),
+            close: unless(&group.close, &false),
         }
     }
 
@@ -328,6 +326,22 @@ fn forwarded(forwarded: &Forwarded) -> ForwardedDraft {
             .copied()
             .map(Spanned::bare)
             .collect(),
+    }
+}
+
+fn error_pages(pages: &[ErrorPage]) -> Vec<ErrorPageDraft> {
+    let pages = pages.iter().map(|page| ErrorPageDraft {
+        status: Spanned::bare(page.status),
+        page: Spanned::bare(page.page.clone()),
+    });
+    pages.collect()
+}
+
+fn user(user: &User) -> UserDraft {
+    UserDraft {
+        name: Spanned::bare(user.name.clone()),
+        password: Spanned::bare(user.password.clone()),
+        groups: user.groups.iter().cloned().map(Spanned::bare).collect(),
     }
 }
 

@@ -116,6 +116,38 @@ pub enum LogDestination {
     },
 }
 
+/// The form of our own answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OwnAnswers {
+    /// Portway's.
+    Portway,
+    /// That of HAProxy 2.6: its headers, its bodies, its statuses.
+    Haproxy,
+}
+
+/// What is sent in place of our own answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ErrorPageSource {
+    /// A file: a whole HTTP response where it begins with `HTTP/`, else an HTML body.
+    File(String),
+    /// A redirect.
+    Redirect {
+        /// The `Location`.
+        location: String,
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+    },
+}
+
+/// What a user must know.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Password {
+    /// What crypt(3) makes of it.
+    Crypt(String),
+    /// The password itself.
+    Plain(String),
+}
+
 /// A SameSite attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SameSite {

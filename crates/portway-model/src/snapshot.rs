@@ -9,8 +9,9 @@ use crate::draft::{Algorithm, CheckKind, LogFormat, Stickiness, Verify};
 use crate::expression::StoredCounter;
 use crate::name::Name;
 use crate::settings::{
-    ClientAuth, ControlLevel, FileMode, ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts,
-    LogDestination, MapMatch, NoneHealthy, Protocol, ProxyProtocol, ServerName, TlsVersion,
+    ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, GroupTimeouts, KeyType,
+    ListenerTimeouts, LogDestination, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol,
+    ProxyProtocol, ServerName, TlsVersion,
 };
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
@@ -157,8 +158,12 @@ pub struct Listener {
     pub head_bytes: u32,
     /// Access log; `None`: records are not written.
     pub access_log: Option<AccessLog>,
-    /// Answers of our own by status.
+    /// What is answered in place of our own words, by status.
     pub error_pages: Vec<ErrorPage>,
+    /// The form of our own answers.
+    pub own_answers: OwnAnswers,
+    /// Every client connection is closed after its first response.
+    pub close: bool,
     /// The text that made it.
     pub origin: Origin,
 }
@@ -269,13 +274,13 @@ pub struct AccessLog {
     pub to: LogDestination,
 }
 
-/// A file that is sent in place of our own answer.
+/// What is sent in place of our own answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ErrorPage {
     /// The status that is replaced.
     pub status: u16,
-    /// The file.
-    pub file: String,
+    /// What is sent.
+    pub page: ErrorPageSource,
     /// The text that made it.
     pub origin: Origin,
 }
@@ -301,7 +306,7 @@ pub struct TargetGroup {
     pub timeouts: GroupTimeouts,
     /// TLS towards targets; `Some` exactly where `protocol.is_tls()`.
     pub tls: Option<UpstreamTls>,
-    /// Rules by phase; only the request and response phases have any.
+    /// Rules by phase; only the request phase and those of the response have any.
     pub rules: Rules,
     /// What happens when no target is healthy.
     pub none_healthy: NoneHealthy,
@@ -311,6 +316,10 @@ pub struct TargetGroup {
     pub pool_size: u32,
     /// The PROXY protocol is sent to targets.
     pub send_proxy: Option<ProxyProtocol>,
+    /// What is answered in place of our own words, by status; before those of the listener.
+    pub error_pages: Vec<ErrorPage>,
+    /// Connections to targets are closed after one response.
+    pub close: bool,
     /// The text that made it.
     pub origin: Origin,
 }
@@ -417,13 +426,24 @@ pub struct Map {
     pub origin: Origin,
 }
 
-/// Users with their password hashes.
+/// Users with their passwords and groups.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Userlist {
     /// Its name.
     pub name: Name,
-    /// Name and crypt(3) hash of each.
-    pub users: Vec<(String, String)>,
+    /// Each user once.
+    pub users: Vec<User>,
     /// The text that made it.
     pub origin: Origin,
+}
+
+/// A user.
+#[derive(Debug, Clone, PartialEq)]
+pub struct User {
+    /// The name; without a colon.
+    pub name: String,
+    /// What the user must know.
+    pub password: Password,
+    /// The groups the user belongs to.
+    pub groups: Vec<String>,
 }

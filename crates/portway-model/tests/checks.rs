@@ -7,7 +7,9 @@
 mod build;
 
 use build::*;
-use portway_model::action::{Action, FixedResponse, Phase, TimeoutKind, Weighted};
+use portway_model::action::{
+    Action, AnswerBody, FixedResponse, NewTimeout, Phase, TimeoutKind, Weighted,
+};
 use portway_model::address::{BindAddress, Host, TargetAddress};
 use portway_model::compile::compile;
 use portway_model::diagnostic::Severity;
@@ -15,7 +17,16 @@ use portway_model::draft::*;
 use portway_model::expression::*;
 use portway_model::name::Name;
 use portway_model::settings::*;
+use portway_model::span::Spanned;
+use portway_model::stage::Named;
 use std::time::Duration;
+
+fn set_status(status: u16) -> Action<Named> {
+    Action::SetStatus {
+        status,
+        reason: None,
+    }
+}
 
 /// Compares what compile says of the plain draft after `change`.
 fn check(change: impl FnOnce(&mut Draft), expected: &[&str]) {
@@ -158,7 +169,7 @@ fn references() {
         rule_first(
             Phase::Request,
             Action::Authenticate {
-                users: at(72, Name::from("u")),
+                users: Some(at(72, Name::from("u"))),
                 realm: String::new(),
             },
         ),
@@ -781,16 +792,21 @@ fn tables() {
     check(
         |d| {
             let mut list = users(60, "u");
+            let user = |name, hash: Spanned<String>| UserDraft {
+                name,
+                password: hash.map(Password::Crypt),
+                groups: Vec::new(),
+            };
             list.users = vec![
-                (at(61, "a".into()), at(62, "x".into())),
-                (at(63, "a".into()), at(64, String::new())),
-                (at(65, "a:b".into()), at(66, "x".into())),
+                user(at(61, "a".into()), at(62, "x".into())),
+                user(at(63, "a".into()), at(64, String::new())),
+                user(at(65, "a:b".into()), at(66, "x".into())),
             ];
             d.userlists.push(list);
             rule_first(
                 Phase::Request,
                 Action::Authenticate {
-                    users: at(72, Name::from("u")),
+                    users: Some(at(72, Name::from("u"))),
                     realm: "a\nb".into(),
                 },
             )(d);
@@ -850,7 +866,7 @@ fn settings() {
     );
     let page = |place, status, file: &str| ErrorPageDraft {
         status: at(place, status),
-        file: at(place + 1, file.into()),
+        page: at(place + 1, ErrorPageSource::File(file.into())),
     };
     check(
         |d| {
@@ -978,7 +994,7 @@ fn phases_of_actions() {
         rule_first(
             Response,
             Action::Authenticate {
-                users: at(72, Name::from("u")),
+                users: Some(at(72, Name::from("u"))),
                 realm: String::new(),
             },
         ),
@@ -1006,7 +1022,7 @@ fn phases_of_actions() {
         ],
     );
     check(
-        rule_first(Request, Action::SetStatus(200)),
+        rule_first(Request, set_status(200)),
         &[
             "P0206 @70: changing the status is not possible in the request phase | possible in: response phase, after-response phase",
         ],
@@ -1023,15 +1039,12 @@ fn phases_of_actions() {
     );
     check(
         |d| {
-            d.groups[0].rules.push(rule(
-                14,
-                AfterResponse,
-                always(),
-                vec![Action::SetLog(true)],
-            ))
+            d.groups[0]
+                .rules
+                .push(rule(14, Connection, always(), vec![Action::SetLog(true)]))
         },
         &[
-            "P0206 @14 10: http target group `web` has no after-response phase | rules of a target group run in the request and response phases; move it to a listener",
+            "P0206 @14 10: http target group `web` has no connection phase | rules of a target group run in the request, response and after-response phases; move it to a listener",
         ],
     );
     check(
@@ -1042,7 +1055,7 @@ fn phases_of_actions() {
                 Action::Respond(FixedResponse {
                     status: 200,
                     content_type: None,
-                    body: Template::text(""),
+                    body: AnswerBody::NONE,
                     headers: vec![],
                 }),
             )(d);
@@ -1094,7 +1107,7 @@ fn arguments_of_actions() {
                     vec![Action::Respond(FixedResponse {
                         status: 199,
                         content_type: Some("a\r".into()),
-                        body: Template::text("a\r\nb"),
+                        body: AnswerBody::Text(Template::text("a\r\nb")),
                         headers: vec![
                             ("b:".into(), Template::text("c")),
                             ("te".into(), Template::text("c\0")),
@@ -1121,7 +1134,7 @@ fn arguments_of_actions() {
                     test(71, Value::Path.into(), Matcher::Present),
                     vec![Action::Tarpit {
                         delay: Duration::ZERO,
-                        status: 600,
+                        response: FixedResponse::error(600),
                     }],
                 ),
             );
@@ -1211,7 +1224,8 @@ fn arguments_of_actions() {
             Action::ReplaceHeader {
                 name: "a".into(),
                 pattern: at(72, "a{2,1}".into()),
-                with: "\n".into(),
+                with: Template::text("\n"),
+                elements: false,
             },
         ),
         &[
@@ -1251,7 +1265,7 @@ fn arguments_of_actions() {
             Request,
             Action::ReplacePath {
                 pattern: at(72, "a".into()),
-                with: "\t".into(),
+                with: Template::text("\t"),
             },
         ),
         &[r#"P0103 @70: a path may not hold `\t`"#],
@@ -1263,7 +1277,7 @@ fn arguments_of_actions() {
         ],
     );
     check(
-        rule_first(Response, Action::SetStatus(100)),
+        rule_first(Response, set_status(100)),
         &["P0103 @70: 100 is out of range for a status | from 200 to 599"],
     );
     check(
@@ -1285,16 +1299,34 @@ fn arguments_of_actions() {
             Action::Capture {
                 value: Value::Path.into(),
                 length: 0,
+                slot: Some(256),
             },
         ),
-        &["P0103 @70: 0 is out of range for a length | from 1 to 65535"],
+        &[
+            "P0103 @70: 0 is out of range for a length | from 1 to 65535",
+            "P0103 @70: 256 is out of range for a slot | from 0 to 255",
+        ],
+    );
+    check(
+        |d| {
+            let capture = Action::Capture {
+                value: Value::Path.into(),
+                length: 8,
+                slot: None,
+            };
+            let always = Condition::All(Vec::new());
+            d.groups[0].rules = vec![rule(70, Request, always, vec![capture])];
+        },
+        &[
+            "P0104 @70: a capture of a target group without a slot | say into which slot of its listeners it goes: `slot = 0`",
+        ],
     );
     check(
         rule_first(
             Request,
             Action::SetTimeout {
                 which: TimeoutKind::Tunnel,
-                to: Duration::ZERO,
+                to: NewTimeout::Fixed(Duration::ZERO),
             },
         ),
         &["P0103 @70: the timeout is zero | give a time, such as `30s`"],

@@ -96,7 +96,8 @@ const WORDS: &str = "All Any Not Test Present True Text Regex Number Address Lis
     UnsetVariable Track Increment SetTimeout Tunnel SetLog Http Https Tcp Unix Inherited ClientDestination Ip Name \
     RoundRobin LeastOutstanding SourceHash RandomOfTwo First Hash Table StickyCookie Strict Lax Script Connect Send \
     Expect Off System Ca Client Fixed Optional Required V1 V2 V12 V13 Stdout File Syslog Append Preserve Remove Refuse \
-    FailOpen Combined Template ErrorPageDraft AccessLogDraft";
+    FailOpen Combined Template ErrorPageDraft AccessLogDraft Deny RemoveHeaders ReplaceTarget WaitForBody Milliseconds \
+    ErrorPage ErrorPageFile Crypt Plain Portway Haproxy UserDraft";
 
 #[test]
 fn every_word_of_the_model_is_generated() {

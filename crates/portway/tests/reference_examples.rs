@@ -10,7 +10,7 @@ use portway_control::tls::self_signed::self_signed;
 use portway_model::address::{BindAddress, TargetAddress};
 use portway_model::diagnostic::{Code, Severity};
 use portway_model::draft::Verify;
-use portway_model::settings::LogDestination;
+use portway_model::settings::{ErrorPageSource, LogDestination};
 use portway_model::snapshot::Snapshot;
 use rustls_pki_types::UnixTime;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -72,7 +72,7 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
         listener
             .error_pages
             .iter_mut()
-            .for_each(|page| page.file = path("page.html"));
+            .for_each(|page| page.page = ErrorPageSource::File(path("page.html")));
     }
     for certificate in &mut snapshot.certificates {
         (certificate.file, certificate.key) = (path("all.pem"), None);

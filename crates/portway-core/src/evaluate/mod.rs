@@ -26,8 +26,8 @@ pub use facts::{Facts, TlsFacts, Visitor};
 pub use fetch::fetch;
 pub use fetched::Fetched;
 pub use template::{
-    write_header_value, write_location, write_path, write_query, write_sanitised, write_target,
-    write_template,
+    write_header_value, write_location, write_path, write_query, write_replacement,
+    write_sanitised, write_target, write_template,
 };
 
 use portway_model::expression::{Condition, Expression, Test};

@@ -39,18 +39,33 @@ pub fn add_prefix(prefix: &str, path: &[u8], out: &mut Vec<u8>) {
 
 /// Appends the path with every match of `pattern` replaced by `with` (`$1`, `${1}`); false, and nothing appended,
 /// where there is none.
-pub fn replace_path(pattern: &Pattern, with: &str, path: &[u8], out: &mut Vec<u8>) -> bool {
-    let Cow::Owned(replaced) = replace(pattern, with, true, path) else {
+pub fn replace_path(pattern: &Pattern, with: &[u8], path: &[u8], out: &mut Vec<u8>) -> bool {
+    replace_part(pattern, with, path, UriPart::Path, out)
+}
+
+/// As [`replace_path`], for path and query.
+pub fn replace_target(pattern: &Pattern, with: &[u8], target: &[u8], out: &mut Vec<u8>) -> bool {
+    replace_part(pattern, with, target, UriPart::Query, out)
+}
+
+fn replace_part(
+    pattern: &Pattern,
+    with: &[u8],
+    text: &[u8],
+    part: UriPart,
+    out: &mut Vec<u8>,
+) -> bool {
+    let Cow::Owned(replaced) = replace(pattern, with, true, text) else {
         return false;
     };
     let start = out.len();
     write_rooted(&replaced, out);
-    encode_tail(out, start, UriPart::Path);
+    encode_tail(out, start, part);
     true
 }
 
 /// A header value with every match of `pattern` replaced by `with`, fit for a header; borrowed where there is none.
-pub fn replace_header_value<'v>(pattern: &Pattern, with: &str, value: &'v [u8]) -> Cow<'v, [u8]> {
+pub fn replace_header_value<'v>(pattern: &Pattern, with: &[u8], value: &'v [u8]) -> Cow<'v, [u8]> {
     let mut replaced = replace(pattern, with, true, value);
     if let Cow::Owned(value) = &mut replaced {
         sanitise(value);
@@ -135,7 +150,7 @@ mod tests {
         let check = |pattern: &str, with: &str, path: &str, expected: Option<&str>| {
             let mut out = Vec::new();
             let pattern = Pattern::new(pattern).unwrap();
-            let found = replace_path(&pattern, with, path.as_bytes(), &mut out);
+            let found = replace_path(&pattern, with.as_bytes(), path.as_bytes(), &mut out);
             assert_eq!(found.then(|| text(out)).as_deref(), expected, "{pattern:?}");
         };
         check("^/old/(.*)", "/new/$1", "/old/a", Some("/new/a"));
@@ -144,13 +159,18 @@ mod tests {
         check("a", "b c?", "/a/a", Some("/b%20c%3F/b%20c%3F"));
         check("a", "\r\nHost: x", "/a", Some("/%0D%0AHost:%20x"));
 
+        let mut out = Vec::new();
+        let all = Pattern::new("^(.*)$").unwrap();
+        assert!(replace_target(&all, b"/x$1&a=b?c", b"/p?q=1", &mut out));
+        assert_eq!(text(out), "/x/p?q=1&a=b?c");
+
         let pattern = Pattern::new("b(.)").unwrap();
         assert_eq!(
-            *replace_header_value(&pattern, "$1\r\n\0é\t", b"abc"),
+            *replace_header_value(&pattern, "$1\r\n\0é\t".as_bytes(), b"abc"),
             *"ac   é\t".as_bytes()
         );
         assert!(matches!(
-            replace_header_value(&pattern, "x", b"a"),
+            replace_header_value(&pattern, b"x", b"a"),
             Cow::Borrowed(_)
         ));
     }
@@ -165,7 +185,7 @@ mod tests {
             add_prefix(&prefix, b"/x", &mut out);
             prop_assert!(out.first() == Some(&b'/') && out.iter().all(u8::is_ascii_graphic));
             out.clear();
-            if replace_path(&Pattern::new("(.)").unwrap(), &with, &path, &mut out) {
+            if replace_path(&Pattern::new("(.)").unwrap(), with.as_bytes(), &path, &mut out) {
                 prop_assert!(out.first() == Some(&b'/') && !out.contains(&b'?'));
                 prop_assert!(out.iter().all(u8::is_ascii_graphic));
             }

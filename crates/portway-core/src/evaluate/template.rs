@@ -26,6 +26,27 @@ pub fn write_template<F: Facts>(template: &Template<Resolved>, facts: &F, out: &
     }
 }
 
+/// Appends the template as what replaces a match of a regular expression: what its texts say of groups (`$1`) counts,
+/// a dollar that a value gives is a dollar.
+pub fn write_replacement<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut Vec<u8>) {
+    for part in &template.0 {
+        match part {
+            TemplatePart::Text(text) => out.extend_from_slice(text.as_bytes()),
+            TemplatePart::Expression(expression) => {
+                let start = out.len();
+                evaluate(&expression.value, facts).write(out);
+                let dollars: Vec<usize> =
+                    memchr::memchr_iter(b'$', out.get(start..).unwrap_or(&[]))
+                        .map(|at| start + at)
+                        .collect();
+                for at in dollars.into_iter().rev() {
+                    out.insert(at, b'$');
+                }
+            }
+        }
+    }
+}
+
 /// Appends the template as a header value: controls but the tab become spaces (RFC 9110 §5.5).
 pub fn write_header_value<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut Vec<u8>) {
     let start = out.len();
@@ -139,6 +160,13 @@ mod tests {
             vec![value(Value::Header("none".into()), vec![fallback])],
             "d",
         );
+    }
+
+    #[test]
+    fn a_dollar_of_a_value_is_a_dollar() {
+        let exchange = Exchange::get("http://a/").header("h", "$1$$");
+        let parts = vec![text("$1-"), value(Value::Header("h".into()), vec![])];
+        assert_eq!(written(write_replacement, parts, &exchange), b"$1-$$1$$$$");
     }
 
     #[test]

@@ -82,9 +82,9 @@ fn apply_to_text<'a, F: Facts>(
         Transform::Lower => change_case(text, u8::is_ascii_uppercase, <[u8]>::make_ascii_lowercase),
         Transform::Upper => change_case(text, u8::is_ascii_lowercase, <[u8]>::make_ascii_uppercase),
         Transform::Trim => part_of(text, |text| text.trim_ascii().into()),
-        Transform::Replace { pattern, with, all } => {
-            part_of(text, |text| replace(pattern, with, *all, text).into())
-        }
+        Transform::Replace { pattern, with, all } => part_of(text, |text| {
+            replace(pattern, with.as_bytes(), *all, text).into()
+        }),
         Transform::Field { index, delimiters } => {
             part_of(text, |text| field(text, *index, delimiters, true).into())
         }
@@ -142,12 +142,12 @@ fn change_case<'a>(
 /// the group called `1a`).
 pub(super) fn replace<'t>(
     pattern: &Pattern,
-    with: &str,
+    with: &[u8],
     all: bool,
     text: &'t [u8],
 ) -> Cow<'t, [u8]> {
     let limit = if all { 0 } else { 1 };
-    pattern.regex().replacen(text, limit, with.as_bytes())
+    pattern.regex().replacen(text, limit, with)
 }
 
 /// The field with this 1-based index, counted from the end where it is negative.

@@ -7,9 +7,11 @@ use super::form::{Form, Keyed, Out, Reader, words};
 use super::toml::{Content, Entry, Item};
 use super::{pairs, service};
 use crate::expression::{self, Written};
-use portway_model::action::{Action, FixedResponse, TimeoutKind, Weighted};
+use portway_model::action::{
+    Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, TimeoutKind, Weighted,
+};
 use portway_model::diagnostic::{Code, Diagnostic, Severity};
-use portway_model::expression::{Counter, Expression, Template, Variable};
+use portway_model::expression::{Counter, Expression, Template, TextMatch, Variable};
 use portway_model::name::Name;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -21,29 +23,33 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("forward_by_name", "\"TEMPLATE\" or { name, fallback }"),
     ("redirect", "\"TEMPLATE\" or { location, status }"),
     ("respond", "STATUS or { status, body, … }"),
+    ("deny", "STATUS or { status, body, … }"),
     ("authenticate", "\"USERLIST\" or { users, realm }"),
     ("accept", "true"),
     ("reject", "\"reset\" or \"silent\""),
-    ("tarpit", "\"10s\" or { delay, status }"),
+    ("tarpit", "\"10s\" or { delay, status, body, … }"),
     ("service", "\"stats\", \"metrics\" or { stats = { … } }"),
     ("set_header", "{ NAME = \"TEMPLATE\" }"),
     ("add_header", "{ NAME = \"TEMPLATE\" }"),
     ("remove_header", "\"NAME\""),
+    ("remove_headers", "{ prefix = \"X-\" }"),
     ("replace_header", "{ name, pattern, with }"),
     ("set_path", "\"TEMPLATE\""),
     ("replace_path", "{ pattern, with }"),
+    ("replace_target", "{ pattern, with }"),
     ("strip_prefix", "\"/PREFIX\""),
     ("add_prefix", "\"/PREFIX\""),
     ("set_query", "\"TEMPLATE\""),
     ("set_target", "\"TEMPLATE\""),
     ("set_method", "\"GET\""),
-    ("set_status", "404"),
+    ("set_status", "404 or { status, reason }"),
     ("set_variable", "{ exchange.NAME = \"TEMPLATE\" }"),
     ("unset_variable", "\"exchange.NAME\""),
     ("track", "{ key = \"source\", table = \"TABLE\" }"),
     ("increment", "{ counter = \"general(0)\" }"),
     ("capture", "{ value = \"VALUE\", length = 64 }"),
     ("set_timeout", "{ response = \"5m\" }"),
+    ("wait_for_body", "\"10s\" or { time, at_least }"),
     ("set_log", "false"),
 ];
 
@@ -58,12 +64,24 @@ pub(crate) const ACTION_KEYS: &[&str] = &[
     "status",
     "content_type",
     "body",
+    "file",
+    "error_page",
     "headers",
     "users",
     "realm",
     "delay",
     "pattern",
     "with",
+    "elements",
+    "reason",
+    "prefix",
+    "suffix",
+    "contains",
+    "glob",
+    "regex",
+    "time",
+    "at_least",
+    "milliseconds",
     "slot",
     "key",
     "table",
@@ -105,7 +123,8 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         "forward" => Action::Forward(read_forward(item, reader)?),
         "forward_by_name" => read_forward_by_name(item, reader)?,
         "redirect" => read_redirect(item, reader)?,
-        "respond" => Action::Respond(read_response(item, reader)?),
+        "respond" => Action::Respond(read_response(item, &RESPONSE, reader)?),
+        "deny" => Action::Deny(read_response(item, &RESPONSE, reader)?),
         "authenticate" => read_authenticate(item, reader)?,
         "accept" => match bool::read(item, reader)? {
             true => Action::Accept,
@@ -116,28 +135,33 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         },
         "tarpit" => read_tarpit(item, reader)?,
         "service" => Action::Service(service::read(item, reader)?),
+        "remove_headers" => Action::RemoveHeaders(NamePattern::read(item, reader)?),
         "replace_header" => {
-            let table = reader.keyed(item, REPLACE, &["name", "pattern", "with"])?;
+            let keys = ["name", "pattern", "with", "elements"];
+            let table = reader.keyed(item, REPLACE, &keys)?;
             Action::ReplaceHeader {
                 name: table.required("name", reader)?,
                 pattern: table.required("pattern", reader)?,
                 with: table.required("with", reader)?,
+                elements: table.optional("elements", reader).unwrap_or(false),
             }
         }
         "set_path" => Action::SetPath(Template::read(item, reader)?),
         "replace_path" => {
-            let table = reader.keyed(item, REPLACE, &["pattern", "with"])?;
-            Action::ReplacePath {
-                pattern: table.required("pattern", reader)?,
-                with: table.required("with", reader)?,
-            }
+            let (pattern, with) = read_replacement(item, reader)?;
+            Action::ReplacePath { pattern, with }
+        }
+        "replace_target" => {
+            let (pattern, with) = read_replacement(item, reader)?;
+            Action::ReplaceTarget { pattern, with }
         }
         "strip_prefix" => Action::StripPrefix(Vec::read(item, reader)?),
         "add_prefix" => Action::AddPrefix(String::read(item, reader)?),
         "set_query" => Action::SetQuery(Template::read(item, reader)?),
         "set_target" => Action::SetTarget(Template::read(item, reader)?),
         "set_method" => Action::SetMethod(String::read(item, reader)?),
-        "set_status" => Action::SetStatus(u16::read(item, reader)?),
+        "set_status" => read_status(item, reader)?,
+        "wait_for_body" => read_wait_for_body(item, reader)?,
         "track" => read_track(item, reader)?,
         "increment" => {
             let table = reader.keyed(item, "a table", &["slot", "counter"])?;
@@ -147,7 +171,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
             }
         }
         "capture" => {
-            let table = reader.keyed(item, "a table", &["value", "length"])?;
+            let table = reader.keyed(item, "a table", &["value", "length", "slot"])?;
             let (value, length) = (
                 table.required("value", reader),
                 table.required("length", reader),
@@ -155,6 +179,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
             Action::Capture {
                 value: value?,
                 length: length?,
+                slot: table.optional("slot", reader),
             }
         }
         "set_log" => Action::SetLog(bool::read(item, reader)?),
@@ -194,7 +219,7 @@ fn read_several(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Nam
             .map(Action::UnsetVariable)
             .collect(),
         // The last one that is left: "set_timeout".
-        _ => pairs::read::<Duration>(item, reader)
+        _ => pairs::read::<NewTimeout<Named>>(item, reader)
             .into_iter()
             .filter_map(|(which, to)| {
                 let known = TIMEOUTS.iter().find(|(word, _)| *word == which.value);
@@ -323,59 +348,231 @@ fn redirect_to(table: &Keyed<'_>, reader: &mut Reader<'_>) -> Option<Template<Na
     expression::template::parse(Written::bare(&location), reader.found)
 }
 
-fn read_response(item: &Item, reader: &mut Reader<'_>) -> Option<FixedResponse<Named>> {
+/// The keys of an answer.
+const RESPONSE: [&str; 6] = [
+    "status",
+    "content_type",
+    "body",
+    "file",
+    "error_page",
+    "headers",
+];
+
+fn read_response(
+    item: &Item,
+    keys: &[&str],
+    reader: &mut Reader<'_>,
+) -> Option<FixedResponse<Named>> {
     if matches!(item.content, Content::Integer(_)) {
-        return Some(FixedResponse {
-            status: u16::read(item, reader)?,
-            content_type: None,
-            body: Template(Vec::new()),
-            headers: Vec::new(),
-        });
+        return Some(plain_response(u16::read(item, reader)?));
     }
-    let keys = ["status", "content_type", "body", "headers"];
-    let table = reader.keyed(item, "a status or a table", &keys)?;
-    let body = match table.entry("body") {
-        Some(_) => table.optional("body", reader)?,
-        None => Template(Vec::new()),
+    let table = reader.keyed(item, "a status or a table", keys)?;
+    read_response_of(&table, None, reader)
+}
+
+/// An answer without a body.
+fn plain_response(status: u16) -> FixedResponse<Named> {
+    FixedResponse {
+        status,
+        content_type: None,
+        body: AnswerBody::NONE,
+        headers: Vec::new(),
+    }
+}
+
+/// The answer that a table says; `status`: where it does not say one.
+fn read_response_of(
+    table: &Keyed<'_>,
+    status: Option<u16>,
+    reader: &mut Reader<'_>,
+) -> Option<FixedResponse<Named>> {
+    let said: Vec<&Entry> = BODIES.iter().filter_map(|key| table.entry(key)).collect();
+    if let [first, second, ..] = said.as_slice() {
+        let message = format!("`{}` and `{}` exclude each other", first.key, second.key);
+        reader.push(
+            Diagnostic::error(Code::Conflict, second.key_span, message)
+                .label(first.key_span, "the body is said here"),
+        );
+        return None;
+    }
+    let body = match said.first().map(|entry| entry.key.as_str()) {
+        Some("body") => AnswerBody::Text(table.required("body", reader)?),
+        Some("file") => AnswerBody::File(table.required("file", reader)?),
+        Some("error_page") => table.required("error_page", reader)?,
+        _ => AnswerBody::NONE,
     };
     let headers = table.entry("headers");
     let headers = headers.map(|entry| pairs::read(&entry.item, reader));
     let headers = headers.unwrap_or_default().into_iter();
     Some(FixedResponse {
-        status: table.required("status", reader)?,
+        status: match (table.entry("status"), status) {
+            (None, Some(status)) => status,
+            _ => table.required("status", reader)?,
+        },
         content_type: table.optional("content_type", reader),
         body,
         headers: headers.map(|(name, value)| (name.value, value)).collect(),
     })
 }
 
+/// Keys that say a body.
+const BODIES: [&str; 3] = ["body", "file", "error_page"];
+
+/// `error_page = true` or a file.
+impl Form for AnswerBody<Named> {
+    const WHAT: &'static str = "true or a file";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        match &item.content {
+            Content::Boolean(true) => Some(AnswerBody::ErrorPage),
+            Content::Text { text, .. } => Some(AnswerBody::ErrorPageFile(text.clone())),
+            _ => reader.wrong_type(item, Self::WHAT),
+        }
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            AnswerBody::ErrorPageFile(file) | AnswerBody::File(file) => file.write(),
+            AnswerBody::ErrorPage => Out::Boolean(true),
+            AnswerBody::Text(text) => text.write(),
+        }
+    }
+}
+
 fn read_authenticate(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {
     if matches!(item.content, Content::Text { .. }) {
         let users: Spanned<Name> = Spanned::read(item, reader)?;
         let realm = users.value.to_string();
+        let users = Some(users);
         return Some(Action::Authenticate { users, realm });
     }
     let table = reader.keyed(item, "a name or a table", &["users", "realm"])?;
-    let users: Spanned<Name> = table.required("users", reader)?;
-    let realm = table.optional("realm", reader);
-    Some(Action::Authenticate {
-        realm: realm.unwrap_or_else(|| users.value.to_string()),
-        users,
-    })
+    let users: Option<Spanned<Name>> = match table.entry("users") {
+        Some(_) => Some(table.required("users", reader)?),
+        None => None,
+    };
+    let realm = match (&users, table.entry("realm")) {
+        (Some(users), None) => users.value.to_string(),
+        _ => table.required("realm", reader)?,
+    };
+    Some(Action::Authenticate { users, realm })
 }
 
 fn read_tarpit(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {
     if !matches!(item.content, Content::Table(_)) {
         return Some(Action::Tarpit {
             delay: Duration::read(item, reader)?,
-            status: TARPIT_STATUS,
+            response: plain_response(TARPIT_STATUS),
         });
     }
-    let table = reader.keyed(item, "a duration or a table", &["delay", "status"])?;
+    let keys: Vec<&str> = RESPONSE.iter().copied().chain(["delay"]).collect();
+    let table = reader.keyed(item, "a duration or a table", &keys)?;
     Some(Action::Tarpit {
         delay: table.required("delay", reader)?,
-        status: table.optional("status", reader).unwrap_or(TARPIT_STATUS),
+        response: read_response_of(&table, Some(TARPIT_STATUS), reader)?,
     })
+}
+
+fn read_replacement(
+    item: &Item,
+    reader: &mut Reader<'_>,
+) -> Option<(Spanned<String>, Template<Named>)> {
+    let table = reader.keyed(item, REPLACE, &["pattern", "with"])?;
+    let pattern = table.required("pattern", reader);
+    let with = table.required("with", reader);
+    Some((pattern?, with?))
+}
+
+fn read_status(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {
+    if !matches!(item.content, Content::Table(_)) {
+        return Some(Action::SetStatus {
+            status: u16::read(item, reader)?,
+            reason: None,
+        });
+    }
+    let table = reader.keyed(item, "a status or a table", &["status", "reason"])?;
+    Some(Action::SetStatus {
+        status: table.required("status", reader)?,
+        reason: table.optional("reason", reader),
+    })
+}
+
+fn read_wait_for_body(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {
+    if !matches!(item.content, Content::Table(_)) {
+        return Some(Action::WaitForBody {
+            time: Duration::read(item, reader)?,
+            at_least: 0,
+        });
+    }
+    let table = reader.keyed(item, "a duration or a table", &["time", "at_least"])?;
+    Some(Action::WaitForBody {
+        time: table.required("time", reader)?,
+        at_least: table.optional("at_least", reader).unwrap_or(0),
+    })
+}
+
+impl Form for NewTimeout<Named> {
+    const WHAT: &'static str = "a duration or { milliseconds = \"VALUE\" }";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if matches!(item.content, Content::Table(_)) {
+            let table = reader.keyed(item, Self::WHAT, &["milliseconds"])?;
+            let number = table.required("milliseconds", reader);
+            return number.map(NewTimeout::Milliseconds);
+        }
+        Duration::read(item, reader).map(NewTimeout::Fixed)
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            NewTimeout::Fixed(time) => time.write(),
+            NewTimeout::Milliseconds(number) => Out::one("milliseconds", number.write()),
+        }
+    }
+}
+
+/// Ways in which a header's name may agree with a text.
+const NAME_MATCHES: [(&str, TextMatch); 4] = [
+    ("prefix", TextMatch::Prefix),
+    ("suffix", TextMatch::Suffix),
+    ("contains", TextMatch::Contains),
+    ("glob", TextMatch::Glob),
+];
+
+impl Form for NamePattern<Named> {
+    const WHAT: &'static str = "a table such as { prefix = \"X-\" }";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let keys: Vec<&str> = NAME_MATCHES.iter().map(|(key, _)| *key).collect();
+        let keys = [keys.as_slice(), &["regex"]].concat();
+        let table = reader.keyed(item, Self::WHAT, &keys)?;
+        let said: Vec<&Entry> = keys.iter().filter_map(|key| table.entry(key)).collect();
+        let [entry] = said.as_slice() else {
+            return reader.refuse(
+                item.span,
+                "this must say one way to compare names",
+                "write for example { prefix = \"X-\" }",
+            );
+        };
+        let known = NAME_MATCHES.iter().find(|(key, _)| *key == entry.key);
+        match known {
+            Some((key, how)) => Some(NamePattern::Text {
+                how: *how,
+                text: table.required(key, reader)?,
+            }),
+            None => table.required("regex", reader).map(NamePattern::Regex),
+        }
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            NamePattern::Text { how, text } => {
+                let known = NAME_MATCHES.iter().find(|(_, known)| known == how);
+                Out::one(known.map_or("glob", |(key, _)| *key), text.write())
+            }
+            NamePattern::Regex(pattern) => Out::one("regex", pattern.write()),
+        }
+    }
 }
 
 fn read_track(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {

@@ -23,9 +23,11 @@ fields!(GroupDraft {
     "pool_size" => pool_size,
     "send_proxy" => send_proxy,
     "number" => number,
+    "close" => close,
     "health_check" => health_check,
     "timeouts" => timeouts,
     "tls" => tls,
+    "error_pages" => error_pages,
 });
 
 fields!(TargetDraft {

@@ -1,5 +1,6 @@
 //! `[listener.NAME]`.
 
+use super::action::REDIRECT_STATUS;
 use super::form::{Field, Fields, Form, Out, Reader, fields, nested, words};
 use super::pairs;
 use super::rule::{self, Owner};
@@ -10,7 +11,9 @@ use portway_model::draft::{
 };
 use portway_model::expression::Template;
 use portway_model::name::Name;
-use portway_model::settings::{ClientAuth, ForwardedMode, LogDestination, Protocol, TlsVersion};
+use portway_model::settings::{
+    ClientAuth, ErrorPageSource, ForwardedMode, LogDestination, OwnAnswers, Protocol, TlsVersion,
+};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 
@@ -25,6 +28,8 @@ fields!(ListenerDraft {
     "known_as" => known_as,
     "number" => number,
     "access_log" => access_log,
+    "own_answers" => own_answers,
+    "close" => close,
     "tls" => tls,
     "timeouts" => timeouts,
     "forwarded" => forwarded,
@@ -74,6 +79,11 @@ words!(ForwardedMode, "append, preserve or remove", FORWARDED_MODES:
     "append" => ForwardedMode::Append,
     "preserve" => ForwardedMode::Preserve,
     "remove" => ForwardedMode::Remove,
+);
+
+words!(OwnAnswers, "portway or haproxy", OWN_ANSWERS:
+    "portway" => OwnAnswers::Portway,
+    "haproxy" => OwnAnswers::Haproxy,
 );
 
 words!(TlsVersion, "a version of TLS", TLS_VERSIONS:
@@ -243,11 +253,11 @@ impl Form for LogDestination {
 
 impl Field for Vec<ErrorPageDraft> {
     fn fill(&mut self, entry: &Entry, reader: &mut Reader<'_>) {
-        for (key, file) in pairs::read::<Spanned<String>>(&entry.item, reader) {
+        for (key, page) in pairs::read::<Spanned<ErrorPageSource>>(&entry.item, reader) {
             match key.value.parse() {
                 Ok(status) => self.push(ErrorPageDraft {
                     status: Spanned::new(status, key.span),
-                    file,
+                    page,
                 }),
                 Err(_) => {
                     let message = format!("`{}` is not a status", key.value);
@@ -259,7 +269,42 @@ impl Field for Vec<ErrorPageDraft> {
 
     fn emit(&self) -> Option<Out> {
         let pages = self.iter();
-        let pages = pages.map(|page| (page.status.value.to_string(), page.file.write()));
+        let pages = pages.map(|page| (page.status.value.to_string(), page.page.write()));
         pairs::section(pages.collect())
+    }
+}
+
+/// The keys of an error page that is a redirect.
+pub(crate) const ERROR_PAGE_KEYS: &[&str] = &["redirect", "status"];
+
+impl Form for ErrorPageSource {
+    const WHAT: &'static str = "a file or { redirect, status }";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if !matches!(item.content, Content::Table(_)) {
+            let file = reader.text(item, Self::WHAT)?.text;
+            return Some(ErrorPageSource::File(file.to_owned()));
+        }
+        let table = reader.keyed(item, Self::WHAT, ERROR_PAGE_KEYS)?;
+        Some(ErrorPageSource::Redirect {
+            location: table.required("redirect", reader)?,
+            status: match table.entry("status") {
+                Some(_) => table.required("status", reader)?,
+                None => REDIRECT_STATUS,
+            },
+        })
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            ErrorPageSource::File(file) => file.write(),
+            ErrorPageSource::Redirect { location, status } => {
+                let mut out = vec![("redirect".to_owned(), location.write())];
+                if *status != REDIRECT_STATUS {
+                    out.push(("status".to_owned(), status.write()));
+                }
+                Out::Table(out)
+            }
+        }
     }
 }

@@ -167,7 +167,7 @@ fn read_object<T: Object>(name: Spanned<Name>, table: &toml::Table, reader: &mut
 
 /// Every key and word that files may hold, for the reference to be held against.
 pub fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 15] = [
+    let lists: [&[&str]; 17] = [
         &SECTIONS,
         ListenerDraft::KEYS,
         ListenerTlsDraft::KEYS,
@@ -179,6 +179,8 @@ pub fn vocabulary() -> Vec<&'static str> {
         listener::FORWARDED_MODES,
         listener::TLS_VERSIONS,
         listener::CLIENT_AUTH,
+        listener::OWN_ANSWERS,
+        listener::ERROR_PAGE_KEYS,
         rule::PHASES,
         rule::KEYS,
         service::SERVICES,

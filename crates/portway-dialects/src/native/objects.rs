@@ -5,12 +5,13 @@ use super::pairs;
 use super::toml::{Content, Entry, Item};
 use super::{action, form::words};
 use crate::expression::{self, Written};
+use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{
-    CertificateDraft, MapDraft, ProcessDraft, StickTableDraft, UserlistDraft,
+    CertificateDraft, MapDraft, ProcessDraft, StickTableDraft, UserDraft, UserlistDraft,
 };
 use portway_model::expression::{StoredCounter, TextMatch};
 use portway_model::name::Name;
-use portway_model::settings::{KeyType, MapMatch};
+use portway_model::settings::{KeyType, MapMatch, Password};
 use portway_model::span::Spanned;
 use std::time::Duration;
 
@@ -150,6 +151,88 @@ impl Field for Vec<(Spanned<String>, Spanned<String>)> {
     }
 }
 
+impl Field for Vec<UserDraft> {
+    fn fill(&mut self, entry: &Entry, reader: &mut Reader<'_>) {
+        let users = pairs::read::<Account>(&entry.item, reader).into_iter();
+        self.extend(users.map(|(name, account)| UserDraft {
+            name,
+            password: account.password,
+            groups: account.groups,
+        }));
+    }
+
+    fn emit(&self) -> Option<Out> {
+        let users = self.iter().map(|user| {
+            let account = Account {
+                password: user.password.clone(),
+                groups: user.groups.clone(),
+            };
+            (user.name.value.clone(), account.write())
+        });
+        pairs::section(users.collect())
+    }
+}
+
+/// What stands beside a user's name.
+struct Account {
+    password: Spanned<Password>,
+    groups: Vec<Spanned<String>>,
+}
+
+/// The keys of a user's table.
+pub(crate) const USER_KEYS: &[&str] = &["password", "plain_password", "groups"];
+
+impl Form for Account {
+    const WHAT: &'static str = "a password hash or { password, groups }";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if !matches!(item.content, Content::Table(_)) {
+            let hash = reader.text(item, Self::WHAT)?.text;
+            let password = Password::Crypt(hash.to_owned());
+            return Some(Self {
+                password: Spanned::new(password, item.span),
+                groups: Vec::new(),
+            });
+        }
+        let table = reader.keyed(item, Self::WHAT, USER_KEYS)?;
+        if let (Some(first), Some(second)) =
+            (table.entry("password"), table.entry("plain_password"))
+        {
+            let message = "`password` and `plain_password` exclude each other";
+            reader.push(
+                Diagnostic::error(Code::Conflict, second.key_span, message)
+                    .label(first.key_span, "the hash is here"),
+            );
+            return None;
+        }
+        let password = match table.entry("plain_password") {
+            Some(_) => table
+                .required::<Spanned<String>>("plain_password", reader)?
+                .map(Password::Plain),
+            None => table
+                .required::<Spanned<String>>("password", reader)?
+                .map(Password::Crypt),
+        };
+        Some(Self {
+            password,
+            groups: table.optional("groups", reader).unwrap_or_default(),
+        })
+    }
+
+    fn write(&self) -> Out {
+        let (key, password) = match &self.password.value {
+            Password::Crypt(hash) if self.groups.is_empty() => return hash.write(),
+            Password::Crypt(hash) => ("password", hash.write()),
+            Password::Plain(text) => ("plain_password", text.write()),
+        };
+        let mut out = vec![(key.to_owned(), password)];
+        if !self.groups.is_empty() {
+            out.push(("groups".to_owned(), self.groups.write()));
+        }
+        Out::Table(out)
+    }
+}
+
 /// The length of text keys where none is said, HAProxy's.
 const KEY_LENGTH: u16 = 32;
 
@@ -223,12 +306,13 @@ impl Form for StoredCounter {
 
 /// Every key of these objects, for the reference to be held against.
 pub(crate) fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 8] = [
+    let lists: [&[&str]; 9] = [
         ProcessDraft::KEYS,
         CertificateDraft::KEYS,
         StickTableDraft::KEYS,
         MapDraft::KEYS,
         UserlistDraft::KEYS,
+        USER_KEYS,
         MAP_MATCHES,
         &KEY_TYPES,
         action::ACTION_KEYS,

@@ -4,8 +4,9 @@ use super::action::{REDIRECT_STATUS, TARPIT_STATUS, TIMEOUTS, write_forward};
 use super::form::{Form, Out};
 use super::{pairs, service};
 use crate::expression::{self, template};
-use portway_model::action::{Action, FixedResponse};
+use portway_model::action::{Action, AnswerBody, FixedResponse};
 use portway_model::stage::Named;
+use std::time::Duration;
 
 /// The key of an action and its value.
 pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
@@ -31,29 +32,39 @@ pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
             table([("location", location.write()), ("status", status.write())]),
         ),
         Action::Respond(response) => ("respond", write_response(response)),
-        Action::Authenticate { users, realm } if users.value.as_str() == realm => {
-            ("authenticate", users.write())
-        }
+        Action::Deny(response) => ("deny", write_response(response)),
         Action::Authenticate { users, realm } => (
             "authenticate",
-            table([("users", users.write()), ("realm", realm.write())]),
+            match users {
+                Some(users) if users.value.as_str() == realm => users.write(),
+                Some(users) => table([("users", users.write()), ("realm", realm.write())]),
+                None => Out::one("realm", realm.write()),
+            },
         ),
         Action::Accept => ("accept", Out::Boolean(true)),
         Action::Reject { silent } => {
             let how = if *silent { "silent" } else { "reset" };
             ("reject", Out::text(how))
         }
-        Action::Tarpit {
-            delay,
-            status: TARPIT_STATUS,
-        } => ("tarpit", delay.write()),
-        Action::Tarpit { delay, status } => (
-            "tarpit",
-            table([("delay", delay.write()), ("status", status.write())]),
+        Action::Tarpit { delay, response } => ("tarpit", write_tarpit(delay, response)),
+        Action::WaitForBody { time, at_least: 0 } => ("wait_for_body", time.write()),
+        Action::WaitForBody { time, at_least } => (
+            "wait_for_body",
+            table([("time", time.write()), ("at_least", at_least.write())]),
         ),
         Action::Service(service) => ("service", service::write(service)),
         Action::SetLog(on) => ("set_log", on.write()),
-        Action::SetStatus(status) => ("set_status", status.write()),
+        Action::SetStatus {
+            status,
+            reason: None,
+        } => ("set_status", status.write()),
+        Action::SetStatus {
+            status,
+            reason: Some(reason),
+        } => (
+            "set_status",
+            table([("status", status.write()), ("reason", reason.write())]),
+        ),
         Action::SetTimeout { which, to } => {
             let known = TIMEOUTS.iter().find(|(_, known)| known == which);
             let word = known.map_or("", |(word, _)| *word);
@@ -77,10 +88,18 @@ fn counted(action: &Action<Named>) -> (&'static str, Out) {
             out.push(("counter".to_owned(), counter.write()));
             ("increment", Out::Table(out))
         }
-        Action::Capture { value, length } => (
-            "capture",
-            table([("value", value.write()), ("length", length.write())]),
-        ),
+        Action::Capture {
+            value,
+            length,
+            slot,
+        } => {
+            let mut out = vec![
+                ("value".to_owned(), value.write()),
+                ("length".to_owned(), length.write()),
+            ];
+            out.extend(slot.map(|slot| ("slot".to_owned(), slot.write())));
+            ("capture", Out::Table(out))
+        }
         other => rewriting(other),
     }
 }
@@ -100,17 +119,24 @@ fn rewriting(action: &Action<Named>) -> (&'static str, Out) {
             name,
             pattern,
             with,
-        } => (
-            "replace_header",
-            table([
-                ("name", name.write()),
-                ("pattern", pattern.write()),
-                ("with", with.write()),
-            ]),
-        ),
+            elements,
+        } => {
+            let mut out = vec![
+                ("name".to_owned(), name.write()),
+                ("pattern".to_owned(), pattern.write()),
+                ("with".to_owned(), with.write()),
+            ];
+            out.extend(elements.then(|| ("elements".to_owned(), Out::Boolean(true))));
+            ("replace_header", Out::Table(out))
+        }
+        Action::RemoveHeaders(names) => ("remove_headers", names.write()),
         Action::SetPath(path) => ("set_path", path.write()),
         Action::ReplacePath { pattern, with } => (
             "replace_path",
+            table([("pattern", pattern.write()), ("with", with.write())]),
+        ),
+        Action::ReplaceTarget { pattern, with } => (
+            "replace_target",
             table([("pattern", pattern.write()), ("with", with.write())]),
         ),
         Action::StripPrefix(prefixes) => match prefixes.as_slice() {
@@ -133,27 +159,42 @@ fn rewriting(action: &Action<Named>) -> (&'static str, Out) {
 }
 
 fn write_response(response: &FixedResponse<Named>) -> Out {
-    let FixedResponse {
-        status,
-        content_type,
-        body,
-        headers,
-    } = response;
-    let mut out = vec![("status".to_owned(), status.write())];
-    if let Some(content_type) = content_type {
-        out.push(("content_type".to_owned(), content_type.write()));
-    }
-    if !template::print(body).is_empty() {
-        out.push(("body".to_owned(), body.write()));
-    }
-    if !headers.is_empty() {
-        let headers = headers.iter();
-        let headers = headers.map(|(name, value)| (name.clone(), value.write()));
-        out.push(("headers".to_owned(), pairs::write(headers.collect())));
-    }
+    let mut out = vec![("status".to_owned(), response.status.write())];
+    write_answer(response, &mut out);
     match out.as_slice() {
         [(_, alone)] => alone.clone(),
         _ => Out::Table(out),
+    }
+}
+
+fn write_tarpit(delay: &Duration, response: &FixedResponse<Named>) -> Out {
+    let mut out = vec![("delay".to_owned(), delay.write())];
+    if response.status != TARPIT_STATUS {
+        out.push(("status".to_owned(), response.status.write()));
+    }
+    write_answer(response, &mut out);
+    match out.as_slice() {
+        [(_, alone)] => alone.clone(),
+        _ => Out::Table(out),
+    }
+}
+
+/// All of an answer but its status.
+fn write_answer(response: &FixedResponse<Named>, out: &mut Vec<(String, Out)>) {
+    if let Some(content_type) = &response.content_type {
+        out.push(("content_type".to_owned(), content_type.write()));
+    }
+    let key = match &response.body {
+        AnswerBody::Text(text) if template::print(text).is_empty() => None,
+        AnswerBody::Text(_) => Some("body"),
+        AnswerBody::File(_) => Some("file"),
+        AnswerBody::ErrorPage | AnswerBody::ErrorPageFile(_) => Some("error_page"),
+    };
+    out.extend(key.map(|key| (key.to_owned(), response.body.write())));
+    if !response.headers.is_empty() {
+        let headers = response.headers.iter();
+        let headers = headers.map(|(name, value)| (name.clone(), value.write()));
+        out.push(("headers".to_owned(), pairs::write(headers.collect())));
     }
 }
 

@@ -31,6 +31,8 @@ pub const MAX_TABLE_SIZE: u32 = 100_000_000;
 pub const MAX_KEY_BYTES: u16 = 4096;
 /// Slots for tracked entries, HAProxy's customary twelve.
 pub const TRACK_SLOTS: u8 = 12;
+/// Most captures of a request, and of a response: each is kept until the exchange ends.
+pub const MAX_CAPTURES: u16 = 256;
 /// Longest path of a UNIX socket in bytes: `sun_path` of unix(7) without its final NUL.
 pub const MAX_SOCKET_PATH: usize = 107;
 /// Longest DNS name in text form, RFC 1035 section 2.3.4.

@@ -3,7 +3,7 @@
 use super::expressions::{Moment, Place, Side};
 use super::limits::{self, MAX_HEAD_BYTES, MIN_HEAD_BYTES, given_within};
 use super::rules::Owner;
-use super::text::{check_file, check_status};
+use super::text::{Use, check_file, check_redirect, check_status, check_text};
 use super::{Compiler, Reported};
 use crate::convert;
 use crate::defaults;
@@ -11,7 +11,9 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{
     AccessLogDraft, ErrorPageDraft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft, LogFormat,
 };
-use crate::settings::{ForwardedMode, ListenerTimeouts, LogDestination, Protocol};
+use crate::settings::{
+    ErrorPageSource, ForwardedMode, ListenerTimeouts, LogDestination, OwnAnswers, Protocol,
+};
 use crate::snapshot::{AccessLog, ErrorPage, Forwarded, Listener};
 use crate::span::{Origin, Spanned};
 
@@ -75,6 +77,10 @@ impl Compiler<'_> {
             head_bytes: draft.head_bytes.map_or(defaults::HEAD_BYTES, |x| x.value),
             access_log: access_log.transpose()?,
             error_pages,
+            own_answers: draft
+                .own_answers
+                .map_or(OwnAnswers::Portway, |form| form.value),
+            close: draft.close.is_some_and(|x| x.value),
             origin: Origin(draft.name.span),
         })
     }
@@ -145,7 +151,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn error_pages(&mut self, drafts: &[ErrorPageDraft]) -> Vec<ErrorPage> {
+    pub(super) fn error_pages(&mut self, drafts: &[ErrorPageDraft]) -> Vec<ErrorPage> {
         for (index, page) in drafts.iter().enumerate() {
             check_status(
                 &mut self.found,
@@ -153,12 +159,17 @@ impl Compiler<'_> {
                 (200, 599),
                 page.status.span,
             );
-            check_file(
-                &mut self.found,
-                "the error page",
-                &page.file.value,
-                page.file.span,
-            );
+            let span = page.page.span;
+            match &page.page.value {
+                ErrorPageSource::File(file) => {
+                    check_file(&mut self.found, "the error page", file, span);
+                }
+                ErrorPageSource::Redirect { location, status } => {
+                    let found = &mut self.found;
+                    check_text(found, "a location", location, Use::HeaderValue, span);
+                    check_redirect(found, *status, span);
+                }
+            }
             let mut before = drafts.iter().take(index);
             if let Some(first) = before.find(|first| first.status == page.status) {
                 self.found.push(
@@ -173,7 +184,7 @@ impl Compiler<'_> {
         }
         let pages = drafts.iter().map(|page| ErrorPage {
             status: page.status.value,
-            file: page.file.value.clone(),
+            page: page.page.value.clone(),
             origin: Origin(page.status.span),
         });
         pages.collect()

@@ -5,12 +5,12 @@ use super::expressions::{Moment, Place, Side};
 use super::limits;
 use super::simplify::{is_never, simplify};
 use super::text::{
-    Use, check_header_added, check_header_removed, check_header_written, check_path, check_status,
-    check_text, check_token,
+    Use, check_file, check_header_added, check_header_removed, check_header_written, check_path,
+    check_redirect, check_status, check_text, check_token,
 };
 use super::types::phase_word;
 use super::{Compiler, Reported, names};
-use crate::action::{Action, FixedResponse, Phase, Rule, Weighted};
+use crate::action::{Action, AnswerBody, FixedResponse, NewTimeout, Phase, Rule, Weighted};
 use crate::convert;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{GroupDraft, ListenerDraft};
@@ -20,9 +20,6 @@ use crate::settings::Protocol;
 use crate::snapshot::Rules;
 use crate::span::{Origin, Span, Spanned};
 use crate::stage::Named;
-
-/// Statuses that redirect, RFC 9110 section 15.4.
-const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
 /// Whose rules they are.
 pub(super) struct Owner<'a> {
@@ -54,7 +51,9 @@ impl<'a> Owner<'a> {
         match self.side {
             Side::Listener(protocol) if protocol.is_http() => &Phase::ALL,
             Side::Listener(_) => &[Phase::Connection, Phase::ClientHello],
-            Side::Group(protocol) if protocol.is_http() => &[Phase::Request, Phase::Response],
+            Side::Group(protocol) if protocol.is_http() => {
+                &[Phase::Request, Phase::Response, Phase::AfterResponse]
+            }
             Side::Group(_) => &[],
         }
     }
@@ -84,6 +83,7 @@ impl Compiler<'_> {
             rule.condition = simplify(rule.condition);
             by_phase.of_mut(rule.phase).push(rule);
         }
+        give_slots(&mut by_phase);
         self.check_reached(owner, &by_phase);
         Ok(by_phase)
     }
@@ -126,7 +126,7 @@ impl Compiler<'_> {
                 "it reads no requests: let it speak `http`, or put the rule on an http target group"
             }
             Side::Group(protocol) if protocol.is_http() => {
-                "rules of a target group run in the request and response phases; move it to a listener"
+                "rules of a target group run in the request, response and after-response phases; move it to a listener"
             }
             Side::Group(_) => "it reads no requests: let it speak `http`",
         };
@@ -177,23 +177,20 @@ impl Compiler<'_> {
                 }
             }
             Action::Redirect { location, status } => {
-                if !REDIRECTS.contains(status) {
-                    self.found.push(
-                        place_error(place, Code::OutOfRange, format!("{status} is no redirect"))
-                            .help("301, 302, 303, 307 or 308"),
-                    );
-                }
+                check_redirect(&mut self.found, *status, span);
                 self.check_written(place, "a location", location, Use::HeaderValue);
             }
-            Action::Respond(response) => self.check_response(place, response),
+            Action::Respond(response) | Action::Deny(response) => {
+                self.check_response(place, response);
+            }
             Action::Authenticate { realm, .. } => {
                 check_text(&mut self.found, "a realm", realm, Use::HeaderValue, span);
             }
             Action::Service(service) => self.check_service(place, service),
             Action::Accept | Action::Reject { .. } | Action::SetLog(_) => {}
-            Action::Tarpit { delay, status } => {
+            Action::Tarpit { delay, response } => {
                 limits::check_duration(&mut self.found, "the delay", *delay, span);
-                check_status(&mut self.found, *status, (200, 599), span);
+                self.check_response(place, response);
             }
             Action::SetVariable { variable, value } => {
                 self.check_variable_set(place, variable);
@@ -212,12 +209,25 @@ impl Compiler<'_> {
                         .push(place_error(place, Code::OutOfRange, message));
                 }
             }
-            Action::Capture { value, length } => {
+            Action::Capture {
+                value,
+                length,
+                slot,
+            } => {
                 self.check_expression(place, value);
                 limits::within(&mut self.found, "a length", *length, (1, u16::MAX), span);
+                self.check_capture_slot(place, *slot);
             }
-            Action::SetTimeout { to, .. } => {
-                limits::check_duration(&mut self.found, "the timeout", *to, span);
+            Action::SetTimeout { to, .. } => match to {
+                NewTimeout::Fixed(to) => {
+                    limits::check_duration(&mut self.found, "the timeout", *to, span);
+                }
+                NewTimeout::Milliseconds(number) => {
+                    self.check_expression(place, number);
+                }
+            },
+            Action::WaitForBody { time, .. } => {
+                limits::check_duration(&mut self.found, "the time", *time, span);
             }
             other => self.check_rewrite(place, other),
         }
@@ -238,14 +248,13 @@ impl Compiler<'_> {
             Action::RemoveHeader { name } => check_header_removed(&mut self.found, name, span),
             Action::ReplaceHeader { name, with, .. } => {
                 check_header_written(&mut self.found, name, span);
-                let found = &mut self.found;
-                check_text(found, "a header's value", with, Use::HeaderValue, span);
+                self.check_written(place, "a header's value", with, Use::HeaderValue);
             }
             Action::SetPath(path) => self.check_rooted(place, "a path", path),
             Action::SetTarget(target) => self.check_rooted(place, "a path", target),
             Action::SetQuery(query) => self.check_written(place, "a query", query, Use::Target),
-            Action::ReplacePath { with, .. } => {
-                check_text(&mut self.found, "a path", with, Use::Target, span);
+            Action::ReplacePath { with, .. } | Action::ReplaceTarget { with, .. } => {
+                self.check_written(place, "a path", with, Use::Target);
             }
             Action::StripPrefix(prefixes) => {
                 if prefixes.is_empty() {
@@ -266,8 +275,12 @@ impl Compiler<'_> {
                         .push(Diagnostic::error(Code::OutOfRange, span, message).help(help));
                 }
             }
-            Action::SetStatus(status) => {
+            Action::SetStatus { status, reason } => {
                 check_status(&mut self.found, *status, (200, 599), span);
+                if let Some(reason) = reason {
+                    let found = &mut self.found;
+                    check_text(found, "a reason phrase", reason, Use::HeaderValue, span);
+                }
                 if matches!(status, 204 | 205 | 304) {
                     let message = format!("a response cannot be given the status {status}");
                     let help = "that status has no body, and the response may have one: answer with `respond` instead";
@@ -306,10 +319,38 @@ impl Compiler<'_> {
                 place.span,
             );
         }
-        self.check_template(place, &response.body);
+        match &response.body {
+            AnswerBody::Text(text) => self.check_template(place, text),
+            AnswerBody::File(file) | AnswerBody::ErrorPageFile(file) => {
+                check_file(&mut self.found, "the body", file, place.span);
+            }
+            AnswerBody::ErrorPage => {}
+        }
         for (name, value) in &response.headers {
             check_header_written(&mut self.found, name, place.span);
             self.check_written(place, "a header's value", value, Use::HeaderValue);
+        }
+    }
+
+    /// What is captured by a group's rules goes where its listeners' rules have left room.
+    fn check_capture_slot(&mut self, place: Place, slot: Option<u16>) {
+        match (slot, place.side) {
+            (None, Side::Group(_)) => self.found.push(
+                place_error(
+                    place,
+                    Code::Missing,
+                    "a capture of a target group without a slot".to_owned(),
+                )
+                .help("say into which slot of its listeners it goes: `slot = 0`"),
+            ),
+            (Some(slot), _) => limits::within(
+                &mut self.found,
+                "a slot",
+                slot,
+                (0, limits::MAX_CAPTURES - 1),
+                place.span,
+            ),
+            (None, Side::Listener(_)) => {}
         }
     }
 
@@ -446,6 +487,25 @@ impl Compiler<'_> {
     }
 }
 
+/// Gives each capture without a slot the next one of its side.
+fn give_slots(rules: &mut Rules) {
+    let (mut of_requests, mut of_responses) = (0, 0);
+    for phase in Phase::ALL {
+        let next = match phase {
+            Phase::Connection | Phase::ClientHello | Phase::Request => &mut of_requests,
+            Phase::Response | Phase::AfterResponse => &mut of_responses,
+        };
+        for rule in rules.of_mut(phase) {
+            for action in &mut rule.actions {
+                if let Action::Capture { slot, .. } = action {
+                    let given: u16 = *slot.get_or_insert(*next);
+                    *next = given.saturating_add(1).max(*next);
+                }
+            }
+        }
+    }
+}
+
 fn place_error(place: Place, code: Code, message: String) -> Diagnostic {
     Diagnostic::error(code, place.span, message)
 }
@@ -459,7 +519,11 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
             Side::Listener(_) => matches!(phase, Connection | ClientHello),
             Side::Group(_) => false,
         },
-        Action::Redirect { .. } | Action::Respond(_) | Action::SetTimeout { .. } => {
+        Action::Redirect { .. }
+        | Action::Respond(_)
+        | Action::Deny(_)
+        | Action::WaitForBody { .. }
+        | Action::SetTimeout { .. } => {
             matches!(phase, Request | Response)
         }
         Action::Authenticate { .. }
@@ -467,6 +531,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::Service(_)
         | Action::SetPath(_)
         | Action::ReplacePath { .. }
+        | Action::ReplaceTarget { .. }
         | Action::StripPrefix(_)
         | Action::AddPrefix(_)
         | Action::SetQuery(_)
@@ -475,8 +540,9 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         Action::SetHeader { .. }
         | Action::AddHeader { .. }
         | Action::RemoveHeader { .. }
+        | Action::RemoveHeaders(_)
         | Action::ReplaceHeader { .. } => matches!(phase, Request | Response | AfterResponse),
-        Action::SetStatus(_) => matches!(phase, Response | AfterResponse),
+        Action::SetStatus { .. } => matches!(phase, Response | AfterResponse),
         Action::Reject { .. } | Action::Track { .. } | Action::Increment { .. } => {
             phase != AfterResponse
         }
@@ -494,6 +560,8 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::Forward(_) | Action::ForwardByName { .. } => "forwarding",
         Action::Redirect { .. } => "a redirect",
         Action::Respond(_) => "an answer",
+        Action::Deny(_) => "denying",
+        Action::WaitForBody { .. } => "waiting for the body",
         Action::Authenticate { .. } => "asking for authorization",
         Action::Accept => "accepting",
         Action::Reject { .. } => "closing the connection",
@@ -502,15 +570,16 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::SetHeader { .. } => "setting a header",
         Action::AddHeader { .. } => "adding a header",
         Action::RemoveHeader { .. } => "removing a header",
+        Action::RemoveHeaders(_) => "removing headers",
         Action::ReplaceHeader { .. } => "rewriting a header",
         Action::SetPath(_)
         | Action::ReplacePath { .. }
         | Action::StripPrefix(_)
         | Action::AddPrefix(_) => "changing the path",
         Action::SetQuery(_) => "changing the query",
-        Action::SetTarget(_) => "changing path and query",
+        Action::SetTarget(_) | Action::ReplaceTarget { .. } => "changing path and query",
         Action::SetMethod(_) => "changing the method",
-        Action::SetStatus(_) => "changing the status",
+        Action::SetStatus { .. } => "changing the status",
         Action::SetVariable { .. } | Action::UnsetVariable(_) => "setting a variable",
         Action::Track { .. } => "tracking",
         Action::Increment { .. } => "raising a counter",

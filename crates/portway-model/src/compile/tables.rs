@@ -8,8 +8,8 @@ use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{CertificateDraft, MapDraft, StickTableDraft, UserlistDraft};
 use crate::expression::StoredCounter;
-use crate::settings::{KeyType, MapMatch};
-use crate::snapshot::{Certificate, Map, StickTable, Userlist};
+use crate::settings::{KeyType, MapMatch, Password};
+use crate::snapshot::{Certificate, Map, StickTable, User, Userlist};
 use crate::span::{Origin, Span, Spanned};
 use crate::stage::Pattern;
 use ipnet::IpNet;
@@ -204,7 +204,8 @@ impl Compiler<'_> {
         draft: &UserlistDraft,
     ) -> Result<Userlist, Reported> {
         let mut first: HashMap<&str, Span> = HashMap::new();
-        for (user, hash) in &draft.users {
+        for one in &draft.users {
+            let user = &one.name;
             let name = user.value.as_str();
             if let Some(place) = first.get(name) {
                 self.found.push(
@@ -227,16 +228,29 @@ impl Compiler<'_> {
                     .help("Basic authorization ends a name at its first colon"),
                 );
             }
-            if hash.value.is_empty() {
+            let (Password::Crypt(secret) | Password::Plain(secret)) = &one.password.value;
+            if secret.is_empty() {
                 let wrong = format!("user `{name}` has no password hash");
-                self.missing(hash.span, wrong, "make one with `openssl passwd -6`");
+                self.missing(
+                    one.password.span,
+                    wrong,
+                    "make one with `openssl passwd -6`",
+                );
             }
         }
         let users = draft.users.iter();
         Ok(Userlist {
             name: draft.name.value.clone(),
             users: users
-                .map(|(user, hash)| (user.value.clone(), hash.value.clone()))
+                .map(|user| User {
+                    name: user.name.value.clone(),
+                    password: user.password.value.clone(),
+                    groups: user
+                        .groups
+                        .iter()
+                        .map(|group| group.value.clone())
+                        .collect(),
+                })
                 .collect(),
             origin: Origin(draft.name.span),
         })

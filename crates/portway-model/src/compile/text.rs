@@ -164,6 +164,19 @@ pub(super) fn check_dns_name(found: &mut Diagnostics, name: &str, span: Span) {
     }
 }
 
+/// Statuses that redirect, RFC 9110 section 15.4.
+const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
+
+/// Reports a status that is no redirect.
+pub(super) fn check_redirect(found: &mut Diagnostics, status: u16, span: Span) {
+    if !REDIRECTS.contains(&status) {
+        found.push(
+            Diagnostic::error(Code::OutOfRange, span, format!("{status} is no redirect"))
+                .help("301, 302, 303, 307 or 308"),
+        );
+    }
+}
+
 /// Reports a status outside of `min..=max`.
 pub(super) fn check_status(
     found: &mut Diagnostics,

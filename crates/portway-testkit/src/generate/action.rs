@@ -3,9 +3,10 @@
 use super::expression::scopes;
 use super::{Choices, Place};
 use portway_model::action::{
-    Action, FixedResponse, Phase, Rule, Service, StatsPage, TimeoutKind, Weighted,
+    Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, Phase, Rule, Service, StatsPage,
+    TimeoutKind, Weighted,
 };
-use portway_model::expression::{Condition, Counter, Scope};
+use portway_model::expression::{Condition, Counter, Scope, TextMatch, Value};
 use portway_model::name::Name;
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
@@ -68,10 +69,11 @@ impl Choices {
             (Phase::Request, 1) => self.rewrite(place),
             (Phase::Request, 2) => self.answer(place, forward),
             (Phase::Response, 2) => self.respond(place),
-            (Phase::Response | Phase::AfterResponse, 1) => {
+            (Phase::Response | Phase::AfterResponse, 1) => Action::SetStatus {
                 // Statuses without a body are refused.
-                Action::SetStatus(u16::try_from(self.below(290)).unwrap_or(0) + 305)
-            }
+                status: u16::try_from(self.below(290)).unwrap_or(0) + 305,
+                reason: self.maybe(Self::line),
+            },
             (Phase::AfterResponse | Phase::Request | Phase::Response, 3) => {
                 self.header_action(place)
             }
@@ -96,18 +98,28 @@ impl Choices {
     /// Possible in nearly every phase.
     fn before_after(&mut self, place: Place, phase: Phase) -> A {
         let slot = u8::try_from(self.below(12)).unwrap_or(0);
-        match (self.below(5), phase) {
+        match (self.below(6), phase) {
             (1, Phase::ClientHello | Phase::Request | Phase::Response | Phase::AfterResponse) => {
                 let length = u16::try_from(self.below(1_000)).unwrap_or(0) + 1;
+                let stated = place.group || self.one_in(2);
                 Action::Capture {
                     value: self.expression(place),
                     length,
+                    slot: stated.then_some(u16::from(slot)),
                 }
             }
             (_, Phase::AfterResponse) => Action::Accept,
             (2, Phase::Request | Phase::Response) => Action::SetTimeout {
                 which: self.one(TimeoutKind::Response, &[TimeoutKind::Tunnel]),
-                to: self.duration(),
+                to: if self.one_in(3) {
+                    NewTimeout::Milliseconds(Value::Number(i64::from(self.below(9_000))).into())
+                } else {
+                    NewTimeout::Fixed(self.duration())
+                },
+            },
+            (5, Phase::Request | Phase::Response) => Action::WaitForBody {
+                time: self.duration(),
+                at_least: self.one(0, &[1, 16_384]),
             },
             (3, _) => Action::Increment {
                 slot,
@@ -144,16 +156,13 @@ impl Choices {
             1 => self.respond(place),
             2 => Action::Tarpit {
                 delay: self.duration(),
-                status: self.one(500, &[200, 404, 599]),
+                response: self.fixed_response(place),
             },
             3 if self.one_in(2) => Action::Service(Service::Metrics),
             3 => Action::Service(Service::Stats(Box::new(self.stats_page(place)))),
-            4 => match self.among(&self.userlists.clone()) {
-                Some(users) => Action::Authenticate {
-                    users: Spanned::bare(users),
-                    realm: self.line(),
-                },
-                None => Action::Accept,
+            4 => Action::Authenticate {
+                users: self.among(&self.userlists.clone()).map(Spanned::bare),
+                realm: self.line(),
             },
             5 if !forward.is_empty() => self.route(place, forward),
             _ => Action::Reject { silent: true },
@@ -188,22 +197,46 @@ impl Choices {
                 status: self.one(302, &[301, 303, 307, 308]),
             };
         }
-        Action::Respond(FixedResponse {
-            status: u16::try_from(self.below(400)).unwrap_or(0) + 200,
+        let response = self.fixed_response(place);
+        if self.one_in(3) {
+            Action::Deny(response)
+        } else {
+            Action::Respond(response)
+        }
+    }
+
+    fn fixed_response(&mut self, place: Place) -> FixedResponse<Named> {
+        FixedResponse {
+            status: self.one(500, &[200, 404, 599, 403]),
             content_type: self.maybe(|c| {
                 let types = ["text/html; charset=\"utf-8\"", "a/b"];
                 c.one("text/plain", &types).to_owned()
             }),
-            body: self.template(place),
+            body: match self.below(6) {
+                1 => AnswerBody::File(self.file()),
+                2 => AnswerBody::ErrorPage,
+                3 => AnswerBody::ErrorPageFile(self.file()),
+                _ => AnswerBody::Text(self.template(place)),
+            },
             headers: self.some(3, |c| (c.header(), c.template_of(place, "", Self::line))),
-        })
+        }
     }
 
     fn header_action(&mut self, place: Place) -> A {
         let name = self.header();
         // Host is set or rewritten, never added or removed.
         let other = if name == "host" { "X-A" } else { &name }.to_owned();
-        match self.below(4) {
+        match self.below(5) {
+            4 => Action::RemoveHeaders(match self.below(5) {
+                1 => NamePattern::Regex(Spanned::bare(self.pattern())),
+                _ => NamePattern::Text {
+                    how: self.one(
+                        TextMatch::Prefix,
+                        &[TextMatch::Suffix, TextMatch::Contains, TextMatch::Glob],
+                    ),
+                    text: self.token(),
+                },
+            }),
             1 => Action::AddHeader {
                 name: other,
                 value: self.template_of(place, "", Self::line),
@@ -212,7 +245,8 @@ impl Choices {
             3 => Action::ReplaceHeader {
                 name,
                 pattern: Spanned::bare(self.pattern()),
-                with: self.line(),
+                with: self.template_of(place, "", Self::line),
+                elements: self.one_in(3),
             },
             _ => Action::SetHeader {
                 name,
@@ -223,10 +257,14 @@ impl Choices {
 
     /// Changes what is asked for.
     fn rewrite(&mut self, place: Place) -> A {
-        match self.below(7) {
+        match self.below(8) {
             1 => Action::ReplacePath {
                 pattern: Spanned::bare(self.pattern()),
-                with: self.word(),
+                with: self.template_of(place, "", Self::word),
+            },
+            7 => Action::ReplaceTarget {
+                pattern: Spanned::bare(self.pattern()),
+                with: self.template_of(place, "", Self::word),
             },
             2 => Action::StripPrefix(self.at_least_one(2, Self::path)),
             3 => Action::AddPrefix(self.path()),

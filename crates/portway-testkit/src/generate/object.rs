@@ -8,8 +8,9 @@ use portway_model::draft::*;
 use portway_model::expression::{NumberRange, StoredCounter, TextMatch};
 use portway_model::name::Name;
 use portway_model::settings::{
-    ClientAuth, ControlLevel, FileMode, ForwardedMode, KeyType, LogDestination, MapMatch,
-    NoneHealthy, Protocol, ProxyProtocol, SameSite, ServerName, TlsVersion,
+    ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType, LogDestination,
+    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, ProxyProtocol, SameSite, ServerName,
+    TlsVersion,
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -153,10 +154,16 @@ impl Choices {
             name: Spanned::bare(name),
             users: self.objects(3, |c, index| {
                 let user = c.name(index).as_str().replace(':', "");
-                let hash = c
-                    .one("$6$salt$hash", &["$2y$05$abc", "$apr1$x$y"])
-                    .to_owned();
-                (Spanned::bare(user), Spanned::bare(hash))
+                let hash = c.one("$6$salt$hash", &["$2y$05$abc", "$apr1$x$y"]);
+                UserDraft {
+                    name: Spanned::bare(user),
+                    password: Spanned::bare(if c.one_in(3) {
+                        Password::Plain("a b".to_owned())
+                    } else {
+                        Password::Crypt(hash.to_owned())
+                    }),
+                    groups: c.some(2, |c| Spanned::bare(c.word())),
+                }
             }),
         }
     }
@@ -332,10 +339,23 @@ impl Choices {
         draft.max_connections = self.setting(|c| c.below(1_000_000));
         draft.head_bytes = self.setting(|c| c.below(1_000_000) + 1_024);
         draft.access_log = self.setting(|c| c.access_log(tls));
-        draft.error_pages = self.objects(3, |c, index| ErrorPageDraft {
+        draft.error_pages = self.error_pages();
+        draft.own_answers = self.setting(|c| c.one(OwnAnswers::Haproxy, &[OwnAnswers::Portway]));
+        draft.close = self.setting(|c| c.one_in(2));
+    }
+
+    fn error_pages(&mut self) -> Vec<ErrorPageDraft> {
+        self.objects(3, |c, index| ErrorPageDraft {
             status: Spanned::bare(u16::try_from(index).unwrap_or(0) + 500),
-            file: Spanned::bare(c.file()),
-        });
+            page: Spanned::bare(if c.one_in(3) {
+                ErrorPageSource::Redirect {
+                    location: c.line(),
+                    status: c.one(302, &[303]),
+                }
+            } else {
+                ErrorPageSource::File(c.file())
+            }),
+        })
     }
 
     fn forwarded(&mut self) -> ForwardedDraft {
@@ -416,7 +436,7 @@ impl Choices {
         }
         if known.http {
             draft.rules = self.some(3, |c| {
-                let phase = c.one(Phase::Request, &[Phase::Response]);
+                let phase = c.one(Phase::Request, &[Phase::Response, Phase::AfterResponse]);
                 c.rule(place(phase), &[])
             });
         }
@@ -424,6 +444,8 @@ impl Choices {
         draft.retries = self.setting(|c| c.below(101));
         draft.pool_size = self.setting(|c| c.below(65_537));
         draft.send_proxy = self.setting(|c| c.one(ProxyProtocol::V1, &[ProxyProtocol::V2]));
+        draft.error_pages = self.error_pages();
+        draft.close = self.setting(|c| c.one_in(2));
         draft
     }
 
