@@ -102,6 +102,8 @@ codes! {
     NotRun = "P0901",
     /// An address could not be bound or a resource could not be had when the configuration was installed.
     Install = "P0902",
+    /// The configuration itself says this (`.notice`, `.warning` and `.alert` of a haproxy.cfg).
+    Stated = "P0903",
 }
 
 impl fmt::Display for Code {

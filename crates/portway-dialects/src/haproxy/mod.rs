@@ -13,11 +13,13 @@
 mod address;
 mod environment;
 mod lex;
+mod preprocess;
 mod reader;
 mod sections;
 mod units;
 mod word;
 
+pub use preprocess::{FEATURES, OPENSSL_VERSION, VERSION, condition_holds};
 pub(crate) use reader::Reader;
 pub(crate) use sections::{Section, SectionKind, Text};
 pub(crate) use word::{Line, Modifier, Word};

@@ -4,6 +4,7 @@
 //! Every fault of a line is said here and the line left out, so that what is left can be read.
 
 use super::lex::{self, Surroundings};
+use super::preprocess::Blocks;
 use super::reader::Reader;
 use super::word::{Line, Modifier, Word};
 use portway_model::diagnostic::{Code, Diagnostic, nearest};
@@ -145,6 +146,7 @@ pub(crate) fn read(text: Text<'_>, reader: &mut Reader<'_>) -> Vec<Section> {
         sections: Vec::new(),
         lost: false,
     };
+    let mut blocks = Blocks::default();
     let mut expanded = 0;
     for (index, raw) in raw_lines(text.text).enumerate() {
         let span = Span::new(reader.file, raw.start..raw.start + raw.line.len());
@@ -170,10 +172,14 @@ pub(crate) fn read(text: Text<'_>, reader: &mut Reader<'_>) -> Vec<Section> {
             reader.error(Code::TooLarge, span, message);
             break;
         }
+        if blocks.take(&words, reader) {
+            continue;
+        }
         if let Some(line) = line_of(words, reader) {
             gathered.line(line, raw.line.starts_with([' ', '\t']), reader);
         }
     }
+    blocks.end(reader);
     gathered.sections
 }
 
@@ -453,6 +459,53 @@ mod tests {
             &["needs a name"],
         );
         check("global\n \"x\n y\n", &["global [y]"], &["not closed"]);
+    }
+
+    #[test]
+    fn blocks_that_do_not_count_are_not_read() {
+        check(
+            ".if 0\nfoo\n.else\nglobal\n .if defined(OUTER)\n  a\n .elif nonsense(\n  b\n .else\n  c\n .endif\n.endif\n",
+            &["global [a]"],
+            &[],
+        );
+        check(
+            "global\n.if 0\n.if nonsense(\n.endif\n.foo\n.alert x\n\"x\n.elif 0\na\n.elif 1\nb\n.else\nc\n.endif\n",
+            &["global [b]"],
+            &["not closed"],
+        );
+        check(
+            "global\n setenv A yes\n.if streq(\"$A\",yes)\n a\n.endif\n",
+            &["global [a]"],
+            &[],
+        );
+        check(
+            "global\n.elif 1\n.else\n.endif x\n.foo\n.else y\n",
+            &["global []"],
+            &[
+                "no `.if` for this `.elif`",
+                "no `.if` for this `.else`",
+                "stands alone",
+                "no `.if`",
+                "unknown directive `.foo`",
+                "stands alone",
+                "no `.if`",
+            ],
+        );
+        check(
+            "global\n.if 1\n.else\n.else\n.elif 1\n.endif\n.if x\n",
+            &["global []"],
+            &[
+                "`.else` cannot follow",
+                "`.elif` cannot follow",
+                "`x` is no condition",
+                "no `.endif`",
+            ],
+        );
+        check(
+            ".notice \"a b\"\n.warning b\n.alert c\n.diag d\n.notice a b\n",
+            &[],
+            &["a b", "b", "c", "takes one word"],
+        );
     }
 
     #[test]
