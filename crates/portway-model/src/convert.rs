@@ -168,7 +168,7 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             Status, ListenerConnections, GroupName, TargetName, TargetAddress, Now, Hostname,
         ],
         [
-            Text, Number, ClientCertificate, QueryParameter, Header, HeaderCount, Cookie,
+            Text, Number, Boolean, ClientCertificate, QueryParameter, Header, HeaderCount, Cookie,
             ResponseHeader, ResponseCookie, Variable, Capture, Random, Environment, Log,
         ],
         Value::Payload { offset, length } => Value::Payload {
@@ -210,7 +210,7 @@ fn transform<C: Convert>(
         Transform,
         from,
         [
-            Lower, Upper, Trim, Base64, Base64Decode, Hex, UrlDecode, Length, Crc32, Sha256,
+            Number, Text, Lower, Upper, Trim, Base64, Base64Decode, Hex, UrlDecode, Length, Crc32, Sha256,
         ],
         [Default, Add, Multiply, Modulo, Json, JwtHeader, JwtPayload],
         Transform::Replace { pattern, with, all } => Transform::Replace {

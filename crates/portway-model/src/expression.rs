@@ -125,6 +125,8 @@ pub enum Value<S: Stage> {
     Text(String),
     /// A literal number.
     Number(i64),
+    /// Boolean: `true` or `false`.
+    Boolean(bool),
     /// Address: the client (after PROXY protocol and trusted X-Forwarded-For); from the connection phase.
     Source,
     /// Number: the client's port; from the connection phase.
@@ -401,6 +403,11 @@ pub struct StoredCounter {
 /// A step on a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transform<S: Stage> {
+    /// Number: of a text the whole number at its start, 0 where none is there; of a boolean 1 or 0; of an IPv4
+    /// address its 32 bits.
+    Number,
+    /// The text of a number, a boolean or an address.
+    Text,
     /// ASCII lower case.
     Lower,
     /// ASCII upper case.

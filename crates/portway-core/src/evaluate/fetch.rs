@@ -13,6 +13,7 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
     match value {
         Value::Text(text) => text.as_str().into(),
         Value::Number(number) => (*number).into(),
+        Value::Boolean(truth) => (*truth).into(),
         Value::Host => facts.host().into(),
         Value::Path => facts.path().into(),
         Value::Header(_) | Value::ResponseHeader(_) => last(value, facts),

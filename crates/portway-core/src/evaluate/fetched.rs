@@ -51,6 +51,19 @@ impl<'a> Fetched<'a> {
         }
     }
 
+    /// The number that anything present stands for: of a text the digits at its start, after an optional sign, 0
+    /// where there are none; of an IPv4 address its bits. An IPv6 address is none.
+    pub(crate) fn cast_number(&self) -> Option<i64> {
+        match self {
+            Fetched::Bytes(bytes) => Some(leading_number(bytes)),
+            Fetched::Address(address) => match address.to_canonical() {
+                IpAddr::V4(address) => Some(i64::from(address.to_bits())),
+                IpAddr::V6(_) => None,
+            },
+            other => other.number(),
+        }
+    }
+
     /// The address, also of a text that is one.
     pub fn address(&self) -> Option<IpAddr> {
         match self {
@@ -146,6 +159,21 @@ fn parse_number(text: &[u8]) -> Option<i64> {
     } else {
         number.checked_neg()
     }
+}
+
+/// The number at the start of a text; it stops at the ends of its range.
+fn leading_number(text: &[u8]) -> i64 {
+    let (negative, digits) = match text.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        Some((b'+', rest)) => (false, rest),
+        _ => (false, text),
+    };
+    let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0_i64, |number, digit| {
+        let digit = i64::from(digit - b'0');
+        let signed = if negative { -digit } else { digit };
+        number.saturating_mul(10).saturating_add(signed)
+    })
 }
 
 impl<'a> From<&'a [u8]> for Fetched<'a> {

@@ -58,6 +58,7 @@ fn apply<'a, F: Facts>(
         Transform::Modulo(by) => on_number(&fetched, |number| {
             (*by != 0).then(|| number.wrapping_rem(*by))
         }),
+        Transform::Number => fetched.cast_number().into(),
         Transform::Mask { v4, v6 } => fetched
             .address()
             .map(|address| mask(address, *v4, *v6))
@@ -79,6 +80,7 @@ fn apply_to_text<'a, F: Facts>(
     facts: &'a F,
 ) -> Fetched<'a> {
     match transform {
+        Transform::Text => text.into(),
         Transform::Lower => change_case(text, u8::is_ascii_uppercase, <[u8]>::make_ascii_lowercase),
         Transform::Upper => change_case(text, u8::is_ascii_lowercase, <[u8]>::make_ascii_uppercase),
         Transform::Trim => part_of(text, |text| text.trim_ascii().into()),
@@ -113,6 +115,7 @@ fn apply_to_text<'a, F: Facts>(
         | Transform::Add(_)
         | Transform::Multiply(_)
         | Transform::Modulo(_)
+        | Transform::Number
         | Transform::Mask { .. } => Fetched::Absent,
     }
 }

@@ -8,6 +8,8 @@ use portway_model::stage::Named;
 
 /// Every method, and how it is written.
 pub(crate) const METHODS: &[(&str, &str)] = &[
+    ("number", "number()"),
+    ("text", "text()"),
     ("lower", "lower()"),
     ("upper", "upper()"),
     ("trim", "trim()"),
@@ -52,6 +54,8 @@ impl Cursor<'_, '_> {
 
     fn method(&mut self, word: &str) -> Parsed<Transform<Named>> {
         Ok(match word {
+            "number" => Transform::Number,
+            "text" => Transform::Text,
             "lower" => Transform::Lower,
             "upper" => Transform::Upper,
             "trim" => Transform::Trim,
@@ -117,6 +121,8 @@ impl Cursor<'_, '_> {
 
 pub(super) fn write_transform(out: &mut String, transform: &Transform<Named>) {
     match transform {
+        Transform::Number => out.push_str("number()"),
+        Transform::Text => out.push_str("text()"),
         Transform::Lower => out.push_str("lower()"),
         Transform::Upper => out.push_str("upper()"),
         Transform::Trim => out.push_str("trim()"),

@@ -14,6 +14,8 @@ use portway_model::stage::Named;
 
 /// Values that are one word.
 pub(crate) const PLAIN: &[(&str, Value<Named>)] = &[
+    ("true", Value::Boolean(true)),
+    ("false", Value::Boolean(false)),
     ("source", Value::Source),
     ("source_port", Value::SourcePort),
     ("destination", Value::Destination),

@@ -10,13 +10,23 @@
     reason = "the readers of sections come one after the other"
 )]
 
+mod acl;
 mod address;
+mod arguments;
+mod converter;
 mod environment;
+mod fetch;
 mod lex;
 mod preprocess;
+mod log_format;
+mod patterns;
+mod place;
 mod reader;
+mod regex;
+mod sample;
 mod sections;
 mod units;
+mod variable;
 mod word;
 
 pub use preprocess::{FEATURES, OPENSSL_VERSION, VERSION, condition_holds};

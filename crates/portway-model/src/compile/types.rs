@@ -58,7 +58,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::ListenerConnections
         | Value::Random(_)
         | Value::Now => Kind::Number,
-        Value::Tls | Value::Authenticated(_) => Kind::Boolean,
+        Value::Boolean(_) | Value::Tls | Value::Authenticated(_) => Kind::Boolean,
         Value::ClientCertificate(CertificateField::Present | CertificateField::Verified) => {
             Kind::Boolean
         }
@@ -129,7 +129,7 @@ pub(super) fn transformed<S: Stage>(
     transform: &Transform<S>,
 ) -> Result<Kind, &'static str> {
     match transform {
-        Transform::Length | Transform::Crc32 => Ok(Kind::Number),
+        Transform::Number | Transform::Length | Transform::Crc32 => Ok(Kind::Number),
         Transform::Add(_) | Transform::Multiply(_) | Transform::Modulo(_) => {
             if kind.may_be_number() {
                 Ok(Kind::Number)
@@ -145,6 +145,7 @@ pub(super) fn transformed<S: Stage>(
             }
         }
         Transform::Default(_)
+        | Transform::Text
         | Transform::Lower
         | Transform::Upper
         | Transform::Trim
@@ -170,6 +171,7 @@ pub(super) fn known<S: Stage>(value: &Value<S>, tls: bool, group: bool) -> (Phas
     let from = match value {
         Value::Text(_)
         | Value::Number(_)
+        | Value::Boolean(_)
         | Value::Source
         | Value::SourcePort
         | Value::Destination
@@ -256,6 +258,7 @@ pub(super) fn value_word<S: Stage>(value: &Value<S>) -> String {
     let word = match value {
         Value::Text(_) => "a text",
         Value::Number(_) => "a number",
+        Value::Boolean(_) => "a truth",
         Value::Source => "the source address",
         Value::SourcePort => "the source port",
         Value::Destination => "the destination address",

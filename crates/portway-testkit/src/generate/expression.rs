@@ -169,7 +169,8 @@ impl Choices {
 
     /// What is known from the first moment on.
     fn connection_value(&mut self, place: Place) -> (Value<Named>, Kind) {
-        match self.below(15) {
+        match self.below(16) {
+            15 => (Value::Boolean(self.one_in(2)), Kind::Boolean),
             1 => (Value::Text(self.text()), Kind::Text),
             2 => (
                 Value::Number(i64::from(self.below(u32::MAX)) - 1_000),
@@ -385,6 +386,7 @@ impl Choices {
             1 => {
                 let plain = [
                     Transform::Upper,
+                    Transform::Text,
                     Transform::Trim,
                     Transform::Base64,
                     Transform::Base64Decode,
@@ -395,7 +397,7 @@ impl Choices {
                 (self.one(Transform::Lower, &plain), Kind::Text)
             }
             2 => (
-                self.one(Transform::Length, &[Transform::Crc32]),
+                self.one(Transform::Length, &[Transform::Crc32, Transform::Number]),
                 Kind::Number,
             ),
             _ => (self.text_transform(kind), Kind::Text),
