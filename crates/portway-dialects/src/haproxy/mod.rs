@@ -15,6 +15,8 @@ mod address;
 mod arguments;
 mod converter;
 mod environment;
+#[cfg(test)]
+mod expression_tests;
 mod fetch;
 mod lex;
 mod preprocess;
