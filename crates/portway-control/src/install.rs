@@ -25,12 +25,14 @@ use rustls::time_provider::DefaultTimeProvider;
 use rustls_pki_types::UnixTime;
 use tokio::task::JoinSet;
 
-use crate::bind;
+use crate::bind::{self, Neighbour};
 use crate::certificates;
 use crate::descriptors;
 use crate::error_pages;
 use crate::health;
 use crate::logs::{self, LogWriters, Reopener};
+use crate::pid_file::PidFile;
+use crate::privileges;
 use crate::resolve;
 use crate::targets::{WatchedTarget, in_telemetry, watch};
 use crate::tls::tickets::TicketKeys;
@@ -53,6 +55,17 @@ pub struct Running {
     tasks: Mutex<JoinSet<()>>,
     threads: Mutex<Option<Threads>>,
     reopeners: Vec<Reopener>,
+    /// Goes with this.
+    _pid_file: Option<PidFile>,
+}
+
+/// How a running configuration ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// What is in progress may finish, as the configuration says.
+    Gracefully,
+    /// What is in progress is cut off.
+    AtOnce,
 }
 
 struct Threads {
@@ -76,6 +89,7 @@ pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
     }
     found.extend(error_pages::load(snapshot, sources).1);
     found.extend(logs::check(snapshot, sources));
+    found.extend(privileges::check(&snapshot.process));
     found
 }
 
@@ -89,13 +103,15 @@ fn refused(snapshot: &Snapshot) -> Diagnostics {
     found
 }
 
-/// Installs `snapshot`: gives what runs and the warnings and notes on the way.
+/// Installs `snapshot`: gives what runs and the warnings and notes on the way. `neighbour` says whether another process
+/// may hold the same addresses.
 ///
 /// # Errors
 /// Everything that stands in the way; nothing runs then and nothing stays bound.
 pub async fn install(
     snapshot: Snapshot,
     sources: &Sources,
+    neighbour: Neighbour,
 ) -> Result<(Running, Diagnostics), Diagnostics> {
     let workers = worker_count(&snapshot);
     let mut found = refused(&snapshot);
@@ -105,11 +121,12 @@ pub async fn install(
     let (pages, of_pages) = error_pages::load(&snapshot, sources);
     found.extend(of_pages);
     found.extend(logs::check(&snapshot, sources));
+    found.extend(privileges::check(&snapshot.process));
     if found.has_errors() {
         return Err(found);
     }
     // Nothing waits for names, and no file of a log is created, where an address is taken.
-    found.extend(bind::check(&snapshot));
+    found.extend(bind::check(&snapshot, neighbour));
     if found.has_errors() {
         return Err(found);
     }
@@ -117,7 +134,7 @@ pub async fn install(
     resolve::resolve_all(&targets.concat()).await;
     let (logs, of_logs) = logs::open(&snapshot, sources);
     found.extend(of_logs);
-    let sockets = match bind::bind(&snapshot, workers) {
+    let sockets = match bind::bind(&snapshot, workers, neighbour) {
         Ok((sockets, notes)) => {
             found.extend(notes);
             sockets
@@ -130,6 +147,9 @@ pub async fn install(
     if found.has_errors() {
         return Err(found);
     }
+    let pid_file = snapshot.process.pid_file.as_ref().map(PidFile::of);
+    let pid_file = pid_file.transpose().map_err(alone)?;
+    privileges::take(&snapshot.process).map_err(alone)?;
     let prepared = Prepared {
         snapshot,
         tls,
@@ -142,6 +162,7 @@ pub async fn install(
             .iter()
             .map(|(_, it)| PathBuf::from(&*it.name))
             .collect(),
+        pid_file,
     };
     Ok((prepared.start(workers).map_err(alone)?, found))
 }
@@ -175,6 +196,7 @@ struct Prepared {
     targets: Vec<Vec<Arc<WatchedTarget>>>,
     tickets: Arc<TicketKeys>,
     files: Vec<PathBuf>,
+    pid_file: Option<PidFile>,
 }
 
 impl Prepared {
@@ -244,6 +266,7 @@ impl Prepared {
             tasks: Mutex::new(tasks),
             threads: Mutex::new(Some(threads)),
             reopeners,
+            _pid_file: self.pid_file,
         })
     }
 }
@@ -345,11 +368,15 @@ impl Running {
         self.reopeners.iter().for_each(Reopener::reopen);
     }
 
-    /// Stops gracefully: readiness fails at once, listeners stop accepting after `ready_delay`, exchanges and tunnels
+    /// Stops. Gracefully: readiness fails at once, listeners stop accepting after `ready_delay`, exchanges and tunnels
     /// have until `shutdown_deadline`. True if all of them finished. A second call does nothing.
-    pub async fn stop(&self, by: &str) -> bool {
+    pub async fn stop(&self, by: &str, how: Stop) -> bool {
         let begun = Instant::now();
         let process = &self.plane.snapshot.process;
+        let (delay, deadline) = match how {
+            Stop::Gracefully => (process.ready_delay, process.shutdown_deadline),
+            Stop::AtOnce => (Duration::ZERO, Duration::ZERO),
+        };
         let threads = self
             .threads
             .lock()
@@ -360,11 +387,11 @@ impl Running {
         };
         emit(&Event::ShutdownStarted {
             by,
-            deadline: process.shutdown_deadline,
+            deadline,
         });
         self.plane.process.set_draining();
-        tokio::time::sleep(process.ready_delay).await;
-        workers.drain(process.shutdown_deadline);
+        tokio::time::sleep(delay).await;
+        workers.drain(deadline);
         let cut = tokio::task::spawn_blocking(move || {
             let cut = workers.join();
             logs.close();

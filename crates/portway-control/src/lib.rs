@@ -14,6 +14,8 @@ pub mod error_pages;
 pub mod health;
 pub mod install;
 pub mod logs;
+pub mod pid_file;
+mod privileges;
 pub mod resolve;
 pub mod sources;
 pub mod status;

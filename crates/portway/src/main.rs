@@ -4,8 +4,10 @@
 //! [`serve`] is the life of a running Portway from its start to its end. Nothing here decides about configurations
 //! or traffic.
 
+mod background;
 mod cli;
 mod commands;
+mod haproxy;
 mod render;
 mod serve;
 mod system;
@@ -15,6 +17,11 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    if arguments.next().is_some_and(|name| haproxy::is_name(&name)) {
+        let arguments: Vec<_> = arguments.collect();
+        return haproxy::run(&arguments);
+    }
     let cli = cli::Cli::parse();
     commands::run(cli)
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portway_admin::Shown;
-use portway_control::bind;
-use portway_control::install::{Running, install};
+use portway_control::bind::{self, Neighbour};
+use portway_control::install::{Running, Stop, install};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{Sources, Span};
@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::{render, system};
+use crate::system;
 
 /// Time for tasks of control to notice the end.
 const LAST_TASKS: Duration = Duration::from_millis(500);
@@ -30,49 +30,50 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-/// How a running Portway talks to the person who started it.
-pub(crate) struct Talk<'a> {
+/// How a Portway runs, beside its configuration.
+pub(crate) struct Setting<'a> {
     /// The texts that diagnostics point into.
     pub(crate) sources: &'a Sources,
-    /// Errors only.
-    pub(crate) quiet: bool,
-    /// What to try where nothing could be started.
-    pub(crate) advice: Option<&'a str>,
-    /// What a closed terminal or a wish to reload (SIGHUP) does.
-    pub(crate) hangup: Hangup,
+    /// Says what was found while it was started.
+    pub(crate) say: &'a dyn Fn(&Diagnostics),
+    /// The admin address is served.
+    pub(crate) admin: bool,
+    /// Who else may hold the same addresses.
+    pub(crate) neighbour: Neighbour,
+    /// What signals mean.
+    pub(crate) manners: Manners,
 }
 
-/// What SIGHUP does.
+/// What signals mean. SIGTERM, SIGINT and SIGQUIT stop gracefully and SIGUSR1 opens access logs again unless said otherwise.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hangup {
-    /// Opens access logs again and says that nothing else changes.
-    Reopens,
-    /// Stops gracefully: nobody needs a demo whose terminal is closed.
-    Stops,
+pub(crate) enum Manners {
+    /// SIGHUP opens access logs again and says that nothing else changes.
+    Server,
+    /// SIGHUP stops gracefully: nobody needs a demo whose terminal is closed.
+    Demo,
+    /// HAProxy's (its management guide, chapter 4): SIGUSR1 stops gracefully, SIGTERM and SIGINT stop at once, SIGHUP writes what
+    /// is up and down to the log.
+    Haproxy,
 }
 
-/// Serves `snapshot` until SIGTERM, SIGINT or SIGQUIT, then stops gracefully; a second signal stops at once. `tell` is called once
-/// everything runs. Exit code 0 after a graceful stop, 1 where nothing could be started or the end was forced.
+/// Serves `snapshot` until a signal stops it; a second signal stops at once. `tell` is called once everything runs. Exit
+/// code 0 after a graceful stop, 1 where nothing could be started or the end was forced.
 pub(crate) fn serve(
     runtime: Runtime,
     snapshot: Snapshot,
-    talk: &Talk<'_>,
+    setting: &Setting<'_>,
     tell: impl FnOnce(&Running),
 ) -> ExitCode {
     system::raise_descriptor_limit();
-    let Talk { sources, quiet, .. } = *talk;
     let code = runtime.block_on(async {
-        match start(snapshot, sources).await {
+        match start(snapshot, setting).await {
             Ok((parts, found)) => {
-                render::to_stderr(sources, &found, quiet);
+                (setting.say)(&found);
                 tell(&parts.running);
-                parts.until_signal(talk.hangup).await
+                parts.until_signal(setting.manners).await
             }
             Err(found) => {
-                render::to_stderr(sources, &found, quiet);
-                if let Some(advice) = talk.advice {
-                    eprintln!("{advice}");
-                }
+                (setting.say)(&found);
                 ExitCode::FAILURE
             }
         }
@@ -90,22 +91,27 @@ struct Parts {
 }
 
 /// Starts everything: the admin address first, so that a clash is said before anything serves.
-async fn start(snapshot: Snapshot, sources: &Sources) -> Result<(Parts, Diagnostics), Diagnostics> {
+async fn start(
+    snapshot: Snapshot,
+    setting: &Setting<'_>,
+) -> Result<(Parts, Diagnostics), Diagnostics> {
     let signals = Signals::new().map_err(|error| {
         let message = format!("cannot wait for signals: {error}");
         alone(Diagnostic::error(Code::Install, Span::NONE, message))
     })?;
-    let address = snapshot.process.admin;
-    let listener = portway_admin::bind(address).map_err(|error| {
-        // Nothing is bound yet: so all addresses that are taken can be named at once.
-        let mut found = alone(bind::explain_admin(address, &error));
-        found.extend(bind::check(&snapshot));
-        found
-    })?;
     let shown = Shown::default();
     let mut admin = JoinSet::new();
-    admin.spawn(portway_admin::serve(listener, shown.clone()));
-    let (running, found) = install(snapshot, sources).await?;
+    if setting.admin {
+        let address = snapshot.process.admin;
+        let listener = portway_admin::bind(address).map_err(|error| {
+            // Nothing is bound yet: so all addresses that are taken can be named at once.
+            let mut found = alone(bind::explain_admin(address, &error));
+            found.extend(bind::check(&snapshot, setting.neighbour));
+            found
+        })?;
+        admin.spawn(portway_admin::serve(listener, shown.clone()));
+    }
+    let (running, found) = install(snapshot, setting.sources, setting.neighbour).await?;
     let running = Arc::new(running);
     shown.set(running.clone());
     let parts = Parts {
@@ -120,16 +126,20 @@ async fn start(snapshot: Snapshot, sources: &Sources) -> Result<(Parts, Diagnost
 const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 impl Parts {
-    async fn until_signal(mut self, hangup: Hangup) -> ExitCode {
-        let by = stop_wish(&mut self.signals, &self.running, hangup).await;
+    async fn until_signal(mut self, manners: Manners) -> ExitCode {
+        let (by, how) = stop_wish(&mut self.signals, &self.running, manners).await;
         let begun = Instant::now();
-        let stop = self.running.stop(by);
+        let stop = self.running.stop(by, how);
         let mut stop = pin!(stop);
         loop {
             tokio::select! {
                 _ = &mut stop => return ExitCode::SUCCESS,
-                by = stop_wish(&mut self.signals, &self.running, hangup) => {
-                    if begun.elapsed() >= SAME_SIGNAL {
+                (by, how) = stop_wish(&mut self.signals, &self.running, manners) => {
+                    if manners == Manners::Haproxy {
+                        if how == Stop::AtOnce {
+                            return ExitCode::SUCCESS;
+                        }
+                    } else if begun.elapsed() >= SAME_SIGNAL {
                         tracing::warn!("{by} again: stopping at once");
                         return ExitCode::FAILURE;
                     }
@@ -140,11 +150,19 @@ impl Parts {
 }
 
 /// Waits for a signal that stops Portway and gives its name; does what the others ask for.
-async fn stop_wish(signals: &mut Signals, running: &Running, hangup: Hangup) -> &'static str {
+async fn stop_wish(
+    signals: &mut Signals,
+    running: &Running,
+    manners: Manners,
+) -> (&'static str, Stop) {
+    let haproxy = manners == Manners::Haproxy;
     loop {
         match signals.next().await {
-            Wish::Stop(by) => return by,
-            Wish::Reload if hangup == Hangup::Stops => return "SIGHUP",
+            Wish::Stop(by) if haproxy => return (by, Stop::AtOnce),
+            Wish::Stop(by) => return (by, Stop::Gracefully),
+            Wish::Reload if manners == Manners::Demo => return ("SIGHUP", Stop::Gracefully),
+            Wish::Reload if haproxy => tell_targets(running),
+            Wish::ReopenLogs if haproxy => return ("SIGUSR1", Stop::Gracefully),
             Wish::ReopenLogs => {
                 running.reopen_logs();
                 tracing::info!("SIGUSR1: the files of access logs are opened again");
@@ -159,6 +177,15 @@ async fn stop_wish(signals: &mut Signals, running: &Running, hangup: Hangup) -> 
             Wish::Upgrade => tracing::warn!(
                 "SIGUSR2: this version cannot upgrade itself while it runs, nothing changes: restart to apply changes"
             ),
+        }
+    }
+}
+
+/// Writes which targets are up and which are not to the log of the process.
+fn tell_targets(running: &Running) {
+    for group in &running.status().groups {
+        for target in &group.targets {
+            tracing::warn!("SIGHUP: {}/{} is {}", group.name, target.name, target.health);
         }
     }
 }

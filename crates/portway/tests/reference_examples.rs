@@ -4,7 +4,8 @@
 //! certificate of its own and targets that nobody listens on, and installed as `portway run` would do it.
 #![cfg(test)]
 
-use portway_control::install::install;
+use portway_control::bind::Neighbour;
+use portway_control::install::{Stop, install};
 use portway_control::sources::compile_text;
 use portway_control::tls::self_signed::self_signed;
 use portway_model::address::{BindAddress, TargetAddress};
@@ -101,7 +102,7 @@ async fn run(line: usize, text: &str) -> Option<String> {
     }
     let folder = tempfile::tempdir().unwrap();
     place(&mut snapshot, folder.path());
-    match install(snapshot, &compiled.sources).await {
+    match install(snapshot, &compiled.sources, Neighbour::None).await {
         Ok((running, _)) => {
             for listener in &running.snapshot().listeners {
                 for bind in &listener.binds {
@@ -114,7 +115,7 @@ async fn run(line: usize, text: &str) -> Option<String> {
                 }
             }
             assert!(
-                running.stop("the test").await,
+                running.stop("the test", Stop::Gracefully).await,
                 "line {line}: it does not end"
             );
             None

@@ -46,6 +46,15 @@ enum Place {
     Inherited(u32),
 }
 
+/// Who else may hold the addresses that are bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Neighbour {
+    /// Nobody: an address that another process holds is an error.
+    None,
+    /// A process of the same user that is about to leave: addresses are bound beside it.
+    Leaving,
+}
+
 /// Binds everything that `snapshot` asks for: one list for each of `workers` (at least one), and what is worth
 /// knowing about it.
 ///
@@ -54,21 +63,17 @@ enum Place {
 pub fn bind(
     snapshot: &Snapshot,
     workers: usize,
+    neighbour: Neighbour,
 ) -> Result<(Vec<Vec<BoundSocket>>, Diagnostics), Diagnostics> {
-    let mut failed = Diagnostics::default();
-    let wanted = wanted(snapshot, &mut failed);
+    let mut failed = check(snapshot, neighbour);
+    let wanted = wanted(snapshot, &mut Diagnostics::default());
     // First all of them, then bind: two listeners of ours may share a port (`:80` and `127.0.0.1:80`).
-    for one in &wanted {
-        if let Err(error) = is_free(&one.place) {
-            failed.push(fault::explain(one.name, one.span, &one.place, &error));
-        }
-    }
     if failed.has_errors() {
         return Err(failed);
     }
     let mut sockets: Vec<Vec<BoundSocket>> = (0..workers.max(1)).map(|_| Vec::new()).collect();
     for one in &wanted {
-        match open(&one.place, sockets.len()) {
+        match open(&one.place, sockets.len(), neighbour) {
             Ok(opened) => {
                 for (worker, socket) in sockets.iter_mut().zip(opened) {
                     worker.push(BoundSocket {
@@ -87,9 +92,12 @@ pub fn bind(
 }
 
 /// Checks that every address of `snapshot` could be bound now; binds nothing.
-pub fn check(snapshot: &Snapshot) -> Diagnostics {
+pub fn check(snapshot: &Snapshot, neighbour: Neighbour) -> Diagnostics {
     let mut found = Diagnostics::default();
     for one in wanted(snapshot, &mut found) {
+        if neighbour == Neighbour::Leaving && !matches!(one.place, Place::Inherited(_)) {
+            continue;
+        }
         if let Err(error) = is_free(&one.place) {
             found.push(fault::explain(one.name, one.span, &one.place, &error));
         }
@@ -187,14 +195,14 @@ fn unix_is_free(path: &str) -> io::Result<()> {
 }
 
 /// One socket for each worker.
-fn open(place: &Place, workers: usize) -> io::Result<Vec<Socket>> {
+fn open(place: &Place, workers: usize, neighbour: Neighbour) -> io::Result<Vec<Socket>> {
     let each = 0..workers;
     match place {
         Place::Tcp { ip, port } => each
             .map(|_| listening_tcp(*ip, *port).map(Socket::Tcp))
             .collect(),
         Place::Unix(path) => {
-            let listener = listening_unix(path)?;
+            let listener = listening_unix(path, neighbour)?;
             each.map(|_| listener.try_clone().map(Socket::Unix))
                 .collect()
         }
@@ -256,11 +264,13 @@ fn bound(address: SocketAddr, share: bool, dual_stack: bool) -> io::Result<socke
     Ok(socket)
 }
 
-fn listening_unix(path: &str) -> io::Result<UnixListener> {
+fn listening_unix(path: &str, neighbour: Neighbour) -> io::Result<UnixListener> {
     let listener = if path.starts_with('@') {
         UnixListener::bind_addr(&abstract_address(path)?)?
     } else {
-        unix_is_free(path)?;
+        if neighbour == Neighbour::None {
+            unix_is_free(path)?;
+        }
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -8,6 +8,13 @@ use std::path::Path;
 use super::*;
 use crate::sources::compile_text;
 
+fn bind(
+    snapshot: &Snapshot,
+    workers: usize,
+) -> Result<(Vec<Vec<BoundSocket>>, Diagnostics), Diagnostics> {
+    super::bind(snapshot, workers, Neighbour::None)
+}
+
 /// A port that was free a moment ago.
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

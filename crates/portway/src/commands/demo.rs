@@ -13,15 +13,17 @@ use std::process::ExitCode;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::header::HeaderName;
+use portway_control::bind::Neighbour;
 use portway_control::install::Running;
 use portway_control::sources::compile_files;
+use portway_model::diagnostic::Diagnostics;
 use portway_control::tls::self_signed::self_signed;
 use rustls_pki_types::UnixTime;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::cli::Demo;
-use crate::serve::{self, Hangup, Talk};
+use crate::serve::{self, Manners, Setting};
 use crate::{render, system};
 
 /// Days that the certificate is valid: nobody runs a demo longer.
@@ -82,20 +84,27 @@ fn demonstrate(ports: Ports, quiet: bool) -> Result<ExitCode, Box<dyn Error>> {
     let Some(snapshot) = compiled.snapshot else {
         return Ok(ExitCode::FAILURE);
     };
-    let talk = Talk {
+    let say = |found: &Diagnostics| {
+        render::to_stderr(&compiled.sources, found, true);
+        if found.has_errors() {
+            eprintln!(
+                "`portway demo --port-base N` uses the ports N, N+1 and N+2 instead, such as --port-base 18080"
+            );
+        }
+    };
+    let setting = Setting {
         sources: &compiled.sources,
-        quiet: true,
-        advice: Some(
-            "`portway demo --port-base N` uses the ports N, N+1 and N+2 instead, such as --port-base 18080",
-        ),
-        hangup: Hangup::Stops,
+        say: &say,
+        admin: true,
+        neighbour: Neighbour::None,
+        manners: Manners::Demo,
     };
     let tell = |_: &Running| {
         if !quiet {
             super::print(&introduction(ports, &targets));
         }
     };
-    Ok(serve::serve(runtime, snapshot, &talk, tell))
+    Ok(serve::serve(runtime, snapshot, &setting, tell))
 }
 
 fn write_files(

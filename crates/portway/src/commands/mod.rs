@@ -26,7 +26,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
 }
 
 /// Prints to standard output. Whoever reads it may have gone (`| head`): that is no failure.
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     let mut out = io::stdout().lock();
     drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
 }

@@ -3,13 +3,14 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use portway_control::bind::Neighbour;
 use portway_control::install::Running;
 use portway_control::sources::compile_files;
 use portway_model::address::BindAddress;
 use portway_model::snapshot::Snapshot;
 
 use crate::cli::Run;
-use crate::serve::{self, Hangup, Talk};
+use crate::serve::{self, Manners, Setting};
 use crate::{render, system};
 
 /// Runs the command.
@@ -34,14 +35,15 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
             super::print(&started(running));
         }
     };
-    let talk = Talk {
+    let setting = Setting {
         sources: &compiled.sources,
-        quiet,
-        advice: None,
-        hangup: Hangup::Reopens,
+        say: &|found| render::to_stderr(&compiled.sources, found, quiet),
+        admin: true,
+        neighbour: Neighbour::None,
+        manners: Manners::Server,
     };
     match serve::runtime() {
-        Ok(runtime) => serve::serve(runtime, snapshot, &talk, tell),
+        Ok(runtime) => serve::serve(runtime, snapshot, &setting, tell),
         Err(error) => super::fail(&format!("cannot start the runtime: {error}")),
     }
 }

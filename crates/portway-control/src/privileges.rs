@@ -1,0 +1,131 @@
+//! Who the process is: the user, group and root that it takes once everything is bound and read.
+//!
+//! Sockets below port 1024, keys and log files need root; serving does not. The order is that of HAProxy: chroot, then
+//! groups, then the user, after which none of it can be undone.
+
+use std::io;
+use std::os::unix::fs::chroot;
+
+use nix::unistd::{Gid, Group, Uid, User, geteuid, getegid, setgid, setgroups, setuid};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::snapshot::Process;
+use portway_model::span::{Span, Spanned};
+
+/// Whom the process becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    user: Option<Uid>,
+    group: Option<Gid>,
+}
+
+/// What `check` can say: users and groups that do not exist.
+pub(crate) fn check(process: &Process) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    if let Err(diagnostic) = identity(process) {
+        found.push(diagnostic);
+    }
+    found
+}
+
+/// Takes the root, the groups and the user that `process` names. Does nothing where it names none.
+///
+/// # Errors
+/// A user or group that does not exist, rights that are missing, a folder that is none.
+pub(crate) fn take(process: &Process) -> Result<(), Diagnostic> {
+    let identity = identity(process)?;
+    if let Some(folder) = &process.chroot {
+        let entered = chroot(&folder.value).and_then(|()| std::env::set_current_dir("/"));
+        entered.map_err(|error| {
+            let message = format!("cannot make `{}` the root: {error}", folder.value);
+            Diagnostic::error(Code::Install, folder.span, message).help(
+                "start as root, name a folder that exists, or remove `chroot`",
+            )
+        })?;
+    }
+    if let Some(group) = identity.group.filter(|group| *group != getegid()) {
+        setgroups(&[])
+            .and_then(|()| setgid(group))
+            .map_err(|error| refused("group", place(&process.group, &process.user), error))?;
+    }
+    if let Some(user) = identity.user.filter(|user| *user != geteuid()) {
+        setuid(user).map_err(|error| refused("user", place(&process.user, &None), error))?;
+    }
+    Ok(())
+}
+
+fn identity(process: &Process) -> Result<Identity, Diagnostic> {
+    let user = process.user.as_ref().map(user_of).transpose()?;
+    let group = process.group.as_ref().map(group_of).transpose()?;
+    Ok(Identity {
+        user: user.map(|(user, _)| user),
+        group: group.or(user.and_then(|(_, group)| group)),
+    })
+}
+
+/// A user with the group that the system gives it; a number need not have a name.
+fn user_of(written: &Spanned<String>) -> Result<(Uid, Option<Gid>), Diagnostic> {
+    let name = &written.value;
+    if let Ok(number) = name.parse() {
+        return Ok((Uid::from_raw(number), None));
+    }
+    match User::from_name(name) {
+        Ok(Some(user)) => Ok((user.uid, Some(user.gid))),
+        Ok(None) => Err(unknown("user", written)),
+        Err(error) => Err(refused("user", written.span, error)),
+    }
+}
+
+fn group_of(written: &Spanned<String>) -> Result<Gid, Diagnostic> {
+    let name = &written.value;
+    if let Ok(number) = name.parse() {
+        return Ok(Gid::from_raw(number));
+    }
+    match Group::from_name(name) {
+        Ok(Some(group)) => Ok(group.gid),
+        Ok(None) => Err(unknown("group", written)),
+        Err(error) => Err(refused("group", written.span, error)),
+    }
+}
+
+fn place(first: &Option<Spanned<String>>, second: &Option<Spanned<String>>) -> Span {
+    first
+        .as_ref()
+        .or(second.as_ref())
+        .map_or(Span::NONE, |it| it.span)
+}
+
+fn unknown(kind: &str, written: &Spanned<String>) -> Diagnostic {
+    let message = format!("this machine has no {kind} `{}`", written.value);
+    Diagnostic::error(Code::UnknownReference, written.span, message).help(format!(
+        "make it with `{kind}add --system {}`, name another, or remove it",
+        written.value
+    ))
+}
+
+fn refused(kind: &str, place: Span, error: nix::Error) -> Diagnostic {
+    let error = io::Error::from(error);
+    let message = format!("cannot become this {kind}: {error}");
+    Diagnostic::error(Code::Install, place, message)
+        .help(format!("start as root, or remove `{kind}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_and_groups() {
+        let word = |text: &str| Spanned::bare(text.to_owned());
+        let root = (Uid::from_raw(0), Some(Gid::from_raw(0)));
+        assert_eq!(user_of(&word("root")), Ok(root));
+        assert_eq!(user_of(&word("4711")), Ok((Uid::from_raw(4711), None)));
+        assert_eq!(group_of(&word("root")), Ok(Gid::from_raw(0)));
+        assert_eq!(group_of(&word("4711")), Ok(Gid::from_raw(4711)));
+        for text in ["no-such-user-here", "-1", "4294967296"] {
+            let message = user_of(&word(text)).unwrap_err().message;
+            assert_eq!(message, format!("this machine has no user `{text}`"));
+        }
+        let message = group_of(&word("no-such-group")).unwrap_err().message;
+        assert_eq!(message, "this machine has no group `no-such-group`");
+    }
+}

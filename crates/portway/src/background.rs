@@ -1,0 +1,108 @@
+//! Starting this program again as a child that tells when it serves: how it goes into the background, and how a master has
+//! workers. And telling systemd, if it is the one who waits.
+//!
+//! The child's standard input is one end of a pair of sockets: it writes a byte once it serves, and its death closes it.
+//! That needs no `fork`, which a program with threads must not use, and no name that others could speak to.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+/// Set in the environment of a child whose standard input leads to a parent that waits.
+const PARENT_WAITS: &str = "PORTWAY_PARENT_WAITS";
+
+/// This program and how it was called.
+#[derive(Debug, Clone)]
+pub(crate) struct Itself {
+    /// The file to start again: what stands there then, so that an update takes effect.
+    program: PathBuf,
+    /// The name it was called by.
+    name: OsString,
+}
+
+impl Itself {
+    /// As this process was started. Called before the working directory changes.
+    ///
+    /// # Errors
+    /// The system does not say where the program is.
+    pub(crate) fn find() -> io::Result<Self> {
+        let name = std::env::args_os().next().unwrap_or_default();
+        let program = if name.as_bytes().contains(&b'/') {
+            std::path::absolute(&name)?
+        } else {
+            std::env::current_exe()?
+        };
+        Ok(Self { program, name })
+    }
+
+    /// Starts this program with `arguments` and waits until it serves. The status where it ended before.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub(crate) fn start(&self, arguments: &[OsString]) -> io::Result<Result<Child, ExitStatus>> {
+        let (mut ours, theirs) = UnixStream::pair()?;
+        let mut child = Command::new(&self.program)
+            .arg0(&self.name)
+            .args(arguments)
+            .env(PARENT_WAITS, "1")
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .spawn()?;
+        let serves = ours.read_exact(&mut [0]).is_ok();
+        Ok(if serves { Ok(child) } else { Err(child.wait()?) })
+    }
+}
+
+/// True in a child that [`Itself::start`] made.
+pub(crate) fn parent_waits() -> bool {
+    std::env::var_os(PARENT_WAITS).is_some()
+}
+
+/// Tells the parent that waits, if there is one, that this process serves.
+pub(crate) fn tell_parent() {
+    if parent_waits() {
+        // A parent that is gone has nobody to tell.
+        drop(rustix::io::write(rustix::stdio::stdin(), b"1"));
+        if let Ok(null) = File::open("/dev/null") {
+            drop(rustix::stdio::dup2_stdin(&null));
+        }
+    }
+}
+
+/// Leaves the terminal: a session of its own. Called before threads start.
+pub(crate) fn leave_session() {
+    // It fails only in the leader of a group, which a child of ours is not.
+    drop(rustix::process::setsid());
+}
+
+/// Lets go of standard output and error, once nothing is left to say on them.
+pub(crate) fn leave_terminal() {
+    if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
+        drop(rustix::stdio::dup2_stdout(&null));
+        drop(rustix::stdio::dup2_stderr(&null));
+    }
+}
+
+/// Tells systemd (sd_notify(3)) what this process does, such as `READY=1`. Nothing where systemd did not start it so.
+pub(crate) fn tell_systemd(state: &str) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let address = match path.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(&path),
+    };
+    let told = address.and_then(|address| {
+        UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address)
+    });
+    if let Err(error) = told {
+        tracing::warn!("cannot tell systemd `{state}`: {error}");
+    }
+}

@@ -1,0 +1,103 @@
+//! Findings in HAProxy's form, which service scripts, editors and people who know it look for:
+//! `[ALERT]    (42) : config : parsing [haproxy.cfg:7] : …`.
+
+use portway_model::diagnostic::{Diagnostic, Diagnostics, Severity};
+use portway_model::span::{FileId, Sources, Span};
+
+use super::version;
+
+/// What is said, and to whom.
+pub(super) struct Voice {
+    /// Nothing but the exit code tells.
+    pub(super) quiet: bool,
+    /// Warnings and notes were said by the parent already.
+    pub(super) errors_only: bool,
+}
+
+impl Voice {
+    /// Says everything that was found.
+    pub(super) fn say(&self, sources: &Sources, found: &Diagnostics) {
+        if self.quiet {
+            return;
+        }
+        let wanted: Vec<&Diagnostic> = found
+            .iter()
+            .filter(|it| it.severity == Severity::Error || !self.errors_only)
+            .collect();
+        if wanted.is_empty() {
+            return;
+        }
+        self.introduce();
+        for one in wanted {
+            eprintln!("{}", line(sources, one));
+        }
+    }
+
+    /// Says whose messages follow, as HAProxy does before its first.
+    pub(super) fn introduce(&self) {
+        if self.quiet {
+            return;
+        }
+        self.tell(Severity::Note, &format!("haproxy version is {}", version::version()));
+        if let Ok(path) = std::env::current_exe() {
+            let text = format!("path to executable is {}", path.display());
+            self.tell(Severity::Note, &text);
+        }
+    }
+
+    /// Says something without a place.
+    pub(super) fn tell(&self, severity: Severity, text: &str) {
+        if !self.quiet {
+            eprintln!("{} : {text}", beginning(severity));
+        }
+    }
+
+    /// Says in HAProxy's words which files have errors, and that they are fatal.
+    pub(super) fn fatal(&self, sources: &Sources, found: &Diagnostics) {
+        let mut files: Vec<FileId> = Vec::new();
+        let errors = found.iter().filter(|it| it.severity == Severity::Error);
+        for file in errors.filter_map(|it| Some(it.labels.first()?.span.file)) {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+        for source in files.into_iter().filter_map(|file| sources.get(file)) {
+            let text = format!("config : Error(s) found in configuration file : {}", source.name);
+            self.tell(Severity::Error, &text);
+        }
+        self.tell(Severity::Error, "config : Fatal errors found in configuration.");
+    }
+}
+
+fn beginning(severity: Severity) -> String {
+    let word = match severity {
+        Severity::Note => "[NOTICE]  ",
+        Severity::Warning => "[WARNING] ",
+        Severity::Error => "[ALERT]   ",
+    };
+    format!("{word} ({})", std::process::id())
+}
+
+/// One finding: a line, and one more for each further place and for the help.
+fn line(sources: &Sources, one: &Diagnostic) -> String {
+    let place = |span: Span| {
+        let file = sources.get(span.file)?;
+        let line = sources.position(span)?.line;
+        Some(format!("[{}:{line}]", file.name))
+    };
+    let first = one.labels.first().and_then(|label| place(label.span));
+    let mut text = beginning(one.severity);
+    text.push_str(" : config : ");
+    if let Some(first) = first {
+        text.push_str(&format!("parsing {first} : "));
+    }
+    text.push_str(&one.message);
+    for label in one.labels.iter().skip(1) {
+        let at = place(label.span).unwrap_or_default();
+        text.push_str(&format!("\n   | {at} : {}", label.text));
+    }
+    if let Some(help) = &one.help {
+        text.push_str(&format!("\n   | {help}"));
+    }
+    text
+}

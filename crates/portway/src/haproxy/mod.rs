@@ -1,0 +1,311 @@
+//! Portway called by the name `haproxy`: HAProxy's flags, messages, exit codes, signals and background, so that service
+//! scripts, units and tools made for it work unchanged.
+//!
+//! A process plays one of three parts. The one that was called checks the configuration; unless it stays in the foreground
+//! it starts itself again in the background and leaves once that one serves. With `-W` the one that goes on is a
+//! `master`, which starts workers and serves nothing. A worker, or the only process, is `serve`.
+
+mod flags;
+mod master;
+mod messages;
+mod version;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use flags::Flags;
+use messages::Voice;
+use portway_control::bind::Neighbour;
+use portway_control::install::{self, Running};
+use portway_control::sources::{Compiled, compile_files};
+use portway_model::diagnostic::{Diagnostics, Severity};
+use portway_model::draft::Verify;
+use portway_model::snapshot::Snapshot;
+use portway_model::span::Spanned;
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
+
+use crate::background::{self, Itself};
+use crate::cli::Level;
+use crate::serve::{self, Manners, Setting};
+use crate::system;
+
+/// How this process was called.
+struct Call {
+    itself: Itself,
+    arguments: Vec<OsString>,
+    /// A master started it.
+    is_worker: bool,
+}
+
+/// True where this is the name that HAProxy is called by.
+pub(crate) fn is_name(program: &OsStr) -> bool {
+    Path::new(program).file_name() == Some(OsStr::new("haproxy"))
+}
+
+/// Runs as HAProxy would with these arguments.
+pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
+    let (arguments, is_worker) = master::part(arguments);
+    let flags = match flags::read(&arguments) {
+        Ok(flags) => flags,
+        Err(message) => return misused(&message),
+    };
+    if let Some(how) = flags.version {
+        crate::commands::print(&version::text(how));
+        return ExitCode::SUCCESS;
+    }
+    if let Some(condition) = &flags.condition {
+        return evaluate(condition, &flags);
+    }
+    if flags.files.is_empty() {
+        return misused("");
+    }
+    match Itself::find() {
+        Ok(itself) => {
+            let call = Call {
+                itself,
+                arguments,
+                is_worker,
+            };
+            process(&call, &flags)
+        }
+        Err(error) => fail(&flags, &format!("cannot find this program: {error}")),
+    }
+}
+
+/// What a wrong command line gets: what is wrong, and the help.
+fn misused(message: &str) -> ExitCode {
+    if !message.is_empty() {
+        eprintln!("haproxy: {message}");
+    }
+    crate::commands::print(&(version::text(flags::Version::Short) + flags::USAGE));
+    ExitCode::FAILURE
+}
+
+/// `-cc`.
+fn evaluate(condition: &str, flags: &Flags) -> ExitCode {
+    match portway_dialects::haproxy::evaluate(condition, &|name| std::env::var(name).ok()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            let voice = voice(flags);
+            voice.introduce();
+            let text = format!("config : Failed to evaluate condition: {message}");
+            voice.tell(Severity::Error, &text);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn voice(flags: &Flags) -> Voice {
+    Voice {
+        quiet: flags.quiet,
+        errors_only: background::parent_waits(),
+    }
+}
+
+fn fail(flags: &Flags, message: &str) -> ExitCode {
+    voice(flags).tell(Severity::Error, message);
+    ExitCode::FAILURE
+}
+
+/// Checks the configuration and plays the part that is due.
+fn process(call: &Call, flags: &Flags) -> ExitCode {
+    if let Some(folder) = &flags.folder
+        && let Err(error) = std::env::set_current_dir(folder)
+    {
+        let text = format!("Could not change to directory {} : {error}", folder.display());
+        return fail(flags, &text);
+    }
+    let voice = voice(flags);
+    for flag in &flags.without_effect {
+        voice.tell(Severity::Note, &format!("`{flag}` has no effect here"));
+    }
+    let mut compiled = match files(&flags.files) {
+        Ok(files) => compile_files(&files),
+        Err(message) => {
+            voice.introduce();
+            return fail(flags, &message);
+        }
+    };
+    if let Some(snapshot) = &mut compiled.snapshot {
+        apply(flags, snapshot);
+        let found = install::check(snapshot, &compiled.sources);
+        compiled.diagnostics.extend(found);
+        compiled.diagnostics.sort();
+    }
+    voice.say(&compiled.sources, &compiled.diagnostics);
+    let warnings = compiled.diagnostics.count(Severity::Warning);
+    if compiled.diagnostics.has_errors() {
+        voice.fatal(&compiled.sources, &compiled.diagnostics);
+        return ExitCode::FAILURE;
+    }
+    if flags.zero_warnings && warnings > 0 {
+        return fail(flags, "config : Some warnings were found and 'zero-warning' is set. Aborting.");
+    }
+    if flags.check {
+        return valid(flags, warnings);
+    }
+    let Compiled {
+        snapshot: Some(snapshot),
+        sources,
+        ..
+    } = compiled
+    else {
+        return ExitCode::FAILURE;
+    };
+    let background =
+        (flags.daemon || snapshot.process.daemon) && !flags.foreground && !call.is_worker;
+    if background && !background::parent_waits() {
+        return match call.itself.start(&call.arguments) {
+            Ok(Ok(_child)) => ExitCode::SUCCESS,
+            Ok(Err(status)) => ended(status.code()),
+            Err(error) => fail(flags, &format!("cannot go into the background: {error}")),
+        };
+    }
+    if background {
+        background::leave_session();
+    }
+    if flags.master && !call.is_worker {
+        return master::run(&call.itself, &call.arguments, flags, &snapshot, background);
+    }
+    serve(flags, snapshot, &sources, background)
+}
+
+/// The exit code of a child that ended before it served.
+fn ended(code: Option<i32>) -> ExitCode {
+    let code = code.and_then(|code| u8::try_from(code).ok());
+    ExitCode::from(code.filter(|code| *code > 0).unwrap_or(1))
+}
+
+/// What `-c` says of a configuration without errors.
+fn valid(flags: &Flags, warnings: usize) -> ExitCode {
+    if !flags.quiet {
+        let text = if warnings > 0 { "Warnings were found.\n" } else { "" };
+        crate::commands::print(&format!("{text}Configuration file is valid\n"));
+    }
+    ExitCode::SUCCESS
+}
+
+/// The files to read: of a folder those that end in `.cfg` and are not hidden, in the order of their bytes.
+fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for path in named {
+        let unreadable = |error: std::io::Error| {
+            let reason = match error.kind() {
+                std::io::ErrorKind::NotFound => "No such file or directory".to_owned(),
+                _ => error.to_string(),
+            };
+            format!("config : Cannot open configuration file/directory {} : {reason}", path.display())
+        };
+        if !std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let mut inside = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?.path();
+            let name = entry.file_name().unwrap_or_default().to_string_lossy();
+            if name.ends_with(".cfg") && !name.starts_with('.') && entry.is_file() {
+                inside.push(entry);
+            }
+        }
+        inside.sort();
+        files.extend(inside);
+    }
+    if files.is_empty() {
+        return Err("config : there is no file that ends in `.cfg` in the folders that were named".to_owned());
+    }
+    Ok(files)
+}
+
+/// What flags say against the configuration.
+fn apply(flags: &Flags, snapshot: &mut Snapshot) {
+    let process = &mut snapshot.process;
+    if let Some(limit) = flags.max_connections {
+        process.max_connections = limit;
+    }
+    if let Some(path) = &flags.pid_file {
+        process.pid_file = Some(Spanned::bare(path.display().to_string()));
+    }
+    // As HAProxy: only who stays in the background, or has workers, writes its number.
+    let in_background = (flags.daemon || process.daemon) && !flags.foreground;
+    if !in_background || flags.master {
+        process.pid_file = None;
+    }
+    if let Some(limit) = flags.proxy_connections {
+        for listener in &mut snapshot.listeners {
+            if listener.max_connections == 0 {
+                listener.max_connections = limit;
+            }
+        }
+    }
+    if flags.no_verify {
+        for tls in snapshot.groups.iter_mut().filter_map(|group| group.tls.as_mut()) {
+            tls.verify = Verify::Off;
+        }
+    }
+}
+
+/// Serves until a signal ends it.
+fn serve(
+    flags: &Flags,
+    snapshot: Snapshot,
+    sources: &portway_model::span::Sources,
+    background: bool,
+) -> ExitCode {
+    let level = if flags.verbose || flags.debug { Level::Info } else { Level::Warn };
+    system::start_log(level, flags.quiet);
+    if let Some(megabytes) = flags.memory {
+        limit_memory(megabytes);
+    }
+    let voice = voice(flags);
+    let old: Vec<(Pid, Signal)> = flags.finish.iter().map(|pid| (*pid, Signal::USR1))
+        .chain(flags.terminate.iter().map(|pid| (*pid, Signal::TERM)))
+        .collect();
+    let neighbour = if old.is_empty() && flags.old_socket.is_none() {
+        Neighbour::None
+    } else {
+        Neighbour::Leaving
+    };
+    let say = |found: &Diagnostics| {
+        voice.say(sources, found);
+        if found.has_errors() {
+            voice.tell(Severity::Error, "[haproxy.main()] Some protocols failed to start their listeners! Exiting.");
+        }
+    };
+    let setting = Setting {
+        sources,
+        say: &say,
+        admin: false,
+        neighbour,
+        manners: Manners::Haproxy,
+    };
+    let tell = |_: &Running| {
+        for (pid, signal) in &old {
+            // One that has gone already needs no telling.
+            drop(kill_process(*pid, *signal));
+        }
+        background::tell_parent();
+        background::tell_systemd("READY=1");
+        if background {
+            background::leave_terminal();
+        }
+    };
+    match serve::runtime() {
+        Ok(runtime) => serve::serve(runtime, snapshot, &setting, tell),
+        Err(error) => fail(flags, &format!("cannot start the runtime: {error}")),
+    }
+}
+
+/// `-m`: the process may not have more memory than this, in MiB.
+fn limit_memory(megabytes: u64) {
+    let bytes = Some(megabytes.saturating_mul(1024 * 1024));
+    let limit = Rlimit {
+        current: bytes,
+        maximum: bytes,
+    };
+    if let Err(error) = setrlimit(Resource::As, limit) {
+        tracing::warn!("cannot limit memory to {megabytes} MiB: {error}");
+    }
+}
