@@ -385,10 +385,7 @@ impl Running {
         let Some(Threads { workers, logs }) = threads else {
             return true;
         };
-        emit(&Event::ShutdownStarted {
-            by,
-            deadline,
-        });
+        emit(&Event::ShutdownStarted { by, deadline });
         self.plane.process.set_draining();
         tokio::time::sleep(delay).await;
         workers.drain(deadline);

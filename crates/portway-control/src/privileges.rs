@@ -6,7 +6,7 @@
 use std::io;
 use std::os::unix::fs::chroot;
 
-use nix::unistd::{Gid, Group, Uid, User, geteuid, getegid, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid, setgid, setgroups, setuid};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::snapshot::Process;
 use portway_model::span::{Span, Spanned};
@@ -37,9 +37,8 @@ pub(crate) fn take(process: &Process) -> Result<(), Diagnostic> {
         let entered = chroot(&folder.value).and_then(|()| std::env::set_current_dir("/"));
         entered.map_err(|error| {
             let message = format!("cannot make `{}` the root: {error}", folder.value);
-            Diagnostic::error(Code::Install, folder.span, message).help(
-                "start as root, name a folder that exists, or remove `chroot`",
-            )
+            Diagnostic::error(Code::Install, folder.span, message)
+                .help("start as root, name a folder that exists, or remove `chroot`")
         })?;
     }
     if let Some(group) = identity.group.filter(|group| *group != getegid()) {

@@ -56,7 +56,11 @@ impl Itself {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .spawn()?;
         let serves = ours.read_exact(&mut [0]).is_ok();
-        Ok(if serves { Ok(child) } else { Err(child.wait()?) })
+        Ok(if serves {
+            Ok(child)
+        } else {
+            Err(child.wait()?)
+        })
     }
 }
 
@@ -99,9 +103,8 @@ pub(crate) fn tell_systemd(state: &str) {
         Some(name) => SocketAddr::from_abstract_name(name),
         None => SocketAddr::from_pathname(&path),
     };
-    let told = address.and_then(|address| {
-        UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address)
-    });
+    let told = address
+        .and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
     if let Err(error) = told {
         tracing::warn!("cannot tell systemd `{state}`: {error}");
     }

@@ -185,7 +185,12 @@ async fn stop_wish(
 fn tell_targets(running: &Running) {
     for group in &running.status().groups {
         for target in &group.targets {
-            tracing::warn!("SIGHUP: {}/{} is {}", group.name, target.name, target.health);
+            tracing::warn!(
+                "SIGHUP: {}/{} is {}",
+                group.name,
+                target.name,
+                target.health
+            );
         }
     }
 }

@@ -32,6 +32,7 @@ mod variable;
 mod word;
 
 pub use preprocess::{FEATURES, OPENSSL_VERSION, VERSION, condition_holds};
+
 pub(crate) use reader::Reader;
 pub(crate) use sections::{Section, SectionKind, Text};
 pub(crate) use word::{Line, Modifier, Word};

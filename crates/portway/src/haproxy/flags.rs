@@ -73,7 +73,10 @@ pub(super) enum Version {
 /// What is wrong with them, in words; empty where nothing was asked for.
 pub(super) fn read(arguments: &[OsString]) -> Result<Flags, String> {
     let mut flags = Flags::default();
-    let mut rest = arguments.iter().map(|it| it.to_string_lossy().into_owned()).peekable();
+    let mut rest = arguments
+        .iter()
+        .map(|it| it.to_string_lossy().into_owned())
+        .peekable();
     while let Some(word) = rest.next() {
         let mut value = |flag: &str| {
             rest.next()
@@ -108,14 +111,22 @@ pub(super) fn read(arguments: &[OsString]) -> Result<Flags, String> {
                 while let Some(pid) = rest.next_if(|it| !it.starts_with('-')) {
                     pids.push(process(&word, &pid)?);
                 }
-                let list = if word == "-sf" { &mut flags.finish } else { &mut flags.terminate };
+                let list = if word == "-sf" {
+                    &mut flags.finish
+                } else {
+                    &mut flags.terminate
+                };
                 list.extend(pids);
             }
             "-dW" => flags.zero_warnings = true,
             "-dr" => flags.unresolved = true,
             "-dV" => flags.no_verify = true,
-            "-de" | "-dp" | "-dS" | "-dG" | "-dR" | "-dL" | "-dD" | "-dk" => flags.without_effect.push(word),
-            _ if word.starts_with("-dM") || word.starts_with("-dK") => flags.without_effect.push(word),
+            "-de" | "-dp" | "-dS" | "-dG" | "-dR" | "-dL" | "-dD" | "-dk" => {
+                flags.without_effect.push(word)
+            }
+            _ if word.starts_with("-dM") || word.starts_with("-dK") => {
+                flags.without_effect.push(word)
+            }
             _ => return Err(format!("unknown option `{word}`")),
         }
     }

@@ -52,7 +52,11 @@ pub(super) fn run(
     background: bool,
 ) -> ExitCode {
     let voice = super::voice(flags);
-    let configured = snapshot.process.pid_file.as_ref().map(|it| Path::new(&it.value));
+    let configured = snapshot
+        .process
+        .pid_file
+        .as_ref()
+        .map(|it| Path::new(&it.value));
     let path = flags.pid_file.as_deref().or(configured);
     let _pid_file = match path.map(PidFile::write).transpose() {
         Ok(file) => file,
@@ -63,7 +67,10 @@ pub(super) fn run(
         Ok(Err(status)) => return super::ended(status.code()),
         Err(error) => return super::fail(flags, &format!("cannot start a worker: {error}")),
     };
-    voice.tell(Severity::Note, &format!("New worker ({}) forked", current.id()));
+    voice.tell(
+        Severity::Note,
+        &format!("New worker ({}) forked", current.id()),
+    );
     background::tell_parent();
     if flags.systemd {
         background::tell_systemd("READY=1");
@@ -80,7 +87,9 @@ pub(super) fn run(
         leaving: Vec::new(),
         stopping: false,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     match runtime {
         Ok(runtime) => runtime.block_on(master.wait()),
         Err(error) => super::fail(flags, &format!("cannot start the runtime: {error}")),
@@ -96,7 +105,10 @@ fn worker(arguments: &[OsString], old: &[u32]) -> Vec<OsString> {
         match word.as_ref() {
             // The first worker asks those that the master was told of; later ones the worker before.
             "-sf" | "-st" if !old.is_empty() => {
-                while given.next_if(|it| !it.to_string_lossy().starts_with('-')).is_some() {}
+                while given
+                    .next_if(|it| !it.to_string_lossy().starts_with('-'))
+                    .is_some()
+                {}
             }
             "--" => {
                 all.extend(finish(old));
@@ -154,7 +166,8 @@ impl Master<'_> {
 
     /// Takes note of workers that ended; `Some` where the master's end has come.
     fn reap(&mut self) -> Option<ExitCode> {
-        self.leaving.retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
+        self.leaving
+            .retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
         let ended = self.current.try_wait().ok().flatten()?;
         if self.stopping {
             return self.leaving.is_empty().then_some(ExitCode::SUCCESS);
@@ -177,8 +190,12 @@ impl Master<'_> {
         let arguments = worker(self.arguments, &[self.current.id()]);
         match self.itself.start(&arguments) {
             Ok(Ok(child)) => {
-                self.voice.tell(Severity::Note, &format!("New worker ({}) forked", child.id()));
-                self.leaving.push(std::mem::replace(&mut self.current, child));
+                self.voice.tell(
+                    Severity::Note,
+                    &format!("New worker ({}) forked", child.id()),
+                );
+                self.leaving
+                    .push(std::mem::replace(&mut self.current, child));
             }
             Ok(Err(status)) => {
                 let text = format!("Failed to load worker ({status}): the worker before goes on");
@@ -230,8 +247,16 @@ mod tests {
             assert_eq!(made.join(" "), expected);
             assert!(part(&worker(&given, old)).1);
         };
-        check("-W -f a -sf 1 2 -q", &[], "--portway-worker -W -f a -sf 1 2 -q");
-        check("-W -f a -sf 1 2 -q", &[7], "--portway-worker -W -f a -q -sf 7");
+        check(
+            "-W -f a -sf 1 2 -q",
+            &[],
+            "--portway-worker -W -f a -sf 1 2 -q",
+        );
+        check(
+            "-W -f a -sf 1 2 -q",
+            &[7],
+            "--portway-worker -W -f a -q -sf 7",
+        );
         check("-Ws -- a b", &[7], "--portway-worker -Ws -sf 7 -- a b");
     }
 }

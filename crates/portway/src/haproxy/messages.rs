@@ -38,7 +38,10 @@ impl Voice {
         if self.quiet {
             return;
         }
-        self.tell(Severity::Note, &format!("haproxy version is {}", version::version()));
+        self.tell(
+            Severity::Note,
+            &format!("haproxy version is {}", version::version()),
+        );
         if let Ok(path) = std::env::current_exe() {
             let text = format!("path to executable is {}", path.display());
             self.tell(Severity::Note, &text);
@@ -62,10 +65,16 @@ impl Voice {
             }
         }
         for source in files.into_iter().filter_map(|file| sources.get(file)) {
-            let text = format!("config : Error(s) found in configuration file : {}", source.name);
+            let text = format!(
+                "config : Error(s) found in configuration file : {}",
+                source.name
+            );
             self.tell(Severity::Error, &text);
         }
-        self.tell(Severity::Error, "config : Fatal errors found in configuration.");
+        self.tell(
+            Severity::Error,
+            "config : Fatal errors found in configuration.",
+        );
     }
 }
 

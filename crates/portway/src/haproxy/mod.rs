@@ -84,7 +84,7 @@ fn misused(message: &str) -> ExitCode {
 
 /// `-cc`.
 fn evaluate(condition: &str, flags: &Flags) -> ExitCode {
-    match portway_dialects::haproxy::evaluate(condition, &|name| std::env::var(name).ok()) {
+    match portway_dialects::haproxy::condition_holds(condition, &|name| std::env::var(name).ok()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(message) => {
@@ -114,7 +114,10 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
     if let Some(folder) = &flags.folder
         && let Err(error) = std::env::set_current_dir(folder)
     {
-        let text = format!("Could not change to directory {} : {error}", folder.display());
+        let text = format!(
+            "Could not change to directory {} : {error}",
+            folder.display()
+        );
         return fail(flags, &text);
     }
     let voice = voice(flags);
@@ -141,7 +144,10 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
         return ExitCode::FAILURE;
     }
     if flags.zero_warnings && warnings > 0 {
-        return fail(flags, "config : Some warnings were found and 'zero-warning' is set. Aborting.");
+        return fail(
+            flags,
+            "config : Some warnings were found and 'zero-warning' is set. Aborting.",
+        );
     }
     if flags.check {
         return valid(flags, warnings);
@@ -181,7 +187,11 @@ fn ended(code: Option<i32>) -> ExitCode {
 /// What `-c` says of a configuration without errors.
 fn valid(flags: &Flags, warnings: usize) -> ExitCode {
     if !flags.quiet {
-        let text = if warnings > 0 { "Warnings were found.\n" } else { "" };
+        let text = if warnings > 0 {
+            "Warnings were found.\n"
+        } else {
+            ""
+        };
         crate::commands::print(&format!("{text}Configuration file is valid\n"));
     }
     ExitCode::SUCCESS
@@ -196,7 +206,10 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
                 std::io::ErrorKind::NotFound => "No such file or directory".to_owned(),
                 _ => error.to_string(),
             };
-            format!("config : Cannot open configuration file/directory {} : {reason}", path.display())
+            format!(
+                "config : Cannot open configuration file/directory {} : {reason}",
+                path.display()
+            )
         };
         if !std::fs::metadata(path).map_err(unreadable)?.is_dir() {
             files.push(path.clone());
@@ -214,7 +227,10 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
         files.extend(inside);
     }
     if files.is_empty() {
-        return Err("config : there is no file that ends in `.cfg` in the folders that were named".to_owned());
+        return Err(
+            "config : there is no file that ends in `.cfg` in the folders that were named"
+                .to_owned(),
+        );
     }
     Ok(files)
 }
@@ -241,7 +257,11 @@ fn apply(flags: &Flags, snapshot: &mut Snapshot) {
         }
     }
     if flags.no_verify {
-        for tls in snapshot.groups.iter_mut().filter_map(|group| group.tls.as_mut()) {
+        for tls in snapshot
+            .groups
+            .iter_mut()
+            .filter_map(|group| group.tls.as_mut())
+        {
             tls.verify = Verify::Off;
         }
     }
@@ -254,13 +274,20 @@ fn serve(
     sources: &portway_model::span::Sources,
     background: bool,
 ) -> ExitCode {
-    let level = if flags.verbose || flags.debug { Level::Info } else { Level::Warn };
+    let level = if flags.verbose || flags.debug {
+        Level::Info
+    } else {
+        Level::Warn
+    };
     system::start_log(level, flags.quiet);
     if let Some(megabytes) = flags.memory {
         limit_memory(megabytes);
     }
     let voice = voice(flags);
-    let old: Vec<(Pid, Signal)> = flags.finish.iter().map(|pid| (*pid, Signal::USR1))
+    let old: Vec<(Pid, Signal)> = flags
+        .finish
+        .iter()
+        .map(|pid| (*pid, Signal::USR1))
         .chain(flags.terminate.iter().map(|pid| (*pid, Signal::TERM)))
         .collect();
     let neighbour = if old.is_empty() && flags.old_socket.is_none() {
@@ -271,7 +298,10 @@ fn serve(
     let say = |found: &Diagnostics| {
         voice.say(sources, found);
         if found.has_errors() {
-            voice.tell(Severity::Error, "[haproxy.main()] Some protocols failed to start their listeners! Exiting.");
+            voice.tell(
+                Severity::Error,
+                "[haproxy.main()] Some protocols failed to start their listeners! Exiting.",
+            );
         }
     };
     let setting = Setting {

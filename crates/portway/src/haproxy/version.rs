@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use portway_dialects::haproxy::{COMPATIBLE_VERSION, FEATURES};
+use portway_dialects::haproxy::{FEATURES, VERSION};
 
 use super::flags::Version;
 
@@ -11,7 +11,7 @@ const DATE: &str = "2026/11/21";
 
 /// The version of HAProxy whose files are read, and ours.
 pub(super) fn version() -> String {
-    format!("{COMPATIBLE_VERSION}-portway{}", env!("CARGO_PKG_VERSION"))
+    format!("{VERSION}-portway{}", env!("CARGO_PKG_VERSION"))
 }
 
 /// What `-v` or `-vv` prints.
@@ -36,7 +36,7 @@ fn built_with() -> String {
     // Writing to a String cannot fail.
     let _ = write!(
         text,
-        "Status: reads the files of HAProxy {COMPATIBLE_VERSION} and the words of 1.5; docs/haproxy.md says which.
+        "Status: reads the files of HAProxy {VERSION} and the words of 1.5; docs/haproxy.md says which.
 Build options :
   TARGET  = linux-glibc
   CPU     = {arch}
