@@ -11,9 +11,9 @@ use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
 /// Set in the environment of a child whose standard input leads to a parent that waits.
 const PARENT_WAITS: &str = "PORTWAY_PARENT_WAITS";
@@ -64,18 +64,46 @@ impl Itself {
     }
 }
 
+/// The exit code of a child that ended before it served.
+pub(crate) fn ended(status: ExitStatus) -> ExitCode {
+    // As a shell says it: 128 and the number of the signal.
+    let code = status.code().or(status.signal().map(|number| 128 + number));
+    let code = code.and_then(|code| u8::try_from(code).ok());
+    ExitCode::from(code.filter(|code| *code > 0).unwrap_or(1))
+}
+
+/// Starts this program again to go on in the background, and waits until it serves.
+///
+/// # Errors
+/// It could not be started.
+pub(crate) fn go_on(itself: &Itself, arguments: &[OsString]) -> io::Result<ExitCode> {
+    Ok(match itself.start(arguments)? {
+        Ok(_child) => ExitCode::SUCCESS,
+        Err(status) => ended(status),
+    })
+}
+
+/// Tells whoever waits that this process serves, and lets go of the terminal if it is in the background.
+pub(crate) fn tell_serving(background: bool) {
+    tell_parent();
+    tell_systemd("READY=1");
+    if background {
+        leave_terminal();
+    }
+}
+
 /// True in a child that [`Itself::start`] made.
 pub(crate) fn parent_waits() -> bool {
     std::env::var_os(PARENT_WAITS).is_some()
 }
 
 /// Tells the parent that waits, if there is one, that this process serves.
-pub(crate) fn tell_parent() {
+fn tell_parent() {
     if parent_waits() {
         // A parent that is gone has nobody to tell.
-        drop(rustix::io::write(rustix::stdio::stdin(), b"1"));
+        let _ = rustix::io::write(rustix::stdio::stdin(), b"1");
         if let Ok(null) = File::open("/dev/null") {
-            drop(rustix::stdio::dup2_stdin(&null));
+            let _ = rustix::stdio::dup2_stdin(&null);
         }
     }
 }
@@ -83,14 +111,14 @@ pub(crate) fn tell_parent() {
 /// Leaves the terminal: a session of its own. Called before threads start.
 pub(crate) fn leave_session() {
     // It fails only in the leader of a group, which a child of ours is not.
-    drop(rustix::process::setsid());
+    let _ = rustix::process::setsid();
 }
 
 /// Lets go of standard output and error, once nothing is left to say on them.
-pub(crate) fn leave_terminal() {
+fn leave_terminal() {
     if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
-        drop(rustix::stdio::dup2_stdout(&null));
-        drop(rustix::stdio::dup2_stderr(&null));
+        let _ = rustix::stdio::dup2_stdout(&null);
+        let _ = rustix::stdio::dup2_stderr(&null);
     }
 }
 

@@ -9,6 +9,7 @@ use portway_control::sources::compile_files;
 use portway_model::address::BindAddress;
 use portway_model::snapshot::Snapshot;
 
+use crate::background::{self, Itself};
 use crate::cli::Run;
 use crate::serve::{self, Manners, Setting};
 use crate::{render, system};
@@ -30,10 +31,22 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
     if let Err(message) = shift_listeners(&mut snapshot, arguments.port_offset) {
         return super::fail(&message);
     }
+    let background = snapshot.process.daemon;
+    if background && !background::parent_waits() {
+        let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+        let gone = Itself::find().and_then(|itself| background::go_on(&itself, &arguments));
+        return gone.unwrap_or_else(|error| {
+            super::fail(&format!("cannot go into the background: {error}"))
+        });
+    }
+    if background {
+        background::leave_session();
+    }
     let tell = |running: &Running| {
         if !quiet {
             super::print(&started(running));
         }
+        background::tell_serving(background);
     };
     let setting = Setting {
         sources: &compiled.sources,

@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use std::process::{Child, ExitCode, ExitStatus};
+use std::process::{Child, ExitCode};
 
 use portway_control::pid_file::PidFile;
 use portway_model::diagnostic::Severity;
@@ -64,20 +64,14 @@ pub(super) fn run(
     };
     let current = match itself.start(&worker(arguments, &[])) {
         Ok(Ok(child)) => child,
-        Ok(Err(status)) => return super::ended(status.code()),
+        Ok(Err(status)) => return background::ended(status),
         Err(error) => return super::fail(flags, &format!("cannot start a worker: {error}")),
     };
     voice.tell(
         Severity::Note,
         &format!("New worker ({}) forked", current.id()),
     );
-    background::tell_parent();
-    if flags.systemd {
-        background::tell_systemd("READY=1");
-    }
-    if background {
-        background::leave_terminal();
-    }
+    background::tell_serving(background);
     let master = Master {
         itself,
         arguments,
@@ -176,7 +170,7 @@ impl Master<'_> {
         let text = format!("Current worker ({id}) exited with {ended}: the master ends too");
         self.voice.tell(Severity::Error, &text);
         self.pass_on(Signal::TERM);
-        Some(status(ended))
+        Some(background::ended(ended))
     }
 
     fn reload(&mut self) {
@@ -222,16 +216,9 @@ impl Master<'_> {
     fn pass_on(&self, how: Signal) {
         for child in self.leaving.iter().chain([&self.current]) {
             // One that has gone already needs no telling; until it is waited for, nobody else has its number.
-            drop(kill_process(Pid::from_child(child), how));
+            let _ = kill_process(Pid::from_child(child), how);
         }
     }
-}
-
-fn status(ended: ExitStatus) -> ExitCode {
-    use std::os::unix::process::ExitStatusExt;
-    // As a shell says it: 128 and the number of the signal.
-    let code = ended.code().or(ended.signal().map(|number| 128 + number));
-    super::ended(code)
 }
 
 #[cfg(test)]

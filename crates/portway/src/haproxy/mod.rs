@@ -163,9 +163,8 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
     let background =
         (flags.daemon || snapshot.process.daemon) && !flags.foreground && !call.is_worker;
     if background && !background::parent_waits() {
-        return match call.itself.start(&call.arguments) {
-            Ok(Ok(_child)) => ExitCode::SUCCESS,
-            Ok(Err(status)) => ended(status.code()),
+        return match background::go_on(&call.itself, &call.arguments) {
+            Ok(code) => code,
             Err(error) => fail(flags, &format!("cannot go into the background: {error}")),
         };
     }
@@ -176,12 +175,6 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
         return master::run(&call.itself, &call.arguments, flags, &snapshot, background);
     }
     serve(flags, snapshot, &sources, background)
-}
-
-/// The exit code of a child that ended before it served.
-fn ended(code: Option<i32>) -> ExitCode {
-    let code = code.and_then(|code| u8::try_from(code).ok());
-    ExitCode::from(code.filter(|code| *code > 0).unwrap_or(1))
 }
 
 /// What `-c` says of a configuration without errors.
@@ -314,13 +307,9 @@ fn serve(
     let tell = |_: &Running| {
         for (pid, signal) in &old {
             // One that has gone already needs no telling.
-            drop(kill_process(*pid, *signal));
+            let _ = kill_process(*pid, *signal);
         }
-        background::tell_parent();
-        background::tell_systemd("READY=1");
-        if background {
-            background::leave_terminal();
-        }
+        background::tell_serving(background);
     };
     match serve::runtime() {
         Ok(runtime) => serve::serve(runtime, snapshot, &setting, tell),
