@@ -103,9 +103,8 @@ pub(super) fn read(arguments: &[OsString]) -> Result<Flags, String> {
             "-m" => flags.memory = Some(number("-m", &value("-m")?)?),
             "-L" => flags.local_peer = Some(value("-L")?),
             "-x" => flags.old_socket = Some(value("-x")?.into()),
-            "-S" => {
-                return Err("`-S`: the socket of a master is not run yet; a `stats socket` of the configuration is".to_owned());
-            }
+            // Debian's unit gives it: whoever starts us so must not fail.
+            "-S" => flags.without_effect.push(format!("-S {}", value("-S")?)),
             "-sf" | "-st" => {
                 let mut pids = Vec::new();
                 while let Some(pid) = rest.next_if(|it| !it.starts_with('-')) {
@@ -167,7 +166,7 @@ Usage : haproxy [-f <cfgfile|cfgdir>]* [ -vdVD ] [ -n <maxconn> ] [ -N <maxpconn
         -dW  warnings are errors
         -dr  names of servers need not resolve
         -dV  certificates of servers are not verified
-        -de -dp -dS -dG -dR -dL -dD -dM -dK   accepted, without effect
+        -S -de -dp -dS -dG -dR -dL -dD -dM -dK   accepted, without effect
 ";
 
 #[cfg(test)]
