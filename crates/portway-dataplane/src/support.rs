@@ -2,7 +2,7 @@
 //! half of a configuration is never served.
 
 use portway_model::action::{Action, AnswerBody, Phase, Rule};
-use portway_model::address::TargetAddress;
+use portway_model::address::{BindAddress, TargetAddress, UnixSocket};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{Algorithm, CheckKind, LogFormat};
 use portway_model::expression::{
@@ -10,7 +10,7 @@ use portway_model::expression::{
 };
 use portway_model::settings::{ClientAuth, ErrorPageSource, LogDestination, OwnAnswers};
 use portway_model::snapshot::{ErrorPage, Listener, Rules, Snapshot, Target, TargetGroup};
-use portway_model::span::Span;
+use portway_model::span::{Span, Spanned};
 use portway_model::stage::Resolved;
 
 /// Everything in `snapshot` that is understood but not run, as errors of [`Code::NotRun`].
@@ -73,6 +73,20 @@ impl Found {
 
     fn listener(&mut self, listener: &Listener) {
         self.at(listener.origin.0);
+        let owned = |bind: &Spanned<BindAddress>| matches!(&bind.value, BindAddress::Unix(socket) if *socket != UnixSocket::at(socket.path.as_str()));
+        self.part_if(
+            listener.binds.iter().any(owned),
+            "mode and owner of a UNIX socket",
+        );
+        let socket = &listener.socket;
+        self.part_if(
+            socket.interface.is_some()
+                || socket.backlog.is_some()
+                || socket.transparent
+                || !socket.v6_only,
+            "`socket` (how sockets are made)",
+        );
+        self.part_if(listener.timeouts.tunnel_ending.is_some(), "`tunnel_ending`");
         self.part_if(
             listener.known_as != listener.name,
             "`known_as` (listeners that are counted together)",
@@ -124,6 +138,13 @@ impl Found {
             matches!(group.algorithm, Algorithm::Hash(_)),
             "`algorithm = { hash = … }`",
         );
+        let times = &group.timeouts;
+        self.part_if(
+            times.tunnel.is_some()
+                || times.tunnel_target.is_some()
+                || times.tunnel_ending.is_some(),
+            "timeouts of tunnels of a target group",
+        );
         self.part_if(group.stickiness.is_some(), "`stickiness`");
         self.part_if(group.close, "`close`");
         self.part_if(
@@ -167,8 +188,8 @@ impl Found {
     fn rule(&mut self, rule: &Rule<Resolved>, owner: Owner) {
         self.at(rule.origin.0);
         self.part_if(
-            rule.phase == Phase::ClientHello,
-            "rules of the client-hello phase",
+            matches!(rule.phase, Phase::Session | Phase::ClientHello),
+            "rules of the session and client-hello phases",
         );
         self.condition(&rule.condition);
         let answers = |action: &Action<Resolved>| {
@@ -233,6 +254,7 @@ impl Found {
             Action::ForwardByName { .. } => self.part("forwarding to a group by a computed name"),
             Action::Authenticate { .. } => self.part("`authenticate` (Basic authorization)"),
             Action::Reject { silent: true } => self.part("`reject` without telling the client"),
+            Action::ExpectProxy => self.part("`expect_proxy` (PROXY protocol from some clients)"),
             Action::Tarpit { .. } => self.part("`tarpit`"),
             Action::Service(_) => self.part("services of Portway itself on a listener"),
             Action::Track { .. } => self.part("`track` (stick tables)"),
@@ -297,8 +319,12 @@ fn missing(value: &Value<Resolved>) -> Option<&'static str> {
         Value::HelloSni
         | Value::HelloAlpn
         | Value::HelloType
+        | Value::HelloVersion
+        | Value::HelloExtension(_)
+        | Value::WaitEnded
         | Value::PayloadLength
-        | Value::Payload { .. } => Some("looking into a connection that is not terminated"),
+        | Value::Payload { .. }
+        | Value::PayloadBlock { .. } => Some("looking into a connection that is not terminated"),
         Value::Body => Some("values of the request body"),
         Value::Capture(_) => Some("captured values"),
         Value::Authenticated(_) | Value::BasicUser => Some("values of Basic authorization"),

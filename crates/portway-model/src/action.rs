@@ -27,7 +27,11 @@ pub struct Rule<S: Stage> {
 pub enum Phase {
     /// A connection was accepted, nothing was read.
     Connection,
-    /// The first bytes of a connection that is not terminated here are known (a ClientHello).
+    /// The PROXY protocol and TLS towards the client are done, nothing else was read.
+    Session,
+    /// What the client sends first is looked at, in the clear where TLS is terminated here; as more of it comes, until
+    /// a rule decides or the `inspect` timeout ends. On a listener or group that speaks HTTP: the request head was
+    /// read, before the request phase.
     ClientHello,
     /// The request head was read.
     Request,
@@ -39,8 +43,9 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase in the order of time.
-    pub const ALL: [Phase; 5] = [
+    pub const ALL: [Phase; 6] = [
         Phase::Connection,
+        Phase::Session,
         Phase::ClientHello,
         Phase::Request,
         Phase::Response,
@@ -79,8 +84,11 @@ pub enum Action<S: Stage> {
         /// Shown to the user.
         realm: String,
     },
-    /// Ends the phase: nothing more is checked.
+    /// Ends the phase: nothing more is checked or waited for. On a listener, rules after it are still looked at for one
+    /// that forwards.
     Accept,
+    /// The PROXY protocol is expected on this connection. Connection phase.
+    ExpectProxy,
     /// Ends the phase: closes the connection; with a reset where `silent` is false.
     Reject {
         /// Leaves the client waiting instead of telling it.
@@ -358,6 +366,11 @@ impl<S: Stage> Default for StatsPage<S> {
 }
 
 impl<S: Stage> Action<S> {
+    /// True where it says to which target group.
+    pub fn forwards(&self) -> bool {
+        matches!(self, Action::Forward(_) | Action::ForwardByName { .. })
+    }
+
     /// True where no later action of the phase runs.
     pub fn ends_phase(&self) -> bool {
         matches!(

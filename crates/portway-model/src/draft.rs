@@ -9,7 +9,7 @@ use crate::expression::{Expression, NumberRange, StoredCounter, Template};
 use crate::name::Name;
 use crate::settings::{
     ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType, LogDestination,
-    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, ProxyProtocol, SameSite, ServerName,
+    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, SameSite, SendProxy, ServerName,
     TlsVersion,
 };
 use crate::span::Spanned;
@@ -114,6 +114,8 @@ pub struct ListenerDraft {
     pub number: Option<Spanned<u32>>,
     /// Where it accepts.
     pub binds: Vec<Spanned<BindAddress>>,
+    /// How its sockets are made.
+    pub socket: SocketDraft,
     /// What it speaks: `http`, or `https` where certificates are given.
     pub protocol: Option<Spanned<Protocol>>,
     /// Certificates by name; the first is the default.
@@ -152,6 +154,7 @@ impl ListenerDraft {
             known_as: None,
             number: None,
             binds: Vec::new(),
+            socket: SocketDraft::default(),
             protocol: None,
             certificates: Vec::new(),
             tls: ListenerTlsDraft::default(),
@@ -168,6 +171,19 @@ impl ListenerDraft {
             close: None,
         }
     }
+}
+
+/// See [`crate::settings::SocketOptions`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SocketDraft {
+    /// Only packets of this network interface.
+    pub interface: Option<Spanned<String>>,
+    /// Whether `[::]` takes IPv6 alone; it does by default.
+    pub v6_only: Option<Spanned<bool>>,
+    /// Connections that wait to be accepted on each socket.
+    pub backlog: Option<Spanned<u32>>,
+    /// Addresses that this machine does not have can be bound.
+    pub transparent: Option<Spanned<bool>>,
 }
 
 /// TLS towards clients.
@@ -213,6 +229,8 @@ pub struct ListenerTimeoutsDraft {
     pub tunnel: Option<Spanned<Duration>>,
     /// Client-hello phase.
     pub inspect: Option<Spanned<Duration>>,
+    /// Tunnel of which one side has ended.
+    pub tunnel_ending: Option<Spanned<Duration>>,
 }
 
 /// What targets are told about the client.
@@ -293,7 +311,7 @@ pub struct GroupDraft {
     /// Idle connections kept per target and worker.
     pub pool_size: Option<Spanned<u32>>,
     /// The PROXY protocol is sent to targets.
-    pub send_proxy: Option<Spanned<ProxyProtocol>>,
+    pub send_proxy: Option<Spanned<SendProxy>>,
     /// What is answered in place of our own words, by status; before those of the listener.
     pub error_pages: Vec<ErrorPageDraft>,
     /// Connections to targets are closed after one response.
@@ -488,6 +506,14 @@ pub struct GroupTimeoutsDraft {
     pub queue: Option<Spanned<Duration>>,
     /// Idle pool connection.
     pub idle: Option<Spanned<Duration>>,
+    /// Silent tunnel, in place of the listener's.
+    pub tunnel: Option<Spanned<Duration>>,
+    /// Silent target's side of a tunnel.
+    pub tunnel_target: Option<Spanned<Duration>>,
+    /// Tunnel of which the target's side has ended.
+    pub tunnel_ending: Option<Spanned<Duration>>,
+    /// Client-hello phase.
+    pub inspect: Option<Spanned<Duration>>,
 }
 
 /// TLS towards targets.

@@ -147,6 +147,12 @@ pub enum Value<S: Stage> {
     Sni,
     /// ALPN protocol that was agreed on.
     Alpn,
+    /// Cipher suite of the client's connection, OpenSSL's name.
+    TlsCipherOpenssl,
+    /// Number: bits of the cipher's key.
+    TlsKeyBits,
+    /// Boolean: the TLS session was resumed.
+    TlsResumed,
     /// A field of the client's certificate.
     ClientCertificate(CertificateField),
     /// Server name in a ClientHello that is not terminated here; from the client-hello phase.
@@ -155,6 +161,13 @@ pub enum Value<S: Stage> {
     HelloAlpn,
     /// Number: handshake type of what the client sent first, 1 for a ClientHello; from the client-hello phase.
     HelloType,
+    /// Number: the highest version that a ClientHello offers, major times 65536 plus minor (TLS 1.2 is 3.3); from the
+    /// client-hello phase.
+    HelloVersion,
+    /// Boolean: a ClientHello has the extension of this number; from the client-hello phase.
+    HelloExtension(u16),
+    /// Boolean: nothing more is waited for; from the client-hello phase.
+    WaitEnded,
     /// Number: bytes received so far; from the client-hello phase.
     PayloadLength,
     /// Bytes of what the client sent first; from the client-hello phase.
@@ -163,6 +176,15 @@ pub enum Value<S: Stage> {
         offset: u32,
         /// Bytes; 0: all there is.
         length: u32,
+    },
+    /// A block of what the client sent first whose length stands before it, big-endian; from the client-hello phase.
+    PayloadBlock {
+        /// First byte of the length.
+        length_at: u32,
+        /// Bytes of the length, 1–4.
+        length_bytes: u8,
+        /// First byte of the block.
+        at: u32,
     },
     /// Request method.
     Method,
@@ -240,26 +262,61 @@ pub enum Value<S: Stage> {
 }
 
 /// Part of a client certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CertificateField {
     /// Boolean: there is one.
     Present,
     /// Boolean: it was verified.
     Verified,
+    /// Number: why it was not verified, as OpenSSL counts; 0: it was, or there is none.
+    VerifyCode,
     /// Subject, RFC 4514 text.
     Subject,
     /// Issuer, RFC 4514 text.
     Issuer,
+    /// Subject as OpenSSL writes it in one line, `/C=FR/CN=name`.
+    SubjectLine,
+    /// Issuer as OpenSSL writes it in one line.
+    IssuerLine,
+    /// One attribute of the subject.
+    SubjectPart(NamePart),
+    /// One attribute of the issuer.
+    IssuerPart(NamePart),
     /// Serial number in hex.
     Serial,
+    /// The bytes of the serial number.
+    SerialBytes,
     /// SHA-256 of the certificate in hex.
     Fingerprint,
+    /// SHA-1 of the certificate, 20 bytes.
+    Sha1Bytes,
     /// Not valid before, RFC 3339.
     NotBefore,
     /// Not valid after, RFC 3339.
     NotAfter,
+    /// Not valid before as the certificate says it: `YYMMDDhhmmssZ`.
+    NotBeforeText,
+    /// Not valid after as the certificate says it.
+    NotAfterText,
+    /// Number: version of X.509, 3 for most.
+    Version,
+    /// Algorithm of the key, such as `rsaEncryption`.
+    KeyAlgorithm,
+    /// Algorithm of the signature, such as `RSA-SHA256`.
+    SignatureAlgorithm,
+    /// The certificate's bytes, DER.
+    Der,
     /// The certificate as PEM, percent-encoded.
     Pem,
+}
+
+/// One attribute of a distinguished name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NamePart {
+    /// Its short name: `CN`, `OU`, ….
+    pub attribute: String,
+    /// Which of several, from 1; negative from the end. Not 0.
+    pub occurrence: i16,
 }
 
 /// What is known when an exchange ends.

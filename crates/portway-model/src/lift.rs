@@ -13,12 +13,13 @@ use crate::draft::{
     AccessLogDraft, Algorithm, CertificateDraft, CheckKind, ControlSocketDraft, Draft,
     ErrorPageDraft, ForwardedDraft, GroupDraft, GroupTimeoutsDraft, HealthCheckDraft,
     ListenerDraft, ListenerTimeoutsDraft, ListenerTlsDraft, LogFormat, MapDraft, ProcessDraft,
-    StickTableDraft, TargetDraft, TlsPolicyDraft, UpstreamTlsDraft, UserDraft, UserlistDraft,
+    SocketDraft, StickTableDraft, TargetDraft, TlsPolicyDraft, UpstreamTlsDraft, UserDraft,
+    UserlistDraft,
 };
 use crate::name::Name;
 use crate::settings::{
     ClientAuth, ForwardedMode, GroupTimeouts, ListenerTimeouts, LogDestination, OwnAnswers,
-    Protocol,
+    Protocol, SocketOptions,
 };
 use crate::snapshot::{
     AccessLog, CertificateId, ControlSocket, ErrorPage, Forwarded, GroupId, HealthCheck, Listener,
@@ -162,6 +163,7 @@ impl Lift<'_> {
             known_as: unless(&listener.known_as, &listener.name),
             number: some(&listener.number),
             binds: listener.binds.clone(),
+            socket: socket(&listener.socket),
             protocol: unless(
                 &listener.protocol,
                 &default_of_listener(!certificates.is_empty()),
@@ -234,9 +236,9 @@ impl Lift<'_> {
             none_healthy: unless(&group.none_healthy, &defaults::NONE_HEALTHY),
             retries: unless(&group.retries, &defaults::RETRIES),
             pool_size: unless(&group.pool_size, &defaults::POOL_SIZE),
-            send_proxy: group.send_proxy.map(Spanned::bare),
             error_pages: error_pages(&group.error_pages),
             close: unless(&group.close, &false),
+            send_proxy: some(&group.send_proxy),
         }
     }
 
@@ -299,6 +301,16 @@ fn listener_timeouts(timeouts: &ListenerTimeouts) -> ListenerTimeoutsDraft {
         client: unless(&timeouts.client, &defaults::CLIENT),
         tunnel: unless(&timeouts.tunnel, &defaults::TUNNEL),
         inspect: unless(&timeouts.inspect, &defaults::INSPECT),
+        tunnel_ending: some(&timeouts.tunnel_ending),
+    }
+}
+
+fn socket(socket: &SocketOptions) -> SocketDraft {
+    SocketDraft {
+        interface: some(&socket.interface),
+        v6_only: unless(&socket.v6_only, &true),
+        backlog: some(&socket.backlog),
+        transparent: unless(&socket.transparent, &false),
     }
 }
 
@@ -308,6 +320,10 @@ fn group_timeouts(timeouts: &GroupTimeouts) -> GroupTimeoutsDraft {
         response: unless(&timeouts.response, &defaults::RESPONSE),
         queue: unless(&timeouts.queue, &defaults::QUEUE),
         idle: unless(&timeouts.idle, &defaults::POOL_IDLE),
+        tunnel: some(&timeouts.tunnel),
+        tunnel_target: some(&timeouts.tunnel_target),
+        tunnel_ending: some(&timeouts.tunnel_ending),
+        inspect: unless(&timeouts.inspect, &defaults::INSPECT),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::name::Name;
 use crate::settings::{
     ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, GroupTimeouts, KeyType,
     ListenerTimeouts, LogDestination, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol,
-    ProxyProtocol, ServerName, TlsVersion,
+    SendProxy, ServerName, SocketOptions, TlsVersion,
 };
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
@@ -138,6 +138,8 @@ pub struct Listener {
     pub number: Option<u32>,
     /// Where it accepts; at least one.
     pub binds: Vec<Spanned<BindAddress>>,
+    /// How its sockets are made.
+    pub socket: SocketOptions,
     /// What it speaks.
     pub protocol: Protocol,
     /// TLS settings; `Some` exactly where `protocol.is_tls()`.
@@ -173,6 +175,8 @@ pub struct Listener {
 pub struct Rules {
     /// [`Phase::Connection`].
     pub connection: Vec<Rule<Resolved>>,
+    /// [`Phase::Session`].
+    pub session: Vec<Rule<Resolved>>,
     /// [`Phase::ClientHello`].
     pub client_hello: Vec<Rule<Resolved>>,
     /// [`Phase::Request`].
@@ -188,6 +192,7 @@ impl Rules {
     pub fn of(&self, phase: Phase) -> &[Rule<Resolved>] {
         match phase {
             Phase::Connection => &self.connection,
+            Phase::Session => &self.session,
             Phase::ClientHello => &self.client_hello,
             Phase::Request => &self.request,
             Phase::Response => &self.response,
@@ -199,6 +204,7 @@ impl Rules {
     pub fn of_mut(&mut self, phase: Phase) -> &mut Vec<Rule<Resolved>> {
         match phase {
             Phase::Connection => &mut self.connection,
+            Phase::Session => &mut self.session,
             Phase::ClientHello => &mut self.client_hello,
             Phase::Request => &mut self.request,
             Phase::Response => &mut self.response,
@@ -306,7 +312,7 @@ pub struct TargetGroup {
     pub timeouts: GroupTimeouts,
     /// TLS towards targets; `Some` exactly where `protocol.is_tls()`.
     pub tls: Option<UpstreamTls>,
-    /// Rules by phase; only the request phase and those of the response have any.
+    /// Rules by phase: those of the client-hello and request phases and of the response.
     pub rules: Rules,
     /// What happens when no target is healthy.
     pub none_healthy: NoneHealthy,
@@ -315,11 +321,12 @@ pub struct TargetGroup {
     /// Idle connections kept per target and worker.
     pub pool_size: u32,
     /// The PROXY protocol is sent to targets.
-    pub send_proxy: Option<ProxyProtocol>,
     /// What is answered in place of our own words, by status; before those of the listener.
     pub error_pages: Vec<ErrorPage>,
     /// Connections to targets are closed after one response.
     pub close: bool,
+    /// The PROXY protocol is sent to targets.
+    pub send_proxy: Option<SendProxy>,
     /// The text that made it.
     pub origin: Origin,
 }

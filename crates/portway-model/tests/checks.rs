@@ -10,7 +10,7 @@ use build::*;
 use portway_model::action::{
     Action, AnswerBody, FixedResponse, NewTimeout, Phase, TimeoutKind, Weighted,
 };
-use portway_model::address::{BindAddress, Host, TargetAddress};
+use portway_model::address::{BindAddress, Host, TargetAddress, UnixSocket};
 use portway_model::compile::compile;
 use portway_model::diagnostic::Severity;
 use portway_model::draft::*;
@@ -269,7 +269,7 @@ fn bind_addresses() {
             d.listeners[0].binds = vec![
                 at(22, BindAddress::tcp(ip("::"), 80)),
                 at(23, BindAddress::tcp(ip("0.0.0.0"), 80)),
-                at(24, BindAddress::Unix("/run/a".into())),
+                at(24, BindAddress::unix("/run/a")),
                 at(25, BindAddress::Inherited(3)),
             ]
         },
@@ -278,8 +278,8 @@ fn bind_addresses() {
     check(
         |d| {
             d.listeners[0].binds = vec![
-                at(22, BindAddress::Unix("/run/a".into())),
-                at(23, BindAddress::Unix("/run/a".into())),
+                at(22, BindAddress::unix("/run/a")),
+                at(23, BindAddress::unix("/run/a")),
                 at(24, BindAddress::Inherited(3)),
                 at(25, BindAddress::Inherited(3)),
             ]
@@ -301,9 +301,9 @@ fn bind_addresses() {
                         last_port: 8,
                     },
                 ),
-                at(24, BindAddress::Unix(String::new())),
-                at(25, BindAddress::Unix("x".repeat(108))),
-                at(26, BindAddress::Unix("a\0".into())),
+                at(24, BindAddress::unix(String::new())),
+                at(25, BindAddress::unix("x".repeat(108))),
+                at(26, BindAddress::unix("a\0")),
             ]
         },
         &[
@@ -424,7 +424,7 @@ fn protocols() {
         },
         &[
             "P0208 @13: a target group that speaks tcp has no cookies | keep clients by the algorithm `source_hash` or a stick table",
-            "P0206 @14 10: tcp target group `web` has no request phase | it reads no requests: let it speak `http`",
+            "P0206 @14 10: tcp target group `web` has no request phase | it reads no requests: let it speak `http`, or move the rule to the client-hello phase",
         ],
     );
 }
@@ -1006,7 +1006,7 @@ fn phases_of_actions() {
     check(
         rule_first(AfterResponse, Action::Reject { silent: false }),
         &[
-            "P0206 @70: closing the connection is not possible in the after-response phase | possible in: connection phase, client-hello phase, request phase, response phase",
+            "P0206 @70: closing the connection is not possible in the after-response phase | possible in: connection phase, session phase, client-hello phase, request phase, response phase",
         ],
     );
     check(
@@ -1044,7 +1044,7 @@ fn phases_of_actions() {
                 .push(rule(14, Connection, always(), vec![Action::SetLog(true)]))
         },
         &[
-            "P0206 @14 10: http target group `web` has no connection phase | rules of a target group run in the request, response and after-response phases; move it to a listener",
+            "P0206 @14 10: http target group `web` has no connection phase | rules of a target group run in the client-hello, request, response and after-response phases; move it to a listener",
         ],
     );
     check(
@@ -1401,7 +1401,9 @@ fn phases_of_values() {
     for (phase, value) in [
         (Connection, Value::Source),
         (Connection, Value::Tls),
+        (Session, Value::Sni),
         (ClientHello, Value::HelloSni),
+        (ClientHello, Value::Host),
         (Request, Value::HelloSni),
         (Request, Value::Sni),
         (Request, Value::Method),
@@ -1419,9 +1421,9 @@ fn phases_of_values() {
         ],
     );
     check(
-        present(ClientHello, Value::Host),
+        present(Session, Value::Host),
         &[
-            "P0206 @71: the host is not known in the client-hello phase | it is known from the request phase on",
+            "P0206 @71: the host is not known in the session phase | it is known from the request phase on",
         ],
     );
     check(
@@ -1461,7 +1463,7 @@ fn phases_of_values() {
             present(ClientHello, Value::HelloSni)(d);
         },
         &[
-            "P0206 @71: the server name of a ClientHello is not kept where TLS is terminated | take the server name or ALPN protocol of the connection instead",
+            "warning P0210 @71: the server name of a ClientHello is not kept where TLS is terminated | take the server name or ALPN protocol of the connection instead",
         ],
     );
     let log = |value: Value<N>| {
@@ -2101,4 +2103,86 @@ fn numbers_that_never_come() {
         };
         check(test_first(Phase::Response, value.into(), matcher), expected);
     }
+}
+
+#[test]
+fn sockets_and_the_proxy_protocol() {
+    let unix = |change: fn(&mut UnixSocket)| {
+        move |d: &mut Draft| {
+            let mut socket = UnixSocket::at("/run/a");
+            change(&mut socket);
+            d.listeners[0].binds = vec![at(21, BindAddress::Unix(socket))];
+        }
+    };
+    check(unix(|s| s.mode = Some(FileMode(0o660))), &[]);
+    check(
+        unix(|s| s.mode = Some(FileMode(0o1777))),
+        &["P0103 @21: the mode of a socket is at most 777"],
+    );
+    check(
+        unix(|s| s.user = Some(String::new())),
+        &["P0103 @21: the owner of the socket has no name"],
+    );
+    check(
+        unix(|s| {
+            s.path = "@a".into();
+            s.mode = Some(FileMode(0));
+        }),
+        &["P0103 @21: an abstract socket has neither mode nor owner"],
+    );
+    check(
+        |d| {
+            let socket = &mut d.listeners[0].socket;
+            socket.interface = Some(at(22, "a b".into()));
+            socket.backlog = Some(at(23, 0));
+        },
+        &[
+            "P0103 @22: `a b` names no network interface | `ip link` lists those of this machine",
+            "P0103 @23: 0 is out of range for a backlog | from 1 to 1000000",
+        ],
+    );
+    let send = |version, parts: &[ProxyPart]| {
+        let parts = parts.to_vec();
+        move |d: &mut Draft| d.groups[0].send_proxy = Some(at(12, SendProxy { version, parts }))
+    };
+    check(send(ProxyProtocol::V2, &[ProxyPart::Tls]), &[]);
+    check(
+        send(ProxyProtocol::V1, &[ProxyPart::Tls]),
+        &["P0105 @12: version 1 of the PROXY protocol tells the addresses alone"],
+    );
+    check(
+        send(ProxyProtocol::V2, &[ProxyPart::Alpn, ProxyPart::Alpn]),
+        &["P0105 @12: a part of the PROXY protocol is named twice"],
+    );
+}
+
+#[test]
+fn attributes_and_blocks() {
+    let part = |attribute: &str, occurrence| {
+        CertificateField::SubjectPart(NamePart {
+            attribute: attribute.into(),
+            occurrence,
+        })
+    };
+    let present = |value: Value<N>| test_first(Phase::Session, value.into(), Matcher::Present);
+    check(present(Value::ClientCertificate(part("CN", -1))), &[]);
+    for wrong in [part("CN", 0), part("", 1), part("a b", 1)] {
+        check(
+            present(Value::ClientCertificate(wrong)),
+            &[
+                "P0103 @71: no attribute of a name | say its short name, such as `CN`, and which of several, from 1 or -1",
+            ],
+        );
+    }
+    let block = |length_bytes| Value::PayloadBlock {
+        length_at: 0,
+        length_bytes,
+        at: 2,
+    };
+    let present = |value: Value<N>| test_first(Phase::ClientHello, value.into(), Matcher::Present);
+    check(present(block(2)), &[]);
+    check(
+        present(block(5)),
+        &["P0103 @71: 5 is out of range for a length | from 1 to 4"],
+    );
 }

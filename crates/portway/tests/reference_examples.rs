@@ -61,7 +61,7 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
     for (listener, number) in snapshot.listeners.iter_mut().zip(0..) {
         for bind in &mut listener.binds {
             bind.value = match &bind.value {
-                BindAddress::Unix(_) => BindAddress::Unix(path(&format!("{number}.sock"))),
+                BindAddress::Unix(_) => BindAddress::unix(path(&format!("{number}.sock"))),
                 _ => BindAddress::tcp(Some(Ipv4Addr::LOCALHOST.into()), free_port()),
             };
         }

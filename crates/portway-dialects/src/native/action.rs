@@ -26,6 +26,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("deny", "STATUS or { status, body, … }"),
     ("authenticate", "\"USERLIST\" or { users, realm }"),
     ("accept", "true"),
+    ("expect_proxy", "true"),
     ("reject", "\"reset\" or \"silent\""),
     ("tarpit", "\"10s\" or { delay, status, body, … }"),
     ("service", "\"stats\", \"metrics\" or { stats = { … } }"),
@@ -129,6 +130,13 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         "accept" => match bool::read(item, reader)? {
             true => Action::Accept,
             false => return reader.refuse(item.span, "`accept` is false", "leave the key away"),
+        },
+        "expect_proxy" => match bool::read(item, reader)? {
+            true => Action::ExpectProxy,
+            false => {
+                let help = "leave the key away";
+                return reader.refuse(item.span, "`expect_proxy` is false", help);
+            }
         },
         "reject" => Action::Reject {
             silent: Rejection::read(item, reader)? == Rejection::Silent,

@@ -7,7 +7,7 @@ use super::rule::{self, Owner};
 use super::toml::{Content, Entry, Item, Table};
 use portway_model::draft::{
     AccessLogDraft, CertificateDraft, ErrorPageDraft, ForwardedDraft, ListenerDraft,
-    ListenerTimeoutsDraft, ListenerTlsDraft, LogFormat,
+    ListenerTimeoutsDraft, ListenerTlsDraft, LogFormat, SocketDraft,
 };
 use portway_model::expression::Template;
 use portway_model::name::Name;
@@ -30,6 +30,7 @@ fields!(ListenerDraft {
     "access_log" => access_log,
     "own_answers" => own_answers,
     "close" => close,
+    "socket" => socket,
     "tls" => tls,
     "timeouts" => timeouts,
     "forwarded" => forwarded,
@@ -54,6 +55,14 @@ fields!(ListenerTimeoutsDraft {
     "client" => client,
     "tunnel" => tunnel,
     "inspect" => inspect,
+    "tunnel_ending" => tunnel_ending,
+});
+
+fields!(SocketDraft {
+    "interface" => interface,
+    "v6_only" => v6_only,
+    "backlog" => backlog,
+    "transparent" => transparent,
 });
 
 fields!(ForwardedDraft {
@@ -66,7 +75,12 @@ fields!(ForwardedDraft {
     "trusted_proxies" => trusted_proxies,
 });
 
-nested!(ListenerTlsDraft, ListenerTimeoutsDraft, ForwardedDraft);
+nested!(
+    SocketDraft,
+    ListenerTlsDraft,
+    ListenerTimeoutsDraft,
+    ForwardedDraft
+);
 
 words!(Protocol, "a protocol", PROTOCOLS:
     "http" => Protocol::Http,

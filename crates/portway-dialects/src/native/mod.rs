@@ -21,7 +21,7 @@ use form::{Fields as _, Out, Reader};
 use objects::Object;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{
-    Draft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft, ListenerTlsDraft,
+    Draft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft, ListenerTlsDraft, SocketDraft,
 };
 use portway_model::name::Name;
 use portway_model::span::{FileId, Span, Spanned};
@@ -167,10 +167,12 @@ fn read_object<T: Object>(name: Spanned<Name>, table: &toml::Table, reader: &mut
 
 /// Every key and word that files may hold, for the reference to be held against.
 pub fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 17] = [
+    let lists: [&[&str]; 19] = [
         &SECTIONS,
         ListenerDraft::KEYS,
         ListenerTlsDraft::KEYS,
+        SocketDraft::KEYS,
+        scalar::UNIX_SOCKET_KEYS,
         ListenerTimeoutsDraft::KEYS,
         ForwardedDraft::KEYS,
         listener::MORE_KEYS,

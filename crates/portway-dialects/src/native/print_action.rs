@@ -42,6 +42,7 @@ pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
             },
         ),
         Action::Accept => ("accept", Out::Boolean(true)),
+        Action::ExpectProxy => ("expect_proxy", Out::Boolean(true)),
         Action::Reject { silent } => {
             let how = if *silent { "silent" } else { "reset" };
             ("reject", Out::text(how))

@@ -1,7 +1,9 @@
 //! Listeners: what they speak, their limits, headers and logs.
 
 use super::expressions::{Moment, Place, Side};
-use super::limits::{self, MAX_HEAD_BYTES, MIN_HEAD_BYTES, given_within};
+use super::limits::{
+    self, MAX_BACKLOG, MAX_HEAD_BYTES, MAX_INTERFACE, MIN_HEAD_BYTES, given_within,
+};
 use super::rules::Owner;
 use super::text::{Use, check_file, check_redirect, check_status, check_text};
 use super::{Compiler, Reported};
@@ -9,10 +11,12 @@ use crate::convert;
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{
-    AccessLogDraft, ErrorPageDraft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft, LogFormat,
+    AccessLogDraft, ErrorPageDraft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft,
+    LogFormat, SocketDraft,
 };
 use crate::settings::{
     ErrorPageSource, ForwardedMode, ListenerTimeouts, LogDestination, OwnAnswers, Protocol,
+    SocketOptions,
 };
 use crate::snapshot::{AccessLog, ErrorPage, Forwarded, Listener};
 use crate::span::{Origin, Spanned};
@@ -61,6 +65,7 @@ impl Compiler<'_> {
             known_as: self.known_as(draft),
             number: self.number(draft.number),
             binds: draft.binds.clone(),
+            socket: self.socket(&draft.socket),
             protocol,
             tls: tls?,
             rules: rules?,
@@ -85,7 +90,41 @@ impl Compiler<'_> {
         })
     }
 
+    fn socket(&mut self, draft: &SocketDraft) -> SocketOptions {
+        if let Some(interface) = &draft.interface {
+            let name = interface.value.as_str();
+            let possible = (1..=MAX_INTERFACE).contains(&name.len())
+                && !name.contains(|c: char| c.is_whitespace() || matches!(c, '/' | '\0'));
+            if !possible {
+                let message = format!("`{}` names no network interface", name.escape_debug());
+                self.found.push(
+                    Diagnostic::error(Code::OutOfRange, interface.span, message)
+                        .help("`ip link` lists those of this machine"),
+                );
+            }
+        }
+        let range = (1, MAX_BACKLOG);
+        given_within(&mut self.found, "a backlog", draft.backlog, range);
+        SocketOptions {
+            interface: draft.interface.as_ref().map(|x| x.value.clone()),
+            v6_only: draft.v6_only.is_none_or(|x| x.value),
+            backlog: draft.backlog.map(|x| x.value),
+            transparent: draft.transparent.is_some_and(|x| x.value),
+        }
+    }
+
     fn listener_timeouts(&mut self, draft: &ListenerTimeoutsDraft) -> ListenerTimeouts {
+        let tunnel_ending = limits::optional_duration(
+            &mut self.found,
+            "the timeout of ending tunnels",
+            draft.tunnel_ending,
+        );
+        let inspect = limits::duration_or_zero(
+            &mut self.found,
+            "the inspection timeout",
+            draft.inspect,
+            defaults::INSPECT,
+        );
         let mut time =
             |what, given, default| limits::duration(&mut self.found, what, given, default);
         ListenerTimeouts {
@@ -101,7 +140,8 @@ impl Compiler<'_> {
             ),
             client: time("the client timeout", draft.client, defaults::CLIENT),
             tunnel: time("the tunnel timeout", draft.tunnel, defaults::TUNNEL),
-            inspect: time("the inspection timeout", draft.inspect, defaults::INSPECT),
+            inspect,
+            tunnel_ending,
         }
     }
 

@@ -63,9 +63,14 @@ impl Choices {
         let choice = self.below(6);
         match (phase, choice) {
             (_, 0) => self.any_time(place, phase),
-            (Phase::Connection | Phase::ClientHello, 1) if forward.is_empty() => Action::Accept,
-            (Phase::Connection | Phase::ClientHello, 1) => self.route(place, forward),
-            (Phase::Connection | Phase::ClientHello, _) => self.before_after(place, phase),
+            (Phase::Connection, 1) if forward.is_empty() => Action::ExpectProxy,
+            (Phase::Session | Phase::ClientHello, 1) if forward.is_empty() => Action::Accept,
+            (Phase::Connection | Phase::Session | Phase::ClientHello, 1) => {
+                self.route(place, forward)
+            }
+            (Phase::Connection | Phase::Session | Phase::ClientHello, _) => {
+                self.before_after(place, phase)
+            }
             (Phase::Request, 1) => self.rewrite(place),
             (Phase::Request, 2) => self.answer(place, forward),
             (Phase::Response, 2) => self.respond(place),

@@ -3,14 +3,14 @@
 use super::expression::TEXT_MATCHES;
 use super::{Choices, KnownGroup, KnownTable, Place};
 use portway_model::action::Phase;
-use portway_model::address::{BindAddress, Host, TargetAddress};
+use portway_model::address::{BindAddress, Host, TargetAddress, UnixSocket};
 use portway_model::draft::*;
 use portway_model::expression::{NumberRange, StoredCounter, TextMatch};
 use portway_model::name::Name;
 use portway_model::settings::{
     ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType, LogDestination,
-    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, ProxyProtocol, SameSite, ServerName,
-    TlsVersion,
+    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, ProxyPart, ProxyProtocol, SameSite,
+    SendProxy, ServerName, TlsVersion,
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -87,7 +87,7 @@ impl Choices {
         let bind = match self.below(3) {
             // Listeners are given other ports.
             1 => BindAddress::tcp(None, 60_000 + u16::try_from(index).unwrap_or(0)),
-            _ => BindAddress::Unix(format!("{}{index}", self.file())),
+            _ => BindAddress::unix(format!("{}{index}", self.file())),
         };
         let levels = [ControlLevel::User, ControlLevel::Admin];
         ControlSocketDraft {
@@ -263,7 +263,7 @@ impl Choices {
         if http {
             self.one(Phase::Request, &Phase::ALL)
         } else {
-            self.one(Phase::ClientHello, &[Phase::Connection])
+            self.one(Phase::ClientHello, &[Phase::Connection, Phase::Session])
         }
     }
 
@@ -281,7 +281,14 @@ impl Choices {
                 },
                 2 => {
                     let path = self.one("/run/a", &["@abstract", "a b\"`'"]);
-                    BindAddress::Unix(format!("{path}{port}"))
+                    let mut socket = UnixSocket::at(format!("{path}{port}"));
+                    if !path.starts_with('@') {
+                        socket.mode =
+                            self.maybe(|c| c.one(FileMode(0o660), &[FileMode(0), FileMode(0o777)]));
+                        socket.user = self.maybe(|c| c.one("a", &["1000"]).to_owned());
+                        socket.group = self.maybe(|c| c.one("a", &["b\"`"]).to_owned());
+                    }
+                    BindAddress::Unix(socket)
                 }
                 3 => BindAddress::Inherited(u32::from(port)),
                 _ => BindAddress::tcp(ip, port),
@@ -332,6 +339,13 @@ impl Choices {
             client: self.setting(Self::duration),
             tunnel: self.setting(Self::duration),
             inspect: self.setting(Self::duration),
+            tunnel_ending: self.setting(Self::duration),
+        };
+        draft.socket = SocketDraft {
+            interface: self.setting(|c| c.one("eth0", &["a\"`"]).to_owned()),
+            v6_only: self.setting(|c| c.one_in(2)),
+            backlog: self.setting(|c| c.below(1_000) + 1),
+            transparent: self.setting(|c| c.one_in(2)),
         };
         draft.forwarded = self.forwarded();
         draft.request_id = self.setting(Self::header);
@@ -430,23 +444,48 @@ impl Choices {
             response: self.setting(Self::duration),
             queue: self.setting(Self::duration),
             idle: self.setting(Self::duration),
+            tunnel: self.setting(Self::duration),
+            tunnel_target: self.setting(Self::duration),
+            tunnel_ending: self.setting(Self::duration),
+            inspect: self.setting(Self::duration),
         };
         if tls {
             draft.tls = self.upstream_tls();
         }
-        if known.http {
-            draft.rules = self.some(3, |c| {
-                let phase = c.one(Phase::Request, &[Phase::Response, Phase::AfterResponse]);
-                c.rule(place(phase), &[])
-            });
-        }
+        draft.rules = self.some(3, |c| {
+            let phase = if known.http {
+                let others = [Phase::Response, Phase::AfterResponse, Phase::ClientHello];
+                c.one(Phase::Request, &others)
+            } else {
+                Phase::ClientHello
+            };
+            c.rule(place(phase), &[])
+        });
         draft.none_healthy = self.setting(|c| c.one(NoneHealthy::Refuse, &[NoneHealthy::FailOpen]));
         draft.retries = self.setting(|c| c.below(101));
         draft.pool_size = self.setting(|c| c.below(65_537));
-        draft.send_proxy = self.setting(|c| c.one(ProxyProtocol::V1, &[ProxyProtocol::V2]));
+        draft.send_proxy = self.setting(Self::send_proxy);
         draft.error_pages = self.error_pages();
         draft.close = self.setting(|c| c.one_in(2));
         draft
+    }
+
+    fn send_proxy(&mut self) -> SendProxy {
+        let version = self.one(ProxyProtocol::V1, &[ProxyProtocol::V2]);
+        let mut parts = vec![
+            ProxyPart::Tls,
+            ProxyPart::CommonName,
+            ProxyPart::Cipher,
+            ProxyPart::Authority,
+            ProxyPart::Alpn,
+            ProxyPart::Checksum,
+            ProxyPart::UniqueId,
+        ];
+        if version == ProxyProtocol::V1 {
+            parts.clear();
+        }
+        parts.retain(|_| self.one_in(2));
+        SendProxy { version, parts }
     }
 
     fn target(&mut self, index: usize) -> TargetDraft {
