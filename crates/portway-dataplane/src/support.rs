@@ -8,7 +8,8 @@ use portway_model::draft::{Algorithm, CheckKind, LogFormat};
 use portway_model::expression::{
     Condition, Expression, LogValue, Matcher, Template, TemplatePart, Transform, Value,
 };
-use portway_model::settings::{ClientAuth, ErrorPageSource, LogDestination, OwnAnswers};
+use portway_model::log::LogDestination;
+use portway_model::settings::{ClientAuth, ErrorPageSource, OwnAnswers};
 use portway_model::snapshot::{ErrorPage, Listener, Rules, Snapshot, Target, TargetGroup};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Resolved;
@@ -19,6 +20,7 @@ pub fn not_run(snapshot: &Snapshot) -> Diagnostics {
         diagnostics: Diagnostics::default(),
         place: Span::NONE,
     };
+    found.part_if(!snapshot.process.log.is_empty(), "`log` of the process");
     snapshot
         .listeners
         .iter()
@@ -110,11 +112,28 @@ impl Found {
                 matches!(log.format, LogFormat::Template(_)),
                 "access logs with a template",
             );
+            self.part_if(log.to.len() > 1, "access logs to several destinations");
             self.part_if(
-                matches!(log.to, LogDestination::Syslog { .. }),
+                log.to
+                    .iter()
+                    .any(|to| matches!(to, LogDestination::Syslog(_))),
                 "access logs to syslog",
             );
+            let settings = log.error_format.is_some()
+                || log.structured_data.is_some()
+                || log.log_null == listener.protocol.is_http()
+                || log.only_faults
+                || log.raise_faults
+                || log.early;
+            self.part_if(settings, "settings of access logs but `format` and `to`");
         }
+        self.part_if(!listener.log.is_empty(), "`log` of a listener");
+        self.part_if(listener.capture_cookie.is_some(), "`capture_cookie`");
+        let id = listener.request_id.as_ref();
+        self.part_if(
+            id.is_some_and(|id| id.format.is_some() || id.header.is_none()),
+            "a `format` of request ids",
+        );
         self.part_if(
             listener.own_answers != OwnAnswers::Portway,
             "`own_answers = \"haproxy\"`",
@@ -145,6 +164,8 @@ impl Found {
                 || times.tunnel_ending.is_some(),
             "timeouts of tunnels of a target group",
         );
+        self.part_if(!group.log.is_empty(), "`log` of a target group");
+        self.part_if(group.log_health_checks, "`log_health_checks`");
         self.part_if(group.stickiness.is_some(), "`stickiness`");
         self.part_if(group.close, "`close`");
         self.part_if(

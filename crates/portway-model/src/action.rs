@@ -4,6 +4,7 @@
 //! other lets the next rule run.
 
 use crate::expression::{Condition, Counter, Expression, Template, TextMatch, Variable};
+use crate::log::LogLevel;
 use crate::name::Name;
 use crate::span::Origin;
 use crate::stage::Stage;
@@ -218,8 +219,8 @@ pub enum Action<S: Stage> {
         /// Bytes that are enough; 0: the whole body.
         at_least: u32,
     },
-    /// Says whether this exchange is logged.
-    SetLog(bool),
+    /// The level with which this exchange is logged; `None`: it is not logged.
+    SetLog(Option<LogLevel>),
 }
 
 /// A timeout that a rule may replace.

@@ -217,6 +217,7 @@ fn transform<C: Convert>(
         from,
         [
             Number, Text, Lower, Upper, Trim, Base64, Base64Decode, Hex, UrlDecode, Length, Crc32, Sha256,
+            Quoted, Backslashed, Hexadecimal,
         ],
         [Default, Add, Multiply, Modulo, Json, JwtHeader, JwtPayload],
         Transform::Replace { pattern, with, all } => Transform::Replace {

@@ -6,9 +6,10 @@
 use crate::action::Rule;
 use crate::address::{BindAddress, TargetAddress};
 use crate::expression::{Expression, NumberRange, StoredCounter, Template};
+use crate::log::LogDestination;
 use crate::name::Name;
 use crate::settings::{
-    ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType, LogDestination,
+    CaptureCookie, ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType,
     MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, SameSite, SendProxy, ServerName,
     TlsVersion,
 };
@@ -64,6 +65,8 @@ pub struct ProcessDraft {
     pub node: Option<Spanned<String>>,
     /// What there is to say about this installation, shown on pages.
     pub description: Option<Spanned<String>>,
+    /// Where it says that it starts and stops, beside its own log.
+    pub log: Vec<Spanned<LogDestination>>,
     /// Sockets on which HAProxy's commands are understood.
     pub control_sockets: Vec<ControlSocketDraft>,
     /// How long a connection to a control socket may be silent.
@@ -128,8 +131,8 @@ pub struct ListenerDraft {
     pub timeouts: ListenerTimeoutsDraft,
     /// X-Forwarded-* and Forwarded.
     pub forwarded: ForwardedDraft,
-    /// The header that carries the request id; none is made without it.
-    pub request_id: Option<Spanned<String>>,
+    /// The id that each request gets; none is made without it.
+    pub request_id: Option<Spanned<RequestIdDraft>>,
     /// The PROXY protocol is expected from every client.
     pub accept_proxy: Option<Spanned<bool>>,
     /// Open connections at most.
@@ -138,6 +141,11 @@ pub struct ListenerDraft {
     pub head_bytes: Option<Spanned<u32>>,
     /// Access log.
     pub access_log: Option<Spanned<AccessLogDraft>>,
+    /// Where it is said that this listener starts and stops, beside the log of the process.
+    pub log: Vec<Spanned<LogDestination>>,
+    /// A cookie that is kept for the log.
+    pub capture_cookie: Option<Spanned<CaptureCookie>>,
+    /// Answers of our own by status: file names.
     /// What is answered in place of our own words, by status.
     pub error_pages: Vec<ErrorPageDraft>,
     /// The form of our own answers.
@@ -166,6 +174,8 @@ impl ListenerDraft {
             max_connections: None,
             head_bytes: None,
             access_log: None,
+            log: Vec::new(),
+            capture_cookie: None,
             error_pages: Vec::new(),
             own_answers: None,
             close: None,
@@ -252,13 +262,35 @@ pub struct ForwardedDraft {
     pub trusted_proxies: Vec<Spanned<IpNet>>,
 }
 
+/// The id of requests.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RequestIdDraft {
+    /// The header that carries it to targets; none without it.
+    pub header: Option<Spanned<String>>,
+    /// What it is made of when the head of the request has come; 32 hexadecimal digits by chance without it, or what a
+    /// trusted proxy sent.
+    pub format: Option<Spanned<Template<Named>>>,
+}
+
 /// An access log.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct AccessLogDraft {
     /// The form of a record.
     pub format: Option<Spanned<LogFormat<Named>>>,
-    /// Where records go.
-    pub to: Option<Spanned<LogDestination>>,
+    /// Where records go; standard output where nothing is said.
+    pub to: Vec<Spanned<LogDestination>>,
+    /// The form of the record of a connection that ended before a request or a tunnel could begin; `format` by default.
+    pub error_format: Option<Spanned<Template<Named>>>,
+    /// Structured data for destinations of the form RFC 5424.
+    pub structured_data: Option<Spanned<Template<Named>>>,
+    /// Connections on which the client sent nothing leave a record too; by default on TCP listeners only.
+    pub log_null: Option<Spanned<bool>>,
+    /// Only exchanges that went wrong, were tried again or ended with a status of 500 or more are logged.
+    pub only_faults: Option<Spanned<bool>>,
+    /// What went wrong, was tried again or ended with a status of 500 or more is logged with the level `err`.
+    pub raise_faults: Option<Spanned<bool>>,
+    /// The record is written when the response's head, or a TCP connection to the target, is there, and not at the end.
+    pub early: Option<Spanned<bool>>,
 }
 
 /// The form of an access record.
@@ -312,6 +344,10 @@ pub struct GroupDraft {
     pub pool_size: Option<Spanned<u32>>,
     /// The PROXY protocol is sent to targets.
     pub send_proxy: Option<Spanned<SendProxy>>,
+    /// Where changes of its targets' health are told, beside the log of the process.
+    pub log: Vec<Spanned<LogDestination>>,
+    /// Checks that pass or fail are told there too when their result is another than the one before.
+    pub log_health_checks: Option<Spanned<bool>>,
     /// What is answered in place of our own words, by status; before those of the listener.
     pub error_pages: Vec<ErrorPageDraft>,
     /// Connections to targets are closed after one response.
@@ -336,6 +372,8 @@ impl GroupDraft {
             retries: None,
             pool_size: None,
             send_proxy: None,
+            log: Vec::new(),
+            log_health_checks: None,
             error_pages: Vec::new(),
             close: None,
         }

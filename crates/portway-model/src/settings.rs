@@ -137,20 +137,15 @@ pub enum ProxyPart {
     UniqueId,
 }
 
-/// Where access records go.
+/// A cookie whose value is kept for the log, of requests and of responses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum LogDestination {
-    /// Standard output.
-    Stdout,
-    /// Appended to this file.
-    File(String),
-    /// Datagrams to this syslog server: `address:port` or a path, and the facility's name.
-    Syslog {
-        /// Where.
-        address: String,
-        /// `local0`, `daemon`, ….
-        facility: String,
-    },
+pub struct CaptureCookie {
+    /// Its name, or the beginning of it.
+    pub name: String,
+    /// Every name that begins so will do; the first such cookie is kept.
+    pub prefix: bool,
+    /// Bytes of `name=value` at most, 1–65535.
+    pub length: u16,
 }
 
 /// The form of our own answers.

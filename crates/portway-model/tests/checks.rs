@@ -15,6 +15,7 @@ use portway_model::compile::compile;
 use portway_model::diagnostic::Severity;
 use portway_model::draft::*;
 use portway_model::expression::*;
+use portway_model::log::*;
 use portway_model::name::Name;
 use portway_model::settings::*;
 use portway_model::span::Spanned;
@@ -74,9 +75,15 @@ fn test_first(
 ) -> impl FnOnce(&mut Draft) {
     move |d| {
         let condition = test(71, expression, matcher);
-        d.listeners[0]
-            .rules
-            .insert(0, rule(70, phase, condition, vec![Action::SetLog(true)]));
+        d.listeners[0].rules.insert(
+            0,
+            rule(
+                70,
+                phase,
+                condition,
+                vec![Action::SetLog(Some(LogLevel::Info))],
+            ),
+        );
     }
 }
 
@@ -419,7 +426,7 @@ fn protocols() {
                 14,
                 Phase::Request,
                 always(),
-                vec![Action::SetLog(true)],
+                vec![Action::SetLog(Some(LogLevel::Info))],
             ));
         },
         &[
@@ -822,6 +829,10 @@ fn tables() {
 
 #[test]
 fn settings() {
+    let id = |header: &str| RequestIdDraft {
+        header: Some(at(26, header.into())),
+        format: None,
+    };
     check(
         |d| {
             d.process.workers = Some(at(1, 5_000));
@@ -848,7 +859,7 @@ fn settings() {
             timeouts.tunnel = Some(at(24, Duration::from_secs(30 * 24 * 3600)));
             d.groups[0].timeouts.connect = Some(at(13, Duration::ZERO));
             d.listeners[0].head_bytes = Some(at(25, 10));
-            d.listeners[0].request_id = Some(at(26, "x y".into()));
+            d.listeners[0].request_id = Some(at(26, id("x y")));
         },
         &[
             "P0103 @13: the connect timeout is zero | give a time, such as `30s`",
@@ -859,7 +870,7 @@ fn settings() {
         ],
     );
     check(
-        |d| d.listeners[0].request_id = Some(at(26, "Connection".into())),
+        |d| d.listeners[0].request_id = Some(at(26, id("Connection"))),
         &[
             "P0103 @26: a rule may not write the header `Connection` | it belongs to one connection, and Portway writes it as each side needs it",
         ],
@@ -880,24 +891,48 @@ fn settings() {
         ],
     );
     let log = |to| AccessLogDraft {
-        format: None,
-        to: Some(at(24, to)),
+        to: vec![at(24, to)],
+        ..AccessLogDraft::default()
     };
     check(
         |d| d.listeners[0].access_log = Some(at(23, log(LogDestination::File(String::new())))),
         &["P0103 @24: the log is not a file name"],
     );
+    let syslog = |length, tag: Option<&str>| {
+        LogDestination::Syslog(Syslog {
+            length,
+            tag: tag.map(str::to_owned),
+            ..Syslog::new(SyslogAddress::Unix("/dev/log".into()))
+        })
+    };
     check(
-        |d| {
-            d.listeners[0].access_log = Some(at(
-                23,
-                log(LogDestination::Syslog {
-                    address: "/dev/log".into(),
-                    facility: "locl0".into(),
-                }),
-            ))
-        },
-        &["P0101 @24: syslog has no facility `locl0` | did you mean `local0`?"],
+        |d| d.listeners[0].access_log = Some(at(23, log(syslog(80, Some("haproxy"))))),
+        &[],
+    );
+    check(
+        |d| d.listeners[0].access_log = Some(at(23, log(syslog(79, Some("a b"))))),
+        &[
+            "P0103 @24: 79 is out of range for the length of a syslog message | from 80 to 65535",
+            "P0103 @24: `a b` is not a tag of syslog | printable ASCII characters without blanks are allowed",
+        ],
+    );
+    check(
+        |d| d.groups[0].log = vec![at(24, syslog(1024, Some("")))],
+        &[
+            "P0103 @24: `` is not a tag of syslog | printable ASCII characters without blanks are allowed",
+        ],
+    );
+    let cookie = |name: &str, length| CaptureCookie {
+        name: name.into(),
+        prefix: false,
+        length,
+    };
+    check(
+        |d| d.listeners[0].capture_cookie = Some(at(23, cookie("a b", 0))),
+        &[
+            "P0103 @23: `a b` is not a cookie name | letters, digits and !#$%&'*+-.^_`|~ are allowed, and at least one of them",
+            "P0103 @23: 0 is out of range for the length of a captured cookie",
+        ],
     );
 }
 
@@ -938,12 +973,15 @@ fn answers_and_reach() {
                 70,
                 Phase::Response,
                 always(),
-                vec![Action::SetLog(true)],
+                vec![Action::SetLog(Some(LogLevel::Info))],
             ))
         },
         &[],
     );
-    check(rule_first(Phase::Request, Action::SetLog(true)), &[]);
+    check(
+        rule_first(Phase::Request, Action::SetLog(Some(LogLevel::Info))),
+        &[],
+    );
     check(
         |d| {
             tcp(d);
@@ -955,7 +993,9 @@ fn answers_and_reach() {
     );
     check(
         |d| {
-            d.listeners[0].rules[0].actions.push(Action::SetLog(true));
+            d.listeners[0].rules[0]
+                .actions
+                .push(Action::SetLog(Some(LogLevel::Info)));
         },
         &[
             "warning P0203 @50: a rule with actions after the one that ends its phase | put the action that ends the phase last",
@@ -969,7 +1009,7 @@ fn answers_and_reach() {
                     70,
                     Phase::Request,
                     Condition::Not(Box::new(always())),
-                    vec![Action::SetLog(true)],
+                    vec![Action::SetLog(Some(LogLevel::Info))],
                 ),
             );
         },
@@ -1039,9 +1079,12 @@ fn phases_of_actions() {
     );
     check(
         |d| {
-            d.groups[0]
-                .rules
-                .push(rule(14, Connection, always(), vec![Action::SetLog(true)]))
+            d.groups[0].rules.push(rule(
+                14,
+                Connection,
+                always(),
+                vec![Action::SetLog(Some(LogLevel::Info))],
+            ))
         },
         &[
             "P0206 @14 10: http target group `web` has no connection phase | rules of a target group run in the client-hello, request, response and after-response phases; move it to a listener",
@@ -1445,9 +1488,9 @@ fn phases_of_values() {
         ],
     );
     check(
-        present(Request, Value::Log(LogValue::TotalTime)),
+        present(Connection, Value::Log(LogValue::TotalTime)),
         &[
-            "P0206 @71: a value of the access log is not known before the exchange ends | it can stand in the format of an access log",
+            "P0206 @71: a value of the access log is not known in the connection phase | it is known from the request phase on",
         ],
     );
     check(
@@ -1473,13 +1516,14 @@ fn phases_of_values() {
                 22,
                 AccessLogDraft {
                     format: Some(at(23, LogFormat::Template(template))),
-                    to: None,
+                    ..AccessLogDraft::default()
                 },
             ));
         }
     };
     check(log(Value::Status), &[]);
     check(log(Value::Log(LogValue::TotalTime)), &[]);
+    check(present(Request, Value::Log(LogValue::ClientAddress)), &[]);
     check(
         log(Value::Variable(Variable {
             scope: Scope::Request,

@@ -190,7 +190,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
                 slot: table.optional("slot", reader),
             }
         }
-        "set_log" => Action::SetLog(bool::read(item, reader)?),
+        "set_log" => Action::SetLog(super::log::read_level(item, reader)?),
         _ => return read_several(entry, reader),
     };
     Some(vec![action])

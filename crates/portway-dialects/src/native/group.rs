@@ -24,6 +24,8 @@ fields!(GroupDraft {
     "retries" => retries,
     "pool_size" => pool_size,
     "send_proxy" => send_proxy,
+    "log" => log,
+    "log_health_checks" => log_health_checks,
     "number" => number,
     "close" => close,
     "health_check" => health_check,

@@ -54,7 +54,7 @@ pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
             table([("time", time.write()), ("at_least", at_least.write())]),
         ),
         Action::Service(service) => ("service", service::write(service)),
-        Action::SetLog(on) => ("set_log", on.write()),
+        Action::SetLog(level) => ("set_log", super::log::write_level(*level)),
         Action::SetStatus {
             status,
             reason: None,

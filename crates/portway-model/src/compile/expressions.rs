@@ -208,10 +208,6 @@ impl Compiler<'_> {
         }
         let word = value_word(value);
         let wrong = match (place.moment, value) {
-            (Moment::Phase(_), Value::Log(_)) => (
-                format!("{word} is not known before the exchange ends"),
-                "it can stand in the format of an access log".to_owned(),
-            ),
             (Moment::Log, Value::Variable(variable))
                 if matches!(variable.scope, Scope::Request | Scope::Response) =>
             {

@@ -50,6 +50,7 @@ impl Compiler<'_> {
         let health_check = health_check.map(|check| self.health_check(check));
         let tls = self.upstream_tls(draft, protocol);
         let rules = self.rules(&Owner::group(draft, protocol), &draft.rules);
+        self.check_log_destinations(&draft.log);
         let error_pages = self.error_pages(&draft.error_pages);
         let found = &mut self.found;
         given_within(found, "retries", draft.retries, (0, MAX_RETRIES));
@@ -70,6 +71,8 @@ impl Compiler<'_> {
                 .map_or(defaults::NONE_HEALTHY, |x| x.value),
             retries: draft.retries.map_or(defaults::RETRIES, |x| x.value),
             pool_size: draft.pool_size.map_or(defaults::POOL_SIZE, |x| x.value),
+            log: super::log::destinations(&draft.log),
+            log_health_checks: draft.log_health_checks.is_some_and(|x| x.value),
             error_pages,
             close: draft.close.is_some_and(|x| x.value),
             send_proxy: self.send_proxy(draft.send_proxy.as_ref()),

@@ -131,25 +131,70 @@ fn kind_of_field(field: &CertificateField) -> Kind {
 
 fn kind_of_log(log: LogValue) -> Kind {
     match log {
-        LogValue::StartTime
-        | LogValue::StartTimeCommon
-        | LogValue::Termination
-        | LogValue::TerminationLetters
-        | LogValue::RequestLine
-        | LogValue::CapturedRequest
-        | LogValue::CapturedResponse => Kind::Word,
-        LogValue::RequestTime
+        LogValue::AcceptSeconds
+        | LogValue::AcceptMilliseconds
+        | LogValue::HandshakeTime
+        | LogValue::IdleTime
+        | LogValue::RequestTime
+        | LogValue::UntilRequestTime
         | LogValue::QueueTime
         | LogValue::ConnectTime
         | LogValue::ResponseTime
+        | LogValue::DataTime
         | LogValue::TotalTime
+        | LogValue::SessionTime
+        | LogValue::UserTime
         | LogValue::BytesIn
         | LogValue::BytesOut
+        | LogValue::Status
         | LogValue::Retries
+        | LogValue::ClientPort
+        | LogValue::ListenerPort
+        | LogValue::UpstreamPort
+        | LogValue::TargetPort
         | LogValue::ProcessConnections
+        | LogValue::ListenerConnections
+        | LogValue::GroupConnections
         | LogValue::TargetConnections
         | LogValue::GroupQueue
-        | LogValue::TargetQueue => Kind::Number,
+        | LogValue::TargetQueue
+        | LogValue::ProcessId
+        | LogValue::RequestCounter
+        | LogValue::LogCounter => Kind::Number,
+        LogValue::StartTime
+        | LogValue::StartTimeCommon
+        | LogValue::StartTimeLocal
+        | LogValue::StartDate
+        | LogValue::AcceptTimeCommon
+        | LogValue::AcceptTimeLocal
+        | LogValue::AcceptDate
+        | LogValue::RetriesMarked
+        | LogValue::Termination
+        | LogValue::TerminationLetters
+        | LogValue::TerminationShort
+        | LogValue::RequestLine
+        | LogValue::RequestMethod
+        | LogValue::RequestUri
+        | LogValue::RequestUriPath
+        | LogValue::RequestPath
+        | LogValue::RequestQuery
+        | LogValue::RequestVersion
+        | LogValue::CapturedRequest
+        | LogValue::CapturedRequestList
+        | LogValue::CapturedResponse
+        | LogValue::CapturedResponseList
+        | LogValue::CapturedRequestCookie
+        | LogValue::CapturedResponseCookie
+        | LogValue::ClientAddress
+        | LogValue::ListenerAddress
+        | LogValue::UpstreamAddress
+        | LogValue::TargetIp
+        | LogValue::ListenerTransport
+        | LogValue::Backend
+        | LogValue::Server
+        | LogValue::TlsVersion
+        | LogValue::TlsCipher
+        | LogValue::ConnectionError => Kind::Word,
     }
 }
 
@@ -191,6 +236,9 @@ pub(super) fn transformed<S: Stage>(
         | Transform::JwtHeader(_)
         | Transform::JwtPayload(_)
         | Transform::Sha256
+        | Transform::Quoted
+        | Transform::Backslashed
+        | Transform::Hexadecimal
         | Transform::Bytes { .. } => Ok(Kind::Text),
     }
 }
@@ -214,8 +262,7 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::Random(_)
         | Value::Now
         | Value::Hostname
-        | Value::Environment(_)
-        | Value::Log(_) => Phase::Connection,
+        | Value::Environment(_) => Phase::Connection,
         Value::HelloSni
         | Value::HelloAlpn
         | Value::HelloType
@@ -254,7 +301,8 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::BodyLength
         | Value::BasicUser
         | Value::RequestId
-        | Value::Authenticated(_) => Phase::Request,
+        | Value::Authenticated(_)
+        | Value::Log(_) => Phase::Request,
     };
     (from, Phase::AfterResponse)
 }

@@ -96,7 +96,7 @@ impl Choices {
                 variable: self.variable(scope),
                 value: self.template(place),
             },
-            _ => Action::SetLog(self.one_in(2)),
+            _ => Action::SetLog(self.one_in(2).then(|| self.log_level())),
         }
     }
 

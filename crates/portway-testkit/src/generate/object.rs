@@ -6,9 +6,12 @@ use portway_model::action::Phase;
 use portway_model::address::{BindAddress, Host, TargetAddress, UnixSocket};
 use portway_model::draft::*;
 use portway_model::expression::{NumberRange, StoredCounter, TextMatch};
+use portway_model::log::{
+    Facility, LogDestination, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm,
+};
 use portway_model::name::Name;
 use portway_model::settings::{
-    ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType, LogDestination,
+    CaptureCookie, ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType,
     MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, ProxyPart, ProxyProtocol, SameSite,
     SendProxy, ServerName, TlsVersion,
 };
@@ -77,6 +80,7 @@ impl Choices {
             daemon: self.setting(|c| c.one(false, &[true])),
             node: self.setting(|c| format!("n{}", c.line())),
             description: self.setting(|c| format!("d{}", c.line())),
+            log: self.some(2, |c| Spanned::bare(c.log_destination())),
             control_sockets: self.objects(3, Self::control_socket),
             control_timeout: self.setting(Self::duration),
             control_connections: self.setting(|c| c.one(1, &[10, 10_000])),
@@ -348,7 +352,13 @@ impl Choices {
             transparent: self.setting(|c| c.one_in(2)),
         };
         draft.forwarded = self.forwarded();
-        draft.request_id = self.setting(Self::header);
+        draft.request_id = self.setting(|c| c.request_id(tls));
+        draft.log = self.some(2, |c| Spanned::bare(c.log_destination()));
+        draft.capture_cookie = self.setting(|c| CaptureCookie {
+            name: c.one("SID", &["s"]).to_owned(),
+            prefix: c.one_in(2),
+            length: 32,
+        });
         draft.accept_proxy = self.setting(|c| c.one_in(2));
         draft.max_connections = self.setting(|c| c.below(1_000_000));
         draft.head_bytes = self.setting(|c| c.below(1_000_000) + 1_024);
@@ -390,6 +400,18 @@ impl Choices {
         }
     }
 
+    fn request_id(&mut self, tls: bool) -> RequestIdDraft {
+        let place = Place {
+            phase: Some(Phase::Request),
+            tls,
+            group: false,
+        };
+        RequestIdDraft {
+            header: self.setting(Self::header),
+            format: self.setting(|c| c.template(place)),
+        }
+    }
+
     fn access_log(&mut self, tls: bool) -> AccessLogDraft {
         let place = Place {
             phase: None,
@@ -402,14 +424,57 @@ impl Choices {
                 2 | 3 => LogFormat::Template(c.template(place)),
                 _ => LogFormat::Json,
             }),
-            to: self.setting(|c| match c.below(3) {
-                1 => LogDestination::File(c.file()),
-                2 => LogDestination::Syslog {
-                    address: c.one("127.0.0.1:514", &["/dev/log"]).to_owned(),
-                    facility: c.one("local0", &["daemon"]).to_owned(),
-                },
-                _ => LogDestination::Stdout,
+            to: self.some(3, |c| Spanned::bare(c.log_destination())),
+            error_format: self.setting(|c| c.template(place)),
+            structured_data: self.setting(|c| c.template(place)),
+            log_null: self.setting(|c| c.one_in(2)),
+            only_faults: self.setting(|c| c.one_in(2)),
+            raise_faults: self.setting(|c| c.one_in(2)),
+            early: self.setting(|c| c.one_in(2)),
+        }
+    }
+
+    pub(super) fn log_level(&mut self) -> LogLevel {
+        self.one(LogLevel::Info, LogLevel::ALL)
+    }
+
+    fn log_destination(&mut self) -> LogDestination {
+        match self.below(4) {
+            1 => LogDestination::File(self.file()),
+            2 | 3 => LogDestination::Syslog(self.syslog()),
+            _ => LogDestination::Stdout,
+        }
+    }
+
+    fn syslog(&mut self) -> Syslog {
+        let host = |c: &mut Self| c.one("127.0.0.1", &["loghost", "::1"]).to_owned();
+        let to = match self.below(6) {
+            1 => SyslogAddress::Tcp {
+                host: host(self),
+                port: 514,
+            },
+            2 => SyslogAddress::Unix("/dev/log".to_owned()),
+            3 => SyslogAddress::Stdout,
+            4 => SyslogAddress::Stderr,
+            5 => SyslogAddress::Descriptor(3),
+            _ => SyslogAddress::Udp {
+                host: host(self),
+                port: 514,
+            },
+        };
+        Syslog {
+            form: self.one(SyslogForm::Local, SyslogForm::ALL),
+            facility: self.one(Facility::Local0, Facility::ALL),
+            max_level: self.log_level(),
+            min_level: self.log_level(),
+            length: self.one(1024, &[80, 65_535]),
+            tag: self.one_in(2).then(|| "haproxy".to_owned()),
+            hostname: self.one_in(2).then(|| "web1".to_owned()),
+            sample: self.one_in(2).then(|| Sample {
+                ranges: vec![(1, 1), (3, 5)],
+                size: 8,
             }),
+            ..Syslog::new(to)
         }
     }
 
@@ -465,6 +530,9 @@ impl Choices {
         draft.retries = self.setting(|c| c.below(101));
         draft.pool_size = self.setting(|c| c.below(65_537));
         draft.send_proxy = self.setting(Self::send_proxy);
+        draft.log = self.some(2, |c| Spanned::bare(c.log_destination()));
+        draft.log_health_checks = self.setting(|c| c.one_in(2));
+        draft.send_proxy = self.setting(|c| c.one(ProxyProtocol::V1, &[ProxyProtocol::V2]));
         draft.error_pages = self.error_pages();
         draft.close = self.setting(|c| c.one_in(2));
         draft
