@@ -319,8 +319,8 @@ pub struct NamePart {
     pub occurrence: i16,
 }
 
-/// What is known when an exchange, or a TCP connection, ends; before that as far as it is known. Times are milliseconds, -1 where it did not come to that.
-/// Texts that clients chose are written as HAProxy does: what is not printable ASCII, and `"` and `#`, is `#` and two
+/// What is known when an exchange, or a TCP connection, ends; before that as far as it is known. Times are milliseconds,
+/// -1 where it did not come to that. Texts that clients chose are written as HAProxy does: what is not printable ASCII, and `"` and `#`, is `#` and two
 /// hexadecimal digits. The names in brackets are HAProxy's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LogValue {

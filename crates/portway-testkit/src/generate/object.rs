@@ -532,7 +532,6 @@ impl Choices {
         draft.send_proxy = self.setting(Self::send_proxy);
         draft.log = self.some(2, |c| Spanned::bare(c.log_destination()));
         draft.log_health_checks = self.setting(|c| c.one_in(2));
-        draft.send_proxy = self.setting(|c| c.one(ProxyProtocol::V1, &[ProxyProtocol::V2]));
         draft.error_pages = self.error_pages();
         draft.close = self.setting(|c| c.one_in(2));
         draft
