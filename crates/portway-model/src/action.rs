@@ -253,6 +253,9 @@ pub enum NamePattern<S: Stage> {
     },
     /// Those in which this is found.
     Regex(S::Pattern),
+    /// Those of the headers in whose whole line this is found: `name: value`, the name in lower case. A header that
+    /// occurs several times loses only the lines that fit.
+    Line(S::Pattern),
 }
 
 /// A target group with its share.

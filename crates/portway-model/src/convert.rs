@@ -326,6 +326,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action::RemoveHeaders(names) => Action::RemoveHeaders(match names {
             NamePattern::Text { how, text } => NamePattern::Text { how: *how, text: text.clone() },
             NamePattern::Regex(pattern) => NamePattern::Regex(to.pattern(pattern)?),
+            NamePattern::Line(pattern) => NamePattern::Line(to.pattern(pattern)?),
         }),
         Action::ReplaceHeader { name, pattern, with, elements } => {
             let (pattern, with) = replacement(to, pattern, with)?;

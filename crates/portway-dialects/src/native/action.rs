@@ -552,7 +552,7 @@ impl Form for NamePattern<Named> {
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
         let keys: Vec<&str> = NAME_MATCHES.iter().map(|(key, _)| *key).collect();
-        let keys = [keys.as_slice(), &["regex"]].concat();
+        let keys = [keys.as_slice(), &["regex", "line"]].concat();
         let table = reader.keyed(item, Self::WHAT, &keys)?;
         let said: Vec<&Entry> = keys.iter().filter_map(|key| table.entry(key)).collect();
         let [entry] = said.as_slice() else {
@@ -568,6 +568,7 @@ impl Form for NamePattern<Named> {
                 how: *how,
                 text: table.required(key, reader)?,
             }),
+            None if entry.key == "line" => table.required("line", reader).map(NamePattern::Line),
             None => table.required("regex", reader).map(NamePattern::Regex),
         }
     }
@@ -579,6 +580,7 @@ impl Form for NamePattern<Named> {
                 Out::one(known.map_or("glob", |(key, _)| *key), text.write())
             }
             NamePattern::Regex(pattern) => Out::one("regex", pattern.write()),
+            NamePattern::Line(pattern) => Out::one("line", pattern.write()),
         }
     }
 }

@@ -234,6 +234,7 @@ impl Choices {
         match self.below(5) {
             4 => Action::RemoveHeaders(match self.below(5) {
                 1 => NamePattern::Regex(Spanned::bare(self.pattern())),
+                2 => NamePattern::Line(Spanned::bare(self.pattern())),
                 _ => NamePattern::Text {
                     how: self.one(
                         TextMatch::Prefix,
