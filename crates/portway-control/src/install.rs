@@ -4,17 +4,20 @@
 //! there, and what was had is given back where something fails. A graceful stop goes the other way round:
 //! readiness fails, listeners stop accepting, exchanges finish until the deadline, logs are written out.
 
+use std::collections::{HashMap, HashSet};
 use std::iter::Sum;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use portway_core::route::Router;
-use portway_dataplane::live::ProcessState;
+use portway_dataplane::live::{ListenerState, ProcessState};
 use portway_dataplane::plane::{GroupParts, ListenerParts, Plane};
+use portway_dataplane::service::{ServiceCall, Services};
 use portway_dataplane::support;
 use portway_dataplane::worker::{BoundSocket, Workers};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::name::Name;
 use portway_model::snapshot::{Listener, Snapshot, TargetGroup};
 use portway_model::span::{Sources, Span};
 use portway_telemetry::events::{Event, emit};
@@ -23,6 +26,7 @@ use portway_telemetry::metrics::{
 };
 use rustls::time_provider::DefaultTimeProvider;
 use rustls_pki_types::UnixTime;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::bind::{self, Neighbour};
@@ -57,6 +61,8 @@ pub struct Running {
     reopeners: Vec<Reopener>,
     /// Goes with this.
     _pid_file: Option<PidFile>,
+    /// What listeners ask of Portway itself.
+    calls: Mutex<Option<mpsc::Receiver<ServiceCall>>>,
 }
 
 /// How a running configuration ends.
@@ -217,13 +223,15 @@ impl Prepared {
         tasks.spawn(renew(self.tickets));
 
         let listeners = self.snapshot.listeners.iter();
+        // Those of one name are limited together.
+        let mut states: HashMap<&Name, Arc<ListenerState>> = HashMap::new();
         let parts = self.tls.listeners.into_iter().zip(sinks).zip(self.pages);
         let listeners = listeners
             .zip(parts)
             .map(|(listener, ((tls, log), error_pages))| ListenerParts {
                 tls,
                 router: router(listener),
-                state: Arc::default(),
+                state: states.entry(&listener.known_as).or_default().clone(),
                 log,
                 error_pages,
             })
@@ -238,6 +246,7 @@ impl Prepared {
                 targets: targets.iter().map(|it| it.state.clone()).collect(),
             })
             .collect();
+        let (services, calls) = Services::channel();
         let plane = Arc::new(Plane {
             max_connections: descriptors::max_connections(&self.snapshot),
             metrics,
@@ -245,6 +254,7 @@ impl Prepared {
             listeners,
             groups,
             process: Arc::new(ProcessState::default()),
+            services,
         });
         let reopeners = logs.reopeners();
         let threads = Threads {
@@ -267,6 +277,7 @@ impl Prepared {
             threads: Mutex::new(Some(threads)),
             reopeners,
             _pid_file: self.pid_file,
+            calls: Mutex::new(Some(calls)),
         })
     }
 }
@@ -300,7 +311,7 @@ fn names(snapshot: &Snapshot) -> Names {
         listeners: snapshot
             .listeners
             .iter()
-            .map(|it| it.name.to_string())
+            .map(|it| it.known_as.to_string())
             .collect(),
         groups: snapshot.groups.iter().map(of_group).collect(),
         refusals: portway_dataplane::refusal_codes(),
@@ -319,6 +330,15 @@ async fn renew(tickets: Arc<TicketKeys>) {
 }
 
 impl Running {
+    /// What listeners ask of Portway itself, for whoever answers it. `None` after the first call. Dropped, every
+    /// such request is answered with 503.
+    pub fn service_calls(&self) -> Option<mpsc::Receiver<ServiceCall>> {
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
     /// True while new connections are welcome.
     pub fn is_ready(&self) -> bool {
         !self.plane.process.is_draining()
@@ -331,7 +351,12 @@ impl Running {
 
     /// Connections open now, of all listeners.
     pub fn open_connections(&self) -> u64 {
-        (0..self.plane.snapshot.listeners.len())
+        let mut seen = HashSet::new();
+        let listeners = self.plane.snapshot.listeners.iter().enumerate();
+        listeners
+            // Those of one name have one count.
+            .filter(|(_, it)| seen.insert(&it.known_as))
+            .map(|(id, _)| id)
             .map(|id| self.sum(id, |it| it.connections_open.value()))
             .sum::<i64>()
             .try_into()

@@ -38,6 +38,7 @@ struct Serving(Arc<TargetMetrics>);
 impl Serving {
     fn new(metrics: &Arc<TargetMetrics>) -> Self {
         metrics.requests_in_flight.up();
+        metrics.sessions.add(1);
         Self(Arc::clone(metrics))
     }
 }

@@ -72,10 +72,10 @@ impl Connection {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
-    /// The listener's name.
+    /// What the listener is known as.
     pub(crate) fn listener_name(&self) -> Option<&str> {
         let (listener, _) = self.generation.plane.listener(self.listener)?;
-        Some(listener.name.as_str())
+        Some(listener.known_as.as_str())
     }
 
     /// Connections open on the listener.
@@ -93,7 +93,6 @@ impl Connection {
                 client: defaults::CLIENT,
                 tunnel: defaults::TUNNEL,
                 inspect: defaults::INSPECT,
-                tunnel_ending: None,
             },
             |(listener, _)| listener.timeouts,
         )
@@ -150,7 +149,6 @@ impl Connection {
         Some(TlsFacts {
             version: tls.version,
             cipher: tls.cipher,
-            resumed: tls.resumed,
             sni: tls.sni.as_deref().map(str::as_bytes),
             alpn: tls.alpn.as_deref(),
         })

@@ -11,6 +11,7 @@ use crate::head;
 use crate::policy::{self, Decision, Side};
 use crate::reply;
 use crate::serve::Next;
+use crate::statistics;
 use crate::stream::Stream;
 use crate::transfer::{Broken, Transfer};
 use crate::tunnel;
@@ -337,6 +338,7 @@ fn run_response_rules(x: &mut Exchange<'_>) -> Result<(), Fault> {
         .filter(|rules| !rules.is_empty())
     {
         if let Decision::Close = policy::run(x, rules, None, Side::Response) {
+            statistics::response_denied(x);
             return Err(Fault::rejected());
         }
     }

@@ -6,6 +6,7 @@ use crate::fault::Fault;
 use crate::h1;
 use crate::policy::draw;
 use crate::record::{self, Passed};
+use crate::statistics::{self, Flow};
 use crate::stream::Stream;
 use crate::transfer::Transfer;
 use crate::tunnel;
@@ -85,18 +86,17 @@ async fn pass(connection: &Connection, mut downstream: Stream, group: GroupId) {
         ..Passed::new(Instant::now())
     };
     let mut passing = Passing { connection, passed };
+    statistics::session(connection, group);
     match upstream(connection, group, &mut passing.passed).await {
         Ok(mut upstream) => {
+            passing.passed.connected = Some(passing.passed.started.elapsed());
             let counted = &passing.passed.counted;
-            let metrics = connection
-                .worker
-                .shard()
-                .listener(connection.listener.index());
+            let flow = Flow::of(connection, Some(group), passing.passed.target);
             let fault = tunnel::run(
                 &connection.timer,
                 connection.tunnel_timeout(),
                 &connection.worker.buffers,
-                |up, down| counted.count(metrics, up, down),
+                |up, down| counted.count(&flow, up, down),
                 (&mut downstream, Transfer::tunnel(Vec::new(), None)),
                 (
                     &mut upstream.link.stream,
@@ -147,6 +147,9 @@ async fn upstream(
                     return Err(Fault::connect(&error));
                 }
                 metrics.group(group.index()).retries.add(1);
+                let target = metrics.target(group.index(), choice.index);
+                target.retries.add(1);
+                statistics::redispatched(connection, group, choice.index);
                 tried.insert(choice.index);
             }
         }

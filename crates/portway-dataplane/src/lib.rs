@@ -23,10 +23,12 @@ mod tunnel;
 mod reply;
 mod fault;
 mod record;
+mod statistics;
 
 pub mod access_log;
 pub mod live;
 pub mod plane;
+pub mod service;
 pub mod support;
 pub mod worker;
 

@@ -63,6 +63,8 @@ impl Health {
 pub struct TargetState {
     health: AtomicU8,
     in_flight: AtomicU32,
+    /// The most that were in flight at once.
+    peak: AtomicU32,
     address: RwLock<Option<SocketAddr>>,
     /// Handshakes that failed since the last one that was told of.
     failed_handshakes: AtomicU64,
@@ -76,6 +78,7 @@ impl TargetState {
         Self {
             health: AtomicU8::new(health as u8),
             in_flight: AtomicU32::new(0),
+            peak: AtomicU32::new(0),
             address: RwLock::new(address),
             failed_handshakes: AtomicU64::new(0),
             tell_handshake_at: AtomicU64::new(0),
@@ -99,8 +102,19 @@ impl TargetState {
 
     /// Counts one more until the guard is dropped.
     pub fn enter(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        raise_peak(&self.peak, before + 1);
         InFlight(self.clone())
+    }
+
+    /// The most that were in flight at once since the start, or since [`Self::forget_peak`].
+    pub fn peak(&self) -> u32 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Begins the peak anew with what is in flight now.
+    pub fn forget_peak(&self) {
+        self.peak.store(self.in_flight(), Ordering::Relaxed);
     }
 
     /// Counts a TLS handshake that failed at the tick `now` of a worker. `Some` where it is time to tell of it: how many
@@ -150,12 +164,24 @@ impl Drop for InFlight {
 #[derive(Debug, Default)]
 pub struct ListenerState {
     open: AtomicU32,
+    /// The most that were open at once.
+    peak: AtomicU32,
 }
 
 impl ListenerState {
     /// Connections open on it now, all workers together.
     pub fn open_connections(&self) -> u32 {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// The most that were open at once since the start, or since [`Self::forget_peak`].
+    pub fn peak(&self) -> u32 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Begins the peak anew with what is open now.
+    pub fn forget_peak(&self) {
+        self.peak.store(self.open_connections(), Ordering::Relaxed);
     }
 }
 
@@ -212,6 +238,7 @@ impl OpenConnection {
             process.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Full::Listener);
         }
+        raise_peak(&listener.peak, listener.open_connections());
         Ok(Self {
             process: Arc::clone(process),
             listener: Arc::clone(listener),
@@ -223,6 +250,13 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.process.open.fetch_sub(1, Ordering::Relaxed);
         self.listener.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Remembers `now` where it is the most so far. Mostly it is not: a locked instruction is spared then.
+fn raise_peak(peak: &AtomicU32, now: u32) {
+    if now > peak.load(Ordering::Relaxed) {
+        peak.fetch_max(now, Ordering::Relaxed);
     }
 }
 

@@ -4,6 +4,7 @@
 
 use crate::access_log::LogSink;
 use crate::live::{ListenerState, ProcessState, TargetState};
+use crate::service::Services;
 use portway_core::route::Router;
 use portway_model::snapshot::{GroupId, Listener, ListenerId, Snapshot, TargetGroup};
 use portway_telemetry::metrics::Registry;
@@ -23,6 +24,8 @@ pub struct Plane {
     pub max_connections: u32,
     /// What the process is doing.
     pub process: Arc<ProcessState>,
+    /// Who answers what rules leave to Portway itself.
+    pub services: Services,
 }
 
 /// What control made for one listener.

@@ -4,6 +4,7 @@
 //! listener's index. What a rule changes is seen by the rules after it.
 
 use crate::exchange::Exchange;
+use crate::service::Asked;
 use portway_core::evaluate::rewrite::{
     add_prefix, replace_header_value, replace_path, replace_target, split_target, strip_prefix,
 };
@@ -33,6 +34,8 @@ pub(crate) enum Decision {
     Forward(GroupId),
     /// Answered by us.
     Answer(Answer),
+    /// Answered by control.
+    Service(Box<Asked>),
     /// The connection is closed without an answer.
     Close,
     /// No rule says.
@@ -56,7 +59,6 @@ pub(crate) fn run(
     side: Side,
 ) -> Decision {
     let mut from = 0;
-    let mut accepted = false;
     loop {
         let next = match router {
             Some(router) => router.next_match(rules, &*x, from),
@@ -71,13 +73,6 @@ pub(crate) fn run(
             return Decision::Undecided;
         };
         for action in &rule.actions {
-            if accepted && !action.forwards() {
-                continue;
-            }
-            if matches!(action, Action::Accept) {
-                accepted = true;
-                break;
-            }
             if let Some(decision) = perform(x, action, side) {
                 return decision;
             }
@@ -104,6 +99,10 @@ fn perform(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) -> Optio
             return Some(Decision::Answer(answer));
         }
         Action::Respond(response) => return Some(Decision::Answer(fixed(x, response))),
+        Action::Service(service) => {
+            return Some(Decision::Service(Box::new(Asked::of(service, x))));
+        }
+        Action::Accept => return Some(Decision::Undecided),
         Action::Reject { .. } => return Some(Decision::Close),
         Action::SetStatus { status, .. } => x.response_status = Some(*status),
         Action::SetMethod(method) => x.line.method = Some(method.clone()),
@@ -125,13 +124,10 @@ fn perform(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) -> Optio
         | Action::AddPrefix(_)
         | Action::SetQuery(_)
         | Action::SetTarget(_) => edit_target(x, action),
-        // Seen by `run`, done when the connection came, or refused by `support` before a plane is made.
-        Action::Accept
-        | Action::ExpectProxy
-        | Action::ForwardByName { .. }
+        // Refused by `support` before a plane is made.
+        Action::ForwardByName { .. }
         | Action::Authenticate { .. }
         | Action::Tarpit { .. }
-        | Action::Service(_)
         | Action::Track { .. }
         | Action::Increment { .. }
         | Action::Capture { .. }

@@ -3,8 +3,9 @@
 use crate::connection::Connection;
 use crate::exchange::{Exchange, Ledger, RequestIdText};
 use crate::fault::Fault;
+use crate::statistics::{self, Flow};
 use portway_core::http1::{Known, Refusal};
-use portway_telemetry::metrics::{Limit, ListenerMetrics};
+use portway_telemetry::metrics::Limit;
 use portway_telemetry::record::{ConnectionRecord, Durations, FaultCode, Record, Tls, Upstream};
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -26,19 +27,22 @@ pub(crate) fn close(x: &Exchange<'_>) {
     metrics.requests.count(x.ledger.status);
     metrics.request_duration.observe(total);
     metrics.requests_in_flight.down();
-    metrics
-        .received_bytes
-        .add(x.ledger.head_in + x.ledger.body_in.get() - x.ledger.counted.up());
-    metrics
-        .sent_bytes
-        .add(x.ledger.head_out + x.ledger.body_out.get() - x.ledger.counted.down());
+    if x.ledger.status == 0 {
+        metrics.unanswered.add(1);
+    }
+    Flow::of(connection, x.attempt.group, x.attempt.target).add(
+        x.ledger.head_in + x.ledger.body_in.get() - x.ledger.counted.up(),
+        x.ledger.head_out + x.ledger.body_out.get() - x.ledger.counted.down(),
+    );
     if let Some(fault) = x.ledger.fault {
         metrics.fault(fault.code);
+        statistics::failed(x, fault);
         if let FaultCode::RefusedRequest(code) = fault.code {
             refused(x, code);
         }
     }
     if let Some(group) = x.attempt.group {
+        statistics::end_of_exchange(x, group, total);
         if let Some(until_head) = x.ledger.response_head {
             shard.group(group.index()).requests.count(x.ledger.status);
             shard.group(group.index()).response_time.observe(until_head);
@@ -176,12 +180,11 @@ pub(crate) fn attempt_failed(x: &Exchange<'_>, fault: Fault) {
 /// Counts that another attempt follows.
 pub(crate) fn retried(x: &Exchange<'_>) {
     if let Some(group) = x.attempt.group {
-        x.connection
-            .worker
-            .shard()
-            .group(group.index())
-            .retries
-            .add(1);
+        let shard = x.connection.worker.shard();
+        shard.group(group.index()).retries.add(1);
+        if let Some(target) = x.attempt.target {
+            shard.target(group.index(), target).retries.add(1);
+        }
     }
 }
 
@@ -194,9 +197,8 @@ pub(crate) struct Counted {
 
 impl Counted {
     /// Counts what has come since; `up` and `down` are totals.
-    pub(crate) fn count(&self, metrics: &ListenerMetrics, up: u64, down: u64) {
-        metrics.received_bytes.add(up - self.up.replace(up));
-        metrics.sent_bytes.add(down - self.down.replace(down));
+    pub(crate) fn count(&self, flow: &Flow<'_>, up: u64, down: u64) {
+        flow.add(up - self.up.replace(up), down - self.down.replace(down));
     }
 
     /// Bytes from the client.
@@ -229,6 +231,8 @@ pub(crate) struct Passed {
     pub(crate) group: Option<portway_model::snapshot::GroupId>,
     pub(crate) target: Option<usize>,
     pub(crate) attempts: u32,
+    /// How long it took until a target was connected.
+    pub(crate) connected: Option<std::time::Duration>,
 }
 
 impl Passed {
@@ -241,6 +245,7 @@ impl Passed {
             group: None,
             target: None,
             attempts: 0,
+            connected: None,
         }
     }
 }
@@ -252,6 +257,7 @@ pub(crate) fn close_connection(connection: &Connection, passed: &Passed) {
     if let Some(fault) = passed.fault {
         metrics.fault(fault.code);
     }
+    statistics::end_of_connection(connection, passed);
     let Some((listener, parts)) = connection.generation.plane.listener(connection.listener) else {
         return;
     };
@@ -263,7 +269,7 @@ pub(crate) fn close_connection(connection: &Connection, passed: &Passed) {
     let client = Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()));
     let mut record = ConnectionRecord::new(
         start,
-        listener.name.as_str(),
+        listener.known_as.as_str(),
         client,
         connection.local.port(),
     );

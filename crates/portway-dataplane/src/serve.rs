@@ -14,6 +14,8 @@ use crate::fault::Fault;
 use crate::forward;
 use crate::policy::{self, Decision, Side};
 use crate::reply;
+use crate::service;
+use crate::statistics;
 use crate::stream::Stream;
 use portway_core::balance::{Choice, Tried};
 use portway_core::http1::BodyLength;
@@ -45,8 +47,13 @@ pub(crate) async fn serve(
 ) -> Next {
     match decide(x, group) {
         Decision::Forward(group) => forward_to(x, downstream, group).await,
-        Decision::Answer(answer) => reply::answer(x, downstream, answer, false).await,
+        Decision::Answer(answer) => {
+            statistics::intercepted(x);
+            reply::answer(x, downstream, answer, false).await
+        }
+        Decision::Service(asked) => Box::pin(service::serve(x, downstream, *asked)).await,
         Decision::Close => {
+            statistics::denied(x);
             x.ledger.fault = Some(Fault::closed_by_rule());
             Next::Reset
         }
@@ -73,6 +80,7 @@ fn decide(x: &mut Exchange<'_>, group: Option<GroupId>) -> Decision {
         return decision;
     };
     x.attempt.group = Some(group);
+    statistics::session(x.connection, group);
     match generation.group(group) {
         Some((configured, _, _)) if !configured.rules.request.is_empty() => {
             match policy::run(x, &configured.rules.request, None, Side::Request) {
@@ -99,6 +107,9 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
         let Ok(Choice { index: target, .. }) = choice else {
             return reply::fault(x, downstream, Fault::no_target()).await;
         };
+        if let Some(before) = x.attempt.target.filter(|before| *before != target) {
+            statistics::redispatched(x.connection, group, before);
+        }
         x.ledger.attempts += 1;
         x.attempt = Attempt {
             group: Some(group),

@@ -8,6 +8,7 @@ use crate::connect::Upstream;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::serve::Next;
+use crate::statistics::Flow;
 use crate::stream::Stream;
 use crate::timer::Timer;
 use crate::transfer::{Broken, Transfer};
@@ -145,10 +146,7 @@ pub(crate) async fn after_upgrade(
     let idle = connection.tunnel_timeout();
     let ledger = &x.ledger;
     let (before_in, before_out) = (ledger.body_in.get(), ledger.body_out.get());
-    let metrics = connection
-        .worker
-        .shard()
-        .listener(connection.listener.index());
+    let flow = Flow::of(connection, x.attempt.group, x.attempt.target);
     let fault = run(
         &connection.timer,
         idle,
@@ -156,7 +154,7 @@ pub(crate) async fn after_upgrade(
         |up, down| {
             ledger.body_in.set(before_in + up);
             ledger.body_out.set(before_out + down);
-            ledger.counted.count(metrics, up, down);
+            ledger.counted.count(&flow, up, down);
         },
         (downstream, up),
         (&mut upstream.link.stream, down),

@@ -97,7 +97,6 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
         control_sockets,
         control_timeout,
         control_connections,
-        log,
     } = part;
     one_of(&mut whole.workers, workers, "workers", found);
     one_of(&mut whole.admin, admin, "admin", found);
@@ -113,7 +112,6 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
     one_of(&mut whole.daemon, daemon, "daemon", found);
     one_of(&mut whole.node, node, "node", found);
     one_of(&mut whole.description, description, "description", found);
-    whole.log.extend(log);
     whole.control_sockets.extend(control_sockets);
     let name = "control_timeout";
     one_of(&mut whole.control_timeout, control_timeout, name, found);

@@ -7,7 +7,6 @@
 mod background;
 mod cli;
 mod commands;
-mod compare;
 mod haproxy;
 mod render;
 mod serve;

@@ -5,6 +5,7 @@ use portway_core::route::Router;
 use portway_dataplane::access_log;
 use portway_dataplane::live::{Health, ProcessState, TargetState};
 use portway_dataplane::plane::{GroupParts, ListenerParts, Plane};
+use portway_dataplane::service::Services;
 use portway_dataplane::support;
 use portway_dataplane::worker::{BoundSocket, Socket, Workers};
 use portway_model::address::{BindAddress, Host, TargetAddress};
@@ -265,6 +266,7 @@ fn plane(snapshot: Snapshot, sink: &access_log::LogSink) -> Plane {
         targets: group.targets.iter().map(live).collect(),
     });
     Plane {
+        services: Services::channel().0,
         max_connections: snapshot.process.max_connections,
         listeners: listeners.collect(),
         groups: groups.collect(),

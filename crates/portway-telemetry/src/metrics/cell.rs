@@ -55,6 +55,89 @@ impl Gauge {
     }
 }
 
+/// A number that grows and shrinks, with the highest that it was. A single writer, but for [`Level::forget_peak`].
+#[derive(Debug, Default)]
+pub struct Level {
+    now: Gauge,
+    peak: AtomicI64,
+}
+
+impl Level {
+    /// Adds one; only the worker that owns the shard may.
+    #[inline]
+    pub fn up(&self) {
+        self.now.add(1);
+        let now = self.now.value();
+        if now > self.peak.load(Ordering::Relaxed) {
+            self.peak.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes one away; only the worker that owns the shard may.
+    #[inline]
+    pub fn down(&self) {
+        self.now.add(-1);
+    }
+
+    /// The sum so far.
+    pub fn value(&self) -> i64 {
+        self.now.value()
+    }
+
+    /// The highest that it was since the start, or since the peak was forgotten.
+    pub fn peak(&self) -> i64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Begins anew with what it is now; whoever resets statistics may. A peak of the same moment may be lost.
+    pub fn forget_peak(&self) {
+        self.peak.store(self.now.value(), Ordering::Relaxed);
+    }
+}
+
+/// Durations over which an [`Average`] slides: HAProxy's `TIME_STATS_SAMPLES`.
+pub const AVERAGED: u64 = 512;
+
+/// The average of the latest durations, and the longest, with a single writer, but for [`Average::forget_longest`].
+///
+/// A sum of which each new duration takes its share away (`sum - sum / N + new`), as HAProxy's `swrate_add`: no list of
+/// durations is kept. In microseconds.
+#[derive(Debug, Default)]
+pub struct Average {
+    sum: AtomicU64,
+    longest: AtomicU64,
+}
+
+impl Average {
+    /// Takes a duration into account; only the worker that owns the shard may.
+    #[inline]
+    pub fn add(&self, duration: Duration) {
+        let micros = duration.as_micros() as u64;
+        let sum = self.sum.load(Ordering::Relaxed);
+        let kept = sum - sum.div_ceil(AVERAGED);
+        self.sum.store(kept.wrapping_add(micros), Ordering::Relaxed);
+        if micros > self.longest.load(Ordering::Relaxed) {
+            self.longest.store(micros, Ordering::Relaxed);
+        }
+    }
+
+    /// The average where `count` durations were added.
+    pub fn value(&self, count: u64) -> Duration {
+        let window = count.clamp(1, AVERAGED);
+        Duration::from_micros(self.sum.load(Ordering::Relaxed) / window)
+    }
+
+    /// The longest.
+    pub fn longest(&self) -> Duration {
+        Duration::from_micros(self.longest.load(Ordering::Relaxed))
+    }
+
+    /// Forgets the longest; whoever resets statistics may.
+    pub fn forget_longest(&self) {
+        self.longest.store(0, Ordering::Relaxed);
+    }
+}
+
 /// A number that only grows, for everybody.
 #[derive(Debug, Default)]
 pub struct SharedCounter(AtomicU64);
@@ -142,6 +225,38 @@ mod tests {
         check(1_001, 1);
         check(60_000_000, 14);
         check(60_000_001, 15);
+    }
+
+    #[test]
+    fn peaks_stay_until_they_are_forgotten() {
+        let level = Level::default();
+        for up in [true, true, true, false, false, true] {
+            if up { level.up() } else { level.down() }
+        }
+        assert_eq!((level.value(), level.peak()), (2, 3));
+        level.forget_peak();
+        assert_eq!(level.peak(), 2);
+    }
+
+    #[test]
+    fn averages_follow_what_comes() {
+        let average = Average::default();
+        let mut count = 0;
+        let mut check = |millis: u64, times: u64, expected: std::ops::RangeInclusive<u64>| {
+            for _ in 0..times {
+                average.add(Duration::from_millis(millis));
+                count += 1;
+            }
+            let value = average.value(count).as_millis() as u64;
+            assert!(expected.contains(&value), "{times} × {millis} ms: {value}");
+        };
+        check(10, 1, 10..=10);
+        check(20, 1, 14..=15);
+        check(10, 5_000, 9..=10);
+        check(100, 512, 60..=75);
+        assert_eq!(average.longest(), Duration::from_millis(100));
+        average.forget_longest();
+        assert_eq!(average.longest(), Duration::ZERO);
     }
 
     #[test]

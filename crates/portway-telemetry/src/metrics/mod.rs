@@ -14,21 +14,24 @@ mod cell;
 mod family;
 mod render;
 mod shard;
+mod totals;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use cell::{BUCKET_BOUNDS, Counter, Gauge, Histogram, SharedCounter};
+pub use cell::{AVERAGED, Average, BUCKET_BOUNDS, Counter, Gauge, Histogram, Level, SharedCounter};
 pub use family::{Family, Kind, Limit};
 pub use render::{ProcessFigures, TargetHealth};
 pub use shard::{
-    GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics, WorkerMetrics,
+    Averages, Failures, GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics,
+    WorkerMetrics,
 };
+pub use totals::{FailureTotals, GroupTotals, ListenerTotals, TargetTotals, Times};
 
 /// The names in a snapshot, by number.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    /// Names of listeners.
+    /// Names of listeners; those of one name count together.
     pub listeners: Vec<String>,
     /// Target groups.
     pub groups: Vec<GroupNames>,

@@ -1,5 +1,6 @@
 //! All counters as Prometheus text (exposition format 0.0.4, `text/plain; version=0.0.4`).
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -241,10 +242,13 @@ impl Registry {
     fn by_listener(
         &self,
     ) -> impl Iterator<Item = (&str, impl Iterator<Item = &ListenerMetrics> + Clone)> {
+        let mut seen = HashSet::new();
         self.names
             .listeners
             .iter()
             .enumerate()
+            // Listeners of one name have one block of counters.
+            .filter(move |(_, name)| seen.insert(name.as_str()))
             .map(|(number, name)| {
                 let blocks = self
                     .shards

@@ -2,9 +2,10 @@
 //!
 //! Every block of counters begins on a cache line of its own, so that two workers never write to the same one.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::cell::{Counter, Gauge, Histogram};
+use super::cell::{Average, Counter, Gauge, Histogram, Level};
 use super::family::Limit;
 use super::{Kept, Names};
 use crate::record::FaultCode;
@@ -83,6 +84,16 @@ pub struct ListenerMetrics {
     pub tls_resumptions: Counter,
     /// Durations of requests.
     pub request_duration: Histogram,
+    /// Requests that ended without a status.
+    pub unanswered: Counter,
+    /// Requests that a rule answered.
+    pub intercepted: Counter,
+    /// Requests that a rule refused.
+    pub denied_requests: Counter,
+    /// Responses that a rule refused.
+    pub denied_responses: Counter,
+    /// Connections that a rule refused.
+    pub denied_connections: Counter,
     faults: [Counter; FaultCode::ALL.len()],
     refused: Box<[Counter]>,
 }
@@ -122,6 +133,54 @@ pub struct GroupMetrics {
     pub retries: Counter,
     /// Durations up to the response head.
     pub response_time: Histogram,
+    /// Exchanges or TCP connections that came to the group.
+    pub sessions: Counter,
+    /// Those that are not over.
+    pub sessions_open: Level,
+    /// Exchanges by the status that the client was sent.
+    pub answers: StatusClasses,
+    /// Exchanges that ended without a status.
+    pub unanswered: Counter,
+    /// Bytes from clients.
+    pub received_bytes: Counter,
+    /// Bytes to clients.
+    pub sent_bytes: Counter,
+    /// Requests that a rule refused.
+    pub denied_requests: Counter,
+    /// Responses that a rule refused.
+    pub denied_responses: Counter,
+    /// What went wrong.
+    pub failures: Failures,
+    /// Attempts at another target than the first.
+    pub redispatches: Counter,
+}
+
+/// What may go wrong on the way to a target, as HAProxy counts it.
+#[derive(Debug, Default)]
+pub struct Failures {
+    /// Exchanges that ended because no connection to a target came about.
+    pub connection: Counter,
+    /// Responses that were not understood, or did not come.
+    pub response: Counter,
+    /// Exchanges that the client gave up.
+    pub client_aborts: Counter,
+    /// Responses that the target cut off.
+    pub target_aborts: Counter,
+}
+
+/// How long the parts of an exchange took.
+#[derive(Debug, Default)]
+pub struct Averages {
+    /// How many exchanges were taken into account.
+    pub count: Counter,
+    /// Waiting for a free place.
+    pub queue: Average,
+    /// Connecting.
+    pub connect: Average,
+    /// From there to the head of the response.
+    pub response: Average,
+    /// All of it.
+    pub total: Average,
 }
 
 /// What a worker counts for a target.
@@ -142,6 +201,22 @@ pub struct TargetMetrics {
     pub connections_open: Gauge,
     /// Idle connections.
     pub connections_idle: Gauge,
+    /// Attempts at it.
+    pub sessions: Counter,
+    /// Bytes from clients.
+    pub received_bytes: Counter,
+    /// Bytes to clients.
+    pub sent_bytes: Counter,
+    /// Responses that a rule refused.
+    pub denied_responses: Counter,
+    /// What went wrong.
+    pub failures: Failures,
+    /// Attempts that failed and were followed by another.
+    pub retries: Counter,
+    /// Those of them that were followed by one at another target.
+    pub redispatches: Counter,
+    /// How long exchanges took.
+    pub times: Averages,
 }
 
 /// All counters of one worker. Whoever counts often may keep the `Arc` of a block: it stays the right one over reloads.
@@ -169,13 +244,18 @@ struct Nobody {
 
 impl Shard {
     pub(super) fn new(names: &Names, kept: Kept<'_>) -> Shard {
-        let listener = |name: &String| match kept.listeners.get(name.as_str()) {
-            Some(&known) => known.clone(),
-            None => Arc::new(ListenerMetrics {
-                refused: names.refusals.iter().map(|_| Counter::default()).collect(),
-                ..ListenerMetrics::default()
-            }),
-        };
+        // Listeners of one name count together.
+        let mut made: HashMap<&str, Arc<ListenerMetrics>> = HashMap::new();
+        let listeners = names.listeners.iter().map(|name| {
+            let new = || match kept.listeners.get(name.as_str()) {
+                Some(&known) => known.clone(),
+                None => Arc::new(ListenerMetrics {
+                    refused: names.refusals.iter().map(|_| Counter::default()).collect(),
+                    ..ListenerMetrics::default()
+                }),
+            };
+            made.entry(name).or_insert_with(new).clone()
+        });
         let groups = names.groups.iter().map(|group| {
             let known = kept.groups.get(group.name.as_str());
             let target = |target: &String| {
@@ -189,7 +269,7 @@ impl Shard {
         });
         Shard {
             worker: kept.worker.cloned().unwrap_or_default(),
-            listeners: names.listeners.iter().map(listener).collect(),
+            listeners: listeners.collect(),
             groups: groups.collect(),
             nobody: Nobody::default(),
         }
