@@ -76,7 +76,7 @@ fn samples() {
     check("path,add(1)", "path.number().add(1)");
     check("dst_port,lower", "destination_port.text().lower()");
     check("var(txn.a)", "var.exchange.a");
-    check("nope", "unknown fetch 'nope'");
+    check("nope", "unknown fetch `nope`");
     check("path,nope", "unknown converter 'nope'");
     check(
         "path,lower(",

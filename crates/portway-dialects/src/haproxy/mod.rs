@@ -18,6 +18,7 @@ mod environment;
 #[cfg(test)]
 mod expression_tests;
 mod fetch;
+mod keywords;
 mod lex;
 mod preprocess;
 mod log_format;

@@ -5,7 +5,7 @@
 
 use super::arguments::{Call, call};
 use super::place::{Place, When};
-use super::{Reader, Word, converter, fetch};
+use super::{Reader, Word, converter, fetch, keywords};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{Expression, Transform, Value};
 use portway_model::span::{Span, Spanned};
@@ -139,7 +139,7 @@ pub(super) fn sample(
     let mut sample = match fetch::find(&call, place, span, reader) {
         Ok(sample) => sample,
         Err(refusal) => {
-            refuse("fetch", &call, &refusal, span, fetch::names(), reader);
+            refuse("fetch", &call, &refusal, span, reader);
             return None;
         }
     };
@@ -175,14 +175,7 @@ pub(super) fn converters(
             return None;
         }
         if let Err(refusal) = converter::apply(sample, &call, span, reader) {
-            refuse(
-                "converter",
-                &call,
-                &refusal,
-                span,
-                converter::names(),
-                reader,
-            );
+            refuse("converter", &call, &refusal, span, reader);
             return None;
         }
         sample.converted = true;
@@ -207,20 +200,13 @@ fn read_call<'t>(
 }
 
 /// Says why a fetch or a converter is not taken.
-fn refuse(
-    what: &str,
-    call: &Call<'_>,
-    refusal: &Refusal,
-    span: Span,
-    known: impl Iterator<Item = &'static str>,
-    reader: &mut Reader<'_>,
-) {
+fn refuse(what: &str, call: &Call<'_>, refusal: &Refusal, span: Span, reader: &mut Reader<'_>) {
     let name = call.name;
     let diagnostic = match refusal {
-        Refusal::Wrong(why) if why.is_empty() => {
-            let message = format!("unknown {what} '{name}'");
-            Diagnostic::error(Code::Unknown, span, message).nearest(name, known)
-        }
+        Refusal::Wrong(why) if why.is_empty() => match what {
+            "fetch" => keywords::fetch_fault(name, span),
+            _ => keywords::converter_fault(name, span),
+        },
         Refusal::Wrong(why) => {
             Diagnostic::error(Code::OutOfRange, span, format!("{what} '{name}': {why}"))
         }

@@ -3,6 +3,7 @@
 //!
 //! Every fault of a line is said here and the line left out, so that what is left can be read.
 
+use super::keywords;
 use super::lex::{self, Surroundings};
 use super::preprocess::Blocks;
 use super::reader::Reader;
@@ -116,6 +117,8 @@ impl SectionKind {
 pub(crate) struct Section {
     /// What it is for.
     pub(crate) kind: SectionKind,
+    /// Its lines are looked at: sections of this kind do something here.
+    read: bool,
     /// The line that opens it: the kind, then mostly a name.
     pub(crate) header: Line,
     /// The lines in it, in order.
@@ -180,6 +183,7 @@ pub(crate) fn read(text: Text<'_>, reader: &mut Reader<'_>) -> Vec<Section> {
         }
     }
     blocks.end(reader);
+    gathered.sections.retain(|section| section.read);
     gathered.sections
 }
 
@@ -299,10 +303,13 @@ impl Gathered {
             self.without_section(line, indented, reader);
             return;
         };
-        if section.kind == SectionKind::Global && environment_word(&line, reader) {
+        if !section.read || section.kind == SectionKind::Global && environment_word(&line, reader) {
             return;
         }
-        section.lines.push(line);
+        let named = section.name().is_some_and(|name| !name.text.is_empty());
+        if keywords::section_line(section.kind, named, &line, reader) {
+            section.lines.push(line);
+        }
     }
 
     fn open(&mut self, kind: SectionKind, line: Line, reader: &mut Reader<'_>) {
@@ -311,8 +318,10 @@ impl Gathered {
             let help = format!("write `{} NAME`", kind.as_str());
             reader.push(Diagnostic::error(Code::Missing, line.span, message).help(help));
         }
+        let read = keywords::section(kind, line.span, reader);
         self.sections.push(Section {
             kind,
+            read,
             header: line,
             lines: Vec::new(),
         });
@@ -430,14 +439,14 @@ mod tests {
         );
         check("global\r\n daemon\r\n", &["global [daemon]"], &[]);
         check(
-            "listen a\n no option x\n default log\n no bind :80\n no\n",
-            &["listen|a [!option|x, ?log]"],
+            "listen a\n no option httplog\n default log\n no bind :80\n no\n",
+            &["listen|a [!option|httplog, ?log]"],
             &["`no` cannot stand before `bind`", "cannot stand before ``"],
         );
         check("global\n daemon", &["global [daemon]"], &["line feed"]);
         check("global\n # x", &["global []"], &["line feed"]);
-        check("global\n a\0b\n", &["global [a]"], &["NUL"]);
-        check("global\n a\rb\n", &["global [a]"], &["carriage return"]);
+        check("global\n log\0b\n", &["global [log]"], &["NUL"]);
+        check("global\n log\rb\n", &["global [log]"], &["carriage return"]);
         check(
             "foo\nbar x\nglobal\n",
             &["global []"],
@@ -458,24 +467,25 @@ mod tests {
             &["backend [mode|tcp]"],
             &["needs a name"],
         );
-        check("global\n \"x\n y\n", &["global [y]"], &["not closed"]);
+        check("global\n \"x\n log\n", &["global [log]"], &["not closed"]);
+        check("cache c\n x\nglobal\n", &["global []"], &["no effect"]);
     }
 
     #[test]
     fn blocks_that_do_not_count_are_not_read() {
         check(
-            ".if 0\nfoo\n.else\nglobal\n .if defined(OUTER)\n  a\n .elif nonsense(\n  b\n .else\n  c\n .endif\n.endif\n",
-            &["global [a]"],
+            ".if 0\nfoo\n.else\nglobal\n .if defined(OUTER)\n  log\n .elif nonsense(\n  b\n .else\n  c\n .endif\n.endif\n",
+            &["global [log]"],
             &[],
         );
         check(
-            "global\n.if 0\n.if nonsense(\n.endif\n.foo\n.alert x\n\"x\n.elif 0\na\n.elif 1\nb\n.else\nc\n.endif\n",
-            &["global [b]"],
+            "global\n.if 0\n.if nonsense(\n.endif\n.foo\n.alert x\n\"x\n.elif 0\na\n.elif 1\nlog\n.else\nc\n.endif\n",
+            &["global [log]"],
             &["not closed"],
         );
         check(
-            "global\n setenv A yes\n.if streq(\"$A\",yes)\n a\n.endif\n",
-            &["global [a]"],
+            "global\n setenv A yes\n.if streq(\"$A\",yes)\n log\n.endif\n",
+            &["global [log]"],
             &[],
         );
         check(
@@ -511,18 +521,18 @@ mod tests {
     #[test]
     fn the_environment_changes_line_by_line() {
         check(
-            "global\n setenv A 1\n presetenv A 2\n presetenv B 3\n x \"$A$B$OUTER\"\nlisten l\n setenv A 9\n x \"$A\"\n",
-            &["global [x|13outer]", "listen|l [setenv|A|9, x|1]"],
+            "global\n setenv A 1\n presetenv A 2\n presetenv B 3\n log \"$A$B$OUTER\"\nlisten l\n setenv A 9\n log \"$A\"\n",
+            &["global [log|13outer]", "listen|l [log|1]"],
+            &["unknown keyword `setenv`"],
+        );
+        check(
+            "global\n setenv A 1\n unsetenv A\n log \"${A-none}\"\n resetenv\n log \"${OUTER-none}\"\n",
+            &["global [log|none, log|none]"],
             &[],
         );
         check(
-            "global\n setenv A 1\n unsetenv A\n x \"${A-none}\"\n resetenv\n y \"${OUTER-none}\"\n",
-            &["global [x|none, y|none]"],
-            &[],
-        );
-        check(
-            "global\n setenv A\n setenv A b c\n unsetenv\n x $.LINE \"$.LINE $.SECTION ${.FILE}\"\n",
-            &["global [x|$.LINE|5 global h]"],
+            "global\n setenv A\n setenv A b c\n unsetenv\n log $.LINE \"$.LINE $.SECTION ${.FILE}\"\n",
+            &["global [log|$.LINE|5 global h]"],
             &[
                 "needs a name and a value",
                 "one name and one value",

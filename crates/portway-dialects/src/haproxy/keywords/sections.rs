@@ -1,0 +1,106 @@
+//! The keywords of the other sections.
+
+use super::State::{NoEffect, NotYet, Refused, Supported};
+use super::{Row, State, rows};
+
+const PEERS_APART: State = NoEffect("tables are not shared with other instances");
+const NO_CACHE: State = NoEffect("responses are not kept: every request goes to a server");
+const PROGRAMS: State = Refused("programs beside the proxy are for the init system");
+const FASTCGI: State = Refused("FastCGI is not spoken: put a web server before the application");
+
+/// What may stand in `userlist`.
+pub(super) const USERLIST: &[Row] = rows! {
+    "group" => Supported;
+    "user" => Supported;
+};
+
+/// What may stand in `resolvers`.
+pub(super) const RESOLVERS: &[Row] = rows! {
+    "accepted_payload_size" => NoEffect("answers of any size are taken");
+    "hold" => Supported;
+    "nameserver" => Supported;
+    "parse-resolv-conf" => Supported;
+    "resolve_retries" => Supported;
+    "timeout resolve" => Supported;
+    "timeout retry" => Supported;
+};
+
+/// What may stand in `http-errors`.
+pub(super) const HTTP_ERRORS: &[Row] = rows! {
+    "errorfile" => Supported;
+};
+
+/// What may stand in `peers`.
+pub(super) const PEERS: &[Row] = rows! {
+    "bind" => PEERS_APART;
+    "default-bind" => PEERS_APART;
+    "default-server" => PEERS_APART;
+    "disabled" => PEERS_APART;
+    "enabled" => PEERS_APART;
+    "log" => PEERS_APART;
+    "peer" => PEERS_APART;
+    "server" => PEERS_APART;
+    "shards" => PEERS_APART;
+    "table" => PEERS_APART;
+};
+
+/// What may stand in `cache`.
+pub(super) const CACHE: &[Row] = rows! {
+    "max-age" => NO_CACHE;
+    "max-object-size" => NO_CACHE;
+    "max-secondary-entries" => NO_CACHE;
+    "process-vary" => NO_CACHE;
+    "total-max-size" => NO_CACHE;
+};
+
+/// What may stand in `mailers`.
+pub(super) const MAILERS: &[Row] = rows! {
+    "mailer" => Refused("mail is not sent: watch the metrics, the statistics or the log");
+    "timeout mail" => Refused("mail is not sent: watch the metrics, the statistics or the log");
+};
+
+/// What may stand in `program`.
+pub(super) const PROGRAM: &[Row] = rows! {
+    "command" => PROGRAMS;
+    "group" => PROGRAMS;
+    "option start-on-reload" => PROGRAMS;
+    "user" => PROGRAMS;
+};
+
+/// What may stand in `fcgi-app`.
+pub(super) const FCGI_APP: &[Row] = rows! {
+    "acl" => FASTCGI;
+    "docroot" => FASTCGI;
+    "index" => FASTCGI;
+    "log-stderr" => FASTCGI;
+    "option get-values" => FASTCGI;
+    "option keep-conn" => FASTCGI;
+    "option max-reqs" => FASTCGI;
+    "option mpxs-conns" => FASTCGI;
+    "pass-header" => FASTCGI;
+    "path-info" => FASTCGI;
+    "set-param" => FASTCGI;
+};
+
+/// What may stand in `ring`.
+pub(super) const RING: &[Row] = rows! {
+    "backing-file" => NotYet;
+    "description" => NotYet;
+    "format" => NotYet;
+    "maxlen" => NotYet;
+    "server" => NotYet;
+    "size" => NotYet;
+    "timeout connect" => NotYet;
+    "timeout server" => NotYet;
+};
+
+/// What may stand in `log-forward`.
+pub(super) const LOG_FORWARD: &[Row] = rows! {
+    "backlog" => NotYet;
+    "bind" => NotYet;
+    "dgram-bind" => NotYet;
+    "log" => NotYet;
+    "maxconn" => NotYet;
+    "option assume-rfc6587-ntf" => NotYet;
+    "timeout client" => NotYet;
+};
