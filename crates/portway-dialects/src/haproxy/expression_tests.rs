@@ -77,7 +77,7 @@ fn samples() {
     check("dst_port,lower", "destination_port.text().lower()");
     check("var(txn.a)", "var.exchange.a");
     check("nope", "unknown fetch `nope`");
-    check("path,nope", "unknown converter 'nope'");
+    check("path,nope", "unknown converter `nope`");
     check(
         "path,lower(",
         "converter 'lower(': the parenthesis after 'lower' is not closed",
