@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use portway_dataplane::access_log::{Batch, LogSink, LogStream, channel};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::settings::LogDestination;
+use portway_model::log::LogDestination;
 use portway_model::snapshot::Snapshot;
 use portway_model::span::Sources;
 use portway_telemetry::events::{Event, emit};
@@ -71,19 +71,21 @@ pub fn open(snapshot: &Snapshot, sources: &Sources) -> (OpenLogs, Diagnostics) {
             open.sinks.push(None);
             continue;
         };
-        let destination = match &log.to {
+        // More than one is refused before (`portway_dataplane::not_run`).
+        let to = log.to.first().unwrap_or(&LogDestination::Stdout);
+        let destination = match to {
             LogDestination::Stdout => Ok("standard output".to_owned()),
             LogDestination::File(path) => {
                 Ok(folder_of(sources, span).join(path).display().to_string())
             }
-            LogDestination::Syslog { .. } => {
+            LogDestination::Syslog(_) => {
                 Err("access logs to syslog are understood but not written yet".to_owned())
             }
         };
         let sink = destination.and_then(|name| match by_name.get(&name) {
             Some(sink) => Ok(sink.clone()),
             None => {
-                let output = Output::open(&log.to, &name)?;
+                let output = Output::open(to, &name)?;
                 let (sink, stream) = channel();
                 by_name.insert(name, sink.clone());
                 open.pending.push((sink.clone(), stream, output));
@@ -107,7 +109,8 @@ pub fn open(snapshot: &Snapshot, sources: &Sources) -> (OpenLogs, Diagnostics) {
 pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
     let mut found = Diagnostics::default();
     for listener in &snapshot.listeners {
-        let Some(LogDestination::File(file)) = listener.access_log.as_ref().map(|it| &it.to) else {
+        let to = listener.access_log.as_ref().and_then(|it| it.to.first());
+        let Some(LogDestination::File(file)) = to else {
             continue;
         };
         let span = listener.origin.0;
@@ -203,7 +206,7 @@ impl Output {
     fn open(to: &LogDestination, name: &str) -> Result<Self, String> {
         let path = match to {
             LogDestination::Stdout => None,
-            LogDestination::File(_) | LogDestination::Syslog { .. } => Some(PathBuf::from(name)),
+            LogDestination::File(_) | LogDestination::Syslog(_) => Some(PathBuf::from(name)),
         };
         let writer: Box<dyn Write + Send> = match &path {
             None => Box::new(io::stdout()),

@@ -93,6 +93,7 @@ impl Connection {
                 client: defaults::CLIENT,
                 tunnel: defaults::TUNNEL,
                 inspect: defaults::INSPECT,
+                tunnel_ending: None,
             },
             |(listener, _)| listener.timeouts,
         )
@@ -149,6 +150,7 @@ impl Connection {
         Some(TlsFacts {
             version: tls.version,
             cipher: tls.cipher,
+            resumed: tls.resumed,
             sni: tls.sni.as_deref().map(str::as_bytes),
             alpn: tls.alpn.as_deref(),
         })

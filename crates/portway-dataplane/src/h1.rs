@@ -248,7 +248,11 @@ fn admit(x: &mut Exchange<'_>, listener: &Listener) {
         x.trusted = is_trusted(peer);
         x.client = client_address(x.request().fields(), x.arena(), x.client, is_trusted);
     }
-    let Some(name) = &listener.request_id else {
+    let Some(name) = listener
+        .request_id
+        .as_ref()
+        .and_then(|id| id.header.as_ref())
+    else {
         return;
     };
     let taken = x

@@ -59,6 +59,7 @@ pub(crate) fn run(
     side: Side,
 ) -> Decision {
     let mut from = 0;
+    let mut accepted = false;
     loop {
         let next = match router {
             Some(router) => router.next_match(rules, &*x, from),
@@ -73,6 +74,13 @@ pub(crate) fn run(
             return Decision::Undecided;
         };
         for action in &rule.actions {
+            if accepted && !action.forwards() {
+                continue;
+            }
+            if matches!(action, Action::Accept) {
+                accepted = true;
+                break;
+            }
             if let Some(decision) = perform(x, action, side) {
                 return decision;
             }
@@ -102,7 +110,6 @@ fn perform(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) -> Optio
         Action::Service(service) => {
             return Some(Decision::Service(Box::new(Asked::of(service, x))));
         }
-        Action::Accept => return Some(Decision::Undecided),
         Action::Reject { .. } => return Some(Decision::Close),
         Action::SetStatus { status, .. } => x.response_status = Some(*status),
         Action::SetMethod(method) => x.line.method = Some(method.clone()),
@@ -124,8 +131,10 @@ fn perform(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) -> Optio
         | Action::AddPrefix(_)
         | Action::SetQuery(_)
         | Action::SetTarget(_) => edit_target(x, action),
-        // Refused by `support` before a plane is made.
-        Action::ForwardByName { .. }
+        // Seen by `run`, done when the connection came, or refused by `support` before a plane is made.
+        Action::Accept
+        | Action::ExpectProxy
+        | Action::ForwardByName { .. }
         | Action::Authenticate { .. }
         | Action::Tarpit { .. }
         | Action::Track { .. }

@@ -2,15 +2,16 @@
 //! half of a configuration is never served.
 
 use portway_model::action::{Action, AnswerBody, Phase, Rule};
-use portway_model::address::TargetAddress;
+use portway_model::address::{BindAddress, TargetAddress, UnixSocket};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{Algorithm, CheckKind, LogFormat};
 use portway_model::expression::{
     Condition, Expression, LogValue, Matcher, Template, TemplatePart, Transform, Value,
 };
-use portway_model::settings::{ClientAuth, ErrorPageSource, LogDestination, OwnAnswers};
+use portway_model::log::LogDestination;
+use portway_model::settings::{ClientAuth, ErrorPageSource, OwnAnswers};
 use portway_model::snapshot::{ErrorPage, Listener, Rules, Snapshot, Target, TargetGroup};
-use portway_model::span::Span;
+use portway_model::span::{Span, Spanned};
 use portway_model::stage::Resolved;
 
 /// Everything in `snapshot` that is understood but not run, as errors of [`Code::NotRun`].
@@ -19,6 +20,7 @@ pub fn not_run(snapshot: &Snapshot) -> Diagnostics {
         diagnostics: Diagnostics::default(),
         place: Span::NONE,
     };
+    found.part_if(!snapshot.process.log.is_empty(), "`log` of the process");
     snapshot
         .listeners
         .iter()
@@ -73,6 +75,20 @@ impl Found {
 
     fn listener(&mut self, listener: &Listener) {
         self.at(listener.origin.0);
+        let owned = |bind: &Spanned<BindAddress>| matches!(&bind.value, BindAddress::Unix(socket) if *socket != UnixSocket::at(socket.path.as_str()));
+        self.part_if(
+            listener.binds.iter().any(owned),
+            "mode and owner of a UNIX socket",
+        );
+        let socket = &listener.socket;
+        self.part_if(
+            socket.interface.is_some()
+                || socket.backlog.is_some()
+                || socket.transparent
+                || !socket.v6_only,
+            "`socket` (how sockets are made)",
+        );
+        self.part_if(listener.timeouts.tunnel_ending.is_some(), "`tunnel_ending`");
         self.part_if(
             listener.accept_proxy,
             "`accept_proxy` (PROXY protocol from clients)",
@@ -92,11 +108,28 @@ impl Found {
                 matches!(log.format, LogFormat::Template(_)),
                 "access logs with a template",
             );
+            self.part_if(log.to.len() > 1, "access logs to several destinations");
             self.part_if(
-                matches!(log.to, LogDestination::Syslog { .. }),
+                log.to
+                    .iter()
+                    .any(|to| matches!(to, LogDestination::Syslog(_))),
                 "access logs to syslog",
             );
+            let settings = log.error_format.is_some()
+                || log.structured_data.is_some()
+                || log.log_null == listener.protocol.is_http()
+                || log.only_faults
+                || log.raise_faults
+                || log.early;
+            self.part_if(settings, "settings of access logs but `format` and `to`");
         }
+        self.part_if(!listener.log.is_empty(), "`log` of a listener");
+        self.part_if(listener.capture_cookie.is_some(), "`capture_cookie`");
+        let id = listener.request_id.as_ref();
+        self.part_if(
+            id.is_some_and(|id| id.format.is_some() || id.header.is_none()),
+            "a `format` of request ids",
+        );
         self.part_if(
             listener.own_answers != OwnAnswers::Portway,
             "`own_answers = \"haproxy\"`",
@@ -120,6 +153,15 @@ impl Found {
             matches!(group.algorithm, Algorithm::Hash(_)),
             "`algorithm = { hash = … }`",
         );
+        let times = &group.timeouts;
+        self.part_if(
+            times.tunnel.is_some()
+                || times.tunnel_target.is_some()
+                || times.tunnel_ending.is_some(),
+            "timeouts of tunnels of a target group",
+        );
+        self.part_if(!group.log.is_empty(), "`log` of a target group");
+        self.part_if(group.log_health_checks, "`log_health_checks`");
         self.part_if(group.stickiness.is_some(), "`stickiness`");
         self.part_if(group.close, "`close`");
         self.part_if(
@@ -163,8 +205,8 @@ impl Found {
     fn rule(&mut self, rule: &Rule<Resolved>, owner: Owner) {
         self.at(rule.origin.0);
         self.part_if(
-            rule.phase == Phase::ClientHello,
-            "rules of the client-hello phase",
+            matches!(rule.phase, Phase::Session | Phase::ClientHello),
+            "rules of the session and client-hello phases",
         );
         self.condition(&rule.condition);
         let answers = |action: &Action<Resolved>| {
@@ -229,6 +271,7 @@ impl Found {
             Action::ForwardByName { .. } => self.part("forwarding to a group by a computed name"),
             Action::Authenticate { .. } => self.part("`authenticate` (Basic authorization)"),
             Action::Reject { silent: true } => self.part("`reject` without telling the client"),
+            Action::ExpectProxy => self.part("`expect_proxy` (PROXY protocol from some clients)"),
             Action::Tarpit { .. } => self.part("`tarpit`"),
             Action::Service(_) => self.part("services of Portway itself on a listener"),
             Action::Track { .. } => self.part("`track` (stick tables)"),
@@ -293,8 +336,12 @@ fn missing(value: &Value<Resolved>) -> Option<&'static str> {
         Value::HelloSni
         | Value::HelloAlpn
         | Value::HelloType
+        | Value::HelloVersion
+        | Value::HelloExtension(_)
+        | Value::WaitEnded
         | Value::PayloadLength
-        | Value::Payload { .. } => Some("looking into a connection that is not terminated"),
+        | Value::Payload { .. }
+        | Value::PayloadBlock { .. } => Some("looking into a connection that is not terminated"),
         Value::Body => Some("values of the request body"),
         Value::Capture(_) => Some("captured values"),
         Value::Authenticated(_) | Value::BasicUser => Some("values of Basic authorization"),

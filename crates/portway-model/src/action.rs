@@ -4,6 +4,7 @@
 //! other lets the next rule run.
 
 use crate::expression::{Condition, Counter, Expression, Template, TextMatch, Variable};
+use crate::log::LogLevel;
 use crate::name::Name;
 use crate::span::Origin;
 use crate::stage::Stage;
@@ -27,7 +28,11 @@ pub struct Rule<S: Stage> {
 pub enum Phase {
     /// A connection was accepted, nothing was read.
     Connection,
-    /// The first bytes of a connection that is not terminated here are known (a ClientHello).
+    /// The PROXY protocol and TLS towards the client are done, nothing else was read.
+    Session,
+    /// What the client sends first is looked at, in the clear where TLS is terminated here; as more of it comes, until
+    /// a rule decides or the `inspect` timeout ends. On a listener or group that speaks HTTP: the request head was
+    /// read, before the request phase.
     ClientHello,
     /// The request head was read.
     Request,
@@ -39,8 +44,9 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase in the order of time.
-    pub const ALL: [Phase; 5] = [
+    pub const ALL: [Phase; 6] = [
         Phase::Connection,
+        Phase::Session,
         Phase::ClientHello,
         Phase::Request,
         Phase::Response,
@@ -79,8 +85,11 @@ pub enum Action<S: Stage> {
         /// Shown to the user.
         realm: String,
     },
-    /// Ends the phase: nothing more is checked.
+    /// Ends the phase: nothing more is checked or waited for. On a listener, rules after it are still looked at for one
+    /// that forwards.
     Accept,
+    /// The PROXY protocol is expected on this connection. Connection phase.
+    ExpectProxy,
     /// Ends the phase: closes the connection; with a reset where `silent` is false.
     Reject {
         /// Leaves the client waiting instead of telling it.
@@ -210,8 +219,8 @@ pub enum Action<S: Stage> {
         /// Bytes that are enough; 0: the whole body.
         at_least: u32,
     },
-    /// Says whether this exchange is logged.
-    SetLog(bool),
+    /// The level with which this exchange is logged; `None`: it is not logged.
+    SetLog(Option<LogLevel>),
 }
 
 /// A timeout that a rule may replace.
@@ -244,6 +253,9 @@ pub enum NamePattern<S: Stage> {
     },
     /// Those in which this is found.
     Regex(S::Pattern),
+    /// Those of the headers in whose whole line this is found: `name: value`, the name in lower case. A header that
+    /// occurs several times loses only the lines that fit.
+    Line(S::Pattern),
 }
 
 /// A target group with its share.
@@ -358,6 +370,11 @@ impl<S: Stage> Default for StatsPage<S> {
 }
 
 impl<S: Stage> Action<S> {
+    /// True where it says to which target group.
+    pub fn forwards(&self) -> bool {
+        matches!(self, Action::Forward(_) | Action::ForwardByName { .. })
+    }
+
     /// True where no later action of the phase runs.
     pub fn ends_phase(&self) -> bool {
         matches!(

@@ -1,5 +1,6 @@
 //! Addresses: where a listener accepts, where a target lives.
 
+use crate::settings::FileMode;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,13 +16,43 @@ pub enum BindAddress {
         /// Last port; the same as the first for a single one.
         last_port: u16,
     },
-    /// A UNIX stream socket at this path; `@name` is an abstract one.
-    Unix(String),
+    /// A UNIX stream socket.
+    Unix(UnixSocket),
     /// A listening socket inherited by file descriptor number.
     Inherited(u32),
 }
 
+/// A UNIX stream socket to accept on, and who may connect to it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UnixSocket {
+    /// Its path; `@name` is an abstract one, which has neither mode nor owner.
+    pub path: String,
+    /// Permission bits of the file, at most 0o777; `None`: as the process' umask leaves them.
+    pub mode: Option<FileMode>,
+    /// Name or number of the user that owns the file; `None`: the process' own.
+    pub user: Option<String>,
+    /// Name or number of the group that owns the file; `None`: the process' own.
+    pub group: Option<String>,
+}
+
+impl UnixSocket {
+    /// A socket with the mode and owner that the process gives it.
+    pub fn at(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            mode: None,
+            user: None,
+            group: None,
+        }
+    }
+}
+
 impl BindAddress {
+    /// A UNIX stream socket at this path.
+    pub fn unix(path: impl Into<String>) -> Self {
+        BindAddress::Unix(UnixSocket::at(path))
+    }
+
     /// One TCP port.
     pub fn tcp(ip: Option<IpAddr>, port: u16) -> Self {
         BindAddress::Tcp {
@@ -51,7 +82,7 @@ impl fmt::Display for BindAddress {
                 }
                 Ok(())
             }
-            BindAddress::Unix(path) => write!(f, "unix:{path}"),
+            BindAddress::Unix(socket) => write!(f, "unix:{}", socket.path),
             BindAddress::Inherited(fd) => write!(f, "fd:{fd}"),
         }
     }

@@ -163,17 +163,23 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
         from,
         [
             Source, SourcePort, Destination, DestinationPort, ListenerName, Tls, TlsVersion,
-            TlsCipher, Sni, Alpn, HelloSni, HelloAlpn, HelloType, PayloadLength, Method, Scheme,
+            TlsCipher, TlsCipherOpenssl, TlsKeyBits, TlsResumed, Sni, Alpn, HelloSni, HelloAlpn,
+            HelloType, HelloVersion, WaitEnded, PayloadLength, Method, Scheme,
             HttpVersion, Host, Path, Query, Target, Base, Body, BodyLength, BasicUser, RequestId,
             Status, ListenerConnections, GroupName, TargetName, TargetAddress, Now, Hostname,
         ],
         [
-            Text, Number, Boolean, ClientCertificate, QueryParameter, Header, HeaderCount, Cookie,
+            Text, Number, Boolean, ClientCertificate, HelloExtension, QueryParameter, Header, HeaderCount, Cookie,
             ResponseHeader, ResponseCookie, Variable, Capture, Random, Environment, Log,
         ],
         Value::Payload { offset, length } => Value::Payload {
             offset: *offset,
             length: *length,
+        },
+        Value::PayloadBlock { length_at, length_bytes, at } => Value::PayloadBlock {
+            length_at: *length_at,
+            length_bytes: *length_bytes,
+            at: *at,
         },
         Value::Authenticated(userlist) => Value::Authenticated(to.userlist(userlist)?),
         Value::Counter { counter, of } => Value::Counter {
@@ -211,6 +217,7 @@ fn transform<C: Convert>(
         from,
         [
             Number, Text, Lower, Upper, Trim, Base64, Base64Decode, Hex, UrlDecode, Length, Crc32, Sha256,
+            Quoted, Backslashed, Hexadecimal,
         ],
         [Default, Add, Multiply, Modulo, Json, JwtHeader, JwtPayload],
         Transform::Replace { pattern, with, all } => Transform::Replace {
@@ -305,7 +312,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
     Ok(carry!(
         Action,
         from,
-        [Accept],
+        [Accept, ExpectProxy],
         [StripPrefix, AddPrefix, SetMethod, UnsetVariable, SetLog],
         Action::SetHeader { name, value } => Action::SetHeader {
             name: name.clone(),
@@ -319,6 +326,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action::RemoveHeaders(names) => Action::RemoveHeaders(match names {
             NamePattern::Text { how, text } => NamePattern::Text { how: *how, text: text.clone() },
             NamePattern::Regex(pattern) => NamePattern::Regex(to.pattern(pattern)?),
+            NamePattern::Line(pattern) => NamePattern::Line(to.pattern(pattern)?),
         }),
         Action::ReplaceHeader { name, pattern, with, elements } => {
             let (pattern, with) = replacement(to, pattern, with)?;

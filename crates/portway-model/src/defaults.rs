@@ -49,6 +49,11 @@ pub const UNHEALTHY_THRESHOLD: u16 = 2;
 /// Statuses that pass: any 2xx or 3xx, as HAProxy and Traefik take it.
 pub const CHECK_EXPECT: (u16, u16) = (200, 399);
 
+/// Bytes of a syslog message at most: what RFC 3164 section 4.1 demands of every receiver, HAProxy's default.
+pub const SYSLOG_LENGTH: u16 = 1024;
+/// The level of access records: HAProxy's.
+pub const ACCESS_LEVEL: crate::log::LogLevel = crate::log::LogLevel::Info;
+
 /// The admin address.
 pub const ADMIN: &str = "127.0.0.1:9900";
 /// How long readiness fails before listeners stop accepting, on a graceful stop: none unless asked for.

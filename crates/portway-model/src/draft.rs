@@ -6,10 +6,11 @@
 use crate::action::Rule;
 use crate::address::{BindAddress, TargetAddress};
 use crate::expression::{Expression, NumberRange, StoredCounter, Template};
+use crate::log::LogDestination;
 use crate::name::Name;
 use crate::settings::{
-    ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType, LogDestination,
-    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, ProxyProtocol, SameSite, ServerName,
+    CaptureCookie, ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType,
+    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, SameSite, SendProxy, ServerName,
     TlsVersion,
 };
 use crate::span::Spanned;
@@ -64,6 +65,8 @@ pub struct ProcessDraft {
     pub node: Option<Spanned<String>>,
     /// What there is to say about this installation, shown on pages.
     pub description: Option<Spanned<String>>,
+    /// Where it says that it starts and stops, beside its own log.
+    pub log: Vec<Spanned<LogDestination>>,
     /// Sockets on which HAProxy's commands are understood.
     pub control_sockets: Vec<ControlSocketDraft>,
     /// How long a connection to a control socket may be silent.
@@ -114,6 +117,8 @@ pub struct ListenerDraft {
     pub number: Option<Spanned<u32>>,
     /// Where it accepts.
     pub binds: Vec<Spanned<BindAddress>>,
+    /// How its sockets are made.
+    pub socket: SocketDraft,
     /// What it speaks: `http`, or `https` where certificates are given.
     pub protocol: Option<Spanned<Protocol>>,
     /// Certificates by name; the first is the default.
@@ -126,8 +131,8 @@ pub struct ListenerDraft {
     pub timeouts: ListenerTimeoutsDraft,
     /// X-Forwarded-* and Forwarded.
     pub forwarded: ForwardedDraft,
-    /// The header that carries the request id; none is made without it.
-    pub request_id: Option<Spanned<String>>,
+    /// The id that each request gets; none is made without it.
+    pub request_id: Option<Spanned<RequestIdDraft>>,
     /// The PROXY protocol is expected from every client.
     pub accept_proxy: Option<Spanned<bool>>,
     /// Open connections at most.
@@ -136,6 +141,11 @@ pub struct ListenerDraft {
     pub head_bytes: Option<Spanned<u32>>,
     /// Access log.
     pub access_log: Option<Spanned<AccessLogDraft>>,
+    /// Where it is said that this listener starts and stops, beside the log of the process.
+    pub log: Vec<Spanned<LogDestination>>,
+    /// A cookie that is kept for the log.
+    pub capture_cookie: Option<Spanned<CaptureCookie>>,
+    /// Answers of our own by status: file names.
     /// What is answered in place of our own words, by status.
     pub error_pages: Vec<ErrorPageDraft>,
     /// The form of our own answers.
@@ -152,6 +162,7 @@ impl ListenerDraft {
             known_as: None,
             number: None,
             binds: Vec::new(),
+            socket: SocketDraft::default(),
             protocol: None,
             certificates: Vec::new(),
             tls: ListenerTlsDraft::default(),
@@ -163,11 +174,26 @@ impl ListenerDraft {
             max_connections: None,
             head_bytes: None,
             access_log: None,
+            log: Vec::new(),
+            capture_cookie: None,
             error_pages: Vec::new(),
             own_answers: None,
             close: None,
         }
     }
+}
+
+/// See [`crate::settings::SocketOptions`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SocketDraft {
+    /// Only packets of this network interface.
+    pub interface: Option<Spanned<String>>,
+    /// Whether `[::]` takes IPv6 alone; it does by default.
+    pub v6_only: Option<Spanned<bool>>,
+    /// Connections that wait to be accepted on each socket.
+    pub backlog: Option<Spanned<u32>>,
+    /// Addresses that this machine does not have can be bound.
+    pub transparent: Option<Spanned<bool>>,
 }
 
 /// TLS towards clients.
@@ -213,6 +239,8 @@ pub struct ListenerTimeoutsDraft {
     pub tunnel: Option<Spanned<Duration>>,
     /// Client-hello phase.
     pub inspect: Option<Spanned<Duration>>,
+    /// Tunnel of which one side has ended.
+    pub tunnel_ending: Option<Spanned<Duration>>,
 }
 
 /// What targets are told about the client.
@@ -234,13 +262,35 @@ pub struct ForwardedDraft {
     pub trusted_proxies: Vec<Spanned<IpNet>>,
 }
 
+/// The id of requests.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RequestIdDraft {
+    /// The header that carries it to targets; none without it.
+    pub header: Option<Spanned<String>>,
+    /// What it is made of when the head of the request has come; 32 hexadecimal digits by chance without it, or what a
+    /// trusted proxy sent.
+    pub format: Option<Spanned<Template<Named>>>,
+}
+
 /// An access log.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct AccessLogDraft {
     /// The form of a record.
     pub format: Option<Spanned<LogFormat<Named>>>,
-    /// Where records go.
-    pub to: Option<Spanned<LogDestination>>,
+    /// Where records go; standard output where nothing is said.
+    pub to: Vec<Spanned<LogDestination>>,
+    /// The form of the record of a connection that ended before a request or a tunnel could begin; `format` by default.
+    pub error_format: Option<Spanned<Template<Named>>>,
+    /// Structured data for destinations of the form RFC 5424.
+    pub structured_data: Option<Spanned<Template<Named>>>,
+    /// Connections on which the client sent nothing leave a record too; by default on TCP listeners only.
+    pub log_null: Option<Spanned<bool>>,
+    /// Only exchanges that went wrong, were tried again or ended with a status of 500 or more are logged.
+    pub only_faults: Option<Spanned<bool>>,
+    /// What went wrong, was tried again or ended with a status of 500 or more is logged with the level `err`.
+    pub raise_faults: Option<Spanned<bool>>,
+    /// The record is written when the response's head, or a TCP connection to the target, is there, and not at the end.
+    pub early: Option<Spanned<bool>>,
 }
 
 /// The form of an access record.
@@ -293,7 +343,11 @@ pub struct GroupDraft {
     /// Idle connections kept per target and worker.
     pub pool_size: Option<Spanned<u32>>,
     /// The PROXY protocol is sent to targets.
-    pub send_proxy: Option<Spanned<ProxyProtocol>>,
+    pub send_proxy: Option<Spanned<SendProxy>>,
+    /// Where changes of its targets' health are told, beside the log of the process.
+    pub log: Vec<Spanned<LogDestination>>,
+    /// Checks that pass or fail are told there too when their result is another than the one before.
+    pub log_health_checks: Option<Spanned<bool>>,
     /// What is answered in place of our own words, by status; before those of the listener.
     pub error_pages: Vec<ErrorPageDraft>,
     /// Connections to targets are closed after one response.
@@ -318,6 +372,8 @@ impl GroupDraft {
             retries: None,
             pool_size: None,
             send_proxy: None,
+            log: Vec::new(),
+            log_health_checks: None,
             error_pages: Vec::new(),
             close: None,
         }
@@ -488,6 +544,14 @@ pub struct GroupTimeoutsDraft {
     pub queue: Option<Spanned<Duration>>,
     /// Idle pool connection.
     pub idle: Option<Spanned<Duration>>,
+    /// Silent tunnel, in place of the listener's.
+    pub tunnel: Option<Spanned<Duration>>,
+    /// Silent target's side of a tunnel.
+    pub tunnel_target: Option<Spanned<Duration>>,
+    /// Tunnel of which the target's side has ended.
+    pub tunnel_ending: Option<Spanned<Duration>>,
+    /// Client-hello phase.
+    pub inspect: Option<Spanned<Duration>>,
 }
 
 /// TLS towards targets.

@@ -147,6 +147,12 @@ pub enum Value<S: Stage> {
     Sni,
     /// ALPN protocol that was agreed on.
     Alpn,
+    /// Cipher suite of the client's connection, OpenSSL's name.
+    TlsCipherOpenssl,
+    /// Number: bits of the cipher's key.
+    TlsKeyBits,
+    /// Boolean: the TLS session was resumed.
+    TlsResumed,
     /// A field of the client's certificate.
     ClientCertificate(CertificateField),
     /// Server name in a ClientHello that is not terminated here; from the client-hello phase.
@@ -155,6 +161,13 @@ pub enum Value<S: Stage> {
     HelloAlpn,
     /// Number: handshake type of what the client sent first, 1 for a ClientHello; from the client-hello phase.
     HelloType,
+    /// Number: the highest version that a ClientHello offers, major times 65536 plus minor (TLS 1.2 is 3.3); from the
+    /// client-hello phase.
+    HelloVersion,
+    /// Boolean: a ClientHello has the extension of this number; from the client-hello phase.
+    HelloExtension(u16),
+    /// Boolean: nothing more is waited for; from the client-hello phase.
+    WaitEnded,
     /// Number: bytes received so far; from the client-hello phase.
     PayloadLength,
     /// Bytes of what the client sent first; from the client-hello phase.
@@ -163,6 +176,15 @@ pub enum Value<S: Stage> {
         offset: u32,
         /// Bytes; 0: all there is.
         length: u32,
+    },
+    /// A block of what the client sent first whose length stands before it, big-endian; from the client-hello phase.
+    PayloadBlock {
+        /// First byte of the length.
+        length_at: u32,
+        /// Bytes of the length, 1–4.
+        length_bytes: u8,
+        /// First byte of the block.
+        at: u32,
     },
     /// Request method.
     Method,
@@ -235,74 +257,233 @@ pub enum Value<S: Stage> {
     Hostname,
     /// An environment variable, read once at compile by the caller of the dialect.
     Environment(String),
-    /// Something known when the exchange ends: for access logs.
+    /// Something for access logs: what is known when the exchange ends, or so far.
     Log(LogValue),
 }
 
 /// Part of a client certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CertificateField {
     /// Boolean: there is one.
     Present,
     /// Boolean: it was verified.
     Verified,
+    /// Number: why it was not verified, as OpenSSL counts; 0: it was, or there is none.
+    VerifyCode,
     /// Subject, RFC 4514 text.
     Subject,
     /// Issuer, RFC 4514 text.
     Issuer,
+    /// Subject as OpenSSL writes it in one line, `/C=FR/CN=name`.
+    SubjectLine,
+    /// Issuer as OpenSSL writes it in one line.
+    IssuerLine,
+    /// One attribute of the subject.
+    SubjectPart(NamePart),
+    /// One attribute of the issuer.
+    IssuerPart(NamePart),
     /// Serial number in hex.
     Serial,
+    /// The bytes of the serial number.
+    SerialBytes,
     /// SHA-256 of the certificate in hex.
     Fingerprint,
+    /// SHA-1 of the certificate, 20 bytes.
+    Sha1Bytes,
     /// Not valid before, RFC 3339.
     NotBefore,
     /// Not valid after, RFC 3339.
     NotAfter,
+    /// Not valid before as the certificate says it: `YYMMDDhhmmssZ`.
+    NotBeforeText,
+    /// Not valid after as the certificate says it.
+    NotAfterText,
+    /// Number: version of X.509, 3 for most.
+    Version,
+    /// Algorithm of the key, such as `rsaEncryption`.
+    KeyAlgorithm,
+    /// Algorithm of the signature, such as `RSA-SHA256`.
+    SignatureAlgorithm,
+    /// The certificate's bytes, DER.
+    Der,
     /// The certificate as PEM, percent-encoded.
     Pem,
 }
 
-/// What is known when an exchange ends.
+/// One attribute of a distinguished name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NamePart {
+    /// Its short name: `CN`, `OU`, ….
+    pub attribute: String,
+    /// Which of several, from 1; negative from the end. Not 0.
+    pub occurrence: i16,
+}
+
+/// What is known when an exchange, or a TCP connection, ends; before that as far as it is known. Times are milliseconds,
+/// -1 where it did not come to that. Texts that clients chose are written as HAProxy does: what is not printable ASCII, and `"` and `#`, is `#` and two
+/// hexadecimal digits. The names in brackets are HAProxy's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LogValue {
     /// When the request's first byte came, RFC 3339 with milliseconds.
     StartTime,
-    /// When the request's first byte came, as `10/Oct/2000:13:55:36 +0000`.
+    /// The same in UTC, as `10/Oct/2000:13:55:36 +0000` (`%trg`).
     StartTimeCommon,
-    /// Number: milliseconds until the whole head had come.
+    /// The same in local time with its offset (`%trl`).
+    StartTimeLocal,
+    /// The same in local time, as `10/Oct/2000:13:55:36.123` (`%tr`).
+    StartDate,
+    /// When the connection was accepted, or the response before it had ended, in UTC (`%T`).
+    AcceptTimeCommon,
+    /// The same in local time with its offset (`%Tl`).
+    AcceptTimeLocal,
+    /// The same in local time with milliseconds (`%t`).
+    AcceptDate,
+    /// Number: the same in seconds since 1970 (`%Ts`).
+    AcceptSeconds,
+    /// The same: milliseconds of its second, three digits (`%ms`).
+    AcceptMilliseconds,
+    /// Number: for the TLS handshake and the PROXY protocol; 0 for later requests of the connection (`%Th`).
+    HandshakeTime,
+    /// Number: from there, or from the end of the response before, to the request's first byte (`%Ti`).
+    IdleTime,
+    /// Number: from the request's first byte until its whole head had come (`%TR`).
     RequestTime,
-    /// Number: milliseconds in the queue.
+    /// Number: these three together (`%Tq`).
+    UntilRequestTime,
+    /// Number: in the queue (`%Tw`).
     QueueTime,
-    /// Number: milliseconds to connect to the target.
+    /// Number: to connect to the target, with all attempts (`%Tc`).
     ConnectTime,
-    /// Number: milliseconds until the response head.
+    /// Number: from there to the head of the response (`%Tr`).
     ResponseTime,
-    /// Number: milliseconds in all.
+    /// Number: from there to the end (`%Td`).
+    DataTime,
+    /// Number: from the request's first byte, or from accepting a TCP connection, to the end (`%Ta`).
     TotalTime,
-    /// Number: bytes received from the client.
+    /// Number: from accepting the connection, or the end of the response before, to the end (`%Tt`).
+    SessionTime,
+    /// Number: the same without the idle time (`%Tu`).
+    UserTime,
+    /// Number: bytes received from the client (`%U`).
     BytesIn,
-    /// Number: bytes sent to the client.
+    /// Number: bytes sent to the client (`%B`).
     BytesOut,
+    /// Number: the status that the client got; -1 where there was none (`%ST`).
+    Status,
     /// Number: attempts beyond the first.
     Retries,
+    /// The same, with `+` before it where another target took over (`%rc`).
+    RetriesMarked,
     /// How it ended: the fault's code, `-` without one.
     Termination,
-    /// HAProxy's four letters for how it ended.
+    /// HAProxy's four letters for how it ended; two for a TCP connection (`%tsc`).
     TerminationLetters,
-    /// Method, target and version as received.
+    /// The first two of them (`%ts`).
+    TerminationShort,
+    /// Method, target and version as received; `<BADREQ>` where there were none (`%r`).
     RequestLine,
-    /// Everything that rules captured from the request, HAProxy's braces.
+    /// The method; `<BADREQ>` as above, so for the next five (`%HM`).
+    RequestMethod,
+    /// The target of the request as received (`%HU`).
+    RequestUri,
+    /// The same without the query (`%HP`).
+    RequestUriPath,
+    /// The same without scheme and host (`%HPO`).
+    RequestPath,
+    /// The query with its question mark (`%HQ`).
+    RequestQuery,
+    /// `HTTP/1.1` (`%HV`).
+    RequestVersion,
+    /// Everything that rules captured from the request, as `{a|b}`; nothing where nothing is captured (`%hr`).
     CapturedRequest,
-    /// Everything that rules captured from the response, HAProxy's braces.
+    /// The same as `"a" "b"` (`%hrl`).
+    CapturedRequestList,
+    /// Everything that rules captured from the response, as `{a|b}` (`%hs`).
     CapturedResponse,
-    /// Number: connections of the process, the listener, the group, the target (HAProxy's ac/fc/bc/sc).
+    /// The same as `"a" "b"` (`%hsl`).
+    CapturedResponseList,
+    /// The `capture_cookie` of the request, as `name=value` (`%CC`).
+    CapturedRequestCookie,
+    /// The `capture_cookie` of the response (`%CS`).
+    CapturedResponseCookie,
+    /// The address of the client; `unix` on a UNIX socket (`%ci`).
+    ClientAddress,
+    /// Number: its port (`%cp`).
+    ClientPort,
+    /// The address that the client connected to (`%fi`).
+    ListenerAddress,
+    /// Number: the port that the client connected to (`%fp`).
+    ListenerPort,
+    /// Our address towards the target (`%bi`).
+    UpstreamAddress,
+    /// Number: our port towards the target (`%bp`).
+    UpstreamPort,
+    /// The address of the target (`%si`).
+    TargetIp,
+    /// Number: its port (`%sp`).
+    TargetPort,
+    /// The listener's name, with `~` behind it where the client speaks TLS (`%ft`).
+    ListenerTransport,
+    /// The target group's name; the listener's where no group was chosen (`%b`).
+    Backend,
+    /// The target's name; `<NOSRV>` where none was chosen, `<STATS>` for a service of Portway (`%s`).
+    Server,
+    /// Number: connections open, all listeners together (`%ac`).
     ProcessConnections,
-    /// Number: connections open to the target.
+    /// Number: connections open on this listener (`%fc`).
+    ListenerConnections,
+    /// Number: exchanges that the group has (`%bc`).
+    GroupConnections,
+    /// Number: exchanges that the target has (`%sc`).
     TargetConnections,
-    /// Number: requests waiting for the group.
+    /// Number: requests that waited for the group before this one (`%bq`).
     GroupQueue,
-    /// Number: requests waiting for the target.
+    /// Number: requests that waited for the target before this one (`%sq`).
     TargetQueue,
+    /// Number: of this process (`%pid`).
+    ProcessId,
+    /// Number: exchanges and TCP connections of this process before this one (`%rt`).
+    RequestCounter,
+    /// Number: records of this listener before this one (`%lc`).
+    LogCounter,
+    /// The version of TLS towards the client (`%sslv`).
+    TlsVersion,
+    /// The cipher suite towards the client, OpenSSL's name (`%sslc`).
+    TlsCipher,
+    /// Why a connection ended before a request could come, as HAProxy says it.
+    ConnectionError,
+}
+
+impl LogValue {
+    /// True for texts: HAProxy's flags `Q` and `E` change them, and `-` stands for them where they are empty.
+    pub fn is_text(self) -> bool {
+        matches!(
+            self,
+            LogValue::RequestLine
+                | LogValue::RequestMethod
+                | LogValue::RequestUri
+                | LogValue::RequestUriPath
+                | LogValue::RequestPath
+                | LogValue::RequestQuery
+                | LogValue::RequestVersion
+                | LogValue::CapturedRequest
+                | LogValue::CapturedRequestList
+                | LogValue::CapturedResponse
+                | LogValue::CapturedResponseList
+                | LogValue::CapturedRequestCookie
+                | LogValue::CapturedResponseCookie
+                | LogValue::ClientAddress
+                | LogValue::ListenerAddress
+                | LogValue::UpstreamAddress
+                | LogValue::TargetIp
+                | LogValue::ListenerTransport
+                | LogValue::Backend
+                | LogValue::Server
+                | LogValue::TlsVersion
+                | LogValue::TlsCipher
+                | LogValue::ConnectionError
+        )
+    }
 }
 
 /// A variable with its life time.
@@ -479,6 +660,12 @@ pub enum Transform<S: Stage> {
     Crc32,
     /// SHA-256 of it in hex.
     Sha256,
+    /// Between double quotes; only these where the value is absent.
+    Quoted,
+    /// With a backslash before each of `"`, `\` and `]` (RFC 5424 section 6.3.3).
+    Backslashed,
+    /// A number in upper-case hexadecimal digits, at least four; an address as the digits of its bytes.
+    Hexadecimal,
     /// Bytes from `offset`.
     Bytes {
         /// First byte.

@@ -21,6 +21,7 @@ pub mod diagnostic;
 pub mod draft;
 pub mod expression;
 pub mod lift;
+pub mod log;
 pub mod merge;
 pub mod name;
 pub mod settings;

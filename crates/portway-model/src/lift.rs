@@ -13,17 +13,19 @@ use crate::draft::{
     AccessLogDraft, Algorithm, CertificateDraft, CheckKind, ControlSocketDraft, Draft,
     ErrorPageDraft, ForwardedDraft, GroupDraft, GroupTimeoutsDraft, HealthCheckDraft,
     ListenerDraft, ListenerTimeoutsDraft, ListenerTlsDraft, LogFormat, MapDraft, ProcessDraft,
-    StickTableDraft, TargetDraft, TlsPolicyDraft, UpstreamTlsDraft, UserDraft, UserlistDraft,
+    RequestIdDraft, SocketDraft, StickTableDraft, TargetDraft, TlsPolicyDraft, UpstreamTlsDraft,
+    UserDraft, UserlistDraft,
 };
+use crate::expression::Template;
+use crate::log::LogDestination;
 use crate::name::Name;
 use crate::settings::{
-    ClientAuth, ForwardedMode, GroupTimeouts, ListenerTimeouts, LogDestination, OwnAnswers,
-    Protocol,
+    ClientAuth, ForwardedMode, GroupTimeouts, ListenerTimeouts, OwnAnswers, Protocol, SocketOptions,
 };
 use crate::snapshot::{
     AccessLog, CertificateId, ControlSocket, ErrorPage, Forwarded, GroupId, HealthCheck, Listener,
-    ListenerTls, MapId, Process, Rules, Snapshot, StickTableId, Target, TargetGroup, TlsPolicy,
-    UpstreamTls, User, UserlistId,
+    ListenerTls, MapId, Process, RequestId, Rules, Snapshot, StickTableId, Target, TargetGroup,
+    TlsPolicy, UpstreamTls, User, UserlistId,
 };
 use crate::span::Spanned;
 use crate::stage::{Named, Pattern, Resolved};
@@ -115,6 +117,10 @@ fn some<T: Clone>(value: &Option<T>) -> Option<Spanned<T>> {
     value.clone().map(Spanned::bare)
 }
 
+fn bare<T: Clone>(values: &[T]) -> Vec<Spanned<T>> {
+    values.iter().cloned().map(Spanned::bare).collect()
+}
+
 fn pairs(pairs: &[(String, String)]) -> Vec<(Spanned<String>, Spanned<String>)> {
     pairs
         .iter()
@@ -136,6 +142,7 @@ fn process(process: &Process) -> ProcessDraft {
         daemon: unless(&process.daemon, &false),
         node: some(&process.node),
         description: some(&process.description),
+        log: bare(&process.log),
         control_sockets: process.control_sockets.iter().map(control_socket).collect(),
         control_timeout: unless(&process.control_timeout, &defaults::CONTROL_TIMEOUT),
         control_connections: unless(&process.control_connections, &defaults::CONTROL_CONNECTIONS),
@@ -162,6 +169,7 @@ impl Lift<'_> {
             known_as: unless(&listener.known_as, &listener.name),
             number: some(&listener.number),
             binds: listener.binds.clone(),
+            socket: socket(&listener.socket),
             protocol: unless(
                 &listener.protocol,
                 &default_of_listener(!certificates.is_empty()),
@@ -176,14 +184,19 @@ impl Lift<'_> {
             rules: self.rules(&listener.rules),
             timeouts: listener_timeouts(&listener.timeouts),
             forwarded: forwarded(&listener.forwarded),
-            request_id: some(&listener.request_id),
+            request_id: listener
+                .request_id
+                .as_ref()
+                .map(|id| Spanned::bare(self.request_id(id))),
             accept_proxy: unless(&listener.accept_proxy, &false),
             max_connections: unless(&listener.max_connections, &defaults::MAX_CONNECTIONS),
             head_bytes: unless(&listener.head_bytes, &defaults::HEAD_BYTES),
             access_log: listener
                 .access_log
                 .as_ref()
-                .map(|log| Spanned::bare(self.access_log(log))),
+                .map(|log| Spanned::bare(self.access_log(log, listener.protocol))),
+            log: bare(&listener.log),
+            capture_cookie: some(&listener.capture_cookie),
             error_pages: error_pages(&listener.error_pages),
             own_answers: unless(&listener.own_answers, &OwnAnswers::Portway),
             close: unless(&listener.close, &false),
@@ -200,12 +213,36 @@ impl Lift<'_> {
             .collect()
     }
 
-    fn access_log(&mut self, log: &AccessLog) -> AccessLogDraft {
+    fn access_log(&mut self, log: &AccessLog, protocol: Protocol) -> AccessLogDraft {
         let Ok(format) = convert::log_format(self, &log.format);
+        let default = log.to == [LogDestination::Stdout];
         AccessLogDraft {
             format: unless(&format, &LogFormat::Json),
-            to: unless(&log.to, &LogDestination::Stdout),
+            to: bare(if default { &[] } else { &log.to }),
+            error_format: self.template(log.error_format.as_ref()),
+            structured_data: self.template(log.structured_data.as_ref()),
+            log_null: unless(&log.log_null, &!protocol.is_http()),
+            only_faults: unless(&log.only_faults, &false),
+            raise_faults: unless(&log.raise_faults, &false),
+            early: unless(&log.early, &false),
         }
+    }
+
+    fn request_id(&mut self, id: &RequestId) -> RequestIdDraft {
+        RequestIdDraft {
+            header: some(&id.header),
+            format: self.template(id.format.as_ref()),
+        }
+    }
+
+    fn template(
+        &mut self,
+        template: Option<&Template<Resolved>>,
+    ) -> Option<Spanned<Template<Named>>> {
+        template.map(|template| {
+            let Ok(template) = convert::template(self, template);
+            Spanned::bare(template)
+        })
     }
 
     fn target_group(&mut self, id: GroupId, group: &TargetGroup) -> GroupDraft {
@@ -234,9 +271,11 @@ impl Lift<'_> {
             none_healthy: unless(&group.none_healthy, &defaults::NONE_HEALTHY),
             retries: unless(&group.retries, &defaults::RETRIES),
             pool_size: unless(&group.pool_size, &defaults::POOL_SIZE),
-            send_proxy: group.send_proxy.map(Spanned::bare),
+            log: bare(&group.log),
+            log_health_checks: unless(&group.log_health_checks, &false),
             error_pages: error_pages(&group.error_pages),
             close: unless(&group.close, &false),
+            send_proxy: some(&group.send_proxy),
         }
     }
 
@@ -299,6 +338,16 @@ fn listener_timeouts(timeouts: &ListenerTimeouts) -> ListenerTimeoutsDraft {
         client: unless(&timeouts.client, &defaults::CLIENT),
         tunnel: unless(&timeouts.tunnel, &defaults::TUNNEL),
         inspect: unless(&timeouts.inspect, &defaults::INSPECT),
+        tunnel_ending: some(&timeouts.tunnel_ending),
+    }
+}
+
+fn socket(socket: &SocketOptions) -> SocketDraft {
+    SocketDraft {
+        interface: some(&socket.interface),
+        v6_only: unless(&socket.v6_only, &true),
+        backlog: some(&socket.backlog),
+        transparent: unless(&socket.transparent, &false),
     }
 }
 
@@ -308,6 +357,10 @@ fn group_timeouts(timeouts: &GroupTimeouts) -> GroupTimeoutsDraft {
         response: unless(&timeouts.response, &defaults::RESPONSE),
         queue: unless(&timeouts.queue, &defaults::QUEUE),
         idle: unless(&timeouts.idle, &defaults::POOL_IDLE),
+        tunnel: some(&timeouts.tunnel),
+        tunnel_target: some(&timeouts.tunnel_target),
+        tunnel_ending: some(&timeouts.tunnel_ending),
+        inspect: unless(&timeouts.inspect, &defaults::INSPECT),
     }
 }
 

@@ -97,6 +97,7 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
         control_sockets,
         control_timeout,
         control_connections,
+        log,
     } = part;
     one_of(&mut whole.workers, workers, "workers", found);
     one_of(&mut whole.admin, admin, "admin", found);
@@ -112,6 +113,7 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
     one_of(&mut whole.daemon, daemon, "daemon", found);
     one_of(&mut whole.node, node, "node", found);
     one_of(&mut whole.description, description, "description", found);
+    whole.log.extend(log);
     whole.control_sockets.extend(control_sockets);
     let name = "control_timeout";
     one_of(&mut whole.control_timeout, control_timeout, name, found);

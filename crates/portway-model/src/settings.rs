@@ -100,20 +100,52 @@ pub enum ProxyProtocol {
     V2,
 }
 
-/// Where access records go.
+/// The header of the PROXY protocol that targets get before anything else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum LogDestination {
-    /// Standard output.
-    Stdout,
-    /// Appended to this file.
-    File(String),
-    /// Datagrams to this syslog server: `address:port` or a path, and the facility's name.
-    Syslog {
-        /// Where.
-        address: String,
-        /// `local0`, `daemon`, ….
-        facility: String,
-    },
+pub struct SendProxy {
+    /// Its version.
+    pub version: ProxyProtocol,
+    /// What version 2 tells beside the addresses; empty for version 1.
+    pub parts: Vec<ProxyPart>,
+}
+
+impl From<ProxyProtocol> for SendProxy {
+    fn from(version: ProxyProtocol) -> Self {
+        Self {
+            version,
+            parts: Vec::new(),
+        }
+    }
+}
+
+/// What version 2 of the PROXY protocol may tell beside the addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProxyPart {
+    /// The client's TLS: version, and whether it showed a certificate.
+    Tls,
+    /// With `Tls`: the common name of the client's certificate.
+    CommonName,
+    /// With `Tls`: the cipher suite.
+    Cipher,
+    /// The server name that the client asked for.
+    Authority,
+    /// The ALPN protocol that was agreed on.
+    Alpn,
+    /// The checksum of the header.
+    Checksum,
+    /// The request id of the exchange that opened the connection.
+    UniqueId,
+}
+
+/// A cookie whose value is kept for the log, of requests and of responses.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CaptureCookie {
+    /// Its name, or the beginning of it.
+    pub name: String,
+    /// Every name that begins so will do; the first such cookie is kept.
+    pub prefix: bool,
+    /// Bytes of `name=value` at most, 1–65535.
+    pub length: u16,
 }
 
 /// The form of our own answers.
@@ -212,6 +244,8 @@ pub struct ListenerTimeouts {
     pub tunnel: Duration,
     /// How long the client-hello phase waits for bytes.
     pub inspect: Duration,
+    /// Silence of a tunnel of which one side has ended, in place of any other; `None`: as before that end.
+    pub tunnel_ending: Option<Duration>,
 }
 
 /// Timeouts of the target's side.
@@ -225,4 +259,26 @@ pub struct GroupTimeouts {
     pub queue: Duration,
     /// How long an idle connection is kept for the next request.
     pub idle: Duration,
+    /// Silence in both directions of a tunnel, in place of the listener's; `None`: the listener's.
+    pub tunnel: Option<Duration>,
+    /// Silence of the target's side of a tunnel, where `tunnel` is not said; `None`: only the listener's counts.
+    pub tunnel_target: Option<Duration>,
+    /// Silence of a tunnel of which the target's side has ended, in place of any other; `None`: the listener's
+    /// `tunnel_ending`.
+    pub tunnel_ending: Option<Duration>,
+    /// How long the client-hello phase of this group's rules waits for bytes.
+    pub inspect: Duration,
+}
+
+/// How the sockets of a listener are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketOptions {
+    /// Only packets of this network interface; `None`: of all.
+    pub interface: Option<String>,
+    /// Whether `[::]` takes IPv6 alone.
+    pub v6_only: bool,
+    /// Connections that wait to be accepted on each socket; `None`: as many as Portway asks for.
+    pub backlog: Option<u32>,
+    /// Addresses that this machine does not have can be bound (Linux' IP_TRANSPARENT).
+    pub transparent: bool,
 }

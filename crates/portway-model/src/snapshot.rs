@@ -6,12 +6,13 @@
 use crate::action::{Phase, Rule};
 use crate::address::{BindAddress, TargetAddress};
 use crate::draft::{Algorithm, CheckKind, LogFormat, Stickiness, Verify};
-use crate::expression::StoredCounter;
+use crate::expression::{StoredCounter, Template};
+use crate::log::LogDestination;
 use crate::name::Name;
 use crate::settings::{
-    ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, GroupTimeouts, KeyType,
-    ListenerTimeouts, LogDestination, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol,
-    ProxyProtocol, ServerName, TlsVersion,
+    CaptureCookie, ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode,
+    GroupTimeouts, KeyType, ListenerTimeouts, MapMatch, NoneHealthy, OwnAnswers, Password,
+    Protocol, SendProxy, ServerName, SocketOptions, TlsVersion,
 };
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
@@ -102,6 +103,8 @@ pub struct Process {
     pub node: Option<String>,
     /// What there is to say about this installation, shown on pages.
     pub description: Option<String>,
+    /// Where it says that it starts and stops, beside its own log.
+    pub log: Vec<LogDestination>,
     /// Sockets on which HAProxy's commands are understood.
     pub control_sockets: Vec<ControlSocket>,
     /// How long a connection to a control socket may be silent.
@@ -138,6 +141,8 @@ pub struct Listener {
     pub number: Option<u32>,
     /// Where it accepts; at least one.
     pub binds: Vec<Spanned<BindAddress>>,
+    /// How its sockets are made.
+    pub socket: SocketOptions,
     /// What it speaks.
     pub protocol: Protocol,
     /// TLS settings; `Some` exactly where `protocol.is_tls()`.
@@ -148,8 +153,8 @@ pub struct Listener {
     pub timeouts: ListenerTimeouts,
     /// X-Forwarded-* and Forwarded.
     pub forwarded: Forwarded,
-    /// The header that carries the request id, in lower case; `None`: no id is made.
-    pub request_id: Option<String>,
+    /// The id that each request gets; `None`: no id is made.
+    pub request_id: Option<RequestId>,
     /// The PROXY protocol is expected from every client.
     pub accept_proxy: bool,
     /// Open connections at most; 0: only the process limit counts.
@@ -158,6 +163,11 @@ pub struct Listener {
     pub head_bytes: u32,
     /// Access log; `None`: records are not written.
     pub access_log: Option<AccessLog>,
+    /// Where it is said that this listener starts and stops, beside the log of the process.
+    pub log: Vec<LogDestination>,
+    /// A cookie that is kept for the log.
+    pub capture_cookie: Option<CaptureCookie>,
+    /// Answers of our own by status.
     /// What is answered in place of our own words, by status.
     pub error_pages: Vec<ErrorPage>,
     /// The form of our own answers.
@@ -173,6 +183,8 @@ pub struct Listener {
 pub struct Rules {
     /// [`Phase::Connection`].
     pub connection: Vec<Rule<Resolved>>,
+    /// [`Phase::Session`].
+    pub session: Vec<Rule<Resolved>>,
     /// [`Phase::ClientHello`].
     pub client_hello: Vec<Rule<Resolved>>,
     /// [`Phase::Request`].
@@ -188,6 +200,7 @@ impl Rules {
     pub fn of(&self, phase: Phase) -> &[Rule<Resolved>] {
         match phase {
             Phase::Connection => &self.connection,
+            Phase::Session => &self.session,
             Phase::ClientHello => &self.client_hello,
             Phase::Request => &self.request,
             Phase::Response => &self.response,
@@ -199,6 +212,7 @@ impl Rules {
     pub fn of_mut(&mut self, phase: Phase) -> &mut Vec<Rule<Resolved>> {
         match phase {
             Phase::Connection => &mut self.connection,
+            Phase::Session => &mut self.session,
             Phase::ClientHello => &mut self.client_hello,
             Phase::Request => &mut self.request,
             Phase::Response => &mut self.response,
@@ -270,8 +284,29 @@ pub struct Forwarded {
 pub struct AccessLog {
     /// The form of a record.
     pub format: LogFormat<Resolved>,
-    /// Where records go.
-    pub to: LogDestination,
+    /// Where records go; at least one.
+    pub to: Vec<LogDestination>,
+    /// The form of the record of a connection that ended before a request or a tunnel could begin; `None`: as `format`.
+    pub error_format: Option<Template<Resolved>>,
+    /// Structured data for destinations of the form RFC 5424; `None`: they get none.
+    pub structured_data: Option<Template<Resolved>>,
+    /// Connections on which the client sent nothing leave a record too.
+    pub log_null: bool,
+    /// Only what went wrong, was tried again or ended with a status of 500 or more is logged.
+    pub only_faults: bool,
+    /// What went wrong, was tried again or ended with a status of 500 or more is logged with the level `err`.
+    pub raise_faults: bool,
+    /// The record is written when the response's head, or a TCP connection to the target, is there.
+    pub early: bool,
+}
+
+/// The id of requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestId {
+    /// The header that carries it to targets, in lower case; `None`: none does.
+    pub header: Option<String>,
+    /// What it is made of; `None`: 32 hexadecimal digits by chance, or what a trusted proxy sent.
+    pub format: Option<Template<Resolved>>,
 }
 
 /// What is sent in place of our own answer.
@@ -306,7 +341,7 @@ pub struct TargetGroup {
     pub timeouts: GroupTimeouts,
     /// TLS towards targets; `Some` exactly where `protocol.is_tls()`.
     pub tls: Option<UpstreamTls>,
-    /// Rules by phase; only the request phase and those of the response have any.
+    /// Rules by phase: those of the client-hello and request phases and of the response.
     pub rules: Rules,
     /// What happens when no target is healthy.
     pub none_healthy: NoneHealthy,
@@ -315,11 +350,16 @@ pub struct TargetGroup {
     /// Idle connections kept per target and worker.
     pub pool_size: u32,
     /// The PROXY protocol is sent to targets.
-    pub send_proxy: Option<ProxyProtocol>,
+    /// Where changes of its targets' health are told, beside the log of the process.
+    pub log: Vec<LogDestination>,
+    /// Checks are told there too when their result is another than the one before.
+    pub log_health_checks: bool,
     /// What is answered in place of our own words, by status; before those of the listener.
     pub error_pages: Vec<ErrorPage>,
     /// Connections to targets are closed after one response.
     pub close: bool,
+    /// The PROXY protocol is sent to targets.
+    pub send_proxy: Option<SendProxy>,
     /// The text that made it.
     pub origin: Origin,
 }

@@ -10,11 +10,12 @@ use build::*;
 use portway_model::action::{
     Action, AnswerBody, FixedResponse, NewTimeout, Phase, TimeoutKind, Weighted,
 };
-use portway_model::address::{BindAddress, Host, TargetAddress};
+use portway_model::address::{BindAddress, Host, TargetAddress, UnixSocket};
 use portway_model::compile::compile;
 use portway_model::diagnostic::Severity;
 use portway_model::draft::*;
 use portway_model::expression::*;
+use portway_model::log::*;
 use portway_model::name::Name;
 use portway_model::settings::*;
 use portway_model::span::Spanned;
@@ -74,9 +75,15 @@ fn test_first(
 ) -> impl FnOnce(&mut Draft) {
     move |d| {
         let condition = test(71, expression, matcher);
-        d.listeners[0]
-            .rules
-            .insert(0, rule(70, phase, condition, vec![Action::SetLog(true)]));
+        d.listeners[0].rules.insert(
+            0,
+            rule(
+                70,
+                phase,
+                condition,
+                vec![Action::SetLog(Some(LogLevel::Info))],
+            ),
+        );
     }
 }
 
@@ -269,7 +276,7 @@ fn bind_addresses() {
             d.listeners[0].binds = vec![
                 at(22, BindAddress::tcp(ip("::"), 80)),
                 at(23, BindAddress::tcp(ip("0.0.0.0"), 80)),
-                at(24, BindAddress::Unix("/run/a".into())),
+                at(24, BindAddress::unix("/run/a")),
                 at(25, BindAddress::Inherited(3)),
             ]
         },
@@ -278,8 +285,8 @@ fn bind_addresses() {
     check(
         |d| {
             d.listeners[0].binds = vec![
-                at(22, BindAddress::Unix("/run/a".into())),
-                at(23, BindAddress::Unix("/run/a".into())),
+                at(22, BindAddress::unix("/run/a")),
+                at(23, BindAddress::unix("/run/a")),
                 at(24, BindAddress::Inherited(3)),
                 at(25, BindAddress::Inherited(3)),
             ]
@@ -301,9 +308,9 @@ fn bind_addresses() {
                         last_port: 8,
                     },
                 ),
-                at(24, BindAddress::Unix(String::new())),
-                at(25, BindAddress::Unix("x".repeat(108))),
-                at(26, BindAddress::Unix("a\0".into())),
+                at(24, BindAddress::unix(String::new())),
+                at(25, BindAddress::unix("x".repeat(108))),
+                at(26, BindAddress::unix("a\0")),
             ]
         },
         &[
@@ -419,12 +426,12 @@ fn protocols() {
                 14,
                 Phase::Request,
                 always(),
-                vec![Action::SetLog(true)],
+                vec![Action::SetLog(Some(LogLevel::Info))],
             ));
         },
         &[
             "P0208 @13: a target group that speaks tcp has no cookies | keep clients by the algorithm `source_hash` or a stick table",
-            "P0206 @14 10: tcp target group `web` has no request phase | it reads no requests: let it speak `http`",
+            "P0206 @14 10: tcp target group `web` has no request phase | it reads no requests: let it speak `http`, or move the rule to the client-hello phase",
         ],
     );
 }
@@ -822,6 +829,10 @@ fn tables() {
 
 #[test]
 fn settings() {
+    let id = |header: &str| RequestIdDraft {
+        header: Some(at(26, header.into())),
+        format: None,
+    };
     check(
         |d| {
             d.process.workers = Some(at(1, 5_000));
@@ -848,7 +859,7 @@ fn settings() {
             timeouts.tunnel = Some(at(24, Duration::from_secs(30 * 24 * 3600)));
             d.groups[0].timeouts.connect = Some(at(13, Duration::ZERO));
             d.listeners[0].head_bytes = Some(at(25, 10));
-            d.listeners[0].request_id = Some(at(26, "x y".into()));
+            d.listeners[0].request_id = Some(at(26, id("x y")));
         },
         &[
             "P0103 @13: the connect timeout is zero | give a time, such as `30s`",
@@ -859,7 +870,7 @@ fn settings() {
         ],
     );
     check(
-        |d| d.listeners[0].request_id = Some(at(26, "Connection".into())),
+        |d| d.listeners[0].request_id = Some(at(26, id("Connection"))),
         &[
             "P0103 @26: a rule may not write the header `Connection` | it belongs to one connection, and Portway writes it as each side needs it",
         ],
@@ -880,24 +891,48 @@ fn settings() {
         ],
     );
     let log = |to| AccessLogDraft {
-        format: None,
-        to: Some(at(24, to)),
+        to: vec![at(24, to)],
+        ..AccessLogDraft::default()
     };
     check(
         |d| d.listeners[0].access_log = Some(at(23, log(LogDestination::File(String::new())))),
         &["P0103 @24: the log is not a file name"],
     );
+    let syslog = |length, tag: Option<&str>| {
+        LogDestination::Syslog(Syslog {
+            length,
+            tag: tag.map(str::to_owned),
+            ..Syslog::new(SyslogAddress::Unix("/dev/log".into()))
+        })
+    };
     check(
-        |d| {
-            d.listeners[0].access_log = Some(at(
-                23,
-                log(LogDestination::Syslog {
-                    address: "/dev/log".into(),
-                    facility: "locl0".into(),
-                }),
-            ))
-        },
-        &["P0101 @24: syslog has no facility `locl0` | did you mean `local0`?"],
+        |d| d.listeners[0].access_log = Some(at(23, log(syslog(80, Some("haproxy"))))),
+        &[],
+    );
+    check(
+        |d| d.listeners[0].access_log = Some(at(23, log(syslog(79, Some("a b"))))),
+        &[
+            "P0103 @24: 79 is out of range for the length of a syslog message | from 80 to 65535",
+            "P0103 @24: `a b` is not a tag of syslog | printable ASCII characters without blanks are allowed",
+        ],
+    );
+    check(
+        |d| d.groups[0].log = vec![at(24, syslog(1024, Some("")))],
+        &[
+            "P0103 @24: `` is not a tag of syslog | printable ASCII characters without blanks are allowed",
+        ],
+    );
+    let cookie = |name: &str, length| CaptureCookie {
+        name: name.into(),
+        prefix: false,
+        length,
+    };
+    check(
+        |d| d.listeners[0].capture_cookie = Some(at(23, cookie("a b", 0))),
+        &[
+            "P0103 @23: `a b` is not a cookie name | letters, digits and !#$%&'*+-.^_`|~ are allowed, and at least one of them",
+            "P0103 @23: 0 is out of range for the length of a captured cookie",
+        ],
     );
 }
 
@@ -938,12 +973,15 @@ fn answers_and_reach() {
                 70,
                 Phase::Response,
                 always(),
-                vec![Action::SetLog(true)],
+                vec![Action::SetLog(Some(LogLevel::Info))],
             ))
         },
         &[],
     );
-    check(rule_first(Phase::Request, Action::SetLog(true)), &[]);
+    check(
+        rule_first(Phase::Request, Action::SetLog(Some(LogLevel::Info))),
+        &[],
+    );
     check(
         |d| {
             tcp(d);
@@ -955,7 +993,9 @@ fn answers_and_reach() {
     );
     check(
         |d| {
-            d.listeners[0].rules[0].actions.push(Action::SetLog(true));
+            d.listeners[0].rules[0]
+                .actions
+                .push(Action::SetLog(Some(LogLevel::Info)));
         },
         &[
             "warning P0203 @50: a rule with actions after the one that ends its phase | put the action that ends the phase last",
@@ -969,7 +1009,7 @@ fn answers_and_reach() {
                     70,
                     Phase::Request,
                     Condition::Not(Box::new(always())),
-                    vec![Action::SetLog(true)],
+                    vec![Action::SetLog(Some(LogLevel::Info))],
                 ),
             );
         },
@@ -1006,7 +1046,7 @@ fn phases_of_actions() {
     check(
         rule_first(AfterResponse, Action::Reject { silent: false }),
         &[
-            "P0206 @70: closing the connection is not possible in the after-response phase | possible in: connection phase, client-hello phase, request phase, response phase",
+            "P0206 @70: closing the connection is not possible in the after-response phase | possible in: connection phase, session phase, client-hello phase, request phase, response phase",
         ],
     );
     check(
@@ -1039,12 +1079,15 @@ fn phases_of_actions() {
     );
     check(
         |d| {
-            d.groups[0]
-                .rules
-                .push(rule(14, Connection, always(), vec![Action::SetLog(true)]))
+            d.groups[0].rules.push(rule(
+                14,
+                Connection,
+                always(),
+                vec![Action::SetLog(Some(LogLevel::Info))],
+            ))
         },
         &[
-            "P0206 @14 10: http target group `web` has no connection phase | rules of a target group run in the request, response and after-response phases; move it to a listener",
+            "P0206 @14 10: http target group `web` has no connection phase | rules of a target group run in the client-hello, request, response and after-response phases; move it to a listener",
         ],
     );
     check(
@@ -1401,7 +1444,9 @@ fn phases_of_values() {
     for (phase, value) in [
         (Connection, Value::Source),
         (Connection, Value::Tls),
+        (Session, Value::Sni),
         (ClientHello, Value::HelloSni),
+        (ClientHello, Value::Host),
         (Request, Value::HelloSni),
         (Request, Value::Sni),
         (Request, Value::Method),
@@ -1419,9 +1464,9 @@ fn phases_of_values() {
         ],
     );
     check(
-        present(ClientHello, Value::Host),
+        present(Session, Value::Host),
         &[
-            "P0206 @71: the host is not known in the client-hello phase | it is known from the request phase on",
+            "P0206 @71: the host is not known in the session phase | it is known from the request phase on",
         ],
     );
     check(
@@ -1443,9 +1488,9 @@ fn phases_of_values() {
         ],
     );
     check(
-        present(Request, Value::Log(LogValue::TotalTime)),
+        present(Connection, Value::Log(LogValue::TotalTime)),
         &[
-            "P0206 @71: a value of the access log is not known before the exchange ends | it can stand in the format of an access log",
+            "P0206 @71: a value of the access log is not known in the connection phase | it is known from the request phase on",
         ],
     );
     check(
@@ -1461,7 +1506,7 @@ fn phases_of_values() {
             present(ClientHello, Value::HelloSni)(d);
         },
         &[
-            "P0206 @71: the server name of a ClientHello is not kept where TLS is terminated | take the server name or ALPN protocol of the connection instead",
+            "warning P0210 @71: the server name of a ClientHello is not kept where TLS is terminated | take the server name or ALPN protocol of the connection instead",
         ],
     );
     let log = |value: Value<N>| {
@@ -1471,13 +1516,14 @@ fn phases_of_values() {
                 22,
                 AccessLogDraft {
                     format: Some(at(23, LogFormat::Template(template))),
-                    to: None,
+                    ..AccessLogDraft::default()
                 },
             ));
         }
     };
     check(log(Value::Status), &[]);
     check(log(Value::Log(LogValue::TotalTime)), &[]);
+    check(present(Request, Value::Log(LogValue::ClientAddress)), &[]);
     check(
         log(Value::Variable(Variable {
             scope: Scope::Request,
@@ -2101,4 +2147,86 @@ fn numbers_that_never_come() {
         };
         check(test_first(Phase::Response, value.into(), matcher), expected);
     }
+}
+
+#[test]
+fn sockets_and_the_proxy_protocol() {
+    let unix = |change: fn(&mut UnixSocket)| {
+        move |d: &mut Draft| {
+            let mut socket = UnixSocket::at("/run/a");
+            change(&mut socket);
+            d.listeners[0].binds = vec![at(21, BindAddress::Unix(socket))];
+        }
+    };
+    check(unix(|s| s.mode = Some(FileMode(0o660))), &[]);
+    check(
+        unix(|s| s.mode = Some(FileMode(0o1777))),
+        &["P0103 @21: the mode of a socket is at most 777"],
+    );
+    check(
+        unix(|s| s.user = Some(String::new())),
+        &["P0103 @21: the owner of the socket has no name"],
+    );
+    check(
+        unix(|s| {
+            s.path = "@a".into();
+            s.mode = Some(FileMode(0));
+        }),
+        &["P0103 @21: an abstract socket has neither mode nor owner"],
+    );
+    check(
+        |d| {
+            let socket = &mut d.listeners[0].socket;
+            socket.interface = Some(at(22, "a b".into()));
+            socket.backlog = Some(at(23, 0));
+        },
+        &[
+            "P0103 @22: `a b` names no network interface | `ip link` lists those of this machine",
+            "P0103 @23: 0 is out of range for a backlog | from 1 to 1000000",
+        ],
+    );
+    let send = |version, parts: &[ProxyPart]| {
+        let parts = parts.to_vec();
+        move |d: &mut Draft| d.groups[0].send_proxy = Some(at(12, SendProxy { version, parts }))
+    };
+    check(send(ProxyProtocol::V2, &[ProxyPart::Tls]), &[]);
+    check(
+        send(ProxyProtocol::V1, &[ProxyPart::Tls]),
+        &["P0105 @12: version 1 of the PROXY protocol tells the addresses alone"],
+    );
+    check(
+        send(ProxyProtocol::V2, &[ProxyPart::Alpn, ProxyPart::Alpn]),
+        &["P0105 @12: a part of the PROXY protocol is named twice"],
+    );
+}
+
+#[test]
+fn attributes_and_blocks() {
+    let part = |attribute: &str, occurrence| {
+        CertificateField::SubjectPart(NamePart {
+            attribute: attribute.into(),
+            occurrence,
+        })
+    };
+    let present = |value: Value<N>| test_first(Phase::Session, value.into(), Matcher::Present);
+    check(present(Value::ClientCertificate(part("CN", -1))), &[]);
+    for wrong in [part("CN", 0), part("", 1), part("a b", 1)] {
+        check(
+            present(Value::ClientCertificate(wrong)),
+            &[
+                "P0103 @71: no attribute of a name | say its short name, such as `CN`, and which of several, from 1 or -1",
+            ],
+        );
+    }
+    let block = |length_bytes| Value::PayloadBlock {
+        length_at: 0,
+        length_bytes,
+        at: 2,
+    };
+    let present = |value: Value<N>| test_first(Phase::ClientHello, value.into(), Matcher::Present);
+    check(present(block(2)), &[]);
+    check(
+        present(block(5)),
+        &["P0103 @71: 5 is out of range for a length | from 1 to 4"],
+    );
 }

@@ -97,13 +97,20 @@ const WORDS: &str = "All Any Not Test Present True Text Regex Number Address Lis
     RoundRobin LeastOutstanding SourceHash RandomOfTwo First Hash Table StickyCookie Strict Lax Script Connect Send \
     Expect Off System Ca Client Fixed Optional Required V1 V2 V12 V13 Stdout File Syslog Append Preserve Remove Refuse \
     FailOpen Combined Template ErrorPageDraft AccessLogDraft Deny RemoveHeaders ReplaceTarget WaitForBody Milliseconds \
-    ErrorPage ErrorPageFile Crypt Plain Portway Haproxy UserDraft";
+    ErrorPage ErrorPageFile StartTimeLocal StartDate AcceptTimeCommon AcceptTimeLocal AcceptDate AcceptSeconds \
+    AcceptMilliseconds HandshakeTime IdleTime UntilRequestTime DataTime SessionTime UserTime RetriesMarked \
+    TerminationShort RequestMethod RequestUri RequestUriPath RequestPath RequestQuery RequestVersion \
+    CapturedRequestList CapturedResponseList CapturedRequestCookie CapturedResponseCookie ClientAddress ClientPort \
+    ListenerAddress ListenerPort UpstreamAddress UpstreamPort TargetIp TargetPort ListenerTransport Backend Server \
+    ProcessId RequestCounter LogCounter ConnectionError Quoted Backslashed Hexadecimal Udp Stderr Descriptor Local \
+    Rfc3164 Rfc5424 Priority Short Timed Iso Raw Emerg Alert Crit Err Warning Notice Info Debug Kern Local7 Sample \
+    RequestIdDraft CaptureCookie Crypt Plain Portway Haproxy UserDraft";
 
 #[test]
 fn every_word_of_the_model_is_generated() {
     let mut missing: BTreeSet<&str> = WORDS.split_whitespace().collect();
     let mut runner = TestRunner::deterministic();
-    for _ in 0..2_000 {
+    for _ in 0..5_000 {
         let draft = drafts().new_tree(&mut runner).unwrap().current();
         let text = format!("{draft:?}");
         let words = text.split(|c: char| !c.is_ascii_alphanumeric());

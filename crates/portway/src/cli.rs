@@ -34,12 +34,28 @@ pub(crate) enum Command {
     Check(Check),
     /// Print configurations in the native form
     Convert(Convert),
+    /// Send the same requests to the balancer you have and to Portway, and say what differs
+    #[command(after_long_help = COMPARE_FILES)]
+    Compare(Compare),
     /// Show listeners and targets of the running Portway
     Status(Status),
     /// Make and look at certificates
     #[command(subcommand)]
     Cert(Cert),
 }
+
+/// What `compare --from` reads.
+const COMPARE_FILES: &str = "\
+A FILE is an access log (of HAProxy, nginx, Apache, an AWS balancer, or Portway's JSON), of which the request lines are sent
+again with the host that the log or --host gives. Or it has whole requests as they go over the wire, lines that begin with
+`###` between them:
+  ### a title for the report
+  POST /login HTTP/1.1
+  Host: shop.example
+  Content-Length: auto
+
+  user=a
+Exit code 0: nothing differs, 1: something does, or it could not be done.";
 
 /// The shape of `check --json`.
 const CHECK_JSON: &str = "\
@@ -127,6 +143,37 @@ pub(crate) enum Form {
     Toml,
     /// The same as JSON
     Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// The balancer you have: `host:port`, `http://…` or `https://…`
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) old: String,
+    /// Portway, with the same targets
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) new: String,
+    /// The requests to send: an access log, or a file of requests
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: PathBuf,
+    /// The host of requests whose log does not say it; the host of --old by default
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
+    /// Do not compare this header (Date and Age never are)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ignore_header: Vec<String>,
+    /// Also send what may change something (POST, DELETE, …) from an access log
+    #[arg(long)]
+    pub(crate) all_methods: bool,
+    /// Listen here for what the old balancer logs by syslog over UDP, and compare the lines too
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "new_syslog")]
+    pub(crate) old_syslog: Option<SocketAddr>,
+    /// The same for Portway
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "old_syslog")]
+    pub(crate) new_syslog: Option<SocketAddr>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

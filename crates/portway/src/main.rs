@@ -7,6 +7,7 @@
 mod background;
 mod cli;
 mod commands;
+mod compare;
 mod haproxy;
 mod render;
 mod serve;

@@ -11,7 +11,8 @@ use portway_control::tls::self_signed::self_signed;
 use portway_model::address::{BindAddress, TargetAddress};
 use portway_model::diagnostic::{Code, Severity};
 use portway_model::draft::Verify;
-use portway_model::settings::{ErrorPageSource, LogDestination};
+use portway_model::log::LogDestination;
+use portway_model::settings::ErrorPageSource;
 use portway_model::snapshot::Snapshot;
 use rustls_pki_types::UnixTime;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -61,14 +62,14 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
     for (listener, number) in snapshot.listeners.iter_mut().zip(0..) {
         for bind in &mut listener.binds {
             bind.value = match &bind.value {
-                BindAddress::Unix(_) => BindAddress::Unix(path(&format!("{number}.sock"))),
+                BindAddress::Unix(_) => BindAddress::unix(path(&format!("{number}.sock"))),
                 _ => BindAddress::tcp(Some(Ipv4Addr::LOCALHOST.into()), free_port()),
             };
         }
-        if let Some(log) = &mut listener.access_log
-            && let LogDestination::File(file) = &mut log.to
-        {
-            *file = path("access.log");
+        for to in listener.access_log.iter_mut().flat_map(|log| &mut log.to) {
+            if let LogDestination::File(file) = to {
+                *file = path("access.log");
+            }
         }
         listener
             .error_pages

@@ -133,7 +133,7 @@ fn wanted<'a>(snapshot: &'a Snapshot, failed: &mut Diagnostics) -> Vec<Wanted<'a
                     first_port,
                     last_port,
                 } => (*first_port..=*last_port).for_each(|port| add(Place::Tcp { ip: *ip, port })),
-                BindAddress::Unix(path) => add(Place::Unix(path.clone())),
+                BindAddress::Unix(socket) => add(Place::Unix(socket.path.clone())),
                 BindAddress::Inherited(number) => add(Place::Inherited(*number)),
             }
         }

@@ -21,6 +21,8 @@ pub struct TlsFacts<'a> {
     pub version: &'a str,
     /// Cipher suite, IANA name.
     pub cipher: &'a str,
+    /// True where the session was resumed.
+    pub resumed: bool,
     /// Server name the client asked for.
     pub sni: Option<&'a [u8]>,
     /// Application protocol that was agreed on.
@@ -66,13 +68,18 @@ pub trait Facts {
     }
 
     /// A field of the client's certificate.
-    fn certificate(&self, _field: CertificateField) -> Fetched<'_> {
+    fn certificate(&self, _field: &CertificateField) -> Fetched<'_> {
         Fetched::Absent
     }
 
     /// The bytes a client sent first, on a connection that is not terminated here.
     fn payload(&self) -> Option<&[u8]> {
         None
+    }
+
+    /// True where nothing more of the payload is waited for.
+    fn wait_ended(&self) -> bool {
+        true
     }
 
     /// Handshake type of what the client sent first; 1 for a ClientHello.
@@ -87,6 +94,16 @@ pub trait Facts {
 
     /// The application protocols a ClientHello offers, comma separated.
     fn hello_alpn(&self) -> Option<Cow<'_, [u8]>> {
+        None
+    }
+
+    /// The highest version a ClientHello offers, major times 65536 plus minor.
+    fn hello_version(&self) -> Option<u32> {
+        None
+    }
+
+    /// Whether a ClientHello has this extension; `None`: there is no ClientHello.
+    fn hello_extension(&self, _number: u16) -> Option<bool> {
         None
     }
 

@@ -2,7 +2,7 @@
 
 use super::encoding::percent_decode;
 use super::transform::base64_decode;
-use super::{Facts, Fetched, TlsFacts};
+use super::{Facts, Fetched, TlsFacts, cipher};
 use portway_model::expression::{CounterEntry, Value};
 use portway_model::stage::Resolved;
 use std::borrow::Cow;
@@ -115,12 +115,23 @@ fn fetch_connection<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> F
         Value::Tls => facts.tls().is_some().into(),
         Value::TlsVersion => of_tls(|tls| tls.version.into()),
         Value::TlsCipher => of_tls(|tls| tls.cipher.into()),
+        Value::TlsCipherOpenssl => of_tls(|tls| cipher::openssl_name(tls.cipher).into()),
+        Value::TlsKeyBits => of_tls(|tls| cipher::key_bits(tls.cipher).into()),
+        Value::TlsResumed => of_tls(|tls| tls.resumed.into()),
         Value::Sni => of_tls(|tls| tls.sni.into()),
         Value::Alpn => of_tls(|tls| tls.alpn.into()),
-        Value::ClientCertificate(field) => facts.certificate(*field),
+        Value::ClientCertificate(field) => facts.certificate(field),
         Value::HelloSni => facts.hello_sni().into(),
         Value::HelloAlpn => facts.hello_alpn().into(),
         Value::HelloType => facts.hello_type().into(),
+        Value::HelloVersion => facts.hello_version().into(),
+        Value::HelloExtension(number) => facts.hello_extension(*number).into(),
+        Value::WaitEnded => facts.wait_ended().into(),
+        Value::PayloadBlock {
+            length_at,
+            length_bytes,
+            at,
+        } => payload_block(facts.payload(), *length_at, *length_bytes, *at).into(),
         Value::PayloadLength => facts.payload().map(|bytes| bytes.len() as u64).into(),
         Value::Payload { offset, length } => payload(facts.payload(), *offset, *length).into(),
         _ => Fetched::Absent,
@@ -192,6 +203,17 @@ fn payload(bytes: Option<&[u8]>, offset: u32, length: u32) -> Option<&[u8]> {
     match length {
         0 => Some(rest),
         length => rest.get(..length as usize),
+    }
+}
+
+/// The block at `at` whose length stands in `bytes` at `length_at`, big-endian.
+fn payload_block(bytes: Option<&[u8]>, length_at: u32, length_bytes: u8, at: u32) -> Option<&[u8]> {
+    let length = payload(bytes, length_at, u32::from(length_bytes.max(1)))?
+        .iter()
+        .fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
+    match length {
+        0 => Some(&[]),
+        length => payload(bytes, at, length),
     }
 }
 
@@ -361,6 +383,12 @@ mod tests {
             (Value::TlsCipher, "TLS_AES_128_GCM_SHA256"),
             (Value::Sni, "a"),
             (Value::Alpn, "<absent>"),
+            (Value::TlsCipherOpenssl, "TLS_AES_128_GCM_SHA256"),
+            (Value::TlsKeyBits, "#128"),
+            (Value::TlsResumed, "?false"),
+            (Value::WaitEnded, "?true"),
+            (Value::HelloVersion, "<absent>"),
+            (Value::HelloExtension(10), "<absent>"),
             (Value::PayloadLength, "#6"),
             (
                 Value::Payload {

@@ -88,6 +88,7 @@ impl Facts for Exchange {
         self.https.then_some(TlsFacts {
             version: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256",
+            resumed: false,
             sni: Some(&self.host),
             alpn: None,
         })

@@ -63,9 +63,53 @@ fn apply<'a, F: Facts>(
             .address()
             .map(|address| mask(address, *v4, *v6))
             .into(),
+        Transform::Quoted => quoted(fetched.into_text().as_deref()).into(),
+        Transform::Hexadecimal => hexadecimal(fetched),
         on_text => match fetched.into_text() {
             None => Fetched::Absent,
             Some(text) => apply_to_text(on_text, text, facts),
+        },
+    }
+}
+
+/// Between double quotes.
+fn quoted(text: Option<&[u8]>) -> Vec<u8> {
+    let text = text.unwrap_or_default();
+    let mut quoted = Vec::with_capacity(text.len() + 2);
+    quoted.push(b'"');
+    quoted.extend_from_slice(text);
+    quoted.push(b'"');
+    quoted
+}
+
+/// With a backslash before what would end a value of structured data (RFC 5424 section 6.3.3).
+fn backslashed(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | b']');
+    if !text.iter().any(special) {
+        return text;
+    }
+    let mut escaped = Vec::with_capacity(text.len() + 8);
+    for byte in text.iter() {
+        if special(byte) {
+            escaped.push(b'\\');
+        }
+        escaped.push(*byte);
+    }
+    escaped.into()
+}
+
+/// The digits of a number, at least four, or of the bytes of an address.
+fn hexadecimal(fetched: Fetched<'_>) -> Fetched<'_> {
+    if let Fetched::Number(number) = fetched {
+        return format!("{number:04X}").into_bytes().into();
+    }
+    let digits = |bytes: &[u8]| hex(bytes).to_ascii_uppercase();
+    match fetched.address() {
+        Some(IpAddr::V4(address)) => digits(&address.octets()).into(),
+        Some(IpAddr::V6(address)) => digits(&address.octets()).into(),
+        None => match fetched.number() {
+            Some(number) => format!("{number:04X}").into_bytes().into(),
+            None => Fetched::Absent,
         },
     }
 }
@@ -107,6 +151,7 @@ fn apply_to_text<'a, F: Facts>(
         Transform::JwtPayload(path) => jwt(&text, 1, path),
         Transform::Crc32 => crc32fast::hash(&text).into(),
         Transform::Sha256 => hex(&Sha256::digest(&text)).into(),
+        Transform::Backslashed => backslashed(text).into(),
         Transform::Bytes { offset, length } => {
             part_of(text, |text| bytes(text, *offset, *length).into())
         }
@@ -116,6 +161,8 @@ fn apply_to_text<'a, F: Facts>(
         | Transform::Multiply(_)
         | Transform::Modulo(_)
         | Transform::Number
+        | Transform::Quoted
+        | Transform::Hexadecimal
         | Transform::Mask { .. } => Fetched::Absent,
     }
 }
@@ -230,6 +277,27 @@ mod tests {
         check(bytes(4, Some(2)), "abcd", "");
         check(bytes(2, Some(9)), "abcd", "cd");
         check(bytes(5, None), "abcd", "<absent>");
+    }
+
+    #[test]
+    fn forms_of_log_lines() {
+        check(Transform::Quoted, "a\"b", "\"a\"b\"");
+        check_all(&[Transform::Quoted], Fetched::Absent, "\"\"");
+        check(Transform::Backslashed, "a", "a");
+        check(Transform::Backslashed, r#"a"b\c]d["#, r#"a\"b\\c\]d["#);
+        check_all(&[Transform::Backslashed], Fetched::Absent, "<absent>");
+        let hexadecimal = |from: Fetched<'_>, expected| {
+            check_all(&[Transform::Hexadecimal], from, expected);
+        };
+        hexadecimal(20_001_i64.into(), "4E21");
+        hexadecimal(1_i64.into(), "0001");
+        hexadecimal(1_795_256_958_i64.into(), "6B01727E");
+        hexadecimal(IpAddr::from([127, 0, 0, 1]).into(), "7F000001");
+        hexadecimal("127.0.0.1".into(), "7F000001");
+        hexadecimal("255".into(), "00FF");
+        hexadecimal("::1".into(), "00000000000000000000000000000001");
+        hexadecimal("unix".into(), "<absent>");
+        hexadecimal(Fetched::Absent, "<absent>");
     }
 
     #[test]

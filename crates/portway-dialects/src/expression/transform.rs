@@ -33,6 +33,9 @@ pub(crate) const METHODS: &[(&str, &str)] = &[
     ("jwt_payload", "jwt_payload(`$.sub`)"),
     ("crc32", "crc32()"),
     ("sha256", "sha256()"),
+    ("quoted", "quoted()"),
+    ("backslashed", "backslashed()"),
+    ("hexadecimal", "hexadecimal()"),
     ("bytes", "bytes(0, 8)"),
 ];
 
@@ -97,6 +100,9 @@ impl Cursor<'_, '_> {
             "jwt_payload" => Transform::JwtPayload(self.text("a path")?.0),
             "crc32" => Transform::Crc32,
             "sha256" => Transform::Sha256,
+            "quoted" => Transform::Quoted,
+            "backslashed" => Transform::Backslashed,
+            "hexadecimal" => Transform::Hexadecimal,
             _ => {
                 let offset = self.number("an offset in bytes")?;
                 let length = match self.takes(",")? {
@@ -124,6 +130,9 @@ pub(super) fn write_transform(out: &mut String, transform: &Transform<Named>) {
         Transform::Number => out.push_str("number()"),
         Transform::Text => out.push_str("text()"),
         Transform::Lower => out.push_str("lower()"),
+        Transform::Quoted => out.push_str("quoted()"),
+        Transform::Backslashed => out.push_str("backslashed()"),
+        Transform::Hexadecimal => out.push_str("hexadecimal()"),
         Transform::Upper => out.push_str("upper()"),
         Transform::Trim => out.push_str("trim()"),
         Transform::Base64 => out.push_str("base64()"),

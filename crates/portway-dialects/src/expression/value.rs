@@ -6,7 +6,7 @@ use super::cursor::{Cursor, Parsed, Token};
 use super::{write_expression, write_plain, write_text};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
-    CertificateField, Counter, CounterEntry, LogValue, Scope, Value, Variable,
+    CertificateField, Counter, CounterEntry, LogValue, NamePart, Scope, Value, Variable,
 };
 use portway_model::name::Name;
 use portway_model::span::Spanned;
@@ -25,11 +25,16 @@ pub(crate) const PLAIN: &[(&str, Value<Named>)] = &[
     ("tls", Value::Tls),
     ("tls_version", Value::TlsVersion),
     ("tls_cipher", Value::TlsCipher),
+    ("tls_cipher_openssl", Value::TlsCipherOpenssl),
+    ("tls_key_bits", Value::TlsKeyBits),
+    ("tls_resumed", Value::TlsResumed),
     ("sni", Value::Sni),
     ("alpn", Value::Alpn),
     ("hello_sni", Value::HelloSni),
     ("hello_alpn", Value::HelloAlpn),
     ("hello_type", Value::HelloType),
+    ("hello_version", Value::HelloVersion),
+    ("wait_ended", Value::WaitEnded),
     ("payload_length", Value::PayloadLength),
     ("method", Value::Method),
     ("scheme", Value::Scheme),
@@ -60,7 +65,9 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("response_header", "response_header(`NAME`)"),
     ("response_cookie", "response_cookie(`NAME`)"),
     ("client_certificate", "client_certificate(subject)"),
+    ("hello_extension", "hello_extension(10)"),
     ("payload", "payload(0, 16)"),
+    ("payload_block", "payload_block(43, 1, 44)"),
     ("variable", "variable(exchange, `NAME`)"),
     ("var", "var.exchange.NAME"),
     ("capture", "capture(0)"),
@@ -79,36 +86,95 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
 pub(crate) const CERTIFICATE_FIELDS: &[(&str, CertificateField)] = &[
     ("present", CertificateField::Present),
     ("verified", CertificateField::Verified),
+    ("verify_code", CertificateField::VerifyCode),
     ("subject", CertificateField::Subject),
     ("issuer", CertificateField::Issuer),
+    ("subject_line", CertificateField::SubjectLine),
+    ("issuer_line", CertificateField::IssuerLine),
     ("serial", CertificateField::Serial),
+    ("serial_bytes", CertificateField::SerialBytes),
     ("fingerprint", CertificateField::Fingerprint),
+    ("sha1_bytes", CertificateField::Sha1Bytes),
     ("not_before", CertificateField::NotBefore),
     ("not_after", CertificateField::NotAfter),
+    ("not_before_text", CertificateField::NotBeforeText),
+    ("not_after_text", CertificateField::NotAfterText),
+    ("version", CertificateField::Version),
+    ("key_algorithm", CertificateField::KeyAlgorithm),
+    ("signature_algorithm", CertificateField::SignatureAlgorithm),
+    ("der", CertificateField::Der),
     ("pem", CertificateField::Pem),
 ];
+
+/// Fields of a client certificate that take the name of an attribute.
+pub(crate) const CERTIFICATE_PARTS: [&str; 2] = ["subject_part", "issuer_part"];
 
 /// What is known when an exchange ends.
 pub(crate) const LOG_VALUES: &[(&str, LogValue)] = &[
     ("start_time", LogValue::StartTime),
     ("start_time_common", LogValue::StartTimeCommon),
+    ("start_time_local", LogValue::StartTimeLocal),
+    ("start_date", LogValue::StartDate),
+    ("accept_time_common", LogValue::AcceptTimeCommon),
+    ("accept_time_local", LogValue::AcceptTimeLocal),
+    ("accept_date", LogValue::AcceptDate),
+    ("accept_seconds", LogValue::AcceptSeconds),
+    ("accept_milliseconds", LogValue::AcceptMilliseconds),
+    ("handshake_time", LogValue::HandshakeTime),
+    ("idle_time", LogValue::IdleTime),
     ("request_time", LogValue::RequestTime),
+    ("until_request_time", LogValue::UntilRequestTime),
     ("queue_time", LogValue::QueueTime),
     ("connect_time", LogValue::ConnectTime),
     ("response_time", LogValue::ResponseTime),
+    ("data_time", LogValue::DataTime),
     ("total_time", LogValue::TotalTime),
+    ("session_time", LogValue::SessionTime),
+    ("user_time", LogValue::UserTime),
     ("bytes_in", LogValue::BytesIn),
     ("bytes_out", LogValue::BytesOut),
+    ("status", LogValue::Status),
     ("retries", LogValue::Retries),
+    ("retries_marked", LogValue::RetriesMarked),
     ("termination", LogValue::Termination),
     ("termination_letters", LogValue::TerminationLetters),
+    ("termination_short", LogValue::TerminationShort),
     ("request_line", LogValue::RequestLine),
+    ("request_method", LogValue::RequestMethod),
+    ("request_uri", LogValue::RequestUri),
+    ("request_uri_path", LogValue::RequestUriPath),
+    ("request_path", LogValue::RequestPath),
+    ("request_query", LogValue::RequestQuery),
+    ("request_version", LogValue::RequestVersion),
     ("captured_request", LogValue::CapturedRequest),
+    ("captured_request_list", LogValue::CapturedRequestList),
     ("captured_response", LogValue::CapturedResponse),
+    ("captured_response_list", LogValue::CapturedResponseList),
+    ("captured_request_cookie", LogValue::CapturedRequestCookie),
+    ("captured_response_cookie", LogValue::CapturedResponseCookie),
+    ("client_address", LogValue::ClientAddress),
+    ("client_port", LogValue::ClientPort),
+    ("listener_address", LogValue::ListenerAddress),
+    ("listener_port", LogValue::ListenerPort),
+    ("upstream_address", LogValue::UpstreamAddress),
+    ("upstream_port", LogValue::UpstreamPort),
+    ("target_ip", LogValue::TargetIp),
+    ("target_port", LogValue::TargetPort),
+    ("listener_transport", LogValue::ListenerTransport),
+    ("backend", LogValue::Backend),
+    ("server", LogValue::Server),
     ("process_connections", LogValue::ProcessConnections),
+    ("listener_connections", LogValue::ListenerConnections),
+    ("group_connections", LogValue::GroupConnections),
     ("target_connections", LogValue::TargetConnections),
     ("group_queue", LogValue::GroupQueue),
     ("target_queue", LogValue::TargetQueue),
+    ("process_id", LogValue::ProcessId),
+    ("request_counter", LogValue::RequestCounter),
+    ("log_counter", LogValue::LogCounter),
+    ("tls_version", LogValue::TlsVersion),
+    ("tls_cipher", LogValue::TlsCipher),
+    ("connection_error", LogValue::ConnectionError),
 ];
 
 /// Counters without a number.
@@ -206,8 +272,19 @@ impl Cursor<'_, '_> {
             "query" => Value::QueryParameter(self.text("an argument's name")?.0),
             "response_header" => Value::ResponseHeader(self.text("a header name")?.0),
             "response_cookie" => Value::ResponseCookie(self.text("a cookie name")?.0),
-            "client_certificate" => {
-                Value::ClientCertificate(self.one_of("certificate field", CERTIFICATE_FIELDS)?)
+            "client_certificate" => Value::ClientCertificate(self.certificate_field()?),
+            "hello_extension" => Value::HelloExtension(self.number("an extension's number")?),
+            "payload_block" => {
+                let length_at = self.number("an offset in bytes")?;
+                self.expect(",")?;
+                let length_bytes = self.number("the bytes of the length")?;
+                self.expect(",")?;
+                let at = self.number("an offset in bytes")?;
+                Value::PayloadBlock {
+                    length_at,
+                    length_bytes,
+                    at,
+                }
             }
             "payload" => {
                 let offset = self.number("an offset in bytes")?;
@@ -267,6 +344,31 @@ impl Cursor<'_, '_> {
         })
     }
 
+    /// A field of a certificate, with the attribute where it takes one.
+    fn certificate_field(&mut self) -> Parsed<CertificateField> {
+        for word in CERTIFICATE_PARTS {
+            if !self.takes_word(word)? {
+                continue;
+            }
+            self.expect(",")?;
+            let attribute = self.text("an attribute's short name")?.0;
+            let occurrence = if self.takes(",")? {
+                self.number("which of several")?
+            } else {
+                1
+            };
+            let part = NamePart {
+                attribute,
+                occurrence,
+            };
+            return Ok(match word {
+                "subject_part" => CertificateField::SubjectPart(part),
+                _ => CertificateField::IssuerPart(part),
+            });
+        }
+        self.one_of("certificate field", CERTIFICATE_FIELDS)
+    }
+
     fn counter_entry(&mut self) -> Parsed<CounterEntry<Named>> {
         if self.takes_word("tracked")? {
             self.expect("(")?;
@@ -322,10 +424,18 @@ pub(super) fn write_value(out: &mut String, value: &Value<Named>) {
         Value::Payload { offset, length } => {
             write_plain(out, format_args!("payload({offset}, {length})"));
         }
-        Value::ClientCertificate(field) => {
-            let word = word_of(CERTIFICATE_FIELDS, field);
-            write_plain(out, format_args!("client_certificate({word})"));
+        Value::HelloExtension(number) => {
+            write_plain(out, format_args!("hello_extension({number})"))
         }
+        Value::PayloadBlock {
+            length_at,
+            length_bytes,
+            at,
+        } => {
+            let arguments = format_args!("payload_block({length_at}, {length_bytes}, {at})");
+            write_plain(out, arguments);
+        }
+        Value::ClientCertificate(field) => write_certificate_field(out, field),
         Value::Log(value) => {
             write_plain(out, format_args!("log({})", word_of(LOG_VALUES, value)));
         }
@@ -333,6 +443,24 @@ pub(super) fn write_value(out: &mut String, value: &Value<Named>) {
         // The rest is in PLAIN; a test prints and parses every value.
         _ => {}
     }
+}
+
+fn write_certificate_field(out: &mut String, field: &CertificateField) {
+    let [subject, issuer] = CERTIFICATE_PARTS;
+    let (word, part) = match field {
+        CertificateField::SubjectPart(part) => (subject, part),
+        CertificateField::IssuerPart(part) => (issuer, part),
+        plain => {
+            let word = word_of(CERTIFICATE_FIELDS, plain);
+            return write_plain(out, format_args!("client_certificate({word})"));
+        }
+    };
+    write_plain(out, format_args!("client_certificate({word}, "));
+    write_text(out, &part.attribute);
+    if part.occurrence != 1 {
+        write_plain(out, format_args!(", {}", part.occurrence));
+    }
+    out.push(')');
 }
 
 fn call_text(out: &mut String, function: &str, text: &str) {

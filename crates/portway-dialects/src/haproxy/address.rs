@@ -140,8 +140,8 @@ fn bind_one(item: &str, word: &Word, reader: &mut Reader<'_>) -> Result<BindAddr
     }
     let (family, rest) = family(item);
     match family {
-        Family::Unix => Ok(BindAddress::Unix(socket_path(rest)?)),
-        Family::Abstract => Ok(BindAddress::Unix(format!("@{rest}"))),
+        Family::Unix => Ok(BindAddress::unix(socket_path(rest)?)),
+        Family::Abstract => Ok(BindAddress::unix(format!("@{rest}"))),
         Family::Descriptor => match rest.parse() {
             Ok(descriptor) => Ok(BindAddress::Inherited(descriptor)),
             Err(_) => {

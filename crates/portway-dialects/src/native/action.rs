@@ -26,6 +26,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("deny", "STATUS or { status, body, … }"),
     ("authenticate", "\"USERLIST\" or { users, realm }"),
     ("accept", "true"),
+    ("expect_proxy", "true"),
     ("reject", "\"reset\" or \"silent\""),
     ("tarpit", "\"10s\" or { delay, status, body, … }"),
     ("service", "\"stats\", \"metrics\" or { stats = { … } }"),
@@ -130,6 +131,13 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
             true => Action::Accept,
             false => return reader.refuse(item.span, "`accept` is false", "leave the key away"),
         },
+        "expect_proxy" => match bool::read(item, reader)? {
+            true => Action::ExpectProxy,
+            false => {
+                let help = "leave the key away";
+                return reader.refuse(item.span, "`expect_proxy` is false", help);
+            }
+        },
         "reject" => Action::Reject {
             silent: Rejection::read(item, reader)? == Rejection::Silent,
         },
@@ -182,7 +190,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
                 slot: table.optional("slot", reader),
             }
         }
-        "set_log" => Action::SetLog(bool::read(item, reader)?),
+        "set_log" => Action::SetLog(super::log::read_level(item, reader)?),
         _ => return read_several(entry, reader),
     };
     Some(vec![action])
@@ -544,7 +552,7 @@ impl Form for NamePattern<Named> {
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
         let keys: Vec<&str> = NAME_MATCHES.iter().map(|(key, _)| *key).collect();
-        let keys = [keys.as_slice(), &["regex"]].concat();
+        let keys = [keys.as_slice(), &["regex", "line"]].concat();
         let table = reader.keyed(item, Self::WHAT, &keys)?;
         let said: Vec<&Entry> = keys.iter().filter_map(|key| table.entry(key)).collect();
         let [entry] = said.as_slice() else {
@@ -560,6 +568,7 @@ impl Form for NamePattern<Named> {
                 how: *how,
                 text: table.required(key, reader)?,
             }),
+            None if entry.key == "line" => table.required("line", reader).map(NamePattern::Line),
             None => table.required("regex", reader).map(NamePattern::Regex),
         }
     }
@@ -571,6 +580,7 @@ impl Form for NamePattern<Named> {
                 Out::one(known.map_or("glob", |(key, _)| *key), text.write())
             }
             NamePattern::Regex(pattern) => Out::one("regex", pattern.write()),
+            NamePattern::Line(pattern) => Out::one("line", pattern.write()),
         }
     }
 }

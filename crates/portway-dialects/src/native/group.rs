@@ -9,7 +9,9 @@ use portway_model::draft::{
     UpstreamTlsDraft, Verify,
 };
 use portway_model::name::Name;
-use portway_model::settings::{NoneHealthy, ProxyProtocol, SameSite, ServerName};
+use portway_model::settings::{
+    NoneHealthy, ProxyPart, ProxyProtocol, SameSite, SendProxy, ServerName,
+};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 
@@ -22,6 +24,8 @@ fields!(GroupDraft {
     "retries" => retries,
     "pool_size" => pool_size,
     "send_proxy" => send_proxy,
+    "log" => log,
+    "log_health_checks" => log_health_checks,
     "number" => number,
     "close" => close,
     "health_check" => health_check,
@@ -44,6 +48,10 @@ fields!(GroupTimeoutsDraft {
     "response" => response,
     "queue" => queue,
     "idle" => idle,
+    "tunnel" => tunnel,
+    "tunnel_target" => tunnel_target,
+    "tunnel_ending" => tunnel_ending,
+    "inspect" => inspect,
 });
 
 fields!(UpstreamTlsDraft {
@@ -67,6 +75,44 @@ words!(ProxyProtocol, "a version of the PROXY protocol", PROXY_PROTOCOLS:
     "v1" => ProxyProtocol::V1,
     "v2" => ProxyProtocol::V2,
 );
+
+words!(ProxyPart, "a part of the PROXY protocol", PROXY_PARTS:
+    "tls" => ProxyPart::Tls,
+    "common_name" => ProxyPart::CommonName,
+    "cipher" => ProxyPart::Cipher,
+    "authority" => ProxyPart::Authority,
+    "alpn" => ProxyPart::Alpn,
+    "checksum" => ProxyPart::Checksum,
+    "unique_id" => ProxyPart::UniqueId,
+);
+
+/// The keys of a table under `send_proxy`.
+pub(crate) const SEND_PROXY_KEYS: &[&str] = &["version", "with"];
+
+impl Form for SendProxy {
+    const WHAT: &'static str = "\"v1\", \"v2\" or a table";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if !matches!(item.content, Content::Table(_)) {
+            return ProxyProtocol::read(item, reader).map(SendProxy::from);
+        }
+        let table = reader.keyed(item, Self::WHAT, SEND_PROXY_KEYS)?;
+        Some(Self {
+            version: table.required("version", reader)?,
+            parts: table.optional("with", reader).unwrap_or_default(),
+        })
+    }
+
+    fn write(&self) -> Out {
+        if self.parts.is_empty() {
+            return self.version.write();
+        }
+        Out::Table(vec![
+            ("version".to_owned(), self.version.write()),
+            ("with".to_owned(), self.parts.write()),
+        ])
+    }
+}
 
 words!(SameSite, "strict, lax or none", SAME_SITES:
     "strict" => SameSite::Strict,
@@ -310,7 +356,7 @@ impl Form for ServerName {
 
 /// Every key under `[target_group.NAME]`, for the reference to be held against.
 pub(crate) fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 12] = [
+    let lists: [&[&str]; 14] = [
         GroupDraft::KEYS,
         TargetDraft::KEYS,
         GroupTimeoutsDraft::KEYS,
@@ -319,6 +365,8 @@ pub(crate) fn vocabulary() -> Vec<&'static str> {
         STICKINESS_KEYS,
         NONE_HEALTHY,
         PROXY_PROTOCOLS,
+        PROXY_PARTS,
+        SEND_PROXY_KEYS,
         SAME_SITES,
         check::KEYS,
         check::HTTP_KEYS,

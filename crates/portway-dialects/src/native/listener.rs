@@ -6,16 +6,14 @@ use super::pairs;
 use super::rule::{self, Owner};
 use super::toml::{Content, Entry, Item, Table};
 use portway_model::draft::{
-    AccessLogDraft, CertificateDraft, ErrorPageDraft, ForwardedDraft, ListenerDraft,
-    ListenerTimeoutsDraft, ListenerTlsDraft, LogFormat,
+    CertificateDraft, ErrorPageDraft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft,
+    ListenerTlsDraft, SocketDraft,
 };
-use portway_model::expression::Template;
 use portway_model::name::Name;
 use portway_model::settings::{
-    ClientAuth, ErrorPageSource, ForwardedMode, LogDestination, OwnAnswers, Protocol, TlsVersion,
+    ClientAuth, ErrorPageSource, ForwardedMode, OwnAnswers, Protocol, TlsVersion,
 };
 use portway_model::span::Spanned;
-use portway_model::stage::Named;
 
 fields!(ListenerDraft {
     "bind" => binds,
@@ -28,8 +26,11 @@ fields!(ListenerDraft {
     "known_as" => known_as,
     "number" => number,
     "access_log" => access_log,
+    "log" => log,
+    "capture_cookie" => capture_cookie,
     "own_answers" => own_answers,
     "close" => close,
+    "socket" => socket,
     "tls" => tls,
     "timeouts" => timeouts,
     "forwarded" => forwarded,
@@ -54,6 +55,14 @@ fields!(ListenerTimeoutsDraft {
     "client" => client,
     "tunnel" => tunnel,
     "inspect" => inspect,
+    "tunnel_ending" => tunnel_ending,
+});
+
+fields!(SocketDraft {
+    "interface" => interface,
+    "v6_only" => v6_only,
+    "backlog" => backlog,
+    "transparent" => transparent,
 });
 
 fields!(ForwardedDraft {
@@ -66,7 +75,12 @@ fields!(ForwardedDraft {
     "trusted_proxies" => trusted_proxies,
 });
 
-nested!(ListenerTlsDraft, ListenerTimeoutsDraft, ForwardedDraft);
+nested!(
+    SocketDraft,
+    ListenerTlsDraft,
+    ListenerTimeoutsDraft,
+    ForwardedDraft
+);
 
 words!(Protocol, "a protocol", PROTOCOLS:
     "http" => Protocol::Http,
@@ -135,120 +149,6 @@ pub(crate) fn write(listener: &ListenerDraft) -> Vec<(String, Out)> {
     let owner = Owner::of_listener(listener.protocol.as_ref().map(|p| p.value));
     rule::write_all(&listener.rules, owner, &mut out);
     out
-}
-
-impl Form for AccessLogDraft {
-    const WHAT: &'static str = "\"json\", \"combined\" or a table";
-
-    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
-        if matches!(item.content, Content::Text { .. }) {
-            return Some(Self {
-                format: Some(Spanned::read(item, reader)?),
-                to: None,
-            });
-        }
-        let table = reader.keyed(item, Self::WHAT, ACCESS_LOG_KEYS)?;
-        Some(Self {
-            format: table.optional("format", reader),
-            to: table.optional("to", reader),
-        })
-    }
-
-    fn write(&self) -> Out {
-        match (&self.format, &self.to) {
-            (None, None) => LogFormat::Json.write(),
-            (Some(format), None) if matches!(format.write(), Out::Text(_)) => format.write(),
-            (format, to) => {
-                let mut out = Vec::new();
-                if let Some(format) = format {
-                    out.push(("format".to_owned(), format.write()));
-                }
-                if let Some(to) = to {
-                    out.push(("to".to_owned(), to.write()));
-                }
-                Out::Table(out)
-            }
-        }
-    }
-}
-
-/// The keys of a table under `access_log`.
-pub(crate) const ACCESS_LOG_KEYS: &[&str] = &["format", "to"];
-
-impl Form for LogFormat<Named> {
-    const WHAT: &'static str = "\"json\", \"combined\" or a template";
-
-    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
-        if matches!(item.content, Content::Table(_)) {
-            let table = reader.keyed(item, Self::WHAT, &["template"])?;
-            return table.required("template", reader).map(LogFormat::Template);
-        }
-        match reader.text(item, Self::WHAT)?.text {
-            "json" => Some(LogFormat::Json),
-            "combined" => Some(LogFormat::Combined),
-            text if !text.contains("${") => {
-                reader.unknown(item.span, "log format", text, ["json", "combined"])
-            }
-            _ => Template::read(item, reader).map(LogFormat::Template),
-        }
-    }
-
-    fn write(&self) -> Out {
-        match self {
-            LogFormat::Json => Out::text("json"),
-            LogFormat::Combined => Out::text("combined"),
-            LogFormat::Template(template) => match template.write() {
-                Out::Text(text) if text.contains("${") => Out::Text(text),
-                bare => Out::one("template", bare),
-            },
-        }
-    }
-}
-
-/// The facility of syslog where none is said.
-const FACILITY: &str = "local0";
-
-impl Form for LogDestination {
-    const WHAT: &'static str = "\"stdout\", \"file:PATH\" or \"syslog:ADDRESS\"";
-
-    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
-        if matches!(item.content, Content::Table(_)) {
-            let table = reader.keyed(item, Self::WHAT, &["syslog", "facility"])?;
-            let address = table.required("syslog", reader)?;
-            let facility = table.optional("facility", reader);
-            return Some(LogDestination::Syslog {
-                address,
-                facility: facility.unwrap_or_else(|| FACILITY.to_owned()),
-            });
-        }
-        let text = reader.text(item, Self::WHAT)?.text;
-        match text.split_once(':') {
-            None if text == "stdout" => Some(LogDestination::Stdout),
-            Some(("file", path)) if !path.is_empty() => Some(LogDestination::File(path.to_owned())),
-            Some(("syslog", address)) if !address.is_empty() => Some(LogDestination::Syslog {
-                address: address.to_owned(),
-                facility: FACILITY.to_owned(),
-            }),
-            _ => {
-                let message = format!("`{text}` is not a place for logs");
-                reader.refuse(item.span, message, &format!("write {}", Self::WHAT))
-            }
-        }
-    }
-
-    fn write(&self) -> Out {
-        match self {
-            LogDestination::Stdout => Out::text("stdout"),
-            LogDestination::File(path) => Out::text(format!("file:{path}")),
-            LogDestination::Syslog { address, facility } if facility == FACILITY => {
-                Out::text(format!("syslog:{address}"))
-            }
-            LogDestination::Syslog { address, facility } => Out::Table(vec![
-                ("syslog".to_owned(), Out::text(address)),
-                ("facility".to_owned(), Out::text(facility)),
-            ]),
-        }
-    }
 }
 
 impl Field for Vec<ErrorPageDraft> {

@@ -8,6 +8,7 @@ mod check;
 mod form;
 mod group;
 mod listener;
+mod log;
 mod objects;
 mod pairs;
 mod print;
@@ -21,7 +22,8 @@ use form::{Fields as _, Out, Reader};
 use objects::Object;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{
-    Draft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft, ListenerTlsDraft,
+    AccessLogDraft, Draft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft, ListenerTlsDraft,
+    RequestIdDraft, SocketDraft,
 };
 use portway_model::name::Name;
 use portway_model::span::{FileId, Span, Spanned};
@@ -167,14 +169,19 @@ fn read_object<T: Object>(name: Spanned<Name>, table: &toml::Table, reader: &mut
 
 /// Every key and word that files may hold, for the reference to be held against.
 pub fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 17] = [
+    let lists: [&[&str]; 22] = [
         &SECTIONS,
         ListenerDraft::KEYS,
         ListenerTlsDraft::KEYS,
+        SocketDraft::KEYS,
+        scalar::UNIX_SOCKET_KEYS,
         ListenerTimeoutsDraft::KEYS,
         ForwardedDraft::KEYS,
         listener::MORE_KEYS,
-        listener::ACCESS_LOG_KEYS,
+        AccessLogDraft::KEYS,
+        RequestIdDraft::KEYS,
+        log::SYSLOG_KEYS,
+        log::CAPTURE_COOKIE_KEYS,
         listener::PROTOCOLS,
         listener::FORWARDED_MODES,
         listener::TLS_VERSIONS,
@@ -187,6 +194,7 @@ pub fn vocabulary() -> Vec<&'static str> {
         service::PAGE_KEYS,
     ];
     let mut words = lists.concat();
+    words.extend(log::words());
     words.extend(action::REJECTIONS);
     words.extend(action::keys());
     words.extend(group::vocabulary());

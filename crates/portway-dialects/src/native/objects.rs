@@ -28,6 +28,7 @@ fields!(ProcessDraft {
     "daemon" => daemon,
     "node" => node,
     "description" => description,
+    "log" => log,
     "control_timeout" => control_timeout,
     "control_connections" => control_connections,
     "control_sockets" => control_sockets,

@@ -42,6 +42,7 @@ pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
             },
         ),
         Action::Accept => ("accept", Out::Boolean(true)),
+        Action::ExpectProxy => ("expect_proxy", Out::Boolean(true)),
         Action::Reject { silent } => {
             let how = if *silent { "silent" } else { "reset" };
             ("reject", Out::text(how))
@@ -53,7 +54,7 @@ pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
             table([("time", time.write()), ("at_least", at_least.write())]),
         ),
         Action::Service(service) => ("service", service::write(service)),
-        Action::SetLog(on) => ("set_log", on.write()),
+        Action::SetLog(level) => ("set_log", super::log::write_level(*level)),
         Action::SetStatus {
             status,
             reason: None,

@@ -50,6 +50,7 @@ impl Owner {
 
 words!(Phase, "a phase", PHASES:
     "connection" => Phase::Connection,
+    "session" => Phase::Session,
     "client_hello" => Phase::ClientHello,
     "request" => Phase::Request,
     "response" => Phase::Response,

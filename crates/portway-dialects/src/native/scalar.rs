@@ -4,7 +4,7 @@ use super::form::{Form, Out, Reader};
 use super::toml::{Content, Item};
 use crate::expression::{self, template};
 use ipnet::IpNet;
-use portway_model::address::{BindAddress, Host, TargetAddress};
+use portway_model::address::{BindAddress, Host, TargetAddress, UnixSocket};
 use portway_model::compile::limits;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{Expression, NumberRange, Template};
@@ -246,9 +246,12 @@ impl Form for BindAddress {
                 .push(diagnostic.help(format!("write \":{port}\" for every address of this host")));
             return None;
         }
+        if matches!(item.content, Content::Table(_)) {
+            return read_unix(item, reader).map(BindAddress::Unix);
+        }
         let text = reader.text(item, Self::WHAT)?.text;
         if let Some(path) = text.strip_prefix("unix:") {
-            return Some(BindAddress::Unix(non_empty(path, item.span, reader)?));
+            return Some(BindAddress::unix(non_empty(path, item.span, reader)?));
         }
         if let Some(number) = text.strip_prefix("fd:") {
             return match number.parse() {
@@ -290,8 +293,41 @@ impl Form for BindAddress {
     }
 
     fn write(&self) -> Out {
-        Out::text(self.to_string())
+        match self {
+            BindAddress::Unix(socket) => write_unix(socket),
+            plain => Out::text(plain.to_string()),
+        }
     }
+}
+
+/// The keys of a UNIX socket with mode or owner.
+pub(crate) const UNIX_SOCKET_KEYS: &[&str] = &["unix", "mode", "user", "group"];
+
+fn read_unix(item: &Item, reader: &mut Reader<'_>) -> Option<UnixSocket> {
+    let table = reader.keyed(item, BindAddress::WHAT, UNIX_SOCKET_KEYS)?;
+    Some(UnixSocket {
+        path: table.required("unix", reader)?,
+        mode: table.optional("mode", reader),
+        user: table.optional("user", reader),
+        group: table.optional("group", reader),
+    })
+}
+
+fn write_unix(socket: &UnixSocket) -> Out {
+    if *socket == UnixSocket::at(socket.path.as_str()) {
+        return Out::text(format!("unix:{}", socket.path));
+    }
+    let fields = [
+        ("unix", Some(socket.path.write())),
+        ("mode", socket.mode.as_ref().map(Form::write)),
+        ("user", socket.user.as_ref().map(Form::write)),
+        ("group", socket.group.as_ref().map(Form::write)),
+    ];
+    let said = fields.into_iter();
+    Out::Table(
+        said.filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .collect(),
+    )
 }
 
 impl Form for TargetAddress {

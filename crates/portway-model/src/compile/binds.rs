@@ -1,7 +1,7 @@
 //! Addresses that listeners and the admin address accept on: each is possible, none is taken twice.
 
 use super::limits::MAX_SOCKET_PATH;
-use crate::address::BindAddress;
+use crate::address::{BindAddress, UnixSocket};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::draft::Draft;
 use crate::name::Name;
@@ -60,15 +60,36 @@ pub(super) fn possible(bind: &Spanned<BindAddress>, found: &mut Diagnostics) -> 
             last_port,
             ..
         } if first_port > last_port => "the range of ports ends before it begins",
-        BindAddress::Unix(path) if path.is_empty() || path == "@" => "the socket has no path",
-        BindAddress::Unix(path) if path.len() > MAX_SOCKET_PATH => {
-            "the path of the socket is longer than 107 bytes"
-        }
-        BindAddress::Unix(path) if path.contains('\0') => "the path of the socket holds a NUL",
+        BindAddress::Unix(socket) => match wrong_socket(socket) {
+            Some(wrong) => wrong,
+            None => return true,
+        },
         _ => return true,
     };
     found.push(Diagnostic::error(Code::OutOfRange, bind.span, wrong));
     false
+}
+
+/// What is wrong with a UNIX socket.
+fn wrong_socket(socket: &UnixSocket) -> Option<&'static str> {
+    let path = socket.path.as_str();
+    let owned = socket.mode.is_some() || socket.user.is_some() || socket.group.is_some();
+    let empty = |name: &Option<String>| name.as_deref().is_some_and(str::is_empty);
+    if path.is_empty() || path == "@" {
+        Some("the socket has no path")
+    } else if path.len() > MAX_SOCKET_PATH {
+        Some("the path of the socket is longer than 107 bytes")
+    } else if path.contains('\0') {
+        Some("the path of the socket holds a NUL")
+    } else if path.starts_with('@') && owned {
+        Some("an abstract socket has neither mode nor owner")
+    } else if socket.mode.is_some_and(|mode| mode.0 > 0o777) {
+        Some("the mode of a socket is at most 777")
+    } else if empty(&socket.user) || empty(&socket.group) {
+        Some("the owner of the socket has no name")
+    } else {
+        None
+    }
 }
 
 /// Compares what overlaps in ports; sorted by first port, so that many listeners stay cheap.

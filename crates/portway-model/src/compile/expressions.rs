@@ -10,8 +10,8 @@ use crate::action::Phase;
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::{
-    Condition, Counter, CounterEntry, Expression, Matcher, NumberRange, Scope, Template,
-    TemplatePart, Test, Transform, Value, Variable,
+    CertificateField, Condition, Counter, CounterEntry, Expression, Matcher, NumberRange, Scope,
+    Template, TemplatePart, Test, Transform, Value, Variable,
 };
 use crate::name::Name;
 use crate::settings::{KeyType, MapMatch, Protocol};
@@ -57,6 +57,13 @@ impl Place {
 }
 
 /// A range whose end is before its beginning.
+/// Most bytes of the length before a block: it is counted in 32 bits.
+const MAX_LENGTH_BYTES: u8 = 4;
+
+fn is_attribute(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
 pub(super) fn reversed(range: &NumberRange, span: Span) -> Diagnostic {
     Diagnostic::error(
         Code::OutOfRange,
@@ -193,17 +200,14 @@ impl Compiler<'_> {
             Side::Listener(protocol) => (protocol, false),
             Side::Group(protocol) => (protocol, true),
         };
-        let tls = protocol.is_tls() && !group;
+        if let (Value::HelloSni | Value::HelloAlpn, true) = (value, protocol.is_tls() && !group) {
+            let message = format!("{} is not kept where TLS is terminated", value_word(value));
+            let help = "take the server name or ALPN protocol of the connection instead";
+            let warning = Diagnostic::warning(Code::NeverMatches, place.span, message);
+            self.found.push(warning.help(help));
+        }
         let word = value_word(value);
         let wrong = match (place.moment, value) {
-            (Moment::Phase(_), Value::Log(_)) => (
-                format!("{word} is not known before the exchange ends"),
-                "it can stand in the format of an access log".to_owned(),
-            ),
-            (_, Value::HelloSni | Value::HelloAlpn) if tls => (
-                format!("{word} is not kept where TLS is terminated"),
-                "take the server name or ALPN protocol of the connection instead".to_owned(),
-            ),
             (Moment::Log, Value::Variable(variable))
                 if matches!(variable.scope, Scope::Request | Scope::Response) =>
             {
@@ -213,8 +217,11 @@ impl Compiler<'_> {
                 )
             }
             (Moment::Phase(phase), value) => {
-                let (from, to) = known(value, tls, group);
-                if phase < from {
+                let (from, to) = known(value, group);
+                // Where requests are read, the request head is there in this phase.
+                let head = phase == Phase::ClientHello && protocol.is_http();
+                let reached = if head { Phase::Request } else { phase };
+                if reached < from {
                     (
                         format!("{word} is not known in the {}", phase_word(phase)),
                         format!("it is known from the {} on", phase_word(from)),
@@ -255,6 +262,18 @@ impl Compiler<'_> {
                 self.found.push(wrong.help("say a bound of at least 1"));
             }
             Value::Counter { counter, of } => self.check_counter(place, *counter, of),
+            Value::ClientCertificate(
+                CertificateField::SubjectPart(part) | CertificateField::IssuerPart(part),
+            ) if part.occurrence == 0 || !is_attribute(&part.attribute) => {
+                let message = "no attribute of a name".to_owned();
+                let wrong = place.error(Code::OutOfRange, message);
+                let help = "say its short name, such as `CN`, and which of several, from 1 or -1";
+                self.found.push(wrong.help(help));
+            }
+            Value::PayloadBlock { length_bytes, .. } => {
+                let range = (1, MAX_LENGTH_BYTES);
+                limits::within(&mut self.found, "a length", *length_bytes, range, span);
+            }
             _ => {}
         }
     }

@@ -17,7 +17,7 @@ use crate::draft::{
     Stickiness, StickyCookie, TargetDraft,
 };
 use crate::name::Name;
-use crate::settings::{GroupTimeouts, Protocol, SameSite};
+use crate::settings::{GroupTimeouts, Protocol, ProxyProtocol, SameSite, SendProxy};
 use crate::snapshot::{HealthCheck, Target, TargetGroup};
 use crate::span::{Origin, Span, Spanned};
 use crate::stage::{Named, Resolved};
@@ -50,6 +50,7 @@ impl Compiler<'_> {
         let health_check = health_check.map(|check| self.health_check(check));
         let tls = self.upstream_tls(draft, protocol);
         let rules = self.rules(&Owner::group(draft, protocol), &draft.rules);
+        self.check_log_destinations(&draft.log);
         let error_pages = self.error_pages(&draft.error_pages);
         let found = &mut self.found;
         given_within(found, "retries", draft.retries, (0, MAX_RETRIES));
@@ -70,14 +71,48 @@ impl Compiler<'_> {
                 .map_or(defaults::NONE_HEALTHY, |x| x.value),
             retries: draft.retries.map_or(defaults::RETRIES, |x| x.value),
             pool_size: draft.pool_size.map_or(defaults::POOL_SIZE, |x| x.value),
-            send_proxy: draft.send_proxy.map(|x| x.value),
+            log: super::log::destinations(&draft.log),
+            log_health_checks: draft.log_health_checks.is_some_and(|x| x.value),
             error_pages,
             close: draft.close.is_some_and(|x| x.value),
+            send_proxy: self.send_proxy(draft.send_proxy.as_ref()),
             origin: Origin(draft.name.span),
         })
     }
 
+    fn send_proxy(&mut self, draft: Option<&Spanned<SendProxy>>) -> Option<SendProxy> {
+        let Spanned { value, span } = draft?;
+        let parts = value.parts.as_slice();
+        let wrong = if value.version == ProxyProtocol::V1 && !parts.is_empty() {
+            Some("version 1 of the PROXY protocol tells the addresses alone")
+        } else if parts
+            .iter()
+            .enumerate()
+            .any(|(index, part)| parts.iter().take(index).any(|before| before == part))
+        {
+            Some("a part of the PROXY protocol is named twice")
+        } else {
+            None
+        };
+        if let Some(wrong) = wrong {
+            let wrong = Diagnostic::error(Code::Conflict, *span, wrong);
+            self.found.push(wrong);
+        }
+        Some(value.clone())
+    }
+
     fn group_timeouts(&mut self, draft: &GroupTimeoutsDraft) -> GroupTimeouts {
+        let found = &mut self.found;
+        let mut optional = |what, given| limits::optional_duration(found, what, given);
+        let tunnel = optional("the tunnel timeout", draft.tunnel);
+        let tunnel_target = optional("the tunnel timeout", draft.tunnel_target);
+        let tunnel_ending = optional("the timeout of ending tunnels", draft.tunnel_ending);
+        let inspect = limits::duration_or_zero(
+            found,
+            "the inspection timeout",
+            draft.inspect,
+            defaults::INSPECT,
+        );
         let mut time =
             |what, given, default| limits::duration(&mut self.found, what, given, default);
         GroupTimeouts {
@@ -85,6 +120,10 @@ impl Compiler<'_> {
             response: time("the response timeout", draft.response, defaults::RESPONSE),
             queue: time("the queue timeout", draft.queue, defaults::QUEUE),
             idle: time("the idle timeout", draft.idle, defaults::POOL_IDLE),
+            tunnel,
+            tunnel_target,
+            tunnel_ending,
+            inspect,
         }
     }
 

@@ -33,6 +33,11 @@ pub const MAX_KEY_BYTES: u16 = 4096;
 pub const TRACK_SLOTS: u8 = 12;
 /// Most captures of a request, and of a response: each is kept until the exchange ends.
 pub const MAX_CAPTURES: u16 = 256;
+/// Most connections that wait to be accepted on a socket: `listen(2)` takes a signed number, the kernel's limit
+/// `net.core.somaxconn` is far below.
+pub const MAX_BACKLOG: u32 = 1_000_000;
+/// Longest name of a network interface: `IFNAMSIZ` of netdevice(7) without its final NUL.
+pub const MAX_INTERFACE: usize = 15;
 /// Longest path of a UNIX socket in bytes: `sun_path` of unix(7) without its final NUL.
 pub const MAX_SOCKET_PATH: usize = 107;
 /// Longest DNS name in text form, RFC 1035 section 2.3.4.
@@ -99,6 +104,15 @@ pub(super) fn duration_or_zero(
         Some(given) if given.value.is_zero() => Duration::ZERO,
         given => duration(found, what, given, default),
     }
+}
+
+/// As [`duration`], where none has a meaning.
+pub(super) fn optional_duration(
+    found: &mut Diagnostics,
+    what: &str,
+    given: Option<Spanned<Duration>>,
+) -> Option<Duration> {
+    given.map(|given| duration(found, what, Some(given), given.value))
 }
 
 /// Reports a duration outside of [`MIN_DURATION`] to [`MAX_DURATION`].

@@ -1,28 +1,21 @@
 //! Listeners: what they speak, their limits, headers and logs.
 
-use super::expressions::{Moment, Place, Side};
-use super::limits::{self, MAX_HEAD_BYTES, MIN_HEAD_BYTES, given_within};
+use super::limits::{
+    self, MAX_BACKLOG, MAX_HEAD_BYTES, MAX_INTERFACE, MIN_HEAD_BYTES, given_within,
+};
 use super::rules::Owner;
 use super::text::{Use, check_file, check_redirect, check_status, check_text};
 use super::{Compiler, Reported};
-use crate::convert;
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{
-    AccessLogDraft, ErrorPageDraft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft, LogFormat,
+    ErrorPageDraft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft, SocketDraft,
 };
 use crate::settings::{
-    ErrorPageSource, ForwardedMode, ListenerTimeouts, LogDestination, OwnAnswers, Protocol,
+    ErrorPageSource, ForwardedMode, ListenerTimeouts, OwnAnswers, Protocol, SocketOptions,
 };
-use crate::snapshot::{AccessLog, ErrorPage, Forwarded, Listener};
+use crate::snapshot::{ErrorPage, Forwarded, Listener};
 use crate::span::{Origin, Spanned};
-
-/// Facilities of syslog, RFC 5424 section 6.2.1, by their customary names.
-const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2",
-    "ftp", "ntp", "audit", "alert", "cron2", "local0", "local1", "local2", "local3", "local4",
-    "local5", "local6", "local7",
-];
 
 impl Compiler<'_> {
     pub(super) fn listener(
@@ -52,30 +45,31 @@ impl Compiler<'_> {
             draft.head_bytes,
             (MIN_HEAD_BYTES, MAX_HEAD_BYTES),
         );
-        if let Some(name) = &draft.request_id {
-            super::text::check_header_written(&mut self.found, &name.value, name.span);
-        }
+        let request_id = draft.request_id.as_ref();
+        let request_id = request_id.map(|id| self.request_id(id, protocol));
+        self.check_log_destinations(&draft.log);
+        self.check_capture_cookie(draft.capture_cookie.as_ref());
         let error_pages = self.error_pages(&draft.error_pages);
         Ok(Listener {
             name: draft.name.value.clone(),
             known_as: self.known_as(draft),
             number: self.number(draft.number),
             binds: draft.binds.clone(),
+            socket: self.socket(&draft.socket),
             protocol,
             tls: tls?,
             rules: rules?,
             timeouts: self.listener_timeouts(&draft.timeouts),
             forwarded: forwarded(&draft.forwarded),
-            request_id: draft
-                .request_id
-                .as_ref()
-                .map(|name| name.value.to_ascii_lowercase()),
+            request_id: request_id.transpose()?,
             accept_proxy: draft.accept_proxy.is_some_and(|x| x.value),
             max_connections: draft
                 .max_connections
                 .map_or(defaults::MAX_CONNECTIONS, |x| x.value),
             head_bytes: draft.head_bytes.map_or(defaults::HEAD_BYTES, |x| x.value),
             access_log: access_log.transpose()?,
+            log: super::log::destinations(&draft.log),
+            capture_cookie: draft.capture_cookie.as_ref().map(|it| it.value.clone()),
             error_pages,
             own_answers: draft
                 .own_answers
@@ -85,7 +79,41 @@ impl Compiler<'_> {
         })
     }
 
+    fn socket(&mut self, draft: &SocketDraft) -> SocketOptions {
+        if let Some(interface) = &draft.interface {
+            let name = interface.value.as_str();
+            let possible = (1..=MAX_INTERFACE).contains(&name.len())
+                && !name.contains(|c: char| c.is_whitespace() || matches!(c, '/' | '\0'));
+            if !possible {
+                let message = format!("`{}` names no network interface", name.escape_debug());
+                self.found.push(
+                    Diagnostic::error(Code::OutOfRange, interface.span, message)
+                        .help("`ip link` lists those of this machine"),
+                );
+            }
+        }
+        let range = (1, MAX_BACKLOG);
+        given_within(&mut self.found, "a backlog", draft.backlog, range);
+        SocketOptions {
+            interface: draft.interface.as_ref().map(|x| x.value.clone()),
+            v6_only: draft.v6_only.is_none_or(|x| x.value),
+            backlog: draft.backlog.map(|x| x.value),
+            transparent: draft.transparent.is_some_and(|x| x.value),
+        }
+    }
+
     fn listener_timeouts(&mut self, draft: &ListenerTimeoutsDraft) -> ListenerTimeouts {
+        let tunnel_ending = limits::optional_duration(
+            &mut self.found,
+            "the timeout of ending tunnels",
+            draft.tunnel_ending,
+        );
+        let inspect = limits::duration_or_zero(
+            &mut self.found,
+            "the inspection timeout",
+            draft.inspect,
+            defaults::INSPECT,
+        );
         let mut time =
             |what, given, default| limits::duration(&mut self.found, what, given, default);
         ListenerTimeouts {
@@ -101,53 +129,8 @@ impl Compiler<'_> {
             ),
             client: time("the client timeout", draft.client, defaults::CLIENT),
             tunnel: time("the tunnel timeout", draft.tunnel, defaults::TUNNEL),
-            inspect: time("the inspection timeout", draft.inspect, defaults::INSPECT),
-        }
-    }
-
-    fn access_log(
-        &mut self,
-        draft: &Spanned<AccessLogDraft>,
-        protocol: Protocol,
-    ) -> Result<AccessLog, Reported> {
-        let form = draft.value.format.as_ref();
-        let place = Place {
-            moment: Moment::Log,
-            side: Side::Listener(protocol),
-            span: form.map_or(draft.span, |form| form.span),
-        };
-        let form = form.map_or(&LogFormat::Json, |form| &form.value);
-        if let LogFormat::Template(template) = form {
-            self.check_template(place, template);
-        }
-        let to = draft.value.to.as_ref();
-        if let Some(to) = to {
-            self.check_log_destination(to);
-        }
-        Ok(AccessLog {
-            format: convert::log_format(self, form)?,
-            to: to.map_or(LogDestination::Stdout, |to| to.value.clone()),
-        })
-    }
-
-    fn check_log_destination(&mut self, to: &Spanned<LogDestination>) {
-        match &to.value {
-            LogDestination::Stdout => {}
-            LogDestination::File(file) => check_file(&mut self.found, "the log", file, to.span),
-            LogDestination::Syslog { address, facility } => {
-                check_file(&mut self.found, "the syslog server", address, to.span);
-                if !FACILITIES.contains(&facility.as_str()) {
-                    self.found.push(
-                        Diagnostic::error(
-                            Code::Unknown,
-                            to.span,
-                            format!("syslog has no facility `{facility}`"),
-                        )
-                        .help("known: `daemon`, `user`, `local0` to `local7` and others")
-                        .nearest(facility, FACILITIES),
-                    );
-                }
-            }
+            inspect,
+            tunnel_ending,
         }
     }
 

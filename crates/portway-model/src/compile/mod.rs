@@ -12,6 +12,7 @@ mod expressions;
 mod group;
 pub mod limits;
 mod listener;
+pub mod log;
 pub(crate) mod names;
 mod never;
 mod process;

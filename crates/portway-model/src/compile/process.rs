@@ -9,6 +9,7 @@ use crate::span::Spanned;
 impl Compiler<'_> {
     pub(super) fn process(&mut self) -> Process {
         let draft = &self.draft.process;
+        self.check_log_destinations(&draft.log);
         let found = &mut self.found;
         limits::given_within(found, "workers", draft.workers, (0, limits::MAX_WORKERS));
         for (what, value) in [
@@ -49,6 +50,7 @@ impl Compiler<'_> {
             daemon: draft.daemon.is_some_and(|x| x.value),
             node: line(&draft.node),
             description: line(&draft.description),
+            log: super::log::destinations(&draft.log),
             control_sockets: control::sockets(found, &draft.control_sockets),
             control_timeout: limits::duration(
                 found,

@@ -50,11 +50,14 @@ impl<'a> Owner<'a> {
     fn phases(&self) -> &'static [Phase] {
         match self.side {
             Side::Listener(protocol) if protocol.is_http() => &Phase::ALL,
-            Side::Listener(_) => &[Phase::Connection, Phase::ClientHello],
-            Side::Group(protocol) if protocol.is_http() => {
-                &[Phase::Request, Phase::Response, Phase::AfterResponse]
-            }
-            Side::Group(_) => &[],
+            Side::Listener(_) => &[Phase::Connection, Phase::Session, Phase::ClientHello],
+            Side::Group(protocol) if protocol.is_http() => &[
+                Phase::ClientHello,
+                Phase::Request,
+                Phase::Response,
+                Phase::AfterResponse,
+            ],
+            Side::Group(_) => &[Phase::ClientHello],
         }
     }
 
@@ -126,9 +129,11 @@ impl Compiler<'_> {
                 "it reads no requests: let it speak `http`, or put the rule on an http target group"
             }
             Side::Group(protocol) if protocol.is_http() => {
-                "rules of a target group run in the request, response and after-response phases; move it to a listener"
+                "rules of a target group run in the client-hello, request, response and after-response phases; move it to a listener"
             }
-            Side::Group(_) => "it reads no requests: let it speak `http`",
+            Side::Group(_) => {
+                "it reads no requests: let it speak `http`, or move the rule to the client-hello phase"
+            }
         };
         self.found.push(
             Diagnostic::error(Code::WrongPhase, rule.origin.0, message)
@@ -187,7 +192,7 @@ impl Compiler<'_> {
                 check_text(&mut self.found, "a realm", realm, Use::HeaderValue, span);
             }
             Action::Service(service) => self.check_service(place, service),
-            Action::Accept | Action::Reject { .. } | Action::SetLog(_) => {}
+            Action::Accept | Action::ExpectProxy | Action::Reject { .. } | Action::SetLog(_) => {}
             Action::Tarpit { delay, response } => {
                 limits::check_duration(&mut self.found, "the delay", *delay, span);
                 self.check_response(place, response);
@@ -429,8 +434,11 @@ impl Compiler<'_> {
         for phase in Phase::ALL {
             // What a stream is routed by is not asked again.
             let mut end = routed;
+            let mut accepted = false;
             for rule in rules.of(phase) {
-                if let Some(end) = end {
+                // After `accept` it still goes where a rule forwards it.
+                let asked = accepted && rule.actions.iter().any(Action::forwards);
+                if let Some(end) = end.filter(|_| !asked) {
                     let place = rule.origin.0;
                     let warning = Diagnostic::warning(
                         Code::Unreachable,
@@ -450,7 +458,8 @@ impl Compiler<'_> {
                 if let Some(last) = last.filter(|_| rule.condition.is_always()) {
                     end = Some(rule.origin);
                     let stream = matches!(owner.side, Side::Listener(p) if !p.is_http());
-                    if stream && !matches!(last, Action::Accept) {
+                    accepted = matches!(last, Action::Accept);
+                    if stream && !accepted {
                         routed = end;
                     }
                 }
@@ -492,7 +501,9 @@ fn give_slots(rules: &mut Rules) {
     let (mut of_requests, mut of_responses) = (0, 0);
     for phase in Phase::ALL {
         let next = match phase {
-            Phase::Connection | Phase::ClientHello | Phase::Request => &mut of_requests,
+            Phase::Connection | Phase::Session | Phase::ClientHello | Phase::Request => {
+                &mut of_requests
+            }
             Phase::Response | Phase::AfterResponse => &mut of_responses,
         };
         for rule in rules.of_mut(phase) {
@@ -512,11 +523,11 @@ fn place_error(place: Place, code: Code, message: String) -> Diagnostic {
 
 /// Whether an action can be done in a phase. Whoever has the rules has the phase.
 fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side) -> bool {
-    use Phase::{AfterResponse, ClientHello, Connection, Request, Response};
+    use Phase::{AfterResponse, ClientHello, Connection, Request, Response, Session};
     match action {
         Action::Forward(_) | Action::ForwardByName { .. } => match side {
             Side::Listener(protocol) if protocol.is_http() => phase == Request,
-            Side::Listener(_) => matches!(phase, Connection | ClientHello),
+            Side::Listener(_) => matches!(phase, Connection | Session | ClientHello),
             Side::Group(_) => false,
         },
         Action::Redirect { .. }
@@ -546,7 +557,8 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         Action::Reject { .. } | Action::Track { .. } | Action::Increment { .. } => {
             phase != AfterResponse
         }
-        Action::Capture { .. } => phase != Connection,
+        Action::ExpectProxy => phase == Connection,
+        Action::Capture { .. } => !matches!(phase, Connection | Session),
         Action::Accept
         | Action::SetVariable { .. }
         | Action::UnsetVariable(_)
@@ -564,6 +576,7 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::WaitForBody { .. } => "waiting for the body",
         Action::Authenticate { .. } => "asking for authorization",
         Action::Accept => "accepting",
+        Action::ExpectProxy => "expecting the PROXY protocol",
         Action::Reject { .. } => "closing the connection",
         Action::Tarpit { .. } => "a tarpit",
         Action::Service(_) => "a service of Portway",

@@ -48,6 +48,8 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::SourcePort
         | Value::DestinationPort
         | Value::HelloType
+        | Value::HelloVersion
+        | Value::TlsKeyBits
         | Value::PayloadLength
         | Value::HeaderCount(_)
         | Value::BodyLength
@@ -58,15 +60,18 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::ListenerConnections
         | Value::Random(_)
         | Value::Now => Kind::Number,
-        Value::Boolean(_) | Value::Tls | Value::Authenticated(_) => Kind::Boolean,
-        Value::ClientCertificate(CertificateField::Present | CertificateField::Verified) => {
-            Kind::Boolean
-        }
+        Value::Boolean(_)
+        | Value::Tls
+        | Value::TlsResumed
+        | Value::HelloExtension(_)
+        | Value::WaitEnded
+        | Value::Authenticated(_) => Kind::Boolean,
+        Value::ClientCertificate(field) => kind_of_field(field),
         Value::ListenerName
         | Value::TlsVersion
         | Value::TlsCipher
+        | Value::TlsCipherOpenssl
         | Value::Alpn
-        | Value::ClientCertificate(_)
         | Value::HelloAlpn
         | Value::Method
         | Value::Scheme
@@ -77,6 +82,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::Sni
         | Value::HelloSni
         | Value::Payload { .. }
+        | Value::PayloadBlock { .. }
         | Value::HttpVersion
         | Value::Host
         | Value::Path
@@ -99,27 +105,96 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
     }
 }
 
+fn kind_of_field(field: &CertificateField) -> Kind {
+    match field {
+        CertificateField::Present | CertificateField::Verified => Kind::Boolean,
+        CertificateField::VerifyCode | CertificateField::Version => Kind::Number,
+        CertificateField::SubjectPart(_) | CertificateField::IssuerPart(_) => Kind::Text,
+        CertificateField::Subject
+        | CertificateField::Issuer
+        | CertificateField::SubjectLine
+        | CertificateField::IssuerLine
+        | CertificateField::Serial
+        | CertificateField::SerialBytes
+        | CertificateField::Fingerprint
+        | CertificateField::Sha1Bytes
+        | CertificateField::NotBefore
+        | CertificateField::NotAfter
+        | CertificateField::NotBeforeText
+        | CertificateField::NotAfterText
+        | CertificateField::KeyAlgorithm
+        | CertificateField::SignatureAlgorithm
+        | CertificateField::Der
+        | CertificateField::Pem => Kind::Word,
+    }
+}
+
 fn kind_of_log(log: LogValue) -> Kind {
     match log {
-        LogValue::StartTime
-        | LogValue::StartTimeCommon
-        | LogValue::Termination
-        | LogValue::TerminationLetters
-        | LogValue::RequestLine
-        | LogValue::CapturedRequest
-        | LogValue::CapturedResponse => Kind::Word,
-        LogValue::RequestTime
+        LogValue::AcceptSeconds
+        | LogValue::AcceptMilliseconds
+        | LogValue::HandshakeTime
+        | LogValue::IdleTime
+        | LogValue::RequestTime
+        | LogValue::UntilRequestTime
         | LogValue::QueueTime
         | LogValue::ConnectTime
         | LogValue::ResponseTime
+        | LogValue::DataTime
         | LogValue::TotalTime
+        | LogValue::SessionTime
+        | LogValue::UserTime
         | LogValue::BytesIn
         | LogValue::BytesOut
+        | LogValue::Status
         | LogValue::Retries
+        | LogValue::ClientPort
+        | LogValue::ListenerPort
+        | LogValue::UpstreamPort
+        | LogValue::TargetPort
         | LogValue::ProcessConnections
+        | LogValue::ListenerConnections
+        | LogValue::GroupConnections
         | LogValue::TargetConnections
         | LogValue::GroupQueue
-        | LogValue::TargetQueue => Kind::Number,
+        | LogValue::TargetQueue
+        | LogValue::ProcessId
+        | LogValue::RequestCounter
+        | LogValue::LogCounter => Kind::Number,
+        LogValue::StartTime
+        | LogValue::StartTimeCommon
+        | LogValue::StartTimeLocal
+        | LogValue::StartDate
+        | LogValue::AcceptTimeCommon
+        | LogValue::AcceptTimeLocal
+        | LogValue::AcceptDate
+        | LogValue::RetriesMarked
+        | LogValue::Termination
+        | LogValue::TerminationLetters
+        | LogValue::TerminationShort
+        | LogValue::RequestLine
+        | LogValue::RequestMethod
+        | LogValue::RequestUri
+        | LogValue::RequestUriPath
+        | LogValue::RequestPath
+        | LogValue::RequestQuery
+        | LogValue::RequestVersion
+        | LogValue::CapturedRequest
+        | LogValue::CapturedRequestList
+        | LogValue::CapturedResponse
+        | LogValue::CapturedResponseList
+        | LogValue::CapturedRequestCookie
+        | LogValue::CapturedResponseCookie
+        | LogValue::ClientAddress
+        | LogValue::ListenerAddress
+        | LogValue::UpstreamAddress
+        | LogValue::TargetIp
+        | LogValue::ListenerTransport
+        | LogValue::Backend
+        | LogValue::Server
+        | LogValue::TlsVersion
+        | LogValue::TlsCipher
+        | LogValue::ConnectionError => Kind::Word,
     }
 }
 
@@ -161,13 +236,15 @@ pub(super) fn transformed<S: Stage>(
         | Transform::JwtHeader(_)
         | Transform::JwtPayload(_)
         | Transform::Sha256
+        | Transform::Quoted
+        | Transform::Backslashed
+        | Transform::Hexadecimal
         | Transform::Bytes { .. } => Ok(Kind::Text),
     }
 }
 
-/// The first and the last phase in which a value is known. `tls`: TLS is terminated here; `group`: a target
-/// group was chosen.
-pub(super) fn known<S: Stage>(value: &Value<S>, tls: bool, group: bool) -> (Phase, Phase) {
+/// The first and the last phase in which a value is known. `group`: a target group was chosen.
+pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
     let from = match value {
         Value::Text(_)
         | Value::Number(_)
@@ -185,33 +262,30 @@ pub(super) fn known<S: Stage>(value: &Value<S>, tls: bool, group: bool) -> (Phas
         | Value::Random(_)
         | Value::Now
         | Value::Hostname
-        | Value::Environment(_)
-        | Value::Log(_) => Phase::Connection,
+        | Value::Environment(_) => Phase::Connection,
         Value::HelloSni
         | Value::HelloAlpn
         | Value::HelloType
+        | Value::HelloVersion
+        | Value::HelloExtension(_)
+        | Value::WaitEnded
         | Value::PayloadLength
         | Value::Payload { .. }
+        | Value::PayloadBlock { .. }
         | Value::Capture(_) => Phase::ClientHello,
         Value::TlsVersion
         | Value::TlsCipher
+        | Value::TlsCipherOpenssl
+        | Value::TlsKeyBits
+        | Value::TlsResumed
         | Value::Sni
         | Value::Alpn
-        | Value::ClientCertificate(_)
-            if tls =>
-        {
-            Phase::ClientHello
-        }
+        | Value::ClientCertificate(_) => Phase::Session,
         Value::Status | Value::ResponseHeader(_) | Value::ResponseCookie(_) => Phase::Response,
         Value::GroupName if group => Phase::ClientHello,
         Value::GroupName | Value::TargetName | Value::TargetAddress => Phase::Response,
         Value::Variable(variable) => return lives(variable.scope),
-        Value::TlsVersion
-        | Value::TlsCipher
-        | Value::Sni
-        | Value::Alpn
-        | Value::ClientCertificate(_)
-        | Value::Method
+        Value::Method
         | Value::Scheme
         | Value::HttpVersion
         | Value::Host
@@ -227,7 +301,8 @@ pub(super) fn known<S: Stage>(value: &Value<S>, tls: bool, group: bool) -> (Phas
         | Value::BodyLength
         | Value::BasicUser
         | Value::RequestId
-        | Value::Authenticated(_) => Phase::Request,
+        | Value::Authenticated(_)
+        | Value::Log(_) => Phase::Request,
     };
     (from, Phase::AfterResponse)
 }
@@ -246,6 +321,7 @@ pub(super) fn lives(scope: Scope) -> (Phase, Phase) {
 pub(super) fn phase_word(phase: Phase) -> &'static str {
     match phase {
         Phase::Connection => "connection phase",
+        Phase::Session => "session phase",
         Phase::ClientHello => "client-hello phase",
         Phase::Request => "request phase",
         Phase::Response => "response phase",
@@ -266,15 +342,20 @@ pub(super) fn value_word<S: Stage>(value: &Value<S>) -> String {
         Value::ListenerName => "the listener's name",
         Value::Tls => "whether the client speaks TLS",
         Value::TlsVersion => "the TLS version",
-        Value::TlsCipher => "the cipher suite",
+        Value::TlsCipher | Value::TlsCipherOpenssl => "the cipher suite",
+        Value::TlsKeyBits => "the bits of the cipher's key",
+        Value::TlsResumed => "whether the TLS session was resumed",
         Value::Sni => "the server name",
         Value::Alpn => "the ALPN protocol",
         Value::ClientCertificate(_) => "the client's certificate",
         Value::HelloSni => "the server name of a ClientHello",
         Value::HelloAlpn => "the ALPN protocols of a ClientHello",
         Value::HelloType => "the type of the first handshake message",
+        Value::HelloVersion => "the version of a ClientHello",
+        Value::HelloExtension(_) => "an extension of a ClientHello",
+        Value::WaitEnded => "whether waiting has ended",
         Value::PayloadLength => "the number of bytes received",
-        Value::Payload { .. } => "the first bytes",
+        Value::Payload { .. } | Value::PayloadBlock { .. } => "the first bytes",
         Value::Method => "the method",
         Value::Scheme => "the scheme",
         Value::HttpVersion => "the HTTP version",

@@ -63,9 +63,14 @@ impl Choices {
         let choice = self.below(6);
         match (phase, choice) {
             (_, 0) => self.any_time(place, phase),
-            (Phase::Connection | Phase::ClientHello, 1) if forward.is_empty() => Action::Accept,
-            (Phase::Connection | Phase::ClientHello, 1) => self.route(place, forward),
-            (Phase::Connection | Phase::ClientHello, _) => self.before_after(place, phase),
+            (Phase::Connection, 1) if forward.is_empty() => Action::ExpectProxy,
+            (Phase::Session | Phase::ClientHello, 1) if forward.is_empty() => Action::Accept,
+            (Phase::Connection | Phase::Session | Phase::ClientHello, 1) => {
+                self.route(place, forward)
+            }
+            (Phase::Connection | Phase::Session | Phase::ClientHello, _) => {
+                self.before_after(place, phase)
+            }
             (Phase::Request, 1) => self.rewrite(place),
             (Phase::Request, 2) => self.answer(place, forward),
             (Phase::Response, 2) => self.respond(place),
@@ -91,7 +96,7 @@ impl Choices {
                 variable: self.variable(scope),
                 value: self.template(place),
             },
-            _ => Action::SetLog(self.one_in(2)),
+            _ => Action::SetLog(self.one_in(2).then(|| self.log_level())),
         }
     }
 
@@ -229,6 +234,7 @@ impl Choices {
         match self.below(5) {
             4 => Action::RemoveHeaders(match self.below(5) {
                 1 => NamePattern::Regex(Spanned::bare(self.pattern())),
+                2 => NamePattern::Line(Spanned::bare(self.pattern())),
                 _ => NamePattern::Text {
                     how: self.one(
                         TextMatch::Prefix,

@@ -4,8 +4,8 @@ use super::{Choices, KnownTable};
 use ipnet::IpNet;
 use portway_model::action::Phase;
 use portway_model::expression::{
-    CertificateField, Condition, Counter, CounterEntry, Expression, LogValue, Matcher, NumberRange,
-    Scope, Template, TemplatePart, Test, TextMatch, Transform, Value, Variable,
+    CertificateField, Condition, Counter, CounterEntry, Expression, LogValue, Matcher, NamePart,
+    NumberRange, Scope, Template, TemplatePart, Test, TextMatch, Transform, Value, Variable,
 };
 use portway_model::settings::{KeyType, MapMatch};
 use portway_model::span::Spanned;
@@ -208,7 +208,7 @@ impl Choices {
     /// What is known from the first bytes on.
     fn stream_value(&mut self, place: Place) -> (Value<Named>, Kind) {
         let tls = place.tls || place.from(Phase::Request);
-        match self.below(10) {
+        match self.below(15) {
             1 if !place.tls => (Value::HelloSni, Kind::Text),
             2 if !place.tls => (Value::HelloAlpn, Kind::Word),
             3 => (Value::HelloType, Kind::Number),
@@ -218,16 +218,33 @@ impl Choices {
                 (Value::Payload { offset, length }, Kind::Text)
             }
             6 if tls => {
-                let words = [Value::TlsVersion, Value::TlsCipher, Value::Alpn];
+                let words = [Value::TlsCipherOpenssl, Value::TlsCipher, Value::Alpn];
                 (self.one(Value::TlsVersion, &words), Kind::Word)
             }
             7 if tls => (Value::Sni, Kind::Text),
             8 if tls => self.certificate_value(),
+            9 => (Value::HelloVersion, Kind::Number),
+            10 => (Value::HelloExtension(10), Kind::Boolean),
+            11 => (Value::WaitEnded, Kind::Boolean),
+            12 => {
+                let block = Value::PayloadBlock {
+                    length_at: self.below(100),
+                    length_bytes: self.one(1, &[2, 4]),
+                    at: self.below(100),
+                };
+                (block, Kind::Text)
+            }
+            13 if tls => (Value::TlsKeyBits, Kind::Number),
+            14 if tls => (Value::TlsResumed, Kind::Boolean),
             _ => (Value::PayloadLength, Kind::Number),
         }
     }
 
     fn certificate_value(&mut self) -> (Value<Named>, Kind) {
+        let part = NamePart {
+            attribute: "CN".to_owned(),
+            occurrence: self.one(1, &[-1, 2]),
+        };
         let fields = [
             CertificateField::Verified,
             CertificateField::Subject,
@@ -237,10 +254,25 @@ impl Choices {
             CertificateField::NotBefore,
             CertificateField::NotAfter,
             CertificateField::Pem,
+            CertificateField::VerifyCode,
+            CertificateField::SubjectLine,
+            CertificateField::IssuerLine,
+            CertificateField::SubjectPart(part.clone()),
+            CertificateField::IssuerPart(part),
+            CertificateField::SerialBytes,
+            CertificateField::Sha1Bytes,
+            CertificateField::NotBeforeText,
+            CertificateField::NotAfterText,
+            CertificateField::Version,
+            CertificateField::KeyAlgorithm,
+            CertificateField::SignatureAlgorithm,
+            CertificateField::Der,
         ];
         let field = self.one(CertificateField::Present, &fields);
         let kind = match field {
             CertificateField::Present | CertificateField::Verified => Kind::Boolean,
+            CertificateField::VerifyCode | CertificateField::Version => Kind::Number,
+            CertificateField::SubjectPart(_) | CertificateField::IssuerPart(_) => Kind::Text,
             _ => Kind::Word,
         };
         (Value::ClientCertificate(field), kind)
@@ -285,24 +317,69 @@ impl Choices {
     fn log_value(&mut self) -> (Value<Named>, Kind) {
         let words = [
             LogValue::StartTimeCommon,
+            LogValue::StartTimeLocal,
+            LogValue::StartDate,
+            LogValue::AcceptTimeCommon,
+            LogValue::AcceptTimeLocal,
+            LogValue::AcceptDate,
+            LogValue::RetriesMarked,
             LogValue::Termination,
             LogValue::TerminationLetters,
+            LogValue::TerminationShort,
             LogValue::RequestLine,
+            LogValue::RequestMethod,
+            LogValue::RequestUri,
+            LogValue::RequestUriPath,
+            LogValue::RequestPath,
+            LogValue::RequestQuery,
+            LogValue::RequestVersion,
             LogValue::CapturedRequest,
+            LogValue::CapturedRequestList,
             LogValue::CapturedResponse,
+            LogValue::CapturedResponseList,
+            LogValue::CapturedRequestCookie,
+            LogValue::CapturedResponseCookie,
+            LogValue::ClientAddress,
+            LogValue::ListenerAddress,
+            LogValue::UpstreamAddress,
+            LogValue::TargetIp,
+            LogValue::ListenerTransport,
+            LogValue::Backend,
+            LogValue::Server,
+            LogValue::TlsVersion,
+            LogValue::TlsCipher,
+            LogValue::ConnectionError,
         ];
         let numbers = [
+            LogValue::AcceptSeconds,
+            LogValue::AcceptMilliseconds,
+            LogValue::HandshakeTime,
+            LogValue::IdleTime,
             LogValue::RequestTime,
+            LogValue::UntilRequestTime,
             LogValue::QueueTime,
             LogValue::ConnectTime,
             LogValue::ResponseTime,
+            LogValue::DataTime,
+            LogValue::SessionTime,
+            LogValue::UserTime,
             LogValue::BytesIn,
             LogValue::BytesOut,
+            LogValue::Status,
             LogValue::Retries,
+            LogValue::ClientPort,
+            LogValue::ListenerPort,
+            LogValue::UpstreamPort,
+            LogValue::TargetPort,
             LogValue::ProcessConnections,
+            LogValue::ListenerConnections,
+            LogValue::GroupConnections,
             LogValue::TargetConnections,
             LogValue::GroupQueue,
             LogValue::TargetQueue,
+            LogValue::ProcessId,
+            LogValue::RequestCounter,
+            LogValue::LogCounter,
         ];
         if self.one_in(2) {
             (
@@ -393,6 +470,9 @@ impl Choices {
                     Transform::Hex,
                     Transform::UrlDecode,
                     Transform::Sha256,
+                    Transform::Quoted,
+                    Transform::Backslashed,
+                    Transform::Hexadecimal,
                 ];
                 (self.one(Transform::Lower, &plain), Kind::Text)
             }
@@ -480,7 +560,7 @@ impl Choices {
 pub(super) fn scopes(phase: Option<Phase>) -> &'static [Scope] {
     match phase {
         None => &[Scope::Process, Scope::Exchange],
-        Some(Phase::Connection) => &[Scope::Process],
+        Some(Phase::Connection | Phase::Session) => &[Scope::Process],
         Some(Phase::ClientHello | Phase::Request) => {
             &[Scope::Process, Scope::Exchange, Scope::Request]
         }

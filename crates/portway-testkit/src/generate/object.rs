@@ -3,14 +3,17 @@
 use super::expression::TEXT_MATCHES;
 use super::{Choices, KnownGroup, KnownTable, Place};
 use portway_model::action::Phase;
-use portway_model::address::{BindAddress, Host, TargetAddress};
+use portway_model::address::{BindAddress, Host, TargetAddress, UnixSocket};
 use portway_model::draft::*;
 use portway_model::expression::{NumberRange, StoredCounter, TextMatch};
+use portway_model::log::{
+    Facility, LogDestination, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm,
+};
 use portway_model::name::Name;
 use portway_model::settings::{
-    ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType, LogDestination,
-    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, ProxyProtocol, SameSite, ServerName,
-    TlsVersion,
+    CaptureCookie, ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType,
+    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, ProxyPart, ProxyProtocol, SameSite,
+    SendProxy, ServerName, TlsVersion,
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -77,6 +80,7 @@ impl Choices {
             daemon: self.setting(|c| c.one(false, &[true])),
             node: self.setting(|c| format!("n{}", c.line())),
             description: self.setting(|c| format!("d{}", c.line())),
+            log: self.some(2, |c| Spanned::bare(c.log_destination())),
             control_sockets: self.objects(3, Self::control_socket),
             control_timeout: self.setting(Self::duration),
             control_connections: self.setting(|c| c.one(1, &[10, 10_000])),
@@ -87,7 +91,7 @@ impl Choices {
         let bind = match self.below(3) {
             // Listeners are given other ports.
             1 => BindAddress::tcp(None, 60_000 + u16::try_from(index).unwrap_or(0)),
-            _ => BindAddress::Unix(format!("{}{index}", self.file())),
+            _ => BindAddress::unix(format!("{}{index}", self.file())),
         };
         let levels = [ControlLevel::User, ControlLevel::Admin];
         ControlSocketDraft {
@@ -263,7 +267,7 @@ impl Choices {
         if http {
             self.one(Phase::Request, &Phase::ALL)
         } else {
-            self.one(Phase::ClientHello, &[Phase::Connection])
+            self.one(Phase::ClientHello, &[Phase::Connection, Phase::Session])
         }
     }
 
@@ -281,7 +285,14 @@ impl Choices {
                 },
                 2 => {
                     let path = self.one("/run/a", &["@abstract", "a b\"`'"]);
-                    BindAddress::Unix(format!("{path}{port}"))
+                    let mut socket = UnixSocket::at(format!("{path}{port}"));
+                    if !path.starts_with('@') {
+                        socket.mode =
+                            self.maybe(|c| c.one(FileMode(0o660), &[FileMode(0), FileMode(0o777)]));
+                        socket.user = self.maybe(|c| c.one("a", &["1000"]).to_owned());
+                        socket.group = self.maybe(|c| c.one("a", &["b\"`"]).to_owned());
+                    }
+                    BindAddress::Unix(socket)
                 }
                 3 => BindAddress::Inherited(u32::from(port)),
                 _ => BindAddress::tcp(ip, port),
@@ -332,9 +343,22 @@ impl Choices {
             client: self.setting(Self::duration),
             tunnel: self.setting(Self::duration),
             inspect: self.setting(Self::duration),
+            tunnel_ending: self.setting(Self::duration),
+        };
+        draft.socket = SocketDraft {
+            interface: self.setting(|c| c.one("eth0", &["a\"`"]).to_owned()),
+            v6_only: self.setting(|c| c.one_in(2)),
+            backlog: self.setting(|c| c.below(1_000) + 1),
+            transparent: self.setting(|c| c.one_in(2)),
         };
         draft.forwarded = self.forwarded();
-        draft.request_id = self.setting(Self::header);
+        draft.request_id = self.setting(|c| c.request_id(tls));
+        draft.log = self.some(2, |c| Spanned::bare(c.log_destination()));
+        draft.capture_cookie = self.setting(|c| CaptureCookie {
+            name: c.one("SID", &["s"]).to_owned(),
+            prefix: c.one_in(2),
+            length: 32,
+        });
         draft.accept_proxy = self.setting(|c| c.one_in(2));
         draft.max_connections = self.setting(|c| c.below(1_000_000));
         draft.head_bytes = self.setting(|c| c.below(1_000_000) + 1_024);
@@ -376,6 +400,18 @@ impl Choices {
         }
     }
 
+    fn request_id(&mut self, tls: bool) -> RequestIdDraft {
+        let place = Place {
+            phase: Some(Phase::Request),
+            tls,
+            group: false,
+        };
+        RequestIdDraft {
+            header: self.setting(Self::header),
+            format: self.setting(|c| c.template(place)),
+        }
+    }
+
     fn access_log(&mut self, tls: bool) -> AccessLogDraft {
         let place = Place {
             phase: None,
@@ -388,14 +424,57 @@ impl Choices {
                 2 | 3 => LogFormat::Template(c.template(place)),
                 _ => LogFormat::Json,
             }),
-            to: self.setting(|c| match c.below(3) {
-                1 => LogDestination::File(c.file()),
-                2 => LogDestination::Syslog {
-                    address: c.one("127.0.0.1:514", &["/dev/log"]).to_owned(),
-                    facility: c.one("local0", &["daemon"]).to_owned(),
-                },
-                _ => LogDestination::Stdout,
+            to: self.some(3, |c| Spanned::bare(c.log_destination())),
+            error_format: self.setting(|c| c.template(place)),
+            structured_data: self.setting(|c| c.template(place)),
+            log_null: self.setting(|c| c.one_in(2)),
+            only_faults: self.setting(|c| c.one_in(2)),
+            raise_faults: self.setting(|c| c.one_in(2)),
+            early: self.setting(|c| c.one_in(2)),
+        }
+    }
+
+    pub(super) fn log_level(&mut self) -> LogLevel {
+        self.one(LogLevel::Info, LogLevel::ALL)
+    }
+
+    fn log_destination(&mut self) -> LogDestination {
+        match self.below(4) {
+            1 => LogDestination::File(self.file()),
+            2 | 3 => LogDestination::Syslog(self.syslog()),
+            _ => LogDestination::Stdout,
+        }
+    }
+
+    fn syslog(&mut self) -> Syslog {
+        let host = |c: &mut Self| c.one("127.0.0.1", &["loghost", "::1"]).to_owned();
+        let to = match self.below(6) {
+            1 => SyslogAddress::Tcp {
+                host: host(self),
+                port: 514,
+            },
+            2 => SyslogAddress::Unix("/dev/log".to_owned()),
+            3 => SyslogAddress::Stdout,
+            4 => SyslogAddress::Stderr,
+            5 => SyslogAddress::Descriptor(3),
+            _ => SyslogAddress::Udp {
+                host: host(self),
+                port: 514,
+            },
+        };
+        Syslog {
+            form: self.one(SyslogForm::Local, SyslogForm::ALL),
+            facility: self.one(Facility::Local0, Facility::ALL),
+            max_level: self.log_level(),
+            min_level: self.log_level(),
+            length: self.one(1024, &[80, 65_535]),
+            tag: self.one_in(2).then(|| "haproxy".to_owned()),
+            hostname: self.one_in(2).then(|| "web1".to_owned()),
+            sample: self.one_in(2).then(|| Sample {
+                ranges: vec![(1, 1), (3, 5)],
+                size: 8,
             }),
+            ..Syslog::new(to)
         }
     }
 
@@ -430,23 +509,50 @@ impl Choices {
             response: self.setting(Self::duration),
             queue: self.setting(Self::duration),
             idle: self.setting(Self::duration),
+            tunnel: self.setting(Self::duration),
+            tunnel_target: self.setting(Self::duration),
+            tunnel_ending: self.setting(Self::duration),
+            inspect: self.setting(Self::duration),
         };
         if tls {
             draft.tls = self.upstream_tls();
         }
-        if known.http {
-            draft.rules = self.some(3, |c| {
-                let phase = c.one(Phase::Request, &[Phase::Response, Phase::AfterResponse]);
-                c.rule(place(phase), &[])
-            });
-        }
+        draft.rules = self.some(3, |c| {
+            let phase = if known.http {
+                let others = [Phase::Response, Phase::AfterResponse, Phase::ClientHello];
+                c.one(Phase::Request, &others)
+            } else {
+                Phase::ClientHello
+            };
+            c.rule(place(phase), &[])
+        });
         draft.none_healthy = self.setting(|c| c.one(NoneHealthy::Refuse, &[NoneHealthy::FailOpen]));
         draft.retries = self.setting(|c| c.below(101));
         draft.pool_size = self.setting(|c| c.below(65_537));
-        draft.send_proxy = self.setting(|c| c.one(ProxyProtocol::V1, &[ProxyProtocol::V2]));
+        draft.send_proxy = self.setting(Self::send_proxy);
+        draft.log = self.some(2, |c| Spanned::bare(c.log_destination()));
+        draft.log_health_checks = self.setting(|c| c.one_in(2));
         draft.error_pages = self.error_pages();
         draft.close = self.setting(|c| c.one_in(2));
         draft
+    }
+
+    fn send_proxy(&mut self) -> SendProxy {
+        let version = self.one(ProxyProtocol::V1, &[ProxyProtocol::V2]);
+        let mut parts = vec![
+            ProxyPart::Tls,
+            ProxyPart::CommonName,
+            ProxyPart::Cipher,
+            ProxyPart::Authority,
+            ProxyPart::Alpn,
+            ProxyPart::Checksum,
+            ProxyPart::UniqueId,
+        ];
+        if version == ProxyProtocol::V1 {
+            parts.clear();
+        }
+        parts.retain(|_| self.one_in(2));
+        SendProxy { version, parts }
     }
 
     fn target(&mut self, index: usize) -> TargetDraft {

@@ -20,6 +20,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Run(arguments) => run::run(&arguments, quiet),
         Command::Check(arguments) => check::run(&arguments, quiet),
         Command::Convert(arguments) => convert::run(&arguments, quiet),
+        Command::Compare(arguments) => crate::compare::run(&arguments, quiet),
         Command::Status(arguments) => status::run(&arguments),
         Command::Cert(arguments) => cert::run(&arguments),
     }
@@ -32,7 +33,7 @@ pub(crate) fn print(text: &str) {
 }
 
 /// Prints an error without place.
-fn fail(message: &str) -> ExitCode {
+pub(crate) fn fail(message: &str) -> ExitCode {
     eprintln!("error: {message}");
     ExitCode::FAILURE
 }

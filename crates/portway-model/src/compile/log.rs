@@ -1,0 +1,159 @@
+//! Logs: access logs, where events go, request ids, and what is kept for the log.
+
+use super::expressions::{Moment, Place, Side};
+use super::text::{check_file, check_header_written};
+use super::{Compiler, Reported};
+use crate::convert;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::draft::{AccessLogDraft, LogFormat, RequestIdDraft};
+use crate::expression::Template;
+use crate::log::{LogDestination, Syslog, SyslogAddress};
+use crate::settings::{CaptureCookie, Protocol};
+use crate::snapshot::{AccessLog, RequestId};
+use crate::span::Spanned;
+use crate::stage::{Named, Resolved};
+
+/// Bytes of a syslog message at least, as HAProxy has it: a header must fit.
+pub const MIN_SYSLOG_LENGTH: u16 = 80;
+
+/// What remains of destinations once they are checked.
+pub(super) fn destinations(drafts: &[Spanned<LogDestination>]) -> Vec<LogDestination> {
+    drafts.iter().map(|it| it.value.clone()).collect()
+}
+
+impl Compiler<'_> {
+    pub(super) fn access_log(
+        &mut self,
+        draft: &Spanned<AccessLogDraft>,
+        protocol: Protocol,
+    ) -> Result<AccessLog, Reported> {
+        let AccessLogDraft {
+            format,
+            to,
+            error_format,
+            structured_data,
+            log_null,
+            only_faults,
+            raise_faults,
+            early,
+        } = &draft.value;
+        let place = Place {
+            moment: Moment::Log,
+            side: Side::Listener(protocol),
+            span: format.as_ref().map_or(draft.span, |form| form.span),
+        };
+        let form = format.as_ref().map_or(&LogFormat::Json, |form| &form.value);
+        if let LogFormat::Template(template) = form {
+            self.check_template(place, template);
+        }
+        let form = convert::log_format(self, form);
+        let error_format = self.log_template(place, error_format.as_ref());
+        let structured_data = self.log_template(place, structured_data.as_ref());
+        self.check_log_destinations(to);
+        let mut to = destinations(to);
+        if to.is_empty() {
+            to.push(LogDestination::Stdout);
+        }
+        let given = |setting: &Option<Spanned<bool>>| setting.is_some_and(|it| it.value);
+        Ok(AccessLog {
+            format: form?,
+            to,
+            error_format: error_format?,
+            structured_data: structured_data?,
+            log_null: log_null.map_or(!protocol.is_http(), |it| it.value),
+            only_faults: given(only_faults),
+            raise_faults: given(raise_faults),
+            early: given(early),
+        })
+    }
+
+    fn log_template(
+        &mut self,
+        place: Place,
+        template: Option<&Spanned<Template<Named>>>,
+    ) -> Result<Option<Template<Resolved>>, Reported> {
+        let Some(template) = template else {
+            return Ok(None);
+        };
+        let span = template.span;
+        self.check_template(Place { span, ..place }, &template.value);
+        convert::template(self, &template.value).map(Some)
+    }
+
+    pub(super) fn request_id(
+        &mut self,
+        draft: &Spanned<RequestIdDraft>,
+        protocol: Protocol,
+    ) -> Result<RequestId, Reported> {
+        let RequestIdDraft { header, format } = &draft.value;
+        if let Some(name) = header {
+            check_header_written(&mut self.found, &name.value, name.span);
+        }
+        let format = match format {
+            None => None,
+            Some(template) => {
+                let place = Place {
+                    moment: Moment::Phase(crate::action::Phase::Request),
+                    side: Side::Listener(protocol),
+                    span: template.span,
+                };
+                self.check_template(place, &template.value);
+                Some(convert::template(self, &template.value))
+            }
+        };
+        Ok(RequestId {
+            header: header.as_ref().map(|it| it.value.to_ascii_lowercase()),
+            format: format.transpose()?,
+        })
+    }
+
+    pub(super) fn check_log_destinations(&mut self, drafts: &[Spanned<LogDestination>]) {
+        for to in drafts {
+            match &to.value {
+                LogDestination::Stdout => {}
+                LogDestination::File(file) => check_file(&mut self.found, "the log", file, to.span),
+                LogDestination::Syslog(syslog) => self.check_syslog(&Spanned::new(syslog, to.span)),
+            }
+        }
+    }
+
+    fn check_syslog(&mut self, to: &Spanned<&Syslog>) {
+        let Syslog {
+            to: address,
+            length,
+            tag,
+            hostname,
+            ..
+        } = to.value;
+        if let SyslogAddress::Unix(path) = address {
+            check_file(&mut self.found, "the syslog socket", path, to.span);
+        }
+        if *length < MIN_SYSLOG_LENGTH {
+            let message = format!("{length} is out of range for the length of a syslog message");
+            let help = format!("from {MIN_SYSLOG_LENGTH} to {}", u16::MAX);
+            self.found
+                .push(Diagnostic::error(Code::OutOfRange, to.span, message).help(help));
+        }
+        for (what, text) in [("tag", tag), ("host name", hostname)] {
+            let Some(text) = text else { continue };
+            if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
+                let message = format!("`{}` is not a {what} of syslog", text.escape_debug());
+                self.found.push(
+                    Diagnostic::error(Code::OutOfRange, to.span, message)
+                        .help("printable ASCII characters without blanks are allowed"),
+                );
+            }
+        }
+    }
+
+    pub(super) fn check_capture_cookie(&mut self, cookie: Option<&Spanned<CaptureCookie>>) {
+        let Some(cookie) = cookie else { return };
+        let CaptureCookie { name, length, .. } = &cookie.value;
+        super::text::check_token(&mut self.found, "a cookie name", name, cookie.span);
+        if *length == 0 {
+            let message = "0 is out of range for the length of a captured cookie";
+            self.found
+                .push(Diagnostic::error(Code::OutOfRange, cookie.span, message));
+        }
+    }
+}
