@@ -145,11 +145,12 @@ impl GroupRun {
             NoneHealthy::FailOpen => WhenNoneUsable::FailOpen,
         };
         let algorithm = match group.algorithm {
-            Configured::RoundRobin => Algorithm::RoundRobin,
+            // Other orders are refused before a plane is made (`support`).
+            Configured::RoundRobin | Configured::StaticRoundRobin => Algorithm::RoundRobin,
             Configured::LeastOutstanding => Algorithm::LeastOutstanding,
             // A hash of another value than the source is refused before a plane is made (`support`).
-            Configured::SourceHash | Configured::Hash(_) => Algorithm::SourceHash,
-            Configured::RandomOfTwo => Algorithm::RandomTwo,
+            Configured::SourceHash(_) | Configured::Hash { .. } => Algorithm::SourceHash,
+            Configured::Random { .. } => Algorithm::RandomTwo,
             Configured::First => Algorithm::FirstAvailable,
         };
         let balancer = Balancer::new(

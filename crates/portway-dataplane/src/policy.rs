@@ -144,7 +144,8 @@ fn perform(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) -> Optio
         | Action::RemoveHeaders(_)
         | Action::WaitForBody { .. }
         | Action::SetTimeout { .. }
-        | Action::SetLog(_) => {}
+        | Action::SetLog(_)
+        | Action::SetStickiness(_) => {}
     }
     None
 }

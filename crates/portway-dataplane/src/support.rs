@@ -3,8 +3,10 @@
 
 use portway_model::action::{Action, AnswerBody, Phase, Rule};
 use portway_model::address::{BindAddress, TargetAddress, UnixSocket};
+use portway_model::check::CheckKind;
+use portway_model::choice::{Algorithm, HashMethod, RetryTo};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::draft::{Algorithm, CheckKind, LogFormat};
+use portway_model::draft::LogFormat;
 use portway_model::expression::{
     Condition, Expression, LogValue, Matcher, Template, TemplatePart, Transform, Value,
 };
@@ -150,7 +152,7 @@ impl Found {
     fn group(&mut self, group: &TargetGroup) {
         self.at(group.origin.0);
         self.part_if(
-            matches!(group.algorithm, Algorithm::Hash(_)),
+            matches!(group.algorithm, Algorithm::Hash { .. }),
             "`algorithm = { hash = … }`",
         );
         let times = &group.timeouts;
@@ -162,6 +164,20 @@ impl Found {
         );
         self.part_if(!group.log.is_empty(), "`log` of a target group");
         self.part_if(group.log_health_checks, "`log_health_checks`");
+        let method = match group.algorithm {
+            Algorithm::SourceHash(method) => method != HashMethod::Consistent,
+            Algorithm::Random { draws } => draws != 2,
+            Algorithm::StaticRoundRobin => true,
+            _ => false,
+        };
+        self.part_if(method, "this way of choosing a target");
+        let retries = group.retry_to != RetryTo::Another || group.retry_on.is_some();
+        self.part_if(retries, "`retry_to` and `retry_on`");
+        self.part_if(group.backups_together, "`backups_together`");
+        self.part_if(group.keep_when_down, "`keep_when_down`");
+        self.part_if(group.full_connections > 0, "`full_connections`");
+        group.targets.iter().for_each(|target| self.target(target));
+        self.at(group.origin.0);
         self.part_if(group.stickiness.is_some(), "`stickiness`");
         self.part_if(group.close, "`close`");
         self.part_if(
@@ -184,8 +200,18 @@ impl Found {
         if let Some(check) = &group.health_check {
             self.at(check.origin.0);
             self.part_if(
-                matches!(check.kind, CheckKind::Script(_)),
+                matches!(check.kind, CheckKind::Script(_) | CheckKind::Service(_)),
                 "scripted health checks",
+            );
+            self.part_if(
+                check.first_failure_is_down || check.drain_on_404,
+                "this setting of a health check",
+            );
+            let of_target = check.of_target();
+            let mut own = group.targets.iter().map(|target| &target.check);
+            self.part_if(
+                own.any(|own| own.as_ref() != Some(&of_target)),
+                "checks of targets that are not the group's",
             );
             let destination =
                 |target: &Target| matches!(target.address, TargetAddress::ClientDestination { .. });
@@ -196,6 +222,20 @@ impl Found {
             );
         }
         self.rules(&group.rules, Owner::Group);
+    }
+
+    fn target(&mut self, target: &Target) {
+        self.at(target.origin.0);
+        let queue = target.min_connections > 0 || target.max_queue > 0;
+        self.part_if(queue, "`min_connections` and `max_queue`");
+        self.part_if(!target.slow_start.is_zero(), "`slow_start`");
+        let down = target.shutdown_on_down || target.shutdown_backups_on_up;
+        self.part_if(down, "`shutdown_on_down` and `shutdown_backups_on_up`");
+        self.part_if(target.track.is_some(), "`track` of a target");
+        self.part_if(
+            target.first_address != portway_model::defaults::FIRST_ADDRESS,
+            "`first_address`",
+        );
     }
 
     fn rules(&mut self, rules: &Rules, owner: Owner) {
@@ -279,6 +319,7 @@ impl Found {
             Action::Capture { .. } => self.part("`capture`"),
             Action::SetTimeout { .. } => self.part("`set_timeout`"),
             Action::SetLog(_) => self.part("`set_log`"),
+            Action::SetStickiness(_) => self.part("`stickiness` of a rule"),
             Action::Forward(_)
             | Action::Accept
             | Action::Reject { silent: false }

@@ -3,6 +3,7 @@
 //! Rules run in order within their [`Phase`]. An action that ends its phase is the last that runs in it; every
 //! other lets the next rule run.
 
+use crate::choice::StickinessUse;
 use crate::expression::{Condition, Counter, Expression, Template, TextMatch, Variable};
 use crate::log::LogLevel;
 use crate::name::Name;
@@ -221,6 +222,8 @@ pub enum Action<S: Stage> {
     },
     /// The level with which this exchange is logged; `None`: it is not logged.
     SetLog(Option<LogLevel>),
+    /// Says whether the client is kept with its target. Request phase of a target group.
+    SetStickiness(StickinessUse),
 }
 
 /// A timeout that a rule may replace.

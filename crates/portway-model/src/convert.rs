@@ -7,7 +7,9 @@
 use crate::action::{
     Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, Rule, Service, StatsPage, Weighted,
 };
-use crate::draft::{Algorithm, CheckKind, CheckStep, HttpCheck, LogFormat, Stickiness};
+use crate::check::{CheckExpect, CheckKind, CheckStep, CheckText, Expectation, HttpCheck};
+use crate::choice::{Algorithm, Stickiness};
+use crate::draft::LogFormat;
 use crate::expression::{
     Condition, CounterEntry, Expression, Matcher, Template, TemplatePart, Test, Transform, Value,
 };
@@ -313,7 +315,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action,
         from,
         [Accept, ExpectProxy],
-        [StripPrefix, AddPrefix, SetMethod, UnsetVariable, SetLog],
+        [StripPrefix, AddPrefix, SetMethod, UnsetVariable, SetLog, SetStickiness],
         Action::SetHeader { name, value } => Action::SetHeader {
             name: name.clone(),
             value: template(to, value)?,
@@ -462,11 +464,15 @@ pub(crate) fn algorithm<C: Convert>(
 ) -> Outcome<C, Algorithm<C::After>> {
     Ok(match from {
         Algorithm::RoundRobin => Algorithm::RoundRobin,
+        Algorithm::StaticRoundRobin => Algorithm::StaticRoundRobin,
         Algorithm::LeastOutstanding => Algorithm::LeastOutstanding,
-        Algorithm::SourceHash => Algorithm::SourceHash,
-        Algorithm::RandomOfTwo => Algorithm::RandomOfTwo,
+        Algorithm::SourceHash(method) => Algorithm::SourceHash(*method),
+        Algorithm::Random { draws } => Algorithm::Random { draws: *draws },
         Algorithm::First => Algorithm::First,
-        Algorithm::Hash(key) => Algorithm::Hash(expression(to, key)?),
+        Algorithm::Hash { value, method } => Algorithm::Hash {
+            value: expression(to, value)?,
+            method: *method,
+        },
     })
 }
 
@@ -498,17 +504,66 @@ pub(crate) fn check_kind<C: Convert>(
         CheckKind::Tls => CheckKind::Tls,
         CheckKind::Http(http) => CheckKind::Http(http_check(to, http)?),
         CheckKind::Https(http) => CheckKind::Https(http_check(to, http)?),
-        CheckKind::Script(steps) => CheckKind::Script(each(to, steps, |to, step| {
-            Ok(match step {
-                CheckStep::Connect { port, tls } => CheckStep::Connect {
-                    port: *port,
-                    tls: *tls,
-                },
-                CheckStep::Send(bytes) => CheckStep::Send(bytes.clone()),
-                CheckStep::Expect(pattern) => CheckStep::Expect(to.pattern(pattern)?),
-                CheckStep::Http(http) => CheckStep::Http(http_check(to, http)?),
-            })
-        })?),
+        CheckKind::Script(steps) => CheckKind::Script(each(to, steps, check_step)?),
+        CheckKind::Service(service) => CheckKind::Service(service.clone()),
+    })
+}
+
+fn check_step<C: Convert>(
+    to: &mut C,
+    from: &CheckStep<C::Before>,
+) -> Outcome<C, CheckStep<C::After>> {
+    Ok(match from {
+        CheckStep::Connect(connect) => CheckStep::Connect(connect.clone()),
+        CheckStep::Send(bytes) => CheckStep::Send(bytes.clone()),
+        CheckStep::Request(request) => CheckStep::Request(request.clone()),
+        CheckStep::Expect(expect) => CheckStep::Expect(CheckExpect {
+            that: expectation(to, &expect.that)?,
+            negated: expect.negated,
+            min_bytes: expect.min_bytes,
+            words: expect.words,
+            on_success: expect.on_success.clone(),
+            on_error: expect.on_error.clone(),
+            comment: expect.comment.clone(),
+        }),
+        CheckStep::Http(http) => CheckStep::Http(http_check(to, http)?),
+    })
+}
+
+fn expectation<C: Convert>(
+    to: &mut C,
+    from: &Expectation<C::Before>,
+) -> Outcome<C, Expectation<C::After>> {
+    Ok(match from {
+        Expectation::Bytes(bytes) => Expectation::Bytes(bytes.clone()),
+        Expectation::Pattern(pattern) => Expectation::Pattern(to.pattern(pattern)?),
+        Expectation::HexPattern(pattern) => Expectation::HexPattern(to.pattern(pattern)?),
+        Expectation::Status(ranges) => Expectation::Status(ranges.clone()),
+        Expectation::StatusPattern(pattern) => Expectation::StatusPattern(to.pattern(pattern)?),
+        Expectation::Body(bytes) => Expectation::Body(bytes.clone()),
+        Expectation::BodyPattern(pattern) => Expectation::BodyPattern(to.pattern(pattern)?),
+        Expectation::Header { name, value, whole } => {
+            let name = check_text(to, name);
+            let value = value.as_ref().map(|value| check_text(to, value));
+            Expectation::Header {
+                name: name?,
+                value: value.transpose()?,
+                whole: *whole,
+            }
+        }
+    })
+}
+
+fn check_text<C: Convert>(
+    to: &mut C,
+    from: &CheckText<C::Before>,
+) -> Outcome<C, CheckText<C::After>> {
+    Ok(match from {
+        CheckText::Text { how, text } => CheckText::Text {
+            how: *how,
+            text: text.clone(),
+        },
+        CheckText::Pattern(pattern) => CheckText::Pattern(to.pattern(pattern)?),
     })
 }
 

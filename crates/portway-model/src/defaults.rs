@@ -1,5 +1,6 @@
 //! Every default of the model in one place, with unit and reason.
 
+use crate::choice::{FirstAddress, RetryTo};
 use crate::draft::Verify;
 use crate::expression::TextMatch;
 use crate::settings::{ControlLevel, ForwardedMode, MapMatch, NoneHealthy, ServerName};
@@ -28,6 +29,8 @@ pub const POOL_IDLE: Duration = Duration::from_secs(30);
 pub const POOL_SIZE: u32 = 256;
 /// Attempts beyond the first, HAProxy's `retries 3`.
 pub const RETRIES: u32 = 3;
+/// Where an attempt beyond the first goes: to another target, which is more likely to answer.
+pub const RETRY_TO: RetryTo = RetryTo::Another;
 /// Weight of a target.
 pub const WEIGHT: u16 = 1;
 /// Open connections of a listener when the file says none: 0 means that only the limit of the process counts.
@@ -46,6 +49,10 @@ pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HEALTHY_THRESHOLD: u16 = 2;
 /// Failing checks until a target is unhealthy, an ALB's 2.
 pub const UNHEALTHY_THRESHOLD: u16 = 2;
+/// A new target waits for its row of failures as any other.
+pub const FIRST_FAILURE_IS_DOWN: bool = false;
+/// Where the first address of a name comes from: one name that does not resolve does not keep the others from working.
+pub const FIRST_ADDRESS: [FirstAddress; 2] = [FirstAddress::Resolver, FirstAddress::None];
 /// Statuses that pass: any 2xx or 3xx, as HAProxy and Traefik take it.
 pub const CHECK_EXPECT: (u16, u16) = (200, 399);
 

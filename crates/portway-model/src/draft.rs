@@ -5,19 +5,21 @@
 
 use crate::action::Rule;
 use crate::address::{BindAddress, TargetAddress};
-use crate::expression::{Expression, NumberRange, StoredCounter, Template};
+use crate::expression::{StoredCounter, Template};
 use crate::log::LogDestination;
 use crate::name::Name;
 use crate::settings::{
     CaptureCookie, ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType,
-    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, SameSite, SendProxy, ServerName,
-    TlsVersion,
+    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, SendProxy, ServerName, TlsVersion,
 };
 use crate::span::Spanned;
 use crate::stage::Named;
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::time::Duration;
+
+pub use crate::check::*;
+pub use crate::choice::*;
 
 /// All that one source states.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -340,6 +342,18 @@ pub struct GroupDraft {
     pub none_healthy: Option<Spanned<NoneHealthy>>,
     /// Attempts beyond the first.
     pub retries: Option<Spanned<u32>>,
+    /// Where they go.
+    pub retry_to: Option<Spanned<RetryTo>>,
+    /// What is tried again; where it is not said, what Portway holds for safe: connections that did not come about, and
+    /// requests that may be repeated where a target closed without an answer.
+    pub retry_on: Option<Spanned<Vec<Spanned<RetryOn>>>>,
+    /// All usable backups take traffic together, not only the first (`option allbackups`).
+    pub backups_together: Option<Spanned<bool>>,
+    /// A client is kept with its target also while that is down (`option persist`).
+    pub keep_when_down: Option<Spanned<bool>>,
+    /// Where so many requests are in flight, targets with `min_connections` may have their full `max_connections`
+    /// (`fullconn`).
+    pub full_connections: Option<Spanned<u32>>,
     /// Idle connections kept per target and worker.
     pub pool_size: Option<Spanned<u32>>,
     /// The PROXY protocol is sent to targets.
@@ -370,6 +384,11 @@ impl GroupDraft {
             rules: Vec::new(),
             none_healthy: None,
             retries: None,
+            retry_to: None,
+            retry_on: None,
+            backups_together: None,
+            keep_when_down: None,
+            full_connections: None,
             pool_size: None,
             send_proxy: None,
             log: Vec::new(),
@@ -395,8 +414,26 @@ pub struct TargetDraft {
     pub backup: Option<Spanned<bool>>,
     /// Takes no traffic and is not checked.
     pub disabled: Option<Spanned<bool>>,
-    /// Connections at most.
+    /// Requests (HTTP) or connections (TCP) in flight at most; more wait for their turn.
     pub max_connections: Option<Spanned<u32>>,
+    /// The limit while the group has little to do; it rises to `max_connections` with the load (`minconn`).
+    pub min_connections: Option<Spanned<u32>>,
+    /// So many may wait for this target alone; 0, the default: no limit but those on connections (`maxqueue`).
+    pub max_queue: Option<Spanned<u32>>,
+    /// What stands in the cookie of stickiness.
+    pub cookie: Option<Spanned<String>>,
+    /// How long its share rises after it has come back.
+    pub slow_start: Option<Spanned<Duration>>,
+    /// Its connections are closed when it goes down (`on-marked-down shutdown-sessions`).
+    pub shutdown_on_down: Option<Spanned<bool>>,
+    /// Connections of backups are closed when it comes back (`on-marked-up shutdown-backup-sessions`).
+    pub shutdown_backups_on_up: Option<Spanned<bool>>,
+    /// It is not checked itself: it is as this one is.
+    pub track: Option<Spanned<TrackedDraft>>,
+    /// What differs from the group's check.
+    pub check: Option<Spanned<TargetCheckDraft>>,
+    /// Where the first address of a name comes from; the system's resolver, and none where that has none, by default.
+    pub first_address: Option<Spanned<Vec<FirstAddress>>>,
 }
 
 impl TargetDraft {
@@ -410,127 +447,17 @@ impl TargetDraft {
             backup: None,
             disabled: None,
             max_connections: None,
+            min_connections: None,
+            max_queue: None,
+            cookie: None,
+            slow_start: None,
+            shutdown_on_down: None,
+            shutdown_backups_on_up: None,
+            track: None,
+            check: None,
+            first_address: None,
         }
     }
-}
-
-/// Who is chosen among usable targets.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Algorithm<S: crate::stage::Stage> {
-    /// Smooth weighted round robin. The default.
-    RoundRobin,
-    /// Fewest requests in flight for its weight.
-    LeastOutstanding,
-    /// By the client's address; losing a target moves only its clients.
-    SourceHash,
-    /// The better of two chosen by chance.
-    RandomOfTwo,
-    /// The first that is usable and has room.
-    First,
-    /// By the hash of a value; as `SourceHash`.
-    Hash(Expression<S>),
-}
-
-/// What keeps a client with a target.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Stickiness<S: crate::stage::Stage> {
-    /// A cookie that we set.
-    Cookie(StickyCookie),
-    /// An entry of a stick table with this key.
-    Table {
-        /// The table.
-        table: S::StickTable,
-        /// The key.
-        key: Expression<S>,
-    },
-}
-
-/// The cookie of stickiness.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StickyCookie {
-    /// Its name.
-    pub name: String,
-    /// How long clients keep it; a browser's session where `None`.
-    pub max_age: Option<Duration>,
-    /// Its Path.
-    pub path: String,
-    /// Its Domain.
-    pub domain: Option<String>,
-    /// Its Secure.
-    pub secure: bool,
-    /// Its HttpOnly.
-    pub http_only: bool,
-    /// Its SameSite.
-    pub same_site: Option<SameSite>,
-}
-
-/// The active probe of a group.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct HealthCheckDraft {
-    /// How it is done; TCP by default.
-    pub kind: Option<Spanned<CheckKind<Named>>>,
-    /// Time between two checks of a healthy target.
-    pub interval: Option<Spanned<Duration>>,
-    /// Time between two checks of an unhealthy target; `interval` by default.
-    pub unhealthy_interval: Option<Spanned<Duration>>,
-    /// Time for one check; never more than `interval` by default.
-    pub timeout: Option<Spanned<Duration>>,
-    /// Passing checks in a row until an unhealthy target is healthy.
-    pub healthy_threshold: Option<Spanned<u16>>,
-    /// Failing checks in a row until a target is unhealthy.
-    pub unhealthy_threshold: Option<Spanned<u16>>,
-    /// Another port than the target's.
-    pub port: Option<Spanned<u16>>,
-}
-
-/// How a check is done.
-#[derive(Debug, Clone, PartialEq)]
-pub enum CheckKind<S: crate::stage::Stage> {
-    /// A connection is established.
-    Tcp,
-    /// A connection and a TLS handshake.
-    Tls,
-    /// An HTTP request.
-    Http(HttpCheck<S>),
-    /// An HTTP request over TLS.
-    Https(HttpCheck<S>),
-    /// A sequence of steps.
-    Script(Vec<CheckStep<S>>),
-}
-
-/// One request of a check.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HttpCheck<S: crate::stage::Stage> {
-    /// Method.
-    pub method: String,
-    /// Path and query.
-    pub path: String,
-    /// Host header; the target's address by default.
-    pub host: Option<String>,
-    /// More headers.
-    pub headers: Vec<(String, String)>,
-    /// Statuses that pass.
-    pub expect: Vec<NumberRange>,
-    /// What the body must hold.
-    pub body: Option<S::Pattern>,
-}
-
-/// One step of a scripted check.
-#[derive(Debug, Clone, PartialEq)]
-pub enum CheckStep<S: crate::stage::Stage> {
-    /// Connects, to another port or with TLS if said so.
-    Connect {
-        /// Another port.
-        port: Option<u16>,
-        /// With TLS.
-        tls: bool,
-    },
-    /// Sends these bytes.
-    Send(String),
-    /// Waits for bytes in which this is found.
-    Expect(S::Pattern),
-    /// Sends a request and judges its answer.
-    Http(HttpCheck<S>),
 }
 
 /// See [`crate::settings::GroupTimeouts`].

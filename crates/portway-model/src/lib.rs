@@ -14,6 +14,8 @@
 
 pub mod action;
 pub mod address;
+pub mod check;
+pub mod choice;
 pub mod compile;
 mod convert;
 pub mod defaults;

@@ -4,17 +4,18 @@
 //! nothing has a place, since no text made it.
 
 use crate::action::Rule;
+use crate::check::{CheckKind, HealthCheckDraft, TargetCheckDraft};
+use crate::choice::{Algorithm, TrackedDraft};
 use crate::compile::names::{Kind, index_name};
 use crate::compile::protocols::{Users, default_of_listener, forwards_to};
 use crate::compile::{default_admin, default_alpn, default_check_timeout, default_target_name};
 use crate::convert::{self, Convert};
 use crate::defaults;
 use crate::draft::{
-    AccessLogDraft, Algorithm, CertificateDraft, CheckKind, ControlSocketDraft, Draft,
-    ErrorPageDraft, ForwardedDraft, GroupDraft, GroupTimeoutsDraft, HealthCheckDraft,
-    ListenerDraft, ListenerTimeoutsDraft, ListenerTlsDraft, LogFormat, MapDraft, ProcessDraft,
-    RequestIdDraft, SocketDraft, StickTableDraft, TargetDraft, TlsPolicyDraft, UpstreamTlsDraft,
-    UserDraft, UserlistDraft,
+    AccessLogDraft, CertificateDraft, ControlSocketDraft, Draft, ErrorPageDraft, ForwardedDraft,
+    GroupDraft, GroupTimeoutsDraft, ListenerDraft, ListenerTimeoutsDraft, ListenerTlsDraft,
+    LogFormat, MapDraft, ProcessDraft, RequestIdDraft, SocketDraft, StickTableDraft, TargetDraft,
+    TlsPolicyDraft, UpstreamTlsDraft, UserDraft, UserlistDraft,
 };
 use crate::expression::Template;
 use crate::log::LogDestination;
@@ -25,11 +26,12 @@ use crate::settings::{
 use crate::snapshot::{
     AccessLog, CertificateId, ControlSocket, ErrorPage, Forwarded, GroupId, HealthCheck, Listener,
     ListenerTls, MapId, Process, RequestId, Rules, Snapshot, StickTableId, Target, TargetGroup,
-    TlsPolicy, UpstreamTls, User, UserlistId,
+    TargetRef, TlsPolicy, UpstreamTls, User, UserlistId,
 };
 use crate::span::Spanned;
 use crate::stage::{Named, Pattern, Resolved};
 use std::convert::Infallible;
+use std::time::Duration;
 
 /// The draft that compiles to this snapshot, with everything left out that need not be said.
 pub fn lift(snapshot: &Snapshot) -> Draft {
@@ -255,7 +257,7 @@ impl Lift<'_> {
             name: Spanned::bare(group.name.clone()),
             number: some(&group.number),
             protocol: unless(&group.protocol, &self.users.protocol_of(&id)),
-            targets: group.targets.iter().map(target).collect(),
+            targets: self.targets(id, group),
             algorithm: unless(&algorithm, &Algorithm::RoundRobin),
             stickiness,
             health_check: group
@@ -270,6 +272,14 @@ impl Lift<'_> {
             rules: self.rules(&group.rules),
             none_healthy: unless(&group.none_healthy, &defaults::NONE_HEALTHY),
             retries: unless(&group.retries, &defaults::RETRIES),
+            retry_to: unless(&group.retry_to, &defaults::RETRY_TO),
+            retry_on: group.retry_on.as_ref().map(|all| {
+                let all = all.iter().copied().map(Spanned::bare);
+                Spanned::bare(all.collect())
+            }),
+            backups_together: unless(&group.backups_together, &false),
+            keep_when_down: unless(&group.keep_when_down, &false),
+            full_connections: unless(&group.full_connections, &0),
             pool_size: unless(&group.pool_size, &defaults::POOL_SIZE),
             log: bare(&group.log),
             log_health_checks: unless(&group.log_health_checks, &false),
@@ -284,11 +294,39 @@ impl Lift<'_> {
         HealthCheckDraft {
             kind: unless(&kind, &CheckKind::Tcp),
             interval: unless(&check.interval, &defaults::CHECK_INTERVAL),
+            fast_interval: unless(&check.fast_interval, &check.interval),
             unhealthy_interval: unless(&check.unhealthy_interval, &check.interval),
             timeout: unless(&check.timeout, &default_check_timeout(check.interval)),
+            connect_timeout: unless(&check.connect_timeout, &check.timeout),
             healthy_threshold: unless(&check.healthy_threshold, &defaults::HEALTHY_THRESHOLD),
             unhealthy_threshold: unless(&check.unhealthy_threshold, &defaults::UNHEALTHY_THRESHOLD),
             port: check.port.map(Spanned::bare),
+            first_failure_is_down: unless(
+                &check.first_failure_is_down,
+                &defaults::FIRST_FAILURE_IS_DOWN,
+            ),
+            drain_on_404: unless(&check.drain_on_404, &false),
+        }
+    }
+
+    fn targets(&self, own: GroupId, group: &TargetGroup) -> Vec<TargetDraft> {
+        let mut drafts: Vec<TargetDraft> = Vec::with_capacity(group.targets.len());
+        for target in &group.targets {
+            let mut draft = self::target(target, group.health_check.as_ref());
+            draft.track = target.track.map(|it| Spanned::bare(self.tracked(own, it)));
+            drafts.push(draft);
+        }
+        drafts
+    }
+
+    fn tracked(&self, own: GroupId, it: TargetRef) -> TrackedDraft {
+        let group = self.snapshot.groups.get(it.group.index());
+        let target = group.and_then(|group| group.targets.get(it.target as usize));
+        let target = target.map_or_else(|| Name::from(""), |target| target.name.clone());
+        TrackedDraft {
+            group: (it.group != own)
+                .then(|| named(Kind::Group, it.group.0, group.map(|group| &group.name))),
+            target: Spanned::bare(target),
         }
     }
 
@@ -398,7 +436,7 @@ fn user(user: &User) -> UserDraft {
     }
 }
 
-fn target(target: &Target) -> TargetDraft {
+fn target(target: &Target, check: Option<&HealthCheck>) -> TargetDraft {
     TargetDraft {
         name: unless(&target.name, &default_target_name(&target.address)),
         number: some(&target.number),
@@ -407,7 +445,53 @@ fn target(target: &Target) -> TargetDraft {
         backup: unless(&target.backup, &false),
         disabled: unless(&target.disabled, &false),
         max_connections: unless(&target.max_connections, &defaults::MAX_CONNECTIONS),
+        min_connections: unless(&target.min_connections, &0),
+        max_queue: unless(&target.max_queue, &0),
+        cookie: some(&target.cookie),
+        slow_start: unless(&target.slow_start, &Duration::ZERO),
+        shutdown_on_down: unless(&target.shutdown_on_down, &false),
+        shutdown_backups_on_up: unless(&target.shutdown_backups_on_up, &false),
+        track: None,
+        check: check
+            .filter(|_| target.track.is_none())
+            .and_then(|group| target_check(target, group)),
+        first_address: unless(&target.first_address, &defaults::FIRST_ADDRESS.to_vec()),
     }
+}
+
+/// What a target's check has of its own; `None` where that is nothing.
+fn target_check(target: &Target, group: &HealthCheck) -> Option<Spanned<TargetCheckDraft>> {
+    let group = group.of_target();
+    let Some(own) = &target.check else {
+        return Some(Spanned::bare(TargetCheckDraft {
+            enabled: Some(Spanned::bare(false)),
+            ..TargetCheckDraft::default()
+        }));
+    };
+    if *own == group {
+        return None;
+    }
+    let moved = own.interval != group.interval;
+    Some(Spanned::bare(TargetCheckDraft {
+        enabled: None,
+        interval: unless(&own.interval, &group.interval),
+        fast_interval: (moved || own.fast_interval != group.fast_interval)
+            .then_some(Spanned::bare(own.fast_interval)),
+        unhealthy_interval: (moved || own.unhealthy_interval != group.unhealthy_interval)
+            .then_some(Spanned::bare(own.unhealthy_interval)),
+        timeout: unless(&own.timeout, &group.timeout),
+        healthy_threshold: unless(&own.healthy_threshold, &group.healthy_threshold),
+        unhealthy_threshold: unless(&own.unhealthy_threshold, &group.unhealthy_threshold),
+        port: own
+            .port
+            .filter(|_| own.port != group.port)
+            .map(Spanned::bare),
+        address: own.address.map(Spanned::bare),
+        tls: own.tls.map(Spanned::bare),
+        send_proxy: unless(&own.send_proxy, &false),
+        server_name: some(&own.server_name),
+        alpn: unless(&own.alpn, &Vec::new()),
+    }))
 }
 
 /// The name of what an index refers to; a name made of the index where it refers to nothing, which no snapshot

@@ -5,7 +5,9 @@
 
 use crate::action::{Phase, Rule};
 use crate::address::{BindAddress, TargetAddress};
-use crate::draft::{Algorithm, CheckKind, LogFormat, Stickiness, Verify};
+use crate::check::CheckKind;
+use crate::choice::{Algorithm, FirstAddress, RetryOn, RetryTo, Stickiness};
+use crate::draft::{LogFormat, Verify};
 use crate::expression::{StoredCounter, Template};
 use crate::log::LogDestination;
 use crate::name::Name;
@@ -17,7 +19,7 @@ use crate::settings::{
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
 use ipnet::IpNet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 macro_rules! ids {
@@ -347,6 +349,17 @@ pub struct TargetGroup {
     pub none_healthy: NoneHealthy,
     /// Attempts beyond the first.
     pub retries: u32,
+    /// Where they go.
+    pub retry_to: RetryTo,
+    /// What is tried again; `None`: what is safe.
+    pub retry_on: Option<Vec<RetryOn>>,
+    /// All usable backups take traffic together, not only the first.
+    pub backups_together: bool,
+    /// A client is kept with its target also while that is down.
+    pub keep_when_down: bool,
+    /// Where so many requests are in flight, targets with a lower limit may have their full one; 0: a tenth of
+    /// what all of them may have.
+    pub full_connections: u32,
     /// Idle connections kept per target and worker.
     pub pool_size: u32,
     /// The PROXY protocol is sent to targets.
@@ -379,10 +392,66 @@ pub struct Target {
     pub backup: bool,
     /// Takes no traffic and is not checked.
     pub disabled: bool,
-    /// Connections at most; 0: no limit.
+    /// Requests or connections in flight at most; 0: no limit.
     pub max_connections: u32,
+    /// The limit while the group has little to do; 0: always the full one.
+    pub min_connections: u32,
+    /// So many may wait for this target alone; 0: no limit.
+    pub max_queue: u32,
+    /// What stands in the cookie of stickiness, where the configuration says it.
+    pub cookie: Option<String>,
+    /// How long its share rises after it has come back; zero: not at all.
+    pub slow_start: Duration,
+    /// Its connections are closed when it goes down.
+    pub shutdown_on_down: bool,
+    /// Connections of backups are closed when it comes back.
+    pub shutdown_backups_on_up: bool,
+    /// It is as this one is.
+    pub track: Option<TargetRef>,
+    /// How it is checked; `None`: not at all.
+    pub check: Option<TargetCheck>,
+    /// Where the first address of a name comes from.
+    pub first_address: Vec<FirstAddress>,
     /// The text that made it.
     pub origin: Origin,
+}
+
+/// A target of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TargetRef {
+    /// The group.
+    pub group: GroupId,
+    /// The index of the target in it.
+    pub target: u32,
+}
+
+/// How one target is checked: what the group says, and what the target says otherwise.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetCheck {
+    /// Time between two checks of a healthy target.
+    pub interval: Duration,
+    /// Time between two checks while the state is about to change.
+    pub fast_interval: Duration,
+    /// Time between two checks of an unhealthy target.
+    pub unhealthy_interval: Duration,
+    /// Time for one check.
+    pub timeout: Duration,
+    /// Passing checks in a row until an unhealthy target is healthy.
+    pub healthy_threshold: u16,
+    /// Failing checks in a row until the target is unhealthy.
+    pub unhealthy_threshold: u16,
+    /// Another port than the target's.
+    pub port: Option<u16>,
+    /// Another address than the target's.
+    pub address: Option<IpAddr>,
+    /// With TLS or without it, whatever the kind of check says.
+    pub tls: Option<bool>,
+    /// The header of the PROXY protocol is sent first.
+    pub send_proxy: bool,
+    /// The server name of the handshake.
+    pub server_name: Option<String>,
+    /// ALPN protocols that are offered.
+    pub alpn: Vec<String>,
 }
 
 /// The active probe of a group.
@@ -392,18 +461,46 @@ pub struct HealthCheck {
     pub kind: CheckKind<Resolved>,
     /// Time between two checks of a healthy target.
     pub interval: Duration,
+    /// Time between two checks while the state is about to change.
+    pub fast_interval: Duration,
     /// Time between two checks of an unhealthy target.
     pub unhealthy_interval: Duration,
     /// Time for one check.
     pub timeout: Duration,
+    /// Time for its connection.
+    pub connect_timeout: Duration,
     /// Passing checks in a row until an unhealthy target is healthy.
     pub healthy_threshold: u16,
     /// Failing checks in a row until a target is unhealthy.
     pub unhealthy_threshold: u16,
     /// Another port than the target's.
     pub port: Option<u16>,
+    /// A new target whose first check fails is unhealthy at once.
+    pub first_failure_is_down: bool,
+    /// A 404 is no failure: the target keeps its clients and takes no new ones.
+    pub drain_on_404: bool,
     /// The text that made it.
     pub origin: Origin,
+}
+
+impl HealthCheck {
+    /// The check of a target that says nothing of its own.
+    pub fn of_target(&self) -> TargetCheck {
+        TargetCheck {
+            interval: self.interval,
+            fast_interval: self.fast_interval,
+            unhealthy_interval: self.unhealthy_interval,
+            timeout: self.timeout,
+            healthy_threshold: self.healthy_threshold,
+            unhealthy_threshold: self.unhealthy_threshold,
+            port: self.port,
+            address: None,
+            tls: None,
+            send_proxy: false,
+            server_name: None,
+            alpn: Vec::new(),
+        }
+    }
 }
 
 /// TLS towards targets.

@@ -560,7 +560,7 @@ fn targets() {
             let mut cookie = cookie();
             cookie.name = "a b".into();
             cookie.path = "x;".into();
-            cookie.domain = Some("/".into());
+            cookie.domains = vec!["/".into()];
             cookie.max_age = Some(Duration::from_millis(1));
             cookie.same_site = Some(SameSite::None);
             d.groups[0].stickiness = Some(at(12, Stickiness::Cookie(cookie)));
@@ -572,6 +572,111 @@ fn targets() {
             "P0103 @12: the path of a cookie may not hold `;`",
             "P0103 @12: a cookie cannot live so long | whole seconds, from a second to 400 days",
             "warning P0105 @12: browsers drop a cookie with SameSite=None and without Secure | set `secure`",
+        ],
+    );
+}
+
+/// The algorithm by the hash of a value.
+fn hash(value: Value<N>) -> Algorithm<N> {
+    Algorithm::Hash {
+        value: value.into(),
+        method: HashMethod::Consistent,
+    }
+}
+
+#[test]
+fn cookies_of_stickiness() {
+    let with = |change: fn(&mut StickyCookie)| {
+        move |d: &mut Draft| {
+            let mut cookie = cookie();
+            change(&mut cookie);
+            d.groups[0].stickiness = Some(at(12, Stickiness::Cookie(cookie)));
+        }
+    };
+    check(
+        with(|c| {
+            c.max_idle = Some(Duration::from_millis(1));
+            c.attributes = vec!["a;b".into()];
+        }),
+        &[
+            "P0103 @12: an attribute of a cookie may not hold `;`",
+            "P0103 @12: a cookie's age is told in whole seconds",
+        ],
+    );
+    check(
+        with(|c| {
+            c.mode = CookieMode::Rewrite;
+            c.indirect = true;
+        }),
+        &[
+            "P0105 @12: a cookie of the target that the target does not see | `indirect` goes with `mode = \"insert\"`",
+        ],
+    );
+    check(
+        with(|c| {
+            c.mode = CookieMode::Prefix;
+            c.preserve = true;
+        }),
+        &[
+            "P0105 @12: `preserve` without a cookie of Portway's | `preserve` goes with `mode = \"insert\"` or with `indirect`",
+        ],
+    );
+    check(
+        |d| d.groups[0].targets[0].cookie = Some(at(12, "a b".into())),
+        &[
+            "P0103 @12: `a b` cannot stand in a cookie | printable ASCII without blanks and without `;`",
+        ],
+    );
+}
+
+#[test]
+fn targets_that_are_like_others() {
+    let host = |name: &str| TargetAddress::Tcp {
+        host: Host::Name(name.to_owned()),
+        port: 1,
+    };
+    let track = |number: usize, target: &str| {
+        Some(at(
+            number,
+            TrackedDraft {
+                group: None,
+                target: at(number + 1, Name::from(target)),
+            },
+        ))
+    };
+    let with = |change: fn(&mut [TargetDraft], Track)| {
+        move |d: &mut Draft| {
+            d.groups[0].targets = vec![target(12, host("a")), target(13, host("b"))];
+            change(&mut d.groups[0].targets, track);
+        }
+    };
+    type Track = fn(usize, &str) -> Option<portway_model::span::Spanned<TrackedDraft>>;
+    check(with(|t, track| t[0].track = track(14, "b:1")), &[]);
+    check(
+        with(|t, track| t[0].track = track(14, "c")),
+        &["P0201 @15 10: target group `web` has no target `c`"],
+    );
+    check(
+        with(|t, track| {
+            t[0].track = track(14, "b:1");
+            t[1].track = track(16, "a:1");
+        }),
+        &[
+            "P0105 @15: targets are like each other in a circle | one of them must be checked itself",
+            "P0105 @17: targets are like each other in a circle | one of them must be checked itself",
+        ],
+    );
+    check(
+        with(|t, _| {
+            t[0].number = Some(at(14, 7));
+            t[1].number = Some(at(15, 7));
+        }),
+        &["P0106 @15 14: two targets have the number 7"],
+    );
+    check(
+        with(|t, _| t[0].check = Some(at(14, TargetCheckDraft::default()))),
+        &[
+            "P0104 @14: a target with a check in a group without one | say `health_check` in the group",
         ],
     );
 }
@@ -654,11 +759,11 @@ fn health_checks() {
             c.kind = Some(at(
                 13,
                 CheckKind::Script(vec![
-                    CheckStep::Connect {
+                    CheckStep::Connect(CheckConnect {
                         port: Some(0),
-                        tls: false,
-                    },
-                    CheckStep::Expect(at(14, "[".into())),
+                        ..CheckConnect::default()
+                    }),
+                    CheckStep::Expect(CheckExpect::new(Expectation::Pattern(at(14, "[".into())))),
                 ]),
             ))
         }),
@@ -1534,7 +1639,7 @@ fn phases_of_values() {
         ],
     );
     check(
-        |d| d.groups[0].algorithm = Some(at(12, Algorithm::Hash(Value::Status.into()))),
+        |d| d.groups[0].algorithm = Some(at(12, hash(Value::Status))),
         &[
             "P0206 @12: the response's status is not known in the request phase | it is known from the response phase on",
         ],
@@ -1542,7 +1647,7 @@ fn phases_of_values() {
     check(
         |d| {
             tcp(d);
-            d.groups[0].algorithm = Some(at(12, Algorithm::Hash(Value::Path.into())));
+            d.groups[0].algorithm = Some(at(12, hash(Value::Path)));
         },
         &[
             "P0206 @12: the path is not known in the client-hello phase | it is known from the request phase on",

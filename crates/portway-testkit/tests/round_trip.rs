@@ -94,7 +94,7 @@ const WORDS: &str = "All Any Not Test Present True Text Regex Number Address Lis
     Redirect Respond Authenticate Accept Reject Tarpit Service Stats Metrics SetHeader AddHeader RemoveHeader \
     ReplaceHeader SetPath ReplacePath StripPrefix AddPrefix SetQuery SetTarget SetMethod SetStatus SetVariable \
     UnsetVariable Track Increment SetTimeout Tunnel SetLog Http Https Tcp Unix Inherited ClientDestination Ip Name \
-    RoundRobin LeastOutstanding SourceHash RandomOfTwo First Hash Table StickyCookie Strict Lax Script Connect Send \
+    RoundRobin StaticRoundRobin LeastOutstanding SourceHash Random First Hash Consistent Ring Sdbm Djb2 Wt6 Table StickyCookie Strict Lax Script Connect Send \
     Expect Off System Ca Client Fixed Optional Required V1 V2 V12 V13 Stdout File Syslog Append Preserve Remove Refuse \
     FailOpen Combined Template ErrorPageDraft AccessLogDraft Deny RemoveHeaders ReplaceTarget WaitForBody Milliseconds \
     ErrorPage ErrorPageFile StartTimeLocal StartDate AcceptTimeCommon AcceptTimeLocal AcceptDate AcceptSeconds \
@@ -104,13 +104,17 @@ const WORDS: &str = "All Any Not Test Present True Text Regex Number Address Lis
     ListenerAddress ListenerPort UpstreamAddress UpstreamPort TargetIp TargetPort ListenerTransport Backend Server \
     ProcessId RequestCounter LogCounter ConnectionError Quoted Backslashed Hexadecimal Udp Stderr Descriptor Local \
     Rfc3164 Rfc5424 Priority Short Timed Iso Raw Emerg Alert Crit Err Warning Notice Info Debug Kern Local7 Sample \
-    RequestIdDraft CaptureCookie Crypt Plain Portway Haproxy UserDraft";
+    RequestIdDraft CaptureCookie Crypt Plain Portway Haproxy UserDraft \
+    Insert Rewrite Passive Generated Given Dynamic Another Same SameThenAnother \
+    ConnectFailure EmptyResponse JunkResponse ResponseTimeout EarlyDataRejected TrackedDraft Last Resolver SetStickiness \
+    Ignore Force TargetCheckDraft Service SslHello Smtp Mysql Postgres Redis Ldap CheckRequest Pattern HexPattern \
+    StatusPattern BodyPattern L7Status";
 
 #[test]
 fn every_word_of_the_model_is_generated() {
     let mut missing: BTreeSet<&str> = WORDS.split_whitespace().collect();
     let mut runner = TestRunner::deterministic();
-    for _ in 0..5_000 {
+    for _ in 0..8_000 {
         let draft = drafts().new_tree(&mut runner).unwrap().current();
         let text = format!("{draft:?}");
         let words = text.split(|c: char| !c.is_ascii_alphanumeric());

@@ -68,7 +68,9 @@ impl Prober {
                     http::check(stream.as_mut(), request, &host(request, target)).await
                 }
                 // A script is refused before anything is installed.
-                CheckKind::Tcp | CheckKind::Tls | CheckKind::Script(_) => Ok(()),
+                CheckKind::Tcp | CheckKind::Tls | CheckKind::Script(_) | CheckKind::Service(_) => {
+                    Ok(())
+                }
             }
         };
         timeout_at(deadline, talk)

@@ -52,6 +52,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("set_timeout", "{ response = \"5m\" }"),
     ("wait_for_body", "\"10s\" or { time, at_least }"),
     ("set_log", "false"),
+    ("stickiness", "ignore"),
 ];
 
 /// The keys of tables under actions.
@@ -191,6 +192,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
             }
         }
         "set_log" => Action::SetLog(super::log::read_level(item, reader)?),
+        "stickiness" => Action::SetStickiness(Form::read(item, reader)?),
         _ => return read_several(entry, reader),
     };
     Some(vec![action])

@@ -3,36 +3,38 @@
 use super::form::{Field, Form, Keyed, Out, Reader};
 use super::pairs;
 use super::toml::{Content, Entry, Item};
+use portway_model::check::{CheckKind, CheckStep, HealthCheckDraft, HttpCheck};
 use portway_model::defaults;
 use portway_model::diagnostic::{Code, Diagnostic};
-use portway_model::draft::{CheckKind, CheckStep, HealthCheckDraft, HttpCheck};
 use portway_model::expression::NumberRange;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 
-/// The keys of a check; of the first five at most one.
+/// The keys of a check; of the first six at most one.
 pub(crate) const KEYS: &[&str] = &[
     "tcp",
     "tls",
     "http",
     "https",
     "script",
+    "service",
     "interval",
+    "fast_interval",
     "unhealthy_interval",
     "timeout",
+    "connect_timeout",
     "healthy_threshold",
     "unhealthy_threshold",
     "port",
+    "first_failure_is_down",
+    "drain_on_404",
 ];
 
 /// The first so many of [`KEYS`] say how the check is done.
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 /// The keys beside `http` and `https`.
 pub(crate) const HTTP_KEYS: &[&str] = &["method", "host", "headers", "expect", "body"];
-
-/// What a step of a script does.
-pub(crate) const STEP_KEYS: &[&str] = &["connect", "send", "expect", "http"];
 
 impl Form for HealthCheckDraft {
     const WHAT: &'static str = "\"tcp\", \"tls\" or a table";
@@ -58,11 +60,15 @@ impl Form for HealthCheckDraft {
         Some(Self {
             kind: read_kind(&table, reader),
             interval: table.optional("interval", reader),
+            fast_interval: table.optional("fast_interval", reader),
             unhealthy_interval: table.optional("unhealthy_interval", reader),
             timeout: table.optional("timeout", reader),
+            connect_timeout: table.optional("connect_timeout", reader),
             healthy_threshold: table.optional("healthy_threshold", reader),
             unhealthy_threshold: table.optional("unhealthy_threshold", reader),
             port: table.optional("port", reader),
+            first_failure_is_down: table.optional("first_failure_is_down", reader),
+            drain_on_404: table.optional("drain_on_404", reader),
         })
     }
 
@@ -75,13 +81,19 @@ impl Form for HealthCheckDraft {
             out.extend(value.map(|value| (key.to_owned(), value)));
         };
         add("interval", self.interval.emit());
+        add("fast_interval", self.fast_interval.emit());
         add("unhealthy_interval", self.unhealthy_interval.emit());
         add("timeout", self.timeout.emit());
+        add("connect_timeout", self.connect_timeout.emit());
         add("healthy_threshold", self.healthy_threshold.emit());
         add("unhealthy_threshold", self.unhealthy_threshold.emit());
         add("port", self.port.emit());
+        add("first_failure_is_down", self.first_failure_is_down.emit());
+        add("drain_on_404", self.drain_on_404.emit());
         match out.as_slice() {
-            [(kind, Out::Boolean(true))] => Out::text(kind),
+            [(kind, Out::Boolean(true))] if matches!(kind.as_str(), "tcp" | "tls") => {
+                Out::text(kind)
+            }
             [] => Out::Table(out),
             _ => Out::Section(out),
         }
@@ -107,8 +119,13 @@ fn read_kind(table: &Keyed<'_>, reader: &mut Reader<'_>) -> Option<Spanned<Check
         "https" => CheckKind::Https(read_http(table, entry, reader)?),
         "script" => {
             let elements = reader.elements(&entry.item).iter();
-            CheckKind::Script(elements.filter_map(|i| read_step(i, reader)).collect())
+            CheckKind::Script(
+                elements
+                    .filter_map(|i| CheckStep::read(i, reader))
+                    .collect(),
+            )
         }
+        "service" => CheckKind::Service(Form::read(&entry.item, reader)?),
         plain => {
             without_http::<()>(table, plain, reader);
             if !bool::read(&entry.item, reader)? {
@@ -122,8 +139,8 @@ fn read_kind(table: &Keyed<'_>, reader: &mut Reader<'_>) -> Option<Spanned<Check
             }
         }
     };
-    if let CheckKind::Script(_) = kind {
-        without_http::<()>(table, "script", reader);
+    if let CheckKind::Script(_) | CheckKind::Service(_) = kind {
+        without_http::<()>(table, &entry.key, reader);
     }
     Some(Spanned::new(kind, entry.item.span))
 }
@@ -151,7 +168,7 @@ fn default_expect() -> Vec<NumberRange> {
     }]
 }
 
-fn read_http(
+pub(crate) fn read_http(
     table: &Keyed<'_>,
     entry: &Entry,
     reader: &mut Reader<'_>,
@@ -180,13 +197,14 @@ fn write_kind(kind: &CheckKind<Named>, out: &mut Vec<(String, Out)>) {
         CheckKind::Http(check) => write_http("http", check, out),
         CheckKind::Https(check) => write_http("https", check, out),
         CheckKind::Script(steps) => {
-            let steps = steps.iter().map(write_step).collect();
+            let steps = steps.iter().map(Form::write).collect();
             out.push(("script".to_owned(), Out::List(steps)));
         }
+        CheckKind::Service(service) => out.push(("service".to_owned(), service.write())),
     }
 }
 
-fn write_http(key: &str, check: &HttpCheck<Named>, out: &mut Vec<(String, Out)>) {
+pub(crate) fn write_http(key: &str, check: &HttpCheck<Named>, out: &mut Vec<(String, Out)>) {
     let mut add = |key: &str, value: Out| out.push((key.to_owned(), value));
     add(key, check.path.write());
     if check.method != "GET" {
@@ -205,62 +223,5 @@ fn write_http(key: &str, check: &HttpCheck<Named>, out: &mut Vec<(String, Out)>)
     }
     if let Some(body) = &check.body {
         add("body", body.write());
-    }
-}
-
-fn read_step(item: &Item, reader: &mut Reader<'_>) -> Option<CheckStep<Named>> {
-    let expected = "a step such as { send = \"PING\" }";
-    let Content::Table(table) = &item.content else {
-        return reader.wrong_type(item, expected);
-    };
-    let is_http = table.get("http").is_some();
-    if is_http {
-        let keys = [&["http"], HTTP_KEYS].concat();
-        let keyed = reader.keyed(item, expected, &keys)?;
-        let entry = keyed.entry("http")?;
-        return read_http(&keyed, entry, reader).map(CheckStep::Http);
-    }
-    let keyed = reader.keyed(item, expected, STEP_KEYS)?;
-    if table.entries().len() != 1 {
-        return reader.refuse(item.span, "a step does exactly one thing", "");
-    }
-    if let Some(entry) = keyed.entry("connect") {
-        if let Content::Boolean(true) = entry.item.content {
-            let (port, tls) = (None, false);
-            return Some(CheckStep::Connect { port, tls });
-        }
-        let keyed = reader.keyed(&entry.item, "true or a table", &["port", "tls"])?;
-        return Some(CheckStep::Connect {
-            port: keyed.optional("port", reader),
-            tls: keyed.optional("tls", reader).unwrap_or(false),
-        });
-    }
-    if keyed.entry("send").is_some() {
-        return keyed.optional("send", reader).map(CheckStep::Send);
-    }
-    keyed.optional("expect", reader).map(CheckStep::Expect)
-}
-
-fn write_step(step: &CheckStep<Named>) -> Out {
-    match step {
-        CheckStep::Connect {
-            port: None,
-            tls: false,
-        } => Out::one("connect", Out::Boolean(true)),
-        CheckStep::Connect { port, tls } => {
-            let mut out = Vec::new();
-            out.extend(port.map(|port| ("port".to_owned(), port.write())));
-            if *tls {
-                out.push(("tls".to_owned(), Out::Boolean(true)));
-            }
-            Out::one("connect", Out::Table(out))
-        }
-        CheckStep::Send(text) => Out::one("send", text.write()),
-        CheckStep::Expect(pattern) => Out::one("expect", pattern.write()),
-        CheckStep::Http(check) => {
-            let mut out = Vec::new();
-            write_http("http", check, &mut out);
-            Out::Table(out)
-        }
     }
 }

@@ -3,17 +3,11 @@
 use super::form::{Fields, Form, Out, Reader, fields, nested, words};
 use super::rule::{self, Owner};
 use super::toml::{Content, Entry, Item, Table};
-use super::{check, form::Field};
-use portway_model::draft::{
-    Algorithm, GroupDraft, GroupTimeoutsDraft, Stickiness, StickyCookie, TargetDraft,
-    UpstreamTlsDraft, Verify,
-};
+use super::{check, check_step, choice, form::Field, target};
+use portway_model::draft::{GroupDraft, GroupTimeoutsDraft, TargetDraft, UpstreamTlsDraft, Verify};
 use portway_model::name::Name;
-use portway_model::settings::{
-    NoneHealthy, ProxyPart, ProxyProtocol, SameSite, SendProxy, ServerName,
-};
+use portway_model::settings::{NoneHealthy, ProxyPart, ProxyProtocol, SendProxy, ServerName};
 use portway_model::span::Spanned;
-use portway_model::stage::Named;
 
 fields!(GroupDraft {
     "protocol" => protocol,
@@ -22,6 +16,11 @@ fields!(GroupDraft {
     "stickiness" => stickiness,
     "when_none_healthy" => none_healthy,
     "retries" => retries,
+    "retry_to" => retry_to,
+    "retry_on" => retry_on,
+    "backups_together" => backups_together,
+    "keep_when_down" => keep_when_down,
+    "full_connections" => full_connections,
     "pool_size" => pool_size,
     "send_proxy" => send_proxy,
     "log" => log,
@@ -41,6 +40,15 @@ fields!(TargetDraft {
     "disabled" => disabled,
     "max_connections" => max_connections,
     "number" => number,
+    "min_connections" => min_connections,
+    "max_queue" => max_queue,
+    "cookie" => cookie,
+    "slow_start" => slow_start,
+    "shutdown_on_down" => shutdown_on_down,
+    "shutdown_backups_on_up" => shutdown_backups_on_up,
+    "track" => track,
+    "check" => check,
+    "first_address" => first_address,
 });
 
 fields!(GroupTimeoutsDraft {
@@ -114,12 +122,6 @@ impl Form for SendProxy {
     }
 }
 
-words!(SameSite, "strict, lax or none", SAME_SITES:
-    "strict" => SameSite::Strict,
-    "lax" => SameSite::Lax,
-    "none" => SameSite::None,
-);
-
 /// Keys that are read with the rest of the table at hand.
 pub(crate) const MORE_KEYS: &[&str] = &["rule"];
 
@@ -174,122 +176,6 @@ fn write_target(target: &TargetDraft) -> Out {
     match out.as_slice() {
         [(_, alone)] => alone.clone(),
         _ => Out::Table(out),
-    }
-}
-
-/// Algorithms that are one word.
-pub(crate) const ALGORITHMS: &[(&str, Algorithm<Named>)] = &[
-    ("round_robin", Algorithm::RoundRobin),
-    ("least_outstanding", Algorithm::LeastOutstanding),
-    ("source_hash", Algorithm::SourceHash),
-    ("random_of_two", Algorithm::RandomOfTwo),
-    ("first", Algorithm::First),
-];
-
-impl Form for Algorithm<Named> {
-    const WHAT: &'static str = "an algorithm";
-
-    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
-        if matches!(item.content, Content::Table(_)) {
-            let table = reader.keyed(item, Self::WHAT, &["hash"])?;
-            return table.required("hash", reader).map(Algorithm::Hash);
-        }
-        let text = reader.text(item, Self::WHAT)?.text;
-        match ALGORITHMS.iter().find(|(known, _)| *known == text) {
-            Some((_, algorithm)) => Some(algorithm.clone()),
-            None => {
-                let known = ALGORITHMS.iter().map(|(known, _)| *known);
-                reader.unknown(item.span, "algorithm", text, known)
-            }
-        }
-    }
-
-    fn write(&self) -> Out {
-        match self {
-            Algorithm::Hash(expression) => Out::one("hash", expression.write()),
-            plain => {
-                let word = ALGORITHMS.iter().find(|(_, known)| known == plain);
-                Out::text(word.map_or("", |(word, _)| *word))
-            }
-        }
-    }
-}
-
-/// The keys of `stickiness`.
-pub(crate) const STICKINESS_KEYS: &[&str] = &[
-    "cookie",
-    "max_age",
-    "path",
-    "domain",
-    "secure",
-    "http_only",
-    "same_site",
-    "table",
-    "key",
-];
-
-/// The Path of a sticky cookie where none is said.
-const COOKIE_PATH: &str = "/";
-
-impl Form for Stickiness<Named> {
-    const WHAT: &'static str = "a table with `cookie` or `table`";
-
-    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
-        let (cookie, table) = STICKINESS_KEYS.split_at(7);
-        let by_table =
-            matches!(&item.content, Content::Table(inner) if inner.get("table").is_some());
-        if by_table {
-            let keyed = reader.keyed(item, Self::WHAT, table)?;
-            return Some(Stickiness::Table {
-                table: keyed.required("table", reader)?,
-                key: keyed.required("key", reader)?,
-            });
-        }
-        let keyed = reader.keyed(item, Self::WHAT, cookie)?;
-        Some(Stickiness::Cookie(StickyCookie {
-            name: keyed.required("cookie", reader)?,
-            max_age: keyed.optional("max_age", reader),
-            path: keyed
-                .optional("path", reader)
-                .unwrap_or_else(|| COOKIE_PATH.to_owned()),
-            domain: keyed.optional("domain", reader),
-            secure: keyed.optional("secure", reader).unwrap_or(false),
-            http_only: keyed.optional("http_only", reader).unwrap_or(true),
-            same_site: keyed.optional("same_site", reader),
-        }))
-    }
-
-    fn write(&self) -> Out {
-        let mut out: Vec<(String, Out)> = Vec::new();
-        let mut add = |key: &str, value: Out| out.push((key.to_owned(), value));
-        match self {
-            Stickiness::Table { table, key } => {
-                add("table", table.write());
-                add("key", key.write());
-            }
-            Stickiness::Cookie(cookie) => {
-                add("cookie", cookie.name.write());
-                if let Some(age) = &cookie.max_age {
-                    add("max_age", age.write());
-                }
-                if cookie.path != COOKIE_PATH {
-                    add("path", cookie.path.write());
-                }
-                if let Some(domain) = &cookie.domain {
-                    add("domain", domain.write());
-                }
-                if cookie.secure {
-                    add("secure", Out::Boolean(true));
-                }
-                if !cookie.http_only {
-                    add("http_only", Out::Boolean(false));
-                }
-                if let Some(same_site) = &cookie.same_site {
-                    add("same_site", same_site.write());
-                }
-            }
-        }
-        Out::Table(out)
     }
 }
 
@@ -356,23 +242,23 @@ impl Form for ServerName {
 
 /// Every key under `[target_group.NAME]`, for the reference to be held against.
 pub(crate) fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 14] = [
+    let lists: [&[&str]; 15] = [
         GroupDraft::KEYS,
         TargetDraft::KEYS,
         GroupTimeoutsDraft::KEYS,
         UpstreamTlsDraft::KEYS,
         MORE_KEYS,
-        STICKINESS_KEYS,
+        choice::KEYS,
+        target::KEYS,
         NONE_HEALTHY,
         PROXY_PROTOCOLS,
         PROXY_PARTS,
         SEND_PROXY_KEYS,
-        SAME_SITES,
         check::KEYS,
         check::HTTP_KEYS,
-        check::STEP_KEYS,
+        check_step::KEYS,
+        check_step::WORDS,
     ];
-    let algorithms = ALGORITHMS.iter().map(|(word, _)| *word);
-    let words = lists.concat().into_iter().chain(algorithms);
-    words.chain([ADDRESS_KEY, "hash"]).collect()
+    let words = lists.concat().into_iter().chain(choice::words());
+    words.chain([ADDRESS_KEY]).collect()
 }

@@ -5,6 +5,8 @@
 
 mod action;
 mod check;
+mod check_step;
+mod choice;
 mod form;
 mod group;
 mod listener;
@@ -16,6 +18,7 @@ mod print_action;
 mod rule;
 mod scalar;
 mod service;
+mod target;
 mod toml;
 
 use form::{Fields as _, Out, Reader};

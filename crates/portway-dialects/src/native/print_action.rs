@@ -66,6 +66,7 @@ pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
             "set_status",
             table([("status", status.write()), ("reason", reason.write())]),
         ),
+        Action::SetStickiness(how) => ("stickiness", how.write()),
         Action::SetTimeout { which, to } => {
             let known = TIMEOUTS.iter().find(|(_, known)| known == which);
             let word = known.map_or("", |(word, _)| *word);

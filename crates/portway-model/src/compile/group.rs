@@ -1,38 +1,34 @@
-//! Target groups: targets, who is chosen, health checks.
+//! Target groups: targets, who is chosen, who is kept, what is tried again. Their checks are in `check`.
 
 use super::expressions::{Moment, Place, Side};
-use super::limits::{self, MAX_POOL_SIZE, MAX_RETRIES, MAX_THRESHOLD, given_within};
+use super::limits::{self, MAX_POOL_SIZE, MAX_RETRIES, given_within};
 use super::rules::Owner;
-use super::text::{
-    Use, check_dns_name, check_header_name, check_path, check_status, check_text, check_token,
-};
+use super::text::{Use, check_dns_name, check_path, check_status, check_text, check_token};
 use super::{Compiler, Reported};
 use crate::action::Phase;
 use crate::address::{Host, TargetAddress};
-use crate::convert;
-use crate::defaults;
-use crate::diagnostic::{Code, Diagnostic};
-use crate::draft::{
-    Algorithm, CheckKind, CheckStep, GroupDraft, GroupTimeoutsDraft, HealthCheckDraft, HttpCheck,
-    Stickiness, StickyCookie, TargetDraft,
+use crate::choice::{
+    Algorithm, CookieMode, RetryOn, RetryTo, Stickiness, StickyCookie, TrackedDraft,
 };
+use crate::convert::{self, Convert as _};
+use crate::defaults;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::draft::{GroupDraft, GroupTimeoutsDraft, TargetDraft};
 use crate::name::Name;
 use crate::settings::{GroupTimeouts, Protocol, ProxyProtocol, SameSite, SendProxy};
-use crate::snapshot::{HealthCheck, Target, TargetGroup};
+use crate::snapshot::{GroupId, HealthCheck, Target, TargetGroup, TargetRef};
 use crate::span::{Origin, Span, Spanned};
 use crate::stage::{Named, Resolved};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Time for one check where a group does not say: never longer than the time between two.
-pub(crate) fn default_check_timeout(interval: Duration) -> Duration {
-    defaults::CHECK_TIMEOUT.min(interval)
-}
-
 /// The name of a target that has none.
 pub(crate) fn default_target_name(address: &TargetAddress) -> Name {
     Name::from(address.to_string())
 }
+
+/// Longest chain of targets that are like another: longer ones are a circle.
+const MAX_TRACK: usize = 64;
 
 impl Compiler<'_> {
     pub(super) fn target_group(
@@ -42,12 +38,16 @@ impl Compiler<'_> {
     ) -> Result<TargetGroup, Reported> {
         let protocol = self.protocols.groups.get(index).copied();
         let protocol = protocol.unwrap_or(Protocol::Http);
-        let targets = self.targets(draft);
         let algorithm = self.algorithm(draft.algorithm.as_ref(), protocol);
         let stickiness = draft.stickiness.as_ref();
         let stickiness = stickiness.map(|kind| self.stickiness(kind, protocol));
         let health_check = draft.health_check.as_ref();
-        let health_check = health_check.map(|check| self.health_check(check));
+        let health_check = health_check
+            .map(|check| self.health_check(check))
+            .transpose();
+        let check = health_check.as_ref().ok().and_then(Option::as_ref);
+        let targets = self.targets(draft, check);
+        self.check_retries(draft);
         let tls = self.upstream_tls(draft, protocol);
         let rules = self.rules(&Owner::group(draft, protocol), &draft.rules);
         self.check_log_destinations(&draft.log);
@@ -59,10 +59,10 @@ impl Compiler<'_> {
             name: draft.name.value.clone(),
             number: self.number(draft.number),
             protocol,
-            targets,
+            targets: targets?,
             algorithm: algorithm?,
             stickiness: stickiness.transpose()?,
-            health_check: health_check.transpose()?,
+            health_check: health_check?,
             timeouts: self.group_timeouts(&draft.timeouts),
             tls: tls?,
             rules: rules?,
@@ -70,6 +70,14 @@ impl Compiler<'_> {
                 .none_healthy
                 .map_or(defaults::NONE_HEALTHY, |x| x.value),
             retries: draft.retries.map_or(defaults::RETRIES, |x| x.value),
+            retry_to: draft.retry_to.map_or(defaults::RETRY_TO, |x| x.value),
+            retry_on: draft
+                .retry_on
+                .as_ref()
+                .map(|all| all.value.iter().map(|on| on.value).collect()),
+            backups_together: draft.backups_together.is_some_and(|x| x.value),
+            keep_when_down: draft.keep_when_down.is_some_and(|x| x.value),
+            full_connections: draft.full_connections.map_or(0, |x| x.value),
             pool_size: draft.pool_size.map_or(defaults::POOL_SIZE, |x| x.value),
             log: super::log::destinations(&draft.log),
             log_health_checks: draft.log_health_checks.is_some_and(|x| x.value),
@@ -127,7 +135,11 @@ impl Compiler<'_> {
         }
     }
 
-    fn targets(&mut self, group: &GroupDraft) -> Vec<Target> {
+    fn targets(
+        &mut self,
+        group: &GroupDraft,
+        check: Option<&HealthCheck>,
+    ) -> Result<Vec<Target>, Reported> {
         if group.targets.is_empty() {
             self.found.push(
                 Diagnostic::warning(
@@ -141,8 +153,21 @@ impl Compiler<'_> {
         let mut names: HashMap<Name, Span> = HashMap::new();
         let mut addresses: HashMap<&TargetAddress, Span> = HashMap::new();
         let mut targets = Vec::with_capacity(group.targets.len());
+        self.check_numbers(group);
+        let mut failure = None;
         for draft in &group.targets {
-            let target = self.target(draft);
+            let track = draft
+                .track
+                .as_ref()
+                .map(|it| self.tracked(group, &it.value));
+            let track = track.transpose().unwrap_or_else(|reported| {
+                failure = Some(reported);
+                None
+            });
+            let target = Target {
+                track,
+                ..self.target(draft, check)
+            };
             let span = target.origin.0;
             if let Some(first) = names.get(&target.name) {
                 self.found.push(
@@ -169,10 +194,103 @@ impl Compiler<'_> {
             addresses.entry(&address.value).or_insert(address.span);
             targets.push(target);
         }
-        targets
+        failure.map_or(Ok(targets), Err)
     }
 
-    fn target(&mut self, draft: &TargetDraft) -> Target {
+    /// The target that another one is to be like.
+    fn tracked(&mut self, own: &GroupDraft, tracked: &TrackedDraft) -> Result<TargetRef, Reported> {
+        let name = tracked.group.as_ref().unwrap_or(&own.name);
+        let group = self.group(name)?;
+        let Some(target) = self.place_of(group, &tracked.target.value) else {
+            self.found.push(
+                Diagnostic::error(
+                    Code::UnknownReference,
+                    tracked.target.span,
+                    format!(
+                        "target group `{}` has no target `{}`",
+                        name.value, tracked.target.value
+                    ),
+                )
+                .label(name.span, "the group is here"),
+            );
+            return Err(Reported);
+        };
+        let found = TargetRef { group, target };
+        if !self.leads_to_a_check(found) {
+            self.found.push(
+                Diagnostic::error(
+                    Code::Conflict,
+                    tracked.target.span,
+                    "targets are like each other in a circle",
+                )
+                .help("one of them must be checked itself"),
+            );
+        }
+        Ok(found)
+    }
+
+    fn place_of(&self, group: GroupId, name: &Name) -> Option<u32> {
+        let targets = &self.draft.groups.get(group.index())?.targets;
+        let place = targets.iter().position(|target| match &target.name {
+            Some(own) => own.value == *name,
+            None => default_target_name(&target.address.value) == *name,
+        });
+        u32::try_from(place?).ok()
+    }
+
+    /// True where the chain of targets that are like others ends.
+    fn leads_to_a_check(&mut self, mut at: TargetRef) -> bool {
+        for _ in 0..MAX_TRACK {
+            let draft = self.draft;
+            let group = draft.groups.get(at.group.index());
+            let target = group.and_then(|group| group.targets.get(at.target as usize));
+            let (Some(group), Some(next)) = (group, target.and_then(|it| it.track.as_ref())) else {
+                return true;
+            };
+            let name = next.value.group.as_ref().unwrap_or(&group.name);
+            let Ok(id) = self.group(name) else {
+                return true;
+            };
+            let Some(target) = self.place_of(id, &next.value.target.value) else {
+                return true;
+            };
+            at = TargetRef { group: id, target };
+        }
+        false
+    }
+
+    fn check_numbers(&mut self, group: &GroupDraft) {
+        let mut given: HashMap<u32, Span> = HashMap::new();
+        for number in group.targets.iter().filter_map(|target| target.number) {
+            if let Some(first) = given.insert(number.value, number.span) {
+                let message = format!("two targets have the number {}", number.value);
+                self.found.push(
+                    Diagnostic::error(Code::Duplicate, number.span, message)
+                        .label(first, "the first is here"),
+                );
+            }
+        }
+    }
+
+    fn check_retries(&mut self, draft: &GroupDraft) {
+        if let Some(Spanned {
+            value: RetryTo::SameThenAnother { every: 0 },
+            span,
+        }) = draft.retry_to
+        {
+            self.found.push(
+                Diagnostic::error(Code::OutOfRange, span, "retries go to another target never")
+                    .help("above 0: each so many-th; below 0: counted from the last"),
+            );
+        }
+        for on in draft.retry_on.iter().flat_map(|all| &all.value) {
+            if let RetryOn::Status(status) = on.value {
+                check_status(&mut self.found, status, (400, 599), on.span);
+            }
+        }
+    }
+
+    fn target(&mut self, draft: &TargetDraft, check: Option<&HealthCheck>) -> Target {
         let address = &draft.address;
         let port = match &address.value {
             TargetAddress::Tcp { host, port } => {
@@ -194,8 +312,28 @@ impl Compiler<'_> {
                 "a target cannot have port 0",
             ));
         }
+        if let Some(cookie) = &draft.cookie {
+            check_cookie_value(&mut self.found, cookie);
+        }
         Target {
             number: self.number(draft.number),
+            check: self.target_check(draft, check),
+            min_connections: draft.min_connections.map_or(0, |x| x.value),
+            max_queue: draft.max_queue.map_or(0, |x| x.value),
+            cookie: draft.cookie.as_ref().map(|x| x.value.clone()),
+            slow_start: limits::duration_or_zero(
+                &mut self.found,
+                "the slow start",
+                draft.slow_start,
+                Duration::ZERO,
+            ),
+            shutdown_on_down: draft.shutdown_on_down.is_some_and(|x| x.value),
+            shutdown_backups_on_up: draft.shutdown_backups_on_up.is_some_and(|x| x.value),
+            track: None,
+            first_address: match &draft.first_address {
+                Some(sources) => sources.value.clone(),
+                None => defaults::FIRST_ADDRESS.to_vec(),
+            },
             name: match &draft.name {
                 Some(name) => name.value.clone(),
                 None => default_target_name(&address.value),
@@ -233,8 +371,13 @@ impl Compiler<'_> {
         let Some(draft) = draft else {
             return Ok(Algorithm::RoundRobin);
         };
-        if let Algorithm::Hash(key) = &draft.value {
-            self.check_expression(Self::key_place(protocol, draft.span), key);
+        if let Algorithm::Hash { value, .. } = &draft.value {
+            self.check_expression(Self::key_place(protocol, draft.span), value);
+        }
+        if let Algorithm::Random { draws: 0 } = &draft.value {
+            let message = "at least one target must be drawn";
+            self.found
+                .push(Diagnostic::error(Code::OutOfRange, draft.span, message));
         }
         convert::algorithm(self, &draft.value)
     }
@@ -272,9 +415,24 @@ impl Compiler<'_> {
         let found = &mut self.found;
         check_token(found, "the name of a cookie", &cookie.name, span);
         check_path(found, "the path of a cookie", &cookie.path, span);
-        if let Some(domain) = &cookie.domain {
+        for domain in &cookie.domains {
             check_dns_name(found, domain.strip_prefix('.').unwrap_or(domain), span);
         }
+        for attribute in &cookie.attributes {
+            check_text(found, "an attribute", attribute, Use::HeaderValue, span);
+            if attribute.contains(';') {
+                let message = "an attribute of a cookie may not hold `;`";
+                found.push(Diagnostic::error(Code::OutOfRange, span, message));
+            }
+        }
+        for age in [cookie.max_idle, cookie.max_life].into_iter().flatten() {
+            if age < Duration::from_secs(1) || age.subsec_nanos() != 0 {
+                let message = "a cookie's age is told in whole seconds";
+                found.push(Diagnostic::error(Code::OutOfRange, span, message));
+            }
+        }
+        self.check_cookie_mode(cookie, span);
+        let found = &mut self.found;
         if cookie.path.contains(';') {
             found.push(Diagnostic::error(
                 Code::OutOfRange,
@@ -303,119 +461,35 @@ impl Compiler<'_> {
         }
     }
 
-    fn health_check(&mut self, draft: &Spanned<HealthCheckDraft>) -> Result<HealthCheck, Reported> {
-        let check = &draft.value;
-        let found = &mut self.found;
-        let interval = limits::duration(
-            found,
-            "the interval of checks",
-            check.interval,
-            defaults::CHECK_INTERVAL,
-        );
-        let timeout = limits::duration(
-            found,
-            "the timeout of checks",
-            check.timeout,
-            default_check_timeout(interval),
-        );
-        if let Some(given) = check.timeout.filter(|_| timeout > interval) {
-            let place = check.interval.map_or(Span::NONE, |interval| interval.span);
-            found.push(
-                Diagnostic::warning(
-                    Code::Conflict,
-                    given.span,
-                    "a check may last longer than the time between two checks",
-                )
-                .label(place, "the interval is here"),
-            );
-        }
-        let unhealthy_interval = limits::duration(
-            found,
-            "the interval of checks",
-            check.unhealthy_interval,
-            interval,
-        );
-        for threshold in [check.healthy_threshold, check.unhealthy_threshold] {
-            given_within(found, "a threshold", threshold, (1, MAX_THRESHOLD));
-        }
-        given_within(found, "a port", check.port, (1, u16::MAX));
-        let kind = match &check.kind {
-            Some(kind) => {
-                self.check_check_kind(kind);
-                convert::check_kind(self, &kind.value)?
-            }
-            None => CheckKind::Tcp,
+    fn check_cookie_mode(&mut self, cookie: &StickyCookie, span: Span) {
+        let (wrong, help) = match cookie.mode {
+            CookieMode::Insert => return,
+            CookieMode::Rewrite if cookie.indirect => (
+                "a cookie of the target that the target does not see",
+                "`indirect` goes with `mode = \"insert\"`",
+            ),
+            _ if cookie.preserve && !cookie.indirect => (
+                "`preserve` without a cookie of Portway's",
+                "`preserve` goes with `mode = \"insert\"` or with `indirect`",
+            ),
+            CookieMode::Rewrite | CookieMode::Prefix | CookieMode::Passive => return,
         };
-        Ok(HealthCheck {
-            kind,
-            interval,
-            unhealthy_interval,
-            timeout,
-            healthy_threshold: check
-                .healthy_threshold
-                .map_or(defaults::HEALTHY_THRESHOLD, |x| x.value),
-            unhealthy_threshold: check
-                .unhealthy_threshold
-                .map_or(defaults::UNHEALTHY_THRESHOLD, |x| x.value),
-            port: check.port.map(|x| x.value),
-            origin: Origin(draft.span),
-        })
+        self.found
+            .push(Diagnostic::error(Code::Conflict, span, wrong).help(help));
     }
+}
 
-    fn check_check_kind(&mut self, kind: &Spanned<CheckKind<Named>>) {
-        let span = kind.span;
-        match &kind.value {
-            CheckKind::Tcp | CheckKind::Tls => {}
-            CheckKind::Http(http) | CheckKind::Https(http) => self.check_http_check(http, span),
-            CheckKind::Script(steps) => {
-                if steps.is_empty() {
-                    self.found.push(Diagnostic::error(
-                        Code::Missing,
-                        span,
-                        "a scripted check without steps",
-                    ));
-                }
-                for step in steps {
-                    match step {
-                        CheckStep::Connect { port: Some(0), .. } => {
-                            self.found.push(Diagnostic::error(
-                                Code::OutOfRange,
-                                span,
-                                "a check cannot connect to port 0",
-                            ));
-                        }
-                        CheckStep::Connect { .. } | CheckStep::Send(_) | CheckStep::Expect(_) => {}
-                        CheckStep::Http(http) => self.check_http_check(http, span),
-                    }
-                }
-            }
-        }
-    }
-
-    fn check_http_check(&mut self, http: &HttpCheck<Named>, span: Span) {
-        let found = &mut self.found;
-        check_token(found, "a method", &http.method, span);
-        check_path(found, "the path of a check", &http.path, span);
-        if let Some(host) = &http.host {
-            check_text(found, "the host of a check", host, Use::Target, span);
-        }
-        for (name, value) in &http.headers {
-            check_header_name(found, name, span);
-            check_text(found, "a header's value", value, Use::HeaderValue, span);
-        }
-        if http.expect.is_empty() {
-            found.push(
-                Diagnostic::error(Code::Missing, span, "a check that no status passes")
-                    .help("say which statuses pass, such as `200-399`"),
-            );
-        }
-        for range in &http.expect {
-            let bound = |value: i64| u16::try_from(value).unwrap_or(0);
-            check_status(found, bound(range.min), (100, 599), span);
-            check_status(found, bound(range.max), (100, 599), span);
-            if range.min > range.max {
-                found.push(super::expressions::reversed(range, span));
-            }
-        }
+/// What HAProxy takes, but for what would end the cookie.
+fn check_cookie_value(found: &mut Diagnostics, cookie: &Spanned<String>) {
+    let wrong = |c: char| !c.is_ascii_graphic() || c == ';';
+    if cookie.value.contains(wrong) {
+        found.push(
+            Diagnostic::error(
+                Code::OutOfRange,
+                cookie.span,
+                format!("`{}` cannot stand in a cookie", cookie.value),
+            )
+            .help("printable ASCII without blanks and without `;`"),
+        );
     }
 }

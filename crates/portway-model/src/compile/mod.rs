@@ -7,6 +7,7 @@
 //! and patterns.
 
 mod binds;
+mod check;
 mod control;
 mod expressions;
 mod group;
@@ -29,7 +30,8 @@ use crate::defaults;
 use crate::diagnostic::Diagnostics;
 use crate::draft::Draft;
 use crate::snapshot::Snapshot;
-pub(crate) use group::{default_check_timeout, default_target_name};
+pub(crate) use check::default_check_timeout;
+pub(crate) use group::default_target_name;
 use names::Names;
 use protocols::Protocols;
 use std::net::{Ipv4Addr, SocketAddr};

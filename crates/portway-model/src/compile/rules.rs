@@ -559,6 +559,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         }
         Action::ExpectProxy => phase == Connection,
         Action::Capture { .. } => !matches!(phase, Connection | Session),
+        Action::SetStickiness(_) => phase == Request && matches!(side, Side::Group(_)),
         Action::Accept
         | Action::SetVariable { .. }
         | Action::UnsetVariable(_)
@@ -599,5 +600,6 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::Capture { .. } => "a capture",
         Action::SetTimeout { .. } => "changing a timeout",
         Action::SetLog(_) => "turning the log on or off",
+        Action::SetStickiness(_) => "a word on stickiness",
     }
 }

@@ -108,15 +108,7 @@ pub(crate) fn users(number: usize, name: &str) -> UserlistDraft {
 }
 
 pub(crate) fn cookie() -> StickyCookie {
-    StickyCookie {
-        name: "sticky".to_owned(),
-        max_age: None,
-        path: "/".to_owned(),
-        domain: None,
-        secure: false,
-        http_only: true,
-        same_site: None,
-    }
+    StickyCookie::new("sticky")
 }
 
 pub(crate) fn http_check() -> HttpCheck<Named> {

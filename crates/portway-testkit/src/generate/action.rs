@@ -6,6 +6,7 @@ use portway_model::action::{
     Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, Phase, Rule, Service, StatsPage,
     TimeoutKind, Weighted,
 };
+use portway_model::choice::StickinessUse;
 use portway_model::expression::{Condition, Counter, Scope, TextMatch, Value};
 use portway_model::name::Name;
 use portway_model::span::{Origin, Span, Spanned};
@@ -73,6 +74,9 @@ impl Choices {
             }
             (Phase::Request, 1) => self.rewrite(place),
             (Phase::Request, 2) => self.answer(place, forward),
+            (Phase::Request, 4) if place.group => {
+                Action::SetStickiness(self.one(StickinessUse::Ignore, &[StickinessUse::Force]))
+            }
             (Phase::Response, 2) => self.respond(place),
             (Phase::Response | Phase::AfterResponse, 1) => Action::SetStatus {
                 // Statuses without a body are refused.

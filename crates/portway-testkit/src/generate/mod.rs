@@ -6,6 +6,7 @@
 //! no strategy of its own.
 
 mod action;
+mod choice;
 mod expression;
 mod object;
 mod text;

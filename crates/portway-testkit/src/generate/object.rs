@@ -5,18 +5,17 @@ use super::{Choices, KnownGroup, KnownTable, Place};
 use portway_model::action::Phase;
 use portway_model::address::{BindAddress, Host, TargetAddress, UnixSocket};
 use portway_model::draft::*;
-use portway_model::expression::{NumberRange, StoredCounter, TextMatch};
+use portway_model::expression::{StoredCounter, TextMatch};
 use portway_model::log::{
     Facility, LogDestination, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm,
 };
 use portway_model::name::Name;
 use portway_model::settings::{
     CaptureCookie, ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType,
-    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, ProxyPart, ProxyProtocol, SameSite,
-    SendProxy, ServerName, TlsVersion,
+    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, ProxyPart, ProxyProtocol, SendProxy,
+    ServerName, TlsVersion,
 };
 use portway_model::span::Spanned;
-use portway_model::stage::Named;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ type Setting<T> = Option<Spanned<T>>;
 
 impl Choices {
     /// A setting that may be left out.
-    fn setting<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Setting<T> {
+    pub(super) fn setting<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Setting<T> {
         self.maybe(make).map(Spanned::bare)
     }
 
@@ -491,6 +490,7 @@ impl Choices {
         });
         draft.number = self.number();
         draft.targets = self.objects(4, Self::target);
+        self.tracked(&mut draft);
         let place = |phase| Place {
             phase: Some(phase),
             tls: false,
@@ -504,6 +504,7 @@ impl Choices {
         draft.algorithm = self.setting(|c| c.algorithm(place(keys)));
         draft.stickiness = self.stickiness(known.http, place(keys)).map(Spanned::bare);
         draft.health_check = self.setting(Self::health_check);
+        self.target_checks(&mut draft);
         draft.timeouts = GroupTimeoutsDraft {
             connect: self.setting(Self::duration),
             response: self.setting(Self::duration),
@@ -532,6 +533,7 @@ impl Choices {
         draft.send_proxy = self.setting(Self::send_proxy);
         draft.log = self.some(2, |c| Spanned::bare(c.log_destination()));
         draft.log_health_checks = self.setting(|c| c.one_in(2));
+        self.group_choices(&mut draft);
         draft.error_pages = self.error_pages();
         draft.close = self.setting(|c| c.one_in(2));
         draft
@@ -570,93 +572,19 @@ impl Choices {
                 port,
             },
         };
-        TargetDraft {
+        let plain = TargetDraft {
             name: self.setting(|c| c.name(index)),
-            number: self.number(),
-            address: Spanned::bare(address),
+            number: self.setting(|c| {
+                let index = u32::try_from(index).unwrap_or(0);
+                c.one(index + 1, &[index + 1_000])
+            }),
             weight: self.setting(|c| c.one(0, &[1, 2, 65_535])),
             backup: self.setting(|c| c.one_in(2)),
             disabled: self.setting(|c| c.one_in(2)),
             max_connections: self.setting(|c| c.below(1_000)),
-        }
-    }
-
-    fn algorithm(&mut self, place: Place) -> Algorithm<Named> {
-        match self.below(6) {
-            1 => Algorithm::LeastOutstanding,
-            2 => Algorithm::SourceHash,
-            3 => Algorithm::RandomOfTwo,
-            4 => Algorithm::First,
-            5 => Algorithm::Hash(self.expression(place)),
-            _ => Algorithm::RoundRobin,
-        }
-    }
-
-    fn stickiness(&mut self, http: bool, place: Place) -> Option<Stickiness<Named>> {
-        match self.below(4) {
-            1 if http => Some(Stickiness::Cookie(StickyCookie {
-                name: self.token(),
-                max_age: self.maybe(|c| Duration::from_secs(u64::from(c.below(1_000_000)) + 1)),
-                path: self.one("/", &["/a", "/a`\"'"]).to_owned(),
-                domain: self.maybe(Self::host_name),
-                secure: self.one_in(2),
-                http_only: self.one_in(2),
-                same_site: self
-                    .maybe(|c| c.one(SameSite::Lax, &[SameSite::Strict, SameSite::None])),
-            })),
-            2 => self
-                .among(&self.stick_tables.clone())
-                .map(|table| Stickiness::Table {
-                    key: self.key(place, table.key),
-                    table: Spanned::bare(table.name),
-                }),
-            _ => None,
-        }
-    }
-
-    fn health_check(&mut self) -> HealthCheckDraft {
-        HealthCheckDraft {
-            kind: self.setting(|c| match c.below(5) {
-                1 => CheckKind::Tls,
-                2 => CheckKind::Http(c.http_check()),
-                3 => CheckKind::Https(c.http_check()),
-                4 => CheckKind::Script(c.at_least_one(4, Self::check_step)),
-                _ => CheckKind::Tcp,
-            }),
-            interval: self.setting(Self::duration),
-            unhealthy_interval: self.setting(Self::duration),
-            timeout: self.setting(Self::duration),
-            healthy_threshold: self.setting(|c| c.one(1, &[2, 1_000])),
-            unhealthy_threshold: self.setting(|c| c.one(1, &[2, 1_000])),
-            port: self.setting(|c| c.one(1, &[80, 65_535])),
-        }
-    }
-
-    fn check_step(&mut self) -> CheckStep<Named> {
-        match self.below(4) {
-            1 => CheckStep::Send(self.text()),
-            2 => CheckStep::Expect(Spanned::bare(self.pattern())),
-            3 => CheckStep::Http(self.http_check()),
-            _ => CheckStep::Connect {
-                port: self.maybe(|c| c.one(1, &[8_080])),
-                tls: self.one_in(2),
-            },
-        }
-    }
-
-    fn http_check(&mut self) -> HttpCheck<Named> {
-        HttpCheck {
-            method: self.token(),
-            path: self.path(),
-            host: self.maybe(Self::host_name),
-            headers: self.some(3, |c| (c.header(), c.line())),
-            expect: self.at_least_one(2, |c| {
-                let min = i64::from(c.below(400)) + 100;
-                let max = min + i64::from(c.below(100));
-                NumberRange { min, max }
-            }),
-            body: self.maybe(|c| Spanned::bare(c.pattern())),
-        }
+            ..TargetDraft::new(Spanned::bare(address))
+        };
+        self.target_choices(plain)
     }
 
     fn upstream_tls(&mut self) -> UpstreamTlsDraft {

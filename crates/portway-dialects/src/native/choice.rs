@@ -1,0 +1,390 @@
+//! `algorithm`, `stickiness` and `retry_to` of a target group.
+
+use super::form::{Form, Keyed, Out, Reader, words};
+use super::toml::{Content, Item};
+use portway_model::choice::{
+    Algorithm, CookieMode, CookieValues, HashFunction, HashMethod, RetryOn, RetryTo, Stickiness,
+    StickinessUse, StickyCookie,
+};
+use portway_model::settings::SameSite;
+use portway_model::stage::Named;
+
+words!(SameSite, "strict, lax or none", SAME_SITES:
+    "strict" => SameSite::Strict,
+    "lax" => SameSite::Lax,
+    "none" => SameSite::None,
+);
+
+words!(CookieMode, "insert, rewrite, prefix or passive", COOKIE_MODES:
+    "insert" => CookieMode::Insert,
+    "rewrite" => CookieMode::Rewrite,
+    "prefix" => CookieMode::Prefix,
+    "passive" => CookieMode::Passive,
+);
+
+words!(HashFunction, "a hash function", HASH_FUNCTIONS:
+    "sdbm" => HashFunction::Sdbm,
+    "djb2" => HashFunction::Djb2,
+    "wt6" => HashFunction::Wt6,
+    "crc32" => HashFunction::Crc32,
+);
+
+words!(StickinessUse, "ignore or force", STICKINESS_USES:
+    "ignore" => StickinessUse::Ignore,
+    "force" => StickinessUse::Force,
+);
+
+/// Algorithms that are one word.
+const ALGORITHMS: &[(&str, Algorithm<Named>)] = &[
+    ("round_robin", Algorithm::RoundRobin),
+    ("static_round_robin", Algorithm::StaticRoundRobin),
+    ("least_outstanding", Algorithm::LeastOutstanding),
+    ("source_hash", Algorithm::SourceHash(HashMethod::Consistent)),
+    ("random_of_two", Algorithm::Random { draws: 2 }),
+    ("first", Algorithm::First),
+];
+
+/// The keys of an algorithm that is a table.
+const ALGORITHM_KEYS: &[&str] = &["hash", "method", "source_hash", "random"];
+
+impl Form for Algorithm<Named> {
+    const WHAT: &'static str = "an algorithm";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if matches!(item.content, Content::Table(_)) {
+            let table = reader.keyed(item, Self::WHAT, ALGORITHM_KEYS)?;
+            if let Some(draws) = table.optional("random", reader) {
+                return Some(Algorithm::Random { draws });
+            }
+            if let Some(method) = table.optional("source_hash", reader) {
+                return Some(Algorithm::SourceHash(method));
+            }
+            return Some(Algorithm::Hash {
+                value: table.required("hash", reader)?,
+                method: table
+                    .optional("method", reader)
+                    .unwrap_or(HashMethod::Consistent),
+            });
+        }
+        let text = reader.text(item, Self::WHAT)?.text;
+        match ALGORITHMS.iter().find(|(known, _)| *known == text) {
+            Some((_, algorithm)) => Some(algorithm.clone()),
+            None => {
+                let known = ALGORITHMS.iter().map(|(known, _)| *known);
+                reader.unknown(item.span, "algorithm", text, known)
+            }
+        }
+    }
+
+    fn write(&self) -> Out {
+        if let Some((word, _)) = ALGORITHMS.iter().find(|(_, known)| known == self) {
+            return Out::text(*word);
+        }
+        match self {
+            Algorithm::Hash { value, method } => {
+                let mut out = vec![("hash".to_owned(), value.write())];
+                if *method != HashMethod::Consistent {
+                    out.push(("method".to_owned(), method.write()));
+                }
+                Out::Table(out)
+            }
+            Algorithm::SourceHash(method) => Out::one("source_hash", method.write()),
+            Algorithm::Random { draws } => Out::one("random", draws.write()),
+            // The others are words.
+            _ => Out::text(""),
+        }
+    }
+}
+
+/// The keys of a hash method that is a table.
+const METHOD_KEYS: &[&str] = &["table", "ring", "avalanche"];
+
+impl Form for HashMethod {
+    const WHAT: &'static str = "\"consistent\" or a table with `table` or `ring`";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if !matches!(item.content, Content::Table(_)) {
+            let text = reader.text(item, Self::WHAT)?.text;
+            return match text {
+                "consistent" => Some(HashMethod::Consistent),
+                _ => reader.unknown(item.span, "hash method", text, ["consistent"]),
+            };
+        }
+        let keyed = reader.keyed(item, Self::WHAT, METHOD_KEYS)?;
+        let avalanche = keyed.optional("avalanche", reader).unwrap_or(false);
+        if keyed.entry("ring").is_some() {
+            let function = keyed.optional("ring", reader)?;
+            return Some(HashMethod::Ring {
+                function,
+                avalanche,
+            });
+        }
+        let function = keyed.required("table", reader)?;
+        Some(HashMethod::Table {
+            function,
+            avalanche,
+        })
+    }
+
+    fn write(&self) -> Out {
+        let (key, function, avalanche) = match self {
+            HashMethod::Consistent => return Out::text("consistent"),
+            HashMethod::Table {
+                function,
+                avalanche,
+            } => ("table", function, avalanche),
+            HashMethod::Ring {
+                function,
+                avalanche,
+            } => ("ring", function, avalanche),
+        };
+        let mut out = vec![(key.to_owned(), function.write())];
+        if *avalanche {
+            out.push(("avalanche".to_owned(), Out::Boolean(true)));
+        }
+        Out::Table(out)
+    }
+}
+
+/// The keys of `stickiness`; the last two are those of a stick table.
+pub(crate) const KEYS: &[&str] = &[
+    "cookie",
+    "mode",
+    "values",
+    "max_age",
+    "path",
+    "domain",
+    "secure",
+    "http_only",
+    "same_site",
+    "attributes",
+    "indirect",
+    "no_cache",
+    "preserve",
+    "post_only",
+    "max_idle",
+    "max_life",
+    "table",
+    "key",
+];
+
+impl Form for Stickiness<Named> {
+    const WHAT: &'static str = "a table with `cookie` or `table`";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let (cookie, table) = KEYS.split_at(KEYS.len() - 2);
+        let by_table =
+            matches!(&item.content, Content::Table(inner) if inner.get("table").is_some());
+        if by_table {
+            let keyed = reader.keyed(item, Self::WHAT, table)?;
+            return Some(Stickiness::Table {
+                table: keyed.required("table", reader)?,
+                key: keyed.required("key", reader)?,
+            });
+        }
+        let keyed = reader.keyed(item, Self::WHAT, cookie)?;
+        read_cookie(&keyed, reader).map(Stickiness::Cookie)
+    }
+
+    fn write(&self) -> Out {
+        Out::Table(match self {
+            Stickiness::Table { table, key } => vec![
+                ("table".to_owned(), table.write()),
+                ("key".to_owned(), key.write()),
+            ],
+            Stickiness::Cookie(cookie) => write_cookie(cookie),
+        })
+    }
+}
+
+fn read_cookie(keyed: &Keyed<'_>, reader: &mut Reader<'_>) -> Option<StickyCookie> {
+    let plain = StickyCookie::new(keyed.required::<String>("cookie", reader)?);
+    let mut flag = |key: &str, default: bool| keyed.optional(key, reader).unwrap_or(default);
+    let cookie = StickyCookie {
+        secure: flag("secure", plain.secure),
+        http_only: flag("http_only", plain.http_only),
+        indirect: flag("indirect", plain.indirect),
+        no_cache: flag("no_cache", plain.no_cache),
+        preserve: flag("preserve", plain.preserve),
+        post_only: flag("post_only", plain.post_only),
+        ..plain
+    };
+    Some(StickyCookie {
+        mode: keyed.optional("mode", reader).unwrap_or(cookie.mode),
+        values: keyed
+            .optional("values", reader)
+            .unwrap_or(CookieValues::Generated),
+        max_age: keyed.optional("max_age", reader),
+        path: keyed
+            .optional("path", reader)
+            .unwrap_or_else(|| cookie.path.clone()),
+        domains: keyed.optional("domain", reader).unwrap_or_default(),
+        same_site: keyed.optional("same_site", reader),
+        attributes: keyed.optional("attributes", reader).unwrap_or_default(),
+        max_idle: keyed.optional("max_idle", reader),
+        max_life: keyed.optional("max_life", reader),
+        ..cookie
+    })
+}
+
+fn write_cookie(cookie: &StickyCookie) -> Vec<(String, Out)> {
+    let plain = StickyCookie::new(cookie.name.clone());
+    let mut out: Vec<(String, Out)> = vec![("cookie".to_owned(), cookie.name.write())];
+    let mut add = |key: &str, value: Option<Out>| {
+        out.extend(value.map(|value| (key.to_owned(), value)));
+    };
+    add(
+        "mode",
+        (cookie.mode != plain.mode).then(|| cookie.mode.write()),
+    );
+    add(
+        "values",
+        (cookie.values != plain.values).then(|| cookie.values.write()),
+    );
+    add("max_age", cookie.max_age.map(|age| age.write()));
+    add(
+        "path",
+        (cookie.path != plain.path).then(|| cookie.path.write()),
+    );
+    add("domain", texts(&cookie.domains));
+    let mut flag = |key: &str, value: bool, default: bool| {
+        add(key, (value != default).then_some(Out::Boolean(value)));
+    };
+    flag("secure", cookie.secure, plain.secure);
+    flag("http_only", cookie.http_only, plain.http_only);
+    add(
+        "same_site",
+        cookie.same_site.map(|same_site| same_site.write()),
+    );
+    add("attributes", texts(&cookie.attributes));
+    let mut flag = |key: &str, value: bool| add(key, value.then_some(Out::Boolean(true)));
+    flag("indirect", cookie.indirect);
+    flag("no_cache", cookie.no_cache);
+    flag("preserve", cookie.preserve);
+    flag("post_only", cookie.post_only);
+    add("max_idle", cookie.max_idle.map(|age| age.write()));
+    add("max_life", cookie.max_life.map(|age| age.write()));
+    out
+}
+
+/// A list of texts, one alone without brackets; `None` where there are none.
+fn texts(texts: &[String]) -> Option<Out> {
+    match texts {
+        [] => None,
+        [one] => Some(one.write()),
+        several => Some(Out::List(several.iter().map(Form::write).collect())),
+    }
+}
+
+impl Form for CookieValues {
+    const WHAT: &'static str = "\"generated\", \"given\" or { dynamic = \"KEY\" }";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if matches!(item.content, Content::Table(_)) {
+            let keyed = reader.keyed(item, Self::WHAT, &["dynamic"])?;
+            let key = keyed.required("dynamic", reader)?;
+            return Some(CookieValues::Dynamic { key });
+        }
+        match reader.text(item, Self::WHAT)?.text {
+            "generated" => Some(CookieValues::Generated),
+            "given" => Some(CookieValues::Given),
+            other => reader.unknown(item.span, "word", other, ["generated", "given"]),
+        }
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            CookieValues::Generated => Out::text("generated"),
+            CookieValues::Given => Out::text("given"),
+            CookieValues::Dynamic { key } => Out::one("dynamic", key.write()),
+        }
+    }
+}
+
+impl Form for RetryTo {
+    const WHAT: &'static str = "\"another\", \"same\" or { same_then_another = -1 }";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if matches!(item.content, Content::Table(_)) {
+            let keyed = reader.keyed(item, Self::WHAT, &["same_then_another"])?;
+            let entry = keyed.entry("same_then_another")?;
+            let Content::Integer(number) = entry.item.content else {
+                return reader.wrong_type(&entry.item, "a number");
+            };
+            return match i16::try_from(number) {
+                Ok(every) => Some(RetryTo::SameThenAnother { every }),
+                Err(_) => reader.refuse(entry.item.span, format!("{number} is out of range"), ""),
+            };
+        }
+        match reader.text(item, Self::WHAT)?.text {
+            "another" => Some(RetryTo::Another),
+            "same" => Some(RetryTo::Same),
+            other => reader.unknown(item.span, "word", other, ["another", "same"]),
+        }
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            RetryTo::Another => Out::text("another"),
+            RetryTo::Same => Out::text("same"),
+            RetryTo::SameThenAnother { every } => {
+                Out::one("same_then_another", Out::Integer(i64::from(*every)))
+            }
+        }
+    }
+}
+
+/// What is tried again, but for statuses.
+const RETRY_ON: &[(&str, RetryOn)] = &[
+    ("connect_failure", RetryOn::ConnectFailure),
+    ("empty_response", RetryOn::EmptyResponse),
+    ("junk_response", RetryOn::JunkResponse),
+    ("response_timeout", RetryOn::ResponseTimeout),
+    ("early_data_rejected", RetryOn::EarlyDataRejected),
+];
+
+impl Form for RetryOn {
+    const WHAT: &'static str = "a kind of failure or a status";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if matches!(item.content, Content::Integer(_)) {
+            return u16::read(item, reader).map(RetryOn::Status);
+        }
+        let text = reader.text(item, Self::WHAT)?.text;
+        match RETRY_ON.iter().find(|(known, _)| *known == text) {
+            Some((_, on)) => Some(*on),
+            None => {
+                let known = RETRY_ON.iter().map(|(known, _)| *known);
+                reader.unknown(item.span, "failure", text, known)
+            }
+        }
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            RetryOn::Status(status) => status.write(),
+            other => {
+                let word = RETRY_ON.iter().find(|(_, known)| known == other);
+                Out::text(word.map_or("", |(word, _)| *word))
+            }
+        }
+    }
+}
+
+/// Every word of these settings, for the reference to be held against.
+pub(crate) fn words() -> Vec<&'static str> {
+    let lists = [
+        SAME_SITES,
+        COOKIE_MODES,
+        HASH_FUNCTIONS,
+        STICKINESS_USES,
+        ALGORITHM_KEYS,
+        METHOD_KEYS,
+        &["consistent", "generated", "given", "dynamic"],
+        &["another", "same", "same_then_another"],
+    ];
+    let algorithms = ALGORITHMS.iter().map(|(word, _)| *word);
+    let failures = RETRY_ON.iter().map(|(word, _)| *word);
+    let words = lists.concat().into_iter();
+    words.chain(algorithms).chain(failures).collect()
+}

@@ -1,0 +1,275 @@
+//! Health checks: that of a group, and what a target has of its own.
+
+use super::expressions::reversed;
+use super::limits::{self, MAX_THRESHOLD, given_within};
+use super::text::{
+    Use, check_dns_name, check_header_name, check_path, check_status, check_text, check_token,
+};
+use super::{Compiler, Reported};
+use crate::check::{
+    CheckConnect, CheckKind, CheckStep, CheckedService, Expectation, HealthCheckDraft, HttpCheck,
+    TargetCheckDraft,
+};
+use crate::convert;
+use crate::defaults;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::draft::TargetDraft;
+use crate::expression::NumberRange;
+use crate::snapshot::{HealthCheck, TargetCheck};
+use crate::span::{Origin, Span, Spanned};
+use crate::stage::Named;
+use std::time::Duration;
+
+/// Time for one check where a group does not say: never longer than the time between two.
+pub(crate) fn default_check_timeout(interval: Duration) -> Duration {
+    defaults::CHECK_TIMEOUT.min(interval)
+}
+
+impl Compiler<'_> {
+    /// How a target is checked; `None` where it is not.
+    pub(super) fn target_check(
+        &mut self,
+        draft: &TargetDraft,
+        group: Option<&HealthCheck>,
+    ) -> Option<TargetCheck> {
+        let own = draft.check.as_ref().map(|check| &check.value);
+        if let (Some(check), None) = (&draft.check, group)
+            && check.value.enabled.is_none_or(|enabled| enabled.value)
+        {
+            self.found.push(
+                Diagnostic::error(
+                    Code::Missing,
+                    check.span,
+                    "a target with a check in a group without one",
+                )
+                .help("say `health_check` in the group"),
+            );
+        }
+        let enabled = own.and_then(|own| own.enabled).is_none_or(|x| x.value);
+        let group = group.filter(|_| enabled && draft.track.is_none())?;
+        let defaults = group.of_target();
+        let Some(own) = own else {
+            return Some(defaults);
+        };
+        Some(self.own_check(own, defaults))
+    }
+
+    fn own_check(&mut self, own: &TargetCheckDraft, group: TargetCheck) -> TargetCheck {
+        let found = &mut self.found;
+        let mut time = |what, given, default| limits::duration(found, what, given, default);
+        let of_interval = "the interval of checks";
+        let interval = time(of_interval, own.interval, group.interval);
+        // An interval of its own is also that of the two beside it, unless the group or the target says them.
+        let beside = |of_group: Duration| match of_group == group.interval {
+            true => interval,
+            false => of_group,
+        };
+        let fast_interval = time(of_interval, own.fast_interval, beside(group.fast_interval));
+        let unhealthy = beside(group.unhealthy_interval);
+        let unhealthy_interval = time(of_interval, own.unhealthy_interval, unhealthy);
+        let timeout = time("the timeout of checks", own.timeout, group.timeout);
+        for threshold in [own.healthy_threshold, own.unhealthy_threshold] {
+            given_within(found, "a threshold", threshold, (1, MAX_THRESHOLD));
+        }
+        given_within(found, "a port", own.port, (1, u16::MAX));
+        if let Some(name) = &own.server_name {
+            check_dns_name(found, &name.value, name.span);
+        }
+        TargetCheck {
+            interval,
+            fast_interval,
+            unhealthy_interval,
+            timeout,
+            healthy_threshold: own
+                .healthy_threshold
+                .map_or(group.healthy_threshold, |x| x.value),
+            unhealthy_threshold: own
+                .unhealthy_threshold
+                .map_or(group.unhealthy_threshold, |x| x.value),
+            port: own.port.map(|x| x.value).or(group.port),
+            address: own.address.map(|x| x.value),
+            tls: own.tls.map(|x| x.value),
+            send_proxy: own.send_proxy.is_some_and(|x| x.value),
+            server_name: own.server_name.as_ref().map(|x| x.value.clone()),
+            alpn: own.alpn.as_ref().map_or_else(Vec::new, |x| x.value.clone()),
+        }
+    }
+
+    pub(super) fn health_check(
+        &mut self,
+        draft: &Spanned<HealthCheckDraft>,
+    ) -> Result<HealthCheck, Reported> {
+        let check = &draft.value;
+        let found = &mut self.found;
+        let interval = limits::duration(
+            found,
+            "the interval of checks",
+            check.interval,
+            defaults::CHECK_INTERVAL,
+        );
+        let timeout = limits::duration(
+            found,
+            "the timeout of checks",
+            check.timeout,
+            default_check_timeout(interval),
+        );
+        if let Some(given) = check.timeout.filter(|_| timeout > interval) {
+            let place = check.interval.map_or(Span::NONE, |interval| interval.span);
+            found.push(
+                Diagnostic::warning(
+                    Code::Conflict,
+                    given.span,
+                    "a check may last longer than the time between two checks",
+                )
+                .label(place, "the interval is here"),
+            );
+        }
+        let mut of_interval =
+            |given| limits::duration(found, "the interval of checks", given, interval);
+        let fast_interval = of_interval(check.fast_interval);
+        let unhealthy_interval = of_interval(check.unhealthy_interval);
+        let connect_timeout = limits::duration(
+            found,
+            "the timeout of checks",
+            check.connect_timeout,
+            timeout,
+        );
+        for threshold in [check.healthy_threshold, check.unhealthy_threshold] {
+            given_within(found, "a threshold", threshold, (1, MAX_THRESHOLD));
+        }
+        given_within(found, "a port", check.port, (1, u16::MAX));
+        let kind = match &check.kind {
+            Some(kind) => {
+                self.check_check_kind(kind);
+                convert::check_kind(self, &kind.value)?
+            }
+            None => CheckKind::Tcp,
+        };
+        Ok(HealthCheck {
+            kind,
+            interval,
+            fast_interval,
+            unhealthy_interval,
+            timeout,
+            connect_timeout,
+            healthy_threshold: check
+                .healthy_threshold
+                .map_or(defaults::HEALTHY_THRESHOLD, |x| x.value),
+            unhealthy_threshold: check
+                .unhealthy_threshold
+                .map_or(defaults::UNHEALTHY_THRESHOLD, |x| x.value),
+            port: check.port.map(|x| x.value),
+            first_failure_is_down: check
+                .first_failure_is_down
+                .map_or(defaults::FIRST_FAILURE_IS_DOWN, |x| x.value),
+            drain_on_404: check.drain_on_404.is_some_and(|x| x.value),
+            origin: Origin(draft.span),
+        })
+    }
+
+    fn check_check_kind(&mut self, kind: &Spanned<CheckKind<Named>>) {
+        let span = kind.span;
+        match &kind.value {
+            CheckKind::Tcp | CheckKind::Tls => {}
+            CheckKind::Http(http) | CheckKind::Https(http) => self.check_http_check(http, span),
+            CheckKind::Script(steps) => {
+                if steps.is_empty() {
+                    self.found.push(Diagnostic::error(
+                        Code::Missing,
+                        span,
+                        "a scripted check without steps",
+                    ));
+                }
+                steps
+                    .iter()
+                    .for_each(|step| self.check_script_step(step, span));
+            }
+            CheckKind::Service(service) => self.check_known_service(service, span),
+        }
+    }
+
+    fn check_known_service(&mut self, service: &CheckedService, span: Span) {
+        let found = &mut self.found;
+        let mut word = |text: &String| check_token(found, "a word of a check", text, span);
+        match service {
+            CheckedService::Smtp { hello, domain } => {
+                word(hello);
+                check_dns_name(&mut self.found, domain, span);
+            }
+            CheckedService::Mysql {
+                user: Some(user), ..
+            }
+            | CheckedService::Postgres { user } => {
+                check_text(found, "a user", user, Use::HeaderValue, span);
+            }
+            CheckedService::SslHello
+            | CheckedService::Mysql { user: None, .. }
+            | CheckedService::Redis
+            | CheckedService::Ldap => {}
+        }
+    }
+
+    fn check_script_step(&mut self, step: &CheckStep<Named>, span: Span) {
+        match step {
+            CheckStep::Connect(CheckConnect { port: Some(0), .. }) => {
+                let message = "a check cannot connect to port 0";
+                self.found
+                    .push(Diagnostic::error(Code::OutOfRange, span, message));
+            }
+            CheckStep::Connect(_) | CheckStep::Send(_) => {}
+            CheckStep::Request(request) => {
+                let found = &mut self.found;
+                check_token(found, "a method", &request.method, span);
+                check_text(
+                    found,
+                    "a request's path",
+                    &request.target,
+                    Use::Target,
+                    span,
+                );
+                for (name, value) in &request.headers {
+                    check_header_name(found, name, span);
+                    check_text(found, "a header's value", value, Use::HeaderValue, span);
+                }
+            }
+            CheckStep::Expect(expect) => {
+                if let Expectation::Status(ranges) = &expect.that {
+                    self.check_ranges(ranges, span);
+                }
+            }
+            CheckStep::Http(http) => self.check_http_check(http, span),
+        }
+    }
+
+    fn check_http_check(&mut self, http: &HttpCheck<Named>, span: Span) {
+        let found = &mut self.found;
+        check_token(found, "a method", &http.method, span);
+        check_path(found, "the path of a check", &http.path, span);
+        if let Some(host) = &http.host {
+            check_text(found, "the host of a check", host, Use::Target, span);
+        }
+        for (name, value) in &http.headers {
+            check_header_name(found, name, span);
+            check_text(found, "a header's value", value, Use::HeaderValue, span);
+        }
+        if http.expect.is_empty() {
+            found.push(
+                Diagnostic::error(Code::Missing, span, "a check that no status passes")
+                    .help("say which statuses pass, such as `200-399`"),
+            );
+        }
+        self.check_ranges(&http.expect, span);
+    }
+
+    fn check_ranges(&mut self, ranges: &[NumberRange], span: Span) {
+        let found = &mut self.found;
+        for range in ranges {
+            let bound = |value: i64| u16::try_from(value).unwrap_or(0);
+            check_status(found, bound(range.min), (100, 599), span);
+            check_status(found, bound(range.max), (100, 599), span);
+            if range.min > range.max {
+                found.push(reversed(range, span));
+            }
+        }
+    }
+}

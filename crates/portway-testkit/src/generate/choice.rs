@@ -1,0 +1,314 @@
+//! How targets of a group are chosen, kept, tried again and checked.
+
+use super::expression::TEXT_MATCHES;
+use super::{Choices, Place};
+use portway_model::draft::*;
+use portway_model::expression::NumberRange;
+use portway_model::settings::SameSite;
+use portway_model::span::Spanned;
+use portway_model::stage::Named;
+use std::time::Duration;
+
+impl Choices {
+    pub(super) fn algorithm(&mut self, place: Place) -> Algorithm<Named> {
+        match self.below(7) {
+            1 => Algorithm::LeastOutstanding,
+            2 => Algorithm::SourceHash(self.hash_method()),
+            3 => Algorithm::Random {
+                draws: self.one(2, &[1, 3]),
+            },
+            4 => Algorithm::First,
+            5 => Algorithm::Hash {
+                value: self.expression(place),
+                method: self.hash_method(),
+            },
+            6 => Algorithm::StaticRoundRobin,
+            _ => Algorithm::RoundRobin,
+        }
+    }
+
+    fn hash_method(&mut self) -> HashMethod {
+        let functions = [HashFunction::Djb2, HashFunction::Wt6, HashFunction::Crc32];
+        let function = self.one(HashFunction::Sdbm, &functions);
+        let avalanche = self.one_in(2);
+        match self.below(3) {
+            1 => HashMethod::Table {
+                function,
+                avalanche,
+            },
+            2 => HashMethod::Ring {
+                function,
+                avalanche,
+            },
+            _ => HashMethod::Consistent,
+        }
+    }
+
+    pub(super) fn stickiness(&mut self, http: bool, place: Place) -> Option<Stickiness<Named>> {
+        match self.below(4) {
+            1 if http => Some(Stickiness::Cookie(self.sticky_cookie())),
+            2 => self
+                .among(&self.stick_tables.clone())
+                .map(|table| Stickiness::Table {
+                    key: self.key(place, table.key),
+                    table: Spanned::bare(table.name),
+                }),
+            _ => None,
+        }
+    }
+
+    fn sticky_cookie(&mut self) -> StickyCookie {
+        let age = |c: &mut Self| Duration::from_secs(u64::from(c.below(1_000_000)) + 1);
+        let mode = self.one(
+            CookieMode::Insert,
+            &[CookieMode::Rewrite, CookieMode::Prefix, CookieMode::Passive],
+        );
+        let mut cookie = StickyCookie::new(self.token());
+        cookie.mode = mode;
+        cookie.values = match self.below(3) {
+            1 => CookieValues::Given,
+            2 => CookieValues::Dynamic { key: self.token() },
+            _ => CookieValues::Generated,
+        };
+        cookie.max_age = self.maybe(age);
+        cookie.path = self.one("/", &["/a", "/a`\"'"]).to_owned();
+        cookie.domains = self.some(3, Self::host_name);
+        cookie.secure = self.one_in(2);
+        cookie.http_only = self.one_in(2);
+        cookie.same_site =
+            self.maybe(|c| c.one(SameSite::Lax, &[SameSite::Strict, SameSite::None]));
+        cookie.attributes = self.some(3, Self::token);
+        cookie.indirect = mode != CookieMode::Rewrite && self.one_in(2);
+        cookie.no_cache = self.one_in(2);
+        cookie.preserve = (mode == CookieMode::Insert || cookie.indirect) && self.one_in(2);
+        cookie.post_only = self.one_in(2);
+        cookie.max_idle = self.maybe(age);
+        cookie.max_life = self.maybe(age);
+        cookie
+    }
+
+    pub(super) fn group_choices(&mut self, draft: &mut GroupDraft) {
+        draft.retry_to = self.setting(|c| {
+            let often = [
+                RetryTo::Same,
+                RetryTo::SameThenAnother { every: -1 },
+                RetryTo::SameThenAnother { every: 2 },
+            ];
+            c.one(RetryTo::Another, &often)
+        });
+        draft.retry_on = self.setting(|c| {
+            let others = [
+                RetryOn::EmptyResponse,
+                RetryOn::JunkResponse,
+                RetryOn::ResponseTimeout,
+                RetryOn::EarlyDataRejected,
+                RetryOn::Status(503),
+            ];
+            c.some(3, |c| {
+                Spanned::bare(c.one(RetryOn::ConnectFailure, &others))
+            })
+        });
+        draft.backups_together = self.setting(|c| c.one_in(2));
+        draft.keep_when_down = self.setting(|c| c.one_in(2));
+        draft.full_connections = self.setting(|c| c.below(10_000));
+    }
+
+    pub(super) fn target_choices(&mut self, plain: TargetDraft) -> TargetDraft {
+        let ip = FirstAddress::Ip(self.address());
+        TargetDraft {
+            min_connections: self.setting(|c| c.below(1_000)),
+            max_queue: self.setting(|c| c.below(1_000)),
+            cookie: self.setting(Self::token),
+            slow_start: self.setting(|c| c.one(Duration::ZERO, &[Duration::from_secs(30)])),
+            shutdown_on_down: self.setting(|c| c.one_in(2)),
+            shutdown_backups_on_up: self.setting(|c| c.one_in(2)),
+            first_address: self.setting(|c| {
+                let others = [FirstAddress::Last, FirstAddress::None, ip];
+                c.at_least_one(3, |c| c.one(FirstAddress::Resolver, &others))
+            }),
+            ..plain
+        }
+    }
+
+    /// The last target is like the first, which is there and is like none.
+    pub(super) fn tracked(&mut self, draft: &mut GroupDraft) {
+        let group = draft.name.clone();
+        let [first, .., last] = draft.targets.as_mut_slice() else {
+            return;
+        };
+        let name = first.name.clone();
+        last.track = self.setting(|c| TrackedDraft {
+            group: c.maybe(|_| group),
+            target: name.unwrap_or_else(|| Spanned::bare(first.address.value.to_string().into())),
+        });
+    }
+
+    /// Targets whose check is another than the group's.
+    pub(super) fn target_checks(&mut self, draft: &mut GroupDraft) {
+        let checked = draft.health_check.is_some();
+        for target in &mut draft.targets {
+            target.check = match checked {
+                true => self.setting(Self::target_check),
+                false => self.setting(|_| TargetCheckDraft {
+                    enabled: Some(Spanned::bare(false)),
+                    ..TargetCheckDraft::default()
+                }),
+            };
+        }
+    }
+
+    fn target_check(&mut self) -> TargetCheckDraft {
+        TargetCheckDraft {
+            enabled: self.setting(|c| c.one_in(2)),
+            interval: self.setting(Self::duration),
+            fast_interval: self.setting(Self::duration),
+            unhealthy_interval: self.setting(Self::duration),
+            timeout: self.setting(Self::duration),
+            healthy_threshold: self.setting(|c| c.one(1, &[2, 1_000])),
+            unhealthy_threshold: self.setting(|c| c.one(1, &[2, 1_000])),
+            port: self.setting(|c| c.one(1, &[80, 65_535])),
+            address: self.setting(Self::address),
+            tls: self.setting(|c| c.one_in(2)),
+            send_proxy: self.setting(|c| c.one_in(2)),
+            server_name: self.setting(Self::host_name),
+            alpn: self.setting(|c| c.some(2, |_| "http/1.1".to_owned())),
+        }
+    }
+
+    pub(super) fn health_check(&mut self) -> HealthCheckDraft {
+        HealthCheckDraft {
+            kind: self.setting(|c| match c.below(6) {
+                1 => CheckKind::Tls,
+                2 => CheckKind::Http(c.http_check()),
+                3 => CheckKind::Https(c.http_check()),
+                4 => CheckKind::Script(c.at_least_one(4, Self::check_step)),
+                5 => CheckKind::Service(c.checked_service()),
+                _ => CheckKind::Tcp,
+            }),
+            interval: self.setting(Self::duration),
+            fast_interval: self.setting(Self::duration),
+            unhealthy_interval: self.setting(Self::duration),
+            timeout: self.setting(Self::duration),
+            connect_timeout: self.setting(Self::duration),
+            healthy_threshold: self.setting(|c| c.one(1, &[2, 1_000])),
+            unhealthy_threshold: self.setting(|c| c.one(1, &[2, 1_000])),
+            port: self.setting(|c| c.one(1, &[80, 65_535])),
+            first_failure_is_down: self.setting(|c| c.one_in(2)),
+            drain_on_404: self.setting(|c| c.one_in(2)),
+        }
+    }
+
+    fn checked_service(&mut self) -> CheckedService {
+        match self.below(6) {
+            1 => CheckedService::Smtp {
+                hello: self.one("HELO", &["EHLO"]).to_owned(),
+                domain: self.host_name(),
+            },
+            2 => CheckedService::Mysql {
+                user: self.maybe(Self::token),
+                post_41: self.one_in(2),
+            },
+            3 => CheckedService::Postgres { user: self.token() },
+            4 => CheckedService::Redis,
+            5 => CheckedService::Ldap,
+            _ => CheckedService::SslHello,
+        }
+    }
+
+    fn check_step(&mut self) -> CheckStep<Named> {
+        match self.below(5) {
+            1 => CheckStep::Send(self.bytes()),
+            2 => CheckStep::Expect(self.check_expect()),
+            3 => CheckStep::Http(self.http_check()),
+            4 => CheckStep::Request(CheckRequest {
+                method: self.token(),
+                target: self.path(),
+                version: self.one("HTTP/1.0", &["HTTP/1.1"]).to_owned(),
+                headers: self.some(3, |c| (c.header(), c.line())),
+                body: self.text(),
+                send_state: self.one_in(2),
+                comment: self.maybe(Self::line),
+            }),
+            _ => CheckStep::Connect(CheckConnect {
+                as_target: self.one_in(2),
+                port: self.maybe(|c| c.one(1, &[8_080])),
+                address: self.maybe(Self::address),
+                tls: self.one_in(2),
+                server_name: self.maybe(Self::host_name),
+                alpn: self.some(2, |_| "http/1.1".to_owned()),
+                send_proxy: self.one_in(2),
+                linger: self.one_in(2),
+                comment: self.maybe(Self::line),
+            }),
+        }
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        match self.below(3) {
+            1 => vec![0xff, 0x00, 0x80],
+            2 => vec![0, 1, 2],
+            _ => self.text().into_bytes(),
+        }
+    }
+
+    fn check_expect(&mut self) -> CheckExpect<Named> {
+        let that = match self.below(8) {
+            1 => Expectation::Bytes(self.bytes()),
+            2 => Expectation::HexPattern(Spanned::bare(self.pattern())),
+            3 => Expectation::Status(self.statuses()),
+            4 => Expectation::StatusPattern(Spanned::bare(self.pattern())),
+            5 => Expectation::Body(self.bytes()),
+            6 => Expectation::BodyPattern(Spanned::bare(self.pattern())),
+            7 => Expectation::Header {
+                name: self.check_text(),
+                value: self.maybe(Self::check_text),
+                whole: self.one_in(2),
+            },
+            _ => Expectation::Pattern(Spanned::bare(self.pattern())),
+        };
+        let words = CheckWord::ALL;
+        CheckExpect {
+            that,
+            negated: self.one_in(2),
+            min_bytes: self.maybe(|c| c.below(1_000)),
+            words: CheckWords {
+                ok: self.maybe(|c| c.one(CheckWord::L7Ok, &words)),
+                error: self.maybe(|c| c.one(CheckWord::L7Status, &words)),
+                timeout: self.maybe(|c| c.one(CheckWord::L7Timeout, &words)),
+            },
+            on_success: self.maybe(Self::line),
+            on_error: self.maybe(Self::line),
+            comment: self.maybe(Self::line),
+        }
+    }
+
+    fn check_text(&mut self) -> CheckText<Named> {
+        if self.one_in(3) {
+            return CheckText::Pattern(Spanned::bare(self.pattern()));
+        }
+        let [first, others @ ..] = &TEXT_MATCHES;
+        CheckText::Text {
+            how: self.one(*first, others),
+            text: self.text(),
+        }
+    }
+
+    fn http_check(&mut self) -> HttpCheck<Named> {
+        HttpCheck {
+            method: self.token(),
+            path: self.path(),
+            host: self.maybe(Self::host_name),
+            headers: self.some(3, |c| (c.header(), c.line())),
+            expect: self.statuses(),
+            body: self.maybe(|c| Spanned::bare(c.pattern())),
+        }
+    }
+
+    fn statuses(&mut self) -> Vec<NumberRange> {
+        self.at_least_one(2, |c| {
+            let min = i64::from(c.below(400)) + 100;
+            let max = min + i64::from(c.below(100));
+            NumberRange { min, max }
+        })
+    }
+}
