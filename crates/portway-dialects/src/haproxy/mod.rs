@@ -20,15 +20,19 @@ mod expression_tests;
 mod fetch;
 mod keywords;
 mod lex;
+mod old;
 mod preprocess;
 mod log_format;
+mod lower;
 mod patterns;
 mod place;
+mod proxy;
 mod reader;
 mod regex;
 mod sample;
 mod sections;
 mod units;
+mod users;
 mod variable;
 mod word;
 
@@ -85,6 +89,12 @@ pub fn parse_all(files: &[File<'_>], inputs: &Inputs<'_>) -> (Draft, Diagnostics
 }
 
 /// The draft of the sections.
-fn draft(_sections: &[Section], reader: Reader<'_>) -> (Draft, Diagnostics) {
-    (Draft::default(), reader.diagnostics)
+fn draft(sections: &[Section], mut reader: Reader<'_>) -> (Draft, Diagnostics) {
+    let mut draft = Draft::default();
+    let proxies = proxy::read(sections, &mut reader);
+    let base = lower::Base::default();
+    lower::lower(&proxies, &base, &mut draft, &mut reader);
+    draft.maps.append(&mut reader.maps);
+    draft.userlists.append(&mut reader.userlists);
+    (draft, reader.diagnostics)
 }

@@ -252,7 +252,7 @@ fn inline(
             any_of: ranges(method, words, reader)?,
         },
         Method::Address => Matcher::Address {
-            any_of: each(words, reader, |text| network(text))?,
+            any_of: each(words, reader, network)?,
         },
         Method::Regex => Matcher::Regex {
             any_of: words

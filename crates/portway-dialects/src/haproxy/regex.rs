@@ -206,7 +206,7 @@ impl Translation<'_> {
         }
         if special.starts_with('#') {
             self.out.pop();
-            while let Some((_, c)) = self.chars.next() {
+            for (_, c) in self.chars.by_ref() {
                 if c == ')' {
                     return Ok(());
                 }

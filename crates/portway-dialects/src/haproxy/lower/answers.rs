@@ -1,0 +1,51 @@
+//! What replaces our own answers: errorfile, errorloc, errorfiles.
+
+use super::Lowering;
+use crate::haproxy::proxy::{ErrorReply, Proxy};
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::draft::ErrorPageDraft;
+use portway_model::span::Spanned;
+
+impl Lowering<'_, '_, '_> {
+    /// Error pages of a proxy: those of sections it names, then its own.
+    pub(super) fn error_pages(&mut self, proxy: &Proxy) -> Vec<ErrorPageDraft> {
+        let mut pages: Vec<(u16, ErrorReply)> = Vec::new();
+        for (name, statuses) in &proxy.error_sections {
+            let section = self
+                .error_sections
+                .iter()
+                .find(|section| section.name.value == name.value);
+            let Some(section) = section else {
+                let known = self
+                    .error_sections
+                    .iter()
+                    .map(|section| section.name.value.as_str());
+                let message = format!("there is no `http-errors` section `{}`", name.value);
+                self.reader.push(
+                    Diagnostic::error(Code::UnknownReference, name.span, message)
+                        .nearest(&name.value, known),
+                );
+                continue;
+            };
+            for (status, reply) in &section.replies {
+                if statuses.is_empty() || statuses.contains(status) {
+                    put(&mut pages, *status, reply);
+                }
+            }
+        }
+        for (status, reply) in &proxy.errors {
+            put(&mut pages, *status, reply);
+        }
+        pages.sort_by_key(|(status, _)| *status);
+        let draft = |(status, reply): (u16, ErrorReply)| ErrorPageDraft {
+            status: Spanned::new(status, reply.span),
+            page: Spanned::new(reply.source, reply.span),
+        };
+        pages.into_iter().map(draft).collect()
+    }
+}
+
+fn put(pages: &mut Vec<(u16, ErrorReply)>, status: u16, reply: &ErrorReply) {
+    pages.retain(|(known, _)| *known != status);
+    pages.push((status, reply.clone()));
+}

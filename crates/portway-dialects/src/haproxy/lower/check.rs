@@ -1,0 +1,288 @@
+//! Health checks: what the backend does, and what each server has of its own.
+
+use super::Lowering;
+use crate::haproxy::proxy::{
+    CheckMethod, CheckPlan, CheckRule, HttpCheckRequest, Proxy, Server, completed_request,
+};
+use portway_model::address::TargetAddress;
+use portway_model::check::{
+    CheckConnect, CheckExpect, CheckKind, CheckRequest, CheckStep, Expectation, HealthCheckDraft,
+    TargetCheckDraft,
+};
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::draft::GroupDraft;
+use portway_model::expression::NumberRange;
+use portway_model::span::Spanned;
+use portway_model::stage::Named;
+use std::time::Duration;
+
+/// Time between two checks, HAProxy's.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Passing checks until a server is up, HAProxy's.
+const RISE: u16 = 2;
+/// Failing checks until it is down, HAProxy's.
+const FALL: u16 = 3;
+
+impl Lowering<'_, '_, '_> {
+    /// The check of the group, and what differs for its targets.
+    pub(super) fn health_check(
+        &mut self,
+        proxy: &Proxy,
+        servers: &[Server],
+        group: &mut GroupDraft,
+    ) {
+        let Some(first) = servers.iter().find(|server| checked(server)) else {
+            self.warn_unchecked(servers);
+            return;
+        };
+        let span = first.options.check.enabled.unwrap_or(first.span);
+        let mut check = HealthCheckDraft {
+            kind: Some(self.kind(proxy)),
+            first_failure_is_down: Some(Spanned::bare(true)),
+            drain_on_404: proxy.check.disable_on_404,
+            ..HealthCheckDraft::default()
+        };
+        times(&mut check, &first.options.check, proxy);
+        check.port = common_port(servers);
+        for (server, target) in servers.iter().zip(&mut group.targets) {
+            target.check = own(server, &first.options.check, check.port);
+        }
+        group.health_check = Some(Spanned::new(check, span));
+        self.warn_unchecked(servers);
+    }
+
+    /// Servers without an address of their own cannot be checked.
+    fn warn_unchecked(&mut self, servers: &[Server]) {
+        for server in servers {
+            let wanted = server.options.check.enabled;
+            if let Some(span) = wanted.filter(|_| !checked(server)) {
+                let message = format!(
+                    "server `{}` is not checked: it has no address of its own",
+                    server.name.value
+                );
+                self.reader.push(
+                    Diagnostic::warning(Code::Missing, span, message)
+                        .help("it is always taken for up"),
+                );
+            }
+        }
+    }
+
+    fn kind(&mut self, proxy: &Proxy) -> Spanned<CheckKind<Named>> {
+        let Some(method) = &proxy.check.method else {
+            return Spanned::bare(CheckKind::Tcp);
+        };
+        let kind = match &method.value {
+            CheckMethod::Service(service) => CheckKind::Service(service.clone()),
+            CheckMethod::Tcp if proxy.check.tcp_rules.is_empty() => CheckKind::Tcp,
+            CheckMethod::Tcp => CheckKind::Script(tcp_steps(&proxy.check.tcp_rules)),
+            CheckMethod::Http(request) => CheckKind::Script(http_steps(proxy, request)),
+        };
+        Spanned::new(kind, method.span)
+    }
+}
+
+/// Whether a server is checked: it says so, and there is an address to go to.
+fn checked(server: &Server) -> bool {
+    let own = &server.options.check;
+    let nowhere = matches!(
+        server.address.value,
+        TargetAddress::ClientDestination { .. }
+    );
+    own.enabled.is_some() && !(nowhere && own.address.is_none())
+}
+
+fn times(check: &mut HealthCheckDraft, plan: &CheckPlan, proxy: &Proxy) {
+    let inter = plan.inter.unwrap_or(Spanned::bare(INTERVAL));
+    check.interval = Some(inter);
+    check.fast_interval = plan.fastinter;
+    check.unhealthy_interval = plan.downinter;
+    check.healthy_threshold = Some(plan.rise.unwrap_or(Spanned::bare(RISE)));
+    check.unhealthy_threshold = Some(plan.fall.unwrap_or(Spanned::bare(FALL)));
+    let given = &proxy.timeouts;
+    let some = |time: Option<Spanned<Duration>>| time.filter(|time| !time.value.is_zero());
+    match some(given.check) {
+        // A check has `timeout check` to answer, and to connect no longer than the interval.
+        Some(timeout) => {
+            check.timeout = Some(timeout);
+            let connect = some(given.connect).filter(|connect| connect.value < inter.value);
+            check.connect_timeout = Some(connect.unwrap_or(inter));
+        }
+        None => check.timeout = Some(inter),
+    }
+}
+
+/// The port of every check, where they have one in common.
+fn common_port(servers: &[Server]) -> Option<Spanned<u16>> {
+    let mut ports = servers
+        .iter()
+        .filter(|server| checked(server))
+        .map(|server| server.options.check.port);
+    let first = ports.next()??;
+    ports.all(|port| port == Some(first)).then_some(first)
+}
+
+/// What a target has of its own.
+fn own(
+    server: &Server,
+    group: &CheckPlan,
+    port: Option<Spanned<u16>>,
+) -> Option<Spanned<TargetCheckDraft>> {
+    let plan = &server.options.check;
+    let span = plan.enabled.unwrap_or(server.span);
+    if !checked(server) {
+        let off = TargetCheckDraft {
+            enabled: Some(Spanned::bare(false)),
+            ..TargetCheckDraft::default()
+        };
+        return Some(Spanned::new(off, span));
+    }
+    let elsewhere = plan.port.is_some() || plan.address.is_some();
+    let tls = plan.tls.or_else(|| {
+        let span = server.options.tls.enabled?;
+        Some(Spanned::new(!elsewhere, span))
+    });
+    let sent = plan.send_proxy.or_else(|| {
+        let sent = server.options.sent.as_ref()?;
+        (!elsewhere).then(|| Spanned::new(true, sent.span))
+    });
+    let interval = |time: Option<Spanned<Duration>>| time.unwrap_or(Spanned::bare(INTERVAL));
+    let differs =
+        |mine: Spanned<Duration>, theirs: Spanned<Duration>| (mine != theirs).then_some(mine);
+    let (inter, theirs) = (interval(plan.inter), interval(group.inter));
+    let check = TargetCheckDraft {
+        enabled: None,
+        interval: differs(inter, theirs),
+        fast_interval: differs(
+            plan.fastinter.unwrap_or(inter),
+            group.fastinter.unwrap_or(theirs),
+        ),
+        unhealthy_interval: differs(
+            plan.downinter.unwrap_or(inter),
+            group.downinter.unwrap_or(theirs),
+        ),
+        timeout: None,
+        healthy_threshold: other(plan.rise, group.rise, RISE),
+        unhealthy_threshold: other(plan.fall, group.fall, FALL),
+        port: plan.port.filter(|_| port.is_none()),
+        address: plan.address,
+        tls: tls.filter(|tls| tls.value || server.options.tls.enabled.is_some()),
+        send_proxy: sent,
+        server_name: plan.sni.clone(),
+        alpn: plan.alpn.clone(),
+    };
+    (check != TargetCheckDraft::default()).then(|| Spanned::new(check, span))
+}
+
+fn other(
+    mine: Option<Spanned<u16>>,
+    theirs: Option<Spanned<u16>>,
+    default: u16,
+) -> Option<Spanned<u16>> {
+    let mine = mine.unwrap_or(Spanned::bare(default));
+    (mine != theirs.unwrap_or(Spanned::bare(default))).then_some(mine)
+}
+
+/// The comment before a step belongs to it.
+fn take_comment(comment: &mut Option<String>, own: &Option<String>) -> Option<String> {
+    let before = comment.take();
+    own.clone().or(before)
+}
+
+fn tcp_steps(rules: &[CheckRule]) -> Vec<CheckStep<Named>> {
+    let mut steps = Vec::new();
+    let mut comment = None;
+    for rule in rules {
+        match rule {
+            CheckRule::Comment(text) => comment = Some(text.clone()),
+            CheckRule::Connect(connect) => steps.push(connected(connect, &mut comment)),
+            CheckRule::Send(bytes) => {
+                comment = None;
+                steps.push(CheckStep::Send(bytes.clone()));
+            }
+            CheckRule::Expect(expect) => steps.push(expected(expect, &mut comment)),
+            CheckRule::Request { .. } => {}
+        }
+    }
+    steps
+}
+
+fn connected(connect: &CheckConnect, comment: &mut Option<String>) -> CheckStep<Named> {
+    let mut connect = connect.clone();
+    connect.comment = take_comment(comment, &connect.comment);
+    CheckStep::Connect(connect)
+}
+
+fn expected(expect: &CheckExpect<Named>, comment: &mut Option<String>) -> CheckStep<Named> {
+    let mut expect = expect.clone();
+    expect.comment = take_comment(comment, &expect.comment);
+    CheckStep::Expect(expect)
+}
+
+/// Any 2xx or 3xx.
+fn good_status() -> CheckStep<Named> {
+    let range = NumberRange { min: 200, max: 399 };
+    CheckStep::Expect(CheckExpect::new(Expectation::Status(vec![range])))
+}
+
+/// The steps of an HTTP check: a connection, requests, and what is expected after the last of them.
+fn http_steps(proxy: &Proxy, option: &HttpCheckRequest) -> Vec<CheckStep<Named>> {
+    let mut steps = Vec::new();
+    let (mut sent, mut judged) = (false, false);
+    let mut comment = None;
+    for rule in &proxy.check.http_rules {
+        match rule {
+            CheckRule::Comment(text) => comment = Some(text.clone()),
+            CheckRule::Connect(connect) => {
+                if sent && !judged {
+                    steps.push(good_status());
+                }
+                (sent, judged) = (false, false);
+                steps.push(connected(connect, &mut comment));
+            }
+            CheckRule::Request { comment: own, .. } => {
+                if sent && !judged {
+                    steps.push(good_status());
+                }
+                let Some(request) = completed_request(rule, option) else {
+                    continue;
+                };
+                let comment = take_comment(&mut comment, own);
+                steps.push(request_step(proxy, &request, comment));
+                (sent, judged) = (true, false);
+            }
+            CheckRule::Expect(expect) => {
+                if !sent {
+                    steps.push(request_step(proxy, option, None));
+                    sent = true;
+                }
+                steps.push(expected(expect, &mut comment));
+                judged = true;
+            }
+            CheckRule::Send(_) => {}
+        }
+    }
+    if !sent {
+        steps.push(request_step(proxy, option, None));
+    }
+    if !judged {
+        steps.push(good_status());
+    }
+    steps
+}
+
+fn request_step(
+    proxy: &Proxy,
+    request: &HttpCheckRequest,
+    comment: Option<String>,
+) -> CheckStep<Named> {
+    CheckStep::Request(CheckRequest {
+        method: request.method.clone(),
+        target: request.target.clone(),
+        version: request.version.clone(),
+        headers: request.headers.clone(),
+        body: request.body.clone(),
+        send_state: proxy.check.send_state,
+        comment,
+    })
+}

@@ -1,0 +1,470 @@
+//! A backend as a target group.
+
+use super::client_header::from_listener;
+use super::rules::{both, rule, test};
+use super::{Lowering, limit};
+use crate::haproxy::proxy::{
+    Balance, Closing, List, Mode, Proxy, Sent, Server, ServerOptions, Step,
+};
+use portway_model::action::{Action, FixedResponse, Phase, Rule};
+use portway_model::address::TargetAddress;
+use portway_model::choice::{Algorithm, CookieValues, RetryOn, RetryTo, Stickiness, TrackedDraft};
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::draft::{GroupDraft, GroupTimeoutsDraft, TargetDraft};
+use portway_model::expression::{Condition, Matcher, NumberRange, TextMatch, Value};
+use portway_model::name::Name;
+use portway_model::settings::{Protocol, SendProxy};
+use portway_model::span::Spanned;
+use portway_model::stage::Named;
+
+/// Attempts beyond the first where nothing is said, HAProxy's.
+const RETRIES: u32 = 3;
+/// Statuses whose responses caches may keep (manual, `option checkcache`).
+const CACHEABLE: [i64; 11] = [200, 203, 204, 206, 300, 301, 404, 405, 410, 414, 501];
+/// The most retries of the model.
+const MAX_RETRIES: u32 = 100;
+
+impl Lowering<'_, '_, '_> {
+    /// The group of a proxy with servers. A `listen` that only shows a page has none.
+    pub(super) fn group(&mut self, proxy: &Proxy) {
+        let servers = self.servers(proxy);
+        let mut group = GroupDraft::new(proxy.name.clone().map(Name::from));
+        group.number = proxy.number;
+        let tls = self.group_tls(proxy, &servers);
+        group.protocol = Some(Spanned::new(
+            match (proxy.mode(), tls.is_some()) {
+                (Mode::Http, false) => Protocol::Http,
+                (Mode::Http, true) => Protocol::Https,
+                (Mode::Tcp, false) => Protocol::Tcp,
+                (Mode::Tcp, true) => Protocol::Tls,
+            },
+            proxy.mode.map_or(proxy.name.span, |mode| mode.span),
+        ));
+        group.tls = tls.unwrap_or_default();
+        self.check_names(&servers);
+        group.targets = servers
+            .iter()
+            .map(|server| self.target(proxy, server))
+            .collect();
+        group.algorithm = algorithm(proxy);
+        group.stickiness = self.stickiness(proxy);
+        self.health_check(proxy, &servers, &mut group);
+        group.timeouts = timeouts(proxy);
+        self.retries(proxy, &mut group);
+        group.pool_size = pool_size(proxy, &servers);
+        group.timeouts.idle = servers.iter().find_map(|server| server.options.pool_idle);
+        group.send_proxy = self.send_proxy(&servers);
+        group.log = self.destinations(proxy);
+        let on = |name: &str| proxy.flags.on(name).map(|span| Spanned::new(true, span));
+        group.log_health_checks = on("log-health-checks");
+        group.backups_together = on("allbackups");
+        group.keep_when_down = on("persist");
+        group.full_connections = proxy.fullconn;
+        group.error_pages = self.error_pages(proxy);
+        group.close = proxy
+            .closing
+            .filter(|closing| closing.value != Closing::KeepAlive)
+            .map(|closing| closing.map(|_| true));
+        if proxy.mode() == Mode::Http {
+            group.rules = self.group_rules(proxy);
+        } else {
+            group.rules = self.list(proxy, List::Content, Phase::ClientHello, true);
+            if !proxy.kind.accepts() {
+                self.warn_http_only(proxy);
+            }
+        }
+        if group.targets.is_empty() && proxy.kind.accepts() && !self.is_reached(proxy) {
+            return;
+        }
+        self.draft.groups.push(group);
+    }
+
+    /// Whether a `listen` without servers is some frontend's backend, its own included.
+    fn is_reached(&self, proxy: &Proxy) -> bool {
+        let answers = proxy.default_backend.is_none() && !proxy.binds.is_empty();
+        answers || self.other_frontends(proxy)
+    }
+
+    /// Whether a frontend other than a `listen` itself leads to it.
+    fn other_frontends(&self, proxy: &Proxy) -> bool {
+        let named = |name: &Spanned<String>| name.value == proxy.name.value;
+        self.proxies
+            .iter()
+            .filter(|front| front.kind.accepts() && front.name.span != proxy.name.span)
+            .any(|front| {
+                front.default_backend.as_ref().is_some_and(named)
+                    || front
+                        .rules
+                        .iter()
+                        .any(|rule| match (&rule.step, rule.list) {
+                            (Step::Backend(name), List::UseBackend) => named(name),
+                            (Step::BackendByName(_), _) => true,
+                            _ => false,
+                        })
+            })
+    }
+
+    /// The servers, or what stands for one: `dispatch`, `option transparent`.
+    fn servers(&self, proxy: &Proxy) -> Vec<Server> {
+        let mut servers = proxy.servers.clone();
+        if !servers.is_empty() {
+            return servers;
+        }
+        let transparent = proxy.flags.on("transparent").map(|span| {
+            let address = TargetAddress::ClientDestination { port: None };
+            ("transparent", Spanned::new(address, span))
+        });
+        let dispatch = proxy.dispatch.clone().map(|address| ("dispatch", address));
+        if let Some((name, address)) = dispatch.or(transparent) {
+            let span = address.span;
+            servers.push(Server {
+                name: Spanned::new(name.to_owned(), span),
+                address,
+                options: ServerOptions::default(),
+                span,
+            });
+        }
+        servers
+    }
+
+    fn check_names(&mut self, servers: &[Server]) {
+        for (index, server) in servers.iter().enumerate() {
+            let mut before = servers.iter().take(index);
+            if let Some(first) = before.find(|first| first.name.value == server.name.value) {
+                let message = format!("two servers are called `{}`", server.name.value);
+                self.reader.push(
+                    Diagnostic::error(Code::Duplicate, server.name.span, message)
+                        .label(first.name.span, "the first is here")
+                        .help("give one of them another name"),
+                );
+            }
+        }
+    }
+
+    /// TLS where the servers speak it; they must agree.
+    fn group_tls(
+        &mut self,
+        proxy: &Proxy,
+        servers: &[Server],
+    ) -> Option<portway_model::draft::UpstreamTlsDraft> {
+        let first = servers.first()?;
+        for server in servers.iter().skip(1) {
+            let same = server.options.tls.enabled.is_some() == first.options.tls.enabled.is_some()
+                && (server.options.tls.enabled.is_none() || same_tls(server, first));
+            if !same {
+                let message = "not run yet: servers of one backend with different TLS";
+                self.reader.push(
+                    Diagnostic::error(Code::NotRun, server.span, message)
+                        .label(first.span, "the first server is here")
+                        .help("put them into a backend of their own"),
+                );
+            }
+        }
+        first.options.tls.enabled?;
+        Some(self.upstream_tls(proxy, &first.options.tls, &first.name))
+    }
+
+    fn target(&mut self, proxy: &Proxy, server: &Server) -> TargetDraft {
+        let own = &server.options;
+        let mut target = TargetDraft::new(server.address.clone());
+        target.name = Some(server.name.clone().map(Name::from));
+        target.weight = own.weight;
+        target.backup = own.backup.map(|span| Spanned::new(true, span));
+        target.disabled = own.disabled.map(|span| Spanned::new(true, span));
+        let some = |limit: Option<Spanned<u32>>| limit.filter(|limit| limit.value > 0);
+        target.max_connections = some(own.maxconn);
+        target.min_connections = some(own.minconn);
+        target.max_queue = some(own.maxqueue);
+        target.cookie.clone_from(&own.cookie);
+        target.number = own.id;
+        target.slow_start = own.slowstart;
+        target.shutdown_on_down = own.shutdown_on_down;
+        target.shutdown_backups_on_up = own.shutdown_backups_on_up;
+        target.first_address.clone_from(&own.first_address);
+        target.track = own.track.as_ref().map(tracked);
+        if let Some(redir) = &own.redir {
+            let message = "not run yet: `redir` of a server";
+            self.reader.error(Code::NotRun, redir.span, message);
+        }
+        if own.cookie.is_some() && proxy.mode() == Mode::Tcp {
+            let message = format!(
+                "the cookie of server `{}` is not used: {} is not `mode http`",
+                server.name.value,
+                proxy.words()
+            );
+            let span = own
+                .cookie
+                .as_ref()
+                .map_or(server.span, |cookie| cookie.span);
+            self.reader.warn(Code::WrongPhase, span, message);
+        }
+        target
+    }
+
+    fn stickiness(&mut self, proxy: &Proxy) -> Option<Spanned<Stickiness<Named>>> {
+        let settings = proxy.cookie.as_ref()?;
+        if proxy.mode() != Mode::Http {
+            let message = format!("`cookie` is ignored: {} is not `mode http`", proxy.words());
+            self.reader.warn(Code::WrongPhase, settings.span, message);
+            return None;
+        }
+        let mut cookie = settings.value.cookie.clone();
+        if settings.value.dynamic {
+            match &proxy.dynamic_cookie_key {
+                Some(key) => {
+                    cookie.values = CookieValues::Dynamic {
+                        key: key.value.clone(),
+                    };
+                }
+                None => {
+                    let message = "a `dynamic` cookie needs a key";
+                    let found = Diagnostic::error(Code::Missing, settings.span, message);
+                    self.reader
+                        .push(found.help("write `dynamic-cookie-key TEXT` in this backend"));
+                }
+            }
+        }
+        Some(Spanned::new(Stickiness::Cookie(cookie), settings.span))
+    }
+
+    fn retries(&mut self, proxy: &Proxy, group: &mut GroupDraft) {
+        let given = proxy.retries.unwrap_or(Spanned::bare(RETRIES));
+        group.retries = Some(given.map(|retries| retries.min(MAX_RETRIES)));
+        let to = match proxy.redispatch {
+            Some(redispatch) => redispatch.map(|every| RetryTo::SameThenAnother {
+                every: i16::try_from(every).unwrap_or(-1),
+            }),
+            None => Spanned::bare(RetryTo::Same),
+        };
+        group.retry_to = Some(to);
+        let on = match &proxy.retry_on {
+            Some(words) => {
+                let list = words.value.iter().flat_map(|word| self.retry_on(word));
+                let list: Vec<Spanned<RetryOn>> = list.collect();
+                Spanned::new(list, words.span)
+            }
+            // HAProxy tries again what never reached a server, and nothing else.
+            None => Spanned::bare(vec![Spanned::bare(RetryOn::ConnectFailure)]),
+        };
+        if proxy.mode() == Mode::Http {
+            group.retry_on = Some(on);
+        }
+    }
+
+    fn retry_on(&mut self, word: &Spanned<String>) -> Vec<Spanned<RetryOn>> {
+        let one = |on| vec![Spanned::new(on, word.span)];
+        match word.value.as_str() {
+            "none" => Vec::new(),
+            "conn-failure" => one(RetryOn::ConnectFailure),
+            "empty-response" => one(RetryOn::EmptyResponse),
+            "junk-response" => one(RetryOn::JunkResponse),
+            "response-timeout" => one(RetryOn::ResponseTimeout),
+            "0rtt-rejected" => one(RetryOn::EarlyDataRejected),
+            "all-retryable-errors" => {
+                let all = [
+                    RetryOn::ConnectFailure,
+                    RetryOn::EmptyResponse,
+                    RetryOn::JunkResponse,
+                    RetryOn::ResponseTimeout,
+                    RetryOn::EarlyDataRejected,
+                    RetryOn::Status(500),
+                    RetryOn::Status(502),
+                    RetryOn::Status(503),
+                    RetryOn::Status(504),
+                ];
+                all.map(|on| Spanned::new(on, word.span)).to_vec()
+            }
+            text => match text.parse::<u16>() {
+                Ok(status @ (401 | 403 | 404 | 408 | 425 | 500 | 501 | 502 | 503 | 504)) => {
+                    one(RetryOn::Status(status))
+                }
+                _ => {
+                    let known = [
+                        "none",
+                        "conn-failure",
+                        "empty-response",
+                        "junk-response",
+                        "response-timeout",
+                        "0rtt-rejected",
+                        "all-retryable-errors",
+                    ];
+                    self.reader.push(crate::unknown_word(
+                        word.span,
+                        "word of `retry-on`",
+                        text,
+                        known,
+                    ));
+                    Vec::new()
+                }
+            },
+        }
+    }
+
+    fn send_proxy(&mut self, servers: &[Server]) -> Option<Spanned<SendProxy>> {
+        let first = servers.first()?;
+        let same = |a: &Option<Sent>, b: &Option<Sent>| match (a, b) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.version == b.version && a.parts == b.parts,
+            _ => false,
+        };
+        if let Some(other) = servers
+            .iter()
+            .find(|server| !same(&server.options.sent, &first.options.sent))
+        {
+            let message =
+                "not run yet: servers of one backend of which some get the PROXY protocol";
+            self.reader.push(
+                Diagnostic::error(Code::NotRun, other.span, message)
+                    .label(first.span, "the first server is here")
+                    .help("put them into a backend of their own"),
+            );
+        }
+        let sent = first.options.sent.as_ref()?;
+        let sent_as = SendProxy {
+            version: sent.version,
+            parts: sent.parts.clone(),
+        };
+        Some(Spanned::new(sent_as, sent.span))
+    }
+
+    /// The rules of an HTTP backend. Those of a `listen` are its listener's; here they run for what other frontends send.
+    fn group_rules(&mut self, proxy: &Proxy) -> Vec<Rule<Named>> {
+        let mut rules = Vec::new();
+        if !proxy.kind.accepts() || self.other_frontends(proxy) {
+            rules.extend(self.list(proxy, List::Content, Phase::ClientHello, true));
+            rules.extend(self.list(proxy, List::HttpRequest, Phase::Request, false));
+            rules.extend(self.stats(proxy));
+            rules.extend(self.list(proxy, List::Redirect, Phase::Request, true));
+            rules.extend(self.list(proxy, List::TcpResponse, Phase::Response, false));
+            let check = cacheable_cookies(proxy);
+            rules.extend(self.list(proxy, List::HttpResponse, Phase::Response, check.is_none()));
+            rules.extend(check);
+            rules.extend(self.list(proxy, List::AfterResponse, Phase::AfterResponse, true));
+            if proxy.kind.accepts() {
+                for rule in &mut rules {
+                    let own = from_listener(proxy, rule.origin.0);
+                    let condition =
+                        std::mem::replace(&mut rule.condition, Condition::All(Vec::new()));
+                    rule.condition = both(Condition::Not(Box::new(own)), condition);
+                }
+            }
+        }
+        rules.extend(self.list(proxy, List::ForcePersist, Phase::Request, true));
+        rules.extend(self.list(proxy, List::IgnorePersist, Phase::Request, true));
+        rules.extend(self.list(proxy, List::UseServer, Phase::Request, true));
+        if let Some(name) = &proxy.send_name_header {
+            let message = "not run yet: `http-send-name-header`";
+            self.reader.error(Code::NotRun, name.span, message);
+        }
+        rules.extend(self.client_headers(proxy));
+        rules
+    }
+}
+
+/// `option checkcache`: a response that sets a cookie and that a cache may keep for others is denied.
+pub(super) fn cacheable_cookies(proxy: &Proxy) -> Option<Rule<Named>> {
+    let span = proxy.flags.on("checkcache")?;
+    let header = |name: &str| Value::ResponseHeader(name.to_owned());
+    let says = |name: &str, texts: &[&str]| {
+        let any_of = texts.iter().map(|text| (*text).to_owned()).collect();
+        let matcher = Matcher::Text {
+            how: TextMatch::Contains,
+            any_of,
+            ignore_case: true,
+        };
+        test(header(name), matcher, span)
+    };
+    let not = |condition| Condition::Not(Box::new(condition));
+    let any_of = CACHEABLE.map(|status| NumberRange {
+        min: status,
+        max: status,
+    });
+    let cacheable = Matcher::Number {
+        any_of: any_of.to_vec(),
+    };
+    let post = Matcher::Text {
+        how: TextMatch::Exact,
+        any_of: vec!["POST".to_owned()],
+        ignore_case: false,
+    };
+    let condition = Condition::All(vec![
+        test(header("set-cookie"), Matcher::Present, span),
+        test(Value::Status, cacheable, span),
+        Condition::Any(vec![
+            not(test(Value::Method, post, span)),
+            says("cache-control", &["public"]),
+        ]),
+        not(says("pragma", &["no-cache"])),
+        not(says(
+            "cache-control",
+            &["private", "no-store", "max-age=0", "s-maxage=0", "no-cache"],
+        )),
+    ]);
+    let deny = Action::Deny(FixedResponse::error(502));
+    Some(rule(Phase::Response, condition, vec![deny], span))
+}
+
+fn same_tls(a: &Server, b: &Server) -> bool {
+    let mut a = a.options.tls.clone();
+    let mut b = b.options.tls.clone();
+    a.enabled = None;
+    b.enabled = None;
+    a == b
+}
+
+/// `BACKEND/SERVER` or `SERVER`.
+fn tracked(track: &Spanned<String>) -> Spanned<TrackedDraft> {
+    let name = |text: &str| Spanned::new(Name::from(text), track.span);
+    let (group, target) = match track.value.split_once('/') {
+        Some((group, target)) => (Some(name(group)), name(target)),
+        None => (None, name(&track.value)),
+    };
+    Spanned::new(TrackedDraft { group, target }, track.span)
+}
+
+fn algorithm(proxy: &Proxy) -> Option<Spanned<Algorithm<Named>>> {
+    let balance = proxy.balance.as_ref()?;
+    let method = proxy
+        .hash_type
+        .map_or_else(Default::default, |kind| kind.value)
+        .0;
+    let algorithm = match &balance.value {
+        Balance::RoundRobin => Algorithm::RoundRobin,
+        Balance::StaticRoundRobin => Algorithm::StaticRoundRobin,
+        Balance::LeastConnections => Algorithm::LeastOutstanding,
+        Balance::First => Algorithm::First,
+        Balance::Source => Algorithm::SourceHash(method),
+        Balance::Random { draws } => Algorithm::Random { draws: *draws },
+        Balance::Hash(value) => Algorithm::Hash {
+            value: value.clone(),
+            method,
+        },
+    };
+    Some(Spanned::new(algorithm, balance.span))
+}
+
+fn timeouts(proxy: &Proxy) -> GroupTimeoutsDraft {
+    let given = &proxy.timeouts;
+    GroupTimeoutsDraft {
+        connect: limit(given.connect),
+        response: limit(given.server),
+        queue: limit(given.queue.or(given.connect)),
+        idle: None,
+        tunnel: given.tunnel.and_then(|tunnel| limit(Some(tunnel))),
+        tunnel_target: limit(given.server),
+        tunnel_ending: given.server_fin,
+        inspect: proxy.inspect_delay.filter(|delay| !delay.value.is_zero()),
+    }
+}
+
+/// `http-reuse never` keeps no connection; `pool-max-conn` says how many.
+fn pool_size(proxy: &Proxy, servers: &[Server]) -> Option<Spanned<u32>> {
+    let never = proxy
+        .http_reuse
+        .as_ref()
+        .filter(|reuse| reuse.value == "never");
+    match never {
+        Some(reuse) => Some(Spanned::new(0, reuse.span)),
+        None => servers.iter().find_map(|server| server.options.pool_max),
+    }
+}

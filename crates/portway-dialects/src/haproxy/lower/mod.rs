@@ -1,0 +1,103 @@
+//! Settings to the model: when the whole text is read, each proxy that accepts becomes listeners and each that has servers
+//! a group.
+//!
+//! One frontend becomes one listener, or several that are known by its name where its binds differ in TLS. A `listen`
+//! section becomes both; its HTTP rules are the listener's, as HAProxy runs them once. Rules keep their order within
+//! their lists, and lists run in HAProxy's order: content, http-request, statistics, redirect, use_backend.
+
+mod answers;
+mod check;
+mod client_header;
+mod group;
+mod listener;
+mod log;
+mod references;
+mod rules;
+mod stats;
+mod tls;
+
+use super::Reader;
+use super::proxy::{ErrorSection, Proxies, Proxy};
+use portway_model::draft::Draft;
+use portway_model::log::Syslog;
+use portway_model::span::Spanned;
+use std::time::Duration;
+
+/// What the global section says that proxies need.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Base {
+    /// Where the paths of certificates begin.
+    pub(crate) crt_base: Option<String>,
+    /// Where the paths of CA files begin.
+    pub(crate) ca_base: Option<String>,
+    /// `log` lines, for `log global`.
+    pub(crate) logs: Vec<Spanned<Syslog>>,
+    pub(crate) log_tag: Option<String>,
+    pub(crate) bind_ciphers: Option<Spanned<String>>,
+    pub(crate) bind_ciphersuites: Option<Spanned<String>>,
+    pub(crate) bind_options: super::proxy::Versions,
+    pub(crate) server_ciphers: Option<Spanned<String>>,
+    pub(crate) server_ciphersuites: Option<Spanned<String>>,
+    pub(crate) server_options: super::proxy::Versions,
+    /// `ssl-server-verify none`.
+    pub(crate) verify_none: bool,
+}
+
+/// No limit: the longest time of the model, HAProxy's own.
+const NO_LIMIT: Duration = Duration::from_millis(i32::MAX as u64);
+
+/// Everything at hand while drafts are made.
+struct Lowering<'a, 'r, 'i> {
+    proxies: &'a [Proxy],
+    error_sections: &'a [ErrorSection],
+    base: &'a Base,
+    draft: &'a mut Draft,
+    reader: &'r mut Reader<'i>,
+}
+
+/// Adds the listeners and groups of every proxy to the draft.
+pub(crate) fn lower(proxies: &Proxies, base: &Base, draft: &mut Draft, reader: &mut Reader<'_>) {
+    let mut lowering = Lowering {
+        proxies: &proxies.list,
+        error_sections: &proxies.error_sections,
+        base,
+        draft,
+        reader,
+    };
+    for proxy in &proxies.list {
+        lowering.check_references(proxy);
+        lowering.check_timeouts(proxy);
+        if proxy.kind.accepts() {
+            lowering.listeners(proxy);
+        }
+        if proxy.kind.serves() {
+            lowering.group(proxy);
+        }
+    }
+}
+
+impl<'a> Lowering<'a, '_, '_> {
+    /// The proxy with servers of this name.
+    fn backend(&self, name: &str) -> Option<&'a Proxy> {
+        self.proxies
+            .iter()
+            .find(|proxy| proxy.kind.serves() && proxy.name.value == name)
+    }
+}
+
+/// A timeout as the model has it: none and zero are no limit.
+fn limit(given: Option<Spanned<Duration>>) -> Option<Spanned<Duration>> {
+    Some(match given {
+        Some(given) if given.value.is_zero() => given.map(|_| NO_LIMIT),
+        Some(given) => given,
+        None => Spanned::bare(NO_LIMIT),
+    })
+}
+
+/// A file of which the path may begin in a base folder.
+fn path_in(base: Option<&String>, path: &str) -> String {
+    match base {
+        Some(base) if !path.starts_with('/') => format!("{}/{path}", base.trim_end_matches('/')),
+        _ => path.to_owned(),
+    }
+}

@@ -1,0 +1,268 @@
+//! Lists of rules to the phases of the model.
+//!
+//! The one hard thing: `accept` and `allow` end their list and not what comes after it, while the model's `Accept` ends
+//! the phase. Where something else follows in the phase, the rules behind an `allow` are guarded instead: by the opposite of
+//! its condition if only one rule must be, else by a variable.
+
+use super::Lowering;
+use crate::haproxy::proxy::{List, Proxy, RuleLine, Step};
+use portway_model::action::{Action, Phase, Rule, Weighted};
+use portway_model::choice::StickinessUse;
+use portway_model::diagnostic::Code;
+use portway_model::expression::{
+    Condition, Expression, Matcher, Scope, Template, Test, Value, Variable,
+};
+use portway_model::name::Name;
+use portway_model::span::{Origin, Span, Spanned};
+use portway_model::stage::Named;
+use std::time::Duration;
+
+/// A rule that always applies.
+pub(super) fn always() -> Condition<Named> {
+    Condition::All(Vec::new())
+}
+
+/// A rule of the model.
+pub(super) fn rule(
+    phase: Phase,
+    condition: Condition<Named>,
+    actions: Vec<Action<Named>>,
+    span: Span,
+) -> Rule<Named> {
+    Rule {
+        phase,
+        condition,
+        actions,
+        origin: Origin(span),
+    }
+}
+
+/// Both conditions, without needless nesting.
+pub(super) fn both(a: Condition<Named>, b: Condition<Named>) -> Condition<Named> {
+    let mut parts = Vec::new();
+    for condition in [a, b] {
+        match condition {
+            Condition::All(inner) => parts.extend(inner),
+            other => parts.push(other),
+        }
+    }
+    match parts.len() {
+        1 => parts.pop().unwrap_or_else(always),
+        _ => Condition::All(parts),
+    }
+}
+
+/// One comparison.
+pub(super) fn test(
+    value: impl Into<Expression<Named>>,
+    matcher: Matcher<Named>,
+    span: Span,
+) -> Condition<Named> {
+    let expression = value.into();
+    Condition::Test(Spanned::new(
+        Test {
+            expression,
+            matcher,
+        },
+        span,
+    ))
+}
+
+/// Goes to this group.
+pub(super) fn forward(name: &Spanned<String>) -> Action<Named> {
+    Action::Forward(vec![Weighted {
+        group: name.clone().map(Name::from),
+        weight: 1,
+    }])
+}
+
+impl Lowering<'_, '_, '_> {
+    /// The rules of a list in a phase. `last`: nothing but forwards follows in the phase.
+    pub(super) fn list(
+        &mut self,
+        proxy: &Proxy,
+        list: List,
+        phase: Phase,
+        last: bool,
+    ) -> Vec<Rule<Named>> {
+        let lines: Vec<&RuleLine> = proxy
+            .rules
+            .iter()
+            .filter(|rule| rule.list == list)
+            .collect();
+        let guard = Guard::of(&lines, proxy, list, phase, last);
+        let mut rules = Vec::new();
+        let mut passed: Vec<Condition<Named>> = Vec::new();
+        for line in lines {
+            let condition = line.condition.clone();
+            if matches!(line.step, Step::Pass) {
+                match &guard {
+                    Guard::Accept => {
+                        rules.push(rule(phase, condition, vec![Action::Accept], line.span))
+                    }
+                    Guard::Opposite => passed.push(condition),
+                    Guard::Variable(variable) => {
+                        let set = Action::SetVariable {
+                            variable: variable.clone(),
+                            value: Template::text("1"),
+                        };
+                        rules.push(rule(phase, condition, vec![set], line.span));
+                        passed.push(always());
+                    }
+                }
+                continue;
+            }
+            let Some(actions) = self.actions(proxy, line) else {
+                continue;
+            };
+            let condition = if passed.is_empty() {
+                condition
+            } else {
+                both(guard.not_passed(&passed, line.span), condition)
+            };
+            rules.push(rule(phase, condition, actions, line.span));
+        }
+        rules
+    }
+
+    /// What a rule does. `None`: it cannot be done, and was said so.
+    fn actions(&mut self, proxy: &Proxy, line: &RuleLine) -> Option<Vec<Action<Named>>> {
+        Some(match &line.step {
+            Step::Do(actions) => actions.iter().map(written).collect(),
+            Step::Backend(name) => {
+                if !self.fitting(proxy, &name.value) {
+                    return None;
+                }
+                vec![forward(name)]
+            }
+            Step::BackendByName(name) => vec![Action::ForwardByName {
+                name: name.clone(),
+                fallback: proxy
+                    .default_backend
+                    .as_ref()
+                    .filter(|name| self.fitting(proxy, &name.value))
+                    .map(|name| name.clone().map(Name::from)),
+            }],
+            Step::Tarpit(response) => vec![Action::Tarpit {
+                delay: tarpit_delay(proxy),
+                response: response.clone(),
+            }],
+            Step::Authorize(realm) => vec![Action::Authenticate {
+                users: None,
+                realm: realm.clone().unwrap_or_else(|| proxy.name.value.clone()),
+            }],
+            Step::ExpectProxy => vec![Action::ExpectProxy],
+            Step::Persist => vec![Action::SetStickiness(match line.list {
+                List::ForcePersist => StickinessUse::Force,
+                _ => StickinessUse::Ignore,
+            })],
+            Step::Server(_) => {
+                self.reader
+                    .error(Code::NotRun, line.span, "not run yet: `use-server`");
+                return None;
+            }
+            Step::SwitchToHttp => {
+                let message = "not run yet: `switch-mode http`";
+                self.reader.error(Code::NotRun, line.span, message);
+                return None;
+            }
+            Step::Pass => return None,
+        })
+    }
+
+    /// Warns of rules that a proxy of this mode does not run.
+    pub(super) fn warn_http_only(&mut self, proxy: &Proxy) {
+        let http = [
+            List::HttpRequest,
+            List::Redirect,
+            List::HttpResponse,
+            List::AfterResponse,
+        ];
+        for line in proxy.rules.iter().filter(|line| http.contains(&line.list)) {
+            let message = format!(
+                "this `{}` rule is ignored: {} is not `mode http`",
+                line.list.as_str(),
+                proxy.words()
+            );
+            self.reader.warn(Code::WrongPhase, line.span, message);
+        }
+    }
+}
+
+/// A second Host is never sent: adding one replaces it.
+fn written(action: &Action<Named>) -> Action<Named> {
+    match action {
+        Action::AddHeader { name, value } if name.eq_ignore_ascii_case("host") => {
+            Action::SetHeader {
+                name: name.clone(),
+                value: value.clone(),
+            }
+        }
+        other => other.clone(),
+    }
+}
+
+/// How long a tarpit lasts: `timeout tarpit`, else `timeout connect`.
+fn tarpit_delay(proxy: &Proxy) -> Duration {
+    let timeouts = &proxy.timeouts;
+    let given = timeouts.tarpit.or(timeouts.connect);
+    given
+        .map_or(super::NO_LIMIT, |given| given.value)
+        .max(Duration::from_millis(1))
+}
+
+/// How rules behind an `allow` are kept from running.
+enum Guard {
+    /// The model's own `Accept` does it.
+    Accept,
+    /// The opposite of the conditions before.
+    Opposite,
+    /// A variable that `allow` sets.
+    Variable(Variable),
+}
+
+impl Guard {
+    fn of(lines: &[&RuleLine], proxy: &Proxy, list: List, phase: Phase, last: bool) -> Self {
+        if last {
+            return Guard::Accept;
+        }
+        let first = lines
+            .iter()
+            .position(|line| matches!(line.step, Step::Pass));
+        let behind = lines.iter().skip(first.unwrap_or(lines.len()));
+        match behind
+            .filter(|line| !matches!(line.step, Step::Pass))
+            .count()
+        {
+            0 | 1 => Guard::Opposite,
+            _ => Guard::Variable(Variable {
+                scope: match phase {
+                    Phase::Response | Phase::AfterResponse => Scope::Response,
+                    _ => Scope::Request,
+                },
+                name: Name::from(format!(
+                    "passed.{}.{}",
+                    proxy.name.value,
+                    list.as_str().replace(' ', "-")
+                )),
+            }),
+        }
+    }
+
+    /// Holds where none of the rules before let the request pass.
+    fn not_passed(&self, passed: &[Condition<Named>], span: Span) -> Condition<Named> {
+        let passed = match self {
+            Guard::Variable(variable) => {
+                test(Value::Variable(variable.clone()), Matcher::Present, span)
+            }
+            Guard::Accept | Guard::Opposite => match passed {
+                [only] => only.clone(),
+                several => Condition::Any(several.to_vec()),
+            },
+        };
+        match passed {
+            Condition::Not(inner) => *inner,
+            other => Condition::Not(Box::new(other)),
+        }
+    }
+}

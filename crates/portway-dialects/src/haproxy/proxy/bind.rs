@@ -1,0 +1,298 @@
+//! `bind`: where a frontend accepts, and how.
+
+use super::keyword::{missing, whole};
+use super::{Args, Proxy};
+use crate::haproxy::keywords::{self, OptionOf};
+use crate::haproxy::{Line, Reader, Word, address};
+use portway_model::address::BindAddress;
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::settings::{FileMode, TlsVersion};
+use portway_model::span::{Span, Spanned};
+
+/// What is asked of the other side's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verification {
+    /// Nothing.
+    None,
+    /// It may have one.
+    Optional,
+    /// It must have one.
+    Required,
+}
+
+/// Versions that are spoken, of the two that exist here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Versions {
+    pub(crate) min: Option<Spanned<TlsVersion>>,
+    pub(crate) max: Option<Spanned<TlsVersion>>,
+}
+
+/// TLS of a bind.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct BindTls {
+    /// `ssl` was said; else the rest is kept and not used.
+    pub(crate) enabled: bool,
+    pub(crate) certificates: Vec<Spanned<String>>,
+    pub(crate) certificate_lists: Vec<Spanned<String>>,
+    pub(crate) alpn: Option<Spanned<Vec<String>>>,
+    pub(crate) ciphers: Option<Spanned<String>>,
+    pub(crate) ciphersuites: Option<Spanned<String>>,
+    pub(crate) versions: Versions,
+    pub(crate) strict_sni: Option<Span>,
+    pub(crate) verify: Option<Spanned<Verification>>,
+    pub(crate) ca_file: Option<Spanned<String>>,
+    pub(crate) crl_file: Option<Spanned<String>>,
+}
+
+/// One `bind` line.
+#[derive(Debug, Clone)]
+pub(crate) struct Bind {
+    pub(crate) addresses: Vec<Spanned<BindAddress>>,
+    pub(crate) name: Option<Spanned<String>>,
+    pub(crate) accept_proxy: Option<Span>,
+    pub(crate) maxconn: Option<Spanned<u32>>,
+    /// Permissions and owner of a UNIX socket.
+    pub(crate) socket_mode: Option<Spanned<FileMode>>,
+    pub(crate) socket_user: Option<Spanned<String>>,
+    pub(crate) socket_group: Option<Spanned<String>>,
+    pub(crate) v4v6: Option<Span>,
+    pub(crate) v6only: Option<Span>,
+    pub(crate) transparent: Option<Span>,
+    pub(crate) interface: Option<Spanned<String>>,
+    pub(crate) backlog: Option<Spanned<u32>>,
+    pub(crate) tls: BindTls,
+    pub(crate) span: Span,
+}
+
+impl Versions {
+    /// These where they say something, else the others.
+    pub(crate) fn or(self, other: Versions) -> Versions {
+        Versions {
+            min: self.min.or(other.min),
+            max: self.max.or(other.max),
+        }
+    }
+}
+
+impl Bind {
+    /// A bind that says nothing but its addresses.
+    pub(crate) fn new(addresses: Vec<Spanned<BindAddress>>, span: Span) -> Self {
+        Self {
+            addresses,
+            name: None,
+            accept_proxy: None,
+            maxconn: None,
+            socket_mode: None,
+            socket_user: None,
+            socket_group: None,
+            v4v6: None,
+            v6only: None,
+            transparent: None,
+            interface: None,
+            backlog: None,
+            tls: BindTls::default(),
+            span,
+        }
+    }
+}
+
+/// Reads a line of addresses and options.
+pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
+    let Some(first) = line.word(1) else {
+        missing(line, "an address, such as `:80`", reader);
+        return;
+    };
+    let before = reader.diagnostics.iter().count();
+    let addresses = address::bind(first, reader);
+    if addresses.is_empty() && reader.diagnostics.iter().count() == before {
+        reader.error(Code::Missing, first.span, "`bind` without an address");
+    }
+    let mut bind = Bind::new(addresses, line.span);
+    options(&mut bind, &mut Args::new(line, 2), reader);
+    if !bind.addresses.is_empty() {
+        proxy.binds.push(bind);
+    }
+}
+
+/// Everything behind the address.
+fn options(bind: &mut Bind, args: &mut Args<'_>, reader: &mut Reader<'_>) {
+    while let Some(word) = args.next() {
+        let option = word.as_str();
+        if !keywords::option(OptionOf::Bind, word, reader) {
+            for _ in 0..keywords::arguments(OptionOf::Bind, option) {
+                args.next();
+            }
+            continue;
+        }
+        if flag(bind, word) || version_flag(&mut bind.tls.versions, word, reader) {
+            continue;
+        }
+        if keywords::arguments(OptionOf::Bind, option) == 0 {
+            continue;
+        }
+        let Some(value) = args.next() else {
+            let message = format!("`{option}` needs a value");
+            reader.error(Code::Missing, word.span, message);
+            return;
+        };
+        valued(bind, word, value, reader);
+    }
+}
+
+/// Options without a value.
+fn flag(bind: &mut Bind, word: &Word) -> bool {
+    match word.as_str() {
+        "ssl" => bind.tls.enabled = true,
+        "strict-sni" => bind.tls.strict_sni = Some(word.span),
+        "accept-proxy" => bind.accept_proxy = Some(word.span),
+        "v4v6" => bind.v4v6 = Some(word.span),
+        "v6only" => bind.v6only = Some(word.span),
+        "transparent" => bind.transparent = Some(word.span),
+        _ => return false,
+    }
+    true
+}
+
+/// Options with a value.
+fn valued(bind: &mut Bind, word: &Word, value: &Word, reader: &mut Reader<'_>) {
+    let text = || Some(value.spanned(value.text.clone()));
+    match word.as_str() {
+        "name" => bind.name = text(),
+        "maxconn" => {
+            bind.maxconn = whole(value, 0, u64::from(u32::MAX), reader)
+                .and_then(|n| u32::try_from(n).ok())
+                .map(|n| value.spanned(n));
+        }
+        "mode" => bind.socket_mode = permissions(value, reader),
+        "interface" => bind.interface = text(),
+        "backlog" => {
+            bind.backlog = whole(value, 0, u64::from(u32::MAX), reader)
+                .and_then(|n| u32::try_from(n).ok())
+                .map(|n| value.spanned(n));
+        }
+        "user" | "uid" => bind.socket_user = text(),
+        "group" | "gid" => bind.socket_group = text(),
+        "crt" => bind.tls.certificates.extend(text()),
+        "crt-list" => bind.tls.certificate_lists.extend(text()),
+        "ciphers" => bind.tls.ciphers = text(),
+        "ciphersuites" => bind.tls.ciphersuites = text(),
+        "ca-file" => bind.tls.ca_file = text(),
+        "crl-file" => bind.tls.crl_file = text(),
+        "alpn" => bind.tls.alpn = alpn(value),
+        "verify" => bind.tls.verify = verification(value, reader),
+        "ssl-min-ver" | "ssl-max-ver" => {
+            version(&mut bind.tls.versions, word, value, reader);
+        }
+        _ => {}
+    }
+}
+
+/// Permissions in octal digits.
+fn permissions(value: &Word, reader: &mut Reader<'_>) -> Option<Spanned<FileMode>> {
+    let mode = u16::from_str_radix(value.as_str(), 8).ok();
+    let mode = mode.filter(|mode| *mode <= 0o777);
+    if mode.is_none() {
+        let message = format!("`{}` is not a mode such as 660", value.text);
+        reader.error(Code::WrongType, value.span, message);
+    }
+    mode.map(|mode| value.spanned(FileMode(mode)))
+}
+
+/// A comma separated list of protocols.
+pub(super) fn alpn(value: &Word) -> Option<Spanned<Vec<String>>> {
+    let list = value.as_str().split(',').filter(|name| !name.is_empty());
+    Some(value.spanned(list.map(str::to_owned).collect()))
+}
+
+fn verification(value: &Word, reader: &mut Reader<'_>) -> Option<Spanned<Verification>> {
+    let verify = match value.as_str() {
+        "none" => Verification::None,
+        "optional" => Verification::Optional,
+        "required" => Verification::Required,
+        other => {
+            let known = ["none", "optional", "required"];
+            reader.push(crate::unknown_word(
+                value.span,
+                "value of `verify`",
+                other,
+                known,
+            ));
+            return None;
+        }
+    };
+    Some(value.spanned(verify))
+}
+
+/// `no-tlsv12`, `force-tlsv13` and the like; false for other words.
+pub(super) fn version_flag(versions: &mut Versions, word: &Word, reader: &mut Reader<'_>) -> bool {
+    let at = |version| Some(word.spanned(version));
+    match word.as_str() {
+        // Older versions than 1.2 are never spoken.
+        "no-sslv3" | "no-tlsv10" | "no-tlsv11" => {}
+        "no-tlsv12" => versions.min = at(TlsVersion::V13),
+        "no-tlsv13" => versions.max = at(TlsVersion::V12),
+        "force-tlsv12" => {
+            *versions = Versions {
+                min: at(TlsVersion::V12),
+                max: at(TlsVersion::V12),
+            }
+        }
+        "force-tlsv13" => {
+            *versions = Versions {
+                min: at(TlsVersion::V13),
+                max: at(TlsVersion::V13),
+            }
+        }
+        "force-sslv3" | "force-tlsv10" | "force-tlsv11" => outdated(word, reader),
+        _ => return false,
+    }
+    true
+}
+
+/// `ssl-min-ver`, `ssl-max-ver`.
+pub(super) fn version(versions: &mut Versions, word: &Word, value: &Word, reader: &mut Reader<'_>) {
+    let lowest = word.as_str() == "ssl-min-ver";
+    let version = match value.as_str() {
+        "SSLv3" | "TLSv1.0" | "TLSv1.1" if lowest => {
+            let message = format!(
+                "Portway speaks no {}: the lowest version is TLSv1.2",
+                value.text
+            );
+            reader.warn(Code::PolicyReduced, value.span, message);
+            TlsVersion::V12
+        }
+        "SSLv3" | "TLSv1.0" | "TLSv1.1" => return outdated(value, reader),
+        "TLSv1.2" => TlsVersion::V12,
+        "TLSv1.3" => TlsVersion::V13,
+        other => {
+            let known = ["TLSv1.2", "TLSv1.3", "TLSv1.1", "TLSv1.0", "SSLv3"];
+            reader.push(crate::unknown_word(
+                value.span,
+                "version of TLS",
+                other,
+                known,
+            ));
+            return;
+        }
+    };
+    let place = if lowest {
+        &mut versions.min
+    } else {
+        &mut versions.max
+    };
+    *place = Some(value.spanned(version));
+}
+
+fn outdated(word: &Word, reader: &mut Reader<'_>) {
+    reader.push(
+        Diagnostic::error(
+            Code::NotRun,
+            word.span,
+            format!(
+                "`{}` asks for a version below TLS 1.2, which Portway does not speak",
+                word.text
+            ),
+        )
+        .help("TLSv1.2 and TLSv1.3 are spoken"),
+    );
+}

@@ -1,0 +1,295 @@
+//! Proxies as settings: what the sections defaults, frontend, backend and listen say, each value with its place.
+//!
+//! A section begins as a copy of the `defaults` section in force ([`Proxy::begin`]); its lines are read in order, one
+//! function a keyword. Nothing is decided here that depends on what may follow: the mode, a backend that is named, the
+//! options that a rule needs. That is `lower`'s, when the whole text is read.
+
+mod args;
+mod balance;
+mod bind;
+mod check;
+mod check_rule;
+mod cookie;
+mod http_rule;
+mod keyword;
+mod log;
+mod option;
+mod read;
+mod redirect;
+mod respond;
+mod rule;
+mod server;
+mod server_option;
+mod stats;
+mod tcp_rule;
+
+pub(crate) use args::Args;
+pub(crate) use balance::{Balance, HashType};
+pub(crate) use bind::{Bind, BindTls, Verification, Versions};
+pub(crate) use check::{CheckMethod, CheckSettings, HttpCheckRequest};
+pub(crate) use check_rule::{CheckRule, completed as completed_request};
+pub(crate) use cookie::CookieSettings;
+pub(crate) use keyword::timeout as set_timeout;
+pub(crate) use log::{LogForm, LogTarget, log_target};
+pub(crate) use option::{ClientHeader, Closing, Flags};
+pub(crate) use read::{ErrorSection, Proxies, read};
+pub(crate) use respond::ErrorReply;
+pub(crate) use rule::{List, RuleLine, Step, add as add_rule, condition as bare_condition, place};
+pub(crate) use server::{Server, ServerAddress};
+pub(crate) use server_option::{CheckPlan, Sent, ServerOptions, ServerTls};
+pub(crate) use stats::{STATS_URI, StatsSettings, StatsStep};
+
+use crate::haproxy::Word;
+use crate::haproxy::acl::Acls;
+use ipnet::IpNet;
+use portway_model::expression::Condition;
+use portway_model::span::{Span, Spanned};
+use portway_model::stage::Named;
+use std::time::Duration;
+
+/// Which kind of section a proxy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProxyKind {
+    /// What others begin with.
+    Defaults,
+    /// Accepts.
+    Frontend,
+    /// Has servers.
+    Backend,
+    /// Both.
+    Listen,
+}
+
+impl ProxyKind {
+    /// The word of the section.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            ProxyKind::Defaults => "defaults",
+            ProxyKind::Frontend => "frontend",
+            ProxyKind::Backend => "backend",
+            ProxyKind::Listen => "listen",
+        }
+    }
+
+    /// True where clients come.
+    pub(crate) fn accepts(self) -> bool {
+        matches!(self, ProxyKind::Frontend | ProxyKind::Listen)
+    }
+
+    /// True where servers are.
+    pub(crate) fn serves(self) -> bool {
+        matches!(self, ProxyKind::Backend | ProxyKind::Listen)
+    }
+}
+
+/// What a proxy understands of what passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Bytes.
+    Tcp,
+    /// Requests.
+    Http,
+}
+
+impl Mode {
+    /// The word of the text.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Mode::Tcp => "tcp",
+            Mode::Http => "http",
+        }
+    }
+}
+
+/// `timeout …`. `None` and zero: no limit.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Timeouts {
+    pub(crate) client: Option<Spanned<Duration>>,
+    pub(crate) server: Option<Spanned<Duration>>,
+    pub(crate) connect: Option<Spanned<Duration>>,
+    pub(crate) queue: Option<Spanned<Duration>>,
+    pub(crate) check: Option<Spanned<Duration>>,
+    pub(crate) tunnel: Option<Spanned<Duration>>,
+    pub(crate) http_request: Option<Spanned<Duration>>,
+    pub(crate) http_keep_alive: Option<Spanned<Duration>>,
+    pub(crate) tarpit: Option<Spanned<Duration>>,
+    pub(crate) client_fin: Option<Spanned<Duration>>,
+    pub(crate) server_fin: Option<Spanned<Duration>>,
+}
+
+/// What is kept of requests or responses for the log.
+#[derive(Debug, Clone)]
+pub(crate) enum CaptureSlot {
+    /// `capture request|response header NAME len N`.
+    Header(String),
+    /// `declare capture`, filled by rules.
+    Declared,
+}
+
+/// One slot of a frontend's captures, in the order of the text.
+#[derive(Debug, Clone)]
+pub(crate) struct Capture {
+    pub(crate) slot: CaptureSlot,
+    /// Bytes at most.
+    pub(crate) length: u16,
+    pub(crate) span: Span,
+}
+
+/// `capture cookie NAME len N`.
+#[derive(Debug, Clone)]
+pub(crate) struct CookieCapture {
+    /// The beginning of the cookie's name, or with its `=` all of it.
+    pub(crate) name: String,
+    pub(crate) length: u16,
+    pub(crate) span: Span,
+}
+
+/// A proxy, or what proxies begin with.
+#[derive(Clone)]
+pub(crate) struct Proxy {
+    pub(crate) kind: ProxyKind,
+    /// The span is that of the header.
+    pub(crate) name: Spanned<String>,
+    pub(crate) mode: Option<Spanned<Mode>>,
+    pub(crate) disabled: Option<Spanned<bool>>,
+    pub(crate) description: Option<Spanned<String>>,
+    pub(crate) number: Option<Spanned<u32>>,
+    pub(crate) timeouts: Timeouts,
+    /// Options that are on or off.
+    pub(crate) flags: Flags,
+    pub(crate) closing: Option<Spanned<Closing>>,
+    pub(crate) forwardfor: Option<Spanned<ClientHeader>>,
+    pub(crate) originalto: Option<Spanned<ClientHeader>>,
+    pub(crate) maxconn: Option<Spanned<u32>>,
+    pub(crate) errors: Vec<(u16, ErrorReply)>,
+    /// `errorfiles`: the name of a section, and which of its statuses; all where none is named.
+    pub(crate) error_sections: Vec<(Spanned<String>, Vec<u16>)>,
+    pub(crate) stats: Option<StatsSettings>,
+    pub(crate) acls: Acls,
+    pub(crate) rules: Vec<RuleLine>,
+    pub(crate) inspect_delay: Option<Spanned<Duration>>,
+    pub(crate) logs: Vec<LogTarget>,
+    pub(crate) log_form: Option<Spanned<LogForm>>,
+    pub(crate) log_sd: Option<Word>,
+    pub(crate) error_log: Option<Word>,
+    pub(crate) log_tag: Option<Spanned<String>>,
+
+    pub(crate) binds: Vec<Bind>,
+    pub(crate) backlog: Option<Spanned<u32>>,
+    pub(crate) default_backend: Option<Spanned<String>>,
+    pub(crate) monitor_uri: Option<Spanned<String>>,
+    pub(crate) monitor_net: Option<Spanned<IpNet>>,
+    pub(crate) monitor_fail: Vec<Condition<Named>>,
+    pub(crate) request_captures: Vec<Capture>,
+    pub(crate) response_captures: Vec<Capture>,
+    pub(crate) cookie_capture: Option<CookieCapture>,
+    pub(crate) unique_id_format: Option<Word>,
+    pub(crate) unique_id_header: Option<Spanned<String>>,
+
+    pub(crate) servers: Vec<Server>,
+    pub(crate) default_server: ServerOptions,
+    pub(crate) dispatch: Option<ServerAddress>,
+    pub(crate) balance: Option<Spanned<Balance>>,
+    pub(crate) hash_type: Option<Spanned<HashType>>,
+    pub(crate) hash_balance_factor: Option<Spanned<u32>>,
+    pub(crate) cookie: Option<Spanned<CookieSettings>>,
+    pub(crate) dynamic_cookie_key: Option<Spanned<String>>,
+    pub(crate) check: CheckSettings,
+    pub(crate) retries: Option<Spanned<u32>>,
+    pub(crate) retry_on: Option<Spanned<Vec<Spanned<String>>>>,
+    /// `option redispatch`: after how many retries; 0 where it is off.
+    pub(crate) redispatch: Option<Spanned<i32>>,
+    pub(crate) fullconn: Option<Spanned<u32>>,
+    pub(crate) http_reuse: Option<Spanned<String>>,
+    pub(crate) send_name_header: Option<Spanned<String>>,
+}
+
+impl Proxy {
+    /// A section of the documented defaults.
+    pub(crate) fn new(kind: ProxyKind, name: Spanned<String>) -> Self {
+        Self {
+            kind,
+            name,
+            mode: None,
+            disabled: None,
+            description: None,
+            number: None,
+            timeouts: Timeouts::default(),
+            flags: Flags::default(),
+            closing: None,
+            forwardfor: None,
+            originalto: None,
+            maxconn: None,
+            errors: Vec::new(),
+            error_sections: Vec::new(),
+            stats: None,
+            acls: Acls::default(),
+            rules: Vec::new(),
+            inspect_delay: None,
+            logs: Vec::new(),
+            log_form: None,
+            log_sd: None,
+            error_log: None,
+            log_tag: None,
+            binds: Vec::new(),
+            backlog: None,
+            default_backend: None,
+            monitor_uri: None,
+            monitor_net: None,
+            monitor_fail: Vec::new(),
+            request_captures: Vec::new(),
+            response_captures: Vec::new(),
+            cookie_capture: None,
+            unique_id_format: None,
+            unique_id_header: None,
+            servers: Vec::new(),
+            default_server: ServerOptions::default(),
+            dispatch: None,
+            balance: None,
+            hash_type: None,
+            hash_balance_factor: None,
+            cookie: None,
+            dynamic_cookie_key: None,
+            check: CheckSettings::default(),
+            retries: None,
+            retry_on: None,
+            redispatch: None,
+            fullconn: None,
+            http_reuse: None,
+            send_name_header: None,
+        }
+    }
+
+    /// A section that begins with what `defaults` says. Rules of a defaults section run before the section's own, but a
+    /// defaults section does not take them over from another. ACLs are never taken over. (HAProxy's manual, section 4.)
+    pub(crate) fn begin(kind: ProxyKind, name: Spanned<String>, defaults: &Proxy) -> Self {
+        let mut proxy = Self {
+            kind,
+            name,
+            acls: Acls::default(),
+            description: None,
+            number: None,
+            ..defaults.clone()
+        };
+        if kind == ProxyKind::Defaults {
+            proxy.rules.clear();
+            proxy.inspect_delay = None;
+        }
+        proxy
+    }
+
+    /// What passes: bytes where nothing is said.
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode.map_or(Mode::Tcp, |mode| mode.value)
+    }
+
+    /// The proxy in messages: frontend `web`.
+    pub(crate) fn words(&self) -> String {
+        format!("{} `{}`", self.kind.as_str(), self.name.value)
+    }
+
+    /// True where it takes no part.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.disabled.is_some_and(|disabled| disabled.value)
+    }
+}

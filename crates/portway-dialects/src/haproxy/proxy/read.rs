@@ -1,0 +1,205 @@
+//! Sections to settings: names, what is inherited from where, and the sections beside proxies.
+
+use super::keyword;
+use super::respond::{ErrorReply, replace, reply};
+use super::{Proxy, ProxyKind};
+use crate::haproxy::sections::{Section, SectionKind};
+use crate::haproxy::{Line, Reader, Word, old, users};
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::span::Spanned;
+
+/// The statuses of an `http-errors` section.
+#[derive(Debug, Clone)]
+pub(crate) struct ErrorSection {
+    pub(crate) name: Spanned<String>,
+    pub(crate) replies: Vec<(u16, ErrorReply)>,
+}
+
+/// Everything that proxies are made of.
+#[derive(Default)]
+pub(crate) struct Proxies {
+    /// In the order of the text, without defaults.
+    pub(crate) list: Vec<Proxy>,
+    pub(crate) error_sections: Vec<ErrorSection>,
+}
+
+/// A defaults section, and who used it how.
+struct Defaults {
+    proxy: Proxy,
+    named: bool,
+}
+
+/// Reads every section that concerns proxies.
+pub(crate) fn read(sections: &[Section], reader: &mut Reader<'_>) -> Proxies {
+    let mut found = Proxies::default();
+    let mut defaults: Vec<Defaults> = Vec::new();
+    for section in sections {
+        match section.kind {
+            SectionKind::Defaults => defaults_section(section, &mut defaults, reader),
+            SectionKind::Frontend => {
+                proxy(ProxyKind::Frontend, section, &defaults, &mut found, reader)
+            }
+            SectionKind::Backend => {
+                proxy(ProxyKind::Backend, section, &defaults, &mut found, reader)
+            }
+            SectionKind::Listen => proxy(ProxyKind::Listen, section, &defaults, &mut found, reader),
+            SectionKind::Userlist => users::read(section, reader),
+            SectionKind::HttpErrors => error_section(section, &mut found, reader),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn defaults_section(section: &Section, all: &mut Vec<Defaults>, reader: &mut Reader<'_>) {
+    let header = &section.header;
+    let (name, rest) = match header.text(1) {
+        "from" => (String::new(), header.from(1)),
+        name => (name.to_owned(), header.from(2)),
+    };
+    let name = Spanned::new(name, header.span);
+    let mut proxy = match from(rest, all, reader) {
+        From::Nothing => Proxy::new(ProxyKind::Defaults, name),
+        From::Named(index) => match all.get(index) {
+            Some(base) => Proxy::begin(ProxyKind::Defaults, name, &base.proxy),
+            None => Proxy::new(ProxyKind::Defaults, name),
+        },
+    };
+    let named = !proxy.name.value.is_empty();
+    lines(&mut proxy, section, reader);
+    all.push(Defaults { proxy, named });
+}
+
+/// Which defaults a header names.
+enum From {
+    /// None.
+    Nothing,
+    /// The one at this index.
+    Named(usize),
+}
+
+/// Reads `from NAME` where it is there.
+fn from(rest: &[Word], all: &[Defaults], reader: &mut Reader<'_>) -> From {
+    let [keyword, name, ..] = rest else {
+        if let [word] = rest {
+            reader.error(
+                Code::Missing,
+                word.span,
+                "`from` needs the name of a `defaults` section",
+            );
+        }
+        return From::Nothing;
+    };
+    if keyword.as_str() != "from" {
+        let message = format!(
+            "`{}` is not expected here: `from` with the name of a `defaults` section may follow",
+            keyword.text
+        );
+        reader.error(Code::Syntax, keyword.span, message);
+        return From::Nothing;
+    }
+    let with_name = |defaults: &Defaults| defaults.named && defaults.proxy.name.value == name.text;
+    let mut fitting = all
+        .iter()
+        .enumerate()
+        .filter(|(_, defaults)| with_name(defaults));
+    let Some((index, first)) = fitting.next() else {
+        let names: Vec<&str> = all
+            .iter()
+            .map(|defaults| defaults.proxy.name.value.as_str())
+            .collect();
+        let message = format!("there is no `defaults` section `{}` above", name.text);
+        reader.push(
+            Diagnostic::error(Code::UnknownReference, name.span, message)
+                .nearest(name.as_str(), names),
+        );
+        return From::Nothing;
+    };
+    if let Some((_, second)) = fitting.next() {
+        let message = format!("there are two `defaults` sections `{}`", name.text);
+        reader.push(
+            Diagnostic::error(Code::Duplicate, name.span, message)
+                .label(first.proxy.name.span, "the first is here")
+                .label(second.proxy.name.span, "the second is here"),
+        );
+    }
+    From::Named(index)
+}
+
+fn proxy(
+    kind: ProxyKind,
+    section: &Section,
+    all: &[Defaults],
+    found: &mut Proxies,
+    reader: &mut Reader<'_>,
+) {
+    let header = &section.header;
+    let name = Spanned::new(header.text(1).to_owned(), header.span);
+    check_name(header, reader);
+    // `listen NAME ADDRESS`, the way of old.
+    let address = header.word(2).filter(|word| word.as_str() != "from");
+    let rest = header.from(if address.is_some() { 3 } else { 2 });
+    let base = match from(rest, all, reader) {
+        From::Named(index) => all.get(index),
+        From::Nothing => all.last(),
+    };
+    let mut proxy = match base {
+        Some(base) => Proxy::begin(kind, name, &base.proxy),
+        None => Proxy::new(kind, name),
+    };
+    if let Some(address) = address {
+        old::header_address(&mut proxy, address, reader);
+    }
+    check_twice(&proxy, &found.list, reader);
+    lines(&mut proxy, section, reader);
+    found.list.push(proxy);
+}
+
+fn check_name(header: &Line, reader: &mut Reader<'_>) {
+    let Some(name) = header.word(1) else {
+        return;
+    };
+    let wrong = |c: &char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':'));
+    if let Some(wrong) = name.as_str().chars().find(wrong) {
+        let message = format!(
+            "`{wrong}` may not stand in the name of a {}",
+            header.text(0)
+        );
+        let help = "letters, digits, `-`, `_`, `.` and `:` are allowed";
+        reader.push(Diagnostic::error(Code::OutOfRange, name.span, message).help(help));
+    }
+}
+
+/// Two proxies of one name that could be taken for each other.
+fn check_twice(proxy: &Proxy, before: &[Proxy], reader: &mut Reader<'_>) {
+    let clash = |other: &&Proxy| {
+        other.name.value == proxy.name.value
+            && ((other.kind.accepts() && proxy.kind.accepts())
+                || (other.kind.serves() && proxy.kind.serves()))
+    };
+    if let Some(first) = before.iter().find(clash) {
+        let message = format!("{} has the same name as {}", proxy.words(), first.words());
+        reader.push(
+            Diagnostic::error(Code::Duplicate, proxy.name.span, message)
+                .label(first.name.span, "the first is here")
+                .help("give one of them another name; a frontend and a backend may share one"),
+        );
+    }
+}
+
+fn lines(proxy: &mut Proxy, section: &Section, reader: &mut Reader<'_>) {
+    for line in &section.lines {
+        keyword::read(proxy, line, reader);
+    }
+}
+
+fn error_section(section: &Section, found: &mut Proxies, reader: &mut Reader<'_>) {
+    let mut replies = Vec::new();
+    for line in &section.lines {
+        if let Some((status, reply)) = reply(line, reader) {
+            replace(&mut replies, status, reply);
+        }
+    }
+    let name = Spanned::new(section.header.text(1).to_owned(), section.header.span);
+    found.error_sections.push(ErrorSection { name, replies });
+}

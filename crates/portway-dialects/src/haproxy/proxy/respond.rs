@@ -1,0 +1,326 @@
+//! Answers of the proxy itself: `return`, `deny`, `tarpit`, and what errorfile, errorloc, errorfiles and http-error say.
+
+use super::keyword::missing;
+use super::{Args, Proxy};
+use crate::haproxy::place::Place;
+use crate::haproxy::{Line, Reader, Word, log_format};
+use portway_model::action::{AnswerBody, FixedResponse};
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::expression::Template;
+use portway_model::settings::ErrorPageSource;
+use portway_model::span::{Span, Spanned};
+use portway_model::stage::Named;
+
+/// Statuses that HAProxy has answers of its own for.
+pub(crate) const OWN: [u16; 17] = [
+    200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 425, 429, 500, 501, 502, 503, 504,
+];
+
+/// What replaces an answer of our own.
+#[derive(Debug, Clone)]
+pub(crate) struct ErrorReply {
+    pub(crate) source: ErrorPageSource,
+    pub(crate) span: Span,
+}
+
+/// The status where none is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `return`: 200 without a body.
+    Return,
+    /// `deny`: 403.
+    Deny,
+    /// `deny` of a response: 502.
+    DenyResponse,
+    /// `tarpit`: 500.
+    Tarpit,
+}
+
+impl Kind {
+    fn status(self) -> u16 {
+        match self {
+            Kind::Return => 200,
+            Kind::Deny => 403,
+            Kind::DenyResponse => 502,
+            Kind::Tarpit => 500,
+        }
+    }
+}
+
+/// Reads what stands between the action and its condition.
+pub(super) fn answer(
+    kind: Kind,
+    place: Place,
+    args: &mut Args<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<FixedResponse<Named>> {
+    let mut response = FixedResponse {
+        status: kind.status(),
+        content_type: None,
+        body: AnswerBody::NONE,
+        headers: Vec::new(),
+    };
+    let mut status: Option<Span> = None;
+    let mut payload: Option<&Word> = None;
+    while let Some(word) = args.argument() {
+        let option = word.as_str();
+        let known = [
+            "status",
+            "deny_status",
+            "content-type",
+            "default-errorfiles",
+            "errorfile",
+            "errorfiles",
+            "file",
+            "lf-file",
+            "string",
+            "lf-string",
+            "hdr",
+        ];
+        if !known.contains(&option) {
+            // What is neither an option nor a condition is said by the caller, as HAProxy does.
+            let message = format!(
+                "`{option}` is not expected here: `if` or `unless` with a condition may follow"
+            );
+            reader.push(Diagnostic::error(Code::Syntax, word.span, message).nearest(option, known));
+            return None;
+        }
+        if option == "default-errorfiles" {
+            payload = Some(word);
+            response.body = AnswerBody::ErrorPage;
+            continue;
+        }
+        let Some(value) = args.next() else {
+            let message = format!("`{option}` needs a value");
+            reader.error(Code::Missing, word.span, message);
+            return None;
+        };
+        match option {
+            "status" | "deny_status" => {
+                response.status = status_word(value, reader)?;
+                status = Some(value.span);
+            }
+            "content-type" => response.content_type = Some(value.text.clone()),
+            "hdr" => {
+                let Some(format) = args.next() else {
+                    reader.error(Code::Missing, word.span, "`hdr` needs a name and a value");
+                    return None;
+                };
+                let format = log_format::template(format, place, reader)?;
+                response.headers.push((value.text.clone(), format));
+            }
+            _ => {
+                payload = Some(word);
+                response.body = body(option, value, place, reader)?;
+            }
+        }
+    }
+    if payload.is_none() && kind != Kind::Return {
+        response.body = AnswerBody::ErrorPage;
+    }
+    check_own(&response, status, args.line(), reader)?;
+    check_type(&mut response, payload, reader)?;
+    Some(response)
+}
+
+fn status_word(word: &Word, reader: &mut Reader<'_>) -> Option<u16> {
+    let status = word.as_str().parse::<u16>().ok();
+    let status = status.filter(|status| (200..=599).contains(status));
+    if status.is_none() {
+        let message = format!("`{}` is not a status from 200 to 599", word.text);
+        reader.error(Code::OutOfRange, word.span, message);
+    }
+    status
+}
+
+fn body(
+    option: &str,
+    value: &Word,
+    place: Place,
+    reader: &mut Reader<'_>,
+) -> Option<AnswerBody<Named>> {
+    Some(match option {
+        "string" => AnswerBody::Text(Template::text(value.as_str())),
+        "lf-string" => AnswerBody::Text(log_format::template(value, place, reader)?),
+        "file" => AnswerBody::File(readable(value, reader)?),
+        "errorfile" => AnswerBody::ErrorPageFile(readable(value, reader)?),
+        "lf-file" => {
+            let text = contents(value, reader)?;
+            let word = Word {
+                text,
+                span: value.span,
+            };
+            AnswerBody::Text(log_format::template(&word, place, reader)?)
+        }
+        _ => {
+            // `errorfiles NAME`: resolved when every http-errors section is known.
+            reader.error(
+                Code::NotRun,
+                value.span,
+                "not run yet: `errorfiles` of an answer",
+            );
+            return None;
+        }
+    })
+}
+
+/// An answer by error pages must have a status that has one.
+fn check_own(
+    response: &FixedResponse<Named>,
+    status: Option<Span>,
+    line: Span,
+    reader: &mut Reader<'_>,
+) -> Option<()> {
+    let page = matches!(
+        response.body,
+        AnswerBody::ErrorPage | AnswerBody::ErrorPageFile(_)
+    );
+    if page && !OWN.contains(&response.status) {
+        let message = format!("there is no error page for the status {}", response.status);
+        let help = "answer with `string` or `file`, or one of 200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 425, 429, 500, 501, 502, 503 and 504";
+        reader
+            .push(Diagnostic::error(Code::OutOfRange, status.unwrap_or(line), message).help(help));
+        return None;
+    }
+    Some(())
+}
+
+/// A body has a type, and nothing else has.
+fn check_type(
+    response: &mut FixedResponse<Named>,
+    payload: Option<&Word>,
+    reader: &mut Reader<'_>,
+) -> Option<()> {
+    let own_body = match &response.body {
+        AnswerBody::Text(text) => !text.0.is_empty(),
+        AnswerBody::File(_) => true,
+        AnswerBody::ErrorPage | AnswerBody::ErrorPageFile(_) => false,
+    };
+    if !own_body {
+        response.content_type = None;
+        return Some(());
+    }
+    let Some(payload) = payload.filter(|_| response.content_type.is_none()) else {
+        return Some(());
+    };
+    let message = "a body needs a type";
+    let help = format!("write `content-type text/plain` before `{}`", payload.text);
+    reader.push(Diagnostic::error(Code::Missing, payload.span, message).help(help));
+    None
+}
+
+/// The path of a file that can be read.
+pub(super) fn readable(word: &Word, reader: &mut Reader<'_>) -> Option<String> {
+    match (reader.inputs.read)(word.as_str()) {
+        Ok(_) => Some(word.text.clone()),
+        Err(why) => {
+            let message = format!("cannot read `{}`: {why}", word.text);
+            reader.error(Code::Unreadable, word.span, message);
+            None
+        }
+    }
+}
+
+/// The text of a file.
+fn contents(word: &Word, reader: &mut Reader<'_>) -> Option<String> {
+    match (reader.inputs.read)(word.as_str()) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(why) => {
+            let message = format!("cannot read `{}`: {why}", word.text);
+            reader.error(Code::Unreadable, word.span, message);
+            None
+        }
+    }
+}
+
+/// `errorfile CODE FILE`, `errorloc CODE URL`, `errorfiles NAME [CODE…]`, `http-error status CODE …`.
+pub(super) fn error_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
+    match line.text(0) {
+        "errorfiles" => errorfiles(proxy, line, reader),
+        "http-error" => http_error(proxy, line, reader),
+        _ => {
+            if let Some((status, reply)) = reply(line, reader) {
+                replace(&mut proxy.errors, status, reply);
+            }
+        }
+    }
+}
+
+/// A later reply for a status takes the place of an earlier one.
+pub(crate) fn replace(errors: &mut Vec<(u16, ErrorReply)>, status: u16, reply: ErrorReply) {
+    errors.retain(|(known, _)| *known != status);
+    errors.push((status, reply));
+}
+
+/// One line of errorfile, errorloc, errorloc302 or errorloc303.
+pub(crate) fn reply(line: &Line, reader: &mut Reader<'_>) -> Option<(u16, ErrorReply)> {
+    let (Some(code), Some(value)) = (line.word(1), line.word(2)) else {
+        missing(line, "a status and what replaces it", reader);
+        return None;
+    };
+    let status = own_status(code, reader)?;
+    let redirect = |status| ErrorPageSource::Redirect {
+        location: value.text.clone(),
+        status,
+    };
+    let source = match line.text(0) {
+        "errorfile" => ErrorPageSource::File(readable(value, reader)?),
+        "errorloc303" => redirect(303),
+        _ => redirect(302),
+    };
+    let span = line.span;
+    Some((status, ErrorReply { source, span }))
+}
+
+/// A status that has an error page.
+fn own_status(word: &Word, reader: &mut Reader<'_>) -> Option<u16> {
+    let status = word.as_str().parse::<u16>().ok();
+    let known = status.filter(|status| OWN.contains(status));
+    if known.is_none() {
+        // HAProxy warns and goes on without it.
+        let message = format!(
+            "there is no error page for the status `{}`: the line is ignored",
+            word.text
+        );
+        let help = "known: 200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 425, 429, 500, 501, 502, 503, 504";
+        reader.push(Diagnostic::warning(Code::OutOfRange, word.span, message).help(help));
+    }
+    known
+}
+
+fn errorfiles(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
+    let Some(name) = line.word(1) else {
+        missing(line, "the name of an `http-errors` section", reader);
+        return;
+    };
+    let mut statuses = Vec::new();
+    for word in line.from(2) {
+        statuses.extend(own_status(word, reader));
+    }
+    proxy
+        .error_sections
+        .push((Spanned::new(name.text.clone(), name.span), statuses));
+}
+
+/// `http-error status CODE [errorfile FILE | …]`.
+fn http_error(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
+    let (Some(code), "errorfile", Some(file), None) =
+        (line.word(2), line.text(3), line.word(4), line.word(5))
+    else {
+        let message = "not run yet: `http-error` with anything but `errorfile`";
+        reader.error(Code::NotRun, line.span, message);
+        return;
+    };
+    if line.text(1) != "status" {
+        missing(line, "`status` with a status", reader);
+        return;
+    }
+    let (Some(status), Some(path)) = (own_status(code, reader), readable(file, reader)) else {
+        return;
+    };
+    let reply = ErrorReply {
+        source: ErrorPageSource::File(path),
+        span: line.span,
+    };
+    replace(&mut proxy.errors, status, reply);
+}

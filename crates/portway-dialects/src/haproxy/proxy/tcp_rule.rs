@@ -1,0 +1,84 @@
+//! `tcp-request` and `tcp-response`: what is decided before, and beside, requests.
+
+use super::http_rule::{Reading, call, finish};
+use super::keyword::missing;
+use super::rule::{List, Step};
+use super::{Args, Proxy, ProxyKind, keyword};
+use crate::haproxy::keywords::{self, ActionOf};
+use crate::haproxy::units::{self, Unit};
+use crate::haproxy::{Line, Reader};
+use portway_model::action::Action;
+use portway_model::diagnostic::Code;
+
+/// Reads one line.
+pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
+    let (list, kind) = match (line.text(0), line.text(1)) {
+        ("tcp-request", "inspect-delay") => return inspect_delay(proxy, line, reader),
+        ("tcp-request", "connection") => (List::Connection, ActionOf::TcpConnection),
+        ("tcp-request", "session") => (List::Session, ActionOf::TcpSession),
+        ("tcp-request", "content") => (List::Content, ActionOf::TcpContent),
+        ("tcp-response", "content") => (List::TcpResponse, ActionOf::TcpResponse),
+        // How long rules wait for bytes of a response: no value of ours waits for them.
+        ("tcp-response", "inspect-delay") => {
+            let message =
+                "`tcp-response inspect-delay` has no effect: rules do not wait for a response";
+            reader.warn(Code::NotRun, line.span, message);
+            return;
+        }
+        (keyword, other) => {
+            let known: &[&str] = match keyword {
+                "tcp-request" => &["connection", "session", "content", "inspect-delay"],
+                _ => &["content", "inspect-delay"],
+            };
+            let span = line.word(1).map_or(line.span, |word| word.span);
+            let what = format!("kind of `{keyword}` rule");
+            reader.push(crate::unknown_word(
+                span,
+                &what,
+                other,
+                known.iter().copied(),
+            ));
+            return;
+        }
+    };
+    action(proxy, list, kind, line, reader);
+}
+
+fn action(proxy: &mut Proxy, list: List, kind: ActionOf, line: &Line, reader: &mut Reader<'_>) {
+    let Some(word) = line.word(2) else {
+        missing(line, "an action", reader);
+        return;
+    };
+    if !keywords::action(kind, word, reader) {
+        return;
+    }
+    let mut args = Args::new(line, 3);
+    let mut reading = Reading {
+        proxy,
+        list,
+        word,
+        args: &mut args,
+        reader,
+    };
+    let step = match call(word.as_str()).0 {
+        "accept" => Some(Step::Pass),
+        "reject" | "close" => Some(Step::Do(vec![Action::Reject { silent: false }])),
+        "expect-proxy" => reading.argument("`layer4`").map(|_| Step::ExpectProxy),
+        "switch-mode" => reading.argument("`http`").map(|_| Step::SwitchToHttp),
+        _ => reading.common(),
+    };
+    if let Some(step) = step {
+        finish(proxy, list, step, line, &mut args, reader);
+    }
+}
+
+fn inspect_delay(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
+    let Some(word) = line.word(2) else {
+        missing(line, "a time", reader);
+        return;
+    };
+    if let Some(time) = units::duration(word, Unit::Milliseconds, reader) {
+        proxy.inspect_delay = Some(word.spanned(time));
+    }
+    keyword::extra(line, 3, reader);
+}
