@@ -21,3 +21,4 @@ pub mod sources;
 pub mod status;
 pub mod targets;
 pub mod tls;
+pub mod world;

@@ -7,13 +7,15 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use portway_dialects::{Dialect, detect, native};
+use portway_dialects::{Dialect, detect, haproxy, native};
 use portway_model::compile::compile;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::Draft;
 use portway_model::merge::merge;
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{FileId, Sources, Span};
+
+use crate::world;
 
 /// Bytes of one configuration file. The largest that we have seen, 50,000 generated rules, had 6 MB.
 pub const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;
@@ -32,8 +34,6 @@ pub struct Compiled {
 /// A language that we know by sight and do not read yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Foreign {
-    /// haproxy.cfg.
-    Haproxy,
     /// A Docker Compose file, with Traefik's labels.
     Compose,
     /// An AWS CloudFormation template in JSON or YAML.
@@ -44,25 +44,29 @@ impl Foreign {
     /// What messages call a text of this language.
     fn as_str(self) -> &'static str {
         match self {
-            Foreign::Haproxy => "an HAProxy configuration",
             Foreign::Compose => "a Docker Compose file",
             Foreign::CloudFormation => "a CloudFormation template",
         }
     }
 }
 
-/// Reads, parses, merges and compiles `paths`.
+/// Reads, parses, merges and compiles `paths`, each in the language that it is found to be in.
 pub fn compile_files(paths: &[PathBuf]) -> Compiled {
+    compile_files_as(paths, None)
+}
+
+/// As [`compile_files`], all of them in this language where one is given.
+pub fn compile_files_as(paths: &[PathBuf], dialect: Option<Dialect>) -> Compiled {
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
     let mut files = Vec::new();
     for path in paths {
-        match read(path) {
+        match read(path, dialect) {
             Ok(text) => files.push(sources.add(path.display().to_string(), text)),
             Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
-    compile_sources(sources, &files, diagnostics)
+    compile_sources(sources, &files, dialect, diagnostics)
 }
 
 /// As [`compile_files`] for one text that is at hand. `name` is what messages call it; its folder is where
@@ -70,7 +74,7 @@ pub fn compile_files(paths: &[PathBuf]) -> Compiled {
 pub fn compile_text(name: &str, text: &str) -> Compiled {
     let mut sources = Sources::default();
     let file = sources.add(name, text);
-    compile_sources(sources, &[file], Diagnostics::default())
+    compile_sources(sources, &[file], None, Diagnostics::default())
 }
 
 /// The native text of a configuration; compiling it gives the same one.
@@ -80,11 +84,16 @@ pub fn to_native(snapshot: &Snapshot) -> String {
 
 /// The folder in which the relative paths of the text around `span` begin.
 pub fn folder_of(sources: &Sources, span: Span) -> PathBuf {
-    sources
-        .get(span.file)
-        .and_then(|source| Path::new(&*source.name).parent())
-        .map(Path::to_path_buf)
-        .unwrap_or_default()
+    let Some(source) = sources.get(span.file) else {
+        return PathBuf::new();
+    };
+    match &source.folder {
+        Some(folder) => PathBuf::from(&**folder),
+        None => Path::new(&*source.name)
+            .parent()
+            .map(Path::to_path_buf)
+            .unwrap_or_default(),
+    }
 }
 
 /// The contents of a file whose size is limited.
@@ -109,11 +118,13 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn compile_sources(sources: Sources, files: &[FileId], mut diagnostics: Diagnostics) -> Compiled {
-    let mut drafts = Vec::new();
-    for &file in files {
-        drafts.extend(parse(&sources, file, &mut diagnostics));
-    }
+fn compile_sources(
+    mut sources: Sources,
+    files: &[FileId],
+    dialect: Option<Dialect>,
+    mut diagnostics: Diagnostics,
+) -> Compiled {
+    let drafts = parse(&mut sources, files, dialect, &mut diagnostics);
     let (draft, found) = merge(drafts);
     diagnostics.extend(found);
     let (snapshot, found) = compile(&draft);
@@ -139,41 +150,100 @@ fn is_absence(code: Code) -> bool {
     matches!(code, Code::Missing | Code::NoTargets | Code::Unused)
 }
 
-fn parse(sources: &Sources, file: FileId, diagnostics: &mut Diagnostics) -> Option<Draft> {
-    let source = sources.get(file)?;
-    let name = &source.name;
-    let message = match (detect(name, &source.text), foreign(name, &source.text)) {
-        (Some(Dialect::Native), _) => {
-            let (draft, found) = native::parse(file, &source.text);
-            diagnostics.extend(found);
-            return Some(draft);
+/// The drafts of these files: one for each, but all that are in HAProxy's language together are one configuration.
+fn parse(
+    sources: &mut Sources,
+    files: &[FileId],
+    dialect: Option<Dialect>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    let mut of_haproxy = Vec::new();
+    for &file in files {
+        let Some(source) = sources.get(file) else {
+            continue;
+        };
+        match dialect.or_else(|| detect(&source.name, &source.text)) {
+            Some(Dialect::Native) => {
+                let (draft, found) = native::parse(file, &source.text);
+                diagnostics.extend(found);
+                drafts.push(draft);
+            }
+            Some(Dialect::Haproxy) => of_haproxy.push(file),
+            None => diagnostics.push(in_no_language(&source.name, &source.text)),
         }
-        (None, Some(foreign)) => format!(
+    }
+    if !of_haproxy.is_empty() {
+        let (draft, found) = parse_haproxy(sources, &of_haproxy);
+        diagnostics.extend(found);
+        drafts.push(draft);
+    }
+    drafts
+}
+
+/// One configuration of HAProxy in these files. Its relative paths begin in the working directory.
+fn parse_haproxy(sources: &mut Sources, files: &[FileId]) -> (Draft, Diagnostics) {
+    for &file in files {
+        sources.begin_paths_at(file, "");
+    }
+    let texts: Vec<haproxy::File<'_>> = files
+        .iter()
+        .filter_map(|&id| {
+            let source = sources.get(id)?;
+            Some(haproxy::File {
+                id,
+                name: &source.name,
+                text: &source.text,
+            })
+        })
+        .collect();
+    let names: Vec<&str> = texts.iter().map(|text| text.name).collect();
+    world::with_inputs(&names, |inputs| haproxy::parse_all(&texts, inputs))
+}
+
+fn in_no_language(name: &str, text: &str) -> Diagnostic {
+    let message = match foreign(name, text) {
+        Some(foreign) => format!(
             "`{name}` looks like {}, which this version does not run yet",
             foreign.as_str()
         ),
-        (None, None) => format!("`{name}` is not in a language that Portway knows"),
+        None => format!("`{name}` is not in a language that Portway knows"),
     };
-    let help = "a native file ends in `.toml` or has a section such as `[listener.web]`; docs/native.md describes it";
-    diagnostics.push(Diagnostic::error(Code::NotRun, Span::NONE, message).help(help));
-    None
+    let help = "a native file ends in `.toml` or has a section such as `[listener.web]` (docs/native.md), one of \
+                HAProxy ends in `.cfg` or has a section such as `frontend web` (docs/haproxy.md)";
+    Diagnostic::error(Code::NotRun, Span::NONE, message).help(help)
 }
 
-fn read(path: &Path) -> Result<String, Diagnostic> {
+fn read(path: &Path, dialect: Option<Dialect>) -> Result<String, Diagnostic> {
     let name = path.display();
     let bytes = read_limited(path, MAX_FILE_BYTES).map_err(|reason| {
         let message = format!("cannot read `{name}`: {reason}");
         Diagnostic::error(Code::Unreadable, Span::NONE, message)
     })?;
-    String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).or_else(|error| {
+        let lossy = String::from_utf8_lossy(error.as_bytes());
+        let dialect = dialect.or_else(|| detect(&name.to_string(), &lossy));
+        if dialect == Some(Dialect::Haproxy) && only_comments_differ(&lossy) {
+            // HAProxy does not look at comments, and old files have them in other encodings.
+            return Ok(lossy.into_owned());
+        }
         let at = error.utf8_error().valid_up_to();
         let before = error.as_bytes().get(..at).unwrap_or_default();
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         let message =
             format!("cannot read `{name}`: byte {at} (on line {line}) is not valid UTF-8");
-        Diagnostic::error(Code::Unreadable, Span::NONE, message)
-            .help("save the file with the encoding UTF-8")
+        Err(Diagnostic::error(Code::Unreadable, Span::NONE, message)
+            .help("save the file with the encoding UTF-8"))
     })
+}
+
+/// True where every character that stands for broken bytes has a `#` before it on its line.
+fn only_comments_differ(lossy: &str) -> bool {
+    let broken = char::REPLACEMENT_CHARACTER;
+    lossy
+        .lines()
+        .filter_map(|line| line.find(broken).and_then(|at| line.get(..at)))
+        .all(|before| before.contains('#'))
 }
 
 /// Which language a text looks like: by its first telling line, and by its name where none is.
@@ -183,7 +253,6 @@ fn foreign(name: &str, text: &str) -> Option<Foreign> {
     }
     let extension = Path::new(name).extension().and_then(|it| it.to_str());
     text.lines().find_map(telling).or(match extension {
-        Some("cfg") => Some(Foreign::Haproxy),
         Some("yml" | "yaml") => Some(Foreign::Compose),
         _ => None,
     })
@@ -194,9 +263,6 @@ fn telling(line: &str) -> Option<Foreign> {
     let word = line.split([' ', '\t', ':']).next()?;
     let is_key = line.trim_end().ends_with(':');
     match word {
-        "global" | "defaults" | "frontend" | "backend" | "listen" if !line.contains(['=', ':']) => {
-            Some(Foreign::Haproxy)
-        }
         "services" if is_key => Some(Foreign::Compose),
         "AWSTemplateFormatVersion" => Some(Foreign::CloudFormation),
         "Resources" if is_key => Some(Foreign::CloudFormation),
@@ -215,9 +281,6 @@ mod tests {
             assert_eq!(foreign(name, text), expected, "{name}: {text}");
         };
         check("a", "# x\n[listener.web]\n", None);
-        check("a.cfg", "", Some(Haproxy));
-        check("a", "# x\nglobal\n  daemon\n", Some(Haproxy));
-        check("a", "frontend web\n  bind :80\n", Some(Haproxy));
         check("a", "version: '3'\nservices:\n  app:\n", Some(Compose));
         check(
             "a",
@@ -246,7 +309,7 @@ mod tests {
             "web.toml",
             "[listener.web]\nbind = '127.0.0.1:8080'\nforward = 'app'\n",
         );
-        let haproxy = write("haproxy.cfg", "global\n");
+        let compose = write("compose.yaml", "services:\n");
         let unknown = write("unknown", "hello\n");
         let none = folder.path().join("none.toml");
         let check = |paths: &[&PathBuf], expected: &[Code]| {
@@ -260,7 +323,7 @@ mod tests {
         check(&[&web], &[Code::UnknownReference]);
         // What is missing may be in the file that cannot be read.
         check(&[&web, &none], &[Code::Unreadable]);
-        check(&[&haproxy], &[Code::NotRun]);
+        check(&[&compose], &[Code::NotRun]);
         check(&[&unknown, &web, &group], &[Code::NotRun]);
         check(&[&web, &group, &group], &[Code::Duplicate]);
     }
@@ -274,7 +337,7 @@ mod tests {
             path
         };
         let check = |path: &Path, expected: &str| {
-            let diagnostic = read(path).unwrap_err();
+            let diagnostic = read(path, None).unwrap_err();
             assert_eq!(diagnostic.code, Code::Unreadable);
             assert!(diagnostic.message.ends_with(expected), "{diagnostic:?}");
         };
@@ -283,6 +346,12 @@ mod tests {
         check(
             &write("latin.toml", b"# a\n# \xe9\n"),
             ": byte 6 (on line 2) is not valid UTF-8",
+        );
+        let latin = write("latin.cfg", b"global # caf\xe9\n");
+        assert!(read(&latin, None).is_ok());
+        check(
+            &write("broken.cfg", b"global\n caf\xe9\n"),
+            ": byte 11 (on line 2) is not valid UTF-8",
         );
         let large = write("large.toml", b"");
         fs::File::options()

@@ -49,20 +49,26 @@ fn unknown_word<'k>(
 pub enum Dialect {
     /// Our own TOML.
     Native,
+    /// haproxy.cfg.
+    Haproxy,
 }
 
 impl Dialect {
+    /// Every one.
+    pub const ALL: [Dialect; 2] = [Dialect::Native, Dialect::Haproxy];
+
     /// The word on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Dialect::Native => "native",
+            Dialect::Haproxy => "haproxy",
         }
     }
 }
 
 /// The language of a file, by its name and content. `None`: no language that we read.
 pub fn detect(name: &str, text: &str) -> Option<Dialect> {
-    let toml = name.to_ascii_lowercase().ends_with(".toml");
+    let name = name.to_ascii_lowercase();
     let headed = text.lines().map(str::trim_start).any(|line| {
         native::SECTIONS.iter().any(|section| {
             line.strip_prefix('[')
@@ -70,7 +76,11 @@ pub fn detect(name: &str, text: &str) -> Option<Dialect> {
                 .is_some_and(|rest| rest.starts_with(['.', ']']))
         })
     });
-    (toml || headed).then_some(Dialect::Native)
+    if name.ends_with(".toml") || headed {
+        return Some(Dialect::Native);
+    }
+    let haproxy = name.ends_with(".cfg") || text.lines().any(haproxy::opens_a_section);
+    haproxy.then_some(Dialect::Haproxy)
 }
 
 #[cfg(test)]
@@ -87,7 +97,19 @@ mod tests {
                 Some(Dialect::Native),
             ),
             ("-", "[process]\nworkers = 2\n", Some(Dialect::Native)),
-            ("haproxy.cfg", "frontend web\n  bind :80\n", None),
+            (
+                "x",
+                "# x\nfrontend web\n  bind :80\n",
+                Some(Dialect::Haproxy),
+            ),
+            ("-", "global\n", Some(Dialect::Haproxy)),
+            ("haproxy.cfg", "", Some(Dialect::Haproxy)),
+            (
+                "compose.yaml",
+                "services:\n  backend:\n    image: x\n",
+                None,
+            ),
+            ("x.yaml", "frontend:\n  image: x\nbackend: y\n", None),
             ("x", "", None),
         ] {
             assert_eq!(detect(name, text), expected, "{name}: {text}");

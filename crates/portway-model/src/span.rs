@@ -136,6 +136,8 @@ pub struct SourceText {
     pub name: Arc<str>,
     /// The whole text.
     pub text: Arc<str>,
+    /// Where relative paths in it begin; `None`: in its own folder.
+    pub folder: Option<Arc<str>>,
 }
 
 /// All texts of one run, by [`FileId`].
@@ -160,8 +162,16 @@ impl Sources {
         self.files.push(SourceText {
             name: name.into(),
             text: text.into(),
+            folder: None,
         });
         id
+    }
+
+    /// Relative paths in this text begin here; in the working directory where `folder` is empty.
+    pub fn begin_paths_at(&mut self, id: FileId, folder: impl Into<Arc<str>>) {
+        if let Some(file) = self.files.get_mut(id.0 as usize) {
+            file.folder = Some(folder.into());
+        }
     }
 
     /// The text with this id.

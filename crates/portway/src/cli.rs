@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use portway_dialects::Dialect;
 use portway_model::defaults;
 
 /// A load balancer that runs the configuration its users already have.
@@ -85,6 +86,8 @@ pub(crate) struct Run {
     /// Configuration files
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) language: Language,
     /// Data workers; one a core by default
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
@@ -96,6 +99,31 @@ pub(crate) struct Run {
     pub(crate) port_offset: u16,
     #[command(flatten)]
     pub(crate) log: Log,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Language {
+    /// The language of the files; found out by their names and contents where it is not given
+    #[arg(long = "as", value_name = "LANGUAGE")]
+    given: Option<LanguageName>,
+}
+
+impl Language {
+    /// The language that is given.
+    pub(crate) fn dialect(&self) -> Option<Dialect> {
+        self.given.map(|name| match name {
+            LanguageName::Native => Dialect::Native,
+            LanguageName::Haproxy => Dialect::Haproxy,
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LanguageName {
+    /// TOML, as in docs/native.md
+    Native,
+    /// haproxy.cfg, as in docs/haproxy.md
+    Haproxy,
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +147,8 @@ pub(crate) struct Check {
     /// Configuration files
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) language: Language,
     /// Print one JSON object; `portway check --help` describes it
     #[arg(long, conflicts_with = "short")]
     pub(crate) json: bool,
@@ -132,6 +162,8 @@ pub(crate) struct Convert {
     /// Configuration files
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) language: Language,
     /// The form
     #[arg(long, value_name = "FORM", default_value = "toml")]
     pub(crate) to: Form,

@@ -140,7 +140,8 @@ fn check_says_what_is_wrong() {
     let folder = folder(&[
         ("good.toml", GOOD.replace("PORT", "8080").as_str()),
         ("bad.toml", "[listener.web]\nbnid = ':80'\n"),
-        ("haproxy.cfg", "global\n    daemon\n"),
+        ("compose.yaml", "services:\n  app:\n"),
+        ("broken.cfg", "global\n    daemno\n"),
         ("latin.toml", ""),
     ]);
     fs::write(folder.path().join("latin.toml"), b"# \xe9\n").unwrap();
@@ -175,9 +176,9 @@ fn check_says_what_is_wrong() {
     check("latin.toml", 1, &["byte 2 (on line 1) is not valid UTF-8"]);
     check(".", 1, &["cannot read `.`: it is a folder"]);
     check(
-        "haproxy.cfg",
+        "compose.yaml",
         1,
-        &["error[P0901]: `haproxy.cfg` looks like an HAProxy configuration"],
+        &["error[P0901]: `compose.yaml` looks like a Docker Compose file"],
     );
 }
 
@@ -217,6 +218,15 @@ fn check_refuses_what_run_refuses() {
         );
     };
     let nothing = "error[P0104]: nothing to serve: no listener";
+    check(
+        "broken.cfg",
+        1,
+        &[
+            "error[P0101]: unknown keyword `daemno` in section `global`",
+            "broken.cfg:2:5",
+            "did you mean `daemon`?",
+        ],
+    );
     check("empty.toml", true, &[nothing, "`[listener.web]`"]);
     check("fragment.toml", true, &[nothing]);
     check("not_run.toml", true, &["error[P0901]: not run yet: "]);

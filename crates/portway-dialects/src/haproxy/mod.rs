@@ -47,6 +47,19 @@ use portway_model::diagnostic::Diagnostics;
 use portway_model::draft::Draft;
 use portway_model::span::FileId;
 
+/// True for a line that opens one of the sections that every configuration has, at the margin.
+pub(crate) fn opens_a_section(line: &str) -> bool {
+    let mut words = line.split(['\t', ' ', '\r']);
+    let kind = words.next().and_then(SectionKind::of);
+    let rest_is_plain = !line.contains(['=', '{']);
+    rest_is_plain
+        && match kind {
+            Some(SectionKind::Global | SectionKind::Defaults) => true,
+            Some(kind) => kind.is_proxy() && words.next().is_some_and(|name| !name.is_empty()),
+            None => false,
+        }
+}
+
 /// One file of a configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct File<'t> {

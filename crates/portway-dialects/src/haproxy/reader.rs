@@ -5,11 +5,14 @@ use crate::inputs::Inputs;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{MapDraft, UserlistDraft};
 use portway_model::span::{FileId, Span};
+use std::collections::HashMap;
 
 /// The state of reading one configuration, which may be in several texts.
 pub(crate) struct Reader<'a> {
     /// The text that is read.
     pub(crate) file: FileId,
+    /// The folders in which relative paths begin, by text; the working directory for the others.
+    pub(crate) folders: HashMap<FileId, String>,
     /// What may be asked of the world.
     pub(crate) inputs: &'a Inputs<'a>,
     /// The variables at the line that is read; after the last one, those that values seen at run time have (`env()`).
@@ -27,11 +30,22 @@ impl<'a> Reader<'a> {
     pub(crate) fn new(file: FileId, inputs: &'a Inputs<'a>) -> Self {
         Self {
             file,
+            folders: HashMap::new(),
             inputs,
             environment: Environment::new(inputs.environment),
             diagnostics: Diagnostics::default(),
             maps: Vec::new(),
             userlists: Vec::new(),
+        }
+    }
+
+    /// Where a file is that a text calls `path` at `span`, from the working directory on (`default-path`).
+    pub(crate) fn path(&self, path: &str, span: Span) -> String {
+        match self.folders.get(&span.file) {
+            Some(folder) if !folder.is_empty() && !path.starts_with('/') => {
+                format!("{}/{path}", folder.trim_end_matches('/'))
+            }
+            _ => path.to_owned(),
         }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Every fault of a line is said here and the line left out, so that what is left can be read.
 
+use super::environment;
 use super::keywords;
 use super::lex::{self, Surroundings};
 use super::preprocess::Blocks;
@@ -146,6 +147,7 @@ pub(crate) struct Text<'t> {
 /// The sections of `text`, whose place is `reader.file`. The environment of `reader` is left as the text leaves it.
 pub(crate) fn read(text: Text<'_>, reader: &mut Reader<'_>) -> Vec<Section> {
     let mut gathered = Gathered {
+        file_name: text.name,
         sections: Vec::new(),
         lost: false,
     };
@@ -279,13 +281,14 @@ const MODIFIABLE: [&str; 7] = [
 ];
 
 /// The sections so far.
-struct Gathered {
+struct Gathered<'t> {
+    file_name: &'t str,
     sections: Vec<Section>,
     /// A line before the first section was reported.
     lost: bool,
 }
 
-impl Gathered {
+impl Gathered<'_> {
     /// What `$.SECTION` is.
     fn name(&self) -> &str {
         self.sections.last().map_or("", |section| {
@@ -303,7 +306,8 @@ impl Gathered {
             self.without_section(line, indented, reader);
             return;
         };
-        if !section.read || section.kind == SectionKind::Global && environment_word(&line, reader) {
+        let in_global = section.kind == SectionKind::Global;
+        if !section.read || in_global && environment::act(&line, self.file_name, reader) {
             return;
         }
         let named = section.name().is_some_and(|name| !name.text.is_empty());
@@ -345,43 +349,6 @@ impl Gathered {
         if let Some(kind) = kind {
             self.open(kind, line, reader);
         }
-    }
-}
-
-/// `setenv` and its like, done at once: they act on the lines after them. False: the line is something else.
-fn environment_word(line: &Line, reader: &mut Reader<'_>) -> bool {
-    let (keyword, name) = (line.text(0), line.text(1));
-    match keyword {
-        "setenv" | "presetenv" => {
-            let Some(value) = line.word(2).filter(|_| !name.is_empty()) else {
-                let message = format!("`{keyword}` needs a name and a value");
-                reader.error(Code::Missing, line.span, message);
-                return true;
-            };
-            if keyword == "setenv" || reader.environment.value(name).is_none() {
-                reader.environment.set(name, value.as_str());
-            }
-            let extra = line.word(3);
-            if let Some(extra) = extra {
-                let message = format!("`{keyword}` takes one name and one value");
-                let help = "put the value in quotes";
-                reader.push(Diagnostic::error(Code::Conflict, extra.span, message).help(help));
-            }
-            true
-        }
-        "unsetenv" | "resetenv" => {
-            let names: Vec<String> = line.from(1).iter().map(|it| it.text.clone()).collect();
-            match keyword {
-                "resetenv" => reader.environment.reset(&names),
-                _ if names.is_empty() => {
-                    let message = "`unsetenv` needs the name of a variable";
-                    reader.error(Code::Missing, line.span, message);
-                }
-                _ => names.iter().for_each(|name| reader.environment.unset(name)),
-            }
-            true
-        }
-        _ => false,
     }
 }
 

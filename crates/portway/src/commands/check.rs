@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use portway_control::install;
-use portway_control::sources::compile_files;
+use portway_control::sources::compile_files_as;
 use portway_model::diagnostic::{Diagnostics, Severity};
 use portway_model::snapshot::Snapshot;
 
@@ -12,7 +12,7 @@ use crate::render;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Check, quiet: bool) -> ExitCode {
-    let mut compiled = compile_files(&arguments.sources);
+    let mut compiled = compile_files_as(&arguments.sources, arguments.language.dialect());
     if let Some(snapshot) = &compiled.snapshot {
         compiled
             .diagnostics

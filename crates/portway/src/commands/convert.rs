@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use portway_control::sources::{compile_files, to_native};
+use portway_control::sources::{compile_files_as, to_native};
 use serde_json::{Map, Value as Json};
 use toml_edit::{DocumentMut, Item, Value as Toml};
 
@@ -11,7 +11,7 @@ use crate::render;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Convert, quiet: bool) -> ExitCode {
-    let compiled = compile_files(&arguments.sources);
+    let compiled = compile_files_as(&arguments.sources, arguments.language.dialect());
     render::to_stderr(&compiled.sources, &compiled.diagnostics, quiet);
     let Some(snapshot) = &compiled.snapshot else {
         return ExitCode::FAILURE;

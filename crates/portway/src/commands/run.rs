@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use portway_control::bind::Neighbour;
 use portway_control::install::Running;
-use portway_control::sources::compile_files;
+use portway_control::sources::compile_files_as;
 use portway_model::address::BindAddress;
 use portway_model::snapshot::Snapshot;
 
@@ -17,7 +17,7 @@ use crate::{render, system};
 /// Runs the command.
 pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
     system::start_log(arguments.log.log_level, quiet);
-    let compiled = compile_files(&arguments.sources);
+    let compiled = compile_files_as(&arguments.sources, arguments.language.dialect());
     render::to_stderr(&compiled.sources, &compiled.diagnostics, quiet);
     let Some(mut snapshot) = compiled.snapshot else {
         return ExitCode::FAILURE;
@@ -110,6 +110,7 @@ pub(crate) fn started(running: &Running) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portway_control::sources::compile_files;
 
     fn check(binds: &str, offset: u16, expected: Result<&[&str], &str>) {
         let folder = tempfile::tempdir().unwrap();

@@ -18,7 +18,8 @@ use flags::Flags;
 use messages::Voice;
 use portway_control::bind::Neighbour;
 use portway_control::install::{self, Running};
-use portway_control::sources::{Compiled, compile_files};
+use portway_control::sources::{Compiled, compile_files_as};
+use portway_dialects::Dialect;
 use portway_model::diagnostic::{Diagnostics, Severity};
 use portway_model::draft::Verify;
 use portway_model::snapshot::Snapshot;
@@ -125,7 +126,7 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
         voice.tell(Severity::Note, &format!("`{flag}` has no effect here"));
     }
     let mut compiled = match files(&flags.files) {
-        Ok(files) => compile_files(&files),
+        Ok(files) => compile_files_as(&files, Some(Dialect::Haproxy)),
         Err(message) => {
             voice.introduce();
             return fail(flags, &message);
