@@ -180,6 +180,15 @@ fn check_says_what_is_wrong() {
         1,
         &["error[P0901]: `compose.yaml` looks like a Docker Compose file"],
     );
+    check(
+        "broken.cfg",
+        1,
+        &[
+            "error[P0101]: unknown keyword `daemno` in section `global`",
+            "broken.cfg:2:5",
+            "did you mean `daemon`?",
+        ],
+    );
 }
 
 #[test]
@@ -218,15 +227,6 @@ fn check_refuses_what_run_refuses() {
         );
     };
     let nothing = "error[P0104]: nothing to serve: no listener";
-    check(
-        "broken.cfg",
-        1,
-        &[
-            "error[P0101]: unknown keyword `daemno` in section `global`",
-            "broken.cfg:2:5",
-            "did you mean `daemon`?",
-        ],
-    );
     check("empty.toml", true, &[nothing, "`[listener.web]`"]);
     check("fragment.toml", true, &[nothing]);
     check("not_run.toml", true, &["error[P0901]: not run yet: "]);
