@@ -119,11 +119,13 @@ fn short(sources: &Sources, diagnostic: &Diagnostic) -> String {
 fn judge(text: &str) -> (String, Option<Snapshot>, Diagnostics) {
     let (draft, mut found) = haproxy::parse(FileId(0), text, &world());
     let printed = native::print(&draft);
-    if found.has_errors() {
-        return (printed, None, found);
+    let mut snapshot = None;
+    if !found.has_errors() {
+        let (compiled, more) = compile(&draft);
+        found.extend(more);
+        snapshot = compiled;
     }
-    let (snapshot, more) = compile(&draft);
-    found.extend(more);
+    found.sort();
     (printed, snapshot, found)
 }
 
@@ -232,4 +234,154 @@ fn haproxy_judges_the_same() {
         }
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// A world in which every file and host name is there, as published samples need.
+fn given() -> Inputs<'static> {
+    Inputs {
+        environment: &|name| {
+            let value = match name {
+                "SOCKET_PATH" => "/var/run/docker.sock",
+                "BIND_CONFIG" => ":2375",
+                "LOG_LEVEL" => "info",
+                "FRONTEND_PORT" => "8080",
+                "BACKEND_HOST" => "app.example",
+                "BACKEND_PORT" => "80",
+                "HEALTH_CHECK_URI" => "/health",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        },
+        read: &|path| match path.ends_with(".pem") {
+            true => read("server.pem"),
+            false if path.ends_with(".lua") => Err("no such file".to_owned()),
+            false => read("503.http"),
+        },
+        list: &|_| None,
+        resolve: &|_| vec![IpAddr::from([127, 0, 0, 1])],
+    }
+}
+
+/// Samples that a keyword keeps from running, and which.
+const NOT_YET: &[(&str, &str)] = &[];
+
+/// The published files of a folder; `None`, said so, where they are not at hand.
+fn published(name: &str) -> Option<Vec<PathBuf>> {
+    let Some(root) = std::env::var_os("PORTWAY_SAMPLES") else {
+        eprintln!("skipped: PORTWAY_SAMPLES is not set");
+        return None;
+    };
+    let entries = fs::read_dir(Path::new(&root).join(name)).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "cfg"));
+    files.sort();
+    Some(files)
+}
+
+/// The errors of a text, and whether it compiles.
+fn refused(text: &str) -> (Vec<String>, String) {
+    let (draft, mut found) = haproxy::parse(FileId(0), text, &given());
+    if !found.has_errors() {
+        found.extend(compile(&draft).1);
+    }
+    found.sort();
+    let mut sources = Sources::default();
+    sources.add("file", text);
+    let errors = found.iter().filter(|it| it.severity == Severity::Error);
+    let errors = errors.map(|it| short(&sources, it)).collect();
+    (errors, short_form(text, &found))
+}
+
+#[test]
+fn published_samples_are_accepted() {
+    let Some(files) = published("samples/haproxy-cfg") else {
+        return;
+    };
+    for path in files {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let (errors, _) = refused(&fs::read_to_string(&path).unwrap());
+        match NOT_YET.iter().find(|(file, _)| *file == name) {
+            Some((_, keyword)) => {
+                let said = |error: &String| error.contains(keyword);
+                assert!(!errors.is_empty() && errors.iter().all(said), "{name}: {errors:?}");
+            }
+            None => assert_eq!(errors, Vec::<String>::new(), "{name}"),
+        }
+    }
+}
+
+#[test]
+fn rejected_samples_are_refused_where_haproxy_refuses_them() {
+    let lines = [
+        ("Akaronte__okd4.14-install--kube2_haproxy.cfg", "62:"),
+        ("MDA2AV__Http11Probe--src_Servers_HAProxyServer_haproxy.cfg", "3:"),
+        ("haproxytech__dataplaneapi--e2e_tests_force_be_switches_data_haproxy.cfg", "22:"),
+        ("haproxytech__dataplaneapi--e2e_tests_http_after_response_rules_data_haproxy_2.8.cfg", "35:"),
+    ];
+    let Some(files) = published("samples/haproxy-cfg-rejected") else {
+        return;
+    };
+    assert_eq!(files.len(), lines.len());
+    for path in files {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let (_, line) = lines.iter().find(|(file, _)| *file == name).unwrap();
+        let (errors, _) = refused(&fs::read_to_string(&path).unwrap());
+        let first = errors.first().map(String::as_str).unwrap_or_default();
+        assert!(first.starts_with(line), "{name}: {errors:?}");
+    }
+}
+
+#[test]
+fn the_published_deployment_is_read_as_its_authors_meant_it() {
+    let Some(files) = published("deployments/electricflow") else {
+        return;
+    };
+    for path in files {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let (errors, said) = refused(&fs::read_to_string(&path).unwrap());
+        held(&folder("haproxy-published").join(format!("{name}.diagnostics")), &said);
+        assert_eq!(errors.is_empty(), name != "as-published", "{name}: {errors:?}");
+    }
+}
+
+/// Broken configurations never panic, and what they still say compiles or is refused.
+#[test]
+fn mutated_configurations_never_panic() {
+    let texts: Vec<String> = ["haproxy", "haproxy-errors"]
+        .into_iter()
+        .flat_map(golden)
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let words: Vec<&str> = texts.iter().flat_map(|text| text.split_whitespace()).collect();
+    let mut seed = 1_u64;
+    let mut below = |bound: usize| {
+        // Xorshift: the same changes in every run.
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % u64::try_from(bound.max(1)).unwrap()).unwrap()
+    };
+    for _ in 0..600 {
+        let mut lines: Vec<String> = texts[below(texts.len())].lines().map(str::to_owned).collect();
+        for _ in 0..=below(4) {
+            let line = below(lines.len());
+            let mut parts: Vec<&str> = lines[line].split(' ').collect();
+            let at = below(parts.len());
+            match below(4) {
+                0 => {
+                    parts.remove(at);
+                }
+                1 => parts.insert(at, words[below(words.len())]),
+                2 => parts[at] = words[below(words.len())],
+                _ => parts.truncate(at),
+            }
+            lines[line] = parts.join(" ");
+        }
+        let text = lines.join("\n");
+        let (draft, found) = haproxy::parse(FileId(0), &text, &world());
+        if !found.has_errors() {
+            compile(&draft);
+        }
+        native::print(&draft);
+    }
 }

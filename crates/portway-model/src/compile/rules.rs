@@ -454,12 +454,12 @@ impl Compiler<'_> {
                     continue;
                 }
                 self.check_inside(owner, rule);
+                accepted |= rule.actions.iter().any(|action| matches!(action, Action::Accept));
                 let last = rule.actions.iter().find(|action| action.ends_phase());
                 if let Some(last) = last.filter(|_| rule.condition.is_always()) {
                     end = Some(rule.origin);
                     let stream = matches!(owner.side, Side::Listener(p) if !p.is_http());
-                    accepted = matches!(last, Action::Accept);
-                    if stream && !accepted {
+                    if stream && !matches!(last, Action::Accept) {
                         routed = end;
                     }
                 }

@@ -134,6 +134,16 @@ pub(crate) fn arguments(of: OptionOf, name: &str) -> usize {
     find(rows, name).map_or(0, |row| row.takes)
 }
 
+/// True where there is such an option, in whatever state.
+pub(crate) fn is_option(of: OptionOf, name: &str) -> bool {
+    let rows = match of {
+        OptionOf::Bind => bind::OPTIONS,
+        OptionOf::Server => server::OPTIONS,
+        OptionOf::Proxy => return find(proxy::KEYWORDS, &format!("option {name}")).is_some(),
+    };
+    find(rows, name).is_some()
+}
+
 /// True where this action is to be read: `word` is its name, arguments in parentheses or none. Otherwise it is said
 /// why not.
 pub(crate) fn action(of: ActionOf, word: &Word, reader: &mut Reader<'_>) -> bool {

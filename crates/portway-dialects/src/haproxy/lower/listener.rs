@@ -22,7 +22,7 @@ use std::time::Duration;
 impl Lowering<'_, '_, '_> {
     /// The listeners of a proxy that accepts.
     pub(super) fn listeners(&mut self, proxy: &Proxy) {
-        if proxy.binds.is_empty() {
+        if proxy.binds.is_empty() && !proxy.bind_failed {
             let message = format!("{} has no `bind`: nothing comes to it", proxy.words());
             let help = "write `bind :80` in it, or make it a `backend`";
             self.reader

@@ -8,7 +8,7 @@ use super::Lowering;
 use crate::haproxy::proxy::{List, Proxy, RuleLine, Step};
 use portway_model::action::{Action, Phase, Rule, Weighted};
 use portway_model::choice::StickinessUse;
-use portway_model::diagnostic::Code;
+use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
     Condition, Expression, Matcher, Scope, Template, Test, Value, Variable,
 };
@@ -93,7 +93,7 @@ impl Lowering<'_, '_, '_> {
         let guard = Guard::of(&lines, proxy, list, phase, last);
         let mut rules = Vec::new();
         let mut passed: Vec<Condition<Named>> = Vec::new();
-        for line in lines {
+        for (index, line) in lines.iter().enumerate() {
             let condition = line.condition.clone();
             if matches!(line.step, Step::Pass) {
                 match &guard {
@@ -110,6 +110,15 @@ impl Lowering<'_, '_, '_> {
                         passed.push(always());
                     }
                 }
+                continue;
+            }
+            if removes_host(line) {
+                if !lines.iter().skip(index).any(|later| writes_host(later)) {
+                    let message = "a request without a `Host` is not sent";
+                    let help = "write `set-header Host NAME`, which replaces the one that came";
+                    self.reader.push(Diagnostic::error(Code::NotRun, line.span, message).help(help));
+                }
+                // The rule that writes a new one replaces the old.
                 continue;
             }
             let Some(actions) = self.actions(proxy, line) else {
@@ -200,6 +209,19 @@ fn written(action: &Action<Named>) -> Action<Named> {
         }
         other => other.clone(),
     }
+}
+
+fn removes_host(line: &RuleLine) -> bool {
+    let host = |action: &Action<Named>| matches!(action, Action::RemoveHeader { name } if name.eq_ignore_ascii_case("host"));
+    line.list == List::HttpRequest && matches!(&line.step, Step::Do(actions) if actions.iter().any(host))
+}
+
+fn writes_host(line: &RuleLine) -> bool {
+    let host = |action: &Action<Named>| match action {
+        Action::SetHeader { name, .. } | Action::AddHeader { name, .. } => name.eq_ignore_ascii_case("host"),
+        _ => false,
+    };
+    matches!(&line.step, Step::Do(actions) if actions.iter().any(host))
 }
 
 /// How long a tarpit lasts: `timeout tarpit`, else `timeout connect`.

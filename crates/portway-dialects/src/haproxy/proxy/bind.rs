@@ -102,14 +102,20 @@ pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         missing(line, "an address, such as `:80`", reader);
         return;
     };
-    let before = reader.diagnostics.iter().count();
-    let addresses = address::bind(first, reader);
-    if addresses.is_empty() && reader.diagnostics.iter().count() == before {
-        reader.error(Code::Missing, first.span, "`bind` without an address");
+    let option = first.as_str();
+    if keywords::is_option(OptionOf::Bind, option) {
+        let message = format!("`bind` without an address: `{option}` stands in its place");
+        let help = format!("write an address and a port before it, such as `bind :443 {option}`");
+        reader.push(Diagnostic::error(Code::Missing, first.span, message).help(help));
+        proxy.bind_failed = true;
+        return;
     }
+    let addresses = address::bind(first, reader);
     let mut bind = Bind::new(addresses, line.span);
     options(&mut bind, &mut Args::new(line, 2), reader);
-    if !bind.addresses.is_empty() {
+    if bind.addresses.is_empty() {
+        proxy.bind_failed = true;
+    } else {
         proxy.binds.push(bind);
     }
 }

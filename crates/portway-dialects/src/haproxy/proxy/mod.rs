@@ -175,6 +175,8 @@ pub(crate) struct Proxy {
     pub(crate) log_tag: Option<Spanned<String>>,
 
     pub(crate) binds: Vec<Bind>,
+    /// A `bind` was wrong, and said to be.
+    pub(crate) bind_failed: bool,
     pub(crate) backlog: Option<Spanned<u32>>,
     pub(crate) default_backend: Option<Spanned<String>>,
     pub(crate) monitor_uri: Option<Spanned<String>>,
@@ -232,6 +234,7 @@ impl Proxy {
             error_log: None,
             log_tag: None,
             binds: Vec::new(),
+            bind_failed: false,
             backlog: None,
             default_backend: None,
             monitor_uri: None,
