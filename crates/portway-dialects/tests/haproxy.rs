@@ -263,7 +263,10 @@ fn given() -> Inputs<'static> {
 }
 
 /// Samples that a keyword keeps from running, and which.
-const NOT_YET: &[(&str, &str)] = &[];
+const NOT_YET: &[(&str, &str)] = &[(
+    "haproxytech__kubernetes-ingress--fs_usr_local_etc_haproxy_haproxy.cfg",
+    "`base`",
+)];
 
 /// The published files of a folder; `None`, said so, where they are not at hand.
 fn published(name: &str) -> Option<Vec<PathBuf>> {
@@ -303,7 +306,10 @@ fn published_samples_are_accepted() {
         match NOT_YET.iter().find(|(file, _)| *file == name) {
             Some((_, keyword)) => {
                 let said = |error: &String| error.contains(keyword);
-                assert!(!errors.is_empty() && errors.iter().all(said), "{name}: {errors:?}");
+                assert!(
+                    !errors.is_empty() && errors.iter().all(said),
+                    "{name}: {errors:?}"
+                );
             }
             None => assert_eq!(errors, Vec::<String>::new(), "{name}"),
         }
@@ -314,9 +320,18 @@ fn published_samples_are_accepted() {
 fn rejected_samples_are_refused_where_haproxy_refuses_them() {
     let lines = [
         ("Akaronte__okd4.14-install--kube2_haproxy.cfg", "62:"),
-        ("MDA2AV__Http11Probe--src_Servers_HAProxyServer_haproxy.cfg", "3:"),
-        ("haproxytech__dataplaneapi--e2e_tests_force_be_switches_data_haproxy.cfg", "22:"),
-        ("haproxytech__dataplaneapi--e2e_tests_http_after_response_rules_data_haproxy_2.8.cfg", "35:"),
+        (
+            "MDA2AV__Http11Probe--src_Servers_HAProxyServer_haproxy.cfg",
+            "3:",
+        ),
+        (
+            "haproxytech__dataplaneapi--e2e_tests_force_be_switches_data_haproxy.cfg",
+            "22:",
+        ),
+        (
+            "haproxytech__dataplaneapi--e2e_tests_http_after_response_rules_data_haproxy_2.8.cfg",
+            "35:",
+        ),
     ];
     let Some(files) = published("samples/haproxy-cfg-rejected") else {
         return;
@@ -339,8 +354,15 @@ fn the_published_deployment_is_read_as_its_authors_meant_it() {
     for path in files {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let (errors, said) = refused(&fs::read_to_string(&path).unwrap());
-        held(&folder("haproxy-published").join(format!("{name}.diagnostics")), &said);
-        assert_eq!(errors.is_empty(), name != "as-published", "{name}: {errors:?}");
+        held(
+            &folder("haproxy-published").join(format!("{name}.diagnostics")),
+            &said,
+        );
+        assert_eq!(
+            errors.is_empty(),
+            name != "as-published",
+            "{name}: {errors:?}"
+        );
     }
 }
 
@@ -352,7 +374,10 @@ fn mutated_configurations_never_panic() {
         .flat_map(golden)
         .map(|path| fs::read_to_string(path).unwrap())
         .collect();
-    let words: Vec<&str> = texts.iter().flat_map(|text| text.split_whitespace()).collect();
+    let words: Vec<&str> = texts
+        .iter()
+        .flat_map(|text| text.split_whitespace())
+        .collect();
     let mut seed = 1_u64;
     let mut below = |bound: usize| {
         // Xorshift: the same changes in every run.
@@ -362,7 +387,10 @@ fn mutated_configurations_never_panic() {
         usize::try_from(seed % u64::try_from(bound.max(1)).unwrap()).unwrap()
     };
     for _ in 0..600 {
-        let mut lines: Vec<String> = texts[below(texts.len())].lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> = texts[below(texts.len())]
+            .lines()
+            .map(str::to_owned)
+            .collect();
         for _ in 0..=below(4) {
             let line = below(lines.len());
             let mut parts: Vec<&str> = lines[line].split(' ').collect();

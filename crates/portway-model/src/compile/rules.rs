@@ -454,7 +454,10 @@ impl Compiler<'_> {
                     continue;
                 }
                 self.check_inside(owner, rule);
-                accepted |= rule.actions.iter().any(|action| matches!(action, Action::Accept));
+                accepted |= rule
+                    .actions
+                    .iter()
+                    .any(|action| matches!(action, Action::Accept));
                 let last = rule.actions.iter().find(|action| action.ends_phase());
                 if let Some(last) = last.filter(|_| rule.condition.is_always()) {
                     end = Some(rule.origin);

@@ -116,7 +116,8 @@ impl Lowering<'_, '_, '_> {
                 if !lines.iter().skip(index).any(|later| writes_host(later)) {
                     let message = "a request without a `Host` is not sent";
                     let help = "write `set-header Host NAME`, which replaces the one that came";
-                    self.reader.push(Diagnostic::error(Code::NotRun, line.span, message).help(help));
+                    self.reader
+                        .push(Diagnostic::error(Code::NotRun, line.span, message).help(help));
                 }
                 // The rule that writes a new one replaces the old.
                 continue;
@@ -213,12 +214,15 @@ fn written(action: &Action<Named>) -> Action<Named> {
 
 fn removes_host(line: &RuleLine) -> bool {
     let host = |action: &Action<Named>| matches!(action, Action::RemoveHeader { name } if name.eq_ignore_ascii_case("host"));
-    line.list == List::HttpRequest && matches!(&line.step, Step::Do(actions) if actions.iter().any(host))
+    line.list == List::HttpRequest
+        && matches!(&line.step, Step::Do(actions) if actions.iter().any(host))
 }
 
 fn writes_host(line: &RuleLine) -> bool {
     let host = |action: &Action<Named>| match action {
-        Action::SetHeader { name, .. } | Action::AddHeader { name, .. } => name.eq_ignore_ascii_case("host"),
+        Action::SetHeader { name, .. } | Action::AddHeader { name, .. } => {
+            name.eq_ignore_ascii_case("host")
+        }
         _ => false,
     };
     matches!(&line.step, Step::Do(actions) if actions.iter().any(host))
