@@ -4,8 +4,10 @@
 #![cfg(test)]
 
 mod certificates;
+mod echo;
 mod support;
 
+mod differential;
 mod flow_enterprise;
 mod health;
 mod real_peers;

@@ -1,0 +1,196 @@
+//! The same haproxy.cfg and the same requests through HAProxy 2.6 and through Portway: `tests/differential/README.md`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::echo::Echo;
+use crate::support::{PORTWAY, Process, Scene, free_port, local};
+
+/// Every file of the folder; one at a time with `PORTWAY_DIFFERENTIAL=NAME`.
+#[test]
+fn haproxy_and_portway_do_the_same() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential");
+    let only = std::env::var("PORTWAY_DIFFERENTIAL").ok();
+    let mut names: Vec<String> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| name.strip_suffix(".cfg").map(str::to_owned))
+        .filter(|name| only.as_ref().is_none_or(|only| only == name))
+        .collect();
+    names.sort();
+    assert!(!names.is_empty());
+    let failed: Vec<String> = names.iter().flat_map(|name| run(&folder, name)).collect();
+    assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+}
+
+/// The programs that are held against HAProxy.
+const RIVALS: [&str; 2] = ["haproxy.cfg", "converted"];
+
+/// Runs one file; what differs and may not, and what does not and should.
+fn run(folder: &Path, name: &str) -> Vec<String> {
+    let allowed = allowed(&folder.join(format!("{name}.differs")));
+    let mut failed = Vec::new();
+    for rival in RIVALS {
+        let scene = Scene::new();
+        let found = compare(&scene, folder, name, rival);
+        let mut unused: Vec<&Allowed> = allowed.iter().filter(|it| it.concerns(rival)).collect();
+        for request in found["compared"].as_array().unwrap() {
+            let title = request["title"].as_str().unwrap();
+            for difference in request["differences"].as_array().unwrap() {
+                let what = difference["what"].as_str().unwrap();
+                if allowed
+                    .iter()
+                    .any(|it| it.concerns(rival) && it.covers(title, what))
+                {
+                    unused.retain(|it| !it.covers(title, what));
+                } else {
+                    let text =
+                        |side: &str| difference[side].as_str().unwrap_or("(none)").to_owned();
+                    let (old, new) = (text("old"), text("new"));
+                    failed.push(format!("{name} ({rival}), {title}: {what}\n    haproxy  {old:?}\n    portway  {new:?}"));
+                }
+            }
+        }
+        failed.extend(
+            unused
+                .iter()
+                .map(|it| format!("{name} ({rival}): nothing differs as `{}` says", it.line)),
+        );
+    }
+    failed
+}
+
+/// A line of a `.differs` file.
+struct Allowed {
+    line: String,
+    rival: Option<String>,
+    title: String,
+    what: String,
+}
+
+impl Allowed {
+    fn concerns(&self, rival: &str) -> bool {
+        self.rival.as_deref().is_none_or(|it| it == rival)
+    }
+
+    fn covers(&self, title: &str, what: &str) -> bool {
+        (self.title == "*" || self.title == title) && self.what == what
+    }
+}
+
+fn allowed(path: &Path) -> Vec<Allowed> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines()
+        .map(|line| line.split('#').next().unwrap().trim())
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let (rival, rest) = match line.strip_prefix('[').and_then(|it| it.split_once(']')) {
+                Some((rival, rest)) => (Some(rival.to_owned()), rest.trim()),
+                None => (None, line),
+            };
+            let (title, what) = rest.rsplit_once(": ").unwrap();
+            Allowed {
+                line: line.to_owned(),
+                rival,
+                title: title.to_owned(),
+                what: what.to_owned(),
+            }
+        })
+        .collect()
+}
+
+/// What `portway compare` finds between HAProxy and a rival.
+fn compare(scene: &Scene, folder: &Path, name: &str, rival: &str) -> Value {
+    let file = folder.join(format!("{name}.cfg"));
+    let targets: Vec<Echo> = ["s1", "s2", "s3", "s4"].map(Echo::start).into();
+    let dead = free_port();
+    let surroundings = || {
+        let mut all: BTreeMap<String, String> = BTreeMap::new();
+        for (target, number) in targets.iter().zip(1..) {
+            all.insert(format!("S{number}"), target.port.to_string());
+        }
+        for variable in ["PORT", "PORT2", "PORT3"] {
+            all.insert(variable.to_owned(), free_port().to_string());
+        }
+        // The socket that claims a port stays open: compare must be able to bind its own.
+        all.insert("LOG".to_owned(), unclaimed_udp_port().to_string());
+        all.insert("DEAD".to_owned(), dead.to_string());
+        all.insert("DIR".to_owned(), folder.display().to_string());
+        all
+    };
+    let (old, new) = (surroundings(), surroundings());
+    let file = file.display().to_string();
+    let haproxy = serve(scene, &old, "haproxy", &["-db", "-f", &file]);
+    let portway = match rival {
+        "haproxy.cfg" => serve(scene, &new, &link(scene), &["-db", "-f", &file]),
+        _ => {
+            let mut convert = scene.command(PORTWAY, &["convert", "--as", "haproxy", &file]);
+            let output = convert.envs(&new).output().unwrap();
+            assert!(
+                output.status.success(),
+                "{name}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            scene.file("converted.toml", &output.stdout);
+            let admin = format!("127.0.0.1:{}", free_port());
+            serve(
+                scene,
+                &new,
+                PORTWAY,
+                &["run", "converted.toml", "--admin", &admin],
+            )
+        }
+    };
+    let requests = folder.join(format!("{name}.http")).display().to_string();
+    let address = |of: &BTreeMap<String, String>, key: &str| format!("127.0.0.1:{}", of[key]);
+    let output = scene.run(
+        PORTWAY,
+        &[
+            "compare",
+            "--json",
+            "--from",
+            &requests,
+            "--old",
+            &address(&old, "PORT"),
+            "--new",
+            &address(&new, "PORT"),
+            "--old-syslog",
+            &address(&old, "LOG"),
+            "--new-syslog",
+            &address(&new, "LOG"),
+        ],
+    );
+    drop((haproxy, portway));
+    serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{name}: {output}"))
+}
+
+/// Portway by the name of haproxy.
+fn link(scene: &Scene) -> String {
+    let path: PathBuf = scene.path("haproxy");
+    if !path.exists() {
+        std::os::unix::fs::symlink(PORTWAY, &path).unwrap();
+    }
+    path.display().to_string()
+}
+
+fn serve(
+    scene: &Scene,
+    surroundings: &BTreeMap<String, String>,
+    program: &str,
+    arguments: &[&str],
+) -> Process {
+    let mut command: Command = scene.command(program, arguments);
+    command.envs(surroundings);
+    let mut process = scene.spawn_command(command);
+    process.wait_for(local(surroundings["PORT"].parse().unwrap()));
+    process
+}
+
+fn unclaimed_udp_port() -> u16 {
+    let socket = std::net::UdpSocket::bind(local(0)).unwrap();
+    socket.local_addr().unwrap().port()
+}
