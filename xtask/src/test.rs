@@ -12,7 +12,7 @@ use crate::{check, instructions, process, tools};
 /// Names the folder of the published documents.
 const SAMPLES: &str = "PORTWAY_SAMPLES";
 
-/// Names the Python that has the WebSocket peer.
+/// Names the Python that has our peers.
 const PYTHON: &str = "PORTWAY_TEST_PYTHON";
 
 /// What tests read from their environment.

@@ -1,4 +1,4 @@
-//! Brings what the tests need onto the machine: Debian packages, a Python with a WebSocket peer, parts of the Rust
+//! Brings what the tests need onto the machine: Debian packages, a Python with peers, parts of the Rust
 //! toolchain. Each only where it is missing, and with a line that says what and why.
 
 use std::os::unix::fs::MetadataExt as _;
@@ -19,7 +19,7 @@ struct Tool {
     service: Option<&'static str>,
 }
 
-const TOOLS: [Tool; 9] = [
+const TOOLS: [Tool; 10] = [
     tool("git", "git", "lists the files that tidy reads"),
     tool("curl", "curl", "a client that we did not write"),
     tool(
@@ -53,15 +53,22 @@ const TOOLS: [Tool; 9] = [
     tool(
         "python3",
         "python3",
-        "runs a WebSocket client and server that we did not write",
+        "runs WebSocket and STOMP clients and servers that we did not write",
     ),
+    Tool {
+        service: Some("rabbitmq-server"),
+        ..tool("rabbitmq-server", "rabbitmq-server", "a STOMP broker")
+    },
 ];
 
 /// Parts of the Rust toolchain that a minimal installation leaves out.
 const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")];
 
-/// The WebSocket peer: what pip installs. Pinned, so that a release elsewhere does not change our tests.
-const WEBSOCKETS: &str = "websockets==17.4";
+/// Peers in Python: what pip installs, and their modules. Pinned, so that a release elsewhere does not change our tests.
+const PYTHON_PEERS: [(&str, &str); 2] = [
+    ("websockets==17.4", "websockets"),
+    ("stomp.py==9.0.0", "stomp"),
+];
 
 const fn tool(program: &'static str, package: &'static str, why: &'static str) -> Tool {
     Tool {
@@ -72,7 +79,7 @@ const fn tool(program: &'static str, package: &'static str, why: &'static str) -
     }
 }
 
-/// Installs what is missing and answers with the Python that has the WebSocket peer.
+/// Installs what is missing and answers with the Python that has our peers.
 pub(crate) fn install(workspace: &Workspace) -> Result<PathBuf, String> {
     for (subcommand, component) in COMPONENTS {
         install_component(workspace, subcommand, component)?;
@@ -194,11 +201,18 @@ fn as_root(name: &str) -> Result<Command, String> {
     Ok(command)
 }
 
-/// The Python of a virtual environment in `folder` that has the WebSocket peer.
+/// The Python of a virtual environment in `folder` that has our peers.
 fn python(folder: &Path) -> Result<PathBuf, String> {
     let python = folder.join("bin/python");
-    let (_, version) = WEBSOCKETS.split_once("==").unwrap_or_default();
-    let proof = format!("import websockets; assert websockets.__version__ == '{version}'");
+    let proof: String = PYTHON_PEERS
+        .iter()
+        .filter_map(|(package, module)| {
+            let (name, version) = package.split_once("==")?;
+            Some(format!(
+                "import {module}; from importlib.metadata import version as v; assert v('{name}') == '{version}'\n"
+            ))
+        })
+        .collect();
     if process::quiet(process::program(&python).args(["-c", &proof])).is_ok() {
         return Ok(python);
     }
@@ -207,7 +221,8 @@ fn python(folder: &Path) -> Result<PathBuf, String> {
         apt(&["python3-venv"])?;
     }
     println!(
-        "test: installing {WEBSOCKETS} from PyPI into {}: a WebSocket peer that we did not write",
+        "test: installing {} from PyPI into {}: peers that we did not write",
+        PYTHON_PEERS.map(|(package, _)| package).join(" and "),
         folder.display()
     );
     process::quiet(
@@ -215,7 +230,10 @@ fn python(folder: &Path) -> Result<PathBuf, String> {
             .args(["-m", "venv", "--clear"])
             .arg(folder),
     )?;
-    process::quiet(process::program(&python).args(["-m", "pip", "install", "-q", WEBSOCKETS]))?;
+    let mut install = process::program(&python);
+    install.args(["-m", "pip", "install", "-q"]);
+    install.args(PYTHON_PEERS.map(|(package, _)| package));
+    process::quiet(&mut install)?;
     process::quiet(process::program(&python).args(["-c", &proof]))?;
     Ok(python)
 }

@@ -1,13 +1,16 @@
-//! The built binary against programs that we did not write: curl, nginx, HAProxy, OpenSSL, wrk, Python's WebSocket.
+//! The built binary against programs that we did not write: curl, nginx, HAProxy, OpenSSL, wrk, RabbitMQ, Python's
+//! WebSocket and STOMP.
 //!
 //! They are installed by `cargo xtask test`. Each test starts what it needs in a folder of its own, on ports of its own.
 #![cfg(test)]
 
 mod certificates;
 mod echo;
+mod namespace;
 mod support;
 
 mod differential;
+mod electricflow;
 mod flow_enterprise;
 mod health;
 mod real_peers;

@@ -91,7 +91,7 @@ impl fmt::Display for Output {
 }
 
 impl Output {
-    fn of(output: std::process::Output) -> Self {
+    pub(crate) fn of(output: std::process::Output) -> Self {
         Self {
             status: output.status,
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -425,12 +425,12 @@ impl Portway {
     }
 }
 
-/// A Python that has the `websockets` library.
-pub(crate) fn python_with_websockets() -> String {
+/// A Python that has the libraries of our peers: `websockets` and `stomp.py`.
+pub(crate) fn python_with_peers() -> String {
     let named = std::env::var("PORTWAY_TEST_PYTHON").ok();
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let usual = workspace.join("target/test-venv/bin/python");
     named
         .or_else(|| usual.exists().then(|| usual.display().to_string()))
-        .expect("no Python with `websockets`: `cargo xtask test` makes one and names it in PORTWAY_TEST_PYTHON")
+        .expect("no Python with our peers: `cargo xtask test` makes one and names it in PORTWAY_TEST_PYTHON")
 }

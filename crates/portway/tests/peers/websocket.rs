@@ -1,7 +1,7 @@
 //! WebSocket through Portway, between a client and a server of Python's `websockets`.
 
 use crate::certificates::{Issuer, Key, certificate, join};
-use crate::support::{Portway, Process, Scene, free_port, python_with_websockets};
+use crate::support::{Portway, Process, Scene, free_port, python_with_peers};
 
 /// Echoes; `close CODE` as a message closes with that code; the path `/origin` answers what the handshake said.
 const SERVER: &str = r#"
@@ -64,7 +64,7 @@ impl Chat {
         );
         join(&scene, "front-all.pem", &["front.pem", "front.key"]);
         scene.file("server.py", SERVER);
-        let python = python_with_websockets();
+        let python = python_with_peers();
         let server = scene.serve(target, &python, &["-u", "server.py", &target.to_string()]);
         let portway = scene.portway(&format!(
             "[listener.plain]\nbind = '127.0.0.1:{plain}'\nforward = 'chat'\n{timeouts}\n\
@@ -93,7 +93,7 @@ impl Chat {
         );
         for url in &self.urls {
             let arguments = ["-u", "client.py", url, "front.pem"];
-            let said = self.scene.run(&python_with_websockets(), &arguments).good();
+            let said = self.scene.run(&python_with_peers(), &arguments).good();
             assert_eq!(said.trim_end(), expected, "{url}");
         }
     }
