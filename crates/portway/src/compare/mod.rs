@@ -58,7 +58,7 @@ fn compared(arguments: &Compare, quiet: bool) -> Result<Report, String> {
     let (new, _) = side("new", &arguments.new)?;
     let host = arguments.host.as_deref().unwrap_or(&host);
     let requests = read(arguments, host)?;
-    let mut logs = Logs::open(arguments)?;
+    let logs = Logs::open(arguments)?;
     let own = arguments
         .ignore_header
         .iter()
@@ -75,9 +75,12 @@ fn compared(arguments: &Compare, quiet: bool) -> Result<Report, String> {
     let mut compared = Vec::new();
     for request in requests.list {
         let is_head = request.is_head();
+        if let Some(logs) = &logs {
+            logs.pass_over();
+        }
         let [old, new] = [&old, &new].map(|side| side.ask(&request.bytes, is_head));
         let mut differences = difference::between(&old, &new, &ignored);
-        differences.extend(logs.as_mut().and_then(Logs::difference));
+        differences.extend(logs.as_ref().and_then(Logs::difference));
         compared.push(Compared {
             title: request.title,
             line: request.line,
@@ -167,14 +170,27 @@ impl Logs {
         let bind = |address: SocketAddr| {
             UdpSocket::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))
         };
-        Ok(Some(Self {
+        let logs = Self {
             sockets: [bind(old)?, bind(new)?],
             mask: Mask::new().map_err(|error| error.to_string())?,
-        }))
+        };
+        // What is still on its way is about something else.
+        std::thread::sleep(LOG_PATIENCE);
+        logs.pass_over();
+        Ok(Some(logs))
+    }
+
+    /// Throws away what has come so far.
+    fn pass_over(&self) {
+        for socket in &self.sockets {
+            drop(socket.set_nonblocking(true));
+            while socket.recv(&mut [0; 1]).is_ok() {}
+            drop(socket.set_nonblocking(false));
+        }
     }
 
     /// What differs in what was logged of the request before.
-    fn difference(&mut self) -> Option<Difference> {
+    fn difference(&self) -> Option<Difference> {
         let [old, new] = &self.sockets;
         let (old, new) = (self.line(old), self.line(new));
         (old != new).then(|| Difference {
