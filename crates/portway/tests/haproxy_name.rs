@@ -1,0 +1,435 @@
+//! The built binary called `haproxy`: flags, messages, exit codes, background, master, service script.
+#![cfg(test)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process, test_kill_process};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A folder with `haproxy`, which is Portway, and `a.cfg`.
+struct Place {
+    folder: TempDir,
+    port: u16,
+}
+
+/// Answers 200 with this text.
+fn answering(text: &str) -> String {
+    format!(
+        "defaults\n  mode http\n  timeout client 5s\n  timeout connect 5s\n  timeout server 5s\n\
+         frontend web\n  bind 127.0.0.1:PORT\n  http-request return status 200 content-type text/plain string \"{text}\"\n"
+    )
+}
+
+impl Place {
+    fn new(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_portway"), folder.path().join("haproxy"))
+            .unwrap();
+        let port = free_port();
+        let place = Self { folder, port };
+        place.write("a.cfg", text);
+        place
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let text = text.replace("PORT", &self.port.to_string());
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(self.path("haproxy"));
+        command
+            .args(line.split_whitespace())
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, line: &str) -> (i32, String, String) {
+        said(&self.command(line).output().unwrap())
+    }
+
+    fn spawn(&self, line: &str) -> Running {
+        let errors = fs::File::create(self.path("errors")).unwrap();
+        let child = self
+            .command(line)
+            .stdout(Stdio::null())
+            .stderr(errors)
+            .spawn();
+        Running(child.unwrap())
+    }
+
+    /// What the frontend answers, once it does.
+    fn body(&self) -> String {
+        eventually("an answer", || get(self.port))
+    }
+
+    fn pid(&self, name: &str) -> Option<Pid> {
+        let text = fs::read_to_string(self.path(name)).ok()?;
+        Pid::from_raw(text.trim().parse().ok()?)
+    }
+}
+
+fn said(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (
+        output.status.code().unwrap_or(-1),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn get(port: u16) -> Option<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer.split_once("\r\n\r\n")?.1.to_owned())
+}
+
+fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn gone(pid: Pid) -> Option<()> {
+    test_kill_process(pid).is_err().then_some(())
+}
+
+/// Killed where a test forgets it.
+struct Running(Child);
+
+impl Running {
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    fn wait(&mut self) -> i32 {
+        let status = eventually("its end", || self.0.try_wait().unwrap());
+        status.code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A daemon that ends with this.
+struct Daemon(Pid);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(kill_process(self.0, Signal::KILL));
+    }
+}
+
+#[test]
+fn versions_and_features() {
+    let place = Place::new("");
+    let (code, out, _) = place.run("-v");
+    assert_eq!(code, 0);
+    assert!(out.starts_with("HAProxy version 2.6."), "{out}");
+    let (_, out, _) = place.run("-vv");
+    for beginning in [
+        "  TARGET  = linux-glibc",
+        "Feature list : ",
+        "Available services : prometheus-exporter",
+    ] {
+        assert!(
+            out.lines().any(|line| line.starts_with(beginning)),
+            "{beginning}: {out}"
+        );
+    }
+    let (code, out, _) = place.run("");
+    assert_eq!(code, 1);
+    assert!(out.contains("Usage : haproxy"), "{out}");
+    let (code, _, errors) = place.run("-Z");
+    assert_eq!(
+        (code, errors.as_str()),
+        (1, "haproxy: unknown option `-Z`\n")
+    );
+}
+
+#[test]
+fn conditions() {
+    let place = Place::new("");
+    for (condition, expected) in [
+        ("version_atleast(2.4)", 0),
+        ("version_atleast(3.0)", 1),
+        ("feature(OPENSSL)", 0),
+        ("feature(LUA)", 1),
+        ("nonsense(1)", 2),
+    ] {
+        let output = place.command("-cc").arg(condition).output().unwrap();
+        assert_eq!(said(&output).0, expected, "{condition}");
+    }
+}
+
+#[test]
+fn checks_speak_as_haproxy_does() {
+    let place = Place::new(&answering("a"));
+    assert_eq!(
+        place.run("-c -f a.cfg"),
+        (0, "Configuration file is valid\n".into(), String::new())
+    );
+    assert_eq!(
+        place.run("-c -q -f a.cfg"),
+        (0, String::new(), String::new())
+    );
+    let broken = "frontend web\n  mode http\n  bind 127.0.0.1:PORT\n  defautl_backend x\n";
+    place.write("broken.cfg", broken);
+    let (code, out, errors) = place.run("-c -f broken.cfg");
+    assert_eq!((code, out.as_str()), (1, ""));
+    let line = errors
+        .lines()
+        .find(|line| line.contains("parsing [broken.cfg:4]"))
+        .unwrap();
+    assert!(line.starts_with("[ALERT]    ("), "{line}");
+    assert!(
+        line.contains("unknown keyword 'defautl_backend' in 'frontend' section"),
+        "{line}"
+    );
+    assert!(errors.contains("default_backend"), "{errors}");
+    assert!(
+        errors.contains("config : Error(s) found in configuration file : broken.cfg"),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("config : Fatal errors found in configuration."),
+        "{errors}"
+    );
+    assert_eq!(
+        place.run("-c -q -f broken.cfg"),
+        (1, String::new(), String::new())
+    );
+    let (code, _, errors) = place.run("-c -f none.cfg");
+    assert_eq!(code, 1);
+    assert!(
+        errors.contains(
+            "Cannot open configuration file/directory none.cfg : No such file or directory"
+        ),
+        "{errors}"
+    );
+    // A warning is one, unless they are errors.
+    place.write(
+        "warned.cfg",
+        "frontend web\n  mode http\n  bind 127.0.0.1:PORT\n  http-request return status 200\n",
+    );
+    let (code, out, errors) = place.run("-c -f warned.cfg");
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "Warnings were found.\nConfiguration file is valid\n"),
+        "{errors}"
+    );
+    assert!(errors.contains("[WARNING]  ("), "{errors}");
+    assert_eq!(place.run("-c -dW -f warned.cfg").0, 1);
+    // A folder: its files that end in .cfg.
+    fs::create_dir(place.path("folder")).unwrap();
+    place.write(
+        "folder/1.cfg",
+        "defaults\n  mode http\n  timeout client 1s\n  timeout connect 1s\n  timeout server 1s\n",
+    );
+    place.write(
+        "folder/2.cfg",
+        "frontend web\n  bind 127.0.0.1:PORT\n  http-request return status 200\n",
+    );
+    place.write("folder/3.txt", "nonsense\n");
+    assert_eq!(
+        place.run("-c -f folder"),
+        (0, "Configuration file is valid\n".into(), String::new())
+    );
+}
+
+#[test]
+fn in_the_background_and_taken_over() {
+    let place = Place::new(&answering("first"));
+    assert_eq!(
+        place.run("-f a.cfg -D -p pid"),
+        (0, String::new(), String::new())
+    );
+    let first = Daemon(place.pid("pid").unwrap());
+    assert_eq!(place.body(), "first");
+    // The address is taken: nothing changes.
+    let (code, _, errors) = place.run("-f a.cfg -D -p pid2");
+    assert_eq!(code, 1);
+    assert!(errors.contains("[ALERT]"), "{errors}");
+    assert!(place.pid("pid2").is_none());
+    // A connection that is in progress goes on in the old process.
+    let mut held = TcpStream::connect((Ipv4Addr::LOCALHOST, place.port)).unwrap();
+    held.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n").unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    place.write("a.cfg", &answering("second"));
+    let line = format!("-f a.cfg -D -p pid -sf {}", first.0.as_raw_nonzero());
+    assert_eq!(place.run(&line), (0, String::new(), String::new()));
+    let second = Daemon(place.pid("pid").unwrap());
+    assert_ne!(first.0, second.0);
+    eventually("the second", || {
+        (get(place.port)? == "second").then_some(())
+    });
+    held.write_all(b"Connection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    held.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("first"), "{answer}");
+    eventually("the end of the first", || gone(first.0));
+    kill_process(second.0, Signal::TERM).unwrap();
+    eventually("the end of the second", || gone(second.0));
+    assert!(place.pid("pid").is_none());
+}
+
+#[test]
+fn a_master_reloads_and_tells_systemd() {
+    let place = Place::new(&answering("first"));
+    let notify = UnixDatagram::bind(place.path("notify")).unwrap();
+    notify.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut text = [0; 100];
+        let count = notify.recv(&mut text).unwrap();
+        String::from_utf8(text[..count].to_vec()).unwrap()
+    };
+    let mut command = place.command("-Ws -f a.cfg -p pid");
+    command.env("NOTIFY_SOCKET", place.path("notify"));
+    let errors = fs::File::create(place.path("errors")).unwrap();
+    let mut master = Running(command.stderr(errors).spawn().unwrap());
+    assert_eq!(told(), "READY=1");
+    assert_eq!(place.body(), "first");
+    assert_eq!(place.pid("pid"), Some(Pid::from_child(&master.0)));
+    // A reload that fails changes nothing.
+    place.write("a.cfg", "nonsense\n");
+    master.signal(Signal::USR2);
+    assert_eq!((told(), told()), ("RELOADING=1".into(), "READY=1".into()));
+    assert_eq!(place.body(), "first");
+    place.write("a.cfg", &answering("second"));
+    master.signal(Signal::USR2);
+    assert_eq!((told(), told()), ("RELOADING=1".into(), "READY=1".into()));
+    eventually("the second", || {
+        (get(place.port)? == "second").then_some(())
+    });
+    master.signal(Signal::TERM);
+    assert_eq!(told(), "STOPPING=1");
+    assert_eq!(master.wait(), 0);
+    assert!(get(place.port).is_none());
+    let errors = fs::read_to_string(place.path("errors")).unwrap();
+    assert!(errors.contains("Failed to load worker"), "{errors}");
+}
+
+#[test]
+fn the_end_of_a_worker_is_the_end_of_its_master() {
+    let place = Place::new(&answering("first"));
+    let mut master = place.spawn("-W -f a.cfg");
+    assert_eq!(place.body(), "first");
+    let errors = fs::read_to_string(place.path("errors")).unwrap();
+    let worker = errors
+        .split_once("New worker (")
+        .unwrap()
+        .1
+        .split_once(')')
+        .unwrap()
+        .0;
+    kill_process(
+        Pid::from_raw(worker.parse().unwrap()).unwrap(),
+        Signal::KILL,
+    )
+    .unwrap();
+    assert_eq!(master.wait(), 137);
+}
+
+#[test]
+fn another_user_and_root() {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can become somebody else");
+        return;
+    }
+    let text = format!(
+        "global\n  user nobody\n  group nogroup\n  chroot FOLDER\n{}",
+        answering("free")
+    );
+    let place = Place::new("");
+    place.write(
+        "a.cfg",
+        &text.replace("FOLDER", &place.folder.path().display().to_string()),
+    );
+    let running = place.spawn("-db -f a.cfg");
+    assert_eq!(place.body(), "free");
+    let status = fs::read_to_string(format!("/proc/{}/status", running.0.id())).unwrap();
+    let uid = status
+        .lines()
+        .find(|line| line.starts_with("Uid:"))
+        .unwrap();
+    assert_eq!(uid.split_whitespace().nth(1), Some("65534"), "{uid}");
+    let root = fs::read_link(format!("/proc/{}/root", running.0.id())).unwrap();
+    assert_eq!(root, place.folder.path().canonicalize().unwrap());
+    place.write(
+        "b.cfg",
+        &format!("global\n  user no-such-user\n{}", answering("x")),
+    );
+    let (code, _, errors) = place.run("-c -f b.cfg");
+    assert_eq!(code, 1);
+    assert!(errors.contains("no-such-user"), "{errors}");
+}
+
+#[test]
+fn the_service_script() {
+    let place = Place::new(&answering("first"));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/init.d/haproxy");
+    let service = |command: &str| {
+        let output = Command::new("sh")
+            .arg(&script)
+            .arg(command)
+            .env("HAPROXY", place.path("haproxy"))
+            .env("CONFIG", place.path("a.cfg"))
+            .env("PIDFILE", place.path("pid"))
+            .output();
+        let (code, out, errors) = said(&output.unwrap());
+        (code, out + &errors)
+    };
+    assert_eq!(service("status"), (3, "haproxy: is not running\n".into()));
+    assert_eq!(service("start").0, 0);
+    let daemon = Daemon(place.pid("pid").unwrap());
+    assert_eq!(service("status").0, 0);
+    assert_eq!(place.body(), "first");
+    place.write("a.cfg", "nonsense\n");
+    let (code, text) = service("reload");
+    assert!(code == 1 && text.contains("nothing was changed"), "{text}");
+    assert_eq!(place.body(), "first");
+    place.write("a.cfg", &answering("second"));
+    assert_eq!(service("reload").0, 0);
+    eventually("the second", || {
+        (get(place.port)? == "second").then_some(())
+    });
+    eventually("the end of the first", || gone(daemon.0));
+    place.write("a.cfg", &answering("third"));
+    assert_eq!(service("restart").0, 0);
+    let daemon = Daemon(place.pid("pid").unwrap());
+    assert_eq!(place.body(), "third");
+    assert_eq!(service("stop"), (0, "haproxy: stopped\n".into()));
+    assert!(gone(daemon.0).is_some());
+    assert_eq!(service("status").0, 3);
+}
