@@ -147,7 +147,7 @@ struct Daemon(Pid);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        drop(kill_process(self.0, Signal::KILL));
+        let _ = kill_process(self.0, Signal::KILL);
     }
 }
 
