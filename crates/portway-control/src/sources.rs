@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use portway_dialects::{Dialect, detect, haproxy, native};
 use portway_model::compile::compile;
-use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use portway_model::draft::Draft;
 use portway_model::merge::merge;
 use portway_model::snapshot::Snapshot;
@@ -124,7 +124,7 @@ fn compile_sources(
     dialect: Option<Dialect>,
     mut diagnostics: Diagnostics,
 ) -> Compiled {
-    let drafts = parse(&mut sources, files, dialect, &mut diagnostics);
+    let Parsed { drafts, foreign } = parse(&mut sources, files, dialect, &mut diagnostics);
     let (draft, found) = merge(drafts);
     diagnostics.extend(found);
     let (snapshot, found) = compile(&draft);
@@ -133,7 +133,7 @@ fn compile_sources(
     for one in &found {
         // What is not there may be in a file that could not be read, or in the part of a text that is wrong.
         if readable && !(broken && is_absence(one.code)) {
-            diagnostics.push(one.clone());
+            diagnostics.push(in_its_language(one.clone(), &foreign));
         }
     }
     diagnostics.sort();
@@ -143,6 +143,22 @@ fn compile_sources(
         sources,
         diagnostics,
     }
+}
+
+/// What compile finds worth a warning is none in a language whose own program says nothing of it: there it is a note.
+fn in_its_language(mut one: Diagnostic, foreign: &[FileId]) -> Diagnostic {
+    let place = one.labels.first().map(|label| label.span.file);
+    if one.severity == Severity::Warning && place.is_some_and(|file| foreign.contains(&file)) {
+        one.severity = Severity::Note;
+    }
+    one
+}
+
+/// What became of the texts.
+struct Parsed {
+    drafts: Vec<Draft>,
+    /// Those in a language other than ours.
+    foreign: Vec<FileId>,
 }
 
 /// Something is missing, says a diagnostic with this code.
@@ -156,7 +172,7 @@ fn parse(
     files: &[FileId],
     dialect: Option<Dialect>,
     diagnostics: &mut Diagnostics,
-) -> Vec<Draft> {
+) -> Parsed {
     let mut drafts = Vec::new();
     let mut of_haproxy = Vec::new();
     for &file in files {
@@ -178,7 +194,10 @@ fn parse(
         diagnostics.extend(found);
         drafts.push(draft);
     }
-    drafts
+    Parsed {
+        drafts,
+        foreign: of_haproxy,
+    }
 }
 
 /// One configuration of HAProxy in these files. Its relative paths begin in the working directory.

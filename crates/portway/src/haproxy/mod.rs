@@ -132,7 +132,11 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
             return fail(flags, &message);
         }
     };
-    if let Some(snapshot) = &mut compiled.snapshot {
+    let serves = compiled
+        .snapshot
+        .as_ref()
+        .is_none_or(|it| !it.listeners.is_empty());
+    if let Some(snapshot) = compiled.snapshot.as_mut().filter(|_| serves) {
         apply(flags, snapshot);
         let found = install::check(snapshot, &compiled.sources);
         compiled.diagnostics.extend(found);
@@ -151,7 +155,12 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
         );
     }
     if flags.check {
-        return valid(flags, warnings);
+        return valid(flags, warnings, serves);
+    }
+    if !serves {
+        let text =
+            "[haproxy.main()] No enabled listener found (check for 'bind' directives) ! Exiting.";
+        return fail(flags, text);
     }
     let Compiled {
         snapshot: Some(snapshot),
@@ -179,16 +188,25 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
 }
 
 /// What `-c` says of a configuration without errors.
-fn valid(flags: &Flags, warnings: usize) -> ExitCode {
+fn valid(flags: &Flags, warnings: usize, serves: bool) -> ExitCode {
     if !flags.quiet {
-        let text = if warnings > 0 {
+        let found = if warnings > 0 {
             "Warnings were found.\n"
         } else {
             ""
         };
-        crate::commands::print(&format!("{text}Configuration file is valid\n"));
+        let verdict = if serves {
+            "Configuration file is valid"
+        } else {
+            "Configuration file has no error but will not start (no listener) => exit(2)."
+        };
+        crate::commands::print(&format!("{found}{verdict}\n"));
     }
-    ExitCode::SUCCESS
+    if serves {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
+    }
 }
 
 /// The files to read: of a folder those that end in `.cfg` and are not hidden, in the order of their bytes.
