@@ -1,44 +1,121 @@
-//! Files that are sent in place of our own answers.
+//! What is sent in place of our own answers: error pages, and files that rules answer with.
 
-use std::sync::Arc;
+use std::path::Path;
 
+use portway_dataplane::{Answers, Page};
+use portway_model::action::{Action, AnswerBody, FixedResponse};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::settings::ErrorPageSource;
-use portway_model::snapshot::{Listener, Snapshot};
-use portway_model::span::Sources;
+use portway_model::snapshot::{ErrorPage, GroupId, ListenerId, Rules, Snapshot};
+use portway_model::span::{Sources, Span};
+use portway_model::stage::Resolved;
 
 use crate::sources::{folder_of, read_limited};
 
-/// Bytes of one page. They are held in memory once.
+/// Bytes of one page or file. They are held in memory once.
 pub const MAX_PAGE_BYTES: u64 = 256 * 1024;
 
-/// The pages of one listener: status and contents.
-pub type Pages = Vec<(u16, Arc<[u8]>)>;
-
-/// Reads the pages of every listener.
-pub fn load(snapshot: &Snapshot, sources: &Sources) -> (Vec<Pages>, Diagnostics) {
-    let mut found = Diagnostics::default();
-    let of_listener = |listener: &Listener| {
-        let pages = listener.error_pages.iter();
-        pages
-            .filter_map(|page| {
-                let ErrorPageSource::File(file) = &page.page else {
-                    // Refused by `support` of the data plane.
-                    return None;
-                };
-                let path = folder_of(sources, page.origin.0).join(file);
-                match read_limited(&path, MAX_PAGE_BYTES) {
-                    Ok(bytes) => Some((page.status, bytes.into())),
-                    Err(reason) => {
-                        let message = format!("cannot read `{}`: {reason}", path.display());
-                        let span = page.origin.0;
-                        found.push(Diagnostic::error(Code::Unreadable, span, message));
-                        None
-                    }
-                }
-            })
-            .collect()
+/// Reads the pages of every listener and target group, and the files of every rule.
+pub fn load(snapshot: &Snapshot, sources: &Sources) -> (Answers, Diagnostics) {
+    let mut load = Load {
+        sources,
+        answers: Answers::default(),
+        found: Diagnostics::default(),
     };
-    let pages = snapshot.listeners.iter().map(of_listener).collect();
-    (pages, found)
+    for (index, listener) in (0..).zip(&snapshot.listeners) {
+        for page in &listener.error_pages {
+            if let Some(content) = load.page_of(page) {
+                let id = ListenerId(index);
+                load.answers.add_to_listener(id, page.status, content);
+            }
+        }
+        load.rules(&listener.rules);
+    }
+    for (index, group) in (0..).zip(&snapshot.groups) {
+        for page in &group.error_pages {
+            if let Some(content) = load.page_of(page) {
+                let id = GroupId(index);
+                load.answers.add_to_group(id, page.status, content);
+            }
+        }
+        load.rules(&group.rules);
+    }
+    (load.answers, load.found)
+}
+
+/// A run of [`load`].
+struct Load<'a> {
+    sources: &'a Sources,
+    answers: Answers,
+    found: Diagnostics,
+}
+
+impl Load<'_> {
+    fn page_of(&mut self, page: &ErrorPage) -> Option<Page> {
+        match &page.page {
+            ErrorPageSource::File(file) => self.page(page.status, file, page.origin.0),
+            ErrorPageSource::Redirect { location, status } => {
+                Some(Page::redirect(location, *status))
+            }
+        }
+    }
+
+    fn rules(&mut self, rules: &Rules) {
+        for rule in rules.iter() {
+            for action in &rule.actions {
+                if let Action::Respond(response)
+                | Action::Deny(response)
+                | Action::Tarpit { response, .. } = action
+                {
+                    self.response(response, rule.origin.0);
+                }
+            }
+        }
+    }
+
+    fn response(&mut self, response: &FixedResponse<Resolved>, span: Span) {
+        match &response.body {
+            AnswerBody::File(file) => {
+                if let Some(contents) = self.read(file, span) {
+                    self.answers.add_file(span.file, file, contents);
+                }
+            }
+            AnswerBody::ErrorPageFile(file) => {
+                if let Some(page) = self.page(response.status, file, span) {
+                    self.answers.add_page(span.file, file, page);
+                }
+            }
+            AnswerBody::Text(_) | AnswerBody::ErrorPage => {}
+        }
+    }
+
+    fn page(&mut self, status: u16, file: &str, span: Span) -> Option<Page> {
+        let bytes = self.read(file, span)?;
+        match Page::parse(status, &bytes) {
+            Ok(page) => Some(page),
+            Err(reason) => {
+                let message = format!("`{file}` is no HTTP response: {reason}");
+                self.found
+                    .push(Diagnostic::error(Code::Unreadable, span, message));
+                None
+            }
+        }
+    }
+
+    fn read(&mut self, file: &str, span: Span) -> Option<Vec<u8>> {
+        let path = match file {
+            // What HAProxy's users write for an empty page.
+            "/dev/null" => return Some(Vec::new()),
+            file => folder_of(self.sources, span).join(Path::new(file)),
+        };
+        match read_limited(&path, MAX_PAGE_BYTES) {
+            Ok(bytes) => Some(bytes),
+            Err(reason) => {
+                let message = format!("cannot read `{}`: {reason}", path.display());
+                self.found
+                    .push(Diagnostic::error(Code::Unreadable, span, message));
+                None
+            }
+        }
+    }
 }

@@ -7,12 +7,13 @@
 use std::collections::{HashMap, HashSet};
 use std::iter::Sum;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use portway_core::route::Router;
+use portway_dataplane::Answers;
 use portway_dataplane::live::{ListenerState, ProcessState};
-use portway_dataplane::plane::{GroupParts, ListenerParts, Plane};
+use portway_dataplane::plane::{GroupParts, ListenerParts, Machine, Plane};
 use portway_dataplane::service::{ServiceCall, Services};
 use portway_dataplane::support;
 use portway_dataplane::worker::{BoundSocket, Workers};
@@ -124,7 +125,7 @@ pub async fn install(
     let tickets = ticket_keys().map_err(alone)?;
     let (tls, of_tls) = certificates::load(&snapshot, sources, &tickets, UnixTime::now());
     found.extend(of_tls);
-    let (pages, of_pages) = error_pages::load(&snapshot, sources);
+    let (answers, of_pages) = error_pages::load(&snapshot, sources);
     found.extend(of_pages);
     found.extend(logs::check(&snapshot, sources));
     found.extend(privileges::check(&snapshot.process));
@@ -159,7 +160,7 @@ pub async fn install(
     let prepared = Prepared {
         snapshot,
         tls,
-        pages,
+        answers,
         logs,
         sockets,
         targets,
@@ -171,6 +172,19 @@ pub async fn install(
         pid_file,
     };
     Ok((prepared.start(workers).map_err(alone)?, found))
+}
+
+/// What rules may ask of this machine.
+fn machine() -> Machine {
+    let texts = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Machine {
+        hostname: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+        environment: texts.collect(),
+    }
 }
 
 fn alone(diagnostic: Diagnostic) -> Diagnostics {
@@ -196,7 +210,7 @@ fn worker_count(snapshot: &Snapshot) -> usize {
 struct Prepared {
     snapshot: Snapshot,
     tls: certificates::TlsConfigs,
-    pages: Vec<error_pages::Pages>,
+    answers: Answers,
     logs: logs::OpenLogs,
     sockets: Vec<Vec<BoundSocket>>,
     targets: Vec<Vec<Arc<WatchedTarget>>>,
@@ -225,15 +239,14 @@ impl Prepared {
         let listeners = self.snapshot.listeners.iter();
         // Those of one name are limited together.
         let mut states: HashMap<&Name, Arc<ListenerState>> = HashMap::new();
-        let parts = self.tls.listeners.into_iter().zip(sinks).zip(self.pages);
+        let parts = self.tls.listeners.into_iter().zip(sinks);
         let listeners = listeners
             .zip(parts)
-            .map(|(listener, ((tls, log), error_pages))| ListenerParts {
+            .map(|(listener, (tls, log))| ListenerParts {
                 tls,
                 router: router(listener),
                 state: states.entry(&listener.known_as).or_default().clone(),
                 log,
-                error_pages,
             })
             .collect();
         let groups = self
@@ -250,6 +263,9 @@ impl Prepared {
         let plane = Arc::new(Plane {
             max_connections: descriptors::max_connections(&self.snapshot),
             metrics,
+            answers: self.answers,
+            machine: machine(),
+            by_name: OnceLock::new(),
             snapshot: Arc::new(self.snapshot),
             listeners,
             groups,

@@ -12,6 +12,7 @@ use crate::worker::{BoundSocket, Socket, Worker};
 use portway_model::snapshot::{Listener, ListenerId};
 use portway_telemetry::metrics::Limit;
 use rustls::ServerConnection;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -222,6 +223,7 @@ fn admit(worker: &Rc<Worker>, id: ListenerId, socket: Connected, peer: SocketAdd
         local,
         tls: None,
         exchanges: 0,
+        variables: Cell::default(),
     };
     let verdict = l4::judge(&connection, &listener.rules.connection);
     let is_http = listener.protocol.is_http();

@@ -2,14 +2,16 @@
 
 use crate::group::Generation;
 use crate::timer::Timer;
+use crate::variables::Variables;
 use crate::worker::Worker;
 use portway_core::evaluate::TlsFacts;
 use portway_model::defaults;
-use portway_model::settings::ListenerTimeouts;
+use portway_model::expression::{Scope, Variable};
+use portway_model::settings::{ListenerTimeouts, OwnAnswers};
 use portway_model::snapshot::ListenerId;
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A client's connection, beside its stream.
@@ -26,6 +28,8 @@ pub(crate) struct Connection {
     pub(crate) tls: Option<Box<TlsDetails>>,
     /// Exchanges before the current one.
     pub(crate) exchanges: u32,
+    /// Variables that live as long as the connection; none is made where no rule sets one.
+    pub(crate) variables: Cell<Option<Box<Variables>>>,
 }
 
 /// What was agreed on in the TLS handshake.
@@ -119,14 +123,43 @@ impl Connection {
         self.timeouts().tunnel
     }
 
-    /// The operator's page for a status.
-    pub(crate) fn error_page(&self, status: u16) -> Option<Arc<[u8]>> {
-        let (_, parts) = self.generation.plane.listener(self.listener)?;
-        parts
-            .error_pages
-            .iter()
-            .find(|(of, _)| *of == status)
-            .map(|(_, page)| Arc::clone(page))
+    /// The form of our own answers.
+    pub(crate) fn own_answers(&self) -> OwnAnswers {
+        let configured = self.generation.plane.listener(self.listener);
+        configured.map_or(OwnAnswers::Portway, |(listener, _)| listener.own_answers)
+    }
+
+    /// Client connections are closed after their first response.
+    pub(crate) fn closes(&self) -> bool {
+        let configured = self.generation.plane.listener(self.listener);
+        configured.is_some_and(|(listener, _)| listener.close)
+    }
+
+    /// What a rule set this variable to, in a scope that outlives exchanges.
+    pub(crate) fn variable(&self, variable: &Variable) -> Option<Vec<u8>> {
+        match variable.scope {
+            Scope::Process => self.generation.plane.process.variable(variable),
+            Scope::Connection => {
+                let variables = self.variables.take()?;
+                let value = variables.value(variable).map(<[u8]>::to_vec);
+                self.variables.set(Some(variables));
+                value
+            }
+            Scope::Exchange | Scope::Request | Scope::Response => None,
+        }
+    }
+
+    /// Sets a variable of such a scope, or unsets it. False where there is no room.
+    pub(crate) fn set_variable(&self, variable: &Variable, value: Option<Vec<u8>>) -> bool {
+        match variable.scope {
+            Scope::Process => self.generation.plane.process.set_variable(variable, value),
+            _ => {
+                let mut variables = self.variables.take().unwrap_or_default();
+                let has_room = variables.set(variable, value);
+                self.variables.set(Some(variables));
+                has_room
+            }
+        }
     }
 
     /// The client's port.

@@ -4,16 +4,20 @@
 //! early return cannot forget it.
 
 use crate::buffer::Buffer;
+use crate::captures::Captures;
 use crate::connection::Connection;
 use crate::fault::Fault;
 use crate::fields::FieldEdits;
+use crate::policy::Side;
 use crate::record::Counted;
+use crate::variables::Variables;
 use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor};
 use portway_core::http1::{
     BodyLength, Known, Method, RequestFraming, RequestHead, ResponseHead, Version,
 };
-use portway_model::expression::{LogValue, Variable};
+use portway_model::expression::{LogValue, Scope, Variable};
 use portway_model::snapshot::GroupId;
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io::Write;
 use std::net::IpAddr;
@@ -30,7 +34,18 @@ pub(crate) struct Scratch {
     pub(crate) host: Vec<u8>,
     /// A head on its way out.
     pub(crate) head: Vec<u8>,
-    pub(crate) variables: Vec<(Variable, Vec<u8>)>,
+    pub(crate) variables: Variables,
+    pub(crate) captures: Captures,
+    /// The reason phrase that a rule gave the response; empty: none.
+    pub(crate) reason: Vec<u8>,
+    pub(crate) timeouts: NewTimeouts,
+}
+
+/// Timeouts that rules replaced for this exchange.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct NewTimeouts {
+    pub(crate) response: Option<Duration>,
+    pub(crate) tunnel: Option<Duration>,
 }
 
 impl Scratch {
@@ -42,6 +57,9 @@ impl Scratch {
         self.host.clear();
         self.head.clear();
         self.variables.clear();
+        self.captures.clear();
+        self.reason.clear();
+        self.timeouts = NewTimeouts::default();
     }
 }
 
@@ -87,6 +105,25 @@ pub(crate) struct Ledger {
     pub(crate) counted: Counted,
     pub(crate) head_out: u64,
     pub(crate) fault: Option<Fault>,
+    /// A rule answered.
+    pub(crate) answered: Option<Answered>,
+}
+
+/// How a rule answered in place of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Answered {
+    pub(crate) how: How,
+    /// The phase of the rule.
+    pub(crate) side: Side,
+}
+
+/// What a rule did in place of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// A redirect or a response.
+    Answer,
+    /// It denied the exchange, or asked for authorization.
+    Denial,
 }
 
 /// One exchange.
@@ -104,6 +141,8 @@ pub(crate) struct Exchange<'c> {
     pub(crate) request_id: Option<RequestIdText>,
     pub(crate) attempt: Attempt,
     pub(crate) ledger: Ledger,
+    /// Set once the request's body was read to its end: what has come behind it.
+    pub(crate) beyond: Option<Option<Buffer>>,
     /// Set while the response is processed.
     pub(crate) response: Option<Buffer>,
     pub(crate) response_status: Option<u16>,
@@ -168,7 +207,9 @@ impl<'c> Exchange<'c> {
                 counted: Counted::default(),
                 head_out: 0,
                 fault: None,
+                answered: None,
             },
+            beyond: None,
             response: None,
             response_status: None,
         }
@@ -342,14 +383,38 @@ impl Facts for Exchange<'_> {
             .visit(fields, arena, name.as_bytes(), visit);
     }
 
-    fn variable(&self, variable: &Variable) -> Option<&[u8]> {
-        let found = self
-            .scratch
-            .variables
-            .iter()
-            .rev()
-            .find(|(name, _)| name == variable)?;
-        Some(&found.1)
+    fn body(&self) -> Option<&[u8]> {
+        let BodyLength::Length(length) = self.framing.body else {
+            return None;
+        };
+        let here = self.arena().get(self.head_len..)?;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        Some(here.get(..length).unwrap_or(here))
+    }
+
+    fn variable(&self, variable: &Variable) -> Option<Cow<'_, [u8]>> {
+        match variable.scope {
+            Scope::Process | Scope::Connection => {
+                self.connection.variable(variable).map(Cow::Owned)
+            }
+            Scope::Exchange | Scope::Request | Scope::Response => {
+                self.scratch.variables.value(variable).map(Cow::Borrowed)
+            }
+        }
+    }
+
+    fn capture(&self, slot: u16) -> Option<&[u8]> {
+        self.scratch.captures.get(Side::Request, slot)
+    }
+
+    fn hostname(&self) -> Option<&str> {
+        let hostname = &self.connection.generation.plane.machine.hostname;
+        Some(hostname.as_str()).filter(|name| !name.is_empty())
+    }
+
+    fn environment(&self, name: &str) -> Option<&str> {
+        let environment = &self.connection.generation.plane.machine.environment;
+        environment.get(name).map(String::as_str)
     }
 
     fn healthy_targets(&self, group: GroupId) -> Option<u32> {

@@ -62,6 +62,34 @@ impl Fault {
         }
     }
 
+    /// A rule names a group that there is not.
+    pub(crate) fn no_group() -> Self {
+        Self {
+            code: FaultCode::NoRule,
+            stage: None,
+            status: Some(503),
+        }
+    }
+
+    /// A rule denied it, and has answered.
+    pub(crate) fn denied() -> Self {
+        Self {
+            code: FaultCode::Denied,
+            stage: None,
+            status: None,
+        }
+    }
+
+    /// What HAProxy answers; `no_request`: nothing was understood of the client's message.
+    pub(crate) fn haproxy_status(self, no_request: bool) -> Option<u16> {
+        match (self.code, self.stage) {
+            (FaultCode::RefusedRequest(_), _) => Some(400),
+            (FaultCode::ClientClosed, _) if no_request => Some(400),
+            (FaultCode::NoRule, _) | (_, Some(Stage::Connect)) => Some(503),
+            _ => self.status,
+        }
+    }
+
     /// Nobody may take it.
     pub(crate) fn no_target() -> Self {
         Self {
@@ -197,6 +225,7 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
         (FaultCode::RefusedRequest(_), Some(505)) => "This version of HTTP is not supported.",
         (FaultCode::RefusedRequest(_), _) => "The request is not valid HTTP.",
         (FaultCode::ClientTimeout, _) => "The request took too long to arrive.",
+        (FaultCode::NoRule, Some(503)) => "No target group of this name.",
         (FaultCode::NoRule, _) => "No rule matches this request.",
         (FaultCode::NoHealthyTarget, _) => "No target is available.",
         (FaultCode::ConnectRefused | FaultCode::ConnectFailed | FaultCode::NotResolved, _) => {
@@ -214,6 +243,7 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
             | FaultCode::ClientTls
             | FaultCode::IdleTimeout
             | FaultCode::Rejected
+            | FaultCode::Denied
             | FaultCode::Shutdown,
             _,
         ) => "",
@@ -227,7 +257,10 @@ pub(crate) fn reason(status: u16) -> &'static str {
         201 => "Created",
         202 => "Accepted",
         204 => "No Content",
+        203 => "Non-Authoritative Information",
+        205 => "Reset Content",
         206 => "Partial Content",
+        300 => "Multiple Choices",
         301 => "Moved Permanently",
         302 => "Found",
         303 => "See Other",
@@ -239,15 +272,27 @@ pub(crate) fn reason(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        402 => "Payment Required",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
         408 => "Request Timeout",
         409 => "Conflict",
         410 => "Gone",
         413 => "Content Too Large",
+        411 => "Length Required",
+        412 => "Precondition Failed",
         414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
         417 => "Expectation Failed",
+        418 => "I'm a teapot",
         421 => "Misdirected Request",
         422 => "Unprocessable Content",
+        423 => "Locked",
+        424 => "Failed Dependency",
         425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         451 => "Unavailable For Legal Reasons",
@@ -257,6 +302,8 @@ pub(crate) fn reason(status: u16) -> &'static str {
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
+        511 => "Network Authentication Required",
         _ => "",
     }
 }

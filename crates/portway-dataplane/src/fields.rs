@@ -4,7 +4,7 @@
 //! in one arena that is used again by the next exchange.
 
 use portway_core::http1::{
-    FieldList, HOP_BY_HOP, Known, KnownSet, copy_end_to_end_but, write_field,
+    Field, FieldList, HOP_BY_HOP, Known, KnownSet, copy_end_to_end_but, write_field,
 };
 use std::ops::{ControlFlow, Range};
 
@@ -58,6 +58,42 @@ impl FieldEdits {
             }
             known => self.dropped_known.push(known),
         }
+    }
+
+    /// Drops every field, received or added, whose name and value fit.
+    pub(crate) fn remove_where(
+        &mut self,
+        fields: &FieldList,
+        arena: &[u8],
+        fits: impl Fn(&[u8], &[u8]) -> bool,
+    ) {
+        let fitting = |field: &&Field| fits(field.name.of(arena), field.value.of(arena));
+        let names: Vec<&[u8]> = fields
+            .as_slice()
+            .iter()
+            .filter(fitting)
+            .map(|field| field.name.of(arena))
+            .collect();
+        for name in names {
+            if self.drops(Known::of(name), name) {
+                continue;
+            }
+            // Dropping is by name: what does not fit is there again as if a rule had added it.
+            let mut kept: Vec<Vec<u8>> = Vec::new();
+            self.visit(fields, arena, name, &mut |value| {
+                if !fits(name, value) {
+                    kept.push(value.to_vec());
+                }
+                ControlFlow::Continue(())
+            });
+            self.remove(name);
+            for value in kept {
+                self.add(name, |out| out.extend_from_slice(&value));
+            }
+        }
+        let mut added = std::mem::take(&mut self.added);
+        added.retain(|field| !fits(self.text(&field.name), self.text(&field.value)));
+        self.added = added;
     }
 
     /// Adds a field; `write` appends its value.

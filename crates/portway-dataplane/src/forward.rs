@@ -3,9 +3,10 @@
 //! Until the first byte of the response's head was sent to the client a fault is given back and may be answered or
 //! tried again; after that a fault can only cut the response off.
 
+use crate::answers::Answer;
 use crate::buffer::Buffer;
 use crate::connect::Upstream;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, How};
 use crate::fault::Fault;
 use crate::head;
 use crate::policy::{self, Decision, Side};
@@ -19,6 +20,7 @@ use portway_core::http1::{
     BodyLength, HeadLimits, Method, Parsed, Refusal, ResponseBody, parse_response, response_framing,
 };
 use portway_core::retry::Stage;
+use portway_model::expression::Scope;
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::Limit;
 use std::future::poll_fn;
@@ -50,14 +52,28 @@ struct Upload {
 pub(crate) async fn attempt(
     x: &mut Exchange<'_>,
     downstream: &mut Stream,
+    upstream: Upstream,
+) -> Result<Next, Fault> {
+    let mut upload = begin_upload(x);
+    let result = respond(x, downstream, upstream, &mut upload).await;
+    if result.is_err() {
+        x.beyond = upload.beyond();
+    }
+    result
+}
+
+/// Sends the request and passes the response on.
+async fn respond(
+    x: &mut Exchange<'_>,
+    downstream: &mut Stream,
     mut upstream: Upstream,
+    upload: &mut Upload,
 ) -> Result<Next, Fault> {
     let patience = patience(x);
-    let mut upload = begin_upload(x);
     let mut interims = 0;
     let (mut response, head_len) = loop {
         let (mut buffer, head_len) =
-            response_head(x, downstream, &mut upstream, &mut upload, patience).await?;
+            response_head(x, downstream, &mut upstream, upload, patience).await?;
         if !x.scratch.response.is_interim() {
             break (buffer, head_len);
         }
@@ -83,10 +99,30 @@ pub(crate) async fn attempt(
     let status = x.scratch.response.status();
     x.response_status = Some(status);
     x.response = Some(response);
-    run_response_rules(x)?;
+    x.scratch.variables.end(Scope::Request);
+    if let Some((answer, how)) = run_response_rules(x)? {
+        let here = x
+            .response
+            .as_ref()
+            .map_or(0, |response| response.len() - head_len);
+        let whole = match framing.body {
+            ResponseBody::None => here == 0,
+            ResponseBody::Length(length) => here as u64 == length,
+            ResponseBody::Chunked | ResponseBody::UntilClose => false,
+        };
+        if framing.keep_alive && upload.done && whole && !closes(x) {
+            let _ = upstream.give_back(x.connection.worker.timers.now());
+        }
+        x.beyond = upload.beyond();
+        return Ok(Box::pin(reply::by_rule(x, downstream, answer, how, Side::Response)).await);
+    }
+    if policy::after_response(x) {
+        return Err(Fault::rejected());
+    }
     if status == 101 {
         // The status is the agreement to speak another protocol: it is no rule's to change.
         x.response_status = Some(status);
+        x.scratch.reason.clear();
     }
     let keeps = upload.done && x.framing.keep_alive && !x.connection.worker.is_draining();
     let plan = head::ResponsePlan::new(x, &framing, status, keeps);
@@ -100,7 +136,8 @@ pub(crate) async fn attempt(
     x.ledger.head_out = out.len() as u64;
     if plan.tunnel {
         x.ledger.body_in.set(upload.transfer.body_bytes());
-        let tunnel = tunnel::after_upgrade(x, downstream, upstream, upload.transfer, out, response);
+        let transfer = std::mem::replace(&mut upload.transfer, Transfer::nothing());
+        let tunnel = tunnel::after_upgrade(x, downstream, upstream, transfer, out, response);
         // Boxed because it is rare and large, and every exchange would carry it along.
         return Ok(Box::pin(tunnel).await);
     }
@@ -109,7 +146,7 @@ pub(crate) async fn attempt(
         x,
         downstream,
         &mut upstream,
-        &mut upload,
+        upload,
         &mut download,
         patience,
     )
@@ -128,6 +165,7 @@ pub(crate) async fn attempt(
     let (rest, head) = download.into_rest();
     x.scratch.head = head;
     if framing.keep_alive
+        && !closes(x)
         && upload.done
         && rest.is_none()
         && framing.body != ResponseBody::UntilClose
@@ -138,8 +176,17 @@ pub(crate) async fn attempt(
     Ok(after(x, downstream, upload, plan.keep_alive))
 }
 
+/// True where the configuration wants connections to targets closed after one response.
+pub(crate) fn closes(x: &Exchange<'_>) -> bool {
+    let group = x
+        .attempt
+        .group
+        .and_then(|group| x.connection.generation.group(group));
+    group.is_some_and(|(group, _, _)| group.close) || x.connection.closes()
+}
+
 /// What becomes of the client's connection.
-fn after(x: &mut Exchange<'_>, downstream: &Stream, upload: Upload, keep_alive: bool) -> Next {
+fn after(x: &mut Exchange<'_>, downstream: &Stream, upload: &mut Upload, keep_alive: bool) -> Next {
     if !upload.done || !keep_alive {
         // What the client may still send must not turn the end into a reset that overtakes the response. One that
         // has announced its own end sends no more (RFC 9112 §9.6): believed unless something is there already.
@@ -148,9 +195,9 @@ fn after(x: &mut Exchange<'_>, downstream: &Stream, upload: Upload, keep_alive: 
         return if silent { Next::Close } else { Next::Linger };
     }
     if matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)) {
-        return x.rest();
+        return x.rest().unwrap_or(Next::Linger);
     }
-    Next::Again(upload.transfer.into_rest().0)
+    Next::Again(upload.transfer.take_beyond())
 }
 
 fn patience(x: &Exchange<'_>) -> Patience {
@@ -160,8 +207,10 @@ fn patience(x: &Exchange<'_>) -> Patience {
         .and_then(|group: GroupId| x.connection.generation.group(group));
     Patience {
         client: x.connection.client_timeout(),
-        target: group.map_or(portway_model::defaults::RESPONSE, |(group, _, _)| {
-            group.timeouts.response
+        target: x.scratch.timeouts.response.unwrap_or_else(|| {
+            group.map_or(portway_model::defaults::RESPONSE, |(group, _, _)| {
+                group.timeouts.response
+            })
         }),
     }
 }
@@ -201,6 +250,12 @@ impl Upload {
             Poll::Ready(Err(Broken::Refused(refusal))) => return Err(Fault::refused(refusal)),
         }
         Ok(())
+    }
+
+    /// Where the request's body was read to its end: what has come behind it.
+    fn beyond(&mut self) -> Option<Option<Buffer>> {
+        let over = self.transfer.source_is_over();
+        over.then(|| self.transfer.take_beyond())
     }
 
     fn waits_for_client(&self) -> bool {
@@ -322,27 +377,33 @@ async fn interim(
     sent.map_err(|error| Fault::unsent(&error))
 }
 
-/// Runs the rules on the response: the group's, then the listener's, then those that see every response.
-fn run_response_rules(x: &mut Exchange<'_>) -> Result<(), Fault> {
+/// Runs the rules on the response: the group's, then the listener's. Gives what a rule answers in its place.
+fn run_response_rules(x: &mut Exchange<'_>) -> Result<Option<(Answer, How)>, Fault> {
     let generation = Rc::clone(&x.connection.generation);
     let group = x.attempt.group.and_then(|group| generation.group(group));
     let listener = generation.plane.listener(x.connection.listener);
     let lists = [
         group.map(|(group, _, _)| group.rules.response.as_slice()),
         listener.map(|(listener, _)| listener.rules.response.as_slice()),
-        listener.map(|(listener, _)| listener.rules.after_response.as_slice()),
     ];
     for rules in lists
         .into_iter()
         .flatten()
         .filter(|rules| !rules.is_empty())
     {
-        if let Decision::Close = policy::run(x, rules, None, Side::Response) {
-            statistics::response_denied(x);
-            return Err(Fault::rejected());
+        match policy::run(x, rules, None, Side::Response) {
+            Decision::Close(_) => {
+                statistics::response_denied(x);
+                return Err(Fault::rejected());
+            }
+            Decision::Answer(answer, how) => return Ok(Some((answer, how))),
+            Decision::Forward(_)
+            | Decision::Service(_)
+            | Decision::NoGroup
+            | Decision::Undecided => {}
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Moves both bodies until the response is over.

@@ -67,6 +67,7 @@ pub(crate) fn run(
                 Next::Again(more) => rest = more,
                 Next::Close => break false,
                 Next::Reset => return stream.reset(),
+                Next::Vanish => return stream.vanish(),
                 Next::Linger => break true,
             }
             connection.exchanges = connection.exchanges.saturating_add(1);
@@ -225,6 +226,7 @@ async fn exchange(
         match request_framing(x.request(), x.arena()) {
             Ok(framing) => {
                 x.framing = framing;
+                x.framing.keep_alive &= !connection.closes();
                 let generation = Rc::clone(&connection.generation);
                 if let Some((listener, _)) = generation.plane.listener(connection.listener) {
                     admit(&mut x, listener);

@@ -111,6 +111,8 @@ pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
     }
     if x.framing.upgrade {
         write_upgrade(head.fields(), arena, &mut out);
+    } else if crate::forward::closes(x) {
+        write_field(&mut out, b"Connection", b"close");
     }
     if let Some(fields) = fields {
         let hop = Hop {
@@ -154,6 +156,9 @@ pub(crate) fn response(
         .map(crate::buffer::Buffer::filled)
         .unwrap_or_default();
     match x.response_status {
+        Some(status) if !x.scratch.reason.is_empty() => {
+            write_status_line(&mut out, status, &x.scratch.reason);
+        }
         Some(status) if status != head.status() => {
             write_status_line(&mut out, status, reason(status).as_bytes())
         }

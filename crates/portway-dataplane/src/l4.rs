@@ -14,8 +14,10 @@ use portway_core::balance::Tried;
 use portway_core::evaluate::{Facts, TlsFacts, holds};
 use portway_core::retry::{Stage, may_retry};
 use portway_model::action::{Action, Rule};
+use portway_model::expression::Variable;
 use portway_model::snapshot::GroupId;
 use portway_model::stage::Resolved;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
@@ -183,6 +185,20 @@ impl Facts for Connection {
 
     fn tls(&self) -> Option<TlsFacts<'_>> {
         self.tls_facts()
+    }
+
+    fn variable(&self, variable: &Variable) -> Option<Cow<'_, [u8]>> {
+        Connection::variable(self, variable).map(Cow::Owned)
+    }
+
+    fn hostname(&self) -> Option<&str> {
+        let hostname = &self.generation.plane.machine.hostname;
+        Some(hostname.as_str()).filter(|name| !name.is_empty())
+    }
+
+    fn environment(&self, name: &str) -> Option<&str> {
+        let environment = &self.generation.plane.machine.environment;
+        environment.get(name).map(String::as_str)
     }
 
     fn random(&self) -> Option<u64> {

@@ -20,6 +20,7 @@ mod head;
 mod fields;
 mod transfer;
 mod tunnel;
+mod answers;
 mod reply;
 mod fault;
 mod record;
@@ -33,7 +34,10 @@ pub mod support;
 pub mod worker;
 
 mod buffer;
+mod captures;
 mod sys;
 mod timer;
+mod variables;
 
+pub use answers::{Answers, Page};
 pub use record::refusal_codes;

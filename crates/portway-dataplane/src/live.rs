@@ -5,9 +5,11 @@
 //! is made or a record is written.
 
 use crate::timer::TICK;
+use crate::variables::Variables;
+use portway_model::expression::Variable;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 /// Between two events about failed handshakes with one target: every request may fail, and the log is for people.
@@ -190,6 +192,8 @@ impl ListenerState {
 pub struct ProcessState {
     draining: AtomicBool,
     open: AtomicU32,
+    /// Variables that live as long as the process: held for an instant, and only where a rule names one.
+    variables: Mutex<Variables>,
 }
 
 impl ProcessState {
@@ -201,6 +205,24 @@ impl ProcessState {
     /// Begins a graceful stop.
     pub fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// What a rule set this variable to.
+    pub(crate) fn variable(&self, variable: &Variable) -> Option<Vec<u8>> {
+        let variables = self
+            .variables
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        variables.value(variable).map(<[u8]>::to_vec)
+    }
+
+    /// Sets a variable, or unsets it. False where there is no room.
+    pub(crate) fn set_variable(&self, variable: &Variable, value: Option<Vec<u8>>) -> bool {
+        let mut variables = self
+            .variables
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        variables.set(variable, value)
     }
 
     /// Connections of clients open now, all listeners and workers together.

@@ -3,12 +3,14 @@
 //! Leaves to control: reading files, building TLS configurations, binding sockets, probing targets.
 
 use crate::access_log::LogSink;
+use crate::answers::Answers;
 use crate::live::{ListenerState, ProcessState, TargetState};
 use crate::service::Services;
 use portway_core::route::Router;
 use portway_model::snapshot::{GroupId, Listener, ListenerId, Snapshot, TargetGroup};
 use portway_telemetry::metrics::Registry;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 /// All that a worker needs to serve.
 pub struct Plane {
@@ -18,6 +20,10 @@ pub struct Plane {
     pub listeners: Vec<ListenerParts>,
     /// By [`GroupId`].
     pub groups: Vec<GroupParts>,
+    /// Error pages, and files that rules answer with.
+    pub answers: Answers,
+    /// What rules see of this machine.
+    pub machine: Machine,
     /// Counters.
     pub metrics: Arc<Registry>,
     /// Connections of clients at most, all listeners together: as configured, or what the limit of descriptors leaves.
@@ -26,7 +32,12 @@ pub struct Plane {
     pub process: Arc<ProcessState>,
     /// Who answers what rules leave to Portway itself.
     pub services: Services,
+    /// Made when a rule first asks for a group by a computed name.
+    pub by_name: OnceLock<GroupIndex>,
 }
+
+/// HTTP groups by name.
+pub type GroupIndex = HashMap<Box<[u8]>, GroupId>;
 
 /// What control made for one listener.
 pub struct ListenerParts {
@@ -38,8 +49,6 @@ pub struct ListenerParts {
     pub state: Arc<ListenerState>,
     /// Where records go, if they are written.
     pub log: Option<LogSink>,
-    /// Contents of error pages: status and body, or the whole response where it begins with `HTTP/`.
-    pub error_pages: Vec<(u16, Arc<[u8]>)>,
 }
 
 /// What control made for one target group.
@@ -50,6 +59,15 @@ pub struct GroupParts {
     pub targets: Vec<Arc<TargetState>>,
 }
 
+/// What rules see of this machine, as it was at install.
+#[derive(Debug, Default)]
+pub struct Machine {
+    /// Its host name.
+    pub hostname: String,
+    /// The environment of the process.
+    pub environment: HashMap<String, String>,
+}
+
 impl Plane {
     /// The listener with this id and what was made for it. `None` only for an id of another snapshot.
     pub fn listener(&self, id: ListenerId) -> Option<(&Listener, &ListenerParts)> {
@@ -57,6 +75,18 @@ impl Plane {
             self.snapshot.listeners.get(id.index())?,
             self.listeners.get(id.index())?,
         ))
+    }
+
+    /// The HTTP group with this name. The index is made when it is first asked for.
+    pub(crate) fn group_named(&self, name: &[u8]) -> Option<GroupId> {
+        let index = self.by_name.get_or_init(|| {
+            let groups = (0..).zip(&self.snapshot.groups);
+            let groups = groups.filter(|(_, group)| group.protocol.is_http());
+            groups
+                .map(|(id, group)| (group.name.as_str().as_bytes().into(), GroupId(id)))
+                .collect()
+        });
+        index.get(name).copied()
     }
 
     /// The group with this id and what was made for it. `None` only for an id of another snapshot.

@@ -3,20 +3,32 @@
 //! Decides nothing of its own: conditions are judged by `portway_core::evaluate`, the order of rules by the
 //! listener's index. What a rule changes is seen by the rules after it.
 
-use crate::exchange::Exchange;
+use crate::answers::{self, Answer, Body};
+use crate::buffer::Buffer;
+use crate::exchange::{Exchange, How, Scratch};
 use crate::service::Asked;
 use portway_core::evaluate::rewrite::{
-    add_prefix, replace_header_value, replace_path, replace_target, split_target, strip_prefix,
+    add_prefix, header_fits, replace_elements, replace_header_value, replace_path, replace_target,
+    split_target, strip_prefix,
 };
 use portway_core::evaluate::{
-    self, write_header_value, write_location, write_path, write_query, write_replacement,
+    self, Facts, write_header_value, write_location, write_path, write_query, write_replacement,
     write_target, write_template,
 };
+use portway_core::http1::{Known, write_field};
 use portway_core::route::Router;
-use portway_model::action::{Action, AnswerBody, FixedResponse, Rule, Weighted};
+use portway_model::action::{
+    Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, Rule, TimeoutKind, Weighted,
+};
+use portway_model::expression::{Expression, Scope, Template, Variable};
+use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::GroupId;
+use portway_model::span::Origin;
 use portway_model::stage::Resolved;
+use portway_telemetry::metrics::Limit;
 use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::time::Duration;
 
 /// Which side's head rules work on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,22 +45,24 @@ pub(crate) enum Decision {
     /// To this group.
     Forward(GroupId),
     /// Answered by us.
-    Answer(Answer),
+    Answer(Answer, How),
     /// Answered by control.
     Service(Box<Asked>),
     /// The connection is closed without an answer.
-    Close,
+    Close(Ending),
+    /// A rule names a group that there is not.
+    NoGroup,
     /// No rule says.
     Undecided,
 }
 
-/// An answer of our own.
-#[derive(Debug, Default)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    /// Whole header lines, each with its CRLF.
-    pub(crate) fields: Vec<u8>,
-    pub(crate) body: Vec<u8>,
+/// How a rule closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The client is told.
+    Told,
+    /// The client is left waiting.
+    Silent,
 }
 
 /// Runs the rules of one list until one ends the phase.
@@ -81,7 +95,7 @@ pub(crate) fn run(
                 accepted = true;
                 break;
             }
-            if let Some(decision) = perform(x, action, side) {
+            if let Some(decision) = perform(x, action, side, rule.origin) {
                 return decision;
             }
         }
@@ -89,40 +103,93 @@ pub(crate) fn run(
     }
 }
 
+/// Runs the rules that see every response, also ours: the group's, then the listener's. They only change fields and
+/// status; true where one closes the connection.
+pub(crate) fn after_response(x: &mut Exchange<'_>) -> bool {
+    let generation = Rc::clone(&x.connection.generation);
+    let group = x.attempt.group.and_then(|group| generation.group(group));
+    let listener = generation.plane.listener(x.connection.listener);
+    let lists = [
+        group.map(|(group, _, _)| group.rules.after_response.as_slice()),
+        listener.map(|(listener, _)| listener.rules.after_response.as_slice()),
+    ];
+    let mut closes = false;
+    for rules in lists
+        .into_iter()
+        .flatten()
+        .filter(|rules| !rules.is_empty())
+    {
+        let decision = run(x, rules, None, Side::Response);
+        closes |= matches!(decision, Decision::Close(_));
+    }
+    closes
+}
+
+/// True where some rule sees every response.
+pub(crate) fn looks_at_every_response(x: &Exchange<'_>) -> bool {
+    let generation = &x.connection.generation;
+    let group = x.attempt.group.and_then(|group| generation.group(group));
+    let listener = generation.plane.listener(x.connection.listener);
+    group.is_some_and(|(group, _, _)| !group.rules.after_response.is_empty())
+        || listener.is_some_and(|(listener, _)| !listener.rules.after_response.is_empty())
+}
+
 /// Performs one action; gives a decision where it ends the phase.
-fn perform(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) -> Option<Decision> {
+fn perform(
+    x: &mut Exchange<'_>,
+    action: &Action<Resolved>,
+    side: Side,
+    origin: Origin,
+) -> Option<Decision> {
     match action {
         Action::Forward(groups) => {
             let group = draw(groups, x.connection.worker.random());
             return Some(group.map_or(Decision::Undecided, Decision::Forward));
         }
-        Action::Redirect { location, status } => {
-            let mut answer = Answer {
-                status: *status,
-                ..Answer::default()
-            };
-            answer.fields.extend_from_slice(b"Location: ");
-            write_location(location, &*x, &mut answer.fields);
-            answer.fields.extend_from_slice(b"\r\n");
-            return Some(Decision::Answer(answer));
+        Action::ForwardByName { name, fallback } => {
+            let mut named = Vec::new();
+            write_template(name, &*x, &mut named);
+            let group = x.connection.generation.plane.group_named(&named);
+            let group = group.or(*fallback);
+            return Some(group.map_or(Decision::NoGroup, Decision::Forward));
         }
-        Action::Respond(response) => return Some(Decision::Answer(fixed(x, response))),
+        Action::Redirect { location, status } => {
+            return Some(Decision::Answer(
+                redirect(x, location, *status),
+                How::Answer,
+            ));
+        }
+        Action::Respond(response) => {
+            return Some(Decision::Answer(fixed(x, response, origin), How::Answer));
+        }
+        Action::Deny(response) => {
+            return Some(Decision::Answer(fixed(x, response, origin), How::Denial));
+        }
+        Action::Authenticate { users, realm } => {
+            let passes = users.is_some_and(|users| x.authenticated(users) == Some(true));
+            if !passes {
+                return Some(Decision::Answer(unauthorized(x, realm), How::Denial));
+            }
+        }
         Action::Service(service) => {
             return Some(Decision::Service(Box::new(Asked::of(service, x))));
         }
-        Action::Reject { .. } => return Some(Decision::Close),
-        Action::SetStatus { status, .. } => x.response_status = Some(*status),
-        Action::SetMethod(method) => x.line.method = Some(method.clone()),
-        Action::SetVariable { variable, value } => {
-            let mut bytes = Vec::new();
-            write_template(value, &*x, &mut bytes);
-            x.scratch.variables.retain(|(name, _)| name != variable);
-            x.scratch.variables.push((variable.clone(), bytes));
+        Action::Reject { silent } => {
+            return Some(Decision::Close(match silent {
+                true => Ending::Silent,
+                false => Ending::Told,
+            }));
         }
-        Action::UnsetVariable(variable) => x.scratch.variables.retain(|(name, _)| name != variable),
+        Action::SetMethod(method) => x.line.method = Some(method.clone()),
+        Action::SetStatus { .. }
+        | Action::SetVariable { .. }
+        | Action::UnsetVariable(_)
+        | Action::Capture { .. }
+        | Action::SetTimeout { .. } => note(x, action, side),
         Action::SetHeader { .. }
         | Action::AddHeader { .. }
         | Action::RemoveHeader { .. }
+        | Action::RemoveHeaders(_)
         | Action::ReplaceHeader { .. } => edit_fields(x, action, side),
         Action::SetPath(_)
         | Action::ReplacePath { .. }
@@ -134,20 +201,73 @@ fn perform(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) -> Optio
         // Seen by `run`, done when the connection came, or refused by `support` before a plane is made.
         Action::Accept
         | Action::ExpectProxy
-        | Action::ForwardByName { .. }
-        | Action::Authenticate { .. }
         | Action::Tarpit { .. }
         | Action::Track { .. }
         | Action::Increment { .. }
-        | Action::Capture { .. }
-        | Action::Deny(_)
-        | Action::RemoveHeaders(_)
         | Action::WaitForBody { .. }
-        | Action::SetTimeout { .. }
         | Action::SetLog(_)
         | Action::SetStickiness(_) => {}
     }
     None
+}
+
+/// Actions that change what is known of the exchange, and no message's fields.
+fn note(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) {
+    match action {
+        Action::SetStatus { status, reason } => {
+            x.response_status = Some(*status);
+            x.scratch.reason.clear();
+            let reason = reason.as_deref().unwrap_or_default();
+            x.scratch.reason.extend_from_slice(reason.as_bytes());
+        }
+        Action::SetVariable { variable, value } => {
+            let mut bytes = Vec::new();
+            write_template(value, &*x, &mut bytes);
+            set_variable(x, variable, Some(bytes));
+        }
+        Action::UnsetVariable(variable) => set_variable(x, variable, None),
+        Action::Capture {
+            value,
+            length,
+            slot: Some(slot),
+        } => {
+            let mut bytes = Vec::new();
+            evaluate::evaluate(value, &*x).write(&mut bytes);
+            x.scratch.captures.keep(side, *slot, &bytes, *length);
+        }
+        Action::SetTimeout { which, to } => {
+            let time = match to {
+                NewTimeout::Fixed(time) => Some(*time),
+                NewTimeout::Milliseconds(number) => milliseconds(x, number),
+            };
+            let timeouts = &mut x.scratch.timeouts;
+            let timeout = match which {
+                TimeoutKind::Response => &mut timeouts.response,
+                TimeoutKind::Tunnel => &mut timeouts.tunnel,
+            };
+            *timeout = time.or(*timeout);
+        }
+        _ => {}
+    }
+}
+
+fn milliseconds(x: &Exchange<'_>, number: &Expression<Resolved>) -> Option<Duration> {
+    let number = evaluate::evaluate(number, x).number()?;
+    let number = u64::try_from(number).ok().filter(|number| *number > 0)?;
+    // As long as compile allows: HAProxy's longest timeout.
+    Some(Duration::from_millis(number.min(i32::MAX as u64)))
+}
+
+fn set_variable(x: &mut Exchange<'_>, variable: &Variable, value: Option<Vec<u8>>) {
+    let has_room = match variable.scope {
+        Scope::Process | Scope::Connection => x.connection.set_variable(variable, value),
+        Scope::Exchange | Scope::Request | Scope::Response => {
+            x.scratch.variables.set(variable, value)
+        }
+    };
+    if !has_room {
+        crate::record::limit_reached(x, Limit::Variables);
+    }
 }
 
 /// Draws one of the groups in proportion to their weights; `None` where none has any.
@@ -171,20 +291,53 @@ pub(crate) fn draw(groups: &[Weighted<Resolved>], chance: u64) -> Option<GroupId
         .map(|weighted| weighted.group)
 }
 
-fn fixed(x: &Exchange<'_>, response: &FixedResponse<Resolved>) -> Answer {
+fn redirect(x: &Exchange<'_>, location: &Template<Resolved>, status: u16) -> Answer {
+    let mut answer = Answer {
+        status,
+        ..Answer::default()
+    };
+    answer.fields.extend_from_slice(b"Location: ");
+    write_location(location, x, &mut answer.fields);
+    answer.fields.extend_from_slice(b"\r\n");
+    // HAProxy says so where a redirect is not meant to last.
+    if x.connection.own_answers() == OwnAnswers::Haproxy && matches!(status, 302 | 303 | 307) {
+        write_field(&mut answer.fields, b"Cache-Control", b"no-cache");
+    }
+    answer
+}
+
+fn unauthorized(x: &Exchange<'_>, realm: &str) -> Answer {
+    let mut answer = answers::own(x, 401, "");
+    let realm = realm.replace('\\', "\\\\").replace('"', "\\\"");
+    let challenge = format!("Basic realm=\"{realm}\"");
+    write_field(
+        &mut answer.fields,
+        b"WWW-Authenticate",
+        challenge.as_bytes(),
+    );
+    answer
+}
+
+fn fixed(x: &Exchange<'_>, response: &FixedResponse<Resolved>, origin: Origin) -> Answer {
+    let source = origin.0.file;
     let mut answer = Answer {
         status: response.status,
         ..Answer::default()
     };
-    if let AnswerBody::Text(text) = &response.body {
-        write_template(text, x, &mut answer.body);
+    match &response.body {
+        AnswerBody::Text(text) => {
+            let mut body = Vec::new();
+            write_template(text, x, &mut body);
+            answer.body = Body::Made(body);
+        }
+        AnswerBody::File(name) => answer.body = answers::file(x, source, name),
+        AnswerBody::ErrorPage => answer = answers::own(x, response.status, ""),
+        AnswerBody::ErrorPageFile(name) => {
+            answer = answers::page(x, source, name).unwrap_or(answer);
+        }
     }
     if let Some(content_type) = &response.content_type {
-        portway_core::http1::write_field(
-            &mut answer.fields,
-            b"Content-Type",
-            content_type.as_bytes(),
-        );
+        write_field(&mut answer.fields, b"Content-Type", content_type.as_bytes());
     }
     for (name, value) in &response.headers {
         answer.fields.extend_from_slice(name.as_bytes());
@@ -216,21 +369,26 @@ fn edit_fields(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) {
             edits.add(name.as_bytes(), |out| out.extend_from_slice(&value));
         }
         Action::RemoveHeader { name } => edits(x, side).remove(name.as_bytes()),
+        Action::RemoveHeaders(names) => remove_headers(x, names, side),
         Action::ReplaceHeader {
             name,
             pattern,
             with,
-            ..
+            elements,
         } => {
             write_replacement(with, &*x, &mut value);
+            let replace = |old: &[u8]| match elements {
+                true => replace_elements(pattern, &value, old),
+                false => replace_header_value(pattern, &value, old).into_owned(),
+            };
             let mut values: Vec<Vec<u8>> = Vec::new();
             let mut visit = |old: &[u8]| {
-                values.push(replace_header_value(pattern, &value, old).into_owned());
+                values.push(replace(old));
                 ControlFlow::Continue(())
             };
             match side {
-                Side::Request => evaluate::Facts::header(&*x, name, &mut visit),
-                Side::Response => evaluate::Facts::response_header(&*x, name, &mut visit),
+                Side::Request => x.header(name, &mut visit),
+                Side::Response => x.response_header(name, &mut visit),
             }
             let edits = edits(x, side);
             edits.remove(name.as_bytes());
@@ -241,6 +399,28 @@ fn edit_fields(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) {
         _ => {}
     }
     x.scratch.head = value;
+}
+
+/// Removes every field whose name fits, but for those without which a message is not understood.
+fn remove_headers(x: &mut Exchange<'_>, names: &NamePattern<Resolved>, side: Side) {
+    let Scratch {
+        request,
+        response,
+        request_edits,
+        response_edits,
+        ..
+    } = &mut *x.scratch;
+    let fits = |name: &[u8], value: &[u8]| {
+        let needed = matches!(Known::of(name), Known::Host | Known::ContentLength);
+        !needed && header_fits(names, name, value)
+    };
+    match side {
+        Side::Request => request_edits.remove_where(request.fields(), x.arena.filled(), fits),
+        Side::Response => {
+            let arena = x.response.as_ref().map(Buffer::filled);
+            response_edits.remove_where(response.fields(), arena.unwrap_or_default(), fits);
+        }
+    }
 }
 
 fn edits<'a>(x: &'a mut Exchange<'_>, side: Side) -> &'a mut crate::fields::FieldEdits {

@@ -1,11 +1,17 @@
 //! Answers of our own: what rules say, and what faults become.
 
-use crate::exchange::Exchange;
+use crate::answers::{self, Answer};
+use crate::exchange::{Answered, Exchange, How};
 use crate::fault::{Fault, client_text, reason};
-use crate::policy::{self, Answer, Decision, Side};
+use crate::policy::{self, Side};
 use crate::serve::Next;
+use crate::statistics;
 use crate::stream::Stream;
-use portway_core::http1::{Method, write_content_length, write_field, write_status_line};
+use portway_core::http1::{
+    HeadLimits, Known, KnownSet, Method, Parsed, parse_response, write_content_length, write_field,
+    write_status_line,
+};
+use portway_model::settings::OwnAnswers;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::task::{Poll, ready};
@@ -47,6 +53,61 @@ pub(crate) async fn write_all(
     .await
 }
 
+/// Sends what a rule answers in place of a target.
+pub(crate) async fn by_rule(
+    x: &mut Exchange<'_>,
+    stream: &mut Stream,
+    answer: Answer,
+    how: How,
+    side: Side,
+) -> Next {
+    x.ledger.answered = Some(Answered { how, side });
+    match (how, side) {
+        (How::Answer, _) => statistics::intercepted(x),
+        (_, Side::Request) => statistics::denied(x),
+        (_, Side::Response) => statistics::response_denied(x),
+    }
+    if how != How::Answer {
+        x.ledger.fault = Some(Fault::denied());
+    }
+    forget_response(x);
+    self::answer(x, stream, answer, false).await
+}
+
+/// What rules made of the target's response is not meant for ours.
+fn forget_response(x: &mut Exchange<'_>) {
+    x.scratch.response_edits.clear();
+    x.scratch.response.clear();
+    x.scratch.reason.clear();
+    x.response = None;
+    x.response_status = None;
+}
+
+/// Answers a fault, or says that nothing can be answered.
+pub(crate) async fn fault(x: &mut Exchange<'_>, stream: &mut Stream, fault: Fault) -> Next {
+    x.ledger.fault = Some(fault);
+    forget_response(x);
+    let no_request = x.head_len == 0;
+    let form = x.connection.own_answers();
+    let status = match form {
+        OwnAnswers::Portway => fault.status,
+        OwnAnswers::Haproxy => fault.haproxy_status(no_request),
+    };
+    let Some(status) = status else {
+        return Next::Close;
+    };
+    let answer = match no_request {
+        true => answers::to_no_request(x, status, client_text(fault)),
+        false => answers::own(x, status, client_text(fault)),
+    };
+    // What made the fault may have left the connection in any state; only faults of targets are sure not to.
+    let close = match form {
+        OwnAnswers::Portway => fault.stage.is_none() && !matches!(status, 404 | 503),
+        OwnAnswers::Haproxy => no_request || fault.stage.is_none() && status == 400,
+    };
+    self::answer(x, stream, answer, close).await
+}
+
 /// Sends an answer. The connection goes on only where the request was read to its end.
 pub(crate) async fn answer(
     x: &mut Exchange<'_>,
@@ -54,19 +115,24 @@ pub(crate) async fn answer(
     answer: Answer,
     close: bool,
 ) -> Next {
-    let unread_body = !matches!(
-        x.framing.body,
-        portway_core::http1::BodyLength::None | portway_core::http1::BodyLength::Length(0)
-    );
+    x.ledger.status = answer.status;
+    if answer.silent {
+        return Next::Close;
+    }
     x.response_status = Some(answer.status);
-    after_response(x);
-    let close = close || unread_body || !x.framing.keep_alive || x.connection.worker.is_draining();
-    let out = head(x, &answer, close);
+    let mut close =
+        close || answer.close || !x.framing.keep_alive || x.connection.worker.is_draining();
+    if policy::looks_at_every_response(x) && show(x, &answer) && policy::after_response(x) {
+        close = true;
+    }
+    let rest = if close { None } else { x.rest() };
+    let out = head(x, &answer, rest.is_none());
+    x.response = None;
     x.ledger.status = x.response_status.unwrap_or(answer.status);
-    let sent = if x.request().method() == Method::Head {
-        0
+    let sent = if has_body(x) {
+        answer.body.bytes().len() as u64
     } else {
-        answer.body.len() as u64
+        0
     };
     x.ledger.body_out.set(sent);
     x.ledger.head_out = (out.len() as u64).saturating_sub(sent);
@@ -76,91 +142,38 @@ pub(crate) async fn answer(
         return Next::Close;
     }
     x.scratch.head = out;
-    match (close, unread_body) {
-        (true, _) => Next::Linger,
-        (false, _) => x.rest(),
-    }
+    rest.unwrap_or(Next::Linger)
 }
 
-/// Answers a fault, or says that nothing can be answered.
-pub(crate) async fn fault(x: &mut Exchange<'_>, stream: &mut Stream, fault: Fault) -> Next {
-    x.ledger.fault = Some(fault);
-    // What rules made of the target's response is not meant for ours.
-    x.scratch.response_edits.clear();
-    x.scratch.response.clear();
-    x.response = None;
-    x.response_status = None;
-    let Some(status) = fault.status else {
-        return Next::Close;
-    };
-    // What made the fault may have left the connection in any state; only faults of targets are sure not to.
-    let close = fault.stage.is_none() && !matches!(status, 404 | 503);
-    if let Some(page) = x.connection.error_page(status) {
-        return error_page(x, stream, (status, &page), close).await;
+/// Lets rules see the answer as they see a target's response. False where it has more fields than a response may have.
+fn show(x: &mut Exchange<'_>, answer: &Answer) -> bool {
+    let mut buffer = x.connection.worker.buffers.lease();
+    let mut text = Vec::new();
+    write_status_line(&mut text, answer.status, b"");
+    text.extend_from_slice(&answer.fields);
+    text.extend_from_slice(b"\r\n");
+    let limits = HeadLimits::default();
+    while buffer.spare().len() < text.len() {
+        let filled = buffer.spare().len();
+        buffer.received(filled);
+        if !buffer.make_room(limits.head_bytes + crate::buffer::BUFFER_BYTES) {
+            return false;
+        }
+        buffer.clear();
     }
-    let mut reply = Answer {
-        status,
-        ..Answer::default()
-    };
-    write_field(
-        &mut reply.fields,
-        b"Content-Type",
-        b"text/plain; charset=utf-8",
-    );
-    reply.body.extend_from_slice(client_text(fault).as_bytes());
-    reply.body.push(b'\n');
-    answer(x, stream, reply, close).await
+    if let Some(room) = buffer.spare().get_mut(..text.len()) {
+        room.copy_from_slice(&text);
+    }
+    buffer.received(text.len());
+    let parsed = parse_response(buffer.filled(), 0, &limits, &mut x.scratch.response);
+    x.response = Some(buffer);
+    matches!(parsed, Parsed::Complete { .. })
 }
 
-/// Sends an operator's page in place of our own words: a whole response as it is, a body with our head.
-async fn error_page(
-    x: &mut Exchange<'_>,
-    stream: &mut Stream,
-    (status, page): (u16, &[u8]),
-    close: bool,
-) -> Next {
-    if !page.starts_with(b"HTTP/") {
-        let mut reply = Answer {
-            status,
-            body: page.to_vec(),
-            ..Answer::default()
-        };
-        write_field(
-            &mut reply.fields,
-            b"Content-Type",
-            b"text/html; charset=utf-8",
-        );
-        return answer(x, stream, reply, close).await;
-    }
-    let head_len = page
-        .windows(4)
-        .position(|end| end == b"\r\n\r\n")
-        .map_or(page.len(), |at| at + 4);
-    let (head, body) = page.split_at_checked(head_len).unwrap_or((page, &[]));
-    let (page, body_len) = match x.request().method() {
-        Method::Head => (head, 0),
-        _ => (page, body.len()),
-    };
-    x.ledger.status = status;
-    x.ledger.head_out = head.len() as u64;
-    x.ledger.body_out.set(body_len as u64);
-    let limit = x.connection.client_timeout();
-    match write_all(x, stream, page, limit).await {
-        Ok(()) => Next::Linger,
-        Err(_) => Next::Close,
-    }
-}
-
-/// The rules that see every response, also ours. They only change fields and status.
-fn after_response(x: &mut Exchange<'_>) {
-    let generation = std::rc::Rc::clone(&x.connection.generation);
-    if let Some((listener, _)) = generation.plane.listener(x.connection.listener)
-        && !listener.rules.after_response.is_empty()
-        && let Decision::Close =
-            policy::run(x, &listener.rules.after_response, None, Side::Response)
-    {
-        x.framing.keep_alive = false;
-    }
+/// True where the answer's body is sent.
+fn has_body(x: &Exchange<'_>) -> bool {
+    let bodiless = matches!(x.response_status, Some(204 | 304));
+    x.request().method() != Method::Head && !bodiless
 }
 
 /// The whole response, head and body.
@@ -168,16 +181,23 @@ fn head(x: &mut Exchange<'_>, answer: &Answer, close: bool) -> Vec<u8> {
     let mut out = std::mem::take(&mut x.scratch.head);
     out.clear();
     let status = x.response_status.unwrap_or(answer.status);
-    write_status_line(&mut out, status, reason(status).as_bytes());
-    out.extend_from_slice(&answer.fields);
-    x.scratch.response_edits.write(
-        &portway_core::http1::FieldList::default(),
-        &[],
-        portway_core::http1::KnownSet::EMPTY,
-        &mut out,
-    );
-    if !(100..200).contains(&status) && status != 204 && status != 304 {
-        write_content_length(&mut out, answer.body.len() as u64);
+    let reason = match () {
+        () if !x.scratch.reason.is_empty() => x.scratch.reason.as_slice(),
+        () if status == answer.status && !answer.reason.is_empty() => &answer.reason,
+        () => reason(status).as_bytes(),
+    };
+    write_status_line(&mut out, status, reason);
+    match &x.response {
+        Some(shown) => x.scratch.response_edits.write(
+            x.scratch.response.fields(),
+            shown.filled(),
+            KnownSet::EMPTY.with(Known::ContentLength),
+            &mut out,
+        ),
+        None => out.extend_from_slice(&answer.fields),
+    }
+    if status != 204 && status != 304 && !answer.unsized_body {
+        write_content_length(&mut out, answer.body.bytes().len() as u64);
     }
     if close {
         write_field(&mut out, b"Connection", b"close");
@@ -185,8 +205,8 @@ fn head(x: &mut Exchange<'_>, answer: &Answer, close: bool) -> Vec<u8> {
         write_field(&mut out, b"Connection", b"keep-alive");
     }
     out.extend_from_slice(b"\r\n");
-    if x.request().method() != Method::Head && status != 204 && status != 304 {
-        out.extend_from_slice(&answer.body);
+    if has_body(x) {
+        out.extend_from_slice(answer.body.bytes());
     }
     out
 }

@@ -12,7 +12,7 @@ use crate::connect::{self, Wanted};
 use crate::exchange::{Attempt, Exchange};
 use crate::fault::Fault;
 use crate::forward;
-use crate::policy::{self, Decision, Side};
+use crate::policy::{self, Decision, Ending, Side};
 use crate::reply;
 use crate::service;
 use crate::statistics;
@@ -20,6 +20,7 @@ use crate::stream::Stream;
 use portway_core::balance::{Choice, Tried};
 use portway_core::http1::BodyLength;
 use portway_core::retry::{Stage, may_retry};
+use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::Limit;
 use std::rc::Rc;
@@ -35,6 +36,8 @@ pub(crate) enum Next {
     Close,
     /// Closed with a reset: what was sent is not whole, and nothing else would say so.
     Reset,
+    /// Closed without a sign for the client.
+    Vanish,
     /// Closed after what the client still sends was read for a while, so that our answer is not lost to a reset.
     Linger,
 }
@@ -47,16 +50,20 @@ pub(crate) async fn serve(
 ) -> Next {
     match decide(x, group) {
         Decision::Forward(group) => forward_to(x, downstream, group).await,
-        Decision::Answer(answer) => {
-            statistics::intercepted(x);
-            reply::answer(x, downstream, answer, false).await
+        Decision::Answer(answer, how) => {
+            reply::by_rule(x, downstream, answer, how, Side::Request).await
         }
         Decision::Service(asked) => Box::pin(service::serve(x, downstream, *asked)).await,
-        Decision::Close => {
+        Decision::Close(ending) => {
             statistics::denied(x);
             x.ledger.fault = Some(Fault::closed_by_rule());
-            Next::Reset
+            match (ending, x.connection.own_answers()) {
+                (Ending::Silent, _) => Next::Vanish,
+                (Ending::Told, OwnAnswers::Portway) => Next::Reset,
+                (Ending::Told, OwnAnswers::Haproxy) => Next::Close,
+            }
         }
+        Decision::NoGroup => reply::fault(x, downstream, Fault::no_group()).await,
         Decision::Undecided => reply::fault(x, downstream, Fault::no_rule()).await,
     }
 }
@@ -164,9 +171,21 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
 }
 
 impl Exchange<'_> {
-    /// What has come of the next request, where this one had no body.
-    pub(crate) fn rest(&mut self) -> Next {
-        let next = self.arena.len() > self.head_len;
-        Next::Again(next.then(|| self.arena.split_off(self.head_len)))
+    /// The next request, with what has come of it; `None` where this one was not read to its end.
+    pub(crate) fn rest(&mut self) -> Option<Next> {
+        let end = match self.framing.body {
+            BodyLength::None | BodyLength::Length(0) => self.head_len,
+            _ if self.beyond.is_some() => return self.beyond.take().map(Next::Again),
+            BodyLength::Length(length) => {
+                let length = usize::try_from(length).ok()?;
+                self.head_len.checked_add(length)?
+            }
+            BodyLength::Chunked => return None,
+        };
+        if self.arena.len() < end {
+            return None;
+        }
+        let next = self.arena.len() > end;
+        Some(Next::Again(next.then(|| self.arena.split_off(end))))
     }
 }

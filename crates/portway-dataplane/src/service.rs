@@ -4,9 +4,9 @@
 //! A worker only collects what the question is: it renders nothing and checks no password, so that neither costs the
 //! exchanges beside it anything.
 
+use crate::answers::{Answer, Body};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
-use crate::policy::Answer;
 use crate::serve::Next;
 use crate::stream::Stream;
 use crate::{reply, statistics};
@@ -132,7 +132,7 @@ pub(crate) async fn serve(x: &mut Exchange<'_>, stream: &mut Stream, asked: Aske
         }) => {
             let mut reply = Answer {
                 status,
-                body,
+                body: Body::Made(body),
                 ..Answer::default()
             };
             for (name, value) in &fields {

@@ -323,6 +323,21 @@ impl Stream {
         }
     }
 
+    /// Makes the end of the connection, which comes when this is dropped, one that the client does not hear of: its
+    /// reset goes no further than the next router, and where there is none, the client is told after all.
+    pub(crate) fn vanish(&mut self) {
+        self.reset();
+        let socket = match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => &mut tls.socket,
+        };
+        if let Socket::Tcp(socket) = socket {
+            let socket = socket2::SockRef::from(&*socket);
+            // One of the two is the socket's family.
+            let _ = socket.set_ttl_v4(1).or(socket.set_unicast_hops_v6(1));
+        }
+    }
+
     /// True where an idle connection cannot carry another request. Asks the kernel only if `surely` or an event came.
     pub(crate) fn has_ended(&self, surely: bool) -> bool {
         match self {

@@ -1,7 +1,7 @@
 //! What the data plane does not run yet, by name and place. A configuration that needs it is refused as a whole:
 //! half of a configuration is never served.
 
-use portway_model::action::{Action, AnswerBody, Phase, Rule};
+use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule};
 use portway_model::address::{BindAddress, TargetAddress, UnixSocket};
 use portway_model::check::CheckKind;
 use portway_model::choice::{Algorithm, HashMethod, RetryTo};
@@ -11,8 +11,8 @@ use portway_model::expression::{
     Condition, Expression, LogValue, Matcher, Template, TemplatePart, Transform, Value,
 };
 use portway_model::log::LogDestination;
-use portway_model::settings::{ClientAuth, ErrorPageSource, OwnAnswers};
-use portway_model::snapshot::{ErrorPage, Listener, Rules, Snapshot, Target, TargetGroup};
+use portway_model::settings::ClientAuth;
+use portway_model::snapshot::{Listener, Rules, Snapshot, Target, TargetGroup};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Resolved;
 
@@ -41,13 +41,6 @@ pub fn not_run(snapshot: &Snapshot) -> Diagnostics {
         found.at(list.origin.0).part("userlists");
     }
     found.diagnostics
-}
-
-/// Whose rules they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    Listener,
-    Group,
 }
 
 /// Collects findings; `place` is that of the object or rule being looked at.
@@ -132,21 +125,7 @@ impl Found {
             id.is_some_and(|id| id.format.is_some() || id.header.is_none()),
             "a `format` of request ids",
         );
-        self.part_if(
-            listener.own_answers != OwnAnswers::Portway,
-            "`own_answers = \"haproxy\"`",
-        );
-        self.part_if(listener.close, "`close`");
-        self.error_pages(&listener.error_pages);
-        self.rules(&listener.rules, Owner::Listener);
-    }
-
-    fn error_pages(&mut self, pages: &[ErrorPage]) {
-        for page in pages {
-            let redirect = matches!(page.page, ErrorPageSource::Redirect { .. });
-            self.at(page.origin.0)
-                .part_if(redirect, "error pages that redirect");
-        }
+        self.rules(&listener.rules);
     }
 
     fn group(&mut self, group: &TargetGroup) {
@@ -179,11 +158,6 @@ impl Found {
         group.targets.iter().for_each(|target| self.target(target));
         self.at(group.origin.0);
         self.part_if(group.stickiness.is_some(), "`stickiness`");
-        self.part_if(group.close, "`close`");
-        self.part_if(
-            !group.error_pages.is_empty(),
-            "error pages of target groups",
-        );
         self.part_if(
             group.timeouts.queue != portway_model::defaults::QUEUE,
             "`queue` of `timeouts` (waiting for a free target)",
@@ -221,7 +195,7 @@ impl Found {
                 "a health check of the address that the client connected to",
             );
         }
-        self.rules(&group.rules, Owner::Group);
+        self.rules(&group.rules);
     }
 
     fn target(&mut self, target: &Target) {
@@ -238,28 +212,17 @@ impl Found {
         );
     }
 
-    fn rules(&mut self, rules: &Rules, owner: Owner) {
-        rules.iter().for_each(|rule| self.rule(rule, owner));
+    fn rules(&mut self, rules: &Rules) {
+        rules.iter().for_each(|rule| self.rule(rule));
     }
 
-    fn rule(&mut self, rule: &Rule<Resolved>, owner: Owner) {
+    fn rule(&mut self, rule: &Rule<Resolved>) {
         self.at(rule.origin.0);
         self.part_if(
             matches!(rule.phase, Phase::Session | Phase::ClientHello),
             "rules of the session and client-hello phases",
         );
         self.condition(&rule.condition);
-        let answers = |action: &Action<Resolved>| {
-            matches!(action, Action::Redirect { .. } | Action::Respond(_))
-        };
-        self.part_if(
-            rule.phase == Phase::AfterResponse && owner == Owner::Group,
-            "rules of target groups for every response",
-        );
-        self.part_if(
-            rule.phase == Phase::Response && rule.actions.iter().any(answers),
-            "answers of our own in place of a response",
-        );
         for action in &rule.actions {
             self.at(rule.origin.0).action(action);
         }
@@ -282,47 +245,44 @@ impl Found {
             | Action::SetVariable {
                 value: template, ..
             } => self.template(template),
-            Action::Respond(response) => {
-                match &response.body {
-                    AnswerBody::Text(body) => self.template(body),
-                    AnswerBody::File(_) => self.part("answers from a file"),
-                    AnswerBody::ErrorPage | AnswerBody::ErrorPageFile(_) => {
-                        self.part("answers of rules with an error page");
-                    }
+            Action::ForwardByName { name, .. } => self.template(name),
+            Action::Respond(response) | Action::Deny(response) => {
+                if let AnswerBody::Text(body) = &response.body {
+                    self.template(body);
                 }
                 response
                     .headers
                     .iter()
                     .for_each(|(_, value)| self.template(value));
             }
-            Action::Deny(_) => self.part("`deny`"),
-            Action::RemoveHeaders(_) => self.part("`remove_headers`"),
+            Action::Capture { value, .. } => self.expression(value),
+            Action::SetTimeout {
+                to: NewTimeout::Milliseconds(number),
+                ..
+            } => self.expression(number),
             Action::WaitForBody { .. } => self.part("`wait_for_body`"),
-            Action::ReplaceHeader { with, elements, .. } => {
-                self.part_if(*elements, "`replace_header` of elements");
+            Action::ReplaceHeader { with, .. }
+            | Action::ReplacePath { with, .. }
+            | Action::ReplaceTarget { with, .. } => {
                 self.template(with);
             }
-            Action::ReplacePath { with, .. } | Action::ReplaceTarget { with, .. } => {
-                self.template(with);
-            }
-            Action::SetStatus { reason, .. } => {
-                self.part_if(reason.is_some(), "`set_status` with a reason");
-            }
-            Action::ForwardByName { .. } => self.part("forwarding to a group by a computed name"),
-            Action::Authenticate { .. } => self.part("`authenticate` (Basic authorization)"),
-            Action::Reject { silent: true } => self.part("`reject` without telling the client"),
             Action::ExpectProxy => self.part("`expect_proxy` (PROXY protocol from some clients)"),
             Action::Tarpit { .. } => self.part("`tarpit`"),
             Action::Service(_) => self.part("services of Portway itself on a listener"),
             Action::Track { .. } => self.part("`track` (stick tables)"),
             Action::Increment { .. } => self.part("`increment` (stick tables)"),
-            Action::Capture { .. } => self.part("`capture`"),
-            Action::SetTimeout { .. } => self.part("`set_timeout`"),
             Action::SetLog(_) => self.part("`set_log`"),
             Action::SetStickiness(_) => self.part("`stickiness` of a rule"),
             Action::Forward(_)
+            | Action::Authenticate { .. }
             | Action::Accept
-            | Action::Reject { silent: false }
+            | Action::Reject { .. }
+            | Action::RemoveHeaders(_)
+            | Action::SetStatus { .. }
+            | Action::SetTimeout {
+                to: NewTimeout::Fixed(_),
+                ..
+            }
             | Action::RemoveHeader { .. }
             | Action::StripPrefix(_)
             | Action::AddPrefix(_)
@@ -383,18 +343,8 @@ fn missing(value: &Value<Resolved>) -> Option<&'static str> {
         | Value::PayloadLength
         | Value::Payload { .. }
         | Value::PayloadBlock { .. } => Some("looking into a connection that is not terminated"),
-        Value::Body => Some("values of the request body"),
-        Value::Capture(_) => Some("captured values"),
         Value::Authenticated(_) | Value::BasicUser => Some("values of Basic authorization"),
         Value::Counter { .. } => Some("counters of stick tables"),
-        Value::Hostname | Value::Environment(_) => Some("values of the environment"),
-        Value::Variable(variable) => match variable.scope {
-            portway_model::expression::Scope::Process
-            | portway_model::expression::Scope::Connection => {
-                Some("variables that outlive an exchange")
-            }
-            _ => None,
-        },
         Value::Log(value) => match value {
             LogValue::TotalTime
             | LogValue::ConnectTime

@@ -89,6 +89,11 @@ impl Transfer {
         }
     }
 
+    /// Nothing is sent.
+    pub(crate) fn nothing() -> Self {
+        Self::new(Reading::Over, false, Vec::new(), None)
+    }
+
     /// A request: `head`, then its body, of which `buffer` holds what has come.
     pub(crate) fn request(body: BodyLength, head: Vec<u8>, buffer: Option<Buffer>) -> Self {
         let (reading, chunked) = match body {
@@ -139,6 +144,19 @@ impl Transfer {
     /// True where the next step is the source's.
     pub(crate) fn waits_for_source(&self) -> bool {
         !self.finished && !self.flushing && !self.has_output()
+    }
+
+    /// True where the whole body has come.
+    pub(crate) fn source_is_over(&self) -> bool {
+        matches!(self.reading, Reading::Over)
+    }
+
+    /// What was received beyond the body; only where the whole body has come.
+    pub(crate) fn take_beyond(&mut self) -> Option<Buffer> {
+        let mut buffer = self.buffer.take()?;
+        buffer.consume(self.data + self.gap);
+        (self.data, self.gap) = (0, 0);
+        Some(buffer).filter(|buffer| !buffer.is_empty())
     }
 
     /// What was received beyond the body, and the head's memory for another use.

@@ -137,13 +137,14 @@ pub(crate) async fn after_upgrade(
     response: Buffer,
 ) -> Next {
     let early = match x.rest() {
-        Next::Again(Some(rest)) => Some(rest),
+        Some(Next::Again(Some(rest))) => Some(rest),
         _ => upload.into_rest().0,
     };
     let up = Transfer::tunnel(Vec::new(), early);
     let down = Transfer::tunnel(head, Some(response));
     let connection = x.connection;
-    let idle = connection.tunnel_timeout();
+    let changed = x.scratch.timeouts.tunnel;
+    let idle = changed.unwrap_or_else(|| connection.tunnel_timeout());
     let ledger = &x.ledger;
     let (before_in, before_out) = (ledger.body_in.get(), ledger.body_out.get());
     let flow = Flow::of(connection, x.attempt.group, x.attempt.target);

@@ -218,6 +218,8 @@ pub enum FaultCode {
     IdleTimeout,
     /// A rule closed the connection without an answer.
     Rejected,
+    /// A rule denied the request, or the response of the target.
+    Denied,
     /// The process ended before the exchange did.
     Shutdown,
     /// A mistake of Portway's.
@@ -226,7 +228,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every code, in the order of the declaration, those with a reason without one.
-    pub const ALL: [FaultCode; 18] = [
+    pub const ALL: [FaultCode; 19] = [
         FaultCode::ClientClosed,
         FaultCode::ClientTimeout,
         FaultCode::ClientTls,
@@ -243,6 +245,7 @@ impl FaultCode {
         FaultCode::BadResponse(""),
         FaultCode::IdleTimeout,
         FaultCode::Rejected,
+        FaultCode::Denied,
         FaultCode::Shutdown,
         FaultCode::Internal,
     ];
@@ -289,8 +292,9 @@ impl FaultCode {
             FaultCode::BadResponse(_) => (13, "bad_response", "the target's answer was not understood; the reason follows after a colon"),
             FaultCode::IdleTimeout => (14, "idle_timeout", "nothing moved in either direction of a tunnel or TCP connection for too long"),
             FaultCode::Rejected => (15, "rejected", "a rule closed the connection without an answer"),
-            FaultCode::Shutdown => (16, "shutdown", "the process ended before the exchange did"),
-            FaultCode::Internal => (17, "internal", "a mistake of Portway's: please report it"),
+            FaultCode::Denied => (16, "denied", "a rule denied the request, or the response of the target"),
+            FaultCode::Shutdown => (17, "shutdown", "the process ended before the exchange did"),
+            FaultCode::Internal => (18, "internal", "a mistake of Portway's: please report it"),
         }
     }
 }

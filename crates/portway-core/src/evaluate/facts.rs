@@ -164,7 +164,7 @@ pub trait Facts {
     fn response_header<'a>(&'a self, _name: &str, _visit: &mut Visitor<'_, 'a>) {}
 
     /// What a rule set this variable to.
-    fn variable(&self, _variable: &Variable) -> Option<&[u8]> {
+    fn variable(&self, _variable: &Variable) -> Option<Cow<'_, [u8]>> {
         None
     }
 

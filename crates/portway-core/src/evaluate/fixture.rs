@@ -134,9 +134,9 @@ impl Facts for Exchange {
         visit_named(&self.response_headers, name, visit);
     }
 
-    fn variable(&self, variable: &Variable) -> Option<&[u8]> {
+    fn variable(&self, variable: &Variable) -> Option<Cow<'_, [u8]>> {
         let (_, value) = self.variables.iter().find(|(key, _)| key == variable)?;
-        Some(value)
+        Some(value.into())
     }
 
     /// Map 0 has `known` with the value `found`.

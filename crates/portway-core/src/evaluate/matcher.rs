@@ -53,7 +53,7 @@ fn on_text(fetched: &Fetched<'_>, matches: impl FnOnce(&[u8]) -> bool) -> bool {
     fetched.text(&mut Scratch::new()).is_some_and(matches)
 }
 
-fn text_matches(how: TextMatch, text: &[u8], pattern: &[u8], ignore_case: bool) -> bool {
+pub(super) fn text_matches(how: TextMatch, text: &[u8], pattern: &[u8], ignore_case: bool) -> bool {
     match how {
         TextMatch::Exact => equal(text, pattern, ignore_case),
         TextMatch::Prefix => text

@@ -4,7 +4,8 @@
 
 use super::encoding::{UriPart, encode_tail};
 use super::transform::replace;
-use portway_model::stage::Pattern;
+use portway_model::action::NamePattern;
+use portway_model::stage::{Pattern, Resolved};
 use std::borrow::Cow;
 
 /// Path and query of a request target in origin form; `None`: no question mark.
@@ -71,6 +72,38 @@ pub fn replace_header_value<'v>(pattern: &Pattern, with: &[u8], value: &'v [u8])
         sanitise(value);
     }
     replaced
+}
+
+/// As [`replace_header_value`], with each element of a list between commas, without the blanks around it, as a value of
+/// its own.
+pub fn replace_elements(pattern: &Pattern, with: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len());
+    for (index, element) in value.split(|byte| *byte == b',').enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let bare = element.trim_ascii();
+        let before = element.len() - element.trim_ascii_start().len();
+        out.extend_from_slice(element.get(..before).unwrap_or_default());
+        out.extend_from_slice(&replace_header_value(pattern, with, bare));
+        let after = element.get(before + bare.len()..).unwrap_or_default();
+        out.extend_from_slice(after);
+    }
+    out
+}
+
+/// Whether a header fits.
+pub fn header_fits(names: &NamePattern<Resolved>, name: &[u8], value: &[u8]) -> bool {
+    match names {
+        NamePattern::Text { how, text } => {
+            super::matcher::text_matches(*how, name, text.as_bytes(), true)
+        }
+        NamePattern::Regex(pattern) => pattern.regex().is_match(name),
+        NamePattern::Line(pattern) => {
+            let line = [&name.to_ascii_lowercase(), b": ".as_slice(), value].concat();
+            pattern.regex().is_match(&line)
+        }
+    }
 }
 
 /// Turns what a header value may not hold (RFC 9110 §5.5: CR, LF, NUL, and with them every control but the tab)
@@ -173,6 +206,42 @@ mod tests {
             replace_header_value(&pattern, b"x", b"a"),
             Cow::Borrowed(_)
         ));
+    }
+
+    #[test]
+    fn elements_of_lists() {
+        let check = |value: &str, expected: &str| {
+            let pattern = Pattern::new("^b(.?)$").unwrap();
+            let out = replace_elements(&pattern, b"<$1>", value.as_bytes());
+            assert_eq!(text(out), expected);
+        };
+        check("", "");
+        check("a,b,bc", "a,<>,<c>");
+        check(" b ,\tbc,,b", " <> ,\t<c>,,<>");
+        check("a b", "a b");
+    }
+
+    #[test]
+    fn headers_that_fit() {
+        let check = |names: &NamePattern<Resolved>, name: &str, expected| {
+            assert_eq!(
+                header_fits(names, name.as_bytes(), b"v"),
+                expected,
+                "{name}"
+            );
+        };
+        let prefix = NamePattern::Text {
+            how: portway_model::expression::TextMatch::Prefix,
+            text: "X-In".into(),
+        };
+        check(&prefix, "x-internal", true);
+        check(&prefix, "a-x-in", false);
+        let regex = NamePattern::Regex(Pattern::new("^X-[ab]$").unwrap());
+        check(&regex, "X-a", true);
+        check(&regex, "x-a", false);
+        let line = NamePattern::Line(Pattern::new("^x-[ab]: v$").unwrap());
+        check(&line, "X-a", true);
+        check(&line, "X-c", false);
     }
 
     proptest! {

@@ -2,9 +2,10 @@
 //! run must keep true: one record per exchange, and gauges back to zero.
 
 use portway_core::route::Router;
+use portway_dataplane::Answers;
 use portway_dataplane::access_log;
 use portway_dataplane::live::{Health, ProcessState, TargetState};
-use portway_dataplane::plane::{GroupParts, ListenerParts, Plane};
+use portway_dataplane::plane::{GroupParts, ListenerParts, Machine, Plane};
 use portway_dataplane::service::Services;
 use portway_dataplane::support;
 use portway_dataplane::worker::{BoundSocket, Socket, Workers};
@@ -16,7 +17,7 @@ use portway_telemetry::metrics::{GroupNames, Names, ProcessFigures, Registry, Ta
 use portway_testkit::peer::{PATIENCE, Wire, eventually};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
@@ -258,7 +259,6 @@ fn plane(snapshot: Snapshot, sink: &access_log::LogSink) -> Plane {
         tls: None,
         router: Router::build(&listener.rules.request),
         log: Some(sink.clone()),
-        error_pages: Vec::new(),
         state: Arc::default(),
     });
     let groups = snapshot.groups.iter().map(|group| GroupParts {
@@ -272,6 +272,9 @@ fn plane(snapshot: Snapshot, sink: &access_log::LogSink) -> Plane {
         groups: groups.collect(),
         metrics: Arc::new(Registry::new(1, names)),
         process: Arc::new(ProcessState::default()),
+        answers: Answers::default(),
+        machine: Machine::default(),
+        by_name: OnceLock::new(),
         snapshot: Arc::new(snapshot),
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::harness::{PLAIN, Proxy};
 use crate::row::same;
+use portway_dataplane::Page;
+use portway_model::snapshot::ListenerId;
 use portway_testkit::peer::{End, Target, Wire};
-use std::sync::Arc;
 
 /// A listener with these rules, in front of the groups a, b and c, whose targets say their names.
 struct Playground {
@@ -17,7 +18,7 @@ impl Playground {
         Self::with_pages(rules, Vec::new())
     }
 
-    fn with_pages(rules: &str, pages: Vec<(u16, Arc<[u8]>)>) -> Self {
+    fn with_pages(rules: &str, pages: Vec<(u16, &[u8])>) -> Self {
         let mut text = format!("[listener.web]\nbind = \"@0\"\n{PLAIN}{rules}\n");
         let mut targets = Vec::new();
         for name in ["a", "b", "c"] {
@@ -35,7 +36,12 @@ impl Playground {
             }
             targets.push(target);
         }
-        let proxy = Proxy::start_with(&text, |plane| plane.listeners[0].error_pages = pages);
+        let proxy = Proxy::start_with(&text, |plane| {
+            for (status, page) in pages {
+                let page = Page::parse(status, page).unwrap();
+                plane.answers.add_to_listener(ListenerId(0), status, page);
+            }
+        });
         Self {
             proxy,
             targets,
@@ -486,13 +492,11 @@ fn what_rules_made_of_a_bad_response_is_not_in_ours() {
 #[test]
 fn error_pages_replace_our_own_words() {
     let pages = vec![
-        (404, Arc::from(b"<h1>404</h1>".as_slice())),
-        (400, Arc::from(b"<h1>400</h1>".as_slice())),
+        (404, b"<h1>404</h1>".as_slice()),
+        (400, b"<h1>400</h1>".as_slice()),
         (
             502,
-            Arc::from(
-                b"HTTP/1.0 502 Sorry\r\nX-Page: 1\r\nContent-Length: 4\r\n\r\nsoon".as_slice(),
-            ),
+            b"HTTP/1.0 502 Sorry\r\nX-Page: 1\r\nContent-Length: 4\r\n\r\nsoon".as_slice(),
         ),
     ];
     let dead = Target::refusing().unwrap();
@@ -524,18 +528,15 @@ fn error_pages_replace_our_own_words() {
     same(
         "a whole response",
         answer.as_bytes(),
-        "HTTP/1.0 502 Sorry\r\nX-Page: 1\r\nContent-Length: 4\r\n\r\nsoon",
+        "HTTP/1.1 502 Sorry\r\nX-Page: 1\r\nContent-Length: 4\r\n\r\nsoon",
     );
     let mut client = playground.proxy.client();
     client
         .send("HEAD /dead HTTP/1.1\r\nHost: a\r\n\r\n")
         .unwrap();
-    let (answer, _) = client.until_end().unwrap();
-    same(
-        "its head alone for HEAD",
-        &answer,
-        "HTTP/1.0 502 Sorry\r\nX-Page: 1\r\nContent-Length: 4\r\n\r\n",
-    );
+    let head = "HTTP/1.1 502 Sorry\r\nX-Page: 1\r\nContent-Length: 4\r\n\r\n";
+    let answer = client.receive(head.len()).unwrap();
+    same("its head alone for HEAD", &answer, head);
     playground.records += 1;
     drop(client);
     playground.finish();

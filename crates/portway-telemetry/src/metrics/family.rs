@@ -174,11 +174,12 @@ pub enum Limit {
     IdleTargetConnections,
     Attempts,
     AccessLogBatches,
+    Variables,
 }
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 10] = [
+    pub const ALL: [Limit; 11] = [
         Limit::Connections,
         Limit::ListenerConnections,
         Limit::FileDescriptors,
@@ -189,6 +190,7 @@ impl Limit {
         Limit::IdleTargetConnections,
         Limit::Attempts,
         Limit::AccessLogBatches,
+        Limit::Variables,
     ];
 
     /// The label value.
@@ -213,6 +215,7 @@ impl Limit {
             Limit::TargetConnections => ("target_connections", "connections to a target: the request goes elsewhere, or 503 is answered"),
             Limit::IdleTargetConnections => ("idle_target_connections", "idle connections kept to a target: the oldest is closed"),
             Limit::Attempts => ("attempts", "attempts of an exchange: the last fault is answered"),
+            Limit::Variables => ("variables", "bytes of the variables of a scope: the variable is unset"),
             Limit::AccessLogBatches => ("access_log_batches", "access log batches waiting for the writer: records are dropped"),
         }
     }
