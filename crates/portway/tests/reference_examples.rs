@@ -8,6 +8,7 @@ use portway_control::bind::Neighbour;
 use portway_control::install::{Stop, install};
 use portway_control::sources::compile_text;
 use portway_control::tls::self_signed::self_signed;
+use portway_model::action::{Action, AnswerBody, FixedResponse, Phase};
 use portway_model::address::{BindAddress, TargetAddress};
 use portway_model::diagnostic::{Code, Severity};
 use portway_model::draft::Verify;
@@ -75,6 +76,20 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
             .error_pages
             .iter_mut()
             .for_each(|page| page.page = ErrorPageSource::File(path("page.html")));
+    }
+    let listeners = snapshot.listeners.iter_mut().map(|it| &mut it.rules);
+    let groups = snapshot.groups.iter_mut().map(|it| &mut it.rules);
+    for rules in listeners.chain(groups) {
+        for phase in Phase::ALL {
+            let actions = rules.of_mut(phase).iter_mut();
+            for action in actions.flat_map(|rule| &mut rule.actions) {
+                if let Action::Respond(FixedResponse { body, .. }) = action
+                    && matches!(body, AnswerBody::File(_) | AnswerBody::ErrorPageFile(_))
+                {
+                    *body = AnswerBody::File(path("page.html"));
+                }
+            }
+        }
     }
     for certificate in &mut snapshot.certificates {
         (certificate.file, certificate.key) = (path("all.pem"), None);
