@@ -18,6 +18,7 @@ mod environment;
 #[cfg(test)]
 mod expression_tests;
 mod fetch;
+mod global;
 mod keywords;
 mod lex;
 mod old;
@@ -104,9 +105,10 @@ pub fn parse_all(files: &[File<'_>], inputs: &Inputs<'_>) -> (Draft, Diagnostics
 /// The draft of the sections.
 fn draft(sections: &[Section], mut reader: Reader<'_>) -> (Draft, Diagnostics) {
     let mut draft = Draft::default();
+    let global = global::read(sections, &mut draft, &mut reader);
     let proxies = proxy::read(sections, &mut reader);
-    let base = lower::Base::default();
-    lower::lower(&proxies, &base, &mut draft, &mut reader);
+    lower::lower(&proxies, &global.base, &mut draft, &mut reader);
+    global.finish(&mut draft, &mut reader);
     draft.maps.append(&mut reader.maps);
     draft.userlists.append(&mut reader.userlists);
     (draft, reader.diagnostics)

@@ -498,7 +498,7 @@ pub(super) fn list(
     let name = file.spanned(Name::new(name));
     reader.maps.push(MapDraft {
         name: name.clone(),
-        file: Some(file.spanned(file.text.clone())),
+        file: Some(file.spanned(reader.path(file.as_str(), file.span))),
         entries: Vec::new(),
         compare: Some(file.spanned(compare)),
         ignore_case: Some(file.spanned(ignore_case)),

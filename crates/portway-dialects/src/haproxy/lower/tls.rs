@@ -190,7 +190,8 @@ impl Lowering<'_, '_, '_> {
 
     /// `crt-list FILE`: a certificate a line; options and names of a line are not taken.
     fn certificate_list(&mut self, listener: &mut ListenerDraft, list: &Spanned<String>) {
-        let text = match (self.reader.inputs.read)(&list.value) {
+        let path = self.reader.path(&list.value, list.span);
+        let text = match (self.reader.inputs.read)(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(failure) => {
                 let message = format!("cannot read `{}`: {failure}", list.value);

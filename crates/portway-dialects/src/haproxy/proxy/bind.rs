@@ -194,7 +194,7 @@ fn valued(bind: &mut Bind, word: &Word, value: &Word, reader: &mut Reader<'_>) {
 }
 
 /// Permissions in octal digits.
-fn permissions(value: &Word, reader: &mut Reader<'_>) -> Option<Spanned<FileMode>> {
+pub(crate) fn permissions(value: &Word, reader: &mut Reader<'_>) -> Option<Spanned<FileMode>> {
     let mode = u16::from_str_radix(value.as_str(), 8).ok();
     let mode = mode.filter(|mode| *mode <= 0o777);
     if mode.is_none() {
@@ -230,7 +230,7 @@ fn verification(value: &Word, reader: &mut Reader<'_>) -> Option<Spanned<Verific
 }
 
 /// `no-tlsv12`, `force-tlsv13` and the like; false for other words.
-pub(super) fn version_flag(versions: &mut Versions, word: &Word, reader: &mut Reader<'_>) -> bool {
+pub(crate) fn version_flag(versions: &mut Versions, word: &Word, reader: &mut Reader<'_>) -> bool {
     let at = |version| Some(word.spanned(version));
     match word.as_str() {
         // Older versions than 1.2 are never spoken.
@@ -256,7 +256,7 @@ pub(super) fn version_flag(versions: &mut Versions, word: &Word, reader: &mut Re
 }
 
 /// `ssl-min-ver`, `ssl-max-ver`.
-pub(super) fn version(versions: &mut Versions, word: &Word, value: &Word, reader: &mut Reader<'_>) {
+pub(crate) fn version(versions: &mut Versions, word: &Word, value: &Word, reader: &mut Reader<'_>) {
     let lowest = word.as_str() == "ssl-min-ver";
     let version = match value.as_str() {
         "SSLv3" | "TLSv1.0" | "TLSv1.1" if lowest => {

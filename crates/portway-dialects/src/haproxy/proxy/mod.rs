@@ -25,7 +25,7 @@ mod tcp_rule;
 
 pub(crate) use args::Args;
 pub(crate) use balance::{Balance, HashType};
-pub(crate) use bind::{Bind, BindTls, Verification, Versions};
+pub(crate) use bind::{Bind, BindTls, Verification, Versions, permissions, version, version_flag};
 pub(crate) use check::{CheckMethod, CheckSettings, HttpCheckRequest};
 pub(crate) use check_rule::{CheckRule, completed as completed_request};
 pub(crate) use cookie::CookieSettings;

@@ -211,10 +211,11 @@ fn check_type(
 
 /// The path of a file that can be read.
 pub(super) fn readable(word: &Word, reader: &mut Reader<'_>) -> Option<String> {
-    match (reader.inputs.read)(word.as_str()) {
-        Ok(_) => Some(word.text.clone()),
+    let path = reader.path(word.as_str(), word.span);
+    match (reader.inputs.read)(&path) {
+        Ok(_) => Some(path),
         Err(why) => {
-            let message = format!("cannot read `{}`: {why}", word.text);
+            let message = format!("cannot read `{path}`: {why}");
             reader.error(Code::Unreadable, word.span, message);
             None
         }
@@ -223,7 +224,8 @@ pub(super) fn readable(word: &Word, reader: &mut Reader<'_>) -> Option<String> {
 
 /// The text of a file.
 fn contents(word: &Word, reader: &mut Reader<'_>) -> Option<String> {
-    match (reader.inputs.read)(word.as_str()) {
+    let path = reader.path(word.as_str(), word.span);
+    match (reader.inputs.read)(&path) {
         Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
         Err(why) => {
             let message = format!("cannot read `{}`: {why}", word.text);

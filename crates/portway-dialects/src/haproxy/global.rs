@@ -1,0 +1,446 @@
+//! The section `global`: what concerns the process as a whole, and what proxies take from it where they say nothing.
+//!
+//! A configuration may have several; what is said again replaces what was said. The environment and `default-path`
+//! were done while the text was taken apart.
+
+use super::lower::Base;
+use super::proxy::{Versions, log_target, permissions, version, version_flag};
+use super::reader::Reader;
+use super::sections::{Section, SectionKind};
+use super::units::{self, Unit};
+use super::word::{Line, Modifier, Word};
+use super::{address, keywords};
+use keywords::OptionOf;
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::draft::{ControlSocketDraft, Draft, ProcessDraft};
+use portway_model::log::{LogDestination, SyslogForm};
+use portway_model::settings::ControlLevel;
+use portway_model::span::{Span, Spanned};
+
+/// Workers at most, as many as HAProxy's threads.
+const MAX_THREADS: u64 = 64;
+/// Bytes of a buffer where nothing is said (`tune.bufsize`), HAProxy's.
+const BUFFER: u32 = 16_384;
+/// What a head leaves free of a buffer where nothing is said (`tune.maxrewrite`), HAProxy's.
+const REWRITE: u32 = 1_024;
+
+/// What the sections say, beside what goes into the draft.
+#[derive(Debug, Default)]
+pub(crate) struct Global {
+    /// For the proxies.
+    pub(crate) base: Base,
+    /// Bytes of a buffer.
+    buffer: Option<Spanned<u32>>,
+    /// Bytes of it that are kept free of heads.
+    rewrite: Option<Spanned<u32>>,
+    /// The host name in the header of messages: empty is the machine's own.
+    log_hostname: Option<Spanned<String>>,
+}
+
+/// Reads every `global` section: the process' settings into the draft, the rest given back.
+pub(crate) fn read(sections: &[Section], draft: &mut Draft, reader: &mut Reader<'_>) -> Global {
+    let mut global = Global::default();
+    let mut first = None;
+    for section in sections {
+        first.get_or_insert(section.header.span);
+        if section.kind != SectionKind::Global {
+            continue;
+        }
+        if let Some(extra) = section.header.word(1) {
+            reader.error(Code::Syntax, extra.span, "`global` has no name");
+        }
+        for line in &section.lines {
+            global.line(line, &mut draft.process, reader);
+        }
+    }
+    global.paths(first, reader);
+    global.logs(&mut draft.process);
+    global
+}
+
+impl Global {
+    /// Limits of every listener that the lines of proxies do not set.
+    pub(crate) fn finish(&self, draft: &mut Draft, reader: &mut Reader<'_>) {
+        let (Some(span), buffer) = (
+            self.buffer
+                .as_ref()
+                .or(self.rewrite.as_ref())
+                .map(|it| it.span),
+            self.buffer.as_ref().map_or(BUFFER, |it| it.value),
+        ) else {
+            return;
+        };
+        let rewrite = self.rewrite.as_ref().map_or(REWRITE, |it| it.value);
+        let Some(head) = buffer.checked_sub(rewrite).filter(|head| *head > 0) else {
+            let message = "`tune.maxrewrite` leaves nothing of `tune.bufsize` for heads";
+            reader.error(Code::Conflict, span, message);
+            return;
+        };
+        for listener in &mut draft.listeners {
+            listener.head_bytes.get_or_insert(Spanned::new(head, span));
+        }
+    }
+
+    fn line(&mut self, line: &Line, process: &mut ProcessDraft, reader: &mut Reader<'_>) {
+        match line.text(0) {
+            "nbthread" => {
+                let count = number(line, 1, MAX_THREADS, reader);
+                process.workers = count.map(|it| it.map(|it| u16::try_from(it).unwrap_or(1)));
+            }
+            "maxconn" => {
+                let count = number(line, 0, u64::from(u32::MAX), reader).map(limit);
+                process.max_connections = count.filter(|count| count.value > 0);
+            }
+            "user" | "uid" => process.user = text(line, reader),
+            "group" | "gid" => process.group = text(line, reader),
+            "chroot" => process.chroot = text(line, reader),
+            "pidfile" => process.pid_file = text(line, reader),
+            "daemon" => {
+                no_argument(line, 1, reader);
+                process.daemon = Some(Spanned::new(true, line.span));
+            }
+            "node" => process.node = text(line, reader),
+            "description" => {
+                let words: Vec<&str> = line.from(1).iter().map(Word::as_str).collect();
+                process.description = Some(Spanned::new(words.join(" "), line.span));
+            }
+            "hard-stop-after" => {
+                let word = value(line, reader);
+                let time = word.and_then(|word| {
+                    let time = units::duration(word, Unit::Milliseconds, reader)?;
+                    Some(word.spanned(time))
+                });
+                process.shutdown_deadline = time;
+            }
+            "log" => self.log(line, reader),
+            "log-tag" => self.base.log_tag = text(line, reader).map(|it| it.value),
+            "log-send-hostname" => {
+                self.log_hostname = Some(Spanned::new(line.text(1).to_owned(), line.span));
+            }
+            "stats" => stats(line, process, reader),
+            "tune.bufsize" => self.buffer = bytes(line, reader),
+            "tune.maxrewrite" => self.rewrite = bytes(line, reader),
+            _ => self.tls(line, reader),
+        }
+    }
+
+    fn log(&mut self, line: &Line, reader: &mut Reader<'_>) {
+        if line.modifier != Modifier::None {
+            self.base.logs.clear();
+            return;
+        }
+        self.base.logs.extend(log_target(line, reader));
+    }
+
+    fn tls(&mut self, line: &Line, reader: &mut Reader<'_>) {
+        let base = &mut self.base;
+        match line.text(0) {
+            "ca-base" => base.ca_base = based(line, reader),
+            "crt-base" => base.crt_base = based(line, reader),
+            "ssl-default-bind-ciphers" => base.bind_ciphers = text(line, reader),
+            "ssl-default-bind-ciphersuites" => base.bind_ciphersuites = text(line, reader),
+            "ssl-default-bind-options" => {
+                tls_options(&mut base.bind_options, OptionOf::Bind, line, reader);
+            }
+            "ssl-default-server-ciphers" => base.server_ciphers = text(line, reader),
+            "ssl-default-server-ciphersuites" => base.server_ciphersuites = text(line, reader),
+            "ssl-default-server-options" => {
+                tls_options(&mut base.server_options, OptionOf::Server, line, reader);
+            }
+            "ssl-server-verify" => {
+                let Some(word) = value(line, reader) else {
+                    return;
+                };
+                match word.as_str() {
+                    "none" => base.verify_none = true,
+                    "required" => base.verify_none = false,
+                    other => {
+                        let known = ["none", "required"];
+                        let what = "value of `ssl-server-verify`";
+                        reader.push(crate::unknown_word(word.span, what, other, known));
+                    }
+                }
+            }
+            other => {
+                // A keyword in state `Supported` that nothing above reads.
+                let message = format!("`{other}` is not supported yet");
+                reader.error(Code::NotRun, line.span, message);
+            }
+        }
+    }
+
+    /// Relative paths of certificates begin where `default-path` says, where no base is given.
+    fn paths(&mut self, first: Option<Span>, reader: &Reader<'_>) {
+        let folder = first.and_then(|span| reader.folders.get(&span.file));
+        let Some(folder) = folder.filter(|folder| !folder.is_empty()) else {
+            return;
+        };
+        for base in [&mut self.base.ca_base, &mut self.base.crt_base] {
+            base.get_or_insert_with(|| folder.clone());
+        }
+    }
+
+    /// What concerns every target, and the process' own messages.
+    fn logs(&mut self, process: &mut ProcessDraft) {
+        for log in &mut self.base.logs {
+            if let Some(hostname) = &self.log_hostname {
+                // A target that says nothing of its form sends the host name then.
+                if log.value.form == SyslogForm::Local {
+                    log.value.form = SyslogForm::Rfc3164;
+                }
+                let named = Some(hostname.value.clone()).filter(|name| !name.is_empty());
+                log.value.hostname = named;
+            }
+            let mut own = log.clone();
+            own.value.tag = self.base.log_tag.clone();
+            process.log.push(own.map(LogDestination::Syslog));
+        }
+    }
+}
+
+/// `stats socket …` and `stats timeout …`.
+fn stats(line: &Line, process: &mut ProcessDraft, reader: &mut Reader<'_>) {
+    match line.text(1) {
+        "socket" => sockets(line, process, reader),
+        "timeout" => {
+            let Some(word) = line.word(2) else {
+                return missing(line, "a time", reader);
+            };
+            let time = units::duration(word, Unit::Milliseconds, reader);
+            process.control_timeout = time.map(|time| word.spanned(time));
+        }
+        _ => {
+            let Some(word) = line.word(2) else {
+                return missing(line, "a number", reader);
+            };
+            let count = units::number(word, 1, u64::from(u32::MAX), reader);
+            process.control_connections = count.map(|count| limit(word.spanned(count)));
+        }
+    }
+}
+
+fn sockets(line: &Line, process: &mut ProcessDraft, reader: &mut Reader<'_>) {
+    let Some(word) = line.word(2) else {
+        return missing(
+            line,
+            "an address, such as `/run/haproxy/admin.sock`",
+            reader,
+        );
+    };
+    let binds = address::bind(word, reader);
+    let mut socket = ControlSocketDraft::new(Spanned::new(
+        portway_model::address::BindAddress::Inherited(0),
+        word.span,
+    ));
+    let mut words = line.from(3).iter();
+    while let Some(option) = words.next() {
+        let name = option.as_str();
+        let takes = keywords::arguments(OptionOf::Bind, name);
+        if !keywords::option(OptionOf::Bind, option, reader) {
+            let _ = words.nth(takes.saturating_sub(1)).filter(|_| takes > 0);
+            continue;
+        }
+        if takes == 0 {
+            continue;
+        }
+        let Some(value) = words.next() else {
+            let message = format!("`{name}` needs a value");
+            reader.error(Code::Missing, option.span, message);
+            break;
+        };
+        socket_option(&mut socket, name, value, reader);
+    }
+    for bind in binds {
+        let mut socket = socket.clone();
+        socket.bind = bind;
+        process.control_sockets.push(socket);
+    }
+}
+
+fn socket_option(
+    socket: &mut ControlSocketDraft,
+    name: &str,
+    value: &Word,
+    reader: &mut Reader<'_>,
+) {
+    let text = || Some(value.spanned(value.text.clone()));
+    match name {
+        "mode" => socket.mode = permissions(value, reader),
+        "user" | "uid" => socket.user = text(),
+        "group" | "gid" => socket.group = text(),
+        "expose-fd" => {
+            if value.as_str() != "listeners" {
+                let known = ["listeners"];
+                let what = "value of `expose-fd`";
+                reader.push(crate::unknown_word(value.span, what, value.as_str(), known));
+            }
+            socket.expose_listeners = Some(value.spanned(true));
+        }
+        "level" => {
+            socket.level = match value.as_str() {
+                "user" => Some(value.spanned(ControlLevel::User)),
+                "operator" => Some(value.spanned(ControlLevel::Operator)),
+                "admin" => Some(value.spanned(ControlLevel::Admin)),
+                other => {
+                    let known = ["user", "operator", "admin"];
+                    reader.push(crate::unknown_word(value.span, "level", other, known));
+                    None
+                }
+            };
+        }
+        _ => {
+            let message = format!("`{name}` has no effect on a control socket");
+            reader.warn(Code::NotRun, value.span, message);
+        }
+    }
+}
+
+fn tls_options(versions: &mut Versions, of: OptionOf, line: &Line, reader: &mut Reader<'_>) {
+    let mut words = line.from(1).iter();
+    if line.words.len() < 2 {
+        return missing(line, "options, such as `ssl-min-ver TLSv1.2`", reader);
+    }
+    while let Some(word) = words.next() {
+        if !keywords::option(of, word, reader) || version_flag(versions, word, reader) {
+            continue;
+        }
+        match word.as_str() {
+            "ssl-min-ver" | "ssl-max-ver" => match words.next() {
+                Some(value) => version(versions, word, value, reader),
+                None => return missing(line, "a version of TLS", reader),
+            },
+            "tls-tickets" => {}
+            other => {
+                let message = format!("`{other}` cannot be a default");
+                reader.error(Code::Conflict, word.span, message);
+            }
+        }
+    }
+}
+
+/// The one value of a line.
+fn value<'l>(line: &'l Line, reader: &mut Reader<'_>) -> Option<&'l Word> {
+    let Some(word) = line.word(1).filter(|word| !word.text.is_empty()) else {
+        missing(line, "a value", reader);
+        return None;
+    };
+    no_argument(line, 2, reader);
+    Some(word)
+}
+
+fn text(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<String>> {
+    value(line, reader).map(|word| word.spanned(word.text.clone()))
+}
+
+fn number(line: &Line, least: u64, most: u64, reader: &mut Reader<'_>) -> Option<Spanned<u64>> {
+    let word = value(line, reader)?;
+    units::number(word, least, most, reader).map(|number| word.spanned(number))
+}
+
+fn bytes(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<u32>> {
+    number(line, 1, u64::from(u32::MAX), reader).map(limit)
+}
+
+fn limit(number: Spanned<u64>) -> Spanned<u32> {
+    number.map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+/// A folder in which paths begin, from the working directory on.
+fn based(line: &Line, reader: &mut Reader<'_>) -> Option<String> {
+    let word = value(line, reader)?;
+    Some(reader.path(word.as_str(), word.span))
+}
+
+fn missing(line: &Line, what: &str, reader: &mut Reader<'_>) {
+    let message = format!("`{}` needs {what}", line.text(0));
+    reader.error(Code::Missing, line.span, message);
+}
+
+fn no_argument(line: &Line, from: usize, reader: &mut Reader<'_>) {
+    if let Some(extra) = line.word(from).filter(|word| !word.text.is_empty()) {
+        let message = format!("`{}` takes no `{}` here", line.text(0), extra.text);
+        let help = "put a value with blanks in quotes";
+        reader.push(Diagnostic::error(Code::Syntax, extra.span, message).help(help));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::haproxy::parse;
+    use crate::inputs::Inputs;
+    use crate::native;
+    use portway_model::span::FileId;
+
+    /// The native text of what a `global` section says, and what is said about it.
+    fn check(lines: &str, expected: &str, wrong: &[&str]) {
+        let text = format!("global\n{lines}\n");
+        let (draft, found) = parse(FileId(0), &text, &Inputs::NOTHING);
+        let printed = native::print(&draft);
+        let printed = printed.trim().strip_prefix("[process]").unwrap_or(&printed);
+        assert_eq!(printed.trim(), expected, "{lines}");
+        let found: Vec<&str> = found.iter().map(|it| it.message.as_str()).collect();
+        assert_eq!(found.len(), wrong.len(), "{lines}: {found:?}");
+        for (found, wrong) in found.iter().zip(wrong) {
+            assert!(found.contains(wrong), "{lines}: {found}");
+        }
+    }
+
+    #[test]
+    fn the_process() {
+        check(
+            " nbthread 2\n maxconn 4000\n user haproxy\n group haproxy\n chroot /var/lib/haproxy\n pidfile /run/h.pid\n daemon\n node n1\n description The \"one\" here\n hard-stop-after 30s",
+            "workers = 2\nmax_connections = 4000\nshutdown_deadline = \"30s\"\nuser = \"haproxy\"\ngroup = \"haproxy\"\nchroot = \"/var/lib/haproxy\"\npid_file = \"/run/h.pid\"\ndaemon = true\nnode = \"n1\"\ndescription = \"The one here\"",
+            &[],
+        );
+        check(
+            " uid 99\n gid 98\n maxconn 0",
+            "user = \"99\"\ngroup = \"98\"",
+            &[],
+        );
+        check(" nbthread 65", "", &["not from 1 to 64"]);
+        check(" chroot", "", &["`chroot` needs a value"]);
+        check(" daemon x", "daemon = true", &["takes no `x`"]);
+        check(" tune.maxaccept -1", "", &["no effect"]);
+        check(
+            " tune.bufsize 100\n tune.maxrewrite 100",
+            "",
+            &["leaves nothing"],
+        );
+    }
+
+    #[test]
+    fn control_sockets() {
+        check(
+            " stats socket /run/a.sock mode 660 level admin user u group g expose-fd listeners\n stats timeout 30s\n stats maxconn 5",
+            "control_timeout = \"30s\"\ncontrol_connections = 5\ncontrol_sockets = [{ bind = \"unix:/run/a.sock\", level = \"admin\", mode = \"660\", user = \"u\", group = \"g\", expose_listeners = true }]",
+            &[],
+        );
+        check(
+            " stats socket /run/a level root",
+            "control_sockets = [\"unix:/run/a\"]",
+            &["unknown level `root`"],
+        );
+        check(" stats socket", "", &["needs an address"]);
+        check(
+            " stats socket /run/a process 1 level",
+            "control_sockets = [\"unix:/run/a\"]",
+            &["no effect", "`level` needs a value"],
+        );
+    }
+
+    #[test]
+    fn tls_defaults() {
+        check(
+            " ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets\n ssl-default-server-options force-tlsv13\n ssl-server-verify none",
+            "",
+            &["no effect"],
+        );
+        check(" ssl-default-bind-options", "", &["needs options"]);
+        check(
+            " ssl-default-bind-options verify",
+            "",
+            &["cannot be a default"],
+        );
+        check(" ssl-server-verify maybe", "", &["unknown value"]);
+    }
+}
