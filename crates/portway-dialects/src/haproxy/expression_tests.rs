@@ -137,8 +137,8 @@ fn conditions() {
 fn templates() {
     let check = |text: &str, expected: &str| assert_eq!(template(text, LOG), expected, "{text}");
     check("plain 100%%", "plain 100%");
-    check("%ci:%cp", "${source}:${source_port}");
-    check("%foo", "no such format variable 'foo'");
+    check("%ci:%cp", "${log(client_address)}:${log(client_port)}");
+    check("%foo", "unknown log-format variable `foo`");
     check("%[path", "the expression '%[path' is not closed with ']'");
     check("%{+Q}o %[src]", " \"${source}\"");
 }

@@ -412,7 +412,7 @@ mod tests {
     fn control_sockets() {
         check(
             " stats socket /run/a.sock mode 660 level admin user u group g expose-fd listeners\n stats timeout 30s\n stats maxconn 5",
-            "control_timeout = \"30s\"\ncontrol_connections = 5\ncontrol_sockets = [{ bind = \"unix:/run/a.sock\", level = \"admin\", mode = \"660\", user = \"u\", group = \"g\", expose_listeners = true }]",
+            "control_timeout = \"30s\"\ncontrol_connections = 5\ncontrol_sockets = [\n    { bind = \"unix:/run/a.sock\", level = \"admin\", mode = \"660\", user = \"u\", group = \"g\", expose_listeners = true },\n]",
             &[],
         );
         check(

@@ -1,53 +1,96 @@
 //! log-format strings: text, `%variables` and `%[expressions]`.
 
-use super::place::Place;
-use super::{Reader, Word, sample};
+use super::place::{Place, Step};
+use super::{Reader, Word, keywords, sample};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{Expression, LogValue, Template, TemplatePart, Value};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 
-/// The variables, and what they are.
+/// The variables, and what they are in a log.
 const VARIABLES: &[(&str, Value<Named>)] = &[
+    ("ac", Value::Log(LogValue::ProcessConnections)),
+    ("B", Value::Log(LogValue::BytesOut)),
+    ("b", Value::Log(LogValue::Backend)),
+    ("bc", Value::Log(LogValue::GroupConnections)),
+    ("bi", Value::Log(LogValue::UpstreamAddress)),
+    ("bp", Value::Log(LogValue::UpstreamPort)),
+    ("bq", Value::Log(LogValue::GroupQueue)),
+    ("CC", Value::Log(LogValue::CapturedRequestCookie)),
+    ("ci", Value::Log(LogValue::ClientAddress)),
+    ("cp", Value::Log(LogValue::ClientPort)),
+    ("CS", Value::Log(LogValue::CapturedResponseCookie)),
+    ("f", Value::ListenerName),
+    ("fc", Value::Log(LogValue::ListenerConnections)),
+    ("fi", Value::Log(LogValue::ListenerAddress)),
+    ("fp", Value::Log(LogValue::ListenerPort)),
+    ("ft", Value::Log(LogValue::ListenerTransport)),
+    ("H", Value::Hostname),
+    ("HM", Value::Log(LogValue::RequestMethod)),
+    ("HP", Value::Log(LogValue::RequestUriPath)),
+    ("HPO", Value::Log(LogValue::RequestPath)),
+    ("HQ", Value::Log(LogValue::RequestQuery)),
+    ("hr", Value::Log(LogValue::CapturedRequest)),
+    ("hrl", Value::Log(LogValue::CapturedRequestList)),
+    ("hs", Value::Log(LogValue::CapturedResponse)),
+    ("hsl", Value::Log(LogValue::CapturedResponseList)),
+    ("HU", Value::Log(LogValue::RequestUri)),
+    ("HV", Value::Log(LogValue::RequestVersion)),
+    ("ID", Value::RequestId),
+    ("lc", Value::Log(LogValue::LogCounter)),
+    ("ms", Value::Log(LogValue::AcceptMilliseconds)),
+    ("pid", Value::Log(LogValue::ProcessId)),
+    ("r", Value::Log(LogValue::RequestLine)),
+    ("rc", Value::Log(LogValue::RetriesMarked)),
+    ("rt", Value::Log(LogValue::RequestCounter)),
+    ("s", Value::Log(LogValue::Server)),
+    ("sc", Value::Log(LogValue::TargetConnections)),
+    ("si", Value::Log(LogValue::TargetIp)),
+    ("sp", Value::Log(LogValue::TargetPort)),
+    ("sq", Value::Log(LogValue::TargetQueue)),
+    ("sslc", Value::Log(LogValue::TlsCipher)),
+    ("sslv", Value::Log(LogValue::TlsVersion)),
+    ("ST", Value::Log(LogValue::Status)),
+    ("T", Value::Log(LogValue::AcceptTimeCommon)),
+    ("t", Value::Log(LogValue::AcceptDate)),
+    ("Ta", Value::Log(LogValue::TotalTime)),
+    ("Tc", Value::Log(LogValue::ConnectTime)),
+    ("Td", Value::Log(LogValue::DataTime)),
+    ("Th", Value::Log(LogValue::HandshakeTime)),
+    ("Ti", Value::Log(LogValue::IdleTime)),
+    ("Tl", Value::Log(LogValue::AcceptTimeLocal)),
+    ("Tq", Value::Log(LogValue::UntilRequestTime)),
+    ("TR", Value::Log(LogValue::RequestTime)),
+    ("Tr", Value::Log(LogValue::ResponseTime)),
+    ("tr", Value::Log(LogValue::StartDate)),
+    ("trg", Value::Log(LogValue::StartTimeCommon)),
+    ("trl", Value::Log(LogValue::StartTimeLocal)),
+    ("Ts", Value::Log(LogValue::AcceptSeconds)),
+    ("ts", Value::Log(LogValue::TerminationShort)),
+    ("tsc", Value::Log(LogValue::TerminationLetters)),
+    ("Tt", Value::Log(LogValue::SessionTime)),
+    ("Tu", Value::Log(LogValue::UserTime)),
+    ("Tw", Value::Log(LogValue::QueueTime)),
+    ("U", Value::Log(LogValue::BytesIn)),
+];
+
+/// What some of them are elsewhere, where the same can be had without a record.
+const IN_RULES: &[(&str, Value<Named>)] = &[
     ("ci", Value::Source),
     ("cp", Value::SourcePort),
     ("fi", Value::Destination),
     ("fp", Value::DestinationPort),
-    ("f", Value::ListenerName),
-    ("ft", Value::ListenerName),
-    ("fc", Value::ListenerConnections),
-    ("b", Value::GroupName),
-    ("s", Value::TargetName),
-    ("ST", Value::Status),
     ("HM", Value::Method),
     ("HP", Value::Path),
     ("HPO", Value::Path),
     ("HQ", Value::Query),
     ("HU", Value::Target),
-    ("ID", Value::RequestId),
-    ("H", Value::Hostname),
-    ("Ts", Value::Now),
-    ("sslc", Value::TlsCipher),
-    ("sslv", Value::TlsVersion),
-    ("B", Value::Log(LogValue::BytesOut)),
-    ("U", Value::Log(LogValue::BytesIn)),
-    ("Tc", Value::Log(LogValue::ConnectTime)),
-    ("Tr", Value::Log(LogValue::ResponseTime)),
-    ("Ta", Value::Log(LogValue::TotalTime)),
-    ("Tt", Value::Log(LogValue::TotalTime)),
-    ("Tw", Value::Log(LogValue::QueueTime)),
-    ("TR", Value::Log(LogValue::RequestTime)),
-    ("rc", Value::Log(LogValue::Retries)),
-    ("r", Value::Log(LogValue::RequestLine)),
-    ("ac", Value::Log(LogValue::ProcessConnections)),
-    ("sc", Value::Log(LogValue::TargetConnections)),
-    ("bq", Value::Log(LogValue::GroupQueue)),
-    ("sq", Value::Log(LogValue::TargetQueue)),
-    ("ts", Value::Log(LogValue::TerminationLetters)),
-    ("tsc", Value::Log(LogValue::TerminationLetters)),
-    ("hr", Value::Log(LogValue::CapturedRequest)),
-    ("hs", Value::Log(LogValue::CapturedResponse)),
 ];
+
+/// Every name that is read here.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    VARIABLES.iter().map(|(name, _)| *name).chain(["o"])
+}
 
 /// Flags in braces: `%{+Q}o`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -148,14 +191,19 @@ impl Writing {
     }
 
     fn variable(&mut self, name: &str, flags: Flags, reader: &mut Reader<'_>) {
-        if let Some((_, value)) = VARIABLES.iter().find(|(known, _)| *known == name) {
+        let in_rules = match self.place.step {
+            Step::Log => &[],
+            _ => IN_RULES,
+        };
+        let mut all = in_rules.iter().chain(VARIABLES);
+        if let Some((_, value)) = all.find(|(known, _)| *known == name) {
             return self.expression(value.clone().into(), flags);
         }
         self.failed = true;
-        let message = match name {
-            "" => "a '%' with nothing behind it".to_owned(),
-            name => format!("no such format variable '{name}'"),
-        };
+        if !name.is_empty() {
+            return reader.push(keywords::alias_fault(name, self.span));
+        }
+        let message = "a '%' with nothing behind it";
         let diagnostic = Diagnostic::error(Code::Unknown, self.span, message);
         reader.push(diagnostic.help("write '%%' for a percent sign"));
     }

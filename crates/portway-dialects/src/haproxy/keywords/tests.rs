@@ -161,7 +161,7 @@ fn haproxy_knows_the_same_words() {
 
 #[test]
 fn what_is_read_is_supported() {
-    use crate::haproxy::{converter, fetch};
+    use crate::haproxy::{converter, fetch, log_format};
     let check = |what: &str, rows: &[Row], names: BTreeSet<&str>| {
         for row in rows {
             let read = names.contains(row.name);
@@ -171,6 +171,7 @@ fn what_is_read_is_supported() {
         let unknown: Vec<&&str> = names.difference(&known).collect();
         assert!(unknown.is_empty(), "{what}: {unknown:?} are in no table");
     };
+    check("alias", aliases::ALIASES, log_format::names().collect());
     check("fetch", fetches::FETCHES, fetch::names().collect());
     check(
         "converter",
