@@ -1,8 +1,10 @@
 //! decisions that are functions of their arguments.
 
 pub mod balance;
+pub mod client_hello;
 pub mod evaluate;
 pub mod health;
 pub mod http1;
+pub mod proxy_protocol;
 pub mod retry;
 pub mod route;

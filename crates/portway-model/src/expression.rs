@@ -161,8 +161,8 @@ pub enum Value<S: Stage> {
     HelloAlpn,
     /// Number: handshake type of what the client sent first, 1 for a ClientHello; from the client-hello phase.
     HelloType,
-    /// Number: the highest version that a ClientHello offers, major times 65536 plus minor (TLS 1.2 is 3.3); from the
-    /// client-hello phase.
+    /// Number: the version that a ClientHello is written for, major times 65536 plus minor: 3.3 for TLS 1.2 and later;
+    /// from the client-hello phase.
     HelloVersion,
     /// Boolean: a ClientHello has the extension of this number; from the client-hello phase.
     HelloExtension(u16),

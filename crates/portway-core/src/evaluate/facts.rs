@@ -5,8 +5,9 @@
 //! All bytes are borrowed: reading a fact allocates nothing.
 
 use super::Fetched;
-use portway_model::expression::{CertificateField, Counter, LogValue, Variable};
+use portway_model::expression::{CertificateField, Counter, LogValue, Value, Variable};
 use portway_model::snapshot::{GroupId, MapId, StickTableId, UserlistId};
+use portway_model::stage::Resolved;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
@@ -82,6 +83,11 @@ pub trait Facts {
         true
     }
 
+    /// True where more bytes of the payload may change this value.
+    fn may_change(&self, _value: &Value<Resolved>) -> bool {
+        false
+    }
+
     /// Handshake type of what the client sent first; 1 for a ClientHello.
     fn hello_type(&self) -> Option<u8> {
         None
@@ -97,7 +103,7 @@ pub trait Facts {
         None
     }
 
-    /// The highest version a ClientHello offers, major times 65536 plus minor.
+    /// The version a ClientHello is written for, major times 65536 plus minor.
     fn hello_version(&self) -> Option<u32> {
         None
     }

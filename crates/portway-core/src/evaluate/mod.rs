@@ -17,6 +17,7 @@ mod fetched;
 mod json;
 mod matcher;
 pub mod rewrite;
+mod settled;
 mod template;
 mod transform;
 
@@ -26,6 +27,7 @@ pub(crate) mod fixture;
 pub use facts::{Facts, TlsFacts, Visitor};
 pub use fetch::fetch;
 pub use fetched::Fetched;
+pub use settled::settled;
 pub use template::{
     write_header_value, write_location, write_path, write_query, write_replacement,
     write_sanitised, write_target, write_template,

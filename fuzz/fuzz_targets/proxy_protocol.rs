@@ -1,0 +1,34 @@
+//! The PROXY protocol: no panic, and what was read reads the same when we write it.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use portway_core::proxy_protocol::{Read, Tell, read, write_v1, write_v2};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Read::Whole(header, length) = read(bytes) else {
+        return;
+    };
+    assert!(length <= bytes.len());
+    assert_eq!(read(&bytes[..length]), Read::Whole(header, length));
+    assert!(matches!(read(&bytes[..length - 1]), Read::Partial));
+    let canonical = header.ends.map(|mut ends| {
+        for end in [&mut ends.source, &mut ends.destination] {
+            end.set_ip(end.ip().to_canonical());
+        }
+        ends
+    });
+    let same_family = canonical.is_none_or(|it| it.source.is_ipv4() == it.destination.is_ipv4());
+    for second in [false, true] {
+        let mut out = Vec::new();
+        if second {
+            write_v2(header.ends, Tell::default(), &mut out);
+        } else {
+            write_v1(header.ends, &mut out);
+        }
+        let Read::Whole(again, whole) = read(&out) else {
+            panic!("what we write is a header");
+        };
+        assert_eq!(whole, out.len());
+        assert!(!same_family || again.ends == canonical);
+    }
+});
