@@ -1,12 +1,12 @@
 //! Accepts connections and begins their way: limits, rules of the connection phase, TLS, then HTTP or a tunnel.
 
-use crate::connection::{Connection, TlsDetails};
-use crate::fault::Fault;
+use crate::connection::Connection;
+use crate::establish::{self, Before, Way};
 use crate::h1;
-use crate::l4::{self, Verdict};
+use crate::l4;
 use crate::live::{Full, OpenConnection};
 use crate::plane::ListenerParts;
-use crate::record;
+use crate::rules::{Rules, Verdict};
 use crate::stream::{Socket as Connected, Stream};
 use crate::worker::{BoundSocket, Socket, Worker};
 use portway_model::snapshot::{Listener, ListenerId};
@@ -18,7 +18,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
@@ -214,7 +214,7 @@ fn admit(worker: &Rc<Worker>, id: ListenerId, socket: Connected, peer: SocketAdd
         }
         Connected::Unix(_) => UNSPECIFIED,
     };
-    let connection = Connection {
+    let mut connection = Connection {
         timer: worker.timers.register(),
         worker: Rc::clone(worker),
         generation: Rc::clone(&generation),
@@ -224,14 +224,27 @@ fn admit(worker: &Rc<Worker>, id: ListenerId, socket: Connected, peer: SocketAdd
         tls: None,
         exchanges: 0,
         variables: Cell::default(),
+        captures: None,
     };
-    let verdict = l4::judge(&connection, &listener.rules.connection);
-    let is_http = listener.protocol.is_http();
-    let group = match (verdict, is_http) {
-        (Verdict::Reject, _) => return reject(&connection, socket, Fault::closed_by_rule()),
-        (Verdict::Undecided, false) => return reject(&connection, socket, Fault::no_rule()),
-        (Verdict::Forward(group), false) => Some(group),
-        (_, true) => None,
+    let mut rules = Rules::new(&listener.rules.connection);
+    let verdict = rules.run(&mut connection, None);
+    let proxy = listener.accept_proxy || rules.expects_proxy;
+    if let Some(Verdict::Reject { silent }) = verdict {
+        return establish::reject(&connection, &mut Stream::Plain(socket), silent);
+    }
+    let later = &listener.rules;
+    let way = match verdict {
+        _ if listener.protocol.is_http() => Way::Http,
+        Some(Verdict::Forward(group)) => Way::Stream(Some(group)),
+        _ if later.session.is_empty() && later.client_hello.is_empty() => {
+            return l4::nowhere(&connection, &mut Stream::Plain(socket));
+        }
+        _ => Way::Stream(None),
+    };
+    let before = if proxy || parts.tls.is_some() || !later.session.is_empty() {
+        Before::Something { proxy }
+    } else {
+        Before::Nothing
     };
     let stream = match parts.tls.clone() {
         None => Stream::Plain(socket),
@@ -240,18 +253,9 @@ fn admit(worker: &Rc<Worker>, id: ListenerId, socket: Connected, peer: SocketAdd
             Err(_) => return,
         },
     };
-    drop(tokio::task::spawn_local(life(
-        connection, stream, group, open,
-    )));
+    let life = life(connection, stream, (before, way), open);
+    drop(tokio::task::spawn_local(life));
 }
-
-/// Closes with a reset, so that the client knows at once and nothing of the connection is left here.
-fn reject(connection: &Connection, socket: Connected, fault: Fault) {
-    Stream::Plain(socket).reset();
-    record::closed_early(connection, Instant::now(), fault);
-}
-
-type Group = Option<portway_model::snapshot::GroupId>;
 
 /// The life of a connection. What it rests in is all that an idle connection holds, and there may be very many: an
 /// `async fn` would keep its arguments twice, so this is a block, and what is rare lives in boxes.
@@ -262,52 +266,24 @@ type Group = Option<portway_model::snapshot::GroupId>;
 fn life(
     mut connection: Connection,
     mut stream: Stream,
-    group: Group,
+    (before, mut way): (Before, Way),
     open: Open,
 ) -> impl Future<Output = ()> {
     async move {
-        let is_tls = stream.server_session().is_some();
-        if is_tls && !Box::pin(handshake(&mut connection, &mut stream)).await {
-            return;
+        if let Before::Something { proxy } = before {
+            let established = establish::run(&mut connection, &mut stream, proxy, way);
+            match Box::pin(established).await {
+                Some(known) => way = known,
+                None => return,
+            }
         }
-        match group {
-            Some(group) => Box::pin(l4::run(connection, stream, group)).await,
-            None => h1::run(&mut connection, &mut stream, None).await,
+        match way {
+            Way::Stream(group) => Box::pin(l4::run(connection, stream, group)).await,
+            Way::Http => h1::run(&mut connection, &mut stream, None, None).await,
         }
         // Counted until here.
         let _ = &open;
     }
-}
-
-/// The TLS handshake, bounded like a request head; false where it failed.
-async fn handshake(connection: &mut Connection, stream: &mut Stream) -> bool {
-    let begun = Instant::now();
-    connection.timer.set(connection.head_timeout());
-    let timer = &connection.timer;
-    let done = poll_fn(|cx| match stream.poll_handshake(cx) {
-        Poll::Ready(result) => Poll::Ready(result),
-        Poll::Pending => timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
-    })
-    .await;
-    let metrics = connection
-        .worker
-        .shard()
-        .listener(connection.listener.index());
-    if let Err(error) = done {
-        metrics.tls_handshakes_failed.add(1);
-        record::closed_early(connection, begun, Fault::client_tls());
-        tracing::debug!(listener = connection.listener_name(), peer = %connection.peer, %error, "TLS handshake failed");
-        return false;
-    }
-    metrics.tls_handshakes_ok.add(1);
-    if let Some(session) = stream.server_session() {
-        let details = TlsDetails::of(session);
-        if details.resumed {
-            metrics.tls_resumptions.add(1);
-        }
-        connection.tls = Some(Box::new(details));
-    }
-    true
 }
 
 #[cfg(test)]
@@ -315,7 +291,7 @@ mod tests {
     use super::*;
 
     /// Bytes of what `life` gives back, without running it.
-    fn size_of_life<F>(_: impl FnOnce(Connection, Stream, Group, Open) -> F) -> usize {
+    fn size_of_life<F>(_: impl FnOnce(Connection, Stream, (Before, Way), Open) -> F) -> usize {
         size_of::<F>()
     }
 

@@ -1,12 +1,14 @@
 //! What is known of a client's connection, for as long as it lives.
 
+use crate::captures::Captures;
 use crate::group::Generation;
+use crate::policy::Side;
 use crate::timer::Timer;
 use crate::variables::Variables;
 use crate::worker::Worker;
-use portway_core::evaluate::TlsFacts;
+use portway_core::evaluate::{Fetched, TlsFacts};
 use portway_model::defaults;
-use portway_model::expression::{Scope, Variable};
+use portway_model::expression::{CertificateField, Scope, Variable};
 use portway_model::settings::{ListenerTimeouts, OwnAnswers};
 use portway_model::snapshot::ListenerId;
 use std::cell::Cell;
@@ -30,6 +32,8 @@ pub(crate) struct Connection {
     pub(crate) exchanges: u32,
     /// Variables that live as long as the connection; none is made where no rule sets one.
     pub(crate) variables: Cell<Option<Box<Variables>>>,
+    /// What rules on the connection captured; rare.
+    pub(crate) captures: Option<Box<Captures>>,
 }
 
 /// What was agreed on in the TLS handshake.
@@ -135,17 +139,16 @@ impl Connection {
         configured.is_some_and(|(listener, _)| listener.close)
     }
 
-    /// What a rule set this variable to, in a scope that outlives exchanges.
+    /// What a rule set this variable to, in a scope that outlives exchanges; on a stream, which is one exchange, in any.
     pub(crate) fn variable(&self, variable: &Variable) -> Option<Vec<u8>> {
         match variable.scope {
             Scope::Process => self.generation.plane.process.variable(variable),
-            Scope::Connection => {
+            _ => {
                 let variables = self.variables.take()?;
                 let value = variables.value(variable).map(<[u8]>::to_vec);
                 self.variables.set(Some(variables));
                 value
             }
-            Scope::Exchange | Scope::Request | Scope::Response => None,
         }
     }
 
@@ -160,6 +163,16 @@ impl Connection {
                 has_room
             }
         }
+    }
+
+    /// What a rule on the connection captured into this slot.
+    pub(crate) fn capture(&self, slot: u16) -> Option<&[u8]> {
+        self.captures.as_deref()?.get(Side::Request, slot)
+    }
+
+    /// A field of the client's certificate.
+    pub(crate) fn certificate(&self, _field: &CertificateField) -> Fetched<'_> {
+        Fetched::Absent
     }
 
     /// The client's port.

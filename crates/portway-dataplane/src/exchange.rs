@@ -15,7 +15,7 @@ use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor};
 use portway_core::http1::{
     BodyLength, Known, Method, RequestFraming, RequestHead, ResponseHead, Version,
 };
-use portway_model::expression::{LogValue, Scope, Variable};
+use portway_model::expression::{CertificateField, LogValue, Scope, Variable};
 use portway_model::snapshot::GroupId;
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -319,6 +319,14 @@ impl Facts for Exchange<'_> {
         self.connection.tls_facts()
     }
 
+    fn certificate(&self, field: &CertificateField) -> Fetched<'_> {
+        self.connection.certificate(field)
+    }
+
+    fn payload(&self) -> Option<&[u8]> {
+        self.arena().get(..self.head_len)
+    }
+
     fn method(&self) -> Option<&[u8]> {
         match &self.line.method {
             Some(method) => Some(method.as_bytes()),
@@ -404,7 +412,8 @@ impl Facts for Exchange<'_> {
     }
 
     fn capture(&self, slot: u16) -> Option<&[u8]> {
-        self.scratch.captures.get(Side::Request, slot)
+        let captured = self.scratch.captures.get(Side::Request, slot);
+        captured.or_else(|| self.connection.capture(slot))
     }
 
     fn hostname(&self) -> Option<&str> {
@@ -418,18 +427,11 @@ impl Facts for Exchange<'_> {
     }
 
     fn healthy_targets(&self, group: GroupId) -> Option<u32> {
-        let (_, parts, _) = self.connection.generation.group(group)?;
-        let healthy = parts
-            .targets
-            .iter()
-            .filter(|target| target.health().is_usable())
-            .count();
-        u32::try_from(healthy).ok()
+        self.connection.generation.healthy_targets(group)
     }
 
     fn group_connections(&self, group: GroupId) -> Option<u32> {
-        let (_, parts, _) = self.connection.generation.group(group)?;
-        Some(parts.targets.iter().map(|target| target.in_flight()).sum())
+        self.connection.generation.group_connections(group)
     }
 
     fn group_name(&self) -> Option<&str> {

@@ -44,6 +44,15 @@ impl Fault {
         }
     }
 
+    /// The client did not begin with a header of the PROXY protocol.
+    pub(crate) fn client_proxy() -> Self {
+        Self {
+            code: FaultCode::ClientProxy,
+            stage: None,
+            status: None,
+        }
+    }
+
     /// The client was silent for too long.
     pub(crate) fn client_timeout() -> Self {
         Self {
@@ -241,6 +250,7 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
         (
             FaultCode::ClientClosed
             | FaultCode::ClientTls
+            | FaultCode::ClientProxy
             | FaultCode::IdleTimeout
             | FaultCode::Rejected
             | FaultCode::Denied

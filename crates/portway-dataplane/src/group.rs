@@ -71,6 +71,20 @@ impl Generation {
         Some((group, parts, self.groups.get(id.index())?))
     }
 
+    /// Targets of a group that may take traffic.
+    pub(crate) fn healthy_targets(&self, id: GroupId) -> Option<u32> {
+        let (_, parts) = self.plane.group(id)?;
+        let targets = parts.targets.iter();
+        let healthy = targets.filter(|target| target.health().is_usable()).count();
+        u32::try_from(healthy).ok()
+    }
+
+    /// Connections open to a group.
+    pub(crate) fn group_connections(&self, id: GroupId) -> Option<u32> {
+        let (_, parts) = self.plane.group(id)?;
+        Some(parts.targets.iter().map(|target| target.in_flight()).sum())
+    }
+
     /// Chooses a target of a group for a client; those tried before only where no other is left.
     pub(crate) fn choose(
         &self,

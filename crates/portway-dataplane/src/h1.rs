@@ -43,7 +43,7 @@ enum Head {
     Closed,
 }
 
-/// Serves a client's connection until it ends. `group`: see [`serve::serve`].
+/// Serves a client's connection until it ends. `group`: see [`serve::serve`]; `rest`: what has come already.
 ///
 /// This future is most of what an idle connection costs: what is needed only while a request is there lives in a box
 /// of its own, and this is a block because an `async fn` would keep its arguments twice. A test in `accept` asserts
@@ -56,9 +56,9 @@ pub(crate) fn run(
     connection: &mut Connection,
     stream: &mut Stream,
     group: Option<GroupId>,
+    mut rest: Option<Buffer>,
 ) -> impl Future<Output = ()> {
     async move {
-        let mut rest = None;
         let lingers = loop {
             let head = next_head(connection, stream, &mut rest).await;
             connection.timer.set_rests(Rests::No);

@@ -1,70 +1,140 @@
 //! TCP listeners: which group takes the connection, then a tunnel, or requests where the group speaks HTTP.
 
+use crate::buffer::{BUFFER_BYTES, Buffer};
 use crate::connect::{self, Wanted};
 use crate::connection::Connection;
+use crate::establish;
 use crate::fault::Fault;
 use crate::h1;
-use crate::policy::draw;
 use crate::record::{self, Passed};
+use crate::rules::{FirstBytes, Rules, Verdict};
 use crate::statistics::{self, Flow};
 use crate::stream::Stream;
 use crate::transfer::Transfer;
 use crate::tunnel;
 use portway_core::balance::Tried;
-use portway_core::evaluate::{Facts, TlsFacts, holds};
+use portway_core::client_hello::Looked;
 use portway_core::retry::{Stage, may_retry};
-use portway_model::action::{Action, Rule};
-use portway_model::expression::Variable;
+use portway_model::action::Rule;
 use portway_model::snapshot::GroupId;
 use portway_model::stage::Resolved;
-use std::borrow::Cow;
-use std::net::IpAddr;
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::Instant;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
-/// What rules of the connection phase say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Goes to this group.
-    Forward(GroupId),
-    /// Closed.
-    Reject,
-    /// No rule says.
-    Undecided,
+/// Closes a connection that no rule sends anywhere.
+pub(crate) fn nowhere(connection: &Connection, stream: &mut Stream) {
+    stream.reset();
+    record::closed_early(connection, Instant::now(), Fault::no_rule());
 }
 
-/// Runs the rules of the connection phase.
-pub(crate) fn judge(connection: &Connection, rules: &[Rule<Resolved>]) -> Verdict {
-    for rule in rules
-        .iter()
-        .filter(|rule| holds(&rule.condition, connection))
-    {
-        for action in &rule.actions {
-            match action {
-                Action::Forward(groups) => {
-                    let group = draw(groups, connection.worker.random());
-                    return group.map_or(Verdict::Reject, Verdict::Forward);
-                }
-                Action::Reject { .. } => return Verdict::Reject,
-                Action::Accept => return Verdict::Undecided,
-                // Compile allows no other in this phase, or `support` refuses it.
-                _ => {}
+/// Serves a connection of a TCP listener. `group`: where it goes, if earlier rules said so.
+pub(crate) async fn run(mut connection: Connection, mut stream: Stream, group: Option<GroupId>) {
+    let mut first = First::default();
+    let group = match group {
+        Some(group) => group,
+        None => match choose(&mut connection, &mut stream, &mut first).await {
+            Some(group) => group,
+            None => return,
+        },
+    };
+    let generation = Rc::clone(&connection.generation);
+    let Some((configured, _, _)) = generation.group(group) else {
+        return;
+    };
+    if configured.protocol.is_http() {
+        return h1::run(&mut connection, &mut stream, Some(group), first.buffer).await;
+    }
+    let rules = &configured.rules.client_hello;
+    if !rules.is_empty() {
+        let limit = configured.timeouts.inspect;
+        match inspect(&mut connection, &mut stream, rules, limit, &mut first).await {
+            Verdict::Reject { silent } => {
+                return establish::reject(&connection, &mut stream, silent);
             }
+            Verdict::Forward(_) | Verdict::Undecided => {}
         }
     }
-    Verdict::Undecided
+    pass(&connection, stream, group, first.buffer).await;
 }
 
-/// Serves a connection of a TCP listener that goes to this group.
-pub(crate) async fn run(mut connection: Connection, mut stream: Stream, group: GroupId) {
-    let speaks_http = connection
-        .generation
-        .group(group)
-        .is_some_and(|(group, _, _)| group.protocol.is_http());
-    if speaks_http {
-        return h1::run(&mut connection, &mut stream, Some(group)).await;
+/// The group that the client-hello phase of the listener chooses. `None`: the connection is over.
+async fn choose(
+    connection: &mut Connection,
+    stream: &mut Stream,
+    first: &mut First,
+) -> Option<GroupId> {
+    let generation = Rc::clone(&connection.generation);
+    let (listener, _) = generation.plane.listener(connection.listener)?;
+    let rules = &listener.rules.client_hello;
+    let limit = listener.timeouts.inspect;
+    match inspect(connection, stream, rules, limit, first).await {
+        Verdict::Forward(group) => return Some(group),
+        Verdict::Reject { silent } => establish::reject(connection, stream, silent),
+        Verdict::Undecided => nowhere(connection, stream),
     }
-    pass(&connection, stream, group).await;
+    None
+}
+
+/// What a client has sent before it was known where to.
+struct First {
+    /// `None` while there is nothing.
+    buffer: Option<Buffer>,
+    looked: Looked,
+}
+
+impl Default for First {
+    fn default() -> Self {
+        Self {
+            buffer: None,
+            looked: Looked::Partial(None),
+        }
+    }
+}
+
+/// Runs rules on what the client sends first, again as more of it comes, until they say something, or `limit` or the
+/// buffer ends; then on what there is.
+async fn inspect(
+    connection: &mut Connection,
+    stream: &mut Stream,
+    rules: &[Rule<Resolved>],
+    limit: Duration,
+    first: &mut First,
+) -> Verdict {
+    let mut rules = Rules::new(rules);
+    let mut ended = limit.is_zero();
+    connection.timer.set(limit);
+    poll_fn(|cx| {
+        loop {
+            let bytes = first.buffer.as_ref().map_or(&[][..], Buffer::filled);
+            FirstBytes::look(bytes, &mut first.looked);
+            let seen = FirstBytes::new(bytes, &first.looked, ended);
+            if let Some(verdict) = rules.run(connection, Some(&seen)) {
+                return Poll::Ready(verdict);
+            }
+            let buffers = &connection.worker.buffers;
+            let mut buffer = first.buffer.take().unwrap_or_else(|| buffers.lease());
+            if !buffer.make_room(BUFFER_BYTES) {
+                ended = true;
+                first.buffer = Some(buffer);
+                continue;
+            }
+            let came = stream.poll_read(cx, buffer.spare());
+            if let Poll::Ready(Ok(count)) = came {
+                buffer.received(count);
+            }
+            first.buffer = (!buffer.is_empty()).then_some(buffer);
+            match came {
+                Poll::Ready(Ok(1..)) => {}
+                // What follows finds out the same.
+                Poll::Ready(_) => ended = true,
+                Poll::Pending if connection.timer.poll(cx).is_ready() => ended = true,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
 }
 
 /// Leaves the record of a connection however it ends.
@@ -82,7 +152,13 @@ impl Drop for Passing<'_> {
     }
 }
 
-async fn pass(connection: &Connection, mut downstream: Stream, group: GroupId) {
+/// Passes a connection on to a target of the group; `first`: what the client has sent already.
+async fn pass(
+    connection: &Connection,
+    mut downstream: Stream,
+    group: GroupId,
+    first: Option<Buffer>,
+) {
     let passed = Passed {
         group: Some(group),
         ..Passed::new(Instant::now())
@@ -99,7 +175,7 @@ async fn pass(connection: &Connection, mut downstream: Stream, group: GroupId) {
                 connection.tunnel_timeout(),
                 &connection.worker.buffers,
                 |up, down| counted.count(&flow, up, down),
-                (&mut downstream, Transfer::tunnel(Vec::new(), None)),
+                (&mut downstream, Transfer::tunnel(Vec::new(), first)),
                 (
                     &mut upstream.link.stream,
                     Transfer::tunnel(Vec::new(), None),
@@ -155,53 +231,5 @@ async fn upstream(
                 tried.insert(choice.index);
             }
         }
-    }
-}
-
-impl Facts for Connection {
-    fn source(&self) -> Option<IpAddr> {
-        Some(self.peer.ip().to_canonical())
-    }
-
-    fn source_port(&self) -> Option<u16> {
-        Connection::source_port(self)
-    }
-
-    fn destination(&self) -> Option<IpAddr> {
-        Connection::destination(self)
-    }
-
-    fn destination_port(&self) -> Option<u16> {
-        Connection::destination_port(self)
-    }
-
-    fn listener_name(&self) -> Option<&str> {
-        Connection::listener_name(self)
-    }
-
-    fn listener_connections(&self) -> Option<u32> {
-        Connection::listener_connections(self)
-    }
-
-    fn tls(&self) -> Option<TlsFacts<'_>> {
-        self.tls_facts()
-    }
-
-    fn variable(&self, variable: &Variable) -> Option<Cow<'_, [u8]>> {
-        Connection::variable(self, variable).map(Cow::Owned)
-    }
-
-    fn hostname(&self) -> Option<&str> {
-        let hostname = &self.generation.plane.machine.hostname;
-        Some(hostname.as_str()).filter(|name| !name.is_empty())
-    }
-
-    fn environment(&self, name: &str) -> Option<&str> {
-        let environment = &self.generation.plane.machine.environment;
-        environment.get(name).map(String::as_str)
-    }
-
-    fn random(&self) -> Option<u64> {
-        Some(self.worker.random())
     }
 }

@@ -7,6 +7,8 @@
 mod accept;
 mod connection;
 mod stream;
+mod rules;
+mod establish;
 mod l4;
 mod h1;
 mod exchange;

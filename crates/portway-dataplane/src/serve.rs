@@ -74,12 +74,18 @@ fn decide(x: &mut Exchange<'_>, group: Option<GroupId>) -> Decision {
     let decision = match group {
         Some(group) => Decision::Forward(group),
         None => match generation.plane.listener(x.connection.listener) {
-            Some((listener, parts)) => policy::run(
-                x,
-                &listener.rules.request,
-                Some(&parts.router),
-                Side::Request,
-            ),
+            Some((listener, parts)) => {
+                let first = &listener.rules.client_hello;
+                match policy::run(x, first, None, Side::Request) {
+                    Decision::Undecided => policy::run(
+                        x,
+                        &listener.rules.request,
+                        Some(&parts.router),
+                        Side::Request,
+                    ),
+                    ended => ended,
+                }
+            }
             None => Decision::Undecided,
         },
     };
@@ -88,15 +94,17 @@ fn decide(x: &mut Exchange<'_>, group: Option<GroupId>) -> Decision {
     };
     x.attempt.group = Some(group);
     statistics::session(x.connection, group);
-    match generation.group(group) {
-        Some((configured, _, _)) if !configured.rules.request.is_empty() => {
-            match policy::run(x, &configured.rules.request, None, Side::Request) {
-                Decision::Undecided => Decision::Forward(group),
-                ended => ended,
-            }
+    let Some((configured, _, _)) = generation.group(group) else {
+        return Decision::Forward(group);
+    };
+    let rules = &configured.rules;
+    for rules in [&rules.client_hello, &rules.request] {
+        match policy::run(x, rules, None, Side::Request) {
+            Decision::Undecided => {}
+            ended => return ended,
         }
-        _ => Decision::Forward(group),
     }
+    Decision::Forward(group)
 }
 
 /// Makes attempts until one succeeds or none may follow.

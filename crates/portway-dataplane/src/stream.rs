@@ -6,9 +6,10 @@
 
 use rustls::{ClientConnection, ServerConnection};
 use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected socket.
@@ -46,6 +47,32 @@ impl Socket {
         }
     }
 
+    /// Looks at what is there without taking it; 0 at the end. `seen`: bytes that were looked at before and do not
+    /// count as something new.
+    fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let looked = match self {
+                Socket::Tcp(socket) => {
+                    ready!(socket.poll_read_ready(cx))?;
+                    socket.try_io(Interest::READABLE, || more(socket, into, seen))
+                }
+                Socket::Unix(socket) => {
+                    ready!(socket.poll_read_ready(cx))?;
+                    socket.try_io(Interest::READABLE, || more(socket, into, seen))
+                }
+            };
+            match looked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Socket::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
@@ -67,6 +94,15 @@ impl Socket {
                 !quiet || (surely && crate::sys::has_input(socket))
             }
         }
+    }
+}
+
+/// What a socket holds, if that is more than was `seen`. Else it would block: the next event is waited for.
+fn more(socket: &impl AsFd, into: &mut [u8], seen: usize) -> io::Result<usize> {
+    match crate::sys::peek(socket, into)? {
+        0 => Ok(0),
+        count if count <= seen => Err(io::ErrorKind::WouldBlock.into()),
+        count => Ok(count),
     }
 }
 
@@ -310,16 +346,41 @@ impl Stream {
         }
     }
 
+    /// Looks at what the socket holds without taking it: before TLS is begun. See [`Socket::poll_peek`].
+    pub(crate) fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.socket().poll_peek(cx, into, seen)
+    }
+
+    /// Takes bytes off the socket that were looked at.
+    pub(crate) fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Plain(socket) => socket.poll_read(cx, into),
+            Stream::Tls(tls) => tls.socket.poll_read(cx, into),
+        }
+    }
+
+    fn socket(&self) -> &Socket {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => &tls.socket,
+        }
+    }
+
     /// Makes the end of the connection, which comes when this is dropped, a reset in clear and an end without
     /// close_notify over TLS.
     pub(crate) fn reset(&mut self) {
-        let socket = match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(tls) => &mut tls.socket,
-        };
-        if let Socket::Tcp(socket) = socket {
+        if let Socket::Tcp(socket) = self.socket() {
             // A socket that refuses is closed in the ordinary way.
-            let _ = socket2::SockRef::from(&*socket).set_linger(Some(std::time::Duration::ZERO));
+            let _ = socket2::SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO));
         }
     }
 

@@ -8,7 +8,7 @@ use portway_model::choice::{Algorithm, HashMethod, RetryTo};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::LogFormat;
 use portway_model::expression::{
-    Condition, Expression, LogValue, Matcher, Template, TemplatePart, Transform, Value,
+    Condition, Expression, LogValue, Matcher, Scope, Template, TemplatePart, Transform, Value,
 };
 use portway_model::log::LogDestination;
 use portway_model::settings::ClientAuth;
@@ -21,6 +21,8 @@ pub fn not_run(snapshot: &Snapshot) -> Diagnostics {
     let mut found = Found {
         diagnostics: Diagnostics::default(),
         place: Span::NONE,
+        stream: false,
+        on_connection: false,
     };
     found.part_if(!snapshot.process.log.is_empty(), "`log` of the process");
     snapshot
@@ -47,6 +49,10 @@ pub fn not_run(snapshot: &Snapshot) -> Diagnostics {
 struct Found {
     diagnostics: Diagnostics,
     place: Span,
+    /// The listener or group being looked at passes bytes on.
+    stream: bool,
+    /// The rule being looked at is one on a connection, before requests are read.
+    on_connection: bool,
 }
 
 impl Found {
@@ -69,6 +75,7 @@ impl Found {
     }
 
     fn listener(&mut self, listener: &Listener) {
+        self.stream = !listener.protocol.is_http();
         self.at(listener.origin.0);
         let owned = |bind: &Spanned<BindAddress>| matches!(&bind.value, BindAddress::Unix(socket) if *socket != UnixSocket::at(socket.path.as_str()));
         self.part_if(
@@ -84,10 +91,6 @@ impl Found {
             "`socket` (how sockets are made)",
         );
         self.part_if(listener.timeouts.tunnel_ending.is_some(), "`tunnel_ending`");
-        self.part_if(
-            listener.accept_proxy,
-            "`accept_proxy` (PROXY protocol from clients)",
-        );
         if let Some(tls) = &listener.tls {
             self.part_if(
                 tls.client_auth != ClientAuth::Off,
@@ -129,6 +132,7 @@ impl Found {
     }
 
     fn group(&mut self, group: &TargetGroup) {
+        self.stream = !group.protocol.is_http();
         self.at(group.origin.0);
         self.part_if(
             matches!(group.algorithm, Algorithm::Hash { .. }),
@@ -218,10 +222,11 @@ impl Found {
 
     fn rule(&mut self, rule: &Rule<Resolved>) {
         self.at(rule.origin.0);
-        self.part_if(
-            matches!(rule.phase, Phase::Session | Phase::ClientHello),
-            "rules of the session and client-hello phases",
-        );
+        self.on_connection = match rule.phase {
+            Phase::Connection | Phase::Session => true,
+            Phase::ClientHello => self.stream,
+            Phase::Request | Phase::Response | Phase::AfterResponse => false,
+        };
         self.condition(&rule.condition);
         for action in &rule.actions {
             self.at(rule.origin.0).action(action);
@@ -266,7 +271,6 @@ impl Found {
             | Action::ReplaceTarget { with, .. } => {
                 self.template(with);
             }
-            Action::ExpectProxy => self.part("`expect_proxy` (PROXY protocol from some clients)"),
             Action::Tarpit { .. } => self.part("`tarpit`"),
             Action::Service(_) => self.part("services of Portway itself on a listener"),
             Action::Track { .. } => self.part("`track` (stick tables)"),
@@ -276,6 +280,7 @@ impl Found {
             Action::Forward(_)
             | Action::Authenticate { .. }
             | Action::Accept
+            | Action::ExpectProxy
             | Action::Reject { .. }
             | Action::RemoveHeaders(_)
             | Action::SetStatus { .. }
@@ -319,7 +324,9 @@ impl Found {
     }
 
     fn expression(&mut self, expression: &Expression<Resolved>) {
-        if let Some(what) = missing(&expression.value) {
+        let kept = matches!(expression.value, Value::Capture(_))
+            || matches!(&expression.value, Value::Variable(it) if it.scope == Scope::Connection);
+        if let Some(what) = missing(&expression.value).filter(|_| !(kept && self.on_connection)) {
             self.part(what);
         }
         let map = expression
@@ -334,15 +341,6 @@ impl Found {
 fn missing(value: &Value<Resolved>) -> Option<&'static str> {
     match value {
         Value::ClientCertificate(_) => Some("values of client certificates"),
-        Value::HelloSni
-        | Value::HelloAlpn
-        | Value::HelloType
-        | Value::HelloVersion
-        | Value::HelloExtension(_)
-        | Value::WaitEnded
-        | Value::PayloadLength
-        | Value::Payload { .. }
-        | Value::PayloadBlock { .. } => Some("looking into a connection that is not terminated"),
         Value::Authenticated(_) | Value::BasicUser => Some("values of Basic authorization"),
         Value::Counter { .. } => Some("counters of stick tables"),
         Value::Log(value) => match value {

@@ -13,6 +13,12 @@ pub(crate) fn has_input(socket: &impl AsFd) -> bool {
     )
 }
 
+/// Looks at what a socket holds without taking it; 0 at the end.
+pub(crate) fn peek(socket: &impl AsFd, into: &mut [u8]) -> io::Result<usize> {
+    let (count, _) = recv(socket, into, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+    Ok(count)
+}
+
 /// Takes a connection from the queue of a listening socket, non-blocking; `None` where it is empty.
 pub(crate) fn accept(socket: &impl AsFd) -> io::Result<Option<OwnedFd>> {
     match accept_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {

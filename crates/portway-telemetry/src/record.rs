@@ -192,6 +192,8 @@ pub enum FaultCode {
     ClientTimeout,
     /// The TLS handshake with the client failed.
     ClientTls,
+    /// The client did not begin with a header of the PROXY protocol, which was expected of it.
+    ClientProxy,
     /// The request was refused for a reason of the closed list of refusals: its code.
     RefusedRequest(&'static str),
     /// No rule took the request.
@@ -228,7 +230,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every code, in the order of the declaration, those with a reason without one.
-    pub const ALL: [FaultCode; 19] = [
+    pub const ALL: [FaultCode; 20] = [
         FaultCode::ClientClosed,
         FaultCode::ClientTimeout,
         FaultCode::ClientTls,
@@ -248,6 +250,7 @@ impl FaultCode {
         FaultCode::Denied,
         FaultCode::Shutdown,
         FaultCode::Internal,
+        FaultCode::ClientProxy,
     ];
 
     /// The code without its reason: stable, for metrics.
@@ -295,6 +298,7 @@ impl FaultCode {
             FaultCode::Denied => (16, "denied", "a rule denied the request, or the response of the target"),
             FaultCode::Shutdown => (17, "shutdown", "the process ended before the exchange did"),
             FaultCode::Internal => (18, "internal", "a mistake of Portway's: please report it"),
+            FaultCode::ClientProxy => (19, "client_proxy", "the client did not begin with a header of the PROXY protocol, which was expected"),
         }
     }
 }

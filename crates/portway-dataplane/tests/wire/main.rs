@@ -18,6 +18,7 @@ mod row;
 mod rules;
 mod slow;
 mod stop;
+mod streams;
 mod strict;
 mod targets;
 mod timeouts;

@@ -1,0 +1,172 @@
+//! What comes before a connection is served: the header of the PROXY protocol, TLS, the rules of the session phase.
+//!
+//! Each is left out where it is not asked for; a connection that fails here leaves its record and is closed.
+
+use crate::connection::{Connection, TlsDetails};
+use crate::fault::Fault;
+use crate::record;
+use crate::rules::{Rules, Verdict};
+use crate::stream::Stream;
+use portway_core::proxy_protocol::{MAX_HEADER, Read, read};
+use portway_model::snapshot::GroupId;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+/// How a connection is served, as far as that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Requests are read.
+    Http,
+    /// Bytes are passed on to this group, or to one that later rules name.
+    Stream(Option<GroupId>),
+}
+
+/// What there is to do before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// Nothing.
+    Nothing,
+    /// TLS or rules; and a header of the PROXY protocol first if `proxy`.
+    Something { proxy: bool },
+}
+
+/// Does it. `None`: the connection is over.
+pub(crate) async fn run(
+    connection: &mut Connection,
+    stream: &mut Stream,
+    proxy: bool,
+    way: Way,
+) -> Option<Way> {
+    if proxy && !behind_proxy(connection, stream).await {
+        return None;
+    }
+    if stream.server_session().is_some() && !handshake(connection, stream).await {
+        return None;
+    }
+    let generation = Rc::clone(&connection.generation);
+    let (listener, _) = generation.plane.listener(connection.listener)?;
+    let rules = &listener.rules.session;
+    if rules.is_empty() || matches!(way, Way::Stream(Some(_))) {
+        return Some(way);
+    }
+    match (Rules::new(rules).run(connection, None), way) {
+        (Some(Verdict::Reject { silent }), _) => {
+            reject(connection, stream, silent);
+            None
+        }
+        (Some(Verdict::Forward(group)), Way::Stream(_)) => Some(Way::Stream(Some(group))),
+        _ => Some(way),
+    }
+}
+
+/// Closes without a word, so that the client knows at once, or never where it is to be `silent`.
+pub(crate) fn reject(connection: &Connection, stream: &mut Stream, silent: bool) {
+    if silent {
+        stream.vanish();
+    } else {
+        stream.reset();
+    }
+    record::closed_early(connection, Instant::now(), Fault::closed_by_rule());
+}
+
+/// Takes the header of the PROXY protocol, bounded like a request head; the client is then who it says. False where
+/// there is none.
+async fn behind_proxy(connection: &mut Connection, stream: &mut Stream) -> bool {
+    let begun = Instant::now();
+    connection.timer.set(connection.head_timeout());
+    let mut seen = 0;
+    let ends = poll_fn(|cx| match poll_header(connection, stream, &mut seen, cx) {
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending => {
+            let timer = &connection.timer;
+            timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        }
+    })
+    .await;
+    match ends {
+        Ok(ends) => {
+            if let Some(ends) = ends {
+                (connection.peer, connection.local) = (ends.source, ends.destination);
+            }
+            true
+        }
+        Err(error) => {
+            let fault = Fault::client_proxy();
+            record::closed_early(connection, begun, fault);
+            tracing::debug!(listener = connection.listener_name(), peer = %connection.peer, %error, "no PROXY header");
+            false
+        }
+    }
+}
+
+type Ends = Option<portway_core::proxy_protocol::Ends>;
+
+/// Looks at the header until it is whole, then takes it off the socket: what follows it may be TLS, which reads from
+/// the socket itself.
+fn poll_header(
+    connection: &Connection,
+    stream: &mut Stream,
+    seen: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Ends>> {
+    loop {
+        let mut buffer = connection.worker.buffers.lease();
+        let spare = buffer.spare();
+        let count = ready!(stream.poll_peek(cx, spare, *seen))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        let (ends, length) = match read(spare.get(..count).unwrap_or_default()) {
+            Read::Whole(header, length) => (header.ends, length),
+            Read::Partial if count < MAX_HEADER => {
+                *seen = count;
+                continue;
+            }
+            Read::Partial | Read::Refused => {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
+        };
+        let header = spare.get_mut(..length).unwrap_or_default();
+        let taken = ready!(stream.poll_take(cx, header))?;
+        return Poll::Ready(if taken == length {
+            Ok(ends)
+        } else {
+            // It was there a moment ago.
+            Err(io::ErrorKind::UnexpectedEof.into())
+        });
+    }
+}
+
+/// The TLS handshake, bounded like a request head; false where it failed.
+async fn handshake(connection: &mut Connection, stream: &mut Stream) -> bool {
+    let begun = Instant::now();
+    connection.timer.set(connection.head_timeout());
+    let timer = &connection.timer;
+    let done = poll_fn(|cx| match stream.poll_handshake(cx) {
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending => timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+    })
+    .await;
+    let metrics = connection
+        .worker
+        .shard()
+        .listener(connection.listener.index());
+    if let Err(error) = done {
+        metrics.tls_handshakes_failed.add(1);
+        record::closed_early(connection, begun, Fault::client_tls());
+        tracing::debug!(listener = connection.listener_name(), peer = %connection.peer, %error, "TLS handshake failed");
+        return false;
+    }
+    metrics.tls_handshakes_ok.add(1);
+    if let Some(session) = stream.server_session() {
+        let details = TlsDetails::of(session);
+        if details.resumed {
+            metrics.tls_resumptions.add(1);
+        }
+        connection.tls = Some(Box::new(details));
+    }
+    true
+}

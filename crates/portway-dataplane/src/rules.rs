@@ -1,0 +1,287 @@
+//! Rules on a connection, before any request is read: may it come in, and where does it go?
+//!
+//! Three phases use it: the connection as it was accepted, once its TLS is done, and what its client sends first. In
+//! the last a rule may have to wait for bytes ([`Rules::run`] gives `None`), and goes on from there when more have
+//! come.
+
+use crate::connection::Connection;
+use crate::policy::{Side, draw};
+use portway_core::client_hello::{Looked, look};
+use portway_core::evaluate::{
+    Facts, Fetched, TlsFacts, evaluate, fetch, holds, settled, write_template,
+};
+use portway_model::action::{Action, Rule};
+use portway_model::expression::{CertificateField, Value, Variable};
+use portway_model::snapshot::GroupId;
+use portway_model::stage::Resolved;
+use portway_telemetry::metrics::Limit;
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// What rules say of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Goes to this group.
+    Forward(GroupId),
+    /// Closed; `silent`: without the client being told.
+    Reject { silent: bool },
+    /// No rule says.
+    Undecided,
+}
+
+/// A run of the rules of one phase.
+pub(crate) struct Rules<'r> {
+    rules: &'r [Rule<Resolved>],
+    /// The next rule.
+    at: usize,
+    /// Only rules that forward are still looked at.
+    accepted: bool,
+    /// A rule says that the PROXY protocol is expected.
+    pub(crate) expects_proxy: bool,
+}
+
+impl<'r> Rules<'r> {
+    pub(crate) fn new(rules: &'r [Rule<Resolved>]) -> Self {
+        Self {
+            rules,
+            at: 0,
+            accepted: false,
+            expects_proxy: false,
+        }
+    }
+
+    /// Goes on; `None`: the next rule depends on bytes that have not come. Not `None` without `first`.
+    pub(crate) fn run(
+        &mut self,
+        connection: &mut Connection,
+        first: Option<&FirstBytes<'_>>,
+    ) -> Option<Verdict> {
+        while let Some(rule) = self.rules.get(self.at) {
+            if self.applies(rule, connection, first)? {
+                for action in &rule.actions {
+                    if let Some(verdict) = self.perform(action, connection, first) {
+                        return Some(verdict);
+                    }
+                }
+            }
+            self.at += 1;
+        }
+        Some(Verdict::Undecided)
+    }
+
+    /// Whether the rule is to be followed; `None`: it cannot be said yet.
+    fn applies(
+        &self,
+        rule: &Rule<Resolved>,
+        connection: &Connection,
+        first: Option<&FirstBytes<'_>>,
+    ) -> Option<bool> {
+        let seen = Seen { connection, first };
+        if self.accepted {
+            // Nothing is waited for any more.
+            let forwards = rule.actions.iter().any(Action::forwards);
+            return Some(forwards && holds(&rule.condition, &seen));
+        }
+        settled(&rule.condition, &seen)
+    }
+
+    /// Performs one action; gives a verdict where it ends the phase.
+    fn perform(
+        &mut self,
+        action: &Action<Resolved>,
+        connection: &mut Connection,
+        first: Option<&FirstBytes<'_>>,
+    ) -> Option<Verdict> {
+        if self.accepted && !action.forwards() {
+            return None;
+        }
+        match action {
+            Action::Forward(groups) => {
+                let group = draw(groups, connection.worker.random());
+                return Some(group.map_or(Verdict::Reject { silent: false }, Verdict::Forward));
+            }
+            Action::Reject { silent } => return Some(Verdict::Reject { silent: *silent }),
+            Action::Accept => self.accepted = true,
+            Action::ExpectProxy => self.expects_proxy = true,
+            Action::ForwardByName { name, fallback } => {
+                let mut named = Vec::new();
+                write_template(name, &Seen { connection, first }, &mut named);
+                let group = connection.generation.plane.group_named(&named);
+                let group = group.or(*fallback);
+                return Some(group.map_or(Verdict::Reject { silent: false }, Verdict::Forward));
+            }
+            Action::SetVariable { variable, value } => {
+                let mut bytes = Vec::new();
+                write_template(value, &Seen { connection, first }, &mut bytes);
+                set_variable(connection, variable, Some(bytes));
+            }
+            Action::UnsetVariable(variable) => set_variable(connection, variable, None),
+            Action::Capture {
+                value,
+                length,
+                slot: Some(slot),
+            } => {
+                let mut bytes = Vec::new();
+                evaluate(value, &Seen { connection, first }).write(&mut bytes);
+                let captures = connection.captures.get_or_insert_default();
+                captures.keep(Side::Request, *slot, &bytes, *length);
+            }
+            // Compile allows no other in these phases, or `support` refuses it.
+            _ => {}
+        }
+        None
+    }
+}
+
+/// Sets a variable, of an exchange too: a connection that passes bytes on is one.
+fn set_variable(connection: &Connection, variable: &Variable, value: Option<Vec<u8>>) {
+    if !connection.set_variable(variable, value) {
+        let metrics = connection.worker.shard().worker();
+        metrics.limit_reached(Limit::Variables);
+    }
+}
+
+/// What a client has sent first, as rules see it.
+#[derive(Debug)]
+pub(crate) struct FirstBytes<'b> {
+    bytes: &'b [u8],
+    looked: &'b Looked,
+    /// Nothing more is waited for.
+    ended: bool,
+}
+
+impl<'b> FirstBytes<'b> {
+    /// `looked` is what [`FirstBytes::look`] gave for these bytes.
+    pub(crate) fn new(bytes: &'b [u8], looked: &'b Looked, ended: bool) -> Self {
+        Self {
+            bytes,
+            looked,
+            ended,
+        }
+    }
+
+    /// Looks at the bytes again, unless it is settled what they are.
+    pub(crate) fn look(bytes: &[u8], looked: &mut Looked) {
+        if !looked.is_settled() {
+            *looked = look(bytes);
+        }
+    }
+}
+
+/// What rules see of a connection.
+struct Seen<'c> {
+    connection: &'c Connection,
+    first: Option<&'c FirstBytes<'c>>,
+}
+
+impl Facts for Seen<'_> {
+    fn source(&self) -> Option<IpAddr> {
+        Some(self.connection.peer.ip().to_canonical())
+    }
+
+    fn source_port(&self) -> Option<u16> {
+        self.connection.source_port()
+    }
+
+    fn destination(&self) -> Option<IpAddr> {
+        self.connection.destination()
+    }
+
+    fn destination_port(&self) -> Option<u16> {
+        self.connection.destination_port()
+    }
+
+    fn listener_name(&self) -> Option<&str> {
+        self.connection.listener_name()
+    }
+
+    fn listener_connections(&self) -> Option<u32> {
+        self.connection.listener_connections()
+    }
+
+    fn tls(&self) -> Option<TlsFacts<'_>> {
+        self.connection.tls_facts()
+    }
+
+    fn certificate(&self, field: &CertificateField) -> Fetched<'_> {
+        self.connection.certificate(field)
+    }
+
+    fn variable(&self, variable: &Variable) -> Option<Cow<'_, [u8]>> {
+        self.connection.variable(variable).map(Cow::Owned)
+    }
+
+    fn hostname(&self) -> Option<&str> {
+        let hostname = &self.connection.generation.plane.machine.hostname;
+        Some(hostname.as_str()).filter(|name| !name.is_empty())
+    }
+
+    fn environment(&self, name: &str) -> Option<&str> {
+        let environment = &self.connection.generation.plane.machine.environment;
+        environment.get(name).map(String::as_str)
+    }
+
+    fn capture(&self, slot: u16) -> Option<&[u8]> {
+        self.connection.capture(slot)
+    }
+
+    fn healthy_targets(&self, group: GroupId) -> Option<u32> {
+        self.connection.generation.healthy_targets(group)
+    }
+
+    fn group_connections(&self, group: GroupId) -> Option<u32> {
+        self.connection.generation.group_connections(group)
+    }
+
+    fn random(&self) -> Option<u64> {
+        Some(self.connection.worker.random())
+    }
+
+    fn payload(&self) -> Option<&[u8]> {
+        self.first.map(|first| first.bytes)
+    }
+
+    fn wait_ended(&self) -> bool {
+        self.first.is_none_or(|first| first.ended)
+    }
+
+    fn may_change(&self, value: &Value<Resolved>) -> bool {
+        let Some(first) = self.first.filter(|first| !first.ended) else {
+            return false;
+        };
+        match value {
+            Value::PayloadLength | Value::WaitEnded | Value::Payload { length: 0, .. } => true,
+            Value::Payload { .. } | Value::PayloadBlock { .. } => !fetch(value, self).is_present(),
+            Value::HelloType => {
+                !first.looked.is_settled() && first.looked.handshake_type().is_none()
+            }
+            Value::HelloSni | Value::HelloAlpn | Value::HelloVersion | Value::HelloExtension(_) => {
+                !first.looked.is_settled()
+            }
+            _ => false,
+        }
+    }
+
+    fn hello_type(&self) -> Option<u8> {
+        self.first?.looked.handshake_type()
+    }
+
+    fn hello_sni(&self) -> Option<&[u8]> {
+        self.first?.looked.hello()?.server_name.as_deref()
+    }
+
+    fn hello_alpn(&self) -> Option<Cow<'_, [u8]>> {
+        let alpn = self.first?.looked.hello()?.alpn.as_deref();
+        alpn.map(Cow::Borrowed)
+    }
+
+    fn hello_version(&self) -> Option<u32> {
+        let [major, minor] = self.first?.looked.hello()?.version.to_be_bytes();
+        Some(u32::from(major) << 16 | u32::from(minor))
+    }
+
+    fn hello_extension(&self, number: u16) -> Option<bool> {
+        let hello = self.first?.looked.hello()?;
+        Some(hello.extensions.contains(&number))
+    }
+}
