@@ -56,7 +56,6 @@ impl Place {
     }
 }
 
-/// A range whose end is before its beginning.
 /// Most bytes of the length before a block: it is counted in 32 bits.
 const MAX_LENGTH_BYTES: u8 = 4;
 
@@ -64,6 +63,7 @@ fn is_attribute(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
+/// A range whose end is before its beginning.
 pub(super) fn reversed(range: &NumberRange, span: Span) -> Diagnostic {
     Diagnostic::error(
         Code::OutOfRange,
