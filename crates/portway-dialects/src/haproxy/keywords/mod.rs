@@ -12,6 +12,8 @@ mod converters;
 mod fetches;
 mod global;
 mod proxy;
+#[cfg(test)]
+mod reference;
 mod sections;
 mod server;
 #[cfg(test)]

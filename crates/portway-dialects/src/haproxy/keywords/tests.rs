@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 /// Every table by a name.
-fn tables() -> Vec<(&'static str, &'static [Row])> {
+pub(super) fn tables() -> Vec<(&'static str, &'static [Row])> {
     let mut tables = vec![
         ("bind", bind::OPTIONS),
         ("server", server::OPTIONS),
