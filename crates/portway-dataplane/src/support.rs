@@ -1,7 +1,7 @@
 //! What the data plane does not run yet, by name and place. A configuration that needs it is refused as a whole:
 //! half of a configuration is never served.
 
-use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule};
+use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule, Service};
 use portway_model::address::{BindAddress, TargetAddress, UnixSocket};
 use portway_model::check::CheckKind;
 use portway_model::choice::{Algorithm, HashMethod, RetryTo};
@@ -272,7 +272,12 @@ impl Found {
                 self.template(with);
             }
             Action::Tarpit { .. } => self.part("`tarpit`"),
-            Action::Service(_) => self.part("services of Portway itself on a listener"),
+            Action::Service(Service::Metrics) => {}
+            Action::Service(Service::Stats(page)) => {
+                if let Some(admin) = &page.admin {
+                    self.condition(admin);
+                }
+            }
             Action::Track { .. } => self.part("`track` (stick tables)"),
             Action::Increment { .. } => self.part("`increment` (stick tables)"),
             Action::SetLog(_) => self.part("`set_log`"),
