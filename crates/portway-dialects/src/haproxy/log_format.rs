@@ -179,7 +179,7 @@ impl Writing {
             return Some(rest.get(1..).unwrap_or(""));
         }
         let end = rest
-            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .find(|c: char| !c.is_ascii_alphanumeric())
             .unwrap_or(rest.len());
         let (name, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
         if name == "o" {
