@@ -90,7 +90,6 @@ impl Found {
                 || !socket.v6_only,
             "`socket` (how sockets are made)",
         );
-        self.part_if(listener.timeouts.tunnel_ending.is_some(), "`tunnel_ending`");
         if let Some(tls) = &listener.tls {
             self.part_if(
                 tls.client_auth != ClientAuth::Off,
@@ -137,13 +136,6 @@ impl Found {
         self.part_if(
             matches!(group.algorithm, Algorithm::Hash { .. }),
             "`algorithm = { hash = … }`",
-        );
-        let times = &group.timeouts;
-        self.part_if(
-            times.tunnel.is_some()
-                || times.tunnel_target.is_some()
-                || times.tunnel_ending.is_some(),
-            "timeouts of tunnels of a target group",
         );
         self.part_if(!group.log.is_empty(), "`log` of a target group");
         self.part_if(group.log_health_checks, "`log_health_checks`");

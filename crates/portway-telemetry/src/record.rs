@@ -194,6 +194,8 @@ pub enum FaultCode {
     ClientTls,
     /// The client did not begin with a header of the PROXY protocol, which was expected of it.
     ClientProxy,
+    /// The target was found to be down, and what it served was cut off.
+    TargetDown,
     /// The request was refused for a reason of the closed list of refusals: its code.
     RefusedRequest(&'static str),
     /// No rule took the request.
@@ -230,7 +232,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every code, in the order of the declaration, those with a reason without one.
-    pub const ALL: [FaultCode; 20] = [
+    pub const ALL: [FaultCode; 21] = [
         FaultCode::ClientClosed,
         FaultCode::ClientTimeout,
         FaultCode::ClientTls,
@@ -251,6 +253,7 @@ impl FaultCode {
         FaultCode::Shutdown,
         FaultCode::Internal,
         FaultCode::ClientProxy,
+        FaultCode::TargetDown,
     ];
 
     /// The code without its reason: stable, for metrics.
@@ -299,6 +302,7 @@ impl FaultCode {
             FaultCode::Shutdown => (17, "shutdown", "the process ended before the exchange did"),
             FaultCode::Internal => (18, "internal", "a mistake of Portway's: please report it"),
             FaultCode::ClientProxy => (19, "client_proxy", "the client did not begin with a header of the PROXY protocol, which was expected"),
+            FaultCode::TargetDown => (20, "target_down", "the target was found to be down, and what it served was cut off"),
         }
     }
 }
