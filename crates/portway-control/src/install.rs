@@ -34,7 +34,6 @@ use crate::bind::{self, Neighbour};
 use crate::certificates;
 use crate::descriptors;
 use crate::error_pages;
-use crate::figures::Statistics;
 use crate::health;
 use crate::logs::{self, LogWriters, Reopener};
 use crate::pid_file::PidFile;
@@ -63,7 +62,6 @@ pub struct Running {
     reopeners: Vec<Reopener>,
     /// Goes with this.
     _pid_file: Option<PidFile>,
-    statistics: Arc<Statistics>,
     /// What listeners ask of Portway itself.
     calls: Mutex<Option<mpsc::Receiver<ServiceCall>>>,
 }
@@ -251,14 +249,13 @@ impl Prepared {
                 log,
             })
             .collect();
-        let groups = self
-            .tls
-            .groups
-            .into_iter()
+        let configured = self.snapshot.groups.iter();
+        let groups = configured
+            .zip(self.tls.groups)
             .zip(&self.targets)
-            .map(|(tls, targets)| GroupParts {
-                tls,
-                targets: targets.iter().map(|it| it.state.clone()).collect(),
+            .map(|((group, tls), targets)| {
+                let targets = targets.iter().map(|it| it.state.clone()).collect();
+                GroupParts::new(group, tls, targets)
             })
             .collect();
         let (services, calls) = Services::channel();
@@ -274,9 +271,6 @@ impl Prepared {
             process: Arc::new(ProcessState::default()),
             services,
         });
-        let statistics = Statistics::new(plane.clone(), self.targets.clone(), workers);
-        let statistics = Arc::new(statistics);
-        tasks.spawn(statistics.clone().keep_looking());
         let reopeners = logs.reopeners();
         let threads = Threads {
             workers: Workers::start(plane.clone(), self.sockets).map_err(failed)?,
@@ -298,7 +292,6 @@ impl Prepared {
             threads: Mutex::new(Some(threads)),
             reopeners,
             _pid_file: self.pid_file,
-            statistics,
             calls: Mutex::new(Some(calls)),
         })
     }
@@ -359,11 +352,6 @@ impl Running {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
-    }
-
-    /// What was counted, as HAProxy's tools see it.
-    pub fn statistics(&self) -> &Arc<Statistics> {
-        &self.statistics
     }
 
     /// True while new connections are welcome.

@@ -13,6 +13,8 @@ pub enum Stage {
     ReusedClosedBeforeResponse,
     /// The request was sent, all of it or a part, on a fresh connection, or no answer came in time.
     Sent,
+    /// The target answered with a status that the configuration wants to be tried again.
+    Refused,
     /// The first byte of the response arrived. This is the point of no return.
     ResponseStarted,
 }
@@ -42,14 +44,57 @@ pub const fn may_retry(
         Stage::Connect => true,
         Stage::ReusedClosedBeforeResponse => method_idempotent && body_replayable,
         Stage::Sent => method_idempotent && body_replayable && attempts <= 1,
-        Stage::ResponseStarted => false,
+        Stage::Refused | Stage::ResponseStarted => false,
+    }
+}
+
+/// Where an attempt beyond the first goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Next {
+    /// To another target.
+    Another,
+    /// To the same.
+    Same,
+}
+
+/// What a retry depends on where it goes to the same target first, as in HAProxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Which attempt beyond the first it is, from 1.
+    pub number: u32,
+    /// How many there may be.
+    pub limit: u32,
+    /// Something binds the request to this target (a cookie).
+    pub bound: bool,
+    /// The target is known to be down.
+    pub down: bool,
+    /// The group takes turns, and more than one target takes part.
+    pub turns: bool,
+}
+
+impl Retry {
+    /// Decides as HAProxy does with `option redispatch`. `every`: above 0 each so many-th retry goes to another target;
+    /// below 0 it is counted from the last, −1. 0 stands for never.
+    pub fn next(self, every: i16) -> Next {
+        let period = match u32::try_from(every) {
+            Ok(every) => every,
+            Err(_) => self
+                .limit
+                .saturating_add(1)
+                .saturating_sub(every.unsigned_abs().into()),
+        };
+        let due = self.number.checked_rem(period) == Some(0);
+        if every != 0 && (due || self.down || (self.turns && !self.bound)) {
+            return Next::Another;
+        }
+        Next::Same
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Stage::{Connect, ResponseStarted, ReusedClosedBeforeResponse, Sent};
-    use super::may_retry;
+    use super::{Next, Retry, may_retry};
 
     #[test]
     fn table() {
@@ -82,6 +127,46 @@ mod tests {
         // The client may have seen something.
         check(ResponseStarted, true, true, 1, 3, false);
         check(ResponseStarted, false, false, 1, 3, false);
+    }
+
+    #[test]
+    fn where_retries_go() {
+        let check = |every: i16, limit: u32, bound: bool, expected: &str| {
+            let went: String = (1..=limit)
+                .map(|number| {
+                    let retry = Retry {
+                        number,
+                        limit,
+                        bound,
+                        down: false,
+                        turns: true,
+                    };
+                    match retry.next(every) {
+                        Next::Another => 'a',
+                        Next::Same => 's',
+                    }
+                })
+                .collect();
+            assert_eq!(went, expected, "every {every}, {limit} retries");
+        };
+        check(0, 3, true, "sss");
+        check(0, 3, false, "sss");
+        check(-1, 3, true, "ssa");
+        check(-1, 1, true, "a");
+        check(-1, 3, false, "aaa");
+        check(-2, 4, true, "ssas");
+        check(1, 3, true, "aaa");
+        check(2, 5, true, "sasas");
+        check(-9, 3, true, "sss");
+        let down = Retry {
+            number: 1,
+            limit: 3,
+            bound: true,
+            down: true,
+            turns: false,
+        };
+        assert_eq!(down.next(-1), Next::Another);
+        assert_eq!(down.next(0), Next::Same);
     }
 
     #[test]

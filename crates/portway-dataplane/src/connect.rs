@@ -84,16 +84,20 @@ pub(crate) async fn within<T>(
     .await
 }
 
-/// A connection to a target. The error's kind says what failed: `NotFound` for a name without address, `TimedOut`,
+/// A connection to the target where `slot` is. The error's kind says what failed: `NotFound` for a name without address, `TimedOut`,
 /// `ConnectionRefused`, `InvalidData` for TLS.
-pub(crate) async fn connect(connection: &Connection, wanted: Wanted<'_>) -> io::Result<Upstream> {
+pub(crate) async fn connect(
+    connection: &Connection,
+    wanted: Wanted<'_>,
+    slot: InFlight,
+) -> io::Result<Upstream> {
     let generation = &connection.generation;
     let (group, parts, state, pool) = parts_of(generation, wanted)?;
     let way = Way {
         address: address(connection, group, state, wanted.target)?,
         server_name: server_name(connection, group, wanted),
     };
-    let in_flight = (state.enter(), Serving::new(pool.metrics()));
+    let in_flight = (slot, Serving::new(pool.metrics()));
     let pooled = if wanted.pooled {
         pool.take(&way, wanted.surely)
     } else {

@@ -94,6 +94,8 @@ pub(crate) struct Arrival {
 pub(crate) struct Ledger {
     pub(crate) started: Instant,
     pub(crate) head_took: Duration,
+    /// In queues for room at a target.
+    pub(crate) queued: Option<Duration>,
     pub(crate) connected: Option<Duration>,
     pub(crate) response_head: Option<Duration>,
     pub(crate) attempts: u32,
@@ -198,6 +200,7 @@ impl<'c> Exchange<'c> {
                 started: arrival.at,
                 head_took: arrival.head_took,
                 head_in: head_len as u64,
+                queued: None,
                 connected: None,
                 response_head: None,
                 attempts: 0,

@@ -108,6 +108,24 @@ impl Fault {
         }
     }
 
+    /// No target had room in time.
+    pub(crate) fn queue_timeout() -> Self {
+        Self {
+            code: FaultCode::QueueTimeout,
+            stage: None,
+            status: Some(503),
+        }
+    }
+
+    /// As many wait for the target as may.
+    pub(crate) fn queue_full() -> Self {
+        Self {
+            code: FaultCode::QueueFull,
+            stage: None,
+            status: Some(503),
+        }
+    }
+
     /// The target could not be connected to.
     pub(crate) fn connect(error: &io::Error) -> Self {
         let (code, status) = match error.kind() {
@@ -150,6 +168,15 @@ impl Fault {
             code: FaultCode::BadResponse(refusal.code()),
             stage: Some(Stage::ResponseStarted),
             status: Some(502),
+        }
+    }
+
+    /// The target answered with a status that is tried again.
+    pub(crate) fn refused_status(status: u16) -> Self {
+        Self {
+            code: FaultCode::BadResponse("status_tried_again"),
+            stage: Some(Stage::Refused),
+            status: Some(status),
         }
     }
 
@@ -204,15 +231,6 @@ impl Fault {
         }
     }
 
-    /// What the target served was cut off, because it is down.
-    pub(crate) fn cut_off() -> Self {
-        Self {
-            code: FaultCode::TargetDown,
-            stage: None,
-            status: None,
-        }
-    }
-
     /// The process ends before the exchange or the connection did.
     pub(crate) fn shutdown() -> Self {
         Self {
@@ -245,7 +263,9 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
         (FaultCode::ClientTimeout, _) => "The request took too long to arrive.",
         (FaultCode::NoRule, Some(503)) => "No target group of this name.",
         (FaultCode::NoRule, _) => "No rule matches this request.",
-        (FaultCode::NoHealthyTarget, _) => "No target is available.",
+        (FaultCode::NoHealthyTarget | FaultCode::QueueTimeout | FaultCode::QueueFull, _) => {
+            "No target is available."
+        }
         (FaultCode::ConnectRefused | FaultCode::ConnectFailed | FaultCode::NotResolved, _) => {
             "The target could not be reached."
         }
@@ -261,7 +281,6 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
             | FaultCode::ClientTls
             | FaultCode::ClientProxy
             | FaultCode::IdleTimeout
-            | FaultCode::TargetDown
             | FaultCode::Rejected
             | FaultCode::Denied
             | FaultCode::Shutdown,

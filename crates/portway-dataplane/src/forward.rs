@@ -11,6 +11,7 @@ use crate::fault::Fault;
 use crate::head;
 use crate::policy::{self, Decision, Side};
 use crate::reply;
+use crate::retries;
 use crate::serve::Next;
 use crate::statistics;
 use crate::stream::Stream;
@@ -85,6 +86,10 @@ async fn respond(
         buffer.consume(head_len);
         x.response = (!buffer.is_empty()).then_some(buffer);
     };
+    let status = x.scratch.response.status();
+    if is_tried_again(x, status) {
+        return Err(Fault::refused_status(status));
+    }
     x.ledger.response_head = Some(x.ledger.started.elapsed());
     if upload.done {
         x.scratch.head = upload.transfer.take_head();
@@ -183,6 +188,16 @@ pub(crate) fn closes(x: &Exchange<'_>) -> bool {
         .group
         .and_then(|group| x.connection.generation.group(group));
     group.is_some_and(|(group, _, _)| group.close) || x.connection.closes()
+}
+
+/// True where the configuration would rather have another answer than this one, and may ask for it.
+fn is_tried_again(x: &Exchange<'_>, status: u16) -> bool {
+    let group = x.attempt.group;
+    let group = group.and_then(|group| x.connection.generation.group(group));
+    let replayable = matches!(x.framing.body, BodyLength::None | BodyLength::Length(0));
+    group.is_some_and(|(group, _, _)| {
+        group.retry_on.is_some() && replayable && retries::refuses(group, status, x.ledger.attempts)
+    })
 }
 
 /// What becomes of the client's connection.

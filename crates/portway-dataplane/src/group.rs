@@ -1,48 +1,27 @@
 //! A worker's view of the target groups: whose turn it is, and connections that wait for the next request.
 
-use crate::live::TargetState;
 use crate::plane::{GroupParts, Plane};
 use crate::pool::Pool;
 use crate::worker::Worker;
 use portway_core::balance::{
-    Algorithm, Ask, Balancer, Candidate, Candidates, Choice, Live, NoTarget, Tried, WhenNoneUsable,
-    hash_bytes,
+    Algorithm, Ask, Balancer, Candidate, Candidates, Choice, Digest, Key, Live, Lookup, NoTarget,
+    Tried, WhenNoneUsable, digest, digest_address, hash_address, hash_bytes,
 };
-use portway_model::draft::Algorithm as Configured;
+use portway_core::evaluate::{self, Facts};
+use portway_model::choice::{Algorithm as Configured, HashFunction, HashMethod};
 use portway_model::settings::NoneHealthy;
-use portway_model::snapshot::{GroupId, TargetGroup};
-use portway_telemetry::metrics::{Limit, Shard, TargetMetrics};
-use std::future::poll_fn;
+use portway_model::snapshot::{GroupId, Target, TargetGroup};
+use portway_model::stage::Resolved;
+use portway_telemetry::metrics::{Shard, TargetMetrics};
+use std::collections::HashSet;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 
 /// What one worker runs: a plane and its own positions and pools. Replaced as a whole by a reload.
 pub(crate) struct Generation {
     pub(crate) plane: Arc<Plane>,
     groups: Vec<GroupRun>,
-}
-
-/// Whether what a target serves was cut off since this was made.
-pub(crate) struct Fate<'g> {
-    state: &'g TargetState,
-    cuts: u32,
-}
-
-impl Fate<'_> {
-    /// Polls `work`, which the target serves, until it is done or cut off: then it is `None`.
-    pub(crate) async fn unless_cut_off<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
-        poll_fn(|cx| {
-            if self.state.cuts() != self.cuts {
-                return Poll::Ready(None);
-            }
-            work.as_mut().poll(cx).map(Some)
-        })
-        .await
-    }
 }
 
 /// One group on one worker.
@@ -52,37 +31,41 @@ pub(crate) struct GroupRun {
     pools: Vec<Rc<Pool>>,
 }
 
-struct Targets<'a>(&'a [Arc<TargetState>], &'a TargetGroup);
+struct Targets<'a>(&'a GroupParts);
 
 impl Live for Targets<'_> {
-    fn usable(&self, index: usize) -> bool {
-        let Some(state) = self.0.get(index) else {
-            return false;
-        };
-        let limit = self
-            .1
-            .targets
-            .get(index)
-            .map_or(0, |target| target.max_connections);
-        state.health().is_usable() && (limit == 0 || state.in_flight() < limit)
+    fn epoch(&self) -> u64 {
+        crate::live::epoch()
+    }
+
+    fn up(&self, index: usize) -> bool {
+        let state = self.0.targets.get(index);
+        state.is_some_and(|state| state.health().is_usable())
+    }
+
+    fn full(&self, index: usize) -> bool {
+        self.0.state.is_full(index)
     }
 
     fn in_flight(&self, index: usize) -> u32 {
-        self.0.get(index).map_or(0, |state| state.in_flight())
+        self.0.targets.get(index).map_or(0, |it| it.in_flight())
+    }
+
+    fn weight(&self, index: usize, configured: u32) -> u32 {
+        let state = self.0.targets.get(index);
+        state.map_or(0, |state| state.weight(configured))
     }
 }
 
 impl Generation {
-    /// The plane as worker `seed` runs it; the seed spreads the first turns of workers over targets.
-    pub(crate) fn new(plane: Arc<Plane>, shard: &Shard, seed: u64) -> Self {
-        let groups = plane.snapshot.groups.iter().enumerate();
+    /// The plane as a worker runs it.
+    pub(crate) fn new(plane: Arc<Plane>, shard: &Shard) -> Self {
+        let groups = plane.snapshot.groups.iter().zip(&plane.groups).enumerate();
         let groups = groups
-            .map(|(index, group)| {
-                GroupRun::new(
-                    group,
-                    |target| Arc::clone(shard.target(index, target)),
-                    seed,
-                )
+            .map(|(index, (group, parts))| {
+                GroupRun::new(group, parts, |target| {
+                    Arc::clone(shard.target(index, target))
+                })
             })
             .collect();
         Self { plane, groups }
@@ -92,14 +75,6 @@ impl Generation {
     pub(crate) fn group(&self, id: GroupId) -> Option<(&TargetGroup, &GroupParts, &GroupRun)> {
         let (group, parts) = self.plane.group(id)?;
         Some((group, parts, self.groups.get(id.index())?))
-    }
-
-    /// What becomes of what a target is about to serve.
-    pub(crate) fn fate(&self, group: GroupId, target: usize) -> Option<Fate<'_>> {
-        let (_, parts) = self.plane.group(group)?;
-        let state = parts.targets.get(target)?;
-        let cuts = state.cuts();
-        Some(Fate { state, cuts })
     }
 
     /// Targets of a group that may take traffic.
@@ -116,48 +91,27 @@ impl Generation {
         Some(parts.targets.iter().map(|target| target.in_flight()).sum())
     }
 
-    /// Chooses a target of a group for a client; those tried before only where no other is left.
+    /// Chooses a target of a group; those tried before only where no other is left.
     pub(crate) fn choose(
         &self,
         id: GroupId,
-        source: IpAddr,
+        key: Key,
         worker: &Worker,
         tried: &mut Tried,
     ) -> Result<Choice, NoTarget> {
-        let (group, parts, run) = self.group(id).ok_or(NoTarget::Empty)?;
+        let (_, parts, run) = self.group(id).ok_or(NoTarget::Empty)?;
         let ask = |tried: &Tried| {
             let chance = worker.random();
-            let ask = Ask {
-                source,
-                chance,
-                tried,
-            };
-            run.balancer.choose(&Targets(&parts.targets, group), ask)
+            let ask = Ask { key, chance, tried };
+            run.balancer.choose(&Targets(parts), ask)
         };
-        let choice = match ask(tried) {
+        match ask(tried) {
             Err(NoTarget::AllTried) => {
                 *tried = Tried::default();
                 ask(tried)
             }
             other => other,
-        };
-        if choice.is_err() && self.is_full(id) {
-            let metrics = worker.shard().worker();
-            metrics.limit_reached(Limit::TargetConnections);
         }
-        choice
-    }
-
-    /// True where a target would take traffic but for its limit of connections.
-    pub(crate) fn is_full(&self, id: GroupId) -> bool {
-        let Some((group, parts, _)) = self.group(id) else {
-            return false;
-        };
-        let mut targets = group.targets.iter().zip(&parts.targets);
-        targets.any(|(target, state)| {
-            let limit = target.max_connections;
-            state.health().is_usable() && limit > 0 && state.in_flight() >= limit
-        })
     }
 
     /// Closes pooled connections that have waited for too long. `now` and ages in ticks of the worker's timer.
@@ -171,38 +125,21 @@ impl Generation {
 }
 
 impl GroupRun {
-    fn new(group: &TargetGroup, metrics: impl Fn(usize) -> Arc<TargetMetrics>, seed: u64) -> Self {
-        let candidates = group
-            .targets
-            .iter()
-            .map(|target| Candidate {
-                weight: if target.disabled {
-                    0
-                } else {
-                    u32::from(target.weight)
-                },
-                backup: target.backup,
-                identity: hash_bytes(target.name.as_str().as_bytes()),
-            })
-            .collect();
+    fn new(
+        group: &TargetGroup,
+        parts: &GroupParts,
+        metrics: impl Fn(usize) -> Arc<TargetMetrics>,
+    ) -> Self {
         let when_none = match group.none_healthy {
             NoneHealthy::Refuse => WhenNoneUsable::None,
             NoneHealthy::FailOpen => WhenNoneUsable::FailOpen,
         };
-        let algorithm = match group.algorithm {
-            // Other orders are refused before a plane is made (`support`).
-            Configured::RoundRobin | Configured::StaticRoundRobin => Algorithm::RoundRobin,
-            Configured::LeastOutstanding => Algorithm::LeastOutstanding,
-            // A hash of another value than the source is refused before a plane is made (`support`).
-            Configured::SourceHash(_) | Configured::Hash { .. } => Algorithm::SourceHash,
-            Configured::Random { .. } => Algorithm::RandomTwo,
-            Configured::First => Algorithm::FirstAvailable,
-        };
         let balancer = Balancer::new(
-            algorithm,
+            algorithm(&group.algorithm),
             when_none,
-            Arc::new(Candidates::new(candidates)),
-            seed,
+            group.backups_together,
+            Arc::new(Candidates::new(candidates(group))),
+            Arc::clone(&parts.state.turns),
         );
         let limit = usize::try_from(group.pool_size).unwrap_or(usize::MAX);
         let pools = (0..group.targets.len())
@@ -215,4 +152,74 @@ impl GroupRun {
     pub(crate) fn pool(&self, target: usize) -> Option<&Rc<Pool>> {
         self.pools.get(target)
     }
+}
+
+fn candidates(group: &TargetGroup) -> Vec<Candidate> {
+    let given: HashSet<u32> = group.targets.iter().filter_map(|it| it.number).collect();
+    let mut free = (1_u32..).filter(|number| !given.contains(number));
+    let mut candidate = |target: &Target| Candidate {
+        weight: match target.disabled {
+            true => 0,
+            false => u32::from(target.weight),
+        },
+        backup: target.backup,
+        identity: hash_bytes(target.name.as_str().as_bytes()),
+        id: target.number.or_else(|| free.next()).unwrap_or(u32::MAX),
+    };
+    group.targets.iter().map(&mut candidate).collect()
+}
+
+fn algorithm(configured: &Configured<Resolved>) -> Algorithm {
+    let lookup = |method: &HashMethod| match method {
+        HashMethod::Consistent => Lookup::Rendezvous,
+        HashMethod::Table { .. } => Lookup::Table,
+        HashMethod::Ring { .. } => Lookup::Ring,
+    };
+    match configured {
+        Configured::RoundRobin => Algorithm::RoundRobin,
+        Configured::StaticRoundRobin => Algorithm::StaticRoundRobin,
+        Configured::LeastOutstanding => Algorithm::LeastOutstanding,
+        Configured::SourceHash(method) | Configured::Hash { method, .. } => {
+            Algorithm::Hash(lookup(method))
+        }
+        Configured::Random { draws } => Algorithm::Random { draws: *draws },
+        Configured::First => Algorithm::FirstAvailable,
+    }
+}
+
+/// What a request or connection is known by, where the group's algorithm asks for it.
+pub(crate) fn key(group: &TargetGroup, source: IpAddr, facts: &impl Facts) -> Key {
+    let (function, avalanche) = match &group.algorithm {
+        Configured::SourceHash(HashMethod::Consistent) => {
+            return Key::Hash(hash_address(source));
+        }
+        Configured::SourceHash(
+            HashMethod::Table { avalanche, .. } | HashMethod::Ring { avalanche, .. },
+        ) => return Key::Hash(digest_address(source, *avalanche).into()),
+        Configured::Hash { method, .. } => match method {
+            HashMethod::Consistent => (None, false),
+            HashMethod::Table {
+                function,
+                avalanche,
+            }
+            | HashMethod::Ring {
+                function,
+                avalanche,
+            } => (Some(function), *avalanche),
+        },
+        _ => return Key::None,
+    };
+    let Configured::Hash { value, .. } = &group.algorithm else {
+        return Key::None;
+    };
+    let Some(text) = evaluate::evaluate(value, facts).into_text() else {
+        return Key::None;
+    };
+    Key::Hash(match function {
+        None => hash_bytes(&text),
+        Some(HashFunction::Sdbm) => digest(&text, Digest::Sdbm, avalanche).into(),
+        Some(HashFunction::Djb2) => digest(&text, Digest::Djb2, avalanche).into(),
+        Some(HashFunction::Wt6) => digest(&text, Digest::Wt6, avalanche).into(),
+        Some(HashFunction::Crc32) => digest(&text, Digest::Crc32, avalanche).into(),
+    })
 }

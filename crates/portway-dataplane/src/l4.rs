@@ -5,17 +5,18 @@ use crate::connect::{self, Wanted};
 use crate::connection::Connection;
 use crate::establish;
 use crate::fault::Fault;
-use crate::group::Fate;
+use crate::group;
 use crate::h1;
 use crate::record::{self, Passed};
-use crate::rules::{FirstBytes, Rules, Verdict};
+use crate::reserve::{self, Ask};
+use crate::retries::{Attempts, Repeatable};
+use crate::rules::{self, FirstBytes, Rules, Verdict};
 use crate::statistics::{self, Flow};
 use crate::stream::Stream;
 use crate::transfer::Transfer;
-use crate::tunnel::{self, Silence};
-use portway_core::balance::Tried;
+use crate::tunnel;
+use portway_core::balance::Key;
 use portway_core::client_hello::Looked;
-use portway_core::retry::{Stage, may_retry};
 use portway_model::action::Rule;
 use portway_model::snapshot::GroupId;
 use portway_model::stage::Resolved;
@@ -57,7 +58,11 @@ pub(crate) async fn run(mut connection: Connection, mut stream: Stream, group: O
             Verdict::Forward(_) | Verdict::Undecided => {}
         }
     }
-    pass(&connection, stream, group, first.buffer).await;
+    let bytes = first.buffer.as_ref().map_or(&[][..], Buffer::filled);
+    let seen = FirstBytes::new(bytes, &first.looked, true);
+    let source = connection.peer.ip().to_canonical();
+    let key = group::key(configured, source, &rules::seen(&connection, Some(&seen)));
+    pass(&connection, stream, (group, key), first.buffer).await;
 }
 
 /// The group that the client-hello phase of the listener chooses. `None`: the connection is over.
@@ -157,7 +162,7 @@ impl Drop for Passing<'_> {
 async fn pass(
     connection: &Connection,
     mut downstream: Stream,
-    group: GroupId,
+    (group, key): (GroupId, Key),
     first: Option<Buffer>,
 ) {
     let passed = Passed {
@@ -166,14 +171,14 @@ async fn pass(
     };
     let mut passing = Passing { connection, passed };
     statistics::session(connection, group);
-    match upstream(connection, group, &mut passing.passed).await {
-        Ok((mut upstream, fate)) => {
+    match upstream(connection, (group, key), &mut passing.passed).await {
+        Ok(mut upstream) => {
             passing.passed.connected = Some(passing.passed.started.elapsed());
             let counted = &passing.passed.counted;
             let flow = Flow::of(connection, Some(group), passing.passed.target);
-            let tunnel = tunnel::run(
+            let fault = tunnel::run(
                 &connection.timer,
-                Silence::of(connection, Some(group), None),
+                connection.tunnel_timeout(),
                 &connection.worker.buffers,
                 |up, down| counted.count(&flow, up, down),
                 (&mut downstream, Transfer::tunnel(Vec::new(), first)),
@@ -181,59 +186,57 @@ async fn pass(
                     &mut upstream.link.stream,
                     Transfer::tunnel(Vec::new(), None),
                 ),
-            );
-            let fault = fate.unless_cut_off(tunnel).await;
-            let fault = fault.unwrap_or_else(|| Some(Fault::cut_off()));
+            )
+            .await;
             passing.passed.fault = fault;
         }
         Err(fault) => passing.passed.fault = Some(fault),
     }
 }
 
-/// Connects to a target of the group; another where one fails.
-async fn upstream<'c>(
-    connection: &'c Connection,
-    group: GroupId,
+/// Connects to a target of the group; another, or the same again, where one fails.
+async fn upstream(
+    connection: &Connection,
+    (group, key): (GroupId, Key),
     passed: &mut Passed,
-) -> Result<(connect::Upstream, Fate<'c>), Fault> {
-    let generation = Rc::clone(&connection.generation);
-    let retries = generation
-        .group(group)
-        .map_or(0, |(group, _, _)| group.retries);
-    let mut tried = Tried::default();
+) -> Result<connect::Upstream, Fault> {
+    let mut attempts = Attempts::new(group, None);
     loop {
-        let source = connection.peer.ip().to_canonical();
-        let choice = generation
-            .choose(group, source, &connection.worker, &mut tried)
-            .map_err(|_| Fault::no_target())?;
-        passed.attempts += 1;
-        passed.target = Some(choice.index);
+        let bound = attempts.bound;
+        let ask = Ask { group, key, bound };
+        let reserved = reserve::reserve(connection, ask, &mut attempts.tried, |_| {}).await?;
+        let target = reserved.target;
+        attempts.begin();
+        passed.attempts = attempts.made();
+        passed.target = Some(target);
         let wanted = Wanted {
             group,
-            target: choice.index,
+            target,
             host: b"",
             pooled: false,
             surely: false,
         };
-        let fate = connection.generation.fate(group, choice.index);
-        let fate = fate.ok_or_else(Fault::internal)?;
-        match connect::connect(connection, wanted).await {
-            Ok(upstream) => return Ok((upstream, fate)),
-            Err(error) => {
-                let metrics = connection.worker.shard();
-                metrics
-                    .target(group.index(), choice.index)
-                    .connect_failures
-                    .add(1);
-                if !may_retry(Stage::Connect, true, true, passed.attempts, retries + 1) {
-                    return Err(Fault::connect(&error));
-                }
-                metrics.group(group.index()).retries.add(1);
-                let target = metrics.target(group.index(), choice.index);
-                target.retries.add(1);
-                statistics::redispatched(connection, group, choice.index);
-                tried.insert(choice.index);
-            }
+        let error = match connect::connect(connection, wanted, reserved.slot).await {
+            Ok(upstream) => return Ok(upstream),
+            Err(error) => error,
+        };
+        let metrics = connection.worker.shard();
+        let of_target = metrics.target(group.index(), target);
+        of_target.connect_failures.add(1);
+        let fault = Fault::connect(&error);
+        if !attempts.again(connection, fault, target, ANY).await {
+            return Err(fault);
+        }
+        metrics.group(group.index()).retries.add(1);
+        of_target.retries.add(1);
+        if attempts.bound != Some(target) {
+            statistics::redispatched(connection, group, target);
         }
     }
 }
+
+/// Nothing of a connection has reached a target before it is connected to.
+const ANY: Repeatable = Repeatable {
+    idempotent: true,
+    replayable: true,
+};

@@ -4,12 +4,14 @@
 //! for the address of a target: a lock that only control ever writes under, a few times a day, read when a connection
 //! is made or a record is written.
 
+use crate::queue::GroupState;
 use crate::timer::TICK;
 use crate::variables::Variables;
+use portway_core::balance::SIXTEENTHS;
 use portway_model::expression::Variable;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 /// Between two events about failed handshakes with one target: every request may fail, and the log is for people.
@@ -60,6 +62,17 @@ impl Health {
     }
 }
 
+/// Rises with every change of health or weight of any target: what follows from them is worked out anew then.
+static EPOCH: AtomicU64 = AtomicU64::new(0);
+
+/// See [`EPOCH`].
+pub(crate) fn epoch() -> u64 {
+    EPOCH.load(Ordering::Acquire)
+}
+
+/// No weight but that of the configuration.
+const AS_CONFIGURED: u32 = u32::MAX;
+
 /// What is known of one target.
 #[derive(Debug)]
 pub struct TargetState {
@@ -67,9 +80,13 @@ pub struct TargetState {
     in_flight: AtomicU32,
     /// The most that were in flight at once.
     peak: AtomicU32,
-    /// How often what the target serves was cut off.
-    cuts: AtomicU32,
     address: RwLock<Option<SocketAddr>>,
+    /// Its weight in sixteenths; [`AS_CONFIGURED`] where nobody has said another.
+    weight: AtomicU32,
+    /// Exchanges that wait for it alone.
+    queued: AtomicU32,
+    /// Who is told when it has room, and its place there; nobody where no target of its group has a limit.
+    group: OnceLock<(Weak<GroupState>, usize)>,
     /// Handshakes that failed since the last one that was told of.
     failed_handshakes: AtomicU64,
     /// The tick of the next one that is told of.
@@ -83,8 +100,10 @@ impl TargetState {
             health: AtomicU8::new(health as u8),
             in_flight: AtomicU32::new(0),
             peak: AtomicU32::new(0),
-            cuts: AtomicU32::new(0),
             address: RwLock::new(address),
+            weight: AtomicU32::new(AS_CONFIGURED),
+            queued: AtomicU32::new(0),
+            group: OnceLock::new(),
             failed_handshakes: AtomicU64::new(0),
             tell_handshake_at: AtomicU64::new(0),
         }
@@ -98,24 +117,64 @@ impl TargetState {
     /// Control says what the probe found.
     pub fn set_health(&self, health: Health) {
         self.health.store(health as u8, Ordering::Relaxed);
+        EPOCH.fetch_add(1, Ordering::Release);
+        if health.is_usable() {
+            self.has_room();
+        }
+    }
+
+    /// Its weight in sixteenths, where `configured` is what the configuration says.
+    pub fn weight(&self, configured: u32) -> u32 {
+        match self.weight.load(Ordering::Relaxed) {
+            AS_CONFIGURED => configured.saturating_mul(SIXTEENTHS),
+            weight => weight,
+        }
+    }
+
+    /// Control says another weight, in sixteenths; `None`: as configured.
+    pub fn set_weight(&self, sixteenths: Option<u32>) {
+        let weight = sixteenths.map_or(AS_CONFIGURED, |it| it.min(AS_CONFIGURED - 1));
+        self.weight.store(weight, Ordering::Relaxed);
+        EPOCH.fetch_add(1, Ordering::Release);
+    }
+
+    /// Exchanges that wait for it alone.
+    pub fn queued(&self) -> u32 {
+        self.queued.load(Ordering::SeqCst)
+    }
+
+    /// Counts one more (1) or less (−1) that waits for it alone.
+    pub(crate) fn count_queued(&self, change: i32) {
+        self.queued.fetch_add(change as u32, Ordering::SeqCst);
+    }
+
+    /// Tells this group from now on when it has room.
+    pub(crate) fn tell(&self, group: &Arc<GroupState>, index: usize) {
+        // A target is of one group, which is made once.
+        let _ = self.group.set((Arc::downgrade(group), index));
+    }
+
+    fn has_room(&self) {
+        if let Some((group, index)) = self.group.get()
+            && let Some(group) = group.upgrade()
+        {
+            group.has_room(*index);
+        }
+    }
+
+    /// As [`Self::enter`], where fewer than `limit` are in flight; 0: no limit.
+    pub(crate) fn try_enter(self: &Arc<Self>, limit: u32) -> Option<InFlight> {
+        // Not raised and taken back: that would hide a place from whoever looks in between.
+        let raise = |before: u32| (limit == 0 || before < limit).then_some(before + 1);
+        let order = (Ordering::SeqCst, Ordering::Relaxed);
+        let before = self.in_flight.fetch_update(order.0, order.1, raise).ok()?;
+        raise_peak(&self.peak, before + 1);
+        Some(InFlight(self.clone()))
     }
 
     /// Requests (HTTP) or connections (TCP) that it is serving now, all workers together.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
-    }
-
-    /// Ends everything that the target is serving now, on all workers, within a few [`TICK`]s: the connections of its
-    /// clients are closed without an answer. What comes later is not touched.
-    pub fn cut_off(&self, process: &ProcessState) {
-        self.cuts.fetch_add(1, Ordering::Relaxed);
-        // A worker that sees this sees the other.
-        process.cuts.fetch_add(1, Ordering::Release);
-    }
-
-    /// How often that was done: who remembers the number knows whether it was done since.
-    pub(crate) fn cuts(&self) -> u32 {
-        self.cuts.load(Ordering::Relaxed)
     }
 
     /// Counts one more until the guard is dropped.
@@ -174,7 +233,8 @@ pub struct InFlight(Arc<TargetState>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.0.has_room();
     }
 }
 
@@ -208,8 +268,6 @@ impl ListenerState {
 pub struct ProcessState {
     draining: AtomicBool,
     open: AtomicU32,
-    /// How often what some target serves was cut off.
-    cuts: AtomicU32,
     /// Variables that live as long as the process: held for an instant, and only where a rule names one.
     variables: Mutex<Variables>,
 }
@@ -223,11 +281,6 @@ impl ProcessState {
     /// Begins a graceful stop.
     pub fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// How often what some target serves was cut off: workers wake their connections where it is more than before.
-    pub(crate) fn cuts(&self) -> u32 {
-        self.cuts.load(Ordering::Acquire)
     }
 
     /// What a rule set this variable to.

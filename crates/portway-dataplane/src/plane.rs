@@ -5,6 +5,7 @@
 use crate::access_log::LogSink;
 use crate::answers::Answers;
 use crate::live::{ListenerState, ProcessState, TargetState};
+use crate::queue::GroupState;
 use crate::service::Services;
 use portway_core::route::Router;
 use portway_model::snapshot::{GroupId, Listener, ListenerId, Snapshot, TargetGroup};
@@ -57,6 +58,24 @@ pub struct GroupParts {
     pub tls: Option<Arc<rustls::ClientConfig>>,
     /// Live state by index of the target.
     pub targets: Vec<Arc<TargetState>>,
+    /// Live state of the group as a whole.
+    pub state: Arc<GroupState>,
+}
+
+impl GroupParts {
+    /// The parts of a group with these targets.
+    pub fn new(
+        group: &TargetGroup,
+        tls: Option<Arc<rustls::ClientConfig>>,
+        targets: Vec<Arc<TargetState>>,
+    ) -> Self {
+        let state = GroupState::new(group, &targets);
+        Self {
+            tls,
+            targets,
+            state,
+        }
+    }
 }
 
 /// What rules see of this machine, as it was at install.

@@ -145,6 +145,7 @@ fn upstream_of<'a>(connection: &'a Connection, x: &Exchange<'_>) -> Upstream<'a>
 fn durations(ledger: &Ledger, total: std::time::Duration) -> Durations {
     Durations {
         request_head: Some(ledger.head_took),
+        queue: ledger.queued,
         connect: ledger.connected,
         response_head: ledger.response_head,
         total: Some(total),

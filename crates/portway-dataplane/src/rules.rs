@@ -168,6 +168,14 @@ impl<'b> FirstBytes<'b> {
     }
 }
 
+/// What is known of a connection, and of what its client has sent first.
+pub(crate) fn seen<'c>(
+    connection: &'c Connection,
+    first: Option<&'c FirstBytes<'c>>,
+) -> impl Facts + 'c {
+    Seen { connection, first }
+}
+
 /// What rules see of a connection.
 struct Seen<'c> {
     connection: &'c Connection,

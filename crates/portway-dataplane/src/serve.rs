@@ -12,14 +12,16 @@ use crate::connect::{self, Wanted};
 use crate::exchange::{Attempt, Exchange};
 use crate::fault::Fault;
 use crate::forward;
+use crate::group;
 use crate::policy::{self, Decision, Ending, Side};
 use crate::reply;
+use crate::reserve::{self, Ask, Reserved};
+use crate::retries::{Attempts, Repeatable};
 use crate::service;
 use crate::statistics;
 use crate::stream::Stream;
-use portway_core::balance::{Choice, Tried};
+use portway_core::balance::Key;
 use portway_core::http1::BodyLength;
-use portway_core::retry::{Stage, may_retry};
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::Limit;
@@ -110,83 +112,87 @@ fn decide(x: &mut Exchange<'_>, group: Option<GroupId>) -> Decision {
 /// Makes attempts until one succeeds or none may follow.
 async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupId) -> Next {
     let generation = Rc::clone(&x.connection.generation);
-    let retries = generation
-        .group(group)
-        .map_or(0, |(group, _, _)| group.retries);
-    let idempotent = x.request().method().is_idempotent() && x.sent_method().is_idempotent();
-    let replayable = matches!(x.framing.body, BodyLength::None | BodyLength::Length(0));
-    let mut tried = Tried::default();
-    let mut pooled = true;
+    let Some((configured, _, _)) = generation.group(group) else {
+        return reply::fault(x, downstream, Fault::no_target()).await;
+    };
+    let request = Repeatable {
+        idempotent: x.request().method().is_idempotent() && x.sent_method().is_idempotent(),
+        replayable: matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)),
+    };
+    let key = group::key(configured, x.client, &*x);
+    let mut attempts = Attempts::new(group, None);
     loop {
-        let choice = generation.choose(group, x.client, &x.connection.worker, &mut tried);
-        let Ok(Choice { index: target, .. }) = choice else {
-            return reply::fault(x, downstream, Fault::no_target()).await;
+        let reserved = match reserve(x, &mut attempts, group, key).await {
+            Ok(reserved) => reserved,
+            Err(fault) => return reply::fault(x, downstream, fault).await,
         };
+        let target = reserved.target;
         if let Some(before) = x.attempt.target.filter(|before| *before != target) {
             statistics::redispatched(x.connection, group, before);
         }
-        x.ledger.attempts += 1;
+        attempts.begin();
+        x.ledger.attempts = attempts.made();
         x.attempt = Attempt {
             group: Some(group),
             target: Some(target),
             reused: false,
         };
-        let fate = generation.fate(group, target);
         let host = std::mem::take(&mut x.scratch.host);
         let wanted = Wanted {
             group,
             target,
             host: &host,
-            pooled,
+            pooled: attempts.pooled,
             // What cannot be tried again is sent on a connection that was looked at closely.
-            surely: !idempotent || !replayable || x.ledger.attempts > retries,
+            surely: !request.idempotent
+                || !request.replayable
+                || attempts.made() > configured.retries,
         };
-        let connected = connect::connect(x.connection, wanted).await;
+        let connected = connect::connect(x.connection, wanted, reserved.slot).await;
         x.scratch.host = host;
         let fault = match connected {
             Ok(upstream) => {
                 x.attempt.reused = upstream.reused;
                 x.ledger.connected = Some(x.ledger.started.elapsed());
-                let done = match &fate {
-                    Some(fate) => {
-                        let attempt = forward::attempt(x, downstream, upstream);
-                        fate.unless_cut_off(attempt).await
-                    }
-                    None => None,
-                };
-                match done {
-                    Some(Ok(next)) => return next,
-                    Some(Err(fault)) => fault,
-                    None => {
-                        x.ledger.fault = Some(Fault::cut_off());
-                        return Next::Reset;
-                    }
+                match forward::attempt(x, downstream, upstream).await {
+                    Ok(next) => return next,
+                    Err(fault) => fault,
                 }
             }
             Err(error) => Fault::connect(&error),
         };
         crate::record::attempt_failed(x, fault);
-        let again = fault.stage.is_some_and(|stage| {
-            may_retry(
-                stage,
-                idempotent,
-                replayable,
-                x.ledger.attempts,
-                retries + 1,
-            )
-        });
-        if !again {
-            if x.ledger.attempts > retries && retries > 0 {
+        if !attempts.again(x.connection, fault, target, request).await {
+            if attempts.made() > configured.retries && configured.retries > 0 {
                 crate::record::limit_reached(x, Limit::Attempts);
             }
             return reply::fault(x, downstream, fault).await;
         }
-        if fault.stage == Some(Stage::ReusedClosedBeforeResponse) {
-            pooled = false;
-        } else {
-            tried.insert(target);
-        }
         crate::record::retried(x);
+    }
+}
+
+/// A place at a target for the next attempt.
+async fn reserve(
+    x: &mut Exchange<'_>,
+    attempts: &mut Attempts,
+    group: GroupId,
+    key: Key,
+) -> Result<Reserved, Fault> {
+    loop {
+        let bound = attempts.bound;
+        let ask = Ask { group, key, bound };
+        let reserved = reserve::reserve(x.connection, ask, &mut attempts.tried, |took| {
+            let before = x.ledger.queued.unwrap_or_default();
+            x.ledger.queued = Some(before + took);
+        });
+        match reserved.await {
+            // A target whose queue is full is left, where the request may go elsewhere.
+            Err(fault) if fault == Fault::queue_full() && attempts.may_leave(x.connection) => {
+                attempts.leave();
+            }
+            other => return other,
+        }
     }
 }
 

@@ -1,10 +1,9 @@
 //! What the data plane does not run yet, by name and place. A configuration that needs it is refused as a whole:
 //! half of a configuration is never served.
 
-use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule, Service};
+use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule};
 use portway_model::address::{BindAddress, TargetAddress, UnixSocket};
 use portway_model::check::CheckKind;
-use portway_model::choice::{Algorithm, HashMethod, RetryTo};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::LogFormat;
 use portway_model::expression::{
@@ -90,6 +89,7 @@ impl Found {
                 || !socket.v6_only,
             "`socket` (how sockets are made)",
         );
+        self.part_if(listener.timeouts.tunnel_ending.is_some(), "`tunnel_ending`");
         if let Some(tls) = &listener.tls {
             self.part_if(
                 tls.client_auth != ClientAuth::Off,
@@ -133,31 +133,19 @@ impl Found {
     fn group(&mut self, group: &TargetGroup) {
         self.stream = !group.protocol.is_http();
         self.at(group.origin.0);
+        let times = &group.timeouts;
         self.part_if(
-            matches!(group.algorithm, Algorithm::Hash { .. }),
-            "`algorithm = { hash = … }`",
+            times.tunnel.is_some()
+                || times.tunnel_target.is_some()
+                || times.tunnel_ending.is_some(),
+            "timeouts of tunnels of a target group",
         );
         self.part_if(!group.log.is_empty(), "`log` of a target group");
         self.part_if(group.log_health_checks, "`log_health_checks`");
-        let method = match group.algorithm {
-            Algorithm::SourceHash(method) => method != HashMethod::Consistent,
-            Algorithm::Random { draws } => draws != 2,
-            Algorithm::StaticRoundRobin => true,
-            _ => false,
-        };
-        self.part_if(method, "this way of choosing a target");
-        let retries = group.retry_to != RetryTo::Another || group.retry_on.is_some();
-        self.part_if(retries, "`retry_to` and `retry_on`");
-        self.part_if(group.backups_together, "`backups_together`");
         self.part_if(group.keep_when_down, "`keep_when_down`");
-        self.part_if(group.full_connections > 0, "`full_connections`");
         group.targets.iter().for_each(|target| self.target(target));
         self.at(group.origin.0);
         self.part_if(group.stickiness.is_some(), "`stickiness`");
-        self.part_if(
-            group.timeouts.queue != portway_model::defaults::QUEUE,
-            "`queue` of `timeouts` (waiting for a free target)",
-        );
         self.part_if(
             group.send_proxy.is_some(),
             "`send_proxy` (PROXY protocol to targets)",
@@ -196,8 +184,6 @@ impl Found {
 
     fn target(&mut self, target: &Target) {
         self.at(target.origin.0);
-        let queue = target.min_connections > 0 || target.max_queue > 0;
-        self.part_if(queue, "`min_connections` and `max_queue`");
         self.part_if(!target.slow_start.is_zero(), "`slow_start`");
         let down = target.shutdown_on_down || target.shutdown_backups_on_up;
         self.part_if(down, "`shutdown_on_down` and `shutdown_backups_on_up`");
@@ -264,12 +250,7 @@ impl Found {
                 self.template(with);
             }
             Action::Tarpit { .. } => self.part("`tarpit`"),
-            Action::Service(Service::Metrics) => {}
-            Action::Service(Service::Stats(page)) => {
-                if let Some(admin) = &page.admin {
-                    self.condition(admin);
-                }
-            }
+            Action::Service(_) => self.part("services of Portway itself on a listener"),
             Action::Track { .. } => self.part("`track` (stick tables)"),
             Action::Increment { .. } => self.part("`increment` (stick tables)"),
             Action::SetLog(_) => self.part("`set_log`"),

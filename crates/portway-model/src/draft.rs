@@ -241,7 +241,7 @@ pub struct ListenerTimeoutsDraft {
     pub tunnel: Option<Spanned<Duration>>,
     /// Client-hello phase.
     pub inspect: Option<Spanned<Duration>>,
-    /// Silent client of a tunnel whose target has ended.
+    /// Tunnel of which one side has ended.
     pub tunnel_ending: Option<Spanned<Duration>>,
 }
 
@@ -473,9 +473,9 @@ pub struct GroupTimeoutsDraft {
     pub idle: Option<Spanned<Duration>>,
     /// Silent tunnel, in place of the listener's.
     pub tunnel: Option<Spanned<Duration>>,
-    /// Silent tunnel, unless the listener's is shorter.
+    /// Silent target's side of a tunnel.
     pub tunnel_target: Option<Spanned<Duration>>,
-    /// Silent target of a tunnel whose client has ended.
+    /// Tunnel of which the target's side has ended.
     pub tunnel_ending: Option<Spanned<Duration>>,
     /// Client-hello phase.
     pub inspect: Option<Spanned<Duration>>,

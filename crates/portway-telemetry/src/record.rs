@@ -194,8 +194,6 @@ pub enum FaultCode {
     ClientTls,
     /// The client did not begin with a header of the PROXY protocol, which was expected of it.
     ClientProxy,
-    /// The target was found to be down, and what it served was cut off.
-    TargetDown,
     /// The request was refused for a reason of the closed list of refusals: its code.
     RefusedRequest(&'static str),
     /// No rule took the request.
@@ -228,11 +226,15 @@ pub enum FaultCode {
     Shutdown,
     /// A mistake of Portway's.
     Internal,
+    /// No target had room in time.
+    QueueTimeout,
+    /// As many wait for the target as may.
+    QueueFull,
 }
 
 impl FaultCode {
     /// Every code, in the order of the declaration, those with a reason without one.
-    pub const ALL: [FaultCode; 21] = [
+    pub const ALL: [FaultCode; 22] = [
         FaultCode::ClientClosed,
         FaultCode::ClientTimeout,
         FaultCode::ClientTls,
@@ -253,7 +255,8 @@ impl FaultCode {
         FaultCode::Shutdown,
         FaultCode::Internal,
         FaultCode::ClientProxy,
-        FaultCode::TargetDown,
+        FaultCode::QueueTimeout,
+        FaultCode::QueueFull,
     ];
 
     /// The code without its reason: stable, for metrics.
@@ -302,7 +305,8 @@ impl FaultCode {
             FaultCode::Shutdown => (17, "shutdown", "the process ended before the exchange did"),
             FaultCode::Internal => (18, "internal", "a mistake of Portway's: please report it"),
             FaultCode::ClientProxy => (19, "client_proxy", "the client did not begin with a header of the PROXY protocol, which was expected"),
-            FaultCode::TargetDown => (20, "target_down", "the target was found to be down, and what it served was cut off"),
+            FaultCode::QueueTimeout => (20, "queue_timeout", "no target had room in time"),
+            FaultCode::QueueFull => (21, "queue_full", "as many requests wait for the target as may"),
         }
     }
 }

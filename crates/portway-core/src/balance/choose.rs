@@ -1,56 +1,78 @@
-//! The algorithms themselves, and where each worker stands in them.
+//! The algorithms themselves.
 
-use std::cell::Cell;
-use std::sync::Arc;
+use std::cell::{Ref, RefCell};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::hash::{affinity, draw, hash_address, mix};
+use super::hash::{affinity, draw, mix};
+use super::table::{divisor, nearest, ring, table};
+use super::turns::Turns;
 use super::{
-    Algorithm, Ask, Candidates, Choice, Live, NoTarget, Tier, Tierlist, Tried, WhenNoneUsable,
+    Algorithm, Ask, Candidates, Choice, Key, Live, Lookup, NoTarget, Tier, WhenNoneUsable,
 };
 
+/// What one full share of weight is divided into, so that a share can rise slowly.
+pub const SIXTEENTHS: u32 = 16;
+
+/// Whose turn it is, for all workers of a group: people count the turns of a balancer as a whole, not of its workers. A
+/// choice among equals takes one atomic instruction, one among unequals a short lock.
+#[derive(Debug, Default)]
+pub struct SharedTurns {
+    /// Next place in the turn over equal weights, in tables, and among those that are equally busy.
+    turn: AtomicUsize,
+    /// The turns over unequal weights.
+    fair: Mutex<Turns>,
+}
+
 /// Chooses targets of one group for one worker.
-///
-/// Workers do not share positions: each turns through the targets by itself, starting at another place by its `seed`, so
-/// that all of them together are as fair as one, without a shared cache line.
 #[derive(Debug)]
 pub struct Balancer {
     algorithm: Algorithm,
     when_none_usable: WhenNoneUsable,
+    backups_together: bool,
     candidates: Arc<Candidates>,
-    /// Next place in the turn over equal weights.
-    turn: Cell<usize>,
-    /// Next place in the turn that hands out the turns of targets that cannot take theirs.
-    spare_turn: Cell<usize>,
-    /// Smooth weighted round robin: what each target is owed, in units of weight. Between two choices their sum is 0 and
-    /// none exceeds the total weight.
-    owed: Box<[Cell<i64>]>,
+    turns: Arc<SharedTurns>,
+    known: RefCell<Known>,
+}
+
+/// Who is there, as of an epoch.
+#[derive(Debug, Default)]
+struct Known {
+    epoch: Option<u64>,
+    tier: Option<Tier>,
+    members: Vec<Member>,
+    /// All have the same weight.
+    equal: bool,
+    /// Of lookups by a table and of static turns.
+    table: Vec<usize>,
+    /// Of lookups on a ring.
+    ring: Vec<(u32, usize)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    index: usize,
+    /// In [`SIXTEENTHS`].
+    weight: u32,
 }
 
 impl Balancer {
-    /// A balancer at the start of its turn. `seed` moves the start (the number of the worker, or anything).
+    /// A balancer over these targets; `turns` are shared by the workers of a group.
     pub fn new(
         algorithm: Algorithm,
         when_none_usable: WhenNoneUsable,
+        backups_together: bool,
         candidates: Arc<Candidates>,
-        seed: u64,
+        turns: Arc<SharedTurns>,
     ) -> Balancer {
-        let owed = candidates.all.iter().map(|_| Cell::new(0)).collect();
-        let targets = candidates.primary.indices.len().max(1);
-        let balancer = Balancer {
+        Balancer {
             algorithm,
             when_none_usable,
-            turn: Cell::new((seed % targets as u64) as usize),
-            spare_turn: Cell::new(0),
-            owed,
+            backups_together,
             candidates,
-        };
-        // Weighted turns start elsewhere by having made some choices already.
-        if !balancer.candidates.primary.equal {
-            for _ in 0..seed % targets as u64 {
-                balancer.smooth(balancer.candidates.primary.indices.iter().copied());
-            }
+            turns,
+            known: RefCell::default(),
         }
-        balancer
     }
 
     /// The algorithm in use.
@@ -63,216 +85,293 @@ impl Balancer {
         &self.candidates
     }
 
-    #[cfg(test)]
-    pub(super) fn owed_values(&self) -> impl Iterator<Item = i64> {
-        self.owed.iter().map(Cell::get)
-    }
-
     /// Chooses a target for one attempt, and moves the turn on.
     #[inline]
     pub fn choose(&self, live: &impl Live, ask: Ask<'_>) -> Result<Choice, NoTarget> {
-        if self.candidates.primary.equal
-            && let Some(index) = self.short_path(live, ask)
-        {
-            return Ok(Choice {
-                index,
-                tier: Tier::Primary,
+        let known = self.known(live);
+        let Some(tier) = known.tier else {
+            return Err(if self.candidates.is_empty_of_weight() {
+                NoTarget::Empty
+            } else {
+                NoTarget::NoneUsable
             });
-        }
-        self.choose_in_tier(live, ask)
-    }
-
-    /// The choice among equal primary targets, when what is drawn can be had.
-    #[inline]
-    fn short_path(&self, live: &impl Live, ask: Ask<'_>) -> Option<usize> {
-        let primary = &*self.candidates.primary.indices;
-        let free = |&&index: &&usize| live.usable(index) && !ask.tried.contains(index);
-        match self.algorithm {
-            Algorithm::RoundRobin => {
-                let turn = self.turn.get();
-                let next = turn + 1;
-                self.turn.set(if next < primary.len() { next } else { 0 });
-                primary.get(turn).filter(free).copied()
-            }
-            Algorithm::Random => {
-                let place = draw(ask.chance, primary.len() as u64);
-                primary.get(place as usize).filter(free).copied()
-            }
-            Algorithm::RandomTwo if primary.len() > 1 => {
-                let one = draw(ask.chance, primary.len() as u64) as usize;
-                let other = draw(fresh(ask.chance, 1), primary.len() as u64 - 1) as usize;
-                let other = if other < one { other } else { other + 1 };
-                let one = primary.get(one).filter(free).copied()?;
-                let other = primary.get(other).filter(free).copied()?;
-                Some(if live.in_flight(other) < live.in_flight(one) {
-                    other
-                } else {
-                    one
-                })
-            }
-            Algorithm::FirstAvailable => primary.iter().find(free).copied(),
-            Algorithm::RandomTwo | Algorithm::LeastOutstanding | Algorithm::SourceHash => None,
-        }
-    }
-
-    /// The choice when the short path does not apply.
-    fn choose_in_tier(&self, live: &impl Live, ask: Ask<'_>) -> Result<Choice, NoTarget> {
-        let tier = self.tier(live)?;
-        let members = Members {
-            list: self.candidates.tier(tier),
-            live,
-            tried: ask.tried,
-            fail_open: tier == Tier::FailOpen,
         };
+        let free = |index: usize| !ask.tried.contains(index) && !live.full(index);
         let index = match self.algorithm {
-            Algorithm::RoundRobin if members.list.equal => self.spare(&members),
-            Algorithm::RoundRobin => self.smooth(members.iter()),
-            Algorithm::LeastOutstanding => self.least_outstanding(&members),
-            Algorithm::SourceHash => self.by_source(&members, hash_address(ask.source)),
-            Algorithm::Random => self.drawn(members.iter(), fresh(ask.chance, 2)),
-            Algorithm::RandomTwo => self.drawn_two(&members, ask.chance),
-            Algorithm::FirstAvailable => members.iter().next(),
+            Algorithm::RoundRobin => self.next_turn(&known, free),
+            Algorithm::StaticRoundRobin => self.turn_in(&known.table, |it| *it, free),
+            Algorithm::LeastOutstanding => self.least_outstanding(&known, live, free),
+            Algorithm::Random { draws } => drawn(&known, live, ask.chance, draws, free),
+            Algorithm::FirstAvailable => known.indices().find(|&index| free(index)),
+            Algorithm::Hash(lookup) => match self.by_hash(&known, lookup, ask, free) {
+                Some(index) if live.full(index) => return Err(NoTarget::Full(Some(index))),
+                other => other,
+            },
         };
-        let index = index.ok_or(NoTarget::AllTried)?;
-        Ok(Choice { index, tier })
-    }
-
-    /// The tier to choose in. What was tried has no say in it: a retry does not fall back to backups, and not to targets
-    /// known to be down, while a usable primary target exists.
-    fn tier(&self, live: &impl Live) -> Result<Tier, NoTarget> {
-        let usable = |tier| {
-            let list: &Tierlist = self.candidates.tier(tier);
-            list.indices.iter().any(|&index| live.usable(index))
-        };
-        if self.candidates.any.indices.is_empty() {
-            return Err(NoTarget::Empty);
-        }
-        match self.when_none_usable {
-            _ if usable(Tier::Primary) => Ok(Tier::Primary),
-            _ if usable(Tier::Backup) => Ok(Tier::Backup),
-            WhenNoneUsable::FailOpen => Ok(Tier::FailOpen),
-            WhenNoneUsable::None => Err(NoTarget::NoneUsable),
+        match index {
+            Some(index) => Ok(Choice { index, tier }),
+            None if known.indices().any(|index| !ask.tried.contains(index)) => {
+                Err(NoTarget::Full(None))
+            }
+            None => Err(NoTarget::AllTried),
         }
     }
 
-    /// Hands out, in turn, what is not taken by whose turn it was. Giving it to the next neighbour instead would double
-    /// the load of the neighbour of a dead target.
-    fn spare(&self, members: &Members<'_, impl Live>) -> Option<usize> {
-        let count = members.iter().count();
-        let place = self.spare_turn.get().checked_rem(count)?;
-        self.spare_turn.set(place + 1);
-        members.iter().nth(place)
+    /// Who is there now.
+    #[inline]
+    fn known(&self, live: &impl Live) -> Ref<'_, Known> {
+        let epoch = live.epoch();
+        if self.known.borrow().epoch != Some(epoch) {
+            self.look(live, epoch);
+        }
+        self.known.borrow()
     }
 
-    /// Smooth weighted round robin: everybody is owed its weight more, who is owed most is chosen and pays the total.
-    fn smooth(&self, members: impl Iterator<Item = usize>) -> Option<usize> {
-        let mut total = 0_i64;
-        let mut best: Option<(i64, usize)> = None;
-        for index in members {
-            let weight = i64::from(self.candidates.weight(index));
-            let owed = self.owed.get(index)?;
-            owed.set(owed.get() + weight);
-            total += weight;
-            if best.is_none_or(|(most, _)| owed.get() > most) {
-                best = Some((owed.get(), index));
+    #[cold]
+    fn look(&self, live: &impl Live, epoch: u64) {
+        let all = |backup: Option<bool>, up: bool| {
+            let wanted = move |index: &usize| {
+                let is = self.candidates.candidate(*index).map(|it| it.backup);
+                (backup.is_none() || is == backup) && (!up || live.up(*index))
+            };
+            (0..self.candidates.len()).filter(wanted)
+        };
+        let members = |indices: &mut dyn Iterator<Item = usize>| -> Vec<Member> {
+            let member = |index| {
+                let configured = self.candidates.weight(index);
+                let weight = live.weight(index, configured);
+                (weight > 0).then_some(Member { index, weight })
+            };
+            indices.filter_map(member).collect()
+        };
+        let primaries = members(&mut all(Some(false), true));
+        let backups = || {
+            let mut backups = members(&mut all(Some(true), true));
+            if !self.backups_together {
+                backups.truncate(1);
+            }
+            backups
+        };
+        let mut known = self.known.borrow_mut();
+        (known.tier, known.members) = match primaries.is_empty() {
+            false => (Some(Tier::Primary), primaries),
+            true => match backups() {
+                backups if !backups.is_empty() => (Some(Tier::Backup), backups),
+                _ if self.when_none_usable == WhenNoneUsable::None => (None, Vec::new()),
+                _ => match members(&mut all(None, false)) {
+                    all if all.is_empty() => (None, all),
+                    all => (Some(Tier::FailOpen), all),
+                },
+            },
+        };
+        known.epoch = Some(epoch);
+        let first = known.members.first().map(|member| member.weight);
+        known.equal = known
+            .members
+            .iter()
+            .all(|member| Some(member.weight) == first);
+        self.fill(&mut known);
+    }
+
+    /// Makes what the algorithm looks up.
+    fn fill(&self, known: &mut Known) {
+        let lookup = match self.algorithm {
+            Algorithm::StaticRoundRobin => Lookup::Table,
+            Algorithm::Hash(lookup) => lookup,
+            _ => return,
+        };
+        match lookup {
+            Lookup::Table => {
+                let configured = self.candidates.all.iter().map(|it| it.weight);
+                let divisor = divisor(configured);
+                let share = |member: &Member| {
+                    let weight = member.weight.div_ceil(SIXTEENTHS);
+                    (member.index, weight)
+                };
+                let members: Vec<_> = known.members.iter().map(share).collect();
+                known.table = table(&members, divisor);
+            }
+            Lookup::Ring => {
+                let id = |index| self.candidates.candidate(index).map_or(0, |it| it.id);
+                let members = known.members.iter();
+                known.ring = ring(members.map(|it| (it.index, id(it.index), it.weight)));
+            }
+            Lookup::Rendezvous => {}
+        }
+    }
+
+    /// The next by turns and weight.
+    fn next_turn(&self, known: &Known, free: impl Fn(usize) -> bool) -> Option<usize> {
+        if !known.equal {
+            let mut fair = self
+                .turns
+                .fair
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let epoch = known.epoch.unwrap_or_default();
+            fair.know(epoch, known.members.iter().map(|it| (it.index, it.weight)));
+            return fair.next(free);
+        }
+        let count = known.members.len();
+        let turn = self.turns.turn.fetch_add(1, Ordering::Relaxed);
+        let start = turn.checked_rem(count)?;
+        for step in 0..count {
+            let place = (start + step) % count;
+            let member = known.members.get(place)?;
+            if free(member.index) {
+                if step > 0 {
+                    // Whoever was passed over has had its turn.
+                    self.turns.turn.fetch_add(step, Ordering::Relaxed);
+                }
+                return Some(member.index);
             }
         }
-        let (most, index) = best?;
-        self.owed.get(index)?.set(most - total);
-        Some(index)
+        None
     }
 
-    fn least_outstanding(&self, members: &Members<'_, impl Live>) -> Option<usize> {
-        let load = |index: usize| Load {
-            in_flight: members.live.in_flight(index),
-            weight: self.candidates.weight(index),
+    /// The next in a table of turns, or on a ring.
+    fn turn_in<T>(
+        &self,
+        table: &[T],
+        index: impl Fn(&T) -> usize,
+        free: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        for _ in 0..table.len() {
+            let turn = self.turns.turn.fetch_add(1, Ordering::Relaxed);
+            let index = index(table.get(turn.checked_rem(table.len())?)?);
+            if free(index) {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// The least busy one; those that are equally busy take turns.
+    fn least_outstanding(
+        &self,
+        known: &Known,
+        live: &impl Live,
+        free: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let load = |member: &Member| Load {
+            in_flight: live.in_flight(member.index),
+            weight: member.weight,
         };
-        let least = members
-            .iter()
+        let free = |member: &&Member| free(member.index);
+        let members = || known.members.iter().filter(free);
+        let least = members()
             .map(load)
             .reduce(|a, b| if b.below(a) { b } else { a })?;
-        // Counts change while we look: if nobody is at the least any more, everybody may have the turn.
-        let tied = members.iter().filter(|&index| !least.below(load(index)));
-        self.smooth(tied).or_else(|| self.smooth(members.iter()))
+        let tied = || members().filter(|member| !least.below(load(member)));
+        let turn = self.turns.turn.fetch_add(1, Ordering::Relaxed);
+        let place = turn.checked_rem(tied().count()).unwrap_or(0);
+        // Counts change while we look: if nobody is at the least any more, anybody may have the turn.
+        let found = tied().nth(place).or_else(|| members().next());
+        found.map(|member| member.index)
+    }
+
+    fn by_hash(
+        &self,
+        known: &Known,
+        lookup: Lookup,
+        ask: Ask<'_>,
+        free: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let untried = |index: usize| !ask.tried.contains(index);
+        match (ask.key, lookup) {
+            (Key::None, Lookup::Table) => self.turn_in(&known.table, |it| *it, free),
+            (Key::None, Lookup::Ring) => self.turn_in(&known.ring, |(_, it)| *it, free),
+            (Key::None, Lookup::Rendezvous) => self.next_turn(known, free),
+            (Key::Hash(hash), Lookup::Table) => {
+                let start = (hash as u32 as usize).checked_rem(known.table.len())?;
+                let (before, behind) = known.table.split_at_checked(start)?;
+                let mut from = behind.iter().chain(before).copied();
+                from.find(|&index| untried(index))
+            }
+            (Key::Hash(hash), Lookup::Ring) => {
+                nearest(&known.ring, hash as u32, |index| !untried(index))
+            }
+            (Key::Hash(hash), Lookup::Rendezvous) => self.rendezvous(known, hash, free),
+        }
     }
 
     /// Weighted rendezvous hashing (Thaler and Ravishankar 1998; the weighted score after Schindelhauer and Schomaker
     /// 2005): a target of weight w wins with probability w / total, whatever else is in the list.
-    fn by_source(&self, members: &Members<'_, impl Live>, key: u64) -> Option<usize> {
+    fn rendezvous(&self, known: &Known, key: u64, free: impl Fn(usize) -> bool) -> Option<usize> {
         let affinity = |index: usize| affinity(key, self.candidates.identity(index));
-        if members.list.equal {
-            return members.iter().max_by_key(|&index| affinity(index));
+        let members = known.members.iter().filter(|it| free(it.index));
+        if known.equal {
+            return members.map(|it| it.index).max_by_key(|it| affinity(*it));
         }
-        let score = |index: usize| {
+        let score = |member: &Member| {
             // 52 bits moved by half a step fit into the 53 of an f64, so they are never 0 and never 1, and the
             // logarithm is finite and not 0.
-            let uniform = ((affinity(index) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
-            f64::from(self.candidates.weight(index)) / -uniform.ln()
+            let uniform = ((affinity(member.index) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
+            f64::from(member.weight) / -uniform.ln()
         };
         members
-            .iter()
-            .map(|index| (score(index), index))
+            .map(|member| (score(member), member.index))
             .reduce(|a, b| if b.0 > a.0 { b } else { a })
             .map(|(_, index)| index)
     }
+}
 
-    /// One of the members, by weight.
-    fn drawn(&self, members: impl Iterator<Item = usize> + Clone, chance: u64) -> Option<usize> {
-        let weight = |index: usize| u64::from(self.candidates.weight(index));
-        let total: u64 = members.clone().map(weight).sum();
-        let mut left = draw(chance, total);
-        for index in members.clone() {
-            match left.checked_sub(weight(index)) {
-                Some(rest) => left = rest,
-                None => return Some(index),
-            }
-        }
-        // A target became unusable between the two passes.
-        members.last()
-    }
-
-    fn drawn_two(&self, members: &Members<'_, impl Live>, chance: u64) -> Option<usize> {
-        let one = self.drawn(members.iter(), fresh(chance, 2))?;
-        let others = members.iter().filter(|&index| index != one);
-        let Some(other) = self.drawn(others, fresh(chance, 3)) else {
-            return Some(one);
-        };
-        let load = |index: usize| Load {
-            in_flight: members.live.in_flight(index),
-            weight: self.candidates.weight(index),
-        };
-        Some(if load(other).below(load(one)) {
-            other
-        } else {
-            one
-        })
+impl Known {
+    fn indices(&self) -> impl Iterator<Item = usize> {
+        self.members.iter().map(|member| member.index)
     }
 }
 
-/// Another draw from the same chance. The draws of the short path must not be used again: that they led to a target that
-/// cannot be had says where they lie, and its whole share would fall to the same others.
+/// The least busy of so many that are drawn by weight.
+fn drawn(
+    known: &Known,
+    live: &impl Live,
+    chance: u64,
+    draws: u16,
+    free: impl Fn(usize) -> bool,
+) -> Option<usize> {
+    let mut out: Option<Member> = None;
+    let load = |member: Member| Load {
+        in_flight: live.in_flight(member.index),
+        weight: member.weight,
+    };
+    for number in 0..u64::from(draws.max(1)) {
+        let members = known
+            .members
+            .iter()
+            .filter(|it| free(it.index) && out.is_none_or(|out| out.index != it.index));
+        let Some(other) = one_of(members, fresh(chance, number)) else {
+            break;
+        };
+        out = Some(match out {
+            Some(one) if !load(other).below(load(one)) => one,
+            _ => other,
+        });
+    }
+    out.map(|member| member.index)
+}
+
+/// One of the members, by weight.
+fn one_of<'m>(members: impl Iterator<Item = &'m Member> + Clone, chance: u64) -> Option<Member> {
+    let total: u64 = members.clone().map(|it| u64::from(it.weight)).sum();
+    let mut left = draw(chance, total);
+    for member in members.clone() {
+        match left.checked_sub(u64::from(member.weight)) {
+            Some(rest) => left = rest,
+            None => return Some(*member),
+        }
+    }
+    // One became busy between the two passes.
+    members.last().copied()
+}
+
+/// Another draw from the same chance.
 fn fresh(chance: u64, draw: u64) -> u64 {
     mix(chance.wrapping_add(draw << 56 | 0x5851_f42d_4c95_7f2d))
 }
 
-/// The targets that one choice may fall on.
-struct Members<'a, L> {
-    list: &'a Tierlist,
-    live: &'a L,
-    tried: &'a Tried,
-    fail_open: bool,
-}
-
-impl<'a, L: Live> Members<'a, L> {
-    fn iter(&self) -> impl Iterator<Item = usize> + Clone + use<'a, L> {
-        let (live, tried, fail_open) = (self.live, self.tried, self.fail_open);
-        let free =
-            move |index: &usize| (fail_open || live.usable(*index)) && !tried.contains(*index);
-        self.list.indices.iter().copied().filter(free)
-    }
-}
-
-/// Exchanges in flight per unit of weight, compared without dividing.
+/// How busy a target is for its weight, compared without dividing. Who has nothing to do is equal to everybody who has
+/// nothing to do; else the one that is asked about counts too, as in HAProxy.
 #[derive(Clone, Copy)]
 struct Load {
     in_flight: u32,
@@ -281,7 +380,10 @@ struct Load {
 
 impl Load {
     fn below(self, other: Load) -> bool {
-        u64::from(self.in_flight) * u64::from(other.weight)
-            < u64::from(other.in_flight) * u64::from(self.weight)
+        let busy = |load: Load| match load.in_flight {
+            0 => 0,
+            some => u64::from(some) + 1,
+        };
+        busy(self) * u64::from(other.weight) < busy(other) * u64::from(self.weight)
     }
 }

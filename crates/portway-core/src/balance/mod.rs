@@ -1,46 +1,71 @@
 //! Which target takes the next attempt.
 //!
-//! Decides one index among the targets of a group, by one of six algorithms, and says when there is none. It leaves to
-//! others what "usable" means (health, draining, a full target: the caller folds them into one answer), connecting, and
-//! whether to try again (`retry`). The hard thing about it: a choice is made for every request, so the usual case (equal
-//! weights, everything usable) must not look at all targets, and must stay fair when one of them is down.
+//! Decides one index among the targets of a group, and says when there is none. It leaves to others what "up" means
+//! (health, draining), connecting, waiting for room, and whether to try again (`retry`). The hard things about it: a choice
+//! is made for every request, so what follows from health and weights is worked out once for each of their changes (an
+//! epoch) and not for each request; and orders and hashes must be HAProxy's, to the last choice.
 //!
 //! ```text
-//! choose ─▶ short path (equal weights, the drawn target is usable and untried) ─▶ index
-//!    └────▶ tier: usable primaries, else usable backups, else by policy all of them, else NoTarget
-//!              └─▶ algorithm over the tier without the tried ones ─▶ index or NoTarget::AllTried
+//! choose ─▶ members of the epoch: primaries that are up, else backups, else by policy all of them, else NoTarget
+//!              └─▶ algorithm over those that are free and untried ─▶ index, or Full, or AllTried
 //! ```
 //!
-//! What is configured (weights, backup, identity) is in [`Candidates`], shared by workers; what happens meanwhile comes
-//! through [`Live`], so that the data plane reads its atomics and builds nothing per request; positions are in
-//! [`Balancer`], one for each worker and group.
+//! What is configured (weights, backup, identity) is in [`Candidates`]; what happens meanwhile comes through [`Live`], so
+//! that the data plane reads its atomics and builds nothing per request; whose turn it is, is in [`SharedTurns`], one for
+//! each group; what a worker knows of an epoch is in its [`Balancer`].
 
 mod choose;
+mod digest;
 mod hash;
+mod table;
 mod tried;
+mod turns;
 
-pub use choose::Balancer;
+pub use choose::{Balancer, SIXTEENTHS, SharedTurns};
+pub use digest::{Digest, digest, digest_address};
 pub use hash::{hash_address, hash_bytes};
+pub use table::MAX_SHARES;
 pub use tried::{TRIED_REMEMBERED, Tried};
 
 /// How a target is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// Smooth weighted round robin: over a full cycle each target gets exactly its weight, and its turns are spread out.
-    /// With equal weights O(1); else O(number of targets).
+    /// In turn: over a full cycle each target gets exactly its weight, and its turns are spread out. The order is that of
+    /// HAProxy's `roundrobin`.
     RoundRobin,
-    /// The fewest exchanges in flight per unit of weight; ties take turns by weight. O(number of targets).
+    /// In turn, in the order of HAProxy's `static-rr`.
+    StaticRoundRobin,
+    /// The fewest exchanges in flight per unit of weight; ties take turns.
     LeastOutstanding,
-    /// The same source address goes to the same target while it is usable (weighted rendezvous hashing): losing a
-    /// target moves only the addresses it had. O(number of targets).
-    SourceHash,
-    /// Two targets drawn by weight, of which the one with fewer exchanges in flight per unit of weight. With equal
-    /// weights O(1).
-    RandomTwo,
-    /// One target drawn by weight. With equal weights O(1).
-    Random,
-    /// The first usable target in the order of the configuration.
+    /// By the key of the request; in turn where it has none.
+    Hash(Lookup),
+    /// So many targets drawn by weight, of which the one with fewest exchanges in flight per unit of weight.
+    Random {
+        /// At least 1.
+        draws: u16,
+    },
+    /// The first free target in the order of the configuration.
     FirstAvailable,
+}
+
+/// How a key finds a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lookup {
+    /// Weighted rendezvous hashing: losing a target moves only the keys it had.
+    Rendezvous,
+    /// HAProxy's `map-based`.
+    Table,
+    /// HAProxy's `consistent`.
+    Ring,
+}
+
+/// What a request is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// It does not have the value.
+    None,
+    /// Its hash; of 32 bits for [`Lookup::Table`] and [`Lookup::Ring`].
+    Hash(u64),
 }
 
 /// What to do when no target is usable.
@@ -57,25 +82,35 @@ pub enum WhenNoneUsable {
 pub struct Candidate {
     /// Share of traffic relative to the others. 0 takes no new traffic, not even with fail-open.
     pub weight: u32,
-    /// Takes traffic only while no primary target is usable.
+    /// Takes traffic only while no primary target is up.
     pub backup: bool,
-    /// What [`Algorithm::SourceHash`] knows the target by, stable over reloads: [`hash_bytes`] of its name or address.
+    /// What [`Lookup::Rendezvous`] knows the target by, stable over reloads: [`hash_bytes`] of its name or address.
     pub identity: u64,
+    /// What [`Lookup::Ring`] knows it by.
+    pub id: u32,
 }
 
 /// What happens to the targets meanwhile, by index into [`Candidates`].
 pub trait Live {
-    /// May the target take a new exchange now?
-    fn usable(&self, index: usize) -> bool;
+    /// A number that changes whenever `up` or `weight` of any target may have changed.
+    fn epoch(&self) -> u64;
+    /// May the target take traffic?
+    fn up(&self, index: usize) -> bool;
+    /// Has it as much to do as it may have?
+    fn full(&self, index: usize) -> bool;
     /// Exchanges in flight at the target, over all workers.
     fn in_flight(&self, index: usize) -> u32;
+    /// Its weight now, in [`SIXTEENTHS`].
+    fn weight(&self, _index: usize, configured: u32) -> u32 {
+        configured.saturating_mul(SIXTEENTHS)
+    }
 }
 
 /// What one choice depends on besides the targets.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
-    /// Address of the client, for [`Algorithm::SourceHash`].
-    pub source: std::net::IpAddr,
+    /// What the request is known by, for [`Algorithm::Hash`].
+    pub key: Key,
     /// 64 random bits, fresh for each choice, for the algorithms that draw.
     pub chance: u64,
     /// Targets that failed this exchange before; they are not chosen again.
@@ -111,6 +146,8 @@ pub enum NoTarget {
     NoneUsable,
     /// There are usable targets, but this exchange has tried them all. The caller may ask again with an empty [`Tried`].
     AllTried,
+    /// All that could take it have as much to do as they may have; the one that it is bound to, where it is.
+    Full(Option<usize>),
 }
 
 impl std::fmt::Display for NoTarget {
@@ -119,47 +156,21 @@ impl std::fmt::Display for NoTarget {
             NoTarget::Empty => "the target group has no target that takes traffic",
             NoTarget::NoneUsable => "no target is usable",
             NoTarget::AllTried => "all usable targets were tried",
+            NoTarget::Full(_) => "all usable targets are full",
         })
     }
 }
 
-/// The targets of a group as configured, compiled once and shared by all workers.
+/// The targets of a group as configured, compiled once.
 #[derive(Clone, Debug)]
 pub struct Candidates {
     all: Box<[Candidate]>,
-    /// Indices with a weight, in order, by tier.
-    primary: Tierlist,
-    backup: Tierlist,
-    any: Tierlist,
-}
-
-/// Indices of one tier.
-#[derive(Clone, Debug)]
-struct Tierlist {
-    indices: Box<[usize]>,
-    /// All have the same weight: drawing and turning need not look at weights.
-    equal: bool,
 }
 
 impl Candidates {
-    /// Prepares the targets of a group, in the order of the configuration.
+    /// The targets of a group, in the order of the configuration.
     pub fn new(all: Vec<Candidate>) -> Candidates {
-        let tier = |wanted: fn(&Candidate) -> bool| {
-            let members = || {
-                all.iter()
-                    .enumerate()
-                    .filter(|(_, c)| c.weight > 0 && wanted(c))
-            };
-            let first = members().next().map_or(0, |(_, c)| c.weight);
-            Tierlist {
-                indices: members().map(|(index, _)| index).collect(),
-                equal: members().all(|(_, c)| c.weight == first),
-            }
-        };
         Candidates {
-            primary: tier(|c| !c.backup),
-            backup: tier(|c| c.backup),
-            any: tier(|_| true),
             all: all.into_boxed_slice(),
         }
     }
@@ -179,20 +190,16 @@ impl Candidates {
         self.all.get(index)
     }
 
+    fn is_empty_of_weight(&self) -> bool {
+        self.all.iter().all(|it| it.weight == 0)
+    }
+
     fn weight(&self, index: usize) -> u32 {
-        self.all.get(index).map_or(0, |c| c.weight)
+        self.all.get(index).map_or(0, |it| it.weight)
     }
 
     fn identity(&self, index: usize) -> u64 {
-        self.all.get(index).map_or(0, |c| c.identity)
-    }
-
-    fn tier(&self, tier: Tier) -> &Tierlist {
-        match tier {
-            Tier::Primary => &self.primary,
-            Tier::Backup => &self.backup,
-            Tier::FailOpen => &self.any,
-        }
+        self.all.get(index).map_or(0, |it| it.identity)
     }
 }
 

@@ -11,7 +11,7 @@ use portway_dataplane::support;
 use portway_dataplane::worker::{BoundSocket, Socket, Workers};
 use portway_model::address::{BindAddress, Host, TargetAddress};
 use portway_model::compile::compile;
-use portway_model::snapshot::{ListenerId, Snapshot, Target as Configured};
+use portway_model::snapshot::{ListenerId, Snapshot, Target as Configured, TargetGroup};
 use portway_model::span::Sources;
 use portway_telemetry::metrics::{GroupNames, Names, ProcessFigures, Registry, TargetHealth};
 use portway_testkit::peer::{PATIENCE, Wire, eventually};
@@ -95,14 +95,14 @@ impl Proxy {
         Wire::connect(self.places[0]).unwrap()
     }
 
+    /// How many wait for a target of a group.
+    pub(crate) fn waiting(&self, group: usize) -> u32 {
+        self.plane.groups[group].state.waiting()
+    }
+
     /// The live state of a target.
     pub(crate) fn target(&self, group: usize, target: usize) -> &TargetState {
         &self.plane.groups[group].targets[target]
-    }
-
-    /// Ends what a target serves now.
-    pub(crate) fn cut_off(&self, group: usize, target: usize) {
-        self.target(group, target).cut_off(&self.plane.process);
     }
 
     /// All counters as Prometheus text.
@@ -266,10 +266,10 @@ fn plane(snapshot: Snapshot, sink: &access_log::LogSink) -> Plane {
         log: Some(sink.clone()),
         state: Arc::default(),
     });
-    let groups = snapshot.groups.iter().map(|group| GroupParts {
-        tls: None,
-        targets: group.targets.iter().map(live).collect(),
-    });
+    let parts = |group: &TargetGroup| {
+        GroupParts::new(group, None, group.targets.iter().map(live).collect())
+    };
+    let groups = snapshot.groups.iter().map(parts);
     Plane {
         services: Services::channel().0,
         max_connections: snapshot.process.max_connections,

@@ -274,7 +274,8 @@ fn a_target_takes_no_more_connections_than_it_may() {
         wire.until_end().map(drop)
     })
     .unwrap();
-    let text = simple("", "timeouts.response = \"2s\"", &[]).replace(
+    let timeouts = "timeouts = { response = \"2s\", queue = \"300ms\" }";
+    let text = simple("", timeouts, &[]).replace(
         "targets = []",
         &format!(
             "targets = [{{ address = \"{}\", max_connections = 2 }}]",
@@ -296,6 +297,117 @@ fn a_target_takes_no_more_connections_than_it_may() {
     assert_eq!(name_of(&second.message().unwrap()), "504");
     drop((first, second, third));
     proxy.finish(3);
+}
+
+#[test]
+fn who_waits_is_served_when_there_is_room() {
+    let gate = Arc::new(AtomicBool::new(false));
+    let open = Arc::clone(&gate);
+    let slow = Target::start(move |_, mut wire| {
+        loop {
+            wire.message()?;
+            while !open.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
+        }
+    })
+    .unwrap();
+    let text = simple("", "", &[]).replace(
+        "targets = []",
+        &format!(
+            "targets = [{{ address = \"{}\", max_connections = 1 }}]",
+            slow.address()
+        ),
+    );
+    let proxy = Proxy::start(&text);
+    let mut clients: Vec<Wire> = (0..5).map(|_| proxy.client()).collect();
+    clients
+        .iter_mut()
+        .for_each(|client| client.send(GET).unwrap());
+    assert!(eventually(|| proxy.waiting(0) == 4));
+    assert_eq!(slow.connections(), 1);
+    gate.store(true, Ordering::SeqCst);
+    for client in &mut clients {
+        assert_eq!(name_of(&client.message().unwrap()), "ok");
+    }
+    assert_eq!(proxy.waiting(0), 0);
+    drop(clients);
+    proxy.finish(5);
+}
+
+#[test]
+fn hashes_of_values_and_turns_without_them() {
+    let (_targets, addresses) = named(&["a", "b", "c"]);
+    let algorithm = "algorithm = { hash = \"header(`X-K`)\", method = { table = \"sdbm\" } }";
+    let proxy = Proxy::start(&simple("", algorithm, &addresses));
+    let mut client = proxy.client();
+    // As HAProxy 2.6 with `balance hdr(X-K)`.
+    let keyed: String = ["/", "/a", "/a/b/c.html?x=1", "/index.php?id=12&u=joe"]
+        .map(|key| {
+            let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-K: {key}\r\n\r\n");
+            client.send(&request).unwrap();
+            name_of(&client.message().unwrap())
+        })
+        .concat();
+    assert_eq!(keyed, "cacc");
+    let absent: String = (0..4).map(|_| ask(&mut client)).collect();
+    assert_eq!(absent, "abca");
+    drop(client);
+    proxy.finish(8);
+}
+
+#[test]
+fn answers_that_are_tried_again() {
+    let check = |group: &str, bad: &'static str, expected: &str| {
+        let bad = Target::start(move |_, mut wire| {
+            loop {
+                wire.message()?;
+                wire.send(bad)?;
+                if !bad.starts_with("HTTP/1.1 503") {
+                    return Ok(());
+                }
+            }
+        })
+        .unwrap();
+        let good = Target::saying("good").unwrap();
+        let proxy = Proxy::start(&simple("", group, &[bad.address(), good.address()]));
+        let mut client = proxy.client();
+        assert_eq!(ask(&mut client), expected, "{group}");
+        drop(client);
+        proxy.finish(1);
+    };
+    let busy = "HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno";
+    check("", busy, "503");
+    check("retry_on = [503]", busy, "good");
+    check("retry_on = [503]\nretries = 0", busy, "503");
+    check("retry_on = [\"connect_failure\"]", busy, "503");
+    check("retry_on = [\"junk_response\"]", "nonsense\r\n\r\n", "good");
+    check("", "nonsense\r\n\r\n", "502");
+    check("retry_on = [\"empty_response\"]", "", "good");
+    check("retry_on = []", "", "502");
+}
+
+#[test]
+fn where_retries_go() {
+    let check = |to: &str, connect: &str, expected: &str| {
+        let good = Target::saying("good").unwrap();
+        let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = nobody.local_addr().unwrap();
+        drop(nobody);
+        let group = format!("{to}\nretries = 2\ntimeouts.connect = \"{connect}\"");
+        let proxy = Proxy::start(&simple("", &group, &[address, good.address()]));
+        let mut client = proxy.client();
+        assert_eq!(ask(&mut client), expected, "{to}");
+        drop(client);
+        proxy.finish(1);
+    };
+    check("", "1s", "good");
+    check("retry_to = \"same\"", "10ms", "502");
+    // Nothing binds the request to the dead one, and the group takes turns: it is left at once.
+    check("retry_to = { same_then_another = -1 }", "1s", "good");
+    let first = "algorithm = \"first\"\nretry_to = { same_then_another = -1 }";
+    check(first, "10ms", "good");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::place::{Place, Step};
 use super::{Reader, Word, keywords, sample};
 use portway_model::diagnostic::{Code, Diagnostic};
-use portway_model::expression::{Expression, LogValue, Template, TemplatePart, Transform, Value};
+use portway_model::expression::{Expression, LogValue, Template, TemplatePart, Value};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 
@@ -92,20 +92,10 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     VARIABLES.iter().map(|(name, _)| *name).chain(["o"])
 }
 
-/// Variables that the flag `X` writes in hexadecimal digits.
-const HEXADECIMAL: [&str; 13] = [
-    "bi", "bp", "ci", "cp", "fi", "fp", "lc", "ms", "pid", "rt", "si", "sp", "Ts",
-];
-
 /// Flags in braces: `%{+Q}o`.
 #[derive(Debug, Clone, Copy, Default)]
 struct Flags {
-    /// `Q`: between double quotes.
     quote: bool,
-    /// `E`: with a backslash before quotes, backslashes and `]`.
-    escape: bool,
-    /// `X`: in hexadecimal digits.
-    hexadecimal: bool,
 }
 
 /// Reads a log-format string. `None` where it is wrong; `reader` then knows why.
@@ -120,15 +110,14 @@ pub(crate) fn template(
         everywhere: Flags::default(),
         span: word.span,
         place,
-        spaced: true,
         failed: false,
     };
     let mut rest = word.text.as_str();
     while let Some((plain, special)) = rest.split_once('%') {
-        writing.plain(plain);
+        writing.text.push_str(plain);
         rest = writing.special(special, reader)?;
     }
-    writing.plain(rest);
+    writing.text.push_str(rest);
     writing.flush();
     (!writing.failed).then_some(Template(writing.parts))
 }
@@ -139,8 +128,6 @@ struct Writing {
     everywhere: Flags,
     span: Span,
     place: Place,
-    /// White space was the last that was written, or nothing was.
-    spaced: bool,
     failed: bool,
 }
 
@@ -155,7 +142,7 @@ impl Writing {
     /// Reads what stands behind a percent sign; gives what comes after it.
     fn special<'t>(&mut self, special: &'t str, reader: &mut Reader<'_>) -> Option<&'t str> {
         if let Some(rest) = special.strip_prefix('%') {
-            self.plain("%");
+            self.text.push('%');
             return Some(rest);
         }
         let (flags, rest) = match special.strip_prefix('{') {
@@ -175,10 +162,6 @@ impl Writing {
             match flag {
                 "+Q" => current.quote = true,
                 "-Q" => current.quote = false,
-                "+E" => current.escape = true,
-                "-E" => current.escape = false,
-                "+X" => current.hexadecimal = true,
-                "-X" => current.hexadecimal = false,
                 _ => {}
             }
         }
@@ -196,7 +179,7 @@ impl Writing {
             return Some(rest.get(1..).unwrap_or(""));
         }
         let end = rest
-            .find(|c: char| !c.is_ascii_alphanumeric())
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
             .unwrap_or(rest.len());
         let (name, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
         if name == "o" {
@@ -214,15 +197,7 @@ impl Writing {
         };
         let mut all = in_rules.iter().chain(VARIABLES);
         if let Some((_, value)) = all.find(|(known, _)| *known == name) {
-            let mut expression = Expression::from(value.clone());
-            if flags.hexadecimal && HEXADECIMAL.contains(&name) {
-                expression.transforms.push(Transform::Hexadecimal);
-            }
-            let flags = match value {
-                Value::Log(value) if !value.is_text() => Flags::default(),
-                _ => flags,
-            };
-            return self.expression(expression, flags);
+            return self.expression(value.clone().into(), flags);
         }
         self.failed = true;
         if !name.is_empty() {
@@ -233,34 +208,16 @@ impl Writing {
         reader.push(diagnostic.help("write '%%' for a percent sign"));
     }
 
-    fn expression(&mut self, mut expression: Expression<Named>, flags: Flags) {
-        if flags.escape {
-            expression.transforms.push(Transform::Backslashed);
-        }
+    fn expression(&mut self, expression: Expression<Named>, flags: Flags) {
         if flags.quote {
-            expression.transforms.push(Transform::Quoted);
+            self.text.push('"');
         }
         self.flush();
-        self.spaced = false;
         self.parts.push(TemplatePart::Expression(Spanned::new(
             expression, self.span,
         )));
-    }
-
-    /// Text between variables. In logs white space is one space, and none at the beginning.
-    fn plain(&mut self, text: &str) {
-        if self.place.step != Step::Log {
-            self.text.push_str(text);
-            return;
-        }
-        for c in text.chars() {
-            let space = c.is_ascii_whitespace();
-            if !space {
-                self.text.push(c);
-            } else if !self.spaced {
-                self.text.push(' ');
-            }
-            self.spaced = space;
+        if flags.quote {
+            self.text.push('"');
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What every part of the reader shares: the world, the findings, and what is gathered on the way.
 
 use super::environment::Environment;
-use super::proxy::ErrorSection;
 use crate::inputs::Inputs;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{MapDraft, UserlistDraft};
@@ -24,8 +23,6 @@ pub(crate) struct Reader<'a> {
     pub(crate) maps: Vec<MapDraft>,
     /// Userlists: those of the text, and those that other keywords need.
     pub(crate) userlists: Vec<UserlistDraft>,
-    /// The `http-errors` sections of the text, which rules may name.
-    pub(crate) error_sections: Vec<ErrorSection>,
 }
 
 impl<'a> Reader<'a> {
@@ -39,7 +36,6 @@ impl<'a> Reader<'a> {
             diagnostics: Diagnostics::default(),
             maps: Vec::new(),
             userlists: Vec::new(),
-            error_sections: Vec::new(),
         }
     }
 

@@ -1,0 +1,171 @@
+//! What follows a failed attempt: nothing, or another one, and where. The rules themselves are in `portway_core::retry`.
+
+use crate::connection::Connection;
+use crate::fault::Fault;
+use portway_core::balance::Tried;
+use portway_core::retry::{Next, Retry, Stage, may_retry};
+use portway_model::choice::{Algorithm, RetryOn, RetryTo};
+use portway_model::snapshot::{GroupId, TargetGroup};
+use portway_telemetry::record::FaultCode;
+use std::future::poll_fn;
+use std::time::Duration;
+
+/// How long HAProxy waits before it tries the same target again, where the connect timeout is not shorter.
+const SAME_TARGET: Duration = Duration::from_secs(1);
+
+/// The attempts of one exchange or connection.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    group: GroupId,
+    /// Targets that are not to be chosen again.
+    pub(crate) tried: Tried,
+    /// Where the next attempt must go.
+    pub(crate) bound: Option<usize>,
+    /// The first attempt is bound by stickiness.
+    sticky: bool,
+    /// A connection that waits in a pool will do.
+    pub(crate) pooled: bool,
+    made: u32,
+}
+
+/// What the request allows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Repeatable {
+    /// It may be done twice.
+    pub(crate) idempotent: bool,
+    /// All of it can be sent again.
+    pub(crate) replayable: bool,
+}
+
+impl Attempts {
+    /// None was made yet; `bound`: stickiness names a target.
+    pub(crate) fn new(group: GroupId, bound: Option<usize>) -> Self {
+        Self {
+            group,
+            tried: Tried::default(),
+            bound,
+            sticky: bound.is_some(),
+            pooled: true,
+            made: 0,
+        }
+    }
+
+    /// Counts one that begins.
+    pub(crate) fn begin(&mut self) {
+        self.made += 1;
+    }
+
+    /// How many were made.
+    pub(crate) fn made(&self) -> u32 {
+        self.made
+    }
+
+    /// True where the target may be left although stickiness names it: others may take what it cannot.
+    pub(crate) fn may_leave(&self, connection: &Connection) -> bool {
+        let group = connection.generation.group(self.group);
+        self.sticky && !matches!(group, Some((group, _, _)) if group.retry_to == RetryTo::Same)
+    }
+
+    /// Leaves the target that stickiness names.
+    pub(crate) fn leave(&mut self) {
+        (self.bound, self.sticky) = (None, false);
+    }
+
+    /// Decides what follows the failure of an attempt at `target`, and waits where that is part of it. False: nothing.
+    pub(crate) async fn again(
+        &mut self,
+        connection: &Connection,
+        fault: Fault,
+        target: usize,
+        request: Repeatable,
+    ) -> bool {
+        let Some((group, parts, _)) = connection.generation.group(self.group) else {
+            return false;
+        };
+        if !self.is_allowed(group, fault, request) {
+            return false;
+        }
+        let reused = fault.stage == Some(Stage::ReusedClosedBeforeResponse);
+        self.pooled &= !reused;
+        let every = match group.retry_to {
+            RetryTo::Another => {
+                if !reused {
+                    self.tried.insert(target);
+                    self.bound = None;
+                }
+                return true;
+            }
+            RetryTo::Same => 0,
+            RetryTo::SameThenAnother { every } => every,
+        };
+        let up = |index: &usize| {
+            let state = parts.targets.get(*index);
+            state.is_some_and(|state| state.health().is_usable())
+        };
+        let active = (0..parts.targets.len()).filter(up).count();
+        let turns = matches!(
+            group.algorithm,
+            Algorithm::RoundRobin | Algorithm::StaticRoundRobin
+        ) || matches!(group.algorithm, Algorithm::Random { .. });
+        let next = Retry {
+            number: self.made,
+            limit: group.retries,
+            bound: self.sticky,
+            down: !up(&target),
+            turns: turns && active > 1,
+        }
+        .next(every);
+        let (waits, delay) = (
+            next == Next::Same || !turns || active <= 1,
+            SAME_TARGET.min(group.timeouts.connect),
+        );
+        match next {
+            Next::Same => self.bound = Some(target),
+            Next::Another => {
+                self.tried = Tried::default();
+                self.tried.insert(target);
+                (self.bound, self.sticky) = (None, false);
+            }
+        }
+        if waits && fault.stage == Some(Stage::Connect) {
+            Box::pin(pause(connection, delay)).await;
+        }
+        true
+    }
+
+    fn is_allowed(&self, group: &TargetGroup, fault: Fault, request: Repeatable) -> bool {
+        let Some(on) = &group.retry_on else {
+            return fault.stage.is_some_and(|stage| {
+                let limit = group.retries + 1;
+                may_retry(
+                    stage,
+                    request.idempotent,
+                    request.replayable,
+                    self.made,
+                    limit,
+                )
+            });
+        };
+        let kind = match (fault.stage, fault.code) {
+            (Some(Stage::Connect), _) => RetryOn::ConnectFailure,
+            (Some(Stage::Refused), _) => RetryOn::Status(fault.status.unwrap_or(0)),
+            (_, FaultCode::ResponseTimeout) => RetryOn::ResponseTimeout,
+            (_, FaultCode::BadResponse(_)) => RetryOn::JunkResponse,
+            (Some(Stage::Sent | Stage::ReusedClosedBeforeResponse), _) => RetryOn::EmptyResponse,
+            _ => return false,
+        };
+        let replayable = request.replayable || kind == RetryOn::ConnectFailure;
+        self.made <= group.retries && replayable && on.contains(&kind)
+    }
+}
+
+/// True where this status is tried again rather than passed on, after so many attempts.
+pub(crate) fn refuses(group: &TargetGroup, status: u16, made: u32) -> bool {
+    let on = group.retry_on.as_deref().unwrap_or_default();
+    made <= group.retries && on.contains(&RetryOn::Status(status))
+}
+
+async fn pause(connection: &Connection, delay: Duration) {
+    connection.timer.set(delay);
+    poll_fn(|cx| connection.timer.poll(cx)).await;
+}
