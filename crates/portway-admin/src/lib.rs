@@ -12,6 +12,7 @@
 //! | `/readyz` | 200 while new connections are welcome, else 503 |
 
 pub mod client;
+mod haproxy;
 pub mod json;
 mod limit;
 mod page;
@@ -92,6 +93,11 @@ fn router(shown: Shown) -> Router {
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(shown)
+}
+
+/// Answers what listeners leave to Portway itself, until the task is dropped. To be called within the runtime of control.
+pub async fn serve_listeners(running: Arc<Running>) {
+    haproxy::http::serve(running).await;
 }
 
 async fn livez() -> &'static str {

@@ -188,7 +188,7 @@ fn address(target: &TargetStatus) -> String {
 }
 
 /// A text that means itself in HTML.
-struct Escaped<'a>(&'a str);
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,6 +18,11 @@ pub(crate) fn max_connections(snapshot: &Snapshot) -> u32 {
     }
 }
 
+/// Descriptors that the process may have; 0 is no limit.
+pub(crate) fn limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(0)
+}
+
 /// Half of the descriptors that are not reserved, but a quarter of them all at least.
 fn room(limit: Option<u64>) -> u32 {
     let Some(limit) = limit else { return 0 };

@@ -34,6 +34,7 @@ use crate::bind::{self, Neighbour};
 use crate::certificates;
 use crate::descriptors;
 use crate::error_pages;
+use crate::figures::Statistics;
 use crate::health;
 use crate::logs::{self, LogWriters, Reopener};
 use crate::pid_file::PidFile;
@@ -62,6 +63,7 @@ pub struct Running {
     reopeners: Vec<Reopener>,
     /// Goes with this.
     _pid_file: Option<PidFile>,
+    statistics: Arc<Statistics>,
     /// What listeners ask of Portway itself.
     calls: Mutex<Option<mpsc::Receiver<ServiceCall>>>,
 }
@@ -271,6 +273,9 @@ impl Prepared {
             process: Arc::new(ProcessState::default()),
             services,
         });
+        let statistics = Statistics::new(plane.clone(), self.targets.clone(), workers);
+        let statistics = Arc::new(statistics);
+        tasks.spawn(statistics.clone().keep_looking());
         let reopeners = logs.reopeners();
         let threads = Threads {
             workers: Workers::start(plane.clone(), self.sockets).map_err(failed)?,
@@ -292,6 +297,7 @@ impl Prepared {
             threads: Mutex::new(Some(threads)),
             reopeners,
             _pid_file: self.pid_file,
+            statistics,
             calls: Mutex::new(Some(calls)),
         })
     }
@@ -352,6 +358,11 @@ impl Running {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
+    }
+
+    /// What was counted, as HAProxy's tools see it.
+    pub fn statistics(&self) -> &Arc<Statistics> {
+        &self.statistics
     }
 
     /// True while new connections are welcome.

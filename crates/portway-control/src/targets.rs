@@ -13,6 +13,8 @@ use portway_model::name::Name;
 use portway_model::snapshot::{Snapshot, Target, TargetGroup};
 use portway_telemetry::metrics::TargetHealth;
 
+use crate::operations::TargetOrder;
+
 /// One target of one group.
 #[derive(Debug)]
 pub struct WatchedTarget {
@@ -42,6 +44,14 @@ pub struct Verdict {
     pub passed: u64,
     /// Checks that failed.
     pub failed: u64,
+    /// Those that failed while it took traffic.
+    pub failed_up: u64,
+    /// The reason as it is.
+    pub why: Reason,
+    /// How often it became unhealthy.
+    pub downs: u64,
+    /// How long it was unhealthy.
+    pub down_time: Duration,
 }
 
 /// The latest check of a target.
@@ -60,6 +70,11 @@ struct Known {
     last_check: Option<LastCheck>,
     passed: u64,
     failed: u64,
+    /// Those that failed while it took traffic.
+    failed_up: u64,
+    downs: u64,
+    /// How long it was unhealthy, what lasts left out.
+    down_time: Duration,
 }
 
 /// Every target of a snapshot, by group and in its order.
@@ -95,6 +110,9 @@ impl WatchedTarget {
                 last_check: None,
                 passed: 0,
                 failed: 0,
+                failed_up: 0,
+                downs: 0,
+                down_time: Duration::ZERO,
             }),
         }
     }
@@ -109,7 +127,24 @@ impl WatchedTarget {
             last_check: known.last_check,
             passed: known.passed,
             failed: known.failed,
+            failed_up: known.failed_up,
+            why: known.machine.reason().clone(),
+            downs: known.downs,
+            down_time: match known.machine.state() {
+                HealthState::Unhealthy => {
+                    known.down_time + known.since.elapsed().unwrap_or_default()
+                }
+                _ => known.down_time,
+            },
         }
+    }
+
+    /// Counts checks and failures from 0 again.
+    pub fn clear(&self) {
+        let mut known = self.known();
+        (known.passed, known.failed) = (0, 0);
+        (known.failed_up, known.downs) = (0, 0);
+        known.down_time = Duration::ZERO;
     }
 
     /// True where its group has a health check.
@@ -139,6 +174,9 @@ impl WatchedTarget {
         match probe {
             Probe::Passed => known.passed += 1,
             Probe::Failed(_) => known.failed += 1,
+        }
+        if matches!(probe, Probe::Failed(_)) && known.machine.usable() {
+            known.failed_up += 1;
         }
         let transition = known.machine.observe(probe, thresholds);
         self.publish(&mut known, transition)
@@ -178,8 +216,49 @@ impl WatchedTarget {
         }
     }
 
+    /// Carries out an order; gives the change of state, if it made one.
+    pub(crate) fn ordered(&self, order: TargetOrder) -> Option<Transition> {
+        let mut known = self.known();
+        let from = known.machine.state();
+        let wakes = matches!(from, HealthState::Unused | HealthState::Draining);
+        match order {
+            TargetOrder::Ready if !wakes => return None,
+            TargetOrder::Maintain => drop(known.machine.retire()),
+            TargetOrder::Ready | TargetOrder::Drain | TargetOrder::Up | TargetOrder::Down => {
+                if wakes && self.is_checked {
+                    drop(known.machine.restore());
+                } else if wakes {
+                    known.machine = HealthMachine::unchecked();
+                }
+            }
+        }
+        const AT_ONCE: Thresholds = Thresholds {
+            healthy: 1,
+            unhealthy: 1,
+        };
+        match order {
+            TargetOrder::Drain => drop(known.machine.drain()),
+            TargetOrder::Up => drop(known.machine.observe(Probe::Passed, AT_ONCE)),
+            TargetOrder::Down => {
+                let failure = Failure::ConnectFailed("said to be down".into());
+                drop(known.machine.observe(Probe::Failed(failure), AT_ONCE));
+            }
+            TargetOrder::Ready | TargetOrder::Maintain => {}
+        }
+        let to = known.machine.state();
+        let reason = known.machine.reason().clone();
+        let transition = (from != to).then_some(Transition { from, to, reason });
+        self.publish(&mut known, transition)
+    }
+
     fn publish(&self, known: &mut Known, transition: Option<Transition>) -> Option<Transition> {
-        if transition.is_some() {
+        if let Some(transition) = &transition {
+            if transition.from == HealthState::Unhealthy {
+                known.down_time += known.since.elapsed().unwrap_or_default();
+            }
+            if transition.to == HealthState::Unhealthy {
+                known.downs += 1;
+            }
             known.since = SystemTime::now();
             self.state.set_health(health(known.machine.state()));
         }

@@ -92,7 +92,7 @@ impl Connection {
         Some(parts.state.open_connections())
     }
 
-    fn timeouts(&self) -> ListenerTimeouts {
+    pub(crate) fn timeouts(&self) -> ListenerTimeouts {
         let configured = self.generation.plane.listener(self.listener);
         configured.map_or(
             ListenerTimeouts {
@@ -120,11 +120,6 @@ impl Connection {
     /// Silence of the client within an exchange.
     pub(crate) fn client_timeout(&self) -> Duration {
         self.timeouts().client
-    }
-
-    /// Silence in both directions of a tunnel.
-    pub(crate) fn tunnel_timeout(&self) -> Duration {
-        self.timeouts().tunnel
     }
 
     /// The form of our own answers.

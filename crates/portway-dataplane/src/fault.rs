@@ -231,6 +231,15 @@ impl Fault {
         }
     }
 
+    /// What the target served was cut off, because it is down.
+    pub(crate) fn cut_off() -> Self {
+        Self {
+            code: FaultCode::TargetDown,
+            stage: None,
+            status: None,
+        }
+    }
+
     /// The process ends before the exchange or the connection did.
     pub(crate) fn shutdown() -> Self {
         Self {
@@ -281,6 +290,7 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
             | FaultCode::ClientTls
             | FaultCode::ClientProxy
             | FaultCode::IdleTimeout
+            | FaultCode::TargetDown
             | FaultCode::Rejected
             | FaultCode::Denied
             | FaultCode::Shutdown,

@@ -1,5 +1,6 @@
 //! A worker's view of the target groups: whose turn it is, and connections that wait for the next request.
 
+use crate::live::TargetState;
 use crate::plane::{GroupParts, Plane};
 use crate::pool::Pool;
 use crate::worker::Worker;
@@ -14,14 +15,37 @@ use portway_model::snapshot::{GroupId, Target, TargetGroup};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::{Shard, TargetMetrics};
 use std::collections::HashSet;
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// What one worker runs: a plane and its own positions and pools. Replaced as a whole by a reload.
 pub(crate) struct Generation {
     pub(crate) plane: Arc<Plane>,
     groups: Vec<GroupRun>,
+}
+
+/// Whether what a target serves was cut off since this was made.
+pub(crate) struct Fate<'g> {
+    state: &'g TargetState,
+    cuts: u32,
+}
+
+impl Fate<'_> {
+    /// Polls `work`, which the target serves, until it is done or cut off: then it is `None`.
+    pub(crate) async fn unless_cut_off<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            if self.state.cuts() != self.cuts {
+                return Poll::Ready(None);
+            }
+            work.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
 }
 
 /// One group on one worker.
@@ -75,6 +99,14 @@ impl Generation {
     pub(crate) fn group(&self, id: GroupId) -> Option<(&TargetGroup, &GroupParts, &GroupRun)> {
         let (group, parts) = self.plane.group(id)?;
         Some((group, parts, self.groups.get(id.index())?))
+    }
+
+    /// What becomes of what a target is about to serve.
+    pub(crate) fn fate(&self, group: GroupId, target: usize) -> Option<Fate<'_>> {
+        let (_, parts) = self.plane.group(group)?;
+        let state = parts.targets.get(target)?;
+        let cuts = state.cuts();
+        Some(Fate { state, cuts })
     }
 
     /// Targets of a group that may take traffic.

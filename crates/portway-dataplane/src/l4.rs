@@ -6,6 +6,7 @@ use crate::connection::Connection;
 use crate::establish;
 use crate::fault::Fault;
 use crate::group;
+use crate::group::Fate;
 use crate::h1;
 use crate::record::{self, Passed};
 use crate::reserve::{self, Ask};
@@ -14,7 +15,7 @@ use crate::rules::{self, FirstBytes, Rules, Verdict};
 use crate::statistics::{self, Flow};
 use crate::stream::Stream;
 use crate::transfer::Transfer;
-use crate::tunnel;
+use crate::tunnel::{self, Silence};
 use portway_core::balance::Key;
 use portway_core::client_hello::Looked;
 use portway_model::action::Rule;
@@ -172,13 +173,13 @@ async fn pass(
     let mut passing = Passing { connection, passed };
     statistics::session(connection, group);
     match upstream(connection, (group, key), &mut passing.passed).await {
-        Ok(mut upstream) => {
+        Ok((mut upstream, fate)) => {
             passing.passed.connected = Some(passing.passed.started.elapsed());
             let counted = &passing.passed.counted;
             let flow = Flow::of(connection, Some(group), passing.passed.target);
-            let fault = tunnel::run(
+            let tunnel = tunnel::run(
                 &connection.timer,
-                connection.tunnel_timeout(),
+                Silence::of(connection, Some(group), None),
                 &connection.worker.buffers,
                 |up, down| counted.count(&flow, up, down),
                 (&mut downstream, Transfer::tunnel(Vec::new(), first)),
@@ -186,8 +187,9 @@ async fn pass(
                     &mut upstream.link.stream,
                     Transfer::tunnel(Vec::new(), None),
                 ),
-            )
-            .await;
+            );
+            let fault = fate.unless_cut_off(tunnel).await;
+            let fault = fault.unwrap_or_else(|| Some(Fault::cut_off()));
             passing.passed.fault = fault;
         }
         Err(fault) => passing.passed.fault = Some(fault),
@@ -195,11 +197,11 @@ async fn pass(
 }
 
 /// Connects to a target of the group; another, or the same again, where one fails.
-async fn upstream(
-    connection: &Connection,
+async fn upstream<'c>(
+    connection: &'c Connection,
     (group, key): (GroupId, Key),
     passed: &mut Passed,
-) -> Result<connect::Upstream, Fault> {
+) -> Result<(connect::Upstream, Fate<'c>), Fault> {
     let mut attempts = Attempts::new(group, None);
     loop {
         let bound = attempts.bound;
@@ -216,8 +218,10 @@ async fn upstream(
             pooled: false,
             surely: false,
         };
+        let fate = connection.generation.fate(group, target);
+        let fate = fate.ok_or_else(Fault::internal)?;
         let error = match connect::connect(connection, wanted, reserved.slot).await {
-            Ok(upstream) => return Ok(upstream),
+            Ok(upstream) => return Ok((upstream, fate)),
             Err(error) => error,
         };
         let metrics = connection.worker.shard();

@@ -80,6 +80,8 @@ pub struct TargetState {
     in_flight: AtomicU32,
     /// The most that were in flight at once.
     peak: AtomicU32,
+    /// How often what the target serves was cut off.
+    cuts: AtomicU32,
     address: RwLock<Option<SocketAddr>>,
     /// Its weight in sixteenths; [`AS_CONFIGURED`] where nobody has said another.
     weight: AtomicU32,
@@ -100,6 +102,7 @@ impl TargetState {
             health: AtomicU8::new(health as u8),
             in_flight: AtomicU32::new(0),
             peak: AtomicU32::new(0),
+            cuts: AtomicU32::new(0),
             address: RwLock::new(address),
             weight: AtomicU32::new(AS_CONFIGURED),
             queued: AtomicU32::new(0),
@@ -175,6 +178,19 @@ impl TargetState {
     /// Requests (HTTP) or connections (TCP) that it is serving now, all workers together.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Ends everything that the target is serving now, on all workers, within a few [`TICK`]s: the connections of its
+    /// clients are closed without an answer. What comes later is not touched.
+    pub fn cut_off(&self, process: &ProcessState) {
+        self.cuts.fetch_add(1, Ordering::Relaxed);
+        // A worker that sees this sees the other.
+        process.cuts.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often that was done: who remembers the number knows whether it was done since.
+    pub(crate) fn cuts(&self) -> u32 {
+        self.cuts.load(Ordering::Relaxed)
     }
 
     /// Counts one more until the guard is dropped.
@@ -268,6 +284,8 @@ impl ListenerState {
 pub struct ProcessState {
     draining: AtomicBool,
     open: AtomicU32,
+    /// How often what some target serves was cut off.
+    cuts: AtomicU32,
     /// Variables that live as long as the process: held for an instant, and only where a rule names one.
     variables: Mutex<Variables>,
 }
@@ -281,6 +299,11 @@ impl ProcessState {
     /// Begins a graceful stop.
     pub fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// How often what some target serves was cut off: workers wake their connections where it is more than before.
+    pub(crate) fn cuts(&self) -> u32 {
+        self.cuts.load(Ordering::Acquire)
     }
 
     /// What a rule set this variable to.

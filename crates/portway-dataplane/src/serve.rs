@@ -137,6 +137,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             target: Some(target),
             reused: false,
         };
+        let fate = generation.fate(group, target);
         let host = std::mem::take(&mut x.scratch.host);
         let wanted = Wanted {
             group,
@@ -154,9 +155,20 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             Ok(upstream) => {
                 x.attempt.reused = upstream.reused;
                 x.ledger.connected = Some(x.ledger.started.elapsed());
-                match forward::attempt(x, downstream, upstream).await {
-                    Ok(next) => return next,
-                    Err(fault) => fault,
+                let done = match &fate {
+                    Some(fate) => {
+                        let attempt = forward::attempt(x, downstream, upstream);
+                        fate.unless_cut_off(attempt).await
+                    }
+                    None => None,
+                };
+                match done {
+                    Some(Ok(next)) => return next,
+                    Some(Err(fault)) => fault,
+                    None => {
+                        x.ledger.fault = Some(Fault::cut_off());
+                        return Next::Reset;
+                    }
                 }
             }
             Err(error) => Fault::connect(&error),

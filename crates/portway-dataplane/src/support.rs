@@ -1,7 +1,7 @@
 //! What the data plane does not run yet, by name and place. A configuration that needs it is refused as a whole:
 //! half of a configuration is never served.
 
-use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule};
+use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule, Service};
 use portway_model::address::{BindAddress, TargetAddress, UnixSocket};
 use portway_model::check::CheckKind;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -89,7 +89,6 @@ impl Found {
                 || !socket.v6_only,
             "`socket` (how sockets are made)",
         );
-        self.part_if(listener.timeouts.tunnel_ending.is_some(), "`tunnel_ending`");
         if let Some(tls) = &listener.tls {
             self.part_if(
                 tls.client_auth != ClientAuth::Off,
@@ -133,13 +132,6 @@ impl Found {
     fn group(&mut self, group: &TargetGroup) {
         self.stream = !group.protocol.is_http();
         self.at(group.origin.0);
-        let times = &group.timeouts;
-        self.part_if(
-            times.tunnel.is_some()
-                || times.tunnel_target.is_some()
-                || times.tunnel_ending.is_some(),
-            "timeouts of tunnels of a target group",
-        );
         self.part_if(!group.log.is_empty(), "`log` of a target group");
         self.part_if(group.log_health_checks, "`log_health_checks`");
         self.part_if(group.keep_when_down, "`keep_when_down`");
@@ -250,7 +242,12 @@ impl Found {
                 self.template(with);
             }
             Action::Tarpit { .. } => self.part("`tarpit`"),
-            Action::Service(_) => self.part("services of Portway itself on a listener"),
+            Action::Service(Service::Metrics) => {}
+            Action::Service(Service::Stats(page)) => {
+                if let Some(admin) = &page.admin {
+                    self.condition(admin);
+                }
+            }
             Action::Track { .. } => self.part("`track` (stick tables)"),
             Action::Increment { .. } => self.part("`increment` (stick tables)"),
             Action::SetLog(_) => self.part("`set_log`"),

@@ -99,6 +99,11 @@ impl Timers {
         self.wake_where(rests);
     }
 
+    /// Wakes everything that waits, so that it looks around.
+    pub(crate) fn wake_all(&self) {
+        self.wake_where(|_| true);
+    }
+
     fn wake_where(&self, condition: impl Fn(&Slot) -> bool) {
         // Wakers only mark their task as ready: nothing runs, and borrows the slots, before this returns.
         for slot in self

@@ -1,10 +1,11 @@
 //! Tunnels: after an upgrade or CONNECT, and on TCP listeners. Bytes flow both ways until both sides have ended.
 //!
 //! An end of one side is passed on as an end of ours (half-close); the other direction goes on. The idle timeout
-//! counts from the last byte in either direction.
+//! counts from the last byte in either direction, or from the end of one; the side that is left may have another.
 
 use crate::buffer::{Buffer, Buffers};
 use crate::connect::Upstream;
+use crate::connection::Connection;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::serve::Next;
@@ -12,6 +13,8 @@ use crate::statistics::Flow;
 use crate::stream::Stream;
 use crate::timer::Timer;
 use crate::transfer::{Broken, Transfer};
+use portway_model::settings::GroupTimeouts;
+use portway_model::snapshot::GroupId;
 use portway_telemetry::record::FaultCode;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -64,18 +67,52 @@ impl Direction {
     }
 }
 
+/// How long nothing may move in a tunnel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Silence {
+    /// While both sides are there.
+    pub(crate) both: Duration,
+    /// Once the target has ended: its client has so long.
+    pub(crate) client_alone: Duration,
+    /// Once the client has ended: its target has so long.
+    pub(crate) target_alone: Duration,
+}
+
+impl Silence {
+    /// What is configured for a tunnel to a target of this group; `changed`: what a rule says in its place.
+    pub(crate) fn of(
+        connection: &Connection,
+        group: Option<GroupId>,
+        changed: Option<Duration>,
+    ) -> Self {
+        let listener = connection.timeouts();
+        let group = group.and_then(|group| connection.generation.group(group));
+        let group = group.map(|(group, _, _)| &group.timeouts);
+        let shorter = |group: &GroupTimeouts| {
+            let target = group.tunnel_target.unwrap_or(listener.tunnel);
+            group.tunnel.unwrap_or(listener.tunnel.min(target))
+        };
+        let both = changed.unwrap_or_else(|| group.map_or(listener.tunnel, shorter));
+        Self {
+            both,
+            client_alone: listener.tunnel_ending.unwrap_or(both),
+            target_alone: group.and_then(|group| group.tunnel_ending).unwrap_or(both),
+        }
+    }
+}
+
 /// Runs a tunnel between a client and a target; gives what ended it if it was not its two sides. `flowed` hears how
 /// many bytes have come up and gone down, whenever it is more.
 pub(crate) async fn run(
     timer: &Timer,
-    idle: Duration,
+    silence: Silence,
     buffers: &Rc<Buffers>,
     flowed: impl Fn(u64, u64),
     (downstream, up): (&mut Stream, Transfer),
     (upstream, down): (&mut Stream, Transfer),
 ) -> Option<Fault> {
     let (mut up, mut down) = (Direction::new(up), Direction::new(down));
-    let mut moves = u64::MAX;
+    let mut before = None;
     let mut lost = None;
     poll_fn(|cx| {
         let ends = [
@@ -96,10 +133,15 @@ pub(crate) async fn run(
         if (up.stage, down.stage) == (Stage::Ended, Stage::Ended) {
             return Poll::Ready(lost);
         }
-        let moved = up.transfer.moves().wrapping_add(down.transfer.moves());
-        if moved != moves {
-            moves = moved;
-            timer.set(idle);
+        let moves = up.transfer.moves().wrapping_add(down.transfer.moves());
+        let now = Some((moves, up.stage, down.stage));
+        if before != now {
+            before = now;
+            timer.set(match (up.stage, down.stage) {
+                (Stage::Flowing, Stage::Flowing) => silence.both,
+                (Stage::Flowing, _) => silence.client_alone,
+                (_, _) => silence.target_alone,
+            });
         }
         timer.poll(cx).map(|()| {
             Some(Fault {
@@ -144,13 +186,13 @@ pub(crate) async fn after_upgrade(
     let down = Transfer::tunnel(head, Some(response));
     let connection = x.connection;
     let changed = x.scratch.timeouts.tunnel;
-    let idle = changed.unwrap_or_else(|| connection.tunnel_timeout());
+    let silence = Silence::of(connection, x.attempt.group, changed);
     let ledger = &x.ledger;
     let (before_in, before_out) = (ledger.body_in.get(), ledger.body_out.get());
     let flow = Flow::of(connection, x.attempt.group, x.attempt.target);
     let fault = run(
         &connection.timer,
-        idle,
+        silence,
         &connection.worker.buffers,
         |up, down| {
             ledger.body_in.set(before_in + up);

@@ -340,12 +340,18 @@ async fn tick(worker: Rc<Worker>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut last = Instant::now();
     let (mut ticks, mut drained) = (0_u64, 0_u64);
+    let mut cuts = 0;
     loop {
         interval.tick().await;
         let passed =
             u64::try_from(last.elapsed().as_millis() / TICK.as_millis()).unwrap_or(u64::MAX);
         last += TICK * u32::try_from(passed).unwrap_or(u32::MAX);
         worker.timers.tick(passed);
+        let cuts_now = worker.generation().plane.process.cuts();
+        if cuts != cuts_now {
+            cuts = cuts_now;
+            worker.timers.wake_all();
+        }
         if worker.draining.get() {
             drained += 1;
             worker.timers.expire_resting(drained > FIRST_REQUEST_TICKS);

@@ -372,6 +372,13 @@ impl<S: Stage> Default for StatsPage<S> {
     }
 }
 
+impl<S: Stage> Rule<S> {
+    /// The groups that it forwards to, as far as they are named.
+    pub fn forwards_to(&self) -> impl Iterator<Item = &S::Group> {
+        crate::compile::protocols::forwards_to(self)
+    }
+}
+
 impl<S: Stage> Action<S> {
     /// True where it says to which target group.
     pub fn forwards(&self) -> bool {

@@ -241,7 +241,7 @@ pub struct ListenerTimeoutsDraft {
     pub tunnel: Option<Spanned<Duration>>,
     /// Client-hello phase.
     pub inspect: Option<Spanned<Duration>>,
-    /// Tunnel of which one side has ended.
+    /// Silent client of a tunnel whose target has ended.
     pub tunnel_ending: Option<Spanned<Duration>>,
 }
 
@@ -473,9 +473,9 @@ pub struct GroupTimeoutsDraft {
     pub idle: Option<Spanned<Duration>>,
     /// Silent tunnel, in place of the listener's.
     pub tunnel: Option<Spanned<Duration>>,
-    /// Silent target's side of a tunnel.
+    /// Silent tunnel, unless the listener's is shorter.
     pub tunnel_target: Option<Spanned<Duration>>,
-    /// Tunnel of which the target's side has ended.
+    /// Silent target of a tunnel whose client has ended.
     pub tunnel_ending: Option<Spanned<Duration>>,
     /// Client-hello phase.
     pub inspect: Option<Spanned<Duration>>,

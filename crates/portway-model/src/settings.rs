@@ -244,7 +244,7 @@ pub struct ListenerTimeouts {
     pub tunnel: Duration,
     /// How long the client-hello phase waits for bytes.
     pub inspect: Duration,
-    /// Silence of a tunnel of which one side has ended, in place of any other; `None`: as before that end.
+    /// Silence of the client in a tunnel whose target has ended; `None`: as before that end.
     pub tunnel_ending: Option<Duration>,
 }
 
@@ -261,10 +261,10 @@ pub struct GroupTimeouts {
     pub idle: Duration,
     /// Silence in both directions of a tunnel, in place of the listener's; `None`: the listener's.
     pub tunnel: Option<Duration>,
-    /// Silence of the target's side of a tunnel, where `tunnel` is not said; `None`: only the listener's counts.
+    /// Silence in both directions of a tunnel, where `tunnel` is not said: the shorter of this and the listener's counts;
+    /// `None`: the listener's.
     pub tunnel_target: Option<Duration>,
-    /// Silence of a tunnel of which the target's side has ended, in place of any other; `None`: the listener's
-    /// `tunnel_ending`.
+    /// Silence of the target in a tunnel whose client has ended; `None`: as before that end.
     pub tunnel_ending: Option<Duration>,
     /// How long the client-hello phase of this group's rules waits for bytes.
     pub inspect: Duration,

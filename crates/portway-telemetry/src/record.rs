@@ -194,6 +194,8 @@ pub enum FaultCode {
     ClientTls,
     /// The client did not begin with a header of the PROXY protocol, which was expected of it.
     ClientProxy,
+    /// The target was found to be down, and what it served was cut off.
+    TargetDown,
     /// The request was refused for a reason of the closed list of refusals: its code.
     RefusedRequest(&'static str),
     /// No rule took the request.
@@ -234,7 +236,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every code, in the order of the declaration, those with a reason without one.
-    pub const ALL: [FaultCode; 22] = [
+    pub const ALL: [FaultCode; 23] = [
         FaultCode::ClientClosed,
         FaultCode::ClientTimeout,
         FaultCode::ClientTls,
@@ -255,6 +257,7 @@ impl FaultCode {
         FaultCode::Shutdown,
         FaultCode::Internal,
         FaultCode::ClientProxy,
+        FaultCode::TargetDown,
         FaultCode::QueueTimeout,
         FaultCode::QueueFull,
     ];
@@ -305,8 +308,9 @@ impl FaultCode {
             FaultCode::Shutdown => (17, "shutdown", "the process ended before the exchange did"),
             FaultCode::Internal => (18, "internal", "a mistake of Portway's: please report it"),
             FaultCode::ClientProxy => (19, "client_proxy", "the client did not begin with a header of the PROXY protocol, which was expected"),
-            FaultCode::QueueTimeout => (20, "queue_timeout", "no target had room in time"),
-            FaultCode::QueueFull => (21, "queue_full", "as many requests wait for the target as may"),
+            FaultCode::TargetDown => (20, "target_down", "the target was found to be down, and what it served was cut off"),
+            FaultCode::QueueTimeout => (21, "queue_timeout", "no target had room in time"),
+            FaultCode::QueueFull => (22, "queue_full", "as many requests wait for the target as may"),
         }
     }
 }

@@ -114,12 +114,19 @@ async fn start(
     let (running, found) = install(snapshot, setting.sources, setting.neighbour).await?;
     let running = Arc::new(running);
     shown.set(running.clone());
+    admin.spawn(answer_listeners(running.clone()));
     let parts = Parts {
         running,
         signals,
         _admin: admin,
     };
     Ok((parts, found))
+}
+
+/// Answers what listeners leave to Portway itself.
+async fn answer_listeners(running: Arc<Running>) -> io::Result<()> {
+    portway_admin::serve_listeners(running).await;
+    Ok(())
 }
 
 /// Signals so close to the first are the same wish, told twice: GNU `timeout` signals its child and the child's group.

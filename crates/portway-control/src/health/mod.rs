@@ -38,7 +38,7 @@ pub fn start(
         return;
     };
     let peers: Arc<[Arc<WatchedTarget>]> = targets.into();
-    for target in targets.iter().filter(|target| !target.target.disabled) {
+    for target in targets {
         let prober = Prober {
             check: check.clone(),
             tls: tls.cloned(),
@@ -102,7 +102,7 @@ async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Told) {
         sleep_until(next).await;
         let start = Instant::now();
         // What has no address is unhealthy by its name alone, which says more than a check could.
-        if !target.is_lost() {
+        if !target.is_lost() && target.state_now() != HealthState::Unused {
             let at = SystemTime::now();
             let result = prober.probe(&target).await;
             let took = start.elapsed();

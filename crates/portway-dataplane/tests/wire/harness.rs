@@ -105,6 +105,11 @@ impl Proxy {
         &self.plane.groups[group].targets[target]
     }
 
+    /// Ends what a target serves now.
+    pub(crate) fn cut_off(&self, group: usize, target: usize) {
+        self.target(group, target).cut_off(&self.plane.process);
+    }
+
     /// All counters as Prometheus text.
     pub(crate) fn metrics(&self) -> String {
         rendered(&self.plane)

@@ -323,3 +323,148 @@ fn a_rule_chooses_by_the_clients_address_or_rejects() {
             .any(|line| line.contains("\"fault\":\"rejected\""))
     );
 }
+
+/// How long a TCP connection lives through which nothing goes, where `half` closes one side of it first.
+fn silence(listener: &str, group: &str, half: &str) -> Duration {
+    let (closes, stays) = (half == "target", half == "client");
+    let target = Target::start(move |_, mut wire| {
+        wire.send("hello")?;
+        if closes {
+            wire.half_close()?;
+        }
+        wire.until_end()?;
+        if stays {
+            // Longer than it is waited for.
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        Ok(())
+    })
+    .unwrap();
+    let timeouts = format!("timeouts = {{ {listener} }}");
+    let proxy = Proxy::start(&format!(
+        "{}timeouts = {{ {group} }}\n",
+        tcp(&timeouts, target.address())
+    ));
+    let mut client = proxy.client();
+    assert_eq!(client.receive(5).unwrap(), b"hello");
+    let begun = Instant::now();
+    if half == "client" {
+        client.half_close().unwrap();
+    }
+    if half == "target" {
+        // The end of its direction is seen at once, that of the connection when it is gone.
+        assert_eq!(client.until_end().unwrap().0, b"");
+        assert!(eventually(|| proxy
+            .metric("portway_listener_connections_open{listener=\"raw\"}")
+            == 0));
+    } else {
+        client.until_end().unwrap();
+    }
+    let lived = begun.elapsed();
+    drop(client);
+    let log = proxy.finish(1);
+    assert!(
+        log[0].contains("idle_timeout"),
+        "{listener} {group}: {log:?}"
+    );
+    lived
+}
+
+#[test]
+fn each_side_of_a_tunnel_has_its_silence() {
+    let (short, long) = ("\"300ms\"", "\"1h\"");
+    for (name, listener, group, half) in [
+        (
+            "the listener's",
+            format!("tunnel = {short}"),
+            String::new(),
+            "",
+        ),
+        (
+            "the group's in its place",
+            format!("tunnel = {long}"),
+            format!("tunnel = {short}"),
+            "",
+        ),
+        (
+            "the target's, shorter",
+            format!("tunnel = {long}"),
+            format!("tunnel_target = {short}"),
+            "",
+        ),
+        (
+            "the listener's, shorter",
+            format!("tunnel = {short}"),
+            format!("tunnel_target = {long}"),
+            "",
+        ),
+        (
+            "the client alone",
+            format!("tunnel = {long}, tunnel_ending = {short}"),
+            String::new(),
+            "target",
+        ),
+        (
+            "the target alone",
+            format!("tunnel = {long}"),
+            format!("tunnel_ending = {short}"),
+            "client",
+        ),
+        (
+            "the target alone, as before",
+            format!("tunnel = {short}, tunnel_ending = {long}"),
+            String::new(),
+            "client",
+        ),
+    ] {
+        let lived = silence(&listener, &group, half);
+        assert!(lived >= Duration::from_millis(250), "{name}: {lived:?}");
+    }
+    let lived = silence("tunnel = \"300ms\"", "tunnel = \"900ms\"", "");
+    assert!(lived >= Duration::from_millis(850), "{lived:?}");
+}
+
+#[test]
+fn what_a_target_serves_can_be_cut_off() {
+    let target = Target::start(|_, mut wire| {
+        wire.message()?;
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nbe")?;
+        wire.until_end().map(drop)
+    })
+    .unwrap();
+    let silent = Target::start(|_, mut wire| wire.until_end().map(drop)).unwrap();
+    let raw = Target::start(|_, mut wire| echo(&mut wire)).unwrap();
+    let text = format!(
+        "[listener.web]\nbind = \"@0\"\nforward = \"web\"\naccess_log = \"json\"\n\
+         [listener.quiet]\nbind = \"@1\"\nforward = \"quiet\"\naccess_log = \"json\"\n\
+         [listener.raw]\nbind = \"@2\"\nprotocol = \"tcp\"\nforward = \"raw\"\naccess_log = \"json\"\n\
+         [target_group.web]\ntargets = [\"{}\"]\n[target_group.quiet]\ntargets = [\"{}\"]\n\
+         [target_group.raw]\ntargets = [\"{}\"]\n",
+        target.address(),
+        silent.address(),
+        raw.address()
+    );
+    let proxy = Proxy::start(&text);
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut clients = [0, 1, 2].map(|listener| Wire::connect(proxy.address(listener)).unwrap());
+    clients[0].send(get).unwrap();
+    clients[0].head().unwrap();
+    clients[1].send(get).unwrap();
+    clients[2].send("x").unwrap();
+    clients[2].receive(1).unwrap();
+    assert!(eventually(|| silent.received_in_all().contains("GET /")));
+    for group in 0..3 {
+        proxy.cut_off(group, 0);
+    }
+    assert_eq!(clients[0].until_end().unwrap().0, b"be");
+    assert_eq!(clients[1].until_end().unwrap().0, b"");
+    clients[2].until_end().unwrap();
+    // What comes later is served.
+    let mut client = Wire::connect(proxy.address(2)).unwrap();
+    client.send("y").unwrap();
+    assert_eq!(client.receive(1).unwrap(), b"y");
+    drop((clients, client));
+    let log = proxy.finish(4);
+    let cut = log.iter().filter(|line| line.contains("target_down"));
+    assert_eq!(cut.count(), 3, "{log:?}");
+}

@@ -140,5 +140,9 @@ fn templates() {
     check("%ci:%cp", "${log(client_address)}:${log(client_port)}");
     check("%foo", "unknown log-format variable `foo`");
     check("%[path", "the expression '%[path' is not closed with ']'");
-    check("%{+Q}o %[src]", " \"${source}\"");
+    check("%{+Q}o %[src]", "${source.quoted()}");
+    check(
+        "  %ci  %{+X}cp %{+Q,-X}r x%{-Q}HM ",
+        "${log(client_address)} ${log(client_port).hexadecimal()} ${log(request_line).quoted()} x${log(request_method)} ",
+    );
 }

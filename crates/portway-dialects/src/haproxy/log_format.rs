@@ -3,7 +3,7 @@
 use super::place::{Place, Step};
 use super::{Reader, Word, keywords, sample};
 use portway_model::diagnostic::{Code, Diagnostic};
-use portway_model::expression::{Expression, LogValue, Template, TemplatePart, Value};
+use portway_model::expression::{Expression, LogValue, Template, TemplatePart, Transform, Value};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 
@@ -92,10 +92,20 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     VARIABLES.iter().map(|(name, _)| *name).chain(["o"])
 }
 
+/// Variables that the flag `X` writes in hexadecimal digits.
+const HEXADECIMAL: [&str; 13] = [
+    "bi", "bp", "ci", "cp", "fi", "fp", "lc", "ms", "pid", "rt", "si", "sp", "Ts",
+];
+
 /// Flags in braces: `%{+Q}o`.
 #[derive(Debug, Clone, Copy, Default)]
 struct Flags {
+    /// `Q`: between double quotes.
     quote: bool,
+    /// `E`: with a backslash before quotes, backslashes and `]`.
+    escape: bool,
+    /// `X`: in hexadecimal digits.
+    hexadecimal: bool,
 }
 
 /// Reads a log-format string. `None` where it is wrong; `reader` then knows why.
@@ -110,14 +120,15 @@ pub(crate) fn template(
         everywhere: Flags::default(),
         span: word.span,
         place,
+        spaced: true,
         failed: false,
     };
     let mut rest = word.text.as_str();
     while let Some((plain, special)) = rest.split_once('%') {
-        writing.text.push_str(plain);
+        writing.plain(plain);
         rest = writing.special(special, reader)?;
     }
-    writing.text.push_str(rest);
+    writing.plain(rest);
     writing.flush();
     (!writing.failed).then_some(Template(writing.parts))
 }
@@ -128,6 +139,8 @@ struct Writing {
     everywhere: Flags,
     span: Span,
     place: Place,
+    /// White space was the last that was written, or nothing was.
+    spaced: bool,
     failed: bool,
 }
 
@@ -142,7 +155,7 @@ impl Writing {
     /// Reads what stands behind a percent sign; gives what comes after it.
     fn special<'t>(&mut self, special: &'t str, reader: &mut Reader<'_>) -> Option<&'t str> {
         if let Some(rest) = special.strip_prefix('%') {
-            self.text.push('%');
+            self.plain("%");
             return Some(rest);
         }
         let (flags, rest) = match special.strip_prefix('{') {
@@ -162,6 +175,10 @@ impl Writing {
             match flag {
                 "+Q" => current.quote = true,
                 "-Q" => current.quote = false,
+                "+E" => current.escape = true,
+                "-E" => current.escape = false,
+                "+X" => current.hexadecimal = true,
+                "-X" => current.hexadecimal = false,
                 _ => {}
             }
         }
@@ -179,7 +196,7 @@ impl Writing {
             return Some(rest.get(1..).unwrap_or(""));
         }
         let end = rest
-            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .find(|c: char| !c.is_ascii_alphanumeric())
             .unwrap_or(rest.len());
         let (name, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
         if name == "o" {
@@ -197,7 +214,15 @@ impl Writing {
         };
         let mut all = in_rules.iter().chain(VARIABLES);
         if let Some((_, value)) = all.find(|(known, _)| *known == name) {
-            return self.expression(value.clone().into(), flags);
+            let mut expression = Expression::from(value.clone());
+            if flags.hexadecimal && HEXADECIMAL.contains(&name) {
+                expression.transforms.push(Transform::Hexadecimal);
+            }
+            let flags = match value {
+                Value::Log(value) if !value.is_text() => Flags::default(),
+                _ => flags,
+            };
+            return self.expression(expression, flags);
         }
         self.failed = true;
         if !name.is_empty() {
@@ -208,16 +233,34 @@ impl Writing {
         reader.push(diagnostic.help("write '%%' for a percent sign"));
     }
 
-    fn expression(&mut self, expression: Expression<Named>, flags: Flags) {
+    fn expression(&mut self, mut expression: Expression<Named>, flags: Flags) {
+        if flags.escape {
+            expression.transforms.push(Transform::Backslashed);
+        }
         if flags.quote {
-            self.text.push('"');
+            expression.transforms.push(Transform::Quoted);
         }
         self.flush();
+        self.spaced = false;
         self.parts.push(TemplatePart::Expression(Spanned::new(
             expression, self.span,
         )));
-        if flags.quote {
-            self.text.push('"');
+    }
+
+    /// Text between variables. In logs white space is one space, and none at the beginning.
+    fn plain(&mut self, text: &str) {
+        if self.place.step != Step::Log {
+            self.text.push_str(text);
+            return;
+        }
+        for c in text.chars() {
+            let space = c.is_ascii_whitespace();
+            if !space {
+                self.text.push(c);
+            } else if !self.spaced {
+                self.text.push(' ');
+            }
+            self.spaced = space;
         }
     }
 }

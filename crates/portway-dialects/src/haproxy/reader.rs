@@ -1,6 +1,7 @@
 //! What every part of the reader shares: the world, the findings, and what is gathered on the way.
 
 use super::environment::Environment;
+use super::proxy::ErrorSection;
 use crate::inputs::Inputs;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{MapDraft, UserlistDraft};
@@ -23,6 +24,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) maps: Vec<MapDraft>,
     /// Userlists: those of the text, and those that other keywords need.
     pub(crate) userlists: Vec<UserlistDraft>,
+    /// The `http-errors` sections of the text, which rules may name.
+    pub(crate) error_sections: Vec<ErrorSection>,
 }
 
 impl<'a> Reader<'a> {
@@ -36,6 +39,7 @@ impl<'a> Reader<'a> {
             diagnostics: Diagnostics::default(),
             maps: Vec::new(),
             userlists: Vec::new(),
+            error_sections: Vec::new(),
         }
     }
 

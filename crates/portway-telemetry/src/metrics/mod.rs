@@ -118,6 +118,13 @@ impl Registry {
         &self.process
     }
 
+    /// Records of access logs that were not written.
+    pub fn access_log_dropped(&self) -> u64 {
+        let workers = self.shards.iter();
+        let workers: u64 = workers.map(|it| it.worker.access_log_dropped.value()).sum();
+        workers + self.process.access_log_dropped.value()
+    }
+
     /// The names it was made of.
     pub fn names(&self) -> &Names {
         &self.names

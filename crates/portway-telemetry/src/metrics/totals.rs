@@ -17,6 +17,8 @@ pub struct ListenerTotals {
     pub requests: [u64; 5],
     /// Requests that ended without a status.
     pub unanswered: u64,
+    /// Requests that are not over.
+    pub requests_open: u64,
     /// Bytes from clients.
     pub received_bytes: u64,
     /// Bytes to clients.
@@ -153,8 +155,9 @@ impl Registry {
     /// The sums for a listener, by its number in [`super::Names`].
     pub fn listener_totals(&self, number: usize) -> ListenerTotals {
         let mut sum = ListenerTotals::default();
-        let mut open = 0;
+        let (mut open, mut requests) = (0, 0);
         for block in self.shards.iter().map(|shard| shard.listener(number)) {
+            requests += block.requests_in_flight.value();
             sum.connections += block.connections.value();
             open += block.connections_open.value();
             add_classes(&mut sum.requests, &block.requests);
@@ -180,6 +183,7 @@ impl Registry {
             }
         }
         sum.connections_open = at_least_zero(open);
+        sum.requests_open = at_least_zero(requests);
         sum
     }
 

@@ -14,6 +14,7 @@ mod electricflow;
 mod flow_enterprise;
 mod health;
 mod real_peers;
+mod statistics;
 mod streams;
 mod tls;
 mod tls_targets;

@@ -199,8 +199,10 @@ fn section_state(kind: SectionKind) -> State {
         | SectionKind::Backend
         | SectionKind::Listen
         | SectionKind::Userlist
-        | SectionKind::Resolvers
         | SectionKind::HttpErrors => State::Supported,
+        SectionKind::Resolvers => State::NoEffect(
+            "names are resolved as the system does, and again as their records expire",
+        ),
         SectionKind::Peers => State::NoEffect("tables are not shared with other instances"),
         SectionKind::Cache => {
             State::NoEffect("responses are not kept: every request goes to a server")

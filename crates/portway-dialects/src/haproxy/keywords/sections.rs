@@ -8,6 +8,9 @@ const NO_CACHE: State = NoEffect("responses are not kept: every request goes to 
 const PROGRAMS: State = Refused("programs beside the proxy are for the init system");
 const FASTCGI: State = Refused("FastCGI is not spoken: put a web server before the application");
 
+const RESOLVED: State =
+    NoEffect("names are resolved as the system does, and again as their records expire");
+
 /// What may stand in `userlist`.
 pub(super) const USERLIST: &[Row] = rows! {
     "group" => Supported;
@@ -16,13 +19,13 @@ pub(super) const USERLIST: &[Row] = rows! {
 
 /// What may stand in `resolvers`.
 pub(super) const RESOLVERS: &[Row] = rows! {
-    "accepted_payload_size" => NoEffect("answers of any size are taken");
-    "hold" => Supported;
-    "nameserver" => Supported;
-    "parse-resolv-conf" => Supported;
-    "resolve_retries" => Supported;
-    "timeout resolve" => Supported;
-    "timeout retry" => Supported;
+    "accepted_payload_size" => RESOLVED;
+    "hold" => RESOLVED;
+    "nameserver" => RESOLVED;
+    "parse-resolv-conf" => RESOLVED;
+    "resolve_retries" => RESOLVED;
+    "timeout resolve" => RESOLVED;
+    "timeout retry" => RESOLVED;
 };
 
 /// What may stand in `http-errors`.

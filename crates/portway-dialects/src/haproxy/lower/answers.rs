@@ -1,8 +1,7 @@
 //! What replaces our own answers: errorfile, errorloc, errorfiles.
 
 use super::Lowering;
-use crate::haproxy::proxy::{ErrorReply, Proxy};
-use portway_model::diagnostic::{Code, Diagnostic};
+use crate::haproxy::proxy::{ErrorReply, Proxy, error_section};
 use portway_model::draft::ErrorPageDraft;
 use portway_model::span::Spanned;
 
@@ -11,20 +10,7 @@ impl Lowering<'_, '_, '_> {
     pub(super) fn error_pages(&mut self, proxy: &Proxy) -> Vec<ErrorPageDraft> {
         let mut pages: Vec<(u16, ErrorReply)> = Vec::new();
         for (name, statuses) in &proxy.error_sections {
-            let section = self
-                .error_sections
-                .iter()
-                .find(|section| section.name.value == name.value);
-            let Some(section) = section else {
-                let known = self
-                    .error_sections
-                    .iter()
-                    .map(|section| section.name.value.as_str());
-                let message = format!("there is no `http-errors` section `{}`", name.value);
-                self.reader.push(
-                    Diagnostic::error(Code::UnknownReference, name.span, message)
-                        .nearest(&name.value, known),
-                );
+            let Some(section) = error_section(name, self.reader) else {
                 continue;
             };
             for (status, reply) in &section.replies {

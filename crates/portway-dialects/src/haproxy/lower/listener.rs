@@ -30,6 +30,10 @@ impl Lowering<'_, '_, '_> {
         }
         if proxy.mode() == Mode::Tcp {
             self.warn_http_only(proxy);
+            if let Some(stats) = &proxy.stats {
+                let message = format!("`stats` is ignored: {} is not `mode http`", proxy.words());
+                self.reader.warn(Code::WrongPhase, stats.span, message);
+            }
         }
         let common = self.common(proxy);
         if proxy.is_disabled() {
@@ -267,7 +271,7 @@ fn timeouts(proxy: &Proxy) -> ListenerTimeoutsDraft {
         request_head: limit(request),
         keep_alive: limit(given.http_keep_alive.or(request)),
         client: limit(given.client),
-        tunnel: limit(given.tunnel.or(given.client)),
+        tunnel: limit(given.client),
         inspect: inspect(proxy),
         tunnel_ending: given.client_fin,
     }

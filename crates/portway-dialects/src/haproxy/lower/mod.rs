@@ -17,7 +17,7 @@ mod stats;
 mod tls;
 
 use super::Reader;
-use super::proxy::{ErrorSection, Proxies, Proxy};
+use super::proxy::Proxy;
 use portway_model::draft::Draft;
 use portway_model::log::Syslog;
 use portway_model::span::Spanned;
@@ -49,22 +49,20 @@ const NO_LIMIT: Duration = Duration::from_millis(i32::MAX as u64);
 /// Everything at hand while drafts are made.
 struct Lowering<'a, 'r, 'i> {
     proxies: &'a [Proxy],
-    error_sections: &'a [ErrorSection],
     base: &'a Base,
     draft: &'a mut Draft,
     reader: &'r mut Reader<'i>,
 }
 
 /// Adds the listeners and groups of every proxy to the draft.
-pub(crate) fn lower(proxies: &Proxies, base: &Base, draft: &mut Draft, reader: &mut Reader<'_>) {
+pub(crate) fn lower(proxies: &[Proxy], base: &Base, draft: &mut Draft, reader: &mut Reader<'_>) {
     let mut lowering = Lowering {
-        proxies: &proxies.list,
-        error_sections: &proxies.error_sections,
+        proxies,
         base,
         draft,
         reader,
     };
-    for proxy in &proxies.list {
+    for proxy in proxies {
         lowering.check_references(proxy);
         lowering.check_timeouts(proxy);
         if proxy.kind.accepts() {

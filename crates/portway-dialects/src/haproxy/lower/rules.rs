@@ -138,7 +138,23 @@ impl Lowering<'_, '_, '_> {
     /// What a rule does. `None`: it cannot be done, and was said so.
     fn actions(&mut self, proxy: &Proxy, line: &RuleLine) -> Option<Vec<Action<Named>>> {
         Some(match &line.step {
-            Step::Do(actions) => actions.iter().map(written).collect(),
+            Step::Do(actions) => {
+                let mut kept = Vec::new();
+                for action in actions {
+                    if let Some(name) = framing(action) {
+                        let message = format!(
+                            "`{name}` is left alone: it belongs to one connection, not to the request or response"
+                        );
+                        self.reader.warn(Code::WrongPhase, line.span, message);
+                    } else {
+                        kept.push(written(action));
+                    }
+                }
+                if kept.is_empty() {
+                    return None;
+                }
+                kept
+            }
             Step::Backend(name) => {
                 if !self.fitting(proxy, &name.value) {
                     return None;
@@ -197,6 +213,32 @@ impl Lowering<'_, '_, '_> {
             self.reader.warn(Code::WrongPhase, line.span, message);
         }
     }
+}
+
+/// The header of an action that the engine alone writes.
+fn framing(action: &Action<Named>) -> Option<&str> {
+    const FRAMING: [&str; 9] = [
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "http2-settings",
+    ];
+    let name = match action {
+        Action::SetHeader { name, .. }
+        | Action::AddHeader { name, .. }
+        | Action::ReplaceHeader { name, .. } => name,
+        Action::RemoveHeader { name } if name.eq_ignore_ascii_case("content-length") => name,
+        _ => return None,
+    };
+    FRAMING
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+        .then_some(name)
 }
 
 /// A second Host is never sent: adding one replaces it.

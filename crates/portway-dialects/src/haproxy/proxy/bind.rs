@@ -125,6 +125,10 @@ fn options(bind: &mut Bind, args: &mut Args<'_>, reader: &mut Reader<'_>) {
     while let Some(word) = args.next() {
         let option = word.as_str();
         if !keywords::option(OptionOf::Bind, word, reader) {
+            if !keywords::is_option(OptionOf::Bind, option) {
+                // What follows an unknown word may belong to it.
+                return;
+            }
             for _ in 0..keywords::arguments(OptionOf::Bind, option) {
                 args.next();
             }

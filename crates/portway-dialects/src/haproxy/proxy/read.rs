@@ -15,23 +15,23 @@ pub(crate) struct ErrorSection {
     pub(crate) replies: Vec<(u16, ErrorReply)>,
 }
 
-/// Everything that proxies are made of.
-#[derive(Default)]
-pub(crate) struct Proxies {
-    /// In the order of the text, without defaults.
-    pub(crate) list: Vec<Proxy>,
-    pub(crate) error_sections: Vec<ErrorSection>,
-}
-
 /// A defaults section, and who used it how.
 struct Defaults {
     proxy: Proxy,
     named: bool,
 }
 
-/// Reads every section that concerns proxies.
-pub(crate) fn read(sections: &[Section], reader: &mut Reader<'_>) -> Proxies {
-    let mut found = Proxies::default();
+/// Reads every section that concerns proxies; gives them in the order of the text, without defaults.
+pub(crate) fn read(sections: &[Section], reader: &mut Reader<'_>) -> Vec<Proxy> {
+    // Rules of any proxy may name these, wherever they stand.
+    for section in sections {
+        match section.kind {
+            SectionKind::HttpErrors => error_section(section, reader),
+            SectionKind::Userlist => users::read(section, reader),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
     let mut defaults: Vec<Defaults> = Vec::new();
     for section in sections {
         match section.kind {
@@ -43,8 +43,6 @@ pub(crate) fn read(sections: &[Section], reader: &mut Reader<'_>) -> Proxies {
                 proxy(ProxyKind::Backend, section, &defaults, &mut found, reader)
             }
             SectionKind::Listen => proxy(ProxyKind::Listen, section, &defaults, &mut found, reader),
-            SectionKind::Userlist => users::read(section, reader),
-            SectionKind::HttpErrors => error_section(section, &mut found, reader),
             _ => {}
         }
     }
@@ -130,7 +128,7 @@ fn proxy(
     kind: ProxyKind,
     section: &Section,
     all: &[Defaults],
-    found: &mut Proxies,
+    found: &mut Vec<Proxy>,
     reader: &mut Reader<'_>,
 ) {
     let header = &section.header;
@@ -147,12 +145,51 @@ fn proxy(
         Some(base) => Proxy::begin(kind, name, &base.proxy),
         None => Proxy::new(kind, name),
     };
+    if let Some(base) = base {
+        check_rules(kind, header, &base.proxy, found, reader);
+    }
     if let Some(address) = address {
         old::header_address(&mut proxy, address, reader);
     }
-    check_twice(&proxy, &found.list, reader);
+    check_twice(&proxy, found, reader);
     lines(&mut proxy, section, reader);
-    found.list.push(proxy);
+    found.push(proxy);
+}
+
+/// Rules of a defaults section are for what accepts or for what serves, not for both.
+fn check_rules(
+    kind: ProxyKind,
+    header: &Line,
+    base: &Proxy,
+    before: &[Proxy],
+    reader: &mut Reader<'_>,
+) {
+    let Some(first) = base.rules.first() else {
+        return;
+    };
+    let other = before.iter().find(|other| {
+        let same = other
+            .rules
+            .first()
+            .is_some_and(|rule| rule.span == first.span);
+        same && (other.kind.accepts() != kind.accepts() || other.kind.serves() != kind.serves())
+    });
+    let message = match other {
+        _ if kind == ProxyKind::Listen => format!(
+            "a `listen` cannot begin with the defaults `{}`, which have rules",
+            base.name.value
+        ),
+        Some(other) => format!(
+            "{} begins with the same defaults, which have rules: they are for frontends or for backends",
+            other.words()
+        ),
+        None => return,
+    };
+    reader.push(
+        Diagnostic::error(Code::Conflict, header.span, message)
+            .label(first.span, "the first rule is here")
+            .help("write a `defaults` section of its own for each"),
+    );
 }
 
 fn check_name(header: &Line, reader: &mut Reader<'_>) {
@@ -193,7 +230,7 @@ fn lines(proxy: &mut Proxy, section: &Section, reader: &mut Reader<'_>) {
     }
 }
 
-fn error_section(section: &Section, found: &mut Proxies, reader: &mut Reader<'_>) {
+fn error_section(section: &Section, reader: &mut Reader<'_>) {
     let mut replies = Vec::new();
     for line in &section.lines {
         if let Some((status, reply)) = reply(line, reader) {
@@ -201,5 +238,5 @@ fn error_section(section: &Section, found: &mut Proxies, reader: &mut Reader<'_>
         }
     }
     let name = Spanned::new(section.header.text(1).to_owned(), section.header.span);
-    found.error_sections.push(ErrorSection { name, replies });
+    reader.error_sections.push(ErrorSection { name, replies });
 }

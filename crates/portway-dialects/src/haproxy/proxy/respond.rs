@@ -1,7 +1,7 @@
 //! Answers of the proxy itself: `return`, `deny`, `tarpit`, and what errorfile, errorloc, errorfiles and http-error say.
 
 use super::keyword::missing;
-use super::{Args, Proxy};
+use super::{Args, ErrorSection, Proxy};
 use crate::haproxy::place::Place;
 use crate::haproxy::{Line, Reader, Word, log_format};
 use portway_model::action::{AnswerBody, FixedResponse};
@@ -62,6 +62,7 @@ pub(super) fn answer(
     };
     let mut status: Option<Span> = None;
     let mut payload: Option<&Word> = None;
+    let mut section: Option<&Word> = None;
     while let Some(word) = args.argument() {
         let option = word.as_str();
         let known = [
@@ -111,6 +112,7 @@ pub(super) fn answer(
             }
             _ => {
                 payload = Some(word);
+                section = (option == "errorfiles").then_some(value);
                 response.body = body(option, value, place, reader)?;
             }
         }
@@ -119,8 +121,49 @@ pub(super) fn answer(
         response.body = AnswerBody::ErrorPage;
     }
     check_own(&response, status, args.line(), reader)?;
+    if let Some(section) = section {
+        from_section(&mut response, section, reader)?;
+    }
     check_type(&mut response, payload, reader)?;
     Some(response)
+}
+
+/// The page of an `http-errors` section; where it has none of that status, the proxy's own stays.
+fn from_section(
+    response: &mut FixedResponse<Named>,
+    name: &Word,
+    reader: &mut Reader<'_>,
+) -> Option<()> {
+    let section = error_section(&name.spanned(name.text.clone()), reader)?;
+    let mut replies = section.replies.into_iter();
+    let reply = replies.find(|(status, _)| *status == response.status);
+    match reply.map(|(_, reply)| reply.source) {
+        None => {}
+        Some(ErrorPageSource::File(file)) => response.body = AnswerBody::ErrorPageFile(file),
+        Some(ErrorPageSource::Redirect { .. }) => {
+            let message = "not run yet: an answer by an `errorloc` of an `http-errors` section";
+            reader.error(Code::NotRun, name.span, message);
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// The `http-errors` section of this name; an error where there is none.
+pub(crate) fn error_section(
+    name: &Spanned<String>,
+    reader: &mut Reader<'_>,
+) -> Option<ErrorSection> {
+    let sections = &reader.error_sections;
+    let found = sections.iter().find(|it| it.name.value == name.value);
+    if let Some(found) = found {
+        return Some(found.clone());
+    }
+    let message = format!("there is no `http-errors` section `{}`", name.value);
+    let known: Vec<String> = sections.iter().map(|it| it.name.value.clone()).collect();
+    let found = Diagnostic::error(Code::UnknownReference, name.span, message);
+    reader.push(found.nearest(&name.value, known.iter().map(String::as_str)));
+    None
 }
 
 fn status_word(word: &Word, reader: &mut Reader<'_>) -> Option<u16> {
@@ -152,15 +195,7 @@ fn body(
             };
             AnswerBody::Text(log_format::template(&word, place, reader)?)
         }
-        _ => {
-            // `errorfiles NAME`: resolved when every http-errors section is known.
-            reader.error(
-                Code::NotRun,
-                value.span,
-                "not run yet: `errorfiles` of an answer",
-            );
-            return None;
-        }
+        _ => AnswerBody::ErrorPage,
     })
 }
 

@@ -95,6 +95,10 @@ pub(super) fn options(
         let option = word.as_str();
         let takes = keywords::arguments(OptionOf::Server, option);
         if !keywords::option(OptionOf::Server, word, reader) {
+            if !keywords::is_option(OptionOf::Server, option) {
+                // What follows an unknown word may belong to it.
+                return false;
+            }
             for _ in 0..takes {
                 args.next();
             }

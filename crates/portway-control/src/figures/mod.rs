@@ -1,0 +1,416 @@
+//! What was counted and what is, proxy by proxy: as plain values, for pages and sockets that HAProxy's users know.
+//!
+//! Decides nothing and renders nothing. Totals are the sums of the workers' counters at the moment of reading; rates
+//! and the time since something last happened come of a task that looks at the totals once a second ([`Statistics`]).
+
+mod layout;
+mod rates;
+mod read;
+mod server;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use portway_dataplane::plane::Plane;
+use portway_telemetry::metrics::{GroupTotals, ListenerTotals, TargetTotals};
+
+use crate::targets::WatchedTarget;
+pub(crate) use layout::Proxy;
+use rates::Rate;
+
+pub use portway_telemetry::metrics::{FailureTotals, Times};
+pub use server::{CheckFigures, CheckOutcome, ServerFigures, ServerStatus};
+
+/// How often totals are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Everything.
+#[derive(Debug, Clone)]
+pub struct Figures {
+    /// The process.
+    pub process: ProcessFigures,
+    /// Proxies in the order of the configuration.
+    pub proxies: Vec<ProxyFigures>,
+}
+
+/// The process.
+#[derive(Debug, Clone)]
+pub struct ProcessFigures {
+    /// The version of HAProxy whose behaviour this is, and ours.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// When it began to serve.
+    pub started: SystemTime,
+    /// Since then.
+    pub uptime: Duration,
+    /// Data workers.
+    pub workers: usize,
+    /// What this machine is called.
+    pub node: String,
+    /// What there is to say about this installation.
+    pub description: Option<String>,
+    /// Connections of clients at most.
+    pub max_connections: u32,
+    /// The most that it can be set to.
+    pub hard_max_connections: u32,
+    /// Open files at most.
+    pub max_descriptors: u64,
+    /// Connections of clients open now.
+    pub connections: u32,
+    /// Connections of clients so far.
+    pub connections_total: u64,
+    /// Those of the last second.
+    pub connection_rate: RateFigures,
+    /// Requests so far.
+    pub requests_total: u64,
+    /// TLS handshakes with clients so far.
+    pub tls_total: u64,
+    /// Those of the last second.
+    pub tls_rate: RateFigures,
+    /// TLS handshakes that resumed a session.
+    pub tls_resumed: u64,
+    /// TLS connections of clients open now, as far as it is known: all connections of listeners with TLS.
+    pub tls_connections: u64,
+    /// Bytes sent to clients.
+    pub sent_bytes: u64,
+    /// Those of the last second.
+    pub sent_rate: RateFigures,
+    /// Records of access logs that were dropped.
+    pub dropped_logs: u64,
+    /// Sockets that connections are accepted on.
+    pub listeners: usize,
+    /// It stops gracefully.
+    pub stopping: bool,
+}
+
+/// Events a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateFigures {
+    /// In the last second.
+    pub now: u64,
+    /// At most.
+    pub most: u64,
+}
+
+/// A proxy.
+#[derive(Debug, Clone)]
+pub struct ProxyFigures {
+    /// Its name.
+    pub name: String,
+    /// Its `iid`.
+    pub number: u32,
+    /// It reads requests.
+    pub is_http: bool,
+    /// What comes in.
+    pub frontend: Option<FrontendFigures>,
+    /// Where it goes, in the order of the configuration.
+    pub servers: Vec<ServerFigures>,
+    /// All servers together.
+    pub backend: Option<BackendFigures>,
+}
+
+/// What comes in.
+#[derive(Debug, Clone)]
+pub struct FrontendFigures {
+    /// What was counted.
+    pub totals: ListenerTotals,
+    /// Open connections, and the most that there were.
+    pub sessions: (u32, u32),
+    /// Open connections at most.
+    pub limit: u32,
+    /// Connections a second.
+    pub session_rate: RateFigures,
+    /// Requests a second.
+    pub request_rate: RateFigures,
+    /// New connections wait in the queues of its sockets.
+    pub is_paused: bool,
+    /// It accepts no more.
+    pub is_stopped: bool,
+    /// Where it accepts.
+    pub addresses: Vec<String>,
+}
+
+impl FrontendFigures {
+    /// Requests so far.
+    pub fn requests(&self) -> u64 {
+        requests(&self.totals)
+    }
+}
+
+fn requests(totals: &ListenerTotals) -> u64 {
+    totals.requests.iter().sum::<u64>() + totals.unanswered + totals.requests_open
+}
+
+/// All servers of a proxy together.
+#[derive(Debug, Clone)]
+pub struct BackendFigures {
+    /// What was counted.
+    pub totals: GroupTotals,
+    /// What was counted for its targets: connections made and used again.
+    pub connections: (u64, u64),
+    /// How long exchanges took.
+    pub times: Times,
+    /// Exchanges that wait for a free place, and the most that there were.
+    pub queue: (u32, u32),
+    /// HAProxy's `fullconn`.
+    pub limit: u32,
+    /// Sessions a second.
+    pub session_rate: RateFigures,
+    /// Since the last session; `None`: there was none.
+    pub last_session: Option<Duration>,
+    /// A server takes traffic.
+    pub is_up: bool,
+    /// How long it has been so.
+    pub since: Duration,
+    /// How often it went down.
+    pub downs: u64,
+    /// How long it was down.
+    pub down_time: Duration,
+    /// The sum of the weights of those that take traffic.
+    pub weight: u32,
+    /// Servers that take traffic, backups left out.
+    pub active: u32,
+    /// Backups that would take traffic.
+    pub backups: u32,
+    /// How servers are chosen, in HAProxy's words.
+    pub algorithm: &'static str,
+    /// The cookie of stickiness.
+    pub cookie: Option<String>,
+}
+
+/// Looks at totals, and knows what there was.
+pub struct Statistics {
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) targets: Vec<Vec<Arc<WatchedTarget>>>,
+    pub(crate) proxies: Vec<Proxy>,
+    pub(crate) started: SystemTime,
+    pub(crate) started_at: Instant,
+    pub(crate) workers: usize,
+    pub(crate) node: String,
+    recorder: Mutex<Recorder>,
+    zero: Mutex<Zero>,
+}
+
+/// What the task knows.
+#[derive(Debug)]
+struct Recorder {
+    looked: Instant,
+    connections: Rate,
+    handshakes: Rate,
+    sent: Rate,
+    proxies: Vec<ProxyRates>,
+}
+
+#[derive(Debug, Default)]
+struct ProxyRates {
+    connections: Rate,
+    requests: Rate,
+    sessions: Rate,
+    servers: Vec<Rate>,
+    up: Up,
+}
+
+/// Whether a backend takes traffic, and how often it did not.
+#[derive(Debug)]
+struct Up {
+    is_up: bool,
+    since: Instant,
+    downs: u64,
+    down_time: Duration,
+}
+
+impl Default for Up {
+    fn default() -> Self {
+        Self {
+            is_up: true,
+            since: Instant::now(),
+            downs: 0,
+            down_time: Duration::ZERO,
+        }
+    }
+}
+
+impl Up {
+    fn look(&mut self, is_up: bool, now: Instant) {
+        if is_up == self.is_up {
+            return;
+        }
+        match is_up {
+            true => self.down_time += now.saturating_duration_since(self.since),
+            false => self.downs += 1,
+        }
+        (self.is_up, self.since) = (is_up, now);
+    }
+}
+
+/// What is taken off all totals: what they were when counters were cleared.
+#[derive(Debug, Default)]
+struct Zero {
+    listeners: Vec<ListenerTotals>,
+    groups: Vec<GroupTotals>,
+    targets: Vec<Vec<TargetTotals>>,
+}
+
+impl Statistics {
+    pub(crate) fn new(
+        plane: Arc<Plane>,
+        targets: Vec<Vec<Arc<WatchedTarget>>>,
+        workers: usize,
+    ) -> Self {
+        let proxies = layout::proxies(&plane.snapshot);
+        let rates = proxies.iter().map(|proxy| ProxyRates {
+            servers: vec![Rate::default(); proxy.targets.len()],
+            ..ProxyRates::default()
+        });
+        let recorder = Recorder {
+            looked: Instant::now(),
+            connections: Rate::default(),
+            handshakes: Rate::default(),
+            sent: Rate::default(),
+            proxies: rates.collect(),
+        };
+        let node = plane.snapshot.process.node.clone();
+        Self {
+            proxies,
+            targets,
+            started: SystemTime::now(),
+            started_at: Instant::now(),
+            workers,
+            node: node.unwrap_or_else(host_name),
+            recorder: Mutex::new(recorder),
+            zero: Mutex::default(),
+            plane,
+        }
+    }
+
+    /// Looks at the totals once a second, for ever.
+    pub(crate) async fn keep_looking(self: Arc<Self>) {
+        let mut interval = tokio::time::interval(LOOK);
+        loop {
+            interval.tick().await;
+            self.look(Instant::now());
+        }
+    }
+
+    /// A second is over.
+    fn look(&self, now: Instant) {
+        let mut recorder = self.recorder();
+        let metrics = &self.plane.metrics;
+        let (mut connections, mut handshakes, mut sent) = (0, 0, 0);
+        for (proxy, rates) in self.proxies.iter().zip(&mut recorder.proxies) {
+            if let Some(listener) = proxy.listeners.first() {
+                let totals = metrics.listener_totals(*listener);
+                rates.connections.look(totals.connections, now);
+                rates.requests.look(requests(&totals), now);
+                connections += totals.connections;
+                handshakes += totals.tls_handshakes;
+                sent += totals.sent_bytes;
+            }
+            let Some(group) = proxy.group else { continue };
+            rates
+                .sessions
+                .look(metrics.group_totals(group).sessions, now);
+            for (target, rate) in rates.servers.iter_mut().enumerate() {
+                rate.look(metrics.target_totals(group, target).sessions, now);
+            }
+            rates.up.look(self.is_up(group), now);
+        }
+        recorder.connections.look(connections, now);
+        recorder.handshakes.look(handshakes, now);
+        recorder.sent.look(sent, now);
+        recorder.looked = now;
+    }
+
+    /// True where a target of the group takes traffic.
+    fn is_up(&self, group: usize) -> bool {
+        let targets = self.targets.get(group);
+        targets.is_none_or(|targets| {
+            targets.is_empty() || targets.iter().any(|it| it.state.health().is_usable())
+        })
+    }
+
+    /// Begins the highest and longest of everything anew; `all`: counters too.
+    pub fn clear(&self, all: bool) {
+        let metrics = &self.plane.metrics;
+        metrics.forget_peaks();
+        self.plane
+            .listeners
+            .iter()
+            .for_each(|it| it.state.forget_peak());
+        let targets = self.targets.iter().flatten();
+        targets.for_each(|it| it.state.forget_peak());
+        let mut recorder = self.recorder();
+        let Recorder {
+            connections,
+            handshakes,
+            sent,
+            proxies,
+            ..
+        } = &mut *recorder;
+        for rate in [connections, handshakes, sent] {
+            rate.forget();
+        }
+        for rates in proxies {
+            rates.connections.forget();
+            rates.requests.forget();
+            rates.sessions.forget();
+            rates.servers.iter_mut().for_each(Rate::forget);
+            if all {
+                (rates.up.downs, rates.up.down_time) = (0, Duration::ZERO);
+            }
+        }
+        drop(recorder);
+        if all {
+            *self.zero() = self.totals();
+            self.targets.iter().flatten().for_each(|it| it.clear());
+        }
+    }
+
+    /// Every total as it is now.
+    fn totals(&self) -> Zero {
+        let (snapshot, metrics) = (&self.plane.snapshot, &self.plane.metrics);
+        let groups = || snapshot.groups.iter().enumerate();
+        let of_targets = |(group, it): (usize, &portway_model::snapshot::TargetGroup)| {
+            let targets = 0..it.targets.len();
+            targets
+                .map(|target| metrics.target_totals(group, target))
+                .collect()
+        };
+        Zero {
+            listeners: (0..snapshot.listeners.len())
+                .map(|it| metrics.listener_totals(it))
+                .collect(),
+            groups: groups().map(|(it, _)| metrics.group_totals(it)).collect(),
+            targets: groups().map(of_targets).collect(),
+        }
+    }
+
+    fn recorder(&self) -> MutexGuard<'_, Recorder> {
+        self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn zero(&self) -> MutexGuard<'_, Zero> {
+        self.zero.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The version that HAProxy's tools are told: the HAProxy whose behaviour this is, and ours.
+pub fn version() -> String {
+    let haproxy = portway_dialects::haproxy::VERSION;
+    format!("{haproxy}-portway{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// The name of this host.
+fn host_name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// The address of a target, where it is known.
+pub(crate) fn address_of(target: &WatchedTarget) -> Option<SocketAddr> {
+    target.state.address()
+}

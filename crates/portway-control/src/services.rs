@@ -1,0 +1,84 @@
+//! What listeners ask of Portway itself, for whoever answers; and who may ask.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use portway_model::settings::Password;
+use portway_model::snapshot::UserlistId;
+use portway_model::stage::Resolved;
+
+pub use portway_dataplane::service::{ServiceAnswer, ServiceCall};
+
+use crate::install::Running;
+
+/// What is asked for.
+pub type Service = portway_model::action::Service<Resolved>;
+
+/// The page of statistics.
+pub type StatsPage = portway_model::action::StatsPage<Resolved>;
+
+impl Running {
+    /// True where an Authorization field (Basic) is that of a user of the list.
+    pub fn knows_user(&self, users: UserlistId, authorization: Option<&[u8]>) -> bool {
+        let Some((name, password)) = authorization.and_then(credentials) else {
+            return false;
+        };
+        let list = self.snapshot().userlists.get(users.index());
+        let user = list.and_then(|list| list.users.iter().find(|user| user.name == name));
+        user.is_some_and(|user| matches(&user.password, &password))
+    }
+}
+
+/// Name and password of a Basic authorization, RFC 7617.
+fn credentials(field: &[u8]) -> Option<(String, String)> {
+    let text = std::str::from_utf8(field).ok()?.trim();
+    let (scheme, token) = text.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = STANDARD.decode(token.trim()).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (name, password) = text.split_once(':')?;
+    Some((name.to_owned(), password.to_owned()))
+}
+
+/// True where this is the password.
+fn matches(known: &Password, given: &str) -> bool {
+    match known {
+        Password::Plain(known) => {
+            let (known, given) = (known.as_bytes(), given.as_bytes());
+            aws_lc_rs::constant_time::verify_slices_are_equal(known, given).is_ok()
+        }
+        // Refused at install.
+        Password::Crypt(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_credentials() {
+        let check = |field: &str, expected: Option<(&str, &str)>| {
+            let found = credentials(field.as_bytes());
+            let found = found
+                .as_ref()
+                .map(|(name, password)| (name.as_str(), password.as_str()));
+            assert_eq!(found, expected, "{field}");
+        };
+        check("Basic dTpw", Some(("u", "p")));
+        check("basic  dTpwOnE=", Some(("u", "p:q")));
+        check("Bearer dTpw", None);
+        check("Basic", None);
+        check("Basic !!", None);
+        check("Basic dXA=", None);
+    }
+
+    #[test]
+    fn passwords() {
+        let plain = Password::Plain("secret".to_owned());
+        assert!(matches(&plain, "secret"));
+        assert!(!matches(&plain, "Secret"));
+        assert!(!matches(&plain, ""));
+    }
+}
