@@ -30,7 +30,7 @@ use rustls_pki_types::UnixTime;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::bind::{self, Neighbour};
+use crate::bind::{self, Neighbour, SocketFiles};
 use crate::certificates;
 use crate::descriptors;
 use crate::error_pages;
@@ -80,6 +80,7 @@ pub enum Stop {
 struct Threads {
     workers: Workers,
     logs: LogWriters,
+    files: SocketFiles,
 }
 
 /// The smallest configuration that serves.
@@ -143,16 +144,14 @@ pub async fn install(
     resolve::resolve_all(&targets.concat()).await;
     let (logs, of_logs) = logs::open(&snapshot, sources);
     found.extend(of_logs);
-    let sockets = match bind::bind(&snapshot, workers, neighbour) {
-        Ok((sockets, notes)) => {
-            found.extend(notes);
-            sockets
-        }
+    let bound = match bind::bind(&snapshot, workers, neighbour) {
+        Ok(bound) => bound,
         Err(of_binds) => {
             found.extend(of_binds);
             return Err(found);
         }
     };
+    found.extend(bound.notes);
     if found.has_errors() {
         return Err(found);
     }
@@ -164,7 +163,8 @@ pub async fn install(
         tls,
         answers,
         logs,
-        sockets,
+        sockets: bound.sockets,
+        files_of_sockets: bound.files,
         targets,
         tickets,
         files: sources
@@ -215,6 +215,7 @@ struct Prepared {
     answers: Answers,
     logs: logs::OpenLogs,
     sockets: Vec<Vec<BoundSocket>>,
+    files_of_sockets: SocketFiles,
     targets: Vec<Vec<Arc<WatchedTarget>>>,
     tickets: Arc<TicketKeys>,
     files: Vec<PathBuf>,
@@ -280,6 +281,7 @@ impl Prepared {
         let threads = Threads {
             workers: Workers::start(plane.clone(), self.sockets).map_err(failed)?,
             logs,
+            files: self.files_of_sockets,
         };
         emit(&Event::Started {
             version: env!("CARGO_PKG_VERSION"),
@@ -433,13 +435,20 @@ impl Running {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let Some(Threads { workers, logs }) = threads else {
+        let Some(Threads {
+            workers,
+            logs,
+            files,
+        }) = threads
+        else {
             return true;
         };
         emit(&Event::ShutdownStarted { by, deadline });
         self.plane.process.set_draining();
         tokio::time::sleep(delay).await;
         workers.drain(deadline);
+        // Nobody is to come any more: who looks for us shall find another, or nothing.
+        drop(files);
         let cut = tokio::task::spawn_blocking(move || {
             let cut = workers.join();
             logs.close();

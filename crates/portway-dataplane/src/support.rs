@@ -2,7 +2,7 @@
 //! half of a configuration is never served.
 
 use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule, Service};
-use portway_model::address::{BindAddress, TargetAddress, UnixSocket};
+use portway_model::address::TargetAddress;
 use portway_model::check::CheckKind;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::LogFormat;
@@ -12,7 +12,7 @@ use portway_model::expression::{
 use portway_model::log::LogDestination;
 use portway_model::settings::ClientAuth;
 use portway_model::snapshot::{Listener, Rules, Snapshot, Target, TargetGroup};
-use portway_model::span::{Span, Spanned};
+use portway_model::span::Span;
 use portway_model::stage::Resolved;
 
 /// Everything in `snapshot` that is understood but not run, as errors of [`Code::NotRun`].
@@ -76,19 +76,6 @@ impl Found {
     fn listener(&mut self, listener: &Listener) {
         self.stream = !listener.protocol.is_http();
         self.at(listener.origin.0);
-        let owned = |bind: &Spanned<BindAddress>| matches!(&bind.value, BindAddress::Unix(socket) if *socket != UnixSocket::at(socket.path.as_str()));
-        self.part_if(
-            listener.binds.iter().any(owned),
-            "mode and owner of a UNIX socket",
-        );
-        let socket = &listener.socket;
-        self.part_if(
-            socket.interface.is_some()
-                || socket.backlog.is_some()
-                || socket.transparent
-                || !socket.v6_only,
-            "`socket` (how sockets are made)",
-        );
         if let Some(tls) = &listener.tls {
             self.part_if(
                 tls.client_auth != ClientAuth::Off,

@@ -61,6 +61,9 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
     std::fs::write(path("ca.pem"), &made.certificate_pem).unwrap();
     std::fs::write(path("page.html"), "a page").unwrap();
     for (listener, number) in snapshot.listeners.iter_mut().zip(0..) {
+        // This machine's interfaces and rights are not the reference's.
+        listener.socket.interface = None;
+        listener.socket.transparent = false;
         for (bind, nth) in listener.binds.iter_mut().zip(0..) {
             bind.value = match &bind.value {
                 BindAddress::Unix(_) => BindAddress::unix(path(&format!("{number}-{nth}.sock"))),

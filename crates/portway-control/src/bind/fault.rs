@@ -20,7 +20,7 @@ pub(super) fn explain(name: &Name, span: Span, place: &Place, error: &io::Error)
 pub(super) fn explain_for(who: &str, span: Span, place: &Place, error: &io::Error) -> Diagnostic {
     let printed = match place {
         Place::Tcp { ip, port } => BindAddress::tcp(*ip, *port).to_string(),
-        Place::Unix(path) => format!("unix:{path}"),
+        Place::Unix(socket) => format!("unix:{}", socket.path),
         Place::Inherited(number) => format!("fd:{number}"),
     };
     let (reason, help) = match place {

@@ -7,19 +7,21 @@
 
 mod fault;
 mod owner;
+mod unix;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{UnixListener, UnixStream};
 
 use portway_dataplane::worker::{BoundSocket, Socket};
-use portway_model::address::BindAddress;
+pub use unix::SocketFiles;
+
+use portway_model::address::{BindAddress, UnixSocket};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::name::Name;
+use portway_model::settings::SocketOptions;
 use portway_model::snapshot::{ListenerId, Snapshot};
 use portway_model::span::Span;
 use socket2::{Domain, Protocol, SockAddr, Type};
@@ -37,12 +39,24 @@ struct Wanted<'a> {
     name: &'a Name,
     span: Span,
     place: Place,
+    options: &'a SocketOptions,
+}
+
+/// Everything that was bound.
+#[derive(Debug)]
+pub struct Bound {
+    /// A list for each worker.
+    pub sockets: Vec<Vec<BoundSocket>>,
+    /// Files of UNIX sockets.
+    pub files: SocketFiles,
+    /// What is worth knowing.
+    pub notes: Diagnostics,
 }
 
 /// A bind address, ranges of ports taken apart.
 enum Place {
     Tcp { ip: Option<IpAddr>, port: u16 },
-    Unix(String),
+    Unix(UnixSocket),
     Inherited(u32),
 }
 
@@ -55,8 +69,7 @@ pub enum Neighbour {
     Leaving,
 }
 
-/// Binds everything that `snapshot` asks for: one list for each of `workers` (at least one), and what is worth
-/// knowing about it.
+/// Binds everything that `snapshot` asks for, for each of `workers` (at least one).
 ///
 /// # Errors
 /// One diagnostic for each address that cannot be had; nothing stays bound then.
@@ -64,7 +77,7 @@ pub fn bind(
     snapshot: &Snapshot,
     workers: usize,
     neighbour: Neighbour,
-) -> Result<(Vec<Vec<BoundSocket>>, Diagnostics), Diagnostics> {
+) -> Result<Bound, Diagnostics> {
     let mut failed = check(snapshot, neighbour);
     let wanted = wanted(snapshot, &mut Diagnostics::default());
     // First all of them, then bind: two listeners of ours may share a port (`:80` and `127.0.0.1:80`).
@@ -72,8 +85,9 @@ pub fn bind(
         return Err(failed);
     }
     let mut sockets: Vec<Vec<BoundSocket>> = (0..workers.max(1)).map(|_| Vec::new()).collect();
+    let mut files = SocketFiles::default();
     for one in &wanted {
-        match open(&one.place, sockets.len(), neighbour) {
+        match open(one, sockets.len(), neighbour, &mut files) {
             Ok(opened) => {
                 for (worker, socket) in sockets.iter_mut().zip(opened) {
                     worker.push(BoundSocket {
@@ -88,7 +102,11 @@ pub fn bind(
     if failed.has_errors() {
         return Err(failed);
     }
-    Ok((sockets, backlog_note()))
+    Ok(Bound {
+        sockets,
+        files,
+        notes: backlog_note(),
+    })
 }
 
 /// Checks that every address of `snapshot` could be bound now; binds nothing.
@@ -98,7 +116,7 @@ pub fn check(snapshot: &Snapshot, neighbour: Neighbour) -> Diagnostics {
         if neighbour == Neighbour::Leaving && !matches!(one.place, Place::Inherited(_)) {
             continue;
         }
-        if let Err(error) = is_free(&one.place) {
+        if let Err(error) = is_free(&one) {
             found.push(fault::explain(one.name, one.span, &one.place, &error));
         }
     }
@@ -125,6 +143,7 @@ fn wanted<'a>(snapshot: &'a Snapshot, failed: &mut Diagnostics) -> Vec<Wanted<'a
                     name: &listener.name,
                     span: bind.span,
                     place,
+                    options: &listener.socket,
                 });
             };
             match &bind.value {
@@ -133,7 +152,7 @@ fn wanted<'a>(snapshot: &'a Snapshot, failed: &mut Diagnostics) -> Vec<Wanted<'a
                     first_port,
                     last_port,
                 } => (*first_port..=*last_port).for_each(|port| add(Place::Tcp { ip: *ip, port })),
-                BindAddress::Unix(socket) => add(Place::Unix(socket.path.clone())),
+                BindAddress::Unix(socket) => add(Place::Unix(socket.clone())),
                 BindAddress::Inherited(number) => add(Place::Inherited(*number)),
             }
         }
@@ -151,58 +170,35 @@ fn wanted<'a>(snapshot: &'a Snapshot, failed: &mut Diagnostics) -> Vec<Wanted<'a
     wanted
 }
 
-/// Could `place` be bound without sharing it with anybody?
+/// Could its place be bound without sharing it with anybody?
 ///
 /// Linux lets two sockets with SO_REUSEADDR bind the same address as long as none listens: so remains of closed
 /// connections (TIME_WAIT) do not matter, a listening socket does, and since nothing listens here, no connection
 /// can get into a queue that is thrown away.
-fn is_free(place: &Place) -> io::Result<()> {
-    match place {
-        Place::Tcp { ip, port } => tcp_socket(*ip, *port, false).map(drop),
-        Place::Unix(path) if path.starts_with('@') => match connect_abstract(path) {
-            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-            Err(_) => Ok(()),
-        },
-        Place::Unix(path) => unix_is_free(path),
+fn is_free(wanted: &Wanted<'_>) -> io::Result<()> {
+    match &wanted.place {
+        Place::Tcp { ip, port } => tcp_socket(*ip, *port, wanted.options, false).map(drop),
+        Place::Unix(socket) => unix::is_free(&socket.path),
         Place::Inherited(number) => inherited(*number).map(drop),
     }
 }
 
-fn connect_abstract(path: &str) -> io::Result<UnixStream> {
-    UnixStream::connect_addr(&abstract_address(path)?)
-}
-
-fn abstract_address(path: &str) -> io::Result<std::os::unix::net::SocketAddr> {
-    std::os::unix::net::SocketAddr::from_abstract_name(path.trim_start_matches('@'))
-}
-
-/// A socket file may be left over from a process that is gone: it is taken over only if nobody answers.
-fn unix_is_free(path: &str) -> io::Result<()> {
-    use std::os::unix::fs::FileTypeExt;
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(metadata) if !metadata.file_type().is_socket() => Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            "there is a file with this name that is not a socket",
-        )),
-        Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
-            Err(error) => Err(error),
-        },
-    }
-}
-
 /// One socket for each worker.
-fn open(place: &Place, workers: usize, neighbour: Neighbour) -> io::Result<Vec<Socket>> {
+fn open(
+    wanted: &Wanted<'_>,
+    workers: usize,
+    neighbour: Neighbour,
+    files: &mut SocketFiles,
+) -> io::Result<Vec<Socket>> {
     let each = 0..workers;
-    match place {
+    let backlog = wanted.options.backlog.unwrap_or(u32::from(BACKLOG));
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+    match &wanted.place {
         Place::Tcp { ip, port } => each
-            .map(|_| listening_tcp(*ip, *port).map(Socket::Tcp))
+            .map(|_| listening_tcp(*ip, *port, wanted.options, backlog).map(Socket::Tcp))
             .collect(),
-        Place::Unix(path) => {
-            let listener = listening_unix(path, neighbour)?;
+        Place::Unix(socket) => {
+            let listener = unix::listen(socket, backlog, neighbour, files)?;
             each.map(|_| listener.try_clone().map(Socket::Unix))
                 .collect()
         }
@@ -220,27 +216,39 @@ fn duplicate(socket: &Socket) -> io::Result<Socket> {
     })
 }
 
-fn listening_tcp(ip: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
-    let socket = tcp_socket(ip, port, true)?;
-    socket.listen(i32::from(BACKLOG))?;
+fn listening_tcp(
+    ip: Option<IpAddr>,
+    port: u16,
+    options: &SocketOptions,
+    backlog: i32,
+) -> io::Result<TcpListener> {
+    let socket = tcp_socket(ip, port, options, true)?;
+    socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
 /// A bound socket. Without an address: one socket for IPv6 and IPv4, or for IPv4 alone where there is no IPv6.
-fn tcp_socket(ip: Option<IpAddr>, port: u16, share: bool) -> io::Result<socket2::Socket> {
+fn tcp_socket(
+    ip: Option<IpAddr>,
+    port: u16,
+    options: &SocketOptions,
+    share: bool,
+) -> io::Result<socket2::Socket> {
     let Some(ip) = ip else {
         let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        return match bound(all, share, true) {
+        return match bound(all, options, share, true) {
             Err(error) if no_ipv6(&error) => bound(
                 SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+                options,
                 share,
                 false,
             ),
             result => result,
         };
     };
-    bound(SocketAddr::from((ip, port)), share, false)
+    let dual_stack = ip.is_unspecified() && !options.v6_only;
+    bound(SocketAddr::from((ip, port)), options, share, dual_stack)
 }
 
 fn no_ipv6(error: &io::Error) -> bool {
@@ -250,7 +258,12 @@ fn no_ipv6(error: &io::Error) -> bool {
         || code == Some(Errno::ADDRNOTAVAIL.raw_os_error())
 }
 
-fn bound(address: SocketAddr, share: bool, dual_stack: bool) -> io::Result<socket2::Socket> {
+fn bound(
+    address: SocketAddr,
+    options: &SocketOptions,
+    share: bool,
+    dual_stack: bool,
+) -> io::Result<socket2::Socket> {
     let domain = Domain::for_address(address);
     let socket = socket2::Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -260,27 +273,24 @@ fn bound(address: SocketAddr, share: bool, dual_stack: bool) -> io::Result<socke
     if share {
         socket.set_reuse_port(true)?;
     }
+    if let Some(interface) = &options.interface {
+        let taken = socket.bind_device(Some(interface.as_bytes()));
+        taken.map_err(|error| of_option(&format!("the interface `{interface}`"), &error))?;
+    }
+    if options.transparent {
+        let set = match address {
+            SocketAddr::V4(_) => socket.set_ip_transparent_v4(true),
+            SocketAddr::V6(_) => socket.set_ip_transparent_v6(true),
+        };
+        set.map_err(|error| of_option("`transparent`, which needs CAP_NET_ADMIN", &error))?;
+    }
     socket.bind(&SockAddr::from(address))?;
     Ok(socket)
 }
 
-fn listening_unix(path: &str, neighbour: Neighbour) -> io::Result<UnixListener> {
-    let listener = if path.starts_with('@') {
-        UnixListener::bind_addr(&abstract_address(path)?)?
-    } else {
-        if neighbour == Neighbour::None {
-            unix_is_free(path)?;
-        }
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        UnixListener::bind(path)?
-    };
-    // Again, with our backlog in place of the library's.
-    rustix::net::listen(&listener, i32::from(BACKLOG))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+/// An error of an option, which would be told as one of the address.
+fn of_option(option: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{option}: {error}"))
 }
 
 /// A duplicate of the listening socket that whoever started us left under this number.

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::*;
@@ -11,8 +12,8 @@ use crate::sources::compile_text;
 fn bind(
     snapshot: &Snapshot,
     workers: usize,
-) -> Result<(Vec<Vec<BoundSocket>>, Diagnostics), Diagnostics> {
-    super::bind(snapshot, workers, Neighbour::None)
+) -> Result<(Vec<Vec<BoundSocket>>, SocketFiles), Diagnostics> {
+    super::bind(snapshot, workers, Neighbour::None).map(|bound| (bound.sockets, bound.files))
 }
 
 /// A port that was free a moment ago.
@@ -122,13 +123,18 @@ fn unix_sockets() {
     let address = format!("unix:{}", path.display());
     let answers = |path: &Path| UnixStream::connect(path).is_ok();
 
-    let (sockets, _) = bind(&snapshot(&[&address]), 2).unwrap();
+    let (sockets, files) = bind(&snapshot(&[&address]), 2).unwrap();
     assert!(answers(&path));
     assert!(refused(&[&address]).ends_with("another program is listening there"));
     drop(sockets);
     // What is left of it does not count.
     assert!(path.exists() && !answers(&path));
-    assert!(bind(&snapshot(&[&address]), 2).is_ok());
+    let (sockets, second) = bind(&snapshot(&[&address]), 2).unwrap();
+    // The file is another's now.
+    drop(files);
+    assert!(answers(&path));
+    drop((sockets, second));
+    assert!(!path.exists());
 
     let file = folder.path().join("file");
     std::fs::write(&file, "precious").unwrap();
@@ -139,6 +145,70 @@ fn unix_sockets() {
     let lost = folder.path().join("none/web.sock");
     let message = refused(&[&format!("unix:{}", lost.display())]);
     assert!(message.ends_with("its folder does not exist"), "{message}");
+}
+
+#[test]
+fn unix_sockets_have_mode_and_owner_and_follow_one_that_leaves() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("web.sock");
+    let (user, group) = (nix::unistd::getuid(), nix::unistd::getgid());
+    let listens = |settings: &str, neighbour| {
+        let text = format!(
+            "[target_group.app]\ntargets = ['127.0.0.1:1']\n\
+             [listener.l]\nbind = {{ unix = '{}', {settings} }}\nforward = 'app'\n",
+            path.display()
+        );
+        let snapshot = compile_text("test.toml", &text).snapshot.unwrap();
+        super::bind(&snapshot, 1, neighbour)
+    };
+    let owner = format!("mode = '620', user = '{user}', group = '{group}'");
+    let first = listens(&owner, Neighbour::None).unwrap();
+    let metadata = std::fs::metadata(&path).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o620);
+    assert_eq!(
+        (metadata.uid(), metadata.gid()),
+        (user.as_raw(), group.as_raw())
+    );
+    let found = listens("user = 'no-such-user'", Neighbour::Leaving).unwrap_err();
+    let message = &found.iter().next().unwrap().message;
+    assert!(
+        message.ends_with("this machine has no user `no-such-user`"),
+        "{message}"
+    );
+    let second = listens("mode = '600'", Neighbour::Leaving).unwrap();
+    drop(first);
+    assert!(UnixStream::connect(&path).is_ok());
+    let names = std::fs::read_dir(folder.path()).unwrap();
+    assert_eq!(names.count(), 1);
+    drop(second);
+    assert!(!path.exists());
+}
+
+#[test]
+fn options_of_sockets() {
+    let port = free_port();
+    let listens = |address: &str, options: &str| {
+        let text = format!(
+            "[target_group.app]\ntargets = ['127.0.0.1:1']\n\
+             [listener.l]\nbind = '{address}'\nforward = 'app'\nsocket = {{ {options} }}\n"
+        );
+        let snapshot = compile_text("test.toml", &text).snapshot.unwrap();
+        bind(&snapshot, 1)
+    };
+    let v6 = format!("[::]:{port}");
+    let bound = listens(&v6, "v6_only = true").unwrap();
+    assert!(!reachable((Ipv4Addr::LOCALHOST, port)));
+    drop(bound);
+    let bound = listens(&v6, "v6_only = false, backlog = 7").unwrap();
+    assert!(reachable((Ipv4Addr::LOCALHOST, port)));
+    drop(bound);
+    let bound = listens(&format!("127.0.0.1:{port}"), "interface = 'lo'").unwrap();
+    assert!(reachable((Ipv4Addr::LOCALHOST, port)));
+    drop(bound);
+    let found = listens(&format!("127.0.0.1:{port}"), "interface = 'none0'").unwrap_err();
+    let message = &found.iter().next().unwrap().message;
+    assert!(message.contains("the interface `none0`: "), "{message}");
 }
 
 #[test]

@@ -1,0 +1,160 @@
+//! UNIX sockets: files that are put in the place of those that a process has left, and taken away at the end.
+//!
+//! A socket is made under a name beside its own and renamed when its mode and owner are right and it listens: at no
+//! moment is it missing, or open to whom it is not meant for. What is not a socket is never replaced, and a socket that
+//! somebody answers on only where that is known to leave.
+
+use std::fs;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Gid, Group, Uid, User};
+use portway_model::address::UnixSocket;
+
+use super::Neighbour;
+
+/// Files of sockets that this process has made; dropping takes away those that are still its own.
+#[derive(Debug, Default)]
+pub struct SocketFiles(Vec<SocketFile>);
+
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+impl SocketFiles {
+    fn add(&mut self, path: &Path) {
+        if let Ok(identity) = identity(path) {
+            let path = path.to_owned();
+            self.0.push(SocketFile { path, identity });
+        }
+    }
+}
+
+impl Drop for SocketFiles {
+    fn drop(&mut self) {
+        for file in &self.0 {
+            if identity(&file.path).is_ok_and(|it| it == file.identity) {
+                // A folder that is not ours any more keeps a file that nobody answers on, which the next start replaces.
+                let _ = fs::remove_file(&file.path);
+            }
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Whether the path could be accepted on: it is free, or left over from a process that is gone.
+pub(super) fn is_free(path: &str) -> io::Result<()> {
+    if path.starts_with('@') {
+        return match UnixStream::connect_addr(&abstract_address(path)?) {
+            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+            Err(_) => Ok(()),
+        };
+    }
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(metadata) if !metadata.file_type().is_socket() => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is a file with this name that is not a socket",
+        )),
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+fn abstract_address(path: &str) -> io::Result<SocketAddr> {
+    SocketAddr::from_abstract_name(path.trim_start_matches('@'))
+}
+
+/// A socket that listens, with its file in place.
+pub(super) fn listen(
+    socket: &UnixSocket,
+    backlog: i32,
+    neighbour: Neighbour,
+    files: &mut SocketFiles,
+) -> io::Result<UnixListener> {
+    let path = socket.path.as_str();
+    if path.starts_with('@') {
+        let listener = UnixListener::bind_addr(&abstract_address(path)?)?;
+        return begin(listener, backlog);
+    }
+    if neighbour == Neighbour::None {
+        is_free(path)?;
+    }
+    let made = beside(Path::new(path));
+    match fs::remove_file(&made) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&made)?;
+    let finished = own(socket, &made).and_then(|()| begin(listener, backlog));
+    let finished = finished.and_then(|listener| fs::rename(&made, path).map(|()| listener));
+    match &finished {
+        Ok(_) => files.add(Path::new(path)),
+        // What keeps it from being taken away kept it from being made.
+        Err(_) => drop(fs::remove_file(&made)),
+    }
+    finished
+}
+
+/// With our backlog in place of the library's.
+fn begin(listener: UnixListener, backlog: i32) -> io::Result<UnixListener> {
+    rustix::net::listen(&listener, backlog)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// A name in the same folder that is not longer than any that a person would choose.
+fn beside(path: &Path) -> PathBuf {
+    path.with_file_name(format!(".{}.new", std::process::id()))
+}
+
+/// Gives a socket its mode and owner.
+fn own(socket: &UnixSocket, made: &Path) -> io::Result<()> {
+    if let Some(mode) = socket.mode {
+        fs::set_permissions(made, fs::Permissions::from_mode(u32::from(mode.0)))?;
+    }
+    let user = socket.user.as_deref().map(user_of).transpose()?;
+    let group = socket.group.as_deref().map(group_of).transpose()?;
+    if user.is_some() || group.is_some() {
+        std::os::unix::fs::chown(made, user.map(Uid::as_raw), group.map(Gid::as_raw))?;
+    }
+    Ok(())
+}
+
+fn user_of(name: &str) -> io::Result<Uid> {
+    if let Ok(number) = name.parse() {
+        return Ok(Uid::from_raw(number));
+    }
+    let user = User::from_name(name)?;
+    user.map(|user| user.uid)
+        .ok_or_else(|| unknown("user", name))
+}
+
+fn group_of(name: &str) -> io::Result<Gid> {
+    if let Ok(number) = name.parse() {
+        return Ok(Gid::from_raw(number));
+    }
+    let group = Group::from_name(name)?;
+    group
+        .map(|group| group.gid)
+        .ok_or_else(|| unknown("group", name))
+}
+
+fn unknown(kind: &str, name: &str) -> io::Error {
+    let message = format!("this machine has no {kind} `{name}`");
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
