@@ -3,6 +3,7 @@
 pub mod balance;
 pub mod client_hello;
 pub mod evaluate;
+pub mod hash;
 pub mod health;
 pub mod http1;
 pub mod proxy_protocol;

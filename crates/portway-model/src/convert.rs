@@ -169,9 +169,12 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             HelloType, HelloVersion, WaitEnded, PayloadLength, Method, Scheme,
             HttpVersion, Host, Path, Query, Target, Base, Body, BodyLength, BasicUser, RequestId,
             Status, ListenerConnections, GroupName, TargetName, TargetAddress, Now, Hostname,
+            HostPath, ReceivedMethod, ReceivedTarget, BasicPassword, AuthorizationScheme, FirstRequest,
+            ResponseVersion, NowMicroseconds, Uuid, Worker, Draining,
         ],
         [
-            Text, Number, Boolean, ClientCertificate, HelloExtension, QueryParameter, Header, HeaderCount, Cookie,
+            Text, Number, Boolean, Address, ClientCertificate, HelloExtension, QueryParameter, Header, Cookie,
+            BodyArgument, Bearer,
             ResponseHeader, ResponseCookie, Variable, Capture, Random, Environment, Log,
         ],
         Value::Payload { offset, length } => Value::Payload {
@@ -182,6 +185,41 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             length_at: *length_at,
             length_bytes: *length_bytes,
             at: *at,
+        },
+        Value::HeaderPart { of, name, part } => Value::HeaderPart {
+            of: *of,
+            name: name.clone(),
+            part: *part,
+        },
+        Value::HeaderCount { of, name, items } => Value::HeaderCount {
+            of: *of,
+            name: name.clone(),
+            items: *items,
+        },
+        Value::HeaderNames { of, delimiter } => Value::HeaderNames {
+            of: *of,
+            delimiter: delimiter.clone(),
+        },
+        Value::CookieCount { of, name } => Value::CookieCount {
+            of: *of,
+            name: name.clone(),
+        },
+        Value::Argument { name, delimiter } => Value::Argument {
+            name: name.clone(),
+            delimiter: *delimiter,
+        },
+        Value::InUserGroup { users, groups } => Value::InUserGroup {
+            users: to.userlist(users)?,
+            groups: groups.clone(),
+        },
+        Value::OfGroup { figure, group } => Value::OfGroup {
+            figure: *figure,
+            group: to.group(group)?,
+        },
+        Value::OfTarget { figure, group, target } => Value::OfTarget {
+            figure: *figure,
+            group: to.group(group)?,
+            target: target.clone(),
         },
         Value::Authenticated(userlist) => Value::Authenticated(to.userlist(userlist)?),
         Value::Counter { counter, of } => Value::Counter {
@@ -218,22 +256,40 @@ fn transform<C: Convert>(
         Transform,
         from,
         [
-            Number, Text, Lower, Upper, Trim, Base64, Base64Decode, Hex, UrlDecode, Length, Crc32, Sha256,
+            Number, Text, Binary, Truth, Not, Even, Odd, Negate, Complement, Lower, Upper, Trim, FirstLine,
+            HostName, HostPort, Base64, Base64Decode, Base64Url, Hex, HexNumber, UrlDecode, FormDecode,
+            UrlEncode, Length, Sha256,
             Quoted, Backslashed, Hexadecimal,
         ],
-        [Default, Add, Multiply, Modulo, Json, JwtHeader, JwtPayload],
+        [
+            Default, Otherwise, Append, Join, TrimStart, TrimEnd, JsonEscape, Compare, SameSecret, Hash, Digest,
+            HttpDate, Language, Json, JwtHeader, JwtPayload,
+        ],
         Transform::Replace { pattern, with, all } => Transform::Replace {
             pattern: to.pattern(pattern)?,
             with: with.clone(),
             all: *all,
         },
-        Transform::Field { index, delimiters } => Transform::Field {
+        Transform::Field { index, delimiters, count } => Transform::Field {
             index: *index,
             delimiters: delimiters.clone(),
+            count: *count,
         },
-        Transform::Word { index, delimiters } => Transform::Word {
+        Transform::Word { index, delimiters, count } => Transform::Word {
             index: *index,
             delimiters: delimiters.clone(),
+            count: *count,
+        },
+        Transform::Choose(yes, no) => Transform::Choose(yes.clone(), no.clone()),
+        Transform::Calculate(operation, operand) => Transform::Calculate(*operation, operand.clone()),
+        Transform::Hmac { digest, key } => Transform::Hmac {
+            digest: *digest,
+            key: key.clone(),
+        },
+        Transform::Date { format, offset, local } => Transform::Date {
+            format: format.clone(),
+            offset: *offset,
+            local: *local,
         },
         Transform::Map { map, default } => Transform::Map {
             map: to.map(map)?,

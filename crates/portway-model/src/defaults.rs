@@ -3,7 +3,7 @@
 use crate::choice::{FirstAddress, RetryTo};
 use crate::draft::Verify;
 use crate::expression::TextMatch;
-use crate::settings::{ControlLevel, ForwardedMode, MapMatch, NoneHealthy, ServerName};
+use crate::settings::{ControlLevel, ForwardedMode, MapLines, MapMatch, NoneHealthy, ServerName};
 use std::time::Duration;
 
 /// Time for a request head and for a TLS handshake: ten seconds suffice for a slow phone, and bound slow loris.
@@ -79,7 +79,9 @@ pub const VERIFY: Verify = Verify::System;
 pub const SERVER_NAME: ServerName = ServerName::Client;
 /// What happens when no target is healthy.
 pub const NONE_HEALTHY: NoneHealthy = NoneHealthy::Refuse;
-/// How the keys of a map are compared: as HAProxy's `map()`, the whole text.
+/// What a line of a map's file is.
+pub const MAP_LINES: MapLines = MapLines::Pairs;
+/// How keys of a map are compared.
 pub const MAP_COMPARE: MapMatch = MapMatch::Text(TextMatch::Exact);
 /// What a connection to a control socket may do: HAProxy's default of `level`.
 pub const CONTROL_LEVEL: ControlLevel = ControlLevel::Operator;

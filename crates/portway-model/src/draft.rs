@@ -10,7 +10,8 @@ use crate::log::LogDestination;
 use crate::name::Name;
 use crate::settings::{
     CaptureCookie, ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType,
-    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, SendProxy, ServerName, TlsVersion,
+    MapLines, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, SendProxy, ServerName,
+    TlsVersion,
 };
 use crate::span::Spanned;
 use crate::stage::Named;
@@ -536,8 +537,10 @@ pub struct StickTableDraft {
 pub struct MapDraft {
     /// Its name.
     pub name: Spanned<Name>,
-    /// A file of lines `key value`.
+    /// A file: a line for each entry; empty lines and those that begin with `#` are none.
     pub file: Option<Spanned<String>>,
+    /// What a line of the file is.
+    pub lines: Option<Spanned<MapLines>>,
     /// Entries of the configuration itself, before those of the file.
     pub entries: Vec<(Spanned<String>, Spanned<String>)>,
     /// How keys are compared.

@@ -8,6 +8,7 @@ use crate::name::Name;
 use crate::span::Spanned;
 use crate::stage::Stage;
 use ipnet::IpNet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// A boolean tree of tests.
@@ -117,12 +118,34 @@ pub struct NumberRange {
     pub max: i64,
 }
 
+impl NumberRange {
+    /// Reads `5`, `5..7` or, as HAProxy has it, `5:7`; a bound that is left out is open. `None` where it is neither, or
+    /// empty.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bound = |text: &str, open| match text {
+            "" => Some(open),
+            text => text.parse().ok(),
+        };
+        let ends = text.split_once("..").or_else(|| text.split_once(':'));
+        let (min, max) = match ends {
+            Some((min, max)) => (bound(min, i64::MIN)?, bound(max, i64::MAX)?),
+            None => {
+                let only = text.parse().ok()?;
+                (only, only)
+            }
+        };
+        (min <= max).then_some(Self { min, max })
+    }
+}
+
 /// A typed fetch. The doc says the type where it is not text, and the phase from which it is known where that is
 /// not the request phase.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<S: Stage> {
     /// A literal text.
     Text(String),
+    /// A literal address.
+    Address(IpAddr),
     /// A literal number.
     Number(i64),
     /// Boolean: `true` or `false`.
@@ -204,22 +227,77 @@ pub enum Value<S: Stage> {
     Target,
     /// Host header, path and query.
     Base,
+    /// Host header and path.
+    HostPath,
+    /// Request method as received, whatever rules made of it.
+    ReceivedMethod,
+    /// Path and query as received, whatever rules made of them.
+    ReceivedTarget,
     /// A request header; several occurrences.
     Header(String),
-    /// Number: how often a request header occurs.
-    HeaderCount(String),
-    /// A cookie of the request.
+    /// Part of a header; several occurrences where no place is given.
+    HeaderPart {
+        /// Of which message.
+        of: Message,
+        /// The header.
+        name: String,
+        /// Which part.
+        part: HeaderPart,
+    },
+    /// Number: how often a header occurs.
+    HeaderCount {
+        /// In which message.
+        of: Message,
+        /// The header; `None`: all of them together.
+        name: Option<String>,
+        /// Each value between commas counts, not each line.
+        items: bool,
+    },
+    /// The names of all headers in their order.
+    HeaderNames {
+        /// Of which message.
+        of: Message,
+        /// What stands between them.
+        delimiter: String,
+    },
+    /// A cookie of the request; several occurrences.
     Cookie(String),
+    /// Number: how often a cookie occurs.
+    CookieCount {
+        /// In which message.
+        of: Message,
+        /// The cookie; `None`: all of them together.
+        name: Option<String>,
+    },
+    /// An argument of the query string as it stands there, which `&` or `;` ends; several occurrences.
+    Argument {
+        /// Its name; `None`: the first, whatever its name.
+        name: Option<String>,
+        /// What the query string begins with in place of `?`.
+        delimiter: Option<char>,
+    },
+    /// An argument of a request body that is a form, as it stands there.
+    BodyArgument(String),
     /// The part of the request body that is buffered.
     Body,
     /// Number: the request's Content-Length, absent if unknown.
     BodyLength,
     /// User name of Basic authorization.
     BasicUser,
+    /// Password of Basic authorization.
+    BasicPassword,
+    /// The scheme of the Authorization header: `Basic`, `Bearer`.
+    AuthorizationScheme,
+    /// The token after `Bearer` in a request header, Authorization where none is named.
+    Bearer(Option<String>),
+    /// Boolean: this is the first request of its connection.
+    FirstRequest,
     /// The request id.
     RequestId,
     /// Number: response status; from the response phase.
     Status,
+    /// `1.0`, `1.1`, `2`, `3`: the version of the response; from the response phase.
+    ResponseVersion,
     /// A response header; several occurrences; from the response phase.
     ResponseHeader(String),
     /// A cookie that the response sets; from the response phase.
@@ -230,6 +308,13 @@ pub enum Value<S: Stage> {
     Capture(u16),
     /// Boolean: the Basic authorization names a user of this list with the right password.
     Authenticated(S::Userlist),
+    /// Boolean: as `Authenticated`, and the user is in one of these groups.
+    InUserGroup {
+        /// The list.
+        users: S::Userlist,
+        /// Groups of it.
+        groups: Vec<String>,
+    },
     /// Number: a counter of a stick table; absent where there is no entry.
     Counter {
         /// Which counter.
@@ -241,6 +326,22 @@ pub enum Value<S: Stage> {
     HealthyTargets(S::Group),
     /// Number: connections open to a group.
     GroupConnections(S::Group),
+    /// Number: something else that is counted of a group.
+    OfGroup {
+        /// What.
+        figure: GroupFigure,
+        /// Of which group.
+        group: S::Group,
+    },
+    /// Something of one target: a boolean or a number.
+    OfTarget {
+        /// What.
+        figure: TargetFigure,
+        /// Of which group.
+        group: S::Group,
+        /// The name of the target.
+        target: Name,
+    },
     /// Number: connections open on this listener.
     ListenerConnections,
     /// The target group that was chosen.
@@ -253,12 +354,66 @@ pub enum Value<S: Stage> {
     Random(u32),
     /// Number: seconds since 1970.
     Now,
+    /// Number: microseconds since 1970.
+    NowMicroseconds,
+    /// A random UUID, version 4 of RFC 9562.
+    Uuid,
+    /// Number: the worker that this runs on, from 1.
+    Worker,
+    /// Boolean: the process is about to end and takes no new connections.
+    Draining,
     /// This machine's host name.
     Hostname,
     /// An environment variable, read once at compile by the caller of the dialect.
     Environment(String),
     /// Something for access logs: what is known when the exchange ends, or so far.
     Log(LogValue),
+}
+
+/// A request or a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Message {
+    /// The request.
+    Request,
+    /// The response; from the response phase.
+    Response,
+}
+
+/// Which part of a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HeaderPart {
+    /// The whole line at this place: from 1, or from the end below 0; not 0.
+    Line(i32),
+    /// The values between commas, those in double quotes left alone; `Some`: the one at this place, as above.
+    Item(Option<i32>),
+}
+
+/// A number of a target group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GroupFigure {
+    /// Requests that wait for a target.
+    Queued,
+    /// The same, divided by the usable targets.
+    AverageQueue,
+    /// Connections in the last second.
+    ConnectionRate,
+    /// Connections and places in queues that are left, over all targets.
+    FreeSlots,
+}
+
+/// Something of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TargetFigure {
+    /// Boolean: it may take traffic.
+    Usable,
+    /// Number: connections open to it.
+    Connections,
+    /// Number: requests that wait for it.
+    Queued,
+    /// Number: its weight.
+    Weight,
+    /// Number: connections in the last second.
+    ConnectionRate,
 }
 
 /// Part of a client certificate.
@@ -589,12 +744,36 @@ pub enum Transform<S: Stage> {
     Number,
     /// The text of a number, a boolean or an address.
     Text,
+    /// The bytes of a number, eight of them, or of an address, four or sixteen; the highest first.
+    Binary,
+    /// Boolean: false for 0 and what is no number.
+    Truth,
+    /// Boolean: true for 0 and what is no number.
+    Not,
+    /// Boolean: the number is even.
+    Even,
+    /// Boolean: the number is odd.
+    Odd,
+    /// Number: the opposite.
+    Negate,
+    /// Number: every bit turned round.
+    Complement,
     /// ASCII lower case.
     Lower,
     /// ASCII upper case.
     Upper,
     /// Without white space at both ends.
     Trim,
+    /// Without any of these characters at its start.
+    TrimStart(String),
+    /// Without any of these characters at its end.
+    TrimEnd(String),
+    /// Up to the first carriage return or line feed.
+    FirstLine,
+    /// The host of a Host header's value, in lower case.
+    HostName,
+    /// Number: the port of a Host header's value, 0 where there is none.
+    HostPort,
     /// Replaces what a regular expression finds; `with` may say `$1`.
     Replace {
         /// What is searched.
@@ -610,6 +789,8 @@ pub enum Transform<S: Stage> {
         index: i32,
         /// Any of these characters.
         delimiters: String,
+        /// So many fields with what is between them; 0: all that follow.
+        count: u32,
     },
     /// As `Field`; empty ones do not count.
     Word {
@@ -617,6 +798,8 @@ pub enum Transform<S: Stage> {
         index: i32,
         /// Any of these characters.
         delimiters: String,
+        /// So many fields with what is between them; 0: all that follow.
+        count: u32,
     },
     /// Looks the value up in a map; absent, or `default`, where it is not there.
     Map {
@@ -627,22 +810,41 @@ pub enum Transform<S: Stage> {
     },
     /// This text where the value is absent.
     Default(String),
+    /// This text where the value is absent or empty.
+    Otherwise(String),
+    /// The first text where the value is a number other than 0 or true, else the second.
+    Choose(String, String),
+    /// With more text after it.
+    Append(Append),
+    /// With a separator and more text after it, where neither is empty.
+    Join(Append),
     /// Base64 of it.
     Base64,
     /// What this Base64 stands for.
     Base64Decode,
+    /// Base64 of it, with the alphabet for URLs and without padding (RFC 4648 section 5).
+    Base64Url,
     /// Hex of it.
     Hex,
+    /// Number: what this hex stands for, 0 up to 64 bits; absent where it is none.
+    HexNumber,
     /// What this percent-encoded text stands for.
     UrlDecode,
+    /// As `UrlDecode`, and a plus is a blank, as in forms.
+    FormDecode,
+    /// Percent-encoded, all but letters, digits and `-._~`.
+    UrlEncode,
+    /// Escaped to stand within the quotes of a JSON text.
+    JsonEscape(JsonCharset),
     /// Number: bytes.
     Length,
-    /// Number: sum.
-    Add(i64),
-    /// Number: product.
-    Multiply(i64),
-    /// Number: remainder; the divisor is not 0.
-    Modulo(i64),
+    /// Number: calculated with another one. It stops at the ends of its range.
+    Calculate(Operation, Operand),
+    /// Number: 0 where it equals the variable's text, below 0 where it comes before it, else above; absent where
+    /// the variable is.
+    Compare(Variable),
+    /// Boolean: it equals the variable's text, in a time that does not show where they differ.
+    SameSecret(Variable),
     /// The network of an address.
     Mask {
         /// Prefix length for IPv4, 0–32.
@@ -656,8 +858,30 @@ pub enum Transform<S: Stage> {
     JwtHeader(String),
     /// The member of a JWT's payload at this path.
     JwtPayload(String),
-    /// Number: CRC-32 of it.
-    Crc32,
+    /// Number: a hash that is no secret.
+    Hash(Hashing),
+    /// A digest, its bytes.
+    Digest(DigestKind),
+    /// A keyed digest (RFC 2104), its bytes.
+    Hmac {
+        /// The digest.
+        digest: DigestKind,
+        /// The key in Base64.
+        key: String,
+    },
+    /// Of seconds since 1970: a date in UTC, or in local time.
+    Date {
+        /// As strftime(3) has it.
+        format: String,
+        /// Seconds added.
+        offset: i64,
+        /// In this machine's time zone.
+        local: bool,
+    },
+    /// Of seconds since 1970: the date of a header (RFC 9110 section 5.6.7), with so many seconds added.
+    HttpDate(i64),
+    /// Of an Accept-Language header: which of these the client likes best (RFC 9110 section 12.5.4).
+    Language(Vec<String>),
     /// SHA-256 of it in hex.
     Sha256,
     /// Between double quotes; only these where the value is absent.
@@ -673,6 +897,105 @@ pub enum Transform<S: Stage> {
         /// Bytes; `None`: the rest.
         length: Option<u32>,
     },
+}
+
+/// How two numbers make one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Sum.
+    Add,
+    /// Difference.
+    Subtract,
+    /// Product.
+    Multiply,
+    /// Quotient, towards zero; the largest number where the divisor is 0.
+    Divide,
+    /// Remainder; 0 where the divisor is 0.
+    Modulo,
+    /// Bits that both have.
+    And,
+    /// Bits that one has.
+    Or,
+    /// Bits that one of them alone has.
+    Xor,
+}
+
+/// The second number of a calculation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operand {
+    /// This.
+    Number(i64),
+    /// That of a variable; the result is absent where the variable is.
+    Variable(Variable),
+}
+
+/// Text that is put after a value: a text, a variable where it is there, another text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Append {
+    /// Directly after the value, or between.
+    pub before: String,
+    /// Then this variable.
+    pub variable: Option<Variable>,
+    /// Then this.
+    pub after: String,
+}
+
+/// How bytes are read that become JSON, and what happens to those that are wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JsonCharset {
+    /// Each byte is a character.
+    Bytes,
+    /// UTF-8; absent where it is not.
+    Utf8,
+    /// UTF-8; what is not is left out.
+    Utf8Lossy,
+}
+
+/// A hash that is no secret, and how it is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Hashing {
+    /// The function.
+    pub function: HashKind,
+    /// For the functions of 32 bits but xxh32: 1 spreads the result over all bits. For the others: the seed.
+    pub seed: u64,
+}
+
+/// Hash functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HashKind {
+    /// CRC-32 of Ethernet.
+    Crc32,
+    /// CRC-32C of RFC 4960.
+    Crc32c,
+    /// Bernstein's, 32 bits.
+    Djb2,
+    /// That of the sdbm library, 32 bits.
+    Sdbm,
+    /// HAProxy's own of 32 bits.
+    Wt6,
+    /// xxHash of 32 bits.
+    Xxh32,
+    /// xxHash of 64 bits.
+    Xxh64,
+    /// XXH3 of 64 bits.
+    Xxh3,
+}
+
+/// Digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DigestKind {
+    /// MD5: not against forgery.
+    Md5,
+    /// SHA-1: not against forgery.
+    Sha1,
+    /// SHA-224.
+    Sha224,
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
 }
 
 /// Text with expressions in it.

@@ -76,6 +76,7 @@ pub fn lift(snapshot: &Snapshot) -> Draft {
             .map(|map| MapDraft {
                 name: Spanned::bare(map.name.clone()),
                 file: map.file.clone().map(Spanned::bare),
+                lines: unless(&map.lines, &defaults::MAP_LINES),
                 entries: pairs(&map.entries),
                 compare: unless(&map.compare, &defaults::MAP_COMPARE),
                 ignore_case: unless(&map.ignore_case, &false),

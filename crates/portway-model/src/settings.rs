@@ -229,6 +229,17 @@ pub enum MapMatch {
     Regex,
     /// As networks.
     Address,
+    /// As whole numbers or ranges of them, `5` or `5..7`.
+    Number,
+}
+
+/// What a line of a map's file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MapLines {
+    /// A key, blanks, and its value.
+    Pairs,
+    /// A key as a whole.
+    Keys,
 }
 
 /// Timeouts of the client's side; zero is refused by compile.

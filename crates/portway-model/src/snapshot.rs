@@ -13,8 +13,8 @@ use crate::log::LogDestination;
 use crate::name::Name;
 use crate::settings::{
     CaptureCookie, ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode,
-    GroupTimeouts, KeyType, ListenerTimeouts, MapMatch, NoneHealthy, OwnAnswers, Password,
-    Protocol, SendProxy, ServerName, SocketOptions, TlsVersion,
+    GroupTimeouts, KeyType, ListenerTimeouts, MapLines, MapMatch, NoneHealthy, OwnAnswers,
+    Password, Protocol, SendProxy, ServerName, SocketOptions, TlsVersion,
 };
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
@@ -551,8 +551,10 @@ pub struct StickTable {
 pub struct Map {
     /// Its name.
     pub name: Name,
-    /// A file of lines `key value`.
+    /// A file: a line for each entry; empty lines and those that begin with `#` are none.
     pub file: Option<String>,
+    /// What a line of the file is.
+    pub lines: MapLines,
     /// Entries of the configuration itself, before those of the file.
     pub entries: Vec<(String, String)>,
     /// How keys are compared.

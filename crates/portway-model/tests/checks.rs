@@ -1784,7 +1784,7 @@ fn comparisons() {
         ],
     );
     check(
-        compare(with(Value::Source, vec![Transform::Add(1)]), number()),
+        compare(with(Value::Source, vec![Transform::Calculate(Operation::Add, Operand::Number(1))]), number()),
         &["P0207 @71: the source address gives an address where a number is needed"],
     );
     check(
@@ -1799,7 +1799,7 @@ fn comparisons() {
     );
     check(
         compare(
-            with(Value::BodyLength, vec![Transform::Modulo(0)]),
+            with(Value::BodyLength, vec![Transform::Calculate(Operation::Modulo, Operand::Number(0))]),
             number(),
         ),
         &["P0103 @71: a division by zero | divide by another number"],
@@ -1811,6 +1811,7 @@ fn comparisons() {
                 vec![Transform::Field {
                     index: 0,
                     delimiters: "/".into(),
+                    count: 1,
                 }],
             ),
             text(),
@@ -1824,6 +1825,7 @@ fn comparisons() {
                 vec![Transform::Word {
                     index: 1,
                     delimiters: String::new(),
+                    count: 1,
                 }],
             ),
             text(),

@@ -79,7 +79,13 @@ proptest! {
 }
 
 /// Every word of the model's closed sets.
-const WORDS: &str = "All Any Not Test Present True Text Regex Number Address Listed Exact Prefix Suffix Contains Glob \
+const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyArgument HostPath ReceivedMethod \
+    ReceivedTarget BasicPassword AuthorizationScheme Bearer FirstRequest ResponseVersion InUserGroup OfGroup OfTarget \
+    Queued AverageQueue FreeSlots Usable Weight NowMicroseconds Uuid Worker Draining Boolean Binary Calculate Operand \
+    Subtract Divide And Or Xor Negate Complement FirstLine HostName HostPort TrimStart TrimEnd Otherwise Choose \
+    Join Truth Even Odd SameSecret Base64Url HexNumber FormDecode UrlEncode JsonEscape Utf8Lossy Compare Hash Crc32c Djb2 Sdbm Wt6 Xxh32 Xxh64 \
+    Xxh3 Digest Md5 Hmac Date HttpDate Language Pairs Keys \
+    All Any Not Test Present True Text Regex Number Address Listed Exact Prefix Suffix Contains Glob \
     Segment Label Source SourcePort Destination DestinationPort ListenerName Tls TlsVersion TlsCipher Sni Alpn \
     ClientCertificate Verified Subject Issuer Serial Fingerprint NotBefore NotAfter Pem HelloSni HelloAlpn HelloType \
     PayloadLength Payload Method Scheme HttpVersion Host Path Query QueryParameter Target Base Header HeaderCount \
@@ -89,8 +95,8 @@ const WORDS: &str = "All Any Not Test Present True Text Regex Number Address Lis
     BytesIn BytesOut Retries Termination TerminationLetters RequestLine CapturedRequest CapturedResponse \
     ProcessConnections TargetConnections GroupQueue TargetQueue Process Connection Exchange Request Response \
     Connections OpenConnections ConnectionRate Requests RequestRate Errors ErrorRate BytesInRate BytesOutRate General \
-    GeneralRate Mark Lower Upper Trim Replace Field Word Map Default Base64 Base64Decode Hex UrlDecode Length Add \
-    Multiply Modulo Mask Json JwtHeader JwtPayload Crc32 Sha256 Bytes ClientHello AfterResponse Forward ForwardByName \
+    GeneralRate Mark Lower Upper Trim Replace Field Word Map Default Base64 Base64Decode Hex UrlDecode Length \
+    Mask Json JwtHeader JwtPayload Sha256 Bytes ClientHello AfterResponse Forward ForwardByName \
     Redirect Respond Authenticate Accept Reject Tarpit Service Stats Metrics SetHeader AddHeader RemoveHeader \
     ReplaceHeader SetPath ReplacePath StripPrefix AddPrefix SetQuery SetTarget SetMethod SetStatus SetVariable \
     UnsetVariable Track Increment SetTimeout Tunnel SetLog Http Https Tcp Unix Inherited ClientDestination Ip Name \

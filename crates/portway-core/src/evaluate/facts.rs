@@ -5,7 +5,9 @@
 //! All bytes are borrowed: reading a fact allocates nothing.
 
 use super::Fetched;
-use portway_model::expression::{CertificateField, Counter, LogValue, Value, Variable};
+use portway_model::expression::{
+    CertificateField, Counter, GroupFigure, LogValue, Message, TargetFigure, Value, Variable,
+};
 use portway_model::snapshot::{GroupId, MapId, StickTableId, UserlistId};
 use portway_model::stage::Resolved;
 use std::borrow::Cow;
@@ -146,6 +148,29 @@ pub trait Facts {
     /// Visits the values of the request header `name`, letters of either case being equal, in the order received.
     fn header<'a>(&'a self, _name: &str, _visit: &mut Visitor<'_, 'a>) {}
 
+    /// Visits names and values of all headers of a message in the order received.
+    fn fields<'a>(
+        &'a self,
+        _of: Message,
+        _visit: &mut dyn FnMut(&'a [u8], &'a [u8]) -> ControlFlow<()>,
+    ) {
+    }
+
+    /// The method as received.
+    fn received_method(&self) -> Option<&[u8]> {
+        self.method()
+    }
+
+    /// Path and query as received; not known where rules cannot have changed them.
+    fn received_target(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// True for the first request of its connection.
+    fn first_request(&self) -> Option<bool> {
+        None
+    }
+
     /// The part of the request body that is buffered.
     fn body(&self) -> Option<&[u8]> {
         None
@@ -158,6 +183,11 @@ pub trait Facts {
 
     /// The request id.
     fn request_id(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// `1.0`, `1.1`, `2`, `3`: the version of the response.
+    fn response_version(&self) -> Option<&str> {
         None
     }
 
@@ -181,6 +211,11 @@ pub trait Facts {
 
     /// Whether the Basic authorization names a user of this list with the right password.
     fn authenticated(&self, _users: UserlistId) -> Option<bool> {
+        None
+    }
+
+    /// Whether it also names a user of one of these groups.
+    fn in_user_group(&self, _users: UserlistId, _groups: &[String]) -> Option<bool> {
         None
     }
 
@@ -209,6 +244,16 @@ pub trait Facts {
         None
     }
 
+    /// Something else that is counted of a group.
+    fn of_group(&self, _figure: GroupFigure, _group: GroupId) -> Option<i64> {
+        None
+    }
+
+    /// Something of a target.
+    fn of_target(&self, _figure: TargetFigure, _group: GroupId, _target: &str) -> Fetched<'_> {
+        Fetched::Absent
+    }
+
     /// The target group that was chosen.
     fn group_name(&self) -> Option<&str> {
         None
@@ -231,6 +276,26 @@ pub trait Facts {
 
     /// Seconds since 1970.
     fn now(&self) -> Option<i64> {
+        None
+    }
+
+    /// Microseconds since 1970.
+    fn now_microseconds(&self) -> Option<i64> {
+        self.now().map(|seconds| seconds.saturating_mul(1_000_000))
+    }
+
+    /// Seconds that this machine's clock is ahead of UTC at a moment in seconds since 1970.
+    fn clock_offset(&self, _at: i64) -> i32 {
+        0
+    }
+
+    /// The worker that this runs on, from 1.
+    fn worker(&self) -> Option<u32> {
+        None
+    }
+
+    /// True where the process is about to end.
+    fn draining(&self) -> Option<bool> {
         None
     }
 

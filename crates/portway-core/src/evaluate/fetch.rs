@@ -1,6 +1,7 @@
 //! The fetches: from a [`Value`] and the [`Facts`] to what is there.
 
 use super::encoding::percent_decode;
+use super::message;
 use super::transform::base64_decode;
 use super::{Facts, Fetched, TlsFacts, cipher};
 use portway_model::expression::{CounterEntry, Value};
@@ -16,24 +17,50 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
         Value::Boolean(truth) => (*truth).into(),
         Value::Host => facts.host().into(),
         Value::Path => facts.path().into(),
-        Value::Header(_) | Value::ResponseHeader(_) => last(value, facts),
-        Value::QueryParameter(_) | Value::Cookie(_) | Value::ResponseCookie(_) => {
+        Value::Address(address) => (*address).into(),
+        Value::Header(_)
+        | Value::ResponseHeader(_)
+        | Value::HeaderPart { .. }
+        | Value::Cookie(_)
+        | Value::ResponseCookie(_) => last(value, facts),
+        Value::QueryParameter(_) | Value::Argument { .. } | Value::BodyArgument(_) => {
             first(value, facts)
         }
-        Value::HeaderCount(name) => header_count(name, facts).into(),
+        Value::HeaderCount { of, name, items } => {
+            message::count(*of, name.as_deref(), *items, facts).into()
+        }
+        Value::HeaderNames { of, delimiter } => message::names(*of, delimiter, facts),
+        Value::CookieCount { of, name } => message::cookies(*of, name.as_deref(), facts).into(),
         Value::Method => facts.method().into(),
         Value::Scheme => facts.scheme().into(),
         Value::HttpVersion => facts.http_version().into(),
         Value::Query => facts.query().into(),
-        Value::Target | Value::Base => joined(value, facts),
+        Value::Target | Value::Base | Value::HostPath => joined(value, facts),
+        Value::ReceivedMethod => facts.received_method().into(),
+        Value::ReceivedTarget => match facts.received_target() {
+            Some(target) => target.into(),
+            None => joined(&Value::Target, facts),
+        },
         Value::Body => facts.body().into(),
         Value::BodyLength => facts.body_length().into(),
-        Value::BasicUser => basic_user(facts).into(),
+        Value::BasicUser => credentials(facts).map(|(user, _)| user).into(),
+        Value::BasicPassword => credentials(facts).map(|(_, password)| password).into(),
+        Value::AuthorizationScheme => scheme(facts).map(|(scheme, _)| scheme).into(),
+        Value::Bearer(header) => bearer(header.as_deref(), facts).into(),
+        Value::FirstRequest => facts.first_request().into(),
+        Value::ResponseVersion => facts.response_version().into(),
         Value::RequestId => facts.request_id().into(),
         Value::Status => facts.status().into(),
         Value::Variable(variable) => facts.variable(variable).into(),
         Value::Capture(slot) => facts.capture(*slot).into(),
         Value::Authenticated(users) => facts.authenticated(*users).into(),
+        Value::InUserGroup { users, groups } => facts.in_user_group(*users, groups).into(),
+        Value::OfGroup { figure, group } => facts.of_group(*figure, *group).into(),
+        Value::OfTarget {
+            figure,
+            group,
+            target,
+        } => facts.of_target(*figure, *group, target.as_str()),
         Value::Counter { counter, of } => match of {
             CounterEntry::Tracked(slot) => facts.tracked(*slot, *counter).into(),
             CounterEntry::Key { table, key } => {
@@ -49,6 +76,10 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
         Value::TargetAddress => facts.target_address().into(),
         Value::Random(bound) => facts.random().map(|bits| scale(bits, *bound)).into(),
         Value::Now => facts.now().into(),
+        Value::NowMicroseconds => facts.now_microseconds().into(),
+        Value::Uuid => uuid(facts).into(),
+        Value::Worker => facts.worker().into(),
+        Value::Draining => facts.draining().into(),
         Value::Hostname => facts.hostname().into(),
         Value::Environment(name) => facts.environment(name).into(),
         Value::Log(value) => facts.log(*value),
@@ -81,6 +112,16 @@ pub(super) fn each<'a, F: Facts>(
             }
         }),
         Value::QueryParameter(name) => arguments(facts.query(), name.as_bytes(), &mut one),
+        Value::HeaderPart { of, name, part } => {
+            message::parts(*of, name, *part, facts, &mut |value| one(value.into()));
+        }
+        Value::Argument { name, delimiter } => {
+            raw_arguments(name.as_deref(), *delimiter, facts, &mut one);
+        }
+        Value::BodyArgument(name) => {
+            let body = facts.body().unwrap_or_default();
+            let _ = message::pairs(body, b'&', Some(name), &mut |value| one(value.into()));
+        }
         single => {
             let _ = one(fetch(single, facts));
         }
@@ -93,10 +134,13 @@ pub(super) fn each<'a, F: Facts>(
 /// Appends the value without an intermediate copy.
 pub(super) fn append<F: Facts>(value: &Value<Resolved>, facts: &F, out: &mut Vec<u8>) {
     match value {
-        Value::Base => {
+        Value::Base | Value::HostPath => {
             let host = last_header("host", facts).or_else(|| facts.host());
             out.extend_from_slice(host.unwrap_or_default());
-            append_target(facts, out);
+            match value {
+                Value::Base => append_target(facts, out),
+                _ => out.extend_from_slice(facts.path().unwrap_or_default()),
+            }
         }
         Value::Target => append_target(facts, out),
         other => fetch(other, facts).write(out),
@@ -163,17 +207,6 @@ fn last_header<'a, F: Facts>(name: &str, facts: &'a F) -> Option<&'a [u8]> {
         Continue(())
     });
     kept
-}
-
-/// Absent before there is a request.
-fn header_count<F: Facts>(name: &str, facts: &F) -> Option<u64> {
-    facts.method()?;
-    let mut count = 0;
-    facts.header(name, &mut |_| {
-        count += 1;
-        Continue(())
-    });
-    Some(count)
 }
 
 fn append_target<F: Facts>(facts: &F, out: &mut Vec<u8>) {
@@ -260,17 +293,80 @@ fn arguments<'a>(
     }
 }
 
-/// The user of Basic authorization (RFC 7617 §2).
-fn basic_user<F: Facts>(facts: &F) -> Option<Cow<'static, [u8]>> {
-    let header = last_header("authorization", facts)?;
-    let (scheme, credentials) = split_at_byte(header, b' ')?;
+/// Visits the arguments of the query string as they stand there, or those behind another character of the target.
+fn raw_arguments<'a, F: Facts>(
+    name: Option<&str>,
+    delimiter: Option<char>,
+    facts: &'a F,
+    visit: &mut impl FnMut(Fetched<'a>) -> ControlFlow<()>,
+) {
+    let delimiter = delimiter.and_then(|delimiter| u8::try_from(delimiter).ok());
+    match delimiter {
+        None | Some(b'?') => {
+            let query = facts.query().unwrap_or_default();
+            let _ = message::pairs(query, b'?', name, &mut |value| visit(value.into()));
+        }
+        Some(delimiter) => {
+            let Fetched::Bytes(target) = joined(&Value::Target, facts) else {
+                return;
+            };
+            // What was joined for this cannot be lent.
+            match target {
+                Cow::Borrowed(target) => {
+                    message::arguments(target, delimiter, name, &mut |value| visit(value.into()));
+                }
+                Cow::Owned(target) => {
+                    message::arguments(&target, delimiter, name, &mut |value| {
+                        visit(value.to_vec().into())
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// A random UUID (RFC 9562 §5.4).
+fn uuid<F: Facts>(facts: &F) -> Option<Vec<u8>> {
+    let bits = (u128::from(facts.random()?) << 64) | u128::from(facts.random()?);
+    let bits = bits & !(0xf << 76) & !(0b11 << 62) | (4 << 76) | (0b10 << 62);
+    let digits = format!("{bits:032x}");
+    let part = |from, to| digits.get(from..to).unwrap_or_default();
+    let parts = [
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32),
+    ];
+    Some(parts.join("-").into_bytes())
+}
+
+/// The scheme of the Authorization header, and what comes after it.
+fn scheme<F: Facts>(facts: &F) -> Option<(&[u8], &[u8])> {
+    split_at_byte(last_header("authorization", facts)?, b' ')
+}
+
+/// The token after `Bearer` in a header.
+fn bearer<'a, F: Facts>(header: Option<&str>, facts: &'a F) -> Option<&'a [u8]> {
+    let value = last_header(header.unwrap_or("authorization"), facts)?;
+    let (scheme, token) = split_at_byte(value, b' ')?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer")
+        .then(|| token.trim_ascii())
+        .filter(|token| !token.is_empty())
+}
+
+/// User and password of Basic authorization (RFC 7617 §2).
+fn credentials<F: Facts>(facts: &F) -> Option<(Cow<'static, [u8]>, Cow<'static, [u8]>)> {
+    let (scheme, credentials) = scheme(facts)?;
     if !scheme.eq_ignore_ascii_case(b"basic") {
         return None;
     }
     let mut user = base64_decode(credentials.trim_ascii())?;
     let colon = memchr::memchr(b':', &user)?;
+    let password = user.split_off(colon + 1);
     user.truncate(colon);
-    Some(Cow::Owned(user))
+    Some((Cow::Owned(user), Cow::Owned(password)))
 }
 
 fn split_at_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
@@ -282,12 +378,20 @@ fn split_at_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::super::fixture::{Exchange, show};
     use super::*;
-    use portway_model::expression::{CertificateField, LogValue, Scope, Variable};
+    use portway_model::expression::{CertificateField, LogValue, Message, Scope, Variable};
     use portway_model::name::Name;
     use portway_model::snapshot::{GroupId, UserlistId};
     use proptest::prelude::*;
 
     /// `value` of the request `exchange`, shown as `<absent>`, `text`, `#number`, `?boolean`, `@address`.
+    fn count(name: &str) -> Value<Resolved> {
+        Value::HeaderCount {
+            of: Message::Request,
+            name: Some(name.into()),
+            items: false,
+        }
+    }
+
     #[track_caller]
     fn check(exchange: &Exchange, value: Value<Resolved>, expected: &str) {
         assert_eq!(show(&fetch(&value, exchange)), expected, "{value:?}");
@@ -339,8 +443,8 @@ mod tests {
             (argument("w"), "<absent>"),
             (header("X-ONE"), "2"),
             (header("x-two"), "<absent>"),
-            (Value::HeaderCount("x-one".into()), "#2"),
-            (Value::HeaderCount("x-two".into()), "#0"),
+            (count("x-one"), "#2"),
+            (count("x-two"), "#0"),
             (cookie("a"), "1"),
             (cookie("b"), "2"),
             (cookie("c"), "\"3\""),
@@ -469,7 +573,7 @@ mod tests {
             Value::Target,
             Value::Base,
             Value::Header("a".into()),
-            Value::HeaderCount("a".into()),
+            count("a"),
             Value::Cookie("a".into()),
             Value::QueryParameter("a".into()),
             Value::Random(9),

@@ -1,10 +1,11 @@
 //! An exchange made of plain values, for tests.
 
 use super::{Facts, Fetched, TlsFacts, Visitor};
-use portway_model::expression::Variable;
+use portway_model::expression::{Message, Variable};
 use portway_model::snapshot::{GroupId, MapId};
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 /// A request as GET of a URL, with headers as given; what a test does not say has a fixed value.
 #[derive(Debug, Clone, Default)]
@@ -124,6 +125,22 @@ impl Facts for Exchange {
 
     fn header<'a>(&'a self, name: &str, visit: &mut Visitor<'_, 'a>) {
         visit_named(&self.headers, name, visit);
+    }
+
+    fn fields<'a>(
+        &'a self,
+        of: Message,
+        visit: &mut dyn FnMut(&'a [u8], &'a [u8]) -> ControlFlow<()>,
+    ) {
+        let headers = match of {
+            Message::Request => &self.headers,
+            Message::Response => &self.response_headers,
+        };
+        for (name, value) in headers {
+            if visit(name.as_bytes(), value).is_break() {
+                return;
+            }
+        }
     }
 
     fn status(&self) -> Option<u16> {

@@ -9,16 +9,20 @@
 //! where one value is needed, a header gives its last occurrence, which is the one the nearest proxy wrote, a
 //! cookie or an argument its first.
 
+mod calculate;
 mod cipher;
+mod date;
 mod encoding;
 mod facts;
 mod fetch;
 mod fetched;
 mod json;
 mod matcher;
+mod message;
 pub mod rewrite;
 mod settled;
 mod template;
+mod text;
 mod transform;
 
 #[cfg(test)]

@@ -4,12 +4,13 @@
 //! makes a text that is none absent. Sums and products stop at the ends of their range. Text that was cut out or
 //! left as it was stays borrowed.
 
-use super::encoding::{hex, percent_decode};
-use super::{Facts, Fetched, json};
+use super::calculate::calculate;
+use super::encoding::hex;
+use super::{Facts, Fetched, json, text};
 use base64::Engine;
 use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use portway_model::expression::Transform;
+use portway_model::expression::{Append, Operand, Transform};
 use portway_model::stage::{Pattern, Resolved};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -17,6 +18,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const BASE64: GeneralPurpose = base64_engine(&STANDARD);
 const BASE64_URL: GeneralPurpose = base64_engine(&URL_SAFE);
+const URL_WITHOUT_PADDING: GeneralPurpose =
+    GeneralPurpose::new(&URL_SAFE, base64::engine::general_purpose::NO_PAD);
+/// RFC 9110 §5.6.7.
+const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
 /// Written with padding, read with or without.
 const fn base64_engine(alphabet: &Alphabet) -> GeneralPurpose {
@@ -52,12 +57,52 @@ fn apply<'a, F: Facts>(
             Fetched::Absent => text.as_str().into(),
             present => present,
         },
-        Transform::Add(by) => on_number(&fetched, |number| Some(number.saturating_add(*by))),
-        Transform::Multiply(by) => on_number(&fetched, |number| Some(number.saturating_mul(*by))),
-        // The remainder by -1 is 0 also where the quotient would not fit.
-        Transform::Modulo(by) => on_number(&fetched, |number| {
-            (*by != 0).then(|| number.wrapping_rem(*by))
-        }),
+        Transform::Otherwise(text) => match fetched {
+            Fetched::Absent => text.as_str().into(),
+            Fetched::Bytes(bytes) if bytes.is_empty() => text.as_str().into(),
+            present => present,
+        },
+        Transform::Calculate(operation, operand) => {
+            let right = match operand {
+                Operand::Number(number) => Some(*number),
+                Operand::Variable(variable) => {
+                    Fetched::from(facts.variable(variable)).cast_number()
+                }
+            };
+            on_number(&fetched, |left| Some(calculate(*operation, left, right?)))
+        }
+        Transform::Negate => on_number(&fetched, |number| Some(number.saturating_neg())),
+        Transform::Complement => on_number(&fetched, |number| Some(!number)),
+        Transform::Truth => on_cast(&fetched, |number| number != 0),
+        Transform::Not => on_cast(&fetched, |number| number == 0),
+        Transform::Even => on_cast(&fetched, |number| number & 1 == 0),
+        Transform::Odd => on_cast(&fetched, |number| number & 1 == 1),
+        Transform::Choose(yes, no) => match fetched.cast_number() {
+            None => Fetched::Absent,
+            Some(0) => no.as_str().into(),
+            Some(_) => yes.as_str().into(),
+        },
+        Transform::Binary => binary(fetched),
+        Transform::Date {
+            format,
+            offset,
+            local,
+        } => match fetched.cast_number() {
+            None => Fetched::Absent,
+            Some(seconds) => {
+                let seconds = seconds.saturating_add(*offset);
+                let ahead = if *local {
+                    facts.clock_offset(seconds)
+                } else {
+                    0
+                };
+                date(format, seconds, ahead)
+            }
+        },
+        Transform::HttpDate(offset) => match fetched.cast_number() {
+            None => Fetched::Absent,
+            Some(seconds) => date(HTTP_DATE, seconds.saturating_add(*offset), 0),
+        },
         Transform::Number => fetched.cast_number().into(),
         Transform::Mask { v4, v6 } => fetched
             .address()
@@ -118,6 +163,10 @@ fn on_number<'a>(fetched: &Fetched<'_>, step: impl FnOnce(i64) -> Option<i64>) -
     fetched.number().and_then(step).into()
 }
 
+fn on_cast<'a>(fetched: &Fetched<'_>, step: impl FnOnce(i64) -> bool) -> Fetched<'a> {
+    fetched.cast_number().map(step).into()
+}
+
 fn apply_to_text<'a, F: Facts>(
     transform: &'a Transform<Resolved>,
     text: Cow<'a, [u8]>,
@@ -131,12 +180,54 @@ fn apply_to_text<'a, F: Facts>(
         Transform::Replace { pattern, with, all } => part_of(text, |text| {
             replace(pattern, with.as_bytes(), *all, text).into()
         }),
-        Transform::Field { index, delimiters } => {
-            part_of(text, |text| field(text, *index, delimiters, true).into())
+        Transform::Field {
+            index,
+            delimiters,
+            count,
+        } => part_of(text, |text| {
+            fields(text, *index, delimiters, *count, true).into()
+        }),
+        Transform::Word {
+            index,
+            delimiters,
+            count,
+        } => part_of(text, |text| {
+            fields(text, *index, delimiters, *count, false).into()
+        }),
+        Transform::TrimStart(chars) => part_of(text, |text| text::trim_start(text, chars).into()),
+        Transform::TrimEnd(chars) => part_of(text, |text| text::trim_end(text, chars).into()),
+        Transform::FirstLine => part_of(text, |text| text::first_line(text).into()),
+        Transform::HostName => {
+            let host = part_of(text, |text| text::host_and_port(text).0.into());
+            let host = host.into_text().unwrap_or_default();
+            change_case(host, u8::is_ascii_uppercase, <[u8]>::make_ascii_lowercase)
         }
-        Transform::Word { index, delimiters } => {
-            part_of(text, |text| field(text, *index, delimiters, false).into())
+        Transform::HostPort => {
+            let port = Fetched::from(text::host_and_port(&text).1).cast_number();
+            port.into()
         }
+        Transform::Append(append) => appended(text, append, false, facts),
+        Transform::Join(append) => appended(text, append, true, facts),
+        Transform::Compare(variable) => {
+            let other = facts.variable(variable);
+            other.map(|other| text::compare(&text, other)).into()
+        }
+        Transform::SameSecret(variable) => {
+            let other = facts.variable(variable);
+            other.map(|other| text::same_secret(&text, other)).into()
+        }
+        Transform::Base64Url => URL_WITHOUT_PADDING.encode(&text).into_bytes().into(),
+        Transform::HexNumber => text::hex_number(&text).into(),
+        Transform::FormDecode => part_of(text, |text| text::url_decode(text, true).into()),
+        Transform::UrlEncode => text::url_encode(&text).into(),
+        Transform::JsonEscape(charset) => text::json_escape(*charset, &text).into(),
+        Transform::Hash(hashing) => crate::hash::hash(*hashing, &text).cast_signed().into(),
+        Transform::Digest(kind) => text::digest(*kind, &text).into(),
+        Transform::Hmac { digest, key } => {
+            let key = base64_decode(key.as_bytes());
+            key.and_then(|key| text::hmac(*digest, &key, &text)).into()
+        }
+        Transform::Language(known) => text::language(&text, known).into(),
         Transform::Map { map, default } => match facts.lookup(*map, &text) {
             Some(found) => found.into(),
             None => default.as_deref().into(),
@@ -144,12 +235,11 @@ fn apply_to_text<'a, F: Facts>(
         Transform::Base64 => BASE64.encode(&text).into_bytes().into(),
         Transform::Base64Decode => base64_decode(&text).into(),
         Transform::Hex => hex(&text).into(),
-        Transform::UrlDecode => part_of(text, |text| percent_decode(text, false).into()),
+        Transform::UrlDecode => part_of(text, |text| text::url_decode(text, false).into()),
         Transform::Length => (text.len() as u64).into(),
         Transform::Json(path) => part_of(text, |text| json::find(text, path)),
         Transform::JwtHeader(path) => jwt(&text, 0, path),
         Transform::JwtPayload(path) => jwt(&text, 1, path),
-        Transform::Crc32 => crc32fast::hash(&text).into(),
         Transform::Sha256 => hex(&Sha256::digest(&text)).into(),
         Transform::Backslashed => backslashed(text).into(),
         Transform::Bytes { offset, length } => {
@@ -157,9 +247,18 @@ fn apply_to_text<'a, F: Facts>(
         }
         // Done by `apply`, which knows them by type.
         Transform::Default(_)
-        | Transform::Add(_)
-        | Transform::Multiply(_)
-        | Transform::Modulo(_)
+        | Transform::Otherwise(_)
+        | Transform::Calculate(..)
+        | Transform::Negate
+        | Transform::Complement
+        | Transform::Truth
+        | Transform::Not
+        | Transform::Even
+        | Transform::Odd
+        | Transform::Choose(..)
+        | Transform::Binary
+        | Transform::Date { .. }
+        | Transform::HttpDate(_)
         | Transform::Number
         | Transform::Quoted
         | Transform::Hexadecimal
@@ -200,16 +299,93 @@ pub(super) fn replace<'t>(
     pattern.regex().replacen(text, limit, with)
 }
 
-/// The field with this 1-based index, counted from the end where it is negative.
-fn field<'t>(text: &'t [u8], index: i32, delimiters: &str, empty: bool) -> Option<&'t [u8]> {
-    let skip = (index.unsigned_abs() as usize).checked_sub(1)?;
+/// So many fields from the one with this 1-based index on, or back from it where it is counted from the end.
+/// `empty`: empty fields count. A `count` of 0, or more than there are, is all that follow.
+fn fields<'t>(
+    text: &'t [u8],
+    index: i32,
+    delimiters: &str,
+    count: u32,
+    empty: bool,
+) -> Option<&'t [u8]> {
+    let wanted = index.unsigned_abs() as usize;
+    let last = wanted.checked_add((count as usize).checked_sub(1).unwrap_or(text.len() + 1))?;
     let delimits = |byte: &u8| delimiters.as_bytes().contains(byte);
-    let counts = |field: &&[u8]| empty || !field.is_empty();
-    if index > 0 {
-        text.split(delimits).filter(counts).nth(skip)
-    } else {
-        text.rsplit(delimits).filter(counts).nth(skip)
+    let mut edge = None;
+    let mut number = 0_usize;
+    // What of the text was not looked at yet.
+    let (mut from, mut to) = (0, text.len());
+    loop {
+        let rest = text.get(from..to)?;
+        let (start, end) = if index > 0 {
+            let end = rest.iter().position(delimits);
+            (from, end.map_or(to, |end| from + end))
+        } else {
+            let start = rest.iter().rposition(delimits);
+            (start.map_or(from, |start| from + start + 1), to)
+        };
+        if empty || end > start {
+            number += 1;
+            if number == wanted {
+                edge = Some(if index > 0 { start } else { end });
+            }
+            if number == last {
+                return match index > 0 {
+                    true => text.get(edge?..end),
+                    false => text.get(start..edge?),
+                };
+            }
+        }
+        if index > 0 && end < to {
+            from = end + 1;
+        } else if index < 0 && start > from {
+            to = start - 1;
+        } else {
+            break;
+        }
     }
+    match index > 0 {
+        true => text.get(edge?..),
+        false => text.get(..edge?),
+    }
+}
+
+/// The bytes of a number or an address; text as it is.
+fn binary(fetched: Fetched<'_>) -> Fetched<'_> {
+    match fetched {
+        Fetched::Number(number) => number.to_be_bytes().to_vec().into(),
+        Fetched::Boolean(truth) => i64::from(truth).to_be_bytes().to_vec().into(),
+        Fetched::Address(IpAddr::V4(address)) => address.octets().to_vec().into(),
+        Fetched::Address(IpAddr::V6(address)) => address.octets().to_vec().into(),
+        other => other,
+    }
+}
+
+fn date<'a>(format: &str, seconds: i64, ahead: i32) -> Fetched<'a> {
+    let mut out = Vec::new();
+    super::date::write(format, seconds, ahead, &mut out);
+    out.into()
+}
+
+/// The text with more behind it; `join`: what is first of that only where it stands between two texts.
+fn appended<'a, F: Facts>(
+    text: Cow<'a, [u8]>,
+    append: &Append,
+    join: bool,
+    facts: &F,
+) -> Fetched<'a> {
+    let variable = append.variable.as_ref();
+    let variable = variable
+        .and_then(|variable| facts.variable(variable))
+        .unwrap_or_default();
+    let something = !variable.is_empty() || !append.after.is_empty();
+    let mut out = text.into_owned();
+    if !join || (something && !out.is_empty()) {
+        out.extend_from_slice(append.before.as_bytes());
+    }
+    out.extend_from_slice(variable);
+    out.extend_from_slice(append.after.as_bytes());
+    out.into()
 }
 
 /// At most `length` bytes from `offset`; `None` where the text ends before it.
@@ -246,6 +422,7 @@ fn jwt(token: &[u8], part: usize, path: &str) -> Fetched<'static> {
 mod tests {
     use super::super::fixture::{Exchange, show};
     use super::*;
+    use portway_model::expression::{HashKind, Hashing, Operation};
     use portway_model::snapshot::MapId;
     use proptest::prelude::*;
 
@@ -304,9 +481,20 @@ mod tests {
     fn fields_and_words() {
         let check = |text: &str, index, as_field: &str, as_word: &str| {
             let delimiters = ",;".to_string();
-            check(Transform::Field { index, delimiters }, text, as_field);
+            let count = 1;
+            let field = Transform::Field {
+                index,
+                delimiters,
+                count,
+            };
+            check(field, text, as_field);
             let delimiters = ",;".to_string();
-            check(Transform::Word { index, delimiters }, text, as_word);
+            let word = Transform::Word {
+                index,
+                delimiters,
+                count,
+            };
+            check(word, text, as_word);
         };
         check("a,b;c", 1, "a", "a");
         check("a,b;c", 3, "c", "c");
@@ -320,6 +508,27 @@ mod tests {
         check(",,a", 1, "", "a");
         check("", 1, "", "<absent>");
         check("a", i32::MIN, "<absent>", "<absent>");
+    }
+
+    /// Recorded from HAProxy 2.6.
+    #[test]
+    fn several_fields() {
+        let check = |text: &str, index, count, as_field: &str, as_word: &str| {
+            let found = |empty| {
+                let found = fields(text.as_bytes(), index, "_", count, empty);
+                found.map_or("<absent>".into(), String::from_utf8_lossy)
+            };
+            assert_eq!(found(true), as_field, "field {text} {index} {count}");
+            assert_eq!(found(false), as_word, "word {text} {index} {count}");
+        };
+        check("a_b__c", 3, 0, "_c", "c");
+        check("a_b__c", 2, 2, "b_", "b__c");
+        check("a_b__c", 2, 0, "b__c", "b__c");
+        check("a_b__c", -2, 2, "b_", "a_b");
+        check("a_b__c", -1, 0, "a_b__c", "a_b__c");
+        check("_a_b_", -1, 0, "_a_b_", "_a_b");
+        check("a_b", 1, 5, "a_b", "a_b");
+        check("a_b", 5, 0, "<absent>", "<absent>");
     }
 
     #[test]
@@ -347,7 +556,6 @@ mod tests {
         check(Transform::Base64Decode, "Y!", "<absent>");
         check(Transform::Hex, "\0aK", "00614b");
         check(Transform::UrlDecode, "a%2Fb+c%", "a/b+c%");
-        check(Transform::Crc32, "123456789", "#3421780262");
         check(
             Transform::Sha256,
             "abc",
@@ -357,24 +565,27 @@ mod tests {
 
     #[test]
     fn numbers() {
-        check(Transform::Add(2), "40", "#42");
-        check(Transform::Add(2), "x", "<absent>");
-        check(Transform::Multiply(-2), "21", "#-42");
-        check(Transform::Modulo(10), "42", "#2");
-        check(Transform::Modulo(0), "42", "<absent>");
+        let by = |operation, number| Transform::Calculate(operation, Operand::Number(number));
+        check(by(Operation::Add, 2), "40", "#42");
+        check(by(Operation::Add, 2), "x", "<absent>");
+        check(by(Operation::Multiply, -2), "21", "#-42");
+        check(by(Operation::Modulo, 10), "42", "#2");
+        check(Transform::Negate, "42", "#-42");
+        check(Transform::Complement, "5", "#-6");
+        check(Transform::Truth, "x", "?false");
+        check(Transform::Not, "0", "?true");
+        check(Transform::Odd, "5", "?true");
+        check(Transform::Even, "5", "?false");
+        let choice = || Transform::Choose("a".into(), "b".into());
+        check(choice(), "1", "a");
+        check(choice(), "x", "b");
         check_all(
-            &[Transform::Add(1)],
-            i64::MAX.into(),
-            "#9223372036854775807",
+            &[Transform::Binary, Transform::Hex],
+            1_i64.into(),
+            "0000000000000001",
         );
-        check_all(
-            &[Transform::Multiply(2)],
-            i64::MIN.into(),
-            "#-9223372036854775808",
-        );
-        check_all(&[Transform::Modulo(-1)], i64::MIN.into(), "#0");
         check_all(&[Transform::Length], 1234_i64.into(), "#4");
-        check_all(&[Transform::Add(1)], true.into(), "#2");
+        check_all(&[by(Operation::Add, 1)], true.into(), "#2");
     }
 
     #[test]
@@ -441,11 +652,21 @@ mod tests {
             Just(Transform::Hex),
             Just(Transform::UrlDecode),
             Just(Transform::Length),
-            Just(Transform::Crc32),
+            any::<u64>().prop_map(|seed| {
+                let function = HashKind::Wt6;
+                Transform::Hash(Hashing { function, seed })
+            }),
+            Just(Transform::HostName),
+            Just(Transform::HostPort),
+            Just(Transform::HexNumber),
+            Just(Transform::FormDecode),
+            Just(Transform::UrlEncode),
+            Just(Transform::Binary),
+            text.prop_map(|text| Transform::Language(vec![text])),
+            text.prop_map(Transform::TrimEnd),
             Just(Transform::Sha256),
-            any::<i64>().prop_map(Transform::Add),
-            any::<i64>().prop_map(Transform::Multiply),
-            any::<i64>().prop_map(Transform::Modulo),
+            any::<i64>()
+                .prop_map(|by| Transform::Calculate(Operation::Multiply, Operand::Number(by))),
             any::<(u8, u8)>().prop_map(|(v4, v6)| Transform::Mask { v4, v6 }),
             any::<(u32, Option<u32>)>()
                 .prop_map(|(offset, length)| Transform::Bytes { offset, length }),
@@ -453,9 +674,16 @@ mod tests {
             text.prop_map(Transform::JwtHeader),
             text.prop_map(Transform::JwtPayload),
             text.prop_map(Transform::Default),
-            (any::<i32>(), text)
-                .prop_map(|(index, delimiters)| Transform::Field { index, delimiters }),
-            (-3..3, text).prop_map(|(index, delimiters)| Transform::Word { index, delimiters }),
+            (any::<i32>(), text).prop_map(|(index, delimiters)| Transform::Field {
+                index,
+                delimiters,
+                count: 1
+            }),
+            (-3..3, text, 0_u32..4).prop_map(|(index, delimiters, count)| Transform::Word {
+                index,
+                delimiters,
+                count,
+            }),
             (text, any::<bool>()).prop_map(|(with, all)| Transform::Replace {
                 pattern: Pattern::new("([a-z]?)[0-9]").unwrap(),
                 with,

@@ -118,6 +118,11 @@ pub fn vocabulary() -> Vec<&'static str> {
     words.extend(value::COUNTERS.iter().map(|(word, _)| *word));
     words.extend(value::NUMBERED_COUNTERS);
     words.extend(value::SCOPES.iter().map(|(word, _)| *word));
+    words.extend(value::GROUP_FIGURES.iter().map(|(word, _)| *word));
+    words.extend(value::TARGET_FIGURES.iter().map(|(word, _)| *word));
+    words.extend(transform::HASHES.iter().map(|(word, _)| *word));
+    words.extend(transform::DIGESTS.iter().map(|(word, _)| *word));
+    words.extend(transform::JSON_CHARSETS.iter().map(|(word, _)| *word));
     words.extend(transform::METHODS.iter().map(|(word, _)| *word));
     words.extend(matcher::TEXT_WORDS.iter().map(|(word, _)| *word));
     words.extend(matcher::OTHER_WORDS);

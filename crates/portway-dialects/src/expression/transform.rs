@@ -1,8 +1,11 @@
 //! Transforms: a chain of methods after a value, as in ``path.field(2, `/`).lower()``.
 
-use super::cursor::{Cursor, Parsed};
+use super::cursor::{Cursor, Parsed, Token};
+use super::value::{word_of, write_variable};
 use super::{write_plain, write_text};
-use portway_model::expression::Transform;
+use portway_model::expression::{
+    Append, DigestKind, HashKind, Hashing, JsonCharset, Operand, Operation, Transform, Variable,
+};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 
@@ -25,18 +28,111 @@ pub(crate) const METHODS: &[(&str, &str)] = &[
     ("url_decode", "url_decode()"),
     ("length", "length()"),
     ("add", "add(1)"),
+    ("subtract", "subtract(1)"),
     ("multiply", "multiply(2)"),
+    ("divide", "divide(2)"),
     ("modulo", "modulo(10)"),
+    ("and", "and(1)"),
+    ("or", "or(1)"),
+    ("xor", "xor(var.exchange.NAME)"),
+    ("negate", "negate()"),
+    ("complement", "complement()"),
+    ("truth", "truth()"),
+    ("not", "not()"),
+    ("even", "even()"),
+    ("odd", "odd()"),
+    ("binary", "binary()"),
+    ("trim_start", "trim_start(` `)"),
+    ("trim_end", "trim_end(` `)"),
+    ("first_line", "first_line()"),
+    ("host_name", "host_name()"),
+    ("host_port", "host_port()"),
+    ("otherwise", "otherwise(`TEXT`)"),
+    ("choose", "choose(`TRUE`, `FALSE`)"),
+    ("append", "append(`BEFORE`, var.exchange.NAME, `AFTER`)"),
+    ("join", "join(`,`, var.exchange.NAME, `AFTER`)"),
+    ("base64_url", "base64_url()"),
+    ("hex_number", "hex_number()"),
+    ("form_decode", "form_decode()"),
+    ("url_encode", "url_encode()"),
+    ("json_escape", "json_escape(utf8)"),
+    ("compare", "compare(var.exchange.NAME)"),
+    ("same_secret", "same_secret(var.exchange.NAME)"),
+    ("hash", "hash(crc32)"),
+    ("digest", "digest(sha256)"),
+    ("hmac", "hmac(sha256, `BASE64`)"),
+    ("date", "date(`%Y-%m-%d`, 0)"),
+    ("local_date", "local_date(`%Y-%m-%d`, 0)"),
+    ("http_date", "http_date(0)"),
+    ("language", "language(`en`, `fr`)"),
     ("mask", "mask(24, 64)"),
     ("json", "json(`$.a.b`)"),
     ("jwt_header", "jwt_header(`$.kid`)"),
     ("jwt_payload", "jwt_payload(`$.sub`)"),
-    ("crc32", "crc32()"),
     ("sha256", "sha256()"),
     ("quoted", "quoted()"),
     ("backslashed", "backslashed()"),
     ("hexadecimal", "hexadecimal()"),
     ("bytes", "bytes(0, 8)"),
+];
+
+/// Calculations.
+const OPERATIONS: &[(&str, Operation)] = &[
+    ("add", Operation::Add),
+    ("subtract", Operation::Subtract),
+    ("multiply", Operation::Multiply),
+    ("divide", Operation::Divide),
+    ("modulo", Operation::Modulo),
+    ("and", Operation::And),
+    ("or", Operation::Or),
+    ("xor", Operation::Xor),
+];
+
+/// Methods without arguments.
+const PLAIN: &[(&str, Transform<Named>)] = &[
+    ("binary", Transform::Binary),
+    ("truth", Transform::Truth),
+    ("not", Transform::Not),
+    ("even", Transform::Even),
+    ("odd", Transform::Odd),
+    ("negate", Transform::Negate),
+    ("complement", Transform::Complement),
+    ("first_line", Transform::FirstLine),
+    ("host_name", Transform::HostName),
+    ("host_port", Transform::HostPort),
+    ("base64_url", Transform::Base64Url),
+    ("hex_number", Transform::HexNumber),
+    ("form_decode", Transform::FormDecode),
+    ("url_encode", Transform::UrlEncode),
+];
+
+/// Hash functions.
+pub(crate) const HASHES: &[(&str, HashKind)] = &[
+    ("crc32", HashKind::Crc32),
+    ("crc32c", HashKind::Crc32c),
+    ("djb2", HashKind::Djb2),
+    ("sdbm", HashKind::Sdbm),
+    ("wt6", HashKind::Wt6),
+    ("xxh32", HashKind::Xxh32),
+    ("xxh64", HashKind::Xxh64),
+    ("xxh3", HashKind::Xxh3),
+];
+
+/// Digests.
+pub(crate) const DIGESTS: &[(&str, DigestKind)] = &[
+    ("md5", DigestKind::Md5),
+    ("sha1", DigestKind::Sha1),
+    ("sha224", DigestKind::Sha224),
+    ("sha256", DigestKind::Sha256),
+    ("sha384", DigestKind::Sha384),
+    ("sha512", DigestKind::Sha512),
+];
+
+/// How bytes are read that become JSON.
+pub(crate) const JSON_CHARSETS: &[(&str, JsonCharset)] = &[
+    ("bytes", JsonCharset::Bytes),
+    ("utf8", JsonCharset::Utf8),
+    ("utf8_lossy", JsonCharset::Utf8Lossy),
 ];
 
 impl Cursor<'_, '_> {
@@ -56,6 +152,16 @@ impl Cursor<'_, '_> {
     }
 
     fn method(&mut self, word: &str) -> Parsed<Transform<Named>> {
+        if let Some((_, plain)) = PLAIN.iter().find(|(known, _)| *known == word) {
+            return Ok(plain.clone());
+        }
+        if let Some((_, operation)) = OPERATIONS.iter().find(|(known, _)| *known == word) {
+            let operand = match self.token() {
+                Token::Number(_) => Operand::Number(self.number("a number")?),
+                _ => Operand::Variable(self.variable()?),
+            };
+            return Ok(Transform::Calculate(*operation, operand));
+        }
         Ok(match word {
             "number" => Transform::Number,
             "text" => Transform::Text,
@@ -81,14 +187,27 @@ impl Cursor<'_, '_> {
                 Transform::Map { map, default }
             }
             "default" => Transform::Default(self.text("a text")?.0),
+            "otherwise" => Transform::Otherwise(self.text("a text")?.0),
+            "trim_start" => Transform::TrimStart(self.text("characters")?.0),
+            "trim_end" => Transform::TrimEnd(self.text("characters")?.0),
+            "choose" => {
+                let yes = self.text("a text")?.0;
+                self.expect(",")?;
+                Transform::Choose(yes, self.text("a text")?.0)
+            }
+            "append" => Transform::Append(self.appended()?),
+            "join" => Transform::Join(self.appended()?),
+            "json_escape" => Transform::JsonEscape(self.one_of("charset", JSON_CHARSETS)?),
+            "compare" => Transform::Compare(self.variable()?),
+            "same_secret" => Transform::SameSecret(self.variable()?),
+            "digest" => Transform::Digest(self.one_of("digest", DIGESTS)?),
+            "http_date" => Transform::HttpDate(self.number("a number of seconds")?),
+            "hash" | "hmac" | "date" | "local_date" | "language" => self.longer_method(word)?,
             "base64" => Transform::Base64,
             "base64_decode" => Transform::Base64Decode,
             "hex" => Transform::Hex,
             "url_decode" => Transform::UrlDecode,
             "length" => Transform::Length,
-            "add" => Transform::Add(self.number("a number")?),
-            "multiply" => Transform::Multiply(self.number("a number")?),
-            "modulo" => Transform::Modulo(self.number("a number")?),
             "mask" => {
                 let v4 = self.number("a prefix length for IPv4")?;
                 self.expect(",")?;
@@ -98,7 +217,6 @@ impl Cursor<'_, '_> {
             "json" => Transform::Json(self.text("a path")?.0),
             "jwt_header" => Transform::JwtHeader(self.text("a path")?.0),
             "jwt_payload" => Transform::JwtPayload(self.text("a path")?.0),
-            "crc32" => Transform::Crc32,
             "sha256" => Transform::Sha256,
             "quoted" => Transform::Quoted,
             "backslashed" => Transform::Backslashed,
@@ -118,14 +236,83 @@ impl Cursor<'_, '_> {
         let index = self.number("a position from 1, or from the end below 0")?;
         self.expect(",")?;
         let delimiters = self.text("the delimiters")?.0;
+        let count = match self.takes(",")? {
+            true => self.number("a number of fields")?,
+            false => 1,
+        };
         Ok(match field {
-            true => Transform::Field { index, delimiters },
-            false => Transform::Word { index, delimiters },
+            true => Transform::Field {
+                index,
+                delimiters,
+                count,
+            },
+            false => Transform::Word {
+                index,
+                delimiters,
+                count,
+            },
+        })
+    }
+
+    fn longer_method(&mut self, word: &str) -> Parsed<Transform<Named>> {
+        Ok(match word {
+            "hash" => {
+                let function = self.one_of("hash function", HASHES)?;
+                let seed = match self.takes(",")? {
+                    true => self.number::<i64>("a seed")?.cast_unsigned(),
+                    false => 0,
+                };
+                Transform::Hash(Hashing { function, seed })
+            }
+            "hmac" => {
+                let digest = self.one_of("digest", DIGESTS)?;
+                self.expect(",")?;
+                let key = self.text("a key in Base64")?.0;
+                Transform::Hmac { digest, key }
+            }
+            "language" => {
+                let mut languages = vec![self.text("a language")?.0];
+                while self.takes(",")? {
+                    languages.push(self.text("a language")?.0);
+                }
+                Transform::Language(languages)
+            }
+            _ => {
+                let format = self.text("a format of strftime")?.0;
+                self.expect(",")?;
+                Transform::Date {
+                    format,
+                    offset: self.number("a number of seconds")?,
+                    local: word == "local_date",
+                }
+            }
+        })
+    }
+
+    /// Texts with a variable between them, or without.
+    fn appended(&mut self) -> Parsed<Append> {
+        let before = self.text("a text")?.0;
+        self.expect(",")?;
+        let variable = match self.token() {
+            Token::Text(_) => None,
+            _ => {
+                let variable = self.variable()?;
+                self.expect(",")?;
+                Some(variable)
+            }
+        };
+        Ok(Append {
+            before,
+            variable,
+            after: self.text("a text")?.0,
         })
     }
 }
 
 pub(super) fn write_transform(out: &mut String, transform: &Transform<Named>) {
+    if let Some((word, _)) = PLAIN.iter().find(|(_, known)| known == transform) {
+        return write_plain(out, format_args!("{word}()"));
+    }
     match transform {
         Transform::Number => out.push_str("number()"),
         Transform::Text => out.push_str("text()"),
@@ -140,11 +327,7 @@ pub(super) fn write_transform(out: &mut String, transform: &Transform<Named>) {
         Transform::Hex => out.push_str("hex()"),
         Transform::UrlDecode => out.push_str("url_decode()"),
         Transform::Length => out.push_str("length()"),
-        Transform::Crc32 => out.push_str("crc32()"),
         Transform::Sha256 => out.push_str("sha256()"),
-        Transform::Add(number) => write_plain(out, format_args!("add({number})")),
-        Transform::Multiply(number) => write_plain(out, format_args!("multiply({number})")),
-        Transform::Modulo(number) => write_plain(out, format_args!("modulo({number})")),
         Transform::Mask { v4, v6 } => write_plain(out, format_args!("mask({v4}, {v6})")),
         Transform::Bytes {
             offset,
@@ -158,8 +341,16 @@ pub(super) fn write_transform(out: &mut String, transform: &Transform<Named>) {
             let method = if *all { "replace_all" } else { "replace" };
             write_call(out, method, &[&pattern.value, with]);
         }
-        Transform::Field { index, delimiters } => write_part(out, "field", *index, delimiters),
-        Transform::Word { index, delimiters } => write_part(out, "word", *index, delimiters),
+        Transform::Field {
+            index,
+            delimiters,
+            count,
+        } => write_part(out, "field", *index, delimiters, *count),
+        Transform::Word {
+            index,
+            delimiters,
+            count,
+        } => write_part(out, "word", *index, delimiters, *count),
         Transform::Map { map, default: None } => write_call(out, "map", &[map.value.as_str()]),
         Transform::Map {
             map,
@@ -169,12 +360,91 @@ pub(super) fn write_transform(out: &mut String, transform: &Transform<Named>) {
         Transform::Json(path) => write_call(out, "json", &[path]),
         Transform::JwtHeader(path) => write_call(out, "jwt_header", &[path]),
         Transform::JwtPayload(path) => write_call(out, "jwt_payload", &[path]),
+        other => write_longer(out, other),
     }
 }
 
-fn write_part(out: &mut String, method: &str, index: i32, delimiters: &str) {
+fn write_part(out: &mut String, method: &str, index: i32, delimiters: &str, count: u32) {
     write_plain(out, format_args!("{method}({index}, "));
     write_text(out, delimiters);
+    if count != 1 {
+        write_plain(out, format_args!(", {count}"));
+    }
+    out.push(')');
+}
+
+/// The methods that HAProxy's converters need.
+fn write_longer(out: &mut String, transform: &Transform<Named>) {
+    match transform {
+        Transform::Otherwise(text) => write_call(out, "otherwise", &[text]),
+        Transform::TrimStart(chars) => write_call(out, "trim_start", &[chars]),
+        Transform::TrimEnd(chars) => write_call(out, "trim_end", &[chars]),
+        Transform::Choose(yes, no) => write_call(out, "choose", &[yes, no]),
+        Transform::Append(append) => write_append(out, "append", append),
+        Transform::Join(append) => write_append(out, "join", append),
+        Transform::JsonEscape(charset) => {
+            let word = word_of(JSON_CHARSETS, charset);
+            write_plain(out, format_args!("json_escape({word})"));
+        }
+        Transform::Calculate(operation, operand) => {
+            write_plain(out, format_args!("{}(", word_of(OPERATIONS, operation)));
+            match operand {
+                Operand::Number(number) => write_plain(out, number),
+                Operand::Variable(variable) => write_variable(out, variable),
+            }
+            out.push(')');
+        }
+        Transform::Compare(variable) => write_of_variable(out, "compare", variable),
+        Transform::SameSecret(variable) => write_of_variable(out, "same_secret", variable),
+        Transform::Hash(Hashing { function, seed }) => {
+            write_plain(out, format_args!("hash({}", word_of(HASHES, function)));
+            if *seed != 0 {
+                write_plain(out, format_args!(", {}", seed.cast_signed()));
+            }
+            out.push(')');
+        }
+        Transform::Digest(kind) => {
+            write_plain(out, format_args!("digest({})", word_of(DIGESTS, kind)));
+        }
+        Transform::Hmac { digest, key } => {
+            write_plain(out, format_args!("hmac({}, ", word_of(DIGESTS, digest)));
+            write_text(out, key);
+            out.push(')');
+        }
+        Transform::Date {
+            format,
+            offset,
+            local,
+        } => {
+            out.push_str(if *local { "local_date(" } else { "date(" });
+            write_text(out, format);
+            write_plain(out, format_args!(", {offset})"));
+        }
+        Transform::HttpDate(offset) => write_plain(out, format_args!("http_date({offset})")),
+        Transform::Language(languages) => {
+            let languages: Vec<&str> = languages.iter().map(String::as_str).collect();
+            write_call(out, "language", &languages);
+        }
+        // The rest is written by `write_transform`; a test prints and parses every transform.
+        _ => {}
+    }
+}
+
+fn write_of_variable(out: &mut String, method: &str, variable: &Variable) {
+    write_plain(out, format_args!("{method}("));
+    write_variable(out, variable);
+    out.push(')');
+}
+
+fn write_append(out: &mut String, method: &str, append: &Append) {
+    write_plain(out, format_args!("{method}("));
+    write_text(out, &append.before);
+    out.push_str(", ");
+    if let Some(variable) = &append.variable {
+        write_variable(out, variable);
+        out.push_str(", ");
+    }
+    write_text(out, &append.after);
     out.push(')');
 }
 

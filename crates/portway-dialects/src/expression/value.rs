@@ -3,10 +3,12 @@
 //! The tables hold each word once, for reading and for printing.
 
 use super::cursor::{Cursor, Parsed, Token};
+use super::transform::write_call;
 use super::{write_expression, write_plain, write_text};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
-    CertificateField, Counter, CounterEntry, LogValue, NamePart, Scope, Value, Variable,
+    CertificateField, Counter, CounterEntry, GroupFigure, HeaderPart, LogValue, Message, NamePart,
+    Scope, TargetFigure, Value, Variable,
 };
 use portway_model::name::Name;
 use portway_model::span::Spanned;
@@ -44,22 +46,55 @@ pub(crate) const PLAIN: &[(&str, Value<Named>)] = &[
     ("query", Value::Query),
     ("target", Value::Target),
     ("base", Value::Base),
+    ("host_path", Value::HostPath),
+    ("received_method", Value::ReceivedMethod),
+    ("received_target", Value::ReceivedTarget),
     ("body", Value::Body),
     ("body_length", Value::BodyLength),
     ("basic_user", Value::BasicUser),
+    ("basic_password", Value::BasicPassword),
+    ("authorization_scheme", Value::AuthorizationScheme),
+    ("bearer", Value::Bearer(None)),
+    ("first_request", Value::FirstRequest),
+    ("response_version", Value::ResponseVersion),
     ("request_id", Value::RequestId),
     ("status", Value::Status),
     ("group_name", Value::GroupName),
     ("target_name", Value::TargetName),
     ("target_address", Value::TargetAddress),
     ("now", Value::Now),
+    ("now_microseconds", Value::NowMicroseconds),
+    ("uuid", Value::Uuid),
+    ("worker", Value::Worker),
+    ("draining", Value::Draining),
     ("hostname", Value::Hostname),
 ];
 
 /// Values with arguments, and how they are written.
 pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("header", "header(`NAME`)"),
+    ("address", "address(`10.0.0.1`)"),
+    ("header_line", "header_line(`NAME`, 1)"),
+    ("header_item", "header_item(`NAME`)"),
     ("header_count", "header_count(`NAME`)"),
+    ("header_item_count", "header_item_count(`NAME`)"),
+    ("header_names", "header_names(`,`)"),
+    ("response_header_line", "response_header_line(`NAME`, 1)"),
+    ("response_header_item", "response_header_item(`NAME`)"),
+    ("response_header_count", "response_header_count(`NAME`)"),
+    (
+        "response_header_item_count",
+        "response_header_item_count(`NAME`)",
+    ),
+    ("response_header_names", "response_header_names(`,`)"),
+    ("cookie_count", "cookie_count(`NAME`)"),
+    ("response_cookie_count", "response_cookie_count(`NAME`)"),
+    ("argument", "argument(`NAME`)"),
+    ("body_argument", "body_argument(`NAME`)"),
+    ("bearer", "bearer(`HEADER`)"),
+    ("in_user_group", "in_user_group(`USERLIST`, `GROUP`)"),
+    ("of_group", "of_group(queued, `GROUP`)"),
+    ("of_target", "of_target(usable, `GROUP`, `TARGET`)"),
     ("cookie", "cookie(`NAME`)"),
     ("query", "query(`NAME`)"),
     ("response_header", "response_header(`NAME`)"),
@@ -177,6 +212,23 @@ pub(crate) const LOG_VALUES: &[(&str, LogValue)] = &[
     ("connection_error", LogValue::ConnectionError),
 ];
 
+/// What is counted of a group.
+pub(crate) const GROUP_FIGURES: &[(&str, GroupFigure)] = &[
+    ("queued", GroupFigure::Queued),
+    ("average_queue", GroupFigure::AverageQueue),
+    ("connection_rate", GroupFigure::ConnectionRate),
+    ("free_slots", GroupFigure::FreeSlots),
+];
+
+/// What is known of a target.
+pub(crate) const TARGET_FIGURES: &[(&str, TargetFigure)] = &[
+    ("usable", TargetFigure::Usable),
+    ("connections", TargetFigure::Connections),
+    ("queued", TargetFigure::Queued),
+    ("weight", TargetFigure::Weight),
+    ("connection_rate", TargetFigure::ConnectionRate),
+];
+
 /// Counters without a number.
 pub(crate) const COUNTERS: &[(&str, Counter)] = &[
     ("connections", Counter::Connections),
@@ -267,7 +319,48 @@ impl Cursor<'_, '_> {
     fn call(&mut self, word: &str) -> Parsed<Value<Named>> {
         Ok(match word {
             "header" => Value::Header(self.text("a header name")?.0),
-            "header_count" => Value::HeaderCount(self.text("a header name")?.0),
+            "address" => self.address()?,
+            "header_line"
+            | "response_header_line"
+            | "header_item"
+            | "response_header_item"
+            | "header_count"
+            | "response_header_count"
+            | "header_item_count"
+            | "response_header_item_count"
+            | "header_names"
+            | "response_header_names"
+            | "cookie_count"
+            | "response_cookie_count" => self.message_value(word)?,
+            "argument" => self.argument()?,
+            "body_argument" => Value::BodyArgument(self.text("an argument's name")?.0),
+            "bearer" => Value::Bearer(Some(self.text("a header name")?.0)),
+            "in_user_group" => {
+                let users = self.reference("a user list")?;
+                let mut groups = Vec::new();
+                while self.takes(",")? {
+                    groups.push(self.text("the name of a group")?.0);
+                }
+                Value::InUserGroup { users, groups }
+            }
+            "of_group" => {
+                let figure = self.one_of("number of a group", GROUP_FIGURES)?;
+                self.expect(",")?;
+                let group = self.reference("a target group")?;
+                Value::OfGroup { figure, group }
+            }
+            "of_target" => {
+                let figure = self.one_of("number of a target", TARGET_FIGURES)?;
+                self.expect(",")?;
+                let group = self.reference("a target group")?;
+                self.expect(",")?;
+                let target = Name::new(self.text("the name of a target")?.0);
+                Value::OfTarget {
+                    figure,
+                    group,
+                    target,
+                }
+            }
             "cookie" => Value::Cookie(self.text("a cookie name")?.0),
             "query" => Value::QueryParameter(self.text("an argument's name")?.0),
             "response_header" => Value::ResponseHeader(self.text("a header name")?.0),
@@ -313,6 +406,96 @@ impl Cursor<'_, '_> {
             "log" => Value::Log(self.one_of("log value", LOG_VALUES)?),
             _ => return self.unexpected("a value; this one stands within `counter(…)` only"),
         })
+    }
+
+    fn address(&mut self) -> Parsed<Value<Named>> {
+        let (text, span) = self.text("an address")?;
+        match text.parse() {
+            Ok(address) => Ok(Value::Address(address)),
+            Err(_) => {
+                let message = format!("`{text}` is not an address");
+                let diagnostic = Diagnostic::error(Code::OutOfRange, span, message);
+                self.stop(diagnostic.help("write for example `10.0.0.1`"))
+            }
+        }
+    }
+
+    /// What is known of the headers and cookies of either message.
+    fn message_value(&mut self, word: &str) -> Parsed<Value<Named>> {
+        let (of, word) = match word.strip_prefix("response_") {
+            Some(word) => (Message::Response, word),
+            None => (Message::Request, word),
+        };
+        let index = "a place from 1, or from the end below 0";
+        Ok(match word {
+            "header_line" => {
+                let name = self.text("a header name")?.0;
+                self.expect(",")?;
+                let part = HeaderPart::Line(self.number(index)?);
+                Value::HeaderPart { of, name, part }
+            }
+            "header_item" => {
+                let name = self.text("a header name")?.0;
+                let place = match self.takes(",")? {
+                    true => Some(self.number(index)?),
+                    false => None,
+                };
+                let part = HeaderPart::Item(place);
+                Value::HeaderPart { of, name, part }
+            }
+            "header_names" => {
+                let delimiter = self.text("what stands between names")?.0;
+                Value::HeaderNames { of, delimiter }
+            }
+            _ => {
+                let name = match self.is(")") {
+                    true => None,
+                    false => Some(self.text("a name")?.0),
+                };
+                match word {
+                    "cookie_count" => Value::CookieCount { of, name },
+                    _ => Value::HeaderCount {
+                        of,
+                        name,
+                        items: word == "header_item_count",
+                    },
+                }
+            }
+        })
+    }
+
+    fn argument(&mut self) -> Parsed<Value<Named>> {
+        let name = match self.takes_word("any")? {
+            true => None,
+            false => Some(self.text("an argument's name, or `any`")?.0),
+        };
+        let mut delimiter = None;
+        if self.takes(",")? {
+            let (text, span) = self.text("a character")?;
+            let mut chars = text.chars();
+            delimiter = chars.next();
+            if delimiter.is_none() || chars.next().is_some() {
+                let message = format!("`{text}` is not one character");
+                return self.stop(Diagnostic::error(Code::OutOfRange, span, message));
+            }
+        }
+        Ok(Value::Argument { name, delimiter })
+    }
+
+    /// A variable: `var.exchange.x`, or ``variable(exchange, `x`)``.
+    pub(super) fn variable(&mut self) -> Parsed<Variable> {
+        if self.takes_word("var")? {
+            return self.dotted_variable();
+        }
+        if !self.takes_word("variable")? {
+            return self.unexpected("a variable such as var.exchange.NAME");
+        }
+        self.expect("(")?;
+        let scope = self.one_of("scope", SCOPES)?;
+        self.expect(",")?;
+        let name = Name::new(self.text("a variable's name")?.0);
+        self.expect(")")?;
+        Ok(Variable { scope, name })
     }
 
     /// The name of another object.
@@ -410,7 +593,41 @@ pub(super) fn write_value(out: &mut String, value: &Value<Named>) {
         Value::Number(number) => write_plain(out, number),
         Value::Variable(variable) => write_variable(out, variable),
         Value::Header(name) => call_text(out, "header", name),
-        Value::HeaderCount(name) => call_text(out, "header_count", name),
+        Value::Address(address) => call_text(out, "address", &address.to_string()),
+        Value::HeaderPart { .. }
+        | Value::HeaderCount { .. }
+        | Value::HeaderNames { .. }
+        | Value::CookieCount { .. }
+        | Value::Argument { .. } => write_message_value(out, value),
+        Value::BodyArgument(name) => call_text(out, "body_argument", name),
+        Value::Bearer(Some(header)) => call_text(out, "bearer", header),
+        Value::InUserGroup { users, groups } => {
+            let mut arguments = vec![users.value.as_str()];
+            arguments.extend(groups.iter().map(String::as_str));
+            write_call(out, "in_user_group", &arguments);
+        }
+        Value::OfGroup { figure, group } => {
+            write_plain(
+                out,
+                format_args!("of_group({}, ", word_of(GROUP_FIGURES, figure)),
+            );
+            write_text(out, group.value.as_str());
+            out.push(')');
+        }
+        Value::OfTarget {
+            figure,
+            group,
+            target,
+        } => {
+            write_plain(
+                out,
+                format_args!("of_target({}, ", word_of(TARGET_FIGURES, figure)),
+            );
+            write_text(out, group.value.as_str());
+            out.push_str(", ");
+            write_text(out, target.as_str());
+            out.push(')');
+        }
         Value::Cookie(name) => call_text(out, "cookie", name),
         Value::QueryParameter(name) => call_text(out, "query", name),
         Value::ResponseHeader(name) => call_text(out, "response_header", name),
@@ -463,6 +680,57 @@ fn write_certificate_field(out: &mut String, field: &CertificateField) {
     out.push(')');
 }
 
+fn write_message_value(out: &mut String, value: &Value<Named>) {
+    let prefix = |of: &Message| match of {
+        Message::Request => "",
+        Message::Response => "response_",
+    };
+    let counted = |out: &mut String, of, word: &str, name: &Option<String>| {
+        let function = format!("{}{word}", prefix(of));
+        let arguments: Vec<&str> = name.iter().map(String::as_str).collect();
+        write_call(out, &function, &arguments);
+    };
+    match value {
+        Value::HeaderPart { of, name, part } => {
+            let (word, index) = match part {
+                HeaderPart::Line(index) => ("header_line", Some(index)),
+                HeaderPart::Item(index) => ("header_item", index.as_ref()),
+            };
+            write_plain(out, format_args!("{}{word}(", prefix(of)));
+            write_text(out, name);
+            if let Some(index) = index {
+                write_plain(out, format_args!(", {index}"));
+            }
+            out.push(')');
+        }
+        Value::HeaderCount { of, name, items } => {
+            let word = if *items {
+                "header_item_count"
+            } else {
+                "header_count"
+            };
+            counted(out, of, word, name);
+        }
+        Value::CookieCount { of, name } => counted(out, of, "cookie_count", name),
+        Value::HeaderNames { of, delimiter } => {
+            call_text(out, &format!("{}header_names", prefix(of)), delimiter);
+        }
+        Value::Argument { name, delimiter } => {
+            out.push_str("argument(");
+            match name {
+                Some(name) => write_text(out, name),
+                None => out.push_str("any"),
+            }
+            if let Some(delimiter) = delimiter {
+                out.push_str(", ");
+                write_text(out, &delimiter.to_string());
+            }
+            out.push(')');
+        }
+        _ => {}
+    }
+}
+
 fn call_text(out: &mut String, function: &str, text: &str) {
     out.push_str(function);
     out.push('(');
@@ -470,7 +738,7 @@ fn call_text(out: &mut String, function: &str, text: &str) {
     out.push(')');
 }
 
-fn write_variable(out: &mut String, variable: &Variable) {
+pub(super) fn write_variable(out: &mut String, variable: &Variable) {
     let scope = word_of(SCOPES, &variable.scope);
     let name = variable.name.as_str();
     if is_word(name) {

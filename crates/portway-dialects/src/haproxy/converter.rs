@@ -1,11 +1,15 @@
 //! The converters: what HAProxy calls a step on a sample, and which steps of the model it is.
 
-use super::Reader;
 use super::arguments::Call;
 use super::fetch::{integer, small};
-use super::regex;
 use super::sample::{Refusal, Sample, Type};
-use portway_model::expression::Transform;
+use super::{Reader, Word, patterns, regex, variable};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use portway_model::expression::{
+    Append, DigestKind, HashKind, Hashing, JsonCharset, Operand, Operation, TextMatch, Transform,
+};
+use portway_model::settings::{MapLines, MapMatch};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 
@@ -24,24 +28,182 @@ const PLAIN: &[Plain] = &[
         Type::Binary,
         &[Transform::Base64Decode],
     ),
+    Plain("ub64enc", Type::Binary, Type::Text, &[Transform::Base64Url]),
+    Plain(
+        "ub64dec",
+        Type::Text,
+        Type::Binary,
+        &[Transform::Base64Decode],
+    ),
     Plain(
         "hex",
         Type::Binary,
         Type::Text,
         &[Transform::Hex, Transform::Upper],
     ),
+    Plain("hex2i", Type::Text, Type::Number, &[Transform::HexNumber]),
+    Plain(
+        "sha1",
+        Type::Binary,
+        Type::Binary,
+        &[Transform::Digest(DigestKind::Sha1)],
+    ),
+    Plain("bool", Type::Number, Type::Boolean, &[Transform::Truth]),
+    Plain("not", Type::Number, Type::Boolean, &[Transform::Not]),
+    Plain("even", Type::Number, Type::Boolean, &[Transform::Even]),
+    Plain("odd", Type::Number, Type::Boolean, &[Transform::Odd]),
+    Plain("neg", Type::Number, Type::Number, &[Transform::Negate]),
+    Plain("cpl", Type::Number, Type::Number, &[Transform::Complement]),
+    Plain("cut_crlf", Type::Text, Type::Text, &[Transform::FirstLine]),
+    Plain("host_only", Type::Text, Type::Text, &[Transform::HostName]),
+    Plain(
+        "port_only",
+        Type::Text,
+        Type::Number,
+        &[Transform::HostPort],
+    ),
 ];
 
-/// Converters with arguments, for suggestions.
+/// Converters with arguments, beside those for maps.
 const FUNCTIONS: &[&str] = &[
-    "add", "sub", "mul", "mod", "field", "word", "regsub", "bytes", "ipmask", "url_dec", "crc32",
-    "map",
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "mod",
+    "and",
+    "or",
+    "xor",
+    "field",
+    "word",
+    "regsub",
+    "bytes",
+    "ipmask",
+    "url_dec",
+    "url_enc",
+    "crc32",
+    "crc32c",
+    "djb2",
+    "sdbm",
+    "wt6",
+    "xxh32",
+    "xxh64",
+    "xxh3",
+    "sha2",
+    "digest",
+    "hmac",
+    "iif",
+    "concat",
+    "add_item",
+    "strcmp",
+    "secure_memcmp",
+    "ltrim",
+    "rtrim",
+    "json",
+    "json_query",
+    "jwt_header_query",
+    "jwt_payload_query",
+    "http_date",
+    "utime",
+    "ltime",
+    "language",
+];
+
+/// Converters that look into a map: how they compare, what the map's values are.
+const MAPS: &[(&str, MapMatch, Type)] = &[
+    ("map", MapMatch::Text(TextMatch::Exact), Type::Text),
+    ("map_str", MapMatch::Text(TextMatch::Exact), Type::Text),
+    (
+        "map_str_int",
+        MapMatch::Text(TextMatch::Exact),
+        Type::Number,
+    ),
+    (
+        "map_str_ip",
+        MapMatch::Text(TextMatch::Exact),
+        Type::Address,
+    ),
+    ("map_beg", MapMatch::Text(TextMatch::Prefix), Type::Text),
+    (
+        "map_beg_int",
+        MapMatch::Text(TextMatch::Prefix),
+        Type::Number,
+    ),
+    (
+        "map_beg_ip",
+        MapMatch::Text(TextMatch::Prefix),
+        Type::Address,
+    ),
+    ("map_sub", MapMatch::Text(TextMatch::Contains), Type::Text),
+    (
+        "map_sub_int",
+        MapMatch::Text(TextMatch::Contains),
+        Type::Number,
+    ),
+    (
+        "map_sub_ip",
+        MapMatch::Text(TextMatch::Contains),
+        Type::Address,
+    ),
+    ("map_dir", MapMatch::Text(TextMatch::Segment), Type::Text),
+    (
+        "map_dir_int",
+        MapMatch::Text(TextMatch::Segment),
+        Type::Number,
+    ),
+    (
+        "map_dir_ip",
+        MapMatch::Text(TextMatch::Segment),
+        Type::Address,
+    ),
+    ("map_dom", MapMatch::Text(TextMatch::Label), Type::Text),
+    (
+        "map_dom_int",
+        MapMatch::Text(TextMatch::Label),
+        Type::Number,
+    ),
+    (
+        "map_dom_ip",
+        MapMatch::Text(TextMatch::Label),
+        Type::Address,
+    ),
+    ("map_end", MapMatch::Text(TextMatch::Suffix), Type::Text),
+    (
+        "map_end_int",
+        MapMatch::Text(TextMatch::Suffix),
+        Type::Number,
+    ),
+    (
+        "map_end_ip",
+        MapMatch::Text(TextMatch::Suffix),
+        Type::Address,
+    ),
+    ("map_reg", MapMatch::Regex, Type::Text),
+    ("map_reg_int", MapMatch::Regex, Type::Number),
+    ("map_reg_ip", MapMatch::Regex, Type::Address),
+    ("map_int", MapMatch::Number, Type::Text),
+    ("map_int_int", MapMatch::Number, Type::Number),
+    ("map_int_ip", MapMatch::Number, Type::Address),
+    ("map_ip", MapMatch::Address, Type::Text),
+    ("map_ip_int", MapMatch::Address, Type::Number),
+    ("map_ip_ip", MapMatch::Address, Type::Address),
+];
+
+/// Names of digests as OpenSSL has them.
+const DIGESTS: &[(&str, DigestKind)] = &[
+    ("md5", DigestKind::Md5),
+    ("sha1", DigestKind::Sha1),
+    ("sha224", DigestKind::Sha224),
+    ("sha256", DigestKind::Sha256),
+    ("sha384", DigestKind::Sha384),
+    ("sha512", DigestKind::Sha512),
 ];
 
 /// Every name that is read here.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let plain = PLAIN.iter().map(|Plain(name, ..)| *name);
-    plain.chain(FUNCTIONS.iter().copied())
+    let maps = MAPS.iter().map(|(name, ..)| *name);
+    plain.chain(FUNCTIONS.iter().copied()).chain(maps)
 }
 
 /// Applies the converter of this name. A refusal without a reason means that there is none.
@@ -63,10 +225,25 @@ pub(super) fn apply(
         sample.kind = *gives;
         return Ok(());
     }
-    let (takes, gives, transform) = function(call, span)?;
-    let _ = reader;
+    if let Some((_, compare, gives)) = MAPS.iter().find(|(known, ..)| *known == name) {
+        return mapped(sample, call, *compare, *gives, span, reader);
+    }
+    if !FUNCTIONS.contains(&name) {
+        return Err(Refusal::wrong(""));
+    }
+    let calculated = number_step(call).transpose()?;
+    let (takes, gives, transform) = match calculated {
+        Some(transform) => (Type::Number, Type::Number, transform),
+        None => match hash_step(call).transpose()? {
+            Some((gives, transform)) => (Type::Binary, gives, transform),
+            None => text_step(call, span)?,
+        },
+    };
     cast(sample, takes)?;
     sample.then(transform, gives);
+    if let ("language", Some(default)) = (name, call.given(1)) {
+        sample.then(Transform::Default(default.to_owned()), gives);
+    }
     Ok(())
 }
 
@@ -78,33 +255,142 @@ fn cast(sample: &mut Sample, takes: Type) -> Result<(), Refusal> {
     }
 }
 
-fn function(call: &Call<'_>, span: Span) -> Result<(Type, Type, Transform<Named>), Refusal> {
-    let number = |transform| (Type::Number, Type::Number, transform);
+/// Looks the sample up in a file.
+fn mapped(
+    sample: &mut Sample,
+    call: &Call<'_>,
+    compare: MapMatch,
+    gives: Type,
+    span: Span,
+    reader: &mut Reader<'_>,
+) -> Result<(), Refusal> {
+    let takes = match compare {
+        MapMatch::Address => Type::Address,
+        MapMatch::Number => Type::Number,
+        MapMatch::Text(_) | MapMatch::Regex => Type::Text,
+    };
+    cast(sample, takes)?;
+    let Some(file) = call.given(0) else {
+        return Err(Refusal::wrong("say which file"));
+    };
+    let file = Word {
+        text: file.to_owned(),
+        span,
+    };
+    let map = patterns::list(&file, compare, MapLines::Pairs, false, reader);
+    let default = call.given(1).map(str::to_owned);
+    sample.then(Transform::Map { map, default }, Type::Text);
+    match gives {
+        Type::Number => sample.then(Transform::Number, Type::Number),
+        Type::Address => sample.then(Transform::Mask { v4: 32, v6: 128 }, Type::Address),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Calculations with a number or a variable.
+fn number_step(call: &Call<'_>) -> Option<Result<Transform<Named>, Refusal>> {
+    let operation = match call.name {
+        "add" => Operation::Add,
+        "sub" => Operation::Subtract,
+        "mul" => Operation::Multiply,
+        "div" => Operation::Divide,
+        "mod" => Operation::Modulo,
+        "and" => Operation::And,
+        "or" => Operation::Or,
+        "xor" => Operation::Xor,
+        _ => return None,
+    };
+    let text = call.text(0);
+    let operand = match (text.parse(), variable::variable(text)) {
+        (Ok(number), _) => Operand::Number(number),
+        (_, Ok(variable)) => Operand::Variable(variable),
+        _ => {
+            let message = format!("it takes a whole number or a variable, not '{text}'");
+            return Some(Err(Refusal::Wrong(message)));
+        }
+    };
+    Some(Ok(match (operation, &operand) {
+        // What a division by zero gives needs no division.
+        (Operation::Divide, Operand::Number(0)) => {
+            Transform::Calculate(Operation::Or, Operand::Number(i64::MAX))
+        }
+        (Operation::Modulo, Operand::Number(0)) => {
+            Transform::Calculate(Operation::And, Operand::Number(0))
+        }
+        _ => Transform::Calculate(operation, operand),
+    }))
+}
+
+/// Hashes and digests.
+fn hash_step(call: &Call<'_>) -> Option<Result<(Type, Transform<Named>), Refusal>> {
+    let hash = |function| {
+        let seed = call.given(0).map(integer).transpose()?.unwrap_or(0);
+        let hashing = Hashing {
+            function,
+            seed: seed.cast_unsigned(),
+        };
+        Ok((Type::Number, Transform::Hash(hashing)))
+    };
+    Some(match call.name {
+        "crc32" => hash(HashKind::Crc32),
+        "crc32c" => hash(HashKind::Crc32c),
+        "djb2" => hash(HashKind::Djb2),
+        "sdbm" => hash(HashKind::Sdbm),
+        "wt6" => hash(HashKind::Wt6),
+        "xxh32" => hash(HashKind::Xxh32),
+        "xxh64" => hash(HashKind::Xxh64),
+        "xxh3" => hash(HashKind::Xxh3),
+        "sha2" => {
+            let kind = match call.text(0) {
+                "" | "256" => DigestKind::Sha256,
+                "224" => DigestKind::Sha224,
+                "384" => DigestKind::Sha384,
+                "512" => DigestKind::Sha512,
+                other => {
+                    let message = format!("'{other}' is none of 224, 256, 384 and 512 bits");
+                    return Some(Err(Refusal::Wrong(message)));
+                }
+            };
+            Ok((Type::Binary, Transform::Digest(kind)))
+        }
+        "digest" => digest(call.text(0)).map(|kind| (Type::Binary, Transform::Digest(kind))),
+        "hmac" => keyed(call).map(|transform| (Type::Binary, transform)),
+        _ => return None,
+    })
+}
+
+fn digest(name: &str) -> Result<DigestKind, Refusal> {
+    let lower = name.to_ascii_lowercase();
+    let found = DIGESTS.iter().find(|(known, _)| *known == lower);
+    found.map(|(_, kind)| *kind).ok_or_else(|| {
+        let known: Vec<&str> = DIGESTS.iter().map(|(known, _)| *known).collect();
+        Refusal::Wrong(format!("'{name}' is none of {}", known.join(", ")))
+    })
+}
+
+fn keyed(call: &Call<'_>) -> Result<Transform<Named>, Refusal> {
+    let key = call.text(1);
+    if variable::variable(key).is_ok() {
+        return Err(Refusal::NotYet);
+    }
+    if STANDARD.decode(key).is_err() {
+        return Err(Refusal::wrong("its key is not Base64"));
+    }
+    Ok(Transform::Hmac {
+        digest: digest(call.text(0))?,
+        key: key.to_owned(),
+    })
+}
+
+/// The rest.
+fn text_step(call: &Call<'_>, span: Span) -> Result<(Type, Type, Transform<Named>), Refusal> {
     let text = |transform| (Type::Text, Type::Text, transform);
+    let given = |index| call.text(index).to_owned();
+    let variable = || variable::variable(call.text(0)).map_err(Refusal::Wrong);
     Ok(match call.name {
-        "add" => number(Transform::Add(integer(call.text(0))?)),
-        "sub" => number(Transform::Add(integer(call.text(0))?.saturating_neg())),
-        "mul" => number(Transform::Multiply(integer(call.text(0))?)),
-        "mod" => number(Transform::Modulo(integer(call.text(0))?)),
-        "field" | "word" => {
-            let index = i32::try_from(integer(call.text(0))?);
-            let index = index.map_err(|_| Refusal::wrong("the index is out of range"))?;
-            let delimiters = call.text(1).to_owned();
-            text(match call.name {
-                "field" => Transform::Field { index, delimiters },
-                _ => Transform::Word { index, delimiters },
-            })
-        }
-        "regsub" => {
-            let flags = call.text(2);
-            let pattern = regex::translate(call.text(0), flags.contains('i'))
-                .map_err(|what| Refusal::Wrong(format!("{what} cannot be used")))?;
-            text(Transform::Replace {
-                pattern: Spanned::new(pattern, span),
-                with: regex::replacement(call.text(1)),
-                all: flags.contains('g'),
-            })
-        }
+        "field" | "word" => text(part(call)?),
+        "regsub" => text(replacement(call, span)?),
         "bytes" => (
             Type::Binary,
             Type::Binary,
@@ -113,15 +399,143 @@ fn function(call: &Call<'_>, span: Span) -> Result<(Type, Type, Transform<Named>
                 length: call.given(1).map(small).transpose()?,
             },
         ),
-        "ipmask" => {
-            let v4 = small(call.text(0))?;
-            let v4 = u8::try_from(v4).map_err(|_| Refusal::wrong("the mask is out of range"))?;
-            let v6 = call.given(1).map(small).transpose()?.unwrap_or(128);
-            let v6 = u8::try_from(v6).map_err(|_| Refusal::wrong("the mask is out of range"))?;
-            (Type::Address, Type::Address, Transform::Mask { v4, v6 })
+        "ipmask" => (Type::Address, Type::Address, mask(call)?),
+        "url_dec" if matches!(call.text(0), "" | "0") => text(Transform::UrlDecode),
+        "url_dec" => text(Transform::FormDecode),
+        "url_enc" if matches!(call.text(0), "" | "query") => text(Transform::UrlEncode),
+        "url_enc" => return Err(Refusal::wrong("the only encoding is 'query'")),
+        "iif" => (
+            Type::Boolean,
+            Type::Text,
+            Transform::Choose(given(0), given(1)),
+        ),
+        "concat" => text(Transform::Append(appended(call)?)),
+        "add_item" => text(Transform::Join(appended(call)?)),
+        "strcmp" => (Type::Text, Type::Number, Transform::Compare(variable()?)),
+        "secure_memcmp" => (
+            Type::Binary,
+            Type::Boolean,
+            Transform::SameSecret(variable()?),
+        ),
+        "ltrim" => text(Transform::TrimStart(given(0))),
+        "rtrim" => text(Transform::TrimEnd(given(0))),
+        "json" => text(Transform::JsonEscape(charset(call.text(0))?)),
+        "json_query" => json(call, Transform::Json)?,
+        "jwt_header_query" => json(call, Transform::JwtHeader)?,
+        "jwt_payload_query" => json(call, Transform::JwtPayload)?,
+        "http_date" => {
+            if !matches!(call.text(1), "" | "s") {
+                return Err(Refusal::NotYet);
+            }
+            let offset = call.given(0).map(integer).transpose()?.unwrap_or(0);
+            (Type::Number, Type::Text, Transform::HttpDate(offset))
         }
-        "url_dec" => text(Transform::UrlDecode),
-        "crc32" => (Type::Binary, Type::Number, Transform::Crc32),
+        "utime" | "ltime" => {
+            let date = Transform::Date {
+                format: given(0),
+                offset: call.given(1).map(integer).transpose()?.unwrap_or(0),
+                local: call.name == "ltime",
+            };
+            (Type::Number, Type::Text, date)
+        }
+        "language" => {
+            let known = call.text(0).split(';').map(str::to_owned).collect();
+            text(Transform::Language(known))
+        }
         _ => return Err(Refusal::wrong("")),
     })
+}
+
+fn part(call: &Call<'_>) -> Result<Transform<Named>, Refusal> {
+    let index = i32::try_from(integer(call.text(0))?);
+    let index = index.ok().filter(|index| *index != 0);
+    let index = index.ok_or_else(|| Refusal::wrong("fields are counted from 1, or from -1"))?;
+    let delimiters = call.text(1).to_owned();
+    if delimiters.is_empty() {
+        return Err(Refusal::wrong("say what stands between fields"));
+    }
+    let count = call.given(2).map(small).transpose()?.unwrap_or(1);
+    Ok(match call.name {
+        "field" => Transform::Field {
+            index,
+            delimiters,
+            count,
+        },
+        _ => Transform::Word {
+            index,
+            delimiters,
+            count,
+        },
+    })
+}
+
+fn replacement(call: &Call<'_>, span: Span) -> Result<Transform<Named>, Refusal> {
+    let flags = call.text(2);
+    if let Some(wrong) = flags.chars().find(|flag| !matches!(flag, 'g' | 'i')) {
+        return Err(Refusal::Wrong(format!(
+            "the flag '{wrong}' is neither 'g' nor 'i'"
+        )));
+    }
+    let pattern = patterns::regular_expression(call.text(0), flags.contains('i'));
+    Ok(Transform::Replace {
+        pattern: Spanned::new(pattern.map_err(Refusal::Wrong)?, span),
+        with: regex::replacement(call.text(1)),
+        all: flags.contains('g'),
+    })
+}
+
+/// Prefix lengths, or masks in the form of addresses.
+fn mask(call: &Call<'_>) -> Result<Transform<Named>, Refusal> {
+    let wrong = || Refusal::wrong("a mask is a number of bits or an address");
+    let bits = |text: &str, most: u8| match text.parse::<u8>() {
+        Ok(bits) if bits <= most => Ok(bits),
+        Ok(_) => Err(wrong()),
+        Err(_) => {
+            let mask = text.parse().map_err(|_| wrong())?;
+            ipnet::ip_mask_to_prefix(mask).map_err(|_| wrong())
+        }
+    };
+    let v4 = bits(call.text(0), 32)?;
+    match call.given(1) {
+        Some(v6) => Ok(Transform::Mask {
+            v4,
+            v6: bits(v6, 128)?,
+        }),
+        None => Ok(Transform::Mask { v4, v6: 128 }),
+    }
+}
+
+fn appended(call: &Call<'_>) -> Result<Append, Refusal> {
+    let variable = call.given(1).map(variable::variable).transpose();
+    Ok(Append {
+        before: call.text(0).to_owned(),
+        variable: variable.map_err(Refusal::Wrong)?,
+        after: call.text(2).to_owned(),
+    })
+}
+
+fn charset(name: &str) -> Result<JsonCharset, Refusal> {
+    match name {
+        "" | "ascii" => Ok(JsonCharset::Bytes),
+        "utf8" | "utf8p" => Ok(JsonCharset::Utf8),
+        "utf8s" | "utf8ps" => Ok(JsonCharset::Utf8Lossy),
+        other => Err(Refusal::Wrong(format!(
+            "'{other}' is none of ascii, utf8, utf8s, utf8p and utf8ps"
+        ))),
+    }
+}
+
+/// A member of JSON; as a number where `int` is asked for.
+fn json(
+    call: &Call<'_>,
+    transform: impl FnOnce(String) -> Transform<Named>,
+) -> Result<(Type, Type, Transform<Named>), Refusal> {
+    let path = call.given(0).unwrap_or("$");
+    if !path.starts_with('$') {
+        return Err(Refusal::wrong("the path begins with '$'"));
+    }
+    match call.text(1) {
+        "" | "int" => Ok((Type::Text, Type::Any, transform(path.to_owned()))),
+        other => Err(Refusal::Wrong(format!("the type '{other}' is not 'int'"))),
+    }
 }

@@ -3,14 +3,23 @@
 use super::arguments::Call;
 use super::place::{Place, When};
 use super::sample::{Refusal, Sample, Type, chain, of};
-use super::{Reader, variable};
-use portway_model::expression::{Transform, Value};
+use super::{Reader, patterns, variable};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use portway_model::expression::{
+    CertificateField, GroupFigure, HashKind, Hashing, HeaderPart, Message, NamePart, Operand,
+    Operation, TargetFigure, Transform, Value,
+};
 use portway_model::name::Name;
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 
 /// A fetch without arguments.
 struct Plain(&'static str, When, Type, Value<Named>);
+
+const fn certificate(name: &'static str, kind: Type, field: CertificateField) -> Plain {
+    Plain(name, When::Session, kind, Value::ClientCertificate(field))
+}
 
 /// Fetches without arguments that are one value.
 const PLAIN: &[Plain] = &[
@@ -26,6 +35,12 @@ const PLAIN: &[Plain] = &[
         Type::Boolean,
         Value::Boolean(false),
     ),
+    Plain("nbproc", When::Always, Type::Number, Value::Number(1)),
+    Plain("proc", When::Always, Type::Number, Value::Number(1)),
+    Plain("thread", When::Always, Type::Number, Value::Worker),
+    Plain("stopping", When::Always, Type::Boolean, Value::Draining),
+    Plain("hostname", When::Always, Type::Text, Value::Hostname),
+    Plain("unique-id", When::Always, Type::Text, Value::RequestId),
     Plain("src", When::Always, Type::Address, Value::Source),
     Plain("src_port", When::Always, Type::Number, Value::SourcePort),
     Plain("dst", When::Always, Type::Address, Value::Destination),
@@ -34,12 +49,6 @@ const PLAIN: &[Plain] = &[
         When::Always,
         Type::Number,
         Value::DestinationPort,
-    ),
-    Plain(
-        "fe_conn",
-        When::Always,
-        Type::Number,
-        Value::ListenerConnections,
     ),
     Plain("fe_name", When::Client, Type::Text, Value::ListenerName),
     Plain("be_name", When::Backend, Type::Text, Value::GroupName),
@@ -51,12 +60,66 @@ const PLAIN: &[Plain] = &[
         Type::Text,
         Value::TlsVersion,
     ),
-    Plain("ssl_fc_cipher", When::Session, Type::Text, Value::TlsCipher),
+    Plain(
+        "ssl_fc_cipher",
+        When::Session,
+        Type::Text,
+        Value::TlsCipherOpenssl,
+    ),
+    Plain(
+        "ssl_fc_alg_keysize",
+        When::Session,
+        Type::Number,
+        Value::TlsKeyBits,
+    ),
+    Plain(
+        "ssl_fc_use_keysize",
+        When::Session,
+        Type::Number,
+        Value::TlsKeyBits,
+    ),
+    Plain(
+        "ssl_fc_is_resumed",
+        When::Session,
+        Type::Boolean,
+        Value::TlsResumed,
+    ),
     Plain("ssl_fc_sni", When::Session, Type::Text, Value::Sni),
     Plain("ssl_fc_alpn", When::Session, Type::Text, Value::Alpn),
+    certificate("ssl_fc_has_crt", Type::Boolean, CertificateField::Present),
+    certificate("ssl_c_used", Type::Boolean, CertificateField::Present),
+    certificate("ssl_c_verify", Type::Number, CertificateField::VerifyCode),
+    certificate("ssl_c_version", Type::Number, CertificateField::Version),
+    certificate("ssl_c_der", Type::Binary, CertificateField::Der),
+    certificate("ssl_c_sha1", Type::Binary, CertificateField::Sha1Bytes),
+    certificate("ssl_c_serial", Type::Binary, CertificateField::SerialBytes),
+    certificate(
+        "ssl_c_notbefore",
+        Type::Text,
+        CertificateField::NotBeforeText,
+    ),
+    certificate("ssl_c_notafter", Type::Text, CertificateField::NotAfterText),
+    certificate("ssl_c_key_alg", Type::Text, CertificateField::KeyAlgorithm),
+    certificate(
+        "ssl_c_sig_alg",
+        Type::Text,
+        CertificateField::SignatureAlgorithm,
+    ),
     Plain("req.ssl_sni", When::Request, Type::Text, Value::HelloSni),
     Plain("req_ssl_sni", When::Request, Type::Text, Value::HelloSni),
     Plain("req.ssl_alpn", When::Request, Type::Text, Value::HelloAlpn),
+    Plain(
+        "req.ssl_ver",
+        When::Request,
+        Type::Number,
+        Value::HelloVersion,
+    ),
+    Plain(
+        "req_ssl_ver",
+        When::Request,
+        Type::Number,
+        Value::HelloVersion,
+    ),
     Plain(
         "req.ssl_hello_type",
         When::Request,
@@ -69,6 +132,18 @@ const PLAIN: &[Plain] = &[
         Type::Number,
         Value::HelloType,
     ),
+    Plain(
+        "req.ssl_ec_ext",
+        When::Request,
+        Type::Boolean,
+        Value::HelloExtension(10),
+    ),
+    Plain(
+        "req_ssl_ec_ext",
+        When::Request,
+        Type::Boolean,
+        Value::HelloExtension(10),
+    ),
     Plain("req.len", When::Request, Type::Number, Value::PayloadLength),
     Plain("req_len", When::Request, Type::Number, Value::PayloadLength),
     Plain("method", When::Exchange, Type::Text, Value::Method),
@@ -76,9 +151,8 @@ const PLAIN: &[Plain] = &[
     Plain("pathq", When::Request, Type::Text, Value::Target),
     Plain("query", When::Request, Type::Text, Value::Query),
     Plain("url", When::Request, Type::Text, Value::Target),
+    Plain("base", When::Request, Type::Text, Value::HostPath),
     Plain("baseq", When::Request, Type::Text, Value::Base),
-    Plain("req.ver", When::Request, Type::Text, Value::HttpVersion),
-    Plain("req_ver", When::Request, Type::Text, Value::HttpVersion),
     Plain("req.body", When::Request, Type::Binary, Value::Body),
     Plain(
         "req.body_size",
@@ -92,37 +166,130 @@ const PLAIN: &[Plain] = &[
         Type::Text,
         Value::BasicUser,
     ),
-    Plain("unique-id", When::Always, Type::Text, Value::RequestId),
+    Plain(
+        "http_auth_pass",
+        When::Request,
+        Type::Text,
+        Value::BasicPassword,
+    ),
+    Plain(
+        "http_auth_type",
+        When::Request,
+        Type::Text,
+        Value::AuthorizationScheme,
+    ),
+    Plain(
+        "http_first_req",
+        When::Exchange,
+        Type::Boolean,
+        Value::FirstRequest,
+    ),
+    Plain(
+        "capture.req.method",
+        When::Exchange,
+        Type::Text,
+        Value::ReceivedMethod,
+    ),
+    Plain(
+        "capture.req.uri",
+        When::Exchange,
+        Type::Text,
+        Value::ReceivedTarget,
+    ),
     Plain("status", When::Answered, Type::Number, Value::Status),
-    Plain("hostname", When::Always, Type::Text, Value::Hostname),
-    Plain("date", When::Always, Type::Number, Value::Now),
 ];
 
-/// Fetches with arguments, for suggestions.
+/// Fetches that have arguments or are made of several steps.
 const FUNCTIONS: &[&str] = &[
     "bool",
     "int",
     "str",
+    "bin",
+    "meth",
+    "ipv4",
+    "ipv6",
     "var",
     "env",
     "rand",
+    "date",
+    "date_us",
+    "uuid",
+    "wait_end",
+    "req.proto_http",
+    "req_proto_http",
     "nbsrv",
     "be_conn",
+    "be_sess_rate",
+    "queue",
+    "avg_queue",
+    "connslots",
+    "fe_conn",
+    "srv_is_up",
+    "srv_conn",
+    "srv_queue",
+    "srv_weight",
+    "srv_sess_rate",
     "hdr",
-    "req.hdr",
-    "req.fhdr",
     "hdr_cnt",
+    "hdr_ip",
+    "hdr_val",
+    "req.hdr",
     "req.hdr_cnt",
+    "req.hdr_ip",
+    "req.hdr_val",
+    "req.hdr_names",
+    "req.fhdr",
+    "req.fhdr_cnt",
     "res.hdr",
+    "res.hdr_cnt",
+    "res.hdr_ip",
+    "res.hdr_val",
+    "res.hdr_names",
     "res.fhdr",
+    "res.fhdr_cnt",
+    "shdr",
+    "shdr_cnt",
+    "shdr_ip",
+    "shdr_val",
     "cook",
+    "cook_cnt",
+    "cook_val",
+    "cookie",
     "req.cook",
+    "req.cook_cnt",
+    "req.cook_val",
     "res.cook",
+    "res.cook_cnt",
+    "res.cook_val",
+    "scook",
+    "scook_cnt",
+    "scook_val",
     "urlp",
     "url_param",
-    "http_auth",
-    "req.payload",
+    "urlp_val",
+    "base32",
+    "url32",
+    "req.ver",
+    "req_ver",
+    "res.ver",
+    "resp_ver",
+    "capture.req.ver",
+    "capture.res.ver",
     "capture.req.hdr",
+    "capture.res.hdr",
+    "http_auth",
+    "http_auth_group",
+    "http_auth_bearer",
+    "req.payload",
+    "payload",
+    "req.payload_lv",
+    "payload_lv",
+    "req.body_len",
+    "req.body_param",
+    "fc_http_major",
+    "ssl_fc_has_sni",
+    "ssl_c_s_dn",
+    "ssl_c_i_dn",
 ];
 
 /// Every name that is read here.
@@ -131,127 +298,516 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     plain.chain(FUNCTIONS.iter().copied())
 }
 
-/// The fetch of this name. A refusal without a reason means that there is none.
-pub(super) fn find(
-    call: &Call<'_>,
+/// What a fetch is read from.
+struct Reading<'c, 'r, 'i> {
+    call: &'c Call<'c>,
     place: Place,
     span: Span,
-    reader: &mut Reader<'_>,
-) -> Result<Sample, Refusal> {
+    reader: &'r mut Reader<'i>,
+}
+
+type Found = Result<Sample, Refusal>;
+
+/// The fetch of this name. A refusal without a reason means that there is none.
+pub(super) fn find(call: &Call<'_>, place: Place, span: Span, reader: &mut Reader<'_>) -> Found {
     let name = call.name;
     if let Some(Plain(_, when, kind, value)) = PLAIN.iter().find(|Plain(known, ..)| *known == name)
-        && call.count() == 0
     {
+        if call.count() > 0 {
+            return Err(Refusal::wrong("it takes no arguments"));
+        }
         return Ok(of(name, *when, *kind, value.clone()));
     }
-    let named = |message: &str| match call.given(0) {
-        Some(text) => Ok(text.to_owned()),
-        None => Err(Refusal::wrong(message)),
+    if !FUNCTIONS.contains(&name) {
+        return Err(Refusal::wrong(""));
+    }
+    let mut reading = Reading {
+        call,
+        place,
+        span,
+        reader,
     };
-    let text = |when, value| Ok(of(name, when, Type::Text, value));
-    let header = || named("say which header, as in hdr(host)");
-    match name {
-        "bool" => {
-            let truth = match call.text(0) {
-                "true" | "1" => true,
-                "false" | "0" => false,
-                other => return Err(Refusal::wrong(format!("'{other}' is not true or false"))),
-            };
-            Ok(of(name, When::Always, Type::Boolean, Value::Boolean(truth)))
+    reading
+        .literal()
+        .or_else(|| reading.live())
+        .or_else(|| reading.headers())
+        .or_else(|| reading.request())
+        .unwrap_or_else(|| Err(Refusal::wrong("")))
+}
+
+impl Reading<'_, '_, '_> {
+    fn of(&self, when: When, kind: Type, value: Value<Named>) -> Found {
+        Ok(of(self.call.name, when, kind, value))
+    }
+
+    fn chain(
+        &self,
+        when: When,
+        kind: Type,
+        value: Value<Named>,
+        transforms: Vec<Transform<Named>>,
+    ) -> Found {
+        Ok(of(self.call.name, when, kind, chain(value, transforms)))
+    }
+
+    /// The first argument, which must be there.
+    fn named(&self, missing: &str) -> Result<String, Refusal> {
+        let given = self.call.given(0).map(str::to_owned);
+        given.ok_or_else(|| Refusal::wrong(missing))
+    }
+
+    /// What the configuration itself says, and what the machine knows.
+    fn literal(&mut self) -> Option<Found> {
+        Some(match self.call.name {
+            "bool" => match self.call.text(0) {
+                "true" | "1" => self.of(When::Always, Type::Boolean, Value::Boolean(true)),
+                "false" | "0" => self.of(When::Always, Type::Boolean, Value::Boolean(false)),
+                _ => Err(Refusal::wrong("it is 'true', 'false', '0' or '1'")),
+            },
+            "int" => integer(self.call.text(0))
+                .and_then(|number| self.of(When::Always, Type::Number, Value::Number(number))),
+            "str" | "meth" => {
+                let text = self.call.text(0).to_owned();
+                self.of(When::Always, Type::Text, Value::Text(text))
+            }
+            "bin" => self.binary(),
+            "ipv4" | "ipv6" => match self.call.text(0).parse() {
+                Ok(address) => self.of(When::Always, Type::Address, Value::Address(address)),
+                Err(_) => Err(Refusal::wrong("its argument is not an address")),
+            },
+            "var" => self.variable(),
+            "env" => self
+                .named("say which variable, as in env(HOME)")
+                .and_then(|name| self.of(When::Always, Type::Text, Value::Environment(name))),
+            "rand" => self.random(),
+            "date" => self.date(),
+            "date_us" => {
+                let operand = Operand::Number(1_000_000);
+                let part = Transform::Calculate(Operation::Modulo, operand);
+                self.chain(
+                    When::Always,
+                    Type::Number,
+                    Value::NowMicroseconds,
+                    vec![part],
+                )
+            }
+            "uuid" if matches!(self.call.text(0), "" | "4") => {
+                self.of(When::Always, Type::Text, Value::Uuid)
+            }
+            "uuid" => Err(Refusal::wrong("version 4 is the only one")),
+            "wait_end" => {
+                // Only the inspection of a connection waits; everything later is at its end.
+                let value = match self.place.step {
+                    super::place::Step::TcpContent | super::place::Step::TcpResponse => {
+                        Value::WaitEnded
+                    }
+                    _ if self.place == Place::ACL => Value::WaitEnded,
+                    _ => Value::Boolean(true),
+                };
+                self.of(When::Always, Type::Boolean, value)
+            }
+            "req.proto_http" | "req_proto_http" => {
+                self.of(When::Exchange, Type::Boolean, Value::Boolean(true))
+            }
+            _ => return None,
+        })
+    }
+
+    fn binary(&self) -> Found {
+        let digits = patterns::hexadecimal(self.call.text(0)).map_err(Refusal::Wrong)?;
+        let bytes = digits.as_bytes().chunks(2).filter_map(|pair| {
+            let pair = std::str::from_utf8(pair).ok()?;
+            u8::from_str_radix(pair, 16).ok()
+        });
+        let bytes: Vec<u8> = bytes.collect();
+        match String::from_utf8(bytes) {
+            Ok(text) => self.of(When::Always, Type::Binary, Value::Text(text)),
+            Err(other) => {
+                let text = Value::Text(STANDARD.encode(other.as_bytes()));
+                self.chain(
+                    When::Always,
+                    Type::Binary,
+                    text,
+                    vec![Transform::Base64Decode],
+                )
+            }
         }
-        "int" => {
-            let number = integer(call.text(0))?;
-            Ok(of(name, When::Always, Type::Number, Value::Number(number)))
+    }
+
+    fn variable(&self) -> Found {
+        let variable = variable::variable(self.call.text(0)).map_err(Refusal::Wrong)?;
+        let default = self
+            .call
+            .given(1)
+            .map(|text| Transform::Default(text.to_owned()));
+        let steps = default.into_iter().collect();
+        self.chain(When::Always, Type::Any, Value::Variable(variable), steps)
+    }
+
+    fn random(&self) -> Found {
+        let bound = match self.call.given(0) {
+            Some(bound) => u32::try_from(integer(bound)?),
+            None => Ok(u32::MAX),
+        };
+        let bound = bound.ok().filter(|bound| *bound > 0);
+        let bound = bound.ok_or_else(|| Refusal::wrong("its bound is out of range"))?;
+        self.of(When::Always, Type::Number, Value::Random(bound))
+    }
+
+    fn date(&self) -> Found {
+        let offset = self.call.given(0).map(integer).transpose()?.unwrap_or(0);
+        let per_second = match self.call.text(1) {
+            "" | "s" => 1,
+            "ms" => 1_000,
+            "us" => 1_000_000,
+            _ => return Err(Refusal::wrong("its unit is 's', 'ms' or 'us'")),
+        };
+        let mut steps = Vec::new();
+        let value = if per_second == 1 {
+            Value::Now
+        } else {
+            if per_second < 1_000_000 {
+                let divisor = Operand::Number(1_000_000 / per_second);
+                steps.push(Transform::Calculate(Operation::Divide, divisor));
+            }
+            Value::NowMicroseconds
+        };
+        if offset != 0 {
+            let operand = Operand::Number(offset.saturating_mul(per_second));
+            steps.push(Transform::Calculate(Operation::Add, operand));
         }
-        "str" => text(When::Always, Value::Text(call.text(0).to_owned())),
-        "var" => {
-            let variable = variable::variable(call.text(0)).map_err(Refusal::Wrong)?;
-            Ok(of(name, When::Always, Type::Any, Value::Variable(variable)))
+        self.chain(When::Always, Type::Number, value, steps)
+    }
+
+    /// What is counted of backends, frontends and servers.
+    fn live(&mut self) -> Option<Found> {
+        let name = self.call.name;
+        let group = |figure| move |group| Value::OfGroup { figure, group };
+        Some(match name {
+            "nbsrv" => self.of_backend(Value::HealthyTargets),
+            "be_conn" => self.of_backend(Value::GroupConnections),
+            "be_sess_rate" => self.of_backend(group(GroupFigure::ConnectionRate)),
+            "queue" => self.of_backend(group(GroupFigure::Queued)),
+            "avg_queue" => self.of_backend(group(GroupFigure::AverageQueue)),
+            "connslots" => self.of_backend(group(GroupFigure::FreeSlots)),
+            "fe_conn" if self.call.count() == 0 => {
+                self.of(When::Always, Type::Number, Value::ListenerConnections)
+            }
+            "fe_conn" => Err(Refusal::NotYet),
+            "srv_is_up" => self.of_server(TargetFigure::Usable, Type::Boolean),
+            "srv_conn" => self.of_server(TargetFigure::Connections, Type::Number),
+            "srv_queue" => self.of_server(TargetFigure::Queued, Type::Number),
+            "srv_weight" => self.of_server(TargetFigure::Weight, Type::Number),
+            "srv_sess_rate" => self.of_server(TargetFigure::ConnectionRate, Type::Number),
+            _ => return None,
+        })
+    }
+
+    fn of_backend(&self, value: impl FnOnce(Spanned<Name>) -> Value<Named>) -> Found {
+        let group = match self.call.given(0) {
+            Some(name) => name.to_owned(),
+            None => self.own_backend()?,
+        };
+        let group = Spanned::new(Name::new(group), self.span);
+        self.of(When::Always, Type::Number, value(group))
+    }
+
+    /// The proxy that the expression stands in.
+    fn own_backend(&self) -> Result<String, Refusal> {
+        let own = self.reader.proxy.clone();
+        own.ok_or_else(|| Refusal::wrong("say of which backend"))
+    }
+
+    fn of_server(&self, figure: TargetFigure, kind: Type) -> Found {
+        let (group, target) = match self.call.text(0).split_once('/') {
+            Some((group, target)) => (group.to_owned(), target),
+            None => (self.own_backend()?, self.call.text(0)),
+        };
+        if target.is_empty() {
+            return Err(Refusal::wrong(
+                "say of which server, as in srv_is_up(backend/server)",
+            ));
         }
-        "env" => text(
-            When::Always,
-            Value::Environment(named("say which variable, as in env(HOME)")?),
-        ),
-        "rand" => {
-            let bound = match call.given(0) {
-                Some(bound) => integer(bound)?,
-                None => i64::from(u32::MAX),
-            };
-            let bound = u32::try_from(bound).map_err(|_| Refusal::wrong("it is out of range"))?;
-            Ok(of(name, When::Always, Type::Number, Value::Random(bound)))
+        let value = Value::OfTarget {
+            figure,
+            group: Spanned::new(Name::new(group), self.span),
+            target: Name::new(target),
+        };
+        self.of(When::Always, kind, value)
+    }
+
+    /// Headers and cookies.
+    fn headers(&mut self) -> Option<Found> {
+        let name = self.call.name;
+        let (message, when, word) = match name.split_once('.') {
+            Some(("req", word)) => (Message::Request, When::Request, word),
+            Some(("res", word)) => (Message::Response, When::Response, word),
+            _ => match name {
+                "shdr" | "shdr_cnt" | "shdr_ip" | "shdr_val" | "scook" | "scook_cnt"
+                | "scook_val" => (Message::Response, When::Response, name.get(1..)?),
+                "hdr" | "cookie" if self.place.is_response() => {
+                    (Message::Response, When::Message, name)
+                }
+                "hdr" | "cookie" => (Message::Request, When::Message, name),
+                _ => (Message::Request, When::Request, name),
+            },
+        };
+        Some(match word {
+            "hdr" => self.header(message, when, Type::Text, Vec::new()),
+            "hdr_ip" => {
+                let canonical = Transform::Mask { v4: 32, v6: 128 };
+                self.header(message, when, Type::Address, vec![canonical])
+            }
+            "hdr_val" => self.header(message, when, Type::Number, vec![Transform::Number]),
+            "fhdr" => self.full_header(message, when),
+            "hdr_cnt" | "fhdr_cnt" => {
+                let value = Value::HeaderCount {
+                    of: message,
+                    name: self.call.given(0).map(str::to_owned),
+                    items: word == "hdr_cnt",
+                };
+                self.of(when, Type::Number, value)
+            }
+            "hdr_names" => {
+                let delimiter = self.call.given(0).unwrap_or(",").to_owned();
+                let value = Value::HeaderNames {
+                    of: message,
+                    delimiter,
+                };
+                self.of(when, Type::Text, value)
+            }
+            "cook" | "cookie" => self.cookie(message, when, Type::Text, Vec::new()),
+            "cook_val" => self.cookie(message, when, Type::Number, vec![Transform::Number]),
+            "cook_cnt" => {
+                let value = Value::CookieCount {
+                    of: message,
+                    name: self.call.given(0).map(str::to_owned),
+                };
+                self.of(when, Type::Number, value)
+            }
+            _ => return None,
+        })
+    }
+
+    /// The place of an occurrence, from 1 or from the end below 0.
+    fn occurrence(&self) -> Result<Option<i32>, Refusal> {
+        let Some(text) = self.call.given(1) else {
+            return Ok(None);
+        };
+        match i32::try_from(integer(text)?) {
+            Ok(0) => Ok(None),
+            Ok(place) => Ok(Some(place)),
+            Err(_) => Err(Refusal::wrong("the occurrence is out of range")),
         }
-        "nbsrv" | "be_conn" => {
-            let group = named("say of which backend")?;
-            let group = Spanned::new(Name::new(group), span);
-            let value = match name {
-                "nbsrv" => Value::HealthyTargets(group),
-                _ => Value::GroupConnections(group),
-            };
-            Ok(of(name, When::Always, Type::Number, value))
-        }
-        "hdr" if place.is_response() => text(When::Message, Value::ResponseHeader(header()?)),
-        "hdr" => text(When::Message, Value::Header(header()?)),
-        "req.hdr" | "req.fhdr" => text(When::Request, Value::Header(header()?)),
-        "res.hdr" | "res.fhdr" | "shdr" => text(When::Response, Value::ResponseHeader(header()?)),
-        "hdr_cnt" | "req.hdr_cnt" | "req.fhdr_cnt" => Ok(of(
-            name,
-            When::Request,
-            Type::Number,
-            Value::HeaderCount(header()?),
-        )),
-        "hdr_ip" | "req.hdr_ip" => Ok(of(
-            name,
-            When::Request,
-            Type::Address,
-            Value::Header(header()?),
-        )),
-        "hdr_val" | "req.hdr_val" => Ok(of(
-            name,
-            When::Request,
-            Type::Number,
-            chain(Value::Header(header()?), vec![Transform::Number]),
-        )),
-        "cook" | "req.cook" => text(When::Request, Value::Cookie(named("say which cookie")?)),
-        "res.cook" | "scook" => text(
-            When::Response,
-            Value::ResponseCookie(named("say which cookie")?),
-        ),
-        "urlp" | "url_param" => text(
-            When::Request,
-            Value::QueryParameter(named("say which parameter")?),
-        ),
-        "http_auth" => {
-            let users = Spanned::new(Name::new(named("say which userlist")?), span);
-            Ok(of(
+    }
+
+    fn header(
+        &self,
+        of: Message,
+        when: When,
+        kind: Type,
+        transforms: Vec<Transform<Named>>,
+    ) -> Found {
+        let name = self.named("say which header, as in hdr(host)")?;
+        let part = HeaderPart::Item(self.occurrence()?);
+        self.chain(when, kind, Value::HeaderPart { of, name, part }, transforms)
+    }
+
+    fn full_header(&self, of: Message, when: When) -> Found {
+        let name = self.named("say which header, as in req.fhdr(user-agent)")?;
+        let value = match (self.occurrence()?, of) {
+            (Some(place), _) => Value::HeaderPart {
+                of,
                 name,
-                When::Request,
-                Type::Boolean,
-                Value::Authenticated(users),
-            ))
+                part: HeaderPart::Line(place),
+            },
+            (None, Message::Request) => Value::Header(name),
+            (None, Message::Response) => Value::ResponseHeader(name),
+        };
+        self.of(when, Type::Text, value)
+    }
+
+    fn cookie(
+        &self,
+        of: Message,
+        when: When,
+        kind: Type,
+        transforms: Vec<Transform<Named>>,
+    ) -> Found {
+        let Some(name) = self.call.given(0).map(str::to_owned) else {
+            return Err(Refusal::NotYet);
+        };
+        let value = match of {
+            Message::Request => Value::Cookie(name),
+            Message::Response => Value::ResponseCookie(name),
+        };
+        self.chain(when, kind, value, transforms)
+    }
+
+    /// The rest of requests and responses, and the first bytes of a connection.
+    fn request(&mut self) -> Option<Found> {
+        let spread = Transform::Hash(Hashing {
+            function: HashKind::Sdbm,
+            seed: 1,
+        });
+        Some(match self.call.name {
+            "urlp" | "url_param" => self.argument(Type::Text, Vec::new()),
+            "urlp_val" => self.argument(Type::Number, vec![Transform::Number]),
+            "base32" => self.chain(When::Request, Type::Number, Value::HostPath, vec![spread]),
+            "url32" => {
+                // HAProxy hashes the host before it.
+                self.chain(When::Request, Type::Number, Value::Base, vec![spread])
+            }
+            "req.ver" | "req_ver" => self.version(When::Request, Value::HttpVersion, ""),
+            "res.ver" | "resp_ver" => self.version(When::Response, Value::ResponseVersion, ""),
+            "capture.req.ver" => self.version(When::Exchange, Value::HttpVersion, "HTTP/"),
+            "capture.res.ver" => self.version(When::Exchange, Value::ResponseVersion, "HTTP/"),
+            "capture.req.hdr" | "capture.res.hdr" => self.capture(),
+            "http_auth" | "http_auth_group" => self.authenticated(),
+            "http_auth_bearer" => {
+                let header = self.call.given(0).map(str::to_owned);
+                self.of(When::Request, Type::Text, Value::Bearer(header))
+            }
+            "req.payload" | "payload" => self.payload(),
+            "req.payload_lv" | "payload_lv" => self.payload_block(),
+            "req.body_len" => {
+                let length = vec![Transform::Length];
+                self.chain(When::Request, Type::Number, Value::Body, length)
+            }
+            "req.body_param" => match self.call.given(0) {
+                Some(name) => {
+                    let value = Value::BodyArgument(name.to_owned());
+                    self.of(When::Request, Type::Binary, value)
+                }
+                None => Err(Refusal::NotYet),
+            },
+            "fc_http_major" => {
+                let number = vec![Transform::Number];
+                self.chain(When::Client, Type::Number, Value::HttpVersion, number)
+            }
+            "ssl_fc_has_sni" => {
+                let steps = vec![
+                    Transform::Length,
+                    Transform::Truth,
+                    Transform::Default("0".to_owned()),
+                ];
+                self.chain(When::Session, Type::Boolean, Value::Sni, steps)
+            }
+            "ssl_c_s_dn" | "ssl_c_i_dn" => self.distinguished_name(),
+            _ => return None,
+        })
+    }
+
+    fn argument(&self, kind: Type, transforms: Vec<Transform<Named>>) -> Found {
+        let mut delimiter = self.call.text(1).chars();
+        let value = Value::Argument {
+            name: self.call.given(0).map(str::to_owned),
+            delimiter: delimiter.next(),
+        };
+        if delimiter.next().is_some() {
+            return Err(Refusal::wrong("the delimiter is one character"));
         }
-        "req.payload" | "payload" => {
-            let value = Value::Payload {
-                offset: small(call.text(0))?,
-                length: small(call.text(1))?,
-            };
-            Ok(of(name, When::Request, Type::Binary, value))
+        self.chain(When::Request, kind, value, transforms)
+    }
+
+    /// A version as HAProxy writes it: two digits, also for HTTP/2.
+    fn version(&self, when: When, value: Value<Named>, before: &str) -> Found {
+        let replace = |pattern: &str, with: String| Transform::Replace {
+            pattern: Spanned::new(pattern.to_owned(), self.span),
+            with,
+            all: false,
+        };
+        if before.is_empty() {
+            return self.of(when, Type::Text, value);
         }
-        "capture.req.hdr" => {
-            let slot = u16::try_from(integer(call.text(0))?);
-            let slot = slot.map_err(|_| Refusal::wrong("there is no such capture"))?;
-            text(When::Exchange, Value::Capture(slot))
+        let steps = vec![replace("^", before.to_owned())];
+        self.chain(when, Type::Text, value, steps)
+    }
+
+    fn capture(&self) -> Found {
+        if self.call.name == "capture.res.hdr" {
+            return Err(Refusal::NotYet);
         }
-        _ => {
-            let _ = reader;
-            Err(Refusal::wrong(""))
-        }
+        let slot = u16::try_from(integer(self.call.text(0))?);
+        let slot = slot.map_err(|_| Refusal::wrong("there is no such capture"))?;
+        self.of(When::Exchange, Type::Text, Value::Capture(slot))
+    }
+
+    fn authenticated(&self) -> Found {
+        let users = self.named("say which userlist")?;
+        let users = Spanned::new(Name::new(users), self.span);
+        let value = match self.call.name {
+            "http_auth" => Value::Authenticated(users),
+            _ => Value::InUserGroup {
+                users,
+                groups: Vec::new(),
+            },
+        };
+        self.of(When::Request, Type::Boolean, value)
+    }
+
+    fn payload(&self) -> Found {
+        let value = Value::Payload {
+            offset: small(self.call.text(0))?,
+            length: small(self.call.text(1))?,
+        };
+        self.of(When::Request, Type::Binary, value)
+    }
+
+    /// A block with its length before it. The third argument says where the block begins: after the length, from the
+    /// start of what was received, or, with a sign, from there.
+    fn payload_block(&self) -> Found {
+        let length_at = small(self.call.text(0))?;
+        let length_bytes = small(self.call.text(1))?;
+        let behind = length_at.saturating_add(length_bytes);
+        let at = match self.call.given(2) {
+            None => behind,
+            Some(text) if text.starts_with(['+', '-']) => {
+                let moved = i64::from(behind).saturating_add(integer(text)?);
+                u32::try_from(moved).map_err(|_| Refusal::wrong("it begins before the start"))?
+            }
+            Some(text) => small(text)?,
+        };
+        let length_bytes = u8::try_from(length_bytes).ok();
+        let length_bytes = length_bytes.filter(|bytes| (1..=4).contains(bytes));
+        let value = Value::PayloadBlock {
+            length_at,
+            length_bytes: length_bytes
+                .ok_or_else(|| Refusal::wrong("the length has 1 to 4 bytes"))?,
+            at,
+        };
+        self.of(When::Request, Type::Binary, value)
+    }
+
+    /// The name in a certificate, whole or one part of it.
+    fn distinguished_name(&self) -> Found {
+        let subject = self.call.name == "ssl_c_s_dn";
+        let field = match (self.call.given(0), self.call.text(2)) {
+            (None, "") if subject => CertificateField::SubjectLine,
+            (None, "") => CertificateField::IssuerLine,
+            (None, "rfc2253") if subject => CertificateField::Subject,
+            (None, "rfc2253") => CertificateField::Issuer,
+            (None, _) => return Err(Refusal::wrong("the format is 'rfc2253'")),
+            (Some(attribute), _) => {
+                let occurrence = self.occurrence()?.unwrap_or(1);
+                let part = NamePart {
+                    attribute: attribute.to_owned(),
+                    occurrence: i16::try_from(occurrence)
+                        .map_err(|_| Refusal::wrong("the occurrence is out of range"))?,
+                };
+                match subject {
+                    true => CertificateField::SubjectPart(part),
+                    false => CertificateField::IssuerPart(part),
+                }
+            }
+        };
+        self.of(When::Session, Type::Text, Value::ClientCertificate(field))
     }
 }
 
 /// A whole number.
 pub(super) fn integer(text: &str) -> Result<i64, Refusal> {
-    text.trim()
-        .parse()
+    text.parse()
         .map_err(|_| Refusal::wrong(format!("'{text}' is not a whole number")))
 }
 

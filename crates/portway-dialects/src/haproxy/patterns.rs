@@ -7,7 +7,7 @@ use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::MapDraft;
 use portway_model::expression::{Matcher, NumberRange, TextMatch, Transform};
 use portway_model::name::Name;
-use portway_model::settings::MapMatch;
+use portway_model::settings::{MapLines, MapMatch};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::{Named, Pattern};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -437,7 +437,7 @@ fn ipv4(text: &str) -> Option<Ipv4Addr> {
 }
 
 /// Hexadecimal digits in pairs, in lower case.
-fn hexadecimal(text: &str) -> Result<String, String> {
+pub(super) fn hexadecimal(text: &str) -> Result<String, String> {
     if let Some(wrong) = text.chars().find(|c| !c.is_ascii_hexdigit()) {
         return Err(format!(
             "a hexadecimal digit is expected, found '{wrong}' in '{text}'"
@@ -454,15 +454,24 @@ fn listed(
     method: Method,
     file: &Word,
     ignore_case: bool,
-    _map: bool,
+    map: bool,
     reader: &mut Reader<'_>,
 ) -> Option<Matcher<Named>> {
     let compare = match method {
         Method::Address => MapMatch::Address,
         Method::Regex => MapMatch::Regex,
+        Method::Number | Method::Length => MapMatch::Number,
+        Method::Version | Method::Group => {
+            let message = format!("patterns of '-m {}' cannot be in a file", method.word());
+            reader.error(Code::NotRun, file.span, message);
+            return None;
+        }
         other => MapMatch::Text(other.text().unwrap_or(TextMatch::Exact)),
     };
-    let list = list(file, compare, ignore_case, reader);
+    let lines = if map { MapLines::Pairs } else { MapLines::Keys };
+    // Hexadecimal digits of either case are the same.
+    let ignore_case = ignore_case || method == Method::Binary;
+    let list = list(file, compare, lines, ignore_case, reader);
     Some(Matcher::Listed { list })
 }
 
@@ -470,15 +479,17 @@ fn listed(
 pub(super) fn list(
     file: &Word,
     compare: MapMatch,
+    lines: MapLines,
     ignore_case: bool,
     reader: &mut Reader<'_>,
 ) -> Spanned<Name> {
+    let letters = |map: &MapDraft| map.ignore_case.is_some_and(|known| known.value);
     let same = |map: &&MapDraft| {
-        map.file
-            .as_ref()
-            .is_some_and(|known| known.value == file.text)
+        let from = map.name.value.as_str().split('#').next();
+        from == Some(file.text.as_str())
             && map.compare.is_some_and(|known| known.value == compare)
-            && map.ignore_case.is_some_and(|known| known.value) == ignore_case
+            && map.lines.is_some_and(|known| known.value == lines)
+            && letters(map) == ignore_case
     };
     if let Some(map) = reader.maps.iter().find(same) {
         return Spanned::new(map.name.value.clone(), file.span);
@@ -496,14 +507,68 @@ pub(super) fn list(
         name = format!("{}#{number}", file.text);
     }
     let name = file.spanned(Name::new(name));
+    let path = reader.path(file.as_str(), file.span);
+    let held = held(file, &path, compare, lines, ignore_case, reader);
     reader.maps.push(MapDraft {
         name: name.clone(),
-        file: Some(file.spanned(reader.path(file.as_str(), file.span))),
-        entries: Vec::new(),
+        file: held.is_none().then(|| file.spanned(path)),
+        lines: Some(file.spanned(lines)),
+        entries: held.unwrap_or_default(),
         compare: Some(file.spanned(compare)),
         ignore_case: Some(file.spanned(ignore_case)),
     });
     name
+}
+
+/// Reads a file and reports what is wrong with it. Gives its entries where they are written in HAProxy's own way,
+/// which is only understood here: regular expressions, abbreviated networks. `None`: the file can be read as it is.
+fn held(
+    file: &Word,
+    path: &str,
+    compare: MapMatch,
+    lines: MapLines,
+    ignore_case: bool,
+    reader: &mut Reader<'_>,
+) -> Option<Vec<(Spanned<String>, Spanned<String>)>> {
+    let bytes = match (reader.inputs.read)(path) {
+        Ok(bytes) => bytes,
+        Err(why) => {
+            let message = format!("cannot read the pattern file '{}': {why}", file.text);
+            reader.error(Code::Unreadable, file.span, message);
+            return None;
+        }
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let mut entries = Vec::new();
+    let mut own = compare == MapMatch::Regex;
+    for (number, line) in text.lines().enumerate() {
+        let Some((key, value)) = portway_model::map_file::map_line(line, lines) else {
+            continue;
+        };
+        let ours = match compare {
+            MapMatch::Text(_) => Ok(key.to_owned()),
+            MapMatch::Regex => regular_expression(key, ignore_case),
+            MapMatch::Number => match NumberRange::parse(key) {
+                Some(_) => Ok(key.to_owned()),
+                None => Err(format!(
+                    "'{key}' is neither a number nor a range such as 1:10"
+                )),
+            },
+            MapMatch::Address => network(key).map(|network| network.to_string()),
+        };
+        match ours {
+            Ok(ours) => {
+                let plain = key.parse::<IpNet>().is_ok() || key.parse::<IpAddr>().is_ok();
+                own |= compare == MapMatch::Address && !plain;
+                entries.push((file.spanned(ours), file.spanned(value.to_owned())));
+            }
+            Err(why) => {
+                let message = format!("{}:{}: {why}", file.text, number + 1);
+                reader.error(Code::OutOfRange, file.span, message);
+            }
+        }
+    }
+    (own && !entries.is_empty()).then_some(entries)
 }
 
 #[cfg(test)]

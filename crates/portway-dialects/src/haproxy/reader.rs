@@ -20,6 +20,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) environment: Environment<'a>,
     /// Everything found so far.
     pub(crate) diagnostics: Diagnostics,
+    /// The proxy that is read, which a fetch without an argument means.
+    pub(crate) proxy: Option<String>,
     /// Pattern files and maps that were named so far.
     pub(crate) maps: Vec<MapDraft>,
     /// Userlists: those of the text, and those that other keywords need.
@@ -37,6 +39,7 @@ impl<'a> Reader<'a> {
             inputs,
             environment: Environment::new(inputs.environment),
             diagnostics: Diagnostics::default(),
+            proxy: None,
             maps: Vec::new(),
             userlists: Vec::new(),
             error_sections: Vec::new(),

@@ -73,6 +73,9 @@ impl Sample {
                 self.expression.transforms.push(Transform::Number);
             }
             (Type::Text | Type::Any, Type::Address) => {}
+            (Type::Number | Type::Address, Type::Binary) => {
+                self.expression.transforms.push(Transform::Binary);
+            }
             (Type::Boolean | Type::Number | Type::Address, Type::Text) => {
                 self.expression.transforms.push(Transform::Text);
             }
@@ -163,10 +166,6 @@ pub(super) fn converters(
         };
         let call = read_call(next, span, "converter", reader)?;
         if call.name.is_empty() {
-            if call.rest.is_empty() && call.arguments.is_none() {
-                // HAProxy takes a comma at the end.
-                return Some(());
-            }
             reader.error(
                 Code::Syntax,
                 span,

@@ -11,7 +11,7 @@ use portway_model::draft::{
 };
 use portway_model::expression::{StoredCounter, TextMatch};
 use portway_model::name::Name;
-use portway_model::settings::{KeyType, MapMatch, Password};
+use portway_model::settings::{KeyType, MapLines, MapMatch, Password};
 use portway_model::span::Spanned;
 use std::time::Duration;
 
@@ -48,6 +48,7 @@ fields!(StickTableDraft {
 
 fields!(MapDraft {
     "file" => file,
+    "lines" => lines,
     "match" => compare,
     "ignore_case" => ignore_case,
     "entries" => entries,
@@ -67,6 +68,12 @@ words!(MapMatch, "a way to compare", MAP_MATCHES:
     "label" => MapMatch::Text(TextMatch::Label),
     "regex" => MapMatch::Regex,
     "address" => MapMatch::Address,
+    "number" => MapMatch::Number,
+);
+
+words!(MapLines, "what a line is", MAP_LINES:
+    "pairs" => MapLines::Pairs,
+    "keys" => MapLines::Keys,
 );
 
 /// An object that begins with nothing but its name.
@@ -107,6 +114,7 @@ impl Object for MapDraft {
         Self {
             name,
             file: None,
+            lines: None,
             entries: Vec::new(),
             compare: None,
             ignore_case: None,

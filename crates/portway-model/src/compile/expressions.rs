@@ -10,8 +10,9 @@ use crate::action::Phase;
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::{
-    CertificateField, Condition, Counter, CounterEntry, Expression, Matcher, NumberRange, Scope,
-    Template, TemplatePart, Test, Transform, Value, Variable,
+    CertificateField, Condition, Counter, CounterEntry, Expression, HeaderPart, Matcher,
+    NumberRange, Operand, Operation, Scope, Template, TemplatePart, Test, Transform, Value,
+    Variable,
 };
 use crate::name::Name;
 use crate::settings::{KeyType, MapMatch, Protocol};
@@ -245,8 +246,23 @@ impl Compiler<'_> {
     fn check_value(&mut self, place: Place, value: &Value<Named>) {
         let span = place.span;
         match value {
-            Value::Header(name) | Value::HeaderCount(name) | Value::ResponseHeader(name) => {
+            Value::Header(name)
+            | Value::HeaderPart { name, .. }
+            | Value::HeaderCount {
+                name: Some(name), ..
+            }
+            | Value::Bearer(Some(name))
+            | Value::ResponseHeader(name) => {
                 check_header_name(&mut self.found, name, span);
+                if let Value::HeaderPart {
+                    part: HeaderPart::Line(0) | HeaderPart::Item(Some(0)),
+                    ..
+                } = value
+                {
+                    let wrong = place.error(Code::OutOfRange, "there is no header 0".to_owned());
+                    self.found
+                        .push(wrong.help("count from 1, or from the end with -1"));
+                }
             }
             Value::Cookie(name) | Value::ResponseCookie(name) => {
                 check_token(&mut self.found, "the name of a cookie", name, span);
@@ -392,7 +408,9 @@ impl Compiler<'_> {
                     "say which characters are between fields",
                 )
             }
-            Transform::Modulo(0) => ("a division by zero", "divide by another number"),
+            Transform::Calculate(Operation::Modulo | Operation::Divide, Operand::Number(0)) => {
+                ("a division by zero", "divide by another number")
+            }
             Transform::Mask { v4, .. } if *v4 > 32 => {
                 ("an IPv4 mask of more than 32 bits", "from 0 to 32")
             }

@@ -7,6 +7,7 @@ use super::{Compiler, Reported};
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{CertificateDraft, MapDraft, StickTableDraft, UserlistDraft};
+use crate::expression::NumberRange;
 use crate::expression::StoredCounter;
 use crate::settings::{KeyType, MapMatch, Password};
 use crate::snapshot::{Certificate, Map, StickTable, User, Userlist};
@@ -158,6 +159,7 @@ impl Compiler<'_> {
         Ok(Map {
             name: draft.name.value.clone(),
             file: draft.file.as_ref().map(|file| file.value.clone()),
+            lines: draft.lines.map_or(defaults::MAP_LINES, |lines| lines.value),
             entries: entries
                 .map(|(key, value)| (key.value.clone(), value.value.clone()))
                 .collect(),
@@ -170,6 +172,13 @@ impl Compiler<'_> {
     fn check_map_key(&mut self, key: &Spanned<String>, compare: MapMatch) {
         match compare {
             MapMatch::Text(_) => {}
+            MapMatch::Number => {
+                if NumberRange::parse(&key.value).is_none() {
+                    let wrong = format!("`{}` is neither a number nor a range", key.value);
+                    let wrong = Diagnostic::error(Code::WrongType, key.span, wrong);
+                    self.found.push(wrong.help("write it like `5` or `5..7`"));
+                }
+            }
             MapMatch::Regex => {
                 if let Err(error) = Pattern::new(&key.value) {
                     self.found.push(

@@ -1,7 +1,9 @@
 //! What kind of thing a value is, from which phase it is known, and what it is called in messages.
 
 use crate::action::Phase;
-use crate::expression::{CertificateField, LogValue, Scope, Transform, Value};
+use crate::expression::{
+    CertificateField, LogValue, Message, Scope, TargetFigure, Transform, Value,
+};
 use crate::stage::Stage;
 
 /// The kind of a value as comparisons see it.
@@ -43,7 +45,7 @@ impl Kind {
 /// What a fetch gives.
 pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
     match value {
-        Value::Source | Value::Destination => Kind::Address,
+        Value::Source | Value::Destination | Value::Address(_) => Kind::Address,
         Value::Number(_)
         | Value::SourcePort
         | Value::DestinationPort
@@ -51,7 +53,11 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::HelloVersion
         | Value::TlsKeyBits
         | Value::PayloadLength
-        | Value::HeaderCount(_)
+        | Value::HeaderCount { .. }
+        | Value::CookieCount { .. }
+        | Value::OfGroup { .. }
+        | Value::NowMicroseconds
+        | Value::Worker
         | Value::BodyLength
         | Value::Status
         | Value::Counter { .. }
@@ -65,7 +71,14 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::TlsResumed
         | Value::HelloExtension(_)
         | Value::WaitEnded
-        | Value::Authenticated(_) => Kind::Boolean,
+        | Value::Authenticated(_)
+        | Value::InUserGroup { .. }
+        | Value::FirstRequest
+        | Value::Draining => Kind::Boolean,
+        Value::OfTarget { figure, .. } => match figure {
+            TargetFigure::Usable => Kind::Boolean,
+            _ => Kind::Number,
+        },
         Value::ClientCertificate(field) => kind_of_field(field),
         Value::ListenerName
         | Value::TlsVersion
@@ -74,7 +87,11 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::Alpn
         | Value::HelloAlpn
         | Value::Method
+        | Value::ReceivedMethod
         | Value::Scheme
+        | Value::AuthorizationScheme
+        | Value::Uuid
+        | Value::HeaderNames { .. }
         | Value::GroupName
         | Value::TargetName => Kind::Word,
         Value::Log(log) => kind_of_log(*log),
@@ -90,10 +107,18 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::QueryParameter(_)
         | Value::Target
         | Value::Base
+        | Value::HostPath
+        | Value::ReceivedTarget
         | Value::Header(_)
+        | Value::HeaderPart { .. }
+        | Value::Argument { .. }
+        | Value::BodyArgument(_)
+        | Value::ResponseVersion
         | Value::Cookie(_)
         | Value::Body
         | Value::BasicUser
+        | Value::BasicPassword
+        | Value::Bearer(_)
         | Value::RequestId
         | Value::ResponseHeader(_)
         | Value::ResponseCookie(_)
@@ -204,8 +229,18 @@ pub(super) fn transformed<S: Stage>(
     transform: &Transform<S>,
 ) -> Result<Kind, &'static str> {
     match transform {
-        Transform::Number | Transform::Length | Transform::Crc32 => Ok(Kind::Number),
-        Transform::Add(_) | Transform::Multiply(_) | Transform::Modulo(_) => {
+        Transform::Number
+        | Transform::Length
+        | Transform::HexNumber
+        | Transform::HostPort
+        | Transform::Compare(_)
+        | Transform::Hash(_) => Ok(Kind::Number),
+        Transform::SameSecret(_)
+        | Transform::Truth
+        | Transform::Not
+        | Transform::Even
+        | Transform::Odd => Ok(Kind::Boolean),
+        Transform::Calculate(..) | Transform::Negate | Transform::Complement => {
             if kind.may_be_number() {
                 Ok(Kind::Number)
             } else {
@@ -221,6 +256,24 @@ pub(super) fn transformed<S: Stage>(
         }
         Transform::Default(_)
         | Transform::Text
+        | Transform::Binary
+        | Transform::TrimStart(_)
+        | Transform::TrimEnd(_)
+        | Transform::FirstLine
+        | Transform::HostName
+        | Transform::Otherwise(_)
+        | Transform::Choose(..)
+        | Transform::Append(_)
+        | Transform::Join(_)
+        | Transform::Base64Url
+        | Transform::FormDecode
+        | Transform::UrlEncode
+        | Transform::JsonEscape(_)
+        | Transform::Digest(_)
+        | Transform::Hmac { .. }
+        | Transform::Date { .. }
+        | Transform::HttpDate(_)
+        | Transform::Language(_)
         | Transform::Lower
         | Transform::Upper
         | Transform::Trim
@@ -249,6 +302,7 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         Value::Text(_)
         | Value::Number(_)
         | Value::Boolean(_)
+        | Value::Address(_)
         | Value::Source
         | Value::SourcePort
         | Value::Destination
@@ -259,8 +313,14 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::HealthyTargets(_)
         | Value::GroupConnections(_)
         | Value::ListenerConnections
+        | Value::OfGroup { .. }
+        | Value::OfTarget { .. }
         | Value::Random(_)
         | Value::Now
+        | Value::NowMicroseconds
+        | Value::Uuid
+        | Value::Worker
+        | Value::Draining
         | Value::Hostname
         | Value::Environment(_) => Phase::Connection,
         Value::HelloSni
@@ -281,7 +341,26 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::Sni
         | Value::Alpn
         | Value::ClientCertificate(_) => Phase::Session,
-        Value::Status | Value::ResponseHeader(_) | Value::ResponseCookie(_) => Phase::Response,
+        Value::HeaderPart {
+            of: Message::Response,
+            ..
+        }
+        | Value::HeaderCount {
+            of: Message::Response,
+            ..
+        }
+        | Value::HeaderNames {
+            of: Message::Response,
+            ..
+        }
+        | Value::CookieCount {
+            of: Message::Response,
+            ..
+        }
+        | Value::ResponseVersion
+        | Value::Status
+        | Value::ResponseHeader(_)
+        | Value::ResponseCookie(_) => Phase::Response,
         Value::GroupName if group => Phase::ClientHello,
         Value::GroupName | Value::TargetName | Value::TargetAddress => Phase::Response,
         Value::Variable(variable) => return lives(variable.scope),
@@ -295,7 +374,20 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::Target
         | Value::Base
         | Value::Header(_)
-        | Value::HeaderCount(_)
+        | Value::HostPath
+        | Value::ReceivedMethod
+        | Value::ReceivedTarget
+        | Value::HeaderPart { .. }
+        | Value::HeaderCount { .. }
+        | Value::HeaderNames { .. }
+        | Value::CookieCount { .. }
+        | Value::Argument { .. }
+        | Value::BodyArgument(_)
+        | Value::BasicPassword
+        | Value::AuthorizationScheme
+        | Value::Bearer(_)
+        | Value::FirstRequest
+        | Value::InUserGroup { .. }
         | Value::Cookie(_)
         | Value::Body
         | Value::BodyLength
@@ -334,6 +426,7 @@ pub(super) fn value_word<S: Stage>(value: &Value<S>) -> String {
     let word = match value {
         Value::Text(_) => "a text",
         Value::Number(_) => "a number",
+        Value::Address(_) => "an address",
         Value::Boolean(_) => "a truth",
         Value::Source => "the source address",
         Value::SourcePort => "the source port",
@@ -366,7 +459,22 @@ pub(super) fn value_word<S: Stage>(value: &Value<S>) -> String {
         Value::Target => "the path and query",
         Value::Base => "the host, path and query",
         Value::Header(name) => return format!("the request header `{name}`"),
-        Value::HeaderCount(name) => return format!("the number of `{name}` headers"),
+        Value::HeaderCount {
+            name: Some(name), ..
+        } => return format!("the number of `{name}` headers"),
+        Value::HeaderCount { name: None, .. } => "the number of headers",
+        Value::HeaderPart { name, .. } => return format!("a part of the header `{name}`"),
+        Value::HeaderNames { .. } => "the names of headers",
+        Value::CookieCount { .. } => "the number of cookies",
+        Value::Argument { .. } => "an argument of the query string",
+        Value::BodyArgument(name) => return format!("the argument `{name}` of the request's body"),
+        Value::HostPath => "the host and path",
+        Value::ReceivedMethod => "the method as received",
+        Value::ReceivedTarget => "the path and query as received",
+        Value::BasicPassword => "the password of Basic authorization",
+        Value::AuthorizationScheme => "the scheme of authorization",
+        Value::Bearer(_) => "the bearer token",
+        Value::FirstRequest => "whether this is the first request",
         Value::Cookie(name) => return format!("the cookie `{name}`"),
         Value::Body => "the request's body",
         Value::BodyLength => "the length of the request's body",
@@ -385,6 +493,14 @@ fn late_value_word<S: Stage>(value: &Value<S>) -> String {
         Value::Variable(variable) => return format!("the variable `{}`", variable.name),
         Value::Capture(slot) => return format!("capture {slot}"),
         Value::Authenticated(_) => "whether a user is authorized",
+        Value::InUserGroup { .. } => "whether a user is in a group",
+        Value::OfGroup { .. } => "a number of a group",
+        Value::OfTarget { .. } => "the state of a target",
+        Value::ResponseVersion => "the version of the response",
+        Value::NowMicroseconds => "the time",
+        Value::Uuid => "a UUID",
+        Value::Worker => "the worker's number",
+        Value::Draining => "whether the process ends",
         Value::Counter { .. } => "a counter",
         Value::HealthyTargets(_) => "the number of healthy targets",
         Value::GroupConnections(_) => "the number of a group's connections",

@@ -91,6 +91,7 @@ pub(crate) fn map(number: usize, name: &str, compare: MapMatch) -> MapDraft {
     MapDraft {
         name: at(number, Name::from(name)),
         file: None,
+        lines: None,
         entries: vec![(
             at(number + 1, "a".to_owned()),
             at(number + 2, "b".to_owned()),

@@ -4,9 +4,12 @@ use super::{Choices, KnownTable};
 use ipnet::IpNet;
 use portway_model::action::Phase;
 use portway_model::expression::{
-    CertificateField, Condition, Counter, CounterEntry, Expression, LogValue, Matcher, NamePart,
-    NumberRange, Scope, Template, TemplatePart, Test, TextMatch, Transform, Value, Variable,
+    Append, CertificateField, Condition, Counter, CounterEntry, DigestKind, Expression,
+    GroupFigure, HashKind, Hashing, HeaderPart, JsonCharset, LogValue, Matcher, Message, NamePart,
+    NumberRange, Operand, Operation, Scope, TargetFigure, Template, TemplatePart, Test, TextMatch,
+    Transform, Value, Variable,
 };
+use portway_model::name::Name;
 use portway_model::settings::{KeyType, MapMatch};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -169,7 +172,17 @@ impl Choices {
 
     /// What is known from the first moment on.
     fn connection_value(&mut self, place: Place) -> (Value<Named>, Kind) {
-        match self.below(16) {
+        match self.below(20) {
+            16 => {
+                let address = self.network().addr();
+                (Value::Address(address), Kind::Address)
+            }
+            17 => (
+                self.one(Value::Worker, &[Value::NowMicroseconds]),
+                Kind::Number,
+            ),
+            18 => (Value::Uuid, Kind::Word),
+            19 => (Value::Draining, Kind::Boolean),
             15 => (Value::Boolean(self.one_in(2)), Kind::Boolean),
             1 => (Value::Text(self.text()), Kind::Text),
             2 => (
@@ -279,7 +292,35 @@ impl Choices {
     }
 
     fn request_value(&mut self) -> (Value<Named>, Kind) {
-        match self.below(19) {
+        match self.below(25) {
+            19 => (Value::HostPath, Kind::Text),
+            20 => {
+                let words = [Value::ReceivedMethod, Value::AuthorizationScheme];
+                (self.one(Value::ReceivedMethod, &words), Kind::Word)
+            }
+            21 => {
+                let name = self.maybe(Self::text);
+                let delimiter = self.maybe(|c| c.one('?', &[';', 'é', '`', '"']));
+                (Value::Argument { name, delimiter }, Kind::Text)
+            }
+            22 => {
+                let header = self.maybe(Self::header);
+                let texts = [
+                    Value::ReceivedTarget,
+                    Value::BasicPassword,
+                    Value::BodyArgument(self.text()),
+                ];
+                (self.one(Value::Bearer(header), &texts), Kind::Text)
+            }
+            23 => (Value::FirstRequest, Kind::Boolean),
+            24 => match self.among(&self.userlists.clone()) {
+                Some(users) => {
+                    let users = Spanned::bare(users);
+                    let groups = self.some(2, Self::text);
+                    (Value::InUserGroup { users, groups }, Kind::Boolean)
+                }
+                None => (Value::Path, Kind::Text),
+            },
             1 => (Value::Host, Kind::Text),
             2 => (Value::Method, Kind::Word),
             3 => (Value::Scheme, Kind::Word),
@@ -289,7 +330,7 @@ impl Choices {
             7 => (Value::Target, Kind::Text),
             8 => (Value::Base, Kind::Text),
             9 | 10 => (Value::Header(self.header()), Kind::Text),
-            11 => (Value::HeaderCount(self.header()), Kind::Number),
+            11 => self.message_value(Message::Request),
             12 => (Value::Cookie(self.token()), Kind::Text),
             13 => (Value::Body, Kind::Text),
             14 => (Value::BodyLength, Kind::Number),
@@ -303,8 +344,40 @@ impl Choices {
         }
     }
 
-    fn response_value(&mut self) -> (Value<Named>, Kind) {
+    /// Headers and cookies of either message.
+    fn message_value(&mut self, of: Message) -> (Value<Named>, Kind) {
+        let place = self.one(1, &[2, -1, -2]);
         match self.below(6) {
+            1 => {
+                let name = self.header();
+                let part = HeaderPart::Line(place);
+                (Value::HeaderPart { of, name, part }, Kind::Text)
+            }
+            2 => {
+                let name = self.header();
+                let part = HeaderPart::Item(self.maybe(|_| place));
+                (Value::HeaderPart { of, name, part }, Kind::Text)
+            }
+            3 => {
+                let delimiter = self.text();
+                (Value::HeaderNames { of, delimiter }, Kind::Word)
+            }
+            4 => {
+                let name = self.maybe(Self::token);
+                (Value::CookieCount { of, name }, Kind::Number)
+            }
+            _ => {
+                let name = self.maybe(Self::header);
+                let items = self.one_in(2);
+                (Value::HeaderCount { of, name, items }, Kind::Number)
+            }
+        }
+    }
+
+    fn response_value(&mut self) -> (Value<Named>, Kind) {
+        match self.below(8) {
+            6 => (Value::ResponseVersion, Kind::Text),
+            7 => self.message_value(Message::Response),
             1 => (Value::ResponseHeader(self.header()), Kind::Text),
             2 => (Value::ResponseCookie(self.token()), Kind::Text),
             3 => (Value::GroupName, Kind::Word),
@@ -396,13 +469,42 @@ impl Choices {
 
     /// Counters and groups.
     fn live_value(&mut self, place: Place) -> (Value<Named>, Kind) {
-        let choice = self.below(4);
+        let choice = self.below(6);
         let groups = self.groups.clone();
         let group = self.among(&groups).map(|group| Spanned::bare(group.name));
         let tables: Vec<KnownTable> = self.stick_tables.clone();
         match (choice, group, self.among(&tables)) {
             (1, Some(group), _) => (Value::HealthyTargets(group), Kind::Number),
             (2, Some(group), _) => (Value::GroupConnections(group), Kind::Number),
+            (4, Some(group), _) => {
+                let figures = [
+                    GroupFigure::AverageQueue,
+                    GroupFigure::ConnectionRate,
+                    GroupFigure::FreeSlots,
+                ];
+                let figure = self.one(GroupFigure::Queued, &figures);
+                (Value::OfGroup { figure, group }, Kind::Number)
+            }
+            (5, Some(group), _) => {
+                let figures = [
+                    TargetFigure::Connections,
+                    TargetFigure::Queued,
+                    TargetFigure::Weight,
+                    TargetFigure::ConnectionRate,
+                ];
+                let figure = self.one(TargetFigure::Usable, &figures);
+                let target = Name::from("t");
+                let kind = match figure {
+                    TargetFigure::Usable => Kind::Boolean,
+                    _ => Kind::Number,
+                };
+                let value = Value::OfTarget {
+                    figure,
+                    group,
+                    target,
+                };
+                (value, kind)
+            }
             (3, _, Some(table)) => {
                 let stored = self.among(&table.store);
                 let key = self.key(place, table.key);
@@ -448,12 +550,37 @@ impl Choices {
 
     /// A step and what it gives.
     fn transform(&mut self, kind: Kind) -> (Transform<Named>, Kind) {
-        match self.below(4) {
+        match self.below(5) {
+            4 => {
+                let variable = self.variable(Scope::Process);
+                let others = [
+                    Transform::Not,
+                    Transform::Even,
+                    Transform::Odd,
+                    Transform::SameSecret(variable),
+                ];
+                (self.one(Transform::Truth, &others), Kind::Boolean)
+            }
             0 if matches!(kind, Kind::Number | Kind::Text) => {
                 let number = i64::from(self.below(2_000)) - 1_000;
-                let divisor = if number == 0 { 1 } else { number };
-                let others = [Transform::Multiply(number), Transform::Modulo(divisor)];
-                (self.one(Transform::Add(number), &others), Kind::Number)
+                let number = if number == 0 { 1 } else { number };
+                let operand = match self.one_in(3) {
+                    true => Operand::Variable(self.variable(Scope::Process)),
+                    false => Operand::Number(number),
+                };
+                let operations = [
+                    Operation::Subtract,
+                    Operation::Multiply,
+                    Operation::Divide,
+                    Operation::Modulo,
+                    Operation::And,
+                    Operation::Or,
+                    Operation::Xor,
+                ];
+                let operation = self.one(Operation::Add, &operations);
+                let steps = [Transform::Negate, Transform::Complement];
+                let calculation = Transform::Calculate(operation, operand);
+                (self.one(calculation, &steps), Kind::Number)
             }
             0 if kind == Kind::Address => {
                 let v4 = u8::try_from(self.below(33)).unwrap_or(0);
@@ -464,6 +591,12 @@ impl Choices {
                 let plain = [
                     Transform::Upper,
                     Transform::Text,
+                    Transform::Binary,
+                    Transform::FirstLine,
+                    Transform::HostName,
+                    Transform::Base64Url,
+                    Transform::FormDecode,
+                    Transform::UrlEncode,
                     Transform::Trim,
                     Transform::Base64,
                     Transform::Base64Decode,
@@ -476,11 +609,74 @@ impl Choices {
                 ];
                 (self.one(Transform::Lower, &plain), Kind::Text)
             }
-            2 => (
-                self.one(Transform::Length, &[Transform::Crc32, Transform::Number]),
-                Kind::Number,
-            ),
+            2 => (self.number_transform(), Kind::Number),
             _ => (self.text_transform(kind), Kind::Text),
+        }
+    }
+
+    fn number_transform(&mut self) -> Transform<Named> {
+        let functions = [
+            HashKind::Crc32c,
+            HashKind::Djb2,
+            HashKind::Sdbm,
+            HashKind::Wt6,
+            HashKind::Xxh32,
+            HashKind::Xxh64,
+            HashKind::Xxh3,
+        ];
+        let function = self.one(HashKind::Crc32, &functions);
+        let seed = self.one(0, &[1, 5, u64::MAX]);
+        let variable = self.variable(Scope::Process);
+        let others = [
+            Transform::Number,
+            Transform::HexNumber,
+            Transform::HostPort,
+            Transform::Compare(variable),
+            Transform::Hash(Hashing { function, seed }),
+        ];
+        self.one(Transform::Length, &others)
+    }
+
+    /// Steps that give text and have arguments of their own.
+    fn longer_transform(&mut self) -> Transform<Named> {
+        let digests = [
+            DigestKind::Md5,
+            DigestKind::Sha1,
+            DigestKind::Sha224,
+            DigestKind::Sha384,
+            DigestKind::Sha512,
+        ];
+        let digest = self.one(DigestKind::Sha256, &digests);
+        let charsets = [JsonCharset::Utf8, JsonCharset::Utf8Lossy];
+        match self.below(11) {
+            1 => Transform::TrimStart(self.text()),
+            2 => Transform::TrimEnd(self.text()),
+            3 => Transform::Otherwise(self.text()),
+            4 => Transform::Choose(self.text(), self.text()),
+            5 => Transform::JsonEscape(self.one(JsonCharset::Bytes, &charsets)),
+            6 => Transform::Digest(digest),
+            7 => Transform::Hmac {
+                digest,
+                key: "a2V5".to_owned(),
+            },
+            8 => Transform::Date {
+                format: self.text(),
+                offset: i64::from(self.below(10)) - 5,
+                local: self.one_in(2),
+            },
+            9 => Transform::HttpDate(i64::from(self.below(10)) - 5),
+            10 => Transform::Language(self.at_least_one(3, Self::text)),
+            _ => {
+                let append = Append {
+                    before: self.text(),
+                    variable: self.maybe(|c| c.variable(Scope::Process)),
+                    after: self.text(),
+                };
+                match self.one_in(2) {
+                    true => Transform::Append(append),
+                    false => Transform::Join(append),
+                }
+            }
         }
     }
 
@@ -492,10 +688,20 @@ impl Choices {
         let path = self
             .one("$.a", &["$.a.b", "$", "$.a[0]", "$['a`\"']"])
             .to_owned();
-        match self.below(10) {
-            1 => Transform::Field { index, delimiters },
-            2 => Transform::Word { index, delimiters },
+        let count = self.one(1, &[0, 2, 100]);
+        match self.below(18) {
+            1 => Transform::Field {
+                index,
+                delimiters,
+                count,
+            },
+            2 => Transform::Word {
+                index,
+                delimiters,
+                count,
+            },
             3 => Transform::Json(path),
+            10..=17 => self.longer_transform(),
             4 => Transform::JwtHeader(path),
             5 => Transform::JwtPayload(path),
             6 => Transform::Bytes {

@@ -12,8 +12,8 @@ use portway_model::log::{
 use portway_model::name::Name;
 use portway_model::settings::{
     CaptureCookie, ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType,
-    MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, ProxyPart, ProxyProtocol, SendProxy,
-    ServerName, TlsVersion,
+    MapLines, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, ProxyPart, ProxyProtocol,
+    SendProxy, ServerName, TlsVersion,
 };
 use portway_model::span::Spanned;
 use std::net::{IpAddr, SocketAddr};
@@ -122,7 +122,7 @@ impl Choices {
         let name = self.name(index);
         let texts = TEXT_MATCHES.map(MapMatch::Text);
         let exact = MapMatch::Text(TextMatch::Exact);
-        let others = [MapMatch::Regex, MapMatch::Address, exact];
+        let others = [MapMatch::Regex, MapMatch::Address, MapMatch::Number, exact];
         let compare = self.maybe(|c| {
             let text = c.one(exact, &texts);
             c.one(text, &others)
@@ -132,6 +132,7 @@ impl Choices {
             let key = match compare {
                 Some(MapMatch::Regex) => c.pattern(),
                 Some(MapMatch::Address) => c.network_text(),
+                Some(MapMatch::Number) => c.one("5", &["-1", "5..7", "..7"]).to_owned(),
                 Some(MapMatch::Text(_)) | None => c.text(),
             };
             (Spanned::bare(key), Spanned::bare(c.text()))
@@ -144,6 +145,7 @@ impl Choices {
         MapDraft {
             name: Spanned::bare(name),
             file,
+            lines: self.maybe(|c| Spanned::bare(c.one(MapLines::Keys, &[MapLines::Pairs]))),
             entries,
             compare: compare.map(Spanned::bare),
             ignore_case: self.setting(|c| c.one_in(2)),
