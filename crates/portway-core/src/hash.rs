@@ -2,77 +2,27 @@
 //!
 //! None of them is a secret or withstands an attacker.
 
+use crate::balance::{Digest, digest, mixed};
 use portway_model::expression::{HashKind, Hashing};
+use twox_hash::{XxHash3_64, XxHash32, XxHash64};
 
 /// The hash of `bytes`. The functions of 64 bits fill all of them; read as signed where a sign exists.
 pub fn hash(hashing: Hashing, bytes: &[u8]) -> u64 {
-    let spread = |hash: u32| {
-        u64::from(if hashing.seed == 1 {
-            avalanche(hash)
-        } else {
-            hash
-        })
-    };
-    match hashing.function {
-        HashKind::Crc32 => spread(crc32fast::hash(bytes)),
-        HashKind::Crc32c => spread(crc32c(bytes)),
-        HashKind::Djb2 => spread(djb2(bytes)),
-        HashKind::Sdbm => spread(sdbm(bytes)),
-        HashKind::Wt6 => spread(wt6(bytes)),
+    let Hashing { function, seed } = hashing;
+    let spread = seed == 1;
+    let of = |how| u64::from(digest(bytes, how, spread));
+    match function {
+        HashKind::Crc32 => of(Digest::Crc32),
+        HashKind::Crc32c if spread => u64::from(mixed(crc32c(bytes))),
+        HashKind::Crc32c => u64::from(crc32c(bytes)),
+        HashKind::Djb2 => of(Digest::Djb2),
+        HashKind::Sdbm => of(Digest::Sdbm),
+        HashKind::Wt6 => of(Digest::Wt6),
         // A seed of 32 bits: the lower half is the whole of it.
-        HashKind::Xxh32 => u64::from(xxhash_rust::xxh32::xxh32(bytes, hashing.seed as u32)),
-        HashKind::Xxh64 => xxhash_rust::xxh64::xxh64(bytes, hashing.seed),
-        HashKind::Xxh3 => xxhash_rust::xxh3::xxh3_64_with_seed(bytes, hashing.seed),
+        HashKind::Xxh32 => u64::from(XxHash32::oneshot(seed as u32, bytes)),
+        HashKind::Xxh64 => XxHash64::oneshot(seed, bytes),
+        HashKind::Xxh3 => XxHash3_64::oneshot_with_seed(seed, bytes),
     }
-}
-
-/// The function of sdbm.
-pub fn sdbm(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0_u32, |hash, byte| {
-        u32::from(*byte)
-            .wrapping_add(hash << 6)
-            .wrapping_add(hash << 16)
-            .wrapping_sub(hash)
-    })
-}
-
-/// Bernstein's function.
-pub fn djb2(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(5381_u32, |hash, byte| {
-        (hash << 5)
-            .wrapping_add(hash)
-            .wrapping_add(u32::from(*byte))
-    })
-}
-
-/// HAProxy's own function: two halves that turn each other.
-pub fn wt6(bytes: &[u8]) -> u32 {
-    let (mut low, mut high) = (0xa53c_965a_u32, 0x5ca6_953a_u32);
-    let (mut left, mut right) = (6, 18);
-    for byte in bytes {
-        let byte = u32::from(*byte);
-        low = !(low ^ byte);
-        high = !high.wrapping_add(byte);
-        let turned = high.rotate_left(left);
-        high = low.rotate_left(right);
-        low = turned;
-        let mixed = ((low >> 16) ^ high) & 0xffff;
-        left = mixed & 0x1f;
-        right = mixed >> 11;
-    }
-    low ^ high
-}
-
-/// Bob Jenkins' mixing of all bits, and the last multiplication that HAProxy adds.
-pub fn avalanche(hash: u32) -> u32 {
-    let mut a = hash;
-    a = a.wrapping_add(0x7ed5_5d16).wrapping_add(a << 12);
-    a = (a ^ 0xc761_c23c) ^ (a >> 19);
-    a = a.wrapping_add(0x1656_67b1).wrapping_add(a << 5);
-    a = a.wrapping_add(0xd3a2_646c) ^ (a << 9);
-    a = a.wrapping_add(0xfd70_46c5).wrapping_add(a << 3);
-    a = (a ^ 0xb55a_4f09) ^ (a >> 16);
-    a.wrapping_mul(3_221_225_473)
 }
 
 /// CRC-32C (RFC 4960, appendix B), bit by bit: nothing that is hashed here is long.
@@ -114,15 +64,5 @@ mod tests {
             let found = hash(Hashing { function, seed }, b"hello").cast_signed();
             assert_eq!(found, expected, "{function:?} {seed}");
         }
-        assert_eq!(
-            hash(
-                Hashing {
-                    function: HashKind::Sdbm,
-                    seed: 1
-                },
-                b""
-            ),
-            u64::from(avalanche(0))
-        );
     }
 }

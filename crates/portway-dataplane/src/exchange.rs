@@ -15,12 +15,15 @@ use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor};
 use portway_core::http1::{
     BodyLength, Known, Method, RequestFraming, RequestHead, ResponseHead, Version,
 };
-use portway_model::expression::{CertificateField, LogValue, Scope, Variable};
+use portway_model::expression::{
+    CertificateField, LogValue, Message, Scope, TargetFigure, Variable,
+};
 use portway_model::snapshot::GroupId;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::io::Write;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// Memory that exchanges of a worker use one after the other.
@@ -364,6 +367,82 @@ impl Facts for Exchange<'_> {
             name.as_bytes(),
             visit,
         );
+    }
+
+    fn fields<'a>(
+        &'a self,
+        of: Message,
+        visit: &mut dyn FnMut(&'a [u8], &'a [u8]) -> ControlFlow<()>,
+    ) {
+        let (edits, fields, arena) = match of {
+            Message::Request => (
+                &self.scratch.request_edits,
+                self.request().fields(),
+                self.arena(),
+            ),
+            Message::Response => (
+                &self.scratch.response_edits,
+                self.scratch.response.fields(),
+                self.response
+                    .as_ref()
+                    .map(Buffer::filled)
+                    .unwrap_or_default(),
+            ),
+        };
+        edits.visit_all(fields, arena, visit);
+    }
+
+    fn received_method(&self) -> Option<&[u8]> {
+        Some(self.request().method_bytes(self.arena()))
+    }
+
+    fn received_target(&self) -> Option<&[u8]> {
+        Some(self.request().target(self.arena()))
+    }
+
+    fn first_request(&self) -> Option<bool> {
+        Some(self.connection.exchanges == 0)
+    }
+
+    fn response_version(&self) -> Option<&str> {
+        self.response_status?;
+        Some(match self.scratch.response.version() {
+            Version::Http11 => "1.1",
+            _ => "1.0",
+        })
+    }
+
+    fn of_target(&self, figure: TargetFigure, group: GroupId, target: &str) -> Fetched<'_> {
+        let known = self.connection.generation.group(group);
+        let found = known.and_then(|(group, parts, _)| {
+            let mut targets = group.targets.iter().zip(&parts.targets);
+            targets.find(|(known, _)| known.name.as_str() == target)
+        });
+        let Some((known, live)) = found else {
+            return Fetched::Absent;
+        };
+        match figure {
+            TargetFigure::Usable => live.health().is_usable().into(),
+            TargetFigure::Connections => live.in_flight().into(),
+            TargetFigure::Weight => u32::from(known.weight).into(),
+            // Refused by `support` before a plane is made.
+            TargetFigure::Queued | TargetFigure::ConnectionRate => Fetched::Absent,
+        }
+    }
+
+    fn now_microseconds(&self) -> Option<i64> {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .ok()?;
+        i64::try_from(now.as_micros()).ok()
+    }
+
+    fn worker(&self) -> Option<u32> {
+        Some(self.connection.worker.number())
+    }
+
+    fn draining(&self) -> Option<bool> {
+        Some(self.connection.worker.is_draining())
     }
 
     fn body_length(&self) -> Option<u64> {

@@ -150,6 +150,26 @@ impl FieldEdits {
         }
     }
 
+    /// Every name and value as they stand after the changes so far.
+    pub(crate) fn visit_all<'a>(
+        &'a self,
+        fields: &'a FieldList,
+        arena: &'a [u8],
+        visit: &mut dyn FnMut(&'a [u8], &'a [u8]) -> ControlFlow<()>,
+    ) {
+        for field in fields.as_slice() {
+            let name = field.name.of(arena);
+            if !self.drops(field.known, name) && visit(name, field.value.of(arena)).is_break() {
+                return;
+            }
+        }
+        for field in &self.added {
+            if visit(self.text(&field.name), self.text(&field.value)).is_break() {
+                return;
+            }
+        }
+    }
+
     /// Writes the fields that go on: those received without `drop` and what rules dropped, then those added.
     pub(crate) fn write(
         &self,

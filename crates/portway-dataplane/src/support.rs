@@ -7,7 +7,8 @@ use portway_model::check::CheckKind;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::LogFormat;
 use portway_model::expression::{
-    Condition, Expression, LogValue, Matcher, Scope, Template, TemplatePart, Transform, Value,
+    Condition, Expression, LogValue, Matcher, Scope, TargetFigure, Template, TemplatePart,
+    Transform, Value,
 };
 use portway_model::log::LogDestination;
 use portway_model::settings::ClientAuth;
@@ -291,6 +292,11 @@ impl Found {
         if let Some(what) = missing(&expression.value).filter(|_| !(kept && self.on_connection)) {
             self.part(what);
         }
+        let local = expression
+            .transforms
+            .iter()
+            .any(|transform| matches!(transform, Transform::Date { local: true, .. }));
+        self.part_if(local, "dates in local time");
         let map = expression
             .transforms
             .iter()
@@ -311,6 +317,12 @@ fn missing(value: &Value<Resolved>) -> Option<&'static str> {
             | LogValue::ResponseTime
             | LogValue::Retries => None,
             _ => Some("this value of the access log in a template"),
+        },
+        Value::InUserGroup { .. } | Value::BasicPassword => Some("values of Basic authorization"),
+        Value::OfGroup { .. } => Some("this number of a target group"),
+        Value::OfTarget { figure, .. } => match figure {
+            TargetFigure::Usable | TargetFigure::Connections | TargetFigure::Weight => None,
+            TargetFigure::Queued | TargetFigure::ConnectionRate => Some("this number of a target"),
         },
         Value::TargetAddress => Some("the target's address as a value"),
         _ => None,

@@ -130,6 +130,8 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     process: Arc<ProcessState>,
     cutting_off: Cell<bool>,
+    /// From 1.
+    number: u32,
 }
 
 /// Records of one listener that were not handed over yet.
@@ -172,6 +174,8 @@ impl Worker {
             process: Arc::clone(&plane.process),
             cutting_off: Cell::new(false),
             generation: RefCell::new(Rc::new(Generation::new(plane, &shard))),
+            number: u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
+            generation: RefCell::new(Rc::new(Generation::new(plane, &shard, index as u64))),
             shard,
         })
     }
@@ -184,6 +188,11 @@ impl Worker {
     /// This worker's counters.
     pub(crate) fn shard(&self) -> &Shard {
         &self.shard
+    }
+
+    /// Which worker this is, from 1.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     /// True from the beginning of a graceful stop.

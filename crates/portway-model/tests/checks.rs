@@ -1784,7 +1784,13 @@ fn comparisons() {
         ],
     );
     check(
-        compare(with(Value::Source, vec![Transform::Calculate(Operation::Add, Operand::Number(1))]), number()),
+        compare(
+            with(
+                Value::Source,
+                vec![Transform::Calculate(Operation::Add, Operand::Number(1))],
+            ),
+            number(),
+        ),
         &["P0207 @71: the source address gives an address where a number is needed"],
     );
     check(
@@ -1799,7 +1805,10 @@ fn comparisons() {
     );
     check(
         compare(
-            with(Value::BodyLength, vec![Transform::Calculate(Operation::Modulo, Operand::Number(0))]),
+            with(
+                Value::BodyLength,
+                vec![Transform::Calculate(Operation::Modulo, Operand::Number(0))],
+            ),
             number(),
         ),
         &["P0103 @71: a division by zero | divide by another number"],

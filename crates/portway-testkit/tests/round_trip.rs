@@ -81,7 +81,7 @@ proptest! {
 /// Every word of the model's closed sets.
 const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyArgument HostPath ReceivedMethod \
     ReceivedTarget BasicPassword AuthorizationScheme Bearer FirstRequest ResponseVersion InUserGroup OfGroup OfTarget \
-    Queued AverageQueue FreeSlots Usable Weight NowMicroseconds Uuid Worker Draining Boolean Binary Calculate Operand \
+    Queued AverageQueue FreeSlots Usable Weight NowMicroseconds Uuid Worker Draining Boolean Binary Calculate \
     Subtract Divide And Or Xor Negate Complement FirstLine HostName HostPort TrimStart TrimEnd Otherwise Choose \
     Join Truth Even Odd SameSecret Base64Url HexNumber FormDecode UrlEncode JsonEscape Utf8Lossy Compare Hash Crc32c Djb2 Sdbm Wt6 Xxh32 Xxh64 \
     Xxh3 Digest Md5 Hmac Date HttpDate Language Pairs Keys \

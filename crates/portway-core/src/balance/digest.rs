@@ -85,7 +85,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// Bob Jenkins' full avalanche of an integer, spread by a large prime.
-pub(super) fn full_avalanche(mut a: u32) -> u32 {
+pub fn full_avalanche(mut a: u32) -> u32 {
     a = a.wrapping_add(0x7ed5_5d16).wrapping_add(a << 12);
     a = (a ^ 0xc761_c23c) ^ (a >> 19);
     a = a.wrapping_add(0x1656_67b1).wrapping_add(a << 5);

@@ -22,7 +22,7 @@ mod tried;
 mod turns;
 
 pub use choose::{Balancer, SIXTEENTHS, SharedTurns};
-pub use digest::{Digest, digest, digest_address};
+pub use digest::{Digest, digest, digest_address, full_avalanche as mixed};
 pub use hash::{hash_address, hash_bytes};
 pub use table::MAX_SHARES;
 pub use tried::{TRIED_REMEMBERED, Tried};

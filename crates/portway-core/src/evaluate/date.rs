@@ -118,6 +118,9 @@ fn days_of(year: i64) -> i64 {
 fn civil(days: i64) -> (i64, u8, u8) {
     // Near enough to be at most one year off; the loops mend that.
     let mut year = 1970 + days.div_euclid(366);
+    while days < days_of(year) {
+        year -= 1 + (days_of(year) - days) / 366;
+    }
     while days >= days_of(year + 1) {
         year += 1 + (days - days_of(year + 1)) / 366;
     }

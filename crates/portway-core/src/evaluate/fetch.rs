@@ -445,7 +445,7 @@ mod tests {
             (header("x-two"), "<absent>"),
             (count("x-one"), "#2"),
             (count("x-two"), "#0"),
-            (cookie("a"), "1"),
+            (cookie("a"), "4"),
             (cookie("b"), "2"),
             (cookie("c"), "\"3\""),
             (cookie("A"), "<absent>"),

@@ -210,11 +210,11 @@ fn apply_to_text<'a, F: Facts>(
         Transform::Join(append) => appended(text, append, true, facts),
         Transform::Compare(variable) => {
             let other = facts.variable(variable);
-            other.map(|other| text::compare(&text, other)).into()
+            other.map(|other| text::compare(&text, &other)).into()
         }
         Transform::SameSecret(variable) => {
             let other = facts.variable(variable);
-            other.map(|other| text::same_secret(&text, other)).into()
+            other.map(|other| text::same_secret(&text, &other)).into()
         }
         Transform::Base64Url => URL_WITHOUT_PADDING.encode(&text).into_bytes().into(),
         Transform::HexNumber => text::hex_number(&text).into(),
@@ -383,7 +383,7 @@ fn appended<'a, F: Facts>(
     if !join || (something && !out.is_empty()) {
         out.extend_from_slice(append.before.as_bytes());
     }
-    out.extend_from_slice(variable);
+    out.extend_from_slice(&variable);
     out.extend_from_slice(append.after.as_bytes());
     out.into()
 }
@@ -555,7 +555,8 @@ mod tests {
         check(Transform::Base64Decode, "YT8-Yg", "a?>b");
         check(Transform::Base64Decode, "Y!", "<absent>");
         check(Transform::Hex, "\0aK", "00614b");
-        check(Transform::UrlDecode, "a%2Fb+c%", "a/b+c%");
+        check(Transform::UrlDecode, "a%2Fb+c", "a/b+c");
+        check(Transform::UrlDecode, "a%2Fb+c%", "<absent>");
         check(
             Transform::Sha256,
             "abc",

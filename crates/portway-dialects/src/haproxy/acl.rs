@@ -7,7 +7,7 @@ use super::patterns::{self, Method};
 use super::place::Place;
 use super::{Line, Reader, Word, sample};
 use portway_model::diagnostic::{Code, Diagnostic, nearest};
-use portway_model::expression::{Condition, Matcher, Test, Value};
+use portway_model::expression::{Condition, HeaderPart, Matcher, Message, Test, Value};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 use std::collections::HashMap;
@@ -281,6 +281,7 @@ impl Term {
                 expression: self.sample.expression.clone(),
                 matcher: matcher.clone(),
             };
+            let test = simpler(test);
             match (&test.expression.value, &test.matcher) {
                 (Value::Boolean(truth), Matcher::True) if test.expression.transforms.is_empty() => {
                     if *truth {
@@ -294,6 +295,25 @@ impl Term {
         });
         tests.collect()
     }
+}
+
+/// A header has a value between commas where it is there at all.
+fn simpler(mut test: Test<Named>) -> Test<Named> {
+    if let Value::HeaderPart {
+        of,
+        name,
+        part: HeaderPart::Item(None),
+    } = &test.expression.value
+        && test.matcher == Matcher::Present
+        && test.expression.transforms.is_empty()
+    {
+        let name = name.clone();
+        test.expression.value = match of {
+            Message::Request => Value::Header(name),
+            Message::Response => Value::ResponseHeader(name),
+        };
+    }
+    test
 }
 
 fn negated(condition: Condition<Named>) -> Condition<Named> {

@@ -138,12 +138,6 @@ const PLAIN: &[Plain] = &[
         Type::Boolean,
         Value::HelloExtension(10),
     ),
-    Plain(
-        "req_ssl_ec_ext",
-        When::Request,
-        Type::Boolean,
-        Value::HelloExtension(10),
-    ),
     Plain("req.len", When::Request, Type::Number, Value::PayloadLength),
     Plain("req_len", When::Request, Type::Number, Value::PayloadLength),
     Plain("method", When::Exchange, Type::Text, Value::Method),
@@ -609,7 +603,12 @@ impl Reading<'_, '_, '_> {
         transforms: Vec<Transform<Named>>,
     ) -> Found {
         let name = self.named("say which header, as in hdr(host)")?;
-        let part = HeaderPart::Item(self.occurrence()?);
+        let occurrence = self.occurrence()?;
+        if of == Message::Request && occurrence.is_none() && name.eq_ignore_ascii_case("host") {
+            // It never holds a comma: a name cannot.
+            return self.chain(when, kind, Value::Header(name), transforms);
+        }
+        let part = HeaderPart::Item(occurrence);
         self.chain(when, kind, Value::HeaderPart { of, name, part }, transforms)
     }
 
