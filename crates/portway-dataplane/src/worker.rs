@@ -175,7 +175,6 @@ impl Worker {
             cutting_off: Cell::new(false),
             generation: RefCell::new(Rc::new(Generation::new(plane, &shard))),
             number: u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
-            generation: RefCell::new(Rc::new(Generation::new(plane, &shard, index as u64))),
             shard,
         })
     }

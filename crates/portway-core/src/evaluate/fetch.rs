@@ -357,7 +357,7 @@ fn bearer<'a, F: Facts>(header: Option<&str>, facts: &'a F) -> Option<&'a [u8]> 
 }
 
 /// User and password of Basic authorization (RFC 7617 §2).
-fn credentials<F: Facts>(facts: &F) -> Option<(Cow<'static, [u8]>, Cow<'static, [u8]>)> {
+fn credentials<F: Facts>(facts: &F) -> Option<(Vec<u8>, Vec<u8>)> {
     let (scheme, credentials) = scheme(facts)?;
     if !scheme.eq_ignore_ascii_case(b"basic") {
         return None;
@@ -366,7 +366,7 @@ fn credentials<F: Facts>(facts: &F) -> Option<(Cow<'static, [u8]>, Cow<'static, 
     let colon = memchr::memchr(b':', &user)?;
     let password = user.split_off(colon + 1);
     user.truncate(colon);
-    Some((Cow::Owned(user), Cow::Owned(password)))
+    Some((user, password))
 }
 
 fn split_at_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
