@@ -3,11 +3,15 @@
 //! The way of a text: `lex` makes words of it, `sections` gathers them by section and holds every keyword against the
 //! table of `keywords`, each section is read into settings, and `lower` makes the draft of them. Messages speak
 //! HAProxy's language: frontend, backend, server.
+//!
+//! A proxy (`proxy`: defaults, frontend, backend, listen) begins as a copy of the defaults in force, and its lines are
+//! read in order into settings, each with its place: ACLs and expressions at once, as HAProxy does. What may be said
+//! later in the text (the mode, a backend, an option) is asked when all of it is read: `lower` makes listeners and
+//! groups, runs the lists of rules in HAProxy's order, and says which names lead nowhere.
 
 #![allow(
     dead_code,
-    unused_imports,
-    reason = "the readers of sections come one after the other"
+    reason = "some of what reads expressions is for the tests of the tables"
 )]
 
 mod acl;

@@ -1,7 +1,7 @@
 //! A backend as a target group.
 
 use super::client_header::from_listener;
-use super::rules::{both, rule, test};
+use super::rules::{before_requests, both, rule, test};
 use super::{Lowering, limit};
 use crate::haproxy::proxy::{
     Balance, Closing, List, Mode, Proxy, Sent, Server, ServerOptions, Step,
@@ -332,6 +332,7 @@ impl Lowering<'_, '_, '_> {
         let mut rules = Vec::new();
         if !proxy.kind.accepts() || self.other_frontends(proxy) {
             rules.extend(self.list(proxy, List::Content, Phase::ClientHello, true));
+            rules.extend(before_requests(proxy));
             rules.extend(self.list(proxy, List::HttpRequest, Phase::Request, false));
             rules.extend(self.stats(proxy));
             rules.extend(self.list(proxy, List::Redirect, Phase::Request, true));

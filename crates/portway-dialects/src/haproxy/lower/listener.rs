@@ -1,7 +1,7 @@
 //! A frontend as listeners: one for all binds that agree, each with all of the frontend's rules.
 
 use super::group::cacheable_cookies;
-use super::rules::{always, forward, rule, test};
+use super::rules::{always, before_requests, forward, rule, test};
 use super::{Lowering, limit};
 use crate::haproxy::log_format;
 use crate::haproxy::place::Step as Moment;
@@ -142,6 +142,7 @@ impl Lowering<'_, '_, '_> {
         rules.extend(self.list(proxy, List::Content, Phase::ClientHello, true));
         rules.extend(captures(&proxy.request_captures, Phase::Request));
         rules.extend(monitor(proxy));
+        rules.extend(before_requests(proxy));
         let stats = self.stats(proxy);
         let redirects = self.list(proxy, List::Redirect, Phase::Request, true);
         let last = stats.is_empty() && redirects.is_empty();

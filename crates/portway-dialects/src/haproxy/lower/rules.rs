@@ -6,7 +6,7 @@
 
 use super::Lowering;
 use crate::haproxy::proxy::{List, Proxy, RuleLine, Step};
-use portway_model::action::{Action, Phase, Rule, Weighted};
+use portway_model::action::{Action, NamePattern, Phase, Rule, Weighted};
 use portway_model::choice::StickinessUse;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
@@ -182,7 +182,7 @@ impl Lowering<'_, '_, '_> {
                 List::ForcePersist => StickinessUse::Force,
                 _ => StickinessUse::Ignore,
             })],
-            Step::Server(_) => {
+            Step::Server => {
                 self.reader
                     .error(Code::NotRun, line.span, "not run yet: `use-server`");
                 return None;
@@ -213,6 +213,28 @@ impl Lowering<'_, '_, '_> {
             self.reader.warn(Code::WrongPhase, line.span, message);
         }
     }
+}
+
+/// What options do before the rules of a request: take odd headers away, wait for the body.
+pub(super) fn before_requests(proxy: &Proxy) -> Vec<Rule<Named>> {
+    let mut rules = Vec::new();
+    if let Some(delete) = proxy.delete_odd_names.filter(|delete| delete.value) {
+        let odd = Spanned::new("[^a-z0-9-]".to_owned(), delete.span);
+        let action = Action::RemoveHeaders(NamePattern::Regex(odd));
+        rules.push(rule(Phase::Request, always(), vec![action], delete.span));
+    }
+    if let Some(span) = proxy.flags.on("http-buffer-request") {
+        let timeouts = &proxy.timeouts;
+        let time = timeouts.http_request.or(timeouts.client);
+        let wait = Action::WaitForBody {
+            time: time
+                .map_or(super::NO_LIMIT, |time| time.value)
+                .max(Duration::from_millis(1)),
+            at_least: 0,
+        };
+        rules.push(rule(Phase::Request, always(), vec![wait], span));
+    }
+    rules
 }
 
 /// The header of an action that the engine alone writes.

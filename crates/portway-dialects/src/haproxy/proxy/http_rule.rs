@@ -2,10 +2,10 @@
 
 use super::keyword::missing;
 use super::respond::{Kind, answer};
-use super::rule::{self, List, Step, place};
+use super::rule::{self, List, Step};
 use super::{Args, Capture, CaptureSlot, Proxy, ProxyKind, redirect};
 use crate::haproxy::keywords::{self, ActionOf};
-use crate::haproxy::place::{Place, Step as Moment};
+use crate::haproxy::place::Place;
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::variable::variable;
 use crate::haproxy::{Line, Reader, Word, log_format, regex, sample};

@@ -2,7 +2,7 @@
 
 use super::log::log_line;
 use super::option::option_line;
-use super::{Args, Capture, CaptureSlot, CookieCapture, List, Mode, Proxy, ProxyKind};
+use super::{Args, Capture, CaptureSlot, CookieCapture, List, Mode, Proxy};
 use super::{
     balance, bind, check, check_rule, cookie, http_rule, redirect, respond, rule, server, stats,
     tcp_rule,
@@ -57,7 +57,6 @@ pub(super) fn read(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         }
         "disabled" => proxy.disabled = Some(Spanned::new(true, line.span)),
         "enabled" => proxy.disabled = Some(Spanned::new(false, line.span)),
-        "description" => description(proxy, line),
         "id" => proxy.number = number(line, 1, 1, u64::from(u32::MAX), reader),
         _ => {
             if !old::line(proxy, line, reader) {
@@ -220,11 +219,6 @@ pub(super) fn extra(line: &Line, from: usize, reader: &mut Reader<'_>) {
         let message = format!("`{}` takes no `{}` here", line.text(0), word.text);
         reader.error(Code::Syntax, word.span, message);
     }
-}
-
-fn description(proxy: &mut Proxy, line: &Line) {
-    let words: Vec<&str> = line.from(1).iter().map(Word::as_str).collect();
-    proxy.description = Some(Spanned::new(words.join(" "), line.span));
 }
 
 fn acl(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {

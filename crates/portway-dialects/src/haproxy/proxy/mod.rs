@@ -25,7 +25,7 @@ mod tcp_rule;
 
 pub(crate) use args::Args;
 pub(crate) use balance::{Balance, HashType};
-pub(crate) use bind::{Bind, BindTls, Verification, Versions, permissions, version, version_flag};
+pub(crate) use bind::{Bind, Verification, Versions, permissions, version, version_flag};
 pub(crate) use check::{CheckMethod, CheckSettings, HttpCheckRequest};
 pub(crate) use check_rule::{CheckRule, completed as completed_request};
 pub(crate) use cookie::CookieSettings;
@@ -91,16 +91,6 @@ pub(crate) enum Mode {
     Http,
 }
 
-impl Mode {
-    /// The word of the text.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Mode::Tcp => "tcp",
-            Mode::Http => "http",
-        }
-    }
-}
-
 /// `timeout …`. `None` and zero: no limit.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Timeouts {
@@ -152,12 +142,13 @@ pub(crate) struct Proxy {
     pub(crate) name: Spanned<String>,
     pub(crate) mode: Option<Spanned<Mode>>,
     pub(crate) disabled: Option<Spanned<bool>>,
-    pub(crate) description: Option<Spanned<String>>,
     pub(crate) number: Option<Spanned<u32>>,
     pub(crate) timeouts: Timeouts,
     /// Options that are on or off.
     pub(crate) flags: Flags,
     pub(crate) closing: Option<Spanned<Closing>>,
+    /// Headers whose names have other characters than letters, digits and `-` are removed from requests.
+    pub(crate) delete_odd_names: Option<Spanned<bool>>,
     pub(crate) forwardfor: Option<Spanned<ClientHeader>>,
     pub(crate) originalto: Option<Spanned<ClientHeader>>,
     pub(crate) maxconn: Option<Spanned<u32>>,
@@ -214,11 +205,11 @@ impl Proxy {
             name,
             mode: None,
             disabled: None,
-            description: None,
             number: None,
             timeouts: Timeouts::default(),
             flags: Flags::default(),
             closing: None,
+            delete_odd_names: None,
             forwardfor: None,
             originalto: None,
             maxconn: None,
@@ -270,7 +261,6 @@ impl Proxy {
             kind,
             name,
             acls: Acls::default(),
-            description: None,
             number: None,
             ..defaults.clone()
         };

@@ -100,6 +100,7 @@ pub(super) fn option_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_
         "httplog" | "tcplog" | "httpslog" => log::option(proxy, line, index, reader),
         "httpchk" | "tcp-check" | "ssl-hello-chk" | "smtpchk" | "mysql-check" | "pgsql-check"
         | "redis-check" | "ldap-check" => check::option(proxy, line, reader),
+        "http-restrict-req-hdr-names" => restrict(proxy, line, index, reader),
         _ => {
             extra(line, index + 1, reader);
             let span = (action == Modifier::None).then_some(line.span);
@@ -114,6 +115,33 @@ fn closing(proxy: &mut Proxy, line: &Line, action: Modifier, to: Closing) {
     } else if proxy.closing.is_some_and(|closing| closing.value == to) {
         proxy.closing = None;
     }
+}
+
+/// `http-restrict-req-hdr-names preserve|delete|reject`.
+fn restrict(proxy: &mut Proxy, line: &Line, index: usize, reader: &mut Reader<'_>) {
+    let delete = match line.text(index + 1) {
+        "preserve" => false,
+        "delete" => true,
+        "reject" => {
+            let message = "not run yet: `option http-restrict-req-hdr-names reject`";
+            let help = "`delete` removes such headers instead of refusing the request";
+            reader.push(Diagnostic::error(Code::NotRun, line.span, message).help(help));
+            return;
+        }
+        other => {
+            let span = line.word(index + 1).map_or(line.span, |word| word.span);
+            let known = ["preserve", "delete", "reject"];
+            reader.push(crate::unknown_word(
+                span,
+                "word of this option",
+                other,
+                known,
+            ));
+            return;
+        }
+    };
+    extra(line, index + 2, reader);
+    proxy.delete_odd_names = Some(Spanned::new(delete, line.span));
 }
 
 /// `[except NET] [header NAME] [if-none]`.

@@ -97,8 +97,8 @@ pub(crate) enum Step {
     Backend(Spanned<String>),
     /// The backend whose name comes out.
     BackendByName(Template<Named>),
-    /// The server of this name.
-    Server(Spanned<String>),
+    /// A server of the backend.
+    Server,
     /// Persistence is forced or ignored, as the list says.
     Persist,
     /// The PROXY protocol is expected.
@@ -218,15 +218,21 @@ pub(super) fn use_backend(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_
 /// `use-server NAME if|unless …`.
 pub(super) fn use_server(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
     let mut args = Args::new(line, 2);
-    let Some(name) = line.word(1).filter(|_| args.at_condition()) else {
+    if line.word(1).is_none() || !args.at_condition() {
         missing(line, "the name of a server and a condition", reader);
         return;
-    };
+    }
     let Some(condition) = condition(proxy, List::UseServer, &mut args, reader) else {
         return;
     };
-    let step = Step::Server(name.spanned(name.text.clone()));
-    add(proxy, List::UseServer, step, condition, line.span, reader);
+    add(
+        proxy,
+        List::UseServer,
+        Step::Server,
+        condition,
+        line.span,
+        reader,
+    );
 }
 
 /// `force-persist if …`, `ignore-persist if …`.

@@ -3,7 +3,7 @@
 use super::http_rule::{Reading, call, finish};
 use super::keyword::missing;
 use super::rule::{List, Step};
-use super::{Args, Proxy, ProxyKind, keyword};
+use super::{Args, Proxy, keyword};
 use crate::haproxy::keywords::{self, ActionOf};
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Line, Reader};
