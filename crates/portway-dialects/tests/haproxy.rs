@@ -262,12 +262,6 @@ fn given() -> Inputs<'static> {
     }
 }
 
-/// Samples that a keyword keeps from running, and which.
-const NOT_YET: &[(&str, &str)] = &[(
-    "haproxytech__kubernetes-ingress--fs_usr_local_etc_haproxy_haproxy.cfg",
-    "`base`",
-)];
-
 /// The published files of a folder; `None`, said so, where they are not at hand.
 fn published(name: &str) -> Option<Vec<PathBuf>> {
     let Some(root) = std::env::var_os("PORTWAY_SAMPLES") else {
@@ -303,16 +297,7 @@ fn published_samples_are_accepted() {
     for path in files {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let (errors, _) = refused(&fs::read_to_string(&path).unwrap());
-        match NOT_YET.iter().find(|(file, _)| *file == name) {
-            Some((_, keyword)) => {
-                let said = |error: &String| error.contains(keyword);
-                assert!(
-                    !errors.is_empty() && errors.iter().all(said),
-                    "{name}: {errors:?}"
-                );
-            }
-            None => assert_eq!(errors, Vec::<String>::new(), "{name}"),
-        }
+        assert_eq!(errors, Vec::<String>::new(), "{name}");
     }
 }
 
