@@ -16,6 +16,7 @@ use portway_dataplane::live::{ListenerState, ProcessState};
 use portway_dataplane::plane::{GroupParts, ListenerParts, Machine, Plane};
 use portway_dataplane::service::{ServiceCall, Services};
 use portway_dataplane::support;
+use portway_dataplane::wants::{self, Wants};
 use portway_dataplane::worker::{BoundSocket, Workers};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::name::Name;
@@ -25,6 +26,7 @@ use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::{
     GroupNames, ListenerMetrics, Names, ProcessFigures, Registry, TargetHealth,
 };
+use portway_telemetry::zone::Zone;
 use rustls::time_provider::DefaultTimeProvider;
 use rustls_pki_types::UnixTime;
 use tokio::sync::mpsc;
@@ -230,7 +232,7 @@ impl Prepared {
             Diagnostic::error(Code::Install, Span::NONE, message)
         };
         let metrics = Arc::new(Registry::new(workers, names(&self.snapshot)));
-        let (sinks, logs) = self.logs.start(&metrics).map_err(failed)?;
+        let (sinks, _tellers, logs) = self.logs.start(&metrics).map_err(failed)?;
         let mut tasks = JoinSet::new();
         let groups = self.snapshot.groups.iter().zip(&self.tls.checks);
         for ((group, tls), targets) in groups.zip(&self.targets) {
@@ -250,6 +252,7 @@ impl Prepared {
                 router: router(listener),
                 state: states.entry(&listener.known_as).or_default().clone(),
                 log,
+                wants: Wants::of(listener),
             })
             .collect();
         let configured = self.snapshot.groups.iter();
@@ -262,6 +265,7 @@ impl Prepared {
             })
             .collect();
         let (services, calls) = Services::channel();
+        let numbers_requests = wants::numbers_requests(&self.snapshot);
         let plane = Arc::new(Plane {
             max_connections: descriptors::max_connections(&self.snapshot),
             metrics,
@@ -272,6 +276,8 @@ impl Prepared {
             listeners,
             groups,
             process: Arc::new(ProcessState::default()),
+            zone: Zone::system(),
+            numbers_requests,
             services,
         });
         let statistics = Statistics::new(plane.clone(), self.targets.clone(), workers);

@@ -25,3 +25,9 @@ pub mod status;
 pub mod targets;
 pub mod tls;
 pub mod world;
+
+/// What this machine is called.
+pub(crate) fn hostname() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}

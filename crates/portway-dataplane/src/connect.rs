@@ -122,6 +122,16 @@ pub(crate) async fn connect(
     })
 }
 
+/// Our address towards the target, where a log of the listener wants it.
+pub(crate) fn wanted_local(connection: &Connection, upstream: &Upstream) -> Option<SocketAddr> {
+    let (_, parts) = connection.generation.plane.listener(connection.listener)?;
+    if parts.wants.upstream_address {
+        upstream.link.stream.local_address()
+    } else {
+        None
+    }
+}
+
 type Parts<'a> = (
     &'a TargetGroup,
     &'a GroupParts,

@@ -14,7 +14,7 @@ use portway_model::snapshot::ListenerId;
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A client's connection, beside its stream.
 pub(crate) struct Connection {
@@ -44,11 +44,13 @@ pub(crate) struct TlsDetails {
     pub(crate) sni: Option<Box<str>>,
     pub(crate) alpn: Option<Box<[u8]>>,
     pub(crate) resumed: bool,
+    /// Milliseconds that it took.
+    pub(crate) took: u32,
 }
 
 impl TlsDetails {
     /// The details of a finished handshake.
-    pub(crate) fn of(session: &rustls::ServerConnection) -> Self {
+    pub(crate) fn of(session: &rustls::ServerConnection, took: Duration) -> Self {
         let version = match session.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
             Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -70,6 +72,7 @@ impl TlsDetails {
             sni: session.server_name().map(Into::into),
             alpn: session.alpn_protocol().map(Into::into),
             resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            took: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
         }
     }
 }
@@ -84,6 +87,27 @@ impl Connection {
     pub(crate) fn listener_name(&self) -> Option<&str> {
         let (listener, _) = self.generation.plane.listener(self.listener)?;
         Some(listener.known_as.as_str())
+    }
+
+    /// The number of the next exchange or TCP connection; 0 where nobody asks.
+    pub(crate) fn next_number(&self) -> u32 {
+        let plane = &self.generation.plane;
+        if plane.numbers_requests {
+            plane.process.next_request()
+        } else {
+            0
+        }
+    }
+
+    /// When it was accepted, or the exchange before had ended.
+    pub(crate) fn since(&self) -> Instant {
+        self.timer.since()
+    }
+
+    /// Whether a log of the listener wants to know the size of heads.
+    pub(crate) fn wants_sizes(&self) -> bool {
+        let parts = self.generation.plane.listener(self.listener);
+        parts.is_some_and(|(_, parts)| parts.wants.sizes)
     }
 
     /// Connections open on the listener.

@@ -69,7 +69,7 @@ pub(crate) fn reject(connection: &Connection, stream: &mut Stream, silent: bool)
     } else {
         stream.reset();
     }
-    record::closed_early(connection, Instant::now(), Fault::closed_by_rule());
+    record::closed_early(connection, Instant::now(), Fault::closed_by_rule(), None);
 }
 
 /// Takes the header of the PROXY protocol, bounded like a request head; the client is then who it says. False where
@@ -95,7 +95,7 @@ async fn behind_proxy(connection: &mut Connection, stream: &mut Stream) -> bool 
         }
         Err(error) => {
             let fault = Fault::client_proxy();
-            record::closed_early(connection, begun, fault);
+            record::closed_early(connection, begun, fault, Some(proxy_error(&error)));
             tracing::debug!(listener = connection.listener_name(), peer = %connection.peer, %error, "no PROXY header");
             false
         }
@@ -156,17 +156,40 @@ async fn handshake(connection: &mut Connection, stream: &mut Stream) -> bool {
         .listener(connection.listener.index());
     if let Err(error) = done {
         metrics.tls_handshakes_failed.add(1);
-        record::closed_early(connection, begun, Fault::client_tls());
+        let why = handshake_error(&error);
+        record::closed_early(connection, begun, Fault::client_tls(), Some(why));
         tracing::debug!(listener = connection.listener_name(), peer = %connection.peer, %error, "TLS handshake failed");
         return false;
     }
     metrics.tls_handshakes_ok.add(1);
     if let Some(session) = stream.server_session() {
-        let details = TlsDetails::of(session);
+        let details = TlsDetails::of(session, begun.elapsed());
         if details.resumed {
             metrics.tls_resumptions.add(1);
         }
         connection.tls = Some(Box::new(details));
     }
     true
+}
+
+/// Why a handshake failed, in HAProxy's words.
+fn handshake_error(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::TimedOut => "Timeout during SSL handshake",
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+            "Connection closed during SSL handshake"
+        }
+        _ => "SSL handshake failure",
+    }
+}
+
+/// Why there was no header of the PROXY protocol, in HAProxy's words.
+fn proxy_error(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::TimedOut => "Timeout while waiting for PROXY protocol header",
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+            "Connection closed while waiting for PROXY protocol header"
+        }
+        _ => "Received something which does not look like a PROXY protocol header",
+    }
 }

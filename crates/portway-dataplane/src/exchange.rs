@@ -8,6 +8,7 @@ use crate::captures::Captures;
 use crate::connection::Connection;
 use crate::fault::Fault;
 use crate::fields::FieldEdits;
+use crate::log_value::Subject;
 use crate::policy::Side;
 use crate::record::Counted;
 use crate::variables::Variables;
@@ -18,11 +19,13 @@ use portway_core::http1::{
 use portway_model::expression::{
     CertificateField, LogValue, Message, Scope, TargetFigure, Variable,
 };
+use portway_model::log::LogLevel;
+use portway_model::settings::CaptureCookie;
 use portway_model::snapshot::GroupId;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -112,6 +115,43 @@ pub(crate) struct Ledger {
     pub(crate) fault: Option<Fault>,
     /// A rule answered.
     pub(crate) answered: Option<Answered>,
+    /// From the first byte until it first had a place at a target.
+    pub(crate) reserved: Option<Duration>,
+    /// Requests that waited before it, for the group and for the target.
+    pub(crate) queue_positions: (u32, u32),
+    /// When it ended.
+    pub(crate) ended: Option<Instant>,
+    /// Its number among all of the process; 0 where nobody asks.
+    pub(crate) number: u32,
+    /// Another target took over.
+    pub(crate) redispatched: bool,
+    /// What HAProxy calls the service that answered.
+    pub(crate) service: Option<&'static str>,
+    /// What became of the cookie of stickiness, HAProxy's third and fourth letter.
+    pub(crate) cookie_letters: [u8; 2],
+    /// Our address towards the target; known only where a log wants it.
+    pub(crate) upstream_local: Option<SocketAddr>,
+    /// The size of the response's head as HAProxy counts it; known only where a log wants it.
+    pub(crate) response_size: u64,
+    /// The cookie of the response that is kept for the log.
+    pub(crate) response_cookie: Option<Box<[u8]>>,
+    /// What rules said of its record.
+    pub(crate) log: LogWish,
+    /// Its record was written before its end.
+    pub(crate) logged: bool,
+    /// Its record is being written before its end.
+    pub(crate) early: bool,
+}
+
+/// What rules said of the record of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogWish {
+    /// Nothing.
+    AsConfigured,
+    /// It is not logged.
+    Silent,
+    /// It is logged with this level.
+    Level(LogLevel),
 }
 
 /// How a rule answered in place of a target.
@@ -213,7 +253,20 @@ impl<'c> Exchange<'c> {
                 counted: Counted::default(),
                 head_out: 0,
                 fault: None,
+                reserved: None,
+                queue_positions: (0, 0),
+                ended: None,
+                number: connection.next_number(),
+                redispatched: false,
                 answered: None,
+                service: None,
+                cookie_letters: *b"--",
+                upstream_local: None,
+                response_size: 0,
+                response_cookie: None,
+                log: LogWish::AsConfigured,
+                logged: false,
+                early: false,
             },
             beyond: None,
             response: None,
@@ -292,6 +345,7 @@ impl Drop for Exchange<'_> {
         if self.connection.worker.is_cutting_off() {
             self.ledger.fault.get_or_insert(Fault::shutdown());
         }
+        self.ledger.ended = Some(Instant::now());
         crate::record::close(self);
     }
 }
@@ -538,18 +592,22 @@ impl Facts for Exchange<'_> {
     }
 
     fn log(&self, value: LogValue) -> Fetched<'_> {
-        let milliseconds = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-        match value {
-            LogValue::TotalTime => Fetched::Number(milliseconds(self.ledger.started.elapsed())),
-            LogValue::ConnectTime => self.ledger.connected.map(milliseconds).into(),
-            LogValue::ResponseTime => self.ledger.response_head.map(milliseconds).into(),
-            LogValue::Retries => Fetched::Number(i64::from(self.ledger.attempts.saturating_sub(1))),
-            _ => Fetched::Absent,
-        }
+        Subject::Exchange(self).fetch(value)
+    }
+
+    fn write_log(&self, value: LogValue, out: &mut Vec<u8>) {
+        Subject::Exchange(self).write(value, out);
     }
 }
 
 impl Exchange<'_> {
+    /// The cookie that the listener keeps for the log.
+    pub(crate) fn captured_cookie(&self) -> Option<&CaptureCookie> {
+        let connection = self.connection;
+        let (listener, _) = connection.generation.plane.listener(connection.listener)?;
+        listener.capture_cookie.as_ref()
+    }
+
     /// A header of the request as received.
     pub(crate) fn received(&self, known: Known) -> Option<&[u8]> {
         self.request().fields().value(known, self.arena())

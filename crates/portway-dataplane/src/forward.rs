@@ -9,7 +9,9 @@ use crate::connect::Upstream;
 use crate::exchange::{Exchange, How};
 use crate::fault::Fault;
 use crate::head;
+use crate::log_value::{fields_size, find_cookie, response_head_size};
 use crate::policy::{self, Decision, Side};
+use crate::record;
 use crate::reply;
 use crate::retries;
 use crate::serve::Next;
@@ -104,6 +106,7 @@ async fn respond(
     let status = x.scratch.response.status();
     x.response_status = Some(status);
     x.response = Some(response);
+    note_for_log(x, framing.body);
     x.scratch.variables.end(Scope::Request);
     if let Some((answer, how)) = run_response_rules(x)? {
         let here = x
@@ -139,6 +142,7 @@ async fn respond(
     response.consume(head_len);
     x.ledger.status = x.response_status.unwrap_or(status);
     x.ledger.head_out = out.len() as u64;
+    record::log_early(x);
     if plan.tunnel {
         x.ledger.body_in.set(upload.transfer.body_bytes());
         let transfer = std::mem::replace(&mut upload.transfer, Transfer::nothing());
@@ -198,6 +202,27 @@ fn is_tried_again(x: &Exchange<'_>, status: u16) -> bool {
     group.is_some_and(|(group, _, _)| {
         group.retry_on.is_some() && replayable && retries::refuses(group, status, x.ledger.attempts)
     })
+}
+
+/// Keeps what the log wants of a response, while its head is there.
+fn note_for_log(x: &mut Exchange<'_>, body: ResponseBody) {
+    let connection = x.connection;
+    let Some((listener, parts)) = connection.generation.plane.listener(connection.listener) else {
+        return;
+    };
+    let head = &x.scratch.response;
+    let arena = x.response.as_ref().map(Buffer::filled).unwrap_or_default();
+    if parts.wants.sizes {
+        let fields = fields_size(head.fields());
+        let reason = head.reason(arena).len();
+        let chunked = body == ResponseBody::Chunked;
+        x.ledger.response_size = response_head_size(reason, fields, chunked);
+    }
+    if let Some(wanted) = &listener.capture_cookie {
+        let set = head.fields().values_named(b"set-cookie", arena);
+        let pairs = set.filter_map(|value| value.split(|byte| *byte == b';').next());
+        x.ledger.response_cookie = find_cookie(wanted, pairs).map(Into::into);
+    }
 }
 
 /// What becomes of the client's connection.

@@ -11,6 +11,7 @@ use crate::reply;
 use crate::serve::{self, Next};
 use crate::stream::Stream;
 use crate::timer::Rests;
+use portway_core::evaluate::write_header_value;
 use portway_core::http1::{
     HeadLimits, Parsed, Refusal, RequestId, client_address, is_acceptable_request_id,
     parse_request, request_framing,
@@ -39,8 +40,10 @@ enum Head {
     TooSlow(Box<Scratch>, Buffer, Arrival),
     /// The client went in the middle of the head.
     Broken(Box<Scratch>, Buffer, Arrival),
-    /// The client has gone, or there is no more time for it to begin.
-    Closed,
+    /// The client has gone before it began.
+    Gone,
+    /// There is no more time for the client to begin.
+    Silent,
 }
 
 /// Serves a client's connection until it ends. `group`: see [`serve::serve`]; `rest`: what has come already.
@@ -71,6 +74,7 @@ pub(crate) fn run(
                 Next::Linger => break true,
             }
             connection.exchanges = connection.exchanges.saturating_add(1);
+            connection.timer.begin_anew();
             if connection.worker.is_draining() {
                 // What has come of the next request must not turn the end into a reset.
                 break rest.is_some();
@@ -93,7 +97,8 @@ fn one<'c>(
     group: Option<GroupId>,
 ) -> Pin<Box<dyn Future<Output = Next> + 'c>> {
     match head {
-        Head::Closed => Box::pin(std::future::ready(Next::Close)),
+        Head::Gone => Box::pin(left(connection, Fault::client_closed())),
+        Head::Silent => Box::pin(left(connection, Fault::client_timeout())),
         Head::Request(scratch, arena, head_len, arrival) => {
             let parts = (scratch, arena, head_len);
             Box::pin(exchange(connection, stream, parts, arrival, group))
@@ -192,7 +197,9 @@ fn next_head(
                     *rest = Some(arena);
                     fresh = true;
                 }
-                Poll::Ready(_) if arena.is_empty() => return Poll::Ready(Head::Closed),
+                Poll::Ready(_) if arena.is_empty() => {
+                    return Poll::Ready(Head::Gone);
+                }
                 Poll::Ready(_) => {
                     let (scratch, arrival) = (worker.take_scratch(), arrival(began, false));
                     return Poll::Ready(Head::Broken(scratch, arena, arrival));
@@ -207,7 +214,7 @@ fn next_head(
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => Poll::Ready(match rest.take() {
                 Some(arena) => Head::TooSlow(worker.take_scratch(), arena, arrival(began, false)),
-                None => Head::Closed,
+                None => Head::Silent,
             }),
         }
     })
@@ -250,27 +257,57 @@ fn admit(x: &mut Exchange<'_>, listener: &Listener) {
         x.trusted = is_trusted(peer);
         x.client = client_address(x.request().fields(), x.arena(), x.client, is_trusted);
     }
-    let Some(name) = listener
-        .request_id
-        .as_ref()
-        .and_then(|id| id.header.as_ref())
-    else {
+    let Some(wanted) = &listener.request_id else {
         return;
     };
+    let name = wanted.header.as_deref().unwrap_or_default();
     let taken = x
         .request()
         .fields()
         .values_named(name.as_bytes(), x.arena())
         .next();
     let id = match taken {
+        _ if let Some(format) = &wanted.format => {
+            let mut id = Vec::new();
+            write_header_value(format, &*x, &mut id);
+            RequestIdText::Taken(id.into())
+        }
         Some(id) if x.trusted && is_acceptable_request_id(id) => RequestIdText::Taken(id.into()),
         _ => RequestIdText::Made(RequestId::from_random(x.connection.worker.random_128())),
     };
-    x.scratch.request_edits.remove(name.as_bytes());
-    x.scratch.request_edits.add(name.as_bytes(), |value| {
-        value.extend_from_slice(id.as_bytes())
-    });
+    if !name.is_empty() {
+        x.scratch.request_edits.remove(name.as_bytes());
+        x.scratch.request_edits.add(name.as_bytes(), |value| {
+            value.extend_from_slice(id.as_bytes())
+        });
+    }
     x.request_id = Some(id);
+}
+
+/// Leaves a record of a client that went, or was left, before it sent anything, where the listener's log wants it: as
+/// HAProxy does, of its first request only.
+fn left(connection: &Connection, fault: Fault) -> std::future::Ready<Next> {
+    let closed = std::future::ready(Next::Close);
+    let listener = connection.generation.plane.listener(connection.listener);
+    let log = listener.and_then(|(listener, _)| listener.access_log.as_ref());
+    let wanted = log.is_some_and(|log| log.log_null);
+    if connection.exchanges > 0 || !wanted || connection.worker.is_draining() {
+        return closed;
+    }
+    let (mut scratch, arena) = (
+        connection.worker.take_scratch(),
+        connection.worker.buffers.lease(),
+    );
+    scratch.request.clear();
+    let arrival = Arrival {
+        at: connection.since(),
+        head_took: connection.since().elapsed(),
+    };
+    let mut x = Exchange::open(connection, &mut scratch, (arena, 0), arrival);
+    x.ledger.fault = Some(fault);
+    drop(x);
+    connection.worker.give_scratch(scratch);
+    closed
 }
 
 /// Answers what is no request, and leaves a record of it.

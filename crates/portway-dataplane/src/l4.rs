@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 /// Closes a connection that no rule sends anywhere.
 pub(crate) fn nowhere(connection: &Connection, stream: &mut Stream) {
     stream.reset();
-    record::closed_early(connection, Instant::now(), Fault::no_rule());
+    record::closed_early(connection, Instant::now(), Fault::no_rule(), None);
 }
 
 /// Serves a connection of a TCP listener. `group`: where it goes, if earlier rules said so.
@@ -168,6 +168,7 @@ async fn pass(
 ) {
     let passed = Passed {
         group: Some(group),
+        number: connection.next_number(),
         ..Passed::new(Instant::now())
     };
     let mut passing = Passing { connection, passed };
@@ -175,6 +176,8 @@ async fn pass(
     match upstream(connection, (group, key), &mut passing.passed).await {
         Ok((mut upstream, fate)) => {
             passing.passed.connected = Some(passing.passed.started.elapsed());
+            passing.passed.upstream_local = connect::wanted_local(connection, &upstream);
+            record::log_connection_early(connection, &mut passing.passed);
             let counted = &passing.passed.counted;
             let flow = Flow::of(connection, Some(group), passing.passed.target);
             let tunnel = tunnel::run(
@@ -210,6 +213,8 @@ async fn upstream<'c>(
         let target = reserved.target;
         attempts.begin();
         passed.attempts = attempts.made();
+        passed.queued.get_or_insert(passed.started.elapsed());
+        passed.redispatched |= passed.target.is_some_and(|before| before != target);
         passed.target = Some(target);
         let wanted = Wanted {
             group,

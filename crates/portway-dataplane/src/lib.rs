@@ -28,6 +28,9 @@ mod answers;
 mod reply;
 mod fault;
 mod record;
+mod times;
+mod termination;
+mod log_value;
 mod statistics;
 
 pub mod access_log;
@@ -36,6 +39,7 @@ pub mod plane;
 pub mod queue;
 pub mod service;
 pub mod support;
+pub mod wants;
 pub mod worker;
 
 mod buffer;

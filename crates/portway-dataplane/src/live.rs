@@ -260,6 +260,7 @@ pub struct ListenerState {
     open: AtomicU32,
     /// The most that were open at once.
     peak: AtomicU32,
+    records: AtomicU32,
 }
 
 impl ListenerState {
@@ -271,6 +272,16 @@ impl ListenerState {
     /// The most that were open at once since the start, or since [`Self::forget_peak`].
     pub fn peak(&self) -> u32 {
         self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Records of it that were written, all workers together; it begins again behind the largest number.
+    pub fn records(&self) -> u32 {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    /// Counts a record.
+    pub(crate) fn recorded(&self) {
+        self.records.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Begins the peak anew with what is open now.
@@ -288,12 +299,18 @@ pub struct ProcessState {
     cuts: AtomicU32,
     /// Variables that live as long as the process: held for an instant, and only where a rule names one.
     variables: Mutex<Variables>,
+    requests: AtomicU32,
 }
 
 impl ProcessState {
     /// True from the beginning of a graceful stop: readiness fails and answers carry `Connection: close`.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The number of the next exchange or TCP connection, from 0; it begins again behind the largest number.
+    pub(crate) fn next_request(&self) -> u32 {
+        self.requests.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Begins a graceful stop.

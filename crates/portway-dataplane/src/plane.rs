@@ -7,9 +7,11 @@ use crate::answers::Answers;
 use crate::live::{ListenerState, ProcessState, TargetState};
 use crate::queue::GroupState;
 use crate::service::Services;
+use crate::wants::Wants;
 use portway_core::route::Router;
 use portway_model::snapshot::{GroupId, Listener, ListenerId, Snapshot, TargetGroup};
 use portway_telemetry::metrics::Registry;
+use portway_telemetry::zone::Zone;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
@@ -31,6 +33,10 @@ pub struct Plane {
     pub max_connections: u32,
     /// What the process is doing.
     pub process: Arc<ProcessState>,
+    /// The zone of local times in logs.
+    pub zone: Zone,
+    /// Some log, rule or id wants each request to have a number: see [`crate::wants::numbers_requests`].
+    pub numbers_requests: bool,
     /// Who answers what rules leave to Portway itself.
     pub services: Services,
     /// Made when a rule first asks for a group by a computed name.
@@ -50,6 +56,8 @@ pub struct ListenerParts {
     pub state: Arc<ListenerState>,
     /// Where records go, if they are written.
     pub log: Option<LogSink>,
+    /// What its records want to be looked at while there is time.
+    pub wants: Wants,
 }
 
 /// What control made for one target group.

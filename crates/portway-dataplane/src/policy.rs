@@ -5,7 +5,7 @@
 
 use crate::answers::{self, Answer, Body};
 use crate::buffer::Buffer;
-use crate::exchange::{Exchange, How, Scratch};
+use crate::exchange::{Exchange, How, LogWish, Scratch};
 use crate::service::Asked;
 use portway_core::evaluate::rewrite::{
     add_prefix, header_fits, replace_elements, replace_header_value, replace_path, replace_target,
@@ -180,6 +180,9 @@ fn perform(
                 false => Ending::Told,
             }));
         }
+        Action::SetLog(level) => {
+            x.ledger.log = level.map_or(LogWish::Silent, LogWish::Level);
+        }
         Action::SetMethod(method) => x.line.method = Some(method.clone()),
         Action::SetStatus { .. }
         | Action::SetVariable { .. }
@@ -205,7 +208,6 @@ fn perform(
         | Action::Track { .. }
         | Action::Increment { .. }
         | Action::WaitForBody { .. }
-        | Action::SetLog(_)
         | Action::SetStickiness(_) => {}
     }
     None

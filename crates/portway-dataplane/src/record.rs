@@ -1,15 +1,23 @@
 //! The one record that an exchange or a TCP connection leaves: counted, and written to the access log.
 
 use crate::connection::Connection;
-use crate::exchange::{Exchange, Ledger, RequestIdText};
+use crate::exchange::{Exchange, Ledger, LogWish, RequestIdText};
 use crate::fault::Fault;
+use crate::log_value::Subject;
+use crate::rules::ended;
 use crate::statistics::{self, Flow};
+use portway_core::evaluate::{Facts, write_log_line};
 use portway_core::http1::{Known, Refusal};
+use portway_model::draft::LogFormat;
+use portway_model::expression::Template;
+use portway_model::log::LogLevel;
+use portway_model::snapshot::{AccessLog, Listener};
+use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit;
 use portway_telemetry::record::{ConnectionRecord, Durations, FaultCode, Record, Tls, Upstream};
 use std::cell::Cell;
 use std::net::SocketAddr;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 /// The codes that requests may be refused with, in the order in which they are counted.
 pub fn refusal_codes() -> Vec<&'static str> {
@@ -19,9 +27,7 @@ pub fn refusal_codes() -> Vec<&'static str> {
 /// Closes an exchange: counts it and writes its record.
 pub(crate) fn close(x: &Exchange<'_>) {
     let connection = x.connection;
-    let worker = &connection.worker;
-    let generation = &connection.generation;
-    let shard = worker.shard();
+    let shard = connection.worker.shard();
     let metrics = shard.listener(connection.listener.index());
     let total = x.ledger.started.elapsed();
     metrics.requests.count(x.ledger.status);
@@ -54,15 +60,98 @@ pub(crate) fn close(x: &Exchange<'_>) {
                 .count(x.ledger.status);
         }
     }
-    let Some((_, parts)) = generation.plane.listener(connection.listener) else {
+    if !x.ledger.logged {
+        log_exchange(x, total);
+    }
+}
+
+/// Writes the record of an exchange before its end, where its listener is to log so: its head is there.
+pub(crate) fn log_early(x: &mut Exchange<'_>) {
+    let connection = x.connection;
+    let listener = connection.generation.plane.listener(connection.listener);
+    let log = listener.and_then(|(listener, _)| listener.access_log.as_ref());
+    if !log.is_some_and(|log| log.early) || x.ledger.logged {
+        return;
+    }
+    x.ledger.early = true;
+    log_exchange(x, x.ledger.started.elapsed());
+    x.ledger.early = false;
+    x.ledger.logged = true;
+}
+
+/// Writes the record of an exchange, where it is to be written.
+fn log_exchange(x: &Exchange<'_>, total: std::time::Duration) {
+    let connection = x.connection;
+    let Some((listener, parts)) = connection.generation.plane.listener(connection.listener) else {
         return;
     };
-    if parts.log.is_some() {
-        let record = record_of(x, total);
-        worker.log(connection.listener, parts, |formatter, out| {
-            formatter.exchange(&record, out)
-        });
+    let (Some(log), Some(_)) = (&listener.access_log, &parts.log) else {
+        return;
+    };
+    let subject = Subject::Exchange(x);
+    let Some(level) = level(log, subject, x.ledger.log) else {
+        return;
+    };
+    // What never became a request has the form of errors, as HAProxy has it.
+    let format = match &log.error_format {
+        Some(template) if x.head_len == 0 => Some(template),
+        _ => template_of(log),
+    };
+    connection.worker.log(
+        connection.listener,
+        parts,
+        level,
+        |formatter, out| match format {
+            Some(template) => line(template, log.structured_data.as_ref(), x, out),
+            None => {
+                let structured = structured(log.structured_data.as_ref(), x, out);
+                formatter.exchange(&record_of(x, total), out);
+                structured
+            }
+        },
+    );
+}
+
+fn template_of(log: &AccessLog) -> Option<&Template<Resolved>> {
+    match &log.format {
+        LogFormat::Template(template) => Some(template),
+        LogFormat::Json | LogFormat::Combined => None,
     }
+}
+
+/// The level of a record; `None`: it is not written.
+fn level(log: &AccessLog, subject: Subject<'_>, wish: LogWish) -> Option<LogLevel> {
+    let abnormal = (log.only_faults || log.raise_faults) && subject.is_abnormal();
+    if log.only_faults && !abnormal {
+        return None;
+    }
+    match wish {
+        LogWish::Silent => None,
+        LogWish::Level(level) => Some(level),
+        LogWish::AsConfigured if log.raise_faults && abnormal => Some(LogLevel::Err),
+        LogWish::AsConfigured => Some(portway_model::defaults::ACCESS_LEVEL),
+    }
+}
+
+/// Appends structured data and a line; how many bytes the former has.
+fn line<F: Facts>(
+    template: &Template<Resolved>,
+    data: Option<&Template<Resolved>>,
+    facts: &F,
+    out: &mut Vec<u8>,
+) -> usize {
+    let structured = structured(data, facts, out);
+    write_log_line(template, facts, out);
+    out.push(b'\n');
+    structured
+}
+
+fn structured<F: Facts>(data: Option<&Template<Resolved>>, facts: &F, out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    if let Some(template) = data {
+        write_log_line(template, facts, out);
+    }
+    out.len() - start
 }
 
 fn refused(x: &Exchange<'_>, code: &str) {
@@ -85,7 +174,7 @@ fn record_of<'a>(x: &'a Exchange<'_>, total: std::time::Duration) -> Record<'a> 
     let listener = connection.listener_name().unwrap_or("-");
     let head = x.request();
     let client = SocketAddr::new(x.client, connection.peer.port());
-    let start = wall_clock(x.ledger.started);
+    let start = connection.worker.wall(x.ledger.started);
     let mut record = Record::new(start, listener, Some(client), connection.local.port());
     if x.head_len > 0 {
         record.method = head.method_bytes(x.arena());
@@ -153,12 +242,6 @@ fn durations(ledger: &Ledger, total: std::time::Duration) -> Durations {
     }
 }
 
-/// The time of day of a moment.
-fn wall_clock(moment: Instant) -> SystemTime {
-    let now = SystemTime::now();
-    now.checked_sub(moment.elapsed()).unwrap_or(now)
-}
-
 /// Counts that an exchange ran into a limit.
 pub(crate) fn limit_reached(x: &Exchange<'_>, limit: Limit) {
     x.connection.worker.shard().worker().limit_reached(limit);
@@ -214,11 +297,18 @@ impl Counted {
 }
 
 /// Records a connection that was closed before anything could be served on it.
-pub(crate) fn closed_early(connection: &Connection, started: Instant, fault: Fault) {
+pub(crate) fn closed_early(
+    connection: &Connection,
+    started: Instant,
+    fault: Fault,
+    handshake_error: Option<&'static str>,
+) {
     close_connection(
         connection,
         &Passed {
             fault: Some(fault),
+            number: connection.next_number(),
+            handshake_error,
             ..Passed::new(started)
         },
     );
@@ -234,6 +324,22 @@ pub(crate) struct Passed {
     pub(crate) attempts: u32,
     /// How long it took until a target was connected.
     pub(crate) connected: Option<std::time::Duration>,
+    /// How long it took until it left the queue, where it came to one.
+    pub(crate) queued: Option<std::time::Duration>,
+    /// Connections that waited before it, for the group and for the target.
+    pub(crate) queue_positions: (u32, u32),
+    /// Another target took over.
+    pub(crate) redispatched: bool,
+    /// Its number among all exchanges and connections of the process; 0 where nobody asks.
+    pub(crate) number: u32,
+    /// Our address towards the target; known only where a log wants it.
+    pub(crate) upstream_local: Option<SocketAddr>,
+    /// HAProxy's words for a handshake that failed.
+    pub(crate) handshake_error: Option<&'static str>,
+    /// Its record was written before its end.
+    pub(crate) logged: bool,
+    /// Its record is being written before its end.
+    pub(crate) early: bool,
 }
 
 impl Passed {
@@ -247,6 +353,14 @@ impl Passed {
             target: None,
             attempts: 0,
             connected: None,
+            queued: None,
+            queue_positions: (0, 0),
+            redispatched: false,
+            number: 0,
+            upstream_local: None,
+            handshake_error: None,
+            logged: false,
+            early: false,
         }
     }
 }
@@ -259,13 +373,66 @@ pub(crate) fn close_connection(connection: &Connection, passed: &Passed) {
         metrics.fault(fault.code);
     }
     statistics::end_of_connection(connection, passed);
+    if !passed.logged {
+        log_connection(connection, passed);
+    }
+}
+
+/// Writes the record of a TCP connection before its end, where its listener is to log so: its target is connected.
+pub(crate) fn log_connection_early(connection: &Connection, passed: &mut Passed) {
+    let listener = connection.generation.plane.listener(connection.listener);
+    let log = listener.and_then(|(listener, _)| listener.access_log.as_ref());
+    if log.is_some_and(|log| log.early) {
+        passed.early = true;
+        log_connection(connection, passed);
+        passed.early = false;
+        passed.logged = true;
+    }
+}
+
+/// Writes the record of a TCP connection, where it is to be written.
+fn log_connection(connection: &Connection, passed: &Passed) {
     let Some((listener, parts)) = connection.generation.plane.listener(connection.listener) else {
         return;
     };
-    if parts.log.is_none() {
+    let (Some(log), Some(_)) = (&listener.access_log, &parts.log) else {
+        return;
+    };
+    let nothing_came = passed.group.is_some() && !passed.early && passed.counted.up() == 0;
+    if nothing_came && !log.log_null {
         return;
     }
-    let start = wall_clock(passed.started);
+    let subject = Subject::Connection(connection, passed);
+    let Some(level) = level(log, subject, LogWish::AsConfigured) else {
+        return;
+    };
+    let format = match &log.error_format {
+        Some(template) if passed.group.is_none() => Some(template),
+        _ => template_of(log),
+    };
+    let facts = ended(connection, passed);
+    connection.worker.log(
+        connection.listener,
+        parts,
+        level,
+        |formatter, out| match format {
+            Some(template) => line(template, log.structured_data.as_ref(), &facts, out),
+            None => {
+                let structured = structured(log.structured_data.as_ref(), &facts, out);
+                let record = connection_record(connection, listener, passed);
+                formatter.connection(&record, out);
+                structured
+            }
+        },
+    );
+}
+
+fn connection_record<'a>(
+    connection: &'a Connection,
+    listener: &'a Listener,
+    passed: &Passed,
+) -> ConnectionRecord<'a> {
+    let start = connection.worker.wall(passed.started);
     let peer = connection.peer;
     let client = Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()));
     let mut record = ConnectionRecord::new(
@@ -298,9 +465,5 @@ pub(crate) fn close_connection(connection: &Connection, passed: &Passed) {
     }
     record.durations.total = Some(passed.started.elapsed());
     record.fault = passed.fault.map(|fault| fault.code);
-    connection
-        .worker
-        .log(connection.listener, parts, |formatter, out| {
-            formatter.connection(&record, out)
-        });
+    record
 }

@@ -3,6 +3,7 @@
 use crate::answers::{self, Answer};
 use crate::exchange::{Answered, Exchange, How};
 use crate::fault::{Fault, client_text, reason};
+use crate::log_value::response_head_size;
 use crate::policy::{self, Side};
 use crate::serve::Next;
 use crate::statistics;
@@ -136,6 +137,9 @@ pub(crate) async fn answer(
     };
     x.ledger.body_out.set(sent);
     x.ledger.head_out = (out.len() as u64).saturating_sub(sent);
+    if x.connection.wants_sizes() {
+        x.ledger.response_size = own_size(&out, x.ledger.head_out);
+    }
     let limit = x.connection.client_timeout();
     if let Err(error) = write_all(x, stream, &out, limit).await {
         x.ledger.fault.get_or_insert(Fault::unsent(&error));
@@ -174,6 +178,25 @@ fn show(x: &mut Exchange<'_>, answer: &Answer) -> bool {
 fn has_body(x: &Exchange<'_>) -> bool {
     let bodiless = matches!(x.response_status, Some(204 | 304));
     x.request().method() != Method::Head && !bodiless
+}
+
+/// The size of the head of an answer of our own, as HAProxy counts it: without what divides names and values and ends
+/// lines, and without the field that belongs to the connection.
+fn own_size(out: &[u8], head_len: u64) -> u64 {
+    let head = out.get(..head_len as usize).unwrap_or(out);
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let reason = lines
+        .next()
+        .map_or(0, |line| line.len().saturating_sub("HTTP/1.1 200 \r".len()));
+    let fields = lines
+        .filter(|line| line.len() > 1)
+        .filter(|line| {
+            !line
+                .get(..11)
+                .is_some_and(|it| it.eq_ignore_ascii_case(b"connection:"))
+        })
+        .map(|line| line.len().saturating_sub(": \r".len()) as u64);
+    response_head_size(reason, fields.sum(), false)
 }
 
 /// The whole response, head and body.

@@ -5,13 +5,15 @@
 //! come.
 
 use crate::connection::Connection;
+use crate::log_value::Subject;
 use crate::policy::{Side, draw};
+use crate::record::Passed;
 use portway_core::client_hello::{Looked, look};
 use portway_core::evaluate::{
     Facts, Fetched, TlsFacts, evaluate, fetch, holds, settled, write_template,
 };
 use portway_model::action::{Action, Rule};
-use portway_model::expression::{CertificateField, Value, Variable};
+use portway_model::expression::{CertificateField, LogValue, Value, Variable};
 use portway_model::snapshot::GroupId;
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit;
@@ -76,7 +78,7 @@ impl<'r> Rules<'r> {
         connection: &Connection,
         first: Option<&FirstBytes<'_>>,
     ) -> Option<bool> {
-        let seen = Seen { connection, first };
+        let seen = seen(connection, first);
         if self.accepted {
             // Nothing is waited for any more.
             let forwards = rule.actions.iter().any(Action::forwards);
@@ -105,14 +107,14 @@ impl<'r> Rules<'r> {
             Action::ExpectProxy => self.expects_proxy = true,
             Action::ForwardByName { name, fallback } => {
                 let mut named = Vec::new();
-                write_template(name, &Seen { connection, first }, &mut named);
+                write_template(name, &seen(connection, first), &mut named);
                 let group = connection.generation.plane.group_named(&named);
                 let group = group.or(*fallback);
                 return Some(group.map_or(Verdict::Reject { silent: false }, Verdict::Forward));
             }
             Action::SetVariable { variable, value } => {
                 let mut bytes = Vec::new();
-                write_template(value, &Seen { connection, first }, &mut bytes);
+                write_template(value, &seen(connection, first), &mut bytes);
                 set_variable(connection, variable, Some(bytes));
             }
             Action::UnsetVariable(variable) => set_variable(connection, variable, None),
@@ -122,7 +124,7 @@ impl<'r> Rules<'r> {
                 slot: Some(slot),
             } => {
                 let mut bytes = Vec::new();
-                evaluate(value, &Seen { connection, first }).write(&mut bytes);
+                evaluate(value, &seen(connection, first)).write(&mut bytes);
                 let captures = connection.captures.get_or_insert_default();
                 captures.keep(Side::Request, *slot, &bytes, *length);
             }
@@ -173,16 +175,53 @@ pub(crate) fn seen<'c>(
     connection: &'c Connection,
     first: Option<&'c FirstBytes<'c>>,
 ) -> impl Facts + 'c {
-    Seen { connection, first }
+    Seen {
+        connection,
+        first,
+        passed: None,
+    }
+}
+
+/// What is known of a TCP connection at its end.
+pub(crate) fn ended<'c>(connection: &'c Connection, passed: &'c Passed) -> impl Facts + 'c {
+    Seen {
+        connection,
+        first: None,
+        passed: Some(passed),
+    }
 }
 
 /// What rules see of a connection.
 struct Seen<'c> {
     connection: &'c Connection,
     first: Option<&'c FirstBytes<'c>>,
+    passed: Option<&'c Passed>,
 }
 
 impl Facts for Seen<'_> {
+    fn group_name(&self) -> Option<&str> {
+        let (group, ..) = Subject::Connection(self.connection, self.passed?).group()?;
+        Some(group.name.as_str())
+    }
+
+    fn target_name(&self) -> Option<&str> {
+        let (group, _, target) = Subject::Connection(self.connection, self.passed?).group()?;
+        Some(group.targets.get(target?)?.name.as_str())
+    }
+
+    fn log(&self, value: LogValue) -> Fetched<'_> {
+        let passed = self.passed;
+        passed.map_or(Fetched::Absent, |passed| {
+            Subject::Connection(self.connection, passed).fetch(value)
+        })
+    }
+
+    fn write_log(&self, value: LogValue, out: &mut Vec<u8>) {
+        if let Some(passed) = self.passed {
+            Subject::Connection(self.connection, passed).write(value, out);
+        }
+    }
+
     fn source(&self) -> Option<IpAddr> {
         Some(self.connection.peer.ip().to_canonical())
     }

@@ -129,9 +129,11 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
         let target = reserved.target;
         if let Some(before) = x.attempt.target.filter(|before| *before != target) {
             statistics::redispatched(x.connection, group, before);
+            x.ledger.redispatched = true;
         }
         attempts.begin();
         x.ledger.attempts = attempts.made();
+        x.ledger.reserved.get_or_insert(x.ledger.started.elapsed());
         x.attempt = Attempt {
             group: Some(group),
             target: Some(target),
@@ -155,6 +157,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             Ok(upstream) => {
                 x.attempt.reused = upstream.reused;
                 x.ledger.connected = Some(x.ledger.started.elapsed());
+                x.ledger.upstream_local = connect::wanted_local(x.connection, &upstream);
                 let done = match &fate {
                     Some(fate) => {
                         let attempt = forward::attempt(x, downstream, upstream);

@@ -110,6 +110,11 @@ impl Asked {
 /// Asks control and sends what it says.
 pub(crate) async fn serve(x: &mut Exchange<'_>, stream: &mut Stream, asked: Asked) -> Next {
     statistics::intercepted(x);
+    x.ledger.service = Some(name_in_logs(&asked));
+    // HAProxy's services are servers to its logs: they are waited for and connected to in no time.
+    let so_far = x.ledger.started.elapsed();
+    x.ledger.reserved = Some(so_far);
+    x.ledger.connected = Some(so_far);
     if let Err(fault) = read_body(x, stream).await {
         return reply::fault(x, stream, fault).await;
     }
@@ -130,6 +135,7 @@ pub(crate) async fn serve(x: &mut Exchange<'_>, stream: &mut Stream, asked: Aske
             fields,
             body,
         }) => {
+            x.ledger.response_head = Some(x.ledger.started.elapsed());
             let mut reply = Answer {
                 status,
                 body: Body::Made(body),
@@ -141,6 +147,14 @@ pub(crate) async fn serve(x: &mut Exchange<'_>, stream: &mut Stream, asked: Aske
             reply::answer(x, stream, reply, false).await
         }
         None => reply::fault(x, stream, unavailable()).await,
+    }
+}
+
+/// What HAProxy calls a service in its logs.
+fn name_in_logs(asked: &Asked) -> &'static str {
+    match asked.service {
+        Service::Stats(_) => "<STATS>",
+        Service::Metrics => "<PROMEX>",
     }
 }
 

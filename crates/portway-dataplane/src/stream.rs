@@ -407,6 +407,18 @@ impl Stream {
         }
     }
 
+    /// Our address; `None` for a UNIX socket.
+    pub(crate) fn local_address(&self) -> Option<std::net::SocketAddr> {
+        let socket = match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => &tls.socket,
+        };
+        match socket {
+            Socket::Tcp(socket) => socket.local_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
+
     /// The TLS session towards a client.
     pub(crate) fn server_session(&self) -> Option<&ServerConnection> {
         match self {

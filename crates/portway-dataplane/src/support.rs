@@ -5,12 +5,9 @@ use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule, Service
 use portway_model::address::TargetAddress;
 use portway_model::check::CheckKind;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::draft::LogFormat;
 use portway_model::expression::{
-    Condition, Expression, LogValue, Matcher, Scope, TargetFigure, Template, TemplatePart,
-    Transform, Value,
+    Condition, Expression, Matcher, Scope, TargetFigure, Template, TemplatePart, Transform, Value,
 };
-use portway_model::log::LogDestination;
 use portway_model::settings::ClientAuth;
 use portway_model::snapshot::{Listener, Rules, Snapshot, Target, TargetGroup};
 use portway_model::span::Span;
@@ -87,33 +84,7 @@ impl Found {
                 "ALPN `h2` (HTTP/2)",
             );
         }
-        if let Some(log) = &listener.access_log {
-            self.part_if(
-                matches!(log.format, LogFormat::Template(_)),
-                "access logs with a template",
-            );
-            self.part_if(log.to.len() > 1, "access logs to several destinations");
-            self.part_if(
-                log.to
-                    .iter()
-                    .any(|to| matches!(to, LogDestination::Syslog(_))),
-                "access logs to syslog",
-            );
-            let settings = log.error_format.is_some()
-                || log.structured_data.is_some()
-                || log.log_null == listener.protocol.is_http()
-                || log.only_faults
-                || log.raise_faults
-                || log.early;
-            self.part_if(settings, "settings of access logs but `format` and `to`");
-        }
         self.part_if(!listener.log.is_empty(), "`log` of a listener");
-        self.part_if(listener.capture_cookie.is_some(), "`capture_cookie`");
-        let id = listener.request_id.as_ref();
-        self.part_if(
-            id.is_some_and(|id| id.format.is_some() || id.header.is_none()),
-            "a `format` of request ids",
-        );
         self.rules(&listener.rules);
     }
 
@@ -238,7 +209,6 @@ impl Found {
             }
             Action::Track { .. } => self.part("`track` (stick tables)"),
             Action::Increment { .. } => self.part("`increment` (stick tables)"),
-            Action::SetLog(_) => self.part("`set_log`"),
             Action::SetStickiness(_) => self.part("`stickiness` of a rule"),
             Action::Forward(_)
             | Action::Authenticate { .. }
@@ -255,7 +225,8 @@ impl Found {
             | Action::StripPrefix(_)
             | Action::AddPrefix(_)
             | Action::SetMethod(_)
-            | Action::UnsetVariable(_) => {}
+            | Action::UnsetVariable(_)
+            | Action::SetLog(_) => {}
         }
     }
 
@@ -311,13 +282,6 @@ fn missing(value: &Value<Resolved>) -> Option<&'static str> {
         Value::ClientCertificate(_) => Some("values of client certificates"),
         Value::Authenticated(_) | Value::BasicUser => Some("values of Basic authorization"),
         Value::Counter { .. } => Some("counters of stick tables"),
-        Value::Log(value) => match value {
-            LogValue::TotalTime
-            | LogValue::ConnectTime
-            | LogValue::ResponseTime
-            | LogValue::Retries => None,
-            _ => Some("this value of the access log in a template"),
-        },
         Value::InUserGroup { .. } | Value::BasicPassword => Some("values of Basic authorization"),
         Value::OfGroup { .. } => Some("this number of a target group"),
         Value::OfTarget { figure, .. } => match figure {

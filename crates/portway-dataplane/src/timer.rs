@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often deadlines are looked through.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -31,6 +31,8 @@ struct Slot {
     waker: Option<Waker>,
     rests: Rests,
     used: bool,
+    /// When the connection was accepted, or its exchange before had ended.
+    since: Instant,
 }
 
 /// The slots of a worker.
@@ -49,6 +51,7 @@ impl Timers {
             waker: None,
             rests: Rests::No,
             used: true,
+            since: Instant::now(),
         };
         let mut slots = self.slots.borrow_mut();
         let index = match self.free.borrow_mut().pop() {
@@ -133,6 +136,17 @@ impl Timer {
             .borrow_mut()
             .get_mut(self.index as usize)
             .map(|slot| run(slot, self.timers.now.get()))
+    }
+
+    /// When the connection was accepted, or its exchange before had ended. It lives here because what a connection rests
+    /// in is counted in bytes.
+    pub(crate) fn since(&self) -> Instant {
+        self.with(|slot, _| slot.since).unwrap_or_else(Instant::now)
+    }
+
+    /// An exchange has ended: what follows counts from now.
+    pub(crate) fn begin_anew(&self) {
+        self.with(|slot, _| slot.since = Instant::now());
     }
 
     /// Expires after this time, in place of what was set before.

@@ -3,7 +3,7 @@
 //! Nothing on a worker waits for another worker. What control wants of them comes over a channel: a graceful stop.
 
 use crate::accept;
-use crate::access_log::{BATCH_BYTES, Batch};
+use crate::access_log::{BATCH_BYTES, Batch, LogSink, Mark};
 use crate::buffer::Buffers;
 use crate::exchange::Scratch;
 use crate::group::Generation;
@@ -11,20 +11,21 @@ use crate::live::ProcessState;
 use crate::plane::{ListenerParts, Plane};
 use crate::timer::{TICK, Timers};
 use portway_model::draft::LogFormat;
+use portway_model::log::LogLevel;
 use portway_model::snapshot::ListenerId;
-use portway_telemetry::access_log::{Format, Formatter};
+use portway_telemetry::access_log::{Dates, Format, Formatter};
 use portway_telemetry::metrics::Shard;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 
 /// Scratch memories that a worker keeps for the next exchanges.
 const FREE_SCRATCHES: usize = 64;
-/// Ticks after which a log buffer is handed over though it is not full: half a second.
+/// Ticks after which a log buffer is handed over though it is not full: half a second; to syslog it goes with each tick.
 const LOG_TICKS: u64 = 5;
 /// Ticks that a connection without a request has from the beginning of a stop to send its first: a second. It was let
 /// in, so its request is probably on its way.
@@ -132,13 +133,16 @@ pub(crate) struct Worker {
     cutting_off: Cell<bool>,
     /// From 1.
     number: u32,
+    /// The time of day at a moment of the last tick.
+    clock: Cell<(Instant, SystemTime)>,
+    /// The dates of log values.
+    pub(crate) dates: RefCell<Dates>,
 }
 
 /// Records of one listener that were not handed over yet.
 struct LogBuffer {
     formatter: Formatter,
-    lines: Vec<u8>,
-    records: u32,
+    batch: Batch,
 }
 
 impl Worker {
@@ -160,8 +164,7 @@ impl Worker {
         };
         let logs = plane.snapshot.listeners.iter().map(|listener| LogBuffer {
             formatter: formatter(listener),
-            lines: Vec::new(),
-            records: 0,
+            batch: Batch::default(),
         });
         Ok(Self {
             buffers: Rc::default(),
@@ -173,6 +176,8 @@ impl Worker {
             draining: Cell::new(false),
             process: Arc::clone(&plane.process),
             cutting_off: Cell::new(false),
+            clock: Cell::new((Instant::now(), SystemTime::now())),
+            dates: RefCell::new(Dates::new(plane.zone.clone())),
             generation: RefCell::new(Rc::new(Generation::new(plane, &shard))),
             number: u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
             shard,
@@ -238,32 +243,51 @@ impl Worker {
         self.open.set(self.open.get().saturating_add_signed(change));
     }
 
-    /// Writes a record of a listener.
+    /// The time of day of a moment.
+    pub(crate) fn wall(&self, moment: Instant) -> SystemTime {
+        let (at, day) = self.clock.get();
+        let day = match moment.checked_duration_since(at) {
+            Some(after) => day.checked_add(after),
+            None => day.checked_sub(at.saturating_duration_since(moment)),
+        };
+        day.unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// Writes a record of a listener. `write` appends structured data, gives back how many bytes that is, and appends the
+    /// line with its line feed.
     pub(crate) fn log(
         &self,
         listener: ListenerId,
         parts: &ListenerParts,
-        write: impl FnOnce(&mut Formatter, &mut Vec<u8>),
+        level: LogLevel,
+        write: impl FnOnce(&mut Formatter, &mut Vec<u8>) -> usize,
     ) {
         let mut logs = self.logs.borrow_mut();
         let Some(log) = logs.get_mut(listener.index()) else {
             return;
         };
-        write(&mut log.formatter, &mut log.lines);
-        log.records += 1;
-        if log.lines.len() >= BATCH_BYTES {
+        let batch = &mut log.batch;
+        let structured = write(&mut log.formatter, &mut batch.lines);
+        batch.records += 1;
+        parts.state.recorded();
+        if parts.log.as_ref().is_some_and(LogSink::is_marked) {
+            batch.marks.push(Mark {
+                level,
+                at: self.wall(Instant::now()),
+                structured,
+                end: batch.lines.len(),
+            });
+        }
+        if batch.lines.len() >= BATCH_BYTES {
             self.hand_over(log, parts);
         }
     }
 
     fn hand_over(&self, log: &mut LogBuffer, parts: &ListenerParts) {
-        if log.records == 0 {
+        if log.batch.records == 0 {
             return;
         }
-        let batch = Batch {
-            lines: std::mem::take(&mut log.lines),
-            records: std::mem::take(&mut log.records),
-        };
+        let batch = std::mem::take(&mut log.batch);
         let dropped = parts.log.as_ref().map_or(0, |sink| sink.send(batch));
         if dropped > 0 {
             self.shard
@@ -276,7 +300,8 @@ impl Worker {
         }
     }
 
-    fn flush_logs(&self) {
+    /// Hands over what waits: all of it, or only what goes to syslog, which people watch.
+    fn flush_logs(&self, all: bool) {
         let generation = self.generation();
         for (log, parts) in self
             .logs
@@ -284,7 +309,9 @@ impl Worker {
             .iter_mut()
             .zip(&generation.plane.listeners)
         {
-            self.hand_over(log, parts);
+            if all || parts.log.as_ref().is_some_and(LogSink::is_marked) {
+                self.hand_over(log, parts);
+            }
         }
     }
 }
@@ -318,7 +345,7 @@ fn run(
     worker.cutting_off.set(true);
     // Ends what is left; each leaves its record.
     drop(runtime);
-    worker.flush_logs();
+    worker.flush_logs(true);
     Ok(cut)
 }
 
@@ -365,9 +392,8 @@ async fn tick(worker: Rc<Worker>) {
             worker.timers.expire_resting(drained > FIRST_REQUEST_TICKS);
         }
         ticks += 1;
-        if ticks.is_multiple_of(LOG_TICKS) {
-            worker.flush_logs();
-        }
+        worker.clock.set((Instant::now(), SystemTime::now()));
+        worker.flush_logs(ticks.is_multiple_of(LOG_TICKS));
         if ticks.is_multiple_of(SWEEP_TICKS) {
             worker.generation().sweep(worker.timers.now());
         }

@@ -519,10 +519,14 @@ pub enum LogValue {
     SessionTime,
     /// Number: the same without the idle time (`%Tu`).
     UserTime,
-    /// Number: bytes received from the client (`%U`).
+    /// Number: bytes received from the client.
     BytesIn,
-    /// Number: bytes sent to the client (`%B`).
+    /// Number: bytes sent to the client.
     BytesOut,
+    /// Number: the size of the request as HAProxy counts it: names and values of fields without what is between them (`%U`).
+    BytesUploaded,
+    /// Number: the size of the target's response as HAProxy counts it (`%B`).
+    BytesRead,
     /// Number: the status that the client got; -1 where there was none (`%ST`).
     Status,
     /// Number: attempts beyond the first.

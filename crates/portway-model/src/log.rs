@@ -29,12 +29,13 @@ pub struct Syslog {
     pub max_level: LogLevel,
     /// Messages more important than this are sent with this level. [`LogLevel::Emerg`]: none is changed.
     pub min_level: LogLevel,
-    /// Bytes of a message at most, header and line feed included; the rest is cut off. 80–65535.
+    /// Bytes of a message at most, with its header, without its line feed; the rest is cut off. 80–65535.
     pub length: u16,
     /// The tag of the header; `None`: the name of the program.
     pub tag: Option<String>,
-    /// The host name of the header; `None`: this machine's in [`SyslogForm::Rfc3164`], `-` in [`SyslogForm::Rfc5424`].
-    pub hostname: Option<String>,
+    /// The host name of the header; `None`: none in [`SyslogForm::Local`], `localhost` in [`SyslogForm::Rfc3164`], `-` in
+    /// [`SyslogForm::Rfc5424`], as HAProxy has it.
+    pub hostname: Option<LogHostname>,
     /// Which messages are sent, of each so many; `None`: all.
     pub sample: Option<Sample>,
 }
@@ -54,6 +55,15 @@ impl Syslog {
             sample: None,
         }
     }
+}
+
+/// The name of this machine in messages.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LogHostname {
+    /// What it is called: `node` of the process, else its host name.
+    Machine,
+    /// This.
+    Named(String),
 }
 
 /// Where a syslog server is, or what stands for one.

@@ -12,3 +12,5 @@ pub mod access_log;
 pub mod events;
 pub mod metrics;
 pub mod record;
+pub mod syslog;
+pub mod zone;

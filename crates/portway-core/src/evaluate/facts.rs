@@ -313,4 +313,9 @@ pub trait Facts {
     fn log(&self, _value: LogValue) -> Fetched<'_> {
         Fetched::Absent
     }
+
+    /// Appends what [`Facts::log`] gives, without an intermediate copy.
+    fn write_log(&self, value: LogValue, out: &mut Vec<u8>) {
+        self.log(value).write(out);
+    }
 }

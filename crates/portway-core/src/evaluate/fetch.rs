@@ -143,6 +143,7 @@ pub(super) fn append<F: Facts>(value: &Value<Resolved>, facts: &F, out: &mut Vec
             }
         }
         Value::Target => append_target(facts, out),
+        Value::Log(value) => facts.write_log(*value, out),
         other => fetch(other, facts).write(out),
     }
 }

@@ -33,7 +33,7 @@ pub use fetch::fetch;
 pub use fetched::Fetched;
 pub use settled::settled;
 pub use template::{
-    write_header_value, write_location, write_path, write_query, write_replacement,
+    write_header_value, write_location, write_log_line, write_path, write_query, write_replacement,
     write_sanitised, write_target, write_template,
 };
 

@@ -5,8 +5,9 @@
 
 use super::encoding::{UriPart, encode_tail};
 use super::rewrite::sanitise;
+use super::transform::apply_all;
 use super::{Facts, evaluate, fetch};
-use portway_model::expression::{Template, TemplatePart};
+use portway_model::expression::{Expression, Template, TemplatePart, Transform};
 use portway_model::stage::Resolved;
 
 /// Appends the template as it is: for bodies, logs and variables. An absent value writes nothing.
@@ -43,6 +44,98 @@ pub fn write_replacement<F: Facts>(template: &Template<Resolved>, facts: &F, out
                     out.insert(at, b'$');
                 }
             }
+        }
+    }
+}
+
+/// Appends the template as a line of a log, without its end. Where a value writes nothing, one of two blanks around it
+/// goes with it; control characters become `#` and two hexadecimal digits, whoever chose them, so that a line stays one.
+/// The transforms at the end of an expression that HAProxy's flags stand for are applied where the value is, and take an
+/// empty text for an absent one.
+pub fn write_log_line<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut nothing = true;
+    for part in &template.0 {
+        match part {
+            TemplatePart::Text(text) => {
+                let behind_blank = out.len() == start || out.last() == Some(&b' ');
+                let text = match text.strip_prefix(' ') {
+                    Some(rest) if nothing && behind_blank => rest,
+                    _ => text,
+                };
+                out.extend_from_slice(text.as_bytes());
+            }
+            TemplatePart::Expression(expression) => {
+                let before = out.len();
+                append_logged(&expression.value, facts, out);
+                nothing = out.len() == before;
+                continue;
+            }
+        }
+        nothing = false;
+    }
+    escape_controls(out, start);
+}
+
+fn append_logged<F: Facts>(expression: &Expression<Resolved>, facts: &F, out: &mut Vec<u8>) {
+    let in_place = |transform: &Transform<Resolved>| {
+        matches!(
+            transform,
+            Transform::Quoted | Transform::Backslashed | Transform::Default(_)
+        )
+    };
+    let transforms = expression.transforms.as_slice();
+    let others = transforms.iter().rposition(|it| !in_place(it));
+    let (before, last) = transforms
+        .split_at_checked(others.map_or(0, |at| at + 1))
+        .unwrap_or_default();
+    let start = out.len();
+    if before.is_empty() {
+        fetch::append(&expression.value, facts, out);
+    } else {
+        apply_all(before, fetch::fetch(&expression.value, facts), facts).write(out);
+    }
+    for transform in last {
+        match transform {
+            Transform::Default(text) if out.len() == start => {
+                out.extend_from_slice(text.as_bytes());
+            }
+            Transform::Quoted => {
+                out.insert(start, b'"');
+                out.push(b'"');
+            }
+            Transform::Backslashed => backslash(out, start),
+            _ => {}
+        }
+    }
+}
+
+/// Puts a backslash before each of `"`, `\` and `]` from `start` on.
+fn backslash(out: &mut Vec<u8>, start: usize) {
+    let mut at = start;
+    while let Some(byte) = out.get(at) {
+        if matches!(byte, b'"' | b'\\' | b']') {
+            out.insert(at, b'\\');
+            at += 1;
+        }
+        at += 1;
+    }
+}
+
+/// Writes control characters from `start` on as `#` and two hexadecimal digits.
+fn escape_controls(out: &mut Vec<u8>, start: usize) {
+    let is_control = |byte: &u8| byte.is_ascii_control();
+    let written = out.get(start..).unwrap_or_default();
+    if !written.iter().any(is_control) {
+        return;
+    }
+    let text = out.split_off(start);
+    for byte in text {
+        if is_control(&byte) {
+            // Writing into a Vec does not fail.
+            let _ = std::io::Write::write_fmt(out, format_args!("#{byte:02X}"));
+        } else {
+            out.push(byte);
         }
     }
 }
@@ -167,6 +260,39 @@ mod tests {
         let exchange = Exchange::get("http://a/").header("h", "$1$$");
         let parts = vec![text("$1-"), value(Value::Header("h".into()), vec![])];
         assert_eq!(written(write_replacement, parts, &exchange), b"$1-$$1$$$$");
+    }
+
+    #[test]
+    fn lines_of_a_log() {
+        let exchange = Exchange::get("http://a/")
+            .header("h", "a\"b\\c]\n\u{7f}d")
+            .header("empty", "");
+        let check = |parts: Vec<TemplatePart<Resolved>>, expected: &str| {
+            let out = written(write_log_line, parts, &exchange);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        let header = |name: &str, transforms| value(Value::Header(name.into()), transforms);
+        let none = || header("none", vec![]);
+        check(
+            vec![text("a "), none(), text(" "), none(), text(" b")],
+            "a b",
+        );
+        check(vec![none(), text(" a "), none()], "a ");
+        check(vec![text("a"), none(), text(" b")], "a b");
+        check(vec![text("a "), text(" b")], "a  b");
+        let dash = || Transform::Default("-".into());
+        check(vec![header("none", vec![dash()])], "-");
+        check(vec![header("empty", vec![dash()])], "-");
+        check(vec![header("none", vec![Transform::Quoted])], "\"\"");
+        let flags = vec![Transform::Backslashed, Transform::Quoted];
+        check(
+            vec![text("x="), header("h", flags)],
+            r#"x="a\"b\\c\]#0A#7Fd""#,
+        );
+        check(
+            vec![header("h", vec![Transform::Upper, dash()])],
+            "A\"B\\C]#0A#7FD",
+        );
     }
 
     #[test]

@@ -3,17 +3,21 @@
 
 use portway_core::route::Router;
 use portway_dataplane::Answers;
-use portway_dataplane::access_log;
+use portway_dataplane::access_log::{self, LogSink};
 use portway_dataplane::live::{Health, ProcessState, TargetState};
 use portway_dataplane::plane::{GroupParts, ListenerParts, Machine, Plane};
 use portway_dataplane::service::Services;
 use portway_dataplane::support;
+use portway_dataplane::wants::{self, Wants};
 use portway_dataplane::worker::{BoundSocket, Socket, Workers};
 use portway_model::address::{BindAddress, Host, TargetAddress};
 use portway_model::compile::compile;
-use portway_model::snapshot::{ListenerId, Snapshot, Target as Configured, TargetGroup};
+use portway_model::draft::LogFormat;
+use portway_model::log::LogDestination;
+use portway_model::snapshot::{AccessLog, ListenerId, Snapshot, Target as Configured, TargetGroup};
 use portway_model::span::Sources;
 use portway_telemetry::metrics::{GroupNames, Names, ProcessFigures, Registry, TargetHealth};
+use portway_telemetry::zone::Zone;
 use portway_testkit::peer::{PATIENCE, Wire, eventually};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -67,12 +71,13 @@ impl Proxy {
             places.iter().copied().zip(listeners).collect();
         let sockets = sockets(&snapshot, by_address);
         let (sink, stream) = access_log::channel();
-        let mut plane = plane(snapshot, &sink);
+        let mut plane = plane(snapshot, &LogSink::from(sink.clone()));
         drop(sink);
         prepare(&mut plane);
         let plane = Arc::new(plane);
         let log = std::thread::spawn(move || {
-            let batches = stream.map(|batch| String::from_utf8(batch.lines).unwrap());
+            let batches =
+                stream.map(|packet| String::from_utf8(packet.batch.lines.clone()).unwrap());
             let all: String = batches.collect();
             all.lines().map(str::to_owned).collect()
         });
@@ -248,7 +253,14 @@ fn sockets(
     sockets
 }
 
-fn plane(snapshot: Snapshot, sink: &access_log::LogSink) -> Plane {
+fn plane(mut snapshot: Snapshot, sink: &LogSink) -> Plane {
+    // Every record is looked at, whatever a configuration says.
+    for listener in &mut snapshot.listeners {
+        let log_null = !listener.protocol.is_http();
+        listener
+            .access_log
+            .get_or_insert_with(|| json_log(log_null));
+    }
     let names = Names {
         listeners: snapshot
             .listeners
@@ -269,6 +281,7 @@ fn plane(snapshot: Snapshot, sink: &access_log::LogSink) -> Plane {
         tls: None,
         router: Router::build(&listener.rules.request),
         log: Some(sink.clone()),
+        wants: Wants::of(listener),
         state: Arc::default(),
     });
     let parts = |group: &TargetGroup| {
@@ -277,6 +290,8 @@ fn plane(snapshot: Snapshot, sink: &access_log::LogSink) -> Plane {
     let groups = snapshot.groups.iter().map(parts);
     Plane {
         services: Services::channel().0,
+        zone: Zone::utc(),
+        numbers_requests: wants::numbers_requests(&snapshot),
         max_connections: snapshot.process.max_connections,
         listeners: listeners.collect(),
         groups: groups.collect(),
@@ -286,6 +301,19 @@ fn plane(snapshot: Snapshot, sink: &access_log::LogSink) -> Plane {
         machine: Machine::default(),
         by_name: OnceLock::new(),
         snapshot: Arc::new(snapshot),
+    }
+}
+
+fn json_log(log_null: bool) -> AccessLog {
+    AccessLog {
+        format: LogFormat::Json,
+        to: vec![LogDestination::Stdout],
+        error_format: None,
+        structured_data: None,
+        log_null,
+        only_faults: false,
+        raise_faults: false,
+        early: false,
     }
 }
 

@@ -168,6 +168,8 @@ pub(crate) const LOG_VALUES: &[(&str, LogValue)] = &[
     ("user_time", LogValue::UserTime),
     ("bytes_in", LogValue::BytesIn),
     ("bytes_out", LogValue::BytesOut),
+    ("bytes_uploaded", LogValue::BytesUploaded),
+    ("bytes_read", LogValue::BytesRead),
     ("status", LogValue::Status),
     ("retries", LogValue::Retries),
     ("retries_marked", LogValue::RetriesMarked),

@@ -13,7 +13,7 @@ use super::{address, keywords};
 use keywords::OptionOf;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{ControlSocketDraft, Draft, ProcessDraft};
-use portway_model::log::{LogDestination, SyslogForm};
+use portway_model::log::{LogDestination, LogHostname};
 use portway_model::settings::ControlLevel;
 use portway_model::span::{Span, Spanned};
 
@@ -184,12 +184,10 @@ impl Global {
     fn logs(&mut self, process: &mut ProcessDraft) {
         for log in &mut self.base.logs {
             if let Some(hostname) = &self.log_hostname {
-                // A target that says nothing of its form sends the host name then.
-                if log.value.form == SyslogForm::Local {
-                    log.value.form = SyslogForm::Rfc3164;
-                }
-                let named = Some(hostname.value.clone()).filter(|name| !name.is_empty());
-                log.value.hostname = named;
+                log.value.hostname = Some(match hostname.value.as_str() {
+                    "" => LogHostname::Machine,
+                    name => LogHostname::Named(name.to_owned()),
+                });
             }
             let mut own = log.clone();
             own.value.tag = self.base.log_tag.clone();

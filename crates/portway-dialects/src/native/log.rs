@@ -5,7 +5,7 @@ use super::toml::{Content, Item};
 use portway_model::draft::{AccessLogDraft, LogFormat, RequestIdDraft};
 use portway_model::expression::Template;
 use portway_model::log::{
-    Facility, LogDestination, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm,
+    Facility, LogDestination, LogHostname, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm,
 };
 use portway_model::settings::CaptureCookie;
 use portway_model::span::Spanned;
@@ -218,13 +218,11 @@ fn write_syslog(syslog: &Syslog) -> Out {
     entry("min_level", min != default.min_level, min.write());
     let length = syslog.length;
     entry("length", length != default.length, length.write());
-    let texts = [("tag", &syslog.tag), ("hostname", &syslog.hostname)];
-    for (key, text) in texts {
-        entry(
-            key,
-            text.is_some(),
-            Out::text(text.clone().unwrap_or_default()),
-        );
+    if let Some(tag) = &syslog.tag {
+        entry("tag", true, Out::text(tag));
+    }
+    if let Some(hostname) = &syslog.hostname {
+        entry("hostname", true, hostname.write());
     }
     if let Some(sample) = &syslog.sample {
         entry("sample", true, sample.write());
@@ -259,6 +257,25 @@ model_words! {
     LogLevel, "a level";
     Facility, "a facility of syslog";
     SyslogForm, "a form of syslog messages";
+}
+
+impl Form for LogHostname {
+    const WHAT: &'static str = "a host name, or true for that of this machine";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        match &item.content {
+            Content::Boolean(true) => Some(LogHostname::Machine),
+            Content::Text { .. } => String::read(item, reader).map(LogHostname::Named),
+            _ => reader.wrong_type(item, Self::WHAT),
+        }
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            LogHostname::Machine => Out::Boolean(true),
+            LogHostname::Named(name) => Out::text(name),
+        }
+    }
 }
 
 impl Form for Sample {

@@ -7,7 +7,7 @@ use crate::convert;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{AccessLogDraft, LogFormat, RequestIdDraft};
 use crate::expression::Template;
-use crate::log::{LogDestination, Syslog, SyslogAddress};
+use crate::log::{LogDestination, LogHostname, Syslog, SyslogAddress};
 use crate::settings::{CaptureCookie, Protocol};
 use crate::snapshot::{AccessLog, RequestId};
 use crate::span::Spanned;
@@ -134,7 +134,11 @@ impl Compiler<'_> {
             self.found
                 .push(Diagnostic::error(Code::OutOfRange, to.span, message).help(help));
         }
-        for (what, text) in [("tag", tag), ("host name", hostname)] {
+        let hostname = match hostname {
+            Some(LogHostname::Named(name)) => Some(name),
+            Some(LogHostname::Machine) | None => None,
+        };
+        for (what, text) in [("tag", tag.as_ref()), ("host name", hostname)] {
             let Some(text) = text else { continue };
             if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
                 let message = format!("`{}` is not a {what} of syslog", text.escape_debug());

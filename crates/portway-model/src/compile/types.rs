@@ -171,6 +171,8 @@ fn kind_of_log(log: LogValue) -> Kind {
         | LogValue::UserTime
         | LogValue::BytesIn
         | LogValue::BytesOut
+        | LogValue::BytesUploaded
+        | LogValue::BytesRead
         | LogValue::Status
         | LogValue::Retries
         | LogValue::ClientPort

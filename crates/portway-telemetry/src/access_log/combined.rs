@@ -52,7 +52,7 @@ fn begin(client: Option<std::net::SocketAddr>, date: &Date, out: &mut Vec<u8>) {
         None => out.push(b'-'),
     }
     out.extend_from_slice(b" - - [");
-    out.extend_from_slice(&date.common);
+    out.extend_from_slice(date.common());
     out.extend_from_slice(b"] \"");
 }
 

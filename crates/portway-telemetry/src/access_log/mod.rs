@@ -8,7 +8,7 @@ mod date;
 mod json;
 
 use crate::record::{ConnectionRecord, Record};
-use date::Dates;
+pub use date::{Date, Dates};
 
 pub use json::{KEYS, Key, Scope};
 
@@ -57,7 +57,7 @@ impl Formatter {
 }
 
 /// Appends a number in decimal.
-fn number(mut value: u64, out: &mut Vec<u8>) {
+pub fn number(mut value: u64, out: &mut Vec<u8>) {
     // 2^64 has 20 digits.
     let mut digits = [b'0'; 20];
     let mut used = 0;
@@ -74,7 +74,7 @@ fn number(mut value: u64, out: &mut Vec<u8>) {
 }
 
 /// Appends an IP address; IPv4 addresses in their IPv6 form as IPv4.
-fn address(ip: std::net::IpAddr, out: &mut Vec<u8>) {
+pub fn address(ip: std::net::IpAddr, out: &mut Vec<u8>) {
     match ip.to_canonical() {
         std::net::IpAddr::V4(v4) => {
             for (place, octet) in v4.octets().into_iter().enumerate() {
@@ -111,6 +111,21 @@ fn escaped(
             None => rest,
         };
     }
+}
+
+/// Appends a text as HAProxy writes what clients chose (its manual, section 8.6): what is not printable ASCII, `"` and `#`
+/// become `#` and two hexadecimal digits; where it stands in braces, `{`, `|` and `}` too.
+pub fn encode(text: &[u8], in_braces: bool, out: &mut Vec<u8>) {
+    let plain = |byte: u8| {
+        let printable = matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'#');
+        printable && !(in_braces && matches!(byte, b'{' | b'|' | b'}'))
+    };
+    let escape = |byte: u8, out: &mut Vec<u8>| {
+        out.push(b'#');
+        out.push(hex_digit(byte >> 4, b'A'));
+        out.push(hex_digit(byte, b'A'));
+    };
+    escaped(text, plain, escape, out);
 }
 
 /// The lower four bits as a hexadecimal digit.

@@ -203,6 +203,20 @@ fn steady_state_needs_no_memory() {
     }
 }
 
+/// As HAProxy 2.6.12 logs them.
+#[test]
+fn what_clients_chose() {
+    let check = |text: &[u8], in_braces, expected: &str| {
+        let mut out = Vec::new();
+        encode(text, in_braces, &mut out);
+        assert_eq!(String::from_utf8(out).expect("ASCII"), expected);
+    };
+    check(b"/a\"%22[]\\/?u=%0a]", false, "/a#22%22[]\\/?u=%0a]");
+    check(b"1{2|3}\"4\"#5]\\6", true, "1#7B2#7C3#7D#224#22#235]\\6");
+    check(b"1{2|3}", false, "1{2|3}");
+    check(b"\0\t\n\x7f\xe9 ~", false, "#00#09#0A#7F#E9 ~");
+}
+
 #[test]
 fn numbers() {
     for value in [0, 1, 9, 10, 255, 1_000_000, u64::MAX] {

@@ -438,6 +438,8 @@ impl Choices {
             LogValue::UserTime,
             LogValue::BytesIn,
             LogValue::BytesOut,
+            LogValue::BytesUploaded,
+            LogValue::BytesRead,
             LogValue::Status,
             LogValue::Retries,
             LogValue::ClientPort,

@@ -7,7 +7,7 @@ use portway_model::address::{BindAddress, Host, TargetAddress, UnixSocket};
 use portway_model::draft::*;
 use portway_model::expression::{StoredCounter, TextMatch};
 use portway_model::log::{
-    Facility, LogDestination, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm,
+    Facility, LogDestination, LogHostname, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm,
 };
 use portway_model::name::Name;
 use portway_model::settings::{
@@ -470,7 +470,10 @@ impl Choices {
             min_level: self.log_level(),
             length: self.one(1024, &[80, 65_535]),
             tag: self.one_in(2).then(|| "haproxy".to_owned()),
-            hostname: self.one_in(2).then(|| "web1".to_owned()),
+            hostname: self.one_in(2).then(|| match self.one_in(2) {
+                true => LogHostname::Machine,
+                false => LogHostname::Named("web1".to_owned()),
+            }),
             sample: self.one_in(2).then(|| Sample {
                 ranges: vec![(1, 1), (3, 5)],
                 size: 8,

@@ -1,0 +1,411 @@
+//! Writers of logs: one thread for each place, however many listeners write to it.
+//!
+//! Workers hand over batches of whole records over bounded channels and never wait ([`portway_dataplane::access_log`]);
+//! the thread puts before each record what its destination asks for and writes. A disk or a syslog server that is full or
+//! gone loses records, counted, and never stops traffic. Told to reopen, a thread opens its file by its path again, so
+//! that a file can be moved away while Portway runs. Events are told on the same way ([`Tellers`]).
+
+mod output;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use portway_dataplane::access_log::{Batch, LogSender, LogSink, LogStream, Mark, channel};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::log::{LogDestination, LogLevel};
+use portway_model::snapshot::{Process, Snapshot};
+use portway_model::span::{Sources, Span};
+use portway_telemetry::events::{Event, emit};
+use portway_telemetry::metrics::Registry;
+use portway_telemetry::syslog::{Framer, Message, Speaker};
+use portway_telemetry::zone::Zone;
+
+use crate::sources::folder_of;
+use output::{Messages, Output, Place};
+
+/// Time for what is still waiting to be written at the end of the process.
+pub const FLUSH_DEADLINE: Duration = Duration::from_secs(2);
+/// How often it is looked whether that is done.
+const FLUSH_LOOK: Duration = Duration::from_millis(2);
+
+/// The open destinations of a snapshot, before anything is written.
+#[derive(Default)]
+pub struct OpenLogs {
+    /// By listener; `Some` where its records are written.
+    pub sinks: Vec<Option<LogSink>>,
+    tellers: Tellers,
+    writers: Vec<Writer>,
+}
+
+/// The threads that write.
+#[derive(Debug, Default)]
+pub struct LogWriters {
+    threads: Vec<(LogSender, JoinHandle<()>)>,
+    reopeners: Vec<Reopener>,
+}
+
+/// Tells one writer to open its file anew.
+#[derive(Debug, Clone)]
+pub struct Reopener {
+    sender: LogSender,
+    wanted: Arc<AtomicBool>,
+}
+
+impl Reopener {
+    /// The file is opened by its path, and created where it is gone, before the next record is written; at once where no
+    /// record is waiting. Where that fails the old file stays and the log of the process says so.
+    pub fn reopen(&self) {
+        self.wanted.store(true, Ordering::Release);
+        // Full: batches are waiting, and the writer looks before each of them.
+        let _ = self.sender.send(Arc::default(), 0);
+    }
+}
+
+/// Where events are told, beside the log of the process.
+#[derive(Debug, Clone, Default)]
+pub struct Tellers {
+    /// By listener.
+    pub listeners: Vec<Option<LogSink>>,
+    /// By target group.
+    pub groups: Vec<Option<LogSink>>,
+    /// Of the process.
+    pub process: Option<LogSink>,
+}
+
+/// Tells an event; what a destination has no room for is lost.
+pub fn tell(teller: Option<&LogSink>, level: LogLevel, text: &str) {
+    let Some(teller) = teller else { return };
+    let mut lines = text.as_bytes().to_vec();
+    lines.push(b'\n');
+    let mark = Mark {
+        level,
+        at: SystemTime::now(),
+        structured: 0,
+        end: lines.len(),
+    };
+    teller.send(Batch {
+        lines,
+        records: 1,
+        marks: vec![mark],
+    });
+}
+
+/// One writer, before it runs.
+struct Writer {
+    sender: LogSender,
+    stream: LogStream,
+    output: Output,
+    forms: Vec<Form>,
+}
+
+/// What one destination gets.
+enum Form {
+    /// Lines as they are.
+    Plain,
+    /// Messages of syslog.
+    Syslog(Box<Framer>),
+}
+
+/// Opens places, each once.
+struct Opening<'a> {
+    sources: &'a Sources,
+    speaker: Speaker,
+    writers: Vec<Writer>,
+    by_place: HashMap<Place, usize>,
+    found: Diagnostics,
+}
+
+impl Opening<'_> {
+    /// The sink for these destinations; `None` where there are none. What cannot be opened is reported.
+    fn sink(&mut self, whose: &str, to: &[LogDestination], span: Span) -> Option<LogSink> {
+        let mut senders = Vec::with_capacity(to.len());
+        let mut marked = false;
+        for destination in to {
+            let place = Place::of(destination, self.sources, span);
+            let index = match self.by_place.get(&place) {
+                Some(index) => *index,
+                None => match self.open(place) {
+                    Ok(index) => index,
+                    Err(reason) => {
+                        let message = format!("{whose}: {reason}");
+                        let wrong = Diagnostic::error(Code::Install, span, message);
+                        self.found.push(wrong);
+                        continue;
+                    }
+                },
+            };
+            let form = match destination {
+                LogDestination::Stdout | LogDestination::File(_) => Form::Plain,
+                LogDestination::Syslog(syslog) => {
+                    marked = true;
+                    Form::Syslog(Box::new(Framer::new(syslog.clone(), &self.speaker)))
+                }
+            };
+            if let Some(writer) = self.writers.get_mut(index) {
+                writer.forms.push(form);
+                senders.push((writer.sender.clone(), writer.forms.len() - 1));
+            }
+        }
+        (!senders.is_empty()).then(|| LogSink::new(senders, marked))
+    }
+
+    /// Opens a place; the index of its writer.
+    fn open(&mut self, place: Place) -> Result<usize, String> {
+        let output = Output::open(place.clone())?;
+        let (sender, stream) = channel();
+        let index = self.writers.len();
+        self.by_place.insert(place, index);
+        self.writers.push(Writer {
+            sender,
+            stream,
+            output,
+            forms: Vec::new(),
+        });
+        Ok(index)
+    }
+}
+
+/// Who this process is in messages of syslog.
+fn speaker(process: &Process) -> Speaker {
+    let program = std::env::args_os().next().map(PathBuf::from);
+    let haproxy = program.is_some_and(|it| it.file_name().is_some_and(|name| name == "haproxy"));
+    Speaker {
+        program: if haproxy { "haproxy" } else { "portway" }.to_owned(),
+        hostname: process.node.clone().unwrap_or_else(crate::hostname),
+        pid: std::process::id(),
+        zone: Zone::system(),
+    }
+}
+
+/// Opens every destination that `snapshot` names; files are created and appended to.
+pub fn open(snapshot: &Snapshot, sources: &Sources) -> (OpenLogs, Diagnostics) {
+    let mut opening = Opening {
+        sources,
+        speaker: speaker(&snapshot.process),
+        writers: Vec::new(),
+        by_place: HashMap::new(),
+        found: Diagnostics::default(),
+    };
+    let mut open = OpenLogs::default();
+    for listener in &snapshot.listeners {
+        let span = listener.origin.0;
+        let whose = format!("listener `{}`", listener.name);
+        let to = listener.access_log.as_ref().map(|log| log.to.as_slice());
+        let sink = opening.sink(&whose, to.unwrap_or_default(), span);
+        open.sinks.push(sink);
+        let teller = opening.sink(&whose, &listener.log, span);
+        open.tellers.listeners.push(teller);
+    }
+    for group in &snapshot.groups {
+        let whose = format!("target group `{}`", group.name);
+        let teller = opening.sink(&whose, &group.log, group.origin.0);
+        open.tellers.groups.push(teller);
+    }
+    open.tellers.process = opening.sink("the process", &snapshot.process.log, Span::NONE);
+    open.writers = opening.writers;
+    (open, opening.found)
+}
+
+/// Looks at the files that `snapshot` logs to, without creating or opening any: a folder that is missing and a folder in
+/// the place of the file are errors.
+pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    let mut look = |whose: &str, to: &[LogDestination], span: Span| {
+        for destination in to {
+            if let LogDestination::File(file) = destination
+                && let Some(message) = wrong_with(&folder_of(sources, span).join(file))
+            {
+                let message = format!("{whose}: {message}");
+                found.push(Diagnostic::error(Code::Install, span, message));
+            }
+        }
+    };
+    for listener in &snapshot.listeners {
+        let whose = format!("listener `{}`", listener.name);
+        let to = listener.access_log.as_ref().map(|log| log.to.as_slice());
+        look(&whose, to.unwrap_or_default(), listener.origin.0);
+        look(&whose, &listener.log, listener.origin.0);
+    }
+    for group in &snapshot.groups {
+        let whose = format!("target group `{}`", group.name);
+        look(&whose, &group.log, group.origin.0);
+    }
+    look("the process", &snapshot.process.log, Span::NONE);
+    found
+}
+
+/// What is wrong with the path of a log; `None` where nothing is, as far as can be seen.
+fn wrong_with(path: &std::path::Path) -> Option<String> {
+    // A bare name has the empty path as its folder, which stands for the working folder.
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let error = if path.is_dir() {
+        io::ErrorKind::IsADirectory
+    } else if folder.is_some_and(|it| !it.is_dir()) {
+        io::ErrorKind::NotFound
+    } else {
+        return None;
+    };
+    Some(output::unwritable(
+        &Place::File(path.to_owned()),
+        &error.into(),
+    ))
+}
+
+impl OpenLogs {
+    /// Starts the threads; gives the sinks by listener, where events are told, and the threads.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(
+        self,
+        metrics: &Arc<Registry>,
+    ) -> io::Result<(Vec<Option<LogSink>>, Tellers, LogWriters)> {
+        let mut writers = LogWriters::default();
+        for writer in self.writers {
+            let metrics = metrics.clone();
+            let wanted = Arc::new(AtomicBool::new(false));
+            let sender = writer.sender.clone();
+            writers.reopeners.push(Reopener {
+                sender: sender.clone(),
+                wanted: wanted.clone(),
+            });
+            let thread = thread::Builder::new().name("portway-log".to_owned());
+            let thread = thread.spawn(move || writer.run(&wanted, &metrics))?;
+            writers.threads.push((sender, thread));
+        }
+        Ok((self.sinks, self.tellers, writers))
+    }
+}
+
+impl LogWriters {
+    /// One for each writer; they stay good, and do nothing more, when the writers have ended.
+    pub fn reopeners(&self) -> Vec<Reopener> {
+        self.reopeners.clone()
+    }
+
+    /// Writes out what is waiting and ends the threads; to be called when no worker writes any more. Takes no longer than
+    /// [`FLUSH_DEADLINE`]: a standard output that nobody reads must not keep the process alive.
+    pub fn close(self) {
+        let deadline = Instant::now() + FLUSH_DEADLINE;
+        for (sender, _) in &self.threads {
+            while sender.send(end(), 0) > 0 && Instant::now() < deadline {
+                thread::sleep(FLUSH_LOOK);
+            }
+        }
+        for (_, thread) in &self.threads {
+            while !thread.is_finished() && Instant::now() < deadline {
+                thread::sleep(FLUSH_LOOK);
+            }
+        }
+    }
+}
+
+/// Tells a writer that nothing follows: workers never send an empty batch. It counts as one record, so that one sees
+/// whether it was taken.
+fn end() -> Arc<Batch> {
+    Arc::new(Batch {
+        records: 1,
+        ..Batch::default()
+    })
+}
+
+impl Writer {
+    /// Writes until there is nothing more. An empty batch is a wish to look whether the file shall be opened again, one
+    /// that says it has a record the end.
+    fn run(self, wanted: &AtomicBool, metrics: &Registry) {
+        let Writer {
+            sender,
+            stream,
+            mut output,
+            mut forms,
+        } = self;
+        drop(sender);
+        let mut failing = false;
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        for packet in stream {
+            if wanted.swap(false, Ordering::AcqRel)
+                && let Err(error) = output.reopen()
+            {
+                emit(&Event::AccessLogFailed {
+                    log: &output.place.to_string(),
+                    error: &format!("cannot open it again, the old file stays: {error}"),
+                    records: 0,
+                });
+            }
+            match (packet.batch.lines.is_empty(), packet.batch.records) {
+                (true, 0) => continue,
+                (true, _) => return,
+                (false, _) => {}
+            }
+            // A packet names a form of its writer.
+            let Some(form) = forms.get_mut(packet.form) else {
+                continue;
+            };
+            let messages = form.messages(&packet.batch, (&mut bytes, &mut ends));
+            match output.write(&messages) {
+                Ok(()) => failing = false,
+                Err((records, error)) => {
+                    metrics.process().access_log_dropped.add(records);
+                    // Once for each time it begins to fail: a full disk must not fill the process log.
+                    if !std::mem::replace(&mut failing, true) {
+                        emit(&Event::AccessLogFailed {
+                            log: &output.place.to_string(),
+                            error: &error,
+                            records,
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Form {
+    /// The messages of a batch in this form, made in `buffers` where they are not the batch itself.
+    fn messages<'a>(
+        &mut self,
+        batch: &'a Batch,
+        (bytes, ends): (&'a mut Vec<u8>, &'a mut Vec<usize>),
+    ) -> Messages<'a> {
+        bytes.clear();
+        ends.clear();
+        if let (Form::Plain, []) = (&*self, batch.marks.as_slice()) {
+            // Where each ends does not matter to what takes plain lines, how many they are does.
+            ends.resize(batch.records as usize, batch.lines.len());
+            return Messages {
+                bytes: &batch.lines,
+                ends,
+            };
+        }
+        for (mark, structured, text) in batch.marked() {
+            let sent = match self {
+                Form::Plain => {
+                    bytes.extend_from_slice(text);
+                    bytes.push(b'\n');
+                    true
+                }
+                Form::Syslog(framer) => {
+                    let message = Message {
+                        level: mark.level,
+                        at: mark.at,
+                        structured,
+                        text,
+                    };
+                    framer.write(&message, bytes)
+                }
+            };
+            if sent {
+                ends.push(bytes.len());
+            }
+        }
+        Messages { bytes, ends }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! Where a writer writes to: files and streams, which take lines in one piece, and sockets, which take message by message.
+//!
+//! A receiver that is gone, full or slow loses what it is sent, and nothing else happens to anybody: datagrams are sent
+//! without waiting, a stream over TCP has a second to take what it is given, and one that is gone is tried again a second
+//! later at the earliest.
+
+use crate::sources::folder_of;
+use portway_model::log::{LogDestination, SyslogAddress};
+use portway_model::span::{Sources, Span};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Time to connect to a syslog server over TCP, and for it to take a batch: longer, and records of other batches are lost.
+const TCP_PATIENCE: Duration = Duration::from_secs(1);
+/// Time between two attempts to connect to a syslog server over TCP.
+const TCP_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a writer writes to. Destinations with the same place have one writer, whatever else they say.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    Stdout,
+    Stderr,
+    File(PathBuf),
+    Descriptor(u16),
+    Udp(String, u16),
+    Tcp(String, u16),
+    Unix(PathBuf),
+}
+
+impl Place {
+    /// The place of a destination; relative files lie beside the text that names them.
+    pub(super) fn of(to: &LogDestination, sources: &Sources, span: Span) -> Self {
+        let syslog = match to {
+            LogDestination::Stdout => return Place::Stdout,
+            LogDestination::File(path) => return Place::File(folder_of(sources, span).join(path)),
+            LogDestination::Syslog(syslog) => syslog,
+        };
+        match &syslog.to {
+            SyslogAddress::Stdout => Place::Stdout,
+            SyslogAddress::Stderr => Place::Stderr,
+            SyslogAddress::Descriptor(number) => Place::Descriptor(*number),
+            SyslogAddress::Udp { host, port } => Place::Udp(host.clone(), *port),
+            SyslogAddress::Tcp { host, port } => Place::Tcp(host.clone(), *port),
+            SyslogAddress::Unix(path) => Place::Unix(PathBuf::from(path)),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Stdout => f.write_str("standard output"),
+            Place::Stderr => f.write_str("standard error"),
+            Place::File(path) => write!(f, "{}", path.display()),
+            Place::Descriptor(number) => write!(f, "descriptor {number}"),
+            Place::Udp(host, port) => write!(f, "{host}:{port}"),
+            Place::Tcp(host, port) => write!(f, "tcp@{host}:{port}"),
+            Place::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Messages on their way out.
+pub(super) struct Messages<'a> {
+    /// All of them, each with its line feed.
+    pub(super) bytes: &'a [u8],
+    /// Where each ends.
+    pub(super) ends: &'a [usize],
+}
+
+impl<'a> Messages<'a> {
+    fn each(&self) -> impl Iterator<Item = &'a [u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let message = self.bytes.get(start..*end).unwrap_or_default();
+            start = *end;
+            message
+        })
+    }
+}
+
+/// An open place.
+pub(super) struct Output {
+    pub(super) place: Place,
+    writer: Writer,
+}
+
+enum Writer {
+    Stream(Box<dyn Write + Send>),
+    Udp(UdpSocket, SocketAddr),
+    Unix(UnixDatagram, PathBuf),
+    Tcp(Tcp),
+}
+
+impl Output {
+    /// Opens a place; the error says in words what is wrong with it.
+    pub(super) fn open(place: Place) -> Result<Self, String> {
+        let writer = Writer::open(&place).map_err(|error| unwritable(&place, &error))?;
+        Ok(Self { place, writer })
+    }
+
+    /// Opens a file by its path again; the old one stays where that fails.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        if let Place::File(path) = &self.place {
+            self.writer = Writer::Stream(Box::new(append_to(path)?));
+        }
+        Ok(())
+    }
+
+    /// Writes messages; the error says how many of them were lost.
+    pub(super) fn write(&mut self, messages: &Messages<'_>) -> Result<(), (u64, io::Error)> {
+        let count = messages.ends.len() as u64;
+        match &mut self.writer {
+            Writer::Stream(stream) => stream
+                .write_all(messages.bytes)
+                .and_then(|()| stream.flush())
+                .map_err(|error| (count, error)),
+            Writer::Tcp(tcp) => tcp.write(messages.bytes).map_err(|error| (count, error)),
+            Writer::Udp(socket, to) => {
+                each_datagram(messages, |message| socket.send_to(message, *to))
+            }
+            Writer::Unix(socket, path) => {
+                each_datagram(messages, |message| send_to_path(socket, path, message))
+            }
+        }
+    }
+}
+
+/// Sends each message; a receiver that is not there is no error of ours to tell of twice.
+fn each_datagram(
+    messages: &Messages<'_>,
+    mut send: impl FnMut(&[u8]) -> io::Result<usize>,
+) -> Result<(), (u64, io::Error)> {
+    let (mut lost, mut last) = (0, None);
+    for message in messages.each() {
+        if let Err(error) = send(message) {
+            lost += 1;
+            last = Some(error);
+        }
+    }
+    last.map_or(Ok(()), |error| Err((lost, error)))
+}
+
+/// The socket is connected, so that it can be reached from a new root; where its receiver was replaced it is looked for by
+/// its path.
+fn send_to_path(socket: &UnixDatagram, path: &Path, message: &[u8]) -> io::Result<usize> {
+    match socket.send(message) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::NotConnected
+                    | io::ErrorKind::ConnectionReset
+            ) =>
+        {
+            socket.connect(path)?;
+            socket.send(message)
+        }
+        other => other,
+    }
+}
+
+impl Writer {
+    fn open(place: &Place) -> io::Result<Self> {
+        Ok(match place {
+            Place::Stdout => Writer::Stream(Box::new(io::stdout())),
+            Place::Stderr => Writer::Stream(Box::new(io::stderr())),
+            Place::File(path) => Writer::Stream(Box::new(append_to(path)?)),
+            Place::Descriptor(number) => Writer::Stream(Box::new(descriptor(*number)?)),
+            Place::Udp(host, port) => {
+                let to = resolve(host, *port)?;
+                let from: SocketAddr = match to {
+                    SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+                    SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+                };
+                let socket = UdpSocket::bind(from)?;
+                socket.set_nonblocking(true)?;
+                Writer::Udp(socket, to)
+            }
+            Place::Tcp(host, port) => Writer::Tcp(Tcp::new(resolve(host, *port)?)),
+            Place::Unix(path) => {
+                let socket = UnixDatagram::unbound()?;
+                socket.set_nonblocking(true)?;
+                // It may come later: each message looks for it again.
+                let _ = socket.connect(path);
+                Writer::Unix(socket, path.clone())
+            }
+        })
+    }
+}
+
+fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
+    let mut addresses = (host, port).to_socket_addrs()?;
+    addresses
+        .next()
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// A descriptor that the process was started with, duplicated.
+fn descriptor(number: u16) -> io::Result<File> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+
+    let ourselves = pidfd_open(getpid(), PidfdFlags::empty())?;
+    let fd: OwnedFd = pidfd_getfd(&ourselves, number.into(), PidfdGetfdFlags::empty())?;
+    Ok(File::from(fd))
+}
+
+pub(super) fn append_to(path: &Path) -> io::Result<File> {
+    File::options().create(true).append(true).open(path)
+}
+
+/// Why a place cannot be written to, in words.
+pub(super) fn unwritable(place: &Place, error: &io::Error) -> String {
+    let Place::File(path) = place else {
+        return format!("cannot log to `{place}`: {error}");
+    };
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound => "its folder does not exist".to_owned(),
+        io::ErrorKind::PermissionDenied => "the file system does not permit it".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    };
+    format!("cannot write the access log `{}`: {reason}", path.display())
+}
+
+/// A stream to a syslog server, made when there is something to send.
+struct Tcp {
+    to: SocketAddr,
+    stream: Option<TcpStream>,
+    /// No attempt to connect before this.
+    not_before: Instant,
+}
+
+impl Tcp {
+    fn new(to: SocketAddr) -> Self {
+        Self {
+            to,
+            stream: None,
+            not_before: Instant::now(),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut stream = match self.stream.take() {
+            Some(stream) if !has_ended(&stream) => stream,
+            _ => self.connect()?,
+        };
+        stream.write_all(bytes)?;
+        self.stream = Some(stream);
+        Ok(())
+    }
+
+    fn connect(&mut self) -> io::Result<TcpStream> {
+        let now = Instant::now();
+        if now < self.not_before {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        self.not_before = now + TCP_PAUSE;
+        let stream = TcpStream::connect_timeout(&self.to, TCP_PATIENCE)?;
+        stream.set_write_timeout(Some(TCP_PATIENCE))?;
+        Ok(stream)
+    }
+}
+
+/// True where the server has closed its side: what is written then would be lost without an error. Servers of syslog
+/// send nothing, so that anything that is there to read is an end or an error.
+fn has_ended(stream: &TcpStream) -> bool {
+    if stream.set_nonblocking(true).is_err() {
+        return true;
+    }
+    let looked = stream.peek(&mut [0]);
+    let waits = matches!(&looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+    let data = matches!(looked, Ok(bytes) if bytes > 0);
+    stream.set_nonblocking(false).is_err() || !(waits || data)
+}
