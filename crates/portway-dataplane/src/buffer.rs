@@ -116,12 +116,20 @@ impl Buffer {
         if self.bytes.len() >= limit {
             return false;
         }
-        let mut larger = vec![0; (self.bytes.len() * 2).min(limit)];
+        let mut larger = vec![0; (self.bytes.len() * 2).max(BUFFER_BYTES).min(limit)];
         if let Some(front) = larger.get_mut(..self.end) {
             front.copy_from_slice(self.filled());
         }
         self.bytes = larger.into_boxed_slice();
         true
+    }
+
+    /// Keeps only what is left, in memory of that size.
+    pub(crate) fn shrink(&mut self) {
+        let kept: Box<[u8]> = self.filled().into();
+        (self.start, self.end) = (0, kept.len());
+        self.pool
+            .give_back(std::mem::replace(&mut self.bytes, kept));
     }
 
     /// Another lease with what is left in this one from `offset` on; this one ends there.
@@ -173,6 +181,19 @@ mod tests {
         buffer.received(usize::MAX / 2);
         assert!(!buffer.make_room(BUFFER_BYTES), "full");
         assert!(buffer.make_room(BUFFER_BYTES * 2), "grows");
+    }
+
+    #[test]
+    fn shrunk_and_grown_again() {
+        let pool = Rc::new(Buffers::default());
+        let mut buffer = filled(&pool, b"headrest");
+        buffer.consume(4);
+        buffer.shrink();
+        assert_eq!(buffer.filled(), b"rest");
+        assert!(buffer.spare().is_empty());
+        assert_eq!(pool.free.borrow().len(), 1);
+        assert!(buffer.make_room(BUFFER_BYTES) && buffer.filled() == b"rest");
+        assert_eq!(buffer.split_off(2).filled(), b"st");
     }
 
     #[test]

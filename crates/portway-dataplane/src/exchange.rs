@@ -42,6 +42,8 @@ pub(crate) struct Scratch {
     pub(crate) head: Vec<u8>,
     pub(crate) variables: Variables,
     pub(crate) captures: Captures,
+    /// A body in the chunked coding that was waited for, without the coding.
+    pub(crate) body: Vec<u8>,
     /// The reason phrase that a rule gave the response; empty: none.
     pub(crate) reason: Vec<u8>,
     pub(crate) timeouts: NewTimeouts,
@@ -64,6 +66,7 @@ impl Scratch {
         self.head.clear();
         self.variables.clear();
         self.captures.clear();
+        self.body.clear();
         self.reason.clear();
         self.timeouts = NewTimeouts::default();
     }
@@ -169,6 +172,8 @@ pub(crate) enum How {
     Answer,
     /// It denied the exchange, or asked for authorization.
     Denial,
+    /// It denied the exchange after a while.
+    Tarpit,
 }
 
 /// One exchange.
@@ -186,6 +191,8 @@ pub(crate) struct Exchange<'c> {
     pub(crate) request_id: Option<RequestIdText>,
     pub(crate) attempt: Attempt,
     pub(crate) ledger: Ledger,
+    /// We told the client to go on with its body, in place of the target.
+    pub(crate) continued: bool,
     /// Set once the request's body was read to its end: what has come behind it.
     pub(crate) beyond: Option<Option<Buffer>>,
     /// Set while the response is processed.
@@ -268,6 +275,7 @@ impl<'c> Exchange<'c> {
                 logged: false,
                 early: false,
             },
+            continued: false,
             beyond: None,
             response: None,
             response_status: None,
@@ -528,8 +536,10 @@ impl Facts for Exchange<'_> {
     }
 
     fn body(&self) -> Option<&[u8]> {
-        let BodyLength::Length(length) = self.framing.body else {
-            return None;
+        let length = match self.framing.body {
+            BodyLength::None => return None,
+            BodyLength::Length(length) => length,
+            BodyLength::Chunked => return Some(&self.scratch.body),
         };
         let here = self.arena().get(self.head_len..)?;
         let length = usize::try_from(length).unwrap_or(usize::MAX);

@@ -437,7 +437,10 @@ fn run_response_rules(x: &mut Exchange<'_>) -> Result<Option<(Answer, How)>, Fau
                 return Err(Fault::rejected());
             }
             Decision::Answer(answer, how) => return Ok(Some((answer, how))),
+            // Not possible in this phase.
             Decision::Forward(_)
+            | Decision::Tarpit(..)
+            | Decision::WaitForBody(..)
             | Decision::Service(_)
             | Decision::NoGroup
             | Decision::Undecided => {}

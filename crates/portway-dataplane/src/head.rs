@@ -86,7 +86,7 @@ pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
     request_line(x, &mut out);
     let edits = &x.scratch.request_edits;
     let mut drop = KnownSet::EMPTY;
-    if !x.is_http11() {
+    if !x.is_http11() || x.continued {
         // HTTP/1.0 expects nothing (RFC 9110 §10.1.1), and what we send is HTTP/1.1.
         drop = drop.with(Known::Expect);
     }

@@ -14,6 +14,8 @@ mod h1;
 mod exchange;
 mod serve;
 mod policy;
+mod body;
+mod tarpit;
 mod group;
 mod reserve;
 mod retries;

@@ -46,6 +46,10 @@ pub(crate) enum Decision {
     Forward(GroupId),
     /// Answered by us.
     Answer(Answer, How),
+    /// Answered by us after a while.
+    Tarpit(Duration, Answer),
+    /// Decided once the body is here: not later than this, with so many bytes of it.
+    WaitForBody(Duration, u32),
     /// Answered by control.
     Service(Box<Asked>),
     /// The connection is closed without an answer.
@@ -65,6 +69,17 @@ pub(crate) enum Ending {
     Silent,
 }
 
+/// How far the rules of a list have run.
+#[derive(Debug, Default)]
+pub(crate) struct Position {
+    /// The next rule that is asked.
+    rule: usize,
+    /// Of the rule before it: the next action that is done. 0: none is left.
+    action: usize,
+    /// Only rules that forward are left.
+    accepted: bool,
+}
+
 /// Runs the rules of one list until one ends the phase.
 pub(crate) fn run(
     x: &mut Exchange<'_>,
@@ -72,9 +87,25 @@ pub(crate) fn run(
     router: Option<&Router>,
     side: Side,
 ) -> Decision {
-    let mut from = 0;
-    let mut accepted = false;
+    resume(x, rules, router, side, &mut Position::default())
+}
+
+/// Runs rules from where a wait stopped them.
+pub(crate) fn resume(
+    x: &mut Exchange<'_>,
+    rules: &[Rule<Resolved>],
+    router: Option<&Router>,
+    side: Side,
+    at: &mut Position,
+) -> Decision {
+    if at.action > 0 {
+        let stopped = at.rule.checked_sub(1).and_then(|rule| rules.get(rule));
+        if let Some(decision) = stopped.and_then(|rule| actions(x, rule, side, at)) {
+            return decision;
+        }
+    }
     loop {
+        let from = at.rule;
         let next = match router {
             Some(router) => router.next_match(rules, &*x, from),
             None => rules
@@ -87,20 +118,35 @@ pub(crate) fn run(
         let Some((index, rule)) = next.and_then(|index| Some((index, rules.get(index)?))) else {
             return Decision::Undecided;
         };
-        for action in &rule.actions {
-            if accepted && !action.forwards() {
-                continue;
-            }
-            if matches!(action, Action::Accept) {
-                accepted = true;
-                break;
-            }
-            if let Some(decision) = perform(x, action, side, rule.origin) {
-                return decision;
-            }
+        (at.rule, at.action) = (index + 1, 0);
+        if let Some(decision) = actions(x, rule, side, at) {
+            return decision;
         }
-        from = index + 1;
     }
+}
+
+/// Does what a rule says, from the action at which it was stopped.
+fn actions(
+    x: &mut Exchange<'_>,
+    rule: &Rule<Resolved>,
+    side: Side,
+    at: &mut Position,
+) -> Option<Decision> {
+    let from = std::mem::take(&mut at.action);
+    for (index, action) in rule.actions.iter().enumerate().skip(from) {
+        if at.accepted && !action.forwards() {
+            continue;
+        }
+        if matches!(action, Action::Accept) {
+            at.accepted = true;
+            break;
+        }
+        if let Some(decision) = perform(x, action, side, rule.origin) {
+            at.action = index + 1;
+            return Some(decision);
+        }
+    }
+    None
 }
 
 /// Runs the rules that see every response, also ours: the group's, then the listener's. They only change fields and
@@ -165,6 +211,12 @@ fn perform(
         Action::Deny(response) => {
             return Some(Decision::Answer(fixed(x, response, origin), How::Denial));
         }
+        Action::Tarpit { delay, response } => {
+            return Some(Decision::Tarpit(*delay, fixed(x, response, origin)));
+        }
+        Action::WaitForBody { time, at_least } => {
+            return Some(Decision::WaitForBody(*time, *at_least));
+        }
         Action::Authenticate { users, realm } => {
             let passes = users.is_some_and(|users| x.authenticated(users) == Some(true));
             if !passes {
@@ -204,10 +256,8 @@ fn perform(
         // Seen by `run`, done when the connection came, or refused by `support` before a plane is made.
         Action::Accept
         | Action::ExpectProxy
-        | Action::Tarpit { .. }
         | Action::Track { .. }
         | Action::Increment { .. }
-        | Action::WaitForBody { .. }
         | Action::SetStickiness(_) => {}
     }
     None

@@ -8,24 +8,28 @@
 //!                                                            └─▶ reply
 //! ```
 
+use crate::answers::Answer;
+use crate::body;
 use crate::connect::{self, Wanted};
-use crate::exchange::{Attempt, Exchange};
+use crate::exchange::{Attempt, Exchange, How};
 use crate::fault::Fault;
 use crate::forward;
 use crate::group;
-use crate::policy::{self, Decision, Ending, Side};
+use crate::policy::{self, Decision, Ending, Position, Side};
 use crate::reply;
 use crate::reserve::{self, Ask, Reserved};
 use crate::retries::{Attempts, Repeatable};
 use crate::service;
 use crate::statistics;
 use crate::stream::Stream;
+use crate::tarpit;
 use portway_core::balance::Key;
 use portway_core::http1::BodyLength;
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::Limit;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::buffer::Buffer;
 
@@ -50,63 +54,116 @@ pub(crate) async fn serve(
     downstream: &mut Stream,
     group: Option<GroupId>,
 ) -> Next {
-    match decide(x, group) {
-        Decision::Forward(group) => forward_to(x, downstream, group).await,
-        Decision::Answer(answer, how) => {
-            reply::by_rule(x, downstream, answer, how, Side::Request).await
-        }
-        Decision::Service(asked) => Box::pin(service::serve(x, downstream, *asked)).await,
-        Decision::Close(ending) => {
-            statistics::denied(x);
-            x.ledger.fault = Some(Fault::closed_by_rule());
-            match (ending, x.connection.own_answers()) {
-                (Ending::Silent, _) => Next::Vanish,
-                (Ending::Told, OwnAnswers::Portway) => Next::Reset,
-                (Ending::Told, OwnAnswers::Haproxy) => Next::Close,
+    let mut progress = Progress::new(x, group);
+    loop {
+        return match decide(x, &mut progress) {
+            Decision::Forward(group) => forward_to(x, downstream, group).await,
+            Decision::Answer(answer, how) => {
+                reply::by_rule(x, downstream, answer, how, Side::Request).await
             }
-        }
-        Decision::NoGroup => reply::fault(x, downstream, Fault::no_group()).await,
-        Decision::Undecided => reply::fault(x, downstream, Fault::no_rule()).await,
+            Decision::Tarpit(delay, answer) => Box::pin(tarpit(x, downstream, delay, answer)).await,
+            Decision::WaitForBody(time, at_least) => {
+                match Box::pin(body::wait(x, downstream, time, at_least)).await {
+                    Ok(()) => continue,
+                    Err(fault) => reply::fault(x, downstream, fault).await,
+                }
+            }
+            Decision::Service(asked) => Box::pin(service::serve(x, downstream, *asked)).await,
+            Decision::Close(ending) => {
+                statistics::denied(x);
+                x.ledger.fault = Some(Fault::closed_by_rule());
+                match (ending, x.connection.own_answers()) {
+                    (Ending::Silent, _) => Next::Vanish,
+                    (Ending::Told, OwnAnswers::Portway) => Next::Reset,
+                    (Ending::Told, OwnAnswers::Haproxy) => Next::Close,
+                }
+            }
+            Decision::NoGroup => reply::fault(x, downstream, Fault::no_group()).await,
+            Decision::Undecided => reply::fault(x, downstream, Fault::no_rule()).await,
+        };
     }
 }
 
-/// Runs the listener's rules, then those of the group they chose.
-fn decide(x: &mut Exchange<'_>, group: Option<GroupId>) -> Decision {
+/// Which rules have run: the listener's, then those of the group they chose.
+struct Progress {
+    group: Option<GroupId>,
+    list: List,
+    position: Position,
+}
+
+/// Which of the two lists of a listener or group that a request runs through.
+#[derive(Debug, Clone, Copy)]
+enum List {
+    /// What was said for the first bytes of a connection.
+    First,
+    Request,
+}
+
+impl Progress {
+    fn new(x: &mut Exchange<'_>, group: Option<GroupId>) -> Self {
+        let mut progress = Self {
+            group: None,
+            list: List::First,
+            position: Position::default(),
+        };
+        if let Some(group) = group {
+            progress.chosen(x, group);
+        }
+        progress
+    }
+
+    fn chosen(&mut self, x: &mut Exchange<'_>, group: GroupId) {
+        x.attempt.group = Some(group);
+        statistics::session(x.connection, group);
+        self.group = Some(group);
+        self.list = List::First;
+        self.position = Position::default();
+    }
+}
+
+/// Runs the listener's rules, then those of the group they chose, from where a wait stopped them.
+fn decide(x: &mut Exchange<'_>, progress: &mut Progress) -> Decision {
     let generation = Rc::clone(&x.connection.generation);
-    let decision = match group {
-        Some(group) => Decision::Forward(group),
-        None => match generation.plane.listener(x.connection.listener) {
-            Some((listener, parts)) => {
-                let first = &listener.rules.client_hello;
-                match policy::run(x, first, None, Side::Request) {
-                    Decision::Undecided => policy::run(
-                        x,
-                        &listener.rules.request,
-                        Some(&parts.router),
-                        Side::Request,
-                    ),
-                    ended => ended,
+    loop {
+        let (rules, router) = match progress.group {
+            Some(group) => match generation.group(group) {
+                Some((group, _, _)) => (&group.rules, None),
+                None => return Decision::Forward(group),
+            },
+            None => match generation.plane.listener(x.connection.listener) {
+                Some((listener, parts)) => (&listener.rules, Some(&parts.router)),
+                None => return Decision::Undecided,
+            },
+        };
+        let (rules, router) = match progress.list {
+            List::First => (&rules.client_hello, None),
+            List::Request => (&rules.request, router),
+        };
+        let at = &mut progress.position;
+        match policy::resume(x, rules, router, Side::Request, at) {
+            Decision::Forward(group) if progress.group.is_none() => progress.chosen(x, group),
+            Decision::Undecided => match (progress.list, progress.group) {
+                (List::First, _) => {
+                    progress.list = List::Request;
+                    progress.position = Position::default();
                 }
-            }
-            None => Decision::Undecided,
-        },
-    };
-    let Decision::Forward(group) = decision else {
-        return decision;
-    };
-    x.attempt.group = Some(group);
-    statistics::session(x.connection, group);
-    let Some((configured, _, _)) = generation.group(group) else {
-        return Decision::Forward(group);
-    };
-    let rules = &configured.rules;
-    for rules in [&rules.client_hello, &rules.request] {
-        match policy::run(x, rules, None, Side::Request) {
-            Decision::Undecided => {}
+                (List::Request, Some(group)) => return Decision::Forward(group),
+                (List::Request, None) => return Decision::Undecided,
+            },
             ended => return ended,
         }
     }
-    Decision::Forward(group)
+}
+
+/// Holds the client, then answers.
+async fn tarpit(
+    x: &mut Exchange<'_>,
+    downstream: &mut Stream,
+    delay: Duration,
+    mut answer: Answer,
+) -> Next {
+    answer.close |= !tarpit::hold(x, downstream, delay).await;
+    reply::by_rule(x, downstream, answer, How::Tarpit, Side::Request).await
 }
 
 /// Makes attempts until one succeeds or none may follow.

@@ -156,6 +156,11 @@ impl Found {
             Phase::ClientHello => self.stream,
             Phase::Request | Phase::Response | Phase::AfterResponse => false,
         };
+        let waits = |action: &Action<Resolved>| matches!(action, Action::WaitForBody { .. });
+        self.part_if(
+            rule.phase == Phase::Response && rule.actions.iter().any(waits),
+            "`wait_for_body` of responses",
+        );
         self.condition(&rule.condition);
         for action in &rule.actions {
             self.at(rule.origin.0).action(action);
@@ -180,7 +185,9 @@ impl Found {
                 value: template, ..
             } => self.template(template),
             Action::ForwardByName { name, .. } => self.template(name),
-            Action::Respond(response) | Action::Deny(response) => {
+            Action::Respond(response)
+            | Action::Deny(response)
+            | Action::Tarpit { response, .. } => {
                 if let AnswerBody::Text(body) = &response.body {
                     self.template(body);
                 }
@@ -194,13 +201,11 @@ impl Found {
                 to: NewTimeout::Milliseconds(number),
                 ..
             } => self.expression(number),
-            Action::WaitForBody { .. } => self.part("`wait_for_body`"),
             Action::ReplaceHeader { with, .. }
             | Action::ReplacePath { with, .. }
             | Action::ReplaceTarget { with, .. } => {
                 self.template(with);
             }
-            Action::Tarpit { .. } => self.part("`tarpit`"),
             Action::Service(Service::Metrics) => {}
             Action::Service(Service::Stats(page)) => {
                 if let Some(admin) = &page.admin {
@@ -216,6 +221,7 @@ impl Found {
             | Action::ExpectProxy
             | Action::Reject { .. }
             | Action::RemoveHeaders(_)
+            | Action::WaitForBody { .. }
             | Action::SetStatus { .. }
             | Action::SetTimeout {
                 to: NewTimeout::Fixed(_),

@@ -9,6 +9,7 @@
 mod answers;
 mod bodies;
 mod forwarding;
+mod held;
 mod harness;
 mod mixture;
 mod pipelining;

@@ -216,7 +216,7 @@ fn rules_of_a_group_and_of_the_session_are_asked() {
 
 #[test]
 fn a_stream_that_was_looked_at_becomes_requests_where_the_group_speaks_http() {
-    let target = Target::answering(&[&[OK, OK]]).unwrap();
+    let target = Target::answering(&[&[OK]]).unwrap();
     let text = format!(
         "[listener.raw]\nbind = \"@0\"\nprotocol = \"tcp\"\naccess_log = \"json\"\n\
          [[listener.raw.rule]]\nphase = \"client_hello\"\nwhen = \"payload(0, 4) == `GET `\"\nforward = \"app\"\n\

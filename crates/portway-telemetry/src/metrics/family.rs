@@ -175,11 +175,12 @@ pub enum Limit {
     Attempts,
     AccessLogBatches,
     Variables,
+    LookedAtBody,
 }
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 11] = [
+    pub const ALL: [Limit; 12] = [
         Limit::Connections,
         Limit::ListenerConnections,
         Limit::FileDescriptors,
@@ -191,6 +192,7 @@ impl Limit {
         Limit::Attempts,
         Limit::AccessLogBatches,
         Limit::Variables,
+        Limit::LookedAtBody,
     ];
 
     /// The label value.
@@ -215,6 +217,7 @@ impl Limit {
             Limit::TargetConnections => ("target_connections", "connections to a target: the request goes elsewhere, or 503 is answered"),
             Limit::IdleTargetConnections => ("idle_target_connections", "idle connections kept to a target: the oldest is closed"),
             Limit::Attempts => ("attempts", "attempts of an exchange: the last fault is answered"),
+            Limit::LookedAtBody => ("looked_at_body", "bytes of a request body that rules look at: they see its beginning"),
             Limit::Variables => ("variables", "bytes of the variables of a scope: the variable is unset"),
             Limit::AccessLogBatches => ("access_log_batches", "access log batches waiting for the writer: records are dropped"),
         }

@@ -1,0 +1,127 @@
+//! Waiting for a request's body, so that rules can look at it.
+//!
+//! What has come stays in the buffer behind the head and is sent from there, so that looking at a body changes nothing
+//! of it. Leaves to the rules what they make of it.
+
+use crate::buffer::{BUFFER_BYTES, Buffer};
+use crate::exchange::Exchange;
+use crate::fault::Fault;
+use crate::reply;
+use crate::stream::Stream;
+use portway_core::http1::{BodyLength, ChunkedLimits, Decoder};
+use portway_telemetry::metrics::Limit;
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+use std::time::Duration;
+
+/// Bytes of a body, with its framing, that rules may look at: twice HAProxy's customary buffer. Of a longer one they
+/// see the beginning.
+pub(crate) const LOOKED_AT_BODY: usize = 32 * 1024;
+
+/// What is known of a body while it comes.
+struct Coming {
+    /// Undoes the chunked coding; data goes to the scratch memory.
+    decoder: Option<Decoder>,
+    /// Bytes behind the head that the decoder has had.
+    decoded: usize,
+}
+
+/// Waits until the body is here, or `at_least` bytes of it (0: the whole), or all that is looked at; not longer than
+/// `time`.
+pub(crate) async fn wait(
+    x: &mut Exchange<'_>,
+    stream: &mut Stream,
+    time: Duration,
+    at_least: u32,
+) -> Result<(), Fault> {
+    let mut coming = Coming {
+        decoder: (x.framing.body == BodyLength::Chunked).then(Decoder::new),
+        decoded: 0,
+    };
+    x.scratch.body.clear();
+    if is_enough(x, &mut coming, at_least)? {
+        return Ok(());
+    }
+    go_on(x, stream).await?;
+    x.connection.timer.set(time);
+    loop {
+        let received = receive(x, stream).await;
+        match received {
+            Ok(n) if n > 0 => x.arena.received(n),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return Err(Fault::client_timeout());
+            }
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                crate::record::limit_reached(x, Limit::LookedAtBody);
+                return Ok(());
+            }
+            _ => return Err(Fault::client_closed()),
+        }
+        if is_enough(x, &mut coming, at_least)? {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads once into the buffer behind what is there; `OutOfMemory` where there is no room.
+async fn receive(x: &mut Exchange<'_>, stream: &mut Stream) -> io::Result<usize> {
+    let arena: &mut Buffer = &mut x.arena;
+    let timer = &x.connection.timer;
+    let body = arena.len().saturating_sub(x.head_len);
+    let room = LOOKED_AT_BODY.saturating_sub(body);
+    if room == 0 || !arena.make_room(x.head_len + LOOKED_AT_BODY + BUFFER_BYTES) {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
+    poll_fn(|cx| {
+        let spare = arena.spare();
+        let most = spare.len().min(room);
+        match stream.poll_read(cx, spare.get_mut(..most).unwrap_or_default()) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        }
+    })
+    .await
+}
+
+/// A client that asks whether it shall send its body is told so by us; the target is not asked again.
+async fn go_on(x: &mut Exchange<'_>, stream: &mut Stream) -> Result<(), Fault> {
+    if !std::mem::take(&mut x.framing.expect_continue) {
+        return Ok(());
+    }
+    x.continued = true;
+    let limit = x.connection.client_timeout();
+    let sent = reply::write_all(x, stream, b"HTTP/1.1 100 Continue\r\n\r\n", limit).await;
+    sent.map_err(|error| Fault::unsent(&error))
+}
+
+/// True where enough of the body is here.
+fn is_enough(x: &mut Exchange<'_>, coming: &mut Coming, at_least: u32) -> Result<bool, Fault> {
+    let enough = if at_least == 0 {
+        usize::MAX
+    } else {
+        at_least as usize
+    };
+    let here = x.arena.len().saturating_sub(x.head_len);
+    let Some(decoder) = &mut coming.decoder else {
+        let length = match x.framing.body {
+            BodyLength::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+            BodyLength::None | BodyLength::Chunked => 0,
+        };
+        return Ok(here >= length.min(enough));
+    };
+    let new = x.arena.filled().get(x.head_len + coming.decoded..);
+    let mut new = new.unwrap_or_default().to_vec();
+    let mut rest = new.as_mut_slice();
+    while !rest.is_empty() && !decoder.is_finished() {
+        let mut trailers = Vec::new();
+        let decoded = decoder
+            .decode_in_place(rest, &mut trailers, &ChunkedLimits::default())
+            .map_err(Fault::refused)?;
+        let data = rest.get(decoded.data()).unwrap_or_default();
+        x.scratch.body.extend_from_slice(data);
+        coming.decoded += decoded.consumed;
+        rest = rest.get_mut(decoded.consumed..).unwrap_or_default();
+    }
+    Ok(decoder.is_finished() || x.scratch.body.len() >= enough)
+}
