@@ -9,3 +9,4 @@ pub mod http1;
 pub mod proxy_protocol;
 pub mod retry;
 pub mod route;
+pub mod sticky;

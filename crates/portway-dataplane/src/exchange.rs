@@ -11,6 +11,7 @@ use crate::fields::FieldEdits;
 use crate::log_value::Subject;
 use crate::policy::Side;
 use crate::record::Counted;
+use crate::sticky::Kept;
 use crate::variables::Variables;
 use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor};
 use portway_core::http1::{
@@ -130,8 +131,6 @@ pub(crate) struct Ledger {
     pub(crate) redispatched: bool,
     /// What HAProxy calls the service that answered.
     pub(crate) service: Option<&'static str>,
-    /// What became of the cookie of stickiness, HAProxy's third and fourth letter.
-    pub(crate) cookie_letters: [u8; 2],
     /// Our address towards the target; known only where a log wants it.
     pub(crate) upstream_local: Option<SocketAddr>,
     /// The size of the response's head as HAProxy counts it; known only where a log wants it.
@@ -190,6 +189,7 @@ pub(crate) struct Exchange<'c> {
     pub(crate) line: LineEdits,
     pub(crate) request_id: Option<RequestIdText>,
     pub(crate) attempt: Attempt,
+    pub(crate) kept: Kept,
     pub(crate) ledger: Ledger,
     /// We told the client to go on with its body, in place of the target.
     pub(crate) continued: bool,
@@ -246,6 +246,7 @@ impl<'c> Exchange<'c> {
             line: LineEdits::default(),
             request_id: None,
             attempt: Attempt::default(),
+            kept: Kept::default(),
             ledger: Ledger {
                 started: arrival.at,
                 head_took: arrival.head_took,
@@ -267,7 +268,6 @@ impl<'c> Exchange<'c> {
                 redispatched: false,
                 answered: None,
                 service: None,
-                cookie_letters: *b"--",
                 upstream_local: None,
                 response_size: 0,
                 response_cookie: None,

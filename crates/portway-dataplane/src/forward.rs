@@ -16,6 +16,7 @@ use crate::reply;
 use crate::retries;
 use crate::serve::Next;
 use crate::statistics;
+use crate::sticky;
 use crate::stream::Stream;
 use crate::transfer::{Broken, Transfer};
 use crate::tunnel;
@@ -124,6 +125,7 @@ async fn respond(
         x.beyond = upload.beyond();
         return Ok(Box::pin(reply::by_rule(x, downstream, answer, how, Side::Response)).await);
     }
+    sticky::respond(x, status);
     if policy::after_response(x) {
         return Err(Fault::rejected());
     }

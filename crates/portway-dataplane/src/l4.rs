@@ -19,7 +19,7 @@ use crate::tunnel::{self, Silence};
 use portway_core::balance::Key;
 use portway_core::client_hello::Looked;
 use portway_model::action::Rule;
-use portway_model::snapshot::GroupId;
+use portway_model::snapshot::{GroupId, TargetGroup};
 use portway_model::stage::Resolved;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -59,11 +59,16 @@ pub(crate) async fn run(mut connection: Connection, mut stream: Stream, group: O
             Verdict::Forward(_) | Verdict::Undecided => {}
         }
     }
+    let key = first_key(&connection, configured, &first);
+    pass(&connection, stream, (group, key), first.buffer).await;
+}
+
+/// What the connection is known by, as far as its client has sent anything.
+fn first_key(connection: &Connection, group: &TargetGroup, first: &First) -> Key {
     let bytes = first.buffer.as_ref().map_or(&[][..], Buffer::filled);
     let seen = FirstBytes::new(bytes, &first.looked, true);
     let source = connection.peer.ip().to_canonical();
-    let key = group::key(configured, source, &rules::seen(&connection, Some(&seen)));
-    pass(&connection, stream, (group, key), first.buffer).await;
+    group::key(group, source, &rules::seen(connection, Some(&seen)))
 }
 
 /// The group that the client-hello phase of the listener chooses. `None`: the connection is over.
@@ -205,7 +210,7 @@ async fn upstream<'c>(
     (group, key): (GroupId, Key),
     passed: &mut Passed,
 ) -> Result<(connect::Upstream, Fate<'c>), Fault> {
-    let mut attempts = Attempts::new(group, None);
+    let mut attempts = Attempts::new(group, None, false);
     loop {
         let bound = attempts.bound;
         let ask = Ask { group, key, bound };

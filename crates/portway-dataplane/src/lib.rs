@@ -16,6 +16,7 @@ mod serve;
 mod policy;
 mod body;
 mod tarpit;
+mod sticky;
 mod group;
 mod reserve;
 mod retries;

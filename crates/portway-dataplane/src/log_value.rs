@@ -171,7 +171,7 @@ impl<'a> Subject<'a> {
             LogValue::TerminationLetters => {
                 out.extend_from_slice(&self.letters());
                 if let Subject::Exchange(x) = self {
-                    out.extend_from_slice(&x.ledger.cookie_letters);
+                    out.extend_from_slice(&x.kept.letters());
                 }
             }
             LogValue::TerminationShort => out.extend_from_slice(&self.letters()),

@@ -236,6 +236,7 @@ fn perform(
             x.ledger.log = level.map_or(LogWish::Silent, LogWish::Level);
         }
         Action::SetMethod(method) => x.line.method = Some(method.clone()),
+        Action::SetStickiness(how) => x.kept.how = Some(*how),
         Action::SetStatus { .. }
         | Action::SetVariable { .. }
         | Action::UnsetVariable(_)
@@ -254,11 +255,7 @@ fn perform(
         | Action::SetQuery(_)
         | Action::SetTarget(_) => edit_target(x, action),
         // Seen by `run`, done when the connection came, or refused by `support` before a plane is made.
-        Action::Accept
-        | Action::ExpectProxy
-        | Action::Track { .. }
-        | Action::Increment { .. }
-        | Action::SetStickiness(_) => {}
+        Action::Accept | Action::ExpectProxy | Action::Track { .. } | Action::Increment { .. } => {}
     }
     None
 }

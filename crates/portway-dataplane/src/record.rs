@@ -238,7 +238,6 @@ fn durations(ledger: &Ledger, total: std::time::Duration) -> Durations {
         connect: ledger.connected,
         response_head: ledger.response_head,
         total: Some(total),
-        ..Durations::default()
     }
 }
 

@@ -21,8 +21,10 @@ pub(crate) struct Attempts {
     pub(crate) tried: Tried,
     /// Where the next attempt must go.
     pub(crate) bound: Option<usize>,
-    /// The first attempt is bound by stickiness.
+    /// Stickiness names the target of the attempt.
     sticky: bool,
+    /// And a rule forces it.
+    forced: bool,
     /// A connection that waits in a pool will do.
     pub(crate) pooled: bool,
     made: u32,
@@ -38,13 +40,14 @@ pub(crate) struct Repeatable {
 }
 
 impl Attempts {
-    /// None was made yet; `bound`: stickiness names a target.
-    pub(crate) fn new(group: GroupId, bound: Option<usize>) -> Self {
+    /// None was made yet; `bound`: stickiness names a target; `forced`: and it may not be left.
+    pub(crate) fn new(group: GroupId, bound: Option<usize>, forced: bool) -> Self {
         Self {
             group,
             tried: Tried::default(),
             bound,
             sticky: bound.is_some(),
+            forced: forced && bound.is_some(),
             pooled: true,
             made: 0,
         }
@@ -63,7 +66,13 @@ impl Attempts {
     /// True where the target may be left although stickiness names it: others may take what it cannot.
     pub(crate) fn may_leave(&self, connection: &Connection) -> bool {
         let group = connection.generation.group(self.group);
-        self.sticky && !matches!(group, Some((group, _, _)) if group.retry_to == RetryTo::Same)
+        let stays = |to: RetryTo| to == RetryTo::Same || self.forced;
+        self.sticky && !matches!(group, Some((group, _, _)) if stays(group.retry_to))
+    }
+
+    /// True while the attempt goes where stickiness wants it.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.sticky
     }
 
     /// Leaves the target that stickiness names.
@@ -88,10 +97,11 @@ impl Attempts {
         let reused = fault.stage == Some(Stage::ReusedClosedBeforeResponse);
         self.pooled &= !reused;
         let every = match group.retry_to {
+            _ if self.forced => 0,
             RetryTo::Another => {
                 if !reused {
                     self.tried.insert(target);
-                    self.bound = None;
+                    (self.bound, self.sticky) = (None, false);
                 }
                 return true;
             }

@@ -21,10 +21,12 @@ use crate::reserve::{self, Ask, Reserved};
 use crate::retries::{Attempts, Repeatable};
 use crate::service;
 use crate::statistics;
+use crate::sticky;
 use crate::stream::Stream;
 use crate::tarpit;
 use portway_core::balance::Key;
 use portway_core::http1::BodyLength;
+use portway_model::choice::StickinessUse;
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::Limit;
@@ -177,13 +179,19 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
         replayable: matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)),
     };
     let key = group::key(configured, x.client, &*x);
-    let mut attempts = Attempts::new(group, None);
+    let bound = match configured.stickiness {
+        Some(_) => sticky::bound(x, group),
+        None => None,
+    };
+    let forced = x.kept.how == Some(StickinessUse::Force);
+    let mut attempts = Attempts::new(group, bound, forced);
     loop {
         let reserved = match reserve(x, &mut attempts, group, key).await {
             Ok(reserved) => reserved,
             Err(fault) => return reply::fault(x, downstream, fault).await,
         };
         let target = reserved.target;
+        x.kept.direct &= attempts.is_kept();
         if let Some(before) = x.attempt.target.filter(|before| *before != target) {
             statistics::redispatched(x.connection, group, before);
             x.ledger.redispatched = true;

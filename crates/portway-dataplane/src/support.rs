@@ -4,6 +4,7 @@
 use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule, Service};
 use portway_model::address::TargetAddress;
 use portway_model::check::CheckKind;
+use portway_model::choice::Stickiness;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::expression::{
     Condition, Expression, Matcher, Scope, TargetFigure, Template, TemplatePart, Transform, Value,
@@ -93,10 +94,10 @@ impl Found {
         self.at(group.origin.0);
         self.part_if(!group.log.is_empty(), "`log` of a target group");
         self.part_if(group.log_health_checks, "`log_health_checks`");
-        self.part_if(group.keep_when_down, "`keep_when_down`");
         group.targets.iter().for_each(|target| self.target(target));
         self.at(group.origin.0);
-        self.part_if(group.stickiness.is_some(), "`stickiness`");
+        let table = matches!(group.stickiness, Some(Stickiness::Table { .. }));
+        self.part_if(table, "`stickiness` by a stick table");
         self.part_if(
             group.send_proxy.is_some(),
             "`send_proxy` (PROXY protocol to targets)",
@@ -214,7 +215,7 @@ impl Found {
             }
             Action::Track { .. } => self.part("`track` (stick tables)"),
             Action::Increment { .. } => self.part("`increment` (stick tables)"),
-            Action::SetStickiness(_) => self.part("`stickiness` of a rule"),
+            Action::SetStickiness(_) => {}
             Action::Forward(_)
             | Action::Authenticate { .. }
             | Action::Accept

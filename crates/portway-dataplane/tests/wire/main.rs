@@ -18,6 +18,7 @@ mod responses;
 mod row;
 mod rules;
 mod slow;
+mod stickiness;
 mod stop;
 mod streams;
 mod strict;

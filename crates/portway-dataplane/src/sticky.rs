@@ -1,0 +1,259 @@
+//! Keeps a client with its target by a cookie: reads it from the request, hides it from the target where that is wanted,
+//! sets it in the response. What the cookie says is `portway_core::sticky`'s matter.
+
+use crate::exchange::Exchange;
+use crate::live::Health;
+use crate::plane::GroupParts;
+use portway_core::balance::hash_bytes;
+use portway_core::evaluate::Facts;
+use portway_core::sticky::{
+    self, Dates, Freshness, Place, RequestCookie, ResponseCookie, Setting, dynamic_value,
+};
+use portway_model::choice::{CookieMode, CookieValues, Stickiness, StickinessUse, StickyCookie};
+use portway_model::snapshot::{GroupId, TargetGroup};
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+/// What stickiness has to do with an exchange.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// What rules say of it.
+    pub(crate) how: Option<StickinessUse>,
+    /// The target that the cookie names serves the exchange.
+    pub(crate) direct: bool,
+    request: RequestCookie,
+    response: ResponseCookie,
+    dates: Dates,
+    /// Whether the group's cookie is told of in logs.
+    told: bool,
+}
+
+impl Kept {
+    /// HAProxy's third and fourth letter of the state at the end.
+    pub(crate) fn letters(&self) -> [u8; 2] {
+        match self.told {
+            true => [self.request.letter(), self.response.letter()],
+            false => *b"--",
+        }
+    }
+}
+
+/// What stands in the cookie of a target; `None`: it has none.
+fn value_of<'g>(
+    cookie: &StickyCookie,
+    group: &'g TargetGroup,
+    parts: &GroupParts,
+    index: usize,
+) -> Option<Cow<'g, str>> {
+    let target = group.targets.get(index)?;
+    if let Some(value) = &target.cookie {
+        return Some(Cow::Borrowed(value));
+    }
+    match &cookie.values {
+        CookieValues::Given => None,
+        CookieValues::Generated => {
+            let hash = hash_bytes(target.name.as_str().as_bytes());
+            Some(Cow::Owned(format!("{hash:016x}")))
+        }
+        CookieValues::Dynamic { key } => {
+            let address = parts.targets.get(index)?.address()?;
+            Some(Cow::Owned(dynamic_value(key, address)))
+        }
+    }
+}
+
+/// Reads the cookie of the request and takes it away where targets do not see it; gives the target that it names.
+pub(crate) fn bound(x: &mut Exchange<'_>, id: GroupId) -> Option<usize> {
+    let generation = Rc::clone(&x.connection.generation);
+    let (group, parts, _) = generation.group(id)?;
+    let Some(Stickiness::Cookie(cookie)) = &group.stickiness else {
+        return None;
+    };
+    x.kept.told = cookie.mode != CookieMode::Passive;
+    let (headers, place) = find(x, cookie)?;
+    let header = headers.get(place.0)?;
+    let read = sticky::read(cookie, place.1.value(header), x.now().unwrap_or_default());
+    x.kept.dates = read.dates;
+    let found = match x.kept.how {
+        Some(StickinessUse::Ignore) => None,
+        _ => named(x, cookie, (group, parts), read.value),
+    };
+    if found.is_none() {
+        x.kept.request = match (read.aged, x.kept.how) {
+            (Some(aged), _) => aged,
+            (None, Some(StickinessUse::Ignore)) => RequestCookie::Unused,
+            (None, _) if x.kept.request == RequestCookie::Down => RequestCookie::Down,
+            (None, _) => RequestCookie::Invalid,
+        };
+    }
+    x.kept.direct = found.is_some();
+    let changed = match (cookie.mode, read.own) {
+        (CookieMode::Prefix, Some(own)) => Some(place.1.with(header, own)),
+        (CookieMode::Insert, _) if cookie.indirect => {
+            Some(place.1.without(header).unwrap_or_default())
+        }
+        _ => return found,
+    };
+    put(x, &headers, place.0, changed);
+    found
+}
+
+/// Every `Cookie` header.
+type Headers = Vec<Vec<u8>>;
+
+/// Every `Cookie` header, and where in which of them the cookie stands.
+fn find(x: &Exchange<'_>, cookie: &StickyCookie) -> Option<(Headers, (usize, Place))> {
+    let mut headers = Headers::new();
+    let mut found: Option<(usize, Place)> = None;
+    x.header("cookie", &mut |value| {
+        if found.is_none() {
+            let place = sticky::find(value, &cookie.name);
+            found = place.map(|place| (headers.len(), place));
+        }
+        headers.push(value.to_vec());
+        ControlFlow::Continue(())
+    });
+    Some((headers, found?))
+}
+
+/// The target of this value that may be used; says what was found of it.
+fn named(
+    x: &mut Exchange<'_>,
+    cookie: &StickyCookie,
+    (group, parts): (&TargetGroup, &GroupParts),
+    value: &[u8],
+) -> Option<usize> {
+    if value.is_empty() {
+        return None;
+    }
+    let keeps = group.keep_when_down || x.kept.how == Some(StickinessUse::Force);
+    for index in 0..group.targets.len() {
+        let own = value_of(cookie, group, parts, index);
+        if own.is_none_or(|own| own.as_bytes() != value) {
+            continue;
+        }
+        let health = parts.targets.get(index).map(|state| state.health());
+        let down = matches!(health, None | Some(Health::Unhealthy | Health::Unused));
+        if !down {
+            x.kept.request = RequestCookie::Valid;
+            return Some(index);
+        }
+        x.kept.request = RequestCookie::Down;
+        if keeps {
+            return Some(index);
+        }
+    }
+    None
+}
+
+/// Puts a changed `Cookie` header in the place of the one at `index`; an empty one goes.
+fn put(x: &mut Exchange<'_>, headers: &[Vec<u8>], index: usize, changed: Option<Vec<u8>>) {
+    let edits = &mut x.scratch.request_edits;
+    edits.remove(b"cookie");
+    for (place, header) in headers.iter().enumerate() {
+        let header = match &changed {
+            Some(changed) if place == index => changed,
+            _ => header,
+        };
+        if !header.is_empty() {
+            edits.add(b"cookie", |out| out.extend_from_slice(header));
+        }
+    }
+}
+
+/// Deals with the cookie in the response of a target: what the target has set itself, and what we set.
+pub(crate) fn respond(x: &mut Exchange<'_>, status: u16) {
+    let generation = Rc::clone(&x.connection.generation);
+    let Some((group, parts, _)) = x.attempt.group.and_then(|id| generation.group(id)) else {
+        return;
+    };
+    let (Some(Stickiness::Cookie(cookie)), Some(target)) = (&group.stickiness, x.attempt.target)
+    else {
+        return;
+    };
+    let value = value_of(cookie, group, parts, target);
+    own(x, cookie, value.as_deref());
+    let now = x.now().unwrap_or_default();
+    let setting = Setting {
+        direct: x.kept.direct,
+        dates: x.kept.dates,
+        post: Facts::method(&*x) == Some(b"POST"),
+        own: x.kept.response != ResponseCookie::None,
+    };
+    let ignored = x.kept.how == Some(StickinessUse::Ignore);
+    if ignored || !setting.is_due(cookie, now) {
+        return;
+    }
+    let warns = cookie.no_cache && is_cacheable(x, status);
+    let edits = &mut x.scratch.response_edits;
+    edits.add(b"set-cookie", |out| {
+        let value = value.as_deref().map(str::as_bytes);
+        sticky::write(cookie, value, x.kept.dates.first, now, out);
+    });
+    if warns {
+        edits.add(b"cache-control", |out| out.extend_from_slice(b"private"));
+    }
+    x.kept.response = match (&value, x.kept.direct) {
+        (Some(_), true) => ResponseCookie::Updated,
+        _ => ResponseCookie::Inserted,
+    };
+}
+
+/// What becomes of a cookie of this name that the target has set.
+fn own(x: &mut Exchange<'_>, cookie: &StickyCookie, value: Option<&str>) {
+    let mut found = false;
+    let mut values: Vec<Vec<u8>> = Vec::new();
+    let direct = x.kept.direct;
+    let mut response = ResponseCookie::None;
+    x.response_header("set-cookie", &mut |set| {
+        let Some(place) = sticky::find_set(set, &cookie.name) else {
+            values.push(set.to_vec());
+            return ControlFlow::Continue(());
+        };
+        found = true;
+        let inserted = cookie.mode == CookieMode::Insert;
+        response = match (cookie.mode, value) {
+            _ if cookie.preserve => ResponseCookie::Passed,
+            _ if inserted || (direct && cookie.indirect) => ResponseCookie::Deleted,
+            (CookieMode::Rewrite | CookieMode::Prefix, Some(_)) => ResponseCookie::Rewritten,
+            _ => ResponseCookie::Passed,
+        };
+        match (response, cookie.mode, value) {
+            (ResponseCookie::Deleted, _, _) => {}
+            (ResponseCookie::Rewritten, CookieMode::Prefix, Some(value)) => {
+                let own = place.value(set);
+                values.push(place.with(set, &[value.as_bytes(), b"~", own].concat()));
+            }
+            (ResponseCookie::Rewritten, _, Some(value)) => {
+                values.push(place.with(set, value.as_bytes()));
+            }
+            _ => values.push(set.to_vec()),
+        }
+        ControlFlow::Continue(())
+    });
+    if !found {
+        return;
+    }
+    x.kept.response = response;
+    if response == ResponseCookie::Passed {
+        return;
+    }
+    let edits = &mut x.scratch.response_edits;
+    edits.remove(b"set-cookie");
+    for value in &values {
+        edits.add(b"set-cookie", |out| out.extend_from_slice(value));
+    }
+}
+
+/// True where a cache between us and the client may keep the response.
+fn is_cacheable(x: &Exchange<'_>, status: u16) -> bool {
+    let mut freshness = Freshness::default();
+    for name in ["cache-control", "expires", "etag", "last-modified"] {
+        x.response_header(name, &mut |value| {
+            freshness.look(name.as_bytes(), value);
+            ControlFlow::Continue(())
+        });
+    }
+    freshness.is_cacheable(status)
+}
