@@ -12,8 +12,8 @@ use portway_core::evaluate::rewrite::{
     split_target, strip_prefix,
 };
 use portway_core::evaluate::{
-    self, Facts, write_header_value, write_location, write_path, write_query, write_replacement,
-    write_target, write_template,
+    self, Facts, variable_text, write_header_value, write_location, write_path, write_query,
+    write_replacement, write_target, write_template,
 };
 use portway_core::http1::{Known, write_field};
 use portway_core::route::Router;
@@ -270,9 +270,9 @@ fn note(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) {
             x.scratch.reason.extend_from_slice(reason.as_bytes());
         }
         Action::SetVariable { variable, value } => {
-            let mut bytes = Vec::new();
-            write_template(value, &*x, &mut bytes);
-            set_variable(x, variable, Some(bytes));
+            if let Some(bytes) = variable_text(value, &*x) {
+                set_variable(x, variable, Some(bytes));
+            }
         }
         Action::UnsetVariable(variable) => set_variable(x, variable, None),
         Action::Capture {

@@ -10,7 +10,7 @@ use crate::policy::{Side, draw};
 use crate::record::Passed;
 use portway_core::client_hello::{Looked, look};
 use portway_core::evaluate::{
-    Facts, Fetched, TlsFacts, evaluate, fetch, holds, settled, write_template,
+    Facts, Fetched, TlsFacts, evaluate, fetch, holds, settled, variable_text, write_template,
 };
 use portway_model::action::{Action, Rule};
 use portway_model::expression::{CertificateField, LogValue, Value, Variable};
@@ -113,9 +113,10 @@ impl<'r> Rules<'r> {
                 return Some(group.map_or(Verdict::Reject { silent: false }, Verdict::Forward));
             }
             Action::SetVariable { variable, value } => {
-                let mut bytes = Vec::new();
-                write_template(value, &seen(connection, first), &mut bytes);
-                set_variable(connection, variable, Some(bytes));
+                let bytes = variable_text(value, &seen(connection, first));
+                if let Some(bytes) = bytes {
+                    set_variable(connection, variable, Some(bytes));
+                }
             }
             Action::UnsetVariable(variable) => set_variable(connection, variable, None),
             Action::Capture {

@@ -171,7 +171,7 @@ pub enum Action<S: Stage> {
         /// The reason phrase; `None`: the usual one.
         reason: Option<String>,
     },
-    /// Sets a variable.
+    /// Sets a variable. Where the template is one expression and that is absent, the variable stays as it is.
     SetVariable {
         /// Which.
         variable: Variable,

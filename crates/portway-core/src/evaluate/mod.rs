@@ -33,8 +33,8 @@ pub use fetch::fetch;
 pub use fetched::Fetched;
 pub use settled::settled;
 pub use template::{
-    write_header_value, write_location, write_log_line, write_path, write_query, write_replacement,
-    write_sanitised, write_target, write_template,
+    variable_text, write_header_value, write_location, write_log_line, write_path, write_query,
+    write_replacement, write_sanitised, write_target, write_template,
 };
 
 use portway_model::expression::{Condition, Expression, Test};

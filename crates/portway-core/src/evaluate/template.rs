@@ -10,6 +10,22 @@ use super::{Facts, evaluate, fetch};
 use portway_model::expression::{Expression, Template, TemplatePart, Transform};
 use portway_model::stage::Resolved;
 
+/// What a variable is set to: the template's text. `None` where the template is one expression that is absent; the
+/// variable then stays as it is, as in HAProxy.
+pub fn variable_text<F: Facts>(template: &Template<Resolved>, facts: &F) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    if let [TemplatePart::Expression(expression)] = template.0.as_slice() {
+        let value = evaluate(&expression.value, facts);
+        if !value.is_present() {
+            return None;
+        }
+        value.write(&mut out);
+    } else {
+        write_template(template, facts, &mut out);
+    }
+    Some(out)
+}
+
 /// Appends the template as it is: for bodies, logs and variables. An absent value writes nothing.
 pub fn write_template<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut Vec<u8>) {
     for part in &template.0 {

@@ -339,6 +339,13 @@ fn request_fields_are_changed() {
         "X-B: v\r\n",
         "Host: h\r\nX-B: v\r\nX-A: v\r\n",
     );
+    // One expression that is absent leaves a variable as it is; a longer template does not.
+    check(
+        "actions = [{ set_variable = { request.a = \"${header(`X-B`)}\", request.b = \"<${header(`X-B`)}>\" } }, \
+         { set_header = { X-A = \"${var.request.a.default(`unset`)}${var.request.b}\" } }]",
+        "",
+        "Host: h\r\nX-A: unset<>\r\n",
+    );
     // A value with the end of a line in it cannot make a second field.
     check(
         "set_header = { X-A = \"${query(`q`).url_decode()}\" }",
