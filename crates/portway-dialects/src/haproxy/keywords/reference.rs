@@ -44,6 +44,8 @@ const FOOT: &str = "
 * What is unclear in a request is refused, whatever `option accept-invalid-http-request` says.
 * TLS 1.2 and 1.3 are spoken, nothing older; cipher suites that only older versions have are left out with a warning.
 * HTTP/2 is not spoken: `alpn h2,http/1.1` offers HTTP/1.1, with a warning.
+* Files of twelve projects that HAProxy 2.6 accepts are held by tests: none of them is refused for a word in state
+  \"not yet\".
 * A number with something behind it (`maxconn 10x`), which HAProxy cuts, is an error.
 ";
 
