@@ -116,8 +116,8 @@ impl Mask {
             ),
             // Tq/Tw/Tc/Tr/Tt of HTTP and Tw/Tc/Tt of TCP: -1 says something, the rest is noise.
             (
-                r" (-1|\d+)/(-1|\d+)/(-1|\d+)/(-1|\d+)/(\+?\d+) (-?\d+ \+?\d+) ",
-                " $1;$2;$3;$4;$5 $6 ",
+                r" (-1|\d+)/(-1|\d+)/(-1|\d+)/(-1|\d+)/(\+?\d+) (-?\d+) \+?\d+ ",
+                " $1;$2;$3;$4;$5 $6 BYTES ",
             ),
             // HAProxy counts bytes as it keeps them, others as they go over the wire.
             (r#""([^"]*)" (\d{3}) \+?\d+ ""#, "\"$1\" $2 BYTES \""),
