@@ -73,11 +73,6 @@ pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) -> b
                 );
             }
         }
-        "appsession" => {
-            let message = "`appsession` was removed from HAProxy in 1.6 and is not run";
-            let help = "keep clients with a `cookie … prefix` on the application's own cookie";
-            reader.push(Diagnostic::error(Code::NotRun, line.span, message).help(help));
-        }
         "reqadd" | "rspadd" => add(proxy, line, reader),
         _ if keyword.starts_with("req") || keyword.starts_with("rsp") => {
             return by_pattern(proxy, line, reader);

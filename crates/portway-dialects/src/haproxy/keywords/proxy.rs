@@ -14,7 +14,8 @@ const SPLICE: State =
 /// Places: `d` defaults, `n` named defaults only, `f` frontend, `l` listen, `b` backend; `!`: an error elsewhere, not a warning.
 pub(super) const KEYWORDS: &[Row] = rows! {
     "acl" @ "nflb" => Supported;
-    "appsession" @ "dlb!" => NotYet;
+    "appsession" @ "dlb!" =>
+        Refused("HAProxy has not known it since 1.6: `cookie NAME prefix` keeps clients by the application\'s own cookie");
     "backlog" @ "dfl" => Supported;
     "balance" @ "dlb" => Supported;
     "bind" @ "fl" => Supported;

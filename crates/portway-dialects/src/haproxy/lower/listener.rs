@@ -284,7 +284,9 @@ fn inspect(proxy: &Proxy) -> Option<Spanned<Duration>> {
     let looks = |rule: &RuleLine| matches!(rule.list, List::Content | List::UseBackend);
     match proxy.inspect_delay {
         Some(delay) => Some(delay.map(|delay| delay.max(least))),
-        None if proxy.rules.iter().any(looks) => Some(Spanned::bare(least)),
+        None if proxy.mode() == Mode::Tcp && proxy.rules.iter().any(looks) => {
+            Some(Spanned::bare(least))
+        }
         None => None,
     }
 }
