@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use portway_core::lookup::Lookup;
 use portway_core::route::Router;
 use portway_dataplane::Answers;
 use portway_dataplane::live::{ListenerState, ProcessState};
@@ -39,6 +40,7 @@ use crate::error_pages;
 use crate::figures::Statistics;
 use crate::health;
 use crate::logs::{self, LogWriters, Reopener};
+use crate::maps;
 use crate::pid_file::PidFile;
 use crate::privileges;
 use crate::resolve;
@@ -100,6 +102,7 @@ pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
         Err(diagnostic) => found.push(diagnostic),
     }
     found.extend(error_pages::load(snapshot, sources).1);
+    found.extend(maps::load(snapshot, sources).1);
     found.extend(logs::check(snapshot, sources));
     found.extend(privileges::check(&snapshot.process));
     found
@@ -132,6 +135,8 @@ pub async fn install(
     found.extend(of_tls);
     let (answers, of_pages) = error_pages::load(&snapshot, sources);
     found.extend(of_pages);
+    let (maps, of_maps) = maps::load(&snapshot, sources);
+    found.extend(of_maps);
     found.extend(logs::check(&snapshot, sources));
     found.extend(privileges::check(&snapshot.process));
     if found.has_errors() {
@@ -164,6 +169,7 @@ pub async fn install(
         snapshot,
         tls,
         answers,
+        maps,
         logs,
         sockets: bound.sockets,
         files_of_sockets: bound.files,
@@ -215,6 +221,7 @@ struct Prepared {
     snapshot: Snapshot,
     tls: certificates::TlsConfigs,
     answers: Answers,
+    maps: Vec<Arc<Lookup>>,
     logs: logs::OpenLogs,
     sockets: Vec<Vec<BoundSocket>>,
     files_of_sockets: SocketFiles,
@@ -270,6 +277,7 @@ impl Prepared {
             max_connections: descriptors::max_connections(&self.snapshot),
             metrics,
             answers: self.answers,
+            maps: self.maps,
             machine: machine(),
             by_name: OnceLock::new(),
             snapshot: Arc::new(self.snapshot),

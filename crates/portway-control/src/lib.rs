@@ -15,6 +15,7 @@ pub mod figures;
 pub mod health;
 pub mod install;
 pub mod logs;
+pub mod maps;
 pub mod pid_file;
 mod privileges;
 pub mod operations;

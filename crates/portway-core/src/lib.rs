@@ -6,6 +6,8 @@ pub mod evaluate;
 pub mod hash;
 pub mod health;
 pub mod http1;
+pub mod lookup;
+pub mod password;
 pub mod proxy_protocol;
 pub mod retry;
 pub mod route;

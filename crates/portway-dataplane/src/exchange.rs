@@ -22,7 +22,7 @@ use portway_model::expression::{
 };
 use portway_model::log::LogLevel;
 use portway_model::settings::CaptureCookie;
-use portway_model::snapshot::GroupId;
+use portway_model::snapshot::{GroupId, MapId, User, UserlistId};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::io::Write;
@@ -572,6 +572,20 @@ impl Facts for Exchange<'_> {
         environment.get(name).map(String::as_str)
     }
 
+    fn authenticated(&self, users: UserlistId) -> Option<bool> {
+        Some(self.user(users).is_some())
+    }
+
+    fn in_user_group(&self, users: UserlistId, groups: &[String]) -> Option<bool> {
+        let user = self.user(users);
+        Some(user.is_some_and(|user| user.groups.iter().any(|group| groups.contains(group))))
+    }
+
+    fn lookup(&self, map: MapId, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        let plane = &self.connection.generation.plane;
+        plane.lookup(map, key).map(Cow::Borrowed)
+    }
+
     fn healthy_targets(&self, group: GroupId) -> Option<u32> {
         self.connection.generation.healthy_targets(group)
     }
@@ -616,6 +630,14 @@ impl Exchange<'_> {
         let connection = self.connection;
         let (listener, _) = connection.generation.plane.listener(connection.listener)?;
         listener.capture_cookie.as_ref()
+    }
+
+    /// The user of this list that the request authorizes itself as.
+    fn user(&self, users: UserlistId) -> Option<&User> {
+        let plane = &self.connection.generation.plane;
+        let list = plane.snapshot.userlists.get(users.index())?;
+        let credentials = &self.connection.worker.credentials;
+        credentials.user((users, list), self)
     }
 
     /// A header of the request as received.

@@ -17,6 +17,7 @@ mod policy;
 mod body;
 mod tarpit;
 mod sticky;
+mod credentials;
 mod group;
 mod reserve;
 mod retries;

@@ -8,8 +8,9 @@ use crate::live::{ListenerState, ProcessState, TargetState};
 use crate::queue::GroupState;
 use crate::service::Services;
 use crate::wants::Wants;
+use portway_core::lookup::Lookup;
 use portway_core::route::Router;
-use portway_model::snapshot::{GroupId, Listener, ListenerId, Snapshot, TargetGroup};
+use portway_model::snapshot::{GroupId, Listener, ListenerId, MapId, Snapshot, TargetGroup};
 use portway_telemetry::metrics::Registry;
 use portway_telemetry::zone::Zone;
 use std::collections::HashMap;
@@ -25,6 +26,8 @@ pub struct Plane {
     pub groups: Vec<GroupParts>,
     /// Error pages, and files that rules answer with.
     pub answers: Answers,
+    /// Maps and lists, by [`MapId`].
+    pub maps: Vec<Arc<Lookup>>,
     /// What rules see of this machine.
     pub machine: Machine,
     /// Counters.
@@ -102,6 +105,11 @@ impl Plane {
             self.snapshot.listeners.get(id.index())?,
             self.listeners.get(id.index())?,
         ))
+    }
+
+    /// The value of the entry of a map that fits a key.
+    pub(crate) fn lookup(&self, map: MapId, key: &[u8]) -> Option<&[u8]> {
+        self.maps.get(map.index())?.find(key)
     }
 
     /// The HTTP group with this name. The index is made when it is first asked for.

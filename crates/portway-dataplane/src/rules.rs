@@ -14,7 +14,7 @@ use portway_core::evaluate::{
 };
 use portway_model::action::{Action, Rule};
 use portway_model::expression::{CertificateField, LogValue, Value, Variable};
-use portway_model::snapshot::GroupId;
+use portway_model::snapshot::{GroupId, MapId};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit;
 use std::borrow::Cow;
@@ -271,6 +271,30 @@ impl Facts for Seen<'_> {
 
     fn capture(&self, slot: u16) -> Option<&[u8]> {
         self.connection.capture(slot)
+    }
+
+    fn lookup(&self, map: MapId, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        let plane = &self.connection.generation.plane;
+        plane.lookup(map, key).map(Cow::Borrowed)
+    }
+
+    fn worker(&self) -> Option<u32> {
+        Some(self.connection.worker.number())
+    }
+
+    fn draining(&self) -> Option<bool> {
+        Some(self.connection.worker.is_draining())
+    }
+
+    fn now(&self) -> Option<i64> {
+        self.now_microseconds().map(|now| now / 1_000_000)
+    }
+
+    fn now_microseconds(&self) -> Option<i64> {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .ok()?;
+        i64::try_from(now.as_micros()).ok()
     }
 
     fn healthy_targets(&self, group: GroupId) -> Option<u32> {

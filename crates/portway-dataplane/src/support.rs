@@ -1,16 +1,18 @@
 //! What the data plane does not run yet, by name and place. A configuration that needs it is refused as a whole:
 //! half of a configuration is never served.
 
+use portway_core::password;
 use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule, Service};
 use portway_model::address::TargetAddress;
 use portway_model::check::CheckKind;
 use portway_model::choice::Stickiness;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::expression::{
-    Condition, Expression, Matcher, Scope, TargetFigure, Template, TemplatePart, Transform, Value,
+    Condition, Expression, Scope, TargetFigure, Template, TemplatePart, Transform, Value,
 };
 use portway_model::settings::ClientAuth;
-use portway_model::snapshot::{Listener, Rules, Snapshot, Target, TargetGroup};
+use portway_model::settings::Password;
+use portway_model::snapshot::{Listener, Rules, Snapshot, Target, TargetGroup, Userlist};
 use portway_model::span::Span;
 use portway_model::stage::Resolved;
 
@@ -34,11 +36,8 @@ pub fn not_run(snapshot: &Snapshot) -> Diagnostics {
     for table in &snapshot.stick_tables {
         found.at(table.origin.0).part("stick tables");
     }
-    for map in &snapshot.maps {
-        found.at(map.origin.0).part("maps");
-    }
     for list in &snapshot.userlists {
-        found.at(list.origin.0).part("userlists");
+        found.at(list.origin.0).users(list);
     }
     found.diagnostics
 }
@@ -64,6 +63,23 @@ impl Found {
         let help = "`portway convert` prints it; `portway run` refuses the whole configuration";
         self.diagnostics
             .push(Diagnostic::error(Code::NotRun, self.place, message).help(help));
+    }
+
+    fn users(&mut self, list: &Userlist) {
+        for user in &list.users {
+            if let Password::Crypt(hash) = &user.password
+                && !password::is_known(hash)
+            {
+                let message = format!(
+                    "the password hash of user `{}` is of a kind that is not run",
+                    user.name
+                );
+                let help =
+                    "make one with `openssl passwd -6`; $1$, $2a$, $2b$, $2y$, $5$ and $6$ are run";
+                let wrong = Diagnostic::error(Code::NotRun, self.place, message);
+                self.diagnostics.push(wrong.help(help));
+            }
+        }
     }
 
     fn part_if(&mut self, needed: bool, what: &str) {
@@ -247,10 +263,6 @@ impl Found {
                 if !test.span.is_none() {
                     self.at(test.span);
                 }
-                self.part_if(
-                    matches!(test.value.matcher, Matcher::Listed { .. }),
-                    "`listed_in`",
-                );
                 self.expression(&test.value.expression);
             }
         }
@@ -275,11 +287,6 @@ impl Found {
             .iter()
             .any(|transform| matches!(transform, Transform::Date { local: true, .. }));
         self.part_if(local, "dates in local time");
-        let map = expression
-            .transforms
-            .iter()
-            .any(|transform| matches!(transform, Transform::Map { .. }));
-        self.part_if(map, "looking a value up in a map");
     }
 }
 
@@ -287,9 +294,7 @@ impl Found {
 fn missing(value: &Value<Resolved>) -> Option<&'static str> {
     match value {
         Value::ClientCertificate(_) => Some("values of client certificates"),
-        Value::Authenticated(_) | Value::BasicUser => Some("values of Basic authorization"),
         Value::Counter { .. } => Some("counters of stick tables"),
-        Value::InUserGroup { .. } | Value::BasicPassword => Some("values of Basic authorization"),
         Value::OfGroup { .. } => Some("this number of a target group"),
         Value::OfTarget { figure, .. } => match figure {
             TargetFigure::Usable | TargetFigure::Connections | TargetFigure::Weight => None,

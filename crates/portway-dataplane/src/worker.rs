@@ -5,6 +5,7 @@
 use crate::accept;
 use crate::access_log::{BATCH_BYTES, Batch, LogSink, Mark};
 use crate::buffer::Buffers;
+use crate::credentials::Credentials;
 use crate::exchange::Scratch;
 use crate::group::Generation;
 use crate::live::ProcessState;
@@ -137,6 +138,8 @@ pub(crate) struct Worker {
     clock: Cell<(Instant, SystemTime)>,
     /// The dates of log values.
     pub(crate) dates: RefCell<Dates>,
+    /// What it knows of passwords.
+    pub(crate) credentials: Credentials,
 }
 
 /// Records of one listener that were not handed over yet.
@@ -179,6 +182,7 @@ impl Worker {
             clock: Cell::new((Instant::now(), SystemTime::now())),
             dates: RefCell::new(Dates::new(plane.zone.clone())),
             generation: RefCell::new(Rc::new(Generation::new(plane, &shard))),
+            credentials: Credentials::default(),
             number: u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
             shard,
         })

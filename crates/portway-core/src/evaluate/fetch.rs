@@ -358,7 +358,7 @@ fn bearer<'a, F: Facts>(header: Option<&str>, facts: &'a F) -> Option<&'a [u8]> 
 }
 
 /// User and password of Basic authorization (RFC 7617 §2).
-fn credentials<F: Facts>(facts: &F) -> Option<(Vec<u8>, Vec<u8>)> {
+pub fn credentials<F: Facts>(facts: &F) -> Option<(Vec<u8>, Vec<u8>)> {
     let (scheme, credentials) = scheme(facts)?;
     if !scheme.eq_ignore_ascii_case(b"basic") {
         return None;

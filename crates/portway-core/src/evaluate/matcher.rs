@@ -53,7 +53,8 @@ fn on_text(fetched: &Fetched<'_>, matches: impl FnOnce(&[u8]) -> bool) -> bool {
     fetched.text(&mut Scratch::new()).is_some_and(matches)
 }
 
-pub(super) fn text_matches(how: TextMatch, text: &[u8], pattern: &[u8], ignore_case: bool) -> bool {
+/// Whether the pattern is what is asked for of the text.
+pub(crate) fn text_matches(how: TextMatch, text: &[u8], pattern: &[u8], ignore_case: bool) -> bool {
     match how {
         TextMatch::Exact => equal(text, pattern, ignore_case),
         TextMatch::Prefix => text

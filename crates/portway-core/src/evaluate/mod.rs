@@ -29,13 +29,15 @@ mod transform;
 pub(crate) mod fixture;
 
 pub use facts::{Facts, TlsFacts, Visitor};
-pub use fetch::fetch;
+pub use fetch::{credentials, fetch};
 pub use fetched::Fetched;
+pub(crate) use matcher::text_matches;
 pub use settled::settled;
 pub use template::{
     variable_text, write_header_value, write_location, write_log_line, write_path, write_query,
     write_replacement, write_sanitised, write_target, write_template,
 };
+pub(crate) use text::same_secret;
 
 use portway_model::expression::{Condition, Expression, Test};
 use portway_model::stage::Resolved;

@@ -200,7 +200,7 @@ fn weight(parameter: &[u8]) -> Option<u32> {
 }
 
 /// Whether two texts are equal, in a time that depends on their lengths alone.
-pub(super) fn same_secret(left: &[u8], right: &[u8]) -> bool {
+pub(crate) fn same_secret(left: &[u8], right: &[u8]) -> bool {
     if left.len() != right.len() {
         return false;
     }

@@ -6,6 +6,7 @@
 
 use super::calculate::calculate;
 use super::encoding::hex;
+use super::fetched::Scratch;
 use super::{Facts, Fetched, json, text};
 use base64::Engine;
 use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
@@ -110,6 +111,17 @@ fn apply<'a, F: Facts>(
             .into(),
         Transform::Quoted => quoted(fetched.into_text().as_deref()).into(),
         Transform::Hexadecimal => hexadecimal(fetched),
+        Transform::Map { map, default } => {
+            let mut scratch = Scratch::new();
+            let found = fetched
+                .text(&mut scratch)
+                .map(|key| facts.lookup(*map, key));
+            match found {
+                None => Fetched::Absent,
+                Some(Some(found)) => found.into(),
+                Some(None) => default.as_deref().into(),
+            }
+        }
         on_text => match fetched.into_text() {
             None => Fetched::Absent,
             Some(text) => apply_to_text(on_text, text, facts),
@@ -228,10 +240,6 @@ fn apply_to_text<'a, F: Facts>(
             key.and_then(|key| text::hmac(*digest, &key, &text)).into()
         }
         Transform::Language(known) => text::language(&text, known).into(),
-        Transform::Map { map, default } => match facts.lookup(*map, &text) {
-            Some(found) => found.into(),
-            None => default.as_deref().into(),
-        },
         Transform::Base64 => BASE64.encode(&text).into_bytes().into(),
         Transform::Base64Decode => base64_decode(&text).into(),
         Transform::Hex => hex(&text).into(),
@@ -248,6 +256,7 @@ fn apply_to_text<'a, F: Facts>(
         // Done by `apply`, which knows them by type.
         Transform::Default(_)
         | Transform::Otherwise(_)
+        | Transform::Map { .. }
         | Transform::Calculate(..)
         | Transform::Negate
         | Transform::Complement

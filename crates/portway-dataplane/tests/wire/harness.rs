@@ -298,6 +298,7 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink) -> Plane {
         metrics: Arc::new(Registry::new(1, names)),
         process: Arc::new(ProcessState::default()),
         answers: Answers::default(),
+        maps: Vec::new(),
         machine: Machine::default(),
         by_name: OnceLock::new(),
         snapshot: Arc::new(snapshot),
