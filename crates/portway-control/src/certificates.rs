@@ -9,17 +9,21 @@ use std::sync::Arc;
 
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{CheckKind, Verify};
-use portway_model::settings::{Protocol, ServerName as NameToSend, TlsVersion as OurVersion};
+use portway_model::settings::{
+    ClientAuth, Protocol, ServerName as NameToSend, TlsVersion as OurVersion,
+};
 use portway_model::snapshot::{
     Certificate, CertificateId, Listener, ListenerTls, Snapshot, TargetGroup, TlsPolicy,
     UpstreamTls,
 };
 use portway_model::span::{Sources, Span};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::{ServerName, UnixTime};
 
 use crate::sources::{folder_of, read_limited};
-use crate::tls::client::{Verification, client_config};
+use crate::tls::client::{Verification, client_config, client_config_as};
+use crate::tls::client_auth::{self, Clients};
 use crate::tls::identity::{Identity, PemSource, load_identity};
 use crate::tls::pem;
 use crate::tls::policy::{Custom, Policy, PolicyError, TlsVersion};
@@ -88,7 +92,7 @@ pub fn load(
     for listener in &snapshot.listeners {
         let config = listener.tls.as_ref().and_then(|tls| {
             let chosen = chosen(tls, &identities);
-            of_listener(listener, tls, chosen, tickets, &mut found)
+            of_listener(listener, tls, chosen, (tickets, sources), &mut found)
         });
         configs.listeners.push(config);
     }
@@ -96,7 +100,7 @@ pub fn load(
         let config = group
             .tls
             .as_ref()
-            .and_then(|tls| of_group(group, tls, sources, &mut found));
+            .and_then(|tls| of_group(group, tls, &identities, sources, &mut found));
         configs
             .checks
             .push(of_check(group, config.as_ref(), &mut found));
@@ -208,7 +212,7 @@ fn of_listener(
     listener: &Listener,
     tls: &ListenerTls,
     identities: Option<Vec<Arc<Identity>>>,
-    tickets: &Arc<TicketKeys>,
+    (tickets, sources): (&Arc<TicketKeys>, &Sources),
     found: &mut Diagnostics,
 ) -> Option<Arc<ServerConfig>> {
     let span = listener.origin.0;
@@ -227,9 +231,46 @@ fn of_listener(
     }
     let alpn: Vec<Vec<u8>> = tls.alpn.iter().map(|it| it.clone().into_bytes()).collect();
     let scope = tickets.scoped(listener.name.as_str());
-    server_config(Arc::new(resolver), &policy?, &alpn, scope)
+    let policy = policy?;
+    let clients = match tls.client_auth {
+        ClientAuth::Off => None,
+        ClientAuth::Optional | ClientAuth::Required => {
+            Some(clients(listener, tls, &policy, sources, found)?)
+        }
+    };
+    server_config(Arc::new(resolver), &policy, &alpn, scope, clients)
         .map_err(|error| {
             let message = format!("{who} cannot speak TLS: {error}");
+            found.push(Diagnostic::error(Code::Certificate, span, message));
+        })
+        .ok()
+}
+
+/// What judges the certificates of a listener's clients.
+fn clients(
+    listener: &Listener,
+    tls: &ListenerTls,
+    policy: &Policy,
+    sources: &Sources,
+    found: &mut Diagnostics,
+) -> Option<Arc<dyn ClientCertVerifier>> {
+    let span = listener.origin.0;
+    let folder = folder_of(sources, span);
+    let read = |file: &String, found: &mut Diagnostics| read_pem(&folder.join(file), span, found);
+    // Compile asks for the file where certificates are asked for.
+    let ca = read(tls.client_ca.as_ref()?, found);
+    let crl = match &tls.client_crl {
+        Some(file) => Some(read(file, found)?),
+        None => None,
+    };
+    let clients = Clients {
+        ca: &ca?,
+        crl: crl.as_deref(),
+        required: tls.client_auth == ClientAuth::Required,
+    };
+    client_auth::verifier(&clients, policy)
+        .map_err(|error| {
+            let message = format!("listener `{}` cannot judge clients: {error}", listener.name);
             found.push(Diagnostic::error(Code::Certificate, span, message));
         })
         .ok()
@@ -238,6 +279,7 @@ fn of_listener(
 fn of_group(
     group: &TargetGroup,
     tls: &UpstreamTls,
+    identities: &[Option<Arc<Identity>>],
     sources: &Sources,
     found: &mut Diagnostics,
 ) -> Option<Arc<ClientConfig>> {
@@ -269,7 +311,13 @@ fn of_group(
         Protocol::Http | Protocol::Https => &[b"http/1.1".to_vec()],
         Protocol::Tcp | Protocol::Tls => &[],
     };
-    client_config(&verification, &policy, alpn)
+    let own = match tls.certificate {
+        // Where it could not be loaded, that has been said.
+        Some(id) => Some(identities.get(id.index())?.as_ref()?),
+        None => None,
+    };
+    let own = own.map(|identity| &identity.certified_key);
+    client_config_as(&verification, &policy, alpn, own)
         .map_err(|error| {
             let file = file.unwrap_or_default();
             let message = format!("{who} cannot speak TLS: {}: {error}", file.display());

@@ -1,6 +1,7 @@
 //! decisions that are functions of their arguments.
 
 pub mod balance;
+pub mod certificate;
 pub mod client_hello;
 pub mod evaluate;
 pub mod hash;

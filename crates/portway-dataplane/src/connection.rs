@@ -2,6 +2,7 @@
 
 use crate::captures::Captures;
 use crate::group::Generation;
+use crate::peer_certificate;
 use crate::policy::Side;
 use crate::timer::Timer;
 use crate::variables::Variables;
@@ -46,6 +47,8 @@ pub(crate) struct TlsDetails {
     pub(crate) resumed: bool,
     /// Milliseconds that it took.
     pub(crate) took: u32,
+    /// The client's certificate, DER; it was verified.
+    pub(crate) certificate: Option<Box<[u8]>>,
 }
 
 impl TlsDetails {
@@ -73,6 +76,9 @@ impl TlsDetails {
             alpn: session.alpn_protocol().map(Into::into),
             resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
             took: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+            certificate: session
+                .peer_certificates()
+                .and_then(|chain| Some(chain.first()?.as_ref().into())),
         }
     }
 }
@@ -190,8 +196,11 @@ impl Connection {
     }
 
     /// A field of the client's certificate.
-    pub(crate) fn certificate(&self, _field: &CertificateField) -> Fetched<'_> {
-        Fetched::Absent
+    pub(crate) fn certificate(&self, field: &CertificateField) -> Fetched<'_> {
+        match self.tls.as_deref() {
+            Some(tls) => peer_certificate::field(tls.certificate.as_deref(), field),
+            None => Fetched::Absent,
+        }
     }
 
     /// The client's port.

@@ -7,6 +7,7 @@
 mod accept;
 mod connection;
 mod stream;
+mod peer_certificate;
 mod rules;
 mod establish;
 mod l4;

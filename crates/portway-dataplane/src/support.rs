@@ -10,7 +10,6 @@ use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::expression::{
     Condition, Expression, Scope, TargetFigure, Template, TemplatePart, Transform, Value,
 };
-use portway_model::settings::ClientAuth;
 use portway_model::settings::Password;
 use portway_model::snapshot::{Listener, Rules, Snapshot, Target, TargetGroup, Userlist};
 use portway_model::span::Span;
@@ -93,10 +92,6 @@ impl Found {
         self.at(listener.origin.0);
         if let Some(tls) = &listener.tls {
             self.part_if(
-                tls.client_auth != ClientAuth::Off,
-                "`client_auth` (client certificates)",
-            );
-            self.part_if(
                 tls.alpn.iter().any(|protocol| protocol == "h2"),
                 "ALPN `h2` (HTTP/2)",
             );
@@ -118,11 +113,6 @@ impl Found {
             group.send_proxy.is_some(),
             "`send_proxy` (PROXY protocol to targets)",
         );
-        let certificate = group
-            .tls
-            .as_ref()
-            .is_some_and(|tls| tls.certificate.is_some());
-        self.part_if(certificate, "a client certificate towards targets");
         if let Some(check) = &group.health_check {
             self.at(check.origin.0);
             self.part_if(
@@ -293,7 +283,6 @@ impl Found {
 /// What a value needs that is not there yet.
 fn missing(value: &Value<Resolved>) -> Option<&'static str> {
     match value {
-        Value::ClientCertificate(_) => Some("values of client certificates"),
         Value::Counter { .. } => Some("counters of stick tables"),
         Value::OfGroup { .. } => Some("this number of a target group"),
         Value::OfTarget { figure, .. } => match figure {

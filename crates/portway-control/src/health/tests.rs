@@ -133,6 +133,7 @@ async fn tls_target() -> (SocketAddr, String) {
         &Policy::default(),
         &[],
         tickets.scoped("x"),
+        None,
     )
     .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

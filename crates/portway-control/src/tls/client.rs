@@ -10,17 +10,18 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError,
-    PeerMisbehaved, RootCertStore, SignatureScheme,
+    RootCertStore, SignatureScheme,
 };
-use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::pem::{self, PemError};
 use super::policy::Policy;
-use super::resolver::SCHEMES;
 use super::server::provider;
+use super::signature;
 use super::x509::{CertificateFacts, PublicKeyKind, Validity, day};
 
 /// Servers whose sessions are kept for resumption, per target group.
@@ -89,6 +90,19 @@ pub fn client_config(
     policy: &Policy,
     alpn: &[Vec<u8>],
 ) -> Result<Arc<ClientConfig>, ClientConfigError> {
+    client_config_as(verification, policy, alpn, None)
+}
+
+/// As [`client_config`]; targets that ask for a certificate are shown `own`.
+///
+/// # Errors
+/// See [`ClientConfigError`].
+pub fn client_config_as(
+    verification: &Verification<'_>,
+    policy: &Policy,
+    alpn: &[Vec<u8>],
+    own: Option<&Arc<CertifiedKey>>,
+) -> Result<Arc<ClientConfig>, ClientConfigError> {
     let provider = provider(policy);
     let algorithms = provider.signature_verification_algorithms;
     let (trust, name) = match verification {
@@ -103,12 +117,18 @@ pub fn client_config(
         name,
         algorithms,
     });
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&policy.versions)
         .map_err(ClientConfigError::Policy)?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match own {
+        None => config.with_no_client_auth(),
+        Some(own) => {
+            let own = SingleCertAndKey::from(CertifiedKey::clone(own));
+            config.with_client_cert_resolver(Arc::new(own))
+        }
+    };
     config.alpn_protocols = alpn.to_vec();
     config.resumption = Resumption::in_memory_sessions(UPSTREAM_SESSIONS);
     config.cert_decompressors = Vec::new();
@@ -325,25 +345,7 @@ impl ServerCertVerifier for TargetVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let spki = public_key(certificate)?;
-        let candidates = self
-            .algorithms
-            .mapping
-            .iter()
-            .find(|(scheme, _)| *scheme == signed.scheme && SCHEMES.contains(scheme));
-        let (_, candidates) =
-            candidates.ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
-        let key = webpki::RawPublicKeyEntity::try_from(&spki).map_err(|_| Untrusted::Unreadable)?;
-        // TLS 1.2 does not tie the scheme to a curve (RFC 8446 section 4.2.3): the one that fits the key decides.
-        let verified = candidates.iter().any(|algorithm| {
-            key.verify_signature(*algorithm, message, signed.signature())
-                .is_ok()
-        });
-        if verified {
-            Ok(HandshakeSignatureValid::assertion())
-        } else {
-            Err(CertificateError::BadSignature.into())
-        }
+        signature::tls12(&self.algorithms, message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -352,22 +354,12 @@ impl ServerCertVerifier for TargetVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature_with_raw_key(
-            message,
-            &public_key(certificate)?,
-            signed,
-            &self.algorithms,
-        )
+        signature::tls13(&self.algorithms, message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
-}
-
-fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
-    let facts = CertificateFacts::read(certificate).map_err(|_| Untrusted::Unreadable)?;
-    Ok(SubjectPublicKeyInfoDer::from(facts.spki))
 }
 
 fn unknown_authority(facts: &CertificateFacts) -> Untrusted {

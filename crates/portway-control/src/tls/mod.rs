@@ -5,17 +5,20 @@
 //!
 //! [`pem`] (text → blocks) ▸ [`x509`] (what a certificate says) ▸ [`identity`] (chain + key, checked) ▸ [`resolver`] (SNI → identity)
 //! ▸ [`policy`] (versions and cipher suites, with the tables [`ciphers`] and [`aws_policies`]) ▸ [`tickets`] (resumption) ▸ [`server`] (downstream) and [`client`] (upstream).
+//! [`client_auth`] judges certificates of clients.
 //! [`self_signed`] makes certificates for trying things out.
 
 pub mod aws_policies;
 pub mod ciphers;
 pub mod client;
+pub mod client_auth;
 pub mod identity;
 pub mod pem;
 pub mod policy;
 pub mod resolver;
 pub mod self_signed;
 pub mod server;
+mod signature;
 pub mod tickets;
 pub mod x509;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::compress::CompressionCache;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache};
 
 use super::policy::Policy;
@@ -21,7 +22,7 @@ pub const SESSION_ID_CACHE: usize = 1024;
 
 /// The configuration of a listener.
 ///
-/// `alpn` are protocols in the server's order of preference; none at all leaves ALPN out, and a client that offers only others is
+/// `clients` judges their certificates; without it none is asked for. `alpn` are protocols in the server's order of preference; none at all leaves ALPN out, and a client that offers only others is
 /// refused (RFC 7301 section 3.2). Cipher suites are chosen in the server's order. Early data is off, since it can be replayed
 /// (RFC 8446 section 8), and so is answering before the client's handshake is complete; certificates are not compressed.
 ///
@@ -32,11 +33,15 @@ pub fn server_config(
     policy: &Policy,
     alpn: &[Vec<u8>],
     tickets: Arc<dyn ProducesTickets>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let mut config = ServerConfig::builder_with_provider(provider(policy))
-        .with_protocol_versions(&policy.versions)?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
+    let config = ServerConfig::builder_with_provider(provider(policy))
+        .with_protocol_versions(&policy.versions)?;
+    let config = match clients {
+        None => config.with_no_client_auth(),
+        Some(clients) => config.with_client_cert_verifier(clients),
+    };
+    let mut config = config.with_cert_resolver(resolver);
     config.ignore_client_order = true;
     config.alpn_protocols = alpn.to_vec();
     config.ticketer = tickets;

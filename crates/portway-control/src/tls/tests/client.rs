@@ -35,7 +35,7 @@ fn outcome(verification: &Verification<'_>, texts: &[&str], name: &str) -> Strin
     let (resolver, _) = CertificateResolver::new(&[Arc::new(identity)], NoMatch::Default);
     let clock = TestClock::new();
     let tickets = TicketKeys::new(clock.clone()).unwrap().scoped("target");
-    let server = server_config(Arc::new(resolver), &Policy::default(), &[], tickets).unwrap();
+    let server = server_config(Arc::new(resolver), &Policy::default(), &[], tickets, None).unwrap();
     let mut client =
         ClientConfig::clone(&client_config(verification, &Policy::default(), &[]).unwrap());
     client.time_provider = clock;
@@ -232,7 +232,8 @@ fn x509_version_1_and_verification() {
         let (identity, _) = load_identity(&[source], rustls_pki_types::UnixTime::now()).unwrap();
         let (resolver, _) = CertificateResolver::new(&[Arc::new(identity)], NoMatch::Default);
         let tickets = TicketKeys::new(TestClock::new()).unwrap().scoped("target");
-        let server = server_config(Arc::new(resolver), &Policy::default(), &[], tickets).unwrap();
+        let server =
+            server_config(Arc::new(resolver), &Policy::default(), &[], tickets, None).unwrap();
         let client = client_config(verification, &Policy::default(), &[]).unwrap();
         let mut client =
             ClientConnection::new(client, "flow.example.com".try_into().unwrap()).unwrap();

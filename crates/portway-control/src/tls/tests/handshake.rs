@@ -42,6 +42,7 @@ fn server_with(
         policy,
         &[b"h2".to_vec(), b"http/1.1".to_vec()],
         keys.scoped(scope),
+        None,
     )
     .unwrap()
 }
