@@ -5,6 +5,7 @@ use crate::group::Generation;
 use crate::live::{InFlight, TargetState};
 use crate::plane::GroupParts;
 use crate::pool::{Link, Pool, Way};
+use crate::proxy_header;
 use crate::stream::{Socket, Stream};
 use crate::timer::Timer;
 use portway_model::address::TargetAddress;
@@ -56,6 +57,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) target: usize,
     /// The host of the request, in lower case; empty where there is none.
     pub(crate) host: &'a [u8],
+    /// The request id, if there is one.
+    pub(crate) request_id: Option<&'a [u8]>,
     /// One from the pool will do.
     pub(crate) pooled: bool,
     /// The request must not be repeated: a pooled connection is looked at closely.
@@ -96,6 +99,10 @@ pub(crate) async fn connect(
     let way = Way {
         address: address(connection, group, state, wanted.target)?,
         server_name: server_name(connection, group, wanted),
+        proxy_header: group
+            .send_proxy
+            .as_ref()
+            .map(|send| proxy_header::of(connection, send, wanted.request_id)),
     };
     let in_flight = (slot, Serving::new(pool.metrics()));
     let pooled = if wanted.pooled {
@@ -188,6 +195,10 @@ async fn open(
         }
         (None, _) => return Err(io::ErrorKind::NotFound.into()),
     };
+    let mut socket = socket;
+    if let Some(header) = &way.proxy_header {
+        socket.send(header).await?;
+    }
     let Some(config) = &parts.tls else {
         return Ok(Stream::Plain(socket));
     };

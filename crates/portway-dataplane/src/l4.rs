@@ -225,6 +225,7 @@ async fn upstream<'c>(
             group,
             target,
             host: b"",
+            request_id: None,
             pooled: false,
             surely: false,
         };

@@ -22,6 +22,7 @@ mod credentials;
 mod group;
 mod reserve;
 mod retries;
+mod proxy_header;
 mod connect;
 mod pool;
 mod forward;

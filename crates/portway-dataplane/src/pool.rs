@@ -26,6 +26,8 @@ pub(crate) struct Way {
     pub(crate) address: Option<SocketAddr>,
     /// The name that is sent in the TLS handshake.
     pub(crate) server_name: Option<Box<str>>,
+    /// The header of the PROXY protocol that it began with: what it carries is believed to be of this client.
+    pub(crate) proxy_header: Option<Box<[u8]>>,
 }
 
 /// An open connection to a target, counted while it lives.

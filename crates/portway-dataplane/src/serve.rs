@@ -11,7 +11,7 @@
 use crate::answers::Answer;
 use crate::body;
 use crate::connect::{self, Wanted};
-use crate::exchange::{Attempt, Exchange, How};
+use crate::exchange::{Attempt, Exchange, How, RequestIdText};
 use crate::fault::Fault;
 use crate::forward;
 use crate::group;
@@ -210,6 +210,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             group,
             target,
             host: &host,
+            request_id: x.request_id.as_ref().map(RequestIdText::as_bytes),
             pooled: attempts.pooled,
             // What cannot be tried again is sent on a connection that was looked at closely.
             surely: !request.idempotent

@@ -5,6 +5,7 @@
 //! straight from and to the socket.
 
 use rustls::{ClientConnection, ServerConnection};
+use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::AsFd;
 use std::pin::Pin;
@@ -45,6 +46,21 @@ impl Socket {
             },
             Socket::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, from),
         }
+    }
+
+    /// Sends all of this.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut rest = bytes;
+        poll_fn(|cx| {
+            while !rest.is_empty() {
+                match ready!(self.poll_write(cx, &[IoSlice::new(rest)]))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    sent => rest = rest.get(sent..).unwrap_or_default(),
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
     }
 
     /// Looks at what is there without taking it; 0 at the end. `seen`: bytes that were looked at before and do not

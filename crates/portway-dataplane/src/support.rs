@@ -109,10 +109,6 @@ impl Found {
         self.at(group.origin.0);
         let table = matches!(group.stickiness, Some(Stickiness::Table { .. }));
         self.part_if(table, "`stickiness` by a stick table");
-        self.part_if(
-            group.send_proxy.is_some(),
-            "`send_proxy` (PROXY protocol to targets)",
-        );
         if let Some(check) = &group.health_check {
             self.at(check.origin.0);
             self.part_if(

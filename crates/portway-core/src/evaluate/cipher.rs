@@ -28,8 +28,8 @@ const OPENSSL: [(&str, &str); 6] = [
     ),
 ];
 
-/// What OpenSSL calls a suite.
-pub(super) fn openssl_name(iana: &str) -> &str {
+/// What OpenSSL calls a suite of this IANA name.
+pub fn openssl_name(iana: &str) -> &str {
     let known = OPENSSL.iter().find(|(name, _)| *name == iana);
     known.map_or(iana, |(_, openssl)| openssl)
 }

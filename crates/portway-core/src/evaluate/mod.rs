@@ -28,6 +28,7 @@ mod transform;
 #[cfg(test)]
 pub(crate) mod fixture;
 
+pub use cipher::openssl_name as openssl_cipher_name;
 pub use facts::{Facts, TlsFacts, Visitor};
 pub use fetch::{credentials, fetch};
 pub use fetched::Fetched;

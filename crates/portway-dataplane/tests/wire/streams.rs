@@ -2,7 +2,7 @@
 
 use crate::harness::{Proxy, simple};
 use crate::row::{OK, same};
-use portway_core::proxy_protocol::{Ends, Tell, write_v2};
+use portway_core::proxy_protocol::{Ends, Read, Tell, read, write_v2};
 use portway_testkit::peer::{BETWEEN_PIECES, End, Target, Wire, eventually};
 use std::time::{Duration, Instant};
 
@@ -388,4 +388,83 @@ fn a_rule_says_from_whom_the_header_is_expected() {
     let told = "\"client\":\"192.0.2.7\",\"client_port\":4711,\"local_port\":443";
     assert!(log.iter().any(|line| line.contains(told)), "{log:?}");
     assert!(eventually(|| target.connections() == 2));
+}
+
+/// A target that takes a header of the PROXY protocol, then answers requests for as long as they come.
+fn behind_proxy() -> Target {
+    Target::start(|_, mut wire| {
+        let mut header = Vec::new();
+        loop {
+            header.extend(wire.receive(1)?);
+            match read(&header) {
+                Read::Partial => {}
+                Read::Whole(..) => break,
+                Read::Refused => return Ok(()),
+            }
+        }
+        while wire.message().is_ok() {
+            wire.send(OK)?;
+        }
+        Ok(())
+    })
+    .unwrap()
+}
+
+#[test]
+fn targets_are_told_who_the_client_is_and_no_connection_serves_two() {
+    let (first, second) = (behind_proxy(), behind_proxy());
+    let text = format!(
+        "[listener.web]\nbind = \"@0\"\nforward = \"first\"\naccess_log = \"json\"\nrequest_id = \"X-Id\"\n\
+         [listener.other]\nbind = \"@1\"\nforward = \"second\"\naccess_log = \"json\"\n\
+         [target_group.first]\ntargets = [\"{}\"]\nsend_proxy = \"v1\"\n\
+         [target_group.second]\ntargets = [\"{}\"]\n\
+         send_proxy = {{ version = \"v2\", with = [\"tls\", \"checksum\", \"unique_id\"] }}\n",
+        first.address(),
+        second.address()
+    );
+    let proxy = Proxy::start(&text);
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (listener, target) in [(0, &first), (1, &second)] {
+        for connection in 0..2 {
+            let mut client = Wire::connect(proxy.address(listener)).unwrap();
+            for _ in 0..2 {
+                client.send(get).unwrap();
+                same("answer", &client.message().unwrap(), OK);
+            }
+            let ends = Ends {
+                source: client.local().unwrap(),
+                destination: proxy.address(listener),
+            };
+            let received = target.received(connection);
+            let Read::Whole(header, length) = read(&received) else {
+                panic!("no header: {received:?}");
+            };
+            assert_eq!(header.ends, Some(ends));
+            assert_eq!((header.tls, header.unique_id), (None, None));
+            let requests = String::from_utf8(received[length..].to_vec()).unwrap();
+            assert_eq!(requests.matches("GET / HTTP/1.1").count(), 2);
+        }
+        assert_eq!(target.connections(), 2);
+    }
+    proxy.finish(8);
+}
+
+#[test]
+fn what_one_proxy_says_is_told_to_the_next() {
+    let target = Target::start(|_, mut wire| wire.until_end().map(drop)).unwrap();
+    let text = format!(
+        "[listener.raw]\nbind = \"@0\"\nprotocol = \"tcp\"\naccept_proxy = true\naccess_log = \"json\"\nforward = \"raw\"\n\
+         [target_group.raw]\ntargets = [\"{}\"]\nsend_proxy = \"v1\"\n",
+        target.address()
+    );
+    let proxy = Proxy::start(&text);
+    let mut client = proxy.client();
+    client
+        .send([binary_header(true), b"hello".to_vec()].concat())
+        .unwrap();
+    client.half_close().unwrap();
+    client.until_end().unwrap();
+    let expected = "PROXY TCP4 192.0.2.7 198.51.100.8 4711 443\r\nhello";
+    assert!(eventually(|| target.received_in_all() == expected));
+    proxy.finish(1);
 }

@@ -10,6 +10,7 @@ mod namespace;
 mod support;
 
 mod differential;
+mod edge;
 mod electricflow;
 mod flow_enterprise;
 mod health;
