@@ -100,6 +100,14 @@ pub async fn serve_listeners(running: Arc<Running>) {
     haproxy::http::serve(running).await;
 }
 
+/// Serves control sockets, until the task is dropped. To be called within the runtime of control.
+///
+/// # Errors
+/// A socket could not be registered with the runtime.
+pub async fn serve_control_sockets(running: Arc<Running>) -> io::Result<()> {
+    haproxy::socket::serve(running).await
+}
+
 async fn livez() -> &'static str {
     "ok\n"
 }

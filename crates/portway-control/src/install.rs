@@ -33,6 +33,7 @@ use rustls_pki_types::UnixTime;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::bind::control::ControlListener;
 use crate::bind::{self, Neighbour, SocketFiles};
 use crate::certificates;
 use crate::descriptors;
@@ -70,6 +71,8 @@ pub struct Running {
     statistics: Arc<Statistics>,
     /// What listeners ask of Portway itself.
     calls: Mutex<Option<mpsc::Receiver<ServiceCall>>>,
+    /// Sockets for commands, until somebody serves them.
+    control: Mutex<Vec<ControlListener>>,
 }
 
 /// How a running configuration ends.
@@ -151,7 +154,7 @@ pub async fn install(
     resolve::resolve_all(&targets.concat()).await;
     let (logs, of_logs) = logs::open(&snapshot, sources);
     found.extend(of_logs);
-    let bound = match bind::bind(&snapshot, workers, neighbour) {
+    let mut bound = match bind::bind(&snapshot, workers, neighbour) {
         Ok(bound) => bound,
         Err(of_binds) => {
             found.extend(of_binds);
@@ -162,6 +165,7 @@ pub async fn install(
     if found.has_errors() {
         return Err(found);
     }
+    let control = bind::control::bind(&snapshot.process, neighbour, &mut bound.files)?;
     let pid_file = snapshot.process.pid_file.as_ref().map(PidFile::of);
     let pid_file = pid_file.transpose().map_err(alone)?;
     privileges::take(&snapshot.process).map_err(alone)?;
@@ -173,6 +177,7 @@ pub async fn install(
         logs,
         sockets: bound.sockets,
         files_of_sockets: bound.files,
+        control,
         targets,
         tickets,
         files: sources
@@ -225,6 +230,7 @@ struct Prepared {
     logs: logs::OpenLogs,
     sockets: Vec<Vec<BoundSocket>>,
     files_of_sockets: SocketFiles,
+    control: Vec<ControlListener>,
     targets: Vec<Vec<Arc<WatchedTarget>>>,
     tickets: Arc<TicketKeys>,
     files: Vec<PathBuf>,
@@ -315,6 +321,7 @@ impl Prepared {
             _pid_file: self.pid_file,
             statistics,
             calls: Mutex::new(Some(calls)),
+            control: Mutex::new(self.control),
         })
     }
 }
@@ -374,6 +381,11 @@ impl Running {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
+    }
+
+    /// Sockets for commands, for whoever serves them; none after the first call.
+    pub fn control_sockets(&self) -> Vec<ControlListener> {
+        std::mem::take(&mut self.control.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What was counted, as HAProxy's tools see it.

@@ -4,7 +4,13 @@
 //! go on meanwhile, and their results count again once the order is taken back.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
+
+use portway_core::balance::SIXTEENTHS;
+use portway_dataplane::live::ListenerState;
+
+pub use portway_dataplane::live::Gate;
 
 use crate::figures::Statistics;
 use crate::health;
@@ -25,6 +31,21 @@ pub enum TargetOrder {
     Down,
 }
 
+/// Why an order cannot be carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotDone {
+    /// There is nobody to give it to.
+    NoSuch(NoSuch),
+    /// More than the descriptors of the process allow.
+    TooMuch,
+    /// No target of the group has a limit in the configuration.
+    Unlimited,
+    /// It stopped for ever.
+    Stopped,
+    /// It is so already.
+    Already,
+}
+
 /// Why there is nobody to give an order to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoSuch {
@@ -32,6 +53,8 @@ pub enum NoSuch {
     Group,
     /// No target of this name or number in it.
     Target,
+    /// No listener is known by this name.
+    Listener,
 }
 
 impl fmt::Display for NoSuch {
@@ -39,6 +62,7 @@ impl fmt::Display for NoSuch {
         f.write_str(match self {
             NoSuch::Group => "no such group",
             NoSuch::Target => "no such target",
+            NoSuch::Listener => "no such listener",
         })
     }
 }
@@ -67,6 +91,81 @@ impl Statistics {
     }
 }
 
+/// Limits and gates.
+impl Statistics {
+    /// Says whether the listeners of a name accept.
+    ///
+    /// # Errors
+    /// There is none, it has stopped for ever, or it is so already.
+    pub fn set_gate(&self, name: &str, gate: Gate) -> Result<(), NotDone> {
+        let state = self.listener(name)?;
+        if state.gate() == gate {
+            return Err(NotDone::Already);
+        }
+        match state.set_gate(gate) {
+            true => Ok(()),
+            false => Err(NotDone::Stopped),
+        }
+    }
+
+    /// Says how many connections the listeners of a name may have.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn set_listener_limit(&self, name: &str, limit: u32) -> Result<(), NotDone> {
+        self.listener(name)?.set_limit(limit);
+        Ok(())
+    }
+
+    /// Says how many connections the process may have; 0: as many as at the start.
+    ///
+    /// # Errors
+    /// More than at the start.
+    pub fn set_process_limit(&self, limit: u32) -> Result<(), NotDone> {
+        let most = self.plane.max_connections;
+        if most > 0 && limit > most {
+            return Err(NotDone::TooMuch);
+        }
+        self.plane.process.set_limit(limit);
+        Ok(())
+    }
+
+    /// Says how many sessions a target may have; 0: no limit.
+    ///
+    /// # Errors
+    /// There is none, or no target of its group has a limit in the configuration.
+    pub fn set_target_limit(&self, group: &str, target: &str, limit: u32) -> Result<(), NotDone> {
+        let watched = self.target(group, target).map_err(NotDone::NoSuch)?;
+        let groups = self.targets.iter().zip(&self.plane.groups);
+        for (targets, parts) in groups {
+            if let Some(at) = targets.iter().position(|it| Arc::ptr_eq(it, watched)) {
+                return match parts.state.set_most(at, limit) {
+                    true => Ok(()),
+                    false => Err(NotDone::Unlimited),
+                };
+            }
+        }
+        Err(NotDone::NoSuch(NoSuch::Target))
+    }
+
+    /// Cuts off everything that a target serves now.
+    pub fn cut_off(&self, target: &WatchedTarget) {
+        target.state.cut_off(&self.plane.process);
+    }
+
+    fn listener(&self, name: &str) -> Result<&Arc<ListenerState>, NotDone> {
+        let mut frontends = self.proxies.iter().filter(|it| !it.listeners.is_empty());
+        let proxy = frontends.find(|it| match number(name) {
+            Some(number) => it.number == number,
+            None => it.name.as_str() == name,
+        });
+        let first = proxy.and_then(|it| it.listeners.first());
+        let parts = first.and_then(|first| self.plane.listeners.get(*first));
+        let parts = parts.ok_or(NotDone::NoSuch(NoSuch::Listener))?;
+        Ok(&parts.state)
+    }
+}
+
 /// The number in `#2`.
 fn number(text: &str) -> Option<u32> {
     text.strip_prefix('#')?.parse().ok()
@@ -77,5 +176,22 @@ impl WatchedTarget {
     pub fn order(&self, order: TargetOrder) {
         let transition = self.ordered(order);
         health::announce(self, transition);
+    }
+
+    /// Its weight now.
+    pub fn weight(&self) -> u32 {
+        let configured = self.target.weight.into();
+        self.state.weight(configured).div_ceil(SIXTEENTHS)
+    }
+
+    /// Gives it another weight.
+    pub fn set_weight(&self, weight: u32) {
+        self.state
+            .set_weight(Some(weight.saturating_mul(SIXTEENTHS)));
+    }
+
+    /// Says where it lives from now on; sessions that it has go on.
+    pub fn set_address(&self, address: SocketAddr) {
+        self.state.set_address(Some(address));
     }
 }

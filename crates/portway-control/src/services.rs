@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+pub use portway_model::settings::ControlLevel;
 use portway_model::settings::Password;
 use portway_model::snapshot::UserlistId;
 use portway_model::stage::Resolved;
@@ -17,6 +18,12 @@ pub type Service = portway_model::action::Service<Resolved>;
 pub type StatsPage = portway_model::action::StatsPage<Resolved>;
 
 impl Running {
+    /// The files of the certificates in use.
+    pub fn certificate_files(&self) -> Vec<String> {
+        let certificates = self.snapshot().certificates.iter();
+        certificates.map(|it| it.file.clone()).collect()
+    }
+
     /// True where an Authorization field (Basic) is that of a user of the list.
     pub fn knows_user(&self, users: UserlistId, authorization: Option<&[u8]>) -> bool {
         let Some((name, password)) = authorization.and_then(credentials) else {

@@ -1,6 +1,7 @@
 //! Targets as control watches them: the live state that workers read, and what is known about its reasons.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +27,8 @@ pub struct WatchedTarget {
     pub state: Arc<TargetState>,
     /// Its group has a health check.
     is_checked: bool,
+    /// Checks are left out for a while.
+    rests: AtomicBool,
     known: Mutex<Known>,
 }
 
@@ -104,6 +107,7 @@ impl WatchedTarget {
             target: target.clone(),
             state: Arc::new(state),
             is_checked: group.health_check.is_some(),
+            rests: AtomicBool::new(false),
             known: Mutex::new(Known {
                 machine,
                 since: SystemTime::now(),
@@ -150,6 +154,16 @@ impl WatchedTarget {
     /// True where its group has a health check.
     pub fn is_checked(&self) -> bool {
         self.is_checked
+    }
+
+    /// Leaves checks out from now on, or goes on with them; its state stays as it is.
+    pub fn rest(&self, rests: bool) {
+        self.rests.store(rests, Ordering::Relaxed);
+    }
+
+    /// True where it is to be checked now: it is in service, and its checks are not left out.
+    pub fn is_due(&self) -> bool {
+        !self.rests.load(Ordering::Relaxed) && self.state_now() != HealthState::Unused
     }
 
     /// Its state now.

@@ -4,10 +4,11 @@ use crate::connection::Connection;
 use crate::establish::{self, Before, Way};
 use crate::h1;
 use crate::l4;
-use crate::live::{Full, OpenConnection};
+use crate::live::{Full, Gate, OpenConnection};
 use crate::plane::ListenerParts;
 use crate::rules::{Rules, Verdict};
 use crate::stream::{Socket as Connected, Stream};
+use crate::timer::TICK;
 use crate::worker::{BoundSocket, Socket, Worker};
 use portway_model::snapshot::{Listener, ListenerId};
 use portway_telemetry::metrics::Limit;
@@ -16,11 +17,15 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
+
+/// Connections that wait to be accepted on a socket that listens again; the kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
 
 /// How long a worker waits before it accepts again when the process has no descriptors or memory left. Established
 /// connections go on meanwhile, and give theirs back.
@@ -34,9 +39,11 @@ pub(crate) struct Acceptor {
     task: JoinHandle<()>,
 }
 
-struct Incoming {
+pub(crate) struct Incoming {
     listener: ListenerId,
     socket: Listening,
+    /// It does not listen now, because its gate is not open.
+    shut: Cell<bool>,
 }
 
 enum Listening {
@@ -56,7 +63,9 @@ pub(crate) fn start(worker: &Rc<Worker>, sockets: Vec<BoundSocket>) -> io::Resul
             let incoming = Rc::new(Incoming {
                 listener: bound.listener,
                 socket,
+                shut: Cell::new(false),
             });
+            worker.add_incoming(Rc::clone(&incoming));
             let task = tokio::task::spawn_local(accept(Rc::clone(worker), Rc::clone(&incoming)));
             Ok(Acceptor { incoming, task })
         })
@@ -79,6 +88,31 @@ pub(crate) fn stop(worker: &Rc<Worker>, acceptors: Vec<Acceptor>) {
 }
 
 impl Incoming {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Listening::Tcp(socket) => socket.as_fd(),
+            Listening::Unix(socket) => socket.as_fd(),
+        }
+    }
+
+    fn gate(&self, worker: &Worker) -> Gate {
+        let generation = worker.generation();
+        let listener = generation.plane.listener(self.listener);
+        listener.map_or(Gate::Open, |(_, parts)| parts.state.gate())
+    }
+
+    /// Waits until the gate is open, and listens again.
+    async fn until_open(&self, worker: &Worker) {
+        while self.gate(worker) != Gate::Open {
+            tokio::time::sleep(TICK).await;
+        }
+        if rustix::net::listen(self.as_fd(), BACKLOG).is_ok() {
+            self.shut.set(false);
+        } else {
+            tokio::time::sleep(EXHAUSTED_PAUSE).await;
+        }
+    }
+
     /// The next connection in the queue; `None` where it is empty.
     fn accept_now(&self) -> io::Result<Option<(Connected, SocketAddr)>> {
         let accepted = match &self.socket {
@@ -114,7 +148,19 @@ async fn accept(worker: Rc<Worker>, incoming: Rc<Incoming>) {
     loop {
         match poll_fn(|cx| incoming.poll_accept(cx)).await {
             Ok((socket, peer)) => admit(&worker, incoming.listener, socket, peer),
+            Err(_) if incoming.shut.get() => incoming.until_open(&worker).await,
             Err(error) => failed(&worker, &error).await,
+        }
+    }
+}
+
+/// Lets sockets whose gates are not open listen no more: their tasks notice by the error that this gives them.
+pub(crate) fn look_at_gates(worker: &Worker, sockets: &[Rc<Incoming>]) {
+    for incoming in sockets {
+        let open = incoming.gate(worker) == Gate::Open;
+        if !open && !incoming.shut.replace(true) {
+            // A socket that cannot be shut goes on.
+            let _ = rustix::net::shutdown(incoming.as_fd(), rustix::net::Shutdown::Read);
         }
     }
 }
@@ -181,8 +227,10 @@ fn enter(
     parts: &ListenerParts,
 ) -> Option<Open> {
     let generation = worker.generation();
-    let process = (&generation.plane.process, generation.plane.max_connections);
-    match OpenConnection::enter(process, (&parts.state, listener.max_connections)) {
+    let process = &generation.plane.process;
+    let process = (process, process.limit(generation.plane.max_connections));
+    let limit = parts.state.limit(listener.max_connections);
+    match OpenConnection::enter(process, (&parts.state, limit)) {
         Ok(shared) => Some(Open::new(worker, id, shared)),
         Err(full) => {
             let limit = match full {

@@ -70,7 +70,7 @@ pub(crate) fn epoch() -> u64 {
     EPOCH.load(Ordering::Acquire)
 }
 
-/// No weight but that of the configuration.
+/// No weight and no limit but that of the configuration.
 const AS_CONFIGURED: u32 = u32::MAX;
 
 /// What is known of one target.
@@ -254,16 +254,83 @@ impl Drop for InFlight {
     }
 }
 
+/// Whether a listener accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Gate {
+    /// It does.
+    Open = 0,
+    /// Not now: who connects is refused.
+    Paused = 1,
+    /// Never again.
+    Closed = 2,
+}
+
+/// Rises with every change of a gate: workers look at theirs then.
+static GATES: AtomicU64 = AtomicU64::new(0);
+
+/// See [`GATES`].
+pub(crate) fn gates() -> u64 {
+    GATES.load(Ordering::Acquire)
+}
+
 /// What is known of one listener.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ListenerState {
     open: AtomicU32,
     /// The most that were open at once.
     peak: AtomicU32,
     records: AtomicU32,
+    /// The most that may be open; [`AS_CONFIGURED`] where nobody has said another.
+    limit: AtomicU32,
+    gate: AtomicU8,
+}
+
+impl Default for ListenerState {
+    fn default() -> Self {
+        Self {
+            open: AtomicU32::new(0),
+            peak: AtomicU32::new(0),
+            records: AtomicU32::new(0),
+            limit: AtomicU32::new(AS_CONFIGURED),
+            gate: AtomicU8::new(Gate::Open as u8),
+        }
+    }
 }
 
 impl ListenerState {
+    /// Whether it accepts.
+    pub fn gate(&self) -> Gate {
+        match self.gate.load(Ordering::Relaxed) {
+            0 => Gate::Open,
+            1 => Gate::Paused,
+            _ => Gate::Closed,
+        }
+    }
+
+    /// Says whether it accepts, from a few [`TICK`]s on. What is closed stays closed: false then.
+    pub fn set_gate(&self, gate: Gate) -> bool {
+        let change = |now: u8| (now != Gate::Closed as u8).then_some(gate as u8);
+        let order = Ordering::Relaxed;
+        let changed = self.gate.fetch_update(order, order, change).is_ok();
+        GATES.fetch_add(1, Ordering::Release);
+        changed
+    }
+
+    /// Connections at most, where `configured` is what the configuration says; 0: no limit.
+    pub fn limit(&self, configured: u32) -> u32 {
+        match self.limit.load(Ordering::Relaxed) {
+            AS_CONFIGURED => configured,
+            limit => limit,
+        }
+    }
+
+    /// Says another limit.
+    pub fn set_limit(&self, limit: u32) {
+        self.limit
+            .store(limit.min(AS_CONFIGURED - 1), Ordering::Relaxed);
+    }
+
     /// Connections open on it now, all workers together.
     pub fn open_connections(&self) -> u32 {
         self.open.load(Ordering::Relaxed)
@@ -295,6 +362,8 @@ impl ListenerState {
 pub struct ProcessState {
     draining: AtomicBool,
     open: AtomicU32,
+    /// Connections at most; 0 where nobody has said another than the configuration.
+    limit: AtomicU32,
     /// How often what some target serves was cut off.
     cuts: AtomicU32,
     /// Variables that live as long as the process: held for an instant, and only where a rule names one.
@@ -303,6 +372,19 @@ pub struct ProcessState {
 }
 
 impl ProcessState {
+    /// Connections at most, where `configured` is what the configuration says; 0: no limit.
+    pub fn limit(&self, configured: u32) -> u32 {
+        match self.limit.load(Ordering::Relaxed) {
+            0 => configured,
+            limit => limit,
+        }
+    }
+
+    /// Says another limit; 0: as configured.
+    pub fn set_limit(&self, limit: u32) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
     /// True from the beginning of a graceful stop: readiness fails and answers carry `Connection: close`.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)

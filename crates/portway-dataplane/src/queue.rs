@@ -33,9 +33,9 @@ pub struct GroupState {
 }
 
 /// The limits of one target.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Limits {
-    most: u32,
+    most: AtomicU32,
     least: u32,
     queue: u32,
     backup: bool,
@@ -68,7 +68,7 @@ impl GroupState {
     /// The state of a group with these targets, which tell it from now on when they have room.
     pub fn new(group: &TargetGroup, targets: &[Arc<TargetState>]) -> Arc<Self> {
         let limits = |target: &Target| Limits {
-            most: target.max_connections,
+            most: AtomicU32::new(target.max_connections),
             least: target.min_connections,
             queue: target.max_queue,
             backup: target.backup,
@@ -77,7 +77,7 @@ impl GroupState {
         let state = Arc::new(Self {
             turns: Arc::default(),
             targets: targets.to_vec(),
-            limited: limits.iter().any(|limits| limits.most > 0),
+            limited: group.targets.iter().any(|it| it.max_connections > 0),
             full_at: match limits.iter().any(|limits| limits.least > 0) {
                 true => group.full_connections,
                 false => 0,
@@ -105,19 +105,41 @@ impl GroupState {
         self.peak.load(Ordering::Relaxed)
     }
 
+    /// The highest limit of a target; 0: none.
+    pub fn most(&self, index: usize) -> u32 {
+        let limits = self.limits.get(index);
+        limits.map_or(0, |limits| limits.most.load(Ordering::Relaxed))
+    }
+
+    /// Says another limit of a target; 0: none. False where no target of the group had a limit: then nobody waits in
+    /// its queue or looks at it.
+    pub fn set_most(&self, index: usize, most: u32) -> bool {
+        if let Some(limits) = self.limits.get(index).filter(|_| self.limited) {
+            limits.most.store(most, Ordering::SeqCst);
+            self.has_room(index);
+        }
+        self.limited
+    }
+
+    /// Begins the most that waited anew.
+    pub fn forget_peak(&self) {
+        self.peak.store(self.waiting(), Ordering::Relaxed);
+    }
+
     /// What a target may have in flight now; 0: no limit.
     pub(crate) fn limit(&self, index: usize) -> u32 {
         let Some(limits) = self.limits.get(index) else {
             return 0;
         };
-        if limits.least == 0 || limits.most == 0 || self.full_at == 0 {
-            return limits.most;
+        let most = limits.most.load(Ordering::Relaxed);
+        if limits.least == 0 || most == 0 || self.full_at == 0 {
+            return most;
         }
         let load: u32 = self.targets.iter().map(|target| target.in_flight()).sum();
         let load = u64::from(load.saturating_add(self.waiting()));
-        let share = load * u64::from(limits.most) / u64::from(self.full_at);
+        let share = load * u64::from(most) / u64::from(self.full_at);
         let share = u32::try_from(share).unwrap_or(u32::MAX);
-        share.clamp(limits.least.min(limits.most), limits.most)
+        share.clamp(limits.least.min(most), most)
     }
 
     /// True where nobody more may come to a target: it is full, or others wait for it already.
@@ -271,7 +293,7 @@ mod tests {
         let target = |_: &u32| Arc::new(TargetState::new(Health::Healthy, None));
         let targets: Vec<_> = limits.iter().map(target).collect();
         let limit = |most: &u32| Limits {
-            most: *most,
+            most: AtomicU32::new(*most),
             least: 0,
             queue: 0,
             backup: false,

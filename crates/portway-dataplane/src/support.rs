@@ -29,9 +29,6 @@ pub fn not_run(snapshot: &Snapshot) -> Diagnostics {
         .iter()
         .for_each(|listener| found.listener(listener));
     snapshot.groups.iter().for_each(|group| found.group(group));
-    for socket in &snapshot.process.control_sockets {
-        found.at(socket.bind.span).part("control sockets");
-    }
     for table in &snapshot.stick_tables {
         found.at(table.origin.0).part("stick tables");
     }

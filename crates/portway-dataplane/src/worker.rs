@@ -2,13 +2,13 @@
 //!
 //! Nothing on a worker waits for another worker. What control wants of them comes over a channel: a graceful stop.
 
-use crate::accept;
+use crate::accept::{self, Incoming};
 use crate::access_log::{BATCH_BYTES, Batch, LogSink, Mark};
 use crate::buffer::Buffers;
 use crate::credentials::Credentials;
 use crate::exchange::Scratch;
 use crate::group::Generation;
-use crate::live::ProcessState;
+use crate::live::{ProcessState, gates};
 use crate::plane::{ListenerParts, Plane};
 use crate::timer::{TICK, Timers};
 use portway_model::draft::LogFormat;
@@ -131,6 +131,9 @@ pub(crate) struct Worker {
     open: Cell<u32>,
     draining: Cell<bool>,
     process: Arc<ProcessState>,
+    /// Its sockets, and which state of all gates they are in.
+    incoming: RefCell<Vec<Rc<Incoming>>>,
+    gates: Cell<u64>,
     cutting_off: Cell<bool>,
     /// From 1.
     number: u32,
@@ -178,6 +181,8 @@ impl Worker {
             open: Cell::new(0),
             draining: Cell::new(false),
             process: Arc::clone(&plane.process),
+            incoming: RefCell::default(),
+            gates: Cell::new(0),
             cutting_off: Cell::new(false),
             clock: Cell::new((Instant::now(), SystemTime::now())),
             dates: RefCell::new(Dates::new(plane.zone.clone())),
@@ -186,6 +191,19 @@ impl Worker {
             number: u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
             shard,
         })
+    }
+
+    /// One socket more of this worker.
+    pub(crate) fn add_incoming(&self, incoming: Rc<Incoming>) {
+        self.incoming.borrow_mut().push(incoming);
+    }
+
+    /// Shuts sockets whose listeners are told not to accept, where one was told so since the last look.
+    fn look_at_gates(&self) {
+        let now = gates();
+        if self.gates.replace(now) != now {
+            accept::look_at_gates(self, &self.incoming.borrow());
+        }
     }
 
     /// What new exchanges are served by.
@@ -386,6 +404,7 @@ async fn tick(worker: Rc<Worker>) {
             u64::try_from(last.elapsed().as_millis() / TICK.as_millis()).unwrap_or(u64::MAX);
         last += TICK * u32::try_from(passed).unwrap_or(u32::MAX);
         worker.timers.tick(passed);
+        worker.look_at_gates();
         let cuts_now = worker.generation().plane.process.cuts();
         if cuts != cuts_now {
             cuts = cuts_now;

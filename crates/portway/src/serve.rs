@@ -115,6 +115,7 @@ async fn start(
     let running = Arc::new(running);
     shown.set(running.clone());
     admin.spawn(answer_listeners(running.clone()));
+    admin.spawn(portway_admin::serve_control_sockets(running.clone()));
     let parts = Parts {
         running,
         signals,

@@ -95,6 +95,7 @@ macro_rules! columns {
     ($(#[doc = $doc:literal])+ $set:ident: $($member:ident => ($name:literal, $tags:literal, $says:literal),)+) => {
         $(#[doc = $doc])+
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(clippy::enum_variant_names, reason = "HAProxy's names")]
         pub(crate) enum $set {
             $($member,)+
         }

@@ -13,3 +13,4 @@ pub(crate) mod page;
 pub(crate) mod print;
 pub(crate) mod prometheus;
 pub(crate) mod row;
+pub(crate) mod socket;

@@ -69,7 +69,7 @@ pub(crate) fn typed_row(row: &Row, says: bool, out: &mut String) {
                 row.proxy,
                 row.id,
                 field.name(),
-                field.tags().0,
+                row.tags(*field).0,
                 value.kind(),
             ),
         );
@@ -106,7 +106,7 @@ pub(crate) fn json_row(row: &Row, says: bool, out: &mut String) {
         );
         json_value(
             at,
-            (field.name(), field.tags(), field.says()),
+            (field.name(), row.tags(*field), field.says()),
             value,
             says,
             out,

@@ -11,7 +11,7 @@ use portway_control::figures::{
 };
 use portway_control::figures::{FailureTotals, Times};
 
-use super::field::{Field, Value};
+use super::field::{Field, Tags, Value};
 
 /// What a row is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +88,15 @@ impl Row {
     /// The value of a column.
     pub(crate) fn get(&self, field: Field) -> Option<&Value> {
         self.values.get(field as usize)?.as_ref()
+    }
+
+    /// What kind of value a column has in this row: HAProxy's own kinds differ between rows here and there.
+    pub(crate) fn tags(&self, field: Field) -> Tags {
+        match (self.object, field) {
+            (Object::Server, Field::Act | Field::Bck) => Tags("SGP"),
+            (Object::Backend, Field::Rate | Field::RateMax) => Tags("MGP"),
+            (_, field) => field.tags(),
+        }
     }
 
     /// The text of a column; empty where it has none.

@@ -5,6 +5,7 @@
 //! same user take half of the connections without anybody noticing: so each address is first tried without it
 //! (`is_free`), and only then bound.
 
+pub mod control;
 mod fault;
 mod owner;
 mod unix;
@@ -111,7 +112,7 @@ pub fn bind(
 
 /// Checks that every address of `snapshot` could be bound now; binds nothing.
 pub fn check(snapshot: &Snapshot, neighbour: Neighbour) -> Diagnostics {
-    let mut found = Diagnostics::default();
+    let mut found = control::check(&snapshot.process, neighbour);
     for one in wanted(snapshot, &mut found) {
         if neighbour == Neighbour::Leaving && !matches!(one.place, Place::Inherited(_)) {
             continue;

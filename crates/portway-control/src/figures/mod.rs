@@ -101,6 +101,8 @@ pub struct ProxyFigures {
     pub name: String,
     /// Its `iid`.
     pub number: u32,
+    /// The configuration of its backend gives the number.
+    pub is_numbered: bool,
     /// It reads requests.
     pub is_http: bool,
     /// What comes in.
@@ -341,6 +343,10 @@ impl Statistics {
             .for_each(|it| it.state.forget_peak());
         let targets = self.targets.iter().flatten();
         targets.for_each(|it| it.state.forget_peak());
+        self.plane
+            .groups
+            .iter()
+            .for_each(|it| it.state.forget_peak());
         let mut recorder = self.recorder();
         let Recorder {
             connections,

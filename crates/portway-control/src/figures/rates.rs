@@ -35,17 +35,17 @@ impl Rate {
     /// Events a second, `since` after the last look, where the total is `total` now.
     pub(crate) fn now(&self, total: u64, since: Duration) -> u64 {
         let left = SECOND.saturating_sub(since).as_millis() as u64;
-        self.new(total) + self.before * left / 1000
+        self.since_look(total) + self.before * left / 1000
     }
 
     /// The most events in a second.
     pub(crate) fn most(&self, total: u64) -> u64 {
-        self.most.max(self.new(total))
+        self.most.max(self.since_look(total))
     }
 
     /// How long ago it last changed; `None`: never.
     pub(crate) fn idle(&self, total: u64, now: Instant) -> Option<Duration> {
-        if self.new(total) > 0 {
+        if self.since_look(total) > 0 {
             return Some(Duration::ZERO);
         }
         self.changed
@@ -57,7 +57,7 @@ impl Rate {
         self.most = 0;
     }
 
-    fn new(&self, total: u64) -> u64 {
+    fn since_look(&self, total: u64) -> u64 {
         total.saturating_sub(self.total)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use portway_dataplane::live::Gate;
 use portway_model::action::Rule;
 use portway_model::choice::{Algorithm, Stickiness};
 use portway_model::expression::Value;
@@ -89,7 +90,7 @@ impl Reading<'_> {
             workers: self.statistics.workers,
             node: self.statistics.node.clone(),
             description: process.description.clone(),
-            max_connections: plane.max_connections,
+            max_connections: plane.process.limit(plane.max_connections),
             hard_max_connections: plane.max_connections,
             max_descriptors: descriptors::limit(),
             connections: plane.process.open_connections(),
@@ -124,6 +125,7 @@ impl Reading<'_> {
         ProxyFigures {
             name: proxy.name.to_string(),
             number: proxy.number,
+            is_numbered: group.is_some_and(|it| it.number.is_some()),
             is_http,
             frontend: self.frontend(proxy, rates),
             backend: proxy
@@ -150,14 +152,14 @@ impl Reading<'_> {
         Some(FrontendFigures {
             totals: since_listener(raw, zero),
             sessions: (open, parts.state.peak().max(open)),
-            limit: match listener.max_connections {
-                0 => plane.max_connections,
+            limit: match parts.state.limit(listener.max_connections) {
+                0 => plane.process.limit(plane.max_connections),
                 limit => limit,
             },
             session_rate: self.rate(&rates.connections, raw.connections),
             request_rate: self.rate(&rates.requests, super::requests(&raw)),
-            is_paused: false,
-            is_stopped: plane.process.is_draining(),
+            is_paused: parts.state.gate() == Gate::Paused,
+            is_stopped: parts.state.gate() == Gate::Closed || plane.process.is_draining(),
             addresses: binds
                 .flat_map(|it| it.binds.iter().map(ToString::to_string))
                 .collect(),
@@ -171,7 +173,8 @@ impl Reading<'_> {
         proxy: &Proxy,
         rates: &ProxyRates,
     ) -> Vec<ServerFigures> {
-        let metrics = &self.statistics.plane.metrics;
+        let plane = &self.statistics.plane;
+        let (metrics, parts) = (&plane.metrics, plane.groups.get(index));
         let Some(watched) = self.statistics.targets.get(index) else {
             return Vec::new();
         };
@@ -186,6 +189,7 @@ impl Reading<'_> {
                 ServerFigures {
                     session_rate: self.rate(rate, raw.sessions),
                     last_session: rate.idle(raw.sessions, self.now),
+                    limit: parts.map_or(0, |it| it.state.most(nth)),
                     ..server::figures(group, target, watched, (*number, totals))
                 }
             })
@@ -200,6 +204,7 @@ impl Reading<'_> {
         servers: &[ServerFigures],
     ) -> BackendFigures {
         let plane = &self.statistics.plane;
+        let parts = plane.groups.get(index);
         let raw = plane.metrics.group_totals(index);
         let zero = self.zero.groups.get(index).copied().unwrap_or_default();
         let usable = |it: &&ServerFigures| it.status.takes_traffic();
@@ -217,7 +222,7 @@ impl Reading<'_> {
                 )
             }),
             times: times.reduce(|a, b| a.with(b)).unwrap_or_default(),
-            queue: (0, 0),
+            queue: parts.map_or((0, 0), |it| (it.state.waiting(), it.state.most_waiting())),
             limit: match group.full_connections {
                 0 => self.full_connections(index),
                 limit => limit,

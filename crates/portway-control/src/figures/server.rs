@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use portway_core::health::{Failure, HealthState, Reason};
+use portway_model::address::{Host, TargetAddress};
 use portway_model::check::CheckKind;
 use portway_model::snapshot::{Target, TargetCheck, TargetGroup};
 use portway_model::stage::Resolved;
@@ -53,6 +54,16 @@ pub struct ServerFigures {
     pub configured_address: String,
     /// The value of the cookie that means it.
     pub cookie: Option<String>,
+    /// The configuration takes it out of service.
+    pub is_disabled: bool,
+    /// The configuration gives its number.
+    pub is_numbered: bool,
+    /// TLS is spoken to it.
+    pub is_tls: bool,
+    /// The name of its host, where it has one.
+    pub name_to_resolve: Option<String>,
+    /// Another port for checks; 0: none.
+    pub check_port: u16,
 }
 
 /// The state of a server.
@@ -169,26 +180,38 @@ pub(super) fn figures(
     let check = target.check.as_ref().zip(kind);
     let check = check.map(|(check, kind)| checks(check, kind, &verdict));
     let state = &watched.state;
+    let weight = watched.weight();
     ServerFigures {
         name: target.name.to_string(),
         number,
         totals,
         sessions: (state.in_flight(), state.peak().max(state.in_flight())),
         limit: target.max_connections,
-        queue: (0, 0),
+        queue: (state.queued(), state.queued()),
         session_rate: RateFigures::default(),
         last_session: None,
         status: status(&verdict, check.as_ref(), watched),
         since: verdict.since.elapsed().unwrap_or_default(),
         downs: verdict.downs,
         down_time: verdict.down_time,
-        weight: target.weight.into(),
+        weight,
         configured_weight: target.weight.into(),
         is_backup: target.backup,
         check,
         address: super::address_of(watched),
         configured_address: target.address.to_string(),
         cookie: target.cookie.clone(),
+        is_disabled: target.disabled,
+        is_numbered: target.number.is_some(),
+        is_tls: group.tls.is_some(),
+        name_to_resolve: match &target.address {
+            TargetAddress::Tcp {
+                host: Host::Name(name),
+                ..
+            } => Some(name.clone()),
+            _ => None,
+        },
+        check_port: target.check.as_ref().and_then(|it| it.port).unwrap_or(0),
     }
 }
 
@@ -219,7 +242,7 @@ fn checks(check: &TargetCheck, kind: &CheckKind<Resolved>, verdict: &Verdict) ->
         u32::from(check.unhealthy_threshold).max(1),
     );
     let top = rise + fall - 1;
-    let down = verdict.state == HealthState::Unhealthy;
+    let down = matches!(verdict.state, HealthState::Unhealthy | HealthState::Unused);
     let health = match (&verdict.why, down) {
         (Reason::Passed(times), true) => (*times).min(rise - 1),
         (_, true) => 0,

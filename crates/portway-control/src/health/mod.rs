@@ -102,7 +102,7 @@ async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Told) {
         sleep_until(next).await;
         let start = Instant::now();
         // What has no address is unhealthy by its name alone, which says more than a check could.
-        if !target.is_lost() && target.state_now() != HealthState::Unused {
+        if !target.is_lost() && target.is_due() {
             let at = SystemTime::now();
             let result = prober.probe(&target).await;
             let took = start.elapsed();

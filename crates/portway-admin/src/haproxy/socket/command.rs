@@ -1,0 +1,206 @@
+//! The commands, who may give them, and what is said of them.
+
+use portway_control::services::ControlLevel;
+
+use super::line::Asked;
+use super::{Session, change, show};
+
+/// A command.
+pub(crate) struct Command {
+    /// The words that it begins with.
+    pub(crate) words: &'static [&'static str],
+    /// How it is written.
+    usage: &'static str,
+    /// What it does.
+    says: &'static str,
+    /// Who may give it.
+    level: ControlLevel,
+    /// Does it; gives what is answered.
+    run: fn(&mut Session, &[&str]) -> String,
+}
+
+use ControlLevel::{Admin, Operator, User};
+
+#[rustfmt::skip] // a table
+const COMMANDS: &[Command] = &[
+    Command { words: &["clear", "counters"], usage: "clear counters [all]", says: "begin maxima anew (or all counters)", level: Operator, run: change::clear_counters },
+    Command { words: &["disable", "agent"], usage: "disable agent <bk>/<srv>", says: "agent checks: there are none", level: Admin, run: change::agent },
+    Command { words: &["disable", "frontend"], usage: "disable frontend <frontend>", says: "stop accepting for a while", level: Admin, run: change::disable_frontend },
+    Command { words: &["disable", "health"], usage: "disable health <bk>/<srv>", says: "stop the checks of a server", level: Admin, run: change::disable_health },
+    Command { words: &["disable", "server"], usage: "disable server <bk>/<srv>", says: "put a server into maintenance (see 'set server')", level: Admin, run: change::disable_server },
+    Command { words: &["enable", "agent"], usage: "enable agent <bk>/<srv>", says: "agent checks: there are none", level: Admin, run: change::agent },
+    Command { words: &["enable", "frontend"], usage: "enable frontend <frontend>", says: "accept again", level: Admin, run: change::enable_frontend },
+    Command { words: &["enable", "health"], usage: "enable health <bk>/<srv>", says: "begin the checks of a server again", level: Admin, run: change::enable_health },
+    Command { words: &["enable", "server"], usage: "enable server <bk>/<srv>", says: "take a server out of maintenance (see 'set server')", level: Admin, run: change::enable_server },
+    Command { words: &["get", "weight"], usage: "get weight <bk>/<srv>", says: "the weight of a server", level: User, run: change::get_weight },
+    Command { words: &["operator"], usage: "operator", says: "lower the level of this connection to operator", level: Operator, run: change::operator },
+    Command { words: &["set", "maxconn", "frontend"], usage: "set maxconn frontend <frontend> <value>", says: "change the limit of a frontend", level: Admin, run: change::frontend_limit },
+    Command { words: &["set", "maxconn", "global"], usage: "set maxconn global <value>", says: "change the limit of the process", level: Admin, run: change::process_limit },
+    Command { words: &["set", "maxconn", "server"], usage: "set maxconn server <bk>/<srv> <value>", says: "change the limit of a server", level: Admin, run: change::server_limit },
+    Command { words: &["set", "server"], usage: "set server <bk>/<srv> [opts]", says: "change state, weight, health or address of a server", level: Admin, run: change::server },
+    Command { words: &["set", "timeout"], usage: "set timeout [cli] <delay>", says: "change a timeout", level: User, run: change::timeout },
+    Command { words: &["set", "weight"], usage: "set weight <bk>/<srv> <weight>", says: "change the weight of a server (see 'set server')", level: Admin, run: change::weight },
+    Command { words: &["show", "activity"], usage: "show activity", says: "what each worker did", level: Operator, run: show::activity },
+    Command { words: &["show", "backend"], usage: "show backend", says: "names of backends", level: User, run: show::backends },
+    Command { words: &["show", "cli", "level"], usage: "show cli level", says: "the level of this connection", level: User, run: show::level },
+    Command { words: &["show", "cli", "sockets"], usage: "show cli sockets", says: "where commands are understood", level: Operator, run: show::sockets },
+    Command { words: &["show", "env"], usage: "show env [var]", says: "the environment of the process", level: Operator, run: show::environment },
+    Command { words: &["show", "errors"], usage: "show errors [<px>] [request|response]", says: "the latest messages that were refused", level: Operator, run: show::errors },
+    Command { words: &["show", "info"], usage: "show info [desc|json|typed|float]*", says: "the process", level: User, run: show::info },
+    Command { words: &["show", "pools"], usage: "show pools", says: "memory in pools", level: User, run: show::pools },
+    Command { words: &["show", "resolvers"], usage: "show resolvers [id]", says: "resolution of names", level: User, run: show::nothing },
+    Command { words: &["show", "schema", "json"], usage: "show schema json", says: "the schema of what is said in JSON", level: User, run: show::schema },
+    Command { words: &["show", "servers", "conn"], usage: "show servers conn [<backend>]", says: "connections to servers", level: User, run: show::servers_connections },
+    Command { words: &["show", "servers", "state"], usage: "show servers state [<backend>]", says: "states of servers, to be loaded by the next process", level: User, run: show::servers_state },
+    Command { words: &["show", "sess"], usage: "show sess [id]", says: "sessions, by backend", level: Operator, run: show::sessions },
+    Command { words: &["show", "ssl", "cert"], usage: "show ssl cert [<certfile>]", says: "certificates in use", level: Operator, run: show::certificates },
+    Command { words: &["show", "startup-logs"], usage: "show startup-logs", says: "what was said at the start", level: User, run: show::nothing },
+    Command { words: &["show", "stat"], usage: "show stat [desc|json|no-maint|typed|up]*", says: "counters of every proxy and server", level: User, run: show::stat },
+    Command { words: &["show", "table"], usage: "show table [<table>]", says: "stick tables", level: User, run: show::tables },
+    Command { words: &["show", "threads"], usage: "show threads", says: "workers", level: Operator, run: show::threads },
+    Command { words: &["show", "version"], usage: "show version", says: "the version", level: User, run: show::version },
+    Command { words: &["shutdown", "frontend"], usage: "shutdown frontend <frontend>", says: "stop accepting for ever", level: Admin, run: change::shutdown_frontend },
+    Command { words: &["shutdown", "sessions", "server"], usage: "shutdown sessions server <bk>/<srv>", says: "cut off the sessions of a server", level: Admin, run: change::shutdown_sessions },
+    Command { words: &["user"], usage: "user", says: "lower the level of this connection to user", level: User, run: change::user },
+];
+
+/// What every list ends with.
+#[rustfmt::skip] // a table
+const ALWAYS: [(&str, &str); 3] = [
+    ("help [<command>]", "list matching or all commands"),
+    ("prompt", "toggle interactive mode with prompt"),
+    ("quit", "disconnect"),
+];
+
+/// Where nothing fits, so many of the nearest are shown.
+const NEAREST: usize = 5;
+
+/// Carries out a command and gives the answer, without the empty line behind it. `None`: the connection ends.
+pub(crate) fn run(session: &mut Session, asked: &Asked) -> Option<String> {
+    let words: Vec<&str> = asked.words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["quit"] => return None,
+        ["prompt"] => {
+            session.prompts = !session.prompts;
+            return Some(String::new());
+        }
+        ["help", about @ ..] => {
+            let text = list("The following commands are valid at this level:\n", about);
+            return Some(text);
+        }
+        [] => {
+            let text = "Unknown command. Please enter one of the following commands only:\n";
+            return Some(list(text, &[]));
+        }
+        _ => {}
+    }
+    let fits = |command: &&Command| words.starts_with(command.words);
+    let found = COMMANDS.iter().filter(fits).max_by_key(|it| it.words.len());
+    let Some(command) = found else {
+        let text = "Unknown command, but maybe one of the following ones is a better match:\n";
+        return Some(list(text, &words));
+    };
+    if session.level < command.level {
+        return Some("Permission denied\n".to_owned());
+    }
+    let arguments = words.get(command.words.len()..).unwrap_or_default();
+    Some((command.run)(session, arguments))
+}
+
+/// Commands that begin like `about`, else the nearest; all where it is empty.
+fn list(head: &str, about: &[&str]) -> String {
+    let mut text = head.to_owned();
+    for command in matching(about) {
+        line(&mut text, command.usage, command.says);
+    }
+    for (usage, says) in ALWAYS {
+        line(&mut text, usage, says);
+    }
+    text
+}
+
+fn line(text: &mut String, usage: &str, says: &str) {
+    text.push_str(&format!("  {usage:<40}: {says}\n"));
+}
+
+fn matching(about: &[&str]) -> Vec<&'static Command> {
+    if about.is_empty() {
+        return COMMANDS.iter().collect();
+    }
+    let same = |command: &Command| {
+        let pairs = command.words.iter().zip(about);
+        pairs.take_while(|(known, given)| known == given).count()
+    };
+    let most = COMMANDS.iter().map(same).max().unwrap_or(0);
+    let begin = COMMANDS.iter().filter(|it| same(it) == most);
+    if most == about.len()
+        || (most > 0 && most == begin.clone().map(|it| it.words.len()).max().unwrap_or(0))
+    {
+        return begin.collect();
+    }
+    let given = about.join(" ");
+    let mut near: Vec<&Command> = begin.collect();
+    near.sort_by_key(|it| distance(&it.words.join(" "), &given));
+    near.truncate(NEAREST);
+    near.sort_by_key(|it| it.words);
+    near
+}
+
+/// How many letters of one are not in the other, in either direction: enough to find what was probably meant.
+fn distance(a: &str, b: &str) -> usize {
+    let missing = |from: &str, of: &str| {
+        let mut left: Vec<char> = of.chars().collect();
+        from.chars()
+            .filter(|letter| match left.iter().position(|it| it == letter) {
+                Some(at) => {
+                    left.swap_remove(at);
+                    false
+                }
+                None => true,
+            })
+            .count()
+    };
+    missing(a, b) + missing(b, a)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_stand_in_order() {
+        for pair in COMMANDS.windows(2) {
+            assert!(pair[0].words < pair[1].words, "{}", pair[1].usage);
+        }
+    }
+
+    #[test]
+    fn what_is_shown_for_words_that_are_no_command() {
+        let check = |about: &[&str], expected: &[&str]| {
+            let found: Vec<String> = matching(about)
+                .iter()
+                .map(|it| it.words.join(" "))
+                .collect();
+            for expected in expected {
+                assert!(
+                    found.iter().any(|it| it == expected),
+                    "{about:?}: {found:?}"
+                );
+            }
+        };
+        check(
+            &["set", "maxconn"],
+            &[
+                "set maxconn frontend",
+                "set maxconn global",
+                "set maxconn server",
+            ],
+        );
+        check(&["show", "inf"], &["show info"]);
+        check(&["shwo", "stat"], &["show stat"]);
+        check(&["SHOW", "VERSION"], &[]);
+        assert_eq!(matching(&["set", "maxconn"]).len(), 3);
+        assert_eq!(matching(&[]).len(), COMMANDS.len());
+        assert_eq!(matching(&["nonsense"]).len(), NEAREST);
+    }
+}

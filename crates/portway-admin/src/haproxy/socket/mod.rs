@@ -1,0 +1,203 @@
+//! Control sockets: HAProxy's commands, one line a connection, or many after `prompt`.
+//!
+//! A connection may lower its level and never raise it. What is answered ends with an empty line, as tools expect.
+
+mod change;
+mod command;
+mod line;
+mod show;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portway_control::bind::control::{ControlListener, Socket};
+use portway_control::figures::Figures;
+use portway_control::install::Running;
+use portway_control::services::ControlLevel;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// Bytes of a line, HAProxy's `tune.bufsize`; a longer one ends the connection.
+const LINE_BYTES: u64 = 16 * 1024;
+
+/// What stands before each command after `prompt`.
+const PROMPT: &str = "> ";
+
+/// What a connection is about.
+pub(crate) struct Session {
+    running: Arc<Running>,
+    level: ControlLevel,
+    /// Commands follow one after the other.
+    prompts: bool,
+    /// How long it may be silent.
+    timeout: Duration,
+    /// All control sockets, for those who ask.
+    sockets: Arc<Vec<(String, ControlLevel)>>,
+}
+
+impl Session {
+    fn figures(&self) -> Figures {
+        self.running.statistics().figures()
+    }
+}
+
+/// HAProxy's word for a level.
+fn word(level: ControlLevel) -> &'static str {
+    match level {
+        ControlLevel::User => "user",
+        ControlLevel::Operator => "operator",
+        ControlLevel::Admin => "admin",
+    }
+}
+
+/// Serves the control sockets until the task is dropped.
+///
+/// # Errors
+/// A socket could not be registered with the runtime.
+pub(crate) async fn serve(running: Arc<Running>) -> io::Result<()> {
+    let listeners = running.control_sockets();
+    let sockets = listeners.iter().map(|it| (it.name.clone(), it.level));
+    let sockets = Arc::new(sockets.collect::<Vec<_>>());
+    let limit = running.snapshot().process.control_connections;
+    let free = Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX)));
+    let mut tasks = JoinSet::new();
+    for ControlListener { socket, level, .. } in listeners {
+        let serving = Serving {
+            running: running.clone(),
+            level,
+            sockets: sockets.clone(),
+            free: free.clone(),
+        };
+        match socket {
+            Socket::Tcp(socket) => {
+                let socket = TcpListener::from_std(socket)?;
+                tasks.spawn(async move { serving.tcp(socket).await });
+            }
+            Socket::Unix(socket) => {
+                let socket = UnixListener::from_std(socket)?;
+                tasks.spawn(async move { serving.unix(socket).await });
+            }
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// After an error of accept: of one connection, or of the process, which has to wait.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// One control socket.
+struct Serving {
+    running: Arc<Running>,
+    level: ControlLevel,
+    sockets: Arc<Vec<(String, ControlLevel)>>,
+    free: Arc<Semaphore>,
+}
+
+impl Serving {
+    async fn tcp(&self, socket: TcpListener) {
+        let mut connections = JoinSet::new();
+        loop {
+            match socket.accept().await {
+                Ok((stream, _)) => self.begin(stream, &mut connections).await,
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    async fn unix(&self, socket: UnixListener) {
+        let mut connections = JoinSet::new();
+        loop {
+            match socket.accept().await {
+                Ok((stream, _)) => self.begin(stream, &mut connections).await,
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Serves a connection once there is room for one more.
+    async fn begin<S>(&self, stream: S, connections: &mut JoinSet<()>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        while connections.try_join_next().is_some() {}
+        // The semaphore is never closed.
+        let Ok(permit) = self.free.clone().acquire_owned().await else {
+            return;
+        };
+        let session = Session {
+            running: self.running.clone(),
+            level: self.level,
+            prompts: false,
+            timeout: self.running.snapshot().process.control_timeout,
+            sockets: self.sockets.clone(),
+        };
+        connections.spawn(async move {
+            // A tool that goes away is no error of ours.
+            let _ = converse(stream, session).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Reads lines and answers them until one ends the connection.
+async fn converse<S>(stream: S, mut session: Session) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut stream = BufReader::new(stream);
+    loop {
+        let Some(line) = next_line(&mut stream, session.timeout).await? else {
+            return Ok(());
+        };
+        let (commands, has_payload) = line::read(&line);
+        if has_payload {
+            skip_payload(&mut stream, session.timeout).await?;
+        }
+        for command in &commands {
+            let Some(mut answer) = command::run(&mut session, command) else {
+                return Ok(());
+            };
+            answer.push('\n');
+            if session.prompts {
+                answer.push_str(PROMPT);
+            }
+            timeout(session.timeout, stream.write_all(answer.as_bytes())).await??;
+        }
+        if !session.prompts {
+            return timeout(session.timeout, stream.shutdown()).await?;
+        }
+    }
+}
+
+/// The next line; `None` where the peer has ended, or was silent for too long.
+async fn next_line<S>(stream: &mut BufReader<S>, patience: Duration) -> io::Result<Option<String>>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut bytes = Vec::new();
+    let mut limited = stream.take(LINE_BYTES);
+    let read = match timeout(patience, limited.read_until(b'\n', &mut bytes)).await {
+        Ok(read) => read?,
+        Err(_) => return Ok(None),
+    };
+    let whole = bytes.ends_with(b"\n") || (read as u64) < LINE_BYTES;
+    Ok((read > 0 && whole).then(|| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Reads the lines of a payload, up to an empty one. No command here takes any.
+async fn skip_payload<S>(stream: &mut BufReader<S>, patience: Duration) -> io::Result<()>
+where
+    S: AsyncRead + Unpin,
+{
+    while let Some(line) = next_line(stream, patience).await? {
+        if line.trim_end().is_empty() {
+            break;
+        }
+    }
+    Ok(())
+}
