@@ -14,6 +14,9 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::thread;
+
+use rustix::process::{Signal, getpid, kill_process};
 
 /// Set in the environment of a child whose standard input leads to a parent that waits.
 const PARENT_WAITS: &str = "PORTWAY_PARENT_WAITS";
@@ -46,7 +49,7 @@ impl Itself {
     ///
     /// # Errors
     /// It could not be started.
-    pub(crate) fn start(&self, arguments: &[OsString]) -> io::Result<Result<Child, ExitStatus>> {
+    pub(crate) fn start(&self, arguments: &[OsString]) -> io::Result<Result<Serving, ExitStatus>> {
         let (mut ours, theirs) = UnixStream::pair()?;
         let mut child = Command::new(&self.program)
             .arg0(&self.name)
@@ -57,11 +60,19 @@ impl Itself {
             .spawn()?;
         let serves = ours.read_exact(&mut [0]).is_ok();
         Ok(if serves {
-            Ok(child)
+            Ok(Serving { child, _line: ours })
         } else {
             Err(child.wait()?)
         })
     }
+}
+
+/// A child that serves.
+pub(crate) struct Serving {
+    /// The process.
+    pub(crate) child: Child,
+    /// Ends with this, and so tells a worker that its master is gone.
+    _line: UnixStream,
 }
 
 /// The exit code of a child that ended before it served.
@@ -86,6 +97,7 @@ pub(crate) fn go_on(itself: &Itself, arguments: &[OsString]) -> io::Result<ExitC
 /// Tells whoever waits that this process serves, and lets go of the terminal if it is in the background.
 pub(crate) fn tell_serving(background: bool) {
     tell_parent();
+    leave_parent();
     tell_systemd("READY=1");
     if background {
         leave_terminal();
@@ -102,10 +114,31 @@ fn tell_parent() {
     if parent_waits() {
         // A parent that is gone has nobody to tell.
         let _ = rustix::io::write(rustix::stdio::stdin(), b"1");
-        if let Ok(null) = File::open("/dev/null") {
-            let _ = rustix::stdio::dup2_stdin(&null);
-        }
     }
+}
+
+/// Lets go of standard input: the parent may end.
+fn leave_parent() {
+    if let (true, Ok(null)) = (parent_waits(), File::open("/dev/null")) {
+        let _ = rustix::stdio::dup2_stdin(&null);
+    }
+}
+
+/// Tells the master that this worker serves, and ends this process once the master is gone, however it went.
+///
+/// # Errors
+/// No thread could be started to watch it.
+pub(crate) fn tell_master() -> io::Result<()> {
+    tell_parent();
+    let watch = || {
+        // Nothing is ever written to it: it ends when the master does.
+        while io::stdin().read(&mut [0]).is_ok_and(|count| count > 0) {}
+        let _ = kill_process(getpid(), Signal::TERM);
+    };
+    thread::Builder::new()
+        .name("portway-master".to_owned())
+        .spawn(watch)
+        .map(drop)
 }
 
 /// Leaves the terminal: a session of its own. Called before threads start.

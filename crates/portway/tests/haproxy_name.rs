@@ -362,6 +362,17 @@ fn the_end_of_a_worker_is_the_end_of_its_master() {
 }
 
 #[test]
+fn the_end_of_a_master_is_the_end_of_its_workers() {
+    let place = Place::new(&answering("first"));
+    let master = place.spawn("-W -f a.cfg");
+    assert_eq!(place.body(), "first");
+    master.signal(Signal::KILL);
+    eventually("the end of the worker", || {
+        get(place.port).is_none().then_some(())
+    });
+}
+
+#[test]
 fn another_user_and_root() {
     if !geteuid().is_root() {
         eprintln!("skipped: only root can become somebody else");

@@ -13,7 +13,7 @@ use portway_model::stage::Named;
 /// Says what is written now.
 fn note(span: Span, old: &str, now: &str, reader: &mut Reader<'_>) {
     let found = Diagnostic::note(
-        Code::Unknown,
+        Code::Stated,
         span,
         format!("`{old}` is a word of HAProxy 1.5"),
     );

@@ -48,6 +48,8 @@ pub(super) struct Flags {
     pub(super) terminate: Vec<Pid>,
     /// `-x`: the stats socket of the old process.
     pub(super) old_socket: Option<PathBuf>,
+    /// `-dD`: tell what is suspicious, too.
+    pub(super) diagnose: bool,
     /// `-dW`: warnings are fatal.
     pub(super) zero_warnings: bool,
     /// `-dr`: names of servers need not resolve.
@@ -118,9 +120,10 @@ pub(super) fn read(arguments: &[OsString]) -> Result<Flags, String> {
                 list.extend(pids);
             }
             "-dW" => flags.zero_warnings = true,
+            "-dD" => flags.diagnose = true,
             "-dr" => flags.unresolved = true,
             "-dV" => flags.no_verify = true,
-            "-de" | "-dp" | "-dS" | "-dG" | "-dR" | "-dL" | "-dD" | "-dk" => {
+            "-de" | "-dp" | "-dS" | "-dG" | "-dR" | "-dL" | "-dk" => {
                 flags.without_effect.push(word)
             }
             _ if word.starts_with("-dM") || word.starts_with("-dK") => {
@@ -163,10 +166,11 @@ Usage : haproxy [-f <cfgfile|cfgdir>]* [ -vdVD ] [ -n <maxconn> ] [ -N <maxpconn
         -L   name of this machine among peers ($HAPROXY_LOCALPEER)
         -sf  asks these processes to finish once this one serves; -st ends them
         -x   socket of the old process (its addresses are bound beside it)
+        -dD  says what is suspicious, too
         -dW  warnings are errors
         -dr  names of servers need not resolve
         -dV  certificates of servers are not verified
-        -S -de -dp -dS -dG -dR -dL -dD -dM -dK   accepted, without effect
+        -S -de -dp -dS -dG -dR -dL -dM -dK   accepted, without effect
 ";
 
 #[cfg(test)]

@@ -5,18 +5,19 @@
 //! ends unasked ends the master with its status: whoever watches the service starts it again.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::Path;
-use std::process::{Child, ExitCode};
+use std::process::ExitCode;
 
 use portway_control::pid_file::PidFile;
 use portway_model::diagnostic::Severity;
 use portway_model::snapshot::Snapshot;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 
 use super::flags::Flags;
 use super::messages::Voice;
-use crate::background::{self, Itself};
+use crate::background::{self, Itself, Serving};
 
 /// In the arguments of a worker: the part it plays. HAProxy has no such option.
 const WORKER: &str = "--portway-worker";
@@ -36,9 +37,9 @@ struct Master<'a> {
     arguments: &'a [OsString],
     voice: Voice,
     systemd: bool,
-    current: Child,
+    current: Serving,
     /// Workers that were asked to finish.
-    leaving: Vec<Child>,
+    leaving: Vec<Serving>,
     /// No new worker is wanted, and the end of one is no surprise.
     stopping: bool,
 }
@@ -62,31 +63,60 @@ pub(super) fn run(
         Ok(file) => file,
         Err(error) => return super::fail(flags, &format!("cannot write the pid file: {error}")),
     };
-    let current = match itself.start(&worker(arguments, &[])) {
-        Ok(Ok(child)) => child,
-        Ok(Err(status)) => return background::ended(status),
-        Err(error) => return super::fail(flags, &format!("cannot start a worker: {error}")),
-    };
-    voice.tell(
-        Severity::Note,
-        &format!("New worker ({}) forked", current.id()),
-    );
-    background::tell_serving(background);
-    let master = Master {
-        itself,
-        arguments,
-        voice,
-        systemd: flags.systemd,
-        current,
-        leaving: Vec::new(),
-        stopping: false,
-    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(master.wait()),
-        Err(error) => super::fail(flags, &format!("cannot start the runtime: {error}")),
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return super::fail(flags, &format!("cannot start the runtime: {error}")),
+    };
+    runtime.block_on(async {
+        // Before anybody is told that this serves: a signal that is not waited for would end the master.
+        let signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => return super::fail(flags, &format!("cannot wait for signals: {error}")),
+        };
+        let current = match itself.start(&worker(arguments, &[])) {
+            Ok(Ok(serving)) => serving,
+            Ok(Err(status)) => return background::ended(status),
+            Err(error) => return super::fail(flags, &format!("cannot start a worker: {error}")),
+        };
+        let id = current.child.id();
+        voice.tell(Severity::Note, &format!("New worker ({id}) forked"));
+        background::tell_serving(background);
+        let master = Master {
+            itself,
+            arguments,
+            voice,
+            systemd: flags.systemd,
+            current,
+            leaving: Vec::new(),
+            stopping: false,
+        };
+        master.wait(signals).await
+    })
+}
+
+/// The signals that a master waits for.
+struct Signals {
+    child: unix::Signal,
+    user1: unix::Signal,
+    user2: unix::Signal,
+    hangup: unix::Signal,
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            child: signal(SignalKind::child())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 }
 
@@ -126,34 +156,19 @@ fn finish(old: &[u32]) -> Vec<OsString> {
 }
 
 impl Master<'_> {
-    async fn wait(mut self) -> ExitCode {
-        let on = |kind| signal(kind);
-        let signals = (
-            on(SignalKind::child()),
-            on(SignalKind::user_defined2()),
-            on(SignalKind::hangup()),
-            on(SignalKind::user_defined1()),
-            on(SignalKind::terminate()),
-            on(SignalKind::interrupt()),
-        );
-        let (Ok(mut child), Ok(mut usr2), Ok(mut hup), Ok(mut usr1), Ok(mut term), Ok(mut int)) =
-            signals
-        else {
-            self.pass_on(Signal::TERM);
-            return ExitCode::FAILURE;
-        };
+    async fn wait(mut self, mut signals: Signals) -> ExitCode {
         loop {
             // A worker may have ended before its signal was waited for.
             if let Some(code) = self.reap() {
                 return code;
             }
             tokio::select! {
-                _ = child.recv() => {}
-                _ = usr2.recv() => self.reload(),
-                _ = hup.recv() => self.reload(),
-                _ = usr1.recv() => self.stop(Signal::USR1),
-                _ = term.recv() => self.stop(Signal::TERM),
-                _ = int.recv() => self.stop(Signal::TERM),
+                _ = signals.child.recv() => {}
+                _ = signals.user2.recv() => self.reload(),
+                _ = signals.hangup.recv() => self.reload(),
+                _ = signals.user1.recv() => self.stop(Signal::USR1),
+                _ = signals.terminate.recv() => self.stop(Signal::TERM),
+                _ = signals.interrupt.recv() => self.stop(Signal::TERM),
             }
         }
     }
@@ -161,12 +176,12 @@ impl Master<'_> {
     /// Takes note of workers that ended; `Some` where the master's end has come.
     fn reap(&mut self) -> Option<ExitCode> {
         self.leaving
-            .retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
-        let ended = self.current.try_wait().ok().flatten()?;
+            .retain_mut(|it| !matches!(it.child.try_wait(), Ok(Some(_))));
+        let ended = self.current.child.try_wait().ok().flatten()?;
         if self.stopping {
             return self.leaving.is_empty().then_some(ExitCode::SUCCESS);
         }
-        let id = self.current.id();
+        let id = self.current.child.id();
         let text = format!("Current worker ({id}) exited with {ended}: the master ends too");
         self.voice.tell(Severity::Error, &text);
         self.pass_on(Signal::TERM);
@@ -181,15 +196,15 @@ impl Master<'_> {
             background::tell_systemd("RELOADING=1");
         }
         self.voice.tell(Severity::Note, "Reloading HAProxy");
-        let arguments = worker(self.arguments, &[self.current.id()]);
+        let arguments = worker(self.arguments, &[self.current.child.id()]);
         match self.itself.start(&arguments) {
-            Ok(Ok(child)) => {
+            Ok(Ok(serving)) => {
                 self.voice.tell(
                     Severity::Note,
-                    &format!("New worker ({}) forked", child.id()),
+                    &format!("New worker ({}) forked", serving.child.id()),
                 );
                 self.leaving
-                    .push(std::mem::replace(&mut self.current, child));
+                    .push(std::mem::replace(&mut self.current, serving));
             }
             Ok(Err(status)) => {
                 let text = format!("Failed to load worker ({status}): the worker before goes on");
@@ -214,9 +229,9 @@ impl Master<'_> {
     }
 
     fn pass_on(&self, how: Signal) {
-        for child in self.leaving.iter().chain([&self.current]) {
+        for serving in self.leaving.iter().chain([&self.current]) {
             // One that has gone already needs no telling; until it is waited for, nobody else has its number.
-            let _ = kill_process(Pid::from_child(child), how);
+            let _ = kill_process(Pid::from_child(&serving.child), how);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Findings in HAProxy's form, which service scripts, editors and people who know it look for:
 //! `[ALERT]    (42) : config : parsing [haproxy.cfg:7] : …`.
 
-use portway_model::diagnostic::{Diagnostic, Diagnostics, Severity};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use portway_model::span::{FileId, Sources, Span};
 
 use super::version;
@@ -12,6 +12,13 @@ pub(super) struct Voice {
     pub(super) quiet: bool,
     /// Warnings and notes were said by the parent already.
     pub(super) errors_only: bool,
+    /// Also what is only worth a look, which HAProxy says with `-dD` alone.
+    pub(super) all_notes: bool,
+}
+
+/// True for notes about the words of the file: those of HAProxy 1.5, and `.notice`.
+fn is_of_haproxy(code: Code) -> bool {
+    code == Code::Stated
 }
 
 impl Voice {
@@ -22,7 +29,11 @@ impl Voice {
         }
         let wanted: Vec<&Diagnostic> = found
             .iter()
-            .filter(|it| it.severity == Severity::Error || !self.errors_only)
+            .filter(|it| match it.severity {
+                Severity::Error => true,
+                Severity::Warning => !self.errors_only,
+                Severity::Note => !self.errors_only && (self.all_notes || is_of_haproxy(it.code)),
+            })
             .collect();
         if wanted.is_empty() {
             return;

@@ -31,6 +31,17 @@ use crate::cli::Level;
 use crate::serve::{self, Manners, Setting};
 use crate::system;
 
+/// The part of a process that serves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// A master started it and watches it.
+    Worker,
+    /// It left its terminal.
+    Background,
+    /// It stays where it was started.
+    Foreground,
+}
+
 /// How this process was called.
 struct Call {
     itself: Itself,
@@ -102,6 +113,7 @@ fn voice(flags: &Flags) -> Voice {
     Voice {
         quiet: flags.quiet,
         errors_only: background::parent_waits(),
+        all_notes: flags.verbose || flags.diagnose,
     }
 }
 
@@ -184,7 +196,12 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
     if flags.master && !call.is_worker {
         return master::run(&call.itself, &call.arguments, flags, &snapshot, background);
     }
-    serve(flags, snapshot, &sources, background)
+    let part = match (call.is_worker, background) {
+        (true, _) => Part::Worker,
+        (false, true) => Part::Background,
+        (false, false) => Part::Foreground,
+    };
+    serve(flags, snapshot, &sources, part)
 }
 
 /// What `-c` says of a configuration without errors.
@@ -284,7 +301,7 @@ fn serve(
     flags: &Flags,
     snapshot: Snapshot,
     sources: &portway_model::span::Sources,
-    background: bool,
+    part: Part,
 ) -> ExitCode {
     let level = if flags.verbose || flags.debug {
         Level::Info
@@ -328,7 +345,14 @@ fn serve(
             // One that has gone already needs no telling.
             let _ = kill_process(*pid, *signal);
         }
-        background::tell_serving(background);
+        match part {
+            Part::Worker => {
+                if let Err(error) = background::tell_master() {
+                    tracing::warn!("cannot watch the master: {error}");
+                }
+            }
+            part => background::tell_serving(part == Part::Background),
+        }
     };
     match serve::runtime() {
         Ok(runtime) => serve::serve(runtime, snapshot, &setting, tell),

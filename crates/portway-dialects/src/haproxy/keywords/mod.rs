@@ -335,7 +335,7 @@ fn unknown_keyword(kind: SectionKind, line: &Line) -> Diagnostic {
             None => found,
         };
     }
-    let message = format!("unknown keyword `{first}` in section `{}`", kind.as_str());
+    let message = format!("unknown keyword '{first}' in '{}' section", kind.as_str());
     let found = Diagnostic::error(Code::Unknown, span(0), message);
     let elsewhere = SectionKind::ALL
         .into_iter()
