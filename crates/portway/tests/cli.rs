@@ -184,7 +184,7 @@ fn check_says_what_is_wrong() {
         "broken.cfg",
         1,
         &[
-            "error[P0101]: unknown keyword `daemno` in section `global`",
+            "error[P0101]: unknown keyword 'daemno' in 'global' section",
             "broken.cfg:2:5",
             "did you mean `daemon`?",
         ],

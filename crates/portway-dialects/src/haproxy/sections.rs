@@ -490,7 +490,7 @@ mod tests {
         check(
             "global\n setenv A 1\n presetenv A 2\n presetenv B 3\n log \"$A$B$OUTER\"\nlisten l\n setenv A 9\n log \"$A\"\n",
             &["global [log|13outer]", "listen|l [log|1]"],
-            &["unknown keyword `setenv`"],
+            &["unknown keyword 'setenv'"],
         );
         check(
             "global\n setenv A 1\n unsetenv A\n log \"${A-none}\"\n resetenv\n log \"${OUTER-none}\"\n",

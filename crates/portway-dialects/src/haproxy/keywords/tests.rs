@@ -222,12 +222,12 @@ fn what_is_said_of_keywords() {
     check(
         "frontend a\n mdoe http\n",
         0,
-        &["error: unknown keyword `mdoe`…did you mean `mode`"],
+        &["error: unknown keyword 'mdoe'…did you mean `mode`"],
     );
     check(
         "global\n fronted x\n",
         0,
-        &["unknown keyword `fronted`…`frontend`"],
+        &["unknown keyword 'fronted'…`frontend`"],
     );
     check(
         "defaults\n nbthread 2\n",
