@@ -27,6 +27,8 @@ pub struct Page {
     sized: bool,
     /// An empty file: nothing is sent.
     silent: bool,
+    /// It is written as a response of HTTP/1.0.
+    http10: bool,
 }
 
 impl Page {
@@ -49,6 +51,7 @@ impl Page {
             close: false,
             sized: true,
             silent: bytes.is_empty(),
+            http10: false,
         })
     }
 
@@ -65,6 +68,7 @@ impl Page {
             close: false,
             sized: true,
             silent: false,
+            http10: false,
         }
     }
 
@@ -110,6 +114,7 @@ impl Page {
             close,
             sized,
             silent: false,
+            http10: version == b"HTTP/1.0",
         })
     }
 }
@@ -219,6 +224,8 @@ pub(crate) struct Answer {
     pub(crate) unsized_body: bool,
     /// Nothing is sent: the connection is closed.
     pub(crate) silent: bool,
+    /// It is sent as a response of HTTP/1.0, as HAProxy sends a page that is one.
+    pub(crate) http10: bool,
 }
 
 impl Answer {
@@ -232,6 +239,7 @@ impl Answer {
             close: page.close || unsized_body,
             unsized_body,
             silent: page.silent,
+            http10: page.http10 && form == OwnAnswers::Haproxy,
         }
     }
 }

@@ -40,10 +40,10 @@ pub(crate) async fn wait(
         decoded: 0,
     };
     x.scratch.body.clear();
+    go_on(x, stream).await?;
     if is_enough(x, &mut coming, at_least)? {
         return Ok(());
     }
-    go_on(x, stream).await?;
     x.connection.timer.set(time);
     loop {
         let received = receive(x, stream).await;

@@ -25,6 +25,7 @@ use portway_core::http1::{
 };
 use portway_core::retry::Stage;
 use portway_model::expression::Scope;
+use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::Limit;
 use std::future::poll_fn;
@@ -40,6 +41,9 @@ const INTERIM_RESPONSES: u32 = 32;
 struct Patience {
     client: Duration,
     target: Duration,
+    /// Where both are silent, it is the target that is waited for, as in HAProxy where its time is not longer. Not so
+    /// once it has begun to respond.
+    target_first: bool,
 }
 
 /// The request on its way out, which may go on while the response comes back.
@@ -247,13 +251,17 @@ fn patience(x: &Exchange<'_>) -> Patience {
         .attempt
         .group
         .and_then(|group: GroupId| x.connection.generation.group(group));
+    let target = x.scratch.timeouts.response.unwrap_or_else(|| {
+        group.map_or(portway_model::defaults::RESPONSE, |(group, _, _)| {
+            group.timeouts.response
+        })
+    });
+    let client = x.connection.client_timeout();
+    let haproxy = x.connection.own_answers() == OwnAnswers::Haproxy;
     Patience {
-        client: x.connection.client_timeout(),
-        target: x.scratch.timeouts.response.unwrap_or_else(|| {
-            group.map_or(portway_model::defaults::RESPONSE, |(group, _, _)| {
-                group.timeouts.response
-            })
-        }),
+        client,
+        target,
+        target_first: haproxy && target <= client,
     }
 }
 
@@ -390,15 +398,19 @@ fn wait<T>(
 ) -> Poll<Result<T, Fault>> {
     if *last != moves {
         *last = moves;
-        x.connection.timer.set(if for_client {
-            patience.client
-        } else {
-            patience.target
-        });
+        x.connection
+            .timer
+            .set(if for_client && !patience.target_first {
+                patience.client
+            } else {
+                patience.target
+            });
     }
     match x.connection.timer.poll(cx) {
         Poll::Pending => Poll::Pending,
-        Poll::Ready(()) if for_client => Poll::Ready(Err(Fault::client_timeout())),
+        Poll::Ready(()) if for_client && !patience.target_first => {
+            Poll::Ready(Err(Fault::client_timeout()))
+        }
         Poll::Ready(()) => Poll::Ready(Err(Fault::response_timeout())),
     }
 }
@@ -458,8 +470,9 @@ async fn bodies(
     upstream: &mut Upstream,
     upload: &mut Upload,
     download: &mut Transfer,
-    patience: Patience,
+    mut patience: Patience,
 ) -> Result<(), Fault> {
+    patience.target_first = false;
     let mut moves = u64::MAX;
     poll_fn(|cx| {
         if let Err(fault) = upload.poll(cx, x, downstream, &mut upstream.link.stream) {

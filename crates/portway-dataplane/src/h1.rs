@@ -5,7 +5,7 @@
 
 use crate::buffer::Buffer;
 use crate::connection::Connection;
-use crate::exchange::{Arrival, Exchange, RequestIdText, Scratch};
+use crate::exchange::{Arrival, Exchange, LogWish, RequestIdText, Scratch};
 use crate::fault::Fault;
 use crate::reply;
 use crate::serve::{self, Next};
@@ -16,6 +16,7 @@ use portway_core::http1::{
     HeadLimits, Parsed, Refusal, RequestId, client_address, is_acceptable_request_id,
     parse_request, request_framing,
 };
+use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::{GroupId, Listener};
 use portway_telemetry::metrics::Limit;
 use std::future::poll_fn;
@@ -97,8 +98,8 @@ fn one<'c>(
     group: Option<GroupId>,
 ) -> Pin<Box<dyn Future<Output = Next> + 'c>> {
     match head {
-        Head::Gone => Box::pin(left(connection, Fault::client_closed())),
-        Head::Silent => Box::pin(left(connection, Fault::client_timeout())),
+        Head::Gone => left(connection, stream, Fault::client_closed()),
+        Head::Silent => left(connection, stream, Fault::client_timeout()),
         Head::Request(scratch, arena, head_len, arrival) => {
             let parts = (scratch, arena, head_len);
             Box::pin(exchange(connection, stream, parts, arrival, group))
@@ -139,7 +140,9 @@ fn next_head(
     };
     let mut fresh = rest.is_some();
     let mut left_over = fresh;
-    timer.set(if fresh {
+    // HAProxy gives the first request of a connection no more time than its head.
+    let first = connection.exchanges == 0 && connection.own_answers() == OwnAnswers::Haproxy;
+    timer.set(if fresh || first {
         connection.head_timeout()
     } else {
         connection.keep_alive_timeout()
@@ -284,16 +287,29 @@ fn admit(x: &mut Exchange<'_>, listener: &Listener) {
     x.request_id = Some(id);
 }
 
-/// Leaves a record of a client that went, or was left, before it sent anything, where the listener's log wants it: as
-/// HAProxy does, of its first request only.
-fn left(connection: &Connection, fault: Fault) -> std::future::Ready<Next> {
-    let closed = std::future::ready(Next::Close);
+/// Ends a connection on which nothing came. Before its first request HAProxy says so to the client, and writes a
+/// record where the listener's log wants it.
+fn left<'c>(
+    connection: &'c Connection,
+    stream: &'c mut Stream,
+    fault: Fault,
+) -> Pin<Box<dyn Future<Output = Next> + 'c>> {
     let listener = connection.generation.plane.listener(connection.listener);
     let log = listener.and_then(|(listener, _)| listener.access_log.as_ref());
-    let wanted = log.is_some_and(|log| log.log_null);
-    if connection.exchanges > 0 || !wanted || connection.worker.is_draining() {
-        return closed;
+    let logged = log.is_some_and(|log| log.log_null);
+    let answered = connection.own_answers() == OwnAnswers::Haproxy;
+    if connection.exchanges > 0 || connection.worker.is_draining() || !(logged || answered) {
+        return Box::pin(std::future::ready(Next::Close));
     }
+    Box::pin(nothing(connection, stream, fault, (logged, answered)))
+}
+
+async fn nothing(
+    connection: &Connection,
+    stream: &mut Stream,
+    fault: Fault,
+    (logged, answered): (bool, bool),
+) -> Next {
     let (mut scratch, arena) = (
         connection.worker.take_scratch(),
         connection.worker.buffers.lease(),
@@ -303,11 +319,20 @@ fn left(connection: &Connection, fault: Fault) -> std::future::Ready<Next> {
         at: connection.since(),
         head_took: connection.since().elapsed(),
     };
-    let mut x = Exchange::open(connection, &mut scratch, (arena, 0), arrival);
-    x.ledger.fault = Some(fault);
-    drop(x);
+    let next = {
+        let mut x = Exchange::open(connection, &mut scratch, (arena, 0), arrival);
+        if !logged {
+            x.ledger.log = LogWish::Silent;
+        }
+        if answered {
+            reply::fault(&mut x, stream, fault).await
+        } else {
+            x.ledger.fault = Some(fault);
+            Next::Close
+        }
+    };
     connection.worker.give_scratch(scratch);
-    closed
+    next
 }
 
 /// Answers what is no request, and leaves a record of it.

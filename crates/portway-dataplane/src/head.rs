@@ -70,11 +70,7 @@ fn forwarded(configured: &Forwarded, x: &Exchange<'_>) -> ForwardedFields {
         x_proto: mode(configured.x_forwarded_proto, Known::XForwardedProto),
         x_port: mode(configured.x_forwarded_port, Known::XForwardedPort),
         x_host: mode(configured.x_forwarded_host, Known::XForwardedHost),
-        forwarded: match (configured.forwarded, edits.removes(Known::Forwarded)) {
-            (_, true) => ForwardedMode::Preserve,
-            (true, false) => ForwardedMode::Append,
-            (false, false) => ForwardedMode::Remove,
-        },
+        forwarded: mode(configured.forwarded, Known::Forwarded),
     }
 }
 

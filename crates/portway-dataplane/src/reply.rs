@@ -123,7 +123,13 @@ pub(crate) async fn answer(
     x.response_status = Some(answer.status);
     let mut close =
         close || answer.close || !x.framing.keep_alive || x.connection.worker.is_draining();
-    if policy::looks_at_every_response(x) && show(x, &answer) && policy::after_response(x) {
+    // HAProxy shows its rules no answer to what is no request.
+    let hidden = x.head_len == 0 && x.connection.own_answers() == OwnAnswers::Haproxy;
+    if !hidden
+        && policy::looks_at_every_response(x)
+        && show(x, &answer)
+        && policy::after_response(x)
+    {
         close = true;
     }
     let rest = if close { None } else { x.rest() };
@@ -199,6 +205,9 @@ fn own_size(out: &[u8], head_len: u64) -> u64 {
     response_head_size(reason, fields.sum(), false)
 }
 
+/// Where a status line says the minor version: `HTTP/1.1`.
+const MINOR_VERSION: usize = 7;
+
 /// The whole response, head and body.
 fn head(x: &mut Exchange<'_>, answer: &Answer, close: bool) -> Vec<u8> {
     let mut out = std::mem::take(&mut x.scratch.head);
@@ -210,6 +219,11 @@ fn head(x: &mut Exchange<'_>, answer: &Answer, close: bool) -> Vec<u8> {
         () => reason(status).as_bytes(),
     };
     write_status_line(&mut out, status, reason);
+    if answer.http10
+        && let Some(minor) = out.get_mut(MINOR_VERSION)
+    {
+        *minor = b'0';
+    }
     match &x.response {
         Some(shown) => x.scratch.response_edits.write(
             x.scratch.response.fields(),
@@ -222,10 +236,11 @@ fn head(x: &mut Exchange<'_>, answer: &Answer, close: bool) -> Vec<u8> {
     if status != 204 && status != 304 && !answer.unsized_body {
         write_content_length(&mut out, answer.body.bytes().len() as u64);
     }
-    if close {
-        write_field(&mut out, b"Connection", b"close");
-    } else if !x.is_http11() {
-        write_field(&mut out, b"Connection", b"keep-alive");
+    match (close, x.is_http11() && !answer.http10) {
+        (true, _) if answer.http10 => {}
+        (true, _) => write_field(&mut out, b"Connection", b"close"),
+        (false, false) => write_field(&mut out, b"Connection", b"keep-alive"),
+        (false, true) => {}
     }
     out.extend_from_slice(b"\r\n");
     if has_body(x) {

@@ -257,8 +257,8 @@ pub struct ForwardedDraft {
     pub x_forwarded_port: Option<Spanned<ForwardedMode>>,
     /// X-Forwarded-Host.
     pub x_forwarded_host: Option<Spanned<ForwardedMode>>,
-    /// `Forwarded` of RFC 7239 too.
-    pub forwarded: Option<Spanned<bool>>,
+    /// `Forwarded` of RFC 7239; removed where nothing is said.
+    pub forwarded: Option<Spanned<ForwardedMode>>,
     /// The client's port in X-Forwarded-For.
     pub client_port: Option<Spanned<bool>>,
     /// Peers whose X-Forwarded-* are believed.

@@ -410,7 +410,7 @@ fn forwarded(forwarded: &Forwarded) -> ForwardedDraft {
         x_forwarded_proto: mode(&forwarded.x_forwarded_proto),
         x_forwarded_port: mode(&forwarded.x_forwarded_port),
         x_forwarded_host: mode(&forwarded.x_forwarded_host),
-        forwarded: unless(&forwarded.forwarded, &false),
+        forwarded: unless(&forwarded.forwarded, &ForwardedMode::Remove),
         client_port: unless(&forwarded.client_port, &false),
         trusted_proxies: forwarded
             .trusted_proxies

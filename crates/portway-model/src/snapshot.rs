@@ -273,8 +273,8 @@ pub struct Forwarded {
     pub x_forwarded_port: ForwardedMode,
     /// X-Forwarded-Host.
     pub x_forwarded_host: ForwardedMode,
-    /// `Forwarded` of RFC 7239 too.
-    pub forwarded: bool,
+    /// `Forwarded` of RFC 7239.
+    pub forwarded: ForwardedMode,
     /// The client's port in X-Forwarded-For.
     pub client_port: bool,
     /// Peers whose X-Forwarded-* are believed.

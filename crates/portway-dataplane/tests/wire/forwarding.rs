@@ -235,7 +235,7 @@ fn the_target_learns_about_the_client() {
     );
     check(
         "Forwarded",
-        &format!("{}forwarded.forwarded = true", crate::harness::PLAIN),
+        &format!("{}forwarded.forwarded = \"append\"", crate::harness::PLAIN),
         "Forwarded: for=192.0.2.1\r\n",
         "Forwarded: for=192.0.2.1, for=127.0.0.1;host=\"a:81\";proto=http\r\n",
     );

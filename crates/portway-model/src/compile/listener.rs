@@ -184,7 +184,9 @@ fn forwarded(draft: &ForwardedDraft) -> Forwarded {
         x_forwarded_proto: mode(draft.x_forwarded_proto),
         x_forwarded_port: mode(draft.x_forwarded_port),
         x_forwarded_host: mode(draft.x_forwarded_host),
-        forwarded: draft.forwarded.is_some_and(|x| x.value),
+        forwarded: draft
+            .forwarded
+            .map_or(ForwardedMode::Remove, |mode| mode.value),
         client_port: draft.client_port.is_some_and(|x| x.value),
         trusted_proxies: draft.trusted_proxies.iter().map(|net| net.value).collect(),
     }

@@ -395,7 +395,7 @@ impl Choices {
             x_forwarded_proto: mode(),
             x_forwarded_port: mode(),
             x_forwarded_host: mode(),
-            forwarded: self.setting(|c| c.one_in(2)),
+            forwarded: mode(),
             client_port: self.setting(|c| c.one_in(2)),
             trusted_proxies: self.some(3, |c| Spanned::bare(c.network())),
         }

@@ -212,7 +212,7 @@ impl Lowering<'_, '_, '_> {
     }
 
     /// Where requests go that no rule sends elsewhere: the named backend, a `listen`'s own servers, or nowhere.
-    fn default_group(&self, proxy: &Proxy) -> Option<Spanned<String>> {
+    pub(super) fn default_group(&self, proxy: &Proxy) -> Option<Spanned<String>> {
         match &proxy.default_backend {
             Some(name) => Some(name.clone()).filter(|name| self.fitting(proxy, &name.value)),
             None => proxy.kind.serves().then(|| proxy.name.clone()),
@@ -228,6 +228,7 @@ fn untouched() -> ForwardedDraft {
         x_forwarded_proto: preserve,
         x_forwarded_port: preserve,
         x_forwarded_host: preserve,
+        forwarded: preserve,
         ..ForwardedDraft::default()
     }
 }

@@ -163,11 +163,7 @@ impl Lowering<'_, '_, '_> {
             }
             Step::BackendByName(name) => vec![Action::ForwardByName {
                 name: name.clone(),
-                fallback: proxy
-                    .default_backend
-                    .as_ref()
-                    .filter(|name| self.fitting(proxy, &name.value))
-                    .map(|name| name.clone().map(Name::from)),
+                fallback: self.default_group(proxy).map(|name| name.map(Name::from)),
             }],
             Step::Tarpit(response) => vec![Action::Tarpit {
                 delay: tarpit_delay(proxy),

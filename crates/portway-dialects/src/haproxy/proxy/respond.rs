@@ -117,7 +117,7 @@ pub(super) fn answer(
             }
         }
     }
-    if payload.is_none() && kind != Kind::Return {
+    if payload.is_none() && kind != Kind::Return && response.headers.is_empty() {
         response.body = AnswerBody::ErrorPage;
     }
     check_own(&response, status, args.line(), reader)?;
