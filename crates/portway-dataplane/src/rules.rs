@@ -59,7 +59,12 @@ impl<'r> Rules<'r> {
         first: Option<&FirstBytes<'_>>,
     ) -> Option<Verdict> {
         while let Some(rule) = self.rules.get(self.at) {
-            if self.applies(rule, connection, first)? {
+            let Some(applies) = self.applies(rule, connection, first) else {
+                // As HAProxy does: what rules before this one said of fewer bytes, they say again of more.
+                self.at = 0;
+                return None;
+            };
+            if applies {
                 for action in &rule.actions {
                     if let Some(verdict) = self.perform(action, connection, first) {
                         return Some(verdict);
