@@ -22,8 +22,8 @@ const ALPN: u16 = 16;
 /// What the bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Looked {
-    /// The beginning of a TLS handshake, or nothing yet. The type of its first message is known once that has come.
-    Partial(Option<u8>),
+    /// The beginning of a TLS handshake, or nothing yet.
+    Partial,
     /// Not a ClientHello; the type of the first message where it is a handshake nevertheless.
     Other(Option<u8>),
     /// A whole ClientHello.
@@ -33,13 +33,15 @@ pub enum Looked {
 impl Looked {
     /// True where more bytes cannot say anything else.
     pub fn is_settled(&self) -> bool {
-        !matches!(self, Looked::Partial(_))
+        *self != Looked::Partial
     }
 
-    /// The type of the first handshake message, 1 for a ClientHello.
+    /// The type of the first handshake message, 1 for a ClientHello. As with HAProxy it is known once a whole ClientHello
+    /// has come: who waits for it has the server name too.
     pub fn handshake_type(&self) -> Option<u8> {
         match self {
-            Looked::Partial(kind) | Looked::Other(kind) => *kind,
+            Looked::Partial => None,
+            Looked::Other(kind) => *kind,
             Looked::Hello(_) => Some(CLIENT_HELLO),
         }
     }
@@ -73,7 +75,7 @@ pub fn look(bytes: &[u8]) -> Looked {
             Some(hello) => Looked::Hello(Box::new(hello)),
             None => Looked::Other(Some(CLIENT_HELLO)),
         },
-        Ok(Message::Part(kind)) => Looked::Partial(kind),
+        Ok(Message::Part) => Looked::Partial,
         Err(kind) => Looked::Other(kind),
     }
 }
@@ -82,8 +84,8 @@ pub fn look(bytes: &[u8]) -> Looked {
 enum Message<'b> {
     /// The body of a ClientHello.
     Whole(std::borrow::Cow<'b, [u8]>),
-    /// Not all of it has come; its type, if that has.
-    Part(Option<u8>),
+    /// Not all of it has come.
+    Part,
 }
 
 /// The first handshake message, put together from its records. `Err`: no ClientHello, with the type of the message.
@@ -93,7 +95,7 @@ fn message(bytes: &[u8]) -> Result<Message<'_>, Option<u8>> {
     let mut kind = None;
     loop {
         let Some(header) = record_header(&mut rest, kind)? else {
-            return Ok(Message::Part(kind));
+            return Ok(Message::Part);
         };
         let here = rest.0.len().min(header);
         let fragment = rest.take(here).unwrap_or_default();
@@ -123,7 +125,7 @@ fn message(bytes: &[u8]) -> Result<Message<'_>, Option<u8>> {
             _ => {}
         }
         if here < header {
-            return Ok(Message::Part(kind));
+            return Ok(Message::Part);
         }
     }
 }
@@ -322,10 +324,10 @@ mod tests {
     #[test]
     fn what_is_none() {
         let check = |bytes: &[u8], expected: Looked| assert_eq!(look(bytes), expected, "{bytes:?}");
-        check(b"", Looked::Partial(None));
-        check(b"\x16", Looked::Partial(None));
-        check(b"\x16\x03\x01\x00\x05", Looked::Partial(None));
-        check(b"\x16\x03\x01\x00\x05\x01", Looked::Partial(Some(1)));
+        check(b"", Looked::Partial);
+        check(b"\x16", Looked::Partial);
+        check(b"\x16\x03\x01\x00\x05", Looked::Partial);
+        check(b"\x16\x03\x01\x00\x05\x01", Looked::Partial);
         check(b"\x16\x03\x01\x00\x05\x02", Looked::Other(Some(2)));
         check(b"\x16\x02", Looked::Other(None));
         check(b"\x16\x03\x01\x00\x00", Looked::Other(None));

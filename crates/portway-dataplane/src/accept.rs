@@ -278,7 +278,10 @@ fn admit(worker: &Rc<Worker>, id: ListenerId, socket: Connected, peer: SocketAdd
     let verdict = rules.run(&mut connection, None);
     let proxy = listener.accept_proxy || rules.expects_proxy;
     if let Some(Verdict::Reject { silent }) = verdict {
-        return establish::reject(&connection, &mut Stream::Plain(socket), silent);
+        let mut stream = Stream::Plain(socket);
+        // So that nothing of the connection is left here.
+        stream.reset();
+        return establish::reject(&connection, &mut stream, silent);
     }
     let later = &listener.rules;
     let way = match verdict {

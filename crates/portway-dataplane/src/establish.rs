@@ -62,12 +62,10 @@ pub(crate) async fn run(
     }
 }
 
-/// Closes without a word, so that the client knows at once, or never where it is to be `silent`.
+/// Closes without a word, or so that the client does not hear of it where that is to be `silent`.
 pub(crate) fn reject(connection: &Connection, stream: &mut Stream, silent: bool) {
     if silent {
         stream.vanish();
-    } else {
-        stream.reset();
     }
     record::closed_early(connection, Instant::now(), Fault::closed_by_rule(), None);
 }

@@ -100,7 +100,7 @@ impl Default for First {
     fn default() -> Self {
         Self {
             buffer: None,
-            looked: Looked::Partial(None),
+            looked: Looked::Partial,
         }
     }
 }

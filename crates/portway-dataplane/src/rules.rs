@@ -329,12 +329,11 @@ impl Facts for Seen<'_> {
         match value {
             Value::PayloadLength | Value::WaitEnded | Value::Payload { length: 0, .. } => true,
             Value::Payload { .. } | Value::PayloadBlock { .. } => !fetch(value, self).is_present(),
-            Value::HelloType => {
-                !first.looked.is_settled() && first.looked.handshake_type().is_none()
-            }
-            Value::HelloSni | Value::HelloAlpn | Value::HelloVersion | Value::HelloExtension(_) => {
-                !first.looked.is_settled()
-            }
+            Value::HelloType
+            | Value::HelloSni
+            | Value::HelloAlpn
+            | Value::HelloVersion
+            | Value::HelloExtension(_) => !first.looked.is_settled(),
             _ => false,
         }
     }

@@ -91,7 +91,7 @@ pub enum Action<S: Stage> {
     Accept,
     /// The PROXY protocol is expected on this connection. Connection phase.
     ExpectProxy,
-    /// Ends the phase: closes the connection; with a reset where `silent` is false.
+    /// Ends the phase: closes the connection without an answer, with a reset where nothing of it was looked at.
     Reject {
         /// Leaves the client waiting instead of telling it.
         silent: bool,

@@ -158,7 +158,7 @@ fn rejected_and_unrouted_connections_reach_no_target() {
         client.send("ab").unwrap();
         assert!(client.is_quiet(BETWEEN_PIECES).unwrap());
         client.send("c").unwrap();
-        assert_eq!(client.until_end().unwrap(), (Vec::new(), End::Reset));
+        assert_eq!(client.until_end().unwrap(), (Vec::new(), End::Closed));
         let log = proxy.finish(1);
         assert!(log[0].contains(fault), "{}", log[0]);
     }
@@ -209,7 +209,7 @@ fn rules_of_a_group_and_of_the_session_are_asked() {
     drop(client);
     let mut client = proxy.client();
     client.send("no").unwrap();
-    assert_eq!(client.until_end().unwrap(), (Vec::new(), End::Reset));
+    assert_eq!(client.until_end().unwrap(), (Vec::new(), End::Closed));
     assert_eq!(target.connections(), 1);
     proxy.finish(2);
 }

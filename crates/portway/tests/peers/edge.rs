@@ -2,9 +2,14 @@
 //! of ClientHellos with OpenSSL, certificates of clients, and what HAProxy says of the same.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddrV4, TcpStream};
+use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketType};
 
 use crate::certificates::{Issuer, Key, certificate, join, openssl};
-use crate::support::{Process, Scene, free_port, local};
+use crate::support::{PORTWAY, Process, Scene, free_port, local};
 
 fn haproxy(scene: &Scene, port: u16, sections: &str) -> Process {
     let common = "global\n    tune.ssl.default-dh-param 2048\ndefaults\n    mode http\n    timeout connect 5s\n    \
@@ -415,4 +420,181 @@ fn targets_may_ask_for_our_certificate() {
     let url = format!("http://127.0.0.1:{without}/");
     assert_eq!(scene.status(&[&url]), "502");
     let _ = (portway.stop(), local(target));
+}
+
+/// Frontends that look at what comes first. `a` and `b` are servers that say their name and then echo.
+const INSPECTING: &str = "
+global
+    maxconn 100
+defaults
+    mode tcp
+    timeout connect 2s
+    timeout client 5s
+    timeout server 5s
+
+frontend edge
+    bind 127.0.0.1:@edge
+    tcp-request connection reject if { src 127.0.0.77 }
+    tcp-request inspect-delay 1s
+    tcp-request content capture req.ssl_sni len 20
+    tcp-request content set-var(sess.x) src
+    tcp-request content reject if { req.payload(0,3) -m str BAD }
+    tcp-request content accept if { req.ssl_hello_type 1 }
+    tcp-request content accept if { req.len gt 5 }
+    use_backend b if { req.ssl_sni -i b.example }
+    use_backend b if { req.payload(0,1) -m str B }
+    default_backend a
+
+frontend quick
+    bind 127.0.0.1:@quick
+    use_backend b if { src 127.0.0.5 }
+    default_backend a
+
+frontend waits
+    bind 127.0.0.1:@waits
+    tcp-request inspect-delay 1s
+    tcp-request content reject if WAIT_END { req.len lt 3 }
+    default_backend c
+
+backend a
+    server s 127.0.0.1:@a
+backend b
+    server s 127.0.0.1:@b
+backend c
+    tcp-request inspect-delay 1s
+    tcp-request content reject unless { req.payload(0,2) -m str ok }
+    server s 127.0.0.1:@a
+";
+
+/// A ClientHello that asks for this name.
+fn hello(name: &str) -> Vec<u8> {
+    let vector = |bytes: &[u8]| [&(bytes.len() as u16).to_be_bytes(), bytes].concat();
+    let entry = [&[0][..], &vector(name.as_bytes())].concat();
+    let extension = [&[0, 0][..], &vector(&vector(&entry))].concat();
+    let body = [
+        &[3, 3][..],
+        &[7; 32],
+        &[0, 0, 2, 0x13, 1, 1, 0],
+        &vector(&extension),
+    ]
+    .concat();
+    let length = (body.len() as u32).to_be_bytes();
+    let message = [&[1], &length[1..], &body].concat();
+    [&[22, 3, 1][..], &vector(&message)].concat()
+}
+
+/// What becomes of a connection that sends these pieces: everything that comes back, and whether it was closed; and
+/// whether that took as long as inspection.
+fn fate(port: u16, from: [u8; 4], pieces: &[&[u8]]) -> (String, bool) {
+    let begun = Instant::now();
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddrV4::new(from.into(), 0)).unwrap();
+    let mut said = Vec::new();
+    let expected = pieces.concat().len() + 1;
+    let ended = (|| -> std::io::Result<bool> {
+        rustix::net::connect(&socket, &local(port))?;
+        let mut stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        for piece in pieces {
+            stream.write_all(piece)?;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        while said.len() < expected {
+            let mut bytes = [0; 4096];
+            match stream.read(&mut bytes)? {
+                0 => return Ok(true),
+                count => said.extend_from_slice(&bytes[..count]),
+            }
+        }
+        Ok(false)
+    })();
+    let end = match ended {
+        Ok(true) => "closed",
+        Ok(false) => "open",
+        Err(_) => "reset",
+    };
+    let slow = begun.elapsed() > Duration::from_millis(900);
+    let name = said.first().map_or(' ', |first| char::from(*first));
+    (format!("{name} {} {end}", said.len()), slow)
+}
+
+#[test]
+fn what_haproxy_does_with_first_bytes_is_what_we_do() {
+    let scene = Scene::new();
+    let script = "import socketserver\n\
+        class Echo(socketserver.BaseRequestHandler):\n\
+        \x20   def handle(self):\n\
+        \x20       self.request.sendall(b'NAME')\n\
+        \x20       while (data := self.request.recv(4096)):\n\
+        \x20           self.request.sendall(data)\n\
+        socketserver.ThreadingTCPServer(('127.0.0.1', PORT), Echo).serve_forever()\n";
+    let [a, b] = [free_port(), free_port()];
+    let servers = [("A", a), ("B", b)].map(|(name, port)| {
+        let script = script
+            .replace("NAME", name)
+            .replace("PORT", &port.to_string());
+        scene.python(port, &script)
+    });
+    let mut outcomes = Vec::new();
+    for program in ["haproxy", PORTWAY] {
+        let ports: BTreeMap<&str, u16> = [
+            ("edge", free_port()),
+            ("quick", free_port()),
+            ("waits", free_port()),
+        ]
+        .into();
+        let mut text = INSPECTING
+            .replace("@a", &a.to_string())
+            .replace("@b", &b.to_string());
+        for (name, port) in &ports {
+            text = text.replace(&format!("@{name}"), &port.to_string());
+        }
+        scene.file("inspecting.cfg", &text);
+        let admin = format!("127.0.0.1:{}", free_port());
+        let arguments: &[&str] = match program {
+            "haproxy" => &["-db", "-f", "inspecting.cfg"],
+            _ => &["run", "inspecting.cfg", "--admin", &admin],
+        };
+        let _running = scene.serve(ports["waits"], program, arguments);
+        let (b_hello, a_hello) = (hello("b.example"), hello("a.example"));
+        let own = [127, 0, 0, 1];
+        let cases: Vec<(&str, &str, [u8; 4], Vec<&[u8]>)> = vec![
+            ("a hello", "edge", own, vec![&b_hello]),
+            (
+                "in pieces",
+                "edge",
+                own,
+                vec![&b_hello[..3], &b_hello[3..20], &b_hello[20..]],
+            ),
+            ("another", "edge", own, vec![&a_hello]),
+            ("half a hello", "edge", own, vec![&b_hello[..20]]),
+            ("many bytes", "edge", own, vec![b"Bxxxxxxxx"]),
+            ("few bytes", "edge", own, vec![b"Bx"]),
+            ("refused", "edge", own, vec![b"BAD"]),
+            ("refused later", "edge", own, vec![b"BA", b"Dx"]),
+            ("silence", "edge", own, vec![]),
+            ("from one", "edge", [127, 0, 0, 77], vec![]),
+            ("at once", "quick", own, vec![]),
+            ("by address", "quick", [127, 0, 0, 5], vec![b"x"]),
+            ("nothing", "waits", own, vec![]),
+            ("enough", "waits", own, vec![b"okay"]),
+            ("wrong", "waits", own, vec![b"nope"]),
+            ("in time", "waits", own, vec![b"o", b"kxxx"]),
+            ("short", "waits", own, vec![b"ok"]),
+        ];
+        let outcome: Vec<_> = std::thread::scope(|scope| {
+            let running: Vec<_> = cases
+                .iter()
+                .map(|(name, frontend, from, pieces)| {
+                    let port = ports[frontend];
+                    (*name, scope.spawn(move || fate(port, *from, pieces)))
+                })
+                .collect();
+            let done = running.into_iter();
+            done.map(|(name, it)| (name, it.join().unwrap())).collect()
+        });
+        outcomes.push(outcome);
+    }
+    drop(servers);
+    assert_eq!(outcomes[0], outcomes[1]);
 }
