@@ -369,7 +369,10 @@ fn what_haproxy_says_of_a_client_is_what_we_say() {
                 }
                 let said = scene.curl(&arguments).good();
                 let fields = said.lines().filter_map(|line| line.split_once(": "));
-                let known = |name: &str| pairs[name[2..].parse::<usize>().unwrap()].0;
+                let known = |name: &str| {
+                    let index = name.strip_prefix("x-").unwrap();
+                    pairs[index.parse::<usize>().unwrap()].0
+                };
                 let text = |value: &str| match value {
                     "true" => "1".to_owned(),
                     "false" => "0".to_owned(),
@@ -483,6 +486,9 @@ fn hello(name: &str) -> Vec<u8> {
     [&[22, 3, 1][..], &vector(&message)].concat()
 }
 
+/// A name, a frontend, the client's address, and what it sends.
+type Case<'a> = (&'a str, &'a str, [u8; 4], Vec<&'a [u8]>);
+
 /// What becomes of a connection that sends these pieces: everything that comes back, and whether it was closed; and
 /// whether that took as long as inspection.
 fn fate(port: u16, from: [u8; 4], pieces: &[&[u8]]) -> (String, bool) {
@@ -558,7 +564,7 @@ fn what_haproxy_does_with_first_bytes_is_what_we_do() {
         let _running = scene.serve(ports["waits"], program, arguments);
         let (b_hello, a_hello) = (hello("b.example"), hello("a.example"));
         let own = [127, 0, 0, 1];
-        let cases: Vec<(&str, &str, [u8; 4], Vec<&[u8]>)> = vec![
+        let cases: Vec<Case<'_>> = vec![
             ("a hello", "edge", own, vec![&b_hello]),
             (
                 "in pieces",
