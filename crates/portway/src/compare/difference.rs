@@ -109,7 +109,7 @@ impl Mask {
                 r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d(\.\d+)?( [+-]\d{4})?\]",
                 "[MOMENT]",
             ),
-            (r"\[\d+\]: ", "[PID]: "),
+            (r" [a-z]+\[\d+\]: ", " PROGRAM: "),
             (
                 r"((?:\d{1,3}\.){3}\d{1,3}|[0-9a-f:]*:[0-9a-f:]+):\d{4,5} \[",
                 "$1:PORT [",
@@ -203,11 +203,11 @@ mod tests {
         for (line, expected) in [
             (
                 "<134>Nov 21 10:00:00 haproxy[42]: 127.0.0.1:50123 [21/Nov/2026:10:00:00.123] web app/s1 0/0/1/-1/12 200 5 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"",
-                "<134>MOMENT haproxy[PID]: 127.0.0.1:PORT [MOMENT] web app/s1 T/T/T/-1/T 200 BYTES - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"",
+                "<134>MOMENT PROGRAM: 127.0.0.1:PORT [MOMENT] web app/s1 T/T/T/-1/T 200 BYTES - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"",
             ),
             (
                 "<134>Nov  1 10:00:00 haproxy[42]: ::1:50123 [21/Nov/2026:10:00:00.123] in out/s1 1/-1/12 0 SC 1/1/0/0/3 0/0",
-                "<134>MOMENT haproxy[PID]: ::1:PORT [MOMENT] in out/s1 T/-1/T BYTES SC 1/1/0/0/3 0/0",
+                "<134>MOMENT PROGRAM: ::1:PORT [MOMENT] in out/s1 T/-1/T BYTES SC 1/1/0/0/3 0/0",
             ),
         ] {
             assert_eq!(mask.apply(line), expected);
