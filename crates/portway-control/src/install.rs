@@ -20,6 +20,7 @@ use portway_dataplane::support;
 use portway_dataplane::wants::{self, Wants};
 use portway_dataplane::worker::{BoundSocket, Workers};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::log::LogLevel;
 use portway_model::name::Name;
 use portway_model::snapshot::{Listener, Snapshot, TargetGroup};
 use portway_model::span::{Sources, Span};
@@ -40,12 +41,13 @@ use crate::descriptors;
 use crate::error_pages;
 use crate::figures::Statistics;
 use crate::health;
-use crate::logs::{self, LogWriters, Reopener};
+use crate::logs::{self, LogWriters, Reopener, Tellers};
 use crate::maps;
 use crate::pid_file::PidFile;
 use crate::privileges;
 use crate::resolve;
 use crate::targets::{WatchedTarget, in_telemetry, watch};
+use crate::tidings;
 use crate::tls::tickets::TicketKeys;
 
 /// How often ticket keys are looked at on a listener without traffic; they change three times a day.
@@ -69,6 +71,8 @@ pub struct Running {
     /// Goes with this.
     _pid_file: Option<PidFile>,
     statistics: Arc<Statistics>,
+    /// Where events are told beside the log of the process.
+    tellers: Tellers,
     /// What listeners ask of Portway itself.
     calls: Mutex<Option<mpsc::Receiver<ServiceCall>>>,
     /// Sockets for commands, until somebody serves them.
@@ -245,7 +249,18 @@ impl Prepared {
             Diagnostic::error(Code::Install, Span::NONE, message)
         };
         let metrics = Arc::new(Registry::new(workers, names(&self.snapshot)));
-        let (sinks, _tellers, logs) = self.logs.start(&metrics).map_err(failed)?;
+        let (sinks, tellers, logs) = self.logs.start(&metrics).map_err(failed)?;
+        for ((group, targets), sink) in self
+            .snapshot
+            .groups
+            .iter()
+            .zip(&self.targets)
+            .zip(&tellers.groups)
+        {
+            if let Some(sink) = sink {
+                tidings::listen(group, targets, sink);
+            }
+        }
         let mut tasks = JoinSet::new();
         let groups = self.snapshot.groups.iter().zip(&self.tls.checks);
         for ((group, tls), targets) in groups.zip(&self.targets) {
@@ -303,10 +318,13 @@ impl Prepared {
             logs,
             files: self.files_of_sockets,
         };
-        emit(&Event::Started {
+        let started = Event::Started {
             version: env!("CARGO_PKG_VERSION"),
             workers,
-        });
+        };
+        emit(&started);
+        let teller = tellers.process.as_ref();
+        logs::tell(teller, LogLevel::Notice, &started.to_string());
         tell_parts(&plane.snapshot, &loaded);
         Ok(Running {
             plane,
@@ -320,6 +338,7 @@ impl Prepared {
             reopeners,
             _pid_file: self.pid_file,
             statistics,
+            tellers,
             calls: Mutex::new(Some(calls)),
             control: Mutex::new(self.control),
         })
@@ -469,10 +488,16 @@ impl Running {
         else {
             return true;
         };
-        emit(&Event::ShutdownStarted { by, deadline });
+        let stopping = Event::ShutdownStarted { by, deadline };
+        emit(&stopping);
+        let teller = self.tellers.process.as_ref();
+        logs::tell(teller, LogLevel::Warning, &stopping.to_string());
         self.plane.process.set_draining();
         tokio::time::sleep(delay).await;
         workers.drain(deadline);
+        if how == Stop::Gracefully {
+            tidings::all_stopped(&self.statistics, &self.tellers);
+        }
         // Nobody is to come any more: who looks for us shall find another, or nothing.
         drop(files);
         let cut = tokio::task::spawn_blocking(move || {

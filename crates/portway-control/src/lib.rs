@@ -24,6 +24,7 @@ pub mod services;
 pub mod sources;
 pub mod status;
 pub mod targets;
+pub mod tidings;
 pub mod tls;
 pub mod world;
 

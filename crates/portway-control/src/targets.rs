@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use portway_core::health::{
@@ -15,6 +15,7 @@ use portway_model::snapshot::{Snapshot, Target, TargetGroup};
 use portway_telemetry::metrics::TargetHealth;
 
 use crate::operations::TargetOrder;
+use crate::tidings::Teller;
 
 /// One target of one group.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct WatchedTarget {
     /// Checks are left out for a while.
     rests: AtomicBool,
     known: Mutex<Known>,
+    /// Where its changes are told in HAProxy's words.
+    pub(crate) teller: OnceLock<Teller>,
 }
 
 /// What is known about the health of a target.
@@ -118,6 +121,7 @@ impl WatchedTarget {
                 downs: 0,
                 down_time: Duration::ZERO,
             }),
+            teller: OnceLock::new(),
         }
     }
 

@@ -23,7 +23,6 @@ pub fn not_run(snapshot: &Snapshot) -> Diagnostics {
         stream: false,
         on_connection: false,
     };
-    found.part_if(!snapshot.process.log.is_empty(), "`log` of the process");
     snapshot
         .listeners
         .iter()
@@ -93,15 +92,12 @@ impl Found {
                 "ALPN `h2` (HTTP/2)",
             );
         }
-        self.part_if(!listener.log.is_empty(), "`log` of a listener");
         self.rules(&listener.rules);
     }
 
     fn group(&mut self, group: &TargetGroup) {
         self.stream = !group.protocol.is_http();
         self.at(group.origin.0);
-        self.part_if(!group.log.is_empty(), "`log` of a target group");
-        self.part_if(group.log_health_checks, "`log_health_checks`");
         group.targets.iter().for_each(|target| self.target(target));
         self.at(group.origin.0);
         let table = matches!(group.stickiness, Some(Stickiness::Table { .. }));

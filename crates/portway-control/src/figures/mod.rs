@@ -18,6 +18,7 @@ use portway_telemetry::metrics::{GroupTotals, ListenerTotals, TargetTotals};
 use crate::targets::WatchedTarget;
 pub(crate) use layout::Proxy;
 use rates::Rate;
+pub(crate) use server::check_figures;
 
 pub use portway_telemetry::metrics::{FailureTotals, Times};
 pub use server::{CheckFigures, CheckOutcome, ServerFigures, ServerStatus};

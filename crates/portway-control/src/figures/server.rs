@@ -215,6 +215,17 @@ pub(super) fn figures(
     }
 }
 
+/// What is known of the checks of a server; `None` where it is not checked.
+pub(crate) fn check_figures(
+    group: &TargetGroup,
+    target: &Target,
+    watched: &WatchedTarget,
+) -> Option<CheckFigures> {
+    let kind = group.health_check.as_ref().map(|it| &it.kind);
+    let (check, kind) = target.check.as_ref().zip(kind)?;
+    Some(checks(check, kind, &watched.health()))
+}
+
 fn status(
     verdict: &Verdict,
     check: Option<&CheckFigures>,

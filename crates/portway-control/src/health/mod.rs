@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::targets::{LastCheck, WatchedTarget, in_telemetry};
+use crate::tidings;
 
 pub use probe::Prober;
 
@@ -57,7 +58,9 @@ pub fn start(
 
 /// Tells a change of state, if there was one.
 pub fn announce(target: &WatchedTarget, transition: Option<Transition>) {
-    if let Some(Transition { from, to, reason }) = transition {
+    if let Some(transition) = transition {
+        tidings::changed(target, &transition);
+        let Transition { from, to, reason } = transition;
         emit(&Event::TargetHealthChanged {
             target_group: target.group.as_str(),
             target: target.target.name.as_str(),
@@ -82,6 +85,7 @@ impl Told {
             .iter()
             .any(|peer| peer.state.health().is_usable())
         {
+            tidings::group_down(target);
             emit(&Event::TargetGroupDown {
                 target_group: target.group.as_str(),
                 fail_open: self.fail_open,
@@ -110,6 +114,7 @@ async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Told) {
             let went_down = transition
                 .as_ref()
                 .is_some_and(|it| it.to == HealthState::Unhealthy);
+            tidings::checked(&target);
             announce(&target, transition);
             if went_down {
                 told.if_down(&target);

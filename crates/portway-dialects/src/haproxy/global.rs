@@ -13,7 +13,7 @@ use super::{address, keywords};
 use keywords::OptionOf;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{ControlSocketDraft, Draft, ProcessDraft};
-use portway_model::log::{LogDestination, LogHostname};
+use portway_model::log::LogHostname;
 use portway_model::settings::ControlLevel;
 use portway_model::span::{Span, Spanned};
 
@@ -54,7 +54,7 @@ pub(crate) fn read(sections: &[Section], draft: &mut Draft, reader: &mut Reader<
         }
     }
     global.paths(first, reader);
-    global.logs(&mut draft.process);
+    global.logs();
     global
 }
 
@@ -180,8 +180,9 @@ impl Global {
         }
     }
 
-    /// What concerns every target, and the process' own messages.
-    fn logs(&mut self, process: &mut ProcessDraft) {
+    /// What concerns every target of logs. They are for proxies that say `log global`: HAProxy's process itself tells them
+    /// nothing.
+    fn logs(&mut self) {
         for log in &mut self.base.logs {
             if let Some(hostname) = &self.log_hostname {
                 log.value.hostname = Some(match hostname.value.as_str() {
@@ -189,9 +190,6 @@ impl Global {
                     name => LogHostname::Named(name.to_owned()),
                 });
             }
-            let mut own = log.clone();
-            own.value.tag = self.base.log_tag.clone();
-            process.log.push(own.map(LogDestination::Syslog));
         }
     }
 }

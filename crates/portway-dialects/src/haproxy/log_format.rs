@@ -10,7 +10,7 @@ use portway_model::stage::Named;
 /// The variables, and what they are in a log.
 const VARIABLES: &[(&str, Value<Named>)] = &[
     ("ac", Value::Log(LogValue::ProcessConnections)),
-    ("B", Value::Log(LogValue::BytesOut)),
+    ("B", Value::Log(LogValue::BytesRead)),
     ("b", Value::Log(LogValue::Backend)),
     ("bc", Value::Log(LogValue::GroupConnections)),
     ("bi", Value::Log(LogValue::UpstreamAddress)),
@@ -71,7 +71,7 @@ const VARIABLES: &[(&str, Value<Named>)] = &[
     ("Tt", Value::Log(LogValue::SessionTime)),
     ("Tu", Value::Log(LogValue::UserTime)),
     ("Tw", Value::Log(LogValue::QueueTime)),
-    ("U", Value::Log(LogValue::BytesIn)),
+    ("U", Value::Log(LogValue::BytesUploaded)),
 ];
 
 /// What some of them are elsewhere, where the same can be had without a record.

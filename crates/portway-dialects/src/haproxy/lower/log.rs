@@ -21,6 +21,9 @@ const HTTPS: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS 
 /// `option httplog clf`.
 const COMMON: &str = "%{+Q}o %{-Q}ci - - [%trg] %r %ST %B \"\" \"\" %cp %ms %ft %b %s %TR %Tw %Tc %Tr %Ta %tsc %ac %fc %bc %sc %rc %sq %bq %CC %CS %hrl %hsl";
 
+/// The tag of lines where no `log-tag` says another: the name that HAProxy is called by.
+const PROGRAM: &str = "haproxy";
+
 impl Lowering<'_, '_, '_> {
     /// Where the lines of a proxy go.
     pub(super) fn destinations(&self, proxy: &Proxy) -> Vec<Spanned<LogDestination>> {
@@ -33,10 +36,9 @@ impl Lowering<'_, '_, '_> {
         }
         let tag = proxy.log_tag.as_ref().map(|tag| tag.value.clone());
         let tag = tag.or_else(|| self.base.log_tag.clone());
+        let tag = tag.unwrap_or_else(|| PROGRAM.to_owned());
         let destination = |mut syslog: Spanned<portway_model::log::Syslog>| {
-            if let Some(tag) = &tag {
-                syslog.value.tag = Some(tag.clone());
-            }
+            syslog.value.tag = Some(tag.clone());
             syslog.map(LogDestination::Syslog)
         };
         all.into_iter().map(destination).collect()
@@ -71,7 +73,11 @@ impl Lowering<'_, '_, '_> {
                 ),
                 only_faults: flag("dontlog-normal"),
                 raise_faults: flag("log-separate-errors"),
-                early: flag("logasap"),
+                // HAProxy's line of a connection that was accepted does not wait for its end.
+                early: match &proxy.log_form {
+                    None => Some(Spanned::bare(true)),
+                    Some(_) => flag("logasap"),
+                },
             },
             proxy.name.span,
         ))
