@@ -139,6 +139,8 @@ pub(crate) struct Ledger {
     pub(crate) response_cookie: Option<Box<[u8]>>,
     /// What rules said of its record.
     pub(crate) log: LogWish,
+    /// It was answered for its fault: no response of a target counts.
+    pub(crate) failed: bool,
     /// Its record was written before its end.
     pub(crate) logged: bool,
     /// Its record is being written before its end.
@@ -272,6 +274,7 @@ impl<'c> Exchange<'c> {
                 response_size: 0,
                 response_cookie: None,
                 log: LogWish::AsConfigured,
+                failed: false,
                 logged: false,
                 early: false,
             },

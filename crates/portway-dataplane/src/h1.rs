@@ -351,8 +351,9 @@ async fn refuse(
         if fault == Fault::client_timeout() {
             crate::record::limit_reached(&x, Limit::RequestHeadTime);
         }
-        // TLS on a port that speaks HTTP in clear: an answer in clear would not be understood.
-        if fault == Fault::refused(Refusal::TlsOnPlainPort) {
+        // TLS on a port that speaks HTTP in clear: an answer in clear would not be understood. HAProxy gives one.
+        let unread = connection.own_answers() == OwnAnswers::Portway;
+        if unread && fault == Fault::refused(Refusal::TlsOnPlainPort) {
             x.ledger.fault = Some(fault);
             Next::Close
         } else {

@@ -214,7 +214,11 @@ async fn upstream<'c>(
     loop {
         let bound = attempts.bound;
         let ask = Ask { group, key, bound };
-        let reserved = reserve::reserve(connection, ask, &mut attempts.tried, |_| {}).await?;
+        let reserved = reserve::reserve(connection, ask, &mut attempts.tried, |waited| {
+            passed.queue_positions.0 += waited.positions.0;
+            passed.queue_positions.1 += waited.positions.1;
+        });
+        let reserved = reserved.await?;
         let target = reserved.target;
         attempts.begin();
         passed.attempts = attempts.made();

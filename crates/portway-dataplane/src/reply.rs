@@ -87,6 +87,7 @@ fn forget_response(x: &mut Exchange<'_>) {
 /// Answers a fault, or says that nothing can be answered.
 pub(crate) async fn fault(x: &mut Exchange<'_>, stream: &mut Stream, fault: Fault) -> Next {
     x.ledger.fault = Some(fault);
+    x.ledger.failed = true;
     forget_response(x);
     let no_request = x.head_len == 0;
     let form = x.connection.own_answers();

@@ -33,10 +33,19 @@ pub(crate) struct Ask {
     pub(crate) bound: Option<usize>,
 }
 
+/// How a place was waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waited {
+    pub(crate) took: Duration,
+    /// The places in the queues of the group and of the target, from 1.
+    pub(crate) positions: (u32, u32),
+}
+
 /// What came of asking.
 enum Asked {
     Reserved(Reserved),
-    Waits(Place),
+    /// In a queue, so many in that of the group and in that of the target, this one included.
+    Waits(Place, (u32, u32)),
 }
 
 /// Reserves a place, and waits for one for as long as the group says; `waited` is told how long that took, where it did.
@@ -47,15 +56,18 @@ pub(crate) async fn reserve(
     connection: &Connection,
     ask: Ask,
     tried: &mut Tried,
-    waited: impl FnOnce(Duration),
+    waited: impl FnOnce(Waited),
 ) -> Result<Reserved, Fault> {
     match at_once(connection, ask, tried)? {
         Asked::Reserved(reserved) => Ok(reserved),
         // Boxed because it is rare, and every exchange would carry it along.
-        Asked::Waits(place) => {
+        Asked::Waits(place, positions) => {
             let began = Instant::now();
             let result = Box::pin(wait(connection, ask.group, place)).await;
-            waited(began.elapsed());
+            waited(Waited {
+                took: began.elapsed(),
+                positions,
+            });
             result
         }
     }
@@ -101,7 +113,12 @@ fn queue(
     if target.is_some_and(|target| parts.state.is_queue_full(target)) {
         return Err(Fault::queue_full());
     }
-    Ok(Asked::Waits(parts.state.join(target, tried)))
+    let place = parts.state.join(target, tried);
+    let positions = match target.and_then(|target| parts.targets.get(target)) {
+        Some(target) => (0, target.queued()),
+        None => (parts.state.waiting(), 0),
+    };
+    Ok(Asked::Waits(place, positions))
 }
 
 async fn wait(connection: &Connection, group: GroupId, place: Place) -> Result<Reserved, Fault> {

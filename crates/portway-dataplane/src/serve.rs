@@ -263,9 +263,12 @@ async fn reserve(
     loop {
         let bound = attempts.bound;
         let ask = Ask { group, key, bound };
-        let reserved = reserve::reserve(x.connection, ask, &mut attempts.tried, |took| {
+        let reserved = reserve::reserve(x.connection, ask, &mut attempts.tried, |waited| {
             let before = x.ledger.queued.unwrap_or_default();
-            x.ledger.queued = Some(before + took);
+            x.ledger.queued = Some(before + waited.took);
+            let (group, target) = &mut x.ledger.queue_positions;
+            *group += waited.positions.0;
+            *target += waited.positions.1;
         });
         match reserved.await {
             // A target whose queue is full is left, where the request may go elsewhere.

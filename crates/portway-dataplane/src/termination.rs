@@ -1,7 +1,7 @@
 //! HAProxy's letters for how an exchange or a TCP connection ended (its manual, section 8.5): who ended it, how far it had
 //! come, and what became of the cookie of stickiness.
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, How};
 use crate::fault::Fault;
 use crate::policy::Side;
 use crate::record::Passed;
@@ -40,15 +40,18 @@ pub(crate) fn of_exchange(x: &Exchange<'_>) -> [u8; 2] {
         };
     };
     if fault.code == FaultCode::Denied {
-        let by = ledger.answered.map(|answered| answered.side);
+        let by = ledger
+            .answered
+            .map(|answered| (answered.side, answered.how));
         return match (by, ledger.status) {
-            (Some(Side::Response), _) => *b"PH",
+            (Some((_, How::Tarpit)), _) => *b"PT",
+            (Some((Side::Response, _)), _) => *b"PH",
             // A question for a password is an answer like any other.
             (_, 401 | 407) => *b"LR",
             _ => *b"PR",
         };
     }
-    let progress = if ledger.response_head.is_some() {
+    let progress = if ledger.response_head.is_some() && !ledger.failed {
         Progress::Data
     } else if ledger.connected.is_some() {
         Progress::Headers

@@ -4,7 +4,7 @@
 //! not come to is `None`, and so is all that would follow.
 
 use crate::connection::Connection;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, How};
 use crate::record::Passed;
 use portway_model::expression::LogValue;
 use portway_telemetry::record::FaultCode;
@@ -55,17 +55,19 @@ impl Times {
         };
         // What is closed without an answer, and what nobody takes, HAProxy does not count as having come.
         let code = ledger.fault.map(|fault| fault.code);
-        let came = !matches!(code, Some(FaultCode::Rejected | FaultCode::NoRule));
+        let held = ledger.answered.is_some_and(|it| it.how == How::Tarpit);
+        let came = !held && !matches!(code, Some(FaultCode::Rejected | FaultCode::NoRule));
         Times {
             request: Some(begun(ledger.head_took)).filter(|_| came),
             // What never had a place has at least waited for one.
             queue: match (ledger.reserved, ledger.queued) {
                 (Some(reserved), _) => Some(begun(reserved)),
                 (None, Some(waited)) => Some(begun(ledger.head_took + waited)),
+                (None, None) if held => Some(times.close),
                 (None, None) => None,
             },
             connect: ledger.connected.map(begun),
-            data: ledger.response_head.map(begun),
+            data: ledger.response_head.filter(|_| !ledger.failed).map(begun),
             ..times
         }
     }

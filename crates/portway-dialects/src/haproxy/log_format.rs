@@ -190,7 +190,7 @@ impl Writing {
             };
             let (text, rest) = inner.split_at_checked(end).unwrap_or((inner, ""));
             match sample::written(text, self.span, self.place, reader) {
-                Some(expression) => self.expression(expression, current),
+                Some(expression) => self.expression(expression, current, true),
                 None => self.failed = true,
             }
             return Some(rest.get(1..).unwrap_or(""));
@@ -222,7 +222,7 @@ impl Writing {
                 Value::Log(value) if !value.is_text() => Flags::default(),
                 _ => flags,
             };
-            return self.expression(expression, flags);
+            return self.expression(expression, flags, may_be_missing(value));
         }
         self.failed = true;
         if !name.is_empty() {
@@ -233,12 +233,17 @@ impl Writing {
         reader.push(diagnostic.help("write '%%' for a percent sign"));
     }
 
-    fn expression(&mut self, mut expression: Expression<Named>, flags: Flags) {
+    /// `dash`: in a log `-` stands for it where there is nothing.
+    fn expression(&mut self, mut expression: Expression<Named>, flags: Flags, dash: bool) {
         if flags.escape {
             expression.transforms.push(Transform::Backslashed);
         }
         if flags.quote {
             expression.transforms.push(Transform::Quoted);
+        } else if dash && self.place.step == Step::Log {
+            expression
+                .transforms
+                .push(Transform::Default("-".to_owned()));
         }
         self.flush();
         self.spaced = false;
@@ -262,6 +267,23 @@ impl Writing {
             }
             self.spaced = space;
         }
+    }
+}
+
+/// True for variables of which a log has `-` where there is nothing; others always are something, or nothing is written.
+fn may_be_missing(value: &Value<Named>) -> bool {
+    match value {
+        Value::Log(value) => matches!(
+            value,
+            LogValue::UpstreamAddress
+                | LogValue::TargetIp
+                | LogValue::CapturedRequestCookie
+                | LogValue::CapturedResponseCookie
+                | LogValue::TlsVersion
+                | LogValue::TlsCipher
+        ),
+        Value::ListenerName => false,
+        _ => true,
     }
 }
 

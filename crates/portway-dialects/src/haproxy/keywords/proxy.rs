@@ -118,7 +118,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "option h1-case-adjust-bogus-server" @ "dlb" =>
         NoEffect("the names of headers are sent on as they came");
     "option http-buffer-request" @ "dflb" => Supported;
-    "option http-ignore-probes" @ "dfl" => NotYet;
+    "option http-ignore-probes" @ "dfl" => Supported;
     "option http-keep-alive" @ "dflb" => Supported;
     "option http-no-delay" @ "dflb" => NoEffect("data is sent on as it comes in any case");
     "option http-pretend-keepalive" @ "dlb" => NoEffect("servers are told the truth about their connection");

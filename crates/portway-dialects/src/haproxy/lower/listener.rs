@@ -12,7 +12,7 @@ use portway_model::action::{Action, FixedResponse, Phase, Rule};
 use portway_model::address::BindAddress;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft, RequestIdDraft};
-use portway_model::expression::{Condition, Expression, Matcher, TextMatch, Value};
+use portway_model::expression::{Condition, Expression, Matcher, Template, TextMatch, Value};
 use portway_model::name::Name;
 use portway_model::settings::{ForwardedMode, OwnAnswers, Protocol};
 use portway_model::span::Spanned;
@@ -153,8 +153,12 @@ impl Lowering<'_, '_, '_> {
         rules.push(match self.default_group(proxy) {
             Some(name) => rule(Phase::Request, always(), vec![forward(&name)], name.span),
             None => {
-                let answer = Action::Respond(FixedResponse::error(503));
-                rule(Phase::Request, always(), vec![answer], proxy.name.span)
+                // There is no group without a name: answered with 503, as the fault that it is.
+                let nowhere = Action::ForwardByName {
+                    name: Template::text(""),
+                    fallback: None,
+                };
+                rule(Phase::Request, always(), vec![nowhere], proxy.name.span)
             }
         });
         rules.extend(captures(&proxy.response_captures, Phase::Response));

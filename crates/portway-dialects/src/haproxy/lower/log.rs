@@ -16,8 +16,9 @@ use portway_model::stage::Named;
 const TCP: &str = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq";
 /// `option httplog` (section 8.2.3).
 const HTTP: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r";
-/// `option httpslog` (section 8.2.4).
-const HTTPS: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r %[fc_err]/%[ssl_fc_err,hex]/%[ssl_c_err]/%[ssl_c_ca_err]/%[ssl_fc_is_resumed] %[ssl_fc_sni]/%sslv/%sslc";
+/// `option httpslog` (section 8.2.4). `fc_err`, `ssl_fc_err`, `ssl_c_err` and `ssl_c_ca_err` stand as what they are where a
+/// request came: a connection with an error has none.
+const HTTPS: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r 0/0000000000000000/0/0/%[ssl_fc_is_resumed] %[ssl_fc_sni]/%sslv/%sslc";
 /// `option httplog clf`.
 const COMMON: &str = "%{+Q}o %{-Q}ci - - [%trg] %r %ST %B \"\" \"\" %cp %ms %ft %b %s %TR %Tw %Tc %Tr %Ta %tsc %ac %fc %bc %sc %rc %sq %bq %CC %CS %hrl %hsl";
 
@@ -62,6 +63,7 @@ impl Lowering<'_, '_, '_> {
         let format = self.format(proxy)?;
         let flag = |name: &str| proxy.flags.on(name).map(|span| Spanned::new(true, span));
         let silent = proxy.flags.on("dontlognull");
+        let silent = silent.or_else(|| proxy.flags.on("http-ignore-probes"));
         Some(Spanned::new(
             AccessLogDraft {
                 format: Some(format),
