@@ -541,6 +541,7 @@ fn what_haproxy_does_with_first_bytes_is_what_we_do() {
             .replace("PORT", &port.to_string());
         scene.python(port, &script)
     });
+    let (b_hello, a_hello) = (hello("b.example"), hello("a.example"));
     let mut outcomes = Vec::new();
     for program in ["haproxy", PORTWAY] {
         let ports: BTreeMap<&str, u16> = [
@@ -562,7 +563,6 @@ fn what_haproxy_does_with_first_bytes_is_what_we_do() {
             _ => &["run", "inspecting.cfg", "--admin", &admin],
         };
         let _running = scene.serve(ports["waits"], program, arguments);
-        let (b_hello, a_hello) = (hello("b.example"), hello("a.example"));
         let own = [127, 0, 0, 1];
         let cases: Vec<Case<'_>> = vec![
             ("a hello", "edge", own, vec![&b_hello]),
