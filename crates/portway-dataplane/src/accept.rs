@@ -4,7 +4,7 @@ use crate::connection::Connection;
 use crate::establish::{self, Before, Way};
 use crate::h1;
 use crate::l4;
-use crate::live::{Full, Gate, OpenConnection};
+use crate::live::{self, Full, Gate, ListenerState};
 use crate::plane::ListenerParts;
 use crate::rules::{Rules, Verdict};
 use crate::stream::{Socket as Connected, Stream};
@@ -19,6 +19,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -191,11 +192,11 @@ async fn failed(worker: &Worker, error: &io::Error) {
 struct Open {
     worker: Rc<Worker>,
     listener: ListenerId,
-    _shared: OpenConnection,
+    state: Arc<ListenerState>,
 }
 
 impl Open {
-    fn new(worker: &Rc<Worker>, listener: ListenerId, shared: OpenConnection) -> Self {
+    fn new(worker: &Rc<Worker>, listener: ListenerId, state: &Arc<ListenerState>) -> Self {
         worker.count_open(1);
         let metrics = worker.shard().listener(listener.index());
         metrics.connections.add(1);
@@ -203,13 +204,14 @@ impl Open {
         Self {
             worker: Rc::clone(worker),
             listener,
-            _shared: shared,
+            state: Arc::clone(state),
         }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
+        live::leave(self.worker.process(), &self.state);
         self.worker.count_open(-1);
         self.worker
             .shard()
@@ -227,11 +229,11 @@ fn enter(
     parts: &ListenerParts,
 ) -> Option<Open> {
     let generation = worker.generation();
-    let process = &generation.plane.process;
+    let process: &live::ProcessState = worker.process();
     let process = (process, process.limit(generation.plane.max_connections));
     let limit = parts.state.limit(listener.max_connections);
-    match OpenConnection::enter(process, (&parts.state, limit)) {
-        Ok(shared) => Some(Open::new(worker, id, shared)),
+    match live::enter(process, (&parts.state, limit)) {
+        Ok(()) => Some(Open::new(worker, id, &parts.state)),
         Err(full) => {
             let limit = match full {
                 Full::Process => Limit::Connections,

@@ -438,39 +438,26 @@ pub(crate) enum Full {
     Listener,
 }
 
-/// One open connection, counted by its listener and the process until it is dropped.
-#[derive(Debug)]
-pub(crate) struct OpenConnection {
-    process: Arc<ProcessState>,
-    listener: Arc<ListenerState>,
+/// Counts one open connection more where both limits (0: none) allow it; [`leave`] takes it back.
+pub(crate) fn enter(
+    (process, process_limit): (&ProcessState, u32),
+    (listener, listener_limit): (&ListenerState, u32),
+) -> Result<(), Full> {
+    if !raise(&process.open, process_limit) {
+        return Err(Full::Process);
+    }
+    if !raise(&listener.open, listener_limit) {
+        process.open.fetch_sub(1, Ordering::Relaxed);
+        return Err(Full::Listener);
+    }
+    raise_peak(&listener.peak, listener.open_connections());
+    Ok(())
 }
 
-impl OpenConnection {
-    /// Counts one more where both limits (0: none) allow it.
-    pub(crate) fn enter(
-        (process, process_limit): (&Arc<ProcessState>, u32),
-        (listener, listener_limit): (&Arc<ListenerState>, u32),
-    ) -> Result<Self, Full> {
-        if !raise(&process.open, process_limit) {
-            return Err(Full::Process);
-        }
-        if !raise(&listener.open, listener_limit) {
-            process.open.fetch_sub(1, Ordering::Relaxed);
-            return Err(Full::Listener);
-        }
-        raise_peak(&listener.peak, listener.open_connections());
-        Ok(Self {
-            process: Arc::clone(process),
-            listener: Arc::clone(listener),
-        })
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.process.open.fetch_sub(1, Ordering::Relaxed);
-        self.listener.open.fetch_sub(1, Ordering::Relaxed);
-    }
+/// Counts one open connection less.
+pub(crate) fn leave(process: &ProcessState, listener: &ListenerState) {
+    process.open.fetch_sub(1, Ordering::Relaxed);
+    listener.open.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// Remembers `now` where it is the most so far. Mostly it is not: a locked instruction is spared then.
@@ -496,26 +483,20 @@ mod tests {
 
     #[test]
     fn limits_count_what_is_open() {
-        let (process, listener) = (
-            Arc::new(ProcessState::default()),
-            Arc::new(ListenerState::default()),
-        );
-        let enter = || OpenConnection::enter((&process, 3), (&listener, 2));
-        let first = enter().unwrap();
-        let _second = enter().unwrap();
-        assert_eq!(enter().unwrap_err(), Full::Listener);
+        let (process, listener) = (ProcessState::default(), ListenerState::default());
+        let come = || enter((&process, 3), (&listener, 2));
+        assert_eq!((come(), come()), (Ok(()), Ok(())));
+        assert_eq!(come(), Err(Full::Listener));
         assert_eq!(
             (process.open_connections(), listener.open_connections()),
             (2, 2)
         );
-        drop(first);
-        let _third = enter().unwrap();
-        let other = Arc::new(ListenerState::default());
-        let _fourth = OpenConnection::enter((&process, 3), (&other, 0)).unwrap();
-        assert_eq!(
-            OpenConnection::enter((&process, 3), (&other, 0)).unwrap_err(),
-            Full::Process
-        );
+        leave(&process, &listener);
+        assert_eq!(come(), Ok(()));
+        let other = ListenerState::default();
+        assert_eq!(enter((&process, 3), (&other, 0)), Ok(()));
+        assert_eq!(enter((&process, 3), (&other, 0)), Err(Full::Process));
+        assert_eq!(listener.peak(), 2);
     }
 
     #[test]

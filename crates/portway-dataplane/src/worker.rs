@@ -221,6 +221,11 @@ impl Worker {
         self.number
     }
 
+    /// What the process is doing.
+    pub(crate) fn process(&self) -> &ProcessState {
+        &self.process
+    }
+
     /// True from the beginning of a graceful stop.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get() || self.process.is_draining()
