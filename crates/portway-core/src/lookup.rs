@@ -18,6 +18,9 @@ pub struct Lookup {
     values: Vec<Box<[u8]>>,
 }
 
+/// Keys of one length, each with the index of its value.
+type OfLength = (usize, HashMap<Box<[u8]>, usize>);
+
 /// The keys, each with the index of its value.
 #[derive(Debug)]
 enum Keys {
@@ -26,7 +29,7 @@ enum Keys {
     /// Beginnings or ends, by their lengths, the longest first.
     Edges {
         at_end: bool,
-        by_length: Vec<(usize, HashMap<Box<[u8]>, usize>)>,
+        by_length: Vec<OfLength>,
     },
     /// Whole texts in lower case, sorted.
     Sorted(Vec<(Box<[u8]>, usize)>),
@@ -173,11 +176,7 @@ fn edges(keys: &[&str], at_end: bool) -> Keys {
 }
 
 /// The longest beginning of a text, or of its ends the one that was said first.
-fn edge(
-    by_length: &[(usize, HashMap<Box<[u8]>, usize>)],
-    at_end: bool,
-    text: &[u8],
-) -> Option<usize> {
+fn edge(by_length: &[OfLength], at_end: bool, text: &[u8]) -> Option<usize> {
     let mut fitting = by_length.iter().filter_map(|(length, keys)| {
         let part = match at_end {
             true => text.get(text.len().checked_sub(*length)?..),

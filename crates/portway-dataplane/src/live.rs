@@ -180,7 +180,7 @@ impl TargetState {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Ends everything that the target is serving now, on all workers, within a few [`TICK`]s: the connections of its
+    /// Ends everything that the target is serving now, on all workers, within a few ticks: the connections of its
     /// clients are closed without an answer. What comes later is not touched.
     pub fn cut_off(&self, process: &ProcessState) {
         self.cuts.fetch_add(1, Ordering::Relaxed);
@@ -308,7 +308,7 @@ impl ListenerState {
         }
     }
 
-    /// Says whether it accepts, from a few [`TICK`]s on. What is closed stays closed: false then.
+    /// Says whether it accepts, from a few ticks on. What is closed stays closed: false then.
     pub fn set_gate(&self, gate: Gate) -> bool {
         let change = |now: u8| (now != Gate::Closed as u8).then_some(gate as u8);
         let order = Ordering::Relaxed;

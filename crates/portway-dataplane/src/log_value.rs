@@ -36,6 +36,9 @@ pub(crate) enum Subject<'a> {
     Connection(&'a Connection, &'a Passed),
 }
 
+/// A group with the state of its targets, and which of them was chosen.
+type Chosen<'a> = (&'a TargetGroup, &'a [Arc<TargetState>], Option<usize>);
+
 impl<'a> Subject<'a> {
     fn connection(self) -> &'a Connection {
         match self {
@@ -52,7 +55,7 @@ impl<'a> Subject<'a> {
     }
 
     /// The group that was chosen, and the target's place in it.
-    pub(crate) fn group(self) -> Option<(&'a TargetGroup, &'a [Arc<TargetState>], Option<usize>)> {
+    pub(crate) fn group(self) -> Option<Chosen<'a>> {
         let (group, target) = match self {
             Subject::Exchange(x) => (x.attempt.group, x.attempt.target),
             Subject::Connection(_, passed) => (passed.group, passed.target),

@@ -182,6 +182,7 @@ fn remark(state: State) -> String {
     }
 }
 
+#[cfg(test)]
 #[test]
 fn the_reference_is_what_the_tables_say() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/haproxy.md");
