@@ -126,8 +126,7 @@ impl Lookup {
                     .position(|range| (range.min..=range.max).contains(&number))
             }
             Keys::Networks { v4, v6 } => {
-                let address: IpAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
-                network(v4, v6, address)
+                network(v4, v6, crate::evaluate::Fetched::from(text).address()?)
             }
         };
         self.values.get(index?).map(Box::as_ref)

@@ -502,6 +502,10 @@ impl Facts for Exchange<'_> {
         i64::try_from(now.as_micros()).ok()
     }
 
+    fn clock_offset(&self, at: i64) -> i32 {
+        self.connection.generation.plane.zone.offset(at)
+    }
+
     fn worker(&self) -> Option<u32> {
         Some(self.connection.worker.number())
     }

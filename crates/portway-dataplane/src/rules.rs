@@ -283,6 +283,10 @@ impl Facts for Seen<'_> {
         plane.lookup(map, key).map(Cow::Borrowed)
     }
 
+    fn clock_offset(&self, at: i64) -> i32 {
+        self.connection.generation.plane.zone.offset(at)
+    }
+
     fn worker(&self) -> Option<u32> {
         Some(self.connection.worker.number())
     }

@@ -8,7 +8,7 @@ use portway_model::check::CheckKind;
 use portway_model::choice::Stickiness;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::expression::{
-    Condition, Expression, Scope, TargetFigure, Template, TemplatePart, Transform, Value,
+    Condition, Expression, Scope, TargetFigure, Template, TemplatePart, Value,
 };
 use portway_model::settings::Password;
 use portway_model::snapshot::{Listener, Rules, Snapshot, Target, TargetGroup, Userlist};
@@ -261,11 +261,6 @@ impl Found {
         if let Some(what) = missing(&expression.value).filter(|_| !(kept && self.on_connection)) {
             self.part(what);
         }
-        let local = expression
-            .transforms
-            .iter()
-            .any(|transform| matches!(transform, Transform::Date { local: true, .. }));
-        self.part_if(local, "dates in local time");
     }
 }
 

@@ -853,8 +853,8 @@ pub enum Transform<S: Stage> {
     Mask {
         /// Prefix length for IPv4, 0–32.
         v4: u8,
-        /// Prefix length for IPv6, 0–128.
-        v6: u8,
+        /// Prefix length for IPv6, 0–128; `None`: an IPv6 address is absent then.
+        v6: Option<u8>,
     },
     /// The member of a JSON text at this path (`$.a.b`).
     Json(String),

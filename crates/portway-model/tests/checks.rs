@@ -1795,7 +1795,13 @@ fn comparisons() {
     );
     check(
         compare(
-            with(Value::Method, vec![Transform::Mask { v4: 33, v6: 129 }]),
+            with(
+                Value::Method,
+                vec![Transform::Mask {
+                    v4: 33,
+                    v6: Some(129),
+                }],
+            ),
             network(),
         ),
         &[

@@ -19,12 +19,11 @@ impl Zone {
     }
 
     /// Seconds east of UTC at this second since 1970.
-    pub(crate) fn offset(&self, second: u64) -> i32 {
-        let moment = i64::try_from(second).ok().map(Timestamp::from_second);
-        match moment {
-            Some(Ok(moment)) => self.0.to_offset(moment).seconds(),
-            // After the year 9999.
-            _ => 0,
+    pub fn offset(&self, second: i64) -> i32 {
+        match Timestamp::from_second(second) {
+            Ok(moment) => self.0.to_offset(moment).seconds(),
+            // Beyond the year 9999.
+            Err(_) => 0,
         }
     }
 }
@@ -45,7 +44,7 @@ mod tests {
         assert_eq!(paris.offset(1_709_251_199), 3_600);
         assert_eq!(paris.offset(1_720_000_000), 7_200);
         assert_eq!(Zone::utc().offset(1_720_000_000), 0);
-        assert_eq!(paris.offset(u64::MAX), 0);
+        assert_eq!(paris.offset(i64::MAX), 0);
     }
 
     /// A zone for tests of other modules.

@@ -64,11 +64,14 @@ impl<'a> Fetched<'a> {
         }
     }
 
-    /// The address, also of a text that is one.
+    /// The address, also of a text that is one, or one of IPv4 with a port.
     pub fn address(&self) -> Option<IpAddr> {
         match self {
             Fetched::Address(address) => Some(*address),
-            Fetched::Bytes(bytes) => std::str::from_utf8(bytes.trim_ascii()).ok()?.parse().ok(),
+            Fetched::Bytes(bytes) => {
+                let text = std::str::from_utf8(bytes.trim_ascii()).ok()?;
+                text.parse().ok().or_else(|| without_port(text))
+            }
             Fetched::Absent | Fetched::Number(_) | Fetched::Boolean(_) => None,
         }
     }
@@ -133,6 +136,13 @@ fn format<'t>(scratch: &'t mut Scratch, arguments: std::fmt::Arguments<'_>) -> O
     rest.write_fmt(arguments).ok()?;
     let left = rest.len();
     scratch.0.get(..TEXT_MAX - left)
+}
+
+/// An IPv4 address that a colon and a port follow.
+fn without_port(text: &str) -> Option<IpAddr> {
+    let (address, port) = text.split_once(':')?;
+    port.parse::<u16>().ok()?;
+    address.parse().ok().map(IpAddr::V4)
 }
 
 /// A decimal number with optional minus sign that fits; `None` for anything else.
@@ -304,7 +314,8 @@ mod tests {
         let address = |text: &str| Fetched::from(text).address();
         assert_eq!(address(" 10.1.2.3 "), Some(IpAddr::from([10, 1, 2, 3])));
         assert_eq!(address("::1").map(|a| a.to_string()), Some("::1".into()));
-        assert_eq!(address("10.1.2.3:80"), None);
+        assert_eq!(address("10.1.2.3:80"), Some(IpAddr::from([10, 1, 2, 3])));
+        assert_eq!(address("10.1.2.3:http"), None);
         assert_eq!(Fetched::from(7_i64).address(), None);
         for (fetched, truth) in [
             (Fetched::Absent, false),

@@ -38,12 +38,17 @@ pub(super) fn passes<F: Facts>(
                 .iter()
                 .any(|range| (range.min..=range.max).contains(&number))
         }),
-        // An IPv4 address inside IPv6 is in the networks of either notation.
+        // An IPv4 address inside IPv6 is in the networks of either notation, and one of IPv4 in those of IPv6 that
+        // hold what it is there.
         Matcher::Address { any_of } => fetched.address().is_some_and(|address| {
             let canonical: IpAddr = address.to_canonical();
+            let wide = match address {
+                IpAddr::V4(address) => IpAddr::V6(address.to_ipv6_mapped()),
+                wide => wide,
+            };
             any_of
                 .iter()
-                .any(|network| network.contains(&canonical) || network.contains(&address))
+                .any(|network| network.contains(&canonical) || network.contains(&wide))
         }),
         Matcher::Listed { list } => on_text(fetched, |text| facts.lookup(*list, text).is_some()),
     }

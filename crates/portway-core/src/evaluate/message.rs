@@ -140,10 +140,13 @@ fn known<F: Facts>(of: Message, facts: &F) -> Option<()> {
     }
 }
 
-/// The names of all headers, in lower case.
+/// The names of all headers but Connection, which is nobody else's business, in lower case.
 pub(super) fn names<'a, F: Facts>(of: Message, delimiter: &str, facts: &F) -> Fetched<'a> {
     let mut out = Vec::new();
     facts.fields(of, &mut |name, _| {
+        if name.eq_ignore_ascii_case(b"connection") {
+            return Continue(());
+        }
         if !out.is_empty() {
             out.extend_from_slice(delimiter.as_bytes());
         }

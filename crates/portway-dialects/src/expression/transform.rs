@@ -210,8 +210,10 @@ impl Cursor<'_, '_> {
             "length" => Transform::Length,
             "mask" => {
                 let v4 = self.number("a prefix length for IPv4")?;
-                self.expect(",")?;
-                let v6 = self.number("a prefix length for IPv6")?;
+                let v6 = match self.takes(",")? {
+                    true => Some(self.number("a prefix length for IPv6")?),
+                    false => None,
+                };
                 Transform::Mask { v4, v6 }
             }
             "json" => Transform::Json(self.text("a path")?.0),
@@ -328,7 +330,8 @@ pub(super) fn write_transform(out: &mut String, transform: &Transform<Named>) {
         Transform::UrlDecode => out.push_str("url_decode()"),
         Transform::Length => out.push_str("length()"),
         Transform::Sha256 => out.push_str("sha256()"),
-        Transform::Mask { v4, v6 } => write_plain(out, format_args!("mask({v4}, {v6})")),
+        Transform::Mask { v4, v6: None } => write_plain(out, format_args!("mask({v4})")),
+        Transform::Mask { v4, v6: Some(v6) } => write_plain(out, format_args!("mask({v4}, {v6})")),
         Transform::Bytes {
             offset,
             length: None,

@@ -1,5 +1,7 @@
 //! `name(argument,argument)` within an expression: the second level of quotes and escapes.
 
+use super::sample::Refusal;
+
 /// A fetch or converter as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call<'t> {
@@ -20,6 +22,17 @@ impl Call<'_> {
     /// The argument at this place, from 0; empty where it is not there.
     pub(super) fn text(&self, index: usize) -> &str {
         self.given(index).unwrap_or("")
+    }
+
+    /// Refuses more than so many arguments.
+    pub(super) fn at_most(&self, most: usize) -> Result<(), Refusal> {
+        match self.count() {
+            given if given <= most => Ok(()),
+            _ if most == 0 => Err(Refusal::wrong("it takes no arguments")),
+            given => Err(Refusal::wrong(format!(
+                "it takes {most} arguments, not {given}; a comma within one stands in quotes"
+            ))),
+        }
     }
 
     /// How many arguments there are. `()` is none.
@@ -75,20 +88,20 @@ fn list(inner: &str) -> Option<(Vec<String>, &str)> {
             (None, '\'' | '"') => quote = Some(c),
             (Some(open), _) if open == c => quote = None,
             (None | Some('"'), '\\') => {
-                let (_, escaped) = chars.next()?;
-                let stands_for = match escaped {
-                    'n' => '\n',
-                    'r' => '\r',
-                    't' => '\t',
-                    other => other,
+                let next = inner.get(at + 1..).and_then(|rest| rest.chars().next());
+                let stands_for = match next {
+                    Some('n') => '\n',
+                    Some('r') => '\r',
+                    Some('t') => '\t',
+                    Some(next @ ('\\' | '\'' | '"' | ' ')) => next,
+                    // A backslash before anything else is one.
+                    _ => {
+                        argument.push(c);
+                        continue;
+                    }
                 };
-                if !matches!(
-                    escaped,
-                    'n' | 'r' | 't' | '\\' | '\'' | '"' | ' ' | ',' | ')' | '(' | '#' | '$'
-                ) {
-                    argument.push('\\');
-                }
                 argument.push(stands_for);
+                chars.next();
             }
             _ => argument.push(c),
         }
@@ -121,7 +134,7 @@ mod tests {
         check("field(1,:)", "field", Some(&["1", ":"]), "");
         check(r#"field(1,",")"#, "field", Some(&["1", ","]), "");
         check("str('a)b')", "str", Some(&["a)b"]), "");
-        check(r"str(a\,b)", "str", Some(&["a,b"]), "");
+        check(r"str(a\,b)", "str", Some(&[r"a\", "b"]), "");
         check(r"regsub('\.','')", "regsub", Some(&[r"\.", ""]), "");
         check(r"regsub(\d,x)", "regsub", Some(&[r"\d", "x"]), "");
         assert!(call("hdr(host").is_err());

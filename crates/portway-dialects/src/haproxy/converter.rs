@@ -64,49 +64,49 @@ const PLAIN: &[Plain] = &[
     ),
 ];
 
-/// Converters with arguments, beside those for maps.
-const FUNCTIONS: &[&str] = &[
-    "add",
-    "sub",
-    "mul",
-    "div",
-    "mod",
-    "and",
-    "or",
-    "xor",
-    "field",
-    "word",
-    "regsub",
-    "bytes",
-    "ipmask",
-    "url_dec",
-    "url_enc",
-    "crc32",
-    "crc32c",
-    "djb2",
-    "sdbm",
-    "wt6",
-    "xxh32",
-    "xxh64",
-    "xxh3",
-    "sha2",
-    "digest",
-    "hmac",
-    "iif",
-    "concat",
-    "add_item",
-    "strcmp",
-    "secure_memcmp",
-    "ltrim",
-    "rtrim",
-    "json",
-    "json_query",
-    "jwt_header_query",
-    "jwt_payload_query",
-    "http_date",
-    "utime",
-    "ltime",
-    "language",
+/// Converters with arguments, beside those for maps, and how many they take.
+const FUNCTIONS: &[(&str, usize)] = &[
+    ("add", 1),
+    ("sub", 1),
+    ("mul", 1),
+    ("div", 1),
+    ("mod", 1),
+    ("and", 1),
+    ("or", 1),
+    ("xor", 1),
+    ("field", 3),
+    ("word", 3),
+    ("regsub", 3),
+    ("bytes", 2),
+    ("ipmask", 2),
+    ("url_dec", 1),
+    ("url_enc", 1),
+    ("crc32", 1),
+    ("crc32c", 1),
+    ("djb2", 1),
+    ("sdbm", 1),
+    ("wt6", 1),
+    ("xxh32", 1),
+    ("xxh64", 1),
+    ("xxh3", 1),
+    ("sha2", 1),
+    ("digest", 1),
+    ("hmac", 2),
+    ("iif", 2),
+    ("concat", 3),
+    ("add_item", 3),
+    ("strcmp", 1),
+    ("secure_memcmp", 1),
+    ("ltrim", 1),
+    ("rtrim", 1),
+    ("json", 1),
+    ("json_query", 2),
+    ("jwt_header_query", 2),
+    ("jwt_payload_query", 2),
+    ("http_date", 2),
+    ("utime", 2),
+    ("ltime", 2),
+    ("language", 2),
 ];
 
 /// Converters that look into a map: how they compare, what the map's values are.
@@ -203,7 +203,9 @@ const DIGESTS: &[(&str, DigestKind)] = &[
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let plain = PLAIN.iter().map(|Plain(name, ..)| *name);
     let maps = MAPS.iter().map(|(name, ..)| *name);
-    plain.chain(FUNCTIONS.iter().copied()).chain(maps)
+    plain
+        .chain(FUNCTIONS.iter().map(|(name, _)| *name))
+        .chain(maps)
 }
 
 /// Applies the converter of this name. A refusal without a reason means that there is none.
@@ -226,11 +228,13 @@ pub(super) fn apply(
         return Ok(());
     }
     if let Some((_, compare, gives)) = MAPS.iter().find(|(known, ..)| *known == name) {
+        call.at_most(2)?;
         return mapped(sample, call, *compare, *gives, span, reader);
     }
-    if !FUNCTIONS.contains(&name) {
+    let Some((_, most)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
         return Err(Refusal::wrong(""));
-    }
+    };
+    call.at_most(*most)?;
     let calculated = number_step(call).transpose()?;
     let (takes, gives, transform) = match calculated {
         Some(transform) => (Type::Number, Type::Number, transform),
@@ -282,7 +286,13 @@ fn mapped(
     sample.then(Transform::Map { map, default }, Type::Text);
     match gives {
         Type::Number => sample.then(Transform::Number, Type::Number),
-        Type::Address => sample.then(Transform::Mask { v4: 32, v6: 128 }, Type::Address),
+        Type::Address => sample.then(
+            Transform::Mask {
+                v4: 32,
+                v6: Some(128),
+            },
+            Type::Address,
+        ),
         _ => {}
     }
     Ok(())
@@ -499,9 +509,9 @@ fn mask(call: &Call<'_>) -> Result<Transform<Named>, Refusal> {
     match call.given(1) {
         Some(v6) => Ok(Transform::Mask {
             v4,
-            v6: bits(v6, 128)?,
+            v6: Some(bits(v6, 128)?),
         }),
-        None => Ok(Transform::Mask { v4, v6: 128 }),
+        None => Ok(Transform::Mask { v4, v6: None }),
     }
 }
 
@@ -535,7 +545,26 @@ fn json(
         return Err(Refusal::wrong("the path begins with '$'"));
     }
     match call.text(1) {
-        "" | "int" => Ok((Type::Text, Type::Any, transform(path.to_owned()))),
+        "" | "int" => Ok((Type::Text, Type::Any, transform(json_path(path)))),
         other => Err(Refusal::Wrong(format!("the type '{other}' is not 'int'"))),
     }
+}
+
+/// A path whose names with escaped dots stand in brackets: `$.a\.b` is `$['a.b']`.
+fn json_path(path: &str) -> String {
+    if !path.contains("\\.") {
+        return path.to_owned();
+    }
+    let mut out = String::new();
+    for name in path.replace("\\.", "\0").split('.') {
+        if name.contains('\0') {
+            out.push_str(&format!("['{}']", name.replace('\0', ".")));
+        } else {
+            if !out.is_empty() {
+                out.push('.');
+            }
+            out.push_str(name);
+        }
+    }
+    out
 }

@@ -102,7 +102,7 @@ fn conditions() {
     check("if TRUE", "always");
     check("unless TRUE", "never");
     check("if { path_beg /a /b }", "PathPrefix(`/a`, `/b`)");
-    check("if { src 10/8 }", "ClientIP(`10.0.0.0/8`)");
+    check("if { src 10.0/8 }", "ClientIP(`10.0.0.0/8`)");
     check("if !{ ssl_fc }", "!tls");
     check("if !{ssl_fc}", "!tls");
     check("if ! { ssl_fc }", "!tls");

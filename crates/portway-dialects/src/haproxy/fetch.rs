@@ -37,7 +37,6 @@ const PLAIN: &[Plain] = &[
     ),
     Plain("nbproc", When::Always, Type::Number, Value::Number(1)),
     Plain("proc", When::Always, Type::Number, Value::Number(1)),
-    Plain("thread", When::Always, Type::Number, Value::Worker),
     Plain("stopping", When::Always, Type::Boolean, Value::Draining),
     Plain("hostname", When::Always, Type::Text, Value::Hostname),
     Plain("unique-id", When::Always, Type::Text, Value::RequestId),
@@ -193,103 +192,104 @@ const PLAIN: &[Plain] = &[
     Plain("status", When::Answered, Type::Number, Value::Status),
 ];
 
-/// Fetches that have arguments or are made of several steps.
-const FUNCTIONS: &[&str] = &[
-    "bool",
-    "int",
-    "str",
-    "bin",
-    "meth",
-    "ipv4",
-    "ipv6",
-    "var",
-    "env",
-    "rand",
-    "date",
-    "date_us",
-    "uuid",
-    "wait_end",
-    "req.proto_http",
-    "req_proto_http",
-    "nbsrv",
-    "be_conn",
-    "be_sess_rate",
-    "queue",
-    "avg_queue",
-    "connslots",
-    "fe_conn",
-    "srv_is_up",
-    "srv_conn",
-    "srv_queue",
-    "srv_weight",
-    "srv_sess_rate",
-    "hdr",
-    "hdr_cnt",
-    "hdr_ip",
-    "hdr_val",
-    "req.hdr",
-    "req.hdr_cnt",
-    "req.hdr_ip",
-    "req.hdr_val",
-    "req.hdr_names",
-    "req.fhdr",
-    "req.fhdr_cnt",
-    "res.hdr",
-    "res.hdr_cnt",
-    "res.hdr_ip",
-    "res.hdr_val",
-    "res.hdr_names",
-    "res.fhdr",
-    "res.fhdr_cnt",
-    "shdr",
-    "shdr_cnt",
-    "shdr_ip",
-    "shdr_val",
-    "cook",
-    "cook_cnt",
-    "cook_val",
-    "cookie",
-    "req.cook",
-    "req.cook_cnt",
-    "req.cook_val",
-    "res.cook",
-    "res.cook_cnt",
-    "res.cook_val",
-    "scook",
-    "scook_cnt",
-    "scook_val",
-    "urlp",
-    "url_param",
-    "urlp_val",
-    "base32",
-    "url32",
-    "req.ver",
-    "req_ver",
-    "res.ver",
-    "resp_ver",
-    "capture.req.ver",
-    "capture.res.ver",
-    "capture.req.hdr",
-    "capture.res.hdr",
-    "http_auth",
-    "http_auth_group",
-    "http_auth_bearer",
-    "req.payload",
-    "payload",
-    "req.payload_lv",
-    "payload_lv",
-    "req.body_len",
-    "req.body_param",
-    "fc_http_major",
-    "ssl_fc_has_sni",
-    "ssl_c_s_dn",
-    "ssl_c_i_dn",
+/// Fetches that have arguments or are made of several steps, and how many arguments they take.
+const FUNCTIONS: &[(&str, usize)] = &[
+    ("bool", 1),
+    ("int", 1),
+    ("str", 1),
+    ("bin", 1),
+    ("meth", 1),
+    ("ipv4", 1),
+    ("ipv6", 1),
+    ("var", 2),
+    ("env", 1),
+    ("rand", 1),
+    ("date", 2),
+    ("date_us", 0),
+    ("thread", 0),
+    ("uuid", 1),
+    ("wait_end", 0),
+    ("req.proto_http", 0),
+    ("req_proto_http", 0),
+    ("nbsrv", 1),
+    ("be_conn", 1),
+    ("be_sess_rate", 1),
+    ("queue", 1),
+    ("avg_queue", 1),
+    ("connslots", 1),
+    ("fe_conn", 1),
+    ("srv_is_up", 1),
+    ("srv_conn", 1),
+    ("srv_queue", 1),
+    ("srv_weight", 1),
+    ("srv_sess_rate", 1),
+    ("hdr", 2),
+    ("hdr_cnt", 1),
+    ("hdr_ip", 2),
+    ("hdr_val", 2),
+    ("req.hdr", 2),
+    ("req.hdr_cnt", 1),
+    ("req.hdr_ip", 2),
+    ("req.hdr_val", 2),
+    ("req.hdr_names", 1),
+    ("req.fhdr", 2),
+    ("req.fhdr_cnt", 1),
+    ("res.hdr", 2),
+    ("res.hdr_cnt", 1),
+    ("res.hdr_ip", 2),
+    ("res.hdr_val", 2),
+    ("res.hdr_names", 1),
+    ("res.fhdr", 2),
+    ("res.fhdr_cnt", 1),
+    ("shdr", 2),
+    ("shdr_cnt", 1),
+    ("shdr_ip", 2),
+    ("shdr_val", 2),
+    ("cook", 1),
+    ("cook_cnt", 1),
+    ("cook_val", 1),
+    ("cookie", 1),
+    ("req.cook", 1),
+    ("req.cook_cnt", 1),
+    ("req.cook_val", 1),
+    ("res.cook", 1),
+    ("res.cook_cnt", 1),
+    ("res.cook_val", 1),
+    ("scook", 1),
+    ("scook_cnt", 1),
+    ("scook_val", 1),
+    ("urlp", 2),
+    ("url_param", 2),
+    ("urlp_val", 2),
+    ("base32", 0),
+    ("url32", 0),
+    ("req.ver", 0),
+    ("req_ver", 0),
+    ("res.ver", 0),
+    ("resp_ver", 0),
+    ("capture.req.ver", 0),
+    ("capture.res.ver", 0),
+    ("capture.req.hdr", 1),
+    ("capture.res.hdr", 1),
+    ("http_auth", 1),
+    ("http_auth_group", 1),
+    ("http_auth_bearer", 1),
+    ("req.payload", 2),
+    ("payload", 2),
+    ("req.payload_lv", 3),
+    ("payload_lv", 3),
+    ("req.body_len", 0),
+    ("req.body_param", 1),
+    ("fc_http_major", 0),
+    ("ssl_fc_has_sni", 0),
+    ("ssl_c_s_dn", 3),
+    ("ssl_c_i_dn", 3),
 ];
 
 /// Every name that is read here.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let plain = PLAIN.iter().map(|Plain(name, ..)| *name);
-    plain.chain(FUNCTIONS.iter().copied())
+    plain.chain(FUNCTIONS.iter().map(|(name, _)| *name))
 }
 
 /// What a fetch is read from.
@@ -312,9 +312,10 @@ pub(super) fn find(call: &Call<'_>, place: Place, span: Span, reader: &mut Reade
         }
         return Ok(of(name, *when, *kind, value.clone()));
     }
-    if !FUNCTIONS.contains(&name) {
+    let Some((_, most)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
         return Err(Refusal::wrong(""));
-    }
+    };
+    call.at_most(*most)?;
     let mut reading = Reading {
         call,
         place,
@@ -384,6 +385,11 @@ impl Reading<'_, '_, '_> {
                     Value::NowMicroseconds,
                     vec![part],
                 )
+            }
+            "thread" => {
+                // HAProxy counts its threads from 0.
+                let from_zero = Transform::Calculate(Operation::Subtract, Operand::Number(1));
+                self.chain(When::Always, Type::Number, Value::Worker, vec![from_zero])
             }
             "uuid" if matches!(self.call.text(0), "" | "4") => {
                 self.of(When::Always, Type::Text, Value::Uuid)
@@ -549,7 +555,10 @@ impl Reading<'_, '_, '_> {
         Some(match word {
             "hdr" => self.header(message, when, Type::Text, Vec::new()),
             "hdr_ip" => {
-                let canonical = Transform::Mask { v4: 32, v6: 128 };
+                let canonical = Transform::Mask {
+                    v4: 32,
+                    v6: Some(128),
+                };
                 self.header(message, when, Type::Address, vec![canonical])
             }
             "hdr_val" => self.header(message, when, Type::Number, vec![Transform::Number]),
@@ -670,7 +679,9 @@ impl Reading<'_, '_, '_> {
             "req.payload" | "payload" => self.payload(),
             "req.payload_lv" | "payload_lv" => self.payload_block(),
             "req.body_len" => {
-                let length = vec![Transform::Length];
+                // A request without a body has none of length 0.
+                let none = Transform::Default("0".to_owned());
+                let length = vec![Transform::Length, none, Transform::Number];
                 self.chain(When::Request, Type::Number, Value::Body, length)
             }
             "req.body_param" => match self.call.given(0) {

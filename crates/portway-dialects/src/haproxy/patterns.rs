@@ -125,7 +125,11 @@ pub(super) fn matchers(
     fetch: &Word,
     reader: &mut Reader<'_>,
 ) -> Option<Vec<Matcher<Named>>> {
-    let (flags, patterns) = flags(words, reader)?;
+    let (mut flags, patterns) = flags(words, reader)?;
+    if sample.name == "method" && !sample.converted {
+        // Methods are no texts to HAProxy: it compares them as they are.
+        flags.ignore_case = false;
+    }
     let Some(method) = flags.method.or(implied).or(Method::of_type(sample.kind)) else {
         let message = format!(
             "'{}' needs a matching method: nothing says how it is compared",
@@ -397,7 +401,7 @@ fn range(method: Method, operator: &str, text: &str) -> Result<NumberRange, Stri
     Ok(NumberRange { min, max })
 }
 
-/// An address or a network, also in HAProxy's abbreviated form: `10/8`, `127.1`, `10.0.0.0/255.0.0.0`.
+/// An address or a network, also in HAProxy's abbreviated form: `10.12/8`, `127.1`, `10.0.0.0/255.0.0.0`.
 pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     let wrong = || format!("'{text}' is not a valid IPv4 or IPv6 address or network");
     let (address, mask) = match text.split_once('/') {
@@ -429,7 +433,7 @@ fn ipv4(text: &str) -> Option<Ipv4Addr> {
     }
     let parts: Option<Vec<u8>> = text.split('.').map(|part| part.parse().ok()).collect();
     match parts?.as_slice() {
-        [a] => Some(Ipv4Addr::new(*a, 0, 0, 0)),
+        [d] => Some(Ipv4Addr::new(0, 0, 0, *d)),
         [a, d] => Some(Ipv4Addr::new(*a, 0, 0, *d)),
         [a, b, d] => Some(Ipv4Addr::new(*a, *b, 0, *d)),
         _ => None,
@@ -605,7 +609,7 @@ mod tests {
         };
         check("10.0.0.1", Some("10.0.0.1/32"));
         check("10.0.0.0/8", Some("10.0.0.0/8"));
-        check("10/8", Some("10.0.0.0/8"));
+        check("10/8", Some("0.0.0.10/8"));
         check("127.1", Some("127.0.0.1/32"));
         check("192.168.1/24", Some("192.168.0.1/24"));
         check("10.0.0.0/255.0.0.0", Some("10.0.0.0/8"));

@@ -414,7 +414,7 @@ impl Compiler<'_> {
             Transform::Mask { v4, .. } if *v4 > 32 => {
                 ("an IPv4 mask of more than 32 bits", "from 0 to 32")
             }
-            Transform::Mask { v6, .. } if *v6 > 128 => {
+            Transform::Mask { v6, .. } if v6.is_some_and(|v6| v6 > 128) => {
                 ("an IPv6 mask of more than 128 bits", "from 0 to 128")
             }
             Transform::Json(path) | Transform::JwtHeader(path) | Transform::JwtPayload(path)

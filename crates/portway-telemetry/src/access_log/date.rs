@@ -70,7 +70,7 @@ impl Dates {
 impl Date {
     fn new(second: u64, zone: &Zone) -> Date {
         let utc = Texts::new(second, 0);
-        let offset = zone.offset(second);
+        let offset = zone.offset(i64::try_from(second).unwrap_or(i64::MAX));
         Date {
             utc,
             local: match offset {

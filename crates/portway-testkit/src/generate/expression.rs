@@ -586,7 +586,7 @@ impl Choices {
             }
             0 if kind == Kind::Address => {
                 let v4 = u8::try_from(self.below(33)).unwrap_or(0);
-                let v6 = u8::try_from(self.below(129)).unwrap_or(0);
+                let v6 = self.maybe(|c| u8::try_from(c.below(129)).unwrap_or(0));
                 (Transform::Mask { v4, v6 }, Kind::Address)
             }
             1 => {
