@@ -1,7 +1,7 @@
 //! Tunnels: after an upgrade or CONNECT, and on TCP listeners. Bytes flow both ways until both sides have ended.
 //!
-//! An end of one side is passed on as an end of ours (half-close); the other direction goes on. The idle timeout
-//! counts from the last byte in either direction, or from the end of one; the side that is left may have another.
+//! An end of one side is passed on as an end of ours (half-close); the other direction goes on. Timeouts count from the
+//! last byte in either direction. Each side has its own: a side that is silent for longer has ended for the other.
 
 use crate::buffer::{Buffer, Buffers};
 use crate::connect::Upstream;
@@ -13,12 +13,12 @@ use crate::statistics::Flow;
 use crate::stream::Stream;
 use crate::timer::Timer;
 use crate::transfer::{Broken, Transfer};
-use portway_model::settings::GroupTimeouts;
 use portway_model::snapshot::GroupId;
 use portway_telemetry::record::FaultCode;
+use std::cmp::Ordering;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 /// One direction and how far it has come.
@@ -67,15 +67,16 @@ impl Direction {
     }
 }
 
-/// How long nothing may move in a tunnel.
+/// How long each side of a tunnel may be silent. What moves is heard of both: it comes from one and is taken by the
+/// other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Silence {
-    /// While both sides are there.
-    pub(crate) both: Duration,
-    /// Once the target has ended: its client has so long.
-    pub(crate) client_alone: Duration,
-    /// Once the client has ended: its target has so long.
-    pub(crate) target_alone: Duration,
+    client: Duration,
+    target: Duration,
+    /// Of the client, once the target has ended; `None`: as before.
+    client_alone: Option<Duration>,
+    /// Of the target, once the client has ended; `None`: as before.
+    target_alone: Option<Duration>,
 }
 
 impl Silence {
@@ -88,16 +89,79 @@ impl Silence {
         let listener = connection.timeouts();
         let group = group.and_then(|group| connection.generation.group(group));
         let group = group.map(|(group, _, _)| &group.timeouts);
-        let shorter = |group: &GroupTimeouts| {
-            let target = group.tunnel_target.unwrap_or(listener.tunnel);
-            group.tunnel.unwrap_or(listener.tunnel.min(target))
-        };
-        let both = changed.unwrap_or_else(|| group.map_or(listener.tunnel, shorter));
+        let both = changed.or(group.and_then(|group| group.tunnel));
+        let target = group.and_then(|group| group.tunnel_target);
         Self {
-            both,
-            client_alone: listener.tunnel_ending.unwrap_or(both),
-            target_alone: group.and_then(|group| group.tunnel_ending).unwrap_or(both),
+            client: both.unwrap_or(listener.tunnel),
+            target: both.or(target).unwrap_or(listener.tunnel),
+            client_alone: listener.tunnel_ending,
+            target_alone: group.and_then(|group| group.tunnel_ending),
         }
+    }
+}
+
+/// Both directions and how long nothing has moved.
+struct Sides {
+    up: Direction,
+    down: Direction,
+    silence: Silence,
+    /// Moves that were seen, and which directions flowed.
+    seen: Option<(u64, bool, bool)>,
+    /// What ended a side, if it was not that side.
+    lost: Option<Fault>,
+}
+
+impl Sides {
+    /// Sets the timer anew where something has moved.
+    fn look(&mut self, timer: &Timer) {
+        let now = Some(self.now());
+        if self.seen != now {
+            self.seen = now;
+            timer.set(self.limit());
+        }
+    }
+
+    fn now(&self) -> (u64, bool, bool) {
+        let moves = self.up.transfer.moves();
+        let moves = moves.wrapping_add(self.down.transfer.moves());
+        let flows = |direction: &Direction| direction.stage == Stage::Flowing;
+        (moves, flows(&self.up), flows(&self.down))
+    }
+
+    /// How long nothing may move now.
+    fn limit(&self) -> Duration {
+        let Silence { client, target, .. } = self.silence;
+        match (self.up.stage, self.down.stage) {
+            (Stage::Flowing, Stage::Flowing) => client.min(target),
+            (Stage::Flowing, _) => self.silence.client_alone.unwrap_or(client),
+            (_, Stage::Flowing) => self.silence.target_alone.unwrap_or(target),
+            (_, _) => client.max(target),
+        }
+    }
+
+    /// Nothing has moved for too long. The side whose time is over has ended for the other, which may have more time, as
+    /// HAProxy has it. True where the tunnel has ended.
+    fn expire(&mut self, timer: &Timer) -> bool {
+        self.lost.get_or_insert(Fault {
+            code: FaultCode::IdleTimeout,
+            stage: None,
+            status: None,
+        });
+        let Silence { client, target, .. } = self.silence;
+        let flowing = (self.up.stage, self.down.stage) == (Stage::Flowing, Stage::Flowing);
+        let (ended, alone, left) = match client.cmp(&target) {
+            Ordering::Less => (&mut self.up, self.silence.target_alone, target - client),
+            Ordering::Greater => (&mut self.down, self.silence.client_alone, client - target),
+            Ordering::Equal => return true,
+        };
+        if !flowing {
+            return true;
+        }
+        ended.stage = Stage::Ending;
+        // This end is nothing that has moved.
+        self.seen = Some(self.now());
+        timer.set(alone.unwrap_or(left));
+        false
     }
 }
 
@@ -111,45 +175,42 @@ pub(crate) async fn run(
     (downstream, up): (&mut Stream, Transfer),
     (upstream, down): (&mut Stream, Transfer),
 ) -> Option<Fault> {
-    let (mut up, mut down) = (Direction::new(up), Direction::new(down));
-    let mut before = None;
-    let mut lost = None;
+    let mut sides = Sides {
+        up: Direction::new(up),
+        down: Direction::new(down),
+        silence,
+        seen: None,
+        lost: None,
+    };
     poll_fn(|cx| {
-        let ends = [
-            (true, up.poll(cx, downstream, upstream, buffers)),
-            (false, down.poll(cx, upstream, downstream, buffers)),
-        ];
-        flowed(up.transfer.body_bytes(), down.transfer.body_bytes());
-        for (upwards, end) in ends {
-            let Err(broken) = end else { continue };
-            lost.get_or_insert(ended_by(&broken, upwards));
-            match broken {
-                // A side that takes no more may have sent its last words before: they still arrive.
-                Broken::Sink if upwards => up.stage = Stage::Ended,
-                Broken::Sink => down.stage = Stage::Ended,
-                Broken::Source | Broken::Refused(_) => return Poll::Ready(lost),
+        loop {
+            let ends = [
+                (true, sides.up.poll(cx, downstream, upstream, buffers)),
+                (false, sides.down.poll(cx, upstream, downstream, buffers)),
+            ];
+            flowed(
+                sides.up.transfer.body_bytes(),
+                sides.down.transfer.body_bytes(),
+            );
+            for (upwards, end) in ends {
+                let Err(broken) = end else { continue };
+                sides.lost.get_or_insert(ended_by(&broken, upwards));
+                match broken {
+                    // A side that takes no more may have sent its last words before: they still arrive.
+                    Broken::Sink if upwards => sides.up.stage = Stage::Ended,
+                    Broken::Sink => sides.down.stage = Stage::Ended,
+                    Broken::Source | Broken::Refused(_) => return Poll::Ready(sides.lost),
+                }
+            }
+            if (sides.up.stage, sides.down.stage) == (Stage::Ended, Stage::Ended) {
+                return Poll::Ready(sides.lost);
+            }
+            sides.look(timer);
+            ready!(timer.poll(cx));
+            if sides.expire(timer) {
+                return Poll::Ready(sides.lost);
             }
         }
-        if (up.stage, down.stage) == (Stage::Ended, Stage::Ended) {
-            return Poll::Ready(lost);
-        }
-        let moves = up.transfer.moves().wrapping_add(down.transfer.moves());
-        let now = Some((moves, up.stage, down.stage));
-        if before != now {
-            before = now;
-            timer.set(match (up.stage, down.stage) {
-                (Stage::Flowing, Stage::Flowing) => silence.both,
-                (Stage::Flowing, _) => silence.client_alone,
-                (_, _) => silence.target_alone,
-            });
-        }
-        timer.poll(cx).map(|()| {
-            Some(Fault {
-                code: FaultCode::IdleTimeout,
-                stage: None,
-                status: None,
-            })
-        })
     })
     .await
 }

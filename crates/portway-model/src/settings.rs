@@ -272,8 +272,8 @@ pub struct GroupTimeouts {
     pub idle: Duration,
     /// Silence in both directions of a tunnel, in place of the listener's; `None`: the listener's.
     pub tunnel: Option<Duration>,
-    /// Silence in both directions of a tunnel, where `tunnel` is not said: the shorter of this and the listener's counts;
-    /// `None`: the listener's.
+    /// Silence of the target in a tunnel, where `tunnel` is not said: the listener's is then that of the client. `None`: the
+    /// listener's. A side that is silent for longer has ended for the other.
     pub tunnel_target: Option<Duration>,
     /// Silence of the target in a tunnel whose client has ended; `None`: as before that end.
     pub tunnel_ending: Option<Duration>,
