@@ -213,6 +213,8 @@ impl Default for Body {
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// The status that its error page stands for; HAProxy logs that one.
+    pub(crate) in_place_of: Option<u16>,
     /// Empty: the usual one.
     pub(crate) reason: Vec<u8>,
     /// Whole header lines, each with its CRLF.
@@ -229,10 +231,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn of(page: &Page, form: OwnAnswers) -> Self {
+    fn of(page: &Page, status: u16, form: OwnAnswers) -> Self {
         let unsized_body = !page.sized && form == OwnAnswers::Haproxy;
         Self {
             status: page.status,
+            in_place_of: Some(status),
             reason: page.reason.clone(),
             fields: page.fields.clone(),
             body: Body::Kept(Arc::clone(&page.body)),
@@ -252,7 +255,7 @@ pub(crate) fn own(x: &Exchange<'_>, status: u16, text: &str) -> Answer {
         .answers
         .of(x.connection.listener, x.attempt.group, status);
     match (page, x.connection.own_answers()) {
-        (Some(page), form) => Answer::of(page, form),
+        (Some(page), form) => Answer::of(page, status, form),
         (None, OwnAnswers::Haproxy) => haproxy(status).unwrap_or_else(|| portway(status, text)),
         (None, OwnAnswers::Portway) => portway(status, text),
     }
@@ -267,10 +270,10 @@ pub(crate) fn to_no_request(x: &Exchange<'_>, status: u16, text: &str) -> Answer
     }
 }
 
-/// The error page in a file that a rule names.
-pub(crate) fn page(x: &Exchange<'_>, source: FileId, name: &str) -> Option<Answer> {
+/// The error page in a file that a rule names, in place of an answer with `status`.
+pub(crate) fn page(x: &Exchange<'_>, source: FileId, name: &str, status: u16) -> Option<Answer> {
     let page = x.connection.generation.plane.answers.page(source, name)?;
-    Some(Answer::of(page, x.connection.own_answers()))
+    Some(Answer::of(page, status, x.connection.own_answers()))
 }
 
 /// The contents of a file that a rule names.

@@ -8,12 +8,12 @@ use crate::captures::Captures;
 use crate::connection::Connection;
 use crate::fault::Fault;
 use crate::fields::FieldEdits;
-use crate::log_value::Subject;
+use crate::log_value::{self, Subject};
 use crate::policy::Side;
 use crate::record::Counted;
 use crate::sticky::Kept;
 use crate::variables::Variables;
-use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor};
+use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor, write_header_value};
 use portway_core::http1::{
     BodyLength, Known, Method, RequestFraming, RequestHead, ResponseHead, Version,
 };
@@ -24,7 +24,7 @@ use portway_model::log::LogLevel;
 use portway_model::settings::CaptureCookie;
 use portway_model::snapshot::{GroupId, MapId, User, UserlistId};
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
@@ -119,6 +119,8 @@ pub(crate) struct Ledger {
     pub(crate) fault: Option<Fault>,
     /// A rule answered.
     pub(crate) answered: Option<Answered>,
+    /// The status that was to be answered where an error page with another one stands for it.
+    pub(crate) in_place_of: Option<u16>,
     /// From the first byte until it first had a place at a target.
     pub(crate) reserved: Option<Duration>,
     /// Requests that waited before it, for the group and for the target.
@@ -189,7 +191,9 @@ pub(crate) struct Exchange<'c> {
     pub(crate) client: IpAddr,
     pub(crate) trusted: bool,
     pub(crate) line: LineEdits,
-    pub(crate) request_id: Option<RequestIdText>,
+    pub(crate) request_id: OnceCell<RequestIdText>,
+    /// The id is being made: its format must not ask for it.
+    makes_id: Cell<bool>,
     pub(crate) attempt: Attempt,
     pub(crate) kept: Kept,
     pub(crate) ledger: Ledger,
@@ -246,7 +250,8 @@ impl<'c> Exchange<'c> {
             client: connection.peer.ip().to_canonical(),
             trusted: false,
             line: LineEdits::default(),
-            request_id: None,
+            request_id: OnceCell::new(),
+            makes_id: Cell::new(false),
             attempt: Attempt::default(),
             kept: Kept::default(),
             ledger: Ledger {
@@ -269,6 +274,7 @@ impl<'c> Exchange<'c> {
                 number: connection.next_number(),
                 redispatched: false,
                 answered: None,
+                in_place_of: None,
                 service: None,
                 upstream_local: None,
                 response_size: 0,
@@ -523,7 +529,7 @@ impl Facts for Exchange<'_> {
     }
 
     fn request_id(&self) -> Option<&[u8]> {
-        self.request_id.as_ref().map(RequestIdText::as_bytes)
+        self.id()
     }
 
     fn status(&self) -> Option<u16> {
@@ -544,7 +550,7 @@ impl Facts for Exchange<'_> {
 
     fn body(&self) -> Option<&[u8]> {
         let length = match self.framing.body {
-            BodyLength::None => return None,
+            BodyLength::None => return Some(&[]),
             BodyLength::Length(length) => length,
             BodyLength::Chunked => return Some(&self.scratch.body),
         };
@@ -629,9 +635,38 @@ impl Facts for Exchange<'_> {
     fn write_log(&self, value: LogValue, out: &mut Vec<u8>) {
         Subject::Exchange(self).write(value, out);
     }
+
+    fn write_captures(&self, value: LogValue, quoted: bool, out: &mut Vec<u8>) {
+        log_value::captures(self, value, quoted, out);
+    }
 }
 
 impl Exchange<'_> {
+    /// The id of the request. One with a format of its own is made when it is first asked for, as in HAProxy: it may tell
+    /// what rules found out.
+    pub(crate) fn id(&self) -> Option<&[u8]> {
+        if self.request_id.get().is_none() {
+            self.make_id();
+        }
+        self.request_id.get().map(RequestIdText::as_bytes)
+    }
+
+    fn make_id(&self) {
+        let connection = self.connection;
+        let listener = connection.generation.plane.listener(connection.listener);
+        let wanted = listener.and_then(|(listener, _)| listener.request_id.as_ref());
+        let Some(format) = wanted.and_then(|id| id.format.as_ref()) else {
+            return;
+        };
+        if self.head_len == 0 || self.makes_id.replace(true) {
+            return;
+        }
+        let mut id = Vec::new();
+        write_header_value(format, self, &mut id);
+        // Nobody else sets it meanwhile.
+        let _ = self.request_id.set(RequestIdText::Taken(id.into()));
+    }
+
     /// The cookie that the listener keeps for the log.
     pub(crate) fn captured_cookie(&self) -> Option<&CaptureCookie> {
         let connection = self.connection;

@@ -11,7 +11,6 @@ use crate::reply;
 use crate::serve::{self, Next};
 use crate::stream::Stream;
 use crate::timer::Rests;
-use portway_core::evaluate::write_header_value;
 use portway_core::http1::{
     HeadLimits, Parsed, Refusal, RequestId, client_address, is_acceptable_request_id,
     parse_request, request_framing,
@@ -263,6 +262,10 @@ fn admit(x: &mut Exchange<'_>, listener: &Listener) {
     let Some(wanted) = &listener.request_id else {
         return;
     };
+    if wanted.format.is_some() {
+        // Made when it is asked for.
+        return;
+    }
     let name = wanted.header.as_deref().unwrap_or_default();
     let taken = x
         .request()
@@ -270,11 +273,6 @@ fn admit(x: &mut Exchange<'_>, listener: &Listener) {
         .values_named(name.as_bytes(), x.arena())
         .next();
     let id = match taken {
-        _ if let Some(format) = &wanted.format => {
-            let mut id = Vec::new();
-            write_header_value(format, &*x, &mut id);
-            RequestIdText::Taken(id.into())
-        }
         Some(id) if x.trusted && is_acceptable_request_id(id) => RequestIdText::Taken(id.into()),
         _ => RequestIdText::Made(RequestId::from_random(x.connection.worker.random_128())),
     };
@@ -284,7 +282,8 @@ fn admit(x: &mut Exchange<'_>, listener: &Listener) {
             value.extend_from_slice(id.as_bytes())
         });
     }
-    x.request_id = Some(id);
+    // The first that is set.
+    let _ = x.request_id.set(id);
 }
 
 /// Ends a connection on which nothing came. Before its first request HAProxy says so to the client, and writes a

@@ -401,7 +401,8 @@ fn signed(value: i64, out: &mut Vec<u8>) {
 /// The status as HAProxy logs it: a client that went before its request was there has one too.
 fn status(x: &Exchange<'_>) -> i64 {
     let code = x.ledger.fault.map(|fault| fault.code);
-    match (x.ledger.status, code) {
+    let status = x.ledger.in_place_of.unwrap_or(x.ledger.status);
+    match (status, code) {
         (0, Some(FaultCode::ClientClosed)) if x.head_len == 0 => 400,
         (0, Some(FaultCode::ClientTimeout)) if x.head_len == 0 => 408,
         (0, _) => -1,
@@ -449,10 +450,7 @@ pub(crate) fn fields_size(fields: &portway_core::http1::FieldList) -> u64 {
 fn write_of_request(x: &Exchange<'_>, value: LogValue, out: &mut Vec<u8>) {
     match value {
         LogValue::CapturedRequestCookie => return captured_cookie(x, out),
-        LogValue::CapturedRequest => return captures(x, Side::Request, true, out),
-        LogValue::CapturedRequestList => return captures(x, Side::Request, false, out),
-        LogValue::CapturedResponse => return captures(x, Side::Response, true, out),
-        LogValue::CapturedResponseList => return captures(x, Side::Response, false, out),
+        _ if value.is_all_captured() => return captures(x, value, false, out),
         LogValue::CapturedResponseCookie => {
             let cookie = x.ledger.response_cookie.as_deref();
             return encode(cookie.unwrap_or_default(), false, out);
@@ -502,27 +500,39 @@ fn write_of_request(x: &Exchange<'_>, value: LogValue, out: &mut Vec<u8>) {
     }
 }
 
-/// What rules captured of one side, in braces or one quoted text after the other; nothing where no slot is captured into.
-fn captures(x: &Exchange<'_>, side: Side, braces: bool, out: &mut Vec<u8>) {
+/// What rules captured of one side, in braces or one text after the other; nothing where no slot is captured into, and
+/// of what never was a request.
+pub(crate) fn captures(x: &Exchange<'_>, value: LogValue, quoted: bool, out: &mut Vec<u8>) {
     let connection = x.connection;
     let Some((_, parts)) = connection.generation.plane.listener(connection.listener) else {
         return;
     };
-    let slots = match side {
-        Side::Request => parts.wants.request_captures,
-        Side::Response => parts.wants.response_captures,
+    let (side, slots) = match value {
+        LogValue::CapturedRequest | LogValue::CapturedRequestList => {
+            (Side::Request, parts.wants.request_captures)
+        }
+        _ => (Side::Response, parts.wants.response_captures),
     };
-    if slots == 0 {
+    if slots == 0 || x.head_len == 0 {
         return;
     }
-    let (open, between, close): (&[u8], &[u8], &[u8]) = match braces {
-        true => (b"{", b"|", b"}"),
-        false => (b"\"", b"\" \"", b"\""),
+    let braces = matches!(
+        value,
+        LogValue::CapturedRequest | LogValue::CapturedResponse
+    );
+    let (open, between, close): (&[u8], &[u8], &[u8]) = match (braces, quoted) {
+        (true, true) => (b"\"{", b"|", b"}\""),
+        (true, false) => (b"{", b"|", b"}"),
+        (false, true) => (b"\"", b"\" \"", b"\""),
+        (false, false) => (b"", b" ", b""),
     };
     for slot in 0..slots {
         out.extend_from_slice(if slot == 0 { open } else { between });
-        let kept = x.scratch.captures.get(side, slot).unwrap_or_default();
-        encode(kept, true, out);
+        match x.scratch.captures.get(side, slot) {
+            Some(kept) => encode(kept, true, out),
+            None if braces || quoted => {}
+            None => out.push(b'-'),
+        }
     }
     out.extend_from_slice(close);
 }

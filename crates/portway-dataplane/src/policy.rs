@@ -281,8 +281,11 @@ fn note(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) {
             slot: Some(slot),
         } => {
             let mut bytes = Vec::new();
-            evaluate::evaluate(value, &*x).write(&mut bytes);
-            x.scratch.captures.keep(side, *slot, &bytes, *length);
+            let found = evaluate::evaluate(value, &*x);
+            if found.is_present() {
+                found.write(&mut bytes);
+                x.scratch.captures.keep(side, *slot, &bytes, *length);
+            }
         }
         Action::SetTimeout { which, to } => {
             let time = match to {
@@ -382,7 +385,7 @@ fn fixed(x: &Exchange<'_>, response: &FixedResponse<Resolved>, origin: Origin) -
         AnswerBody::File(name) => answer.body = answers::file(x, source, name),
         AnswerBody::ErrorPage => answer = answers::own(x, response.status, ""),
         AnswerBody::ErrorPageFile(name) => {
-            answer = answers::page(x, source, name).unwrap_or(answer);
+            answer = answers::page(x, source, name, response.status).unwrap_or(answer);
         }
     }
     if let Some(content_type) = &response.content_type {

@@ -1,7 +1,7 @@
 //! The one record that an exchange or a TCP connection leaves: counted, and written to the access log.
 
 use crate::connection::Connection;
-use crate::exchange::{Exchange, Ledger, LogWish, RequestIdText};
+use crate::exchange::{Exchange, Ledger, LogWish};
 use crate::fault::Fault;
 use crate::log_value::Subject;
 use crate::rules::ended;
@@ -194,7 +194,7 @@ fn record_of<'a>(x: &'a Exchange<'_>, total: std::time::Duration) -> Record<'a> 
         cipher: tls.cipher,
     });
     record.sni = connection.tls.as_deref().and_then(|tls| tls.sni.as_deref());
-    record.request_id = x.request_id.as_ref().map(RequestIdText::as_bytes);
+    record.request_id = x.id();
     record.status = x.ledger.status;
     record.body_bytes_in = x.ledger.body_in.get();
     record.bytes_in = x.ledger.body_in.get() + x.ledger.head_in;

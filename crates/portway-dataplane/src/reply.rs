@@ -118,6 +118,7 @@ pub(crate) async fn answer(
     close: bool,
 ) -> Next {
     x.ledger.status = answer.status;
+    x.ledger.in_place_of = answer.in_place_of;
     if answer.silent {
         return Next::Close;
     }

@@ -11,7 +11,7 @@
 use crate::answers::Answer;
 use crate::body;
 use crate::connect::{self, Wanted};
-use crate::exchange::{Attempt, Exchange, How, RequestIdText};
+use crate::exchange::{Attempt, Exchange, How};
 use crate::fault::Fault;
 use crate::forward;
 use crate::group;
@@ -168,12 +168,29 @@ async fn tarpit(
     reply::by_rule(x, downstream, answer, How::Tarpit, Side::Request).await
 }
 
+/// Gives the request the header with an id that has a format of its own, which may tell what rules found out; one that
+/// has none had it before the rules.
+fn tell_id(x: &mut Exchange<'_>) {
+    let generation = Rc::clone(&x.connection.generation);
+    let listener = generation.plane.listener(x.connection.listener);
+    let wanted = listener.and_then(|(listener, _)| listener.request_id.as_ref());
+    let Some((Some(name), Some(_))) = wanted.map(|id| (id.header.as_deref(), id.format.as_ref()))
+    else {
+        return;
+    };
+    let id = x.id().unwrap_or_default().to_vec();
+    let edits = &mut x.scratch.request_edits;
+    edits.remove(name.as_bytes());
+    edits.add(name.as_bytes(), |value| value.extend_from_slice(&id));
+}
+
 /// Makes attempts until one succeeds or none may follow.
 async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupId) -> Next {
     let generation = Rc::clone(&x.connection.generation);
     let Some((configured, _, _)) = generation.group(group) else {
         return reply::fault(x, downstream, Fault::no_target()).await;
     };
+    tell_id(x);
     let request = Repeatable {
         idempotent: x.request().method().is_idempotent() && x.sent_method().is_idempotent(),
         replayable: matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)),
@@ -210,7 +227,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             group,
             target,
             host: &host,
-            request_id: x.request_id.as_ref().map(RequestIdText::as_bytes),
+            request_id: x.id(),
             pooled: attempts.pooled,
             // What cannot be tried again is sent on a connection that was looked at closely.
             surely: !request.idempotent

@@ -31,12 +31,11 @@ impl Progress {
 pub(crate) fn of_exchange(x: &Exchange<'_>) -> [u8; 2] {
     let ledger = &x.ledger;
     let Some(fault) = ledger.fault else {
-        // An answer in place of a response counts as if the target had given it.
-        let own = ledger.answered.is_some_and(|it| it.side == Side::Request);
-        return if own || ledger.service.is_some() {
-            *b"LR"
-        } else {
-            *b"--"
+        return match ledger.answered.map(|answered| answered.side) {
+            Some(Side::Request) => *b"LR",
+            Some(Side::Response) => *b"LH",
+            None if ledger.service.is_some() => *b"LR",
+            None => *b"--",
         };
     };
     if fault.code == FaultCode::Denied {

@@ -5,6 +5,7 @@
 
 use crate::connection::Connection;
 use crate::exchange::{Exchange, How};
+use crate::policy::Side;
 use crate::record::Passed;
 use portway_model::expression::LogValue;
 use portway_telemetry::record::FaultCode;
@@ -55,7 +56,9 @@ impl Times {
         };
         // What is closed without an answer, and what nobody takes, HAProxy does not count as having come.
         let code = ledger.fault.map(|fault| fault.code);
-        let held = ledger.answered.is_some_and(|it| it.how == How::Tarpit);
+        let answered = ledger.answered;
+        let held = answered.is_some_and(|it| it.how == How::Tarpit);
+        let replaced = answered.is_some_and(|it| it.side == Side::Response);
         let came = !held && !matches!(code, Some(FaultCode::Rejected | FaultCode::NoRule));
         Times {
             request: Some(begun(ledger.head_took)).filter(|_| came),
@@ -67,7 +70,11 @@ impl Times {
                 (None, None) => None,
             },
             connect: ledger.connected.map(begun),
-            data: ledger.response_head.filter(|_| !ledger.failed).map(begun),
+            // A response that broke, or that a rule answers in place of, does not count as one.
+            data: ledger
+                .response_head
+                .filter(|_| !ledger.failed && !replaced)
+                .map(begun),
             ..times
         }
     }

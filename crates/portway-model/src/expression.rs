@@ -555,11 +555,11 @@ pub enum LogValue {
     RequestVersion,
     /// Everything that rules captured from the request, as `{a|b}`; nothing where nothing is captured (`%hr`).
     CapturedRequest,
-    /// The same as `"a" "b"` (`%hrl`).
+    /// The same as `a b`, with `-` for one that is missing; each between double quotes where it is quoted (`%hrl`).
     CapturedRequestList,
     /// Everything that rules captured from the response, as `{a|b}` (`%hs`).
     CapturedResponse,
-    /// The same as `"a" "b"` (`%hsl`).
+    /// The same list of the response (`%hsl`).
     CapturedResponseList,
     /// The `capture_cookie` of the request, as `name=value` (`%CC`).
     CapturedRequestCookie,
@@ -614,6 +614,31 @@ pub enum LogValue {
 }
 
 impl LogValue {
+    /// True for everything captured of one side; nothing where the listener captures nothing.
+    pub fn is_all_captured(self) -> bool {
+        matches!(
+            self,
+            LogValue::CapturedRequest
+                | LogValue::CapturedRequestList
+                | LogValue::CapturedResponse
+                | LogValue::CapturedResponseList
+        )
+    }
+
+    /// True for the parts of a request line: one that is empty leaves the blanks around it.
+    pub fn is_of_request(self) -> bool {
+        matches!(
+            self,
+            LogValue::RequestLine
+                | LogValue::RequestMethod
+                | LogValue::RequestUri
+                | LogValue::RequestUriPath
+                | LogValue::RequestPath
+                | LogValue::RequestQuery
+                | LogValue::RequestVersion
+        )
+    }
+
     /// True for texts: HAProxy's flags `Q` and `E` change them, and `-` stands for them where they are empty.
     pub fn is_text(self) -> bool {
         matches!(

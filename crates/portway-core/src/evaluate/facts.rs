@@ -318,4 +318,8 @@ pub trait Facts {
     fn write_log(&self, value: LogValue, out: &mut Vec<u8>) {
         self.log(value).write(out);
     }
+
+    /// Appends one of the four values that are everything captured ([`LogValue::is_all_captured`]): between double quotes
+    /// where `quoted`, each element of a list for itself.
+    fn write_captures(&self, _value: LogValue, _quoted: bool, _out: &mut Vec<u8>) {}
 }

@@ -7,7 +7,7 @@ use super::encoding::{UriPart, encode_tail};
 use super::rewrite::sanitise;
 use super::transform::apply_all;
 use super::{Facts, evaluate, fetch};
-use portway_model::expression::{Expression, Template, TemplatePart, Transform};
+use portway_model::expression::{Expression, Template, TemplatePart, Transform, Value};
 use portway_model::stage::Resolved;
 
 /// What a variable is set to: the template's text. `None` where the template is one expression that is absent; the
@@ -65,7 +65,7 @@ pub fn write_replacement<F: Facts>(template: &Template<Resolved>, facts: &F, out
 }
 
 /// Appends the template as a line of a log, without its end. Where a value writes nothing, one of two blanks around it
-/// goes with it; control characters become `#` and two hexadecimal digits, whoever chose them, so that a line stays one.
+/// goes with it, but for an empty part of the request line, as in HAProxy; control characters become `#` and two hexadecimal digits, whoever chose them, so that a line stays one.
 /// The transforms at the end of an expression that HAProxy's flags stand for are applied where the value is, and take an
 /// empty text for an absent one.
 pub fn write_log_line<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut Vec<u8>) {
@@ -84,7 +84,9 @@ pub fn write_log_line<F: Facts>(template: &Template<Resolved>, facts: &F, out: &
             TemplatePart::Expression(expression) => {
                 let before = out.len();
                 append_logged(&expression.value, facts, out);
-                nothing = out.len() == before;
+                let part =
+                    matches!(expression.value.value, Value::Log(value) if value.is_of_request());
+                nothing = out.len() == before && !part;
                 continue;
             }
         }
@@ -106,6 +108,12 @@ fn append_logged<F: Facts>(expression: &Expression<Resolved>, facts: &F, out: &m
         .split_at_checked(others.map_or(0, |at| at + 1))
         .unwrap_or_default();
     let start = out.len();
+    if let Value::Log(value) = expression.value
+        && value.is_all_captured()
+        && before.is_empty()
+    {
+        return facts.write_captures(value, last.contains(&Transform::Quoted), out);
+    }
     if before.is_empty() {
         fetch::append(&expression.value, facts, out);
     } else {
@@ -213,7 +221,7 @@ fn write_rooted<F: Facts>(
 mod tests {
     use super::super::fixture::Exchange;
     use super::*;
-    use portway_model::expression::{Expression, Transform, Value};
+    use portway_model::expression::LogValue;
     use portway_model::span::Spanned;
     use proptest::prelude::*;
 
@@ -295,6 +303,8 @@ mod tests {
         );
         check(vec![none(), text(" a "), none()], "a ");
         check(vec![text("a"), none(), text(" b")], "a b");
+        let query = || value(Value::Log(LogValue::RequestQuery), vec![]);
+        check(vec![text("a "), query(), text(" b")], "a  b");
         check(vec![text("a "), text(" b")], "a  b");
         let dash = || Transform::Default("-".into());
         check(vec![header("none", vec![dash()])], "-");

@@ -46,7 +46,7 @@ fn rules_see_the_body() {
     );
     check(
         &["GET / HTTP/1.1\r\nHost: a\r\n\r\n"],
-        "GET / HTTP/1.1\r\nHost: a\r\nX-Body: \r\nX-Size: \r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Body: \r\nX-Size: 0\r\n\r\n",
     );
     let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let plain = "POST / HTTP/1.1\r\nHost: a\r\nX-Body: abcdef\r\nX-Size: 6\r\nTransfer-Encoding: chunked\r\n\r\n";
