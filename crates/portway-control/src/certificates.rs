@@ -7,8 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use portway_model::check::{CheckKind, CheckStep};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::draft::{CheckKind, Verify};
+use portway_model::draft::Verify;
 use portway_model::settings::{
     ClientAuth, Protocol, ServerName as NameToSend, TlsVersion as OurVersion,
 };
@@ -328,15 +329,25 @@ fn of_group(
 
 fn of_check(
     group: &TargetGroup,
-    own: Option<&Arc<ClientConfig>>,
+    of_group: Option<&Arc<ClientConfig>>,
     found: &mut Diagnostics,
 ) -> Option<Arc<ClientConfig>> {
     let check = group.health_check.as_ref()?;
-    if !matches!(check.kind, CheckKind::Tls | CheckKind::Https(_)) {
+    let by_kind = match &check.kind {
+        CheckKind::Tls | CheckKind::Https(_) => true,
+        CheckKind::Script(steps) => steps
+            .iter()
+            .any(|step| matches!(step, CheckStep::Connect(connect) if connect.tls)),
+        CheckKind::Tcp | CheckKind::Http(_) | CheckKind::Service(_) => false,
+    };
+    let own = |target: &portway_model::snapshot::Target| {
+        target.check.as_ref().is_some_and(|it| it.tls == Some(true))
+    };
+    if !by_kind && !group.targets.iter().any(own) {
         return None;
     }
     if group.tls.is_some() {
-        return own.cloned();
+        return of_group.cloned();
     }
     client_config(&Verification::Off, &Policy::default(), &[])
         .map_err(|error| {

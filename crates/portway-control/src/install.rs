@@ -112,6 +112,7 @@ pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
     found.extend(maps::load(snapshot, sources).1);
     found.extend(logs::check(snapshot, sources));
     found.extend(privileges::check(&snapshot.process));
+    found.extend(resolve::check(snapshot));
     found
 }
 
@@ -149,6 +150,7 @@ pub async fn install(
     if found.has_errors() {
         return Err(found);
     }
+    found.extend(resolve::check(&snapshot));
     // Nothing waits for names, and no file of a log is created, where an address is taken.
     found.extend(bind::check(&snapshot, neighbour));
     if found.has_errors() {
@@ -261,10 +263,11 @@ impl Prepared {
                 tidings::listen(group, targets, sink);
             }
         }
+        let process = Arc::new(ProcessState::default());
         let mut tasks = JoinSet::new();
         let groups = self.snapshot.groups.iter().zip(&self.tls.checks);
         for ((group, tls), targets) in groups.zip(&self.targets) {
-            health::start(group, tls.as_ref(), targets, &mut tasks);
+            health::start(group, tls.as_ref(), targets, &process, &mut tasks);
         }
         resolve::keep_resolving(&self.targets.concat(), &mut tasks);
         tasks.spawn(renew(self.tickets));
@@ -304,7 +307,7 @@ impl Prepared {
             snapshot: Arc::new(self.snapshot),
             listeners,
             groups,
-            process: Arc::new(ProcessState::default()),
+            process,
             zone: Zone::system(),
             numbers_requests,
             services,

@@ -4,11 +4,14 @@
 //! [`AGAIN`]. An address is kept as long as it is among the answers, and the last good one when there is none.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
 use portway_model::address::{Host, TargetAddress};
+use portway_model::choice::FirstAddress;
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::snapshot::Snapshot;
 use portway_telemetry::events::{Event, emit};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at, timeout};
@@ -65,6 +68,13 @@ async fn resolve(target: &WatchedTarget) {
         Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut)),
     };
     let before = target.state.address();
+    let answer = match (
+        answer,
+        before.is_none().then(|| fallback(target, port)).flatten(),
+    ) {
+        (Err(_), Some(address)) => Ok(vec![address]),
+        (answer, _) => answer,
+    };
     let answer = answer.map_err(|error| in_words(&error));
     let found = answer.and_then(|list| choose(before, &list).ok_or("it has no address".to_owned()));
     match found {
@@ -81,6 +91,49 @@ async fn resolve(target: &WatchedTarget) {
             }
         }
     }
+}
+
+/// The address that a target begins with where its name does not resolve.
+fn fallback(target: &WatchedTarget, port: u16) -> Option<SocketAddr> {
+    target
+        .target
+        .first_address
+        .iter()
+        .find_map(|from| match from {
+            FirstAddress::Ip(ip) => Some(SocketAddr::new(*ip, port)),
+            FirstAddress::Last | FirstAddress::Resolver | FirstAddress::None => None,
+        })
+}
+
+/// Targets whose names must resolve before anything serves, and do not, as HAProxy refuses them at the start. Asks the
+/// system's resolver, and waits for it.
+pub fn check(snapshot: &Snapshot) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    let targets = snapshot.groups.iter().flat_map(|group| &group.targets);
+    for target in targets.filter(|target| !target.disabled) {
+        let TargetAddress::Tcp {
+            host: Host::Name(name),
+            port,
+        } = &target.address
+        else {
+            continue;
+        };
+        let may_wait =
+            |from: &FirstAddress| matches!(from, FirstAddress::None | FirstAddress::Ip(_));
+        if target.first_address.iter().any(may_wait) {
+            continue;
+        }
+        let resolved = (name.as_str(), *port).to_socket_addrs();
+        if let Err(error) = resolved.map(|mut all| all.next()) {
+            let message = format!("could not resolve address `{name}`: {}", in_words(&error));
+            found.push(
+                Diagnostic::error(Code::Install, target.origin.0, message).help(
+                    "`first_address = \"none\"` (`init-addr none`) lets it wait for its name",
+                ),
+            );
+        }
+    }
+    found
 }
 
 fn tell(target: &WatchedTarget, address: Result<SocketAddr, &str>) {

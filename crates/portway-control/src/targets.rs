@@ -10,10 +10,12 @@ use portway_core::health::{
 };
 use portway_dataplane::live::{Health, TargetState};
 use portway_model::address::{Host, TargetAddress};
+use portway_model::check::CheckWord;
 use portway_model::name::Name;
-use portway_model::snapshot::{Snapshot, Target, TargetGroup};
+use portway_model::snapshot::{Snapshot, Target, TargetCheck, TargetGroup};
 use portway_telemetry::metrics::TargetHealth;
 
+use crate::health::announce;
 use crate::operations::TargetOrder;
 use crate::tidings::Teller;
 
@@ -26,10 +28,12 @@ pub struct WatchedTarget {
     pub target: Target,
     /// What workers read.
     pub state: Arc<TargetState>,
-    /// Its group has a health check.
+    /// It is checked.
     is_checked: bool,
     /// Checks are left out for a while.
     rests: AtomicBool,
+    /// Those that are as it is.
+    followers: OnceLock<Vec<Arc<WatchedTarget>>>,
     known: Mutex<Known>,
     /// Where its changes are told in HAProxy's words.
     pub(crate) teller: OnceLock<Teller>,
@@ -67,6 +71,10 @@ pub struct LastCheck {
     pub at: SystemTime,
     /// How long it took.
     pub took: Duration,
+    /// What it found, in HAProxy's words.
+    pub word: CheckWord,
+    /// What the answer said in a number.
+    pub code: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -91,12 +99,27 @@ pub fn watch(snapshot: &Snapshot) -> Vec<Vec<Arc<WatchedTarget>>> {
             .map(|target| Arc::new(WatchedTarget::new(group, target)))
             .collect()
     };
-    snapshot.groups.iter().map(of_group).collect()
+    let all: Vec<Vec<Arc<WatchedTarget>>> = snapshot.groups.iter().map(of_group).collect();
+    for (group, leaders) in all.iter().enumerate() {
+        for (index, leader) in leaders.iter().enumerate() {
+            let follows = |it: &&Arc<WatchedTarget>| {
+                let track = it.target.track;
+                track.is_some_and(|to| to.group.index() == group && to.target as usize == index)
+            };
+            let followers: Vec<_> = all.iter().flatten().filter(follows).cloned().collect();
+            if !followers.is_empty() {
+                // Compile makes no circles, and each leader is looked at once.
+                let _ = leader.followers.set(followers);
+            }
+        }
+    }
+    all
 }
 
 impl WatchedTarget {
     fn new(group: &TargetGroup, target: &Target) -> Self {
-        let mut machine = if group.health_check.is_some() {
+        let is_checked = target.check.is_some();
+        let mut machine = if is_checked {
             HealthMachine::new(InitialState::Usable)
         } else {
             HealthMachine::unchecked()
@@ -109,8 +132,9 @@ impl WatchedTarget {
             group: group.name.clone(),
             target: target.clone(),
             state: Arc::new(state),
-            is_checked: group.health_check.is_some(),
+            is_checked,
             rests: AtomicBool::new(false),
+            followers: OnceLock::new(),
             known: Mutex::new(Known {
                 machine,
                 since: SystemTime::now(),
@@ -155,7 +179,7 @@ impl WatchedTarget {
         known.down_time = Duration::ZERO;
     }
 
-    /// True where its group has a health check.
+    /// True where it is checked.
     pub fn is_checked(&self) -> bool {
         self.is_checked
     }
@@ -180,6 +204,45 @@ impl WatchedTarget {
         matches!(self.target.address, TargetAddress::Tcp { .. }) && self.state.address().is_none()
     }
 
+    /// How long until the next check, from the start of the latest: less where the state is about to change.
+    pub(crate) fn interval(&self, check: &TargetCheck) -> Duration {
+        let known = self.known();
+        match (known.machine.state(), known.machine.reason()) {
+            (HealthState::Unhealthy, Reason::Passed(_)) => check.fast_interval,
+            (HealthState::Unhealthy, _) => check.unhealthy_interval,
+            (HealthState::Initial, _) | (_, Reason::Failed(..)) => check.fast_interval,
+            _ => check.interval,
+        }
+    }
+
+    /// What HAProxy tells servers of themselves with `http-check send-state`.
+    pub(crate) fn state_text(&self, check: &TargetCheck) -> String {
+        let (rise, fall) = (check.healthy_threshold, check.unhealthy_threshold);
+        let known = self.known();
+        let (word, of) = match (known.machine.state(), known.machine.reason()) {
+            (HealthState::Unhealthy, Reason::Passed(times)) => {
+                (format!("DOWN {times}/{rise}"), String::new())
+            }
+            (HealthState::Unhealthy, _) => (format!("DOWN 0/{rise}"), String::new()),
+            (HealthState::Initial, _) => ("UP".to_owned(), format!(" 1/{fall}")),
+            (_, Reason::Failed(times, _)) => {
+                let left = u32::from(fall).saturating_sub(*times);
+                ("UP".to_owned(), format!(" {left}/{fall}"))
+            }
+            _ => ("UP".to_owned(), String::new()),
+        };
+        let address = self.state.address();
+        let ip = address.map_or_else(String::new, |address| address.ip().to_string());
+        let port = address.map_or(0, |address| address.port());
+        let (weight, open) = (self.target.weight, self.state.in_flight());
+        format!(
+            "{word}{of}; address={ip}; port={port}; name={}/{}; node=; weight={weight}/{weight}; scur={open}/{open}; qcur={}",
+            self.group,
+            self.target.name,
+            self.state.queued()
+        )
+    }
+
     /// Takes the result of a check into account; gives the change of state, if it made one.
     pub fn checked(
         &self,
@@ -197,7 +260,16 @@ impl WatchedTarget {
             known.failed_up += 1;
         }
         let transition = known.machine.observe(probe, thresholds);
-        self.publish(&mut known, transition)
+        let transition = self.publish(&mut known, transition);
+        let leaving = check.word == CheckWord::L7OkConditionally;
+        if known.machine.usable() && leaving != (self.state.health() == Health::Draining) {
+            // It keeps its clients and takes no new ones, until a check passes without a condition.
+            self.state.set_health(match leaving {
+                true => Health::Draining,
+                false => health(known.machine.state()),
+            });
+        }
+        transition
     }
 
     /// Its name does not resolve and never did: it is unhealthy at once, there is nothing to connect to.
@@ -265,6 +337,26 @@ impl WatchedTarget {
         }
         let to = known.machine.state();
         let reason = known.machine.reason().clone();
+        let transition = (from != to).then_some(Transition { from, to, reason });
+        self.publish(&mut known, transition)
+    }
+
+    /// Makes those that are as this one is what it is now, and tells of them.
+    pub(crate) fn lead(&self) {
+        for follower in self.followers.get().into_iter().flatten() {
+            let machine = self.known().machine.clone();
+            announce(follower, follower.follow(machine));
+        }
+    }
+
+    fn follow(&self, machine: HealthMachine) -> Option<Transition> {
+        let mut known = self.known();
+        let from = known.machine.state();
+        if self.target.disabled || from == HealthState::Unused {
+            return None;
+        }
+        let (to, reason) = (machine.state(), machine.reason().clone());
+        known.machine = machine;
         let transition = (from != to).then_some(Transition { from, to, reason });
         self.publish(&mut known, transition)
     }

@@ -223,6 +223,7 @@ mod tests {
 
     use portway_core::health::{Failure, Probe, Thresholds};
     use portway_dataplane::access_log::{LogStream, channel};
+    use portway_model::check::CheckWord;
 
     use super::*;
     use crate::operations::TargetOrder;
@@ -268,6 +269,8 @@ mod tests {
         let check = LastCheck {
             at: SystemTime::now(),
             took: Duration::from_millis(3),
+            word: CheckWord::L7Ok,
+            code: None,
         };
         let transition = target.checked(check, probe, TWICE);
         checked(target);

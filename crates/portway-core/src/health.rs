@@ -14,6 +14,7 @@
 //!  any ── drain ──▶ DRAINING ── retire ──▶ UNUSED ── restore ──▶ INITIAL
 //! ```
 
+use portway_model::check::CheckWord;
 use std::fmt;
 use std::time::Duration;
 
@@ -97,6 +98,43 @@ pub enum Failure {
     ClosedEarly,
     /// The answer is not what the protocol allows: why.
     MalformedAnswer(Box<str>),
+    /// A step of a script or a known service says so.
+    Step {
+        /// What was found.
+        word: CheckWord,
+        /// What the answer says in a number.
+        code: Option<u16>,
+        /// What it says in words; perhaps nothing.
+        said: Box<str>,
+    },
+}
+
+impl Failure {
+    /// In HAProxy's words.
+    pub fn word(&self) -> CheckWord {
+        match self {
+            Failure::ConnectionRefused | Failure::ConnectFailed(_) | Failure::NotResolved(_) => {
+                CheckWord::L4Connection
+            }
+            Failure::ConnectTimedOut(_) => CheckWord::L4Timeout,
+            Failure::TlsFailed(_) => CheckWord::L6Response,
+            Failure::TimedOut(_) => CheckWord::L7Timeout,
+            Failure::UnexpectedStatus { .. } => CheckWord::L7Status,
+            Failure::UnexpectedBody(_) | Failure::ClosedEarly | Failure::MalformedAnswer(_) => {
+                CheckWord::L7Response
+            }
+            Failure::Step { word, .. } => *word,
+        }
+    }
+
+    /// What the answer says in a number.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Failure::UnexpectedStatus { status, .. } => Some(*status),
+            Failure::Step { code, .. } => *code,
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -116,6 +154,16 @@ impl fmt::Display for Failure {
             }
             Failure::ClosedEarly => f.write_str("connection closed early"),
             Failure::MalformedAnswer(why) => write!(f, "malformed answer: {why}"),
+            Failure::Step { word, code, said } => {
+                f.write_str(word.description())?;
+                if let Some(code) = code {
+                    write!(f, ", code {code}")?;
+                }
+                match said.trim() {
+                    "" => Ok(()),
+                    said => write!(f, ": {said}"),
+                }
+            }
         }
     }
 }

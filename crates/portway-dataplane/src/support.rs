@@ -4,7 +4,6 @@
 use portway_core::password;
 use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule, Service};
 use portway_model::address::TargetAddress;
-use portway_model::check::CheckKind;
 use portway_model::choice::Stickiness;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::expression::{
@@ -98,28 +97,15 @@ impl Found {
     fn group(&mut self, group: &TargetGroup) {
         self.stream = !group.protocol.is_http();
         self.at(group.origin.0);
-        group.targets.iter().for_each(|target| self.target(target));
-        self.at(group.origin.0);
         let table = matches!(group.stickiness, Some(Stickiness::Table { .. }));
         self.part_if(table, "`stickiness` by a stick table");
         if let Some(check) = &group.health_check {
             self.at(check.origin.0);
-            self.part_if(
-                matches!(check.kind, CheckKind::Script(_) | CheckKind::Service(_)),
-                "scripted health checks",
-            );
-            self.part_if(
-                check.first_failure_is_down || check.drain_on_404,
-                "this setting of a health check",
-            );
-            let of_target = check.of_target();
-            let mut own = group.targets.iter().map(|target| &target.check);
-            self.part_if(
-                own.any(|own| own.as_ref() != Some(&of_target)),
-                "checks of targets that are not the group's",
-            );
-            let destination =
-                |target: &Target| matches!(target.address, TargetAddress::ClientDestination { .. });
+            let destination = |target: &Target| {
+                let check = target.check.as_ref();
+                let nowhere = check.is_some_and(|check| check.address.is_none());
+                nowhere && matches!(target.address, TargetAddress::ClientDestination { .. })
+            };
             let nowhere = group.targets.iter().any(destination);
             self.part_if(
                 nowhere,
@@ -127,18 +113,6 @@ impl Found {
             );
         }
         self.rules(&group.rules);
-    }
-
-    fn target(&mut self, target: &Target) {
-        self.at(target.origin.0);
-        self.part_if(!target.slow_start.is_zero(), "`slow_start`");
-        let down = target.shutdown_on_down || target.shutdown_backups_on_up;
-        self.part_if(down, "`shutdown_on_down` and `shutdown_backups_on_up`");
-        self.part_if(target.track.is_some(), "`track` of a target");
-        self.part_if(
-            target.first_address != portway_model::defaults::FIRST_ADDRESS,
-            "`first_address`",
-        );
     }
 
     fn rules(&mut self, rules: &Rules) {

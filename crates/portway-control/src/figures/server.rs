@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portway_core::health::{Failure, HealthState, Reason};
 use portway_model::address::{Host, TargetAddress};
-use portway_model::check::CheckKind;
+use portway_model::check::{CheckKind, CheckWord};
 use portway_model::snapshot::{Target, TargetCheck, TargetGroup};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::TargetTotals;
@@ -124,6 +124,23 @@ pub enum CheckOutcome {
     L7Timeout,
     L7Response,
     L7Status,
+}
+
+impl From<CheckWord> for CheckOutcome {
+    fn from(word: CheckWord) -> Self {
+        match word {
+            CheckWord::L4Ok | CheckWord::Unknown | CheckWord::Initializing => CheckOutcome::L4Ok,
+            CheckWord::L4Timeout => CheckOutcome::L4Timeout,
+            CheckWord::L4Connection | CheckWord::SocketError => CheckOutcome::L4Connection,
+            CheckWord::L6Ok => CheckOutcome::L6Ok,
+            CheckWord::L6Timeout => CheckOutcome::L6Timeout,
+            CheckWord::L6Response => CheckOutcome::L6Response,
+            CheckWord::L7Ok | CheckWord::L7OkConditionally => CheckOutcome::L7Ok,
+            CheckWord::L7Timeout => CheckOutcome::L7Timeout,
+            CheckWord::L7Response => CheckOutcome::L7Response,
+            CheckWord::L7Status => CheckOutcome::L7Status,
+        }
+    }
 }
 
 impl CheckOutcome {
@@ -261,7 +278,10 @@ fn checks(check: &TargetCheck, kind: &CheckKind<Resolved>, verdict: &Verdict) ->
         (_, false) => top,
     };
     let is_http = matches!(kind, CheckKind::Http(_) | CheckKind::Https(_));
-    let (outcome, code, reason) = outcome(kind, &verdict.why);
+    let (mut outcome, mut code, reason) = outcome(kind, &verdict.why);
+    if let (Reason::Passed(_), Some(check)) = (&verdict.why, &verdict.last_check) {
+        (outcome, code) = (Some(check.word.into()), check.code);
+    }
     CheckFigures {
         outcome: outcome.filter(|_| verdict.last_check.is_some()),
         code,
@@ -295,6 +315,7 @@ fn outcome(kind: &CheckKind<Resolved>, why: &Reason) -> Outcome {
         _ => return (None, None, None),
     };
     let (outcome, code) = match failure {
+        Failure::Step { word, code, .. } => (CheckOutcome::from(*word), *code),
         Failure::ConnectionRefused | Failure::ConnectFailed(_) | Failure::NotResolved(_) => {
             (CheckOutcome::L4Connection, None)
         }
@@ -311,6 +332,7 @@ fn outcome(kind: &CheckKind<Resolved>, why: &Reason) -> Outcome {
         // HAProxy has the system's words.
         Failure::ConnectionRefused => "Connection refused".to_owned(),
         Failure::ConnectTimedOut(_) | Failure::TimedOut(_) => String::new(),
+        Failure::Step { said, .. } => said.to_string(),
         other => other.to_string(),
     };
     (

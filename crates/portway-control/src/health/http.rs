@@ -19,17 +19,17 @@ pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Interim answers (1xx) that are skipped.
 const MAX_INTERIM: usize = 8;
 /// Bytes asked for at a time.
-const READ_BYTES: usize = 8 * 1024;
+pub(super) const READ_BYTES: usize = 8 * 1024;
 
 /// Who asks, so that targets can keep checks out of their logs.
 const USER_AGENT: &str = concat!("Portway-HealthCheck/", env!("CARGO_PKG_VERSION"));
 
-/// Sends the request of `check` and judges what comes back.
+/// Sends the request of `check` and judges what comes back; gives its status.
 pub(super) async fn check(
     stream: &mut dyn Stream,
     check: &HttpCheck<Resolved>,
     host: &str,
-) -> Result<(), Failure> {
+) -> Result<u16, Failure> {
     stream
         .write_all(&request(check, host))
         .await
@@ -45,13 +45,13 @@ pub(super) async fn check(
         });
     }
     let Some(pattern) = &check.body else {
-        return Ok(());
+        return Ok(status);
     };
     let framing =
         response_framing(&head, &buffer, Method::of(check.method.as_bytes())).map_err(malformed)?;
     buffer.drain(..head_len);
     let body = read_body(stream, buffer, framing.body).await?;
-    judge_body(pattern, &body)
+    judge_body(pattern, &body).map(|()| status)
 }
 
 fn request(check: &HttpCheck<Resolved>, host: &str) -> Vec<u8> {
@@ -106,7 +106,7 @@ async fn read_head(
 }
 
 /// The beginning of the body, decoded.
-async fn read_body(
+pub(super) async fn read_body(
     stream: &mut dyn Stream,
     mut arrived: Vec<u8>,
     length: ResponseBody,

@@ -5,17 +5,22 @@
 
 mod http;
 mod probe;
+mod script;
+mod service;
+mod talk;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use portway_core::balance::SIXTEENTHS;
 use portway_core::health::{
     HealthState, InitialState, Thresholds, Transition, first_probe_delay, next_probe_delay,
 };
-use portway_model::settings::{NoneHealthy, ServerName as NameToSend};
+use portway_dataplane::live::ProcessState;
+use portway_model::settings::{NoneHealthy, ProxyProtocol, ServerName as NameToSend};
 use portway_model::snapshot::TargetGroup;
 use portway_telemetry::events::{Event, emit};
 use rustls::ClientConfig;
@@ -33,33 +38,50 @@ pub fn start(
     group: &TargetGroup,
     tls: Option<&Arc<ClientConfig>>,
     targets: &[Arc<WatchedTarget>],
+    process: &Arc<ProcessState>,
     tasks: &mut JoinSet<()>,
 ) {
+    for target in targets {
+        if !target.target.slow_start.is_zero() {
+            tasks.spawn(ramp(target.clone()));
+        }
+    }
     let Some(check) = &group.health_check else {
         return;
     };
     let peers: Arc<[Arc<WatchedTarget>]> = targets.into();
-    for target in targets {
+    for (place, target) in (0..).zip(targets) {
+        let Some(own) = &target.target.check else {
+            continue;
+        };
         let prober = Prober {
             check: check.clone(),
+            own: own.clone(),
             tls: tls.cloned(),
             server_name: group
                 .tls
                 .as_ref()
                 .map_or(NameToSend::None, |tls| tls.server_name.clone()),
+            proxy: group
+                .send_proxy
+                .as_ref()
+                .map_or(ProxyProtocol::V1, |send| send.version),
         };
         let told = Told {
             peers: peers.clone(),
+            place,
+            process: Arc::clone(process),
             fail_open: group.none_healthy == NoneHealthy::FailOpen,
         };
         tasks.spawn(watch(prober, target.clone(), told));
     }
 }
 
-/// Tells a change of state, if there was one.
+/// Tells a change of state, if there was one, of the target and of those that are as it is.
 pub fn announce(target: &WatchedTarget, transition: Option<Transition>) {
     if let Some(transition) = transition {
         tidings::changed(target, &transition);
+        target.lead();
         let Transition { from, to, reason } = transition;
         emit(&Event::TargetHealthChanged {
             target_group: target.group.as_str(),
@@ -71,14 +93,44 @@ pub fn announce(target: &WatchedTarget, transition: Option<Transition>) {
     }
 }
 
-/// What is told when a group goes down.
+/// What follows a change of state.
 struct Told {
     /// All targets of the group.
     peers: Arc<[Arc<WatchedTarget>]>,
+    /// The place of the target among them.
+    place: u32,
     fail_open: bool,
+    process: Arc<ProcessState>,
 }
 
 impl Told {
+    /// A target takes traffic until it is shown to be down: it should not be a whole interval until the first look.
+    fn first_delay(&self, prober: &Prober) -> Duration {
+        let interval = prober.own.interval;
+        if !prober.check.first_failure_is_down {
+            return first_probe_delay(interval, InitialState::Wait, chance());
+        }
+        // As HAProxy: the first at once, the others spread over the interval.
+        let count = u32::try_from(self.peers.len()).unwrap_or(u32::MAX).max(1);
+        interval.saturating_mul(self.place) / count
+    }
+
+    fn changed(&self, target: &WatchedTarget, transition: Option<Transition>) {
+        let Some(to) = transition.as_ref().map(|it| it.to) else {
+            return;
+        };
+        announce(target, transition);
+        if to == HealthState::Unhealthy {
+            if target.target.shutdown_on_down {
+                target.state.cut_off(&self.process);
+            }
+            self.if_down(target);
+        } else if to == HealthState::Healthy && target.target.shutdown_backups_on_up {
+            let backups = self.peers.iter().filter(|peer| peer.target.backup);
+            backups.for_each(|peer| peer.state.cut_off(&self.process));
+        }
+    }
+
     fn if_down(&self, target: &WatchedTarget) {
         if !self
             .peers
@@ -96,36 +148,72 @@ impl Told {
 
 async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Told) {
     let thresholds = Thresholds {
-        healthy: prober.check.healthy_threshold.into(),
-        unhealthy: prober.check.unhealthy_threshold.into(),
+        healthy: prober.own.healthy_threshold.into(),
+        unhealthy: prober.own.unhealthy_threshold.into(),
     };
-    // A target takes traffic until it is shown to be down: it should not be a whole interval until the first look.
-    let mut next =
-        Instant::now() + first_probe_delay(prober.check.interval, InitialState::Wait, chance());
+    let mut next = Instant::now() + told.first_delay(&prober);
     loop {
         sleep_until(next).await;
         let start = Instant::now();
         // What has no address is unhealthy by its name alone, which says more than a check could.
-        if !target.is_lost() && target.is_due() {
+        let lost = target.is_lost() && prober.own.address.is_none();
+        if !lost && target.is_due() {
             let at = SystemTime::now();
-            let result = prober.probe(&target).await;
-            let took = start.elapsed();
-            let transition = target.checked(LastCheck { at, took }, result, thresholds);
-            let went_down = transition
-                .as_ref()
-                .is_some_and(|it| it.to == HealthState::Unhealthy);
+            let outcome = prober.probe(&target).await;
+            let check = LastCheck {
+                at,
+                took: start.elapsed(),
+                word: outcome.word,
+                code: outcome.code,
+            };
+            let first = prober.check.first_failure_is_down;
+            let thresholds = match target.state_now() {
+                HealthState::Initial if first => Thresholds {
+                    unhealthy: 1,
+                    ..thresholds
+                },
+                _ => thresholds,
+            };
+            let transition = target.checked(check, outcome.probe, thresholds);
             tidings::checked(&target);
-            announce(&target, transition);
-            if went_down {
-                told.if_down(&target);
-            }
+            told.changed(&target, transition);
         }
-        let interval = match target.state_now() {
-            HealthState::Unhealthy => prober.check.unhealthy_interval,
-            _ => prober.check.interval,
-        };
+        let interval = target.interval(&prober.own);
         // Never two checks of a target at once: one that took longer than the interval delays the next.
         next = (start + next_probe_delay(interval, chance())).max(Instant::now());
+    }
+}
+
+/// Steps in which a share rises.
+const RAMP_STEPS: u32 = 20;
+/// The shortest of them.
+const RAMP_STEP: Duration = Duration::from_millis(100);
+
+/// Lets the share of a target rise after it has come back.
+async fn ramp(target: Arc<WatchedTarget>) {
+    let whole = target.target.slow_start;
+    let step = (whole / RAMP_STEPS).max(RAMP_STEP);
+    let full = u32::from(target.target.weight).saturating_mul(SIXTEENTHS);
+    let mut was_down = false;
+    loop {
+        tokio::time::sleep(step).await;
+        let health = target.health();
+        if health.state != HealthState::Healthy {
+            was_down |= health.state == HealthState::Unhealthy;
+            continue;
+        }
+        if !was_down {
+            continue;
+        }
+        let risen = health.since.elapsed().unwrap_or(whole);
+        if risen >= whole {
+            was_down = false;
+            target.state.set_weight(None);
+            continue;
+        }
+        let share = risen.as_secs_f64() / whole.as_secs_f64();
+        let weight = (f64::from(full) * share) as u32;
+        target.state.set_weight(Some(weight.max(1).min(full)));
     }
 }
 

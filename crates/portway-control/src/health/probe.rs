@@ -1,39 +1,57 @@
 //! One check of one target: connect, speak TLS and HTTP as the check says, and judge.
 
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use portway_core::health::{Failure, Probe};
-use portway_dataplane::live::TargetState;
+use portway_core::proxy_protocol::{Tell, write_v1, write_v2};
 use portway_model::address::{Host, TargetAddress};
-use portway_model::draft::{CheckKind, HttpCheck};
-use portway_model::settings::ServerName as NameToSend;
-use portway_model::snapshot::{HealthCheck, Target};
+use portway_model::check::{CheckConnect, CheckKind, CheckWord, CheckedService, HttpCheck};
+use portway_model::settings::{ProxyProtocol, ServerName as NameToSend};
+use portway_model::snapshot::{HealthCheck, Target, TargetCheck};
 use portway_model::stage::Resolved;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::http;
+use super::script::{self, Found};
+use super::talk::{Talk, failed};
+use super::{http, service};
 use crate::targets::WatchedTarget;
 
 /// A connection to a target, whatever it is made of.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// How the targets of a group are checked.
+/// How a target is checked.
 #[derive(Debug, Clone)]
 pub struct Prober {
-    /// What the configuration says.
+    /// What the configuration says of its group.
     pub check: HealthCheck,
-    /// How TLS is spoken; `None` where the check has none.
+    /// What it says of the target.
+    pub own: TargetCheck,
+    /// How TLS is spoken, where it is.
     pub tls: Option<Arc<ClientConfig>>,
     /// The name that is asked for.
     pub server_name: NameToSend,
+    /// The version of the PROXY protocol, where checks send it.
+    pub proxy: ProxyProtocol,
+}
+
+/// What a check has found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Passed or failed.
+    pub probe: Probe,
+    /// In HAProxy's words.
+    pub word: CheckWord,
+    /// What the answer says in a number.
+    pub code: Option<u16>,
 }
 
 /// Where a check connects to.
@@ -42,75 +60,224 @@ enum Place<'a> {
     Unix(&'a str),
 }
 
+/// One check that is being done.
+pub(super) struct Attempt<'a> {
+    prober: &'a Prober,
+    watched: &'a WatchedTarget,
+    /// How far it has come, for what is said of a timeout.
+    at: Mutex<(CheckWord, String)>,
+}
+
 impl Prober {
-    /// Checks `target` once; takes no longer than the check's timeout.
-    pub async fn probe(&self, target: &WatchedTarget) -> Probe {
-        match self.attempt(&target.target, &target.state).await {
-            Ok(()) => Probe::Passed,
-            Err(failure) => Probe::Failed(failure),
+    /// Checks `target` once; takes no longer than the check's timeout, and that to connect where it has one.
+    pub async fn probe(&self, target: &WatchedTarget) -> Outcome {
+        let attempt = Attempt {
+            prober: self,
+            watched: target,
+            at: Mutex::new((CheckWord::L4Timeout, String::new())),
+        };
+        let apart = self.check.connect_timeout != self.check.timeout;
+        let limit = match apart {
+            true => self.own.timeout + self.check.connect_timeout,
+            false => self.own.timeout,
+        };
+        let result = timeout(limit, attempt.run()).await;
+        let result = result.unwrap_or_else(|_| Err(attempt.timed_out(self.own.timeout)));
+        match result {
+            Ok(Found { word, code }) => Outcome {
+                probe: Probe::Passed,
+                word,
+                code,
+            },
+            Err(failure) => Outcome {
+                word: failure.word(),
+                code: failure.code(),
+                probe: Probe::Failed(failure),
+            },
+        }
+    }
+}
+
+impl Attempt<'_> {
+    async fn run(&self) -> Result<Found, Failure> {
+        if let CheckKind::Script(steps) = &self.prober.check.kind {
+            return script::run(self, steps).await;
+        }
+        let mut talk = self.connect(None).await?;
+        self.is_at(String::new());
+        match &self.prober.check.kind {
+            CheckKind::Http(request) | CheckKind::Https(request) => {
+                let host = self.host(request);
+                match http::check(talk.stream.as_mut(), request, &host).await {
+                    Ok(status) => Ok(Found {
+                        word: CheckWord::L7Ok,
+                        code: Some(status),
+                    }),
+                    Err(Failure::UnexpectedStatus { status: 404, .. }) if self.leaves_on_404() => {
+                        Ok(Found {
+                            word: CheckWord::L7OkConditionally,
+                            code: Some(404),
+                        })
+                    }
+                    Err(failure) => Err(failure),
+                }
+            }
+            CheckKind::Service(service) => {
+                if matches!(service, CheckedService::SslHello) {
+                    self.at().0 = CheckWord::L6Timeout;
+                }
+                service::run(&mut talk, service).await
+            }
+            CheckKind::Tcp | CheckKind::Tls | CheckKind::Script(_) => Ok(self.connected()),
         }
     }
 
-    async fn attempt(&self, target: &Target, state: &TargetState) -> Result<(), Failure> {
-        let limit = self.check.timeout;
-        let deadline = Instant::now() + limit;
-        let place = self.place(target, state)?;
-        let mut stream = timeout_at(deadline, connect(&place))
+    /// What a check that only connects has found.
+    pub(super) fn connected(&self) -> Found {
+        let word = match self.speaks_tls(None) {
+            true => CheckWord::L6Ok,
+            false => CheckWord::L4Ok,
+        };
+        Found { word, code: None }
+    }
+
+    /// Remembers what is said where the time ends now.
+    pub(super) fn is_at(&self, told: String) {
+        *self.at() = (CheckWord::L7Timeout, told);
+    }
+
+    fn at(&self) -> MutexGuard<'_, (CheckWord, String)> {
+        self.at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn timed_out(&self, limit: Duration) -> Failure {
+        match &*self.at() {
+            (CheckWord::L4Timeout, _) => Failure::ConnectTimedOut(limit),
+            (CheckWord::L7Timeout, told) if told.is_empty() => Failure::TimedOut(limit),
+            (word, told) => failed(*word, None, told.as_str()),
+        }
+    }
+
+    fn speaks_tls(&self, step: Option<&CheckConnect>) -> bool {
+        let by_kind = matches!(self.prober.check.kind, CheckKind::Tls | CheckKind::Https(_));
+        match step {
+            Some(step) if !step.as_target => step.tls,
+            Some(step) => step.tls || self.prober.own.tls.unwrap_or(by_kind),
+            None => self.prober.own.tls.unwrap_or(by_kind),
+        }
+    }
+
+    /// A connection as the target's check says, or as a step of a script says.
+    pub(super) async fn connect(&self, step: Option<&CheckConnect>) -> Result<Talk, Failure> {
+        let Prober { check, own, .. } = self.prober;
+        *self.at() = (CheckWord::L4Timeout, String::new());
+        let place = self.place(step)?;
+        let limit = check
+            .connect_timeout
+            .min(own.timeout.max(check.connect_timeout));
+        let mut stream = timeout(limit, connect(&place))
             .await
             .map_err(|_| Failure::ConnectTimedOut(limit))?
             .map_err(refused)?;
-        let talk = async {
-            if let Some(tls) = &self.tls {
-                stream = self.handshake(tls, target, stream).await?;
+        let as_target = step.is_none_or(|step| step.as_target);
+        if step.is_some_and(|step| step.send_proxy) || (as_target && own.send_proxy) {
+            let mut header = Vec::new();
+            match self.prober.proxy {
+                ProxyProtocol::V1 => write_v1(None, &mut header),
+                ProxyProtocol::V2 => write_v2(None, Tell::default(), &mut header),
             }
-            match &self.check.kind {
-                CheckKind::Http(request) | CheckKind::Https(request) => {
-                    http::check(stream.as_mut(), request, &host(request, target)).await
-                }
-                // A script is refused before anything is installed.
-                CheckKind::Tcp | CheckKind::Tls | CheckKind::Script(_) | CheckKind::Service(_) => {
-                    Ok(())
-                }
-            }
-        };
-        timeout_at(deadline, talk)
-            .await
-            .unwrap_or(Err(Failure::TimedOut(limit)))
+            stream.write_all(&header).await.map_err(refused)?;
+        }
+        if self.speaks_tls(step) {
+            self.at().0 = CheckWord::L6Timeout;
+            stream = self.handshake(step, stream).await?;
+        }
+        Ok(Talk::new(stream))
     }
 
-    fn place<'a>(&self, target: &'a Target, state: &TargetState) -> Result<Place<'a>, Failure> {
-        match &target.address {
-            TargetAddress::Unix(path) => Ok(Place::Unix(path)),
-            TargetAddress::Tcp { .. } => {
-                let mut address = state
-                    .address()
-                    .ok_or_else(|| Failure::NotResolved("it has no address".into()))?;
-                if let Some(port) = self.check.port {
+    fn place(&self, step: Option<&CheckConnect>) -> Result<Place<'_>, Failure> {
+        let Prober { own, .. } = self.prober;
+        let as_target = step.is_none_or(|step| step.as_target);
+        let ip = step.and_then(|step| step.address).or(own.address);
+        let port = step.and_then(|step| step.port);
+        let port = port.or(own.port.filter(|_| as_target || port.is_none()));
+        let target = &self.watched.target;
+        match (&target.address, ip) {
+            (TargetAddress::Unix(path), None) => Ok(Place::Unix(path)),
+            (TargetAddress::ClientDestination { port: own }, Some(ip)) => {
+                let port = port.or(*own).unwrap_or_default();
+                Ok(Place::Tcp(SocketAddr::new(ip, port)))
+            }
+            (TargetAddress::ClientDestination { .. }, None) => {
+                let why = "a target that is the client's own destination has no address of its own";
+                Err(Failure::ConnectFailed(why.into()))
+            }
+            (_, ip) => {
+                let known = self.watched.state.address();
+                let mut address = match (known, ip) {
+                    (Some(address), _) => address,
+                    (None, Some(ip)) => SocketAddr::new(ip, 0),
+                    (None, None) => {
+                        return Err(Failure::NotResolved("it has no address".into()));
+                    }
+                };
+                if let Some(ip) = ip {
+                    address.set_ip(ip);
+                }
+                if let Some(port) = port {
                     address.set_port(port);
                 }
                 Ok(Place::Tcp(address))
-            }
-            TargetAddress::ClientDestination { .. } => {
-                let why = "a target that is the client's own destination has no address of its own";
-                Err(Failure::ConnectFailed(why.into()))
             }
         }
     }
 
     async fn handshake(
         &self,
-        tls: &Arc<ClientConfig>,
-        target: &Target,
+        step: Option<&CheckConnect>,
         stream: Box<dyn Stream>,
     ) -> Result<Box<dyn Stream>, Failure> {
-        let name = self.name(target);
-        let connected = TlsConnector::from(tls.clone()).connect(name, stream).await;
-        match connected {
+        let Some(tls) = &self.prober.tls else {
+            return Err(Failure::TlsFailed("it is not set up".into()));
+        };
+        let own = &self.prober.own;
+        let alpn = step.map(|step| &step.alpn).filter(|alpn| !alpn.is_empty());
+        let alpn = alpn.unwrap_or(&own.alpn);
+        let mut tls = Arc::clone(tls);
+        if !alpn.is_empty() {
+            let protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec());
+            Arc::make_mut(&mut tls).alpn_protocols = protocols.collect();
+        }
+        let said = step.and_then(|step| step.server_name.as_ref());
+        let said = said.or(own.server_name.as_ref());
+        let name = match said {
+            Some(name) => ServerName::try_from(name.clone())
+                .unwrap_or(ServerName::IpAddress(Ipv4Addr::UNSPECIFIED.into())),
+            None => self.prober.name(&self.watched.target),
+        };
+        match TlsConnector::from(tls).connect(name, stream).await {
             Ok(stream) => Ok(Box::new(stream)),
             Err(error) => Err(handshake_failure(&error)),
         }
     }
 
+    /// True where a 404 takes the target out of rotation without being a failure.
+    pub(super) fn leaves_on_404(&self) -> bool {
+        self.prober.check.drain_on_404
+    }
+
+    /// The Host of a request.
+    pub(super) fn host(&self, check: &HttpCheck<Resolved>) -> String {
+        host(check, &self.watched.target)
+    }
+
+    /// What `X-Haproxy-Server-State` says, where it is sent.
+    pub(super) fn state_text(&self, wanted: bool) -> Option<String> {
+        wanted.then(|| self.watched.state_text(&self.prober.own))
+    }
+}
+
+impl Prober {
     /// The name to ask for. A check has no client whose name could be passed on: the check's host, then the target's own
     /// name stand for it. An address as name asks for none.
     fn name(&self, target: &Target) -> ServerName<'static> {

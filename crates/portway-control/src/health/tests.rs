@@ -36,8 +36,10 @@ fn parts(address: SocketAddr, check: &str) -> (Prober, Arc<WatchedTarget>) {
     let snapshot = snapshot(&address.to_string(), check);
     let prober = Prober {
         check: snapshot.groups[0].health_check.clone().unwrap(),
+        own: snapshot.groups[0].targets[0].check.clone().unwrap(),
         tls: None,
         server_name: NameToSend::Client,
+        proxy: ProxyProtocol::V1,
     };
     (prober, watch(&snapshot)[0][0].clone())
 }
@@ -59,7 +61,7 @@ async fn target(answer: &'static str) -> (SocketAddr, tokio::task::JoinHandle<St
 async fn check(check: &str, answer: &'static str, expected: Result<(), &str>) {
     let (address, _task) = target(answer).await;
     let (prober, target) = parts(address, check);
-    let result = match prober.probe(&target).await {
+    let result = match prober.probe(&target).await.probe {
         Probe::Passed => Ok(()),
         Probe::Failed(failure) => Err(failure.to_string()),
     };
@@ -164,7 +166,7 @@ async fn checks_over_tls() {
         let (mut prober, target) = parts(address, kind);
         prober.tls = Some(client_config(&verification, &Policy::default(), &[]).unwrap());
         prober.server_name = NameToSend::Fixed(name.to_owned());
-        let result = prober.probe(&target).await;
+        let result = prober.probe(&target).await.probe;
         let text = match result {
             Probe::Passed => "passed".to_owned(),
             Probe::Failed(failure) => failure.to_string(),
@@ -195,7 +197,7 @@ async fn checks_over_tls() {
     });
     let (mut prober, target) = parts(plain, "'tls'");
     prober.tls = Some(client_config(&off(), &Policy::default(), &[]).unwrap());
-    let Probe::Failed(failure) = prober.probe(&target).await else {
+    let Probe::Failed(failure) = prober.probe(&target).await.probe else {
         panic!("plain text passed as TLS");
     };
     assert!(failure.to_string().contains("is not TLS"), "{failure}");
@@ -205,7 +207,7 @@ async fn checks_over_tls() {
 async fn what_is_asked() {
     let (address, task) = target("HTTP/1.1 200 OK\r\n\r\n").await;
     let (prober, target) = parts(address, "{ http = '/health?x' }");
-    assert_eq!(prober.probe(&target).await, Probe::Passed);
+    assert_eq!(prober.probe(&target).await.probe, Probe::Passed);
     let expected = format!(
         "GET /health?x HTTP/1.1\r\nHost: {address}\r\nUser-Agent: Portway-HealthCheck/{}\r\n\
          Connection: close\r\n\r\n",
@@ -220,10 +222,10 @@ async fn dead_and_silent_targets() {
     let address = listener.local_addr().unwrap();
     let (prober, target) = parts(address, "{ http = '/', timeout = '50ms' }");
     let timeout = Probe::Failed(Failure::TimedOut(Duration::from_millis(50)));
-    assert_eq!(prober.probe(&target).await, timeout);
+    assert_eq!(prober.probe(&target).await.probe, timeout);
     drop(listener);
     let refused = Probe::Failed(Failure::ConnectionRefused);
-    assert_eq!(prober.probe(&target).await, refused);
+    assert_eq!(prober.probe(&target).await.probe, refused);
 }
 
 #[tokio::test]
@@ -237,7 +239,8 @@ async fn a_target_goes_and_comes_back() {
     let targets = watch(&snapshot);
     let target = targets[0][0].clone();
     let mut tasks = JoinSet::new();
-    start(&snapshot.groups[0], None, &targets[0], &mut tasks);
+    let process = Arc::default();
+    start(&snapshot.groups[0], None, &targets[0], &process, &mut tasks);
     let becomes = async |state: HealthState| {
         let wait = async {
             while target.health().state != state {
@@ -254,4 +257,214 @@ async fn a_target_goes_and_comes_back() {
     let _listener = TcpListener::bind(address).await.unwrap();
     becomes(HealthState::Healthy).await;
     assert!(target.health().passed >= 2 && target.health().failed >= 2);
+}
+
+/// A target that says `first`, and `reply` to whatever comes; gives what came.
+async fn scripted(first: &'static [u8], reply: &'static [u8], check: &str) -> (String, Vec<u8>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(first).await.unwrap();
+        let mut heard = Vec::new();
+        while stream
+            .read_buf(&mut heard)
+            .await
+            .is_ok_and(|count| count > 0)
+        {
+            if stream.write_all(reply).await.is_err() || reply.is_empty() {
+                break;
+            }
+        }
+        heard
+    });
+    let (prober, target) = parts(address, check);
+    let outcome = prober.probe(&target).await;
+    let code = outcome
+        .code
+        .map_or_else(String::new, |code| format!(" {code}"));
+    let said = match outcome.probe {
+        Probe::Failed(Failure::Step { said, .. }) if !said.is_empty() => format!(" {said}"),
+        _ => String::new(),
+    };
+    let told = format!("{}{code}{said}", outcome.word.as_str());
+    (told, heard.await.unwrap())
+}
+
+/// Requests, words, codes and texts that HAProxy 2.6 was seen to have.
+#[tokio::test]
+async fn services_are_spoken_to_as_haproxy_does() {
+    let check = async |kind: &str, first, reply, heard: &[u8], expected: &str| {
+        let check = format!("{{ service = {kind}, timeout = '2s', interval = '2s' }}");
+        let (told, bytes) = scripted(first, reply, &check).await;
+        assert_eq!(told, expected, "{kind}");
+        if !heard.is_empty() {
+            assert_eq!(
+                String::from_utf8_lossy(&bytes),
+                String::from_utf8_lossy(heard),
+                "{kind}"
+            );
+        }
+    };
+    check(
+        "'redis'",
+        b"",
+        b"+PONG\r\n",
+        b"*1\r\n$4\r\nPING\r\n",
+        "L7OK 0",
+    )
+    .await;
+    let smtp = "{ smtp = { hello = 'HELO', domain = 'localhost' } }";
+    let heard = b"HELO localhost\r\nQUIT\r\n";
+    check(smtp, b"220 hi\r\n", b"250 ok\r\n", heard, "L7OK 250").await;
+    check(smtp, b"500 hi\r\n", b"", b"", "L7STS 500 hi").await;
+    let postgres = "{ postgres = 'joe' }";
+    let heard = b"\0\0\0\x12\0\x03\0\0user\0joe\0\0";
+    check(postgres, b"", b"R\0\0\0\x0c\0\0\0\x05abcd", heard, "L7OK 0").await;
+    check(postgres, b"", b"E\0\0\0\x0cSFATAL\0", heard, "L7RSP FATAL").await;
+    let heard = b"0\x0c\x02\x01\x01`\x07\x02\x01\x03\x04\x00\x80\x00";
+    let bound = b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00";
+    check("'ldap'", b"", bound, heard, "L7OK 0").await;
+    let refused = b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x01\x04\x00\x04\x00";
+    let rfc = "L7STS 1 See RFC: http://tools.ietf.org/html/rfc4511#section-4.1.9";
+    check("'ldap'", b"", refused, heard, rfc).await;
+    check(
+        "'ssl_hello'",
+        b"",
+        b"\x16\x03\x00\x00\x02\x02\x00",
+        b"",
+        "L6OK",
+    )
+    .await;
+    check("'ssl_hello'", b"", b"nope!", b"", "L6RSP").await;
+    let greeting = b"\x07\0\0\0\x0a5.5.5\0";
+    check("{ mysql = {} }", greeting, b"", b"", "L7OK 0").await;
+    let heard = b"%\0\0\x01\0\x82\0\0\0\x80\0\x01!\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0joe\0\0\x01\0\0\0\x01";
+    let ok = b"\x07\0\0\x02\0\0\0\x02\0\0\0";
+    check(
+        "{ mysql = { user = 'joe' } }",
+        greeting,
+        ok,
+        heard,
+        "L7OK 0",
+    )
+    .await;
+    let old = "{ mysql = { user = 'joe', post_41 = false } }";
+    let heard = b"\n\0\0\x01\0\x80\0\0\x01joe\0\0\x01\0\0\0\x01";
+    check(old, greeting, ok, heard, "L7OK 0").await;
+    let denied = b"\x09\0\0\0\xff\x15\x04Denied";
+    check("{ mysql = {} }", denied, b"", b"", "L7STS 1045 Denied").await;
+}
+
+#[tokio::test]
+async fn scripts_are_followed_as_haproxy_does() {
+    let check = async |steps: &str, first, reply, heard: &str, expected: &str| {
+        let check = format!("{{ script = [{steps}], timeout = '300ms', interval = '2s' }}");
+        let (told, bytes) = scripted(first, reply, &check).await;
+        assert_eq!(told, expected, "{steps}");
+        assert_eq!(String::from_utf8_lossy(&bytes), heard, "{steps}");
+    };
+    let good = "{ expect = { status = '200-399' } }";
+    let options = format!("{{ request = {{ method = 'OPTIONS', target = '/' }} }}, {good}");
+    let asked = "OPTIONS / HTTP/1.0\r\n\r\n";
+    let ok = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nX-State: up, ok\r\n\r\nok";
+    check(&options, b"", ok, asked, "L7OK 200").await;
+    check(
+        &options,
+        b"",
+        b"HTTP/1.0 500 Oops\r\n\r\n",
+        asked,
+        "L7STS 500 Oops",
+    )
+    .await;
+    check(&options, b"", b"HELLO\r\n\r\n", asked, "L7RSP").await;
+    let post = "{ request = { method = 'POST', target = '/y', version = 'HTTP/1.1', headers = { Host = 'h', X-A = 'b' }, body = 'hello' } }";
+    let asked = "POST /y HTTP/1.1\r\nhost: h\r\nx-a: b\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
+    check(&format!("{post}, {good}"), b"", ok, asked, "L7OK 200").await;
+    let get = "{ request = { target = '/' } }";
+    let asked = "GET / HTTP/1.0\r\n\r\n";
+    let body = async |expect: &str, expected: &str| {
+        check(
+            &format!("{get}, {{ expect = {expect} }}"),
+            b"",
+            ok,
+            asked,
+            expected,
+        )
+        .await;
+    };
+    body(
+        "{ body = 'good' }",
+        "L7RSP HTTP content check did not match",
+    )
+    .await;
+    body(
+        "{ body = 'ok', not = true }",
+        "L7RSP HTTP check matched unwanted content",
+    )
+    .await;
+    body("{ status_pattern = '^4' }", "L7STS 200 OK").await;
+    body(
+        "{ status = 404, error = 'L7RSP', on_error = 'mine' }",
+        "L7RSP mine",
+    )
+    .await;
+    body(
+        "{ header = { name = 'x-state', value = 'up' } }",
+        "L7OK 200",
+    )
+    .await;
+    body(
+        "{ header = { name = 'x-state', value = 'up', whole = true } }",
+        "L7RSP HTTP header check did not match",
+    )
+    .await;
+    body(
+        "{ header = { name = { prefix = 'x-' }, value = { regex = '^o' } } }",
+        "L7OK 200",
+    )
+    .await;
+    let ping = "{ send = \"PING\\r\\n\" }";
+    let pong = format!("{ping}, {{ expect = {{ bytes = '+PONG' }} }}");
+    check(&pong, b"", b"+PONG\r\n", "PING\r\n", "L7OK 0").await;
+    let told = "L7TOUT  at step 2 of tcp-check (expect string '+PONG') comment: 'mine'";
+    let pong = format!("{ping}, {{ expect = {{ bytes = '+PONG', comment = 'mine' }} }}");
+    check(&pong, b"", b"-ERR\r\n", "PING\r\n", told).await;
+    check(
+        "{ expect = { bytes = 'abc', min_bytes = 2 } }",
+        b"ab",
+        b"",
+        "",
+        "L7RSP TCPCHK did not match content 'abc' at step 1",
+    )
+    .await;
+    check(
+        "{ expect = { hex_pattern = '^6162' } }",
+        b"ab",
+        b"",
+        "",
+        "L7OK 0",
+    )
+    .await;
+    check("{ connect = true }", b"", b"", "", "L4OK").await;
+    let first = "{ connect = { port = 1, comment = 'first' } }";
+    let listener =
+        "L4CON Connection refused at step 1 of tcp-check (connect port 1) comment: 'first'";
+    let (prober, target) = parts(
+        "127.0.0.1:2".parse().unwrap(),
+        &format!("{{ script = [{first}] }}"),
+    );
+    let outcome = prober.probe(&target).await;
+    let Probe::Failed(Failure::Step { word, said, .. }) = outcome.probe else {
+        panic!("it passed");
+    };
+    assert_eq!(format!("{} {said}", word.as_str()), listener);
+}
+
+#[tokio::test]
+async fn a_404_may_take_a_target_out_of_rotation() {
+    let script = "{ http = '/', drain_on_404 = true }";
+    let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    let (told, _) = scripted(b"", answer, script).await;
+    assert_eq!(told, "L7OKC 404");
 }
