@@ -224,7 +224,9 @@ fn perform(
             }
         }
         Action::Service(service) => {
-            return Some(Decision::Service(Box::new(Asked::of(service, x))));
+            if Asked::applies(service, x) {
+                return Some(Decision::Service(Box::new(Asked::of(service, x))));
+            }
         }
         Action::Reject { silent } => {
             return Some(Decision::Close(match silent {

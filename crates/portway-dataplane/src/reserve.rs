@@ -6,6 +6,7 @@ use crate::fault::Fault;
 use crate::live::InFlight;
 use crate::plane::GroupParts;
 use crate::queue::Place;
+use crate::statistics;
 use portway_core::balance::{Key, NoTarget, Tried};
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::Limit;
@@ -64,6 +65,9 @@ pub(crate) async fn reserve(
         Asked::Waits(place, positions) => {
             let began = Instant::now();
             let result = Box::pin(wait(connection, ask.group, place)).await;
+            if let (Ok(reserved), None) = (&result, ask.bound) {
+                statistics::selected(connection, ask.group, reserved.target);
+            }
             waited(Waited {
                 took: began.elapsed(),
                 positions,
@@ -90,6 +94,7 @@ fn at_once(connection: &Connection, ask: Ask, tried: &mut Tried) -> Result<Asked
             Ok(choice) => {
                 if let Some(slot) = parts.state.enter(choice.index) {
                     let target = choice.index;
+                    statistics::selected(connection, ask.group, target);
                     return Ok(Asked::Reserved(Reserved { target, slot }));
                 }
             }

@@ -11,7 +11,7 @@ use crate::serve::Next;
 use crate::stream::Stream;
 use crate::{reply, statistics};
 use portway_core::evaluate;
-use portway_core::http1::{BodyLength, Known, write_field};
+use portway_core::http1::{BodyLength, Known, Method, write_field};
 use portway_model::action::Service;
 use portway_model::snapshot::{GroupId, ListenerId};
 use portway_model::stage::Resolved;
@@ -94,6 +94,14 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// Whether the service answers this request: pages are read and sent forms, as in HAProxy; what else is done with
+    /// their addresses is left to the rules that follow.
+    pub(crate) fn applies(service: &Service<Resolved>, x: &Exchange<'_>) -> bool {
+        let method = x.request().method();
+        matches!(service, Service::Metrics)
+            || matches!(method, Method::Get | Method::Head | Method::Post)
+    }
+
     /// What this service is asked for by this exchange.
     pub(crate) fn of(service: &Service<Resolved>, x: &Exchange<'_>) -> Self {
         let admin = match service {

@@ -54,6 +54,13 @@ impl<'a> Flow<'a> {
     }
 }
 
+/// Counts that a target was chosen by the group's algorithm.
+#[inline]
+pub(crate) fn selected(connection: &Connection, group: GroupId, target: usize) {
+    let shard = connection.worker.shard();
+    shard.target(group.index(), target).selections.add(1);
+}
+
 /// Counts that an exchange or connection came to a group; [`end_of_exchange`] or [`end_of_connection`] follows.
 #[inline]
 pub(crate) fn session(connection: &Connection, group: GroupId) {
@@ -77,12 +84,12 @@ pub(crate) fn end_of_exchange(x: &Exchange<'_>, group: GroupId, total: Duration)
     };
     let times = &shard.target(group.index(), target).times;
     times.count.add(1);
-    let connect = if x.attempt.reused {
-        Duration::ZERO
-    } else {
-        connected
+    let queued = x.ledger.queued.unwrap_or_default();
+    let connect = match x.attempt.reused {
+        true => Duration::ZERO,
+        false => connected.saturating_sub(queued),
     };
-    times.queue.add(Duration::ZERO);
+    times.queue.add(queued);
     times.connect.add(connect);
     let head = x.ledger.response_head.unwrap_or(connected);
     times.response.add(head.saturating_sub(connected));
@@ -108,7 +115,13 @@ fn count(failures: &Failures, fault: Fault) {
         | FaultCode::ConnectFailed
         | FaultCode::NotResolved
         | FaultCode::TargetTls
+        | FaultCode::QueueTimeout
+        | FaultCode::QueueFull
         | FaultCode::NoHealthyTarget => &failures.connection,
+        FaultCode::TargetDown => {
+            failures.target_aborts.add(1);
+            &failures.response
+        }
         FaultCode::TargetClosed if fault.stage == Some(Stage::ResponseStarted) => {
             failures.target_aborts.add(1);
             &failures.response
@@ -149,8 +162,9 @@ pub(crate) fn end_of_connection(connection: &Connection, passed: &Passed) {
     if let (Some(target), Some(connected)) = (target, passed.connected) {
         let times = &target.times;
         times.count.add(1);
-        times.queue.add(Duration::ZERO);
-        times.connect.add(connected);
+        let queued = passed.queued.unwrap_or_default();
+        times.queue.add(queued);
+        times.connect.add(connected.saturating_sub(queued));
         times.total.add(passed.started.elapsed());
     }
 }

@@ -361,14 +361,18 @@ fn server(
     write!(
         out,
         "<td>{}<td>{}",
-        grouped(totals.sessions),
+        grouped(totals.selections),
         last(it.last_session)
     )?;
     bytes(out, totals.received_bytes, totals.sent_bytes)?;
     write!(out, "<td class=g><td>{}", grouped(totals.denied_responses))?;
     out.write_str("<td class=g>")?;
     failures(out, &totals.failures)?;
-    warnings(out, totals.retries, totals.redispatches)?;
+    warnings(
+        out,
+        totals.retries - totals.redispatches.min(totals.retries),
+        totals.redispatches,
+    )?;
     let status = row::server_status(it);
     write!(
         out,
@@ -482,7 +486,7 @@ fn backend(
     write!(
         out,
         "<td>{}<td>{}",
-        grouped(totals.sessions),
+        grouped(it.selections),
         last(it.last_session)
     )?;
     bytes(out, totals.received_bytes, totals.sent_bytes)?;
@@ -493,7 +497,11 @@ fn backend(
         grouped(totals.denied_responses)
     )?;
     failures(out, &totals.failures)?;
-    warnings(out, totals.retries, totals.redispatches)?;
+    warnings(
+        out,
+        totals.retries - totals.redispatches.min(totals.retries),
+        totals.redispatches,
+    )?;
     write!(
         out,
         "<td class=\"g t\">{} {}<td><td>{}<td>{}<td>{}<td><td>{}<td>{}<td></tr>",

@@ -9,7 +9,7 @@ use portway_control::figures::{
     BackendFigures, CheckFigures, FrontendFigures, ProxyFigures, RateFigures, ServerFigures,
     ServerStatus,
 };
-use portway_control::figures::{FailureTotals, Times};
+use portway_control::figures::{FailureTotals, TargetTotals, Times};
 
 use super::field::{Field, Tags, Value};
 
@@ -254,6 +254,7 @@ pub(crate) fn frontend(proxy: &ProxyFigures, it: &FrontendFigures) -> Row {
     modules(&mut row);
     if proxy.is_http {
         row.u64(Field::H1OpenConnections, totals.connections_open);
+        row.u64(Field::H1OpenStreams, totals.requests_open);
         row.u64(Field::H1TotalConnections, totals.connections);
         row.u64(Field::H1TotalStreams, it.requests());
         row.u64(Field::H1BytesIn, totals.received_bytes);
@@ -290,7 +291,10 @@ pub(crate) fn server(proxy: &ProxyFigures, it: &ServerFigures) -> Row {
     row.u64(Field::Bout, totals.sent_bytes);
     row.u64(Field::Dresp, totals.denied_responses);
     row.failures(&totals.failures);
-    row.u64(Field::Wretr, totals.retries);
+    row.u64(
+        Field::Wretr,
+        totals.retries.saturating_sub(totals.redispatches),
+    );
     row.u64(Field::Wredis, totals.redispatches);
     row.text(Field::Status, &server_status(it));
     row.u32(Field::Weight, it.weight);
@@ -298,7 +302,7 @@ pub(crate) fn server(proxy: &ProxyFigures, it: &ServerFigures) -> Row {
     row.u32(Field::Act, u32::from(!it.is_backup));
     row.u32(Field::Bck, u32::from(it.is_backup));
     row.u32(Field::Lastchg, seconds(it.since));
-    row.u64(Field::Lbtot, totals.sessions);
+    row.u64(Field::Lbtot, totals.selections);
     row.rate((Field::Rate, Field::RateMax), it.session_rate);
     row.last_session(it.last_session);
     row.times(&totals.times);
@@ -409,7 +413,10 @@ pub(crate) fn backend(proxy: &ProxyFigures, it: &BackendFigures) -> Row {
     row.u64(Field::Dreq, totals.denied_requests);
     row.u64(Field::Dresp, totals.denied_responses);
     row.failures(&totals.failures);
-    row.u64(Field::Wretr, totals.retries);
+    row.u64(
+        Field::Wretr,
+        totals.retries.saturating_sub(totals.redispatches),
+    );
     row.u64(Field::Wredis, totals.redispatches);
     row.text(Field::Status, if it.is_up { "UP" } else { "DOWN" });
     row.u32(Field::Weight, it.weight);
@@ -419,7 +426,7 @@ pub(crate) fn backend(proxy: &ProxyFigures, it: &BackendFigures) -> Row {
     row.u64(Field::Chkdown, it.downs);
     row.u32(Field::Lastchg, seconds(it.since));
     row.u32(Field::Downtime, seconds(it.down_time));
-    row.u64(Field::Lbtot, totals.sessions);
+    row.u64(Field::Lbtot, it.selections);
     row.rate((Field::Rate, Field::RateMax), it.session_rate);
     row.last_session(it.last_session);
     row.times(&it.times);
@@ -451,6 +458,15 @@ pub(crate) fn backend(proxy: &ProxyFigures, it: &BackendFigures) -> Row {
     }
     row.tls(0, 0, 0);
     modules(&mut row);
+    if proxy.is_http {
+        let servers = proxy.servers.iter().map(|it| &it.totals);
+        let sum = |of: fn(&TargetTotals) -> u64| servers.clone().map(of).sum();
+        row.u64(Field::H1OpenConnections, sum(|it| it.connections_open));
+        row.u64(Field::H1TotalConnections, sum(|it| it.connections));
+        row.u64(Field::H1TotalStreams, sum(|it| it.sessions));
+        row.u64(Field::H1BytesIn, sum(|it| it.sent_bytes));
+        row.u64(Field::H1BytesOut, sum(|it| it.received_bytes));
+    }
     row
 }
 

@@ -13,14 +13,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use portway_dataplane::plane::Plane;
-use portway_telemetry::metrics::{GroupTotals, ListenerTotals, TargetTotals};
+use portway_telemetry::metrics::{GroupTotals, ListenerTotals};
 
 use crate::targets::WatchedTarget;
 pub(crate) use layout::Proxy;
 use rates::Rate;
 pub(crate) use server::check_figures;
 
-pub use portway_telemetry::metrics::{FailureTotals, Times};
+pub use portway_telemetry::metrics::{FailureTotals, TargetTotals, Times};
 pub use server::{CheckFigures, CheckOutcome, ServerFigures, ServerStatus};
 
 /// How often totals are looked at.
@@ -151,6 +151,8 @@ fn requests(totals: &ListenerTotals) -> u64 {
 pub struct BackendFigures {
     /// What was counted.
     pub totals: GroupTotals,
+    /// How often the algorithm chose a server.
+    pub selections: u64,
     /// What was counted for its targets: connections made and used again.
     pub connections: (u64, u64),
     /// How long exchanges took.

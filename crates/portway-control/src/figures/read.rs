@@ -215,6 +215,7 @@ impl Reading<'_> {
         let up = &rates.up;
         BackendFigures {
             totals: since_group(raw, zero),
+            selections: servers.iter().map(|it| it.totals.selections).sum(),
             connections: servers.iter().fold((0, 0), |sum, it| {
                 (
                     sum.0 + it.totals.connections,
@@ -359,6 +360,7 @@ fn since_target(mut from: TargetTotals, zero: TargetTotals) -> TargetTotals {
         from,
         zero,
         sessions,
+        selections,
         connections,
         connections_reused,
         received_bytes,

@@ -203,6 +203,8 @@ pub struct TargetMetrics {
     pub connections_idle: Gauge,
     /// Attempts at it.
     pub sessions: Counter,
+    /// How often its group's algorithm chose it.
+    pub selections: Counter,
     /// Bytes from clients.
     pub received_bytes: Counter,
     /// Bytes to clients.

@@ -77,6 +77,8 @@ pub struct GroupTotals {
 pub struct TargetTotals {
     /// Attempts at it.
     pub sessions: u64,
+    /// How often its group's algorithm chose it.
+    pub selections: u64,
     /// Requests by class of its status, 1xx to 5xx.
     pub requests: [u64; 5],
     /// Connections made.
@@ -217,6 +219,7 @@ impl Registry {
         let shards = self.shards.iter();
         for block in shards.map(|shard| shard.target(group, target)) {
             sum.sessions += block.sessions.value();
+            sum.selections += block.selections.value();
             add_classes(&mut sum.requests, &block.requests);
             sum.connections += block.connections.value();
             sum.connections_reused += block.connections_reused.value();
