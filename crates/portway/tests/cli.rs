@@ -194,7 +194,8 @@ fn check_says_what_is_wrong() {
 #[test]
 fn check_refuses_what_run_refuses() {
     let good = GOOD.replace("PORT", "8080");
-    let not_run = good.replace("\n\n", "\naccess_log = { to = 'syslog:127.0.0.1:514' }\n\n");
+    let not_run =
+        format!("{good}[stick_table.t]\nkey = 'address'\nsize = 100\nstore = ['requests']\n");
     let no_folder = good.replace("\n\n", "\naccess_log = { to = 'file:none/a.log' }\n\n");
     let folder = folder(&[
         ("empty.toml", ""),

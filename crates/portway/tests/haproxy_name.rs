@@ -23,7 +23,7 @@ struct Place {
 /// Answers 200 with this text.
 fn answering(text: &str) -> String {
     format!(
-        "defaults\n  mode http\n  timeout client 5s\n  timeout connect 5s\n  timeout server 5s\n\
+        "defaults\n  mode http\n  timeout client 60s\n  timeout connect 5s\n  timeout server 5s\n\
          frontend web\n  bind 127.0.0.1:PORT\n  http-request return status 200 content-type text/plain string \"{text}\"\n"
     )
 }

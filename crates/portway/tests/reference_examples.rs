@@ -98,6 +98,10 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
             }
         }
     }
+    std::fs::write(path("map"), "key value\n").unwrap();
+    for map in &mut snapshot.maps {
+        map.file = map.file.as_ref().map(|_| path("map"));
+    }
     for certificate in &mut snapshot.certificates {
         (certificate.file, certificate.key) = (path("all.pem"), None);
     }

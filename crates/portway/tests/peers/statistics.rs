@@ -285,7 +285,7 @@ fn the_same_metrics_as_haproxy() {
         eventually("a check", || {
             samples(ports)
                 .iter()
-                .any(|it| it.contains("check_duration"))
+                .any(|it| it.contains("check_duration") && it.contains("server=\"a\""))
                 .then_some(())
         });
     }
