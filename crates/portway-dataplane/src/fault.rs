@@ -309,6 +309,8 @@ pub(crate) fn reason(status: u16) -> &'static str {
         203 => "Non-Authoritative Information",
         205 => "Reset Content",
         206 => "Partial Content",
+        207 => "Multi-Status",
+        226 => "IM Used",
         300 => "Multiple Choices",
         301 => "Moved Permanently",
         302 => "Found",

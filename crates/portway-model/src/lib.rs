@@ -31,3 +31,5 @@ pub mod settings;
 pub mod snapshot;
 pub mod span;
 pub mod stage;
+pub mod template;
+pub mod transform;

@@ -1,5 +1,7 @@
 //! The fetches: what HAProxy calls a value, and which value of the model it is.
 
+mod structured;
+
 use super::arguments::Call;
 use super::place::{Place, When};
 use super::sample::{Refusal, Sample, Type, chain, of};
@@ -762,56 +764,6 @@ impl Reading<'_, '_, '_> {
             length: small(self.call.text(1))?,
         };
         self.of(When::Request, Type::Binary, value)
-    }
-
-    /// A block with its length before it. The third argument says where the block begins: after the length, from the
-    /// start of what was received, or, with a sign, from there.
-    fn payload_block(&self) -> Found {
-        let length_at = small(self.call.text(0))?;
-        let length_bytes = small(self.call.text(1))?;
-        let behind = length_at.saturating_add(length_bytes);
-        let at = match self.call.given(2) {
-            None => behind,
-            Some(text) if text.starts_with(['+', '-']) => {
-                let moved = i64::from(behind).saturating_add(integer(text)?);
-                u32::try_from(moved).map_err(|_| Refusal::wrong("it begins before the start"))?
-            }
-            Some(text) => small(text)?,
-        };
-        let length_bytes = u8::try_from(length_bytes).ok();
-        let length_bytes = length_bytes.filter(|bytes| (1..=4).contains(bytes));
-        let value = Value::PayloadBlock {
-            length_at,
-            length_bytes: length_bytes
-                .ok_or_else(|| Refusal::wrong("the length has 1 to 4 bytes"))?,
-            at,
-        };
-        self.of(When::Request, Type::Binary, value)
-    }
-
-    /// The name in a certificate, whole or one part of it.
-    fn distinguished_name(&self) -> Found {
-        let subject = self.call.name == "ssl_c_s_dn";
-        let field = match (self.call.given(0), self.call.text(2)) {
-            (None, "") if subject => CertificateField::SubjectLine,
-            (None, "") => CertificateField::IssuerLine,
-            (None, "rfc2253") if subject => CertificateField::Subject,
-            (None, "rfc2253") => CertificateField::Issuer,
-            (None, _) => return Err(Refusal::wrong("the format is 'rfc2253'")),
-            (Some(attribute), _) => {
-                let occurrence = self.occurrence()?.unwrap_or(1);
-                let part = NamePart {
-                    attribute: attribute.to_owned(),
-                    occurrence: i16::try_from(occurrence)
-                        .map_err(|_| Refusal::wrong("the occurrence is out of range"))?,
-                };
-                match subject {
-                    true => CertificateField::SubjectPart(part),
-                    false => CertificateField::IssuerPart(part),
-                }
-            }
-        };
-        self.of(When::Session, Type::Text, Value::ClientCertificate(field))
     }
 }
 

@@ -318,10 +318,10 @@ fn the_same_names_as_haproxy() {
         };
         let [ours, theirs] = both.ask("", line).map(|it| rows(&it));
         // The status of a check's answer is not kept.
-        let theirs: Vec<_> = theirs
-            .into_iter()
-            .filter(|it| !it.contains("check_code"))
-            .collect();
+        let [ours, theirs] = [ours, theirs].map(|rows| -> Vec<String> {
+            let kept = rows.into_iter().filter(|it| !it.contains("check_code"));
+            kept.collect()
+        });
         let missing: Vec<_> = theirs.iter().filter(|it| !ours.contains(it)).collect();
         let more: Vec<_> = ours.iter().filter(|it| !theirs.contains(it)).collect();
         assert!(

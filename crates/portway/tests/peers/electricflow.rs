@@ -53,7 +53,7 @@ class L(stomp.ConnectionListener):
     def on_message(self, frame):
         if frame.body == 'hello from the cluster': got.set()
 c = stomp.Connection12([(sys.argv[1], 61613)], heartbeats=(0, 0))
-c.set_ssl(for_hosts=[(sys.argv[1], 61613)], ssl_version=ssl.PROTOCOL_TLS_CLIENT, cert_validator=None)
+c.set_ssl(for_hosts=[(sys.argv[1], 61613)], ssl_version=ssl.PROTOCOL_TLS)
 c.set_listener('', L())
 c.connect('guest', 'guest', wait=True)
 c.subscribe('/queue/portway', id='1', ack='auto')
