@@ -363,6 +363,8 @@ fn run(
         let _ = ready.send(Ok(()));
         let deadline = until_drained(orders).await;
         worker.draining.set(true);
+        // A socket that stayed open would go on taking connections that nobody accepts.
+        worker.incoming.borrow_mut().clear();
         accept::stop(&worker, acceptors);
         worker.timers.expire_resting(false);
         let cut = finish(&worker, deadline).await;
