@@ -385,9 +385,13 @@ fn interim_responses_without_end_are_a_fault() {
 #[test]
 fn what_a_client_sends_after_its_last_request_does_not_cost_it_the_response() {
     let size = 3_000_000;
+    // The body comes when the client has sent more.
+    let (go_on, waits) = std::sync::mpsc::channel::<()>();
+    let waits = std::sync::Mutex::new(waits);
     let target = Target::start(move |_, mut wire| {
         wire.message()?;
         wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"))?;
+        waits.lock().unwrap().recv().unwrap();
         wire.flood(size, portway_testkit::peer::PATIENCE).map(drop)
     })
     .unwrap();
@@ -399,6 +403,7 @@ fn what_a_client_sends_after_its_last_request_does_not_cost_it_the_response() {
     let head = client.head().unwrap();
     assert!(head.starts_with(b"HTTP/1.1 200 "));
     client.send(vec![b'x'; 10_000]).unwrap();
+    go_on.send(()).unwrap();
     let mut received = 0;
     while received < size {
         received += client.receive(100_000.min(size - received)).unwrap().len();

@@ -28,6 +28,10 @@ use crate::commands::{fail, print};
 
 /// Time for the line of a log to come after its answer.
 const LOG_PATIENCE: Duration = Duration::from_millis(500);
+/// As much again for the second side where the first was waited for in vain.
+const LOG_GRACE: Duration = Duration::from_millis(50);
+/// Time for both sides to notice that the connections of the request before are closed: logs tell how many there are.
+const SETTLE: Duration = Duration::from_millis(10);
 /// Bytes of a log line that are looked at.
 const MAX_LOG_LINE: usize = 65_536;
 /// Between two progress lines.
@@ -76,6 +80,7 @@ fn compared(arguments: &Compare, quiet: bool) -> Result<Report, String> {
     for request in requests.list {
         let is_head = request.is_head();
         if let Some(logs) = &logs {
+            std::thread::sleep(SETTLE);
             logs.pass_over();
         }
         let [old, new] = [&old, &new].map(|side| side.ask(&request.bytes, is_head));
@@ -192,7 +197,10 @@ impl Logs {
     /// What differs in what was logged of the request before.
     fn difference(&self) -> Option<Difference> {
         let [old, new] = &self.sockets;
-        let (old, new) = (self.line(old), self.line(new));
+        let old = self.line(old, LOG_PATIENCE);
+        // Both have had the same time if the first was waited for in vain.
+        let patience = old.as_ref().map_or(LOG_GRACE, |_| LOG_PATIENCE);
+        let new = self.line(new, patience);
         (old != new).then(|| Difference {
             what: "log".to_owned(),
             old,
@@ -201,11 +209,11 @@ impl Logs {
     }
 
     /// The next line about a request, masked; others, about targets and the process, are passed over.
-    fn line(&self, socket: &UdpSocket) -> Option<String> {
+    fn line(&self, socket: &UdpSocket, patience: Duration) -> Option<String> {
         let begun = Instant::now();
         let mut bytes = vec![0; MAX_LOG_LINE];
         loop {
-            let left = LOG_PATIENCE.checked_sub(begun.elapsed())?;
+            let left = patience.checked_sub(begun.elapsed())?;
             socket
                 .set_read_timeout(Some(left.max(Duration::from_millis(1))))
                 .ok()?;

@@ -10,28 +10,31 @@ use serde_json::Value;
 use crate::echo::Echo;
 use crate::support::{PORTWAY, Process, Scene, free_port, local};
 
-/// Every file of the folder; one at a time with `PORTWAY_DIFFERENTIAL=NAME`.
-#[test]
-fn haproxy_and_portway_do_the_same() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential");
-    let only = std::env::var("PORTWAY_DIFFERENTIAL").ok();
-    let mut names: Vec<String> = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter_map(|name| name.strip_suffix(".cfg").map(str::to_owned))
-        .filter(|name| only.as_ref().is_none_or(|only| only == name))
-        .collect();
-    names.sort();
-    assert!(!names.is_empty());
-    let failed: Vec<String> = names
-        .iter()
-        .flat_map(|name| {
-            // One that does not even start must not keep the others from being looked at.
-            std::panic::catch_unwind(|| run(&folder, name))
-                .unwrap_or_else(|_| vec![format!("{name}: did not run, see above")])
-        })
-        .collect();
-    assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+/// A test for each file of the folder, and one that sees that none is left out.
+macro_rules! files {
+    ($($test:ident)*) => {
+        $(#[test]
+        fn $test() {
+            let failed = run(&folder(), &stringify!($test).replace('_', "-"));
+            assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+        })*
+
+        #[test]
+        fn every_file_has_a_test() {
+            let mut names: Vec<String> = fs::read_dir(folder())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .filter_map(|name| name.strip_suffix(".cfg").map(|name| name.replace('-', "_")))
+                .collect();
+            names.sort();
+            assert_eq!(names, [$(stringify!($test)),*]);
+        }
+    };
+}
+files! { acl balance basic closing conditions errors expressions headers listen log_default log_format maps own_answers redirects response_rules samples stats sticky_insert sticky_rewrite tcp tcp_inspect }
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential")
 }
 
 /// The programs that are held against HAProxy.
