@@ -119,7 +119,7 @@ pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
 /// What no machine would run: parts that are understood only, and nothing at all.
 fn refused(snapshot: &Snapshot) -> Diagnostics {
     let mut found = support::not_run(snapshot);
-    if snapshot.listeners.is_empty() {
+    if !snapshot.serves() {
         let message = "nothing to serve: no listener";
         found.push(Diagnostic::error(Code::Missing, Span::NONE, message).help(SMALLEST));
     }

@@ -72,6 +72,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// True where there is something to connect to: a listener, or at least a control socket beside the health checks.
+    pub fn serves(&self) -> bool {
+        !self.listeners.is_empty() || !self.process.control_sockets.is_empty()
+    }
+
     /// The group with this id. Ids of a snapshot are valid in it.
     pub fn group(&self, id: GroupId) -> Option<&TargetGroup> {
         self.groups.get(id.index())

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -302,6 +302,37 @@ fn in_the_background_and_taken_over() {
     kill_process(second.0, Signal::TERM).unwrap();
     eventually("the end of the second", || gone(second.0));
     assert!(place.pid("pid").is_none());
+}
+
+#[test]
+fn a_control_socket_is_enough_to_serve() {
+    let backend =
+        "backend app\n  timeout connect 1s\n  timeout server 1s\n  server s 127.0.0.1:1\n";
+    let place = Place::new("");
+    let socket = place.path("sock").display().to_string();
+    place.write(
+        "a.cfg",
+        &format!("global\n  stats socket {socket} level admin\n{backend}"),
+    );
+    assert_eq!(
+        place.run("-c -f a.cfg"),
+        (0, "Configuration file is valid\n".into(), String::new())
+    );
+    assert_eq!(
+        place.run("-f a.cfg -D -p pid"),
+        (0, String::new(), String::new())
+    );
+    let daemon = Daemon(place.pid("pid").unwrap());
+    let mut socket = UnixStream::connect(place.path("sock")).unwrap();
+    socket.write_all(b"show stat\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\napp,s,"), "{answer}");
+    kill_process(daemon.0, Signal::TERM).unwrap();
+    eventually("its end", || gone(daemon.0));
+    place.write("a.cfg", backend);
+    assert_eq!(place.run("-f a.cfg -D").0, 1);
+    assert_eq!(place.run("-c -f a.cfg").0, 2);
 }
 
 #[test]

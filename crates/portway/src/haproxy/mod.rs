@@ -144,10 +144,7 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
             return fail(flags, &message);
         }
     };
-    let serves = compiled
-        .snapshot
-        .as_ref()
-        .is_none_or(|it| !it.listeners.is_empty());
+    let serves = compiled.snapshot.as_ref().is_none_or(Snapshot::serves);
     if let Some(snapshot) = compiled.snapshot.as_mut().filter(|_| serves) {
         apply(flags, snapshot);
         let found = install::check(snapshot, &compiled.sources);
