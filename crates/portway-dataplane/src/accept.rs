@@ -6,6 +6,7 @@ use crate::h1;
 use crate::l4;
 use crate::live::{self, Full, Gate, ListenerState};
 use crate::plane::ListenerParts;
+use crate::pool::Own;
 use crate::rules::{Rules, Verdict};
 use crate::stream::{Socket as Connected, Stream};
 use crate::timer::TICK;
@@ -275,6 +276,7 @@ fn admit(worker: &Rc<Worker>, id: ListenerId, socket: Connected, peer: SocketAdd
         exchanges: 0,
         variables: Cell::default(),
         captures: None,
+        own: Own::default(),
     };
     let mut rules = Rules::new(&listener.rules.connection);
     let verdict = rules.run(&mut connection, None);

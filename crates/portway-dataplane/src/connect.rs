@@ -67,8 +67,13 @@ pub(crate) struct Wanted<'a> {
 
 impl Upstream {
     /// Keeps the connection for another exchange. False where another had to go for it.
-    pub(crate) fn give_back(self, now: u64) -> bool {
-        self.pool.put(self.link, now)
+    pub(crate) fn give_back(self, connection: &Connection) -> bool {
+        let now = connection.worker.timers.now();
+        if self.pool.is_private() {
+            connection.own.put(&self.pool, self.link, now)
+        } else {
+            self.pool.put(self.link, now)
+        }
     }
 }
 
@@ -106,7 +111,9 @@ pub(crate) async fn connect(
     };
     let in_flight = (slot, Serving::new(pool.metrics()));
     let pooled = if wanted.pooled {
-        pool.take(&way, wanted.surely)
+        let first = connection.exchanges == 0;
+        let own = connection.own.take(pool, &way, wanted.surely);
+        own.or_else(|| pool.take(&way, first, wanted.surely))
     } else {
         None
     };

@@ -4,6 +4,7 @@ use crate::captures::Captures;
 use crate::group::Generation;
 use crate::peer_certificate;
 use crate::policy::Side;
+use crate::pool::Own;
 use crate::timer::Timer;
 use crate::variables::Variables;
 use crate::worker::Worker;
@@ -35,6 +36,8 @@ pub(crate) struct Connection {
     pub(crate) variables: Cell<Option<Box<Variables>>>,
     /// What rules on the connection captured; rare.
     pub(crate) captures: Option<Box<Captures>>,
+    /// Connections to targets that no other client may have.
+    pub(crate) own: Own,
 }
 
 /// What was agreed on in the TLS handshake.

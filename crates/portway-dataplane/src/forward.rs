@@ -124,7 +124,7 @@ async fn respond(
             ResponseBody::Chunked | ResponseBody::UntilClose => false,
         };
         if framing.keep_alive && upload.done && whole && !closes(x) {
-            let _ = upstream.give_back(x.connection.worker.timers.now());
+            let _ = upstream.give_back(x.connection);
         }
         x.beyond = upload.beyond();
         return Ok(Box::pin(reply::by_rule(x, downstream, answer, how, Side::Response)).await);
@@ -184,7 +184,7 @@ async fn respond(
         && upload.done
         && rest.is_none()
         && framing.body != ResponseBody::UntilClose
-        && !upstream.give_back(x.connection.worker.timers.now())
+        && !upstream.give_back(x.connection)
     {
         crate::record::limit_reached(x, Limit::IdleTargetConnections);
     }

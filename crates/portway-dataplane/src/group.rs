@@ -175,7 +175,7 @@ impl GroupRun {
         );
         let limit = usize::try_from(group.pool_size).unwrap_or(usize::MAX);
         let pools = (0..group.targets.len())
-            .map(|target| Rc::new(Pool::new(limit, metrics(target))))
+            .map(|target| Rc::new(Pool::new(limit, group.connection_reuse, metrics(target))))
             .collect();
         Self { balancer, pools }
     }

@@ -4,10 +4,12 @@
 //! only if no sign of its end has come; for a request that must not be repeated the kernel is asked.
 
 use crate::stream::Stream;
+use portway_model::settings::ConnectionReuse;
 use portway_telemetry::metrics::TargetMetrics;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A pool.
@@ -15,6 +17,7 @@ use std::sync::Arc;
 pub(crate) struct Pool {
     idle: RefCell<VecDeque<Idle>>,
     limit: usize,
+    reuse: ConnectionReuse,
     metrics: Arc<TargetMetrics>,
 }
 
@@ -35,6 +38,8 @@ pub(crate) struct Way {
 pub(crate) struct Link {
     pub(crate) stream: Stream,
     way: Way,
+    /// It has served more than one exchange.
+    proven: bool,
     metrics: Arc<TargetMetrics>,
 }
 
@@ -62,11 +67,12 @@ impl Drop for Link {
 }
 
 impl Pool {
-    /// A pool that keeps at most `limit` connections.
-    pub(crate) fn new(limit: usize, metrics: Arc<TargetMetrics>) -> Self {
+    /// A pool that keeps at most `limit` connections and gives them out as `reuse` says.
+    pub(crate) fn new(limit: usize, reuse: ConnectionReuse, metrics: Arc<TargetMetrics>) -> Self {
         Self {
             idle: RefCell::default(),
             limit,
+            reuse,
             metrics,
         }
     }
@@ -83,15 +89,43 @@ impl Pool {
         Link {
             stream,
             way,
+            proven: false,
             metrics: Arc::clone(&self.metrics),
         }
     }
 
-    /// A connection for the next request, opened in this way. `surely`: the kernel is asked whether it is still open.
-    pub(crate) fn take(&self, way: &Way, surely: bool) -> Option<Link> {
+    /// True where clients' connections keep their connections to themselves, as [`Own`].
+    pub(crate) fn is_private(&self) -> bool {
+        self.reuse == ConnectionReuse::Never
+    }
+
+    /// Whether an exchange may have this connection, which served others; `first`: it is the first of its client's
+    /// connection.
+    fn lends(&self, link: &Link, first: bool) -> bool {
+        match self.reuse {
+            ConnectionReuse::Never => false,
+            ConnectionReuse::Safe => !first,
+            ConnectionReuse::Aggressive => !first || link.proven,
+            ConnectionReuse::Always => true,
+        }
+    }
+
+    /// The link for another exchange, unless it has ended.
+    fn again(&self, mut link: Link, surely: bool) -> Option<Link> {
+        if link.stream.has_ended(surely) {
+            return None;
+        }
+        self.metrics.connections_reused.add(1);
+        link.proven = true;
+        Some(link)
+    }
+
+    /// A connection for the next request, opened in this way. `first`: the request is the first of its client's connection.
+    /// `surely`: the kernel is asked whether it is still open.
+    pub(crate) fn take(&self, way: &Way, first: bool, surely: bool) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();
         loop {
-            let fits = |one: &Idle| one.link.way == *way;
+            let fits = |one: &Idle| one.link.way == *way && self.lends(&one.link, first);
             let found = match idle.back() {
                 Some(last) if fits(last) => idle.pop_back(),
                 _ => {
@@ -99,9 +133,7 @@ impl Pool {
                     idle.remove(index)
                 }
             }?;
-            let link = found.link;
-            if !link.stream.has_ended(surely) {
-                self.metrics.connections_reused.add(1);
+            if let Some(link) = self.again(found.link, surely) {
                 return Some(link);
             }
         }
@@ -118,13 +150,17 @@ impl Pool {
         if full {
             idle.pop_front();
         }
+        idle.push_back(self.idle(link, now));
+        !full
+    }
+
+    fn idle(&self, link: Link, now: u64) -> Idle {
         self.metrics.connections_idle.up();
-        idle.push_back(Idle {
+        Idle {
             link,
             since: now,
             _counted: Counted(Arc::clone(&self.metrics)),
-        });
-        !full
+        }
     }
 
     /// Closes what has waited since before `oldest`.
@@ -133,5 +169,42 @@ impl Pool {
         while idle.front().is_some_and(|one| one.since < oldest) {
             idle.pop_front();
         }
+    }
+}
+
+/// Connections to targets that only one client's connection may have, and that end with it. Boxed because most clients'
+/// connections have none, and every one carries this along.
+#[derive(Default)]
+pub(crate) struct Own(Cell<Option<Box<OwnIdle>>>);
+
+type OwnIdle = VecDeque<(Rc<Pool>, Idle)>;
+
+/// Connections that a client's connection keeps to itself: those of the last targets it had. As many as HAProxy keeps
+/// (`max-session-srv-conns`).
+const MAX_OWN: usize = 5;
+
+impl Own {
+    /// As [`Pool::take`].
+    pub(crate) fn take(&self, pool: &Rc<Pool>, way: &Way, surely: bool) -> Option<Link> {
+        let mut own = self.0.take()?;
+        let fits = |(of, idle): &(Rc<Pool>, Idle)| Rc::ptr_eq(of, pool) && idle.link.way == *way;
+        let found = own
+            .iter()
+            .position(fits)
+            .and_then(|index| own.remove(index));
+        self.0.set(Some(own));
+        found.and_then(|(_, idle)| pool.again(idle.link, surely))
+    }
+
+    /// As [`Pool::put`].
+    pub(crate) fn put(&self, pool: &Rc<Pool>, link: Link, now: u64) -> bool {
+        let mut own = self.0.take().unwrap_or_default();
+        let full = own.len() >= MAX_OWN;
+        if full {
+            own.pop_front();
+        }
+        own.push_back((Rc::clone(pool), pool.idle(link, now)));
+        self.0.set(Some(own));
+        !full
     }
 }

@@ -3,7 +3,9 @@
 use crate::choice::{FirstAddress, RetryTo};
 use crate::draft::Verify;
 use crate::expression::TextMatch;
-use crate::settings::{ControlLevel, ForwardedMode, MapLines, MapMatch, NoneHealthy, ServerName};
+use crate::settings::{
+    ConnectionReuse, ControlLevel, ForwardedMode, MapLines, MapMatch, NoneHealthy, ServerName,
+};
 use std::time::Duration;
 
 /// Time for a request head and for a TLS handshake: ten seconds suffice for a slow phone, and bound slow loris.
@@ -27,6 +29,8 @@ pub const QUEUE: Duration = Duration::from_secs(5);
 pub const POOL_IDLE: Duration = Duration::from_secs(30);
 /// Idle connections kept per target and worker.
 pub const POOL_SIZE: u32 = 256;
+/// Any of them: what a target has closed in the meantime is tried again where that is safe, and asked for where it is not.
+pub const CONNECTION_REUSE: ConnectionReuse = ConnectionReuse::Always;
 /// Attempts beyond the first, HAProxy's `retries 3`.
 pub const RETRIES: u32 = 3;
 /// Where an attempt beyond the first goes: to another target, which is more likely to answer.

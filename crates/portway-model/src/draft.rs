@@ -9,9 +9,9 @@ use crate::expression::{StoredCounter, Template};
 use crate::log::LogDestination;
 use crate::name::Name;
 use crate::settings::{
-    CaptureCookie, ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType,
-    MapLines, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, SendProxy, ServerName,
-    TlsVersion,
+    CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource, FileMode,
+    ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol,
+    SendProxy, ServerName, TlsVersion,
 };
 use crate::span::Spanned;
 use crate::stage::Named;
@@ -357,6 +357,8 @@ pub struct GroupDraft {
     pub full_connections: Option<Spanned<u32>>,
     /// Idle connections kept per target and worker.
     pub pool_size: Option<Spanned<u32>>,
+    /// Which of them an exchange may have.
+    pub connection_reuse: Option<Spanned<ConnectionReuse>>,
     /// The PROXY protocol is sent to targets.
     pub send_proxy: Option<Spanned<SendProxy>>,
     /// Where changes of its targets' health are told, beside the log of the process.
@@ -391,6 +393,7 @@ impl GroupDraft {
             keep_when_down: None,
             full_connections: None,
             pool_size: None,
+            connection_reuse: None,
             send_proxy: None,
             log: Vec::new(),
             log_health_checks: None,

@@ -282,6 +282,7 @@ impl Lift<'_> {
             keep_when_down: unless(&group.keep_when_down, &false),
             full_connections: unless(&group.full_connections, &0),
             pool_size: unless(&group.pool_size, &defaults::POOL_SIZE),
+            connection_reuse: unless(&group.connection_reuse, &defaults::CONNECTION_REUSE),
             log: bare(&group.log),
             log_health_checks: unless(&group.log_health_checks, &false),
             error_pages: error_pages(&group.error_pages),

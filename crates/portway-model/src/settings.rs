@@ -157,6 +157,20 @@ pub enum OwnAnswers {
     Haproxy,
 }
 
+/// Which open connections to a target an exchange may have that waits on none of its own, as HAProxy's `http-reuse`. A first
+/// request that finds its connection closed cannot always be sent again, so that careful modes give it none of another client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionReuse {
+    /// Those of the same client's connection only.
+    Never,
+    /// The first request of a client's connection none, later ones any.
+    Safe,
+    /// The first request those that have served more than one, later ones any.
+    Aggressive,
+    /// Any.
+    Always,
+}
+
 /// What is sent in place of our own answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ErrorPageSource {

@@ -12,9 +12,9 @@ use crate::expression::{StoredCounter, Template};
 use crate::log::LogDestination;
 use crate::name::Name;
 use crate::settings::{
-    CaptureCookie, ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode,
-    GroupTimeouts, KeyType, ListenerTimeouts, MapLines, MapMatch, NoneHealthy, OwnAnswers,
-    Password, Protocol, SendProxy, ServerName, SocketOptions, TlsVersion,
+    CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource, FileMode,
+    ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts, MapLines, MapMatch, NoneHealthy,
+    OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions, TlsVersion,
 };
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
@@ -367,6 +367,8 @@ pub struct TargetGroup {
     pub full_connections: u32,
     /// Idle connections kept per target and worker.
     pub pool_size: u32,
+    /// Which of them an exchange may have.
+    pub connection_reuse: ConnectionReuse,
     /// The PROXY protocol is sent to targets.
     /// Where changes of its targets' health are told, beside the log of the process.
     pub log: Vec<LogDestination>,

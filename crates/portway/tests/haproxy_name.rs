@@ -393,6 +393,15 @@ fn the_end_of_a_worker_is_the_end_of_its_master() {
 }
 
 #[test]
+fn an_interrupted_master_ends_as_a_shell_says_it() {
+    let place = Place::new(&answering("first"));
+    let mut master = place.spawn("-W -f a.cfg");
+    assert_eq!(place.body(), "first");
+    master.signal(Signal::INT);
+    assert_eq!(master.wait(), 130);
+}
+
+#[test]
 fn the_end_of_a_master_is_the_end_of_its_workers() {
     let place = Place::new(&answering("first"));
     let master = place.spawn("-W -f a.cfg");

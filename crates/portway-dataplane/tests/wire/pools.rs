@@ -129,6 +129,35 @@ fn a_client_that_closes_leaves_the_connection_to_the_next() {
 }
 
 #[test]
+fn connections_of_other_clients_are_had_as_the_mode_says() {
+    // Connections that three clients make with two requests each, one client after the other.
+    for (mode, expected) in [("never", 3), ("safe", 3), ("aggressive", 1), ("always", 1)] {
+        let target = Target::saying("ok").unwrap();
+        let setting = format!("connection_reuse = \"{mode}\"");
+        let proxy = Proxy::start(&simple("", &setting, &[target.address()]));
+        for _ in 0..3 {
+            let mut client = proxy.client();
+            ask(&mut client, GET);
+            ask(&mut client, GET);
+        }
+        assert_eq!(target.connections(), expected, "{mode}");
+        if mode == "never" {
+            assert!(portway_testkit::peer::eventually(|| target.open() == 0));
+        }
+        proxy.finish(6);
+    }
+    // One that has served one exchange is not had by a first one.
+    let target = Target::saying("ok").unwrap();
+    let setting = "connection_reuse = \"aggressive\"";
+    let proxy = Proxy::start(&simple("", setting, &[target.address()]));
+    for expected in [1, 2, 3] {
+        ask(&mut proxy.client(), GET);
+        assert_eq!(target.connections(), expected);
+    }
+    proxy.finish(3);
+}
+
+#[test]
 fn a_pool_of_none_keeps_none() {
     let target = Target::saying("ok").unwrap();
     let proxy = Proxy::start(&simple("", "pool_size = 0", &[target.address()]));

@@ -6,7 +6,9 @@ use super::toml::{Content, Entry, Item, Table};
 use super::{check, check_step, choice, form::Field, target};
 use portway_model::draft::{GroupDraft, GroupTimeoutsDraft, TargetDraft, UpstreamTlsDraft, Verify};
 use portway_model::name::Name;
-use portway_model::settings::{NoneHealthy, ProxyPart, ProxyProtocol, SendProxy, ServerName};
+use portway_model::settings::{
+    ConnectionReuse, NoneHealthy, ProxyPart, ProxyProtocol, SendProxy, ServerName,
+};
 use portway_model::span::Spanned;
 
 fields!(GroupDraft {
@@ -22,6 +24,7 @@ fields!(GroupDraft {
     "keep_when_down" => keep_when_down,
     "full_connections" => full_connections,
     "pool_size" => pool_size,
+    "connection_reuse" => connection_reuse,
     "send_proxy" => send_proxy,
     "log" => log,
     "log_health_checks" => log_health_checks,
@@ -73,6 +76,13 @@ fields!(UpstreamTlsDraft {
 });
 
 nested!(GroupTimeoutsDraft, UpstreamTlsDraft);
+
+words!(ConnectionReuse, "never, safe, aggressive or always", CONNECTION_REUSE:
+    "never" => ConnectionReuse::Never,
+    "safe" => ConnectionReuse::Safe,
+    "aggressive" => ConnectionReuse::Aggressive,
+    "always" => ConnectionReuse::Always,
+);
 
 words!(NoneHealthy, "refuse or fail_open", NONE_HEALTHY:
     "refuse" => NoneHealthy::Refuse,

@@ -11,9 +11,9 @@ use portway_model::log::{
 };
 use portway_model::name::Name;
 use portway_model::settings::{
-    CaptureCookie, ClientAuth, ControlLevel, ErrorPageSource, FileMode, ForwardedMode, KeyType,
-    MapLines, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol, ProxyPart, ProxyProtocol,
-    SendProxy, ServerName, TlsVersion,
+    CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource, FileMode,
+    ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol,
+    ProxyPart, ProxyProtocol, SendProxy, ServerName, TlsVersion,
 };
 use portway_model::span::Spanned;
 use std::net::{IpAddr, SocketAddr};
@@ -535,6 +535,14 @@ impl Choices {
         draft.none_healthy = self.setting(|c| c.one(NoneHealthy::Refuse, &[NoneHealthy::FailOpen]));
         draft.retries = self.setting(|c| c.below(101));
         draft.pool_size = self.setting(|c| c.below(65_537));
+        draft.connection_reuse = self.setting(|c| {
+            let others = [
+                ConnectionReuse::Never,
+                ConnectionReuse::Aggressive,
+                ConnectionReuse::Always,
+            ];
+            c.one(ConnectionReuse::Safe, &others)
+        });
         draft.send_proxy = self.setting(Self::send_proxy);
         draft.log = self.some(2, |c| Spanned::bare(c.log_destination()));
         draft.log_health_checks = self.setting(|c| c.one_in(2));

@@ -42,6 +42,8 @@ struct Master<'a> {
     leaving: Vec<Serving>,
     /// No new worker is wanted, and the end of one is no surprise.
     stopping: bool,
+    /// With what the master ends once its workers have.
+    code: ExitCode,
 }
 
 /// Runs the master until its workers are gone.
@@ -92,6 +94,7 @@ pub(super) fn run(
             current,
             leaving: Vec::new(),
             stopping: false,
+            code: ExitCode::SUCCESS,
         };
         master.wait(signals).await
     })
@@ -168,7 +171,11 @@ impl Master<'_> {
                 _ = signals.hangup.recv() => self.reload(),
                 _ = signals.user1.recv() => self.stop(Signal::USR1),
                 _ = signals.terminate.recv() => self.stop(Signal::TERM),
-                _ = signals.interrupt.recv() => self.stop(Signal::TERM),
+                // As a shell has it for a program that the signal killed; HAProxy's master ends with that too.
+                _ = signals.interrupt.recv() => {
+                    self.code = ExitCode::from(130);
+                    self.stop(Signal::TERM);
+                }
             }
         }
     }
@@ -179,7 +186,7 @@ impl Master<'_> {
             .retain_mut(|it| !matches!(it.child.try_wait(), Ok(Some(_))));
         let ended = self.current.child.try_wait().ok().flatten()?;
         if self.stopping {
-            return self.leaving.is_empty().then_some(ExitCode::SUCCESS);
+            return self.leaving.is_empty().then_some(self.code);
         }
         let id = self.current.child.id();
         let text = format!("Current worker ({id}) exited with {ended}: the master ends too");

@@ -13,7 +13,7 @@ use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{GroupDraft, GroupTimeoutsDraft, TargetDraft};
 use portway_model::expression::{Condition, Matcher, NumberRange, TextMatch, Value};
 use portway_model::name::Name;
-use portway_model::settings::{Protocol, SendProxy};
+use portway_model::settings::{ConnectionReuse, Protocol, SendProxy};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 
@@ -51,7 +51,11 @@ impl Lowering<'_, '_, '_> {
         self.health_check(proxy, &servers, &mut group);
         group.timeouts = timeouts(proxy);
         self.retries(proxy, &mut group);
-        group.pool_size = pool_size(proxy, &servers);
+        group.pool_size = servers.iter().find_map(|server| server.options.pool_max);
+        if group.protocol.is_some_and(|it| it.value == Protocol::Http) {
+            let safe = Spanned::new(ConnectionReuse::Safe, proxy.name.span);
+            group.connection_reuse = Some(proxy.http_reuse.unwrap_or(safe));
+        }
         group.timeouts.idle = servers.iter().find_map(|server| server.options.pool_idle);
         group.send_proxy = self.send_proxy(&servers);
         group.log = self.destinations(proxy);
@@ -455,17 +459,5 @@ fn timeouts(proxy: &Proxy) -> GroupTimeoutsDraft {
         tunnel_target: limit(given.server),
         tunnel_ending: given.server_fin,
         inspect: proxy.inspect_delay.filter(|delay| !delay.value.is_zero()),
-    }
-}
-
-/// `http-reuse never` keeps no connection; `pool-max-conn` says how many.
-fn pool_size(proxy: &Proxy, servers: &[Server]) -> Option<Spanned<u32>> {
-    let never = proxy
-        .http_reuse
-        .as_ref()
-        .filter(|reuse| reuse.value == "never");
-    match never {
-        Some(reuse) => Some(Spanned::new(0, reuse.span)),
-        None => servers.iter().find_map(|server| server.options.pool_max),
     }
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Line, Reader, Word, old};
 use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::settings::ConnectionReuse;
 use portway_model::span::Spanned;
 
 /// Bytes that are captured at most.
@@ -335,18 +336,22 @@ fn declare(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
 }
 
 fn http_reuse(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
-    let known = ["never", "safe", "aggressive", "always"];
+    const KNOWN: [(&str, ConnectionReuse); 4] = [
+        ("never", ConnectionReuse::Never),
+        ("safe", ConnectionReuse::Safe),
+        ("aggressive", ConnectionReuse::Aggressive),
+        ("always", ConnectionReuse::Always),
+    ];
     let Some(word) = word(line, 1, "`never`, `safe`, `aggressive` or `always`", reader) else {
         return;
     };
-    if known.contains(&word.value.as_str()) {
-        proxy.http_reuse = Some(word);
-    } else {
-        reader.push(crate::unknown_word(
+    match KNOWN.iter().find(|(name, _)| *name == word.value) {
+        Some((_, reuse)) => proxy.http_reuse = Some(Spanned::new(*reuse, word.span)),
+        None => reader.push(crate::unknown_word(
             word.span,
             "mode of `http-reuse`",
             &word.value,
-            known,
-        ));
+            KNOWN.map(|(name, _)| name),
+        )),
     }
 }

@@ -43,6 +43,7 @@ use crate::haproxy::Word;
 use crate::haproxy::acl::Acls;
 use ipnet::IpNet;
 use portway_model::expression::Condition;
+use portway_model::settings::ConnectionReuse;
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 use std::time::Duration;
@@ -193,7 +194,7 @@ pub(crate) struct Proxy {
     /// `option redispatch`: after how many retries; 0 where it is off.
     pub(crate) redispatch: Option<Spanned<i32>>,
     pub(crate) fullconn: Option<Spanned<u32>>,
-    pub(crate) http_reuse: Option<Spanned<String>>,
+    pub(crate) http_reuse: Option<Spanned<ConnectionReuse>>,
     pub(crate) send_name_header: Option<Spanned<String>>,
 }
 
