@@ -6,7 +6,6 @@ use crate::h1;
 use crate::l4;
 use crate::live::{self, Full, Gate, ListenerState};
 use crate::plane::ListenerParts;
-use crate::pool::Own;
 use crate::rules::{Rules, Verdict};
 use crate::stream::{Socket as Connected, Stream};
 use crate::timer::TICK;
@@ -14,7 +13,7 @@ use crate::worker::{BoundSocket, Socket, Worker};
 use portway_model::snapshot::{Listener, ListenerId};
 use portway_telemetry::metrics::Limit;
 use rustls::ServerConnection;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -275,8 +274,7 @@ fn admit(worker: &Rc<Worker>, id: ListenerId, socket: Connected, peer: SocketAdd
         tls: None,
         exchanges: 0,
         variables: Cell::default(),
-        captures: None,
-        own: Own::default(),
+        rare: OnceCell::new(),
     };
     let mut rules = Rules::new(&listener.rules.connection);
     let verdict = rules.run(&mut connection, None);

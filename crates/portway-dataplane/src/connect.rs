@@ -70,7 +70,7 @@ impl Upstream {
     pub(crate) fn give_back(self, connection: &Connection) -> bool {
         let now = connection.worker.timers.now();
         if self.pool.is_private() {
-            connection.own.put(&self.pool, self.link, now)
+            connection.rare().own.put(&self.pool, self.link, now)
         } else {
             self.pool.put(self.link, now)
         }
@@ -112,7 +112,8 @@ pub(crate) async fn connect(
     let in_flight = (slot, Serving::new(pool.metrics()));
     let pooled = if wanted.pooled {
         let first = connection.exchanges == 0;
-        let own = connection.own.take(pool, &way, wanted.surely);
+        let rare = connection.rare.get();
+        let own = rare.and_then(|rare| rare.own.take(pool, &way, wanted.surely));
         own.or_else(|| pool.take(&way, first, wanted.surely))
     } else {
         None

@@ -13,7 +13,7 @@ use portway_model::defaults;
 use portway_model::expression::{CertificateField, Scope, Variable};
 use portway_model::settings::{ListenerTimeouts, OwnAnswers};
 use portway_model::snapshot::ListenerId;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -34,8 +34,15 @@ pub(crate) struct Connection {
     pub(crate) exchanges: u32,
     /// Variables that live as long as the connection; none is made where no rule sets one.
     pub(crate) variables: Cell<Option<Box<Variables>>>,
-    /// What rules on the connection captured; rare.
-    pub(crate) captures: Option<Box<Captures>>,
+    /// What few connections have.
+    pub(crate) rare: OnceCell<Box<Rare>>,
+}
+
+/// What few connections have: in a box of its own, which the others do not carry along.
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// What rules on the connection captured.
+    pub(crate) captures: Captures,
     /// Connections to targets that no other client may have.
     pub(crate) own: Own,
 }
@@ -193,9 +200,22 @@ impl Connection {
         }
     }
 
+    /// What few connections have; made where there is none.
+    pub(crate) fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
+    }
+
+    /// Keeps what a rule on the connection captured.
+    pub(crate) fn keep_capture(&mut self, slot: u16, value: &[u8], length: u16) {
+        self.rare();
+        if let Some(rare) = self.rare.get_mut() {
+            rare.captures.keep(Side::Request, slot, value, length);
+        }
+    }
+
     /// What a rule on the connection captured into this slot.
     pub(crate) fn capture(&self, slot: u16) -> Option<&[u8]> {
-        self.captures.as_deref()?.get(Side::Request, slot)
+        self.rare.get()?.captures.get(Side::Request, slot)
     }
 
     /// A field of the client's certificate.

@@ -6,7 +6,7 @@
 use crate::stream::Stream;
 use portway_model::settings::ConnectionReuse;
 use portway_telemetry::metrics::TargetMetrics;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -172,12 +172,9 @@ impl Pool {
     }
 }
 
-/// Connections to targets that only one client's connection may have, and that end with it. Boxed because most clients'
-/// connections have none, and every one carries this along.
+/// Connections to targets that only one client's connection may have, and that end with it.
 #[derive(Default)]
-pub(crate) struct Own(Cell<Option<Box<OwnIdle>>>);
-
-type OwnIdle = VecDeque<(Rc<Pool>, Idle)>;
+pub(crate) struct Own(RefCell<VecDeque<(Rc<Pool>, Idle)>>);
 
 /// Connections that a client's connection keeps to itself: those of the last targets it had. As many as HAProxy keeps
 /// (`max-session-srv-conns`).
@@ -186,25 +183,21 @@ const MAX_OWN: usize = 5;
 impl Own {
     /// As [`Pool::take`].
     pub(crate) fn take(&self, pool: &Rc<Pool>, way: &Way, surely: bool) -> Option<Link> {
-        let mut own = self.0.take()?;
+        let mut own = self.0.borrow_mut();
         let fits = |(of, idle): &(Rc<Pool>, Idle)| Rc::ptr_eq(of, pool) && idle.link.way == *way;
-        let found = own
-            .iter()
-            .position(fits)
-            .and_then(|index| own.remove(index));
-        self.0.set(Some(own));
-        found.and_then(|(_, idle)| pool.again(idle.link, surely))
+        let index = own.iter().position(fits)?;
+        let (_, idle) = own.remove(index)?;
+        pool.again(idle.link, surely)
     }
 
     /// As [`Pool::put`].
     pub(crate) fn put(&self, pool: &Rc<Pool>, link: Link, now: u64) -> bool {
-        let mut own = self.0.take().unwrap_or_default();
+        let mut own = self.0.borrow_mut();
         let full = own.len() >= MAX_OWN;
         if full {
             own.pop_front();
         }
         own.push_back((Rc::clone(pool), pool.idle(link, now)));
-        self.0.set(Some(own));
         !full
     }
 }

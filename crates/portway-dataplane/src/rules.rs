@@ -6,7 +6,7 @@
 
 use crate::connection::Connection;
 use crate::log_value::Subject;
-use crate::policy::{Side, draw};
+use crate::policy::draw;
 use crate::record::Passed;
 use portway_core::client_hello::{Looked, look};
 use portway_core::evaluate::{
@@ -131,8 +131,7 @@ impl<'r> Rules<'r> {
             } => {
                 let mut bytes = Vec::new();
                 evaluate(value, &seen(connection, first)).write(&mut bytes);
-                let captures = connection.captures.get_or_insert_default();
-                captures.keep(Side::Request, *slot, &bytes, *length);
+                connection.keep_capture(*slot, &bytes, *length);
             }
             // Compile allows no other in these phases, or `support` refuses it.
             _ => {}
