@@ -68,10 +68,10 @@ pub(crate) struct Wanted<'a> {
 impl Upstream {
     /// Keeps the connection for another exchange. False where another had to go for it.
     pub(crate) fn give_back(self, connection: &Connection) -> bool {
-        let now = connection.worker.timers.now();
         if self.pool.is_private() {
-            connection.rare().own.put(&self.pool, self.link, now)
+            connection.rare().own.put(&self.pool, self.link)
         } else {
+            let now = connection.worker.timers.now();
             self.pool.put(self.link, now)
         }
     }

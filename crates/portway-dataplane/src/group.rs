@@ -174,9 +174,12 @@ impl GroupRun {
             Arc::clone(&parts.state.turns),
         );
         let limit = usize::try_from(group.pool_size).unwrap_or(usize::MAX);
-        let pools = (0..group.targets.len())
-            .map(|target| Rc::new(Pool::new(limit, group.connection_reuse, metrics(target))))
-            .collect();
+        let targets = parts.targets.iter().enumerate();
+        let pool = |(index, target)| {
+            let metrics = metrics(index);
+            Rc::new(Pool::new(limit, group.connection_reuse, target, metrics))
+        };
+        let pools = targets.map(pool).collect();
         Self { balancer, pools }
     }
 

@@ -4,6 +4,7 @@
 //! for the address of a target: a lock that only control ever writes under, a few times a day, read when a connection
 //! is made or a record is written.
 
+use crate::pool::Shelves;
 use crate::queue::GroupState;
 use crate::timer::TICK;
 use crate::variables::Variables;
@@ -93,6 +94,7 @@ pub struct TargetState {
     failed_handshakes: AtomicU64,
     /// The tick of the next one that is told of.
     tell_handshake_at: AtomicU64,
+    shelves: Shelves,
 }
 
 impl TargetState {
@@ -109,7 +111,13 @@ impl TargetState {
             group: OnceLock::new(),
             failed_handshakes: AtomicU64::new(0),
             tell_handshake_at: AtomicU64::new(0),
+            shelves: Shelves::default(),
         }
+    }
+
+    /// Connections to it that wait for a request.
+    pub(crate) fn shelves(&self) -> &Shelves {
+        &self.shelves
     }
 
     /// Its health.

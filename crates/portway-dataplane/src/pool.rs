@@ -1,21 +1,25 @@
-//! Idle connections to one target, on one worker.
+//! Idle connections to one target.
 //!
-//! Last in, first out: the connection used last is the least likely to have been closed. A connection is handed out
-//! only if no sign of its end has come; for a request that must not be repeated the kernel is asked.
+//! Each worker keeps its own on a shelf. Last in, first out: the connection used last is the least likely to have been
+//! closed. A connection is handed out only if no sign of its end has come; for a request that must not be repeated the
+//! kernel is asked. A worker with none that fits takes one from another worker's shelf (`docs/adr/0012`).
 
+use crate::live::TargetState;
 use crate::stream::Stream;
 use portway_model::settings::ConnectionReuse;
 use portway_telemetry::metrics::TargetMetrics;
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError, Weak};
 
-/// A pool.
+/// What a worker keeps of a target, and its way to what the others keep.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    idle: RefCell<VecDeque<Idle>>,
+    shelf: Arc<Shelf>,
+    target: Arc<TargetState>,
     limit: usize,
     reuse: ConnectionReuse,
     metrics: Arc<TargetMetrics>,
@@ -40,37 +44,98 @@ pub(crate) struct Link {
     way: Way,
     /// It has served more than one exchange.
     proven: bool,
-    metrics: Arc<TargetMetrics>,
+    open: Open,
 }
 
+/// Counts an open connection, unless another counts it from now on.
 #[derive(Debug)]
-struct Idle {
-    link: Link,
-    since: u64,
-    _counted: Counted,
-}
+struct Open(Option<Arc<TargetMetrics>>);
 
-/// Counts an idle connection.
-#[derive(Debug)]
-struct Counted(Arc<TargetMetrics>);
-
-impl Drop for Counted {
+impl Drop for Open {
     fn drop(&mut self) {
-        self.0.connections_idle.down();
+        if let Some(metrics) = &self.0 {
+            metrics.connections_open.down();
+        }
     }
 }
 
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.metrics.connections_open.down();
+/// A connection on a shelf. It carries no counters: a worker counts in its own, and which will take it is not known.
+#[derive(Debug)]
+struct Idle {
+    stream: Stream,
+    way: Way,
+    proven: bool,
+    since: u64,
+}
+
+/// The idle connections of one worker. The lock is free but for the moments in which another worker looks.
+#[derive(Debug, Default)]
+struct Shelf(Mutex<VecDeque<Idle>>);
+
+/// The shelves of all workers.
+#[derive(Debug, Default)]
+pub(crate) struct Shelves(RwLock<Vec<Weak<Shelf>>>);
+
+impl Shelf {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Idle>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Shelf::lock`], unless somebody is at it.
+    fn try_lock(&self) -> Option<MutexGuard<'_, VecDeque<Idle>>> {
+        match self.0.try_lock() {
+            Ok(idle) => Some(idle),
+            Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+/// Takes the last that fits.
+fn take_last(idle: &mut VecDeque<Idle>, fits: impl Fn(&Idle) -> bool) -> Option<Idle> {
+    match idle.back() {
+        Some(last) if fits(last) => idle.pop_back(),
+        _ => {
+            let index = idle.iter().rposition(fits)?;
+            idle.remove(index)
+        }
+    }
+}
+
+impl Shelves {
+    /// A shelf for another worker. Those of workers that are gone make room.
+    fn another(&self) -> Arc<Shelf> {
+        let shelf = Arc::default();
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|one| one.strong_count() > 0);
+        all.push(Arc::downgrade(&shelf));
+        shelf
+    }
+
+    /// Takes one that fits from a shelf that is not `own` and that nobody is at.
+    fn take_from_others(
+        &self,
+        own: &Arc<Shelf>,
+        fits: impl Fn(&Idle) -> bool + Copy,
+    ) -> Option<Idle> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let others = all.iter().filter(|one| one.as_ptr() != Arc::as_ptr(own));
+        let mut others = others.filter_map(Weak::upgrade);
+        others.find_map(|shelf| take_last(&mut *shelf.try_lock()?, fits))
     }
 }
 
 impl Pool {
     /// A pool that keeps at most `limit` connections and gives them out as `reuse` says.
-    pub(crate) fn new(limit: usize, reuse: ConnectionReuse, metrics: Arc<TargetMetrics>) -> Self {
+    pub(crate) fn new(
+        limit: usize,
+        reuse: ConnectionReuse,
+        target: &Arc<TargetState>,
+        metrics: Arc<TargetMetrics>,
+    ) -> Self {
         Self {
-            idle: RefCell::default(),
+            shelf: target.shelves().another(),
+            target: Arc::clone(target),
             limit,
             reuse,
             metrics,
@@ -86,11 +151,15 @@ impl Pool {
     pub(crate) fn opened(&self, stream: Stream, way: Way) -> Link {
         self.metrics.connections.add(1);
         self.metrics.connections_open.up();
+        self.link(stream, way, false)
+    }
+
+    fn link(&self, stream: Stream, way: Way, proven: bool) -> Link {
         Link {
             stream,
             way,
-            proven: false,
-            metrics: Arc::clone(&self.metrics),
+            proven,
+            open: Open(Some(Arc::clone(&self.metrics))),
         }
     }
 
@@ -99,13 +168,12 @@ impl Pool {
         self.reuse == ConnectionReuse::Never
     }
 
-    /// Whether an exchange may have this connection, which served others; `first`: it is the first of its client's
-    /// connection.
-    fn lends(&self, link: &Link, first: bool) -> bool {
+    /// Whether an exchange may have a connection that served others; `first`: it is the first of its client's connection.
+    fn lends(&self, proven: bool, first: bool) -> bool {
         match self.reuse {
             ConnectionReuse::Never => false,
             ConnectionReuse::Safe => !first,
-            ConnectionReuse::Aggressive => !first || link.proven,
+            ConnectionReuse::Aggressive => !first || proven,
             ConnectionReuse::Always => true,
         }
     }
@@ -120,21 +188,36 @@ impl Pool {
         Some(link)
     }
 
+    /// What was on a shelf is this worker's.
+    fn taken(&self, idle: Idle) -> Link {
+        self.metrics.connections_idle.down();
+        self.link(idle.stream, idle.way, idle.proven)
+    }
+
     /// A connection for the next request, opened in this way. `first`: the request is the first of its client's connection.
     /// `surely`: the kernel is asked whether it is still open.
     pub(crate) fn take(&self, way: &Way, first: bool, surely: bool) -> Option<Link> {
-        let mut idle = self.idle.borrow_mut();
+        if !self.lends(true, first) {
+            return None;
+        }
+        let fits = |one: &Idle| one.way == *way && self.lends(one.proven, first);
         loop {
-            let fits = |one: &Idle| one.link.way == *way && self.lends(&one.link, first);
-            let found = match idle.back() {
-                Some(last) if fits(last) => idle.pop_back(),
-                _ => {
-                    let index = idle.iter().rposition(fits)?;
-                    idle.remove(index)
-                }
-            }?;
-            if let Some(link) = self.again(found.link, surely) {
-                return Some(link);
+            // The lock is given back before the kernel is asked.
+            let found = take_last(&mut self.shelf.lock(), fits);
+            let Some(idle) = found else { break };
+            let link = self.again(self.taken(idle), surely);
+            if link.is_some() {
+                return link;
+            }
+        }
+        loop {
+            let shelves = self.target.shelves();
+            let idle = shelves.take_from_others(&self.shelf, fits)?;
+            // What this worker's runtime knows of it begins now: only the kernel knows whether it is open.
+            let link = self.taken(idle).moved_here().ok();
+            let link = link.and_then(|link| self.again(link, true));
+            if link.is_some() {
+                return link;
             }
         }
     }
@@ -142,39 +225,70 @@ impl Pool {
     /// Keeps a connection whose last exchange is over; `now` in ticks. False where another had to go for it, or none
     /// is kept.
     pub(crate) fn put(&self, link: Link, now: u64) -> bool {
-        let mut idle = self.idle.borrow_mut();
         if self.limit == 0 {
             return false;
         }
-        let full = idle.len() >= self.limit;
-        if full {
-            idle.pop_front();
-        }
-        idle.push_back(self.idle(link, now));
-        !full
-    }
-
-    fn idle(&self, link: Link, now: u64) -> Idle {
+        let mut shelf = self.shelf.lock();
+        let full = shelf.len() >= self.limit;
+        let gone = if full { shelf.pop_front() } else { None };
+        shelf.push_back(link.idle(now));
+        drop(shelf);
         self.metrics.connections_idle.up();
-        Idle {
-            link,
-            since: now,
-            _counted: Counted(Arc::clone(&self.metrics)),
-        }
+        gone.map(|idle| self.taken(idle));
+        !full
     }
 
     /// Closes what has waited since before `oldest`.
     pub(crate) fn expire(&self, oldest: u64) {
-        let mut idle = self.idle.borrow_mut();
-        while idle.front().is_some_and(|one| one.since < oldest) {
-            idle.pop_front();
+        self.close(|idle| idle.since < oldest);
+    }
+
+    /// Closes the oldest for as long as they are to go.
+    fn close(&self, goes: impl Fn(&Idle) -> bool) {
+        let mut shelf = self.shelf.lock();
+        while let Some(idle) = shelf.pop_front_if(|idle| goes(idle)) {
+            self.taken(idle);
         }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close(|_| true);
+    }
+}
+
+impl Link {
+    /// What is left of it on a shelf; whoever takes it from there counts it.
+    fn idle(mut self, since: u64) -> Idle {
+        self.open.0 = None;
+        Idle {
+            stream: self.stream,
+            way: self.way,
+            proven: self.proven,
+            since,
+        }
+    }
+
+    /// The link with its socket in this thread's runtime.
+    fn moved_here(self) -> io::Result<Self> {
+        let stream = self.stream.moved_here()?;
+        Ok(Self { stream, ..self })
     }
 }
 
 /// Connections to targets that only one client's connection may have, and that end with it.
 #[derive(Default)]
-pub(crate) struct Own(RefCell<VecDeque<(Rc<Pool>, Idle)>>);
+pub(crate) struct Own(RefCell<VecDeque<(Rc<Pool>, Link, Waiting)>>);
+
+/// Counts an idle connection that is on no shelf.
+struct Waiting(Arc<TargetMetrics>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.connections_idle.down();
+    }
+}
 
 /// Connections that a client's connection keeps to itself: those of the last targets it had. As many as HAProxy keeps
 /// (`max-session-srv-conns`).
@@ -184,20 +298,22 @@ impl Own {
     /// As [`Pool::take`].
     pub(crate) fn take(&self, pool: &Rc<Pool>, way: &Way, surely: bool) -> Option<Link> {
         let mut own = self.0.borrow_mut();
-        let fits = |(of, idle): &(Rc<Pool>, Idle)| Rc::ptr_eq(of, pool) && idle.link.way == *way;
-        let index = own.iter().position(fits)?;
-        let (_, idle) = own.remove(index)?;
-        pool.again(idle.link, surely)
+        let mut all = own.iter();
+        let index = all.position(|(of, link, _)| Rc::ptr_eq(of, pool) && link.way == *way)?;
+        let (_, link, _) = own.remove(index)?;
+        pool.again(link, surely)
     }
 
     /// As [`Pool::put`].
-    pub(crate) fn put(&self, pool: &Rc<Pool>, link: Link, now: u64) -> bool {
+    pub(crate) fn put(&self, pool: &Rc<Pool>, link: Link) -> bool {
         let mut own = self.0.borrow_mut();
         let full = own.len() >= MAX_OWN;
         if full {
             own.pop_front();
         }
-        own.push_back((Rc::clone(pool), pool.idle(link, now)));
+        pool.metrics.connections_idle.up();
+        let waiting = Waiting(Arc::clone(&pool.metrics));
+        own.push_back((Rc::clone(pool), link, waiting));
         !full
     }
 }

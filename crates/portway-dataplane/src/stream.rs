@@ -96,6 +96,14 @@ impl Socket {
         }
     }
 
+    /// The socket in the runtime of this thread; what was known of its readiness is forgotten.
+    fn moved_here(self) -> io::Result<Self> {
+        Ok(match self {
+            Socket::Tcp(socket) => Socket::Tcp(TcpStream::from_std(socket.into_std()?)?),
+            Socket::Unix(socket) => Socket::Unix(UnixStream::from_std(socket.into_std()?)?),
+        })
+    }
+
     /// True where the peer has closed or sent something although nothing is expected of it. Asks the kernel only
     /// where an event has come, or `surely`.
     fn has_ended(&self, surely: bool) -> bool {
@@ -413,6 +421,17 @@ impl Stream {
             // One of the two is the socket's family.
             let _ = socket.set_ttl_v4(1).or(socket.set_unicast_hops_v6(1));
         }
+    }
+
+    /// The connection in the runtime of this thread, which may be another worker's than the one it was opened in.
+    pub(crate) fn moved_here(self) -> io::Result<Self> {
+        Ok(match self {
+            Stream::Plain(socket) => Stream::Plain(socket.moved_here()?),
+            Stream::Tls(mut tls) => {
+                tls.socket = tls.socket.moved_here()?;
+                Stream::Tls(tls)
+            }
+        })
     }
 
     /// True where an idle connection cannot carry another request. Asks the kernel only if `surely` or an event came.

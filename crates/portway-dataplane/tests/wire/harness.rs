@@ -33,7 +33,7 @@ const PLACES: [Ipv4Addr; 4] = [
     Ipv4Addr::new(127, 0, 0, 2),
 ];
 
-/// A running worker.
+/// A running worker, or several.
 pub(crate) struct Proxy {
     plane: Arc<Plane>,
     workers: Workers,
@@ -57,6 +57,20 @@ impl Proxy {
 
     /// The same; `prepare` sees the plane before it is installed.
     pub(crate) fn start_with(text: &str, prepare: impl FnOnce(&mut Plane)) -> Self {
+        Self::start_on(text, prepare, |sockets| vec![sockets])
+    }
+
+    /// The same with a worker for each listener.
+    pub(crate) fn start_apart(text: &str) -> Self {
+        let apart = |sockets: Vec<BoundSocket>| sockets.into_iter().map(|one| vec![one]).collect();
+        Self::start_on(text, |_| {}, apart)
+    }
+
+    fn start_on(
+        text: &str,
+        prepare: impl FnOnce(&mut Plane),
+        by_worker: impl FnOnce(Vec<BoundSocket>) -> Vec<Vec<BoundSocket>>,
+    ) -> Self {
         let listeners: Vec<TcpListener> = PLACES
             .iter()
             .map(|ip| TcpListener::bind((*ip, 0)).unwrap())
@@ -69,9 +83,9 @@ impl Proxy {
         let snapshot = compiled(&text);
         let by_address: HashMap<SocketAddr, TcpListener> =
             places.iter().copied().zip(listeners).collect();
-        let sockets = sockets(&snapshot, by_address);
+        let sockets = by_worker(sockets(&snapshot, by_address));
         let (sink, stream) = access_log::channel();
-        let mut plane = plane(snapshot, &LogSink::from(sink.clone()));
+        let mut plane = plane(snapshot, &LogSink::from(sink.clone()), sockets.len());
         drop(sink);
         prepare(&mut plane);
         let plane = Arc::new(plane);
@@ -81,7 +95,7 @@ impl Proxy {
             let all: String = batches.collect();
             all.lines().map(str::to_owned).collect()
         });
-        let workers = Workers::start(Arc::clone(&plane), vec![sockets]).unwrap();
+        let workers = Workers::start(Arc::clone(&plane), sockets).unwrap();
         Self {
             plane,
             workers,
@@ -253,7 +267,7 @@ fn sockets(
     sockets
 }
 
-fn plane(mut snapshot: Snapshot, sink: &LogSink) -> Plane {
+fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
     // Every record is looked at, whatever a configuration says.
     for listener in &mut snapshot.listeners {
         let log_null = !listener.protocol.is_http();
@@ -295,7 +309,7 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink) -> Plane {
         max_connections: snapshot.process.max_connections,
         listeners: listeners.collect(),
         groups: groups.collect(),
-        metrics: Arc::new(Registry::new(1, names)),
+        metrics: Arc::new(Registry::new(workers, names)),
         process: Arc::new(ProcessState::default()),
         answers: Answers::default(),
         maps: Vec::new(),

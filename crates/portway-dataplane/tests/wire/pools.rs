@@ -281,3 +281,64 @@ fn a_fresh_connection_that_breaks_is_tried_once_more() {
     check("GET", GET, "502", 2);
     check("POST", POST, "502", 1);
 }
+
+/// Two listeners that share a target, each on a worker of its own.
+fn apart(target: &Target) -> Proxy {
+    let other = "[listener.other]\nbind = \"@1\"\nforward = \"app\"\n";
+    Proxy::start_apart(&format!("{}{other}", simple("", "", &[target.address()])))
+}
+
+#[test]
+fn a_worker_takes_over_what_another_has_idle() {
+    let target = Target::saying("ok").unwrap();
+    let proxy = apart(&target);
+    for turn in 0..6 {
+        let mut client = Wire::connect(proxy.address(turn % 2)).unwrap();
+        assert_eq!(status(&ask(&mut client, GET)), "200");
+        assert_eq!(status(&ask(&mut client, POST)), "200");
+        drop(client);
+        proxy.quiet();
+    }
+    assert_eq!(target.connections(), 1);
+    assert_eq!(proxy.sum("portway_target_connections_idle"), 1);
+    proxy.finish(12);
+}
+
+#[test]
+fn what_was_taken_over_may_have_ended() {
+    // The target closes after an answer, without a word.
+    let target = Target::start(|_, mut wire| {
+        wire.message()?;
+        wire.send(OK)
+    })
+    .unwrap();
+    let proxy = apart(&target);
+    for turn in 0..4 {
+        let mut client = Wire::connect(proxy.address(turn % 2)).unwrap();
+        assert_eq!(status(&ask(&mut client, POST)), "200");
+        drop(client);
+        proxy.quiet();
+        assert!(portway_testkit::peer::eventually(|| target.open() == 0));
+    }
+    assert_eq!(target.connections(), 4);
+    proxy.finish(4);
+}
+
+#[test]
+fn workers_take_from_each_other_under_load() {
+    let target = Target::saying("ok").unwrap();
+    let proxy = apart(&target);
+    std::thread::scope(|scope| {
+        for turn in 0..8 {
+            let proxy = &proxy;
+            scope.spawn(move || {
+                for _ in 0..100 {
+                    let mut client = Wire::connect(proxy.address(turn % 2)).unwrap();
+                    assert_eq!(status(&ask(&mut client, GET)), "200");
+                }
+            });
+        }
+    });
+    assert!(target.connections() < 800, "{}", target.connections());
+    proxy.finish(800);
+}
