@@ -57,6 +57,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) target: usize,
     /// The host of the request, in lower case; empty where there is none.
     pub(crate) host: &'a [u8],
+    /// The client's end of its connection, and the one that it connected to.
+    pub(crate) ends: (SocketAddr, SocketAddr),
     /// The request id, if there is one.
     pub(crate) request_id: Option<&'a [u8]>,
     /// One from the pool will do.
@@ -102,12 +104,12 @@ pub(crate) async fn connect(
     let generation = &connection.generation;
     let (group, parts, state, pool) = parts_of(generation, wanted)?;
     let way = Way {
-        address: address(connection, group, state, wanted.target)?,
+        address: address(wanted, group, state)?,
         server_name: server_name(connection, group, wanted),
         proxy_header: group
             .send_proxy
             .as_ref()
-            .map(|send| proxy_header::of(connection, send, wanted.request_id)),
+            .map(|send| proxy_header::of(connection, send, wanted.ends, wanted.request_id)),
     };
     let in_flight = (slot, Serving::new(pool.metrics()));
     let pooled = if wanted.pooled {
@@ -169,16 +171,20 @@ fn parts_of<'a>(generation: &'a Generation, wanted: Wanted<'_>) -> io::Result<Pa
 
 /// Where a target is for this client now; `None` for a UNIX socket.
 fn address(
-    connection: &Connection,
+    wanted: Wanted<'_>,
     group: &TargetGroup,
     state: &TargetState,
-    target: usize,
 ) -> io::Result<Option<SocketAddr>> {
-    match group.targets.get(target).map(|target| &target.address) {
+    match group
+        .targets
+        .get(wanted.target)
+        .map(|target| &target.address)
+    {
         Some(TargetAddress::Unix(_)) => Ok(None),
         Some(TargetAddress::ClientDestination { port }) => {
-            let port = port.unwrap_or(connection.local.port());
-            Ok(Some(SocketAddr::new(connection.local.ip(), port)))
+            let (_, destination) = wanted.ends;
+            let port = port.unwrap_or(destination.port());
+            Ok(Some(SocketAddr::new(destination.ip(), port)))
         }
         Some(TargetAddress::Tcp { .. }) => {
             Ok(Some(state.address().ok_or(io::ErrorKind::NotFound)?))

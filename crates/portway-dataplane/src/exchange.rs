@@ -190,6 +190,8 @@ pub(crate) struct Exchange<'c> {
     /// The client: the peer, or whom a trusted proxy names.
     pub(crate) client: IpAddr,
     pub(crate) trusted: bool,
+    /// What rules made of the client's end of the connection, and of the one that it connected to.
+    pub(crate) moved: Option<Box<(SocketAddr, SocketAddr)>>,
     pub(crate) line: LineEdits,
     pub(crate) request_id: OnceCell<RequestIdText>,
     /// The id is being made: its format must not ask for it.
@@ -249,6 +251,7 @@ impl<'c> Exchange<'c> {
             },
             client: connection.peer.ip().to_canonical(),
             trusted: false,
+            moved: None,
             line: LineEdits::default(),
             request_id: OnceCell::new(),
             makes_id: Cell::new(false),
@@ -335,6 +338,18 @@ impl<'c> Exchange<'c> {
         replaced.unwrap_or_else(|| self.request().method())
     }
 
+    /// The client's end of the connection, as rules have it.
+    pub(crate) fn source_end(&self) -> SocketAddr {
+        let moved = self.moved.as_deref();
+        moved.map_or(self.connection.peer, |(source, _)| *source)
+    }
+
+    /// What the client connected to, as rules have it.
+    pub(crate) fn destination_end(&self) -> SocketAddr {
+        let moved = self.moved.as_deref();
+        moved.map_or(self.connection.local, |(_, destination)| *destination)
+    }
+
     /// The path as it goes on.
     pub(crate) fn current_path(&self) -> &[u8] {
         self.line
@@ -373,15 +388,15 @@ impl Facts for Exchange<'_> {
     }
 
     fn source_port(&self) -> Option<u16> {
-        self.connection.source_port()
+        Some(self.source_end().port()).filter(|port| *port != 0)
     }
 
     fn destination(&self) -> Option<IpAddr> {
-        self.connection.destination()
+        Some(self.destination_end().ip().to_canonical()).filter(|ip| !ip.is_unspecified())
     }
 
     fn destination_port(&self) -> Option<u16> {
-        self.connection.destination_port()
+        Some(self.destination_end().port()).filter(|port| *port != 0)
     }
 
     fn listener_name(&self) -> Option<&str> {

@@ -2,6 +2,7 @@
 
 use crate::exchange::Exchange;
 use crate::fault::reason;
+use portway_core::evaluate::Facts;
 use portway_core::http1::{
     BodyLength, ForwardedFields, ForwardedMode, HOP_BY_HOP, Hop, Known, KnownSet, Method,
     ResponseBody, ResponseFraming, TargetForm, copy_end_to_end, write_content_length, write_field,
@@ -62,7 +63,7 @@ fn forwarded(configured: &Forwarded, x: &Exchange<'_>) -> ForwardedFields {
     };
     ForwardedFields {
         // A client on a UNIX socket has no address to tell.
-        x_for: match x.connection.source_port() {
+        x_for: match x.source_port() {
             Some(_) => mode(configured.x_forwarded_for, Known::XForwardedFor),
             None => ForwardedMode::Preserve,
         },
@@ -112,10 +113,10 @@ pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
     }
     if let Some(fields) = fields {
         let hop = Hop {
-            peer: x.connection.peer,
+            peer: x.source_end(),
             trusted: x.trusted,
             https: x.connection.tls.is_some(),
-            listener_port: x.connection.local.port(),
+            listener_port: x.destination_end().port(),
             authority: head.authority(arena),
         };
         fields.write(head.fields(), arena, &hop, &mut out);

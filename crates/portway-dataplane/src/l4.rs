@@ -229,6 +229,7 @@ async fn upstream<'c>(
             group,
             target,
             host: b"",
+            ends: (connection.peer, connection.local),
             request_id: None,
             pooled: false,
             surely: false,

@@ -79,12 +79,21 @@ impl<'a> Subject<'a> {
 
     /// The client: as the peer is, or a trusted proxy or the PROXY protocol says; `None` on a UNIX socket.
     fn client(self) -> Option<SocketAddr> {
-        let peer = self.connection().peer;
-        let ip = match self {
-            Subject::Exchange(x) => x.client,
-            Subject::Connection(..) => peer.ip().to_canonical(),
+        let (peer, ip) = match self {
+            Subject::Exchange(x) => (x.source_end(), x.client),
+            Subject::Connection(connection, _) => {
+                (connection.peer, connection.peer.ip().to_canonical())
+            }
         };
         Some(SocketAddr::new(ip, peer.port())).filter(|_| !peer.ip().is_unspecified())
+    }
+
+    /// Where the client connected to.
+    fn destination(self) -> SocketAddr {
+        match self {
+            Subject::Exchange(x) => x.destination_end(),
+            Subject::Connection(connection, _) => connection.local,
+        }
     }
 
     fn listener(self) -> &'a str {
@@ -103,7 +112,7 @@ impl<'a> Subject<'a> {
     pub(crate) fn fetch(self, value: LogValue) -> Fetched<'a> {
         let address = match value {
             LogValue::ClientAddress => self.client(),
-            LogValue::ListenerAddress => Some(self.connection().local),
+            LogValue::ListenerAddress => Some(self.destination()),
             LogValue::UpstreamAddress => self.upstream_local(),
             LogValue::TargetIp => self.target_address(),
             _ => None,
@@ -191,7 +200,7 @@ impl<'a> Subject<'a> {
     fn write_address(self, value: LogValue, out: &mut Vec<u8>) {
         let address = match value {
             LogValue::ClientAddress => self.client(),
-            LogValue::ListenerAddress => Some(self.connection().local),
+            LogValue::ListenerAddress => Some(self.destination()),
             LogValue::UpstreamAddress => self.upstream_local(),
             _ => self.target_address(),
         };
@@ -332,7 +341,7 @@ impl<'a> Subject<'a> {
             },
             LogValue::Retries => self.retries(),
             LogValue::ClientPort => port(self.client())?,
-            LogValue::ListenerPort => port(Some(connection.local))?,
+            LogValue::ListenerPort => port(Some(self.destination()))?,
             LogValue::UpstreamPort => port(self.upstream_local())?,
             LogValue::TargetPort => port(self.target_address())?,
             LogValue::ProcessConnections => plane.process.open_connections().into(),

@@ -7,18 +7,20 @@ use crate::answers::{self, Answer, Body};
 use crate::buffer::Buffer;
 use crate::exchange::{Exchange, How, LogWish, Scratch};
 use crate::service::Asked;
+use portway_core::evaluate::normalize::normalize;
 use portway_core::evaluate::rewrite::{
     add_prefix, header_fits, replace_elements, replace_header_value, replace_path, replace_target,
     split_target, strip_prefix,
 };
 use portway_core::evaluate::{
-    self, Facts, variable_text, write_header_value, write_location, write_path, write_query,
-    write_replacement, write_target, write_template,
+    self, Facts, Fetched, variable_text, write_header_value, write_location, write_path,
+    write_query, write_replacement, write_target, write_template,
 };
-use portway_core::http1::{Known, write_field};
+use portway_core::http1::{Known, Method, is_token, write_field};
 use portway_core::route::Router;
 use portway_model::action::{
-    Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, Rule, TimeoutKind, Weighted,
+    Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Normalization, Rule,
+    TimeoutKind, Weighted,
 };
 use portway_model::expression::{Expression, Scope, Template, Variable};
 use portway_model::settings::OwnAnswers;
@@ -26,6 +28,7 @@ use portway_model::snapshot::GroupId;
 use portway_model::span::Origin;
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Duration;
@@ -237,7 +240,14 @@ fn perform(
         Action::SetLog(level) => {
             x.ledger.log = level.map_or(LogWish::Silent, LogWish::Level);
         }
-        Action::SetMethod(method) => x.line.method = Some(method.clone()),
+        Action::SetMethod(method) => set_method(x, method),
+        Action::Normalize(form) => {
+            if !normalize_target(x, *form) {
+                let answer = answers::own(x, 400, "");
+                return Some(Decision::Answer(answer, How::Denial));
+            }
+        }
+        Action::SetEnd { end, to } => set_end(x, *end, to),
         Action::SetStickiness(how) => x.kept.how = Some(*how),
         Action::SetStatus { .. }
         | Action::SetVariable { .. }
@@ -303,6 +313,68 @@ fn note(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) {
         }
         _ => {}
     }
+}
+
+/// A method that is none, and one whose response would end elsewhere than the client expects, changes nothing.
+fn set_method(x: &mut Exchange<'_>, template: &Template<Resolved>) {
+    let mut method = Vec::new();
+    write_template(template, &*x, &mut method);
+    let ends_elsewhere = |method: &[u8]| {
+        let head = |method: &[u8]| matches!(Method::of(method), Method::Head | Method::Connect);
+        head(method) != head(x.request().method_bytes(x.arena()))
+    };
+    if !is_token(&method) || ends_elsewhere(&method) {
+        return;
+    }
+    // A token is ASCII.
+    x.line.method = String::from_utf8(method).ok();
+}
+
+/// False where the target cannot be brought into this form.
+fn normalize_target(x: &mut Exchange<'_>, form: Normalization) -> bool {
+    let path = x.current_path();
+    if path.first() != Some(&b'/') {
+        return true;
+    }
+    let mut target = path.to_vec();
+    if let Some(query) = x.current_query() {
+        target.push(b'?');
+        target.extend_from_slice(query);
+    }
+    let Some(normal) = normalize(form, &target) else {
+        return false;
+    };
+    let (path, query) = split_target(&normal);
+    x.line.query = Some(query.map(<[u8]>::to_vec));
+    x.line.path = Some(path.to_vec());
+    true
+}
+
+/// What rules say of the ends of a client's connection, for this exchange.
+fn set_end(x: &mut Exchange<'_>, end: End, to: &Expression<Resolved>) {
+    let value = evaluate::evaluate(to, &*x);
+    let (mut source, mut destination) = (x.source_end(), x.destination_end());
+    moved(end, &value, &mut source, &mut destination);
+    x.client = source.ip().to_canonical();
+    x.moved = Some(Box::new((source, destination)));
+}
+
+/// Changes one half of one end.
+pub(crate) fn moved(
+    end: End,
+    value: &Fetched<'_>,
+    source: &mut SocketAddr,
+    destination: &mut SocketAddr,
+) {
+    let port = || u16::try_from(value.number()?).ok();
+    let (half, ip, port) = match end {
+        End::Source => (source, value.address(), None),
+        End::Destination => (destination, value.address(), None),
+        End::SourcePort => (source, None, port()),
+        End::DestinationPort => (destination, None, port()),
+    };
+    half.set_ip(ip.unwrap_or(half.ip()));
+    half.set_port(port.unwrap_or(half.port()));
 }
 
 fn milliseconds(x: &Exchange<'_>, number: &Expression<Resolved>) -> Option<Duration> {

@@ -5,18 +5,20 @@ use portway_core::certificate::Certificate;
 use portway_core::evaluate::openssl_cipher_name;
 use portway_core::proxy_protocol::{Ends, Tell, TellTls, write_v1, write_v2};
 use portway_model::settings::{ProxyPart, ProxyProtocol, SendProxy};
+use std::net::SocketAddr;
 
 /// The header for this client. `request_id`: that of the exchange that opens the connection.
 pub(crate) fn of(
     connection: &Connection,
     send: &SendProxy,
+    (source, destination): (SocketAddr, SocketAddr),
     request_id: Option<&[u8]>,
 ) -> Box<[u8]> {
     // A client of a UNIX socket has no address, unless a proxy has said one.
-    let known = connection.source_port().is_some();
+    let known = source.port() != 0;
     let ends = known.then_some(Ends {
-        source: connection.peer,
-        destination: connection.local,
+        source,
+        destination,
     });
     let mut out = Vec::new();
     match send.version {

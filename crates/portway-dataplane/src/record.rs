@@ -173,9 +173,9 @@ fn record_of<'a>(x: &'a Exchange<'_>, total: std::time::Duration) -> Record<'a> 
     let connection = x.connection;
     let listener = connection.listener_name().unwrap_or("-");
     let head = x.request();
-    let client = SocketAddr::new(x.client, connection.peer.port());
+    let client = SocketAddr::new(x.client, x.source_end().port());
     let start = connection.worker.wall(x.ledger.started);
-    let mut record = Record::new(start, listener, Some(client), connection.local.port());
+    let mut record = Record::new(start, listener, Some(client), x.destination_end().port());
     if x.head_len > 0 {
         record.method = head.method_bytes(x.arena());
         record.host = Some(head.authority(x.arena())).filter(|host| !host.is_empty());

@@ -6,7 +6,7 @@
 
 use crate::connection::Connection;
 use crate::log_value::Subject;
-use crate::policy::draw;
+use crate::policy::{draw, moved};
 use crate::record::Passed;
 use portway_core::client_hello::{Looked, look};
 use portway_core::evaluate::{
@@ -132,6 +132,11 @@ impl<'r> Rules<'r> {
                 let mut bytes = Vec::new();
                 evaluate(value, &seen(connection, first)).write(&mut bytes);
                 connection.keep_capture(*slot, &bytes, *length);
+            }
+            Action::SetEnd { end, to } => {
+                let value = evaluate(to, &seen(connection, first)).into_owned();
+                let Connection { peer, local, .. } = connection;
+                moved(*end, &value, peer, local);
             }
             // Compile allows no other in these phases, or `support` refuses it.
             _ => {}

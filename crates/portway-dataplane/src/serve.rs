@@ -227,6 +227,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             group,
             target,
             host: &host,
+            ends: (x.source_end(), x.destination_end()),
             request_id: x.id(),
             pooled: attempts.pooled,
             // What cannot be tried again is sent on a connection that was looked at closely.

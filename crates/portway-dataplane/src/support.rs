@@ -151,6 +151,7 @@ impl Found {
             | Action::SetPath(template)
             | Action::SetQuery(template)
             | Action::SetTarget(template)
+            | Action::SetMethod(template)
             | Action::SetVariable {
                 value: template, ..
             } => self.template(template),
@@ -166,7 +167,9 @@ impl Found {
                     .iter()
                     .for_each(|(_, value)| self.template(value));
             }
-            Action::Capture { value, .. } => self.expression(value),
+            Action::Capture { value, .. } | Action::SetEnd { to: value, .. } => {
+                self.expression(value);
+            }
             Action::SetTimeout {
                 to: NewTimeout::Milliseconds(number),
                 ..
@@ -200,7 +203,7 @@ impl Found {
             | Action::RemoveHeader { .. }
             | Action::StripPrefix(_)
             | Action::AddPrefix(_)
-            | Action::SetMethod(_)
+            | Action::Normalize(_)
             | Action::UnsetVariable(_)
             | Action::SetLog(_) => {}
         }

@@ -162,8 +162,18 @@ pub enum Action<S: Stage> {
     SetQuery(Template<S>),
     /// Sets path and query.
     SetTarget(Template<S>),
-    /// Sets the method.
-    SetMethod(String),
+    /// Brings path and query into a normal form (RFC 3986 section 6).
+    Normalize(Normalization),
+    /// Sets the method; it stays where that is none.
+    SetMethod(Template<S>),
+    /// Sets what counts as the client's address or port, or as those it connected to: for rules, logs, targets and the
+    /// choice among them. It stays where that is none.
+    SetEnd {
+        /// Which.
+        end: End,
+        /// To what: an address or a number.
+        to: Expression<S>,
+    },
     /// Sets the status of a response.
     SetStatus {
         /// The status.
@@ -224,6 +234,57 @@ pub enum Action<S: Stage> {
     SetLog(Option<LogLevel>),
     /// Says whether the client is kept with its target. Request phase of a target group.
     SetStickiness(StickinessUse),
+}
+
+/// A normal form of path and query. The strict ones answer 400 where something percent-encoded is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Normalization {
+    /// Several slashes in a row are one.
+    MergeSlashes,
+    /// Segments `.` are taken out of the path.
+    StripDot,
+    /// Segments `..` are taken out of the path with the segment before each.
+    StripDotdot,
+    /// The same, and those that have no segment before them too.
+    StripDotdotFull,
+    /// The arguments of the query stand in the order of their names.
+    SortQuery,
+    /// What need not be percent-encoded is not.
+    DecodeUnreserved,
+    /// The same, strictly.
+    DecodeUnreservedStrict,
+    /// The digits of what is percent-encoded are upper case.
+    UppercasePercent,
+    /// The same, strictly.
+    UppercasePercentStrict,
+}
+
+impl Normalization {
+    /// Every form.
+    pub const ALL: [Normalization; 9] = [
+        Normalization::MergeSlashes,
+        Normalization::StripDot,
+        Normalization::StripDotdot,
+        Normalization::StripDotdotFull,
+        Normalization::SortQuery,
+        Normalization::DecodeUnreserved,
+        Normalization::DecodeUnreservedStrict,
+        Normalization::UppercasePercent,
+        Normalization::UppercasePercentStrict,
+    ];
+}
+
+/// An end of a client's connection, by half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The client's address.
+    Source,
+    /// The client's port.
+    SourcePort,
+    /// The address that it connected to.
+    Destination,
+    /// The port that it connected to.
+    DestinationPort,
 }
 
 /// A timeout that a rule may replace.

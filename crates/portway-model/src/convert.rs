@@ -371,7 +371,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action,
         from,
         [Accept, ExpectProxy],
-        [StripPrefix, AddPrefix, SetMethod, UnsetVariable, SetLog, SetStickiness],
+        [StripPrefix, AddPrefix, UnsetVariable, SetLog, SetStickiness, Normalize],
         Action::SetHeader { name, value } => Action::SetHeader {
             name: name.clone(),
             value: template(to, value)?,
@@ -409,6 +409,11 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             at_least: *at_least,
         },
         Action::SetQuery(query) => Action::SetQuery(template(to, query)?),
+        Action::SetMethod(method) => Action::SetMethod(template(to, method)?),
+        Action::SetEnd { end, to: value } => Action::SetEnd {
+            end: *end,
+            to: expression(to, value)?,
+        },
         Action::SetTarget(target) => Action::SetTarget(template(to, target)?),
         Action::SetVariable { variable, value } => Action::SetVariable {
             variable: variable.clone(),

@@ -1419,7 +1419,7 @@ fn arguments_of_actions() {
         &[r#"P0103 @70: a path may not hold `\t`"#],
     );
     check(
-        rule_first(Request, Action::SetMethod(String::new())),
+        rule_first(Request, Action::SetMethod(Template::text(""))),
         &[
             "P0103 @70: `` is not a method | letters, digits and !#$%&'*+-.^_`|~ are allowed, and at least one of them",
         ],

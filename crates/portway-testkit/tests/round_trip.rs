@@ -114,7 +114,8 @@ const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyA
     Insert Rewrite Passive Generated Given Dynamic Another Same SameThenAnother \
     ConnectFailure EmptyResponse JunkResponse ResponseTimeout EarlyDataRejected TrackedDraft Last Resolver SetStickiness \
     Ignore Force TargetCheckDraft Service SslHello Smtp Mysql Postgres Redis Ldap CheckRequest Pattern HexPattern \
-    StatusPattern BodyPattern L7Status";
+    StatusPattern BodyPattern L7Status Normalize MergeSlashes StripDot StripDotdot StripDotdotFull SortQuery DecodeUnreserved \
+    DecodeUnreservedStrict UppercasePercent UppercasePercentStrict SetEnd";
 
 #[test]
 fn every_word_of_the_model_is_generated() {

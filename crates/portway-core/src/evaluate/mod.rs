@@ -19,6 +19,7 @@ mod fetched;
 mod json;
 mod matcher;
 mod message;
+pub mod normalize;
 pub mod rewrite;
 mod settled;
 mod template;

@@ -34,7 +34,7 @@ pub(super) const fn is_token_byte(byte: u8) -> bool {
 
 /// Whether the bytes are a token.
 #[inline]
-pub(super) fn is_token(bytes: &[u8]) -> bool {
+pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
 }
 

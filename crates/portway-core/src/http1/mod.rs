@@ -41,7 +41,7 @@ pub use head::{
     Version,
 };
 pub use known::{Known, KnownSet};
-pub use list::elements;
+pub use list::{elements, is_token};
 pub use parse::{
     HeadLimits, MAX_CONNECTION_OPTIONS, MAX_FIELDS, MAX_HEAD_BYTES, MAX_LEADING_EMPTY_LINES,
     MAX_METHOD_BYTES, Parsed, parse_request, parse_response,

@@ -13,7 +13,7 @@ use portway_model::stage::Named;
 
 /// What a sample is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Type {
+pub(crate) enum Type {
     /// Known at run time only: a variable.
     Any,
     Boolean,
@@ -96,6 +96,28 @@ pub(crate) fn expression(
     let sample = sample(&word.text, word.span, place, reader)?;
     known(&sample, word.span, place, reader)?;
     Some(word.spanned(sample.expression))
+}
+
+/// As [`expression`], cast to this type.
+pub(crate) fn expression_of(
+    word: &Word,
+    wanted: Type,
+    place: Place,
+    reader: &mut Reader<'_>,
+) -> Option<Expression<Named>> {
+    let mut sample = sample(&word.text, word.span, place, reader)?;
+    known(&sample, word.span, place, reader)?;
+    if !sample.cast(wanted) {
+        let what = match wanted {
+            Type::Address => "an address",
+            Type::Number => "a number",
+            _ => "of another type",
+        };
+        let message = format!("'{}' is not {what}", word.text);
+        reader.error(Code::WrongComparison, word.span, message);
+        return None;
+    }
+    Some(sample.expression)
 }
 
 /// As [`expression`], for a text that is part of a word.

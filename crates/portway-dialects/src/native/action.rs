@@ -8,7 +8,8 @@ use super::toml::{Content, Entry, Item};
 use super::{pairs, service};
 use crate::expression::{self, Written};
 use portway_model::action::{
-    Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, TimeoutKind, Weighted,
+    Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Normalization, TimeoutKind,
+    Weighted,
 };
 use portway_model::diagnostic::{Code, Diagnostic, Severity};
 use portway_model::expression::{Counter, Expression, Template, TextMatch, Variable};
@@ -43,6 +44,8 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("set_query", "\"TEMPLATE\""),
     ("set_target", "\"TEMPLATE\""),
     ("set_method", "\"GET\""),
+    ("normalize", "\"merge_slashes\""),
+    ("set_end", "{ source = \"header(`X-Real-IP`)\" }"),
     ("set_status", "404 or { status, reason }"),
     ("set_variable", "{ exchange.NAME = \"TEMPLATE\" }"),
     ("unset_variable", "\"exchange.NAME\""),
@@ -92,6 +95,10 @@ pub(crate) const ACTION_KEYS: &[&str] = &[
     "length",
     "response",
     "tunnel",
+    "source",
+    "source_port",
+    "destination",
+    "destination_port",
 ];
 
 /// A redirect's status where none is said.
@@ -107,6 +114,18 @@ enum Rejection {
     Reset,
     Silent,
 }
+
+words!(Normalization, "a normal form such as \"merge_slashes\"", NORMALIZATIONS:
+    "merge_slashes" => Normalization::MergeSlashes,
+    "strip_dot" => Normalization::StripDot,
+    "strip_dotdot" => Normalization::StripDotdot,
+    "strip_dotdot_full" => Normalization::StripDotdotFull,
+    "sort_query" => Normalization::SortQuery,
+    "decode_unreserved" => Normalization::DecodeUnreserved,
+    "decode_unreserved_strict" => Normalization::DecodeUnreservedStrict,
+    "uppercase_percent" => Normalization::UppercasePercent,
+    "uppercase_percent_strict" => Normalization::UppercasePercentStrict,
+);
 
 words!(Rejection, "\"reset\" or \"silent\"", REJECTIONS:
     "reset" => Rejection::Reset,
@@ -168,7 +187,8 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         "add_prefix" => Action::AddPrefix(String::read(item, reader)?),
         "set_query" => Action::SetQuery(Template::read(item, reader)?),
         "set_target" => Action::SetTarget(Template::read(item, reader)?),
-        "set_method" => Action::SetMethod(String::read(item, reader)?),
+        "set_method" => Action::SetMethod(Template::read(item, reader)?),
+        "normalize" => Action::Normalize(Normalization::read(item, reader)?),
         "set_status" => read_status(item, reader)?,
         "wait_for_body" => read_wait_for_body(item, reader)?,
         "track" => read_track(item, reader)?,
@@ -224,6 +244,17 @@ fn read_several(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Nam
             .map(|name| Action::RemoveHeader { name })
             .collect(),
         "set_variable" => read_variables(item, reader),
+        "set_end" => pairs::read::<Expression<Named>>(item, reader)
+            .into_iter()
+            .filter_map(|(which, to)| {
+                let known = ENDS.iter().find(|(word, _)| *word == which.value);
+                let Some((_, end)) = known else {
+                    let known = ENDS.iter().map(|(word, _)| *word);
+                    return reader.unknown(which.span, "end", &which.value, known);
+                };
+                Some(Action::SetEnd { end: *end, to })
+            })
+            .collect(),
         "unset_variable" => Vec::read(item, reader)?
             .into_iter()
             .map(Action::UnsetVariable)
@@ -249,6 +280,14 @@ fn read_several(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Nam
     }
     (!wrong).then_some(actions)
 }
+
+/// Ends of a client's connection.
+pub(crate) const ENDS: [(&str, End); 4] = [
+    ("source", End::Source),
+    ("source_port", End::SourcePort),
+    ("destination", End::Destination),
+    ("destination_port", End::DestinationPort),
+];
 
 /// Timeouts that a rule may replace.
 pub(crate) const TIMEOUTS: [(&str, TimeoutKind); 2] = [

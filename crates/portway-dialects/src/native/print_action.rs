@@ -1,6 +1,6 @@
 //! Actions written: the inverse of reading in [`super::action`].
 
-use super::action::{REDIRECT_STATUS, TARPIT_STATUS, TIMEOUTS, write_forward};
+use super::action::{ENDS, REDIRECT_STATUS, TARPIT_STATUS, TIMEOUTS, write_forward};
 use super::form::{Form, Out};
 use super::{pairs, service};
 use crate::expression::{self, template};
@@ -67,6 +67,12 @@ pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
             table([("status", status.write()), ("reason", reason.write())]),
         ),
         Action::SetStickiness(how) => ("stickiness", how.write()),
+        Action::Normalize(form) => ("normalize", form.write()),
+        Action::SetEnd { end, to } => {
+            let known = ENDS.iter().find(|(_, known)| known == end);
+            let word = known.map_or("", |(word, _)| *word);
+            ("set_end", Out::one(word, to.write()))
+        }
         Action::SetTimeout { which, to } => {
             let known = TIMEOUTS.iter().find(|(_, known)| known == which);
             let word = known.map_or("", |(word, _)| *word);

@@ -8,9 +8,9 @@ use super::text::{
     Use, check_file, check_header_added, check_header_removed, check_header_written, check_path,
     check_redirect, check_status, check_text, check_token,
 };
-use super::types::phase_word;
+use super::types::{Kind, phase_word, value_word};
 use super::{Compiler, Reported, names};
-use crate::action::{Action, AnswerBody, FixedResponse, NewTimeout, Phase, Rule, Weighted};
+use crate::action::{Action, AnswerBody, End, FixedResponse, NewTimeout, Phase, Rule, Weighted};
 use crate::convert;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{GroupDraft, ListenerDraft};
@@ -271,13 +271,33 @@ impl Compiler<'_> {
                 }
             }
             Action::AddPrefix(prefix) => check_path(&mut self.found, "a prefix", prefix, span),
-            Action::SetMethod(method) => {
+            Action::SetMethod(template) => {
+                self.check_template(place, template);
+                let Some(method) = template.as_text() else {
+                    return;
+                };
                 check_token(&mut self.found, "a method", method, span);
-                if matches!(method.as_str(), "HEAD" | "CONNECT") {
+                if matches!(method, "HEAD" | "CONNECT") {
                     let message = format!("a request cannot be made a {method}");
                     let help = "the response to it ends elsewhere than the client expects";
                     self.found
                         .push(Diagnostic::error(Code::OutOfRange, span, message).help(help));
+                }
+            }
+            Action::SetEnd { end, to } => {
+                let kind = self.check_expression(place, to);
+                let (fits, wanted): (fn(Kind) -> bool, _) = match end {
+                    End::Source | End::Destination => (Kind::may_be_address, "an address"),
+                    End::SourcePort | End::DestinationPort => (Kind::may_be_number, "a number"),
+                };
+                if let Some(kind) = kind.filter(|kind| !fits(*kind)) {
+                    let message = format!(
+                        "{} gives {} where {wanted} is needed",
+                        value_word(&to.value),
+                        kind.word()
+                    );
+                    self.found
+                        .push(place_error(place, Code::WrongComparison, message));
                 }
             }
             Action::SetStatus { status, reason } => {
@@ -550,7 +570,9 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::AddPrefix(_)
         | Action::SetQuery(_)
         | Action::SetTarget(_)
+        | Action::Normalize(_)
         | Action::SetMethod(_) => phase == Request,
+        Action::SetEnd { .. } => matches!(phase, Connection | Session | ClientHello | Request),
         Action::SetHeader { .. }
         | Action::AddHeader { .. }
         | Action::RemoveHeader { .. }
@@ -595,6 +617,8 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         | Action::AddPrefix(_) => "changing the path",
         Action::SetQuery(_) => "changing the query",
         Action::SetTarget(_) | Action::ReplaceTarget { .. } => "changing path and query",
+        Action::Normalize(_) => "normalizing path and query",
+        Action::SetEnd { .. } => "changing an address or a port",
         Action::SetMethod(_) => "changing the method",
         Action::SetStatus { .. } => "changing the status",
         Action::SetVariable { .. } | Action::UnsetVariable(_) => "setting a variable",

@@ -3,11 +3,11 @@
 use super::expression::scopes;
 use super::{Choices, Place};
 use portway_model::action::{
-    Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, Phase, Rule, Service, StatsPage,
-    TimeoutKind, Weighted,
+    Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Normalization, Phase, Rule,
+    Service, StatsPage, TimeoutKind, Weighted,
 };
 use portway_model::choice::StickinessUse;
-use portway_model::expression::{Condition, Counter, Scope, TextMatch, Value};
+use portway_model::expression::{Condition, Counter, Scope, Template, TextMatch, Value};
 use portway_model::name::Name;
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
@@ -142,9 +142,27 @@ impl Choices {
                 },
                 None => Action::Accept,
             },
+            (0, Phase::Connection | Phase::Session | Phase::ClientHello | Phase::Request) => {
+                self.set_end()
+            }
             _ => Action::Reject {
                 silent: self.one_in(2),
             },
+        }
+    }
+
+    fn set_end(&mut self) -> A {
+        let end = self.one(
+            End::Source,
+            &[End::SourcePort, End::Destination, End::DestinationPort],
+        );
+        let value = match end {
+            End::Source | End::Destination => Value::Source,
+            End::SourcePort | End::DestinationPort => Value::SourcePort,
+        };
+        Action::SetEnd {
+            end,
+            to: value.into(),
         }
     }
 
@@ -267,7 +285,7 @@ impl Choices {
 
     /// Changes what is asked for.
     fn rewrite(&mut self, place: Place) -> A {
-        match self.below(8) {
+        match self.below(9) {
             1 => Action::ReplacePath {
                 pattern: Spanned::bare(self.pattern()),
                 with: self.template_of(place, "", Self::word),
@@ -280,7 +298,8 @@ impl Choices {
             3 => Action::AddPrefix(self.path()),
             4 => Action::SetQuery(self.template_of(place, "", Self::word)),
             5 => Action::SetTarget(self.template_of(place, "/", Self::word)),
-            6 => Action::SetMethod(self.token()),
+            6 => Action::SetMethod(Template::text(self.token())),
+            8 => Action::Normalize(self.one(Normalization::MergeSlashes, &Normalization::ALL)),
             _ => Action::SetPath(self.template_of(place, "/", Self::word)),
         }
     }

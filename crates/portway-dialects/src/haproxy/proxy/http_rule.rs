@@ -9,7 +9,9 @@ use crate::haproxy::place::Place;
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::variable::variable;
 use crate::haproxy::{Line, Reader, Word, log_format, regex, sample};
-use portway_model::action::{Action, NamePattern, NewTimeout, Service, TimeoutKind};
+use portway_model::action::{
+    Action, End, NamePattern, NewTimeout, Normalization, Service, TimeoutKind,
+};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{Template, TemplatePart, TextMatch, Variable};
 use portway_model::log::LogLevel;
@@ -113,7 +115,8 @@ impl<'l> Reading<'_, 'l, '_> {
             "set-path" => Action::SetPath(self.template()?),
             "set-pathq" | "set-uri" => Action::SetTarget(self.template()?),
             "set-query" => Action::SetQuery(self.template()?),
-            "set-method" => self.set_method()?,
+            "set-method" => Action::SetMethod(self.template()?),
+            "normalize-uri" => Action::Normalize(self.normalization()?),
             "replace-path" => {
                 let (pattern, with) = self.replacement()?;
                 Action::ReplacePath { pattern, with }
@@ -140,6 +143,10 @@ impl<'l> Reading<'_, 'l, '_> {
             "unset-var" => Action::UnsetVariable(self.variable(argument)?),
             "capture" => self.capture()?,
             "set-log-level" => self.set_log_level()?,
+            "set-src" => self.set_end(End::Source)?,
+            "set-src-port" => self.set_end(End::SourcePort)?,
+            "set-dst" => self.set_end(End::Destination)?,
+            "set-dst-port" => self.set_end(End::DestinationPort)?,
             _ => {
                 let message = format!("not run yet: `{} {}`", self.list.as_str(), self.word.text);
                 self.reader.error(Code::NotRun, self.word.span, message);
@@ -257,17 +264,57 @@ impl<'l> Reading<'_, 'l, '_> {
         }
     }
 
-    fn set_method(&mut self) -> Option<Action<Named>> {
-        let word = self.argument("a method")?;
-        let template = log_format::template(word, self.place(), self.reader)?;
-        match template.as_text() {
-            Some(method) => Some(Action::SetMethod(method.to_owned())),
-            None => {
-                let message = "not run yet: `set-method` with a computed method";
-                self.reader.error(Code::NotRun, word.span, message);
-                None
+    /// `normalize-uri NORMALIZER [full|strict]`.
+    fn normalization(&mut self) -> Option<Normalization> {
+        let word = self.argument("a normalizer")?;
+        Some(match word.as_str() {
+            "path-merge-slashes" => Normalization::MergeSlashes,
+            "path-strip-dot" => Normalization::StripDot,
+            "path-strip-dotdot" => match self.args.take("full") {
+                true => Normalization::StripDotdotFull,
+                false => Normalization::StripDotdot,
+            },
+            "query-sort-by-name" => Normalization::SortQuery,
+            "percent-decode-unreserved" => match self.args.take("strict") {
+                true => Normalization::DecodeUnreservedStrict,
+                false => Normalization::DecodeUnreserved,
+            },
+            "percent-to-uppercase" => match self.args.take("strict") {
+                true => Normalization::UppercasePercentStrict,
+                false => Normalization::UppercasePercent,
+            },
+            other @ ("fragment-strip" | "fragment-encode") => {
+                let message = format!("`{other}` has no effect: a target with `#` is refused");
+                self.reader.warn(Code::NotRun, word.span, message);
+                return None;
             }
-        }
+            other => {
+                let known = [
+                    "path-merge-slashes",
+                    "path-strip-dot",
+                    "path-strip-dotdot",
+                    "query-sort-by-name",
+                    "percent-decode-unreserved",
+                    "percent-to-uppercase",
+                    "fragment-strip",
+                    "fragment-encode",
+                ];
+                self.reader
+                    .push(crate::unknown_word(word.span, "normalizer", other, known));
+                return None;
+            }
+        })
+    }
+
+    /// `set-src EXPRESSION` and its like.
+    fn set_end(&mut self, end: End) -> Option<Action<Named>> {
+        let wanted = match end {
+            End::Source | End::Destination => sample::Type::Address,
+            End::SourcePort | End::DestinationPort => sample::Type::Number,
+        };
+        let word = self.argument("an expression")?;
+        let to = sample::expression_of(word, wanted, self.place(), self.reader)?;
+        Some(Action::SetEnd { end, to })
     }
 
     fn set_status(&mut self) -> Option<Action<Named>> {

@@ -227,11 +227,14 @@ fn check_type(
     reader: &mut Reader<'_>,
 ) -> Option<()> {
     let own_body = match &response.body {
-        AnswerBody::Text(text) => !text.0.is_empty(),
-        AnswerBody::File(_) => true,
+        AnswerBody::Text(text) => text.as_text() != Some(""),
+        AnswerBody::File(file) => !(reader.inputs.read)(file).is_ok_and(|bytes| bytes.is_empty()),
         AnswerBody::ErrorPage | AnswerBody::ErrorPageFile(_) => false,
     };
     if !own_body {
+        if matches!(response.body, AnswerBody::File(_)) {
+            response.body = AnswerBody::NONE;
+        }
         response.content_type = None;
         return Some(());
     }
