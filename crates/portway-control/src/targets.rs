@@ -65,7 +65,7 @@ pub struct Verdict {
 }
 
 /// The latest check of a target.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct LastCheck {
     /// When it began.
     pub at: SystemTime,
@@ -75,6 +75,8 @@ pub struct LastCheck {
     pub word: CheckWord,
     /// What the answer said in a number.
     pub code: Option<u16>,
+    /// What there is to say of it, in HAProxy's words; perhaps nothing.
+    pub said: Box<str>,
 }
 
 #[derive(Debug)]
@@ -156,7 +158,7 @@ impl WatchedTarget {
             state: known.machine.state(),
             since: known.since,
             reason: known.machine.reason().to_string(),
-            last_check: known.last_check,
+            last_check: known.last_check.clone(),
             passed: known.passed,
             failed: known.failed,
             failed_up: known.failed_up,
@@ -251,6 +253,7 @@ impl WatchedTarget {
         thresholds: Thresholds,
     ) -> Option<Transition> {
         let mut known = self.known();
+        let leaving = check.word == CheckWord::L7OkConditionally;
         known.last_check = Some(check);
         match probe {
             Probe::Passed => known.passed += 1,
@@ -261,7 +264,6 @@ impl WatchedTarget {
         }
         let transition = known.machine.observe(probe, thresholds);
         let transition = self.publish(&mut known, transition);
-        let leaving = check.word == CheckWord::L7OkConditionally;
         if known.machine.usable() && leaving != (self.state.health() == Health::Draining) {
             // It keeps its clients and takes no new ones, until a check passes without a condition.
             self.state.set_health(match leaving {

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use portway_core::health::{HealthState, Transition};
 use portway_dataplane::access_log::LogSink;
+use portway_model::check::CheckWord;
 use portway_model::log::LogLevel;
 use portway_model::snapshot::TargetGroup;
 
-use crate::figures::{CheckFigures, CheckOutcome, Statistics, check_figures};
+use crate::figures::{CheckFigures, Statistics, check_figures};
 use crate::logs::{Tellers, tell};
 use crate::targets::WatchedTarget;
 
@@ -21,7 +22,7 @@ pub struct Teller {
     /// The targets of its group, itself included.
     peers: Vec<Weak<WatchedTarget>>,
     /// What the latest check found, and how healthy it left the target.
-    latest: Mutex<(Option<CheckOutcome>, u32)>,
+    latest: Mutex<(Option<CheckWord>, u32)>,
 }
 
 /// Tells changes of the targets of a group to `sink` from now on.
@@ -58,7 +59,7 @@ pub fn changed(target: &WatchedTarget, transition: &Transition) {
         }
         (_, HealthState::Unused) => {
             let text = format!("{who} is going DOWN for maintenance. {left}.");
-            (LogLevel::Notice, text)
+            (LogLevel::Alert, text)
         }
         (_, HealthState::Draining) => (
             LogLevel::Notice,
@@ -76,11 +77,8 @@ pub fn changed(target: &WatchedTarget, transition: &Transition) {
         (HealthState::Initial | HealthState::Healthy | HealthState::Unhealthy, _) => return,
     };
     tell(Some(&teller.sink), level, &text);
-}
-
-/// Tells that no target of a group is left.
-pub fn group_down(target: &WatchedTarget) {
-    if let Some(teller) = target.teller.get() {
+    let was_usable = matches!(transition.from, HealthState::Initial | HealthState::Healthy);
+    if was_usable && transition.to != HealthState::Healthy && teller.usable() == (0, 0) {
         let text = format!("backend {} has no server available!", target.group);
         tell(Some(&teller.sink), LogLevel::Emerg, &text);
     }
@@ -103,10 +101,10 @@ pub fn checked(target: &WatchedTarget) {
         return;
     }
     let backup = if target.target.backup { "backup " } else { "" };
-    let found = if outcome.passed() {
-        "succeeded"
-    } else {
-        "failed"
+    let found = match outcome {
+        CheckWord::L7OkConditionally => "conditionally succeeded",
+        _ if outcome.passed() => "succeeded",
+        _ => "failed",
     };
     let up = figures.health >= figures.rise;
     let (health, of, state) = match up {
@@ -159,17 +157,32 @@ fn why(figures: &CheckFigures) -> String {
         return text;
     };
     // Writing into a String does not fail.
-    let _ = write!(text, ", reason: {}", outcome.words().1);
+    let _ = write!(text, ", reason: {}", outcome.description());
     if let Some(code) = figures.code {
         let _ = write!(text, ", code: {code}");
     }
     if let Some(reason) = &figures.reason {
-        let _ = write!(text, ", info: \"{reason}\"");
+        let _ = write!(text, ", info: \"{}\"", printable(reason));
     }
     if let Some(took) = figures.took {
         let _ = write!(text, ", check duration: {}ms", took.as_millis());
     }
     text
+}
+
+/// A text from outside in a line: what is not printable, and a quote, as the byte's number in angle brackets.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'"' | 0..=0x1f | 0x7f.. => {
+                // Writing into a String does not fail.
+                let _ = write!(out, "<{byte:02X}>");
+            }
+            _ => out.push(char::from(byte)),
+        }
+    }
+    out
 }
 
 impl Teller {
@@ -223,7 +236,6 @@ mod tests {
 
     use portway_core::health::{Failure, Probe, Thresholds};
     use portway_dataplane::access_log::{LogStream, channel};
-    use portway_model::check::CheckWord;
 
     use super::*;
     use crate::operations::TargetOrder;
@@ -266,11 +278,16 @@ mod tests {
     }
 
     fn check(target: &WatchedTarget, probe: Probe) {
+        let (word, code, said) = match &probe {
+            Probe::Passed => (CheckWord::L7Ok, None, String::new()),
+            Probe::Failed(failure) => (failure.word(), failure.code(), failure.said()),
+        };
         let check = LastCheck {
             at: SystemTime::now(),
             took: Duration::from_millis(3),
-            word: CheckWord::L7Ok,
-            code: None,
+            word,
+            code,
+            said: said.into(),
         };
         let transition = target.checked(check, probe, TWICE);
         checked(target);
@@ -304,7 +321,6 @@ mod tests {
         );
         check(b, status());
         check(b, status());
-        group_down(b);
         let said = told(&mut stream);
         assert!(
             said[0].starts_with(
@@ -317,7 +333,7 @@ mod tests {
         assert_eq!(
             told(&mut stream),
             [
-                "notice: Server app/a is UP, reason: Layer7 check passed, check duration: 3ms. \
+                "notice: Server app/a is UP, reason: Layer7 check passed, code: 0, check duration: 3ms. \
                  1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue."
             ]
         );
@@ -340,11 +356,11 @@ mod tests {
         let refused =
             "reason: Layer4 connection problem, info: \"Connection refused\", check duration: 3ms";
         let expected = [
-            "notice: Health check for server app/a succeeded, reason: Layer7 check passed, check duration: 3ms, status: 2/2 UP.".to_owned(),
+            "notice: Health check for server app/a succeeded, reason: Layer7 check passed, code: 0, check duration: 3ms, status: 2/2 UP.".to_owned(),
             format!("notice: Health check for server app/a failed, {refused}, status: 1/2 UP."),
             format!("notice: Health check for server app/a failed, {refused}, status: 0/1 DOWN."),
             "alert: Server app/a is DOWN. 0 active and 1 backup servers left. Running on backup. 0 sessions active, 0 requeued, 0 remaining in queue.".to_owned(),
-            "notice: Health check for server app/a succeeded, reason: Layer7 check passed, check duration: 3ms, status: 2/2 UP.".to_owned(),
+            "notice: Health check for server app/a succeeded, reason: Layer7 check passed, code: 0, check duration: 3ms, status: 2/2 UP.".to_owned(),
             "notice: Server app/a is UP. 1 active and 1 backup servers online. 0 sessions requeued, 0 total in queue.".to_owned(),
         ];
         assert_eq!(told(&mut stream), expected);
@@ -358,7 +374,7 @@ mod tests {
         targets[0].order(TargetOrder::Drain);
         let said = told(&mut stream);
         let begins = [
-            "notice: Server app/a is going DOWN for maintenance. 0 active and 1 backup servers left.",
+            "alert: Server app/a is going DOWN for maintenance. 0 active and 1 backup servers left.",
             "notice: Server app/a is UP/READY (leaving forced maintenance).",
             "notice: Server app/a enters drain state.",
         ];

@@ -127,6 +127,33 @@ impl Failure {
         }
     }
 
+    /// What HAProxy says of it beside the word; perhaps nothing.
+    pub fn said(&self) -> String {
+        match self {
+            Failure::ConnectionRefused => "Connection refused".to_owned(),
+            Failure::ConnectTimedOut(_) | Failure::TimedOut(_) => String::new(),
+            Failure::ConnectFailed(why) => why.to_string(),
+            Failure::TlsFailed(_) => "SSL handshake failure".to_owned(),
+            Failure::Step { said, .. } => said.to_string(),
+            other => other.to_string(),
+        }
+    }
+
+    /// True where it is of the connection, and not of what was said over it.
+    pub fn is_of_connection(&self) -> bool {
+        matches!(
+            self,
+            Failure::ConnectionRefused
+                | Failure::ConnectTimedOut(_)
+                | Failure::ConnectFailed(_)
+                | Failure::TlsFailed(_)
+                | Failure::Step {
+                    word: CheckWord::SocketError,
+                    ..
+                }
+        )
+    }
+
     /// What the answer says in a number.
     pub fn code(&self) -> Option<u16> {
         match self {

@@ -223,8 +223,10 @@ impl<S: Stage> CheckExpect<S> {
 /// What an answer is held against.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expectation<S: Stage> {
+    /// This text is somewhere in what came.
+    Bytes(String),
     /// These bytes are somewhere in what came.
-    Bytes(Vec<u8>),
+    Binary(Vec<u8>),
     /// This is found in what came.
     Pattern(S::Pattern),
     /// This is found in what came, written as hexadecimal digits in upper case (`rbinary`).
@@ -363,6 +365,39 @@ impl CheckWord {
             CheckWord::L7Response => "Layer7 invalid response",
             CheckWord::L7Status => "Layer7 wrong status",
         }
+    }
+
+    /// The number of HAProxy's `show servers state`.
+    pub const fn number(self) -> u8 {
+        match self {
+            CheckWord::Unknown => 0,
+            CheckWord::Initializing => 1,
+            CheckWord::SocketError => 5,
+            CheckWord::L4Ok => 6,
+            CheckWord::L4Timeout => 7,
+            CheckWord::L4Connection => 8,
+            CheckWord::L6Ok => 9,
+            CheckWord::L6Timeout => 10,
+            CheckWord::L6Response => 11,
+            CheckWord::L7Timeout => 12,
+            CheckWord::L7Response => 13,
+            CheckWord::L7Ok => 15,
+            CheckWord::L7OkConditionally => 16,
+            CheckWord::L7Status => 17,
+        }
+    }
+
+    /// True where the check passed.
+    pub const fn passed(self) -> bool {
+        matches!(
+            self,
+            CheckWord::L4Ok | CheckWord::L6Ok | CheckWord::L7Ok | CheckWord::L7OkConditionally
+        )
+    }
+
+    /// True where an answer was understood, so that it says something in a number.
+    pub const fn has_code(self) -> bool {
+        self.number() > CheckWord::L7Response.number()
     }
 
     /// The word written so.

@@ -596,7 +596,8 @@ fn expectation<C: Convert>(
     from: &Expectation<C::Before>,
 ) -> Outcome<C, Expectation<C::After>> {
     Ok(match from {
-        Expectation::Bytes(bytes) => Expectation::Bytes(bytes.clone()),
+        Expectation::Bytes(text) => Expectation::Bytes(text.clone()),
+        Expectation::Binary(bytes) => Expectation::Binary(bytes.clone()),
         Expectation::Pattern(pattern) => Expectation::Pattern(to.pattern(pattern)?),
         Expectation::HexPattern(pattern) => Expectation::HexPattern(to.pattern(pattern)?),
         Expectation::Status(ranges) => Expectation::Status(ranges.clone()),

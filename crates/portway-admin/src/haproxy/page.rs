@@ -435,7 +435,7 @@ fn last_check(it: &ServerFigures, check: &CheckFigures) -> String {
     let Some(outcome) = check.outcome else {
         return "-".to_owned();
     };
-    let (word, says) = outcome.words();
+    let (word, says) = (outcome.as_str(), outcome.description());
     let code = check
         .code
         .map_or_else(String::new, |code| format!("/{code}"));

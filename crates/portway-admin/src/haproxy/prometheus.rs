@@ -537,5 +537,5 @@ fn check_state(it: &ServerFigures) -> Option<&'static str> {
     if is_in_maintenance(it.status) {
         return None;
     }
-    it.check.as_ref()?.outcome.map(|it| it.words().0)
+    it.check.as_ref()?.outcome.map(|it| it.as_str())
 }

@@ -363,9 +363,9 @@ fn checks(row: &mut Row, it: &ServerFigures, check: &CheckFigures) {
     row.u32(Field::CheckRise, check.rise);
     row.u32(Field::CheckFall, check.fall);
     row.u32(Field::CheckHealth, check.health);
-    let (word, says) = check
-        .outcome
-        .map_or(("INI", "Initializing"), |it| it.words());
+    let (word, says) = check.outcome.map_or(("INI", "Initializing"), |it| {
+        (it.as_str(), it.description())
+    });
     row.text(Field::CheckStatus, word);
     row.text(Field::CheckDesc, says);
     row.text(Field::LastChk, check.reason.as_deref().unwrap_or_default());

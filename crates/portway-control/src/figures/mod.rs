@@ -20,8 +20,9 @@ pub(crate) use layout::Proxy;
 use rates::Rate;
 pub(crate) use server::check_figures;
 
+pub use portway_model::check::CheckWord;
 pub use portway_telemetry::metrics::{FailureTotals, TargetTotals, Times};
-pub use server::{CheckFigures, CheckOutcome, ServerFigures, ServerStatus};
+pub use server::{CheckFigures, ServerFigures, ServerStatus};
 
 /// How often totals are looked at.
 const LOOK: Duration = Duration::from_secs(1);

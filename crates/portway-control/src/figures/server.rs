@@ -91,12 +91,12 @@ pub enum ServerStatus {
 #[derive(Debug, Clone)]
 pub struct CheckFigures {
     /// What the latest found; `None`: there was none yet.
-    pub outcome: Option<CheckOutcome>,
+    pub outcome: Option<CheckWord>,
     /// What an answer's status was.
     pub code: Option<u16>,
     /// How long the latest took.
     pub took: Option<Duration>,
-    /// Why it failed, in words.
+    /// What it says in words.
     pub reason: Option<String>,
     /// Checks that failed while it was up.
     pub failed: u64,
@@ -108,81 +108,6 @@ pub struct CheckFigures {
     pub health: u32,
     /// It speaks HTTP.
     pub is_http: bool,
-}
-
-/// What a check found, in HAProxy's terms: layer 4 is the connection, 6 TLS, 7 what is said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "HAProxy's words")]
-pub enum CheckOutcome {
-    L4Ok,
-    L4Timeout,
-    L4Connection,
-    L6Ok,
-    L6Timeout,
-    L6Response,
-    L7Ok,
-    L7Timeout,
-    L7Response,
-    L7Status,
-}
-
-impl From<CheckWord> for CheckOutcome {
-    fn from(word: CheckWord) -> Self {
-        match word {
-            CheckWord::L4Ok | CheckWord::Unknown | CheckWord::Initializing => CheckOutcome::L4Ok,
-            CheckWord::L4Timeout => CheckOutcome::L4Timeout,
-            CheckWord::L4Connection | CheckWord::SocketError => CheckOutcome::L4Connection,
-            CheckWord::L6Ok => CheckOutcome::L6Ok,
-            CheckWord::L6Timeout => CheckOutcome::L6Timeout,
-            CheckWord::L6Response => CheckOutcome::L6Response,
-            CheckWord::L7Ok | CheckWord::L7OkConditionally => CheckOutcome::L7Ok,
-            CheckWord::L7Timeout => CheckOutcome::L7Timeout,
-            CheckWord::L7Response => CheckOutcome::L7Response,
-            CheckWord::L7Status => CheckOutcome::L7Status,
-        }
-    }
-}
-
-impl CheckOutcome {
-    /// HAProxy's word and its description.
-    pub fn words(self) -> (&'static str, &'static str) {
-        match self {
-            CheckOutcome::L4Ok => ("L4OK", "Layer4 check passed"),
-            CheckOutcome::L4Timeout => ("L4TOUT", "Layer4 timeout"),
-            CheckOutcome::L4Connection => ("L4CON", "Layer4 connection problem"),
-            CheckOutcome::L6Ok => ("L6OK", "Layer6 check passed"),
-            CheckOutcome::L6Timeout => ("L6TOUT", "Layer6 timeout"),
-            CheckOutcome::L6Response => ("L6RSP", "Layer6 invalid response"),
-            CheckOutcome::L7Ok => ("L7OK", "Layer7 check passed"),
-            CheckOutcome::L7Timeout => ("L7TOUT", "Layer7 timeout"),
-            CheckOutcome::L7Response => ("L7RSP", "Layer7 invalid response"),
-            CheckOutcome::L7Status => ("L7STS", "Layer7 wrong status"),
-        }
-    }
-
-    /// The number of `show servers state`.
-    pub fn number(self) -> u8 {
-        match self {
-            CheckOutcome::L4Ok => 6,
-            CheckOutcome::L4Timeout => 7,
-            CheckOutcome::L4Connection => 8,
-            CheckOutcome::L6Ok => 9,
-            CheckOutcome::L6Timeout => 10,
-            CheckOutcome::L6Response => 11,
-            CheckOutcome::L7Timeout => 12,
-            CheckOutcome::L7Response => 13,
-            CheckOutcome::L7Ok => 15,
-            CheckOutcome::L7Status => 17,
-        }
-    }
-
-    /// True where the check passed.
-    pub fn passed(self) -> bool {
-        matches!(
-            self,
-            CheckOutcome::L4Ok | CheckOutcome::L6Ok | CheckOutcome::L7Ok
-        )
-    }
 }
 
 /// What is known of a server, without what was counted by workers.
@@ -278,66 +203,22 @@ fn checks(check: &TargetCheck, kind: &CheckKind<Resolved>, verdict: &Verdict) ->
         (_, false) => top,
     };
     let is_http = matches!(kind, CheckKind::Http(_) | CheckKind::Https(_));
-    let (mut outcome, mut code, reason) = outcome(kind, &verdict.why);
-    if let (Reason::Passed(_), Some(check)) = (&verdict.why, &verdict.last_check) {
-        (outcome, code) = (Some(check.word.into()), check.code);
-    }
+    let last = verdict.last_check.as_ref();
+    let reason = match &verdict.why {
+        Reason::Failed(_, failure @ Failure::NotResolved(_)) => Some(failure.to_string()),
+        _ => last.map(|it| it.said.to_string()),
+    };
     CheckFigures {
-        outcome: outcome.filter(|_| verdict.last_check.is_some()),
-        code,
-        took: verdict.last_check.map(|it| it.took),
-        reason,
+        outcome: last.map(|it| it.word),
+        code: last
+            .filter(|it| it.word.has_code())
+            .map(|it| it.code.unwrap_or(0)),
+        took: last.map(|it| it.took),
+        reason: reason.filter(|it| !it.is_empty()),
         failed: verdict.failed_up,
         rise,
         fall,
         health,
         is_http,
     }
-}
-
-type Outcome = (Option<CheckOutcome>, Option<u16>, Option<String>);
-
-fn outcome(kind: &CheckKind<Resolved>, why: &Reason) -> Outcome {
-    let said = matches!(
-        kind,
-        CheckKind::Http(_) | CheckKind::Https(_) | CheckKind::Script(_)
-    );
-    let failure = match why {
-        Reason::Passed(_) => {
-            let passed = match kind {
-                CheckKind::Tcp => CheckOutcome::L4Ok,
-                CheckKind::Tls => CheckOutcome::L6Ok,
-                _ => CheckOutcome::L7Ok,
-            };
-            return (Some(passed), None, None);
-        }
-        Reason::Failed(_, failure) => failure,
-        _ => return (None, None, None),
-    };
-    let (outcome, code) = match failure {
-        Failure::Step { word, code, .. } => (CheckOutcome::from(*word), *code),
-        Failure::ConnectionRefused | Failure::ConnectFailed(_) | Failure::NotResolved(_) => {
-            (CheckOutcome::L4Connection, None)
-        }
-        Failure::ConnectTimedOut(_) => (CheckOutcome::L4Timeout, None),
-        Failure::TlsFailed(_) => (CheckOutcome::L6Response, None),
-        Failure::TimedOut(_) if said => (CheckOutcome::L7Timeout, None),
-        Failure::TimedOut(_) => (CheckOutcome::L6Timeout, None),
-        Failure::UnexpectedStatus { status, .. } => (CheckOutcome::L7Status, Some(*status)),
-        Failure::UnexpectedBody(_) | Failure::ClosedEarly | Failure::MalformedAnswer(_) => {
-            (CheckOutcome::L7Response, None)
-        }
-    };
-    let reason = match failure {
-        // HAProxy has the system's words.
-        Failure::ConnectionRefused => "Connection refused".to_owned(),
-        Failure::ConnectTimedOut(_) | Failure::TimedOut(_) => String::new(),
-        Failure::Step { said, .. } => said.to_string(),
-        other => other.to_string(),
-    };
-    (
-        Some(outcome),
-        code,
-        Some(reason).filter(|it| !it.is_empty()),
-    )
 }

@@ -137,7 +137,6 @@ impl Told {
             .iter()
             .any(|peer| peer.state.health().is_usable())
         {
-            tidings::group_down(target);
             emit(&Event::TargetGroupDown {
                 target_group: target.group.as_str(),
                 fail_open: self.fail_open,
@@ -165,6 +164,7 @@ async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Told) {
                 took: start.elapsed(),
                 word: outcome.word,
                 code: outcome.code,
+                said: outcome.said,
             };
             let first = prober.check.first_failure_is_down;
             let thresholds = match target.state_now() {

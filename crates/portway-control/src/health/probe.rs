@@ -8,15 +8,18 @@ use std::time::Duration;
 use portway_core::health::{Failure, Probe};
 use portway_core::proxy_protocol::{Tell, write_v1, write_v2};
 use portway_model::address::{Host, TargetAddress};
-use portway_model::check::{CheckConnect, CheckKind, CheckWord, CheckedService, HttpCheck};
+use portway_model::check::{
+    CheckConnect, CheckKind, CheckStep, CheckWord, CheckedService, HttpCheck,
+};
 use portway_model::settings::{ProxyProtocol, ServerName as NameToSend};
 use portway_model::snapshot::{HealthCheck, Target, TargetCheck};
 use portway_model::stage::Resolved;
+use rustix::net::sockopt::{set_socket_linger, set_tcp_quickack};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::net::{TcpSocket, UnixStream};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::script::{self, Found};
@@ -52,6 +55,8 @@ pub struct Outcome {
     pub word: CheckWord,
     /// What the answer says in a number.
     pub code: Option<u16>,
+    /// What there is to say of it, in HAProxy's words; perhaps nothing.
+    pub said: Box<str>,
 }
 
 /// Where a check connects to.
@@ -64,8 +69,17 @@ enum Place<'a> {
 pub(super) struct Attempt<'a> {
     prober: &'a Prober,
     watched: &'a WatchedTarget,
-    /// How far it has come, for what is said of a timeout.
-    at: Mutex<(CheckWord, String)>,
+    at: Mutex<At>,
+}
+
+/// How far a check has come.
+struct At {
+    /// What a timeout is called now.
+    word: CheckWord,
+    /// What is said of a timeout, and behind what is said of a connection that fails.
+    told: String,
+    /// When the time ends.
+    deadline: Instant,
 }
 
 impl Prober {
@@ -74,24 +88,24 @@ impl Prober {
         let attempt = Attempt {
             prober: self,
             watched: target,
-            at: Mutex::new((CheckWord::L4Timeout, String::new())),
+            at: Mutex::new(At {
+                word: CheckWord::L4Timeout,
+                told: String::new(),
+                deadline: Instant::now() + self.own.timeout,
+            }),
         };
-        let apart = self.check.connect_timeout != self.check.timeout;
-        let limit = match apart {
-            true => self.own.timeout + self.check.connect_timeout,
-            false => self.own.timeout,
-        };
-        let result = timeout(limit, attempt.run()).await;
-        let result = result.unwrap_or_else(|_| Err(attempt.timed_out(self.own.timeout)));
+        let result = attempt.in_time().await;
         match result {
-            Ok(Found { word, code }) => Outcome {
+            Ok(Found { word, code, said }) => Outcome {
                 probe: Probe::Passed,
                 word,
                 code,
+                said: shortened(said),
             },
             Err(failure) => Outcome {
                 word: failure.word(),
-                code: failure.code(),
+                code: failure.code().filter(|_| failure.word().has_code()),
+                said: shortened(attempt.said(&failure)),
                 probe: Probe::Failed(failure),
             },
         }
@@ -99,32 +113,43 @@ impl Prober {
 }
 
 impl Attempt<'_> {
+    /// As [`Self::run`], until the deadline that the connection of the moment has.
+    async fn in_time(&self) -> Result<Found, Failure> {
+        let run = self.run();
+        tokio::pin!(run);
+        loop {
+            let deadline = self.at().deadline;
+            tokio::select! {
+                result = &mut run => return result,
+                () = sleep_until(deadline) => {
+                    if self.at().deadline <= Instant::now() {
+                        return Err(self.timed_out(self.prober.own.timeout));
+                    }
+                }
+            }
+        }
+    }
+
     async fn run(&self) -> Result<Found, Failure> {
         if let CheckKind::Script(steps) = &self.prober.check.kind {
             return script::run(self, steps).await;
         }
         let mut talk = self.connect(None).await?;
-        self.is_at(String::new());
+        self.is_at(CheckWord::L7Timeout, String::new());
         match &self.prober.check.kind {
             CheckKind::Http(request) | CheckKind::Https(request) => {
                 let host = self.host(request);
                 match http::check(talk.stream.as_mut(), request, &host).await {
-                    Ok(status) => Ok(Found {
-                        word: CheckWord::L7Ok,
-                        code: Some(status),
-                    }),
+                    Ok(status) => Ok(Found::new(CheckWord::L7Ok, Some(status))),
                     Err(Failure::UnexpectedStatus { status: 404, .. }) if self.leaves_on_404() => {
-                        Ok(Found {
-                            word: CheckWord::L7OkConditionally,
-                            code: Some(404),
-                        })
+                        Ok(Found::new(CheckWord::L7OkConditionally, Some(404)))
                     }
                     Err(failure) => Err(failure),
                 }
             }
             CheckKind::Service(service) => {
                 if matches!(service, CheckedService::SslHello) {
-                    self.at().0 = CheckWord::L6Timeout;
+                    self.at().word = CheckWord::L6Timeout;
                 }
                 service::run(&mut talk, service).await
             }
@@ -134,27 +159,43 @@ impl Attempt<'_> {
 
     /// What a check that only connects has found.
     pub(super) fn connected(&self) -> Found {
-        let word = match self.speaks_tls(None) {
+        Found::new(self.reached(None), None)
+    }
+
+    /// What a connection alone is called.
+    pub(super) fn reached(&self, step: Option<&CheckConnect>) -> CheckWord {
+        match self.speaks_tls(step) {
             true => CheckWord::L6Ok,
             false => CheckWord::L4Ok,
-        };
-        Found { word, code: None }
+        }
     }
 
-    /// Remembers what is said where the time ends now.
-    pub(super) fn is_at(&self, told: String) {
-        *self.at() = (CheckWord::L7Timeout, told);
+    /// Remembers what is said where the time ends now, or the connection.
+    pub(super) fn is_at(&self, word: CheckWord, told: String) {
+        let mut at = self.at();
+        at.word = word;
+        at.told = told;
     }
 
-    fn at(&self) -> MutexGuard<'_, (CheckWord, String)> {
+    /// What is said of a failure; where the connection has failed, with the step.
+    fn said(&self, failure: &Failure) -> String {
+        let mut said = failure.said();
+        if failure.is_of_connection() {
+            said.push_str(&self.at().told);
+        }
+        said
+    }
+
+    fn at(&self) -> MutexGuard<'_, At> {
         self.at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn timed_out(&self, limit: Duration) -> Failure {
-        match &*self.at() {
-            (CheckWord::L4Timeout, _) => Failure::ConnectTimedOut(limit),
-            (CheckWord::L7Timeout, told) if told.is_empty() => Failure::TimedOut(limit),
-            (word, told) => failed(*word, None, told.as_str()),
+        let at = self.at();
+        match at.word {
+            CheckWord::L4Timeout => Failure::ConnectTimedOut(limit),
+            CheckWord::L7Timeout if at.told.is_empty() => Failure::TimedOut(limit),
+            word => failed(word, None, at.told.as_str()),
         }
     }
 
@@ -167,15 +208,36 @@ impl Attempt<'_> {
         }
     }
 
+    /// True where nothing is said over a connection.
+    fn leaves_at_once(&self, step: Option<&CheckConnect>) -> bool {
+        let own = &self.prober.own;
+        let silent = match (step, &self.prober.check.kind) {
+            (None, kind) => matches!(kind, CheckKind::Tcp) && !own.send_proxy,
+            (Some(step), CheckKind::Script(steps)) => {
+                let is_last =
+                    matches!(steps.last(), Some(CheckStep::Connect(last)) if last == step);
+                let sends = step.send_proxy || (step.as_target && own.send_proxy);
+                is_last && !step.linger && !sends
+            }
+            (Some(_), _) => false,
+        };
+        silent && !self.speaks_tls(step)
+    }
+
     /// A connection as the target's check says, or as a step of a script says.
     pub(super) async fn connect(&self, step: Option<&CheckConnect>) -> Result<Talk, Failure> {
         let Prober { check, own, .. } = self.prober;
-        *self.at() = (CheckWord::L4Timeout, String::new());
+        let word = std::mem::replace(&mut self.at().word, CheckWord::L4Timeout);
+        // Where answers have a time of their own, the connection has another, the handshake included.
+        let apart = check.connect_timeout != check.timeout;
+        if apart {
+            self.at().deadline = Instant::now() + check.connect_timeout;
+        }
         let place = self.place(step)?;
         let limit = check
             .connect_timeout
             .min(own.timeout.max(check.connect_timeout));
-        let mut stream = timeout(limit, connect(&place))
+        let mut stream = timeout(limit, connect(&place, self.leaves_at_once(step)))
             .await
             .map_err(|_| Failure::ConnectTimedOut(limit))?
             .map_err(refused)?;
@@ -189,9 +251,15 @@ impl Attempt<'_> {
             stream.write_all(&header).await.map_err(refused)?;
         }
         if self.speaks_tls(step) {
-            self.at().0 = CheckWord::L6Timeout;
+            self.at().word = CheckWord::L6Timeout;
             stream = self.handshake(step, stream).await?;
         }
+        let mut at = self.at();
+        at.word = word;
+        if apart {
+            at.deadline = Instant::now() + own.timeout;
+        }
+        drop(at);
         Ok(Talk::new(stream))
     }
 
@@ -306,11 +374,22 @@ impl Prober {
     }
 }
 
-async fn connect(place: &Place<'_>) -> io::Result<Box<dyn Stream>> {
-    Ok(match place {
-        Place::Tcp(address) => Box::new(TcpStream::connect(address).await?),
-        Place::Unix(path) => Box::new(UnixStream::connect(path).await?),
-    })
+/// `leaves`: nothing is said over the connection. Its last acknowledgement is held back, and it is reset: a server
+/// that only listens sees nothing of the check.
+async fn connect(place: &Place<'_>, leaves: bool) -> io::Result<Box<dyn Stream>> {
+    let address = match place {
+        Place::Tcp(address) => address,
+        Place::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
+    };
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    if leaves {
+        set_tcp_quickack(&socket, false)?;
+        set_socket_linger(&socket, Some(Duration::ZERO))?;
+    }
+    Ok(Box::new(socket.connect(*address).await?))
 }
 
 /// The Host of the request: as the check says, else where the target lives, without its port where that is the usual one.
@@ -341,8 +420,32 @@ fn without_port(host: &str) -> String {
 fn refused(error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Failure::ConnectionRefused,
-        _ => Failure::ConnectFailed(error.to_string().into()),
+        // What the system refuses at once is of the socket, HAProxy says.
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::PermissionDenied => {
+            let said = format!("General socket error ({})", in_words(&error));
+            Failure::ConnectFailed(said.into())
+        }
+        _ => Failure::ConnectFailed(in_words(&error).into()),
     }
+}
+
+/// What the system says of an error, without its number.
+pub(super) fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
+}
+
+/// As long as HAProxy's texts of checks at most.
+fn shortened(mut said: String) -> Box<str> {
+    const MOST_BYTES: usize = 127;
+    if said.len() > MOST_BYTES {
+        let end = (0..=MOST_BYTES).rev().find(|at| said.is_char_boundary(*at));
+        said.truncate(end.unwrap_or(0));
+    }
+    said.into()
 }
 
 fn handshake_failure(error: &io::Error) -> Failure {

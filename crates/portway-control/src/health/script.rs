@@ -5,7 +5,7 @@ use std::fmt::Write;
 use portway_core::health::Failure;
 use portway_core::http1::Method;
 use portway_model::check::{
-    CheckConnect, CheckExpect, CheckRequest, CheckStep, CheckText, CheckWord, Expectation,
+    CheckExpect, CheckRequest, CheckStep, CheckText, CheckWord, Expectation,
 };
 use portway_model::expression::{NumberRange, TextMatch};
 use portway_model::stage::Resolved;
@@ -19,31 +19,51 @@ use super::talk::{Response, Talk, failed};
 pub(super) struct Found {
     pub(super) word: CheckWord,
     pub(super) code: Option<u16>,
+    /// What there is to say of it; perhaps nothing.
+    pub(super) said: String,
 }
+
+impl Found {
+    /// With nothing to say.
+    pub(super) fn new(word: CheckWord, code: Option<u16>) -> Self {
+        let said = String::new();
+        Self { word, code, said }
+    }
+}
+
+/// What HAProxy says of its scripts where there is nothing else to say.
+const PASSED: &str = "(tcp-check)";
 
 /// Goes through the steps; the first is a connection, where they do not begin with one.
 pub(super) async fn run(
     attempt: &Attempt<'_>,
     steps: &[CheckStep<Resolved>],
 ) -> Result<Found, Failure> {
-    let mut talk = match steps.first() {
-        Some(CheckStep::Connect(_)) => None,
-        _ => Some(attempt.connect(None).await?),
-    };
-    let mut found = attempt.connected();
     let is_http = steps
         .iter()
         .any(|step| matches!(step, CheckStep::Request(_) | CheckStep::Http(_)));
+    let said = |text: String| if is_http { String::new() } else { text };
+    let mut talk = match steps.first() {
+        Some(CheckStep::Connect(_)) => None,
+        _ => {
+            let place = said(" at initial connection step of tcp-check".to_owned());
+            attempt.is_at(CheckWord::L4Timeout, place);
+            Some(attempt.connect(None).await?)
+        }
+    };
+    let mut found = attempt.connected();
     for (step, number) in steps.iter().zip(1_usize..) {
-        attempt.is_at(told(step, number, is_http));
+        let of_timeout = match step {
+            CheckStep::Expect(expect) => expect.words.timeout,
+            _ => None,
+        };
+        let word = of_timeout.unwrap_or(CheckWord::L7Timeout);
+        attempt.is_at(word, said(place(step, number)));
         if let CheckStep::Connect(connect) = step {
             drop(talk.take());
-            talk = Some(
-                attempt
-                    .connect(Some(connect))
-                    .await
-                    .map_err(|failure| at_step(failure, connect, number))?,
-            );
+            talk = Some(attempt.connect(Some(connect)).await?);
+            found = Found::new(attempt.reached(Some(connect)), None);
+            found.said = said(PASSED.to_owned());
             continue;
         }
         let Some(talk) = talk.as_mut() else {
@@ -51,7 +71,11 @@ pub(super) async fn run(
         };
         match step {
             CheckStep::Connect(_) => {}
-            CheckStep::Send(bytes) => talk.send(bytes).await?,
+            CheckStep::Send(bytes) => {
+                talk.send(bytes).await?;
+                found = Found::new(CheckWord::L7Ok, None);
+                found.said = said(PASSED.to_owned());
+            }
             CheckStep::Request(request) => {
                 talk.asked = Some(Method::of(request.method.as_bytes()));
                 let bytes = self::request(request, attempt.state_text(request.send_state));
@@ -62,60 +86,48 @@ pub(super) async fn run(
             }
             CheckStep::Http(check) => {
                 let host = attempt.host(check);
-                http::check(talk.stream.as_mut(), check, &host).await?;
-                let word = CheckWord::L7Ok;
-                found = Found { word, code: None };
+                let status = http::check(talk.stream.as_mut(), check, &host).await?;
+                found = Found::new(CheckWord::L7Ok, Some(status));
             }
         }
     }
     Ok(found)
 }
 
-/// What stands behind a timeout in a step, in HAProxy's words; nothing in checks of HTTP.
-fn told(step: &CheckStep<Resolved>, number: usize, is_http: bool) -> String {
-    let CheckStep::Expect(expect) = step else {
-        return String::new();
+/// A step in HAProxy's words.
+fn place(step: &CheckStep<Resolved>, number: usize) -> String {
+    let mut text = format!(" at step {number} of tcp-check");
+    // Writing to a string cannot fail.
+    let comment = match step {
+        CheckStep::Connect(connect) => {
+            let _ = match connect.port {
+                Some(port) => write!(text, " (connect port {port})"),
+                None => write!(text, " (connect)"),
+            };
+            connect.comment.as_deref()
+        }
+        CheckStep::Send(_) => {
+            text.push_str(" (send)");
+            None
+        }
+        CheckStep::Expect(expect) => {
+            let _ = match &expect.that {
+                Expectation::Bytes(bytes) => write!(text, " (expect string '{bytes}')"),
+                Expectation::Binary(bytes) => {
+                    let bytes = String::from_utf8_lossy(bytes);
+                    write!(text, " (expect binary '{bytes}')")
+                }
+                Expectation::HexPattern(_) => write!(text, " (expect binary regex)"),
+                _ => write!(text, " (expect regex)"),
+            };
+            expect.comment.as_deref()
+        }
+        CheckStep::Request(_) | CheckStep::Http(_) => None,
     };
-    if is_http {
-        return String::new();
-    }
-    let what = match &expect.that {
-        Expectation::Bytes(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => format!("expect string '{text}'"),
-            Err(_) => "expect binary".to_owned(),
-        },
-        Expectation::HexPattern(_) => "expect binary regex".to_owned(),
-        _ => "expect regex".to_owned(),
-    };
-    let mut text = format!(" at step {number} of tcp-check ({what})");
-    add_comment(&mut text, expect.comment.as_deref());
-    text
-}
-
-fn add_comment(text: &mut String, comment: Option<&str>) {
     if let Some(comment) = comment {
-        // Writing to a string cannot fail.
         let _ = write!(text, " comment: '{comment}'");
     }
-}
-
-/// A connection of a step that failed, with the step in HAProxy's words.
-fn at_step(failure: Failure, connect: &CheckConnect, number: usize) -> Failure {
-    let what = match connect.port {
-        Some(port) => format!("connect port {port}"),
-        None => "connect".to_owned(),
-    };
-    let mut place = format!(" at step {number} of tcp-check ({what})");
-    add_comment(&mut place, connect.comment.as_deref());
-    match failure {
-        Failure::Step { word, code, said } => failed(word, code, format!("{said}{place}")),
-        Failure::ConnectionRefused => failed(
-            CheckWord::L4Connection,
-            None,
-            format!("Connection refused{place}"),
-        ),
-        other => other,
-    }
+    text
 }
 
 /// The bytes of a request, in the order and the case in which HAProxy 2.6 sends them.
@@ -156,9 +168,10 @@ async fn judge(
     leaves: bool,
 ) -> Result<Found, Failure> {
     match &expect.that {
-        Expectation::Bytes(_) | Expectation::Pattern(_) | Expectation::HexPattern(_) => {
-            judge_bytes(talk, expect, number).await
-        }
+        Expectation::Bytes(_)
+        | Expectation::Binary(_)
+        | Expectation::Pattern(_)
+        | Expectation::HexPattern(_) => judge_bytes(talk, expect, number).await,
         _ => {
             let body = matches!(
                 expect.that,
@@ -170,10 +183,9 @@ async fn judge(
                 Expectation::Status(_) | Expectation::StatusPattern(_)
             );
             match judge_response(response, expect) {
-                Err(_) if leaves && of_status && response.status == 404 => Ok(Found {
-                    word: CheckWord::L7OkConditionally,
-                    code: Some(404),
-                }),
+                Err(_) if leaves && of_status && response.status == 404 => {
+                    Ok(Found::new(CheckWord::L7OkConditionally, Some(404)))
+                }
                 judged => judged,
             }
         }
@@ -187,54 +199,64 @@ async fn judge_bytes(
 ) -> Result<Found, Failure> {
     let least = expect.min_bytes.map(|bytes| bytes as usize);
     talk.at_least(least.unwrap_or(1)).await?;
+    if talk.received.is_empty() {
+        let mut said = format!("TCPCHK got an empty response at step {number}");
+        if let Some(comment) = &expect.comment {
+            let _ = write!(said, " comment: '{comment}'");
+        }
+        let word = expect.words.error.unwrap_or(CheckWord::L7Response);
+        return Err(failed(word, None, said));
+    }
     loop {
-        let (holds, pattern) = match &expect.that {
-            Expectation::Bytes(bytes) => {
+        let (holds, what) = match &expect.that {
+            Expectation::Bytes(text) => {
+                let holds = contains(&talk.received, text.as_bytes());
+                (holds, format!("'{text}'"))
+            }
+            Expectation::Binary(bytes) => {
                 let holds = contains(&talk.received, bytes);
-                (holds, String::from_utf8_lossy(bytes).into_owned())
+                (holds, "(binary)".to_owned())
             }
             Expectation::Pattern(pattern) => {
                 let holds = pattern.regex().is_match(&talk.received);
-                (holds, pattern.as_str().to_owned())
+                (holds, "(regex)".to_owned())
             }
             Expectation::HexPattern(pattern) => {
                 let digits = hexadecimal(&talk.received);
                 let holds = pattern.regex().is_match(digits.as_bytes());
-                (holds, pattern.as_str().to_owned())
+                (holds, "(binary regex)".to_owned())
             }
-            _ => return Ok(passed(expect, None)),
+            _ => return Ok(passed(expect, None, PASSED)),
         };
         // Without a minimum, what does not hold yet may hold with the next bytes.
         if !holds && least.is_none() && talk.more().await? {
             continue;
         }
         if holds != expect.negated {
-            return Ok(passed(expect, Some(0)));
+            return Ok(passed(expect, None, PASSED));
         }
-        let said = match (&expect.on_error, holds) {
-            (Some(text), _) => text.clone(),
-            (None, true) => format!("TCPCHK matched unwanted content '{pattern}' at step {number}"),
-            (None, false) => format!("TCPCHK did not match content '{pattern}' at step {number}"),
+        let found = match holds {
+            true => "matched unwanted content",
+            false => "did not match content",
         };
-        let mut said = said;
-        add_comment(&mut said, expect.comment.as_deref());
+        let usual = || format!("TCPCHK {found} {what} at step {number}");
         let word = expect.words.error.unwrap_or(CheckWord::L7Response);
-        return Err(failed(word, None, said));
+        return Err(failed(word, None, complaint(expect, usual)));
     }
 }
 
 fn judge_response(response: &Response, expect: &CheckExpect<Resolved>) -> Result<Found, Failure> {
-    let (holds, of_status) = match &expect.that {
+    let (holds, of_body) = match &expect.that {
         Expectation::Status(ranges) => {
             let holds = ranges.iter().any(|range| has(range, response.status));
-            (holds, true)
+            (holds, false)
         }
         Expectation::StatusPattern(pattern) => {
             let text = response.status.to_string();
-            (pattern.regex().is_match(text.as_bytes()), true)
+            (pattern.regex().is_match(text.as_bytes()), false)
         }
-        Expectation::Body(bytes) => (contains(&response.body, bytes), false),
-        Expectation::BodyPattern(pattern) => (pattern.regex().is_match(&response.body), false),
+        Expectation::Body(bytes) => (contains(&response.body, bytes), true),
+        Expectation::BodyPattern(pattern) => (pattern.regex().is_match(&response.body), true),
         Expectation::Header { name, value, whole } => {
             (has_header(response, name, value.as_ref(), *whole), false)
         }
@@ -242,29 +264,40 @@ fn judge_response(response: &Response, expect: &CheckExpect<Resolved>) -> Result
         _ => (true, false),
     };
     if holds != expect.negated {
-        return Ok(passed(expect, Some(response.status)));
+        return Ok(passed(expect, Some(response.status), ""));
     }
-    let is_header = matches!(expect.that, Expectation::Header { .. });
-    let said = match (&expect.on_error, of_status, is_header, holds) {
-        (Some(text), _, _, _) => text.clone(),
-        (None, true, _, _) => response.reason.clone(),
-        (None, _, true, true) => "HTTP check matched unwanted header pattern".to_owned(),
-        (None, _, true, false) => "HTTP header check did not match".to_owned(),
-        (None, _, _, true) => "HTTP check matched unwanted content".to_owned(),
-        (None, _, _, false) => "HTTP content check did not match".to_owned(),
+    let usual = || match (of_body, holds) {
+        (false, _) => response.reason.clone(),
+        (true, true) => "HTTP check matched unwanted content".to_owned(),
+        (true, false) => "HTTP content check did not match".to_owned(),
     };
-    let default = match of_status {
-        true => CheckWord::L7Status,
-        false => CheckWord::L7Response,
+    let default = match of_body {
+        true => CheckWord::L7Response,
+        false => CheckWord::L7Status,
     };
     let word = expect.words.error.unwrap_or(default);
-    let code = (word == CheckWord::L7Status).then_some(response.status);
-    Err(failed(word, code, said))
+    Err(failed(
+        word,
+        Some(response.status),
+        complaint(expect, usual),
+    ))
 }
 
-fn passed(expect: &CheckExpect<Resolved>, code: Option<u16>) -> Found {
+/// What is said of a failed step: its own text or the usual one, and its comment.
+fn complaint(expect: &CheckExpect<Resolved>, usual: impl FnOnce() -> String) -> String {
+    let mut said = expect.on_error.clone().unwrap_or_else(usual);
+    if let Some(comment) = &expect.comment {
+        // Writing to a string cannot fail.
+        let _ = write!(said, " comment: {comment}");
+    }
+    said
+}
+
+fn passed(expect: &CheckExpect<Resolved>, code: Option<u16>, usual: &str) -> Found {
     let word = expect.words.ok.unwrap_or(CheckWord::L7Ok);
-    Found { word, code }
+    let said = expect.on_success.clone();
+    let said = said.unwrap_or_else(|| usual.to_owned());
+    Found { word, code, said }
 }
 
 fn has(range: &NumberRange, status: u16) -> bool {

@@ -22,11 +22,16 @@ pub(super) async fn run(talk: &mut Talk, service: &CheckedService) -> Result<Fou
     }
 }
 
-fn found(code: u16) -> Found {
-    Found {
-        word: CheckWord::L7Ok,
-        code: Some(code),
-    }
+fn found(code: u16, said: impl Into<String>) -> Found {
+    let mut found = Found::new(CheckWord::L7Ok, Some(code));
+    found.said = said.into();
+    found
+}
+
+/// A service that ends without a word, at the step that HAProxy counts.
+fn silent(word: CheckWord, step: u8) -> Failure {
+    let said = format!("TCPCHK got an empty response at step {step}");
+    failed(word, None, said)
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -49,10 +54,8 @@ async fn ssl_hello(talk: &mut Talk) -> Result<Found, Failure> {
     let came = talk.at_least(5).await?;
     match talk.received.first() {
         // A handshake or an alert: it speaks TLS.
-        Some(0x15 | 0x16) if came => Ok(Found {
-            word: CheckWord::L6Ok,
-            code: None,
-        }),
+        Some(0x15 | 0x16) if came => Ok(Found::new(CheckWord::L6Ok, None)),
+        None => Err(silent(CheckWord::L6Response, 2)),
         _ => Err(failed(CheckWord::L6Response, None, "")),
     }
 }
@@ -61,34 +64,52 @@ async fn redis(talk: &mut Talk) -> Result<Found, Failure> {
     const PONG: &[u8] = b"+PONG\r\n";
     talk.send(b"*1\r\n$4\r\nPING\r\n").await?;
     while !talk.received.windows(PONG.len()).any(|it| it == PONG) {
-        if !talk.more().await? {
-            return Err(failed(CheckWord::L7Status, None, text(&talk.received)));
+        if talk.more().await? {
+            continue;
         }
+        return Err(match talk.received.as_slice() {
+            [] => silent(CheckWord::L7Status, 2),
+            said => failed(CheckWord::L7Status, None, text(said)),
+        });
     }
-    Ok(found(0))
+    Ok(found(0, "Redis server is ok"))
 }
 
-/// A reply of SMTP: its code and what follows.
-async fn reply(talk: &mut Talk) -> Result<(u16, String), Failure> {
-    while !talk.received.contains(&b'\n') && talk.more().await? {}
-    let line = text(&talk.received);
+/// A reply of SMTP: its code and what its last line says. `step`: as HAProxy counts it.
+async fn reply(talk: &mut Talk, step: u8) -> Result<(u16, String), Failure> {
+    let line = loop {
+        if let Some(line) = last_line(&talk.received) {
+            break line;
+        }
+        if !talk.more().await? {
+            break text(&talk.received);
+        }
+    };
     let code = line.get(..3).and_then(|digits| digits.parse().ok());
-    let said = line.get(4..).unwrap_or_default().to_owned();
+    let said = line.get(3..).unwrap_or_default().trim_start().to_owned();
     match code {
         Some(code) if (200..300).contains(&code) => Ok((code, said)),
         Some(code) => Err(failed(CheckWord::L7Status, Some(code), said)),
+        None if line.is_empty() => Err(silent(CheckWord::L7Response, step)),
         None => Err(failed(CheckWord::L7Response, None, line)),
     }
 }
 
+/// The last line of a reply of several, whose other lines have a hyphen behind the code.
+fn last_line(received: &[u8]) -> Option<String> {
+    let whole = received.split_inclusive(|byte| *byte == b'\n');
+    let mut whole = whole.filter(|line| line.ends_with(b"\n"));
+    whole.find(|line| line.get(3) != Some(&b'-')).map(text)
+}
+
 async fn smtp(talk: &mut Talk, hello: &str, domain: &str) -> Result<Found, Failure> {
-    reply(talk).await?;
+    reply(talk, 2).await?;
     talk.send(format!("{hello} {domain}\r\n").as_bytes())
         .await?;
-    let (code, _) = reply(talk).await?;
+    reply(talk, 5).await?;
     talk.send(b"QUIT\r\n").await?;
-    reply(talk).await?;
-    Ok(found(code))
+    let (code, said) = reply(talk, 7).await?;
+    Ok(found(code, said))
 }
 
 async fn postgres(talk: &mut Talk, user: &str) -> Result<Found, Failure> {
@@ -99,6 +120,9 @@ async fn postgres(talk: &mut Talk, user: &str) -> Result<Found, Failure> {
     let length = u32::try_from(start.len() + 4).unwrap_or(u32::MAX);
     talk.send(&[&length.to_be_bytes()[..], &start].concat())
         .await?;
+    if !talk.at_least(1).await? {
+        return Err(silent(CheckWord::L7Response, 2));
+    }
     talk.at_least(5).await?;
     if talk.received.first() == Some(&b'E') {
         let said = talk.received.get(6..).unwrap_or_default();
@@ -109,7 +133,9 @@ async fn postgres(talk: &mut Talk, user: &str) -> Result<Found, Failure> {
     talk.at_least(9).await?;
     match talk.received.as_slice() {
         // Authentication: done, or asked for in one of the ways there are.
-        [b'R', 0, 0, 0, _, 0, 0, 0, 0 | 2..=7 | 9 | 10, ..] => Ok(found(0)),
+        [b'R', 0, 0, 0, _, 0, 0, 0, 0 | 2..=7 | 9 | 10, ..] => {
+            Ok(found(0, "PostgreSQL server is ok"))
+        }
         _ => Err(failed(
             CheckWord::L7Status,
             None,
@@ -122,8 +148,13 @@ async fn ldap(talk: &mut Talk) -> Result<Found, Failure> {
     const BIND: [u8; 14] = [0x30, 0x0c, 2, 1, 1, 0x60, 7, 2, 1, 3, 4, 0, 0x80, 0];
     const RFC: &str = "See RFC: http://tools.ietf.org/html/rfc4511#section-4.1.9";
     talk.send(&BIND).await?;
-    let came = talk.at_least(14).await?;
-    if !came || talk.received.first() != Some(&0x30) {
+    if !talk.at_least(1).await? {
+        return Err(silent(CheckWord::L7Response, 2));
+    }
+    if !talk.at_least(14).await? {
+        return Err(failed(CheckWord::L7Response, None, ""));
+    }
+    if talk.received.first() != Some(&0x30) {
         return Err(failed(CheckWord::L7Response, None, "Not LDAPv3 protocol"));
     }
     // The lengths of the message and of the response are of one byte, or of several as their first says.
@@ -133,19 +164,26 @@ async fn ldap(talk: &mut Talk) -> Result<Found, Failure> {
     };
     let message = skip(1);
     let is_bind = talk.received.get(message + 3) == Some(&0x61);
-    let code = talk.received.get(skip(message + 4) + 2).copied();
-    match code {
-        Some(0) if is_bind => Ok(found(0)),
+    // The code stands behind its type and its length.
+    let at = skip(message + 4) + 2;
+    if is_bind && !talk.at_least(at + 1).await? {
+        return Err(failed(CheckWord::L7Response, None, ""));
+    }
+    match talk.received.get(at).copied() {
+        Some(0) if is_bind => Ok(found(0, "Success")),
         Some(code) if is_bind => Err(failed(CheckWord::L7Status, Some(code.into()), RFC)),
         _ => Err(failed(CheckWord::L7Response, None, "Not LDAPv3 protocol")),
     }
 }
 
-/// The next packet of MySQL, without its header; what came of the one after it stays.
-async fn packet(talk: &mut Talk) -> Result<Vec<u8>, Failure> {
-    let broken = || failed(CheckWord::L7Response, None, "MySQL packet is not whole");
+/// The next packet of MySQL, without its header; what came of the one after it stays. `step`: as HAProxy counts it.
+async fn packet(talk: &mut Talk, step: u8) -> Result<Vec<u8>, Failure> {
+    let broken = || failed(CheckWord::L7Response, None, "");
     if !talk.at_least(4).await? {
-        return Err(broken());
+        return Err(match talk.received.as_slice() {
+            [] => silent(CheckWord::L7Response, step),
+            _ => broken(),
+        });
     }
     let length = match talk.received.as_slice() {
         [a, b, c, ..] => usize::from(*a) | usize::from(*b) << 8 | usize::from(*c) << 16,
@@ -173,8 +211,7 @@ async fn packet(talk: &mut Talk) -> Result<Vec<u8>, Failure> {
 
 async fn mysql(talk: &mut Talk, user: Option<&str>, post_41: bool) -> Result<Found, Failure> {
     let Some(user) = user else {
-        packet(talk).await?;
-        return Ok(found(0));
+        return Ok(found(0, version(&packet(talk, 2).await?)));
     };
     let mut login = match post_41 {
         // Capabilities, the largest packet, the character set, 23 zeroes.
@@ -188,7 +225,13 @@ async fn mysql(talk: &mut Talk, user: Option<&str>, post_41: bool) -> Result<Fou
     // The login, then the command to end.
     let sent = [&[a, b, c, 1][..], &login, &[1, 0, 0, 0, 1]].concat();
     talk.send(&sent).await?;
-    packet(talk).await?;
-    packet(talk).await?;
-    Ok(found(0))
+    let greeting = packet(talk, 2).await?;
+    packet(talk, 3).await?;
+    Ok(found(0, version(&greeting)))
+}
+
+/// The version of a server, which stands behind that of the protocol.
+fn version(greeting: &[u8]) -> String {
+    let rest = greeting.get(1..).unwrap_or_default();
+    text(rest.split(|byte| *byte == 0).next().unwrap_or_default())
 }

@@ -12,7 +12,7 @@ use portway_model::check::CheckWord;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::http::{MAX_BODY_BYTES, READ_BYTES, read_body};
-use super::probe::Stream;
+use super::probe::{Stream, in_words};
 
 /// A result that a check came to early.
 pub(super) fn failed(word: CheckWord, code: Option<u16>, said: impl Into<Box<str>>) -> Failure {
@@ -60,10 +60,10 @@ impl Talk {
     pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.received.clear();
         self.response = None;
-        self.stream.write_all(bytes).await.map_err(|error| {
-            let word = CheckWord::L7Response;
-            failed(word, None, error.to_string())
-        })
+        self.stream
+            .write_all(bytes)
+            .await
+            .map_err(|error| failed(CheckWord::SocketError, None, in_words(&error)))
     }
 
     /// Waits for more; false where nothing more comes.
@@ -80,7 +80,7 @@ impl Talk {
             Err(error)
                 if self.received.is_empty() && error.kind() != io::ErrorKind::UnexpectedEof =>
             {
-                return Err(failed(CheckWord::L7Response, None, error.to_string()));
+                return Err(failed(CheckWord::SocketError, None, in_words(&error)));
             }
             Err(_) => self.ended = true,
         }

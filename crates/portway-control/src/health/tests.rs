@@ -283,9 +283,9 @@ async fn scripted(first: &'static [u8], reply: &'static [u8], check: &str) -> (S
     let code = outcome
         .code
         .map_or_else(String::new, |code| format!(" {code}"));
-    let said = match outcome.probe {
-        Probe::Failed(Failure::Step { said, .. }) if !said.is_empty() => format!(" {said}"),
-        _ => String::new(),
+    let said = match &*outcome.said {
+        "" => String::new(),
+        said => format!(" {said}"),
     };
     let told = format!("{}{code}{said}", outcome.word.as_str());
     (told, heard.await.unwrap())
@@ -311,20 +311,30 @@ async fn services_are_spoken_to_as_haproxy_does() {
         b"",
         b"+PONG\r\n",
         b"*1\r\n$4\r\nPING\r\n",
-        "L7OK 0",
+        "L7OK 0 Redis server is ok",
     )
     .await;
     let smtp = "{ smtp = { hello = 'HELO', domain = 'localhost' } }";
     let heard = b"HELO localhost\r\nQUIT\r\n";
-    check(smtp, b"220 hi\r\n", b"250 ok\r\n", heard, "L7OK 250").await;
+    let closing = b"250-a\r\n250 ok\r\n";
+    check(smtp, b"220 hi\r\n", closing, heard, "L7OK 250 ok").await;
     check(smtp, b"500 hi\r\n", b"", b"", "L7STS 500 hi").await;
     let postgres = "{ postgres = 'joe' }";
     let heard = b"\0\0\0\x12\0\x03\0\0user\0joe\0\0";
-    check(postgres, b"", b"R\0\0\0\x0c\0\0\0\x05abcd", heard, "L7OK 0").await;
+    check(
+        postgres,
+        b"",
+        b"R\0\0\0\x0c\0\0\0\x05abcd",
+        heard,
+        "L7OK 0 PostgreSQL server is ok",
+    )
+    .await;
     check(postgres, b"", b"E\0\0\0\x0cSFATAL\0", heard, "L7RSP FATAL").await;
     let heard = b"0\x0c\x02\x01\x01`\x07\x02\x01\x03\x04\x00\x80\x00";
     let bound = b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00";
-    check("'ldap'", b"", bound, heard, "L7OK 0").await;
+    check("'ldap'", b"", bound, heard, "L7OK 0 Success").await;
+    let long = b"\x30\x84\0\0\0\x10\x02\x01\x01\x61\x84\0\0\0\x07\x0a\x01\0\x04\0\x04\0";
+    check("'ldap'", b"", long, heard, "L7OK 0 Success").await;
     let refused = b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x01\x04\x00\x04\x00";
     let rfc = "L7STS 1 See RFC: http://tools.ietf.org/html/rfc4511#section-4.1.9";
     check("'ldap'", b"", refused, heard, rfc).await;
@@ -338,7 +348,7 @@ async fn services_are_spoken_to_as_haproxy_does() {
     .await;
     check("'ssl_hello'", b"", b"nope!", b"", "L6RSP").await;
     let greeting = b"\x07\0\0\0\x0a5.5.5\0";
-    check("{ mysql = {} }", greeting, b"", b"", "L7OK 0").await;
+    check("{ mysql = {} }", greeting, b"", b"", "L7OK 0 5.5.5").await;
     let heard = b"%\0\0\x01\0\x82\0\0\0\x80\0\x01!\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0joe\0\0\x01\0\0\0\x01";
     let ok = b"\x07\0\0\x02\0\0\0\x02\0\0\0";
     check(
@@ -346,12 +356,12 @@ async fn services_are_spoken_to_as_haproxy_does() {
         greeting,
         ok,
         heard,
-        "L7OK 0",
+        "L7OK 0 5.5.5",
     )
     .await;
     let old = "{ mysql = { user = 'joe', post_41 = false } }";
     let heard = b"\n\0\0\x01\0\x80\0\0\x01joe\0\0\x01\0\0\0\x01";
-    check(old, greeting, ok, heard, "L7OK 0").await;
+    check(old, greeting, ok, heard, "L7OK 0 5.5.5").await;
     let denied = b"\x09\0\0\0\xff\x15\x04Denied";
     check("{ mysql = {} }", denied, b"", b"", "L7STS 1045 Denied").await;
 }
@@ -416,7 +426,7 @@ async fn scripts_are_followed_as_haproxy_does() {
     .await;
     body(
         "{ header = { name = 'x-state', value = 'up', whole = true } }",
-        "L7RSP HTTP header check did not match",
+        "L7STS 200 OK",
     )
     .await;
     body(
@@ -426,7 +436,7 @@ async fn scripts_are_followed_as_haproxy_does() {
     .await;
     let ping = "{ send = \"PING\\r\\n\" }";
     let pong = format!("{ping}, {{ expect = {{ bytes = '+PONG' }} }}");
-    check(&pong, b"", b"+PONG\r\n", "PING\r\n", "L7OK 0").await;
+    check(&pong, b"", b"+PONG\r\n", "PING\r\n", "L7OK (tcp-check)").await;
     let told = "L7TOUT  at step 2 of tcp-check (expect string '+PONG') comment: 'mine'";
     let pong = format!("{ping}, {{ expect = {{ bytes = '+PONG', comment = 'mine' }} }}");
     check(&pong, b"", b"-ERR\r\n", "PING\r\n", told).await;
@@ -443,10 +453,12 @@ async fn scripts_are_followed_as_haproxy_does() {
         b"ab",
         b"",
         "",
-        "L7OK 0",
+        "L7OK (tcp-check)",
     )
     .await;
-    check("{ connect = true }", b"", b"", "", "L4OK").await;
+    let empty = "L7RSP TCPCHK got an empty response at step 2 comment: 'mine'";
+    let ended = "{ send = 'x' }, { expect = { bytes = 'a', comment = 'mine' } }";
+    check(ended, b"", b"", "x", empty).await;
     let first = "{ connect = { port = 1, comment = 'first' } }";
     let listener =
         "L4CON Connection refused at step 1 of tcp-check (connect port 1) comment: 'first'";
@@ -455,10 +467,20 @@ async fn scripts_are_followed_as_haproxy_does() {
         &format!("{{ script = [{first}] }}"),
     );
     let outcome = prober.probe(&target).await;
-    let Probe::Failed(Failure::Step { word, said, .. }) = outcome.probe else {
-        panic!("it passed");
-    };
-    assert_eq!(format!("{} {said}", word.as_str()), listener);
+    let told = format!("{} {}", outcome.word.as_str(), outcome.said);
+    assert_eq!(told, listener);
+}
+
+#[tokio::test]
+async fn servers_do_not_see_checks_that_only_connect() {
+    for check in ["{}", "{ script = [{ connect = true }] }"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (prober, target) = parts(listener.local_addr().unwrap(), check);
+        let outcome = prober.probe(&target).await;
+        assert_eq!(outcome.word.as_str(), "L4OK", "{check}");
+        let accepted = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+        assert!(accepted.is_err(), "{check}");
+    }
 }
 
 #[tokio::test]

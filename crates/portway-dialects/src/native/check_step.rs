@@ -197,11 +197,13 @@ impl Form for CheckStep<Named> {
 fn write_bytes(key: &str, bytes: &[u8]) -> (String, Out) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (key.to_owned(), Out::text(text)),
-        Err(_) => {
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            (format!("{key}_hex"), Out::text(digits))
-        }
+        Err(_) => (format!("{key}_hex"), write_hex(bytes)),
     }
+}
+
+fn write_hex(bytes: &[u8]) -> Out {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Out::text(digits)
 }
 
 fn read_hex(item: &Item, reader: &mut Reader<'_>) -> Option<Vec<u8>> {
@@ -375,8 +377,8 @@ fn read_expectation(
     };
     let item = &entry.item;
     Some(match entry.key.as_str() {
-        "bytes" => Expectation::Bytes(String::read(item, reader)?.into_bytes()),
-        "bytes_hex" => Expectation::Bytes(read_hex(item, reader)?),
+        "bytes" => Expectation::Bytes(Form::read(item, reader)?),
+        "bytes_hex" => Expectation::Binary(read_hex(item, reader)?),
         "pattern" => Expectation::Pattern(Form::read(item, reader)?),
         "hex_pattern" => Expectation::HexPattern(Form::read(item, reader)?),
         "status" => Expectation::Status(Form::read(item, reader)?),
@@ -398,7 +400,8 @@ fn read_expectation(
 fn write_expectation(that: &Expectation<Named>) -> (String, Out) {
     let pair = |key: &str, value: Out| (key.to_owned(), value);
     match that {
-        Expectation::Bytes(bytes) => write_bytes("bytes", bytes),
+        Expectation::Bytes(text) => pair("bytes", text.write()),
+        Expectation::Binary(bytes) => pair("bytes_hex", write_hex(bytes)),
         Expectation::Pattern(pattern) => pair("pattern", pattern.write()),
         Expectation::HexPattern(pattern) => pair("hex_pattern", pattern.write()),
         Expectation::Status(ranges) => pair("status", ranges.write()),

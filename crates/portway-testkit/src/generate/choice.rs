@@ -252,8 +252,9 @@ impl Choices {
     }
 
     fn check_expect(&mut self) -> CheckExpect<Named> {
-        let that = match self.below(8) {
-            1 => Expectation::Bytes(self.bytes()),
+        let that = match self.below(9) {
+            1 => Expectation::Bytes(self.text()),
+            8 => Expectation::Binary(self.bytes()),
             2 => Expectation::HexPattern(Spanned::bare(self.pattern())),
             3 => Expectation::Status(self.statuses()),
             4 => Expectation::StatusPattern(Spanned::bare(self.pattern())),

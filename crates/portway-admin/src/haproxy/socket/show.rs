@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::SystemTime;
 
 use portway_control::figures::{
-    Figures, ProxyFigures, ServerFigures, ServerStatus, version as version_of,
+    CheckWord, Figures, ProxyFigures, ServerFigures, ServerStatus, version as version_of,
 };
 
 use super::Session;
@@ -191,12 +191,16 @@ fn state_of(proxy: &ProxyFigures, it: &ServerFigures, text: &mut String) {
         ServerStatus::Drain => FORCED_DRAIN,
         _ => 0,
     };
-    // 1: initialising; results: 2 failed, 3 passed; states: 2 configured, 4 enabled, 8 paused.
+    // 1: initialising; results: 2 failed, 3 passed, 4 conditionally; states: 2 configured, 4 enabled, 8 paused.
     let (status, result, health, check_state) = match &it.check {
-        None => (1, 0, 2, 0),
+        None => (1, 0, 1, 0),
         Some(check) => {
             let outcome = check.outcome;
-            let result = outcome.map_or(0, |it| if it.passed() { 3 } else { 2 });
+            let result = outcome.map_or(0, |it| match it {
+                CheckWord::L7OkConditionally => 4,
+                it if it.passed() => 3,
+                _ => 2,
+            });
             let paused = matches!(
                 it.status,
                 ServerStatus::Maintenance | ServerStatus::Unresolved

@@ -50,6 +50,32 @@ pub(crate) struct CheckSettings {
     pub(crate) tcp_rules: Vec<CheckRule>,
     pub(crate) disable_on_404: Option<Spanned<bool>>,
     pub(crate) send_state: bool,
+    /// The steps, and the request of `option httpchk`, are those of a `defaults` section.
+    inherited: bool,
+}
+
+impl CheckSettings {
+    /// As a proxy takes them over from its `defaults`.
+    pub(super) fn inherited(&self) -> Self {
+        Self {
+            inherited: true,
+            ..self.clone()
+        }
+    }
+
+    /// A proxy with a step or a method of its own has none of those of its `defaults`.
+    pub(super) fn begin_own(&mut self) {
+        if !std::mem::replace(&mut self.inherited, false) {
+            return;
+        }
+        self.http_rules.clear();
+        self.tcp_rules.clear();
+        if let Some(method) = &mut self.method
+            && let CheckMethod::Http(request) = &mut method.value
+        {
+            *request = HttpCheckRequest::default();
+        }
+    }
 }
 
 /// `option httpchk` and the other options that say how.
@@ -71,6 +97,7 @@ pub(super) fn option(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         _ => postgres(line, reader),
     };
     if let Some(method) = method {
+        proxy.check.begin_own();
         proxy.check.method = Some(Spanned::new(method, line.span));
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn http_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>)
         "send" => request(proxy, &mut args, reader),
         _ => expect(Kind::Http, &mut args, reader).map(CheckRule::Expect),
     };
+    proxy.check.begin_own();
     proxy.check.http_rules.extend(rule);
 }
 
@@ -99,6 +100,7 @@ pub(super) fn tcp_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) 
             None
         }
     };
+    proxy.check.begin_own();
     proxy.check.tcp_rules.extend(rule);
 }
 
@@ -290,8 +292,9 @@ fn hex(word: &Word, reader: &mut Reader<'_>) -> Option<Vec<u8>> {
 }
 
 fn expect(kind: Kind, args: &mut Args<'_>, reader: &mut Reader<'_>) -> Option<CheckExpect<Named>> {
-    // What is waited for is set when the match is read.
-    let mut expect = CheckExpect::new(Expectation::Bytes(Vec::new()));
+    // What is waited for is set when the match is read; the options stand before or behind it.
+    let mut stated = false;
+    let mut expect = CheckExpect::new(Expectation::Bytes(String::new()));
     let known: &[&str] = match kind {
         Kind::Http => &[
             "status",
@@ -329,9 +332,12 @@ fn expect(kind: Kind, args: &mut Args<'_>, reader: &mut Reader<'_>) -> Option<Ch
             "on-success" => expect.on_success = Some(text(args, option, reader)?),
             "on-error" => expect.on_error = Some(text(args, option, reader)?),
             matching if known.contains(&matching) => {
+                if std::mem::replace(&mut stated, true) {
+                    let message = "a check waits for one thing in each `expect`";
+                    reader.error(Code::Conflict, word.span, message);
+                    return None;
+                }
                 expect.that = expectation(kind, matching, word, args, reader)?;
-                super::rule::nothing_left(args, reader)?;
-                return Some(expect);
             }
             other => {
                 reader.push(crate::unknown_word(
@@ -343,6 +349,9 @@ fn expect(kind: Kind, args: &mut Args<'_>, reader: &mut Reader<'_>) -> Option<Ch
                 return None;
             }
         }
+    }
+    if stated {
+        return Some(expect);
     }
     reader.error(
         Code::Missing,
@@ -394,10 +403,10 @@ fn expectation(
         "status" => Expectation::Status(statuses(word, reader)?),
         "rstatus" => Expectation::StatusPattern(pattern(word, reader)?),
         "string" if http => Expectation::Body(word.text.clone().into_bytes()),
-        "string" => Expectation::Bytes(word.text.clone().into_bytes()),
+        "string" => Expectation::Bytes(word.text.clone()),
         "rstring" if http => Expectation::BodyPattern(pattern(word, reader)?),
         "rstring" => Expectation::Pattern(pattern(word, reader)?),
-        "binary" => Expectation::Bytes(hex(word, reader)?),
+        "binary" => Expectation::Binary(hex(word, reader)?),
         "rbinary" => Expectation::HexPattern(pattern(word, reader)?),
         other => {
             let message = format!("not run yet: `expect {other}`");

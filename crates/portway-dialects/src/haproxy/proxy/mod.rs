@@ -263,6 +263,7 @@ impl Proxy {
             name,
             acls: Acls::default(),
             number: None,
+            check: defaults.check.inherited(),
             ..defaults.clone()
         };
         if kind == ProxyKind::Defaults {
