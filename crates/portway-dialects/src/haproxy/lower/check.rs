@@ -228,7 +228,7 @@ fn good_status() -> CheckStep<Named> {
 /// The steps of an HTTP check: a connection, requests, and what is expected after the last of them.
 fn http_steps(proxy: &Proxy, option: &HttpCheckRequest) -> Vec<CheckStep<Named>> {
     let mut steps = Vec::new();
-    let (mut sent, mut judged) = (false, false);
+    let (mut sent, mut judged, mut asked) = (false, false, false);
     let mut comment = None;
     for rule in &proxy.check.http_rules {
         match rule {
@@ -244,7 +244,11 @@ fn http_steps(proxy: &Proxy, option: &HttpCheckRequest) -> Vec<CheckStep<Named>>
                 if sent && !judged {
                     steps.push(good_status());
                 }
-                let Some(request) = completed_request(rule, option) else {
+                // The first takes over what it does not say; later ones stand for themselves.
+                let usual = HttpCheckRequest::default();
+                let base = if asked { &usual } else { option };
+                asked = true;
+                let Some(request) = completed_request(rule, base) else {
                     continue;
                 };
                 let comment = take_comment(&mut comment, own);
@@ -254,7 +258,7 @@ fn http_steps(proxy: &Proxy, option: &HttpCheckRequest) -> Vec<CheckStep<Named>>
             CheckRule::Expect(expect) => {
                 if !sent {
                     steps.push(request_step(proxy, option, None));
-                    sent = true;
+                    (sent, asked) = (true, true);
                 }
                 steps.push(expected(expect, &mut comment));
                 judged = true;

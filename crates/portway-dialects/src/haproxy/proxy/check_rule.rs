@@ -526,7 +526,10 @@ pub(crate) fn completed(rule: &CheckRule, option: &HttpCheckRequest) -> Option<H
         method: method.clone().unwrap_or_else(|| option.method.clone()),
         target: target.clone().unwrap_or_else(|| option.target.clone()),
         version: version.clone().unwrap_or_else(|| option.version.clone()),
-        headers: [option.headers.as_slice(), headers.as_slice()].concat(),
+        headers: match headers.as_slice() {
+            [] => option.headers.clone(),
+            own => own.to_vec(),
+        },
         body: if body.is_empty() {
             option.body.clone()
         } else {
