@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use portway_dataplane::plane::Plane;
+use portway_telemetry::access_log::Dates;
 use portway_telemetry::metrics::{GroupTotals, ListenerTotals};
+use portway_telemetry::zone::Zone;
 
 use crate::targets::WatchedTarget;
 pub(crate) use layout::Proxy;
@@ -85,6 +87,14 @@ pub struct ProcessFigures {
     pub listeners: usize,
     /// It stops gracefully.
     pub stopping: bool,
+}
+
+/// `10/Oct/2000:15:55:36.123`: a moment in local time.
+pub fn local_time(moment: SystemTime) -> String {
+    let mut text = Vec::new();
+    let mut dates = Dates::new(Zone::system());
+    dates.at(moment).write_milliseconds(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Events a second.

@@ -8,7 +8,8 @@ use portway_control::operations::{Gate, NoSuch, NotDone, TargetOrder};
 use portway_control::services::ControlLevel;
 use portway_control::targets::WatchedTarget;
 
-use super::Session;
+use super::command::Answer;
+use super::{Session, Severity, Tone};
 
 /// What `set server` understands.
 const SERVER_USAGE: &str = "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | \
@@ -30,141 +31,133 @@ fn target(session: &Session, word: Option<&&str>) -> Result<Arc<WatchedTarget>, 
 }
 
 /// Gives an order to the server that the first word means.
-fn order(session: &Session, words: &[&str], order: TargetOrder) -> String {
-    match target(session, words.first()) {
-        Ok(target) => order_to(&target, order),
-        Err(text) => text,
-    }
+fn order(session: &Session, words: &[&str], order: TargetOrder) -> Answer {
+    order_to(&*target(session, words.first())?, order)
 }
 
 /// `disable server`.
-pub(super) fn disable_server(session: &mut Session, words: &[&str]) -> String {
+pub(super) fn disable_server(session: &mut Session, words: &[&str]) -> Answer {
     order(session, words, TargetOrder::Maintain)
 }
 
 /// `enable server`.
-pub(super) fn enable_server(session: &mut Session, words: &[&str]) -> String {
+pub(super) fn enable_server(session: &mut Session, words: &[&str]) -> Answer {
     order(session, words, TargetOrder::Ready)
 }
 
 /// `set server BACKEND/SERVER …`.
-pub(super) fn server(session: &mut Session, words: &[&str]) -> String {
-    let target = match target(session, words.first()) {
-        Ok(target) => target,
-        Err(text) => return text,
-    };
+pub(super) fn server(session: &mut Session, words: &[&str]) -> Answer {
+    let target = target(session, words.first())?;
     let more = words.get(1..).unwrap_or_default();
     match more {
         ["state", state] => match *state {
             "ready" => order_to(&target, TargetOrder::Ready),
             "drain" => order_to(&target, TargetOrder::Drain),
             "maint" => order_to(&target, TargetOrder::Maintain),
-            _ => STATES.to_owned(),
+            _ => Err(STATES.to_owned()),
         },
-        ["state", ..] => STATES.to_owned(),
+        ["state", ..] => Err(STATES.to_owned()),
         ["health", health] => match *health {
             "up" => order_to(&target, TargetOrder::Up),
             "stopping" => order_to(&target, TargetOrder::Drain),
             "down" => order_to(&target, TargetOrder::Down),
-            _ => HEALTHS.to_owned(),
+            _ => Err(HEALTHS.to_owned()),
         },
-        ["health", ..] => HEALTHS.to_owned(),
+        ["health", ..] => Err(HEALTHS.to_owned()),
         ["weight", weight @ ..] => set_weight(&target, weight),
-        ["addr", address @ ..] => set_address(&target, address),
+        ["addr", address @ ..] => set_address(session, &target, address),
         ["agent" | "agent-addr" | "agent-port" | "agent-send", ..] => {
-            "agent checks are not enabled on this server.\n".to_owned()
+            Err("agent checks are not enabled on this server.\n".to_owned())
         }
         ["fqdn", ..] => {
-            "set server <b>/<s> fqdn failed because no resolution is configured.\n".to_owned()
+            Err("set server <b>/<s> fqdn failed because no resolution is configured.\n".to_owned())
         }
-        ["ssl", ..] => {
+        ["ssl", ..] => Err(
             "'set server <srv> ssl' cannot be set.  default-server should define ssl settings\n"
-                .to_owned()
-        }
-        _ => SERVER_USAGE.to_owned(),
+                .to_owned(),
+        ),
+        _ => Err(SERVER_USAGE.to_owned()),
     }
 }
 
 const STATES: &str = "'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n";
 const HEALTHS: &str = "'set server <srv> health' expects 'up', 'stopping', or 'down'.\n";
 
-fn order_to(target: &WatchedTarget, order: TargetOrder) -> String {
+fn order_to(target: &WatchedTarget, order: TargetOrder) -> Answer {
     target.order(order);
-    String::new()
+    Ok(String::new())
 }
 
 /// `set weight BACKEND/SERVER WEIGHT`.
-pub(super) fn weight(session: &mut Session, words: &[&str]) -> String {
-    match target(session, words.first()) {
-        Ok(target) => set_weight(&target, words.get(1..).unwrap_or_default()),
-        Err(text) => text,
-    }
+pub(super) fn weight(session: &mut Session, words: &[&str]) -> Answer {
+    let target = target(session, words.first())?;
+    set_weight(&target, words.get(1..).unwrap_or_default())
 }
 
 /// The heaviest that HAProxy knows.
 const HEAVIEST: u32 = 256;
 
 /// A weight, or a percentage of the configured one.
-fn set_weight(target: &WatchedTarget, words: &[&str]) -> String {
+fn set_weight(target: &WatchedTarget, words: &[&str]) -> Answer {
     let Some(text) = words.first() else {
-        return "Require <weight> or <weight%>.\n".to_owned();
+        return Err("Require <weight> or <weight%>.\n".to_owned());
     };
     let digits = text.find(|letter: char| !letter.is_ascii_digit());
     let (number, unit) = text
         .split_at_checked(digits.unwrap_or(text.len()))
         .unwrap_or((text, ""));
     let Ok(number) = number.parse::<u32>() else {
-        return "Empty weight string empty or preceded by garbage".to_owned();
+        return Err("Empty weight string empty or preceded by garbage".to_owned());
     };
     let weight = match unit {
         "" if number > HEAVIEST => {
-            return "Absolute weight can only be between 0 and 256 inclusive.\n".to_owned();
+            return Err("Absolute weight can only be between 0 and 256 inclusive.\n".to_owned());
         }
         "" => number,
         "%" => {
             let configured = u32::from(target.target.weight);
             (configured.saturating_mul(number) / 100).min(HEAVIEST)
         }
-        _ => return "Trailing garbage in weight string".to_owned(),
+        _ => return Err("Trailing garbage in weight string".to_owned()),
     };
     target.set_weight(weight);
-    String::new()
+    Ok(String::new())
 }
 
 /// `get weight BACKEND/SERVER`.
-pub(super) fn get_weight(session: &mut Session, words: &[&str]) -> String {
-    match target(session, words.first()) {
-        Ok(target) => format!("{} (initial {})\n", target.weight(), target.target.weight),
-        Err(text) => text,
-    }
+pub(super) fn get_weight(session: &mut Session, words: &[&str]) -> Answer {
+    let target = target(session, words.first())?;
+    let text = format!("{} (initial {})\n", target.weight(), target.target.weight);
+    Ok(text)
 }
 
 /// Who changes an address, in HAProxy's words.
 const BY: &str = "'stats socket command'";
 
 /// `addr ADDRESS [port PORT]`.
-fn set_address(target: &WatchedTarget, words: &[&str]) -> String {
+fn set_address(session: &mut Session, target: &WatchedTarget, words: &[&str]) -> Answer {
     let (text, port) = match words {
         [text] => (text, None),
         [text, "port", port, ..] => (text, Some(port)),
         _ => {
-            return "set server <b>/<s> addr requires an address and optionally a port.\n"
-                .to_owned();
+            return Err(
+                "set server <b>/<s> addr requires an address and optionally a port.\n".to_owned(),
+            );
         }
     };
     let Some(now) = target.state.address() else {
-        return format!(
+        return Err(format!(
             "Update for the current server address family is only supported through configuration file. by {BY}\n"
-        );
+        ));
     };
     let Ok(ip) = text.parse::<IpAddr>() else {
-        return format!("Invalid addr '{text}' by {BY}\n");
+        return Err(format!("Invalid addr '{text}' by {BY}\n"));
     };
     let port = match port {
         None => now.port(),
         Some(port) => match port.parse() {
             Ok(port) if port > 0 => port,
-            _ => return format!("provided port is not an integer by {BY}\n"),
+            _ => return Err(format!("provided port is not an integer by {BY}\n")),
         },
     };
     let address = match ip == now.ip() {
@@ -177,166 +170,186 @@ fn set_address(target: &WatchedTarget, words: &[&str]) -> String {
         (true, false) => format!(", port changed from '{}' to '{port}'", now.port()),
     };
     target.set_address(SocketAddr::new(ip, port));
-    format!("{address}{port_says} by {BY}\n")
+    session.tone = Some(Tone::Warning);
+    Ok(format!("{address}{port_says} by {BY}\n"))
 }
 
 /// `enable health`.
-pub(super) fn enable_health(session: &mut Session, words: &[&str]) -> String {
+pub(super) fn enable_health(session: &mut Session, words: &[&str]) -> Answer {
     rest(session, words, false)
 }
 
 /// `disable health`.
-pub(super) fn disable_health(session: &mut Session, words: &[&str]) -> String {
+pub(super) fn disable_health(session: &mut Session, words: &[&str]) -> Answer {
     rest(session, words, true)
 }
 
-fn rest(session: &mut Session, words: &[&str], rests: bool) -> String {
-    match target(session, words.first()) {
-        Ok(target) if !target.is_checked() => {
-            "Health checks are not configured on this server, cannot enable.\n".to_owned()
+fn rest(session: &mut Session, words: &[&str], rests: bool) -> Answer {
+    let target = target(session, words.first())?;
+    match (target.is_checked(), rests) {
+        (true, _) => target.rest(rests),
+        // What is not done need not be stopped.
+        (false, true) => {}
+        (false, false) => {
+            let text = "Health check was not configured on this server, cannot enable.\n";
+            return Err(text.to_owned());
         }
-        Ok(target) => {
-            target.rest(rests);
-            String::new()
-        }
-        Err(text) => text,
     }
+    Ok(String::new())
 }
 
-/// `enable agent` and `disable agent`: there are no agents.
-pub(super) fn agent(session: &mut Session, words: &[&str]) -> String {
-    match target(session, words.first()) {
-        Ok(_) => "Agent was not configured on this server, cannot enable.\n".to_owned(),
-        Err(text) => text,
-    }
+/// `enable agent`: there are none.
+pub(super) fn enable_agent(session: &mut Session, words: &[&str]) -> Answer {
+    target(session, words.first())?;
+    Err("Agent was not configured on this server, cannot enable.\n".to_owned())
+}
+
+/// `disable agent`: there are none.
+pub(super) fn disable_agent(session: &mut Session, words: &[&str]) -> Answer {
+    target(session, words.first()).map(|_| String::new())
 }
 
 const NO_FRONTEND_GIVEN: &str = "A frontend name is expected.\n";
 const NO_FRONTEND: &str = "No such frontend.\n";
 
-fn gate(session: &Session, words: &[&str], gate: Gate, already: &str) -> String {
-    let Some(name) = words.first() else {
-        return NO_FRONTEND_GIVEN.to_owned();
-    };
-    match session.running.statistics().set_gate(name, gate) {
-        Ok(()) => String::new(),
-        Err(NotDone::Already) => already.to_owned(),
-        Err(NotDone::Stopped) => "Frontend was already shut down.\n".to_owned(),
-        Err(_) => NO_FRONTEND.to_owned(),
-    }
+/// Whether the listeners of a frontend accept; `already` and `stopped` are said where it is too late.
+fn gate(session: &Session, words: &[&str], gate: Gate, (already, stopped): (&str, &str)) -> Answer {
+    let name = words.first().ok_or(NO_FRONTEND_GIVEN)?;
+    let done = session.running.statistics().set_gate(name, gate);
+    done.map(|()| String::new()).map_err(|why| match why {
+        NotDone::Already => already.to_owned(),
+        NotDone::Stopped => stopped.to_owned(),
+        _ => NO_FRONTEND.to_owned(),
+    })
 }
 
 /// `disable frontend`.
-pub(super) fn disable_frontend(session: &mut Session, words: &[&str]) -> String {
-    gate(
-        session,
-        words,
-        Gate::Paused,
+pub(super) fn disable_frontend(session: &mut Session, words: &[&str]) -> Answer {
+    let says = (
         "All sockets are already disabled.\n",
-    )
+        "Frontend was previously shut down, cannot disable.\n",
+    );
+    gate(session, words, Gate::Paused, says)
 }
 
 /// `enable frontend`.
-pub(super) fn enable_frontend(session: &mut Session, words: &[&str]) -> String {
-    gate(
-        session,
-        words,
-        Gate::Open,
+pub(super) fn enable_frontend(session: &mut Session, words: &[&str]) -> Answer {
+    let says = (
         "All sockets are already enabled.\n",
-    )
+        "Frontend was previously shut down, cannot enable.\n",
+    );
+    gate(session, words, Gate::Open, says)
 }
 
 /// `shutdown frontend`.
-pub(super) fn shutdown_frontend(session: &mut Session, words: &[&str]) -> String {
-    gate(
-        session,
-        words,
-        Gate::Closed,
-        "Frontend was already shut down.\n",
-    )
+pub(super) fn shutdown_frontend(session: &mut Session, words: &[&str]) -> Answer {
+    let says = "Frontend was already shut down.\n";
+    gate(session, words, Gate::Closed, (says, says))
 }
 
 /// `shutdown sessions server`.
-pub(super) fn shutdown_sessions(session: &mut Session, words: &[&str]) -> String {
-    match target(session, words.first()) {
-        Ok(target) => {
-            session.running.statistics().cut_off(&target);
-            String::new()
-        }
-        Err(text) => text,
-    }
+pub(super) fn shutdown_sessions(session: &mut Session, words: &[&str]) -> Answer {
+    let target = target(session, words.first())?;
+    session.running.statistics().cut_off(&target);
+    Ok(String::new())
 }
 
 /// `set maxconn frontend NAME VALUE`.
-pub(super) fn frontend_limit(session: &mut Session, words: &[&str]) -> String {
-    let Some(name) = words.first() else {
-        return NO_FRONTEND_GIVEN.to_owned();
-    };
-    let Some(limit) = words.get(1).and_then(|it| it.parse().ok()) else {
-        return "Integer value expected.\n".to_owned();
-    };
-    match session.running.statistics().set_listener_limit(name, limit) {
-        Ok(()) => String::new(),
-        Err(_) => NO_FRONTEND.to_owned(),
-    }
+pub(super) fn frontend_limit(session: &mut Session, words: &[&str]) -> Answer {
+    let name = words.first().ok_or(NO_FRONTEND_GIVEN)?;
+    let limit = words.get(1).ok_or("Integer value expected.\n")?;
+    let statistics = session.running.statistics();
+    let done = statistics.set_listener_limit(name, leading_number(limit));
+    done.map(|()| String::new())
+        .map_err(|_| NO_FRONTEND.to_owned())
 }
 
 /// `set maxconn server BACKEND/SERVER VALUE`.
-pub(super) fn server_limit(session: &mut Session, words: &[&str]) -> String {
-    if let Err(text) = target(session, words.first()) {
-        return text;
-    }
-    let Some(limit) = words.get(1) else {
-        return "Require <maxconn>.\n".to_owned();
-    };
-    let Ok(limit) = limit.parse() else {
-        return "maxconn string empty or preceded by garbage".to_owned();
-    };
+pub(super) fn server_limit(session: &mut Session, words: &[&str]) -> Answer {
+    target(session, words.first())?;
+    let limit = words.get(1).ok_or("Require <maxconn>.\n")?;
+    let limit = limit
+        .parse()
+        .map_err(|_| "maxconn string empty or preceded by garbage")?;
     let (group, name) = words
         .first()
         .and_then(|it| it.split_once('/'))
         .unwrap_or_default();
-    match session
-        .running
-        .statistics()
-        .set_target_limit(group, name, limit)
-    {
-        Ok(()) => String::new(),
-        Err(NotDone::Unlimited) => {
-            "No server of this backend has a maxconn in the configuration: none can be set here.\n"
-                .to_owned()
+    let statistics = session.running.statistics();
+    let done = statistics.set_target_limit(group, name, limit);
+    done.map(|()| String::new()).map_err(|why| {
+        match why {
+            NotDone::Unlimited => {
+                "No server of this backend has a maxconn in the configuration: none can be set here.\n"
+            }
+            _ => "No such server.\n",
         }
-        Err(_) => "No such server.\n".to_owned(),
-    }
+        .to_owned()
+    })
 }
 
 /// `set maxconn global VALUE`.
-pub(super) fn process_limit(session: &mut Session, words: &[&str]) -> String {
-    let Some(limit) = words.first() else {
-        return "Expects an integer value.\n".to_owned();
-    };
-    let Ok(limit) = limit.parse() else {
-        return "Expects an integer value.\n".to_owned();
-    };
-    match session.running.statistics().set_process_limit(limit) {
-        Ok(()) => String::new(),
-        Err(_) => "Value out of range.\n".to_owned(),
-    }
+pub(super) fn process_limit(session: &mut Session, words: &[&str]) -> Answer {
+    let limit = words.first().ok_or("Expects an integer value.\n")?;
+    let statistics = session.running.statistics();
+    let done = statistics.set_process_limit(leading_number(limit));
+    done.map(|()| String::new())
+        .map_err(|_| "Value out of range.\n".to_owned())
+}
+
+/// The number that a word begins with; 0 where it begins with none, as HAProxy has it.
+fn leading_number(text: &str) -> u32 {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit());
+    let number = text.get(..digits.unwrap_or(text.len())).unwrap_or_default();
+    number.parse().unwrap_or_default()
 }
 
 /// `set timeout cli DELAY`.
-pub(super) fn timeout(session: &mut Session, words: &[&str]) -> String {
-    match words {
-        ["cli", delay, ..] => match duration(delay) {
-            Some(delay) if !delay.is_zero() => {
-                session.timeout = delay;
-                String::new()
-            }
-            _ => "Invalid timeout value.\n".to_owned(),
-        },
-        ["cli"] => "Expects an integer value.\n".to_owned(),
-        _ => "'set timeout' only supports 'cli'.\n".to_owned(),
+pub(super) fn timeout(session: &mut Session, words: &[&str]) -> Answer {
+    let delay = match words {
+        ["cli", delay, ..] => delay,
+        ["cli"] => return Err("Expects an integer value.\n".to_owned()),
+        _ => return Err("'set timeout' only supports 'cli'.\n".to_owned()),
+    };
+    let delay = duration(delay).filter(|delay| !delay.is_zero());
+    session.timeout = delay.ok_or("Invalid timeout value.\n")?;
+    Ok(String::new())
+}
+
+/// `set severity-output none|number|string`.
+pub(super) fn severity(session: &mut Session, words: &[&str]) -> Answer {
+    session.severity = match words.first() {
+        Some(&"none") => Severity::Hidden,
+        Some(&"number") => Severity::Number,
+        Some(&"string") => Severity::Word,
+        _ => {
+            let text = "one of 'none', 'number', 'string' is a required argument\n";
+            return Err(text.to_owned());
+        }
+    };
+    Ok(String::new())
+}
+
+/// `expert-mode [on|off]`.
+pub(super) fn expert(session: &mut Session, words: &[&str]) -> Answer {
+    Ok(mode(&mut session.expert, "expert-mode", words))
+}
+
+/// `experimental-mode [on|off]`.
+pub(super) fn experimental(session: &mut Session, words: &[&str]) -> Answer {
+    Ok(mode(&mut session.experimental, "experimental-mode", words))
+}
+
+/// A mode of this connection: told without a word, else set.
+fn mode(mode: &mut bool, name: &str, words: &[&str]) -> String {
+    match words.first() {
+        None => {
+            let state = if *mode { "ON" } else { "OFF" };
+            return format!("{name} is {state}\n");
+        }
+        Some(word) => *mode = *word == "on",
     }
+    String::new()
 }
 
 /// A time as HAProxy writes it; seconds where no unit is said.
@@ -359,25 +372,25 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 /// `clear counters [all]`.
-pub(super) fn clear_counters(session: &mut Session, words: &[&str]) -> String {
+pub(super) fn clear_counters(session: &mut Session, words: &[&str]) -> Answer {
     let all = words.first() == Some(&"all");
     if all && session.level < ControlLevel::Admin {
-        return "Permission denied\n".to_owned();
+        return Err("Permission denied\n".to_owned());
     }
     session.running.statistics().clear(all);
-    String::new()
+    Ok(String::new())
 }
 
 /// `operator`.
-pub(super) fn operator(session: &mut Session, _: &[&str]) -> String {
+pub(super) fn operator(session: &mut Session, _: &[&str]) -> Answer {
     session.level = ControlLevel::Operator;
-    String::new()
+    Ok(String::new())
 }
 
 /// `user`.
-pub(super) fn user(session: &mut Session, _: &[&str]) -> String {
+pub(super) fn user(session: &mut Session, _: &[&str]) -> Answer {
     session.level = ControlLevel::User;
-    String::new()
+    Ok(String::new())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use portway_control::services::ControlLevel;
 
 use super::line::Asked;
-use super::{Session, change, show};
+use super::{Session, Severity, Tone, change, show};
 
 /// A command.
 pub(crate) struct Command {
@@ -16,34 +16,40 @@ pub(crate) struct Command {
     /// Who may give it.
     level: ControlLevel,
     /// Does it; gives what is answered.
-    run: fn(&mut Session, &[&str]) -> String,
+    run: fn(&mut Session, &[&str]) -> Answer,
 }
+
+/// What is answered, or what is wrong.
+pub(crate) type Answer = Result<String, String>;
 
 use ControlLevel::{Admin, Operator, User};
 
 #[rustfmt::skip] // a table
 const COMMANDS: &[Command] = &[
     Command { words: &["clear", "counters"], usage: "clear counters [all]", says: "begin maxima anew (or all counters)", level: Operator, run: change::clear_counters },
-    Command { words: &["disable", "agent"], usage: "disable agent <bk>/<srv>", says: "agent checks: there are none", level: Admin, run: change::agent },
+    Command { words: &["disable", "agent"], usage: "disable agent <bk>/<srv>", says: "agent checks: there are none", level: Admin, run: change::disable_agent },
     Command { words: &["disable", "frontend"], usage: "disable frontend <frontend>", says: "stop accepting for a while", level: Admin, run: change::disable_frontend },
     Command { words: &["disable", "health"], usage: "disable health <bk>/<srv>", says: "stop the checks of a server", level: Admin, run: change::disable_health },
     Command { words: &["disable", "server"], usage: "disable server <bk>/<srv>", says: "put a server into maintenance (see 'set server')", level: Admin, run: change::disable_server },
-    Command { words: &["enable", "agent"], usage: "enable agent <bk>/<srv>", says: "agent checks: there are none", level: Admin, run: change::agent },
+    Command { words: &["enable", "agent"], usage: "enable agent <bk>/<srv>", says: "agent checks: there are none", level: Admin, run: change::enable_agent },
     Command { words: &["enable", "frontend"], usage: "enable frontend <frontend>", says: "accept again", level: Admin, run: change::enable_frontend },
     Command { words: &["enable", "health"], usage: "enable health <bk>/<srv>", says: "begin the checks of a server again", level: Admin, run: change::enable_health },
     Command { words: &["enable", "server"], usage: "enable server <bk>/<srv>", says: "take a server out of maintenance (see 'set server')", level: Admin, run: change::enable_server },
+    Command { words: &["experimental-mode"], usage: "experimental-mode [on|off]", says: "commands that may change (nothing here needs it)", level: Admin, run: change::experimental },
+    Command { words: &["expert-mode"], usage: "expert-mode [on|off]", says: "commands for experts (nothing here needs it)", level: Admin, run: change::expert },
     Command { words: &["get", "weight"], usage: "get weight <bk>/<srv>", says: "the weight of a server", level: User, run: change::get_weight },
     Command { words: &["operator"], usage: "operator", says: "lower the level of this connection to operator", level: Operator, run: change::operator },
     Command { words: &["set", "maxconn", "frontend"], usage: "set maxconn frontend <frontend> <value>", says: "change the limit of a frontend", level: Admin, run: change::frontend_limit },
     Command { words: &["set", "maxconn", "global"], usage: "set maxconn global <value>", says: "change the limit of the process", level: Admin, run: change::process_limit },
     Command { words: &["set", "maxconn", "server"], usage: "set maxconn server <bk>/<srv> <value>", says: "change the limit of a server", level: Admin, run: change::server_limit },
     Command { words: &["set", "server"], usage: "set server <bk>/<srv> [opts]", says: "change state, weight, health or address of a server", level: Admin, run: change::server },
+    Command { words: &["set", "severity-output"], usage: "set severity-output [none|number|string]", says: "say how severe messages are", level: User, run: change::severity },
     Command { words: &["set", "timeout"], usage: "set timeout [cli] <delay>", says: "change a timeout", level: User, run: change::timeout },
     Command { words: &["set", "weight"], usage: "set weight <bk>/<srv> <weight>", says: "change the weight of a server (see 'set server')", level: Admin, run: change::weight },
     Command { words: &["show", "activity"], usage: "show activity", says: "what each worker did", level: Operator, run: show::activity },
     Command { words: &["show", "backend"], usage: "show backend", says: "names of backends", level: User, run: show::backends },
     Command { words: &["show", "cli", "level"], usage: "show cli level", says: "the level of this connection", level: User, run: show::level },
-    Command { words: &["show", "cli", "sockets"], usage: "show cli sockets", says: "where commands are understood", level: Operator, run: show::sockets },
+    Command { words: &["show", "cli", "sockets"], usage: "show cli sockets", says: "where commands are understood", level: User, run: show::sockets },
     Command { words: &["show", "env"], usage: "show env [var]", says: "the environment of the process", level: Operator, run: show::environment },
     Command { words: &["show", "errors"], usage: "show errors [<px>] [request|response]", says: "the latest messages that were refused", level: Operator, run: show::errors },
     Command { words: &["show", "info"], usage: "show info [desc|json|typed|float]*", says: "the process", level: User, run: show::info },
@@ -101,10 +107,26 @@ pub(crate) fn run(session: &mut Session, asked: &Asked) -> Option<String> {
         return Some(list(text, &words));
     };
     if session.level < command.level {
-        return Some("Permission denied\n".to_owned());
+        return Some(said(session, Tone::Error, "Permission denied\n".to_owned()));
     }
     let arguments = words.get(command.words.len()..).unwrap_or_default();
-    Some((command.run)(session, arguments))
+    session.tone = None;
+    Some(match (command.run)(session, arguments) {
+        Ok(text) => match session.tone {
+            Some(tone) => said(session, tone, text),
+            None => text,
+        },
+        Err(text) => said(session, Tone::Error, text),
+    })
+}
+
+/// A message with its severity in front, where that is wanted.
+fn said(session: &Session, tone: Tone, text: String) -> String {
+    match session.severity {
+        Severity::Number => format!("[{}]: {text}", tone.number()),
+        Severity::Word => format!("[{}]: {text}", tone.word()),
+        Severity::Hidden => text,
+    }
 }
 
 /// Commands that begin like `about`, else the nearest; all where it is empty.

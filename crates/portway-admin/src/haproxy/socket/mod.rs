@@ -37,6 +37,46 @@ pub(crate) struct Session {
     timeout: Duration,
     /// All control sockets, for those who ask.
     sockets: Arc<Vec<(String, ControlLevel)>>,
+    /// Whether messages say how severe they are.
+    severity: Severity,
+    /// How severe what the command in progress says is; `None` where it is no message.
+    tone: Option<Tone>,
+    expert: bool,
+    experimental: bool,
+}
+
+/// Whether messages say how severe they are, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Severity {
+    Hidden,
+    Number,
+    Word,
+}
+
+/// How severe a message is, as syslog has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tone {
+    Error,
+    Warning,
+    Information,
+}
+
+impl Tone {
+    fn number(self) -> u8 {
+        match self {
+            Tone::Error => 3,
+            Tone::Warning => 4,
+            Tone::Information => 6,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Tone::Error => "err",
+            Tone::Warning => "warning",
+            Tone::Information => "info",
+        }
+    }
 }
 
 impl Session {
@@ -135,6 +175,10 @@ impl Serving {
             prompts: false,
             timeout: self.running.snapshot().process.control_timeout,
             sockets: self.sockets.clone(),
+            severity: Severity::Hidden,
+            tone: None,
+            expert: false,
+            experimental: false,
         };
         connections.spawn(async move {
             // A tool that goes away is no error of ours.

@@ -1,13 +1,17 @@
 //! Commands that show.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::SystemTime;
 
 use portway_control::figures::{
-    CheckWord, Figures, ProxyFigures, ServerFigures, ServerStatus, version as version_of,
+    CheckWord, Figures, ProxyFigures, ServerFigures, ServerStatus, local_time, version as version_of,
 };
 
-use super::Session;
+use portway_control::world::with_inputs;
+
+use super::command::Answer;
+use super::{Session, Tone};
 use crate::haproxy::field::Field;
 use crate::haproxy::info as process;
 use crate::haproxy::print::{self, Form};
@@ -39,16 +43,16 @@ fn how(words: &[&str]) -> How {
 }
 
 /// `show info`.
-pub(super) fn info(session: &mut Session, words: &[&str]) -> String {
+pub(super) fn info(session: &mut Session, words: &[&str]) -> Answer {
     let how = how(words);
     let lines = process::lines(&session.figures(), how.float);
     let mut text = String::new();
     print::table(&lines, how.form, how.says, &mut text);
-    text
+    Ok(text)
 }
 
 /// `show stat [PROXY TYPES SERVER] …`.
-pub(super) fn stat(session: &mut Session, words: &[&str]) -> String {
+pub(super) fn stat(session: &mut Session, words: &[&str]) -> Answer {
     let figures = session.figures();
     let how = how(words);
     let wanted = match words {
@@ -57,13 +61,13 @@ pub(super) fn stat(session: &mut Session, words: &[&str]) -> String {
                 Ok(number) => Some(number).filter(|number| *number >= 0),
                 Err(_) => match proxy_named(&figures, proxy) {
                     Some(it) => Some(i64::from(it.number)),
-                    None => return "No such proxy.\n".to_owned(),
+                    None => return Err("No such proxy.\n".to_owned()),
                 },
             };
             let server = server.parse::<i64>().ok().filter(|number| *number >= 0);
             (proxy, types.parse::<i64>().unwrap_or(-1), server)
         }
-        [_, types, _, ..] if !is_word(types) => return "No such proxy.\n".to_owned(),
+        [_, types, _, ..] if !is_word(types) => return Err("No such proxy.\n".to_owned()),
         _ => (None, -1, None),
     };
     let rows = figures.proxies.iter().flat_map(row::rows);
@@ -73,7 +77,7 @@ pub(super) fn stat(session: &mut Session, words: &[&str]) -> String {
     let legends = session.level >= portway_control::services::ControlLevel::Operator;
     let rows = rows.into_iter();
     let rows = rows.map(|it| if legends { it } else { it.without_legends() });
-    written(rows, how)
+    Ok(written(rows, how))
 }
 
 /// A word that says how, and not which.
@@ -119,12 +123,12 @@ fn written(rows: impl Iterator<Item = Row>, how: How) -> String {
 }
 
 /// `show schema json`.
-pub(super) fn schema(_: &mut Session, _: &[&str]) -> String {
-    print::SCHEMA.to_owned()
+pub(super) fn schema(_: &mut Session, _: &[&str]) -> Answer {
+    Ok(print::SCHEMA.to_owned())
 }
 
 /// `show backend`.
-pub(super) fn backends(session: &mut Session, _: &[&str]) -> String {
+pub(super) fn backends(session: &mut Session, _: &[&str]) -> Answer {
     let mut text = "# name\n".to_owned();
     for proxy in session
         .figures()
@@ -135,7 +139,7 @@ pub(super) fn backends(session: &mut Session, _: &[&str]) -> String {
         text.push_str(&proxy.name);
         text.push('\n');
     }
-    text
+    Ok(text)
 }
 
 /// The backends that are asked for, or what to say where there is none of that name.
@@ -161,19 +165,16 @@ const STATE: &str = "# be_id be_name srv_id srv_name srv_addr srv_op_state srv_a
     srv_agent_addr srv_agent_port\n";
 
 /// `show servers state [BACKEND]`.
-pub(super) fn servers_state(session: &mut Session, words: &[&str]) -> String {
+pub(super) fn servers_state(session: &mut Session, words: &[&str]) -> Answer {
     let figures = session.figures();
-    let backends = match asked_for(&figures, words) {
-        Ok(backends) => backends,
-        Err(text) => return text.to_owned(),
-    };
+    let backends = asked_for(&figures, words)?;
     let mut text = format!("1\n{STATE}");
     for proxy in backends {
         for server in &proxy.servers {
             state_of(proxy, server, &mut text);
         }
     }
-    text
+    Ok(text)
 }
 
 /// Bits of `srv_admin_state`: told by a person, as configured, drained by a person, name not resolved.
@@ -240,12 +241,9 @@ fn state_of(proxy: &ProxyFigures, it: &ServerFigures, text: &mut String) {
 }
 
 /// `show servers conn [BACKEND]`.
-pub(super) fn servers_connections(session: &mut Session, words: &[&str]) -> String {
+pub(super) fn servers_connections(session: &mut Session, words: &[&str]) -> Answer {
     let figures = session.figures();
-    let backends = match asked_for(&figures, words) {
-        Ok(backends) => backends,
-        Err(text) => return text.to_owned(),
-    };
+    let backends = asked_for(&figures, words)?;
     let workers = figures.process.workers;
     let mut text = format!(
         "# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb idle_lim \
@@ -272,16 +270,16 @@ pub(super) fn servers_connections(session: &mut Session, words: &[&str]) -> Stri
             );
         }
     }
-    text
+    Ok(text)
 }
 
 /// Milliseconds after which HAProxy begins to close idle connections, where it is not told.
 const PURGE_DELAY: u32 = 5000;
 
 /// `show sess`: how many sessions each backend has; a list of all of them is not kept.
-pub(super) fn sessions(session: &mut Session, words: &[&str]) -> String {
+pub(super) fn sessions(session: &mut Session, words: &[&str]) -> Answer {
     if !words.is_empty() {
-        return "Session not found.\n".to_owned();
+        return Err("Session not found.\n".to_owned());
     }
     let mut text = String::new();
     for proxy in &session.figures().proxies {
@@ -293,23 +291,21 @@ pub(super) fn sessions(session: &mut Session, words: &[&str]) -> String {
             );
         }
     }
-    text
+    Ok(text)
 }
 
 /// `show errors`: refused messages are counted, and stand in access logs; they are not kept.
-pub(super) fn errors(session: &mut Session, words: &[&str]) -> String {
+pub(super) fn errors(session: &mut Session, words: &[&str]) -> Answer {
     let figures = session.figures();
     if let Some(name) = words
         .first()
-        .filter(|it| !["request", "response"].contains(it))
+        .filter(|it| !["-1", "request", "response"].contains(it))
         && proxy_named(&figures, name).is_none()
     {
-        return "No such proxy.\n".to_owned();
+        return Err("No such proxy.\n".to_owned());
     }
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    format!("Total events captured on [{}] : 0\n", since.as_secs())
+    let now = local_time(SystemTime::now());
+    Ok(format!("Total events captured on [{now}] : 0\n"))
 }
 
 fn proxy_named<'a>(figures: &'a Figures, name: &str) -> Option<&'a ProxyFigures> {
@@ -317,94 +313,103 @@ fn proxy_named<'a>(figures: &'a Figures, name: &str) -> Option<&'a ProxyFigures>
 }
 
 /// `show version`.
-pub(super) fn version(_: &mut Session, _: &[&str]) -> String {
-    format!("{}\n", version_of())
+pub(super) fn version(session: &mut Session, _: &[&str]) -> Answer {
+    session.tone = Some(Tone::Information);
+    Ok(format!("{}\n", version_of()))
 }
 
 /// `show cli level`.
-pub(super) fn level(session: &mut Session, _: &[&str]) -> String {
-    format!("{}\n", super::word(session.level))
+pub(super) fn level(session: &mut Session, _: &[&str]) -> Answer {
+    session.tone = Some(Tone::Information);
+    Ok(format!("{}\n", super::word(session.level)))
 }
 
 /// `show cli sockets`.
-pub(super) fn sockets(session: &mut Session, _: &[&str]) -> String {
+pub(super) fn sockets(session: &mut Session, _: &[&str]) -> Answer {
     let mut text = "# socket lvl processes\n".to_owned();
     for (name, level) in session.sockets.iter() {
         let _ = writeln!(text, "{name} {} all", super::word(*level));
     }
-    text
+    Ok(text)
 }
 
 /// `show env [NAME]`.
-pub(super) fn environment(_: &mut Session, words: &[&str]) -> String {
-    let variables = std::env::vars_os();
-    let mut variables = variables.map(|(name, value)| {
-        let name = name.to_string_lossy().into_owned();
-        (name, value.to_string_lossy().into_owned())
-    });
+pub(super) fn environment(_: &mut Session, words: &[&str]) -> Answer {
+    let mut variables: BTreeMap<String, String> = std::env::vars_os()
+        .map(|(name, value)| {
+            let name = name.to_string_lossy().into_owned();
+            (name, value.to_string_lossy().into_owned())
+        })
+        .collect();
+    // What a configuration may name without anybody having set it.
+    for name in ["HAPROXY_LOCALPEER", "HAPROXY_STARTUP_VERSION"] {
+        let value = with_inputs(&[], |inputs| (inputs.environment)(name));
+        variables.extend(value.map(|value| (name.to_owned(), value)));
+    }
     match words.first() {
-        Some(wanted) => match variables.find(|(name, _)| name == wanted) {
-            Some((name, value)) => format!("{name}={value}\n"),
-            None => "Variable not found\n".to_owned(),
+        Some(wanted) => match variables.get(*wanted) {
+            Some(value) => Ok(format!("{wanted}={value}\n")),
+            None => Err("Variable not found\n".to_owned()),
         },
-        None => variables.fold(String::new(), |text, (name, value)| {
+        None => Ok(variables.iter().fold(String::new(), |text, (name, value)| {
             format!("{text}{name}={value}\n")
-        }),
+        })),
     }
 }
 
 /// `show pools`: memory is the allocator's.
-pub(super) fn pools(_: &mut Session, _: &[&str]) -> String {
-    "Dumping pools usage. Use SIGQUIT to flush them.\nTotal: 0 pools, 0 bytes allocated, 0 used.\n"
-        .to_owned()
+pub(super) fn pools(_: &mut Session, _: &[&str]) -> Answer {
+    let text = "Dumping pools usage. Use SIGQUIT to flush them.\nTotal: 0 pools, 0 bytes allocated, 0 used.\n";
+    Ok(text.to_owned())
 }
 
 /// `show activity`.
-pub(super) fn activity(session: &mut Session, _: &[&str]) -> String {
+pub(super) fn activity(session: &mut Session, _: &[&str]) -> Answer {
     let process = session.figures().process;
-    format!(
+    Ok(format!(
         "accepted: {}\nrequests: {}\nopen: {}\n",
         process.connections_total, process.requests_total, process.connections
-    )
+    ))
 }
 
 /// `show threads`.
-pub(super) fn threads(session: &mut Session, _: &[&str]) -> String {
+pub(super) fn threads(session: &mut Session, _: &[&str]) -> Answer {
     let workers = 1..=session.figures().process.workers;
-    workers.fold(String::new(), |text, worker| {
+    Ok(workers.fold(String::new(), |text, worker| {
         format!("{text}  Thread {worker} : act=1 stuck=0\n")
-    })
+    }))
 }
 
 /// `show ssl cert`.
-pub(super) fn certificates(session: &mut Session, words: &[&str]) -> String {
+pub(super) fn certificates(session: &mut Session, words: &[&str]) -> Answer {
     let certificates = session.running.certificate_files();
     if let Some(wanted) = words.first() {
         return match certificates.iter().find(|it| it == wanted) {
-            Some(file) => format!("Filename: {file}\nStatus: Used\n"),
-            None => "Can't display the certificate: Not found or the certificate is a bundle!\n"
-                .to_owned(),
+            Some(file) => Ok(format!("Filename: {file}\nStatus: Used\n")),
+            None => Err(
+                "Can't display the certificate: Not found or the certificate is a bundle!\n"
+                    .to_owned(),
+            ),
         };
     }
     if certificates.is_empty() {
-        return String::new();
+        return Ok(String::new());
     }
-    certificates
+    let head = "# filename\n".to_owned();
+    Ok(certificates
         .iter()
-        .fold("# filename\n".to_owned(), |text, file| {
-            format!("{text}{file}\n")
-        })
+        .fold(head, |text, file| format!("{text}{file}\n")))
 }
 
 /// `show table`: there are none yet.
-pub(super) fn tables(_: &mut Session, words: &[&str]) -> String {
+pub(super) fn tables(_: &mut Session, words: &[&str]) -> Answer {
     match words.is_empty() {
-        true => String::new(),
-        false => "No such table\n".to_owned(),
+        true => Ok(String::new()),
+        false => Err("No such table\n".to_owned()),
     }
 }
 
 /// What has nothing to show.
-pub(super) fn nothing(_: &mut Session, _: &[&str]) -> String {
-    String::new()
+pub(super) fn nothing(_: &mut Session, _: &[&str]) -> Answer {
+    Ok(String::new())
 }
