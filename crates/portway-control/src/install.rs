@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use portway_core::lookup::Lookup;
 use portway_core::route::Router;
 use portway_dataplane::Answers;
 use portway_dataplane::live::{ListenerState, ProcessState};
@@ -42,7 +41,7 @@ use crate::error_pages;
 use crate::figures::Statistics;
 use crate::health;
 use crate::logs::{self, LogWriters, Reopener, Tellers};
-use crate::maps;
+use crate::maps::{self, MapSets};
 use crate::pid_file::PidFile;
 use crate::privileges;
 use crate::resolve;
@@ -75,6 +74,7 @@ pub struct Running {
     tellers: Tellers,
     /// What listeners ask of Portway itself.
     calls: Mutex<Option<mpsc::Receiver<ServiceCall>>>,
+    pub(crate) maps: MapSets,
     /// Sockets for commands, until somebody serves them.
     control: Mutex<Vec<ControlListener>>,
 }
@@ -232,7 +232,7 @@ struct Prepared {
     snapshot: Snapshot,
     tls: certificates::TlsConfigs,
     answers: Answers,
-    maps: Vec<Arc<Lookup>>,
+    maps: MapSets,
     logs: logs::OpenLogs,
     sockets: Vec<Vec<BoundSocket>>,
     files_of_sockets: SocketFiles,
@@ -301,7 +301,7 @@ impl Prepared {
             max_connections: descriptors::max_connections(&self.snapshot),
             metrics,
             answers: self.answers,
-            maps: self.maps,
+            maps: self.maps.live(),
             machine: machine(),
             by_name: OnceLock::new(),
             snapshot: Arc::new(self.snapshot),
@@ -344,6 +344,7 @@ impl Prepared {
             tellers,
             calls: Mutex::new(Some(calls)),
             control: Mutex::new(self.control),
+            maps: self.maps,
         })
     }
 }

@@ -1,34 +1,39 @@
-//! Maps and lists: their files are read and made ready before anything serves.
+//! Maps and lists: their files are read and made ready before anything serves; `sets` changes them afterwards.
 
-use std::sync::Arc;
+mod sets;
 
-use portway_core::lookup::Lookup;
+use portway_core::lookup::{Lookup, WrongKey};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::map_file::map_line;
-use portway_model::settings::MapMatch;
 use portway_model::snapshot::{Map, Snapshot};
 use portway_model::span::Sources;
 
 use crate::sources::{folder_of, read_limited};
+pub use portway_model::expression::TextMatch;
+pub use portway_model::settings::MapMatch;
+pub use sets::{Asked, Entry, MAX_VERSIONS, MapSet, MapSets, NotChanged, Versions, Which};
 
-/// Bytes of one file of a map. It is held in memory, with as much again for the index.
+/// Bytes of one file of a map. It is held in memory, with as much again for the index and as much for its changes.
 pub const MAX_MAP_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Makes every map ready, by its id.
-pub(crate) fn load(snapshot: &Snapshot, sources: &Sources) -> (Vec<Arc<Lookup>>, Diagnostics) {
+/// Makes every map ready.
+pub(crate) fn load(snapshot: &Snapshot, sources: &Sources) -> (MapSets, Diagnostics) {
     let mut found = Diagnostics::default();
-    let maps = snapshot.maps.iter().map(|map| match ready(map, sources) {
-        Ok(lookup) => Arc::new(lookup),
-        Err(diagnostic) => {
-            found.push(diagnostic);
-            Arc::default()
+    let mut sets = MapSets::default();
+    for map in &snapshot.maps {
+        match ready(map, sources) {
+            Ok((lookup, entries)) => sets.push(map, sources, lookup, entries),
+            Err(diagnostic) => found.push(diagnostic),
         }
-    });
-    (maps.collect(), found)
+    }
+    (sets, found)
 }
 
+/// Keys as they are written, and their values.
+type Pairs = Vec<(String, String)>;
+
 /// One map with the lines of its file.
-fn ready(map: &Map, sources: &Sources) -> Result<Lookup, Diagnostic> {
+fn ready(map: &Map, sources: &Sources) -> Result<(Lookup, Pairs), Diagnostic> {
     let span = map.origin.0;
     let mut text = String::new();
     let mut path = None;
@@ -48,26 +53,55 @@ fn ready(map: &Map, sources: &Sources) -> Result<Lookup, Diagnostic> {
         path = Some(file);
     }
     let lines = text.lines().enumerate();
-    let lines: Vec<(usize, (String, &str))> = lines
+    let lines: Vec<(usize, (&str, &str))> = lines
         .filter_map(|(number, line)| Some((number + 1, map_line(line, map.lines)?)))
-        .map(|(number, (key, value))| (number, (of_haproxy(key, map.compare), value)))
         .collect();
+    let of_file = lines.iter().map(|(_, (key, value))| (*key, *value));
     let own = map
         .entries
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()));
-    let of_file = lines.iter().map(|(_, (key, value))| (key.as_str(), *value));
-    Lookup::build(map.compare, map.ignore_case, own.chain(of_file)).map_err(|wrong| {
-        let line = wrong.entry.checked_sub(map.entries.len());
-        let line = line.and_then(|index| lines.get(index));
-        let message = match (&path, line) {
-            (Some(path), Some((number, _))) => {
-                format!("`{}`, line {number}: {}", path.display(), wrong.message)
-            }
-            _ => wrong.message,
-        };
-        Diagnostic::error(Code::WrongType, span, message)
-    })
+    let all = own
+        .chain(of_file)
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let all: Pairs = all.collect();
+    // Those of the configuration itself are in our notation.
+    let lookup =
+        lookup(map.compare, map.ignore_case, map.entries.len(), &all).map_err(|wrong| {
+            let line = wrong.entry.checked_sub(map.entries.len());
+            let line = line.and_then(|index| lines.get(index));
+            let message = match (&path, line) {
+                (Some(path), Some((number, _))) => {
+                    format!("`{}`, line {number}: {}", path.display(), wrong.message)
+                }
+                _ => wrong.message,
+            };
+            Diagnostic::error(Code::WrongType, span, message)
+        })?;
+    Ok((lookup, all))
+}
+
+/// Entries made ready; those behind the first `own` as HAProxy writes them.
+fn lookup(
+    compare: MapMatch,
+    ignore_case: bool,
+    own: usize,
+    entries: &[(String, String)],
+) -> Result<Lookup, WrongKey> {
+    let keys = entries
+        .iter()
+        .enumerate()
+        .map(|(nth, (key, _))| match nth < own {
+            true => key.clone(),
+            false => of_haproxy(key, compare),
+        });
+    let keys: Vec<String> = keys.collect();
+    let values = entries.iter().map(|(_, value)| value.as_str());
+    Lookup::build(
+        compare,
+        ignore_case,
+        keys.iter().map(String::as_str).zip(values),
+    )
 }
 
 /// A range of HAProxy's in our notation; anything else as it is.
@@ -81,7 +115,6 @@ fn of_haproxy(key: &str, compare: MapMatch) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portway_model::expression::TextMatch;
     use portway_model::name::Name;
     use portway_model::settings::MapLines;
 
@@ -105,7 +138,7 @@ mod tests {
             ignore_case: false,
             origin: Origin(Span::NONE),
         };
-        let lookup = ready(&map, &Sources::default())
+        let (lookup, _) = ready(&map, &Sources::default())
             .map_err(|wrong| wrong.message.replace(&file.display().to_string(), "a.map"))?;
         let found = lookup.find(asked.as_bytes());
         Ok(found.map(|found| String::from_utf8_lossy(found).into_owned()))

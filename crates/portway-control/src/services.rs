@@ -10,6 +10,7 @@ use portway_model::stage::Resolved;
 pub use portway_dataplane::service::{ServiceAnswer, ServiceCall};
 
 use crate::install::Running;
+use crate::maps::MapSets;
 
 /// What is asked for.
 pub type Service = portway_model::action::Service<Resolved>;
@@ -18,6 +19,11 @@ pub type Service = portway_model::action::Service<Resolved>;
 pub type StatsPage = portway_model::action::StatsPage<Resolved>;
 
 impl Running {
+    /// Maps and lists that can be changed.
+    pub fn maps(&self) -> &MapSets {
+        &self.maps
+    }
+
     /// The files of the certificates in use.
     pub fn certificate_files(&self) -> Vec<String> {
         let certificates = self.snapshot().certificates.iter();

@@ -105,7 +105,12 @@ impl Lookup {
 
     /// The value of the entry that fits; empty in a list.
     pub fn find(&self, text: &[u8]) -> Option<&[u8]> {
-        let index = match &self.keys {
+        self.values.get(self.position(text)?).map(Box::as_ref)
+    }
+
+    /// Which entry fits, in the order in which they were given.
+    pub fn position(&self, text: &[u8]) -> Option<usize> {
+        match &self.keys {
             Keys::Exact(keys) => keys.get(text).copied(),
             Keys::Edges { at_end, by_length } => edge(by_length, *at_end, text),
             Keys::Sorted(keys) => found(keys, text),
@@ -128,8 +133,15 @@ impl Lookup {
             Keys::Networks { v4, v6 } => {
                 network(v4, v6, crate::evaluate::Fetched::from(text).address()?)
             }
-        };
-        self.values.get(index?).map(Box::as_ref)
+        }
+    }
+
+    /// True where its entries are found by hashing or sorting, false where each is tried.
+    pub fn is_indexed(&self) -> bool {
+        !matches!(
+            self.keys,
+            Keys::Texts { .. } | Keys::Patterns(_) | Keys::Ranges(_)
+        )
     }
 }
 

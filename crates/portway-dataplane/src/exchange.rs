@@ -611,7 +611,7 @@ impl Facts for Exchange<'_> {
 
     fn lookup(&self, map: MapId, key: &[u8]) -> Option<Cow<'_, [u8]>> {
         let plane = &self.connection.generation.plane;
-        plane.lookup(map, key).map(Cow::Borrowed)
+        plane.lookup(map, key)
     }
 
     fn healthy_targets(&self, group: GroupId) -> Option<u32> {

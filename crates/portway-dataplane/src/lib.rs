@@ -41,6 +41,7 @@ mod statistics;
 
 pub mod access_log;
 pub mod live;
+pub mod map;
 pub mod plane;
 pub mod queue;
 pub mod service;

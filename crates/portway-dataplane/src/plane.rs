@@ -5,14 +5,15 @@
 use crate::access_log::LogSink;
 use crate::answers::Answers;
 use crate::live::{ListenerState, ProcessState, TargetState};
+use crate::map::LiveMap;
 use crate::queue::GroupState;
 use crate::service::Services;
 use crate::wants::Wants;
-use portway_core::lookup::Lookup;
 use portway_core::route::Router;
 use portway_model::snapshot::{GroupId, Listener, ListenerId, MapId, Snapshot, TargetGroup};
 use portway_telemetry::metrics::Registry;
 use portway_telemetry::zone::Zone;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
@@ -27,7 +28,7 @@ pub struct Plane {
     /// Error pages, and files that rules answer with.
     pub answers: Answers,
     /// Maps and lists, by [`MapId`].
-    pub maps: Vec<Arc<Lookup>>,
+    pub maps: Vec<Arc<LiveMap>>,
     /// What rules see of this machine.
     pub machine: Machine,
     /// Counters.
@@ -108,7 +109,7 @@ impl Plane {
     }
 
     /// The value of the entry of a map that fits a key.
-    pub(crate) fn lookup(&self, map: MapId, key: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn lookup(&self, map: MapId, key: &[u8]) -> Option<Cow<'_, [u8]>> {
         self.maps.get(map.index())?.find(key)
     }
 

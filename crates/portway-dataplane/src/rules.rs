@@ -284,7 +284,7 @@ impl Facts for Seen<'_> {
 
     fn lookup(&self, map: MapId, key: &[u8]) -> Option<Cow<'_, [u8]>> {
         let plane = &self.connection.generation.plane;
-        plane.lookup(map, key).map(Cow::Borrowed)
+        plane.lookup(map, key)
     }
 
     fn clock_offset(&self, at: i64) -> i32 {

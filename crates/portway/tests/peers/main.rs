@@ -15,6 +15,7 @@ mod electricflow;
 mod flow_enterprise;
 mod health;
 mod real_peers;
+mod control_changes;
 mod control_socket;
 mod statistics;
 mod streams;

@@ -3,7 +3,7 @@
 use portway_control::services::ControlLevel;
 
 use super::line::Asked;
-use super::{Session, Severity, Tone, change, show};
+use super::{Session, Severity, Tone, change, maps, show};
 
 /// A command.
 pub(crate) struct Command {
@@ -26,7 +26,15 @@ use ControlLevel::{Admin, Operator, User};
 
 #[rustfmt::skip] // a table
 const COMMANDS: &[Command] = &[
+    Command { words: &["add", "acl"], usage: "add acl [@<ver>] <acl> <pattern>", says: "add a pattern to a list (or a payload of them)", level: Operator, run: maps::add_acl },
+    Command { words: &["add", "map"], usage: "add map [@<ver>] <map> <key> <val>", says: "add an entry to a map (or a payload of them)", level: Operator, run: maps::add_map },
+    Command { words: &["clear", "acl"], usage: "clear acl [@<ver>] <acl>", says: "take all patterns out of a list", level: Operator, run: maps::clear_acl },
     Command { words: &["clear", "counters"], usage: "clear counters [all]", says: "begin maxima anew (or all counters)", level: Operator, run: change::clear_counters },
+    Command { words: &["clear", "map"], usage: "clear map [@<ver>] <map>", says: "take all entries out of a map", level: Operator, run: maps::clear_map },
+    Command { words: &["commit", "acl"], usage: "commit acl @<ver> <acl>", says: "make a prepared version the one that counts", level: Operator, run: maps::commit_acl },
+    Command { words: &["commit", "map"], usage: "commit map @<ver> <map>", says: "make a prepared version the one that counts", level: Operator, run: maps::commit_map },
+    Command { words: &["del", "acl"], usage: "del acl <acl> [<key>|#<ref>]", says: "take patterns out of a list", level: Operator, run: maps::delete_acl },
+    Command { words: &["del", "map"], usage: "del map <map> [<key>|#<ref>]", says: "take entries out of a map", level: Operator, run: maps::delete_map },
     Command { words: &["disable", "agent"], usage: "disable agent <bk>/<srv>", says: "agent checks: there are none", level: Admin, run: change::disable_agent },
     Command { words: &["disable", "frontend"], usage: "disable frontend <frontend>", says: "stop accepting for a while", level: Admin, run: change::disable_frontend },
     Command { words: &["disable", "health"], usage: "disable health <bk>/<srv>", says: "stop the checks of a server", level: Admin, run: change::disable_health },
@@ -37,8 +45,13 @@ const COMMANDS: &[Command] = &[
     Command { words: &["enable", "server"], usage: "enable server <bk>/<srv>", says: "take a server out of maintenance (see 'set server')", level: Admin, run: change::enable_server },
     Command { words: &["experimental-mode"], usage: "experimental-mode [on|off]", says: "commands that may change (nothing here needs it)", level: Admin, run: change::experimental },
     Command { words: &["expert-mode"], usage: "expert-mode [on|off]", says: "commands for experts (nothing here needs it)", level: Admin, run: change::expert },
+    Command { words: &["get", "acl"], usage: "get acl <acl> <value>", says: "the pattern of a list that fits a value", level: User, run: maps::get_acl },
+    Command { words: &["get", "map"], usage: "get map <map> <value>", says: "the entry of a map that fits a value", level: User, run: maps::get_map },
     Command { words: &["get", "weight"], usage: "get weight <bk>/<srv>", says: "the weight of a server", level: User, run: change::get_weight },
     Command { words: &["operator"], usage: "operator", says: "lower the level of this connection to operator", level: Operator, run: change::operator },
+    Command { words: &["prepare", "acl"], usage: "prepare acl <acl>", says: "begin a new version of a list", level: Operator, run: maps::prepare_acl },
+    Command { words: &["prepare", "map"], usage: "prepare map <map>", says: "begin a new version of a map", level: Operator, run: maps::prepare_map },
+    Command { words: &["set", "map"], usage: "set map <map> [<key>|#<ref>] <value>", says: "change the value of entries", level: Operator, run: maps::set_map },
     Command { words: &["set", "maxconn", "frontend"], usage: "set maxconn frontend <frontend> <value>", says: "change the limit of a frontend", level: Admin, run: change::frontend_limit },
     Command { words: &["set", "maxconn", "global"], usage: "set maxconn global <value>", says: "change the limit of the process", level: Admin, run: change::process_limit },
     Command { words: &["set", "maxconn", "server"], usage: "set maxconn server <bk>/<srv> <value>", says: "change the limit of a server", level: Admin, run: change::server_limit },
@@ -46,6 +59,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["set", "severity-output"], usage: "set severity-output [none|number|string]", says: "say how severe messages are", level: User, run: change::severity },
     Command { words: &["set", "timeout"], usage: "set timeout [cli] <delay>", says: "change a timeout", level: User, run: change::timeout },
     Command { words: &["set", "weight"], usage: "set weight <bk>/<srv> <weight>", says: "change the weight of a server (see 'set server')", level: Admin, run: change::weight },
+    Command { words: &["show", "acl"], usage: "show acl [@<ver>] [<acl>]", says: "lists, or the patterns of one", level: User, run: maps::show_acl },
     Command { words: &["show", "activity"], usage: "show activity", says: "what each worker did", level: Operator, run: show::activity },
     Command { words: &["show", "backend"], usage: "show backend", says: "names of backends", level: User, run: show::backends },
     Command { words: &["show", "cli", "level"], usage: "show cli level", says: "the level of this connection", level: User, run: show::level },
@@ -53,6 +67,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["show", "env"], usage: "show env [var]", says: "the environment of the process", level: Operator, run: show::environment },
     Command { words: &["show", "errors"], usage: "show errors [<px>] [request|response]", says: "the latest messages that were refused", level: Operator, run: show::errors },
     Command { words: &["show", "info"], usage: "show info [desc|json|typed|float]*", says: "the process", level: User, run: show::info },
+    Command { words: &["show", "map"], usage: "show map [@<ver>] [<map>]", says: "maps, or the entries of one", level: User, run: maps::show_map },
     Command { words: &["show", "pools"], usage: "show pools", says: "memory in pools", level: User, run: show::pools },
     Command { words: &["show", "resolvers"], usage: "show resolvers [id]", says: "resolution of names", level: User, run: show::nothing },
     Command { words: &["show", "schema", "json"], usage: "show schema json", says: "the schema of what is said in JSON", level: User, run: show::schema },

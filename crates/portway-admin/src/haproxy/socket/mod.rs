@@ -5,6 +5,7 @@
 mod change;
 mod command;
 mod line;
+mod maps;
 mod show;
 
 use std::io;
@@ -23,6 +24,10 @@ use tokio::time::timeout;
 
 /// Bytes of a line, HAProxy's `tune.bufsize`; a longer one ends the connection.
 const LINE_BYTES: u64 = 16 * 1024;
+
+/// Bytes of a payload: a certificate with its chain, or some ten thousand entries of a map. A larger one ends the
+/// connection.
+const PAYLOAD_BYTES: usize = 1024 * 1024;
 
 /// What stands before each command after `prompt`.
 const PROMPT: &str = "> ";
@@ -43,6 +48,8 @@ pub(crate) struct Session {
     tone: Option<Tone>,
     expert: bool,
     experimental: bool,
+    /// Lines behind the line of commands.
+    payload: Option<String>,
 }
 
 /// Whether messages say how severe they are, and how.
@@ -179,6 +186,7 @@ impl Serving {
             tone: None,
             expert: false,
             experimental: false,
+            payload: None,
         };
         connections.spawn(async move {
             // A tool that goes away is no error of ours.
@@ -199,9 +207,10 @@ where
             return Ok(());
         };
         let (commands, has_payload) = line::read(&line);
-        if has_payload {
-            skip_payload(&mut stream, session.timeout).await?;
-        }
+        session.payload = match has_payload {
+            true => Some(payload(&mut stream, session.timeout).await?),
+            false => None,
+        };
         for command in &commands {
             let Some(mut answer) = command::run(&mut session, command) else {
                 return Ok(());
@@ -233,15 +242,20 @@ where
     Ok((read > 0 && whole).then(|| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Reads the lines of a payload, up to an empty one. No command here takes any.
-async fn skip_payload<S>(stream: &mut BufReader<S>, patience: Duration) -> io::Result<()>
+/// Reads the lines of a payload, up to an empty one.
+async fn payload<S>(stream: &mut BufReader<S>, patience: Duration) -> io::Result<String>
 where
     S: AsyncRead + Unpin,
 {
+    let mut payload = String::new();
     while let Some(line) = next_line(stream, patience).await? {
-        if line.trim_end().is_empty() {
+        if line.trim_end_matches(['\r', '\n']).is_empty() {
             break;
         }
+        if payload.len() + line.len() > PAYLOAD_BYTES {
+            return Err(io::Error::other("the payload is too large"));
+        }
+        payload.push_str(&line);
     }
-    Ok(())
+    Ok(payload)
 }

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use std::time::SystemTime;
 
 use portway_control::figures::{
-    CheckWord, Figures, ProxyFigures, ServerFigures, ServerStatus, local_time, version as version_of,
+    CheckWord, Figures, ProxyFigures, ServerFigures, ServerStatus, local_time,
+    version as version_of,
 };
 
 use portway_control::world::with_inputs;

@@ -1,0 +1,65 @@
+//! A map or a list as rules ask it: as it was read, until somebody changes it while Portway runs.
+//!
+//! Rules see either all of a change or nothing of it. As long as nothing was changed, what is found is lent; afterwards
+//! it is copied, since the next change may come while it is in use.
+
+use portway_core::lookup::Lookup;
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+/// A map or a list.
+#[derive(Debug, Default)]
+pub struct LiveMap {
+    read: Lookup,
+    /// What it is now. The lock is written on a change and held for an instant.
+    changed: OnceLock<RwLock<Arc<Lookup>>>,
+}
+
+impl From<Lookup> for LiveMap {
+    fn from(read: Lookup) -> Self {
+        let changed = OnceLock::new();
+        Self { read, changed }
+    }
+}
+
+impl LiveMap {
+    /// Replaces all of it.
+    pub fn change(&self, to: Lookup) {
+        let to = Arc::new(to);
+        let current = self.changed.get_or_init(|| RwLock::new(to.clone()));
+        *current.write().unwrap_or_else(PoisonError::into_inner) = to;
+    }
+
+    /// The value of the entry that fits; empty in a list.
+    pub fn find(&self, text: &[u8]) -> Option<Cow<'_, [u8]>> {
+        let Some(current) = self.changed.get() else {
+            return self.read.find(text).map(Cow::Borrowed);
+        };
+        let current = current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        current.find(text).map(|found| Cow::Owned(found.to_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portway_model::expression::TextMatch;
+    use portway_model::settings::MapMatch;
+
+    #[test]
+    fn what_was_read_counts_until_it_is_changed() {
+        let made = |entries: &[(&'static str, &'static str)]| {
+            let exact = MapMatch::Text(TextMatch::Exact);
+            Lookup::build(exact, false, entries.iter().copied()).unwrap()
+        };
+        let map = LiveMap::from(made(&[("a", "1")]));
+        assert!(matches!(map.find(b"a"), Some(Cow::Borrowed(b"1"))));
+        map.change(made(&[("b", "2")]));
+        assert_eq!((map.find(b"a"), map.find(b"b")), (None, Some(b"2".into())));
+        map.change(made(&[]));
+        assert_eq!(map.find(b"b"), None);
+    }
+}

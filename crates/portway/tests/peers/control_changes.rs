@@ -1,0 +1,193 @@
+//! Commands on a control socket that change what a configuration has read from files: the same haproxy.cfg and the same
+//! commands for a real HAProxy and for Portway, which answer alike and serve alike.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use crate::support::{PORTWAY, Process, Scene, free_port};
+
+/// HAProxy and Portway with one configuration.
+struct Both {
+    scene: Scene,
+    ports: [u16; 2],
+    _running: [Process; 2],
+}
+
+/// Folders of the two.
+const NAMES: [&str; 2] = ["haproxy", "portway"];
+
+impl Both {
+    /// `configuration` from its port and its folder, in which its socket is.
+    fn new(scene: Scene, configuration: impl Fn(u16, &str) -> String) -> Self {
+        let ports = [free_port(), free_port()];
+        let running = [0, 1].map(|at| {
+            let (name, port) = (NAMES[at], ports[at]);
+            let folder = scene.path(name).display().to_string();
+            let text = configuration(port, &folder);
+            let text = format!("global\n  stats socket {folder}/ctl.sock level admin\n{text}");
+            let file = scene.file(&format!("{name}/h.cfg"), text);
+            let file = file.to_str().unwrap();
+            match at {
+                0 => scene.serve(port, "haproxy", &["-db", "-f", file]),
+                _ => {
+                    let admin = format!("127.0.0.1:{}", free_port());
+                    let arguments = ["run", "--as", "haproxy", file, "--admin", &admin];
+                    scene.serve(port, PORTWAY, &arguments)
+                }
+            }
+        });
+        Self {
+            scene,
+            ports,
+            _running: running,
+        }
+    }
+
+    /// The answers of both, each with its own folder written as `DIR`, there and in what is asked.
+    fn ask(&self, line: &str) -> [String; 2] {
+        NAMES.map(|name| {
+            let folder = self.scene.path(name).display().to_string();
+            let mut stream = UnixStream::connect(format!("{folder}/ctl.sock")).unwrap();
+            let line = format!("{}\n", line.replace("DIR", &folder));
+            stream.write_all(line.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer.replace(&folder, "DIR")
+        })
+    }
+
+    fn same(&self, line: &str) -> String {
+        let [theirs, ours] = self.ask(line).map(|it| without_references(&it));
+        assert_eq!(ours, theirs, "`{line}`");
+        ours
+    }
+}
+
+/// Entries are told apart by addresses in HAProxy and by numbers in Portway.
+fn without_references(answer: &str) -> String {
+    let lines = answer.lines().map(|line| match line.strip_prefix("0x") {
+        Some(rest) => rest.split_once(' ').map_or("", |(_, rest)| rest),
+        None => line,
+    });
+    lines.fold(String::new(), |text, line| format!("{text}{line}\n"))
+}
+
+#[test]
+fn maps_and_lists() {
+    let scene = Scene::new();
+    for name in NAMES {
+        scene.file(&format!("{name}/a.map"), "# comment\n/a one\n/b two\n");
+        scene.file(&format!("{name}/l.lst"), "10.1.0.0/16\n127.0.0.2\n");
+        scene.file(&format!("{name}/p.lst"), "/x\n/Y\n");
+    }
+    let both = Both::new(scene, |port, folder| {
+        format!(
+            "defaults
+  mode http
+  timeout client 5s
+  timeout server 5s
+  timeout connect 2s
+frontend f
+  bind 127.0.0.1:{port}
+  http-request deny deny_status 403 if {{ src -f {folder}/l.lst }}
+  http-request deny deny_status 410 if {{ path_beg -i -f {folder}/p.lst }}
+  http-request return status 200 content-type text/plain lf-string %[path,map({folder}/a.map,none)]|%[path,map_beg({folder}/a.map,none)]
+"
+        )
+    });
+    let serves = |path: &str, expected: &str| {
+        for port in both.ports {
+            let url = format!("http://127.0.0.1:{port}{path}");
+            let answer = both.scene.curl(&["-w", "%{http_code}", &url]).stdout;
+            assert!(answer.contains(expected), "{url}: {answer}");
+        }
+    };
+    serves("/a", "one|one200");
+    serves("/bc", "none|two200");
+    for line in [
+        "show map DIR/a.map",
+        "show map nope",
+        "show acl DIR/l.lst",
+        "show acl nope",
+        "get map",
+        "get map nope x",
+        "get map DIR/a.map",
+        "get acl DIR/l.lst 10.1.2.3",
+        "get acl DIR/l.lst 10.3.2.3",
+        "get acl DIR/p.lst /xyz",
+        "get acl DIR/p.lst /yY",
+        "add map",
+        "add map nope x y",
+        "add map DIR/a.map /q",
+        "add map DIR/a.map /q three",
+        "add map DIR/a.map /q four",
+        "show map DIR/a.map",
+        "add acl",
+        "add acl nope x",
+        "add acl DIR/l.lst",
+        "add acl DIR/l.lst 10.9.0.0/16",
+        "show acl DIR/l.lst",
+        "set map",
+        "set map nope x y",
+        "set map DIR/a.map /q",
+        "set map DIR/a.map /q five",
+        "set map DIR/a.map /nope five",
+        "show map DIR/a.map",
+        "del map",
+        "del map nope x",
+        "del map DIR/a.map",
+        "del map DIR/a.map /b",
+        "del map DIR/a.map /b",
+        "del map DIR/a.map #0x12",
+        "del acl",
+        "del acl DIR/l.lst 10.9.0.0/16",
+        "del acl DIR/l.lst 10.9.0.0/16",
+        "show map DIR/a.map",
+        "add map DIR/a.map <<\nk1 v1\nk2 v2 w\n",
+        "show map DIR/a.map",
+    ] {
+        both.same(line);
+    }
+    serves("/q", "five|five200");
+    serves("/bc", "none|none200");
+    both.same("add acl DIR/p.lst /a");
+    serves("/a", "410");
+    both.same("clear acl DIR/p.lst");
+    serves("/a", "one|one200");
+    both.same("add acl DIR/l.lst 127.0.0.1");
+    serves("/a", "403");
+    both.same("del acl DIR/l.lst 127.0.0.1");
+
+    both.same("prepare map DIR/a.map");
+    both.same("add map @1 DIR/a.map /n new");
+    both.same("add map @9 DIR/a.map /n new");
+    both.same("show map @1 DIR/a.map");
+    both.same("show map @0 DIR/a.map");
+    serves("/n", "none|none200");
+    for line in [
+        "commit map",
+        "commit map @1",
+        "commit map DIR/a.map",
+        "commit map @9 DIR/a.map",
+        "commit map @1 nope",
+        "commit map @1 DIR/a.map",
+        "commit map @1 DIR/a.map",
+        "show map DIR/a.map",
+    ] {
+        both.same(line);
+    }
+    serves("/n", "new|new200");
+    serves("/a", "none|none200");
+    both.same("clear map DIR/a.map");
+    serves("/n", "none|none200");
+
+    // A line of a payload that is wrong leaves all of it out.
+    let [_, ours] = both.ask("add map DIR/a.map <<\n/a one\n/b\n");
+    assert!(ours.starts_with("Missing value"), "{ours}");
+    let [_, ours] = both.ask("add acl DIR/l.lst <<\n127.0.0.1\nnonsense\n");
+    assert!(ours.contains("nonsense"), "{ours}");
+    let url = format!("http://127.0.0.1:{}/a", both.ports[1]);
+    assert_eq!(both.scene.curl(&[&url]).stdout, "none|none");
+    let [_, ours] = both.ask("user;add map DIR/a.map /a one");
+    assert_eq!(ours, "\nPermission denied\n\n");
+}
