@@ -145,6 +145,34 @@ impl Lookup {
     }
 }
 
+impl Lookup {
+    /// As [`Self::find`] with regular expressions: `\\0` to `\\9` in the value are the match and its groups, and
+    /// a backslash before anything else is left out.
+    pub fn find_groups(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let Keys::Patterns(patterns) = &self.keys else {
+            return self.find(text).map(<[u8]>::to_vec);
+        };
+        let mut tried = patterns.iter().enumerate();
+        let (index, found) =
+            tried.find_map(|(index, pattern)| Some((index, pattern.regex().captures(text)?)))?;
+        let mut out = Vec::new();
+        let mut value = self.values.get(index)?.iter();
+        while let Some(byte) = value.next() {
+            match byte {
+                b'\\' => match value.next() {
+                    Some(digit @ b'0'..=b'9') => {
+                        let group = found.get(usize::from(digit - b'0'));
+                        out.extend_from_slice(group.map_or(b"", |group| group.as_bytes()));
+                    }
+                    other => out.extend(other),
+                },
+                other => out.push(*other),
+            }
+        }
+        Some(out)
+    }
+}
+
 fn hashed<'k>(keys: impl Iterator<Item = (usize, &'k str)>) -> HashMap<Box<[u8]>, usize> {
     let mut map = HashMap::new();
     for (index, key) in keys {
@@ -292,6 +320,24 @@ mod tests {
             let found = found.map(|found| std::str::from_utf8(found).unwrap());
             assert_eq!(found, *expected, "{compare:?} {text}");
         }
+    }
+
+    #[test]
+    fn groups_of_expressions() {
+        let entries = [
+            (r"^(.*)\.(org|net)$", r"\1_AND_\2-\0\\"),
+            ("^b(x)?", r"<\1\9>"),
+        ];
+        let lookup = Lookup::build(MapMatch::Regex, false, entries.into_iter()).unwrap();
+        let check = |text: &str, expected: Option<&str>| {
+            let found = lookup.find_groups(text.as_bytes());
+            let found = found.map(|found| String::from_utf8(found).unwrap());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        };
+        check("a.org", Some(r"a_AND_org-a.org\"));
+        check("b", Some("<>"));
+        check("bx", Some("<x>"));
+        check("c", None);
     }
 
     #[test]

@@ -132,6 +132,22 @@ impl Connection {
         Some(parts.state.open_connections())
     }
 
+    /// Connections that the listener accepted in the last second.
+    pub(crate) fn listener_connection_rate(&self) -> Option<u64> {
+        let plane = &self.generation.plane;
+        let (_, parts) = plane.listener(self.listener)?;
+        let totals = plane.metrics.listener_totals(self.listener.index());
+        Some(parts.state.connection_rate.now(totals.connections))
+    }
+
+    /// Requests that came to the listener in the last second.
+    pub(crate) fn listener_request_rate(&self) -> Option<u64> {
+        let plane = &self.generation.plane;
+        let (_, parts) = plane.listener(self.listener)?;
+        let totals = plane.metrics.listener_totals(self.listener.index());
+        Some(parts.state.request_rate.now(totals.requests()))
+    }
+
     pub(crate) fn timeouts(&self) -> ListenerTimeouts {
         let configured = self.generation.plane.listener(self.listener);
         configured.map_or(

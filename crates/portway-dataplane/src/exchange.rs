@@ -18,7 +18,7 @@ use portway_core::http1::{
     BodyLength, Known, Method, RequestFraming, RequestHead, ResponseHead, Version,
 };
 use portway_model::expression::{
-    CertificateField, LogValue, Message, Scope, TargetFigure, Variable,
+    CertificateField, GroupFigure, LogValue, Message, Scope, TargetFigure, Variable,
 };
 use portway_model::log::LogLevel;
 use portway_model::settings::CaptureCookie;
@@ -407,6 +407,14 @@ impl Facts for Exchange<'_> {
         self.connection.listener_connections()
     }
 
+    fn listener_connection_rate(&self) -> Option<u64> {
+        self.connection.listener_connection_rate()
+    }
+
+    fn listener_request_rate(&self) -> Option<u64> {
+        self.connection.listener_request_rate()
+    }
+
     fn tls(&self) -> Option<TlsFacts<'_>> {
         self.connection.tls_facts()
     }
@@ -498,22 +506,12 @@ impl Facts for Exchange<'_> {
         })
     }
 
+    fn of_group(&self, figure: GroupFigure, group: GroupId) -> Option<i64> {
+        self.connection.generation.of_group(figure, group)
+    }
+
     fn of_target(&self, figure: TargetFigure, group: GroupId, target: &str) -> Fetched<'_> {
-        let known = self.connection.generation.group(group);
-        let found = known.and_then(|(group, parts, _)| {
-            let mut targets = group.targets.iter().zip(&parts.targets);
-            targets.find(|(known, _)| known.name.as_str() == target)
-        });
-        let Some((known, live)) = found else {
-            return Fetched::Absent;
-        };
-        match figure {
-            TargetFigure::Usable => live.health().is_usable().into(),
-            TargetFigure::Connections => live.in_flight().into(),
-            TargetFigure::Weight => u32::from(known.weight).into(),
-            // Refused by `support` before a plane is made.
-            TargetFigure::Queued | TargetFigure::ConnectionRate => Fetched::Absent,
-        }
+        self.connection.generation.of_target(figure, group, target)
     }
 
     fn now_microseconds(&self) -> Option<i64> {
@@ -612,6 +610,16 @@ impl Facts for Exchange<'_> {
     fn lookup(&self, map: MapId, key: &[u8]) -> Option<Cow<'_, [u8]>> {
         let plane = &self.connection.generation.plane;
         plane.lookup(map, key)
+    }
+
+    fn lookup_groups(&self, map: MapId, key: &[u8]) -> Option<Vec<u8>> {
+        let plane = &self.connection.generation.plane;
+        plane.maps.get(map.index())?.find_groups(key)
+    }
+
+    fn healthy_targets_of(&self, group: &[u8]) -> Option<u32> {
+        let generation = &self.connection.generation;
+        generation.healthy_targets(generation.plane.group_named(group)?)
     }
 
     fn healthy_targets(&self, group: GroupId) -> Option<u32> {

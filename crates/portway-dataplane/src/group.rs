@@ -6,10 +6,11 @@ use crate::pool::Pool;
 use crate::worker::Worker;
 use portway_core::balance::{
     Algorithm, Ask, Balancer, Candidate, Candidates, Choice, Digest, Key, Live, Lookup, NoTarget,
-    Tried, WhenNoneUsable, digest, digest_address, hash_address, hash_bytes,
+    SIXTEENTHS, Tried, WhenNoneUsable, digest, digest_address, hash_address, hash_bytes,
 };
-use portway_core::evaluate::{self, Facts};
+use portway_core::evaluate::{self, Facts, Fetched};
 use portway_model::choice::{Algorithm as Configured, HashFunction, HashMethod};
+use portway_model::expression::{GroupFigure, TargetFigure};
 use portway_model::settings::NoneHealthy;
 use portway_model::snapshot::{GroupId, Target, TargetGroup};
 use portway_model::stage::Resolved;
@@ -115,6 +116,49 @@ impl Generation {
         let targets = parts.targets.iter();
         let healthy = targets.filter(|target| target.health().is_usable()).count();
         u32::try_from(healthy).ok()
+    }
+
+    /// Something that is counted of a group.
+    pub(crate) fn of_group(&self, figure: GroupFigure, id: GroupId) -> Option<i64> {
+        let (_, parts) = self.plane.group(id)?;
+        if figure == GroupFigure::ConnectionRate {
+            let total = self.plane.metrics.group_totals(id.index()).sessions;
+            return i64::try_from(parts.state.session_rate.now(total)).ok();
+        }
+        Some(parts.state.figure(figure))
+    }
+
+    /// Something of a target.
+    pub(crate) fn of_target(
+        &self,
+        figure: TargetFigure,
+        id: GroupId,
+        name: &str,
+    ) -> Fetched<'static> {
+        let Some((group, parts)) = self.plane.group(id) else {
+            return Fetched::Absent;
+        };
+        let mut targets = group.targets.iter().zip(&parts.targets).enumerate();
+        let found = targets.find(|(_, (known, _))| known.name.as_str() == name);
+        let Some((index, (known, live))) = found else {
+            return Fetched::Absent;
+        };
+        match figure {
+            TargetFigure::Usable => live.health().is_usable().into(),
+            TargetFigure::Connections => live.in_flight().into(),
+            TargetFigure::Weight => (live.weight(known.weight.into()) / SIXTEENTHS).into(),
+            TargetFigure::ConfiguredWeight => u32::from(known.weight).into(),
+            TargetFigure::Queued => live.queued().into(),
+            TargetFigure::FreeConnections => {
+                let free = parts.state.free_connections(index);
+                free.map_or(-1, i64::from).into()
+            }
+            TargetFigure::ConnectionRate => {
+                let metrics = &self.plane.metrics;
+                let total = metrics.target_totals(id.index(), index).sessions;
+                live.session_rate.now(total).into()
+            }
+        }
     }
 
     /// Connections open to a group.

@@ -77,6 +77,8 @@ const AS_CONFIGURED: u32 = u32::MAX;
 /// What is known of one target.
 #[derive(Debug)]
 pub struct TargetState {
+    /// Connections and requests that came to it.
+    pub session_rate: LiveRate,
     health: AtomicU8,
     in_flight: AtomicU32,
     /// The most that were in flight at once.
@@ -101,6 +103,7 @@ impl TargetState {
     /// A target in this state; `address` is `None` until its name is resolved, and for UNIX sockets.
     pub fn new(health: Health, address: Option<SocketAddr>) -> Self {
         Self {
+            session_rate: LiveRate::default(),
             health: AtomicU8::new(health as u8),
             in_flight: AtomicU32::new(0),
             peak: AtomicU32::new(0),
@@ -282,9 +285,49 @@ pub(crate) fn gates() -> u64 {
     GATES.load(Ordering::Acquire)
 }
 
+/// How often something happens in a second, told by control once a second: it looks at the totals.
+#[derive(Debug, Default)]
+pub struct LiveRate {
+    /// The total at the last look.
+    total: AtomicU64,
+    /// What came in the second before it.
+    before: AtomicU64,
+    /// When that was, in milliseconds since 1970.
+    looked: AtomicU64,
+}
+
+impl LiveRate {
+    /// A second is over, in which so many came.
+    pub fn look(&self, total: u64, before: u64) {
+        self.total.store(total, Ordering::Relaxed);
+        self.before.store(before, Ordering::Relaxed);
+        self.looked.store(milliseconds(), Ordering::Relaxed);
+    }
+
+    /// Events a second where the total is `total` now: those since the last look, and of those before it what is left
+    /// of a second.
+    pub(crate) fn now(&self, total: u64) -> u64 {
+        let since = milliseconds().saturating_sub(self.looked.load(Ordering::Relaxed));
+        let left = 1000_u64.saturating_sub(since);
+        let fresh = total.saturating_sub(self.total.load(Ordering::Relaxed));
+        fresh + self.before.load(Ordering::Relaxed) * left / 1000
+    }
+}
+
+fn milliseconds() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
 /// What is known of one listener.
 #[derive(Debug)]
 pub struct ListenerState {
+    /// Connections.
+    pub connection_rate: LiveRate,
+    /// Requests.
+    pub request_rate: LiveRate,
     open: AtomicU32,
     /// The most that were open at once.
     peak: AtomicU32,
@@ -297,6 +340,8 @@ pub struct ListenerState {
 impl Default for ListenerState {
     fn default() -> Self {
         Self {
+            connection_rate: LiveRate::default(),
+            request_rate: LiveRate::default(),
             open: AtomicU32::new(0),
             peak: AtomicU32::new(0),
             records: AtomicU32::new(0),

@@ -8,8 +8,9 @@
 //!
 //! The queue is bounded by what waits in it: each waiter is an open connection of a client, which have their own limits.
 
-use crate::live::{InFlight, TargetState};
+use crate::live::{InFlight, LiveRate, TargetState};
 use portway_core::balance::{SharedTurns, Tried};
+use portway_model::expression::GroupFigure;
 use portway_model::snapshot::{Target, TargetGroup};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,6 +20,8 @@ use std::task::{Context, Poll, Waker};
 /// What the workers of a group share.
 #[derive(Debug)]
 pub struct GroupState {
+    /// Connections and requests that came to the group.
+    pub session_rate: LiveRate,
     pub(crate) turns: Arc<SharedTurns>,
     targets: Vec<Arc<TargetState>>,
     limits: Vec<Limits>,
@@ -75,6 +78,7 @@ impl GroupState {
         };
         let limits: Vec<Limits> = group.targets.iter().map(limits).collect();
         let state = Arc::new(Self {
+            session_rate: LiveRate::default(),
             turns: Arc::default(),
             targets: targets.to_vec(),
             limited: group.targets.iter().any(|it| it.max_connections > 0),
@@ -98,6 +102,65 @@ impl GroupState {
     /// Exchanges that wait for a target of the group now, those that wait for one alone included.
     pub fn waiting(&self) -> u32 {
         self.waiting.load(Ordering::SeqCst)
+    }
+
+    /// Connections that are left at a target; `None`: it has no limit.
+    pub(crate) fn free_connections(&self, index: usize) -> Option<u32> {
+        let limit = Some(self.limit(index)).filter(|limit| *limit > 0)?;
+        let in_flight = self.targets.get(index).map_or(0, |it| it.in_flight());
+        Some(limit.saturating_sub(in_flight))
+    }
+
+    /// A number of the group; -1 where there is no limit.
+    pub(crate) fn figure(&self, figure: GroupFigure) -> i64 {
+        let usable = |state: &TargetState| state.health().is_usable();
+        let indices = 0..self.targets.len();
+        match figure {
+            GroupFigure::Queued => self.waiting().into(),
+            GroupFigure::AverageQueue => {
+                let takes = |backup| {
+                    let targets = self.targets.iter().zip(&self.limits);
+                    let of_kind = targets.filter(|(_, limits)| limits.backup == backup);
+                    of_kind.filter(|(state, _)| usable(state)).count()
+                };
+                let targets = match takes(false) {
+                    0 => takes(true),
+                    active => active,
+                };
+                let waiting = i64::from(self.waiting());
+                match i64::try_from(targets).unwrap_or(i64::MAX) {
+                    0 => waiting * 2,
+                    targets => (waiting + targets - 1) / targets,
+                }
+            }
+            GroupFigure::FreeSlots => {
+                let left = indices.filter_map(|index| {
+                    let (state, limits) = (self.targets.get(index)?, self.limits.get(index)?);
+                    let queue = Some(limits.queue).filter(|queue| *queue > 0);
+                    let left = || {
+                        let most = Some(self.most(index)).filter(|most| *most > 0)?;
+                        let connections = i64::from(most) - i64::from(state.in_flight());
+                        Some(connections + i64::from(queue?) - i64::from(state.queued()))
+                    };
+                    usable(state).then(left)
+                });
+                left.sum::<Option<i64>>().unwrap_or(-1)
+            }
+            GroupFigure::FreeConnections => {
+                let active = self.targets.iter().zip(&self.limits);
+                let backups = !active
+                    .into_iter()
+                    .any(|(state, limits)| !limits.backup && usable(state));
+                let left = indices.filter_map(|index| {
+                    let (state, limits) = (self.targets.get(index)?, self.limits.get(index)?);
+                    let counts = usable(state) && (!limits.backup || backups);
+                    counts.then(|| self.free_connections(index).map(i64::from))
+                });
+                left.sum::<Option<i64>>().unwrap_or(-1)
+            }
+            // Known from the group's counters.
+            GroupFigure::ConnectionRate => 0,
+        }
     }
 
     /// The most that waited at once since the start.

@@ -13,7 +13,9 @@ use portway_core::evaluate::{
     Facts, Fetched, TlsFacts, evaluate, fetch, holds, settled, variable_text, write_template,
 };
 use portway_model::action::{Action, Rule};
-use portway_model::expression::{CertificateField, LogValue, Value, Variable};
+use portway_model::expression::{
+    CertificateField, GroupFigure, LogValue, TargetFigure, Value, Variable,
+};
 use portway_model::snapshot::{GroupId, MapId};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit;
@@ -256,6 +258,14 @@ impl Facts for Seen<'_> {
         self.connection.listener_connections()
     }
 
+    fn listener_connection_rate(&self) -> Option<u64> {
+        self.connection.listener_connection_rate()
+    }
+
+    fn listener_request_rate(&self) -> Option<u64> {
+        self.connection.listener_request_rate()
+    }
+
     fn tls(&self) -> Option<TlsFacts<'_>> {
         self.connection.tls_facts()
     }
@@ -308,6 +318,24 @@ impl Facts for Seen<'_> {
             .duration_since(std::time::UNIX_EPOCH)
             .ok()?;
         i64::try_from(now.as_micros()).ok()
+    }
+
+    fn of_group(&self, figure: GroupFigure, group: GroupId) -> Option<i64> {
+        self.connection.generation.of_group(figure, group)
+    }
+
+    fn of_target(&self, figure: TargetFigure, group: GroupId, target: &str) -> Fetched<'_> {
+        self.connection.generation.of_target(figure, group, target)
+    }
+
+    fn lookup_groups(&self, map: MapId, key: &[u8]) -> Option<Vec<u8>> {
+        let plane = &self.connection.generation.plane;
+        plane.maps.get(map.index())?.find_groups(key)
+    }
+
+    fn healthy_targets_of(&self, group: &[u8]) -> Option<u32> {
+        let generation = &self.connection.generation;
+        generation.healthy_targets(generation.plane.group_named(group)?)
     }
 
     fn healthy_targets(&self, group: GroupId) -> Option<u32> {

@@ -6,9 +6,7 @@ use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule, Service
 use portway_model::address::TargetAddress;
 use portway_model::choice::Stickiness;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::expression::{
-    Condition, Expression, Scope, TargetFigure, Template, TemplatePart, Value,
-};
+use portway_model::expression::{Condition, Expression, Scope, Template, TemplatePart, Value};
 use portway_model::settings::Password;
 use portway_model::snapshot::{Listener, Rules, Snapshot, Target, TargetGroup, Userlist};
 use portway_model::span::Span;
@@ -245,11 +243,6 @@ impl Found {
 fn missing(value: &Value<Resolved>) -> Option<&'static str> {
     match value {
         Value::Counter { .. } => Some("counters of stick tables"),
-        Value::OfGroup { .. } => Some("this number of a target group"),
-        Value::OfTarget { figure, .. } => match figure {
-            TargetFigure::Usable | TargetFigure::Connections | TargetFigure::Weight => None,
-            TargetFigure::Queued | TargetFigure::ConnectionRate => Some("this number of a target"),
-        },
         Value::TargetAddress => Some("the target's address as a value"),
         _ => None,
     }

@@ -168,7 +168,7 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             TlsCipher, TlsCipherOpenssl, TlsKeyBits, TlsResumed, Sni, Alpn, HelloSni, HelloAlpn,
             HelloType, HelloVersion, WaitEnded, PayloadLength, Method, Scheme,
             HttpVersion, Host, Path, Query, Target, Base, Body, BodyLength, BasicUser, RequestId,
-            Status, ListenerConnections, GroupName, TargetName, TargetAddress, Now, Hostname,
+            Status, ListenerConnections, ListenerConnectionRate, ListenerRequestRate, GroupName, TargetName, TargetAddress, Now, Hostname,
             HostPath, ReceivedMethod, ReceivedTarget, BasicPassword, AuthorizationScheme, FirstRequest,
             ResponseVersion, NowMicroseconds, Uuid, Worker, Draining,
         ],
@@ -259,11 +259,11 @@ fn transform<C: Convert>(
             Number, Text, Binary, Truth, Not, Even, Odd, Negate, Complement, Lower, Upper, Trim, FirstLine,
             HostName, HostPort, Base64, Base64Decode, Base64Url, Hex, HexNumber, UrlDecode, FormDecode,
             UrlEncode, Length, Sha256,
-            Quoted, Backslashed, Hexadecimal,
+            Quoted, Backslashed, Hexadecimal, HealthyTargets,
         ],
         [
             Default, Otherwise, Append, Join, TrimStart, TrimEnd, JsonEscape, Compare, SameSecret, Hash, Digest,
-            HttpDate, Language, Json, JwtHeader, JwtPayload,
+            Language, Chunks, Json, JwtHeader, JwtPayload,
         ],
         Transform::Replace { pattern, with, all } => Transform::Replace {
             pattern: to.pattern(pattern)?,
@@ -292,6 +292,11 @@ fn transform<C: Convert>(
             local: *local,
         },
         Transform::Map { map, default } => Transform::Map {
+            map: to.map(map)?,
+            default: default.clone(),
+        },
+        Transform::HttpDate { offset, unit } => Transform::HttpDate { offset: *offset, unit: *unit },
+        Transform::MapGroups { map, default } => Transform::MapGroups {
             map: to.map(map)?,
             default: default.clone(),
         },

@@ -9,7 +9,8 @@ use crate::span::Spanned;
 use crate::stage::Stage;
 pub use crate::template::{Template, TemplatePart};
 pub use crate::transform::{
-    Append, DigestKind, HashKind, Hashing, JsonCharset, Operand, Operation, Transform,
+    Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, Operand, Operation,
+    Secret, TimeUnit, Transform,
 };
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -348,6 +349,10 @@ pub enum Value<S: Stage> {
     },
     /// Number: connections open on this listener.
     ListenerConnections,
+    /// Number: connections that this listener accepted in the last second.
+    ListenerConnectionRate,
+    /// Number: requests that came to this listener in the last second.
+    ListenerRequestRate,
     /// The target group that was chosen.
     GroupName,
     /// The target that was chosen.
@@ -401,8 +406,10 @@ pub enum GroupFigure {
     AverageQueue,
     /// Connections in the last second.
     ConnectionRate,
-    /// Connections and places in queues that are left, over all targets.
+    /// Connections and places in queues that are left, over all targets; -1 where a target has no limit of both.
     FreeSlots,
+    /// Connections that are left, over all targets that may take traffic; -1 where one of them has no limit.
+    FreeConnections,
 }
 
 /// Something of a target.
@@ -414,8 +421,12 @@ pub enum TargetFigure {
     Connections,
     /// Number: requests that wait for it.
     Queued,
-    /// Number: its weight.
+    /// Number: its weight now.
     Weight,
+    /// Number: the weight that the configuration says.
+    ConfiguredWeight,
+    /// Number: connections that are left; -1 where it has no limit.
+    FreeConnections,
     /// Number: connections in the last second.
     ConnectionRate,
 }

@@ -2,6 +2,7 @@
 
 use crate::expression::Variable;
 use crate::stage::Stage;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A step on a value.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +76,15 @@ pub enum Transform<S: Stage> {
         /// When there is no entry.
         default: Option<String>,
     },
+    /// As `Map`, with a map of regular expressions: what it holds may say `\1` for a group of the expression.
+    MapGroups {
+        /// The map.
+        map: S::Map,
+        /// When there is no entry.
+        default: Option<String>,
+    },
+    /// Number: the targets that may take traffic of the group of this name; absent where there is none.
+    HealthyTargets,
     /// This text where the value is absent.
     Default(String),
     /// This text where the value is absent or empty.
@@ -112,13 +122,15 @@ pub enum Transform<S: Stage> {
     Compare(Variable),
     /// Boolean: it equals the variable's text, in a time that does not show where they differ.
     SameSecret(Variable),
-    /// The network of an address.
+    /// An address without the bits that a mask has not.
     Mask {
-        /// Prefix length for IPv4, 0–32.
-        v4: u8,
-        /// Prefix length for IPv6, 0–128; `None`: an IPv6 address is absent then.
-        v6: Option<u8>,
+        /// The mask for IPv4.
+        v4: Ipv4Addr,
+        /// The mask for IPv6; `None`: an IPv6 address is absent then.
+        v6: Option<Ipv6Addr>,
     },
+    /// Numbers of so many bytes each, the highest first, and what stands between them.
+    Chunks(Chunks),
     /// The member of a JSON text at this path (`$.a.b`).
     Json(String),
     /// The member of a JWT's header at this path.
@@ -133,8 +145,8 @@ pub enum Transform<S: Stage> {
     Hmac {
         /// The digest.
         digest: DigestKind,
-        /// The key in Base64.
-        key: String,
+        /// The key.
+        key: Secret,
     },
     /// Of seconds since 1970: a date in UTC, or in local time.
     Date {
@@ -145,8 +157,13 @@ pub enum Transform<S: Stage> {
         /// In this machine's time zone.
         local: bool,
     },
-    /// Of seconds since 1970: the date of a header (RFC 9110 section 5.6.7), with so many seconds added.
-    HttpDate(i64),
+    /// Of a time since 1970: the date of a header (RFC 9110 section 5.6.7).
+    HttpDate {
+        /// So much is added, in the same unit.
+        offset: i64,
+        /// In which unit the time is; smaller ones than the second are shown as a fraction.
+        unit: TimeUnit,
+    },
     /// Of an Accept-Language header: which of these the client likes best (RFC 9110 section 12.5.4).
     Language(Vec<String>),
     /// SHA-256 of it in hex.
@@ -164,6 +181,56 @@ pub enum Transform<S: Stage> {
         /// Bytes; `None`: the rest.
         length: Option<u32>,
     },
+}
+
+impl<S: Stage> Transform<S> {
+    /// The address that a text holds, all of its bits.
+    pub const ADDRESS: Self = Transform::Mask {
+        v4: Ipv4Addr::BROADCAST,
+        v6: Some(Ipv6Addr::from_bits(u128::MAX)),
+    };
+}
+
+/// Bytes as numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunks {
+    /// How each number is written.
+    pub form: ChunkForm,
+    /// What stands between them.
+    pub between: String,
+    /// Bytes of each, at least 1; of decimal numbers at most 8.
+    pub size: u32,
+    /// A last one with fewer bytes is left out.
+    pub whole: bool,
+}
+
+/// How a number of some bytes is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChunkForm {
+    /// Decimal digits.
+    Decimal,
+    /// Two upper-case hexadecimal digits a byte.
+    Hex,
+}
+
+/// Units of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TimeUnit {
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+    /// Microseconds.
+    Microseconds,
+}
+
+/// A key or the like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// This Base64.
+    Base64(String),
+    /// The Base64 that a variable holds.
+    Variable(Variable),
 }
 
 /// How two numbers make one.

@@ -115,7 +115,8 @@ const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyA
     ConnectFailure EmptyResponse JunkResponse ResponseTimeout EarlyDataRejected TrackedDraft Last Resolver SetStickiness \
     Ignore Force TargetCheckDraft Service SslHello Smtp Mysql Postgres Redis Ldap CheckRequest Pattern HexPattern \
     StatusPattern BodyPattern L7Status Normalize MergeSlashes StripDot StripDotdot StripDotdotFull SortQuery DecodeUnreserved \
-    DecodeUnreservedStrict UppercasePercent UppercasePercentStrict SetEnd";
+    DecodeUnreservedStrict UppercasePercent UppercasePercentStrict SetEnd Chunks \
+    Decimal MapGroups Milliseconds Microseconds FreeConnections ConfiguredWeight ListenerConnectionRate ListenerRequestRate";
 
 #[test]
 fn every_word_of_the_model_is_generated() {

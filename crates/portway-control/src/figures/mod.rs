@@ -149,12 +149,8 @@ pub struct FrontendFigures {
 impl FrontendFigures {
     /// Requests so far.
     pub fn requests(&self) -> u64 {
-        requests(&self.totals)
+        self.totals.requests()
     }
-}
-
-fn requests(totals: &ListenerTotals) -> u64 {
-    totals.requests.iter().sum::<u64>() + totals.unanswered + totals.requests_open
 }
 
 /// All servers of a proxy together.
@@ -319,7 +315,11 @@ impl Statistics {
             if let Some(listener) = proxy.listeners.first() {
                 let totals = metrics.listener_totals(*listener);
                 rates.connections.look(totals.connections, now);
-                rates.requests.look(requests(&totals), now);
+                rates.requests.look(totals.requests(), now);
+                if let Some(parts) = self.plane.listeners.get(*listener) {
+                    rates.connections.tell(&parts.state.connection_rate);
+                    rates.requests.tell(&parts.state.request_rate);
+                }
                 connections += totals.connections;
                 handshakes += totals.tls_handshakes;
                 sent += totals.sent_bytes;
@@ -328,8 +328,15 @@ impl Statistics {
             rates
                 .sessions
                 .look(metrics.group_totals(group).sessions, now);
+            let parts = self.plane.groups.get(group);
+            if let Some(parts) = parts {
+                rates.sessions.tell(&parts.state.session_rate);
+            }
             for (target, rate) in rates.servers.iter_mut().enumerate() {
                 rate.look(metrics.target_totals(group, target).sessions, now);
+                if let Some(state) = parts.and_then(|parts| parts.targets.get(target)) {
+                    rate.tell(&state.session_rate);
+                }
             }
             rates.up.look(self.is_up(group), now);
         }

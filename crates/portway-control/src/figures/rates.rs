@@ -4,6 +4,7 @@
 //! second; here a task looks at every total once a second, and a reader does the same sum. What changes between two
 //! looks is known at the moment of reading, only its moment is not.
 
+use portway_dataplane::live::LiveRate;
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -30,6 +31,11 @@ impl Rate {
         if self.before > 0 {
             self.changed = Some(now);
         }
+    }
+
+    /// Tells workers what came of the last look.
+    pub(crate) fn tell(&self, live: &LiveRate) {
+        live.look(self.total, self.before);
     }
 
     /// Events a second, `since` after the last look, where the total is `total` now.

@@ -74,7 +74,7 @@ impl Reading<'_> {
             sum.tls_handshakes += totals.tls_handshakes;
             sum.tls_resumptions += totals.tls_resumptions;
             sum.sent_bytes += totals.sent_bytes;
-            requests += super::requests(&totals);
+            requests += totals.requests();
             let listener = plane.snapshot.listeners.get(index);
             if listener.is_some_and(|it| it.tls.is_some()) {
                 tls_connections += totals.connections_open;
@@ -157,7 +157,7 @@ impl Reading<'_> {
                 limit => limit,
             },
             session_rate: self.rate(&rates.connections, raw.connections),
-            request_rate: self.rate(&rates.requests, super::requests(&raw)),
+            request_rate: self.rate(&rates.requests, raw.requests()),
             is_paused: parts.state.gate() == Gate::Paused,
             is_stopped: parts.state.gate() == Gate::Closed || plane.process.is_draining(),
             addresses: binds

@@ -65,6 +65,16 @@ pub trait Facts {
         None
     }
 
+    /// Connections that the listener accepted in the last second.
+    fn listener_connection_rate(&self) -> Option<u64> {
+        None
+    }
+
+    /// Requests that came to the listener in the last second.
+    fn listener_request_rate(&self) -> Option<u64> {
+        None
+    }
+
     /// The client's TLS session; `None`: the connection is not TLS or not terminated here.
     fn tls(&self) -> Option<TlsFacts<'_>> {
         None
@@ -231,6 +241,16 @@ pub trait Facts {
 
     /// The value of the first entry of a map whose key fits `key`, the way the map compares.
     fn lookup(&self, _map: MapId, _key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        None
+    }
+
+    /// The same of a map of regular expressions, with the groups that the value names.
+    fn lookup_groups(&self, _map: MapId, _key: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Targets that may take traffic of the group of this name.
+    fn healthy_targets_of(&self, _group: &[u8]) -> Option<u32> {
         None
     }
 

@@ -71,6 +71,8 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
         Value::HealthyTargets(group) => facts.healthy_targets(*group).into(),
         Value::GroupConnections(group) => facts.group_connections(*group).into(),
         Value::ListenerConnections => facts.listener_connections().into(),
+        Value::ListenerConnectionRate => facts.listener_connection_rate().into(),
+        Value::ListenerRequestRate => facts.listener_request_rate().into(),
         Value::GroupName => facts.group_name().into(),
         Value::TargetName => facts.target_name().into(),
         Value::TargetAddress => facts.target_address().into(),

@@ -1,9 +1,9 @@
 //! Steps from text to text that are more than a line: hosts, languages, JSON, digests.
 
-use super::encoding::{nibble, percent_decode};
+use super::encoding::{hex, nibble, percent_decode};
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
-use portway_model::expression::{DigestKind, JsonCharset};
+use portway_model::expression::{ChunkForm, Chunks, DigestKind, JsonCharset};
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use std::borrow::Cow;
@@ -36,6 +36,31 @@ pub(super) fn hmac(kind: DigestKind, key: &[u8], bytes: &[u8]) -> Option<Vec<u8>
         DigestKind::Sha384 => keyed::<Hmac<Sha384>>(key, bytes),
         DigestKind::Sha512 => keyed::<Hmac<Sha512>>(key, bytes),
     }
+}
+
+/// Bytes as numbers.
+pub(super) fn chunks(chunks: &Chunks, bytes: &[u8]) -> Vec<u8> {
+    let size = (chunks.size as usize).max(1);
+    let mut out = Vec::with_capacity(bytes.len() * 2);
+    for (index, chunk) in bytes.chunks(size).enumerate() {
+        if chunks.whole && chunk.len() < size {
+            break;
+        }
+        if index > 0 {
+            out.extend_from_slice(chunks.between.as_bytes());
+        }
+        match chunks.form {
+            ChunkForm::Hex => out.extend(hex(chunk).to_ascii_uppercase()),
+            ChunkForm::Decimal => {
+                let number = chunk
+                    .iter()
+                    .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+                // Writing to a vector cannot fail.
+                let _ = write!(out, "{number}");
+            }
+        }
+    }
+    out
 }
 
 /// Up to the first carriage return or line feed.

@@ -11,7 +11,7 @@ use super::{Facts, Fetched, json, text};
 use base64::Engine;
 use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use portway_model::expression::{Append, Operand, Transform};
+use portway_model::expression::{Append, Operand, Secret, TimeUnit, Transform};
 use portway_model::stage::{Pattern, Resolved};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -100,9 +100,9 @@ fn apply<'a, F: Facts>(
                 date(format, seconds, ahead)
             }
         },
-        Transform::HttpDate(offset) => match fetched.cast_number() {
+        Transform::HttpDate { offset, unit } => match fetched.cast_number() {
             None => Fetched::Absent,
-            Some(seconds) => date(HTTP_DATE, seconds.saturating_add(*offset), 0),
+            Some(time) => http_date(time.saturating_add(*offset), *unit),
         },
         Transform::Number => fetched.cast_number().into(),
         Transform::Mask { v4, v6 } => fetched
@@ -122,6 +122,13 @@ fn apply<'a, F: Facts>(
                 Some(None) => default.as_deref().into(),
             }
         }
+        Transform::MapGroups { map, default } => match fetched.into_text() {
+            None => Fetched::Absent,
+            Some(key) => match facts.lookup_groups(*map, &key) {
+                Some(found) => found.into(),
+                None => default.as_deref().into(),
+            },
+        },
         on_text => match fetched.into_text() {
             None => Fetched::Absent,
             Some(text) => apply_to_text(on_text, text, facts),
@@ -236,8 +243,19 @@ fn apply_to_text<'a, F: Facts>(
         Transform::JsonEscape(charset) => text::json_escape(*charset, &text).into(),
         Transform::Hash(hashing) => crate::hash::hash(*hashing, &text).cast_signed().into(),
         Transform::Digest(kind) => text::digest(*kind, &text).into(),
+        Transform::Chunks(chunks) => text::chunks(chunks, &text).into(),
+        Transform::HealthyTargets => {
+            let found = facts.healthy_targets_of(&text);
+            found.into()
+        }
         Transform::Hmac { digest, key } => {
-            let key = base64_decode(key.as_bytes());
+            let key = match key {
+                Secret::Base64(text) => base64_decode(text.as_bytes()),
+                Secret::Variable(variable) => {
+                    let text = facts.variable(variable);
+                    text.and_then(|text| base64_decode(&text))
+                }
+            };
             key.and_then(|key| text::hmac(*digest, &key, &text)).into()
         }
         Transform::Language(known) => text::language(&text, known).into(),
@@ -258,6 +276,7 @@ fn apply_to_text<'a, F: Facts>(
         Transform::Default(_)
         | Transform::Otherwise(_)
         | Transform::Map { .. }
+        | Transform::MapGroups { .. }
         | Transform::Calculate(..)
         | Transform::Negate
         | Transform::Complement
@@ -268,7 +287,7 @@ fn apply_to_text<'a, F: Facts>(
         | Transform::Choose(..)
         | Transform::Binary
         | Transform::Date { .. }
-        | Transform::HttpDate(_)
+        | Transform::HttpDate { .. }
         | Transform::Number
         | Transform::Quoted
         | Transform::Hexadecimal
@@ -377,6 +396,29 @@ fn date<'a>(format: &str, seconds: i64, ahead: i32) -> Fetched<'a> {
     out.into()
 }
 
+fn http_date<'a>(time: i64, unit: TimeUnit) -> Fetched<'a> {
+    let split = |per_second| (time.div_euclid(per_second), time.rem_euclid(per_second));
+    match unit {
+        TimeUnit::Seconds => date(HTTP_DATE, time, 0),
+        TimeUnit::Milliseconds => {
+            let (seconds, rest) = split(1_000);
+            date(
+                &HTTP_DATE.replace("%S", &format!("%S.{rest:03}")),
+                seconds,
+                0,
+            )
+        }
+        TimeUnit::Microseconds => {
+            let (seconds, rest) = split(1_000_000);
+            date(
+                &HTTP_DATE.replace("%S", &format!("%S.{rest:06}")),
+                seconds,
+                0,
+            )
+        }
+    }
+}
+
 /// The text with more behind it; `join`: what is first of that only where it stands between two texts.
 fn appended<'a, F: Facts>(
     text: Cow<'a, [u8]>,
@@ -405,17 +447,11 @@ fn bytes(text: &[u8], offset: u32, length: Option<u32>) -> Option<&[u8]> {
     rest.get(..length)
 }
 
-/// The network of an address; one of IPv4 inside IPv6 counts as IPv4.
-fn mask(address: IpAddr, v4: u8, v6: Option<u8>) -> Option<IpAddr> {
+/// What a mask leaves of an address; one of IPv4 inside IPv6 counts as IPv4.
+fn mask(address: IpAddr, v4: Ipv4Addr, v6: Option<Ipv6Addr>) -> Option<IpAddr> {
     Some(match address.to_canonical() {
-        IpAddr::V4(address) => {
-            let bits = u32::MAX.checked_shl(32_u32.saturating_sub(v4.into()));
-            Ipv4Addr::from_bits(address.to_bits() & bits.unwrap_or(0)).into()
-        }
-        IpAddr::V6(address) => {
-            let bits = u128::MAX.checked_shl(128_u32.saturating_sub(v6?.into()));
-            Ipv6Addr::from_bits(address.to_bits() & bits.unwrap_or(0)).into()
-        }
+        IpAddr::V4(address) => (address & v4).into(),
+        IpAddr::V6(address) => (address & v6?).into(),
     })
 }
 
@@ -432,7 +468,7 @@ fn jwt(token: &[u8], part: usize, path: &str) -> Fetched<'static> {
 mod tests {
     use super::super::fixture::{Exchange, show};
     use super::*;
-    use portway_model::expression::{HashKind, Hashing, Operation};
+    use portway_model::expression::{ChunkForm, Chunks, HashKind, Hashing, Operation};
     use portway_model::snapshot::MapId;
     use proptest::prelude::*;
 
@@ -596,24 +632,48 @@ mod tests {
             "0000000000000001",
         );
         check_all(&[Transform::Length], 1234_i64.into(), "#4");
+        let chunks = |form, size, whole| {
+            let between = "-".to_owned();
+            Transform::Chunks(Chunks {
+                form,
+                between,
+                size,
+                whole,
+            })
+        };
+        check(
+            chunks(ChunkForm::Decimal, 2, false),
+            "\u{1}\u{2}\u{3}",
+            "258-3",
+        );
+        check(
+            chunks(ChunkForm::Decimal, 2, true),
+            "\u{1}\u{2}\u{3}",
+            "258",
+        );
+        check(chunks(ChunkForm::Hex, 2, false), "kkk", "6B6B-6B");
+        check(chunks(ChunkForm::Hex, 1, true), "", "");
         check_all(&[by(Operation::Add, 1)], true.into(), "#2");
     }
 
     #[test]
     fn networks() {
-        let check = |v4, v6, address: &str, expected: &str| {
-            let v6 = Some(v6);
+        let check = |v4: &str, v6: &str, address: &str, expected: &str| {
+            let (v4, v6) = (v4.parse().unwrap(), v6.parse().ok());
             check(Transform::Mask { v4, v6 }, address, expected);
         };
-        check(24, 64, "10.1.2.3", "@10.1.2.0");
-        check(0, 64, "10.1.2.3", "@0.0.0.0");
-        check(32, 64, "10.1.2.3", "@10.1.2.3");
-        check(200, 200, "10.1.2.3", "@10.1.2.3");
-        check(24, 64, "2001:db8:1:2:3::4", "@2001:db8:1:2::");
-        check(24, 0, "2001:db8::1", "@::");
-        check(24, 128, "2001:db8::1", "@2001:db8::1");
-        check(24, 64, "::ffff:10.1.2.3", "@10.1.2.0");
-        check(24, 64, "name", "<absent>");
+        check("255.255.255.0", "ffff::", "10.1.2.3", "@10.1.2.0");
+        check("0.0.0.0", "ffff::", "10.1.2.3", "@0.0.0.0");
+        check("255.0.0.254", "ffff::", "10.1.2.3", "@10.0.0.2");
+        check(
+            "255.255.255.0",
+            "ffff:0:ffff::",
+            "2001:db8:1::4",
+            "@2001:0:1::",
+        );
+        check("255.255.255.0", "", "2001:db8:1::4", "<absent>");
+        check("255.255.255.0", "ffff::", "::ffff:10.1.2.3", "@10.1.2.0");
+        check("255.255.255.0", "::", "name", "<absent>");
     }
 
     #[test]
@@ -679,7 +739,10 @@ mod tests {
             Just(Transform::Sha256),
             any::<i64>()
                 .prop_map(|by| Transform::Calculate(Operation::Multiply, Operand::Number(by))),
-            any::<(u8, Option<u8>)>().prop_map(|(v4, v6)| Transform::Mask { v4, v6 }),
+            any::<(u32, Option<u128>)>().prop_map(|(v4, v6)| {
+                let (v4, v6) = (Ipv4Addr::from_bits(v4), v6.map(Ipv6Addr::from_bits));
+                Transform::Mask { v4, v6 }
+            }),
             any::<(u32, Option<u32>)>()
                 .prop_map(|(offset, length)| Transform::Bytes { offset, length }),
             text.prop_map(Transform::Json),

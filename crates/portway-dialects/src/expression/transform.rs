@@ -3,11 +3,15 @@
 use super::cursor::{Cursor, Parsed, Token};
 use super::value::{word_of, write_variable};
 use super::{write_plain, write_text};
+use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
-    Append, DigestKind, HashKind, Hashing, JsonCharset, Operand, Operation, Transform, Variable,
+    Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, Operand, Operation,
+    Secret, TimeUnit, Transform, Variable,
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 /// Every method, and how it is written.
 pub(crate) const METHODS: &[(&str, &str)] = &[
@@ -61,6 +65,9 @@ pub(crate) const METHODS: &[(&str, &str)] = &[
     ("hash", "hash(crc32)"),
     ("digest", "digest(sha256)"),
     ("hmac", "hmac(sha256, `BASE64`)"),
+    ("map_groups", "map_groups(`MAP`)"),
+    ("chunks", "chunks(decimal, `-`, 2)"),
+    ("healthy_targets", "healthy_targets()"),
     ("date", "date(`%Y-%m-%d`, 0)"),
     ("local_date", "local_date(`%Y-%m-%d`, 0)"),
     ("http_date", "http_date(0)"),
@@ -104,6 +111,7 @@ const PLAIN: &[(&str, Transform<Named>)] = &[
     ("hex_number", Transform::HexNumber),
     ("form_decode", Transform::FormDecode),
     ("url_encode", Transform::UrlEncode),
+    ("healthy_targets", Transform::HealthyTargets),
 ];
 
 /// Hash functions.
@@ -127,6 +135,17 @@ pub(crate) const DIGESTS: &[(&str, DigestKind)] = &[
     ("sha384", DigestKind::Sha384),
     ("sha512", DigestKind::Sha512),
 ];
+
+/// Units of time.
+pub(crate) const TIME_UNITS: &[(&str, TimeUnit)] = &[
+    ("seconds", TimeUnit::Seconds),
+    ("milliseconds", TimeUnit::Milliseconds),
+    ("microseconds", TimeUnit::Microseconds),
+];
+
+/// How numbers of some bytes are written.
+pub(crate) const CHUNK_FORMS: &[(&str, ChunkForm)] =
+    &[("decimal", ChunkForm::Decimal), ("hex", ChunkForm::Hex)];
 
 /// How bytes are read that become JSON.
 pub(crate) const JSON_CHARSETS: &[(&str, JsonCharset)] = &[
@@ -178,14 +197,18 @@ impl Cursor<'_, '_> {
                 }
             }
             "field" | "word" => self.part(word == "field")?,
-            "map" => {
+            "map" | "map_groups" => {
                 let map = self.reference("a map")?;
                 let default = match self.takes(",")? {
                     true => Some(self.text("a default")?.0),
                     false => None,
                 };
-                Transform::Map { map, default }
+                match word {
+                    "map" => Transform::Map { map, default },
+                    _ => Transform::MapGroups { map, default },
+                }
             }
+            "chunks" => Transform::Chunks(self.chunks()?),
             "default" => Transform::Default(self.text("a text")?.0),
             "otherwise" => Transform::Otherwise(self.text("a text")?.0),
             "trim_start" => Transform::TrimStart(self.text("characters")?.0),
@@ -201,7 +224,14 @@ impl Cursor<'_, '_> {
             "compare" => Transform::Compare(self.variable()?),
             "same_secret" => Transform::SameSecret(self.variable()?),
             "digest" => Transform::Digest(self.one_of("digest", DIGESTS)?),
-            "http_date" => Transform::HttpDate(self.number("a number of seconds")?),
+            "http_date" => {
+                let offset = self.number("a number")?;
+                let unit = match self.takes(",")? {
+                    true => self.one_of("unit", TIME_UNITS)?,
+                    false => TimeUnit::Seconds,
+                };
+                Transform::HttpDate { offset, unit }
+            }
             "hash" | "hmac" | "date" | "local_date" | "language" => self.longer_method(word)?,
             "base64" => Transform::Base64,
             "base64_decode" => Transform::Base64Decode,
@@ -209,9 +239,15 @@ impl Cursor<'_, '_> {
             "url_decode" => Transform::UrlDecode,
             "length" => Transform::Length,
             "mask" => {
-                let v4 = self.number("a prefix length for IPv4")?;
+                let v4 = self.mask("a prefix length or a mask for IPv4", 32, |bits| {
+                    Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - bits).unwrap_or(0))
+                })?;
                 let v6 = match self.takes(",")? {
-                    true => Some(self.number("a prefix length for IPv6")?),
+                    true => Some(
+                        self.mask("a prefix length or a mask for IPv6", 128, |bits| {
+                            Ipv6Addr::from_bits(u128::MAX.checked_shl(128 - bits).unwrap_or(0))
+                        })?,
+                    ),
                     false => None,
                 };
                 Transform::Mask { v4, v6 }
@@ -231,6 +267,49 @@ impl Cursor<'_, '_> {
                 };
                 Transform::Bytes { offset, length }
             }
+        })
+    }
+
+    /// A prefix length of at most so many bits, or a mask in the form of an address.
+    fn mask<A: FromStr>(
+        &mut self,
+        what: &str,
+        most: u32,
+        of_length: impl FnOnce(u32) -> A,
+    ) -> Parsed<A> {
+        let span = self.span();
+        let found = match self.token() {
+            Token::Text(_) => self.text(what)?.0.parse().ok(),
+            _ => {
+                let bits: u32 = self.number(what)?;
+                (bits <= most).then(|| of_length(bits))
+            }
+        };
+        match found {
+            Some(found) => Ok(found),
+            None => {
+                let message = format!("this is not {what}");
+                let wrong = Diagnostic::error(Code::OutOfRange, span, message);
+                self.stop(wrong.help(format!("a number from 0 to {most}, or an address")))
+            }
+        }
+    }
+
+    fn chunks(&mut self) -> Parsed<Chunks> {
+        let form = self.one_of("form", CHUNK_FORMS)?;
+        self.expect(",")?;
+        let between = self.text("what stands between the numbers")?.0;
+        self.expect(",")?;
+        let size = self.number("a number of bytes")?;
+        let whole = self.takes(",")?;
+        if whole {
+            self.one_of("word", &[("whole", ())])?;
+        }
+        Ok(Chunks {
+            form,
+            between,
+            size,
+            whole,
         })
     }
 
@@ -269,7 +348,10 @@ impl Cursor<'_, '_> {
             "hmac" => {
                 let digest = self.one_of("digest", DIGESTS)?;
                 self.expect(",")?;
-                let key = self.text("a key in Base64")?.0;
+                let key = match self.token() {
+                    Token::Text(_) => Secret::Base64(self.text("a key in Base64")?.0),
+                    _ => Secret::Variable(self.variable()?),
+                };
                 Transform::Hmac { digest, key }
             }
             "language" => {
@@ -330,8 +412,20 @@ pub(super) fn write_transform(out: &mut String, transform: &Transform<Named>) {
         Transform::UrlDecode => out.push_str("url_decode()"),
         Transform::Length => out.push_str("length()"),
         Transform::Sha256 => out.push_str("sha256()"),
-        Transform::Mask { v4, v6: None } => write_plain(out, format_args!("mask({v4})")),
-        Transform::Mask { v4, v6: Some(v6) } => write_plain(out, format_args!("mask({v4}, {v6})")),
+        Transform::Mask { v4, v6 } => {
+            out.push_str("mask(");
+            write_mask(out, IpAddr::V4(*v4));
+            if let Some(v6) = v6 {
+                out.push_str(", ");
+                write_mask(out, IpAddr::V6(*v6));
+            }
+            out.push(')');
+        }
+        Transform::MapGroups { map, default } => {
+            let arguments = [Some(map.value.as_str()), default.as_deref()];
+            let arguments: Vec<&str> = arguments.into_iter().flatten().collect();
+            write_call(out, "map_groups", &arguments);
+        }
         Transform::Bytes {
             offset,
             length: None,
@@ -364,6 +458,14 @@ pub(super) fn write_transform(out: &mut String, transform: &Transform<Named>) {
         Transform::JwtHeader(path) => write_call(out, "jwt_header", &[path]),
         Transform::JwtPayload(path) => write_call(out, "jwt_payload", &[path]),
         other => write_longer(out, other),
+    }
+}
+
+/// A prefix length where the mask is one.
+fn write_mask(out: &mut String, mask: IpAddr) {
+    match ipnet::ip_mask_to_prefix(mask) {
+        Ok(length) => write_plain(out, length),
+        Err(_) => write_text(out, &mask.to_string()),
     }
 }
 
@@ -411,7 +513,10 @@ fn write_longer(out: &mut String, transform: &Transform<Named>) {
         }
         Transform::Hmac { digest, key } => {
             write_plain(out, format_args!("hmac({}, ", word_of(DIGESTS, digest)));
-            write_text(out, key);
+            match key {
+                Secret::Base64(text) => write_text(out, text),
+                Secret::Variable(variable) => write_variable(out, variable),
+            }
             out.push(')');
         }
         Transform::Date {
@@ -423,7 +528,20 @@ fn write_longer(out: &mut String, transform: &Transform<Named>) {
             write_text(out, format);
             write_plain(out, format_args!(", {offset})"));
         }
-        Transform::HttpDate(offset) => write_plain(out, format_args!("http_date({offset})")),
+        Transform::Chunks(chunks) => {
+            let form = word_of(CHUNK_FORMS, &chunks.form);
+            write_plain(out, format_args!("chunks({form}, "));
+            write_text(out, &chunks.between);
+            write_plain(out, format_args!(", {}", chunks.size));
+            out.push_str(if chunks.whole { ", whole)" } else { ")" });
+        }
+        Transform::HttpDate { offset, unit } => {
+            write_plain(out, format_args!("http_date({offset}"));
+            if *unit != TimeUnit::Seconds {
+                write_plain(out, format_args!(", {}", word_of(TIME_UNITS, unit)));
+            }
+            out.push(')');
+        }
         Transform::Language(languages) => {
             let languages: Vec<&str> = languages.iter().map(String::as_str).collect();
             write_call(out, "language", &languages);

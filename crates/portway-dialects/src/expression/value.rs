@@ -24,6 +24,8 @@ pub(crate) const PLAIN: &[(&str, Value<Named>)] = &[
     ("destination_port", Value::DestinationPort),
     ("listener_name", Value::ListenerName),
     ("listener_connections", Value::ListenerConnections),
+    ("listener_connection_rate", Value::ListenerConnectionRate),
+    ("listener_request_rate", Value::ListenerRequestRate),
     ("tls", Value::Tls),
     ("tls_version", Value::TlsVersion),
     ("tls_cipher", Value::TlsCipher),
@@ -220,6 +222,7 @@ pub(crate) const GROUP_FIGURES: &[(&str, GroupFigure)] = &[
     ("average_queue", GroupFigure::AverageQueue),
     ("connection_rate", GroupFigure::ConnectionRate),
     ("free_slots", GroupFigure::FreeSlots),
+    ("free_connections", GroupFigure::FreeConnections),
 ];
 
 /// What is known of a target.
@@ -228,6 +231,8 @@ pub(crate) const TARGET_FIGURES: &[(&str, TargetFigure)] = &[
     ("connections", TargetFigure::Connections),
     ("queued", TargetFigure::Queued),
     ("weight", TargetFigure::Weight),
+    ("configured_weight", TargetFigure::ConfiguredWeight),
+    ("free_connections", TargetFigure::FreeConnections),
     ("connection_rate", TargetFigure::ConnectionRate),
 ];
 

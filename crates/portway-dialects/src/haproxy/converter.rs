@@ -6,12 +6,16 @@ use super::sample::{Refusal, Sample, Type};
 use super::{Reader, Word, patterns, regex, variable};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use portway_model::diagnostic::Code;
 use portway_model::expression::{
-    Append, DigestKind, HashKind, Hashing, JsonCharset, Operand, Operation, TextMatch, Transform,
+    Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, Operand, Operation,
+    Secret, TextMatch, TimeUnit, Transform,
 };
 use portway_model::settings::{MapLines, MapMatch};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 /// A converter without arguments.
 struct Plain(&'static str, Type, Type, &'static [Transform<Named>]);
@@ -40,6 +44,18 @@ const PLAIN: &[Plain] = &[
         Type::Binary,
         Type::Text,
         &[Transform::Hex, Transform::Upper],
+    ),
+    Plain(
+        "htonl",
+        Type::Number,
+        Type::Binary,
+        &[
+            Transform::Binary,
+            Transform::Bytes {
+                offset: 4,
+                length: None,
+            },
+        ],
     ),
     Plain("hex2i", Type::Text, Type::Number, &[Transform::HexNumber]),
     Plain(
@@ -79,6 +95,9 @@ const FUNCTIONS: &[(&str, usize)] = &[
     ("regsub", 3),
     ("bytes", 2),
     ("ipmask", 2),
+    ("be2dec", 3),
+    ("be2hex", 3),
+    ("nbsrv", 0),
     ("url_dec", 1),
     ("url_enc", 1),
     ("crc32", 1),
@@ -206,6 +225,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     plain
         .chain(FUNCTIONS.iter().map(|(name, _)| *name))
         .chain(maps)
+        .chain(["map_regm"])
 }
 
 /// Applies the converter of this name. A refusal without a reason means that there is none.
@@ -216,6 +236,12 @@ pub(super) fn apply(
     reader: &mut Reader<'_>,
 ) -> Result<(), Refusal> {
     let name = call.name;
+    if name == "debug" {
+        call.at_most(2)?;
+        let message = "the converter `debug` has no effect: values are not shown while it runs";
+        reader.warn(Code::NotRun, span, message);
+        return Ok(());
+    }
     if let Some(Plain(_, takes, gives, steps)) =
         PLAIN.iter().find(|Plain(known, ..)| *known == name)
     {
@@ -226,6 +252,10 @@ pub(super) fn apply(
         sample.expression.transforms.extend_from_slice(steps);
         sample.kind = *gives;
         return Ok(());
+    }
+    if name == "map_regm" {
+        call.at_most(2)?;
+        return mapped(sample, call, MapMatch::Regex, Type::Text, span, reader);
     }
     if let Some((_, compare, gives)) = MAPS.iter().find(|(known, ..)| *known == name) {
         call.at_most(2)?;
@@ -283,16 +313,14 @@ fn mapped(
     };
     let map = patterns::list(&file, compare, MapLines::Pairs, false, reader);
     let default = call.given(1).map(str::to_owned);
-    sample.then(Transform::Map { map, default }, Type::Text);
+    let look = match call.name {
+        "map_regm" => Transform::MapGroups { map, default },
+        _ => Transform::Map { map, default },
+    };
+    sample.then(look, Type::Text);
     match gives {
         Type::Number => sample.then(Transform::Number, Type::Number),
-        Type::Address => sample.then(
-            Transform::Mask {
-                v4: 32,
-                v6: Some(128),
-            },
-            Type::Address,
-        ),
+        Type::Address => sample.then(Transform::ADDRESS, Type::Address),
         _ => {}
     }
     Ok(())
@@ -380,16 +408,15 @@ fn digest(name: &str) -> Result<DigestKind, Refusal> {
 }
 
 fn keyed(call: &Call<'_>) -> Result<Transform<Named>, Refusal> {
-    let key = call.text(1);
-    if variable::variable(key).is_ok() {
-        return Err(Refusal::NotYet);
-    }
-    if STANDARD.decode(key).is_err() {
-        return Err(Refusal::wrong("its key is not Base64"));
-    }
+    let text = call.text(1);
+    let key = match variable::variable(text) {
+        Ok(variable) => Secret::Variable(variable),
+        Err(_) if STANDARD.decode(text).is_ok() => Secret::Base64(text.to_owned()),
+        Err(_) => return Err(Refusal::wrong("its key is neither Base64 nor a variable")),
+    };
     Ok(Transform::Hmac {
         digest: digest(call.text(0))?,
-        key: key.to_owned(),
+        key,
     })
 }
 
@@ -410,6 +437,9 @@ fn text_step(call: &Call<'_>, span: Span) -> Result<(Type, Type, Transform<Named
             },
         ),
         "ipmask" => (Type::Address, Type::Address, mask(call)?),
+        "be2dec" => (Type::Binary, Type::Text, chunks(call, ChunkForm::Decimal)?),
+        "be2hex" => (Type::Binary, Type::Text, chunks(call, ChunkForm::Hex)?),
+        "nbsrv" => (Type::Text, Type::Number, Transform::HealthyTargets),
         "url_dec" if matches!(call.text(0), "" | "0") => text(Transform::UrlDecode),
         "url_dec" => text(Transform::FormDecode),
         "url_enc" if matches!(call.text(0), "" | "query") => text(Transform::UrlEncode),
@@ -434,11 +464,15 @@ fn text_step(call: &Call<'_>, span: Span) -> Result<(Type, Type, Transform<Named
         "jwt_header_query" => json(call, Transform::JwtHeader)?,
         "jwt_payload_query" => json(call, Transform::JwtPayload)?,
         "http_date" => {
-            if !matches!(call.text(1), "" | "s") {
-                return Err(Refusal::NotYet);
-            }
             let offset = call.given(0).map(integer).transpose()?.unwrap_or(0);
-            (Type::Number, Type::Text, Transform::HttpDate(offset))
+            let unit = match call.text(1) {
+                "" | "s" => TimeUnit::Seconds,
+                "ms" => TimeUnit::Milliseconds,
+                "us" => TimeUnit::Microseconds,
+                _ => return Err(Refusal::wrong("its unit is 's', 'ms' or 'us'")),
+            };
+            let date = Transform::HttpDate { offset, unit };
+            (Type::Number, Type::Text, date)
         }
         "utime" | "ltime" => {
             let date = Transform::Date {
@@ -496,23 +530,46 @@ fn replacement(call: &Call<'_>, span: Span) -> Result<Transform<Named>, Refusal>
 
 /// Prefix lengths, or masks in the form of addresses.
 fn mask(call: &Call<'_>) -> Result<Transform<Named>, Refusal> {
-    let wrong = || Refusal::wrong("a mask is a number of bits or an address");
-    let bits = |text: &str, most: u8| match text.parse::<u8>() {
-        Ok(bits) if bits <= most => Ok(bits),
-        Ok(_) => Err(wrong()),
-        Err(_) => {
-            let mask = text.parse().map_err(|_| wrong())?;
-            ipnet::ip_mask_to_prefix(mask).map_err(|_| wrong())
-        }
-    };
-    let v4 = bits(call.text(0), 32)?;
-    match call.given(1) {
-        Some(v6) => Ok(Transform::Mask {
-            v4,
-            v6: Some(bits(v6, 128)?),
-        }),
-        None => Ok(Transform::Mask { v4, v6: None }),
+    fn one<A: FromStr>(text: &str, most: u32, of_length: fn(u32) -> A) -> Result<A, Refusal> {
+        let length = text.parse().ok().filter(|length| *length <= most);
+        let found = length.map(of_length).or_else(|| text.parse().ok());
+        found.ok_or_else(|| Refusal::wrong("a mask is a number of bits or an address"))
     }
+    let v4 = one(call.text(0), 32, |bits| {
+        Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - bits).unwrap_or(0))
+    })?;
+    let v6 = call.given(1).map(|text| {
+        one(text, 128, |bits| {
+            Ipv6Addr::from_bits(u128::MAX.checked_shl(128 - bits).unwrap_or(0))
+        })
+    });
+    Ok(Transform::Mask {
+        v4,
+        v6: v6.transpose()?,
+    })
+}
+
+/// `be2dec(SEPARATOR,SIZE[,TRUNCATE])`, `be2hex([SEPARATOR],[SIZE],[TRUNCATE])`.
+fn chunks(call: &Call<'_>, form: ChunkForm) -> Result<Transform<Named>, Refusal> {
+    let size = match (form, call.given(1)) {
+        (ChunkForm::Hex, None) => 1,
+        (_, None) => return Err(Refusal::wrong("say how many bytes a number has")),
+        (_, Some(size)) => small(size)?,
+    };
+    if size == 0 || (form == ChunkForm::Decimal && size > 8) {
+        return Err(Refusal::wrong("a number has 1 to 8 bytes"));
+    }
+    let whole = match call.given(2).map(small).transpose()? {
+        None | Some(0) => false,
+        Some(1) => true,
+        Some(_) => return Err(Refusal::wrong("its third argument is 0 or 1")),
+    };
+    Ok(Transform::Chunks(Chunks {
+        form,
+        between: call.text(0).to_owned(),
+        size,
+        whole,
+    }))
 }
 
 fn appended(call: &Call<'_>) -> Result<Append, Refusal> {

@@ -220,6 +220,12 @@ const FUNCTIONS: &[(&str, usize)] = &[
     ("avg_queue", 1),
     ("connslots", 1),
     ("fe_conn", 1),
+    ("be_conn_free", 1),
+    ("fe_sess_rate", 1),
+    ("fe_req_rate", 1),
+    ("srv_iweight", 1),
+    ("srv_uweight", 1),
+    ("srv_conn_free", 1),
     ("srv_is_up", 1),
     ("srv_conn", 1),
     ("srv_queue", 1),
@@ -492,6 +498,12 @@ impl Reading<'_, '_, '_> {
             "queue" => self.of_backend(group(GroupFigure::Queued)),
             "avg_queue" => self.of_backend(group(GroupFigure::AverageQueue)),
             "connslots" => self.of_backend(group(GroupFigure::FreeSlots)),
+            "be_conn_free" => self.of_backend(group(GroupFigure::FreeConnections)),
+            "fe_sess_rate" | "fe_req_rate" if self.call.count() > 0 => Err(Refusal::NotYet),
+            "fe_sess_rate" => self.of(When::Always, Type::Number, Value::ListenerConnectionRate),
+            "fe_req_rate" => self.of(When::Always, Type::Number, Value::ListenerRequestRate),
+            "srv_iweight" => self.of_server(TargetFigure::ConfiguredWeight, Type::Number),
+            "srv_conn_free" => self.of_server(TargetFigure::FreeConnections, Type::Number),
             "fe_conn" if self.call.count() == 0 => {
                 self.of(When::Always, Type::Number, Value::ListenerConnections)
             }
@@ -499,7 +511,7 @@ impl Reading<'_, '_, '_> {
             "srv_is_up" => self.of_server(TargetFigure::Usable, Type::Boolean),
             "srv_conn" => self.of_server(TargetFigure::Connections, Type::Number),
             "srv_queue" => self.of_server(TargetFigure::Queued, Type::Number),
-            "srv_weight" => self.of_server(TargetFigure::Weight, Type::Number),
+            "srv_weight" | "srv_uweight" => self.of_server(TargetFigure::Weight, Type::Number),
             "srv_sess_rate" => self.of_server(TargetFigure::ConnectionRate, Type::Number),
             _ => return None,
         })
@@ -556,13 +568,7 @@ impl Reading<'_, '_, '_> {
         };
         Some(match word {
             "hdr" => self.header(message, when, Type::Text, Vec::new()),
-            "hdr_ip" => {
-                let canonical = Transform::Mask {
-                    v4: 32,
-                    v6: Some(128),
-                };
-                self.header(message, when, Type::Address, vec![canonical])
-            }
+            "hdr_ip" => self.header(message, when, Type::Address, vec![Transform::ADDRESS]),
             "hdr_val" => self.header(message, when, Type::Number, vec![Transform::Number]),
             "fhdr" => self.full_header(message, when),
             "hdr_cnt" | "fhdr_cnt" => {

@@ -10,7 +10,7 @@ use crate::action::Phase;
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::{
-    CertificateField, Condition, Counter, CounterEntry, Expression, HeaderPart, Matcher,
+    CertificateField, ChunkForm, Condition, Counter, CounterEntry, Expression, HeaderPart, Matcher,
     NumberRange, Operand, Operation, Scope, Template, TemplatePart, Test, Transform, Value,
     Variable,
 };
@@ -411,11 +411,19 @@ impl Compiler<'_> {
             Transform::Calculate(Operation::Modulo | Operation::Divide, Operand::Number(0)) => {
                 ("a division by zero", "divide by another number")
             }
-            Transform::Mask { v4, .. } if *v4 > 32 => {
-                ("an IPv4 mask of more than 32 bits", "from 0 to 32")
+            Transform::Chunks(chunks) if chunks.size == 0 => {
+                ("numbers of no bytes", "say of how many bytes each is")
             }
-            Transform::Mask { v6, .. } if v6.is_some_and(|v6| v6 > 128) => {
-                ("an IPv6 mask of more than 128 bits", "from 0 to 128")
+            Transform::Chunks(chunks) if chunks.form == ChunkForm::Decimal && chunks.size > 8 => {
+                ("decimal numbers of more than 8 bytes", "from 1 to 8")
+            }
+            Transform::MapGroups { map, .. }
+                if !matches!(self.compare_of(map), Some(MapMatch::Regex) | None) =>
+            {
+                (
+                    "groups of a map that holds no regular expressions",
+                    "use `map`, or `match = \"regex\"` in the map",
+                )
             }
             Transform::Json(path) | Transform::JwtHeader(path) | Transform::JwtPayload(path)
                 if !path.starts_with('$') =>

@@ -64,6 +64,8 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::HealthyTargets(_)
         | Value::GroupConnections(_)
         | Value::ListenerConnections
+        | Value::ListenerConnectionRate
+        | Value::ListenerRequestRate
         | Value::Random(_)
         | Value::Now => Kind::Number,
         Value::Boolean(_)
@@ -236,6 +238,7 @@ pub(super) fn transformed<S: Stage>(
         | Transform::HexNumber
         | Transform::HostPort
         | Transform::Compare(_)
+        | Transform::HealthyTargets
         | Transform::Hash(_) => Ok(Kind::Number),
         Transform::SameSecret(_)
         | Transform::Truth
@@ -274,7 +277,7 @@ pub(super) fn transformed<S: Stage>(
         | Transform::Digest(_)
         | Transform::Hmac { .. }
         | Transform::Date { .. }
-        | Transform::HttpDate(_)
+        | Transform::HttpDate { .. }
         | Transform::Language(_)
         | Transform::Lower
         | Transform::Upper
@@ -283,6 +286,8 @@ pub(super) fn transformed<S: Stage>(
         | Transform::Field { .. }
         | Transform::Word { .. }
         | Transform::Map { .. }
+        | Transform::MapGroups { .. }
+        | Transform::Chunks(_)
         | Transform::Base64
         | Transform::Base64Decode
         | Transform::Hex
@@ -315,6 +320,8 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::HealthyTargets(_)
         | Value::GroupConnections(_)
         | Value::ListenerConnections
+        | Value::ListenerConnectionRate
+        | Value::ListenerRequestRate
         | Value::OfGroup { .. }
         | Value::OfTarget { .. }
         | Value::Random(_)
@@ -507,6 +514,8 @@ fn late_value_word<S: Stage>(value: &Value<S>) -> String {
         Value::HealthyTargets(_) => "the number of healthy targets",
         Value::GroupConnections(_) => "the number of a group's connections",
         Value::ListenerConnections => "the number of the listener's connections",
+        Value::ListenerConnectionRate => "the rate of the listener's connections",
+        Value::ListenerRequestRate => "the rate of the listener's requests",
         Value::GroupName => "the chosen target group",
         Value::TargetName => "the chosen target",
         Value::TargetAddress => "the chosen target's address",

@@ -43,6 +43,13 @@ pub struct ListenerTotals {
     pub internal_errors: u64,
 }
 
+impl ListenerTotals {
+    /// Requests so far, those that are not over included.
+    pub fn requests(&self) -> u64 {
+        self.requests.iter().sum::<u64>() + self.unanswered + self.requests_open
+    }
+}
+
 /// What was counted for a target group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GroupTotals {

@@ -4,15 +4,16 @@ use super::{Choices, KnownTable};
 use ipnet::IpNet;
 use portway_model::action::Phase;
 use portway_model::expression::{
-    Append, CertificateField, Condition, Counter, CounterEntry, DigestKind, Expression,
-    GroupFigure, HashKind, Hashing, HeaderPart, JsonCharset, LogValue, Matcher, Message, NamePart,
-    NumberRange, Operand, Operation, Scope, TargetFigure, Template, TemplatePart, Test, TextMatch,
-    Transform, Value, Variable,
+    Append, CertificateField, ChunkForm, Chunks, Condition, Counter, CounterEntry, DigestKind,
+    Expression, GroupFigure, HashKind, Hashing, HeaderPart, JsonCharset, LogValue, Matcher,
+    Message, NamePart, NumberRange, Operand, Operation, Scope, Secret, TargetFigure, Template,
+    TemplatePart, Test, TextMatch, TimeUnit, Transform, Value, Variable,
 };
 use portway_model::name::Name;
 use portway_model::settings::{KeyType, MapMatch};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// When an expression is evaluated, and for whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +195,13 @@ impl Choices {
             5 => (Value::DestinationPort, Kind::Number),
             6 => (Value::ListenerName, Kind::Word),
             7 => (Value::Tls, Kind::Boolean),
-            8 => (Value::ListenerConnections, Kind::Number),
+            8 => (
+                self.one(
+                    Value::ListenerConnections,
+                    &[Value::ListenerConnectionRate, Value::ListenerRequestRate],
+                ),
+                Kind::Number,
+            ),
             9 => (Value::Random(self.below(1_000) + 1), Kind::Number),
             10 => (Value::Now, Kind::Number),
             11 => (Value::Hostname, Kind::Text),
@@ -483,6 +490,7 @@ impl Choices {
                     GroupFigure::AverageQueue,
                     GroupFigure::ConnectionRate,
                     GroupFigure::FreeSlots,
+                    GroupFigure::FreeConnections,
                 ];
                 let figure = self.one(GroupFigure::Queued, &figures);
                 (Value::OfGroup { figure, group }, Kind::Number)
@@ -492,6 +500,8 @@ impl Choices {
                     TargetFigure::Connections,
                     TargetFigure::Queued,
                     TargetFigure::Weight,
+                    TargetFigure::ConfiguredWeight,
+                    TargetFigure::FreeConnections,
                     TargetFigure::ConnectionRate,
                 ];
                 let figure = self.one(TargetFigure::Usable, &figures);
@@ -585,8 +595,9 @@ impl Choices {
                 (self.one(calculation, &steps), Kind::Number)
             }
             0 if kind == Kind::Address => {
-                let v4 = u8::try_from(self.below(33)).unwrap_or(0);
-                let v6 = self.maybe(|c| u8::try_from(c.below(129)).unwrap_or(0));
+                let v4 = self.one(0, &[0xffff_ff00, u32::MAX, 0xff00_ff00]);
+                let v6 = self.maybe(|c| c.one(0, &[u128::MAX, u128::MAX << 64, 0xfee0]));
+                let (v4, v6) = (Ipv4Addr::from_bits(v4), v6.map(Ipv6Addr::from_bits));
                 (Transform::Mask { v4, v6 }, Kind::Address)
             }
             1 => {
@@ -633,6 +644,7 @@ impl Choices {
             Transform::Number,
             Transform::HexNumber,
             Transform::HostPort,
+            Transform::HealthyTargets,
             Transform::Compare(variable),
             Transform::Hash(Hashing { function, seed }),
         ];
@@ -650,7 +662,13 @@ impl Choices {
         ];
         let digest = self.one(DigestKind::Sha256, &digests);
         let charsets = [JsonCharset::Utf8, JsonCharset::Utf8Lossy];
-        match self.below(11) {
+        match self.below(12) {
+            11 => Transform::Chunks(Chunks {
+                form: self.one(ChunkForm::Decimal, &[ChunkForm::Hex]),
+                between: self.text(),
+                size: self.one(1, &[2, 8]),
+                whole: self.one_in(2),
+            }),
             1 => Transform::TrimStart(self.text()),
             2 => Transform::TrimEnd(self.text()),
             3 => Transform::Otherwise(self.text()),
@@ -659,14 +677,23 @@ impl Choices {
             6 => Transform::Digest(digest),
             7 => Transform::Hmac {
                 digest,
-                key: "a2V5".to_owned(),
+                key: match self.one_in(3) {
+                    true => Secret::Variable(self.variable(Scope::Process)),
+                    false => Secret::Base64("a2V5".to_owned()),
+                },
             },
             8 => Transform::Date {
                 format: self.text(),
                 offset: i64::from(self.below(10)) - 5,
                 local: self.one_in(2),
             },
-            9 => Transform::HttpDate(i64::from(self.below(10)) - 5),
+            9 => Transform::HttpDate {
+                offset: i64::from(self.below(10)) - 5,
+                unit: self.one(
+                    TimeUnit::Seconds,
+                    &[TimeUnit::Milliseconds, TimeUnit::Microseconds],
+                ),
+            },
             10 => Transform::Language(self.at_least_one(3, Self::text)),
             _ => {
                 let append = Append {
@@ -720,9 +747,10 @@ impl Choices {
                     if compare != MapMatch::Address
                         || matches!(kind, Kind::Address | Kind::Text) =>
                 {
-                    Transform::Map {
-                        map: Spanned::bare(map),
-                        default: self.maybe(Self::text),
+                    let (map, default) = (Spanned::bare(map), self.maybe(Self::text));
+                    match compare {
+                        MapMatch::Regex if self.one_in(2) => Transform::MapGroups { map, default },
+                        _ => Transform::Map { map, default },
                     }
                 }
                 _ => Transform::Trim,

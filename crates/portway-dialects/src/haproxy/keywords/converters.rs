@@ -1,6 +1,6 @@
 //! The converters: steps on a sample.
 
-use super::State::{NotYet, Supported};
+use super::State::{NoEffect, NotYet, Supported};
 use super::{Row, rows};
 
 /// What may follow a fetch after a comma.
@@ -11,8 +11,8 @@ pub(super) const CONVERTERS: &[Row] = rows! {
     "and" => Supported;
     "b64dec" => Supported;
     "base64" => Supported;
-    "be2dec" => NotYet;
-    "be2hex" => NotYet;
+    "be2dec" => Supported;
+    "be2hex" => Supported;
     "bool" => Supported;
     "bytes" => Supported;
     "capture-req" => NotYet;
@@ -22,7 +22,7 @@ pub(super) const CONVERTERS: &[Row] = rows! {
     "crc32" => Supported;
     "crc32c" => Supported;
     "cut_crlf" => Supported;
-    "debug" => NotYet;
+    "debug" => NoEffect("values are not shown while it runs");
     "digest" => Supported;
     "div" => Supported;
     "djb2" => Supported;
@@ -34,7 +34,7 @@ pub(super) const CONVERTERS: &[Row] = rows! {
     "hex2i" => Supported;
     "hmac" => Supported;
     "host_only" => Supported;
-    "htonl" => NotYet;
+    "htonl" => Supported;
     "http_date" => Supported;
     "iif" => Supported;
     "in_table" => NotYet;
@@ -71,7 +71,7 @@ pub(super) const CONVERTERS: &[Row] = rows! {
     "map_reg" => Supported;
     "map_reg_int" => Supported;
     "map_reg_ip" => Supported;
-    "map_regm" => NotYet;
+    "map_regm" => Supported;
     "map_str" => Supported;
     "map_str_int" => Supported;
     "map_str_ip" => Supported;
@@ -82,7 +82,7 @@ pub(super) const CONVERTERS: &[Row] = rows! {
     "mqtt_field_value" => NotYet;
     "mqtt_is_valid" => NotYet;
     "mul" => Supported;
-    "nbsrv" => NotYet;
+    "nbsrv" => Supported;
     "neg" => Supported;
     "not" => Supported;
     "odd" => Supported;
