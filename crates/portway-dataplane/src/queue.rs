@@ -362,6 +362,7 @@ mod tests {
             backup: false,
         };
         let state = Arc::new(GroupState {
+            session_rate: LiveRate::default(),
             turns: Arc::default(),
             targets: targets.clone(),
             limits: limits.iter().map(limit).collect(),
