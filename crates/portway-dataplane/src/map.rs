@@ -32,14 +32,25 @@ impl LiveMap {
 
     /// The value of the entry that fits; empty in a list.
     pub fn find(&self, text: &[u8]) -> Option<Cow<'_, [u8]>> {
-        let Some(current) = self.changed.get() else {
-            return self.read.find(text).map(Cow::Borrowed);
-        };
-        let current = current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        current.find(text).map(|found| Cow::Owned(found.to_vec()))
+        match self.current() {
+            None => self.read.find(text).map(Cow::Borrowed),
+            Some(current) => current.find(text).map(|found| Cow::Owned(found.to_vec())),
+        }
+    }
+
+    /// The same with the groups of the regular expression that the value names.
+    pub fn find_groups(&self, text: &[u8]) -> Option<Vec<u8>> {
+        match self.current() {
+            None => self.read.find_groups(text),
+            Some(current) => current.find_groups(text),
+        }
+    }
+
+    /// What it was changed to.
+    fn current(&self) -> Option<Arc<Lookup>> {
+        let current = self.changed.get()?;
+        let current = current.read().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&current))
     }
 }
 
