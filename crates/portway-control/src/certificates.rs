@@ -22,13 +22,14 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::{ServerName, UnixTime};
 
+use crate::renewal::{CertificateFile, Certificates};
 use crate::sources::{folder_of, read_limited};
-use crate::tls::client::{Verification, client_config, client_config_as};
+use crate::tls::client::{RenewableKey, Verification, client_config, client_config_as};
 use crate::tls::client_auth::{self, Clients};
 use crate::tls::identity::{Identity, PemSource, load_identity};
 use crate::tls::pem;
 use crate::tls::policy::{Custom, Policy, PolicyError, TlsVersion};
-use crate::tls::resolver::{CertificateResolver, NoMatch};
+use crate::tls::resolver::{CertificateResolver, NoMatch, RenewableResolver};
 use crate::tls::server::server_config;
 use crate::tls::tickets::TicketKeys;
 use crate::tls::x509::DAY;
@@ -56,6 +57,8 @@ pub struct TlsConfigs {
     pub checks: Vec<Option<Arc<ClientConfig>>>,
     /// Every certificate that could be loaded.
     pub loaded: Vec<LoadedCertificate>,
+    /// The same, for who replaces them.
+    pub renewable: Certificates,
 }
 
 /// What operators want to know about a certificate in use.
@@ -78,10 +81,14 @@ pub fn load(
     now: UnixTime,
 ) -> (TlsConfigs, Diagnostics) {
     let mut found = Diagnostics::default();
-    let identities: Vec<Option<Arc<Identity>>> = snapshot
+    let files: Vec<Option<CertificateFile>> = snapshot
         .certificates
         .iter()
-        .map(|certificate| identity(certificate, sources, now, &mut found).map(Arc::new))
+        .map(|certificate| identity(certificate, sources, now, &mut found))
+        .collect();
+    let identities: Vec<Option<Arc<Identity>>> = files
+        .iter()
+        .map(|file| file.as_ref().map(|it| it.identity.clone()))
         .collect();
     let loaded = snapshot.certificates.iter().zip(&identities);
     let mut configs = TlsConfigs {
@@ -90,18 +97,30 @@ pub fn load(
             .collect(),
         ..TlsConfigs::default()
     };
+    // Where one is missing, nothing runs.
+    for file in files.into_iter().flatten() {
+        configs.renewable.add_file(file);
+    }
     for listener in &snapshot.listeners {
         let config = listener.tls.as_ref().and_then(|tls| {
             let chosen = chosen(tls, &identities);
-            of_listener(listener, tls, chosen, (tickets, sources), &mut found)
+            let renewable = &mut configs.renewable;
+            of_listener(
+                listener,
+                tls,
+                chosen,
+                (tickets, sources),
+                renewable,
+                &mut found,
+            )
         });
         configs.listeners.push(config);
     }
     for group in &snapshot.groups {
-        let config = group
-            .tls
-            .as_ref()
-            .and_then(|tls| of_group(group, tls, &identities, sources, &mut found));
+        let config = group.tls.as_ref().and_then(|tls| {
+            let own = own(tls, &identities, &mut configs.renewable);
+            of_group(group, tls, own, sources, &mut found)
+        });
         configs
             .checks
             .push(of_check(group, config.as_ref(), &mut found));
@@ -135,7 +154,7 @@ fn identity(
     sources: &Sources,
     now: UnixTime,
     found: &mut Diagnostics,
-) -> Option<Identity> {
+) -> Option<CertificateFile> {
     let span = certificate.origin.0;
     let name = &certificate.name;
     let folder = folder_of(sources, span);
@@ -172,7 +191,14 @@ fn identity(
                     }
                 });
             }
-            Some(identity)
+            let mut texts = texts.into_iter().map(|(_, text)| text);
+            Some(CertificateFile {
+                name: certificate.file.clone(),
+                key_name: certificate.key.clone(),
+                text: texts.next().unwrap_or_default(),
+                key_text: texts.next(),
+                identity: Arc::new(identity),
+            })
         }
         Err(error) => {
             let message = format!("certificate `{name}` cannot be used: {error}");
@@ -214,6 +240,7 @@ fn of_listener(
     tls: &ListenerTls,
     identities: Option<Vec<Arc<Identity>>>,
     (tickets, sources): (&Arc<TicketKeys>, &Sources),
+    renewable: &mut Certificates,
     found: &mut Diagnostics,
 ) -> Option<Arc<ServerConfig>> {
     let span = listener.origin.0;
@@ -239,7 +266,10 @@ fn of_listener(
             Some(clients(listener, tls, &policy, sources, found)?)
         }
     };
-    server_config(Arc::new(resolver), &policy, &alpn, scope, clients)
+    let resolver = Arc::new(RenewableResolver::new(resolver));
+    let positions = tls.certificates.iter().map(|id| id.index()).collect();
+    renewable.add_listener(resolver.clone(), no_match, positions);
+    server_config(resolver, &policy, &alpn, scope, clients)
         .map_err(|error| {
             let message = format!("{who} cannot speak TLS: {error}");
             found.push(Diagnostic::error(Code::Certificate, span, message));
@@ -277,10 +307,23 @@ fn clients(
         .ok()
 }
 
+/// What the targets of a group are shown. Where it could not be loaded, that has been said.
+fn own(
+    tls: &UpstreamTls,
+    identities: &[Option<Arc<Identity>>],
+    renewable: &mut Certificates,
+) -> Option<Arc<RenewableKey>> {
+    let at = tls.certificate?.index();
+    let identity = identities.get(at)?.as_ref()?;
+    let key = Arc::new(RenewableKey::new(identity.certified_key.clone()));
+    renewable.add_target(at, key.clone());
+    Some(key)
+}
+
 fn of_group(
     group: &TargetGroup,
     tls: &UpstreamTls,
-    identities: &[Option<Arc<Identity>>],
+    own: Option<Arc<RenewableKey>>,
     sources: &Sources,
     found: &mut Diagnostics,
 ) -> Option<Arc<ClientConfig>> {
@@ -312,12 +355,6 @@ fn of_group(
         Protocol::Http | Protocol::Https => &[b"http/1.1".to_vec()],
         Protocol::Tcp | Protocol::Tls => &[],
     };
-    let own = match tls.certificate {
-        // Where it could not be loaded, that has been said.
-        Some(id) => Some(identities.get(id.index())?.as_ref()?),
-        None => None,
-    };
-    let own = own.map(|identity| &identity.certified_key);
     client_config_as(&verification, &policy, alpn, own)
         .map_err(|error| {
             let file = file.unwrap_or_default();

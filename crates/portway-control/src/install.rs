@@ -44,6 +44,7 @@ use crate::logs::{self, LogWriters, Reopener, Tellers};
 use crate::maps::{self, MapSets};
 use crate::pid_file::PidFile;
 use crate::privileges;
+use crate::renewal::Certificates;
 use crate::resolve;
 use crate::targets::{WatchedTarget, in_telemetry, watch};
 use crate::tidings;
@@ -75,6 +76,7 @@ pub struct Running {
     /// What listeners ask of Portway itself.
     calls: Mutex<Option<mpsc::Receiver<ServiceCall>>>,
     pub(crate) maps: MapSets,
+    pub(crate) certificates: Certificates,
     /// Sockets for commands, until somebody serves them.
     control: Mutex<Vec<ControlListener>>,
 }
@@ -345,6 +347,7 @@ impl Prepared {
             calls: Mutex::new(Some(calls)),
             control: Mutex::new(self.control),
             maps: self.maps,
+            certificates: self.tls.renewable,
         })
     }
 }

@@ -19,6 +19,7 @@ pub mod maps;
 pub mod pid_file;
 mod privileges;
 pub mod operations;
+pub mod renewal;
 pub mod resolve;
 pub mod services;
 pub mod sources;

@@ -11,6 +11,7 @@ pub use portway_dataplane::service::{ServiceAnswer, ServiceCall};
 
 use crate::install::Running;
 use crate::maps::MapSets;
+use crate::renewal::Certificates;
 
 /// What is asked for.
 pub type Service = portway_model::action::Service<Resolved>;
@@ -24,10 +25,9 @@ impl Running {
         &self.maps
     }
 
-    /// The files of the certificates in use.
-    pub fn certificate_files(&self) -> Vec<String> {
-        let certificates = self.snapshot().certificates.iter();
-        certificates.map(|it| it.file.clone()).collect()
+    /// Certificates that can be replaced.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
     }
 
     /// True where an Authorization field (Basic) is that of a user of the list.

@@ -6,12 +6,12 @@
 //! to keep "not verified" from becoming "not encrypted to anyone in particular".
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::CertifiedKey;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError,
     RootCertStore, SignatureScheme,
@@ -93,6 +93,38 @@ pub fn client_config(
     client_config_as(verification, policy, alpn, None)
 }
 
+/// What targets are shown where they ask for a certificate.
+#[derive(Debug)]
+pub struct RenewableKey(RwLock<Arc<CertifiedKey>>);
+
+impl RenewableKey {
+    /// Shows this one.
+    #[must_use]
+    pub fn new(key: Arc<CertifiedKey>) -> Self {
+        Self(RwLock::new(key))
+    }
+
+    /// Shows this one from now on.
+    pub fn renew(&self, key: Arc<CertifiedKey>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = key;
+    }
+}
+
+impl ResolvesClientCert for RenewableKey {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(
+            self.0
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        )
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
 /// As [`client_config`]; targets that ask for a certificate are shown `own`.
 ///
 /// # Errors
@@ -101,7 +133,7 @@ pub fn client_config_as(
     verification: &Verification<'_>,
     policy: &Policy,
     alpn: &[Vec<u8>],
-    own: Option<&Arc<CertifiedKey>>,
+    own: Option<Arc<RenewableKey>>,
 ) -> Result<Arc<ClientConfig>, ClientConfigError> {
     let provider = provider(policy);
     let algorithms = provider.signature_verification_algorithms;
@@ -124,10 +156,7 @@ pub fn client_config_as(
         .with_custom_certificate_verifier(verifier);
     let mut config = match own {
         None => config.with_no_client_auth(),
-        Some(own) => {
-            let own = SingleCertAndKey::from(CertifiedKey::clone(own));
-            config.with_client_cert_resolver(Arc::new(own))
-        }
+        Some(own) => config.with_client_cert_resolver(own),
     };
     config.alpn_protocols = alpn.to_vec();
     config.resumption = Resumption::in_memory_sessions(UPSTREAM_SESSIONS);

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -166,6 +166,30 @@ impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.choose(hello.server_name(), hello.signature_schemes())
             .cloned()
+    }
+}
+
+/// A resolver that another one may take the place of. The lock is written a few times a year and held for an instant.
+#[derive(Debug)]
+pub struct RenewableResolver(RwLock<Arc<CertificateResolver>>);
+
+impl RenewableResolver {
+    /// Begins with this one.
+    #[must_use]
+    pub fn new(resolver: CertificateResolver) -> Self {
+        Self(RwLock::new(Arc::new(resolver)))
+    }
+
+    /// Asks this one from now on.
+    pub fn renew(&self, resolver: CertificateResolver) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(resolver);
+    }
+}
+
+impl ResolvesServerCert for RenewableResolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        current.resolve(hello)
     }
 }
 

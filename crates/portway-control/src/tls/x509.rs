@@ -232,6 +232,23 @@ pub fn day(unix_seconds: i64) -> String {
     }
 }
 
+/// A moment as OpenSSL writes it: `Nov  9 03:45:11 2026 GMT`.
+#[must_use]
+pub fn moment(unix_seconds: i64) -> String {
+    let Ok(time) = ASN1Time::from_timestamp(unix_seconds) else {
+        return "a date out of range".to_owned();
+    };
+    let time = time.to_datetime();
+    let month = time.month().to_string();
+    let month = month.get(..3).unwrap_or(&month);
+    let (hour, minute, second) = time.to_hms();
+    format!(
+        "{month} {:>2} {hour:02}:{minute:02}:{second:02} {} GMT",
+        time.day(),
+        time.year()
+    )
+}
+
 /// SHA-256 of a certificate's DER.
 #[must_use]
 pub fn fingerprint(der: &[u8]) -> Fingerprint {

@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
+use crate::certificates::{Issuer, Key, certificate, handshake, join};
 use crate::support::{PORTWAY, Process, Scene, free_port};
 
 /// HAProxy and Portway with one configuration.
@@ -190,4 +191,97 @@ frontend f
     assert_eq!(both.scene.curl(&[&url]).stdout, "none|none");
     let [_, ours] = both.ask("user;add map DIR/a.map /a one");
     assert_eq!(ours, "\nPermission denied\n\n");
+}
+
+#[test]
+fn certificates() {
+    let scene = Scene::new();
+    let make = |name: &str, key: Key, host: &str| {
+        certificate(
+            &scene,
+            name,
+            key,
+            &format!("/C=FR/CN={host}"),
+            &[host],
+            Issuer::Own,
+        );
+        join(
+            &scene,
+            &format!("{name}-all.pem"),
+            &[&format!("{name}.pem"), &format!("{name}.key")],
+        );
+    };
+    make("first", Key::Rsa, "first.example");
+    make("second", Key::Ecdsa, "second.example");
+    for name in NAMES {
+        join(&scene, &format!("{name}/c.pem"), &["first-all.pem"]);
+        join(&scene, &format!("{name}/d.pem"), &["first.pem"]);
+        join(&scene, &format!("{name}/d.pem.key"), &["first.key"]);
+    }
+    let ports = [free_port(), free_port()];
+    let both = Both::new(scene, |port, folder| {
+        let tls = ports[usize::from(folder.ends_with(NAMES[1]))];
+        format!(
+            "defaults
+  mode http
+  timeout client 5s
+  timeout server 5s
+  timeout connect 2s
+frontend f
+  bind 127.0.0.1:{port}
+  bind 127.0.0.1:{tls} ssl crt {folder}/c.pem crt {folder}/d.pem
+  http-request return status 200
+"
+        )
+    });
+    let shown = |subject: &str| {
+        for port in ports {
+            let shown = handshake(&both.scene, port, &["-servername", "x.example"]);
+            let subject = format!("subject=C=FR, CN={subject}");
+            let shown = shown.replace("C = ", "C=");
+            assert!(shown.contains(&subject), "{subject}: {shown}");
+        }
+    };
+    let text = |name: &str| both.scene.read(name);
+    shown("first.example");
+    let (second, alone, key) = (
+        text("second-all.pem"),
+        text("second.pem"),
+        text("second.key"),
+    );
+    for line in [
+        "show ssl cert DIR/c.pem",
+        "show ssl cert *DIR/c.pem",
+        "set ssl cert",
+        "set ssl cert DIR/c.pem",
+        &format!("set ssl cert nope <<\n{second}"),
+        "set ssl cert DIR/c.pem <<\nhello\n",
+        "commit ssl cert",
+        "commit ssl cert DIR/c.pem",
+        "abort ssl cert",
+        "abort ssl cert DIR/c.pem",
+        &format!("set ssl cert DIR/c.pem <<\n{second}"),
+        "show ssl cert *DIR/c.pem",
+        "show ssl cert DIR/c.pem",
+        &format!("set ssl cert DIR/c.pem <<\n{second}"),
+        "commit ssl cert DIR/d.pem",
+        "abort ssl cert DIR/d.pem",
+        "abort ssl cert DIR/c.pem",
+        &format!("set ssl cert DIR/c.pem <<\n{alone}"),
+        "commit ssl cert DIR/c.pem",
+        "abort ssl cert DIR/c.pem",
+    ] {
+        both.same(line);
+    }
+    shown("first.example");
+    both.same(&format!("set ssl cert DIR/c.pem <<\n{second}"));
+    both.same("commit ssl cert DIR/c.pem");
+    both.same("show ssl cert DIR/c.pem");
+    shown("second.example");
+    // A certificate and its key in files of their own, one after the other.
+    both.same(&format!("set ssl cert DIR/d.pem <<\n{alone}"));
+    both.same(&format!("set ssl cert DIR/d.pem.key <<\n{key}"));
+    both.same("commit ssl cert DIR/d.pem");
+    both.same("show ssl cert DIR/d.pem");
+    both.same("operator;abort ssl cert DIR/c.pem");
 }

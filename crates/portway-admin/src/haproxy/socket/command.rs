@@ -3,7 +3,7 @@
 use portway_control::services::ControlLevel;
 
 use super::line::Asked;
-use super::{Session, Severity, Tone, change, maps, show};
+use super::{Session, Severity, Tone, certificates, change, maps, show};
 
 /// A command.
 pub(crate) struct Command {
@@ -26,6 +26,7 @@ use ControlLevel::{Admin, Operator, User};
 
 #[rustfmt::skip] // a table
 const COMMANDS: &[Command] = &[
+    Command { words: &["abort", "ssl", "cert"], usage: "abort ssl cert <certfile>", says: "forget what is offered in place of a certificate", level: Admin, run: certificates::abort },
     Command { words: &["add", "acl"], usage: "add acl [@<ver>] <acl> <pattern>", says: "add a pattern to a list (or a payload of them)", level: Operator, run: maps::add_acl },
     Command { words: &["add", "map"], usage: "add map [@<ver>] <map> <key> <val>", says: "add an entry to a map (or a payload of them)", level: Operator, run: maps::add_map },
     Command { words: &["clear", "acl"], usage: "clear acl [@<ver>] <acl>", says: "take all patterns out of a list", level: Operator, run: maps::clear_acl },
@@ -33,6 +34,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["clear", "map"], usage: "clear map [@<ver>] <map>", says: "take all entries out of a map", level: Operator, run: maps::clear_map },
     Command { words: &["commit", "acl"], usage: "commit acl @<ver> <acl>", says: "make a prepared version the one that counts", level: Operator, run: maps::commit_acl },
     Command { words: &["commit", "map"], usage: "commit map @<ver> <map>", says: "make a prepared version the one that counts", level: Operator, run: maps::commit_map },
+    Command { words: &["commit", "ssl", "cert"], usage: "commit ssl cert <certfile>", says: "show clients what is offered from now on", level: Admin, run: certificates::commit },
     Command { words: &["del", "acl"], usage: "del acl <acl> [<key>|#<ref>]", says: "take patterns out of a list", level: Operator, run: maps::delete_acl },
     Command { words: &["del", "map"], usage: "del map <map> [<key>|#<ref>]", says: "take entries out of a map", level: Operator, run: maps::delete_map },
     Command { words: &["disable", "agent"], usage: "disable agent <bk>/<srv>", says: "agent checks: there are none", level: Admin, run: change::disable_agent },
@@ -57,6 +59,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["set", "maxconn", "server"], usage: "set maxconn server <bk>/<srv> <value>", says: "change the limit of a server", level: Admin, run: change::server_limit },
     Command { words: &["set", "server"], usage: "set server <bk>/<srv> [opts]", says: "change state, weight, health or address of a server", level: Admin, run: change::server },
     Command { words: &["set", "severity-output"], usage: "set severity-output [none|number|string]", says: "say how severe messages are", level: User, run: change::severity },
+    Command { words: &["set", "ssl", "cert"], usage: "set ssl cert <certfile> <payload>", says: "offer something in place of a certificate", level: Admin, run: certificates::set },
     Command { words: &["set", "timeout"], usage: "set timeout [cli] <delay>", says: "change a timeout", level: User, run: change::timeout },
     Command { words: &["set", "weight"], usage: "set weight <bk>/<srv> <weight>", says: "change the weight of a server (see 'set server')", level: Admin, run: change::weight },
     Command { words: &["show", "acl"], usage: "show acl [@<ver>] [<acl>]", says: "lists, or the patterns of one", level: User, run: maps::show_acl },
@@ -74,7 +77,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["show", "servers", "conn"], usage: "show servers conn [<backend>]", says: "connections to servers", level: User, run: show::servers_connections },
     Command { words: &["show", "servers", "state"], usage: "show servers state [<backend>]", says: "states of servers, to be loaded by the next process", level: User, run: show::servers_state },
     Command { words: &["show", "sess"], usage: "show sess [id]", says: "sessions, by backend", level: Operator, run: show::sessions },
-    Command { words: &["show", "ssl", "cert"], usage: "show ssl cert [<certfile>]", says: "certificates in use", level: Operator, run: show::certificates },
+    Command { words: &["show", "ssl", "cert"], usage: "show ssl cert [<certfile>]", says: "certificates in use", level: Operator, run: certificates::show },
     Command { words: &["show", "startup-logs"], usage: "show startup-logs", says: "what was said at the start", level: User, run: show::nothing },
     Command { words: &["show", "stat"], usage: "show stat [desc|json|no-maint|typed|up]*", says: "counters of every proxy and server", level: User, run: show::stat },
     Command { words: &["show", "table"], usage: "show table [<table>]", says: "stick tables", level: User, run: show::tables },

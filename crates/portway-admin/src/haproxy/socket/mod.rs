@@ -2,6 +2,7 @@
 //!
 //! A connection may lower its level and never raise it. What is answered ends with an empty line, as tools expect.
 
+mod certificates;
 mod change;
 mod command;
 mod line;

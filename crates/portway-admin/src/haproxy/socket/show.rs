@@ -381,27 +381,6 @@ pub(super) fn threads(session: &mut Session, _: &[&str]) -> Answer {
     }))
 }
 
-/// `show ssl cert`.
-pub(super) fn certificates(session: &mut Session, words: &[&str]) -> Answer {
-    let certificates = session.running.certificate_files();
-    if let Some(wanted) = words.first() {
-        return match certificates.iter().find(|it| it == wanted) {
-            Some(file) => Ok(format!("Filename: {file}\nStatus: Used\n")),
-            None => Err(
-                "Can't display the certificate: Not found or the certificate is a bundle!\n"
-                    .to_owned(),
-            ),
-        };
-    }
-    if certificates.is_empty() {
-        return Ok(String::new());
-    }
-    let head = "# filename\n".to_owned();
-    Ok(certificates
-        .iter()
-        .fold(head, |text, file| format!("{text}{file}\n")))
-}
-
 /// `show table`: there are none yet.
 pub(super) fn tables(_: &mut Session, words: &[&str]) -> Answer {
     match words.is_empty() {

@@ -1,0 +1,354 @@
+//! Certificates that are replaced while Portway runs, as HAProxy's users do it: a file is offered anew and counts once it
+//! is committed. What is on the disk is not touched.
+//!
+//! One file is offered at a time, its certificate and its key together or one after the other. Handshakes see either
+//! the old one or the new one; sessions and tickets go on.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use portway_core::certificate::Certificate as Parts;
+use rustls_pki_types::UnixTime;
+
+use crate::tls::client::RenewableKey;
+use crate::tls::identity::{Identity, IdentityError, PemSource, load_identity};
+use crate::tls::pem::{self, PemError};
+use crate::tls::resolver::{CertificateResolver, NoMatch, RenewableResolver};
+use crate::tls::x509::{CertificateFacts, PublicKeyKind, moment};
+
+/// All certificates of the configuration.
+#[derive(Debug, Default)]
+pub struct Certificates {
+    listeners: Vec<OfListener>,
+    /// Targets are shown these, by the position of the certificate.
+    targets: Vec<(usize, Arc<RenewableKey>)>,
+    state: Mutex<State>,
+}
+
+/// What the clients of a listener are shown.
+#[derive(Debug)]
+struct OfListener {
+    resolver: Arc<RenewableResolver>,
+    no_match: NoMatch,
+    /// Positions of certificates, the default first.
+    certificates: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: Vec<CertificateFile>,
+    offered: Option<Offered>,
+}
+
+/// A certificate with its texts.
+#[derive(Debug, Clone)]
+pub(crate) struct CertificateFile {
+    /// The file as the configuration names it.
+    pub(crate) name: String,
+    /// That of the key, where it is another.
+    pub(crate) key_name: Option<String>,
+    /// What the first holds.
+    pub(crate) text: Vec<u8>,
+    /// What the second holds.
+    pub(crate) key_text: Option<Vec<u8>>,
+    pub(crate) identity: Arc<Identity>,
+}
+
+/// What is to replace a certificate.
+#[derive(Debug)]
+struct Offered {
+    position: usize,
+    text: Option<Vec<u8>>,
+    key_text: Option<Vec<u8>>,
+}
+
+/// Why nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotRenewed {
+    /// No certificate is read from this file.
+    NoSuchFile,
+    /// The text is no PEM with a certificate or a key.
+    Unreadable(String),
+    /// Nothing is offered.
+    NothingOffered,
+    /// Another file is offered, this one.
+    Another(String),
+    /// What is offered has no certificate or no key.
+    Incomplete,
+    /// What is offered cannot be used.
+    Unusable(String),
+}
+
+/// What a certificate says, in OpenSSL's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateText {
+    /// True where somebody is shown it.
+    pub is_used: bool,
+    /// In hexadecimal.
+    pub serial: String,
+    /// `Nov 29 03:45:11 2026 GMT`.
+    pub not_before: String,
+    /// The same for the last second.
+    pub not_after: String,
+    /// Alternative DNS names.
+    pub names: Vec<String>,
+    /// `RSA2048`, `EC256`.
+    pub algorithm: String,
+    /// SHA-1 of the certificate in hexadecimal.
+    pub sha1: String,
+    /// `/C=FR/CN=a`.
+    pub subject: String,
+    /// The same for the issuer.
+    pub issuer: String,
+    /// Subjects and issuers of the certificates above it.
+    pub chain: Vec<(String, String)>,
+}
+
+impl Certificates {
+    pub(crate) fn add_file(&self, file: CertificateFile) {
+        self.state().files.push(file);
+    }
+
+    pub(crate) fn add_listener(
+        &mut self,
+        resolver: Arc<RenewableResolver>,
+        no_match: NoMatch,
+        certificates: Vec<usize>,
+    ) {
+        self.listeners.push(OfListener {
+            resolver,
+            no_match,
+            certificates,
+        });
+    }
+
+    pub(crate) fn add_target(&mut self, certificate: usize, key: Arc<RenewableKey>) {
+        self.targets.push((certificate, key));
+    }
+
+    /// The file that is offered, and all that certificates are read from.
+    pub fn files(&self) -> (Option<String>, Vec<String>) {
+        let state = self.state();
+        let mut names: Vec<String> = state.files.iter().map(|it| it.name.clone()).collect();
+        names.dedup();
+        (state.offered_name().map(str::to_owned), names)
+    }
+
+    /// Offers the text of a file anew. Gives whether nothing was offered before, and the file of the certificate.
+    ///
+    /// # Errors
+    /// No certificate is read from it, another one is offered, or the text is none.
+    pub fn offer(&self, file: &str, text: &str) -> Result<(bool, String), NotRenewed> {
+        let mut state = self.state();
+        let is_key = |it: &CertificateFile| {
+            it.key_name.as_deref() == Some(file)
+                || file.strip_suffix(".key") == Some(it.name.as_str())
+        };
+        let position = state
+            .files
+            .iter()
+            .position(|it| it.name == file || is_key(it));
+        let position = position.ok_or(NotRenewed::NoSuchFile)?;
+        let is_certificate = state.files.get(position).is_some_and(|it| it.name == file);
+        if let Some(offered) = &state.offered
+            && offered.position != position
+        {
+            let name = state.offered_name().unwrap_or_default();
+            return Err(NotRenewed::Another(name.to_owned()));
+        }
+        let contents = pem::read(text.as_bytes());
+        let contents = contents.map_err(|it| NotRenewed::Unreadable(it.to_string()))?;
+        if match is_certificate {
+            true => contents.certificates.is_empty(),
+            false => contents.keys.is_empty(),
+        } {
+            return Err(NotRenewed::Unreadable(String::new()));
+        }
+        let is_first = state.offered.is_none();
+        let offered = state.offered.get_or_insert(Offered {
+            position,
+            text: None,
+            key_text: None,
+        });
+        let text = Some(text.as_bytes().to_vec());
+        match is_certificate {
+            true => offered.text = text,
+            false => offered.key_text = text,
+        }
+        Ok((is_first, state.offered_name().unwrap_or(file).to_owned()))
+    }
+
+    /// Makes what is offered the certificate that is shown. Gives how many listeners and groups it has.
+    ///
+    /// # Errors
+    /// It is not offered, or cannot be used; it stays offered then.
+    pub fn commit(&self, file: &str) -> Result<usize, NotRenewed> {
+        let mut state = self.state();
+        let renewed = state.renewed(file)?;
+        let position = state.offered.take().map_or(0, |it| it.position);
+        let name = renewed.name.clone();
+        let positions: Vec<usize> = (0..)
+            .zip(&state.files)
+            .filter(|(_, it)| it.name == name)
+            .map(|(at, _)| at)
+            .collect();
+        for at in &positions {
+            if let Some(it) = state.files.get_mut(*at) {
+                *it = renewed.clone();
+            }
+        }
+        debug_assert!(positions.contains(&position));
+        let mut uses = 0;
+        for listener in &self.listeners {
+            if !listener
+                .certificates
+                .iter()
+                .any(|it| positions.contains(it))
+            {
+                continue;
+            }
+            uses += 1;
+            let of = listener.certificates.iter();
+            let identities: Vec<Arc<Identity>> = of
+                .filter_map(|at| Some(state.files.get(*at)?.identity.clone()))
+                .collect();
+            let (resolver, _) = CertificateResolver::new(&identities, listener.no_match);
+            listener.resolver.renew(resolver);
+        }
+        for (certificate, key) in &self.targets {
+            if positions.contains(certificate) {
+                uses += 1;
+                key.renew(renewed.identity.certified_key.clone());
+            }
+        }
+        Ok(uses)
+    }
+
+    /// Forgets what is offered.
+    ///
+    /// # Errors
+    /// It is not offered.
+    pub fn abort(&self, file: &str) -> Result<(), NotRenewed> {
+        let mut state = self.state();
+        state.is_offered(file)?;
+        state.offered = None;
+        Ok(())
+    }
+
+    /// What the certificate of a file says, or what is offered in its place. `None`: there is none.
+    pub fn text(&self, file: &str, offered: bool) -> Option<CertificateText> {
+        let state = self.state();
+        if offered {
+            let renewed = state.renewed(file).ok()?;
+            return text_of(&renewed.identity, false);
+        }
+        let (at, file) = state
+            .files
+            .iter()
+            .enumerate()
+            .find(|(_, it)| it.name == file)?;
+        let mut listeners = self.listeners.iter();
+        let is_used = listeners.any(|it| it.certificates.contains(&at))
+            || self.targets.iter().any(|(it, _)| *it == at);
+        text_of(&file.identity, is_used)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn offered_name(&self) -> Option<&str> {
+        let offered = self.offered.as_ref()?;
+        Some(&self.files.get(offered.position)?.name)
+    }
+
+    fn is_offered(&self, file: &str) -> Result<(), NotRenewed> {
+        match self.offered_name() {
+            None => Err(NotRenewed::NothingOffered),
+            Some(name) if name == file => Ok(()),
+            Some(name) => Err(NotRenewed::Another(name.to_owned())),
+        }
+    }
+
+    /// The certificate of a file as it is offered.
+    fn renewed(&self, file: &str) -> Result<CertificateFile, NotRenewed> {
+        self.is_offered(file)?;
+        let offered = self.offered.as_ref().ok_or(NotRenewed::NothingOffered)?;
+        let old = self.files.get(offered.position);
+        let old = old.ok_or(NotRenewed::NothingOffered)?;
+        let text = offered.text.as_ref().unwrap_or(&old.text);
+        let has_key = pem::read(text).is_ok_and(|it| !it.keys.is_empty());
+        // A key in the file itself counts, as at the start.
+        let key_text = offered.key_text.as_ref().or(old.key_text.as_ref());
+        let key_text = key_text.filter(|_| !has_key);
+        let sources = [Some(text), key_text].into_iter().flatten();
+        let sources: Vec<PemSource<'_>> =
+            sources.map(|text| PemSource { name: file, text }).collect();
+        let identity = match load_identity(&sources, UnixTime::now()) {
+            Ok((identity, _)) => Arc::new(identity),
+            Err(IdentityError::Pem {
+                error: PemError::NoKey,
+                ..
+            }) => return Err(NotRenewed::Incomplete),
+            Err(error) => return Err(NotRenewed::Unusable(error.to_string())),
+        };
+        Ok(CertificateFile {
+            name: old.name.clone(),
+            key_name: old.key_name.clone(),
+            text: text.clone(),
+            key_text: key_text.cloned(),
+            identity,
+        })
+    }
+}
+
+impl fmt::Display for NotRenewed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotRenewed::NoSuchFile => f.write_str("no certificate is read from this file"),
+            NotRenewed::Unreadable(why) => write!(f, "this is no PEM of it: {why}"),
+            NotRenewed::NothingOffered => f.write_str("nothing is offered"),
+            NotRenewed::Another(name) => write!(f, "`{name}` is offered"),
+            NotRenewed::Incomplete => f.write_str("the certificate or its key is missing"),
+            NotRenewed::Unusable(why) => f.write_str(why),
+        }
+    }
+}
+
+fn text_of(identity: &Identity, is_used: bool) -> Option<CertificateText> {
+    let chain = &identity.certified_key.cert;
+    let leaf = chain.first()?;
+    let facts = CertificateFacts::read(leaf).ok()?;
+    let parts = Parts::read(leaf)?;
+    let line = |name: &portway_core::certificate::Name<'_>| {
+        String::from_utf8_lossy(&name.line()).into_owned()
+    };
+    let above = chain.iter().skip(1).filter_map(|it| {
+        let parts = Parts::read(it)?;
+        Some((line(&parts.subject), line(&parts.issuer)))
+    });
+    Some(CertificateText {
+        is_used,
+        serial: hexadecimal(parts.serial),
+        not_before: moment(identity.not_before),
+        not_after: moment(identity.not_after),
+        names: facts.dns_names,
+        algorithm: match facts.key {
+            PublicKeyKind::Rsa { bits } => format!("RSA{bits}"),
+            PublicKeyKind::Ecdsa { bits } => format!("EC{bits}"),
+            PublicKeyKind::Ed25519 => "ED25519".to_owned(),
+            PublicKeyKind::Other(oid) => oid,
+        },
+        sha1: hexadecimal(digest(&SHA1_FOR_LEGACY_USE_ONLY, leaf).as_ref()),
+        subject: line(&parts.subject),
+        issuer: line(&parts.issuer),
+        chain: above.collect(),
+    })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+}
