@@ -294,6 +294,7 @@ impl Wanted {
                     }
                 }
                 None if part == "no-maint" => wanted.maintenance = false,
+                None if part == "scope" => return Err(()),
                 _ => {}
             }
         }
