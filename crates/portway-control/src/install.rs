@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use portway_core::route::Router;
+use portway_core::stick::Table;
 use portway_dataplane::Answers;
 use portway_dataplane::live::{ListenerState, ProcessState};
 use portway_dataplane::plane::{GroupParts, ListenerParts, Machine, Plane};
@@ -304,6 +305,12 @@ impl Prepared {
             metrics,
             answers: self.answers,
             maps: self.maps.live(),
+            tables: self
+                .snapshot
+                .stick_tables
+                .iter()
+                .map(|table| Arc::new(Table::new(table)))
+                .collect(),
             machine: machine(),
             by_name: OnceLock::new(),
             snapshot: Arc::new(self.snapshot),

@@ -12,4 +12,5 @@ pub mod password;
 pub mod proxy_protocol;
 pub mod retry;
 pub mod route;
+pub mod stick;
 pub mod sticky;

@@ -10,6 +10,7 @@ use crate::rules::{Rules, Verdict};
 use crate::stream::{Socket as Connected, Stream};
 use crate::timer::TICK;
 use crate::worker::{BoundSocket, Socket, Worker};
+use portway_core::stick::Event;
 use portway_model::snapshot::{Listener, ListenerId};
 use portway_telemetry::metrics::Limit;
 use rustls::ServerConnection;
@@ -330,6 +331,7 @@ fn life(
                 None => return,
             }
         }
+        connection.count(Event::Session);
         match way {
             Way::Stream(group) => Box::pin(l4::run(connection, stream, group)).await,
             Way::Http => h1::run(&mut connection, &mut stream, None, None).await,

@@ -6,16 +6,19 @@ use crate::peer_certificate;
 use crate::policy::Side;
 use crate::pool::Own;
 use crate::timer::Timer;
+use crate::track::Tracked;
 use crate::variables::Variables;
 use crate::worker::Worker;
 use portway_core::evaluate::{Fetched, TlsFacts};
+use portway_core::stick::Event;
 use portway_model::defaults;
 use portway_model::expression::{CertificateField, Scope, Variable};
 use portway_model::settings::{ListenerTimeouts, OwnAnswers};
-use portway_model::snapshot::ListenerId;
+use portway_model::snapshot::{ListenerId, StickTableId};
 use std::cell::{Cell, OnceCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A client's connection, beside its stream.
@@ -43,6 +46,8 @@ pub(crate) struct Connection {
 pub(crate) struct Rare {
     /// What rules on the connection captured.
     pub(crate) captures: Captures,
+    /// What the connection as a whole is counted in.
+    pub(crate) tracked: Tracked,
     /// Connections to targets that no other client may have.
     pub(crate) own: Own,
 }
@@ -226,6 +231,35 @@ impl Connection {
         self.rare();
         if let Some(rare) = self.rare.get_mut() {
             rare.captures.keep(Side::Request, slot, value, length);
+        }
+    }
+
+    /// Tracks an entry of a stick table until the connection ends.
+    pub(crate) fn track(&mut self, slot: u8, table: StickTableId, key: &Fetched<'_>) {
+        let Some(table) = self
+            .generation
+            .plane
+            .tables
+            .get(table.index())
+            .map(Arc::clone)
+        else {
+            return;
+        };
+        self.rare();
+        if let Some(rare) = self.rare.get_mut() {
+            rare.tracked.track(slot, &table, key);
+        }
+    }
+
+    /// What the connection is counted in, where it is in anything.
+    pub(crate) fn tracked(&self) -> Option<&Tracked> {
+        self.rare.get().map(|rare| &rare.tracked)
+    }
+
+    /// Counts something in what the connection tracks.
+    pub(crate) fn count(&self, event: Event) {
+        if let Some(tracked) = self.tracked() {
+            tracked.count(event, 1);
         }
     }
 

@@ -12,17 +12,19 @@ use crate::log_value::{self, Subject};
 use crate::policy::Side;
 use crate::record::Counted;
 use crate::sticky::Kept;
+use crate::track::{self, Tracked};
 use crate::variables::Variables;
 use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor, write_header_value};
 use portway_core::http1::{
     BodyLength, Known, Method, RequestFraming, RequestHead, ResponseHead, Version,
 };
+use portway_core::stick::{Entry, Table};
 use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, Message, Scope, TargetFigure, Variable,
 };
 use portway_model::log::LogLevel;
 use portway_model::settings::CaptureCookie;
-use portway_model::snapshot::{GroupId, MapId, User, UserlistId};
+use portway_model::snapshot::{GroupId, MapId, StickTableId, User, UserlistId};
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::io::Write;
@@ -43,6 +45,8 @@ pub(crate) struct Scratch {
     pub(crate) head: Vec<u8>,
     pub(crate) variables: Variables,
     pub(crate) captures: Captures,
+    /// What the exchange is counted in, beside what its connection is.
+    pub(crate) tracked: Tracked,
     /// A body in the chunked coding that was waited for, without the coding.
     pub(crate) body: Vec<u8>,
     /// The reason phrase that a rule gave the response; empty: none.
@@ -379,6 +383,7 @@ impl Drop for Exchange<'_> {
         }
         self.ledger.ended = Some(Instant::now());
         crate::record::close(self);
+        self.scratch.tracked.release();
     }
 }
 
@@ -605,6 +610,19 @@ impl Facts for Exchange<'_> {
     fn in_user_group(&self, users: UserlistId, groups: &[String]) -> Option<bool> {
         let user = self.user(users);
         Some(user.is_some_and(|user| user.groups.iter().any(|group| groups.contains(group))))
+    }
+
+    fn tracked(&self, slot: u8) -> Option<(&Table, &Entry)> {
+        let of_connection = || self.connection.tracked()?.get(slot);
+        self.scratch.tracked.get(slot).or_else(of_connection)
+    }
+
+    fn stick_table(&self, table: StickTableId) -> Option<&Table> {
+        self.connection.generation.plane.table(table)
+    }
+
+    fn stick_time(&self) -> u64 {
+        track::now()
     }
 
     fn lookup(&self, map: MapId, key: &[u8]) -> Option<Cow<'_, [u8]>> {

@@ -28,6 +28,7 @@ mod pool;
 mod forward;
 mod head;
 mod fields;
+mod track;
 mod transfer;
 mod tunnel;
 mod answers;
@@ -57,3 +58,4 @@ mod variables;
 
 pub use answers::{Answers, Page};
 pub use record::refusal_codes;
+pub use track::now as stick_time;

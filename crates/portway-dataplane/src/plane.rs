@@ -10,7 +10,10 @@ use crate::queue::GroupState;
 use crate::service::Services;
 use crate::wants::Wants;
 use portway_core::route::Router;
-use portway_model::snapshot::{GroupId, Listener, ListenerId, MapId, Snapshot, TargetGroup};
+use portway_core::stick::Table;
+use portway_model::snapshot::{
+    GroupId, Listener, ListenerId, MapId, Snapshot, StickTableId, TargetGroup,
+};
 use portway_telemetry::metrics::Registry;
 use portway_telemetry::zone::Zone;
 use std::borrow::Cow;
@@ -29,6 +32,8 @@ pub struct Plane {
     pub answers: Answers,
     /// Maps and lists, by [`MapId`].
     pub maps: Vec<Arc<LiveMap>>,
+    /// Stick tables, by [`StickTableId`].
+    pub tables: Vec<Arc<Table>>,
     /// What rules see of this machine.
     pub machine: Machine,
     /// Counters.
@@ -72,6 +77,13 @@ pub struct GroupParts {
     pub targets: Vec<Arc<TargetState>>,
     /// Live state of the group as a whole.
     pub state: Arc<GroupState>,
+}
+
+impl Plane {
+    /// A stick table.
+    pub fn table(&self, id: StickTableId) -> Option<&Table> {
+        self.tables.get(id.index()).map(Arc::as_ref)
+    }
 }
 
 impl GroupParts {

@@ -7,6 +7,7 @@ use crate::answers::{self, Answer, Body};
 use crate::buffer::Buffer;
 use crate::exchange::{Exchange, How, LogWish, Scratch};
 use crate::service::Asked;
+use crate::track;
 use portway_core::evaluate::normalize::normalize;
 use portway_core::evaluate::rewrite::{
     add_prefix, header_fits, replace_elements, replace_header_value, replace_path, replace_target,
@@ -18,6 +19,7 @@ use portway_core::evaluate::{
 };
 use portway_core::http1::{Known, Method, is_token, write_field};
 use portway_core::route::Router;
+use portway_core::stick::Event;
 use portway_model::action::{
     Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Normalization, Rule,
     TimeoutKind, Weighted,
@@ -31,6 +33,7 @@ use portway_telemetry::metrics::Limit;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Which side's head rules work on.
@@ -254,6 +257,9 @@ fn perform(
         | Action::UnsetVariable(_)
         | Action::Capture { .. }
         | Action::SetTimeout { .. } => note(x, action, side),
+        Action::Track { .. } | Action::Increment { .. } | Action::SetMark { .. } => {
+            count(x, action);
+        }
         Action::SetHeader { .. }
         | Action::AddHeader { .. }
         | Action::RemoveHeader { .. }
@@ -267,7 +273,7 @@ fn perform(
         | Action::SetQuery(_)
         | Action::SetTarget(_) => edit_target(x, action),
         // Seen by `run`, done when the connection came, or refused by `support` before a plane is made.
-        Action::Accept | Action::ExpectProxy | Action::Track { .. } | Action::Increment { .. } => {}
+        Action::Accept | Action::ExpectProxy => {}
     }
     None
 }
@@ -375,6 +381,37 @@ pub(crate) fn moved(
     };
     half.set_ip(ip.unwrap_or(half.ip()));
     half.set_port(port.unwrap_or(half.port()));
+}
+
+/// Actions on entries of stick tables.
+fn count(x: &mut Exchange<'_>, action: &Action<Resolved>) {
+    match action {
+        Action::Track { slot, key, table } => {
+            let table = x.connection.generation.plane.tables.get(table.index());
+            // What the connection tracks in the slot is tracked already.
+            let (None, Some(table)) = (x.tracked(*slot), table) else {
+                return;
+            };
+            let table = Arc::clone(table);
+            let key = evaluate::evaluate(key, &*x).into_owned();
+            if x.scratch.tracked.track(*slot, &table, &key)
+                && let Some((table, entry)) = x.scratch.tracked.get(*slot)
+            {
+                table.count(entry, Event::Request, 1, track::now());
+            }
+        }
+        Action::Increment { slot, counter } => {
+            if let Some(held) = x.tracked(*slot) {
+                track::raise(held, *counter);
+            }
+        }
+        Action::SetMark { slot, mark, to } => {
+            if let Some(held) = x.tracked(*slot) {
+                track::set_mark(held, *mark, &evaluate::evaluate(to, &*x));
+            }
+        }
+        _ => {}
+    }
 }
 
 fn milliseconds(x: &Exchange<'_>, number: &Expression<Resolved>) -> Option<Duration> {

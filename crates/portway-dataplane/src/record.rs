@@ -1,13 +1,14 @@
 //! The one record that an exchange or a TCP connection leaves: counted, and written to the access log.
 
 use crate::connection::Connection;
-use crate::exchange::{Exchange, Ledger, LogWish};
+use crate::exchange::{Exchange, How, Ledger, LogWish};
 use crate::fault::Fault;
 use crate::log_value::Subject;
 use crate::rules::ended;
 use crate::statistics::{self, Flow};
 use portway_core::evaluate::{Facts, write_log_line};
 use portway_core::http1::{Known, Refusal};
+use portway_core::stick::Event;
 use portway_model::draft::LogFormat;
 use portway_model::expression::Template;
 use portway_model::log::LogLevel;
@@ -40,6 +41,7 @@ pub(crate) fn close(x: &Exchange<'_>) {
         x.ledger.head_in + x.ledger.body_in.get() - x.ledger.counted.up(),
         x.ledger.head_out + x.ledger.body_out.get() - x.ledger.counted.down(),
     );
+    count_tracked(x);
     if let Some(fault) = x.ledger.fault {
         metrics.fault(fault.code);
         statistics::failed(x, fault);
@@ -62,6 +64,42 @@ pub(crate) fn close(x: &Exchange<'_>) {
     }
     if !x.ledger.logged {
         log_exchange(x, total);
+    }
+}
+
+/// Counts what came of an exchange in the entries of stick tables that it and its connection track.
+fn count_tracked(x: &Exchange<'_>) {
+    let ledger = &x.ledger;
+    let own = &x.scratch.tracked;
+    own.count(Event::BytesIn, ledger.head_in + ledger.body_in.get());
+    own.count(Event::BytesOut, ledger.head_out + ledger.body_out.get());
+    if let Some(event) = wrong(x) {
+        own.count(event, 1);
+        x.connection.count(event);
+    }
+}
+
+/// Who did wrong in an exchange, as HAProxy sees it.
+fn wrong(x: &Exchange<'_>) -> Option<Event> {
+    let status = x.ledger.status;
+    let answered = x.ledger.answered;
+    if answered.is_some_and(|answered| answered.how != How::Answer) {
+        return Some(Event::Error);
+    }
+    if let Some(fault) = x.ledger.fault {
+        let refused = matches!(fault.code, FaultCode::RefusedRequest(_));
+        return match status {
+            _ if refused => Some(Event::Error),
+            500..600 => Some(Event::Failure),
+            _ => None,
+        };
+    }
+    let from_target = x.ledger.response_head.is_some();
+    match status {
+        400..500 if from_target => Some(Event::Error),
+        501 | 505 => None,
+        500..600 if from_target => Some(Event::Failure),
+        _ => None,
     }
 }
 

@@ -8,15 +8,17 @@ use crate::connection::Connection;
 use crate::log_value::Subject;
 use crate::policy::{draw, moved};
 use crate::record::Passed;
+use crate::track::{self};
 use portway_core::client_hello::{Looked, look};
 use portway_core::evaluate::{
     Facts, Fetched, TlsFacts, evaluate, fetch, holds, settled, variable_text, write_template,
 };
+use portway_core::stick::{Entry, Table};
 use portway_model::action::{Action, Rule};
 use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, TargetFigure, Value, Variable,
 };
-use portway_model::snapshot::{GroupId, MapId};
+use portway_model::snapshot::{GroupId, MapId, StickTableId};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit;
 use std::borrow::Cow;
@@ -139,6 +141,21 @@ impl<'r> Rules<'r> {
                 let value = evaluate(to, &seen(connection, first)).into_owned();
                 let Connection { peer, local, .. } = connection;
                 moved(*end, &value, peer, local);
+            }
+            Action::Track { slot, key, table } => {
+                let key = evaluate(key, &seen(connection, first)).into_owned();
+                connection.track(*slot, *table, &key);
+            }
+            Action::Increment { slot, counter } => {
+                if let Some(held) = seen(connection, first).tracked(*slot) {
+                    track::raise(held, *counter);
+                }
+            }
+            Action::SetMark { slot, mark, to } => {
+                let seen = seen(connection, first);
+                if let Some(held) = seen.tracked(*slot) {
+                    track::set_mark(held, *mark, &evaluate(to, &seen));
+                }
             }
             // Compile allows no other in these phases, or `support` refuses it.
             _ => {}
@@ -290,6 +307,18 @@ impl Facts for Seen<'_> {
 
     fn capture(&self, slot: u16) -> Option<&[u8]> {
         self.connection.capture(slot)
+    }
+
+    fn tracked(&self, slot: u8) -> Option<(&Table, &Entry)> {
+        self.connection.tracked()?.get(slot)
+    }
+
+    fn stick_table(&self, table: StickTableId) -> Option<&Table> {
+        self.connection.generation.plane.table(table)
+    }
+
+    fn stick_time(&self) -> u64 {
+        track::now()
     }
 
     fn lookup(&self, map: MapId, key: &[u8]) -> Option<Cow<'_, [u8]>> {

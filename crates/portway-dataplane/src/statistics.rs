@@ -6,7 +6,9 @@ use crate::connection::Connection;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::record::Passed;
+use crate::track::Tracked;
 use portway_core::retry::Stage;
+use portway_core::stick::Event;
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::{Failures, GroupMetrics, ListenerMetrics, TargetMetrics};
 use portway_telemetry::record::FaultCode;
@@ -18,6 +20,7 @@ pub(crate) struct Flow<'a> {
     listener: &'a Arc<ListenerMetrics>,
     group: Option<&'a Arc<GroupMetrics>>,
     target: Option<&'a Arc<TargetMetrics>>,
+    tracked: Option<&'a Tracked>,
 }
 
 impl<'a> Flow<'a> {
@@ -35,6 +38,7 @@ impl<'a> Flow<'a> {
             target: group
                 .zip(target)
                 .map(|(group, target)| shard.target(group.index(), target)),
+            tracked: connection.tracked(),
         }
     }
 
@@ -50,6 +54,10 @@ impl<'a> Flow<'a> {
         if let Some(target) = self.target {
             target.received_bytes.add(received);
             target.sent_bytes.add(sent);
+        }
+        if let Some(tracked) = self.tracked {
+            tracked.count(Event::BytesIn, received);
+            tracked.count(Event::BytesOut, sent);
         }
     }
 }

@@ -25,9 +25,6 @@ pub fn not_run(snapshot: &Snapshot) -> Diagnostics {
         .iter()
         .for_each(|listener| found.listener(listener));
     snapshot.groups.iter().for_each(|group| found.group(group));
-    for table in &snapshot.stick_tables {
-        found.at(table.origin.0).part("stick tables");
-    }
     for list in &snapshot.userlists {
         found.at(list.origin.0).users(list);
     }
@@ -183,10 +180,11 @@ impl Found {
                     self.condition(admin);
                 }
             }
-            Action::Track { .. } => self.part("`track` (stick tables)"),
-            Action::Increment { .. } => self.part("`increment` (stick tables)"),
-            Action::SetStickiness(_) => {}
-            Action::Forward(_)
+            Action::Track { key, .. } => self.expression(key),
+            Action::SetMark { to, .. } => self.expression(to),
+            Action::SetStickiness(_)
+            | Action::Increment { .. }
+            | Action::Forward(_)
             | Action::Authenticate { .. }
             | Action::Accept
             | Action::ExpectProxy
@@ -242,7 +240,6 @@ impl Found {
 /// What a value needs that is not there yet.
 fn missing(value: &Value<Resolved>) -> Option<&'static str> {
     match value {
-        Value::Counter { .. } => Some("counters of stick tables"),
         Value::TargetAddress => Some("the target's address as a value"),
         _ => None,
     }

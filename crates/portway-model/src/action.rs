@@ -206,6 +206,15 @@ pub enum Action<S: Stage> {
         /// Which; a general counter.
         counter: Counter,
     },
+    /// Sets a mark of the tracked entry.
+    SetMark {
+        /// The slot of a `Track`.
+        slot: u8,
+        /// Which; a mark.
+        mark: Counter,
+        /// To what; nothing happens where it is no number from 0 to 2³² − 1.
+        to: Expression<S>,
+    },
     /// Keeps a value for the log. What is captured from requests and what from responses have slots of their own.
     Capture {
         /// What.

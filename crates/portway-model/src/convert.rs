@@ -222,9 +222,15 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             target: target.clone(),
         },
         Value::Authenticated(userlist) => Value::Authenticated(to.userlist(userlist)?),
-        Value::Counter { counter, of } => Value::Counter {
+        Value::Counter { counter, of, touch } => Value::Counter {
             counter: *counter,
             of: counter_entry(to, of)?,
+            touch: *touch,
+        },
+        Value::Trackers(of) => Value::Trackers(counter_entry(to, of)?),
+        Value::OfTable { figure, table } => Value::OfTable {
+            figure: *figure,
+            table: to.stick_table(table)?,
         },
         Value::HealthyTargets(group) => Value::HealthyTargets(to.group(group)?),
         Value::GroupConnections(group) => Value::GroupConnections(to.group(group)?),
@@ -432,6 +438,11 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action::Increment { slot, counter } => Action::Increment {
             slot: *slot,
             counter: *counter,
+        },
+        Action::SetMark { slot, mark, to: value } => Action::SetMark {
+            slot: *slot,
+            mark: *mark,
+            to: expression(to, value)?,
         },
         Action::Capture { value, length, slot } => Action::Capture {
             value: expression(to, value)?,

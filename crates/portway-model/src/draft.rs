@@ -11,7 +11,7 @@ use crate::name::Name;
 use crate::settings::{
     CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource, FileMode,
     ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol,
-    SendProxy, ServerName, TlsVersion,
+    SendProxy, ServerName, TlsVersion, WhenFull,
 };
 use crate::span::Spanned;
 use crate::stage::Named;
@@ -531,6 +531,8 @@ pub struct StickTableDraft {
     pub size: Option<Spanned<u32>>,
     /// How long an entry lives without use; for ever where not said.
     pub expire: Option<Spanned<Duration>>,
+    /// What becomes of a new key where it is full.
+    pub when_full: Option<Spanned<WhenFull>>,
     /// What it counts.
     pub store: Vec<Spanned<StoredCounter>>,
 }

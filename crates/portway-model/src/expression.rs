@@ -320,12 +320,24 @@ pub enum Value<S: Stage> {
         /// Groups of it.
         groups: Vec<String>,
     },
-    /// Number: a counter of a stick table; absent where there is no entry.
+    /// Number: a counter of a stick table. Absent where nothing is tracked in the slot or the table does not store it; 0
+    /// where there is no entry with the key.
     Counter {
         /// Which counter.
         counter: Counter,
         /// Of which entry.
         of: CounterEntry<S>,
+        /// What becomes of it.
+        touch: Touch,
+    },
+    /// Number: connections and exchanges that track an entry now; absent as of a counter.
+    Trackers(CounterEntry<S>),
+    /// Number: something of a stick table as a whole.
+    OfTable {
+        /// What.
+        figure: TableFigure,
+        /// Of which table.
+        table: S::StickTable,
     },
     /// Number: targets of a group that may take traffic.
     HealthyTargets(S::Group),
@@ -723,6 +735,26 @@ pub enum CounterEntry<S: Stage> {
     },
 }
 
+/// What asking for a counter does to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Touch {
+    /// Nothing.
+    Read,
+    /// It is raised by one first; where there is no entry with the key, one is made.
+    Raise,
+    /// It is 0 afterwards; what it was is given.
+    Clear,
+}
+
+/// What is known of a stick table as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TableFigure {
+    /// Entries that it has.
+    Used,
+    /// Entries that it has room for.
+    Free,
+}
+
 /// What a stick table counts. Rates are per the period that the table says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Counter {
@@ -732,14 +764,22 @@ pub enum Counter {
     OpenConnections,
     /// Connections per period.
     ConnectionRate,
+    /// Connections so far that rules on connections let in.
+    Sessions,
+    /// The same per period.
+    SessionRate,
     /// Requests so far.
     Requests,
     /// Requests per period.
     RequestRate,
-    /// Responses with a 4xx status so far.
+    /// What clients did wrong so far: refused and denied requests, and responses with a 4xx status.
     Errors,
     /// The same per period.
     ErrorRate,
+    /// What targets did wrong so far: no response, an invalid one, or a 5xx status but 501 and 505.
+    Failures,
+    /// The same per period.
+    FailureRate,
     /// Bytes from clients so far.
     BytesIn,
     /// The same per period.
@@ -762,8 +802,10 @@ impl Counter {
         matches!(
             self,
             Counter::ConnectionRate
+                | Counter::SessionRate
                 | Counter::RequestRate
                 | Counter::ErrorRate
+                | Counter::FailureRate
                 | Counter::BytesInRate
                 | Counter::BytesOutRate
                 | Counter::GeneralRate(_)

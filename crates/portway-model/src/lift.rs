@@ -67,6 +67,7 @@ pub fn lift(snapshot: &Snapshot) -> Draft {
                 key: Some(Spanned::bare(table.key)),
                 size: Some(Spanned::bare(table.size)),
                 expire: table.expire.map(Spanned::bare),
+                when_full: unless(&table.when_full, &defaults::WHEN_FULL),
                 store: table.store.iter().copied().map(Spanned::bare).collect(),
             })
             .collect(),

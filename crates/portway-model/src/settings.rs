@@ -232,6 +232,20 @@ pub enum KeyType {
         /// Bytes.
         length: u16,
     },
+    /// So many bytes; shorter ones are filled up with zeros.
+    Binary {
+        /// Bytes.
+        length: u16,
+    },
+}
+
+/// What becomes of a new key where a stick table is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WhenFull {
+    /// The entries that have not been used for longest go.
+    Evict,
+    /// It gets no entry.
+    Refuse,
 }
 
 /// How the keys of a map are compared.

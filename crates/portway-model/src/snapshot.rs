@@ -14,7 +14,7 @@ use crate::name::Name;
 use crate::settings::{
     CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource, FileMode,
     ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts, MapLines, MapMatch, NoneHealthy,
-    OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions, TlsVersion,
+    OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions, TlsVersion, WhenFull,
 };
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
@@ -547,6 +547,8 @@ pub struct StickTable {
     pub size: u32,
     /// How long an entry lives without use; `None`: for ever.
     pub expire: Option<Duration>,
+    /// What becomes of a new key where it is full.
+    pub when_full: WhenFull,
     /// What it counts.
     pub store: Vec<StoredCounter>,
     /// The text that made it.

@@ -1919,6 +1919,7 @@ fn stick_tables_in_rules() {
         ],
     );
     let counter = |counter| Value::Counter {
+        touch: Touch::Read,
         counter,
         of: CounterEntry::Key {
             table: at(72, Name::from("t")),
@@ -1945,6 +1946,7 @@ fn stick_tables_in_rules() {
         ],
     );
     let tracked = Value::Counter {
+        touch: Touch::Read,
         counter: Counter::Errors,
         of: CounterEntry::Tracked(12),
     };

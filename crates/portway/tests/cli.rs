@@ -194,8 +194,9 @@ fn check_says_what_is_wrong() {
 #[test]
 fn check_refuses_what_run_refuses() {
     let good = GOOD.replace("PORT", "8080");
-    let not_run =
-        format!("{good}[stick_table.t]\nkey = 'address'\nsize = 100\nstore = ['requests']\n");
+    let not_run = format!(
+        "{good}stickiness = {{ table = 't', key = 'source' }}\n[stick_table.t]\nkey = 'address'\nsize = 100\n"
+    );
     let no_folder = good.replace("\n\n", "\naccess_log = { to = 'file:none/a.log' }\n\n");
     let folder = folder(&[
         ("empty.toml", ""),

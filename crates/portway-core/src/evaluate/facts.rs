@@ -5,8 +5,9 @@
 //! All bytes are borrowed: reading a fact allocates nothing.
 
 use super::Fetched;
+use crate::stick::{Entry, Table};
 use portway_model::expression::{
-    CertificateField, Counter, GroupFigure, LogValue, Message, TargetFigure, Value, Variable,
+    CertificateField, GroupFigure, LogValue, Message, TargetFigure, Value, Variable,
 };
 use portway_model::snapshot::{GroupId, MapId, StickTableId, UserlistId};
 use portway_model::stage::Resolved;
@@ -229,14 +230,19 @@ pub trait Facts {
         None
     }
 
-    /// A counter of the stick-table entry that a rule tracks in this slot.
-    fn tracked(&self, _slot: u8, _counter: Counter) -> Option<i64> {
+    /// The stick-table entry that a rule tracks in this slot, and its table.
+    fn tracked(&self, _slot: u8) -> Option<(&Table, &Entry)> {
         None
     }
 
-    /// A counter of the stick-table entry with this key.
-    fn counter(&self, _table: StickTableId, _key: &Fetched<'_>, _counter: Counter) -> Option<i64> {
+    /// A stick table.
+    fn stick_table(&self, _table: StickTableId) -> Option<&Table> {
         None
+    }
+
+    /// The milliseconds that stick tables count by.
+    fn stick_time(&self) -> u64 {
+        0
     }
 
     /// The value of the first entry of a map whose key fits `key`, the way the map compares.

@@ -3,8 +3,8 @@
 use super::encoding::percent_decode;
 use super::message;
 use super::transform::base64_decode;
-use super::{Facts, Fetched, TlsFacts, cipher};
-use portway_model::expression::{CounterEntry, Value};
+use super::{Facts, Fetched, TlsFacts, cipher, counters};
+use portway_model::expression::Value;
 use portway_model::stage::Resolved;
 use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -61,13 +61,9 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
             group,
             target,
         } => facts.of_target(*figure, *group, target.as_str()),
-        Value::Counter { counter, of } => match of {
-            CounterEntry::Tracked(slot) => facts.tracked(*slot, *counter).into(),
-            CounterEntry::Key { table, key } => {
-                let key = super::evaluate(key, facts);
-                facts.counter(*table, &key, *counter).into()
-            }
-        },
+        Value::Counter { counter, of, touch } => counters::counter(*counter, of, *touch, facts),
+        Value::Trackers(of) => counters::trackers(of, facts),
+        Value::OfTable { figure, table } => counters::of_table(*figure, *table, facts),
         Value::HealthyTargets(group) => facts.healthy_targets(*group).into(),
         Value::GroupConnections(group) => facts.group_connections(*group).into(),
         Value::ListenerConnections => facts.listener_connections().into(),

@@ -11,6 +11,7 @@
 
 mod calculate;
 mod cipher;
+mod counters;
 mod date;
 mod encoding;
 mod facts;

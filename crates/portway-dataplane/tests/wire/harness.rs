@@ -2,6 +2,7 @@
 //! run must keep true: one record per exchange, and gauges back to zero.
 
 use portway_core::route::Router;
+use portway_core::stick::Table;
 use portway_dataplane::Answers;
 use portway_dataplane::access_log::{self, LogSink};
 use portway_dataplane::live::{Health, ProcessState, TargetState};
@@ -313,6 +314,11 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
         process: Arc::new(ProcessState::default()),
         answers: Answers::default(),
         maps: Vec::new(),
+        tables: snapshot
+            .stick_tables
+            .iter()
+            .map(|table| Arc::new(Table::new(table)))
+            .collect(),
         machine: Machine::default(),
         by_name: OnceLock::new(),
         snapshot: Arc::new(snapshot),

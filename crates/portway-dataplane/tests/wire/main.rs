@@ -22,6 +22,7 @@ mod stickiness;
 mod stop;
 mod streams;
 mod strict;
+mod tables;
 mod targets;
 mod timeouts;
 mod tunnels;

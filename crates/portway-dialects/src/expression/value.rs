@@ -8,7 +8,7 @@ use super::{write_expression, write_plain, write_text};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
     CertificateField, Counter, CounterEntry, GroupFigure, HeaderPart, LogValue, Message, NamePart,
-    Scope, TargetFigure, Value, Variable,
+    Scope, TableFigure, TargetFigure, Touch, Value, Variable,
 };
 use portway_model::name::Name;
 use portway_model::span::Spanned;
@@ -110,6 +110,10 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("capture", "capture(0)"),
     ("authenticated", "authenticated(`USERLIST`)"),
     ("counter", "counter(request_rate, tracked(0))"),
+    ("raised", "raised(general(0), tracked(0))"),
+    ("cleared", "cleared(general(0), tracked(0))"),
+    ("trackers", "trackers(tracked(0))"),
+    ("of_table", "of_table(used, `clients`)"),
     ("healthy_targets", "healthy_targets(`GROUP`)"),
     ("group_connections", "group_connections(`GROUP`)"),
     ("random", "random(100)"),
@@ -241,15 +245,23 @@ pub(crate) const COUNTERS: &[(&str, Counter)] = &[
     ("connections", Counter::Connections),
     ("open_connections", Counter::OpenConnections),
     ("connection_rate", Counter::ConnectionRate),
+    ("sessions", Counter::Sessions),
+    ("session_rate", Counter::SessionRate),
     ("requests", Counter::Requests),
     ("request_rate", Counter::RequestRate),
     ("errors", Counter::Errors),
     ("error_rate", Counter::ErrorRate),
+    ("failures", Counter::Failures),
+    ("failure_rate", Counter::FailureRate),
     ("bytes_in", Counter::BytesIn),
     ("bytes_in_rate", Counter::BytesInRate),
     ("bytes_out", Counter::BytesOut),
     ("bytes_out_rate", Counter::BytesOutRate),
 ];
+
+/// What is known of a stick table as a whole.
+pub(crate) const TABLE_FIGURES: &[(&str, TableFigure)] =
+    &[("used", TableFigure::Used), ("free", TableFigure::Free)];
 
 /// Counters with a number, as in `general(0)`.
 pub(crate) const NUMBERED_COUNTERS: [&str; 3] = ["general", "general_rate", "mark"];
@@ -400,11 +412,15 @@ impl Cursor<'_, '_> {
             }
             "capture" => Value::Capture(self.number("a slot")?),
             "authenticated" => Value::Authenticated(self.reference("a user list")?),
-            "counter" => {
-                let counter = self.counter()?;
+            "counter" => self.counter_value(Touch::Read)?,
+            "raised" => self.counter_value(Touch::Raise)?,
+            "cleared" => self.counter_value(Touch::Clear)?,
+            "trackers" => Value::Trackers(self.counter_entry()?),
+            "of_table" => {
+                let figure = self.one_of("figure of a stick table", TABLE_FIGURES)?;
                 self.expect(",")?;
-                let of = self.counter_entry()?;
-                Value::Counter { counter, of }
+                let table = self.reference("a stick table")?;
+                Value::OfTable { figure, table }
             }
             "healthy_targets" => Value::HealthyTargets(self.reference("a target group")?),
             "group_connections" => Value::GroupConnections(self.reference("a target group")?),
@@ -559,6 +575,13 @@ impl Cursor<'_, '_> {
         self.one_of("certificate field", CERTIFICATE_FIELDS)
     }
 
+    fn counter_value(&mut self, touch: Touch) -> Parsed<Value<Named>> {
+        let counter = self.counter()?;
+        self.expect(",")?;
+        let of = self.counter_entry()?;
+        Ok(Value::Counter { counter, of, touch })
+    }
+
     fn counter_entry(&mut self) -> Parsed<CounterEntry<Named>> {
         if self.takes_word("tracked")? {
             self.expect("(")?;
@@ -663,7 +686,28 @@ pub(super) fn write_value(out: &mut String, value: &Value<Named>) {
         Value::Log(value) => {
             write_plain(out, format_args!("log({})", word_of(LOG_VALUES, value)));
         }
-        Value::Counter { counter, of } => write_counter_value(out, *counter, of),
+        Value::Counter { counter, of, touch } => {
+            out.push_str(match touch {
+                Touch::Read => "counter(",
+                Touch::Raise => "raised(",
+                Touch::Clear => "cleared(",
+            });
+            write_counter(out, *counter);
+            out.push_str(", ");
+            write_counter_entry(out, of);
+            out.push(')');
+        }
+        Value::Trackers(of) => {
+            out.push_str("trackers(");
+            write_counter_entry(out, of);
+            out.push(')');
+        }
+        Value::OfTable { figure, table } => {
+            let figure = word_of(TABLE_FIGURES, figure);
+            write_plain(out, format_args!("of_table({figure}, "));
+            write_text(out, table.value.as_str());
+            out.push(')');
+        }
         // The rest is in PLAIN; a test prints and parses every value.
         _ => {}
     }
@@ -762,17 +806,15 @@ pub(crate) fn is_word(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-fn write_counter_value(out: &mut String, counter: Counter, of: &CounterEntry<Named>) {
-    out.push_str("counter(");
-    write_counter(out, counter);
+fn write_counter_entry(out: &mut String, of: &CounterEntry<Named>) {
     match of {
-        CounterEntry::Tracked(slot) => write_plain(out, format_args!(", tracked({slot}))")),
+        CounterEntry::Tracked(slot) => write_plain(out, format_args!("tracked({slot})")),
         CounterEntry::Key { table, key } => {
-            out.push_str(", entry(");
+            out.push_str("entry(");
             write_text(out, table.value.as_str());
             out.push_str(", ");
             write_expression(out, key);
-            out.push_str("))");
+            out.push(')');
         }
     }
 }

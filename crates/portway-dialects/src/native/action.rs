@@ -51,6 +51,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("unset_variable", "\"exchange.NAME\""),
     ("track", "{ key = \"source\", table = \"TABLE\" }"),
     ("increment", "{ counter = \"general(0)\" }"),
+    ("set_mark", "{ mark = \"mark(0)\", to = \"1\" }"),
     ("capture", "{ value = \"VALUE\", length = 64 }"),
     ("set_timeout", "{ response = \"5m\" }"),
     ("wait_for_body", "\"10s\" or { time, at_least }"),
@@ -197,6 +198,15 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
             Action::Increment {
                 slot: table.optional("slot", reader).unwrap_or(0),
                 counter: table.required("counter", reader)?,
+            }
+        }
+        "set_mark" => {
+            let table = reader.keyed(item, "a table", &["slot", "mark", "to"])?;
+            let (mark, to) = (table.required("mark", reader), table.required("to", reader));
+            Action::SetMark {
+                slot: table.optional("slot", reader).unwrap_or(0),
+                mark: mark?,
+                to: to?,
             }
         }
         "capture" => {

@@ -11,7 +11,7 @@ use portway_model::draft::{
 };
 use portway_model::expression::{StoredCounter, TextMatch};
 use portway_model::name::Name;
-use portway_model::settings::{KeyType, MapLines, MapMatch, Password};
+use portway_model::settings::{KeyType, MapLines, MapMatch, Password, WhenFull};
 use portway_model::span::Spanned;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ fields!(StickTableDraft {
     "key" => key,
     "size" => size,
     "expire" => expire,
+    "when_full" => when_full,
     "store" => store,
 });
 
@@ -69,6 +70,11 @@ words!(MapMatch, "a way to compare", MAP_MATCHES:
     "regex" => MapMatch::Regex,
     "address" => MapMatch::Address,
     "number" => MapMatch::Number,
+);
+
+words!(WhenFull, "what becomes of a new key", WHEN_FULL:
+    "evict" => WhenFull::Evict,
+    "refuse" => WhenFull::Refuse,
 );
 
 words!(MapLines, "what a line is", MAP_LINES:
@@ -100,6 +106,7 @@ impl Object for StickTableDraft {
             key: None,
             size: None,
             expire: None,
+            when_full: None,
             store: Vec::new(),
         }
     }
@@ -249,13 +256,19 @@ const KEY_LENGTH: u16 = 32;
 pub(crate) const KEY_TYPES: [&str; 3] = ["address", "number", "text"];
 
 impl Form for KeyType {
-    const WHAT: &'static str = "\"address\", \"number\", \"text\" or { text = LENGTH }";
+    const WHAT: &'static str =
+        "\"address\", \"number\", \"text\", { text = LENGTH } or { binary = LENGTH }";
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
         if matches!(item.content, Content::Table(_)) {
-            let table = reader.keyed(item, Self::WHAT, &["text"])?;
-            let length = table.required("text", reader)?;
-            return Some(KeyType::Text { length });
+            let table = reader.keyed(item, Self::WHAT, &["text", "binary"])?;
+            return if table.entry("binary").is_some() {
+                let length = table.required("binary", reader)?;
+                Some(KeyType::Binary { length })
+            } else {
+                let length = table.required("text", reader)?;
+                Some(KeyType::Text { length })
+            };
         }
         match reader.text(item, Self::WHAT)?.text {
             "address" => Some(KeyType::Address),
@@ -271,6 +284,7 @@ impl Form for KeyType {
             KeyType::Number => Out::text("number"),
             KeyType::Text { length: KEY_LENGTH } => Out::text("text"),
             KeyType::Text { length } => Out::one("text", length.write()),
+            KeyType::Binary { length } => Out::one("binary", length.write()),
         }
     }
 }

@@ -78,7 +78,10 @@ pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
             let word = known.map_or("", |(word, _)| *word);
             ("set_timeout", Out::one(word, to.write()))
         }
-        Action::Track { .. } | Action::Increment { .. } | Action::Capture { .. } => counted(action),
+        Action::Track { .. }
+        | Action::Increment { .. }
+        | Action::SetMark { .. }
+        | Action::Capture { .. } => counted(action),
         _ => rewriting(action),
     }
 }
@@ -95,6 +98,12 @@ fn counted(action: &Action<Named>) -> (&'static str, Out) {
             let mut out = slot_entry(*slot);
             out.push(("counter".to_owned(), counter.write()));
             ("increment", Out::Table(out))
+        }
+        Action::SetMark { slot, mark, to } => {
+            let mut out = slot_entry(*slot);
+            out.push(("mark".to_owned(), mark.write()));
+            out.push(("to".to_owned(), to.write()));
+            ("set_mark", Out::Table(out))
         }
         Action::Capture {
             value,

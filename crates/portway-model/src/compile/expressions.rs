@@ -11,7 +11,7 @@ use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::{
     CertificateField, ChunkForm, Condition, Counter, CounterEntry, Expression, HeaderPart, Matcher,
-    NumberRange, Operand, Operation, Scope, Template, TemplatePart, Test, Transform, Value,
+    NumberRange, Operand, Operation, Scope, Template, TemplatePart, Test, Touch, Transform, Value,
     Variable,
 };
 use crate::name::Name;
@@ -277,7 +277,12 @@ impl Compiler<'_> {
                 let wrong = place.error(Code::OutOfRange, message);
                 self.found.push(wrong.help("say a bound of at least 1"));
             }
-            Value::Counter { counter, of } => self.check_counter(place, *counter, of),
+            Value::Counter { counter, of, touch } => {
+                self.check_counter(place, *counter, of);
+                self.check_touch(place, *counter, *touch);
+            }
+            Value::Trackers(CounterEntry::Tracked(slot)) => self.check_slot(place, *slot),
+            Value::Trackers(CounterEntry::Key { table, key }) => self.check_key(place, key, table),
             Value::ClientCertificate(
                 CertificateField::SubjectPart(part) | CertificateField::IssuerPart(part),
             ) if part.occurrence == 0 || !is_attribute(&part.attribute) => {
@@ -323,6 +328,18 @@ impl Compiler<'_> {
             };
             self.found
                 .push(place.error(Code::WrongPhase, message).help(help));
+        }
+    }
+
+    fn check_touch(&mut self, place: Place, counter: Counter, touch: Touch) {
+        let may = match touch {
+            Touch::Read => true,
+            Touch::Raise => matches!(counter, Counter::General(_) | Counter::Connections),
+            Touch::Clear => matches!(counter, Counter::General(_)),
+        };
+        if !may {
+            let message = "only general counters are changed by asking for them".to_owned();
+            self.found.push(place.error(Code::OutOfRange, message));
         }
     }
 
@@ -379,7 +396,7 @@ impl Compiler<'_> {
         let (fits, wanted_word) = match wanted.value {
             KeyType::Address => (kind.may_be_address(), "addresses"),
             KeyType::Number => (kind.may_be_number(), "numbers"),
-            KeyType::Text { .. } => (true, "texts"),
+            KeyType::Text { .. } | KeyType::Binary { .. } => (true, "texts"),
         };
         if !fits {
             let message = format!(

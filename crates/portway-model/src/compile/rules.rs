@@ -214,6 +214,15 @@ impl Compiler<'_> {
                         .push(place_error(place, Code::OutOfRange, message));
                 }
             }
+            Action::SetMark { slot, mark, to } => {
+                self.check_slot(place, *slot);
+                self.check_expression(place, to);
+                if !matches!(mark, Counter::Mark(_)) {
+                    let message = "only marks are set by rules".to_owned();
+                    self.found
+                        .push(place_error(place, Code::OutOfRange, message));
+                }
+            }
             Action::Capture {
                 value,
                 length,
@@ -579,9 +588,10 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::RemoveHeaders(_)
         | Action::ReplaceHeader { .. } => matches!(phase, Request | Response | AfterResponse),
         Action::SetStatus { .. } => matches!(phase, Response | AfterResponse),
-        Action::Reject { .. } | Action::Track { .. } | Action::Increment { .. } => {
-            phase != AfterResponse
-        }
+        Action::Reject { .. }
+        | Action::Track { .. }
+        | Action::Increment { .. }
+        | Action::SetMark { .. } => phase != AfterResponse,
         Action::ExpectProxy => phase == Connection,
         Action::Capture { .. } => !matches!(phase, Connection | Session),
         Action::SetStickiness(_) => phase == Request && matches!(side, Side::Group(_)),
@@ -624,6 +634,7 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::SetVariable { .. } | Action::UnsetVariable(_) => "setting a variable",
         Action::Track { .. } => "tracking",
         Action::Increment { .. } => "raising a counter",
+        Action::SetMark { .. } => "setting a mark",
         Action::Capture { .. } => "a capture",
         Action::SetTimeout { .. } => "changing a timeout",
         Action::SetLog(_) => "turning the log on or off",

@@ -74,7 +74,7 @@ impl Compiler<'_> {
         let found = &mut self.found;
         limits::given_within(found, "a size", draft.size, (1, MAX_TABLE_SIZE));
         if let Some(Spanned {
-            value: KeyType::Text { length },
+            value: KeyType::Text { length } | KeyType::Binary { length },
             span,
         }) = draft.key
         {
@@ -93,6 +93,7 @@ impl Compiler<'_> {
             key: key?,
             size: size?,
             expire: draft.expire.map(|expire| expire.value),
+            when_full: draft.when_full.map_or(defaults::WHEN_FULL, |x| x.value),
             store: draft.store.iter().map(|stored| stored.value).collect(),
             origin: Origin(name.span),
         })

@@ -61,6 +61,8 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::BodyLength
         | Value::Status
         | Value::Counter { .. }
+        | Value::Trackers(_)
+        | Value::OfTable { .. }
         | Value::HealthyTargets(_)
         | Value::GroupConnections(_)
         | Value::ListenerConnections
@@ -317,6 +319,8 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::ListenerName
         | Value::Tls
         | Value::Counter { .. }
+        | Value::Trackers(_)
+        | Value::OfTable { .. }
         | Value::HealthyTargets(_)
         | Value::GroupConnections(_)
         | Value::ListenerConnections
@@ -511,6 +515,8 @@ fn late_value_word<S: Stage>(value: &Value<S>) -> String {
         Value::Worker => "the worker's number",
         Value::Draining => "whether the process ends",
         Value::Counter { .. } => "a counter",
+        Value::Trackers(_) => "a number of trackers",
+        Value::OfTable { .. } => "a figure of a stick table",
         Value::HealthyTargets(_) => "the number of healthy targets",
         Value::GroupConnections(_) => "the number of a group's connections",
         Value::ListenerConnections => "the number of the listener's connections",

@@ -78,6 +78,7 @@ pub(crate) fn table(number: usize, name: &str, key: KeyType) -> StickTableDraft 
         period: None,
     };
     StickTableDraft {
+        when_full: None,
         name: at(number, Name::from(name)),
         key: Some(at(number + 1, key)),
         size: Some(at(number + 2, 100)),

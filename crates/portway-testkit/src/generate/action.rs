@@ -134,6 +134,11 @@ impl Choices {
                 slot,
                 counter: Counter::General(slot),
             },
+            (6, _) => Action::SetMark {
+                slot,
+                mark: Counter::Mark(slot),
+                to: Value::Number(i64::from(self.below(9_000))).into(),
+            },
             (4, _) => match self.among(&self.stick_tables.clone()) {
                 Some(table) => Action::Track {
                     slot,

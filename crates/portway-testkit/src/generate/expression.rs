@@ -6,8 +6,8 @@ use portway_model::action::Phase;
 use portway_model::expression::{
     Append, CertificateField, ChunkForm, Chunks, Condition, Counter, CounterEntry, DigestKind,
     Expression, GroupFigure, HashKind, Hashing, HeaderPart, JsonCharset, LogValue, Matcher,
-    Message, NamePart, NumberRange, Operand, Operation, Scope, Secret, TargetFigure, Template,
-    TemplatePart, Test, TextMatch, TimeUnit, Transform, Value, Variable,
+    Message, NamePart, NumberRange, Operand, Operation, Scope, Secret, TableFigure, TargetFigure,
+    Template, TemplatePart, Test, TextMatch, TimeUnit, Touch, Transform, Value, Variable,
 };
 use portway_model::name::Name;
 use portway_model::settings::{KeyType, MapMatch};
@@ -150,13 +150,13 @@ impl Choices {
         match key {
             KeyType::Address => self.one(Value::Source, &[Value::Destination]).into(),
             KeyType::Number => self.one(Value::SourcePort, &[Value::Now]).into(),
-            KeyType::Text { .. } if self.depth == 0 => {
+            KeyType::Text { .. } | KeyType::Binary { .. } if self.depth == 0 => {
                 self.depth += 1;
                 let key = self.expression(place);
                 self.depth -= 1;
                 key
             }
-            KeyType::Text { .. } => Value::ListenerName.into(),
+            KeyType::Text { .. } | KeyType::Binary { .. } => Value::ListenerName.into(),
         }
     }
 
@@ -478,7 +478,7 @@ impl Choices {
 
     /// Counters and groups.
     fn live_value(&mut self, place: Place) -> (Value<Named>, Kind) {
-        let choice = self.below(6);
+        let choice = self.below(10);
         let groups = self.groups.clone();
         let group = self.among(&groups).map(|group| Spanned::bare(group.name));
         let tables: Vec<KnownTable> = self.stick_tables.clone();
@@ -526,14 +526,28 @@ impl Choices {
                         table: Spanned::bare(table.name),
                         key: Box::new(key),
                     },
+                    touch: Touch::Read,
                 });
                 (value, Kind::Number)
             }
+            (6, _, Some(table)) => {
+                let figure = self.one(TableFigure::Used, &[TableFigure::Free]);
+                let table = Spanned::bare(table.name);
+                (Value::OfTable { figure, table }, Kind::Number)
+            }
+            (7, ..) => {
+                let counter = Counter::General(u8::try_from(self.below(20)).unwrap_or(0));
+                let touch = self.one(Touch::Raise, &[Touch::Clear]);
+                let of = CounterEntry::Tracked(0);
+                (Value::Counter { counter, of, touch }, Kind::Number)
+            }
+            (8, ..) => (Value::Trackers(CounterEntry::Tracked(0)), Kind::Number),
             _ => {
                 let slot = u8::try_from(self.below(12)).unwrap_or(0);
                 let value = Value::Counter {
                     counter: self.counter(),
                     of: CounterEntry::Tracked(slot),
+                    touch: Touch::Read,
                 };
                 (value, Kind::Number)
             }

@@ -13,7 +13,7 @@ use portway_model::name::Name;
 use portway_model::settings::{
     CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource, FileMode,
     ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol,
-    ProxyPart, ProxyProtocol, SendProxy, ServerName, TlsVersion,
+    ProxyPart, ProxyProtocol, SendProxy, ServerName, TlsVersion, WhenFull,
 };
 use portway_model::span::Spanned;
 use std::net::{IpAddr, SocketAddr};
@@ -179,6 +179,7 @@ impl Choices {
             KeyType::Number,
             KeyType::Text { length: 1 },
             KeyType::Text { length: 64 },
+            KeyType::Binary { length: 20 },
         ];
         let key = self.one(KeyType::Address, &texts);
         let mut store: Vec<StoredCounter> = Vec::new();
@@ -199,6 +200,7 @@ impl Choices {
             key: Some(Spanned::bare(key)),
             size: Some(Spanned::bare(self.below(1_000_000) + 1)),
             expire: self.setting(Self::duration),
+            when_full: self.setting(|c| c.one(WhenFull::Evict, &[WhenFull::Refuse])),
             store: store.into_iter().map(Spanned::bare).collect(),
         }
     }

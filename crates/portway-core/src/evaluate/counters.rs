@@ -1,0 +1,88 @@
+//! What rules read of stick tables.
+
+use super::{Facts, Fetched, evaluate};
+use crate::stick::{Entry, Event, Key, Table};
+use portway_model::expression::{Counter, CounterEntry, TableFigure, Touch};
+use portway_model::snapshot::StickTableId;
+use portway_model::stage::Resolved;
+
+/// A counter, and what becomes of it.
+pub(super) fn counter<'a, F: Facts>(
+    counter: Counter,
+    of: &CounterEntry<Resolved>,
+    touch: Touch,
+    facts: &F,
+) -> Fetched<'a> {
+    let now = facts.stick_time();
+    match of {
+        CounterEntry::Tracked(slot) => {
+            let found = facts.tracked(*slot);
+            found.and_then(|(table, entry)| touched(table, entry, counter, touch, now))
+        }
+        CounterEntry::Key { table, key } => keyed(*table, key, facts).and_then(|(table, key)| {
+            let entry = match touch {
+                Touch::Raise => table.get_or_make(&key, now),
+                Touch::Read | Touch::Clear => table.get(&key, now),
+            };
+            match entry {
+                Some(entry) => touched(table, &entry, counter, touch, now),
+                None => Some(0),
+            }
+        }),
+    }
+    .into()
+}
+
+fn touched(table: &Table, entry: &Entry, counter: Counter, touch: Touch, now: u64) -> Option<i64> {
+    match (touch, counter) {
+        (Touch::Raise, Counter::General(number)) => {
+            table.count(entry, Event::General(number), 1, now);
+        }
+        (Touch::Raise, _) => table.count(entry, Event::Connection, 1, now),
+        (Touch::Read | Touch::Clear, _) => {}
+    }
+    let value = table.read(entry, counter, now)?;
+    if touch == Touch::Clear {
+        table.set(entry, counter, 0, now);
+    }
+    Some(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// How many track an entry.
+pub(super) fn trackers<'a, F: Facts>(of: &CounterEntry<Resolved>, facts: &F) -> Fetched<'a> {
+    match of {
+        CounterEntry::Tracked(slot) => facts.tracked(*slot).map(|(_, entry)| entry.trackers()),
+        CounterEntry::Key { table, key } => keyed(*table, key, facts).map(|(table, key)| {
+            let entry = table.get(&key, facts.stick_time());
+            entry.map_or(0, |entry| entry.trackers())
+        }),
+    }
+    .into()
+}
+
+fn keyed<'f, F: Facts>(
+    table: StickTableId,
+    key: &portway_model::expression::Expression<Resolved>,
+    facts: &'f F,
+) -> Option<(&'f Table, Key)> {
+    let table = facts.stick_table(table)?;
+    let key = Key::of(&evaluate(key, facts), table.key_type())?;
+    Some((table, key))
+}
+
+/// Something of a table as a whole.
+pub(super) fn of_table<'a, F: Facts>(
+    figure: TableFigure,
+    table: StickTableId,
+    facts: &F,
+) -> Fetched<'a> {
+    let count = |table: &Table| {
+        let used = table.used(facts.stick_time());
+        match figure {
+            TableFigure::Used => used,
+            TableFigure::Free => table.size().saturating_sub(used),
+        }
+    };
+    let count = facts.stick_table(table).map(count);
+    count.and_then(|count| i64::try_from(count).ok()).into()
+}

@@ -1,0 +1,159 @@
+//! One entry of a stick table.
+
+use super::key::Key;
+use super::milliseconds;
+use super::rate::Rate;
+use portway_model::expression::{Counter, StoredCounter};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What is counted of one key.
+#[derive(Debug)]
+pub struct Entry {
+    key: Key,
+    /// In the order of the table's store.
+    cells: Mutex<Box<[Cell]>>,
+    trackers: AtomicU32,
+    /// When it is forgotten, unless it is tracked then.
+    expires: AtomicU64,
+    used_at: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Cell {
+    Sum(u64),
+    Rate { rate: Rate, period: u64 },
+}
+
+/// What happens to whom an entry is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A connection came, or an exchange that is tracked by itself.
+    Connection,
+    /// A connection was let in.
+    Session,
+    /// A request came.
+    Request,
+    /// The client did wrong.
+    Error,
+    /// A target did wrong.
+    Failure,
+    /// Bytes came from the client.
+    BytesIn,
+    /// Bytes went to the client.
+    BytesOut,
+    /// A rule raises a counter of this number.
+    General(u8),
+}
+
+impl Event {
+    /// The counters of it: so far, and per period.
+    pub(super) fn counters(self) -> [Counter; 2] {
+        match self {
+            Event::Connection => [Counter::Connections, Counter::ConnectionRate],
+            Event::Session => [Counter::Sessions, Counter::SessionRate],
+            Event::Request => [Counter::Requests, Counter::RequestRate],
+            Event::Error => [Counter::Errors, Counter::ErrorRate],
+            Event::Failure => [Counter::Failures, Counter::FailureRate],
+            Event::BytesIn => [Counter::BytesIn, Counter::BytesInRate],
+            Event::BytesOut => [Counter::BytesOut, Counter::BytesOutRate],
+            Event::General(number) => [Counter::General(number), Counter::GeneralRate(number)],
+        }
+    }
+}
+
+impl Entry {
+    /// An entry that nobody has used yet.
+    pub(super) fn new(key: Key, store: &[StoredCounter]) -> Self {
+        let cell = |stored: &StoredCounter| match stored.period {
+            Some(period) => Cell::Rate {
+                rate: Rate::default(),
+                period: milliseconds(period),
+            },
+            None => Cell::Sum(0),
+        };
+        Self {
+            key,
+            cells: Mutex::new(store.iter().map(cell).collect()),
+            trackers: AtomicU32::new(0),
+            expires: AtomicU64::new(0),
+            used_at: AtomicU64::new(0),
+        }
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Connections and exchanges that track it now.
+    pub fn trackers(&self) -> u32 {
+        self.trackers.load(Ordering::Relaxed)
+    }
+
+    /// When it is forgotten unless it is used until then; `u64::MAX`: never.
+    pub fn expires(&self) -> u64 {
+        self.expires.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn lives(&self, now: u64) -> bool {
+        now < self.expires() || self.trackers() > 0
+    }
+
+    pub(super) fn used_at(&self) -> u64 {
+        self.used_at.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn use_until(&self, now: u64, expires: u64) {
+        self.used_at.store(now, Ordering::Relaxed);
+        self.expires.store(expires, Ordering::Relaxed);
+    }
+
+    pub(super) fn hold(&self) {
+        self.trackers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn let_go(&self) {
+        self.trackers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn cells(&self) -> MutexGuard<'_, Box<[Cell]>> {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn read(&self, place: usize, now: u64) -> u64 {
+        match self.cells().get(place) {
+            Some(Cell::Sum(sum)) => *sum,
+            Some(Cell::Rate { rate, period }) => rate.read(*period, now),
+            None => 0,
+        }
+    }
+
+    pub(super) fn set(&self, place: usize, to: u64, now: u64) {
+        match self.cells().get_mut(place) {
+            Some(Cell::Sum(sum)) => *sum = to,
+            Some(Cell::Rate { rate, .. }) => *rate = Rate::of(to, now),
+            None => {}
+        }
+    }
+
+    pub(super) fn raise(&self, places: impl Iterator<Item = usize>, by: u64, now: u64) {
+        let mut cells = self.cells();
+        for place in places {
+            match cells.get_mut(place) {
+                Some(Cell::Sum(sum)) => *sum = sum.saturating_add(by),
+                Some(Cell::Rate { rate, period }) => rate.raise(by, *period, now),
+                None => {}
+            }
+        }
+    }
+
+    pub(super) fn lower(&self, places: impl Iterator<Item = usize>) {
+        let mut cells = self.cells();
+        for place in places {
+            if let Some(Cell::Sum(sum)) = cells.get_mut(place) {
+                *sum = sum.saturating_sub(1);
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Keys of stick tables.
+
+use crate::balance::hash_bytes;
+use crate::evaluate::Fetched;
+use portway_model::settings::KeyType;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A key: what a value is as the type of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key(Box<[u8]>);
+
+impl Key {
+    /// A value as a key; `None` where it cannot be one.
+    pub fn of(value: &Fetched<'_>, kind: KeyType) -> Option<Self> {
+        let bytes: Box<[u8]> = match kind {
+            KeyType::Address => match value.address()?.to_canonical() {
+                IpAddr::V4(address) => address.octets().into(),
+                IpAddr::V6(address) => address.octets().into(),
+            },
+            KeyType::Number => value.cast_number()?.to_be_bytes().into(),
+            KeyType::Text { length } => {
+                let mut text = Vec::new();
+                value.write(&mut text);
+                text.truncate(usize::from(length));
+                // A key is not empty: nothing would be counted together with what has no such value.
+                (!text.is_empty()).then_some(text)?.into()
+            }
+            KeyType::Binary { length } => {
+                if !value.is_present() {
+                    return None;
+                }
+                let mut bytes = Vec::new();
+                value.write(&mut bytes);
+                bytes.resize(usize::from(length), 0);
+                bytes.into()
+            }
+        };
+        Some(Self(bytes))
+    }
+
+    /// Where it lies among the parts of a table.
+    pub(super) fn spread(&self) -> usize {
+        // Not the bits that a hash map uses are of interest here, only that they are spread.
+        usize::try_from(hash_bytes(&self.0) >> 32).unwrap_or_default()
+    }
+
+    /// The key as people write it.
+    pub fn display(&self, kind: KeyType) -> impl fmt::Display + '_ {
+        Shown { key: self, kind }
+    }
+}
+
+struct Shown<'k> {
+    key: &'k Key,
+    kind: KeyType,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = &*self.key.0;
+        match self.kind {
+            KeyType::Address => match <[u8; 4]>::try_from(bytes) {
+                Ok(octets) => write!(f, "{}", Ipv4Addr::from(octets)),
+                Err(_) => {
+                    let octets = <[u8; 16]>::try_from(bytes).unwrap_or_default();
+                    write!(f, "{}", Ipv6Addr::from(octets))
+                }
+            },
+            KeyType::Number => {
+                let number = <[u8; 8]>::try_from(bytes).unwrap_or_default();
+                write!(f, "{}", i64::from_be_bytes(number))
+            }
+            KeyType::Text { .. } => write!(f, "{}", bytes.escape_ascii()),
+            KeyType::Binary { .. } => bytes.iter().try_for_each(|byte| write!(f, "{byte:02X}")),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Stick tables: what is counted by key, for a bounded number of keys, forgotten where it is not used.
+//!
+//! All times are milliseconds since some moment that the caller keeps to. Nothing here knows a clock, a socket or a rule.
+
+mod entry;
+mod key;
+mod rate;
+
+pub use entry::{Entry, Event};
+pub use key::Key;
+
+use portway_model::expression::{Counter, StoredCounter};
+use portway_model::settings::{KeyType, WhenFull};
+use portway_model::snapshot::StickTable;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Parts of a large table that are locked by themselves.
+const SHARDS: usize = 16;
+
+/// Entries from which a table has more than one part: below that, which entries are the oldest is exact.
+const SHARDED_FROM: usize = 4096;
+
+/// Of a full table so many entries go at once, as one part in this many.
+const EVICTED_PART: usize = 256;
+
+/// A table.
+#[derive(Debug)]
+pub struct Table {
+    key: KeyType,
+    size: usize,
+    expire: Option<u64>,
+    when_full: WhenFull,
+    store: Vec<StoredCounter>,
+    used: AtomicUsize,
+    shards: Box<[Mutex<Shard>]>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    entries: HashMap<Key, Arc<Entry>>,
+    /// When it is looked through for forgotten entries again.
+    sweep_at: u64,
+}
+
+impl Shard {
+    /// Removes the entries that do not stay; how many.
+    fn retain(&mut self, mut stays: impl FnMut(&Entry) -> bool) -> usize {
+        let before = self.entries.len();
+        self.entries.retain(|_, entry| stays(entry));
+        before - self.entries.len()
+    }
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(table: &StickTable) -> Self {
+        let size = usize::try_from(table.size).unwrap_or(usize::MAX);
+        let shards = if size < SHARDED_FROM { 1 } else { SHARDS };
+        Self {
+            key: table.key,
+            size,
+            expire: table.expire.map(milliseconds),
+            when_full: table.when_full,
+            store: table.store.clone(),
+            used: AtomicUsize::new(0),
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// The type of its keys.
+    pub fn key_type(&self) -> KeyType {
+        self.key
+    }
+
+    /// Entries at most.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// What it counts, in the order of the configuration.
+    pub fn store(&self) -> &[StoredCounter] {
+        &self.store
+    }
+
+    /// Entries that are there now.
+    pub fn used(&self, now: u64) -> usize {
+        for shard in &self.shards {
+            self.sweep(&mut lock(shard), now);
+        }
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The entry of a key, if there is one.
+    pub fn get(&self, key: &Key, now: u64) -> Option<Arc<Entry>> {
+        let shard = lock(self.shard(key)?);
+        let entry = shard.entries.get(key)?;
+        entry.lives(now).then(|| Arc::clone(entry))
+    }
+
+    /// The entry of a key, made where there is none; `None` where there is no room for it.
+    pub fn get_or_make(&self, key: &Key, now: u64) -> Option<Arc<Entry>> {
+        let mut shard = lock(self.shard(key)?);
+        if let Some(entry) = shard.entries.get(key) {
+            if entry.lives(now) {
+                return Some(Arc::clone(entry));
+            }
+            shard.entries.remove(key);
+            self.gone(1);
+        }
+        if now >= shard.sweep_at {
+            self.sweep(&mut shard, now);
+        }
+        if self.used.load(Ordering::Relaxed) >= self.size && !self.make_room(&mut shard, now) {
+            return None;
+        }
+        let entry = Arc::new(Entry::new(key.clone(), &self.store));
+        entry.use_until(now, self.expiry(now));
+        shard.entries.insert(key.clone(), Arc::clone(&entry));
+        self.used.fetch_add(1, Ordering::Relaxed);
+        Some(entry)
+    }
+
+    /// Forgets the entry of a key, unless it is tracked. False where there is none or it stays.
+    pub fn remove(&self, key: &Key) -> bool {
+        let Some(shard) = self.shard(key) else {
+            return false;
+        };
+        let mut shard = lock(shard);
+        let is_free = |entry: &Arc<Entry>| entry.trackers() == 0;
+        if !shard.entries.get(key).is_some_and(is_free) {
+            return false;
+        }
+        shard.entries.remove(key);
+        self.gone(1);
+        true
+    }
+
+    /// Every entry that is there now, in no order.
+    pub fn entries(&self, now: u64) -> Vec<Arc<Entry>> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let living = shard.entries.values().filter(|entry| entry.lives(now));
+            all.extend(living.map(Arc::clone));
+        }
+        all
+    }
+
+    /// The value of a counter of an entry; `None` where the table does not store it.
+    pub fn read(&self, entry: &Entry, counter: Counter, now: u64) -> Option<u64> {
+        Some(entry.read(self.place(counter)?, now))
+    }
+
+    /// Sets a counter that is no rate, or begins a rate anew at this value.
+    pub fn set(&self, entry: &Entry, counter: Counter, to: u64, now: u64) -> bool {
+        let Some(place) = self.place(counter) else {
+            return false;
+        };
+        entry.set(place, to, now);
+        entry.use_until(now, self.expiry(now));
+        true
+    }
+
+    /// Counts something that happened, so many times, in every counter of it that the table stores.
+    pub fn count(&self, entry: &Entry, event: Event, times: u64, now: u64) {
+        let counters = event.counters();
+        entry.raise(self.places(&counters), times, now);
+        entry.use_until(now, self.expiry(now));
+    }
+
+    /// Begins to track an entry: it is not forgotten until [`Table::release`].
+    pub fn track(&self, entry: &Entry, now: u64) {
+        entry.hold();
+        entry.raise(self.places(&[Counter::OpenConnections]), 1, now);
+        self.count(entry, Event::Connection, 1, now);
+    }
+
+    /// Ends what [`Table::track`] began.
+    pub fn release(&self, entry: &Entry, now: u64) {
+        entry.lower(self.places(&[Counter::OpenConnections]));
+        entry.use_until(now, self.expiry(now));
+        entry.let_go();
+    }
+
+    fn places<'t>(&'t self, counters: &'t [Counter]) -> impl Iterator<Item = usize> + 't {
+        counters.iter().filter_map(|counter| self.place(*counter))
+    }
+
+    fn place(&self, counter: Counter) -> Option<usize> {
+        self.store
+            .iter()
+            .position(|stored| stored.counter == counter)
+    }
+
+    fn expiry(&self, now: u64) -> u64 {
+        self.expire
+            .map_or(u64::MAX, |expire| now.saturating_add(expire))
+    }
+
+    fn shard(&self, key: &Key) -> Option<&Mutex<Shard>> {
+        let parts = self.shards.len().max(1);
+        self.shards.get(key.spread() % parts)
+    }
+
+    fn gone(&self, count: usize) {
+        self.used.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    fn sweep(&self, shard: &mut Shard, now: u64) {
+        self.gone(shard.retain(|entry| entry.lives(now)));
+        // Looking through it costs as much as it has entries: once in a part of their lives is enough.
+        let pause = self.expire.map_or(u64::MAX, |expire| expire / 8 + 100);
+        shard.sweep_at = now.saturating_add(pause);
+    }
+
+    /// Makes room in a full table, first by what is forgotten anyway. False where nothing can go.
+    fn make_room(&self, shard: &mut Shard, now: u64) -> bool {
+        self.sweep(shard, now);
+        if self.used.load(Ordering::Relaxed) < self.size {
+            return true;
+        }
+        if self.when_full == WhenFull::Refuse {
+            return false;
+        }
+        let free = shard.entries.values().filter(|entry| entry.trackers() == 0);
+        let mut ages: Vec<u64> = free.map(|entry| entry.used_at()).collect();
+        let count = (shard.entries.len() / EVICTED_PART + 1).min(ages.len());
+        let Some(last) = count.checked_sub(1) else {
+            return false;
+        };
+        let (_, youngest, _) = ages.select_nth_unstable(last);
+        let (youngest, mut left) = (*youngest, count);
+        let gone = shard.retain(|entry| {
+            let goes = left > 0 && entry.trackers() == 0 && entry.used_at() <= youngest;
+            left -= usize::from(goes);
+            !goes
+        });
+        self.gone(gone);
+        gone > 0
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whole milliseconds, as many as there may be.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
