@@ -582,7 +582,7 @@ impl Facts for Exchange<'_> {
             Scope::Process | Scope::Connection => {
                 self.connection.variable(variable).map(Cow::Owned)
             }
-            Scope::Exchange | Scope::Request | Scope::Response => {
+            Scope::Exchange | Scope::Request | Scope::Response | Scope::Check => {
                 self.scratch.variables.value(variable).map(Cow::Borrowed)
             }
         }

@@ -459,7 +459,7 @@ impl ProcessState {
     }
 
     /// What a rule set this variable to.
-    pub(crate) fn variable(&self, variable: &Variable) -> Option<Vec<u8>> {
+    pub fn variable(&self, variable: &Variable) -> Option<Vec<u8>> {
         let variables = self
             .variables
             .lock()

@@ -424,7 +424,7 @@ fn milliseconds(x: &Exchange<'_>, number: &Expression<Resolved>) -> Option<Durat
 fn set_variable(x: &mut Exchange<'_>, variable: &Variable, value: Option<Vec<u8>>) {
     let has_room = match variable.scope {
         Scope::Process | Scope::Connection => x.connection.set_variable(variable, value),
-        Scope::Exchange | Scope::Request | Scope::Response => {
+        Scope::Exchange | Scope::Request | Scope::Response | Scope::Check => {
             x.scratch.variables.set(variable, value)
         }
     };

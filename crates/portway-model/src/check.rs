@@ -1,6 +1,6 @@
 //! How targets are probed: the check of a group, what a target has of its own, and the steps of scripted checks.
 
-use crate::expression::{NumberRange, TextMatch};
+use crate::expression::{Expression, NumberRange, Template, TextMatch, Variable};
 use crate::span::Spanned;
 use crate::stage::{Named, Stage};
 use std::net::IpAddr;
@@ -135,13 +135,31 @@ pub enum CheckStep<S: Stage> {
     Connect(CheckConnect),
     /// Sends these bytes.
     Send(Vec<u8>),
+    /// Sends what a template says.
+    SendText {
+        /// What.
+        text: Template<S>,
+        /// It is hexadecimal digits of what is sent.
+        hex: bool,
+    },
     /// Sends an HTTP request as it stands here: nothing is added but `Content-Length` where there is a body, and
     /// `Connection: close` where it is the last and the version is 1.1.
-    Request(CheckRequest),
+    Request(CheckRequest<S>),
     /// Waits for an answer and judges it.
     Expect(CheckExpect<S>),
     /// Sends a request and judges its answer.
     Http(HttpCheck<S>),
+    /// Gives a variable of the check a value; an absent value unsets it.
+    Set {
+        /// Which.
+        variable: Variable,
+        /// The value.
+        value: Template<S>,
+    },
+    /// A variable of the check is not set any more.
+    Unset(Variable),
+    /// Stands in reports of failures of the next step, where that has no text of its own.
+    Comment(String),
 }
 
 /// How a step connects.
@@ -169,17 +187,17 @@ pub struct CheckConnect {
 
 /// A request of a scripted check.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CheckRequest {
+pub struct CheckRequest<S: Stage> {
     /// Method.
     pub method: String,
     /// Path and query.
-    pub target: String,
+    pub target: Template<S>,
     /// As on the wire: `HTTP/1.0` or `HTTP/1.1`.
     pub version: String,
     /// Headers in order.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, Template<S>)>,
     /// Body; empty for none.
-    pub body: String,
+    pub body: Template<S>,
     /// `X-Haproxy-Server-State` is sent too.
     pub send_state: bool,
     /// Stands in reports of failures of this step.
@@ -198,9 +216,11 @@ pub struct CheckExpect<S: Stage> {
     /// How a pass, a failure and a timeout are called; by default by the layer that was looked at.
     pub words: CheckWords,
     /// Text of the report after a pass.
-    pub on_success: Option<String>,
+    pub on_success: Option<Template<S>>,
     /// Text of the report after a failure.
-    pub on_error: Option<String>,
+    pub on_error: Option<Template<S>>,
+    /// The number of the report; by default the status of an HTTP response, else 0.
+    pub code: Option<Expression<S>>,
     /// Stands in reports of failures of this step.
     pub comment: Option<String>,
 }
@@ -215,6 +235,7 @@ impl<S: Stage> CheckExpect<S> {
             words: CheckWords::default(),
             on_success: None,
             on_error: None,
+            code: None,
             comment: None,
         }
     }
@@ -227,6 +248,13 @@ pub enum Expectation<S: Stage> {
     Bytes(String),
     /// These bytes are somewhere in what came.
     Binary(Vec<u8>),
+    /// What a template says is somewhere in what came.
+    Computed {
+        /// What.
+        text: Template<S>,
+        /// Where, and how it is written.
+        form: ComputedForm,
+    },
     /// This is found in what came.
     Pattern(S::Pattern),
     /// This is found in what came, written as hexadecimal digits in upper case (`rbinary`).
@@ -250,6 +278,17 @@ pub enum Expectation<S: Stage> {
     },
 }
 
+/// What a computed text is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComputedForm {
+    /// What came.
+    Text,
+    /// What came; the text is hexadecimal digits.
+    Hex,
+    /// The body of an HTTP response.
+    Body,
+}
+
 /// What a text is compared with. ASCII letters of either case are equal in names of headers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CheckText<S: Stage> {
@@ -258,7 +297,7 @@ pub enum CheckText<S: Stage> {
         /// How.
         how: TextMatch,
         /// With what.
-        text: String,
+        text: Template<S>,
     },
     /// A regular expression that is found in it.
     Pattern(S::Pattern),

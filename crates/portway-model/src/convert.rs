@@ -7,7 +7,9 @@
 use crate::action::{
     Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, Rule, Service, StatsPage, Weighted,
 };
-use crate::check::{CheckExpect, CheckKind, CheckStep, CheckText, Expectation, HttpCheck};
+use crate::check::{
+    CheckExpect, CheckKind, CheckRequest, CheckStep, CheckText, Expectation, HttpCheck,
+};
 use crate::choice::{Algorithm, Stickiness};
 use crate::draft::LogFormat;
 use crate::expression::{
@@ -593,14 +595,47 @@ fn check_step<C: Convert>(
     Ok(match from {
         CheckStep::Connect(connect) => CheckStep::Connect(connect.clone()),
         CheckStep::Send(bytes) => CheckStep::Send(bytes.clone()),
-        CheckStep::Request(request) => CheckStep::Request(request.clone()),
+        CheckStep::SendText { text, hex } => CheckStep::SendText {
+            text: template(to, text)?,
+            hex: *hex,
+        },
+        CheckStep::Set { variable, value } => CheckStep::Set {
+            variable: variable.clone(),
+            value: template(to, value)?,
+        },
+        CheckStep::Unset(variable) => CheckStep::Unset(variable.clone()),
+        CheckStep::Comment(text) => CheckStep::Comment(text.clone()),
+        CheckStep::Request(request) => CheckStep::Request(CheckRequest {
+            method: request.method.clone(),
+            target: template(to, &request.target)?,
+            version: request.version.clone(),
+            headers: each(to, &request.headers, |to, (name, value)| {
+                Ok((name.clone(), template(to, value)?))
+            })?,
+            body: template(to, &request.body)?,
+            send_state: request.send_state,
+            comment: request.comment.clone(),
+        }),
         CheckStep::Expect(expect) => CheckStep::Expect(CheckExpect {
             that: expectation(to, &expect.that)?,
             negated: expect.negated,
             min_bytes: expect.min_bytes,
             words: expect.words,
-            on_success: expect.on_success.clone(),
-            on_error: expect.on_error.clone(),
+            on_success: expect
+                .on_success
+                .as_ref()
+                .map(|it| template(to, it))
+                .transpose()?,
+            on_error: expect
+                .on_error
+                .as_ref()
+                .map(|it| template(to, it))
+                .transpose()?,
+            code: expect
+                .code
+                .as_ref()
+                .map(|it| expression(to, it))
+                .transpose()?,
             comment: expect.comment.clone(),
         }),
         CheckStep::Http(http) => CheckStep::Http(http_check(to, http)?),
@@ -613,6 +648,10 @@ fn expectation<C: Convert>(
 ) -> Outcome<C, Expectation<C::After>> {
     Ok(match from {
         Expectation::Bytes(text) => Expectation::Bytes(text.clone()),
+        Expectation::Computed { text, form } => Expectation::Computed {
+            text: template(to, text)?,
+            form: *form,
+        },
         Expectation::Binary(bytes) => Expectation::Binary(bytes.clone()),
         Expectation::Pattern(pattern) => Expectation::Pattern(to.pattern(pattern)?),
         Expectation::HexPattern(pattern) => Expectation::HexPattern(to.pattern(pattern)?),
@@ -639,7 +678,7 @@ fn check_text<C: Convert>(
     Ok(match from {
         CheckText::Text { how, text } => CheckText::Text {
             how: *how,
-            text: text.clone(),
+            text: template(to, text)?,
         },
         CheckText::Pattern(pattern) => CheckText::Pattern(to.pattern(pattern)?),
     })

@@ -719,6 +719,8 @@ pub enum Scope {
     Request,
     /// While the response is processed.
     Response,
+    /// While a target is checked.
+    Check,
 }
 
 /// Which entry of a stick table a counter is read from.

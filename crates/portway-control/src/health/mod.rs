@@ -3,6 +3,7 @@
 //! Decides when a target is checked and tells its state; how a check is done is [`Prober`], what its result changes is
 //! [`portway_core::health`]. First checks are spread over a second, later ones over a tenth of their interval.
 
+mod facts;
 mod http;
 mod probe;
 mod script;
@@ -62,6 +63,7 @@ pub fn start(
                 .tls
                 .as_ref()
                 .map_or(NameToSend::None, |tls| tls.server_name.clone()),
+            process: Some(Arc::clone(process)),
             proxy: group
                 .send_proxy
                 .as_ref()

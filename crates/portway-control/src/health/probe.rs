@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use portway_core::health::{Failure, Probe};
 use portway_core::proxy_protocol::{Tell, write_v1, write_v2};
+use portway_dataplane::live::ProcessState;
 use portway_model::address::{Host, TargetAddress};
 use portway_model::check::{
     CheckConnect, CheckKind, CheckStep, CheckWord, CheckedService, HttpCheck,
 };
+use portway_model::expression::Variable;
 use portway_model::settings::{ProxyProtocol, ServerName as NameToSend};
 use portway_model::snapshot::{HealthCheck, Target, TargetCheck};
 use portway_model::stage::Resolved;
@@ -44,6 +46,8 @@ pub struct Prober {
     pub server_name: NameToSend,
     /// The version of the PROXY protocol, where checks send it.
     pub proxy: ProxyProtocol,
+    /// Where the variables of the process are.
+    pub process: Option<Arc<ProcessState>>,
 }
 
 /// What a check has found.
@@ -332,6 +336,18 @@ impl Attempt<'_> {
     /// True where a 404 takes the target out of rotation without being a failure.
     pub(super) fn leaves_on_404(&self) -> bool {
         self.prober.check.drain_on_404
+    }
+
+    pub(super) fn group_name(&self) -> &str {
+        self.watched.group.as_str()
+    }
+
+    pub(super) fn target_name(&self) -> &str {
+        self.watched.target.name.as_str()
+    }
+
+    pub(super) fn process_variable(&self, variable: &Variable) -> Option<Vec<u8>> {
+        self.prober.process.as_ref()?.variable(variable)
     }
 
     /// The Host of a request.

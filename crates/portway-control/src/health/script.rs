@@ -2,14 +2,16 @@
 
 use std::fmt::Write;
 
+use portway_core::evaluate::{Fetched, evaluate};
 use portway_core::health::Failure;
 use portway_core::http1::Method;
 use portway_model::check::{
-    CheckExpect, CheckRequest, CheckStep, CheckText, CheckWord, Expectation,
+    CheckExpect, CheckRequest, CheckStep, CheckText, CheckWord, ComputedForm, Expectation,
 };
 use portway_model::expression::{NumberRange, TextMatch};
 use portway_model::stage::Resolved;
 
+use super::facts::{Known, Variables};
 use super::http;
 use super::probe::Attempt;
 use super::talk::{Response, Talk, failed};
@@ -52,37 +54,74 @@ pub(super) async fn run(
         }
     };
     let mut found = attempt.connected();
+    let mut variables = Variables::default();
+    let mut comment = None;
     for (step, number) in steps.iter().zip(1_usize..) {
+        let told = said(place(step, number, comment));
         let of_timeout = match step {
             CheckStep::Expect(expect) => expect.words.timeout,
             _ => None,
         };
-        let word = of_timeout.unwrap_or(CheckWord::L7Timeout);
-        attempt.is_at(word, said(place(step, number)));
+        attempt.is_at(of_timeout.unwrap_or(CheckWord::L7Timeout), told);
         if let CheckStep::Connect(connect) = step {
             drop(talk.take());
             talk = Some(attempt.connect(Some(connect)).await?);
             found = Found::new(attempt.reached(Some(connect)), None);
             found.said = said(PASSED.to_owned());
-            continue;
         }
-        let Some(talk) = talk.as_mut() else {
-            break;
+        let before = std::mem::take(&mut comment);
+        let known = Known {
+            attempt,
+            variables: &variables,
+            response: talk.as_ref().and_then(Talk::latest),
         };
         match step {
-            CheckStep::Connect(_) => {}
-            CheckStep::Send(bytes) => {
-                talk.send(bytes).await?;
+            CheckStep::Comment(text) => {
+                comment = Some(text.as_str());
+                continue;
+            }
+            CheckStep::Set { variable, value } => {
+                let value = known.value(value);
+                variables.set(variable, value);
+                continue;
+            }
+            CheckStep::Unset(variable) => {
+                variables.set(variable, None);
+                continue;
+            }
+            _ => {}
+        }
+        let Some(talk) = talk.as_mut() else {
+            continue;
+        };
+        match step {
+            CheckStep::Connect(_)
+            | CheckStep::Comment(_)
+            | CheckStep::Set { .. }
+            | CheckStep::Unset(_) => {}
+            CheckStep::Send(_) | CheckStep::SendText { .. } => {
+                let bytes = what_is_sent(step, &known_of(attempt, &variables, talk));
+                talk.send(&bytes).await?;
                 found = Found::new(CheckWord::L7Ok, None);
                 found.said = said(PASSED.to_owned());
             }
             CheckStep::Request(request) => {
                 talk.asked = Some(Method::of(request.method.as_bytes()));
-                let bytes = self::request(request, attempt.state_text(request.send_state));
+                let state = attempt.state_text(request.send_state);
+                let known = known_of(attempt, &variables, talk);
+                let bytes = self::request(request, state, &known);
                 talk.send(&bytes).await?;
             }
             CheckStep::Expect(expect) => {
-                found = judge(talk, expect, number, attempt.leaves_on_404()).await?
+                let comment = expect.comment.as_deref().or(before);
+                let judge = Judge {
+                    attempt,
+                    variables: &variables,
+                    expect,
+                    number,
+                    comment,
+                };
+                found = judge.judge(talk).await?;
             }
             CheckStep::Http(check) => {
                 let host = attempt.host(check);
@@ -94,8 +133,40 @@ pub(super) async fn run(
     Ok(found)
 }
 
+fn known_of<'a>(attempt: &'a Attempt<'a>, variables: &'a Variables, talk: &'a Talk) -> Known<'a> {
+    Known {
+        attempt,
+        variables,
+        response: talk.latest(),
+    }
+}
+
+fn what_is_sent(step: &CheckStep<Resolved>, known: &Known<'_>) -> Vec<u8> {
+    match step {
+        CheckStep::Send(bytes) => bytes.clone(),
+        CheckStep::SendText { text, hex: false } => known.bytes(text),
+        CheckStep::SendText { text, hex: true } => from_hexadecimal(&known.bytes(text)),
+        _ => Vec::new(),
+    }
+}
+
+/// The bytes that digits stand for, up to the first that is none.
+fn from_hexadecimal(digits: &[u8]) -> Vec<u8> {
+    let value = |digit: &u8| {
+        char::from(*digit)
+            .to_digit(16)
+            .and_then(|it| u8::try_from(it).ok())
+    };
+    let pairs = digits.chunks_exact(2);
+    let bytes = pairs.map_while(|pair| match pair {
+        [high, low] => Some(value(high)? << 4 | value(low)?),
+        _ => None,
+    });
+    bytes.collect()
+}
+
 /// A step in HAProxy's words.
-fn place(step: &CheckStep<Resolved>, number: usize) -> String {
+fn place(step: &CheckStep<Resolved>, number: usize, before: Option<&str>) -> String {
     let mut text = format!(" at step {number} of tcp-check");
     // Writing to a string cannot fail.
     let comment = match step {
@@ -106,7 +177,7 @@ fn place(step: &CheckStep<Resolved>, number: usize) -> String {
             };
             connect.comment.as_deref()
         }
-        CheckStep::Send(_) => {
+        CheckStep::Send(_) | CheckStep::SendText { .. } => {
             text.push_str(" (send)");
             None
         }
@@ -118,186 +189,272 @@ fn place(step: &CheckStep<Resolved>, number: usize) -> String {
                     write!(text, " (expect binary '{bytes}')")
                 }
                 Expectation::HexPattern(_) => write!(text, " (expect binary regex)"),
+                Expectation::Computed { form, .. } => match form {
+                    ComputedForm::Hex => write!(text, " (expect log-format binary)"),
+                    _ => write!(text, " (expect log-format string)"),
+                },
                 _ => write!(text, " (expect regex)"),
             };
             expect.comment.as_deref()
         }
-        CheckStep::Request(_) | CheckStep::Http(_) => None,
+        _ => None,
     };
-    if let Some(comment) = comment {
+    if let Some(comment) = comment.or(before) {
         let _ = write!(text, " comment: '{comment}'");
     }
     text
 }
 
 /// The bytes of a request, in the order and the case in which HAProxy 2.6 sends them.
-pub(super) fn request(request: &CheckRequest, state: Option<String>) -> Vec<u8> {
-    let CheckRequest {
-        method,
-        target,
-        version,
-        headers,
-        body,
-        ..
-    } = request;
-    let mut text = format!("{method} {target} {version}\r\n");
+fn request(request: &CheckRequest<Resolved>, state: Option<String>, known: &Known<'_>) -> Vec<u8> {
+    let headers = request.headers.iter();
+    let headers: Vec<(String, String)> = headers
+        .map(|(name, value)| (name.to_ascii_lowercase(), one_line(known.text(value))))
+        .collect();
+    let host = headers.iter().find(|(name, _)| name == "host");
+    let mut target = one_line(known.text(&request.target)).replace(' ', "%20");
+    if target.is_empty() {
+        target.push('/');
+    }
+    if let (Some((scheme, rest)), Some((_, host))) = (target.split_once("://"), host) {
+        // A request with both says the same host twice.
+        let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("");
+        target = format!("{scheme}://{host}{path}");
+    }
+    let mut text = format!("{} {target} {}\r\n", request.method, request.version);
     let mut add = |name: &str, value: &str| {
-        let _ = write!(text, "{}: {value}\r\n", name.to_ascii_lowercase());
+        let _ = write!(text, "{name}: {value}\r\n");
     };
-    for (name, value) in headers {
+    for (name, value) in &headers {
         add(name, value);
     }
     if let Some(state) = state {
         add("x-haproxy-server-state", &state);
     }
+    let body = known.bytes(&request.body);
     if !body.is_empty() {
         add("content-length", &body.len().to_string());
     }
-    if version == "HTTP/1.1" {
+    let said = headers.iter().any(|(name, _)| name == "connection");
+    if request.version == "HTTP/1.1" && !said {
         add("connection", "close");
     }
     text.push_str("\r\n");
-    text.push_str(body);
-    text.into_bytes()
+    let mut bytes = text.into_bytes();
+    bytes.extend(body);
+    bytes
 }
 
-async fn judge(
-    talk: &mut Talk,
-    expect: &CheckExpect<Resolved>,
+/// A computed value ends no line.
+fn one_line(text: String) -> String {
+    match text.find(['\r', '\n', '\0']) {
+        Some(at) => text.get(..at).unwrap_or_default().to_owned(),
+        None => text,
+    }
+}
+
+/// One expectation of a check.
+struct Judge<'a> {
+    attempt: &'a Attempt<'a>,
+    variables: &'a Variables,
+    expect: &'a CheckExpect<Resolved>,
     number: usize,
-    leaves: bool,
-) -> Result<Found, Failure> {
-    match &expect.that {
-        Expectation::Bytes(_)
-        | Expectation::Binary(_)
-        | Expectation::Pattern(_)
-        | Expectation::HexPattern(_) => judge_bytes(talk, expect, number).await,
-        _ => {
-            let body = matches!(
-                expect.that,
-                Expectation::Body(_) | Expectation::BodyPattern(_)
-            );
-            let response = talk.response(body).await?;
-            let of_status = matches!(
-                expect.that,
-                Expectation::Status(_) | Expectation::StatusPattern(_)
-            );
-            match judge_response(response, expect) {
-                Err(_) if leaves && of_status && response.status == 404 => {
-                    Ok(Found::new(CheckWord::L7OkConditionally, Some(404)))
+    comment: Option<&'a str>,
+}
+
+impl Judge<'_> {
+    async fn judge(&self, talk: &mut Talk) -> Result<Found, Failure> {
+        let of_body = match &self.expect.that {
+            Expectation::Bytes(_)
+            | Expectation::Binary(_)
+            | Expectation::Pattern(_)
+            | Expectation::HexPattern(_)
+            | Expectation::Computed {
+                form: ComputedForm::Text | ComputedForm::Hex,
+                ..
+            } => return self.judge_bytes(talk).await,
+            Expectation::Body(_)
+            | Expectation::BodyPattern(_)
+            | Expectation::Computed {
+                form: ComputedForm::Body,
+                ..
+            } => true,
+            Expectation::Status(_) | Expectation::StatusPattern(_) | Expectation::Header { .. } => {
+                false
+            }
+        };
+        let response = talk.response(of_body).await?;
+        let of_status = matches!(
+            self.expect.that,
+            Expectation::Status(_) | Expectation::StatusPattern(_)
+        );
+        match self.judge_response(response, of_body) {
+            Err(_) if self.attempt.leaves_on_404() && of_status && response.status == 404 => {
+                Ok(Found::new(CheckWord::L7OkConditionally, Some(404)))
+            }
+            judged => judged,
+        }
+    }
+
+    async fn judge_bytes(&self, talk: &mut Talk) -> Result<Found, Failure> {
+        let (expect, number) = (self.expect, self.number);
+        let least = expect.min_bytes.map(|bytes| bytes as usize);
+        talk.at_least(least.unwrap_or(1)).await?;
+        if talk.received.is_empty() {
+            let mut said = format!("TCPCHK got an empty response at step {number}");
+            if let Some(comment) = self.comment {
+                let _ = write!(said, " comment: '{comment}'");
+            }
+            let word = expect.words.error.unwrap_or(CheckWord::L7Response);
+            return Err(failed(word, self.code(None, None), said));
+        }
+        let computed = match &expect.that {
+            Expectation::Computed { text, form } => {
+                let text = self.known(None).bytes(text);
+                match form {
+                    ComputedForm::Hex => from_hexadecimal(&text),
+                    _ => text,
                 }
-                judged => judged,
             }
-        }
-    }
-}
-
-async fn judge_bytes(
-    talk: &mut Talk,
-    expect: &CheckExpect<Resolved>,
-    number: usize,
-) -> Result<Found, Failure> {
-    let least = expect.min_bytes.map(|bytes| bytes as usize);
-    talk.at_least(least.unwrap_or(1)).await?;
-    if talk.received.is_empty() {
-        let mut said = format!("TCPCHK got an empty response at step {number}");
-        if let Some(comment) = &expect.comment {
-            let _ = write!(said, " comment: '{comment}'");
-        }
-        let word = expect.words.error.unwrap_or(CheckWord::L7Response);
-        return Err(failed(word, None, said));
-    }
-    loop {
-        let (holds, what) = match &expect.that {
-            Expectation::Bytes(text) => {
-                let holds = contains(&talk.received, text.as_bytes());
-                (holds, format!("'{text}'"))
-            }
-            Expectation::Binary(bytes) => {
-                let holds = contains(&talk.received, bytes);
-                (holds, "(binary)".to_owned())
-            }
-            Expectation::Pattern(pattern) => {
-                let holds = pattern.regex().is_match(&talk.received);
-                (holds, "(regex)".to_owned())
-            }
-            Expectation::HexPattern(pattern) => {
-                let digits = hexadecimal(&talk.received);
-                let holds = pattern.regex().is_match(digits.as_bytes());
-                (holds, "(binary regex)".to_owned())
-            }
-            _ => return Ok(passed(expect, None, PASSED)),
+            _ => Vec::new(),
         };
-        // Without a minimum, what does not hold yet may hold with the next bytes.
-        if !holds && least.is_none() && talk.more().await? {
-            continue;
+        loop {
+            let (holds, what) = match &expect.that {
+                Expectation::Bytes(text) => {
+                    let holds = contains(&talk.received, text.as_bytes());
+                    (holds, format!("'{text}'"))
+                }
+                Expectation::Binary(bytes) => {
+                    let holds = contains(&talk.received, bytes);
+                    (holds, "(binary)".to_owned())
+                }
+                Expectation::Computed { form, .. } => {
+                    let what = match form {
+                        ComputedForm::Hex => "(log-format binary)",
+                        _ => "(log-format string)",
+                    };
+                    (contains(&talk.received, &computed), what.to_owned())
+                }
+                Expectation::Pattern(pattern) => {
+                    let holds = pattern.regex().is_match(&talk.received);
+                    (holds, "(regex)".to_owned())
+                }
+                Expectation::HexPattern(pattern) => {
+                    let digits = hexadecimal(&talk.received);
+                    let holds = pattern.regex().is_match(digits.as_bytes());
+                    (holds, "(binary regex)".to_owned())
+                }
+                _ => (!expect.negated, String::new()),
+            };
+            // Without a minimum, what does not hold yet may hold with the next bytes.
+            if !holds && least.is_none() && talk.more().await? {
+                continue;
+            }
+            if holds != expect.negated {
+                return Ok(self.passed(None, PASSED));
+            }
+            let found = match holds {
+                true => "matched unwanted content",
+                false => "did not match content",
+            };
+            let usual = || format!("TCPCHK {found} {what} at step {number}");
+            let word = expect.words.error.unwrap_or(CheckWord::L7Response);
+            return Err(failed(
+                word,
+                self.code(None, None),
+                self.complaint(None, usual),
+            ));
         }
+    }
+
+    fn judge_response(&self, response: &Response, of_body: bool) -> Result<Found, Failure> {
+        let expect = self.expect;
+        let known = self.known(Some(response));
+        let holds = match &expect.that {
+            Expectation::Status(ranges) => ranges.iter().any(|range| has(range, response.status)),
+            Expectation::StatusPattern(pattern) => {
+                let text = response.status.to_string();
+                pattern.regex().is_match(text.as_bytes())
+            }
+            Expectation::Body(bytes) => contains(&response.body, bytes),
+            Expectation::BodyPattern(pattern) => pattern.regex().is_match(&response.body),
+            Expectation::Computed { text, .. } => contains(&response.body, &known.bytes(text)),
+            Expectation::Header { name, value, whole } => {
+                has_header(response, name, value.as_ref(), *whole, &known)
+            }
+            // The others look at bytes.
+            _ => true,
+        };
         if holds != expect.negated {
-            return Ok(passed(expect, None, PASSED));
+            return Ok(self.passed(Some(response), ""));
         }
-        let found = match holds {
-            true => "matched unwanted content",
-            false => "did not match content",
+        let usual = || match (of_body, holds) {
+            (false, _) => response.reason.clone(),
+            (true, true) => "HTTP check matched unwanted content".to_owned(),
+            (true, false) => "HTTP content check did not match".to_owned(),
         };
-        let usual = || format!("TCPCHK {found} {what} at step {number}");
-        let word = expect.words.error.unwrap_or(CheckWord::L7Response);
-        return Err(failed(word, None, complaint(expect, usual)));
+        let default = match of_body {
+            true => CheckWord::L7Response,
+            false => CheckWord::L7Status,
+        };
+        let word = expect.words.error.unwrap_or(default);
+        let code = self.code(Some(response), Some(response.status));
+        Err(failed(word, code, self.complaint(Some(response), usual)))
     }
-}
 
-fn judge_response(response: &Response, expect: &CheckExpect<Resolved>) -> Result<Found, Failure> {
-    let (holds, of_body) = match &expect.that {
-        Expectation::Status(ranges) => {
-            let holds = ranges.iter().any(|range| has(range, response.status));
-            (holds, false)
+    fn known<'a>(&'a self, response: Option<&'a Response>) -> Known<'a> {
+        Known {
+            attempt: self.attempt,
+            variables: self.variables,
+            response,
         }
-        Expectation::StatusPattern(pattern) => {
-            let text = response.status.to_string();
-            (pattern.regex().is_match(text.as_bytes()), false)
-        }
-        Expectation::Body(bytes) => (contains(&response.body, bytes), true),
-        Expectation::BodyPattern(pattern) => (pattern.regex().is_match(&response.body), true),
-        Expectation::Header { name, value, whole } => {
-            (has_header(response, name, value.as_ref(), *whole), false)
-        }
-        // The others look at bytes.
-        _ => (true, false),
-    };
-    if holds != expect.negated {
-        return Ok(passed(expect, Some(response.status), ""));
     }
-    let usual = || match (of_body, holds) {
-        (false, _) => response.reason.clone(),
-        (true, true) => "HTTP check matched unwanted content".to_owned(),
-        (true, false) => "HTTP content check did not match".to_owned(),
-    };
-    let default = match of_body {
-        true => CheckWord::L7Response,
-        false => CheckWord::L7Status,
-    };
-    let word = expect.words.error.unwrap_or(default);
-    Err(failed(
-        word,
-        Some(response.status),
-        complaint(expect, usual),
-    ))
-}
 
-/// What is said of a failed step: its own text or the usual one, and its comment.
-fn complaint(expect: &CheckExpect<Resolved>, usual: impl FnOnce() -> String) -> String {
-    let mut said = expect.on_error.clone().unwrap_or_else(usual);
-    if let Some(comment) = &expect.comment {
-        // Writing to a string cannot fail.
-        let _ = write!(said, " comment: {comment}");
+    /// The number of the report.
+    fn code(&self, response: Option<&Response>, usual: Option<u16>) -> Option<u16> {
+        let Some(code) = &self.expect.code else {
+            return usual;
+        };
+        let known = self.known(response);
+        let number = match evaluate(code, &known) {
+            Fetched::Number(number) => Some(number),
+            other => {
+                let mut text = Vec::new();
+                other.write(&mut text);
+                std::str::from_utf8(&text)
+                    .ok()
+                    .and_then(|text| text.parse().ok())
+            }
+        };
+        number
+            .and_then(|number| u16::try_from(number).ok())
+            .or(usual)
     }
-    said
-}
 
-fn passed(expect: &CheckExpect<Resolved>, code: Option<u16>, usual: &str) -> Found {
-    let word = expect.words.ok.unwrap_or(CheckWord::L7Ok);
-    let said = expect.on_success.clone();
-    let said = said.unwrap_or_else(|| usual.to_owned());
-    Found { word, code, said }
+    /// What is said of a failure: the step's own text or the usual one, and its comment.
+    fn complaint(&self, response: Option<&Response>, usual: impl FnOnce() -> String) -> String {
+        let mut said = match &self.expect.on_error {
+            Some(text) => self.known(response).text(text),
+            None => usual(),
+        };
+        if let Some(comment) = self.comment {
+            // Writing to a string cannot fail.
+            let _ = write!(said, " comment: {comment}");
+        }
+        said
+    }
+
+    fn passed(&self, response: Option<&Response>, usual: &str) -> Found {
+        let said = match &self.expect.on_success {
+            Some(text) => self.known(response).text(text),
+            None => usual.to_owned(),
+        };
+        Found {
+            word: self.expect.words.ok.unwrap_or(CheckWord::L7Ok),
+            code: self.code(response, response.map(|it| it.status)),
+            said,
+        }
+    }
 }
 
 fn has(range: &NumberRange, status: u16) -> bool {
@@ -320,31 +477,34 @@ fn has_header(
     name: &CheckText<Resolved>,
     value: Option<&CheckText<Resolved>>,
     whole: bool,
+    known: &Known<'_>,
 ) -> bool {
     let named = response
         .fields
         .iter()
-        .filter(|(found, _)| fits(name, found.as_bytes(), true));
+        .filter(|(found, _)| fits(name, found.as_bytes(), true, known));
     let Some(value) = value else {
         return named.count() > 0;
     };
     let mut named = named;
     named.any(|(_, text)| match whole {
-        true => fits(value, text.trim_ascii(), false),
+        true => fits(value, text.trim_ascii(), false, known),
         false => text
             .split(|byte| *byte == b',')
-            .any(|part| fits(value, part.trim_ascii(), false)),
+            .any(|part| fits(value, part.trim_ascii(), false, known)),
     })
 }
 
 /// Whether a text is as it shall be. Names of headers are in lower case.
-fn fits(wanted: &CheckText<Resolved>, text: &[u8], lower: bool) -> bool {
-    let (how, wanted) = match wanted {
+fn fits(wanted: &CheckText<Resolved>, text: &[u8], lower: bool, known: &Known<'_>) -> bool {
+    let (how, mut wanted) = match wanted {
         CheckText::Pattern(pattern) => return pattern.regex().is_match(text),
-        CheckText::Text { how, text } if lower => (*how, text.to_ascii_lowercase()),
-        CheckText::Text { how, text } => (*how, text.clone()),
+        CheckText::Text { how, text } => (*how, known.bytes(text)),
     };
-    let wanted = wanted.as_bytes();
+    if lower {
+        wanted.make_ascii_lowercase();
+    }
+    let wanted = wanted.as_slice();
     match how {
         TextMatch::Exact => text == wanted,
         TextMatch::Prefix => text.starts_with(wanted),

@@ -97,6 +97,11 @@ impl Talk {
         Ok(true)
     }
 
+    /// The latest response, where one was looked at.
+    pub(super) fn latest(&self) -> Option<&Response> {
+        self.response.as_ref()
+    }
+
     /// The response to the latest request; with its body where that is looked at.
     pub(super) async fn response(&mut self, body: bool) -> Result<&Response, Failure> {
         let mut response = match self.response.take() {

@@ -40,6 +40,7 @@ fn parts(address: SocketAddr, check: &str) -> (Prober, Arc<WatchedTarget>) {
         tls: None,
         server_name: NameToSend::Client,
         proxy: ProxyProtocol::V1,
+        process: None,
     };
     (prober, watch(&snapshot)[0][0].clone())
 }
@@ -459,6 +460,11 @@ async fn scripts_are_followed_as_haproxy_does() {
     let empty = "L7RSP TCPCHK got an empty response at step 2 comment: 'mine'";
     let ended = "{ send = 'x' }, { expect = { bytes = 'a', comment = 'mine' } }";
     check(ended, b"", b"", "x", empty).await;
+    let set = "{ set = { variable = 'check.a', value = 'ab' } }";
+    let sent = "{ send_text = '<${var.check.a}>' }, { send_hex_text = '4${var.check.a.length()}' }";
+    let waits = "{ expect = { text = '${var.check.a}', on_success = '${group_name}', code = '7' } }";
+    let computed = format!("{set}, {sent}, {waits}");
+    check(&computed, b"", b"ab", "<ab>B", "L7OK 7 app").await;
     let first = "{ connect = { port = 1, comment = 'first' } }";
     let listener =
         "L4CON Connection refused at step 1 of tcp-check (connect port 1) comment: 'first'";

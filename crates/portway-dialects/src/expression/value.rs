@@ -273,6 +273,7 @@ pub(crate) const SCOPES: &[(&str, Scope)] = &[
     ("exchange", Scope::Exchange),
     ("request", Scope::Request),
     ("response", Scope::Response),
+    ("check", Scope::Check),
 ];
 
 /// The word of a member of a table. Every member of a closed set is in its table; a test holds it.

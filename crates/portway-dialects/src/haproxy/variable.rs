@@ -10,6 +10,7 @@ const SCOPES: &[(&str, Scope)] = &[
     ("txn", Scope::Exchange),
     ("req", Scope::Request),
     ("res", Scope::Response),
+    ("check", Scope::Check),
 ];
 
 /// The variable of this name; the error says what is wrong with it.

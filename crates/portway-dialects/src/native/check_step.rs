@@ -6,13 +6,28 @@ use super::pairs;
 use super::toml::{Content, Item};
 use portway_model::check::{
     CheckConnect, CheckExpect, CheckRequest, CheckStep, CheckText, CheckWord, CheckWords,
-    CheckedService, Expectation,
+    CheckedService, ComputedForm, Expectation,
 };
-use portway_model::expression::TextMatch;
+use portway_model::expression::{Template, TextMatch};
 use portway_model::stage::Named;
 
 /// What a step of a script does.
-const STEP_KEYS: &[&str] = &["connect", "send", "send_hex", "request", "expect", "http"];
+const STEP_KEYS: &[&str] = &[
+    "connect",
+    "send",
+    "send_hex",
+    "send_text",
+    "send_hex_text",
+    "request",
+    "expect",
+    "http",
+    "set",
+    "unset",
+    "comment",
+];
+
+/// The keys of `set`.
+const SET_KEYS: &[&str] = &["variable", "value"];
 
 /// The keys of `connect`.
 const CONNECT_KEYS: &[&str] = &[
@@ -50,6 +65,9 @@ const EXPECT_KEYS: &[&str] = &[
     "body_hex",
     "body_pattern",
     "header",
+    "text",
+    "hex_text",
+    "body_text",
     "not",
     "min_bytes",
     "ok",
@@ -57,11 +75,12 @@ const EXPECT_KEYS: &[&str] = &[
     "timeout",
     "on_success",
     "on_error",
+    "code",
     "comment",
 ];
 
 /// The first so many of [`EXPECT_KEYS`] say what is waited for.
-const EXPECTATIONS: usize = 10;
+const EXPECTATIONS: usize = 13;
 
 /// The keys of a header that is waited for.
 const HEADER_KEYS: &[&str] = &["name", "value", "whole"];
@@ -76,6 +95,14 @@ pub(crate) const KEYS: &[&str] = &[
     "connect",
     "send",
     "send_hex",
+    "send_text",
+    "send_hex_text",
+    "set",
+    "unset",
+    "text",
+    "hex_text",
+    "body_text",
+    "code",
     "request",
     "expect",
     "as_target",
@@ -168,6 +195,19 @@ impl Form for CheckStep<Named> {
             "connect" => CheckStep::Connect(CheckConnect::read(&entry.item, reader)?),
             "send" => CheckStep::Send(keyed.optional::<String>("send", reader)?.into_bytes()),
             "send_hex" => CheckStep::Send(read_hex(&entry.item, reader)?),
+            key @ ("send_text" | "send_hex_text") => CheckStep::SendText {
+                text: Form::read(&entry.item, reader)?,
+                hex: key == "send_hex_text",
+            },
+            "set" => {
+                let keyed = reader.keyed(&entry.item, "a table with `variable`", SET_KEYS)?;
+                CheckStep::Set {
+                    variable: keyed.required("variable", reader)?,
+                    value: keyed.required("value", reader)?,
+                }
+            }
+            "unset" => CheckStep::Unset(Form::read(&entry.item, reader)?),
+            "comment" => CheckStep::Comment(Form::read(&entry.item, reader)?),
             "request" => CheckStep::Request(CheckRequest::read(&entry.item, reader)?),
             "expect" => CheckStep::Expect(CheckExpect::read(&entry.item, reader)?),
             // Reported as unknown.
@@ -182,6 +222,20 @@ impl Form for CheckStep<Named> {
                 let (key, value) = write_bytes("send", bytes);
                 Out::one(&key, value)
             }
+            CheckStep::SendText { text, hex } => {
+                let key = if *hex { "send_hex_text" } else { "send_text" };
+                Out::one(key, text.write())
+            }
+            CheckStep::Set { variable, value } => {
+                let pair = |key: &str, value: Out| (key.to_owned(), value);
+                let of = Out::Table(vec![
+                    pair("variable", variable.write()),
+                    pair("value", value.write()),
+                ]);
+                Out::one("set", of)
+            }
+            CheckStep::Unset(variable) => Out::one("unset", variable.write()),
+            CheckStep::Comment(text) => Out::one("comment", text.write()),
             CheckStep::Request(request) => Out::one("request", request.write()),
             CheckStep::Expect(expect) => Out::one("expect", expect.write()),
             CheckStep::Http(check) => {
@@ -272,13 +326,13 @@ impl Form for CheckConnect {
 /// The version of a request where none is said, HAProxy's.
 const REQUEST_VERSION: &str = "HTTP/1.0";
 
-impl Form for CheckRequest {
+impl Form for CheckRequest<Named> {
     const WHAT: &'static str = "a table with `target`";
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
         let keyed = reader.keyed(item, Self::WHAT, REQUEST_KEYS)?;
         let headers = keyed.entry("headers");
-        let headers = headers.map(|entry| pairs::read::<String>(&entry.item, reader));
+        let headers = headers.map(|entry| pairs::read::<Template<Named>>(&entry.item, reader));
         let headers = headers.unwrap_or_default().into_iter();
         Some(Self {
             method: keyed
@@ -289,7 +343,9 @@ impl Form for CheckRequest {
                 .optional("version", reader)
                 .unwrap_or_else(|| REQUEST_VERSION.to_owned()),
             headers: headers.map(|(name, value)| (name.value, value)).collect(),
-            body: keyed.optional("body", reader).unwrap_or_default(),
+            body: keyed
+                .optional("body", reader)
+                .unwrap_or_else(|| Template::text("")),
             send_state: keyed.optional("send_state", reader).unwrap_or(false),
             comment: keyed.optional("comment", reader),
         })
@@ -312,7 +368,7 @@ impl Form for CheckRequest {
             "headers",
             (!headers.is_empty()).then(|| pairs::write(headers)),
         );
-        add("body", unless(&self.body, ""));
+        add("body", (!self.body.0.is_empty()).then(|| self.body.write()));
         add("send_state", self.send_state.then_some(Out::Boolean(true)));
         add("comment", self.comment.as_ref().map(Form::write));
         Out::Table(out)
@@ -339,6 +395,7 @@ impl Form for CheckExpect<Named> {
             },
             on_success: keyed.optional("on_success", reader),
             on_error: keyed.optional("on_error", reader),
+            code: keyed.optional("code", reader),
             comment: keyed.optional("comment", reader),
         })
     }
@@ -355,6 +412,7 @@ impl Form for CheckExpect<Named> {
         add("timeout", self.words.timeout.map(|word| word.write()));
         add("on_success", self.on_success.as_ref().map(Form::write));
         add("on_error", self.on_error.as_ref().map(Form::write));
+        add("code", self.code.as_ref().map(Form::write));
         add("comment", self.comment.as_ref().map(Form::write));
         match out.as_slice() {
             [(key, pattern)] if key == "pattern" => pattern.clone(),
@@ -379,6 +437,14 @@ fn read_expectation(
     Some(match entry.key.as_str() {
         "bytes" => Expectation::Bytes(Form::read(item, reader)?),
         "bytes_hex" => Expectation::Binary(read_hex(item, reader)?),
+        key @ ("text" | "hex_text" | "body_text") => Expectation::Computed {
+            text: Form::read(item, reader)?,
+            form: match key {
+                "text" => ComputedForm::Text,
+                "hex_text" => ComputedForm::Hex,
+                _ => ComputedForm::Body,
+            },
+        },
         "pattern" => Expectation::Pattern(Form::read(item, reader)?),
         "hex_pattern" => Expectation::HexPattern(Form::read(item, reader)?),
         "status" => Expectation::Status(Form::read(item, reader)?),
@@ -402,6 +468,14 @@ fn write_expectation(that: &Expectation<Named>) -> (String, Out) {
     match that {
         Expectation::Bytes(text) => pair("bytes", text.write()),
         Expectation::Binary(bytes) => pair("bytes_hex", write_hex(bytes)),
+        Expectation::Computed { text, form } => {
+            let key = match form {
+                ComputedForm::Text => "text",
+                ComputedForm::Hex => "hex_text",
+                ComputedForm::Body => "body_text",
+            };
+            pair(key, text.write())
+        }
         Expectation::Pattern(pattern) => pair("pattern", pattern.write()),
         Expectation::HexPattern(pattern) => pair("hex_pattern", pattern.write()),
         Expectation::Status(ranges) => pair("status", ranges.write()),
@@ -435,7 +509,7 @@ impl Form for CheckText<Named> {
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
         let Content::Table(table) = &item.content else {
-            let text = reader.text(item, Self::WHAT)?.text.to_owned();
+            let text = Form::read(item, reader)?;
             let how = TextMatch::Exact;
             return Some(CheckText::Text { how, text });
         };

@@ -1,20 +1,21 @@
 //! Health checks: that of a group, and what a target has of its own.
 
-use super::expressions::reversed;
+use super::expressions::{Moment, Place, Side, reversed};
 use super::limits::{self, MAX_THRESHOLD, given_within};
 use super::text::{
     Use, check_dns_name, check_header_name, check_path, check_status, check_text, check_token,
 };
 use super::{Compiler, Reported};
 use crate::check::{
-    CheckConnect, CheckKind, CheckStep, CheckedService, Expectation, HealthCheckDraft, HttpCheck,
-    TargetCheckDraft,
+    CheckConnect, CheckExpect, CheckKind, CheckStep, CheckText, CheckedService, Expectation,
+    HealthCheckDraft, HttpCheck, TargetCheckDraft,
 };
 use crate::convert;
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::TargetDraft;
-use crate::expression::NumberRange;
+use crate::expression::{NumberRange, Scope, Variable};
+use crate::settings::Protocol;
 use crate::snapshot::{HealthCheck, TargetCheck};
 use crate::span::{Origin, Span, Spanned};
 use crate::stage::Named;
@@ -23,6 +24,15 @@ use std::time::Duration;
 /// Time for one check where a group does not say: never longer than the time between two.
 pub(crate) fn default_check_timeout(interval: Duration) -> Duration {
     defaults::CHECK_TIMEOUT.min(interval)
+}
+
+/// Where the expressions of a check stand.
+fn place(span: Span) -> Place {
+    Place {
+        moment: Moment::Check,
+        side: Side::Group(Protocol::Http),
+        span,
+    }
 }
 
 impl Compiler<'_> {
@@ -216,28 +226,60 @@ impl Compiler<'_> {
                 self.found
                     .push(Diagnostic::error(Code::OutOfRange, span, message));
             }
-            CheckStep::Connect(_) | CheckStep::Send(_) => {}
+            CheckStep::Connect(_) | CheckStep::Send(_) | CheckStep::Comment(_) => {}
+            CheckStep::SendText { text, .. } => self.check_template(place(span), text),
+            CheckStep::Set { variable, value } => {
+                self.check_variable_of_check(variable, span);
+                self.check_template(place(span), value);
+            }
+            CheckStep::Unset(variable) => self.check_variable_of_check(variable, span),
             CheckStep::Request(request) => {
-                let found = &mut self.found;
-                check_token(found, "a method", &request.method, span);
-                check_text(
-                    found,
-                    "a request's path",
-                    &request.target,
-                    Use::Target,
-                    span,
-                );
+                check_token(&mut self.found, "a method", &request.method, span);
+                let what = "a request's path";
+                self.check_written(place(span), what, &request.target, Use::Target);
                 for (name, value) in &request.headers {
-                    check_header_name(found, name, span);
-                    check_text(found, "a header's value", value, Use::HeaderValue, span);
+                    check_header_name(&mut self.found, name, span);
+                    let what = "a header's value";
+                    self.check_written(place(span), what, value, Use::HeaderValue);
                 }
+                self.check_template(place(span), &request.body);
             }
-            CheckStep::Expect(expect) => {
-                if let Expectation::Status(ranges) = &expect.that {
-                    self.check_ranges(ranges, span);
-                }
-            }
+            CheckStep::Expect(expect) => self.check_script_expect(expect, span),
             CheckStep::Http(http) => self.check_http_check(http, span),
+        }
+    }
+
+    fn check_script_expect(&mut self, expect: &CheckExpect<Named>, span: Span) {
+        match &expect.that {
+            Expectation::Status(ranges) => self.check_ranges(ranges, span),
+            Expectation::Computed { text, .. } => self.check_template(place(span), text),
+            Expectation::Header { name, value, .. } => {
+                for text in [Some(name), value.as_ref()].into_iter().flatten() {
+                    if let CheckText::Text { text, .. } = text {
+                        self.check_template(place(span), text);
+                    }
+                }
+            }
+            _ => {}
+        }
+        for text in [&expect.on_success, &expect.on_error].into_iter().flatten() {
+            self.check_template(place(span), text);
+        }
+        if let Some(code) = &expect.code {
+            self.check_expression(place(span), code);
+        }
+    }
+
+    fn check_variable_of_check(&mut self, variable: &Variable, span: Span) {
+        if variable.scope != Scope::Check {
+            self.found.push(
+                Diagnostic::error(
+                    Code::WrongPhase,
+                    span,
+                    "a check sets its own variables only",
+                )
+                .help("give the variable the scope of the check"),
+            );
         }
     }
 

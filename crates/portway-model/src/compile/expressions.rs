@@ -26,6 +26,8 @@ pub(super) enum Moment {
     Phase(Phase),
     /// When the access record is written.
     Log,
+    /// While a target is checked.
+    Check,
 }
 
 /// For whom an expression is evaluated.
@@ -209,6 +211,31 @@ impl Compiler<'_> {
         }
         let word = value_word(value);
         let wrong = match (place.moment, value) {
+            (Moment::Phase(_) | Moment::Log, Value::Variable(variable))
+                if variable.scope == Scope::Check =>
+            {
+                (
+                    format!("{word} is known in health checks only"),
+                    "give it the scope of the exchange".to_owned(),
+                )
+            }
+            (Moment::Check, Value::Variable(variable))
+                if !matches!(variable.scope, Scope::Check | Scope::Process) =>
+            {
+                (
+                    format!("{word} is not known in health checks"),
+                    "give it the scope of the check".to_owned(),
+                )
+            }
+            (Moment::Check, Value::GroupName | Value::TargetName | Value::TargetAddress) => return,
+            (Moment::Check, value)
+                if matches!(known(value, group).0, Phase::ClientHello | Phase::Request) =>
+            {
+                (
+                    format!("{word} is not known in health checks"),
+                    "take it from the response, or from a variable of the check".to_owned(),
+                )
+            }
             (Moment::Log, Value::Variable(variable))
                 if matches!(variable.scope, Scope::Request | Scope::Response) =>
             {
@@ -236,7 +263,7 @@ impl Compiler<'_> {
                     return;
                 }
             }
-            (Moment::Log, _) => return,
+            (Moment::Log | Moment::Check, _) => return,
         };
         self.found
             .push(place.error(Code::WrongPhase, wrong.0).help(wrong.1));

@@ -419,6 +419,8 @@ pub(super) fn lives(scope: Scope) -> (Phase, Phase) {
         Scope::Exchange => (Phase::ClientHello, Phase::AfterResponse),
         Scope::Request => (Phase::ClientHello, Phase::Request),
         Scope::Response => (Phase::Response, Phase::AfterResponse),
+        // In no phase.
+        Scope::Check => (Phase::AfterResponse, Phase::Connection),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::expression::TEXT_MATCHES;
 use super::{Choices, Place};
+use portway_model::check::ComputedForm;
 use portway_model::draft::*;
-use portway_model::expression::NumberRange;
+use portway_model::expression::{NumberRange, Scope, Template, TemplatePart, Value};
 use portway_model::settings::SameSite;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -216,16 +217,28 @@ impl Choices {
     }
 
     fn check_step(&mut self) -> CheckStep<Named> {
-        match self.below(5) {
+        match self.below(9) {
+            5 => CheckStep::SendText {
+                text: Template::text(self.text()),
+                hex: self.one_in(2),
+            },
+            6 => CheckStep::Set {
+                variable: self.variable(Scope::Check),
+                value: Template(vec![TemplatePart::Expression(Spanned::bare(
+                    Value::Variable(self.variable(Scope::Check)).into(),
+                ))]),
+            },
+            7 => CheckStep::Unset(self.variable(Scope::Check)),
+            8 => CheckStep::Comment(self.line()),
             1 => CheckStep::Send(self.bytes()),
             2 => CheckStep::Expect(self.check_expect()),
             3 => CheckStep::Http(self.http_check()),
             4 => CheckStep::Request(CheckRequest {
                 method: self.token(),
-                target: self.path(),
+                target: Template::text(self.path()),
                 version: self.one("HTTP/1.0", &["HTTP/1.1"]).to_owned(),
-                headers: self.some(3, |c| (c.header(), c.line())),
-                body: self.text(),
+                headers: self.some(3, |c| (c.header(), Template::text(c.line()))),
+                body: Template::text(self.text()),
                 send_state: self.one_in(2),
                 comment: self.maybe(Self::line),
             }),
@@ -252,8 +265,12 @@ impl Choices {
     }
 
     fn check_expect(&mut self) -> CheckExpect<Named> {
-        let that = match self.below(9) {
+        let that = match self.below(10) {
             1 => Expectation::Bytes(self.text()),
+            9 => Expectation::Computed {
+                text: Template::text(self.text()),
+                form: self.one(ComputedForm::Text, &[ComputedForm::Hex, ComputedForm::Body]),
+            },
             8 => Expectation::Binary(self.bytes()),
             2 => Expectation::HexPattern(Spanned::bare(self.pattern())),
             3 => Expectation::Status(self.statuses()),
@@ -277,8 +294,9 @@ impl Choices {
                 error: self.maybe(|c| c.one(CheckWord::L7Status, &words)),
                 timeout: self.maybe(|c| c.one(CheckWord::L7Timeout, &words)),
             },
-            on_success: self.maybe(Self::line),
-            on_error: self.maybe(Self::line),
+            on_success: self.maybe(|c| Template::text(c.line())),
+            on_error: self.maybe(|c| Template::text(c.line())),
+            code: self.maybe(|_| Value::Status.into()),
             comment: self.maybe(Self::line),
         }
     }
@@ -290,7 +308,7 @@ impl Choices {
         let [first, others @ ..] = &TEXT_MATCHES;
         CheckText::Text {
             how: self.one(*first, others),
-            text: self.text(),
+            text: Template::text(self.text()),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::haproxy::proxy::{
 };
 use portway_model::address::TargetAddress;
 use portway_model::check::{
-    CheckConnect, CheckExpect, CheckKind, CheckRequest, CheckStep, Expectation, HealthCheckDraft,
+    CheckExpect, CheckKind, CheckRequest, CheckStep, Expectation, HealthCheckDraft,
     TargetCheckDraft,
 };
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -183,40 +183,19 @@ fn other(
     (mine != theirs.unwrap_or(Spanned::bare(default))).then_some(mine)
 }
 
-/// The comment before a step belongs to it.
-fn take_comment(comment: &mut Option<String>, own: &Option<String>) -> Option<String> {
-    let before = comment.take();
-    own.clone().or(before)
-}
-
 fn tcp_steps(rules: &[CheckRule]) -> Vec<CheckStep<Named>> {
-    let mut steps = Vec::new();
-    let mut comment = None;
-    for rule in rules {
-        match rule {
-            CheckRule::Comment(text) => comment = Some(text.clone()),
-            CheckRule::Connect(connect) => steps.push(connected(connect, &mut comment)),
-            CheckRule::Send(bytes) => {
-                comment = None;
-                steps.push(CheckStep::Send(bytes.clone()));
-            }
-            CheckRule::Expect(expect) => steps.push(expected(expect, &mut comment)),
-            CheckRule::Request { .. } => {}
-        }
-    }
-    steps
+    rules.iter().filter_map(plain_step).collect()
 }
 
-fn connected(connect: &CheckConnect, comment: &mut Option<String>) -> CheckStep<Named> {
-    let mut connect = connect.clone();
-    connect.comment = take_comment(comment, &connect.comment);
-    CheckStep::Connect(connect)
-}
-
-fn expected(expect: &CheckExpect<Named>, comment: &mut Option<String>) -> CheckStep<Named> {
-    let mut expect = expect.clone();
-    expect.comment = take_comment(comment, &expect.comment);
-    CheckStep::Expect(expect)
+/// The step of a rule that needs nothing from elsewhere.
+fn plain_step(rule: &CheckRule) -> Option<CheckStep<Named>> {
+    Some(match rule {
+        CheckRule::Comment(text) => CheckStep::Comment(text.clone()),
+        CheckRule::Connect(connect) => CheckStep::Connect(connect.clone()),
+        CheckRule::Step(step) => step.clone(),
+        CheckRule::Expect(expect) => CheckStep::Expect(expect.clone()),
+        CheckRule::Request { .. } => return None,
+    })
 }
 
 /// Any 2xx or 3xx.
@@ -229,42 +208,36 @@ fn good_status() -> CheckStep<Named> {
 fn http_steps(proxy: &Proxy, option: &HttpCheckRequest) -> Vec<CheckStep<Named>> {
     let mut steps = Vec::new();
     let (mut sent, mut judged, mut asked) = (false, false, false);
-    let mut comment = None;
     for rule in &proxy.check.http_rules {
         match rule {
-            CheckRule::Comment(text) => comment = Some(text.clone()),
-            CheckRule::Connect(connect) => {
+            CheckRule::Connect(_) => {
                 if sent && !judged {
                     steps.push(good_status());
                 }
                 (sent, judged) = (false, false);
-                steps.push(connected(connect, &mut comment));
             }
-            CheckRule::Request { comment: own, .. } => {
+            CheckRule::Request { comment, .. } => {
                 if sent && !judged {
                     steps.push(good_status());
                 }
                 // The first takes over what it does not say; later ones stand for themselves.
                 let usual = HttpCheckRequest::default();
                 let base = if asked { &usual } else { option };
-                asked = true;
-                let Some(request) = completed_request(rule, base) else {
-                    continue;
-                };
-                let comment = take_comment(&mut comment, own);
-                steps.push(request_step(proxy, &request, comment));
-                (sent, judged) = (true, false);
+                if let Some(request) = completed_request(rule, base) {
+                    steps.push(request_step(proxy, &request, comment.clone()));
+                }
+                (sent, judged, asked) = (true, false, true);
             }
-            CheckRule::Expect(expect) => {
+            CheckRule::Expect(_) => {
                 if !sent {
                     steps.push(request_step(proxy, option, None));
                     (sent, asked) = (true, true);
                 }
-                steps.push(expected(expect, &mut comment));
                 judged = true;
             }
-            CheckRule::Send(_) => {}
+            CheckRule::Comment(_) | CheckRule::Step(_) => {}
         }
+        steps.extend(plain_step(rule));
     }
     if !sent {
         steps.push(request_step(proxy, option, None));

@@ -346,7 +346,12 @@ fn monitor(proxy: &Proxy) -> Vec<Rule<Named>> {
             any_of: vec![uri.value.clone()],
             ignore_case: false,
         };
-        test(Value::Target, matcher, uri.span)
+        // An absolute one means requests that are sent so.
+        let value = match uri.value.starts_with('/') {
+            true => Value::Target,
+            false => Value::ReceivedTarget,
+        };
+        test(value, matcher, uri.span)
     };
     if !proxy.monitor_fail.is_empty() {
         let fail = match proxy.monitor_fail.as_slice() {

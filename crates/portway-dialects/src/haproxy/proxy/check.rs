@@ -6,7 +6,9 @@ use super::keyword::{extra, missing};
 use crate::haproxy::{Line, Reader};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::CheckedService;
+use portway_model::expression::Template;
 use portway_model::span::Spanned;
+use portway_model::stage::Named;
 
 /// What is done with a server to see whether it lives.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,24 +22,24 @@ pub(crate) enum CheckMethod {
 }
 
 /// The request of `option httpchk`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct HttpCheckRequest {
     pub(crate) method: String,
-    pub(crate) target: String,
+    pub(crate) target: Template<Named>,
     pub(crate) version: String,
     /// Headers behind the version, the way of old.
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: String,
+    pub(crate) headers: Vec<(String, Template<Named>)>,
+    pub(crate) body: Template<Named>,
 }
 
 impl Default for HttpCheckRequest {
     fn default() -> Self {
         Self {
             method: "OPTIONS".to_owned(),
-            target: "/".to_owned(),
+            target: Template::text("/"),
             version: "HTTP/1.0".to_owned(),
             headers: Vec::new(),
-            body: String::new(),
+            body: Template::text(""),
         }
     }
 }
@@ -107,10 +109,10 @@ fn http_request(line: &Line) -> Option<HttpCheckRequest> {
     let mut request = HttpCheckRequest::default();
     match (line.word(2), line.word(3)) {
         (None, _) => {}
-        (Some(uri), None) => request.target.clone_from(&uri.text),
+        (Some(uri), None) => request.target = Template::text(uri.text.clone()),
         (Some(method), Some(uri)) => {
             request.method.clone_from(&method.text);
-            request.target.clone_from(&uri.text);
+            request.target = Template::text(uri.text.clone());
         }
     }
     if let Some(version) = line.word(4) {
@@ -121,9 +123,9 @@ fn http_request(line: &Line) -> Option<HttpCheckRequest> {
         request.version = lines.next().unwrap_or(version.as_str()).trim().to_owned();
         request.headers = lines
             .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+            .map(|(name, value)| (name.trim().to_owned(), Template::text(value.trim())))
             .collect();
-        request.body = body.to_owned();
+        request.body = Template::text(body);
     }
     Some(request)
 }
@@ -193,11 +195,10 @@ pub(super) fn http_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>)
             proxy.check.send_state = true;
         }
         "comment" | "connect" | "send" | "expect" => check_rule::http_line(proxy, line, reader),
-        "" => missing(line, "`send`, `expect`, `connect` or another word", reader),
-        other if other.starts_with("set-var") || other.starts_with("unset-var") => {
-            let message = format!("not run yet: `http-check {other}`");
-            reader.error(Code::NotRun, line.span, message);
+        other if check_rule::is_variable_step(other) => {
+            check_rule::http_line(proxy, line, reader);
         }
+        "" => missing(line, "`send`, `expect`, `connect` or another word", reader),
         other => {
             let known = [
                 "send",

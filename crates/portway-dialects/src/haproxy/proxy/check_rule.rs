@@ -4,12 +4,15 @@ use super::keyword::{missing, whole};
 use super::rule::place;
 use super::{Args, HttpCheckRequest, Proxy};
 use crate::haproxy::place::Step as Moment;
-use crate::haproxy::{Line, Reader, Word, log_format, regex};
+use crate::haproxy::variable::variable;
+use crate::haproxy::{Line, Reader, Word, log_format, regex, sample};
+use portway_model::check::{CheckStep, ComputedForm};
 use portway_model::diagnostic::Code;
 use portway_model::draft::{CheckConnect, CheckExpect, CheckText, CheckWord, Expectation};
-use portway_model::expression::{NumberRange, TextMatch};
+use portway_model::expression::{NumberRange, Scope, Template, TemplatePart, TextMatch};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
+use std::net::SocketAddr;
 
 /// One step, as it is written.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,14 +21,14 @@ pub(crate) enum CheckRule {
     /// `http-check send`: what is not said is that of `option httpchk`.
     Request {
         method: Option<String>,
-        target: Option<String>,
+        target: Option<Template<Named>>,
         version: Option<String>,
-        headers: Vec<(String, String)>,
-        body: String,
+        headers: Vec<(String, Template<Named>)>,
+        body: Template<Named>,
         comment: Option<String>,
     },
-    /// `tcp-check send`.
-    Send(Vec<u8>),
+    /// `tcp-check send`, and variables of either.
+    Step(CheckStep<Named>),
     Expect(CheckExpect<Named>),
     /// For the step after it.
     Comment(String),
@@ -45,7 +48,8 @@ pub(super) fn http_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>)
         "comment" => text(&mut args, "comment", reader).map(CheckRule::Comment),
         "connect" => connect(&mut args, reader).map(CheckRule::Connect),
         "send" => request(proxy, &mut args, reader),
-        _ => expect(Kind::Http, &mut args, reader).map(CheckRule::Expect),
+        "expect" => expect(Kind::Http, proxy, &mut args, reader).map(CheckRule::Expect),
+        other => variable_step(other, line, proxy, &mut args, reader),
     };
     proxy.check.begin_own();
     proxy.check.http_rules.extend(rule);
@@ -57,28 +61,15 @@ pub(super) fn tcp_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) 
     let rule = match line.text(1) {
         "comment" => text(&mut args, "comment", reader).map(CheckRule::Comment),
         "connect" => connect(&mut args, reader).map(CheckRule::Connect),
-        "send" | "send-lf" => send(proxy, line.text(1), &mut args, reader),
-        "send-binary" => match args.next() {
-            Some(word) => hex(word, reader).map(CheckRule::Send),
-            None => {
-                missing(line, "hexadecimal digits", reader);
-                None
-            }
-        },
-        "expect" => expect(Kind::Tcp, &mut args, reader).map(CheckRule::Expect),
+        "send" | "send-lf" | "send-binary" | "send-binary-lf" => {
+            send(proxy, line.text(1), &mut args, reader)
+        }
+        "expect" => expect(Kind::Tcp, proxy, &mut args, reader).map(CheckRule::Expect),
         "" => {
             missing(line, "`connect`, `send`, `expect` or another word", reader);
             None
         }
-        other
-            if other.starts_with("set-var")
-                || other.starts_with("unset-var")
-                || other == "send-binary-lf" =>
-        {
-            let message = format!("not run yet: `tcp-check {other}`");
-            reader.error(Code::NotRun, line.span, message);
-            None
-        }
+        other if is_variable_step(other) => variable_step(other, line, proxy, &mut args, reader),
         other => {
             let span = line.word(1).map_or(line.span, |word| word.span);
             let known = [
@@ -86,6 +77,7 @@ pub(super) fn tcp_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) 
                 "send",
                 "send-lf",
                 "send-binary",
+                "send-binary-lf",
                 "expect",
                 "comment",
                 "set-var",
@@ -102,6 +94,54 @@ pub(super) fn tcp_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) 
     };
     proxy.check.begin_own();
     proxy.check.tcp_rules.extend(rule);
+}
+
+/// True for `set-var(NAME)`, `set-var-fmt(NAME)` and `unset-var(NAME)`.
+pub(super) fn is_variable_step(word: &str) -> bool {
+    let action = word.split('(').next();
+    matches!(action, Some("set-var" | "set-var-fmt" | "unset-var"))
+}
+
+fn variable_step(
+    word: &str,
+    line: &Line,
+    proxy: &Proxy,
+    args: &mut Args<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<CheckRule> {
+    let span = line.word(1).map_or(line.span, |word| word.span);
+    let (action, name) = word.split_once('(').unwrap_or((word, ""));
+    let name = name.strip_suffix(')').unwrap_or(name);
+    let variable = match variable(name) {
+        Ok(variable) if variable.scope == Scope::Check => variable,
+        Ok(_) => {
+            let message = "not run yet: variables of checks that do not begin with `check.`";
+            reader.error(Code::NotRun, span, message);
+            return None;
+        }
+        Err(why) => {
+            reader.error(Code::Unknown, span, why);
+            return None;
+        }
+    };
+    if action == "unset-var" {
+        super::rule::nothing_left(args, reader)?;
+        return Some(CheckRule::Step(CheckStep::Unset(variable)));
+    }
+    let Some(value) = args.next() else {
+        reader.error(Code::Missing, args.line(), "a value is missing");
+        return None;
+    };
+    let place = place(Moment::Check, proxy.kind);
+    let value = match action {
+        "set-var-fmt" => log_format::template(value, place, reader)?,
+        _ => {
+            let expression = sample::expression(value, place, reader)?;
+            Template(vec![TemplatePart::Expression(expression)])
+        }
+    };
+    super::rule::nothing_left(args, reader)?;
+    Some(CheckRule::Step(CheckStep::Set { variable, value }))
 }
 
 /// The word behind an option.
@@ -146,9 +186,13 @@ fn connect(args: &mut Args<'_>, reader: &mut Reader<'_>) -> Option<CheckConnect>
             }
             "addr" => {
                 let ip = text(args, "addr", reader)?;
-                match ip.parse() {
-                    Ok(ip) => connect.address = Some(ip),
-                    Err(_) => {
+                match (ip.parse(), ip.parse::<SocketAddr>()) {
+                    (Ok(ip), _) => connect.address = Some(ip),
+                    (Err(_), Ok(address)) => {
+                        connect.address = Some(address.ip());
+                        connect.port = connect.port.or(Some(address.port()).filter(|it| *it > 0));
+                    }
+                    (Err(_), Err(_)) => {
                         reader.error(
                             Code::WrongType,
                             word.span,
@@ -194,20 +238,20 @@ fn connect(args: &mut Args<'_>, reader: &mut Reader<'_>) -> Option<CheckConnect>
 /// `send [meth M] [uri U] [ver V] [hdr N F]* [body B] [comment C]`.
 fn request(proxy: &Proxy, args: &mut Args<'_>, reader: &mut Reader<'_>) -> Option<CheckRule> {
     let (mut method, mut target, mut version, mut comment) = (None, None, None, None);
-    let (mut headers, mut body) = (Vec::new(), String::new());
+    let (mut headers, mut body) = (Vec::new(), Template::text(""));
     while let Some(word) = args.next() {
         let option = word.as_str();
         match option {
             "meth" => method = Some(text(args, option, reader)?),
-            "uri" => target = Some(text(args, option, reader)?),
+            "uri" => target = Some(Template::text(text(args, option, reader)?)),
             "ver" => version = Some(text(args, option, reader)?),
-            "body" => body = text(args, option, reader)?,
+            "body" => body = Template::text(text(args, option, reader)?),
             "comment" => comment = Some(text(args, option, reader)?),
-            "uri-lf" => target = Some(plain(proxy, args, reader)?),
-            "body-lf" => body = plain(proxy, args, reader)?,
+            "uri-lf" => target = Some(format(proxy, args, reader)?),
+            "body-lf" => body = format(proxy, args, reader)?,
             "hdr" => {
                 let name = text(args, option, reader)?;
-                headers.push((name, plain(proxy, args, reader)?));
+                headers.push((name, format(proxy, args, reader)?));
             }
             other => {
                 let known = [
@@ -233,37 +277,43 @@ fn request(proxy: &Proxy, args: &mut Args<'_>, reader: &mut Reader<'_>) -> Optio
     })
 }
 
-/// A log format without variables.
-fn plain(proxy: &Proxy, args: &mut Args<'_>, reader: &mut Reader<'_>) -> Option<String> {
+/// A log format.
+fn format(proxy: &Proxy, args: &mut Args<'_>, reader: &mut Reader<'_>) -> Option<Template<Named>> {
     let Some(word) = args.next() else {
         reader.error(Code::Missing, args.line(), "a value is missing");
         return None;
     };
-    let template = log_format::template(word, place(Moment::Check, proxy.kind), reader)?;
-    let text = template.as_text().map(str::to_owned);
-    if text.is_none() {
-        reader.error(
-            Code::NotRun,
-            word.span,
-            "not run yet: computed values in health checks",
-        );
-    }
-    text
+    log_format::template(word, place(Moment::Check, proxy.kind), reader)
 }
 
-/// `send TEXT [comment C]`.
+/// `send TEXT [comment C]`, `send-lf FORMAT …`, `send-binary DIGITS …`, `send-binary-lf FORMAT …`.
 fn send(
     proxy: &Proxy,
     how: &str,
     args: &mut Args<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<CheckRule> {
-    let text = if how == "send-lf" {
-        plain(proxy, args, reader)?
-    } else {
-        text(args, how, reader)?
+    let step = match how {
+        "send" => CheckStep::Send(text(args, how, reader)?.into_bytes()),
+        "send-binary" => {
+            let Some(word) = args.next() else {
+                let message = "`send-binary` needs hexadecimal digits";
+                reader.error(Code::Missing, args.line(), message);
+                return None;
+            };
+            CheckStep::Send(hex(word, reader)?)
+        }
+        _ => CheckStep::SendText {
+            text: format(proxy, args, reader)?,
+            hex: how == "send-binary-lf",
+        },
     };
-    Some(CheckRule::Send(text.into_bytes()))
+    if args.take("comment") {
+        // It stands in no report: sending does not fail, what comes back does.
+        text(args, "comment", reader)?;
+    }
+    super::rule::nothing_left(args, reader)?;
+    Some(CheckRule::Step(step))
 }
 
 /// Bytes as hexadecimal digits.
@@ -291,7 +341,12 @@ fn hex(word: &Word, reader: &mut Reader<'_>) -> Option<Vec<u8>> {
     bytes
 }
 
-fn expect(kind: Kind, args: &mut Args<'_>, reader: &mut Reader<'_>) -> Option<CheckExpect<Named>> {
+fn expect(
+    kind: Kind,
+    proxy: &Proxy,
+    args: &mut Args<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<CheckExpect<Named>> {
     // What is waited for is set when the match is read; the options stand before or behind it.
     let mut stated = false;
     let mut expect = CheckExpect::new(Expectation::Bytes(String::new()));
@@ -329,15 +384,24 @@ fn expect(kind: Kind, args: &mut Args<'_>, reader: &mut Reader<'_>) -> Option<Ch
             "ok-status" => expect.words.ok = Some(check_word(args, reader)?),
             "error-status" => expect.words.error = Some(check_word(args, reader)?),
             "tout-status" => expect.words.timeout = Some(check_word(args, reader)?),
-            "on-success" => expect.on_success = Some(text(args, option, reader)?),
-            "on-error" => expect.on_error = Some(text(args, option, reader)?),
+            "on-success" => expect.on_success = Some(format(proxy, args, reader)?),
+            "on-error" => expect.on_error = Some(format(proxy, args, reader)?),
+            "status-code" => {
+                let Some(word) = args.next() else {
+                    let message = "`status-code` needs an expression";
+                    reader.error(Code::Missing, args.line(), message);
+                    return None;
+                };
+                let place = place(Moment::Check, proxy.kind);
+                expect.code = Some(sample::expression(word, place, reader)?.value);
+            }
             matching if known.contains(&matching) => {
                 if std::mem::replace(&mut stated, true) {
                     let message = "a check waits for one thing in each `expect`";
                     reader.error(Code::Conflict, word.span, message);
                     return None;
                 }
-                expect.that = expectation(kind, matching, word, args, reader)?;
+                expect.that = expectation(kind, matching, word, (proxy, args), reader)?;
             }
             other => {
                 reader.push(crate::unknown_word(
@@ -387,11 +451,20 @@ fn expectation(
     kind: Kind,
     matching: &str,
     at: &Word,
-    args: &mut Args<'_>,
+    (proxy, args): (&Proxy, &mut Args<'_>),
     reader: &mut Reader<'_>,
 ) -> Option<Expectation<Named>> {
     if matches!(matching, "hdr" | "fhdr" | "header") {
-        return header(matching == "fhdr", args, reader);
+        return header(matching == "fhdr", proxy, args, reader);
+    }
+    if matches!(matching, "string-lf" | "binary-lf") {
+        let text = format(proxy, args, reader)?;
+        let form = match (matching, kind) {
+            ("binary-lf", _) => ComputedForm::Hex,
+            (_, Kind::Http) => ComputedForm::Body,
+            (_, Kind::Tcp) => ComputedForm::Text,
+        };
+        return Some(Expectation::Computed { text, form });
     }
     let Some(word) = args.next() else {
         let message = format!("`{matching}` needs a pattern");
@@ -435,7 +508,11 @@ fn statuses(word: &Word, reader: &mut Reader<'_>) -> Option<Vec<NumberRange>> {
 }
 
 fn pattern(word: &Word, reader: &mut Reader<'_>) -> Option<Spanned<String>> {
-    match regex::translate(word.as_str(), false) {
+    pattern_of(word, false, reader)
+}
+
+fn pattern_of(word: &Word, ignore_case: bool, reader: &mut Reader<'_>) -> Option<Spanned<String>> {
+    match regex::translate(word.as_str(), ignore_case) {
         Ok(pattern) => Some(word.spanned(pattern)),
         Err(what) => {
             let message = format!("regular expressions have no {what} here");
@@ -445,20 +522,24 @@ fn pattern(word: &Word, reader: &mut Reader<'_>) -> Option<Spanned<String>> {
     }
 }
 
-/// `hdr name [-m METHOD] NAME [value [-m METHOD] VALUE]`.
-fn header(full: bool, args: &mut Args<'_>, reader: &mut Reader<'_>) -> Option<Expectation<Named>> {
+/// `hdr name [-m METHOD] NAME [value [-m METHOD] VALUE]`; `name-lf` and `value-lf` with formats.
+fn header(
+    full: bool,
+    proxy: &Proxy,
+    args: &mut Args<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<Expectation<Named>> {
     let span = args.span();
-    if !args.take("name") {
-        reader.error(
-            Code::NotRun,
-            span,
-            "`hdr` is followed by `name` and a name; `name-lf` is not run yet",
-        );
+    let is_format = args.take("name-lf");
+    if !is_format && !args.take("name") {
+        let message = "`hdr` is followed by `name` or `name-lf` and a name";
+        reader.error(Code::Missing, span, message);
         return None;
     }
-    let name = check_text(span, args, reader)?;
-    let value = if args.take("value") {
-        Some(check_text(span, args, reader)?)
+    let name = check_text((is_format, true), span, proxy, args, reader)?;
+    let is_format = args.take("value-lf");
+    let value = if is_format || args.take("value") {
+        Some(check_text((is_format, false), span, proxy, args, reader)?)
     } else {
         None
     };
@@ -469,8 +550,11 @@ fn header(full: bool, args: &mut Args<'_>, reader: &mut Reader<'_>) -> Option<Ex
     })
 }
 
+/// `is_name`: letters of either case are equal.
 fn check_text(
+    (is_format, is_name): (bool, bool),
     span: Span,
+    proxy: &Proxy,
     args: &mut Args<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<CheckText<Named>> {
@@ -483,29 +567,27 @@ fn check_text(
             "beg" => how = TextMatch::Prefix,
             "end" => how = TextMatch::Suffix,
             "sub" => how = TextMatch::Contains,
-            "reg" => regular = true,
+            "reg" if !is_format => regular = true,
             other => {
-                reader.push(crate::unknown_word(
-                    span,
-                    "method",
-                    other,
-                    ["str", "beg", "end", "sub", "reg"],
-                ));
+                let known = ["str", "beg", "end", "sub", "reg"];
+                reader.push(crate::unknown_word(span, "method", other, known));
                 return None;
             }
         }
+    }
+    if is_format {
+        let text = format(proxy, args, reader)?;
+        return Some(CheckText::Text { how, text });
     }
     let Some(word) = args.next() else {
         reader.error(Code::Missing, span, "a pattern is missing");
         return None;
     };
     Some(if regular {
-        CheckText::Pattern(pattern(word, reader)?)
+        CheckText::Pattern(pattern_of(word, is_name, reader)?)
     } else {
-        CheckText::Text {
-            how,
-            text: word.text.clone(),
-        }
+        let text = Template::text(word.text.clone());
+        CheckText::Text { how, text }
     })
 }
 
@@ -530,7 +612,7 @@ pub(crate) fn completed(rule: &CheckRule, option: &HttpCheckRequest) -> Option<H
             [] => option.headers.clone(),
             own => own.to_vec(),
         },
-        body: if body.is_empty() {
+        body: if body.0.is_empty() {
             option.body.clone()
         } else {
             body.clone()
