@@ -197,7 +197,8 @@ fn identity(
                 key_name: certificate.key.clone(),
                 text: texts.next().unwrap_or_default(),
                 key_text: texts.next(),
-                identity: Arc::new(identity),
+                identity: Arc::new(identity.serving(&certificate.names)),
+                hosts: certificate.names.clone(),
             })
         }
         Err(error) => {

@@ -53,6 +53,8 @@ pub(crate) struct CertificateFile {
     /// What the second holds.
     pub(crate) key_text: Option<Vec<u8>>,
     pub(crate) identity: Arc<Identity>,
+    /// What it is shown for in place of its names, as the configuration says it.
+    pub(crate) hosts: Vec<String>,
 }
 
 /// What is to replace a certificate.
@@ -195,7 +197,13 @@ impl Certificates {
             .collect();
         for at in &positions {
             if let Some(it) = state.files.get_mut(*at) {
-                *it = renewed.clone();
+                let hosts = std::mem::take(&mut it.hosts);
+                let identity = Identity::clone(&renewed.identity).serving(&hosts);
+                *it = CertificateFile {
+                    identity: Arc::new(identity),
+                    hosts,
+                    ..renewed.clone()
+                };
             }
         }
         debug_assert!(positions.contains(&position));
@@ -301,6 +309,7 @@ impl State {
             text: text.clone(),
             key_text: key_text.cloned(),
             identity,
+            hosts: Vec::new(),
         })
     }
 }

@@ -518,6 +518,8 @@ pub struct CertificateDraft {
     pub file: Option<Spanned<String>>,
     /// PEM file with the key.
     pub key: Option<Spanned<String>>,
+    /// The host names that it is shown for, in place of those in it; with `!`, one that a wildcard leaves out.
+    pub names: Vec<Spanned<String>>,
 }
 
 /// A table of counters by key.

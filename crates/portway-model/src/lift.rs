@@ -57,6 +57,12 @@ pub fn lift(snapshot: &Snapshot) -> Draft {
                 name: Spanned::bare(certificate.name.clone()),
                 file: Some(Spanned::bare(certificate.file.clone())),
                 key: certificate.key.clone().map(Spanned::bare),
+                names: certificate
+                    .names
+                    .iter()
+                    .cloned()
+                    .map(Spanned::bare)
+                    .collect(),
             })
             .collect(),
         stick_tables: snapshot

@@ -532,6 +532,8 @@ pub struct Certificate {
     pub file: String,
     /// PEM file with the key.
     pub key: Option<String>,
+    /// The host names that it is shown for, in lower case; with `!`, one that a wildcard leaves out. Empty: those in it.
+    pub names: Vec<String>,
     /// The text that made it.
     pub origin: Origin,
 }

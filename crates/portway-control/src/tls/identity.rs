@@ -34,6 +34,8 @@ pub struct Identity {
     pub certified_key: Arc<CertifiedKey>,
     /// Host names that it serves, in lower case, wildcards as `*.example.com`.
     pub names: Vec<String>,
+    /// Host names that its wildcards do not serve.
+    pub left_out: Vec<String>,
     /// First second of validity of the leaf, in seconds since 1970.
     pub not_before: i64,
     /// Last second of validity of the leaf, in seconds since 1970.
@@ -46,6 +48,23 @@ pub struct Identity {
     pub subject: String,
     /// The issuer of the leaf in words.
     pub issuer: String,
+}
+
+impl Identity {
+    /// Serves these names in place of those in the certificate, where there are any; `!` before one that wildcards leave out.
+    #[must_use]
+    pub fn serving(mut self, names: &[String]) -> Self {
+        if !names.is_empty() {
+            let (left_out, served) = names.iter().cloned().partition(|it| it.starts_with('!'));
+            self.names = served;
+            let left_out: Vec<String> = left_out;
+            self.left_out = left_out
+                .iter()
+                .map(|it| it.trim_start_matches('!').to_owned())
+                .collect();
+        }
+        self
+    }
 }
 
 /// Algorithms of keys that we can sign with, the preferred one first: the order in which certificates for one name are tried.
@@ -354,6 +373,7 @@ pub fn load_identity(
         // Not `from_der`, which refuses X.509 v1; the keys were compared above.
         certified_key: Arc::new(CertifiedKey::new(certificates, signing_key)),
         names: leaf.facts.names(),
+        left_out: Vec::new(),
         not_before: leaf.facts.not_before,
         not_after: leaf.facts.not_after,
         key_kind,

@@ -88,6 +88,8 @@ struct Choice {
     kind: KeyKind,
     schemes: Vec<SignatureScheme>,
     position: usize,
+    /// Names that its wildcards do not serve.
+    left_out: Vec<String>,
 }
 
 impl CertificateResolver {
@@ -147,10 +149,19 @@ impl CertificateResolver {
         let wildcard = name
             .as_deref()
             .and_then(|name| self.wildcard.get(name.split_once('.')?.1));
-        let named = || [exact, wildcard].into_iter().flatten();
-        let choice = named()
-            .find_map(|choices| choices.usable(schemes))
-            .or_else(|| named().find_map(Choices::preferred));
+        let left_out = |choice: &Choice| {
+            let mut names = choice.left_out.iter();
+            names.any(|it| Some(it.as_str()) == name.as_deref())
+        };
+        let wildcard = || {
+            let choices = wildcard.into_iter().flat_map(|it| &it.0);
+            choices.map(AsRef::as_ref).filter(|it| !left_out(it))
+        };
+        let choice = exact
+            .and_then(|choices| choices.usable(schemes))
+            .or_else(|| wildcard().find(|it| it.can_sign(schemes)))
+            .or_else(|| exact.and_then(Choices::preferred))
+            .or_else(|| wildcard().next());
         let choice = match (choice, self.no_match) {
             (None, NoMatch::Default) => self
                 .default
@@ -224,7 +235,7 @@ impl Choices {
         self.0
             .iter()
             .map(AsRef::as_ref)
-            .find(|choice: &&Choice| choice.schemes.iter().any(|scheme| schemes.contains(scheme)))
+            .find(|choice: &&Choice| choice.can_sign(schemes))
     }
 
     fn preferred(&self) -> Option<&Choice> {
@@ -233,6 +244,10 @@ impl Choices {
 }
 
 impl Choice {
+    fn can_sign(&self, schemes: &[SignatureScheme]) -> bool {
+        self.schemes.iter().any(|scheme| schemes.contains(scheme))
+    }
+
     fn of(identity: &Identity, position: usize) -> Arc<Self> {
         let key = Arc::clone(&identity.certified_key);
         let can_sign = |scheme: &SignatureScheme| key.key.choose_scheme(&[*scheme]).is_some();
@@ -242,6 +257,7 @@ impl Choice {
             kind: identity.key_kind,
             schemes,
             position,
+            left_out: identity.left_out.clone(),
         })
     }
 }

@@ -137,6 +137,7 @@ fn certificate_files(listener: &mut ListenerDraft, entry: &Entry, reader: &mut R
                 name,
                 file: Some(file),
                 key: None,
+                names: Vec::new(),
             });
         }
     }

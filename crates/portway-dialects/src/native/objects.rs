@@ -37,6 +37,7 @@ fields!(ProcessDraft {
 fields!(CertificateDraft {
     "file" => file,
     "key" => key,
+    "names" => names,
 });
 
 fields!(StickTableDraft {
@@ -90,8 +91,12 @@ pub(crate) trait Object: Fields {
 
 impl Object for CertificateDraft {
     fn new(name: Spanned<Name>) -> Self {
-        let (file, key) = (None, None);
-        Self { name, file, key }
+        Self {
+            name,
+            file: None,
+            key: None,
+            names: Vec::new(),
+        }
     }
 
     fn name(&self) -> &Spanned<Name> {

@@ -38,7 +38,20 @@ impl Compiler<'_> {
             let help = "name a PEM file with the certificate and its chain in `file`";
             return Err(self.missing(draft.name.span, wrong, help));
         };
+        for name in &draft.names {
+            let host = name.value.strip_prefix('!').unwrap_or(&name.value);
+            if host.is_empty() || host.contains(char::is_whitespace) {
+                let message = format!("`{}` is not the name of a host", name.value);
+                self.found
+                    .push(Diagnostic::error(Code::WrongType, name.span, message));
+            }
+        }
         Ok(Certificate {
+            names: draft
+                .names
+                .iter()
+                .map(|name| name.value.to_ascii_lowercase())
+                .collect(),
             name: draft.name.value.clone(),
             file: file.value.clone(),
             key: draft.key.as_ref().map(|key| key.value.clone()),

@@ -115,6 +115,10 @@ impl Choices {
             name: Spanned::bare(name),
             file: Some(Spanned::bare(self.file())),
             key: self.setting(Self::file),
+            names: self.some(3, |c| {
+                let name = c.one("a.example", &["*.b.example", "!c.b.example"]);
+                Spanned::bare(name.to_owned())
+            }),
         }
     }
 

@@ -285,3 +285,65 @@ frontend f
     both.same("show ssl cert DIR/d.pem");
     both.same("operator;abort ssl cert DIR/c.pem");
 }
+
+#[test]
+fn lists_of_certificates_with_names() {
+    let scene = Scene::new();
+    for host in ["first.example", "second.example", "third.example"] {
+        certificate(
+            &scene,
+            host,
+            Key::Ecdsa,
+            &format!("/CN={host}"),
+            &[host],
+            Issuer::Own,
+        );
+        join(
+            &scene,
+            &format!("{host}-all.pem"),
+            &[&format!("{host}.pem"), &format!("{host}.key")],
+        );
+    }
+    let folder = scene.path("").display().to_string();
+    let list = format!(
+        "# comment\n\n{folder}/first.example-all.pem\n\
+         {folder}/second.example-all.pem [] *.shop.example !old.shop.example www.example\n\
+         {folder}/third.example-all.pem old.shop.example OTHER.example\n\
+         {folder}/first.example-all.pem !only.example\n"
+    );
+    scene.file("list", list);
+    let ports = [free_port(), free_port()];
+    let both = Both::new(scene, |port, own| {
+        let tls = ports[usize::from(own.ends_with(NAMES[1]))];
+        format!(
+            "defaults
+  mode http
+  timeout client 5s
+  timeout server 5s
+  timeout connect 2s
+frontend f
+  bind 127.0.0.1:{port}
+  bind 127.0.0.1:{tls} ssl crt-list {folder}/list
+  http-request return status 200
+"
+        )
+    });
+    for (name, expected) in [
+        ("first.example", "first"),
+        ("second.example", "first"),
+        ("www.example", "second"),
+        ("WWW.example", "second"),
+        ("a.shop.example", "second"),
+        ("a.b.shop.example", "first"),
+        ("old.shop.example", "third"),
+        ("other.example", "third"),
+        ("third.example", "first"),
+        ("only.example", "first"),
+    ] {
+        for port in ports {
+            let shown = handshake(&both.scene, port, &["-servername", name]);
+            let subject = format!("subject=CN={expected}.example");
+            assert!(shown.contains(&subject), "{name}: {shown}");
+        }
+    }
+}

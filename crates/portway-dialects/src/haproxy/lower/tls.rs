@@ -120,7 +120,7 @@ impl Lowering<'_, '_, '_> {
     /// A file, or every file of a folder.
     fn certificates(&mut self, listener: &mut ListenerDraft, path: &Spanned<String>) {
         let Some(names) = (self.reader.inputs.list)(&path.value) else {
-            self.certificate(listener, path);
+            self.certificate(listener, path, &[]);
             return;
         };
         let folder = path.value.trim_end_matches('/');
@@ -133,19 +133,24 @@ impl Lowering<'_, '_, '_> {
             .map(|name| format!("{folder}/{name}"))
             .collect();
         for name in names {
-            self.certificate(listener, &Spanned::new(name, path.span));
+            self.certificate(listener, &Spanned::new(name, path.span), &[]);
         }
     }
 
-    /// One file; where it is not there, the files of a bundle of that name.
-    fn certificate(&mut self, listener: &mut ListenerDraft, path: &Spanned<String>) {
+    /// One file, for these host names or those in it; where it is not there, the files of a bundle of that name.
+    fn certificate(
+        &mut self,
+        listener: &mut ListenerDraft,
+        path: &Spanned<String>,
+        hosts: &[Spanned<String>],
+    ) {
         let read = self.reader.inputs.read;
         let failure = match read(&path.value) {
             Ok(bytes) => {
                 let key = format!("{}.key", path.value);
                 let own = String::from_utf8_lossy(&bytes).contains("PRIVATE KEY-----");
                 let beside = (!own && read(&key).is_ok()).then_some(key);
-                self.add_certificate(listener, path, beside);
+                self.add_certificate(listener, path, beside, hosts);
                 return;
             }
             Err(failure) => failure,
@@ -160,7 +165,7 @@ impl Lowering<'_, '_, '_> {
             self.reader.error(Code::Unreadable, path.span, message);
         }
         for part in parts {
-            self.certificate(listener, &Spanned::new(part, path.span));
+            self.certificate(listener, &Spanned::new(part, path.span), hosts);
         }
     }
 
@@ -169,8 +174,11 @@ impl Lowering<'_, '_, '_> {
         listener: &mut ListenerDraft,
         path: &Spanned<String>,
         key: Option<String>,
+        hosts: &[Spanned<String>],
     ) {
-        let name = path.clone().map(Name::from);
+        let words = std::iter::once(&path.value).chain(hosts.iter().map(|it| &it.value));
+        let words: Vec<&str> = words.map(String::as_str).collect();
+        let name = path.clone().map(|_| Name::from(words.join(" ")));
         if !listener.certificates.contains(&name) {
             listener.certificates.push(name.clone());
         }
@@ -184,11 +192,12 @@ impl Lowering<'_, '_, '_> {
                 name,
                 file: Some(path.clone()),
                 key: key.map(|key| Spanned::new(key, path.span)),
+                names: hosts.to_vec(),
             });
         }
     }
 
-    /// `crt-list FILE`: a certificate a line; options and names of a line are not taken.
+    /// `crt-list FILE`: a certificate a line, with the names that it is for; options are not taken.
     fn certificate_list(&mut self, listener: &mut ListenerDraft, list: &Spanned<String>) {
         let path = self.reader.path(&list.value, list.span);
         let text = match (self.reader.inputs.read)(&path) {
@@ -207,17 +216,26 @@ impl Lowering<'_, '_, '_> {
             if path.is_empty() || path.starts_with('#') {
                 continue;
             }
-            let rest = rest.trim();
-            if rest.starts_with('[') || !rest.is_empty() {
+            let (options, hosts) = match rest.trim().strip_prefix('[') {
+                Some(rest) => rest.split_once(']').unwrap_or((rest, "")),
+                None => ("", rest),
+            };
+            if !options.trim().is_empty() {
                 let message = format!(
-                    "{}:{}: options and names of a certificate are not run yet",
+                    "{}:{}: options of a certificate are not run yet",
                     list.value,
                     index + 1
                 );
                 self.reader.error(Code::NotRun, list.span, message);
             }
-            let path = path_in(self.base.crt_base.as_ref(), path);
-            self.certificates(listener, &Spanned::new(path, list.span));
+            let hosts = hosts.split_whitespace();
+            let hosts = hosts.map(|host| Spanned::new(host.to_owned(), list.span));
+            let hosts: Vec<Spanned<String>> = hosts.collect();
+            let path = Spanned::new(path_in(self.base.crt_base.as_ref(), path), list.span);
+            match hosts.is_empty() {
+                true => self.certificates(listener, &path),
+                false => self.certificate(listener, &path, &hosts),
+            }
         }
     }
 
@@ -285,7 +303,7 @@ impl Lowering<'_, '_, '_> {
             .clone()
             .map(|path| path_in(self.base.crt_base.as_ref(), &path));
         let mut holder = ListenerDraft::new(path.clone().map(Name::from));
-        self.certificate(&mut holder, &path);
+        self.certificate(&mut holder, &path, &[]);
         holder.certificates.pop()
     }
 
