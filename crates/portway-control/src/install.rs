@@ -286,7 +286,7 @@ impl Prepared {
                 router: router(listener),
                 state: states.entry(&listener.known_as).or_default().clone(),
                 log,
-                wants: Wants::of(listener),
+                wants: Wants::of(listener, &self.snapshot.groups),
             })
             .collect();
         let configured = self.snapshot.groups.iter();

@@ -11,6 +11,7 @@ use crate::variables::Variables;
 use crate::worker::Worker;
 use portway_core::evaluate::{Fetched, TlsFacts};
 use portway_core::stick::Event;
+use portway_model::action::End;
 use portway_model::defaults;
 use portway_model::expression::{CertificateField, Scope, Variable};
 use portway_model::settings::{ListenerTimeouts, OwnAnswers};
@@ -273,6 +274,18 @@ impl Connection {
         match self.tls.as_deref() {
             Some(tls) => peer_certificate::field(tls.certificate.as_deref(), field),
             None => Fetched::Absent,
+        }
+    }
+
+    /// An end of it.
+    pub(crate) fn accepted(&self, end: End) -> Fetched<'static> {
+        match end {
+            End::Source => Some(self.peer.ip().to_canonical())
+                .filter(|ip| !ip.is_unspecified())
+                .into(),
+            End::SourcePort => self.source_port().into(),
+            End::Destination => self.destination().into(),
+            End::DestinationPort => self.destination_port().into(),
         }
     }
 

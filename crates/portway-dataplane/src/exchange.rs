@@ -19,12 +19,13 @@ use portway_core::http1::{
     BodyLength, Known, Method, RequestFraming, RequestHead, ResponseHead, Version,
 };
 use portway_core::stick::{Entry, Table};
+use portway_model::action::End;
 use portway_model::expression::{
-    CertificateField, GroupFigure, LogValue, Message, Scope, TargetFigure, Variable,
+    CertificateField, GroupFigure, LogValue, Message, Scope, TargetFigure, TimeoutOf, Variable,
 };
 use portway_model::log::LogLevel;
 use portway_model::settings::CaptureCookie;
-use portway_model::snapshot::{GroupId, MapId, StickTableId, User, UserlistId};
+use portway_model::snapshot::{GroupId, MapId, StickTableId, TargetGroup, User, UserlistId};
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::io::Write;
@@ -376,6 +377,25 @@ impl<'c> Exchange<'c> {
     }
 }
 
+/// The number of a target: its own, or the lowest that none before it has.
+fn target_number(group: &TargetGroup, target: usize) -> Option<u32> {
+    let given = |number: u32| group.targets.iter().any(|it| it.number == Some(number));
+    let mut next = 0;
+    for (index, known) in group.targets.iter().enumerate() {
+        let number = known.number.unwrap_or_else(|| {
+            next += 1;
+            while given(next) {
+                next += 1;
+            }
+            next
+        });
+        if index == target {
+            return Some(number);
+        }
+    }
+    None
+}
+
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
         if self.connection.worker.is_cutting_off() {
@@ -402,6 +422,36 @@ impl Facts for Exchange<'_> {
 
     fn destination_port(&self) -> Option<u16> {
         Some(self.destination_end().port()).filter(|port| *port != 0)
+    }
+
+    fn accepted(&self, end: End) -> Fetched<'_> {
+        self.connection.accepted(end)
+    }
+
+    fn is_local(&self, address: IpAddr) -> Option<bool> {
+        Some(crate::sys::is_local(address))
+    }
+
+    fn timeout(&self, of: TimeoutOf) -> Option<u64> {
+        let group = self.attempt.group;
+        let group = group.and_then(|group| self.connection.generation.group(group));
+        let group = group.map(|(group, ..)| &group.timeouts);
+        let changed = &self.scratch.timeouts;
+        let response = group.map(|timeouts| timeouts.response);
+        let tunnel = group.map(|timeouts| timeouts.tunnel.unwrap_or_default());
+        let timeout = match of {
+            TimeoutOf::Client => Some(self.connection.client_timeout()),
+            TimeoutOf::Group => response,
+            TimeoutOf::GroupTunnel => tunnel,
+            TimeoutOf::Response => changed.response.or(response),
+            TimeoutOf::Tunnel => changed.tunnel.or(tunnel),
+        };
+        u64::try_from(timeout?.as_millis()).ok()
+    }
+
+    fn target_number(&self) -> Option<u32> {
+        let (group, ..) = self.connection.generation.group(self.attempt.group?)?;
+        target_number(group, self.attempt.target?)
     }
 
     fn listener_name(&self) -> Option<&str> {

@@ -14,9 +14,9 @@ use portway_core::evaluate::{
     Facts, Fetched, TlsFacts, evaluate, fetch, holds, settled, variable_text, write_template,
 };
 use portway_core::stick::{Entry, Table};
-use portway_model::action::{Action, Rule};
+use portway_model::action::{Action, End, Rule};
 use portway_model::expression::{
-    CertificateField, GroupFigure, LogValue, TargetFigure, Value, Variable,
+    CertificateField, GroupFigure, LogValue, TargetFigure, TimeoutOf, Value, Variable,
 };
 use portway_model::snapshot::{GroupId, MapId, StickTableId};
 use portway_model::stage::Resolved;
@@ -265,6 +265,19 @@ impl Facts for Seen<'_> {
 
     fn destination_port(&self) -> Option<u16> {
         self.connection.destination_port()
+    }
+
+    fn accepted(&self, end: End) -> Fetched<'_> {
+        self.connection.accepted(end)
+    }
+
+    fn is_local(&self, address: IpAddr) -> Option<bool> {
+        Some(crate::sys::is_local(address))
+    }
+
+    fn timeout(&self, of: TimeoutOf) -> Option<u64> {
+        let time = (of == TimeoutOf::Client).then(|| self.connection.client_timeout());
+        u64::try_from(time?.as_millis()).ok()
     }
 
     fn listener_name(&self) -> Option<&str> {

@@ -28,6 +28,11 @@ pub(crate) fn accept(socket: &impl AsFd) -> io::Result<Option<OwnedFd>> {
     }
 }
 
+/// True for an address of this machine: a socket can be bound to it.
+pub(crate) fn is_local(address: std::net::IpAddr) -> bool {
+    std::net::UdpSocket::bind((address, 0)).is_ok()
+}
+
 /// 64 bits of chance that differ between workers and starts; never 0.
 pub(crate) fn seed() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};

@@ -3,7 +3,7 @@
 use portway_model::action::{Action, AnswerBody, FixedResponse, Phase, Rule};
 use portway_model::draft::LogFormat;
 use portway_model::expression::{LogValue, Template, TemplatePart, Value};
-use portway_model::snapshot::{Listener, Snapshot};
+use portway_model::snapshot::{Listener, Snapshot, TargetGroup};
 use portway_model::stage::Resolved;
 
 /// What the records of one listener want.
@@ -20,14 +20,19 @@ pub struct Wants {
 }
 
 impl Wants {
-    /// What a listener wants.
-    pub fn of(listener: &Listener) -> Self {
+    /// What a listener wants that may forward to these groups.
+    pub fn of(listener: &Listener, groups: &[TargetGroup]) -> Self {
         let mut wants = Self::default();
-        each_value(listener, &mut |value| match value {
+        let mut want = |value| match value {
             LogValue::UpstreamAddress | LogValue::UpstreamPort => wants.upstream_address = true,
             LogValue::BytesRead => wants.sizes = true,
             _ => {}
-        });
+        };
+        each_value(listener, &mut want);
+        // A group does not know its listeners.
+        for rule in groups.iter().flat_map(|group| group.rules.iter()) {
+            of_rule(rule, &mut want);
+        }
         let slots = |phases: &[Phase]| {
             let rules = phases.iter().flat_map(|phase| listener.rules.of(*phase));
             let actions = rules.flat_map(|rule| &rule.actions);

@@ -170,7 +170,7 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             TlsCipher, TlsCipherOpenssl, TlsKeyBits, TlsResumed, Sni, Alpn, HelloSni, HelloAlpn,
             HelloType, HelloVersion, WaitEnded, PayloadLength, Method, Scheme,
             HttpVersion, Host, Path, Query, Target, Base, Body, BodyLength, BasicUser, RequestId,
-            Status, ListenerConnections, ListenerConnectionRate, ListenerRequestRate, GroupName, TargetName, TargetAddress, Now, Hostname,
+            Status, ListenerConnections, ListenerConnectionRate, ListenerRequestRate, TargetNumber, GroupName, TargetName, TargetAddress, Now, Hostname,
             HostPath, ReceivedMethod, ReceivedTarget, BasicPassword, AuthorizationScheme, FirstRequest,
             ResponseVersion, NowMicroseconds, Uuid, Worker, Draining,
         ],
@@ -178,6 +178,7 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             Text, Number, Boolean, Address, ClientCertificate, HelloExtension, QueryParameter, Header, Cookie,
             BodyArgument, Bearer,
             ResponseHeader, ResponseCookie, Variable, Capture, Random, Environment, Log,
+            Accepted, Timeout, HeaderBlock,
         ],
         Value::Payload { offset, length } => Value::Payload {
             offset: *offset,
@@ -267,7 +268,7 @@ fn transform<C: Convert>(
             Number, Text, Binary, Truth, Not, Even, Odd, Negate, Complement, Lower, Upper, Trim, FirstLine,
             HostName, HostPort, Base64, Base64Decode, Base64Url, Hex, HexNumber, UrlDecode, FormDecode,
             UrlEncode, Length, Sha256,
-            Quoted, Backslashed, Hexadecimal, HealthyTargets,
+            Quoted, Backslashed, Hexadecimal, HealthyTargets, IsLocal,
         ],
         [
             Default, Otherwise, Append, Join, TrimStart, TrimEnd, JsonEscape, Compare, SameSecret, Hash, Digest,

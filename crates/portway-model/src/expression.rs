@@ -4,6 +4,7 @@
 //! value followed by [`Transform`]s; a [`Test`] compares an expression; a [`Condition`] is a boolean tree of
 //! tests; a [`Template`] mixes text and expressions. All are closed sets, held for both stages.
 
+use crate::action::End;
 use crate::name::Name;
 use crate::span::Spanned;
 use crate::stage::Stage;
@@ -365,6 +366,15 @@ pub enum Value<S: Stage> {
     ListenerConnectionRate,
     /// Number: requests that came to this listener in the last second.
     ListenerRequestRate,
+    /// Address or number: an end of the client's connection as it was before rules changed it for this exchange; from the
+    /// connection phase.
+    Accepted(End),
+    /// Number: a timeout in milliseconds; absent where there is none.
+    Timeout(TimeoutOf),
+    /// The lines of all headers in their order, each with its line end, and an empty one.
+    HeaderBlock(Message),
+    /// Number: that by which HAProxy's tools know the target that was chosen.
+    TargetNumber,
     /// The target group that was chosen.
     GroupName,
     /// The target that was chosen.
@@ -389,6 +399,21 @@ pub enum Value<S: Stage> {
     Environment(String),
     /// Something for access logs: what is known when the exchange ends, or so far.
     Log(LogValue),
+}
+
+/// Which timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TimeoutOf {
+    /// Silence of the client, as the listener says.
+    Client,
+    /// Silence of a target, as the group says.
+    Group,
+    /// Silence of a tunnel, as the group says; 0 where it does not.
+    GroupTunnel,
+    /// Silence of a target in this exchange.
+    Response,
+    /// Silence of a tunnel in this exchange; 0 where nothing is said.
+    Tunnel,
 }
 
 /// A request or a response.

@@ -83,6 +83,8 @@ pub enum Transform<S: Stage> {
         /// When there is no entry.
         default: Option<String>,
     },
+    /// Boolean: the address is one of this machine's.
+    IsLocal,
     /// Number: the targets that may take traffic of the group of this name; absent where there is none.
     HealthyTargets,
     /// This text where the value is absent.

@@ -462,7 +462,8 @@ async fn scripts_are_followed_as_haproxy_does() {
     check(ended, b"", b"", "x", empty).await;
     let set = "{ set = { variable = 'check.a', value = 'ab' } }";
     let sent = "{ send_text = '<${var.check.a}>' }, { send_hex_text = '4${var.check.a.length()}' }";
-    let waits = "{ expect = { text = '${var.check.a}', on_success = '${group_name}', code = '7' } }";
+    let waits =
+        "{ expect = { text = '${var.check.a}', on_success = '${group_name}', code = '7' } }";
     let computed = format!("{set}, {sent}, {waits}");
     check(&computed, b"", b"ab", "<ab>B", "L7OK 7 app").await;
     let first = "{ connect = { port = 1, comment = 'first' } }";

@@ -6,8 +6,9 @@
 
 use super::Fetched;
 use crate::stick::{Entry, Table};
+use portway_model::action::End;
 use portway_model::expression::{
-    CertificateField, GroupFigure, LogValue, Message, TargetFigure, Value, Variable,
+    CertificateField, GroupFigure, LogValue, Message, TargetFigure, TimeoutOf, Value, Variable,
 };
 use portway_model::snapshot::{GroupId, MapId, StickTableId, UserlistId};
 use portway_model::stage::Resolved;
@@ -53,6 +54,26 @@ pub trait Facts {
 
     /// The port the client connected to.
     fn destination_port(&self) -> Option<u16> {
+        None
+    }
+
+    /// An end of the client's connection before rules changed it for this exchange.
+    fn accepted(&self, _end: End) -> Fetched<'_> {
+        Fetched::Absent
+    }
+
+    /// Whether an address is one of this machine's.
+    fn is_local(&self, _address: IpAddr) -> Option<bool> {
+        None
+    }
+
+    /// A timeout in milliseconds.
+    fn timeout(&self, _of: TimeoutOf) -> Option<u64> {
+        None
+    }
+
+    /// The number of the target that was chosen.
+    fn target_number(&self) -> Option<u32> {
         None
     }
 

@@ -159,6 +159,20 @@ pub(super) fn names<'a, F: Facts>(of: Message, delimiter: &str, facts: &F) -> Fe
     out.into()
 }
 
+/// The lines of all headers, and an empty one.
+pub(super) fn block<'a, F: Facts>(of: Message, facts: &F) -> Fetched<'a> {
+    let mut out = Vec::new();
+    facts.fields(of, &mut |name, value| {
+        out.extend(name.iter().map(u8::to_ascii_lowercase));
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+        Continue(())
+    });
+    out.extend_from_slice(b"\r\n");
+    out.into()
+}
+
 /// How many cookies a message has, of this name or of all.
 pub(super) fn cookies<F: Facts>(of: Message, name: Option<&str>, facts: &F) -> Option<u64> {
     known(of, facts)?;

@@ -122,6 +122,10 @@ fn apply<'a, F: Facts>(
                 Some(None) => default.as_deref().into(),
             }
         }
+        Transform::IsLocal => {
+            let address = fetched.address();
+            address.and_then(|address| facts.is_local(address)).into()
+        }
         Transform::MapGroups { map, default } => match fetched.into_text() {
             None => Fetched::Absent,
             Some(key) => match facts.lookup_groups(*map, &key) {
@@ -277,6 +281,7 @@ fn apply_to_text<'a, F: Facts>(
         | Transform::Otherwise(_)
         | Transform::Map { .. }
         | Transform::MapGroups { .. }
+        | Transform::IsLocal
         | Transform::Calculate(..)
         | Transform::Negate
         | Transform::Complement

@@ -296,7 +296,7 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
         tls: None,
         router: Router::build(&listener.rules.request),
         log: Some(sink.clone()),
-        wants: Wants::of(listener),
+        wants: Wants::of(listener, &snapshot.groups),
         state: Arc::default(),
     });
     let parts = |group: &TargetGroup| {

@@ -23,6 +23,7 @@ use portway_model::expression::{Counter, Expression, Scope, Variable};
 use portway_model::span::Span;
 use portway_model::stage::Named;
 use std::ops::Range;
+pub(crate) use value::ENDS;
 
 /// Longest text of one condition, expression or template, in bytes.
 pub const MAX_LENGTH: usize = 64 * 1024;

@@ -68,6 +68,7 @@ pub(crate) const METHODS: &[(&str, &str)] = &[
     ("map_groups", "map_groups(`MAP`)"),
     ("chunks", "chunks(decimal, `-`, 2)"),
     ("healthy_targets", "healthy_targets()"),
+    ("is_local", "is_local()"),
     ("date", "date(`%Y-%m-%d`, 0)"),
     ("local_date", "local_date(`%Y-%m-%d`, 0)"),
     ("http_date", "http_date(0)"),
@@ -112,6 +113,7 @@ const PLAIN: &[(&str, Transform<Named>)] = &[
     ("form_decode", Transform::FormDecode),
     ("url_encode", Transform::UrlEncode),
     ("healthy_targets", Transform::HealthyTargets),
+    ("is_local", Transform::IsLocal),
 ];
 
 /// Hash functions.

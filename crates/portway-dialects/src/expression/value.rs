@@ -5,10 +5,11 @@
 use super::cursor::{Cursor, Parsed, Token};
 use super::transform::write_call;
 use super::{write_expression, write_plain, write_text};
+use portway_model::action::End;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
     CertificateField, Counter, CounterEntry, GroupFigure, HeaderPart, LogValue, Message, NamePart,
-    Scope, TableFigure, TargetFigure, Touch, Value, Variable,
+    Scope, TableFigure, TargetFigure, TimeoutOf, Touch, Value, Variable,
 };
 use portway_model::name::Name;
 use portway_model::span::Spanned;
@@ -63,6 +64,12 @@ pub(crate) const PLAIN: &[(&str, Value<Named>)] = &[
     ("status", Value::Status),
     ("group_name", Value::GroupName),
     ("target_name", Value::TargetName),
+    ("target_number", Value::TargetNumber),
+    ("header_block", Value::HeaderBlock(Message::Request)),
+    (
+        "response_header_block",
+        Value::HeaderBlock(Message::Response),
+    ),
     ("target_address", Value::TargetAddress),
     ("now", Value::Now),
     ("now_microseconds", Value::NowMicroseconds),
@@ -117,6 +124,8 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("healthy_targets", "healthy_targets(`GROUP`)"),
     ("group_connections", "group_connections(`GROUP`)"),
     ("random", "random(100)"),
+    ("accepted", "accepted(source)"),
+    ("timeout", "timeout(client)"),
     ("environment", "environment(`NAME`)"),
     ("log", "log(total_time)"),
     ("tracked", "tracked(0)"),
@@ -218,6 +227,23 @@ pub(crate) const LOG_VALUES: &[(&str, LogValue)] = &[
     ("tls_version", LogValue::TlsVersion),
     ("tls_cipher", LogValue::TlsCipher),
     ("connection_error", LogValue::ConnectionError),
+];
+
+/// Ends of a client's connection.
+pub(crate) const ENDS: [(&str, End); 4] = [
+    ("source", End::Source),
+    ("source_port", End::SourcePort),
+    ("destination", End::Destination),
+    ("destination_port", End::DestinationPort),
+];
+
+/// Timeouts.
+pub(crate) const TIMEOUTS: &[(&str, TimeoutOf)] = &[
+    ("client", TimeoutOf::Client),
+    ("group", TimeoutOf::Group),
+    ("group_tunnel", TimeoutOf::GroupTunnel),
+    ("response", TimeoutOf::Response),
+    ("tunnel", TimeoutOf::Tunnel),
 ];
 
 /// What is counted of a group.
@@ -425,6 +451,8 @@ impl Cursor<'_, '_> {
             }
             "healthy_targets" => Value::HealthyTargets(self.reference("a target group")?),
             "group_connections" => Value::GroupConnections(self.reference("a target group")?),
+            "accepted" => Value::Accepted(self.one_of("end", &ENDS)?),
+            "timeout" => Value::Timeout(self.one_of("timeout", TIMEOUTS)?),
             "random" => Value::Random(self.number("a limit")?),
             "environment" => Value::Environment(self.text("a variable's name")?.0),
             "log" => Value::Log(self.one_of("log value", LOG_VALUES)?),
@@ -668,6 +696,12 @@ pub(super) fn write_value(out: &mut String, value: &Value<Named>) {
         Value::GroupConnections(group) => call_text(out, "group_connections", group.value.as_str()),
         Value::Environment(name) => call_text(out, "environment", name),
         Value::Capture(slot) => write_plain(out, format_args!("capture({slot})")),
+        Value::Accepted(end) => {
+            write_plain(out, format_args!("accepted({})", word_of(&ENDS, end)));
+        }
+        Value::Timeout(of) => {
+            write_plain(out, format_args!("timeout({})", word_of(TIMEOUTS, of)));
+        }
         Value::Random(limit) => write_plain(out, format_args!("random({limit})")),
         Value::Payload { offset, length } => {
             write_plain(out, format_args!("payload({offset}, {length})"));

@@ -8,9 +8,10 @@ use super::sample::{Refusal, Sample, Type, chain, of};
 use super::{Reader, patterns, variable};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use portway_model::action::End;
 use portway_model::expression::{
-    CertificateField, GroupFigure, HashKind, Hashing, HeaderPart, Message, NamePart, Operand,
-    Operation, TargetFigure, Transform, Value,
+    CertificateField, GroupFigure, HashKind, Hashing, HeaderPart, LogValue, Message, NamePart,
+    Operand, Operation, TargetFigure, TimeoutOf, Transform, Value,
 };
 use portway_model::name::Name;
 use portway_model::span::{Span, Spanned};
@@ -50,6 +51,124 @@ const PLAIN: &[Plain] = &[
         When::Always,
         Type::Number,
         Value::DestinationPort,
+    ),
+    Plain(
+        "fc_src",
+        When::Always,
+        Type::Address,
+        Value::Accepted(End::Source),
+    ),
+    Plain(
+        "fc_src_port",
+        When::Always,
+        Type::Number,
+        Value::Accepted(End::SourcePort),
+    ),
+    Plain(
+        "fc_dst",
+        When::Always,
+        Type::Address,
+        Value::Accepted(End::Destination),
+    ),
+    Plain(
+        "fc_dst_port",
+        When::Always,
+        Type::Number,
+        Value::Accepted(End::DestinationPort),
+    ),
+    Plain(
+        "bc_src",
+        When::Target,
+        Type::Address,
+        Value::Log(LogValue::UpstreamAddress),
+    ),
+    Plain(
+        "bc_src_port",
+        When::Target,
+        Type::Number,
+        Value::Log(LogValue::UpstreamPort),
+    ),
+    Plain(
+        "bc_dst",
+        When::Target,
+        Type::Address,
+        Value::Log(LogValue::TargetIp),
+    ),
+    Plain(
+        "bc_dst_port",
+        When::Target,
+        Type::Number,
+        Value::Log(LogValue::TargetPort),
+    ),
+    Plain(
+        "bc_http_major",
+        When::Target,
+        Type::Number,
+        Value::Number(1),
+    ),
+    Plain("srv_id", When::Target, Type::Number, Value::TargetNumber),
+    Plain(
+        "fe_client_timeout",
+        When::Client,
+        Type::Number,
+        Value::Timeout(TimeoutOf::Client),
+    ),
+    Plain(
+        "be_server_timeout",
+        When::Backend,
+        Type::Number,
+        Value::Timeout(TimeoutOf::Group),
+    ),
+    Plain(
+        "be_tunnel_timeout",
+        When::Backend,
+        Type::Number,
+        Value::Timeout(TimeoutOf::GroupTunnel),
+    ),
+    Plain(
+        "cur_server_timeout",
+        When::Backend,
+        Type::Number,
+        Value::Timeout(TimeoutOf::Response),
+    ),
+    Plain(
+        "cur_tunnel_timeout",
+        When::Backend,
+        Type::Number,
+        Value::Timeout(TimeoutOf::Tunnel),
+    ),
+    Plain(
+        "req.hdrs",
+        When::Request,
+        Type::Text,
+        Value::HeaderBlock(Message::Request),
+    ),
+    Plain(
+        "res.hdrs",
+        When::Response,
+        Type::Text,
+        Value::HeaderBlock(Message::Response),
+    ),
+    certificate("ssl_c_err", Type::Number, CertificateField::VerifyCode),
+    // No certificate that is wrong is let through.
+    Plain(
+        "ssl_c_ca_err",
+        When::Session,
+        Type::Number,
+        Value::Number(0),
+    ),
+    Plain(
+        "ssl_c_ca_err_depth",
+        When::Session,
+        Type::Number,
+        Value::Number(0),
+    ),
+    // Early data is not taken.
+    Plain(
+        "ssl_fc_has_early",
+        When::Session,
+        Type::Boolean,
+        Value::Boolean(false),
     ),
     Plain("fe_name", When::Client, Type::Text, Value::ListenerName),
     Plain("be_name", When::Backend, Type::Text, Value::GroupName),
@@ -209,6 +328,10 @@ const FUNCTIONS: &[(&str, usize)] = &[
     ("date", 2),
     ("date_us", 0),
     ("thread", 0),
+    ("src_is_local", 0),
+    ("dst_is_local", 0),
+    ("fc_src_is_local", 0),
+    ("fc_dst_is_local", 0),
     ("uuid", 1),
     ("wait_end", 0),
     ("req.proto_http", 0),
@@ -394,6 +517,10 @@ impl Reading<'_, '_, '_> {
                     vec![part],
                 )
             }
+            "src_is_local" => self.local(Value::Source),
+            "dst_is_local" => self.local(Value::Destination),
+            "fc_src_is_local" => self.local(Value::Accepted(End::Source)),
+            "fc_dst_is_local" => self.local(Value::Accepted(End::Destination)),
             "thread" => {
                 // HAProxy counts its threads from 0.
                 let from_zero = Transform::Calculate(Operation::Subtract, Operand::Number(1));
@@ -419,6 +546,11 @@ impl Reading<'_, '_, '_> {
             }
             _ => return None,
         })
+    }
+
+    fn local(&self, address: Value<Named>) -> Found {
+        let steps = vec![Transform::IsLocal];
+        self.chain(When::Always, Type::Boolean, address, steps)
     }
 
     fn binary(&self) -> Found {

@@ -6,9 +6,9 @@
 use super::form::{Form, Keyed, Out, Reader, words};
 use super::toml::{Content, Entry, Item};
 use super::{pairs, service};
-use crate::expression::{self, Written};
+use crate::expression::{self, ENDS, Written};
 use portway_model::action::{
-    Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Normalization, TimeoutKind,
+    Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, Normalization, TimeoutKind,
     Weighted,
 };
 use portway_model::diagnostic::{Code, Diagnostic, Severity};
@@ -290,14 +290,6 @@ fn read_several(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Nam
     }
     (!wrong).then_some(actions)
 }
-
-/// Ends of a client's connection.
-pub(crate) const ENDS: [(&str, End); 4] = [
-    ("source", End::Source),
-    ("source_port", End::SourcePort),
-    ("destination", End::Destination),
-    ("destination_port", End::DestinationPort),
-];
 
 /// Timeouts that a rule may replace.
 pub(crate) const TIMEOUTS: [(&str, TimeoutKind); 2] = [

@@ -1,9 +1,9 @@
 //! Actions written: the inverse of reading in [`super::action`].
 
-use super::action::{ENDS, REDIRECT_STATUS, TARPIT_STATUS, TIMEOUTS, write_forward};
+use super::action::{REDIRECT_STATUS, TARPIT_STATUS, TIMEOUTS, write_forward};
 use super::form::{Form, Out};
 use super::{pairs, service};
-use crate::expression::{self, template};
+use crate::expression::{self, ENDS, template};
 use portway_model::action::{Action, AnswerBody, FixedResponse};
 use portway_model::stage::Named;
 use std::time::Duration;

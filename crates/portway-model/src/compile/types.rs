@@ -1,8 +1,8 @@
 //! What kind of thing a value is, from which phase it is known, and what it is called in messages.
 
-use crate::action::Phase;
+use crate::action::{End, Phase};
 use crate::expression::{
-    CertificateField, LogValue, Message, Scope, TargetFigure, Transform, Value,
+    CertificateField, LogValue, Message, Scope, TargetFigure, TimeoutOf, Transform, Value,
 };
 use crate::stage::Stage;
 
@@ -45,7 +45,10 @@ impl Kind {
 /// What a fetch gives.
 pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
     match value {
-        Value::Source | Value::Destination | Value::Address(_) => Kind::Address,
+        Value::Source
+        | Value::Destination
+        | Value::Address(_)
+        | Value::Accepted(End::Source | End::Destination) => Kind::Address,
         Value::Number(_)
         | Value::SourcePort
         | Value::DestinationPort
@@ -69,6 +72,9 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::ListenerConnectionRate
         | Value::ListenerRequestRate
         | Value::Random(_)
+        | Value::Accepted(End::SourcePort | End::DestinationPort)
+        | Value::Timeout(_)
+        | Value::TargetNumber
         | Value::Now => Kind::Number,
         Value::Boolean(_)
         | Value::Tls
@@ -96,6 +102,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::AuthorizationScheme
         | Value::Uuid
         | Value::HeaderNames { .. }
+        | Value::HeaderBlock(_)
         | Value::GroupName
         | Value::TargetName => Kind::Word,
         Value::Log(log) => kind_of_log(*log),
@@ -216,16 +223,16 @@ fn kind_of_log(log: LogValue) -> Kind {
         | LogValue::CapturedResponseList
         | LogValue::CapturedRequestCookie
         | LogValue::CapturedResponseCookie
-        | LogValue::ClientAddress
-        | LogValue::ListenerAddress
-        | LogValue::UpstreamAddress
-        | LogValue::TargetIp
         | LogValue::ListenerTransport
         | LogValue::Backend
         | LogValue::Server
         | LogValue::TlsVersion
         | LogValue::TlsCipher
         | LogValue::ConnectionError => Kind::Word,
+        LogValue::ClientAddress
+        | LogValue::ListenerAddress
+        | LogValue::UpstreamAddress
+        | LogValue::TargetIp => Kind::Text,
     }
 }
 
@@ -244,6 +251,7 @@ pub(super) fn transformed<S: Stage>(
         | Transform::Hash(_) => Ok(Kind::Number),
         Transform::SameSecret(_)
         | Transform::Truth
+        | Transform::IsLocal
         | Transform::Not
         | Transform::Even
         | Transform::Odd => Ok(Kind::Boolean),
@@ -316,6 +324,8 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::SourcePort
         | Value::Destination
         | Value::DestinationPort
+        | Value::Accepted(_)
+        | Value::Timeout(TimeoutOf::Client)
         | Value::ListenerName
         | Value::Tls
         | Value::Counter { .. }
@@ -371,11 +381,14 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
             ..
         }
         | Value::ResponseVersion
+        | Value::HeaderBlock(Message::Response)
         | Value::Status
         | Value::ResponseHeader(_)
         | Value::ResponseCookie(_) => Phase::Response,
         Value::GroupName if group => Phase::ClientHello,
-        Value::GroupName | Value::TargetName | Value::TargetAddress => Phase::Response,
+        Value::GroupName | Value::TargetName | Value::TargetNumber | Value::TargetAddress => {
+            Phase::Response
+        }
         Value::Variable(variable) => return lives(variable.scope),
         Value::Method
         | Value::Scheme
@@ -407,6 +420,8 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::BasicUser
         | Value::RequestId
         | Value::Authenticated(_)
+        | Value::Timeout(_)
+        | Value::HeaderBlock(_)
         | Value::Log(_) => Phase::Request,
     };
     (from, Phase::AfterResponse)
@@ -526,6 +541,10 @@ fn late_value_word<S: Stage>(value: &Value<S>) -> String {
         Value::ListenerRequestRate => "the rate of the listener's requests",
         Value::GroupName => "the chosen target group",
         Value::TargetName => "the chosen target",
+        Value::TargetNumber => "the number of the chosen target",
+        Value::Accepted(_) => "an end of the client's connection",
+        Value::Timeout(_) => "a timeout",
+        Value::HeaderBlock(_) => "the lines of headers",
         Value::TargetAddress => "the chosen target's address",
         Value::Random(_) => "a random number",
         Value::Now => "the time",

@@ -2,12 +2,13 @@
 
 use super::{Choices, KnownTable};
 use ipnet::IpNet;
-use portway_model::action::Phase;
+use portway_model::action::{End, Phase};
 use portway_model::expression::{
     Append, CertificateField, ChunkForm, Chunks, Condition, Counter, CounterEntry, DigestKind,
     Expression, GroupFigure, HashKind, Hashing, HeaderPart, JsonCharset, LogValue, Matcher,
     Message, NamePart, NumberRange, Operand, Operation, Scope, Secret, TableFigure, TargetFigure,
-    Template, TemplatePart, Test, TextMatch, TimeUnit, Touch, Transform, Value, Variable,
+    Template, TemplatePart, Test, TextMatch, TimeUnit, TimeoutOf, Touch, Transform, Value,
+    Variable,
 };
 use portway_model::name::Name;
 use portway_model::settings::{KeyType, MapMatch};
@@ -173,7 +174,15 @@ impl Choices {
 
     /// What is known from the first moment on.
     fn connection_value(&mut self, place: Place) -> (Value<Named>, Kind) {
-        match self.below(20) {
+        match self.below(22) {
+            20 => (Value::Accepted(End::Source), Kind::Address),
+            21 => (
+                self.one(
+                    Value::Accepted(End::DestinationPort),
+                    &[Value::Timeout(TimeoutOf::Client)],
+                ),
+                Kind::Number,
+            ),
             16 => {
                 let address = self.network().addr();
                 (Value::Address(address), Kind::Address)
@@ -382,14 +391,35 @@ impl Choices {
     }
 
     fn response_value(&mut self) -> (Value<Named>, Kind) {
-        match self.below(8) {
+        match self.below(9) {
             6 => (Value::ResponseVersion, Kind::Text),
             7 => self.message_value(Message::Response),
             1 => (Value::ResponseHeader(self.header()), Kind::Text),
             2 => (Value::ResponseCookie(self.token()), Kind::Text),
             3 => (Value::GroupName, Kind::Word),
-            4 => (Value::TargetName, Kind::Word),
-            5 => (Value::TargetAddress, Kind::Text),
+            4 => (
+                self.one(
+                    Value::TargetName,
+                    &[
+                        Value::HeaderBlock(Message::Request),
+                        Value::HeaderBlock(Message::Response),
+                    ],
+                ),
+                Kind::Word,
+            ),
+            5 => (
+                self.one(
+                    Value::TargetNumber,
+                    &[
+                        Value::Timeout(TimeoutOf::Group),
+                        Value::Timeout(TimeoutOf::GroupTunnel),
+                        Value::Timeout(TimeoutOf::Response),
+                        Value::Timeout(TimeoutOf::Tunnel),
+                    ],
+                ),
+                Kind::Number,
+            ),
+            8 => (Value::TargetAddress, Kind::Text),
             _ => (Value::Status, Kind::Number),
         }
     }
@@ -583,6 +613,7 @@ impl Choices {
                     Transform::Not,
                     Transform::Even,
                     Transform::Odd,
+                    Transform::IsLocal,
                     Transform::SameSecret(variable),
                 ];
                 (self.one(Transform::Truth, &others), Kind::Boolean)
