@@ -147,6 +147,11 @@ impl Global {
             "ssl-default-server-options" => {
                 tls_options(&mut base.server_options, OptionOf::Server, line, reader);
             }
+            "ssl-load-extra-del-ext" => {
+                no_argument(line, 1, reader);
+                base.cut_extension = true;
+            }
+            "ssl-load-extra-files" => extra_files(base, line, reader),
             "ssl-server-verify" => {
                 let Some(word) = value(line, reader) else {
                     return;
@@ -289,6 +294,28 @@ fn socket_option(
             reader.warn(Code::NotRun, value.span, message);
         }
     }
+}
+
+/// `ssl-load-extra-files KIND…`. Answers of OCSP, issuers and timestamps that lie beside a certificate are not sent.
+fn extra_files(base: &mut Base, line: &Line, reader: &mut Reader<'_>) {
+    const KINDS: [&str; 7] = ["all", "bundle", "issuer", "key", "none", "ocsp", "sctl"];
+    if line.words.len() < 2 {
+        return missing(line, "kinds of files, such as `key`", reader);
+    }
+    let words = line.from(1);
+    for word in words {
+        if !KINDS.contains(&word.as_str()) {
+            let what = "value of `ssl-load-extra-files`";
+            reader.push(crate::unknown_word(word.span, what, word.as_str(), KINDS));
+        }
+    }
+    let has = |kind: &str| {
+        words
+            .iter()
+            .any(|word| [kind, "all"].contains(&word.as_str()))
+    };
+    base.no_bundles = !has("bundle");
+    base.no_key_files = !has("key");
 }
 
 fn tls_options(versions: &mut Versions, of: OptionOf, line: &Line, reader: &mut Reader<'_>) {
@@ -438,5 +465,13 @@ mod tests {
             &["cannot be a default"],
         );
         check(" ssl-server-verify maybe", "", &["unknown value"]);
+        check(
+            " ssl-load-extra-files bundle sctl ocsp issuer key\n ssl-load-extra-del-ext",
+            "",
+            &[],
+        );
+        check(" ssl-load-extra-files none", "", &[]);
+        check(" ssl-load-extra-files", "", &["needs kinds of files"]);
+        check(" ssl-load-extra-files keys", "", &["unknown value"]);
     }
 }

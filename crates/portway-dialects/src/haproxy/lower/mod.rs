@@ -39,6 +39,11 @@ pub(crate) struct Base {
     pub(crate) server_ciphers: Option<Spanned<String>>,
     pub(crate) server_ciphersuites: Option<Spanned<String>>,
     pub(crate) server_options: super::proxy::Versions,
+    /// What `ssl-load-extra-files` leaves out: bundles, and files of keys.
+    pub(crate) no_bundles: bool,
+    pub(crate) no_key_files: bool,
+    /// `ssl-load-extra-del-ext`.
+    pub(crate) cut_extension: bool,
     /// `ssl-server-verify none`.
     pub(crate) verify_none: bool,
 }

@@ -1,7 +1,7 @@
 //! TLS of binds and of servers.
 
 use super::{Lowering, path_in};
-use crate::haproxy::proxy::{Bind, Proxy, ServerTls, Verification, Versions};
+use crate::haproxy::proxy::{Bind, Mode, Proxy, ServerTls, Verification, Versions};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{
     CertificateDraft, ListenerDraft, TlsPolicyDraft, UpstreamTlsDraft, Verify,
@@ -147,9 +147,14 @@ impl Lowering<'_, '_, '_> {
         let read = self.reader.inputs.read;
         let failure = match read(&path.value) {
             Ok(bytes) => {
-                let key = format!("{}.key", path.value);
+                let base = match path.value.strip_suffix(".crt") {
+                    Some(base) if self.base.cut_extension => base,
+                    _ => path.value.as_str(),
+                };
+                let key = format!("{base}.key");
                 let own = String::from_utf8_lossy(&bytes).contains("PRIVATE KEY-----");
-                let beside = (!own && read(&key).is_ok()).then_some(key);
+                let beside = !own && !self.base.no_key_files && read(&key).is_ok();
+                let beside = beside.then_some(key);
                 self.add_certificate(listener, path, beside, hosts);
                 return;
             }
@@ -158,7 +163,7 @@ impl Lowering<'_, '_, '_> {
         let parts: Vec<String> = BUNDLE
             .iter()
             .map(|end| format!("{}{end}", path.value))
-            .filter(|part| read(part).is_ok())
+            .filter(|part| !self.base.no_bundles && read(part).is_ok())
             .collect();
         if parts.is_empty() {
             let message = format!("cannot read `{}`: {failure}", path.value);
@@ -254,6 +259,9 @@ impl Lowering<'_, '_, '_> {
         tls: &ServerTls,
         server: &Spanned<String>,
     ) -> UpstreamTlsDraft {
+        if let Some(alpn) = &tls.alpn {
+            self.upstream_alpn(proxy, alpn);
+        }
         let verify = match (&tls.verify, &tls.ca_file) {
             (Some(verify), _) if !verify.value => Some(verify.map(|_| Verify::Off)),
             (None, None) if self.base.verify_none => Some(Spanned::bare(Verify::Off)),
@@ -295,6 +303,24 @@ impl Lowering<'_, '_, '_> {
                 .as_ref()
                 .and_then(|path| self.client_certificate(path)),
         }
+    }
+
+    /// Protocols that servers are offered: HTTP/1.1 in mode http, whatever else there is; none in mode tcp.
+    fn upstream_alpn(&mut self, proxy: &Proxy, given: &Spanned<Vec<String>>) {
+        let has = |name: &str| given.value.iter().any(|it| it == name);
+        let wrong = match proxy.mode() {
+            Mode::Http if has("http/1.1") && has("h2") => {
+                let message = "HTTP/2 is not spoken yet: `h2` is not offered to servers";
+                let warning = Diagnostic::warning(Code::NotRun, given.span, message);
+                self.reader.push(warning.help("HTTP/1.1 is used"));
+                return;
+            }
+            Mode::Http if has("http/1.1") => return,
+            Mode::Http => "not run yet: servers that do not speak HTTP/1.1",
+            Mode::Tcp => "not run yet: `alpn` of servers in mode tcp",
+        };
+        self.reader
+            .push(Diagnostic::error(Code::NotRun, given.span, wrong));
     }
 
     /// Our certificate towards servers.

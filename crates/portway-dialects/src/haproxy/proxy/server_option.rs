@@ -27,6 +27,7 @@ pub(crate) struct ServerTls {
     pub(crate) ca_file: Option<Spanned<String>>,
     pub(crate) certificate: Option<Spanned<String>>,
     pub(crate) sni: Option<Spanned<String>>,
+    pub(crate) alpn: Option<Spanned<Vec<String>>>,
     pub(crate) versions: Versions,
     pub(crate) ciphers: Option<Spanned<String>>,
     pub(crate) ciphersuites: Option<Spanned<String>>,
@@ -186,8 +187,8 @@ fn valued(
             own.shutdown_backups_on_up = Some(word_is(value, "shutdown-backup-sessions", reader)?);
         }
         "proxy-v2-options" => proxy_options(own, value, reader)?,
-        "verify" | "verifyhost" | "ca-file" | "crt" | "sni" | "ciphers" | "ciphersuites"
-        | "ssl-min-ver" | "ssl-max-ver" => tls(&mut own.tls, word, value, reader)?,
+        "alpn" | "verify" | "verifyhost" | "ca-file" | "crt" | "sni" | "ciphers"
+        | "ciphersuites" | "ssl-min-ver" | "ssl-max-ver" => tls(&mut own.tls, word, value, reader)?,
         _ => check(&mut own.check, word, value, reader)?,
     }
     Some(())
@@ -238,6 +239,7 @@ fn tls(own: &mut ServerTls, word: &Word, value: &Word, reader: &mut Reader<'_>) 
         "ca-file" => own.ca_file = text(),
         "crt" => own.certificate = text(),
         "sni" => own.sni = text(),
+        "alpn" => own.alpn = alpn(value),
         "ciphers" => own.ciphers = text(),
         "ciphersuites" => own.ciphersuites = text(),
         _ => version(&mut own.versions, word, value, reader),
