@@ -10,10 +10,11 @@ use portway_core::health::{
 };
 use portway_dataplane::live::{Health, TargetState};
 use portway_model::address::{Host, TargetAddress};
-use portway_model::check::CheckWord;
+use portway_model::check::{CheckWord, OnErrors};
 use portway_model::name::Name;
 use portway_model::snapshot::{Snapshot, Target, TargetCheck, TargetGroup};
 use portway_telemetry::metrics::TargetHealth;
+use tokio::sync::Notify;
 
 use crate::health::announce;
 use crate::operations::TargetOrder;
@@ -32,6 +33,8 @@ pub struct WatchedTarget {
     is_checked: bool,
     /// Checks are left out for a while.
     rests: AtomicBool,
+    /// The next check comes sooner.
+    pub(crate) hurry: Notify,
     /// Those that are as it is.
     followers: OnceLock<Vec<Arc<WatchedTarget>>>,
     known: Mutex<Known>,
@@ -130,12 +133,16 @@ impl WatchedTarget {
             machine.retire();
         }
         let state = TargetState::new(health(machine.state()), literal(&target.address));
+        if let Some(observe) = target.check.as_ref().and_then(|check| check.observe) {
+            state.observe(observe.layer, observe.errors.into());
+        }
         Self {
             group: group.name.clone(),
             target: target.clone(),
             state: Arc::new(state),
             is_checked,
             rests: AtomicBool::new(false),
+            hurry: Notify::new(),
             followers: OnceLock::new(),
             known: Mutex::new(Known {
                 machine,
@@ -272,6 +279,35 @@ impl WatchedTarget {
             });
         }
         transition
+    }
+
+    /// Takes errors in a row of what it serves into account; gives the change of state, if they made one.
+    pub(crate) fn failed_to_serve(
+        &self,
+        check: LastCheck,
+        failure: Failure,
+        then: OnErrors,
+        thresholds: Thresholds,
+    ) -> Option<Transition> {
+        let mut known = self.known();
+        known.last_check = Some(check);
+        known.failed += 1;
+        if known.machine.usable() {
+            known.failed_up += 1;
+        }
+        let transition = match then {
+            OnErrors::CheckSooner => None,
+            OnErrors::FailCheck => known.machine.observe(Probe::Failed(failure), thresholds),
+            OnErrors::LastChance => known.machine.wear(failure, thresholds),
+            OnErrors::MarkDown => {
+                let at_once = Thresholds {
+                    unhealthy: 1,
+                    ..thresholds
+                };
+                known.machine.observe(Probe::Failed(failure), at_once)
+            }
+        };
+        self.publish(&mut known, transition)
     }
 
     /// Its name does not resolve and never did: it is unhealthy at once, there is nothing to connect to.
@@ -454,6 +490,41 @@ mod tests {
             assert!(!target.is_lost());
             assert_eq!(target.state.address(), Some(address));
             assert_eq!(target.health().state, after, "{check}");
+        }
+    }
+
+    #[test]
+    fn errors_while_serving_count_as_configured() {
+        let text = "[listener.web]\nbind = '127.0.0.1:1'\nforward = 'app'\n\
+             [target_group.app]\ntargets = [{ name = 'a', address = '10.0.0.1:80', check = { observe = { layer = 'response' } } }]\n\
+             health_check = { http = '/', unhealthy_threshold = 3 }\n";
+        let compiled = compile_text("test.toml", text);
+        let snapshot = compiled
+            .snapshot
+            .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
+        let thresholds = Thresholds {
+            healthy: 1,
+            unhealthy: 3,
+        };
+        for (then, times) in [
+            (OnErrors::FailCheck, 3),
+            (OnErrors::LastChance, 2),
+            (OnErrors::MarkDown, 1),
+        ] {
+            let target = watch(&snapshot)[0][0].clone();
+            let found = (1..=3).find(|_| {
+                let check = LastCheck {
+                    at: SystemTime::now(),
+                    took: Duration::ZERO,
+                    word: CheckWord::HealthAnalysis,
+                    code: None,
+                    said: "".into(),
+                };
+                let failure = Failure::ClosedEarly;
+                let transition = target.failed_to_serve(check, failure, then, thresholds);
+                transition.is_some_and(|it| it.to == HealthState::Unhealthy)
+            });
+            assert_eq!(found, Some(times), "{then:?}");
         }
     }
 }

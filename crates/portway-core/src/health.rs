@@ -287,6 +287,25 @@ impl HealthMachine {
             }
             (Probe::Failed(failure), _) => Reason::Failed(1, failure),
         };
+        self.judge(thresholds)
+    }
+
+    /// As a failed check, after which one more is enough.
+    pub fn wear(&mut self, failure: Failure, thresholds: Thresholds) -> Option<Transition> {
+        if matches!(self.state, HealthState::Draining | HealthState::Unused) {
+            return None;
+        }
+        let times = match &self.reason {
+            Reason::Failed(times, _) => times.saturating_add(1),
+            _ => 1,
+        };
+        let times = times.max(thresholds.unhealthy.saturating_sub(1));
+        self.reason = Reason::Failed(times, failure);
+        self.judge(thresholds)
+    }
+
+    /// What the reason of now makes of the state.
+    fn judge(&mut self, thresholds: Thresholds) -> Option<Transition> {
         let to = match (self.state, &self.reason) {
             // A new target needs one pass only (ALB, "Health checks for target groups").
             (HealthState::Initial, Reason::Passed(_)) => HealthState::Healthy,
@@ -439,6 +458,20 @@ mod tests {
         check("r+d", "NNN");
         check("s+s", "IHH");
         check("+dd", "HDD");
+    }
+
+    #[test]
+    fn a_worn_target_has_one_more_chance() {
+        let thresholds = Thresholds {
+            healthy: 1,
+            unhealthy: 5,
+        };
+        let mut machine = HealthMachine::new(InitialState::Usable);
+        machine.observe(Probe::Passed, thresholds);
+        assert_eq!(machine.wear(Failure::ClosedEarly, thresholds), None);
+        assert!(machine.observe(refused(), thresholds).is_some());
+        machine.retire();
+        assert_eq!(machine.wear(Failure::ClosedEarly, thresholds), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::connection::Connection;
 use crate::group::Generation;
-use crate::live::{InFlight, TargetState};
+use crate::live::{InFlight, Seen, TargetState};
 use crate::plane::GroupParts;
 use crate::pool::{Link, Pool, Way};
 use crate::proxy_header;
@@ -127,10 +127,14 @@ pub(crate) async fn connect(
             let opening = open(connection, group, parts, state, wanted.target, &way);
             // Boxed because most exchanges use a pooled connection, and every one would carry it along.
             let opening = Box::pin(within(&connection.timer, group.timeouts.connect, opening));
-            let stream = opening.await?;
-            pool.opened(stream, way)
+            let opened = opening.await;
+            if opened.is_err() {
+                state.saw(Seen::NotConnected);
+            }
+            pool.opened(opened?, way)
         }
     };
+    state.saw(Seen::Connected);
     Ok(Upstream {
         link,
         reused,

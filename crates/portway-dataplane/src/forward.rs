@@ -9,6 +9,7 @@ use crate::connect::Upstream;
 use crate::exchange::{Exchange, How};
 use crate::fault::Fault;
 use crate::head;
+use crate::live::Seen;
 use crate::log_value::{fields_size, find_cookie, response_head_size};
 use crate::policy::{self, Decision, Side};
 use crate::record;
@@ -109,6 +110,7 @@ async fn respond(
         framing.keep_alive = false;
     }
     let status = x.scratch.response.status();
+    record::saw(x, Seen::Status(status));
     x.response_status = Some(status);
     x.response = Some(response);
     note_for_log(x, framing.body);

@@ -9,11 +9,13 @@ use crate::queue::GroupState;
 use crate::timer::TICK;
 use crate::variables::Variables;
 use portway_core::balance::SIXTEENTHS;
+use portway_model::check::ObservedLayer;
 use portway_model::expression::Variable;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Between two events about failed handshakes with one target: every request may fail, and the log is for people.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
@@ -97,6 +99,124 @@ pub struct TargetState {
     /// The tick of the next one that is told of.
     tell_handshake_at: AtomicU64,
     shelves: Shelves,
+    /// What is counted of what it serves; nothing where its health does not depend on that.
+    observed: OnceLock<Observed>,
+}
+
+/// What was seen of a target while it served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It was connected to.
+    Connected,
+    /// It was not.
+    NotConnected,
+    /// A response with this status.
+    Status(u16),
+    /// What is no response.
+    BadResponse,
+    /// No response in time.
+    ResponseTimeout,
+    /// It closed before its response was there.
+    Closed,
+}
+
+impl Seen {
+    const ERRORS: [(Seen, &'static str); 5] = [
+        (Seen::NotConnected, "L4 unsuccessful connection"),
+        (Seen::Status(500), "Wrong http response"),
+        (Seen::BadResponse, "Invalid http response (headers)"),
+        (Seen::ResponseTimeout, "Read timeout (http)"),
+        (Seen::Closed, "Close from server (http)"),
+    ];
+
+    /// Good or bad; `None`: it says nothing at this layer.
+    fn is_good(self, layer: ObservedLayer) -> Option<bool> {
+        match (self, layer) {
+            (Seen::NotConnected, _) => Some(false),
+            (Seen::Connected, ObservedLayer::Connection) => Some(true),
+            (Seen::Status(status), ObservedLayer::Response) => {
+                Some(status < 500 || matches!(status, 501 | 505))
+            }
+            (Seen::Connected, ObservedLayer::Response) => None,
+            (_, ObservedLayer::Connection) => None,
+            (Seen::BadResponse | Seen::ResponseTimeout | Seen::Closed, _) => Some(false),
+        }
+    }
+
+    /// Its place in [`Self::ERRORS`].
+    fn index(self) -> u8 {
+        match self {
+            Seen::Connected | Seen::NotConnected => 0,
+            Seen::Status(_) => 1,
+            Seen::BadResponse => 2,
+            Seen::ResponseTimeout => 3,
+            Seen::Closed => 4,
+        }
+    }
+}
+
+/// Errors in a row of what a target serves.
+#[derive(Debug)]
+struct Observed {
+    layer: ObservedLayer,
+    limit: u32,
+    errors: AtomicU32,
+    /// The last error: a place in [`Seen::ERRORS`].
+    last: AtomicU8,
+    /// Rung when there are as many as the limit.
+    bell: Notify,
+}
+
+/// What is seen of a target while it serves.
+impl TargetState {
+    /// From now on `limit` errors in a row of this layer are told.
+    pub fn observe(&self, layer: ObservedLayer, limit: u32) {
+        let observed = Observed {
+            layer,
+            limit,
+            errors: AtomicU32::new(0),
+            last: AtomicU8::new(0),
+            bell: Notify::new(),
+        };
+        // Said once, when the target is made.
+        let _ = self.observed.set(observed);
+    }
+
+    /// Takes note.
+    pub(crate) fn saw(&self, seen: Seen) {
+        let Some(observed) = self.observed.get() else {
+            return;
+        };
+        match seen.is_good(observed.layer) {
+            None => {}
+            Some(true) => observed.errors.store(0, Ordering::Relaxed),
+            Some(false) => {
+                let errors = observed.errors.fetch_add(1, Ordering::Relaxed) + 1;
+                observed.last.store(seen.index(), Ordering::Relaxed);
+                if errors >= observed.limit {
+                    observed.errors.store(0, Ordering::Relaxed);
+                    observed.bell.notify_one();
+                }
+            }
+        }
+    }
+
+    /// Waits until there were errors in a row; what is said of the last one. Never where nothing is observed.
+    pub async fn alarmed(&self) -> &'static str {
+        let Some(observed) = self.observed.get() else {
+            return std::future::pending().await;
+        };
+        observed.bell.notified().await;
+        let last = usize::from(observed.last.load(Ordering::Relaxed));
+        Seen::ERRORS.get(last).map_or("", |(_, words)| words)
+    }
+
+    /// Counts errors from 0 again.
+    pub fn forgive(&self) {
+        if let Some(observed) = self.observed.get() {
+            observed.errors.store(0, Ordering::Relaxed);
+        }
+    }
 }
 
 impl TargetState {
@@ -115,6 +235,7 @@ impl TargetState {
             failed_handshakes: AtomicU64::new(0),
             tell_handshake_at: AtomicU64::new(0),
             shelves: Shelves::default(),
+            observed: OnceLock::new(),
         }
     }
 
@@ -533,6 +654,7 @@ fn raise(count: &AtomicU32, limit: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::task::{Context, Poll, Waker};
 
     #[test]
     fn limits_count_what_is_open() {
@@ -579,5 +701,40 @@ mod tests {
             target.set_health(health);
             assert_eq!(target.health(), health);
         }
+    }
+
+    #[test]
+    fn errors_in_a_row_are_told() {
+        let target = TargetState::new(Health::Healthy, None);
+        target.saw(Seen::NotConnected);
+        target.observe(ObservedLayer::Response, 2);
+        let rung = || {
+            let mut alarmed = std::pin::pin!(target.alarmed());
+            let mut cx = Context::from_waker(Waker::noop());
+            match alarmed.as_mut().poll(&mut cx) {
+                Poll::Ready(last) => Some(last),
+                Poll::Pending => None,
+            }
+        };
+        for seen in [
+            Seen::Status(500),
+            Seen::Status(404),
+            Seen::NotConnected,
+            Seen::Connected,
+        ] {
+            target.saw(seen);
+            assert_eq!(rung(), None, "{seen:?}");
+        }
+        target.saw(Seen::Closed);
+        assert_eq!(rung(), Some("Close from server (http)"));
+        target.saw(Seen::Status(503));
+        target.forgive();
+        target.saw(Seen::Status(501));
+        target.saw(Seen::Status(502));
+        assert_eq!(rung(), None);
+        let layer = ObservedLayer::Connection;
+        assert_eq!(Seen::Status(500).is_good(layer), None);
+        assert_eq!(Seen::Connected.is_good(layer), Some(true));
+        assert_eq!(Seen::NotConnected.is_good(layer), Some(false));
     }
 }

@@ -3,6 +3,7 @@
 use crate::connection::Connection;
 use crate::exchange::{Exchange, How, Ledger, LogWish};
 use crate::fault::Fault;
+use crate::live::Seen;
 use crate::log_value::Subject;
 use crate::rules::ended;
 use crate::statistics::{self, Flow};
@@ -295,6 +296,25 @@ pub(crate) fn attempt_failed(x: &Exchange<'_>, fault: Fault) {
             .target(group.index(), target)
             .connect_failures
             .add(1);
+    }
+    match fault.code {
+        FaultCode::TargetClosed => saw(x, Seen::Closed),
+        FaultCode::ResponseTimeout => saw(x, Seen::ResponseTimeout),
+        FaultCode::BadResponse(_) => saw(x, Seen::BadResponse),
+        _ => {}
+    }
+}
+
+/// Notes what was seen of the target of this attempt.
+pub(crate) fn saw(x: &Exchange<'_>, seen: Seen) {
+    let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target) else {
+        return;
+    };
+    let generation = &x.connection.generation;
+    if let Some((_, parts, _)) = generation.group(group)
+        && let Some(state) = parts.targets.get(target)
+    {
+        state.saw(seen);
     }
 }
 

@@ -62,6 +62,41 @@ pub struct TargetCheckDraft {
     pub server_name: Option<Spanned<String>>,
     /// ALPN protocols that are offered.
     pub alpn: Option<Spanned<Vec<String>>>,
+    /// What clients see of the target counts too.
+    pub observe: Option<Spanned<Observation>>,
+}
+
+/// How what is served by a target changes its health, beside its checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation {
+    /// What is looked at.
+    pub layer: ObservedLayer,
+    /// So many errors in a row.
+    pub errors: u16,
+    /// And then this.
+    pub then: OnErrors,
+}
+
+/// What of the traffic of a target is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObservedLayer {
+    /// Its connections.
+    Connection,
+    /// Its responses.
+    Response,
+}
+
+/// What errors in a row do. In any case the next check comes as soon as where the state is about to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnErrors {
+    /// Nothing more.
+    CheckSooner,
+    /// They count as a failed check.
+    FailCheck,
+    /// One more failed check makes the target unhealthy.
+    LastChance,
+    /// The target is unhealthy.
+    MarkDown,
 }
 
 /// How a check is done.
@@ -323,6 +358,8 @@ pub enum CheckWord {
     Initializing,
     /// A socket of ours could not be made.
     SocketError,
+    /// Errors in a row of what was served.
+    HealthAnalysis,
     /// Connected, and nothing more was asked for.
     L4Ok,
     /// No connection in time.
@@ -349,10 +386,11 @@ pub enum CheckWord {
 
 impl CheckWord {
     /// Every word.
-    pub const ALL: [CheckWord; 14] = [
+    pub const ALL: [CheckWord; 15] = [
         CheckWord::Unknown,
         CheckWord::Initializing,
         CheckWord::SocketError,
+        CheckWord::HealthAnalysis,
         CheckWord::L4Ok,
         CheckWord::L4Timeout,
         CheckWord::L4Connection,
@@ -372,6 +410,7 @@ impl CheckWord {
             CheckWord::Unknown => "UNK",
             CheckWord::Initializing => "INI",
             CheckWord::SocketError => "SOCKERR",
+            CheckWord::HealthAnalysis => "HANA",
             CheckWord::L4Ok => "L4OK",
             CheckWord::L4Timeout => "L4TOUT",
             CheckWord::L4Connection => "L4CON",
@@ -392,6 +431,7 @@ impl CheckWord {
             CheckWord::Unknown => "Unknown",
             CheckWord::Initializing => "Initializing",
             CheckWord::SocketError => "Socket error",
+            CheckWord::HealthAnalysis => "Health analyze",
             CheckWord::L4Ok => "Layer4 check passed",
             CheckWord::L4Timeout => "Layer4 timeout",
             CheckWord::L4Connection => "Layer4 connection problem",
@@ -411,6 +451,7 @@ impl CheckWord {
         match self {
             CheckWord::Unknown => 0,
             CheckWord::Initializing => 1,
+            CheckWord::HealthAnalysis => 4,
             CheckWord::SocketError => 5,
             CheckWord::L4Ok => 6,
             CheckWord::L4Timeout => 7,

@@ -500,6 +500,7 @@ fn target_check(target: &Target, group: &HealthCheck) -> Option<Spanned<TargetCh
         send_proxy: unless(&own.send_proxy, &false),
         server_name: some(&own.server_name),
         alpn: unless(&own.alpn, &Vec::new()),
+        observe: own.observe.map(Spanned::bare),
     }))
 }
 

@@ -5,7 +5,7 @@
 
 use crate::action::{Phase, Rule};
 use crate::address::{BindAddress, TargetAddress};
-use crate::check::CheckKind;
+use crate::check::{CheckKind, Observation};
 use crate::choice::{Algorithm, FirstAddress, RetryOn, RetryTo, Stickiness};
 use crate::draft::{LogFormat, Verify};
 use crate::expression::{StoredCounter, Template};
@@ -459,6 +459,8 @@ pub struct TargetCheck {
     pub server_name: Option<String>,
     /// ALPN protocols that are offered.
     pub alpn: Vec<String>,
+    /// What clients see of the target counts too.
+    pub observe: Option<Observation>,
 }
 
 /// The active probe of a group.
@@ -506,6 +508,7 @@ impl HealthCheck {
             send_proxy: false,
             server_name: None,
             alpn: Vec::new(),
+            observe: None,
         }
     }
 }

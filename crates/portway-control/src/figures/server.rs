@@ -213,7 +213,10 @@ fn checks(check: &TargetCheck, kind: &CheckKind<Resolved>, verdict: &Verdict) ->
         code: last
             .filter(|it| it.word.has_code())
             .map(|it| it.code.unwrap_or(0)),
-        took: last.map(|it| it.took),
+        // What is not a check takes no time.
+        took: last
+            .filter(|it| it.word != CheckWord::HealthAnalysis)
+            .map(|it| it.took),
         reason: reason.filter(|it| !it.is_empty()),
         failed: verdict.failed_up,
         rise,

@@ -18,11 +18,13 @@ use std::time::{Duration, SystemTime};
 
 use portway_core::balance::SIXTEENTHS;
 use portway_core::health::{
-    HealthState, InitialState, Thresholds, Transition, first_probe_delay, next_probe_delay,
+    Failure, HealthState, InitialState, Probe, Thresholds, Transition, first_probe_delay,
+    next_probe_delay,
 };
 use portway_dataplane::live::ProcessState;
+use portway_model::check::{CheckWord, Observation, OnErrors};
 use portway_model::settings::{NoneHealthy, ProxyProtocol, ServerName as NameToSend};
-use portway_model::snapshot::TargetGroup;
+use portway_model::snapshot::{TargetCheck, TargetGroup};
 use portway_telemetry::events::{Event, emit};
 use rustls::ClientConfig;
 use tokio::task::JoinSet;
@@ -69,12 +71,17 @@ pub fn start(
                 .as_ref()
                 .map_or(ProxyProtocol::V1, |send| send.version),
         };
-        let told = Told {
+        let told = Arc::new(Told {
             peers: peers.clone(),
             place,
             process: Arc::clone(process),
             fail_open: group.none_healthy == NoneHealthy::FailOpen,
-        };
+        });
+        if let Some(observe) = own.observe {
+            let first = check.first_failure_is_down;
+            let listened = listen(target.clone(), own.clone(), observe, first, told.clone());
+            tasks.spawn(listened);
+        }
         tasks.spawn(watch(prober, target.clone(), told));
     }
 }
@@ -147,14 +154,66 @@ impl Told {
     }
 }
 
-async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Told) {
-    let thresholds = Thresholds {
-        healthy: prober.own.healthy_threshold.into(),
-        unhealthy: prober.own.unhealthy_threshold.into(),
+/// How many results in a row change the state now. `first`: the first failure does, for a new target.
+fn thresholds(own: &TargetCheck, target: &WatchedTarget, first: bool) -> Thresholds {
+    let unhealthy = match target.state_now() {
+        HealthState::Initial if first => 1,
+        _ => own.unhealthy_threshold.into(),
     };
+    Thresholds {
+        healthy: own.healthy_threshold.into(),
+        unhealthy,
+    }
+}
+
+/// Takes errors in a row of what the target serves into account.
+async fn listen(
+    target: Arc<WatchedTarget>,
+    own: TargetCheck,
+    observe: Observation,
+    first: bool,
+    told: Arc<Told>,
+) {
+    loop {
+        let last = target.state.alarmed().await;
+        if !target.is_due() {
+            continue;
+        }
+        if observe.then != OnErrors::CheckSooner {
+            let errors = observe.errors;
+            let said = format!("Detected {errors} consecutive errors, last one was: {last}");
+            let word = CheckWord::HealthAnalysis;
+            let check = LastCheck {
+                at: SystemTime::now(),
+                took: Duration::ZERO,
+                word,
+                code: None,
+                said: said.clone().into(),
+            };
+            let failure = Failure::Step {
+                word,
+                code: None,
+                said: said.into(),
+            };
+            let thresholds = thresholds(&own, &target, first);
+            let transition = target.failed_to_serve(check, failure, observe.then, thresholds);
+            tidings::checked(&target);
+            told.changed(&target, transition);
+        }
+        target.hurry.notify_one();
+    }
+}
+
+async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Arc<Told>) {
     let mut next = Instant::now() + told.first_delay(&prober);
     loop {
-        sleep_until(next).await;
+        tokio::select! {
+            () = sleep_until(next) => {}
+            () = target.hurry.notified() => {
+                next = next.min(Instant::now() + prober.own.fast_interval);
+                continue;
+            }
+        }
         let start = Instant::now();
         // What has no address is unhealthy by its name alone, which says more than a check could.
         let lost = target.is_lost() && prober.own.address.is_none();
@@ -168,14 +227,11 @@ async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Told) {
                 code: outcome.code,
                 said: outcome.said,
             };
+            if outcome.probe == Probe::Passed {
+                target.state.forgive();
+            }
             let first = prober.check.first_failure_is_down;
-            let thresholds = match target.state_now() {
-                HealthState::Initial if first => Thresholds {
-                    unhealthy: 1,
-                    ..thresholds
-                },
-                _ => thresholds,
-            };
+            let thresholds = thresholds(&prober.own, &target, first);
             let transition = target.checked(check, outcome.probe, thresholds);
             tidings::checked(&target);
             told.changed(&target, transition);

@@ -158,6 +158,7 @@ words!(CheckWord, "a result of a check such as L7STS", CHECK_WORDS:
     "UNK" => CheckWord::Unknown,
     "INI" => CheckWord::Initializing,
     "SOCKERR" => CheckWord::SocketError,
+    "HANA" => CheckWord::HealthAnalysis,
     "L4OK" => CheckWord::L4Ok,
     "L4TOUT" => CheckWord::L4Timeout,
     "L4CON" => CheckWord::L4Connection,

@@ -1,8 +1,8 @@
 //! What a target has of its own: its check, whom it is like, where its first address comes from.
 
-use super::form::{Fields, Form, Out, Reader, fields};
+use super::form::{Fields, Form, Out, Reader, fields, words};
 use super::toml::{Content, Item};
-use portway_model::check::TargetCheckDraft;
+use portway_model::check::{Observation, ObservedLayer, OnErrors, TargetCheckDraft};
 use portway_model::choice::{FirstAddress, TrackedDraft};
 use portway_model::span::Spanned;
 use std::net::IpAddr;
@@ -21,6 +21,7 @@ fields!(TargetCheckDraft {
     "send_proxy" => send_proxy,
     "server_name" => server_name,
     "alpn" => alpn,
+    "observe" => observe,
 });
 
 /// Every key and word of these settings.
@@ -32,6 +33,10 @@ pub(crate) const KEYS: &[&str] = &[
     "send_proxy",
     "server_name",
     "alpn",
+    "observe",
+    "layer",
+    "errors",
+    "then",
     "group",
     "target",
     "last",
@@ -59,6 +64,47 @@ impl Form for TargetCheckDraft {
             [(key, enabled)] if key == "enabled" => enabled.clone(),
             _ => Out::Table(out),
         }
+    }
+}
+
+words!(ObservedLayer, "\"connection\" or \"response\"", LAYERS:
+    "connection" => ObservedLayer::Connection,
+    "response" => ObservedLayer::Response,
+);
+
+words!(OnErrors, "what errors do, such as \"mark_down\"", ON_ERRORS:
+    "check_sooner" => OnErrors::CheckSooner,
+    "fail_check" => OnErrors::FailCheck,
+    "last_chance" => OnErrors::LastChance,
+    "mark_down" => OnErrors::MarkDown,
+);
+
+/// Errors in a row where a file does not say how many, HAProxy's.
+const ERRORS: u16 = 10;
+
+impl Form for Observation {
+    const WHAT: &'static str = "a table with `layer`";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let keyed = reader.keyed(item, Self::WHAT, &["layer", "errors", "then"])?;
+        Some(Self {
+            layer: keyed.required("layer", reader)?,
+            errors: keyed.optional("errors", reader).unwrap_or(ERRORS),
+            then: keyed
+                .optional("then", reader)
+                .unwrap_or(OnErrors::FailCheck),
+        })
+    }
+
+    fn write(&self) -> Out {
+        let mut out = vec![("layer".to_owned(), self.layer.write())];
+        if self.errors != ERRORS {
+            out.push(("errors".to_owned(), self.errors.write()));
+        }
+        if self.then != OnErrors::FailCheck {
+            out.push(("then".to_owned(), self.then.write()));
+        }
+        Out::Table(out)
     }
 }
 

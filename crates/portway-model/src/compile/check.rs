@@ -82,6 +82,8 @@ impl Compiler<'_> {
             given_within(found, "a threshold", threshold, (1, MAX_THRESHOLD));
         }
         given_within(found, "a port", own.port, (1, u16::MAX));
+        let errors = own.observe.map(|x| Spanned::new(x.value.errors, x.span));
+        given_within(found, "a number of errors", errors, (1, u16::MAX));
         if let Some(name) = &own.server_name {
             check_dns_name(found, &name.value, name.span);
         }
@@ -102,6 +104,7 @@ impl Compiler<'_> {
             send_proxy: own.send_proxy.is_some_and(|x| x.value),
             server_name: own.server_name.as_ref().map(|x| x.value.clone()),
             alpn: own.alpn.as_ref().map_or_else(Vec::new, |x| x.value.clone()),
+            observe: own.observe.map(|x| x.value),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::expression::TEXT_MATCHES;
 use super::{Choices, Place};
-use portway_model::check::ComputedForm;
+use portway_model::check::{ComputedForm, Observation, ObservedLayer, OnErrors};
 use portway_model::draft::*;
 use portway_model::expression::{NumberRange, Scope, Template, TemplatePart, Value};
 use portway_model::settings::SameSite;
@@ -173,6 +173,18 @@ impl Choices {
             send_proxy: self.setting(|c| c.one_in(2)),
             server_name: self.setting(Self::host_name),
             alpn: self.setting(|c| c.some(2, |_| "http/1.1".to_owned())),
+            observe: self.setting(|c| Observation {
+                layer: c.one(ObservedLayer::Connection, &[ObservedLayer::Response]),
+                errors: c.one(10, &[1, 1_000]),
+                then: c.one(
+                    OnErrors::FailCheck,
+                    &[
+                        OnErrors::CheckSooner,
+                        OnErrors::LastChance,
+                        OnErrors::MarkDown,
+                    ],
+                ),
+            }),
         }
     }
 

@@ -6,8 +6,8 @@ use crate::haproxy::proxy::{
 };
 use portway_model::address::TargetAddress;
 use portway_model::check::{
-    CheckExpect, CheckKind, CheckRequest, CheckStep, Expectation, HealthCheckDraft,
-    TargetCheckDraft,
+    CheckExpect, CheckKind, CheckRequest, CheckStep, Expectation, HealthCheckDraft, Observation,
+    OnErrors, TargetCheckDraft,
 };
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::GroupDraft;
@@ -20,6 +20,8 @@ use std::time::Duration;
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Passing checks until a server is up, HAProxy's.
 const RISE: u16 = 2;
+/// Errors in a row of what it serves that count, HAProxy's.
+const ERRORS: u16 = 10;
 /// Failing checks until it is down, HAProxy's.
 const FALL: u16 = 3;
 
@@ -170,6 +172,14 @@ fn own(
         send_proxy: sent,
         server_name: plan.sni.clone(),
         alpn: plan.alpn.clone(),
+        observe: plan.observe.map(|layer| {
+            let observation = Observation {
+                layer: layer.value,
+                errors: plan.error_limit.map_or(ERRORS, |limit| limit.value),
+                then: plan.on_error.unwrap_or(OnErrors::FailCheck),
+            };
+            Spanned::new(observation, layer.span)
+        }),
     };
     (check != TargetCheckDraft::default()).then(|| Spanned::new(check, span))
 }

@@ -6,6 +6,7 @@ use super::{Args, ProxyKind};
 use crate::haproxy::keywords::{self, OptionOf};
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Reader, Word};
+use portway_model::check::{ObservedLayer, OnErrors};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::FirstAddress;
 use portway_model::settings::{ProxyPart, ProxyProtocol};
@@ -57,6 +58,9 @@ pub(crate) struct CheckPlan {
     pub(crate) send_proxy: Option<Spanned<bool>>,
     pub(crate) sni: Option<Spanned<String>>,
     pub(crate) alpn: Option<Spanned<Vec<String>>>,
+    pub(crate) observe: Option<Spanned<ObservedLayer>>,
+    pub(crate) error_limit: Option<Spanned<u16>>,
+    pub(crate) on_error: Option<OnErrors>,
 }
 
 /// Everything behind a server's address.
@@ -205,6 +209,35 @@ fn check(own: &mut CheckPlan, word: &Word, value: &Word, reader: &mut Reader<'_>
         "port" => own.port = Some(number(value, 1, most, reader)?),
         "check-sni" => own.sni = Some(value.spanned(value.text.clone())),
         "check-alpn" => own.alpn = alpn(value),
+        "error-limit" => own.error_limit = Some(number(value, 1, most, reader)?),
+        "observe" => {
+            own.observe = match value.as_str() {
+                "none" => None,
+                "layer4" => Some(value.spanned(ObservedLayer::Connection)),
+                "layer7" => Some(value.spanned(ObservedLayer::Response)),
+                other => {
+                    let known = ["none", "layer4", "layer7"];
+                    let found = crate::unknown_word(value.span, "value of `observe`", other, known);
+                    reader.push(found);
+                    return None;
+                }
+            };
+        }
+        "on-error" => {
+            own.on_error = match value.as_str() {
+                "fastinter" => Some(OnErrors::CheckSooner),
+                "fail-check" => Some(OnErrors::FailCheck),
+                "sudden-death" => Some(OnErrors::LastChance),
+                "mark-down" => Some(OnErrors::MarkDown),
+                other => {
+                    let known = ["fastinter", "fail-check", "sudden-death", "mark-down"];
+                    let found =
+                        crate::unknown_word(value.span, "value of `on-error`", other, known);
+                    reader.push(found);
+                    return None;
+                }
+            };
+        }
         "addr" => match value.as_str().parse::<IpAddr>() {
             Ok(ip) => own.address = Some(value.spanned(ip)),
             Err(_) => {
