@@ -638,6 +638,10 @@ impl Facts for Exchange<'_> {
         }
     }
 
+    fn response_capture(&self, slot: u16) -> Option<&[u8]> {
+        self.scratch.captures.get(Side::Response, slot)
+    }
+
     fn capture(&self, slot: u16) -> Option<&[u8]> {
         let captured = self.scratch.captures.get(Side::Request, slot);
         captured.or_else(|| self.connection.capture(slot))

@@ -178,7 +178,7 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             Text, Number, Boolean, Address, ClientCertificate, HelloExtension, QueryParameter, Header, Cookie,
             BodyArgument, Bearer,
             ResponseHeader, ResponseCookie, Variable, Capture, Random, Environment, Log,
-            Accepted, Timeout, HeaderBlock,
+            Accepted, Timeout, HeaderBlock, ResponseCapture,
         ],
         Value::Payload { offset, length } => Value::Payload {
             offset: *offset,

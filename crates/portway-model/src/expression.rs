@@ -310,8 +310,10 @@ pub enum Value<S: Stage> {
     ResponseCookie(String),
     /// A variable set by a rule.
     Variable(Variable),
-    /// What a rule captured into this slot.
+    /// What a rule captured from the request into this slot.
     Capture(u16),
+    /// What a rule captured from the response into this slot; from the response phase.
+    ResponseCapture(u16),
     /// Boolean: the Basic authorization names a user of this list with the right password.
     Authenticated(S::Userlist),
     /// Boolean: as `Authenticated`, and the user is in one of these groups.

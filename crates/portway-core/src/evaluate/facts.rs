@@ -236,7 +236,12 @@ pub trait Facts {
         None
     }
 
-    /// What a rule captured into this slot.
+    /// What a rule captured from the response into this slot.
+    fn response_capture(&self, _slot: u16) -> Option<&[u8]> {
+        None
+    }
+
+    /// What a rule captured from the request into this slot.
     fn capture(&self, _slot: u16) -> Option<&[u8]> {
         None
     }

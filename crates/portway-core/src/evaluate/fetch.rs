@@ -53,6 +53,7 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
         Value::Status => facts.status().into(),
         Value::Variable(variable) => facts.variable(variable).into(),
         Value::Capture(slot) => facts.capture(*slot).into(),
+        Value::ResponseCapture(slot) => facts.response_capture(*slot).into(),
         Value::Authenticated(users) => facts.authenticated(*users).into(),
         Value::InUserGroup { users, groups } => facts.in_user_group(*users, groups).into(),
         Value::OfGroup { figure, group } => facts.of_group(*figure, *group).into(),

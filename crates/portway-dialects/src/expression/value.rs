@@ -115,6 +115,7 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("variable", "variable(exchange, `NAME`)"),
     ("var", "var.exchange.NAME"),
     ("capture", "capture(0)"),
+    ("response_capture", "response_capture(0)"),
     ("authenticated", "authenticated(`USERLIST`)"),
     ("counter", "counter(request_rate, tracked(0))"),
     ("raised", "raised(general(0), tracked(0))"),
@@ -437,6 +438,7 @@ impl Cursor<'_, '_> {
                 let name = Name::new(self.text("a variable's name")?.0);
                 Value::Variable(Variable { scope, name })
             }
+            "response_capture" => Value::ResponseCapture(self.number("a slot")?),
             "capture" => Value::Capture(self.number("a slot")?),
             "authenticated" => Value::Authenticated(self.reference("a user list")?),
             "counter" => self.counter_value(Touch::Read)?,
@@ -695,6 +697,9 @@ pub(super) fn write_value(out: &mut String, value: &Value<Named>) {
         Value::HealthyTargets(group) => call_text(out, "healthy_targets", group.value.as_str()),
         Value::GroupConnections(group) => call_text(out, "group_connections", group.value.as_str()),
         Value::Environment(name) => call_text(out, "environment", name),
+        Value::ResponseCapture(slot) => {
+            write_plain(out, format_args!("response_capture({slot})"));
+        }
         Value::Capture(slot) => write_plain(out, format_args!("capture({slot})")),
         Value::Accepted(end) => {
             write_plain(out, format_args!("accepted({})", word_of(&ENDS, end)));

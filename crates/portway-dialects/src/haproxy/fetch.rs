@@ -875,12 +875,12 @@ impl Reading<'_, '_, '_> {
     }
 
     fn capture(&self) -> Found {
-        if self.call.name == "capture.res.hdr" {
-            return Err(Refusal::NotYet);
-        }
         let slot = u16::try_from(integer(self.call.text(0))?);
         let slot = slot.map_err(|_| Refusal::wrong("there is no such capture"))?;
-        self.of(When::Exchange, Type::Text, Value::Capture(slot))
+        match self.call.name {
+            "capture.res.hdr" => self.of(When::Answered, Type::Text, Value::ResponseCapture(slot)),
+            _ => self.of(When::Exchange, Type::Text, Value::Capture(slot)),
+        }
     }
 
     fn authenticated(&self) -> Found {

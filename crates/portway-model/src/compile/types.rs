@@ -135,6 +135,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::ResponseCookie(_)
         | Value::Variable(_)
         | Value::Capture(_)
+        | Value::ResponseCapture(_)
         | Value::TargetAddress
         | Value::Hostname
         | Value::Environment(_) => Kind::Text,
@@ -382,6 +383,7 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         }
         | Value::ResponseVersion
         | Value::HeaderBlock(Message::Response)
+        | Value::ResponseCapture(_)
         | Value::Status
         | Value::ResponseHeader(_)
         | Value::ResponseCookie(_) => Phase::Response,
@@ -522,6 +524,7 @@ fn late_value_word<S: Stage>(value: &Value<S>) -> String {
         Value::ResponseCookie(name) => return format!("the response cookie `{name}`"),
         Value::Variable(variable) => return format!("the variable `{}`", variable.name),
         Value::Capture(slot) => return format!("capture {slot}"),
+        Value::ResponseCapture(slot) => return format!("capture {slot} of the response"),
         Value::Authenticated(_) => "whether a user is authorized",
         Value::InUserGroup { .. } => "whether a user is in a group",
         Value::OfGroup { .. } => "a number of a group",

@@ -392,7 +392,10 @@ impl Choices {
 
     fn response_value(&mut self) -> (Value<Named>, Kind) {
         match self.below(9) {
-            6 => (Value::ResponseVersion, Kind::Text),
+            6 => (
+                self.one(Value::ResponseVersion, &[Value::ResponseCapture(2)]),
+                Kind::Text,
+            ),
             7 => self.message_value(Message::Response),
             1 => (Value::ResponseHeader(self.header()), Kind::Text),
             2 => (Value::ResponseCookie(self.token()), Kind::Text),

@@ -342,12 +342,12 @@ fn errorfiles(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         .push((Spanned::new(name.text.clone(), name.span), statuses));
 }
 
-/// `http-error status CODE [errorfile FILE | …]`.
+/// `http-error status CODE errorfile FILE`, `http-error status CODE errorfiles NAME`.
 fn http_error(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
-    let (Some(code), "errorfile", Some(file), None) =
+    let (Some(code), option @ ("errorfile" | "errorfiles"), Some(value), None) =
         (line.word(2), line.text(3), line.word(4), line.word(5))
     else {
-        let message = "not run yet: `http-error` with anything but `errorfile`";
+        let message = "not run yet: `http-error` with anything but `errorfile` or `errorfiles`";
         reader.error(Code::NotRun, line.span, message);
         return;
     };
@@ -355,7 +355,16 @@ fn http_error(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         missing(line, "`status` with a status", reader);
         return;
     }
-    let (Some(status), Some(path)) = (own_status(code, reader), readable(file, reader)) else {
+    let Some(status) = own_status(code, reader) else {
+        return;
+    };
+    if option == "errorfiles" {
+        let section = value.spanned(value.text.clone());
+        proxy.error_sections.push((section, vec![status]));
+        proxy.errors.retain(|(known, _)| *known != status);
+        return;
+    }
+    let Some(path) = readable(value, reader) else {
         return;
     };
     let reply = ErrorReply {

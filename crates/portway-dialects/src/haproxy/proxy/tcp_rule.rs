@@ -58,6 +58,7 @@ fn action(proxy: &mut Proxy, list: List, kind: ActionOf, line: &Line, reader: &m
         list,
         word,
         args: &mut args,
+        also: Vec::new(),
         reader,
     };
     let step = match call(word.as_str()).0 {
@@ -68,7 +69,8 @@ fn action(proxy: &mut Proxy, list: List, kind: ActionOf, line: &Line, reader: &m
         _ => reading.common(),
     };
     if let Some(step) = step {
-        finish(proxy, list, step, line, &mut args, reader);
+        let also = reading.also;
+        finish(proxy, list, (step, also), line, &mut args, reader);
     }
 }
 
