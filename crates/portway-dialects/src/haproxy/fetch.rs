@@ -227,7 +227,6 @@ const PLAIN: &[Plain] = &[
     ),
     Plain("req.ssl_sni", When::Request, Type::Text, Value::HelloSni),
     Plain("req_ssl_sni", When::Request, Type::Text, Value::HelloSni),
-    Plain("req.ssl_alpn", When::Request, Type::Text, Value::HelloAlpn),
     Plain(
         "req.ssl_ver",
         When::Request,
@@ -394,6 +393,7 @@ const FUNCTIONS: &[(&str, usize)] = &[
     ("urlp_val", 2),
     ("base32", 0),
     ("url32", 0),
+    ("req.ssl_alpn", 0),
     ("req.ver", 0),
     ("req_ver", 0),
     ("res.ver", 0),
@@ -805,6 +805,15 @@ impl Reading<'_, '_, '_> {
             "url32" => {
                 // HAProxy hashes the host before it.
                 self.chain(When::Request, Type::Number, Value::Base, vec![spread])
+            }
+            // The first that the client offers.
+            "req.ssl_alpn" => {
+                let first = Transform::Field {
+                    index: 1,
+                    delimiters: ",".to_owned(),
+                    count: 1,
+                };
+                self.chain(When::Request, Type::Text, Value::HelloAlpn, vec![first])
             }
             "req.ver" | "req_ver" => self.version(When::Request, Value::HttpVersion, ""),
             "res.ver" | "resp_ver" => self.version(When::Response, Value::ResponseVersion, ""),

@@ -52,8 +52,10 @@ pub(crate) struct CheckSettings {
     pub(crate) tcp_rules: Vec<CheckRule>,
     pub(crate) disable_on_404: Option<Spanned<bool>>,
     pub(crate) send_state: bool,
-    /// The steps, and the request of `option httpchk`, are those of a `defaults` section.
+    /// The steps are those of a `defaults` section.
     inherited: bool,
+    /// The request of `option httpchk` is that of a `defaults` section.
+    request_inherited: bool,
 }
 
 impl CheckSettings {
@@ -61,17 +63,25 @@ impl CheckSettings {
     pub(super) fn inherited(&self) -> Self {
         Self {
             inherited: true,
+            request_inherited: true,
             ..self.clone()
         }
     }
 
-    /// A proxy with a step or a method of its own has none of those of its `defaults`.
+    /// A proxy with a step or a method of its own has no steps of its `defaults`.
     pub(super) fn begin_own(&mut self) {
         if !std::mem::replace(&mut self.inherited, false) {
             return;
         }
         self.http_rules.clear();
         self.tcp_rules.clear();
+    }
+
+    /// A proxy with a request of its own completes it from nothing that its `defaults` say.
+    pub(super) fn begin_own_request(&mut self) {
+        if !std::mem::replace(&mut self.request_inherited, false) {
+            return;
+        }
         if let Some(method) = &mut self.method
             && let CheckMethod::Http(request) = &mut method.value
         {
@@ -100,6 +110,7 @@ pub(super) fn option(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
     };
     if let Some(method) = method {
         proxy.check.begin_own();
+        proxy.check.request_inherited = false;
         proxy.check.method = Some(Spanned::new(method, line.span));
     }
 }

@@ -52,6 +52,9 @@ pub(super) fn http_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>)
         other => variable_step(other, line, proxy, &mut args, reader),
     };
     proxy.check.begin_own();
+    if matches!(rule, Some(CheckRule::Request { .. })) {
+        proxy.check.begin_own_request();
+    }
     proxy.check.http_rules.extend(rule);
 }
 
