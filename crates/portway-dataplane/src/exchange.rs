@@ -18,7 +18,7 @@ use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor, write_header_val
 use portway_core::http1::{
     BodyLength, Known, Method, RequestFraming, RequestHead, ResponseHead, Version,
 };
-use portway_core::stick::{Entry, Table};
+use portway_core::stick::{Entry, Event, Table};
 use portway_model::action::End;
 use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, Message, Scope, TargetFigure, TimeoutOf, Variable,
@@ -238,6 +238,7 @@ impl<'c> Exchange<'c> {
         (arena, head_len): (Buffer, usize),
         arrival: Arrival,
     ) -> Self {
+        connection.count(Event::Request);
         let shard = connection.worker.shard();
         shard
             .listener(connection.listener.index())

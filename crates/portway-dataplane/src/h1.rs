@@ -15,7 +15,6 @@ use portway_core::http1::{
     HeadLimits, Parsed, Refusal, RequestId, client_address, is_acceptable_request_id,
     parse_request, request_framing,
 };
-use portway_core::stick::Event;
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::{GroupId, Listener};
 use portway_telemetry::metrics::Limit;
@@ -233,7 +232,6 @@ async fn exchange(
 ) -> Next {
     let next = {
         let mut x = Exchange::open(connection, &mut scratch, (arena, head_len), arrival);
-        connection.count(Event::Request);
         match request_framing(x.request(), x.arena()) {
             Ok(framing) => {
                 x.framing = framing;

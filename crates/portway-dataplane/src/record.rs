@@ -88,7 +88,7 @@ fn wrong(x: &Exchange<'_>) -> Option<Event> {
         return Some(Event::Error);
     }
     if let Some(fault) = x.ledger.fault {
-        let refused = matches!(fault.code, FaultCode::RefusedRequest(_));
+        let refused = x.head_len == 0 || matches!(fault.code, FaultCode::RefusedRequest(_));
         return match status {
             _ if refused => Some(Event::Error),
             500..600 => Some(Event::Failure),

@@ -246,6 +246,10 @@ fn counter_entry<C: Convert>(
 ) -> Outcome<C, CounterEntry<C::After>> {
     Ok(match from {
         CounterEntry::Tracked(slot) => CounterEntry::Tracked(*slot),
+        CounterEntry::TrackedKey { table, slot } => CounterEntry::TrackedKey {
+            table: to.stick_table(table)?,
+            slot: *slot,
+        },
         CounterEntry::Key { table, key } => {
             let table = to.stick_table(table);
             let key = expression(to, key);

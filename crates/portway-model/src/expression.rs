@@ -755,6 +755,13 @@ pub enum Scope {
 pub enum CounterEntry<S: Stage> {
     /// The entry that a `track` action put into this slot.
     Tracked(u8),
+    /// The entry of a table whose key is that of the entry in this slot.
+    TrackedKey {
+        /// The table.
+        table: S::StickTable,
+        /// The slot.
+        slot: u8,
+    },
     /// The entry with this key.
     Key {
         /// The table.

@@ -1942,7 +1942,7 @@ fn stick_tables_in_rules() {
             test_first(Phase::Request, counter(Counter::Errors).into(), number())(d);
         },
         &[
-            "P0104 @71 60: stick table `t` does not store this counter | add the counter to its `store`",
+            "warning P0104 @71 60: stick table `t` does not store this counter, so it is always absent | add the counter to its `store`",
         ],
     );
     let tracked = Value::Counter {

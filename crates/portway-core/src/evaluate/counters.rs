@@ -5,6 +5,7 @@ use crate::stick::{Entry, Event, Key, Table};
 use portway_model::expression::{Counter, CounterEntry, TableFigure, Touch};
 use portway_model::snapshot::StickTableId;
 use portway_model::stage::Resolved;
+use std::borrow::Cow;
 
 /// A counter, and what becomes of it.
 pub(super) fn counter<'a, F: Facts>(
@@ -14,23 +15,22 @@ pub(super) fn counter<'a, F: Facts>(
     facts: &F,
 ) -> Fetched<'a> {
     let now = facts.stick_time();
-    match of {
-        CounterEntry::Tracked(slot) => {
-            let found = facts.tracked(*slot);
-            found.and_then(|(table, entry)| touched(table, entry, counter, touch, now))
-        }
-        CounterEntry::Key { table, key } => keyed(*table, key, facts).and_then(|(table, key)| {
-            let entry = match touch {
-                Touch::Raise => table.get_or_make(&key, now),
-                Touch::Read | Touch::Clear => table.get(&key, now),
-            };
-            match entry {
-                Some(entry) => touched(table, &entry, counter, touch, now),
-                None => Some(0),
-            }
-        }),
+    if let CounterEntry::Tracked(slot) = of {
+        let found = facts.tracked(*slot);
+        let value = found.and_then(|(table, entry)| touched(table, entry, counter, touch, now));
+        return value.into();
     }
-    .into()
+    let value = keyed(of, facts).and_then(|(table, key)| {
+        let entry = match touch {
+            Touch::Raise => table.get_or_make(&key, now),
+            Touch::Read | Touch::Clear => table.get(&key, now),
+        };
+        match entry {
+            Some(entry) => touched(table, &entry, counter, touch, now),
+            None => Some(0),
+        }
+    });
+    value.into()
 }
 
 fn touched(table: &Table, entry: &Entry, counter: Counter, touch: Touch, now: u64) -> Option<i64> {
@@ -50,24 +50,32 @@ fn touched(table: &Table, entry: &Entry, counter: Counter, touch: Touch, now: u6
 
 /// How many track an entry.
 pub(super) fn trackers<'a, F: Facts>(of: &CounterEntry<Resolved>, facts: &F) -> Fetched<'a> {
-    match of {
+    let trackers = match of {
         CounterEntry::Tracked(slot) => facts.tracked(*slot).map(|(_, entry)| entry.trackers()),
-        CounterEntry::Key { table, key } => keyed(*table, key, facts).map(|(table, key)| {
-            let entry = table.get(&key, facts.stick_time());
-            entry.map_or(0, |entry| entry.trackers())
-        }),
-    }
-    .into()
+        CounterEntry::TrackedKey { .. } | CounterEntry::Key { .. } => keyed(of, facts)
+            .and_then(|(table, key)| table.get(&key, facts.stick_time()))
+            .map(|entry| entry.trackers()),
+    };
+    trackers.into()
 }
 
+/// A table and the key that is meant in it.
 fn keyed<'f, F: Facts>(
-    table: StickTableId,
-    key: &portway_model::expression::Expression<Resolved>,
+    of: &CounterEntry<Resolved>,
     facts: &'f F,
-) -> Option<(&'f Table, Key)> {
-    let table = facts.stick_table(table)?;
-    let key = Key::of(&evaluate(key, facts), table.key_type())?;
-    Some((table, key))
+) -> Option<(&'f Table, Cow<'f, Key>)> {
+    match of {
+        CounterEntry::Tracked(_) => None,
+        CounterEntry::TrackedKey { table, slot } => {
+            let (_, entry) = facts.tracked(*slot)?;
+            Some((facts.stick_table(*table)?, Cow::Borrowed(entry.key())))
+        }
+        CounterEntry::Key { table, key } => {
+            let table = facts.stick_table(*table)?;
+            let key = Key::of(&evaluate(key, facts), table.key_type())?;
+            Some((table, Cow::Owned(key)))
+        }
+    }
 }
 
 /// Something of a table as a whole.

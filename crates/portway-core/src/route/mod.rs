@@ -15,6 +15,7 @@ mod keys;
 use crate::evaluate::{Facts, holds};
 use index::Index;
 use portway_model::action::Rule;
+use portway_model::expression::{Condition, Touch, Value};
 use portway_model::stage::Resolved;
 
 /// Rules up to which trying each costs no more than a look-up: a hash and a binary search cost about as much as
@@ -28,11 +29,28 @@ pub struct Router {
     index: Option<Box<Index>>,
 }
 
+/// True where asking changes a counter.
+fn changes(condition: &Condition<Resolved>) -> bool {
+    match condition {
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().any(changes),
+        Condition::Not(inner) => changes(inner),
+        Condition::Test(test) => matches!(
+            test.value.expression.value,
+            Value::Counter {
+                touch: Touch::Raise | Touch::Clear,
+                ..
+            }
+        ),
+    }
+}
+
 impl Router {
     /// The index of `rules`. Takes time in proportion to their text.
     pub fn build(rules: &[Rule<Resolved>]) -> Self {
         let index = Index::build(rules);
-        let worthwhile = index.keyed_rules() > LINEAR_MAX;
+        // A condition that changes something is tried where it stands, and once.
+        let changing = rules.iter().any(|rule| changes(&rule.condition));
+        let worthwhile = index.keyed_rules() > LINEAR_MAX && !changing;
         Self {
             index: worthwhile.then(|| Box::new(index)),
         }

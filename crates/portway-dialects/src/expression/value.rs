@@ -624,6 +624,13 @@ impl Cursor<'_, '_> {
             self.expect("(")?;
             let table = self.reference("a stick table")?;
             self.expect(",")?;
+            if self.takes_word("tracked")? {
+                self.expect("(")?;
+                let slot = self.number("a slot")?;
+                self.expect(")")?;
+                self.expect(")")?;
+                return Ok(CounterEntry::TrackedKey { table, slot });
+            }
             let key = Box::new(self.expression()?);
             self.expect(")")?;
             return Ok(CounterEntry::Key { table, key });
@@ -849,6 +856,11 @@ pub(crate) fn is_word(text: &str) -> bool {
 fn write_counter_entry(out: &mut String, of: &CounterEntry<Named>) {
     match of {
         CounterEntry::Tracked(slot) => write_plain(out, format_args!("tracked({slot})")),
+        CounterEntry::TrackedKey { table, slot } => {
+            out.push_str("entry(");
+            write_text(out, table.value.as_str());
+            write_plain(out, format_args!(", tracked({slot}))"));
+        }
         CounterEntry::Key { table, key } => {
             out.push_str("entry(");
             write_text(out, table.value.as_str());

@@ -1,7 +1,7 @@
 //! The converters: what HAProxy calls a step on a sample, and which steps of the model it is.
 
 use super::arguments::Call;
-use super::fetch::{integer, small};
+use super::fetch::{counters, integer, small};
 use super::sample::{Refusal, Sample, Type};
 use super::{Reader, Word, patterns, regex, variable};
 use base64::Engine;
@@ -260,6 +260,9 @@ pub(super) fn apply(
     if let Some((_, compare, gives)) = MAPS.iter().find(|(known, ..)| *known == name) {
         call.at_most(2)?;
         return mapped(sample, call, *compare, *gives, span, reader);
+    }
+    if let Some(done) = counters::convert(sample, call, span) {
+        return done;
     }
     let Some((_, most)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
         return Err(Refusal::wrong(""));

@@ -1,5 +1,6 @@
 //! The fetches: what HAProxy calls a value, and which value of the model it is.
 
+pub(super) mod counters;
 mod structured;
 
 use super::arguments::Call;
@@ -443,16 +444,20 @@ pub(super) fn find(call: &Call<'_>, place: Place, span: Span, reader: &mut Reade
         }
         return Ok(of(name, *when, *kind, value.clone()));
     }
-    let Some((_, most)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
-        return Err(Refusal::wrong(""));
-    };
-    call.at_most(*most)?;
+    let function = FUNCTIONS.iter().find(|(known, _)| *known == name);
+    if let Some((_, most)) = function {
+        call.at_most(*most)?;
+    }
     let mut reading = Reading {
         call,
         place,
         span,
         reader,
     };
+    if function.is_none() {
+        let counters = reading.counters();
+        return counters.unwrap_or_else(|| Err(Refusal::wrong("")));
+    }
     reading
         .literal()
         .or_else(|| reading.live())

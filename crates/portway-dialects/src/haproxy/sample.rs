@@ -120,6 +120,23 @@ pub(crate) fn expression_of(
     Some(sample.expression)
 }
 
+/// As [`expression`], as a value of this type.
+pub(crate) fn typed(
+    word: &Word,
+    wanted: Type,
+    place: Place,
+    reader: &mut Reader<'_>,
+) -> Option<Spanned<Expression<Named>>> {
+    let mut sample = sample(&word.text, word.span, place, reader)?;
+    known(&sample, word.span, place, reader)?;
+    if !sample.cast(wanted) {
+        let message = format!("`{}` has another type than is needed here", word.text);
+        reader.error(Code::WrongType, word.span, message);
+        return None;
+    }
+    Some(word.spanned(sample.expression))
+}
+
 /// As [`expression`], for a text that is part of a word.
 pub(super) fn written(
     text: &str,

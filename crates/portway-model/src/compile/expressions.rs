@@ -308,8 +308,7 @@ impl Compiler<'_> {
                 self.check_counter(place, *counter, of);
                 self.check_touch(place, *counter, *touch);
             }
-            Value::Trackers(CounterEntry::Tracked(slot)) => self.check_slot(place, *slot),
-            Value::Trackers(CounterEntry::Key { table, key }) => self.check_key(place, key, table),
+            Value::Trackers(of) => self.check_entry(place, of),
             Value::ClientCertificate(
                 CertificateField::SubjectPart(part) | CertificateField::IssuerPart(part),
             ) if part.occurrence == 0 || !is_attribute(&part.attribute) => {
@@ -370,31 +369,38 @@ impl Compiler<'_> {
         }
     }
 
-    fn check_counter(&mut self, place: Place, counter: Counter, of: &CounterEntry<Named>) {
+    fn check_entry(&mut self, place: Place, of: &CounterEntry<Named>) {
         match of {
-            CounterEntry::Tracked(slot) => self.check_slot(place, *slot),
-            CounterEntry::Key { table, key } => {
-                self.check_key(place, key, table);
-                let index = self
-                    .names
-                    .index(names::Kind::StickTable, table.value.as_str());
-                let Some(table) = index.and_then(|index| self.draft.stick_tables.get(index)) else {
-                    return;
-                };
-                let mut stored = table.store.iter();
-                if !stored.any(|stored| stored.value.counter == counter) {
-                    let message = format!(
-                        "stick table `{}` does not store this counter",
-                        table.name.value
-                    );
-                    let wrong = place.error(Code::Missing, message);
-                    self.found.push(
-                        wrong
-                            .label(table.name.span, "the table is here")
-                            .help("add the counter to its `store`"),
-                    );
-                }
+            CounterEntry::Tracked(slot) | CounterEntry::TrackedKey { slot, .. } => {
+                self.check_slot(place, *slot);
             }
+            CounterEntry::Key { table, key } => self.check_key(place, key, table),
+        }
+    }
+
+    fn check_counter(&mut self, place: Place, counter: Counter, of: &CounterEntry<Named>) {
+        self.check_entry(place, of);
+        let (CounterEntry::Key { table, .. } | CounterEntry::TrackedKey { table, .. }) = of else {
+            return;
+        };
+        let tables = self
+            .names
+            .index(names::Kind::StickTable, table.value.as_str());
+        let Some(table) = tables.and_then(|index| self.draft.stick_tables.get(index)) else {
+            return;
+        };
+        let mut stored = table.store.iter();
+        if !stored.any(|stored| stored.value.counter == counter) {
+            let message = format!(
+                "stick table `{}` does not store this counter, so it is always absent",
+                table.name.value
+            );
+            let wrong = Diagnostic::warning(Code::Missing, place.span, message);
+            self.found.push(
+                wrong
+                    .label(table.name.span, "the table is here")
+                    .help("add the counter to its `store`"),
+            );
         }
     }
 

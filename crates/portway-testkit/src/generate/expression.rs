@@ -574,6 +574,11 @@ impl Choices {
                 let of = CounterEntry::Tracked(0);
                 (Value::Counter { counter, of, touch }, Kind::Number)
             }
+            (9, _, Some(table)) => {
+                let table = Spanned::bare(table.name);
+                let of = CounterEntry::TrackedKey { table, slot: 1 };
+                (Value::Trackers(of), Kind::Number)
+            }
             (8, ..) => (Value::Trackers(CounterEntry::Tracked(0)), Kind::Number),
             _ => {
                 let slot = u8::try_from(self.below(12)).unwrap_or(0);

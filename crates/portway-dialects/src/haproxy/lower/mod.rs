@@ -68,6 +68,10 @@ pub(crate) fn lower(proxies: &[Proxy], base: &Base, draft: &mut Draft, reader: &
         reader,
     };
     for proxy in proxies {
+        lowering.reader.proxy = Some(proxy.name.value.clone());
+        let table = proxy.stick_table.as_ref();
+        let table = table.map(|table| table.value.clone());
+        lowering.draft.stick_tables.extend(table);
         lowering.check_references(proxy);
         lowering.check_timeouts(proxy);
         if proxy.kind.accepts() {
@@ -77,6 +81,7 @@ pub(crate) fn lower(proxies: &[Proxy], base: &Base, draft: &mut Draft, reader: &
             lowering.group(proxy);
         }
     }
+    lowering.reader.proxy = None;
 }
 
 impl<'a> Lowering<'a, '_, '_> {

@@ -5,7 +5,7 @@ use super::option::option_line;
 use super::{Args, Capture, CaptureSlot, CookieCapture, List, Mode, Proxy};
 use super::{
     balance, bind, check, check_rule, cookie, http_rule, redirect, respond, rule, server, stats,
-    tcp_rule,
+    table, tcp_rule,
 };
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Line, Reader, Word, old};
@@ -53,6 +53,7 @@ pub(super) fn read(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
             log_line(proxy, line, reader);
         }
         "stats" => stats::line(proxy, line, reader),
+        "stick-table" => table::line(proxy, line, reader),
         "errorfile" | "errorloc" | "errorloc302" | "errorloc303" | "errorfiles" | "http-error" => {
             respond::error_line(proxy, line, reader);
         }

@@ -21,6 +21,7 @@ mod rule;
 mod server;
 mod server_option;
 mod stats;
+mod table;
 mod tcp_rule;
 
 pub(crate) use args::Args;
@@ -42,6 +43,7 @@ pub(crate) use stats::{STATS_URI, StatsSettings, StatsStep};
 use crate::haproxy::Word;
 use crate::haproxy::acl::Acls;
 use ipnet::IpNet;
+use portway_model::draft::StickTableDraft;
 use portway_model::expression::Condition;
 use portway_model::settings::ConnectionReuse;
 use portway_model::span::{Span, Spanned};
@@ -160,6 +162,7 @@ pub(crate) struct Proxy {
     pub(crate) acls: Acls,
     pub(crate) rules: Vec<RuleLine>,
     pub(crate) inspect_delay: Option<Spanned<Duration>>,
+    pub(crate) stick_table: Option<Spanned<StickTableDraft>>,
     pub(crate) logs: Vec<LogTarget>,
     pub(crate) log_form: Option<Spanned<LogForm>>,
     pub(crate) log_sd: Option<Word>,
@@ -220,6 +223,7 @@ impl Proxy {
             acls: Acls::default(),
             rules: Vec::new(),
             inspect_delay: None,
+            stick_table: None,
             logs: Vec::new(),
             log_form: None,
             log_sd: None,

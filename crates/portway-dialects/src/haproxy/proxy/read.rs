@@ -152,7 +152,9 @@ fn proxy(
         old::header_address(&mut proxy, address, reader);
     }
     check_twice(&proxy, found, reader);
+    reader.proxy = Some(proxy.name.value.clone());
     lines(&mut proxy, section, reader);
+    reader.proxy = None;
     found.push(proxy);
 }
 
