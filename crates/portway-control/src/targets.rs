@@ -1,6 +1,6 @@
 //! Targets as control watches them: the live state that workers read, and what is known about its reasons.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -35,11 +35,22 @@ pub struct WatchedTarget {
     rests: AtomicBool,
     /// The next check comes sooner.
     pub(crate) hurry: Notify,
+    /// Where it is checked since somebody said so.
+    check_place: Mutex<CheckPlace>,
     /// Those that are as it is.
     followers: OnceLock<Vec<Arc<WatchedTarget>>>,
     known: Mutex<Known>,
     /// Where its changes are told in HAProxy's words.
     pub(crate) teller: OnceLock<Teller>,
+}
+
+/// Another place than the target's own where it is checked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CheckPlace {
+    /// Another address.
+    pub address: Option<IpAddr>,
+    /// Another port.
+    pub port: Option<u16>,
 }
 
 /// What is known about the health of a target.
@@ -143,6 +154,7 @@ impl WatchedTarget {
             is_checked,
             rests: AtomicBool::new(false),
             hurry: Notify::new(),
+            check_place: Mutex::default(),
             followers: OnceLock::new(),
             known: Mutex::new(Known {
                 machine,
@@ -191,6 +203,24 @@ impl WatchedTarget {
     /// True where it is checked.
     pub fn is_checked(&self) -> bool {
         self.is_checked
+    }
+
+    /// Where somebody said that it is checked, in place of what the configuration says.
+    pub fn check_place(&self) -> CheckPlace {
+        *self
+            .check_place
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says where it is checked from now on; what is `None` stays as it is.
+    pub fn set_check_place(&self, place: CheckPlace) {
+        let mut told = self
+            .check_place
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        told.address = place.address.or(told.address);
+        told.port = place.port.or(told.port);
     }
 
     /// Leaves checks out from now on, or goes on with them; its state stays as it is.

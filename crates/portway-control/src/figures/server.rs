@@ -1,6 +1,6 @@
 //! A target as HAProxy's tools see a server: its state in HAProxy's words.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use portway_core::health::{Failure, HealthState, Reason};
@@ -64,6 +64,8 @@ pub struct ServerFigures {
     pub name_to_resolve: Option<String>,
     /// Another port for checks; 0: none.
     pub check_port: u16,
+    /// Another address for checks.
+    pub check_address: Option<IpAddr>,
 }
 
 /// The state of a server.
@@ -123,6 +125,7 @@ pub(super) fn figures(
     let check = check.map(|(check, kind)| checks(check, kind, &verdict));
     let state = &watched.state;
     let weight = watched.weight();
+    let (told, configured) = (watched.check_place(), target.check.as_ref());
     ServerFigures {
         name: target.name.to_string(),
         number,
@@ -153,7 +156,8 @@ pub(super) fn figures(
             } => Some(name.clone()),
             _ => None,
         },
-        check_port: target.check.as_ref().and_then(|it| it.port).unwrap_or(0),
+        check_port: told.port.or(configured.and_then(|it| it.port)).unwrap_or(0),
+        check_address: told.address.or(configured.and_then(|it| it.address)),
     }
 }
 

@@ -216,7 +216,8 @@ async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Arc<Told>) {
         }
         let start = Instant::now();
         // What has no address is unhealthy by its name alone, which says more than a check could.
-        let lost = target.is_lost() && prober.own.address.is_none();
+        let elsewhere = target.check_place().address.or(prober.own.address);
+        let lost = target.is_lost() && elsewhere.is_none();
         if !lost && target.is_due() {
             let at = SystemTime::now();
             let outcome = prober.probe(&target).await;

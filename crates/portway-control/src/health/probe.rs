@@ -270,9 +270,12 @@ impl Attempt<'_> {
     fn place(&self, step: Option<&CheckConnect>) -> Result<Place<'_>, Failure> {
         let Prober { own, .. } = self.prober;
         let as_target = step.is_none_or(|step| step.as_target);
-        let ip = step.and_then(|step| step.address).or(own.address);
+        let told = self.watched.check_place();
+        let own_ip = told.address.or(own.address);
+        let own_port = told.port.or(own.port);
+        let ip = step.and_then(|step| step.address).or(own_ip);
         let port = step.and_then(|step| step.port);
-        let port = port.or(own.port.filter(|_| as_target || port.is_none()));
+        let port = port.or(own_port.filter(|_| as_target || port.is_none()));
         let target = &self.watched.target;
         match (&target.address, ip) {
             (TargetAddress::Unix(path), None) => Ok(Place::Unix(path)),

@@ -177,6 +177,11 @@ fn the_same_answers_as_haproxy() {
         "experimental-mode on;experimental-mode;experimental-mode off;experimental-mode",
         "disable agent app/a",
         "set maxconn frontend www x",
+        "set server app/a check-port",
+        "set server app/a check-port x",
+        "set server app/a check-port 99999",
+        "set server app/a check-addr",
+        "set server app/a check-addr x",
         "disable server app",
         "disable server nope/a",
         "enable server app/nope",
@@ -369,6 +374,8 @@ fn commands_change_what_runs() {
         ("enable server app/a", "UP", "200"),
         ("set server app/a weight 0", "UP", "503"),
         ("set server app/a weight 3", "UP", "200"),
+        ("set server app/a check-port 1", "DOWN", "503"),
+        ("set server app/a check-addr 127.0.0.1 port UP", "UP", "200"),
         ("disable health app/a", "UP", "200"),
         ("set server app/a health down", "DOWN", "503"),
         ("enable health app/a", "UP", "200"),
@@ -376,6 +383,7 @@ fn commands_change_what_runs() {
         ("enable frontend www", "UP", "200"),
         ("shutdown frontend www", "UP", "000"),
     ] {
+        let line = &line.replace("UP", &both.up.to_string());
         for answer in both.ask("", line) {
             assert_eq!(answer, "\n", "`{line}`");
         }

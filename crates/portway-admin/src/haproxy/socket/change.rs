@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portway_control::operations::{Gate, NoSuch, NotDone, TargetOrder};
 use portway_control::services::ControlLevel;
-use portway_control::targets::WatchedTarget;
+use portway_control::targets::{CheckPlace, WatchedTarget};
 
 use super::command::Answer;
 use super::{Session, Severity, Tone};
@@ -66,6 +66,8 @@ pub(super) fn server(session: &mut Session, words: &[&str]) -> Answer {
         ["health", ..] => Err(HEALTHS.to_owned()),
         ["weight", weight @ ..] => set_weight(&target, weight),
         ["addr", address @ ..] => set_address(session, &target, address),
+        ["check-port", rest @ ..] => set_check_port(&target, rest),
+        ["check-addr", rest @ ..] => set_check_address(&target, rest),
         ["agent" | "agent-addr" | "agent-port" | "agent-send", ..] => {
             Err("agent checks are not enabled on this server.\n".to_owned())
         }
@@ -172,6 +174,53 @@ fn set_address(session: &mut Session, target: &WatchedTarget, words: &[&str]) ->
     target.set_address(SocketAddr::new(ip, port));
     session.tone = Some(Tone::Warning);
     Ok(format!("{address}{port_says} by {BY}\n"))
+}
+
+const NOT_CHECKED: &str = "health checks are not enabled on this server";
+
+/// `check-port PORT`.
+fn set_check_port(target: &WatchedTarget, words: &[&str]) -> Answer {
+    let port = words
+        .first()
+        .ok_or("set server <b>/<s> check-port requires a port.\n")?;
+    if !target.is_checked() {
+        return Err(NOT_CHECKED.to_owned());
+    }
+    let port = Some(check_port(port)?);
+    target.set_check_place(CheckPlace {
+        address: None,
+        port,
+    });
+    Ok(String::new())
+}
+
+fn check_port(text: &str) -> Result<u16, String> {
+    let number: i64 = text
+        .parse()
+        .map_err(|_| "provided port is not an integer")?;
+    let port = u16::try_from(number).map_err(|_| "provided port is invalid")?;
+    Ok(port)
+}
+
+/// `check-addr ADDRESS [port PORT]`.
+fn set_check_address(target: &WatchedTarget, words: &[&str]) -> Answer {
+    let (text, port) = match words {
+        [text, "port", port, ..] => (text, Some(check_port(port)?)),
+        [text, ..] => (text, None),
+        [] => {
+            let text = "set server <b>/<s> check-addr requires an address and optionally a port.\n";
+            return Err(text.to_owned());
+        }
+    };
+    if !target.is_checked() {
+        return Err(NOT_CHECKED.to_owned());
+    }
+    let address = text.parse().map_err(|_| format!("invalid addr '{text}'"))?;
+    target.set_check_place(CheckPlace {
+        address: Some(address),
+        port,
+    });
+    Ok(String::new())
 }
 
 /// `enable health`.

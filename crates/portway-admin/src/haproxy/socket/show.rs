@@ -225,7 +225,7 @@ fn state_of(proxy: &ProxyFigures, it: &ServerFigures, text: &mut String) {
     let _ = writeln!(
         text,
         "{} {} {} {} {address} {} {admin} {} {} {} {status} {result} {health} {check_state} 0 {} {} {name} {port} - {} \
-         {} - - 0",
+         {} {} - 0",
         proxy.number,
         proxy.name,
         it.number,
@@ -238,6 +238,8 @@ fn state_of(proxy: &ProxyFigures, it: &ServerFigures, text: &mut String) {
         u8::from(it.is_numbered),
         u8::from(it.is_tls),
         it.check_port,
+        it.check_address
+            .map_or_else(|| "-".to_owned(), |ip| ip.to_string()),
     );
 }
 
