@@ -24,6 +24,7 @@ pub mod draft;
 pub mod expression;
 pub mod lift;
 pub mod log;
+mod log_value;
 pub mod map_file;
 pub mod merge;
 pub mod name;

@@ -15,6 +15,7 @@ mod matcher;
 pub mod template;
 mod transform;
 mod value;
+mod words;
 
 use cursor::Cursor;
 pub(crate) use matcher::{network as read_network, print_network};

@@ -8,6 +8,7 @@
 mod action;
 mod choice;
 mod expression;
+mod transform;
 mod object;
 mod text;
 
