@@ -13,6 +13,7 @@ fuzz_target!(|input: (u16, &[u8])| {
         head_bytes: 2048,
         target_bytes: 256,
         fields: 16,
+        host_required: true,
     };
     let mut head = RequestHead::new();
     let whole = parse_request(bytes, 0, &limits, &mut head);
@@ -69,6 +70,7 @@ fn canonical(head: &RequestHead, arena: &[u8]) -> Vec<u8> {
         head.method_bytes(arena),
         target,
         head.query(arena),
+        head.version(),
     );
     write_field(&mut out, b"Host", head.authority(arena));
     copy_end_to_end(head.fields(), arena, HOP_BY_HOP.with(Known::Host), &mut out);

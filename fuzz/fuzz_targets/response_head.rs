@@ -13,6 +13,7 @@ fuzz_target!(|input: (u16, &[u8])| {
         head_bytes: 2048,
         target_bytes: 256,
         fields: 16,
+        host_required: true,
     };
     let mut head = ResponseHead::new();
     let whole = parse_response(bytes, 0, &limits, &mut head);

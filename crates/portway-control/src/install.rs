@@ -19,11 +19,12 @@ use portway_dataplane::service::{ServiceCall, Services};
 use portway_dataplane::support;
 use portway_dataplane::wants::{self, Wants};
 use portway_dataplane::worker::{BoundSocket, Workers};
+use portway_dialects::{Dialect, detect};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::log::LogLevel;
 use portway_model::name::Name;
 use portway_model::snapshot::{Listener, Snapshot, TargetGroup};
-use portway_model::span::{Sources, Span};
+use portway_model::span::{FileId, SourceText, Sources, Span};
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::{
     GroupNames, ListenerMetrics, Names, ProcessFigures, Registry, TargetHealth,
@@ -101,10 +102,25 @@ struct Threads {
 const SMALLEST: &str = "the smallest file that serves: `[listener.web]`, `bind = \":8080\"`, `forward = \"app\"`, \
      `[target_group.app]`, `targets = [\"127.0.0.1:9001\"]`, each on a line of its own";
 
+/// The same in HAProxy's language.
+const SMALLEST_OF_HAPROXY: &str = "the smallest file that serves: `defaults`, `mode http`, `timeout connect 5s`, \
+     `timeout client 30s`, `timeout server 30s`, `frontend web`, `bind :8080`, `default_backend app`, `backend app`, \
+     `server a 127.0.0.1:9001`, each on a line of its own";
+
+/// The smallest configuration in the language of the texts.
+fn smallest(sources: &Sources) -> &'static str {
+    let is_haproxy =
+        |source: &SourceText| detect(&source.name, &source.text) == Some(Dialect::Haproxy);
+    match sources.get(FileId(0)).is_some_and(is_haproxy) {
+        true => SMALLEST_OF_HAPROXY,
+        false => SMALLEST,
+    }
+}
+
 /// What `check` can say about a snapshot beyond compile, without binding or starting anything: parts that are not run
 /// yet, certificates, error pages, folders of logs. What is an error here is one for [`install`] too.
 pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
-    let mut found = refused(snapshot);
+    let mut found = refused(snapshot, sources);
     match ticket_keys() {
         Ok(tickets) => {
             found.extend(certificates::load(snapshot, sources, &tickets, UnixTime::now()).1);
@@ -120,11 +136,11 @@ pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
 }
 
 /// What no machine would run: parts that are understood only, and nothing at all.
-fn refused(snapshot: &Snapshot) -> Diagnostics {
+fn refused(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
     let mut found = support::not_run(snapshot);
     if !snapshot.serves() {
         let message = "nothing to serve: no listener";
-        found.push(Diagnostic::error(Code::Missing, Span::NONE, message).help(SMALLEST));
+        found.push(Diagnostic::error(Code::Missing, Span::NONE, message).help(smallest(sources)));
     }
     found
 }
@@ -140,7 +156,7 @@ pub async fn install(
     neighbour: Neighbour,
 ) -> Result<(Running, Diagnostics), Diagnostics> {
     let workers = worker_count(&snapshot);
-    let mut found = refused(&snapshot);
+    let mut found = refused(&snapshot, sources);
     let tickets = ticket_keys().map_err(alone)?;
     let (tls, of_tls) = certificates::load(&snapshot, sources, &tickets, UnixTime::now());
     found.extend(of_tls);

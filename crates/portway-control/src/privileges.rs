@@ -8,6 +8,7 @@ use std::os::unix::fs::chroot;
 
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid, setgid, setgroups, setuid};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::draft::ProcessDraft;
 use portway_model::snapshot::Process;
 use portway_model::span::{Span, Spanned};
 
@@ -20,9 +21,21 @@ struct Identity {
 
 /// What `check` can say: users and groups that do not exist.
 pub(crate) fn check(process: &Process) -> Diagnostics {
+    check_names(process.user.as_ref(), process.group.as_ref())
+}
+
+/// As [`check`], of a configuration with errors.
+pub(crate) fn check_draft(process: &ProcessDraft) -> Diagnostics {
+    check_names(process.user.as_ref(), process.group.as_ref())
+}
+
+fn check_names(user: Option<&Spanned<String>>, group: Option<&Spanned<String>>) -> Diagnostics {
     let mut found = Diagnostics::default();
-    if let Err(diagnostic) = identity(process) {
-        found.push(diagnostic);
+    for wrong in [
+        user.and_then(|user| user_of(user).err()),
+        group.and_then(|group| group_of(group).err()),
+    ] {
+        wrong.into_iter().for_each(|it| found.push(it));
     }
     found
 }

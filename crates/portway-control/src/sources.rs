@@ -15,7 +15,7 @@ use portway_model::merge::merge;
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{FileId, Sources, Span};
 
-use crate::world;
+use crate::{privileges, world};
 
 /// Bytes of one configuration file. The largest that we have seen, 50,000 generated rules, had 6 MB.
 pub const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;
@@ -60,13 +60,53 @@ pub fn compile_files_as(paths: &[PathBuf], dialect: Option<Dialect>) -> Compiled
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
     let mut files = Vec::new();
-    for path in paths {
+    let paths = paths.iter().flat_map(|path| match files_of(path) {
+        Ok(inside) => inside,
+        Err(diagnostic) => {
+            diagnostics.push(diagnostic);
+            Vec::new()
+        }
+    });
+    for path in &paths.collect::<Vec<_>>() {
         match read(path, dialect) {
             Ok(text) => files.push(sources.add(path.display().to_string(), text)),
             Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
     compile_sources(sources, &files, dialect, diagnostics)
+}
+
+/// The files that a path names: of a folder those that end in `.cfg` and are not hidden, in the order of their bytes.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let name = path.display();
+    let wrong = |message| Diagnostic::error(Code::Unreadable, Span::NONE, message);
+    let inside = configurations_in(path)
+        .map_err(|error| wrong(format!("cannot read the folder `{name}`: {error}")))?;
+    if inside.is_empty() {
+        let message = format!("no file in the folder `{name}` ends in `.cfg`");
+        return Err(wrong(message).help("of a folder, those are read: name other files themselves"));
+    }
+    Ok(inside)
+}
+
+/// The files of a folder that HAProxy reads: those that end in `.cfg` and are not hidden, in the order of their bytes.
+///
+/// # Errors
+/// What the system says of the folder.
+pub fn configurations_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut inside = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?.path();
+        let name = entry.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".cfg") && !name.starts_with('.') && entry.is_file() {
+            inside.push(entry);
+        }
+    }
+    inside.sort();
+    Ok(inside)
 }
 
 /// As [`compile_files`] for one text that is at hand. `name` is what messages call it; its folder is where
@@ -136,8 +176,12 @@ fn compile_sources(
             diagnostics.push(in_its_language(one.clone(), &foreign));
         }
     }
-    diagnostics.sort();
     let snapshot = snapshot.filter(|_| !diagnostics.has_errors());
+    if snapshot.is_none() {
+        // Of a snapshot, install says it.
+        diagnostics.extend(privileges::check_draft(&draft.process));
+    }
+    diagnostics.sort();
     Compiled {
         snapshot,
         sources,
@@ -246,14 +290,36 @@ fn read(path: &Path, dialect: Option<Dialect>) -> Result<String, Diagnostic> {
             // HAProxy does not look at comments, and old files have them in other encodings.
             return Ok(lossy.into_owned());
         }
-        let at = error.utf8_error().valid_up_to();
-        let before = error.as_bytes().get(..at).unwrap_or_default();
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let (at, line) = match dialect {
+            Some(Dialect::Haproxy) => first_outside_of_comments(error.as_bytes()),
+            _ => None,
+        }
+        .unwrap_or_else(|| {
+            let at = error.utf8_error().valid_up_to();
+            let before = error.as_bytes().get(..at).unwrap_or_default();
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            (at, line)
+        });
         let message =
             format!("cannot read `{name}`: byte {at} (on line {line}) is not valid UTF-8");
         Err(Diagnostic::error(Code::Unreadable, Span::NONE, message)
             .help("save the file with the encoding UTF-8"))
     })
+}
+
+/// The place and the line of the first byte that is not UTF-8 and has no `#` before it on its line.
+fn first_outside_of_comments(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut begin = 0;
+    for (line, text) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let broken = std::str::from_utf8(text).err().map(|it| it.valid_up_to());
+        if let Some(at) = broken
+            && !text.get(..at).unwrap_or_default().contains(&b'#')
+        {
+            return Some((begin + at, line + 1));
+        }
+        begin += text.len() + 1;
+    }
+    None
 }
 
 /// True where every character that stands for broken bytes has a `#` before it on its line.
@@ -360,6 +426,10 @@ mod tests {
             assert_eq!(diagnostic.code, Code::Unreadable);
             assert!(diagnostic.message.ends_with(expected), "{diagnostic:?}");
         };
+        check(
+            &write("later.cfg", b"global # caf\xe9\n caf\xe9\n"),
+            ": byte 18 (on line 2) is not valid UTF-8",
+        );
         check(&folder.path().join("none.toml"), ": it does not exist");
         check(folder.path(), ": it is a folder");
         check(

@@ -140,7 +140,21 @@ fn requests_in_every_legal_shape() {
         b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
         &["Host=a:443"],
     );
-    check(b"GET http://a/b HTTP/1.1\r\nHost: c\r\n\r\n", &["Host=c"]);
+    for (line, host) in [
+        ("GET http://a/b", "A"),
+        ("GET http://a:80/b", "a"),
+        ("GET http://a:/b", "a"),
+        ("GET HTTP://a/b", "a:80"),
+        ("GET https://a/b", "a:443"),
+        ("GET https://a:443/b", "a"),
+        ("GET http://[::1]:81/b", "[::1]:81"),
+        ("CONNECT a:80", "a"),
+        ("CONNECT a:443", "A"),
+        ("CONNECT a:8080", "a:8080"),
+    ] {
+        let bytes = format!("{line} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        check(bytes.as_bytes(), &[&format!("Host={host}")]);
+    }
 }
 
 #[test]
@@ -296,6 +310,24 @@ fn requests_refused_for_target_or_host() {
         let absolute = format!("GET http://a/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
         check(absolute.as_bytes(), Refusal::BadHost);
     }
+    for (line, host) in [
+        ("GET http://a.example/", "b.example"),
+        ("GET http://a.example/", ""),
+        ("GET http://a.example", "a.example."),
+        ("GET http://a.example:81/", "a.example"),
+        ("GET http://a.example:81/", "a.example:82"),
+        ("GET http://a.example/", "a.example:443"),
+        ("GET https://a.example:80/", "a.example"),
+        ("CONNECT a.example:80", "b.example"),
+        ("CONNECT a.example:80", "b.example:80"),
+        ("CONNECT a.example:8080", "a.example"),
+        ("CONNECT a.example:443", "a.example:80"),
+    ] {
+        for version in ["1.0", "1.1"] {
+            let bytes = format!("{line} HTTP/{version}\r\nHost: {host}\r\n\r\n");
+            check(bytes.as_bytes(), Refusal::HostMismatch);
+        }
+    }
     let options = "a,".repeat(33);
     let many = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {options}\r\n\r\n");
     check(many.as_bytes(), Refusal::TooManyConnectionOptions);
@@ -303,7 +335,7 @@ fn requests_refused_for_target_or_host() {
 
 #[test]
 fn request_accessors() {
-    let bytes = b"\r\nPOST http://User.example:8080?q=1 HTTP/1.1\r\nHost: other\r\nConnection: Keep-Alive, x-a\r\n\
+    let bytes = b"\r\nPOST http://User.example:8080?q=1 HTTP/1.1\r\nHost: user.EXAMPLE:8080\r\nConnection: Keep-Alive, x-a\r\n\
         connection: close\r\nUpgrade: websocket, b\r\n\r\n";
     let (_, head) = request(bytes);
     assert_eq!(head.method(), Method::Post);
@@ -325,7 +357,7 @@ fn request_accessors() {
     assert!(!head.fields().list_contains(Known::Upgrade, bytes, b"web"));
     assert_eq!(
         head.fields().value(Known::Host, bytes),
-        Some(b"other".as_slice())
+        Some(b"user.EXAMPLE:8080".as_slice())
     );
     assert_eq!(head.fields().values_named(b"CONNECTION", bytes).count(), 2);
     assert_eq!(head.fields().values_named(b"x-nothing", bytes).count(), 0);
@@ -414,6 +446,7 @@ fn limits_of_heads() {
         head_bytes: 100,
         target_bytes: 20,
         fields: 3,
+        ..HeadLimits::default()
     };
     let check = |text: &str, expected: Result<(), Refusal>| {
         let expected = expected.map_or_else(Parsed::Refused, |()| Parsed::Complete {
@@ -458,4 +491,19 @@ fn limits_of_heads() {
         "GET / HTTP/1.0\r\nA: 1\r\nA: 2\r\nA: 3\r\nA: 4\r\n\r\n",
         Err(Refusal::TooManyFields),
     );
+}
+
+#[test]
+fn host_may_be_left_out_where_the_limits_say_so() {
+    let limits = HeadLimits {
+        host_required: false,
+        ..HeadLimits::default()
+    };
+    let bytes = b"GET /a HTTP/1.1\r\n\r\n";
+    let mut head = RequestHead::new();
+    let complete = Parsed::Complete {
+        head_len: bytes.len(),
+    };
+    assert_eq!(parse_request(bytes, 0, &limits, &mut head), complete);
+    assert_eq!(head.host(bytes), b"");
 }

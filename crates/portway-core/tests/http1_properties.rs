@@ -123,6 +123,7 @@ fn canonical_request(bytes: &[u8]) -> Option<Vec<u8>> {
         head.method_bytes(arena),
         target,
         head.query(arena),
+        head.version(),
     );
     out.extend_from_slice(b"Host: ");
     out.extend_from_slice(head.authority(arena));

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use portway_core::http1::{
     ForwardedFields, ForwardedMode, HOP_BY_HOP, HeadLimits, Hop, Known, KnownSet, Parsed,
-    RequestHead, client_address, copy_end_to_end, parse_request, write_chunk_head,
+    RequestHead, Version, client_address, copy_end_to_end, parse_request, write_chunk_head,
     write_content_length, write_end_of_head, write_field, write_last_chunk, write_request_line,
     write_status_line, write_upgrade,
 };
@@ -115,15 +115,15 @@ fn lines() {
         assert_eq!(text(out), expected);
     };
     check(
-        &|out| write_request_line(out, b"GET", b"/a", None),
+        &|out| write_request_line(out, b"GET", b"/a", None, Version::Http11),
         "GET /a HTTP/1.1\r\n",
     );
     check(
-        &|out| write_request_line(out, b"GET", b"/a", Some(b"")),
+        &|out| write_request_line(out, b"GET", b"/a", Some(b""), Version::Http11),
         "GET /a? HTTP/1.1\r\n",
     );
     check(
-        &|out| write_request_line(out, b"GET", b"/a", Some(b"b?c")),
+        &|out| write_request_line(out, b"GET", b"/a", Some(b"b?c"), Version::Http10),
         "GET /a?b?c HTTP/1.1\r\n",
     );
     check(

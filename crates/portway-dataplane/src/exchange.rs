@@ -24,7 +24,7 @@ use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, Message, Scope, TargetFigure, TimeoutOf, Variable,
 };
 use portway_model::log::LogLevel;
-use portway_model::settings::CaptureCookie;
+use portway_model::settings::{CaptureCookie, OwnAnswers};
 use portway_model::snapshot::{GroupId, MapId, StickTableId, TargetGroup, User, UserlistId};
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
@@ -375,6 +375,15 @@ impl<'c> Exchange<'c> {
     /// True where the client speaks HTTP/1.1.
     pub(crate) fn is_http11(&self) -> bool {
         self.request().version() == Version::Http11
+    }
+
+    /// True where the request goes on in HTTP/1.0: without a host it is none of HTTP/1.1, and HAProxy leaves the version
+    /// as it is.
+    pub(crate) fn sends_http10(&self) -> bool {
+        !self.is_http11()
+            && (self.connection.own_answers() == OwnAnswers::Haproxy
+                || (self.request().authority(self.arena()).is_empty()
+                    && !self.scratch.request_edits.removes(Known::Host)))
     }
 }
 

@@ -109,6 +109,10 @@ async fn respond(
         framing.body = ResponseBody::None;
         framing.keep_alive = false;
     }
+    if x.sends_http10() && !x.scratch.response.fields().connection().keep_alive {
+        // Who is asked in HTTP/1.0 may close whatever version it answers with.
+        framing.keep_alive = false;
+    }
     let status = x.scratch.response.status();
     record::saw(x, Seen::Status(status));
     x.response_status = Some(status);

@@ -126,7 +126,6 @@ fn next_head(
     rest: &mut Option<Buffer>,
 ) -> impl Future<Output = Head> {
     let (timer, worker) = (&connection.timer, &connection.worker);
-    let limits = connection.head_limits();
     let mut scanned = 0;
     let mut began: Option<Instant> = None;
     let arrival = |began: Option<Instant>, whole: bool| {
@@ -155,6 +154,8 @@ fn next_head(
         loop {
             if fresh && let Some(mut arena) = rest.take() {
                 let mut scratch = worker.take_scratch();
+                // Asked for here, so that an idle connection does not carry them.
+                let limits = connection.head_limits();
                 let whole = began.is_none();
                 began.get_or_insert_with(Instant::now);
                 match parse_request(arena.filled(), scanned, &limits, &mut scratch.request) {
@@ -401,6 +402,8 @@ impl Connection {
                 .map_or(portway_model::defaults::HEAD_BYTES, |(l, _)| l.head_bytes)
                 as usize,
             fields: usize::from(portway_model::defaults::HEAD_FIELDS),
+            // HAProxy leaves it to the server.
+            host_required: self.own_answers() == OwnAnswers::Portway,
             ..HeadLimits::default()
         }
     }

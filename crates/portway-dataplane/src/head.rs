@@ -5,8 +5,8 @@ use crate::fault::reason;
 use portway_core::evaluate::Facts;
 use portway_core::http1::{
     BodyLength, ForwardedFields, ForwardedMode, HOP_BY_HOP, Hop, Known, KnownSet, Method,
-    ResponseBody, ResponseFraming, TargetForm, copy_end_to_end, write_content_length, write_field,
-    write_request_line, write_status_line, write_transfer_chunked, write_upgrade,
+    ResponseBody, ResponseFraming, TargetForm, Version, copy_end_to_end, write_content_length,
+    write_field, write_request_line, write_status_line, write_transfer_chunked, write_upgrade,
 };
 use portway_model::settings::ForwardedMode as Configured;
 use portway_model::snapshot::Forwarded;
@@ -91,7 +91,9 @@ pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
         head.fields().contains(Known::Host) && head.target_form() != TargetForm::Absolute;
     if !has_host && !edits.removes(Known::Host) {
         drop = drop.with(Known::Host);
-        write_field(&mut out, b"Host", head.authority(arena));
+        if !head.authority(arena).is_empty() {
+            write_field(&mut out, b"Host", head.authority(arena));
+        }
     }
     let listener = x
         .connection
@@ -110,6 +112,8 @@ pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
         write_upgrade(head.fields(), arena, &mut out);
     } else if crate::forward::closes(x) {
         write_field(&mut out, b"Connection", b"close");
+    } else if x.sends_http10() {
+        write_field(&mut out, b"Connection", b"keep-alive");
     }
     if let Some(fields) = fields {
         let hop = Hop {
@@ -127,15 +131,20 @@ pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
 
 fn request_line(x: &Exchange<'_>, out: &mut Vec<u8>) {
     let (head, arena) = (x.request(), x.arena());
+    let version = if x.sends_http10() {
+        Version::Http10
+    } else {
+        Version::Http11
+    };
     if head.method() == Method::Connect {
-        return write_request_line(out, b"CONNECT", head.target(arena), None);
+        return write_request_line(out, b"CONNECT", head.target(arena), None, version);
     }
     let method = x
         .line
         .method
         .as_ref()
         .map_or(head.method_bytes(arena), |method| method.as_bytes());
-    write_request_line(out, method, x.current_path(), x.current_query());
+    write_request_line(out, method, x.current_path(), x.current_query(), version);
 }
 
 /// The response head towards the client. `x.response` holds the target's.

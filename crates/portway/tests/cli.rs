@@ -143,6 +143,7 @@ fn check_says_what_is_wrong() {
         ("compose.yaml", "services:\n  app:\n"),
         ("broken.cfg", "global\n    daemno\n"),
         ("latin.toml", ""),
+        ("empty.cfg", ""),
     ]);
     fs::write(folder.path().join("latin.toml"), b"# \xe9\n").unwrap();
     let check = |file: &str, code: i32, expected: &[&str]| {
@@ -174,7 +175,21 @@ fn check_says_what_is_wrong() {
         &["error[P0002]: cannot read `none.toml`: it does not exist"],
     );
     check("latin.toml", 1, &["byte 2 (on line 1) is not valid UTF-8"]);
-    check(".", 1, &["cannot read `.`: it is a folder"]);
+    check(
+        ".",
+        1,
+        &["unknown keyword 'daemno'", "-->", "broken.cfg:2:5"],
+    );
+    fs::create_dir(folder.path().join("none")).unwrap();
+    check("none", 1, &["no file in the folder `none` ends in `.cfg`"]);
+    check(
+        "empty.cfg",
+        1,
+        &[
+            "nothing to serve: no listener",
+            "`bind :8080`, `default_backend app`",
+        ],
+    );
     check(
         "compose.yaml",
         1,

@@ -251,6 +251,33 @@ fn checks_speak_as_haproxy_does() {
     );
     assert!(errors.contains("[WARNING]  ("), "{errors}");
     assert_eq!(place.run("-c -dW -f warned.cfg").0, 1);
+    // Everything that is wrong is said, and each once.
+    place.write(
+        "wrong.cfg",
+        "global\n  user no-such-user\n  group no-such-group\ndefaults\n  mode http\n  timeout client 1s\n  timeout connect 1s\n  \
+         timeout server 1s\nfrontend a :1\n  default_backend b\nfrontend a\n  bind :2\nbackend b\n  server s 127.0.0.1:1\n  \
+         server s 127.0.0.1:2\nbackend b\nfrontend c d\n  default_backend b\n",
+    );
+    let (_, _, errors) = place.run("-c -f wrong.cfg");
+    let said: Vec<&str> = errors
+        .lines()
+        .filter_map(|line| line.split_once("parsing [wrong.cfg:"))
+        .filter(|(begin, _)| begin.starts_with("[ALERT]"))
+        .map(|(_, rest)| rest)
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "2] : this machine has no user `no-such-user`",
+            "3] : this machine has no group `no-such-group`",
+            "11] : frontend `a` has the same name as frontend `a`",
+            "15] : two servers are called `s`",
+            "16] : backend `b` has the same name as backend `b`",
+            "17] : `d` behind the name of a frontend is no address",
+        ],
+        "{errors}"
+    );
+    assert!(errors.contains("a line `bind :80`"), "{errors}");
     // A folder: its files that end in .cfg.
     fs::create_dir(place.path("folder")).unwrap();
     place.write(

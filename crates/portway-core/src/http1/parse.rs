@@ -34,7 +34,7 @@ pub const MAX_LEADING_EMPTY_LINES: usize = 4;
 /// an attacker could make us compute.
 pub const MAX_CONNECTION_OPTIONS: usize = 32;
 
-/// What a head may cost.
+/// What a head may cost, and what it must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadLimits {
     /// Bytes of a whole head, its last empty line included; beyond, 431. Default 64 KiB, an ALB's limit for a request line plus
@@ -45,6 +45,8 @@ pub struct HeadLimits {
     pub target_bytes: usize,
     /// Field lines; beyond, 431. Default 128; HAProxy allows 101, nginx has no limit of the number. At most [`MAX_FIELDS`].
     pub fields: usize,
+    /// A request of HTTP/1.1 without Host is refused, as RFC 9112 §3.2 has it. Default true.
+    pub host_required: bool,
 }
 
 impl Default for HeadLimits {
@@ -53,6 +55,7 @@ impl Default for HeadLimits {
             head_bytes: 64 * 1024,
             target_bytes: 16 * 1024,
             fields: 128,
+            host_required: true,
         }
     }
 }
@@ -179,7 +182,9 @@ fn check_request(
         .filter(|field| field.known == Known::Host);
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => return Err(Refusal::DuplicateHost),
-        (None, _) if head.version == Version::Http11 => return Err(Refusal::MissingHost),
+        (None, _) if head.version == Version::Http11 && limits.host_required => {
+            return Err(Refusal::MissingHost);
+        }
         (None, _) => {}
         (Some(field), None) => {
             let authority =
@@ -188,6 +193,8 @@ fn check_request(
                 head.target.authority = authority.whole;
                 head.target.host = authority.host;
                 head.target.port = authority.port;
+            } else if !target::is_same_host(head.target_span, &head.target, &authority, buf) {
+                return Err(Refusal::HostMismatch);
             }
         }
     }

@@ -57,6 +57,8 @@ pub enum Refusal {
     DuplicateHost,
     /// Host, or the authority of the target, is not `uri-host [":" port]` (RFC 9110 §7.2).
     BadHost,
+    /// The target names one host and Host another (RFC 9112 §3.2.2 lets the target win; rules and targets must not see two).
+    HostMismatch,
     /// The Connection fields name more options than [`super::MAX_CONNECTION_OPTIONS`].
     TooManyConnectionOptions,
     /// Both Transfer-Encoding and Content-Length (RFC 9112 §6.1).
@@ -95,7 +97,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every member, for tables of metrics and documentation.
-    pub const ALL: [Refusal; 44] = [
+    pub const ALL: [Refusal; 45] = [
         Refusal::TlsOnPlainPort,
         Refusal::Http2Preface,
         Refusal::LeadingEmptyLines,
@@ -123,6 +125,7 @@ impl Refusal {
         Refusal::MissingHost,
         Refusal::DuplicateHost,
         Refusal::BadHost,
+        Refusal::HostMismatch,
         Refusal::TooManyConnectionOptions,
         Refusal::TeAndCl,
         Refusal::TeInHttp10,
@@ -219,6 +222,10 @@ impl Refusal {
             Refusal::MissingHost => ("missing_host", "an HTTP/1.1 request has no Host field"),
             Refusal::DuplicateHost => ("duplicate_host", "there is more than one Host field"),
             Refusal::BadHost => ("bad_host", "the host is malformed"),
+            Refusal::HostMismatch => (
+                "host_mismatch",
+                "the request target and Host name different hosts",
+            ),
             Refusal::TooManyConnectionOptions => (
                 "too_many_connection_options",
                 "the Connection fields name too many options",

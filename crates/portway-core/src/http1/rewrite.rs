@@ -6,7 +6,7 @@
 
 use std::io::Write;
 
-use super::head::{Field, FieldList};
+use super::head::{Field, FieldList, Version};
 use super::known::{Known, KnownSet};
 use super::list;
 
@@ -91,8 +91,14 @@ fn canonical_value<'a>(field: &Field, arena: &'a [u8]) -> &'a [u8] {
     value
 }
 
-/// Writes `method path[?query] HTTP/1.1 CRLF`. For a CONNECT that is sent on, the path is the authority.
-pub fn write_request_line(out: &mut Vec<u8>, method: &[u8], path: &[u8], query: Option<&[u8]>) {
+/// Writes `method path[?query] version CRLF`. For a CONNECT that is sent on, the path is the authority.
+pub fn write_request_line(
+    out: &mut Vec<u8>,
+    method: &[u8],
+    path: &[u8],
+    query: Option<&[u8]>,
+    version: Version,
+) {
     out.extend_from_slice(method);
     out.push(b' ');
     out.extend_from_slice(path);
@@ -100,7 +106,10 @@ pub fn write_request_line(out: &mut Vec<u8>, method: &[u8], path: &[u8], query: 
         out.push(b'?');
         out.extend_from_slice(query);
     }
-    out.extend_from_slice(b" HTTP/1.1\r\n");
+    out.extend_from_slice(match version {
+        Version::Http10 => b" HTTP/1.0\r\n",
+        Version::Http11 => b" HTTP/1.1\r\n",
+    });
 }
 
 /// Writes `HTTP/1.1 status reason CRLF`. The version is always ours (RFC 9110 §2.5); the space before an empty reason stays

@@ -117,6 +117,32 @@ fn authority_form(target: &[u8], offset: usize) -> Result<TargetParts, Refusal> 
     })
 }
 
+/// Whether Host says what the authority of the target says: the same host in any letter case, and the same port, where the
+/// port of the scheme may be left out. A CONNECT tells of no scheme: both 80 and 443 may be left out of its Host.
+#[cold]
+pub(super) fn is_same_host(
+    whole: Span,
+    target: &TargetParts,
+    field: &Authority,
+    arena: &[u8],
+) -> bool {
+    let https = || {
+        let scheme = whole.of(arena).get(..5).unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"https")
+    };
+    let same_port = match (target.form, target.port, field.port) {
+        (_, one, other) if one == other => true,
+        (TargetForm::Authority, Some(port), None) => matches!(port, 80 | 443),
+        (TargetForm::Absolute, one, other) => {
+            let default = if https() { 443 } else { 80 };
+            one.unwrap_or(default) == other.unwrap_or(default)
+        }
+        _ => false,
+    };
+    let (one, other) = (target.host.of(arena), field.host.of(arena));
+    same_port && one.eq_ignore_ascii_case(other)
+}
+
 /// Checks `uri-host [":" port]` (RFC 3986 §3.2.2, §3.2.3). The host may be empty, the port too.
 #[inline]
 pub(super) fn parse_authority(bytes: &[u8], offset: usize) -> Result<Authority, Refusal> {

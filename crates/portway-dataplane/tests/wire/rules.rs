@@ -108,7 +108,7 @@ fn conditions_choose_the_group() {
             ("/", "Host: a.example\r\n", true),
             ("/", "Host: a.EXAMPLE:8080\r\n", true),
             ("/", "Host: b.a.example\r\n", false),
-            ("http://a.example/", "Host: b.example\r\n", true),
+            ("http://a.example/", "Host: A.example\r\n", true),
         ],
     );
     check(

@@ -504,6 +504,8 @@ impl Reading<'_, '_, '_> {
         let users = Spanned::new(Name::new(users), self.span);
         let value = match self.call.name {
             "http_auth" => Value::Authenticated(users),
+            // As a sample it is the name of the user.
+            _ if self.place != Place::ACL => return Err(Refusal::NotYet),
             _ => Value::InUserGroup {
                 users,
                 groups: Vec::new(),

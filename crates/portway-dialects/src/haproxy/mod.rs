@@ -111,6 +111,7 @@ fn draft(sections: &[Section], mut reader: Reader<'_>) -> (Draft, Diagnostics) {
     let mut draft = Draft::default();
     let global = global::read(sections, &mut draft, &mut reader);
     let proxies = proxy::read(sections, &mut reader);
+    users::hold_groups(&mut reader);
     lower::lower(&proxies, &global.base, &mut draft, &mut reader);
     global.finish(&mut draft, &mut reader);
     draft.maps.append(&mut reader.maps);

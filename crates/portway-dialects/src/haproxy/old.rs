@@ -30,6 +30,21 @@ pub(super) fn header_address(proxy: &mut Proxy, word: &Word, reader: &mut Reader
         reader.error(Code::Syntax, word.span, message);
         return;
     }
+    if !word.text.contains([':', '@', '/']) {
+        let message = format!(
+            "`{}` behind the name of a {} is no address",
+            word.text,
+            proxy.kind.as_str()
+        );
+        let wrong = Diagnostic::error(Code::Syntax, word.span, message);
+        reader
+            .push(wrong.help(
+                "a name is one word; a line `bind :80` in the section says where it listens",
+            ));
+        // What is missing was said.
+        proxy.bind_failed = true;
+        return;
+    }
     let addresses = address::bind(word, reader);
     if addresses.is_empty() {
         return;

@@ -5,7 +5,7 @@ use super::{Reader, Word, regex};
 use ipnet::{IpNet, Ipv4Net};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::MapDraft;
-use portway_model::expression::{Matcher, NumberRange, TextMatch, Transform};
+use portway_model::expression::{Matcher, NumberRange, TextMatch, Transform, Value};
 use portway_model::name::Name;
 use portway_model::settings::{MapLines, MapMatch};
 use portway_model::span::{Span, Spanned};
@@ -139,6 +139,9 @@ pub(super) fn matchers(
         reader.push(wrong.help("write for example '-m str' before the patterns"));
         return None;
     };
+    if sample.name == "http_auth_group" {
+        return groups(sample, &flags, patterns, fetch, reader);
+    }
     if !fits(sample, method) {
         let message = format!(
             "'{}' cannot be compared with '-m {}'",
@@ -169,6 +172,39 @@ pub(super) fn matchers(
         ));
     }
     Some(matchers)
+}
+
+/// Patterns that are groups of a userlist: they belong to what is asked, and the answer is yes or no.
+fn groups(
+    sample: &mut Sample,
+    flags: &Flags,
+    words: &[Word],
+    fetch: &Word,
+    reader: &mut Reader<'_>,
+) -> Option<Vec<Matcher<Named>>> {
+    if sample.converted || flags.method.is_some() || !flags.files.is_empty() {
+        let message = "'http_auth_group' is compared with the names of groups alone";
+        let wrong = Diagnostic::error(Code::WrongComparison, fetch.span, message);
+        reader.push(wrong.help("write for example: http_auth_group(people) admins staff"));
+        return None;
+    }
+    let Value::InUserGroup { users, groups } = &mut sample.expression.value else {
+        return None;
+    };
+    if words.is_empty() {
+        let message = "'http_auth_group': no groups specified";
+        let wrong = Diagnostic::error(Code::Missing, fetch.span, message);
+        reader.push(wrong.help("write for example: http_auth_group(people) admins staff"));
+        return None;
+    }
+    for word in words {
+        groups.push(word.text.clone());
+        let list = users.value.as_str().to_owned();
+        reader
+            .asked_groups
+            .push((list, word.spanned(word.text.clone())));
+    }
+    Some(vec![Matcher::True])
 }
 
 /// Casts the sample to what the method compares.

@@ -5,7 +5,7 @@ use super::proxy::ErrorSection;
 use crate::inputs::Inputs;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{MapDraft, UserlistDraft};
-use portway_model::span::{FileId, Span};
+use portway_model::span::{FileId, Span, Spanned};
 use std::collections::HashMap;
 
 /// The state of reading one configuration, which may be in several texts.
@@ -26,6 +26,10 @@ pub(crate) struct Reader<'a> {
     pub(crate) maps: Vec<MapDraft>,
     /// Userlists: those of the text, and those that other keywords need.
     pub(crate) userlists: Vec<UserlistDraft>,
+    /// The groups of each userlist of the text.
+    pub(crate) user_groups: HashMap<String, Vec<String>>,
+    /// Groups that tests ask for, and of which userlist: both may stand below the test.
+    pub(crate) asked_groups: Vec<(String, Spanned<String>)>,
     /// The `http-errors` sections of the text, which rules may name.
     pub(crate) error_sections: Vec<ErrorSection>,
 }
@@ -42,6 +46,8 @@ impl<'a> Reader<'a> {
             proxy: None,
             maps: Vec::new(),
             userlists: Vec::new(),
+            user_groups: HashMap::new(),
+            asked_groups: Vec::new(),
             error_sections: Vec::new(),
         }
     }

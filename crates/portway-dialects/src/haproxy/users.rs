@@ -38,10 +38,32 @@ pub(crate) fn read(section: &Section, reader: &mut Reader<'_>) {
         }
     }
     join(&mut users, &groups, reader);
+    let known = groups.into_iter().map(|group| group.name.value).collect();
+    reader.user_groups.insert(name.to_owned(), known);
     reader.userlists.push(UserlistDraft {
         name: Spanned::new(Name::from(name), span),
         users,
     });
+}
+
+/// Holds the groups that tests ask for against those of the lists, when all is read.
+pub(crate) fn hold_groups(reader: &mut Reader<'_>) {
+    for (list, group) in std::mem::take(&mut reader.asked_groups) {
+        // A list that is not there is told of when the draft is compiled.
+        let Some(known) = reader.user_groups.get(&list) else {
+            continue;
+        };
+        if !known.contains(&group.value) {
+            let message = format!(
+                "invalid group '{}': userlist '{list}' has none of this name",
+                group.value
+            );
+            let wrong = Diagnostic::error(Code::UnknownReference, group.span, message);
+            let known = known.iter().map(String::as_str);
+            let wrong = wrong.nearest(&group.value, known);
+            reader.push(wrong);
+        }
+    }
 }
 
 /// `user NAME [password|insecure-password WORD] [groups A,B]`.

@@ -36,12 +36,15 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
     /// How it ended, where that was not as its head said: `closed`, `reset`, `timeout`, `refused`, ….
     pub(super) fault: Option<String>,
+    /// There was no connection to ask on.
+    pub(super) unreached: bool,
 }
 
 impl Answer {
     fn failed(error: &io::Error) -> Self {
         Self {
             fault: Some(in_a_word(error)),
+            unreached: true,
             ..Self::default()
         }
     }

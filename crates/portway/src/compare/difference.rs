@@ -81,7 +81,7 @@ fn around_difference(old: &[u8], new: &[u8]) -> (String, String) {
     let shown = |body: &[u8]| {
         let end = body.len().min(from + SHOWN);
         let part = body.get(from..end).unwrap_or_default();
-        let text = String::from_utf8_lossy(part).escape_debug().to_string();
+        let text = String::from_utf8_lossy(part).into_owned();
         format!("{} bytes, from byte {from}: {text}", body.len())
     };
     (shown(old), shown(new))
@@ -171,6 +171,7 @@ mod tests {
                 .collect(),
             body: body.into(),
             fault: None,
+            unreached: false,
         };
         let ignored = Ignored {
             headers: BTreeSet::from(["date".to_owned()]),
@@ -195,6 +196,10 @@ mod tests {
         check(&a, &b, &[]);
         let c = answer("HTTP/1.1 404 NF", &[("a", "1"), ("a", "2")], "ho");
         check(&a, &c, &["status", "header a", "header b", "body"]);
+        // A report escapes what is shown, once.
+        let d = answer("HTTP/1.1 200 OK", &[("a", "1"), ("b", "2")], "hi\n");
+        let found = between(&a, &d, &ignored);
+        assert_eq!(found[0].new.as_deref(), Some("3 bytes, from byte 0: hi\n"));
     }
 
     #[test]

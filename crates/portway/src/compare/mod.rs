@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use answer::Side;
+use answer::{Answer, Side};
 use difference::{Difference, Ignored, Mask, OF_THE_MOMENT};
 use portway_control::tls::client::{Verification, client_config};
 use portway_control::tls::policy::Policy;
@@ -84,6 +84,10 @@ fn compared(arguments: &Compare, quiet: bool) -> Result<Report, String> {
             logs.pass_over();
         }
         let [old, new] = [&old, &new].map(|side| side.ask(&request.bytes, is_head));
+        if compared.is_empty() {
+            reached("old", &arguments.old, &old)?;
+            reached("new", &arguments.new, &new)?;
+        }
         let mut differences = difference::between(&old, &new, &ignored);
         differences.extend(logs.as_ref().and_then(Logs::difference));
         compared.push(Compared {
@@ -116,6 +120,16 @@ fn read(arguments: &Compare, host: &str) -> Result<Requests, String> {
         ));
     }
     Ok(requests)
+}
+
+/// A side that cannot be reached at all is no difference in answers.
+fn reached(name: &str, written: &str, answer: &Answer) -> Result<(), String> {
+    match &answer.fault {
+        Some(fault) if answer.unreached => {
+            Err(format!("--{name} {written}: cannot connect to it: {fault}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A side and its host as written.

@@ -18,7 +18,7 @@ use flags::Flags;
 use messages::Voice;
 use portway_control::bind::Neighbour;
 use portway_control::install::{self, Running};
-use portway_control::sources::{Compiled, compile_files_as};
+use portway_control::sources::{Compiled, compile_files_as, configurations_in};
 use portway_dialects::Dialect;
 use portway_model::diagnostic::{Diagnostics, Severity};
 use portway_model::draft::Verify;
@@ -241,16 +241,7 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
             files.push(path.clone());
             continue;
         }
-        let mut inside = Vec::new();
-        for entry in std::fs::read_dir(path).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?.path();
-            let name = entry.file_name().unwrap_or_default().to_string_lossy();
-            if name.ends_with(".cfg") && !name.starts_with('.') && entry.is_file() {
-                inside.push(entry);
-            }
-        }
-        inside.sort();
-        files.extend(inside);
+        files.extend(configurations_in(path).map_err(unreadable)?);
     }
     if files.is_empty() {
         return Err(

@@ -27,7 +27,8 @@ const MAX_RETRIES: u32 = 100;
 impl Lowering<'_, '_, '_> {
     /// The group of a proxy with servers. A `listen` that only shows a page has none.
     pub(super) fn group(&mut self, proxy: &Proxy) {
-        let servers = self.servers(proxy);
+        let mut servers = self.servers(proxy);
+        self.check_names(&mut servers);
         let mut group = GroupDraft::new(proxy.name.clone().map(Name::from));
         group.number = proxy.number;
         let tls = self.group_tls(proxy, &servers);
@@ -41,7 +42,6 @@ impl Lowering<'_, '_, '_> {
             proxy.mode.map_or(proxy.name.span, |mode| mode.span),
         ));
         group.tls = tls.unwrap_or_default();
-        self.check_names(&servers);
         group.targets = servers
             .iter()
             .map(|server| self.target(proxy, server))
@@ -136,17 +136,21 @@ impl Lowering<'_, '_, '_> {
         servers
     }
 
-    fn check_names(&mut self, servers: &[Server]) {
-        for (index, server) in servers.iter().enumerate() {
-            let mut before = servers.iter().take(index);
-            if let Some(first) = before.find(|first| first.name.value == server.name.value) {
-                let message = format!("two servers are called `{}`", server.name.value);
-                self.reader.push(
-                    Diagnostic::error(Code::Duplicate, server.name.span, message)
-                        .label(first.name.span, "the first is here")
-                        .help("give one of them another name"),
-                );
-            }
+    /// Says which servers have the name of one before them, and takes them out.
+    fn check_names(&mut self, servers: &mut Vec<Server>) {
+        let all = std::mem::take(servers);
+        for server in all {
+            let mut before = servers.iter();
+            let Some(first) = before.find(|first| first.name.value == server.name.value) else {
+                servers.push(server);
+                continue;
+            };
+            let message = format!("two servers are called `{}`", server.name.value);
+            self.reader.push(
+                Diagnostic::error(Code::Duplicate, server.name.span, message)
+                    .label(first.name.span, "the first is here")
+                    .help("give one of them another name"),
+            );
         }
     }
 

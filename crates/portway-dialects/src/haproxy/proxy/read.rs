@@ -151,11 +151,13 @@ fn proxy(
     if let Some(address) = address {
         old::header_address(&mut proxy, address, reader);
     }
-    check_twice(&proxy, found, reader);
+    let is_second = is_second(&proxy, found, reader);
     reader.proxy = Some(proxy.name.value.clone());
     lines(&mut proxy, section, reader);
     reader.proxy = None;
-    found.push(proxy);
+    if !is_second {
+        found.push(proxy);
+    }
 }
 
 /// Rules of a defaults section are for what accepts or for what serves, not for both.
@@ -209,14 +211,15 @@ fn check_name(header: &Line, reader: &mut Reader<'_>) {
     }
 }
 
-/// Two proxies of one name that could be taken for each other.
-fn check_twice(proxy: &Proxy, before: &[Proxy], reader: &mut Reader<'_>) {
+/// True, and said, of a proxy that could be taken for one before it with the same name.
+fn is_second(proxy: &Proxy, before: &[Proxy], reader: &mut Reader<'_>) -> bool {
     let clash = |other: &&Proxy| {
         other.name.value == proxy.name.value
             && ((other.kind.accepts() && proxy.kind.accepts())
                 || (other.kind.serves() && proxy.kind.serves()))
     };
-    if let Some(first) = before.iter().find(clash) {
+    let first = before.iter().find(clash);
+    if let Some(first) = first {
         let message = format!("{} has the same name as {}", proxy.words(), first.words());
         reader.push(
             Diagnostic::error(Code::Duplicate, proxy.name.span, message)
@@ -224,6 +227,7 @@ fn check_twice(proxy: &Proxy, before: &[Proxy], reader: &mut Reader<'_>) {
                 .help("give one of them another name; a frontend and a backend may share one"),
         );
     }
+    first.is_some()
 }
 
 fn lines(proxy: &mut Proxy, section: &Section, reader: &mut Reader<'_>) {
