@@ -5,13 +5,12 @@ use crate::establish::{self, Before, Way};
 use crate::h1;
 use crate::l4;
 use crate::live::{self, Full, Gate, ListenerState};
-use crate::plane::ListenerParts;
 use crate::rules::{Rules, Verdict};
 use crate::stream::{Socket as Connected, Stream};
 use crate::timer::TICK;
 use crate::worker::{BoundSocket, Socket, Worker};
 use portway_core::stick::Event;
-use portway_model::snapshot::{Listener, ListenerId};
+use portway_model::snapshot::ListenerId;
 use portway_telemetry::metrics::Limit;
 use rustls::ServerConnection;
 use std::cell::{Cell, OnceCell};
@@ -19,6 +18,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -81,7 +81,11 @@ pub(crate) fn stop(worker: &Rc<Worker>, acceptors: Vec<Acceptor>) {
         task.abort();
         loop {
             match incoming.accept_now() {
-                Ok(Some((socket, peer))) => admit(worker, incoming.listener, socket, peer),
+                Ok(Some((socket, peer))) => {
+                    if let Ok(open) = enter(worker, incoming.listener) {
+                        admit(open, socket, peer);
+                    }
+                }
                 Err(error) if is_of_one(&error) => {}
                 Ok(None) | Err(_) => break,
             }
@@ -149,7 +153,11 @@ impl Incoming {
 async fn accept(worker: Rc<Worker>, incoming: Rc<Incoming>) {
     loop {
         match poll_fn(|cx| incoming.poll_accept(cx)).await {
-            Ok((socket, peer)) => admit(&worker, incoming.listener, socket, peer),
+            Ok((socket, peer)) => {
+                if let Some(open) = room(&worker, incoming.listener).await {
+                    admit(open, socket, peer);
+                }
+            }
             Err(_) if incoming.shut.get() => incoming.until_open(&worker).await,
             Err(error) => failed(&worker, &error).await,
         }
@@ -222,37 +230,53 @@ impl Drop for Open {
     }
 }
 
+/// Why a connection cannot come in now.
+enum Refused {
+    /// There is no such listener any more.
+    Gone,
+    Full(Full),
+}
+
 /// Counts a connection in, unless the process or the listener is full.
-fn enter(
-    worker: &Rc<Worker>,
-    id: ListenerId,
-    listener: &Listener,
-    parts: &ListenerParts,
-) -> Option<Open> {
+fn enter(worker: &Rc<Worker>, id: ListenerId) -> Result<Open, Refused> {
     let generation = worker.generation();
+    let (listener, parts) = generation.plane.listener(id).ok_or(Refused::Gone)?;
     let process: &live::ProcessState = worker.process();
     let process = (process, process.limit(generation.plane.max_connections));
     let limit = parts.state.limit(listener.max_connections);
-    match live::enter(process, (&parts.state, limit)) {
-        Ok(()) => Some(Open::new(worker, id, &parts.state)),
-        Err(full) => {
-            let limit = match full {
+    live::enter(process, (&parts.state, limit)).map_err(Refused::Full)?;
+    Ok(Open::new(worker, id, &parts.state))
+}
+
+/// Counts a connection in when there is room for it. Until then it waits, and those behind it wait in the queue of the
+/// kernel: nobody is refused, as in HAProxy.
+async fn room(worker: &Rc<Worker>, id: ListenerId) -> Option<Open> {
+    let mut told = false;
+    loop {
+        let left = worker.process().left();
+        let mut left = pin!(left);
+        left.as_mut().enable();
+        let full = match enter(worker, id) {
+            Ok(open) => return Some(open),
+            Err(Refused::Gone) => return None,
+            Err(Refused::Full(full)) => full,
+        };
+        if !std::mem::replace(&mut told, true) {
+            worker.shard().worker().limit_reached(match full {
                 Full::Process => Limit::Connections,
                 Full::Listener => Limit::ListenerConnections,
-            };
-            worker.shard().worker().limit_reached(limit);
-            None
+            });
         }
+        // A limit may have been raised in the meantime: then nobody has to leave.
+        let _ = tokio::time::timeout(TICK, left).await;
     }
 }
 
-/// Lets a connection in if the limits and rules do.
-fn admit(worker: &Rc<Worker>, id: ListenerId, socket: Connected, peer: SocketAddr) {
+/// Lets a connection in if the rules do.
+fn admit(open: Open, socket: Connected, peer: SocketAddr) {
+    let (worker, id) = (&Rc::clone(&open.worker), open.listener);
     let generation = worker.generation();
     let Some((listener, parts)) = generation.plane.listener(id) else {
-        return;
-    };
-    let Some(open) = enter(worker, id, listener, parts) else {
         return;
     };
     let local = match &socket {

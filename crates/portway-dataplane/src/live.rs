@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// Between two events about failed handshakes with one target: every request may fail, and the log is for people.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
@@ -543,9 +544,16 @@ pub struct ProcessState {
     /// Variables that live as long as the process: held for an instant, and only where a rule names one.
     variables: Mutex<Variables>,
     requests: AtomicU32,
+    /// Told whenever a connection ends.
+    left: Notify,
 }
 
 impl ProcessState {
+    /// Comes when some connection has ended.
+    pub(crate) fn left(&self) -> Notified<'_> {
+        self.left.notified()
+    }
+
     /// Connections at most, where `configured` is what the configuration says; 0: no limit.
     pub fn limit(&self, configured: u32) -> u32 {
         match self.limit.load(Ordering::Relaxed) {
@@ -632,6 +640,7 @@ pub(crate) fn enter(
 pub(crate) fn leave(process: &ProcessState, listener: &ListenerState) {
     process.open.fetch_sub(1, Ordering::Relaxed);
     listener.open.fetch_sub(1, Ordering::Relaxed);
+    process.left.notify_waiters();
 }
 
 /// Remembers `now` where it is the most so far. Mostly it is not: a locked instruction is spared then.

@@ -427,28 +427,6 @@ fn groups_share_requests_by_weight() {
     proxy.finish(400);
 }
 
-#[test]
-fn the_limit_of_connections_of_a_listener_holds() {
-    let target = Target::saying("ok").unwrap();
-    let proxy = Proxy::start(&simple("max_connections = 2", "", &[target.address()]));
-    let (mut first, mut second) = (proxy.client(), proxy.client());
-    assert_eq!([ask(&mut first), ask(&mut second)], ["ok", "ok"]);
-    let mut third = proxy.client();
-    assert_eq!(third.until_end().unwrap().0, b"");
-    assert_eq!(
-        proxy.metric("portway_limit_reached_total{limit=\"listener_connections\"}"),
-        1
-    );
-    drop(first);
-    assert!(eventually(|| proxy
-        .sum("portway_listener_connections_open")
-        == 1));
-    let mut fourth = proxy.client();
-    assert_eq!(ask(&mut fourth), "ok");
-    drop((second, third, fourth));
-    proxy.finish(3);
-}
-
 /// An address that never answers a SYN: its queue is full. The wires keep it so.
 fn unanswering() -> (std::net::TcpListener, Vec<std::net::TcpStream>, SocketAddr) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();

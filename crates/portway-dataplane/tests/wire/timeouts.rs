@@ -2,13 +2,41 @@
 
 use crate::harness::{Proxy, simple};
 use crate::row::{OK, same};
-use portway_testkit::peer::{Target, eventually};
+use portway_testkit::peer::{Target, Wire, eventually};
 use std::time::{Duration, Instant};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn pause(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(milliseconds));
+}
+
+#[test]
+fn who_comes_to_a_full_listener_waits() {
+    let target = Target::saying("ok").unwrap();
+    let proxy = Proxy::start(&simple("max_connections = 2\n", "", &[target.address()]));
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let ask = |client: &mut Wire| {
+        client.send(request).unwrap();
+        client.message().unwrap()
+    };
+    let (mut first, mut second) = (proxy.client(), proxy.client());
+    ask(&mut first);
+    ask(&mut second);
+    let mut waiting: Vec<Wire> = (0..5).map(|_| proxy.client()).collect();
+    for client in &mut waiting {
+        client.send(request).unwrap();
+    }
+    let sample = "portway_limit_reached_total{limit=\"listener_connections\"}";
+    assert!(eventually(|| proxy.metric(sample) == 1));
+    assert_eq!(proxy.sum("portway_listener_connections_open"), 2);
+    // Those that are in are served on.
+    ask(&mut first);
+    drop((first, second));
+    for mut client in waiting {
+        assert!(client.message().unwrap().ends_with(b"ok"));
+    }
+    proxy.finish(8);
 }
 
 #[test]
