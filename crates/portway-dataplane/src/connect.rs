@@ -103,12 +103,14 @@ pub(crate) async fn connect(
 ) -> io::Result<Upstream> {
     let generation = &connection.generation;
     let (group, parts, state, pool) = parts_of(generation, wanted)?;
+    let own = group.targets.get(wanted.target);
     let way = Way {
         address: address(wanted, group, state)?,
         server_name: server_name(connection, group, wanted),
         proxy_header: group
             .send_proxy
             .as_ref()
+            .filter(|_| own.is_none_or(|target| target.send_proxy))
             .map(|send| proxy_header::of(connection, send, wanted.ends, wanted.request_id)),
     };
     let in_flight = (slot, Serving::new(pool.metrics()));
@@ -205,7 +207,8 @@ async fn open(
     target: usize,
     way: &Way,
 ) -> io::Result<Stream> {
-    let configured = group.targets.get(target).map(|target| &target.address);
+    let own = group.targets.get(target);
+    let configured = own.map(|target| &target.address);
     let (socket, ip) = match (way.address, configured) {
         (Some(address), _) => tcp(address).await?,
         (None, Some(TargetAddress::Unix(path))) => {
@@ -217,7 +220,8 @@ async fn open(
     if let Some(header) = &way.proxy_header {
         socket.send(header).await?;
     }
-    let Some(config) = &parts.tls else {
+    let without_tls = own.is_some_and(|target| !target.tls);
+    let Some(config) = parts.tls.as_ref().filter(|_| !without_tls) else {
         return Ok(Stream::Plain(socket));
     };
     let name = tls_name(way.server_name.as_deref(), ip)?;

@@ -432,6 +432,10 @@ pub struct TargetDraft {
     pub shutdown_on_down: Option<Spanned<bool>>,
     /// Connections of backups are closed when it comes back (`on-marked-up shutdown-backup-sessions`).
     pub shutdown_backups_on_up: Option<Spanned<bool>>,
+    /// False: it is spoken to without TLS, whatever the group speaks.
+    pub tls: Option<Spanned<bool>>,
+    /// False: it gets no PROXY protocol, whatever the group says.
+    pub send_proxy: Option<Spanned<bool>>,
     /// It is not checked itself: it is as this one is.
     pub track: Option<Spanned<TrackedDraft>>,
     /// What differs from the group's check.
@@ -457,6 +461,8 @@ impl TargetDraft {
             slow_start: None,
             shutdown_on_down: None,
             shutdown_backups_on_up: None,
+            tls: None,
+            send_proxy: None,
             track: None,
             check: None,
             first_address: None,

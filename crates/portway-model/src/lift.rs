@@ -460,6 +460,8 @@ fn target(target: &Target, check: Option<&HealthCheck>) -> TargetDraft {
         slow_start: unless(&target.slow_start, &Duration::ZERO),
         shutdown_on_down: unless(&target.shutdown_on_down, &false),
         shutdown_backups_on_up: unless(&target.shutdown_backups_on_up, &false),
+        tls: unless(&target.tls, &true),
+        send_proxy: unless(&target.send_proxy, &true),
         track: None,
         check: check
             .filter(|_| target.track.is_none())

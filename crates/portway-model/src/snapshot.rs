@@ -413,6 +413,10 @@ pub struct Target {
     pub shutdown_on_down: bool,
     /// Connections of backups are closed when it comes back.
     pub shutdown_backups_on_up: bool,
+    /// False: no TLS, even where the group speaks it.
+    pub tls: bool,
+    /// False: no PROXY protocol, even where the group sends it.
+    pub send_proxy: bool,
     /// It is as this one is.
     pub track: Option<TargetRef>,
     /// How it is checked; `None`: not at all.

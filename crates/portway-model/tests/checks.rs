@@ -407,6 +407,18 @@ fn protocols() {
         &["P0105 @23 22: TLS settings on a listener that speaks tcp | let it speak `tls`"],
     );
     check(
+        |d| d.groups[0].targets[0].tls = Some(at(13, true)),
+        &[
+            "P0105 @13: a target with TLS in a target group without it | let the group speak `https` or `tls`, and give the others `tls = false`",
+        ],
+    );
+    check(
+        |d| d.groups[0].targets[0].send_proxy = Some(at(13, true)),
+        &[
+            "P0105 @13: a target with the PROXY protocol in a target group without it | give the group `send_proxy`, and the others `send_proxy = false`",
+        ],
+    );
+    check(
         |d| d.groups[0].tls.verify = Some(at(13, Verify::Off)),
         &["P0105 @13: TLS settings on a target group that speaks http | let it speak `https`"],
     );

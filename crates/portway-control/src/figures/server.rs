@@ -148,7 +148,7 @@ pub(super) fn figures(
         cookie: target.cookie.clone(),
         is_disabled: target.disabled,
         is_numbered: target.number.is_some(),
-        is_tls: group.tls.is_some(),
+        is_tls: group.tls.is_some() && target.tls,
         name_to_resolve: match &target.address {
             TargetAddress::Tcp {
                 host: Host::Name(name),

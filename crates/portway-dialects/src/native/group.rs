@@ -49,6 +49,8 @@ fields!(TargetDraft {
     "slow_start" => slow_start,
     "shutdown_on_down" => shutdown_on_down,
     "shutdown_backups_on_up" => shutdown_backups_on_up,
+    "tls" => tls,
+    "send_proxy" => send_proxy,
     "track" => track,
     "check" => check,
     "first_address" => first_address,

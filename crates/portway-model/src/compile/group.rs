@@ -171,6 +171,7 @@ impl Compiler<'_> {
                 track,
                 ..self.target(draft, check)
             };
+            self.check_way(group, draft);
             let span = target.origin.0;
             if let Some(first) = names.get(&target.name) {
                 self.found.push(
@@ -198,6 +199,34 @@ impl Compiler<'_> {
             targets.push(target);
         }
         failure.map_or(Ok(targets), Err)
+    }
+
+    /// A target can do without what its group has, and have nothing that its group does not have.
+    fn check_way(&mut self, group: &GroupDraft, draft: &TargetDraft) {
+        let is_tls = group
+            .protocol
+            .is_some_and(|protocol| protocol.value.is_tls());
+        let more = [
+            (
+                draft.tls,
+                is_tls,
+                "TLS",
+                "let the group speak `https` or `tls`, and give the others `tls = false`",
+            ),
+            (
+                draft.send_proxy,
+                group.send_proxy.is_some(),
+                "the PROXY protocol",
+                "give the group `send_proxy`, and the others `send_proxy = false`",
+            ),
+        ];
+        for (given, there, what, help) in more {
+            if let Some(given) = given.filter(|given| given.value && !there) {
+                let message = format!("a target with {what} in a target group without it");
+                self.found
+                    .push(Diagnostic::error(Code::Conflict, given.span, message).help(help));
+            }
+        }
     }
 
     /// The target that another one is to be like.
@@ -332,6 +361,8 @@ impl Compiler<'_> {
             ),
             shutdown_on_down: draft.shutdown_on_down.is_some_and(|x| x.value),
             shutdown_backups_on_up: draft.shutdown_backups_on_up.is_some_and(|x| x.value),
+            tls: draft.tls.is_none_or(|x| x.value),
+            send_proxy: draft.send_proxy.is_none_or(|x| x.value),
             track: None,
             first_address: match &draft.first_address {
                 Some(sources) => sources.value.clone(),

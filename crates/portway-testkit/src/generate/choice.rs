@@ -123,6 +123,8 @@ impl Choices {
             slow_start: self.setting(|c| c.one(Duration::ZERO, &[Duration::from_secs(30)])),
             shutdown_on_down: self.setting(|c| c.one_in(2)),
             shutdown_backups_on_up: self.setting(|c| c.one_in(2)),
+            tls: self.setting(|_| false),
+            send_proxy: self.setting(|_| false),
             first_address: self.setting(|c| {
                 let others = [FirstAddress::Last, FirstAddress::None, ip];
                 c.at_least_one(3, |c| c.one(FirstAddress::Resolver, &others))

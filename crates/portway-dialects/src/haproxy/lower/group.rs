@@ -58,6 +58,7 @@ impl Lowering<'_, '_, '_> {
         }
         group.timeouts.idle = servers.iter().find_map(|server| server.options.pool_idle);
         group.send_proxy = self.send_proxy(&servers);
+        without(&servers, &mut group);
         group.log = self.destinations(proxy);
         let on = |name: &str| proxy.flags.on(name).map(|span| Spanned::new(true, span));
         group.log_health_checks = on("log-health-checks");
@@ -154,26 +155,24 @@ impl Lowering<'_, '_, '_> {
         }
     }
 
-    /// TLS where the servers speak it; they must agree.
+    /// TLS where servers speak it; those that do must agree.
     fn group_tls(
         &mut self,
         proxy: &Proxy,
         servers: &[Server],
     ) -> Option<portway_model::draft::UpstreamTlsDraft> {
-        let first = servers.first()?;
-        for server in servers.iter().skip(1) {
-            let same = server.options.tls.enabled.is_some() == first.options.tls.enabled.is_some()
-                && (server.options.tls.enabled.is_none() || same_tls(server, first));
-            if !same {
-                let message = "not run yet: servers of one backend with different TLS";
-                self.reader.push(
-                    Diagnostic::error(Code::NotRun, server.span, message)
-                        .label(first.span, "the first server is here")
-                        .help("put them into a backend of their own"),
-                );
-            }
+        let mut speaking = servers
+            .iter()
+            .filter(|server| server.options.tls.enabled.is_some());
+        let first = speaking.next()?;
+        for other in speaking.filter(|server| !same_tls(server, first)) {
+            let message = "not run yet: servers of one backend with different settings of TLS";
+            self.reader.push(
+                Diagnostic::error(Code::NotRun, other.span, message)
+                    .label(first.span, "the first server with TLS is here")
+                    .help("put them into a backend of their own"),
+            );
         }
-        first.options.tls.enabled?;
         Some(self.upstream_tls(proxy, &first.options.tls, &first.name))
     }
 
@@ -313,31 +312,26 @@ impl Lowering<'_, '_, '_> {
         }
     }
 
+    /// The PROXY protocol where servers get it; those that do must agree.
     fn send_proxy(&mut self, servers: &[Server]) -> Option<Spanned<SendProxy>> {
-        let first = servers.first()?;
-        let same = |a: &Option<Sent>, b: &Option<Sent>| match (a, b) {
-            (None, None) => true,
-            (Some(a), Some(b)) => a.version == b.version && a.parts == b.parts,
-            _ => false,
-        };
-        if let Some(other) = servers
+        let mut sent = servers
             .iter()
-            .find(|server| !same(&server.options.sent, &first.options.sent))
-        {
-            let message =
-                "not run yet: servers of one backend of which some get the PROXY protocol";
+            .filter_map(|server| Some((server, server.options.sent.as_ref()?)));
+        let (server, first) = sent.next()?;
+        let same = |it: &Sent| it.version == first.version && it.parts == first.parts;
+        if let Some((other, _)) = sent.find(|(_, it)| !same(it)) {
+            let message = "not run yet: servers of one backend that get different PROXY protocols";
             self.reader.push(
                 Diagnostic::error(Code::NotRun, other.span, message)
-                    .label(first.span, "the first server is here")
+                    .label(server.span, "the first server that gets one is here")
                     .help("put them into a backend of their own"),
             );
         }
-        let sent = first.options.sent.as_ref()?;
         let sent_as = SendProxy {
-            version: sent.version,
-            parts: sent.parts.clone(),
+            version: first.version,
+            parts: first.parts.clone(),
         };
-        Some(Spanned::new(sent_as, sent.span))
+        Some(Spanned::new(sent_as, first.span))
     }
 
     /// The rules of an HTTP backend. Those of a `listen` are its listener's; here they run for what other frontends send.
@@ -416,6 +410,19 @@ pub(super) fn cacheable_cookies(proxy: &Proxy) -> Option<Rule<Named>> {
     ]);
     let deny = Action::Deny(FixedResponse::error(502));
     Some(rule(Phase::Response, condition, vec![deny], span))
+}
+
+/// Marks the targets that have no TLS, or get no PROXY protocol, where others do.
+fn without(servers: &[Server], group: &mut GroupDraft) {
+    let is_tls = group
+        .protocol
+        .is_some_and(|protocol| protocol.value.is_tls());
+    for (server, target) in servers.iter().zip(&mut group.targets) {
+        let off = Spanned::new(false, server.span);
+        target.tls = (is_tls && server.options.tls.enabled.is_none()).then_some(off);
+        let sends = group.send_proxy.is_some();
+        target.send_proxy = (sends && server.options.sent.is_none()).then_some(off);
+    }
 }
 
 fn same_tls(a: &Server, b: &Server) -> bool {
