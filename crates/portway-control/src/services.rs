@@ -3,7 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use portway_core::password;
-pub use portway_model::settings::ControlLevel;
+use portway_core::stick::Table;
+pub use portway_dialects::haproxy::COUNTER_WORDS;
+pub use portway_model::expression::{Counter, StoredCounter};
+pub use portway_model::settings::{ControlLevel, KeyType};
 use portway_model::snapshot::UserlistId;
 use portway_model::stage::Resolved;
 
@@ -20,6 +23,21 @@ pub type Service = portway_model::action::Service<Resolved>;
 pub type StatsPage = portway_model::action::StatsPage<Resolved>;
 
 impl Running {
+    /// Stick tables by name.
+    pub fn stick_tables(&self) -> impl Iterator<Item = (&str, &Table)> {
+        let names = self
+            .snapshot()
+            .stick_tables
+            .iter()
+            .map(|table| table.name.as_str());
+        names.zip(self.plane.tables.iter().map(|table| &**table))
+    }
+
+    /// The milliseconds that stick tables count by.
+    pub fn stick_time(&self) -> u64 {
+        portway_dataplane::stick_time()
+    }
+
     /// Maps and lists that can be changed.
     pub fn maps(&self) -> &MapSets {
         &self.maps

@@ -138,7 +138,7 @@ impl Table {
         true
     }
 
-    /// Every entry that is there now, in no order.
+    /// Every entry that is there now, in the order of the keys.
     pub fn entries(&self, now: u64) -> Vec<Arc<Entry>> {
         let mut all = Vec::new();
         for shard in &self.shards {
@@ -146,6 +146,7 @@ impl Table {
             let living = shard.entries.values().filter(|entry| entry.lives(now));
             all.extend(living.map(Arc::clone));
         }
+        all.sort_by(|one, other| one.key().cmp(other.key()));
         all
     }
 

@@ -42,6 +42,7 @@ mod variable;
 mod word;
 
 pub use preprocess::{FEATURES, OPENSSL_VERSION, VERSION, condition_holds};
+pub use proxy::COUNTER_WORDS;
 
 pub(crate) use reader::Reader;
 pub(crate) use sections::{Section, SectionKind, Text};

@@ -347,3 +347,95 @@ frontend f
         }
     }
 }
+
+/// Times until entries expire pass.
+fn without_times(answer: &str) -> String {
+    let words = answer
+        .split(' ')
+        .map(|word| match word.strip_prefix("exp=") {
+            Some(left) => format!("exp={}", u8::from(left != "0")),
+            None => word.to_owned(),
+        });
+    words.collect::<Vec<String>>().join(" ")
+}
+
+#[test]
+fn stick_tables() {
+    let both = Both::new(Scene::new(), |port, _| {
+        format!(
+            "defaults
+  mode http
+  timeout client 5s
+  timeout server 5s
+  timeout connect 2s
+frontend web
+  bind 127.0.0.1:{port}
+  stick-table type ip size 1k expire 1m store http_req_rate(1m),gpc0,conn_cur,gpt0
+  http-request track-sc0 src
+  http-request track-sc1 path table paths
+  http-request track-sc2 hdr(k) table keys
+  http-request sc-inc-gpc(1,2)
+  http-request return status 200
+backend paths
+  stick-table type string len 8 size 10 store http_req_cnt
+backend keys
+  stick-table type binary len 4 size 100 expire 10s nopurge store gpc(2),gpt(2),gpc_rate(2,10s)
+backend numbers
+  stick-table type integer size 100
+"
+        )
+    });
+    for port in both.ports {
+        let url = |path: &str| format!("http://127.0.0.1:{port}{path}");
+        both.scene
+            .curl(&["-H", "k: ab", &url("/a"), &url("/b%20c")]);
+    }
+    let settled = |line: &str| {
+        let [theirs, ours] = both
+            .ask(line)
+            .map(|it| without_times(&without_references(&it)));
+        assert_eq!(ours, theirs, "`{line}`");
+    };
+    for line in [
+        "show table",
+        "show table web",
+        "show table paths",
+        "show table keys",
+        "show table numbers",
+        "show table web data.gpc0 gt 0",
+        "show table web data.http_req_rate ge 1",
+        "show table web data.http_req_rate ge 1 data.gpc0 eq 0",
+        "show table web key 127.0.0.1",
+        "show table web key 1.2.3.4",
+        "show table web key",
+        "show table nope",
+        "show table web data.nope gt 1",
+        "show table web data.gpc0",
+        "show table web data.gpc0 xx 1",
+        "show table web foo",
+        "show table web data.http_req_cnt gt 1",
+        "set table web key 1.2.3.4 data.gpc0 7 data.gpt0 9",
+        "show table web key 1.2.3.4",
+        "show table web",
+        "set table web key 1.2.3.4 data.nope 7",
+        "set table web foo 9.9.9.9",
+        "set table",
+        "set table keys key 6162 data.gpc0 5",
+        "set table numbers key 5 data.server_id 3",
+        "set table numbers key 17",
+        "show table numbers key 17",
+        "clear table web data.gpc0 gt 5",
+        "show table web",
+        "clear table web key 1.2.3.4",
+        "clear table paths",
+        "show table paths",
+        "clear table",
+    ] {
+        settled(line);
+    }
+    // A counter that is wrong leaves all of it out.
+    let [_, ours] = both.ask("set table web key 5.6.7.8 data.gpc0 7 data.gpt0 x");
+    assert!(ours.starts_with("Require a valid integer"), "{ours}");
+    let [_, ours] = both.ask("show table web key 5.6.7.8");
+    assert_eq!(ours, "\n");
+}

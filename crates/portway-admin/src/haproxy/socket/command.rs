@@ -3,7 +3,7 @@
 use portway_control::services::ControlLevel;
 
 use super::line::Asked;
-use super::{Session, Severity, Tone, certificates, change, maps, show};
+use super::{Session, Severity, Tone, certificates, change, maps, show, tables};
 
 /// A command.
 pub(crate) struct Command {
@@ -31,6 +31,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["add", "map"], usage: "add map [@<ver>] <map> <key> <val>", says: "add an entry to a map (or a payload of them)", level: Operator, run: maps::add_map },
     Command { words: &["clear", "acl"], usage: "clear acl [@<ver>] <acl>", says: "take all patterns out of a list", level: Operator, run: maps::clear_acl },
     Command { words: &["clear", "counters"], usage: "clear counters [all]", says: "begin maxima anew (or all counters)", level: Operator, run: change::clear_counters },
+    Command { words: &["clear", "table"], usage: "clear table <table> [data.<type> <op> <value> | key <key>]", says: "forget entries of a stick table", level: Operator, run: tables::clear },
     Command { words: &["clear", "map"], usage: "clear map [@<ver>] <map>", says: "take all entries out of a map", level: Operator, run: maps::clear_map },
     Command { words: &["commit", "acl"], usage: "commit acl @<ver> <acl>", says: "make a prepared version the one that counts", level: Operator, run: maps::commit_acl },
     Command { words: &["commit", "map"], usage: "commit map @<ver> <map>", says: "make a prepared version the one that counts", level: Operator, run: maps::commit_map },
@@ -53,6 +54,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["operator"], usage: "operator", says: "lower the level of this connection to operator", level: Operator, run: change::operator },
     Command { words: &["prepare", "acl"], usage: "prepare acl <acl>", says: "begin a new version of a list", level: Operator, run: maps::prepare_acl },
     Command { words: &["prepare", "map"], usage: "prepare map <map>", says: "begin a new version of a map", level: Operator, run: maps::prepare_map },
+    Command { words: &["set", "table"], usage: "set table <table> key <key> [data.<type> <value>]*", says: "set counters of an entry, which is made where there is none", level: Operator, run: tables::set },
     Command { words: &["set", "map"], usage: "set map <map> [<key>|#<ref>] <value>", says: "change the value of entries", level: Operator, run: maps::set_map },
     Command { words: &["set", "maxconn", "frontend"], usage: "set maxconn frontend <frontend> <value>", says: "change the limit of a frontend", level: Admin, run: change::frontend_limit },
     Command { words: &["set", "maxconn", "global"], usage: "set maxconn global <value>", says: "change the limit of the process", level: Admin, run: change::process_limit },
@@ -82,6 +84,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["show", "stat"], usage: "show stat [desc|json|no-maint|typed|up]*", says: "counters of every proxy and server", level: User, run: show::stat },
     Command { words: &["show", "table"], usage: "show table [<table>]", says: "stick tables", level: User, run: show::tables },
     Command { words: &["show", "threads"], usage: "show threads", says: "workers", level: Operator, run: show::threads },
+    Command { words: &["show", "table"], usage: "show table [<table> [data.<type> <op> <value> | key <key>]]", says: "stick tables, or the entries of one", level: User, run: tables::show },
     Command { words: &["show", "version"], usage: "show version", says: "the version", level: User, run: show::version },
     Command { words: &["shutdown", "frontend"], usage: "shutdown frontend <frontend>", says: "stop accepting for ever", level: Admin, run: change::shutdown_frontend },
     Command { words: &["shutdown", "sessions", "server"], usage: "shutdown sessions server <bk>/<srv>", says: "cut off the sessions of a server", level: Admin, run: change::shutdown_sessions },

@@ -8,6 +8,7 @@ mod command;
 mod line;
 mod maps;
 mod show;
+mod tables;
 
 use std::io;
 use std::sync::Arc;

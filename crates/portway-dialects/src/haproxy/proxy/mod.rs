@@ -39,6 +39,7 @@ pub(crate) use rule::{List, RuleLine, Step, add as add_rule, condition as bare_c
 pub(crate) use server::{Server, ServerAddress};
 pub(crate) use server_option::{CheckPlan, Sent, ServerOptions, ServerTls};
 pub(crate) use stats::{STATS_URI, StatsSettings, StatsStep};
+pub use table::COUNTER_WORDS;
 
 use crate::haproxy::Word;
 use crate::haproxy::acl::Acls;

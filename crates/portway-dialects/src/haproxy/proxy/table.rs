@@ -19,28 +19,28 @@ use std::time::Duration;
 /// The length of text keys where none is said.
 const KEY_LENGTH: u16 = 32;
 
-/// What a table may store, beside arrays.
-const STORED: &[(&str, Counter)] = &[
+/// What a stick table may store, beside arrays, in HAProxy's order.
+pub const COUNTER_WORDS: &[(&str, Counter)] = &[
+    ("gpt0", Counter::Mark(0)),
+    ("gpc0", Counter::General(0)),
+    ("gpc0_rate", Counter::GeneralRate(0)),
     ("conn_cnt", Counter::Connections),
-    ("conn_cur", Counter::OpenConnections),
     ("conn_rate", Counter::ConnectionRate),
+    ("conn_cur", Counter::OpenConnections),
     ("sess_cnt", Counter::Sessions),
     ("sess_rate", Counter::SessionRate),
     ("http_req_cnt", Counter::Requests),
     ("http_req_rate", Counter::RequestRate),
     ("http_err_cnt", Counter::Errors),
     ("http_err_rate", Counter::ErrorRate),
-    ("http_fail_cnt", Counter::Failures),
-    ("http_fail_rate", Counter::FailureRate),
     ("bytes_in_cnt", Counter::BytesIn),
     ("bytes_in_rate", Counter::BytesInRate),
     ("bytes_out_cnt", Counter::BytesOut),
     ("bytes_out_rate", Counter::BytesOutRate),
-    ("gpc0", Counter::General(0)),
-    ("gpc0_rate", Counter::GeneralRate(0)),
     ("gpc1", Counter::General(1)),
     ("gpc1_rate", Counter::GeneralRate(1)),
-    ("gpt0", Counter::Mark(0)),
+    ("http_fail_cnt", Counter::Failures),
+    ("http_fail_rate", Counter::FailureRate),
 ];
 
 /// A counter of an array, by its number.
@@ -213,7 +213,7 @@ fn stored(table: &mut StickTableDraft, word: &Word, reader: &mut Reader<'_>) -> 
                 }
             }
             Err(wrong) if wrong.is_empty() => {
-                let known = STORED.iter().map(|(known, _)| *known);
+                let known = COUNTER_WORDS.iter().map(|(known, _)| *known);
                 let known = known.chain(ARRAYS.iter().map(|(known, _)| *known));
                 let what = "data type of a stick table";
                 reader.push(crate::unknown_word(word.span, what, name, known));
@@ -248,21 +248,21 @@ fn counters(name: &str, arguments: &[&str]) -> Result<Vec<StoredCounter>, String
     if matches!(name, "server_id" | "server_key") {
         return Ok(Vec::new());
     }
-    let (all, period) = if let Some((_, counter)) = STORED.iter().find(|(known, _)| *known == name)
-    {
-        (vec![*counter], arguments.first())
-    } else {
-        let array = ARRAYS.iter().find(|(known, _)| *known == name);
-        let (_, counter) = array.ok_or_else(String::new)?;
-        let count = arguments.first().copied().unwrap_or_default().trim();
-        let count = count
-            .parse()
-            .ok()
-            .filter(|count| (1..=MAX_ARRAY).contains(count));
-        let count = count.ok_or_else(|| format!("an array has 1 to {MAX_ARRAY} elements"))?;
-        let numbers = (0..count).filter_map(|number| u8::try_from(number).ok());
-        (numbers.map(counter).collect(), arguments.get(1))
-    };
+    let (all, period) =
+        if let Some((_, counter)) = COUNTER_WORDS.iter().find(|(known, _)| *known == name) {
+            (vec![*counter], arguments.first())
+        } else {
+            let array = ARRAYS.iter().find(|(known, _)| *known == name);
+            let (_, counter) = array.ok_or_else(String::new)?;
+            let count = arguments.first().copied().unwrap_or_default().trim();
+            let count = count
+                .parse()
+                .ok()
+                .filter(|count| (1..=MAX_ARRAY).contains(count));
+            let count = count.ok_or_else(|| format!("an array has 1 to {MAX_ARRAY} elements"))?;
+            let numbers = (0..count).filter_map(|number| u8::try_from(number).ok());
+            (numbers.map(counter).collect(), arguments.get(1))
+        };
     let rate = all.first().is_some_and(|counter| counter.is_rate());
     let period = match (rate, period) {
         (false, None) => None,
