@@ -421,7 +421,6 @@ backend numbers
         "set table web foo 9.9.9.9",
         "set table",
         "set table keys key 6162 data.gpc0 5",
-        "set table numbers key 5 data.server_id 3",
         "set table numbers key 17",
         "show table numbers key 17",
         "clear table web data.gpc0 gt 5",

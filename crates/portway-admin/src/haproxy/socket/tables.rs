@@ -93,17 +93,22 @@ impl Named<'_> {
     }
 }
 
-/// The counters of a table in HAProxy's order.
+/// The counters of a table in HAProxy's order: arrays come last.
 fn in_order(store: &[StoredCounter]) -> Vec<StoredCounter> {
-    let place = |stored: &StoredCounter| {
-        let known = COUNTER_WORDS
-            .iter()
-            .position(|(_, counter)| *counter == stored.counter);
-        match stored.counter {
-            Counter::Mark(number) => (0, usize::from(number)),
-            Counter::General(number) if number > 1 => (1, usize::from(number)),
-            Counter::GeneralRate(number) if number > 1 => (2, usize::from(number)),
-            _ => (1, known.unwrap_or_default()),
+    let beyond = |stored: &StoredCounter| match stored.counter {
+        Counter::Mark(number) => number > 0,
+        Counter::General(number) | Counter::GeneralRate(number) => number > 1,
+        _ => false,
+    };
+    let arrays = store.iter().any(beyond);
+    let place = |stored: &StoredCounter| match stored.counter {
+        Counter::Mark(number) if arrays => (1, usize::from(number)),
+        Counter::General(number) if arrays => (2, usize::from(number)),
+        Counter::GeneralRate(number) if arrays => (3, usize::from(number)),
+        other => {
+            let mut words = COUNTER_WORDS.iter();
+            let known = words.position(|(_, counter)| *counter == other);
+            (0, known.unwrap_or_default())
         }
     };
     let mut all = store.to_vec();
