@@ -2,9 +2,9 @@
 //! commands for a real HAProxy and for Portway, which answer alike and serve alike.
 
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 
 use crate::certificates::{Issuer, Key, certificate, handshake, join};
+use crate::control_socket::connect;
 use crate::support::{PORTWAY, Process, Scene, free_port};
 
 /// HAProxy and Portway with one configuration.
@@ -48,7 +48,7 @@ impl Both {
     fn ask(&self, line: &str) -> [String; 2] {
         NAMES.map(|name| {
             let folder = self.scene.path(name).display().to_string();
-            let mut stream = UnixStream::connect(format!("{folder}/ctl.sock")).unwrap();
+            let mut stream = connect(&self.scene.path(name).join("ctl.sock"));
             let line = format!("{}\n", line.replace("DIR", &folder));
             stream.write_all(line.as_bytes()).unwrap();
             let mut answer = String::new();

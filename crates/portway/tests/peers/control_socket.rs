@@ -6,9 +6,16 @@ use std::path::Path;
 
 use crate::support::{Portway, Process, Scene, eventually, free_port, local};
 
+/// A connection to a control socket, which comes into being beside the listeners: before or after them.
+pub(crate) fn connect(socket: &Path) -> UnixStream {
+    eventually(format_args!("{} is there", socket.display()), || {
+        UnixStream::connect(socket).ok()
+    })
+}
+
 /// Gives commands on a line and gives the whole answer.
 fn ask(socket: &Path, line: &str) -> String {
-    let mut stream = UnixStream::connect(socket).unwrap();
+    let mut stream = connect(socket);
     stream.write_all(format!("{line}\n").as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
