@@ -1,6 +1,6 @@
 //! A worker's view of the target groups: whose turn it is, and connections that wait for the next request.
 
-use crate::live::TargetState;
+use crate::live::{Health, TargetState};
 use crate::plane::{GroupParts, Plane};
 use crate::pool::Pool;
 use crate::worker::Worker;
@@ -108,6 +108,16 @@ impl Generation {
         let state = parts.targets.get(target)?;
         let cuts = state.cuts();
         Some(Fate { state, cuts })
+    }
+
+    /// The target of this name, if it may take traffic; one that is down only where `keeps` says so.
+    pub(crate) fn target_named(&self, id: GroupId, name: &[u8], keeps: bool) -> Option<usize> {
+        let (group, parts) = self.plane.group(id)?;
+        let named = |target: &Target| target.name.as_str().as_bytes() == name;
+        let index = group.targets.iter().position(named)?;
+        let health = parts.targets.get(index)?.health();
+        let down = matches!(health, Health::Unhealthy | Health::Unused);
+        (!down || keeps || group.keep_when_down).then_some(index)
     }
 
     /// Targets of a group that may take traffic.

@@ -50,6 +50,7 @@ pub(crate) async fn run(mut connection: Connection, mut stream: Stream, group: O
         return h1::run(&mut connection, &mut stream, Some(group), first.buffer).await;
     }
     let rules = &configured.rules.client_hello;
+    first.group = Some(group);
     if !rules.is_empty() {
         let limit = configured.timeouts.inspect;
         match inspect(&mut connection, &mut stream, rules, limit, &mut first).await {
@@ -60,7 +61,12 @@ pub(crate) async fn run(mut connection: Connection, mut stream: Stream, group: O
         }
     }
     let key = first_key(&connection, configured, &first);
-    pass(&connection, stream, (group, key), first.buffer).await;
+    let to = To {
+        group,
+        key,
+        bound: first.target,
+    };
+    pass(&connection, stream, to, first.buffer).await;
 }
 
 /// What the connection is known by, as far as its client has sent anything.
@@ -94,6 +100,9 @@ struct First {
     /// `None` while there is nothing.
     buffer: Option<Buffer>,
     looked: Looked,
+    /// Where it goes, once that is known, and the target that a rule has chosen there.
+    group: Option<GroupId>,
+    target: Option<usize>,
 }
 
 impl Default for First {
@@ -101,6 +110,8 @@ impl Default for First {
         Self {
             buffer: None,
             looked: Looked::Partial,
+            group: None,
+            target: None,
         }
     }
 }
@@ -115,6 +126,7 @@ async fn inspect(
     first: &mut First,
 ) -> Verdict {
     let mut rules = Rules::new(rules);
+    rules.group = first.group;
     let mut ended = limit.is_zero();
     connection.timer.set(limit);
     poll_fn(|cx| {
@@ -123,6 +135,7 @@ async fn inspect(
             FirstBytes::look(bytes, &mut first.looked);
             let seen = FirstBytes::new(bytes, &first.looked, ended);
             if let Some(verdict) = rules.run(connection, Some(&seen)) {
+                first.target = rules.target;
                 return Poll::Ready(verdict);
             }
             let buffers = &connection.worker.buffers;
@@ -164,13 +177,19 @@ impl Drop for Passing<'_> {
     }
 }
 
+/// Where a connection goes.
+#[derive(Debug, Clone, Copy)]
+struct To {
+    group: GroupId,
+    /// What it is known by.
+    key: Key,
+    /// The target that a rule has chosen.
+    bound: Option<usize>,
+}
+
 /// Passes a connection on to a target of the group; `first`: what the client has sent already.
-async fn pass(
-    connection: &Connection,
-    mut downstream: Stream,
-    (group, key): (GroupId, Key),
-    first: Option<Buffer>,
-) {
+async fn pass(connection: &Connection, mut downstream: Stream, to: To, first: Option<Buffer>) {
+    let group = to.group;
     let passed = Passed {
         group: Some(group),
         number: connection.next_number(),
@@ -178,7 +197,7 @@ async fn pass(
     };
     let mut passing = Passing { connection, passed };
     statistics::session(connection, group);
-    match upstream(connection, (group, key), &mut passing.passed).await {
+    match upstream(connection, to, &mut passing.passed).await {
         Ok((mut upstream, fate)) => {
             passing.passed.connected = Some(passing.passed.started.elapsed());
             passing.passed.upstream_local = connect::wanted_local(connection, &upstream);
@@ -207,10 +226,11 @@ async fn pass(
 /// Connects to a target of the group; another, or the same again, where one fails.
 async fn upstream<'c>(
     connection: &'c Connection,
-    (group, key): (GroupId, Key),
+    to: To,
     passed: &mut Passed,
 ) -> Result<(connect::Upstream, Fate<'c>), Fault> {
-    let mut attempts = Attempts::new(group, None, false);
+    let To { group, key, bound } = to;
+    let mut attempts = Attempts::new(group, bound, false);
     loop {
         let bound = attempts.bound;
         let ask = Ask { group, key, bound };

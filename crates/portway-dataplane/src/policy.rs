@@ -24,6 +24,7 @@ use portway_model::action::{
     Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Normalization, Rule,
     TimeoutKind, Weighted,
 };
+use portway_model::choice::StickinessUse;
 use portway_model::expression::{Expression, Scope, Template, Variable};
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::GroupId;
@@ -252,6 +253,7 @@ fn perform(
         }
         Action::SetEnd { end, to } => set_end(x, *end, to),
         Action::SetStickiness(how) => x.kept.how = Some(*how),
+        Action::UseTarget(name) => use_target(x, name),
         Action::SetStatus { .. }
         | Action::SetVariable { .. }
         | Action::UnsetVariable(_)
@@ -319,6 +321,19 @@ fn note(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) {
         }
         _ => {}
     }
+}
+
+/// The target of this name serves, unless it may not take traffic or another one was named before.
+fn use_target(x: &mut Exchange<'_>, template: &Template<Resolved>) {
+    let (Some(group), None) = (x.attempt.group, x.kept.used) else {
+        return;
+    };
+    let mut name = Vec::new();
+    write_template(template, &*x, &mut name);
+    let forced = x.kept.how == Some(StickinessUse::Force);
+    let generation = &x.connection.generation;
+    x.kept.used = generation.target_named(group, &name, forced);
+    x.kept.direct = x.kept.used.is_some();
 }
 
 /// A method that is none, and one whose response would end elsewhere than the client expects, changes nothing.

@@ -44,6 +44,10 @@ pub(crate) struct Rules<'r> {
     accepted: bool,
     /// A rule says that the PROXY protocol is expected.
     pub(crate) expects_proxy: bool,
+    /// The group whose rules they are.
+    pub(crate) group: Option<GroupId>,
+    /// The target that a rule has chosen there.
+    pub(crate) target: Option<usize>,
 }
 
 impl<'r> Rules<'r> {
@@ -53,6 +57,8 @@ impl<'r> Rules<'r> {
             at: 0,
             accepted: false,
             expects_proxy: false,
+            group: None,
+            target: None,
         }
     }
 
@@ -145,6 +151,14 @@ impl<'r> Rules<'r> {
             Action::Track { slot, key, table } => {
                 let key = evaluate(key, &seen(connection, first)).into_owned();
                 connection.track(*slot, *table, &key);
+            }
+            Action::UseTarget(name) => {
+                if let (Some(group), None) = (self.group, self.target) {
+                    let mut named = Vec::new();
+                    write_template(name, &seen(connection, first), &mut named);
+                    let generation = &connection.generation;
+                    self.target = generation.target_named(group, &named, false);
+                }
             }
             Action::Increment { slot, counter } => {
                 if let Some(held) = seen(connection, first).tracked(*slot) {

@@ -196,10 +196,11 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
         replayable: matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)),
     };
     let key = group::key(configured, x.client, &*x);
-    let bound = match configured.stickiness {
+    let kept = match configured.stickiness {
         Some(_) => sticky::bound(x, group),
         None => None,
     };
+    let bound = x.kept.used.or(kept);
     let forced = x.kept.how == Some(StickinessUse::Force);
     let mut attempts = Attempts::new(group, bound, forced);
     loop {

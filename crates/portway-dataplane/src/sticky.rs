@@ -20,6 +20,8 @@ use std::rc::Rc;
 pub(crate) struct Kept {
     /// What rules say of it.
     pub(crate) how: Option<StickinessUse>,
+    /// The target that a rule has chosen.
+    pub(crate) used: Option<usize>,
     /// The target that the cookie names serves the exchange.
     pub(crate) direct: bool,
     request: RequestCookie,
@@ -75,19 +77,20 @@ pub(crate) fn bound(x: &mut Exchange<'_>, id: GroupId) -> Option<usize> {
     let header = headers.get(place.0)?;
     let read = sticky::read(cookie, place.1.value(header), x.now().unwrap_or_default());
     x.kept.dates = read.dates;
-    let found = match x.kept.how {
-        Some(StickinessUse::Ignore) => None,
-        _ => named(x, cookie, (group, parts), read.value),
+    let unused = x.kept.used.is_some() || x.kept.how == Some(StickinessUse::Ignore);
+    let found = match unused {
+        true => None,
+        false => named(x, cookie, (group, parts), read.value),
     };
     if found.is_none() {
-        x.kept.request = match (read.aged, x.kept.how) {
+        x.kept.request = match (read.aged, unused) {
             (Some(aged), _) => aged,
-            (None, Some(StickinessUse::Ignore)) => RequestCookie::Unused,
+            (None, true) => RequestCookie::Unused,
             (None, _) if x.kept.request == RequestCookie::Down => RequestCookie::Down,
             (None, _) => RequestCookie::Invalid,
         };
     }
-    x.kept.direct = found.is_some();
+    x.kept.direct |= found.is_some();
     let changed = match (cookie.mode, read.own) {
         (CookieMode::Prefix, Some(own)) => Some(place.1.with(header, own)),
         (CookieMode::Insert, _) if cookie.indirect => {

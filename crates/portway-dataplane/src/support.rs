@@ -147,6 +147,7 @@ impl Found {
             | Action::SetQuery(template)
             | Action::SetTarget(template)
             | Action::SetMethod(template)
+            | Action::UseTarget(template)
             | Action::SetVariable {
                 value: template, ..
             } => self.template(template),

@@ -243,6 +243,9 @@ pub enum Action<S: Stage> {
     SetLog(Option<LogLevel>),
     /// Says whether the client is kept with its target. Request phase of a target group.
     SetStickiness(StickinessUse),
+    /// The target of this name serves, before stickiness and the algorithm are asked, if it may take traffic; else
+    /// what later rules say counts. Request phase of a target group, client-hello phase of one that passes bytes on.
+    UseTarget(Template<S>),
 }
 
 /// A normal form of path and query. The strict ones answer 400 where something percent-encoded is none.
@@ -450,9 +453,12 @@ impl<S: Stage> Rule<S> {
 }
 
 impl<S: Stage> Action<S> {
-    /// True where it says to which target group.
+    /// True where it says to which target group or target; it runs also after [`Action::Accept`].
     pub fn forwards(&self) -> bool {
-        matches!(self, Action::Forward(_) | Action::ForwardByName { .. })
+        matches!(
+            self,
+            Action::Forward(_) | Action::ForwardByName { .. } | Action::UseTarget(_)
+        )
     }
 
     /// True where no later action of the phase runs.

@@ -410,6 +410,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             Action::ReplaceHeader { name, pattern, with, elements }
         },
         Action::SetPath(path) => Action::SetPath(template(to, path)?),
+        Action::UseTarget(name) => Action::UseTarget(template(to, name)?),
         Action::ReplacePath { pattern, with } => {
             let (pattern, with) = replacement(to, pattern, with)?;
             Action::ReplacePath { pattern, with }

@@ -407,6 +407,14 @@ fn protocols() {
         &["P0105 @23 22: TLS settings on a listener that speaks tcp | let it speak `tls`"],
     );
     check(
+        |d| {
+            let uses = vec![Action::UseTarget(Template::text("nobody"))];
+            let any = Condition::All(vec![]);
+            d.groups[0].rules.push(rule(14, Phase::Request, any, uses));
+        },
+        &["P0201 @14: there is no target `nobody` in target group `web`"],
+    );
+    check(
         |d| d.groups[0].targets[0].tls = Some(at(13, true)),
         &[
             "P0105 @13: a target with TLS in a target group without it | let the group speak `https` or `tls`, and give the others `tls = false`",

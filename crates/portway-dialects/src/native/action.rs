@@ -57,6 +57,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("wait_for_body", "\"10s\" or { time, at_least }"),
     ("set_log", "false"),
     ("stickiness", "ignore"),
+    ("use_target", "\"TEMPLATE\""),
 ];
 
 /// The keys of tables under actions.
@@ -223,6 +224,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         }
         "set_log" => Action::SetLog(super::log::read_level(item, reader)?),
         "stickiness" => Action::SetStickiness(Form::read(item, reader)?),
+        "use_target" => Action::UseTarget(Form::read(item, reader)?),
         _ => return read_several(entry, reader),
     };
     Some(vec![action])

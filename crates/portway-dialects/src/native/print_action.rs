@@ -67,6 +67,7 @@ pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
             table([("status", status.write()), ("reason", reason.write())]),
         ),
         Action::SetStickiness(how) => ("stickiness", how.write()),
+        Action::UseTarget(name) => ("use_target", name.write()),
         Action::Normalize(form) => ("normalize", form.write()),
         Action::SetEnd { end, to } => {
             let known = ENDS.iter().find(|(_, known)| known == end);

@@ -5,6 +5,7 @@ use super::limits::{self, MAX_POOL_SIZE, MAX_RETRIES, given_within};
 use super::rules::Owner;
 use super::text::{Use, check_dns_name, check_path, check_status, check_text, check_token};
 use super::{Compiler, Reported};
+use crate::action::Action;
 use crate::action::Phase;
 use crate::address::{Host, TargetAddress};
 use crate::choice::{
@@ -198,7 +199,30 @@ impl Compiler<'_> {
             addresses.entry(&address.value).or_insert(address.span);
             targets.push(target);
         }
+        self.check_uses(group, &targets);
         failure.map_or(Ok(targets), Err)
+    }
+
+    /// Targets that rules name must be there, as far as their names are known.
+    fn check_uses(&mut self, group: &GroupDraft, targets: &[Target]) {
+        for rule in &group.rules {
+            for action in &rule.actions {
+                let Action::UseTarget(name) = action else {
+                    continue;
+                };
+                let Some(name) = name.as_text() else { continue };
+                if targets.iter().any(|target| target.name.as_str() == name) {
+                    continue;
+                }
+                let group = &group.name.value;
+                let message = format!("there is no target `{name}` in target group `{group}`");
+                let known = targets.iter().map(|target| target.name.as_str());
+                self.found.push(
+                    Diagnostic::error(Code::UnknownReference, rule.origin.0, message)
+                        .nearest(name, known),
+                );
+            }
+        }
     }
 
     /// A target can do without what its group has, and have nothing that its group does not have.

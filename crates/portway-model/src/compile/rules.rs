@@ -202,6 +202,7 @@ impl Compiler<'_> {
                 self.check_template(place, value);
             }
             Action::UnsetVariable(variable) => self.check_variable_set(place, variable),
+            Action::UseTarget(name) => self.check_template(place, name),
             Action::Track { slot, key, table } => {
                 self.check_slot(place, *slot);
                 self.check_key(place, key, table);
@@ -595,6 +596,11 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         Action::ExpectProxy => phase == Connection,
         Action::Capture { .. } => !matches!(phase, Connection | Session),
         Action::SetStickiness(_) => phase == Request && matches!(side, Side::Group(_)),
+        Action::UseTarget(_) => match side {
+            Side::Group(protocol) if protocol.is_http() => phase == Request,
+            Side::Group(_) => phase == ClientHello,
+            Side::Listener(_) => false,
+        },
         Action::Accept
         | Action::SetVariable { .. }
         | Action::UnsetVariable(_)
@@ -639,5 +645,6 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::SetTimeout { .. } => "changing a timeout",
         Action::SetLog(_) => "turning the log on or off",
         Action::SetStickiness(_) => "a word on stickiness",
+        Action::UseTarget(_) => "the choice of a target",
     }
 }

@@ -7,7 +7,9 @@ use portway_model::action::{
     Service, StatsPage, TimeoutKind, Weighted,
 };
 use portway_model::choice::StickinessUse;
-use portway_model::expression::{Condition, Counter, Scope, Template, TextMatch, Value};
+use portway_model::expression::{
+    Condition, Counter, Scope, Template, TemplatePart, TextMatch, Value,
+};
 use portway_model::name::Name;
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
@@ -74,6 +76,11 @@ impl Choices {
             }
             (Phase::Request, 1) => self.rewrite(place),
             (Phase::Request, 2) => self.answer(place, forward),
+            (Phase::Request, 5) if place.group => {
+                Action::UseTarget(Template(vec![TemplatePart::Expression(Spanned::bare(
+                    self.expression(place),
+                ))]))
+            }
             (Phase::Request, 4) if place.group => {
                 Action::SetStickiness(self.one(StickinessUse::Ignore, &[StickinessUse::Force]))
             }

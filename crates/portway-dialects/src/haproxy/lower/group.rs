@@ -74,6 +74,9 @@ impl Lowering<'_, '_, '_> {
             group.rules = self.group_rules(proxy);
         } else {
             group.rules = self.list(proxy, List::Content, Phase::ClientHello, true);
+            group
+                .rules
+                .extend(self.list(proxy, List::UseServer, Phase::ClientHello, true));
             if !proxy.kind.accepts() {
                 self.warn_http_only(proxy);
             }

@@ -178,11 +178,7 @@ impl Lowering<'_, '_, '_> {
                 List::ForcePersist => StickinessUse::Force,
                 _ => StickinessUse::Ignore,
             })],
-            Step::Server => {
-                self.reader
-                    .error(Code::NotRun, line.span, "not run yet: `use-server`");
-                return None;
-            }
+            Step::Server(name) => vec![Action::UseTarget(name.clone())],
             Step::SwitchToHttp => {
                 let message = "not run yet: `switch-mode http`";
                 self.reader.error(Code::NotRun, line.span, message);

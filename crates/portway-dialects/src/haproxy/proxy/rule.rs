@@ -97,8 +97,8 @@ pub(crate) enum Step {
     Backend(Spanned<String>),
     /// The backend whose name comes out.
     BackendByName(Template<Named>),
-    /// A server of the backend.
-    Server,
+    /// The server of this name serves.
+    Server(Template<Named>),
     /// Persistence is forced or ignored, as the list says.
     Persist,
     /// The PROXY protocol is expected.
@@ -218,17 +218,21 @@ pub(super) fn use_backend(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_
 /// `use-server NAME if|unless …`.
 pub(super) fn use_server(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
     let mut args = Args::new(line, 2);
-    if line.word(1).is_none() || !args.at_condition() {
+    let Some(name) = line.word(1).filter(|_| args.at_condition()) else {
         missing(line, "the name of a server and a condition", reader);
         return;
-    }
+    };
+    let place = List::UseServer.place(proxy.kind);
+    let Some(name) = log_format::template(name, place, reader) else {
+        return;
+    };
     let Some(condition) = condition(proxy, List::UseServer, &mut args, reader) else {
         return;
     };
     add(
         proxy,
         List::UseServer,
-        Step::Server,
+        Step::Server(name),
         condition,
         line.span,
         reader,
