@@ -31,6 +31,9 @@ pub enum TargetOrder {
     Down,
 }
 
+/// The heaviest that HAProxy knows.
+const HEAVIEST: u32 = 256;
+
 /// Why an order cannot be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotDone {
@@ -182,6 +185,47 @@ impl WatchedTarget {
     pub fn weight(&self) -> u32 {
         let configured = self.target.weight.into();
         self.state.weight(configured).div_ceil(SIXTEENTHS)
+    }
+
+    /// Gives it another weight, or a part of the configured one: `50` or `75%`.
+    ///
+    /// # Errors
+    /// What is wrong with the text, in HAProxy's words.
+    pub fn weigh(&self, text: &str) -> Result<(), &'static str> {
+        let digits = text.find(|letter: char| !letter.is_ascii_digit());
+        let (number, unit) = text
+            .split_at_checked(digits.unwrap_or(text.len()))
+            .unwrap_or((text, ""));
+        let Ok(number) = number.parse::<u32>() else {
+            return Err("Empty weight string empty or preceded by garbage");
+        };
+        let weight = match unit {
+            "" if number > HEAVIEST => {
+                return Err("Absolute weight can only be between 0 and 256 inclusive.\n");
+            }
+            "" => number,
+            "%" => {
+                let configured = u32::from(self.target.weight);
+                (configured.saturating_mul(number) / 100).min(HEAVIEST)
+            }
+            _ => return Err("Trailing garbage in weight string"),
+        };
+        self.set_weight(weight);
+        Ok(())
+    }
+
+    /// Says how many sessions it may have; 0: no limit.
+    ///
+    /// # Errors
+    /// What is wrong with the text, or that no target of the group has a limit in the configuration.
+    pub fn limit(&self, text: &str) -> Result<(), &'static str> {
+        let limit = text
+            .parse()
+            .map_err(|_| "maxconn string empty or preceded by garbage")?;
+        match self.state.set_most(limit) {
+            true => Ok(()),
+            false => Err("no server of this backend has a maxconn in the configuration"),
+        }
     }
 
     /// Gives it another weight.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use portway_core::agent::AgentState;
 use portway_core::health::{
     Failure, HealthMachine, HealthState, InitialState, Probe, Reason, Thresholds, Transition,
 };
@@ -37,6 +38,10 @@ pub struct WatchedTarget {
     pub(crate) hurry: Notify,
     /// Where it is checked since somebody said so.
     check_place: Mutex<CheckPlace>,
+    /// Its agent is not asked for a while.
+    agent_rests: AtomicBool,
+    /// Where its agent is, and what it is sent, since somebody said so.
+    agent_place: Mutex<(CheckPlace, Option<String>)>,
     /// Those that are as it is.
     followers: OnceLock<Vec<Arc<WatchedTarget>>>,
     known: Mutex<Known>,
@@ -76,6 +81,19 @@ pub struct Verdict {
     pub downs: u64,
     /// How long it was unhealthy.
     pub down_time: Duration,
+    /// What its agent has said.
+    pub agent: AgentVerdict,
+}
+
+/// What is known of the agent of a target.
+#[derive(Debug, Clone, Default)]
+pub struct AgentVerdict {
+    /// The latest question; `None` before the first.
+    pub last: Option<LastCheck>,
+    /// It says that the target is down: no check makes that healthy.
+    pub down: bool,
+    /// The latest change of the target's state was its doing.
+    pub changed: bool,
 }
 
 /// The latest check of a target.
@@ -105,6 +123,7 @@ struct Known {
     downs: u64,
     /// How long it was unhealthy, what lasts left out.
     down_time: Duration,
+    agent: AgentVerdict,
 }
 
 /// Every target of a snapshot, by group and in its order.
@@ -155,6 +174,8 @@ impl WatchedTarget {
             rests: AtomicBool::new(false),
             hurry: Notify::new(),
             check_place: Mutex::default(),
+            agent_rests: AtomicBool::new(false),
+            agent_place: Mutex::default(),
             followers: OnceLock::new(),
             known: Mutex::new(Known {
                 machine,
@@ -165,6 +186,7 @@ impl WatchedTarget {
                 failed_up: 0,
                 downs: 0,
                 down_time: Duration::ZERO,
+                agent: AgentVerdict::default(),
             }),
             teller: OnceLock::new(),
         }
@@ -183,6 +205,7 @@ impl WatchedTarget {
             failed_up: known.failed_up,
             why: known.machine.reason().clone(),
             downs: known.downs,
+            agent: known.agent.clone(),
             down_time: match known.machine.state() {
                 HealthState::Unhealthy => {
                     known.down_time + known.since.elapsed().unwrap_or_default()
@@ -299,7 +322,15 @@ impl WatchedTarget {
         if matches!(probe, Probe::Failed(_)) && known.machine.usable() {
             known.failed_up += 1;
         }
-        let transition = known.machine.observe(probe, thresholds);
+        let held = known.agent.down && self.agent_is_asked();
+        let transition = known.machine.observe(
+            probe,
+            Thresholds {
+                healthy: if held { u32::MAX } else { thresholds.healthy },
+                ..thresholds
+            },
+        );
+        known.agent.changed = false;
         let transition = self.publish(&mut known, transition);
         if known.machine.usable() && leaving != (self.state.health() == Health::Draining) {
             // It keeps its clients and takes no new ones, until a check passes without a condition.
@@ -322,6 +353,7 @@ impl WatchedTarget {
         let mut known = self.known();
         known.last_check = Some(check);
         known.failed += 1;
+        known.agent.changed = false;
         if known.machine.usable() {
             known.failed_up += 1;
         }
@@ -338,6 +370,101 @@ impl WatchedTarget {
             }
         };
         self.publish(&mut known, transition)
+    }
+
+    /// An agent could not be asked: nothing changes.
+    pub(crate) fn agent_failed(&self, mut last: LastCheck) {
+        let mut known = self.known();
+        if let (CheckWord::Checked, Some(before)) = (last.word, &known.agent.last) {
+            last.word = before.word;
+        }
+        known.agent.last = Some(last);
+    }
+
+    /// Takes what an agent says into account; gives the change of state, if it made one.
+    pub(crate) fn agent_said(
+        &self,
+        state: Option<AgentState>,
+        check: impl FnOnce(CheckWord) -> LastCheck,
+    ) -> Option<Transition> {
+        let mut known = self.known();
+        let word = match state {
+            None => CheckWord::Checked,
+            Some(AgentState::Up) => CheckWord::L7Ok,
+            Some(AgentState::Down) => CheckWord::L7Status,
+        };
+        let last = check(word);
+        let said = last.said.clone();
+        known.agent.last = Some(last);
+        let state = state?;
+        known.agent.down = state == AgentState::Down;
+        let probe = match state {
+            AgentState::Up => Probe::Passed,
+            AgentState::Down => Probe::Failed(Failure::Step {
+                word,
+                code: None,
+                said,
+            }),
+        };
+        const AT_ONCE: Thresholds = Thresholds {
+            healthy: 1,
+            unhealthy: 1,
+        };
+        let transition = known.machine.observe(probe, AT_ONCE);
+        known.agent.changed = transition.is_some();
+        self.publish(&mut known, transition)
+    }
+
+    /// Somebody says what its agent would.
+    pub fn agent_told(&self, state: AgentState) {
+        let last = self.known().agent.last.clone();
+        let transition = self.agent_said(Some(state), |word| LastCheck {
+            at: SystemTime::now(),
+            took: Duration::ZERO,
+            word,
+            code: None,
+            said: "".into(),
+        });
+        self.known().agent.last = last;
+        announce(self, transition);
+    }
+
+    /// True where its agent is asked now.
+    pub fn agent_is_asked(&self) -> bool {
+        self.target.agent.is_some() && !self.agent_rests.load(Ordering::Relaxed)
+    }
+
+    /// Does not ask its agent from now on, or asks again.
+    pub fn rest_agent(&self, rests: bool) {
+        self.agent_rests.store(rests, Ordering::Relaxed);
+    }
+
+    /// Where its agent is, in place of what the configuration says.
+    pub fn agent_place(&self) -> CheckPlace {
+        self.agent_told_place().0
+    }
+
+    /// Says where its agent is from now on; what is `None` stays as it is.
+    pub fn set_agent_place(&self, place: CheckPlace) {
+        let told = &mut self.agent_told_place().0;
+        told.address = place.address.or(told.address);
+        told.port = place.port.or(told.port);
+    }
+
+    /// What its agent is sent, in place of what the configuration says.
+    pub fn agent_send(&self) -> Option<String> {
+        self.agent_told_place().1.clone()
+    }
+
+    /// Says what its agent is sent from now on.
+    pub fn set_agent_send(&self, text: &str) {
+        self.agent_told_place().1 = Some(text.to_owned());
+    }
+
+    fn agent_told_place(&self) -> MutexGuard<'_, (CheckPlace, Option<String>)> {
+        self.agent_place
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its name does not resolve and never did: it is unhealthy at once, there is nothing to connect to.
@@ -399,6 +526,10 @@ impl WatchedTarget {
             TargetOrder::Up => drop(known.machine.observe(Probe::Passed, AT_ONCE)),
             TargetOrder::Down => {
                 let failure = Failure::ConnectFailed("said to be down".into());
+                drop(known.machine.observe(Probe::Failed(failure), AT_ONCE));
+            }
+            TargetOrder::Ready if known.agent.down && self.agent_is_asked() => {
+                let failure = Failure::ConnectFailed("its agent says that it is down".into());
                 drop(known.machine.observe(Probe::Failed(failure), AT_ONCE));
             }
             TargetOrder::Ready | TargetOrder::Maintain => {}

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use portway_core::health::{HealthState, Transition};
 use portway_dataplane::access_log::LogSink;
@@ -10,7 +11,7 @@ use portway_model::check::CheckWord;
 use portway_model::log::LogLevel;
 use portway_model::snapshot::TargetGroup;
 
-use crate::figures::{CheckFigures, Statistics, check_figures};
+use crate::figures::{CheckFigures, Statistics, agent_figures, check_figures};
 use crate::logs::{Tellers, tell};
 use crate::targets::WatchedTarget;
 
@@ -23,6 +24,8 @@ pub struct Teller {
     peers: Vec<Weak<WatchedTarget>>,
     /// What the latest check found, and how healthy it left the target.
     latest: Mutex<(Option<CheckWord>, u32)>,
+    /// The same of its agent.
+    latest_of_agent: Mutex<(Option<CheckWord>, u32)>,
 }
 
 /// Tells changes of the targets of a group to `sink` from now on.
@@ -33,6 +36,7 @@ pub fn listen(group: &TargetGroup, targets: &[Arc<WatchedTarget>], sink: &LogSin
             sink: sink.clone(),
             group: group.clone(),
             peers: targets.iter().map(Arc::downgrade).collect(),
+            latest_of_agent: Mutex::new((None, 1)),
             latest: Mutex::new((None, figures.map_or(0, |it| it.health))),
         };
         // A target has one group, and that is listened to once.
@@ -63,7 +67,7 @@ pub fn changed(target: &WatchedTarget, transition: &Transition) {
         }
         (_, HealthState::Draining) => (
             LogLevel::Notice,
-            format!("{who} enters drain state. {left}."),
+            format!("{who} enters drain state. {}.", teller.online()),
         ),
         (HealthState::Unused, _) => {
             let text = format!("{who} is UP/READY (leaving forced maintenance).");
@@ -119,6 +123,47 @@ pub fn checked(target: &WatchedTarget) {
     tell(Some(&teller.sink), LogLevel::Notice, &text);
 }
 
+/// Tells what an agent has said, where that is wanted and another thing than before.
+pub(crate) fn agent_checked(target: &WatchedTarget) {
+    let Some(teller) = target.teller.get().filter(|it| it.group.log_health_checks) else {
+        return;
+    };
+    let Some(figures) = agent_figures(target, &target.health()) else {
+        return;
+    };
+    let Some(outcome) = figures.outcome else {
+        return;
+    };
+    let up = !figures.is_down;
+    let now = (Some(outcome), u32::from(up));
+    let mut latest = teller
+        .latest_of_agent
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let before = std::mem::replace(&mut *latest, now);
+    // What changes nothing is not told.
+    if outcome == CheckWord::Checked || before == now {
+        return;
+    }
+    let backup = if target.target.backup { "backup " } else { "" };
+    let found = if outcome.passed() {
+        "succeeded"
+    } else {
+        "failed"
+    };
+    let code = outcome.has_code().then_some(0);
+    let why = why_of(outcome, code, figures.reason.as_deref(), figures.took);
+    let state = match (up, target.weight()) {
+        (false, _) => "0/1 DOWN",
+        (true, 0) => "1/1 DRAIN",
+        (true, _) => "1/1 UP",
+    };
+    let (group, name) = (&target.group, &target.target.name);
+    let text =
+        format!("Agent check for {backup}server {group}/{name} {found}{why}, status: {state}.");
+    tell(Some(&teller.sink), LogLevel::Notice, &text);
+}
+
 /// Tells that every proxy has stopped.
 pub(crate) fn all_stopped(statistics: &Statistics, tellers: &Tellers) {
     let figures = statistics.figures().proxies;
@@ -152,19 +197,32 @@ fn who(target: &WatchedTarget) -> String {
 
 /// The reason of a change, as a check has found it.
 fn why(figures: &CheckFigures) -> String {
+    figures.outcome.map_or_else(String::new, |outcome| {
+        why_of(
+            outcome,
+            figures.code,
+            figures.reason.as_deref(),
+            figures.took,
+        )
+    })
+}
+
+fn why_of(
+    outcome: CheckWord,
+    code: Option<u16>,
+    reason: Option<&str>,
+    took: Option<Duration>,
+) -> String {
     let mut text = String::new();
-    let Some(outcome) = figures.outcome else {
-        return text;
-    };
     // Writing into a String does not fail.
     let _ = write!(text, ", reason: {}", outcome.description());
-    if let Some(code) = figures.code {
+    if let Some(code) = code {
         let _ = write!(text, ", code: {code}");
     }
-    if let Some(reason) = &figures.reason {
+    if let Some(reason) = reason {
         let _ = write!(text, ", info: \"{}\"", printable(reason));
     }
-    if let Some(took) = figures.took {
+    if let Some(took) = took {
         let _ = write!(text, ", check duration: {}ms", took.as_millis());
     }
     text
@@ -190,6 +248,12 @@ impl Teller {
     fn why(&self, target: &WatchedTarget) -> String {
         if self.group.log_health_checks {
             return String::new();
+        }
+        let verdict = target.health();
+        let agent = agent_figures(target, &verdict).filter(|_| verdict.agent.changed);
+        if let Some((it, word)) = agent.and_then(|it| Some((it.clone(), it.outcome?))) {
+            let code = word.has_code().then_some(0);
+            return why_of(word, code, it.reason.as_deref(), it.took);
         }
         check_figures(&self.group, &target.target, target).map_or_else(String::new, |it| why(&it))
     }

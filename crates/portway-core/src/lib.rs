@@ -1,5 +1,6 @@
 //! decisions that are functions of their arguments.
 
+pub mod agent;
 pub mod balance;
 pub mod certificate;
 pub mod client_hello;

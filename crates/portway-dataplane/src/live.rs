@@ -359,6 +359,13 @@ impl TargetState {
         Some(self.failed_handshakes.swap(0, Ordering::Relaxed))
     }
 
+    /// Says how many it may have in flight; 0: no limit. False where no target of its group has a limit.
+    pub fn set_most(&self, most: u32) -> bool {
+        let group = self.group.get();
+        let group = group.and_then(|(group, index)| Some((group.upgrade()?, *index)));
+        group.is_some_and(|(group, index)| group.set_most(index, most))
+    }
+
     /// The address to connect to.
     pub fn address(&self) -> Option<SocketAddr> {
         *self

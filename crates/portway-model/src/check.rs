@@ -66,6 +66,21 @@ pub struct TargetCheckDraft {
     pub observe: Option<Spanned<Observation>>,
 }
 
+/// A program beside a target that says how the target is (`agent-check`).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AgentDraft {
+    /// The port it listens on.
+    pub port: Option<Spanned<u16>>,
+    /// Another address than the target's.
+    pub address: Option<Spanned<IpAddr>>,
+    /// Time between two questions.
+    pub interval: Option<Spanned<Duration>>,
+    /// Time for one; the interval by default.
+    pub timeout: Option<Spanned<Duration>>,
+    /// What it is sent first; nothing by default.
+    pub send: Option<Spanned<String>>,
+}
+
 /// How what is served by a target changes its health, beside its checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observation {
@@ -358,6 +373,8 @@ pub enum CheckWord {
     Initializing,
     /// A socket of ours could not be made.
     SocketError,
+    /// An agent has said nothing of the state.
+    Checked,
     /// Errors in a row of what was served.
     HealthAnalysis,
     /// Connected, and nothing more was asked for.
@@ -385,7 +402,7 @@ pub enum CheckWord {
 }
 
 impl CheckWord {
-    /// Every word.
+    /// Every word of checks; [`CheckWord::Checked`] is of agents alone.
     pub const ALL: [CheckWord; 15] = [
         CheckWord::Unknown,
         CheckWord::Initializing,
@@ -410,6 +427,7 @@ impl CheckWord {
             CheckWord::Unknown => "UNK",
             CheckWord::Initializing => "INI",
             CheckWord::SocketError => "SOCKERR",
+            CheckWord::Checked => "CHECKED",
             CheckWord::HealthAnalysis => "HANA",
             CheckWord::L4Ok => "L4OK",
             CheckWord::L4Timeout => "L4TOUT",
@@ -431,6 +449,7 @@ impl CheckWord {
             CheckWord::Unknown => "Unknown",
             CheckWord::Initializing => "Initializing",
             CheckWord::SocketError => "Socket error",
+            CheckWord::Checked => "No status change",
             CheckWord::HealthAnalysis => "Health analyze",
             CheckWord::L4Ok => "Layer4 check passed",
             CheckWord::L4Timeout => "Layer4 timeout",
@@ -451,6 +470,7 @@ impl CheckWord {
         match self {
             CheckWord::Unknown => 0,
             CheckWord::Initializing => 1,
+            CheckWord::Checked => 3,
             CheckWord::HealthAnalysis => 4,
             CheckWord::SocketError => 5,
             CheckWord::L4Ok => 6,

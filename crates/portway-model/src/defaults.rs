@@ -50,6 +50,8 @@ pub const HEAD_FIELDS: u16 = 128;
 /// Seconds between two health checks: ALB 30, Classic 30, HAProxy 2, Traefik 30; ten finds a dead target in 20 s
 /// at a cost that no target notices.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// Seconds between two questions to an agent, HAProxy's.
+pub const AGENT_INTERVAL: Duration = Duration::from_secs(2);
 /// Time for one check, an ALB's five seconds; the time between two checks where that is shorter.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Passing checks until an unhealthy target is healthy, HAProxy's `rise 2`.

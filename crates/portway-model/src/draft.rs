@@ -438,6 +438,8 @@ pub struct TargetDraft {
     pub send_proxy: Option<Spanned<bool>>,
     /// It is not checked itself: it is as this one is.
     pub track: Option<Spanned<TrackedDraft>>,
+    /// A program beside it that says how it is.
+    pub agent: Option<Spanned<AgentDraft>>,
     /// What differs from the group's check.
     pub check: Option<Spanned<TargetCheckDraft>>,
     /// Where the first address of a name comes from; the system's resolver, and none where that has none, by default.
@@ -464,6 +466,7 @@ impl TargetDraft {
             tls: None,
             send_proxy: None,
             track: None,
+            agent: None,
             check: None,
             first_address: None,
         }

@@ -4,7 +4,7 @@
 //! nothing has a place, since no text made it.
 
 use crate::action::Rule;
-use crate::check::{CheckKind, HealthCheckDraft, TargetCheckDraft};
+use crate::check::{AgentDraft, CheckKind, HealthCheckDraft, TargetCheckDraft};
 use crate::choice::{Algorithm, TrackedDraft};
 use crate::compile::names::{Kind, index_name};
 use crate::compile::protocols::{Users, default_of_listener, forwards_to};
@@ -24,9 +24,9 @@ use crate::settings::{
     ClientAuth, ForwardedMode, GroupTimeouts, ListenerTimeouts, OwnAnswers, Protocol, SocketOptions,
 };
 use crate::snapshot::{
-    AccessLog, CertificateId, ControlSocket, ErrorPage, Forwarded, GroupId, HealthCheck, Listener,
-    ListenerTls, MapId, Process, RequestId, Rules, Snapshot, StickTableId, Target, TargetGroup,
-    TargetRef, TlsPolicy, UpstreamTls, User, UserlistId,
+    AccessLog, Agent, CertificateId, ControlSocket, ErrorPage, Forwarded, GroupId, HealthCheck,
+    Listener, ListenerTls, MapId, Process, RequestId, Rules, Snapshot, StickTableId, Target,
+    TargetGroup, TargetRef, TlsPolicy, UpstreamTls, User, UserlistId,
 };
 use crate::span::Spanned;
 use crate::stage::{Named, Pattern, Resolved};
@@ -463,11 +463,22 @@ fn target(target: &Target, check: Option<&HealthCheck>) -> TargetDraft {
         tls: unless(&target.tls, &true),
         send_proxy: unless(&target.send_proxy, &true),
         track: None,
+        agent: target.agent.as_ref().map(agent),
         check: check
             .filter(|_| target.track.is_none())
             .and_then(|group| target_check(target, group)),
         first_address: unless(&target.first_address, &defaults::FIRST_ADDRESS.to_vec()),
     }
+}
+
+fn agent(agent: &Agent) -> Spanned<AgentDraft> {
+    Spanned::bare(AgentDraft {
+        port: Some(Spanned::bare(agent.port)),
+        address: agent.address.map(Spanned::bare),
+        interval: unless(&agent.interval, &defaults::AGENT_INTERVAL),
+        timeout: unless(&agent.timeout, &agent.interval),
+        send: unless(&agent.send, &String::new()),
+    })
 }
 
 /// What a target's check has of its own; `None` where that is nothing.

@@ -421,6 +421,8 @@ pub struct Target {
     pub track: Option<TargetRef>,
     /// How it is checked; `None`: not at all.
     pub check: Option<TargetCheck>,
+    /// A program beside it that says how it is.
+    pub agent: Option<Agent>,
     /// Where the first address of a name comes from.
     pub first_address: Vec<FirstAddress>,
     /// The text that made it.
@@ -465,6 +467,21 @@ pub struct TargetCheck {
     pub alpn: Vec<String>,
     /// What clients see of the target counts too.
     pub observe: Option<Observation>,
+}
+
+/// A program beside a target that says how the target is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Agent {
+    /// The port it listens on.
+    pub port: u16,
+    /// Another address than the target's.
+    pub address: Option<IpAddr>,
+    /// Time between two questions.
+    pub interval: Duration,
+    /// Time for one.
+    pub timeout: Duration,
+    /// What it is sent first; empty for nothing.
+    pub send: String,
 }
 
 /// The active probe of a group.

@@ -699,6 +699,12 @@ fn targets_that_are_like_others() {
             "P0104 @14: a target with a check in a group without one | say `health_check` in the group",
         ],
     );
+    check(
+        with(|t, _| t[0].agent = Some(at(14, AgentDraft::default()))),
+        &[
+            "P0104 @14: an agent without a port | say the `port` that it listens on (haproxy.cfg: `agent-port`)",
+        ],
+    );
 }
 
 #[test]

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use portway_control::figures::{
-    BackendFigures, CheckFigures, FrontendFigures, ProxyFigures, RateFigures, ServerFigures,
-    ServerStatus,
+    AgentFigures, BackendFigures, CheckFigures, CheckWord, FrontendFigures, ProxyFigures,
+    RateFigures, ServerFigures, ServerStatus,
 };
 use portway_control::figures::{FailureTotals, TargetTotals, Times};
 
@@ -317,6 +317,9 @@ pub(crate) fn server(proxy: &ProxyFigures, it: &ServerFigures) -> Row {
     if let Some(check) = &it.check {
         checks(&mut row, it, check);
     }
+    if let Some(agent) = &it.agent {
+        agents(&mut row, agent);
+    }
     let address = it
         .address
         .map_or_else(|| no_address(it), |it| it.to_string());
@@ -377,10 +380,33 @@ fn checks(row: &mut Row, it: &ServerFigures, check: &CheckFigures) {
     }
 }
 
+fn agents(row: &mut Row, agent: &AgentFigures) {
+    row.u32(Field::AgentRise, 1);
+    row.u32(Field::AgentFall, 1);
+    row.u32(Field::AgentHealth, u32::from(!agent.is_down));
+    let (word, says) = agent.outcome.map_or(("INI", "Initializing"), |it| {
+        (it.as_str(), it.description())
+    });
+    row.text(Field::AgentStatus, word);
+    row.text(Field::AgentDesc, says);
+    row.text(Field::LastAgt, agent.reason.as_deref().unwrap_or_default());
+    if agent.outcome.is_some_and(CheckWord::has_code) {
+        row.u32(Field::AgentCode, 0);
+    }
+    if let Some(took) = agent.took {
+        row.u64(Field::AgentDuration, u64::from(millis(took)));
+    }
+}
+
 /// The words for a server's state.
 pub(crate) fn server_status(it: &ServerFigures) -> String {
     let check = it.check.as_ref();
+    let agent = it.agent.as_ref();
     match it.status {
+        ServerStatus::Down | ServerStatus::GoingUp if agent.is_some_and(|it| it.is_down) => {
+            "DOWN (agent)".to_owned()
+        }
+        ServerStatus::Drain if agent.is_some() => "DRAIN (agent)".to_owned(),
         ServerStatus::Unchecked => "no check".to_owned(),
         ServerStatus::Up => "UP".to_owned(),
         ServerStatus::Down => "DOWN".to_owned(),

@@ -20,11 +20,11 @@ use portway_telemetry::zone::Zone;
 use crate::targets::WatchedTarget;
 pub(crate) use layout::Proxy;
 use rates::Rate;
-pub(crate) use server::check_figures;
+pub(crate) use server::{agent_figures, check_figures};
 
 pub use portway_model::check::CheckWord;
 pub use portway_telemetry::metrics::{FailureTotals, TargetTotals, Times};
-pub use server::{CheckFigures, ServerFigures, ServerStatus};
+pub use server::{AgentFigures, CheckFigures, ServerFigures, ServerStatus};
 
 /// How often totals are looked at.
 const LOOK: Duration = Duration::from_secs(1);

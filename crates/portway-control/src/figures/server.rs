@@ -48,6 +48,12 @@ pub struct ServerFigures {
     pub is_backup: bool,
     /// Its checks; `None`: it is not checked.
     pub check: Option<CheckFigures>,
+    /// Its agent; `None`: it has none that is asked.
+    pub agent: Option<AgentFigures>,
+    /// The configuration gives it an agent.
+    pub has_agent: bool,
+    /// Where its agent is: another address, and a port; 0: none.
+    pub agent_place: (Option<IpAddr>, u16),
     /// Where it lives, where that is known.
     pub address: Option<SocketAddr>,
     /// Where it lives, as configured.
@@ -112,6 +118,32 @@ pub struct CheckFigures {
     pub is_http: bool,
 }
 
+/// The agent of a server.
+#[derive(Debug, Clone)]
+pub struct AgentFigures {
+    /// What the latest answer was; `None`: there was none yet.
+    pub outcome: Option<CheckWord>,
+    /// How long it took.
+    pub took: Option<Duration>,
+    /// What it says in words.
+    pub reason: Option<String>,
+    /// It says that the server is down.
+    pub is_down: bool,
+}
+
+/// What is known of the agent of a server; `None` where none is asked.
+pub(crate) fn agent_figures(watched: &WatchedTarget, verdict: &Verdict) -> Option<AgentFigures> {
+    let last = verdict.agent.last.as_ref();
+    watched.agent_is_asked().then(|| AgentFigures {
+        outcome: last.map(|it| it.word),
+        took: last.map(|it| it.took),
+        reason: last
+            .map(|it| it.said.to_string())
+            .filter(|it| !it.is_empty()),
+        is_down: verdict.agent.down,
+    })
+}
+
 /// What is known of a server, without what was counted by workers.
 pub(super) fn figures(
     group: &TargetGroup,
@@ -143,6 +175,13 @@ pub(super) fn figures(
         configured_weight: target.weight.into(),
         is_backup: target.backup,
         check,
+        agent: agent_figures(watched, &verdict),
+        has_agent: target.agent.is_some(),
+        agent_place: {
+            let (told, own) = (watched.agent_place(), target.agent.as_ref());
+            let address = told.address.or(own.and_then(|it| it.address));
+            (address, told.port.or(own.map(|it| it.port)).unwrap_or(0))
+        },
         address: super::address_of(watched),
         configured_address: target.address.to_string(),
         cookie: target.cookie.clone(),
@@ -200,7 +239,9 @@ fn checks(check: &TargetCheck, kind: &CheckKind<Resolved>, verdict: &Verdict) ->
     );
     let top = rise + fall - 1;
     let down = matches!(verdict.state, HealthState::Unhealthy | HealthState::Unused);
+    let held = verdict.agent.down;
     let health = match (&verdict.why, down) {
+        (Reason::Passed(times), true) if held && *times >= rise => top,
         (Reason::Passed(times), true) => (*times).min(rise - 1),
         (_, true) => 0,
         (Reason::Failed(times, _), false) => top.saturating_sub(*times).max(rise),

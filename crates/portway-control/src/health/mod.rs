@@ -3,6 +3,7 @@
 //! Decides when a target is checked and tells its state; how a check is done is [`Prober`], what its result changes is
 //! [`portway_core::health`]. First checks are spread over a second, later ones over a tenth of their interval.
 
+mod agent;
 mod facts;
 mod http;
 mod probe;
@@ -49,11 +50,20 @@ pub fn start(
             tasks.spawn(ramp(target.clone()));
         }
     }
-    let Some(check) = &group.health_check else {
-        return;
-    };
     let peers: Arc<[Arc<WatchedTarget>]> = targets.into();
     for (place, target) in (0..).zip(targets) {
+        let told = Arc::new(Told {
+            peers: peers.clone(),
+            place,
+            process: Arc::clone(process),
+            fail_open: group.none_healthy == NoneHealthy::FailOpen,
+        });
+        if let Some(agent) = &target.target.agent {
+            tasks.spawn(agent::watch(agent.clone(), target.clone(), told.clone()));
+        }
+        let Some(check) = &group.health_check else {
+            continue;
+        };
         let Some(own) = &target.target.check else {
             continue;
         };
@@ -71,12 +81,6 @@ pub fn start(
                 .as_ref()
                 .map_or(ProxyProtocol::V1, |send| send.version),
         };
-        let told = Arc::new(Told {
-            peers: peers.clone(),
-            place,
-            process: Arc::clone(process),
-            fail_open: group.none_healthy == NoneHealthy::FailOpen,
-        });
         if let Some(observe) = own.observe {
             let first = check.first_failure_is_down;
             let listened = listen(target.clone(), own.clone(), observe, first, told.clone());

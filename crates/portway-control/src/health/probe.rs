@@ -436,7 +436,7 @@ fn without_port(host: &str) -> String {
     }
 }
 
-fn refused(error: io::Error) -> Failure {
+pub(super) fn refused(error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Failure::ConnectionRefused,
         // What the system refuses at once is of the socket, HAProxy says.
@@ -458,7 +458,7 @@ pub(super) fn in_words(error: &io::Error) -> String {
 }
 
 /// As long as HAProxy's texts of checks at most.
-fn shortened(mut said: String) -> Box<str> {
+pub(super) fn shortened(mut said: String) -> Box<str> {
     const MOST_BYTES: usize = 127;
     if said.len() > MOST_BYTES {
         let end = (0..=MOST_BYTES).rev().find(|at| said.is_char_boundary(*at));

@@ -18,6 +18,9 @@ use crate::tls::server::server_config;
 use crate::tls::tickets::TicketKeys;
 use rustls_pki_types::UnixTime;
 
+use portway_core::agent::AgentState;
+
+use crate::operations::TargetOrder;
 use crate::sources::compile_text;
 use crate::targets::watch;
 
@@ -496,4 +499,116 @@ async fn a_404_may_take_a_target_out_of_rotation() {
     let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
     let (told, _) = scripted(b"", answer, script).await;
     assert_eq!(told, "L7OKC 404");
+}
+
+/// An agent that answers each question with the next line, and a target of it.
+async fn agent(lines: &'static [&'static str], check: &str) -> Arc<WatchedTarget> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for line in lines {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut question = [0; 2];
+            stream.read_exact(&mut question).await.unwrap();
+            assert_eq!(&question, b"?\n");
+            stream.write_all(line.as_bytes()).await.unwrap();
+        }
+    });
+    let text = format!(
+        "[listener.web]\nbind = '127.0.0.1:1'\nforward = 'app'\n[target_group.app]\n{check}\n\
+         targets = [{{ address = '127.0.0.1:9', weight = 50, agent = {{ port = {port}, send = \"?\\n\" }} }}]\n"
+    );
+    let compiled = compile_text("test.toml", &text);
+    let snapshot = compiled
+        .snapshot
+        .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
+    watch(&snapshot)[0][0].clone()
+}
+
+/// After each answer: state, weight and what is reported.
+async fn after_answers(lines: &'static [&'static str], expected: &[&str]) {
+    let target = agent(lines, "").await;
+    let told = Told {
+        peers: vec![target.clone()].into(),
+        place: 0,
+        fail_open: false,
+        process: Arc::default(),
+    };
+    let agent = target.target.agent.clone().unwrap();
+    for expected in expected {
+        super::agent::once(&agent, &target, &told).await;
+        let health = target.health();
+        let last = health.agent.last.unwrap();
+        let found = format!(
+            "{} {} {} {}",
+            health.state,
+            target.weight(),
+            last.word.as_str(),
+            last.said
+        );
+        assert_eq!(found.trim_end(), *expected);
+    }
+}
+
+#[tokio::test]
+async fn agents_say_how_targets_are() {
+    after_answers(
+        &[
+            "down # overload\n",
+            "\n",
+            "up 50%\n",
+            "drain\n",
+            "up\n",
+            "ready\r\n",
+            "maint",
+            "",
+            "maint,foo\n",
+            "ready maxconn:9\n",
+        ],
+        &[
+            "unhealthy 50 L7STS via agent : down (overload)",
+            "unhealthy 50 CHECKED",
+            "healthy 25 L7OK via agent : up",
+            "draining 25 CHECKED",
+            "draining 25 L7OK via agent : up",
+            "healthy 25 CHECKED",
+            "healthy 25 CHECKED Ignoring incomplete line from agent",
+            "healthy 25 L7RSP TCPCHK got an empty response at step 2",
+            "unused 25 CHECKED agent reports an error : foo",
+            "healthy 25 CHECKED agent warns : no server of this backend has a maxconn in the configuration",
+            // Nobody listens any more.
+            "healthy 25 L4CON Connection refused",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn checks_do_not_overrule_an_agent() {
+    let target = agent(&[], "health_check = 'tcp'").await;
+    let thresholds = Thresholds {
+        healthy: 1,
+        unhealthy: 1,
+    };
+    let pass = || {
+        let check = LastCheck {
+            at: SystemTime::now(),
+            took: Duration::ZERO,
+            word: CheckWord::L4Ok,
+            code: None,
+            said: "".into(),
+        };
+        target.checked(check, Probe::Passed, thresholds);
+        target.state_now()
+    };
+    target.agent_told(AgentState::Down);
+    assert_eq!(pass(), HealthState::Unhealthy);
+    target.order(TargetOrder::Maintain);
+    target.order(TargetOrder::Ready);
+    assert_eq!(target.state_now(), HealthState::Unhealthy);
+    target.agent_told(AgentState::Up);
+    assert_eq!(target.state_now(), HealthState::Healthy);
+    target.agent_told(AgentState::Down);
+    target.rest_agent(true);
+    assert_eq!(pass(), HealthState::Healthy);
 }

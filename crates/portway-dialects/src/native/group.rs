@@ -47,6 +47,7 @@ fields!(TargetDraft {
     "max_queue" => max_queue,
     "cookie" => cookie,
     "slow_start" => slow_start,
+    "agent" => agent,
     "shutdown_on_down" => shutdown_on_down,
     "shutdown_backups_on_up" => shutdown_backups_on_up,
     "tls" => tls,

@@ -2,7 +2,7 @@
 
 use super::form::{Fields, Form, Out, Reader, fields, words};
 use super::toml::{Content, Item};
-use portway_model::check::{Observation, ObservedLayer, OnErrors, TargetCheckDraft};
+use portway_model::check::{AgentDraft, Observation, ObservedLayer, OnErrors, TargetCheckDraft};
 use portway_model::choice::{FirstAddress, TrackedDraft};
 use portway_model::span::Spanned;
 use std::net::IpAddr;
@@ -24,6 +24,36 @@ fields!(TargetCheckDraft {
     "observe" => observe,
 });
 
+fields!(AgentDraft {
+    "port" => port,
+    "address" => address,
+    "interval" => interval,
+    "timeout" => timeout,
+    "send" => send,
+});
+
+impl Form for AgentDraft {
+    const WHAT: &'static str = "the port of an agent or a table";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let mut agent = Self::default();
+        match &item.content {
+            Content::Table(table) => agent.read_table(table, &[], reader),
+            _ => agent.port = Some(Spanned::read(item, reader)?),
+        }
+        Some(agent)
+    }
+
+    fn write(&self) -> Out {
+        let mut out = Vec::new();
+        self.write_fields(&mut out);
+        match out.as_slice() {
+            [(key, port)] if key == "port" => port.clone(),
+            _ => Out::Table(out),
+        }
+    }
+}
+
 /// Every key and word of these settings.
 pub(crate) const KEYS: &[&str] = &[
     "enabled",
@@ -34,6 +64,8 @@ pub(crate) const KEYS: &[&str] = &[
     "server_name",
     "alpn",
     "observe",
+    "agent",
+    "send",
     "layer",
     "errors",
     "then",

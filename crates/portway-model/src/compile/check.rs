@@ -7,8 +7,8 @@ use super::text::{
 };
 use super::{Compiler, Reported};
 use crate::check::{
-    CheckConnect, CheckExpect, CheckKind, CheckStep, CheckText, CheckedService, Expectation,
-    HealthCheckDraft, HttpCheck, TargetCheckDraft,
+    AgentDraft, CheckConnect, CheckExpect, CheckKind, CheckStep, CheckText, CheckedService,
+    Expectation, HealthCheckDraft, HttpCheck, TargetCheckDraft,
 };
 use crate::convert;
 use crate::defaults;
@@ -16,7 +16,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::TargetDraft;
 use crate::expression::{NumberRange, Scope, Variable};
 use crate::settings::Protocol;
-use crate::snapshot::{HealthCheck, TargetCheck};
+use crate::snapshot::{Agent, HealthCheck, TargetCheck};
 use crate::span::{Origin, Span, Spanned};
 use crate::stage::Named;
 use std::time::Duration;
@@ -62,6 +62,34 @@ impl Compiler<'_> {
             return Some(defaults);
         };
         Some(self.own_check(own, defaults))
+    }
+
+    /// An agent; `None` where it has no port, which is said.
+    pub(super) fn agent(&mut self, draft: &Spanned<AgentDraft>) -> Option<Agent> {
+        let agent = &draft.value;
+        let found = &mut self.found;
+        given_within(found, "a port", agent.port, (1, u16::MAX));
+        let what = "the interval of an agent";
+        let interval = limits::duration(found, what, agent.interval, defaults::AGENT_INTERVAL);
+        let what = "the timeout of an agent";
+        let timeout = limits::duration(found, what, agent.timeout, interval);
+        if agent.port.is_none() {
+            let message = "an agent without a port";
+            self.found.push(
+                Diagnostic::error(Code::Missing, draft.span, message)
+                    .help("say the `port` that it listens on (haproxy.cfg: `agent-port`)"),
+            );
+        }
+        Some(Agent {
+            port: agent.port?.value,
+            address: agent.address.map(|x| x.value),
+            interval,
+            timeout,
+            send: agent
+                .send
+                .as_ref()
+                .map_or_else(String::new, |x| x.value.clone()),
+        })
     }
 
     fn own_check(&mut self, own: &TargetCheckDraft, group: TargetCheck) -> TargetCheck {

@@ -374,6 +374,7 @@ impl Compiler<'_> {
         Target {
             number: self.number(draft.number),
             check: self.target_check(draft, check),
+            agent: draft.agent.as_ref().and_then(|agent| self.agent(agent)),
             min_connections: draft.min_connections.map_or(0, |x| x.value),
             max_queue: draft.max_queue.map_or(0, |x| x.value),
             cookie: draft.cookie.as_ref().map(|x| x.value.clone()),

@@ -125,6 +125,7 @@ impl Choices {
             shutdown_backups_on_up: self.setting(|c| c.one_in(2)),
             tls: self.setting(|_| false),
             send_proxy: self.setting(|_| false),
+            agent: self.setting(Self::agent),
             first_address: self.setting(|c| {
                 let others = [FirstAddress::Last, FirstAddress::None, ip];
                 c.at_least_one(3, |c| c.one(FirstAddress::Resolver, &others))
@@ -157,6 +158,16 @@ impl Choices {
                     ..TargetCheckDraft::default()
                 }),
             };
+        }
+    }
+
+    fn agent(&mut self) -> AgentDraft {
+        AgentDraft {
+            port: Some(Spanned::bare(self.one(1, &[80, 65_535]))),
+            address: self.setting(Self::address),
+            interval: self.setting(Self::duration),
+            timeout: self.setting(Self::duration),
+            send: self.setting(Self::token),
         }
     }
 

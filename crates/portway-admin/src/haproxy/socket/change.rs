@@ -7,6 +7,7 @@ use std::time::Duration;
 use portway_control::operations::{Gate, NoSuch, NotDone, TargetOrder};
 use portway_control::services::ControlLevel;
 use portway_control::targets::{CheckPlace, WatchedTarget};
+use portway_core::agent::AgentState;
 
 use super::command::Answer;
 use super::{Session, Severity, Tone};
@@ -68,9 +69,7 @@ pub(super) fn server(session: &mut Session, words: &[&str]) -> Answer {
         ["addr", address @ ..] => set_address(session, &target, address),
         ["check-port", rest @ ..] => set_check_port(&target, rest),
         ["check-addr", rest @ ..] => set_check_address(&target, rest),
-        ["agent" | "agent-addr" | "agent-port" | "agent-send", ..] => {
-            Err("agent checks are not enabled on this server.\n".to_owned())
-        }
+        ["agent" | "agent-addr" | "agent-port" | "agent-send", ..] => set_agent(&target, more),
         ["fqdn", ..] => {
             Err("set server <b>/<s> fqdn failed because no resolution is configured.\n".to_owned())
         }
@@ -96,33 +95,10 @@ pub(super) fn weight(session: &mut Session, words: &[&str]) -> Answer {
     set_weight(&target, words.get(1..).unwrap_or_default())
 }
 
-/// The heaviest that HAProxy knows.
-const HEAVIEST: u32 = 256;
-
 /// A weight, or a percentage of the configured one.
 fn set_weight(target: &WatchedTarget, words: &[&str]) -> Answer {
-    let Some(text) = words.first() else {
-        return Err("Require <weight> or <weight%>.\n".to_owned());
-    };
-    let digits = text.find(|letter: char| !letter.is_ascii_digit());
-    let (number, unit) = text
-        .split_at_checked(digits.unwrap_or(text.len()))
-        .unwrap_or((text, ""));
-    let Ok(number) = number.parse::<u32>() else {
-        return Err("Empty weight string empty or preceded by garbage".to_owned());
-    };
-    let weight = match unit {
-        "" if number > HEAVIEST => {
-            return Err("Absolute weight can only be between 0 and 256 inclusive.\n".to_owned());
-        }
-        "" => number,
-        "%" => {
-            let configured = u32::from(target.target.weight);
-            (configured.saturating_mul(number) / 100).min(HEAVIEST)
-        }
-        _ => return Err("Trailing garbage in weight string".to_owned()),
-    };
-    target.set_weight(weight);
+    let text = words.first().ok_or("Require <weight> or <weight%>.\n")?;
+    target.weigh(text)?;
     Ok(String::new())
 }
 
@@ -247,15 +223,58 @@ fn rest(session: &mut Session, words: &[&str], rests: bool) -> Answer {
     Ok(String::new())
 }
 
-/// `enable agent`: there are none.
+/// `enable agent`.
 pub(super) fn enable_agent(session: &mut Session, words: &[&str]) -> Answer {
-    target(session, words.first())?;
-    Err("Agent was not configured on this server, cannot enable.\n".to_owned())
+    let target = target(session, words.first())?;
+    match target.target.agent {
+        Some(_) => target.rest_agent(false),
+        None => {
+            let text = "Agent was not configured on this server, cannot enable.\n";
+            return Err(text.to_owned());
+        }
+    }
+    Ok(String::new())
 }
 
-/// `disable agent`: there are none.
+/// `disable agent`.
 pub(super) fn disable_agent(session: &mut Session, words: &[&str]) -> Answer {
-    target(session, words.first()).map(|_| String::new())
+    target(session, words.first())?.rest_agent(true);
+    Ok(String::new())
+}
+
+const NO_AGENT: &str = "agent checks are not enabled on this server.\n";
+
+/// `agent up|down`, `agent-addr`, `agent-port`, `agent-send`.
+fn set_agent(target: &WatchedTarget, words: &[&str]) -> Answer {
+    const ADDRESS: &str =
+        "set server <b>/<s> agent-addr requires an address and optionally a port.\n";
+    const PORT: &str = "set server <b>/<s> agent-port requires a port.\n";
+    const STATES: &str = "'set server <srv> agent' expects 'up' or 'down'.\n";
+    match words {
+        ["agent-addr"] => return Err(ADDRESS.to_owned()),
+        ["agent-port"] => return Err(PORT.to_owned()),
+        _ if !target.agent_is_asked() => return Err(NO_AGENT.to_owned()),
+        ["agent", "up", ..] => target.agent_told(AgentState::Up),
+        ["agent", "down", ..] => target.agent_told(AgentState::Down),
+        ["agent-addr", text, rest @ ..] => {
+            let port = match rest {
+                ["port", port, ..] => Some(check_port(port)?),
+                _ => None,
+            };
+            let address = text.parse().map_err(|_| format!("invalid addr '{text}'"))?;
+            let address = Some(address);
+            target.set_agent_place(CheckPlace { address, port });
+        }
+        ["agent-port", port, ..] => target.set_agent_place(CheckPlace {
+            address: None,
+            port: Some(check_port(port)?),
+        }),
+        ["agent-send", text @ ..] => {
+            target.set_agent_send(text.first().copied().unwrap_or_default());
+        }
+        _ => return Err(STATES.to_owned()),
+    }
+    Ok(String::new())
 }
 
 const NO_FRONTEND_GIVEN: &str = "A frontend name is expected.\n";

@@ -220,12 +220,20 @@ fn state_of(proxy: &ProxyFigures, it: &ServerFigures, text: &mut String) {
         .address
         .map_or_else(|| "-".to_owned(), |it| it.ip().to_string());
     let port = it.address.map_or(0, |it| it.port());
+    // 16: of an agent.
+    let agent_state = match (it.has_agent, &it.agent) {
+        (false, _) => 0,
+        (true, None) => 18,
+        (true, Some(_)) => 22,
+    };
+    let (agent_address, agent_port) = it.agent_place;
+    let agent_address = agent_address.map_or_else(|| "-".to_owned(), |it| it.to_string());
     let name = it.name_to_resolve.as_deref().unwrap_or("-");
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "{} {} {} {} {address} {} {admin} {} {} {} {status} {result} {health} {check_state} 0 {} {} {name} {port} - {} \
-         {} {} - 0",
+        "{} {} {} {} {address} {} {admin} {} {} {} {status} {result} {health} {check_state} {agent_state} {} {} {name} {port} - {} \
+         {} {} {} {}",
         proxy.number,
         proxy.name,
         it.number,
@@ -240,6 +248,8 @@ fn state_of(proxy: &ProxyFigures, it: &ServerFigures, text: &mut String) {
         it.check_port,
         it.check_address
             .map_or_else(|| "-".to_owned(), |ip| ip.to_string()),
+        agent_address,
+        agent_port,
     );
 }
 

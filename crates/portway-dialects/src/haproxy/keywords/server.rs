@@ -6,11 +6,11 @@ use super::{Row, rows};
 /// What may follow the address of a `server`.
 pub(super) const OPTIONS: &[Row] = rows! {
     "addr"/ 1 => Supported;
-    "agent-addr"/ 1 => NotYet;
-    "agent-check" => NotYet;
-    "agent-inter"/ 1 => NotYet;
-    "agent-port"/ 1 => NotYet;
-    "agent-send"/ 1 => NotYet;
+    "agent-addr"/ 1 => Supported;
+    "agent-check" => Supported;
+    "agent-inter"/ 1 => Supported;
+    "agent-port"/ 1 => Supported;
+    "agent-send"/ 1 => Supported;
     "allow-0rtt" => NoEffect("early data is not sent");
     "alpn"/ 1 => Supported;
     "backup" => Supported;

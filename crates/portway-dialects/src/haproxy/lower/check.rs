@@ -6,8 +6,8 @@ use crate::haproxy::proxy::{
 };
 use portway_model::address::TargetAddress;
 use portway_model::check::{
-    CheckExpect, CheckKind, CheckRequest, CheckStep, Expectation, HealthCheckDraft, Observation,
-    OnErrors, TargetCheckDraft,
+    AgentDraft, CheckExpect, CheckKind, CheckRequest, CheckStep, Expectation, HealthCheckDraft,
+    Observation, OnErrors, TargetCheckDraft,
 };
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::GroupDraft;
@@ -82,6 +82,21 @@ impl Lowering<'_, '_, '_> {
         };
         Spanned::new(kind, method.span)
     }
+}
+
+/// The agent of a server.
+pub(super) fn agent(server: &Server, proxy: &Proxy) -> Option<Spanned<AgentDraft>> {
+    let plan = &server.options.agent;
+    let interval = plan.inter.unwrap_or(Spanned::bare(INTERVAL));
+    let timeout = proxy.timeouts.check.filter(|time| !time.value.is_zero());
+    let draft = AgentDraft {
+        port: plan.port,
+        address: plan.address,
+        interval: Some(interval),
+        timeout,
+        send: plan.send.clone(),
+    };
+    plan.enabled.map(|span| Spanned::new(draft, span))
 }
 
 /// Whether a server is checked: it says so, and there is an address to go to.

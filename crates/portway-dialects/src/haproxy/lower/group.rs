@@ -192,6 +192,7 @@ impl Lowering<'_, '_, '_> {
         target.max_queue = some(own.maxqueue);
         target.cookie.clone_from(&own.cookie);
         target.number = own.id;
+        target.agent = super::check::agent(server, proxy);
         target.slow_start = own.slowstart;
         target.shutdown_on_down = own.shutdown_on_down;
         target.shutdown_backups_on_up = own.shutdown_backups_on_up;

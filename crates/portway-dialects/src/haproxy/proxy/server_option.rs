@@ -63,6 +63,17 @@ pub(crate) struct CheckPlan {
     pub(crate) on_error: Option<OnErrors>,
 }
 
+/// The agent of a server.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct AgentPlan {
+    /// `agent-check` was said.
+    pub(crate) enabled: Option<Span>,
+    pub(crate) port: Option<Spanned<u16>>,
+    pub(crate) address: Option<Spanned<IpAddr>>,
+    pub(crate) inter: Option<Spanned<Duration>>,
+    pub(crate) send: Option<Spanned<String>>,
+}
+
 /// Everything behind a server's address.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ServerOptions {
@@ -82,6 +93,7 @@ pub(crate) struct ServerOptions {
     pub(crate) first_address: Option<Spanned<Vec<FirstAddress>>>,
     pub(crate) sent: Option<Sent>,
     pub(crate) check: CheckPlan,
+    pub(crate) agent: AgentPlan,
     pub(crate) tls: ServerTls,
     pub(crate) pool_max: Option<Spanned<u32>>,
     pub(crate) pool_idle: Option<Spanned<Duration>>,
@@ -139,6 +151,8 @@ fn flag(own: &mut ServerOptions, word: &Word) -> bool {
         "enabled" => own.disabled = None,
         "check" => own.check.enabled = here,
         "no-check" => own.check.enabled = None,
+        "agent-check" => own.agent.enabled = here,
+        "no-agent-check" => own.agent.enabled = None,
         "check-ssl" => own.check.tls = Some(word.spanned(true)),
         "no-check-ssl" => own.check.tls = Some(word.spanned(false)),
         "check-send-proxy" => own.check.send_proxy = Some(word.spanned(true)),
@@ -190,6 +204,10 @@ fn valued(
         "on-marked-up" => {
             own.shutdown_backups_on_up = Some(word_is(value, "shutdown-backup-sessions", reader)?);
         }
+        "agent-port" => own.agent.port = Some(number(value, 1, u64::from(u16::MAX), reader)?),
+        "agent-addr" => own.agent.address = Some(address(value, reader)?),
+        "agent-inter" => own.agent.inter = Some(some_time(value, reader)?),
+        "agent-send" => own.agent.send = text(),
         "proxy-v2-options" => proxy_options(own, value, reader)?,
         "alpn" | "verify" | "verifyhost" | "ca-file" | "crt" | "sni" | "ciphers"
         | "ciphersuites" | "ssl-min-ver" | "ssl-max-ver" => tls(&mut own.tls, word, value, reader)?,
@@ -238,14 +256,7 @@ fn check(own: &mut CheckPlan, word: &Word, value: &Word, reader: &mut Reader<'_>
                 }
             };
         }
-        "addr" => match value.as_str().parse::<IpAddr>() {
-            Ok(ip) => own.address = Some(value.spanned(ip)),
-            Err(_) => {
-                let message = format!("`{}` is not an address", value.text);
-                reader.error(Code::WrongType, value.span, message);
-                return None;
-            }
-        },
+        "addr" => own.address = Some(address(value, reader)?),
         _ => {}
     }
     Some(())
@@ -278,6 +289,17 @@ fn tls(own: &mut ServerTls, word: &Word, value: &Word, reader: &mut Reader<'_>) 
         _ => version(&mut own.versions, word, value, reader),
     }
     Some(())
+}
+
+fn address(value: &Word, reader: &mut Reader<'_>) -> Option<Spanned<IpAddr>> {
+    match value.as_str().parse::<IpAddr>() {
+        Ok(ip) => Some(value.spanned(ip)),
+        Err(_) => {
+            let message = format!("`{}` is not an address", value.text);
+            reader.error(Code::WrongType, value.span, message);
+            None
+        }
+    }
 }
 
 /// `-1` is no limit.
