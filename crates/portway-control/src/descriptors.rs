@@ -3,7 +3,9 @@
 //! Each exchange may need two descriptors, one towards the client and one towards the target. If clients could take
 //! them all, connecting to targets would fail and established exchanges with it; so new connections are refused first.
 
-use portway_model::snapshot::Snapshot;
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::snapshot::{Process, Snapshot};
+use portway_model::span::Span;
 use rustix::process::{Resource, getrlimit};
 
 /// Descriptors for everything but connections: logs, the runtimes, health checks, the admin address, sockets that
@@ -16,6 +18,44 @@ pub(crate) fn max_connections(snapshot: &Snapshot) -> u32 {
         0 => room(getrlimit(Resource::Nofile).current),
         configured => configured,
     }
+}
+
+/// Descriptors for as many connections of clients as are configured, each with one to a target; `None` where no number
+/// is configured.
+pub fn wanted(process: &Process) -> Option<u64> {
+    let configured = Some(u64::from(process.max_connections)).filter(|most| *most > 0)?;
+    Some(configured * 2 + RESERVED)
+}
+
+/// What there is to say of the limit of open files: too few for the clients alone is an error where limits are strict,
+/// too few for the targets too a warning, since not every client has an exchange at the same moment.
+pub(crate) fn check(process: &Process) -> Option<Diagnostic> {
+    judge(process, getrlimit(Resource::Nofile).current?)
+}
+
+fn judge(process: &Process, limit: u64) -> Option<Diagnostic> {
+    let wanted = wanted(process).filter(|wanted| limit < *wanted)?;
+    let clients = u64::from(process.max_connections);
+    let help = format!(
+        "raise it to {wanted} (`ulimit -n`, or `LimitNOFILE=` in a systemd unit), or allow {} connections at most \
+         (`maxconn`, `max_connections`)",
+        room(Some(limit))
+    );
+    if clients <= limit {
+        let message = format!(
+            "FD limit ({limit}) too low for {clients} clients with a connection to a server each, which need {wanted}"
+        );
+        return Some(Diagnostic::warning(Code::Install, Span::NONE, message).help(help));
+    }
+    let message = format!(
+        "Cannot raise FD limit to {wanted}, limit is {limit}: {clients} clients alone need more"
+    );
+    Some(match process.strict_limits {
+        true => Diagnostic::error(Code::Install, Span::NONE, message).help(
+            help + ", or start all the same with `no strict-limits` (`strict_limits = false`)",
+        ),
+        false => Diagnostic::warning(Code::Install, Span::NONE, message).help(help),
+    })
 }
 
 /// Descriptors that the process may have; 0 is no limit.

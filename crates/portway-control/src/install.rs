@@ -166,6 +166,9 @@ pub async fn install(
     found.extend(of_maps);
     found.extend(logs::check(&snapshot, sources));
     found.extend(privileges::check(&snapshot.process));
+    if let Some(diagnostic) = descriptors::check(&snapshot.process) {
+        found.push(diagnostic);
+    }
     if found.has_errors() {
         return Err(found);
     }

@@ -9,7 +9,7 @@
 
 pub mod bind;
 pub mod certificates;
-mod descriptors;
+pub mod descriptors;
 pub mod error_pages;
 pub mod figures;
 pub mod health;

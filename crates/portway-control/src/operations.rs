@@ -15,6 +15,7 @@ pub use portway_dataplane::live::Gate;
 use crate::figures::Statistics;
 use crate::health;
 use crate::targets::WatchedTarget;
+use crate::tidings::By;
 
 /// What a target is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +42,6 @@ pub enum NotDone {
     NoSuch(NoSuch),
     /// More than the descriptors of the process allow.
     TooMuch,
-    /// No target of the group has a limit in the configuration.
-    Unlimited,
     /// It stopped for ever.
     Stopped,
     /// It is so already.
@@ -136,16 +135,14 @@ impl Statistics {
     /// Says how many sessions a target may have; 0: no limit.
     ///
     /// # Errors
-    /// There is none, or no target of its group has a limit in the configuration.
+    /// There is none.
     pub fn set_target_limit(&self, group: &str, target: &str, limit: u32) -> Result<(), NotDone> {
         let watched = self.target(group, target).map_err(NotDone::NoSuch)?;
         let groups = self.targets.iter().zip(&self.plane.groups);
         for (targets, parts) in groups {
             if let Some(at) = targets.iter().position(|it| Arc::ptr_eq(it, watched)) {
-                return match parts.state.set_most(at, limit) {
-                    true => Ok(()),
-                    false => Err(NotDone::Unlimited),
-                };
+                parts.state.set_most(at, limit);
+                return Ok(());
             }
         }
         Err(NotDone::NoSuch(NoSuch::Target))
@@ -178,7 +175,7 @@ impl WatchedTarget {
     /// Carries an order out, and tells what changed.
     pub fn order(&self, order: TargetOrder) {
         let transition = self.ordered(order);
-        health::announce(self, transition);
+        health::announce_by(self, transition, By::Order);
     }
 
     /// Its weight now.

@@ -44,8 +44,17 @@ pub fn listen(group: &TargetGroup, targets: &[Arc<WatchedTarget>], sink: &LogSin
     }
 }
 
+/// What changed a target's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// What was found of it.
+    Itself,
+    /// A person or program on a control socket.
+    Order,
+}
+
 /// Tells a change of a target's state.
-pub fn changed(target: &WatchedTarget, transition: &Transition) {
+pub fn changed(target: &WatchedTarget, transition: &Transition, by: By) {
     let Some(teller) = target.teller.get() else {
         return;
     };
@@ -53,13 +62,17 @@ pub fn changed(target: &WatchedTarget, transition: &Transition) {
     let left = teller.left(target);
     let (level, text) = match (transition.from, transition.to) {
         (_, HealthState::Unhealthy) => {
-            let why = teller.why(target);
+            let why = teller.why(target, by);
             (LogLevel::Alert, format!("{who} is DOWN{why}. {left}."))
         }
         (HealthState::Unhealthy, HealthState::Healthy) => {
-            let why = teller.why(target);
+            let why = teller.why(target, by);
             let online = teller.online();
             (LogLevel::Notice, format!("{who} is UP{why}. {online}."))
+        }
+        (HealthState::Unhealthy, HealthState::Unused) => {
+            let text = format!("{who} was DOWN and now enters maintenance.");
+            (LogLevel::Notice, text)
         }
         (_, HealthState::Unused) => {
             let text = format!("{who} is going DOWN for maintenance. {left}.");
@@ -245,7 +258,10 @@ fn printable(text: &str) -> String {
 
 impl Teller {
     /// The reason of the target's state; nothing where its checks are told one by one.
-    fn why(&self, target: &WatchedTarget) -> String {
+    fn why(&self, target: &WatchedTarget, by: By) -> String {
+        if by == By::Order {
+            return ", changed from CLI".to_owned();
+        }
         if self.group.log_health_checks {
             return String::new();
         }
@@ -356,7 +372,7 @@ mod tests {
         let transition = target.checked(check, probe, TWICE);
         checked(target);
         if let Some(transition) = transition {
-            changed(target, &transition);
+            changed(target, &transition, By::Itself);
         }
     }
 

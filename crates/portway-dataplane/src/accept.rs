@@ -43,6 +43,7 @@ pub(crate) struct Acceptor {
 
 pub(crate) struct Incoming {
     listener: ListenerId,
+    number: u16,
     socket: Listening,
     /// It does not listen now, because its gate is not open.
     shut: Cell<bool>,
@@ -64,6 +65,7 @@ pub(crate) fn start(worker: &Rc<Worker>, sockets: Vec<BoundSocket>) -> io::Resul
             };
             let incoming = Rc::new(Incoming {
                 listener: bound.listener,
+                number: bound.number,
                 socket,
                 shut: Cell::new(false),
             });
@@ -83,7 +85,7 @@ pub(crate) fn stop(worker: &Rc<Worker>, acceptors: Vec<Acceptor>) {
             match incoming.accept_now() {
                 Ok(Some((socket, peer))) => {
                     if let Ok(open) = enter(worker, incoming.listener) {
-                        admit(open, socket, peer);
+                        admit(open, &incoming, socket, peer);
                     }
                 }
                 Err(error) if is_of_one(&error) => {}
@@ -155,7 +157,7 @@ async fn accept(worker: Rc<Worker>, incoming: Rc<Incoming>) {
         match poll_fn(|cx| incoming.poll_accept(cx)).await {
             Ok((socket, peer)) => {
                 if let Some(open) = room(&worker, incoming.listener).await {
-                    admit(open, socket, peer);
+                    admit(open, &incoming, socket, peer);
                 }
             }
             Err(_) if incoming.shut.get() => incoming.until_open(&worker).await,
@@ -273,7 +275,7 @@ async fn room(worker: &Rc<Worker>, id: ListenerId) -> Option<Open> {
 }
 
 /// Lets a connection in if the rules do.
-fn admit(open: Open, socket: Connected, peer: SocketAddr) {
+fn admit(open: Open, incoming: &Incoming, socket: Connected, peer: SocketAddr) {
     let (worker, id) = (&Rc::clone(&open.worker), open.listener);
     let generation = worker.generation();
     let Some((listener, parts)) = generation.plane.listener(id) else {
@@ -294,6 +296,7 @@ fn admit(open: Open, socket: Connected, peer: SocketAddr) {
         worker: Rc::clone(worker),
         generation: Rc::clone(&generation),
         listener: id,
+        socket_number: incoming.number,
         peer,
         local,
         tls: None,

@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     /// What this connection is served by; taken anew for each exchange.
     pub(crate) generation: Rc<Generation>,
     pub(crate) listener: ListenerId,
+    /// The number of the socket that it came in on, among the addresses of the listener.
+    pub(crate) socket_number: u16,
     /// The client; unspecified for a UNIX socket.
     pub(crate) peer: SocketAddr,
     /// Where it connected to; unspecified for a UNIX socket.

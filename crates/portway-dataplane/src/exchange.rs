@@ -419,7 +419,8 @@ impl Drop for Exchange<'_> {
 
 impl Facts for Exchange<'_> {
     fn source(&self) -> Option<IpAddr> {
-        Some(self.client)
+        // A client on a UNIX socket has none.
+        Some(self.client).filter(|ip| !ip.is_unspecified())
     }
 
     fn source_port(&self) -> Option<u16> {

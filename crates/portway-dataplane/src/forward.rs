@@ -124,6 +124,8 @@ async fn respond(
             .response
             .as_ref()
             .map_or(0, |response| response.len() - head_len);
+        // What came so far counts, beside the answer.
+        x.ledger.response_size += here as u64;
         let whole = match framing.body {
             ResponseBody::None => here == 0,
             ResponseBody::Length(length) => here as u64 == length,

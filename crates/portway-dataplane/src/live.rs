@@ -363,7 +363,10 @@ impl TargetState {
     pub fn set_most(&self, most: u32) -> bool {
         let group = self.group.get();
         let group = group.and_then(|(group, index)| Some((group.upgrade()?, *index)));
-        group.is_some_and(|(group, index)| group.set_most(index, most))
+        if let Some((group, index)) = &group {
+            group.set_most(*index, most);
+        }
+        group.is_some()
     }
 
     /// The address to connect to.

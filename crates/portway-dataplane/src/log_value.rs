@@ -13,7 +13,7 @@ use crate::times::Times;
 use portway_core::evaluate::Fetched;
 use portway_core::http1::{BodyLength, Known};
 use portway_model::expression::LogValue;
-use portway_model::settings::CaptureCookie;
+use portway_model::settings::{CaptureCookie, OwnAnswers};
 use portway_model::snapshot::TargetGroup;
 use portway_telemetry::access_log::{encode, number};
 use portway_telemetry::record::FaultCode;
@@ -40,7 +40,7 @@ pub(crate) enum Subject<'a> {
 type Chosen<'a> = (&'a TargetGroup, &'a [Arc<TargetState>], Option<usize>);
 
 impl<'a> Subject<'a> {
-    fn connection(self) -> &'a Connection {
+    pub(crate) fn connection(self) -> &'a Connection {
         match self {
             Subject::Exchange(x) => x.connection,
             Subject::Connection(connection, _) => connection,
@@ -96,7 +96,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    fn listener(self) -> &'a str {
+    pub(crate) fn listener(self) -> &'a str {
         self.connection().listener_name().unwrap_or_default()
     }
 
@@ -152,7 +152,10 @@ impl<'a> Subject<'a> {
             LogValue::ClientPort
             | LogValue::ListenerPort
             | LogValue::UpstreamPort
-            | LogValue::TargetPort => out.push(b'-'),
+            | LogValue::TargetPort => match self.socket_number(value) {
+                Some(socket) => number(u64::from(socket), out),
+                None => out.push(b'-'),
+            },
             LogValue::ListenerTransport => {
                 out.extend_from_slice(self.listener().as_bytes());
                 if self.connection().tls.is_some() {
@@ -195,6 +198,13 @@ impl<'a> Subject<'a> {
                 }
             }
         }
+    }
+
+    /// What HAProxy has for the ports of a client on a UNIX socket.
+    fn socket_number(self, value: LogValue) -> Option<u16> {
+        let own = matches!(value, LogValue::ClientPort | LogValue::ListenerPort);
+        let connection = self.connection();
+        (own && connection.peer.ip().is_unspecified()).then_some(connection.socket_number)
     }
 
     fn write_address(self, value: LogValue, out: &mut Vec<u8>) {
@@ -415,8 +425,14 @@ fn status(x: &Exchange<'_>) -> i64 {
         (0, Some(FaultCode::ClientClosed)) if x.head_len == 0 => 400,
         (0, Some(FaultCode::ClientTimeout)) if x.head_len == 0 => 408,
         (0, _) => -1,
+        // HAProxy asks for the password of its page where it answers what is no request.
+        (401, _) if is_page_of_haproxy(x) => 400,
         (status, _) => status.into(),
     }
+}
+
+fn is_page_of_haproxy(x: &Exchange<'_>) -> bool {
+    x.ledger.service.is_some() && x.connection.own_answers() == OwnAnswers::Haproxy
 }
 
 /// The size of the request or the response in HAProxy's own form.

@@ -13,7 +13,7 @@ use portway_core::balance::{SharedTurns, Tried};
 use portway_model::expression::GroupFigure;
 use portway_model::snapshot::{Target, TargetGroup};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -26,7 +26,7 @@ pub struct GroupState {
     targets: Vec<Arc<TargetState>>,
     limits: Vec<Limits>,
     /// Some target has a limit.
-    limited: bool,
+    limited: AtomicBool,
     /// Where so many are in flight, limits that rise with the load are at their highest; 0: they do not rise.
     full_at: u32,
     waiting: AtomicU32,
@@ -81,7 +81,7 @@ impl GroupState {
             session_rate: LiveRate::default(),
             turns: Arc::default(),
             targets: targets.to_vec(),
-            limited: group.targets.iter().any(|it| it.max_connections > 0),
+            limited: AtomicBool::new(false),
             full_at: match limits.iter().any(|limits| limits.least > 0) {
                 true => group.full_connections,
                 false => 0,
@@ -91,10 +91,8 @@ impl GroupState {
             peak: AtomicU32::new(0),
             queue: Mutex::default(),
         });
-        if state.limited {
-            for (index, target) in targets.iter().enumerate() {
-                target.tell(&state, index);
-            }
+        if group.targets.iter().any(|it| it.max_connections > 0) {
+            state.look_at_limits();
         }
         state
     }
@@ -174,14 +172,22 @@ impl GroupState {
         limits.map_or(0, |limits| limits.most.load(Ordering::Relaxed))
     }
 
-    /// Says another limit of a target; 0: none. False where no target of the group had a limit: then nobody waits in
-    /// its queue or looks at it.
-    pub fn set_most(&self, index: usize, most: u32) -> bool {
-        if let Some(limits) = self.limits.get(index).filter(|_| self.limited) {
+    /// Says another limit of a target; 0: none.
+    pub fn set_most(self: &Arc<Self>, index: usize, most: u32) {
+        if let Some(limits) = self.limits.get(index) {
             limits.most.store(most, Ordering::SeqCst);
+            self.look_at_limits();
             self.has_room(index);
         }
-        self.limited
+    }
+
+    /// From now on there are limits to look at, and targets tell when they have room.
+    fn look_at_limits(self: &Arc<Self>) {
+        if !self.limited.swap(true, Ordering::SeqCst) {
+            for (index, target) in self.targets.iter().enumerate() {
+                target.tell(self, index);
+            }
+        }
     }
 
     /// Begins the most that waited anew.
@@ -207,7 +213,7 @@ impl GroupState {
 
     /// True where nobody more may come to a target: it is full, or others wait for it already.
     pub(crate) fn is_full(&self, index: usize) -> bool {
-        if !self.limited {
+        if !self.limited.load(Ordering::Relaxed) {
             return false;
         }
         let limit = self.limit(index);
@@ -225,7 +231,7 @@ impl GroupState {
     /// A place at a target, if there is one.
     pub(crate) fn enter(&self, index: usize) -> Option<InFlight> {
         let target = self.targets.get(index)?;
-        match self.limited {
+        match self.limited.load(Ordering::Relaxed) {
             false => Some(target.enter()),
             true => target.try_enter(self.limit(index)),
         }
@@ -366,7 +372,7 @@ mod tests {
             turns: Arc::default(),
             targets: targets.clone(),
             limits: limits.iter().map(limit).collect(),
-            limited: true,
+            limited: AtomicBool::new(true),
             full_at: 0,
             waiting: AtomicU32::new(0),
             peak: AtomicU32::new(0),

@@ -11,10 +11,12 @@ use portway_core::evaluate::{Facts, write_log_line};
 use portway_core::http1::{Known, Refusal};
 use portway_core::stick::Event;
 use portway_model::draft::LogFormat;
-use portway_model::expression::Template;
+use portway_model::expression::{LogValue, Template};
 use portway_model::log::LogLevel;
+use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::{AccessLog, Listener};
 use portway_model::stage::Resolved;
+use portway_telemetry::access_log::number;
 use portway_telemetry::metrics::Limit;
 use portway_telemetry::record::{ConnectionRecord, Durations, FaultCode, Record, Tls, Upstream};
 use std::cell::Cell;
@@ -467,21 +469,45 @@ fn log_connection(connection: &Connection, passed: &Passed) {
         Some(template) if passed.group.is_none() => Some(template),
         _ => template_of(log),
     };
+    // HAProxy has a form of its own for what failed before there was anything to serve (its manual, 8.2.6).
+    let failed = passed
+        .handshake_error
+        .filter(|_| log.error_format.is_none() && connection.own_answers() == OwnAnswers::Haproxy);
     let facts = ended(connection, passed);
-    connection.worker.log(
-        connection.listener,
-        parts,
-        level,
-        |formatter, out| match format {
-            Some(template) => line(template, log.structured_data.as_ref(), &facts, out),
-            None => {
-                let structured = structured(log.structured_data.as_ref(), &facts, out);
-                let record = connection_record(connection, listener, passed);
-                formatter.connection(&record, out);
-                structured
+    connection
+        .worker
+        .log(connection.listener, parts, level, |formatter, out| {
+            match (failed, format) {
+                (Some(failed), _) => {
+                    let structured = structured(log.structured_data.as_ref(), &facts, out);
+                    write_failed(subject, failed, out);
+                    structured
+                }
+                (None, Some(template)) => line(template, log.structured_data.as_ref(), &facts, out),
+                (None, None) => {
+                    let structured = structured(log.structured_data.as_ref(), &facts, out);
+                    let record = connection_record(connection, listener, passed);
+                    formatter.connection(&record, out);
+                    structured
+                }
             }
-        },
-    );
+        });
+}
+
+/// `CLIENT:PORT [DATE] LISTENER/SOCKET: WHAT`.
+fn write_failed(subject: Subject<'_>, failed: &str, out: &mut Vec<u8>) {
+    subject.write(LogValue::ClientAddress, out);
+    out.push(b':');
+    subject.write(LogValue::ClientPort, out);
+    out.extend_from_slice(b" [");
+    subject.write(LogValue::AcceptDate, out);
+    out.extend_from_slice(b"] ");
+    out.extend_from_slice(subject.listener().as_bytes());
+    out.push(b'/');
+    number(subject.connection().socket_number.into(), out);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(failed.as_bytes());
+    out.push(b'\n');
 }
 
 fn connection_record<'a>(

@@ -146,7 +146,19 @@ pub(crate) async fn answer(
     x.ledger.body_out.set(sent);
     x.ledger.head_out = (out.len() as u64).saturating_sub(sent);
     if x.connection.wants_sizes() {
-        x.ledger.response_size = own_size(&out, x.ledger.head_out);
+        let (received, from_rule) = match x.ledger.answered {
+            Some(Answered {
+                side: Side::Response,
+                ..
+            }) => (x.ledger.response_size, true),
+            answered => (0, answered.is_some()),
+        };
+        // HAProxy makes a length for the answer of a rule, and takes it out of a 204 or 304 as it leaves.
+        let length = match x.response_status {
+            Some(204 | 304) if from_rule => "Content-Length".len() as u64 + 1,
+            _ => 0,
+        };
+        x.ledger.response_size = received + length + own_size(&out, x.ledger.head_out);
     }
     let limit = x.connection.client_timeout();
     if let Err(error) = write_all(x, stream, &out, limit).await {

@@ -266,7 +266,7 @@ impl Facts for Seen<'_> {
     }
 
     fn source(&self) -> Option<IpAddr> {
-        Some(self.connection.peer.ip().to_canonical())
+        Some(self.connection.peer.ip().to_canonical()).filter(|ip| !ip.is_unspecified())
     }
 
     fn source_port(&self) -> Option<u16> {

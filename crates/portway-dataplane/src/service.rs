@@ -13,6 +13,7 @@ use crate::{reply, statistics};
 use portway_core::evaluate;
 use portway_core::http1::{BodyLength, Known, Method, write_field};
 use portway_model::action::Service;
+use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::{GroupId, ListenerId};
 use portway_model::stage::Resolved;
 use portway_telemetry::record::FaultCode;
@@ -143,7 +144,9 @@ pub(crate) async fn serve(x: &mut Exchange<'_>, stream: &mut Stream, asked: Aske
             fields,
             body,
         }) => {
-            x.ledger.response_head = Some(x.ledger.started.elapsed());
+            if status != 401 || x.connection.own_answers() == OwnAnswers::Portway {
+                x.ledger.response_head = Some(x.ledger.started.elapsed());
+            }
             let mut reply = Answer {
                 status,
                 body: Body::Made(body),

@@ -7,7 +7,7 @@ use crate::plane::GroupParts;
 use portway_core::balance::hash_bytes;
 use portway_core::evaluate::Facts;
 use portway_core::sticky::{
-    self, Dates, Freshness, Place, RequestCookie, ResponseCookie, Setting, dynamic_value,
+    self, Dates, Freshness, RequestCookie, ResponseCookie, Setting, dynamic_value,
 };
 use portway_model::choice::{CookieMode, CookieValues, Stickiness, StickinessUse, StickyCookie};
 use portway_model::snapshot::{GroupId, TargetGroup};
@@ -73,14 +73,49 @@ pub(crate) fn bound(x: &mut Exchange<'_>, id: GroupId) -> Option<usize> {
         return None;
     };
     x.kept.told = cookie.mode != CookieMode::Passive;
-    let (headers, place) = find(x, cookie)?;
-    let header = headers.get(place.0)?;
-    let read = sticky::read(cookie, place.1.value(header), x.now().unwrap_or_default());
+    let mut headers = headers(x);
+    let mut found = None;
+    let mut changed = false;
+    for header in &mut headers {
+        let places = sticky::find_all(header, &cookie.name);
+        for place in &places {
+            let read = sticky::read(cookie, place.value(header), x.now().unwrap_or_default());
+            if found.is_none() {
+                found = look(x, cookie, (group, parts), &read);
+            }
+        }
+        // The last first: places before what is taken out stay where they are.
+        for place in places.iter().rev() {
+            let own = sticky::read(cookie, place.value(header), 0).own;
+            let left = match (cookie.mode, own) {
+                (CookieMode::Prefix, Some(own)) => place.with(header, own),
+                (CookieMode::Insert, _) if cookie.indirect => {
+                    place.without(header).unwrap_or_default()
+                }
+                _ => continue,
+            };
+            *header = left;
+            changed = true;
+        }
+    }
+    if changed {
+        put(x, &headers);
+    }
+    found
+}
+
+/// What one of the cookies says; the first that names a target counts.
+fn look(
+    x: &mut Exchange<'_>,
+    cookie: &StickyCookie,
+    of: (&TargetGroup, &GroupParts),
+    read: &sticky::Read<'_>,
+) -> Option<usize> {
     x.kept.dates = read.dates;
     let unused = x.kept.used.is_some() || x.kept.how == Some(StickinessUse::Ignore);
     let found = match unused {
         true => None,
-        false => named(x, cookie, (group, parts), read.value),
+        false => named(x, cookie, of, read.value),
     };
     if found.is_none() {
         x.kept.request = match (read.aged, unused) {
@@ -91,33 +126,17 @@ pub(crate) fn bound(x: &mut Exchange<'_>, id: GroupId) -> Option<usize> {
         };
     }
     x.kept.direct |= found.is_some();
-    let changed = match (cookie.mode, read.own) {
-        (CookieMode::Prefix, Some(own)) => Some(place.1.with(header, own)),
-        (CookieMode::Insert, _) if cookie.indirect => {
-            Some(place.1.without(header).unwrap_or_default())
-        }
-        _ => return found,
-    };
-    put(x, &headers, place.0, changed);
     found
 }
 
 /// Every `Cookie` header.
-type Headers = Vec<Vec<u8>>;
-
-/// Every `Cookie` header, and where in which of them the cookie stands.
-fn find(x: &Exchange<'_>, cookie: &StickyCookie) -> Option<(Headers, (usize, Place))> {
-    let mut headers = Headers::new();
-    let mut found: Option<(usize, Place)> = None;
+fn headers(x: &Exchange<'_>) -> Vec<Vec<u8>> {
+    let mut headers = Vec::new();
     x.header("cookie", &mut |value| {
-        if found.is_none() {
-            let place = sticky::find(value, &cookie.name);
-            found = place.map(|place| (headers.len(), place));
-        }
         headers.push(value.to_vec());
         ControlFlow::Continue(())
     });
-    Some((headers, found?))
+    headers
 }
 
 /// The target of this value that may be used; says what was found of it.
@@ -150,18 +169,12 @@ fn named(
     None
 }
 
-/// Puts a changed `Cookie` header in the place of the one at `index`; an empty one goes.
-fn put(x: &mut Exchange<'_>, headers: &[Vec<u8>], index: usize, changed: Option<Vec<u8>>) {
+/// Puts these `Cookie` headers in the place of the client's; an empty one goes.
+fn put(x: &mut Exchange<'_>, headers: &[Vec<u8>]) {
     let edits = &mut x.scratch.request_edits;
     edits.remove(b"cookie");
-    for (place, header) in headers.iter().enumerate() {
-        let header = match &changed {
-            Some(changed) if place == index => changed,
-            _ => header,
-        };
-        if !header.is_empty() {
-            edits.add(b"cookie", |out| out.extend_from_slice(header));
-        }
+    for header in headers.iter().filter(|header| !header.is_empty()) {
+        edits.add(b"cookie", |out| out.extend_from_slice(header));
     }
 }
 

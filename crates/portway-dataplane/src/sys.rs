@@ -1,5 +1,7 @@
 //! The few questions to the kernel that tokio has no call for.
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpRepair;
 use rustix::net::{RecvFlags, SocketFlags, accept_with, recv};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,6 +28,11 @@ pub(crate) fn accept(socket: &impl AsFd) -> io::Result<Option<OwnedFd>> {
         Err(rustix::io::Errno::AGAIN) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Lets a TCP socket close without a word to the other side; needs CAP_NET_ADMIN.
+pub(crate) fn close_unheard(socket: &impl AsFd) -> io::Result<()> {
+    Ok(setsockopt(&socket.as_fd(), TcpRepair, &1)?)
 }
 
 /// True for an address of this machine: a socket can be bound to it.

@@ -48,6 +48,8 @@ pub enum Socket {
 pub struct BoundSocket {
     /// Whose connections come in on it.
     pub listener: ListenerId,
+    /// Its number among the addresses of the listener, from 1 on.
+    pub number: u16,
     /// The socket.
     pub socket: Socket,
 }

@@ -50,6 +50,8 @@ pub struct ProcessDraft {
     pub admin: Option<Spanned<SocketAddr>>,
     /// Connections of all listeners together.
     pub max_connections: Option<Spanned<u32>>,
+    /// Limits that the system does not give are errors; warnings otherwise. True by default.
+    pub strict_limits: Option<Spanned<bool>>,
     /// How long readiness fails before listeners stop accepting.
     pub ready_delay: Option<Spanned<Duration>>,
     /// How long established exchanges may take to finish on a graceful stop.

@@ -143,6 +143,7 @@ fn process(process: &Process) -> ProcessDraft {
         workers: unless(&process.workers, &0),
         admin: unless(&process.admin, &default_admin()),
         max_connections: unless(&process.max_connections, &0),
+        strict_limits: unless(&process.strict_limits, &true),
         ready_delay: unless(&process.ready_delay, &defaults::READY_DELAY),
         shutdown_deadline: unless(&process.shutdown_deadline, &defaults::SHUTDOWN_DEADLINE),
         user: process.user.clone(),

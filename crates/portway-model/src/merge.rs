@@ -85,6 +85,7 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
         workers,
         admin,
         max_connections,
+        strict_limits,
         ready_delay,
         shutdown_deadline,
         user,
@@ -103,6 +104,8 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
     one_of(&mut whole.admin, admin, "admin", found);
     let name = "max_connections";
     one_of(&mut whole.max_connections, max_connections, name, found);
+    let name = "strict_limits";
+    one_of(&mut whole.strict_limits, strict_limits, name, found);
     one_of(&mut whole.ready_delay, ready_delay, "ready_delay", found);
     let name = "shutdown_deadline";
     one_of(&mut whole.shutdown_deadline, shutdown_deadline, name, found);

@@ -92,6 +92,8 @@ pub struct Process {
     pub admin: SocketAddr,
     /// Connections of all listeners together; 0: what the descriptor limit allows.
     pub max_connections: u32,
+    /// Limits that the system does not give are errors; warnings otherwise.
+    pub strict_limits: bool,
     /// How long readiness fails before listeners stop accepting.
     pub ready_delay: Duration,
     /// How long established exchanges may take to finish on a graceful stop.

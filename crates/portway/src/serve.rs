@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use portway_admin::Shown;
 use portway_control::bind::{self, Neighbour};
+use portway_control::descriptors;
 use portway_control::install::{Running, Stop, install};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::snapshot::Snapshot;
@@ -64,7 +65,7 @@ pub(crate) fn serve(
     setting: &Setting<'_>,
     tell: impl FnOnce(&Running),
 ) -> ExitCode {
-    system::raise_descriptor_limit();
+    system::raise_descriptor_limit(descriptors::wanted(&snapshot.process));
     let code = runtime.block_on(async {
         match start(snapshot, setting).await {
             Ok((parts, found)) => {

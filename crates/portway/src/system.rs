@@ -33,9 +33,21 @@ pub(crate) fn colour() -> bool {
     io::stderr().is_terminal() && !refused
 }
 
-/// Raises the limit of open files as far as the system lets us: each connection takes one or two.
-pub(crate) fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
+/// Raises the limit of open files as far as the system lets us: each connection takes one or two. Root may have more
+/// than the limit, where so many are `wanted`.
+pub(crate) fn raise_descriptor_limit(wanted: Option<u64>) {
+    let mut limit = getrlimit(Resource::Nofile);
+    if let (Some(wanted), Some(maximum)) = (wanted, limit.maximum)
+        && wanted > maximum
+    {
+        let more = Rlimit {
+            current: Some(wanted),
+            maximum: Some(wanted),
+        };
+        if setrlimit(Resource::Nofile, more).is_ok() {
+            limit = getrlimit(Resource::Nofile);
+        }
+    }
     if limit.current == limit.maximum {
         return;
     }

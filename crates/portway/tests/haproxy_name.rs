@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -293,6 +293,106 @@ fn checks_speak_as_haproxy_does() {
         place.run("-c -f folder"),
         (0, "Configuration file is valid\n".into(), String::new())
     );
+}
+
+#[test]
+fn more_connections_than_descriptors() {
+    let place = Place::new(&format!("global\n  maxconn 2000\n{}", answering("a")));
+    let limited = |line: &str| {
+        let command = format!("ulimit -n 1024; exec ./haproxy {line}");
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &command])
+            .current_dir(place.folder.path());
+        shell
+    };
+    let output = limited("-f a.cfg").output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    // Who may raise every limit is given what is wanted.
+    if output.status.code() != Some(1) {
+        return;
+    }
+    assert!(
+        errors
+            .contains("Cannot raise FD limit to 4256, limit is 1024: 2000 clients alone need more"),
+        "{errors}"
+    );
+    assert!(errors.contains("allow 384 connections at most"), "{errors}");
+    assert!(!errors.contains("Some protocols failed"), "{errors}");
+    let lenient = format!(
+        "global\n  maxconn 2000\n  no strict-limits\n{}",
+        answering("a")
+    );
+    place.write("lenient.cfg", &lenient);
+    place.write(
+        "few.cfg",
+        &format!("global\n  maxconn 1000\n{}", answering("a")),
+    );
+    for (file, expected) in [
+        ("lenient.cfg", "Cannot raise FD"),
+        ("few.cfg", "FD limit (1024) too low"),
+    ] {
+        let mut running = limited(&format!("-f {file}"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        eventually("it serves", || get(place.port));
+        running.kill().unwrap();
+        let output = running.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            errors.contains("[WARNING]") && errors.contains(expected),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn logs_name_sockets_and_what_failed_before_there_was_a_request() {
+    let log = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    log.set_read_timeout(Some(PATIENCE)).unwrap();
+    let to = log.local_addr().unwrap();
+    let place = Place::new(&format!(
+        "global\n  log {to} local0\ndefaults\n  mode http\n  log global\n  option httplog\n  timeout client 5s\n  \
+         timeout connect 5s\n  timeout server 5s\nfrontend web\n  bind 127.0.0.1:PORT accept-proxy\n  bind FOLDER/web.sock\n  \
+         http-request return status 200 hdr X-Src \"[%[src]]\"\n"
+    ));
+    let text = fs::read_to_string(place.path("a.cfg")).unwrap();
+    let folder = place.folder.path().display().to_string();
+    place.write("a.cfg", &text.replace("FOLDER", &folder));
+    let mut running = place.command("-f a.cfg").spawn().unwrap();
+    let mut client = eventually("it listens", || {
+        TcpStream::connect(("127.0.0.1", place.port)).ok()
+    });
+    client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    // The process tells of its start too.
+    let line = |part: &str| loop {
+        let mut bytes = [0; 2048];
+        let count = log.recv(&mut bytes).unwrap();
+        let line = String::from_utf8_lossy(&bytes[..count])
+            .trim_end()
+            .to_owned();
+        if line.contains(part) {
+            return line;
+        }
+    };
+    let failed = line(" web/");
+    let end = "] web/1: Received something which does not look like a PROXY protocol header";
+    assert!(
+        failed.contains("]: 127.0.0.1:") && failed.ends_with(end),
+        "{failed}"
+    );
+    let mut client = UnixStream::connect(place.path("web.sock")).unwrap();
+    client
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.to_lowercase().contains("x-src: []"), "{answer}");
+    let served = line(" web/");
+    assert!(served.contains("]: unix:2 ["), "{served}");
+    running.kill().unwrap();
+    running.wait().unwrap();
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod unix;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -37,6 +38,8 @@ pub const MAX_ADDRESSES: usize = 65_536;
 /// One address that one listener asks for.
 struct Wanted<'a> {
     listener: ListenerId,
+    /// Among the addresses of the listener and those that are counted with it, from 1 on.
+    number: u16,
     name: &'a Name,
     span: Span,
     place: Place,
@@ -93,6 +96,7 @@ pub fn bind(
                 for (worker, socket) in sockets.iter_mut().zip(opened) {
                     worker.push(BoundSocket {
                         listener: one.listener,
+                        number: one.number,
                         socket,
                     });
                 }
@@ -136,11 +140,15 @@ pub fn explain_admin(address: SocketAddr, error: &io::Error) -> Diagnostic {
 
 fn wanted<'a>(snapshot: &'a Snapshot, failed: &mut Diagnostics) -> Vec<Wanted<'a>> {
     let mut wanted = Vec::new();
+    let mut numbers: HashMap<&Name, u16> = HashMap::new();
     for (listener, id) in snapshot.listeners.iter().zip(0..) {
+        let number = numbers.entry(&listener.known_as).or_default();
         for bind in &listener.binds {
             let mut add = |place| {
+                *number = number.saturating_add(1);
                 wanted.push(Wanted {
                     listener: ListenerId(id),
+                    number: *number,
                     name: &listener.name,
                     span: bind.span,
                     place,

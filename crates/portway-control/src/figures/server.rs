@@ -244,6 +244,8 @@ fn checks(check: &TargetCheck, kind: &CheckKind<Resolved>, verdict: &Verdict) ->
         (Reason::Passed(times), true) if held && *times >= rise => top,
         (Reason::Passed(times), true) => (*times).min(rise - 1),
         (_, true) => 0,
+        // One failure is enough until a check has passed.
+        (Reason::NotCheckedYet, false) => rise,
         (Reason::Failed(times, _), false) => top.saturating_sub(*times).max(rise),
         (_, false) => top,
     };

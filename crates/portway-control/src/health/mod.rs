@@ -32,7 +32,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::targets::{LastCheck, WatchedTarget, in_telemetry};
-use crate::tidings;
+use crate::tidings::{self, By};
 
 pub use probe::Prober;
 
@@ -92,8 +92,13 @@ pub fn start(
 
 /// Tells a change of state, if there was one, of the target and of those that are as it is.
 pub fn announce(target: &WatchedTarget, transition: Option<Transition>) {
+    announce_by(target, transition, By::Itself);
+}
+
+/// As [`announce`], with what changed it.
+pub fn announce_by(target: &WatchedTarget, transition: Option<Transition>, by: By) {
     if let Some(transition) = transition {
-        tidings::changed(target, &transition);
+        tidings::changed(target, &transition, by);
         target.lead();
         let Transition { from, to, reason } = transition;
         emit(&Event::TargetHealthChanged {

@@ -75,19 +75,17 @@ pub fn replace_header_value<'v>(pattern: &Pattern, with: &[u8], value: &'v [u8])
 }
 
 /// As [`replace_header_value`], with each element of a list between commas, without the blanks around it, as a value of
-/// its own.
+/// its own. Blanks stay around what does not change, as HAProxy has it.
 pub fn replace_elements(pattern: &Pattern, with: &[u8], value: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len());
     for (index, element) in value.split(|byte| *byte == b',').enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        let bare = element.trim_ascii();
-        let before = element.len() - element.trim_ascii_start().len();
-        out.extend_from_slice(element.get(..before).unwrap_or_default());
-        out.extend_from_slice(&replace_header_value(pattern, with, bare));
-        let after = element.get(before + bare.len()..).unwrap_or_default();
-        out.extend_from_slice(after);
+        match replace_header_value(pattern, with, element.trim_ascii()) {
+            Cow::Owned(replaced) => out.extend_from_slice(&replaced),
+            Cow::Borrowed(_) => out.extend_from_slice(element),
+        }
     }
     out
 }
@@ -217,7 +215,7 @@ mod tests {
         };
         check("", "");
         check("a,b,bc", "a,<>,<c>");
-        check(" b ,\tbc,,b", " <> ,\t<c>,,<>");
+        check(" b ,\tbc,, c,b", "<>,<c>,, c,<>");
         check("a b", "a b");
     }
 

@@ -311,6 +311,12 @@ impl Place {
 
 /// The first cookie of this name in a `Cookie` header.
 pub fn find(header: &[u8], name: &str) -> Option<Place> {
+    find_all(header, name).into_iter().next()
+}
+
+/// Every cookie of this name in a `Cookie` header, in order.
+pub fn find_all(header: &[u8], name: &str) -> Vec<Place> {
+    let mut found = Vec::new();
     let mut start = 0;
     let mut quoted = false;
     let mut ends: Vec<usize> = Vec::new();
@@ -324,7 +330,7 @@ pub fn find(header: &[u8], name: &str) -> Option<Place> {
     ends.push(header.len());
     for end in ends {
         let delimiter = usize::from(start > 0);
-        let pair = header.get(start + delimiter..end)?;
+        let pair = header.get(start + delimiter..end).unwrap_or_default();
         let named = pair.trim_ascii_start();
         let offset = end - named.len();
         if let Some(rest) = named.strip_prefix(name.as_bytes()) {
@@ -334,12 +340,12 @@ pub fn find(header: &[u8], name: &str) -> Option<Place> {
                 let first = end - value.len();
                 let value = first..first + value.trim_ascii_end().len();
                 let whole = if start == 0 { offset..end } else { start..end };
-                return Some(Place { whole, value });
+                found.push(Place { whole, value });
             }
         }
         start = end;
     }
-    None
+    found
 }
 
 /// Where the value of a `Set-Cookie` stands, if it sets this cookie.

@@ -260,6 +260,7 @@ fn sockets(
             let socket = by_address.remove(&SocketAddr::new(ip, first_port)).unwrap();
             socket.set_nonblocking(true).unwrap();
             sockets.push(BoundSocket {
+                number: 1,
                 listener: ListenerId(u32::try_from(index).unwrap()),
                 socket: Socket::Tcp(socket),
             });

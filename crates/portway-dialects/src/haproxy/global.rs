@@ -99,6 +99,11 @@ impl Global {
                 no_argument(line, 1, reader);
                 process.daemon = Some(Spanned::new(true, line.span));
             }
+            "strict-limits" => {
+                no_argument(line, 1, reader);
+                let strict = line.modifier != Modifier::No;
+                process.strict_limits = Some(Spanned::new(strict, line.span));
+            }
             "node" => process.node = text(line, reader),
             "description" => {
                 let words: Vec<&str> = line.from(1).iter().map(Word::as_str).collect();
@@ -418,6 +423,12 @@ mod tests {
         check(
             " uid 99\n gid 98\n maxconn 0",
             "user = \"99\"\ngroup = \"98\"",
+            &[],
+        );
+        check(" no strict-limits", "strict_limits = false", &[]);
+        check(
+            " no strict-limits\n strict-limits",
+            "strict_limits = true",
             &[],
         );
         check(" nbthread 65", "", &["not from 1 to 64"]);

@@ -19,6 +19,7 @@ fields!(ProcessDraft {
     "workers" => workers,
     "admin" => admin,
     "max_connections" => max_connections,
+    "strict_limits" => strict_limits,
     "ready_delay" => ready_delay,
     "shutdown_deadline" => shutdown_deadline,
     "user" => user,

@@ -31,6 +31,7 @@ impl Compiler<'_> {
             workers: draft.workers.map_or(0, |x| x.value),
             admin: draft.admin.map_or_else(default_admin, |x| x.value),
             max_connections: draft.max_connections.map_or(0, |x| x.value),
+            strict_limits: draft.strict_limits.is_none_or(|x| x.value),
             ready_delay: limits::duration_or_zero(
                 found,
                 "the ready delay",

@@ -70,6 +70,7 @@ impl Choices {
                 SocketAddr::new(address, c.one(9901, &[65_535, 0]))
             }),
             max_connections: self.setting(|c| c.below(u32::MAX)),
+            strict_limits: self.setting(|c| c.one(true, &[false])),
             ready_delay: self.setting(Self::duration),
             shutdown_deadline: self.setting(|c| c.one(Duration::ZERO, &[Duration::from_secs(5)])),
             user: self.setting(|c| c.one("nobody", &["99"]).to_owned()),

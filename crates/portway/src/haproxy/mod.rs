@@ -314,7 +314,11 @@ fn serve(
     };
     let say = |found: &Diagnostics| {
         voice.say(sources, found);
-        if found.has_errors() {
+        // What has no place stands in the way of all of it, not of a listener.
+        if found
+            .iter()
+            .any(|it| it.severity == Severity::Error && !it.labels.is_empty())
+        {
             voice.tell(
                 Severity::Error,
                 "[haproxy.main()] Some protocols failed to start their listeners! Exiting.",

@@ -345,15 +345,8 @@ pub(super) fn server_limit(session: &mut Session, words: &[&str]) -> Answer {
         .unwrap_or_default();
     let statistics = session.running.statistics();
     let done = statistics.set_target_limit(group, name, limit);
-    done.map(|()| String::new()).map_err(|why| {
-        match why {
-            NotDone::Unlimited => {
-                "No server of this backend has a maxconn in the configuration: none can be set here.\n"
-            }
-            _ => "No such server.\n",
-        }
-        .to_owned()
-    })
+    done.map(|()| String::new())
+        .map_err(|_| "No such server.\n".to_owned())
 }
 
 /// `set maxconn global VALUE`.

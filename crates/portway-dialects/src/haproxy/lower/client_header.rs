@@ -4,6 +4,7 @@ use super::Lowering;
 use super::rules::{always, both, rule, test};
 use crate::haproxy::proxy::{ClientHeader, List, Mode, Proxy, Step};
 use portway_model::action::{Action, Phase, Rule};
+use portway_model::address::BindAddress;
 use portway_model::expression::{Condition, Matcher, Template, TemplatePart, TextMatch, Value};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
@@ -110,6 +111,8 @@ struct Header {
     name: String,
     except: Vec<ipnet::IpNet>,
     if_none: bool,
+    /// Some clients come on UNIX sockets and have no address.
+    unix: bool,
     span: Span,
 }
 
@@ -134,6 +137,11 @@ impl Header {
             name: name.unwrap_or_else(|| which.name().to_owned()),
             except,
             if_none: said.iter().all(|header| header.value.if_none),
+            unix: front
+                .binds
+                .iter()
+                .flat_map(|bind| &bind.addresses)
+                .any(|address| matches!(address.value, BindAddress::Unix(_))),
             span: last.span,
         })
     }
@@ -145,6 +153,10 @@ impl Header {
             };
             let excepted = test(which.value(), within, self.span);
             condition = both(condition, Condition::Not(Box::new(excepted)));
+        }
+        if self.unix {
+            let there = test(which.value(), Matcher::Present, self.span);
+            condition = both(condition, there);
         }
         if self.if_none {
             let there = test(

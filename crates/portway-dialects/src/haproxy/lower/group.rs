@@ -125,13 +125,13 @@ impl Lowering<'_, '_, '_> {
         }
         let transparent = proxy.flags.on("transparent").map(|span| {
             let address = TargetAddress::ClientDestination { port: None };
-            ("transparent", Spanned::new(address, span))
+            Spanned::new(address, span)
         });
-        let dispatch = proxy.dispatch.clone().map(|address| ("dispatch", address));
-        if let Some((name, address)) = dispatch.or(transparent) {
+        if let Some(address) = proxy.dispatch.clone().or(transparent) {
             let span = address.span;
             servers.push(Server {
-                name: Spanned::new(name.to_owned(), span),
+                // The name in logs.
+                name: Spanned::new("<NOSRV>".to_owned(), span),
                 address,
                 options: ServerOptions::default(),
                 span,
