@@ -7,7 +7,12 @@ use portway_core::http1::{
 };
 
 fn parsed_request(start: &str, fields: &str) -> (Vec<u8>, RequestHead) {
-    let bytes = format!("{start}\r\nHost: a\r\n{fields}\r\n").into_bytes();
+    let host = if start.starts_with("CONNECT") {
+        "a:1"
+    } else {
+        "a"
+    };
+    let bytes = format!("{start}\r\nHost: {host}\r\n{fields}\r\n").into_bytes();
     let mut head = RequestHead::new();
     let parsed = parse_request(&bytes, 0, &HeadLimits::default(), &mut head);
     assert_eq!(

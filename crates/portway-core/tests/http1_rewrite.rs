@@ -124,7 +124,7 @@ fn lines() {
     );
     check(
         &|out| write_request_line(out, b"GET", b"/a", Some(b"b?c"), Version::Http10),
-        "GET /a?b?c HTTP/1.1\r\n",
+        "GET /a?b?c HTTP/1.0\r\n",
     );
     check(
         &|out| write_status_line(out, 200, b"OK"),

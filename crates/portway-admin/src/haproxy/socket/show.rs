@@ -393,14 +393,6 @@ pub(super) fn threads(session: &mut Session, _: &[&str]) -> Answer {
     }))
 }
 
-/// `show table`: there are none yet.
-pub(super) fn tables(_: &mut Session, words: &[&str]) -> Answer {
-    match words.is_empty() {
-        true => Ok(String::new()),
-        false => Err("No such table\n".to_owned()),
-    }
-}
-
 /// What has nothing to show.
 pub(super) fn nothing(_: &mut Session, _: &[&str]) -> Answer {
     Ok(String::new())
