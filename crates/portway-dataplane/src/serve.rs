@@ -28,7 +28,7 @@ use portway_core::balance::Key;
 use portway_core::http1::BodyLength;
 use portway_model::choice::StickinessUse;
 use portway_model::settings::OwnAnswers;
-use portway_model::snapshot::GroupId;
+use portway_model::snapshot::{GroupId, TargetGroup};
 use portway_telemetry::metrics::Limit;
 use std::rc::Rc;
 use std::time::Duration;
@@ -222,6 +222,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             target: Some(target),
             reused: false,
         };
+        tell_target(x, configured, target);
         let fate = generation.fate(group, target);
         let host = std::mem::take(&mut x.scratch.host);
         let wanted = Wanted {
@@ -269,6 +270,17 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             return reply::fault(x, downstream, fault).await;
         }
         crate::record::retried(x);
+    }
+}
+
+/// Tells the target its name, where the group wants that.
+fn tell_target(x: &mut Exchange<'_>, group: &TargetGroup, target: usize) {
+    if let (Some(name), Some(target)) = (&group.target_name_header, group.targets.get(target)) {
+        let edits = &mut x.scratch.request_edits;
+        edits.remove(name.as_bytes());
+        edits.add(name.as_bytes(), |value| {
+            value.extend_from_slice(target.name.as_str().as_bytes());
+        });
     }
 }
 

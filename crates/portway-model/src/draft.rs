@@ -371,6 +371,8 @@ pub struct GroupDraft {
     pub error_pages: Vec<ErrorPageDraft>,
     /// Connections to targets are closed after one response.
     pub close: Option<Spanned<bool>>,
+    /// Requests get a header of this name with the name of the target.
+    pub target_name_header: Option<Spanned<String>>,
 }
 
 impl GroupDraft {
@@ -401,6 +403,7 @@ impl GroupDraft {
             log_health_checks: None,
             error_pages: Vec::new(),
             close: None,
+            target_name_header: None,
         }
     }
 }

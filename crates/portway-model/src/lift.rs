@@ -295,6 +295,7 @@ impl Lift<'_> {
             log_health_checks: unless(&group.log_health_checks, &false),
             error_pages: error_pages(&group.error_pages),
             close: unless(&group.close, &false),
+            target_name_header: some(&group.target_name_header),
             send_proxy: some(&group.send_proxy),
         }
     }

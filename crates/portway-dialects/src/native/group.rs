@@ -30,6 +30,7 @@ fields!(GroupDraft {
     "log_health_checks" => log_health_checks,
     "number" => number,
     "close" => close,
+    "target_name_header" => target_name_header,
     "health_check" => health_check,
     "timeouts" => timeouts,
     "tls" => tls,

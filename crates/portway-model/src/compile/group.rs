@@ -3,7 +3,9 @@
 use super::expressions::{Moment, Place, Side};
 use super::limits::{self, MAX_POOL_SIZE, MAX_RETRIES, given_within};
 use super::rules::Owner;
-use super::text::{Use, check_dns_name, check_path, check_status, check_text, check_token};
+use super::text::{
+    Use, check_dns_name, check_header_written, check_path, check_status, check_text, check_token,
+};
 use super::{Compiler, Reported};
 use crate::action::Action;
 use crate::action::Phase;
@@ -87,6 +89,10 @@ impl Compiler<'_> {
             log_health_checks: draft.log_health_checks.is_some_and(|x| x.value),
             error_pages,
             close: draft.close.is_some_and(|x| x.value),
+            target_name_header: draft.target_name_header.as_ref().map(|name| {
+                check_header_written(&mut self.found, &name.value, name.span);
+                name.value.clone()
+            }),
             send_proxy: self.send_proxy(draft.send_proxy.as_ref()),
             origin: Origin(draft.name.span),
         })

@@ -1,6 +1,6 @@
 //! The options of `bind`.
 
-use super::State::{NoEffect, NotYet, Refused, Supported};
+use super::State::{Except, NoEffect, NotYet, Refused, Supported};
 use super::{Row, rows};
 
 /// What may follow the address of a `bind`.
@@ -8,7 +8,7 @@ pub(super) const OPTIONS: &[Row] = rows! {
     "accept-netscaler-cip"/ 1 => NotYet;
     "accept-proxy" => Supported;
     "allow-0rtt" => NoEffect("early data is not taken: clients send it again after the handshake");
-    "alpn"/ 1 => Supported;
+    "alpn"/ 1 => Except("`h2` alone");
     "backlog"/ 1 => Supported;
     "ca-file"/ 1 => Supported;
     "ca-ignore-err"/ 1 => NotYet;
@@ -20,7 +20,7 @@ pub(super) const OPTIONS: &[Row] = rows! {
     "crl-file"/ 1 => Supported;
     "crt"/ 1 => Supported;
     "crt-ignore-err"/ 1 => NotYet;
-    "crt-list"/ 1 => Supported;
+    "crt-list"/ 1 => Except("options of a certificate in brackets");
     "curves"/ 1 => NoEffect("the curves are X25519, P-256 and P-384");
     "defer-accept" => NoEffect("the client is waited for after its connection is accepted");
     "ecdhe"/ 1 => NoEffect("the curves are X25519, P-256 and P-384");

@@ -1,6 +1,6 @@
 //! The keywords of `global`.
 
-use super::State::{NoEffect, NotYet, Refused, Supported};
+use super::State::{Except, NoEffect, NotYet, Refused, Supported};
 use super::{Row, State, rows};
 
 const DEVICES: State = Refused("device databases are not linked in");
@@ -53,7 +53,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "insecure-setuid-wanted" => NoEffect("no programs are run");
     "issuers-chain-path" => NotYet;
     "localpeer" => NoEffect("tables are not shared with other instances");
-    "log" => Supported;
+    "log" => Except("`ring@NAME`");
     "log-send-hostname" => Supported;
     "log-tag" => Supported;
     "lua-load" => LUA;

@@ -30,6 +30,8 @@ use portway_model::span::Span;
 pub(crate) enum State {
     /// It does what it does in HAProxy.
     Supported,
+    /// The same, but for these forms, which are refused until they are done.
+    Except(&'static str),
     /// It does what it did in HAProxy 1.5, which 2.6 refuses; today one writes this.
     Old(&'static str),
     /// It changes nothing here, for this reason.
@@ -402,13 +404,13 @@ fn not_yet(what: &str, span: Span) -> Diagnostic {
 }
 
 fn goes_on(state: State) -> bool {
-    matches!(state, State::Supported | State::Old(_))
+    matches!(state, State::Supported | State::Except(_) | State::Old(_))
 }
 
 /// Says what there is to say of a word in this state, and whether it is to be read.
 fn say(state: State, what: &str, span: Span, reader: &mut Reader<'_>) -> bool {
     match state {
-        State::Supported => {}
+        State::Supported | State::Except(_) => {}
         State::Old(modern) => {
             let message = format!("{what} is of HAProxy 1.5; later versions refuse it");
             let help = format!("today one writes `{modern}`");

@@ -1,6 +1,6 @@
 //! The keywords of `defaults`, `frontend`, `listen` and `backend`.
 
-use super::State::{NoEffect, NotYet, Old, Refused, Supported};
+use super::State::{Except, NoEffect, NotYet, Old, Refused, Supported};
 use super::{Row, State, rows};
 
 const DENY: State = Old("http-request deny");
@@ -69,15 +69,15 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "hash-type" @ "dlb" => Supported;
     "http-after-response" @ "nflb" => Supported;
     "http-check comment" @ "dlb" => Supported;
-    "http-check connect" @ "dlb" => Supported;
+    "http-check connect" @ "dlb" => Except("`proto`, `via-socks4`, a computed `port`");
     "http-check disable-on-404" @ "dlb" => Supported;
     "http-check expect" @ "dlb" => Supported;
     "http-check send" @ "dlb" => Supported;
     "http-check send-state" @ "dlb" => Supported;
-    "http-check set-var" @ "dlb" => Supported;
-    "http-check set-var-fmt" @ "dlb" => Supported;
-    "http-check unset-var" @ "dlb" => Supported;
-    "http-error" @ "dflb" => Supported;
+    "http-check set-var" @ "dlb" => Except("variables that do not begin with `check.`");
+    "http-check set-var-fmt" @ "dlb" => Except("variables that do not begin with `check.`");
+    "http-check unset-var" @ "dlb" => Except("variables that do not begin with `check.`");
+    "http-error" @ "dflb" => Except("`file`, `string`, `lf-file`, `lf-string`, `hdr`, `default-errorfiles`");
     "http-request" @ "nflb" => Supported;
     "http-response" @ "nflb" => Supported;
     "http-reuse" @ "dlb" => Supported;
@@ -86,7 +86,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "ignore-persist" @ "lb" => Supported;
     "load-server-state-from-file" @ "dlb" =>
         NoEffect("servers begin as their checks find them; a reload keeps what is known");
-    "log" @ "dflb" => Supported;
+    "log" @ "dflb" => Except("`ring@NAME`");
     "log-format" @ "dfl" => Supported;
     "log-format-sd" @ "dfl" => Supported;
     "log-tag" @ "dflb" => Supported;
@@ -189,7 +189,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "rspideny" @ "dflb" => Old("http-response deny");
     "rspirep" @ "dflb" => Old("http-response replace-header");
     "rsprep" @ "dflb" => Old("http-response replace-header");
-    "server" @ "lb!" => Supported;
+    "server" @ "lb!" => Except("an address without a port, a port with `+` or `-`");
     "server-state-file-name" @ "dlb" =>
         NoEffect("servers begin as their checks find them; a reload keeps what is known");
     "server-template" @ "lb!" => Supported;
@@ -217,15 +217,15 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "stick store-response" @ "lb" => NotYet;
     "stick-table" @ "flb" => Supported;
     "tcp-check comment" @ "dlb" => Supported;
-    "tcp-check connect" @ "dlb" => Supported;
+    "tcp-check connect" @ "dlb" => Except("`proto`, `via-socks4`, a computed `port`");
     "tcp-check expect" @ "dlb" => Supported;
     "tcp-check send" @ "dlb" => Supported;
     "tcp-check send-binary" @ "dlb" => Supported;
     "tcp-check send-binary-lf" @ "dlb" => Supported;
     "tcp-check send-lf" @ "dlb" => Supported;
-    "tcp-check set-var" @ "dlb" => Supported;
-    "tcp-check set-var-fmt" @ "dlb" => Supported;
-    "tcp-check unset-var" @ "dlb" => Supported;
+    "tcp-check set-var" @ "dlb" => Except("variables that do not begin with `check.`");
+    "tcp-check set-var-fmt" @ "dlb" => Except("variables that do not begin with `check.`");
+    "tcp-check unset-var" @ "dlb" => Except("variables that do not begin with `check.`");
     "tcp-request connection" @ "nfl!" => Supported;
     "tcp-request content" @ "nflb" => Supported;
     "tcp-request inspect-delay" @ "nflb" => Supported;

@@ -28,7 +28,7 @@ so does Portway. In conditions (`.if`, `haproxy -cc`) Portway answers as HAProxy
 
 | state | what it means |
 |---|---|
-| yes | It does what it does in HAProxy. |
+| yes | It does what it does in HAProxy, but for forms that the remark names: those are errors. |
 | 1.5 | HAProxy 2.6 refuses it; here it works as it did in 1.5, with a note that says what one writes today. |
 | no effect | The line changes nothing here, for the reason that is given. A warning says so. |
 | not yet | An error. Without the line the rest can run. |
@@ -166,7 +166,7 @@ fn table(page: &mut String, title: &str, rows: &[Row], places: bool) {
 
 fn word(state: State) -> &'static str {
     match state {
-        State::Supported => "yes",
+        State::Supported | State::Except(_) => "yes",
         State::Old(_) => "1.5",
         State::NoEffect(_) => "no effect",
         State::NotYet => "not yet",
@@ -177,6 +177,7 @@ fn word(state: State) -> &'static str {
 fn remark(state: State) -> String {
     match state {
         State::Old(modern) => format!("today `{modern}`"),
+        State::Except(what) => format!("not yet: {what}"),
         State::NoEffect(why) | State::Refused(why) => why.to_owned(),
         State::Supported | State::NotYet => String::new(),
     }

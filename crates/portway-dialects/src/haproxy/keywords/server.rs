@@ -1,6 +1,6 @@
 //! The options of `server` and `default-server`.
 
-use super::State::{NoEffect, NotYet, Refused, Supported};
+use super::State::{Except, NoEffect, NotYet, Refused, Supported};
 use super::{Row, rows};
 
 /// What may follow the address of a `server`.
@@ -12,7 +12,7 @@ pub(super) const OPTIONS: &[Row] = rows! {
     "agent-port"/ 1 => Supported;
     "agent-send"/ 1 => Supported;
     "allow-0rtt" => NoEffect("early data is not sent");
-    "alpn"/ 1 => Supported;
+    "alpn"/ 1 => Except("in mode tcp; lists without `http/1.1`");
     "backup" => Supported;
     "ca-file"/ 1 => Supported;
     "check" => Supported;
@@ -76,22 +76,22 @@ pub(super) const OPTIONS: &[Row] = rows! {
     "pool-purge-delay"/ 1 => Supported;
     "port"/ 1 => Supported;
     "proto"/ 1 => NotYet;
-    "proxy-v2-options"/ 1 => Supported;
-    "redir"/ 1 => Supported;
+    "proxy-v2-options"/ 1 => Except("`cert-sig`, `cert-key`");
+    "redir"/ 1 => NotYet;
     "resolve-net"/ 1 => NotYet;
     "resolve-opts"/ 1 => NotYet;
     "resolve-prefer"/ 1 => NotYet;
     "resolvers"/ 1 => NoEffect("names are resolved as the system does, and again as their records expire");
     "rise"/ 1 => Supported;
-    "send-proxy" => Supported;
-    "send-proxy-v2" => Supported;
-    "send-proxy-v2-ssl" => Supported;
-    "send-proxy-v2-ssl-cn" => Supported;
+    "send-proxy" => Except("servers of one backend that get different PROXY protocols");
+    "send-proxy-v2" => Except("servers of one backend that get different PROXY protocols");
+    "send-proxy-v2-ssl" => Except("servers of one backend that get different PROXY protocols");
+    "send-proxy-v2-ssl-cn" => Except("servers of one backend that get different PROXY protocols");
     "slowstart"/ 1 => Supported;
-    "sni"/ 1 => Supported;
+    "sni"/ 1 => Except("any expression but `str(NAME)`, `ssl_fc_sni` and `req.hdr(host)`");
     "socks4"/ 1 => NotYet;
     "source"/ 1 => NotYet;
-    "ssl" => Supported;
+    "ssl" => Except("servers of one backend with `ssl` whose settings of TLS (`verify`, `ca-file`, `sni`, …) differ");
     "ssl-max-ver"/ 1 => Supported;
     "ssl-min-ver"/ 1 => Supported;
     "ssl-reuse" => Supported;
@@ -102,7 +102,7 @@ pub(super) const OPTIONS: &[Row] = rows! {
     "track"/ 1 => Supported;
     "usesrc" => NotYet;
     "verify"/ 1 => Supported;
-    "verifyhost"/ 1 => Supported;
+    "verifyhost"/ 1 => NotYet;
     "weight"/ 1 => Supported;
     "ws"/ 1 => NoEffect("WebSocket goes over HTTP/1.1");
 };

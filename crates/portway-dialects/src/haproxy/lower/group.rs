@@ -66,6 +66,7 @@ impl Lowering<'_, '_, '_> {
         group.keep_when_down = on("persist");
         group.full_connections = proxy.fullconn;
         group.error_pages = self.error_pages(proxy);
+        group.target_name_header.clone_from(&proxy.send_name_header);
         group.close = proxy
             .closing
             .filter(|closing| closing.value != Closing::KeepAlive)
@@ -198,10 +199,6 @@ impl Lowering<'_, '_, '_> {
         target.shutdown_backups_on_up = own.shutdown_backups_on_up;
         target.first_address.clone_from(&own.first_address);
         target.track = own.track.as_ref().map(tracked);
-        if let Some(redir) = &own.redir {
-            let message = "not run yet: `redir` of a server";
-            self.reader.error(Code::NotRun, redir.span, message);
-        }
         if own.cookie.is_some() && proxy.mode() == Mode::Tcp {
             let message = format!(
                 "the cookie of server `{}` is not used: {} is not `mode http`",
@@ -364,10 +361,6 @@ impl Lowering<'_, '_, '_> {
         rules.extend(self.list(proxy, List::ForcePersist, Phase::Request, true));
         rules.extend(self.list(proxy, List::IgnorePersist, Phase::Request, true));
         rules.extend(self.list(proxy, List::UseServer, Phase::Request, true));
-        if let Some(name) = &proxy.send_name_header {
-            let message = "not run yet: `http-send-name-header`";
-            self.reader.error(Code::NotRun, name.span, message);
-        }
         rules.extend(self.client_headers(proxy));
         rules
     }

@@ -5,12 +5,12 @@
 //! its condition if only one rule must be, else by a variable.
 
 use super::Lowering;
-use crate::haproxy::proxy::{List, Proxy, RuleLine, Step};
-use portway_model::action::{Action, NamePattern, Phase, Rule, Weighted};
+use crate::haproxy::proxy::{List, OddNames, Proxy, RuleLine, Step};
+use portway_model::action::{Action, FixedResponse, NamePattern, Phase, Rule, Weighted};
 use portway_model::choice::StickinessUse;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
-    Condition, Expression, Matcher, Scope, Template, Test, Value, Variable,
+    Condition, Expression, Matcher, Message, Scope, Template, Test, Value, Variable,
 };
 use portway_model::name::Name;
 use portway_model::span::{Origin, Span, Spanned};
@@ -179,11 +179,6 @@ impl Lowering<'_, '_, '_> {
                 _ => StickinessUse::Ignore,
             })],
             Step::Server(name) => vec![Action::UseTarget(name.clone())],
-            Step::SwitchToHttp => {
-                let message = "not run yet: `switch-mode http`";
-                self.reader.error(Code::NotRun, line.span, message);
-                return None;
-            }
             Step::Pass => return None,
         })
     }
@@ -210,10 +205,32 @@ impl Lowering<'_, '_, '_> {
 /// What options do before the rules of a request: take odd headers away, wait for the body.
 pub(super) fn before_requests(proxy: &Proxy) -> Vec<Rule<Named>> {
     let mut rules = Vec::new();
-    if let Some(delete) = proxy.delete_odd_names.filter(|delete| delete.value) {
-        let odd = Spanned::new("[^a-z0-9-]".to_owned(), delete.span);
-        let action = Action::RemoveHeaders(NamePattern::Regex(odd));
-        rules.push(rule(Phase::Request, always(), vec![action], delete.span));
+    if let Some(odd) = proxy.odd_names {
+        let span = odd.span;
+        let pattern = |text: &str| Spanned::new(text.to_owned(), span);
+        match odd.value {
+            OddNames::Preserve => {}
+            OddNames::Delete => {
+                let names = NamePattern::Regex(pattern("[^A-Za-z0-9-]"));
+                let action = vec![Action::RemoveHeaders(names)];
+                rules.push(rule(Phase::Request, always(), action, span));
+            }
+            OddNames::Reject => {
+                let names = Value::HeaderNames {
+                    of: Message::Request,
+                    delimiter: ",".to_owned(),
+                };
+                let found = test(
+                    names,
+                    Matcher::Regex {
+                        any_of: vec![pattern("[^A-Za-z0-9,-]")],
+                    },
+                    span,
+                );
+                let deny = vec![Action::Deny(FixedResponse::error(403))];
+                rules.push(rule(Phase::Request, found, deny, span));
+            }
+        }
     }
     if let Some(span) = proxy.flags.on("http-buffer-request") {
         let timeouts = &proxy.timeouts;

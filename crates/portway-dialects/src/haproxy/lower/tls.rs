@@ -335,10 +335,6 @@ impl Lowering<'_, '_, '_> {
 
     /// `sni EXPRESSION`, where the model has it.
     fn server_name(&mut self, tls: &ServerTls) -> Option<Spanned<ServerName>> {
-        if let Some(host) = &tls.verify_host {
-            let message = "not run yet: `verifyhost`, a name that is verified and not sent";
-            self.reader.error(Code::NotRun, host.span, message);
-        }
         let Some(sni) = &tls.sni else {
             return Some(Spanned::bare(ServerName::None));
         };

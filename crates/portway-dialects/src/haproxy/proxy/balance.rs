@@ -41,7 +41,7 @@ impl Default for HashType {
     }
 }
 
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 10] = [
     "roundrobin",
     "static-rr",
     "leastconn",
@@ -52,7 +52,6 @@ const KNOWN: [&str; 11] = [
     "url_param",
     "hdr",
     "hash",
-    "rdp-cookie",
 ];
 
 /// `balance …`.
@@ -120,12 +119,12 @@ fn algorithm(
                 );
                 return None;
             };
+            let mut expression: Expression<Named> =
+                Value::Header(header.to_ascii_lowercase()).into();
             if args.take("use_domain_only") {
-                let message = "not run yet: `use_domain_only` of `balance hdr`";
-                reader.error(Code::NotRun, args.line(), message);
-                return None;
+                expression.transforms = domain_only();
             }
-            Balance::Hash(Value::Header(header.to_ascii_lowercase()).into())
+            Balance::Hash(expression)
         }
         "hash" => {
             let Some(expression) = args.next() else {
@@ -139,15 +138,21 @@ fn algorithm(
             let at = place(Moment::Server, proxy.kind);
             Balance::Hash(sample::expression(expression, at, reader)?.value)
         }
-        "rdp-cookie" => {
-            reader.error(Code::NotRun, word.span, "not run yet: `balance rdp-cookie`");
-            return None;
-        }
         other => {
             reader.push(crate::unknown_word(word.span, "algorithm", other, KNOWN));
             return None;
         }
     })
+}
+
+/// What stands between the last two dots: of `www.example.com`, `example`. Without a dot it is nothing.
+fn domain_only() -> Vec<Transform<Named>> {
+    let part = Transform::Field {
+        index: -2,
+        delimiters: ".".to_owned(),
+        count: 1,
+    };
+    vec![part, Transform::Default(String::new())]
 }
 
 /// `uri [whole] [len N] [depth N] [path-only]`.

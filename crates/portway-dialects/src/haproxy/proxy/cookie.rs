@@ -4,7 +4,7 @@ use super::keyword::missing;
 use super::{Args, Proxy};
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Line, Reader, Word};
-use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::diagnostic::Code;
 use portway_model::draft::{CookieMode, CookieValues, StickyCookie};
 use portway_model::span::Spanned;
 use std::time::Duration;
@@ -80,20 +80,7 @@ fn read(name: &Word, mut args: Args<'_>, reader: &mut Reader<'_>) -> Option<Cook
             }
         }
     }
-    let passive = mode.is_none() && !dynamic;
-    if passive {
-        // HAProxy only reads such a cookie, which nothing sets; a value that a client brings is believed.
-        reader.push(
-            Diagnostic::error(
-                Code::NotRun,
-                args.line(),
-                "not run yet: a `cookie` that is only read",
-            )
-            .help("say who sets it: `insert`, `rewrite` or `prefix`"),
-        );
-        return None;
-    }
-    cookie.mode = mode.unwrap_or(CookieMode::Insert);
+    cookie.mode = mode.unwrap_or(CookieMode::Passive);
     Some(CookieSettings { cookie, dynamic })
 }
 

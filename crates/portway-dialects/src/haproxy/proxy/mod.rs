@@ -138,6 +138,17 @@ pub(crate) struct CookieCapture {
     pub(crate) span: Span,
 }
 
+/// What becomes of headers whose names have other than letters, digits and `-`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OddNames {
+    /// They are left alone.
+    Preserve,
+    /// They are taken away.
+    Delete,
+    /// The request is refused.
+    Reject,
+}
+
 /// A proxy, or what proxies begin with.
 #[derive(Clone)]
 pub(crate) struct Proxy {
@@ -152,7 +163,7 @@ pub(crate) struct Proxy {
     pub(crate) flags: Flags,
     pub(crate) closing: Option<Spanned<Closing>>,
     /// Headers whose names have other characters than letters, digits and `-` are removed from requests.
-    pub(crate) delete_odd_names: Option<Spanned<bool>>,
+    pub(crate) odd_names: Option<Spanned<OddNames>>,
     pub(crate) forwardfor: Option<Spanned<ClientHeader>>,
     pub(crate) originalto: Option<Spanned<ClientHeader>>,
     pub(crate) maxconn: Option<Spanned<u32>>,
@@ -214,7 +225,7 @@ impl Proxy {
             timeouts: Timeouts::default(),
             flags: Flags::default(),
             closing: None,
-            delete_odd_names: None,
+            odd_names: None,
             forwardfor: None,
             originalto: None,
             maxconn: None,

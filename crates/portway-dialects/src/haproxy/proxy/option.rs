@@ -1,5 +1,6 @@
 //! `option`: what is on or off, and the options that say more.
 
+use super::OddNames;
 use super::keyword::{extra, missing};
 use super::{Args, Proxy, check, log};
 use crate::haproxy::keywords::{self, OptionOf};
@@ -119,15 +120,10 @@ fn closing(proxy: &mut Proxy, line: &Line, action: Modifier, to: Closing) {
 
 /// `http-restrict-req-hdr-names preserve|delete|reject`.
 fn restrict(proxy: &mut Proxy, line: &Line, index: usize, reader: &mut Reader<'_>) {
-    let delete = match line.text(index + 1) {
-        "preserve" => false,
-        "delete" => true,
-        "reject" => {
-            let message = "not run yet: `option http-restrict-req-hdr-names reject`";
-            let help = "`delete` removes such headers instead of refusing the request";
-            reader.push(Diagnostic::error(Code::NotRun, line.span, message).help(help));
-            return;
-        }
+    let odd = match line.text(index + 1) {
+        "preserve" => OddNames::Preserve,
+        "delete" => OddNames::Delete,
+        "reject" => OddNames::Reject,
         other => {
             let span = line.word(index + 1).map_or(line.span, |word| word.span);
             let known = ["preserve", "delete", "reject"];
@@ -141,7 +137,7 @@ fn restrict(proxy: &mut Proxy, line: &Line, index: usize, reader: &mut Reader<'_
         }
     };
     extra(line, index + 2, reader);
-    proxy.delete_odd_names = Some(Spanned::new(delete, line.span));
+    proxy.odd_names = Some(Spanned::new(odd, line.span));
 }
 
 /// `[except NET] [header NAME] [if-none]`.

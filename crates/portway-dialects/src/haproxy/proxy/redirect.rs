@@ -27,6 +27,8 @@ struct Redirect {
     status: u16,
     drop_query: bool,
     append_slash: bool,
+    /// An empty location is no redirect.
+    ignore_empty: bool,
     cookie: Option<String>,
     span: Span,
 }
@@ -45,6 +47,12 @@ pub(super) fn read(proxy: &mut Proxy, list: List, args: &mut Args<'_>, reader: &
         return;
     };
     let span = args.line();
+    let condition = match (redirect.ignore_empty, &redirect.target) {
+        (true, Target::Location(location)) => {
+            Condition::All(vec![condition, is_there(location, span)])
+        }
+        _ => condition,
+    };
     if redirect.append_slash && redirect.drop_query {
         let slash = ends_with_slash(span);
         let both = Condition::All(vec![condition.clone(), slash]);
@@ -81,6 +89,7 @@ fn parse(
         status: 302,
         drop_query: false,
         append_slash: false,
+        ignore_empty: false,
         cookie: None,
         span: args.line(),
     };
@@ -108,14 +117,7 @@ fn parse(
             }
             "drop-query" => redirect.drop_query = true,
             "append-slash" => redirect.append_slash = true,
-            // An empty location is then no redirect; ours never is empty unless its expression is.
-            "ignore-empty" => {
-                reader.error(
-                    Code::NotRun,
-                    word.span,
-                    "not run yet: `ignore-empty` of `redirect`",
-                );
-            }
+            "ignore-empty" => redirect.ignore_empty = true,
             "set-cookie" => {
                 let cookie = value("set-cookie", args, reader)?;
                 redirect.cookie = Some(format!("{}; path=/;", cookie.text));
@@ -133,6 +135,7 @@ fn parse(
                     "code",
                     "drop-query",
                     "append-slash",
+                    "ignore-empty",
                     "set-cookie",
                     "clear-cookie",
                 ];
@@ -218,6 +221,33 @@ fn location(redirect: &Redirect, slash: bool) -> Template<Named> {
         parts.push(TemplatePart::Text("/".to_owned()));
     }
     Template(parts)
+}
+
+/// True where something comes out of a template.
+fn is_there(template: &Template<Named>, span: Span) -> Condition<Named> {
+    let parts = template.0.iter().map(|part| match part {
+        TemplatePart::Text(text) if text.is_empty() => Condition::Any(Vec::new()),
+        TemplatePart::Text(_) => Condition::All(Vec::new()),
+        TemplatePart::Expression(expression) => {
+            let expression = &expression.value;
+            let test = |matcher| {
+                let expression = expression.clone();
+                let test = Test {
+                    expression,
+                    matcher,
+                };
+                Condition::Test(Spanned::new(test, span))
+            };
+            let empty = Matcher::Text {
+                how: TextMatch::Exact,
+                any_of: vec![String::new()],
+                ignore_case: false,
+            };
+            let not_empty = Condition::Not(Box::new(test(empty)));
+            Condition::All(vec![test(Matcher::Present), not_empty])
+        }
+    });
+    Condition::Any(parts.collect())
 }
 
 fn ends_with_slash(span: Span) -> Condition<Named> {

@@ -103,8 +103,6 @@ pub(crate) enum Step {
     Persist,
     /// The PROXY protocol is expected.
     ExpectProxy,
-    /// From here on it is HTTP.
-    SwitchToHttp,
     /// Waits, then answers.
     Tarpit(portway_model::action::FixedResponse<Named>),
     /// Asks for authorization, with this realm.

@@ -24,7 +24,6 @@ pub(crate) struct ServerTls {
     pub(crate) enabled: Option<Span>,
     /// `verify none` or `verify required`.
     pub(crate) verify: Option<Spanned<bool>>,
-    pub(crate) verify_host: Option<Spanned<String>>,
     pub(crate) ca_file: Option<Spanned<String>>,
     pub(crate) certificate: Option<Spanned<String>>,
     pub(crate) sni: Option<Spanned<String>>,
@@ -88,7 +87,6 @@ pub(crate) struct ServerOptions {
     pub(crate) slowstart: Option<Spanned<Duration>>,
     pub(crate) shutdown_on_down: Option<Spanned<bool>>,
     pub(crate) shutdown_backups_on_up: Option<Spanned<bool>>,
-    pub(crate) redir: Option<Spanned<String>>,
     pub(crate) track: Option<Spanned<String>>,
     pub(crate) first_address: Option<Spanned<Vec<FirstAddress>>>,
     pub(crate) sent: Option<Sent>,
@@ -195,7 +193,6 @@ fn valued(
         "pool-purge-delay" => own.pool_idle = Some(time(value, reader)?),
         "slowstart" => own.slowstart = Some(time(value, reader)?),
         "cookie" => own.cookie = text(),
-        "redir" => own.redir = text(),
         "track" => own.track = text(),
         "init-addr" => own.first_address = Some(value.spanned(first_address(value, reader)?)),
         "on-marked-down" => {
@@ -209,8 +206,8 @@ fn valued(
         "agent-inter" => own.agent.inter = Some(some_time(value, reader)?),
         "agent-send" => own.agent.send = text(),
         "proxy-v2-options" => proxy_options(own, value, reader)?,
-        "alpn" | "verify" | "verifyhost" | "ca-file" | "crt" | "sni" | "ciphers"
-        | "ciphersuites" | "ssl-min-ver" | "ssl-max-ver" => tls(&mut own.tls, word, value, reader)?,
+        "alpn" | "verify" | "ca-file" | "crt" | "sni" | "ciphers" | "ciphersuites"
+        | "ssl-min-ver" | "ssl-max-ver" => tls(&mut own.tls, word, value, reader)?,
         _ => check(&mut own.check, word, value, reader)?,
     }
     Some(())
@@ -279,7 +276,6 @@ fn tls(own: &mut ServerTls, word: &Word, value: &Word, reader: &mut Reader<'_>) 
                 return None;
             }
         },
-        "verifyhost" => own.verify_host = text(),
         "ca-file" => own.ca_file = text(),
         "crt" => own.certificate = text(),
         "sni" => own.sni = text(),

@@ -65,7 +65,6 @@ fn action(proxy: &mut Proxy, list: List, kind: ActionOf, line: &Line, reader: &m
         "accept" => Some(Step::Pass),
         "reject" | "close" => Some(Step::Do(vec![Action::Reject { silent: false }])),
         "expect-proxy" => reading.argument("`layer4`").map(|_| Step::ExpectProxy),
-        "switch-mode" => reading.argument("`http`").map(|_| Step::SwitchToHttp),
         _ => reading.common(),
     };
     if let Some(step) = step {
