@@ -32,6 +32,17 @@ pub enum TargetOrder {
     Down,
 }
 
+/// What has a limit a second in the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateOf {
+    /// Connections that are accepted.
+    Connections,
+    /// Those that rules let in.
+    Sessions,
+    /// Those of listeners with TLS.
+    TlsHandshakes,
+}
+
 /// The heaviest that HAProxy knows.
 const HEAVIEST: u32 = 256;
 
@@ -130,6 +141,17 @@ impl Statistics {
         }
         self.plane.process.set_limit(limit);
         Ok(())
+    }
+
+    /// Says how often something may happen in a second; 0: no limit.
+    pub fn set_rate_limit(&self, of: RateOf, limit: u32) {
+        let process = &self.plane.process;
+        let pace = match of {
+            RateOf::Connections => &process.connection_pace,
+            RateOf::Sessions => &process.session_pace,
+            RateOf::TlsHandshakes => &process.tls_pace,
+        };
+        pace.set_limit(limit);
     }
 
     /// Says how many sessions a target may have; 0: no limit.

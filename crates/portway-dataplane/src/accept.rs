@@ -204,6 +204,8 @@ struct Open {
     worker: Rc<Worker>,
     listener: ListenerId,
     state: Arc<ListenerState>,
+    /// It is counted among those with TLS.
+    tls: bool,
 }
 
 impl Open {
@@ -216,12 +218,16 @@ impl Open {
             worker: Rc::clone(worker),
             listener,
             state: Arc::clone(state),
+            tls: false,
         }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
+        if self.tls {
+            self.worker.process().leave_tls();
+        }
         live::leave(self.worker.process(), &self.state);
         self.worker.count_open(-1);
         self.worker
@@ -237,6 +243,8 @@ enum Refused {
     /// There is no such listener any more.
     Gone,
     Full(Full),
+    /// Too many came lately; one more may come after this time.
+    Soon(Duration),
 }
 
 /// Counts a connection in, unless the process or the listener is full.
@@ -250,6 +258,33 @@ fn enter(worker: &Rc<Worker>, id: ListenerId) -> Result<Open, Refused> {
     Ok(Open::new(worker, id, &parts.state))
 }
 
+/// As [`enter`], at the pace that the process and the listener have.
+fn enter_paced(worker: &Rc<Worker>, id: ListenerId) -> Result<Open, Refused> {
+    let generation = worker.generation();
+    let (listener, parts) = generation.plane.listener(id).ok_or(Refused::Gone)?;
+    let process: &live::ProcessState = worker.process();
+    let limits = &generation.plane.snapshot.process;
+    let paces = [
+        (&process.connection_pace, limits.max_connection_rate),
+        (&process.session_pace, limits.max_session_rate),
+        (&parts.state.session_pace, listener.max_session_rate),
+        (&process.tls_pace, limits.max_tls_rate),
+    ];
+    let of_listener = if parts.tls.is_some() { 4 } else { 3 };
+    let paces = paces.get(..of_listener).unwrap_or_default();
+    let give_back = |count| {
+        let taken = paces.iter().take(count);
+        taken.for_each(|(pace, limit)| pace.give_back(*limit));
+    };
+    for (at, (pace, limit)) in paces.iter().enumerate() {
+        pace.take(*limit).map_err(|wait| {
+            give_back(at);
+            Refused::Soon(wait)
+        })?;
+    }
+    enter(worker, id).inspect_err(|_| give_back(paces.len()))
+}
+
 /// Counts a connection in when there is room for it. Until then it waits, and those behind it wait in the queue of the
 /// kernel: nobody is refused, as in HAProxy.
 async fn room(worker: &Rc<Worker>, id: ListenerId) -> Option<Open> {
@@ -258,26 +293,26 @@ async fn room(worker: &Rc<Worker>, id: ListenerId) -> Option<Open> {
         let left = worker.process().left();
         let mut left = pin!(left);
         left.as_mut().enable();
-        let full = match enter(worker, id) {
+        let (limit, wait) = match enter_paced(worker, id) {
             Ok(open) => return Some(open),
             Err(Refused::Gone) => return None,
-            Err(Refused::Full(full)) => full,
+            Err(Refused::Full(Full::Process)) => (Limit::Connections, TICK),
+            Err(Refused::Full(Full::Listener)) => (Limit::ListenerConnections, TICK),
+            Err(Refused::Soon(wait)) => (Limit::ConnectionRate, wait.min(TICK)),
         };
         if !std::mem::replace(&mut told, true) {
-            worker.shard().worker().limit_reached(match full {
-                Full::Process => Limit::Connections,
-                Full::Listener => Limit::ListenerConnections,
-            });
+            worker.shard().worker().limit_reached(limit);
         }
         // A limit may have been raised in the meantime: then nobody has to leave.
-        let _ = tokio::time::timeout(TICK, left).await;
+        let _ = tokio::time::timeout(wait, left).await;
     }
 }
 
 /// Lets a connection in if the rules do.
-fn admit(open: Open, incoming: &Incoming, socket: Connected, peer: SocketAddr) {
+fn admit(mut open: Open, incoming: &Incoming, socket: Connected, peer: SocketAddr) {
     let (worker, id) = (&Rc::clone(&open.worker), open.listener);
     let generation = worker.generation();
+    let limits = &generation.plane.snapshot.process;
     let Some((listener, parts)) = generation.plane.listener(id) else {
         return;
     };
@@ -308,6 +343,10 @@ fn admit(open: Open, incoming: &Incoming, socket: Connected, peer: SocketAddr) {
     let verdict = rules.run(&mut connection, None);
     let proxy = listener.accept_proxy || rules.expects_proxy;
     if let Some(Verdict::Reject { silent }) = verdict {
+        let process = worker.process();
+        process.session_pace.give_back(limits.max_session_rate);
+        let own = &parts.state.session_pace;
+        own.give_back(listener.max_session_rate);
         let mut stream = Stream::Plain(socket);
         // So that nothing of the connection is left here.
         stream.reset();
@@ -327,6 +366,13 @@ fn admit(open: Open, incoming: &Incoming, socket: Connected, peer: SocketAddr) {
     } else {
         Before::Nothing
     };
+    if parts.tls.is_some() {
+        if !worker.process().enter_tls(limits.max_tls_connections) {
+            worker.shard().worker().limit_reached(Limit::TlsConnections);
+            return;
+        }
+        open.tls = true;
+    }
     let stream = match parts.tls.clone() {
         None => Stream::Plain(socket),
         Some(config) => match ServerConnection::new(config) {

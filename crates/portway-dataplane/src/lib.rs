@@ -24,6 +24,7 @@ mod reserve;
 mod retries;
 mod proxy_header;
 mod connect;
+pub mod pace;
 mod pool;
 mod forward;
 mod head;

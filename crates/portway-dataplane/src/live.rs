@@ -4,6 +4,7 @@
 //! for the address of a target: a lock that only control ever writes under, a few times a day, read when a connection
 //! is made or a record is written.
 
+use crate::pace::Pace;
 use crate::pool::Shelves;
 use crate::queue::GroupState;
 use crate::timer::TICK;
@@ -456,6 +457,8 @@ fn milliseconds() -> u64 {
 /// What is known of one listener.
 #[derive(Debug)]
 pub struct ListenerState {
+    /// What is let in a second.
+    pub session_pace: Pace,
     /// Connections.
     pub connection_rate: LiveRate,
     /// Requests.
@@ -472,6 +475,7 @@ pub struct ListenerState {
 impl Default for ListenerState {
     fn default() -> Self {
         Self {
+            session_pace: Pace::default(),
             connection_rate: LiveRate::default(),
             request_rate: LiveRate::default(),
             open: AtomicU32::new(0),
@@ -545,6 +549,14 @@ impl ListenerState {
 /// What the whole process is doing.
 #[derive(Debug, Default)]
 pub struct ProcessState {
+    /// Connections that are accepted a second.
+    pub connection_pace: Pace,
+    /// Those that rules let in.
+    pub session_pace: Pace,
+    /// Those of listeners with TLS.
+    pub tls_pace: Pace,
+    /// Open connections of listeners with TLS.
+    tls_open: AtomicU32,
     draining: AtomicBool,
     open: AtomicU32,
     /// Connections at most; 0 where nobody has said another than the configuration.
@@ -562,6 +574,16 @@ impl ProcessState {
     /// Comes when some connection has ended.
     pub(crate) fn left(&self) -> Notified<'_> {
         self.left.notified()
+    }
+
+    /// Counts an open connection with TLS, unless there are as many as `limit`; 0 is no limit.
+    pub(crate) fn enter_tls(&self, limit: u32) -> bool {
+        raise(&self.tls_open, limit)
+    }
+
+    /// Counts one less.
+    pub(crate) fn leave_tls(&self) {
+        self.tls_open.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Connections at most, where `configured` is what the configuration says; 0: no limit.

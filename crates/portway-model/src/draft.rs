@@ -52,6 +52,14 @@ pub struct ProcessDraft {
     pub max_connections: Option<Spanned<u32>>,
     /// Limits that the system does not give are errors; warnings otherwise. True by default.
     pub strict_limits: Option<Spanned<bool>>,
+    /// Connections a second that are accepted at most (`maxconnrate`).
+    pub max_connection_rate: Option<Spanned<u32>>,
+    /// Those that rules of the connection phase let in (`maxsessrate`).
+    pub max_session_rate: Option<Spanned<u32>>,
+    /// Those of listeners with TLS (`maxsslrate`).
+    pub max_tls_rate: Option<Spanned<u32>>,
+    /// Open connections of listeners with TLS (`maxsslconn`).
+    pub max_tls_connections: Option<Spanned<u32>>,
     /// How long readiness fails before listeners stop accepting.
     pub ready_delay: Option<Spanned<Duration>>,
     /// How long established exchanges may take to finish on a graceful stop.
@@ -142,6 +150,8 @@ pub struct ListenerDraft {
     pub accept_proxy: Option<Spanned<bool>>,
     /// Open connections at most.
     pub max_connections: Option<Spanned<u32>>,
+    /// Connections a second that rules of the connection phase let in; more wait.
+    pub max_session_rate: Option<Spanned<u32>>,
     /// Bytes of a request head at most.
     pub head_bytes: Option<Spanned<u32>>,
     /// Access log.
@@ -177,6 +187,7 @@ impl ListenerDraft {
             request_id: None,
             accept_proxy: None,
             max_connections: None,
+            max_session_rate: None,
             head_bytes: None,
             access_log: None,
             log: Vec::new(),

@@ -144,6 +144,10 @@ fn process(process: &Process) -> ProcessDraft {
         admin: unless(&process.admin, &default_admin()),
         max_connections: unless(&process.max_connections, &0),
         strict_limits: unless(&process.strict_limits, &true),
+        max_connection_rate: unless(&process.max_connection_rate, &0),
+        max_session_rate: unless(&process.max_session_rate, &0),
+        max_tls_rate: unless(&process.max_tls_rate, &0),
+        max_tls_connections: unless(&process.max_tls_connections, &0),
         ready_delay: unless(&process.ready_delay, &defaults::READY_DELAY),
         shutdown_deadline: unless(&process.shutdown_deadline, &defaults::SHUTDOWN_DEADLINE),
         user: process.user.clone(),
@@ -201,6 +205,7 @@ impl Lift<'_> {
                 .map(|id| Spanned::bare(self.request_id(id))),
             accept_proxy: unless(&listener.accept_proxy, &false),
             max_connections: unless(&listener.max_connections, &defaults::MAX_CONNECTIONS),
+            max_session_rate: unless(&listener.max_session_rate, &0),
             head_bytes: unless(&listener.head_bytes, &defaults::HEAD_BYTES),
             access_log: listener
                 .access_log

@@ -86,6 +86,10 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
         admin,
         max_connections,
         strict_limits,
+        max_connection_rate,
+        max_session_rate,
+        max_tls_rate,
+        max_tls_connections,
         ready_delay,
         shutdown_deadline,
         user,
@@ -106,6 +110,24 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
     one_of(&mut whole.max_connections, max_connections, name, found);
     let name = "strict_limits";
     one_of(&mut whole.strict_limits, strict_limits, name, found);
+    let name = "max_connection_rate";
+    one_of(
+        &mut whole.max_connection_rate,
+        max_connection_rate,
+        name,
+        found,
+    );
+    let name = "max_session_rate";
+    one_of(&mut whole.max_session_rate, max_session_rate, name, found);
+    let name = "max_tls_rate";
+    one_of(&mut whole.max_tls_rate, max_tls_rate, name, found);
+    let name = "max_tls_connections";
+    one_of(
+        &mut whole.max_tls_connections,
+        max_tls_connections,
+        name,
+        found,
+    );
     one_of(&mut whole.ready_delay, ready_delay, "ready_delay", found);
     let name = "shutdown_deadline";
     one_of(&mut whole.shutdown_deadline, shutdown_deadline, name, found);

@@ -94,6 +94,14 @@ pub struct Process {
     pub max_connections: u32,
     /// Limits that the system does not give are errors; warnings otherwise.
     pub strict_limits: bool,
+    /// Connections a second that are accepted at most; 0: no limit.
+    pub max_connection_rate: u32,
+    /// Those that rules of the connection phase let in; 0: no limit.
+    pub max_session_rate: u32,
+    /// Those of listeners with TLS; 0: no limit.
+    pub max_tls_rate: u32,
+    /// Open connections of listeners with TLS; 0: no limit.
+    pub max_tls_connections: u32,
     /// How long readiness fails before listeners stop accepting.
     pub ready_delay: Duration,
     /// How long established exchanges may take to finish on a graceful stop.
@@ -168,6 +176,8 @@ pub struct Listener {
     pub accept_proxy: bool,
     /// Open connections at most; 0: only the process limit counts.
     pub max_connections: u32,
+    /// Connections a second that rules of the connection phase let in; 0: no limit.
+    pub max_session_rate: u32,
     /// Bytes of a request head at most.
     pub head_bytes: u32,
     /// Access log; `None`: records are not written.

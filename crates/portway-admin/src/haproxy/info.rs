@@ -125,6 +125,10 @@ fn value(info: Info, process: &ProcessFigures, float: bool) -> Option<Value> {
         Info::CumSslConns => number(process.tls_total),
         Info::ConnRate | Info::SessRate => number(process.connection_rate.now),
         Info::MaxConnRate | Info::MaxSessRate => number(process.connection_rate.most),
+        Info::ConnRateLimit => Value::U32(process.rate_limits[0]),
+        Info::SessRateLimit => Value::U32(process.rate_limits[1]),
+        Info::SslRateLimit => Value::U32(process.rate_limits[2]),
+        Info::MaxSslConns => Value::U32(process.max_tls_connections),
         Info::SslRate => number(process.tls_rate.now),
         Info::MaxSslRate => number(process.tls_rate.most),
         Info::SslFrontendSessionReusePct => {

@@ -227,7 +227,7 @@ pub(crate) fn frontend(proxy: &ProxyFigures, it: &FrontendFigures) -> Row {
     row.u64(Field::Ereq, totals.request_errors);
     row.text(Field::Status, frontend_status(it));
     row.rate((Field::Rate, Field::RateMax), it.session_rate);
-    row.u32(Field::RateLim, 0);
+    row.u32(Field::RateLim, it.session_rate_limit);
     row.rate((Field::ReqRate, Field::ReqRateMax), it.request_rate);
     row.u64(Field::ReqTot, it.requests());
     row.zero(&[

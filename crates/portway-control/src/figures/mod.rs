@@ -67,6 +67,10 @@ pub struct ProcessFigures {
     pub connections_total: u64,
     /// Those of the last second.
     pub connection_rate: RateFigures,
+    /// Connections, sessions and TLS handshakes a second at most; 0: no limit.
+    pub rate_limits: [u32; 3],
+    /// Open TLS connections at most; 0: no limit.
+    pub max_tls_connections: u32,
     /// Requests so far.
     pub requests_total: u64,
     /// TLS handshakes with clients so far.
@@ -136,6 +140,8 @@ pub struct FrontendFigures {
     pub limit: u32,
     /// Connections a second.
     pub session_rate: RateFigures,
+    /// The most that may be; 0: no limit.
+    pub session_rate_limit: u32,
     /// Requests a second.
     pub request_rate: RateFigures,
     /// New connections wait in the queues of its sockets.

@@ -81,6 +81,7 @@ impl Reading<'_> {
             }
         }
         let process = &plane.snapshot.process;
+        let live = &plane.process;
         let binds = plane.snapshot.listeners.iter().map(|it| it.binds.len());
         ProcessFigures {
             version: super::version(),
@@ -96,6 +97,12 @@ impl Reading<'_> {
             connections: plane.process.open_connections(),
             connections_total: sum.connections,
             connection_rate: self.rate(&self.recorder.connections, sum.connections),
+            rate_limits: [
+                live.connection_pace.limit(process.max_connection_rate),
+                live.session_pace.limit(process.max_session_rate),
+                live.tls_pace.limit(process.max_tls_rate),
+            ],
+            max_tls_connections: process.max_tls_connections,
             requests_total: requests,
             tls_total: sum.tls_handshakes,
             tls_rate: self.rate(&self.recorder.handshakes, sum.tls_handshakes),
@@ -157,6 +164,7 @@ impl Reading<'_> {
                 limit => limit,
             },
             session_rate: self.rate(&rates.connections, raw.connections),
+            session_rate_limit: parts.state.session_pace.limit(listener.max_session_rate),
             request_rate: self.rate(&rates.requests, raw.requests()),
             is_paused: parts.state.gate() == Gate::Paused,
             is_stopped: parts.state.gate() == Gate::Closed || plane.process.is_draining(),

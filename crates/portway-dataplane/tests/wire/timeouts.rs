@@ -40,6 +40,25 @@ fn who_comes_to_a_full_listener_waits() {
 }
 
 #[test]
+fn who_comes_too_soon_waits() {
+    let target = Target::saying("ok").unwrap();
+    let proxy = Proxy::start(&simple("max_session_rate = 3\n", "", &[target.address()]));
+    let begun = Instant::now();
+    for _ in 0..8 {
+        let mut client = proxy.client();
+        client.send(GET).unwrap();
+        assert!(client.message().unwrap().ends_with(b"ok"));
+    }
+    // Three at once, then one each third of a second.
+    let took = begun.elapsed();
+    assert!(took > Duration::from_millis(900), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let sample = "portway_limit_reached_total{limit=\"connection_rate\"}";
+    assert!(proxy.metric(sample) >= 2);
+    proxy.finish(8);
+}
+
+#[test]
 fn a_head_byte_by_byte_is_fine_within_its_time() {
     let target = Target::saying("ok").unwrap();
     let proxy = Proxy::start(&simple("", "", &[target.address()]));

@@ -88,9 +88,13 @@ impl Global {
                 process.workers = count.map(|it| it.map(|it| u16::try_from(it).unwrap_or(1)));
             }
             "maxconn" => {
-                let count = number(line, 0, u64::from(u32::MAX), reader).map(limit);
+                let count = count(line, reader);
                 process.max_connections = count.filter(|count| count.value > 0);
             }
+            "maxconnrate" => process.max_connection_rate = count(line, reader),
+            "maxsessrate" => process.max_session_rate = count(line, reader),
+            "maxsslrate" => process.max_tls_rate = count(line, reader),
+            "maxsslconn" => process.max_tls_connections = count(line, reader),
             "user" | "uid" => process.user = text(line, reader),
             "group" | "gid" => process.group = text(line, reader),
             "chroot" => process.chroot = text(line, reader),
@@ -363,6 +367,10 @@ fn text(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<String>> {
 fn number(line: &Line, least: u64, most: u64, reader: &mut Reader<'_>) -> Option<Spanned<u64>> {
     let word = value(line, reader)?;
     units::number(word, least, most, reader).map(|number| word.spanned(number))
+}
+
+fn count(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<u32>> {
+    number(line, 0, u64::from(u32::MAX), reader).map(limit)
 }
 
 fn bytes(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<u32>> {

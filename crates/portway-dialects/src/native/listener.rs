@@ -22,6 +22,7 @@ fields!(ListenerDraft {
     "request_id" => request_id,
     "accept_proxy" => accept_proxy,
     "max_connections" => max_connections,
+    "max_session_rate" => max_session_rate,
     "head_bytes" => head_bytes,
     "known_as" => known_as,
     "number" => number,

@@ -66,6 +66,7 @@ impl Compiler<'_> {
             max_connections: draft
                 .max_connections
                 .map_or(defaults::MAX_CONNECTIONS, |x| x.value),
+            max_session_rate: draft.max_session_rate.map_or(0, |x| x.value),
             head_bytes: draft.head_bytes.map_or(defaults::HEAD_BYTES, |x| x.value),
             access_log: access_log.transpose()?,
             log: super::log::destinations(&draft.log),

@@ -32,6 +32,10 @@ impl Compiler<'_> {
             admin: draft.admin.map_or_else(default_admin, |x| x.value),
             max_connections: draft.max_connections.map_or(0, |x| x.value),
             strict_limits: draft.strict_limits.is_none_or(|x| x.value),
+            max_connection_rate: draft.max_connection_rate.map_or(0, |x| x.value),
+            max_session_rate: draft.max_session_rate.map_or(0, |x| x.value),
+            max_tls_rate: draft.max_tls_rate.map_or(0, |x| x.value),
+            max_tls_connections: draft.max_tls_connections.map_or(0, |x| x.value),
             ready_delay: limits::duration_or_zero(
                 found,
                 "the ready delay",

@@ -166,6 +166,10 @@ impl Family {
 pub enum Limit {
     Connections,
     ListenerConnections,
+    /// Connections in a second.
+    ConnectionRate,
+    /// Client connections with TLS.
+    TlsConnections,
     FileDescriptors,
     RequestHeadBytes,
     RequestHeadTime,
@@ -180,9 +184,11 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 12] = [
+    pub const ALL: [Limit; 14] = [
         Limit::Connections,
         Limit::ListenerConnections,
+        Limit::ConnectionRate,
+        Limit::TlsConnections,
         Limit::FileDescriptors,
         Limit::RequestHeadBytes,
         Limit::RequestHeadTime,
@@ -210,6 +216,8 @@ impl Limit {
         match self {
             Limit::Connections => ("connections", "all workers' client connections: a new one is closed"),
             Limit::ListenerConnections => ("listener_connections", "client connections of a listener: a new one is closed"),
+            Limit::ConnectionRate => ("connection_rate", "client connections in a second: the next one waits"),
+            Limit::TlsConnections => ("tls_connections", "client connections with TLS: a new one is closed"),
             Limit::FileDescriptors => ("file_descriptors", "open files of the process: accepting waits"),
             Limit::RequestHeadBytes => ("request_head_bytes", "size or field count of a request head: the request is refused"),
             Limit::RequestHeadTime => ("request_head_time", "time for a complete request head: the connection is closed"),

@@ -71,6 +71,10 @@ impl Choices {
             }),
             max_connections: self.setting(|c| c.below(u32::MAX)),
             strict_limits: self.setting(|c| c.one(true, &[false])),
+            max_connection_rate: self.setting(|c| c.below(u32::MAX)),
+            max_session_rate: self.setting(|c| c.below(u32::MAX)),
+            max_tls_rate: self.setting(|c| c.below(u32::MAX)),
+            max_tls_connections: self.setting(|c| c.below(u32::MAX)),
             ready_delay: self.setting(Self::duration),
             shutdown_deadline: self.setting(|c| c.one(Duration::ZERO, &[Duration::from_secs(5)])),
             user: self.setting(|c| c.one("nobody", &["99"]).to_owned()),
@@ -369,6 +373,7 @@ impl Choices {
         });
         draft.accept_proxy = self.setting(|c| c.one_in(2));
         draft.max_connections = self.setting(|c| c.below(1_000_000));
+        draft.max_session_rate = self.setting(|c| c.below(1_000_000));
         draft.head_bytes = self.setting(|c| c.below(1_000_000) + 1_024);
         draft.access_log = self.setting(|c| c.access_log(tls));
         draft.error_pages = self.error_pages();

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portway_control::operations::{Gate, NoSuch, NotDone, TargetOrder};
+use portway_control::operations::{Gate, NoSuch, NotDone, RateOf, TargetOrder};
 use portway_control::services::ControlLevel;
 use portway_control::targets::{CheckPlace, WatchedTarget};
 use portway_core::agent::AgentState;
@@ -356,6 +356,25 @@ pub(super) fn process_limit(session: &mut Session, words: &[&str]) -> Answer {
     let done = statistics.set_process_limit(leading_number(limit));
     done.map(|()| String::new())
         .map_err(|_| "Value out of range.\n".to_owned())
+}
+
+const RATES: &str = "'set rate-limit' only supports :\n   \
+    - 'connections global' to set the per-process maximum connection rate\n   \
+    - 'sessions global' to set the per-process maximum session rate\n   \
+    - 'ssl-sessions global' to set the per-process maximum SSL session rate\n";
+
+/// `set rate-limit connections|sessions|ssl-sessions global VALUE`.
+pub(super) fn rate_limit(session: &mut Session, words: &[&str]) -> Answer {
+    let (of, rest) = match words {
+        ["connections", "global", rest @ ..] => (RateOf::Connections, rest),
+        ["sessions", "global", rest @ ..] => (RateOf::Sessions, rest),
+        ["ssl-sessions", "global", rest @ ..] => (RateOf::TlsHandshakes, rest),
+        _ => return Err(RATES.to_owned()),
+    };
+    let limit = rest.first().ok_or("Expects an integer value.\n")?;
+    let statistics = session.running.statistics();
+    statistics.set_rate_limit(of, leading_number(limit));
+    Ok(String::new())
 }
 
 /// The number that a word begins with; 0 where it begins with none, as HAProxy has it.

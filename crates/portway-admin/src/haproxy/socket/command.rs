@@ -58,6 +58,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["set", "maxconn", "frontend"], usage: "set maxconn frontend <frontend> <value>", says: "change the limit of a frontend", level: Admin, run: change::frontend_limit },
     Command { words: &["set", "maxconn", "global"], usage: "set maxconn global <value>", says: "change the limit of the process", level: Admin, run: change::process_limit },
     Command { words: &["set", "maxconn", "server"], usage: "set maxconn server <bk>/<srv> <value>", says: "change the limit of a server", level: Admin, run: change::server_limit },
+    Command { words: &["set", "rate-limit"], usage: "set rate-limit <setting> <value>", says: "change a rate limit of the process", level: Admin, run: change::rate_limit },
     Command { words: &["set", "server"], usage: "set server <bk>/<srv> [opts]", says: "change state, weight, health or address of a server", level: Admin, run: change::server },
     Command { words: &["set", "severity-output"], usage: "set severity-output [none|number|string]", says: "say how severe messages are", level: User, run: change::severity },
     Command { words: &["set", "ssl", "cert"], usage: "set ssl cert <certfile> <payload>", says: "offer something in place of a certificate", level: Admin, run: certificates::set },

@@ -107,6 +107,7 @@ impl Lowering<'_, '_, '_> {
         let name = proxy.name.clone().map(Name::from);
         let mut listener = ListenerDraft::new(name);
         listener.number = proxy.number;
+        listener.max_session_rate = proxy.session_rate.filter(|rate| rate.value > 0);
         listener.timeouts = timeouts(proxy);
         listener.rules = match proxy.mode() {
             Mode::Http => self.http_rules(proxy),

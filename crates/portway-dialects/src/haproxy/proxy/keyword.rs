@@ -19,8 +19,8 @@ const MAX_CAPTURE: u64 = 65_535;
 /// Reads a line that the tables of keywords let through.
 pub(super) fn read(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
     match line.text(0) {
-        "bind" | "mode" | "maxconn" | "backlog" | "default_backend" | "use_backend"
-        | "monitor-uri" | "monitor" | "monitor-net" | "capture" | "declare"
+        "bind" | "mode" | "maxconn" | "rate-limit" | "backlog" | "default_backend"
+        | "use_backend" | "monitor-uri" | "monitor" | "monitor-net" | "capture" | "declare"
         | "unique-id-format" | "unique-id-header" => frontend(proxy, line, reader),
         "server"
         | "default-server"
@@ -82,6 +82,7 @@ fn frontend(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         "bind" => bind::line(proxy, line, reader),
         "use_backend" => rule::use_backend(proxy, line, reader),
         "maxconn" => proxy.maxconn = number(line, 1, 0, u64::from(u32::MAX), reader),
+        "rate-limit" => proxy.session_rate = number(line, 2, 0, u64::from(u32::MAX), reader),
         "backlog" => proxy.backlog = number(line, 1, 0, u64::from(u32::MAX), reader),
         "default_backend" => proxy.default_backend = word(line, 1, "the name of a backend", reader),
         "monitor-uri" => proxy.monitor_uri = word(line, 1, "a path", reader),

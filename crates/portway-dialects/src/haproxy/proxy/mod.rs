@@ -167,6 +167,7 @@ pub(crate) struct Proxy {
     pub(crate) forwardfor: Option<Spanned<ClientHeader>>,
     pub(crate) originalto: Option<Spanned<ClientHeader>>,
     pub(crate) maxconn: Option<Spanned<u32>>,
+    pub(crate) session_rate: Option<Spanned<u32>>,
     pub(crate) errors: Vec<(u16, ErrorReply)>,
     /// `errorfiles`: the name of a section, and which of its statuses; all where none is named.
     pub(crate) error_sections: Vec<(Spanned<String>, Vec<u16>)>,
@@ -229,6 +230,7 @@ impl Proxy {
             forwardfor: None,
             originalto: None,
             maxconn: None,
+            session_rate: None,
             errors: Vec::new(),
             error_sections: Vec::new(),
             stats: None,
