@@ -57,6 +57,7 @@ impl Load<'_> {
             ErrorPageSource::Redirect { location, status } => {
                 Some(Page::redirect(location, *status))
             }
+            ErrorPageSource::Answer(answer) => Some(Page::answer(page.status, answer)),
         }
     }
 

@@ -6,7 +6,7 @@
 use crate::exchange::Exchange;
 use crate::fault::reason;
 use portway_core::http1::{Known, write_field};
-use portway_model::settings::OwnAnswers;
+use portway_model::settings::{ErrorAnswer, OwnAnswers};
 use portway_model::snapshot::{GroupId, ListenerId};
 use portway_model::span::FileId;
 use std::collections::HashMap;
@@ -53,6 +53,27 @@ impl Page {
             silent: bytes.is_empty(),
             http10: false,
         })
+    }
+
+    /// An answer with this body and these headers.
+    pub fn answer(status: u16, answer: &ErrorAnswer) -> Self {
+        let mut fields = Vec::new();
+        for (name, value) in &answer.headers {
+            write_field(&mut fields, name.as_bytes(), value.as_bytes());
+        }
+        if !answer.body.is_empty() {
+            write_field(&mut fields, b"Content-Type", answer.content_type.as_bytes());
+        }
+        Self {
+            status,
+            reason: Vec::new(),
+            fields,
+            body: answer.body.as_bytes().into(),
+            close: false,
+            sized: true,
+            silent: false,
+            http10: false,
+        }
     }
 
     /// A redirect, as HAProxy's `errorloc` writes it.

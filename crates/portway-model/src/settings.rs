@@ -183,6 +183,19 @@ pub enum ErrorPageSource {
         /// 301, 302, 303, 307 or 308.
         status: u16,
     },
+    /// An answer of our own making.
+    Answer(ErrorAnswer),
+}
+
+/// An error page that is written in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ErrorAnswer {
+    /// The body.
+    pub body: String,
+    /// Its type.
+    pub content_type: String,
+    /// Further headers.
+    pub headers: Vec<(String, String)>,
 }
 
 /// What a user must know.

@@ -11,7 +11,7 @@ use portway_model::draft::{
 };
 use portway_model::name::Name;
 use portway_model::settings::{
-    ClientAuth, ErrorPageSource, ForwardedMode, OwnAnswers, Protocol, TlsVersion,
+    ClientAuth, ErrorAnswer, ErrorPageSource, ForwardedMode, OwnAnswers, Protocol, TlsVersion,
 };
 use portway_model::span::Spanned;
 
@@ -177,10 +177,11 @@ impl Field for Vec<ErrorPageDraft> {
 }
 
 /// The keys of an error page that is a redirect.
-pub(crate) const ERROR_PAGE_KEYS: &[&str] = &["redirect", "status"];
+pub(crate) const ERROR_PAGE_KEYS: &[&str] =
+    &["redirect", "status", "body", "content_type", "headers"];
 
 impl Form for ErrorPageSource {
-    const WHAT: &'static str = "a file or { redirect, status }";
+    const WHAT: &'static str = "a file, { redirect, status } or { body, content_type, headers }";
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
         if !matches!(item.content, Content::Table(_)) {
@@ -188,6 +189,16 @@ impl Form for ErrorPageSource {
             return Some(ErrorPageSource::File(file.to_owned()));
         }
         let table = reader.keyed(item, Self::WHAT, ERROR_PAGE_KEYS)?;
+        if table.entry("body").is_some() {
+            return Some(ErrorPageSource::Answer(ErrorAnswer {
+                body: table.required("body", reader)?,
+                content_type: table.required("content_type", reader)?,
+                headers: table.entry("headers").map_or_else(Vec::new, |entry| {
+                    let pairs = pairs::read(&entry.item, reader).into_iter();
+                    pairs.map(|(name, value)| (name.value, value)).collect()
+                }),
+            }));
+        }
         Some(ErrorPageSource::Redirect {
             location: table.required("redirect", reader)?,
             status: match table.entry("status") {
@@ -204,6 +215,18 @@ impl Form for ErrorPageSource {
                 let mut out = vec![("redirect".to_owned(), location.write())];
                 if *status != REDIRECT_STATUS {
                     out.push(("status".to_owned(), status.write()));
+                }
+                Out::Table(out)
+            }
+            ErrorPageSource::Answer(answer) => {
+                let mut out = vec![
+                    ("body".to_owned(), answer.body.write()),
+                    ("content_type".to_owned(), answer.content_type.write()),
+                ];
+                if !answer.headers.is_empty() {
+                    let headers = answer.headers.iter();
+                    let pairs = headers.map(|(name, value)| (name.clone(), value.write()));
+                    out.push(("headers".to_owned(), pairs::write(pairs.collect())));
                 }
                 Out::Table(out)
             }

@@ -4,7 +4,9 @@ use super::limits::{
     self, MAX_BACKLOG, MAX_HEAD_BYTES, MAX_INTERFACE, MIN_HEAD_BYTES, given_within,
 };
 use super::rules::Owner;
-use super::text::{Use, check_file, check_redirect, check_status, check_text};
+use super::text::{
+    Use, check_file, check_header_written, check_redirect, check_status, check_text,
+};
 use super::{Compiler, Reported};
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
@@ -152,6 +154,15 @@ impl Compiler<'_> {
                     let found = &mut self.found;
                     check_text(found, "a location", location, Use::HeaderValue, span);
                     check_redirect(found, *status, span);
+                }
+                ErrorPageSource::Answer(answer) => {
+                    let found = &mut self.found;
+                    let kind = &answer.content_type;
+                    check_text(found, "a type", kind, Use::HeaderValue, span);
+                    for (name, value) in &answer.headers {
+                        check_header_written(found, name, span);
+                        check_text(found, "a header", value, Use::HeaderValue, span);
+                    }
                 }
             }
             let mut before = drafts.iter().take(index);

@@ -11,9 +11,9 @@ use portway_model::log::{
 };
 use portway_model::name::Name;
 use portway_model::settings::{
-    CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource, FileMode,
-    ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol,
-    ProxyPart, ProxyProtocol, SendProxy, ServerName, TlsVersion, WhenFull,
+    CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorAnswer, ErrorPageSource,
+    FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers, Password,
+    Protocol, ProxyPart, ProxyProtocol, SendProxy, ServerName, TlsVersion, WhenFull,
 };
 use portway_model::span::Spanned;
 use std::net::{IpAddr, SocketAddr};
@@ -384,7 +384,13 @@ impl Choices {
     fn error_pages(&mut self) -> Vec<ErrorPageDraft> {
         self.objects(3, |c, index| ErrorPageDraft {
             status: Spanned::bare(u16::try_from(index).unwrap_or(0) + 500),
-            page: Spanned::bare(if c.one_in(3) {
+            page: Spanned::bare(if c.one_in(4) {
+                ErrorPageSource::Answer(ErrorAnswer {
+                    body: c.line(),
+                    content_type: c.line(),
+                    headers: c.some(1, |c| (c.header(), c.line())),
+                })
+            } else if c.one_in(3) {
                 ErrorPageSource::Redirect {
                     location: c.line(),
                     status: c.one(302, &[303]),

@@ -7,7 +7,7 @@ use crate::haproxy::{Line, Reader, Word, log_format};
 use portway_model::action::{AnswerBody, FixedResponse};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::Template;
-use portway_model::settings::ErrorPageSource;
+use portway_model::settings::{ErrorAnswer, ErrorPageSource};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 
@@ -140,6 +140,13 @@ fn from_section(
     match reply.map(|(_, reply)| reply.source) {
         None => {}
         Some(ErrorPageSource::File(file)) => response.body = AnswerBody::ErrorPageFile(file),
+        Some(ErrorPageSource::Answer(answer)) => {
+            response.body = AnswerBody::Text(Template::text(answer.body));
+            response.content_type = Some(answer.content_type);
+            let headers = answer.headers.into_iter();
+            let headers = headers.map(|(name, value)| (name, Template::text(value)));
+            response.headers.extend(headers);
+        }
         Some(ErrorPageSource::Redirect { .. }) => {
             let message = "not run yet: an answer by an `errorloc` of an `http-errors` section";
             reader.error(Code::NotRun, name.span, message);
@@ -342,34 +349,54 @@ fn errorfiles(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         .push((Spanned::new(name.text.clone(), name.span), statuses));
 }
 
-/// `http-error status CODE errorfile FILE`, `http-error status CODE errorfiles NAME`.
+/// `http-error status CODE` with what an answer has.
 fn http_error(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
-    let (Some(code), option @ ("errorfile" | "errorfiles"), Some(value), None) =
-        (line.word(2), line.text(3), line.word(4), line.word(5))
-    else {
-        let message = "not run yet: `http-error` with anything but `errorfile` or `errorfiles`";
-        reader.error(Code::NotRun, line.span, message);
-        return;
-    };
-    if line.text(1) != "status" {
+    let Some(code) = line.word(2).filter(|_| line.text(1) == "status") else {
         missing(line, "`status` with a status", reader);
         return;
-    }
+    };
     let Some(status) = own_status(code, reader) else {
         return;
     };
-    if option == "errorfiles" {
+    if let ("errorfiles", Some(value), None) = (line.text(3), line.word(4), line.word(5)) {
         let section = value.spanned(value.text.clone());
         proxy.error_sections.push((section, vec![status]));
         proxy.errors.retain(|(known, _)| *known != status);
         return;
     }
-    let Some(path) = readable(value, reader) else {
+    let place = super::List::HttpResponse.place(proxy.kind);
+    let Some(response) = answer(Kind::Return, place, &mut Args::new(line, 1), reader) else {
+        return;
+    };
+    let Some(source) = fixed(response, reader) else {
+        let message =
+            "not run yet: `http-error` with `default-errorfiles`, or with values that are computed";
+        reader.error(Code::NotRun, line.span, message);
         return;
     };
     let reply = ErrorReply {
-        source: ErrorPageSource::File(path),
+        source,
         span: line.span,
     };
     replace(&mut proxy.errors, status, reply);
+}
+
+/// An answer that is the same for everyone, as an error page.
+fn fixed(response: FixedResponse<Named>, reader: &mut Reader<'_>) -> Option<ErrorPageSource> {
+    let body = match response.body {
+        AnswerBody::ErrorPageFile(file) => return Some(ErrorPageSource::File(file)),
+        AnswerBody::ErrorPage => return None,
+        AnswerBody::Text(text) => text.as_text()?.to_owned(),
+        AnswerBody::File(file) => {
+            let bytes = (reader.inputs.read)(&file).ok()?;
+            String::from_utf8(bytes.to_vec()).ok()?
+        }
+    };
+    let headers = response.headers.into_iter();
+    let headers = headers.map(|(name, value)| Some((name, value.as_text()?.to_owned())));
+    Some(ErrorPageSource::Answer(ErrorAnswer {
+        body,
+        content_type: response.content_type.unwrap_or_default(),
+        headers: headers.collect::<Option<_>>()?,
+    }))
 }
