@@ -47,6 +47,8 @@ pub(crate) struct Incoming {
     socket: Listening,
     /// It does not listen now, because its gate is not open.
     shut: Cell<bool>,
+    /// Was accepted and waits for room.
+    held: Cell<Option<(Connected, SocketAddr)>>,
 }
 
 enum Listening {
@@ -68,6 +70,7 @@ pub(crate) fn start(worker: &Rc<Worker>, sockets: Vec<BoundSocket>) -> io::Resul
                 number: bound.number,
                 socket,
                 shut: Cell::new(false),
+                held: Cell::default(),
             });
             worker.add_incoming(Rc::clone(&incoming));
             let task = tokio::task::spawn_local(accept(Rc::clone(worker), Rc::clone(&incoming)));
@@ -81,6 +84,11 @@ pub(crate) fn start(worker: &Rc<Worker>, sockets: Vec<BoundSocket>) -> io::Resul
 pub(crate) fn stop(worker: &Rc<Worker>, acceptors: Vec<Acceptor>) {
     for Acceptor { incoming, task } in acceptors {
         task.abort();
+        if let Some((socket, peer)) = incoming.held.take()
+            && let Some(open) = enter_full(worker, incoming.listener)
+        {
+            admit(open, &incoming, socket, peer);
+        }
         loop {
             match incoming.accept_now() {
                 Ok(Some((socket, peer))) => {
@@ -155,8 +163,10 @@ impl Incoming {
 async fn accept(worker: Rc<Worker>, incoming: Rc<Incoming>) {
     loop {
         match poll_fn(|cx| incoming.poll_accept(cx)).await {
-            Ok((socket, peer)) => {
-                if let Some(open) = room(&worker, incoming.listener).await {
+            Ok(accepted) => {
+                incoming.held.set(Some(accepted));
+                let open = room(&worker, incoming.listener).await;
+                if let (Some(open), Some((socket, peer))) = (open, incoming.held.take()) {
                     admit(open, &incoming, socket, peer);
                 }
             }
@@ -256,6 +266,14 @@ fn enter(worker: &Rc<Worker>, id: ListenerId) -> Result<Open, Refused> {
     let limit = parts.state.limit(listener.max_connections);
     live::enter(process, (&parts.state, limit)).map_err(Refused::Full)?;
     Ok(Open::new(worker, id, &parts.state))
+}
+
+/// Counts a connection in although all is full: it was accepted before, and nobody else will take it.
+fn enter_full(worker: &Rc<Worker>, id: ListenerId) -> Option<Open> {
+    let generation = worker.generation();
+    let (_, parts) = generation.plane.listener(id)?;
+    live::enter((worker.process(), 0), (&parts.state, 0)).ok()?;
+    Some(Open::new(worker, id, &parts.state))
 }
 
 /// As [`enter`], at the pace that the process and the listener have.

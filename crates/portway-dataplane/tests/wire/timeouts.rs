@@ -12,6 +12,24 @@ fn pause(milliseconds: u64) {
 }
 
 #[test]
+fn who_waits_for_room_is_served_at_the_stop() {
+    let target = Target::saying("ok").unwrap();
+    let proxy = Proxy::start(&simple("max_connections = 1\n", "", &[target.address()]));
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut first = proxy.client();
+    first.send(request).unwrap();
+    first.message().unwrap();
+    let mut second = proxy.client();
+    second.send(request).unwrap();
+    let sample = "portway_limit_reached_total{limit=\"listener_connections\"}";
+    assert!(eventually(|| proxy.metric(sample) == 1));
+    proxy.drain(Duration::from_secs(10));
+    assert!(second.message().unwrap().ends_with(b"ok"));
+    drop((first, second));
+    assert!(proxy.join().graceful);
+}
+
+#[test]
 fn who_comes_to_a_full_listener_waits() {
     let target = Target::saying("ok").unwrap();
     let proxy = Proxy::start(&simple("max_connections = 2\n", "", &[target.address()]));

@@ -31,7 +31,7 @@ const LOG_PATIENCE: Duration = Duration::from_millis(500);
 /// As much again for the second side where the first was waited for in vain.
 const LOG_GRACE: Duration = Duration::from_millis(50);
 /// Time for both sides to notice that the connections of the request before are closed: logs tell how many there are.
-const SETTLE: Duration = Duration::from_millis(10);
+const SETTLE: Duration = Duration::from_millis(30);
 /// Bytes of a log line that are looked at.
 const MAX_LOG_LINE: usize = 65_536;
 /// Between two progress lines.
