@@ -361,7 +361,8 @@ pub(super) fn process_limit(session: &mut Session, words: &[&str]) -> Answer {
 const RATES: &str = "'set rate-limit' only supports :\n   \
     - 'connections global' to set the per-process maximum connection rate\n   \
     - 'sessions global' to set the per-process maximum session rate\n   \
-    - 'ssl-sessions global' to set the per-process maximum SSL session rate\n";
+    - 'ssl-sessions global' to set the per-process maximum SSL session rate\n   \
+    - 'http-compression global' to set the per-process maximum compression speed in kB/s\n";
 
 /// `set rate-limit connections|sessions|ssl-sessions global VALUE`.
 pub(super) fn rate_limit(session: &mut Session, words: &[&str]) -> Answer {
@@ -369,6 +370,9 @@ pub(super) fn rate_limit(session: &mut Session, words: &[&str]) -> Answer {
         ["connections", "global", rest @ ..] => (RateOf::Connections, rest),
         ["sessions", "global", rest @ ..] => (RateOf::Sessions, rest),
         ["ssl-sessions", "global", rest @ ..] => (RateOf::TlsHandshakes, rest),
+        // Nothing is compressed.
+        ["http-compression", "global", _, ..] => return Ok(String::new()),
+        ["http-compression", "global"] => return Err("Expects an integer value.\n".to_owned()),
         _ => return Err(RATES.to_owned()),
     };
     let limit = rest.first().ok_or("Expects an integer value.\n")?;
