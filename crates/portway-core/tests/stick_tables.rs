@@ -42,8 +42,7 @@ fn the_oldest_go_and_the_tracked_stay() {
     for (now, key) in [(10, 1), (20, 2), (30, 3)] {
         table.get_or_make(&number(key), now).unwrap();
     }
-    let tracked = table.get(&number(1), 40).unwrap();
-    table.track(&tracked, 40);
+    let tracked = table.track(&number(1), 40).unwrap();
     // 2 was not used for longest; 1 would be if it were not tracked.
     table.get_or_make(&number(4), 50).unwrap();
     assert!(table.get(&number(2), 50).is_none());
@@ -74,9 +73,8 @@ fn a_full_table_may_refuse() {
 #[test]
 fn every_entry_is_tracked_and_none_has_room() {
     let table = table(KeyType::Number, 1, None, WhenFull::Evict);
-    let first = table.get_or_make(&number(1), 0).unwrap();
-    table.track(&first, 0);
-    assert!(table.get_or_make(&number(2), 1_000).is_none());
+    let first = table.track(&number(1), 0).unwrap();
+    assert!(table.get_or_make(&number(2), 900).is_none());
     table.release(&first, 1_000);
     assert!(table.get_or_make(&number(2), 1_000).is_some());
 }

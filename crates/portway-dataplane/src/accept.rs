@@ -306,7 +306,11 @@ fn enter_paced(worker: &Rc<Worker>, id: ListenerId) -> Result<Open, Refused> {
 /// Counts a connection in when there is room for it. Until then it waits, and those behind it wait in the queue of the
 /// kernel: nobody is refused, as in HAProxy.
 async fn room(worker: &Rc<Worker>, id: ListenerId) -> Option<Open> {
+    if let Ok(open) = enter_paced(worker, id) {
+        return Some(open);
+    }
     let mut told = false;
+    let _waiting = worker.process().wait();
     loop {
         let left = worker.process().left();
         let mut left = pin!(left);

@@ -566,14 +566,30 @@ pub struct ProcessState {
     /// Variables that live as long as the process: held for an instant, and only where a rule names one.
     variables: Mutex<Variables>,
     requests: AtomicU32,
-    /// Told whenever a connection ends.
+    /// Told whenever a connection ends while somebody waits for room.
     left: Notify,
+    waiting: AtomicU32,
+}
+
+/// Somebody who waits for room.
+pub(crate) struct Waiting<'p>(&'p ProcessState);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl ProcessState {
-    /// Comes when some connection has ended.
+    /// Comes when some connection has ended, to those who are counted as waiting.
     pub(crate) fn left(&self) -> Notified<'_> {
         self.left.notified()
+    }
+
+    /// Counts who waits for room, as long as what this gives lives.
+    pub(crate) fn wait(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        Waiting(self)
     }
 
     /// Counts an open connection with TLS, unless there are as many as `limit`; 0 is no limit.
@@ -672,7 +688,10 @@ pub(crate) fn enter(
 pub(crate) fn leave(process: &ProcessState, listener: &ListenerState) {
     process.open.fetch_sub(1, Ordering::Relaxed);
     listener.open.fetch_sub(1, Ordering::Relaxed);
-    process.left.notify_waiters();
+    // Telling takes a lock, which nobody who leaves a process with room has a reason to take.
+    if process.waiting.load(Ordering::SeqCst) > 0 {
+        process.left.notify_waiters();
+    }
 }
 
 /// Remembers `now` where it is the most so far. Mostly it is not: a locked instruction is spared then.

@@ -245,9 +245,13 @@ impl Pool {
 
     /// Closes the oldest for as long as they are to go.
     fn close(&self, goes: impl Fn(&Idle) -> bool) {
-        let mut shelf = self.shelf.lock();
-        while let Some(idle) = shelf.pop_front_if(|idle| goes(idle)) {
-            self.taken(idle);
+        loop {
+            // The lock is given back before a socket is closed.
+            let gone = self.shelf.lock().pop_front_if(|idle| goes(idle));
+            match gone {
+                Some(idle) => drop(self.taken(idle)),
+                None => break,
+            }
         }
     }
 }

@@ -44,10 +44,9 @@ impl Tracked {
         }
         let now = now();
         let key = Key::of(key, table.key_type());
-        let Some(entry) = key.and_then(|key| table.get_or_make(&key, now)) else {
+        let Some(entry) = key.and_then(|key| table.track(&key, now)) else {
             return false;
         };
-        table.track(&entry, now);
         self.0.push(Held {
             slot,
             table: Arc::clone(table),

@@ -26,6 +26,9 @@ const SHARDED_FROM: usize = 4096;
 /// Of a full table so many entries go at once, as one part in this many.
 const EVICTED_PART: usize = 256;
 
+/// Milliseconds for which a part in which all is tracked is not looked through again.
+const STUCK: u64 = 100;
+
 /// A table.
 #[derive(Debug)]
 pub struct Table {
@@ -43,6 +46,8 @@ struct Shard {
     entries: HashMap<Key, Arc<Entry>>,
     /// When it is looked through for forgotten entries again.
     sweep_at: u64,
+    /// Until then nothing in it can be evicted: all was tracked.
+    stuck_until: u64,
 }
 
 impl Shard {
@@ -85,10 +90,13 @@ impl Table {
         &self.store
     }
 
-    /// Entries that are there now.
+    /// Entries that are there. Some of them may be forgotten already: they are looked for now and then.
     pub fn used(&self, now: u64) -> usize {
         for shard in &self.shards {
-            self.sweep(&mut lock(shard), now);
+            let mut shard = lock(shard);
+            if now >= shard.sweep_at {
+                self.sweep(&mut shard, now);
+            }
         }
         self.used.load(Ordering::Relaxed)
     }
@@ -103,6 +111,10 @@ impl Table {
     /// The entry of a key, made where there is none; `None` where there is no room for it.
     pub fn get_or_make(&self, key: &Key, now: u64) -> Option<Arc<Entry>> {
         let mut shard = lock(self.shard(key)?);
+        self.found_or_made(&mut shard, key, now)
+    }
+
+    fn found_or_made(&self, shard: &mut Shard, key: &Key, now: u64) -> Option<Arc<Entry>> {
         if let Some(entry) = shard.entries.get(key) {
             if entry.lives(now) {
                 return Some(Arc::clone(entry));
@@ -111,9 +123,9 @@ impl Table {
             self.gone(1);
         }
         if now >= shard.sweep_at {
-            self.sweep(&mut shard, now);
+            self.sweep(shard, now);
         }
-        if self.used.load(Ordering::Relaxed) >= self.size && !self.make_room(&mut shard, now) {
+        if self.is_full() && !self.make_room(shard, now) {
             return None;
         }
         let entry = Arc::new(Entry::new(key.clone(), &self.store));
@@ -121,6 +133,10 @@ impl Table {
         shard.entries.insert(key.clone(), Arc::clone(&entry));
         self.used.fetch_add(1, Ordering::Relaxed);
         Some(entry)
+    }
+
+    fn is_full(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.size
     }
 
     /// Forgets the entry of a key, unless it is tracked. False where there is none or it stays.
@@ -172,11 +188,18 @@ impl Table {
         entry.use_until(now, self.expiry(now));
     }
 
-    /// Begins to track an entry: it is not forgotten until [`Table::release`].
-    pub fn track(&self, entry: &Entry, now: u64) {
-        entry.hold();
+    /// Begins to track the entry of a key, made where there is none: it is not forgotten until [`Table::release`].
+    pub fn track(&self, key: &Key, now: u64) -> Option<Arc<Entry>> {
+        let entry = {
+            let mut shard = lock(self.shard(key)?);
+            let entry = self.found_or_made(&mut shard, key, now)?;
+            // Held before anybody else can forget it.
+            entry.hold();
+            entry
+        };
         entry.raise(self.places(&[Counter::OpenConnections]), 1, now);
-        self.count(entry, Event::Connection, 1, now);
+        self.count(&entry, Event::Connection, 1, now);
+        Some(entry)
     }
 
     /// Ends what [`Table::track`] began.
@@ -213,23 +236,21 @@ impl Table {
     fn sweep(&self, shard: &mut Shard, now: u64) {
         self.gone(shard.retain(|entry| entry.lives(now)));
         // Looking through it costs as much as it has entries: once in a part of their lives is enough.
-        let pause = self.expire.map_or(u64::MAX, |expire| expire / 8 + 100);
+        let pause = self.expire.map_or(u64::MAX, |expire| expire / 8 + 1);
         shard.sweep_at = now.saturating_add(pause);
     }
 
-    /// Makes room in a full table, first by what is forgotten anyway. False where nothing can go.
+    /// Makes room in a full table. False where nothing can go.
     fn make_room(&self, shard: &mut Shard, now: u64) -> bool {
-        self.sweep(shard, now);
-        if self.used.load(Ordering::Relaxed) < self.size {
-            return true;
-        }
-        if self.when_full == WhenFull::Refuse {
+        if self.when_full == WhenFull::Refuse || now < shard.stuck_until {
             return false;
         }
         let free = shard.entries.values().filter(|entry| entry.trackers() == 0);
         let mut ages: Vec<u64> = free.map(|entry| entry.used_at()).collect();
         let count = (shard.entries.len() / EVICTED_PART + 1).min(ages.len());
         let Some(last) = count.checked_sub(1) else {
+            // All is tracked: whoever asks next need not look through it again at once.
+            shard.stuck_until = now.saturating_add(STUCK);
             return false;
         };
         let (_, youngest, _) = ages.select_nth_unstable(last);

@@ -52,7 +52,7 @@ impl Lowering<'_, '_, '_> {
         group.timeouts = timeouts(proxy);
         self.retries(proxy, &mut group);
         group.pool_size = servers.iter().find_map(|server| server.options.pool_max);
-        if group.protocol.is_some_and(|it| it.value == Protocol::Http) {
+        if group.protocol.is_some_and(|it| it.value.is_http()) {
             let safe = Spanned::new(ConnectionReuse::Safe, proxy.name.span);
             group.connection_reuse = Some(proxy.http_reuse.unwrap_or(safe));
         }

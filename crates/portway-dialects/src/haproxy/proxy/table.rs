@@ -120,7 +120,14 @@ fn option(
             reader.warn(Code::NotRun, word.span, message);
         }
         "srvkey" => {
-            argument("`name` or `addr`", reader)?;
+            let by = argument("`name` or `addr`", reader)?;
+            if !matches!(by.as_str(), "name" | "addr") {
+                let (what, known) = ("word for what a server is stored by", ["name", "addr"]);
+                reader.push(crate::unknown_word(by.span, what, by.as_str(), known));
+                return None;
+            }
+            let message = "`srvkey` has no effect: servers are not stored in tables";
+            reader.warn(Code::NotRun, word.span, message);
         }
         "store" => stored(table, argument("what is counted", reader)?, reader)?,
         other => {
@@ -192,6 +199,11 @@ fn stored(table: &mut StickTableDraft, word: &Word, reader: &mut Reader<'_>) -> 
         let arguments: Vec<&str> = arguments
             .map(|it| it.split(',').collect())
             .unwrap_or_default();
+        if matches!(name, "server_id" | "server_key") {
+            let message = format!("`{name}` has no effect: servers are not stored in tables");
+            reader.warn(Code::NotRun, word.span, message);
+            continue;
+        }
         match counters(name, &arguments) {
             Ok(all) => {
                 let before = table.store.iter().map(|stored| stored.value.counter);
@@ -244,10 +256,6 @@ fn elements(text: &str) -> impl Iterator<Item = &str> {
 
 /// What a data type counts. An empty message: there is no such type.
 fn counters(name: &str, arguments: &[&str]) -> Result<Vec<StoredCounter>, String> {
-    // Which server a client is kept with is stored where rules say so, whatever is written here.
-    if matches!(name, "server_id" | "server_key") {
-        return Ok(Vec::new());
-    }
     let (all, period) =
         if let Some((_, counter)) = COUNTER_WORDS.iter().find(|(known, _)| *known == name) {
             (vec![*counter], arguments.first())
