@@ -1,8 +1,8 @@
-//! Live state of targets: what happened since, shared by workers and control.
+//! Live state of targets, listeners and the process: what happened since, shared by workers and control.
 //!
-//! Control writes health and addresses; workers read them and count requests in flight. Everything is an atomic, but
-//! for the address of a target: a lock that only control ever writes under, a few times a day, read when a connection
-//! is made or a record is written.
+//! Control writes health and addresses; workers read them and count requests in flight. What is counted is an atomic.
+//! Under locks are the address of a target, which only control ever writes, a few times a day, and which every attempt
+//! and record reads; idle connections to it ([`Shelves`]); and variables of the process, where a rule names one.
 
 use crate::pace::Pace;
 use crate::pool::Shelves;

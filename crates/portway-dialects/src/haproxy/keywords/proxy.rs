@@ -85,14 +85,15 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "id" @ "flb" => Supported;
     "ignore-persist" @ "lb" => Supported;
     "load-server-state-from-file" @ "dlb" =>
-        NoEffect("servers begin as their checks find them; a reload keeps what is known");
+        NoEffect("a new process knows of servers what the configuration says and its checks find");
     "log" @ "dflb" => Except("`ring@NAME`");
     "log-format" @ "dfl" => Supported;
     "log-format-sd" @ "dfl" => Supported;
     "log-tag" @ "dflb" => Supported;
     "max-keep-alive-queue" @ "dlb" =>
         NoEffect("a request takes an idle connection or opens one, whatever the queue");
-    "max-session-srv-conns" @ "dfl" => NoEffect("idle connections to servers belong to all clients");
+    "max-session-srv-conns" @ "dfl" =>
+        NoEffect("only with `http-reuse never` a client keeps connections to itself, five at most");
     "maxconn" @ "dfl" => Supported;
     "mode" @ "dflb" => Supported;
     "monitor fail" @ "fl" => Supported;
@@ -191,7 +192,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "rsprep" @ "dflb" => Old("http-response replace-header");
     "server" @ "lb!" => Except("an address without a port, a port with `+` or `-`");
     "server-state-file-name" @ "dlb" =>
-        NoEffect("servers begin as their checks find them; a reload keeps what is known");
+        NoEffect("a new process knows of servers what the configuration says and its checks find");
     "server-template" @ "lb!" => Supported;
     "source" @ "dlb" => NotYet;
     "srvtcpka-cnt" @ "dlb" => KEEPALIVE;

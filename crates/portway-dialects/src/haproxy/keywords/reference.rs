@@ -47,6 +47,14 @@ const FOOT: &str = "
 * Files of twelve projects that HAProxy 2.6 accepts are held by tests: none of them is refused for a word in state
   \"not yet\".
 * A number with something behind it (`maxconn 10x`), which HAProxy cuts, is an error.
+* Stick tables of `type ip` hold IPv6 addresses too, and those of `type ipv6` IPv4 addresses as they are; `show table` calls
+  both `type: ip`.
+* `set table` with something wrong in it changes nothing; HAProxy keeps what stands before that.
+* Bytes in stick tables and statistics are those of heads as they were sent and of bodies without chunked coding and TLS;
+  HAProxy counts its own form of a message. `%B` and `%U` in logs are HAProxy's numbers.
+* `ssl_fc_sni` is in lower case; `req.ssl_sni` is as the client sent it, as in HAProxy.
+* Who comes to a full frontend or process waits, as in HAProxy, in the kernel's queue, but for one connection a socket and
+  worker: that is accepted already.
 ";
 
 /// The whole page.
