@@ -6,6 +6,7 @@
 use crate::buffer::Buffer;
 use crate::captures::Captures;
 use crate::connection::Connection;
+use crate::facts::facts_of_connection;
 use crate::fault::Fault;
 use crate::fields::FieldEdits;
 use crate::log_value::{self, Subject};
@@ -418,6 +419,8 @@ impl Drop for Exchange<'_> {
 }
 
 impl Facts for Exchange<'_> {
+    facts_of_connection!();
+
     fn source(&self) -> Option<IpAddr> {
         // A client on a UNIX socket has none.
         Some(self.client).filter(|ip| !ip.is_unspecified())
@@ -465,28 +468,12 @@ impl Facts for Exchange<'_> {
         target_number(group, self.attempt.target?)
     }
 
-    fn listener_name(&self) -> Option<&str> {
-        self.connection.listener_name()
-    }
-
-    fn listener_connections(&self) -> Option<u32> {
-        self.connection.listener_connections()
-    }
-
     fn listener_connection_rate(&self) -> Option<u64> {
         self.connection.listener_connection_rate()
     }
 
     fn listener_request_rate(&self) -> Option<u64> {
         self.connection.listener_request_rate()
-    }
-
-    fn tls(&self) -> Option<TlsFacts<'_>> {
-        self.connection.tls_facts()
-    }
-
-    fn certificate(&self, field: &CertificateField) -> Fetched<'_> {
-        self.connection.certificate(field)
     }
 
     fn payload(&self) -> Option<&[u8]> {
@@ -572,33 +559,6 @@ impl Facts for Exchange<'_> {
         })
     }
 
-    fn of_group(&self, figure: GroupFigure, group: GroupId) -> Option<i64> {
-        self.connection.generation.of_group(figure, group)
-    }
-
-    fn of_target(&self, figure: TargetFigure, group: GroupId, target: &str) -> Fetched<'_> {
-        self.connection.generation.of_target(figure, group, target)
-    }
-
-    fn now_microseconds(&self) -> Option<i64> {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .ok()?;
-        i64::try_from(now.as_micros()).ok()
-    }
-
-    fn clock_offset(&self, at: i64) -> i32 {
-        self.connection.generation.plane.zone.offset(at)
-    }
-
-    fn worker(&self) -> Option<u32> {
-        Some(self.connection.worker.number())
-    }
-
-    fn draining(&self) -> Option<bool> {
-        Some(self.connection.worker.is_draining())
-    }
-
     fn body_length(&self) -> Option<u64> {
         match self.framing.body {
             BodyLength::None => Some(0),
@@ -658,16 +618,6 @@ impl Facts for Exchange<'_> {
         captured.or_else(|| self.connection.capture(slot))
     }
 
-    fn hostname(&self) -> Option<&str> {
-        let hostname = &self.connection.generation.plane.machine.hostname;
-        Some(hostname.as_str()).filter(|name| !name.is_empty())
-    }
-
-    fn environment(&self, name: &str) -> Option<&str> {
-        let environment = &self.connection.generation.plane.machine.environment;
-        environment.get(name).map(String::as_str)
-    }
-
     fn authenticated(&self, users: UserlistId) -> Option<bool> {
         Some(self.user(users).is_some())
     }
@@ -682,37 +632,6 @@ impl Facts for Exchange<'_> {
         self.scratch.tracked.get(slot).or_else(of_connection)
     }
 
-    fn stick_table(&self, table: StickTableId) -> Option<&Table> {
-        self.connection.generation.plane.table(table)
-    }
-
-    fn stick_time(&self) -> u64 {
-        track::now()
-    }
-
-    fn lookup(&self, map: MapId, key: &[u8]) -> Option<Cow<'_, [u8]>> {
-        let plane = &self.connection.generation.plane;
-        plane.lookup(map, key)
-    }
-
-    fn lookup_groups(&self, map: MapId, key: &[u8]) -> Option<Vec<u8>> {
-        let plane = &self.connection.generation.plane;
-        plane.maps.get(map.index())?.find_groups(key)
-    }
-
-    fn healthy_targets_of(&self, group: &[u8]) -> Option<u32> {
-        let generation = &self.connection.generation;
-        generation.healthy_targets(generation.plane.group_named(group)?)
-    }
-
-    fn healthy_targets(&self, group: GroupId) -> Option<u32> {
-        self.connection.generation.healthy_targets(group)
-    }
-
-    fn group_connections(&self, group: GroupId) -> Option<u32> {
-        self.connection.generation.group_connections(group)
-    }
-
     fn group_name(&self) -> Option<&str> {
         let (group, _, _) = self.connection.generation.group(self.attempt.group?)?;
         Some(group.name.as_str())
@@ -721,17 +640,6 @@ impl Facts for Exchange<'_> {
     fn target_name(&self) -> Option<&str> {
         let (group, _, _) = self.connection.generation.group(self.attempt.group?)?;
         Some(group.targets.get(self.attempt.target?)?.name.as_str())
-    }
-
-    fn random(&self) -> Option<u64> {
-        Some(self.connection.worker.random())
-    }
-
-    fn now(&self) -> Option<i64> {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .ok()?;
-        i64::try_from(now.as_secs()).ok()
     }
 
     fn log(&self, value: LogValue) -> Fetched<'_> {

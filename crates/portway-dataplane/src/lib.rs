@@ -34,6 +34,7 @@ mod transfer;
 mod tunnel;
 mod answers;
 mod reply;
+mod facts;
 mod fault;
 mod record;
 mod times;

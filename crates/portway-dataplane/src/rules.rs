@@ -5,6 +5,7 @@
 //! come.
 
 use crate::connection::Connection;
+use crate::facts::facts_of_connection;
 use crate::log_value::Subject;
 use crate::policy::{draw, moved};
 use crate::record::Passed;
@@ -242,6 +243,8 @@ struct Seen<'c> {
 }
 
 impl Facts for Seen<'_> {
+    facts_of_connection!();
+
     fn group_name(&self) -> Option<&str> {
         let (group, ..) = Subject::Connection(self.connection, self.passed?).group()?;
         Some(group.name.as_str())
@@ -294,14 +297,6 @@ impl Facts for Seen<'_> {
         u64::try_from(time?.as_millis()).ok()
     }
 
-    fn listener_name(&self) -> Option<&str> {
-        self.connection.listener_name()
-    }
-
-    fn listener_connections(&self) -> Option<u32> {
-        self.connection.listener_connections()
-    }
-
     fn listener_connection_rate(&self) -> Option<u64> {
         self.connection.listener_connection_rate()
     }
@@ -310,26 +305,8 @@ impl Facts for Seen<'_> {
         self.connection.listener_request_rate()
     }
 
-    fn tls(&self) -> Option<TlsFacts<'_>> {
-        self.connection.tls_facts()
-    }
-
-    fn certificate(&self, field: &CertificateField) -> Fetched<'_> {
-        self.connection.certificate(field)
-    }
-
     fn variable(&self, variable: &Variable) -> Option<Cow<'_, [u8]>> {
         self.connection.variable(variable).map(Cow::Owned)
-    }
-
-    fn hostname(&self) -> Option<&str> {
-        let hostname = &self.connection.generation.plane.machine.hostname;
-        Some(hostname.as_str()).filter(|name| !name.is_empty())
-    }
-
-    fn environment(&self, name: &str) -> Option<&str> {
-        let environment = &self.connection.generation.plane.machine.environment;
-        environment.get(name).map(String::as_str)
     }
 
     fn capture(&self, slot: u16) -> Option<&[u8]> {
@@ -338,72 +315,6 @@ impl Facts for Seen<'_> {
 
     fn tracked(&self, slot: u8) -> Option<(&Table, &Entry)> {
         self.connection.tracked()?.get(slot)
-    }
-
-    fn stick_table(&self, table: StickTableId) -> Option<&Table> {
-        self.connection.generation.plane.table(table)
-    }
-
-    fn stick_time(&self) -> u64 {
-        track::now()
-    }
-
-    fn lookup(&self, map: MapId, key: &[u8]) -> Option<Cow<'_, [u8]>> {
-        let plane = &self.connection.generation.plane;
-        plane.lookup(map, key)
-    }
-
-    fn clock_offset(&self, at: i64) -> i32 {
-        self.connection.generation.plane.zone.offset(at)
-    }
-
-    fn worker(&self) -> Option<u32> {
-        Some(self.connection.worker.number())
-    }
-
-    fn draining(&self) -> Option<bool> {
-        Some(self.connection.worker.is_draining())
-    }
-
-    fn now(&self) -> Option<i64> {
-        self.now_microseconds().map(|now| now / 1_000_000)
-    }
-
-    fn now_microseconds(&self) -> Option<i64> {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .ok()?;
-        i64::try_from(now.as_micros()).ok()
-    }
-
-    fn of_group(&self, figure: GroupFigure, group: GroupId) -> Option<i64> {
-        self.connection.generation.of_group(figure, group)
-    }
-
-    fn of_target(&self, figure: TargetFigure, group: GroupId, target: &str) -> Fetched<'_> {
-        self.connection.generation.of_target(figure, group, target)
-    }
-
-    fn lookup_groups(&self, map: MapId, key: &[u8]) -> Option<Vec<u8>> {
-        let plane = &self.connection.generation.plane;
-        plane.maps.get(map.index())?.find_groups(key)
-    }
-
-    fn healthy_targets_of(&self, group: &[u8]) -> Option<u32> {
-        let generation = &self.connection.generation;
-        generation.healthy_targets(generation.plane.group_named(group)?)
-    }
-
-    fn healthy_targets(&self, group: GroupId) -> Option<u32> {
-        self.connection.generation.healthy_targets(group)
-    }
-
-    fn group_connections(&self, group: GroupId) -> Option<u32> {
-        self.connection.generation.group_connections(group)
-    }
-
-    fn random(&self) -> Option<u64> {
-        Some(self.connection.worker.random())
     }
 
     fn payload(&self) -> Option<&[u8]> {

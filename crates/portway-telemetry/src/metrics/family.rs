@@ -214,8 +214,8 @@ impl Limit {
     #[rustfmt::skip] // a table
     const fn described(self) -> (&'static str, &'static str) {
         match self {
-            Limit::Connections => ("connections", "all workers' client connections: a new one is closed"),
-            Limit::ListenerConnections => ("listener_connections", "client connections of a listener: a new one is closed"),
+            Limit::Connections => ("connections", "all workers' client connections: a new one waits"),
+            Limit::ListenerConnections => ("listener_connections", "client connections of a listener: a new one waits"),
             Limit::ConnectionRate => ("connection_rate", "client connections in a second: the next one waits"),
             Limit::TlsConnections => ("tls_connections", "client connections with TLS: a new one is closed"),
             Limit::FileDescriptors => ("file_descriptors", "open files of the process: accepting waits"),
