@@ -2,7 +2,7 @@
 //!
 //! Control writes health and addresses; workers read them and count requests in flight. What is counted is an atomic.
 //! Under locks are the address of a target, which only control ever writes, a few times a day, and which every attempt
-//! and record reads; idle connections to it ([`Shelves`]); and variables of the process, where a rule names one.
+//! and record reads; idle connections to it (`Shelves`); and variables of the process, where a rule names one.
 
 use crate::pace::Pace;
 use crate::pool::Shelves;
