@@ -160,14 +160,8 @@ impl Statistics {
     /// There is none.
     pub fn set_target_limit(&self, group: &str, target: &str, limit: u32) -> Result<(), NotDone> {
         let watched = self.target(group, target).map_err(NotDone::NoSuch)?;
-        let groups = self.targets.iter().zip(&self.plane.groups);
-        for (targets, parts) in groups {
-            if let Some(at) = targets.iter().position(|it| Arc::ptr_eq(it, watched)) {
-                parts.state.set_most(at, limit);
-                return Ok(());
-            }
-        }
-        Err(NotDone::NoSuch(NoSuch::Target))
+        watched.state.set_most(limit);
+        Ok(())
     }
 
     /// Cuts off everything that a target serves now.
@@ -236,15 +230,13 @@ impl WatchedTarget {
     /// Says how many sessions it may have; 0: no limit.
     ///
     /// # Errors
-    /// What is wrong with the text, or that no target of the group has a limit in the configuration.
+    /// What is wrong with the text.
     pub fn limit(&self, text: &str) -> Result<(), &'static str> {
         let limit = text
             .parse()
             .map_err(|_| "maxconn string empty or preceded by garbage")?;
-        match self.state.set_most(limit) {
-            true => Ok(()),
-            false => Err("no server of this backend has a maxconn in the configuration"),
-        }
+        self.state.set_most(limit);
+        Ok(())
     }
 
     /// Gives it another weight.

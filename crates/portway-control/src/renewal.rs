@@ -42,7 +42,7 @@ struct State {
 }
 
 /// A certificate with its texts.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct CertificateFile {
     /// The file as the configuration names it.
     pub(crate) name: String,
@@ -58,7 +58,6 @@ pub(crate) struct CertificateFile {
 }
 
 /// What is to replace a certificate.
-#[derive(Debug)]
 struct Offered {
     position: usize,
     text: Option<Vec<u8>>,
@@ -132,8 +131,12 @@ impl Certificates {
     /// The file that is offered, and all that certificates are read from.
     pub fn files(&self) -> (Option<String>, Vec<String>) {
         let state = self.state();
-        let mut names: Vec<String> = state.files.iter().map(|it| it.name.clone()).collect();
-        names.dedup();
+        let mut names: Vec<String> = Vec::new();
+        for file in &state.files {
+            if !names.contains(&file.name) {
+                names.push(file.name.clone());
+            }
+        }
         (state.offered_name().map(str::to_owned), names)
     }
 
@@ -147,10 +150,11 @@ impl Certificates {
             it.key_name.as_deref() == Some(file)
                 || file.strip_suffix(".key") == Some(it.name.as_str())
         };
-        let position = state
-            .files
-            .iter()
-            .position(|it| it.name == file || is_key(it));
+        let fits = |it: &CertificateFile| it.name == file || is_key(it);
+        // Where a certificate has several keys, the rest goes to the pair that was begun.
+        let begun = state.offered.as_ref().map(|it| it.position);
+        let begun = begun.filter(|at| state.files.get(*at).is_some_and(fits));
+        let position = begun.or_else(|| state.files.iter().position(fits));
         let position = position.ok_or(NotRenewed::NoSuchFile)?;
         let is_certificate = state.files.get(position).is_some_and(|it| it.name == file);
         if let Some(offered) = &state.offered
@@ -188,25 +192,28 @@ impl Certificates {
     pub fn commit(&self, file: &str) -> Result<usize, NotRenewed> {
         let mut state = self.state();
         let renewed = state.renewed(file)?;
-        let position = state.offered.take().map_or(0, |it| it.position);
-        let name = renewed.name.clone();
-        let positions: Vec<usize> = (0..)
-            .zip(&state.files)
-            .filter(|(_, it)| it.name == name)
-            .map(|(at, _)| at)
-            .collect();
-        for at in &positions {
-            if let Some(it) = state.files.get_mut(*at) {
+        state.offered = None;
+        let mut positions = Vec::new();
+        for (at, it) in state.files.iter_mut().enumerate() {
+            if it.name != renewed.name {
+                continue;
+            }
+            let file = match it.key_name == renewed.key_name {
+                true => Ok(renewed.clone()),
+                // With another key: it is renewed where that key fits, and stays what it is elsewhere.
+                false => it.with(&renewed.text, it.key_text.as_ref()),
+            };
+            if let Ok(file) = file {
                 let hosts = std::mem::take(&mut it.hosts);
-                let identity = Identity::clone(&renewed.identity).serving(&hosts);
+                let identity = Identity::clone(&file.identity).serving(&hosts);
                 *it = CertificateFile {
                     identity: Arc::new(identity),
                     hosts,
-                    ..renewed.clone()
+                    ..file
                 };
+                positions.push(at);
             }
         }
-        debug_assert!(positions.contains(&position));
         let mut uses = 0;
         for listener in &self.listeners {
             if !listener
@@ -225,9 +232,11 @@ impl Certificates {
             listener.resolver.renew(resolver);
         }
         for (certificate, key) in &self.targets {
-            if positions.contains(certificate) {
+            if positions.contains(certificate)
+                && let Some(file) = state.files.get(*certificate)
+            {
                 uses += 1;
-                key.renew(renewed.identity.certified_key.clone());
+                key.renew(file.identity.certified_key.clone());
             }
         }
         Ok(uses)
@@ -288,13 +297,21 @@ impl State {
         let old = self.files.get(offered.position);
         let old = old.ok_or(NotRenewed::NothingOffered)?;
         let text = offered.text.as_ref().unwrap_or(&old.text);
-        let has_key = pem::read(text).is_ok_and(|it| !it.keys.is_empty());
-        // A key in the file itself counts, as at the start.
         let key_text = offered.key_text.as_ref().or(old.key_text.as_ref());
+        old.with(text, key_text)
+    }
+}
+
+impl CertificateFile {
+    /// The same with other texts, for nothing but its names.
+    fn with(&self, text: &[u8], key_text: Option<&Vec<u8>>) -> Result<CertificateFile, NotRenewed> {
+        let name = self.name.as_str();
+        // A key in the file itself counts, as at the start.
+        let has_key = pem::read(text).is_ok_and(|it| !it.keys.is_empty());
         let key_text = key_text.filter(|_| !has_key);
-        let sources = [Some(text), key_text].into_iter().flatten();
-        let sources: Vec<PemSource<'_>> =
-            sources.map(|text| PemSource { name: file, text }).collect();
+        let sources = [Some(text), key_text.map(Vec::as_slice)];
+        let sources = sources.into_iter().flatten();
+        let sources: Vec<PemSource<'_>> = sources.map(|text| PemSource { name, text }).collect();
         let identity = match load_identity(&sources, UnixTime::now()) {
             Ok((identity, _)) => Arc::new(identity),
             Err(IdentityError::Pem {
@@ -304,13 +321,33 @@ impl State {
             Err(error) => return Err(NotRenewed::Unusable(error.to_string())),
         };
         Ok(CertificateFile {
-            name: old.name.clone(),
-            key_name: old.key_name.clone(),
-            text: text.clone(),
+            name: self.name.clone(),
+            key_name: self.key_name.clone(),
+            text: text.to_vec(),
             key_text: key_text.cloned(),
             identity,
             hosts: Vec::new(),
         })
+    }
+}
+
+/// Without the texts: they hold private keys.
+impl fmt::Debug for CertificateFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateFile")
+            .field("name", &self.name)
+            .field("key_name", &self.key_name)
+            .field("hosts", &self.hosts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Without the texts: they hold private keys.
+impl fmt::Debug for Offered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offered")
+            .field("position", &self.position)
+            .finish_non_exhaustive()
     }
 }
 
@@ -360,4 +397,77 @@ fn text_of(identity: &Identity, is_used: bool) -> Option<CertificateText> {
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::self_signed::{SelfSigned, self_signed};
+
+    fn make() -> SelfSigned {
+        self_signed(&["a.example".to_owned()], 9, UnixTime::now()).unwrap()
+    }
+
+    fn file(name: &str, key_name: &str, made: &SelfSigned) -> CertificateFile {
+        let (text, key_text) = (&made.certificate_pem, &made.key_pem);
+        let source = |text| PemSource { name, text };
+        let sources = [source(text.as_bytes()), source(key_text.as_bytes())];
+        let (identity, _) = load_identity(&sources, UnixTime::now()).unwrap();
+        CertificateFile {
+            name: name.to_owned(),
+            key_name: Some(key_name.to_owned()),
+            text: text.as_bytes().to_vec(),
+            key_text: Some(key_text.as_bytes().to_vec()),
+            identity: Arc::new(identity),
+            hosts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_key_stays_with_its_file() {
+        let (old, new) = (make(), make());
+        let all = Certificates::default();
+        for (name, key_name) in [
+            ("a.pem", "one.key"),
+            ("b.pem", "b.key"),
+            ("a.pem", "one.key"),
+            ("a.pem", "two.key"),
+        ] {
+            all.add_file(file(name, key_name, &old));
+        }
+        assert_eq!(all.files(), (None, vec!["a.pem".into(), "b.pem".into()]));
+
+        let keys = |expected: [(&str, &SelfSigned); 4]| {
+            let state = all.state();
+            for (it, (key_name, made)) in state.files.iter().zip(expected) {
+                assert_eq!(it.key_name.as_deref(), Some(key_name));
+                let key_text = it.key_text.as_deref();
+                assert!(key_text == Some(made.key_pem.as_bytes()), "{key_name}");
+                assert!(it.text == made.certificate_pem.as_bytes(), "{key_name}");
+            }
+        };
+        all.offer("a.pem", &new.certificate_pem).unwrap();
+        all.offer("one.key", &new.key_pem).unwrap();
+        all.commit("a.pem").unwrap();
+        let (one, two, b) = ("one.key", "two.key", "b.key");
+        keys([(one, &new), (b, &old), (one, &new), (two, &old)]);
+
+        // The other pair begins with its key.
+        all.offer("two.key", &new.key_pem).unwrap();
+        all.offer("a.pem", &new.certificate_pem).unwrap();
+        all.commit("a.pem").unwrap();
+        keys([(one, &new), (b, &old), (one, &new), (two, &new)]);
+    }
+
+    #[test]
+    fn keys_are_not_shown() {
+        let made = make();
+        let all = Certificates::default();
+        all.add_file(file("a.pem", "a.key", &made));
+        all.offer("a.key", &made.key_pem).unwrap();
+        let shown = format!("{all:?}");
+        assert!(shown.contains("a.pem") && shown.contains("position: 0"));
+        // Bytes would be numbers in brackets.
+        assert!(!shown.contains("text"), "{shown}");
+    }
 }

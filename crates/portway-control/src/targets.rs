@@ -49,6 +49,12 @@ pub struct WatchedTarget {
     pub(crate) teller: OnceLock<Teller>,
 }
 
+/// One result is enough.
+const AT_ONCE: Thresholds = Thresholds {
+    healthy: 1,
+    unhealthy: 1,
+};
+
 /// Another place than the target's own where it is checked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CheckPlace {
@@ -77,6 +83,8 @@ pub struct Verdict {
     pub failed_up: u64,
     /// The reason as it is.
     pub why: Reason,
+    /// What the checks alone have found: the same, where its agent does not hold it down.
+    pub by_checks: (HealthState, Reason),
     /// How often it became unhealthy.
     pub downs: u64,
     /// How long it was unhealthy.
@@ -114,6 +122,8 @@ pub struct LastCheck {
 #[derive(Debug)]
 struct Known {
     machine: HealthMachine,
+    /// Its agent holds it down: what it is without that.
+    without_agent: Option<HealthMachine>,
     since: SystemTime,
     last_check: Option<LastCheck>,
     passed: u64,
@@ -179,6 +189,7 @@ impl WatchedTarget {
             followers: OnceLock::new(),
             known: Mutex::new(Known {
                 machine,
+                without_agent: None,
                 since: SystemTime::now(),
                 last_check: None,
                 passed: 0,
@@ -204,6 +215,7 @@ impl WatchedTarget {
             failed: known.failed,
             failed_up: known.failed_up,
             why: known.machine.reason().clone(),
+            by_checks: (known.own().state(), known.own().reason().clone()),
             downs: known.downs,
             agent: known.agent.clone(),
             down_time: match known.machine.state() {
@@ -269,7 +281,7 @@ impl WatchedTarget {
     /// How long until the next check, from the start of the latest: less where the state is about to change.
     pub(crate) fn interval(&self, check: &TargetCheck) -> Duration {
         let known = self.known();
-        match (known.machine.state(), known.machine.reason()) {
+        match (known.own().state(), known.own().reason()) {
             (HealthState::Unhealthy, Reason::Passed(_)) => check.fast_interval,
             (HealthState::Unhealthy, _) => check.unhealthy_interval,
             (HealthState::Initial, _) | (_, Reason::Failed(..)) => check.fast_interval,
@@ -322,14 +334,20 @@ impl WatchedTarget {
         if matches!(probe, Probe::Failed(_)) && known.machine.usable() {
             known.failed_up += 1;
         }
+        let passed = probe == Probe::Passed;
         let held = known.agent.down && self.agent_is_asked();
-        let transition = known.machine.observe(
-            probe,
-            Thresholds {
-                healthy: if held { u32::MAX } else { thresholds.healthy },
-                ..thresholds
-            },
-        );
+        let before = known.machine.clone();
+        let mut transition = known.own_mut().observe(probe, thresholds);
+        if known.without_agent.is_some() {
+            transition = match passed && !held {
+                true => known.release(),
+                false => None,
+            };
+        } else if held && !before.usable() && known.machine.usable() {
+            let own = std::mem::replace(&mut known.machine, before);
+            known.without_agent = Some(own);
+            transition = None;
+        }
         known.agent.changed = false;
         let transition = self.publish(&mut known, transition);
         if known.machine.usable() && leaving != (self.state.health() == Health::Draining) {
@@ -359,16 +377,17 @@ impl WatchedTarget {
         }
         let transition = match then {
             OnErrors::CheckSooner => None,
-            OnErrors::FailCheck => known.machine.observe(Probe::Failed(failure), thresholds),
-            OnErrors::LastChance => known.machine.wear(failure, thresholds),
+            OnErrors::FailCheck => known.own_mut().observe(Probe::Failed(failure), thresholds),
+            OnErrors::LastChance => known.own_mut().wear(failure, thresholds),
             OnErrors::MarkDown => {
                 let at_once = Thresholds {
                     unhealthy: 1,
                     ..thresholds
                 };
-                known.machine.observe(Probe::Failed(failure), at_once)
+                known.own_mut().observe(Probe::Failed(failure), at_once)
             }
         };
+        let transition = transition.filter(|_| known.without_agent.is_none());
         self.publish(&mut known, transition)
     }
 
@@ -398,19 +417,20 @@ impl WatchedTarget {
         known.agent.last = Some(last);
         let state = state?;
         known.agent.down = state == AgentState::Down;
-        let probe = match state {
-            AgentState::Up => Probe::Passed,
-            AgentState::Down => Probe::Failed(Failure::Step {
+        let transition = match state {
+            AgentState::Down => known.hold(Failure::Step {
                 word,
                 code: None,
                 said,
             }),
+            AgentState::Up => match known.release() {
+                // Nothing but its agent could heal it.
+                None if !self.is_checked && self.target.track.is_none() && !self.is_lost() => {
+                    known.machine.observe(Probe::Passed, AT_ONCE)
+                }
+                released => released,
+            },
         };
-        const AT_ONCE: Thresholds = Thresholds {
-            healthy: 1,
-            unhealthy: 1,
-        };
-        let transition = known.machine.observe(probe, AT_ONCE);
         known.agent.changed = transition.is_some();
         self.publish(&mut known, transition)
     }
@@ -469,13 +489,12 @@ impl WatchedTarget {
 
     /// Its name does not resolve and never did: it is unhealthy at once, there is nothing to connect to.
     pub fn unresolved(&self, why: &str) -> Option<Transition> {
-        const AT_ONCE: Thresholds = Thresholds {
-            healthy: 1,
-            unhealthy: 1,
-        };
         let mut known = self.known();
-        let failure = Failure::NotResolved(why.into());
-        let transition = known.machine.observe(Probe::Failed(failure), AT_ONCE);
+        let failed = Probe::Failed(Failure::NotResolved(why.into()));
+        if let Some(own) = &mut known.without_agent {
+            own.observe(failed.clone(), AT_ONCE);
+        }
+        let transition = known.machine.observe(failed, AT_ONCE);
         self.publish(&mut known, transition)
     }
 
@@ -485,19 +504,15 @@ impl WatchedTarget {
         self.state.set_address(Some(address));
         let mut known = self.known();
         let unresolved = matches!(
-            known.machine.reason(),
+            known.own().reason(),
             Reason::Failed(_, Failure::NotResolved(_))
         );
         // Nothing but the name stood against a target that is not checked; the check finds out about others.
         if first && unresolved && !self.is_checked {
             let from = known.machine.state();
-            known.machine = HealthMachine::unchecked();
-            let transition = Transition {
-                from,
-                to: known.machine.state(),
-                reason: known.machine.reason().clone(),
-            };
-            self.publish(&mut known, Some(transition));
+            *known.own_mut() = HealthMachine::unchecked();
+            let transition = known.change_from(from);
+            self.publish(&mut known, transition);
         }
     }
 
@@ -506,8 +521,12 @@ impl WatchedTarget {
         let mut known = self.known();
         let from = known.machine.state();
         let wakes = matches!(from, HealthState::Unused | HealthState::Draining);
+        if order == TargetOrder::Ready && !wakes {
+            return None;
+        }
+        // What is said holds, whatever its agent said before.
+        known.without_agent = None;
         match order {
-            TargetOrder::Ready if !wakes => return None,
             TargetOrder::Maintain => drop(known.machine.retire()),
             TargetOrder::Ready | TargetOrder::Drain | TargetOrder::Up | TargetOrder::Down => {
                 if wakes && self.is_checked {
@@ -517,10 +536,6 @@ impl WatchedTarget {
                 }
             }
         }
-        const AT_ONCE: Thresholds = Thresholds {
-            healthy: 1,
-            unhealthy: 1,
-        };
         match order {
             TargetOrder::Drain => drop(known.machine.drain()),
             TargetOrder::Up => drop(known.machine.observe(Probe::Passed, AT_ONCE)),
@@ -529,14 +544,12 @@ impl WatchedTarget {
                 drop(known.machine.observe(Probe::Failed(failure), AT_ONCE));
             }
             TargetOrder::Ready if known.agent.down && self.agent_is_asked() => {
-                let failure = Failure::ConnectFailed("its agent says that it is down".into());
-                drop(known.machine.observe(Probe::Failed(failure), AT_ONCE));
+                let why = "its agent says that it is down";
+                drop(known.hold(Failure::ConnectFailed(why.into())));
             }
             TargetOrder::Ready | TargetOrder::Maintain => {}
         }
-        let to = known.machine.state();
-        let reason = known.machine.reason().clone();
-        let transition = (from != to).then_some(Transition { from, to, reason });
+        let transition = known.change_from(from);
         self.publish(&mut known, transition)
     }
 
@@ -554,9 +567,9 @@ impl WatchedTarget {
         if self.target.disabled || from == HealthState::Unused {
             return None;
         }
-        let (to, reason) = (machine.state(), machine.reason().clone());
         known.machine = machine;
-        let transition = (from != to).then_some(Transition { from, to, reason });
+        known.without_agent = None;
+        let transition = known.change_from(from);
         self.publish(&mut known, transition)
     }
 
@@ -576,6 +589,40 @@ impl WatchedTarget {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// What it is without its agent.
+    fn own(&self) -> &HealthMachine {
+        self.without_agent.as_ref().unwrap_or(&self.machine)
+    }
+
+    fn own_mut(&mut self) -> &mut HealthMachine {
+        self.without_agent.as_mut().unwrap_or(&mut self.machine)
+    }
+
+    /// Its agent says that it is down.
+    fn hold(&mut self, failure: Failure) -> Option<Transition> {
+        let state = self.machine.state();
+        if !matches!(state, HealthState::Draining | HealthState::Unused) {
+            let own = self.machine.clone();
+            self.without_agent.get_or_insert(own);
+        }
+        self.machine.observe(Probe::Failed(failure), AT_ONCE)
+    }
+
+    /// Its agent does not hold it down any more: it is what it is without that.
+    fn release(&mut self) -> Option<Transition> {
+        let from = self.machine.state();
+        self.machine = self.without_agent.take()?;
+        self.change_from(from)
+    }
+
+    /// What changed since it was `from`.
+    fn change_from(&self, from: HealthState) -> Option<Transition> {
+        let (to, reason) = (self.machine.state(), self.machine.reason().clone());
+        (from != to).then_some(Transition { from, to, reason })
     }
 }
 

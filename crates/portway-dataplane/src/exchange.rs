@@ -26,7 +26,7 @@ use portway_model::expression::{
 };
 use portway_model::log::LogLevel;
 use portway_model::settings::{CaptureCookie, OwnAnswers};
-use portway_model::snapshot::{GroupId, MapId, StickTableId, TargetGroup, User, UserlistId};
+use portway_model::snapshot::{GroupId, MapId, StickTableId, User, UserlistId};
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::io::Write;
@@ -388,25 +388,6 @@ impl<'c> Exchange<'c> {
     }
 }
 
-/// The number of a target: its own, or the lowest that none before it has.
-fn target_number(group: &TargetGroup, target: usize) -> Option<u32> {
-    let given = |number: u32| group.targets.iter().any(|it| it.number == Some(number));
-    let mut next = 0;
-    for (index, known) in group.targets.iter().enumerate() {
-        let number = known.number.unwrap_or_else(|| {
-            next += 1;
-            while given(next) {
-                next += 1;
-            }
-            next
-        });
-        if index == target {
-            return Some(number);
-        }
-    }
-    None
-}
-
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
         if self.connection.worker.is_cutting_off() {
@@ -464,8 +445,8 @@ impl Facts for Exchange<'_> {
     }
 
     fn target_number(&self) -> Option<u32> {
-        let (group, ..) = self.connection.generation.group(self.attempt.group?)?;
-        target_number(group, self.attempt.target?)
+        let (_, parts, _) = self.connection.generation.group(self.attempt.group?)?;
+        parts.numbers.get(self.attempt.target?).copied()
     }
 
     fn listener_connection_rate(&self) -> Option<u64> {

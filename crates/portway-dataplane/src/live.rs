@@ -94,8 +94,10 @@ pub struct TargetState {
     weight: AtomicU32,
     /// Exchanges that wait for it alone.
     queued: AtomicU32,
-    /// Who is told when it has room, and its place there; nobody where no target of its group has a limit.
+    /// Its group, and its place there.
     group: OnceLock<(Weak<GroupState>, usize)>,
+    /// The group is told when it has room: some target of it has a limit.
+    tells: AtomicBool,
     /// Handshakes that failed since the last one that was told of.
     failed_handshakes: AtomicU64,
     /// The tick of the next one that is told of.
@@ -234,6 +236,7 @@ impl TargetState {
             weight: AtomicU32::new(AS_CONFIGURED),
             queued: AtomicU32::new(0),
             group: OnceLock::new(),
+            tells: AtomicBool::new(false),
             failed_handshakes: AtomicU64::new(0),
             tell_handshake_at: AtomicU64::new(0),
             shelves: Shelves::default(),
@@ -285,14 +288,20 @@ impl TargetState {
         self.queued.fetch_add(change as u32, Ordering::SeqCst);
     }
 
-    /// Tells this group from now on when it has room.
-    pub(crate) fn tell(&self, group: &Arc<GroupState>, index: usize) {
+    /// It is of this group from now on.
+    pub(crate) fn belong(&self, group: &Arc<GroupState>, index: usize) {
         // A target is of one group, which is made once.
         let _ = self.group.set((Arc::downgrade(group), index));
     }
 
+    /// Tells its group from now on when it has room.
+    pub(crate) fn tell(&self) {
+        self.tells.store(true, Ordering::SeqCst);
+    }
+
     fn has_room(&self) {
-        if let Some((group, index)) = self.group.get()
+        if self.tells.load(Ordering::SeqCst)
+            && let Some((group, index)) = self.group.get()
             && let Some(group) = group.upgrade()
         {
             group.has_room(*index);
@@ -360,14 +369,13 @@ impl TargetState {
         Some(self.failed_handshakes.swap(0, Ordering::Relaxed))
     }
 
-    /// Says how many it may have in flight; 0: no limit. False where no target of its group has a limit.
-    pub fn set_most(&self, most: u32) -> bool {
-        let group = self.group.get();
-        let group = group.and_then(|(group, index)| Some((group.upgrade()?, *index)));
-        if let Some((group, index)) = &group {
+    /// Says how many it may have in flight; 0: no limit.
+    pub fn set_most(&self, most: u32) {
+        if let Some((group, index)) = self.group.get()
+            && let Some(group) = group.upgrade()
+        {
             group.set_most(*index, most);
         }
-        group.is_some()
     }
 
     /// The address to connect to.

@@ -14,6 +14,9 @@ const AS_CONFIGURED: u32 = u32::MAX;
 const COUNT_BITS: u32 = 20;
 /// The largest count, and the largest limit that has an effect: a million events a second.
 const MOST: u64 = (1 << COUNT_BITS) - 1;
+/// Seconds are counted up to here, and from 0 again: 194 days.
+const SECONDS: u64 = 1 << (u64::BITS - 2 * COUNT_BITS);
+const LAST_SECOND: u64 = SECONDS - 1;
 
 /// A limit of events in a second.
 #[derive(Debug)]
@@ -73,14 +76,17 @@ impl Pace {
     fn take_at(&self, limit: u64, now: u64) -> Result<(), Duration> {
         let limit = limit.min(MOST);
         let order = Ordering::Relaxed;
-        let (second, past) = (now / 1000, now % 1000);
+        let (second, past) = (now / 1000 % SECONDS, now % 1000);
         let mut wait = 0;
         let taken = self.counts.fetch_update(order, order, |counts| {
             let (before, here) = (counts >> COUNT_BITS & MOST, counts & MOST);
-            let (before, here) = match second.saturating_sub(counts >> (2 * COUNT_BITS)) {
-                0 => (before, here),
-                1 => (here, 0),
-                _ => (0, 0),
+            let counted = counts >> (2 * COUNT_BITS);
+            let (second, before, here) = match (second + SECONDS - counted) % SECONDS {
+                0 => (second, before, here),
+                1 => (second, here, 0),
+                // Another worker is in the next second already.
+                LAST_SECOND if here > 0 => (counted, before, here),
+                _ => (second, 0, 0),
             };
             if here + before * (1000 - past) / 1000 < limit {
                 return Some(second << (2 * COUNT_BITS) | before << COUNT_BITS | (here + 1));
@@ -112,14 +118,19 @@ mod tests {
 
     /// When each of so many events happens, in milliseconds, where each comes as soon as it may.
     fn moments(limit: u64, count: usize) -> Vec<u64> {
+        moments_since(0, limit, count)
+    }
+
+    /// The same from a moment on.
+    fn moments_since(start: u64, limit: u64, count: usize) -> Vec<u64> {
         let pace = Pace::default();
-        let mut now = 0;
+        let mut now = start;
         (0..count)
             .map(|_| {
                 while let Err(wait) = pace.take_at(limit, now) {
                     now += wait.as_millis() as u64;
                 }
-                now
+                now - start
             })
             .collect()
     }
@@ -133,6 +144,15 @@ mod tests {
         let most = moments(1000, 5000);
         assert!((4900..=5100).contains(&most[4999]), "{}", most[4999]);
         assert_eq!(moments(1, 3), [0, 1001, 2001]);
+    }
+
+    #[test]
+    fn it_holds_after_half_a_year() {
+        let turn = SECONDS * 1000;
+        for start in [turn - 1000, turn, turn + 5000, 3 * turn - 1000] {
+            let all = moments_since(start, 4, 12);
+            assert_eq!(all, moments(4, 12), "{start}");
+        }
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub struct GroupParts {
     pub tls: Option<Arc<rustls::ClientConfig>>,
     /// Live state by index of the target.
     pub targets: Vec<Arc<TargetState>>,
+    /// The numbers of the targets.
+    pub numbers: Vec<u32>,
     /// Live state of the group as a whole.
     pub state: Arc<GroupState>,
 }
@@ -97,6 +99,7 @@ impl GroupParts {
         Self {
             tls,
             targets,
+            numbers: group.target_numbers(),
             state,
         }
     }

@@ -91,6 +91,9 @@ impl GroupState {
             peak: AtomicU32::new(0),
             queue: Mutex::default(),
         });
+        for (index, target) in targets.iter().enumerate() {
+            target.belong(&state, index);
+        }
         if group.targets.iter().any(|it| it.max_connections > 0) {
             state.look_at_limits();
         }
@@ -173,7 +176,7 @@ impl GroupState {
     }
 
     /// Says another limit of a target; 0: none.
-    pub fn set_most(self: &Arc<Self>, index: usize, most: u32) {
+    pub fn set_most(&self, index: usize, most: u32) {
         if let Some(limits) = self.limits.get(index) {
             limits.most.store(most, Ordering::SeqCst);
             self.look_at_limits();
@@ -182,11 +185,9 @@ impl GroupState {
     }
 
     /// From now on there are limits to look at, and targets tell when they have room.
-    fn look_at_limits(self: &Arc<Self>) {
+    fn look_at_limits(&self) {
         if !self.limited.swap(true, Ordering::SeqCst) {
-            for (index, target) in self.targets.iter().enumerate() {
-                target.tell(self, index);
-            }
+            self.targets.iter().for_each(|it| it.tell());
         }
     }
 
@@ -379,7 +380,8 @@ mod tests {
             queue: Mutex::default(),
         });
         for (index, target) in targets.iter().enumerate() {
-            target.tell(&state, index);
+            target.belong(&state, index);
+            target.tell();
         }
         (state, targets)
     }

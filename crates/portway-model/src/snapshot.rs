@@ -19,6 +19,7 @@ use crate::settings::{
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
 use ipnet::IpNet;
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -525,6 +526,17 @@ pub struct HealthCheck {
     pub drain_on_404: bool,
     /// The text that made it.
     pub origin: Origin,
+}
+
+impl TargetGroup {
+    /// The number of each target: its own, or the lowest that is left, from 1.
+    pub fn target_numbers(&self) -> Vec<u32> {
+        let own = |target: &Target| target.number;
+        let taken: HashSet<u32> = self.targets.iter().filter_map(own).collect();
+        let mut free = (1..).filter(|number| !taken.contains(number));
+        let number = |target: &Target| own(target).or_else(|| free.next());
+        self.targets.iter().filter_map(number).collect()
+    }
 }
 
 impl HealthCheck {

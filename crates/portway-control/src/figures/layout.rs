@@ -84,21 +84,12 @@ fn numbered(snapshot: &Snapshot, found: Vec<Found>) -> Vec<Proxy> {
             targets: it
                 .group
                 .and_then(|group| snapshot.groups.get(group))
-                .map(target_numbers)
+                .map(TargetGroup::target_numbers)
                 .unwrap_or_default(),
             name: it.name,
             listeners: it.listeners,
             group: it.group,
         })
-        .collect()
-}
-
-fn target_numbers(group: &TargetGroup) -> Vec<u32> {
-    let taken: HashSet<u32> = group.targets.iter().filter_map(|it| it.number).collect();
-    let mut next = 1;
-    let targets = group.targets.iter();
-    targets
-        .map(|it| it.number.unwrap_or_else(|| take(&mut next, &taken)))
         .collect()
 }
 

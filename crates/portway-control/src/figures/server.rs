@@ -238,10 +238,9 @@ fn checks(check: &TargetCheck, kind: &CheckKind<Resolved>, verdict: &Verdict) ->
         u32::from(check.unhealthy_threshold).max(1),
     );
     let top = rise + fall - 1;
-    let down = matches!(verdict.state, HealthState::Unhealthy | HealthState::Unused);
-    let held = verdict.agent.down;
-    let health = match (&verdict.why, down) {
-        (Reason::Passed(times), true) if held && *times >= rise => top,
+    let (state, why) = &verdict.by_checks;
+    let down = matches!(state, HealthState::Unhealthy | HealthState::Unused);
+    let health = match (why, down) {
         (Reason::Passed(times), true) => (*times).min(rise - 1),
         (_, true) => 0,
         // One failure is enough until a check has passed.

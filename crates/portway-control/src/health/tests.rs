@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use portway_core::health::{Failure, Probe};
+use portway_dataplane::plane::GroupParts;
 use portway_model::snapshot::Snapshot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -575,12 +576,69 @@ async fn agents_say_how_targets_are() {
             "healthy 25 CHECKED Ignoring incomplete line from agent",
             "healthy 25 L7RSP TCPCHK got an empty response at step 2",
             "unused 25 CHECKED agent reports an error : foo",
-            "healthy 25 CHECKED agent warns : no server of this backend has a maxconn in the configuration",
+            "healthy 25 CHECKED",
             // Nobody listens any more.
             "healthy 25 L4CON Connection refused",
         ],
     )
     .await;
+}
+
+#[test]
+fn a_limit_may_be_the_first_of_its_group() {
+    let text = "[listener.web]\nbind = '127.0.0.1:1'\nforward = 'app'\n\
+         [target_group.app]\ntargets = ['127.0.0.1:8', '127.0.0.1:9']\n";
+    let compiled = compile_text("test.toml", text);
+    let snapshot = compiled
+        .snapshot
+        .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
+    let targets = &watch(&snapshot)[0];
+    let states = targets.iter().map(|it| it.state.clone()).collect();
+    let group = GroupParts::new(&snapshot.groups[0], None, states).state;
+    assert_eq!(targets[1].limit("9"), Ok(()));
+    assert_eq!((group.most(0), group.most(1)), (0, 9));
+    assert!(targets[1].limit("x").is_err());
+}
+
+#[tokio::test]
+async fn an_agent_does_not_overrule_checks() {
+    let target = agent(&[], "health_check = 'tcp'").await;
+    let thresholds = Thresholds {
+        healthy: 2,
+        unhealthy: 3,
+    };
+    let check = |probe: Probe| {
+        let check = LastCheck {
+            at: SystemTime::now(),
+            took: Duration::ZERO,
+            word: CheckWord::L4Ok,
+            code: None,
+            said: "".into(),
+        };
+        target.checked(check, probe, thresholds);
+    };
+    // `+` and `-`: a check passes or fails; `u` and `d`: what the agent says.
+    let walk = |steps: &str| -> String {
+        let steps = steps.chars().map(|step| {
+            match step {
+                '+' => check(Probe::Passed),
+                '-' => check(Probe::Failed(Failure::ConnectionRefused)),
+                'u' => target.agent_told(AgentState::Up),
+                _ => target.agent_told(AgentState::Down),
+            }
+            match target.state_now() {
+                HealthState::Unhealthy => 'U',
+                HealthState::Healthy => 'H',
+                _ => '?',
+            }
+        });
+        steps.collect()
+    };
+    assert_eq!(walk("+u-u-u-"), "HHHHHHU", "`up` forgets no failure");
+    assert_eq!(walk("uu+u+"), "UUUUH", "nor does it heal");
+    assert_eq!(walk("d---u++"), "UUUUUUH", "checks count on");
+    assert_eq!(walk("d+++u"), "UUUUH");
+    assert_eq!(walk("---d+++u"), "HHUUUUUH", "both must agree");
 }
 
 #[tokio::test]
@@ -607,7 +665,7 @@ async fn checks_do_not_overrule_an_agent() {
     target.order(TargetOrder::Ready);
     assert_eq!(target.state_now(), HealthState::Unhealthy);
     target.agent_told(AgentState::Up);
-    assert_eq!(target.state_now(), HealthState::Healthy);
+    assert_eq!(target.state_now(), HealthState::Initial);
     target.agent_told(AgentState::Down);
     target.rest_agent(true);
     assert_eq!(pass(), HealthState::Healthy);

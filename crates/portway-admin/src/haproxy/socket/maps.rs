@@ -27,13 +27,14 @@ fn set<'s>(session: &'s Session, name: &str, is_list: bool) -> Result<&'s MapSet
 }
 
 /// The version in front, as `@1`, and what follows it.
-fn version<'w, 'a>(words: &'w [&'a str]) -> (Option<u32>, &'w [&'a str]) {
+fn version<'w, 'a>(words: &'w [&'a str]) -> Result<(Option<u32>, &'w [&'a str]), String> {
     if let [first, rest @ ..] = words
         && let Some(number) = first.strip_prefix('@')
     {
-        return (Some(number.parse().unwrap_or_default()), rest);
+        let number = number.parse().map_err(|_| OUT_OF_RANGE)?;
+        return Ok((Some(number), rest));
     }
-    (None, words)
+    Ok((None, words))
 }
 
 /// An entry by its key, or by its number in hexadecimal.
@@ -65,7 +66,7 @@ pub(super) fn show_acl(session: &mut Session, words: &[&str]) -> Answer {
 }
 
 fn show(session: &Session, words: &[&str], is_list: bool) -> Answer {
-    let (version, words) = version(words);
+    let (version, words) = version(words)?;
     let mut text = String::new();
     // Writing to a String cannot fail.
     let Some(name) = words.first() else {
@@ -158,7 +159,7 @@ fn method(compare: MapMatch) -> &'static str {
 
 /// `add map [@VERSION] MAP KEY VALUE`, or `add map [@VERSION] MAP <<` and a line for each entry.
 pub(super) fn add_map(session: &mut Session, words: &[&str]) -> Answer {
-    let (version, words) = version(words);
+    let (version, words) = version(words)?;
     let pairs = match (words, &session.payload) {
         ([_], Some(payload)) => payload.lines().map(pair).collect::<Result<_, _>>()?,
         ([_, key, value, ..], None) => vec![(key.to_string(), value.to_string())],
@@ -178,7 +179,7 @@ fn pair(line: &str) -> Result<(String, String), String> {
 
 /// `add acl [@VERSION] ACL PATTERN`, or `add acl [@VERSION] ACL <<` and a line for each pattern.
 pub(super) fn add_acl(session: &mut Session, words: &[&str]) -> Answer {
-    let (version, words) = version(words);
+    let (version, words) = version(words)?;
     let alone = |key: &str| (key.to_owned(), String::new());
     let pairs = match (words, &session.payload) {
         ([_], Some(payload)) => payload.lines().map(alone).collect(),
@@ -254,7 +255,7 @@ fn missing(is_list: bool) -> String {
 }
 
 fn clear(session: &Session, words: &[&str], is_list: bool) -> Answer {
-    let (version, words) = version(words);
+    let (version, words) = version(words)?;
     let name = words.first().ok_or_else(|| missing(is_list))?;
     set(session, name, is_list)?.clear(version);
     Ok(String::new())
@@ -289,10 +290,30 @@ pub(super) fn commit_acl(session: &mut Session, words: &[&str]) -> Answer {
 }
 
 fn commit(session: &Session, words: &[&str], is_list: bool) -> Answer {
-    let (version, words) = version(words);
+    let (version, words) = version(words)?;
     let version = version.ok_or("Missing version number.\n")?;
     let name = words.first().ok_or_else(|| missing(is_list))?;
     let done = set(session, name, is_list)?.commit(version);
     done.map(|()| String::new())
         .map_err(|reason| why(reason, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        let check = |word: &str, expected: Result<Option<u32>, &str>| {
+            let words = [word, "file"];
+            let found = version(&words).map(|(version, _)| version);
+            assert_eq!(found, expected.map_err(str::to_owned), "{word}");
+        };
+        check("file", Ok(None));
+        check("@0", Ok(Some(0)));
+        check("@4294967295", Ok(Some(u32::MAX)));
+        for word in ["@", "@junk", "@4294967296", "@1x", "@-1"] {
+            check(word, Err(OUT_OF_RANGE));
+        }
+    }
 }
