@@ -60,14 +60,19 @@ fn who_comes_to_a_full_listener_waits() {
 #[test]
 fn who_comes_too_soon_waits() {
     let target = Target::saying("ok").unwrap();
-    let proxy = Proxy::start(&simple("max_session_rate = 3\n", "", &[target.address()]));
-    // How long is tested where the waiting times are made.
-    for _ in 0..8 {
-        let mut client = proxy.client();
+    let proxy = Proxy::start(&simple("max_session_rate = 1\n", "", &[target.address()]));
+    // How long they wait is tested where that is computed.
+    let mut clients: Vec<Wire> = (0..3).map(|_| proxy.client()).collect();
+    for client in &mut clients {
         client.send(GET).unwrap();
+    }
+    for client in &mut clients {
         assert!(client.message().unwrap().ends_with(b"ok"));
     }
-    proxy.finish(8);
+    let sample = "portway_limit_reached_total{limit=\"connection_rate\"}";
+    assert!(proxy.metric(sample) >= 1);
+    drop(clients);
+    proxy.finish(3);
 }
 
 #[test]
