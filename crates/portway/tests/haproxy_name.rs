@@ -332,18 +332,18 @@ fn more_connections_than_descriptors() {
         ("lenient.cfg", "Cannot raise FD"),
         ("few.cfg", "FD limit (1024) too low"),
     ] {
+        let errors = fs::File::create(place.path("limited")).unwrap();
         let mut running = limited(&format!("-f {file}"))
-            .stderr(Stdio::piped())
+            .stderr(errors)
             .spawn()
             .unwrap();
         eventually("it serves", || get(place.port));
+        eventually(expected, || {
+            let errors = fs::read_to_string(place.path("limited")).unwrap();
+            (errors.contains("[WARNING]") && errors.contains(expected)).then_some(())
+        });
         running.kill().unwrap();
-        let output = running.wait_with_output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            errors.contains("[WARNING]") && errors.contains(expected),
-            "{errors}"
-        );
+        running.wait().unwrap();
     }
 }
 
@@ -503,14 +503,11 @@ fn the_end_of_a_worker_is_the_end_of_its_master() {
     let place = Place::new(&answering("first"));
     let mut master = place.spawn("-W -f a.cfg");
     assert_eq!(place.body(), "first");
-    let errors = fs::read_to_string(place.path("errors")).unwrap();
-    let worker = errors
-        .split_once("New worker (")
-        .unwrap()
-        .1
-        .split_once(')')
-        .unwrap()
-        .0;
+    let worker = eventually("the master names its worker", || {
+        let errors = fs::read_to_string(place.path("errors")).unwrap();
+        let (_, rest) = errors.split_once("New worker (")?;
+        Some(rest.split_once(')')?.0.to_owned())
+    });
     kill_process(
         Pid::from_raw(worker.parse().unwrap()).unwrap(),
         Signal::KILL,
