@@ -44,6 +44,7 @@ mod statistics;
 
 pub mod access_log;
 pub mod live;
+pub mod live_rate;
 pub mod map;
 pub mod plane;
 pub mod queue;

@@ -4,6 +4,7 @@
 //! Under locks are the address of a target, which only control ever writes, a few times a day, and which every attempt
 //! and record reads; idle connections to it (`Shelves`); and variables of the process, where a rule names one.
 
+use crate::live_rate::LiveRate;
 use crate::pace::Pace;
 use crate::pool::Shelves;
 use crate::queue::GroupState;
@@ -424,42 +425,6 @@ static GATES: AtomicU64 = AtomicU64::new(0);
 /// See [`GATES`].
 pub(crate) fn gates() -> u64 {
     GATES.load(Ordering::Acquire)
-}
-
-/// How often something happens in a second, told by control once a second: it looks at the totals.
-#[derive(Debug, Default)]
-pub struct LiveRate {
-    /// The total at the last look.
-    total: AtomicU64,
-    /// What came in the second before it.
-    before: AtomicU64,
-    /// When that was, in milliseconds since 1970.
-    looked: AtomicU64,
-}
-
-impl LiveRate {
-    /// A second is over, in which so many came.
-    pub fn look(&self, total: u64, before: u64) {
-        self.total.store(total, Ordering::Relaxed);
-        self.before.store(before, Ordering::Relaxed);
-        self.looked.store(milliseconds(), Ordering::Relaxed);
-    }
-
-    /// Events a second where the total is `total` now: those since the last look, and of those before it what is left
-    /// of a second.
-    pub(crate) fn now(&self, total: u64) -> u64 {
-        let since = milliseconds().saturating_sub(self.looked.load(Ordering::Relaxed));
-        let left = 1000_u64.saturating_sub(since);
-        let fresh = total.saturating_sub(self.total.load(Ordering::Relaxed));
-        fresh + self.before.load(Ordering::Relaxed) * left / 1000
-    }
-}
-
-fn milliseconds() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
 }
 
 /// What is known of one listener.

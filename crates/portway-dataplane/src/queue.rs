@@ -8,7 +8,8 @@
 //!
 //! The queue is bounded by what waits in it: each waiter is an open connection of a client, which have their own limits.
 
-use crate::live::{InFlight, LiveRate, TargetState};
+use crate::live::{InFlight, TargetState};
+use crate::live_rate::LiveRate;
 use portway_core::balance::{SharedTurns, Tried};
 use portway_model::expression::GroupFigure;
 use portway_model::snapshot::{Target, TargetGroup};

@@ -4,7 +4,7 @@
 //! second; here a task looks at every total once a second, and a reader does the same sum. What changes between two
 //! looks is known at the moment of reading, only its moment is not.
 
-use portway_dataplane::live::LiveRate;
+use portway_dataplane::live_rate::LiveRate;
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
