@@ -167,31 +167,22 @@ impl LogValue {
 
     /// True for texts: HAProxy's flags `Q` and `E` change them, and `-` stands for them where they are empty.
     pub fn is_text(self) -> bool {
-        matches!(
-            self,
-            LogValue::RequestLine
-                | LogValue::RequestMethod
-                | LogValue::RequestUri
-                | LogValue::RequestUriPath
-                | LogValue::RequestPath
-                | LogValue::RequestQuery
-                | LogValue::RequestVersion
-                | LogValue::CapturedRequest
-                | LogValue::CapturedRequestList
-                | LogValue::CapturedResponse
-                | LogValue::CapturedResponseList
-                | LogValue::CapturedRequestCookie
-                | LogValue::CapturedResponseCookie
-                | LogValue::ClientAddress
-                | LogValue::ListenerAddress
-                | LogValue::UpstreamAddress
-                | LogValue::TargetIp
-                | LogValue::ListenerTransport
-                | LogValue::Backend
-                | LogValue::Server
-                | LogValue::TlsVersion
-                | LogValue::TlsCipher
-                | LogValue::ConnectionError
-        )
+        self.is_of_request()
+            || self.is_all_captured()
+            || matches!(
+                self,
+                LogValue::CapturedRequestCookie
+                    | LogValue::CapturedResponseCookie
+                    | LogValue::ClientAddress
+                    | LogValue::ListenerAddress
+                    | LogValue::UpstreamAddress
+                    | LogValue::TargetIp
+                    | LogValue::ListenerTransport
+                    | LogValue::Backend
+                    | LogValue::Server
+                    | LogValue::TlsVersion
+                    | LogValue::TlsCipher
+                    | LogValue::ConnectionError
+            )
     }
 }

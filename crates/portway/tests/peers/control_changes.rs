@@ -44,6 +44,26 @@ impl Both {
         }
     }
 
+    /// A page in clear and, on these ports, over TLS with what `certificates` says for a folder.
+    fn with_tls(scene: Scene, ports: [u16; 2], certificates: impl Fn(&str) -> String) -> Self {
+        Self::new(scene, |port, folder| {
+            let tls = ports[usize::from(folder.ends_with(NAMES[1]))];
+            let certificates = certificates(folder);
+            format!(
+                "defaults
+  mode http
+  timeout client 5s
+  timeout server 5s
+  timeout connect 2s
+frontend f
+  bind 127.0.0.1:{port}
+  bind 127.0.0.1:{tls} ssl {certificates}
+  http-request return status 200
+"
+            )
+        })
+    }
+
     /// The answers of both, each with its own folder written as `DIR`, there and in what is asked.
     fn ask(&self, line: &str) -> [String; 2] {
         NAMES.map(|name| {
@@ -219,20 +239,8 @@ fn certificates() {
         join(&scene, &format!("{name}/d.pem.key"), &["first.key"]);
     }
     let ports = [free_port(), free_port()];
-    let both = Both::new(scene, |port, folder| {
-        let tls = ports[usize::from(folder.ends_with(NAMES[1]))];
-        format!(
-            "defaults
-  mode http
-  timeout client 5s
-  timeout server 5s
-  timeout connect 2s
-frontend f
-  bind 127.0.0.1:{port}
-  bind 127.0.0.1:{tls} ssl crt {folder}/c.pem crt {folder}/d.pem
-  http-request return status 200
-"
-        )
+    let both = Both::with_tls(scene, ports, |folder| {
+        format!("crt {folder}/c.pem crt {folder}/d.pem")
     });
     let shown = |subject: &str| {
         for port in ports {
@@ -313,21 +321,7 @@ fn lists_of_certificates_with_names() {
     );
     scene.file("list", list);
     let ports = [free_port(), free_port()];
-    let both = Both::new(scene, |port, own| {
-        let tls = ports[usize::from(own.ends_with(NAMES[1]))];
-        format!(
-            "defaults
-  mode http
-  timeout client 5s
-  timeout server 5s
-  timeout connect 2s
-frontend f
-  bind 127.0.0.1:{port}
-  bind 127.0.0.1:{tls} ssl crt-list {folder}/list
-  http-request return status 200
-"
-        )
-    });
+    let both = Both::with_tls(scene, ports, |_| format!("crt-list {folder}/list"));
     for (name, expected) in [
         ("first.example", "first"),
         ("second.example", "first"),
