@@ -3,28 +3,26 @@
 //! Reads the files (paths begin in the folder of the configuration that names them), lets [`crate::tls`] judge them, and says
 //! what is wrong at the object that names the file. Everything is read and judged, also after the first error.
 
+mod upstream;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use portway_model::check::{CheckKind, CheckStep};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::draft::Verify;
-use portway_model::settings::{
-    ClientAuth, Protocol, ServerName as NameToSend, TlsVersion as OurVersion,
-};
+use portway_model::settings::{ClientAuth, TlsVersion as OurVersion};
 use portway_model::snapshot::{
-    Certificate, CertificateId, Listener, ListenerTls, Snapshot, TargetGroup, TlsPolicy,
-    UpstreamTls,
+    Certificate, CertificateId, Listener, ListenerTls, Snapshot, TlsPolicy,
 };
 use portway_model::span::{Sources, Span};
+use rustls::ServerConfig;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{ClientConfig, ServerConfig};
-use rustls_pki_types::{ServerName, UnixTime};
+use rustls_pki_types::UnixTime;
+
+pub use upstream::GroupTls;
 
 use crate::renewal::{CertificateFile, Certificates};
 use crate::sources::{folder_of, read_limited};
-use crate::tls::client::{RenewableKey, Verification, client_config, client_config_as};
 use crate::tls::client_auth::{self, Clients};
 use crate::tls::identity::{Identity, PemSource, load_identity};
 use crate::tls::pem;
@@ -50,11 +48,8 @@ const SYSTEM_BUNDLES: [&str; 4] = [
 pub struct TlsConfigs {
     /// By listener; `Some` exactly where TLS is terminated and nothing was wrong.
     pub listeners: Vec<Option<Arc<ServerConfig>>>,
-    /// By target group; `Some` exactly where TLS is spoken to targets and nothing was wrong.
-    pub groups: Vec<Option<Arc<ClientConfig>>>,
-    /// By target group; `Some` exactly where its health check speaks TLS and nothing was wrong: the group's own, or one
-    /// that trusts everybody where the group itself speaks none, as an ALB does.
-    pub checks: Vec<Option<Arc<ClientConfig>>>,
+    /// By target group.
+    pub groups: Vec<GroupTls>,
     /// Every certificate that could be loaded.
     pub loaded: Vec<LoadedCertificate>,
     /// The same, for who replaces them.
@@ -117,14 +112,14 @@ pub fn load(
         configs.listeners.push(config);
     }
     for group in &snapshot.groups {
-        let config = group.tls.as_ref().and_then(|tls| {
-            let own = own(tls, &identities, &mut configs.renewable);
-            of_group(group, tls, own, sources, &mut found)
-        });
-        configs
-            .checks
-            .push(of_check(group, config.as_ref(), &mut found));
-        configs.groups.push(config);
+        let mut loading = upstream::Loading {
+            group,
+            identities: &identities,
+            sources,
+            renewable: &mut configs.renewable,
+            found: &mut found,
+        };
+        configs.groups.push(loading.load());
     }
     (configs, found)
 }
@@ -306,130 +301,6 @@ fn clients(
             found.push(Diagnostic::error(Code::Certificate, span, message));
         })
         .ok()
-}
-
-/// What the targets of a group are shown. Where it could not be loaded, that has been said.
-fn own(
-    tls: &UpstreamTls,
-    identities: &[Option<Arc<Identity>>],
-    renewable: &mut Certificates,
-) -> Option<Arc<RenewableKey>> {
-    let at = tls.certificate?.index();
-    let identity = identities.get(at)?.as_ref()?;
-    let key = Arc::new(RenewableKey::new(identity.certified_key.clone()));
-    renewable.add_target(at, key.clone());
-    Some(key)
-}
-
-fn of_group(
-    group: &TargetGroup,
-    tls: &UpstreamTls,
-    own: Option<Arc<RenewableKey>>,
-    sources: &Sources,
-    found: &mut Diagnostics,
-) -> Option<Arc<ClientConfig>> {
-    let span = group.origin.0;
-    let who = format!("target group `{}`", group.name);
-    let policy = policy(&who, &tls.policy, span, found)?;
-    let name = match &tls.server_name {
-        NameToSend::Fixed(name) => Some(verified_name(&who, name, span, found)?),
-        NameToSend::Client | NameToSend::Host | NameToSend::None => None,
-    };
-    let file = match &tls.verify {
-        Verify::Off => None,
-        Verify::System => Some(system_bundle(&who, span, found)?),
-        Verify::Ca(path) => Some(folder_of(sources, span).join(path)),
-    };
-    let text = match &file {
-        Some(path) => read_pem(path, span, found)?,
-        None => Vec::new(),
-    };
-    let verification = match &tls.verify {
-        Verify::Off => Verification::Off,
-        Verify::System => Verification::Roots {
-            bundle: &text,
-            name,
-        },
-        Verify::Ca(_) => Verification::Ca { pem: &text, name },
-    };
-    let alpn: &[Vec<u8>] = match group.protocol {
-        Protocol::Http | Protocol::Https => &[b"http/1.1".to_vec()],
-        Protocol::Tcp | Protocol::Tls => &[],
-    };
-    client_config_as(&verification, &policy, alpn, own)
-        .map_err(|error| {
-            let file = file.unwrap_or_default();
-            let message = format!("{who} cannot speak TLS: {}: {error}", file.display());
-            found.push(Diagnostic::error(Code::Certificate, span, message));
-        })
-        .ok()
-}
-
-fn of_check(
-    group: &TargetGroup,
-    of_group: Option<&Arc<ClientConfig>>,
-    found: &mut Diagnostics,
-) -> Option<Arc<ClientConfig>> {
-    let check = group.health_check.as_ref()?;
-    let by_kind = match &check.kind {
-        CheckKind::Tls | CheckKind::Https(_) => true,
-        CheckKind::Script(steps) => steps
-            .iter()
-            .any(|step| matches!(step, CheckStep::Connect(connect) if connect.tls)),
-        CheckKind::Tcp | CheckKind::Http(_) | CheckKind::Service(_) => false,
-    };
-    let own = |target: &portway_model::snapshot::Target| {
-        target.check.as_ref().is_some_and(|it| it.tls == Some(true))
-    };
-    if !by_kind && !group.targets.iter().any(own) {
-        return None;
-    }
-    if group.tls.is_some() {
-        return of_group.cloned();
-    }
-    client_config(&Verification::Off, &Policy::default(), &[])
-        .map_err(|error| {
-            let message = format!(
-                "the checks of target group `{}` cannot speak TLS: {error}",
-                group.name
-            );
-            found.push(Diagnostic::error(
-                Code::Certificate,
-                check.origin.0,
-                message,
-            ));
-        })
-        .ok()
-}
-
-fn verified_name(
-    who: &str,
-    name: &str,
-    span: Span,
-    found: &mut Diagnostics,
-) -> Option<ServerName<'static>> {
-    ServerName::try_from(name.to_owned())
-        .map_err(|_| {
-            let message = format!("{who}: `{name}` is not a host name that TLS can ask for");
-            found.push(Diagnostic::error(Code::Certificate, span, message));
-        })
-        .ok()
-}
-
-fn system_bundle(who: &str, span: Span, found: &mut Diagnostics) -> Option<PathBuf> {
-    let given = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    let bundle = given
-        .into_iter()
-        .chain(SYSTEM_BUNDLES.iter().map(PathBuf::from))
-        .find(|path| path.is_file());
-    if bundle.is_none() {
-        let message = format!("{who} trusts the system's authorities, but this machine has none");
-        found.push(
-            Diagnostic::error(Code::Certificate, span, message)
-                .help("install `ca-certificates`, name a CA file, or switch verification off"),
-        );
-    }
-    bundle
 }
 
 /// The policy, with a warning that names what is not spoken of it.
@@ -650,7 +521,10 @@ mod tests {
     fn groups_and_their_checks() {
         let check = |group: &str, (own, of_check): (bool, bool), codes: &[Code]| {
             let (configs, found) = loaded("", group);
-            let works = (configs.groups[0].is_some(), configs.checks[0].is_some());
+            let works = (
+                configs.groups[0].group.is_some(),
+                configs.groups[0].check.is_some(),
+            );
             assert_eq!(works, (own, of_check), "{group}: {found:?}");
             assert_eq!(
                 found.iter().map(|it| it.0).collect::<Vec<_>>(),

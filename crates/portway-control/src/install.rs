@@ -287,9 +287,9 @@ impl Prepared {
         }
         let process = Arc::new(ProcessState::default());
         let mut tasks = JoinSet::new();
-        let groups = self.snapshot.groups.iter().zip(&self.tls.checks);
+        let groups = self.snapshot.groups.iter().zip(&self.tls.groups);
         for ((group, tls), targets) in groups.zip(&self.targets) {
-            health::start(group, tls.as_ref(), targets, &process, &mut tasks);
+            health::start(group, tls, targets, &process, &mut tasks);
         }
         resolve::keep_resolving(&self.targets.concat(), &mut tasks);
         tasks.spawn(renew(self.tickets));
@@ -314,7 +314,10 @@ impl Prepared {
             .zip(&self.targets)
             .map(|((group, tls), targets)| {
                 let targets = targets.iter().map(|it| it.state.clone()).collect();
-                GroupParts::new(group, tls, targets)
+                GroupParts {
+                    own_tls: tls.own,
+                    ..GroupParts::new(group, tls.group, targets)
+                }
             })
             .collect();
         let (services, calls) = Services::channel();

@@ -10,7 +10,7 @@ use crate::stream::{Socket, Stream};
 use crate::timer::Timer;
 use portway_model::address::TargetAddress;
 use portway_model::settings::ServerName;
-use portway_model::snapshot::{GroupId, TargetGroup};
+use portway_model::snapshot::{GroupId, TargetGroup, TargetTls};
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::TargetMetrics;
 use std::fmt;
@@ -220,8 +220,12 @@ async fn open(
     if let Some(header) = &way.proxy_header {
         socket.send(header).await?;
     }
-    let without_tls = own.is_some_and(|target| !target.tls);
-    let Some(config) = parts.tls.as_ref().filter(|_| !without_tls) else {
+    let config = match own.map(|target| &target.tls) {
+        Some(TargetTls::Off) => None,
+        Some(TargetTls::Own(_)) => parts.own_tls.get(target).and_then(Option::as_ref),
+        Some(TargetTls::Group) | None => parts.tls.as_ref(),
+    };
+    let Some(config) = config else {
         return Ok(Stream::Plain(socket));
     };
     let name = tls_name(way.server_name.as_deref(), ip)?;
@@ -277,19 +281,20 @@ fn tls_name(
         .into())
 }
 
-/// The name to send, by the group's setting.
+/// The name to send, as the target or its group has it.
 fn server_name(
     connection: &Connection,
     group: &TargetGroup,
     wanted: Wanted<'_>,
 ) -> Option<Box<str>> {
-    let tls = group.tls.as_ref()?;
+    let target = group.targets.get(wanted.target)?;
+    let tls = group.tls_of(target)?;
     let host = || {
         std::str::from_utf8(wanted.host)
             .ok()
             .filter(|host| !host.is_empty())
     };
-    let own = || match &group.targets.get(wanted.target)?.address {
+    let own = || match &target.address {
         TargetAddress::Tcp {
             host: portway_model::address::Host::Name(name),
             ..

@@ -73,6 +73,8 @@ pub struct ListenerParts {
 pub struct GroupParts {
     /// `Some` exactly where TLS is spoken to targets.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Of targets with TLS settings of their own, by index; empty where none has.
+    pub own_tls: Vec<Option<Arc<rustls::ClientConfig>>>,
     /// Live state by index of the target.
     pub targets: Vec<Arc<TargetState>>,
     /// The numbers of the targets.
@@ -98,6 +100,7 @@ impl GroupParts {
         let state = GroupState::new(group, &targets);
         Self {
             tls,
+            own_tls: Vec::new(),
             targets,
             numbers: group.target_numbers(),
             state,

@@ -5,7 +5,7 @@ use crate::draft::Verify;
 use crate::expression::TextMatch;
 use crate::settings::{
     ConnectionReuse, ControlLevel, ForwardedMode, MapLines, MapMatch, NoneHealthy, ServerName,
-    WhenFull,
+    VerifyName, WhenFull,
 };
 use std::time::Duration;
 
@@ -86,6 +86,8 @@ pub const FORWARDED: ForwardedMode = ForwardedMode::Append;
 pub const VERIFY: Verify = Verify::System;
 /// The server name sent to TLS targets: what the client asked for, as targets that serve several names need.
 pub const SERVER_NAME: ServerName = ServerName::Client;
+/// The name that certificates of targets must have.
+pub const VERIFY_NAME: VerifyName = VerifyName::SentOrAddress;
 /// What happens when no target is healthy.
 pub const NONE_HEALTHY: NoneHealthy = NoneHealthy::Refuse;
 /// What a line of a map's file is.

@@ -11,7 +11,7 @@ use crate::name::Name;
 use crate::settings::{
     CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource, FileMode,
     ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol,
-    SendProxy, ServerName, TlsVersion, WhenFull,
+    SendProxy, ServerName, TlsVersion, VerifyName, WhenFull,
 };
 use crate::span::Spanned;
 use crate::stage::Named;
@@ -448,8 +448,8 @@ pub struct TargetDraft {
     pub shutdown_on_down: Option<Spanned<bool>>,
     /// Connections of backups are closed when it comes back (`on-marked-up shutdown-backup-sessions`).
     pub shutdown_backups_on_up: Option<Spanned<bool>>,
-    /// False: it is spoken to without TLS, whatever the group speaks.
-    pub tls: Option<Spanned<bool>>,
+    /// Without TLS, whatever the group speaks, or with settings of its own.
+    pub tls: Option<Spanned<TargetTlsDraft>>,
     /// False: it gets no PROXY protocol, whatever the group says.
     pub send_proxy: Option<Spanned<bool>>,
     /// It is not checked itself: it is as this one is.
@@ -517,10 +517,23 @@ pub struct UpstreamTlsDraft {
     pub verify: Option<Spanned<Verify>>,
     /// The name that is sent and verified.
     pub server_name: Option<Spanned<ServerName>>,
+    /// The name that the certificate must have.
+    pub verify_name: Option<Spanned<VerifyName>>,
+    /// PEM file of revocation lists.
+    pub crl: Option<Spanned<String>>,
     /// Versions and suites.
     pub policy: TlsPolicyDraft,
     /// Our certificate towards targets, by name.
     pub certificate: Option<Spanned<Name>>,
+}
+
+/// TLS towards one target, in place of its group's.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TargetTlsDraft {
+    /// The group's, or none.
+    Group(bool),
+    /// With settings of its own, which say nothing of the group's.
+    Own(Box<UpstreamTlsDraft>),
 }
 
 /// Whose certificates are believed.

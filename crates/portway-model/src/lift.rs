@@ -15,7 +15,7 @@ use crate::draft::{
     AccessLogDraft, CertificateDraft, ControlSocketDraft, Draft, ErrorPageDraft, ForwardedDraft,
     GroupDraft, GroupTimeoutsDraft, ListenerDraft, ListenerTimeoutsDraft, ListenerTlsDraft,
     LogFormat, MapDraft, ProcessDraft, RequestIdDraft, SocketDraft, StickTableDraft, TargetDraft,
-    TlsPolicyDraft, UpstreamTlsDraft, UserDraft, UserlistDraft,
+    TargetTlsDraft, TlsPolicyDraft, UpstreamTlsDraft, UserDraft, UserlistDraft,
 };
 use crate::expression::Template;
 use crate::log::LogDestination;
@@ -26,7 +26,7 @@ use crate::settings::{
 use crate::snapshot::{
     AccessLog, Agent, CertificateId, ControlSocket, ErrorPage, Forwarded, GroupId, HealthCheck,
     Listener, ListenerTls, MapId, Process, RequestId, Rules, Snapshot, StickTableId, Target,
-    TargetGroup, TargetRef, TlsPolicy, UpstreamTls, User, UserlistId,
+    TargetGroup, TargetRef, TargetTls, TlsPolicy, UpstreamTls, User, UserlistId,
 };
 use crate::span::Spanned;
 use crate::stage::{Named, Pattern, Resolved};
@@ -329,6 +329,12 @@ impl Lift<'_> {
         let mut drafts: Vec<TargetDraft> = Vec::with_capacity(group.targets.len());
         for target in &group.targets {
             let mut draft = self::target(target, group.health_check.as_ref());
+            draft.tls = match &target.tls {
+                TargetTls::Group => None,
+                TargetTls::Off => Some(TargetTlsDraft::Group(false)),
+                TargetTls::Own(own) => Some(TargetTlsDraft::Own(Box::new(self.upstream_tls(own)))),
+            }
+            .map(Spanned::bare);
             draft.track = target.track.map(|it| Spanned::bare(self.tracked(own, it)));
             drafts.push(draft);
         }
@@ -346,10 +352,12 @@ impl Lift<'_> {
         }
     }
 
-    fn upstream_tls(&mut self, tls: &UpstreamTls) -> UpstreamTlsDraft {
+    fn upstream_tls(&self, tls: &UpstreamTls) -> UpstreamTlsDraft {
         UpstreamTlsDraft {
             verify: unless(&tls.verify, &defaults::VERIFY),
             server_name: unless(&tls.server_name, &defaults::SERVER_NAME),
+            verify_name: unless(&tls.verify_name, &defaults::VERIFY_NAME),
+            crl: some(&tls.crl),
             policy: tls_policy(&tls.policy),
             certificate: tls.certificate.map(|id| self.certificate(id)),
         }
@@ -467,7 +475,7 @@ fn target(target: &Target, check: Option<&HealthCheck>) -> TargetDraft {
         slow_start: unless(&target.slow_start, &Duration::ZERO),
         shutdown_on_down: unless(&target.shutdown_on_down, &false),
         shutdown_backups_on_up: unless(&target.shutdown_backups_on_up, &false),
-        tls: unless(&target.tls, &true),
+        tls: None,
         send_proxy: unless(&target.send_proxy, &true),
         track: None,
         agent: target.agent.as_ref().map(agent),

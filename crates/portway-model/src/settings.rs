@@ -71,6 +71,17 @@ pub enum ServerName {
     None,
 }
 
+/// The name that a target's certificate must have.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum VerifyName {
+    /// The name that is sent; where none is, the target's address.
+    SentOrAddress,
+    /// The name that is sent; where none is, any name will do. A common name counts where there are no alternative names.
+    SentOrAny,
+    /// The name that is sent; where none is, this one. A common name counts where there are no alternative names.
+    SentOr(String),
+}
+
 /// A version of TLS that we speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TlsVersion {

@@ -14,7 +14,8 @@ use crate::name::Name;
 use crate::settings::{
     CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource, FileMode,
     ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts, MapLines, MapMatch, NoneHealthy,
-    OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions, TlsVersion, WhenFull,
+    OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions, TlsVersion, VerifyName,
+    WhenFull,
 };
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
@@ -428,8 +429,8 @@ pub struct Target {
     pub shutdown_on_down: bool,
     /// Connections of backups are closed when it comes back.
     pub shutdown_backups_on_up: bool,
-    /// False: no TLS, even where the group speaks it.
-    pub tls: bool,
+    /// How it differs from its group in TLS.
+    pub tls: TargetTls,
     /// False: no PROXY protocol, even where the group sends it.
     pub send_proxy: bool,
     /// It is as this one is.
@@ -560,6 +561,17 @@ impl HealthCheck {
     }
 }
 
+impl TargetGroup {
+    /// TLS towards one of its targets; `None` where none is spoken.
+    pub fn tls_of<'a>(&'a self, target: &'a Target) -> Option<&'a UpstreamTls> {
+        match &target.tls {
+            TargetTls::Group => self.tls.as_ref(),
+            TargetTls::Off => None,
+            TargetTls::Own(own) => Some(own),
+        }
+    }
+}
+
 /// TLS towards targets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamTls {
@@ -567,10 +579,25 @@ pub struct UpstreamTls {
     pub verify: Verify,
     /// The name that is sent and verified.
     pub server_name: ServerName,
+    /// The name that the certificate must have.
+    pub verify_name: VerifyName,
+    /// PEM file of revocation lists.
+    pub crl: Option<String>,
     /// Versions and suites.
     pub policy: TlsPolicy,
     /// Our certificate towards targets.
     pub certificate: Option<CertificateId>,
+}
+
+/// TLS towards one target.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TargetTls {
+    /// As its group: none where that has none.
+    Group,
+    /// None, even where the group speaks it.
+    Off,
+    /// Settings of its own; only where the group speaks TLS.
+    Own(Box<UpstreamTls>),
 }
 
 /// A certificate with its key, still in files.

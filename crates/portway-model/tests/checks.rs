@@ -415,7 +415,7 @@ fn protocols() {
         &["P0201 @14: there is no target `nobody` in target group `web`"],
     );
     check(
-        |d| d.groups[0].targets[0].tls = Some(at(13, true)),
+        |d| d.groups[0].targets[0].tls = Some(at(13, TargetTlsDraft::Group(true))),
         &[
             "P0105 @13: a target with TLS in a target group without it | let the group speak `https` or `tls`, and give the others `tls = false`",
         ],
@@ -508,6 +508,23 @@ fn tls() {
             "P0105 @28 29: the lowest TLS version is above the highest",
             "P0104 @30: a list of no cipher suites | leave it out to have those of the policy",
             "P0103 @31: the name of the TLS policy is empty",
+        ],
+    );
+    check(
+        |d| {
+            d.groups[0].protocol = Some(at(12, Protocol::Https));
+            d.groups[0].tls.verify = Some(at(13, Verify::Off));
+            d.groups[0].tls.crl = Some(at(14, "a.crl".into()));
+            let own = UpstreamTlsDraft {
+                verify_name: Some(at(15, VerifyName::SentOr("a b".into()))),
+                ..UpstreamTlsDraft::default()
+            };
+            let own = TargetTlsDraft::Own(Box::new(own));
+            d.groups[0].targets[0].tls = Some(at(16, own));
+        },
+        &[
+            "P0105 @14: a CRL, and certificates are not verified | leave one of the two out",
+            "P0103 @15: `a b` is not a host name",
         ],
     );
     check(

@@ -187,7 +187,7 @@ pub(super) fn figures(
         cookie: target.cookie.clone(),
         is_disabled: target.disabled,
         is_numbered: target.number.is_some(),
-        is_tls: group.tls.is_some() && target.tls,
+        is_tls: group.tls_of(target).is_some(),
         name_to_resolve: match &target.address {
             TargetAddress::Tcp {
                 host: Host::Name(name),

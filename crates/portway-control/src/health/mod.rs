@@ -24,23 +24,22 @@ use portway_core::health::{
 };
 use portway_dataplane::live::ProcessState;
 use portway_model::check::{CheckWord, Observation, OnErrors};
-use portway_model::settings::{NoneHealthy, ProxyProtocol, ServerName as NameToSend};
-use portway_model::snapshot::{TargetCheck, TargetGroup};
+use portway_model::settings::{NoneHealthy, ProxyProtocol, ServerName as NameToSend, VerifyName};
+use portway_model::snapshot::{TargetCheck, TargetGroup, UpstreamTls};
 use portway_telemetry::events::{Event, emit};
-use rustls::ClientConfig;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::certificates::GroupTls;
 use crate::targets::{LastCheck, WatchedTarget, in_telemetry};
 use crate::tidings::{self, By};
 
 pub use probe::Prober;
 
-/// Starts the checks of the targets of one group; they end with `tasks`. `tls` is for checks that speak TLS, see
-/// [`crate::certificates::TlsConfigs::checks`].
+/// Starts the checks of the targets of one group; they end with `tasks`. `tls` is for checks that speak TLS.
 pub fn start(
     group: &TargetGroup,
-    tls: Option<&Arc<ClientConfig>>,
+    tls: &GroupTls,
     targets: &[Arc<WatchedTarget>],
     process: &Arc<ProcessState>,
     tasks: &mut JoinSet<()>,
@@ -70,11 +69,10 @@ pub fn start(
         let prober = Prober {
             check: check.clone(),
             own: own.clone(),
-            tls: tls.cloned(),
+            tls: tls.of_check(place as usize).cloned(),
             server_name: group
-                .tls
-                .as_ref()
-                .map_or(NameToSend::None, |tls| tls.server_name.clone()),
+                .tls_of(&target.target)
+                .map_or(NameToSend::None, name_of_checks),
             process: Some(Arc::clone(process)),
             proxy: group
                 .send_proxy
@@ -87,6 +85,15 @@ pub fn start(
             tasks.spawn(listened);
         }
         tasks.spawn(watch(prober, target.clone(), told));
+    }
+}
+
+/// A check has no client whose name could be passed on. Where a certificate need not have the name of its target, none is sent
+/// in its place.
+fn name_of_checks(tls: &UpstreamTls) -> NameToSend {
+    match (&tls.server_name, &tls.verify_name) {
+        (NameToSend::Fixed(_), _) | (_, VerifyName::SentOrAddress) => tls.server_name.clone(),
+        (_, VerifyName::SentOrAny | VerifyName::SentOr(_)) => NameToSend::None,
     }
 }
 

@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::tls::client::{Verification, client_config};
+use crate::certificates::GroupTls;
+use crate::tls::client::{Target, Verification, client_config};
 use crate::tls::identity::{PemSource, load_identity};
 use crate::tls::policy::Policy;
 use crate::tls::resolver::{CertificateResolver, NoMatch};
@@ -179,7 +180,10 @@ async fn checks_over_tls() {
         assert!(text.starts_with(expected), "{kind} {name}: {text}");
     };
     let off = || Verification::Off;
-    let ca = |pem| Verification::Ca { pem, name: None };
+    let ca = |pem| Verification::Ca {
+        pem,
+        target: Target::named(None),
+    };
     for kind in ["'tls'", "{ https = '/' }"] {
         check(kind, off(), "any.example", "passed").await;
         check(kind, ca(certificate.as_bytes()), "a.example", "passed").await;
@@ -245,7 +249,13 @@ async fn a_target_goes_and_comes_back() {
     let target = targets[0][0].clone();
     let mut tasks = JoinSet::new();
     let process = Arc::default();
-    start(&snapshot.groups[0], None, &targets[0], &process, &mut tasks);
+    start(
+        &snapshot.groups[0],
+        &GroupTls::default(),
+        &targets[0],
+        &process,
+        &mut tasks,
+    );
     let becomes = async |state: HealthState| {
         let wait = async {
             while target.health().state != state {

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use portway_model::settings::VerifyName;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -16,8 +17,9 @@ use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError,
     RootCertStore, SignatureScheme,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 
+use super::client_auth::revocation_lists;
 use super::pem::{self, PemError};
 use super::policy::Policy;
 use super::server::provider;
@@ -39,16 +41,39 @@ pub enum Verification<'a> {
     Roots {
         /// The PEM text of the bundle, on Debian `/etc/ssl/certs/ca-certificates.crt`.
         bundle: &'a [u8],
-        /// The name that the certificate must have, if not the one that the connection is made with.
-        name: Option<ServerName<'static>>,
+        /// What else is asked of a target.
+        target: Target<'a>,
     },
     /// Those whose certificate leads to one of these authorities and names the target, or is one of these certificates itself.
     Ca {
         /// PEM text.
         pem: &'a [u8],
-        /// The name that the certificate must have, if not the one that the connection is made with.
-        name: Option<ServerName<'static>>,
+        /// What else is asked of a target.
+        target: Target<'a>,
     },
+}
+
+/// What is asked of a target whose authority is known.
+#[derive(Debug, Clone)]
+pub struct Target<'a> {
+    /// The name that is sent to it, if not the one that the connection is made with. An address is never sent.
+    pub name: Option<ServerName<'static>>,
+    /// The name that its certificate must have.
+    pub otherwise: VerifyName,
+    /// PEM text of revocation lists.
+    pub crl: Option<&'a [u8]>,
+}
+
+impl Target<'_> {
+    /// One whose certificate must have this name, or else the one that the connection is made with.
+    #[must_use]
+    pub fn named(name: Option<ServerName<'static>>) -> Self {
+        Self {
+            name,
+            otherwise: VerifyName::SentOrAddress,
+            crl: None,
+        }
+    }
 }
 
 /// Why there is no configuration.
@@ -58,6 +83,8 @@ pub enum ClientConfigError {
     Pem(PemError),
     /// None of the certificates can be an authority.
     NoAuthority,
+    /// The revocation lists cannot be read, in words.
+    RevocationLists(String),
     /// The policy was not made by [`Policy`]'s own functions.
     Policy(Error),
 }
@@ -72,6 +99,7 @@ impl fmt::Display for ClientConfigError {
             Self::NoAuthority => {
                 f.write_str("none of the certificates can be read as an authority")
             }
+            Self::RevocationLists(error) => write!(f, "the file of revocation lists: {error}"),
             Self::Policy(error) => error.fmt(f),
         }
     }
@@ -137,16 +165,21 @@ pub fn client_config_as(
 ) -> Result<Arc<ClientConfig>, ClientConfigError> {
     let provider = provider(policy);
     let algorithms = provider.signature_verification_algorithms;
-    let (trust, name) = match verification {
+    let (trust, target) = match verification {
         Verification::Off => (Trust::Anyone, None),
-        Verification::Roots { bundle, name } => {
-            (Trust::authorities(bundle, false, &provider)?, name.clone())
+        Verification::Roots { bundle, target } => {
+            let trust = Trust::authorities(bundle, target.crl, false, &provider)?;
+            (trust, Some(target))
         }
-        Verification::Ca { pem, name } => (Trust::authorities(pem, true, &provider)?, name.clone()),
+        Verification::Ca { pem, target } => {
+            let trust = Trust::authorities(pem, target.crl, true, &provider)?;
+            (trust, Some(target))
+        }
     };
     let verifier = Arc::new(TargetVerifier {
         trust,
-        name,
+        name: target.and_then(|it| it.name.clone()),
+        otherwise: target.map_or(VerifyName::SentOrAddress, |it| it.otherwise.clone()),
         algorithms,
     });
     let config = ClientConfig::builder_with_provider(provider)
@@ -281,15 +314,25 @@ enum Trust {
     Anyone,
     Authorities {
         /// `None` if none of the certificates can be an authority, only a target's own.
-        chain: Option<Arc<WebPkiServerVerifier>>,
+        chain: Option<Chain>,
         /// Certificates that are trusted as they are.
         themselves: Vec<CertificateDer<'static>>,
     },
 }
 
+/// Who verifies chains.
+#[derive(Debug)]
+struct Chain {
+    roots: Arc<RootCertStore>,
+    /// Chain and name.
+    named: Arc<WebPkiServerVerifier>,
+    crls: Vec<webpki::CertRevocationList<'static>>,
+}
+
 impl Trust {
     fn authorities(
         text: &[u8],
+        crl: Option<&[u8]>,
         themselves: bool,
         provider: &Arc<rustls::crypto::CryptoProvider>,
     ) -> Result<Self, ClientConfigError> {
@@ -297,12 +340,10 @@ impl Trust {
         let mut roots = RootCertStore::empty();
         // Bundles hold odd certificates that no target leads to: only having none at all is an error.
         roots.add_parsable_certificates(certificates.iter().cloned());
-        let build = |roots| {
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-                .build()
-                .ok()
+        let chain = match roots.is_empty() {
+            true => None,
+            false => Chain::new(roots, crl, provider)?,
         };
-        let chain = if roots.is_empty() { None } else { build(roots) };
         if chain.is_none() && !themselves {
             return Err(ClientConfigError::NoAuthority);
         }
@@ -313,10 +354,76 @@ impl Trust {
     }
 }
 
+impl Chain {
+    fn new(
+        roots: RootCertStore,
+        crl: Option<&[u8]>,
+        provider: &Arc<rustls::crypto::CryptoProvider>,
+    ) -> Result<Option<Self>, ClientConfigError> {
+        let roots = Arc::new(roots);
+        let lists = revocation_lists(crl).map_err(ClientConfigError::RevocationLists)?;
+        let read = |list: &CertificateRevocationListDer<'static>| {
+            webpki::OwnedCertRevocationList::from_der(list).map(Into::into)
+        };
+        let crls: Result<Vec<_>, _> = lists.iter().map(read).collect();
+        let crls = crls.map_err(|it| ClientConfigError::RevocationLists(it.to_string()))?;
+        let named =
+            WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider))
+                .with_crls(lists)
+                .build();
+        Ok(named.ok().map(|named| Self { roots, named, crls }))
+    }
+
+    /// Whether the chain is good, for whatever host.
+    fn verify(
+        &self,
+        shown: (&CertificateDer<'_>, &[CertificateDer<'_>]),
+        algorithms: &WebPkiSupportedAlgorithms,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let (end_entity, intermediates) = shown;
+        let crls: Vec<_> = self.crls.iter().collect();
+        let revocation = webpki::RevocationOptionsBuilder::new(&crls).ok();
+        let verified = webpki::EndEntityCert::try_from(end_entity).and_then(|certificate| {
+            certificate
+                .verify_for_usage(
+                    algorithms.all,
+                    &self.roots.roots,
+                    intermediates,
+                    now,
+                    webpki::KeyUsage::server_auth(),
+                    revocation.map(webpki::RevocationOptionsBuilder::build),
+                    None,
+                )
+                .map(|_| ())
+        });
+        let Err(why) = verified else {
+            return Ok(());
+        };
+        // The same in rustls's words.
+        let nobody = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
+        match self
+            .named
+            .verify_server_cert(end_entity, intermediates, &nobody, &[], now)
+        {
+            Err(Error::InvalidCertificate(error)) if !is_about_name(&error) => Err(error.into()),
+            _ => Err(Error::General(why.to_string())),
+        }
+    }
+}
+
+fn is_about_name(error: &CertificateError) -> bool {
+    matches!(
+        error,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
+    )
+}
+
 #[derive(Debug)]
 struct TargetVerifier {
     trust: Trust,
     name: Option<ServerName<'static>>,
+    otherwise: VerifyName,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -359,13 +466,29 @@ impl ServerCertVerifier for TargetVerifier {
         if facts.version < 3 {
             return Err(Untrusted::Version1.into());
         }
-        let name = self.name.as_ref().unwrap_or(server_name);
+        let sent = self.name.as_ref().unwrap_or(server_name);
         let Some(chain) = chain else {
             return Err(unknown_authority(&facts).into());
         };
-        let verified =
-            chain.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
-        verified.map_err(|error| in_words(error, &facts, name).into())
+        let verified = if self.otherwise == VerifyName::SentOrAddress {
+            let named = &chain.named;
+            let verified =
+                named.verify_server_cert(end_entity, intermediates, sent, ocsp_response, now);
+            verified.map(|_| ())
+        } else {
+            chain.verify((end_entity, intermediates), &self.algorithms, now)
+        };
+        verified.map_err(|error| Error::from(in_words(error, &facts, sent)))?;
+        let name = match (sent, &self.otherwise) {
+            (_, VerifyName::SentOrAddress) => None,
+            (ServerName::DnsName(name), _) => Some(name.as_ref()),
+            (_, VerifyName::SentOr(name)) => Some(name.as_str()),
+            (_, VerifyName::SentOrAny) => None,
+        };
+        match name.filter(|name| !is_for(&facts, name)) {
+            Some(name) => Err(wrong_name(&facts, name).into()),
+            None => Ok(ServerCertVerified::assertion()),
+        }
     }
 
     fn verify_tls12_signature(
@@ -398,6 +521,29 @@ fn unknown_authority(facts: &CertificateFacts) -> Untrusted {
     }
 }
 
+/// Whether it names this host; by its common name where it has no alternative names.
+fn is_for(facts: &CertificateFacts, host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let above = host.split_once('.').map(|(_, above)| above);
+    facts
+        .names()
+        .iter()
+        .any(|name| match name.strip_prefix("*.") {
+            Some(parent) => above == Some(parent),
+            None => *name == host,
+        })
+}
+
+fn wrong_name(facts: &CertificateFacts, wanted: &str) -> Untrusted {
+    let addresses = facts.ip_addresses.iter().map(ToString::to_string);
+    let common_name = facts.common_name.clone();
+    Untrusted::WrongName {
+        wanted: wanted.to_owned(),
+        presented: facts.dns_names.iter().cloned().chain(addresses).collect(),
+        common_name: common_name.filter(|_| !facts.has_alternative_names),
+    }
+}
+
 fn in_words(error: Error, facts: &CertificateFacts, name: &ServerName<'_>) -> Untrusted {
     let Error::InvalidCertificate(error) = error else {
         return Untrusted::Other(error.to_string());
@@ -406,19 +552,7 @@ fn in_words(error: Error, facts: &CertificateFacts, name: &ServerName<'_>) -> Un
     let seconds = |time: UnixTime| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     match error {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            Untrusted::WrongName {
-                wanted: name.to_str().into_owned(),
-                presented: facts
-                    .dns_names
-                    .iter()
-                    .cloned()
-                    .chain(facts.ip_addresses.iter().map(ToString::to_string))
-                    .collect(),
-                common_name: facts
-                    .common_name
-                    .clone()
-                    .filter(|_| !facts.has_alternative_names),
-            }
+            wrong_name(facts, &name.to_str())
         }
         CertificateError::ExpiredContext { not_after, .. } => Untrusted::Expired {
             not_after: seconds(not_after),

@@ -72,7 +72,7 @@ pub fn verifier(
     let chain = if roots.is_empty() {
         None
     } else {
-        let lists = revocation_lists(clients.crl)?;
+        let lists = revocation_lists(clients.crl).map_err(ClientsError::RevocationLists)?;
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
                 .with_crls(lists)
@@ -89,9 +89,10 @@ pub fn verifier(
     }))
 }
 
-fn revocation_lists(
+/// Revocation lists of a PEM text; none without one.
+pub(super) fn revocation_lists(
     text: Option<&[u8]>,
-) -> Result<Vec<CertificateRevocationListDer<'static>>, ClientsError> {
+) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
     let Some(text) = text else {
         return Ok(Vec::new());
     };
@@ -99,10 +100,10 @@ fn revocation_lists(
     match lists {
         Ok(lists) if lists.is_empty() => {
             let none = "there is no `X509 CRL` block in it";
-            Err(ClientsError::RevocationLists(none.to_owned()))
+            Err(none.to_owned())
         }
         Ok(lists) => Ok(lists),
-        Err(error) => Err(ClientsError::RevocationLists(error.to_string())),
+        Err(error) => Err(error.to_string()),
     }
 }
 

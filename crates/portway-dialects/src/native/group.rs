@@ -4,10 +4,12 @@ use super::form::{Fields, Form, Out, Reader, fields, nested, words};
 use super::rule::{self, Owner};
 use super::toml::{Content, Entry, Item, Table};
 use super::{check, check_step, choice, form::Field, target};
-use portway_model::draft::{GroupDraft, GroupTimeoutsDraft, TargetDraft, UpstreamTlsDraft, Verify};
+use portway_model::draft::{
+    GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft, UpstreamTlsDraft, Verify,
+};
 use portway_model::name::Name;
 use portway_model::settings::{
-    ConnectionReuse, NoneHealthy, ProxyPart, ProxyProtocol, SendProxy, ServerName,
+    ConnectionReuse, NoneHealthy, ProxyPart, ProxyProtocol, SendProxy, ServerName, VerifyName,
 };
 use portway_model::span::Spanned;
 
@@ -72,6 +74,8 @@ fields!(GroupTimeoutsDraft {
 fields!(UpstreamTlsDraft {
     "verify" => verify,
     "server_name" => server_name,
+    "verify_name" => verify_name,
+    "crl" => crl,
     "policy" => policy.name,
     "min_version" => policy.min_version,
     "max_version" => policy.max_version,
@@ -250,6 +254,57 @@ impl Form for ServerName {
             (ServerName::Fixed(name), _) => name.write(),
             // The other three are in SERVER_NAMES.
             _ => Out::text(""),
+        }
+    }
+}
+
+/// Names to verify that are rules, not names.
+const VERIFY_NAMES: [(&str, VerifyName); 2] = [
+    ("or_address", VerifyName::SentOrAddress),
+    ("or_any", VerifyName::SentOrAny),
+];
+
+impl Form for VerifyName {
+    const WHAT: &'static str = "\"or_address\", \"or_any\" or a name";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.text(item, Self::WHAT)?.text;
+        let word = VERIFY_NAMES.into_iter().find(|(known, _)| *known == text);
+        Some(word.map_or_else(|| VerifyName::SentOr(text.to_owned()), |(_, word)| word))
+    }
+
+    fn write(&self) -> Out {
+        Out::text(match self {
+            VerifyName::SentOrAddress => "or_address",
+            VerifyName::SentOrAny => "or_any",
+            VerifyName::SentOr(name) => name,
+        })
+    }
+}
+
+impl Form for TargetTlsDraft {
+    const WHAT: &'static str = "false or a table";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        Some(match &item.content {
+            Content::Boolean(tls) => TargetTlsDraft::Group(*tls),
+            Content::Table(table) => {
+                let mut own = UpstreamTlsDraft::default();
+                own.read_table(table, &[], reader);
+                TargetTlsDraft::Own(Box::new(own))
+            }
+            _ => return reader.wrong_type(item, Self::WHAT),
+        })
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            TargetTlsDraft::Group(tls) => tls.write(),
+            TargetTlsDraft::Own(own) => {
+                let mut out = Vec::new();
+                own.write_fields(&mut out);
+                Out::Table(out)
+            }
         }
     }
 }

@@ -16,10 +16,10 @@ use crate::choice::{
 use crate::convert::{self, Convert as _};
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::draft::{GroupDraft, GroupTimeoutsDraft, TargetDraft};
+use crate::draft::{GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft};
 use crate::name::Name;
 use crate::settings::{GroupTimeouts, Protocol, ProxyProtocol, SameSite, SendProxy};
-use crate::snapshot::{GroupId, HealthCheck, Target, TargetGroup, TargetRef};
+use crate::snapshot::{GroupId, HealthCheck, Target, TargetGroup, TargetRef, TargetTls};
 use crate::span::{Origin, Span, Spanned};
 use crate::stage::{Named, Resolved};
 use std::collections::HashMap;
@@ -174,8 +174,13 @@ impl Compiler<'_> {
                 failure = Some(reported);
                 None
             });
+            let tls = self.target_tls(draft).unwrap_or_else(|reported| {
+                failure = Some(reported);
+                TargetTls::Group
+            });
             let target = Target {
                 track,
+                tls,
                 ..self.target(draft, check)
             };
             self.check_way(group, draft);
@@ -231,14 +236,26 @@ impl Compiler<'_> {
         }
     }
 
+    fn target_tls(&mut self, draft: &TargetDraft) -> Result<TargetTls, Reported> {
+        let Some(tls) = &draft.tls else {
+            return Ok(TargetTls::Group);
+        };
+        Ok(match &tls.value {
+            TargetTlsDraft::Group(true) => TargetTls::Group,
+            TargetTlsDraft::Group(false) => TargetTls::Off,
+            TargetTlsDraft::Own(own) => TargetTls::Own(Box::new(self.upstream(own, tls.span)?)),
+        })
+    }
+
     /// A target can do without what its group has, and have nothing that its group does not have.
     fn check_way(&mut self, group: &GroupDraft, draft: &TargetDraft) {
         let is_tls = group
             .protocol
             .is_some_and(|protocol| protocol.value.is_tls());
+        let tls = draft.tls.as_ref();
         let more = [
             (
-                draft.tls,
+                tls.map(|tls| tls.as_ref().map(|tls| *tls != TargetTlsDraft::Group(false))),
                 is_tls,
                 "TLS",
                 "let the group speak `https` or `tls`, and give the others `tls = false`",
@@ -392,7 +409,7 @@ impl Compiler<'_> {
             ),
             shutdown_on_down: draft.shutdown_on_down.is_some_and(|x| x.value),
             shutdown_backups_on_up: draft.shutdown_backups_on_up.is_some_and(|x| x.value),
-            tls: draft.tls.is_none_or(|x| x.value),
+            tls: TargetTls::Group,
             send_proxy: draft.send_proxy.is_none_or(|x| x.value),
             track: None,
             first_address: match &draft.first_address {

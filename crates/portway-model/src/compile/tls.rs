@@ -10,7 +10,7 @@ use crate::draft::{
     GroupDraft, ListenerDraft, ListenerTlsDraft, TlsPolicyDraft, UpstreamTlsDraft, Verify,
 };
 use crate::name::Name;
-use crate::settings::{ClientAuth, Protocol, ServerName};
+use crate::settings::{ClientAuth, Protocol, ServerName, VerifyName};
 use crate::snapshot::{ListenerTls, TlsPolicy, UpstreamTls};
 use crate::span::{Origin, Span, Spanned};
 use std::collections::HashMap;
@@ -234,9 +234,9 @@ impl Compiler<'_> {
         protocol: Protocol,
     ) -> Result<Option<UpstreamTls>, Reported> {
         let tls = &group.tls;
-        let certificate = tls.certificate.as_ref().map(|name| self.certificate(name));
-        let certificate = certificate.transpose();
         if !protocol.is_tls() {
+            let certificate = tls.certificate.as_ref().map(|name| self.certificate(name));
+            let certificate = certificate.transpose();
             if let Some(span) = upstream_tls_spans(tls).into_iter().reduce(Span::to) {
                 let word = protocol.as_str();
                 let place = group.protocol.map_or(Span::NONE, |x| x.span);
@@ -254,6 +254,17 @@ impl Compiler<'_> {
             }
             return certificate.map(|_| None);
         }
+        self.upstream(tls, group.name.span).map(Some)
+    }
+
+    /// What a group or one of its targets says of TLS.
+    pub(super) fn upstream(
+        &mut self,
+        tls: &UpstreamTlsDraft,
+        object: Span,
+    ) -> Result<UpstreamTls, Reported> {
+        let certificate = tls.certificate.as_ref().map(|name| self.certificate(name));
+        let certificate = certificate.transpose();
         if let Some(verify) = &tls.verify
             && let Verify::Ca(file) = &verify.value
         {
@@ -264,12 +275,31 @@ impl Compiler<'_> {
         {
             check_dns_name(&mut self.found, text, name.span);
         }
-        Ok(Some(UpstreamTls {
+        if let Some(name) = &tls.verify_name
+            && let VerifyName::SentOr(text) = &name.value
+        {
+            check_dns_name(&mut self.found, text, name.span);
+        }
+        if let Some(crl) = &tls.crl {
+            check_file(&mut self.found, "the CRL", &crl.value, crl.span);
+            if tls
+                .verify
+                .as_ref()
+                .is_some_and(|it| it.value == Verify::Off)
+            {
+                let message = "a CRL, and certificates are not verified";
+                let found = Diagnostic::error(Code::Conflict, crl.span, message);
+                self.found.push(found.help("leave one of the two out"));
+            }
+        }
+        Ok(UpstreamTls {
             verify: value_or(&tls.verify, defaults::VERIFY),
             server_name: value_or(&tls.server_name, defaults::SERVER_NAME),
-            policy: self.tls_policy(&tls.policy, group.name.span),
+            verify_name: value_or(&tls.verify_name, defaults::VERIFY_NAME),
+            crl: tls.crl.as_ref().map(|it| it.value.clone()),
+            policy: self.tls_policy(&tls.policy, object),
             certificate: certificate?,
-        }))
+        })
     }
 }
 
@@ -310,6 +340,8 @@ fn upstream_tls_spans(tls: &UpstreamTlsDraft) -> Vec<Span> {
     let own = [
         place(&tls.verify),
         place(&tls.server_name),
+        place(&tls.verify_name),
+        place(&tls.crl),
         place(&tls.certificate),
     ];
     let mut spans = policy_spans(&tls.policy);

@@ -123,7 +123,7 @@ impl Choices {
             slow_start: self.setting(|c| c.one(Duration::ZERO, &[Duration::from_secs(30)])),
             shutdown_on_down: self.setting(|c| c.one_in(2)),
             shutdown_backups_on_up: self.setting(|c| c.one_in(2)),
-            tls: self.setting(|_| false),
+            tls: self.setting(|_| TargetTlsDraft::Group(false)),
             send_proxy: self.setting(|_| false),
             agent: self.setting(Self::agent),
             first_address: self.setting(|c| {

@@ -13,7 +13,7 @@ use portway_model::name::Name;
 use portway_model::settings::{
     CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorAnswer, ErrorPageSource,
     FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers, Password,
-    Protocol, ProxyPart, ProxyProtocol, SendProxy, ServerName, TlsVersion, WhenFull,
+    Protocol, ProxyPart, ProxyProtocol, SendProxy, ServerName, TlsVersion, VerifyName, WhenFull,
 };
 use portway_model::span::Spanned;
 use std::net::{IpAddr, SocketAddr};
@@ -540,6 +540,12 @@ impl Choices {
         };
         if tls {
             draft.tls = self.upstream_tls();
+            for target in &mut draft.targets {
+                if self.one_in(4) {
+                    let own = TargetTlsDraft::Own(Box::new(self.upstream_tls()));
+                    target.tls = Some(Spanned::bare(own));
+                }
+            }
         }
         draft.rules = self.some(3, |c| {
             let phase = if known.http {
@@ -632,6 +638,12 @@ impl Choices {
                 3 => ServerName::Fixed(c.host_name()),
                 _ => ServerName::Client,
             }),
+            verify_name: self.setting(|c| match c.below(3) {
+                1 => VerifyName::SentOrAny,
+                2 => VerifyName::SentOr(c.host_name()),
+                _ => VerifyName::SentOrAddress,
+            }),
+            crl: None,
             policy: self.tls_policy(),
             certificate: self.among(&self.certificates.clone()).map(Spanned::bare),
         }

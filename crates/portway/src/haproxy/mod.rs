@@ -22,7 +22,7 @@ use portway_control::sources::{Compiled, compile_files_as, configurations_in};
 use portway_dialects::Dialect;
 use portway_model::diagnostic::{Diagnostics, Severity};
 use portway_model::draft::Verify;
-use portway_model::snapshot::Snapshot;
+use portway_model::snapshot::{Snapshot, TargetTls};
 use portway_model::span::Spanned;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
@@ -274,12 +274,14 @@ fn apply(flags: &Flags, snapshot: &mut Snapshot) {
         }
     }
     if flags.no_verify {
-        for tls in snapshot
-            .groups
-            .iter_mut()
-            .filter_map(|group| group.tls.as_mut())
-        {
-            tls.verify = Verify::Off;
+        for group in &mut snapshot.groups {
+            let own = group.targets.iter_mut().filter_map(|it| match &mut it.tls {
+                TargetTls::Own(own) => Some(own.as_mut()),
+                TargetTls::Group | TargetTls::Off => None,
+            });
+            for tls in own.chain(group.tls.as_mut()) {
+                tls.verify = Verify::Off;
+            }
         }
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn certificate(
     ];
     openssl(scene, &ask);
     let extensions = if hosts.is_empty() {
-        "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n".to_owned()
+        "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n".to_owned()
     } else {
         let names: Vec<String> = hosts.iter().map(|host| format!("DNS:{host}")).collect();
         format!("subjectAltName={}\n", names.join(","))
@@ -77,6 +77,45 @@ pub(crate) fn certificate(
             )
         }
     };
+}
+
+/// What files of `tests/differential` find in `CERTS`: authorities `ca` and `stranger`, and of `ca` `site` (a.example and
+/// *.b.example), `common` (the common name c.example alone), `revoked` and `client`; each as `NAME.pem` with its certificate and
+/// `NAME-all.pem` with its key too. `crl.pem` names `revoked`.
+pub(crate) fn everybody(scene: &Scene) {
+    let by = Issuer::Signed("ca");
+    certificate(scene, "ca", Key::Rsa, "Root", &[], Issuer::Own);
+    certificate(scene, "stranger", Key::Ecdsa, "Stranger", &[], Issuer::Own);
+    let site = ["a.example", "*.b.example"];
+    certificate(scene, "site", Key::Rsa, "a.example", &site, by);
+    certificate(scene, "client", Key::Rsa, "client", &["client"], by);
+    certificate(scene, "revoked", Key::Ecdsa, "revoked", &["revoked"], by);
+    certificate(scene, "common", Key::Ecdsa, "c.example", &["none"], by);
+    let plain = "basicConstraints=CA:FALSE\n";
+    scene.file("common.ext", plain);
+    let sign = ["x509", "-req", "-in", "common.csr", "-days", "30"];
+    let with = ["-CA", "ca.pem", "-CAkey", "ca.key", "-set_serial", "7"];
+    let out = ["-out", "common.pem", "-extfile", "common.ext"];
+    openssl(scene, &[&sign[..], &with, &out].concat());
+    for name in ["site", "client", "revoked", "common"] {
+        let parts = [format!("{name}.pem"), format!("{name}.key")];
+        join(
+            scene,
+            &format!("{name}-all.pem"),
+            &parts.each_ref().map(String::as_str),
+        );
+    }
+    scene.file("index.txt", "");
+    scene.file("crlnumber", "01\n");
+    scene.file(
+        "ca.cnf",
+        "[ca]\ndefault_ca=a\n[a]\ndatabase=index.txt\ncrlnumber=crlnumber\ndefault_md=sha256\ndefault_crl_days=30\n",
+    );
+    let ca = [
+        "ca", "-config", "ca.cnf", "-cert", "ca.pem", "-keyfile", "ca.key",
+    ];
+    openssl(scene, &[&ca[..], &["-revoke", "revoked.pem"]].concat());
+    openssl(scene, &[&ca[..], &["-gencrl", "-out", "crl.pem"]].concat());
 }
 
 /// Runs openssl to its end; its standard output.

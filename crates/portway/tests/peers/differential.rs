@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::certificates;
 use crate::echo::Echo;
 use crate::support::{PORTWAY, Process, Scene, free_port, local};
 
@@ -31,7 +32,7 @@ macro_rules! files {
         }
     };
 }
-files! { acl balance basic closing conditions errors expressions headers hosts lesser_words listen log_default log_format maps own_answers redirects request_rules response_rules samples sizes stats sticky_insert sticky_rewrite tables targets tcp tcp_inspect use_server users }
+files! { acl balance basic closing conditions errors expressions headers hosts lesser_words listen log_default log_format maps own_answers redirects request_rules response_rules samples servers_tls sizes stats sticky_insert sticky_rewrite tables targets tcp tcp_inspect use_server users }
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential")
@@ -116,6 +117,9 @@ fn allowed(path: &Path) -> Vec<Allowed> {
 /// What `portway compare` finds between HAProxy and a rival.
 fn compare(scene: &Scene, folder: &Path, name: &str, rival: &str) -> Value {
     let file = folder.join(format!("{name}.cfg"));
+    if fs::read_to_string(&file).unwrap().contains("${CERTS}") {
+        certificates::everybody(scene);
+    }
     let targets: Vec<Echo> = ["s1", "s2", "s3", "s4"].map(Echo::start).into();
     let dead = free_port();
     let surroundings = || {
@@ -130,6 +134,7 @@ fn compare(scene: &Scene, folder: &Path, name: &str, rival: &str) -> Value {
         all.insert("LOG".to_owned(), unclaimed_udp_port().to_string());
         all.insert("DEAD".to_owned(), dead.to_string());
         all.insert("DIR".to_owned(), folder.display().to_string());
+        all.insert("CERTS".to_owned(), scene.path("").display().to_string());
         all
     };
     let (old, new) = (surroundings(), surroundings());

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use portway_model::settings::VerifyName;
 use rustls::{ClientConfig, ClientConnection, ServerConnection};
 use rustls_pki_types::ServerName;
 
-use super::super::client::{ClientConfigError, Verification, client_config, explain};
+use super::super::client::{ClientConfigError, Target, Verification, client_config, explain};
 use super::super::policy::Policy;
 use super::super::resolver::{CertificateResolver, NoMatch};
 use super::super::server::server_config;
@@ -18,8 +19,17 @@ fn ca<'a>(pem: &'a str, name: Option<&str>) -> Verification<'a> {
     let name = name.map(|name| ServerName::try_from(name.to_owned()).unwrap());
     Verification::Ca {
         pem: pem.as_bytes(),
-        name,
+        target: Target::named(name),
     }
+}
+
+fn other_than_sent(pem: &str, otherwise: VerifyName) -> Verification<'_> {
+    let target = Target {
+        otherwise,
+        ..Target::named(None)
+    };
+    let pem = pem.as_bytes();
+    Verification::Ca { pem, target }
 }
 
 /// Connects to a target that shows `texts`; `ok`, or why not, in words.
@@ -106,7 +116,7 @@ fn who_is_trusted() {
     });
     let roots = Verification::Roots {
         bundle: root.as_bytes(),
-        name: None,
+        target: Target::named(None),
     };
 
     let check = |verification: &Verification<'_>, texts: &[&str], name: &str, expected: &str| {
@@ -128,6 +138,20 @@ fn who_is_trusted() {
         "b.example",
         "the certificate is for a.example, not for b.example",
     );
+    // Any name will do, or only another one; but not every authority.
+    let any = |pem| other_than_sent(pem, VerifyName::SentOrAny);
+    let or = |name: &str| other_than_sent(root, VerifyName::SentOr(name.to_owned()));
+    let not_for_b = "the certificate is for a.example, not for b.example";
+    check(&any(root), whole, "192.0.2.9", "ok");
+    check(&any(root), whole, "b.example", not_for_b);
+    check(&any(root), &[&common_name], "a.example", "ok");
+    check(&or("A.example"), whole, "192.0.2.9", "ok");
+    check(&or("b.example"), whole, "192.0.2.9", not_for_b);
+    check(&or("b.example"), whole, "a.example", "ok");
+    let unknown = outcome(&any(&other), whole, "192.0.2.9");
+    assert!(unknown.contains("unknown authority"), "{unknown}");
+    let over = outcome(&any(root), &[&expired_by_root], "192.0.2.9");
+    assert!(over.contains("expired"), "{over}");
     check(&ca(root, Some("a.example")), whole, "b.example", "ok");
     check(
         &ca(root, Some("c.example")),
@@ -256,7 +280,10 @@ fn authorities_that_cannot_be_read() {
         client_config(verification, &Policy::default(), &[]).unwrap_err()
     };
     fn roots(bundle: &[u8]) -> Verification<'_> {
-        Verification::Roots { bundle, name: None }
+        Verification::Roots {
+            bundle,
+            target: Target::named(None),
+        }
     }
     assert!(matches!(error(&roots(b"")), ClientConfigError::Pem(_)));
     assert!(
@@ -285,7 +312,7 @@ fn the_bundle_of_the_system_is_read() {
     client_config(
         &Verification::Roots {
             bundle: &bundle,
-            name: None,
+            target: Target::named(None),
         },
         &Policy::default(),
         &[],

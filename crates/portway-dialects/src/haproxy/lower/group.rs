@@ -10,7 +10,9 @@ use portway_model::action::{Action, FixedResponse, Phase, Rule};
 use portway_model::address::TargetAddress;
 use portway_model::choice::{Algorithm, CookieValues, RetryOn, RetryTo, Stickiness, TrackedDraft};
 use portway_model::diagnostic::{Code, Diagnostic};
-use portway_model::draft::{GroupDraft, GroupTimeoutsDraft, TargetDraft};
+use portway_model::draft::{
+    GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft, UpstreamTlsDraft,
+};
 use portway_model::expression::{Condition, Matcher, NumberRange, TextMatch, Value};
 use portway_model::name::Name;
 use portway_model::settings::{ConnectionReuse, Protocol, SendProxy};
@@ -41,11 +43,15 @@ impl Lowering<'_, '_, '_> {
             },
             proxy.mode.map_or(proxy.name.span, |mode| mode.span),
         ));
-        group.tls = tls.unwrap_or_default();
+        let own;
+        (group.tls, own) = tls.unwrap_or_default();
         group.targets = servers
             .iter()
             .map(|server| self.target(proxy, server))
             .collect();
+        for (target, tls) in group.targets.iter_mut().zip(own) {
+            target.tls = tls;
+        }
         group.algorithm = algorithm(proxy);
         group.stickiness = self.stickiness(proxy);
         self.health_check(proxy, &servers, &mut group);
@@ -159,25 +165,32 @@ impl Lowering<'_, '_, '_> {
         }
     }
 
-    /// TLS where servers speak it; those that do must agree.
+    /// TLS where servers speak it: that of the first that does, and what the others have in its place.
     fn group_tls(
         &mut self,
         proxy: &Proxy,
         servers: &[Server],
-    ) -> Option<portway_model::draft::UpstreamTlsDraft> {
-        let mut speaking = servers
-            .iter()
-            .filter(|server| server.options.tls.enabled.is_some());
-        let first = speaking.next()?;
-        for other in speaking.filter(|server| !same_tls(server, first)) {
-            let message = "not run yet: servers of one backend with different settings of TLS";
-            self.reader.push(
-                Diagnostic::error(Code::NotRun, other.span, message)
-                    .label(first.span, "the first server with TLS is here")
-                    .help("put them into a backend of their own"),
-            );
+    ) -> Option<(UpstreamTlsDraft, Vec<Option<Spanned<TargetTlsDraft>>>)> {
+        let speaks = |server: &&Server| server.options.tls.enabled.is_some();
+        let first = servers.iter().find(speaks)?;
+        let mut own = Vec::new();
+        for server in servers {
+            own.push(if !speaks(&server) {
+                Some(Spanned::new(TargetTlsDraft::Group(false), server.span))
+            } else if same_tls(server, first) {
+                None
+            } else {
+                let tls = self.upstream_tls(proxy, &server.options.tls, &server.name);
+                Some(Spanned::new(
+                    TargetTlsDraft::Own(Box::new(tls)),
+                    server.span,
+                ))
+            });
         }
-        Some(self.upstream_tls(proxy, &first.options.tls, &first.name))
+        Some((
+            self.upstream_tls(proxy, &first.options.tls, &first.name),
+            own,
+        ))
     }
 
     fn target(&mut self, proxy: &Proxy, server: &Server) -> TargetDraft {
@@ -409,14 +422,10 @@ pub(super) fn cacheable_cookies(proxy: &Proxy) -> Option<Rule<Named>> {
     Some(rule(Phase::Response, condition, vec![deny], span))
 }
 
-/// Marks the targets that have no TLS, or get no PROXY protocol, where others do.
+/// Marks the targets that get no PROXY protocol where others do.
 fn without(servers: &[Server], group: &mut GroupDraft) {
-    let is_tls = group
-        .protocol
-        .is_some_and(|protocol| protocol.value.is_tls());
     for (server, target) in servers.iter().zip(&mut group.targets) {
         let off = Spanned::new(false, server.span);
-        target.tls = (is_tls && server.options.tls.enabled.is_none()).then_some(off);
         let sends = group.send_proxy.is_some();
         target.send_proxy = (sends && server.options.sent.is_none()).then_some(off);
     }

@@ -7,7 +7,7 @@ use portway_model::draft::{
     CertificateDraft, ListenerDraft, TlsPolicyDraft, UpstreamTlsDraft, Verify,
 };
 use portway_model::name::Name;
-use portway_model::settings::{ClientAuth, ServerName};
+use portway_model::settings::{ClientAuth, ServerName, VerifyName};
 use portway_model::span::Spanned;
 
 /// Files beside a certificate that are no certificates themselves.
@@ -288,9 +288,24 @@ impl Lowering<'_, '_, '_> {
                 None
             }
         };
+        let verified = verify.as_ref().is_some_and(|it| it.value != Verify::Off);
+        let crl = tls.crl_file.as_ref().map(|path| {
+            let path = path.clone();
+            path.map(|path| path_in(self.base.ca_base.as_ref(), &path))
+        });
+        if let Some(crl) = &crl {
+            self.exists(crl, "the CRL file");
+        }
+        // The name that is sent counts before that of `verifyhost`; without either, any will do.
+        let otherwise = match &tls.verify_host {
+            Some(host) => host.clone().map(VerifyName::SentOr),
+            None => Spanned::bare(VerifyName::SentOrAny),
+        };
         UpstreamTlsDraft {
             verify,
             server_name: self.server_name(tls),
+            verify_name: verified.then_some(otherwise),
+            crl: crl.filter(|_| verified),
             policy: policy(
                 tls.versions.or(self.base.server_options),
                 tls.ciphers.as_ref().or(self.base.server_ciphers.as_ref()),

@@ -27,6 +27,8 @@ pub(crate) struct ServerTls {
     pub(crate) ca_file: Option<Spanned<String>>,
     pub(crate) certificate: Option<Spanned<String>>,
     pub(crate) sni: Option<Spanned<String>>,
+    pub(crate) verify_host: Option<Spanned<String>>,
+    pub(crate) crl_file: Option<Spanned<String>>,
     pub(crate) alpn: Option<Spanned<Vec<String>>>,
     pub(crate) versions: Versions,
     pub(crate) ciphers: Option<Spanned<String>>,
@@ -206,8 +208,8 @@ fn valued(
         "agent-inter" => own.agent.inter = Some(some_time(value, reader)?),
         "agent-send" => own.agent.send = text(),
         "proxy-v2-options" => proxy_options(own, value, reader)?,
-        "alpn" | "verify" | "ca-file" | "crt" | "sni" | "ciphers" | "ciphersuites"
-        | "ssl-min-ver" | "ssl-max-ver" => tls(&mut own.tls, word, value, reader)?,
+        "alpn" | "verify" | "verifyhost" | "ca-file" | "crl-file" | "crt" | "sni" | "ciphers"
+        | "ciphersuites" | "ssl-min-ver" | "ssl-max-ver" => tls(&mut own.tls, word, value, reader)?,
         _ => check(&mut own.check, word, value, reader)?,
     }
     Some(())
@@ -279,6 +281,8 @@ fn tls(own: &mut ServerTls, word: &Word, value: &Word, reader: &mut Reader<'_>) 
         "ca-file" => own.ca_file = text(),
         "crt" => own.certificate = text(),
         "sni" => own.sni = text(),
+        "verifyhost" => own.verify_host = text(),
+        "crl-file" => own.crl_file = text(),
         "alpn" => own.alpn = alpn(value),
         "ciphers" => own.ciphers = text(),
         "ciphersuites" => own.ciphersuites = text(),

@@ -1,0 +1,189 @@
+//! TLS towards the targets of a group: of the group, of targets with settings of their own, of its checks.
+
+use super::{SYSTEM_BUNDLES, policy, read_pem};
+use crate::renewal::Certificates;
+use crate::sources::folder_of;
+use crate::tls::client::{RenewableKey, Target, Verification, client_config, client_config_as};
+use crate::tls::identity::Identity;
+use crate::tls::policy::Policy;
+use portway_model::check::{CheckKind, CheckStep};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::draft::Verify;
+use portway_model::settings::{Protocol, ServerName as NameToSend};
+use portway_model::snapshot::{TargetGroup, TargetTls, UpstreamTls};
+use portway_model::span::{Sources, Span};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// TLS towards the targets of a group.
+#[derive(Debug, Default)]
+pub struct GroupTls {
+    /// `Some` exactly where TLS is spoken to targets and nothing was wrong.
+    pub group: Option<Arc<ClientConfig>>,
+    /// Of targets with settings of their own, by index; empty where no target has.
+    pub own: Vec<Option<Arc<ClientConfig>>>,
+    /// `Some` exactly where the health check speaks TLS and nothing was wrong: the group's own, or one
+    /// that trusts everybody where the group itself speaks none, as an ALB does.
+    pub check: Option<Arc<ClientConfig>>,
+}
+
+impl GroupTls {
+    /// What the check of a target speaks.
+    #[must_use]
+    pub fn of_check(&self, target: usize) -> Option<&Arc<ClientConfig>> {
+        let own = self.own.get(target).and_then(Option::as_ref);
+        own.or(self.check.as_ref())
+    }
+}
+
+/// The group that is being looked at, with what is needed for that.
+pub(super) struct Loading<'a> {
+    pub(super) group: &'a TargetGroup,
+    pub(super) identities: &'a [Option<Arc<Identity>>],
+    pub(super) sources: &'a Sources,
+    pub(super) renewable: &'a mut Certificates,
+    pub(super) found: &'a mut Diagnostics,
+}
+
+impl Loading<'_> {
+    pub(super) fn load(&mut self) -> GroupTls {
+        let of_group = self.group.tls.as_ref().and_then(|tls| self.config(tls));
+        let check = self.of_check(of_group.as_ref());
+        let has_own =
+            |target: &portway_model::snapshot::Target| matches!(target.tls, TargetTls::Own(_));
+        let mut own = Vec::new();
+        if self.group.targets.iter().any(has_own) {
+            let targets = self.group.targets.iter();
+            own.extend(targets.map(|target| match &target.tls {
+                TargetTls::Own(tls) => self.config(tls),
+                TargetTls::Group | TargetTls::Off => None,
+            }));
+        }
+        GroupTls {
+            group: of_group,
+            own,
+            check,
+        }
+    }
+
+    /// What targets are shown. Where it could not be loaded, that has been said.
+    fn own(&mut self, tls: &UpstreamTls) -> Option<Arc<RenewableKey>> {
+        let at = tls.certificate?.index();
+        let identity = self.identities.get(at)?.as_ref()?;
+        let key = Arc::new(RenewableKey::new(identity.certified_key.clone()));
+        self.renewable.add_target(at, key.clone());
+        Some(key)
+    }
+
+    fn config(&mut self, tls: &UpstreamTls) -> Option<Arc<ClientConfig>> {
+        let own = self.own(tls);
+        let (group, found) = (self.group, &mut *self.found);
+        let span = group.origin.0;
+        let who = format!("target group `{}`", group.name);
+        let policy = policy(&who, &tls.policy, span, found)?;
+        let name = match &tls.server_name {
+            NameToSend::Fixed(name) => Some(verified_name(&who, name, span, found)?),
+            NameToSend::Client | NameToSend::Host | NameToSend::None => None,
+        };
+        let folder = folder_of(self.sources, span);
+        let file = match &tls.verify {
+            Verify::Off => None,
+            Verify::System => Some(system_bundle(&who, span, found)?),
+            Verify::Ca(path) => Some(folder.join(path)),
+        };
+        let text = match &file {
+            Some(path) => read_pem(path, span, found)?,
+            None => Vec::new(),
+        };
+        let crl = match &tls.crl {
+            Some(path) => Some(read_pem(&folder.join(path), span, found)?),
+            None => None,
+        };
+        let target = Target {
+            name,
+            otherwise: tls.verify_name.clone(),
+            crl: crl.as_deref(),
+        };
+        let verification = match &tls.verify {
+            Verify::Off => Verification::Off,
+            Verify::System => Verification::Roots {
+                bundle: &text,
+                target,
+            },
+            Verify::Ca(_) => Verification::Ca { pem: &text, target },
+        };
+        let alpn: &[Vec<u8>] = match group.protocol {
+            Protocol::Http | Protocol::Https => &[b"http/1.1".to_vec()],
+            Protocol::Tcp | Protocol::Tls => &[],
+        };
+        client_config_as(&verification, &policy, alpn, own)
+            .map_err(|error| {
+                let file = file.unwrap_or_default();
+                let message = format!("{who} cannot speak TLS: {}: {error}", file.display());
+                found.push(Diagnostic::error(Code::Certificate, span, message));
+            })
+            .ok()
+    }
+
+    fn of_check(&mut self, of_group: Option<&Arc<ClientConfig>>) -> Option<Arc<ClientConfig>> {
+        let group = self.group;
+        let check = group.health_check.as_ref()?;
+        let by_kind = match &check.kind {
+            CheckKind::Tls | CheckKind::Https(_) => true,
+            CheckKind::Script(steps) => steps
+                .iter()
+                .any(|step| matches!(step, CheckStep::Connect(connect) if connect.tls)),
+            CheckKind::Tcp | CheckKind::Http(_) | CheckKind::Service(_) => false,
+        };
+        let own = |target: &portway_model::snapshot::Target| {
+            target.check.as_ref().is_some_and(|it| it.tls == Some(true))
+        };
+        if !by_kind && !group.targets.iter().any(own) {
+            return None;
+        }
+        if group.tls.is_some() {
+            return of_group.cloned();
+        }
+        client_config(&Verification::Off, &Policy::default(), &[])
+            .map_err(|error| {
+                let name = &group.name;
+                let message =
+                    format!("the checks of target group `{name}` cannot speak TLS: {error}");
+                let found = Diagnostic::error(Code::Certificate, check.origin.0, message);
+                self.found.push(found);
+            })
+            .ok()
+    }
+}
+
+fn verified_name(
+    who: &str,
+    name: &str,
+    span: Span,
+    found: &mut Diagnostics,
+) -> Option<ServerName<'static>> {
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| {
+            let message = format!("{who}: `{name}` is not a host name that TLS can ask for");
+            found.push(Diagnostic::error(Code::Certificate, span, message));
+        })
+        .ok()
+}
+
+fn system_bundle(who: &str, span: Span, found: &mut Diagnostics) -> Option<PathBuf> {
+    let given = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let bundle = given
+        .into_iter()
+        .chain(SYSTEM_BUNDLES.iter().map(PathBuf::from))
+        .find(|path| path.is_file());
+    if bundle.is_none() {
+        let message = format!("{who} trusts the system's authorities, but this machine has none");
+        found.push(
+            Diagnostic::error(Code::Certificate, span, message)
+                .help("install `ca-certificates`, name a CA file, or switch verification off"),
+        );
+    }
+    bundle
+}
