@@ -29,6 +29,9 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use portway_control::install::Running;
+use tokio::sync::mpsc;
+
+pub use haproxy::socket::Handed;
 
 /// Connections at the same time; more wait. A scraper, a few people and a health check need a dozen.
 pub const MAX_CONNECTIONS: usize = 64;
@@ -100,12 +103,15 @@ pub async fn serve_listeners(running: Arc<Running>) {
     haproxy::http::serve(running).await;
 }
 
-/// Serves control sockets, until the task is dropped. To be called within the runtime of control.
+/// Serves control sockets and connections that were `handed` to this process, until the task is dropped. To be called within the runtime of control.
 ///
 /// # Errors
 /// A socket could not be registered with the runtime.
-pub async fn serve_control_sockets(running: Arc<Running>) -> io::Result<()> {
-    haproxy::socket::serve(running).await
+pub async fn serve_control_sockets(
+    running: Arc<Running>,
+    handed: Option<mpsc::Receiver<Handed>>,
+) -> io::Result<()> {
+    haproxy::socket::serve(running, handed).await
 }
 
 async fn livez() -> &'static str {

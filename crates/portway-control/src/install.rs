@@ -5,8 +5,11 @@
 //! readiness fails, listeners stop accepting, exchanges finish until the deadline, logs are written out.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::iter::Sum;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -79,6 +82,8 @@ pub struct Running {
     calls: Mutex<Option<mpsc::Receiver<ServiceCall>>>,
     pub(crate) maps: MapSets,
     pub(crate) certificates: Certificates,
+    /// Set where another process has the sockets, and their files.
+    given_away: Arc<AtomicBool>,
     /// Sockets for commands, until somebody serves them.
     control: Mutex<Vec<ControlListener>>,
 }
@@ -153,7 +158,7 @@ fn refused(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
 pub async fn install(
     snapshot: Snapshot,
     sources: &Sources,
-    neighbour: Neighbour,
+    neighbour: &Neighbour,
 ) -> Result<(Running, Diagnostics), Diagnostics> {
     let workers = worker_count(&snapshot);
     let mut found = refused(&snapshot, sources);
@@ -193,7 +198,11 @@ pub async fn install(
     if found.has_errors() {
         return Err(found);
     }
-    let control = bind::control::bind(&snapshot.process, neighbour, &mut bound.files)?;
+    let control = bind::control::bind(
+        &snapshot.process.control_sockets,
+        neighbour,
+        &mut bound.files,
+    )?;
     let pid_file = snapshot.process.pid_file.as_ref().map(PidFile::of);
     let pid_file = pid_file.transpose().map_err(alone)?;
     privileges::take(&snapshot.process).map_err(alone)?;
@@ -347,6 +356,7 @@ impl Prepared {
         let statistics = Arc::new(statistics);
         tasks.spawn(statistics.clone().keep_looking());
         let reopeners = logs.reopeners();
+        let given_away = self.files_of_sockets.given_away();
         let threads = Threads {
             workers: Workers::start(plane.clone(), self.sockets).map_err(failed)?,
             logs,
@@ -374,6 +384,7 @@ impl Prepared {
             statistics,
             tellers,
             calls: Mutex::new(Some(calls)),
+            given_away,
             control: Mutex::new(self.control),
             maps: self.maps,
             certificates: self.tls.renewable,
@@ -441,6 +452,16 @@ impl Running {
     /// Sockets for commands, for whoever serves them; none after the first call.
     pub fn control_sockets(&self) -> Vec<ControlListener> {
         std::mem::take(&mut self.control.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives the listening sockets of this process to another that takes over. Blocks until they are taken.
+    ///
+    /// # Errors
+    /// The other process went away, or is silent.
+    pub fn hand_over(&self, to: UnixStream) -> io::Result<()> {
+        bind::takeover::give(to)?;
+        self.given_away.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// What was counted, as HAProxy's tools see it.

@@ -8,15 +8,19 @@ use crate::pool::{Link, Pool, Way};
 use crate::proxy_header;
 use crate::stream::{Socket, Stream};
 use crate::timer::Timer;
-use portway_model::address::TargetAddress;
+use portway_model::address::{TargetAddress, abstract_name};
 use portway_model::settings::ServerName;
 use portway_model::snapshot::{GroupId, TargetGroup, TargetTls};
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::TargetMetrics;
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -199,6 +203,14 @@ fn address(
     }
 }
 
+/// What a UNIX socket is connected by: its path; for an abstract one its name behind a zero.
+pub fn unix_path(path: &str) -> Cow<'_, Path> {
+    match abstract_name(path) {
+        Some(name) => Cow::Owned(OsString::from_vec([b"\0", name.as_slice()].concat()).into()),
+        None => Cow::Borrowed(Path::new(path)),
+    }
+}
+
 async fn open(
     connection: &Connection,
     group: &TargetGroup,
@@ -212,7 +224,8 @@ async fn open(
     let (socket, ip) = match (way.address, configured) {
         (Some(address), _) => tcp(address).await?,
         (None, Some(TargetAddress::Unix(path))) => {
-            (Socket::Unix(UnixStream::connect(path).await?), None)
+            let socket = UnixStream::connect(unix_path(path)).await?;
+            (Socket::Unix(socket), None)
         }
         (None, _) => return Err(io::ErrorKind::NotFound.into()),
     };

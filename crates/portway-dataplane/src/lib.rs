@@ -60,5 +60,6 @@ mod timer;
 mod variables;
 
 pub use answers::{Answers, Page};
+pub use connect::unix_path;
 pub use record::refusal_codes;
 pub use track::now as stick_time;

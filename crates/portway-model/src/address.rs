@@ -25,7 +25,7 @@ pub enum BindAddress {
 /// A UNIX stream socket to accept on, and who may connect to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct UnixSocket {
-    /// Its path; `@name` is an abstract one, which has neither mode nor owner.
+    /// Its path; `@name` is an abstract one ([`abstract_name`]), which has neither mode nor owner.
     pub path: String,
     /// Permission bits of the file, at most 0o777; `None`: as the process' umask leaves them.
     pub mode: Option<FileMode>,
@@ -33,6 +33,17 @@ pub struct UnixSocket {
     pub user: Option<String>,
     /// Name or number of the group that owns the file; `None`: the process' own.
     pub group: Option<String>,
+}
+
+/// Bytes of an abstract name that fit into an address.
+const ABSTRACT_BYTES: usize = 107;
+
+/// The bytes of the abstract name that a path with `@` in front means; `None`: it is the path of a file. As with HAProxy's
+/// `abns@`, zeros fill the address: both sides must know the name in this form.
+pub fn abstract_name(path: &str) -> Option<Vec<u8>> {
+    let mut name = path.strip_prefix('@')?.as_bytes().to_vec();
+    name.resize(name.len().max(ABSTRACT_BYTES), 0);
+    Some(name)
 }
 
 impl UnixSocket {

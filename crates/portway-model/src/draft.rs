@@ -74,6 +74,10 @@ pub struct ProcessDraft {
     pub pid_file: Option<Spanned<String>>,
     /// It leaves the terminal and goes on in the background.
     pub daemon: Option<Spanned<bool>>,
+    /// A master starts it, watches it and reloads it (`master-worker`).
+    pub master: Option<Spanned<bool>>,
+    /// Reloads that a worker which still finishes may outlive (`mworker-max-reloads`).
+    pub max_reloads: Option<Spanned<u32>>,
     /// What this machine is called in pages and logs; its host name by default.
     pub node: Option<Spanned<String>>,
     /// What there is to say about this installation, shown on pages.

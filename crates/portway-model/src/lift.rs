@@ -155,6 +155,8 @@ fn process(process: &Process) -> ProcessDraft {
         chroot: process.chroot.clone(),
         pid_file: process.pid_file.clone(),
         daemon: unless(&process.daemon, &false),
+        master: unless(&process.master, &false),
+        max_reloads: process.max_reloads.map(Spanned::bare),
         node: some(&process.node),
         description: some(&process.description),
         log: bare(&process.log),

@@ -97,6 +97,8 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
         chroot,
         pid_file,
         daemon,
+        master,
+        max_reloads,
         node,
         description,
         control_sockets,
@@ -136,6 +138,8 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
     one_of(&mut whole.chroot, chroot, "chroot", found);
     one_of(&mut whole.pid_file, pid_file, "pid_file", found);
     one_of(&mut whole.daemon, daemon, "daemon", found);
+    one_of(&mut whole.master, master, "master", found);
+    one_of(&mut whole.max_reloads, max_reloads, "max_reloads", found);
     one_of(&mut whole.node, node, "node", found);
     one_of(&mut whole.description, description, "description", found);
     whole.log.extend(log);

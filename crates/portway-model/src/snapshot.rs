@@ -118,6 +118,10 @@ pub struct Process {
     pub pid_file: Option<Spanned<String>>,
     /// It leaves the terminal and goes on in the background.
     pub daemon: bool,
+    /// A master starts it, watches it and reloads it.
+    pub master: bool,
+    /// Reloads that a worker which still finishes may outlive; `None`: any number.
+    pub max_reloads: Option<u32>,
     /// What this machine is called in pages and logs; `None`: its host name.
     pub node: Option<String>,
     /// What there is to say about this installation, shown on pages.

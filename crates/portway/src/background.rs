@@ -16,10 +16,19 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 
+use portway_admin::Handed;
+use portway_control::bind::takeover;
+use portway_control::services::ControlLevel;
 use rustix::process::{Signal, getpid, kill_process};
+use tokio::sync::mpsc;
 
 /// Set in the environment of a child whose standard input leads to a parent that waits.
 const PARENT_WAITS: &str = "PORTWAY_PARENT_WAITS";
+
+/// Its value where a connection to the process before comes over standard input first.
+const WITH_PREDECESSOR: &str = "2";
+/// Its value else.
+const ALONE: &str = "1";
 
 /// This program and how it was called.
 #[derive(Debug, Clone)]
@@ -45,22 +54,35 @@ impl Itself {
         Ok(Self { program, name })
     }
 
-    /// Starts this program with `arguments` and waits until it serves. The status where it ended before.
+    /// Starts this program with `arguments` and waits until it serves. The status where it ended before. It may ask the
+    /// `predecessor`, a connection to another process's control socket, for its listening sockets.
     ///
     /// # Errors
     /// It could not be started.
-    pub(crate) fn start(&self, arguments: &[OsString]) -> io::Result<Result<Serving, ExitStatus>> {
+    pub(crate) fn start(
+        &self,
+        arguments: &[OsString],
+        predecessor: Option<&UnixStream>,
+    ) -> io::Result<Result<Serving, ExitStatus>> {
+        let waits = match predecessor {
+            Some(_) => WITH_PREDECESSOR,
+            None => ALONE,
+        };
         let (mut ours, theirs) = UnixStream::pair()?;
         let mut child = Command::new(&self.program)
             .arg0(&self.name)
             .args(arguments)
-            .env(PARENT_WAITS, "1")
+            .env(PARENT_WAITS, waits)
             .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .spawn()?;
+        if let Some(predecessor) = predecessor {
+            // A child that is gone already is noticed below.
+            let _ = takeover::send(&ours, &[0], &[predecessor]);
+        }
         let serves = ours.read_exact(&mut [0]).is_ok();
         Ok(if serves {
-            Ok(Serving { child, _line: ours })
+            Ok(Serving { child, line: ours })
         } else {
             Err(child.wait()?)
         })
@@ -72,7 +94,17 @@ pub(crate) struct Serving {
     /// The process.
     pub(crate) child: Child,
     /// Ends with this, and so tells a worker that its master is gone.
-    _line: UnixStream,
+    line: UnixStream,
+}
+
+impl Serving {
+    /// Gives the child a connection to its control socket, as if it had accepted it.
+    ///
+    /// # Errors
+    /// The child is gone.
+    pub(crate) fn hand(&self, stream: &UnixStream, level: ControlLevel) -> io::Result<()> {
+        takeover::send(&self.line, &[level as u8], &[stream])
+    }
 }
 
 /// The exit code of a child that ended before it served.
@@ -88,7 +120,7 @@ pub(crate) fn ended(status: ExitStatus) -> ExitCode {
 /// # Errors
 /// It could not be started.
 pub(crate) fn go_on(itself: &Itself, arguments: &[OsString]) -> io::Result<ExitCode> {
-    Ok(match itself.start(arguments)? {
+    Ok(match itself.start(arguments, None)? {
         Ok(_child) => ExitCode::SUCCESS,
         Err(status) => ended(status),
     })
@@ -109,6 +141,21 @@ pub(crate) fn parent_waits() -> bool {
     std::env::var_os(PARENT_WAITS).is_some()
 }
 
+/// The connection to the control socket of the process before, where the parent gives one. Called once, before
+/// [`tell_master`].
+pub(crate) fn predecessor() -> Option<UnixStream> {
+    std::env::var_os(PARENT_WAITS).filter(|it| it == WITH_PREDECESSOR)?;
+    received(&mut [0])?.1
+}
+
+/// What the parent says next, with the connection that it gives; `None` at its end.
+fn received(said: &mut [u8; 1]) -> Option<(u8, Option<UnixStream>)> {
+    let mut stream = None;
+    let mut take = |fd: OwnedFd| stream = Some(UnixStream::from(fd));
+    let got = takeover::receive(rustix::stdio::stdin(), said, &mut take).ok()?;
+    (got > 0).then_some((said[0], stream))
+}
+
 /// Tells the parent that waits, if there is one, that this process serves.
 fn tell_parent() {
     if parent_waits() {
@@ -124,15 +171,26 @@ fn leave_parent() {
     }
 }
 
-/// Tells the master that this worker serves, and ends this process once the master is gone, however it went.
+/// Tells the master that this worker serves, takes the connections that it hands over, and ends this process once the
+/// master is gone, however it went.
 ///
 /// # Errors
 /// No thread could be started to watch it.
-pub(crate) fn tell_master() -> io::Result<()> {
+pub(crate) fn tell_master(handed: mpsc::Sender<Handed>) -> io::Result<()> {
     tell_parent();
-    let watch = || {
-        // Nothing is ever written to it: it ends when the master does.
-        while io::stdin().read(&mut [0]).is_ok_and(|count| count > 0) {}
+    let watch = move || {
+        // It ends when the master does.
+        while let Some((level, stream)) = received(&mut [0]) {
+            let level = match level {
+                it if it == ControlLevel::Admin as u8 => ControlLevel::Admin,
+                it if it == ControlLevel::Operator as u8 => ControlLevel::Operator,
+                _ => ControlLevel::User,
+            };
+            if let Some(stream) = stream {
+                // Where nobody answers any more, the connection ends.
+                let _ = handed.blocking_send(Handed { stream, level });
+            }
+        }
         let _ = kill_process(getpid(), Signal::TERM);
     };
     thread::Builder::new()

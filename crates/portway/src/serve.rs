@@ -1,12 +1,13 @@
 //! The life of a running Portway: admin address, workers, signals, end.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portway_admin::Shown;
+use portway_admin::{Handed, Shown};
 use portway_control::bind::{self, Neighbour};
 use portway_control::descriptors;
 use portway_control::install::{Running, Stop, install};
@@ -15,6 +16,7 @@ use portway_model::snapshot::Snapshot;
 use portway_model::span::{Sources, Span};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::system;
@@ -41,6 +43,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) admin: bool,
     /// Who else may hold the same addresses.
     pub(crate) neighbour: Neighbour,
+    /// Connections to control sockets that come from elsewhere.
+    pub(crate) handed: Cell<Option<mpsc::Receiver<Handed>>>,
     /// What signals mean.
     pub(crate) manners: Manners,
 }
@@ -107,16 +111,19 @@ async fn start(
         let listener = portway_admin::bind(address).map_err(|error| {
             // Nothing is bound yet: so all addresses that are taken can be named at once.
             let mut found = alone(bind::explain_admin(address, &error));
-            found.extend(bind::check(&snapshot, setting.neighbour));
+            found.extend(bind::check(&snapshot, &setting.neighbour));
             found
         })?;
         admin.spawn(portway_admin::serve(listener, shown.clone()));
     }
-    let (running, found) = install(snapshot, setting.sources, setting.neighbour).await?;
+    let (running, found) = install(snapshot, setting.sources, &setting.neighbour).await?;
     let running = Arc::new(running);
     shown.set(running.clone());
     admin.spawn(answer_listeners(running.clone()));
-    admin.spawn(portway_admin::serve_control_sockets(running.clone()));
+    admin.spawn(portway_admin::serve_control_sockets(
+        running.clone(),
+        setting.handed.take(),
+    ));
     let parts = Parts {
         running,
         signals,

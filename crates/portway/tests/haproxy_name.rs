@@ -608,3 +608,119 @@ fn the_service_script() {
     assert!(gone(daemon.0).is_some());
     assert_eq!(service("status").0, 3);
 }
+
+/// What a control socket answers.
+fn ask(socket: &Path, commands: &str) -> Option<String> {
+    let mut stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.write_all(commands.as_bytes()).ok()?;
+    stream.shutdown(std::net::Shutdown::Write).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+#[test]
+fn a_master_answers_commands_and_passes_them_on() {
+    let configuration = format!("global\n  mworker-max-reloads 0\n{}", answering("first"));
+    let place = Place::new(&configuration);
+    let socket = place.path("m.sock");
+    let mut master = place.spawn("-W -S unix@m.sock,mode,600 -f a.cfg");
+    assert_eq!(place.body(), "first");
+    let ask = |commands: &str| ask(&socket, commands).unwrap();
+    let worker_of = |text: &str| {
+        let line = text.lines().find(|it| it.contains(" worker ")).unwrap();
+        line.split(' ').next().unwrap().to_owned()
+    };
+    let listed = ask("show proc\n");
+    assert!(
+        listed.contains(" master          0 [failed: 0]   0d00h"),
+        "{listed}"
+    );
+    let worker = worker_of(&listed);
+    assert!(ask("@1 show info\n").contains(&format!("\nPid: {worker}\n")));
+    let both = ask(&format!("@!{worker} show version; show version\n"));
+    assert_eq!(both.lines().filter(|it| it.contains("-portway")).count(), 2);
+    let talk = ask("prompt\n@1\nshow cli level\n@master\nuser\nreload\n@1 show env\nquit\n");
+    let expected = format!(
+        "master> {worker}> admin\n\n{worker}> master> \nmaster> Permission denied\n\nmaster> Permission denied\n\nmaster> "
+    );
+    assert_eq!(talk, expected);
+    let lost = "Can't find the target PID matching the prefix '@2'\n";
+    assert_eq!(ask("@2 show info\n"), lost);
+    assert!(ask("shaw\n").starts_with("Unknown command"));
+    // A reload in place of a signal: one that fails, and one that does not.
+    place.write("a.cfg", "nonsense\n");
+    assert_eq!(ask("reload\n"), "");
+    assert!(ask("show proc\n").contains(" 0 [failed: 1] "));
+    place.write("a.cfg", &answering("second"));
+    assert_eq!(ask("reload\n"), "");
+    let listed = ask("show proc\n");
+    assert!(listed.contains(" 1 [failed: 0] "), "{listed}");
+    assert_ne!(worker_of(&listed), worker);
+    eventually("the second", || {
+        (get(place.port)? == "second").then_some(())
+    });
+    // The first may outlive no reload.
+    eventually("the end of the first", || {
+        gone(Pid::from_raw(worker.parse().unwrap()).unwrap())
+    });
+    master.signal(Signal::TERM);
+    assert_eq!(master.wait(), 0);
+    assert!(!socket.exists());
+}
+
+/// Answers over an abstract socket, which one process alone can bind.
+fn behind_an_abstract_socket(place: &Place, text: &str, exposes: &str) -> String {
+    let name = format!("portway-test-{}", place.port);
+    format!(
+        "global\n  stats socket unix@a.sock level admin {exposes}\n\
+         defaults\n  mode http\n  timeout client 5s\n  timeout connect 5s\n  timeout server 5s\n\
+         listen outer\n  bind 127.0.0.1:PORT\n  server inner abns@{name} send-proxy-v2\n\
+         frontend inner\n  bind abns@{name} accept-proxy\n  bind unix@b.sock\n\
+         \x20 http-request return status 200 content-type text/plain string \"{text}\"\n"
+    )
+}
+
+#[test]
+fn sockets_are_taken_over_from_the_process_before() {
+    let place = Place::new("");
+    let configuration = |text: &str| behind_an_abstract_socket(&place, text, "");
+    place.write("a.cfg", &configuration("first"));
+    let mut master = place.spawn("-W -f a.cfg");
+    assert_eq!(place.body(), "first");
+    for text in ["second", "third"] {
+        place.write("a.cfg", &configuration(text));
+        master.signal(Signal::USR2);
+        eventually(text, || (get(place.port)? == text).then_some(()));
+    }
+    assert!(UnixStream::connect(place.path("b.sock")).is_ok());
+    master.signal(Signal::TERM);
+    assert_eq!(master.wait(), 0);
+    let errors = fs::read_to_string(place.path("errors")).unwrap();
+    assert!(!errors.contains("ALERT"), "{errors}");
+
+    // Without a master: over the stats socket of the old process, where that allows it.
+    let place = Place::new("");
+    let configuration = |text, exposes| behind_an_abstract_socket(&place, text, exposes);
+    place.write("a.cfg", &configuration("first", ""));
+    let mut first = place.spawn("-f a.cfg");
+    assert_eq!(place.body(), "first");
+    let next = format!("-f a.cfg -x a.sock -sf {}", first.0.id());
+    let (code, _, errors) = place.run(&next);
+    assert_eq!(code, 1, "{errors}");
+    assert!(errors.contains("Failed to get the sockets"), "{errors}");
+    first.signal(Signal::TERM);
+    first.wait();
+    place.write("a.cfg", &configuration("first", "expose-fd listeners"));
+    let mut first = place.spawn("-f a.cfg");
+    assert_eq!(place.body(), "first");
+    place.write("a.cfg", &configuration("second", "expose-fd listeners"));
+    let next = format!("-f a.cfg -x a.sock -sf {}", first.0.id());
+    let mut second = place.spawn(&next);
+    assert_eq!(first.wait(), 0);
+    assert_eq!(place.body(), "second");
+    assert!(UnixStream::connect(place.path("b.sock")).is_ok());
+    second.signal(Signal::TERM);
+    second.wait();
+}

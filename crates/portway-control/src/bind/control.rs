@@ -34,18 +34,18 @@ pub struct ControlListener {
     pub exposes: bool,
 }
 
-/// Binds the control sockets of a process.
+/// Binds control sockets.
 ///
 /// # Errors
 /// One diagnostic for each that cannot be had; nothing stays bound then.
-pub(crate) fn bind(
-    process: &Process,
-    neighbour: Neighbour,
+pub fn bind(
+    sockets: &[ControlSocket],
+    neighbour: &Neighbour,
     files: &mut SocketFiles,
 ) -> Result<Vec<ControlListener>, Diagnostics> {
     let mut failed = Diagnostics::default();
     let mut bound = Vec::new();
-    for socket in &process.control_sockets {
+    for socket in sockets {
         match open(socket, neighbour, files) {
             Ok(listening) => bound.push(ControlListener {
                 socket: listening,
@@ -79,7 +79,7 @@ fn name(address: &BindAddress) -> String {
 
 fn open(
     socket: &ControlSocket,
-    neighbour: Neighbour,
+    neighbour: &Neighbour,
     files: &mut SocketFiles,
 ) -> Result<Socket, Diagnostic> {
     let place = place(socket);
@@ -87,7 +87,7 @@ fn open(
         Place::Tcp { ip, port } => {
             let free = match neighbour {
                 Neighbour::None => is_free(&place),
-                Neighbour::Leaving => Ok(()),
+                Neighbour::Leaving(_) => Ok(()),
             };
             free.and_then(|()| listening_tcp(*ip, *port, &OPTIONS, BACKLOG))
                 .map(Socket::Tcp)
@@ -127,9 +127,9 @@ fn explain(socket: &ControlSocket, place: &Place, error: &io::Error) -> Diagnost
 }
 
 /// Checks what could be bound now; binds nothing.
-pub(super) fn check(process: &Process, neighbour: Neighbour) -> Diagnostics {
+pub(super) fn check(process: &Process, neighbour: &Neighbour) -> Diagnostics {
     let mut found = Diagnostics::default();
-    if neighbour == Neighbour::Leaving {
+    if !neighbour.is_none() {
         return found;
     }
     for socket in &process.control_sockets {
@@ -147,6 +147,10 @@ mod tests {
     use portway_model::settings::FileMode;
     use portway_model::span::Spanned;
     use std::os::unix::fs::PermissionsExt;
+
+    fn leaving() -> Neighbour {
+        Neighbour::Leaving(super::super::Handover::default())
+    }
 
     fn process(sockets: Vec<ControlSocket>) -> Process {
         let compiled = crate::sources::compile_text(
@@ -172,13 +176,13 @@ mod tests {
         };
         let process = process(vec![socket]);
         let mut files = SocketFiles::default();
-        let first = bind(&process, Neighbour::None, &mut files).unwrap();
+        let first = bind(&process.control_sockets, &Neighbour::None, &mut files).unwrap();
         assert_eq!(first[0].name, format!("unix@{path}"));
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
-        let failed = bind(&process, Neighbour::None, &mut files).unwrap_err();
+        let failed = bind(&process.control_sockets, &Neighbour::None, &mut files).unwrap_err();
         assert!(failed.has_errors());
-        let second = bind(&process, Neighbour::Leaving, &mut files).unwrap();
+        let second = bind(&process.control_sockets, &leaving(), &mut files).unwrap();
         let connected = std::os::unix::net::UnixStream::connect(&path).unwrap();
         let Socket::Unix(listener) = &second[0].socket else {
             panic!("not a UNIX socket");
@@ -199,12 +203,7 @@ mod tests {
             group: None,
             expose_listeners: false,
         };
-        let found = bind(
-            &process(vec![socket]),
-            Neighbour::None,
-            &mut SocketFiles::default(),
-        )
-        .unwrap_err();
+        let found = bind(&[socket], &Neighbour::None, &mut SocketFiles::default()).unwrap_err();
         let text: Vec<&str> = found.iter().map(|it| it.message.as_str()).collect();
         assert!(text[0].contains("nobody-of-this-name"), "{text:?}");
     }

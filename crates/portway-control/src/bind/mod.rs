@@ -8,6 +8,7 @@
 pub mod control;
 mod fault;
 mod owner;
+pub mod takeover;
 mod unix;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 
 use portway_dataplane::worker::{BoundSocket, Socket};
+pub use takeover::Handover;
 pub use unix::SocketFiles;
 
 use portway_model::address::{BindAddress, UnixSocket};
@@ -65,12 +67,26 @@ enum Place {
 }
 
 /// Who else may hold the addresses that are bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Neighbour {
     /// Nobody: an address that another process holds is an error.
     None,
-    /// A process of the same user that is about to leave: addresses are bound beside it.
-    Leaving,
+    /// A process of the same user that is about to leave: what it hands over is taken, other addresses are bound beside it.
+    Leaving(Handover),
+}
+
+impl Neighbour {
+    /// What was handed over.
+    fn handover(&self) -> Option<&Handover> {
+        match self {
+            Neighbour::None => None,
+            Neighbour::Leaving(handover) => Some(handover),
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        matches!(self, Neighbour::None)
+    }
 }
 
 /// Binds everything that `snapshot` asks for, for each of `workers` (at least one).
@@ -80,7 +96,7 @@ pub enum Neighbour {
 pub fn bind(
     snapshot: &Snapshot,
     workers: usize,
-    neighbour: Neighbour,
+    neighbour: &Neighbour,
 ) -> Result<Bound, Diagnostics> {
     let mut failed = check(snapshot, neighbour);
     let wanted = wanted(snapshot, &mut Diagnostics::default());
@@ -93,7 +109,12 @@ pub fn bind(
     for one in &wanted {
         match open(one, sockets.len(), neighbour, &mut files) {
             Ok(opened) => {
-                for (worker, socket) in sockets.iter_mut().zip(opened) {
+                // The other process may have had more workers, and left a queue in each of its sockets.
+                let workers = sockets.len();
+                for (socket, nth) in opened.into_iter().zip(0..) {
+                    let Some(worker) = sockets.get_mut(nth % workers) else {
+                        continue;
+                    };
                     worker.push(BoundSocket {
                         listener: one.listener,
                         number: one.number,
@@ -115,10 +136,10 @@ pub fn bind(
 }
 
 /// Checks that every address of `snapshot` could be bound now; binds nothing.
-pub fn check(snapshot: &Snapshot, neighbour: Neighbour) -> Diagnostics {
+pub fn check(snapshot: &Snapshot, neighbour: &Neighbour) -> Diagnostics {
     let mut found = control::check(&snapshot.process, neighbour);
     for one in wanted(snapshot, &mut found) {
-        if neighbour == Neighbour::Leaving && !matches!(one.place, Place::Inherited(_)) {
+        if !neighbour.is_none() && !matches!(one.place, Place::Inherited(_)) {
             continue;
         }
         if let Err(error) = is_free(&one) {
@@ -192,20 +213,24 @@ fn is_free(wanted: &Wanted<'_>) -> io::Result<()> {
     }
 }
 
-/// One socket for each worker.
+/// One socket for each worker, at least.
 fn open(
     wanted: &Wanted<'_>,
     workers: usize,
-    neighbour: Neighbour,
+    neighbour: &Neighbour,
     files: &mut SocketFiles,
 ) -> io::Result<Vec<Socket>> {
     let each = 0..workers;
     let backlog = wanted.options.backlog.unwrap_or(u32::from(BACKLOG));
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     match &wanted.place {
-        Place::Tcp { ip, port } => each
-            .map(|_| listening_tcp(*ip, *port, wanted.options, backlog).map(Socket::Tcp))
-            .collect(),
+        Place::Tcp { ip, port } => {
+            let mut sockets = taken_tcp(*ip, *port, wanted.options, backlog, neighbour)?;
+            for _ in sockets.len()..workers {
+                sockets.push(listening_tcp(*ip, *port, wanted.options, backlog)?);
+            }
+            Ok(sockets.into_iter().map(Socket::Tcp).collect())
+        }
         Place::Unix(socket) => {
             let listener = unix::listen(socket, backlog, neighbour, files)?;
             each.map(|_| listener.try_clone().map(Socket::Unix))
@@ -223,6 +248,35 @@ fn duplicate(socket: &Socket) -> io::Result<Socket> {
         Socket::Tcp(listener) => Socket::Tcp(listener.try_clone()?),
         Socket::Unix(listener) => Socket::Unix(listener.try_clone()?),
     })
+}
+
+/// The sockets of an address that another process handed over.
+fn taken_tcp(
+    ip: Option<IpAddr>,
+    port: u16,
+    options: &SocketOptions,
+    backlog: i32,
+    neighbour: &Neighbour,
+) -> io::Result<Vec<TcpListener>> {
+    let Some(handover) = neighbour.handover().filter(|_| !options.transparent) else {
+        return Ok(Vec::new());
+    };
+    let address = |ip: IpAddr| SocketAddr::from((ip, port));
+    let mut taken = match ip {
+        Some(ip) => {
+            let dual_stack = ip.is_unspecified() && !options.v6_only;
+            handover.tcp(address(ip), options, dual_stack)?
+        }
+        None => handover.tcp(address(Ipv6Addr::UNSPECIFIED.into()), options, true)?,
+    };
+    if ip.is_none() && taken.is_empty() {
+        taken = handover.tcp(address(Ipv4Addr::UNSPECIFIED.into()), options, false)?;
+    }
+    for socket in &taken {
+        rustix::net::listen(socket, backlog)?;
+        socket.set_nonblocking(true)?;
+    }
+    Ok(taken)
 }
 
 fn listening_tcp(

@@ -13,7 +13,7 @@ fn bind(
     snapshot: &Snapshot,
     workers: usize,
 ) -> Result<(Vec<Vec<BoundSocket>>, SocketFiles), Diagnostics> {
-    super::bind(snapshot, workers, Neighbour::None).map(|bound| (bound.sockets, bound.files))
+    super::bind(snapshot, workers, &Neighbour::None).map(|bound| (bound.sockets, bound.files))
 }
 
 /// A port that was free a moment ago.
@@ -152,8 +152,9 @@ fn unix_sockets_have_mode_and_owner_and_follow_one_that_leaves() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("web.sock");
+    let leaving = Neighbour::Leaving(super::Handover::default());
     let (user, group) = (nix::unistd::getuid(), nix::unistd::getgid());
-    let listens = |settings: &str, neighbour| {
+    let listens = |settings: &str, neighbour: &Neighbour| {
         let text = format!(
             "[target_group.app]\ntargets = ['127.0.0.1:1']\n\
              [listener.l]\nbind = {{ unix = '{}', {settings} }}\nforward = 'app'\n",
@@ -163,20 +164,20 @@ fn unix_sockets_have_mode_and_owner_and_follow_one_that_leaves() {
         super::bind(&snapshot, 1, neighbour)
     };
     let owner = format!("mode = '620', user = '{user}', group = '{group}'");
-    let first = listens(&owner, Neighbour::None).unwrap();
+    let first = listens(&owner, &Neighbour::None).unwrap();
     let metadata = std::fs::metadata(&path).unwrap();
     assert_eq!(metadata.permissions().mode() & 0o777, 0o620);
     assert_eq!(
         (metadata.uid(), metadata.gid()),
         (user.as_raw(), group.as_raw())
     );
-    let found = listens("user = 'no-such-user'", Neighbour::Leaving).unwrap_err();
+    let found = listens("user = 'no-such-user'", &leaving).unwrap_err();
     let message = &found.iter().next().unwrap().message;
     assert!(
         message.ends_with("this machine has no user `no-such-user`"),
         "{message}"
     );
-    let second = listens("mode = '600'", Neighbour::Leaving).unwrap();
+    let second = listens("mode = '600'", &leaving).unwrap();
     drop(first);
     assert!(UnixStream::connect(&path).is_ok());
     let names = std::fs::read_dir(folder.path()).unwrap();

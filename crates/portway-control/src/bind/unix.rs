@@ -10,15 +10,21 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::unistd::{Gid, Group, Uid, User};
-use portway_model::address::UnixSocket;
+use portway_model::address::{UnixSocket, abstract_name};
 
 use super::Neighbour;
 
 /// Files of sockets that this process has made; dropping takes away those that are still its own.
 #[derive(Debug, Default)]
-pub struct SocketFiles(Vec<SocketFile>);
+pub struct SocketFiles {
+    files: Vec<SocketFile>,
+    /// Another process has the sockets now, and with them the files.
+    given_away: Arc<AtomicBool>,
+}
 
 #[derive(Debug)]
 struct SocketFile {
@@ -31,14 +37,22 @@ impl SocketFiles {
     fn add(&mut self, path: &Path) {
         if let Ok(identity) = identity(path) {
             let path = path.to_owned();
-            self.0.push(SocketFile { path, identity });
+            self.files.push(SocketFile { path, identity });
         }
+    }
+
+    /// True from now on: another process has the sockets, and with them the files.
+    pub fn given_away(&self) -> Arc<AtomicBool> {
+        self.given_away.clone()
     }
 }
 
 impl Drop for SocketFiles {
     fn drop(&mut self) {
-        for file in &self.0 {
+        if self.given_away.load(Ordering::Relaxed) {
+            return;
+        }
+        for file in &self.files {
             if identity(&file.path).is_ok_and(|it| it == file.identity) {
                 // A folder that is not ours any more keeps a file that nobody answers on, which the next start replaces.
                 let _ = fs::remove_file(&file.path);
@@ -76,22 +90,29 @@ pub(super) fn is_free(path: &str) -> io::Result<()> {
 }
 
 fn abstract_address(path: &str) -> io::Result<SocketAddr> {
-    SocketAddr::from_abstract_name(path.trim_start_matches('@'))
+    SocketAddr::from_abstract_name(abstract_name(path).unwrap_or_default())
 }
 
 /// A socket that listens, with its file in place.
 pub(super) fn listen(
     socket: &UnixSocket,
     backlog: i32,
-    neighbour: Neighbour,
+    neighbour: &Neighbour,
     files: &mut SocketFiles,
 ) -> io::Result<UnixListener> {
     let path = socket.path.as_str();
+    if let Some(listener) = taken(path, neighbour)? {
+        if !path.starts_with('@') {
+            own(socket, Path::new(path))?;
+            files.add(Path::new(path));
+        }
+        return begin(listener, backlog);
+    }
     if path.starts_with('@') {
         let listener = UnixListener::bind_addr(&abstract_address(path)?)?;
         return begin(listener, backlog);
     }
-    if neighbour == Neighbour::None {
+    if neighbour.is_none() {
         is_free(path)?;
     }
     let made = beside(Path::new(path));
@@ -108,6 +129,15 @@ pub(super) fn listen(
         Err(_) => drop(fs::remove_file(&made)),
     }
     finished
+}
+
+/// The socket that another process handed over, unless its file is gone.
+fn taken(path: &str, neighbour: &Neighbour) -> io::Result<Option<UnixListener>> {
+    let is_there = || fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket());
+    match neighbour.handover() {
+        Some(handover) if path.starts_with('@') || is_there() => handover.unix(path),
+        _ => Ok(None),
+    }
 }
 
 /// With our backlog in place of the library's.

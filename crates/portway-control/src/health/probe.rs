@@ -8,6 +8,7 @@ use std::time::Duration;
 use portway_core::health::{Failure, Probe};
 use portway_core::proxy_protocol::{Tell, write_v1, write_v2};
 use portway_dataplane::live::ProcessState;
+use portway_dataplane::unix_path;
 use portway_model::address::{Host, TargetAddress};
 use portway_model::check::{
     CheckConnect, CheckKind, CheckStep, CheckWord, CheckedService, HttpCheck,
@@ -398,7 +399,7 @@ impl Prober {
 async fn connect(place: &Place<'_>, leaves: bool) -> io::Result<Box<dyn Stream>> {
     let address = match place {
         Place::Tcp(address) => address,
-        Place::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
+        Place::Unix(path) => return Ok(Box::new(UnixStream::connect(unix_path(path)).await?)),
     };
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,

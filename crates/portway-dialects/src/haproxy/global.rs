@@ -103,6 +103,17 @@ impl Global {
                 no_argument(line, 1, reader);
                 process.daemon = Some(Spanned::new(true, line.span));
             }
+            "master-worker" => {
+                if let Some(word) = line.word(1).filter(|word| !word.text.is_empty()) {
+                    let message = format!(
+                        "`{}` has no effect here: a master ends with its worker",
+                        word.text
+                    );
+                    reader.warn(Code::NotRun, word.span, message);
+                }
+                process.master = Some(Spanned::new(true, line.span));
+            }
+            "mworker-max-reloads" => process.max_reloads = count(line, reader),
             "strict-limits" => {
                 no_argument(line, 1, reader);
                 let strict = line.modifier != Modifier::No;
@@ -438,6 +449,16 @@ mod tests {
             " no strict-limits\n strict-limits",
             "strict_limits = true",
             &[],
+        );
+        check(
+            " master-worker\n mworker-max-reloads 3",
+            "master = true\nmax_reloads = 3",
+            &[],
+        );
+        check(
+            " master-worker no-exit-on-failure",
+            "master = true",
+            &["has no effect here"],
         );
         check(" nbthread 65", "", &["not from 1 to 64"]);
         check(" chroot", "", &["`chroot` needs a value"]);

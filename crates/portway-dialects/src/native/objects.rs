@@ -31,6 +31,8 @@ fields!(ProcessDraft {
     "chroot" => chroot,
     "pid_file" => pid_file,
     "daemon" => daemon,
+    "master" => master,
+    "max_reloads" => max_reloads,
     "node" => node,
     "description" => description,
     "log" => log,

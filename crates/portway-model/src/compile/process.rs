@@ -53,6 +53,8 @@ impl Compiler<'_> {
             chroot: draft.chroot.clone(),
             pid_file: draft.pid_file.clone(),
             daemon: draft.daemon.is_some_and(|x| x.value),
+            master: draft.master.is_some_and(|x| x.value),
+            max_reloads: draft.max_reloads.map(|x| x.value),
             node: line(&draft.node),
             description: line(&draft.description),
             log: super::log::destinations(&draft.log),

@@ -82,6 +82,8 @@ impl Choices {
             chroot: self.setting(|c| c.one("/var/lib/portway", &["/"]).to_owned()),
             pid_file: self.setting(Self::file),
             daemon: self.setting(|c| c.one(false, &[true])),
+            master: self.setting(|c| c.one(false, &[true])),
+            max_reloads: self.setting(|c| c.below(u32::MAX)),
             node: self.setting(|c| format!("n{}", c.line())),
             description: self.setting(|c| format!("d{}", c.line())),
             log: self.some(2, |c| Spanned::bare(c.log_destination())),

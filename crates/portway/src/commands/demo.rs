@@ -2,6 +2,7 @@
 //!
 //! Writes a native file into a folder of its own and runs it as `portway run` would; nothing is simulated but the targets.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::fs;
 use std::future::poll_fn;
@@ -97,6 +98,7 @@ fn demonstrate(ports: Ports, quiet: bool) -> Result<ExitCode, Box<dyn Error>> {
         say: &say,
         admin: true,
         neighbour: Neighbour::None,
+        handed: Cell::new(None),
         manners: Manners::Demo,
     };
     let tell = |_: &Running| {

@@ -1,5 +1,6 @@
 //! `portway run`: compiles the sources and serves until told to stop.
 
+use std::cell::Cell;
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -53,6 +54,7 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
         say: &|found| render::to_stderr(&compiled.sources, found, quiet),
         admin: true,
         neighbour: Neighbour::None,
+        handed: Cell::new(None),
         manners: Manners::Server,
     };
     match serve::runtime() {

@@ -26,6 +26,8 @@ pub(super) struct Flags {
     pub(super) master: bool,
     /// `-Ws`: systemd is told.
     pub(super) systemd: bool,
+    /// `-S`: where the master understands commands, with its options behind commas.
+    pub(super) master_sockets: Vec<String>,
     /// `-q`.
     pub(super) quiet: bool,
     /// `-V`.
@@ -105,8 +107,7 @@ pub(super) fn read(arguments: &[OsString]) -> Result<Flags, String> {
             "-m" => flags.memory = Some(number("-m", &value("-m")?)?),
             "-L" => flags.local_peer = Some(value("-L")?),
             "-x" => flags.old_socket = Some(value("-x")?.into()),
-            // Debian's unit gives it: whoever starts us so must not fail.
-            "-S" => flags.without_effect.push(format!("-S {}", value("-S")?)),
+            "-S" => flags.master_sockets.push(value("-S")?),
             "-sf" | "-st" => {
                 let mut pids = Vec::new();
                 while let Some(pid) = rest.next_if(|it| !it.starts_with('-')) {
@@ -165,12 +166,13 @@ Usage : haproxy [-f <cfgfile|cfgdir>]* [ -vdVD ] [ -n <maxconn> ] [ -N <maxpconn
         -m   memory at most, MiB
         -L   name of this machine among peers ($HAPROXY_LOCALPEER)
         -sf  asks these processes to finish once this one serves; -st ends them
-        -x   socket of the old process (its addresses are bound beside it)
+        -x   takes the listening sockets of the process that answers on this socket
+        -S   with -W: commands for the master and its workers on this address, options behind commas
         -dD  says what is suspicious, too
         -dW  warnings are errors
         -dr  names of servers need not resolve
         -dV  certificates of servers are not verified
-        -S -de -dp -dS -dG -dR -dL -dM -dK   accepted, without effect
+        -de -dp -dS -dG -dR -dL -dM -dK   accepted, without effect
 ";
 
 #[cfg(test)]

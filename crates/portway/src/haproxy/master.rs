@@ -3,20 +3,28 @@
 //! SIGUSR2 and SIGHUP start a new worker, which asks the one before to finish once it serves; where it does not come to serve,
 //! the one before goes on and nothing changes. SIGUSR1 lets all workers finish, SIGTERM and SIGINT end them. A worker that
 //! ends unasked ends the master with its status: whoever watches the service starts it again.
+//!
+//! A new worker is given a connection to the one before, over which it takes the listening sockets.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use portway_control::pid_file::PidFile;
+use portway_control::services::ControlLevel;
 use portway_model::diagnostic::Severity;
 use portway_model::snapshot::Snapshot;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{self, SignalKind, signal};
+use tokio::sync::mpsc;
 
 use super::flags::Flags;
+use super::master_socket::{self, Question, Whom};
 use super::messages::Voice;
+use super::version;
 use crate::background::{self, Itself, Serving};
 
 /// In the arguments of a worker: the part it plays. HAProxy has no such option.
@@ -37,13 +45,42 @@ struct Master<'a> {
     arguments: &'a [OsString],
     voice: Voice,
     systemd: bool,
-    current: Serving,
+    /// Since when there is the master.
+    since: Instant,
+    current: Worker,
     /// Workers that were asked to finish.
-    leaving: Vec<Serving>,
+    leaving: Vec<Worker>,
+    /// Reloads that led to a new worker, and those since then that did not.
+    reloads: u32,
+    failed: u32,
+    /// Reloads that a worker may outlive.
+    max_reloads: Option<u32>,
     /// No new worker is wanted, and the end of one is no surprise.
     stopping: bool,
     /// With what the master ends once its workers have.
     code: ExitCode,
+}
+
+/// A worker that serves, or still finishes.
+struct Worker {
+    serving: Serving,
+    since: Instant,
+    /// The reloads it has seen.
+    reloads: u32,
+}
+
+impl Worker {
+    fn new(serving: Serving) -> Self {
+        Self {
+            serving,
+            since: Instant::now(),
+            reloads: 0,
+        }
+    }
+
+    fn id(&self) -> u32 {
+        self.serving.child.id()
+    }
 }
 
 /// Runs the master until its workers are gone.
@@ -65,6 +102,11 @@ pub(super) fn run(
         Ok(file) => file,
         Err(error) => return super::fail(flags, &format!("cannot write the pid file: {error}")),
     };
+    let sockets = master_socket::bind(&flags.master_sockets, !flags.finish.is_empty());
+    let mut sockets = match sockets {
+        Ok(sockets) => sockets,
+        Err(message) => return super::fail(flags, &message),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -78,10 +120,15 @@ pub(super) fn run(
             Ok(signals) => signals,
             Err(error) => return super::fail(flags, &format!("cannot wait for signals: {error}")),
         };
-        let current = match itself.start(&worker(arguments, &[])) {
+        let current = match itself.start(&worker(arguments, &[]), None) {
             Ok(Ok(serving)) => serving,
             Ok(Err(status)) => return background::ended(status),
             Err(error) => return super::fail(flags, &format!("cannot start a worker: {error}")),
+        };
+        let (ask, asked) = mpsc::channel(master_socket::QUESTIONS);
+        let _sockets = match sockets.serve(&ask) {
+            Ok(tasks) => tasks,
+            Err(error) => return super::fail(flags, &format!("cannot serve `-S`: {error}")),
         };
         let id = current.child.id();
         voice.tell(Severity::Note, &format!("New worker ({id}) forked"));
@@ -91,12 +138,16 @@ pub(super) fn run(
             arguments,
             voice,
             systemd: flags.systemd,
-            current,
+            since: Instant::now(),
+            current: Worker::new(current),
             leaving: Vec::new(),
+            reloads: 0,
+            failed: 0,
+            max_reloads: snapshot.process.max_reloads,
             stopping: false,
             code: ExitCode::SUCCESS,
         };
-        master.wait(signals).await
+        master.wait(signals, asked).await
     })
 }
 
@@ -158,8 +209,26 @@ fn finish(old: &[u32]) -> Vec<OsString> {
     std::iter::once(OsString::from("-sf")).chain(pids).collect()
 }
 
+/// A connection to the control socket of a worker.
+fn connect(worker: &Serving, level: ControlLevel) -> io::Result<UnixStream> {
+    let (ours, theirs) = UnixStream::pair()?;
+    worker.hand(&theirs, level)?;
+    Ok(ours)
+}
+
+/// How long something has been there, as HAProxy writes it.
+fn uptime(since: Instant) -> String {
+    let seconds = since.elapsed().as_secs();
+    let (days, hours) = (seconds / 86_400, seconds / 3_600 % 24);
+    format!(
+        "{days}d{hours:02}h{:02}m{:02}s",
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
 impl Master<'_> {
-    async fn wait(mut self, mut signals: Signals) -> ExitCode {
+    async fn wait(mut self, mut signals: Signals, mut asked: mpsc::Receiver<Question>) -> ExitCode {
         loop {
             // A worker may have ended before its signal was waited for.
             if let Some(code) = self.reap() {
@@ -167,6 +236,7 @@ impl Master<'_> {
             }
             tokio::select! {
                 _ = signals.child.recv() => {}
+                Some(question) = asked.recv() => self.answer(question),
                 _ = signals.user2.recv() => self.reload(),
                 _ = signals.hangup.recv() => self.reload(),
                 _ = signals.user1.recv() => self.stop(Signal::USR1),
@@ -183,12 +253,12 @@ impl Master<'_> {
     /// Takes note of workers that ended; `Some` where the master's end has come.
     fn reap(&mut self) -> Option<ExitCode> {
         self.leaving
-            .retain_mut(|it| !matches!(it.child.try_wait(), Ok(Some(_))));
-        let ended = self.current.child.try_wait().ok().flatten()?;
+            .retain_mut(|it| !matches!(it.serving.child.try_wait(), Ok(Some(_))));
+        let ended = self.current.serving.child.try_wait().ok().flatten()?;
         if self.stopping {
             return self.leaving.is_empty().then_some(self.code);
         }
-        let id = self.current.child.id();
+        let id = self.current.id();
         let text = format!("Current worker ({id}) exited with {ended}: the master ends too");
         self.voice.tell(Severity::Error, &text);
         self.pass_on(Signal::TERM);
@@ -203,21 +273,27 @@ impl Master<'_> {
             background::tell_systemd("RELOADING=1");
         }
         self.voice.tell(Severity::Note, "Reloading HAProxy");
-        let arguments = worker(self.arguments, &[self.current.child.id()]);
-        match self.itself.start(&arguments) {
+        let arguments = worker(self.arguments, &[self.current.id()]);
+        let before = connect(&self.current.serving, ControlLevel::Admin);
+        match self.itself.start(&arguments, before.ok().as_ref()) {
             Ok(Ok(serving)) => {
                 self.voice.tell(
                     Severity::Note,
                     &format!("New worker ({}) forked", serving.child.id()),
                 );
-                self.leaving
-                    .push(std::mem::replace(&mut self.current, serving));
+                let new = Worker::new(serving);
+                self.leaving.push(std::mem::replace(&mut self.current, new));
+                self.reloads += 1;
+                self.failed = 0;
+                self.end_old_ones();
             }
             Ok(Err(status)) => {
+                self.failed += 1;
                 let text = format!("Failed to load worker ({status}): the worker before goes on");
                 self.voice.tell(Severity::Error, &text);
             }
             Err(error) => {
+                self.failed += 1;
                 let text = format!("cannot start a worker: {error}: the worker before goes on");
                 self.voice.tell(Severity::Error, &text);
             }
@@ -225,6 +301,63 @@ impl Master<'_> {
         if self.systemd {
             background::tell_systemd("READY=1");
         }
+    }
+
+    /// Counts a reload, and ends workers that have seen too many of them.
+    fn end_old_ones(&mut self) {
+        for old in &mut self.leaving {
+            old.reloads = old.reloads.saturating_add(1);
+            if self.max_reloads.is_some_and(|most| old.reloads > most) {
+                // One that has gone already needs no telling.
+                let _ = kill_process(Pid::from_child(&old.serving.child), Signal::TERM);
+            }
+        }
+    }
+
+    /// Answers who has connected to the master.
+    fn answer(&mut self, question: Question) {
+        // Who has gone meanwhile needs no answer.
+        match question {
+            Question::Processes(answer) => drop(answer.send(self.processes())),
+            Question::Reload => self.reload(),
+            Question::Worker(whom, level, answer) => {
+                let all = || std::iter::once(&self.current).chain(&self.leaving);
+                let worker = match whom {
+                    Whom::Master => None,
+                    Whom::Current => Some(&self.current),
+                    Whom::Process(id) => all().find(|it| it.id() == id),
+                };
+                let connected = worker.and_then(|worker| {
+                    let stream = connect(&worker.serving, level).ok()?;
+                    Some((stream, worker.id()))
+                });
+                drop(answer.send(connected));
+            }
+        }
+    }
+
+    /// What `show proc` says.
+    fn processes(&self) -> String {
+        let row = |id: &str, kind: &str, reloads: &str, uptime: &str, version: &str| {
+            format!("{id:<15} {kind:<15} {reloads:<15} {uptime:<15} {version:<15}\n")
+        };
+        let version = version::version();
+        let worker = |it: &Worker| {
+            let (id, reloads) = (it.id().to_string(), it.reloads.to_string());
+            row(&id, "worker", &reloads, &uptime(it.since), &version)
+        };
+        let mut text = row("#<PID>", "<type>", "<reloads>", "<uptime>", "<version>");
+        let id = std::process::id().to_string();
+        let reloads = format!("{} [failed: {}]", self.reloads, self.failed);
+        text += &row(&id, "master", &reloads, &uptime(self.since), &version);
+        text += "# workers\n";
+        text += &worker(&self.current);
+        if !self.leaving.is_empty() {
+            text += "# old workers\n";
+            text.extend(self.leaving.iter().map(worker));
+        }
+        text += "# programs\n";
+        text
     }
 
     fn stop(&mut self, how: Signal) {
@@ -236,9 +369,9 @@ impl Master<'_> {
     }
 
     fn pass_on(&self, how: Signal) {
-        for serving in self.leaving.iter().chain([&self.current]) {
+        for worker in self.leaving.iter().chain([&self.current]) {
             // One that has gone already needs no telling; until it is waited for, nobody else has its number.
-            let _ = kill_process(Pid::from_child(&serving.child), how);
+            let _ = kill_process(Pid::from_child(&worker.serving.child), how);
         }
     }
 }

@@ -7,16 +7,19 @@
 
 mod flags;
 mod master;
+mod master_socket;
 mod messages;
 mod version;
 
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use flags::Flags;
 use messages::Voice;
-use portway_control::bind::Neighbour;
+use portway_control::bind::{Handover, Neighbour};
 use portway_control::install::{self, Running};
 use portway_control::sources::{Compiled, compile_files_as, configurations_in};
 use portway_dialects::Dialect;
@@ -25,6 +28,7 @@ use portway_model::draft::Verify;
 use portway_model::snapshot::{Snapshot, TargetTls};
 use portway_model::span::Spanned;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
+use tokio::sync::mpsc;
 
 use crate::background::{self, Itself};
 use crate::cli::Level;
@@ -190,7 +194,12 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
     if background {
         background::leave_session();
     }
-    if flags.master && !call.is_worker {
+    let has_master = flags.master || snapshot.process.master;
+    if !flags.master_sockets.is_empty() && !has_master {
+        let text = "a master CLI socket was defined, but master-worker mode (-W) is not enabled.";
+        voice.tell(Severity::Warning, text);
+    }
+    if has_master && !call.is_worker {
         return master::run(&call.itself, &call.arguments, flags, &snapshot, background);
     }
     let part = match (call.is_worker, background) {
@@ -263,7 +272,7 @@ fn apply(flags: &Flags, snapshot: &mut Snapshot) {
     }
     // As HAProxy: only who stays in the background, or has workers, writes its number.
     let in_background = (flags.daemon || process.daemon) && !flags.foreground;
-    if !in_background || flags.master {
+    if !in_background || flags.master || process.master {
         process.pid_file = None;
     }
     if let Some(limit) = flags.proxy_connections {
@@ -309,11 +318,16 @@ fn serve(
         .map(|pid| (*pid, Signal::USR1))
         .chain(flags.terminate.iter().map(|pid| (*pid, Signal::TERM)))
         .collect();
-    let neighbour = if old.is_empty() && flags.old_socket.is_none() {
-        Neighbour::None
-    } else {
-        Neighbour::Leaving
+    let handover = match predecessor(flags, &voice) {
+        Ok(handover) => handover,
+        Err(message) => return fail(flags, &message),
     };
+    let neighbour = match handover {
+        Some(handover) => Neighbour::Leaving(handover),
+        None if old.is_empty() => Neighbour::None,
+        None => Neighbour::Leaving(Handover::default()),
+    };
+    let (hand, handed) = mpsc::channel(HANDED);
     let say = |found: &Diagnostics| {
         voice.say(sources, found);
         // What has no place stands in the way of all of it, not of a listener.
@@ -332,16 +346,17 @@ fn serve(
         say: &say,
         admin: false,
         neighbour,
+        handed: Cell::new(Some(handed)),
         manners: Manners::Haproxy,
     };
-    let tell = |_: &Running| {
+    let tell = move |_: &Running| {
         for (pid, signal) in &old {
             // One that has gone already needs no telling.
             let _ = kill_process(*pid, *signal);
         }
         match part {
             Part::Worker => {
-                if let Err(error) = background::tell_master() {
+                if let Err(error) = background::tell_master(hand) {
                     tracing::warn!("cannot watch the master: {error}");
                 }
             }
@@ -352,6 +367,34 @@ fn serve(
         Ok(runtime) => serve::serve(runtime, snapshot, &setting, tell),
         Err(error) => fail(flags, &format!("cannot start the runtime: {error}")),
     }
+}
+
+/// Connections that a master may hand over before one of them is looked at.
+const HANDED: usize = 16;
+
+/// The listening sockets of the process before: those of the worker before, or of whoever answers on the socket of `-x`.
+fn predecessor(flags: &Flags, voice: &Voice) -> Result<Option<Handover>, String> {
+    if let Some(stream) = background::predecessor() {
+        return Ok(Some(Handover::fetch(stream).unwrap_or_else(|error| {
+            let text = format!("the worker before does not hand over its sockets ({error}): addresses are bound beside it");
+            voice.tell(Severity::Warning, &text);
+            Handover::default()
+        })));
+    }
+    let Some(path) = flags
+        .old_socket
+        .as_deref()
+        .filter(|it| *it != Path::new("/dev/null"))
+    else {
+        return Ok(None);
+    };
+    let fetched = UnixStream::connect(path).and_then(Handover::fetch);
+    fetched.map(Some).map_err(|error| {
+        format!(
+            "Failed to get the sockets from the old process! ({}: {error}; is it `expose-fd listeners` with `level admin`?)",
+            path.display()
+        )
+    })
 }
 
 /// `-m`: the process may not have more memory than this, in MiB.

@@ -15,12 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portway_control::bind::control::{ControlListener, Socket};
+use portway_control::bind::takeover;
 use portway_control::figures::Figures;
 use portway_control::install::Running;
 use portway_control::services::ControlLevel;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -38,6 +39,8 @@ const PROMPT: &str = "> ";
 pub(crate) struct Session {
     running: Arc<Running>,
     level: ControlLevel,
+    /// Its peer may be given the listening sockets.
+    exposes: bool,
     /// Commands follow one after the other.
     prompts: bool,
     /// How long it may be silent.
@@ -94,6 +97,14 @@ impl Session {
     }
 }
 
+/// A connection to a control socket that another process accepted.
+pub struct Handed {
+    /// The connection.
+    pub stream: std::os::unix::net::UnixStream,
+    /// What may be done on it.
+    pub level: ControlLevel,
+}
+
 /// HAProxy's word for a level.
 fn word(level: ControlLevel) -> &'static str {
     match level {
@@ -107,17 +118,37 @@ fn word(level: ControlLevel) -> &'static str {
 ///
 /// # Errors
 /// A socket could not be registered with the runtime.
-pub(crate) async fn serve(running: Arc<Running>) -> io::Result<()> {
+pub(crate) async fn serve(
+    running: Arc<Running>,
+    handed: Option<mpsc::Receiver<Handed>>,
+) -> io::Result<()> {
     let listeners = running.control_sockets();
     let sockets = listeners.iter().map(|it| (it.name.clone(), it.level));
     let sockets = Arc::new(sockets.collect::<Vec<_>>());
     let limit = running.snapshot().process.control_connections;
     let free = Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX)));
     let mut tasks = JoinSet::new();
-    for ControlListener { socket, level, .. } in listeners {
+    if let Some(handed) = handed {
+        let serving = Serving {
+            running: running.clone(),
+            level: ControlLevel::Admin,
+            exposes: true,
+            sockets: sockets.clone(),
+            free: free.clone(),
+        };
+        tasks.spawn(async move { serving.handed(handed).await });
+    }
+    for listener in listeners {
+        let ControlListener {
+            socket,
+            level,
+            exposes,
+            ..
+        } = listener;
         let serving = Serving {
             running: running.clone(),
             level,
+            exposes: exposes && level == ControlLevel::Admin,
             sockets: sockets.clone(),
             free: free.clone(),
         };
@@ -143,6 +174,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 struct Serving {
     running: Arc<Running>,
     level: ControlLevel,
+    /// Another process may be given the listening sockets over it.
+    exposes: bool,
     sockets: Arc<Vec<(String, ControlLevel)>>,
     free: Arc<Semaphore>,
 }
@@ -152,8 +185,24 @@ impl Serving {
         let mut connections = JoinSet::new();
         loop {
             match socket.accept().await {
-                Ok((stream, _)) => self.begin(stream, &mut connections).await,
+                Ok((stream, _)) => {
+                    let conversation =
+                        |session| async move { drop(converse(stream, session).await) };
+                    self.begin(self.level, conversation, &mut connections).await;
+                }
                 Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Connections that the master hands over.
+    async fn handed(&self, mut handed: mpsc::Receiver<Handed>) {
+        let mut connections = JoinSet::new();
+        while let Some(Handed { stream, level }) = handed.recv().await {
+            let ready = stream.set_nonblocking(true);
+            if let Ok(stream) = ready.and_then(|()| UnixStream::from_std(stream)) {
+                let conversation = |session| converse_unix(stream, session);
+                self.begin(level, conversation, &mut connections).await;
             }
         }
     }
@@ -162,16 +211,23 @@ impl Serving {
         let mut connections = JoinSet::new();
         loop {
             match socket.accept().await {
-                Ok((stream, _)) => self.begin(stream, &mut connections).await,
+                Ok((stream, _)) => {
+                    let conversation = |session| converse_unix(stream, session);
+                    self.begin(self.level, conversation, &mut connections).await;
+                }
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }
     }
 
     /// Serves a connection once there is room for one more.
-    async fn begin<S>(&self, stream: S, connections: &mut JoinSet<()>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    async fn begin<F>(
+        &self,
+        level: ControlLevel,
+        conversation: impl FnOnce(Session) -> F,
+        connections: &mut JoinSet<()>,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
     {
         while connections.try_join_next().is_some() {}
         // The semaphore is never closed.
@@ -180,7 +236,8 @@ impl Serving {
         };
         let session = Session {
             running: self.running.clone(),
-            level: self.level,
+            level,
+            exposes: self.exposes,
             prompts: false,
             timeout: self.running.snapshot().process.control_timeout,
             sockets: self.sockets.clone(),
@@ -190,24 +247,42 @@ impl Serving {
             experimental: false,
             payload: None,
         };
+        // A tool that goes away is no error of ours.
+        let conversation = conversation(session);
         connections.spawn(async move {
-            // A tool that goes away is no error of ours.
-            let _ = converse(stream, session).await;
+            conversation.await;
             drop(permit);
         });
     }
 }
 
-/// Reads lines and answers them until one ends the connection.
-async fn converse<S>(stream: S, mut session: Session) -> io::Result<()>
+/// A conversation that may end with all listening sockets being handed over.
+async fn converse_unix(stream: UnixStream, session: Session) {
+    let running = session.running.clone();
+    let Ok(Some(stream)) = converse(stream, session).await else {
+        return;
+    };
+    let Ok(stream) = stream.into_std() else {
+        return;
+    };
+    // Where it fails, the other process is gone or says so itself.
+    drop(tokio::task::spawn_blocking(move || running.hand_over(stream)).await);
+}
+
+/// Reads lines and answers them until one ends the connection. Gives the connection back where its peer is to be given the
+/// listening sockets over it.
+async fn converse<S>(stream: S, mut session: Session) -> io::Result<Option<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut stream = BufReader::new(stream);
     loop {
         let Some(line) = next_line(&mut stream, session.timeout).await? else {
-            return Ok(());
+            return Ok(None);
         };
+        if session.exposes && line.trim_end() == takeover::REQUEST {
+            return Ok(Some(stream.into_inner()));
+        }
         let (commands, has_payload) = line::read(&line);
         session.payload = match has_payload {
             true => Some(payload(&mut stream, session.timeout).await?),
@@ -215,7 +290,7 @@ where
         };
         for command in &commands {
             let Some(mut answer) = command::run(&mut session, command) else {
-                return Ok(());
+                return Ok(None);
             };
             answer.push('\n');
             if session.prompts {
@@ -224,7 +299,8 @@ where
             timeout(session.timeout, stream.write_all(answer.as_bytes())).await??;
         }
         if !session.prompts {
-            return timeout(session.timeout, stream.shutdown()).await?;
+            timeout(session.timeout, stream.shutdown()).await??;
+            return Ok(None);
         }
     }
 }

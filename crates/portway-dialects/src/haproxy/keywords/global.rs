@@ -59,7 +59,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "lua-load" => LUA;
     "lua-load-per-thread" => LUA;
     "lua-prepend-path" => LUA;
-    "master-worker" => NoEffect("a reload keeps the process; `-W` on the command line makes a master");
+    "master-worker" => Supported;
     "max-spread-checks" => NoEffect("checks are spread over their interval anyway");
     "maxcompcpuusage" => COMPRESSION;
     "maxcomprate" => COMPRESSION;
@@ -70,7 +70,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "maxsslconn" => Supported;
     "maxsslrate" => Supported;
     "maxzlibmem" => COMPRESSION;
-    "mworker-max-reloads" => NoEffect("a reload keeps the process");
+    "mworker-max-reloads" => Supported;
     "nbproc" =>
         NoEffect("there is one process with a worker for each core; HAProxy has not known it since 2.5");
     "nbthread" => Supported;

@@ -1,0 +1,251 @@
+//! Listening sockets that one process leaves to the next, in HAProxy's way, so that either may be the other's predecessor:
+//! `_getsocks` on a control socket is answered with their count, then with messages that carry them.
+//!
+//! Connections that wait in a socket's queue belong to the socket: whoever has it serves them. An abstract UNIX socket can be
+//! had in no other way while its owner lives.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portway_model::address::abstract_name;
+use portway_model::settings::SocketOptions;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, Resource, getpid, getrlimit};
+use rustix::process::{pidfd_getfd, pidfd_open};
+use socket2::Type;
+
+/// What asks for the sockets.
+pub const REQUEST: &str = "_getsocks";
+
+/// Sockets in a message, the most that Linux lets through.
+const SOCKETS_A_MESSAGE: usize = 253;
+
+/// Bytes that a message says of one socket: two lengths, two empty names, four bytes of options.
+const BYTES_A_SOCKET: usize = 6;
+
+/// Bytes of a message of HAProxy: the names of a name space (4096 bytes) and an interface (16) may stand in it.
+const MESSAGE_BYTES: usize = SOCKETS_A_MESSAGE * (1 + 4096 + 1 + 16 + 4);
+
+/// Sockets that are taken from one process at most; it may have one for each address and worker.
+const MAX_SOCKETS: usize = 1 << 20;
+
+/// How long the other process may be silent.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The listening sockets of a process that is about to leave. Those that nobody has taken are closed with the last clone.
+#[derive(Debug, Clone, Default)]
+pub struct Handover(Arc<Vec<socket2::Socket>>);
+
+impl Handover {
+    /// Asks for the sockets over a connection to a control socket of the other process. Blocks for some seconds at most.
+    ///
+    /// # Errors
+    /// The other process does not hand them over, or not in this way.
+    pub fn fetch(mut stream: UnixStream) -> io::Result<Self> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.write_all(format!("{REQUEST}\n").as_bytes())?;
+        let mut count = [0; 4];
+        stream.read_exact(&mut count)?;
+        let count = usize::try_from(i32::from_ne_bytes(count)).unwrap_or(usize::MAX);
+        if count > MAX_SOCKETS {
+            // A text stands there, such as that the command is unknown.
+            let text = "this socket does not hand over listening sockets";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        let mut sockets = Vec::new();
+        let mut said = vec![0; MESSAGE_BYTES];
+        while sockets.len() < count {
+            let before = sockets.len();
+            let got = receive(&stream, &mut said, &mut |fd| sockets.push(fd.into()))?;
+            if got == 0 || sockets.len() == before {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            stream.write_all(&i32::try_from(sockets.len()).unwrap_or(0).to_ne_bytes())?;
+        }
+        Ok(Self(Arc::new(sockets)))
+    }
+
+    /// True where there is nothing to take.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The sockets that listen at an address: one of each that the other process had.
+    pub(super) fn tcp(
+        &self,
+        address: SocketAddr,
+        options: &SocketOptions,
+        dual_stack: bool,
+    ) -> io::Result<Vec<std::net::TcpListener>> {
+        let is_same = |it: &&socket2::Socket| {
+            let local = it.local_addr().ok().and_then(|it| it.as_socket());
+            let interface = it.device().ok().flatten();
+            local == Some(address)
+                && interface.as_deref() == options.interface.as_deref().map(str::as_bytes)
+                && (address.is_ipv4() || it.only_v6().is_ok_and(|only| only != dual_stack))
+        };
+        let same = self.0.iter().filter(is_same);
+        same.map(|it| it.try_clone().map(Into::into)).collect()
+    }
+
+    /// The socket that listens under a path, or an abstract name behind an `@`.
+    pub(super) fn unix(&self, path: &str) -> io::Result<Option<UnixListener>> {
+        let name = abstract_name(path);
+        let is_same = |it: &&socket2::Socket| {
+            let Ok(local) = it.local_addr() else {
+                return false;
+            };
+            match &name {
+                Some(name) => local.as_abstract_namespace() == Some(name),
+                None => local.as_pathname() == Some(Path::new(path)),
+            }
+        };
+        let same = self.0.iter().find(is_same);
+        let listener = same.map(|it| {
+            it.try_clone()
+                .map(|it| UnixListener::from(OwnedFd::from(it)))
+        });
+        listener.transpose()
+    }
+}
+
+/// Receives one message with what it carries; gives how many bytes it said.
+///
+/// # Errors
+/// Those of the system.
+pub fn receive(
+    stream: impl AsFd,
+    said: &mut [u8],
+    take: &mut dyn FnMut(OwnedFd),
+) -> io::Result<usize> {
+    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_A_MESSAGE))];
+    let mut carried = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let got = recvmsg(stream, &mut [IoSliceMut::new(said)], &mut carried, flags)?;
+    for message in carried.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            descriptors.for_each(&mut *take);
+        }
+    }
+    Ok(got.bytes)
+}
+
+/// Sends one message that carries descriptors, at most 253.
+///
+/// # Errors
+/// Those of the system.
+pub fn send(stream: impl AsFd, says: &[u8], carries: &[impl AsFd]) -> io::Result<()> {
+    let carries: Vec<_> = carries.iter().map(AsFd::as_fd).collect();
+    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(carries.len()))];
+    let mut message = SendAncillaryBuffer::new(&mut space);
+    if !carries.is_empty() && !message.push(SendAncillaryMessage::ScmRights(&carries)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    sendmsg(
+        stream,
+        &[IoSlice::new(says)],
+        &mut message,
+        SendFlags::NOSIGNAL,
+    )?;
+    Ok(())
+}
+
+/// Gives the listening sockets of this process to whoever asked for them. Blocks while the other process takes them.
+///
+/// # Errors
+/// The other process went away, or is silent.
+pub fn give(mut stream: UnixStream) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let sockets = ours();
+    let count = i32::try_from(sockets.len()).unwrap_or(0);
+    stream.write_all(&count.to_ne_bytes())?;
+    for some in sockets.chunks(SOCKETS_A_MESSAGE) {
+        send(&stream, &vec![0; some.len() * BYTES_A_SOCKET], some)?;
+        stream.read_exact(&mut [0; 4])?;
+    }
+    Ok(())
+}
+
+/// Duplicates of all sockets that this process listens on. See [`super::inherited`] for the way.
+fn ours() -> Vec<OwnedFd> {
+    let Ok(ourselves) = pidfd_open(getpid(), PidfdFlags::empty()) else {
+        return Vec::new();
+    };
+    let duplicate = |number| pidfd_getfd(&ourselves, number, PidfdGetfdFlags::empty()).ok();
+    let sockets = numbers().filter_map(duplicate).filter_map(|fd| {
+        let socket = socket2::Socket::from(fd);
+        let listens =
+            socket.is_listener().unwrap_or(false) && socket.r#type().ok()? == Type::STREAM;
+        listens.then(|| socket.into())
+    });
+    sockets.collect()
+}
+
+/// The numbers of this process's descriptors; all that it may have where its root does not show /proc.
+fn numbers() -> Box<dyn Iterator<Item = i32>> {
+    if let Ok(folder) = std::fs::read_dir("/proc/self/fd") {
+        let names = folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        return Box::new(names.collect::<Vec<i32>>().into_iter());
+    }
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    Box::new(0..i32::try_from(most).unwrap_or(i32::MAX).min(MOST_NUMBERS))
+}
+
+/// Where /proc is not seen, so many descriptors are looked at: a fraction of a second.
+const MOST_NUMBERS: i32 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::linux::net::SocketAddrExt;
+
+    #[test]
+    fn sockets_are_given_and_taken() {
+        let name = format!("@portway-takeover-{}", std::process::id());
+        let address =
+            std::os::unix::net::SocketAddr::from_abstract_name(abstract_name(&name).unwrap())
+                .unwrap();
+        let _abstract = UnixListener::bind_addr(&address).unwrap();
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let giving = std::thread::spawn(move || {
+            let mut request = [0; REQUEST.len() + 1];
+            ours.read_exact(&mut request).unwrap();
+            assert_eq!(request, *format!("{REQUEST}\n").as_bytes());
+            give(ours)
+        });
+        let taken = Handover::fetch(theirs).unwrap();
+        giving.join().unwrap().unwrap();
+        assert!(taken.unix(&name).unwrap().is_some());
+        assert!(taken.unix("@other").unwrap().is_none());
+        let options = SocketOptions {
+            interface: None,
+            v6_only: false,
+            backlog: None,
+            transparent: false,
+        };
+        let local = tcp.local_addr().unwrap();
+        let same = taken.tcp(local, &options, false).unwrap();
+        assert_eq!(same.len(), 1);
+        assert_eq!(same[0].local_addr().unwrap(), local);
+    }
+
+    #[test]
+    fn who_does_not_give_is_told_apart() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        ours.write_all(b"Unknown command\n").unwrap();
+        assert!(Handover::fetch(theirs).is_err());
+    }
+}
