@@ -2,8 +2,9 @@
 #![cfg(test)]
 
 use portway_core::http1::{
-    BodyLength, HeadLimits, Known, Method, Parsed, Refusal, RequestHead, ResponseBody,
-    ResponseHead, parse_request, parse_response, request_framing, response_framing,
+    BodyLength, HOP_BY_HOP, HeadLimits, Known, Method, Parsed, Refusal, RequestHead, ResponseBody,
+    ResponseHead, copy_end_to_end, parse_request, parse_response, request_framing,
+    response_framing,
 };
 
 fn parsed_request(start: &str, fields: &str) -> (Vec<u8>, RequestHead) {
@@ -142,7 +143,11 @@ fn transfer_codings() {
         &["chunkedchunked"],
         &["xchunked"],
         &["chunked;q=1"],
-        &["gzip, chunked"],
+    ] {
+        check(values, Refusal::ChunkedNotFinal);
+    }
+    for values in [
+        ["gzip, chunked"].as_slice(),
         &["gzip", "chunked"],
         &["identity, chunked"],
     ] {
@@ -427,4 +432,89 @@ fn contradicting_fields_are_dropped() {
     check(Method::Get, "HTTP/1.1 204 x", true);
     check(Method::Get, "HTTP/1.1 100 x", true);
     check(Method::Connect, "HTTP/1.1 200 x", true);
+}
+
+#[test]
+fn what_may_be_repaired_is_repaired_where_the_limits_say_so() {
+    let limits = HeadLimits {
+        lenient: true,
+        ..HeadLimits::default()
+    };
+    let check =
+        |version: &str, fields: &str, expected: Result<(BodyLength, bool, &str), Refusal>| {
+            let bytes = format!("POST / {version}\r\nHost: a\r\n{fields}\r\n").into_bytes();
+            let mut head = RequestHead::new();
+            let found = match parse_request(&bytes, 0, &limits, &mut head) {
+                Parsed::Refused(refusal) => Err(refusal),
+                _ => request_framing(&head, &bytes),
+            };
+            let mut sent = Vec::new();
+            copy_end_to_end(head.fields(), &bytes, HOP_BY_HOP, &mut sent);
+            let sent = String::from_utf8(sent).unwrap();
+            let found = found.map(|it| (it.body, it.keep_alive, sent.as_str()));
+            assert_eq!(found, expected, "{fields:?}");
+        };
+    let three = Ok((
+        BodyLength::Length(3),
+        true,
+        "Host: a\r\nContent-Length: 3\r\n",
+    ));
+    check(
+        "HTTP/1.1",
+        "Content-Length: 3\r\nContent-Length: 3\r\n",
+        three,
+    );
+    check(
+        "HTTP/1.1",
+        "Content-Length: 3, 03\r\ncontent-length: 003\r\n",
+        three,
+    );
+    for fields in [
+        "Content-Length: 3, 4\r\n",
+        "Content-Length: 3\r\nContent-Length: 4\r\n",
+    ] {
+        check("HTTP/1.1", fields, Err(Refusal::DuplicateContentLength));
+    }
+    for fields in [
+        "Content-Length: 3,\r\n",
+        "Content-Length: 3, +3\r\n",
+        "Content-Length: 3,,3\r\n",
+    ] {
+        check("HTTP/1.1", fields, Err(Refusal::BadContentLength));
+    }
+    let chunked = Ok((BodyLength::Chunked, false, "Host: a\r\nX: y\r\n"));
+    let coded =
+        "Content-Length: 31\r\nTransfer-Encoding: chunked\r\nX: y\r\nContent-Length: 32\r\n";
+    check("HTTP/1.1", coded, chunked);
+    check(
+        "HTTP/1.0",
+        "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\nX: y\r\n",
+        chunked,
+    );
+    check(
+        "HTTP/1.1",
+        "Host: a\r\nContent-Length: 3\r\nHost: a\r\n",
+        three,
+    );
+    check("HTTP/1.1", "Host: b\r\n", Err(Refusal::DuplicateHost));
+}
+
+#[test]
+fn a_response_may_be_repaired_too() {
+    let limits = HeadLimits {
+        lenient: true,
+        ..HeadLimits::default()
+    };
+    let check = |text: &str, expected: (ResponseBody, bool)| {
+        let mut head = ResponseHead::new();
+        parse_response(text.as_bytes(), 0, &limits, &mut head);
+        let found = response_framing(&head, text.as_bytes(), Method::Get).unwrap();
+        assert_eq!((found.body, found.keep_alive), expected, "{text:?}");
+    };
+    let both = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 30\r\n\r\n";
+    check(both, (ResponseBody::Chunked, false));
+    let old = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    check(old, (ResponseBody::Chunked, false));
+    let twice = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n";
+    check(twice, (ResponseBody::Length(3), true));
 }

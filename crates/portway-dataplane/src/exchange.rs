@@ -17,7 +17,7 @@ use crate::track::{self, Tracked};
 use crate::variables::Variables;
 use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor, write_header_value};
 use portway_core::http1::{
-    BodyLength, Known, Method, RequestFraming, RequestHead, ResponseHead, Version,
+    BodyLength, Known, Method, RequestFraming, RequestHead, ResponseHead, TargetForm, Version,
 };
 use portway_core::stick::{Entry, Event, Table};
 use portway_model::action::End;
@@ -84,6 +84,8 @@ impl Scratch {
 pub(crate) struct LineEdits {
     pub(crate) method: Option<String>,
     pub(crate) path: Option<Vec<u8>>,
+    /// What stands before the authority in the target; `Some(None)`: neither does.
+    pub(crate) scheme: Option<Option<Vec<u8>>>,
     /// `Some(None)`: the query was removed.
     pub(crate) query: Option<Option<Vec<u8>>>,
 }
@@ -359,10 +361,37 @@ impl<'c> Exchange<'c> {
 
     /// The path as it goes on.
     pub(crate) fn current_path(&self) -> &[u8] {
-        self.line
-            .path
-            .as_deref()
-            .unwrap_or_else(|| self.request().path(self.arena()))
+        match &self.line.path {
+            Some(path) => path,
+            None if self.keeps_origin() => self.request().written_path(self.arena()),
+            None => self.request().path(self.arena()),
+        }
+    }
+
+    /// True where a target that came in absolute form goes on so, as HAProxy has it.
+    fn keeps_origin(&self) -> bool {
+        self.request().target_form() == TargetForm::Absolute
+            && self.connection.own_answers() == OwnAnswers::Haproxy
+    }
+
+    /// Scheme and authority that stand before the path as it goes on. The authority is what rules made of Host.
+    pub(crate) fn current_origin(&self) -> Option<(&[u8], &[u8])> {
+        let received = || self.request().origin(self.arena());
+        let (scheme, authority) = match &self.line.scheme {
+            None if !self.keeps_origin() => return None,
+            None => received()?,
+            Some(None) => return None,
+            Some(Some(scheme)) => (scheme.as_slice(), received().unwrap_or_default().1),
+        };
+        let edits = &self.scratch.request_edits;
+        let mut host = None;
+        if edits.removes(Known::Host) {
+            self.header("host", &mut |value| {
+                host = Some(value);
+                ControlFlow::Continue(())
+            });
+        }
+        Some((scheme, host.unwrap_or(authority)))
     }
 
     /// The query as it goes on.
@@ -382,6 +411,7 @@ impl<'c> Exchange<'c> {
     /// as it is.
     pub(crate) fn sends_http10(&self) -> bool {
         !self.is_http11()
+            && self.framing.body != BodyLength::Chunked
             && (self.connection.own_answers() == OwnAnswers::Haproxy
                 || (self.request().authority(self.arena()).is_empty()
                     && !self.scratch.request_edits.removes(Known::Host)))
@@ -484,6 +514,10 @@ impl Facts for Exchange<'_> {
         Some(self.current_path())
     }
 
+    fn origin(&self) -> Option<(&[u8], &[u8])> {
+        self.current_origin()
+    }
+
     fn query(&self) -> Option<&[u8]> {
         self.current_query()
     }
@@ -525,7 +559,16 @@ impl Facts for Exchange<'_> {
     }
 
     fn received_target(&self) -> Option<&[u8]> {
-        Some(self.request().target(self.arena()))
+        let (head, arena) = (self.request(), self.arena());
+        match head.origin(arena) {
+            Some(origin) if self.keeps_origin() => {
+                // What stands before the path is none of it, as in HAProxy.
+                let (scheme, authority) = origin;
+                let before = scheme.len() + "://".len() + authority.len();
+                head.target(arena).get(before..)
+            }
+            _ => Some(head.target(arena)),
+        }
     }
 
     fn first_request(&self) -> Option<bool> {

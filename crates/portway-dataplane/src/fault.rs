@@ -92,6 +92,11 @@ impl Fault {
     /// What HAProxy answers; `no_request`: nothing was understood of the client's message.
     pub(crate) fn haproxy_status(self, no_request: bool) -> Option<u16> {
         match (self.code, self.stage) {
+            (FaultCode::RefusedRequest(code), _)
+                if code == Refusal::UnknownTransferCoding.code() =>
+            {
+                Some(422)
+            }
             (FaultCode::RefusedRequest(_), _) => Some(400),
             (FaultCode::ClientClosed, _) if no_request => Some(400),
             (FaultCode::NoRule, _) | (_, Some(Stage::Connect)) => Some(503),

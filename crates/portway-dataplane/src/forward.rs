@@ -335,13 +335,17 @@ async fn response_head(
     let mut scanned = 0;
     let mut moves = u64::MAX;
     let reused = upstream.reused;
+    let limits = HeadLimits {
+        lenient: x.connection.own_answers() == OwnAnswers::Haproxy,
+        ..HeadLimits::default()
+    };
     let result = poll_fn(|cx| {
         if let Err(fault) = upload.poll(cx, x, downstream, &mut upstream.link.stream) {
             return Poll::Ready(Err(fault));
         }
         loop {
             if let Some(buffer) = response.as_mut().filter(|buffer| !buffer.is_empty()) {
-                match parse_response(buffer.filled(), scanned, &HeadLimits::default(), &mut head) {
+                match parse_response(buffer.filled(), scanned, &limits, &mut head) {
                     Parsed::Complete { head_len } => return Poll::Ready(Ok(head_len)),
                     Parsed::Refused(refusal) => {
                         if matches!(refusal, Refusal::HeadTooLarge | Refusal::TooManyFields) {
@@ -351,8 +355,7 @@ async fn response_head(
                     }
                     Parsed::Partial => scanned = buffer.len(),
                 }
-                if !buffer.make_room(HeadLimits::default().head_bytes + crate::buffer::BUFFER_BYTES)
-                {
+                if !buffer.make_room(limits.head_bytes + crate::buffer::BUFFER_BYTES) {
                     return Poll::Ready(Err(Fault::internal()));
                 }
             }

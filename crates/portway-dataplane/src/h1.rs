@@ -12,8 +12,8 @@ use crate::serve::{self, Next};
 use crate::stream::Stream;
 use crate::timer::Rests;
 use portway_core::http1::{
-    HeadLimits, Parsed, Refusal, RequestId, client_address, is_acceptable_request_id,
-    parse_request, request_framing,
+    HeadLimits, Known, Parsed, Refusal, RequestId, TargetForm, client_address, drop_default_port,
+    is_acceptable_request_id, parse_request, request_framing,
 };
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::{GroupId, Listener};
@@ -233,7 +233,15 @@ async fn exchange(
 ) -> Next {
     let next = {
         let mut x = Exchange::open(connection, &mut scratch, (arena, head_len), arrival);
+        if x.request().target_form() != TargetForm::Origin
+            && connection.own_answers() == OwnAnswers::Haproxy
+        {
+            drop_default_port(&mut x.scratch.request, x.arena.filled_mut());
+        }
         match request_framing(x.request(), x.arena()) {
+            Ok(framing) if framing.upgrade && lacks_key(&x) => {
+                reply::fault(&mut x, stream, Fault::refused(Refusal::NoWebsocketKey)).await
+            }
             Ok(framing) => {
                 x.framing = framing;
                 x.framing.keep_alive &= !connection.closes();
@@ -248,6 +256,17 @@ async fn exchange(
     };
     connection.worker.give_scratch(scratch);
     next
+}
+
+/// True for a handshake of WebSocket that HAProxy refuses.
+fn lacks_key(x: &Exchange<'_>) -> bool {
+    let fields = x.request().fields();
+    x.connection.own_answers() == OwnAnswers::Haproxy
+        && fields.list_contains(Known::Upgrade, x.arena(), b"websocket")
+        && fields
+            .values_named(b"sec-websocket-key", x.arena())
+            .next()
+            .is_none()
 }
 
 /// Finds out who the client is and gives the request its id.
@@ -404,6 +423,7 @@ impl Connection {
             fields: usize::from(portway_model::defaults::HEAD_FIELDS),
             // HAProxy leaves it to the server.
             host_required: self.own_answers() == OwnAnswers::Portway,
+            lenient: self.own_answers() == OwnAnswers::Haproxy,
             ..HeadLimits::default()
         }
     }

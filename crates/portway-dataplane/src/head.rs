@@ -3,12 +3,13 @@
 use crate::exchange::Exchange;
 use crate::fault::reason;
 use portway_core::evaluate::Facts;
+use portway_core::evaluate::rewrite::write_origin;
 use portway_core::http1::{
     BodyLength, ForwardedFields, ForwardedMode, HOP_BY_HOP, Hop, Known, KnownSet, Method,
     ResponseBody, ResponseFraming, TargetForm, Version, copy_end_to_end, write_content_length,
     write_field, write_request_line, write_status_line, write_transfer_chunked, write_upgrade,
 };
-use portway_model::settings::ForwardedMode as Configured;
+use portway_model::settings::{ForwardedMode as Configured, OwnAnswers};
 use portway_model::snapshot::Forwarded;
 
 /// How a response is passed on.
@@ -87,8 +88,9 @@ pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
         // HTTP/1.0 expects nothing (RFC 9110 §10.1.1), and what we send is HTTP/1.1.
         drop = drop.with(Known::Expect);
     }
-    let has_host =
-        head.fields().contains(Known::Host) && head.target_form() != TargetForm::Absolute;
+    let origin = x.current_origin();
+    let has_host = head.fields().contains(Known::Host)
+        && (head.target_form() != TargetForm::Absolute || origin.is_some());
     if !has_host && !edits.removes(Known::Host) {
         drop = drop.with(Known::Host);
         if !head.authority(arena).is_empty() {
@@ -107,6 +109,9 @@ pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
     edits.write(head.fields(), arena, drop, &mut out);
     if x.framing.body == BodyLength::Chunked {
         write_transfer_chunked(&mut out);
+    }
+    if head.fields().contains(Known::Te) && passes_trailers(x) {
+        write_field(&mut out, b"TE", b"trailers");
     }
     if x.framing.upgrade {
         write_upgrade(head.fields(), arena, &mut out);
@@ -129,6 +134,14 @@ pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
     out
 }
 
+/// True where the target may send trailers, as the client said: HAProxy passes that on, and no coding.
+fn passes_trailers(x: &Exchange<'_>) -> bool {
+    x.connection.own_answers() == OwnAnswers::Haproxy
+        && x.request()
+            .fields()
+            .list_contains(Known::Te, x.arena(), b"trailers")
+}
+
 fn request_line(x: &Exchange<'_>, out: &mut Vec<u8>) {
     let (head, arena) = (x.request(), x.arena());
     let version = if x.sends_http10() {
@@ -144,7 +157,13 @@ fn request_line(x: &Exchange<'_>, out: &mut Vec<u8>) {
         .method
         .as_ref()
         .map_or(head.method_bytes(arena), |method| method.as_bytes());
-    write_request_line(out, method, x.current_path(), x.current_query(), version);
+    let Some(origin) = x.current_origin() else {
+        return write_request_line(out, method, x.current_path(), x.current_query(), version);
+    };
+    let mut url = Vec::new();
+    write_origin(origin, &mut url);
+    url.extend_from_slice(x.current_path());
+    write_request_line(out, method, &url, x.current_query(), version);
 }
 
 /// The response head towards the client. `x.response` holds the target's.

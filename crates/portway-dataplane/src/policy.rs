@@ -11,11 +11,11 @@ use crate::track;
 use portway_core::evaluate::normalize::normalize;
 use portway_core::evaluate::rewrite::{
     add_prefix, header_fits, replace_elements, replace_header_value, replace_path, replace_target,
-    split_target, strip_prefix,
+    replace_url, split_origin, split_target, strip_prefix,
 };
 use portway_core::evaluate::{
     self, Facts, Fetched, variable_text, write_header_value, write_location, write_path,
-    write_query, write_replacement, write_target, write_template,
+    write_query, write_replacement, write_target, write_template, write_url,
 };
 use portway_core::http1::{Known, Method, is_token, write_field};
 use portway_core::route::Router;
@@ -25,7 +25,7 @@ use portway_model::action::{
     TimeoutKind, Weighted,
 };
 use portway_model::choice::StickinessUse;
-use portway_model::expression::{Expression, Scope, Template, Variable};
+use portway_model::expression::{Expression, Scope, Template, Value, Variable};
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::GroupId;
 use portway_model::span::Origin;
@@ -270,10 +270,12 @@ fn perform(
         Action::SetPath(_)
         | Action::ReplacePath { .. }
         | Action::ReplaceTarget { .. }
+        | Action::ReplaceUrl { .. }
         | Action::StripPrefix(_)
         | Action::AddPrefix(_)
         | Action::SetQuery(_)
-        | Action::SetTarget(_) => edit_target(x, action),
+        | Action::SetTarget(_)
+        | Action::SetUrl(_) => edit_target(x, action),
         // Seen by `run`, done when the connection came, or refused by `support` before a plane is made.
         Action::Accept | Action::ExpectProxy => {}
     }
@@ -608,6 +610,22 @@ fn edits<'a>(x: &'a mut Exchange<'_>, side: Side) -> &'a mut crate::fields::Fiel
     }
 }
 
+/// Path and query, and with an origin before them also the host.
+fn set_url(x: &mut Exchange<'_>, url: &[u8]) {
+    let (origin, target) = split_origin(url);
+    let (path, query) = split_target(target);
+    x.line.scheme = Some(origin.map(|(scheme, _)| scheme.to_vec()));
+    x.line.query = Some(query.map(<[u8]>::to_vec));
+    x.line.path = Some(path.to_vec());
+    if let Some((_, authority)) = origin {
+        let host = authority.rsplit(|byte| *byte == b'@').next();
+        let host = host.unwrap_or_default();
+        let edits = &mut x.scratch.request_edits;
+        edits.remove(b"Host");
+        edits.add(b"Host", |value| value.extend_from_slice(host));
+    }
+}
+
 fn edit_target(x: &mut Exchange<'_>, action: &Action<Resolved>) {
     let mut out = Vec::new();
     match action {
@@ -652,6 +670,19 @@ fn edit_target(x: &mut Exchange<'_>, action: &Action<Resolved>) {
         Action::SetQuery(template) => {
             write_query(template, &*x, &mut out);
             x.line.query = Some((!out.is_empty()).then_some(out));
+        }
+        Action::SetUrl(template) => {
+            write_url(template, &*x, &mut out);
+            set_url(x, &out);
+        }
+        Action::ReplaceUrl { pattern, with } => {
+            let mut replacement = Vec::new();
+            write_replacement(with, &*x, &mut replacement);
+            let mut url = Vec::new();
+            evaluate::fetch(&Value::Url, &*x).write(&mut url);
+            if replace_url(pattern, &replacement, &url, &mut out) {
+                set_url(x, &out);
+            }
         }
         Action::SetTarget(template) => {
             write_target(template, &*x, &mut out);

@@ -146,6 +146,7 @@ impl Found {
             | Action::SetPath(template)
             | Action::SetQuery(template)
             | Action::SetTarget(template)
+            | Action::SetUrl(template)
             | Action::SetMethod(template)
             | Action::UseTarget(template)
             | Action::SetVariable {
@@ -172,7 +173,8 @@ impl Found {
             } => self.expression(number),
             Action::ReplaceHeader { with, .. }
             | Action::ReplacePath { with, .. }
-            | Action::ReplaceTarget { with, .. } => {
+            | Action::ReplaceTarget { with, .. }
+            | Action::ReplaceUrl { with, .. } => {
                 self.template(with);
             }
             Action::Service(Service::Metrics) => {}

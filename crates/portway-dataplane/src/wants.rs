@@ -88,6 +88,7 @@ fn of_rule(rule: &Rule<Resolved>, visit: &mut impl FnMut(LogValue)) {
             | Action::SetPath(value)
             | Action::SetQuery(value)
             | Action::SetTarget(value)
+            | Action::SetUrl(value)
             | Action::SetMethod(value)
             | Action::Redirect {
                 location: value, ..

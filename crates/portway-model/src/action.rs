@@ -154,6 +154,13 @@ pub enum Action<S: Stage> {
         /// What comes in its place; its texts may say `$1`.
         with: Template<S>,
     },
+    /// Rewrites path and query with what the request has before them.
+    ReplaceUrl {
+        /// What is searched.
+        pattern: S::Pattern,
+        /// What comes in its place; its texts may say `$1`.
+        with: Template<S>,
+    },
     /// Takes the first of these prefixes off the path and says so in X-Forwarded-Prefix.
     StripPrefix(Vec<String>),
     /// Puts a prefix before the path.
@@ -162,6 +169,8 @@ pub enum Action<S: Stage> {
     SetQuery(Template<S>),
     /// Sets path and query.
     SetTarget(Template<S>),
+    /// Sets path and query with the scheme and the authority before them, or without. The authority is the Host then.
+    SetUrl(Template<S>),
     /// Brings path and query into a normal form (RFC 3986 section 6).
     Normalize(Normalization),
     /// Sets the method; it stays where that is none.

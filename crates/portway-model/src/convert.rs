@@ -169,7 +169,7 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             Source, SourcePort, Destination, DestinationPort, ListenerName, Tls, TlsVersion,
             TlsCipher, TlsCipherOpenssl, TlsKeyBits, TlsResumed, Sni, Alpn, HelloSni, HelloAlpn,
             HelloType, HelloVersion, WaitEnded, PayloadLength, Method, Scheme,
-            HttpVersion, Host, Path, Query, Target, Base, Body, BodyLength, BasicUser, RequestId,
+            HttpVersion, Host, Path, Query, Target, Url, Base, Body, BodyLength, BasicUser, RequestId,
             Status, ListenerConnections, ListenerConnectionRate, ListenerRequestRate, TargetNumber, GroupName, TargetName, TargetAddress, Now, Hostname,
             HostPath, ReceivedMethod, ReceivedTarget, BasicPassword, AuthorizationScheme, FirstRequest,
             ResponseVersion, NowMicroseconds, Uuid, Worker, Draining,
@@ -419,6 +419,11 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             let (pattern, with) = replacement(to, pattern, with)?;
             Action::ReplaceTarget { pattern, with }
         },
+        Action::ReplaceUrl { pattern, with } => {
+            let (pattern, with) = replacement(to, pattern, with)?;
+            Action::ReplaceUrl { pattern, with }
+        },
+        Action::SetUrl(url) => Action::SetUrl(template(to, url)?),
         Action::SetStatus { status, reason } => Action::SetStatus {
             status: *status,
             reason: reason.clone(),

@@ -232,13 +232,16 @@ pub enum Value<S: Stage> {
     QueryParameter(String),
     /// Path and query.
     Target,
+    /// Path and query, with scheme and authority before them where the request has them (RFC 9112 section 3.2.2).
+    Url,
     /// Host header, path and query.
     Base,
     /// Host header and path.
     HostPath,
     /// Request method as received, whatever rules made of it.
     ReceivedMethod,
-    /// Path and query as received, whatever rules made of them.
+    /// Path and query as received, whatever rules made of them; where a target in absolute form goes on as path and query, the
+    /// whole of it.
     ReceivedTarget,
     /// A request header; several occurrences.
     Header(String),

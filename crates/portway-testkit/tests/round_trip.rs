@@ -88,7 +88,7 @@ const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyA
     All Any Not Test Present True Text Regex Number Address Listed Exact Prefix Suffix Contains Glob \
     Segment Label Source SourcePort Destination DestinationPort ListenerName Tls TlsVersion TlsCipher Sni Alpn \
     ClientCertificate Verified Subject Issuer Serial Fingerprint NotBefore NotAfter Pem HelloSni HelloAlpn HelloType \
-    PayloadLength Payload Method Scheme HttpVersion Host Path Query QueryParameter Target Base Header HeaderCount \
+    PayloadLength Payload Method Scheme HttpVersion Host Path Query QueryParameter Target Url Base Header HeaderCount \
     Cookie Body BodyLength BasicUser RequestId Status ResponseHeader ResponseCookie Variable Capture Authenticated \
     Counter Tracked Key HealthyTargets GroupConnections ListenerConnections GroupName TargetName TargetAddress Random \
     Now Hostname Environment Log StartTime StartTimeCommon RequestTime QueueTime ConnectTime ResponseTime TotalTime \
@@ -98,7 +98,7 @@ const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyA
     GeneralRate Mark Lower Upper Trim Replace Field Word Map Default Base64 Base64Decode Hex UrlDecode Length \
     Mask Json JwtHeader JwtPayload Sha256 Bytes ClientHello AfterResponse Forward ForwardByName \
     Redirect Respond Authenticate Accept Reject Tarpit Service Stats Metrics SetHeader AddHeader RemoveHeader \
-    ReplaceHeader SetPath ReplacePath StripPrefix AddPrefix SetQuery SetTarget SetMethod SetStatus SetVariable \
+    ReplaceHeader SetPath ReplacePath StripPrefix AddPrefix SetQuery SetTarget SetUrl ReplaceUrl SetMethod SetStatus SetVariable \
     UnsetVariable Track Increment SetTimeout Tunnel SetLog Http Https Tcp Unix Inherited ClientDestination Ip Name \
     RoundRobin StaticRoundRobin LeastOutstanding SourceHash Random First Hash Consistent Ring Sdbm Djb2 Wt6 Table StickyCookie Strict Lax Script Connect Send \
     Expect Off System Ca Client Fixed Optional Required V1 V2 V12 V13 Stdout File Syslog Append Preserve Remove Refuse \

@@ -172,6 +172,11 @@ pub trait Facts {
         None
     }
 
+    /// Scheme and authority that stand before the path in the request target; `None` where nothing does.
+    fn origin(&self) -> Option<(&[u8], &[u8])> {
+        None
+    }
+
     /// Query string without the question mark; `None` where there is none.
     fn query(&self) -> Option<&[u8]> {
         None

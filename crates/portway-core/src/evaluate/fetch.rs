@@ -35,7 +35,7 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
         Value::Scheme => facts.scheme().into(),
         Value::HttpVersion => facts.http_version().into(),
         Value::Query => facts.query().into(),
-        Value::Target | Value::Base | Value::HostPath => joined(value, facts),
+        Value::Target | Value::Url | Value::Base | Value::HostPath => joined(value, facts),
         Value::ReceivedMethod => facts.received_method().into(),
         Value::ReceivedTarget => match facts.received_target() {
             Some(target) => target.into(),
@@ -146,6 +146,10 @@ pub(super) fn append<F: Facts>(value: &Value<Resolved>, facts: &F, out: &mut Vec
             }
         }
         Value::Target => append_target(facts, out),
+        Value::Url => {
+            append_origin(facts, out);
+            append_target(facts, out);
+        }
         Value::Log(value) => facts.write_log(*value, out),
         other => fetch(other, facts).write(out),
     }
@@ -221,12 +225,25 @@ fn append_target<F: Facts>(facts: &F, out: &mut Vec<u8>) {
     }
 }
 
+fn append_origin<F: Facts>(facts: &F, out: &mut Vec<u8>) {
+    if let Some((scheme, authority)) = facts.origin() {
+        out.extend_from_slice(scheme);
+        out.extend_from_slice(b"://");
+        out.extend_from_slice(authority);
+    }
+}
+
 /// Values of several parts, borrowed where one part is all.
 fn joined<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<'a> {
     let Some(path) = facts.path() else {
         return Fetched::Absent;
     };
-    if matches!(value, Value::Target) && facts.query().is_none() {
+    let one_part = match value {
+        Value::Target => facts.query().is_none(),
+        Value::Url => facts.query().is_none() && facts.origin().is_none(),
+        _ => false,
+    };
+    if one_part {
         return path.into();
     }
     let mut text = Vec::new();

@@ -38,7 +38,7 @@ pub(crate) use matcher::text_matches;
 pub use settled::settled;
 pub use template::{
     variable_text, write_header_value, write_location, write_log_line, write_path, write_query,
-    write_replacement, write_sanitised, write_target, write_template,
+    write_replacement, write_sanitised, write_target, write_template, write_url,
 };
 pub(crate) use text::same_secret;
 

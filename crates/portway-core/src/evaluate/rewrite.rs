@@ -16,6 +16,50 @@ pub fn split_target(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
+/// Scheme and authority of a request target.
+pub type Origin<'a> = (&'a [u8], &'a [u8]);
+
+/// The origin of a request target in absolute form, and what comes after them.
+pub fn split_origin(url: &[u8]) -> (Option<Origin<'_>>, &[u8]) {
+    let is_of_scheme =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    let scheme_len = url.iter().take_while(|byte| is_of_scheme(byte)).count();
+    let Some((scheme, rest)) = url.split_at_checked(scheme_len) else {
+        return (None, url);
+    };
+    match rest.strip_prefix(b"://") {
+        Some(rest) if scheme_len > 0 => {
+            let ends = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
+            let len = rest.iter().position(ends).unwrap_or(rest.len());
+            let (authority, rest) = rest.split_at_checked(len).unwrap_or_default();
+            (Some((scheme, authority)), rest)
+        }
+        _ => (None, url),
+    }
+}
+
+/// Appends an origin as it may stand in a request line.
+pub fn write_origin((scheme, authority): Origin<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(scheme);
+    out.extend_from_slice(b"://");
+    out.extend_from_slice(authority);
+    encode_tail(out, start, UriPart::Path);
+}
+
+/// Makes what stands from `start` on a request target: without an origin it begins with a slash.
+pub(super) fn root_url(out: &mut Vec<u8>, start: usize) {
+    let (origin, rest) = split_origin(out.get(start..).unwrap_or_default());
+    let starts_well = match origin {
+        Some(_) => rest.is_empty() || rest.starts_with(b"/"),
+        None => rest.starts_with(b"/"),
+    };
+    if !starts_well {
+        out.insert(out.len() - rest.len(), b'/');
+    }
+    encode_tail(out, start, UriPart::Query);
+}
+
 /// Takes the first of `prefixes` that the path begins with off it, appends the rest to `out` and gives the prefix.
 /// The comparison is of text, so `/a` comes off `/ab` as well, and the rest is `/b`.
 pub fn strip_prefix<'p>(prefixes: &'p [String], path: &[u8], out: &mut Vec<u8>) -> Option<&'p str> {
@@ -47,6 +91,17 @@ pub fn replace_path(pattern: &Pattern, with: &[u8], path: &[u8], out: &mut Vec<u
 /// As [`replace_path`], for path and query.
 pub fn replace_target(pattern: &Pattern, with: &[u8], target: &[u8], out: &mut Vec<u8>) -> bool {
     replace_part(pattern, with, target, UriPart::Query, out)
+}
+
+/// As [`replace_path`], for a whole request target.
+pub fn replace_url(pattern: &Pattern, with: &[u8], url: &[u8], out: &mut Vec<u8>) -> bool {
+    let Cow::Owned(replaced) = replace(pattern, with, true, url) else {
+        return false;
+    };
+    let start = out.len();
+    out.extend_from_slice(&replaced);
+    root_url(out, start);
+    true
 }
 
 fn replace_part(
@@ -141,6 +196,34 @@ mod tests {
         check("/a?b?c", "/a", Some("b?c"));
         check("", "", None);
         check("?", "", Some(""));
+    }
+
+    #[test]
+    fn urls() {
+        let check = |url: &str, expected: &str| {
+            let mut out = b"x".to_vec();
+            out.extend_from_slice(url.as_bytes());
+            root_url(&mut out, 1);
+            assert_eq!(text(out).split_off(1), expected);
+        };
+        check("http://a:81/b?c", "http://a:81/b?c");
+        check("http://a", "http://a");
+        check("http://a?b", "http://a/?b");
+        check("/a://b", "/a://b");
+        check("a/b c", "/a/b%20c");
+        check("", "/");
+        check("://a", "/://a");
+        let origin = (b"http".as_slice(), b"a b/c".as_slice());
+        let mut out = Vec::new();
+        write_origin(origin, &mut out);
+        assert_eq!(text(out), "http://a%20b/c");
+        assert_eq!(
+            split_origin(b"http://a/b"),
+            (
+                Some((b"http".as_slice(), b"a".as_slice())),
+                b"/b".as_slice()
+            )
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! begin another header, a path must not begin a query, neither may end the request line.
 
 use super::encoding::{UriPart, encode_tail};
-use super::rewrite::sanitise;
+use super::rewrite::{root_url, sanitise};
 use super::transform::apply_all;
 use super::{Facts, evaluate, fetch};
 use portway_model::expression::{Expression, Template, TemplatePart, Transform, Value};
@@ -201,6 +201,14 @@ pub fn write_query<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut
 /// Appends the template as path and query; the first `?` divides them.
 pub fn write_target<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut Vec<u8>) {
     write_rooted(template, facts, UriPart::Query, out);
+}
+
+/// Appends the template as a request target: path and query, and before them a scheme and an authority where it begins
+/// with those.
+pub fn write_url<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut Vec<u8>) {
+    let start = out.len();
+    write_template(template, facts, out);
+    root_url(out, start);
 }
 
 fn write_rooted<F: Facts>(

@@ -66,7 +66,8 @@ const FRAMING_FIELDS: KnownSet = KnownSet::of(&[Known::ContentLength, Known::Tra
 /// Decides the framing of a request.
 ///
 /// Refused: Transfer-Encoding with Content-Length or in HTTP/1.0, any coding but one final `chunked`, more than one
-/// Content-Length even if equal, a malformed one, and content on CONNECT.
+/// Content-Length even if equal, a malformed one, and content on CONNECT; some of it is repaired before, where
+/// [`HeadLimits::lenient`](super::HeadLimits::lenient) says so.
 pub fn request_framing(head: &RequestHead, arena: &[u8]) -> Result<RequestFraming, Refusal> {
     let fields = head.fields();
     let body = match declared_length(fields, arena, head.version())? {
@@ -142,7 +143,9 @@ fn declared_length(
         (false, false) => Ok(Declared::Nothing),
         (false, true) => content_length(fields, arena).map(Declared::Length),
         (true, true) => Err(Refusal::TeAndCl),
-        (true, false) if version == Version::Http10 => Err(Refusal::TeInHttp10),
+        (true, false) if version == Version::Http10 && !fields.coded_in_http10 => {
+            Err(Refusal::TeInHttp10)
+        }
         (true, false) => only_chunked(fields, arena).map(|()| Declared::Chunked),
     }
 }
@@ -185,7 +188,7 @@ fn only_chunked(fields: &FieldList, arena: &[u8]) -> Result<(), Refusal> {
     }
     match (codings, chunked) {
         (1, 1) => Ok(()),
-        (_, 0) => Err(Refusal::UnknownTransferCoding),
+        (_, 0) => Err(Refusal::ChunkedNotFinal),
         (_, 1) if chunked_is_last => Err(Refusal::UnknownTransferCoding),
         (_, 1) => Err(Refusal::ChunkedNotFinal),
         (_, _) => Err(Refusal::ChunkedTwice),

@@ -73,6 +73,8 @@ pub struct FieldList {
     pub(super) fields: Vec<Field>,
     pub(super) present: KnownSet,
     pub(super) connection: ConnectionOptions,
+    /// Transfer-Encoding counts in an HTTP/1.0 message too.
+    pub(super) coded_in_http10: bool,
 }
 
 impl FieldList {
@@ -80,6 +82,7 @@ impl FieldList {
         self.fields.clear();
         self.present = KnownSet::EMPTY;
         self.connection = ConnectionOptions::default();
+        self.coded_in_http10 = false;
     }
 
     /// The fields in the order received.
@@ -240,7 +243,9 @@ pub enum TargetForm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct TargetParts {
     pub(super) form: TargetForm,
-    /// Host and port of the authority; empty for origin and asterisk form.
+    /// Of the absolute form.
+    pub(super) scheme: Span,
+    /// Host and port of the authority, without user information; empty for origin and asterisk form.
     pub(super) authority: Span,
     pub(super) host: Span,
     pub(super) port: Option<u16>,
@@ -320,6 +325,22 @@ impl RequestHead {
     /// target replaces what Host said).
     pub fn authority<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
         self.target.authority.of(arena)
+    }
+
+    /// Scheme and authority of a target in absolute form, as sent.
+    pub fn origin<'a>(&self, arena: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        if self.target.form != TargetForm::Absolute {
+            return None;
+        }
+        let scheme = self.target.scheme.of(arena);
+        let start = self.target.scheme.end() + "://".len();
+        let authority = arena.get(start..self.target.path.start as usize);
+        Some((scheme, authority.unwrap_or_default()))
+    }
+
+    /// The path as it stands in the target: empty where an absolute one has none.
+    pub fn written_path<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
+        self.target.path.of(arena)
     }
 
     /// The path: never empty, except in authority form. `/` for an absolute target without path, `*` for OPTIONS on such a

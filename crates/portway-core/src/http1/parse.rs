@@ -47,6 +47,10 @@ pub struct HeadLimits {
     pub fields: usize,
     /// A request of HTTP/1.1 without Host is refused, as RFC 9112 §3.2 has it. Default true.
     pub host_required: bool,
+    /// What a recipient may repair is repaired, as HAProxy does, and what we send is in order: equal Content-Lengths are one
+    /// (RFC 9112 §6.3), and so are equal Hosts; beside Transfer-Encoding Content-Length does not count, and in HTTP/1.0 Transfer-Encoding does,
+    /// both with the connection closed behind the message (§6.1); a target may hold user information. Default false.
+    pub lenient: bool,
 }
 
 impl Default for HeadLimits {
@@ -56,6 +60,7 @@ impl Default for HeadLimits {
             target_bytes: 16 * 1024,
             fields: 128,
             host_required: true,
+            lenient: false,
         }
     }
 }
@@ -174,19 +179,26 @@ fn check_request(
         head.method,
         head.target_span.of(buf),
         head.target_span.start as usize,
+        limits.lenient,
     )?;
     let mut hosts = head
         .list
         .fields
         .iter()
         .filter(|field| field.known == Known::Host);
-    match (hosts.next(), hosts.next()) {
-        (Some(_), Some(_)) => return Err(Refusal::DuplicateHost),
-        (None, _) if head.version == Version::Http11 && limits.host_required => {
+    let (host, several) = (hosts.next().copied(), hosts.next().is_some());
+    if several {
+        let one = limits.lenient && one_host(&mut head.list, buf);
+        if !one {
+            return Err(Refusal::DuplicateHost);
+        }
+    }
+    match host {
+        None if head.version == Version::Http11 && limits.host_required => {
             return Err(Refusal::MissingHost);
         }
-        (None, _) => {}
-        (Some(field), None) => {
+        None => {}
+        Some(field) => {
             let authority =
                 target::parse_authority(field.value.of(buf), field.value.start as usize)?;
             if matches!(head.target.form, TargetForm::Origin | TargetForm::Asterisk) {
@@ -199,7 +211,7 @@ fn check_request(
         }
     }
     head.list.connection = connection_options(&head.list, buf)?;
-    Ok(())
+    repair(&mut head.list, head.version, limits, buf)
 }
 
 #[inline]
@@ -240,6 +252,7 @@ fn response(
         return Err(Refusal::BadStatus);
     }
     head.list.connection = connection_options(&head.list, buf)?;
+    repair(&mut head.list, head.version, limits, buf)?;
     Ok(Some(head_len))
 }
 
@@ -450,6 +463,93 @@ fn end_previous(list: &mut FieldList, ends_plainly: bool) {
     if !ends_plainly && let Some(field) = list.fields.last_mut() {
         field.plain = false;
     }
+}
+
+/// Makes one Host of several that say the same; false where they do not.
+#[cold]
+fn one_host(list: &mut FieldList, arena: &[u8]) -> bool {
+    let first = list.value(Known::Host, arena);
+    if list
+        .values(Known::Host, arena)
+        .any(|host| Some(host) != first)
+    {
+        return false;
+    }
+    let mut seen = false;
+    list.fields
+        .retain(|field| field.known != Known::Host || !std::mem::replace(&mut seen, true));
+    true
+}
+
+/// Makes one of what says twice where the body ends, where the limits allow that.
+#[inline]
+fn repair(
+    list: &mut FieldList,
+    version: Version,
+    limits: &HeadLimits,
+    arena: &[u8],
+) -> Result<(), Refusal> {
+    if !limits.lenient {
+        return Ok(());
+    }
+    let coded = list.present.contains(Known::TransferEncoding);
+    let sized = list.present.contains(Known::ContentLength);
+    if coded {
+        if version == Version::Http10 {
+            list.coded_in_http10 = true;
+            list.connection.close = true;
+        }
+        if sized {
+            list.fields
+                .retain(|field| field.known != Known::ContentLength);
+            list.present = list.present.without(Known::ContentLength);
+            list.connection.close = true;
+        }
+    } else if sized {
+        let mut lengths = list.values(Known::ContentLength, arena);
+        let lists = lengths
+            .next()
+            .is_some_and(|value| memchr(b',', value).is_some());
+        if lists || lengths.next().is_some() {
+            drop(lengths);
+            return one_length(list, arena);
+        }
+    }
+    Ok(())
+}
+
+/// Makes one Content-Length of several that say the same.
+#[cold]
+fn one_length(list: &mut FieldList, arena: &[u8]) -> Result<(), Refusal> {
+    let plain = |length: &[u8]| {
+        let zeros = length.iter().take_while(|digit| **digit == b'0').count();
+        length.get(zeros..).unwrap_or_default().to_vec()
+    };
+    let mut length: Option<Vec<u8>> = None;
+    for value in list.values(Known::ContentLength, arena) {
+        for element in list::elements_with_empty(value) {
+            if element.is_empty() || !element.iter().all(u8::is_ascii_digit) {
+                return Err(Refusal::BadContentLength);
+            }
+            if *length.get_or_insert_with(|| plain(element)) != plain(element) {
+                return Err(Refusal::DuplicateContentLength);
+            }
+        }
+    }
+    let mut first = true;
+    list.fields.retain_mut(|field| {
+        if field.known != Known::ContentLength {
+            return true;
+        }
+        let value = field.value.of(arena);
+        let last = memchr::memrchr(b',', value).map_or(0, |at| at + 1);
+        let element = value.get(last..).unwrap_or_default().trim_ascii_start();
+        let end = field.value.end();
+        field.value = Span::new(end - element.len(), end);
+        field.plain = false;
+        std::mem::replace(&mut first, false)
+    });
+    Ok(())
 }
 
 /// Reads all Connection fields. Elements that are no tokens name nothing and are skipped: the field itself is never sent on.

@@ -67,9 +67,9 @@ pub enum Refusal {
     TeInHttp10,
     /// Transfer-Encoding is not a list of codings.
     BadTransferEncoding,
-    /// A transfer coding other than chunked (RFC 9112 §6.1).
+    /// A transfer coding other than chunked below it (RFC 9112 §6.1).
     UnknownTransferCoding,
-    /// Chunked is not the last transfer coding (RFC 9112 §6.3).
+    /// Chunked is not the last transfer coding, or not among them (RFC 9112 §6.3).
     ChunkedNotFinal,
     /// Chunked is applied more than once (RFC 9112 §6.1).
     ChunkedTwice,
@@ -79,6 +79,8 @@ pub enum Refusal {
     BadContentLength,
     /// Content-Length does not fit 64 bits.
     ContentLengthOverflow,
+    /// An upgrade to WebSocket without Sec-WebSocket-Key (RFC 6455 §4.1), or a 101 without Sec-WebSocket-Accept (§4.2.2).
+    NoWebsocketKey,
     /// CONNECT with content: what follows the head belongs to the tunnel (RFC 9110 §9.3.6).
     BodyOnConnect,
     /// A chunk size that is not hexadecimal digits and CRLF (RFC 9112 §7.1).
@@ -97,7 +99,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every member, for tables of metrics and documentation.
-    pub const ALL: [Refusal; 45] = [
+    pub const ALL: [Refusal; 46] = [
         Refusal::TlsOnPlainPort,
         Refusal::Http2Preface,
         Refusal::LeadingEmptyLines,
@@ -136,6 +138,7 @@ impl Refusal {
         Refusal::DuplicateContentLength,
         Refusal::BadContentLength,
         Refusal::ContentLengthOverflow,
+        Refusal::NoWebsocketKey,
         Refusal::BodyOnConnect,
         Refusal::BadChunkSize,
         Refusal::ChunkSizeOverflow,
@@ -262,6 +265,7 @@ impl Refusal {
                 "content_length_overflow",
                 "Content-Length does not fit 64 bits",
             ),
+            Refusal::NoWebsocketKey => ("no_websocket_key", "an upgrade to WebSocket has no key"),
             Refusal::BodyOnConnect => ("body_on_connect", "a CONNECT request announces content"),
             Refusal::BadChunkSize => ("bad_chunk_size", "a chunk size is malformed"),
             Refusal::ChunkSizeOverflow => {

@@ -2,9 +2,10 @@
 
 use std::net::Ipv6Addr;
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memrchr};
 
-use super::head::{Method, Span, TargetForm, TargetParts};
+use super::head::{Method, RequestHead, Span, TargetForm, TargetParts};
+use super::known::Known;
 use super::refusal::Refusal;
 
 /// Host and port as ranges.
@@ -21,6 +22,7 @@ pub(super) fn parse_target(
     method: Method,
     target: &[u8],
     offset: usize,
+    lenient: bool,
 ) -> Result<TargetParts, Refusal> {
     if !target.is_ascii() {
         return Err(Refusal::BadTarget);
@@ -44,7 +46,7 @@ pub(super) fn parse_target(
             ..TargetParts::default()
         }),
         b"*" => Err(Refusal::BadTargetForm),
-        _ => absolute_form(target, offset),
+        _ => absolute_form(target, offset, lenient),
     }
 }
 
@@ -64,9 +66,10 @@ fn path_and_query(bytes: &[u8], offset: usize) -> Result<(Span, Option<Span>), R
     }
 }
 
-/// `http://authority/path?query`. User information is refused (RFC 9110 §4.2.4), and so is an empty host (§4.2.1).
+/// `http://authority/path?query`. User information is refused unless `lenient` (RFC 9110 §4.2.4), and so is an empty host
+/// (§4.2.1).
 #[cold]
-fn absolute_form(target: &[u8], offset: usize) -> Result<TargetParts, Refusal> {
+fn absolute_form(target: &[u8], offset: usize, lenient: bool) -> Result<TargetParts, Refusal> {
     let scheme_len = [b"http://".as_slice(), b"https://"]
         .into_iter()
         .find(|scheme| {
@@ -82,13 +85,19 @@ fn absolute_form(target: &[u8], offset: usize) -> Result<TargetParts, Refusal> {
         .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
         .unwrap_or(rest.len());
     let (authority, tail) = rest.split_at_checked(authority_len).unwrap_or_default();
-    let parsed = parse_authority(authority, offset + scheme_len)?;
+    let user_len = match memrchr(b'@', authority) {
+        Some(at) if lenient => at + 1,
+        _ => 0,
+    };
+    let host = authority.get(user_len..).unwrap_or_default();
+    let parsed = parse_authority(host, offset + scheme_len + user_len)?;
     if parsed.host.len == 0 {
         return Err(Refusal::BadHost);
     }
     let (path, query) = path_and_query(tail, offset + scheme_len + authority_len)?;
     Ok(TargetParts {
         form: TargetForm::Absolute,
+        scheme: Span::new(offset, offset + scheme_len - "://".len()),
         authority: parsed.whole,
         host: parsed.host,
         port: parsed.port,
@@ -112,9 +121,69 @@ fn authority_form(target: &[u8], offset: usize) -> Result<TargetParts, Refusal> 
         authority: parsed.whole,
         host: parsed.host,
         port: parsed.port,
-        path: Span::default(),
-        query: None,
+        ..TargetParts::default()
     })
+}
+
+/// Takes the port of the scheme, or an empty one, off the authority of a target in absolute form, and off Host with it, as
+/// HAProxy does (RFC 3986 §6.2.3). What stands before the port in the target moves up to what stands behind it.
+#[cold]
+pub fn drop_default_port(head: &mut RequestHead, arena: &mut [u8]) {
+    let parts = head.target;
+    let https = parts.scheme.of(arena).eq_ignore_ascii_case(b"https");
+    let default = if https { 443 } else { 80 };
+    let port_len = parts.authority.len.saturating_sub(parts.host.len);
+    if parts.form == TargetForm::Authority {
+        return drop_port_of_connect(head, arena);
+    }
+    if parts.form != TargetForm::Absolute
+        || port_len == 0
+        || parts.port.is_some_and(|port| port != default)
+    {
+        return;
+    }
+    let (start, end) = (head.target_span.start as usize, parts.host.end());
+    let moved = port_len as usize;
+    let Some(before) = arena.get_mut(start..end + moved) else {
+        return;
+    };
+    before.copy_within(..end - start, moved);
+    head.target_span.start += port_len;
+    head.target_span.len -= port_len;
+    head.target.scheme.start += port_len;
+    head.target.host.start += port_len;
+    head.target.authority = head.target.host;
+    head.target.port = None;
+    for field in head
+        .list
+        .fields
+        .iter_mut()
+        .filter(|field| field.known == Known::Host)
+    {
+        if let Ok(host) = parse_authority(field.value.of(arena), field.value.start as usize) {
+            field.plain &= field.value == host.host;
+            field.value = host.host;
+        }
+    }
+}
+
+/// Takes the port 80 or 443 off the Host of a CONNECT that names it.
+#[cold]
+fn drop_port_of_connect(head: &mut RequestHead, arena: &[u8]) {
+    for field in head
+        .list
+        .fields
+        .iter_mut()
+        .filter(|field| field.known == Known::Host)
+    {
+        match parse_authority(field.value.of(arena), field.value.start as usize) {
+            Ok(host) if matches!(host.port, Some(80 | 443)) => {
+                field.plain = false;
+                field.value = host.host;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Whether Host says what the authority of the target says: the same host in any letter case, and the same port, where the
@@ -212,12 +281,13 @@ fn parse_port(digits: &[u8]) -> Result<u16, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http1::{HeadLimits, parse_request};
 
     type Parts<'a> = (TargetForm, &'a str, Option<u16>, &'a str, Option<&'a str>);
 
     fn check(method: Method, target: &str, expected: Result<Parts<'_>, Refusal>) {
         let arena = format!("1234{target}");
-        let found = parse_target(method, target.as_bytes(), 4);
+        let found = parse_target(method, target.as_bytes(), 4, false);
         let text = |span: Span| std::str::from_utf8(span.of(arena.as_bytes())).unwrap();
         let found = found.map(|parts| {
             (
@@ -313,6 +383,37 @@ mod tests {
         );
         check(Method::Get, "*", Err(Refusal::BadTargetForm));
         check(Method::Options, "**", Err(Refusal::BadTarget));
+    }
+
+    #[test]
+    fn default_ports_are_dropped() {
+        let check = |target: &str, host: &str, expected: (&str, &str)| {
+            let mut arena = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
+            let limits = HeadLimits {
+                lenient: true,
+                ..HeadLimits::default()
+            };
+            let mut head = RequestHead::new();
+            parse_request(&arena, 0, &limits, &mut head);
+            drop_default_port(&mut head, &mut arena);
+            let field = head.fields().value(Known::Host, &arena).unwrap();
+            assert_eq!(
+                (head.target(&arena), field),
+                (expected.0.as_bytes(), expected.1.as_bytes())
+            );
+            let (scheme, authority) = head.origin(&arena).unwrap();
+            let path = head.written_path(&arena);
+            let whole = [scheme, b"://", authority, path].concat();
+            assert_eq!(whole, expected.0.as_bytes());
+        };
+        check("http://a:80/b", "a", ("http://a/b", "a"));
+        check("http://u:p@a:80/b", "a:80", ("http://u:p@a/b", "a"));
+        check("https://a:443/b", "a:443", ("https://a/b", "a"));
+        check("http://a:/b", "a:80", ("http://a/b", "a"));
+        check("http://a:80", "a:", ("http://a", "a"));
+        check("http://a/b", "a:80", ("http://a/b", "a:80"));
+        check("http://a:443/b", "a:443", ("http://a:443/b", "a:443"));
+        check("https://a:80/b", "a:80", ("https://a:80/b", "a:80"));
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn bad_requests_are_refused() {
             "content_length_overflow",
         ),
         (
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
             501,
             "unknown_transfer_coding",
         ),

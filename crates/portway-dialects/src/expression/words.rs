@@ -40,6 +40,7 @@ pub(crate) const PLAIN: &[(&str, Value<Named>)] = &[
     ("path", Value::Path),
     ("query", Value::Query),
     ("target", Value::Target),
+    ("url", Value::Url),
     ("base", Value::Base),
     ("host_path", Value::HostPath),
     ("received_method", Value::ReceivedMethod),

@@ -274,7 +274,11 @@ impl Reading<'_, '_, '_> {
     fn of_server(&self, figure: TargetFigure, kind: Type) -> Found {
         let (group, target) = match self.call.text(0).split_once('/') {
             Some((group, target)) => (group.to_owned(), target),
-            None => (self.own_backend()?, self.call.text(0)),
+            // A defaults section has no servers of its own.
+            None => match self.own_backend()? {
+                own if own.is_empty() => return Err(Refusal::wrong("say of which backend")),
+                own => (own, self.call.text(0)),
+            },
         };
         if target.is_empty() {
             return Err(Refusal::wrong(

@@ -81,10 +81,6 @@ const IN_RULES: &[(&str, Value<Named>)] = &[
     ("fi", Value::Destination),
     ("fp", Value::DestinationPort),
     ("HM", Value::Method),
-    ("HP", Value::Path),
-    ("HPO", Value::Path),
-    ("HQ", Value::Query),
-    ("HU", Value::Target),
 ];
 
 /// Every name that is read here.

@@ -20,7 +20,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) environment: Environment<'a>,
     /// Everything found so far.
     pub(crate) diagnostics: Diagnostics,
-    /// The proxy that is read, which a fetch without an argument means.
+    /// The proxy that is read, which a fetch without an argument means; empty in a defaults section, whose rules are read
+    /// again in each proxy that begins with it.
     pub(crate) proxy: Option<String>,
     /// Pattern files and maps that were named so far.
     pub(crate) maps: Vec<MapDraft>,

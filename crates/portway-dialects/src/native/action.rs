@@ -39,10 +39,12 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("set_path", "\"TEMPLATE\""),
     ("replace_path", "{ pattern, with }"),
     ("replace_target", "{ pattern, with }"),
+    ("replace_url", "{ pattern, with }"),
     ("strip_prefix", "\"/PREFIX\""),
     ("add_prefix", "\"/PREFIX\""),
     ("set_query", "\"TEMPLATE\""),
     ("set_target", "\"TEMPLATE\""),
+    ("set_url", "\"TEMPLATE\""),
     ("set_method", "\"GET\""),
     ("normalize", "\"merge_slashes\""),
     ("set_end", "{ source = \"header(`X-Real-IP`)\" }"),
@@ -185,10 +187,15 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
             let (pattern, with) = read_replacement(item, reader)?;
             Action::ReplaceTarget { pattern, with }
         }
+        "replace_url" => {
+            let (pattern, with) = read_replacement(item, reader)?;
+            Action::ReplaceUrl { pattern, with }
+        }
         "strip_prefix" => Action::StripPrefix(Vec::read(item, reader)?),
         "add_prefix" => Action::AddPrefix(String::read(item, reader)?),
         "set_query" => Action::SetQuery(Template::read(item, reader)?),
         "set_target" => Action::SetTarget(Template::read(item, reader)?),
+        "set_url" => Action::SetUrl(Template::read(item, reader)?),
         "set_method" => Action::SetMethod(Template::read(item, reader)?),
         "normalize" => Action::Normalize(Normalization::read(item, reader)?),
         "set_status" => read_status(item, reader)?,

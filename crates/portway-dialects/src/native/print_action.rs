@@ -157,6 +157,10 @@ fn rewriting(action: &Action<Named>) -> (&'static str, Out) {
             "replace_target",
             table([("pattern", pattern.write()), ("with", with.write())]),
         ),
+        Action::ReplaceUrl { pattern, with } => (
+            "replace_url",
+            table([("pattern", pattern.write()), ("with", with.write())]),
+        ),
         Action::StripPrefix(prefixes) => match prefixes.as_slice() {
             [one] => ("strip_prefix", one.write()),
             _ => ("strip_prefix", prefixes.write()),
@@ -164,6 +168,7 @@ fn rewriting(action: &Action<Named>) -> (&'static str, Out) {
         Action::AddPrefix(prefix) => ("add_prefix", prefix.write()),
         Action::SetQuery(query) => ("set_query", query.write()),
         Action::SetTarget(target) => ("set_target", target.write()),
+        Action::SetUrl(url) => ("set_url", url.write()),
         Action::SetMethod(method) => ("set_method", method.write()),
         Action::SetVariable { variable, value } => {
             let scope = expression::scope_word(variable);

@@ -268,7 +268,10 @@ impl Compiler<'_> {
             Action::SetPath(path) => self.check_rooted(place, "a path", path),
             Action::SetTarget(target) => self.check_rooted(place, "a path", target),
             Action::SetQuery(query) => self.check_written(place, "a query", query, Use::Target),
-            Action::ReplacePath { with, .. } | Action::ReplaceTarget { with, .. } => {
+            Action::SetUrl(url) => self.check_url(place, url),
+            Action::ReplacePath { with, .. }
+            | Action::ReplaceTarget { with, .. }
+            | Action::ReplaceUrl { with, .. } => {
                 self.check_written(place, "a path", with, Use::Target);
             }
             Action::StripPrefix(prefixes) => {
@@ -339,6 +342,21 @@ impl Compiler<'_> {
             let message = format!("{what} does not begin with a slash");
             self.found
                 .push(place_error(place, Code::OutOfRange, message));
+        }
+    }
+
+    /// A URL begins with a slash, or with the scheme.
+    fn check_url(&mut self, place: Place, template: &Template<Named>) {
+        let absolute = |text: &str| {
+            ["http://", "https://"]
+                .iter()
+                .any(|it| text.starts_with(it))
+        };
+        match template.0.first() {
+            Some(TemplatePart::Text(text)) if absolute(text) => {
+                self.check_written(place, "a URL", template, Use::Target);
+            }
+            _ => self.check_rooted(place, "a URL", template),
         }
     }
 
@@ -576,10 +594,12 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::SetPath(_)
         | Action::ReplacePath { .. }
         | Action::ReplaceTarget { .. }
+        | Action::ReplaceUrl { .. }
         | Action::StripPrefix(_)
         | Action::AddPrefix(_)
         | Action::SetQuery(_)
         | Action::SetTarget(_)
+        | Action::SetUrl(_)
         | Action::Normalize(_)
         | Action::SetMethod(_) => phase == Request,
         Action::SetEnd { .. } => matches!(phase, Connection | Session | ClientHello | Request),
@@ -633,6 +653,7 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         | Action::AddPrefix(_) => "changing the path",
         Action::SetQuery(_) => "changing the query",
         Action::SetTarget(_) | Action::ReplaceTarget { .. } => "changing path and query",
+        Action::SetUrl(_) | Action::ReplaceUrl { .. } => "changing the request target",
         Action::Normalize(_) => "normalizing path and query",
         Action::SetEnd { .. } => "changing an address or a port",
         Action::SetMethod(_) => "changing the method",

@@ -117,6 +117,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::Query
         | Value::QueryParameter(_)
         | Value::Target
+        | Value::Url
         | Value::Base
         | Value::HostPath
         | Value::ReceivedTarget
@@ -400,6 +401,7 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::Query
         | Value::QueryParameter(_)
         | Value::Target
+        | Value::Url
         | Value::Base
         | Value::Header(_)
         | Value::HostPath
@@ -489,6 +491,7 @@ pub(super) fn value_word<S: Stage>(value: &Value<S>) -> String {
         Value::Query => "the query string",
         Value::QueryParameter(name) => return format!("the query parameter `{name}`"),
         Value::Target => "the path and query",
+        Value::Url => "the request target",
         Value::Base => "the host, path and query",
         Value::Header(name) => return format!("the request header `{name}`"),
         Value::HeaderCount {

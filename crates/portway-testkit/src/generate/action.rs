@@ -297,7 +297,15 @@ impl Choices {
 
     /// Changes what is asked for.
     fn rewrite(&mut self, place: Place) -> A {
-        match self.below(9) {
+        match self.below(11) {
+            9 => Action::ReplaceUrl {
+                pattern: Spanned::bare(self.pattern()),
+                with: self.template_of(place, "", Self::word),
+            },
+            10 => {
+                let start = self.one("/", &["https://"]);
+                Action::SetUrl(self.template_of(place, start, Self::word))
+            }
             1 => Action::ReplacePath {
                 pattern: Spanned::bare(self.pattern()),
                 with: self.template_of(place, "", Self::word),

@@ -340,7 +340,7 @@ impl Choices {
             4 => (Value::HttpVersion, Kind::Text),
             5 => (Value::Query, Kind::Text),
             6 => (Value::QueryParameter(self.text()), Kind::Text),
-            7 => (Value::Target, Kind::Text),
+            7 => (self.one(Value::Target, &[Value::Url]), Kind::Text),
             8 => (Value::Base, Kind::Text),
             9 | 10 => (Value::Header(self.header()), Kind::Text),
             11 => self.message_value(Message::Request),

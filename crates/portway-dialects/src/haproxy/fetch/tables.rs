@@ -257,7 +257,7 @@ pub(super) const PLAIN: &[Plain] = &[
     Plain("path", When::Request, Type::Text, Value::Path),
     Plain("pathq", When::Request, Type::Text, Value::Target),
     Plain("query", When::Request, Type::Text, Value::Query),
-    Plain("url", When::Request, Type::Text, Value::Target),
+    Plain("url", When::Request, Type::Text, Value::Url),
     Plain("base", When::Request, Type::Text, Value::HostPath),
     Plain("baseq", When::Request, Type::Text, Value::Base),
     Plain("req.body", When::Request, Type::Binary, Value::Body),

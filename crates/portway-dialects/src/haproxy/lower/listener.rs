@@ -348,11 +348,7 @@ fn monitor(proxy: &Proxy) -> Vec<Rule<Named>> {
             ignore_case: false,
         };
         // An absolute one means requests that are sent so.
-        let value = match uri.value.starts_with('/') {
-            true => Value::Target,
-            false => Value::ReceivedTarget,
-        };
-        test(value, matcher, uri.span)
+        test(Value::Url, matcher, uri.span)
     };
     if !proxy.monitor_fail.is_empty() {
         let fail = match proxy.monitor_fail.as_slice() {

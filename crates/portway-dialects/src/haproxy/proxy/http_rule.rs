@@ -133,7 +133,8 @@ impl<'l> Reading<'_, 'l, '_> {
             "del-header" => self.del_header()?,
             "replace-header" | "replace-value" => self.replace_header(name == "replace-value")?,
             "set-path" => Action::SetPath(self.template()?),
-            "set-pathq" | "set-uri" => Action::SetTarget(self.template()?),
+            "set-pathq" => Action::SetTarget(self.template()?),
+            "set-uri" => Action::SetUrl(self.template()?),
             "set-query" => Action::SetQuery(self.template()?),
             "set-method" => Action::SetMethod(self.template()?),
             "normalize-uri" => Action::Normalize(self.normalization()?),
@@ -141,9 +142,13 @@ impl<'l> Reading<'_, 'l, '_> {
                 let (pattern, with) = self.replacement()?;
                 Action::ReplacePath { pattern, with }
             }
-            "replace-pathq" | "replace-uri" => {
+            "replace-pathq" => {
                 let (pattern, with) = self.replacement()?;
                 Action::ReplaceTarget { pattern, with }
+            }
+            "replace-uri" => {
+                let (pattern, with) = self.replacement()?;
+                Action::ReplaceUrl { pattern, with }
             }
             "set-status" => self.set_status()?,
             "set-timeout" => self.set_timeout()?,

@@ -2,10 +2,12 @@
 
 use super::keyword;
 use super::respond::{ErrorReply, replace, reply};
+use super::rule::List;
 use super::{Proxy, ProxyKind};
+use crate::haproxy::acl::Acls;
 use crate::haproxy::sections::{Section, SectionKind};
 use crate::haproxy::{Line, Reader, Word, old, users};
-use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::diagnostic::{Code, Diagnostic, Severity};
 use portway_model::span::Spanned;
 
 /// The statuses of an `http-errors` section.
@@ -19,6 +21,8 @@ pub(crate) struct ErrorSection {
 struct Defaults {
     proxy: Proxy,
     named: bool,
+    /// The lines with rules, which mean the proxy that begins with them.
+    rules: Vec<Line>,
 }
 
 /// Reads every section that concerns proxies; gives them in the order of the text, without defaults.
@@ -59,13 +63,31 @@ fn defaults_section(section: &Section, all: &mut Vec<Defaults>, reader: &mut Rea
     let mut proxy = match from(rest, all, reader) {
         From::Nothing => Proxy::new(ProxyKind::Defaults, name),
         From::Named(index) => match all.get(index) {
-            Some(base) => Proxy::begin(ProxyKind::Defaults, name, &base.proxy),
+            Some(base) => {
+                check_defaults(header, &base.proxy, reader);
+                Proxy::begin(ProxyKind::Defaults, name, &base.proxy)
+            }
             None => Proxy::new(ProxyKind::Defaults, name),
         },
     };
     let named = !proxy.name.value.is_empty();
+    reader.proxy = Some(String::new());
     lines(&mut proxy, section, reader);
-    all.push(Defaults { proxy, named });
+    reader.proxy = None;
+    let rules = match proxy.rules.is_empty() {
+        true => Vec::new(),
+        false => section
+            .lines
+            .iter()
+            .filter(|line| has_rule(line))
+            .cloned()
+            .collect(),
+    };
+    all.push(Defaults {
+        proxy,
+        named,
+        rules,
+    });
 }
 
 /// Which defaults a header names.
@@ -147,16 +169,91 @@ fn proxy(
     };
     if let Some(base) = base {
         check_rules(kind, header, &base.proxy, found, reader);
+        check_lists(kind, header, &base.proxy, reader);
     }
     if let Some(address) = address {
         old::header_address(&mut proxy, address, reader);
     }
     let is_second = is_second(&proxy, found, reader);
     reader.proxy = Some(proxy.name.value.clone());
+    if let Some(base) = base {
+        rules_again(&mut proxy, base, reader);
+    }
     lines(&mut proxy, section, reader);
     reader.proxy = None;
     if !is_second {
         found.push(proxy);
+    }
+}
+
+/// A defaults section takes no rules over from another.
+fn check_defaults(header: &Line, base: &Proxy, reader: &mut Reader<'_>) {
+    let Some(first) = base.rules.first() else {
+        return;
+    };
+    let message = format!(
+        "a `defaults` section cannot begin with the defaults `{}`, which have rules",
+        base.name.value
+    );
+    reader.push(
+        Diagnostic::error(Code::Conflict, header.span, message)
+            .label(first.span, "the first rule is here")
+            .help("write the rules into a `defaults` section that no other begins with"),
+    );
+}
+
+/// Rules that have no place in a proxy of this kind, as it accepts or serves nothing.
+fn check_lists(kind: ProxyKind, header: &Line, base: &Proxy, reader: &mut Reader<'_>) {
+    let misplaced = |list: List| match list {
+        List::Connection | List::Session => kind == ProxyKind::Backend,
+        List::TcpResponse => kind == ProxyKind::Frontend,
+        _ => false,
+    };
+    let Some(rule) = base.rules.iter().find(|rule| misplaced(rule.list)) else {
+        return;
+    };
+    let message = format!(
+        "a `{}` cannot begin with the defaults `{}`, which have `{}` rules",
+        kind.as_str(),
+        base.name.value,
+        rule.list.as_str()
+    );
+    let found = Diagnostic::error(Code::Conflict, header.span, message);
+    reader.push(found.label(rule.span, "the rule is here"));
+}
+
+fn has_rule(line: &Line) -> bool {
+    match line.text(0) {
+        "http-request" | "http-response" | "http-after-response" => true,
+        "tcp-request" | "tcp-response" => line.text(1) != "inspect-delay",
+        _ => false,
+    }
+}
+
+/// Reads the rules of the defaults section anew, as what they say of their proxy is of this one. What was found in them is
+/// not said again.
+fn rules_again(proxy: &mut Proxy, base: &Defaults, reader: &mut Reader<'_>) {
+    if base.rules.is_empty() {
+        return;
+    }
+    proxy.rules.clear();
+    proxy.request_captures.clear();
+    let before = std::mem::take(&mut reader.diagnostics);
+    // Its ACLs are for its own rules alone.
+    proxy.acls = base.proxy.acls.clone();
+    for line in &base.rules {
+        keyword::read(proxy, line, reader);
+    }
+    proxy.acls = Acls::default();
+    let again = std::mem::replace(&mut reader.diagnostics, before);
+    for found in again
+        .iter()
+        .filter(|found| found.severity == Severity::Error)
+    {
+        let mut known = reader.diagnostics.iter();
+        if !known.any(|known| known.message == found.message && known.labels == found.labels) {
+            reader.push(found.clone());
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 
 /// Statuses that HAProxy has answers of its own for.
-pub(crate) const OWN: [u16; 17] = [
-    200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 425, 429, 500, 501, 502, 503, 504,
+pub(crate) const OWN: [u16; 19] = [
+    200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 421, 422, 425, 429, 500, 501, 502, 503, 504,
 ];
 
 /// What replaces an answer of our own.
@@ -219,7 +219,7 @@ fn check_own(
     );
     if page && !OWN.contains(&response.status) {
         let message = format!("there is no error page for the status {}", response.status);
-        let help = "answer with `string` or `file`, or one of 200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 425, 429, 500, 501, 502, 503 and 504";
+        let help = "answer with `string` or `file`, or one of 200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 421, 422, 425, 429, 500, 501, 502, 503 and 504";
         reader
             .push(Diagnostic::error(Code::OutOfRange, status.unwrap_or(line), message).help(help));
         return None;
@@ -329,7 +329,7 @@ fn own_status(word: &Word, reader: &mut Reader<'_>) -> Option<u16> {
             "there is no error page for the status `{}`: the line is ignored",
             word.text
         );
-        let help = "known: 200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 425, 429, 500, 501, 502, 503, 504";
+        let help = "known: 200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 421, 422, 425, 429, 500, 501, 502, 503, 504";
         reader.push(Diagnostic::warning(Code::OutOfRange, word.span, message).help(help));
     }
     known
