@@ -102,8 +102,8 @@ fn bad_requests_are_refused() {
         ),
         (
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n",
-            501,
-            "unknown_transfer_coding",
+            400,
+            "chunked_not_final",
         ),
         (
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
