@@ -4,7 +4,7 @@ use portway_core::evaluate::Fetched;
 use portway_core::stick::{Event, Key, Table};
 use portway_model::expression::{Counter, StoredCounter};
 use portway_model::name::Name;
-use portway_model::settings::{KeyType, WhenFull};
+use portway_model::settings::{KeyType, TargetKey, WhenFull};
 use portway_model::snapshot::StickTable;
 use portway_model::span::{Origin, Span};
 use std::net::IpAddr;
@@ -26,6 +26,7 @@ fn table(key: KeyType, size: u32, expire: Option<u64>, when_full: WhenFull) -> T
         size,
         expire: expire.map(Duration::from_millis),
         when_full,
+        target_key: TargetKey::Name,
         store: store.into_iter().map(stored).collect(),
         origin: Origin(Span::NONE),
     })
@@ -141,12 +142,18 @@ fn keys() {
             Some("2001:db8::1"),
         ),
         (text("10.0.0.1"), KeyType::Address, Some("10.0.0.1")),
+        (
+            address("10.0.0.1"),
+            KeyType::Address6,
+            Some("::ffff:10.0.0.1"),
+        ),
+        (text("::1"), KeyType::Address6, Some("::1")),
         (text("no"), KeyType::Address, None),
         (text("12"), KeyType::Number, Some("12")),
         (Fetched::Number(-3), KeyType::Number, Some("-3")),
         (Fetched::Absent, KeyType::Number, None),
         (text("abcdef"), short, Some("abc")),
-        (text(""), short, None),
+        (text(""), short, Some("")),
         (Fetched::Absent, short, None),
         (text("a"), binary, Some("610000")),
         (text("abcd"), binary, Some("616263")),

@@ -119,6 +119,10 @@ async fn respond(
     x.response = Some(response);
     note_for_log(x, framing.body);
     x.scratch.variables.end(Scope::Request);
+    if let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target) {
+        let generation = &x.connection.generation;
+        x.kept.sticks.remember(generation, group, target);
+    }
     if let Some((answer, how)) = run_response_rules(x)? {
         let here = x
             .response

@@ -9,9 +9,10 @@ use portway_core::balance::{
     SIXTEENTHS, Tried, WhenNoneUsable, digest, digest_address, hash_address, hash_bytes,
 };
 use portway_core::evaluate::{self, Facts, Fetched};
+use portway_core::stick::Remembered;
 use portway_model::choice::{Algorithm as Configured, HashFunction, HashMethod};
 use portway_model::expression::{GroupFigure, TargetFigure};
-use portway_model::settings::NoneHealthy;
+use portway_model::settings::{NoneHealthy, TargetKey};
 use portway_model::snapshot::{GroupId, Target, TargetGroup};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::{Shard, TargetMetrics};
@@ -115,6 +116,38 @@ impl Generation {
         let (group, parts) = self.plane.group(id)?;
         let named = |target: &Target| target.name.as_str().as_bytes() == name;
         let index = group.targets.iter().position(named)?;
+        let health = parts.targets.get(index)?.health();
+        let down = matches!(health, Health::Unhealthy | Health::Unused);
+        (!down || keeps || group.keep_when_down).then_some(index)
+    }
+
+    /// The target that an entry of a stick table remembers, if it may take traffic; one that is down only where `keeps`
+    /// says so. What the entry knows it by counts before its number.
+    pub(crate) fn target_remembered(
+        &self,
+        id: GroupId,
+        remembered: &Remembered,
+        by: TargetKey,
+        keeps: bool,
+    ) -> Option<usize> {
+        let (group, parts) = self.plane.group(id)?;
+        let known_by = |key: &str| match by {
+            TargetKey::Name => {
+                let mut targets = group.targets.iter();
+                targets.position(|target| target.name.as_str() == key)
+            }
+            TargetKey::Address => {
+                let address = key.parse().ok();
+                let mut targets = parts.targets.iter();
+                targets.position(|target| address.is_some() && target.address() == address)
+            }
+        };
+        let numbered = || {
+            let mut numbers = parts.numbers.iter();
+            numbers.position(|number| u64::from(*number) == remembered.number)
+        };
+        let index = remembered.key.as_deref().and_then(known_by);
+        let index = index.or_else(numbered)?;
         let health = parts.targets.get(index)?.health();
         let down = matches!(health, Health::Unhealthy | Health::Unused);
         (!down || keeps || group.keep_when_down).then_some(index)

@@ -13,6 +13,7 @@ use crate::reserve::{self, Ask};
 use crate::retries::{Attempts, Repeatable};
 use crate::rules::{self, FirstBytes, Rules, Verdict};
 use crate::statistics::{self, Flow};
+use crate::stick::Sticks;
 use crate::stream::Stream;
 use crate::transfer::Transfer;
 use crate::tunnel::{self, Silence};
@@ -64,7 +65,8 @@ pub(crate) async fn run(mut connection: Connection, mut stream: Stream, group: O
     let to = To {
         group,
         key,
-        bound: first.target,
+        bound: first.target.or(first.sticks.target),
+        sticks: first.sticks,
     };
     pass(&connection, stream, to, first.buffer).await;
 }
@@ -103,6 +105,8 @@ struct First {
     /// Where it goes, once that is known, and the target that a rule has chosen there.
     group: Option<GroupId>,
     target: Option<usize>,
+    /// What rules say by stick tables.
+    sticks: Sticks,
 }
 
 impl Default for First {
@@ -112,6 +116,7 @@ impl Default for First {
             looked: Looked::Partial,
             group: None,
             target: None,
+            sticks: Sticks::default(),
         }
     }
 }
@@ -136,6 +141,7 @@ async fn inspect(
             let seen = FirstBytes::new(bytes, &first.looked, ended);
             if let Some(verdict) = rules.run(connection, Some(&seen)) {
                 first.target = rules.target;
+                first.sticks = std::mem::take(&mut rules.sticks);
                 return Poll::Ready(verdict);
             }
             let buffers = &connection.worker.buffers;
@@ -178,13 +184,15 @@ impl Drop for Passing<'_> {
 }
 
 /// Where a connection goes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct To {
     group: GroupId,
     /// What it is known by.
     key: Key,
-    /// The target that a rule has chosen.
+    /// The target that a rule has chosen or a stick table remembers.
     bound: Option<usize>,
+    /// What is to remember whoever serves.
+    sticks: Sticks,
 }
 
 /// Passes a connection on to a target of the group; `first`: what the client has sent already.
@@ -229,7 +237,12 @@ async fn upstream<'c>(
     to: To,
     passed: &mut Passed,
 ) -> Result<(connect::Upstream, Fate<'c>), Fault> {
-    let To { group, key, bound } = to;
+    let To {
+        group,
+        key,
+        bound,
+        mut sticks,
+    } = to;
     let mut attempts = Attempts::new(group, bound, false);
     loop {
         let bound = attempts.bound;
@@ -257,7 +270,10 @@ async fn upstream<'c>(
         let fate = connection.generation.fate(group, target);
         let fate = fate.ok_or_else(Fault::internal)?;
         let error = match connect::connect(connection, wanted, reserved.slot).await {
-            Ok(upstream) => return Ok((upstream, fate)),
+            Ok(upstream) => {
+                sticks.remember(&connection.generation, group, target);
+                return Ok((upstream, fate));
+            }
             Err(error) => error,
         };
         let metrics = connection.worker.shard();

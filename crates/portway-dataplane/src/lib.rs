@@ -18,6 +18,7 @@ mod policy;
 mod body;
 mod tarpit;
 mod sticky;
+mod stick;
 mod credentials;
 mod group;
 mod reserve;

@@ -7,6 +7,7 @@ use crate::answers::{self, Answer, Body};
 use crate::buffer::Buffer;
 use crate::exchange::{Exchange, How, LogWish, Scratch};
 use crate::service::Asked;
+use crate::stick::StickRule;
 use crate::track;
 use portway_core::evaluate::normalize::normalize;
 use portway_core::evaluate::rewrite::{
@@ -24,10 +25,10 @@ use portway_model::action::{
     Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Normalization, Rule,
     TimeoutKind, Weighted,
 };
-use portway_model::choice::StickinessUse;
+use portway_model::choice::{StickTo, StickinessUse};
 use portway_model::expression::{Expression, Scope, Template, Value, Variable};
 use portway_model::settings::OwnAnswers;
-use portway_model::snapshot::GroupId;
+use portway_model::snapshot::{GroupId, StickTableId};
 use portway_model::span::Origin;
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit;
@@ -254,6 +255,7 @@ fn perform(
         Action::SetEnd { end, to } => set_end(x, *end, to),
         Action::SetStickiness(how) => x.kept.how = Some(*how),
         Action::UseTarget(name) => use_target(x, name),
+        Action::Stick { to, key, table } => stick(x, (*to, *table), key, side),
         Action::SetStatus { .. }
         | Action::SetVariable { .. }
         | Action::UnsetVariable(_)
@@ -336,6 +338,27 @@ fn use_target(x: &mut Exchange<'_>, template: &Template<Resolved>) {
     let generation = &x.connection.generation;
     x.kept.used = generation.target_named(group, &name, forced);
     x.kept.direct = x.kept.used.is_some();
+}
+
+/// Looks whom an entry of a stick table remembers, and notes that it is to remember whoever serves.
+fn stick(
+    x: &mut Exchange<'_>,
+    (to, table): (StickTo, StickTableId),
+    key: &Expression<Resolved>,
+    side: Side,
+) {
+    let rule = StickRule { to, table, side };
+    let Some(group) = x.attempt.group.filter(|_| x.kept.sticks.asks(rule)) else {
+        return;
+    };
+    let key = evaluate::evaluate(key, &*x).into_owned();
+    let keeps = x.kept.how == Some(StickinessUse::Force);
+    let generation = &x.connection.generation;
+    let sticks = &mut x.kept.sticks;
+    sticks.follow(rule, &key, (generation, group), keeps);
+    if let (Side::Response, Some(target)) = (side, x.attempt.target) {
+        sticks.remember(generation, group, target);
+    }
 }
 
 /// A method that is none, and one whose response would end elsewhere than the client expects, changes nothing.

@@ -7,8 +7,9 @@
 use crate::connection::Connection;
 use crate::facts::facts_of_connection;
 use crate::log_value::Subject;
-use crate::policy::{draw, moved};
+use crate::policy::{Side, draw, moved};
 use crate::record::Passed;
+use crate::stick::{StickRule, Sticks};
 use crate::track::{self};
 use portway_core::client_hello::{Looked, look};
 use portway_core::evaluate::{
@@ -49,6 +50,8 @@ pub(crate) struct Rules<'r> {
     pub(crate) group: Option<GroupId>,
     /// The target that a rule has chosen there.
     pub(crate) target: Option<usize>,
+    /// What rules say by stick tables.
+    pub(crate) sticks: Sticks,
 }
 
 impl<'r> Rules<'r> {
@@ -60,6 +63,7 @@ impl<'r> Rules<'r> {
             expects_proxy: false,
             group: None,
             target: None,
+            sticks: Sticks::default(),
         }
     }
 
@@ -159,6 +163,16 @@ impl<'r> Rules<'r> {
                     write_template(name, &seen(connection, first), &mut named);
                     let generation = &connection.generation;
                     self.target = generation.target_named(group, &named, false);
+                }
+            }
+            Action::Stick { to, key, table } => {
+                let (to, table, side) = (*to, *table, Side::Request);
+                let rule = StickRule { to, table, side };
+                if let Some(group) = self.group.filter(|_| self.sticks.asks(rule)) {
+                    let seen = seen(connection, first);
+                    let key = evaluate(key, &seen);
+                    let of = (&*connection.generation, group);
+                    self.sticks.follow(rule, &key, of, false);
                 }
             }
             Action::Increment { slot, counter } => {

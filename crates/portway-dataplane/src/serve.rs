@@ -200,7 +200,8 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
         Some(_) => sticky::bound(x, group),
         None => None,
     };
-    let bound = x.kept.used.or(kept);
+    let bound = x.kept.used.or(kept).or(x.kept.sticks.target);
+    x.kept.direct |= bound.is_some();
     let forced = x.kept.how == Some(StickinessUse::Force);
     let mut attempts = Attempts::new(group, bound, forced);
     loop {

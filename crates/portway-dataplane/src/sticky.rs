@@ -4,12 +4,13 @@
 use crate::exchange::Exchange;
 use crate::live::Health;
 use crate::plane::GroupParts;
+use crate::stick::Sticks;
 use portway_core::balance::hash_bytes;
 use portway_core::evaluate::Facts;
 use portway_core::sticky::{
     self, Dates, Freshness, RequestCookie, ResponseCookie, Setting, dynamic_value,
 };
-use portway_model::choice::{CookieMode, CookieValues, Stickiness, StickinessUse, StickyCookie};
+use portway_model::choice::{CookieMode, CookieValues, StickinessUse, StickyCookie};
 use portway_model::snapshot::{GroupId, TargetGroup};
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -22,7 +23,9 @@ pub(crate) struct Kept {
     pub(crate) how: Option<StickinessUse>,
     /// The target that a rule has chosen.
     pub(crate) used: Option<usize>,
-    /// The target that the cookie names serves the exchange.
+    /// What rules say by stick tables.
+    pub(crate) sticks: Sticks,
+    /// The target that a rule, the cookie or a stick table names serves the exchange.
     pub(crate) direct: bool,
     request: RequestCookie,
     response: ResponseCookie,
@@ -69,9 +72,7 @@ fn value_of<'g>(
 pub(crate) fn bound(x: &mut Exchange<'_>, id: GroupId) -> Option<usize> {
     let generation = Rc::clone(&x.connection.generation);
     let (group, parts, _) = generation.group(id)?;
-    let Some(Stickiness::Cookie(cookie)) = &group.stickiness else {
-        return None;
-    };
+    let cookie = group.stickiness.as_ref()?;
     x.kept.told = cookie.mode != CookieMode::Passive;
     let mut headers = headers(x);
     let mut found = None;
@@ -184,8 +185,7 @@ pub(crate) fn respond(x: &mut Exchange<'_>, status: u16) {
     let Some((group, parts, _)) = x.attempt.group.and_then(|id| generation.group(id)) else {
         return;
     };
-    let (Some(Stickiness::Cookie(cookie)), Some(target)) = (&group.stickiness, x.attempt.target)
-    else {
+    let (Some(cookie), Some(target)) = (&group.stickiness, x.attempt.target) else {
         return;
     };
     let value = value_of(cookie, group, parts, target);

@@ -4,7 +4,6 @@
 use portway_core::password;
 use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule, Service};
 use portway_model::address::TargetAddress;
-use portway_model::choice::Stickiness;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::expression::{Condition, Expression, Scope, Template, TemplatePart, Value};
 use portway_model::settings::Password;
@@ -92,8 +91,6 @@ impl Found {
     fn group(&mut self, group: &TargetGroup) {
         self.stream = !group.protocol.is_http();
         self.at(group.origin.0);
-        let table = matches!(group.stickiness, Some(Stickiness::Table { .. }));
-        self.part_if(table, "`stickiness` by a stick table");
         if let Some(check) = &group.health_check {
             self.at(check.origin.0);
             let destination = |target: &Target| {
@@ -183,7 +180,7 @@ impl Found {
                     self.condition(admin);
                 }
             }
-            Action::Track { key, .. } => self.expression(key),
+            Action::Track { key, .. } | Action::Stick { key, .. } => self.expression(key),
             Action::SetMark { to, .. } => self.expression(to),
             Action::SetStickiness(_)
             | Action::Increment { .. }

@@ -3,7 +3,7 @@
 //! Rules run in order within their [`Phase`]. An action that ends its phase is the last that runs in it; every
 //! other lets the next rule run.
 
-use crate::choice::StickinessUse;
+use crate::choice::{StickTo, StickinessUse};
 use crate::expression::{Condition, Counter, Expression, Template, TextMatch, Variable};
 use crate::log::LogLevel;
 use crate::name::Name;
@@ -255,6 +255,18 @@ pub enum Action<S: Stage> {
     /// The target of this name serves, before stickiness and the algorithm are asked, if it may take traffic; else
     /// what later rules say counts. Request phase of a target group, client-hello phase of one that passes bytes on.
     UseTarget(Template<S>),
+    /// Keeps the client with a target by an entry of a stick table. Request and response phase of a target group,
+    /// client-hello phase of one that passes bytes on; in the response phase it only remembers. Where no rule has chosen
+    /// a target and no cookie names one, the entry's serves, if it may take traffic. Of the rules on a request that
+    /// remember in one table, the first that has a key counts; so for those on a response.
+    Stick {
+        /// What is done.
+        to: StickTo,
+        /// The entry's key.
+        key: Expression<S>,
+        /// The table.
+        table: S::StickTable,
+    },
 }
 
 /// A normal form of path and query. The strict ones answer 400 where something percent-encoded is none.
@@ -466,7 +478,10 @@ impl<S: Stage> Action<S> {
     pub fn forwards(&self) -> bool {
         matches!(
             self,
-            Action::Forward(_) | Action::ForwardByName { .. } | Action::UseTarget(_)
+            Action::Forward(_)
+                | Action::ForwardByName { .. }
+                | Action::UseTarget(_)
+                | Action::Stick { .. }
         )
     }
 

@@ -70,18 +70,15 @@ pub enum HashFunction {
     Crc32,
 }
 
-/// What keeps a client with a target.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Stickiness<S: Stage> {
-    /// A cookie.
-    Cookie(StickyCookie),
-    /// An entry of a stick table with this key.
-    Table {
-        /// The table.
-        table: S::StickTable,
-        /// The key.
-        key: Expression<S>,
-    },
+/// What a rule does with the target that an entry of a stick table remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StickTo {
+    /// The target of the entry serves; where there is no entry, whoever serves is remembered. The default.
+    Both,
+    /// The target of the entry serves.
+    Match,
+    /// Whoever serves is remembered.
+    Store,
 }
 
 /// The cookie of stickiness.

@@ -10,7 +10,7 @@ use crate::action::{
 use crate::check::{
     CheckExpect, CheckKind, CheckRequest, CheckStep, CheckText, Expectation, HttpCheck,
 };
-use crate::choice::{Algorithm, Stickiness};
+use crate::choice::Algorithm;
 use crate::draft::LogFormat;
 use crate::expression::{
     Condition, CounterEntry, Expression, Matcher, Template, TemplatePart, Test, Transform, Value,
@@ -448,6 +448,11 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             let table = to.stick_table(table);
             Action::Track { slot: *slot, key: key?, table: table? }
         },
+        Action::Stick { to: how, key, table } => {
+            let key = expression(to, key);
+            let table = to.stick_table(table);
+            Action::Stick { to: *how, key: key?, table: table? }
+        },
         Action::Increment { slot, counter } => Action::Increment {
             slot: *slot,
             counter: *counter,
@@ -563,24 +568,6 @@ pub(crate) fn algorithm<C: Convert>(
             value: expression(to, value)?,
             method: *method,
         },
-    })
-}
-
-/// What keeps a client with a target.
-pub(crate) fn stickiness<C: Convert>(
-    to: &mut C,
-    from: &Stickiness<C::Before>,
-) -> Outcome<C, Stickiness<C::After>> {
-    Ok(match from {
-        Stickiness::Cookie(cookie) => Stickiness::Cookie(cookie.clone()),
-        Stickiness::Table { table, key } => {
-            let table = to.stick_table(table);
-            let key = expression(to, key);
-            Stickiness::Table {
-                table: table?,
-                key: key?,
-            }
-        }
     })
 }
 

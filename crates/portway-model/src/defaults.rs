@@ -5,7 +5,7 @@ use crate::draft::Verify;
 use crate::expression::TextMatch;
 use crate::settings::{
     ConnectionReuse, ControlLevel, ForwardedMode, MapLines, MapMatch, NoneHealthy, ServerName,
-    VerifyName, WhenFull,
+    TargetKey, VerifyName, WhenFull,
 };
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub const POOL_IDLE: Duration = Duration::from_secs(30);
 pub const POOL_SIZE: u32 = 256;
 /// Any of them: what a target has closed in the meantime is tried again where that is safe, and asked for where it is not.
 pub const CONNECTION_REUSE: ConnectionReuse = ConnectionReuse::Always;
+/// A target keeps its name when it moves.
+pub const TARGET_KEY: TargetKey = TargetKey::Name;
 /// A full stick table forgets whom it has not seen for longest: who comes now is of more interest.
 pub const WHEN_FULL: WhenFull = WhenFull::Evict;
 /// Attempts beyond the first, HAProxy's `retries 3`.

@@ -11,7 +11,7 @@ use crate::name::Name;
 use crate::settings::{
     CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource, FileMode,
     ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol,
-    SendProxy, ServerName, TlsVersion, VerifyName, WhenFull,
+    SendProxy, ServerName, TargetKey, TlsVersion, VerifyName, WhenFull,
 };
 use crate::span::Spanned;
 use crate::stage::Named;
@@ -347,7 +347,7 @@ pub struct GroupDraft {
     /// Who is chosen.
     pub algorithm: Option<Spanned<Algorithm<Named>>>,
     /// What keeps a client with a target.
-    pub stickiness: Option<Spanned<Stickiness<Named>>>,
+    pub stickiness: Option<Spanned<StickyCookie>>,
     /// The active probe; none without it.
     pub health_check: Option<Spanned<HealthCheckDraft>>,
     /// Timeouts.
@@ -446,6 +446,8 @@ pub struct TargetDraft {
     pub max_queue: Option<Spanned<u32>>,
     /// What stands in the cookie of stickiness.
     pub cookie: Option<Spanned<String>>,
+    /// False: stick tables do not remember it.
+    pub stick: Option<Spanned<bool>>,
     /// How long its share rises after it has come back.
     pub slow_start: Option<Spanned<Duration>>,
     /// Its connections are closed when it goes down (`on-marked-down shutdown-sessions`).
@@ -480,6 +482,7 @@ impl TargetDraft {
             min_connections: None,
             max_queue: None,
             cookie: None,
+            stick: None,
             slow_start: None,
             shutdown_on_down: None,
             shutdown_backups_on_up: None,
@@ -577,6 +580,8 @@ pub struct StickTableDraft {
     pub expire: Option<Spanned<Duration>>,
     /// What becomes of a new key where it is full.
     pub when_full: Option<Spanned<WhenFull>>,
+    /// What its entries know a target by where they remember one; its name by default.
+    pub target_key: Option<Spanned<TargetKey>>,
     /// What it counts.
     pub store: Vec<Spanned<StoredCounter>>,
 }

@@ -638,6 +638,9 @@ pub enum Counter {
     GeneralRate(u8),
     /// A mark that rules set.
     Mark(u8),
+    /// The number of the target that the entry remembers, 0 where it remembers none. With it the entry keeps what
+    /// [`TargetKey`](crate::settings::TargetKey) says.
+    Target,
 }
 
 impl Counter {

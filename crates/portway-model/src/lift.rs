@@ -74,6 +74,7 @@ pub fn lift(snapshot: &Snapshot) -> Draft {
                 size: Some(Spanned::bare(table.size)),
                 expire: table.expire.map(Spanned::bare),
                 when_full: unless(&table.when_full, &defaults::WHEN_FULL),
+                target_key: unless(&table.target_key, &defaults::TARGET_KEY),
                 store: table.store.iter().copied().map(Spanned::bare).collect(),
             })
             .collect(),
@@ -265,10 +266,10 @@ impl Lift<'_> {
 
     fn target_group(&mut self, id: GroupId, group: &TargetGroup) -> GroupDraft {
         let Ok(algorithm) = convert::algorithm(self, &group.algorithm);
-        let stickiness = group.stickiness.as_ref().map(|stickiness| {
-            let Ok(stickiness) = convert::stickiness(self, stickiness);
-            Spanned::bare(stickiness)
-        });
+        let stickiness = group
+            .stickiness
+            .as_ref()
+            .map(|stickiness| Spanned::bare(stickiness.clone()));
         GroupDraft {
             name: Spanned::bare(group.name.clone()),
             number: some(&group.number),
@@ -474,6 +475,7 @@ fn target(target: &Target, check: Option<&HealthCheck>) -> TargetDraft {
         min_connections: unless(&target.min_connections, &0),
         max_queue: unless(&target.max_queue, &0),
         cookie: some(&target.cookie),
+        stick: unless(&target.stick, &true),
         slow_start: unless(&target.slow_start, &Duration::ZERO),
         shutdown_on_down: unless(&target.shutdown_on_down, &false),
         shutdown_backups_on_up: unless(&target.shutdown_backups_on_up, &false),

@@ -249,6 +249,8 @@ pub struct FileMode(pub u16);
 pub enum KeyType {
     /// IPv4 and IPv6 addresses.
     Address,
+    /// The same; those of IPv4 are written as mapped into IPv6 (`::ffff:192.0.2.1`).
+    Address6,
     /// Whole numbers.
     Number,
     /// Texts of at most so many bytes.
@@ -261,6 +263,15 @@ pub enum KeyType {
         /// Bytes.
         length: u16,
     },
+}
+
+/// What entries of a stick table know a target by, beside its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TargetKey {
+    /// Its name.
+    Name,
+    /// Its address and port.
+    Address,
 }
 
 /// What becomes of a new key where a stick table is full.

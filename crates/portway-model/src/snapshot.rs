@@ -6,7 +6,7 @@
 use crate::action::{Phase, Rule};
 use crate::address::{BindAddress, TargetAddress};
 use crate::check::{CheckKind, Observation};
-use crate::choice::{Algorithm, FirstAddress, RetryOn, RetryTo, Stickiness};
+use crate::choice::{Algorithm, FirstAddress, RetryOn, RetryTo, StickyCookie};
 use crate::draft::{LogFormat, Verify};
 use crate::expression::{StoredCounter, Template};
 use crate::log::LogDestination;
@@ -14,8 +14,8 @@ use crate::name::Name;
 use crate::settings::{
     CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource, FileMode,
     ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts, MapLines, MapMatch, NoneHealthy,
-    OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions, TlsVersion, VerifyName,
-    WhenFull,
+    OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions, TargetKey, TlsVersion,
+    VerifyName, WhenFull,
 };
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
@@ -359,7 +359,7 @@ pub struct TargetGroup {
     /// Who is chosen.
     pub algorithm: Algorithm<Resolved>,
     /// What keeps a client with a target.
-    pub stickiness: Option<Stickiness<Resolved>>,
+    pub stickiness: Option<StickyCookie>,
     /// The active probe; `None`: targets are taken for healthy.
     pub health_check: Option<HealthCheck>,
     /// Timeouts.
@@ -427,6 +427,8 @@ pub struct Target {
     pub max_queue: u32,
     /// What stands in the cookie of stickiness, where the configuration says it.
     pub cookie: Option<String>,
+    /// False: stick tables do not remember it.
+    pub stick: bool,
     /// How long its share rises after it has come back; zero: not at all.
     pub slow_start: Duration,
     /// Its connections are closed when it goes down.
@@ -632,6 +634,8 @@ pub struct StickTable {
     pub expire: Option<Duration>,
     /// What becomes of a new key where it is full.
     pub when_full: WhenFull,
+    /// What its entries know a target by where they remember one.
+    pub target_key: TargetKey,
     /// What it counts.
     pub store: Vec<StoredCounter>,
     /// The text that made it.

@@ -441,7 +441,7 @@ fn protocols() {
     check(
         |d| {
             tcp(d);
-            d.groups[0].stickiness = Some(at(13, Stickiness::Cookie(cookie())));
+            d.groups[0].stickiness = Some(at(13, cookie()));
             d.groups[0].rules.push(rule(
                 14,
                 Phase::Request,
@@ -450,7 +450,7 @@ fn protocols() {
             ));
         },
         &[
-            "P0208 @13: a target group that speaks tcp has no cookies | keep clients by the algorithm `source_hash` or a stick table",
+            "P0208 @13: a target group that speaks tcp has no cookies | keep clients by the algorithm `source_hash` or a `stick` rule",
             "P0206 @14 10: tcp target group `web` has no request phase | it reads no requests: let it speak `http`, or move the rule to the client-hello phase",
         ],
     );
@@ -600,7 +600,7 @@ fn targets() {
             cookie.domains = vec!["/".into()];
             cookie.max_age = Some(Duration::from_millis(1));
             cookie.same_site = Some(SameSite::None);
-            d.groups[0].stickiness = Some(at(12, Stickiness::Cookie(cookie)));
+            d.groups[0].stickiness = Some(at(12, cookie));
         },
         &[
             "P0103 @12: `a b` is not the name of a cookie | letters, digits and !#$%&'*+-.^_`|~ are allowed, and at least one of them",
@@ -627,7 +627,7 @@ fn cookies_of_stickiness() {
         move |d: &mut Draft| {
             let mut cookie = cookie();
             change(&mut cookie);
-            d.groups[0].stickiness = Some(at(12, Stickiness::Cookie(cookie)));
+            d.groups[0].stickiness = Some(at(12, cookie));
         }
     };
     check(
@@ -1950,6 +1950,32 @@ fn stick_tables_in_rules() {
         },
         &[
             "P0207 @70 61: the source port is a number, and the keys of stick table `t` are addresses",
+        ],
+    );
+    let stick = |phase| {
+        move |d: &mut Draft| {
+            d.stick_tables.push(table(60, "t", KeyType::Address));
+            let stick = Action::Stick {
+                to: StickTo::Both,
+                key: Value::Source.into(),
+                table: at(72, Name::from("t")),
+            };
+            d.groups[0]
+                .rules
+                .push(rule(14, phase, always(), vec![stick]));
+        }
+    };
+    check(
+        stick(Phase::Request),
+        &["P0104 @72 60: stick table `t` remembers no targets | add \"target\" to what it stores"],
+    );
+    check(
+        |d| {
+            stick(Phase::Response)(d);
+            d.stick_tables[0].store[0].value.counter = Counter::Target;
+        },
+        &[
+            "P0206 @14: a target is chosen by a response | say `to = \"store\"`, or move the rule to the request phase",
         ],
     );
     check(

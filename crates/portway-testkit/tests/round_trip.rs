@@ -112,8 +112,8 @@ const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyA
     Rfc3164 Rfc5424 Priority Short Timed Iso Raw Emerg Alert Crit Err Warning Notice Info Debug Kern Local7 Sample \
     RequestIdDraft CaptureCookie Crypt Plain Portway Haproxy UserDraft \
     Insert Rewrite Passive Generated Given Dynamic Another Same SameThenAnother \
-    ConnectFailure EmptyResponse JunkResponse ResponseTimeout EarlyDataRejected TrackedDraft Last Resolver SetStickiness UseTarget ErrorAnswer \
-    Ignore Force TargetCheckDraft Service SslHello Smtp Mysql Postgres Redis Ldap CheckRequest Pattern HexPattern \
+    ConnectFailure EmptyResponse JunkResponse ResponseTimeout EarlyDataRejected TrackedDraft Last Resolver SetStickiness Stick UseTarget ErrorAnswer \
+    Ignore Force Both Match Store Target Address6 TargetCheckDraft Service SslHello Smtp Mysql Postgres Redis Ldap CheckRequest Pattern HexPattern \
     StatusPattern BodyPattern L7Status Normalize MergeSlashes StripDot StripDotdot StripDotdotFull SortQuery DecodeUnreserved \
     DecodeUnreservedStrict UppercasePercent UppercasePercentStrict SetEnd Chunks \
     Decimal MapGroups ResponseCapture Accepted Timeout Group GroupTunnel HeaderBlock TargetNumber IsLocal Milliseconds Microseconds FreeConnections ConfiguredWeight ListenerConnectionRate ListenerRequestRate";

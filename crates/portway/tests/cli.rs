@@ -209,9 +209,7 @@ fn check_says_what_is_wrong() {
 #[test]
 fn check_refuses_what_run_refuses() {
     let good = GOOD.replace("PORT", "8080");
-    let not_run = format!(
-        "{good}stickiness = {{ table = 't', key = 'source' }}\n[stick_table.t]\nkey = 'address'\nsize = 100\n"
-    );
+    let not_run = format!("{good}rule = {{ phase = 'response', wait_for_body = '1s' }}\n");
     let no_folder = good.replace("\n\n", "\naccess_log = { to = 'file:none/a.log' }\n\n");
     let folder = folder(&[
         ("empty.toml", ""),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use portway_dataplane::live::Gate;
 use portway_model::action::Rule;
-use portway_model::choice::{Algorithm, Stickiness};
+use portway_model::choice::Algorithm;
 use portway_model::expression::Value;
 use portway_model::snapshot::TargetGroup;
 use portway_model::stage::Stage;
@@ -252,10 +252,7 @@ impl Reading<'_> {
             active: count(active().count()),
             backups: count(backups().count()),
             algorithm: algorithm(&group.algorithm),
-            cookie: match &group.stickiness {
-                Some(Stickiness::Cookie(cookie)) => Some(cookie.name.clone()),
-                _ => None,
-            },
+            cookie: group.stickiness.as_ref().map(|cookie| cookie.name.clone()),
         }
     }
 

@@ -5,7 +5,7 @@ use super::milliseconds;
 use super::rate::Rate;
 use portway_model::expression::{Counter, StoredCounter};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is counted of one key.
 #[derive(Debug)]
@@ -19,10 +19,20 @@ pub struct Entry {
     used_at: AtomicU64,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Cell {
     Sum(u64),
     Rate { rate: Rate, period: u64 },
+    Target(Remembered),
+}
+
+/// The target that an entry remembers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// Its number in its group; 0: none.
+    pub number: u64,
+    /// Its name or address, as the table says.
+    pub key: Option<Arc<str>>,
 }
 
 /// What happens to whom an entry is about.
@@ -70,6 +80,7 @@ impl Entry {
                 rate: Rate::default(),
                 period: milliseconds(period),
             },
+            None if stored.counter == Counter::Target => Cell::Target(Remembered::default()),
             None => Cell::Sum(0),
         };
         Self {
@@ -125,7 +136,24 @@ impl Entry {
         match self.cells().get(place) {
             Some(Cell::Sum(sum)) => *sum,
             Some(Cell::Rate { rate, period }) => rate.read(*period, now),
+            Some(Cell::Target(target)) => target.number,
             None => 0,
+        }
+    }
+
+    pub(super) fn remembered(&self, place: usize) -> Remembered {
+        match self.cells().get(place) {
+            Some(Cell::Target(target)) => target.clone(),
+            _ => Remembered::default(),
+        }
+    }
+
+    pub(super) fn remember(&self, place: usize, number: u64, key: Option<&str>) {
+        if let Some(Cell::Target(target)) = self.cells().get_mut(place) {
+            target.number = number;
+            if target.key.as_deref() != key {
+                target.key = key.map(Arc::from);
+            }
         }
     }
 
@@ -133,6 +161,7 @@ impl Entry {
         match self.cells().get_mut(place) {
             Some(Cell::Sum(sum)) => *sum = to,
             Some(Cell::Rate { rate, .. }) => *rate = Rate::of(to, now),
+            Some(Cell::Target(target)) => target.number = to,
             None => {}
         }
     }
@@ -143,7 +172,7 @@ impl Entry {
             match cells.get_mut(place) {
                 Some(Cell::Sum(sum)) => *sum = sum.saturating_add(by),
                 Some(Cell::Rate { rate, period }) => rate.raise(by, *period, now),
-                None => {}
+                Some(Cell::Target(_)) | None => {}
             }
         }
     }

@@ -18,18 +18,19 @@ impl Key {
                 IpAddr::V4(address) => address.octets().into(),
                 IpAddr::V6(address) => address.octets().into(),
             },
+            KeyType::Address6 => match value.address()? {
+                IpAddr::V4(address) => address.to_ipv6_mapped().octets().into(),
+                IpAddr::V6(address) => address.octets().into(),
+            },
             KeyType::Number => value.cast_number()?.to_be_bytes().into(),
+            KeyType::Text { .. } | KeyType::Binary { .. } if !value.is_present() => return None,
             KeyType::Text { length } => {
                 let mut text = Vec::new();
                 value.write(&mut text);
                 text.truncate(usize::from(length));
-                // A key is not empty: nothing would be counted together with what has no such value.
-                (!text.is_empty()).then_some(text)?.into()
+                text.into()
             }
             KeyType::Binary { length } => {
-                if !value.is_present() {
-                    return None;
-                }
                 let mut bytes = Vec::new();
                 value.write(&mut bytes);
                 bytes.resize(usize::from(length), 0);
@@ -60,7 +61,7 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = &*self.key.0;
         match self.kind {
-            KeyType::Address => match <[u8; 4]>::try_from(bytes) {
+            KeyType::Address | KeyType::Address6 => match <[u8; 4]>::try_from(bytes) {
                 Ok(octets) => write!(f, "{}", Ipv4Addr::from(octets)),
                 Err(_) => {
                     let octets = <[u8; 16]>::try_from(bytes).unwrap_or_default();

@@ -6,11 +6,11 @@ mod entry;
 mod key;
 mod rate;
 
-pub use entry::{Entry, Event};
+pub use entry::{Entry, Event, Remembered};
 pub use key::Key;
 
 use portway_model::expression::{Counter, StoredCounter};
-use portway_model::settings::{KeyType, WhenFull};
+use portway_model::settings::{KeyType, TargetKey, WhenFull};
 use portway_model::snapshot::StickTable;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,6 +36,7 @@ pub struct Table {
     size: usize,
     expire: Option<u64>,
     when_full: WhenFull,
+    target_key: TargetKey,
     store: Vec<StoredCounter>,
     used: AtomicUsize,
     shards: Box<[Mutex<Shard>]>,
@@ -69,6 +70,7 @@ impl Table {
             size,
             expire: table.expire.map(milliseconds),
             when_full: table.when_full,
+            target_key: table.target_key,
             store: table.store.clone(),
             used: AtomicUsize::new(0),
             shards: (0..shards).map(|_| Mutex::default()).collect(),
@@ -83,6 +85,11 @@ impl Table {
     /// Entries at most.
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// What its entries know a target by.
+    pub fn target_key(&self) -> TargetKey {
+        self.target_key
     }
 
     /// What it counts, in the order of the configuration.
@@ -179,6 +186,25 @@ impl Table {
         entry.set(place, to, now);
         entry.use_until(now, self.expiry(now));
         true
+    }
+
+    /// Counts as a use of the entry.
+    pub fn touch(&self, entry: &Entry, now: u64) {
+        entry.use_until(now, self.expiry(now));
+    }
+
+    /// The target that an entry remembers.
+    pub fn remembered(&self, entry: &Entry) -> Remembered {
+        let place = self.place(Counter::Target);
+        place.map_or_else(Remembered::default, |place| entry.remembered(place))
+    }
+
+    /// Lets an entry remember a target, by its number and what the table knows it by.
+    pub fn remember(&self, entry: &Entry, number: u64, key: Option<&str>, now: u64) {
+        if let Some(place) = self.place(Counter::Target) {
+            entry.remember(place, number, key);
+        }
+        self.touch(entry, now);
     }
 
     /// Counts something that happened, so many times, in every counter of it that the table stores.

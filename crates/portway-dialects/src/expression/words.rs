@@ -277,6 +277,7 @@ pub(crate) const COUNTERS: &[(&str, Counter)] = &[
     ("bytes_in_rate", Counter::BytesInRate),
     ("bytes_out", Counter::BytesOut),
     ("bytes_out_rate", Counter::BytesOutRate),
+    ("target", Counter::Target),
 ];
 
 /// What is known of a stick table as a whole.

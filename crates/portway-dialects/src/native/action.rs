@@ -11,6 +11,7 @@ use portway_model::action::{
     Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, Normalization, TimeoutKind,
     Weighted,
 };
+use portway_model::choice::StickTo;
 use portway_model::diagnostic::{Code, Diagnostic, Severity};
 use portway_model::expression::{Counter, Expression, Template, TextMatch, Variable};
 use portway_model::name::Name;
@@ -60,6 +61,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("set_log", "false"),
     ("stickiness", "ignore"),
     ("use_target", "\"TEMPLATE\""),
+    ("stick", "{ key = \"source\", table = \"TABLE\" }"),
 ];
 
 /// The keys of tables under actions.
@@ -232,6 +234,18 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         "set_log" => Action::SetLog(super::log::read_level(item, reader)?),
         "stickiness" => Action::SetStickiness(Form::read(item, reader)?),
         "use_target" => Action::UseTarget(Form::read(item, reader)?),
+        "stick" => {
+            let table = reader.keyed(item, "a table", &["to", "key", "table"])?;
+            let (key, stick_table) = (
+                table.required("key", reader),
+                table.required("table", reader),
+            );
+            Action::Stick {
+                to: table.optional("to", reader).unwrap_or(StickTo::Both),
+                key: key?,
+                table: stick_table?,
+            }
+        }
         _ => return read_several(entry, reader),
     };
     Some(vec![action])

@@ -3,7 +3,7 @@
 use super::form::{Form, Keyed, Out, Reader, words};
 use super::toml::{Content, Item};
 use portway_model::choice::{
-    Algorithm, CookieMode, CookieValues, HashFunction, HashMethod, RetryOn, RetryTo, Stickiness,
+    Algorithm, CookieMode, CookieValues, HashFunction, HashMethod, RetryOn, RetryTo, StickTo,
     StickinessUse, StickyCookie,
 };
 use portway_model::settings::SameSite;
@@ -32,6 +32,12 @@ words!(HashFunction, "a hash function", HASH_FUNCTIONS:
 words!(StickinessUse, "ignore or force", STICKINESS_USES:
     "ignore" => StickinessUse::Ignore,
     "force" => StickinessUse::Force,
+);
+
+words!(StickTo, "both, match or store", STICK_TO:
+    "both" => StickTo::Both,
+    "match" => StickTo::Match,
+    "store" => StickTo::Store,
 );
 
 /// Algorithms that are one word.
@@ -164,36 +170,18 @@ pub(crate) const KEYS: &[&str] = &[
     "post_only",
     "max_idle",
     "max_life",
-    "table",
-    "key",
 ];
 
-impl Form for Stickiness<Named> {
-    const WHAT: &'static str = "a table with `cookie` or `table`";
+impl Form for StickyCookie {
+    const WHAT: &'static str = "a table with `cookie`";
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
-        let (cookie, table) = KEYS.split_at(KEYS.len() - 2);
-        let by_table =
-            matches!(&item.content, Content::Table(inner) if inner.get("table").is_some());
-        if by_table {
-            let keyed = reader.keyed(item, Self::WHAT, table)?;
-            return Some(Stickiness::Table {
-                table: keyed.required("table", reader)?,
-                key: keyed.required("key", reader)?,
-            });
-        }
-        let keyed = reader.keyed(item, Self::WHAT, cookie)?;
-        read_cookie(&keyed, reader).map(Stickiness::Cookie)
+        let keyed = reader.keyed(item, Self::WHAT, KEYS)?;
+        read_cookie(&keyed, reader)
     }
 
     fn write(&self) -> Out {
-        Out::Table(match self {
-            Stickiness::Table { table, key } => vec![
-                ("table".to_owned(), table.write()),
-                ("key".to_owned(), key.write()),
-            ],
-            Stickiness::Cookie(cookie) => write_cookie(cookie),
-        })
+        Out::Table(write_cookie(self))
     }
 }
 
@@ -378,6 +366,7 @@ pub(crate) fn words() -> Vec<&'static str> {
         COOKIE_MODES,
         HASH_FUNCTIONS,
         STICKINESS_USES,
+        STICK_TO,
         ALGORITHM_KEYS,
         METHOD_KEYS,
         &["consistent", "generated", "given", "dynamic"],

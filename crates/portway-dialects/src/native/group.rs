@@ -49,6 +49,7 @@ fields!(TargetDraft {
     "min_connections" => min_connections,
     "max_queue" => max_queue,
     "cookie" => cookie,
+    "stick" => stick,
     "slow_start" => slow_start,
     "agent" => agent,
     "shutdown_on_down" => shutdown_on_down,

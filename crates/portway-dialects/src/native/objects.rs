@@ -11,7 +11,7 @@ use portway_model::draft::{
 };
 use portway_model::expression::{StoredCounter, TextMatch};
 use portway_model::name::Name;
-use portway_model::settings::{KeyType, MapLines, MapMatch, Password, WhenFull};
+use portway_model::settings::{KeyType, MapLines, MapMatch, Password, TargetKey, WhenFull};
 use portway_model::span::Spanned;
 use std::time::Duration;
 
@@ -52,6 +52,7 @@ fields!(StickTableDraft {
     "size" => size,
     "expire" => expire,
     "when_full" => when_full,
+    "target_key" => target_key,
     "store" => store,
 });
 
@@ -83,6 +84,11 @@ words!(MapMatch, "a way to compare", MAP_MATCHES:
 words!(WhenFull, "what becomes of a new key", WHEN_FULL:
     "evict" => WhenFull::Evict,
     "refuse" => WhenFull::Refuse,
+);
+
+words!(TargetKey, "name or address", TARGET_KEYS:
+    "name" => TargetKey::Name,
+    "address" => TargetKey::Address,
 );
 
 words!(MapLines, "what a line is", MAP_LINES:
@@ -119,6 +125,7 @@ impl Object for StickTableDraft {
             size: None,
             expire: None,
             when_full: None,
+            target_key: None,
             store: Vec::new(),
         }
     }
@@ -265,11 +272,11 @@ impl Form for Account {
 const KEY_LENGTH: u16 = 32;
 
 /// Types of keys.
-pub(crate) const KEY_TYPES: [&str; 3] = ["address", "number", "text"];
+pub(crate) const KEY_TYPES: [&str; 4] = ["address", "address6", "number", "text"];
 
 impl Form for KeyType {
     const WHAT: &'static str =
-        "\"address\", \"number\", \"text\", { text = LENGTH } or { binary = LENGTH }";
+        "\"address\", \"address6\", \"number\", \"text\", { text = LENGTH } or { binary = LENGTH }";
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
         if matches!(item.content, Content::Table(_)) {
@@ -284,6 +291,7 @@ impl Form for KeyType {
         }
         match reader.text(item, Self::WHAT)?.text {
             "address" => Some(KeyType::Address),
+            "address6" => Some(KeyType::Address6),
             "number" => Some(KeyType::Number),
             "text" => Some(KeyType::Text { length: KEY_LENGTH }),
             other => reader.unknown(item.span, "type", other, KEY_TYPES),
@@ -293,6 +301,7 @@ impl Form for KeyType {
     fn write(&self) -> Out {
         match self {
             KeyType::Address => Out::text("address"),
+            KeyType::Address6 => Out::text("address6"),
             KeyType::Number => Out::text("number"),
             KeyType::Text { length: KEY_LENGTH } => Out::text("text"),
             KeyType::Text { length } => Out::one("text", length.write()),
@@ -341,7 +350,7 @@ impl Form for StoredCounter {
 
 /// Every key of these objects, for the reference to be held against.
 pub(crate) fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 9] = [
+    let lists: [&[&str]; 10] = [
         ProcessDraft::KEYS,
         CertificateDraft::KEYS,
         StickTableDraft::KEYS,
@@ -349,6 +358,7 @@ pub(crate) fn vocabulary() -> Vec<&'static str> {
         UserlistDraft::KEYS,
         USER_KEYS,
         MAP_MATCHES,
+        TARGET_KEYS,
         &KEY_TYPES,
         action::ACTION_KEYS,
     ];

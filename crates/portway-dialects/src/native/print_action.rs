@@ -5,6 +5,7 @@ use super::form::{Form, Out};
 use super::{pairs, service};
 use crate::expression::{self, ENDS, template};
 use portway_model::action::{Action, AnswerBody, FixedResponse};
+use portway_model::choice::StickTo;
 use portway_model::stage::Named;
 use std::time::Duration;
 
@@ -80,6 +81,7 @@ pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
             ("set_timeout", Out::one(word, to.write()))
         }
         Action::Track { .. }
+        | Action::Stick { .. }
         | Action::Increment { .. }
         | Action::SetMark { .. }
         | Action::Capture { .. } => counted(action),
@@ -94,6 +96,13 @@ fn counted(action: &Action<Named>) -> (&'static str, Out) {
             out.push(("key".to_owned(), key.write()));
             out.push(("table".to_owned(), table.write()));
             ("track", Out::Table(out))
+        }
+        Action::Stick { to, key, table } => {
+            let mut out = Vec::new();
+            out.extend((*to != StickTo::Both).then(|| ("to".to_owned(), to.write())));
+            out.push(("key".to_owned(), key.write()));
+            out.push(("table".to_owned(), table.write()));
+            ("stick", Out::Table(out))
         }
         Action::Increment { slot, counter } => {
             let mut out = slot_entry(*slot);

@@ -427,7 +427,7 @@ impl Compiler<'_> {
         };
         let Some(wanted) = table.key else { return };
         let (fits, wanted_word) = match wanted.value {
-            KeyType::Address => (kind.may_be_address(), "addresses"),
+            KeyType::Address | KeyType::Address6 => (kind.may_be_address(), "addresses"),
             KeyType::Number => (kind.may_be_number(), "numbers"),
             KeyType::Text { .. } | KeyType::Binary { .. } => (true, "texts"),
         };

@@ -10,9 +10,7 @@ use super::{Compiler, Reported};
 use crate::action::Action;
 use crate::action::Phase;
 use crate::address::{Host, TargetAddress};
-use crate::choice::{
-    Algorithm, CookieMode, RetryOn, RetryTo, Stickiness, StickyCookie, TrackedDraft,
-};
+use crate::choice::{Algorithm, CookieMode, RetryOn, RetryTo, StickyCookie, TrackedDraft};
 use crate::convert::{self, Convert as _};
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -64,7 +62,7 @@ impl Compiler<'_> {
             protocol,
             targets: targets?,
             algorithm: algorithm?,
-            stickiness: stickiness.transpose()?,
+            stickiness,
             health_check: health_check?,
             timeouts: self.group_timeouts(&draft.timeouts),
             tls: tls?,
@@ -401,6 +399,7 @@ impl Compiler<'_> {
             min_connections: draft.min_connections.map_or(0, |x| x.value),
             max_queue: draft.max_queue.map_or(0, |x| x.value),
             cookie: draft.cookie.as_ref().map(|x| x.value.clone()),
+            stick: draft.stick.is_none_or(|x| x.value),
             slow_start: limits::duration_or_zero(
                 &mut self.found,
                 "the slow start",
@@ -464,33 +463,22 @@ impl Compiler<'_> {
         convert::algorithm(self, &draft.value)
     }
 
-    fn stickiness(
-        &mut self,
-        draft: &Spanned<Stickiness<Named>>,
-        protocol: Protocol,
-    ) -> Result<Stickiness<Resolved>, Reported> {
-        match &draft.value {
-            Stickiness::Cookie(cookie) => {
-                if !protocol.is_http() {
-                    self.found.push(
-                        Diagnostic::error(
-                            Code::ProtocolMismatch,
-                            draft.span,
-                            format!(
-                                "a target group that speaks {} has no cookies",
-                                protocol.as_str()
-                            ),
-                        )
-                        .help("keep clients by the algorithm `source_hash` or a stick table"),
-                    );
-                }
-                self.check_cookie(cookie, draft.span);
-            }
-            Stickiness::Table { table, key } => {
-                self.check_key(Self::key_place(protocol, draft.span), key, table);
-            }
+    fn stickiness(&mut self, draft: &Spanned<StickyCookie>, protocol: Protocol) -> StickyCookie {
+        if !protocol.is_http() {
+            self.found.push(
+                Diagnostic::error(
+                    Code::ProtocolMismatch,
+                    draft.span,
+                    format!(
+                        "a target group that speaks {} has no cookies",
+                        protocol.as_str()
+                    ),
+                )
+                .help("keep clients by the algorithm `source_hash` or a `stick` rule"),
+            );
         }
-        convert::stickiness(self, &draft.value)
+        self.check_cookie(&draft.value, draft.span);
+        draft.value.clone()
     }
 
     fn check_cookie(&mut self, cookie: &StickyCookie, span: Span) {

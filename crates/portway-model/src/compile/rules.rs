@@ -11,10 +11,11 @@ use super::text::{
 use super::types::{Kind, phase_word, value_word};
 use super::{Compiler, Reported, names};
 use crate::action::{Action, AnswerBody, End, FixedResponse, NewTimeout, Phase, Rule, Weighted};
+use crate::choice::StickTo;
 use crate::convert;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{GroupDraft, ListenerDraft};
-use crate::expression::{Counter, Template, TemplatePart};
+use crate::expression::{Counter, Expression, Template, TemplatePart};
 use crate::name::Name;
 use crate::settings::Protocol;
 use crate::snapshot::Rules;
@@ -207,6 +208,7 @@ impl Compiler<'_> {
                 self.check_slot(place, *slot);
                 self.check_key(place, key, table);
             }
+            Action::Stick { to, key, table } => self.check_stick(place, *to, key, table),
             Action::Increment { slot, counter } => {
                 self.check_slot(place, *slot);
                 if !matches!(counter, Counter::General(_)) {
@@ -382,6 +384,39 @@ impl Compiler<'_> {
         for (name, value) in &response.headers {
             check_header_written(&mut self.found, name, place.span);
             self.check_written(place, "a header's value", value, Use::HeaderValue);
+        }
+    }
+
+    /// A table by which clients are kept must remember targets.
+    fn check_stick(
+        &mut self,
+        place: Place,
+        to: StickTo,
+        key: &Expression<Named>,
+        table: &Spanned<Name>,
+    ) {
+        self.check_key(place, key, table);
+        if to != StickTo::Store && place.moment == Moment::Phase(Phase::Response) {
+            let message = "a target is chosen by a response";
+            let help = "say `to = \"store\"`, or move the rule to the request phase";
+            self.found
+                .push(place_error(place, Code::WrongPhase, message.to_owned()).help(help));
+        }
+        let index = self
+            .names
+            .index(names::Kind::StickTable, table.value.as_str());
+        let Some(known) = index.and_then(|index| self.draft.stick_tables.get(index)) else {
+            return;
+        };
+        let mut store = known.store.iter();
+        if !store.any(|stored| stored.value.counter == Counter::Target) {
+            let message = format!("stick table `{}` remembers no targets", table.value);
+            let wrong = Diagnostic::error(Code::Missing, table.span, message);
+            self.found.push(
+                wrong
+                    .label(known.name.span, "the table is here")
+                    .help("add \"target\" to what it stores"),
+            );
         }
     }
 
@@ -621,6 +656,11 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
             Side::Group(_) => phase == ClientHello,
             Side::Listener(_) => false,
         },
+        Action::Stick { .. } => match side {
+            Side::Group(protocol) if protocol.is_http() => matches!(phase, Request | Response),
+            Side::Group(_) => phase == ClientHello,
+            Side::Listener(_) => false,
+        },
         Action::Accept
         | Action::SetVariable { .. }
         | Action::UnsetVariable(_)
@@ -667,5 +707,6 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::SetLog(_) => "turning the log on or off",
         Action::SetStickiness(_) => "a word on stickiness",
         Action::UseTarget(_) => "the choice of a target",
+        Action::Stick { .. } => "keeping by a stick table",
     }
 }

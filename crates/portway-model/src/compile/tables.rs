@@ -107,6 +107,7 @@ impl Compiler<'_> {
             size: size?,
             expire: draft.expire.map(|expire| expire.value),
             when_full: draft.when_full.map_or(defaults::WHEN_FULL, |x| x.value),
+            target_key: draft.target_key.map_or(defaults::TARGET_KEY, |x| x.value),
             store: draft.store.iter().map(|stored| stored.value).collect(),
             origin: Origin(name.span),
         })

@@ -80,6 +80,7 @@ pub(crate) fn table(number: usize, name: &str, key: KeyType) -> StickTableDraft 
     };
     StickTableDraft {
         when_full: None,
+        target_key: None,
         name: at(number, Name::from(name)),
         key: Some(at(number + 1, key)),
         size: Some(at(number + 2, 100)),

@@ -6,9 +6,9 @@ use portway_model::action::{
     Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Normalization, Phase, Rule,
     Service, StatsPage, TimeoutKind, Weighted,
 };
-use portway_model::choice::StickinessUse;
+use portway_model::choice::{StickTo, StickinessUse};
 use portway_model::expression::{
-    Condition, Counter, Scope, Template, TemplatePart, TextMatch, Value,
+    Condition, Counter, Scope, StoredCounter, Template, TemplatePart, TextMatch, Value,
 };
 use portway_model::name::Name;
 use portway_model::span::{Origin, Span, Spanned};
@@ -81,6 +81,9 @@ impl Choices {
                     self.expression(place),
                 ))]))
             }
+            (Phase::Request | Phase::Response, 4) if place.group && self.one_in(2) => {
+                self.stick(place, phase)
+            }
             (Phase::Request, 4) if place.group => {
                 Action::SetStickiness(self.one(StickinessUse::Ignore, &[StickinessUse::Force]))
             }
@@ -94,6 +97,24 @@ impl Choices {
                 self.header_action(place)
             }
             (phase, _) => self.before_after(place, phase),
+        }
+    }
+
+    /// Only by a table that remembers targets.
+    fn stick(&mut self, place: Place, phase: Phase) -> A {
+        let mut tables = self.stick_tables.clone();
+        let remembers = |stored: &StoredCounter| stored.counter == Counter::Target;
+        tables.retain(|table| table.store.iter().any(remembers));
+        let Some(table) = self.among(&tables) else {
+            return Action::Accept;
+        };
+        Action::Stick {
+            to: match phase {
+                Phase::Request => self.one(StickTo::Both, &[StickTo::Match, StickTo::Store]),
+                _ => StickTo::Store,
+            },
+            key: self.key(place, table.key),
+            table: Spanned::bare(table.name),
         }
     }
 

@@ -45,17 +45,8 @@ impl Choices {
         }
     }
 
-    pub(super) fn stickiness(&mut self, http: bool, place: Place) -> Option<Stickiness<Named>> {
-        match self.below(4) {
-            1 if http => Some(Stickiness::Cookie(self.sticky_cookie())),
-            2 => self
-                .among(&self.stick_tables.clone())
-                .map(|table| Stickiness::Table {
-                    key: self.key(place, table.key),
-                    table: Spanned::bare(table.name),
-                }),
-            _ => None,
-        }
+    pub(super) fn stickiness(&mut self, http: bool) -> Option<StickyCookie> {
+        (http && self.one_in(3)).then(|| self.sticky_cookie())
     }
 
     fn sticky_cookie(&mut self) -> StickyCookie {
@@ -120,6 +111,7 @@ impl Choices {
             min_connections: self.setting(|c| c.below(1_000)),
             max_queue: self.setting(|c| c.below(1_000)),
             cookie: self.setting(Self::token),
+            stick: self.setting(|c| c.one_in(2)),
             slow_start: self.setting(|c| c.one(Duration::ZERO, &[Duration::from_secs(30)])),
             shutdown_on_down: self.setting(|c| c.one_in(2)),
             shutdown_backups_on_up: self.setting(|c| c.one_in(2)),

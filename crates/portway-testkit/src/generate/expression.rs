@@ -146,7 +146,9 @@ impl Choices {
     /// An expression that can be a key of this type.
     pub(super) fn key(&mut self, place: Place, key: KeyType) -> Expression<Named> {
         match key {
-            KeyType::Address => self.one(Value::Source, &[Value::Destination]).into(),
+            KeyType::Address | KeyType::Address6 => {
+                self.one(Value::Source, &[Value::Destination]).into()
+            }
             KeyType::Number => self.one(Value::SourcePort, &[Value::Now]).into(),
             KeyType::Text { .. } | KeyType::Binary { .. } if self.depth == 0 => {
                 self.depth += 1;
@@ -605,6 +607,7 @@ impl Choices {
             Counter::General(number),
             Counter::GeneralRate(number),
             Counter::Mark(number),
+            Counter::Target,
         ];
         self.one(Counter::Requests, &others)
     }

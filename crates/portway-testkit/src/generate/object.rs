@@ -13,7 +13,8 @@ use portway_model::name::Name;
 use portway_model::settings::{
     CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorAnswer, ErrorPageSource,
     FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers, Password,
-    Protocol, ProxyPart, ProxyProtocol, SendProxy, ServerName, TlsVersion, VerifyName, WhenFull,
+    Protocol, ProxyPart, ProxyProtocol, SendProxy, ServerName, TargetKey, TlsVersion, VerifyName,
+    WhenFull,
 };
 use portway_model::span::Spanned;
 use std::net::{IpAddr, SocketAddr};
@@ -188,6 +189,7 @@ impl Choices {
         let name = self.name(index);
         let texts = [
             KeyType::Number,
+            KeyType::Address6,
             KeyType::Text { length: 1 },
             KeyType::Text { length: 64 },
             KeyType::Binary { length: 20 },
@@ -212,6 +214,7 @@ impl Choices {
             size: Some(Spanned::bare(self.below(1_000_000) + 1)),
             expire: self.setting(Self::duration),
             when_full: self.setting(|c| c.one(WhenFull::Evict, &[WhenFull::Refuse])),
+            target_key: self.setting(|c| c.one(TargetKey::Name, &[TargetKey::Address])),
             store: store.into_iter().map(Spanned::bare).collect(),
         }
     }
@@ -527,7 +530,7 @@ impl Choices {
             Phase::ClientHello
         };
         draft.algorithm = self.setting(|c| c.algorithm(place(keys)));
-        draft.stickiness = self.stickiness(known.http, place(keys)).map(Spanned::bare);
+        draft.stickiness = self.stickiness(known.http).map(Spanned::bare);
         draft.health_check = self.setting(Self::health_check);
         self.target_checks(&mut draft);
         draft.timeouts = GroupTimeoutsDraft {

@@ -432,3 +432,77 @@ backend numbers
     let [_, ours] = both.ask("show table web key 5.6.7.8");
     assert_eq!(ours, "\n");
 }
+
+#[test]
+fn stick_tables_know_servers() {
+    let target = crate::echo::Echo::start("s");
+    let both = Both::new(Scene::new(), |port, _| {
+        let at = target.port;
+        format!(
+            "defaults
+  mode http
+  timeout client 5s
+  timeout server 5s
+  timeout connect 2s
+frontend web
+  bind 127.0.0.1:{port}
+  default_backend app
+backend app
+  stick-table type ipv6 size 1k expire 1m store gpc1,http_fail_cnt,conn_cnt,gpc0
+  use-server %[req.hdr(to)] if {{ req.hdr(to) -m found }}
+  stick on src
+  stick store-request req.hdr(k) table keys
+  server s1 127.0.0.1:{at}
+  server s2 127.0.0.1:{at} id 20
+backend keys
+  stick-table type string len 8 size 10 srvkey addr store gpc(3),server_id
+backend plain
+  stick-table type string len 8 size 10 store server_id,http_req_cnt
+"
+        )
+    });
+    let to = |name: &str| {
+        both.ports.map(|port| {
+            let url = format!("http://127.0.0.1:{port}/");
+            both.scene.curl(&[
+                "-H",
+                &format!("to: {name}"),
+                "-H",
+                &format!("k: {name}"),
+                &url,
+            ])
+        })
+    };
+    let settled = |line: &str| {
+        let shown = both
+            .ask(line)
+            .map(|it| without_times(&without_references(&it)))
+            .map(|it| it.replace(&target.port.to_string(), "PORT"));
+        let [theirs, ours] = shown;
+        assert_eq!(ours, theirs, "`{line}`");
+    };
+    to("s2");
+    for line in [
+        "show table",
+        "show table app",
+        "show table keys",
+        "show table app data.server_id eq 20",
+        "show table app data.server_id eq 1",
+        "show table app data.server_key eq s2",
+        "show table plain data.server_id gt 0",
+        "set table app key 127.0.0.1 data.server_id 1",
+        "show table app",
+        "set table app key 127.0.0.1 data.server_key s1",
+        "set table app key ::1 data.server_id 20",
+        "show table app",
+        "clear table app data.server_id eq 20",
+        "show table app",
+        "clear table app",
+        "show table app",
+    ] {
+        settled(line);
+    }
+    to("s1");
+    settled("show table app");
+    settled("show table keys");
+}

@@ -1,6 +1,7 @@
 //! Commands about stick tables.
 
 use std::fmt::Write;
+use std::net::Ipv6Addr;
 
 use portway_control::services::{COUNTER_WORDS, Counter, KeyType, StoredCounter};
 use portway_core::evaluate::Fetched;
@@ -17,6 +18,8 @@ const REQUIRED_TO_SET: &str =
     "Required arguments: <table> key <key> [data.<store_data_type> <value>]*\n";
 const NO_BINARY_KEYS: &str =
     "Inserting keys into tables of type other than ip, ipv6, string and integer is not supported\n";
+const NO_NUMBER_TO_COMPARE: &str = "Require a valid integer value to compare against\n";
+const NO_NUMBER_TO_STORE: &str = "Require a valid integer value to store\n";
 const IN_USE: &str = "Entry currently in use, cannot remove\n";
 
 /// A table and its name.
@@ -47,6 +50,7 @@ impl Named<'_> {
     fn header(&self) -> String {
         let kind = match self.table.key_type() {
             KeyType::Address => "ip",
+            KeyType::Address6 => "ipv6",
             KeyType::Number => "integer",
             KeyType::Text { .. } => "string",
             KeyType::Binary { .. } => "binary",
@@ -59,8 +63,12 @@ impl Named<'_> {
     }
 
     fn key(&self, text: &str) -> Option<Key> {
+        let kind = self.table.key_type();
+        if kind == KeyType::Address6 && text.parse::<Ipv6Addr>().is_err() {
+            return None;
+        }
         let text = Fetched::Bytes(text.as_bytes().into());
-        Key::of(&text, self.table.key_type())
+        Key::of(&text, kind)
     }
 
     fn read(&self, entry: &Entry, counter: Counter) -> u64 {
@@ -81,7 +89,12 @@ impl Named<'_> {
             std::ptr::from_ref(entry),
             entry.trackers()
         );
-        for stored in in_order(self.table.store()) {
+        let stored = in_order(self.table.store());
+        let behind = behind_server(&stored);
+        for (index, stored) in stored.iter().enumerate() {
+            if index == behind {
+                self.write_server(entry, text);
+            }
             let value = self.read(entry, stored.counter);
             let _ = write!(text, " {}", word(stored.counter));
             if let Some(period) = stored.period {
@@ -89,18 +102,47 @@ impl Named<'_> {
             }
             let _ = write!(text, "={value}");
         }
+        if behind == stored.len() {
+            self.write_server(entry, text);
+        }
         text.push('\n');
     }
+
+    /// What the entry knows its server by, where the table stores servers.
+    fn write_server(&self, entry: &Entry, text: &mut String) {
+        let mut stored = self.table.store().iter();
+        if stored.any(|stored| stored.counter == Counter::Target) {
+            let server = self.table.remembered(entry);
+            let key = server.key.as_deref().unwrap_or("-");
+            let _ = write!(text, " server_key={key}");
+        }
+    }
+}
+
+/// Whether the marks and general counters of a table are arrays.
+fn has_arrays(store: &[StoredCounter]) -> bool {
+    store.iter().any(|stored| match stored.counter {
+        Counter::Mark(number) => number > 0,
+        Counter::General(number) | Counter::GeneralRate(number) => number > 1,
+        _ => false,
+    })
+}
+
+/// The first of the counters in HAProxy's order that stands behind what a server is known by.
+fn behind_server(in_order: &[StoredCounter]) -> usize {
+    let arrays = has_arrays(in_order);
+    let behind = |stored: &StoredCounter| match stored.counter {
+        Counter::Failures | Counter::FailureRate => true,
+        Counter::Mark(_) | Counter::General(_) | Counter::GeneralRate(_) => arrays,
+        _ => false,
+    };
+    let first = in_order.iter().position(behind);
+    first.unwrap_or(in_order.len())
 }
 
 /// The counters of a table in HAProxy's order: arrays come last.
 fn in_order(store: &[StoredCounter]) -> Vec<StoredCounter> {
-    let beyond = |stored: &StoredCounter| match stored.counter {
-        Counter::Mark(number) => number > 0,
-        Counter::General(number) | Counter::GeneralRate(number) => number > 1,
-        _ => false,
-    };
-    let arrays = store.iter().any(beyond);
+    let arrays = has_arrays(store);
     let place = |stored: &StoredCounter| match stored.counter {
         Counter::Mark(number) if arrays => (1, usize::from(number)),
         Counter::General(number) if arrays => (2, usize::from(number)),
@@ -129,18 +171,21 @@ fn word(counter: Counter) -> String {
     }
 }
 
-/// The counter of a word, which the table must store.
-fn stored(table: &Table, name: &str) -> Result<Counter, &'static str> {
+/// The counter of a word, which the table must store. `no_number`: what is said of words for what is no number.
+fn stored(table: &Table, name: &str, no_number: &'static str) -> Result<Counter, &'static str> {
     let mut of_table = table.store().iter().map(|stored| stored.counter);
     if let Some(counter) = of_table.find(|counter| word(*counter) == name) {
         return Ok(counter);
     }
+    let servers = table
+        .store()
+        .iter()
+        .any(|stored| stored.counter == Counter::Target);
+    if name == "server_key" && servers {
+        return Err(no_number);
+    }
     let known = COUNTER_WORDS.iter().any(|(word, _)| *word == name);
-    let known = known
-        || matches!(
-            name,
-            "server_id" | "server_key" | "gpc" | "gpc_rate" | "gpt"
-        );
+    let known = known || matches!(name, "server_key" | "gpc" | "gpc_rate" | "gpt");
     Err(match known {
         true => "Data type not stored in this table\n",
         false => "Unknown data type\n",
@@ -163,7 +208,7 @@ impl Filter {
             let Some(name) = name.strip_prefix("data.") else {
                 return Err(OPTIONAL.to_owned());
             };
-            let counter = stored(table, name).map_err(wrong)?;
+            let counter = stored(table, name, NO_NUMBER_TO_COMPARE).map_err(wrong)?;
             let operators =
                 "Require and operator among \"eq\", \"ne\", \"le\", \"ge\", \"lt\", \"gt\"\n";
             let holds: fn(&u64, &u64) -> bool = match rest.first() {
@@ -176,8 +221,7 @@ impl Filter {
                 _ => return Err(wrong(operators)),
             };
             let value = rest.get(1).and_then(|value| value.parse().ok());
-            let value =
-                value.ok_or_else(|| wrong("Require a valid integer value to compare against\n"))?;
+            let value = value.ok_or_else(|| wrong(NO_NUMBER_TO_COMPARE))?;
             filters.push(Self {
                 counter,
                 holds,
@@ -258,12 +302,13 @@ pub(super) fn set(session: &mut Session, words: &[&str]) -> Answer {
     let mut all = Vec::new();
     for pair in values.chunks(2) {
         let name = pair.first().and_then(|name| name.strip_prefix("data."));
-        let counter = stored(named.table, name.ok_or(REQUIRED_TO_SET)?)?;
+        let counter = stored(
+            named.table,
+            name.ok_or(REQUIRED_TO_SET)?,
+            NO_NUMBER_TO_STORE,
+        )?;
         let value = pair.get(1).and_then(|value| value.parse().ok());
-        all.push((
-            counter,
-            value.ok_or("Require a valid integer value to store\n")?,
-        ));
+        all.push((counter, value.ok_or(NO_NUMBER_TO_STORE)?));
     }
     let entry = named.table.get_or_make(&key, named.now);
     let entry = entry.ok_or("Unable to allocate a new entry\n")?;

@@ -117,6 +117,7 @@ const OF_CONVERTERS: Names = &[
     ("gpc1", What::Counter(Counter::General(1), Touch::Read)),
     ("gpt", What::Element(Counter::Mark, Touch::Read)),
     ("gpt0", What::Counter(Counter::Mark(0), Touch::Read)),
+    ("server_id", What::Counter(Counter::Target, Touch::Read)),
     ("trackers", What::Trackers),
 ];
 

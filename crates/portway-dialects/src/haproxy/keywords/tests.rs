@@ -288,9 +288,9 @@ fn what_is_said_of_keywords() {
         &["error: `lua-load` is not supported (Lua"],
     );
     check(
-        "backend a\n stick on src\n",
+        "backend a\n source 192.0.2.1\n",
         0,
-        &["error: `stick on` is not supported yet"],
+        &["error: `source` is not supported yet"],
     );
     check(
         "defaults\n contimeout 5\n",

@@ -1,14 +1,16 @@
 //! A backend as a target group.
 
 use super::client_header::from_listener;
-use super::rules::{before_requests, both, rule, test};
+use super::rules::{always, before_requests, both, rule, test};
 use super::{Lowering, limit};
 use crate::haproxy::proxy::{
     Balance, Closing, List, Mode, Proxy, Sent, Server, ServerOptions, Step,
 };
 use portway_model::action::{Action, FixedResponse, Phase, Rule};
 use portway_model::address::TargetAddress;
-use portway_model::choice::{Algorithm, CookieValues, RetryOn, RetryTo, Stickiness, TrackedDraft};
+use portway_model::choice::{
+    Algorithm, CookieValues, RetryOn, RetryTo, StickyCookie, TrackedDraft,
+};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{
     GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft, UpstreamTlsDraft,
@@ -81,9 +83,7 @@ impl Lowering<'_, '_, '_> {
             group.rules = self.group_rules(proxy);
         } else {
             group.rules = self.list(proxy, List::Content, Phase::ClientHello, true);
-            group
-                .rules
-                .extend(self.list(proxy, List::UseServer, Phase::ClientHello, true));
+            group.rules.extend(self.choice_of_server(proxy));
             if !proxy.kind.accepts() {
                 self.warn_http_only(proxy);
             }
@@ -205,6 +205,7 @@ impl Lowering<'_, '_, '_> {
         target.min_connections = some(own.minconn);
         target.max_queue = some(own.maxqueue);
         target.cookie.clone_from(&own.cookie);
+        target.stick = own.stick.filter(|stick| !stick.value);
         target.number = own.id;
         target.agent = super::check::agent(server, proxy);
         target.slow_start = own.slowstart;
@@ -227,7 +228,7 @@ impl Lowering<'_, '_, '_> {
         target
     }
 
-    fn stickiness(&mut self, proxy: &Proxy) -> Option<Spanned<Stickiness<Named>>> {
+    fn stickiness(&mut self, proxy: &Proxy) -> Option<Spanned<StickyCookie>> {
         let settings = proxy.cookie.as_ref()?;
         if proxy.mode() != Mode::Http {
             let message = format!("`cookie` is ignored: {} is not `mode http`", proxy.words());
@@ -250,7 +251,7 @@ impl Lowering<'_, '_, '_> {
                 }
             }
         }
-        Some(Spanned::new(Stickiness::Cookie(cookie), settings.span))
+        Some(Spanned::new(cookie, settings.span))
     }
 
     fn retries(&mut self, proxy: &Proxy, group: &mut GroupDraft) {
@@ -348,9 +349,28 @@ impl Lowering<'_, '_, '_> {
         Some(Spanned::new(sent_as, first.span))
     }
 
+    /// The rules of a TCP backend that choose a server: they wait for nothing.
+    fn choice_of_server(&mut self, proxy: &Proxy) -> Vec<Rule<Named>> {
+        let mut rules = self.list(proxy, List::UseServer, Phase::ClientHello, true);
+        let stick = self.list(proxy, List::StickRequest, Phase::ClientHello, true);
+        if let Some(first) = stick.first().filter(|_| proxy.inspect_delay.is_some()) {
+            let accept = vec![Action::Accept];
+            let span = first.origin.0;
+            rules.push(rule(Phase::ClientHello, always(), accept, span));
+        }
+        rules.extend(stick);
+        let mut lines = proxy.rules.iter();
+        if let Some(line) = lines.find(|line| line.list == List::StickResponse) {
+            let message = "not run yet: `stick store-response` in `mode tcp`";
+            self.reader.error(Code::NotRun, line.span, message);
+        }
+        rules
+    }
+
     /// The rules of an HTTP backend. Those of a `listen` are its listener's; here they run for what other frontends send.
     fn group_rules(&mut self, proxy: &Proxy) -> Vec<Rule<Named>> {
-        let mut rules = Vec::new();
+        let mut rules = self.list(proxy, List::StickResponse, Phase::Response, true);
+        let stick = rules.len();
         if !proxy.kind.accepts() || self.other_frontends(proxy) {
             rules.extend(self.list(proxy, List::Content, Phase::ClientHello, true));
             rules.extend(before_requests(proxy));
@@ -363,7 +383,7 @@ impl Lowering<'_, '_, '_> {
             rules.extend(check);
             rules.extend(self.list(proxy, List::AfterResponse, Phase::AfterResponse, true));
             if proxy.kind.accepts() {
-                for rule in &mut rules {
+                for rule in rules.iter_mut().skip(stick) {
                     let own = from_listener(proxy, rule.origin.0);
                     let condition =
                         std::mem::replace(&mut rule.condition, Condition::All(Vec::new()));
@@ -374,6 +394,7 @@ impl Lowering<'_, '_, '_> {
         rules.extend(self.list(proxy, List::ForcePersist, Phase::Request, true));
         rules.extend(self.list(proxy, List::IgnorePersist, Phase::Request, true));
         rules.extend(self.list(proxy, List::UseServer, Phase::Request, true));
+        rules.extend(self.list(proxy, List::StickRequest, Phase::Request, true));
         rules.extend(self.client_headers(proxy));
         rules
     }

@@ -17,7 +17,8 @@ mod stats;
 mod tls;
 
 use super::Reader;
-use super::proxy::Proxy;
+use super::proxy::{Proxy, remember_servers};
+use portway_model::action::Action;
 use portway_model::draft::Draft;
 use portway_model::log::Syslog;
 use portway_model::span::Spanned;
@@ -82,9 +83,29 @@ pub(crate) fn lower(proxies: &[Proxy], base: &Base, draft: &mut Draft, reader: &
         }
     }
     lowering.reader.proxy = None;
+    lowering.stored_servers();
 }
 
 impl<'a> Lowering<'a, '_, '_> {
+    /// Tables by which rules keep clients store servers, whether they say so or not.
+    fn stored_servers(&mut self) {
+        let Draft {
+            groups,
+            stick_tables,
+            ..
+        } = &mut *self.draft;
+        let rules = groups.iter().flat_map(|group| &group.rules);
+        for action in rules.flat_map(|rule| &rule.actions) {
+            let Action::Stick { table: name, .. } = action else {
+                continue;
+            };
+            let mut tables = stick_tables.iter_mut();
+            if let Some(table) = tables.find(|table| table.name.value == name.value) {
+                remember_servers(table, name.span);
+            }
+        }
+    }
+
     /// The proxy with servers of this name.
     fn backend(&self, name: &str) -> Option<&'a Proxy> {
         self.proxies

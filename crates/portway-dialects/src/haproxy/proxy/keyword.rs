@@ -5,7 +5,7 @@ use super::option::option_line;
 use super::{Args, Capture, CaptureSlot, CookieCapture, List, Mode, Proxy};
 use super::{
     balance, bind, check, check_rule, cookie, http_rule, redirect, respond, rule, server, stats,
-    table, tcp_rule,
+    stick, table, tcp_rule,
 };
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Line, Reader, Word, old};
@@ -54,6 +54,7 @@ pub(super) fn read(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         }
         "stats" => stats::line(proxy, line, reader),
         "stick-table" => table::line(proxy, line, reader),
+        "stick" => stick::line(proxy, line, reader),
         "errorfile" | "errorloc" | "errorloc302" | "errorloc303" | "errorfiles" | "http-error" => {
             respond::error_line(proxy, line, reader);
         }

@@ -21,6 +21,7 @@ mod rule;
 mod server;
 mod server_option;
 mod stats;
+mod stick;
 mod table;
 mod tcp_rule;
 
@@ -40,6 +41,7 @@ pub(crate) use server::{Server, ServerAddress};
 pub(crate) use server_option::{CheckPlan, Sent, ServerOptions, ServerTls};
 pub(crate) use stats::{STATS_URI, StatsSettings, StatsStep};
 pub use table::COUNTER_WORDS;
+pub(in crate::haproxy) use table::remember_servers;
 
 use crate::haproxy::Word;
 use crate::haproxy::acl::Acls;

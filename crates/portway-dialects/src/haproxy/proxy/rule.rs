@@ -31,8 +31,12 @@ pub(crate) enum List {
     IgnorePersist,
     /// `use-server`.
     UseServer,
+    /// `stick on`, `stick match`, `stick store-request`.
+    StickRequest,
     /// `tcp-response content`.
     TcpResponse,
+    /// `stick store-response`.
+    StickResponse,
     /// `http-response`.
     HttpResponse,
     /// `http-after-response`.
@@ -52,7 +56,9 @@ impl List {
             List::ForcePersist => "force-persist",
             List::IgnorePersist => "ignore-persist",
             List::UseServer => "use-server",
+            List::StickRequest => "stick",
             List::TcpResponse => "tcp-response content",
+            List::StickResponse => "stick store-response",
             List::HttpResponse => "http-response",
             List::AfterResponse => "http-after-response",
         }
@@ -64,13 +70,13 @@ impl List {
             List::Connection => Moment::TcpConnection,
             List::Session => Moment::TcpSession,
             List::Content => Moment::TcpContent,
-            List::UseServer => Moment::Server,
+            List::UseServer | List::StickRequest => Moment::Server,
             List::UseBackend => Moment::UseBackend,
             List::HttpRequest | List::Redirect | List::ForcePersist | List::IgnorePersist => {
                 Moment::HttpRequest
             }
             List::TcpResponse => Moment::TcpResponse,
-            List::HttpResponse | List::AfterResponse => Moment::HttpResponse,
+            List::StickResponse | List::HttpResponse | List::AfterResponse => Moment::HttpResponse,
         };
         place(moment, kind)
     }

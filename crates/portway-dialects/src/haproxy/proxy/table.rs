@@ -11,8 +11,8 @@ use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::StickTableDraft;
 use portway_model::expression::{Counter, StoredCounter, Value};
 use portway_model::name::Name;
-use portway_model::settings::{KeyType, WhenFull};
-use portway_model::span::Spanned;
+use portway_model::settings::{KeyType, TargetKey, WhenFull};
+use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ const KEY_LENGTH: u16 = 32;
 
 /// What a stick table may store, beside arrays, in HAProxy's order.
 pub const COUNTER_WORDS: &[(&str, Counter)] = &[
+    ("server_id", Counter::Target),
     ("gpt0", Counter::Mark(0)),
     ("gpc0", Counter::General(0)),
     ("gpc0_rate", Counter::GeneralRate(0)),
@@ -64,6 +65,7 @@ pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         size: None,
         expire: None,
         when_full: None,
+        target_key: None,
         store: Vec::new(),
     };
     let mut args = Args::new(line, 1);
@@ -126,8 +128,10 @@ fn option(
                 reader.push(crate::unknown_word(by.span, what, by.as_str(), known));
                 return None;
             }
-            let message = "`srvkey` has no effect: servers are not stored in tables";
-            reader.warn(Code::NotRun, word.span, message);
+            table.target_key = Some(by.spanned(match by.as_str() {
+                "addr" => TargetKey::Address,
+                _ => TargetKey::Name,
+            }));
         }
         "store" => stored(table, argument("what is counted", reader)?, reader)?,
         other => {
@@ -144,7 +148,8 @@ fn option(
 
 fn key_type(word: &Word, args: &mut Args<'_>, reader: &mut Reader<'_>) -> Option<KeyType> {
     match word.as_str() {
-        "ip" | "ipv6" => return Some(KeyType::Address),
+        "ip" => return Some(KeyType::Address),
+        "ipv6" => return Some(KeyType::Address6),
         "integer" => return Some(KeyType::Number),
         "string" | "binary" => {}
         other => {
@@ -199,9 +204,8 @@ fn stored(table: &mut StickTableDraft, word: &Word, reader: &mut Reader<'_>) -> 
         let arguments: Vec<&str> = arguments
             .map(|it| it.split(',').collect())
             .unwrap_or_default();
-        if matches!(name, "server_id" | "server_key") {
-            let message = format!("`{name}` has no effect: servers are not stored in tables");
-            reader.warn(Code::NotRun, word.span, message);
+        if matches!(name, "server_id" | "server_key") && arguments.is_empty() {
+            remember_servers(table, word.span);
             continue;
         }
         match counters(name, &arguments) {
@@ -238,6 +242,17 @@ fn stored(table: &mut StickTableDraft, word: &Word, reader: &mut Reader<'_>) -> 
         }
     }
     Some(())
+}
+
+/// Lets the table store servers, by number and by name or address.
+pub(in crate::haproxy) fn remember_servers(table: &mut StickTableDraft, span: Span) {
+    let target = StoredCounter {
+        counter: Counter::Target,
+        period: None,
+    };
+    if table.store.iter().all(|stored| stored.value != target) {
+        table.store.push(Spanned::new(target, span));
+    }
 }
 
 /// What stands between commas that are in no parentheses.
