@@ -21,7 +21,7 @@ use portway_dataplane::plane::{GroupParts, ListenerParts, Machine, Plane};
 use portway_dataplane::service::{ServiceCall, Services};
 use portway_dataplane::support;
 use portway_dataplane::wants::{self, Wants};
-use portway_dataplane::worker::{BoundSocket, Workers};
+use portway_dataplane::worker::{BoundSocket, Publisher, Workers};
 use portway_dialects::{Dialect, detect};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::log::LogLevel;
@@ -40,10 +40,11 @@ use tokio::task::JoinSet;
 
 use crate::bind::control::ControlListener;
 use crate::bind::{self, Neighbour, SocketFiles};
-use crate::certificates;
+use crate::certificates::{self, GroupTls};
+use crate::change::Changing;
 use crate::descriptors;
 use crate::error_pages;
-use crate::figures::Statistics;
+use crate::figures::{Installed, Statistics};
 use crate::health;
 use crate::logs::{self, LogWriters, Reopener, Tellers};
 use crate::maps::{self, MapSets};
@@ -51,7 +52,7 @@ use crate::pid_file::PidFile;
 use crate::privileges;
 use crate::renewal::Certificates;
 use crate::resolve;
-use crate::targets::{WatchedTarget, in_telemetry, watch};
+use crate::targets::{Peers, Targets, WatchedTarget, in_telemetry, watch};
 use crate::tidings;
 use crate::tls::tickets::TicketKeys;
 
@@ -63,21 +64,27 @@ pub(crate) const GENERATION: u64 = 1;
 
 /// A configuration at work.
 pub struct Running {
+    /// The first plane: its process, listeners, maps and tables are those of every later one.
     pub(crate) plane: Arc<Plane>,
-    pub(crate) targets: Vec<Vec<Arc<WatchedTarget>>>,
+    /// By group: who looks at them again and again.
+    pub(crate) peers: Vec<Arc<Peers>>,
+    /// By group: what is spoken to its targets.
+    pub(crate) tls: Mutex<Vec<GroupTls>>,
+    /// The texts, and the servers that came and went since they were read.
+    pub(crate) changing: tokio::sync::Mutex<Changing>,
     pub(crate) started: SystemTime,
     pub(crate) started_at: Instant,
     pub(crate) workers: usize,
     pub(crate) files: Vec<PathBuf>,
     /// Tasks of control: checks, name resolution, ticket keys. They end with this.
-    tasks: Mutex<JoinSet<()>>,
+    pub(crate) tasks: Mutex<JoinSet<()>>,
     threads: Mutex<Option<Threads>>,
     reopeners: Vec<Reopener>,
     /// Goes with this.
     _pid_file: Option<PidFile>,
     statistics: Arc<Statistics>,
     /// Where events are told beside the log of the process.
-    tellers: Tellers,
+    pub(crate) tellers: Tellers,
     /// What listeners ask of Portway itself.
     calls: Mutex<Option<mpsc::Receiver<ServiceCall>>>,
     pub(crate) maps: MapSets,
@@ -184,7 +191,7 @@ pub async fn install(
         return Err(found);
     }
     let targets = watch(&snapshot);
-    resolve::resolve_all(&targets.concat()).await;
+    resolve::resolve_all(&all(&targets)).await;
     let (logs, of_logs) = logs::open(&snapshot, sources);
     found.extend(of_logs);
     let mut bound = match bind::bind(&snapshot, workers, neighbour) {
@@ -217,6 +224,7 @@ pub async fn install(
         control,
         targets,
         tickets,
+        sources: sources.clone(),
         files: sources
             .iter()
             .map(|(_, it)| PathBuf::from(&*it.name))
@@ -268,8 +276,9 @@ struct Prepared {
     sockets: Vec<Vec<BoundSocket>>,
     files_of_sockets: SocketFiles,
     control: Vec<ControlListener>,
-    targets: Vec<Vec<Arc<WatchedTarget>>>,
+    targets: Vec<Targets>,
     tickets: Arc<TicketKeys>,
+    sources: Sources,
     files: Vec<PathBuf>,
     pid_file: Option<PidFile>,
 }
@@ -283,25 +292,24 @@ impl Prepared {
         };
         let metrics = Arc::new(Registry::new(workers, names(&self.snapshot)));
         let (sinks, tellers, logs) = self.logs.start(&metrics).map_err(failed)?;
-        for ((group, targets), sink) in self
-            .snapshot
-            .groups
-            .iter()
-            .zip(&self.targets)
-            .zip(&tellers.groups)
-        {
+        let peers: Vec<Arc<Peers>> = self.targets.iter().map(|_| Arc::default()).collect();
+        let targets = || self.targets.iter().zip(&peers);
+        targets().for_each(|(targets, peers)| peers.set(targets));
+        let groups = self.snapshot.groups.iter().zip(targets());
+        for ((group, (targets, peers)), sink) in groups.zip(&tellers.groups) {
             if let Some(sink) = sink {
-                tidings::listen(group, targets, sink);
+                tidings::listen(group, targets, peers, sink);
             }
         }
         let process = Arc::new(ProcessState::default());
         let mut tasks = JoinSet::new();
         let groups = self.snapshot.groups.iter().zip(&self.tls.groups);
-        for ((group, tls), targets) in groups.zip(&self.targets) {
-            health::start(group, tls, targets, &process, &mut tasks);
+        for ((group, tls), (targets, peers)) in groups.zip(targets()) {
+            let targets = targets.iter().enumerate();
+            health::start(group, tls, targets, peers, &process, &mut tasks);
         }
-        resolve::keep_resolving(&self.targets.concat(), &mut tasks);
-        tasks.spawn(renew(self.tickets));
+        resolve::keep_resolving(&all(&self.targets), &mut tasks);
+        tasks.spawn(renew(self.tickets.clone()));
 
         let listeners = self.snapshot.listeners.iter();
         // Those of one name are limited together.
@@ -309,24 +317,26 @@ impl Prepared {
         let parts = self.tls.listeners.into_iter().zip(sinks);
         let listeners = listeners
             .zip(parts)
-            .map(|(listener, (tls, log))| ListenerParts {
-                tls,
-                router: router(listener),
-                state: states.entry(&listener.known_as).or_default().clone(),
-                log,
-                wants: Wants::of(listener, &self.snapshot.groups),
+            .map(|(listener, (tls, log))| {
+                Arc::new(ListenerParts {
+                    tls,
+                    router: router(listener),
+                    state: states.entry(&listener.known_as).or_default().clone(),
+                    log,
+                    wants: Wants::of(listener, &self.snapshot.groups),
+                })
             })
             .collect();
         let configured = self.snapshot.groups.iter();
         let groups = configured
-            .zip(self.tls.groups)
+            .zip(&self.tls.groups)
             .zip(&self.targets)
             .map(|((group, tls), targets)| {
                 let targets = targets.iter().map(|it| it.state.clone()).collect();
-                GroupParts {
-                    own_tls: tls.own,
-                    ..GroupParts::new(group, tls.group, targets)
-                }
+                Arc::new(GroupParts {
+                    own_tls: tls.own.clone(),
+                    ..GroupParts::new(group, tls.group.clone(), targets)
+                })
             })
             .collect();
         let (services, calls) = Services::channel();
@@ -334,7 +344,7 @@ impl Prepared {
         let plane = Arc::new(Plane {
             max_connections: descriptors::max_connections(&self.snapshot),
             metrics,
-            answers: self.answers,
+            answers: Arc::new(self.answers),
             maps: self.maps.live(),
             tables: self
                 .snapshot
@@ -342,7 +352,7 @@ impl Prepared {
                 .iter()
                 .map(|table| Arc::new(Table::new(table)))
                 .collect(),
-            machine: machine(),
+            machine: Arc::new(machine()),
             by_name: OnceLock::new(),
             snapshot: Arc::new(self.snapshot),
             listeners,
@@ -352,7 +362,11 @@ impl Prepared {
             numbers_requests,
             services,
         });
-        let statistics = Statistics::new(plane.clone(), self.targets.clone(), workers);
+        let installed = Installed {
+            plane: plane.clone(),
+            targets: self.targets,
+        };
+        let statistics = Statistics::new(installed, workers);
         let statistics = Arc::new(statistics);
         tasks.spawn(statistics.clone().keep_looking());
         let reopeners = logs.reopeners();
@@ -372,7 +386,9 @@ impl Prepared {
         tell_parts(&plane.snapshot, &loaded);
         Ok(Running {
             plane,
-            targets: self.targets,
+            peers,
+            tls: Mutex::new(self.tls.groups),
+            changing: tokio::sync::Mutex::new(Changing::new(self.sources, self.tickets)),
             started: SystemTime::now(),
             started_at: Instant::now(),
             workers,
@@ -412,8 +428,13 @@ fn tell_parts(snapshot: &Snapshot, loaded: &[certificates::LoadedCertificate]) {
     }
 }
 
-fn names(snapshot: &Snapshot) -> Names {
-    let of_group = |group: &TargetGroup| GroupNames {
+/// All targets, one after the other.
+fn all(targets: &[Targets]) -> Vec<Arc<WatchedTarget>> {
+    targets.iter().flat_map(|it| it.iter()).cloned().collect()
+}
+
+pub(crate) fn names(snapshot: &Snapshot) -> Names {
+    let of_group = |group: &Arc<TargetGroup>| GroupNames {
         name: group.name.to_string(),
         targets: group.targets.iter().map(|it| it.name.to_string()).collect(),
     };
@@ -474,7 +495,13 @@ impl Running {
         !self.plane.process.is_draining()
     }
 
-    /// The configuration at work.
+    /// The way on which planes come to workers; `None` once they are to stop.
+    pub(crate) fn publisher(&self) -> Option<Publisher> {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.as_ref().map(|it| it.workers.publisher())
+    }
+
+    /// The configuration at work, as the process began with it.
     pub fn snapshot(&self) -> &Snapshot {
         &self.plane.snapshot
     }
@@ -509,11 +536,13 @@ impl Running {
             started: self.started,
             generation: GENERATION,
         };
+        let installed = self.statistics.installed();
         let health = |group: usize, target: usize| {
-            let target = self.targets.get(group).and_then(|it| it.get(target));
+            let targets = installed.targets.get(group);
+            let target = targets.and_then(|it| it.get(target));
             target.map_or(TargetHealth::Unused, |it| in_telemetry(it.state_now()))
         };
-        self.plane.metrics.render(&process, &health, &mut text);
+        installed.plane.metrics.render(&process, &health, &mut text);
         text
     }
 

@@ -9,6 +9,7 @@
 
 pub mod bind;
 pub mod certificates;
+pub mod change;
 pub mod descriptors;
 pub mod error_pages;
 pub mod figures;

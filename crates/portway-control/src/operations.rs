@@ -85,7 +85,7 @@ impl Statistics {
     ///
     /// # Errors
     /// Which of the two is not there.
-    pub fn target(&self, group: &str, target: &str) -> Result<&Arc<WatchedTarget>, NoSuch> {
+    pub fn target(&self, group: &str, target: &str) -> Result<Arc<WatchedTarget>, NoSuch> {
         let of_name = |it: &&crate::figures::Proxy| match number(group) {
             Some(number) => it.number == number,
             None => it.name.as_str() == group,
@@ -93,14 +93,17 @@ impl Statistics {
         let backends = self.proxies.iter().filter(|it| it.group.is_some());
         let proxy = backends.clone().find(of_name).ok_or(NoSuch::Group)?;
         let index = proxy.group.ok_or(NoSuch::Group)?;
-        let targets = self.targets.get(index).ok_or(NoSuch::Group)?;
+        let installed = self.installed();
+        let targets = installed.targets.get(index).ok_or(NoSuch::Group)?;
+        let parts = installed.plane.groups.get(index).ok_or(NoSuch::Group)?;
         let at = match number(target) {
-            Some(number) => proxy.targets.iter().position(|it| *it == number),
+            Some(number) => parts.numbers.iter().position(|it| *it == number),
             None => targets
                 .iter()
                 .position(|it| it.target.name.as_str() == target),
         };
-        at.and_then(|at| targets.get(at)).ok_or(NoSuch::Target)
+        let found = at.and_then(|at| targets.get(at));
+        found.cloned().ok_or(NoSuch::Target)
     }
 }
 

@@ -13,7 +13,7 @@ use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use portway_model::draft::Draft;
 use portway_model::merge::merge;
 use portway_model::snapshot::Snapshot;
-use portway_model::span::{FileId, Sources, Span};
+use portway_model::span::{FileId, SourceText, Sources, Span};
 
 use crate::{privileges, world};
 
@@ -73,7 +73,7 @@ pub fn compile_files_as(paths: &[PathBuf], dialect: Option<Dialect>) -> Compiled
             Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
-    compile_sources(sources, &files, dialect, diagnostics)
+    compile_sources(sources, &files, dialect, &[], diagnostics)
 }
 
 /// The files that a path names: of a folder those that end in `.cfg` and are not hidden, in the order of their bytes.
@@ -114,7 +114,60 @@ pub fn configurations_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
 pub fn compile_text(name: &str, text: &str) -> Compiled {
     let mut sources = Sources::default();
     let file = sources.add(name, text);
-    compile_sources(sources, &[file], None, Diagnostics::default())
+    compile_sources(sources, &[file], None, &[], Diagnostics::default())
+}
+
+/// A server that came or went since the texts were read, in HAProxy's words.
+#[derive(Debug, Clone)]
+pub enum ServerChange {
+    /// It came.
+    Added {
+        /// Its backend.
+        backend: String,
+        /// Its name.
+        server: String,
+        /// Its address and options.
+        words: Vec<String>,
+    },
+    /// It went.
+    Removed {
+        /// Its backend.
+        backend: String,
+        /// Its name.
+        server: String,
+    },
+}
+
+/// What texts that were read before say together with changes since. What the latest change says wrong is labelled in the
+/// last text.
+pub fn compile_changed(sources: &Sources, changes: &[ServerChange]) -> Compiled {
+    let mut sources = sources.clone();
+    let files: Vec<FileId> = sources.iter().map(|(id, _)| id).collect();
+    // A text that nothing tells the language of was called one of HAProxy.
+    let is_told = |(_, it): (FileId, &SourceText)| detect(&it.name, &it.text).is_some();
+    let dialect = (!sources.iter().all(is_told)).then_some(Dialect::Haproxy);
+    let changes: Vec<Made<'_>> = changes
+        .iter()
+        .map(|change| match change {
+            ServerChange::Added {
+                backend,
+                server,
+                words,
+            } => {
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                let text = haproxy::added(backend, server, &words);
+                Made::Added(sources.add(format!("server {backend}/{server}"), text))
+            }
+            ServerChange::Removed { backend, server } => Made::Removed(backend, server),
+        })
+        .collect();
+    compile_sources(sources, &files, dialect, &changes, Diagnostics::default())
+}
+
+/// A change whose text is among the sources.
+enum Made<'c> {
+    Added(FileId),
+    Removed(&'c str, &'c str),
 }
 
 /// The native text of a configuration; compiling it gives the same one.
@@ -162,9 +215,10 @@ fn compile_sources(
     mut sources: Sources,
     files: &[FileId],
     dialect: Option<Dialect>,
+    changes: &[Made<'_>],
     mut diagnostics: Diagnostics,
 ) -> Compiled {
-    let Parsed { drafts, foreign } = parse(&mut sources, files, dialect, &mut diagnostics);
+    let Parsed { drafts, foreign } = parse(&mut sources, files, dialect, changes, &mut diagnostics);
     let (draft, found) = merge(drafts);
     diagnostics.extend(found);
     let (snapshot, found) = compile(&draft);
@@ -215,6 +269,7 @@ fn parse(
     sources: &mut Sources,
     files: &[FileId],
     dialect: Option<Dialect>,
+    changes: &[Made<'_>],
     diagnostics: &mut Diagnostics,
 ) -> Parsed {
     let mut drafts = Vec::new();
@@ -234,7 +289,7 @@ fn parse(
         }
     }
     if !of_haproxy.is_empty() {
-        let (draft, found) = parse_haproxy(sources, &of_haproxy);
+        let (draft, found) = parse_haproxy(sources, &of_haproxy, changes);
         diagnostics.extend(found);
         drafts.push(draft);
     }
@@ -245,23 +300,34 @@ fn parse(
 }
 
 /// One configuration of HAProxy in these files. Its relative paths begin in the working directory.
-fn parse_haproxy(sources: &mut Sources, files: &[FileId]) -> (Draft, Diagnostics) {
+fn parse_haproxy(
+    sources: &mut Sources,
+    files: &[FileId],
+    changes: &[Made<'_>],
+) -> (Draft, Diagnostics) {
     for &file in files {
         sources.begin_paths_at(file, "");
     }
-    let texts: Vec<haproxy::File<'_>> = files
+    let text = |id: FileId| {
+        let source = sources.get(id)?;
+        Some(haproxy::File {
+            id,
+            name: &source.name,
+            text: &source.text,
+        })
+    };
+    let texts: Vec<haproxy::File<'_>> = files.iter().filter_map(|&id| text(id)).collect();
+    let changes: Vec<haproxy::Change<'_>> = changes
         .iter()
-        .filter_map(|&id| {
-            let source = sources.get(id)?;
-            Some(haproxy::File {
-                id,
-                name: &source.name,
-                text: &source.text,
-            })
+        .filter_map(|change| match change {
+            Made::Added(id) => text(*id).map(haproxy::Change::Add),
+            Made::Removed(backend, server) => Some(haproxy::Change::Remove { backend, server }),
         })
         .collect();
     let names: Vec<&str> = texts.iter().map(|text| text.name).collect();
-    world::with_inputs(&names, |inputs| haproxy::parse_all(&texts, inputs))
+    world::with_inputs(&names, |inputs| {
+        haproxy::parse_changed(&texts, &changes, inputs)
+    })
 }
 
 fn in_no_language(name: &str, text: &str) -> Diagnostic {

@@ -97,7 +97,8 @@ pub struct TargetStatus {
 impl Running {
     /// What is running now.
     pub fn status(&self) -> Status {
-        let snapshot = self.snapshot();
+        let installed = self.statistics().installed();
+        let snapshot = &installed.plane.snapshot;
         Status {
             process: ProcessStatus {
                 version: env!("CARGO_PKG_VERSION"),
@@ -122,7 +123,7 @@ impl Running {
             groups: snapshot
                 .groups
                 .iter()
-                .zip(&self.targets)
+                .zip(&installed.targets)
                 .map(|(group, targets)| GroupStatus {
                     name: group.name.to_string(),
                     protocol: group.protocol.as_str(),

@@ -16,6 +16,11 @@ use portway_model::name::Name;
 use portway_model::snapshot::{Snapshot, Target, TargetCheck, TargetGroup};
 use portway_telemetry::metrics::TargetHealth;
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+mod company;
+
+pub use company::{Peers, Targets};
 
 use crate::health::announce;
 use crate::operations::TargetOrder;
@@ -43,7 +48,11 @@ pub struct WatchedTarget {
     /// Where its agent is, and what it is sent, since somebody said so.
     agent_place: Mutex<(CheckPlace, Option<String>)>,
     /// Those that are as it is.
-    followers: OnceLock<Vec<Arc<WatchedTarget>>>,
+    followers: Mutex<Vec<Arc<WatchedTarget>>>,
+    /// What looks after it, and ends with it.
+    tasks: Mutex<Vec<AbortHandle>>,
+    /// It came while the process ran.
+    pub is_added: bool,
     known: Mutex<Known>,
     /// Where its changes are told in HAProxy's words.
     pub(crate) teller: OnceLock<Teller>,
@@ -122,6 +131,8 @@ pub struct LastCheck {
 #[derive(Debug)]
 struct Known {
     machine: HealthMachine,
+    /// It is out of service because the one that it follows is.
+    follows_into_rest: bool,
     /// Its agent holds it down: what it is without that.
     without_agent: Option<HealthMachine>,
     since: SystemTime,
@@ -137,25 +148,28 @@ struct Known {
 }
 
 /// Every target of a snapshot, by group and in its order.
-pub fn watch(snapshot: &Snapshot) -> Vec<Vec<Arc<WatchedTarget>>> {
-    let of_group = |group: &TargetGroup| {
+pub fn watch(snapshot: &Snapshot) -> Vec<Targets> {
+    let of_group = |group: &Arc<TargetGroup>| {
         let targets = group.targets.iter();
         targets
             .map(|target| Arc::new(WatchedTarget::new(group, target)))
             .collect()
     };
-    let all: Vec<Vec<Arc<WatchedTarget>>> = snapshot.groups.iter().map(of_group).collect();
+    let all: Vec<Targets> = snapshot.groups.iter().map(of_group).collect();
     for (group, leaders) in all.iter().enumerate() {
         for (index, leader) in leaders.iter().enumerate() {
             let follows = |it: &&Arc<WatchedTarget>| {
                 let track = it.target.track;
                 track.is_some_and(|to| to.group.index() == group && to.target as usize == index)
             };
-            let followers: Vec<_> = all.iter().flatten().filter(follows).cloned().collect();
-            if !followers.is_empty() {
-                // Compile makes no circles, and each leader is looked at once.
-                let _ = leader.followers.set(followers);
-            }
+            let followers: Vec<_> = all
+                .iter()
+                .flat_map(|it| it.iter())
+                .filter(follows)
+                .cloned()
+                .collect();
+            // Compile makes no circles, and each leader is looked at once.
+            *leader.followers() = followers;
         }
     }
     all
@@ -186,9 +200,12 @@ impl WatchedTarget {
             check_place: Mutex::default(),
             agent_rests: AtomicBool::new(false),
             agent_place: Mutex::default(),
-            followers: OnceLock::new(),
+            followers: Mutex::default(),
+            tasks: Mutex::default(),
+            is_added: false,
             known: Mutex::new(Known {
                 machine,
+                follows_into_rest: false,
                 without_agent: None,
                 since: SystemTime::now(),
                 last_check: None,
@@ -263,9 +280,14 @@ impl WatchedTarget {
         self.rests.store(rests, Ordering::Relaxed);
     }
 
+    /// True where its checks are left out.
+    pub fn rests(&self) -> bool {
+        self.rests.load(Ordering::Relaxed)
+    }
+
     /// True where it is to be checked now: it is in service, and its checks are not left out.
     pub fn is_due(&self) -> bool {
-        !self.rests.load(Ordering::Relaxed) && self.state_now() != HealthState::Unused
+        !self.rests() && self.state_now() != HealthState::Unused
     }
 
     /// Its state now.
@@ -526,6 +548,7 @@ impl WatchedTarget {
         }
         // What is said holds, whatever its agent said before.
         known.without_agent = None;
+        known.follows_into_rest = false;
         match order {
             TargetOrder::Maintain => drop(known.machine.retire()),
             TargetOrder::Ready | TargetOrder::Drain | TargetOrder::Up | TargetOrder::Down => {
@@ -555,7 +578,9 @@ impl WatchedTarget {
 
     /// Makes those that are as this one is what it is now, and tells of them.
     pub(crate) fn lead(&self) {
-        for follower in self.followers.get().into_iter().flatten() {
+        let followers = self.followers().clone();
+        // HAProxy tells of the latest first.
+        for follower in followers.iter().rev() {
             let machine = self.known().machine.clone();
             announce(follower, follower.follow(machine));
         }
@@ -564,9 +589,11 @@ impl WatchedTarget {
     fn follow(&self, machine: HealthMachine) -> Option<Transition> {
         let mut known = self.known();
         let from = known.machine.state();
-        if self.target.disabled || from == HealthState::Unused {
+        let itself = from == HealthState::Unused && !known.follows_into_rest;
+        if self.target.disabled || itself {
             return None;
         }
+        known.follows_into_rest = machine.state() == HealthState::Unused;
         known.machine = machine;
         known.without_agent = None;
         let transition = known.change_from(from);

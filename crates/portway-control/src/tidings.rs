@@ -2,7 +2,7 @@
 //! HAProxy's logs. The log of the process has its own words for them ([`portway_telemetry::events`]).
 
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portway_core::health::{HealthState, Transition};
@@ -13,15 +13,15 @@ use portway_model::snapshot::TargetGroup;
 
 use crate::figures::{CheckFigures, Statistics, agent_figures, check_figures};
 use crate::logs::{Tellers, tell};
-use crate::targets::WatchedTarget;
+use crate::targets::{Peers, WatchedTarget};
 
 /// Where changes of one target are told.
 #[derive(Debug)]
 pub struct Teller {
     sink: LogSink,
-    group: TargetGroup,
+    group: Arc<TargetGroup>,
     /// The targets of its group, itself included.
-    peers: Vec<Weak<WatchedTarget>>,
+    peers: Arc<Peers>,
     /// What the latest check found, and how healthy it left the target.
     latest: Mutex<(Option<CheckWord>, u32)>,
     /// The same of its agent.
@@ -29,13 +29,18 @@ pub struct Teller {
 }
 
 /// Tells changes of the targets of a group to `sink` from now on.
-pub fn listen(group: &TargetGroup, targets: &[Arc<WatchedTarget>], sink: &LogSink) {
+pub fn listen(
+    group: &Arc<TargetGroup>,
+    targets: &[Arc<WatchedTarget>],
+    peers: &Arc<Peers>,
+    sink: &LogSink,
+) {
     for target in targets {
         let figures = check_figures(group, &target.target, target);
         let teller = Teller {
             sink: sink.clone(),
             group: group.clone(),
-            peers: targets.iter().map(Arc::downgrade).collect(),
+            peers: peers.clone(),
             latest_of_agent: Mutex::new((None, 1)),
             latest: Mutex::new((None, figures.map_or(0, |it| it.health))),
         };
@@ -276,8 +281,8 @@ impl Teller {
 
     /// How many servers may take traffic: those that are no backups, and backups.
     fn usable(&self) -> (usize, usize) {
-        let peers = self.peers.iter().filter_map(Weak::upgrade);
-        let usable = peers.filter(|peer| peer.state.health().is_usable());
+        let peers = self.peers.all();
+        let usable = peers.iter().filter(|it| it.state.health().is_usable());
         let (backups, active): (Vec<_>, Vec<_>) = usable.partition(|peer| peer.target.backup);
         (active.len(), backups.len())
     }
@@ -339,10 +344,12 @@ mod tests {
             .snapshot
             .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
         let targets = watch(&snapshot).remove(0);
+        let peers = Arc::new(Peers::default());
+        peers.set(&targets);
         let (sender, stream) = channel();
         let sink = LogSink::new(vec![(sender, 0)], true);
-        listen(&snapshot.groups[0], &targets, &sink);
-        (targets, stream)
+        listen(&snapshot.groups[0], &targets, &peers, &sink);
+        (targets.to_vec(), stream)
     }
 
     fn told(stream: &mut LogStream) -> Vec<String> {

@@ -11,7 +11,7 @@ use crate::timer::TICK;
 use crate::worker::{BoundSocket, Socket, Worker};
 use portway_core::stick::Event;
 use portway_model::snapshot::ListenerId;
-use portway_telemetry::metrics::Limit;
+use portway_telemetry::metrics::{Limit, ListenerMetrics};
 use rustls::ServerConnection;
 use std::cell::{Cell, OnceCell};
 use std::future::poll_fn;
@@ -199,12 +199,9 @@ fn is_of_one(error: &io::Error) -> bool {
 
 /// An error of accept: of one connection, which is gone, or of the process, which has to wait.
 async fn failed(worker: &Worker, error: &io::Error) {
-    worker.shard().worker().accept_errors.add(1);
+    worker.metrics().accept_errors.add(1);
     if !is_of_one(error) {
-        worker
-            .shard()
-            .worker()
-            .limit_reached(Limit::FileDescriptors);
+        worker.metrics().limit_reached(Limit::FileDescriptors);
         tokio::time::sleep(EXHAUSTED_PAUSE).await;
     }
 }
@@ -213,6 +210,7 @@ async fn failed(worker: &Worker, error: &io::Error) {
 struct Open {
     worker: Rc<Worker>,
     listener: ListenerId,
+    metrics: Arc<ListenerMetrics>,
     state: Arc<ListenerState>,
     /// It is counted among those with TLS.
     tls: bool,
@@ -221,12 +219,13 @@ struct Open {
 impl Open {
     fn new(worker: &Rc<Worker>, listener: ListenerId, state: &Arc<ListenerState>) -> Self {
         worker.count_open(1);
-        let metrics = worker.shard().listener(listener.index());
+        let metrics = worker.listener_metrics(listener);
         metrics.connections.add(1);
         metrics.connections_open.up();
         Self {
             worker: Rc::clone(worker),
             listener,
+            metrics,
             state: Arc::clone(state),
             tls: false,
         }
@@ -240,11 +239,7 @@ impl Drop for Open {
         }
         live::leave(self.worker.process(), &self.state);
         self.worker.count_open(-1);
-        self.worker
-            .shard()
-            .listener(self.listener.index())
-            .connections_open
-            .down();
+        self.metrics.connections_open.down();
     }
 }
 
@@ -323,7 +318,7 @@ async fn room(worker: &Rc<Worker>, id: ListenerId) -> Option<Open> {
             Err(Refused::Soon(wait)) => (Limit::ConnectionRate, wait.min(TICK)),
         };
         if !std::mem::replace(&mut told, true) {
-            worker.shard().worker().limit_reached(limit);
+            worker.metrics().limit_reached(limit);
         }
         // A limit may have been raised in the meantime: then nobody has to leave.
         let _ = tokio::time::timeout(wait, left).await;
@@ -390,7 +385,7 @@ fn admit(mut open: Open, incoming: &Incoming, socket: Connected, peer: SocketAdd
     };
     if parts.tls.is_some() {
         if !worker.process().enter_tls(limits.max_tls_connections) {
-            worker.shard().worker().limit_reached(Limit::TlsConnections);
+            worker.metrics().limit_reached(Limit::TlsConnections);
             return;
         }
         open.tls = true;

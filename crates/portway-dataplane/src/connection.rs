@@ -16,6 +16,7 @@ use portway_model::defaults;
 use portway_model::expression::{CertificateField, Scope, Variable};
 use portway_model::settings::{ListenerTimeouts, OwnAnswers};
 use portway_model::snapshot::{ListenerId, StickTableId};
+use portway_telemetry::metrics::Shard;
 use std::cell::{Cell, OnceCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -102,6 +103,12 @@ impl TlsDetails {
 }
 
 impl Connection {
+    /// The counters of this worker.
+    #[inline]
+    pub(crate) fn shard(&self) -> &Shard {
+        &self.generation.shard
+    }
+
     /// `http` or `https`, as the client came.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }

@@ -148,10 +148,7 @@ async fn handshake(connection: &mut Connection, stream: &mut Stream) -> bool {
         Poll::Pending => timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
     })
     .await;
-    let metrics = connection
-        .worker
-        .shard()
-        .listener(connection.listener.index());
+    let metrics = connection.shard().listener(connection.listener.index());
     if let Err(error) = done {
         metrics.tls_handshakes_failed.add(1);
         let why = handshake_error(&error);

@@ -242,7 +242,7 @@ impl<'c> Exchange<'c> {
         arrival: Arrival,
     ) -> Self {
         connection.count(Event::Request);
-        let shard = connection.worker.shard();
+        let shard = connection.shard();
         shard
             .listener(connection.listener.index())
             .requests_in_flight

@@ -16,7 +16,7 @@ use portway_model::settings::{NoneHealthy, TargetKey};
 use portway_model::snapshot::{GroupId, Target, TargetGroup};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::{Shard, TargetMetrics};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -27,7 +27,9 @@ use std::task::Poll;
 /// What one worker runs: a plane and its own positions and pools. Replaced as a whole by a reload.
 pub(crate) struct Generation {
     pub(crate) plane: Arc<Plane>,
-    groups: Vec<GroupRun>,
+    /// This worker's counters.
+    pub(crate) shard: Arc<Shard>,
+    groups: Vec<Rc<GroupRun>>,
 }
 
 /// Whether what a target serves was cut off since this was made.
@@ -70,7 +72,7 @@ impl Live for Targets<'_> {
     }
 
     fn full(&self, index: usize) -> bool {
-        self.0.state.is_full(index)
+        self.0.is_full(index)
     }
 
     fn in_flight(&self, index: usize) -> u32 {
@@ -84,17 +86,42 @@ impl Live for Targets<'_> {
 }
 
 impl Generation {
-    /// The plane as a worker runs it.
-    pub(crate) fn new(plane: Arc<Plane>, shard: &Shard) -> Self {
+    /// The plane as a worker runs it. A group whose parts are those of the generation `before` runs on as it is; of
+    /// others the targets that are the same keep their pools.
+    pub(crate) fn new(plane: Arc<Plane>, shard: Arc<Shard>, before: Option<&Self>) -> Self {
+        let run = |index: usize, group: &TargetGroup, parts: &Arc<GroupParts>| {
+            let old =
+                before.and_then(|it| Some((it.plane.groups.get(index)?, it.groups.get(index)?)));
+            if let Some((old, run)) = old
+                && Arc::ptr_eq(old, parts)
+            {
+                return Rc::clone(run);
+            }
+            let metrics = |target| Arc::clone(shard.target(index, target));
+            let pools = old.map_or_else(HashMap::new, |(_, run)| run.pools_by_target());
+            Rc::new(GroupRun::new(group, parts, metrics, &pools))
+        };
         let groups = plane.snapshot.groups.iter().zip(&plane.groups).enumerate();
         let groups = groups
-            .map(|(index, (group, parts))| {
-                GroupRun::new(group, parts, |target| {
-                    Arc::clone(shard.target(index, target))
-                })
-            })
+            .map(|(index, (group, parts))| run(index, group, parts))
             .collect();
-        Self { plane, groups }
+        Self {
+            plane,
+            shard,
+            groups,
+        }
+    }
+
+    /// Closes the pooled connections of targets that the generation `next` does not have.
+    pub(crate) fn make_way(&self, next: &Self) {
+        let kept: HashSet<*const Pool> = next
+            .groups
+            .iter()
+            .flat_map(|run| run.pools.iter().map(Rc::as_ptr))
+            .collect();
+        let pools = self.groups.iter().flat_map(|run| &run.pools);
+        let gone = pools.filter(|pool| !kept.contains(&Rc::as_ptr(pool)));
+        gone.for_each(|pool| pool.expire(u64::MAX));
     }
 
     /// Configuration, shared parts and this worker's part of a group. `None` only for an id of another snapshot.
@@ -168,7 +195,7 @@ impl Generation {
             let total = self.plane.metrics.group_totals(id.index()).sessions;
             return i64::try_from(parts.state.session_rate.now(total)).ok();
         }
-        Some(parts.state.figure(figure))
+        Some(parts.figure(figure))
     }
 
     /// Something of a target.
@@ -181,7 +208,7 @@ impl Generation {
         let Some((group, parts)) = self.plane.group(id) else {
             return Fetched::Absent;
         };
-        let mut targets = group.targets.iter().zip(&parts.targets).enumerate();
+        let mut targets = group.targets.iter().zip(parts.targets.iter()).enumerate();
         let found = targets.find(|(_, (known, _))| known.name.as_str() == name);
         let Some((index, (known, live))) = found else {
             return Fetched::Absent;
@@ -193,7 +220,7 @@ impl Generation {
             TargetFigure::ConfiguredWeight => u32::from(known.weight).into(),
             TargetFigure::Queued => live.queued().into(),
             TargetFigure::FreeConnections => {
-                let free = parts.state.free_connections(index);
+                let free = parts.free_connections(index);
                 free.map_or(-1, i64::from).into()
             }
             TargetFigure::ConnectionRate => {
@@ -248,6 +275,7 @@ impl GroupRun {
         group: &TargetGroup,
         parts: &GroupParts,
         metrics: impl Fn(usize) -> Arc<TargetMetrics>,
+        before: &HashMap<*const TargetState, &Rc<Pool>>,
     ) -> Self {
         let when_none = match group.none_healthy {
             NoneHealthy::Refuse => WhenNoneUsable::None,
@@ -257,17 +285,28 @@ impl GroupRun {
             algorithm(&group.algorithm),
             when_none,
             group.backups_together,
-            Arc::new(Candidates::new(candidates(group))),
-            Arc::clone(&parts.state.turns),
+            Arc::new(Candidates::new(candidates(group, &parts.numbers))),
+            Arc::clone(&parts.turns),
         );
         let limit = usize::try_from(group.pool_size).unwrap_or(usize::MAX);
         let targets = parts.targets.iter().enumerate();
-        let pool = |(index, target)| {
+        let pool = |(index, target): (usize, &Arc<TargetState>)| {
+            let kept = before.get(&Arc::as_ptr(target));
+            if let Some(kept) = kept.filter(|it| it.keeps(limit, group.connection_reuse)) {
+                return Rc::clone(kept);
+            }
             let metrics = metrics(index);
             Rc::new(Pool::new(limit, group.connection_reuse, target, metrics))
         };
         let pools = targets.map(pool).collect();
         Self { balancer, pools }
+    }
+
+    fn pools_by_target(&self) -> HashMap<*const TargetState, &Rc<Pool>> {
+        let pools = self.pools.iter();
+        pools
+            .map(|pool| (Arc::as_ptr(pool.target()), pool))
+            .collect()
     }
 
     /// Connections to a target that wait for the next request.
@@ -276,19 +315,17 @@ impl GroupRun {
     }
 }
 
-fn candidates(group: &TargetGroup) -> Vec<Candidate> {
-    let given: HashSet<u32> = group.targets.iter().filter_map(|it| it.number).collect();
-    let mut free = (1_u32..).filter(|number| !given.contains(number));
-    let mut candidate = |target: &Target| Candidate {
+fn candidates(group: &TargetGroup, numbers: &[u32]) -> Vec<Candidate> {
+    let candidate = |(target, number): (&Target, &u32)| Candidate {
         weight: match target.disabled {
             true => 0,
             false => u32::from(target.weight),
         },
         backup: target.backup,
         identity: hash_bytes(target.name.as_str().as_bytes()),
-        id: target.number.or_else(|| free.next()).unwrap_or(u32::MAX),
+        id: *number,
     };
-    group.targets.iter().map(&mut candidate).collect()
+    group.targets.iter().zip(numbers).map(candidate).collect()
 }
 
 fn algorithm(configured: &Configured<Resolved>) -> Algorithm {

@@ -276,7 +276,7 @@ async fn upstream<'c>(
             }
             Err(error) => error,
         };
-        let metrics = connection.worker.shard();
+        let metrics = connection.shard();
         let of_target = metrics.target(group.index(), target);
         of_target.connect_failures.add(1);
         let fault = Fault::connect(&error);

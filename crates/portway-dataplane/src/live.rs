@@ -7,7 +7,7 @@
 use crate::live_rate::LiveRate;
 use crate::pace::Pace;
 use crate::pool::Shelves;
-use crate::queue::GroupState;
+use crate::queue::{GroupState, Limits};
 use crate::timer::TICK;
 use crate::variables::Variables;
 use portway_core::balance::SIXTEENTHS;
@@ -95,8 +95,10 @@ pub struct TargetState {
     weight: AtomicU32,
     /// Exchanges that wait for it alone.
     queued: AtomicU32,
-    /// Its group, and its place there.
-    group: OnceLock<(Weak<GroupState>, usize)>,
+    /// Its group.
+    group: OnceLock<Weak<GroupState>>,
+    /// How much it may have to do.
+    limits: OnceLock<Limits>,
     /// The group is told when it has room: some target of it has a limit.
     tells: AtomicBool,
     /// Handshakes that failed since the last one that was told of.
@@ -237,6 +239,7 @@ impl TargetState {
             weight: AtomicU32::new(AS_CONFIGURED),
             queued: AtomicU32::new(0),
             group: OnceLock::new(),
+            limits: OnceLock::new(),
             tells: AtomicBool::new(false),
             failed_handshakes: AtomicU64::new(0),
             tell_handshake_at: AtomicU64::new(0),
@@ -290,9 +293,20 @@ impl TargetState {
     }
 
     /// It is of this group from now on.
-    pub(crate) fn belong(&self, group: &Arc<GroupState>, index: usize) {
-        // A target is of one group, which is made once.
-        let _ = self.group.set((Arc::downgrade(group), index));
+    pub(crate) fn belong(&self, group: &Arc<GroupState>, limits: Limits) {
+        // A target is of one group for as long as it lives.
+        let _ = self.group.set(Arc::downgrade(group));
+        let _ = self.limits.set(limits);
+    }
+
+    /// How much it may have to do; nothing is said before it is of a group.
+    pub(crate) fn limits(&self) -> Option<&Limits> {
+        self.limits.get()
+    }
+
+    /// What it may have in flight at most; 0: no limit.
+    pub fn most(&self) -> u32 {
+        self.limits().map_or(0, Limits::most)
     }
 
     /// Tells its group from now on when it has room.
@@ -302,10 +316,9 @@ impl TargetState {
 
     fn has_room(&self) {
         if self.tells.load(Ordering::SeqCst)
-            && let Some((group, index)) = self.group.get()
-            && let Some(group) = group.upgrade()
+            && let Some(group) = self.group.get().and_then(Weak::upgrade)
         {
-            group.has_room(*index);
+            group.has_room(self);
         }
     }
 
@@ -372,10 +385,8 @@ impl TargetState {
 
     /// Says how many it may have in flight; 0: no limit.
     pub fn set_most(&self, most: u32) {
-        if let Some((group, index)) = self.group.get()
-            && let Some(group) = group.upgrade()
-        {
-            group.set_most(*index, most);
+        if let Some(group) = self.group.get().and_then(Weak::upgrade) {
+            group.set_most(self, most);
         }
     }
 

@@ -9,33 +9,36 @@ use crate::map::LiveMap;
 use crate::queue::GroupState;
 use crate::service::Services;
 use crate::wants::Wants;
+use portway_core::balance::SharedTurns;
 use portway_core::route::Router;
 use portway_core::stick::Table;
 use portway_model::snapshot::{
-    GroupId, Listener, ListenerId, MapId, Snapshot, StickTableId, TargetGroup,
+    GroupId, Listener, ListenerId, MapId, Snapshot, StickTableId, Target, TargetGroup,
 };
 use portway_telemetry::metrics::Registry;
 use portway_telemetry::zone::Zone;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-/// All that a worker needs to serve.
+/// All that a worker needs to serve. A change makes the next one ([`Plane::next`]), which shares every part that the change
+/// leaves as it was.
+#[derive(Clone)]
 pub struct Plane {
     /// The compiled configuration.
     pub snapshot: Arc<Snapshot>,
     /// By [`ListenerId`].
-    pub listeners: Vec<ListenerParts>,
+    pub listeners: Vec<Arc<ListenerParts>>,
     /// By [`GroupId`].
-    pub groups: Vec<GroupParts>,
+    pub groups: Vec<Arc<GroupParts>>,
     /// Error pages, and files that rules answer with.
-    pub answers: Answers,
+    pub answers: Arc<Answers>,
     /// Maps and lists, by [`MapId`].
     pub maps: Vec<Arc<LiveMap>>,
     /// Stick tables, by [`StickTableId`].
     pub tables: Vec<Arc<Table>>,
     /// What rules see of this machine.
-    pub machine: Machine,
+    pub machine: Arc<Machine>,
     /// Counters.
     pub metrics: Arc<Registry>,
     /// Connections of clients at most, all listeners together: as configured, or what the limit of descriptors leaves.
@@ -69,16 +72,21 @@ pub struct ListenerParts {
     pub wants: Wants,
 }
 
+/// How TLS is spoken, where it is.
+pub type ClientTls = Option<Arc<rustls::ClientConfig>>;
+
 /// What control made for one target group.
 pub struct GroupParts {
     /// `Some` exactly where TLS is spoken to targets.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
+    pub tls: ClientTls,
     /// Of targets with TLS settings of their own, by index; empty where none has.
-    pub own_tls: Vec<Option<Arc<rustls::ClientConfig>>>,
+    pub own_tls: Vec<ClientTls>,
     /// Live state by index of the target.
-    pub targets: Vec<Arc<TargetState>>,
+    pub targets: Arc<[Arc<TargetState>]>,
     /// The numbers of the targets.
     pub numbers: Vec<u32>,
+    /// Whose turn it is.
+    pub turns: Arc<SharedTurns>,
     /// Live state of the group as a whole.
     pub state: Arc<GroupState>,
 }
@@ -92,19 +100,59 @@ impl Plane {
 
 impl GroupParts {
     /// The parts of a group with these targets.
-    pub fn new(
-        group: &TargetGroup,
-        tls: Option<Arc<rustls::ClientConfig>>,
-        targets: Vec<Arc<TargetState>>,
-    ) -> Self {
-        let state = GroupState::new(group, &targets);
+    pub fn new(group: &TargetGroup, tls: ClientTls, targets: Vec<Arc<TargetState>>) -> Self {
+        let targets = Arc::from(targets);
         Self {
             tls,
             own_tls: Vec::new(),
-            targets,
             numbers: group.target_numbers(),
-            state,
+            state: GroupState::new(group, &targets),
+            turns: Arc::default(),
+            targets,
         }
+    }
+
+    /// The parts of the same group with other targets. Those that are among these too keep their numbers and turns, and
+    /// everything that is known of them; whoever waits for one of them goes on waiting.
+    pub fn next(
+        &self,
+        group: &TargetGroup,
+        (tls, own_tls): (ClientTls, Vec<ClientTls>),
+        targets: Vec<Arc<TargetState>>,
+    ) -> Self {
+        let targets: Arc<[Arc<TargetState>]> = Arc::from(targets);
+        let places: HashMap<*const TargetState, usize> =
+            targets.iter().map(Arc::as_ptr).zip(0..).collect();
+        let place = |before: usize| places.get(&Arc::as_ptr(self.targets.get(before)?)).copied();
+        self.state.hold(group, &targets);
+        Self {
+            tls,
+            own_tls,
+            numbers: self.next_numbers(group, &targets),
+            state: Arc::clone(&self.state),
+            turns: Arc::new(self.turns.moved(place)),
+            targets,
+        }
+    }
+
+    /// The numbers of the next targets: a target keeps its own, a new one has that of the configuration or the lowest
+    /// that is free.
+    fn next_numbers(&self, group: &TargetGroup, targets: &[Arc<TargetState>]) -> Vec<u32> {
+        let before: HashMap<*const TargetState, u32> = self
+            .targets
+            .iter()
+            .map(Arc::as_ptr)
+            .zip(self.numbers.iter().copied())
+            .collect();
+        let known = |(state, target): (&Arc<TargetState>, &Target)| {
+            let kept = before.get(&Arc::as_ptr(state)).copied();
+            kept.or(target.number)
+        };
+        let known: Vec<Option<u32>> = targets.iter().zip(&group.targets).map(known).collect();
+        let taken: HashSet<u32> = known.iter().flatten().copied().collect();
+        let mut free = (1..).filter(|number| !taken.contains(number));
+        let numbers = known.into_iter().map(|known| known.or_else(|| free.next()));
+        numbers.flatten().collect()
     }
 }
 
@@ -118,6 +166,22 @@ pub struct Machine {
 }
 
 impl Plane {
+    /// The plane of the next snapshot, whose listeners, maps and tables are those of this one.
+    pub fn next(
+        &self,
+        snapshot: Arc<Snapshot>,
+        groups: Vec<Arc<GroupParts>>,
+        metrics: Arc<Registry>,
+    ) -> Self {
+        Self {
+            snapshot,
+            groups,
+            metrics,
+            by_name: OnceLock::new(),
+            ..self.clone()
+        }
+    }
+
     /// The listener with this id and what was made for it. `None` only for an id of another snapshot.
     pub fn listener(&self, id: ListenerId) -> Option<(&Listener, &ListenerParts)> {
         Some((

@@ -142,6 +142,16 @@ impl Pool {
         }
     }
 
+    /// Whose connections these are.
+    pub(crate) fn target(&self) -> &Arc<TargetState> {
+        &self.target
+    }
+
+    /// True where it keeps so many and gives them out so.
+    pub(crate) fn keeps(&self, limit: usize, reuse: ConnectionReuse) -> bool {
+        self.limit == limit && self.reuse == reuse
+    }
+
     /// What this worker counts for the target.
     pub(crate) fn metrics(&self) -> &Arc<TargetMetrics> {
         &self.metrics

@@ -10,26 +10,26 @@
 
 use crate::live::{InFlight, TargetState};
 use crate::live_rate::LiveRate;
-use portway_core::balance::{SharedTurns, Tried};
+use crate::plane::GroupParts;
+use portway_core::balance::Tried;
 use portway_model::expression::GroupFigure;
 use portway_model::snapshot::{Target, TargetGroup};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
 
-/// What the workers of a group share.
+/// What the workers of a group share, from one generation to the next.
 #[derive(Debug)]
 pub struct GroupState {
     /// Connections and requests that came to the group.
     pub session_rate: LiveRate,
-    pub(crate) turns: Arc<SharedTurns>,
-    targets: Vec<Arc<TargetState>>,
-    limits: Vec<Limits>,
+    /// Its targets now. Looked at for those who wait, and not by those who find room.
+    members: RwLock<Arc<[Arc<TargetState>]>>,
     /// Some target has a limit.
     limited: AtomicBool,
     /// Where so many are in flight, limits that rise with the load are at their highest; 0: they do not rise.
-    full_at: u32,
+    full_at: AtomicU32,
     waiting: AtomicU32,
     /// The most that waited at once.
     peak: AtomicU32,
@@ -38,18 +38,36 @@ pub struct GroupState {
 
 /// The limits of one target.
 #[derive(Debug)]
-struct Limits {
+pub(crate) struct Limits {
     most: AtomicU32,
     least: u32,
     queue: u32,
     backup: bool,
 }
 
+impl Limits {
+    fn of(target: &Target) -> Self {
+        Self {
+            most: AtomicU32::new(target.max_connections),
+            least: target.min_connections,
+            queue: target.max_queue,
+            backup: target.backup,
+        }
+    }
+
+    /// In flight at most; 0: no limit.
+    pub(crate) fn most(&self) -> u32 {
+        self.most.load(Ordering::Relaxed)
+    }
+}
+
 /// An exchange that waits.
 #[derive(Debug)]
 struct Waiter {
     /// It waits for this target alone.
-    bound: Option<usize>,
+    bound: Option<Arc<TargetState>>,
+    /// The targets of its generation, and those of them that it has tried.
+    among: Arc<[Arc<TargetState>]>,
     tried: Tried,
     grant: Mutex<Grant>,
 }
@@ -57,6 +75,7 @@ struct Waiter {
 #[derive(Debug)]
 enum Grant {
     Waiting(Option<Waker>),
+    /// The place of the target among those of the waiter's generation.
     Given(usize, InFlight),
     Taken,
 }
@@ -68,96 +87,66 @@ pub(crate) struct Place {
     waiter: Arc<Waiter>,
 }
 
-impl GroupState {
-    /// The state of a group with these targets, which tell it from now on when they have room.
-    pub fn new(group: &TargetGroup, targets: &[Arc<TargetState>]) -> Arc<Self> {
-        let limits = |target: &Target| Limits {
-            most: AtomicU32::new(target.max_connections),
-            least: target.min_connections,
-            queue: target.max_queue,
-            backup: target.backup,
-        };
-        let limits: Vec<Limits> = group.targets.iter().map(limits).collect();
-        let state = Arc::new(Self {
-            session_rate: LiveRate::default(),
-            turns: Arc::default(),
-            targets: targets.to_vec(),
-            limited: AtomicBool::new(false),
-            full_at: match limits.iter().any(|limits| limits.least > 0) {
-                true => group.full_connections,
-                false => 0,
-            },
-            limits,
-            waiting: AtomicU32::new(0),
-            peak: AtomicU32::new(0),
-            queue: Mutex::default(),
-        });
-        for (index, target) in targets.iter().enumerate() {
-            target.belong(&state, index);
-        }
-        if group.targets.iter().any(|it| it.max_connections > 0) {
-            state.look_at_limits();
-        }
-        state
-    }
+/// The place of a target in a list.
+fn place_of(target: &TargetState, list: &[Arc<TargetState>]) -> Option<usize> {
+    list.iter()
+        .position(|it| std::ptr::eq(&raw const **it, target))
+}
 
-    /// Exchanges that wait for a target of the group now, those that wait for one alone included.
-    pub fn waiting(&self) -> u32 {
-        self.waiting.load(Ordering::SeqCst)
-    }
+/// A backup takes traffic only while no other target does.
+fn is_backup(target: &TargetState) -> bool {
+    target.limits().is_some_and(|limits| limits.backup)
+}
 
+/// What room there is, as a generation sees it.
+impl GroupParts {
     /// Connections that are left at a target; `None`: it has no limit.
     pub(crate) fn free_connections(&self, index: usize) -> Option<u32> {
-        let limit = Some(self.limit(index)).filter(|limit| *limit > 0)?;
-        let in_flight = self.targets.get(index).map_or(0, |it| it.in_flight());
-        Some(limit.saturating_sub(in_flight))
+        self.free_at(self.targets.get(index)?)
+    }
+
+    fn free_at(&self, target: &TargetState) -> Option<u32> {
+        let limit = self.state.limit(&self.targets, target);
+        (limit > 0).then(|| limit.saturating_sub(target.in_flight()))
     }
 
     /// A number of the group; -1 where there is no limit.
     pub(crate) fn figure(&self, figure: GroupFigure) -> i64 {
-        let usable = |state: &TargetState| state.health().is_usable();
-        let indices = 0..self.targets.len();
+        let usable = |state: &&Arc<TargetState>| state.health().is_usable();
         match figure {
-            GroupFigure::Queued => self.waiting().into(),
+            GroupFigure::Queued => self.state.waiting().into(),
             GroupFigure::AverageQueue => {
                 let takes = |backup| {
-                    let targets = self.targets.iter().zip(&self.limits);
-                    let of_kind = targets.filter(|(_, limits)| limits.backup == backup);
-                    of_kind.filter(|(state, _)| usable(state)).count()
+                    let of_kind = self.targets.iter().filter(|it| is_backup(it) == backup);
+                    of_kind.filter(usable).count()
                 };
                 let targets = match takes(false) {
                     0 => takes(true),
                     active => active,
                 };
-                let waiting = i64::from(self.waiting());
+                let waiting = i64::from(self.state.waiting());
                 match i64::try_from(targets).unwrap_or(i64::MAX) {
                     0 => waiting * 2,
                     targets => (waiting + targets - 1) / targets,
                 }
             }
             GroupFigure::FreeSlots => {
-                let left = indices.filter_map(|index| {
-                    let (state, limits) = (self.targets.get(index)?, self.limits.get(index)?);
+                let left = |state: &Arc<TargetState>| {
+                    let limits = state.limits()?;
                     let queue = Some(limits.queue).filter(|queue| *queue > 0);
-                    let left = || {
-                        let most = Some(self.most(index)).filter(|most| *most > 0)?;
-                        let connections = i64::from(most) - i64::from(state.in_flight());
-                        Some(connections + i64::from(queue?) - i64::from(state.queued()))
-                    };
-                    usable(state).then(left)
-                });
+                    let most = Some(limits.most()).filter(|most| *most > 0)?;
+                    let connections = i64::from(most) - i64::from(state.in_flight());
+                    Some(connections + i64::from(queue?) - i64::from(state.queued()))
+                };
+                let left = self.targets.iter().filter(usable).map(left);
                 left.sum::<Option<i64>>().unwrap_or(-1)
             }
             GroupFigure::FreeConnections => {
-                let active = self.targets.iter().zip(&self.limits);
-                let backups = !active
-                    .into_iter()
-                    .any(|(state, limits)| !limits.backup && usable(state));
-                let left = indices.filter_map(|index| {
-                    let (state, limits) = (self.targets.get(index)?, self.limits.get(index)?);
-                    let counts = usable(state) && (!limits.backup || backups);
-                    counts.then(|| self.free_connections(index).map(i64::from))
-                });
+                let active = |it: &Arc<TargetState>| !is_backup(it) && usable(&it);
+                let backups = !self.targets.iter().any(active);
+                let counts = |it: &&Arc<TargetState>| usable(it) && (!is_backup(it) || backups);
+                let left = self.targets.iter().filter(counts);
+                let left = left.map(|it| self.free_at(it).map(i64::from));
                 left.sum::<Option<i64>>().unwrap_or(-1)
             }
             // Known from the group's counters.
@@ -165,31 +154,112 @@ impl GroupState {
         }
     }
 
+    /// True where nobody more may come to a target: it is full, or others wait for it already.
+    pub(crate) fn is_full(&self, index: usize) -> bool {
+        if !self.state.limited.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Some(target) = self.targets.get(index) else {
+            return false;
+        };
+        let limit = self.state.limit(&self.targets, target);
+        limit > 0 && (target.in_flight() >= limit || target.queued() > 0)
+    }
+
+    /// True where as many wait for a target as may.
+    pub(crate) fn is_queue_full(&self, index: usize) -> bool {
+        let target = self.targets.get(index);
+        let limit = target.and_then(|it| it.limits()).map_or(0, |it| it.queue);
+        limit > 0 && target.is_some_and(|target| target.queued() >= limit)
+    }
+
+    /// A place at a target, if there is one.
+    pub(crate) fn enter(&self, index: usize) -> Option<InFlight> {
+        let target = self.targets.get(index)?;
+        match self.state.limited.load(Ordering::Relaxed) {
+            false => Some(target.enter()),
+            true => target.try_enter(self.state.limit(&self.targets, target)),
+        }
+    }
+
+    /// Joins the end of the queue.
+    pub(crate) fn join(&self, bound: Option<usize>, tried: Tried) -> Place {
+        let bound = bound.and_then(|index| self.targets.get(index)).cloned();
+        let waiter = Arc::new(Waiter {
+            bound,
+            among: Arc::clone(&self.targets),
+            tried,
+            grant: Mutex::new(Grant::Waiting(None)),
+        });
+        self.state.join(&waiter);
+        // A place may have become free before anybody could see us here.
+        self.targets.iter().for_each(|it| self.state.has_room(it));
+        Place {
+            group: Arc::clone(&self.state),
+            waiter,
+        }
+    }
+}
+
+impl GroupState {
+    /// The state of a group with these targets, which tell it from now on when they have room.
+    pub(crate) fn new(group: &TargetGroup, targets: &Arc<[Arc<TargetState>]>) -> Arc<Self> {
+        let state = Arc::new(Self {
+            session_rate: LiveRate::default(),
+            members: RwLock::default(),
+            limited: AtomicBool::new(false),
+            full_at: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
+            peak: AtomicU32::new(0),
+            queue: Mutex::default(),
+        });
+        state.hold(group, targets);
+        state
+    }
+
+    /// Has these targets from now on. Those that it has already stay as they are, with the limits that were said.
+    pub(crate) fn hold(self: &Arc<Self>, group: &TargetGroup, targets: &Arc<[Arc<TargetState>]>) {
+        for (target, configured) in targets.iter().zip(&group.targets) {
+            target.belong(self, Limits::of(configured));
+        }
+        let rises = group.targets.iter().any(|it| it.min_connections > 0);
+        let full_at = if rises { group.full_connections } else { 0 };
+        self.full_at.store(full_at, Ordering::Relaxed);
+        let members = self.members.write();
+        *members.unwrap_or_else(PoisonError::into_inner) = Arc::clone(targets);
+        if self.limited.load(Ordering::SeqCst) || targets.iter().any(|it| it.most() > 0) {
+            self.look_at_limits();
+        }
+    }
+
+    fn members(&self) -> Arc<[Arc<TargetState>]> {
+        let members = self.members.read();
+        Arc::clone(&members.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Exchanges that wait for a target of the group now, those that wait for one alone included.
+    pub fn waiting(&self) -> u32 {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
     /// The most that waited at once since the start.
     pub fn most_waiting(&self) -> u32 {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// The highest limit of a target; 0: none.
-    pub fn most(&self, index: usize) -> u32 {
-        let limits = self.limits.get(index);
-        limits.map_or(0, |limits| limits.most.load(Ordering::Relaxed))
-    }
-
     /// Says another limit of a target; 0: none.
-    pub fn set_most(&self, index: usize, most: u32) {
-        if let Some(limits) = self.limits.get(index) {
+    pub(crate) fn set_most(&self, target: &TargetState, most: u32) {
+        if let Some(limits) = target.limits() {
             limits.most.store(most, Ordering::SeqCst);
             self.look_at_limits();
-            self.has_room(index);
+            self.has_room(target);
         }
     }
 
     /// From now on there are limits to look at, and targets tell when they have room.
     fn look_at_limits(&self) {
-        if !self.limited.swap(true, Ordering::SeqCst) {
-            self.targets.iter().for_each(|it| it.tell());
-        }
+        self.limited.store(true, Ordering::SeqCst);
+        self.members().iter().for_each(|it| it.tell());
     }
 
     /// Begins the most that waited anew.
@@ -197,111 +267,74 @@ impl GroupState {
         self.peak.store(self.waiting(), Ordering::Relaxed);
     }
 
-    /// What a target may have in flight now; 0: no limit.
-    pub(crate) fn limit(&self, index: usize) -> u32 {
-        let Some(limits) = self.limits.get(index) else {
+    /// What a target may have in flight now, where `all` are those of its group; 0: no limit.
+    fn limit(&self, all: &[Arc<TargetState>], target: &TargetState) -> u32 {
+        let Some(limits) = target.limits() else {
             return 0;
         };
-        let most = limits.most.load(Ordering::Relaxed);
-        if limits.least == 0 || most == 0 || self.full_at == 0 {
+        let (most, full_at) = (limits.most(), self.full_at.load(Ordering::Relaxed));
+        if limits.least == 0 || most == 0 || full_at == 0 {
             return most;
         }
-        let load: u32 = self.targets.iter().map(|target| target.in_flight()).sum();
+        let load: u32 = all.iter().map(|target| target.in_flight()).sum();
         let load = u64::from(load.saturating_add(self.waiting()));
-        let share = load * u64::from(most) / u64::from(self.full_at);
+        let share = load * u64::from(most) / u64::from(full_at);
         let share = u32::try_from(share).unwrap_or(u32::MAX);
         share.clamp(limits.least.min(most), most)
     }
 
-    /// True where nobody more may come to a target: it is full, or others wait for it already.
-    pub(crate) fn is_full(&self, index: usize) -> bool {
-        if !self.limited.load(Ordering::Relaxed) {
-            return false;
-        }
-        let limit = self.limit(index);
-        let target = self.targets.get(index);
-        limit > 0 && target.is_some_and(|it| it.in_flight() >= limit || it.queued() > 0)
-    }
-
-    /// True where as many wait for a target as may.
-    pub(crate) fn is_queue_full(&self, index: usize) -> bool {
-        let limit = self.limits.get(index).map_or(0, |limits| limits.queue);
-        let target = self.targets.get(index);
-        limit > 0 && target.is_some_and(|target| target.queued() >= limit)
-    }
-
-    /// A place at a target, if there is one.
-    pub(crate) fn enter(&self, index: usize) -> Option<InFlight> {
-        let target = self.targets.get(index)?;
-        match self.limited.load(Ordering::Relaxed) {
-            false => Some(target.enter()),
-            true => target.try_enter(self.limit(index)),
-        }
-    }
-
-    /// Joins the end of the queue.
-    pub(crate) fn join(self: &Arc<Self>, bound: Option<usize>, tried: Tried) -> Place {
-        let waiter = Arc::new(Waiter {
-            bound,
-            tried,
-            grant: Mutex::new(Grant::Waiting(None)),
-        });
+    fn join(&self, waiter: &Arc<Waiter>) {
         let mut queue = self.lock();
-        queue.push_back(Arc::clone(&waiter));
-        if let Some(target) = bound.and_then(|index| self.targets.get(index)) {
+        queue.push_back(Arc::clone(waiter));
+        if let Some(target) = &waiter.bound {
             target.count_queued(1);
         }
         let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(waiting, Ordering::Relaxed);
-        drop(queue);
-        // A place may have become free before anybody could see us here.
-        (0..self.targets.len()).for_each(|index| self.has_room(index));
-        Place {
-            group: Arc::clone(self),
-            waiter,
-        }
     }
 
     /// A target may have room: gives it to those who wait.
-    pub(crate) fn has_room(&self, index: usize) {
+    pub(crate) fn has_room(&self, target: &TargetState) {
         if self.waiting() == 0 {
             return;
         }
-        let Some(target) = self.targets.get(index) else {
+        let members = self.members();
+        let found = place_of(target, &members).and_then(|at| Some((at, members.get(at)?)));
+        let Some((at, target)) = found else {
             return;
+        };
+        // Its place among the targets of a generation, which mostly is the last.
+        let place_in = |among: &Arc<[Arc<TargetState>]>| match Arc::ptr_eq(among, &members) {
+            true => Some(at),
+            false => place_of(target, among),
         };
         let mut queue = self.lock();
         while target.health().is_usable() {
-            let open = self.takes_anybody(index);
-            let wants = |waiter: &Arc<Waiter>| match waiter.bound {
-                Some(bound) => bound == index,
-                None => open && !waiter.tried.contains(index),
+            let open = takes_anybody(target, &members);
+            let wants = |waiter: &Arc<Waiter>| match &waiter.bound {
+                Some(bound) => Arc::ptr_eq(bound, target).then(|| place_in(&waiter.among)),
+                None if !open => None,
+                None => Some(place_in(&waiter.among).filter(|it| !waiter.tried.contains(*it))),
             };
-            let Some(place) = queue.iter().position(wants) else {
+            let mut all = queue.iter().enumerate();
+            let next = all.find_map(|(nth, waiter)| Some((nth, wants(waiter)??)));
+            let Some((nth, place)) = next else {
                 return;
             };
-            let Some(slot) = target.try_enter(self.limit(index)) else {
+            let Some(slot) = target.try_enter(self.limit(&members, target)) else {
                 return;
             };
-            if let Some(waiter) = queue.remove(place) {
+            if let Some(waiter) = queue.remove(nth) {
                 self.left(&waiter);
-                waiter.give(index, slot);
+                waiter.give(place, slot);
             }
         }
-    }
-
-    /// A backup takes those that are not bound to it only while no other target is up.
-    fn takes_anybody(&self, index: usize) -> bool {
-        let is_backup = |index: usize| self.limits.get(index).is_some_and(|it| it.backup);
-        let mut targets = self.targets.iter().enumerate();
-        !is_backup(index)
-            || !targets.any(|(other, it)| !is_backup(other) && it.health().is_usable())
     }
 
     /// Counts one that has left the queue.
     fn left(&self, waiter: &Waiter) {
         self.waiting.fetch_sub(1, Ordering::SeqCst);
-        if let Some(target) = waiter.bound.and_then(|index| self.targets.get(index)) {
+        if let Some(target) = &waiter.bound {
             target.count_queued(-1);
         }
     }
@@ -309,6 +342,12 @@ impl GroupState {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Waiter>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A backup takes those that are not bound to it only while no other target is up.
+fn takes_anybody(target: &TargetState, all: &[Arc<TargetState>]) -> bool {
+    let other_is_up = |it: &Arc<TargetState>| !is_backup(it) && it.health().is_usable();
+    !is_backup(target) || !all.iter().any(other_is_up)
 }
 
 impl Waiter {
@@ -360,31 +399,37 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
-    fn group(limits: &[u32]) -> (Arc<GroupState>, Vec<Arc<TargetState>>) {
+    fn group(limits: &[u32]) -> (GroupParts, Vec<Arc<TargetState>>) {
         let target = |_: &u32| Arc::new(TargetState::new(Health::Healthy, None));
         let targets: Vec<_> = limits.iter().map(target).collect();
-        let limit = |most: &u32| Limits {
-            most: AtomicU32::new(*most),
-            least: 0,
-            queue: 0,
-            backup: false,
-        };
         let state = Arc::new(GroupState {
             session_rate: LiveRate::default(),
-            turns: Arc::default(),
-            targets: targets.clone(),
-            limits: limits.iter().map(limit).collect(),
+            members: RwLock::new(Arc::from(targets.clone())),
             limited: AtomicBool::new(true),
-            full_at: 0,
+            full_at: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
             peak: AtomicU32::new(0),
             queue: Mutex::default(),
         });
-        for (index, target) in targets.iter().enumerate() {
-            target.belong(&state, index);
+        for (target, most) in targets.iter().zip(limits) {
+            let limits = Limits {
+                most: AtomicU32::new(*most),
+                least: 0,
+                queue: 0,
+                backup: false,
+            };
+            target.belong(&state, limits);
             target.tell();
         }
-        (state, targets)
+        let parts = GroupParts {
+            tls: None,
+            own_tls: Vec::new(),
+            targets: state.members(),
+            numbers: Vec::new(),
+            turns: Arc::default(),
+            state,
+        };
+        (parts, targets)
     }
 
     fn poll(place: &Place) -> Option<(usize, InFlight)> {
@@ -401,7 +446,7 @@ mod tests {
         assert!(group.enter(0).is_none() && group.is_full(1));
         let bound = group.join(Some(1), Tried::new());
         let [first, second] = [(); 2].map(|()| group.join(None, Tried::new()));
-        assert_eq!((group.waiting(), targets[1].queued()), (3, 1));
+        assert_eq!((group.state.waiting(), targets[1].queued()), (3, 1));
         drop(a);
         assert_eq!(poll(&first).map(|(index, _)| index), Some(0));
         // What was given was dropped at once: the next has it.
@@ -409,7 +454,7 @@ mod tests {
         assert!(poll(&bound).is_none());
         drop(b);
         assert_eq!(poll(&bound).map(|(index, _)| index), Some(1));
-        assert_eq!((group.waiting(), targets[1].queued()), (0, 0));
+        assert_eq!((group.state.waiting(), targets[1].queued()), (0, 0));
         assert_eq!((targets[0].in_flight(), targets[1].in_flight()), (0, 0));
     }
 
@@ -423,7 +468,7 @@ mod tests {
         // Granted, and never taken.
         drop(first);
         assert!(poll(&second).is_some());
-        assert_eq!((group.waiting(), targets[0].in_flight()), (0, 0));
+        assert_eq!((group.state.waiting(), targets[0].in_flight()), (0, 0));
         let gone = group.join(None, Tried::new());
         assert!(poll(&gone).is_some());
     }
@@ -478,7 +523,7 @@ mod tests {
             }
         });
         assert!(most.into_inner() <= 3);
-        assert_eq!(group.waiting(), 0);
+        assert_eq!(group.state.waiting(), 0);
         assert!(
             targets
                 .iter()

@@ -31,7 +31,7 @@ pub fn refusal_codes() -> Vec<&'static str> {
 /// Closes an exchange: counts it and writes its record.
 pub(crate) fn close(x: &Exchange<'_>) {
     let connection = x.connection;
-    let shard = connection.worker.shard();
+    let shard = connection.shard();
     let metrics = shard.listener(connection.listener.index());
     let total = x.ledger.started.elapsed();
     metrics.requests.count(x.ledger.status);
@@ -196,7 +196,7 @@ fn structured<F: Facts>(data: Option<&Template<Resolved>>, facts: &F, out: &mut 
 }
 
 fn refused(x: &Exchange<'_>, code: &str) {
-    let shard = x.connection.worker.shard();
+    let shard = x.connection.shard();
     if let Some(reason) = Refusal::ALL
         .iter()
         .position(|refusal| refusal.code() == code)
@@ -284,7 +284,7 @@ fn durations(ledger: &Ledger, total: std::time::Duration) -> Durations {
 
 /// Counts that an exchange ran into a limit.
 pub(crate) fn limit_reached(x: &Exchange<'_>, limit: Limit) {
-    x.connection.worker.shard().worker().limit_reached(limit);
+    x.connection.shard().worker().limit_reached(limit);
 }
 
 /// Counts an attempt that failed.
@@ -293,7 +293,6 @@ pub(crate) fn attempt_failed(x: &Exchange<'_>, fault: Fault) {
         && fault.stage == Some(portway_core::retry::Stage::Connect)
     {
         x.connection
-            .worker
             .shard()
             .target(group.index(), target)
             .connect_failures
@@ -323,7 +322,7 @@ pub(crate) fn saw(x: &Exchange<'_>, seen: Seen) {
 /// Counts that another attempt follows.
 pub(crate) fn retried(x: &Exchange<'_>) {
     if let Some(group) = x.attempt.group {
-        let shard = x.connection.worker.shard();
+        let shard = x.connection.shard();
         shard.group(group.index()).retries.add(1);
         if let Some(target) = x.attempt.target {
             shard.target(group.index(), target).retries.add(1);
@@ -426,7 +425,7 @@ impl Passed {
 
 /// Closes a TCP connection: counts it and writes its record.
 pub(crate) fn close_connection(connection: &Connection, passed: &Passed) {
-    let shard = connection.worker.shard();
+    let shard = connection.shard();
     let metrics = shard.listener(connection.listener.index());
     if let Some(fault) = passed.fault {
         metrics.fault(fault.code);

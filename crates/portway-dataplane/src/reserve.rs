@@ -81,8 +81,8 @@ fn at_once(connection: &Connection, ask: Ask, tried: &mut Tried) -> Result<Asked
     let generation = &connection.generation;
     let (_, parts, _) = generation.group(ask.group).ok_or(Fault::no_target())?;
     if let Some(target) = ask.bound {
-        if !parts.state.is_full(target)
-            && let Some(slot) = parts.state.enter(target)
+        if !parts.is_full(target)
+            && let Some(slot) = parts.enter(target)
         {
             return Ok(Asked::Reserved(Reserved { target, slot }));
         }
@@ -92,7 +92,7 @@ fn at_once(connection: &Connection, ask: Ask, tried: &mut Tried) -> Result<Asked
         let worker = &connection.worker;
         match generation.choose(ask.group, ask.key, worker, tried) {
             Ok(choice) => {
-                if let Some(slot) = parts.state.enter(choice.index) {
+                if let Some(slot) = parts.enter(choice.index) {
                     let target = choice.index;
                     statistics::selected(connection, ask.group, target);
                     return Ok(Asked::Reserved(Reserved { target, slot }));
@@ -113,12 +113,12 @@ fn queue(
     target: Option<usize>,
     tried: Tried,
 ) -> Result<Asked, Fault> {
-    let metrics = connection.worker.shard().worker();
+    let metrics = connection.shard().worker();
     metrics.limit_reached(Limit::TargetConnections);
-    if target.is_some_and(|target| parts.state.is_queue_full(target)) {
+    if target.is_some_and(|target| parts.is_queue_full(target)) {
         return Err(Fault::queue_full());
     }
-    let place = parts.state.join(target, tried);
+    let place = parts.join(target, tried);
     let positions = match target.and_then(|target| parts.targets.get(target)) {
         Some(target) => (0, target.queued()),
         None => (parts.state.waiting(), 0),

@@ -196,7 +196,7 @@ impl<'r> Rules<'r> {
 /// Sets a variable, of an exchange too: a connection that passes bytes on is one.
 fn set_variable(connection: &Connection, variable: &Variable, value: Option<Vec<u8>>) {
     if !connection.set_variable(variable, value) {
-        let metrics = connection.worker.shard().worker();
+        let metrics = connection.shard().worker();
         metrics.limit_reached(Limit::Variables);
     }
 }

@@ -31,7 +31,7 @@ impl<'a> Flow<'a> {
         group: Option<GroupId>,
         target: Option<usize>,
     ) -> Self {
-        let shard = connection.worker.shard();
+        let shard = connection.shard();
         Self {
             listener: shard.listener(connection.listener.index()),
             group: group.map(|group| shard.group(group.index())),
@@ -65,14 +65,14 @@ impl<'a> Flow<'a> {
 /// Counts that a target was chosen by the group's algorithm.
 #[inline]
 pub(crate) fn selected(connection: &Connection, group: GroupId, target: usize) {
-    let shard = connection.worker.shard();
+    let shard = connection.shard();
     shard.target(group.index(), target).selections.add(1);
 }
 
 /// Counts that an exchange or connection came to a group; [`end_of_exchange`] or [`end_of_connection`] follows.
 #[inline]
 pub(crate) fn session(connection: &Connection, group: GroupId) {
-    let metrics = connection.worker.shard().group(group.index());
+    let metrics = connection.shard().group(group.index());
     metrics.sessions.add(1);
     metrics.sessions_open.up();
 }
@@ -80,7 +80,7 @@ pub(crate) fn session(connection: &Connection, group: GroupId) {
 /// Counts what an exchange came to for its group and target.
 #[inline]
 pub(crate) fn end_of_exchange(x: &Exchange<'_>, group: GroupId, total: Duration) {
-    let shard = x.connection.worker.shard();
+    let shard = x.connection.shard();
     let metrics = shard.group(group.index());
     metrics.sessions_open.down();
     metrics.answers.count(x.ledger.status);
@@ -109,7 +109,7 @@ pub(crate) fn failed(x: &Exchange<'_>, fault: Fault) {
     let Some(group) = x.attempt.group else {
         return;
     };
-    let shard = x.connection.worker.shard();
+    let shard = x.connection.shard();
     count(&shard.group(group.index()).failures, fault);
     if let Some(target) = x.attempt.target {
         count(&shard.target(group.index(), target).failures, fault);
@@ -145,7 +145,7 @@ fn count(failures: &Failures, fault: Fault) {
 
 /// Counts what a TCP connection came to for its group and target.
 pub(crate) fn end_of_connection(connection: &Connection, passed: &Passed) {
-    let shard = connection.worker.shard();
+    let shard = connection.shard();
     let Some(group) = passed.group else {
         if passed
             .fault
@@ -179,14 +179,14 @@ pub(crate) fn end_of_connection(connection: &Connection, passed: &Passed) {
 
 /// Counts a request that a rule answered in place of a target.
 pub(crate) fn intercepted(x: &Exchange<'_>) {
-    let shard = x.connection.worker.shard();
+    let shard = x.connection.shard();
     let listener = shard.listener(x.connection.listener.index());
     listener.intercepted.add(1);
 }
 
 /// Counts a request that a rule refused.
 pub(crate) fn denied(x: &Exchange<'_>) {
-    let shard = x.connection.worker.shard();
+    let shard = x.connection.shard();
     let listener = shard.listener(x.connection.listener.index());
     listener.denied_requests.add(1);
     if let Some(group) = x.attempt.group {
@@ -196,7 +196,7 @@ pub(crate) fn denied(x: &Exchange<'_>) {
 
 /// Counts a response that a rule refused.
 pub(crate) fn response_denied(x: &Exchange<'_>) {
-    let shard = x.connection.worker.shard();
+    let shard = x.connection.shard();
     let listener = shard.listener(x.connection.listener.index());
     listener.denied_responses.add(1);
     let Some(group) = x.attempt.group else {
@@ -211,7 +211,7 @@ pub(crate) fn response_denied(x: &Exchange<'_>) {
 
 /// Counts that the next attempt goes to another target than the last.
 pub(crate) fn redispatched(connection: &Connection, group: GroupId, from: usize) {
-    let shard = connection.worker.shard();
+    let shard = connection.shard();
     shard.group(group.index()).redispatches.add(1);
     shard.target(group.index(), from).redispatches.add(1);
 }

@@ -5,6 +5,7 @@ use portway_model::draft::LogFormat;
 use portway_model::expression::{LogValue, Template, TemplatePart, Value};
 use portway_model::snapshot::{Listener, Snapshot, TargetGroup};
 use portway_model::stage::Resolved;
+use std::sync::Arc;
 
 /// What the records of one listener want.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct Wants {
 
 impl Wants {
     /// What a listener wants that may forward to these groups.
-    pub fn of(listener: &Listener, groups: &[TargetGroup]) -> Self {
+    pub fn of(listener: &Listener, groups: &[Arc<TargetGroup>]) -> Self {
         let mut wants = Self::default();
         let mut want = |value| match value {
             LogValue::UpstreamAddress | LogValue::UpstreamPort => wants.upstream_address = true,

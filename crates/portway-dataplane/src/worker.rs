@@ -15,14 +15,15 @@ use portway_model::draft::LogFormat;
 use portway_model::log::LogLevel;
 use portway_model::snapshot::ListenerId;
 use portway_telemetry::access_log::{Dates, Format, Formatter};
-use portway_telemetry::metrics::Shard;
+use portway_telemetry::metrics::{Limit, ListenerMetrics, WorkerMetrics};
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Scratch memories that a worker keeps for the next exchanges.
 const FREE_SCRATCHES: usize = 64;
@@ -62,11 +63,56 @@ enum Order {
     Drain(Instant),
 }
 
+/// What a worker hears of control.
+struct Orders {
+    stop: watch::Receiver<Order>,
+    planes: mpsc::Receiver<Publication>,
+}
+
 /// All workers of the process.
 #[derive(Debug)]
 pub struct Workers {
     orders: watch::Sender<Order>,
     threads: Vec<JoinHandle<u32>>,
+    publisher: Publisher,
+}
+
+/// The way on which planes come to all workers.
+#[derive(Debug, Clone)]
+pub struct Publisher(Vec<mpsc::Sender<Publication>>);
+
+/// The next plane; who takes it over says so.
+#[derive(Debug)]
+struct Publication {
+    plane: NextPlane,
+    done: oneshot::Sender<()>,
+}
+
+struct NextPlane(Arc<Plane>);
+
+impl fmt::Debug for NextPlane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NextPlane")
+    }
+}
+
+impl Publisher {
+    /// Has every exchange that begins from now on served by `plane`. Comes back when all workers have taken it over; one
+    /// that is stopping has nothing to take over.
+    pub async fn publish(&self, plane: &Arc<Plane>) {
+        let mut taken = Vec::with_capacity(self.0.len());
+        for worker in &self.0 {
+            let (done, is_done) = oneshot::channel();
+            let plane = NextPlane(Arc::clone(plane));
+            if worker.send(Publication { plane, done }).await.is_ok() {
+                taken.push(is_done);
+            }
+        }
+        for is_done in taken {
+            // It went away meanwhile.
+            let _ = is_done.await;
+        }
+    }
 }
 
 impl Workers {
@@ -74,10 +120,18 @@ impl Workers {
     pub fn start(plane: Arc<Plane>, sockets: Vec<Vec<BoundSocket>>) -> io::Result<Self> {
         let (orders, _) = watch::channel(Order::Serve);
         let mut threads = Vec::with_capacity(sockets.len());
+        let mut publisher = Vec::with_capacity(sockets.len());
         let (ready, started) = std::sync::mpsc::channel();
         let count = sockets.len();
         for (index, sockets) in sockets.into_iter().enumerate() {
-            let (plane, orders, ready) = (Arc::clone(&plane), orders.subscribe(), ready.clone());
+            let (plane, ready) = (Arc::clone(&plane), ready.clone());
+            // Who publishes waits for all workers: there is never a second one on the way.
+            let (sender, planes) = mpsc::channel(1);
+            publisher.push(sender);
+            let orders = Orders {
+                stop: orders.subscribe(),
+                planes,
+            };
             let thread = std::thread::Builder::new()
                 .name(format!("portway-w{index}"))
                 .spawn(move || {
@@ -96,7 +150,16 @@ impl Workers {
         for _ in 0..count {
             started.recv().map_err(io::Error::other)??;
         }
-        Ok(Self { orders, threads })
+        Ok(Self {
+            orders,
+            threads,
+            publisher: Publisher(publisher),
+        })
+    }
+
+    /// The way on which planes come to them.
+    pub fn publisher(&self) -> Publisher {
+        self.publisher.clone()
     }
 
     /// Begins a graceful stop: no new connections, idle ones are closed, answers say `Connection: close`; what is
@@ -119,7 +182,7 @@ impl Workers {
 /// One worker, as its connections see it.
 pub(crate) struct Worker {
     generation: RefCell<Rc<Generation>>,
-    shard: Arc<Shard>,
+    metrics: Arc<WorkerMetrics>,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) timers: Rc<Timers>,
     #[expect(
@@ -188,10 +251,10 @@ impl Worker {
             cutting_off: Cell::new(false),
             clock: Cell::new((Instant::now(), SystemTime::now())),
             dates: RefCell::new(Dates::new(plane.zone.clone())),
-            generation: RefCell::new(Rc::new(Generation::new(plane, &shard))),
+            metrics: Arc::clone(shard.worker()),
+            generation: RefCell::new(Rc::new(Generation::new(plane, shard, None))),
             credentials: Credentials::default(),
             number: u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
-            shard,
         })
     }
 
@@ -213,9 +276,28 @@ impl Worker {
         Rc::clone(&self.generation.borrow())
     }
 
-    /// This worker's counters.
-    pub(crate) fn shard(&self) -> &Shard {
-        &self.shard
+    /// Serves exchanges that begin from now on by another plane; those in progress end as they began.
+    fn take_over(&self, plane: Arc<Plane>) {
+        let index = usize::try_from(self.number - 1).unwrap_or(usize::MAX);
+        // The next registry has as many workers as the one before.
+        let Some(shard) = plane.metrics.shard(index) else {
+            return;
+        };
+        let before = self.generation();
+        let next = Rc::new(Generation::new(plane, shard, Some(&before)));
+        before.make_way(&next);
+        self.generation.replace(next);
+    }
+
+    /// What this worker counts by itself.
+    pub(crate) fn metrics(&self) -> &WorkerMetrics {
+        &self.metrics
+    }
+
+    /// What this worker counts for a listener.
+    pub(crate) fn listener_metrics(&self, listener: ListenerId) -> Arc<ListenerMetrics> {
+        let generation = self.generation.borrow();
+        Arc::clone(generation.shard.listener(listener.index()))
     }
 
     /// Which worker this is, from 1.
@@ -319,13 +401,8 @@ impl Worker {
         let batch = std::mem::take(&mut log.batch);
         let dropped = parts.log.as_ref().map_or(0, |sink| sink.send(batch));
         if dropped > 0 {
-            self.shard
-                .worker()
-                .access_log_dropped
-                .add(u64::from(dropped));
-            self.shard
-                .worker()
-                .limit_reached(portway_telemetry::metrics::Limit::AccessLogBatches);
+            self.metrics.access_log_dropped.add(u64::from(dropped));
+            self.metrics.limit_reached(Limit::AccessLogBatches);
         }
     }
 
@@ -350,7 +427,7 @@ fn run(
     index: usize,
     plane: Arc<Plane>,
     sockets: Vec<BoundSocket>,
-    orders: watch::Receiver<Order>,
+    orders: Orders,
     ready: &std::sync::mpsc::Sender<io::Result<()>>,
 ) -> io::Result<u32> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -363,7 +440,8 @@ fn run(
         let ticker = tokio::task::spawn_local(tick(Rc::clone(&worker)));
         // The receiver is gone only if start has already failed.
         let _ = ready.send(Ok(()));
-        let deadline = until_drained(orders).await;
+        let follower = tokio::task::spawn_local(follow(Rc::clone(&worker), orders.planes));
+        let deadline = until_drained(orders.stop).await;
         worker.draining.set(true);
         // A socket that stayed open would go on taking connections that nobody accepts.
         worker.incoming.borrow_mut().clear();
@@ -371,6 +449,7 @@ fn run(
         worker.timers.expire_resting(false);
         let cut = finish(&worker, deadline).await;
         ticker.abort();
+        follower.abort();
         io::Result::Ok((worker, cut))
     })?;
     worker.cutting_off.set(true);
@@ -378,6 +457,15 @@ fn run(
     drop(runtime);
     worker.flush_logs(true);
     Ok(cut)
+}
+
+/// Takes over every plane that is published.
+async fn follow(worker: Rc<Worker>, mut planes: mpsc::Receiver<Publication>) {
+    while let Some(Publication { plane, done }) = planes.recv().await {
+        worker.take_over(plane.0);
+        // Nobody waits any more.
+        let _ = done.send(());
+    }
 }
 
 /// Waits for the order to stop; its deadline. A process that drops its `Workers` wants them to stop at once.

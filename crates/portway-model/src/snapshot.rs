@@ -22,6 +22,7 @@ use crate::stage::Resolved;
 use ipnet::IpNet;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 macro_rules! ids {
@@ -59,10 +60,10 @@ ids! {
 pub struct Snapshot {
     /// What concerns the process.
     pub process: Process,
-    /// By [`ListenerId`].
-    pub listeners: Vec<Listener>,
-    /// By [`GroupId`].
-    pub groups: Vec<TargetGroup>,
+    /// By [`ListenerId`]. Shared: what a change leaves as it was is the same object in the next snapshot.
+    pub listeners: Vec<Arc<Listener>>,
+    /// By [`GroupId`]; shared as those.
+    pub groups: Vec<Arc<TargetGroup>>,
     /// By [`CertificateId`].
     pub certificates: Vec<Certificate>,
     /// By [`StickTableId`].
@@ -81,7 +82,7 @@ impl Snapshot {
 
     /// The group with this id. Ids of a snapshot are valid in it.
     pub fn group(&self, id: GroupId) -> Option<&TargetGroup> {
-        self.groups.get(id.index())
+        self.groups.get(id.index()).map(Arc::as_ref)
     }
 }
 

@@ -18,6 +18,7 @@ use portway_model::snapshot::Snapshot;
 use rustls_pki_types::UnixTime;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
 
 const REFERENCE: &str = include_str!("../../../docs/native.md");
 /// So many examples run today; raise it with each part that comes.
@@ -60,7 +61,7 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
     .unwrap();
     std::fs::write(path("ca.pem"), &made.certificate_pem).unwrap();
     std::fs::write(path("page.html"), "a page").unwrap();
-    for (listener, number) in snapshot.listeners.iter_mut().zip(0..) {
+    for (listener, number) in snapshot.listeners.iter_mut().map(Arc::make_mut).zip(0..) {
         if let Some(tls) = &mut listener.tls {
             tls.client_ca = tls.client_ca.as_ref().map(|_| path("ca.pem"));
             tls.client_crl = None;
@@ -84,8 +85,10 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
             .iter_mut()
             .for_each(|page| page.page = ErrorPageSource::File(path("page.html")));
     }
-    let listeners = snapshot.listeners.iter_mut().map(|it| &mut it.rules);
-    let groups = snapshot.groups.iter_mut().map(|it| &mut it.rules);
+    let listeners = snapshot.listeners.iter_mut().map(Arc::make_mut);
+    let listeners = listeners.map(|it| &mut it.rules);
+    let groups = snapshot.groups.iter_mut().map(Arc::make_mut);
+    let groups = groups.map(|it| &mut it.rules);
     for rules in listeners.chain(groups) {
         for phase in Phase::ALL {
             let actions = rules.of_mut(phase).iter_mut();
@@ -105,7 +108,7 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
     for certificate in &mut snapshot.certificates {
         (certificate.file, certificate.key) = (path("all.pem"), None);
     }
-    for group in &mut snapshot.groups {
+    for group in snapshot.groups.iter_mut().map(Arc::make_mut) {
         group
             .targets
             .iter_mut()

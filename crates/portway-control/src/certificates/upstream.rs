@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// TLS towards the targets of a group.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct GroupTls {
     /// `Some` exactly where TLS is spoken to targets and nothing was wrong.
     pub group: Option<Arc<ClientConfig>>,

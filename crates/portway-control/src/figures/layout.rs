@@ -4,7 +4,7 @@
 //! and a group that one section made are one proxy with both sides. Proxies stand in the order of the text.
 
 use portway_model::name::Name;
-use portway_model::snapshot::{Snapshot, TargetGroup};
+use portway_model::snapshot::Snapshot;
 use portway_model::span::Span;
 use std::collections::HashSet;
 
@@ -84,7 +84,7 @@ fn numbered(snapshot: &Snapshot, found: Vec<Found>) -> Vec<Proxy> {
             targets: it
                 .group
                 .and_then(|group| snapshot.groups.get(group))
-                .map(TargetGroup::target_numbers)
+                .map(|group| group.target_numbers())
                 .unwrap_or_default(),
             name: it.name,
             listeners: it.listeners,

@@ -9,15 +9,17 @@ mod read;
 mod server;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use portway_dataplane::plane::Plane;
+use portway_model::snapshot::TargetGroup;
 use portway_telemetry::access_log::Dates;
 use portway_telemetry::metrics::{GroupTotals, ListenerTotals};
 use portway_telemetry::zone::Zone;
 
-use crate::targets::WatchedTarget;
+use crate::change::GroupPlan;
+use crate::targets::{Targets, WatchedTarget};
 pub(crate) use layout::Proxy;
 use rates::Rate;
 pub(crate) use server::{agent_figures, check_figures};
@@ -198,10 +200,19 @@ pub struct BackendFigures {
     pub cookie: Option<String>,
 }
 
+/// What is at work: replaced as a whole where targets come or go.
+pub struct Installed {
+    /// What workers serve.
+    pub plane: Arc<Plane>,
+    /// By group, in the order of the plane.
+    pub targets: Vec<Targets>,
+}
+
 /// Looks at totals, and knows what there was.
 pub struct Statistics {
+    installed: RwLock<Arc<Installed>>,
+    /// The first plane: its process and listeners are those of every later one.
     pub(crate) plane: Arc<Plane>,
-    pub(crate) targets: Vec<Vec<Arc<WatchedTarget>>>,
     pub(crate) proxies: Vec<Proxy>,
     pub(crate) started: SystemTime,
     pub(crate) started_at: Instant,
@@ -272,14 +283,15 @@ struct Zero {
 }
 
 impl Statistics {
-    pub(crate) fn new(
-        plane: Arc<Plane>,
-        targets: Vec<Vec<Arc<WatchedTarget>>>,
-        workers: usize,
-    ) -> Self {
+    pub(crate) fn new(installed: Installed, workers: usize) -> Self {
+        let plane = installed.plane.clone();
         let proxies = layout::proxies(&plane.snapshot);
+        let servers = |proxy: &Proxy| {
+            let group = proxy.group.and_then(|group| installed.targets.get(group));
+            group.map_or(0, |targets| targets.len())
+        };
         let rates = proxies.iter().map(|proxy| ProxyRates {
-            servers: vec![Rate::default(); proxy.targets.len()],
+            servers: vec![Rate::default(); servers(proxy)],
             ..ProxyRates::default()
         });
         let recorder = Recorder {
@@ -292,7 +304,7 @@ impl Statistics {
         let node = plane.snapshot.process.node.clone();
         Self {
             proxies,
-            targets,
+            installed: RwLock::new(Arc::new(installed)),
             started: SystemTime::now(),
             started_at: Instant::now(),
             workers,
@@ -301,6 +313,32 @@ impl Statistics {
             zero: Mutex::default(),
             plane,
         }
+    }
+
+    /// What is at work now.
+    pub fn installed(&self) -> Arc<Installed> {
+        let installed = self.installed.read();
+        installed.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// This is at work from now on; it differs in the targets of these groups.
+    pub(crate) fn replace(&self, installed: Installed, groups: &[GroupPlan]) {
+        // Who reads takes these first, and sees one or the other.
+        let (mut recorder, mut zero) = (self.recorder(), self.zero());
+        for GroupPlan { group, kept } in groups {
+            let proxies = self.proxies.iter().zip(&mut recorder.proxies);
+            for (_, rates) in proxies.filter(|(proxy, _)| proxy.group == Some(*group)) {
+                rates.servers = moved(&rates.servers, kept);
+            }
+            if let Some(totals) = zero.targets.get_mut(*group) {
+                *totals = moved(totals, kept);
+            }
+        }
+        let installed = Arc::new(installed);
+        *self
+            .installed
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = installed;
     }
 
     /// Looks at the totals once a second, for ever.
@@ -315,14 +353,15 @@ impl Statistics {
     /// A second is over.
     fn look(&self, now: Instant) {
         let mut recorder = self.recorder();
-        let metrics = &self.plane.metrics;
+        let installed = self.installed();
+        let (plane, metrics) = (&installed.plane, &installed.plane.metrics);
         let (mut connections, mut handshakes, mut sent) = (0, 0, 0);
         for (proxy, rates) in self.proxies.iter().zip(&mut recorder.proxies) {
             if let Some(listener) = proxy.listeners.first() {
                 let totals = metrics.listener_totals(*listener);
                 rates.connections.look(totals.connections, now);
                 rates.requests.look(totals.requests(), now);
-                if let Some(parts) = self.plane.listeners.get(*listener) {
+                if let Some(parts) = plane.listeners.get(*listener) {
                     rates.connections.tell(&parts.state.connection_rate);
                     rates.requests.tell(&parts.state.request_rate);
                 }
@@ -334,7 +373,7 @@ impl Statistics {
             rates
                 .sessions
                 .look(metrics.group_totals(group).sessions, now);
-            let parts = self.plane.groups.get(group);
+            let parts = plane.groups.get(group);
             if let Some(parts) = parts {
                 rates.sessions.tell(&parts.state.session_rate);
             }
@@ -344,7 +383,7 @@ impl Statistics {
                     rate.tell(&state.session_rate);
                 }
             }
-            rates.up.look(self.is_up(group), now);
+            rates.up.look(installed.is_up(group), now);
         }
         recorder.connections.look(connections, now);
         recorder.handshakes.look(handshakes, now);
@@ -352,28 +391,15 @@ impl Statistics {
         recorder.looked = now;
     }
 
-    /// True where a target of the group takes traffic.
-    fn is_up(&self, group: usize) -> bool {
-        let targets = self.targets.get(group);
-        targets.is_none_or(|targets| {
-            targets.is_empty() || targets.iter().any(|it| it.state.health().is_usable())
-        })
-    }
-
     /// Begins the highest and longest of everything anew; `all`: counters too.
     pub fn clear(&self, all: bool) {
-        let metrics = &self.plane.metrics;
-        metrics.forget_peaks();
-        self.plane
-            .listeners
-            .iter()
-            .for_each(|it| it.state.forget_peak());
-        let targets = self.targets.iter().flatten();
-        targets.for_each(|it| it.state.forget_peak());
-        self.plane
-            .groups
-            .iter()
-            .for_each(|it| it.state.forget_peak());
+        let installed = self.installed();
+        let plane = &installed.plane;
+        plane.metrics.forget_peaks();
+        plane.listeners.iter().for_each(|it| it.state.forget_peak());
+        let targets = || installed.targets.iter().flat_map(|it| it.iter());
+        targets().for_each(|it| it.state.forget_peak());
+        plane.groups.iter().for_each(|it| it.state.forget_peak());
         let mut recorder = self.recorder();
         let Recorder {
             connections,
@@ -396,27 +422,8 @@ impl Statistics {
         }
         drop(recorder);
         if all {
-            *self.zero() = self.totals();
-            self.targets.iter().flatten().for_each(|it| it.clear());
-        }
-    }
-
-    /// Every total as it is now.
-    fn totals(&self) -> Zero {
-        let (snapshot, metrics) = (&self.plane.snapshot, &self.plane.metrics);
-        let groups = || snapshot.groups.iter().enumerate();
-        let of_targets = |(group, it): (usize, &portway_model::snapshot::TargetGroup)| {
-            let targets = 0..it.targets.len();
-            targets
-                .map(|target| metrics.target_totals(group, target))
-                .collect()
-        };
-        Zero {
-            listeners: (0..snapshot.listeners.len())
-                .map(|it| metrics.listener_totals(it))
-                .collect(),
-            groups: groups().map(|(it, _)| metrics.group_totals(it)).collect(),
-            targets: groups().map(of_targets).collect(),
+            *self.zero() = totals(&installed.plane);
+            targets().for_each(|it| it.clear());
         }
     }
 
@@ -426,6 +433,43 @@ impl Statistics {
 
     fn zero(&self) -> MutexGuard<'_, Zero> {
         self.zero.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Installed {
+    /// True where a target of the group takes traffic.
+    pub(crate) fn is_up(&self, group: usize) -> bool {
+        let targets = self.targets.get(group);
+        targets.is_none_or(|targets| {
+            targets.is_empty() || targets.iter().any(|it| it.state.health().is_usable())
+        })
+    }
+}
+
+/// What was known by place, where each has the place before that `kept` says, or is new.
+fn moved<T: Copy + Default>(before: &[T], kept: &[Option<usize>]) -> Vec<T> {
+    let old = |place: &Option<usize>| place.and_then(|place| before.get(place)).copied();
+    kept.iter()
+        .map(|place| old(place).unwrap_or_default())
+        .collect()
+}
+
+/// Every total as it is now.
+fn totals(plane: &Plane) -> Zero {
+    let (snapshot, metrics) = (&plane.snapshot, &plane.metrics);
+    let groups = || snapshot.groups.iter().enumerate();
+    let of_targets = |(group, it): (usize, &Arc<TargetGroup>)| {
+        let targets = 0..it.targets.len();
+        targets
+            .map(|target| metrics.target_totals(group, target))
+            .collect()
+    };
+    Zero {
+        listeners: (0..snapshot.listeners.len())
+            .map(|it| metrics.listener_totals(it))
+            .collect(),
+        groups: groups().map(|(it, _)| metrics.group_totals(it)).collect(),
+        targets: groups().map(of_targets).collect(),
     }
 }
 

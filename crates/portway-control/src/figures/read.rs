@@ -13,7 +13,7 @@ use portway_telemetry::metrics::{GroupTotals, ListenerTotals, TargetTotals};
 use super::layout::Proxy;
 use super::rates::Rate;
 use super::{
-    BackendFigures, Figures, FrontendFigures, ProcessFigures, ProxyFigures, ProxyRates,
+    BackendFigures, Figures, FrontendFigures, Installed, ProcessFigures, ProxyFigures, ProxyRates,
     RateFigures, Recorder, ServerFigures, ServerStatus, Statistics, Zero, server,
 };
 use crate::descriptors;
@@ -24,6 +24,7 @@ const FULL_PART: u32 = 10;
 /// What reading needs at hand.
 struct Reading<'a> {
     statistics: &'a Statistics,
+    installed: &'a Installed,
     recorder: &'a Recorder,
     zero: &'a Zero,
     now: Instant,
@@ -34,9 +35,11 @@ impl Statistics {
     /// Everything as it is now.
     pub fn figures(&self) -> Figures {
         let (recorder, zero) = (self.recorder(), self.zero());
+        let installed = self.installed();
         let now = Instant::now();
         let reading = Reading {
             statistics: self,
+            installed: &installed,
             since_look: now.saturating_duration_since(recorder.looked),
             recorder: &recorder,
             zero: &zero,
@@ -61,7 +64,7 @@ impl Reading<'_> {
     }
 
     fn process(&self) -> ProcessFigures {
-        let Statistics { plane, .. } = self.statistics;
+        let plane = &self.installed.plane;
         let first = self.statistics.proxies.iter();
         let first: Vec<usize> = first
             .filter_map(|it| it.listeners.first().copied())
@@ -117,7 +120,7 @@ impl Reading<'_> {
     }
 
     fn proxy(&self, proxy: &Proxy, rates: &ProxyRates) -> ProxyFigures {
-        let snapshot = &self.statistics.plane.snapshot;
+        let snapshot = &self.installed.plane.snapshot;
         let group = proxy.group.and_then(|it| snapshot.groups.get(it));
         let listener = proxy.listeners.first();
         let listener = listener.and_then(|it| snapshot.listeners.get(*it));
@@ -126,7 +129,7 @@ impl Reading<'_> {
             .or(group.map(|it| it.protocol))
             .is_some_and(|protocol| protocol.is_http());
         let servers = match (proxy.group, group) {
-            (Some(index), Some(group)) => self.servers(index, group, proxy, rates),
+            (Some(index), Some(group)) => self.servers(index, group, rates),
             _ => Vec::new(),
         };
         ProxyFigures {
@@ -144,7 +147,7 @@ impl Reading<'_> {
     }
 
     fn frontend(&self, proxy: &Proxy, rates: &ProxyRates) -> Option<FrontendFigures> {
-        let plane = &self.statistics.plane;
+        let plane = &self.installed.plane;
         let first = *proxy.listeners.first()?;
         let (listener, parts) = plane
             .snapshot
@@ -174,20 +177,14 @@ impl Reading<'_> {
         })
     }
 
-    fn servers(
-        &self,
-        index: usize,
-        group: &TargetGroup,
-        proxy: &Proxy,
-        rates: &ProxyRates,
-    ) -> Vec<ServerFigures> {
-        let plane = &self.statistics.plane;
+    fn servers(&self, index: usize, group: &TargetGroup, rates: &ProxyRates) -> Vec<ServerFigures> {
+        let plane = &self.installed.plane;
         let (metrics, parts) = (&plane.metrics, plane.groups.get(index));
-        let Some(watched) = self.statistics.targets.get(index) else {
+        let (Some(watched), Some(parts)) = (self.installed.targets.get(index), parts) else {
             return Vec::new();
         };
-        let numbers = proxy.targets.iter().zip(&rates.servers);
-        let targets = group.targets.iter().zip(watched).zip(numbers);
+        let numbers = parts.numbers.iter().zip(&rates.servers);
+        let targets = group.targets.iter().zip(watched.iter()).zip(numbers);
         targets
             .enumerate()
             .map(|(nth, ((target, watched), (number, rate)))| {
@@ -197,7 +194,7 @@ impl Reading<'_> {
                 ServerFigures {
                     session_rate: self.rate(rate, raw.sessions),
                     last_session: rate.idle(raw.sessions, self.now),
-                    limit: parts.map_or(0, |it| it.state.most(nth)),
+                    limit: watched.state.most(),
                     ..server::figures(group, target, watched, (*number, totals))
                 }
             })
@@ -211,7 +208,7 @@ impl Reading<'_> {
         rates: &ProxyRates,
         servers: &[ServerFigures],
     ) -> BackendFigures {
-        let plane = &self.statistics.plane;
+        let plane = &self.installed.plane;
         let parts = plane.groups.get(index);
         let raw = plane.metrics.group_totals(index);
         let zero = self.zero.groups.get(index).copied().unwrap_or_default();
@@ -238,7 +235,7 @@ impl Reading<'_> {
             },
             session_rate: self.rate(&rates.sessions, raw.sessions),
             last_session: rates.sessions.idle(raw.sessions, self.now),
-            is_up: self.statistics.is_up(index),
+            is_up: self.installed.is_up(index),
             since: self.now.saturating_duration_since(up.since),
             downs: up.downs,
             down_time: match up.is_up {
@@ -258,7 +255,7 @@ impl Reading<'_> {
 
     /// A tenth of what the listeners that forward to the group may have.
     fn full_connections(&self, group: usize) -> u32 {
-        let plane = &self.statistics.plane;
+        let plane = &self.installed.plane;
         let limits = plane.snapshot.listeners.iter().filter_map(|listener| {
             let rules = listener.rules.iter();
             let mut forwarded = rules.flat_map(Rule::forwards_to);

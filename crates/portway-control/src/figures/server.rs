@@ -52,6 +52,10 @@ pub struct ServerFigures {
     pub agent: Option<AgentFigures>,
     /// The configuration gives it an agent.
     pub has_agent: bool,
+    /// The configuration has it checked; that may be left out.
+    pub has_check: bool,
+    /// It came while the process ran.
+    pub is_added: bool,
     /// Where its agent is: another address, and a port; 0: none.
     pub agent_place: (Option<IpAddr>, u16),
     /// Where it lives, where that is known.
@@ -154,6 +158,7 @@ pub(super) fn figures(
     let verdict = watched.health();
     let kind = group.health_check.as_ref().map(|it| &it.kind);
     let check = target.check.as_ref().zip(kind);
+    let check = check.filter(|_| !watched.rests());
     let check = check.map(|(check, kind)| checks(check, kind, &verdict));
     let state = &watched.state;
     let weight = watched.weight();
@@ -177,6 +182,8 @@ pub(super) fn figures(
         check,
         agent: agent_figures(watched, &verdict),
         has_agent: target.agent.is_some(),
+        has_check: target.check.is_some(),
+        is_added: watched.is_added,
         agent_place: {
             let (told, own) = (watched.agent_place(), target.agent.as_ref());
             let address = told.address.or(own.and_then(|it| it.address));

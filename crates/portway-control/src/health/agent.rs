@@ -27,7 +27,9 @@ const MOST_BYTES: u64 = 16 << 10;
 
 /// Asks the agent of a target from now on.
 pub(super) async fn watch(agent: Agent, target: Arc<WatchedTarget>, told: Arc<Told>) {
-    let count = u32::try_from(told.peers.len()).unwrap_or(u32::MAX).max(1);
+    let count = u32::try_from(told.peers.all().len())
+        .unwrap_or(u32::MAX)
+        .max(1);
     // As HAProxy: the first at once, the others spread over the interval.
     let mut next = Instant::now() + agent.interval.saturating_mul(told.place) / count;
     loop {

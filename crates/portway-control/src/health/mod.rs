@@ -31,34 +31,37 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::certificates::GroupTls;
-use crate::targets::{LastCheck, WatchedTarget, in_telemetry};
+use crate::targets::{LastCheck, Peers, WatchedTarget, in_telemetry};
 use crate::tidings::{self, By};
 
 pub use probe::Prober;
 
-/// Starts the checks of the targets of one group; they end with `tasks`. `tls` is for checks that speak TLS.
-pub fn start(
+/// Starts the checks of targets of one group, each with its place in it; they end with `tasks`. `tls` is for checks that speak TLS.
+pub fn start<'t>(
     group: &TargetGroup,
     tls: &GroupTls,
-    targets: &[Arc<WatchedTarget>],
+    targets: impl Iterator<Item = (usize, &'t Arc<WatchedTarget>)>,
+    peers: &Arc<Peers>,
     process: &Arc<ProcessState>,
     tasks: &mut JoinSet<()>,
 ) {
-    for target in targets {
+    for (place, target) in targets {
         if !target.target.slow_start.is_zero() {
-            tasks.spawn(ramp(target.clone()));
+            target.is_looked_after_by(tasks.spawn(ramp(target.clone())));
         }
-    }
-    let peers: Arc<[Arc<WatchedTarget>]> = targets.into();
-    for (place, target) in (0..).zip(targets) {
         let told = Arc::new(Told {
             peers: peers.clone(),
-            place,
+            // One that comes alone waits for nobody.
+            place: match target.is_added {
+                true => 0,
+                false => u32::try_from(place).unwrap_or(0),
+            },
             process: Arc::clone(process),
             fail_open: group.none_healthy == NoneHealthy::FailOpen,
         });
         if let Some(agent) = &target.target.agent {
-            tasks.spawn(agent::watch(agent.clone(), target.clone(), told.clone()));
+            let asks = agent::watch(agent.clone(), target.clone(), told.clone());
+            target.is_looked_after_by(tasks.spawn(asks));
         }
         let Some(check) = &group.health_check else {
             continue;
@@ -69,7 +72,7 @@ pub fn start(
         let prober = Prober {
             check: check.clone(),
             own: own.clone(),
-            tls: tls.of_check(place as usize).cloned(),
+            tls: tls.of_check(place).cloned(),
             server_name: group
                 .tls_of(&target.target)
                 .map_or(NameToSend::None, name_of_checks),
@@ -82,9 +85,9 @@ pub fn start(
         if let Some(observe) = own.observe {
             let first = check.first_failure_is_down;
             let listened = listen(target.clone(), own.clone(), observe, first, told.clone());
-            tasks.spawn(listened);
+            target.is_looked_after_by(tasks.spawn(listened));
         }
-        tasks.spawn(watch(prober, target.clone(), told));
+        target.is_looked_after_by(tasks.spawn(watch(prober, target.clone(), told)));
     }
 }
 
@@ -121,7 +124,7 @@ pub fn announce_by(target: &WatchedTarget, transition: Option<Transition>, by: B
 /// What follows a change of state.
 struct Told {
     /// All targets of the group.
-    peers: Arc<[Arc<WatchedTarget>]>,
+    peers: Arc<Peers>,
     /// The place of the target among them.
     place: u32,
     fail_open: bool,
@@ -136,7 +139,9 @@ impl Told {
             return first_probe_delay(interval, InitialState::Wait, chance());
         }
         // As HAProxy: the first at once, the others spread over the interval.
-        let count = u32::try_from(self.peers.len()).unwrap_or(u32::MAX).max(1);
+        let count = u32::try_from(self.peers.all().len())
+            .unwrap_or(u32::MAX)
+            .max(1);
         interval.saturating_mul(self.place) / count
     }
 
@@ -151,7 +156,8 @@ impl Told {
             }
             self.if_down(target);
         } else if to == HealthState::Healthy && target.target.shutdown_backups_on_up {
-            let backups = self.peers.iter().filter(|peer| peer.target.backup);
+            let peers = self.peers.all();
+            let backups = peers.iter().filter(|peer| peer.target.backup);
             backups.for_each(|peer| peer.state.cut_off(&self.process));
         }
     }
@@ -159,6 +165,7 @@ impl Told {
     fn if_down(&self, target: &WatchedTarget) {
         if !self
             .peers
+            .all()
             .iter()
             .any(|peer| peer.state.health().is_usable())
         {

@@ -74,6 +74,12 @@ async fn check(check: &str, answer: &'static str, expected: Result<(), &str>) {
     assert_eq!(result, expected.map_err(str::to_owned), "{check} {answer}");
 }
 
+fn peers(targets: &[Arc<WatchedTarget>]) -> Arc<Peers> {
+    let peers = Peers::default();
+    peers.set(&targets.into());
+    Arc::new(peers)
+}
+
 #[tokio::test]
 async fn answers_are_judged() {
     const HTTP: &str = "{ http = '/' }";
@@ -249,10 +255,12 @@ async fn a_target_goes_and_comes_back() {
     let target = targets[0][0].clone();
     let mut tasks = JoinSet::new();
     let process = Arc::default();
+    let peers = peers(&targets[0]);
     start(
         &snapshot.groups[0],
         &GroupTls::default(),
-        &targets[0],
+        targets[0].iter().enumerate(),
+        &peers,
         &process,
         &mut tasks,
     );
@@ -540,7 +548,7 @@ async fn agent(lines: &'static [&'static str], check: &str) -> Arc<WatchedTarget
 async fn after_answers(lines: &'static [&'static str], expected: &[&str]) {
     let target = agent(lines, "").await;
     let told = Told {
-        peers: vec![target.clone()].into(),
+        peers: peers(std::slice::from_ref(&target)),
         place: 0,
         fail_open: false,
         process: Arc::default(),
@@ -604,9 +612,9 @@ fn a_limit_may_be_the_first_of_its_group() {
         .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
     let targets = &watch(&snapshot)[0];
     let states = targets.iter().map(|it| it.state.clone()).collect();
-    let group = GroupParts::new(&snapshot.groups[0], None, states).state;
+    let _group = GroupParts::new(&snapshot.groups[0], None, states);
     assert_eq!(targets[1].limit("9"), Ok(()));
-    assert_eq!((group.most(0), group.most(1)), (0, 9));
+    assert_eq!((targets[0].state.most(), targets[1].state.most()), (0, 9));
     assert!(targets[1].limit("x").is_err());
 }
 

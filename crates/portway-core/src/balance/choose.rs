@@ -24,6 +24,18 @@ pub struct SharedTurns {
     fair: Mutex<Turns>,
 }
 
+impl SharedTurns {
+    /// The turns of the same group where targets stand at other places; those that `place` gives none are gone. Where
+    /// turns had got to is kept; from here on the two are apart.
+    pub fn moved(&self, place: impl Fn(usize) -> Option<usize>) -> SharedTurns {
+        let fair = self.fair.lock().unwrap_or_else(PoisonError::into_inner);
+        SharedTurns {
+            turn: AtomicUsize::new(self.turn.load(Ordering::Relaxed)),
+            fair: Mutex::new(fair.moved(place)),
+        }
+    }
+}
+
 /// Chooses targets of one group for one worker.
 #[derive(Debug)]
 pub struct Balancer {

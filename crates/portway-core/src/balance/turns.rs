@@ -68,6 +68,38 @@ impl Turns {
         }
     }
 
+    /// The same turns where targets stand at other places; those that `place` gives none are gone.
+    pub(super) fn moved(&self, place: impl Fn(usize) -> Option<usize>) -> Turns {
+        let list = |list: &[(i64, usize)]| {
+            let moved = list.iter();
+            let moved = moved.filter_map(|(key, index)| Some((*key, place(*index)?)));
+            moved.collect()
+        };
+        let mut turns = Turns {
+            places: Vec::new(),
+            first: list(&self.first),
+            now: list(&self.now),
+            later: list(&self.later),
+            position: self.position,
+            round_weight: self.round_weight,
+            next_weight: self.next_weight,
+            epoch: None,
+        };
+        for (index, old) in self.places.iter().enumerate() {
+            let Some(to) = place(index) else {
+                turns.next_weight -= old.weight;
+                continue;
+            };
+            if turns.places.len() <= to {
+                turns.places.resize(to + 1, Place::default());
+            }
+            if let Some(new) = turns.places.get_mut(to) {
+                *new = *old;
+            }
+        }
+        turns
+    }
+
     /// The next whose turn it is and who is free.
     pub(super) fn next(&mut self, free: impl Fn(usize) -> bool) -> Option<usize> {
         let mut skipped: Vec<usize> = Vec::new();

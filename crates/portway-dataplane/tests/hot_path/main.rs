@@ -146,7 +146,10 @@ fn check(configuration: &str, allocations: usize) {
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     let configuration = configuration.replace("TARGET", &target().to_string());
-    let proxy = Proxy::start_with(&configuration, |plane| plane.listeners[0].log = None);
+    let proxy = Proxy::start_with(&configuration, |plane| {
+        let listener = std::sync::Arc::get_mut(&mut plane.listeners[0]);
+        listener.unwrap().log = None;
+    });
     let mut client = TcpStream::connect(proxy.address(0)).unwrap();
     client.set_nodelay(true).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();

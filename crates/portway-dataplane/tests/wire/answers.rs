@@ -244,7 +244,7 @@ deny = { status = 403, error_page = true }
         Case::closed("an empty page", &get("/silent"), ""),
     ];
     play(listener, group, &cases, |plane| {
-        let answers = &mut plane.answers;
+        let answers = std::sync::Arc::get_mut(&mut plane.answers).unwrap();
         answers.add_file(FileId(0), "f", b"file".to_vec());
         let page = b"HTTP/1.0 404 Mine\nX-P: 1\nConnection: close\nContent-Length: 4\n\npage";
         answers.add_page(FileId(0), "p", Page::parse(403, page).unwrap());

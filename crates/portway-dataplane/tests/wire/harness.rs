@@ -3,10 +3,9 @@
 
 use portway_core::route::Router;
 use portway_core::stick::Table;
-use portway_dataplane::Answers;
 use portway_dataplane::access_log::{self, LogSink};
 use portway_dataplane::live::{Health, ProcessState, TargetState};
-use portway_dataplane::plane::{GroupParts, ListenerParts, Machine, Plane};
+use portway_dataplane::plane::{GroupParts, ListenerParts, Plane};
 use portway_dataplane::service::Services;
 use portway_dataplane::support;
 use portway_dataplane::wants::{self, Wants};
@@ -115,6 +114,43 @@ impl Proxy {
         Wire::connect(self.places[0]).unwrap()
     }
 
+    /// Serves what begins from now on with other targets in the first group: those of its places that are `kept`, in
+    /// this order, and then a new one.
+    pub(crate) fn change_targets(&mut self, kept: &[usize], new: Option<SocketAddr>) {
+        let before = &self.plane;
+        let mut snapshot = Snapshot::clone(&before.snapshot);
+        let group = Arc::make_mut(&mut snapshot.groups[0]);
+        let kept = kept.iter();
+        let (mut targets, mut states): (Vec<Configured>, Vec<Arc<TargetState>>) = kept
+            .map(|it| {
+                (
+                    group.targets[*it].clone(),
+                    before.groups[0].targets[*it].clone(),
+                )
+            })
+            .unzip();
+        if let Some(address) = new {
+            let mut target = group.targets[0].clone();
+            target.name = "new".into();
+            target.address = TargetAddress::Tcp {
+                host: Host::Ip(address.ip()),
+                port: address.port(),
+            };
+            states.push(live(&target));
+            targets.push(target);
+        }
+        group.targets = targets;
+        let parts = before.groups[0].next(group, (None, Vec::new()), states);
+        let metrics = before.metrics.renewed(names(&snapshot));
+        let mut groups = before.groups.clone();
+        groups[0] = Arc::new(parts);
+        let plane = Arc::new(before.next(Arc::new(snapshot), groups, Arc::new(metrics)));
+        let publisher = self.workers.publisher();
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().block_on(publisher.publish(&plane));
+        self.plane = plane;
+    }
+
     /// How many wait for a target of a group.
     pub(crate) fn waiting(&self, group: usize) -> u32 {
         self.plane.groups[group].state.waiting()
@@ -166,7 +202,7 @@ impl Proxy {
             assert!(zero, "{gauge} is {}", self.sum(gauge));
         }
         let groups = self.plane.groups.iter();
-        for target in groups.flat_map(|group| &group.targets) {
+        for target in groups.flat_map(|group| group.targets.iter()) {
             assert!(
                 eventually(|| target.in_flight() == 0),
                 "in flight: {}",
@@ -269,15 +305,8 @@ fn sockets(
     sockets
 }
 
-fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
-    // Every record is looked at, whatever a configuration says.
-    for listener in &mut snapshot.listeners {
-        let log_null = !listener.protocol.is_http();
-        listener
-            .access_log
-            .get_or_insert_with(|| json_log(log_null));
-    }
-    let names = Names {
+fn names(snapshot: &Snapshot) -> Names {
+    Names {
         listeners: snapshot
             .listeners
             .iter()
@@ -292,7 +321,18 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
             })
             .collect(),
         refusals: portway_dataplane::refusal_codes(),
-    };
+    }
+}
+
+fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
+    // Every record is looked at, whatever a configuration says.
+    for listener in snapshot.listeners.iter_mut().map(Arc::make_mut) {
+        let log_null = !listener.protocol.is_http();
+        listener
+            .access_log
+            .get_or_insert_with(|| json_log(log_null));
+    }
+    let names = names(&snapshot);
     let listeners = snapshot.listeners.iter().map(|listener| ListenerParts {
         tls: None,
         router: Router::build(&listener.rules.request),
@@ -300,7 +340,7 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
         wants: Wants::of(listener, &snapshot.groups),
         state: Arc::default(),
     });
-    let parts = |group: &TargetGroup| {
+    let parts = |group: &Arc<TargetGroup>| {
         GroupParts::new(group, None, group.targets.iter().map(live).collect())
     };
     let groups = snapshot.groups.iter().map(parts);
@@ -309,18 +349,18 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
         zone: Zone::utc(),
         numbers_requests: wants::numbers_requests(&snapshot),
         max_connections: snapshot.process.max_connections,
-        listeners: listeners.collect(),
-        groups: groups.collect(),
+        listeners: listeners.map(Arc::new).collect(),
+        groups: groups.map(Arc::new).collect(),
         metrics: Arc::new(Registry::new(workers, names)),
         process: Arc::new(ProcessState::default()),
-        answers: Answers::default(),
+        answers: Arc::default(),
         maps: Vec::new(),
         tables: snapshot
             .stick_tables
             .iter()
             .map(|table| Arc::new(Table::new(table)))
             .collect(),
-        machine: Machine::default(),
+        machine: Arc::default(),
         by_name: OnceLock::new(),
         snapshot: Arc::new(snapshot),
     }

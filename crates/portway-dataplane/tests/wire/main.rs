@@ -8,6 +8,7 @@
 
 mod answers;
 mod bodies;
+mod change;
 mod forwarding;
 mod held;
 mod harness;

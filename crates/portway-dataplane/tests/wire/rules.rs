@@ -37,9 +37,10 @@ impl Playground {
             targets.push(target);
         }
         let proxy = Proxy::start_with(&text, |plane| {
+            let answers = std::sync::Arc::get_mut(&mut plane.answers).unwrap();
             for (status, page) in pages {
                 let page = Page::parse(status, page).unwrap();
-                plane.answers.add_to_listener(ListenerId(0), status, page);
+                answers.add_to_listener(ListenerId(0), status, page);
             }
         });
         Self {

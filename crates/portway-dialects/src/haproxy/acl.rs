@@ -69,6 +69,21 @@ pub(crate) struct Acls {
 }
 
 impl Acls {
+    /// Where an ACL, used or not, asks for something of a server of a backend.
+    pub(crate) fn asks_for_server(&self, backend: &str, server: &str) -> Option<Span> {
+        let asks = |term: &&Term| match &term.sample.expression.value {
+            Value::OfTarget { group, target, .. } => {
+                group.value.as_str() == backend && target.as_str() == server
+            }
+            _ => false,
+        };
+        self.declared
+            .values()
+            .flatten()
+            .find(asks)
+            .map(|it| it.span)
+    }
+
     /// Reads a line `acl NAME …`.
     pub(crate) fn declare(&mut self, line: &Line, reader: &mut Reader<'_>) {
         let Some(name) = line.word(1) else {

@@ -17,6 +17,7 @@
 mod acl;
 mod address;
 mod arguments;
+mod change;
 mod converter;
 mod environment;
 #[cfg(test)]
@@ -41,6 +42,7 @@ mod users;
 mod variable;
 mod word;
 
+pub use change::{Change, added};
 pub use preprocess::{FEATURES, OPENSSL_VERSION, VERSION, condition_holds};
 pub use proxy::COUNTER_WORDS;
 
@@ -93,6 +95,15 @@ pub fn parse(file: FileId, text: &str, inputs: &Inputs<'_>) -> (Draft, Diagnosti
 /// Reads the files of one configuration in their order: what one says of defaults and the environment holds in those
 /// after it.
 pub fn parse_all(files: &[File<'_>], inputs: &Inputs<'_>) -> (Draft, Diagnostics) {
+    parse_changed(files, &[], inputs)
+}
+
+/// As [`parse_all`], with servers that came and went since.
+pub fn parse_changed(
+    files: &[File<'_>],
+    changes: &[Change<'_>],
+    inputs: &Inputs<'_>,
+) -> (Draft, Diagnostics) {
     let first = files.first().map_or(FileId(0), |file| file.id);
     let mut reader = Reader::new(first, inputs);
     let mut all = Vec::new();
@@ -104,14 +115,19 @@ pub fn parse_all(files: &[File<'_>], inputs: &Inputs<'_>) -> (Draft, Diagnostics
         };
         all.extend(sections::read(text, &mut reader));
     }
-    draft(&all, reader)
+    draft(&all, changes, reader)
 }
 
 /// The draft of the sections.
-fn draft(sections: &[Section], mut reader: Reader<'_>) -> (Draft, Diagnostics) {
+fn draft(
+    sections: &[Section],
+    changes: &[Change<'_>],
+    mut reader: Reader<'_>,
+) -> (Draft, Diagnostics) {
     let mut draft = Draft::default();
     let global = global::read(sections, &mut draft, &mut reader);
-    let proxies = proxy::read(sections, &mut reader);
+    let mut proxies = proxy::read(sections, &mut reader);
+    change::apply(changes, &mut proxies, &mut reader);
     users::hold_groups(&mut reader);
     lower::lower(&proxies, &global.base, &mut draft, &mut reader);
     global.finish(&mut draft, &mut reader);

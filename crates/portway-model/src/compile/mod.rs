@@ -35,6 +35,7 @@ pub(crate) use group::default_target_name;
 use names::Names;
 use protocols::Protocols;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 pub(crate) use tls::default_alpn;
 
 /// Resolves, checks and completes a draft. The snapshot is `Some` exactly where no error was found; warnings
@@ -83,8 +84,8 @@ impl Compiler<'_> {
         let userlists = self.every(&draft.userlists, Self::list_of_users);
         Some(Snapshot {
             process,
-            listeners: listeners?,
-            groups: groups?,
+            listeners: listeners?.into_iter().map(Arc::new).collect(),
+            groups: groups?.into_iter().map(Arc::new).collect(),
             certificates: certificates?,
             stick_tables: stick_tables?,
             maps: maps?,

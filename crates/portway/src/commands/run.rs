@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fmt::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use portway_control::bind::Neighbour;
 use portway_control::install::Running;
@@ -65,7 +66,7 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
 
 /// Adds `offset` to the port of every listener. What has no port stays where it is; so does the admin address.
 fn shift_listeners(snapshot: &mut Snapshot, offset: u16) -> Result<(), String> {
-    for listener in &mut snapshot.listeners {
+    for listener in snapshot.listeners.iter_mut().map(Arc::make_mut) {
         for bind in &mut listener.binds {
             let BindAddress::Tcp {
                 first_port,

@@ -16,6 +16,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use flags::Flags;
 use messages::Voice;
@@ -276,14 +277,14 @@ fn apply(flags: &Flags, snapshot: &mut Snapshot) {
         process.pid_file = None;
     }
     if let Some(limit) = flags.proxy_connections {
-        for listener in &mut snapshot.listeners {
+        for listener in snapshot.listeners.iter_mut().map(Arc::make_mut) {
             if listener.max_connections == 0 {
                 listener.max_connections = limit;
             }
         }
     }
     if flags.no_verify {
-        for group in &mut snapshot.groups {
+        for group in snapshot.groups.iter_mut().map(Arc::make_mut) {
             let own = group.targets.iter_mut().filter_map(|it| match &mut it.tls {
                 TargetTls::Own(own) => Some(own.as_mut()),
                 TargetTls::Group | TargetTls::Off => None,

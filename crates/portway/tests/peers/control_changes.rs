@@ -8,9 +8,9 @@ use crate::control_socket::connect;
 use crate::support::{PORTWAY, Process, Scene, free_port};
 
 /// HAProxy and Portway with one configuration.
-struct Both {
+pub(crate) struct Both {
     scene: Scene,
-    ports: [u16; 2],
+    pub(crate) ports: [u16; 2],
     _running: [Process; 2],
 }
 
@@ -19,7 +19,7 @@ const NAMES: [&str; 2] = ["haproxy", "portway"];
 
 impl Both {
     /// `configuration` from its port and its folder, in which its socket is.
-    fn new(scene: Scene, configuration: impl Fn(u16, &str) -> String) -> Self {
+    pub(crate) fn new(scene: Scene, configuration: impl Fn(u16, &str) -> String) -> Self {
         let ports = [free_port(), free_port()];
         let running = [0, 1].map(|at| {
             let (name, port) = (NAMES[at], ports[at]);
@@ -65,7 +65,7 @@ frontend f
     }
 
     /// The answers of both, each with its own folder written as `DIR`, there and in what is asked.
-    fn ask(&self, line: &str) -> [String; 2] {
+    pub(crate) fn ask(&self, line: &str) -> [String; 2] {
         NAMES.map(|name| {
             let folder = self.scene.path(name).display().to_string();
             let mut stream = connect(&self.scene.path(name).join("ctl.sock"));
@@ -77,7 +77,7 @@ frontend f
         })
     }
 
-    fn same(&self, line: &str) -> String {
+    pub(crate) fn same(&self, line: &str) -> String {
         let [theirs, ours] = self.ask(line).map(|it| without_references(&it));
         assert_eq!(ours, theirs, "`{line}`");
         ours

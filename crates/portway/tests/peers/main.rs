@@ -16,6 +16,7 @@ mod flow_enterprise;
 mod health;
 mod real_peers;
 mod control_changes;
+mod control_servers;
 mod control_socket;
 mod statistics;
 mod streams;

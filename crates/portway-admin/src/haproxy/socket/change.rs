@@ -25,7 +25,7 @@ fn target(session: &Session, word: Option<&&str>) -> Result<Arc<WatchedTarget>, 
         return Err(NO_SERVER_GIVEN.to_owned());
     };
     match session.running.statistics().target(group, target) {
-        Ok(target) => Ok(target.clone()),
+        Ok(target) => Ok(target),
         Err(NoSuch::Group | NoSuch::Listener) => Err("No such backend.\n".to_owned()),
         Err(NoSuch::Target) => Err("No such server.\n".to_owned()),
     }

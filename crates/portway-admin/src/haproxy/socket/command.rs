@@ -1,9 +1,11 @@
 //! The commands, who may give them, and what is said of them.
 
+use std::pin::Pin;
+
 use portway_control::services::ControlLevel;
 
 use super::line::Asked;
-use super::{Session, Severity, Tone, certificates, change, maps, show, tables};
+use super::{Session, Severity, Tone, certificates, change, maps, servers, show, tables};
 
 /// A command.
 pub(crate) struct Command {
@@ -15,80 +17,94 @@ pub(crate) struct Command {
     says: &'static str,
     /// Who may give it.
     level: ControlLevel,
-    /// Does it; gives what is answered.
-    run: fn(&mut Session, &[&str]) -> Answer,
+    /// Does it.
+    run: Run,
 }
+
+/// What does a command, and gives what is answered.
+enum Run {
+    /// At once.
+    Now(fn(&mut Session, &[&str]) -> Answer),
+    /// It takes a while.
+    Later(for<'s> fn(&'s mut Session, &'s [&'s str]) -> Eventually<'s>),
+}
+
+/// What is answered after a while.
+pub(super) type Eventually<'s> = Pin<Box<dyn Future<Output = Answer> + Send + 's>>;
 
 /// What is answered, or what is wrong.
 pub(crate) type Answer = Result<String, String>;
 
 use ControlLevel::{Admin, Operator, User};
+use Run::{Later, Now};
 
 #[rustfmt::skip] // a table
 const COMMANDS: &[Command] = &[
-    Command { words: &["abort", "ssl", "cert"], usage: "abort ssl cert <certfile>", says: "forget what is offered in place of a certificate", level: Admin, run: certificates::abort },
-    Command { words: &["add", "acl"], usage: "add acl [@<ver>] <acl> <pattern>", says: "add a pattern to a list (or a payload of them)", level: Operator, run: maps::add_acl },
-    Command { words: &["add", "map"], usage: "add map [@<ver>] <map> <key> <val>", says: "add an entry to a map (or a payload of them)", level: Operator, run: maps::add_map },
-    Command { words: &["clear", "acl"], usage: "clear acl [@<ver>] <acl>", says: "take all patterns out of a list", level: Operator, run: maps::clear_acl },
-    Command { words: &["clear", "counters"], usage: "clear counters [all]", says: "begin maxima anew (or all counters)", level: Operator, run: change::clear_counters },
-    Command { words: &["clear", "map"], usage: "clear map [@<ver>] <map>", says: "take all entries out of a map", level: Operator, run: maps::clear_map },
-    Command { words: &["clear", "table"], usage: "clear table <table> [data.<type> <op> <value> | key <key>]", says: "forget entries of a stick table", level: Operator, run: tables::clear },
-    Command { words: &["commit", "acl"], usage: "commit acl @<ver> <acl>", says: "make a prepared version the one that counts", level: Operator, run: maps::commit_acl },
-    Command { words: &["commit", "map"], usage: "commit map @<ver> <map>", says: "make a prepared version the one that counts", level: Operator, run: maps::commit_map },
-    Command { words: &["commit", "ssl", "cert"], usage: "commit ssl cert <certfile>", says: "show clients what is offered from now on", level: Admin, run: certificates::commit },
-    Command { words: &["del", "acl"], usage: "del acl <acl> [<key>|#<ref>]", says: "take patterns out of a list", level: Operator, run: maps::delete_acl },
-    Command { words: &["del", "map"], usage: "del map <map> [<key>|#<ref>]", says: "take entries out of a map", level: Operator, run: maps::delete_map },
-    Command { words: &["disable", "agent"], usage: "disable agent <bk>/<srv>", says: "stops asking the agent of a server", level: Admin, run: change::disable_agent },
-    Command { words: &["disable", "frontend"], usage: "disable frontend <frontend>", says: "stop accepting for a while", level: Admin, run: change::disable_frontend },
-    Command { words: &["disable", "health"], usage: "disable health <bk>/<srv>", says: "stop the checks of a server", level: Admin, run: change::disable_health },
-    Command { words: &["disable", "server"], usage: "disable server <bk>/<srv>", says: "put a server into maintenance (see 'set server')", level: Admin, run: change::disable_server },
-    Command { words: &["enable", "agent"], usage: "enable agent <bk>/<srv>", says: "asks the agent of a server again", level: Admin, run: change::enable_agent },
-    Command { words: &["enable", "frontend"], usage: "enable frontend <frontend>", says: "accept again", level: Admin, run: change::enable_frontend },
-    Command { words: &["enable", "health"], usage: "enable health <bk>/<srv>", says: "begin the checks of a server again", level: Admin, run: change::enable_health },
-    Command { words: &["enable", "server"], usage: "enable server <bk>/<srv>", says: "take a server out of maintenance (see 'set server')", level: Admin, run: change::enable_server },
-    Command { words: &["experimental-mode"], usage: "experimental-mode [on|off]", says: "commands that may change (nothing here needs it)", level: Admin, run: change::experimental },
-    Command { words: &["expert-mode"], usage: "expert-mode [on|off]", says: "commands for experts (nothing here needs it)", level: Admin, run: change::expert },
-    Command { words: &["get", "acl"], usage: "get acl <acl> <value>", says: "the pattern of a list that fits a value", level: User, run: maps::get_acl },
-    Command { words: &["get", "map"], usage: "get map <map> <value>", says: "the entry of a map that fits a value", level: User, run: maps::get_map },
-    Command { words: &["get", "weight"], usage: "get weight <bk>/<srv>", says: "the weight of a server", level: User, run: change::get_weight },
-    Command { words: &["operator"], usage: "operator", says: "lower the level of this connection to operator", level: Operator, run: change::operator },
-    Command { words: &["prepare", "acl"], usage: "prepare acl <acl>", says: "begin a new version of a list", level: Operator, run: maps::prepare_acl },
-    Command { words: &["prepare", "map"], usage: "prepare map <map>", says: "begin a new version of a map", level: Operator, run: maps::prepare_map },
-    Command { words: &["set", "map"], usage: "set map <map> [<key>|#<ref>] <value>", says: "change the value of entries", level: Operator, run: maps::set_map },
-    Command { words: &["set", "maxconn", "frontend"], usage: "set maxconn frontend <frontend> <value>", says: "change the limit of a frontend", level: Admin, run: change::frontend_limit },
-    Command { words: &["set", "maxconn", "global"], usage: "set maxconn global <value>", says: "change the limit of the process", level: Admin, run: change::process_limit },
-    Command { words: &["set", "maxconn", "server"], usage: "set maxconn server <bk>/<srv> <value>", says: "change the limit of a server", level: Admin, run: change::server_limit },
-    Command { words: &["set", "rate-limit"], usage: "set rate-limit <setting> <value>", says: "change a rate limit of the process", level: Admin, run: change::rate_limit },
-    Command { words: &["set", "server"], usage: "set server <bk>/<srv> [opts]", says: "change state, weight, health or address of a server", level: Admin, run: change::server },
-    Command { words: &["set", "severity-output"], usage: "set severity-output [none|number|string]", says: "say how severe messages are", level: User, run: change::severity },
-    Command { words: &["set", "ssl", "cert"], usage: "set ssl cert <certfile> <payload>", says: "offer something in place of a certificate", level: Admin, run: certificates::set },
-    Command { words: &["set", "table"], usage: "set table <table> key <key> [data.<type> <value>]*", says: "set counters of an entry, which is made where there is none", level: Operator, run: tables::set },
-    Command { words: &["set", "timeout"], usage: "set timeout [cli] <delay>", says: "change a timeout", level: User, run: change::timeout },
-    Command { words: &["set", "weight"], usage: "set weight <bk>/<srv> <weight>", says: "change the weight of a server (see 'set server')", level: Admin, run: change::weight },
-    Command { words: &["show", "acl"], usage: "show acl [@<ver>] [<acl>]", says: "lists, or the patterns of one", level: User, run: maps::show_acl },
-    Command { words: &["show", "activity"], usage: "show activity", says: "what each worker did", level: Operator, run: show::activity },
-    Command { words: &["show", "backend"], usage: "show backend", says: "names of backends", level: User, run: show::backends },
-    Command { words: &["show", "cli", "level"], usage: "show cli level", says: "the level of this connection", level: User, run: show::level },
-    Command { words: &["show", "cli", "sockets"], usage: "show cli sockets", says: "where commands are understood", level: User, run: show::sockets },
-    Command { words: &["show", "env"], usage: "show env [var]", says: "the environment of the process", level: Operator, run: show::environment },
-    Command { words: &["show", "errors"], usage: "show errors [<px>] [request|response]", says: "the latest messages that were refused", level: Operator, run: show::errors },
-    Command { words: &["show", "info"], usage: "show info [desc|json|typed|float]*", says: "the process", level: User, run: show::info },
-    Command { words: &["show", "map"], usage: "show map [@<ver>] [<map>]", says: "maps, or the entries of one", level: User, run: maps::show_map },
-    Command { words: &["show", "pools"], usage: "show pools", says: "memory in pools", level: User, run: show::pools },
-    Command { words: &["show", "resolvers"], usage: "show resolvers [id]", says: "resolution of names", level: User, run: show::nothing },
-    Command { words: &["show", "schema", "json"], usage: "show schema json", says: "the schema of what is said in JSON", level: User, run: show::schema },
-    Command { words: &["show", "servers", "conn"], usage: "show servers conn [<backend>]", says: "connections to servers", level: User, run: show::servers_connections },
-    Command { words: &["show", "servers", "state"], usage: "show servers state [<backend>]", says: "states of servers, to be loaded by the next process", level: User, run: show::servers_state },
-    Command { words: &["show", "sess"], usage: "show sess [id]", says: "sessions, by backend", level: Operator, run: show::sessions },
-    Command { words: &["show", "ssl", "cert"], usage: "show ssl cert [<certfile>]", says: "certificates in use", level: Operator, run: certificates::show },
-    Command { words: &["show", "startup-logs"], usage: "show startup-logs", says: "what was said at the start", level: User, run: show::nothing },
-    Command { words: &["show", "stat"], usage: "show stat [desc|json|no-maint|typed|up]*", says: "counters of every proxy and server", level: User, run: show::stat },
-    Command { words: &["show", "table"], usage: "show table [<table> [data.<type> <op> <value> | key <key>]]", says: "stick tables, or the entries of one", level: User, run: tables::show },
-    Command { words: &["show", "threads"], usage: "show threads", says: "workers", level: Operator, run: show::threads },
-    Command { words: &["show", "version"], usage: "show version", says: "the version", level: User, run: show::version },
-    Command { words: &["shutdown", "frontend"], usage: "shutdown frontend <frontend>", says: "stop accepting for ever", level: Admin, run: change::shutdown_frontend },
-    Command { words: &["shutdown", "sessions", "server"], usage: "shutdown sessions server <bk>/<srv>", says: "cut off the sessions of a server", level: Admin, run: change::shutdown_sessions },
-    Command { words: &["user"], usage: "user", says: "lower the level of this connection to user", level: User, run: change::user },
+    Command { words: &["abort", "ssl", "cert"], usage: "abort ssl cert <certfile>", says: "forget what is offered in place of a certificate", level: Admin, run: Now(certificates::abort) },
+    Command { words: &["add", "acl"], usage: "add acl [@<ver>] <acl> <pattern>", says: "add a pattern to a list (or a payload of them)", level: Operator, run: Now(maps::add_acl) },
+    Command { words: &["add", "map"], usage: "add map [@<ver>] <map> <key> <val>", says: "add an entry to a map (or a payload of them)", level: Operator, run: Now(maps::add_map) },
+    Command { words: &["add", "server"], usage: "add server <bk>/<srv> <addr> [keywords]", says: "add a server, which is in maintenance then", level: Admin, run: Later(servers::add) },
+    Command { words: &["clear", "acl"], usage: "clear acl [@<ver>] <acl>", says: "take all patterns out of a list", level: Operator, run: Now(maps::clear_acl) },
+    Command { words: &["clear", "counters"], usage: "clear counters [all]", says: "begin maxima anew (or all counters)", level: Operator, run: Now(change::clear_counters) },
+    Command { words: &["clear", "map"], usage: "clear map [@<ver>] <map>", says: "take all entries out of a map", level: Operator, run: Now(maps::clear_map) },
+    Command { words: &["clear", "table"], usage: "clear table <table> [data.<type> <op> <value> | key <key>]", says: "forget entries of a stick table", level: Operator, run: Now(tables::clear) },
+    Command { words: &["commit", "acl"], usage: "commit acl @<ver> <acl>", says: "make a prepared version the one that counts", level: Operator, run: Now(maps::commit_acl) },
+    Command { words: &["commit", "map"], usage: "commit map @<ver> <map>", says: "make a prepared version the one that counts", level: Operator, run: Now(maps::commit_map) },
+    Command { words: &["commit", "ssl", "cert"], usage: "commit ssl cert <certfile>", says: "show clients what is offered from now on", level: Admin, run: Now(certificates::commit) },
+    Command { words: &["del", "acl"], usage: "del acl <acl> [<key>|#<ref>]", says: "take patterns out of a list", level: Operator, run: Now(maps::delete_acl) },
+    Command { words: &["del", "map"], usage: "del map <map> [<key>|#<ref>]", says: "take entries out of a map", level: Operator, run: Now(maps::delete_map) },
+    Command { words: &["del", "server"], usage: "del server <bk>/<srv>", says: "take out a server that is in maintenance", level: Admin, run: Later(servers::delete) },
+    Command { words: &["disable", "agent"], usage: "disable agent <bk>/<srv>", says: "stops asking the agent of a server", level: Admin, run: Now(change::disable_agent) },
+    Command { words: &["disable", "frontend"], usage: "disable frontend <frontend>", says: "stop accepting for a while", level: Admin, run: Now(change::disable_frontend) },
+    Command { words: &["disable", "health"], usage: "disable health <bk>/<srv>", says: "stop the checks of a server", level: Admin, run: Now(change::disable_health) },
+    Command { words: &["disable", "server"], usage: "disable server <bk>/<srv>", says: "put a server into maintenance (see 'set server')", level: Admin, run: Now(change::disable_server) },
+    Command { words: &["enable", "agent"], usage: "enable agent <bk>/<srv>", says: "asks the agent of a server again", level: Admin, run: Now(change::enable_agent) },
+    Command { words: &["enable", "frontend"], usage: "enable frontend <frontend>", says: "accept again", level: Admin, run: Now(change::enable_frontend) },
+    Command { words: &["enable", "health"], usage: "enable health <bk>/<srv>", says: "begin the checks of a server again", level: Admin, run: Now(change::enable_health) },
+    Command { words: &["enable", "server"], usage: "enable server <bk>/<srv>", says: "take a server out of maintenance (see 'set server')", level: Admin, run: Now(change::enable_server) },
+    Command { words: &["experimental-mode"], usage: "experimental-mode [on|off]", says: "commands that may change (nothing here needs it)", level: Admin, run: Now(change::experimental) },
+    Command { words: &["expert-mode"], usage: "expert-mode [on|off]", says: "commands for experts (nothing here needs it)", level: Admin, run: Now(change::expert) },
+    Command { words: &["get", "acl"], usage: "get acl <acl> <value>", says: "the pattern of a list that fits a value", level: User, run: Now(maps::get_acl) },
+    Command { words: &["get", "map"], usage: "get map <map> <value>", says: "the entry of a map that fits a value", level: User, run: Now(maps::get_map) },
+    Command { words: &["get", "weight"], usage: "get weight <bk>/<srv>", says: "the weight of a server", level: User, run: Now(change::get_weight) },
+    Command { words: &["operator"], usage: "operator", says: "lower the level of this connection to operator", level: Operator, run: Now(change::operator) },
+    Command { words: &["prepare", "acl"], usage: "prepare acl <acl>", says: "begin a new version of a list", level: Operator, run: Now(maps::prepare_acl) },
+    Command { words: &["prepare", "map"], usage: "prepare map <map>", says: "begin a new version of a map", level: Operator, run: Now(maps::prepare_map) },
+    Command { words: &["set", "map"], usage: "set map <map> [<key>|#<ref>] <value>", says: "change the value of entries", level: Operator, run: Now(maps::set_map) },
+    Command { words: &["set", "maxconn", "frontend"], usage: "set maxconn frontend <frontend> <value>", says: "change the limit of a frontend", level: Admin, run: Now(change::frontend_limit) },
+    Command { words: &["set", "maxconn", "global"], usage: "set maxconn global <value>", says: "change the limit of the process", level: Admin, run: Now(change::process_limit) },
+    Command { words: &["set", "maxconn", "server"], usage: "set maxconn server <bk>/<srv> <value>", says: "change the limit of a server", level: Admin, run: Now(change::server_limit) },
+    Command { words: &["set", "rate-limit"], usage: "set rate-limit <setting> <value>", says: "change a rate limit of the process", level: Admin, run: Now(change::rate_limit) },
+    Command { words: &["set", "server"], usage: "set server <bk>/<srv> [opts]", says: "change state, weight, health or address of a server", level: Admin, run: Now(change::server) },
+    Command { words: &["set", "severity-output"], usage: "set severity-output [none|number|string]", says: "say how severe messages are", level: User, run: Now(change::severity) },
+    Command { words: &["set", "ssl", "cert"], usage: "set ssl cert <certfile> <payload>", says: "offer something in place of a certificate", level: Admin, run: Now(certificates::set) },
+    Command { words: &["set", "table"], usage: "set table <table> key <key> [data.<type> <value>]*", says: "set counters of an entry, which is made where there is none", level: Operator, run: Now(tables::set) },
+    Command { words: &["set", "timeout"], usage: "set timeout [cli] <delay>", says: "change a timeout", level: User, run: Now(change::timeout) },
+    Command { words: &["set", "weight"], usage: "set weight <bk>/<srv> <weight>", says: "change the weight of a server (see 'set server')", level: Admin, run: Now(change::weight) },
+    Command { words: &["show", "acl"], usage: "show acl [@<ver>] [<acl>]", says: "lists, or the patterns of one", level: User, run: Now(maps::show_acl) },
+    Command { words: &["show", "activity"], usage: "show activity", says: "what each worker did", level: Operator, run: Now(show::activity) },
+    Command { words: &["show", "backend"], usage: "show backend", says: "names of backends", level: User, run: Now(show::backends) },
+    Command { words: &["show", "cli", "level"], usage: "show cli level", says: "the level of this connection", level: User, run: Now(show::level) },
+    Command { words: &["show", "cli", "sockets"], usage: "show cli sockets", says: "where commands are understood", level: User, run: Now(show::sockets) },
+    Command { words: &["show", "env"], usage: "show env [var]", says: "the environment of the process", level: Operator, run: Now(show::environment) },
+    Command { words: &["show", "errors"], usage: "show errors [<px>] [request|response]", says: "the latest messages that were refused", level: Operator, run: Now(show::errors) },
+    Command { words: &["show", "info"], usage: "show info [desc|json|typed|float]*", says: "the process", level: User, run: Now(show::info) },
+    Command { words: &["show", "map"], usage: "show map [@<ver>] [<map>]", says: "maps, or the entries of one", level: User, run: Now(maps::show_map) },
+    Command { words: &["show", "pools"], usage: "show pools", says: "memory in pools", level: User, run: Now(show::pools) },
+    Command { words: &["show", "resolvers"], usage: "show resolvers [id]", says: "resolution of names", level: User, run: Now(show::nothing) },
+    Command { words: &["show", "schema", "json"], usage: "show schema json", says: "the schema of what is said in JSON", level: User, run: Now(show::schema) },
+    Command { words: &["show", "servers", "conn"], usage: "show servers conn [<backend>]", says: "connections to servers", level: User, run: Now(show::servers_connections) },
+    Command { words: &["show", "servers", "state"], usage: "show servers state [<backend>]", says: "states of servers, to be loaded by the next process", level: User, run: Now(show::servers_state) },
+    Command { words: &["show", "sess"], usage: "show sess [id]", says: "sessions, by backend", level: Operator, run: Now(show::sessions) },
+    Command { words: &["show", "ssl", "cert"], usage: "show ssl cert [<certfile>]", says: "certificates in use", level: Operator, run: Now(certificates::show) },
+    Command { words: &["show", "startup-logs"], usage: "show startup-logs", says: "what was said at the start", level: User, run: Now(show::nothing) },
+    Command { words: &["show", "stat"], usage: "show stat [desc|json|no-maint|typed|up]*", says: "counters of every proxy and server", level: User, run: Now(show::stat) },
+    Command { words: &["show", "table"], usage: "show table [<table> [data.<type> <op> <value> | key <key>]]", says: "stick tables, or the entries of one", level: User, run: Now(tables::show) },
+    Command { words: &["show", "threads"], usage: "show threads", says: "workers", level: Operator, run: Now(show::threads) },
+    Command { words: &["show", "version"], usage: "show version", says: "the version", level: User, run: Now(show::version) },
+    Command { words: &["shutdown", "frontend"], usage: "shutdown frontend <frontend>", says: "stop accepting for ever", level: Admin, run: Now(change::shutdown_frontend) },
+    Command { words: &["shutdown", "sessions", "server"], usage: "shutdown sessions server <bk>/<srv>", says: "cut off the sessions of a server", level: Admin, run: Now(change::shutdown_sessions) },
+    Command { words: &["user"], usage: "user", says: "lower the level of this connection to user", level: User, run: Now(change::user) },
 ];
 
 /// What every list ends with.
@@ -103,7 +119,7 @@ const ALWAYS: [(&str, &str); 3] = [
 const NEAREST: usize = 5;
 
 /// Carries out a command and gives the answer, without the empty line behind it. `None`: the connection ends.
-pub(crate) fn run(session: &mut Session, asked: &Asked) -> Option<String> {
+pub(crate) async fn run(session: &mut Session, asked: &Asked) -> Option<String> {
     let words: Vec<&str> = asked.words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["quit"] => return None,
@@ -132,7 +148,11 @@ pub(crate) fn run(session: &mut Session, asked: &Asked) -> Option<String> {
     }
     let arguments = words.get(command.words.len()..).unwrap_or_default();
     session.tone = None;
-    Some(match (command.run)(session, arguments) {
+    let answer = match command.run {
+        Now(run) => run(session, arguments),
+        Later(run) => run(session, arguments).await,
+    };
+    Some(match answer {
         Ok(text) => match session.tone {
             Some(tone) => said(session, tone, text),
             None => text,

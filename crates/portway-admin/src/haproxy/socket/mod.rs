@@ -7,6 +7,7 @@ mod change;
 mod command;
 mod line;
 mod maps;
+mod servers;
 mod show;
 mod tables;
 
@@ -289,7 +290,7 @@ where
             false => None,
         };
         for command in &commands {
-            let Some(mut answer) = command::run(&mut session, command) else {
+            let Some(mut answer) = command::run(&mut session, command).await else {
                 return Ok(None);
             };
             answer.push('\n');

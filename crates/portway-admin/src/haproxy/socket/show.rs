@@ -195,7 +195,10 @@ fn state_of(proxy: &ProxyFigures, it: &ServerFigures, text: &mut String) {
     };
     // 1: initialising; results: 2 failed, 3 passed, 4 conditionally; states: 2 configured, 4 enabled, 8 paused.
     let (status, result, health, check_state) = match &it.check {
-        None => (1, 0, 1, 0),
+        None => {
+            let state = if it.has_check { 2 } else { 0 };
+            (1, 0, u32::from(!it.is_added), state)
+        }
         Some(check) => {
             let outcome = check.outcome;
             let result = outcome.map_or(0, |it| match it {

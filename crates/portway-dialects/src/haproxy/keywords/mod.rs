@@ -138,6 +138,16 @@ pub(crate) fn arguments(of: OptionOf, name: &str) -> usize {
     find(rows, name).map_or(0, |row| row.takes)
 }
 
+/// The option of a `bind` or `server` that is written most like this.
+pub(crate) fn nearest_option(of: OptionOf, name: &str) -> Option<&'static str> {
+    let rows = match of {
+        OptionOf::Bind => bind::OPTIONS,
+        OptionOf::Server => server::OPTIONS,
+        OptionOf::Proxy => return None,
+    };
+    nearest(name, rows.iter().map(|row| row.name))
+}
+
 /// True where there is such an option, in whatever state.
 pub(crate) fn is_option(of: OptionOf, name: &str) -> bool {
     let rows = match of {

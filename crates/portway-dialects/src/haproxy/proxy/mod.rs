@@ -37,7 +37,7 @@ pub(crate) use option::{ClientHeader, Closing, Flags};
 pub(crate) use read::{ErrorSection, read};
 pub(crate) use respond::{ErrorReply, error_section};
 pub(crate) use rule::{List, RuleLine, Step, add as add_rule, condition as bare_condition, place};
-pub(crate) use server::{Server, ServerAddress};
+pub(crate) use server::{Server, ServerAddress, added as added_server};
 pub(crate) use server_option::{CheckPlan, Sent, ServerOptions, ServerTls};
 pub(crate) use stats::{STATS_URI, StatsSettings, StatsStep};
 pub use table::COUNTER_WORDS;

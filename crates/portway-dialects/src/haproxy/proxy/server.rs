@@ -3,6 +3,7 @@
 use super::keyword::missing;
 use super::server_option::{ServerOptions, options};
 use super::{Args, Proxy};
+use crate::haproxy::keywords::{self, OptionOf};
 use crate::haproxy::{Line, Reader, Word, address};
 use portway_model::address::TargetAddress;
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -10,6 +11,32 @@ use portway_model::span::{Span, Spanned};
 
 /// Servers that one template makes at most.
 const MAX_TEMPLATE: u32 = 4096;
+
+/// Options that are not for servers that are added while the process runs.
+const NOT_ADDED: [&str; 22] = [
+    "cookie",
+    "init-addr",
+    "log-proto",
+    "max-reuse",
+    "namespace",
+    "no-agent-check",
+    "no-check",
+    "no-check-send-proxy",
+    "no-check-ssl",
+    "no-send-proxy-v2-ssl",
+    "no-send-proxy-v2-ssl-cn",
+    "no-ssl",
+    "non-stick",
+    "redir",
+    "resolve-net",
+    "resolve-opts",
+    "resolve-prefer",
+    "resolvers",
+    "socks4",
+    "ssl-reuse",
+    "stick",
+    "tcp-ut",
+];
 
 /// Where a server is.
 pub(crate) type ServerAddress = Spanned<TargetAddress>;
@@ -25,6 +52,45 @@ pub(crate) struct Server {
 
 /// `server NAME ADDRESS [OPTIONS]`.
 pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
+    let own = proxy.default_server.clone();
+    one(proxy, own, line, reader);
+}
+
+/// A line `server` that was not in the text when the process began: what `default-server` says is not for it.
+pub(crate) fn added(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
+    if is_for_added(line, reader) {
+        one(proxy, ServerOptions::default(), line, reader);
+    }
+}
+
+/// Whether all options of a line may be said of a server that is added. Those that may not are told in HAProxy's words,
+/// which tools look for.
+fn is_for_added(line: &Line, reader: &mut Reader<'_>) -> bool {
+    let mut args = Args::new(line, 3);
+    while let Some(word) = args.next() {
+        let option = word.as_str();
+        let message = match keywords::is_option(OptionOf::Server, option) {
+            false => match keywords::nearest_option(OptionOf::Server, option) {
+                Some(near) => format!("unknown keyword '{option}'; did you mean '{near}' maybe ?"),
+                None => format!("unknown keyword '{option}'."),
+            },
+            true if NOT_ADDED.contains(&option) => {
+                format!("'{option}' option is not accepted for dynamic server")
+            }
+            true => {
+                for _ in 0..keywords::arguments(OptionOf::Server, option) {
+                    args.next();
+                }
+                continue;
+            }
+        };
+        reader.error(Code::Unknown, word.span, message);
+        return false;
+    }
+    true
+}
+
+fn one(proxy: &mut Proxy, mut own: ServerOptions, line: &Line, reader: &mut Reader<'_>) {
     let (Some(name), Some(place)) = (line.word(1), line.word(2)) else {
         missing(line, "a name and an address", reader);
         return;
@@ -33,7 +99,6 @@ pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         return;
     }
     let address = address::server(place, reader);
-    let mut own = proxy.default_server.clone();
     let good = options(&mut own, &mut Args::new(line, 3), proxy.kind, reader);
     let (Some(address), true) = (address, good) else {
         return;

@@ -1,0 +1,626 @@
+//! From the snapshot at work to the next one, while exchanges go on: what came, what went, and nothing else.
+//!
+//! [`plan`] compares two snapshots; [`Running::apply`] makes everything that can fail, then swaps what control and workers
+//! look at. A target that is in both keeps its live state (health, counters, connections, whoever waits for it); one that
+//! is new begins in maintenance; one that is gone ends what looks after it. Today only targets come and go, by the
+//! commands of a control socket ([`Running::add_server`], [`Running::remove_server`]): these compile the texts anew with
+//! one server more or less, so that a server means what it would mean in the text.
+
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use portway_core::health::HealthState;
+use portway_dataplane::plane::GroupParts;
+use portway_dataplane::support;
+use portway_model::choice::{Algorithm, HashMethod};
+use portway_model::diagnostic::{Diagnostic, Diagnostics, Severity};
+use portway_model::name::Name;
+use portway_model::snapshot::{Snapshot, Target, TargetGroup, TargetTls};
+use portway_model::span::{FileId, Sources};
+use rustls_pki_types::UnixTime;
+
+use crate::certificates::{self, GroupTls};
+use crate::figures::Installed;
+use crate::health;
+use crate::install::{Running, names};
+use crate::sources::{Compiled, ServerChange, compile_changed};
+use crate::targets::{Targets, WatchedTarget};
+use crate::tidings;
+use crate::tls::tickets::TicketKeys;
+
+/// What leads from one snapshot to the next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// The groups whose targets are others.
+    pub(crate) groups: Vec<GroupPlan>,
+}
+
+/// What becomes of the targets of a group.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct GroupPlan {
+    /// The index of the group.
+    pub(crate) group: usize,
+    /// For each target of the next snapshot its place in the one before; `None`: it is new.
+    pub(crate) kept: Vec<Option<usize>>,
+}
+
+/// What leads from `old` to `new`; `None` where that is more than targets that come and go.
+pub(crate) fn plan(old: &Snapshot, new: &Snapshot) -> Option<Plan> {
+    let of_both = || old.groups.iter().zip(&new.groups);
+    if old.groups.len() != new.groups.len() || of_both().any(|(old, new)| old.name != new.name) {
+        return None;
+    }
+    let plans = of_both().enumerate().map(|(group, (old, new))| GroupPlan {
+        group,
+        kept: kept(old, new),
+    });
+    let changes = |it: &GroupPlan| {
+        let before = old.groups.get(it.group).map_or(0, |old| old.targets.len());
+        let same = |(at, kept): (usize, &Option<usize>)| *kept == Some(at);
+        before != it.kept.len() || !it.kept.iter().enumerate().all(same)
+    };
+    Some(Plan {
+        groups: plans.filter(changes).collect(),
+    })
+}
+
+fn kept(old: &TargetGroup, new: &TargetGroup) -> Vec<Option<usize>> {
+    let before = old.targets.iter().enumerate();
+    let before: HashMap<&Name, (usize, &Target)> = before
+        .map(|(at, target)| (&target.name, (at, target)))
+        .collect();
+    let place = |target: &Target| {
+        let (at, known) = before.get(&target.name)?;
+        is_same((old, known), (new, target)).then_some(*at)
+    };
+    new.targets.iter().map(place).collect()
+}
+
+/// Whether two targets of one name are one: what they say means the same in their groups.
+fn is_same((old, a): (&TargetGroup, &Target), (new, b): (&TargetGroup, &Target)) -> bool {
+    let meant = |group: &TargetGroup, target: &Target| Target {
+        tls: TargetTls::Off,
+        send_proxy: target.send_proxy && group.send_proxy.is_some(),
+        // Whom it follows has another place where others have gone.
+        track: None,
+        ..target.clone()
+    };
+    a.track.is_some() == b.track.is_some()
+        && old.tls_of(a) == new.tls_of(b)
+        && meant(old, a) == meant(new, b)
+}
+
+/// The next of a group: what `next` says of targets that are new, and of others what is at work. The process may have been
+/// told something else than its texts say when it began.
+fn together(live: &TargetGroup, next: &TargetGroup, kept: &[Option<usize>]) -> TargetGroup {
+    let (tls, protocol) = match &live.tls {
+        Some(tls) => (Some(tls.clone()), live.protocol),
+        None => (next.tls.clone(), next.protocol),
+    };
+    let new = |target: &Target| Target {
+        tls: match next.tls_of(target) {
+            None => TargetTls::Off,
+            Some(own) if Some(own) == tls.as_ref() => TargetTls::Group,
+            Some(own) => TargetTls::Own(Box::new(own.clone())),
+        },
+        ..target.clone()
+    };
+    let stays = |known: &Target, target: &Target| Target {
+        tls: match &known.tls {
+            TargetTls::Group if live.tls.is_none() => TargetTls::Off,
+            tls => tls.clone(),
+        },
+        send_proxy: target.send_proxy,
+        track: target.track,
+        ..known.clone()
+    };
+    let places = next.targets.iter().zip(kept);
+    let targets = places.map(|(target, place)| {
+        let known = place.and_then(|place| live.targets.get(place));
+        known.map_or_else(|| new(target), |known| stays(known, target))
+    });
+    TargetGroup {
+        targets: targets.collect(),
+        tls: tls.clone(),
+        protocol,
+        ..next.clone()
+    }
+}
+
+/// What changes are made of.
+pub(crate) struct Changing {
+    sources: Sources,
+    tickets: Arc<TicketKeys>,
+    /// Servers that came and went since the texts were read; one that came and went is not among them.
+    changes: Vec<ServerChange>,
+    /// What all of that says; made when it is first asked for.
+    said: Option<Arc<Snapshot>>,
+}
+
+impl Changing {
+    pub(crate) fn new(sources: Sources, tickets: Arc<TicketKeys>) -> Self {
+        Self {
+            sources,
+            tickets,
+            changes: Vec::new(),
+            said: None,
+        }
+    }
+
+    /// What the texts and the changes so far say.
+    async fn said(&mut self) -> Result<Arc<Snapshot>, String> {
+        if let Some(said) = &self.said {
+            return Ok(said.clone());
+        }
+        let said = Arc::new(self.compile(self.changes.clone()).await?);
+        self.said = Some(said.clone());
+        Ok(said)
+    }
+
+    /// What the texts say with these changes; what is wrong in words.
+    async fn compile(&self, changes: Vec<ServerChange>) -> Result<Snapshot, String> {
+        let sources = self.sources.clone();
+        let compiled = tokio::task::spawn_blocking(move || compile_changed(&sources, &changes));
+        let Compiled {
+            snapshot,
+            sources,
+            diagnostics,
+        } = compiled.await.map_err(|error| error.to_string())?;
+        match snapshot {
+            Some(snapshot) => {
+                in_words(&support::not_run(&snapshot), None).map_or(Ok(snapshot), Err)
+            }
+            None => {
+                let last = sources.iter().map(|(id, _)| id).last();
+                Err(in_words(&diagnostics, last).unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// The first error, rather one of this text.
+fn in_words(found: &Diagnostics, file: Option<FileId>) -> Option<String> {
+    let errors = || found.iter().filter(|one| one.severity == Severity::Error);
+    let here = |one: &&Diagnostic| one.labels.first().map(|label| label.span.file) == file;
+    let error = errors().find(here).or_else(|| errors().next())?;
+    let help = error.help.as_ref().map(|help| format!(": {help}"));
+    Some(format!("{}{}", error.message, help.unwrap_or_default()))
+}
+
+/// Why a server did not come or go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotChanged {
+    /// No backend of this name.
+    NoGroup,
+    /// No server of this name.
+    NoTarget,
+    /// The backend's algorithm knows its servers from the beginning.
+    StaticAlgorithm,
+    /// It has no address.
+    NoAddress,
+    /// There is one of this name.
+    Exists,
+    /// Something in the configuration names it.
+    Referenced,
+    /// It is not in maintenance.
+    InService,
+    /// It serves, or somebody waits for it.
+    Busy,
+    /// In words.
+    Wrong(String),
+}
+
+impl Running {
+    /// Adds a server to a backend, with what would follow its name in the text; it is in maintenance then.
+    ///
+    /// # Errors
+    /// Why that cannot be.
+    pub async fn add_server(
+        &self,
+        backend: &str,
+        server: &str,
+        words: &[&str],
+    ) -> Result<(), NotChanged> {
+        let mut changing = self.changing.lock().await;
+        let installed = self.statistics().installed();
+        let group = group_named(&installed, backend)?;
+        may_be_added(&installed, group, server, words)?;
+        let mut changes = changing.changes.clone();
+        changes.push(ServerChange::Added {
+            backend: backend.to_owned(),
+            server: server.to_owned(),
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+        });
+        let compiled = changing.compile(changes.clone()).await;
+        let snapshot = compiled.map_err(NotChanged::Wrong)?;
+        number_is_free(&installed, group, &snapshot)?;
+        let applied = self.apply(snapshot, changes, &mut changing).await;
+        applied.map_err(NotChanged::Wrong)
+    }
+
+    /// Takes a server out of a backend.
+    ///
+    /// # Errors
+    /// Why that cannot be.
+    pub async fn remove_server(&self, backend: &str, server: &str) -> Result<(), NotChanged> {
+        let mut changing = self.changing.lock().await;
+        let installed = self.statistics().installed();
+        let group = group_named(&installed, backend)?;
+        let targets = installed.targets.get(group).ok_or(NotChanged::NoGroup)?;
+        let named = |it: &&Arc<WatchedTarget>| it.target.name.as_str() == server;
+        let target = targets.iter().find(named).ok_or(NotChanged::NoTarget)?;
+        let is_it = |change: &ServerChange| matches!(change, ServerChange::Added { backend: b, server: s, .. } if b == backend && s == server);
+        let mut changes = changing.changes.clone();
+        changes.retain(|change| !is_it(change));
+        if changes.len() == changing.changes.len() {
+            changes.push(ServerChange::Removed {
+                backend: backend.to_owned(),
+                server: server.to_owned(),
+            });
+        }
+        // The rest does not hold without what it names.
+        let compiled = changing.compile(changes.clone()).await;
+        let snapshot = compiled.map_err(|_| NotChanged::Referenced)?;
+        if target.is_followed() {
+            return Err(NotChanged::Referenced);
+        }
+        if target.state_now() != HealthState::Unused {
+            return Err(NotChanged::InService);
+        }
+        if target.state.in_flight() > 0 || target.state.queued() > 0 {
+            return Err(NotChanged::Busy);
+        }
+        let applied = self.apply(snapshot, changes, &mut changing).await;
+        applied.map_err(NotChanged::Wrong)
+    }
+
+    /// Puts the targets of `new` to work; comes back when every exchange that begins sees them.
+    async fn apply(
+        &self,
+        new: Snapshot,
+        changes: Vec<ServerChange>,
+        changing: &mut Changing,
+    ) -> Result<(), String> {
+        let said = changing.said().await?;
+        let plan = plan(&said, &new).ok_or(MORE_CHANGED)?;
+        let before = self.statistics().installed();
+        let mut next = Next {
+            snapshot: Snapshot::clone(&before.plane.snapshot),
+            groups: before.plane.groups.clone(),
+            targets: before.targets.clone(),
+            tls: self.tls().clone(),
+        };
+        for it in &plan.groups {
+            next.take_in(it, &new, changing)?;
+        }
+        let metrics = Arc::new(before.plane.metrics.renewed(names(&next.snapshot)));
+        let snapshot = Arc::new(next.snapshot);
+        let plane = Arc::new(before.plane.next(snapshot, next.groups, metrics));
+        let installed = Installed {
+            plane: plane.clone(),
+            targets: next.targets,
+        };
+        *self.tls() = next.tls;
+        self.look_after(&before, &installed, &plan);
+        self.statistics().replace(installed, &plan.groups);
+        if let Some(publisher) = self.publisher() {
+            publisher.publish(&plane).await;
+        }
+        (changing.said, changing.changes) = (Some(Arc::new(new)), changes);
+        Ok(())
+    }
+
+    fn tls(&self) -> MutexGuard<'_, Vec<GroupTls>> {
+        self.tls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to look after targets that are new, and ends it for those that are gone.
+    fn look_after(&self, before: &Installed, next: &Installed, plan: &Plan) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that ended with their target.
+        while tasks.try_join_next().is_some() {}
+        let tls = self.tls();
+        for GroupPlan { group: at, kept } in &plan.groups {
+            let (group, peers) = (next.plane.snapshot.groups.get(*at), self.peers.get(*at));
+            let (Some(group), Some(peers), Some(targets)) = (group, peers, next.targets.get(*at))
+            else {
+                continue;
+            };
+            peers.set(targets);
+            let is_new = |place: &usize| kept.get(*place) == Some(&None);
+            let new = || {
+                targets
+                    .iter()
+                    .enumerate()
+                    .filter(|(place, _)| is_new(place))
+            };
+            for (_, target) in new() {
+                if let Some(leader) = leader(target, next) {
+                    leader.follow_with(target);
+                }
+            }
+            if let Some(Some(sink)) = self.tellers.groups.get(*at) {
+                let new: Vec<_> = new().map(|(_, target)| target.clone()).collect();
+                tidings::listen(group, &new, peers, sink);
+            }
+            if let Some(tls) = tls.get(*at) {
+                health::start(group, tls, new(), peers, &self.plane.process, &mut tasks);
+            }
+            let known = before.targets.get(*at).into_iter().flat_map(|it| it.iter());
+            let gone = known
+                .enumerate()
+                .filter(|(place, _)| !kept.contains(&Some(*place)));
+            for (_, gone) in gone {
+                gone.leave_alone();
+                let all = next.targets.iter().flat_map(|it| it.iter());
+                all.for_each(|it| it.forget_follower(gone));
+            }
+        }
+    }
+}
+
+/// What comes to work, on its way.
+struct Next {
+    snapshot: Snapshot,
+    groups: Vec<Arc<GroupParts>>,
+    targets: Vec<Targets>,
+    tls: Vec<GroupTls>,
+}
+
+impl Next {
+    /// Takes in the targets that a group of `new` has.
+    fn take_in(&mut self, plan: &GroupPlan, new: &Snapshot, of: &Changing) -> Result<(), String> {
+        let GroupPlan { group: at, kept } = plan;
+        let (Some(said), Some(live), Some(parts), Some(watched), Some(tls)) = (
+            new.groups.get(*at),
+            self.snapshot.groups.get_mut(*at),
+            self.groups.get_mut(*at),
+            self.targets.get_mut(*at),
+            self.tls.get_mut(*at),
+        ) else {
+            return Err(MORE_CHANGED.to_owned());
+        };
+        let group = Arc::new(together(live, said, kept));
+        let loaded = load(new, said, kept, of)?;
+        *tls = tls_together(tls, &loaded, (live, said, &group), kept);
+        let targets: Targets = kept
+            .iter()
+            .zip(&group.targets)
+            .map(|(place, target)| {
+                let known = place.and_then(|place| watched.get(place)).cloned();
+                known.unwrap_or_else(|| Arc::new(WatchedTarget::added(&group, target)))
+            })
+            .collect();
+        let states = targets.iter().map(|it| it.state.clone()).collect();
+        let spoken = (tls.group.clone(), tls.own.clone());
+        *parts = Arc::new(parts.next(&group, spoken, states));
+        (*live, *watched) = (group, targets);
+        Ok(())
+    }
+}
+
+/// What new targets of a group speak TLS with. Files are read where one speaks it, or is checked.
+fn load(
+    new: &Snapshot,
+    group: &Arc<TargetGroup>,
+    kept: &[Option<usize>],
+    of: &Changing,
+) -> Result<GroupTls, String> {
+    let may_speak = |target: &Target| group.tls_of(target).is_some() || target.check.is_some();
+    let places = group.targets.iter().zip(kept);
+    let mut added = places.filter(|(_, place)| place.is_none());
+    if !added.any(|(target, _)| may_speak(target)) {
+        return Ok(GroupTls::default());
+    }
+    let alone = Snapshot {
+        listeners: Vec::new(),
+        groups: vec![group.clone()],
+        certificates: match group.tls {
+            Some(_) => new.certificates.clone(),
+            None => Vec::new(),
+        },
+        ..new.clone()
+    };
+    let (mut tls, found) = certificates::load(&alone, &of.sources, &of.tickets, UnixTime::now());
+    in_words(&found, None).map_or(Ok(tls.groups.pop().unwrap_or_default()), Err)
+}
+
+/// What is spoken to the targets of a group: what stays speaks as before.
+fn tls_together(
+    before: &GroupTls,
+    loaded: &GroupTls,
+    (live, said, group): (&TargetGroup, &TargetGroup, &TargetGroup),
+    kept: &[Option<usize>],
+) -> GroupTls {
+    let of_new = |at: usize| match said.targets.get(at).map(|it| &it.tls) {
+        Some(TargetTls::Group) => loaded.group.clone(),
+        Some(TargetTls::Own(_)) => loaded.own.get(at).cloned().flatten(),
+        Some(TargetTls::Off) | None => None,
+    };
+    let own = |(at, (target, place)): (usize, (&Target, &Option<usize>))| match target.tls {
+        TargetTls::Group | TargetTls::Off => None,
+        TargetTls::Own(_) => match place {
+            Some(place) => before.own.get(*place).cloned().flatten(),
+            None => of_new(at),
+        },
+    };
+    let own: Vec<_> = group
+        .targets
+        .iter()
+        .zip(kept)
+        .enumerate()
+        .map(own)
+        .collect();
+    GroupTls {
+        group: match live.tls {
+            Some(_) => before.group.clone(),
+            None => loaded.group.clone(),
+        },
+        own: if own.iter().any(Option::is_some) {
+            own
+        } else {
+            Vec::new()
+        },
+        check: before.check.clone().or_else(|| loaded.check.clone()),
+    }
+}
+
+/// Texts are compiled anew for each change, and files that they name may say something else by now.
+const MORE_CHANGED: &str =
+    "files that the configuration names have changed: restart to take them in";
+
+/// Whom a target is as.
+fn leader<'i>(target: &WatchedTarget, installed: &'i Installed) -> Option<&'i Arc<WatchedTarget>> {
+    let track = target.target.track?;
+    let index = usize::try_from(track.target).ok()?;
+    installed.targets.get(track.group.index())?.get(index)
+}
+
+fn group_named(installed: &Installed, name: &str) -> Result<usize, NotChanged> {
+    let mut groups = installed.plane.snapshot.groups.iter();
+    let found = groups.position(|group| group.name.as_str() == name);
+    found.ok_or(NotChanged::NoGroup)
+}
+
+/// What stands against a server, as HAProxy finds it and in its order, before its options are read.
+fn may_be_added(
+    installed: &Installed,
+    group: usize,
+    server: &str,
+    words: &[&str],
+) -> Result<(), NotChanged> {
+    let groups = &installed.plane.snapshot.groups;
+    let (Some(own), Some(targets)) = (groups.get(group), installed.targets.get(group)) else {
+        return Err(NotChanged::NoGroup);
+    };
+    if is_static(own) {
+        return Err(NotChanged::StaticAlgorithm);
+    }
+    if words.is_empty() {
+        return Err(NotChanged::NoAddress);
+    }
+    if targets.iter().any(|it| it.target.name.as_str() == server) {
+        return Err(NotChanged::Exists);
+    }
+    let track = words.windows(2).find_map(|pair| match pair {
+        ["track", whom] => Some(*whom),
+        _ => None,
+    });
+    let wrong = |text: String| Err(NotChanged::Wrong(text));
+    let Some(whom) = track else { return Ok(()) };
+    let (of, name) = whom.rsplit_once('/').unwrap_or((own.name.as_str(), whom));
+    let Ok(of_group) = group_named(installed, of) else {
+        return wrong(format!(
+            "unable to find required proxy '{of}' for tracking."
+        ));
+    };
+    let mut others = installed
+        .targets
+        .get(of_group)
+        .into_iter()
+        .flat_map(|it| it.iter());
+    let Some(leader) = others.find(|it| it.target.name.as_str() == name) else {
+        return wrong(format!(
+            "unable to find required server '{name}' for tracking."
+        ));
+    };
+    let target = &leader.target;
+    let why = if leader.is_added {
+        "it is a dynamic server."
+    } else if target.check.is_none() && target.agent.is_none() && target.track.is_none() {
+        "it does not have any check nor agent enabled."
+    } else {
+        return Ok(());
+    };
+    wrong(format!("unable to use {of}/{name} for tracking as {why}"))
+}
+
+/// Whether the targets of a group are settled once for all by its algorithm.
+fn is_static(group: &TargetGroup) -> bool {
+    let in_table = |method: &HashMethod| matches!(method, HashMethod::Table { .. });
+    match &group.algorithm {
+        Algorithm::StaticRoundRobin => true,
+        Algorithm::SourceHash(method) | Algorithm::Hash { method, .. } => in_table(method),
+        _ => false,
+    }
+}
+
+/// No other target has the number of the last one.
+fn number_is_free(installed: &Installed, group: usize, new: &Snapshot) -> Result<(), NotChanged> {
+    let added = new.groups.get(group).and_then(|group| group.targets.last());
+    let (Some(number), Some(parts)) = (
+        added.and_then(|target| target.number),
+        installed.plane.groups.get(group),
+    ) else {
+        return Ok(());
+    };
+    match parts.numbers.contains(&number) {
+        true => Err(NotChanged::Wrong(format!(
+            "'id' : custom id {number} already used"
+        ))),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::compile_text;
+
+    fn snapshot(groups: &str) -> Snapshot {
+        let text = format!("[listener.web]\nbind = '127.0.0.1:80'\nforward = 'a'\n{groups}");
+        let compiled = compile_text("test.toml", &text);
+        compiled
+            .snapshot
+            .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
+    }
+
+    #[test]
+    fn what_came_and_what_went() {
+        let group = |name: &str, targets: &[&str]| {
+            let target = |it: &&str| format!("{{ name = '{it}', address = '10.0.0.1:80' }}");
+            let targets: Vec<String> = targets.iter().map(target).collect();
+            format!(
+                "[target_group.{name}]\ntargets = [{}]\n",
+                targets.join(", ")
+            )
+        };
+        let both = |a: &[&str]| snapshot(&format!("{}{}", group("a", a), group("b", &["x"])));
+        let check = |before: &[&str], after: &[&str], expected: Option<&[Option<usize>]>| {
+            let found = plan(&both(before), &both(after)).map(|it| it.groups);
+            let expected = expected.map(|kept| GroupPlan {
+                group: 0,
+                kept: kept.to_vec(),
+            });
+            assert_eq!(
+                found,
+                Some(expected.into_iter().collect()),
+                "{before:?} {after:?}"
+            );
+        };
+        check(&["x", "y"], &["x", "y"], None);
+        check(
+            &["x", "y"],
+            &["x", "y", "z"],
+            Some(&[Some(0), Some(1), None]),
+        );
+        check(&["x", "y"], &["y"], Some(&[Some(1)]));
+        check(&["x", "y"], &["y", "x"], Some(&[Some(1), Some(0)]));
+        let other = snapshot(&format!("{}{}", group("a", &["x"]), group("c", &["x"])));
+        assert_eq!(plan(&both(&["x"]), &other), None);
+    }
+
+    #[test]
+    fn a_target_that_says_something_else_is_another() {
+        let group = |more: &str| {
+            snapshot(&format!(
+                "[target_group.a]\ntargets = [{{ name = 'x', address = '10.0.0.1:80'{more} }}]\n"
+            ))
+        };
+        let kept = |more: &str| plan(&group(""), &group(more)).map(|it| it.groups.len());
+        assert_eq!(kept(", weight = 1"), Some(0));
+        assert_eq!(kept(", weight = 2"), Some(1));
+        // There is no TLS to speak.
+        assert_eq!(kept(", tls = false"), Some(0));
+    }
+}

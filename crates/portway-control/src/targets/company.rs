@@ -1,0 +1,76 @@
+//! Targets among others: those of a group, those that are as another is, and the tasks that look after one.
+
+use std::sync::{Arc, MutexGuard, PoisonError, RwLock};
+
+use portway_dataplane::live::Health;
+use portway_model::snapshot::{Target, TargetGroup};
+use tokio::task::AbortHandle;
+
+use super::WatchedTarget;
+
+/// The targets of one group, for those who look at them again and again.
+#[derive(Debug, Default)]
+pub struct Peers(RwLock<Targets>);
+
+/// The targets of one group, in the order of the configuration.
+pub type Targets = Arc<[Arc<WatchedTarget>]>;
+
+impl Peers {
+    /// These, from now on.
+    pub fn set(&self, targets: &Targets) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = targets.clone();
+    }
+
+    /// Those of now.
+    pub fn all(&self) -> Targets {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.clone()
+    }
+}
+
+impl WatchedTarget {
+    /// One that comes while the process runs: it takes no traffic, is not checked and its agent is not asked, until it is
+    /// told to.
+    pub(crate) fn added(group: &TargetGroup, target: &Target) -> Self {
+        let mut added = Self::new(group, target);
+        added.known().machine.retire();
+        added.state.set_health(Health::Unused);
+        added.is_added = true;
+        added.rest(true);
+        added.rest_agent(true);
+        added
+    }
+
+    pub(super) fn followers(&self) -> MutexGuard<'_, Vec<Arc<WatchedTarget>>> {
+        let followers = self.followers.lock();
+        followers.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on `follower` is as this one is.
+    pub(crate) fn follow_with(&self, follower: &Arc<WatchedTarget>) {
+        self.followers().push(follower.clone());
+    }
+
+    /// Nobody is as this one is because of `gone`.
+    pub(crate) fn forget_follower(&self, gone: &WatchedTarget) {
+        self.followers()
+            .retain(|it| !std::ptr::eq(&raw const **it, gone));
+    }
+
+    /// True where others are as this one is.
+    pub(crate) fn is_followed(&self) -> bool {
+        !self.followers().is_empty()
+    }
+
+    /// This task looks after it.
+    pub(crate) fn is_looked_after_by(&self, task: AbortHandle) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.push(task);
+    }
+
+    /// Nobody looks after it any more.
+    pub(crate) fn leave_alone(&self) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.drain(..).for_each(|task| task.abort());
+    }
+}

@@ -1,0 +1,117 @@
+//! Targets that come and go while exchanges are served: what the change leaves as it was feels nothing.
+
+use crate::harness::{Proxy, simple};
+use crate::row::OK;
+
+use portway_testkit::peer::{Target, Wire, eventually};
+use std::io;
+use std::sync::{Mutex, mpsc};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Answers every request with this body.
+fn says(body: &'static str) -> Target {
+    Target::start(move |_, mut wire| {
+        loop {
+            wire.message()?;
+            wire.send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{body}"
+            ))?;
+        }
+    })
+    .unwrap()
+}
+
+fn body(client: &mut Wire) -> String {
+    client.send(GET).unwrap();
+    let message = String::from_utf8(client.message().unwrap()).unwrap();
+    message[message.len() - 1..].to_owned()
+}
+
+#[test]
+fn those_that_stay_keep_their_connections_and_counts() {
+    let (a, b, c) = (says("a"), says("b"), says("c"));
+    let mut proxy = Proxy::start(&simple("", "", &[a.address(), b.address()]));
+    let mut client = proxy.client();
+    let mut asked: Vec<String> = (0..4).map(|_| body(&mut client)).collect();
+    proxy.change_targets(&[0, 1], Some(c.address()));
+    asked.extend((0..3).map(|_| body(&mut client)));
+    proxy.change_targets(&[1, 2], None);
+    asked.extend((0..4).map(|_| body(&mut client)));
+    let of = |letter: &str| asked.iter().filter(|it| *it == letter).count();
+    // Turns go on where they were.
+    assert_eq!(asked[..4].concat(), "abab");
+    assert_eq!((of("a"), of("b"), of("c")), (3, 5, 3), "{asked:?}");
+    assert_eq!(asked[7..].iter().filter(|it| *it == "a").count(), 0);
+    let of_b = proxy.target(0, 0);
+    assert!(eventually(|| of_b.in_flight() == 0));
+    assert_eq!(of_b.peak(), 1);
+    drop(client);
+    proxy.finish(11);
+    assert_eq!(
+        (a.connections(), b.connections(), c.connections()),
+        (1, 1, 1)
+    );
+}
+
+#[test]
+fn what_is_in_progress_ends_as_it_began() {
+    let (go, going) = mpsc::channel::<()>();
+    let going = Mutex::new(going);
+    let slow = Target::start(move |_, mut wire| {
+        wire.message()?;
+        going.lock().unwrap().recv().map_err(io::Error::other)?;
+        wire.send(OK)
+    })
+    .unwrap();
+    let other = says("o");
+    let mut proxy = Proxy::start(&simple("", "", &[slow.address()]));
+    let mut waits = proxy.client();
+    waits.send(GET).unwrap();
+    assert!(eventually(|| proxy.target(0, 0).in_flight() == 1));
+    proxy.change_targets(&[], Some(other.address()));
+    assert_eq!(body(&mut proxy.client()), "o");
+    go.send(()).unwrap();
+    assert_eq!(waits.message().unwrap(), OK.as_bytes());
+    assert_eq!(body(&mut waits), "o");
+    drop(waits);
+    proxy.finish(3);
+}
+
+#[test]
+fn who_waits_goes_on_waiting() {
+    let (go, going) = mpsc::channel::<()>();
+    let going = Mutex::new(going);
+    let slow = Target::start(move |_, mut wire| {
+        loop {
+            wire.message()?;
+            going.lock().unwrap().recv().map_err(io::Error::other)?;
+            wire.send(OK)?;
+        }
+    })
+    .unwrap();
+    let other = says("o");
+    let target = format!("{{ address = '{}', max_connections = 1 }}", slow.address());
+    let text = format!(
+        "[listener.web]\nbind = '@0'\nforward = 'app'\n[target_group.app]\ntargets = [{target}]\n"
+    );
+    let mut proxy = Proxy::start(&text);
+    let mut clients = [(); 2].map(|()| proxy.client());
+    for (place, client) in clients.iter_mut().enumerate() {
+        client.send(GET).unwrap();
+        let (place, proxy) = (u32::try_from(place).unwrap(), &proxy);
+        assert!(eventually(|| {
+            proxy.target(0, 0).in_flight() == 1 && proxy.waiting(0) == place
+        }));
+    }
+    proxy.change_targets(&[0], Some(other.address()));
+    assert_eq!(proxy.waiting(0), 1);
+    // One that comes later does not wait: the new target has room.
+    assert_eq!(body(&mut proxy.client()), "o");
+    for client in &mut clients {
+        go.send(()).unwrap();
+        assert_eq!(client.message().unwrap(), OK.as_bytes());
+    }
+    drop(clients);
+    proxy.finish(3);
+}
