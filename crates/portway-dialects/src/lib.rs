@@ -13,6 +13,7 @@ mod foreign;
 pub mod haproxy;
 mod inputs;
 pub mod native;
+mod tree;
 
 pub use expression::{condition, template};
 pub use inputs::Inputs;

@@ -4,9 +4,9 @@
 //! action for each; printing joins neighbours again.
 
 use super::form::{Form, Keyed, Out, Reader, words};
-use super::toml::{Content, Entry, Item};
 use super::{pairs, service};
 use crate::expression::{self, ENDS, Written};
+use crate::tree::{Content, Entry, Item};
 use portway_model::action::{
     Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, Normalization, TimeoutKind,
     Weighted,

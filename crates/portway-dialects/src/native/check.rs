@@ -2,7 +2,7 @@
 
 use super::form::{Field, Form, Keyed, Out, Reader};
 use super::pairs;
-use super::toml::{Content, Entry, Item};
+use crate::tree::{Content, Entry, Item};
 use portway_model::check::{CheckKind, CheckStep, HealthCheckDraft, HttpCheck};
 use portway_model::defaults;
 use portway_model::diagnostic::{Code, Diagnostic};

@@ -3,7 +3,7 @@
 use super::check::{HTTP_KEYS, read_http, write_http};
 use super::form::{Form, Keyed, Out, Reader, words};
 use super::pairs;
-use super::toml::{Content, Item};
+use crate::tree::{Content, Item};
 use portway_model::check::{
     CheckConnect, CheckExpect, CheckRequest, CheckStep, CheckText, CheckWord, CheckWords,
     CheckedService, ComputedForm, Expectation,

@@ -1,7 +1,7 @@
 //! `algorithm`, `stickiness` and `retry_to` of a target group.
 
 use super::form::{Form, Keyed, Out, Reader, words};
-use super::toml::{Content, Item};
+use crate::tree::{Content, Item};
 use portway_model::choice::{
     Algorithm, CookieMode, CookieValues, HashFunction, HashMethod, RetryOn, RetryTo, StickTo,
     StickinessUse, StickyCookie,

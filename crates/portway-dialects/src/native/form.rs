@@ -4,8 +4,8 @@
 //! `fields!` makes the last from one list of keys.
 
 use super::scalar::range_of_key;
-use super::toml::{Content, Entry, Item, Table};
 use crate::expression::Written;
+use crate::tree::{Content, Entry, Item, Table};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, MAX_DIAGNOSTICS};
 use portway_model::draft::CertificateDraft;
 use portway_model::name::Name;
@@ -291,7 +291,7 @@ macro_rules! fields {
 
             fn read_field(
                 &mut self,
-                entry: &$crate::native::toml::Entry,
+                entry: &$crate::tree::Entry,
                 reader: &mut $crate::native::form::Reader<'_>,
             ) -> bool {
                 use $crate::native::form::Field as _;
@@ -321,7 +321,7 @@ macro_rules! nested {
         impl $crate::native::form::Field for $object {
             fn fill(
                 &mut self,
-                entry: &$crate::native::toml::Entry,
+                entry: &$crate::tree::Entry,
                 reader: &mut $crate::native::form::Reader<'_>,
             ) {
                 $crate::native::form::Fields::fill_table(self, entry, reader);
@@ -345,7 +345,7 @@ macro_rules! words {
             const WHAT: &'static str = $what;
 
             fn read(
-                item: &$crate::native::toml::Item,
+                item: &$crate::tree::Item,
                 reader: &mut $crate::native::form::Reader<'_>,
             ) -> Option<Self> {
                 let written = reader.text(item, $what)?;

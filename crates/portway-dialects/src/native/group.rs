@@ -2,8 +2,8 @@
 
 use super::form::{Fields, Form, Out, Reader, fields, nested, words};
 use super::rule::{self, Owner};
-use super::toml::{Content, Entry, Item, Table};
 use super::{check, check_step, choice, form::Field, target};
+use crate::tree::{Content, Entry, Item, Table};
 use portway_model::draft::{
     GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft, UpstreamTlsDraft, Verify,
 };

@@ -4,7 +4,7 @@ use super::action::REDIRECT_STATUS;
 use super::form::{Field, Fields, Form, Out, Reader, fields, nested, words};
 use super::pairs;
 use super::rule::{self, Owner};
-use super::toml::{Content, Entry, Item, Table};
+use crate::tree::{Content, Entry, Item, Table};
 use portway_model::draft::{
     CertificateDraft, ErrorPageDraft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft,
     ListenerTlsDraft, SocketDraft,

@@ -1,7 +1,7 @@
 //! Logs: access logs, destinations, syslog, and the id of requests.
 
 use super::form::{Fields, Form, Out, Reader, fields};
-use super::toml::{Content, Item};
+use crate::tree::{Content, Item};
 use portway_model::draft::{AccessLogDraft, LogFormat, RequestIdDraft};
 use portway_model::expression::Template;
 use portway_model::log::{

@@ -19,8 +19,8 @@ mod rule;
 mod scalar;
 mod service;
 mod target;
-mod toml;
 
+use crate::tree::{Content, Entry};
 use form::{Fields as _, Out, Reader};
 use objects::Object;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -31,7 +31,6 @@ use portway_model::draft::{
 use portway_model::name::Name;
 use portway_model::span::{FileId, Span, Spanned};
 use std::collections::HashSet;
-use toml::{Content, Entry};
 
 /// Largest file in bytes: ten thousand rules take about one mebibyte.
 pub const MAX_FILE: usize = 8 * 1024 * 1024;
@@ -57,7 +56,7 @@ pub fn parse(file: FileId, text: &str) -> (Draft, Diagnostics) {
         found.push(Diagnostic::error(Code::TooLarge, span, message));
         return (draft, found);
     }
-    let root = toml::parse(file, text, &mut found);
+    let root = crate::tree::toml::parse(file, text, &mut found);
     let mut meaning = Diagnostics::default();
     let mut reader = Reader {
         found: &mut meaning,
@@ -164,7 +163,11 @@ fn read_section(draft: &mut Draft, entry: &Entry, reader: &mut Reader<'_>) {
     }
 }
 
-fn read_object<T: Object>(name: Spanned<Name>, table: &toml::Table, reader: &mut Reader<'_>) -> T {
+fn read_object<T: Object>(
+    name: Spanned<Name>,
+    table: &crate::tree::Table,
+    reader: &mut Reader<'_>,
+) -> T {
     let mut object = T::new(name);
     object.read_table(table, &[], reader);
     object

@@ -2,9 +2,9 @@
 
 use super::form::{Field, Fields, Form, Out, Reader, fields};
 use super::pairs;
-use super::toml::{Content, Entry, Item};
 use super::{action, form::words};
 use crate::expression::{self, Written};
+use crate::tree::{Content, Entry, Item};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{
     CertificateDraft, MapDraft, ProcessDraft, StickTableDraft, UserDraft, UserlistDraft,

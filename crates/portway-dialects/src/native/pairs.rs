@@ -1,7 +1,7 @@
 //! Ordered pairs: a table where every key is there once, else a list of tables with one entry each.
 
 use super::form::{Form, Out, Reader};
-use super::toml::{Content, Item};
+use crate::tree::{Content, Item};
 use portway_model::span::Spanned;
 use std::collections::HashSet;
 

@@ -2,8 +2,8 @@
 
 use super::action;
 use super::form::{Form, Out, Reader, words};
-use super::toml::{Content, Entry, Item, Table};
 use crate::expression::condition;
+use crate::tree::{Content, Entry, Item, Table};
 use portway_model::action::{Action, Phase, Rule};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::Condition;

@@ -1,8 +1,8 @@
 //! Forms of single values: numbers, durations, addresses, names, and what stands as text within a text.
 
 use super::form::{Form, Out, Reader};
-use super::toml::{Content, Item};
 use crate::expression::{self, template};
+use crate::tree::{Content, Item};
 use ipnet::IpNet;
 use portway_model::address::{BindAddress, Host, TargetAddress, UnixSocket};
 use portway_model::compile::limits;

@@ -1,7 +1,7 @@
 //! What Portway answers itself: `service = "metrics"`, `service = { stats = { … } }`; and control sockets.
 
 use super::form::{Field, Fields, Form, Keyed, Out, Reader, fields, words};
-use super::toml::{Content, Entry, Item};
+use crate::tree::{Content, Entry, Item};
 use portway_model::action::{STATS_REALM, Service, StatsPage};
 use portway_model::draft::ControlSocketDraft;
 use portway_model::expression::Condition;

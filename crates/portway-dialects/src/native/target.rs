@@ -1,7 +1,7 @@
 //! What a target has of its own: its check, whom it is like, where its first address comes from.
 
 use super::form::{Fields, Form, Out, Reader, fields, words};
-use super::toml::{Content, Item};
+use crate::tree::{Content, Item};
 use portway_model::check::{AgentDraft, Observation, ObservedLayer, OnErrors, TargetCheckDraft};
 use portway_model::choice::{FirstAddress, TrackedDraft};
 use portway_model::span::Spanned;

@@ -1,115 +1,16 @@
-//! TOML as a tree in which every key and value knows its place.
+//! TOML to a tree.
 //!
 //! The lexer and the grammar are `toml_parser`'s; this file arranges their events into tables. After an error it
 //! goes on, so that one run shows every error. The one hard thing is what TOML says about tables that are stated
 //! in parts: a header may complete a table that only sub-tables have named so far, nothing may state one twice.
 
+use super::{Content, Item, MAX_DEPTH, Stated, Table};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::span::{FileId, Span};
 use std::borrow::Cow;
-use std::collections::HashMap;
 use toml_parser::decoder::{Encoding, ScalarKind};
 use toml_parser::parser::{Event, EventKind, RecursionGuard, ValidateWhitespace, parse_document};
 use toml_parser::{Expected, ParseError, Source};
-
-/// How deep arrays, inline tables and dotted keys may go.
-const MAX_DEPTH: u32 = 64;
-
-/// A value and where it stands.
-#[derive(Debug)]
-pub(crate) struct Item {
-    pub(crate) content: Content,
-    /// The value; of a table with a header, the header.
-    pub(crate) span: Span,
-}
-
-/// A value.
-#[derive(Debug)]
-pub(crate) enum Content {
-    Text {
-        text: String,
-        /// Where the bytes of the text stand, if they stand there as they are.
-        exact: Option<Span>,
-    },
-    Integer(i64),
-    Boolean(bool),
-    /// A float, a date or a time: nothing here has such a type.
-    Other(&'static str),
-    List(Vec<Item>),
-    Table(Table),
-    /// Was not well-formed; the diagnostic is already there.
-    Broken,
-}
-
-/// A table, its entries in the order of the text.
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    entries: Vec<Entry>,
-    index: HashMap<String, usize>,
-    stated: Stated,
-}
-
-/// A key with its value.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) key: String,
-    pub(crate) key_span: Span,
-    pub(crate) item: Item,
-}
-
-/// How a table came to be, which decides what may still be added.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Stated {
-    /// Named by the header of a table within it.
-    #[default]
-    Implied,
-    /// By a header of its own.
-    Header,
-    /// By a dotted key.
-    Dotted,
-    /// In braces.
-    Inline,
-}
-
-impl Content {
-    /// What it is, for messages.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Content::Text { .. } => "a text",
-            Content::Integer(_) => "a number",
-            Content::Boolean(_) => "a boolean",
-            Content::Other(kind) => kind,
-            Content::List(_) => "a list",
-            Content::Table(_) => "a table",
-            Content::Broken => "nothing",
-        }
-    }
-}
-
-impl Table {
-    /// Entries in the order of the text.
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    /// The entry with this key.
-    pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
-        self.entries.get(*self.index.get(key)?)
-    }
-
-    fn get_mut(&mut self, key: &str) -> Option<&mut Entry> {
-        self.entries.get_mut(*self.index.get(key)?)
-    }
-
-    fn add(&mut self, key: Key, item: Item) {
-        self.index.insert(key.text.clone(), self.entries.len());
-        self.entries.push(Entry {
-            key: key.text,
-            key_span: key.span,
-            item,
-        });
-    }
-}
 
 /// Reads a document. What is wrong is in `found`; what could be read is in the table.
 pub(crate) fn parse(file: FileId, text: &str, found: &mut Diagnostics) -> Table {
@@ -328,7 +229,7 @@ impl<'s> Document<'s, '_, '_> {
                     content,
                     span: key.span,
                 };
-                table.add(key.clone(), item);
+                table.add(key.text.clone(), key.span, item);
             }
             let entry = table.get_mut(&key.text)?;
             let (first, kind) = (entry.key_span, entry.item.content.kind());
@@ -364,7 +265,7 @@ impl<'s> Document<'s, '_, '_> {
         };
         match parent.get(&last.text).map(|entry| entry.key_span) {
             Some(first) => self.duplicate(&last, first),
-            None => parent.add(last, item),
+            None => parent.add(last.text, last.span, item),
         }
     }
 
@@ -484,8 +385,14 @@ impl<'s> Document<'s, '_, '_> {
         let content = match kind {
             _ if failed => Content::Broken,
             ScalarKind::Boolean(value) => Content::Boolean(value),
-            ScalarKind::DateTime => Content::Other("a date"),
-            ScalarKind::Float => Content::Other("a number with a fraction"),
+            ScalarKind::DateTime => Content::Other {
+                kind: "a date",
+                text: text.into_owned(),
+            },
+            ScalarKind::Float => Content::Other {
+                kind: "a number with a fraction",
+                text: text.into_owned(),
+            },
             ScalarKind::Integer(radix) => match i64::from_str_radix(&text, radix.value()) {
                 Ok(number) => Content::Integer(number),
                 Err(_) => {
@@ -549,7 +456,7 @@ fn open_table(parent: &mut Table, key: &Key, span: Span) -> Result<(), Span> {
             stated: Stated::Header,
             ..Table::default()
         });
-        parent.add(key.clone(), Item { content, span });
+        parent.add(key.text.clone(), key.span, Item { content, span });
         return Ok(());
     };
     match &mut entry.item.content {
@@ -574,7 +481,7 @@ fn open_list(parent: &mut Table, key: &Key, span: Span) -> Result<(), Span> {
     };
     let Some(entry) = parent.get_mut(&key.text) else {
         let content = Content::List(vec![item]);
-        parent.add(key.clone(), Item { content, span });
+        parent.add(key.text.clone(), key.span, Item { content, span });
         return Ok(());
     };
     let first = entry.key_span;
