@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use portway_dialects::{Dialect, detect, haproxy, native};
+use portway_dialects::{Dialect, cloudformation, detect, haproxy, native};
 use portway_model::compile::compile;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use portway_model::draft::Draft;
@@ -36,8 +36,6 @@ pub struct Compiled {
 enum Foreign {
     /// A Docker Compose file, with Traefik's labels.
     Compose,
-    /// An AWS CloudFormation template in JSON or YAML.
-    CloudFormation,
 }
 
 impl Foreign {
@@ -45,18 +43,36 @@ impl Foreign {
     fn as_str(self) -> &'static str {
         match self {
             Foreign::Compose => "a Docker Compose file",
-            Foreign::CloudFormation => "a CloudFormation template",
         }
     }
 }
 
+/// How files are read.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// The language of all of them; found out for each where none is given.
+    pub dialect: Option<Dialect>,
+    /// What is given beside CloudFormation templates.
+    pub templates: cloudformation::Given,
+}
+
 /// Reads, parses, merges and compiles `paths`, each in the language that it is found to be in.
 pub fn compile_files(paths: &[PathBuf]) -> Compiled {
-    compile_files_as(paths, None)
+    compile_files_with(paths, &Reading::default())
 }
 
 /// As [`compile_files`], all of them in this language where one is given.
 pub fn compile_files_as(paths: &[PathBuf], dialect: Option<Dialect>) -> Compiled {
+    let reading = Reading {
+        dialect,
+        ..Reading::default()
+    };
+    compile_files_with(paths, &reading)
+}
+
+/// As [`compile_files`], with what is given beside them.
+pub fn compile_files_with(paths: &[PathBuf], reading: &Reading) -> Compiled {
+    let dialect = reading.dialect;
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
     let mut files = Vec::new();
@@ -73,7 +89,7 @@ pub fn compile_files_as(paths: &[PathBuf], dialect: Option<Dialect>) -> Compiled
             Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
-    compile_sources(sources, &files, dialect, &[], diagnostics)
+    compile_sources(sources, &files, reading, &[], diagnostics)
 }
 
 /// The files that a path names: of a folder those that end in `.cfg` and are not hidden, in the order of their bytes.
@@ -114,7 +130,8 @@ pub fn configurations_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
 pub fn compile_text(name: &str, text: &str) -> Compiled {
     let mut sources = Sources::default();
     let file = sources.add(name, text);
-    compile_sources(sources, &[file], None, &[], Diagnostics::default())
+    let reading = Reading::default();
+    compile_sources(sources, &[file], &reading, &[], Diagnostics::default())
 }
 
 /// A server that came or went since the texts were read, in HAProxy's words.
@@ -161,7 +178,11 @@ pub fn compile_changed(sources: &Sources, changes: &[ServerChange]) -> Compiled 
             ServerChange::Removed { backend, server } => Made::Removed(backend, server),
         })
         .collect();
-    compile_sources(sources, &files, dialect, &changes, Diagnostics::default())
+    let reading = Reading {
+        dialect,
+        ..Reading::default()
+    };
+    compile_sources(sources, &files, &reading, &changes, Diagnostics::default())
 }
 
 /// A change whose text is among the sources.
@@ -214,11 +235,16 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
 fn compile_sources(
     mut sources: Sources,
     files: &[FileId],
-    dialect: Option<Dialect>,
+    reading: &Reading,
     changes: &[Made<'_>],
     mut diagnostics: Diagnostics,
 ) -> Compiled {
-    let Parsed { drafts, foreign } = parse(&mut sources, files, dialect, changes, &mut diagnostics);
+    let parsed = parse(&mut sources, files, reading, changes, &mut diagnostics);
+    let Parsed {
+        drafts,
+        foreign,
+        templates,
+    } = parsed;
     let (draft, found) = merge(drafts);
     diagnostics.extend(found);
     let (snapshot, found) = compile(&draft);
@@ -227,7 +253,8 @@ fn compile_sources(
     for one in &found {
         // What is not there may be in a file that could not be read, or in the part of a text that is wrong.
         if readable && !(broken && is_absence(one.code)) {
-            diagnostics.push(in_its_language(one.clone(), &foreign));
+            let one = in_its_language(one.clone(), &foreign);
+            diagnostics.push(of_a_template(one, &templates));
         }
     }
     let snapshot = snapshot.filter(|_| !diagnostics.has_errors());
@@ -252,11 +279,22 @@ fn in_its_language(mut one: Diagnostic, foreign: &[FileId]) -> Diagnostic {
     one
 }
 
+/// A template has no targets where they are registered later: how they are given is on the command line.
+fn of_a_template(mut one: Diagnostic, templates: &[FileId]) -> Diagnostic {
+    let place = one.labels.first().map(|label| label.span.file);
+    if one.code == Code::NoTargets && place.is_some_and(|file| templates.contains(&file)) {
+        one.help = Some("register them: --target GROUP=ADDRESS[:PORT]".to_owned());
+    }
+    one
+}
+
 /// What became of the texts.
 struct Parsed {
     drafts: Vec<Draft>,
-    /// Those in a language other than ours.
+    /// Those in a language whose own program says nothing of what we warn of.
     foreign: Vec<FileId>,
+    /// CloudFormation templates.
+    templates: Vec<FileId>,
 }
 
 /// Something is missing, says a diagnostic with this code.
@@ -264,27 +302,33 @@ fn is_absence(code: Code) -> bool {
     matches!(code, Code::Missing | Code::NoTargets | Code::Unused)
 }
 
-/// The drafts of these files: one for each, but all that are in HAProxy's language together are one configuration.
+/// The drafts of these files: one for each, but all that are in HAProxy's language together are one configuration, and
+/// so are templates.
 fn parse(
     sources: &mut Sources,
     files: &[FileId],
-    dialect: Option<Dialect>,
+    reading: &Reading,
     changes: &[Made<'_>],
     diagnostics: &mut Diagnostics,
 ) -> Parsed {
     let mut drafts = Vec::new();
     let mut of_haproxy = Vec::new();
+    let mut templates = Vec::new();
     for &file in files {
         let Some(source) = sources.get(file) else {
             continue;
         };
-        match dialect.or_else(|| detect(&source.name, &source.text)) {
+        match reading
+            .dialect
+            .or_else(|| detect(&source.name, &source.text))
+        {
             Some(Dialect::Native) => {
                 let (draft, found) = native::parse(file, &source.text);
                 diagnostics.extend(found);
                 drafts.push(draft);
             }
             Some(Dialect::Haproxy) => of_haproxy.push(file),
+            Some(Dialect::CloudFormation) => templates.push(file),
             None => diagnostics.push(in_no_language(&source.name, &source.text)),
         }
     }
@@ -293,10 +337,35 @@ fn parse(
         diagnostics.extend(found);
         drafts.push(draft);
     }
+    if !templates.is_empty() || reading.templates != cloudformation::Given::default() {
+        let (draft, found) = parse_templates(sources, &templates, &reading.templates);
+        diagnostics.extend(found);
+        drafts.push(draft);
+    }
     Parsed {
         drafts,
         foreign: of_haproxy,
+        templates,
     }
+}
+
+/// One configuration of these templates. The files that stand for certificates are looked for in the working directory.
+fn parse_templates(
+    sources: &mut Sources,
+    files: &[FileId],
+    given: &cloudformation::Given,
+) -> (Draft, Diagnostics) {
+    for &file in files {
+        sources.begin_paths_at(file, "");
+    }
+    let texts: Vec<cloudformation::File<'_>> = files
+        .iter()
+        .filter_map(|&id| {
+            let text = &sources.get(id)?.text;
+            Some(cloudformation::File { id, text })
+        })
+        .collect();
+    cloudformation::parse_all(&texts, given)
 }
 
 /// One configuration of HAProxy in these files. Its relative paths begin in the working directory.
@@ -339,7 +408,8 @@ fn in_no_language(name: &str, text: &str) -> Diagnostic {
         None => format!("`{name}` is not in a language that Portway knows"),
     };
     let help = "a native file ends in `.toml` or has a section such as `[listener.web]` (docs/native.md), one of \
-                HAProxy ends in `.cfg` or has a section such as `frontend web` (docs/haproxy.md)";
+                HAProxy ends in `.cfg` or has a section such as `frontend web` (docs/haproxy.md), a CloudFormation \
+                template has `Resources` (docs/cloudformation.md)";
     Diagnostic::error(Code::NotRun, Span::NONE, message).help(help)
 }
 
@@ -399,9 +469,6 @@ fn only_comments_differ(lossy: &str) -> bool {
 
 /// Which language a text looks like: by its first telling line, and by its name where none is.
 fn foreign(name: &str, text: &str) -> Option<Foreign> {
-    if text.trim_start().starts_with('{') && text.contains("\"Resources\"") {
-        return Some(Foreign::CloudFormation);
-    }
     let extension = Path::new(name).extension().and_then(|it| it.to_str());
     text.lines().find_map(telling).or(match extension {
         Some("yml" | "yaml") => Some(Foreign::Compose),
@@ -415,8 +482,6 @@ fn telling(line: &str) -> Option<Foreign> {
     let is_key = line.trim_end().ends_with(':');
     match word {
         "services" if is_key => Some(Foreign::Compose),
-        "AWSTemplateFormatVersion" => Some(Foreign::CloudFormation),
-        "Resources" if is_key => Some(Foreign::CloudFormation),
         _ => None,
     }
 }
@@ -433,13 +498,6 @@ mod tests {
         };
         check("a", "# x\n[listener.web]\n", None);
         check("a", "version: '3'\nservices:\n  app:\n", Some(Compose));
-        check(
-            "a",
-            "AWSTemplateFormatVersion: 2010-09-09\n",
-            Some(CloudFormation),
-        );
-        check("a", "{ \"Resources\": {} }", Some(CloudFormation));
-        check("a", "Resources:\n  A:\n", Some(CloudFormation));
         check("compose.yaml", "", Some(Compose));
         check("a", "", None);
     }

@@ -6,8 +6,10 @@
 //!
 //! * [`native`]: our own TOML, which can say everything the model can.
 //! * [`mod@haproxy`], the file haproxy.cfg.
+//! * [`cloudformation`]: templates of AWS CloudFormation.
 //! * [`expression`]: values, conditions and templates as text, shared by all dialects.
 
+pub mod cloudformation;
 pub mod expression;
 mod foreign;
 pub mod haproxy;
@@ -52,17 +54,20 @@ pub enum Dialect {
     Native,
     /// haproxy.cfg.
     Haproxy,
+    /// Templates of AWS CloudFormation.
+    CloudFormation,
 }
 
 impl Dialect {
     /// Every one.
-    pub const ALL: [Dialect; 2] = [Dialect::Native, Dialect::Haproxy];
+    pub const ALL: [Dialect; 3] = [Dialect::Native, Dialect::Haproxy, Dialect::CloudFormation];
 
     /// The word on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Dialect::Native => "native",
             Dialect::Haproxy => "haproxy",
+            Dialect::CloudFormation => "cloudformation",
         }
     }
 }
@@ -79,6 +84,9 @@ pub fn detect(name: &str, text: &str) -> Option<Dialect> {
     });
     if name.ends_with(".toml") || headed {
         return Some(Dialect::Native);
+    }
+    if cloudformation::looks_like(text) {
+        return Some(Dialect::CloudFormation);
     }
     let haproxy = name.ends_with(".cfg") || text.lines().any(haproxy::opens_a_section);
     haproxy.then_some(Dialect::Haproxy)
@@ -112,6 +120,13 @@ mod tests {
             ),
             ("x.yaml", "frontend:\n  image: x\nbackend: y\n", None),
             ("x", "", None),
+            (
+                "a",
+                "AWSTemplateFormatVersion: 2010-09-09\n",
+                Some(Dialect::CloudFormation),
+            ),
+            ("a", "{ \"Resources\": {} }", Some(Dialect::CloudFormation)),
+            ("a", "Resources:\n  A:\n", Some(Dialect::CloudFormation)),
         ] {
             assert_eq!(detect(name, text), expected, "{name}: {text}");
         }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use portway_control::sources::Reading;
 use portway_dialects::Dialect;
+use portway_dialects::cloudformation::{Given, Unset};
 use portway_model::defaults;
 
 /// A load balancer that runs the configuration its users already have.
@@ -88,6 +90,8 @@ pub(crate) struct Run {
     pub(crate) sources: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) language: Language,
+    #[command(flatten)]
+    pub(crate) templates: Templates,
     /// Data workers; one a core by default
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
@@ -114,6 +118,7 @@ impl Language {
         self.given.map(|name| match name {
             LanguageName::Native => Dialect::Native,
             LanguageName::Haproxy => Dialect::Haproxy,
+            LanguageName::Cloudformation => Dialect::CloudFormation,
         })
     }
 }
@@ -124,6 +129,67 @@ enum LanguageName {
     Native,
     /// haproxy.cfg, as in docs/haproxy.md
     Haproxy,
+    /// A template of AWS CloudFormation, as in docs/cloudformation.md
+    Cloudformation,
+}
+
+/// What is given beside CloudFormation templates.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "For CloudFormation templates")]
+pub(crate) struct Templates {
+    /// Fill in `{{ NAME }}`; `@FILE` for a certificate is a file with its chain and key
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// Give a parameter its value
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    param: Vec<(String, String)>,
+    /// Give the value of an export of a stack that is not here
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    import: Vec<(String, String)>,
+    /// Register a target with a target group, or say the address of an instance
+    #[arg(long, value_name = "GROUP=ADDRESS[:PORT]", value_parser = pair)]
+    target: Vec<(String, String)>,
+    /// The file with chain and key of a certificate, by logical id or ARN
+    #[arg(long, value_name = "ID=FILE", value_parser = pair)]
+    certificate: Vec<(String, String)>,
+    /// The addresses of the members of a security group that a rule names
+    #[arg(long, value_name = "GROUP=CIDR", value_parser = pair)]
+    source_group: Vec<(String, String)>,
+    /// Run the load balancers of a template and leave out what else it has
+    #[arg(long)]
+    ignore_other_resources: bool,
+}
+
+impl Templates {
+    /// What is given, and what becomes of that which is not.
+    fn given(&self, unset: Unset) -> Given {
+        Given {
+            placeholders: self.set.clone(),
+            parameters: self.param.clone(),
+            imports: self.import.clone(),
+            targets: self.target.clone(),
+            certificates: self.certificate.clone(),
+            source_groups: self.source_group.clone(),
+            unset,
+            ignore_other_resources: self.ignore_other_resources,
+        }
+    }
+}
+
+/// How the files of `run`, `check` and `convert` are read.
+pub(crate) fn reading(language: &Language, templates: &Templates, unset: Unset) -> Reading {
+    Reading {
+        dialect: language.dialect(),
+        templates: templates.given(unset),
+    }
+}
+
+/// A name and a value with `=` between them.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -149,6 +215,8 @@ pub(crate) struct Check {
     pub(crate) sources: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) language: Language,
+    #[command(flatten)]
+    pub(crate) templates: Templates,
     /// Print one JSON object; `portway check --help` describes it
     #[arg(long, conflicts_with = "short")]
     pub(crate) json: bool,
@@ -164,6 +232,8 @@ pub(crate) struct Convert {
     pub(crate) sources: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) language: Language,
+    #[command(flatten)]
+    pub(crate) templates: Templates,
     /// The form
     #[arg(long, value_name = "FORM", default_value = "toml")]
     pub(crate) to: Form,

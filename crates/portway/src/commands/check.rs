@@ -3,16 +3,20 @@
 use std::process::ExitCode;
 
 use portway_control::install;
-use portway_control::sources::compile_files_as;
+use portway_control::sources::compile_files_with;
+use portway_dialects::cloudformation::Unset;
 use portway_model::diagnostic::{Diagnostics, Severity};
 use portway_model::snapshot::Snapshot;
 
-use crate::cli::Check;
+use crate::cli::{Check, reading};
 use crate::render;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Check, quiet: bool) -> ExitCode {
-    let mut compiled = compile_files_as(&arguments.sources, arguments.language.dialect());
+    let mut compiled = compile_files_with(
+        &arguments.sources,
+        &reading(&arguments.language, &arguments.templates, Unset::Warned),
+    );
     if let Some(snapshot) = &compiled.snapshot {
         compiled
             .diagnostics

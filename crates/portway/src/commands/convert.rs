@@ -2,16 +2,20 @@
 
 use std::process::ExitCode;
 
-use portway_control::sources::{compile_files_as, to_native};
+use portway_control::sources::{compile_files_with, to_native};
+use portway_dialects::cloudformation::Unset;
 use serde_json::{Map, Value as Json};
 use toml_edit::{DocumentMut, Item, Value as Toml};
 
-use crate::cli::{Convert, Form};
+use crate::cli::{Convert, Form, reading};
 use crate::render;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Convert, quiet: bool) -> ExitCode {
-    let compiled = compile_files_as(&arguments.sources, arguments.language.dialect());
+    let compiled = compile_files_with(
+        &arguments.sources,
+        &reading(&arguments.language, &arguments.templates, Unset::Refused),
+    );
     render::to_stderr(&compiled.sources, &compiled.diagnostics, quiet);
     let Some(snapshot) = &compiled.snapshot else {
         return ExitCode::FAILURE;

@@ -7,19 +7,23 @@ use std::sync::Arc;
 
 use portway_control::bind::Neighbour;
 use portway_control::install::Running;
-use portway_control::sources::compile_files_as;
+use portway_control::sources::compile_files_with;
+use portway_dialects::cloudformation::Unset;
 use portway_model::address::BindAddress;
 use portway_model::snapshot::Snapshot;
 
 use crate::background::{self, Itself};
-use crate::cli::Run;
+use crate::cli::{Run, reading};
 use crate::serve::{self, Manners, Setting};
 use crate::{render, system};
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
     system::start_log(arguments.log.log_level, quiet);
-    let compiled = compile_files_as(&arguments.sources, arguments.language.dialect());
+    let compiled = compile_files_with(
+        &arguments.sources,
+        &reading(&arguments.language, &arguments.templates, Unset::Refused),
+    );
     render::to_stderr(&compiled.sources, &compiled.diagnostics, quiet);
     let Some(mut snapshot) = compiled.snapshot else {
         return ExitCode::FAILURE;

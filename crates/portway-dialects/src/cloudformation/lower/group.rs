@@ -1,0 +1,418 @@
+//! Target groups: targets, health checks, attributes.
+
+use super::{Lowering, Resource, bare};
+use crate::cloudformation::given::Kind;
+use crate::cloudformation::object::Object;
+use portway_model::address::{Host, TargetAddress};
+use portway_model::check::{CheckKind, HealthCheckDraft, HttpCheck};
+use portway_model::choice::{Algorithm, HashMethod, StickyCookie};
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::draft::{GroupDraft, TargetDraft, Verify};
+use portway_model::expression::NumberRange;
+use portway_model::settings::{NoneHealthy, Protocol, ProxyProtocol, ServerName};
+use portway_model::span::{Span, Spanned};
+use portway_model::stage::Named;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Time to connect to a target.
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
+/// How health checks say who they are.
+const USER_AGENT: &str = "ELB-HealthChecker/2.0";
+/// How long browsers keep the cookie of stickiness.
+const COOKIE_LIFE: Duration = Duration::from_secs(7 * 86_400);
+/// The health check path of the API server and the broadcaster of CodeStream, which refuse HTTP behind HTTPS.
+const CODESTREAM_PATH: &str = "/no-auth/status";
+
+/// Numbers of a health check where nothing is said.
+struct Usual {
+    interval: u64,
+    timeout: u64,
+    healthy: u16,
+    unhealthy: u16,
+    expect: (i64, i64),
+}
+
+const OF_APPLICATION: Usual = Usual {
+    interval: 30,
+    timeout: 5,
+    healthy: 5,
+    unhealthy: 2,
+    expect: (200, 200),
+};
+const OF_NETWORK: Usual = Usual {
+    interval: 30,
+    timeout: 10,
+    healthy: 5,
+    unhealthy: 2,
+    expect: (200, 399),
+};
+
+impl<'r> Lowering<'r, '_, '_> {
+    /// Lowers a target group.
+    pub(super) fn group(&mut self, resource: &'r Resource) {
+        let object = &resource.object;
+        if let Some(kind) = object.text("TargetType")
+            && matches!(kind.value, "lambda" | "alb")
+        {
+            let message = format!("targets of the type `{}` are not run here", kind.value);
+            self.error(Code::NotRun, kind.span, message);
+            return;
+        }
+        if let Some(version) = object.text("ProtocolVersion")
+            && version.value != "HTTP1"
+        {
+            let message = format!("`ProtocolVersion` {} is not done yet", version.value);
+            self.error(Code::NotRun, version.span, message);
+            return;
+        }
+        let Some(protocol) = self.protocol(object, "Protocol", resource) else {
+            return;
+        };
+        let Some(port) = object.number::<u16>("Port") else {
+            let message = format!("target group `{}` has no `Port`", resource.id);
+            self.error(Code::Missing, resource.span, message);
+            return;
+        };
+        let mut group = GroupDraft::new(resource.name());
+        group.protocol = Some(protocol);
+        group.none_healthy = bare(NoneHealthy::FailOpen);
+        group.timeouts.connect = bare(CONNECT);
+        if let Some(idle) = self.idle.get(resource.id.as_str()).copied()
+            && protocol.value.is_http()
+        {
+            group.timeouts.response = bare(idle);
+        }
+        if protocol.value.is_tls() {
+            // As at AWS: anybody's certificate will do.
+            group.tls.verify = bare(Verify::Off);
+            group.tls.server_name = bare(ServerName::None);
+        }
+        self.targets(resource, port.value, &mut group);
+        group.health_check = self.health_check(object, protocol.value, resource.span);
+        if let Some(attributes) = object.object("TargetGroupAttributes") {
+            self.attributes(attributes, protocol.value, &mut group);
+        }
+        self.mixed_schemes(resource, protocol);
+        self.draft.groups.push(group);
+    }
+
+    fn targets(&mut self, resource: &Resource, port: u16, group: &mut GroupDraft) {
+        let name = resource.object.text("Name");
+        let mut given = self.book.all(Kind::Target, &resource.id);
+        if let Some(name) = name.filter(|name| name.value != resource.id) {
+            given.extend(self.book.all(Kind::Target, name.value));
+        }
+        for text in given {
+            self.target(text, port, resource.span, group);
+        }
+        for target in resource.object.objects("Targets") {
+            let Some(id) = target.text("Id") else {
+                continue;
+            };
+            let port = target.number("Port").map_or(port, |it| it.value);
+            self.instance(id, port, group);
+        }
+    }
+
+    /// A target by an address, or by an instance's id whose address is given.
+    pub(super) fn instance(&mut self, id: Spanned<&str>, port: u16, group: &mut GroupDraft) {
+        if id.value.parse::<IpAddr>().is_ok() {
+            self.target(id.value, port, id.span, group);
+            return;
+        }
+        let given = self.book.all(Kind::Target, id.value);
+        if given.is_empty() {
+            let message = format!("the address of the instance `{}` is not known", id.value);
+            let help = format!("say it: --target {}=ADDRESS", id.value);
+            self.missing(id.span, message, &help);
+        }
+        for text in given {
+            self.target(text, port, id.span, group);
+        }
+    }
+
+    fn target(&mut self, text: &str, port: u16, span: Span, group: &mut GroupDraft) {
+        match address(text, port) {
+            Some(address) => group
+                .targets
+                .push(TargetDraft::new(Spanned::new(address, span))),
+            None => {
+                let message = format!("`{text}` is no address of a target");
+                let wrong = Diagnostic::error(Code::WrongType, span, message);
+                self.found.push(
+                    wrong.help("write for example 10.0.0.5, 10.0.0.5:8080 or app.internal:80"),
+                );
+            }
+        }
+    }
+
+    fn health_check(
+        &mut self,
+        object: &Object,
+        protocol: Protocol,
+        span: Span,
+    ) -> Option<Spanned<HealthCheckDraft>> {
+        let usual = match protocol.is_http() {
+            true => OF_APPLICATION,
+            false => OF_NETWORK,
+        };
+        if let Some(enabled) = object.truth("HealthCheckEnabled")
+            && !enabled.value
+        {
+            let message = "only functions may be without health checks";
+            self.error(Code::Conflict, enabled.span, message);
+        }
+        let kind = self.check_kind(object, protocol, &usual)?;
+        let port = object
+            .text("HealthCheckPort")
+            .filter(|port| port.value != "traffic-port");
+        let port = match port {
+            None => None,
+            Some(port) => match port.value.parse::<u16>() {
+                Ok(number) if number > 0 => Some(Spanned::new(number, port.span)),
+                _ => {
+                    let message = format!(
+                        "`HealthCheckPort` is a port or `traffic-port`, not `{}`",
+                        port.value
+                    );
+                    self.error(Code::OutOfRange, port.span, message);
+                    None
+                }
+            },
+        };
+        let seconds = |name: &str, usual: u64| {
+            let given = object.number(name).unwrap_or(Spanned::bare(usual));
+            Some(given.map(Duration::from_secs))
+        };
+        let count = |name: &str, usual| object.number(name).or(bare(usual));
+        let check = HealthCheckDraft {
+            kind: Some(kind),
+            interval: seconds("HealthCheckIntervalSeconds", usual.interval),
+            timeout: seconds("HealthCheckTimeoutSeconds", usual.timeout),
+            healthy_threshold: count("HealthyThresholdCount", usual.healthy),
+            unhealthy_threshold: count("UnhealthyThresholdCount", usual.unhealthy),
+            port,
+            ..HealthCheckDraft::default()
+        };
+        if let (Some(interval), Some(timeout)) = (check.interval, check.timeout)
+            && timeout.value > interval.value
+        {
+            let message = "`HealthCheckTimeoutSeconds` is above `HealthCheckIntervalSeconds`";
+            self.error(Code::Conflict, timeout.span, message);
+            return None;
+        }
+        Some(Spanned::new(check, span))
+    }
+
+    fn check_kind(
+        &mut self,
+        object: &Object,
+        protocol: Protocol,
+        usual: &Usual,
+    ) -> Option<Spanned<CheckKind<Named>>> {
+        let word = object.text("HealthCheckProtocol");
+        let span = word.map_or(Span::NONE, |it| it.span);
+        let word = word.map_or(if protocol.is_http() { "HTTP" } else { "TCP" }, |it| {
+            it.value
+        });
+        if protocol.is_http() && !matches!(word, "HTTP" | "HTTPS") {
+            let message = format!("a target group for HTTP is not checked by {word}");
+            self.error(Code::ProtocolMismatch, span, message);
+            return None;
+        }
+        let kind = match word {
+            "HTTP" => CheckKind::Http(self.http_check(object, usual)?),
+            "HTTPS" => CheckKind::Https(self.http_check(object, usual)?),
+            "TCP" => CheckKind::Tcp,
+            "TLS" => CheckKind::Tls,
+            other => {
+                let message = format!("health checks by {other} are not run here");
+                self.error(Code::NotRun, span, message);
+                return None;
+            }
+        };
+        Some(Spanned::new(kind, span))
+    }
+
+    fn http_check(&mut self, object: &Object, usual: &Usual) -> Option<HttpCheck<Named>> {
+        let matcher = object.object("Matcher");
+        let expect = match matcher.and_then(|it| it.text("HttpCode")) {
+            None => {
+                let (min, max) = usual.expect;
+                vec![NumberRange { min, max }]
+            }
+            Some(codes) => match statuses(codes.value) {
+                Some(expect) => expect,
+                None => {
+                    let message = format!("`{}` is no list of statuses", codes.value);
+                    let wrong = Diagnostic::error(Code::OutOfRange, codes.span, message);
+                    self.found
+                        .push(wrong.help("write for example 200, 200,302 or 200-299"));
+                    return None;
+                }
+            },
+        };
+        let path = object.text("HealthCheckPath").map_or("/", |it| it.value);
+        Some(http_check(path, expect))
+    }
+
+    fn attributes(&mut self, attributes: &Object, protocol: Protocol, group: &mut GroupDraft) {
+        if let Some(kind) = attributes.text("load_balancing.algorithm.type") {
+            let algorithm = match kind.value {
+                "least_outstanding_requests" => Algorithm::LeastOutstanding,
+                "weighted_random" => Algorithm::Random { draws: 1 },
+                _ => Algorithm::RoundRobin,
+            };
+            group.algorithm = Some(Spanned::new(algorithm, kind.span));
+        }
+        if let Some(ramp) = attributes.number::<u64>("slow_start.duration_seconds")
+            && ramp.value > 0
+        {
+            let ramp = ramp.map(Duration::from_secs);
+            for target in &mut group.targets {
+                target.slow_start = Some(ramp);
+            }
+        }
+        if let Some(sent) = attributes.truth("proxy_protocol_v2.enabled")
+            && sent.value
+        {
+            group.send_proxy = Some(Spanned::new(ProxyProtocol::V2.into(), sent.span));
+        }
+        let ends = "target_health_state.unhealthy.connection_termination.enabled";
+        if !protocol.is_http() && attributes.truth(ends).is_none_or(|it| it.value) {
+            for target in &mut group.targets {
+                target.shutdown_on_down = bare(true);
+            }
+        }
+        let dns = "target_group_health.unhealthy_state_routing.minimum_healthy_targets";
+        for (key, only) in [("count", "1"), ("percentage", "off")] {
+            let stated = attributes.text(&format!("{dns}.{key}"));
+            if let Some(stated) = stated.filter(|it| it.value != only) {
+                let message =
+                    format!("`minimum_healthy_targets.{key}` other than {only} is not done yet");
+                self.error(Code::NotRun, stated.span, message);
+            }
+        }
+        self.stickiness(attributes, protocol, group);
+    }
+
+    fn stickiness(&mut self, attributes: &Object, protocol: Protocol, group: &mut GroupDraft) {
+        let enabled = attributes.truth("stickiness.enabled");
+        let Some(enabled) = enabled.filter(|it| it.value) else {
+            return;
+        };
+        let kind = attributes.text("stickiness.type");
+        let usual = if protocol.is_http() {
+            "lb_cookie"
+        } else {
+            "source_ip"
+        };
+        let span = kind.map_or(enabled.span, |it| it.span);
+        match kind.map_or(usual, |it| it.value) {
+            "lb_cookie" if protocol.is_http() => {
+                let lasts = attributes.number("stickiness.lb_cookie.duration_seconds");
+                let lasts = Duration::from_secs(lasts.map_or(86_400, |it| it.value));
+                let cookie = StickyCookie {
+                    max_age: Some(COOKIE_LIFE),
+                    max_idle: Some(lasts),
+                    http_only: false,
+                    ..StickyCookie::new("AWSALB")
+                };
+                group.stickiness = Some(Spanned::new(cookie, span));
+            }
+            "source_ip" if !protocol.is_http() => {
+                let hash = Algorithm::SourceHash(HashMethod::Consistent);
+                group.algorithm = Some(Spanned::new(hash, span));
+            }
+            "app_cookie" => {
+                let message = "stickiness by a cookie of the application is not done yet";
+                self.error(Code::NotRun, span, message);
+            }
+            other => {
+                let message =
+                    format!("stickiness of the type `{other}` is not of this load balancer");
+                self.error(Code::ProtocolMismatch, span, message);
+            }
+        }
+    }
+
+    /// CodeStream refuses HTTP between balancer and host where clients speak HTTPS.
+    fn mixed_schemes(&mut self, resource: &Resource, protocol: Spanned<Protocol>) {
+        let path = resource.object.text("HealthCheckPath");
+        let Some(front) = self.secured.get(resource.id.as_str()).copied() else {
+            return;
+        };
+        if protocol.value != Protocol::Http || path.is_none_or(|it| it.value != CODESTREAM_PATH) {
+            return;
+        }
+        let message = format!(
+            "clients speak HTTPS and `{}` speaks HTTP, which CodeStream does not allow",
+            resource.id
+        );
+        self.found.push(
+            Diagnostic::warning(Code::ProtocolMismatch, protocol.span, message)
+                .label(front, "the listener speaks HTTPS")
+                .help(
+                    "let the host speak HTTPS with a self-signed certificate, and write HTTPS here",
+                ),
+        );
+    }
+}
+
+/// The request of a health check.
+pub(super) fn http_check(path: &str, expect: Vec<NumberRange>) -> HttpCheck<Named> {
+    HttpCheck {
+        method: "GET".to_owned(),
+        path: path.to_owned(),
+        host: None,
+        headers: vec![("User-Agent".to_owned(), USER_AGENT.to_owned())],
+        expect,
+        body: None,
+    }
+}
+
+/// Statuses such as `200,302` or `200-299`.
+fn statuses(text: &str) -> Option<Vec<NumberRange>> {
+    let one = |text: &str| {
+        let number = text.trim().parse::<i64>().ok()?;
+        (200..=599).contains(&number).then_some(number)
+    };
+    text.split(',')
+        .map(|part| {
+            let (min, max) = match part.split_once('-') {
+                Some((min, max)) => (one(min)?, one(max)?),
+                None => (one(part)?, one(part)?),
+            };
+            (min <= max).then_some(NumberRange { min, max })
+        })
+        .collect()
+}
+
+/// An address with a port, or one with this port.
+pub(super) fn address(text: &str, port: u16) -> Option<TargetAddress> {
+    let of = |host: &str, port| {
+        let host = match host.parse::<IpAddr>() {
+            Ok(ip) => Host::Ip(ip),
+            Err(_) if is_name(host) => Host::Name(host.to_owned()),
+            Err(_) => return None,
+        };
+        Some(TargetAddress::Tcp { host, port })
+    };
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return of(&ip.to_string(), port);
+    }
+    match text.rsplit_once(':') {
+        Some((host, port)) => {
+            let port = port.parse().ok().filter(|port| *port > 0)?;
+            let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+            of(bare.unwrap_or(host), port)
+        }
+        None => of(text, port),
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    !text.is_empty() && text.bytes().all(allowed)
+}

@@ -1,0 +1,483 @@
+//! Listeners of application and network load balancers.
+
+use super::text::{always, holds, on_request, only, written};
+use super::{BALANCER, Found, LISTENER, LISTENER_CERTIFICATE, Lowering, RULE, Resource, bare};
+use crate::cloudformation::object::Object;
+use portway_model::action::{Action, Phase, Rule};
+use portway_model::address::BindAddress;
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::draft::ListenerDraft;
+use portway_model::expression::{Template, Value};
+use portway_model::name::Name;
+use portway_model::settings::{ForwardedMode, Protocol};
+use portway_model::span::{Origin, Span, Spanned};
+use portway_model::stage::Named;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// How long an application load balancer bears silence.
+const IDLE: Duration = Duration::from_secs(60);
+/// The same for a network load balancer.
+const IDLE_TCP: Duration = Duration::from_secs(350);
+/// The policy of a listener that names none.
+const SSL_POLICY: &str = "ELBSecurityPolicy-2016-08";
+/// From bytes of X-Amzn-Trace-Id on, what came is thrown away.
+const MAX_TRACE: usize = 7 * 1024;
+/// The header that follows a request through AWS.
+const TRACE: &str = "X-Amzn-Trace-Id";
+/// An id for it: the time, and something by chance.
+const TRACE_ID: &str = "1-${now.hexadecimal().lower()}-${uuid.replace_all(`-`, ``).bytes(0, 24)}";
+
+/// Attributes of listeners that set a header of responses.
+const RESPONSE_HEADERS: [(&str, &str); 10] = [
+    ("strict_transport_security", "Strict-Transport-Security"),
+    ("access_control_allow_origin", "Access-Control-Allow-Origin"),
+    (
+        "access_control_allow_methods",
+        "Access-Control-Allow-Methods",
+    ),
+    (
+        "access_control_allow_headers",
+        "Access-Control-Allow-Headers",
+    ),
+    (
+        "access_control_allow_credentials",
+        "Access-Control-Allow-Credentials",
+    ),
+    (
+        "access_control_expose_headers",
+        "Access-Control-Expose-Headers",
+    ),
+    ("access_control_max_age", "Access-Control-Max-Age"),
+    ("content_security_policy", "Content-Security-Policy"),
+    ("x_content_type_options", "X-Content-Type-Options"),
+    ("x_frame_options", "X-Frame-Options"),
+];
+
+/// What a listener is about, while it is lowered.
+pub(super) struct Front<'r> {
+    pub(super) id: &'r str,
+    pub(super) protocol: Spanned<Protocol>,
+    pub(super) port: u16,
+    /// How long it bears silence.
+    pub(super) idle: Duration,
+}
+
+impl<'r> Lowering<'r, '_, '_> {
+    /// Lowers a listener with its rules.
+    pub(super) fn listener(&mut self, resource: &'r Resource) {
+        let object = &resource.object;
+        let Some(balancer) = self.balancer(object) else {
+            return;
+        };
+        let (Some(protocol), Some(port)) = (
+            self.protocol(object, "Protocol", resource),
+            self.port(object, resource),
+        ) else {
+            return;
+        };
+        let empty = &[][..];
+        let attributes = balancer.map_or(empty, |it| it.objects("LoadBalancerAttributes"));
+        let attributes = attributes.first();
+        let own = object.object("ListenerAttributes");
+        let idle = match protocol.value.is_http() {
+            true => seconds(attributes, "idle_timeout.timeout_seconds").unwrap_or(IDLE),
+            false => seconds(own, "tcp.idle_timeout.seconds").unwrap_or(IDLE_TCP),
+        };
+        let front = Front {
+            id: &resource.id,
+            protocol,
+            port: port.value,
+            idle,
+        };
+        let mut listener = ListenerDraft::new(resource.name());
+        let address = bind(balancer, port.value);
+        listener.binds.push(Spanned::new(address, port.span));
+        listener.protocol = Some(protocol);
+        listener.timeouts.tunnel = bare(idle);
+        self.tls(object, resource, protocol.value, &mut listener);
+        if let Some(balancer) = balancer {
+            let groups = balancer.texts("SecurityGroups");
+            let place = balancer.place("SecurityGroups").or(Some(balancer.span));
+            let both = by_both(balancer);
+            let filter = self.filter(groups, place, port, (protocol.value.is_http(), both));
+            listener.rules.extend(filter);
+        }
+        if protocol.value.is_http() {
+            listener.timeouts.keep_alive = bare(idle);
+            listener.timeouts.client = bare(idle);
+            forwarded(attributes, &mut listener);
+            listener
+                .rules
+                .extend(requests(&front, attributes, own, resource.span));
+            let rules = self.listener_rules(resource, &front);
+            listener.rules.extend(rules);
+        }
+        let defaults = object.objects("DefaultActions");
+        if let Some(actions) = self.actions(defaults, &front, object.span) {
+            let phase = match protocol.value.is_http() {
+                true => Phase::Request,
+                false => Phase::Connection,
+            };
+            listener.rules.push(Rule {
+                phase,
+                condition: always(),
+                actions,
+                origin: Origin(object.place("DefaultActions").unwrap_or(resource.span)),
+            });
+        }
+        if protocol.value.is_http() {
+            listener.rules.extend(responses(own, resource.span));
+        }
+        self.draft.listeners.push(listener);
+    }
+
+    /// The load balancer of a listener; `Some(None)`: no template has it. `None`: it is incomplete.
+    fn balancer(&mut self, listener: &Object) -> Option<Option<&'r Object>> {
+        let arn = listener.text("LoadBalancerArn")?;
+        let balancer = match self.find(BALANCER, arn) {
+            Some(Found::Resource(balancer)) => Some(&balancer.object),
+            Some(Found::Lost) => return None,
+            None => {
+                let message = format!("no template has the load balancer `{}`", arn.value);
+                let warning = Diagnostic::warning(Code::Missing, arn.span, message);
+                self.found.push(warning.help(
+                    "its attributes and security groups are not known: clients are not filtered",
+                ));
+                None
+            }
+        };
+        if let Some(kind) = balancer.and_then(|it| it.text("Type"))
+            && kind.value == "gateway"
+        {
+            self.error(
+                Code::NotRun,
+                kind.span,
+                "gateway load balancers are not run here: they pass on packets",
+            );
+            return None;
+        }
+        Some(balancer)
+    }
+
+    fn port(&mut self, object: &Object, resource: &Resource) -> Option<Spanned<u16>> {
+        let port = object.number("Port");
+        if port.is_none() {
+            let message = format!("listener `{}` has no `Port`", resource.id);
+            self.error(Code::Missing, resource.span, message);
+        }
+        port
+    }
+
+    /// A protocol that a property names.
+    pub(super) fn protocol(
+        &mut self,
+        object: &Object,
+        property: &str,
+        resource: &Resource,
+    ) -> Option<Spanned<Protocol>> {
+        let Some(text) = object.text(property) else {
+            let message = format!("`{}` has no `{property}`", resource.id);
+            self.error(Code::Missing, resource.span, message);
+            return None;
+        };
+        let protocol = match text.value {
+            "HTTP" => Protocol::Http,
+            "HTTPS" => Protocol::Https,
+            "TCP" => Protocol::Tcp,
+            "TLS" => Protocol::Tls,
+            other => {
+                let message = format!("the protocol {other} is not run here");
+                let refused = Diagnostic::error(Code::NotRun, text.span, message);
+                self.found
+                    .push(refused.help("HTTP, HTTPS, TCP and TLS are"));
+                return None;
+            }
+        };
+        Some(Spanned::new(protocol, text.span))
+    }
+
+    fn tls(
+        &mut self,
+        object: &Object,
+        resource: &Resource,
+        protocol: Protocol,
+        listener: &mut ListenerDraft,
+    ) {
+        let mut arns: Vec<Spanned<&str>> = Vec::new();
+        for certificate in object.objects("Certificates") {
+            arns.extend(certificate.text("CertificateArn"));
+        }
+        for more in self.of_kind(LISTENER_CERTIFICATE) {
+            let listener = more.object.text("ListenerArn");
+            if listener
+                .and_then(|arn| self.referred(arn.value))
+                .map(|it| &it.id)
+                == Some(&resource.id)
+            {
+                for certificate in more.object.objects("Certificates") {
+                    arns.extend(certificate.text("CertificateArn"));
+                }
+            }
+        }
+        let policy = object.text("SslPolicy");
+        if !protocol.is_tls() {
+            let place = arns.first().map(|it| it.span).or(policy.map(|it| it.span));
+            if let Some(span) = place {
+                let word = object.text("Protocol").map_or("", |it| it.value);
+                let message =
+                    format!("certificates and `SslPolicy` on a listener that speaks {word}");
+                self.error(Code::Conflict, span, message);
+            }
+            return;
+        }
+        if arns.is_empty() {
+            let message = format!("listener `{}` has no `Certificates`", resource.id);
+            self.error(Code::Missing, resource.span, message);
+        }
+        let names: Vec<Spanned<Name>> = arns
+            .into_iter()
+            .filter_map(|arn| self.certificate(arn))
+            .collect();
+        for name in names {
+            if !listener.certificates.contains(&name) {
+                listener.certificates.push(name);
+            }
+        }
+        let span = policy.map_or(resource.span, |it| it.span);
+        let policy = policy.map_or(SSL_POLICY, |it| it.value).to_owned();
+        listener.tls.policy.name = Some(Spanned::new(policy, span));
+        let alpn = object.texts("AlpnPolicy").first();
+        if let Some(alpn) = alpn.filter(|it| it.value != "None") {
+            let http = vec!["http/1.1".to_owned()];
+            listener.tls.alpn = Some(Spanned::new(http, alpn.span));
+        }
+        let mode = object
+            .object("MutualAuthentication")
+            .and_then(|it| it.text("Mode"));
+        if let Some(mode) = mode.filter(|it| it.value != "off") {
+            let message = format!("`Mode` {} is not done yet", mode.value);
+            self.error(Code::NotRun, mode.span, message);
+        }
+    }
+
+    /// The rules of a listener by priority.
+    fn listener_rules(&mut self, resource: &Resource, front: &Front<'r>) -> Vec<Rule<Named>> {
+        let mut mine: Vec<(Spanned<u32>, &'r Resource)> = Vec::new();
+        for rule in self.of_kind(RULE) {
+            let listener = rule.object.text("ListenerArn");
+            let listener = listener.and_then(|arn| self.referred(arn.value));
+            if listener.is_some_and(|it| std::ptr::eq(it, resource)) {
+                mine.extend(rule.object.number("Priority").map(|it| (it, rule)));
+            }
+        }
+        mine.sort_by_key(|(priority, _)| priority.value);
+        for pair in mine.windows(2) {
+            if let [(first, _), (second, _)] = pair
+                && first.value == second.value
+            {
+                let message = format!(
+                    "two rules of one listener have the priority {}",
+                    first.value
+                );
+                let twice = Diagnostic::error(Code::Duplicate, second.span, message);
+                self.found
+                    .push(twice.label(first.span, "the other is here"));
+            }
+        }
+        let mut rules = Vec::new();
+        for (_, rule) in mine {
+            let object = &rule.object;
+            let condition = self.condition(object.objects("Conditions"), object.span);
+            let transforms = self.transforms(object.objects("Transforms"));
+            let actions = self.actions(object.objects("Actions"), front, object.span);
+            if let (Some(condition), Some(actions)) = (condition, actions) {
+                let actions = transforms.into_iter().chain(actions).collect();
+                rules.push(on_request(condition, actions, rule.span));
+            }
+        }
+        rules
+    }
+
+    /// Says which rules belong to no listener.
+    pub(super) fn rules_without_listener(&mut self) {
+        for kind in [RULE, LISTENER_CERTIFICATE] {
+            for rule in self.of_kind(kind) {
+                match rule.object.text("ListenerArn") {
+                    Some(arn) => {
+                        self.needed(LISTENER, arn, "listener");
+                    }
+                    None => {
+                        let message = format!("`{}` has no `ListenerArn`", rule.id);
+                        self.error(Code::Missing, rule.span, message);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where a listener accepts.
+fn bind(balancer: Option<&Object>, port: u16) -> BindAddress {
+    let both = balancer.is_some_and(by_both);
+    let ip = (!both).then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    BindAddress::tcp(ip, port)
+}
+
+/// True where clients come by IPv4 and IPv6.
+fn by_both(balancer: &Object) -> bool {
+    let kind = balancer.text("IpAddressType");
+    kind.is_some_and(|it| it.value.starts_with("dualstack"))
+}
+
+fn seconds(attributes: Option<&Object>, key: &str) -> Option<Duration> {
+    let seconds = attributes?.number(key)?;
+    Some(Duration::from_secs(seconds.value))
+}
+
+fn on(attributes: Option<&Object>, key: &str) -> bool {
+    let truth = attributes.and_then(|it| it.truth(key));
+    truth.is_some_and(|it| it.value)
+}
+
+/// What targets are told about the client. There is no X-Forwarded-Host.
+fn forwarded(attributes: Option<&Object>, listener: &mut ListenerDraft) {
+    let mode = attributes.and_then(|it| it.text("routing.http.xff_header_processing.mode"));
+    let mode = mode.map(|mode| {
+        mode.map(|word| match word {
+            "preserve" => ForwardedMode::Preserve,
+            "remove" => ForwardedMode::Remove,
+            _ => ForwardedMode::Append,
+        })
+    });
+    let forwarded = &mut listener.forwarded;
+    forwarded.x_forwarded_for = mode.or(bare(ForwardedMode::Append));
+    forwarded.x_forwarded_host = bare(ForwardedMode::Preserve);
+    forwarded.forwarded = bare(ForwardedMode::Preserve);
+    let key = "routing.http.xff_client_port.enabled";
+    forwarded.client_port = attributes.and_then(|it| it.truth(key));
+}
+
+/// What is done with every request: its trace, its Host, what is told of TLS.
+fn requests(
+    front: &Front<'_>,
+    attributes: Option<&Object>,
+    own: Option<&Object>,
+    span: Span,
+) -> Vec<Rule<Named>> {
+    let set = |name: &str, value: Template<Named>| {
+        vec![Action::SetHeader {
+            name: name.to_owned(),
+            value,
+        }]
+    };
+    let mut rules = trace(span);
+    if !on(attributes, "routing.http.preserve_host_header.enabled") {
+        let port = front.port;
+        rules.push(match port {
+            80 | 443 => on_request(
+                holds(r"header(`Host`) =~ `:[0-9]+$`"),
+                vec![Action::ReplaceHeader {
+                    name: "Host".to_owned(),
+                    pattern: Spanned::bare(":[0-9]+$".to_owned()),
+                    with: Template(Vec::new()),
+                    elements: false,
+                }],
+                span,
+            ),
+            _ => on_request(
+                holds(r"header(`Host`) present && !(header(`Host`) =~ `:[0-9]+$`)"),
+                set("Host", written(&format!("${{header(`Host`)}}:{port}"))),
+                span,
+            ),
+        });
+    }
+    let name = |key: &str, usual: &str| {
+        let named = own.and_then(|it| it.text(key));
+        named.map_or(usual, |it| it.value).to_owned()
+    };
+    let told = on(
+        attributes,
+        "routing.http.x_amzn_tls_version_and_cipher_suite.enabled",
+    );
+    if told && front.protocol.value.is_tls() {
+        let version = name(
+            "routing.http.request.x_amzn_tls_version.header_name",
+            "X-Amzn-Tls-Version",
+        );
+        let cipher = name(
+            "routing.http.request.x_amzn_tls_cipher_suite.header_name",
+            "X-Amzn-Tls-Cipher-Suite",
+        );
+        let mut actions = set(&version, only(Value::TlsVersion));
+        actions.extend(set(&cipher, only(Value::TlsCipherOpenssl)));
+        rules.push(on_request(always(), actions, span));
+    }
+    rules
+}
+
+/// X-Amzn-Trace-Id: the own part is made anew, a root gets an own part, and who has neither gets a root.
+fn trace(span: Span) -> Vec<Rule<Named>> {
+    let set = |text: String| {
+        vec![Action::SetHeader {
+            name: TRACE.to_owned(),
+            value: written(&text),
+        }]
+    };
+    let header = format!("header(`{TRACE}`)");
+    vec![
+        on_request(
+            holds(&format!("{header} contains `Self=`")),
+            vec![Action::ReplaceHeader {
+                name: TRACE.to_owned(),
+                pattern: Spanned::bare("Self=[^;]*".to_owned()),
+                with: written(&format!("Self={TRACE_ID}")),
+                elements: false,
+            }],
+            span,
+        ),
+        on_request(
+            holds(&format!(
+                "{header} contains `Root=` && !({header} contains `Self=`)"
+            )),
+            set(format!("Self={TRACE_ID};${{{header}}}")),
+            span,
+        ),
+        on_request(
+            holds(&format!(
+                "!({header} contains `Root=`) || {header}.length() > {MAX_TRACE}"
+            )),
+            set(format!("Root={TRACE_ID}")),
+            span,
+        ),
+    ]
+}
+
+/// Headers of responses that attributes of the listener set.
+fn responses(own: Option<&Object>, span: Span) -> Vec<Rule<Named>> {
+    let mut actions = Vec::new();
+    for (key, name) in RESPONSE_HEADERS {
+        let key = format!("routing.http.response.{key}.header_value");
+        if let Some(value) = own.and_then(|it| it.text(&key)) {
+            actions.push(Action::SetHeader {
+                name: name.to_owned(),
+                value: Template::text(value.value),
+            });
+        }
+    }
+    let server = own.and_then(|it| it.truth("routing.http.response.server.enabled"));
+    if server.is_some_and(|it| !it.value) {
+        actions.push(Action::RemoveHeader {
+            name: "Server".to_owned(),
+        });
+    }
+    if actions.is_empty() {
+        return Vec::new();
+    }
+    vec![Rule {
+        phase: Phase::Response,
+        condition: always(),
+        actions,
+        origin: Origin(span),
+    }]
+}
