@@ -72,7 +72,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Upstream {
-    /// Keeps the connection for another exchange. False where another had to go for it.
+    /// Keeps the connection for another exchange. False where it, or another in its place, had to go.
     pub(crate) fn give_back(self, connection: &Connection) -> bool {
         if self.pool.is_private() {
             connection.rare().own.put(&self.pool, self.link)

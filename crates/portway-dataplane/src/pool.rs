@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError, Weak};
 
 /// What a worker keeps of a target, and its way to what the others keep.
@@ -72,9 +73,12 @@ struct Idle {
 #[derive(Debug, Default)]
 struct Shelf(Mutex<VecDeque<Idle>>);
 
-/// The shelves of all workers.
+/// The shelves of all workers, and how many connections lie on them.
 #[derive(Debug, Default)]
-pub(crate) struct Shelves(RwLock<Vec<Weak<Shelf>>>);
+pub(crate) struct Shelves {
+    all: RwLock<Vec<Weak<Shelf>>>,
+    idle: AtomicUsize,
+}
 
 impl Shelf {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Idle>> {
@@ -106,10 +110,19 @@ impl Shelves {
     /// A shelf for another worker. Those of workers that are gone make room.
     fn another(&self) -> Arc<Shelf> {
         let shelf = Arc::default();
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         all.retain(|one| one.strong_count() > 0);
         all.push(Arc::downgrade(&shelf));
         shelf
+    }
+
+    /// Counts one more, unless there are `limit` already.
+    fn count(&self, limit: usize) -> bool {
+        let more = |idle: usize| (idle < limit).then_some(idle + 1);
+        let counted = self
+            .idle
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        counted.is_ok()
     }
 
     /// Takes one that fits from a shelf that is not `own` and that nobody is at.
@@ -118,7 +131,7 @@ impl Shelves {
         own: &Arc<Shelf>,
         fits: impl Fn(&Idle) -> bool + Copy,
     ) -> Option<Idle> {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
         let others = all.iter().filter(|one| one.as_ptr() != Arc::as_ptr(own));
         let mut others = others.filter_map(Weak::upgrade);
         others.find_map(|shelf| take_last(&mut *shelf.try_lock()?, fits))
@@ -126,7 +139,7 @@ impl Shelves {
 }
 
 impl Pool {
-    /// A pool that keeps at most `limit` connections and gives them out as `reuse` says.
+    /// A pool that keeps a connection where all workers together keep less than `limit`, and gives them out as `reuse` says.
     pub(crate) fn new(
         limit: usize,
         reuse: ConnectionReuse,
@@ -200,6 +213,8 @@ impl Pool {
 
     /// What was on a shelf is this worker's.
     fn taken(&self, idle: Idle) -> Link {
+        let shelves = self.target.shelves();
+        shelves.idle.fetch_sub(1, Ordering::Relaxed);
         self.metrics.connections_idle.down();
         self.link(idle.stream, idle.way, idle.proven)
     }
@@ -232,20 +247,14 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection whose last exchange is over; `now` in ticks. False where another had to go for it, or none
-    /// is kept.
+    /// Keeps a connection whose last exchange is over; `now` in ticks. False where there are enough: then it is closed.
     pub(crate) fn put(&self, link: Link, now: u64) -> bool {
-        if self.limit == 0 {
+        if !self.target.shelves().count(self.limit) {
             return false;
         }
-        let mut shelf = self.shelf.lock();
-        let full = shelf.len() >= self.limit;
-        let gone = if full { shelf.pop_front() } else { None };
-        shelf.push_back(link.idle(now));
-        drop(shelf);
+        self.shelf.lock().push_back(link.idle(now));
         self.metrics.connections_idle.up();
-        gone.map(|idle| self.taken(idle));
-        !full
+        true
     }
 
     /// Closes what has waited since before `oldest`.

@@ -28,8 +28,8 @@ pub const QUEUE: Duration = Duration::from_secs(5);
 /// Life of an idle upstream connection: below the 60 s (nginx 75, Apache 5, Node 5) that most servers keep theirs;
 /// a server with less closes first and the liveness check sees it.
 pub const POOL_IDLE: Duration = Duration::from_secs(30);
-/// Idle connections kept per target and worker.
-pub const POOL_SIZE: u32 = 256;
+/// Idle connections kept per target, all workers together.
+pub const POOL_SIZE: u32 = 1024;
 /// Any of them: what a target has closed in the meantime is tried again where that is safe, and asked for where it is not.
 pub const CONNECTION_REUSE: ConnectionReuse = ConnectionReuse::Always;
 /// A target keeps its name when it moves.

@@ -372,7 +372,7 @@ pub struct GroupDraft {
     /// Where so many requests are in flight, targets with `min_connections` may have their full `max_connections`
     /// (`fullconn`).
     pub full_connections: Option<Spanned<u32>>,
-    /// Idle connections kept per target and worker.
+    /// Idle connections kept per target, all workers together.
     pub pool_size: Option<Spanned<u32>>,
     /// Which of them an exchange may have.
     pub connection_reuse: Option<Spanned<ConnectionReuse>>,

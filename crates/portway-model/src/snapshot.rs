@@ -384,7 +384,7 @@ pub struct TargetGroup {
     /// Where so many requests are in flight, targets with a lower limit may have their full one; 0: a tenth of
     /// what all of them may have.
     pub full_connections: u32,
-    /// Idle connections kept per target and worker.
+    /// Idle connections kept per target, all workers together.
     pub pool_size: u32,
     /// Which of them an exchange may have.
     pub connection_reuse: ConnectionReuse,

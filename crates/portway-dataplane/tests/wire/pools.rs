@@ -171,6 +171,24 @@ fn a_pool_of_none_keeps_none() {
 }
 
 #[test]
+fn of_more_than_the_pool_holds_the_new_one_is_closed() {
+    let target = Target::saying("ok").unwrap();
+    let settings = "pool_size = 1\nconnection_reuse = \"safe\"";
+    let proxy = Proxy::start(&simple("", settings, &[target.address()]));
+    let mut first = proxy.client();
+    ask(&mut first, GET);
+    let mut second = proxy.client();
+    ask(&mut second, GET);
+    assert_eq!(target.connections(), 2);
+    assert!(portway_testkit::peer::eventually(|| target.open() == 1));
+    ask(&mut second, GET);
+    ask(&mut first, GET);
+    assert_eq!(target.connections(), 2);
+    drop((first, second));
+    proxy.finish(4);
+}
+
+#[test]
 fn idle_connections_are_closed_after_their_time() {
     let target = Target::saying("ok").unwrap();
     let proxy = Proxy::start(&simple(

@@ -21,7 +21,7 @@ pub const MAX_HEAD_BYTES: u32 = 1024 * 1024;
 pub const MAX_WORKERS: u16 = 1024;
 /// Most attempts beyond the first: more only add to an outage.
 pub const MAX_RETRIES: u32 = 100;
-/// Most idle connections per target and worker: each is a file descriptor on both machines.
+/// Most idle connections per target, all workers together: each is a file descriptor on both machines.
 pub const MAX_POOL_SIZE: u32 = 65_536;
 /// Most passing or failing checks in a row that a state may wait for.
 pub const MAX_THRESHOLD: u16 = 1_000;

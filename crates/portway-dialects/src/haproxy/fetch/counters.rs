@@ -223,7 +223,8 @@ impl What {
 /// Whether there is a number at all.
 fn presence() -> Vec<Transform<Named>> {
     let none = Transform::Default("0".to_owned());
-    vec![Transform::Length, Transform::Truth, none]
+    // The text `0` would be true in a condition.
+    vec![Transform::Length, Transform::Truth, none, Transform::Number]
 }
 
 impl Reading<'_, '_, '_> {
