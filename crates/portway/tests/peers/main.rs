@@ -9,6 +9,7 @@ mod echo;
 mod namespace;
 mod support;
 
+mod codestream;
 mod differential;
 mod edge;
 mod electricflow;

@@ -278,9 +278,14 @@ http {{
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let name = format!("portway-{number}.toml");
         self.file(&name, configuration);
+        self.portway_with(&[&name])
+    }
+
+    /// As [`Scene::portway`], with these arguments of `run`.
+    pub(crate) fn portway_with(&self, arguments: &[&str]) -> Portway {
         let admin = format!("127.0.0.1:{}", free_port());
-        let arguments = ["run", &name, "--workers", "2", "--admin", &admin];
-        let process = self.spawn(PORTWAY, &arguments);
+        let own = ["run", "--workers", "2", "--admin", &admin];
+        let process = self.spawn(PORTWAY, &[&own, arguments].concat());
         let mut portway = Portway { process, admin };
         portway.wait_until_ready();
         portway
