@@ -590,7 +590,7 @@ impl WatchedTarget {
         let mut known = self.known();
         let from = known.machine.state();
         let itself = from == HealthState::Unused && !known.follows_into_rest;
-        if self.target.disabled || itself {
+        if itself {
             return None;
         }
         known.follows_into_rest = machine.state() == HealthState::Unused;

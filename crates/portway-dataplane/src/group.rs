@@ -80,7 +80,9 @@ impl Live for Targets<'_> {
     }
 
     fn weight(&self, index: usize, configured: u32) -> u32 {
-        let state = self.0.targets.get(index);
+        // Not even where none is healthy and all are tried.
+        let in_service = |state: &&Arc<TargetState>| state.health() != Health::Unused;
+        let state = self.0.targets.get(index).filter(in_service);
         state.map_or(0, |state| state.weight(configured))
     }
 }
@@ -317,10 +319,7 @@ impl GroupRun {
 
 fn candidates(group: &TargetGroup, numbers: &[u32]) -> Vec<Candidate> {
     let candidate = |(target, number): (&Target, &u32)| Candidate {
-        weight: match target.disabled {
-            true => 0,
-            false => u32::from(target.weight),
-        },
+        weight: target.weight.into(),
         backup: target.backup,
         identity: hash_bytes(target.name.as_str().as_bytes()),
         id: *number,

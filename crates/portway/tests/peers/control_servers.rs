@@ -241,6 +241,27 @@ fn servers_that_come_serve_and_servers_that_go_do_not() {
 }
 
 #[test]
+fn a_server_that_begins_disabled_serves_once_it_is_enabled() {
+    let a = server("a");
+    let both = Both::new(Scene::new(), |port, _| {
+        configuration(port, &format!("backend be\n  server a {a} disabled\n"))
+    });
+    both.same(&format!("add server be/b {a} disabled"));
+    for name in ["a", "b"] {
+        let mut clients = both.ports.map(Client::new);
+        clients
+            .iter_mut()
+            .for_each(|it| assert_eq!(it.ask().0, 503));
+        both.same(&format!("enable server be/{name}"));
+        let mut clients = both.ports.map(Client::new);
+        clients
+            .iter_mut()
+            .for_each(|it| assert_eq!(it.ask().0, 200));
+        both.same(&format!("disable server be/{name}"));
+    }
+}
+
+#[test]
 fn a_server_that_comes_is_checked_once_that_is_asked_for() {
     let (a, nobody) = (server("a"), free_port());
     let both = Both::new(Scene::new(), |port, _| {
