@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use portway_dialects::{Dialect, cloudformation, detect, haproxy, native};
+use portway_dialects::{Dialect, cloudformation, detect, haproxy, native, traefik};
 use portway_model::compile::compile;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use portway_model::draft::Draft;
@@ -31,22 +31,6 @@ pub struct Compiled {
     pub diagnostics: Diagnostics,
 }
 
-/// A language that we know by sight and do not read yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Foreign {
-    /// A Docker Compose file, with Traefik's labels.
-    Compose,
-}
-
-impl Foreign {
-    /// What messages call a text of this language.
-    fn as_str(self) -> &'static str {
-        match self {
-            Foreign::Compose => "a Docker Compose file",
-        }
-    }
-}
-
 /// How files are read.
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
@@ -54,6 +38,8 @@ pub struct Reading {
     pub dialect: Option<Dialect>,
     /// What is given beside CloudFormation templates.
     pub templates: cloudformation::Given,
+    /// What is given beside compose files.
+    pub containers: traefik::Options,
 }
 
 /// Reads, parses, merges and compiles `paths`, each in the language that it is found to be in.
@@ -314,6 +300,7 @@ fn parse(
     let mut drafts = Vec::new();
     let mut of_haproxy = Vec::new();
     let mut templates = Vec::new();
+    let mut of_traefik = Vec::new();
     for &file in files {
         let Some(source) = sources.get(file) else {
             continue;
@@ -329,7 +316,8 @@ fn parse(
             }
             Some(Dialect::Haproxy) => of_haproxy.push(file),
             Some(Dialect::CloudFormation) => templates.push(file),
-            None => diagnostics.push(in_no_language(&source.name, &source.text)),
+            Some(Dialect::Traefik) => of_traefik.push(file),
+            None => diagnostics.push(in_no_language(&source.name)),
         }
     }
     if !of_haproxy.is_empty() {
@@ -339,6 +327,11 @@ fn parse(
     }
     if !templates.is_empty() || reading.templates != cloudformation::Given::default() {
         let (draft, found) = parse_templates(sources, &templates, &reading.templates);
+        diagnostics.extend(found);
+        drafts.push(draft);
+    }
+    if !of_traefik.is_empty() || !reading.containers.addresses.is_empty() {
+        let (draft, found) = parse_traefik(sources, of_traefik, &reading.containers);
         diagnostics.extend(found);
         drafts.push(draft);
     }
@@ -366,6 +359,51 @@ fn parse_templates(
         })
         .collect();
     cloudformation::parse_all(&texts, given)
+}
+
+/// One configuration of Traefik in these files and in those that they name.
+fn parse_traefik(
+    sources: &mut Sources,
+    mut files: Vec<FileId>,
+    options: &traefik::Options,
+) -> (Draft, Diagnostics) {
+    let mut unreadable = Diagnostics::default();
+    for file in files.clone() {
+        for name in named_by(sources, file) {
+            let is_there = sources.iter().any(|(_, source)| *source.name == name);
+            match read(Path::new(&name), Some(Dialect::Traefik)) {
+                _ if is_there => {}
+                Ok(text) => files.push(sources.add(name, text)),
+                Err(diagnostic) => unreadable.push(diagnostic),
+            }
+        }
+    }
+    let texts: Vec<traefik::File<'_>> = files
+        .iter()
+        .filter_map(|&id| traefik_file(sources, id))
+        .collect();
+    let names: Vec<&str> = texts.iter().map(|text| text.name).collect();
+    let (draft, mut found) =
+        world::with_inputs(&names, |inputs| traefik::parse_all(&texts, options, inputs));
+    found.extend(unreadable);
+    (draft, found)
+}
+
+fn traefik_file(sources: &Sources, id: FileId) -> Option<traefik::File<'_>> {
+    let source = sources.get(id)?;
+    Some(traefik::File {
+        id,
+        name: &source.name,
+        text: &source.text,
+    })
+}
+
+/// The dynamic files that a static one names.
+fn named_by(sources: &Sources, file: FileId) -> Vec<String> {
+    let Some(file) = traefik_file(sources, file) else {
+        return Vec::new();
+    };
+    world::with_inputs(&[file.name], |inputs| traefik::named_files(&file, inputs))
 }
 
 /// One configuration of HAProxy in these files. Its relative paths begin in the working directory.
@@ -399,17 +437,12 @@ fn parse_haproxy(
     })
 }
 
-fn in_no_language(name: &str, text: &str) -> Diagnostic {
-    let message = match foreign(name, text) {
-        Some(foreign) => format!(
-            "`{name}` looks like {}, which this version does not run yet",
-            foreign.as_str()
-        ),
-        None => format!("`{name}` is not in a language that Portway knows"),
-    };
+fn in_no_language(name: &str) -> Diagnostic {
+    let message = format!("`{name}` is not in a language that Portway knows");
     let help = "a native file ends in `.toml` or has a section such as `[listener.web]` (docs/native.md), one of \
                 HAProxy ends in `.cfg` or has a section such as `frontend web` (docs/haproxy.md), a CloudFormation \
-                template has `Resources` (docs/cloudformation.md)";
+                template has `Resources` (docs/cloudformation.md), a compose file has `services`, one of Traefik \
+                `http.routers` or `entryPoints` (docs/traefik.md)";
     Diagnostic::error(Code::NotRun, Span::NONE, message).help(help)
 }
 
@@ -467,40 +500,9 @@ fn only_comments_differ(lossy: &str) -> bool {
         .all(|before| before.contains('#'))
 }
 
-/// Which language a text looks like: by its first telling line, and by its name where none is.
-fn foreign(name: &str, text: &str) -> Option<Foreign> {
-    let extension = Path::new(name).extension().and_then(|it| it.to_str());
-    text.lines().find_map(telling).or(match extension {
-        Some("yml" | "yaml") => Some(Foreign::Compose),
-        _ => None,
-    })
-}
-
-/// The language that has this line at the top level of its texts, if only one has.
-fn telling(line: &str) -> Option<Foreign> {
-    let word = line.split([' ', '\t', ':']).next()?;
-    let is_key = line.trim_end().ends_with(':');
-    match word {
-        "services" if is_key => Some(Foreign::Compose),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn languages() {
-        use Foreign::*;
-        let check = |name: &str, text: &str, expected| {
-            assert_eq!(foreign(name, text), expected, "{name}: {text}");
-        };
-        check("a", "# x\n[listener.web]\n", None);
-        check("a", "version: '3'\nservices:\n  app:\n", Some(Compose));
-        check("compose.yaml", "", Some(Compose));
-        check("a", "", None);
-    }
 
     #[test]
     fn files_become_a_snapshot_or_say_why_not() {
@@ -518,7 +520,8 @@ mod tests {
             "web.toml",
             "[listener.web]\nbind = '127.0.0.1:8080'\nforward = 'app'\n",
         );
-        let compose = write("compose.yaml", "services:\n");
+        let labels = "services:\n  a:\n    expose: [80]\n    labels: [traefik.http.routers.a.rule=Path(`/a`)]\n";
+        let compose = write("compose.yaml", labels);
         let unknown = write("unknown", "hello\n");
         let none = folder.path().join("none.toml");
         let check = |paths: &[&PathBuf], expected: &[Code]| {
@@ -532,7 +535,7 @@ mod tests {
         check(&[&web], &[Code::UnknownReference]);
         // What is missing may be in the file that cannot be read.
         check(&[&web, &none], &[Code::Unreadable]);
-        check(&[&compose], &[Code::NotRun]);
+        check(&[&compose], &[]);
         check(&[&unknown, &web, &group], &[Code::NotRun]);
         check(&[&web, &group, &group], &[Code::Duplicate]);
     }

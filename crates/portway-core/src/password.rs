@@ -2,9 +2,12 @@
 //!
 //! A hash costs what it was made to cost, some milliseconds as a rule; who asks often remembers the answer.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 use portway_model::settings::Password;
 use sha_crypt::{PasswordVerifier, ShaCrypt};
+use sha1::Sha1;
 use sha2::Sha256;
 
 /// The alphabet of crypt(3).
@@ -24,8 +27,14 @@ pub fn is_right(password: &Password, given: &[u8]) -> bool {
                 bcrypt::verify(given, hash).unwrap_or(false)
             }
             [b'$', b'1', b'$', ..] => {
-                md5_crypt(hash, given).is_some_and(|made| same(made.as_bytes(), hash.as_bytes()))
+                let made = md5_crypt("$1$", hash, given);
+                made.is_some_and(|made| same(made.as_bytes(), hash.as_bytes()))
             }
+            [b'$', b'a', b'p', b'r', b'1', b'$', ..] => {
+                let made = md5_crypt("$apr1$", hash, given);
+                made.is_some_and(|made| same(made.as_bytes(), hash.as_bytes()))
+            }
+            [b'{', b'S', b'H', b'A', b'}', digest @ ..] => same(sha1(given).as_bytes(), digest),
             _ => false,
         },
     }
@@ -33,7 +42,9 @@ pub fn is_right(password: &Password, given: &[u8]) -> bool {
 
 /// Whether passwords can be held against this hash at all.
 pub fn is_known(hash: &str) -> bool {
-    let kinds = ["$1$", "$5$", "$6$", "$2a$", "$2b$", "$2y$"];
+    let kinds = [
+        "$1$", "$5$", "$6$", "$2a$", "$2b$", "$2y$", "$apr1$", "{SHA}",
+    ];
     kinds.iter().any(|kind| hash.starts_with(kind))
 }
 
@@ -57,9 +68,14 @@ fn same(left: &[u8], right: &[u8]) -> bool {
     crate::evaluate::same_secret(left, right)
 }
 
-/// What the MD5 kind of crypt(3) makes of a password, with the salt of `hash`.
-fn md5_crypt(hash: &str, password: &[u8]) -> Option<String> {
-    let salt = hash.strip_prefix("$1$")?.split('$').next()?;
+/// What htpasswd's SHA-1 kind makes of a password: Base64 of its digest.
+fn sha1(password: &[u8]) -> String {
+    STANDARD.encode(Sha1::digest(password))
+}
+
+/// What the MD5 kind of crypt(3), or Apache's (`$apr1$`), makes of a password, with the salt of `hash`.
+fn md5_crypt(kind: &str, hash: &str, password: &[u8]) -> Option<String> {
+    let salt = hash.strip_prefix(kind)?.split('$').next()?;
     let salt = salt.get(..8).unwrap_or(salt);
     let inner = Md5::new()
         .chain_update(password)
@@ -68,7 +84,7 @@ fn md5_crypt(hash: &str, password: &[u8]) -> Option<String> {
         .finalize();
     let mut outer = Md5::new()
         .chain_update(password)
-        .chain_update("$1$")
+        .chain_update(kind)
         .chain_update(salt);
     for (index, _) in password.iter().enumerate() {
         outer.update([*inner.get(index % 16)?]);
@@ -100,7 +116,7 @@ fn md5_crypt(hash: &str, password: &[u8]) -> Option<String> {
         }
         digest = next.finalize();
     }
-    let mut made = format!("$1${salt}$");
+    let mut made = format!("{kind}{salt}$");
     let groups = [(0, 6, 12), (1, 7, 13), (2, 8, 14), (3, 9, 15), (4, 10, 5)];
     for (high, middle, low) in groups {
         let byte = |at: usize| digest.get(at).copied().map(u32::from);
@@ -138,6 +154,8 @@ mod tests {
             "$5$abc$W6SISEcmf6GfVdGFK0lGBXz2NPDhGZ.FBBMOz418YA7",
             "$1$abc$jWy0FsfCoVBK.I85XpXf30",
             "$2b$05$aaaaaaaaaaaaaaaaaaaaaOUaxmGswMzF9C2I/DX6trTmZY8244WgW",
+            "$apr1$abcdefgh$cy3DSYyOwfhsyu7QOMQzd.",
+            "{SHA}qvTGHdzF6KLavt4PO0gs2a6pQ00=",
         ] {
             let password = Password::Crypt(hash.to_owned());
             assert!(is_known(hash) && is_right(&password, b"hello"), "{hash}");

@@ -62,8 +62,7 @@ impl Found {
                     "the password hash of user `{}` is of a kind that is not run",
                     user.name
                 );
-                let help =
-                    "make one with `openssl passwd -6`; $1$, $2a$, $2b$, $2y$, $5$ and $6$ are run";
+                let help = "make one with `openssl passwd -6`; $1$, $apr1$, $2a$, $2b$, $2y$, $5$, $6$ and {SHA} are run";
                 let wrong = Diagnostic::error(Code::NotRun, self.place, message);
                 self.diagnostics.push(wrong.help(help));
             }

@@ -7,6 +7,7 @@
 //! * [`native`]: our own TOML, which can say everything the model can.
 //! * [`mod@haproxy`], the file haproxy.cfg.
 //! * [`cloudformation`]: templates of AWS CloudFormation.
+//! * [`mod@traefik`], labels of compose files and Traefik's own files.
 //! * [`expression`]: values, conditions and templates as text, shared by all dialects.
 
 pub mod cloudformation;
@@ -15,6 +16,7 @@ mod foreign;
 pub mod haproxy;
 mod inputs;
 pub mod native;
+pub mod traefik;
 mod tree;
 
 pub use expression::{condition, template};
@@ -56,11 +58,18 @@ pub enum Dialect {
     Haproxy,
     /// Templates of AWS CloudFormation.
     CloudFormation,
+    /// Compose files with labels, and Traefik's own files.
+    Traefik,
 }
 
 impl Dialect {
     /// Every one.
-    pub const ALL: [Dialect; 3] = [Dialect::Native, Dialect::Haproxy, Dialect::CloudFormation];
+    pub const ALL: [Dialect; 4] = [
+        Dialect::Native,
+        Dialect::Haproxy,
+        Dialect::CloudFormation,
+        Dialect::Traefik,
+    ];
 
     /// The word on the command line.
     pub fn as_str(self) -> &'static str {
@@ -68,6 +77,7 @@ impl Dialect {
             Dialect::Native => "native",
             Dialect::Haproxy => "haproxy",
             Dialect::CloudFormation => "cloudformation",
+            Dialect::Traefik => "traefik",
         }
     }
 }
@@ -82,7 +92,13 @@ pub fn detect(name: &str, text: &str) -> Option<Dialect> {
                 .is_some_and(|rest| rest.starts_with(['.', ']']))
         })
     });
-    if name.ends_with(".toml") || headed {
+    if headed {
+        return Some(Dialect::Native);
+    }
+    if traefik::is_ours(&name, text) {
+        return Some(Dialect::Traefik);
+    }
+    if name.ends_with(".toml") {
         return Some(Dialect::Native);
     }
     if cloudformation::looks_like(text) {
@@ -116,8 +132,19 @@ mod tests {
             (
                 "compose.yaml",
                 "services:\n  backend:\n    image: x\n",
-                None,
+                Some(Dialect::Traefik),
             ),
+            (
+                "dynamic.yml",
+                "http:\n  routers: {}\n",
+                Some(Dialect::Traefik),
+            ),
+            (
+                "a.toml",
+                "[http.routers.a]\nrule = ''\n",
+                Some(Dialect::Traefik),
+            ),
+            ("a.toml", "[entryPoints.web]\n", Some(Dialect::Traefik)),
             ("x.yaml", "frontend:\n  image: x\nbackend: y\n", None),
             ("x", "", None),
             (

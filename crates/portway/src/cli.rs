@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use portway_control::sources::Reading;
-use portway_dialects::Dialect;
 use portway_dialects::cloudformation::{Given, Unset};
+use portway_dialects::{Dialect, traefik};
 use portway_model::defaults;
 
 /// A load balancer that runs the configuration its users already have.
@@ -110,15 +110,19 @@ pub(crate) struct Language {
     /// The language of the files; found out by their names and contents where it is not given
     #[arg(long = "as", value_name = "LANGUAGE")]
     given: Option<LanguageName>,
+    /// Where a container of a compose service is; again for each of several containers
+    #[arg(long, value_name = "SERVICE=ADDRESS[:PORT]", value_parser = pair)]
+    address: Vec<(String, String)>,
 }
 
 impl Language {
     /// The language that is given.
-    pub(crate) fn dialect(&self) -> Option<Dialect> {
+    fn dialect(&self) -> Option<Dialect> {
         self.given.map(|name| match name {
             LanguageName::Native => Dialect::Native,
             LanguageName::Haproxy => Dialect::Haproxy,
             LanguageName::Cloudformation => Dialect::CloudFormation,
+            LanguageName::Traefik => Dialect::Traefik,
         })
     }
 }
@@ -131,6 +135,8 @@ enum LanguageName {
     Haproxy,
     /// A template of AWS CloudFormation, as in docs/cloudformation.md
     Cloudformation,
+    /// Compose files with labels, and Traefik's own files, as in docs/traefik.md
+    Traefik,
 }
 
 /// What is given beside CloudFormation templates.
@@ -181,6 +187,9 @@ pub(crate) fn reading(language: &Language, templates: &Templates, unset: Unset) 
     Reading {
         dialect: language.dialect(),
         templates: templates.given(unset),
+        containers: traefik::Options {
+            addresses: language.address.clone(),
+        },
     }
 }
 

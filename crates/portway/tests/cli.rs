@@ -190,11 +190,7 @@ fn check_says_what_is_wrong() {
             "`bind :8080`, `default_backend app`",
         ],
     );
-    check(
-        "compose.yaml",
-        1,
-        &["error[P0901]: `compose.yaml` looks like a Docker Compose file"],
-    );
+    check("compose.yaml", 1, &["nothing to serve: no listener"]);
     check(
         "broken.cfg",
         1,

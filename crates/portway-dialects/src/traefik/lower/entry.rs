@@ -1,0 +1,462 @@
+//! An entry point with its routers: a listener and its rules.
+
+use super::super::entry_point::{EntryPoint, syntax_of};
+use super::super::matcher::{Place, condition};
+use super::super::model::{Object, Provider};
+use super::super::rule;
+use super::super::schema::Section;
+use super::chain::{Chain, rule as rule_of};
+use super::middleware::{at_scheme, redirect_scheme, text_answer};
+use super::{Lowering, NO_LIMIT, forwarded};
+use crate::expression::Written;
+use portway_model::action::{Action, Phase, Rule};
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::draft::ListenerDraft;
+use portway_model::expression::Condition;
+use portway_model::name::Name;
+use portway_model::settings::Protocol;
+use portway_model::span::{Span, Spanned};
+use portway_model::stage::Named;
+use std::time::Duration;
+
+/// How long Traefik keeps an idle connection of a client.
+const IDLE: Duration = Duration::from_secs(180);
+
+/// A router on an entry point.
+pub(super) struct Attached<'o> {
+    pub(super) object: &'o Object,
+    pub(super) tls: bool,
+    pub(super) rule: Spanned<&'o str>,
+    pub(super) priority: i64,
+}
+
+/// Routers by priority; of one priority, by name.
+fn in_order(routers: &mut [Attached<'_>]) {
+    routers.sort_by(|a, b| {
+        let names = || a.object.name.cmp(&b.object.name);
+        b.priority.cmp(&a.priority).then_with(names)
+    });
+}
+
+impl<'l> Lowering<'l> {
+    pub(super) fn entry_point(&mut self, entry: &EntryPoint) {
+        let model = self.model;
+        let mut routers = self.attached(entry, &model.routers.list);
+        let mut tcp = self.attached(entry, &model.tcp_routers.list);
+        let unused = routers.is_empty() && tcp.is_empty();
+        let redirects = entry.section.section("http.redirections").is_some();
+        if unused && !redirects && (entry.implied || entry.name.value == "traefik") {
+            return;
+        }
+        in_order(&mut routers);
+        in_order(&mut tcp);
+        self.tls = routers.iter().any(|it| it.tls) || entry.section.section("http.tls").is_some();
+        if !tcp.is_empty() {
+            if let Some(router) = routers.first() {
+                let message = format!(
+                    "HTTP and TCP routers on one entry point (`{}`) are not done yet",
+                    entry.name.value
+                );
+                let one = Diagnostic::error(
+                    Code::NotRun,
+                    tcp.first().map_or(Span::NONE, |it| it.object.key),
+                    message,
+                );
+                self.found.push(
+                    one.label(router.object.key, "an HTTP router")
+                        .help("give one of them an entry point of its own"),
+                );
+                return;
+            }
+            self.tcp_entry_point(entry, &tcp);
+            return;
+        }
+        if self.tls {
+            routers.retain(|router| {
+                if !router.tls {
+                    self.plain_beside_tls(entry, router);
+                }
+                router.tls
+            });
+        }
+        self.http_entry_point(entry, &routers);
+    }
+
+    fn plain_beside_tls(&mut self, entry: &EntryPoint, router: &Attached<'_>) {
+        let (name, entry) = (&router.object.name, &entry.name.value);
+        let message = format!(
+            "the router `{name}` has no TLS, and others on `{entry}` do: it takes nothing there"
+        );
+        let one = Diagnostic::warning(Code::Unreachable, router.object.key, message);
+        self.found
+            .push(one.help("give it `tls`, or entry points of its own"));
+    }
+
+    /// Routers that are on this entry point.
+    fn attached(&mut self, entry: &EntryPoint, all: &'l [Object]) -> Vec<Attached<'l>> {
+        let mut attached = Vec::new();
+        let entry_tls = entry.section.section("http.tls").is_some();
+        let is_tcp = |object: &Object| {
+            self.model
+                .tcp_routers
+                .list
+                .iter()
+                .any(|it| std::ptr::eq(it, object))
+        };
+        for object in all {
+            let section = &object.section;
+            let tls = section.section("tls").is_some() || (entry_tls && !is_tcp(object));
+            let named = section.list("entryPoints");
+            let here = match named {
+                [] if self.settings.are_implied() => {
+                    entry.name.value == if tls { "websecure" } else { "web" }
+                }
+                [] => entry.is_default,
+                named => named
+                    .iter()
+                    .any(|it| it.value.eq_ignore_ascii_case(&entry.name.value)),
+            };
+            if !here {
+                continue;
+            }
+            let Some(rule) = section.some_text("rule") else {
+                self.error(
+                    Code::Missing,
+                    object.key,
+                    format!("the router `{}` has no rule", object.name),
+                );
+                continue;
+            };
+            let stated = section
+                .number("priority")
+                .map(|it| it.value)
+                .filter(|it| *it != 0);
+            let length = i64::try_from(rule.value.len()).unwrap_or(i64::MAX);
+            attached.push(Attached {
+                object,
+                tls,
+                rule,
+                priority: stated.unwrap_or(length),
+            });
+        }
+        attached
+    }
+
+    /// Says which routers name entry points that are not there.
+    pub(super) fn lost_routers(&mut self) {
+        let model = self.model;
+        for object in model.routers.list.iter().chain(&model.tcp_routers.list) {
+            for name in object.section.list("entryPoints") {
+                if self.settings.find(&name.value).is_none() {
+                    let message = format!("there is no entry point `{}`", name.value);
+                    let known = self
+                        .settings
+                        .entry_points
+                        .iter()
+                        .map(|it| it.name.value.as_str());
+                    let known: Vec<&str> = known.collect();
+                    let one = Diagnostic::error(Code::UnknownReference, name.span, message);
+                    self.found.push(one.help(format!(
+                        "there are: {}. Others are stated by a static file, or by the flags of a Traefik in the compose file",
+                        known.join(", ")
+                    )));
+                }
+            }
+        }
+    }
+
+    /// The listener of an entry point, without rules.
+    pub(super) fn listener(&mut self, entry: &EntryPoint, protocol: Protocol) -> ListenerDraft {
+        let name = Name::new(entry.name.value.as_str());
+        let mut listener = ListenerDraft::new(Spanned::new(name, entry.name.span));
+        listener.binds.push(entry.bind.clone());
+        listener.protocol = Some(Spanned::new(protocol, entry.name.span));
+        listener.timeouts.tunnel = Some(Spanned::bare(NO_LIMIT));
+        let proxy = entry.section.section("proxyProtocol");
+        if let Some(proxy) = proxy {
+            self.accept_proxy(proxy, &mut listener);
+        }
+        listener
+    }
+
+    fn accept_proxy(&mut self, section: &Section, listener: &mut ListenerDraft) {
+        if section.is_on("insecure") {
+            listener.accept_proxy = section.flag("insecure");
+            return;
+        }
+        let trusted = section.list("trustedIPs");
+        if trusted.is_empty() {
+            return;
+        }
+        if let Some(condition) = forwarded::from(trusted, section.span, self.found) {
+            let actions = vec![Action::ExpectProxy];
+            listener
+                .rules
+                .push(rule_of(Phase::Connection, condition, actions, section.span));
+        }
+    }
+
+    /// Certificates and options of TLS. `routers`: those that have TLS here.
+    pub(super) fn terminate(
+        &mut self,
+        entry: &EntryPoint,
+        routers: &[Attached<'_>],
+        listener: &mut ListenerDraft,
+    ) {
+        let mut options: Option<(Spanned<&str>, Provider)> = None;
+        let mut by_acme = false;
+        let entry_tls = entry.section.section("http.tls");
+        let own = entry_tls.map(|it| (it, Provider::File));
+        let of_routers = routers.iter().filter_map(|router| {
+            let section = router.object.section.section("tls")?;
+            Some((section, router.object.provider))
+        });
+        for (section, provider) in own.into_iter().chain(of_routers) {
+            if let Some(resolver) = section.some_text("certResolver") {
+                by_acme = true;
+                self.resolver(resolver.span, "`certResolver`");
+            }
+            let Some(said) = section.some_text("options") else {
+                continue;
+            };
+            match options {
+                Some((earlier, _)) if earlier.value != said.value => {
+                    let message = format!(
+                        "several `tls.options` on one entry point (`{}`) are not done yet",
+                        entry.name.value
+                    );
+                    let one = Diagnostic::error(Code::NotRun, said.span, message);
+                    self.found
+                        .push(one.label(earlier.span, "others are named here"));
+                }
+                _ => options = Some((said, provider)),
+            }
+        }
+        listener.tls = self.tls_options(options);
+        listener.certificates = self.certificates();
+        if listener.certificates.is_empty() && !(by_acme && self.found.has_errors()) {
+            let place = routers.first().map_or(entry.name.span, |router| {
+                let tls = router.object.section.get("tls");
+                tls.map_or(router.object.key, |it| it.key)
+            });
+            let message = format!(
+                "there is no certificate for the entry point `{}`",
+                entry.name.value
+            );
+            let one = Diagnostic::error(Code::Missing, place, message);
+            self.found.push(one.help(
+                "give one: a dynamic file with `tls: { certificates: [{ certFile: a.crt, keyFile: a.key }] }`; \
+                 `portway cert self-signed` makes one to try",
+            ));
+        }
+    }
+
+    fn http_entry_point(&mut self, entry: &EntryPoint, routers: &[Attached<'_>]) {
+        let protocol = if self.tls {
+            Protocol::Https
+        } else {
+            Protocol::Http
+        };
+        let mut listener = self.listener(entry, protocol);
+        if self.tls {
+            self.terminate(entry, routers, &mut listener);
+        }
+        self.timeouts(entry, &mut listener);
+        if let Some(bytes) = entry
+            .section
+            .section("http")
+            .and_then(|it| it.number("maxHeaderBytes"))
+        {
+            let value = u32::try_from(bytes.value).unwrap_or(u32::MAX);
+            listener.head_bytes = Some(Spanned::new(value, bytes.span));
+        }
+        forwarded::lower(entry, self.tls, &mut listener, self.found);
+        let redirect = self.redirection(entry);
+        let mut responses: Vec<Rule<Named>> = Vec::new();
+        let mut ended = false;
+        for router in routers {
+            if let Some((priority, rules)) = &redirect
+                && !ended
+                && router.priority < *priority
+            {
+                listener.rules.extend(rules.iter().cloned());
+                ended = !self.tls;
+            }
+            if ended {
+                // Everything is redirected before it.
+                continue;
+            }
+            let rules = self.router(entry, router);
+            listener.rules.extend(rules.request);
+            responses.extend(rules.response);
+        }
+        if let Some((_, rules)) = redirect
+            && !ended
+        {
+            listener.rules.extend(rules);
+            ended = !self.tls;
+        }
+        if !ended {
+            let answer = Action::Respond(text_answer(404, "404 page not found\n"));
+            let always = Condition::All(Vec::new());
+            listener.rules.push(rule_of(
+                Phase::Request,
+                always,
+                vec![answer],
+                entry.name.span,
+            ));
+        }
+        listener.rules.extend(responses);
+        self.draft.listeners.push(listener);
+    }
+
+    fn timeouts(&mut self, entry: &EntryPoint, listener: &mut ListenerDraft) {
+        let section = entry.section.section("transport.respondingTimeouts");
+        let said = |name: &str| {
+            section
+                .and_then(|it| it.duration(name))
+                .filter(|it| !it.value.is_zero())
+        };
+        listener.timeouts.request_head = said("readTimeout");
+        listener.timeouts.client = said("readTimeout").max_by(said("writeTimeout"));
+        listener.timeouts.keep_alive = said("idleTimeout").or(Some(Spanned::bare(IDLE)));
+    }
+
+    /// The redirection of a whole entry point, with its priority.
+    fn redirection(&mut self, entry: &EntryPoint) -> Option<(i64, Vec<Rule<Named>>)> {
+        let section = entry.section.section("http.redirections.entryPoint")?;
+        let Some(to) = section.some_text("to") else {
+            self.error(Code::Missing, section.span, "a redirection without `to`");
+            return None;
+        };
+        let scheme = section.some_text("scheme").map_or("https", |it| it.value);
+        let port = match to.value.strip_prefix(':') {
+            Some(port) => port.parse().ok(),
+            None => self.settings.find(to.value).map(EntryPoint::port),
+        };
+        let Some(port) = port else {
+            let message = format!("there is no entry point `{}`", to.value);
+            let known = self
+                .settings
+                .entry_points
+                .iter()
+                .map(|it| it.name.value.as_str());
+            let one = Diagnostic::error(Code::UnknownReference, to.span, message);
+            self.found.push(one.nearest(to.value, known));
+            return None;
+        };
+        let permanent = section.flag("permanent").is_none_or(|it| it.value);
+        let priority = section.number("priority").map_or(i64::MAX, |it| it.value);
+        let usual = if scheme == "https" { 443 } else { 80 };
+        let port = (port != usual).then(|| port.to_string());
+        if self.tls {
+            let name = format!("redirection of {}", entry.name.value);
+            let mut chain = Chain::new(&name, Condition::All(Vec::new()), to.span);
+            redirect_scheme(&mut chain, scheme, port.as_deref(), permanent, to.span);
+            return Some((priority, chain.finish().request));
+        }
+        let (get, other) = if permanent { (301, 308) } else { (302, 307) };
+        let location = at_scheme(scheme, port.as_deref());
+        let is_get = super::super::matcher::one_of(
+            portway_model::expression::Value::Method,
+            vec!["GET".to_owned()],
+            false,
+            to.span,
+        );
+        let rules = [(get, is_get), (other, Condition::All(Vec::new()))];
+        let rules = rules.into_iter().map(|(status, condition)| {
+            let location = location.clone();
+            rule_of(
+                Phase::Request,
+                condition,
+                vec![Action::Redirect { location, status }],
+                to.span,
+            )
+        });
+        Some((priority, rules.collect()))
+    }
+
+    /// The rules of one router.
+    fn router(&mut self, entry: &EntryPoint, router: &Attached<'_>) -> super::chain::Rules {
+        let object = router.object;
+        let section = &object.section;
+        let condition = self.condition_of(router, Place::Http);
+        let name = self.model.routers.short_name(object);
+        let mut chain = Chain::new(&name, condition, object.key);
+        let own = entry
+            .section
+            .section("http")
+            .map(|it| it.list("middlewares").to_vec());
+        self.middlewares(&own.unwrap_or_default(), Provider::File, &mut chain, 0);
+        self.middlewares(section.list("middlewares"), object.provider, &mut chain, 0);
+        match self.service_of(object) {
+            Some(service) => self.forward(
+                service.as_ref().map(String::as_str),
+                object.provider,
+                &mut chain,
+            ),
+            None => {
+                let message = format!("the router `{}` names no service", object.name);
+                self.error(Code::Missing, object.key, message);
+            }
+        }
+        chain.finish()
+    }
+
+    /// The service that a router names.
+    pub(super) fn service_of(&self, object: &Object) -> Option<Spanned<String>> {
+        object
+            .section
+            .some_text("service")
+            .map(|it| it.map(str::to_owned))
+    }
+
+    /// When a router takes what comes.
+    pub(super) fn condition_of(&mut self, router: &Attached<'_>, place: Place) -> Condition<Named> {
+        let section = &router.object.section;
+        let syntax = match section.some_text("ruleSyntax") {
+            Some(said) => syntax_of(said, self.found),
+            None => self.settings.syntax,
+        };
+        let written = self.written(router.rule);
+        match rule::parse(written, self.found) {
+            Some(rule) => condition(&rule, syntax, place, self.found),
+            None => Condition::Any(Vec::new()),
+        }
+    }
+
+    /// A rule with its place, exact where its bytes stand there as they are.
+    pub(super) fn written<'t>(&self, text: Spanned<&'t str>) -> Written<'t> {
+        let file = self.files.iter().find(|file| file.id == text.span.file);
+        let there = file.and_then(|file| file.text.get(text.span.range()));
+        let range = text.span.range();
+        let exact = match there {
+            Some(there) if there == text.value => Some(range),
+            // In quotes.
+            Some(there) if there.get(1..there.len().saturating_sub(1)) == Some(text.value) => {
+                Some(range.start + 1..range.end - 1)
+            }
+            _ => None,
+        };
+        Written {
+            text: text.value,
+            exact: exact.is_some(),
+            span: exact.map_or(text.span, |range| Span::new(text.span.file, range)),
+        }
+    }
+}
+
+/// The longer of two durations that may not be said.
+trait Longer {
+    fn max_by(self, other: Self) -> Self;
+}
+
+impl Longer for Option<Spanned<Duration>> {
+    fn max_by(self, other: Self) -> Self {
+        match (self, other) {
+            (Some(a), Some(b)) if b.value > a.value => Some(b),
+            (None, b) => b,
+            (a, _) => a,
+        }
+    }
+}

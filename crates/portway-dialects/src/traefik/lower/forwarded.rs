@@ -1,0 +1,195 @@
+//! What servers are told about clients, as Traefik tells it: X-Forwarded-*, X-Real-Ip, and the path as rules see it.
+//!
+//! What an untrusted client says of itself is removed. X-Forwarded-Proto is `ws` or `wss` for a WebSocket; a middleware
+//! that sets it, or any other, comes later and counts.
+
+use super::super::entry_point::EntryPoint;
+use super::super::matcher::{expression, networks, one_of, test};
+use super::super::schema::Section;
+use super::chain::rule;
+use super::middleware::{of, set_header};
+use portway_model::action::{Action, NamePattern, Normalization, Phase};
+use portway_model::diagnostic::Diagnostics;
+use portway_model::draft::ListenerDraft;
+use portway_model::expression::{
+    Condition, Matcher, Template, TemplatePart, TextMatch, Transform, Value,
+};
+use portway_model::settings::ForwardedMode;
+use portway_model::span::{Span, Spanned};
+use portway_model::stage::Named;
+
+/// Names of headers that only a trusted proxy may send, also with `_` for `-`.
+const OURS: &str = "^(?i:x[-_](?:forwarded[-_]|real[-_]ip$|scheme$))";
+/// The port at the end of a Host header.
+const PORT: &str = r"^(?:\[[^\]]*\]|[^:]*):?([0-9]*)$";
+
+pub(super) fn lower(
+    entry: &EntryPoint,
+    tls: bool,
+    listener: &mut ListenerDraft,
+    found: &mut Diagnostics,
+) {
+    let at = entry.name.span;
+    let sanitize = entry
+        .section
+        .section("http")
+        .and_then(|it| it.flag("sanitizePath"));
+    if sanitize.is_none_or(|it| it.value) {
+        listener.rules.push(sanitized(at));
+    }
+    let none = Section::new(at);
+    let section = entry.section.section("forwardedHeaders").unwrap_or(&none);
+    let trusted = section.list("trustedIPs");
+    let append = !section.is_on("notAppendXForwardedFor");
+    let mut always = Condition::All(Vec::new());
+    if section.is_on("insecure") {
+        facts(listener, tls, true, at);
+    } else {
+        if !trusted.is_empty() {
+            match from(trusted, section.span, found) {
+                Some(trusted) => always = Condition::Not(Box::new(trusted)),
+                None => return,
+            }
+        }
+        let mut actions = vec![Action::RemoveHeaders(NamePattern::Regex(Spanned::bare(
+            OURS.to_owned(),
+        )))];
+        if append {
+            actions.push(set_header("X-Forwarded-For", of(Value::Source)));
+        }
+        listener
+            .rules
+            .push(rule(Phase::Request, always, actions, at));
+        facts(listener, tls, !trusted.is_empty(), at);
+    }
+    if section.is_on("addXForwardedSchemeHeaders") {
+        let proto = || of(Value::Header("X-Forwarded-Proto".to_owned()));
+        let actions = vec![
+            set_header("X-Forwarded-Scheme", proto()),
+            set_header("X-Scheme", proto()),
+        ];
+        let always = Condition::All(Vec::new());
+        listener
+            .rules
+            .push(rule(Phase::Request, always, actions, at));
+    }
+    // Rules say them, but for what a trusted proxy is added to.
+    let mode = |mode| Some(Spanned::bare(mode));
+    listener.forwarded.x_forwarded_for = mode(match append {
+        true => ForwardedMode::Append,
+        false => ForwardedMode::Preserve,
+    });
+    listener.forwarded.x_forwarded_proto = mode(ForwardedMode::Preserve);
+    listener.forwarded.x_forwarded_port = mode(ForwardedMode::Preserve);
+    listener.forwarded.x_forwarded_host = mode(ForwardedMode::Preserve);
+    listener.forwarded.forwarded = mode(ForwardedMode::Preserve);
+}
+
+/// The client's address is one of these. What is wrong with them is in `found`.
+pub(super) fn from(
+    list: &[Spanned<String>],
+    at: Span,
+    found: &mut Diagnostics,
+) -> Option<Condition<Named>> {
+    match networks(list) {
+        Ok(any_of) => Some(test(Value::Source, Matcher::Address { any_of }, at)),
+        Err(one) => {
+            found.push(*one);
+            None
+        }
+    }
+}
+
+/// Paths are resolved before rules see them.
+fn sanitized(at: Span) -> portway_model::action::Rule<Named> {
+    let how = Matcher::Text {
+        how: TextMatch::Contains,
+        any_of: vec!["//".to_owned(), "/.".to_owned()],
+        ignore_case: false,
+    };
+    let actions = [
+        Normalization::MergeSlashes,
+        Normalization::StripDot,
+        Normalization::StripDotdotFull,
+    ];
+    let actions = actions.into_iter().map(Action::Normalize).collect();
+    rule(Phase::Request, test(Value::Path, how, at), actions, at)
+}
+
+/// Sets what is not said yet. `said`: a proxy may have said it.
+fn facts(listener: &mut ListenerDraft, tls: bool, said: bool, at: Span) {
+    let (scheme, socket, port) = match tls {
+        true => ("https", "wss", "443"),
+        false => ("http", "ws", "80"),
+    };
+    let host = || Value::Header("Host".to_owned());
+    let explicit = Transform::Replace {
+        pattern: Spanned::bare(PORT.to_owned()),
+        with: "$1".to_owned(),
+        all: false,
+    };
+    let port_of = |usual: &str| {
+        let otherwise = Transform::Otherwise(usual.to_owned());
+        let port = expression(host(), vec![explicit.clone(), otherwise]);
+        Template(vec![TemplatePart::Expression(Spanned::bare(port))])
+    };
+    let is_socket = one_of(
+        Value::Header("Upgrade".to_owned()),
+        vec!["websocket".to_owned()],
+        true,
+        at,
+    );
+    let is_missing = |name: &str| {
+        let there = test(Value::Header(name.to_owned()), Matcher::Present, at);
+        Condition::Not(Box::new(there))
+    };
+    let mut add = |condition: Condition<Named>, actions: Vec<Action<Named>>| {
+        listener
+            .rules
+            .push(rule(Phase::Request, condition, actions, at));
+    };
+    let proto = |word: &str| set_header("X-Forwarded-Proto", Template::text(word));
+    let server = set_header("X-Forwarded-Server", of(Value::Hostname));
+    if !said {
+        let actions = vec![
+            set_header("X-Forwarded-Host", of(host())),
+            set_header("X-Forwarded-Port", port_of(port)),
+            proto(scheme),
+            server,
+            set_header("X-Real-Ip", of(Value::Source)),
+        ];
+        add(Condition::All(Vec::new()), actions);
+        add(is_socket, vec![proto(socket)]);
+        return;
+    }
+    add(Condition::All(Vec::new()), vec![server]);
+    let missing = is_missing("X-Forwarded-Proto");
+    add(
+        Condition::All(vec![missing.clone(), is_socket]),
+        vec![proto(socket)],
+    );
+    add(missing, vec![proto(scheme)]);
+    let missing = is_missing("X-Forwarded-Port");
+    let secure = one_of(
+        Value::Header("X-Forwarded-Proto".to_owned()),
+        vec!["https".to_owned(), "wss".to_owned()],
+        false,
+        at,
+    );
+    if !tls {
+        let condition = Condition::All(vec![missing.clone(), secure]);
+        add(
+            condition,
+            vec![set_header("X-Forwarded-Port", port_of("443"))],
+        );
+    }
+    add(missing, vec![set_header("X-Forwarded-Port", port_of(port))]);
+    add(
+        is_missing("X-Forwarded-Host"),
+        vec![set_header("X-Forwarded-Host", of(host()))],
+    );
+    add(
+        is_missing("X-Real-Ip"),
+        vec![set_header("X-Real-Ip", of(Value::Source))],
+    );
+}

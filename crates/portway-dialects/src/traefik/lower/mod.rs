@@ -1,0 +1,106 @@
+//! From objects to a draft: an entry point becomes a listener, a router rules of it, a service a target group.
+//!
+//! Services that no router uses are left out. Names of groups, users and certificates are those of the objects, with
+//! their provider only where two providers have one name, so that labels and files that say the same give the same draft.
+
+mod chain;
+mod entry;
+mod forwarded;
+mod headers;
+mod middleware;
+mod service;
+mod tcp;
+mod tls;
+
+use super::entry_point::Settings;
+use super::model::Model;
+use super::{File, beside};
+use crate::inputs::Inputs;
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::draft::Draft;
+use portway_model::name::Name;
+use portway_model::span::{Span, Spanned};
+use std::time::Duration;
+
+/// Traefik has no limit on the silence of servers and tunnels; a day bounds what is forgotten.
+const NO_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+/// Makes the draft.
+pub(super) fn lower(
+    model: &Model,
+    settings: &Settings,
+    files: &[File<'_>],
+    inputs: &Inputs<'_>,
+    found: &mut Diagnostics,
+) -> Draft {
+    let mut lowering = Lowering {
+        model,
+        settings,
+        files,
+        inputs,
+        found,
+        draft: Draft::default(),
+        certificates: None,
+        tls: false,
+    };
+    lowering.process();
+    lowering.resolvers();
+    for entry in &settings.entry_points {
+        lowering.entry_point(entry);
+    }
+    lowering.lost_routers();
+    lowering.draft
+}
+
+pub(super) struct Lowering<'l> {
+    model: &'l Model,
+    settings: &'l Settings,
+    files: &'l [File<'l>],
+    inputs: &'l Inputs<'l>,
+    found: &'l mut Diagnostics,
+    draft: Draft,
+    /// Those of the configuration, once they were asked for.
+    certificates: Option<Vec<Spanned<Name>>>,
+    /// The entry point that is being lowered has TLS.
+    tls: bool,
+}
+
+impl Lowering<'_> {
+    fn error(&mut self, code: Code, span: Span, message: impl Into<String>) {
+        self.found.push(Diagnostic::error(code, span, message));
+    }
+
+    /// A path that is said at `span`.
+    fn beside(&self, span: Span, path: &str) -> String {
+        let file = self.files.iter().find(|file| file.id == span.file);
+        beside(file.map_or("", |file| file.name), path)
+    }
+
+    fn process(&mut self) {
+        let life = "transport.lifeCycle";
+        self.draft.process.ready_delay = self.settings.longest(life, "requestAcceptGraceTimeout");
+        self.draft.process.shutdown_deadline = self.settings.longest(life, "graceTimeOut");
+    }
+
+    /// Says what is to be said of a resolver of certificates.
+    fn resolver(&mut self, span: Span, what: &str) {
+        let one = if self.model.has_certificates() {
+            let message =
+                format!("{what} has no effect: the certificates of `tls.certificates` are shown");
+            Diagnostic::warning(Code::NotRun, span, message)
+        } else {
+            let message = format!("{what}: certificates by ACME are not done yet");
+            Diagnostic::error(Code::NotRun, span, message).help(
+                "give certificates, then it has no effect: a dynamic file with \
+                 `tls: { certificates: [{ certFile: a.crt, keyFile: a.key }] }`; `portway cert self-signed` makes one to try",
+            )
+        };
+        self.found.push(one);
+    }
+
+    fn resolvers(&mut self) {
+        if let Some(span) = self.settings.resolvers {
+            self.resolver(span, "`certificatesResolvers`");
+        }
+    }
+}

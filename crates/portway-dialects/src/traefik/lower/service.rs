@@ -1,0 +1,654 @@
+//! Services: target groups of servers, and where a router's requests go.
+
+use super::super::matcher::test;
+use super::super::model::{Object, Provider};
+use super::super::schema::Section;
+use super::chain::Chain;
+use super::middleware::{canonical, text_answer};
+use super::{Lowering, NO_LIMIT};
+use portway_model::action::{Action, Phase, Weighted};
+use portway_model::address::{Host, TargetAddress};
+use portway_model::check::{
+    CheckKind, HealthCheckDraft, HttpCheck, Observation, ObservedLayer, OnErrors, TargetCheckDraft,
+};
+use portway_model::choice::{Algorithm, HashMethod, StickyCookie};
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::draft::{GroupDraft, TargetDraft, TargetTlsDraft, Verify};
+use portway_model::expression::{Condition, Matcher, NumberRange, Template, Value};
+use portway_model::name::Name;
+use portway_model::settings::{Protocol, SameSite, ServerName};
+use portway_model::span::{Span, Spanned};
+use portway_model::stage::Named;
+use std::time::Duration;
+
+/// How deep services of services may go.
+const MAX_DEPTH: usize = 8;
+
+/// A server of a service.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) https: bool,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) weight: Option<Spanned<i64>>,
+    pub(super) span: Span,
+}
+
+impl Lowering<'_> {
+    /// Ends a router's chain: its requests go to this service.
+    pub(super) fn forward(&mut self, name: Spanned<&str>, from: Provider, chain: &mut Chain) {
+        if let Some(own) = name.value.strip_suffix("@internal") {
+            self.internal(own, name, chain);
+            return;
+        }
+        let model = self.model;
+        let Some(service) = model.services.find(name, from, self.found) else {
+            return;
+        };
+        if let Some(failover) = service.section.section("failover") {
+            self.failover(service, failover, chain);
+            return;
+        }
+        let groups = self.groups(service, name, chain.attempts, 1.0, 0);
+        if !groups.is_empty() {
+            chain.always(Action::Forward(weighted(groups, name.span)), chain.origin());
+        }
+    }
+
+    /// Services that Traefik has of its own.
+    fn internal(&mut self, own: &str, name: Spanned<&str>, chain: &mut Chain) {
+        match own {
+            "noop" => {
+                let answer = text_answer(418, "I'm a teapot");
+                chain.always(Action::Respond(answer), name.span);
+            }
+            "ping" => chain.always(Action::Respond(text_answer(200, "OK")), name.span),
+            _ => {
+                let message = format!("the service `{}` is not done yet", name.value);
+                let help = "Portway shows its state on its admin address, `portway run --admin`; take the router out";
+                self.found
+                    .push(Diagnostic::error(Code::NotRun, name.span, message).help(help));
+            }
+        }
+    }
+
+    fn failover(&mut self, service: &Object, section: &Section, chain: &mut Chain) {
+        let of = |name: &str, this: &mut Self| {
+            let Some(said) = section.some_text(name) else {
+                let message = format!("a failover without `{name}`");
+                this.error(Code::Missing, section.span, message);
+                return None;
+            };
+            let model = this.model;
+            let inner = model.services.find(said, service.provider, this.found)?;
+            let groups = this.groups(inner, said, chain.attempts, 1.0, 1);
+            (!groups.is_empty()).then_some((groups, said.span))
+        };
+        let (main, other) = (of("service", self), of("fallback", self));
+        let (Some((main, at)), Some((other, other_at))) = (main, other) else {
+            return;
+        };
+        let some = NumberRange {
+            min: 1,
+            max: i64::MAX,
+        };
+        let healthy = main.iter().map(|(name, _)| {
+            let group = Spanned::new(Name::new(name.as_str()), at);
+            let how = Matcher::Number { any_of: vec![some] };
+            test(Value::HealthyTargets(group), how, at)
+        });
+        let mut healthy: Vec<_> = healthy.collect();
+        let healthy = match healthy.len() {
+            1 => healthy.remove(0),
+            _ => Condition::Any(healthy),
+        };
+        chain.when(healthy, vec![Action::Forward(weighted(main, at))], at);
+        chain.always(Action::Forward(weighted(other, other_at)), other_at);
+    }
+
+    /// The groups of a service with their shares; several for a weighted one.
+    fn groups(
+        &mut self,
+        service: &Object,
+        name: Spanned<&str>,
+        attempts: Option<u32>,
+        share: f64,
+        depth: usize,
+    ) -> Vec<(String, f64)> {
+        if let Some(balancer) = service.section.section("loadBalancer") {
+            return self
+                .group(service, balancer, attempts)
+                .map(|name| (name, share))
+                .into_iter()
+                .collect();
+        }
+        let Some(section) = service.section.section("weighted") else {
+            let what = service
+                .section
+                .get("failover")
+                .map(|_| "a failover within another service is not done yet");
+            let what = what.unwrap_or("a service without servers: `loadBalancer` is missing");
+            if !self.found.has_errors() || service.section.get("failover").is_some() {
+                self.error(Code::Missing, name.span, what);
+            }
+            return Vec::new();
+        };
+        if depth >= MAX_DEPTH {
+            let message = format!("the service `{}` goes in a circle, or too deep", name.value);
+            self.error(Code::TooLarge, name.span, message);
+            return Vec::new();
+        }
+        let parts = section.objects("services");
+        let weight = |part: &Section| part.number("weight").map_or(1, |it| it.value.max(0));
+        let sum: i64 = parts.iter().map(weight).sum();
+        let mut groups = Vec::new();
+        for part in parts {
+            let Some(name) = part.some_text("name") else {
+                self.error(
+                    Code::Missing,
+                    part.span,
+                    "a part of a weighted service without `name`",
+                );
+                continue;
+            };
+            let model = self.model;
+            if let Some(inner) = model.services.find(name, service.provider, self.found) {
+                let share = share * weight(part) as f64 / sum.max(1) as f64;
+                groups.extend(self.groups(inner, name, attempts, share, depth + 1));
+            }
+        }
+        if groups.is_empty() && !self.found.has_errors() {
+            self.error(
+                Code::Missing,
+                section.span,
+                "a weighted service without `services`",
+            );
+        }
+        groups
+    }
+
+    /// The group of a service's servers, made where it is not there yet.
+    fn group(
+        &mut self,
+        service: &Object,
+        balancer: &Section,
+        attempts: Option<u32>,
+    ) -> Option<String> {
+        let short = self.model.services.short_name(service);
+        let name = match attempts {
+            None => short,
+            Some(attempts) => format!("{short} (retry {attempts})"),
+        };
+        if self
+            .draft
+            .groups
+            .iter()
+            .any(|group| group.name.value.as_str() == name)
+        {
+            return Some(name);
+        }
+        let servers = self.servers(service, balancer)?;
+        let mut group = GroupDraft::new(Spanned::new(Name::new(name.as_str()), service.key));
+        let https = servers.iter().any(|server| server.https);
+        let protocol = if https {
+            Protocol::Https
+        } else {
+            Protocol::Http
+        };
+        group.protocol = Some(Spanned::new(protocol, service.key));
+        for server in &servers {
+            group.targets.extend(self.target(server, https));
+        }
+        group.retries = attempts.map(|it| Spanned::new(it.saturating_sub(1), service.key));
+        group.algorithm = self.algorithm(balancer);
+        group.stickiness = self.sticky(balancer, &name);
+        group.health_check = self.health_check(balancer, https);
+        self.passive(balancer, &mut group);
+        let unlimited = Spanned::bare(NO_LIMIT);
+        group.timeouts.response = Some(unlimited);
+        group.timeouts.tunnel = Some(unlimited);
+        self.transport(service, balancer, &servers, &mut group);
+        self.pass_host(balancer, &servers, &mut group);
+        self.draft.groups.push(group);
+        Some(name)
+    }
+
+    fn servers(&mut self, service: &Object, balancer: &Section) -> Option<Vec<Server>> {
+        if let Some(entry) = balancer.get("server") {
+            let one = Diagnostic::error(Code::Unknown, entry.key, "`server` stands in labels only");
+            self.found
+                .push(one.help("write `servers: [{ url: \"http://10.0.0.1:80\" }]`"));
+        }
+        let stated = balancer.objects("servers");
+        if stated.is_empty() {
+            let message = format!("the service `{}` has no servers", service.name);
+            let one = Diagnostic::error(Code::NoTargets, service.key, message);
+            self.found.push(match service.provider {
+                Provider::File => one
+                    .help("add `servers: [{ url: \"http://10.0.0.1:80\" }]` to its `loadBalancer`"),
+                Provider::Docker => one.help(
+                    "say the port of the container: `expose: [80]`, `ports:`, or the label \
+                     `traefik.http.services.NAME.loadbalancer.server.port=80`",
+                ),
+            });
+            return None;
+        }
+        let servers = stated.iter().filter_map(|server| {
+            let Some(url) = server.some_text("url") else {
+                self.error(Code::Missing, server.span, "a server without `url`");
+                return None;
+            };
+            self.server(url, server.number("weight"))
+        });
+        let servers: Vec<Server> = servers.collect();
+        (!servers.is_empty()).then_some(servers)
+    }
+
+    fn server(&mut self, url: Spanned<&str>, weight: Option<Spanned<i64>>) -> Option<Server> {
+        let wrong = |this: &mut Self, message: String| {
+            let one = Diagnostic::error(Code::OutOfRange, url.span, message);
+            this.found
+                .push(one.help("such as `http://10.0.0.1:8080` or `https://app.example`"));
+            None
+        };
+        let Some((scheme, rest)) = url.value.split_once("://") else {
+            return wrong(self, format!("`{}` is no URL", url.value));
+        };
+        let https = match scheme.to_ascii_lowercase().as_str() {
+            "http" | "ws" => false,
+            "https" | "wss" => true,
+            "h2c" => {
+                let message = "servers that speak HTTP/2 in clear (`h2c`) are not done yet";
+                self.error(Code::NotRun, url.span, message);
+                return None;
+            }
+            other => return wrong(self, format!("`{other}` is no scheme of a server")),
+        };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let authority = authority.rsplit('@').next().unwrap_or_default();
+        let default = if https { 443 } else { 80 };
+        let Some((host, port)) = host_and_port(authority, Some(default)) else {
+            return wrong(self, format!("`{authority}` is no host with a port"));
+        };
+        Some(Server {
+            https,
+            host,
+            port,
+            weight,
+            span: url.span,
+        })
+    }
+
+    pub(super) fn target(&mut self, server: &Server, group_has_tls: bool) -> Option<TargetDraft> {
+        let address = TargetAddress::Tcp {
+            host: host(&server.host),
+            port: server.port,
+        };
+        let mut target = TargetDraft::new(Spanned::new(address, server.span));
+        if let Some(weight) = server.weight {
+            match u16::try_from(weight.value) {
+                Ok(weight_) => target.weight = Some(Spanned::new(weight_, weight.span)),
+                Err(_) => self.error(Code::OutOfRange, weight.span, "a weight is 0 to 65535"),
+            }
+        }
+        if group_has_tls && !server.https {
+            target.tls = Some(Spanned::new(TargetTlsDraft::Group(false), server.span));
+        }
+        Some(target)
+    }
+
+    fn algorithm(&mut self, balancer: &Section) -> Option<Spanned<Algorithm<Named>>> {
+        let strategy = balancer.some_text("strategy")?;
+        let algorithm = match strategy.value.to_ascii_lowercase().as_str() {
+            "wrr" => Algorithm::RoundRobin,
+            "p2c" => Algorithm::Random { draws: 2 },
+            "hrw" => Algorithm::SourceHash(HashMethod::Consistent),
+            "leasttime" => {
+                self.error(
+                    Code::NotRun,
+                    strategy.span,
+                    "the strategy `leasttime` is not done yet",
+                );
+                return None;
+            }
+            other => {
+                let one = Diagnostic::error(
+                    Code::OutOfRange,
+                    strategy.span,
+                    format!("`{other}` is no strategy"),
+                );
+                self.found.push(one.help("one of: wrr, p2c, hrw"));
+                return None;
+            }
+        };
+        Some(Spanned::new(algorithm, strategy.span))
+    }
+
+    fn sticky(&mut self, balancer: &Section, name: &str) -> Option<Spanned<StickyCookie>> {
+        let sticky = balancer.section("sticky")?;
+        let entry = sticky.get("cookie")?;
+        let section = balancer.section("sticky.cookie")?;
+        let own = section.some_text("name").map(|it| it.value.to_owned());
+        let mut cookie = StickyCookie::new(own.unwrap_or_else(|| cookie_name(name)));
+        cookie.http_only = section.is_on("httpOnly");
+        cookie.secure = section.is_on("secure");
+        if let Some(path) = section.some_text("path") {
+            path.value.clone_into(&mut cookie.path);
+        }
+        cookie
+            .domains
+            .extend(section.some_text("domain").map(|it| it.value.to_owned()));
+        let age = section
+            .number("maxAge")
+            .and_then(|it| u64::try_from(it.value).ok());
+        cookie.max_age = age.filter(|age| *age > 0).map(Duration::from_secs);
+        if let Some(said) = section.some_text("sameSite") {
+            cookie.same_site = match said.value.to_ascii_lowercase().as_str() {
+                "none" => Some(SameSite::None),
+                "lax" => Some(SameSite::Lax),
+                "strict" => Some(SameSite::Strict),
+                other => {
+                    let message = format!("`{other}` is no `sameSite`");
+                    let one = Diagnostic::error(Code::OutOfRange, said.span, message);
+                    self.found.push(one.help("one of: none, lax, strict"));
+                    None
+                }
+            };
+        }
+        Some(Spanned::new(cookie, entry.key))
+    }
+
+    fn health_check(
+        &mut self,
+        balancer: &Section,
+        https: bool,
+    ) -> Option<Spanned<HealthCheckDraft>> {
+        let entry = balancer.get("healthCheck")?;
+        let section = balancer.section("healthCheck")?;
+        if let Some(mode) = section.some_text("mode").filter(|it| it.value != "http") {
+            let message = format!(
+                "health checks of the mode `{}` are not done yet",
+                mode.value
+            );
+            self.error(Code::NotRun, mode.span, message);
+        }
+        let Some(path) = section.some_text("path") else {
+            self.error(Code::Missing, entry.key, "a health check without `path`");
+            return None;
+        };
+        let path = path.value;
+        let path = if path.starts_with('/') {
+            path.to_owned()
+        } else {
+            format!("/{path}")
+        };
+        let status = section
+            .number("status")
+            .map(|it| it.value)
+            .filter(|it| *it != 0);
+        let expect = match status {
+            Some(status) => NumberRange {
+                min: status,
+                max: status,
+            },
+            None => NumberRange { min: 200, max: 399 },
+        };
+        let headers = section.map("headers").iter();
+        let headers = headers.map(|(name, value)| (canonical(&name.value), value.value.clone()));
+        let check = HttpCheck {
+            method: section
+                .some_text("method")
+                .map_or("GET", |it| it.value)
+                .to_ascii_uppercase(),
+            path,
+            host: section.some_text("hostname").map(|it| it.value.to_owned()),
+            headers: headers.collect(),
+            expect: vec![expect],
+            body: None,
+        };
+        let tls = section
+            .some_text("scheme")
+            .map_or(https, |it| it.value == "https");
+        let kind = if tls {
+            CheckKind::Https(check)
+        } else {
+            CheckKind::Http(check)
+        };
+        let at = entry.key;
+        let seconds = |seconds| Spanned::new(Duration::from_secs(seconds), at);
+        let port = section
+            .number("port")
+            .map(|port| Spanned::new(u16::try_from(port.value).unwrap_or(0), port.span));
+        let retries = section
+            .number("retries")
+            .and_then(|it| u16::try_from(it.value).ok());
+        Some(Spanned::new(
+            HealthCheckDraft {
+                kind: Some(Spanned::new(kind, at)),
+                interval: section.duration("interval").or(Some(seconds(30))),
+                unhealthy_interval: section.duration("unhealthyInterval"),
+                timeout: section.duration("timeout").or(Some(seconds(5))),
+                healthy_threshold: Some(Spanned::new(1, at)),
+                unhealthy_threshold: Some(Spanned::new(retries.unwrap_or(1).max(1), at)),
+                port,
+                ..HealthCheckDraft::default()
+            },
+            at,
+        ))
+    }
+
+    /// How servers are spoken to.
+    fn transport(
+        &mut self,
+        service: &Object,
+        balancer: &Section,
+        servers: &[Server],
+        group: &mut GroupDraft,
+    ) {
+        let model = self.model;
+        let named = match balancer.some_text("serversTransport") {
+            Some(name) => model.transports.find(name, service.provider, self.found),
+            None => None,
+        };
+        let settings = self.settings;
+        let section = named.map(|it| &it.section).or(settings.transport.as_ref());
+        if let Some(section) = section {
+            let timeouts = section.section("forwardingTimeouts");
+            let said = |name: &str| {
+                timeouts
+                    .and_then(|it| it.duration(name))
+                    .filter(|it| !it.value.is_zero())
+            };
+            group.timeouts.connect = said("dialTimeout");
+            group.timeouts.response = said("responseHeaderTimeout").or(group.timeouts.response);
+            group.timeouts.idle = said("idleConnTimeout");
+            let idle = section
+                .number("maxIdleConnsPerHost")
+                .filter(|it| it.value > 0);
+            group.pool_size =
+                idle.map(|it| Spanned::new(u32::try_from(it.value).unwrap_or(u32::MAX), it.span));
+        }
+        let https = servers.iter().any(|server| server.https);
+        if https {
+            self.upstream_tls(section, servers, group);
+        }
+    }
+
+    fn upstream_tls(
+        &mut self,
+        section: Option<&Section>,
+        servers: &[Server],
+        group: &mut GroupDraft,
+    ) {
+        if let Some(section) = section {
+            if section.is_on("insecureSkipVerify") {
+                group.tls.verify = Some(Spanned::new(Verify::Off, section.span));
+            } else if let [ca, more @ ..] = section.list("rootCAs") {
+                if let Some(more) = more.first() {
+                    self.error(
+                        Code::NotRun,
+                        more.span,
+                        "several files of CAs are not done yet",
+                    );
+                }
+                if let Some(file) = self.file(ca.as_ref().map(String::as_str)) {
+                    group.tls.verify = Some(file.map(Verify::Ca));
+                }
+            }
+            group.tls.certificate = self.transport_certificate(section);
+            self.versions(section, &mut group.tls.policy);
+        }
+        let name = section.and_then(|it| it.some_text("serverName"));
+        group.tls.server_name = match name {
+            Some(name) => Some(name.map(|it| ServerName::Fixed(it.to_owned()))),
+            None => match servers {
+                [first, rest @ ..] if rest.iter().all(|it| it.host == first.host) => Some(
+                    Spanned::new(ServerName::Fixed(first.host.clone()), first.span),
+                ),
+                _ if group
+                    .tls
+                    .verify
+                    .as_ref()
+                    .is_some_and(|it| it.value == Verify::Off) =>
+                {
+                    Some(Spanned::bare(ServerName::None))
+                }
+                _ => {
+                    let message = "HTTPS servers of several hosts are not done yet";
+                    let one = Diagnostic::error(Code::NotRun, group.name.span, message);
+                    self.found
+                        .push(one.help("give their serversTransport a `serverName`"));
+                    None
+                }
+            },
+        };
+    }
+
+    /// Errors of what is served count for the health of servers.
+    fn passive(&mut self, balancer: &Section, group: &mut GroupDraft) {
+        let Some(section) = balancer.section("passiveHealthCheck") else {
+            return;
+        };
+        if group.health_check.is_none() {
+            let message = "`passiveHealthCheck` without `healthCheck` is not done yet";
+            let one = Diagnostic::error(Code::NotRun, section.span, message);
+            self.found
+                .push(one.help("a server that is taken out has to be checked to come back"));
+            return;
+        }
+        let errors = section.number("maxFailedAttempts").map_or(1, |it| it.value);
+        let observation = Observation {
+            layer: ObservedLayer::Connection,
+            errors: u16::try_from(errors).unwrap_or(u16::MAX).max(1),
+            then: OnErrors::MarkDown,
+        };
+        for target in &mut group.targets {
+            let check = TargetCheckDraft {
+                observe: Some(Spanned::new(observation, section.span)),
+                ..TargetCheckDraft::default()
+            };
+            target.check = Some(Spanned::new(check, section.span));
+        }
+    }
+
+    /// `passHostHeader: false`: servers are asked by their own name.
+    fn pass_host(&mut self, balancer: &Section, servers: &[Server], group: &mut GroupDraft) {
+        let Some(said) = balancer.flag("passHostHeader").filter(|it| !it.value) else {
+            return;
+        };
+        let authority = |server: &Server| {
+            let host = match host(&server.host) {
+                Host::Ip(std::net::IpAddr::V6(ip)) => format!("[{ip}]"),
+                _ => server.host.clone(),
+            };
+            match (server.https, server.port) {
+                (true, 443) | (false, 80) => host,
+                (_, port) => format!("{host}:{port}"),
+            }
+        };
+        let mut hosts: Vec<String> = servers.iter().map(authority).collect();
+        hosts.dedup();
+        let [only] = hosts.as_slice() else {
+            let message = "`passHostHeader: false` with servers of several hosts is not done yet";
+            self.error(Code::NotRun, said.span, message);
+            return;
+        };
+        let set = Action::SetHeader {
+            name: "Host".to_owned(),
+            value: Template::text(only.as_str()),
+        };
+        let always = Condition::All(Vec::new());
+        group.rules.push(super::chain::rule(
+            Phase::Request,
+            always,
+            vec![set],
+            said.span,
+        ));
+    }
+}
+
+/// Shares as whole numbers.
+fn weighted(groups: Vec<(String, f64)>, at: Span) -> Vec<Weighted<Named>> {
+    let one = groups.len() == 1;
+    // The smallest share above 0 is a whole number then, so that simple ones stay as they were said.
+    let least = groups
+        .iter()
+        .map(|(_, share)| *share)
+        .filter(|it| *it > 0.0);
+    let least = least.fold(f64::INFINITY, f64::min);
+    let factor = (1..=1000).map(f64::from).find(|factor| {
+        groups.iter().all(|(_, share)| {
+            let scaled = share / least * factor;
+            (scaled - scaled.round()).abs() < 1e-6
+        })
+    });
+    let factor = factor.unwrap_or(1000.0);
+    let each = groups.into_iter().map(|(name, share)| {
+        let weight = (share / least * factor)
+            .round()
+            .clamp(0.0, f64::from(u16::MAX));
+        Weighted {
+            group: Spanned::new(Name::new(name), at),
+            weight: if one { 1 } else { weight as u16 },
+        }
+    });
+    each.collect()
+}
+
+/// `HOST:PORT`; the port may be left out where there is a default.
+pub(super) fn host_and_port(text: &str, default: Option<u16>) -> Option<(String, u16)> {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, after) = rest.split_once(']')?;
+        match after {
+            "" => (host, None),
+            after => (host, Some(after.strip_prefix(':')?)),
+        }
+    } else {
+        match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    let port = match port {
+        Some(port) => port.parse().ok().filter(|port| *port > 0)?,
+        None => default?,
+    };
+    let good = |it: char| it.is_ascii_alphanumeric() || ".-_:".contains(it);
+    (!host.is_empty() && host.chars().all(good)).then(|| (host.to_owned(), port))
+}
+
+pub(super) fn host(text: &str) -> Host {
+    match text.parse() {
+        Ok(ip) => Host::Ip(ip),
+        Err(_) => Host::Name(text.to_owned()),
+    }
+}
+
+/// A name for a cookie that is the same at every start.
+fn cookie_name(service: &str) -> String {
+    // FNV-1a.
+    let hash = service.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    format!("_{:05x}", hash & 0xf_ffff)
+}

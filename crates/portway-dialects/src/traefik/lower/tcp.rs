@@ -1,0 +1,223 @@
+//! TCP routers and services: a listener that passes bytes on, or ends TLS and passes on what is within.
+
+use super::super::entry_point::EntryPoint;
+use super::super::matcher::{Place, is_catch_all};
+use super::super::model::{Object, Provider};
+use super::super::rule;
+use super::super::schema::{Section, Value as Said};
+use super::chain::rule as rule_of;
+use super::entry::Attached;
+use super::service::{host, host_and_port};
+use super::{Lowering, NO_LIMIT, forwarded};
+use portway_model::action::{Action, Phase, Weighted};
+use portway_model::address::TargetAddress;
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::draft::{GroupDraft, TargetDraft, TargetTlsDraft};
+use portway_model::expression::Condition;
+use portway_model::name::Name;
+use portway_model::settings::{Protocol, ProxyProtocol, SendProxy};
+use portway_model::span::Spanned;
+use portway_model::stage::Named;
+
+impl Lowering<'_> {
+    pub(super) fn tcp_entry_point(&mut self, entry: &EntryPoint, routers: &[Attached<'_>]) {
+        let passes = |it: &Attached<'_>| {
+            let tls = it.object.section.section("tls");
+            tls.is_none_or(|tls| tls.is_on("passthrough"))
+        };
+        let ends = routers.iter().find(|it| !passes(it));
+        let through = routers.iter().find(|it| passes(it));
+        if let (Some(ends), Some(through)) = (ends, through) {
+            let message = format!(
+                "TCP routers with and without passthrough on one entry point (`{}`) are not done yet",
+                entry.name.value
+            );
+            let one = Diagnostic::error(Code::NotRun, ends.object.key, message);
+            let one = one.at("this one ends TLS here");
+            self.found
+                .push(one.label(through.object.key, "this one does not"));
+            return;
+        }
+        let (protocol, place, phase) = match ends {
+            Some(_) => (Protocol::Tls, Place::Session, Phase::Session),
+            None => (Protocol::Tcp, Place::Hello, Phase::ClientHello),
+        };
+        let mut listener = self.listener(entry, protocol);
+        if ends.is_some() {
+            self.terminate(entry, routers, &mut listener);
+        }
+        for router in routers {
+            let object = router.object;
+            self.check_sni(router);
+            let condition = self.condition_of(router, place);
+            for rejected in self.tcp_middlewares(object) {
+                let condition = Condition::All(vec![condition.clone(), rejected]);
+                let actions = vec![Action::Reject { silent: false }];
+                listener
+                    .rules
+                    .push(rule_of(phase, condition, actions, object.key));
+            }
+            let Some(service) = self.service_of(object) else {
+                let message = format!("the router `{}` names no service", object.name);
+                self.error(Code::Missing, object.key, message);
+                continue;
+            };
+            let groups = self.tcp_groups(service.as_ref().map(String::as_str), object.provider);
+            if !groups.is_empty() {
+                listener.rules.push(rule_of(
+                    phase,
+                    condition,
+                    vec![Action::Forward(groups)],
+                    object.key,
+                ));
+            }
+        }
+        self.draft.listeners.push(listener);
+    }
+
+    /// Without TLS there is no server name to look at.
+    fn check_sni(&mut self, router: &Attached<'_>) {
+        if router.tls {
+            return;
+        }
+        let written = self.written(router.rule);
+        let mut ignored = portway_model::diagnostic::Diagnostics::default();
+        if rule::parse(written, &mut ignored).is_some_and(|rule| !is_catch_all(&rule)) {
+            let message = "a router without TLS sees no server name";
+            let one = Diagnostic::error(Code::Conflict, router.rule.span, message);
+            self.found
+                .push(one.help("write HostSNI(`*`), or give the router `tls`"));
+        }
+    }
+
+    /// Where a connection is refused.
+    fn tcp_middlewares(&mut self, object: &Object) -> Vec<Condition<Named>> {
+        let model = self.model;
+        let mut refused = Vec::new();
+        for name in object.section.list("middlewares") {
+            let name = name.as_ref().map(String::as_str);
+            let found = model
+                .tcp_middlewares
+                .find(name, object.provider, self.found);
+            let Some(middleware) = found else {
+                continue;
+            };
+            for entry in &middleware.section.entries {
+                if let Said::Section(section) = &entry.value
+                    && let Some(allowed) =
+                        forwarded::from(section.list("sourceRange"), entry.key, self.found)
+                {
+                    refused.push(Condition::Not(Box::new(allowed)));
+                }
+            }
+        }
+        refused
+    }
+
+    fn tcp_groups(&mut self, name: Spanned<&str>, from: Provider) -> Vec<Weighted<Named>> {
+        let model = self.model;
+        let Some(service) = model.tcp_services.find(name, from, self.found) else {
+            return Vec::new();
+        };
+        let of = |name: String, weight: u16| Weighted {
+            group: Spanned::new(Name::new(name), service.key),
+            weight,
+        };
+        if let Some(balancer) = service.section.section("loadBalancer") {
+            let group = self.tcp_group(service, balancer);
+            return group.map(|name| of(name, 1)).into_iter().collect();
+        }
+        let Some(section) = service.section.section("weighted") else {
+            self.error(
+                Code::Missing,
+                service.key,
+                "a service without servers: `loadBalancer` is missing",
+            );
+            return Vec::new();
+        };
+        let mut groups = Vec::new();
+        for part in section.objects("services") {
+            let Some(name) = part.some_text("name") else {
+                self.error(
+                    Code::Missing,
+                    part.span,
+                    "a part of a weighted service without `name`",
+                );
+                continue;
+            };
+            let weight = part.number("weight").map_or(1, |it| it.value);
+            let weight = u16::try_from(weight).unwrap_or(1);
+            let Some(inner) = model.tcp_services.find(name, service.provider, self.found) else {
+                continue;
+            };
+            let Some(balancer) = inner.section.section("loadBalancer") else {
+                let message = "a weighted TCP service of another one is not done yet";
+                self.error(Code::NotRun, name.span, message);
+                continue;
+            };
+            groups.extend(self.tcp_group(inner, balancer).map(|name| of(name, weight)));
+        }
+        groups
+    }
+
+    fn tcp_group(&mut self, service: &Object, balancer: &Section) -> Option<String> {
+        let model = self.model;
+        let mut name = model.tcp_services.short_name(service);
+        if model.services.list.iter().any(|it| it.name == name) {
+            name = format!("{name} (tcp)");
+        }
+        if self
+            .draft
+            .groups
+            .iter()
+            .any(|group| group.name.value.as_str() == name)
+        {
+            return Some(name);
+        }
+        let servers = balancer.objects("servers");
+        if servers.is_empty() {
+            let message = format!("the service `{}` has no servers", service.name);
+            let one = Diagnostic::error(Code::NoTargets, service.key, message);
+            self.found.push(one.help("add `servers: [{ address: \"10.0.0.1:5432\" }]`; in labels, `….loadbalancer.server.port=5432`"));
+            return None;
+        }
+        let tls = servers.iter().any(|server| server.is_on("tls"));
+        let mut group = GroupDraft::new(Spanned::new(Name::new(name.as_str()), service.key));
+        let protocol = if tls { Protocol::Tls } else { Protocol::Tcp };
+        group.protocol = Some(Spanned::new(protocol, service.key));
+        group.timeouts.tunnel = Some(Spanned::bare(NO_LIMIT));
+        for server in servers {
+            let Some(address) = server.some_text("address") else {
+                self.error(Code::Missing, server.span, "a server without `address`");
+                continue;
+            };
+            let Some((name, port)) = host_and_port(address.value, None) else {
+                let message = format!("`{}` is no address of a server", address.value);
+                let one = Diagnostic::error(Code::OutOfRange, address.span, message);
+                self.found.push(one.help("such as `10.0.0.1:5432`"));
+                continue;
+            };
+            let host = host(&name);
+            let address = Spanned::new(TargetAddress::Tcp { host, port }, address.span);
+            let mut target = TargetDraft::new(address);
+            if tls && !server.is_on("tls") {
+                target.tls = Some(Spanned::new(TargetTlsDraft::Group(false), server.span));
+            }
+            group.targets.push(target);
+        }
+        if let Some(section) = balancer.section("proxyProtocol") {
+            let version = match section.number("version").map_or(2, |it| it.value) {
+                1 => ProxyProtocol::V1,
+                2 => ProxyProtocol::V2,
+                other => {
+                    let message = format!("the PROXY protocol has no version {other}");
+                    self.error(Code::OutOfRange, section.span, message);
+                    ProxyProtocol::V2
+                }
+            };
+            group.send_proxy = Some(Spanned::new(SendProxy::from(version), section.span));
+        }
+        self.draft.groups.push(group);
+        Some(name)
+    }
+}

@@ -1,0 +1,201 @@
+//! TLS: certificates, options of entry points, and files that they name.
+
+use super::super::model::Provider;
+use super::super::schema::Section;
+use super::Lowering;
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::draft::{CertificateDraft, ListenerTlsDraft, TlsPolicyDraft};
+use portway_model::name::Name;
+use portway_model::settings::{ClientAuth, TlsVersion};
+use portway_model::span::Spanned;
+
+impl Lowering<'_> {
+    /// A file's name; a certificate in the text itself is not one.
+    pub(super) fn file(&mut self, said: Spanned<&str>) -> Option<Spanned<String>> {
+        if said.value.contains("-----BEGIN") {
+            let one = Diagnostic::error(
+                Code::NotRun,
+                said.span,
+                "certificates and keys in the text itself are not done yet",
+            );
+            self.found
+                .push(one.help("put it into a file, and write its name here"));
+            return None;
+        }
+        Some(said.map(str::to_owned))
+    }
+
+    /// All certificates of the configuration, the default first; made when they are first asked for.
+    pub(super) fn certificates(&mut self) -> Vec<Spanned<Name>> {
+        if let Some(names) = &self.certificates {
+            return names.clone();
+        }
+        let model = self.model;
+        let mut names = Vec::new();
+        for store in &model.stores.list {
+            if store.name != "default" {
+                let message = format!(
+                    "Traefik has one store, `default`: `{}` is not used",
+                    store.name
+                );
+                self.found
+                    .push(Diagnostic::warning(Code::Unused, store.key, message));
+                continue;
+            }
+            if let Some(section) = store.section.section("defaultCertificate") {
+                names.extend(self.certificate(section));
+            }
+        }
+        for section in &model.certificates {
+            let name = self.certificate(section);
+            names.extend(name.filter(|name| !names.contains(name)));
+        }
+        self.certificates = Some(names.clone());
+        names
+    }
+
+    fn certificate(&mut self, section: &Section) -> Option<Spanned<Name>> {
+        let Some(file) = section.some_text("certFile") else {
+            self.error(
+                Code::Missing,
+                section.span,
+                "a certificate without `certFile`",
+            );
+            return None;
+        };
+        let file = self.file(file)?;
+        let key = match section.some_text("keyFile") {
+            Some(key) => Some(self.file(key)?),
+            None => None,
+        };
+        let name = Spanned::new(Name::new(file.value.as_str()), section.span);
+        let known = self.draft.certificates.iter().any(|it| it.name == name);
+        if !known {
+            self.draft.certificates.push(CertificateDraft {
+                name: name.clone(),
+                file: Some(file),
+                key,
+                names: Vec::new(),
+            });
+        }
+        Some(name)
+    }
+
+    /// Our certificate towards servers.
+    pub(super) fn transport_certificate(&mut self, section: &Section) -> Option<Spanned<Name>> {
+        let [first, more @ ..] = section.objects("certificates") else {
+            return None;
+        };
+        if let Some(more) = more.first() {
+            self.error(
+                Code::NotRun,
+                more.span,
+                "several certificates towards servers are not done yet",
+            );
+        }
+        self.certificate(first)
+    }
+
+    pub(super) fn versions(&mut self, section: &Section, policy: &mut TlsPolicyDraft) {
+        for (name, version) in [
+            ("minVersion", &mut policy.min_version),
+            ("maxVersion", &mut policy.max_version),
+        ] {
+            let Some(said) = section.some_text(name) else {
+                continue;
+            };
+            let known = match said.value {
+                "VersionTLS12" => TlsVersion::V12,
+                "VersionTLS13" => TlsVersion::V13,
+                "VersionTLS10" | "VersionTLS11" if name == "minVersion" => {
+                    let message = "TLS 1.0 and 1.1 are not spoken: TLS 1.2 is the least";
+                    let one = Diagnostic::warning(Code::PolicyReduced, said.span, message);
+                    self.found.push(one);
+                    TlsVersion::V12
+                }
+                other => {
+                    let message = format!("`{other}` is no version of TLS that is spoken");
+                    let one = Diagnostic::error(Code::OutOfRange, said.span, message);
+                    self.found.push(one.help("VersionTLS12 or VersionTLS13"));
+                    continue;
+                }
+            };
+            *version = Some(Spanned::new(known, said.span));
+        }
+        let suites = section.list("cipherSuites");
+        if let Some(first) = suites.first() {
+            policy.suites = Some(Spanned::new(suites.to_vec(), first.span));
+        }
+    }
+
+    /// The options of this name; those called `default` where none is said.
+    pub(super) fn tls_options(
+        &mut self,
+        name: Option<(Spanned<&str>, Provider)>,
+    ) -> ListenerTlsDraft {
+        let model = self.model;
+        let object = match name {
+            Some((name, from)) if name.value != "default" => {
+                model.tls_options.find(name, from, self.found)
+            }
+            _ => model
+                .tls_options
+                .list
+                .iter()
+                .find(|it| it.name == "default"),
+        };
+        let mut tls = ListenerTlsDraft::default();
+        let Some(object) = object else {
+            return tls;
+        };
+        let section = &object.section;
+        self.versions(section, &mut tls.policy);
+        tls.strict_sni = section.flag("sniStrict");
+        let alpn = section.list("alpnProtocols");
+        if let Some(first) = alpn.first() {
+            let spoken = |it: &&Spanned<String>| it.value == "http/1.1";
+            let spoken = alpn.iter().filter(spoken).map(|it| it.value.clone());
+            tls.alpn = Some(Spanned::new(spoken.collect(), first.span));
+        }
+        self.client_auth(section, &mut tls);
+        tls
+    }
+
+    fn client_auth(&mut self, section: &Section, tls: &mut ListenerTlsDraft) {
+        let Some(section) = section.section("clientAuth") else {
+            return;
+        };
+        let said = section.some_text("clientAuthType");
+        let auth = match said.map_or("NoClientCert", |it| it.value) {
+            "NoClientCert" => ClientAuth::Off,
+            "VerifyClientCertIfGiven" => ClientAuth::Optional,
+            "RequireAndVerifyClientCert" => ClientAuth::Required,
+            other => {
+                let message = format!("`{other}` is not done yet");
+                let span = said.map_or(section.span, |it| it.span);
+                let one = Diagnostic::error(Code::NotRun, span, message);
+                self.found.push(
+                    one.help("NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert"),
+                );
+                return;
+            }
+        };
+        tls.client_auth = said.map(|it| Spanned::new(auth, it.span));
+        if auth == ClientAuth::Off {
+            return;
+        }
+        match section.list("caFiles") {
+            [] => self.error(Code::Missing, section.span, "`caFiles` is missing"),
+            [ca, more @ ..] => {
+                if let Some(more) = more.first() {
+                    self.error(
+                        Code::NotRun,
+                        more.span,
+                        "several files of CAs are not done yet",
+                    );
+                }
+                tls.client_ca = self.file(ca.as_ref().map(String::as_str));
+            }
+        }
+    }
+}

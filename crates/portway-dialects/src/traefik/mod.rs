@@ -1,0 +1,364 @@
+//! Traefik's configuration: labels of compose files, dynamic files and static files in YAML and TOML, and flags.
+//!
+//! The way of a text: `tree` (of the crate) or `labels` make a tree of it, `schema` holds the tree against the options of
+//! the reference and gives sections with typed values, `docker` adds what Traefik's Docker provider adds, `model` finds
+//! objects by their names, and `lower` makes the draft. `entry_point` reads what static files say of entry points.
+//! Messages speak Traefik's language: router, service, middleware.
+//!
+//! All files of one run are one configuration, as all providers of one Traefik are.
+
+mod compose;
+mod docker;
+mod entry_point;
+mod labels;
+mod lower;
+mod matcher;
+mod model;
+mod rule;
+mod schema;
+
+#[cfg(test)]
+mod reference;
+
+use crate::inputs::Inputs;
+use crate::tree::{self, Content, Item, Table};
+use labels::Label;
+use model::{Model, Provider};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::draft::Draft;
+use portway_model::span::{FileId, Span};
+use schema::{Language, Section};
+
+/// One file of a configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct File<'t> {
+    /// For the places of messages.
+    pub id: FileId,
+    /// Its path.
+    pub name: &'t str,
+    /// What it says.
+    pub text: &'t str,
+}
+
+/// What is said beside the files.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Addresses of the containers of a compose service; several for several containers.
+    pub addresses: Vec<(String, String)>,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Compose,
+    /// It has static configuration, and perhaps dynamic one too.
+    Fixed,
+    Dynamic,
+}
+
+/// Keys that stand at the top of static files alone.
+const FIXED_KEYS: [&str; 6] = [
+    "entrypoints",
+    "providers",
+    "certificatesresolvers",
+    "serverstransport",
+    "accesslog",
+    "core",
+];
+/// Keys that stand at the top of dynamic files.
+const DYNAMIC_KEYS: [&str; 4] = ["http", "tcp", "udp", "tls"];
+/// Keys that stand below those.
+const DYNAMIC_INNER: [&str; 8] = [
+    "routers",
+    "services",
+    "middlewares",
+    "serverstransports",
+    "certificates",
+    "options",
+    "stores",
+    "models",
+];
+
+/// True where a text is a compose file or one of Traefik, by its keys.
+pub(crate) fn is_ours(name: &str, text: &str) -> bool {
+    let toml = name.to_ascii_lowercase().ends_with(".toml") || looks_like_toml(text);
+    match toml {
+        true => text.lines().any(|line| {
+            let header = line.trim_start().trim_start_matches('[');
+            let is_header = header.len() < line.trim_start().len();
+            let header = header.split(']').next().unwrap_or_default().trim();
+            is_header && is_ours_path(header)
+        }),
+        false => top_keys(text).any(|key| {
+            let key = key.to_ascii_lowercase();
+            key == "services"
+                || FIXED_KEYS.contains(&key.as_str())
+                || DYNAMIC_KEYS.contains(&key.as_str())
+        }),
+    }
+}
+
+/// A path in TOML such as `http.routers.a` or `entryPoints`.
+fn is_ours_path(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    let mut parts = path.split('.');
+    let first = parts.next().unwrap_or_default();
+    let second = parts.next();
+    FIXED_KEYS.contains(&first)
+        || (DYNAMIC_KEYS.contains(&first)
+            && second.is_none_or(|second| DYNAMIC_INNER.contains(&second)))
+}
+
+fn looks_like_toml(text: &str) -> bool {
+    let first = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with('#'));
+    first.is_some_and(|line| line.starts_with('['))
+}
+
+/// Keys of a YAML text at the margin.
+fn top_keys(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let (key, after) = line.split_once(':')?;
+        let plain = key
+            .chars()
+            .all(|it| it.is_ascii_alphanumeric() || it == '_');
+        let ends = after.is_empty() || after.starts_with([' ', '\t', '\r']);
+        (plain && ends && !key.is_empty()).then_some(key)
+    })
+}
+
+/// The files that the provider of static files names, for the caller to read too.
+pub fn named_files(file: &File<'_>, inputs: &Inputs<'_>) -> Vec<String> {
+    let mut found = Diagnostics::default();
+    let Some(table) = read_tree(file, &mut found) else {
+        return Vec::new();
+    };
+    let fixed = match sort(&table) {
+        Sort::Dynamic => return Vec::new(),
+        Sort::Fixed => schema::read(&table, Language::Fixed, &mut found),
+        Sort::Compose => {
+            let project = compose::read(file, &table, inputs, &mut found);
+            fixed_of(&project, &mut found)
+                .map(|(fixed, _)| fixed)
+                .unwrap_or(Section::new(Span::NONE))
+        }
+    };
+    let Some(provider) = fixed.section("providers.file") else {
+        return Vec::new();
+    };
+    let mut files = Vec::new();
+    if let Some(name) = provider.some_text("filename")
+        && !is_self(name.value)
+    {
+        files.push(beside(file.name, name.value));
+    }
+    if let Some(folder) = provider.some_text("directory") {
+        let folder = beside(file.name, folder.value);
+        let names = (inputs.list)(&folder).unwrap_or_default();
+        let wanted = names.iter().filter(|name| {
+            let name = name.to_ascii_lowercase();
+            [".yml", ".yaml", ".toml"]
+                .iter()
+                .any(|end| name.ends_with(end))
+        });
+        files.extend(wanted.map(|name| format!("{}/{name}", folder.trim_end_matches('/'))));
+    }
+    files
+}
+
+/// A path that a file names; relative ones begin in its own folder.
+fn beside(file: &str, path: &str) -> String {
+    match file.rsplit_once('/') {
+        Some((folder, _)) if !path.starts_with('/') => {
+            format!("{folder}/{}", path.trim_start_matches("./"))
+        }
+        _ => path.to_owned(),
+    }
+}
+
+/// What stands for the file itself in Traefik's own tests.
+fn is_self(path: &str) -> bool {
+    path.replace(' ', "") == "{{.SelfFilename}}"
+}
+
+/// Reads all files as one configuration. Broken texts still give a draft of what could be read.
+pub fn parse_all(
+    files: &[File<'_>],
+    options: &Options,
+    inputs: &Inputs<'_>,
+) -> (Draft, Diagnostics) {
+    let mut found = Diagnostics::default();
+    let mut all = All::default();
+    let mut composes = Vec::new();
+    for file in files {
+        let Some(table) = read_tree(file, &mut found) else {
+            continue;
+        };
+        match sort(&table) {
+            Sort::Compose => composes.push((file, compose::read(file, &table, inputs, &mut found))),
+            Sort::Fixed => {
+                let section = schema::read(&table, Language::Fixed, &mut found);
+                all.dynamic.push((Provider::File, section.clone()));
+                all.fixed.push(section);
+            }
+            Sort::Dynamic => {
+                let section = schema::read(&table, Language::Dynamic, &mut found);
+                all.dynamic.push((Provider::File, section));
+            }
+        }
+    }
+    for (_, project) in &composes {
+        if let Some((fixed, old)) = fixed_of(project, &mut found) {
+            all.old |= old;
+            all.fixed.push(fixed);
+        }
+    }
+    unknown_addresses(&composes, options, &mut found);
+    let settings = entry_point::read(&all.fixed, all.old, &mut found);
+    for (_, project) in &composes {
+        for container in &project.containers {
+            let provider = settings.docker();
+            let section = docker::configuration(project, container, &provider, options, &mut found);
+            all.dynamic
+                .extend(section.map(|section| (Provider::Docker, section)));
+        }
+    }
+    let model = Model::of(&all.dynamic, &mut found);
+    let draft = lower::lower(&model, &settings, files, inputs, &mut found);
+    (draft, found)
+}
+
+/// What all files say.
+#[derive(Default)]
+struct All {
+    fixed: Vec<Section>,
+    dynamic: Vec<(Provider, Section)>,
+    /// A Traefik of version 2 is among the containers.
+    old: bool,
+}
+
+/// What the flags of a Traefik in a compose file say, and whether it is of version 2.
+fn fixed_of(project: &compose::Project, found: &mut Diagnostics) -> Option<(Section, bool)> {
+    let traefik = project
+        .containers
+        .iter()
+        .find_map(|it| it.traefik.as_ref())?;
+    let table = labels::tree(&traefik.flags, "", found);
+    Some((schema::read(&table, Language::Fixed, found), traefik.old))
+}
+
+/// Addresses for services that no compose file has.
+fn unknown_addresses(
+    composes: &[(&File<'_>, compose::Project)],
+    options: &Options,
+    found: &mut Diagnostics,
+) {
+    let services = || {
+        composes
+            .iter()
+            .flat_map(|(_, project)| project.containers.iter())
+    };
+    for (name, _) in &options.addresses {
+        if !services().any(|container| container.service.value == *name) {
+            let message =
+                format!("--address names `{name}`, which is no service of a compose file");
+            let known = services().map(|container| container.service.value.as_str());
+            found.push(
+                Diagnostic::error(Code::UnknownReference, Span::NONE, message).nearest(name, known),
+            );
+        }
+    }
+}
+
+/// The tree of a file, in TOML or in YAML.
+fn read_tree(file: &File<'_>, found: &mut Diagnostics) -> Option<Table> {
+    let toml = file.name.to_ascii_lowercase().ends_with(".toml") || looks_like_toml(file.text);
+    if !file.text.contains("services:") && templated(file, found) {
+        return None;
+    }
+    if toml {
+        return Some(tree::toml::parse(file.id, file.text, found));
+    }
+    match tree::yaml::parse(file.id, file.text, found) {
+        Some(Item {
+            content: Content::Table(table),
+            ..
+        }) => Some(table),
+        Some(item) => {
+            let message = format!("a table is expected, not {}", item.content.kind());
+            found.push(Diagnostic::error(Code::WrongType, item.span, message));
+            None
+        }
+        None => None,
+    }
+}
+
+/// True, and said, where a file is a Go template.
+fn templated(file: &File<'_>, found: &mut Diagnostics) -> bool {
+    let mut start = 0;
+    for line in file.text.split_inclusive('\n') {
+        let at = line.find("{{");
+        let comment = line.trim_start().starts_with('#');
+        let rest = at.and_then(|at| line.get(at..)).unwrap_or_default();
+        let own = rest
+            .find("}}")
+            .and_then(|end| rest.get(..end + 2))
+            .is_some_and(is_self);
+        if let Some(at) = at.filter(|_| !comment && !own) {
+            let end = start + line.trim_end().len();
+            let span = Span::new(file.id, start + at..end.max(start + at));
+            let message = "Go templates in files are not done yet";
+            let one = Diagnostic::error(Code::NotRun, span, message);
+            found.push(one.help("write out what the template would make"));
+            return true;
+        }
+        start += line.len();
+    }
+    false
+}
+
+fn sort(table: &Table) -> Sort {
+    let has = |keys: &[&str]| {
+        let mut entries = table.entries().iter();
+        entries.any(|entry| keys.contains(&entry.key.to_ascii_lowercase().as_str()))
+    };
+    if has(&["services"]) && !has(&DYNAMIC_KEYS) {
+        return Sort::Compose;
+    }
+    let mut entries = table.entries().iter();
+    let dynamic =
+        entries.all(|entry| DYNAMIC_KEYS.contains(&entry.key.to_ascii_lowercase().as_str()));
+    if dynamic { Sort::Dynamic } else { Sort::Fixed }
+}
+
+/// Flags of Traefik's command line: `--a.b=c`, `--a.b c`, `--a.b`.
+fn flags(words: Vec<(String, Span, Option<Span>)>) -> Vec<Label> {
+    let mut flags = Vec::new();
+    let mut words = words.into_iter().peekable();
+    while let Some((word, span, exact)) = words.next() {
+        let Some(text) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
+            continue;
+        };
+        let dashes = word.len() - text.len();
+        let exact = exact.map(|exact| {
+            Span::new(
+                exact.file,
+                exact.start as usize + dashes..exact.end as usize,
+            )
+        });
+        let mut flag = Label::of_text(text, span, exact, "true");
+        if !text.contains('=')
+            && let Some((value, value_span, exact)) =
+                words.next_if(|(word, ..)| !word.starts_with('-'))
+        {
+            flag.value = Item {
+                content: Content::Text { text: value, exact },
+                span: value_span,
+            };
+        }
+        flags.push(flag);
+    }
+    flags
+}

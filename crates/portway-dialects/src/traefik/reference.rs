@@ -1,0 +1,183 @@
+//! `docs/traefik.md` is what the tables say. `PORTWAY_BLESS=1 cargo test -p portway-dialects --lib reference` writes it
+//! anew.
+
+use super::schema::{DYNAMIC, FIXED, Kind, LABELS, Row, State};
+use std::fmt::Write;
+use std::path::Path;
+
+/// What stands before the tables.
+const HEAD: &str = "\
+# Traefik
+
+Portway runs what its users say to Traefik: labels of compose files, dynamic files and static files in YAML and TOML, in the
+words of version 3 and of version 2. This page says what becomes of each option. It is made from the tables in the code
+(`PORTWAY_BLESS=1 cargo test -p portway-dialects --lib reference` writes it anew).
+
+```sh
+portway check compose.yml                 # everything that is wrong, what has no effect, and what is not done yet
+portway run compose.yml                   # runs it
+portway run traefik.yml dynamic.yml       # static and dynamic files; those that `providers.file` names are read too
+portway run compose.yml certificates.yml  # several files are one configuration
+portway convert compose.yml               # the same in the native form, docs/native.md
+```
+
+A file is known by its keys: `services` (a compose file), `http`, `tcp`, `tls` (dynamic), `entryPoints`, `providers`
+(static, perhaps with dynamic configuration in it). `--as traefik` says it. Relative paths begin in the folder of the file that
+names them. Files are read at the start: what changes while Portway runs is not yet seen.
+
+## Compose files
+
+Labels of all services are read, and those of `deploy`, as Traefik's Docker provider reads them. A service that is not
+exposed (`traefik.enable=false`, or `exposedByDefault` of the provider) is left out. Where labels say no port, the lowest one of
+`ports` and `expose` counts; ports that only an image exposes are not known here. A Traefik among the services is not a
+server: its `command` is the static configuration.
+
+Servers are looked for
+
+1. where `--address SERVICE=ADDRESS[:PORT]` says, once for each container;
+2. at the port that the host publishes; replicas have the ports of a range (`9021-9023:9021`) one each;
+3. under the name of the service (with `replicas`, of each container), as Docker's own DNS gives it.
+
+Services that state the same objects with the same settings are one: their servers come together. With other settings they are an
+error. `${VARIABLES}` come from the environment and from `.env` beside the file. A `healthcheck` that asks the container itself
+with curl or wget becomes a health check of Portway, where labels have none.
+
+## Entry points
+
+Without static configuration there are `web` (`:80`) and `websecure` (`:443`); a router that names none is on `web`, and with TLS on
+`websecure`. With static configuration, those that it states. What no router takes is answered with `404 page not found`.
+
+* An entry point whose routers have TLS takes TLS alone: a router without TLS takes nothing there, with a warning.
+* TLS needs certificates, in `tls.certificates` of a dynamic file. Where there are some, `certResolver` has no effect; where there
+  are none, it is an error.
+* X-Forwarded-For, -Host, -Port, -Proto, -Server and X-Real-Ip are what Traefik sends: what an untrusted client says of them is
+  removed, and X-Forwarded-Proto is `ws` or `wss` for WebSockets. What the middleware `headers` sets counts before all of it.
+* A connection that does not come about is tried at another server, whether there is a `retry` or not.
+* Silence of servers and tunnels is bounded by a day where nothing is said.
+
+| state | what it means |
+|---|---|
+| yes | It does what it does in Traefik, but for what the remark names. |
+| no effect | It changes nothing here, for the reason that is given. A warning says so. |
+| not yet | An error at its line. |
+| no | An error at its line: it will not be done, for the reason that is given. |
+";
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Yes => "yes",
+        State::NoEffect => "no effect",
+        State::NotYet => "not yet",
+        State::No => "no",
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "text",
+        Kind::List => "list",
+        Kind::Flag => "boolean",
+        Kind::Number => "number",
+        Kind::Duration => "duration",
+        Kind::Section | Kind::Free => "options",
+        Kind::Objects => "list of options",
+        Kind::Names => "options by name",
+        Kind::Map => "texts by name",
+    }
+}
+
+fn table(page: &mut String, title: &str, rows: &[&Row], above: &str) {
+    // Writing to a String cannot fail, here and below.
+    let _ = writeln!(
+        page,
+        "\n## {title}\n\n| option | type | state | remark |\n|---|---|---|---|"
+    );
+    for row in rows {
+        let path = row.path.strip_prefix(above).unwrap_or(row.path);
+        let path = path.replace('*', "NAME");
+        let (kind, state) = (kind(row.kind), state(row.state));
+        let remark = row.remark.replace('|', "\\|");
+        let _ = writeln!(page, "| `{path}` | {kind} | {state} | {remark} |");
+    }
+}
+
+fn page() -> String {
+    let mut page = HEAD.to_owned();
+    let all = || DYNAMIC.iter().chain(FIXED).chain(LABELS);
+    let count = |wanted| all().filter(|row| row.state == wanted).count();
+    let _ = writeln!(
+        page,
+        "\nOf {} options {} work; {} have no effect, {} are not done yet, {} will not be.",
+        all().count(),
+        count(State::Yes),
+        count(State::NoEffect),
+        count(State::NotYet),
+        count(State::No),
+    );
+    let below = |start: &str| -> Vec<&Row> {
+        let rows = DYNAMIC
+            .iter()
+            .filter(|row| row.path.starts_with(start) && row.path != start);
+        rows.filter(|row| !row.path.ends_with(".*")).collect()
+    };
+    table(
+        &mut page,
+        "Labels, below `traefik.`",
+        &LABELS.iter().collect::<Vec<_>>(),
+        "",
+    );
+    for (title, start) in [
+        ("HTTP routers, `http.routers.NAME`", "http.routers.*."),
+        ("HTTP services, `http.services.NAME`", "http.services.*."),
+        (
+            "HTTP middlewares, `http.middlewares.NAME`",
+            "http.middlewares.*.",
+        ),
+        (
+            "Transports, `http.serversTransports.NAME`",
+            "http.serversTransports.*.",
+        ),
+        ("TCP, `tcp`", "tcp."),
+        ("UDP", "udp"),
+        ("TLS, `tls`", "tls."),
+    ] {
+        let mut rows = below(start);
+        if start == "udp" {
+            rows = DYNAMIC.iter().filter(|row| row.path == "udp").collect();
+        }
+        table(&mut page, title, &rows, start);
+    }
+    table(
+        &mut page,
+        "Static configuration, and flags",
+        &FIXED.iter().collect::<Vec<_>>(),
+        "",
+    );
+    page.push_str(FOOT);
+    page
+}
+
+/// What stands after them.
+const FOOT: &str = "
+## Rules
+
+Matchers of version 3 (`Host`, `HostRegexp`, `Path`, `PathPrefix`, `PathRegexp`, `Method`, `Header`, `HeaderRegexp`, `Query`,
+`QueryRegexp`, `ClientIP`) and of version 2 (several values, `HostHeader`, `Headers`, `HeadersRegexp`, templates such as
+`{id:[0-9]+}`); of TCP `HostSNI`, `HostSNIRegexp`, `ALPN`, `ClientIP`. Without `ruleSyntax` forms of either are read; with a Traefik of
+version 2 in the compose file, those of 2. The longest rule is asked first, unless a `priority` says otherwise; rules of one
+priority stand in the order of their routers' names. Paths are compared as they came, with `//`, `/./` and `/../` resolved.
+";
+
+#[test]
+fn the_page_is_what_the_tables_say() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/traefik.md");
+    let page = page();
+    if std::env::var_os("PORTWAY_BLESS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        page == written,
+        "docs/traefik.md differs: PORTWAY_BLESS=1 cargo test -p portway-dialects --lib reference writes it anew"
+    );
+}
