@@ -362,6 +362,7 @@ impl Prepared {
             numbers_requests,
             services,
         });
+        plane.set_initial_variables();
         let installed = Installed {
             plane: plane.clone(),
             targets: self.targets,

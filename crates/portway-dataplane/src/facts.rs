@@ -79,6 +79,18 @@ macro_rules! facts_of_connection {
             generation.healthy_targets(generation.plane.group_named(group)?)
         }
 
+        fn queued_at(&self, target: &[u8]) -> Option<u32> {
+            let at = target.iter().position(|byte| *byte == b'/')?;
+            let (group, target) = (target.get(..at)?, target.get(at + 1..)?);
+            let generation = &self.connection.generation;
+            let group = generation.plane.group_named(group)?;
+            let target = std::str::from_utf8(target).ok()?;
+            let queued = generation.of_target(TargetFigure::Queued, group, target);
+            queued
+                .number()
+                .and_then(|queued| u32::try_from(queued).ok())
+        }
+
         fn healthy_targets(&self, group: GroupId) -> Option<u32> {
             self.connection.generation.healthy_targets(group)
         }

@@ -58,6 +58,7 @@ mod buffer;
 mod captures;
 mod sys;
 mod timer;
+mod start;
 mod variables;
 
 pub use answers::{Answers, Page};

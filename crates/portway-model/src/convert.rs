@@ -178,7 +178,7 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             Text, Number, Boolean, Address, ClientCertificate, HelloExtension, QueryParameter, Header, Cookie,
             BodyArgument, Bearer,
             ResponseHeader, ResponseCookie, Variable, Capture, Random, Environment, Log,
-            Accepted, Timeout, HeaderBlock, ResponseCapture,
+            Accepted, Timeout, HeaderBlock, ResponseCapture, AnyCookie,
         ],
         Value::Payload { offset, length } => Value::Payload {
             offset: *offset,
@@ -225,6 +225,8 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             target: target.clone(),
         },
         Value::Authenticated(userlist) => Value::Authenticated(to.userlist(userlist)?),
+        Value::AuthenticatedUser(userlist) => Value::AuthenticatedUser(to.userlist(userlist)?),
+        Value::WithSource(of) => Value::WithSource(Box::new(expression(to, of)?)),
         Value::Counter { counter, of, touch } => Value::Counter {
             counter: *counter,
             of: counter_entry(to, of)?,
@@ -272,11 +274,11 @@ fn transform<C: Convert>(
             Number, Text, Binary, Truth, Not, Even, Odd, Negate, Complement, Lower, Upper, Trim, FirstLine,
             HostName, HostPort, Base64, Base64Decode, Base64Url, Hex, HexNumber, UrlDecode, FormDecode,
             UrlEncode, Length, Sha256,
-            Quoted, Backslashed, Hexadecimal, HealthyTargets, IsLocal,
+            Quoted, Backslashed, Hexadecimal, HealthyTargets, IsLocal, FixMessage, MqttPacket, TargetQueue,
         ],
         [
             Default, Otherwise, Append, Join, TrimStart, TrimEnd, JsonEscape, Compare, SameSecret, Hash, Digest,
-            Language, Chunks, Json, JwtHeader, JwtPayload,
+            Language, Chunks, Json, JwtHeader, JwtPayload, FixTag, Mqtt, RdpCookie,
         ],
         Transform::Replace { pattern, with, all } => Transform::Replace {
             pattern: to.pattern(pattern)?,

@@ -82,6 +82,8 @@ pub struct ProcessDraft {
     pub node: Option<Spanned<String>>,
     /// What there is to say about this installation, shown on pages.
     pub description: Option<Spanned<String>>,
+    /// Variables of the process, and what they are when it starts, in this order.
+    pub variables: Vec<(Spanned<Name>, Spanned<Template<Named>>)>,
     /// Where it says that it starts and stops, beside its own log.
     pub log: Vec<Spanned<LogDestination>>,
     /// Sockets on which HAProxy's commands are understood.

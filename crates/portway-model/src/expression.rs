@@ -11,8 +11,8 @@ use crate::span::Spanned;
 use crate::stage::Stage;
 pub use crate::template::{Template, TemplatePart};
 pub use crate::transform::{
-    Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, Operand, Operation,
-    Secret, TimeUnit, Transform,
+    Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, MqttField, MqttPart,
+    Operand, Operation, Secret, TimeUnit, Transform,
 };
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -272,6 +272,8 @@ pub enum Value<S: Stage> {
     },
     /// A cookie of the request; several occurrences.
     Cookie(String),
+    /// The first cookie of a message, whatever its name; several occurrences.
+    AnyCookie(Message),
     /// Number: how often a cookie occurs.
     CookieCount {
         /// In which message.
@@ -320,6 +322,8 @@ pub enum Value<S: Stage> {
     ResponseCapture(u16),
     /// Boolean: the Basic authorization names a user of this list with the right password.
     Authenticated(S::Userlist),
+    /// The user that the Basic authorization names, where `Authenticated` is true.
+    AuthenticatedUser(S::Userlist),
     /// Boolean: as `Authenticated`, and the user is in one of these groups.
     InUserGroup {
         /// The list.
@@ -387,6 +391,8 @@ pub enum Value<S: Stage> {
     TargetName,
     /// Address and port of the target that was chosen.
     TargetAddress,
+    /// The bytes of an expression, and those of the client's address after them: four or sixteen.
+    WithSource(Box<Expression<S>>),
     /// Number: a random number from 0 up to but not including this.
     Random(u32),
     /// Number: seconds since 1970.

@@ -40,7 +40,7 @@ pub fn lift(snapshot: &Snapshot) -> Draft {
         users: users(snapshot),
     };
     Draft {
-        process: process(&snapshot.process),
+        process: lift.process(&snapshot.process),
         listeners: snapshot
             .listeners
             .iter()
@@ -139,34 +139,6 @@ fn pairs(pairs: &[(String, String)]) -> Vec<(Spanned<String>, Spanned<String>)> 
         .collect()
 }
 
-fn process(process: &Process) -> ProcessDraft {
-    ProcessDraft {
-        workers: unless(&process.workers, &0),
-        admin: unless(&process.admin, &default_admin()),
-        max_connections: unless(&process.max_connections, &0),
-        strict_limits: unless(&process.strict_limits, &true),
-        max_connection_rate: unless(&process.max_connection_rate, &0),
-        max_session_rate: unless(&process.max_session_rate, &0),
-        max_tls_rate: unless(&process.max_tls_rate, &0),
-        max_tls_connections: unless(&process.max_tls_connections, &0),
-        ready_delay: unless(&process.ready_delay, &defaults::READY_DELAY),
-        shutdown_deadline: unless(&process.shutdown_deadline, &defaults::SHUTDOWN_DEADLINE),
-        user: process.user.clone(),
-        group: process.group.clone(),
-        chroot: process.chroot.clone(),
-        pid_file: process.pid_file.clone(),
-        daemon: unless(&process.daemon, &false),
-        master: unless(&process.master, &false),
-        max_reloads: process.max_reloads.map(Spanned::bare),
-        node: some(&process.node),
-        description: some(&process.description),
-        log: bare(&process.log),
-        control_sockets: process.control_sockets.iter().map(control_socket).collect(),
-        control_timeout: unless(&process.control_timeout, &defaults::CONTROL_TIMEOUT),
-        control_connections: unless(&process.control_connections, &defaults::CONTROL_CONNECTIONS),
-    }
-}
-
 fn control_socket(socket: &ControlSocket) -> ControlSocketDraft {
     ControlSocketDraft {
         bind: socket.bind.clone(),
@@ -179,6 +151,45 @@ fn control_socket(socket: &ControlSocket) -> ControlSocketDraft {
 }
 
 impl Lift<'_> {
+    fn process(&mut self, process: &Process) -> ProcessDraft {
+        let variables = process.variables.iter();
+        let variables = variables
+            .map(|(name, value)| {
+                let Ok(value) = convert::template(self, value);
+                (Spanned::bare(name.clone()), Spanned::bare(value))
+            })
+            .collect();
+        ProcessDraft {
+            workers: unless(&process.workers, &0),
+            admin: unless(&process.admin, &default_admin()),
+            max_connections: unless(&process.max_connections, &0),
+            strict_limits: unless(&process.strict_limits, &true),
+            max_connection_rate: unless(&process.max_connection_rate, &0),
+            max_session_rate: unless(&process.max_session_rate, &0),
+            max_tls_rate: unless(&process.max_tls_rate, &0),
+            max_tls_connections: unless(&process.max_tls_connections, &0),
+            ready_delay: unless(&process.ready_delay, &defaults::READY_DELAY),
+            shutdown_deadline: unless(&process.shutdown_deadline, &defaults::SHUTDOWN_DEADLINE),
+            user: process.user.clone(),
+            group: process.group.clone(),
+            chroot: process.chroot.clone(),
+            pid_file: process.pid_file.clone(),
+            daemon: unless(&process.daemon, &false),
+            master: unless(&process.master, &false),
+            max_reloads: process.max_reloads.map(Spanned::bare),
+            node: some(&process.node),
+            description: some(&process.description),
+            variables,
+            log: bare(&process.log),
+            control_sockets: process.control_sockets.iter().map(control_socket).collect(),
+            control_timeout: unless(&process.control_timeout, &defaults::CONTROL_TIMEOUT),
+            control_connections: unless(
+                &process.control_connections,
+                &defaults::CONTROL_CONNECTIONS,
+            ),
+        }
+    }
+
     fn listener(&mut self, listener: &Listener) -> ListenerDraft {
         let tls = listener.tls.as_ref();
         let certificates = tls.map_or(&[][..], |tls| &tls.certificates);

@@ -104,6 +104,7 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
         control_sockets,
         control_timeout,
         control_connections,
+        variables,
         log,
     } = part;
     one_of(&mut whole.workers, workers, "workers", found);
@@ -142,6 +143,7 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
     one_of(&mut whole.max_reloads, max_reloads, "max_reloads", found);
     one_of(&mut whole.node, node, "node", found);
     one_of(&mut whole.description, description, "description", found);
+    whole.variables.extend(variables);
     whole.log.extend(log);
     whole.control_sockets.extend(control_sockets);
     let name = "control_timeout";

@@ -127,6 +127,8 @@ pub struct Process {
     pub node: Option<String>,
     /// What there is to say about this installation, shown on pages.
     pub description: Option<String>,
+    /// Variables of the process, and what they are when it starts, in this order.
+    pub variables: Vec<(Name, Template<Resolved>)>,
     /// Where it says that it starts and stops, beside its own log.
     pub log: Vec<LogDestination>,
     /// Sockets on which HAProxy's commands are understood.

@@ -176,6 +176,19 @@ pub enum Transform<S: Stage> {
     Backslashed,
     /// A number in upper-case hexadecimal digits, at least four; an address as the digits of its bytes.
     Hexadecimal,
+    /// Boolean: the bytes begin with a whole message of the FIX protocol; absent where more bytes may make one of them.
+    FixMessage,
+    /// The value of this tag of a FIX message.
+    FixTag(u32),
+    /// Boolean: the bytes are a whole CONNECT or CONNACK packet of MQTT 3.1, 3.1.1 or 5; absent where more bytes may make
+    /// one of them.
+    MqttPacket,
+    /// A field of such a packet.
+    Mqtt(MqttField),
+    /// The value of the cookie of the Remote Desktop Protocol with this name, of any where there is none.
+    RdpCookie(Option<String>),
+    /// Number: who waits for room at the target `GROUP/NAME`; absent where there is none.
+    TargetQueue,
     /// Bytes from `offset`.
     Bytes {
         /// First byte.
@@ -191,6 +204,42 @@ impl<S: Stage> Transform<S> {
         v4: Ipv4Addr::BROADCAST,
         v6: Some(Ipv6Addr::from_bits(u128::MAX)),
     };
+}
+
+/// A field of an MQTT packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MqttField {
+    /// Of the server's answer (CONNACK), not of the client's first packet (CONNECT).
+    pub answer: bool,
+    /// Which.
+    pub part: MqttPart,
+}
+
+/// What of an MQTT packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MqttPart {
+    /// The flags of CONNECT or CONNACK.
+    Flags,
+    /// The protocol's name.
+    ProtocolName,
+    /// 3, 4 or 5; of a CONNACK 4 or 5.
+    ProtocolVersion,
+    /// The client's identifier.
+    ClientIdentifier,
+    /// The topic of the will.
+    WillTopic,
+    /// The message of the will.
+    WillPayload,
+    /// The user's name.
+    Username,
+    /// The password.
+    Password,
+    /// Seconds of silence at most.
+    KeepAlive,
+    /// Why a connection was refused; 0: it was not.
+    ReasonCode,
+    /// The property of this number (MQTT 5.0, section 2.2.2.2).
+    Property(u8),
 }
 
 /// Bytes as numbers.

@@ -1000,6 +1000,18 @@ fn settings() {
             "P0103 @7: the pid file is not a file name",
         ],
     );
+    let initial = |value: Value<Named>| {
+        move |d: &mut Draft| {
+            let part = TemplatePart::Expression(at(9, value.into()));
+            let name = at(8, Name::from("limit"));
+            d.process.variables = vec![(name, at(9, Template(vec![part])))];
+        }
+    };
+    check(initial(Value::Hostname), &[]);
+    check(
+        initial(Value::Source),
+        &["P0206 @9: the source address is not known when the process starts"],
+    );
     check(
         |d| {
             let timeouts = &mut d.listeners[0].timeouts;

@@ -291,6 +291,11 @@ pub trait Facts {
         None
     }
 
+    /// Who waits for room at the target `GROUP/NAME`.
+    fn queued_at(&self, _target: &[u8]) -> Option<u32> {
+        None
+    }
+
     /// Targets of a group that may take traffic.
     fn healthy_targets(&self, _group: GroupId) -> Option<u32> {
         None

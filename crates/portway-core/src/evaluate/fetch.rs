@@ -3,10 +3,11 @@
 use super::encoding::percent_decode;
 use super::message;
 use super::transform::base64_decode;
-use super::{Facts, Fetched, TlsFacts, cipher, counters};
-use portway_model::expression::Value;
+use super::{Facts, Fetched, TlsFacts, cipher, counters, evaluate};
+use portway_model::expression::{Expression, Message, Value};
 use portway_model::stage::Resolved;
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 /// The one value. Of several occurrences a header gives the last, a cookie or an argument the first.
@@ -23,6 +24,7 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
         | Value::HeaderPart { .. }
         | Value::Cookie(_)
         | Value::ResponseCookie(_) => last(value, facts),
+        Value::AnyCookie(_) => first(value, facts),
         Value::QueryParameter(_) | Value::Argument { .. } | Value::BodyArgument(_) => {
             first(value, facts)
         }
@@ -55,6 +57,11 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
         Value::Capture(slot) => facts.capture(*slot).into(),
         Value::ResponseCapture(slot) => facts.response_capture(*slot).into(),
         Value::Authenticated(users) => facts.authenticated(*users).into(),
+        Value::AuthenticatedUser(users) => match facts.authenticated(*users) {
+            Some(true) => credentials(facts).map(|(user, _)| user).into(),
+            _ => Fetched::Absent,
+        },
+        Value::WithSource(of) => with_source(of, facts).into(),
         Value::InUserGroup { users, groups } => facts.in_user_group(*users, groups).into(),
         Value::OfGroup { figure, group } => facts.of_group(*figure, *group).into(),
         Value::OfTarget {
@@ -114,6 +121,16 @@ pub(super) fn each<'a, F: Facts>(
                 None => Continue(()),
             }
         }),
+        Value::AnyCookie(Message::Request) => facts.header("cookie", &mut |header| {
+            let mut pairs = header.split(|&byte| byte == b';');
+            pairs.try_for_each(|pair| any_cookie(pair, &mut one))
+        }),
+        Value::AnyCookie(Message::Response) => {
+            facts.response_header("set-cookie", &mut |header| {
+                let pair = header.split(|&byte| byte == b';').next();
+                pair.map_or(Continue(()), |pair| any_cookie(pair, &mut one))
+            });
+        }
         Value::QueryParameter(name) => arguments(facts.query(), name.as_bytes(), &mut one),
         Value::HeaderPart { of, name, part } => {
             message::parts(*of, name, *part, facts, &mut |value| one(value.into()));
@@ -288,6 +305,25 @@ fn cookies<'a>(
         .split(|&byte| byte == b';')
         .filter_map(|pair| cookie_value(pair, name))
         .try_for_each(|value| visit(value.into()))
+}
+
+/// Visits the value of `name=value`, whatever the name.
+fn any_cookie<'a>(
+    pair: &'a [u8],
+    visit: &mut impl FnMut(Fetched<'a>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let pair = split_at_byte(pair, b'=');
+    pair.map_or(Continue(()), |(_, value)| visit(value.trim_ascii().into()))
+}
+
+/// The bytes of an expression with those of the client's address behind them.
+fn with_source<F: Facts>(of: &Expression<Resolved>, facts: &F) -> Option<Vec<u8>> {
+    let mut bytes = evaluate(of, facts).into_text()?.into_owned();
+    match facts.source()? {
+        IpAddr::V4(address) => bytes.extend_from_slice(&address.octets()),
+        IpAddr::V6(address) => bytes.extend_from_slice(&address.octets()),
+    }
+    Some(bytes)
 }
 
 /// The value of `name=value` with blanks around either; names of cookies differ by case.

@@ -183,9 +183,10 @@ pub(super) fn cookies<F: Facts>(of: Message, name: Option<&str>, facts: &F) -> O
     let mut total = 0_u64;
     lines(of, header, facts, &mut |line| {
         let pairs = line.split(|&byte| byte == b';');
-        let pairs = pairs.take(match of {
-            Message::Request => usize::MAX,
-            Message::Response => 1,
+        // Where no name is asked for, attributes of a cookie that have values count too, as HAProxy has it.
+        let pairs = pairs.take(match (of, name) {
+            (Message::Response, Some(_)) => 1,
+            _ => usize::MAX,
         });
         let named = pairs.filter(|pair| {
             let key = memchr::memchr(b'=', pair).and_then(|end| pair.get(..end));

@@ -3,8 +3,9 @@
 //! As HAProxy's `tcp-request content` has it: a test that passes is true whatever follows; one that fails is not
 //! settled while its value may still change; `Not`, `All` and `Any` carry what is not settled along.
 
+use super::sought::unfinished;
 use super::{Facts, holds, test};
-use portway_model::expression::Condition;
+use portway_model::expression::{Condition, Expression, Value};
 use portway_model::stage::Resolved;
 
 /// Whether a condition is true; `None`: more bytes may change what it says.
@@ -18,9 +19,28 @@ pub fn settled<F: Facts>(condition: &Condition<Resolved>, facts: &F) -> Option<b
         Condition::Not(part) => settled(part, facts).map(|truth| !truth),
         Condition::Test(one) => {
             let passed = test(&one.value, facts);
-            let waits = !passed && facts.may_change(&one.value.expression.value);
+            let waits = !passed && may_change(&one.value.expression, facts);
             (!waits).then_some(passed)
         }
+    }
+}
+
+/// Whether more bytes may change an expression. A step that reads a protocol knows when it has seen enough.
+fn may_change<F: Facts>(expression: &Expression<Resolved>, facts: &F) -> bool {
+    if !facts.may_change(&expression.value) {
+        return false;
+    }
+    let first = expression.transforms.first();
+    match (&expression.value, first, facts.payload()) {
+        (
+            Value::Payload {
+                offset: 0,
+                length: 0,
+            },
+            Some(step),
+            Some(bytes),
+        ) => unfinished(step, bytes).unwrap_or(true),
+        _ => true,
     }
 }
 

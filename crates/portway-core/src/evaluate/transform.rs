@@ -7,7 +7,7 @@
 use super::calculate::calculate;
 use super::encoding::hex;
 use super::fetched::Scratch;
-use super::{Facts, Fetched, json, text};
+use super::{Facts, Fetched, fix, json, mqtt, rdp, text};
 use base64::Engine;
 use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -273,6 +273,20 @@ fn apply_to_text<'a, F: Facts>(
         Transform::JwtPayload(path) => jwt(&text, 1, path),
         Transform::Sha256 => hex(&Sha256::digest(&text)).into(),
         Transform::Backslashed => backslashed(text).into(),
+        Transform::FixMessage => fix::message(&text).known().into(),
+        Transform::FixTag(tag) => part_of(text, |text| fix::tag(text, *tag).found().into()),
+        Transform::MqttPacket => mqtt::packet(&text).known().into(),
+        Transform::Mqtt(field) => part_of(text, |text| match mqtt::field(text, *field).found() {
+            Some(found) => found.into(),
+            None => Fetched::Absent,
+        }),
+        Transform::RdpCookie(name) => part_of(text, |text| {
+            rdp::cookie(text, name.as_deref()).found().into()
+        }),
+        Transform::TargetQueue => {
+            let queued = facts.queued_at(&text);
+            queued.into()
+        }
         Transform::Bytes { offset, length } => part_of(text, |text| {
             bytes(text, *offset, *length).unwrap_or_default().into()
         }),

@@ -24,6 +24,7 @@ use portway_model::expression::{Counter, Expression, Scope, Variable};
 use portway_model::span::Span;
 use portway_model::stage::Named;
 use std::ops::Range;
+pub(crate) use transform::MQTT_PARTS;
 pub(crate) use value::ENDS;
 
 /// Longest text of one condition, expression or template, in bytes.

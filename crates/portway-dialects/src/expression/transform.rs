@@ -5,8 +5,8 @@ use super::value::{word_of, write_variable};
 use super::{write_plain, write_text};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
-    Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, Operand, Operation,
-    Secret, TimeUnit, Transform, Variable,
+    Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, MqttField, MqttPart,
+    Operand, Operation, Secret, TimeUnit, Transform, Variable,
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -82,6 +82,13 @@ pub(crate) const METHODS: &[(&str, &str)] = &[
     ("backslashed", "backslashed()"),
     ("hexadecimal", "hexadecimal()"),
     ("bytes", "bytes(0, 8)"),
+    ("fix_message", "fix_message()"),
+    ("fix_tag", "fix_tag(35)"),
+    ("mqtt_packet", "mqtt_packet()"),
+    ("mqtt_connect", "mqtt_connect(username)"),
+    ("mqtt_connack", "mqtt_connack(reason_code)"),
+    ("rdp_cookie", "rdp_cookie(`mstshash`)"),
+    ("target_queue", "target_queue()"),
 ];
 
 /// Calculations.
@@ -114,6 +121,23 @@ const PLAIN: &[(&str, Transform<Named>)] = &[
     ("url_encode", Transform::UrlEncode),
     ("healthy_targets", Transform::HealthyTargets),
     ("is_local", Transform::IsLocal),
+    ("fix_message", Transform::FixMessage),
+    ("mqtt_packet", Transform::MqttPacket),
+    ("target_queue", Transform::TargetQueue),
+];
+
+/// Fields of MQTT packets.
+pub(crate) const MQTT_PARTS: &[(&str, MqttPart)] = &[
+    ("flags", MqttPart::Flags),
+    ("protocol_name", MqttPart::ProtocolName),
+    ("protocol_version", MqttPart::ProtocolVersion),
+    ("client_identifier", MqttPart::ClientIdentifier),
+    ("will_topic", MqttPart::WillTopic),
+    ("will_payload", MqttPart::WillPayload),
+    ("username", MqttPart::Username),
+    ("password", MqttPart::Password),
+    ("keepalive", MqttPart::KeepAlive),
+    ("reason_code", MqttPart::ReasonCode),
 ];
 
 /// Hash functions.
@@ -210,6 +234,20 @@ impl Cursor<'_, '_> {
                     _ => Transform::MapGroups { map, default },
                 }
             }
+            "fix_tag" => Transform::FixTag(self.number("the number of a tag")?),
+            "mqtt_connect" | "mqtt_connack" => Transform::Mqtt(MqttField {
+                answer: word == "mqtt_connack",
+                part: match self.token() {
+                    Token::Number(_) => {
+                        MqttPart::Property(self.number("the number of a property")?)
+                    }
+                    _ => self.one_of("field, or the number of a property", MQTT_PARTS)?,
+                },
+            }),
+            "rdp_cookie" => Transform::RdpCookie(match self.is(")") {
+                true => None,
+                false => Some(self.text("the name of a cookie")?.0),
+            }),
             "chunks" => Transform::Chunks(self.chunks()?),
             "default" => Transform::Default(self.text("a text")?.0),
             "otherwise" => Transform::Otherwise(self.text("a text")?.0),
@@ -483,6 +521,23 @@ fn write_part(out: &mut String, method: &str, index: i32, delimiters: &str, coun
 /// The methods that HAProxy's converters need.
 fn write_longer(out: &mut String, transform: &Transform<Named>) {
     match transform {
+        Transform::FixTag(tag) => write_plain(out, format_args!("fix_tag({tag})")),
+        Transform::Mqtt(MqttField { answer, part }) => {
+            out.push_str(if *answer {
+                "mqtt_connack("
+            } else {
+                "mqtt_connect("
+            });
+            match part {
+                MqttPart::Property(id) => write_plain(out, id),
+                named => out.push_str(word_of(MQTT_PARTS, named)),
+            }
+            out.push(')');
+        }
+        Transform::RdpCookie(name) => {
+            let name: Vec<&str> = name.iter().map(String::as_str).collect();
+            write_call(out, "rdp_cookie", &name);
+        }
         Transform::Otherwise(text) => write_call(out, "otherwise", &[text]),
         Transform::TrimStart(chars) => write_call(out, "trim_start", &[chars]),
         Transform::TrimEnd(chars) => write_call(out, "trim_end", &[chars]),

@@ -154,6 +154,8 @@ impl Cursor<'_, '_> {
             }
             "response_capture" => Value::ResponseCapture(self.number("a slot")?),
             "capture" => Value::Capture(self.number("a slot")?),
+            "authenticated_user" => Value::AuthenticatedUser(self.reference("a user list")?),
+            "with_source" => Value::WithSource(Box::new(self.expression()?)),
             "authenticated" => Value::Authenticated(self.reference("a user list")?),
             "counter" => self.counter_value(Touch::Read)?,
             "raised" => self.counter_value(Touch::Raise)?,
@@ -415,6 +417,14 @@ pub(super) fn write_value(out: &mut String, value: &Value<Named>) {
         Value::ResponseHeader(name) => call_text(out, "response_header", name),
         Value::ResponseCookie(name) => call_text(out, "response_cookie", name),
         Value::Authenticated(users) => call_text(out, "authenticated", users.value.as_str()),
+        Value::AuthenticatedUser(users) => {
+            call_text(out, "authenticated_user", users.value.as_str())
+        }
+        Value::WithSource(of) => {
+            out.push_str("with_source(");
+            write_expression(out, of);
+            out.push(')');
+        }
         Value::HealthyTargets(group) => call_text(out, "healthy_targets", group.value.as_str()),
         Value::GroupConnections(group) => call_text(out, "group_connections", group.value.as_str()),
         Value::Environment(name) => call_text(out, "environment", name),

@@ -4,12 +4,13 @@ use super::arguments::Call;
 use super::fetch::{counters, integer, small};
 use super::sample::{Refusal, Sample, Type};
 use super::{Reader, Word, patterns, regex, variable};
+use crate::expression::MQTT_PARTS;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portway_model::diagnostic::Code;
 use portway_model::expression::{
-    Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, Operand, Operation,
-    Secret, TextMatch, TimeUnit, Transform,
+    Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, MqttField, MqttPart,
+    Operand, Operation, Secret, TextMatch, TimeUnit, Transform,
 };
 use portway_model::settings::{MapLines, MapMatch};
 use portway_model::span::{Span, Spanned};
@@ -126,6 +127,11 @@ const FUNCTIONS: &[(&str, usize)] = &[
     ("utime", 2),
     ("ltime", 2),
     ("language", 2),
+    ("fix_is_valid", 0),
+    ("fix_tag_value", 1),
+    ("mqtt_is_valid", 0),
+    ("mqtt_field_value", 2),
+    ("srv_queue", 0),
 ];
 
 /// Converters that look into a map: how they compare, what the map's values are.
@@ -216,6 +222,22 @@ const DIGESTS: &[(&str, DigestKind)] = &[
     ("sha256", DigestKind::Sha256),
     ("sha384", DigestKind::Sha384),
     ("sha512", DigestKind::Sha512),
+];
+
+/// Tags of FIX that have names.
+const FIX_TAGS: &[(&str, u32)] = &[
+    ("BeginString", 8),
+    ("BodyLength", 9),
+    ("CheckSum", 10),
+    ("MsgType", 35),
+    ("SenderCompID", 49),
+    ("TargetCompID", 56),
+];
+
+/// Properties of MQTT 5.0 that a CONNECT, its will included, and a CONNACK may have.
+const CONNECT_PROPERTIES: &[u8] = &[1, 2, 3, 8, 9, 17, 21, 22, 23, 24, 25, 33, 34, 38, 39];
+const CONNACK_PROPERTIES: &[u8] = &[
+    17, 18, 19, 21, 22, 26, 28, 31, 33, 34, 36, 37, 38, 39, 40, 41, 42,
 ];
 
 /// Every name that is read here.
@@ -401,6 +423,43 @@ fn hash_step(call: &Call<'_>) -> Option<Result<(Type, Transform<Named>), Refusal
     })
 }
 
+/// A tag of FIX by its name or number.
+fn fix_tag(text: &str) -> Result<u32, Refusal> {
+    let known = FIX_TAGS.iter().find(|(name, _)| *name == text);
+    let tag = known.map(|(_, tag)| *tag).or_else(|| text.parse().ok());
+    tag.filter(|tag| *tag > 0).ok_or_else(|| {
+        Refusal::Wrong(format!(
+            "'{text}' is neither a tag's number nor a known name"
+        ))
+    })
+}
+
+/// The type of a packet, and a field's name or a property's number.
+fn mqtt_field(call: &Call<'_>) -> Result<MqttField, Refusal> {
+    let answer = match call.text(0) {
+        "connect" | "1" => false,
+        "connack" | "2" => true,
+        _ => return Err(Refusal::wrong("the packet is 'connect' or 'connack'")),
+    };
+    let text = call.text(1);
+    let named = MQTT_PARTS.iter().find(|(name, _)| *name == text);
+    let part = named.map(|(_, part)| *part).or_else(|| {
+        let number = text.parse().ok()?;
+        Some(MqttPart::Property(number))
+    });
+    let known = |part: &MqttPart| match part {
+        MqttPart::Flags | MqttPart::ProtocolVersion => true,
+        MqttPart::ReasonCode => answer,
+        MqttPart::Property(id) if answer => CONNACK_PROPERTIES.contains(id),
+        MqttPart::Property(id) => CONNECT_PROPERTIES.contains(id),
+        _ => !answer,
+    };
+    let part = part
+        .filter(known)
+        .ok_or_else(|| Refusal::Wrong(format!("'{text}' is no field of this packet")))?;
+    Ok(MqttField { answer, part })
+}
+
 fn digest(name: &str) -> Result<DigestKind, Refusal> {
     let lower = name.to_ascii_lowercase();
     let found = DIGESTS.iter().find(|(known, _)| *known == lower);
@@ -447,6 +506,15 @@ fn text_step(call: &Call<'_>, span: Span) -> Result<(Type, Type, Transform<Named
         "url_dec" => text(Transform::FormDecode),
         "url_enc" if matches!(call.text(0), "" | "query") => text(Transform::UrlEncode),
         "url_enc" => return Err(Refusal::wrong("the only encoding is 'query'")),
+        "fix_is_valid" => (Type::Binary, Type::Boolean, Transform::FixMessage),
+        "fix_tag_value" => (
+            Type::Binary,
+            Type::Binary,
+            Transform::FixTag(fix_tag(call.text(0))?),
+        ),
+        "mqtt_is_valid" => (Type::Binary, Type::Boolean, Transform::MqttPacket),
+        "mqtt_field_value" => (Type::Binary, Type::Text, Transform::Mqtt(mqtt_field(call)?)),
+        "srv_queue" => (Type::Text, Type::Number, Transform::TargetQueue),
         "iif" => (
             Type::Boolean,
             Type::Text,

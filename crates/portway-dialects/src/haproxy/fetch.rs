@@ -393,12 +393,10 @@ impl Reading<'_, '_, '_> {
         kind: Type,
         transforms: Vec<Transform<Named>>,
     ) -> Found {
-        let Some(name) = self.call.given(0).map(str::to_owned) else {
-            return Err(Refusal::NotYet);
-        };
-        let value = match of {
-            Message::Request => Value::Cookie(name),
-            Message::Response => Value::ResponseCookie(name),
+        let value = match (of, self.call.given(0).map(str::to_owned)) {
+            (of, None) => Value::AnyCookie(of),
+            (Message::Request, Some(name)) => Value::Cookie(name),
+            (Message::Response, Some(name)) => Value::ResponseCookie(name),
         };
         self.chain(when, kind, value, transforms)
     }
@@ -413,9 +411,23 @@ impl Reading<'_, '_, '_> {
             "urlp" | "url_param" => self.argument(Type::Text, Vec::new()),
             "urlp_val" => self.argument(Type::Number, vec![Transform::Number]),
             "base32" => self.chain(When::Request, Type::Number, Value::HostPath, vec![spread]),
+            "base32+src" => self.hash_and_source(Value::HostPath, spread),
+            "url32+src" => self.hash_and_source(Value::Base, spread),
             "url32" => {
                 // HAProxy hashes the host before it.
                 self.chain(When::Request, Type::Number, Value::Base, vec![spread])
+            }
+            "rdp_cookie" | "req.rdp_cookie" => self.rdp_cookie(Type::Text, Vec::new()),
+            "rdp_cookie_cnt" | "req.rdp_cookie_cnt" => {
+                // There is one or none.
+                let one = vec![
+                    Transform::Length,
+                    Transform::Calculate(Operation::Or, Operand::Number(1)),
+                    Transform::Calculate(Operation::And, Operand::Number(1)),
+                    Transform::Default("0".to_owned()),
+                    Transform::Number,
+                ];
+                self.rdp_cookie(Type::Number, one)
             }
             // The first that the client offers.
             "req.ssl_alpn" => {
@@ -509,13 +521,37 @@ impl Reading<'_, '_, '_> {
         let value = match self.call.name {
             "http_auth" => Value::Authenticated(users),
             // As a sample it is the name of the user.
-            _ if self.place != Place::ACL => return Err(Refusal::NotYet),
+            _ if self.place != Place::ACL => {
+                return self.of(When::Request, Type::Text, Value::AuthenticatedUser(users));
+            }
             _ => Value::InUserGroup {
                 users,
                 groups: Vec::new(),
             },
         };
         self.of(When::Request, Type::Boolean, value)
+    }
+
+    /// The four bytes of a hash and those of the client's address, as a key of stick tables.
+    fn hash_and_source(&self, value: Value<Named>, spread: Transform<Named>) -> Found {
+        let last_four = Transform::Bytes {
+            offset: 4,
+            length: None,
+        };
+        let hash = chain(value, vec![spread, Transform::Binary, last_four]);
+        let both = Value::WithSource(Box::new(hash));
+        self.of(When::Request, Type::Binary, both)
+    }
+
+    fn rdp_cookie(&self, kind: Type, then: Vec<Transform<Named>>) -> Found {
+        let name = self.call.given(0).map(str::to_owned);
+        let mut transforms = vec![Transform::RdpCookie(name)];
+        transforms.extend(then);
+        let first_bytes = Value::Payload {
+            offset: 0,
+            length: 0,
+        };
+        self.chain(When::Request, kind, first_bytes, transforms)
     }
 
     fn payload(&self) -> Found {

@@ -4,15 +4,17 @@
 //! were done while the text was taken apart.
 
 use super::lower::Base;
+use super::place::Place;
 use super::proxy::{Versions, log_target, permissions, version, version_flag};
 use super::reader::Reader;
 use super::sections::{Section, SectionKind};
 use super::units::{self, Unit};
 use super::word::{Line, Modifier, Word};
-use super::{address, keywords};
+use super::{address, keywords, log_format, sample, variable};
 use keywords::OptionOf;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{ControlSocketDraft, Draft, ProcessDraft};
+use portway_model::expression::{Scope, Template, TemplatePart};
 use portway_model::log::LogHostname;
 use portway_model::settings::ControlLevel;
 use portway_model::span::{Span, Spanned};
@@ -35,6 +37,45 @@ pub(crate) struct Global {
     rewrite: Option<Spanned<u32>>,
     /// The host name in the header of messages: empty is the machine's own.
     log_hostname: Option<Spanned<String>>,
+}
+
+/// `set-var proc.NAME EXPRESSION`, `set-var-fmt proc.NAME FORMAT`.
+fn variable(line: &Line, process: &mut ProcessDraft, reader: &mut Reader<'_>) {
+    let (Some(name), Some(value)) = (line.word(1), line.word(2)) else {
+        let message = format!("`{}` needs a variable and a value", line.text(0));
+        let help = "write for example `set-var proc.limit int(10)`";
+        reader.push(Diagnostic::error(Code::Missing, line.span, message).help(help));
+        return;
+    };
+    if let Some(extra) = line.word(3) {
+        let message = format!("`{}` stands behind the value and is not read", extra.text);
+        reader.warn(Code::Syntax, extra.span, message);
+    }
+    let variable = match variable::variable(name.as_str()) {
+        Ok(variable) if variable.scope == Scope::Process => variable,
+        Ok(_) => {
+            let message = format!("`{}` does not begin with `proc.`", name.text);
+            reader.error(Code::WrongPhase, name.span, message);
+            return;
+        }
+        Err(why) => {
+            reader.error(Code::Unknown, name.span, why);
+            return;
+        }
+    };
+    let written = match line.text(0) {
+        "set-var" => {
+            let expression = sample::expression(value, Place::START, reader);
+            expression.map(|it| Template(vec![TemplatePart::Expression(it)]))
+        }
+        _ => log_format::template(value, Place::START, reader),
+    };
+    if let Some(written) = written {
+        let name = Spanned::new(variable.name, name.span);
+        process
+            .variables
+            .push((name, Spanned::new(written, value.span)));
+    }
 }
 
 /// Reads every `global` section: the process' settings into the draft, the rest given back.
@@ -119,6 +160,7 @@ impl Global {
                 let strict = line.modifier != Modifier::No;
                 process.strict_limits = Some(Spanned::new(strict, line.span));
             }
+            "set-var" | "set-var-fmt" => variable(line, process, reader),
             "node" => process.node = text(line, reader),
             "description" => {
                 let words: Vec<&str> = line.from(1).iter().map(Word::as_str).collect();

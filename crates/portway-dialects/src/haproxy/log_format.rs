@@ -205,7 +205,7 @@ impl Writing {
 
     fn variable(&mut self, name: &str, flags: Flags, reader: &mut Reader<'_>) {
         let in_rules = match self.place.step {
-            Step::Log => &[],
+            Step::Log | Step::Id => &[],
             _ => IN_RULES,
         };
         let mut all = in_rules.iter().chain(VARIABLES);
@@ -250,7 +250,7 @@ impl Writing {
 
     /// Text between variables. In logs white space is one space, and none at the beginning.
     fn plain(&mut self, text: &str) {
-        if self.place.step != Step::Log {
+        if !matches!(self.place.step, Step::Log | Step::Id) {
             self.text.push_str(text);
             return;
         }

@@ -23,6 +23,10 @@ pub(crate) enum Step {
     Log,
     /// Health checks.
     Check,
+    /// `unique-id-format`: written as a log is, known as in a request.
+    Id,
+    /// Before anybody has come.
+    Start,
 }
 
 /// The kind of proxy it stands in.
@@ -70,6 +74,8 @@ impl Place {
             Step::HttpResponse => "an http-response rule",
             Step::Log => "a log format",
             Step::Check => "a health check",
+            Step::Id => "the format of an id",
+            Step::Start => "the section `global`",
         }
     }
 }
@@ -103,23 +109,26 @@ impl When {
     /// Whether it is known there.
     pub(super) fn is_known(self, place: Place) -> bool {
         use Step::{
-            Check, HttpRequest, HttpResponse, Log, Server, TcpConnection, TcpContent, TcpResponse,
-            TcpSession, UseBackend,
+            Check, HttpRequest, HttpResponse, Id, Log, Server, TcpConnection, TcpContent,
+            TcpResponse, TcpSession, UseBackend,
         };
         let step = place.step;
+        if step == Step::Start {
+            return self == When::Always;
+        }
         match self {
             When::Always => true,
             When::Client => step != Check,
             When::Session => !matches!(step, Check | TcpConnection),
-            When::Request => matches!(step, TcpContent | HttpRequest | UseBackend | Server),
+            When::Request => matches!(step, TcpContent | HttpRequest | UseBackend | Server | Id),
             When::Message => !matches!(step, TcpConnection | TcpSession | Log),
             When::Exchange => !matches!(step, TcpConnection | TcpSession | Check),
             When::Response => matches!(step, TcpResponse | HttpResponse | Check),
             When::Answered => matches!(step, TcpResponse | HttpResponse | Check | Log),
             When::Backend => match step {
                 TcpConnection | TcpSession => false,
-                TcpContent | HttpRequest | UseBackend => place.side != Side::Frontend,
-                Server | TcpResponse | HttpResponse | Log | Check => true,
+                TcpContent | HttpRequest | UseBackend | Id => place.side != Side::Frontend,
+                Server | TcpResponse | HttpResponse | Log | Check | Step::Start => true,
             },
             When::Target => matches!(step, Server | TcpResponse | HttpResponse | Log | Check),
         }
@@ -144,4 +153,6 @@ impl When {
 impl Place {
     /// Where an ACL is declared: what it is used for shows later.
     pub(super) const ACL: Place = Place::new(Step::HttpRequest, Side::Listen);
+    /// When the process starts: nobody has come.
+    pub(super) const START: Place = Place::new(Step::Start, Side::Listen);
 }

@@ -23,6 +23,13 @@ pub(crate) enum Type {
     Binary,
 }
 
+impl Type {
+    /// True where it has a number's value, or it is not known that it has none.
+    pub(crate) fn may_be_number(self) -> bool {
+        matches!(self, Type::Any | Type::Boolean | Type::Number)
+    }
+}
+
 /// Why a fetch, a converter or an argument is not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {

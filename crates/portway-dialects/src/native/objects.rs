@@ -9,10 +9,11 @@ use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{
     CertificateDraft, MapDraft, ProcessDraft, StickTableDraft, UserDraft, UserlistDraft,
 };
-use portway_model::expression::{StoredCounter, TextMatch};
+use portway_model::expression::{StoredCounter, Template, TextMatch};
 use portway_model::name::Name;
 use portway_model::settings::{KeyType, MapLines, MapMatch, Password, TargetKey, WhenFull};
 use portway_model::span::Spanned;
+use portway_model::stage::Named;
 use std::time::Duration;
 
 fields!(ProcessDraft {
@@ -35,6 +36,7 @@ fields!(ProcessDraft {
     "max_reloads" => max_reloads,
     "node" => node,
     "description" => description,
+    "variables" => variables,
     "log" => log,
     "control_timeout" => control_timeout,
     "control_connections" => control_connections,
@@ -182,6 +184,19 @@ impl Field for Vec<(Spanned<String>, Spanned<String>)> {
         }
         let pairs = self.iter();
         let pairs = pairs.map(|(key, value)| (key.value.clone(), value.write()));
+        pairs::section(pairs.collect())
+    }
+}
+
+impl Field for Vec<(Spanned<Name>, Spanned<Template<Named>>)> {
+    fn fill(&mut self, entry: &Entry, reader: &mut Reader<'_>) {
+        let pairs = pairs::read::<Spanned<Template<Named>>>(&entry.item, reader).into_iter();
+        self.extend(pairs.map(|(name, value)| (name.map(Name::from), value)));
+    }
+
+    fn emit(&self) -> Option<Out> {
+        let pairs = self.iter();
+        let pairs = pairs.map(|(name, value)| (name.value.to_string(), value.value.write()));
         pairs::section(pairs.collect())
     }
 }

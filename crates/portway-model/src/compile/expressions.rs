@@ -309,6 +309,9 @@ impl Compiler<'_> {
                 self.check_touch(place, *counter, *touch);
             }
             Value::Trackers(of) => self.check_entry(place, of),
+            Value::WithSource(of) => {
+                self.check_expression(place, of);
+            }
             Value::ClientCertificate(
                 CertificateField::SubjectPart(part) | CertificateField::IssuerPart(part),
             ) if part.occurrence == 0 || !is_attribute(&part.attribute) => {

@@ -1,14 +1,23 @@
 //! `[process]`: what concerns the process as a whole.
 
-use super::{Compiler, control, default_admin, limits, text};
+use super::expressions::{Moment, Place, Side};
+use super::types::value_word;
+use super::{Compiler, Reported, control, default_admin, limits, text};
+use crate::action::Phase;
+use crate::convert;
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::expression::{Scope, Template, TemplatePart, Value, Variable};
+use crate::name::Name;
+use crate::settings::Protocol;
 use crate::snapshot::Process;
 use crate::span::Spanned;
+use crate::stage::{Named, Resolved};
 
 impl Compiler<'_> {
     pub(super) fn process(&mut self) -> Process {
         let draft = &self.draft.process;
+        let variables = self.initial_variables();
         self.check_log_destinations(&draft.log);
         let found = &mut self.found;
         limits::given_within(found, "workers", draft.workers, (0, limits::MAX_WORKERS));
@@ -57,6 +66,8 @@ impl Compiler<'_> {
             max_reloads: draft.max_reloads.map(|x| x.value),
             node: line(&draft.node),
             description: line(&draft.description),
+            // What is wrong with them has been reported.
+            variables: variables.unwrap_or_default(),
             log: super::log::destinations(&draft.log),
             control_sockets: control::sockets(found, &draft.control_sockets),
             control_timeout: limits::duration(
@@ -67,6 +78,58 @@ impl Compiler<'_> {
             ),
             control_connections: control::connections(found, draft.control_connections),
         }
+    }
+
+    /// Variables with values that are known before anybody has come.
+    fn initial_variables(&mut self) -> Result<Vec<(Name, Template<Resolved>)>, Reported> {
+        let mut variables = Vec::new();
+        for (name, value) in &self.draft.process.variables {
+            let place = Place {
+                moment: Moment::Phase(Phase::Connection),
+                side: Side::Listener(Protocol::Tcp),
+                span: if value.span.is_none() {
+                    name.span
+                } else {
+                    value.span
+                },
+            };
+            let variable = Variable {
+                scope: Scope::Process,
+                name: name.value.clone(),
+            };
+            self.check_variable_set(place, &variable);
+            self.check_template(place, &value.value);
+            for part in &value.value.0 {
+                if let TemplatePart::Expression(expression) = part
+                    && !is_known_at_start(&expression.value.value)
+                {
+                    let word = value_word(&expression.value.value);
+                    let message = format!("{word} is not known when the process starts");
+                    self.found
+                        .push(Diagnostic::error(Code::WrongPhase, place.span, message));
+                }
+            }
+            let value = convert::template(self, &value.value)?;
+            variables.push((name.value.clone(), value));
+        }
+        Ok(variables)
+    }
+}
+
+fn is_known_at_start(value: &Value<Named>) -> bool {
+    match value {
+        Value::Text(_)
+        | Value::Number(_)
+        | Value::Boolean(_)
+        | Value::Address(_)
+        | Value::Environment(_)
+        | Value::Hostname
+        | Value::Now
+        | Value::NowMicroseconds
+        | Value::Uuid
+        | Value::Random(_) => true,
+        Value::Variable(variable) => variable.scope == Scope::Process,
+        _ => false,
     }
 }
 

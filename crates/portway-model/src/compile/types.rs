@@ -127,6 +127,9 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::BodyArgument(_)
         | Value::ResponseVersion
         | Value::Cookie(_)
+        | Value::AnyCookie(_)
+        | Value::AuthenticatedUser(_)
+        | Value::WithSource(_)
         | Value::Body
         | Value::BasicUser
         | Value::BasicPassword
@@ -250,10 +253,13 @@ pub(super) fn transformed<S: Stage>(
         | Transform::HostPort
         | Transform::Compare(_)
         | Transform::HealthyTargets
+        | Transform::TargetQueue
         | Transform::Hash(_) => Ok(Kind::Number),
         Transform::SameSecret(_)
         | Transform::Truth
         | Transform::IsLocal
+        | Transform::FixMessage
+        | Transform::MqttPacket
         | Transform::Not
         | Transform::Even
         | Transform::Odd => Ok(Kind::Boolean),
@@ -311,6 +317,9 @@ pub(super) fn transformed<S: Stage>(
         | Transform::Quoted
         | Transform::Backslashed
         | Transform::Hexadecimal
+        | Transform::FixTag(_)
+        | Transform::Mqtt(_)
+        | Transform::RdpCookie(_)
         | Transform::Bytes { .. } => Ok(Kind::Text),
     }
 }
@@ -383,6 +392,7 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
             ..
         }
         | Value::ResponseVersion
+        | Value::AnyCookie(Message::Response)
         | Value::HeaderBlock(Message::Response)
         | Value::ResponseCapture(_)
         | Value::Status
@@ -393,6 +403,8 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
             Phase::Response
         }
         Value::Variable(variable) => return lives(variable.scope),
+        // The client's address is known everywhere.
+        Value::WithSource(of) => return known(&of.value, group),
         Value::Method
         | Value::Scheme
         | Value::HttpVersion
@@ -419,6 +431,8 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::FirstRequest
         | Value::InUserGroup { .. }
         | Value::Cookie(_)
+        | Value::AnyCookie(Message::Request)
+        | Value::AuthenticatedUser(_)
         | Value::Body
         | Value::BodyLength
         | Value::BasicUser
@@ -529,6 +543,11 @@ fn late_value_word<S: Stage>(value: &Value<S>) -> String {
         Value::Capture(slot) => return format!("capture {slot}"),
         Value::ResponseCapture(slot) => return format!("capture {slot} of the response"),
         Value::Authenticated(_) => "whether a user is authorized",
+        Value::AnyCookie(_) => "the first cookie",
+        Value::AuthenticatedUser(_) => "the authorized user",
+        Value::WithSource(of) => {
+            return format!("{} and the source address", value_word(&of.value));
+        }
         Value::InUserGroup { .. } => "whether a user is in a group",
         Value::OfGroup { .. } => "a number of a group",
         Value::OfTarget { .. } => "the state of a target",

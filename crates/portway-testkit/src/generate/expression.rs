@@ -307,7 +307,15 @@ impl Choices {
     }
 
     fn request_value(&mut self) -> (Value<Named>, Kind) {
-        match self.below(25) {
+        match self.below(27) {
+            25 => match self.among(&self.userlists.clone()) {
+                Some(users) => (Value::AuthenticatedUser(Spanned::bare(users)), Kind::Text),
+                None => (Value::Path, Kind::Text),
+            },
+            26 => {
+                let of = self.one(Value::HostPath, &[Value::Base, Value::Path]);
+                (Value::WithSource(Box::new(of.into())), Kind::Text)
+            }
             19 => (Value::HostPath, Kind::Text),
             20 => {
                 let words = [Value::ReceivedMethod, Value::AuthorizationScheme];
@@ -362,7 +370,8 @@ impl Choices {
     /// Headers and cookies of either message.
     fn message_value(&mut self, of: Message) -> (Value<Named>, Kind) {
         let place = self.one(1, &[2, -1, -2]);
-        match self.below(6) {
+        match self.below(7) {
+            5 => (Value::AnyCookie(of), Kind::Text),
             1 => {
                 let name = self.header();
                 let part = HeaderPart::Line(place);

@@ -5,7 +5,7 @@ use super::{Choices, KnownGroup, KnownTable, Place};
 use portway_model::action::Phase;
 use portway_model::address::{BindAddress, Host, TargetAddress, UnixSocket};
 use portway_model::draft::*;
-use portway_model::expression::{StoredCounter, TextMatch};
+use portway_model::expression::{Scope, StoredCounter, Template, TemplatePart, TextMatch, Value};
 use portway_model::log::{
     Facility, LogDestination, LogHostname, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm,
 };
@@ -87,6 +87,12 @@ impl Choices {
             max_reloads: self.setting(|c| c.below(u32::MAX)),
             node: self.setting(|c| format!("n{}", c.line())),
             description: self.setting(|c| format!("d{}", c.line())),
+            variables: self.some(3, |c| {
+                let name = c.variable(Scope::Process).name;
+                let constant = Value::Number(c.below(100).into());
+                let value = TemplatePart::Expression(Spanned::bare(constant.into()));
+                (Spanned::bare(name), Spanned::bare(Template(vec![value])))
+            }),
             log: self.some(2, |c| Spanned::bare(c.log_destination())),
             control_sockets: self.objects(3, Self::control_socket),
             control_timeout: self.setting(Self::duration),

@@ -3,8 +3,8 @@
 use super::Choices;
 use super::expression::Kind;
 use portway_model::expression::{
-    Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, Operand, Operation,
-    Scope, Secret, TimeUnit, Transform,
+    Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, MqttField, MqttPart,
+    Operand, Operation, Scope, Secret, TimeUnit, Transform,
 };
 use portway_model::settings::MapMatch;
 use portway_model::span::Spanned;
@@ -22,6 +22,8 @@ impl Choices {
                     Transform::Even,
                     Transform::Odd,
                     Transform::IsLocal,
+                    Transform::FixMessage,
+                    Transform::MqttPacket,
                     Transform::SameSecret(variable),
                 ];
                 (self.one(Transform::Truth, &others), Kind::Boolean)
@@ -98,6 +100,7 @@ impl Choices {
             Transform::HexNumber,
             Transform::HostPort,
             Transform::HealthyTargets,
+            Transform::TargetQueue,
             Transform::Compare(variable),
             Transform::Hash(Hashing { function, seed }),
         ];
@@ -115,7 +118,27 @@ impl Choices {
         ];
         let digest = self.one(DigestKind::Sha256, &digests);
         let charsets = [JsonCharset::Utf8, JsonCharset::Utf8Lossy];
-        match self.below(12) {
+        match self.below(15) {
+            12 => Transform::FixTag(self.below(100) + 1),
+            13 => Transform::Mqtt(MqttField {
+                answer: self.one_in(2),
+                part: self.one(
+                    MqttPart::Flags,
+                    &[
+                        MqttPart::ProtocolName,
+                        MqttPart::ProtocolVersion,
+                        MqttPart::ClientIdentifier,
+                        MqttPart::WillTopic,
+                        MqttPart::WillPayload,
+                        MqttPart::Username,
+                        MqttPart::Password,
+                        MqttPart::KeepAlive,
+                        MqttPart::ReasonCode,
+                        MqttPart::Property(17),
+                    ],
+                ),
+            }),
+            14 => Transform::RdpCookie(self.maybe(Self::text)),
             11 => Transform::Chunks(Chunks {
                 form: self.one(ChunkForm::Decimal, &[ChunkForm::Hex]),
                 between: self.text(),

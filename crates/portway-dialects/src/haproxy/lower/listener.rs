@@ -129,7 +129,7 @@ impl Lowering<'_, '_, '_> {
 
     fn request_id(&mut self, proxy: &Proxy) -> Option<Spanned<RequestIdDraft>> {
         let format = proxy.unique_id_format.as_ref()?;
-        let template = log_format::template(format, place(Moment::Log, proxy.kind), self.reader)?;
+        let template = log_format::template(format, place(Moment::Id, proxy.kind), self.reader)?;
         let id = RequestIdDraft {
             header: proxy.unique_id_header.clone(),
             format: Some(format.spanned(template)),

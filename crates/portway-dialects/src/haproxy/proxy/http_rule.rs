@@ -6,7 +6,6 @@ use super::rule::{self, List, Step};
 use super::{Args, Capture, CaptureSlot, Proxy, ProxyKind, redirect};
 use crate::haproxy::keywords::{self, ActionOf};
 use crate::haproxy::place::Place;
-use crate::haproxy::sample::Type;
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::variable::variable;
 use crate::haproxy::{Line, Reader, Word, log_format, regex, sample};
@@ -14,9 +13,7 @@ use portway_model::action::{
     Action, End, NamePattern, NewTimeout, Normalization, Service, TimeoutKind,
 };
 use portway_model::diagnostic::{Code, Diagnostic};
-use portway_model::expression::{
-    Condition, Matcher, Scope, Template, TemplatePart, Test, TextMatch, Value, Variable,
-};
+use portway_model::expression::{Condition, Template, TemplatePart, TextMatch, Variable};
 use portway_model::log::LogLevel;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -434,100 +431,7 @@ impl<'l> Reading<'_, 'l, '_> {
         None
     }
 
-    /// `set-var(NAME[,CONDITION…]) EXPRESSION`, `set-var-fmt(NAME[,CONDITION…]) FORMAT`.
-    fn set_var(&mut self, action: &str, argument: Option<&str>) -> Option<Action<Named>> {
-        let mut parts = argument.unwrap_or("").split(',');
-        let variable = self.variable(parts.next())?;
-        let place = self.place();
-        let word = self.argument("a value")?;
-        let (value, sample) = if action == "set-var-fmt" {
-            (log_format::template(word, place, self.reader)?, None)
-        } else {
-            let expression = sample::expression(word, place, self.reader)?;
-            let sample = sample::sample(&word.text, word.span, place, self.reader)?;
-            let value = Template(vec![TemplatePart::Expression(expression)]);
-            (value, Some(sample))
-        };
-        for condition in parts {
-            let condition = self.variable_condition(condition, &variable, sample.as_ref())?;
-            self.also.push(condition);
-        }
-        Some(Action::SetVariable { variable, value })
-    }
-
-    /// When a variable is set, as its condition says.
-    fn variable_condition(
-        &mut self,
-        condition: &str,
-        variable: &Variable,
-        sample: Option<&sample::Sample>,
-    ) -> Option<Condition<Named>> {
-        let span = self.word.span;
-        let test = |expression, matcher| {
-            let test = Test {
-                expression,
-                matcher,
-            };
-            Condition::Test(Spanned::new(test, span))
-        };
-        let is_set = || {
-            let value = Value::Variable(variable.clone());
-            test(value.into(), Matcher::Present)
-        };
-        // Those of the process exist from the start.
-        let exists = || match variable.scope {
-            Scope::Process => Condition::All(Vec::new()),
-            _ => is_set(),
-        };
-        let is_empty = || {
-            let sample = sample?;
-            Some(match sample.kind {
-                // What is no text is never empty.
-                Type::Boolean | Type::Number | Type::Address => Condition::Any(Vec::new()),
-                Type::Any | Type::Text | Type::Binary => {
-                    let empty = Matcher::Text {
-                        how: TextMatch::Exact,
-                        any_of: vec![String::new()],
-                        ignore_case: false,
-                    };
-                    test(sample.expression.clone(), empty)
-                }
-            })
-        };
-        let not = |condition| Condition::Not(Box::new(condition));
-        let known = match condition {
-            "ifset" => Some(is_set()),
-            "ifnotset" => Some(not(is_set())),
-            "ifexists" => Some(exists()),
-            "ifnotexists" => Some(not(exists())),
-            "ifempty" => is_empty(),
-            "ifnotempty" => is_empty().map(not),
-            "ifgt" | "iflt" => None,
-            other => {
-                let known = [
-                    "ifset",
-                    "ifnotset",
-                    "ifexists",
-                    "ifnotexists",
-                    "ifempty",
-                    "ifnotempty",
-                    "ifgt",
-                    "iflt",
-                ];
-                let what = "condition of `set-var`";
-                self.reader
-                    .push(crate::unknown_word(span, what, other, known));
-                return None;
-            }
-        };
-        if known.is_none() {
-            let message = format!("not run yet: the condition `{condition}` here");
-            self.reader.error(Code::NotRun, span, message);
-        }
-        known
-    }
-
-    fn variable(&mut self, argument: Option<&str>) -> Option<Variable> {
+    pub(super) fn variable(&mut self, argument: Option<&str>) -> Option<Variable> {
         match variable(argument.unwrap_or("")) {
             Ok(variable) => Some(variable),
             Err(why) => {

@@ -19,6 +19,7 @@ mod redirect;
 mod respond;
 mod rule;
 mod server;
+mod set_var;
 mod server_option;
 mod stats;
 mod stick;

@@ -1,0 +1,68 @@
+//! Variables of the process as the configuration sets them, before anybody has come.
+
+use crate::plane::{Machine, Plane};
+use portway_core::evaluate::{Facts, variable_text};
+use portway_model::expression::{Scope, Variable};
+use portway_model::snapshot::MapId;
+use std::borrow::Cow;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+impl Plane {
+    /// Sets the variables of the process to what they are at its start, each in view of those before it.
+    pub fn set_initial_variables(&self) {
+        for (name, value) in &self.snapshot.process.variables {
+            let variable = Variable {
+                scope: Scope::Process,
+                name: name.clone(),
+            };
+            let value = variable_text(value, &Starting(self));
+            self.process.set_variable(&variable, value);
+        }
+    }
+}
+
+/// What is known when the process starts.
+struct Starting<'p>(&'p Plane);
+
+impl Facts for Starting<'_> {
+    fn variable(&self, variable: &Variable) -> Option<Cow<'_, [u8]>> {
+        let process = (variable.scope == Scope::Process).then_some(&self.0.process)?;
+        process.variable(variable).map(Cow::Owned)
+    }
+
+    fn lookup(&self, map: MapId, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        self.0.lookup(map, key)
+    }
+
+    fn lookup_groups(&self, map: MapId, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.maps.get(map.index())?.find_groups(key)
+    }
+
+    fn hostname(&self) -> Option<&str> {
+        let Machine { hostname, .. } = &self.0.machine;
+        Some(hostname.as_str()).filter(|name| !name.is_empty())
+    }
+
+    fn environment(&self, name: &str) -> Option<&str> {
+        self.0.machine.environment.get(name).map(String::as_str)
+    }
+
+    fn clock_offset(&self, at: i64) -> i32 {
+        self.0.zone.offset(at)
+    }
+
+    fn now_microseconds(&self) -> Option<i64> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(now.as_micros()).ok()
+    }
+
+    fn now(&self) -> Option<i64> {
+        self.now_microseconds().map(|now| now / 1_000_000)
+    }
+
+    fn random(&self) -> Option<u64> {
+        // Each hasher has keys of its own, from the system's randomness.
+        Some(RandomState::new().hash_one(0))
+    }
+}
