@@ -1,6 +1,6 @@
 //! Variables of the process as the configuration sets them, before anybody has come.
 
-use crate::plane::{Machine, Plane};
+use crate::plane::Plane;
 use portway_core::evaluate::{Facts, variable_text};
 use portway_model::expression::{Scope, Variable};
 use portway_model::snapshot::MapId;
@@ -40,7 +40,7 @@ impl Facts for Starting<'_> {
     }
 
     fn hostname(&self) -> Option<&str> {
-        let Machine { hostname, .. } = &self.0.machine;
+        let hostname = &self.0.machine.hostname;
         Some(hostname.as_str()).filter(|name| !name.is_empty())
     }
 
