@@ -6,7 +6,9 @@
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::snapshot::{Process, Snapshot};
 use portway_model::span::Span;
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{
+    PidfdFlags, PidfdGetfdFlags, Resource, getpid, getrlimit, pidfd_getfd, pidfd_open,
+};
 
 /// Descriptors for everything but connections: logs, the runtimes, health checks, the admin address, sockets that
 /// listen on a machine of many cores.
@@ -25,6 +27,63 @@ pub(crate) fn max_connections(snapshot: &Snapshot) -> u32 {
 pub fn wanted(process: &Process) -> Option<u64> {
     let configured = Some(u64::from(process.max_connections)).filter(|most| *most > 0)?;
     Some(configured * 2 + RESERVED)
+}
+
+/// A descriptor of this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Its number.
+    pub number: i32,
+    /// Its flags, as open(2) has them.
+    pub flags: u32,
+    /// A file's path, the two ends of a socket, or what else the system says of it.
+    pub leads_to: String,
+}
+
+/// The descriptors of this process, by their numbers; none where its root does not show /proc.
+pub fn open() -> Vec<Descriptor> {
+    let Ok(folder) = std::fs::read_dir("/proc/self/fd") else {
+        return Vec::new();
+    };
+    let numbers = folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut found: Vec<Descriptor> = numbers.filter_map(descriptor).collect();
+    found.sort_by_key(|it| it.number);
+    found
+}
+
+/// `None`: it was closed meanwhile.
+fn descriptor(number: i32) -> Option<Descriptor> {
+    let link = std::fs::read_link(format!("/proc/self/fd/{number}")).ok()?;
+    let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()?;
+    let flags = about.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    let link = link.to_string_lossy().into_owned();
+    Some(Descriptor {
+        number,
+        flags: u32::from_str_radix(flags.trim(), 8).unwrap_or(0),
+        leads_to: match link.starts_with("socket:") {
+            true => ends(number).unwrap_or(link),
+            false => link,
+        },
+    })
+}
+
+/// What a socket is between.
+fn ends(number: i32) -> Option<String> {
+    let ourselves = pidfd_open(getpid(), PidfdFlags::empty()).ok()?;
+    let fd = pidfd_getfd(&ourselves, number, PidfdGetfdFlags::empty()).ok()?;
+    let socket = socket2::Socket::from(fd);
+    let listens = socket.is_listener().unwrap_or(false);
+    let address = |it: socket2::SockAddr| match (it.as_socket(), it.as_pathname()) {
+        (Some(address), _) => address.to_string(),
+        (None, Some(path)) => path.display().to_string(),
+        (None, None) => "unix".to_owned(),
+    };
+    let local = address(socket.local_addr().ok()?);
+    Some(match (listens, socket.peer_addr()) {
+        (true, _) => format!("socket listens on {local}"),
+        (false, Ok(peer)) => format!("socket from {local} to {}", address(peer)),
+        (false, Err(_)) => format!("socket on {local}"),
+    })
 }
 
 /// What there is to say of the limit of open files: too few for the clients alone is an error where limits are strict,

@@ -6,11 +6,15 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portway_core::balance::SIXTEENTHS;
 use portway_dataplane::live::ListenerState;
+use portway_model::snapshot::GroupId;
+use tokio::time::timeout;
 
 pub use portway_dataplane::live::Gate;
+pub use portway_dataplane::sessions::Session;
 
 use crate::figures::Statistics;
 use crate::health;
@@ -42,6 +46,20 @@ pub enum RateOf {
     /// Those of listeners with TLS.
     TlsHandshakes,
 }
+
+/// By what a session is served, each with its name and number; `None` while that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServedBy<'a> {
+    /// Where it came in.
+    pub frontend: Option<(&'a str, u32)>,
+    /// Where it goes.
+    pub backend: Option<(&'a str, u32)>,
+    /// Who answers it.
+    pub server: Option<(&'a str, u32)>,
+}
+
+/// How long workers are waited for; they look ten times a second.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The heaviest that HAProxy knows.
 const HEAVIEST: u32 = 256;
@@ -170,6 +188,41 @@ impl Statistics {
     /// Cuts off everything that a target serves now.
     pub fn cut_off(&self, target: &WatchedTarget) {
         target.state.cut_off(&self.plane.process);
+    }
+
+    /// Connections that are served now. `None`: a worker does not answer, because it is ending.
+    pub async fn sessions(&self) -> Option<Vec<Session>> {
+        let answer = self.plane.process.roll_call.ask(self.workers);
+        timeout(PATIENCE, answer).await.ok()?.ok()
+    }
+
+    /// Cuts off a connection within a few ticks.
+    pub fn cut_off_session(&self, id: u64) {
+        self.plane.process.roll_call.cut_off(id);
+    }
+
+    /// By what a session is served: the names and numbers of its frontend, backend and server.
+    pub fn served_by(&self, session: &Session) -> ServedBy<'_> {
+        let listener = session.listener.index();
+        let frontend = self
+            .proxies
+            .iter()
+            .find(|it| it.listeners.contains(&listener));
+        let group = session.group.map(GroupId::index);
+        let backend = self
+            .proxies
+            .iter()
+            .find(|it| group.is_some() && it.group == group);
+        let server = group.zip(session.target).and_then(|(group, target)| {
+            let name = &self.targets.get(group)?.get(target)?.target.name;
+            let number = backend.and_then(|it| it.targets.get(target));
+            Some((name.as_str(), number.copied().unwrap_or_default()))
+        });
+        ServedBy {
+            frontend: frontend.map(|it| (it.name.as_str(), it.number)),
+            backend: backend.map(|it| (it.name.as_str(), it.number)),
+            server,
+        }
     }
 
     fn listener(&self, name: &str) -> Result<&Arc<ListenerState>, NotDone> {

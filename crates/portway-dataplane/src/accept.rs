@@ -6,8 +6,9 @@ use crate::h1;
 use crate::l4;
 use crate::live::{self, Full, Gate, ListenerState};
 use crate::rules::{Rules, Verdict};
+use crate::sessions;
 use crate::stream::{Socket as Connected, Stream};
-use crate::timer::TICK;
+use crate::timer::{Seat, TICK};
 use crate::worker::{BoundSocket, Socket, Worker};
 use portway_core::stick::Event;
 use portway_model::snapshot::ListenerId;
@@ -356,6 +357,15 @@ fn admit(mut open: Open, incoming: &Incoming, socket: Connected, peer: SocketAdd
         variables: Cell::default(),
         rare: OnceCell::new(),
     };
+    connection.timer.seat(Seat {
+        id: sessions::id(worker.number(), worker.timers.next_seat()),
+        ends: (peer, local),
+        listener: id,
+        socket_number: incoming.number,
+        group: None,
+        target: None,
+        cut: false,
+    });
     let mut rules = Rules::new(&listener.rules.connection);
     let verdict = rules.run(&mut connection, None);
     let proxy = listener.accept_proxy || rules.expects_proxy;

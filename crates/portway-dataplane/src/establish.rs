@@ -88,6 +88,7 @@ async fn behind_proxy(connection: &mut Connection, stream: &mut Stream) -> bool 
         Ok(ends) => {
             if let Some(ends) = ends {
                 (connection.peer, connection.local) = (ends.source, ends.destination);
+                connection.timer.set_ends((ends.source, ends.destination));
             }
             true
         }

@@ -3,6 +3,7 @@
 use crate::live::{Health, TargetState};
 use crate::plane::{GroupParts, Plane};
 use crate::pool::Pool;
+use crate::timer::Timer;
 use crate::worker::Worker;
 use portway_core::balance::{
     Algorithm, Ask, Balancer, Candidate, Candidates, Choice, Digest, Key, Live, Lookup, NoTarget,
@@ -36,6 +37,8 @@ pub(crate) struct Generation {
 pub(crate) struct Fate<'g> {
     state: &'g TargetState,
     cuts: u32,
+    /// That of the client's connection.
+    timer: &'g Timer,
 }
 
 impl Fate<'_> {
@@ -43,7 +46,7 @@ impl Fate<'_> {
     pub(crate) async fn unless_cut_off<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
         poll_fn(|cx| {
-            if self.state.cuts() != self.cuts {
+            if self.state.cuts() != self.cuts || self.timer.is_cut_off() {
                 return Poll::Ready(None);
             }
             work.as_mut().poll(cx).map(Some)
@@ -132,12 +135,18 @@ impl Generation {
         Some((group, parts, self.groups.get(id.index())?))
     }
 
-    /// What becomes of what a target is about to serve.
-    pub(crate) fn fate(&self, group: GroupId, target: usize) -> Option<Fate<'_>> {
+    /// What becomes of what a target is about to serve, of the connection that has this timer.
+    pub(crate) fn fate<'g>(
+        &'g self,
+        group: GroupId,
+        target: usize,
+        timer: &'g Timer,
+    ) -> Option<Fate<'g>> {
+        timer.set_served_by(group, Some(target));
         let (_, parts) = self.plane.group(group)?;
         let state = parts.targets.get(target)?;
         let cuts = state.cuts();
-        Some(Fate { state, cuts })
+        Some(Fate { state, cuts, timer })
     }
 
     /// The target of this name, if it may take traffic; one that is down only where `keeps` says so.

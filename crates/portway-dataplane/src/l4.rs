@@ -267,7 +267,7 @@ async fn upstream<'c>(
             pooled: false,
             surely: false,
         };
-        let fate = connection.generation.fate(group, target);
+        let fate = connection.generation.fate(group, target, &connection.timer);
         let fate = fate.ok_or_else(Fault::internal)?;
         let error = match connect::connect(connection, wanted, reserved.slot).await {
             Ok(upstream) => {

@@ -50,6 +50,7 @@ pub mod map;
 pub mod plane;
 pub mod queue;
 pub mod service;
+pub mod sessions;
 pub mod support;
 pub mod wants;
 pub mod worker;

@@ -8,6 +8,7 @@ use crate::live_rate::LiveRate;
 use crate::pace::Pace;
 use crate::pool::Shelves;
 use crate::queue::{GroupState, Limits};
+use crate::sessions::RollCall;
 use crate::timer::TICK;
 use crate::variables::Variables;
 use portway_core::balance::SIXTEENTHS;
@@ -547,6 +548,8 @@ pub struct ProcessState {
     limit: AtomicU32,
     /// How often what some target serves was cut off.
     cuts: AtomicU32,
+    /// Who asks for connections.
+    pub roll_call: RollCall,
     /// Variables that live as long as the process: held for an instant, and only where a rule names one.
     variables: Mutex<Variables>,
     requests: AtomicU32,

@@ -116,6 +116,7 @@ impl Progress {
 
     fn chosen(&mut self, x: &mut Exchange<'_>, group: GroupId) {
         x.attempt.group = Some(group);
+        x.connection.timer.set_served_by(group, None);
         statistics::session(x.connection, group);
         self.group = Some(group);
         self.list = List::First;
@@ -224,7 +225,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             reused: false,
         };
         tell_target(x, configured, target);
-        let fate = generation.fate(group, target);
+        let fate = generation.fate(group, target, &x.connection.timer);
         let host = std::mem::take(&mut x.scratch.host);
         let wanted = Wanted {
             group,

@@ -2,9 +2,12 @@
 //!
 //! Setting a deadline stores a number; nothing is allocated, ordered or registered with the kernel. A deadline of a
 //! second may therefore be met up to two [`TICK`]s late, never early. A slot also lets the worker wake a connection
-//! that waits for nothing but its next request (to drain it).
+//! that waits for nothing but its next request (to drain it), and holds what control may ask of a connection.
 
+use crate::sessions::Session;
+use portway_model::snapshot::{GroupId, ListenerId};
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -25,6 +28,20 @@ pub(crate) enum Rests {
     Between,
 }
 
+/// Who is served: what control may ask for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seat {
+    pub(crate) id: u64,
+    /// The two ends of the connection.
+    pub(crate) ends: (SocketAddr, SocketAddr),
+    pub(crate) listener: ListenerId,
+    pub(crate) socket_number: u16,
+    pub(crate) group: Option<GroupId>,
+    pub(crate) target: Option<usize>,
+    /// It is to be cut off.
+    pub(crate) cut: bool,
+}
+
 #[derive(Debug)]
 struct Slot {
     deadline: u64,
@@ -33,12 +50,18 @@ struct Slot {
     used: bool,
     /// When the connection was accepted, or its exchange before had ended.
     since: Instant,
+    /// `None` until it is known.
+    seat: Option<Seat>,
 }
 
 /// The slots of a worker.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     now: Cell<u64>,
+    /// Some connection is to be cut off.
+    cuts: Cell<bool>,
+    /// Connections that there have been.
+    seated: Cell<u64>,
     slots: RefCell<Vec<Slot>>,
     free: RefCell<Vec<u32>>,
 }
@@ -52,6 +75,7 @@ impl Timers {
             rests: Rests::No,
             used: true,
             since: Instant::now(),
+            seat: None,
         };
         let mut slots = self.slots.borrow_mut();
         let index = match self.free.borrow_mut().pop() {
@@ -102,6 +126,51 @@ impl Timers {
         self.wake_where(rests);
     }
 
+    /// The number of a new connection, from 1 on.
+    pub(crate) fn next_seat(&self) -> u64 {
+        self.seated.set(self.seated.get() + 1);
+        self.seated.get()
+    }
+
+    /// Cuts off the connection with this id, if it is here.
+    pub(crate) fn cut_off(&self, id: u64) {
+        let mut slots = self.slots.borrow_mut();
+        for slot in slots.iter_mut().filter(|slot| slot.used) {
+            let Some(seat) = slot.seat.as_mut().filter(|seat| seat.id == id) else {
+                continue;
+            };
+            seat.cut = true;
+            self.cuts.set(true);
+            if let Some(waker) = slot.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// The connections that there are.
+    pub(crate) fn sessions(&self, into: &mut Vec<Session>) {
+        let now = self.now.get();
+        let slots = self.slots.borrow();
+        let used = slots.iter().filter(|slot| slot.used);
+        into.extend(used.filter_map(|slot| {
+            let seat = slot.seat?;
+            let left = slot.deadline.saturating_sub(now);
+            Some(Session {
+                id: seat.id,
+                peer: seat.ends.0,
+                local: seat.ends.1,
+                listener: seat.listener,
+                socket_number: seat.socket_number,
+                group: seat.group,
+                target: seat.target,
+                rests: slot.rests != Rests::No,
+                age: slot.since.elapsed(),
+                expires: (slot.deadline != NEVER)
+                    .then(|| TICK.saturating_mul(u32::try_from(left).unwrap_or(u32::MAX))),
+            })
+        }));
+    }
+
     /// Wakes everything that waits, so that it looks around.
     pub(crate) fn wake_all(&self) {
         self.wake_where(|_| true);
@@ -146,7 +215,39 @@ impl Timer {
 
     /// An exchange has ended: what follows counts from now.
     pub(crate) fn begin_anew(&self) {
-        self.with(|slot, _| slot.since = Instant::now());
+        self.with(|slot, _| {
+            slot.since = Instant::now();
+            if let Some(seat) = &mut slot.seat {
+                (seat.group, seat.target) = (None, None);
+            }
+        });
+    }
+
+    /// Says who is served.
+    pub(crate) fn seat(&self, seat: Seat) {
+        self.with(|slot, _| slot.seat = Some(seat));
+    }
+
+    /// A header said other ends of the connection.
+    pub(crate) fn set_ends(&self, ends: (SocketAddr, SocketAddr)) {
+        self.with(|slot, _| slot.seat.as_mut().map(|seat| seat.ends = ends));
+    }
+
+    /// Says who serves.
+    #[inline]
+    pub(crate) fn set_served_by(&self, group: GroupId, target: Option<usize>) {
+        self.with(|slot, _| {
+            if let Some(seat) = &mut slot.seat {
+                (seat.group, seat.target) = (Some(group), target);
+            }
+        });
+    }
+
+    /// True where somebody wants the connection cut off.
+    #[inline]
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.timers.cuts.get()
+            && self.with(|slot, _| slot.seat.is_some_and(|seat| seat.cut)) == Some(true)
     }
 
     /// Expires after this time, in place of what was set before.
@@ -166,7 +267,7 @@ impl Timer {
     #[inline]
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         let expired = self.with(|slot, now| {
-            if slot.deadline <= now {
+            if slot.deadline <= now || slot.seat.is_some_and(|seat| seat.cut) {
                 return true;
             }
             match &slot.waker {

@@ -494,7 +494,7 @@ async fn tick(worker: Rc<Worker>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut last = Instant::now();
     let (mut ticks, mut drained) = (0_u64, 0_u64);
-    let mut cuts = 0;
+    let (mut cuts, mut answered) = (0, 0);
     loop {
         interval.tick().await;
         let passed =
@@ -507,6 +507,12 @@ async fn tick(worker: Rc<Worker>) {
             cuts = cuts_now;
             worker.timers.wake_all();
         }
+        let process = &worker.process;
+        answered = process.roll_call.answer(
+            answered,
+            |id| worker.timers.cut_off(id),
+            |found| worker.timers.sessions(found),
+        );
         if worker.draining.get() {
             drained += 1;
             worker.timers.expire_resting(drained > FIRST_REQUEST_TICKS);

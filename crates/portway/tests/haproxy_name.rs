@@ -724,3 +724,70 @@ fn sockets_are_taken_over_from_the_process_before() {
     second.signal(Signal::TERM);
     second.wait();
 }
+
+#[test]
+fn sessions_are_listed_and_cut_off() {
+    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let place = Place::new(&format!(
+        "global\n  stats socket unix@a.sock level admin\n\
+         defaults\n  mode http\n  timeout client 60s\n  timeout connect 5s\n  timeout server 60s\n\
+         frontend web\n  bind 127.0.0.1:PORT\n  default_backend app\n\
+         backend app\n  server s1 {}\n",
+        server.local_addr().unwrap()
+    ));
+    let mut running = place.spawn("-f a.cfg");
+    let socket = place.path("a.sock");
+    let alone = eventually("a session", || ask(&socket, "show sess\n"));
+    assert!(
+        alone.starts_with("0x0: proto=unix_stream src=unix:1 fe=GLOBAL "),
+        "{alone}"
+    );
+    let mut client = eventually("a connection", || {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, place.port)).ok()
+    });
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let (_held, _) = server.accept().unwrap();
+    let line = eventually("the session", || {
+        let listed = ask(&socket, "show sess\n")?;
+        listed
+            .lines()
+            .find(|it| it.contains("srv=s1"))
+            .map(str::to_owned)
+    });
+    let from = client.local_addr().unwrap();
+    let expected = format!(": proto=tcpv4 src={from} fe=web be=app srv=s1 age=");
+    assert!(line.contains(&expected), "{line}");
+    let id = line.split(':').next().unwrap();
+    let details = ask(&socket, &format!("show sess {id}\n")).unwrap();
+    assert!(
+        details.contains(&format!("source={from}\n  frontend=web (id=2 mode=http)")),
+        "{details}"
+    );
+    assert_eq!(
+        ask(&socket, "show sess 0x1\n").unwrap(),
+        "Session not found.\n\n"
+    );
+    let gone = "No such session (use 'show sess').\n\n";
+    assert_eq!(ask(&socket, "shutdown session 0x1\n").unwrap(), gone);
+    assert_eq!(
+        ask(&socket, &format!("shutdown session {id}\n")).unwrap(),
+        "\n"
+    );
+    let mut answer = Vec::new();
+    // Closed or reset, and not answered.
+    let _ = client.read_to_end(&mut answer);
+    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+    let listening = ask(&socket, "show fd\n").unwrap();
+    let port = format!("socket listens on 127.0.0.1:{}", place.port);
+    assert!(listening.contains(&port), "{listening}");
+    let set = ask(&socket, "set profiling tasks on; show profiling\n").unwrap();
+    assert!(
+        set.contains("Per-task CPU profiling              : on"),
+        "{set}"
+    );
+    running.signal(Signal::TERM);
+    running.wait();
+}

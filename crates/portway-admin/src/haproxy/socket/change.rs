@@ -388,6 +388,36 @@ fn leading_number(text: &str) -> u32 {
     number.parse().unwrap_or_default()
 }
 
+const PROFILES: &str = "Expects either 'tasks' or 'memory'.\n";
+
+/// `set profiling WHAT auto|on|off`: the setting is kept and shown; functions are not measured here.
+pub(super) fn profiling(session: &mut Session, words: &[&str]) -> Answer {
+    let (profile, states): (_, &[&str]) = match words.first() {
+        Some(&"tasks") => (0, &["on", "auto", "off"]),
+        Some(&"memory") => (1, &["on", "off"]),
+        _ => return Err(PROFILES.to_owned()),
+    };
+    let state = words
+        .get(1)
+        .and_then(|word| states.iter().position(|it| it == word));
+    let state = state.ok_or_else(|| format!("Expects either '{}'.\n", states.join("', '")))?;
+    session
+        .profiles
+        .set(profile, states.get(state).copied().unwrap_or("off"));
+    Ok(String::new())
+}
+
+/// `show profiling`.
+pub(super) fn show_profiling(session: &mut Session, _: &[&str]) -> Answer {
+    Ok(format!(
+        "Per-task CPU profiling              : {:<13} # set profiling tasks {{on|auto|off}}\n\
+         Memory usage profiling              : {:<13} # set profiling memory {{on|off}}\n\
+         Functions are not measured in this program: `perf` does that from outside.\n",
+        session.profiles.shown(0),
+        session.profiles.shown(1),
+    ))
+}
+
 /// `set timeout cli DELAY`.
 pub(super) fn timeout(session: &mut Session, words: &[&str]) -> Answer {
     let delay = match words {

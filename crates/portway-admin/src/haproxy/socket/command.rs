@@ -5,7 +5,7 @@ use std::pin::Pin;
 use portway_control::services::ControlLevel;
 
 use super::line::Asked;
-use super::{Session, Severity, Tone, certificates, change, maps, servers, show, tables};
+use super::{Session, Severity, Tone, certificates, change, maps, servers, sessions, show, tables};
 
 /// A command.
 pub(crate) struct Command {
@@ -74,6 +74,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["set", "maxconn", "frontend"], usage: "set maxconn frontend <frontend> <value>", says: "change the limit of a frontend", level: Admin, run: Now(change::frontend_limit) },
     Command { words: &["set", "maxconn", "global"], usage: "set maxconn global <value>", says: "change the limit of the process", level: Admin, run: Now(change::process_limit) },
     Command { words: &["set", "maxconn", "server"], usage: "set maxconn server <bk>/<srv> <value>", says: "change the limit of a server", level: Admin, run: Now(change::server_limit) },
+    Command { words: &["set", "profiling"], usage: "set profiling <what> {auto|on|off}", says: "keep a setting for tools (nothing is measured by function)", level: Admin, run: Now(change::profiling) },
     Command { words: &["set", "rate-limit"], usage: "set rate-limit <setting> <value>", says: "change a rate limit of the process", level: Admin, run: Now(change::rate_limit) },
     Command { words: &["set", "server"], usage: "set server <bk>/<srv> [opts]", says: "change state, weight, health or address of a server", level: Admin, run: Now(change::server) },
     Command { words: &["set", "severity-output"], usage: "set severity-output [none|number|string]", says: "say how severe messages are", level: User, run: Now(change::severity) },
@@ -88,21 +89,25 @@ const COMMANDS: &[Command] = &[
     Command { words: &["show", "cli", "sockets"], usage: "show cli sockets", says: "where commands are understood", level: User, run: Now(show::sockets) },
     Command { words: &["show", "env"], usage: "show env [var]", says: "the environment of the process", level: Operator, run: Now(show::environment) },
     Command { words: &["show", "errors"], usage: "show errors [<px>] [request|response]", says: "the latest messages that were refused", level: Operator, run: Now(show::errors) },
+    Command { words: &["show", "fd"], usage: "show fd [num]", says: "descriptors of the process", level: Operator, run: Now(show::descriptors) },
     Command { words: &["show", "info"], usage: "show info [desc|json|typed|float]*", says: "the process", level: User, run: Now(show::info) },
     Command { words: &["show", "map"], usage: "show map [@<ver>] [<map>]", says: "maps, or the entries of one", level: User, run: Now(maps::show_map) },
     Command { words: &["show", "pools"], usage: "show pools", says: "memory in pools", level: User, run: Now(show::pools) },
+    Command { words: &["show", "profiling"], usage: "show profiling [<what>]", says: "what is measured (nothing by function)", level: User, run: Now(change::show_profiling) },
     Command { words: &["show", "resolvers"], usage: "show resolvers [id]", says: "resolution of names", level: User, run: Now(show::nothing) },
     Command { words: &["show", "schema", "json"], usage: "show schema json", says: "the schema of what is said in JSON", level: User, run: Now(show::schema) },
     Command { words: &["show", "servers", "conn"], usage: "show servers conn [<backend>]", says: "connections to servers", level: User, run: Now(show::servers_connections) },
     Command { words: &["show", "servers", "state"], usage: "show servers state [<backend>]", says: "states of servers, to be loaded by the next process", level: User, run: Now(show::servers_state) },
-    Command { words: &["show", "sess"], usage: "show sess [id]", says: "sessions, by backend", level: Operator, run: Now(show::sessions) },
+    Command { words: &["show", "sess"], usage: "show sess [id|all]", says: "who is served now, or more of one of them", level: Operator, run: Now(sessions::show) },
     Command { words: &["show", "ssl", "cert"], usage: "show ssl cert [<certfile>]", says: "certificates in use", level: Operator, run: Now(certificates::show) },
     Command { words: &["show", "startup-logs"], usage: "show startup-logs", says: "what was said at the start", level: User, run: Now(show::nothing) },
     Command { words: &["show", "stat"], usage: "show stat [desc|json|no-maint|typed|up]*", says: "counters of every proxy and server", level: User, run: Now(show::stat) },
     Command { words: &["show", "table"], usage: "show table [<table> [data.<type> <op> <value> | key <key>]]", says: "stick tables, or the entries of one", level: User, run: Now(tables::show) },
+    Command { words: &["show", "tasks"], usage: "show tasks", says: "connections that workers look after", level: Operator, run: Now(show::tasks) },
     Command { words: &["show", "threads"], usage: "show threads", says: "workers", level: Operator, run: Now(show::threads) },
     Command { words: &["show", "version"], usage: "show version", says: "the version", level: User, run: Now(show::version) },
     Command { words: &["shutdown", "frontend"], usage: "shutdown frontend <frontend>", says: "stop accepting for ever", level: Admin, run: Now(change::shutdown_frontend) },
+    Command { words: &["shutdown", "session"], usage: "shutdown session <id>", says: "cut off a session", level: Admin, run: Now(sessions::shut_down) },
     Command { words: &["shutdown", "sessions", "server"], usage: "shutdown sessions server <bk>/<srv>", says: "cut off the sessions of a server", level: Admin, run: Now(change::shutdown_sessions) },
     Command { words: &["user"], usage: "user", says: "lower the level of this connection to user", level: User, run: Now(change::user) },
 ];
@@ -117,6 +122,15 @@ const ALWAYS: [(&str, &str); 3] = [
 
 /// Where nothing fits, so many of the nearest are shown.
 const NEAREST: usize = 5;
+
+/// True where a command needs to know the sessions.
+pub(crate) fn needs_sessions(session: &Session, asked: &Asked) -> bool {
+    let words: Vec<&str> = asked.words.iter().map(String::as_str).collect();
+    matches!(
+        words.as_slice(),
+        ["show", "sess", ..] | ["shutdown", "session", ..]
+    ) && session.level >= ControlLevel::Operator
+}
 
 /// Carries out a command and gives the answer, without the empty line behind it. `None`: the connection ends.
 pub(crate) async fn run(session: &mut Session, asked: &Asked) -> Option<String> {

@@ -8,17 +8,19 @@ mod command;
 mod line;
 mod maps;
 mod servers;
+mod sessions;
 mod show;
 mod tables;
 
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use portway_control::bind::control::{ControlListener, Socket};
 use portway_control::bind::takeover;
 use portway_control::figures::Figures;
 use portway_control::install::Running;
+use portway_control::operations::Session as Seen;
 use portway_control::services::ControlLevel;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -54,9 +56,37 @@ pub(crate) struct Session {
     tone: Option<Tone>,
     expert: bool,
     experimental: bool,
+    /// What was said of profiling, for all connections.
+    profiles: Arc<Profiles>,
+    /// Who is served, where the command wants to know it.
+    seen: Option<Vec<Seen>>,
+    /// Who asks, and since when.
+    peer: Peer,
+    since: Instant,
     /// Lines behind the line of commands.
     payload: Option<String>,
 }
+
+/// The two settings of `set profiling`.
+#[derive(Default)]
+pub(crate) struct Profiles([Mutex<Option<&'static str>>; 2]);
+
+impl Profiles {
+    fn set(&self, nth: usize, state: &'static str) {
+        if let Some(it) = self.0.get(nth) {
+            *it.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+        }
+    }
+
+    fn shown(&self, nth: usize) -> &'static str {
+        let state = self.0.get(nth);
+        let state = state.and_then(|it| *it.lock().unwrap_or_else(PoisonError::into_inner));
+        state.unwrap_or("off")
+    }
+}
+
+/// Who is connected to a control socket: `None` on a UNIX socket.
+type Peer = Option<std::net::SocketAddr>;
 
 /// Whether messages say how severe they are, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,12 +158,14 @@ pub(crate) async fn serve(
     let sockets = Arc::new(sockets.collect::<Vec<_>>());
     let limit = running.snapshot().process.control_connections;
     let free = Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX)));
+    let profiles = Arc::new(Profiles::default());
     let mut tasks = JoinSet::new();
     if let Some(handed) = handed {
         let serving = Serving {
             running: running.clone(),
             level: ControlLevel::Admin,
             exposes: true,
+            profiles: profiles.clone(),
             sockets: sockets.clone(),
             free: free.clone(),
         };
@@ -150,6 +182,7 @@ pub(crate) async fn serve(
             running: running.clone(),
             level,
             exposes: exposes && level == ControlLevel::Admin,
+            profiles: profiles.clone(),
             sockets: sockets.clone(),
             free: free.clone(),
         };
@@ -177,6 +210,7 @@ struct Serving {
     level: ControlLevel,
     /// Another process may be given the listening sockets over it.
     exposes: bool,
+    profiles: Arc<Profiles>,
     sockets: Arc<Vec<(String, ControlLevel)>>,
     free: Arc<Semaphore>,
 }
@@ -186,10 +220,11 @@ impl Serving {
         let mut connections = JoinSet::new();
         loop {
             match socket.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let conversation =
                         |session| async move { drop(converse(stream, session).await) };
-                    self.begin(self.level, conversation, &mut connections).await;
+                    let whose = (self.level, Some(peer));
+                    self.begin(whose, conversation, &mut connections).await;
                 }
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
@@ -203,7 +238,8 @@ impl Serving {
             let ready = stream.set_nonblocking(true);
             if let Ok(stream) = ready.and_then(|()| UnixStream::from_std(stream)) {
                 let conversation = |session| converse_unix(stream, session);
-                self.begin(level, conversation, &mut connections).await;
+                self.begin((level, None), conversation, &mut connections)
+                    .await;
             }
         }
     }
@@ -214,7 +250,8 @@ impl Serving {
             match socket.accept().await {
                 Ok((stream, _)) => {
                     let conversation = |session| converse_unix(stream, session);
-                    self.begin(self.level, conversation, &mut connections).await;
+                    self.begin((self.level, None), conversation, &mut connections)
+                        .await;
                 }
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
@@ -224,7 +261,7 @@ impl Serving {
     /// Serves a connection once there is room for one more.
     async fn begin<F>(
         &self,
-        level: ControlLevel,
+        (level, peer): (ControlLevel, Peer),
         conversation: impl FnOnce(Session) -> F,
         connections: &mut JoinSet<()>,
     ) where
@@ -247,6 +284,10 @@ impl Serving {
             expert: false,
             experimental: false,
             payload: None,
+            profiles: self.profiles.clone(),
+            seen: None,
+            peer,
+            since: Instant::now(),
         };
         // A tool that goes away is no error of ours.
         let conversation = conversation(session);
@@ -290,6 +331,9 @@ where
             false => None,
         };
         for command in &commands {
+            if command::needs_sessions(&session, command) {
+                session.seen = session.running.statistics().sessions().await;
+            }
             let Some(mut answer) = command::run(&mut session, command).await else {
                 return Ok(None);
             };

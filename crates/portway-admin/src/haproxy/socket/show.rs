@@ -9,6 +9,7 @@ use portway_control::figures::{
     version as version_of,
 };
 
+use portway_control::descriptors;
 use portway_control::world::with_inputs;
 
 use super::command::Answer;
@@ -292,24 +293,6 @@ pub(super) fn servers_connections(session: &mut Session, words: &[&str]) -> Answ
 /// Milliseconds after which HAProxy begins to close idle connections, where it is not told.
 const PURGE_DELAY: u32 = 5000;
 
-/// `show sess`: how many sessions each backend has; a list of all of them is not kept.
-pub(super) fn sessions(session: &mut Session, words: &[&str]) -> Answer {
-    if !words.is_empty() {
-        return Err("Session not found.\n".to_owned());
-    }
-    let mut text = String::new();
-    for proxy in &session.figures().proxies {
-        if let Some(it) = &proxy.backend {
-            let _ = writeln!(
-                text,
-                "be={} sessions={}",
-                proxy.name, it.totals.sessions_open
-            );
-        }
-    }
-    Ok(text)
-}
-
 /// `show errors`: refused messages are counted, and stand in access logs; they are not kept.
 pub(super) fn errors(session: &mut Session, words: &[&str]) -> Answer {
     let figures = session.figures();
@@ -379,12 +362,19 @@ pub(super) fn pools(_: &mut Session, _: &[&str]) -> Answer {
     Ok(text.to_owned())
 }
 
-/// `show activity`.
+/// `show activity`: what all workers did together.
 pub(super) fn activity(session: &mut Session, _: &[&str]) -> Answer {
     let process = session.figures().process;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.unwrap_or_default();
+    let workers = process.workers;
     Ok(format!(
-        "accepted: {}\nrequests: {}\nopen: {}\n",
-        process.connections_total, process.requests_total, process.connections
+        "thread_id: {workers} (1..{workers})\ndate_now: {}.{:06}\naccepted: {}\nrequests: {}\nopen: {}\n",
+        now.as_secs(),
+        now.subsec_micros(),
+        process.connections_total,
+        process.requests_total,
+        process.connections
     ))
 }
 
@@ -393,6 +383,33 @@ pub(super) fn threads(session: &mut Session, _: &[&str]) -> Answer {
     let workers = 1..=session.figures().process.workers;
     Ok(workers.fold(String::new(), |text, worker| {
         format!("{text}  Thread {worker} : act=1 stuck=0\n")
+    }))
+}
+
+/// `show tasks`: what a worker does is no task with a function of its own; its connections stand in `show sess`.
+pub(super) fn tasks(session: &mut Session, _: &[&str]) -> Answer {
+    let process = session.figures().process;
+    Ok(format!(
+        "Running tasks: {} ({} threads)\n",
+        process.connections, process.workers
+    ))
+}
+
+/// `show fd [NUMBER]`: the descriptors of the process. `st` are the flags that the system has for one.
+pub(super) fn descriptors(_: &mut Session, words: &[&str]) -> Answer {
+    let wanted = match words.first() {
+        None => None,
+        Some(word) => Some(word.parse().map_err(|_| "Expects an integer value.\n")?),
+    };
+    let all = descriptors::open();
+    let all = all
+        .iter()
+        .filter(|it| wanted.is_none_or(|number: i32| number == it.number));
+    Ok(all.fold(String::new(), |text, it| {
+        format!(
+            "{text}{:>7} : st=0x{:06x} {}\n",
+            it.number, it.flags, it.leads_to
+        )
     }))
 }
 

@@ -10,6 +10,9 @@ use portway_model::span::Spanned;
 /// Shortest and longest message, as in HAProxy.
 const LENGTHS: (u64, u64) = (80, 65_535);
 
+/// Where syslog listens.
+const SYSLOG_PORT: u16 = 514;
+
 /// One `log` line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum LogTarget {
@@ -152,6 +155,13 @@ pub(crate) fn log_target(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned
 
 fn log_address(word: &Word, reader: &mut Reader<'_>) -> Option<SyslogAddress> {
     let text = crate::haproxy::address::expanded(word.as_str(), reader);
+    // As in HAProxy: no host is this machine, no port is that of syslog.
+    let text = match text.split_once(':') {
+        Some(("", "")) => format!("127.0.0.1:{SYSLOG_PORT}"),
+        Some(("", port)) if port.parse::<u16>().is_ok() => format!("127.0.0.1:{port}"),
+        Some((host, "")) => format!("{host}:{SYSLOG_PORT}"),
+        _ => text,
+    };
     let address = SyslogAddress::parse(&text);
     if address.is_none() {
         let message = format!("`{text}` is not an address that logs can go to");
