@@ -383,7 +383,12 @@ fn admit(mut open: Open, incoming: &Incoming, socket: Connected, peer: SocketAdd
     let way = match verdict {
         _ if listener.protocol.is_http() => Way::Http,
         Some(Verdict::Forward(group)) => Way::Stream(Some(group)),
-        _ if later.session.is_empty() && later.client_hello.is_empty() => {
+        // A handshake is finished first, as in HAProxy.
+        _ if later.session.is_empty()
+            && later.client_hello.is_empty()
+            && !proxy
+            && parts.tls.is_none() =>
+        {
             return l4::nowhere(&connection, &mut Stream::Plain(socket));
         }
         _ => Way::Stream(None),

@@ -27,9 +27,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-/// Closes a connection that no rule sends anywhere.
+/// Closes a connection that no rule sends anywhere: its client reads an end, not an error.
 pub(crate) fn nowhere(connection: &Connection, stream: &mut Stream) {
-    stream.reset();
+    stream.say_end();
     record::closed_early(connection, Instant::now(), Fault::no_rule(), None);
 }
 

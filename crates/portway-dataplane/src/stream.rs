@@ -7,6 +7,7 @@
 use rustls::{ClientConnection, ServerConnection};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -406,6 +407,15 @@ impl Stream {
             // A socket that refuses is closed in the ordinary way.
             let _ = socket2::SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO));
         }
+    }
+
+    /// Tells the peer that nothing will come any more. What it sent and nobody read would make a reset of the end otherwise.
+    pub(crate) fn say_end(&self) {
+        // One that has gone already needs no telling.
+        let _ = match self.socket() {
+            Socket::Tcp(socket) => socket2::SockRef::from(socket).shutdown(Shutdown::Write),
+            Socket::Unix(socket) => socket2::SockRef::from(socket).shutdown(Shutdown::Write),
+        };
     }
 
     /// Makes the end of the connection, which comes when this is dropped, one that the client does not hear of. Without the

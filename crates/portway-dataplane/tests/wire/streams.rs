@@ -166,7 +166,7 @@ fn rejected_and_unrouted_connections_reach_no_target() {
     let proxy = Proxy::start(&inspecting("200ms", &only, [&targets[0], &targets[1]]));
     let mut client = proxy.client();
     client.send("ab").unwrap();
-    assert_eq!(client.until_end().unwrap(), (Vec::new(), End::Reset));
+    assert_eq!(client.until_end().unwrap(), (Vec::new(), End::Closed));
     assert!(proxy.finish(1)[0].contains("no_rule"));
     assert_eq!(targets.map(|target| target.connections()), [0, 0]);
 }
