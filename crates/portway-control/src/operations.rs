@@ -48,14 +48,14 @@ pub enum RateOf {
 }
 
 /// By what a session is served, each with its name and number; `None` while that is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServedBy<'a> {
     /// Where it came in.
     pub frontend: Option<(&'a str, u32)>,
     /// Where it goes.
     pub backend: Option<(&'a str, u32)>,
     /// Who answers it.
-    pub server: Option<(&'a str, u32)>,
+    pub server: Option<(String, u32)>,
 }
 
 /// How long workers are waited for; they look ten times a second.
@@ -214,9 +214,17 @@ impl Statistics {
             .iter()
             .find(|it| group.is_some() && it.group == group);
         let server = group.zip(session.target).and_then(|(group, target)| {
-            let name = &self.targets.get(group)?.get(target)?.target.name;
-            let number = backend.and_then(|it| it.targets.get(target));
-            Some((name.as_str(), number.copied().unwrap_or_default()))
+            let installed = self.installed();
+            let name = installed
+                .targets
+                .get(group)?
+                .get(target)?
+                .target
+                .name
+                .to_string();
+            let parts = installed.plane.groups.get(group);
+            let number = parts.and_then(|it| it.numbers.get(target));
+            Some((name, number.copied().unwrap_or_default()))
         });
         ServedBy {
             frontend: frontend.map(|it| (it.name.as_str(), it.number)),

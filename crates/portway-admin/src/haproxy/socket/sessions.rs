@@ -73,7 +73,7 @@ fn line(session: &Session, it: &Seen, text: &mut String) {
         it.id,
         name(by.frontend, "<NONE>"),
         name(by.backend, "<NONE>"),
-        name(by.server, "<none>"),
+        by.server.map_or("<none>".to_owned(), |it| it.0),
         time(it.age),
         it.expires.map(time).unwrap_or_default(),
     );
