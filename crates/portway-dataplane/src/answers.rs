@@ -5,15 +5,18 @@
 
 use crate::exchange::Exchange;
 use crate::fault::reason;
+use portway_core::evaluate::{write_header_value, write_template};
 use portway_core::http1::{Known, write_field};
+use portway_model::expression::Template;
 use portway_model::settings::{ErrorAnswer, OwnAnswers};
 use portway_model::snapshot::{GroupId, ListenerId};
 use portway_model::span::FileId;
+use portway_model::stage::Resolved;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A page that is sent in place of our own answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     status: u16,
     /// Empty: the usual one.
@@ -29,6 +32,8 @@ pub struct Page {
     silent: bool,
     /// It is written as a response of HTTP/1.0.
     http10: bool,
+    /// Headers and body are computed for each exchange.
+    computed: Option<Arc<ErrorAnswer<Resolved>>>,
 }
 
 impl Page {
@@ -52,23 +57,29 @@ impl Page {
             sized: true,
             silent: bytes.is_empty(),
             http10: false,
+            computed: None,
         })
     }
 
     /// An answer with this body and these headers.
-    pub fn answer(status: u16, answer: &ErrorAnswer) -> Self {
+    pub fn answer(status: u16, answer: &ErrorAnswer<Resolved>) -> Self {
+        let is_text = |template: &Template<Resolved>| template.as_text().is_some();
+        let fixed = is_text(&answer.body) && answer.headers.iter().all(|(_, value)| is_text(value));
         let mut fields = Vec::new();
         for (name, value) in &answer.headers {
+            let value = value.as_text().unwrap_or_default();
             write_field(&mut fields, name.as_bytes(), value.as_bytes());
         }
-        if !answer.body.is_empty() {
+        let body = answer.body.as_text().unwrap_or_default();
+        if !body.is_empty() {
             write_field(&mut fields, b"Content-Type", answer.content_type.as_bytes());
         }
         Self {
+            computed: (!fixed).then(|| Arc::new(answer.clone())),
             status,
             reason: Vec::new(),
             fields,
-            body: answer.body.as_bytes().into(),
+            body: body.as_bytes().into(),
             close: false,
             sized: true,
             silent: false,
@@ -90,6 +101,7 @@ impl Page {
             sized: true,
             silent: false,
             http10: false,
+            computed: None,
         }
     }
 
@@ -136,6 +148,7 @@ impl Page {
             sized,
             silent: false,
             http10: version == b"HTTP/1.0",
+            computed: None,
         })
     }
 }
@@ -276,10 +289,33 @@ pub(crate) fn own(x: &Exchange<'_>, status: u16, text: &str) -> Answer {
         .answers
         .of(x.connection.listener, x.attempt.group, status);
     match (page, x.connection.own_answers()) {
-        (Some(page), form) => Answer::of(page, status, form),
+        (Some(page), form) => {
+            let mut answer = Answer::of(page, status, form);
+            if let Some(computed) = page.computed.as_deref() {
+                compute(x, computed, &mut answer);
+            }
+            answer
+        }
         (None, OwnAnswers::Haproxy) => haproxy(status).unwrap_or_else(|| portway(status, text)),
         (None, OwnAnswers::Portway) => portway(status, text),
     }
+}
+
+/// Puts the headers and the body in that are computed.
+fn compute(x: &Exchange<'_>, from: &ErrorAnswer<Resolved>, answer: &mut Answer) {
+    answer.fields.clear();
+    for (name, value) in &from.headers {
+        let mut bytes = Vec::new();
+        write_header_value(value, x, &mut bytes);
+        write_field(&mut answer.fields, name.as_bytes(), &bytes);
+    }
+    let mut body = Vec::new();
+    write_template(&from.body, x, &mut body);
+    if !body.is_empty() {
+        let content_type = from.content_type.as_bytes();
+        write_field(&mut answer.fields, b"Content-Type", content_type);
+    }
+    answer.body = Body::Made(body);
 }
 
 /// What is answered to what is no request. HAProxy looks at no page then, but for an empty one.

@@ -22,7 +22,8 @@ use crate::stream::Stream;
 use crate::transfer::{Broken, Transfer};
 use crate::tunnel;
 use portway_core::http1::{
-    BodyLength, HeadLimits, Method, Parsed, Refusal, ResponseBody, parse_response, response_framing,
+    BodyLength, HeadLimits, Known, Method, Parsed, Refusal, ResponseBody, parse_response,
+    response_framing,
 };
 use portway_core::retry::Stage;
 use portway_model::expression::Scope;
@@ -155,6 +156,9 @@ async fn respond(
     if status == 101 && !(plan.tunnel && upload.done) {
         return Err(Fault::unasked_upgrade());
     }
+    if status == 101 && lacks_accept(x) {
+        return Err(Fault::bad_response(Refusal::NoWebsocketKey));
+    }
     let out = head::response(x, &framing, &plan);
     response = x.response.take().ok_or_else(Fault::internal)?;
     response.consume(head_len);
@@ -220,6 +224,18 @@ fn is_tried_again(x: &Exchange<'_>, status: u16) -> bool {
     group.is_some_and(|(group, _, _)| {
         group.retry_on.is_some() && replayable && retries::refuses(group, status, x.ledger.attempts)
     })
+}
+
+/// True for the answer to a handshake of WebSocket that HAProxy refuses.
+fn lacks_accept(x: &Exchange<'_>) -> bool {
+    let arena = x.response.as_ref().map(Buffer::filled).unwrap_or_default();
+    let fields = x.scratch.response.fields();
+    x.connection.own_answers() == OwnAnswers::Haproxy
+        && fields.list_contains(Known::Upgrade, arena, b"websocket")
+        && fields
+            .values_named(b"sec-websocket-accept", arena)
+            .next()
+            .is_none()
 }
 
 /// Keeps what the log wants of a response, while its head is there.

@@ -6,8 +6,10 @@ use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule, Service
 use portway_model::address::TargetAddress;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::expression::{Condition, Expression, Scope, Template, TemplatePart, Value};
-use portway_model::settings::Password;
-use portway_model::snapshot::{Listener, Rules, Snapshot, Target, TargetGroup, Userlist};
+use portway_model::settings::{ErrorPageSource, Password};
+use portway_model::snapshot::{
+    ErrorPage, Listener, Rules, Snapshot, Target, TargetGroup, Userlist,
+};
 use portway_model::span::Span;
 use portway_model::stage::Resolved;
 
@@ -84,12 +86,26 @@ impl Found {
                 "ALPN `h2` (HTTP/2)",
             );
         }
+        self.pages(&listener.error_pages);
         self.rules(&listener.rules);
+    }
+
+    fn pages(&mut self, pages: &[ErrorPage]) {
+        for page in pages {
+            if let ErrorPageSource::Answer(answer) = &page.page {
+                self.at(page.origin.0).template(&answer.body);
+                answer
+                    .headers
+                    .iter()
+                    .for_each(|(_, value)| self.template(value));
+            }
+        }
     }
 
     fn group(&mut self, group: &TargetGroup) {
         self.stream = !group.protocol.is_http();
         self.at(group.origin.0);
+        self.pages(&group.error_pages);
         if let Some(check) = &group.health_check {
             self.at(check.origin.0);
             let destination = |target: &Target| {

@@ -3,7 +3,8 @@
 use portway_model::action::{Action, AnswerBody, FixedResponse, Phase, Rule};
 use portway_model::draft::LogFormat;
 use portway_model::expression::{LogValue, Template, TemplatePart, Value};
-use portway_model::snapshot::{Listener, Snapshot, TargetGroup};
+use portway_model::settings::ErrorPageSource;
+use portway_model::snapshot::{ErrorPage, Listener, Snapshot, TargetGroup};
 use portway_model::stage::Resolved;
 use std::sync::Arc;
 
@@ -56,9 +57,12 @@ pub fn numbers_requests(snapshot: &Snapshot) -> bool {
     for listener in &snapshot.listeners {
         each_value(listener, &mut look);
     }
-    let groups = snapshot.groups.iter();
-    for rule in groups.flat_map(|group| group.rules.iter()) {
-        of_rule(rule, &mut look);
+    for group in &snapshot.groups {
+        group.rules.iter().for_each(|rule| of_rule(rule, &mut look));
+        group
+            .error_pages
+            .iter()
+            .for_each(|page| of_page(page, &mut look));
     }
     wanted
 }
@@ -76,6 +80,9 @@ fn each_value(listener: &Listener, visit: &mut impl FnMut(LogValue)) {
     let id = listener.request_id.as_ref();
     if let Some(template) = id.and_then(|id| id.format.as_ref()) {
         of_template(template, visit);
+    }
+    for page in &listener.error_pages {
+        of_page(page, visit);
     }
     listener.rules.iter().for_each(|rule| of_rule(rule, visit));
 }
@@ -97,6 +104,15 @@ fn of_rule(rule: &Rule<Resolved>, visit: &mut impl FnMut(LogValue)) {
             Action::Respond(response) => of_response(response, visit),
             Action::Capture { value, .. } => of_value(&value.value, visit),
             _ => {}
+        }
+    }
+}
+
+fn of_page(page: &ErrorPage, visit: &mut impl FnMut(LogValue)) {
+    if let ErrorPageSource::Answer(answer) = &page.page {
+        of_template(&answer.body, visit);
+        for (_, template) in &answer.headers {
+            of_template(template, visit);
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::draft::LogFormat;
 use crate::expression::{
     Condition, CounterEntry, Expression, Matcher, Template, TemplatePart, Test, Transform, Value,
 };
+use crate::settings::{ErrorAnswer, ErrorPageSource};
 use crate::span::Spanned;
 use crate::stage::Stage;
 
@@ -543,14 +544,46 @@ fn fixed_response<C: Convert>(
         AnswerBody::ErrorPage => Ok(AnswerBody::ErrorPage),
         AnswerBody::ErrorPageFile(file) => Ok(AnswerBody::ErrorPageFile(file.clone())),
     };
-    let headers = each(to, &from.headers, |to, (name, value)| {
-        Ok((name.clone(), template(to, value)?))
-    });
+    let headers = headers(to, &from.headers);
     Ok(FixedResponse {
         status: from.status,
         content_type: from.content_type.clone(),
         body: body?,
         headers: headers?,
+    })
+}
+
+/// What is sent in place of our own answer.
+pub(crate) fn error_page<C: Convert>(
+    to: &mut C,
+    from: &ErrorPageSource<C::Before>,
+) -> Outcome<C, ErrorPageSource<C::After>> {
+    let answer = match from {
+        ErrorPageSource::File(file) => return Ok(ErrorPageSource::File(file.clone())),
+        ErrorPageSource::Redirect { location, status } => {
+            return Ok(ErrorPageSource::Redirect {
+                location: location.clone(),
+                status: *status,
+            });
+        }
+        ErrorPageSource::Answer(answer) => answer,
+    };
+    let body = template(to, &answer.body);
+    let headers = headers(to, &answer.headers);
+    Ok(ErrorPageSource::Answer(ErrorAnswer {
+        body: body?,
+        content_type: answer.content_type.clone(),
+        headers: headers?,
+    }))
+}
+
+#[expect(clippy::type_complexity, reason = "an associated type of one stage")]
+fn headers<C: Convert>(
+    to: &mut C,
+    from: &[(String, Template<C::Before>)],
+) -> Outcome<C, Vec<(String, Template<C::After>)>> {
+    each(to, from, |to, (name, value)| {
+        Ok((name.clone(), template(to, value)?))
     })
 }
 

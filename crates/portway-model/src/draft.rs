@@ -332,7 +332,7 @@ pub struct ErrorPageDraft {
     /// The status that is replaced.
     pub status: Spanned<u16>,
     /// What is sent.
-    pub page: Spanned<ErrorPageSource>,
+    pub page: Spanned<ErrorPageSource<Named>>,
 }
 
 /// A target group.

@@ -227,7 +227,7 @@ impl Lift<'_> {
                 .map(|log| Spanned::bare(self.access_log(log, listener.protocol))),
             log: bare(&listener.log),
             capture_cookie: some(&listener.capture_cookie),
-            error_pages: error_pages(&listener.error_pages),
+            error_pages: self.error_pages(&listener.error_pages),
             own_answers: unless(&listener.own_answers, &OwnAnswers::Portway),
             close: unless(&listener.close, &false),
         }
@@ -241,6 +241,17 @@ impl Lift<'_> {
                 rule
             })
             .collect()
+    }
+
+    fn error_pages(&mut self, pages: &[ErrorPage]) -> Vec<ErrorPageDraft> {
+        let pages = pages.iter().map(|page| {
+            let Ok(source) = convert::error_page(self, &page.page);
+            ErrorPageDraft {
+                status: Spanned::bare(page.status),
+                page: Spanned::bare(source),
+            }
+        });
+        pages.collect()
     }
 
     fn access_log(&mut self, log: &AccessLog, protocol: Protocol) -> AccessLogDraft {
@@ -312,7 +323,7 @@ impl Lift<'_> {
             connection_reuse: unless(&group.connection_reuse, &defaults::CONNECTION_REUSE),
             log: bare(&group.log),
             log_health_checks: unless(&group.log_health_checks, &false),
-            error_pages: error_pages(&group.error_pages),
+            error_pages: self.error_pages(&group.error_pages),
             close: unless(&group.close, &false),
             target_name_header: some(&group.target_name_header),
             send_proxy: some(&group.send_proxy),
@@ -456,14 +467,6 @@ fn forwarded(forwarded: &Forwarded) -> ForwardedDraft {
             .map(Spanned::bare)
             .collect(),
     }
-}
-
-fn error_pages(pages: &[ErrorPage]) -> Vec<ErrorPageDraft> {
-    let pages = pages.iter().map(|page| ErrorPageDraft {
-        status: Spanned::bare(page.status),
-        page: Spanned::bare(page.page.clone()),
-    });
-    pages.collect()
 }
 
 fn user(user: &User) -> UserDraft {

@@ -1,5 +1,7 @@
 //! Settings that are the same before and after compile: small closed sets and plain records.
 
+use crate::expression::Template;
+use crate::stage::Stage;
 use std::time::Duration;
 
 /// What a listener or a target group speaks.
@@ -183,8 +185,8 @@ pub enum ConnectionReuse {
 }
 
 /// What is sent in place of our own answer.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ErrorPageSource {
+#[derive(Debug, Clone, PartialEq)]
+pub enum ErrorPageSource<S: Stage> {
     /// A file: a whole HTTP response where it begins with `HTTP/`, else an HTML body.
     File(String),
     /// A redirect.
@@ -195,18 +197,18 @@ pub enum ErrorPageSource {
         status: u16,
     },
     /// An answer of our own making.
-    Answer(ErrorAnswer),
+    Answer(ErrorAnswer<S>),
 }
 
 /// An error page that is written in the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ErrorAnswer {
+#[derive(Debug, Clone, PartialEq)]
+pub struct ErrorAnswer<S: Stage> {
     /// The body.
-    pub body: String,
+    pub body: Template<S>,
     /// Its type.
     pub content_type: String,
     /// Further headers.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, Template<S>)>,
 }
 
 /// What a user must know.

@@ -343,7 +343,7 @@ pub struct ErrorPage {
     /// The status that is replaced.
     pub status: u16,
     /// What is sent.
-    pub page: ErrorPageSource,
+    pub page: ErrorPageSource<Resolved>,
     /// The text that made it.
     pub origin: Origin,
 }

@@ -14,6 +14,7 @@ use portway_model::settings::{
     ClientAuth, ErrorAnswer, ErrorPageSource, ForwardedMode, OwnAnswers, Protocol, TlsVersion,
 };
 use portway_model::span::Spanned;
+use portway_model::stage::Named;
 
 fields!(ListenerDraft {
     "bind" => binds,
@@ -155,7 +156,7 @@ pub(crate) fn write(listener: &ListenerDraft) -> Vec<(String, Out)> {
 
 impl Field for Vec<ErrorPageDraft> {
     fn fill(&mut self, entry: &Entry, reader: &mut Reader<'_>) {
-        for (key, page) in pairs::read::<Spanned<ErrorPageSource>>(&entry.item, reader) {
+        for (key, page) in pairs::read::<Spanned<ErrorPageSource<Named>>>(&entry.item, reader) {
             match key.value.parse() {
                 Ok(status) => self.push(ErrorPageDraft {
                     status: Spanned::new(status, key.span),
@@ -180,7 +181,7 @@ impl Field for Vec<ErrorPageDraft> {
 pub(crate) const ERROR_PAGE_KEYS: &[&str] =
     &["redirect", "status", "body", "content_type", "headers"];
 
-impl Form for ErrorPageSource {
+impl Form for ErrorPageSource<Named> {
     const WHAT: &'static str = "a file, { redirect, status } or { body, content_type, headers }";
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {

@@ -52,7 +52,7 @@ impl Compiler<'_> {
         let tls = self.upstream_tls(draft, protocol);
         let rules = self.rules(&Owner::group(draft, protocol), &draft.rules);
         self.check_log_destinations(&draft.log);
-        let error_pages = self.error_pages(&draft.error_pages);
+        let error_pages = self.error_pages(&draft.error_pages, Side::Group(protocol));
         let found = &mut self.found;
         given_within(found, "retries", draft.retries, (0, MAX_RETRIES));
         given_within(found, "a pool size", draft.pool_size, (0, MAX_POOL_SIZE));
@@ -85,7 +85,7 @@ impl Compiler<'_> {
                 .map_or(defaults::CONNECTION_REUSE, |x| x.value),
             log: super::log::destinations(&draft.log),
             log_health_checks: draft.log_health_checks.is_some_and(|x| x.value),
-            error_pages,
+            error_pages: error_pages?,
             close: draft.close.is_some_and(|x| x.value),
             target_name_header: draft.target_name_header.as_ref().map(|name| {
                 check_header_written(&mut self.found, &name.value, name.span);

@@ -1,5 +1,6 @@
 //! Listeners: what they speak, their limits, headers and logs.
 
+use super::expressions::{Moment, Place, Side};
 use super::limits::{
     self, MAX_BACKLOG, MAX_HEAD_BYTES, MAX_INTERFACE, MIN_HEAD_BYTES, given_within,
 };
@@ -8,6 +9,8 @@ use super::text::{
     Use, check_file, check_header_written, check_redirect, check_status, check_text,
 };
 use super::{Compiler, Reported};
+use crate::action::Phase;
+use crate::convert;
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{
@@ -51,7 +54,7 @@ impl Compiler<'_> {
         let request_id = request_id.map(|id| self.request_id(id, protocol));
         self.check_log_destinations(&draft.log);
         self.check_capture_cookie(draft.capture_cookie.as_ref());
-        let error_pages = self.error_pages(&draft.error_pages);
+        let error_pages = self.error_pages(&draft.error_pages, Side::Listener(protocol));
         Ok(Listener {
             name: draft.name.value.clone(),
             known_as: self.known_as(draft),
@@ -73,7 +76,7 @@ impl Compiler<'_> {
             access_log: access_log.transpose()?,
             log: super::log::destinations(&draft.log),
             capture_cookie: draft.capture_cookie.as_ref().map(|it| it.value.clone()),
-            error_pages,
+            error_pages: error_pages?,
             own_answers: draft
                 .own_answers
                 .map_or(OwnAnswers::Portway, |form| form.value),
@@ -137,7 +140,11 @@ impl Compiler<'_> {
         }
     }
 
-    pub(super) fn error_pages(&mut self, drafts: &[ErrorPageDraft]) -> Vec<ErrorPage> {
+    pub(super) fn error_pages(
+        &mut self,
+        drafts: &[ErrorPageDraft],
+        side: Side,
+    ) -> Result<Vec<ErrorPage>, Reported> {
         for (index, page) in drafts.iter().enumerate() {
             check_status(
                 &mut self.found,
@@ -156,12 +163,15 @@ impl Compiler<'_> {
                     check_redirect(found, *status, span);
                 }
                 ErrorPageSource::Answer(answer) => {
-                    let found = &mut self.found;
                     let kind = &answer.content_type;
-                    check_text(found, "a type", kind, Use::HeaderValue, span);
+                    check_text(&mut self.found, "a type", kind, Use::HeaderValue, span);
+                    // A fault may come once the request is known, and before any response is.
+                    let moment = Moment::Phase(Phase::Request);
+                    let place = Place { moment, side, span };
+                    self.check_template(place, &answer.body);
                     for (name, value) in &answer.headers {
-                        check_header_written(found, name, span);
-                        check_text(found, "a header", value, Use::HeaderValue, span);
+                        check_header_written(&mut self.found, name, span);
+                        self.check_written(place, "a header", value, Use::HeaderValue);
                     }
                 }
             }
@@ -177,12 +187,13 @@ impl Compiler<'_> {
                 );
             }
         }
-        let pages = drafts.iter().map(|page| ErrorPage {
-            status: page.status.value,
-            page: page.page.value.clone(),
-            origin: Origin(page.status.span),
-        });
-        pages.collect()
+        convert::each(self, drafts, |to, page| {
+            Ok(ErrorPage {
+                status: page.status.value,
+                page: convert::error_page(to, &page.page.value)?,
+                origin: Origin(page.status.span),
+            })
+        })
     }
 }
 

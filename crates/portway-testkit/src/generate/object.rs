@@ -17,6 +17,7 @@ use portway_model::settings::{
     WhenFull,
 };
 use portway_model::span::Spanned;
+use portway_model::stage::Named;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -387,20 +388,27 @@ impl Choices {
         draft.max_session_rate = self.setting(|c| c.below(1_000_000));
         draft.head_bytes = self.setting(|c| c.below(1_000_000) + 1_024);
         draft.access_log = self.setting(|c| c.access_log(tls));
-        draft.error_pages = self.error_pages();
+        draft.error_pages = self.error_pages(Place {
+            tls,
+            ..Place::REQUEST
+        });
         draft.own_answers = self.setting(|c| c.one(OwnAnswers::Haproxy, &[OwnAnswers::Portway]));
         draft.close = self.setting(|c| c.one_in(2));
     }
 
-    fn error_pages(&mut self) -> Vec<ErrorPageDraft> {
+    fn error_answer(&mut self, place: Place) -> ErrorAnswer<Named> {
+        ErrorAnswer {
+            body: self.template_of(place, "", Self::line),
+            content_type: self.line(),
+            headers: self.some(1, |c| (c.header(), c.template_of(place, "", Self::line))),
+        }
+    }
+
+    fn error_pages(&mut self, place: Place) -> Vec<ErrorPageDraft> {
         self.objects(3, |c, index| ErrorPageDraft {
             status: Spanned::bare(u16::try_from(index).unwrap_or(0) + 500),
             page: Spanned::bare(if c.one_in(4) {
-                ErrorPageSource::Answer(ErrorAnswer {
-                    body: c.line(),
-                    content_type: c.line(),
-                    headers: c.some(1, |c| (c.header(), c.line())),
-                })
+                ErrorPageSource::Answer(c.error_answer(place))
             } else if c.one_in(3) {
                 ErrorPageSource::Redirect {
                     location: c.line(),
@@ -582,7 +590,7 @@ impl Choices {
         draft.log = self.some(2, |c| Spanned::bare(c.log_destination()));
         draft.log_health_checks = self.setting(|c| c.one_in(2));
         self.group_choices(&mut draft);
-        draft.error_pages = self.error_pages();
+        draft.error_pages = self.error_pages(place(Phase::Request));
         draft.close = self.setting(|c| c.one_in(2));
         draft.target_name_header = self.setting(Self::header);
         draft

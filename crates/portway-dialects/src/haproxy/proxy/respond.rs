@@ -19,7 +19,7 @@ pub(crate) const OWN: [u16; 19] = [
 /// What replaces an answer of our own.
 #[derive(Debug, Clone)]
 pub(crate) struct ErrorReply {
-    pub(crate) source: ErrorPageSource,
+    pub(crate) source: ErrorPageSource<Named>,
     pub(crate) span: Span,
 }
 
@@ -141,11 +141,9 @@ fn from_section(
         None => {}
         Some(ErrorPageSource::File(file)) => response.body = AnswerBody::ErrorPageFile(file),
         Some(ErrorPageSource::Answer(answer)) => {
-            response.body = AnswerBody::Text(Template::text(answer.body));
+            response.body = AnswerBody::Text(answer.body);
             response.content_type = Some(answer.content_type);
-            let headers = answer.headers.into_iter();
-            let headers = headers.map(|(name, value)| (name, Template::text(value)));
-            response.headers.extend(headers);
+            response.headers.extend(answer.headers);
         }
         Some(ErrorPageSource::Redirect { .. }) => {
             let message = "not run yet: an answer by an `errorloc` of an `http-errors` section";
@@ -364,13 +362,18 @@ fn http_error(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         proxy.errors.retain(|(known, _)| *known != status);
         return;
     }
-    let place = super::List::HttpResponse.place(proxy.kind);
+    if (line.text(3), line.word(4)) == ("default-errorfiles", None) {
+        // HAProxy's own, whatever was said before.
+        proxy.errors.retain(|(known, _)| *known != status);
+        return;
+    }
+    // What is asked for is known; there may be no response yet.
+    let place = super::List::HttpRequest.place(proxy.kind);
     let Some(response) = answer(Kind::Return, place, &mut Args::new(line, 1), reader) else {
         return;
     };
     let Some(source) = fixed(response, reader) else {
-        let message =
-            "not run yet: `http-error` with `default-errorfiles`, or with values that are computed";
+        let message = "not run yet: `http-error` with `default-errorfiles` and headers";
         reader.error(Code::NotRun, line.span, message);
         return;
     };
@@ -381,22 +384,23 @@ fn http_error(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
     replace(&mut proxy.errors, status, reply);
 }
 
-/// An answer that is the same for everyone, as an error page.
-fn fixed(response: FixedResponse<Named>, reader: &mut Reader<'_>) -> Option<ErrorPageSource> {
+/// An answer as an error page.
+fn fixed(
+    response: FixedResponse<Named>,
+    reader: &mut Reader<'_>,
+) -> Option<ErrorPageSource<Named>> {
     let body = match response.body {
         AnswerBody::ErrorPageFile(file) => return Some(ErrorPageSource::File(file)),
         AnswerBody::ErrorPage => return None,
-        AnswerBody::Text(text) => text.as_text()?.to_owned(),
+        AnswerBody::Text(text) => text,
         AnswerBody::File(file) => {
             let bytes = (reader.inputs.read)(&file).ok()?;
-            String::from_utf8(bytes.to_vec()).ok()?
+            Template::text(String::from_utf8(bytes.to_vec()).ok()?)
         }
     };
-    let headers = response.headers.into_iter();
-    let headers = headers.map(|(name, value)| Some((name, value.as_text()?.to_owned())));
     Some(ErrorPageSource::Answer(ErrorAnswer {
         body,
         content_type: response.content_type.unwrap_or_default(),
-        headers: headers.collect::<Option<_>>()?,
+        headers: response.headers,
     }))
 }
