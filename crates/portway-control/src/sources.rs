@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use portway_dialects::{Dialect, cloudformation, detect, haproxy, native, traefik};
 use portway_model::compile::compile;
@@ -244,6 +245,9 @@ fn compile_sources(
         }
     }
     let snapshot = snapshot.filter(|_| !diagnostics.has_errors());
+    if let Some(snapshot) = &snapshot {
+        diagnostics.extend(short_tunnels(snapshot, &foreign));
+    }
     if snapshot.is_none() {
         // Of a snapshot, install says it.
         diagnostics.extend(privileges::check_draft(&draft.process));
@@ -254,6 +258,33 @@ fn compile_sources(
         sources,
         diagnostics,
     }
+}
+
+/// How often clients commonly say over a WebSocket that they are there.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Timeouts that end WebSockets between two heartbeats, in other languages than those.
+fn short_tunnels(snapshot: &Snapshot, foreign: &[FileId]) -> Diagnostics {
+    let listeners = snapshot.listeners.iter().map(|it| {
+        let http = it.protocol.is_http();
+        (it.origin, http.then_some(it.timeouts.tunnel))
+    });
+    let groups = snapshot.groups.iter().map(|it| {
+        let tunnel = it.timeouts.tunnel.filter(|_| it.protocol.is_http());
+        (it.origin, tunnel)
+    });
+    let mut found = Diagnostics::default();
+    for (origin, tunnel) in listeners.chain(groups) {
+        let is_foreign = foreign.contains(&origin.0.file);
+        if !is_foreign && tunnel.is_some_and(|tunnel| tunnel <= HEARTBEAT) {
+            let message = "WebSockets that are silent for 5 seconds are closed";
+            let one = Diagnostic::warning(Code::ShortTimeout, origin.0, message);
+            found.push(one.help(
+                "their heartbeats commonly come every 5 seconds: let `tunnel` of `timeouts` be longer",
+            ));
+        }
+    }
+    found
 }
 
 /// What compile finds worth a warning is none in a language whose own program says nothing of it: there it is a note.
@@ -536,6 +567,12 @@ mod tests {
         // What is missing may be in the file that cannot be read.
         check(&[&web, &none], &[Code::Unreadable]);
         check(&[&compose], &[]);
+        let short = "timeouts = { tunnel = '5s' }\n[target_group.app]\ntargets = ['127.0.0.1:1']\n";
+        let text = format!("[listener.web]\nbind = '127.0.0.1:8080'\nforward = 'app'\n{short}");
+        let compiled = compile_files(&[write("short.toml", &text)]);
+        let codes: Vec<Code> = compiled.diagnostics.iter().map(|it| it.code).collect();
+        assert_eq!(codes, [Code::ShortTimeout]);
+        assert!(compiled.snapshot.is_some());
         check(&[&unknown, &web, &group], &[Code::NotRun]);
         check(&[&web, &group, &group], &[Code::Duplicate]);
     }

@@ -319,6 +319,16 @@ fn mutated_configurations_never_panic() {
             }
             lines[line] = parts.join(" ");
         }
-        judge(&[(name, &lines.join("\n"))], &Options::default());
+        let text = lines.join("\n");
+        let judged = judge(&[(name, &text)], &Options::default());
+        for label in judged.found.iter().flat_map(|one| &one.labels) {
+            assert!(
+                text.get(label.span.range()).is_some(),
+                "{label:?} in\n{text}"
+            );
+        }
+        let (_, found) = native::parse(FileId(0), &judged.printed);
+        let good = judged.snapshot.is_none() || !found.has_errors();
+        assert!(good, "{text}\n{}\n{found:?}", judged.printed);
     }
 }

@@ -92,6 +92,8 @@ codes! {
     BadPattern = "P0209",
     /// A comparison that never holds, because no request and no response has such a value.
     NeverMatches = "P0210",
+    /// A timeout that ends connections between the heartbeats of what runs over them.
+    ShortTimeout = "P0211",
     /// A certificate or key that cannot be used.
     Certificate = "P0301",
     /// A certificate that can be used but should be looked at (expired, expiring, name not covered).

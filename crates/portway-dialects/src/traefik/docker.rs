@@ -293,8 +293,14 @@ impl Building<'_> {
         let mut section = Section::new(span);
         let mut say = |key: &str, value| section.add(key.to_owned(), span, span, value);
         say("path", Value::Text(check.path.value.clone()));
-        for (key, text) in [("interval", &check.interval), ("timeout", &check.timeout)] {
-            let value = text.as_deref().and_then(schema::duration);
+        let of = |text: &Option<String>| text.as_deref().and_then(schema::duration);
+        let interval = of(&check.interval);
+        // Docker waits for the end of a check before the next one; here the next one would be late.
+        let timeout = match (of(&check.timeout), interval) {
+            (Some(timeout), Some(interval)) => Some(timeout.min(interval)),
+            (timeout, _) => timeout,
+        };
+        for (key, value) in [("interval", interval), ("timeout", timeout)] {
             if let Some(value) = value {
                 say(key, Value::Duration(value));
             }

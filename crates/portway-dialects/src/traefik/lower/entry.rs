@@ -22,6 +22,9 @@ use std::time::Duration;
 /// How long Traefik keeps an idle connection of a client.
 const IDLE: Duration = Duration::from_secs(180);
 
+/// How often the user interface of Hazelcast Flow, like many others, says that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
 /// A router on an entry point.
 pub(super) struct Attached<'o> {
     pub(super) object: &'o Object,
@@ -319,7 +322,15 @@ impl<'l> Lowering<'l> {
         };
         listener.timeouts.request_head = said("readTimeout");
         listener.timeouts.client = said("readTimeout").max_by(said("writeTimeout"));
-        listener.timeouts.keep_alive = said("idleTimeout").or(Some(Spanned::bare(IDLE)));
+        let idle = said("idleTimeout");
+        listener.timeouts.keep_alive = idle.or(Some(Spanned::bare(IDLE)));
+        if let Some(idle) = idle.filter(|it| it.value <= HEARTBEAT) {
+            let message = "connections that are silent for 5 seconds are closed";
+            let one = Diagnostic::warning(Code::ShortTimeout, idle.span, message);
+            self.found.push(one.help(
+                "heartbeats of clients commonly come every 5 seconds: let `idleTimeout` be longer",
+            ));
+        }
     }
 
     /// The redirection of a whole entry point, with its priority.

@@ -514,10 +514,7 @@ impl Lowering<'_> {
                     Some(Spanned::bare(ServerName::None))
                 }
                 _ => {
-                    let message = "HTTPS servers of several hosts are not done yet";
-                    let one = Diagnostic::error(Code::NotRun, group.name.span, message);
-                    self.found
-                        .push(one.help("give their serversTransport a `serverName`"));
+                    self.own_names(servers, group);
                     None
                 }
             },
@@ -548,6 +545,19 @@ impl Lowering<'_> {
                 ..TargetCheckDraft::default()
             };
             target.check = Some(Spanned::new(check, section.span));
+        }
+    }
+
+    /// Servers of several hosts have certificates of their own names.
+    fn own_names(&mut self, servers: &[Server], group: &mut GroupDraft) {
+        for (target, server) in group.targets.iter_mut().zip(servers) {
+            if server.https {
+                let mut own = group.tls.clone();
+                let name = ServerName::Fixed(server.host.clone());
+                own.server_name = Some(Spanned::new(name, server.span));
+                let own = TargetTlsDraft::Own(Box::new(own));
+                target.tls = Some(Spanned::new(own, server.span));
+            }
         }
     }
 

@@ -1,0 +1,287 @@
+//! Configurations of Traefik in files, at work: what routers, middlewares and services do to requests and responses.
+
+use crate::support::{Portway, Process, Scene, free_offset, free_port};
+
+/// Routers with every middleware that does something.
+const DYNAMIC: &str = r#"
+http:
+  routers:
+    plain: { rule: "PathPrefix(`/`)", service: app }
+    strip: { rule: "PathPrefix(`/api`)", service: echo, middlewares: [strip, add] }
+    regex: { rule: "PathPrefix(`/shop`)", service: echo, middlewares: [strip-regex] }
+    replace: { rule: "PathPrefix(`/old`)", service: echo, middlewares: [replace] }
+    secure: { rule: "PathPrefix(`/secure`)", service: echo, middlewares: [https] }
+    moved: { rule: "PathPrefix(`/moved`)", service: echo, middlewares: [moved] }
+    staff: { rule: "PathPrefix(`/staff`)", service: echo, middlewares: [staff] }
+    office: { rule: "PathPrefix(`/office`)", service: echo, middlewares: [office] }
+    local: { rule: "PathPrefix(`/local`)", service: echo, middlewares: [local] }
+    cors: { rule: "PathPrefix(`/cors`)", service: echo, middlewares: [outer, cors] }
+    old: { rule: "Path(`/user/{id:[0-9]+}`) && Method(`GET`, `HEAD`)", service: echo }
+    first: { rule: "Path(`/api/order`)", service: noop@internal, priority: 1000 }
+    second: { rule: "Path(`/api/order`) || Path(`/api/longer`)", service: echo, priority: 2 }
+    failover: { rule: "PathPrefix(`/failover`)", service: failover }
+    noop: { rule: "PathPrefix(`/noop`)", service: noop@internal }
+  middlewares:
+    strip: { stripPrefix: { prefixes: [/api] } }
+    add: { addPrefix: { prefix: /v2 } }
+    strip-regex: { stripPrefixRegex: { regex: ["/shop/[0-9]+"] } }
+    replace: { replacePathRegex: { regex: "^/old/(.*)", replacement: "/new/$1" } }
+    https: { redirectScheme: { scheme: https, port: "8443", permanent: true } }
+    moved: { redirectRegex: { regex: "^http://([^/]+)/moved/(.*)", replacement: "http://new.example/${2}" } }
+    staff: { basicAuth: { users: ["anna:$apr1$abcdefgh$cy3DSYyOwfhsyu7QOMQzd.", "berta:{SHA}qvTGHdzF6KLavt4PO0gs2a6pQ00="], headerField: X-User, removeHeader: true } }
+    office: { ipAllowList: { sourceRange: [192.0.2.0/24] } }
+    local: { ipAllowList: { sourceRange: [127.0.0.0/8] } }
+    outer: { headers: { customResponseHeaders: { X-Outer: "1" }, frameDeny: true } }
+    cors:
+      headers:
+        accessControlAllowMethods: [GET, PUT]
+        accessControlAllowOriginList: ["https://a.example"]
+        accessControlMaxAge: 60
+        addVaryHeader: true
+        customRequestHeaders: { X-Gone: "", X-New: "yes" }
+        customResponseHeaders: { Server: "" }
+  services:
+    app: { loadBalancer: { servers: [{ url: "http://127.0.0.1:APP" }] } }
+    echo: { loadBalancer: { servers: [{ url: "http://127.0.0.1:APP" }] } }
+    dead: { loadBalancer: { servers: [{ url: "http://127.0.0.1:DEAD" }], healthCheck: { path: /, interval: 200ms, timeout: 200ms } } }
+    failover: { failover: { service: dead, fallback: echo } }
+"#;
+
+const STATIC: &str = r#"
+[entryPoints.web]
+address = "127.0.0.1:80"
+[entryPoints.moving]
+address = "127.0.0.1:81"
+[entryPoints.moving.http.redirections.entryPoint]
+to = "secure"
+[entryPoints.secure]
+address = "127.0.0.1:443"
+[entryPoints.proxied]
+address = "127.0.0.1:82"
+[entryPoints.proxied.forwardedHeaders]
+trustedIPs = ["127.0.0.1"]
+[providers.file]
+filename = "dynamic.yml"
+"#;
+
+/// Answers what it was asked: the request line, then the headers.
+const ECHO: &str = r#"
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def answer(self):
+        lines = [f"{self.command} {self.path}"] + [f"{name}: {value}" for name, value in self.headers.items()]
+        body = ("\n".join(lines) + "\n").encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(b"" if self.command == "HEAD" else body)
+    do_GET = do_HEAD = do_POST = do_PUT = do_OPTIONS = answer
+    def log_message(self, *arguments):
+        pass
+
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"#;
+
+struct Deployment {
+    scene: Scene,
+    portway: Portway,
+    _app: Process,
+    offset: u16,
+}
+
+impl Deployment {
+    fn new() -> Self {
+        let scene = Scene::new();
+        let [app, dead] = [(); 2].map(|()| free_port());
+        let server = scene.python(app, ECHO);
+        let dynamic = DYNAMIC.replace("APP", &app.to_string());
+        scene.file("dynamic.yml", dynamic.replace("DEAD", &dead.to_string()));
+        scene.file("traefik.toml", STATIC);
+        let offset = free_offset(&[80, 81, 82, 443]);
+        let portway = scene.portway_with(&["traefik.toml", "--port-offset", &offset.to_string()]);
+        Self {
+            scene,
+            portway,
+            _app: server,
+            offset,
+        }
+    }
+
+    /// Head and body of an answer.
+    fn ask(&self, port: u16, path: &str, arguments: &[&str]) -> String {
+        let url = format!("http://127.0.0.1:{}{path}", self.offset + port);
+        let all = [&["-i", "--path-as-is", &url], arguments].concat();
+        self.scene.curl(&all).good()
+    }
+
+    #[track_caller]
+    fn check(&self, path: &str, arguments: &[&str], expected: &[&str]) {
+        self.check_at(80, path, arguments, expected);
+    }
+
+    /// Each part is in the answer; with `!` before it, it is not.
+    #[track_caller]
+    fn check_at(&self, port: u16, path: &str, arguments: &[&str], expected: &[&str]) {
+        let answer = self.ask(port, path, arguments).replace('\r', "");
+        for part in expected {
+            let (wanted, part) = match part.strip_prefix('!') {
+                Some(part) => (false, part),
+                None => (true, *part),
+            };
+            assert_eq!(answer.contains(part), wanted, "{path}: {part} in\n{answer}");
+        }
+    }
+}
+
+#[test]
+fn middlewares_change_requests() {
+    let it = Deployment::new();
+    it.check("/x?y=1", &[], &["HTTP/1.1 200 ", "\nGET /x?y=1\n"]);
+    it.check(
+        "/api/a",
+        &[],
+        &["\nGET /v2/a\n", "X-Forwarded-Prefix: /api\n"],
+    );
+    it.check(
+        "/shop/17/cart?a",
+        &[],
+        &["\nGET /cart?a\n", "X-Forwarded-Prefix: /shop/17\n"],
+    );
+    it.check("/shop/x", &[], &["\nGET /shop/x\n", "!X-Forwarded-Prefix"]);
+    it.check(
+        "/old/a/b",
+        &[],
+        &["\nGET /new/a/b\n", "X-Replaced-Path: /old/a/b\n"],
+    );
+    it.check("/old", &[], &["\nGET /old\n", "!X-Replaced-Path"]);
+    // Paths are resolved before rules see them.
+    it.check("/x/../api//b/./c", &[], &["\nGET /v2/b/c\n"]);
+    it.check("/user/17", &[], &["\nGET /user/17\n"]);
+    it.check("/noop", &[], &["HTTP/1.1 418 "]);
+    // Priorities before lengths.
+    it.check("/api/order", &[], &["HTTP/1.1 418 "]);
+    it.check("/api/longer", &[], &["\nGET /v2/longer\n"]);
+    it.portway.stop();
+}
+
+#[test]
+fn middlewares_answer() {
+    let it = Deployment::new();
+    let host = ["-H", "Host: a.example:8080"];
+    let location = "Location: https://a.example:8443/secure?x\n";
+    it.check("/secure?x", &host, &["HTTP/1.1 301 ", location]);
+    let post = [&host[..], &["-X", "POST"]].concat();
+    it.check("/secure?x", &post, &["HTTP/1.1 308 ", location]);
+    it.check(
+        "/moved/a?b",
+        &host,
+        &["HTTP/1.1 302 ", "Location: http://new.example/a?b\n"],
+    );
+    it.check("/moved", &host, &["HTTP/1.1 200 "]);
+    let challenge = "WWW-Authenticate: Basic realm=\"traefik\"";
+    it.check("/staff", &[], &["HTTP/1.1 401 ", challenge]);
+    it.check("/staff", &["-u", "anna:wrong"], &["HTTP/1.1 401 "]);
+    for user in ["anna", "berta"] {
+        let given = format!("{user}:hello");
+        let told = format!("X-User: {user}\n");
+        it.check(
+            "/staff",
+            &["-u", &given],
+            &["HTTP/1.1 200 ", &told, "!Authorization"],
+        );
+    }
+    it.check("/office", &[], &["HTTP/1.1 403 ", "Forbidden"]);
+    it.check("/local", &[], &["HTTP/1.1 200 "]);
+    it.check("/failover", &[], &["HTTP/1.1 200 ", "\nGET /failover\n"]);
+    it.portway.stop();
+}
+
+#[test]
+fn cors_as_the_middleware_says() {
+    let it = Deployment::new();
+    let ask = ["-X", "OPTIONS", "-H", "Access-Control-Request-Method: PUT"];
+    let from = |origin: &'static str| [&ask[..], &["-H", origin]].concat();
+    it.check(
+        "/cors",
+        &from("Origin: https://a.example"),
+        &[
+            "HTTP/1.1 200 ",
+            "Access-Control-Allow-Origin: https://a.example\n",
+            "Access-Control-Allow-Methods: GET,PUT\n",
+            "Access-Control-Max-Age: 60\n",
+            "X-Outer: 1\n",
+            "X-Frame-Options: DENY\n",
+            "!OPTIONS /cors",
+        ],
+    );
+    let stranger = from("Origin: https://b.example");
+    it.check(
+        "/cors",
+        &stranger,
+        &["HTTP/1.1 200 ", "!Access-Control-Allow-Origin"],
+    );
+    let page = ["-H", "Origin: https://a.example", "-H", "X-Gone: 1"];
+    it.check(
+        "/cors",
+        &page,
+        &[
+            "Access-Control-Allow-Origin: https://a.example\n",
+            "Vary: Origin\n",
+            "X-Outer: 1\n",
+            "X-New: yes\n",
+            "!X-Gone",
+            "!\nServer:",
+        ],
+    );
+    // Without the header it is an ordinary request.
+    it.check("/cors", &["-X", "OPTIONS"], &["\nOPTIONS /cors\n"]);
+    it.portway.stop();
+}
+
+#[test]
+fn entry_points() {
+    let it = Deployment::new();
+    // The port of the entry point as the file says it: `--port-offset` is for trying things out.
+    let host = ["-H", "Host: a.example"];
+    let location = "Location: https://a.example/x?y\n";
+    it.check_at(81, "/x?y", &host, &["HTTP/1.1 301 ", location]);
+    let forwarded = [
+        "-H",
+        "X-Forwarded-For: 192.0.2.1",
+        "-H",
+        "X-Forwarded-Proto: https",
+        "-H",
+        "X_Forwarded_Proto: https",
+        "-H",
+        "X-Real-Ip: 192.0.2.1",
+    ];
+    let told = [
+        "X-Forwarded-For: 127.0.0.1\n",
+        "X-Forwarded-Proto: http\n",
+        "X-Real-Ip: 127.0.0.1\n",
+        "!X_Forwarded",
+        "!192.0.2.1",
+    ];
+    it.check("/x", &forwarded, &told);
+    let believed = [
+        "X-Forwarded-For: 192.0.2.1, 127.0.0.1\n",
+        "X-Forwarded-Proto: https\n",
+        "X-Real-Ip: 192.0.2.1\n",
+    ];
+    it.check_at(82, "/x", &forwarded, &believed);
+    let socket = [
+        "-H",
+        "Connection: Upgrade",
+        "-H",
+        "Upgrade: websocket",
+        "-H",
+        "Sec-WebSocket-Version: 13",
+        "-H",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ];
+    it.check("/x", &socket, &["X-Forwarded-Proto: ws\n"]);
+    it.portway.stop();
+}
