@@ -158,17 +158,23 @@ fn identity(
         .flatten()
         .map(|path| folder.join(path))
         .collect();
-    let texts: Option<Vec<(String, Vec<u8>)>> = paths
-        .iter()
-        .map(|path| Some((path.display().to_string(), read_pem(path, span, found)?)))
-        .collect();
-    let texts = texts?;
-    for (path, (_, text)) in paths.iter().zip(&texts) {
-        // Of a text that cannot be read it is said below.
-        if pem::read(text).is_ok_and(|it| !it.keys.is_empty()) {
-            judge_permissions(path, span, found);
+    let texts = match &certificate.pem {
+        Some(text) => vec![(format!("certificate {name}"), text.clone().into_bytes())],
+        None => {
+            let texts: Option<Vec<(String, Vec<u8>)>> = paths
+                .iter()
+                .map(|path| Some((path.display().to_string(), read_pem(path, span, found)?)))
+                .collect();
+            let texts = texts?;
+            for (path, (_, text)) in paths.iter().zip(&texts) {
+                // Of a text that cannot be read it is said below.
+                if pem::read(text).is_ok_and(|it| !it.keys.is_empty()) {
+                    judge_permissions(path, span, found);
+                }
+            }
+            texts
         }
-    }
+    };
     let pem: Vec<PemSource<'_>> = texts
         .iter()
         .map(|(name, text)| PemSource { name, text })

@@ -8,7 +8,7 @@ use crate::stick::Sticks;
 use portway_core::balance::hash_bytes;
 use portway_core::evaluate::Facts;
 use portway_core::sticky::{
-    self, Dates, Freshness, RequestCookie, ResponseCookie, Setting, dynamic_value,
+    self, Dates, Freshness, RequestCookie, ResponseCookie, Setting, Which, dynamic_value,
 };
 use portway_model::choice::{CookieMode, CookieValues, StickinessUse, StickyCookie};
 use portway_model::snapshot::{GroupId, TargetGroup};
@@ -77,32 +77,45 @@ pub(crate) fn bound(x: &mut Exchange<'_>, id: GroupId) -> Option<usize> {
     let mut headers = headers(x);
     let mut found = None;
     let mut changed = false;
-    for header in &mut headers {
-        let places = sticky::find_all(header, &cookie.name);
-        for place in &places {
-            let read = sticky::read(cookie, place.value(header), x.now().unwrap_or_default());
-            if found.is_none() {
-                found = look(x, cookie, (group, parts), &read);
-            }
-        }
-        // The last first: places before what is taken out stay where they are.
-        for place in places.iter().rev() {
-            let own = sticky::read(cookie, place.value(header), 0).own;
-            let left = match (cookie.mode, own) {
-                (CookieMode::Prefix, Some(own)) => place.with(header, own),
-                (CookieMode::Insert, _) if cookie.indirect => {
-                    place.without(header).unwrap_or_default()
-                }
-                _ => continue,
-            };
-            *header = left;
-            changed = true;
+    for name in Which::ALL.iter().filter_map(|which| which.name(cookie)) {
+        for header in &mut headers {
+            changed |= in_header(x, cookie, (group, parts), (name, header), &mut found);
         }
     }
     if changed {
         put(x, &headers);
     }
     found
+}
+
+/// Looks at the cookies of this name in a header, and takes away what targets do not see; true where it did.
+fn in_header(
+    x: &mut Exchange<'_>,
+    cookie: &StickyCookie,
+    of: (&TargetGroup, &GroupParts),
+    (name, header): (&str, &mut Vec<u8>),
+    found: &mut Option<usize>,
+) -> bool {
+    let places = sticky::find_all(header, name);
+    for place in &places {
+        let read = sticky::read(cookie, place.value(header), x.now().unwrap_or_default());
+        if found.is_none() {
+            *found = look(x, cookie, of, &read);
+        }
+    }
+    let mut changed = false;
+    // The last first: places before what is taken out stay where they are.
+    for place in places.iter().rev() {
+        let own = sticky::read(cookie, place.value(header), 0).own;
+        let left = match (cookie.mode, own) {
+            (CookieMode::Prefix, Some(own)) => place.with(header, own),
+            (CookieMode::Insert, _) if cookie.indirect => place.without(header).unwrap_or_default(),
+            _ => continue,
+        };
+        *header = left;
+        changed = true;
+    }
+    changed
 }
 
 /// What one of the cookies says; the first that names a target counts.
@@ -203,10 +216,14 @@ pub(crate) fn respond(x: &mut Exchange<'_>, status: u16) {
     }
     let warns = cookie.no_cache && is_cacheable(x, status);
     let edits = &mut x.scratch.response_edits;
-    edits.add(b"set-cookie", |out| {
-        let value = value.as_deref().map(str::as_bytes);
-        sticky::write(cookie, value, x.kept.dates.first, now, out);
-    });
+    for which in Which::ALL {
+        if which.name(cookie).is_some() {
+            edits.add(b"set-cookie", |out| {
+                let value = value.as_deref().map(str::as_bytes);
+                sticky::write(cookie, which, value, x.kept.dates.first, now, out);
+            });
+        }
+    }
     if warns {
         edits.add(b"cache-control", |out| out.extend_from_slice(b"private"));
     }

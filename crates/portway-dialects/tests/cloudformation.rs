@@ -27,6 +27,14 @@ fn golden(name: &str) -> Vec<PathBuf> {
     files
 }
 
+/// The golden file beside a template: JSON and YAML of one name have their own.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    match path.extension().is_some_and(|own| own == "json") {
+        true => path.with_extension(format!("json.{end}")),
+        false => path.with_extension(end),
+    }
+}
+
 /// Compares with a golden file, or writes it where `PORTWAY_BLESS` is set.
 fn held(path: &Path, actual: &str) {
     if std::env::var_os("PORTWAY_BLESS").is_some() {
@@ -85,6 +93,7 @@ fn given_by(text: &str) -> Given {
             "--target" => &mut given.targets,
             "--certificate" => &mut given.certificates,
             "--source-group" => &mut given.source_groups,
+            "--bind" => &mut given.binds,
             "--check" => {
                 given.unset = Unset::Warned;
                 continue;
@@ -126,8 +135,8 @@ fn templates_are_read_and_their_native_form_means_the_same() {
         let text = fs::read_to_string(&path).unwrap();
         let (printed, snapshot, found) = judge(&text, &given_by(&text));
         let messages = short_form(&text, &found, Severity::Note);
-        held(&path.with_extension("diagnostics"), &messages);
-        held(&path.with_extension("printed.toml"), &printed);
+        held(&beside(&path, "diagnostics"), &messages);
+        held(&beside(&path, "printed.toml"), &printed);
         let Some(snapshot) = snapshot else {
             refused += &format!("{}\n{messages}", path.display());
             continue;
@@ -156,7 +165,7 @@ fn errors_are_said_at_their_place() {
         let (_, snapshot, found) = judge(&text, &given_by(&text));
         assert!(snapshot.is_none(), "{} is not wrong", path.display());
         let messages = short_form(&text, &found, Severity::Note);
-        held(&path.with_extension("diagnostics"), &messages);
+        held(&beside(&path, "diagnostics"), &messages);
     }
 }
 
@@ -207,7 +216,9 @@ const REFUSED: &[(&str, &[&str])] = &[
     // Wrong on purpose.
     (
         "bad_generic.yaml",
-        &["4", "120", "123", "128", "134", "139", "198", "206", "229"],
+        &[
+            "4", "120", "123", "128", "134", "139", "139", "198", "206", "229",
+        ],
     ),
 ];
 

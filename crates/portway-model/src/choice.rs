@@ -116,6 +116,9 @@ pub struct StickyCookie {
     pub max_idle: Option<Duration>,
     /// Not believed after so long; whole seconds.
     pub max_life: Option<Duration>,
+    /// The name of a second cookie with the same value, `SameSite=None` and `Secure`, for requests that pages of other sites
+    /// make. It counts where the first is not there. `Insert` only.
+    pub cross_site: Option<String>,
 }
 
 impl StickyCookie {
@@ -138,6 +141,7 @@ impl StickyCookie {
             post_only: false,
             max_idle: None,
             max_life: None,
+            cross_site: None,
         }
     }
 }

@@ -565,6 +565,8 @@ pub struct CertificateDraft {
     pub file: Option<Spanned<String>>,
     /// PEM file with the key.
     pub key: Option<Spanned<String>>,
+    /// The PEM text with the chain and the key, in place of files.
+    pub pem: Option<Spanned<String>>,
     /// The host names that it is shown for, in place of those in it; with `!`, one that a wildcard leaves out.
     pub names: Vec<Spanned<String>>,
 }

@@ -55,8 +55,12 @@ pub fn lift(snapshot: &Snapshot) -> Draft {
             .iter()
             .map(|certificate| CertificateDraft {
                 name: Spanned::bare(certificate.name.clone()),
-                file: Some(Spanned::bare(certificate.file.clone())),
+                file: match certificate.pem {
+                    None => Some(Spanned::bare(certificate.file.clone())),
+                    Some(_) => None,
+                },
                 key: certificate.key.clone().map(Spanned::bare),
+                pem: certificate.pem.clone().map(Spanned::bare),
                 names: certificate
                     .names
                     .iter()

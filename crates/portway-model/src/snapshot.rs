@@ -614,10 +614,12 @@ pub enum TargetTls {
 pub struct Certificate {
     /// Its name.
     pub name: Name,
-    /// PEM file with the chain, and the key if `key` is `None`.
+    /// PEM file with the chain, and the key if `key` is `None`; where there is `pem`, the name that it is known by.
     pub file: String,
     /// PEM file with the key.
     pub key: Option<String>,
+    /// The PEM text with the chain and the key, in place of files.
+    pub pem: Option<String>,
     /// The host names that it is shown for, in lower case; with `!`, one that a wildcard leaves out. Empty: those in it.
     pub names: Vec<String>,
     /// The text that made it.

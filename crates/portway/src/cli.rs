@@ -161,6 +161,9 @@ pub(crate) struct Templates {
     /// The addresses of the members of a security group that a rule names
     #[arg(long, value_name = "GROUP=CIDR", value_parser = pair)]
     source_group: Vec<(String, String)>,
+    /// The address that the listeners of a load balancer accept on, in place of every address
+    #[arg(long, value_name = "BALANCER=ADDRESS", value_parser = pair)]
+    bind: Vec<(String, String)>,
     /// Run the load balancers of a template and leave out what else it has
     #[arg(long)]
     ignore_other_resources: bool,
@@ -176,6 +179,7 @@ impl Templates {
             targets: self.target.clone(),
             certificates: self.certificate.clone(),
             source_groups: self.source_group.clone(),
+            binds: self.bind.clone(),
             unset,
             ignore_other_resources: self.ignore_other_resources,
         }

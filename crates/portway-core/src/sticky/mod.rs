@@ -195,15 +195,42 @@ impl Setting {
     }
 }
 
+/// Which of the two cookies of stickiness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The first.
+    Own,
+    /// That for requests that pages of other sites make.
+    CrossSite,
+}
+
+impl Which {
+    /// Both; most have the first alone.
+    pub const ALL: [Which; 2] = [Which::Own, Which::CrossSite];
+
+    /// Its name; `None`: there is no such cookie.
+    pub fn name(self, cookie: &StickyCookie) -> Option<&str> {
+        match self {
+            Which::Own => Some(&cookie.name),
+            Which::CrossSite => cookie.cross_site.as_deref(),
+        }
+    }
+}
+
 /// Writes the value of `Set-Cookie`. `value`: that of the target; `None` deletes the cookie.
 pub fn write(
     cookie: &StickyCookie,
+    which: Which,
     value: Option<&[u8]>,
     first: Option<i64>,
     now: i64,
     out: &mut Vec<u8>,
 ) {
-    out.extend_from_slice(cookie.name.as_bytes());
+    let (secure, same_site) = match which {
+        Which::Own => (cookie.secure, cookie.same_site),
+        Which::CrossSite => (true, Some(SameSite::None)),
+    };
+    out.extend_from_slice(which.name(cookie).unwrap_or_default().as_bytes());
     out.push(b'=');
     match value {
         Some(value) => {
@@ -230,10 +257,10 @@ pub fn write(
     if cookie.http_only {
         add("HttpOnly", "");
     }
-    if cookie.secure {
+    if secure {
         add("Secure", "");
     }
-    match cookie.same_site {
+    match same_site {
         Some(SameSite::Strict) => add("SameSite=", "Strict"),
         Some(SameSite::Lax) => add("SameSite=", "Lax"),
         Some(SameSite::None) => add("SameSite=", "None"),

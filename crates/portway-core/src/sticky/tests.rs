@@ -17,7 +17,7 @@ fn what_a_response_sets() {
     let check = |change: fn(&mut StickyCookie), value: Option<&str>, first, expected: &str| {
         let mut out = Vec::new();
         let value = value.map(str::as_bytes);
-        write(&cookie(change), value, first, NOW, &mut out);
+        write(&cookie(change), Which::Own, value, first, NOW, &mut out);
         assert_eq!(String::from_utf8_lossy(&out), expected);
     };
     check(|_| {}, Some("a"), None, "SRV=a; path=/");
@@ -50,7 +50,14 @@ fn what_a_response_sets() {
     );
     let dated = |change: fn(&mut StickyCookie), first| {
         let mut out = Vec::new();
-        write(&cookie(change), Some(b"a"), first, NOW, &mut out);
+        write(
+            &cookie(change),
+            Which::Own,
+            Some(b"a"),
+            first,
+            NOW,
+            &mut out,
+        );
         let text = String::from_utf8_lossy(&out).into_owned();
         text.split_once(';').map(|(value, _)| value.to_owned())
     };
@@ -169,4 +176,14 @@ fn what_caches_may_keep() {
     check(200, &[("ETag", "\"x\"")], true);
     check(302, &[("etag", "\"x\"")], false);
     check(404, &[("Expires", "Thu, 01 Dec 2044 16:00:00 GMT")], true);
+}
+
+#[test]
+fn a_second_cookie_for_requests_of_other_sites() {
+    let mut out = Vec::new();
+    let cookie = cookie(|c| c.cross_site = Some("OTHER".to_owned()));
+    write(&cookie, Which::CrossSite, Some(b"a"), None, 0, &mut out);
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.starts_with("OTHER=a; path=/"), "{text}");
+    assert!(text.contains("; Secure; SameSite=None"), "{text}");
 }

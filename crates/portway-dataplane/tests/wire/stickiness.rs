@@ -141,6 +141,14 @@ fn inserted() {
         ("POST", "", "s2 | set-cookie: srv=b; path=/"),
     ];
     check(", post_only = true", "", &cases);
+    let both = "set-cookie: srv=a; path=/ && set-cookie: other=a; path=/; secure; samesite=none";
+    let first = format!("s1 | {both}");
+    let cases = [
+        ("GET", "", &*first),
+        ("GET", "Cookie: OTHER=b", "s2 OTHER=b | "),
+        ("GET", "Cookie: OTHER=b; SRV=a", "s1 OTHER=b; SRV=a | "),
+    ];
+    check(", cross_site = \"OTHER\"", "", &cases);
 }
 
 #[test]

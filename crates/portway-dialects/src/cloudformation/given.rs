@@ -19,6 +19,8 @@ pub struct Given {
     pub certificates: Vec<(String, String)>,
     /// Networks of the members of a security group or prefix list (`--source-group`).
     pub source_groups: Vec<(String, String)>,
+    /// The address that the listeners of a load balancer accept on: the name is its logical id (`--bind`).
+    pub binds: Vec<(String, String)>,
     /// What becomes of parameters and imports without a value.
     pub unset: Unset,
     /// Resources of other types are left out without a word (`--ignore-other-resources`).
@@ -44,16 +46,18 @@ pub(super) enum Kind {
     Target,
     Certificate,
     SourceGroup,
+    Bind,
 }
 
 impl Kind {
-    const ALL: [Kind; 6] = [
+    const ALL: [Kind; 7] = [
         Kind::Placeholder,
         Kind::Parameter,
         Kind::Import,
         Kind::Target,
         Kind::Certificate,
         Kind::SourceGroup,
+        Kind::Bind,
     ];
 
     fn flag(self) -> &'static str {
@@ -64,6 +68,7 @@ impl Kind {
             Kind::Target => "--target",
             Kind::Certificate => "--certificate",
             Kind::SourceGroup => "--source-group",
+            Kind::Bind => "--bind",
         }
     }
 
@@ -75,6 +80,7 @@ impl Kind {
             Kind::Target => "target group or instance",
             Kind::Certificate => "certificate",
             Kind::SourceGroup => "source of a security group's rules",
+            Kind::Bind => "load balancer",
         }
     }
 }
@@ -143,6 +149,7 @@ impl<'g> Book<'g> {
             Kind::Target => &self.given.targets,
             Kind::Certificate => &self.given.certificates,
             Kind::SourceGroup => &self.given.source_groups,
+            Kind::Bind => &self.given.binds,
         }
     }
 }

@@ -170,6 +170,7 @@ pub(crate) const KEYS: &[&str] = &[
     "post_only",
     "max_idle",
     "max_life",
+    "cross_site",
 ];
 
 impl Form for StickyCookie {
@@ -211,6 +212,7 @@ fn read_cookie(keyed: &Keyed<'_>, reader: &mut Reader<'_>) -> Option<StickyCooki
         attributes: keyed.optional("attributes", reader).unwrap_or_default(),
         max_idle: keyed.optional("max_idle", reader),
         max_life: keyed.optional("max_life", reader),
+        cross_site: keyed.optional("cross_site", reader),
         ..cookie
     })
 }
@@ -252,6 +254,7 @@ fn write_cookie(cookie: &StickyCookie) -> Vec<(String, Out)> {
     flag("post_only", cookie.post_only);
     add("max_idle", cookie.max_idle.map(|age| age.write()));
     add("max_life", cookie.max_life.map(|age| age.write()));
+    add("cross_site", cookie.cross_site.as_ref().map(Form::write));
     out
 }
 

@@ -7,7 +7,7 @@ use super::scalar::range_of_key;
 use crate::expression::Written;
 use crate::tree::{Content, Entry, Item, Table};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, MAX_DIAGNOSTICS};
-use portway_model::draft::CertificateDraft;
+use portway_model::draft::{CertificateDraft, GroupDraft};
 use portway_model::name::Name;
 use portway_model::span::{Span, Spanned};
 use std::collections::HashSet;
@@ -47,6 +47,8 @@ pub(crate) struct Reader<'d> {
     pub(crate) certificates: Vec<CertificateDraft>,
     /// Their names.
     pub(crate) certificate_names: HashSet<Name>,
+    /// Target groups that presets make.
+    pub(crate) groups: Vec<GroupDraft>,
     /// What is allowed of the number that is being read, where that is less than its type holds.
     pub(crate) range: Option<(u32, u32)>,
 }

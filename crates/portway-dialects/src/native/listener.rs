@@ -2,8 +2,8 @@
 
 use super::action::REDIRECT_STATUS;
 use super::form::{Field, Fields, Form, Out, Reader, fields, nested, words};
-use super::pairs;
 use super::rule::{self, Owner};
+use super::{pairs, preset};
 use crate::tree::{Content, Entry, Item, Table};
 use portway_model::draft::{
     CertificateDraft, ErrorPageDraft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft,
@@ -114,7 +114,7 @@ words!(ClientAuth, "off, optional or required", CLIENT_AUTH:
 );
 
 /// Keys that are read with the rest of the table at hand.
-pub(crate) const MORE_KEYS: &[&str] = &["certificate_files", "forward", "rule"];
+pub(crate) const MORE_KEYS: &[&str] = &["certificate_files", "forward", "preset", "rule"];
 
 /// Reads a listener; what is wrong in it is left out.
 pub(crate) fn read(name: Spanned<Name>, table: &Table, reader: &mut Reader<'_>) -> ListenerDraft {
@@ -125,6 +125,9 @@ pub(crate) fn read(name: Spanned<Name>, table: &Table, reader: &mut Reader<'_>) 
     }
     let owner = Owner::of_listener(listener.protocol.as_ref().map(|p| p.value));
     listener.rules = rule::read_all(table, owner, reader);
+    if let Some(entry) = table.get("preset") {
+        preset::fill(&mut listener, entry, table, reader);
+    }
     listener
 }
 
@@ -139,6 +142,7 @@ fn certificate_files(listener: &mut ListenerDraft, entry: &Entry, reader: &mut R
                 name,
                 file: Some(file),
                 key: None,
+                pem: None,
                 names: Vec::new(),
             });
         }

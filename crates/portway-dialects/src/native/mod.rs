@@ -13,6 +13,7 @@ mod listener;
 mod log;
 mod objects;
 mod pairs;
+mod preset;
 mod print;
 mod print_action;
 mod rule;
@@ -62,11 +63,13 @@ pub fn parse(file: FileId, text: &str) -> (Draft, Diagnostics) {
         found: &mut meaning,
         certificates: Vec::new(),
         certificate_names: HashSet::new(),
+        groups: Vec::new(),
         range: None,
     };
     for entry in root.entries() {
         read_section(&mut draft, entry, &mut reader);
     }
+    draft.groups.append(&mut reader.groups);
     let stated: HashSet<Name> = draft
         .certificates
         .iter()
@@ -175,7 +178,7 @@ fn read_object<T: Object>(
 
 /// Every key and word that files may hold, for the reference to be held against.
 pub fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 22] = [
+    let lists: [&[&str]; 24] = [
         &SECTIONS,
         ListenerDraft::KEYS,
         ListenerTlsDraft::KEYS,
@@ -184,6 +187,8 @@ pub fn vocabulary() -> Vec<&'static str> {
         ListenerTimeoutsDraft::KEYS,
         ForwardedDraft::KEYS,
         listener::MORE_KEYS,
+        preset::KEYS,
+        preset::WORDS,
         AccessLogDraft::KEYS,
         RequestIdDraft::KEYS,
         log::SYSLOG_KEYS,

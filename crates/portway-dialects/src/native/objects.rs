@@ -46,6 +46,7 @@ fields!(ProcessDraft {
 fields!(CertificateDraft {
     "file" => file,
     "key" => key,
+    "pem" => pem,
     "names" => names,
 });
 
@@ -110,6 +111,7 @@ impl Object for CertificateDraft {
             name,
             file: None,
             key: None,
+            pem: None,
             names: Vec::new(),
         }
     }

@@ -483,7 +483,12 @@ impl Compiler<'_> {
 
     fn check_cookie(&mut self, cookie: &StickyCookie, span: Span) {
         let found = &mut self.found;
-        check_token(found, "the name of a cookie", &cookie.name, span);
+        for name in [Some(&cookie.name), cookie.cross_site.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            check_token(found, "the name of a cookie", name, span);
+        }
         check_path(found, "the path of a cookie", &cookie.path, span);
         for domain in &cookie.domains {
             check_dns_name(found, domain.strip_prefix('.').unwrap_or(domain), span);
@@ -533,7 +538,15 @@ impl Compiler<'_> {
 
     fn check_cookie_mode(&mut self, cookie: &StickyCookie, span: Span) {
         let (wrong, help) = match cookie.mode {
+            CookieMode::Insert if cookie.cross_site.as_ref() == Some(&cookie.name) => (
+                "two cookies of one name",
+                "`cross_site` is the name of a second cookie",
+            ),
             CookieMode::Insert => return,
+            _ if cookie.cross_site.is_some() => (
+                "`cross_site` without a cookie of Portway's",
+                "`cross_site` goes with `mode = \"insert\"`",
+            ),
             CookieMode::Rewrite if cookie.indirect => (
                 "a cookie of the target that the target does not see",
                 "`indirect` goes with `mode = \"insert\"`",

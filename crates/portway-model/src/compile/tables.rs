@@ -33,11 +33,23 @@ impl Compiler<'_> {
         for file in [&draft.file, &draft.key].into_iter().flatten() {
             check_file(&mut self.found, "this", &file.value, file.span);
         }
-        let Some(file) = &draft.file else {
-            let wrong = format!("certificate `{}` has no file", draft.name.value);
-            let help = "name a PEM file with the certificate and its chain in `file`";
-            return Err(self.missing(draft.name.span, wrong, help));
+        let file = match (&draft.file, &draft.pem) {
+            (Some(file), _) => file.value.clone(),
+            (None, Some(_)) => draft.name.value.to_string(),
+            (None, None) => {
+                let wrong = format!("certificate `{}` has no file", draft.name.value);
+                let help = "name a PEM file with the certificate and its chain in `file`";
+                return Err(self.missing(draft.name.span, wrong, help));
+            }
         };
+        if let Some(pem) = &draft.pem
+            && let Some(other) = draft.file.as_ref().or(draft.key.as_ref())
+        {
+            let message = "a certificate has its text here or in files, not both";
+            let conflict = Diagnostic::error(Code::Conflict, pem.span, message);
+            self.found
+                .push(conflict.label(other.span, "the file is here"));
+        }
         for name in &draft.names {
             let host = name.value.strip_prefix('!').unwrap_or(&name.value);
             if host.is_empty() || host.contains(char::is_whitespace) {
@@ -53,8 +65,9 @@ impl Compiler<'_> {
                 .map(|name| name.value.to_ascii_lowercase())
                 .collect(),
             name: draft.name.value.clone(),
-            file: file.value.clone(),
+            file,
             key: draft.key.as_ref().map(|key| key.value.clone()),
+            pem: draft.pem.as_ref().map(|pem| pem.value.clone()),
             origin: Origin(draft.name.span),
         })
     }

@@ -68,6 +68,7 @@ pub(crate) fn certificate(number: usize, name: &str) -> CertificateDraft {
         name: at(number, Name::from(name)),
         file: Some(at(number + 1, "cert.pem".to_owned())),
         key: None,
+        pem: None,
         names: Vec::new(),
     }
 }

@@ -76,6 +76,9 @@ impl Choices {
         cookie.post_only = self.one_in(2);
         cookie.max_idle = self.maybe(age);
         cookie.max_life = self.maybe(age);
+        if mode == CookieMode::Insert && self.one_in(2) {
+            cookie.cross_site = Some(format!("{}-other", cookie.name));
+        }
         cookie
     }
 

@@ -126,10 +126,12 @@ impl Choices {
     fn certificate(&mut self, index: usize) -> CertificateDraft {
         let name = self.name(index);
         self.certificates.push(name.clone());
+        let within = self.one_in(4);
         CertificateDraft {
             name: Spanned::bare(name),
-            file: Some(Spanned::bare(self.file())),
-            key: self.setting(Self::file),
+            file: (!within).then(|| Spanned::bare(self.file())),
+            key: self.setting(Self::file).filter(|_| !within),
+            pem: within.then(|| Spanned::bare("-----BEGIN X-----\nA\n".to_owned())),
             names: self.some(3, |c| {
                 let name = c.one("a.example", &["*.b.example", "!c.b.example"]);
                 Spanned::bare(name.to_owned())

@@ -16,6 +16,7 @@ mod electricflow;
 mod flow_enterprise;
 mod hazelcast_flow;
 mod health;
+mod outscale;
 mod real_peers;
 mod control_changes;
 mod control_servers;

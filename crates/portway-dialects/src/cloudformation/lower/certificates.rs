@@ -62,12 +62,34 @@ impl Lowering<'_, '_, '_> {
 
     /// A certificate whose PEM stands in the template.
     fn own_certificate(&mut self, resource: &Resource, span: Span) -> Option<Spanned<Name>> {
-        let id = resource.id.as_str();
-        let message =
-            format!("the PEM text of certificate `{id}` is not read from the template yet");
-        let help = format!("write it to a file: --certificate {id}=FILE");
-        self.missing(span, message, &help);
-        None
+        let object = &resource.object;
+        let mut text = String::new();
+        for property in ["CertificateBody", "CertificateChain", "PrivateKey"] {
+            match object.text(property) {
+                Some(part) => {
+                    text.push_str(part.value.trim());
+                    text.push('\n');
+                }
+                None if property == "CertificateChain" => {}
+                None => {
+                    let message = format!("certificate `{}` has no `{property}`", resource.id);
+                    self.error(Code::Missing, resource.span, message);
+                    return None;
+                }
+            }
+        }
+        let name = Spanned::new(resource.name().value, span);
+        let known = self.draft.certificates.iter();
+        if !known.clone().any(|known| known.name == name) {
+            self.draft.certificates.push(CertificateDraft {
+                name: resource.name(),
+                file: None,
+                key: None,
+                pem: Some(Spanned::new(text, object.span)),
+                names: Vec::new(),
+            });
+        }
+        Some(name)
     }
 
     fn certificate_file(&mut self, name: &str, file: &str, span: Span) -> Spanned<Name> {
@@ -83,6 +105,7 @@ impl Lowering<'_, '_, '_> {
                 name: name.clone(),
                 file: Some(Spanned::new(file.to_owned(), span)),
                 key: key.map(|key| Spanned::new(key.to_owned(), span)),
+                pem: None,
                 names: Vec::new(),
             });
         }

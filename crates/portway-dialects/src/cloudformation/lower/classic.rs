@@ -6,7 +6,6 @@ use super::{Lowering, Resource, bare};
 use crate::cloudformation::given::Kind;
 use crate::cloudformation::object::Object;
 use portway_model::action::{Action, Phase, Rule, Weighted};
-use portway_model::address::BindAddress;
 use portway_model::check::{CheckKind, HealthCheckDraft};
 use portway_model::choice::StickyCookie;
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -16,7 +15,6 @@ use portway_model::name::Name;
 use portway_model::settings::{ForwardedMode, Protocol, ProxyProtocol, ServerName};
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// How long silence is borne.
@@ -139,9 +137,9 @@ impl Lowering<'_, '_, '_> {
     ) {
         let name = Name::new(format!("{}-{}", resource.id, line.port.value));
         let mut draft = ListenerDraft::new(Spanned::new(name, listener.span));
-        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let bind = BindAddress::tcp(Some(any), line.port.value);
-        draft.binds.push(Spanned::new(bind, line.port.span));
+        draft
+            .binds
+            .push(self.bind(Some(resource), false, line.port));
         draft.protocol = Some(line.front);
         draft.timeouts.tunnel = bare(idle);
         let http = line.front.value.is_http();
@@ -151,7 +149,9 @@ impl Lowering<'_, '_, '_> {
             draft.forwarded.x_forwarded_host = bare(ForwardedMode::Preserve);
             draft.forwarded.forwarded = bare(ForwardedMode::Preserve);
         }
-        self.classic_tls(listener, line, policies, &mut draft);
+        if !self.classic_tls(listener, line, policies, &mut draft) {
+            return;
+        }
         let groups = resource.object.texts("SecurityGroups");
         let place = resource.object.place("SecurityGroups");
         draft
@@ -171,20 +171,21 @@ impl Lowering<'_, '_, '_> {
         self.draft.listeners.push(draft);
     }
 
+    /// Fills in certificate and policy; false where the certificate is missing, which was said.
     fn classic_tls(
         &mut self,
         listener: &Object,
         line: &Line,
         policies: &[&Policy],
         draft: &mut ListenerDraft,
-    ) {
+    ) -> bool {
         let certificate = listener.text("SSLCertificateId");
         if !line.front.value.is_tls() {
             if let Some(certificate) = certificate {
                 let message = "`SSLCertificateId` on a listener that speaks neither HTTPS nor SSL";
                 self.error(Code::Conflict, certificate.span, message);
             }
-            return;
+            return true;
         }
         match certificate {
             Some(certificate) => draft.certificates.extend(self.certificate(certificate)),
@@ -207,6 +208,7 @@ impl Lowering<'_, '_, '_> {
                 draft.tls.policy.suites = Some(Spanned::new(suites.clone(), first.span));
             }
         }
+        !draft.certificates.is_empty()
     }
 
     fn classic_group(

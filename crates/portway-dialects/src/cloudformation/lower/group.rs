@@ -316,6 +316,7 @@ impl<'r> Lowering<'r, '_, '_> {
                 let cookie = StickyCookie {
                     max_age: Some(COOKIE_LIFE),
                     max_idle: Some(lasts),
+                    cross_site: Some("AWSALBCORS".to_owned()),
                     http_only: false,
                     ..StickyCookie::new("AWSALB")
                 };

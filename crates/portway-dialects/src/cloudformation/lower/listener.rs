@@ -4,7 +4,6 @@ use super::text::{always, holds, on_request, only, written};
 use super::{BALANCER, Found, LISTENER, LISTENER_CERTIFICATE, Lowering, RULE, Resource, bare};
 use crate::cloudformation::object::Object;
 use portway_model::action::{Action, Phase, Rule};
-use portway_model::address::BindAddress;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::ListenerDraft;
 use portway_model::expression::{Template, Value};
@@ -12,7 +11,6 @@ use portway_model::name::Name;
 use portway_model::settings::{ForwardedMode, Protocol};
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// How long an application load balancer bears silence.
@@ -67,9 +65,10 @@ impl<'r> Lowering<'r, '_, '_> {
     /// Lowers a listener with its rules.
     pub(super) fn listener(&mut self, resource: &'r Resource) {
         let object = &resource.object;
-        let Some(balancer) = self.balancer(object) else {
+        let Some(owner) = self.balancer(object) else {
             return;
         };
+        let balancer = owner.map(|it| &it.object);
         let (Some(protocol), Some(port)) = (
             self.protocol(object, "Protocol", resource),
             self.port(object, resource),
@@ -91,15 +90,14 @@ impl<'r> Lowering<'r, '_, '_> {
             idle,
         };
         let mut listener = ListenerDraft::new(resource.name());
-        let address = bind(balancer, port.value);
-        listener.binds.push(Spanned::new(address, port.span));
+        let both = balancer.is_some_and(by_both);
+        listener.binds.push(self.bind(owner, both, port));
         listener.protocol = Some(protocol);
         listener.timeouts.tunnel = bare(idle);
-        self.tls(object, resource, protocol.value, &mut listener);
+        let complete = self.tls(object, resource, protocol.value, &mut listener);
         if let Some(balancer) = balancer {
             let groups = balancer.texts("SecurityGroups");
             let place = balancer.place("SecurityGroups").or(Some(balancer.span));
-            let both = by_both(balancer);
             let filter = self.filter(groups, place, port, (protocol.value.is_http(), both));
             listener.rules.extend(filter);
         }
@@ -114,29 +112,31 @@ impl<'r> Lowering<'r, '_, '_> {
             listener.rules.extend(rules);
         }
         let defaults = object.objects("DefaultActions");
-        if let Some(actions) = self.actions(defaults, &front, object.span) {
-            let phase = match protocol.value.is_http() {
+        let Some(actions) = self.actions(defaults, &front, object.span) else {
+            return;
+        };
+        listener.rules.push(Rule {
+            phase: match protocol.value.is_http() {
                 true => Phase::Request,
                 false => Phase::Connection,
-            };
-            listener.rules.push(Rule {
-                phase,
-                condition: always(),
-                actions,
-                origin: Origin(object.place("DefaultActions").unwrap_or(resource.span)),
-            });
-        }
+            },
+            condition: always(),
+            actions,
+            origin: Origin(object.place("DefaultActions").unwrap_or(resource.span)),
+        });
         if protocol.value.is_http() {
             listener.rules.extend(responses(own, resource.span));
         }
-        self.draft.listeners.push(listener);
+        if complete {
+            self.draft.listeners.push(listener);
+        }
     }
 
     /// The load balancer of a listener; `Some(None)`: no template has it. `None`: it is incomplete.
-    fn balancer(&mut self, listener: &Object) -> Option<Option<&'r Object>> {
+    fn balancer(&mut self, listener: &Object) -> Option<Option<&'r Resource>> {
         let arn = listener.text("LoadBalancerArn")?;
         let balancer = match self.find(BALANCER, arn) {
-            Some(Found::Resource(balancer)) => Some(&balancer.object),
+            Some(Found::Resource(balancer)) => Some(balancer),
             Some(Found::Lost) => return None,
             None => {
                 let message = format!("no template has the load balancer `{}`", arn.value);
@@ -147,7 +147,7 @@ impl<'r> Lowering<'r, '_, '_> {
                 None
             }
         };
-        if let Some(kind) = balancer.and_then(|it| it.text("Type"))
+        if let Some(kind) = balancer.and_then(|it| it.object.text("Type"))
             && kind.value == "gateway"
         {
             self.error(
@@ -197,13 +197,14 @@ impl<'r> Lowering<'r, '_, '_> {
         Some(Spanned::new(protocol, text.span))
     }
 
+    /// Fills in certificates and policy; false where a certificate is missing, which was said.
     fn tls(
         &mut self,
         object: &Object,
         resource: &Resource,
         protocol: Protocol,
         listener: &mut ListenerDraft,
-    ) {
+    ) -> bool {
         let mut arns: Vec<Spanned<&str>> = Vec::new();
         for certificate in object.objects("Certificates") {
             arns.extend(certificate.text("CertificateArn"));
@@ -229,17 +230,16 @@ impl<'r> Lowering<'r, '_, '_> {
                     format!("certificates and `SslPolicy` on a listener that speaks {word}");
                 self.error(Code::Conflict, span, message);
             }
-            return;
+            return true;
         }
         if arns.is_empty() {
             let message = format!("listener `{}` has no `Certificates`", resource.id);
             self.error(Code::Missing, resource.span, message);
         }
-        let names: Vec<Spanned<Name>> = arns
-            .into_iter()
-            .filter_map(|arn| self.certificate(arn))
-            .collect();
-        for name in names {
+        let names: Vec<Option<Spanned<Name>>> =
+            arns.into_iter().map(|arn| self.certificate(arn)).collect();
+        let complete = !names.contains(&None) && !names.is_empty();
+        for name in names.into_iter().flatten() {
             if !listener.certificates.contains(&name) {
                 listener.certificates.push(name);
             }
@@ -259,6 +259,7 @@ impl<'r> Lowering<'r, '_, '_> {
             let message = format!("`Mode` {} is not done yet", mode.value);
             self.error(Code::NotRun, mode.span, message);
         }
+        complete
     }
 
     /// The rules of a listener by priority.
@@ -315,13 +316,6 @@ impl<'r> Lowering<'r, '_, '_> {
             }
         }
     }
-}
-
-/// Where a listener accepts.
-fn bind(balancer: Option<&Object>, port: u16) -> BindAddress {
-    let both = balancer.is_some_and(by_both);
-    let ip = (!both).then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    BindAddress::tcp(ip, port)
 }
 
 /// True where clients come by IPv4 and IPv6.

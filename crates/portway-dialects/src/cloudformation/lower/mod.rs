@@ -16,11 +16,13 @@ use super::given::{Book, Kind, Unset};
 use super::object::Object;
 use super::table::{Env, Resource as Row};
 use super::template::Declared;
+use portway_model::address::BindAddress;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::Draft;
 use portway_model::name::Name;
 use portway_model::span::{Span, Spanned};
 use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 const LISTENER: &str = "AWS::ElasticLoadBalancingV2::Listener";
@@ -89,6 +91,9 @@ pub(super) fn lower(resources: &[Resource], book: &mut Book<'_>, found: &mut Dia
         // So that a target for what is left out is not called unknown.
         if matches!(resource.kind, GROUP | CLASSIC) {
             lowering.book.all(Kind::Target, &resource.id);
+        }
+        if matches!(resource.kind, BALANCER | CLASSIC) {
+            lowering.book.all(Kind::Bind, &resource.id);
         }
     }
     for resource in lowering.of_kind(LISTENER) {
@@ -181,6 +186,27 @@ impl<'r> Lowering<'r, '_, '_> {
             Unset::Warned => Diagnostic::warning(Code::Missing, span, message),
         };
         self.say_once(diagnostic.help(help));
+    }
+
+    /// Where the listeners of a load balancer accept: where is said, else on every address.
+    fn bind(
+        &mut self,
+        balancer: Option<&Resource>,
+        both: bool,
+        port: Spanned<u16>,
+    ) -> Spanned<BindAddress> {
+        let mut ip = (!both).then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let given = balancer.and_then(|it| Some((it, self.book.one(Kind::Bind, &it.id)?)));
+        if let Some((balancer, given)) = given {
+            match given.parse() {
+                Ok(given) => ip = Some(given),
+                Err(_) => {
+                    let message = format!("--bind {}: `{given}` is no address", balancer.id);
+                    self.error(Code::WrongType, balancer.span, message);
+                }
+            }
+        }
+        Spanned::new(BindAddress::tcp(ip, port.value), port.span)
     }
 
     fn error(&mut self, code: Code, span: Span, message: impl Into<String>) {

@@ -29,6 +29,7 @@ named before it exports, and its rules may belong to listeners of another.
 | `--target GROUP=ADDRESS[:PORT]` | registers a target with a target group, by its logical id or its `Name`; also the address of an instance, by its id or logical id. May be given again and again |
 | `--certificate ID=FILE` | the file with the certificate, its chain and its key that AWS would keep, by logical id or ARN; `FILE,KEYFILE` where the key has a file of its own. In place of an ARN, `@FILE` does the same |
 | `--source-group GROUP=CIDR` | the addresses of the members of a security group or prefix list that a rule names; several between commas |
+| `--bind BALANCER=ADDRESS` | the address that the listeners of a load balancer accept on, by its logical id: two with listeners on one port need it |
 | `--ignore-other-resources` | resources of other types are left out; without it they are errors |
 
 Functions: `Ref`, `Fn::GetAtt`, `Fn::Sub`, `Fn::Join`, `Fn::Select`, `Fn::Split`, `Fn::If`, `Fn::Equals`, `Fn::And`, `Fn::Or`,

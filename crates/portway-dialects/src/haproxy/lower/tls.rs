@@ -197,6 +197,7 @@ impl Lowering<'_, '_, '_> {
                 name,
                 file: Some(path.clone()),
                 key: key.map(|key| Spanned::new(key, path.span)),
+                pem: None,
                 names: hosts.to_vec(),
             });
         }

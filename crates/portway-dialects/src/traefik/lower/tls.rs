@@ -75,6 +75,7 @@ impl Lowering<'_> {
                 name: name.clone(),
                 file: Some(file),
                 key,
+                pem: None,
                 names: Vec::new(),
             });
         }
