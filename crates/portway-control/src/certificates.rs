@@ -3,32 +3,27 @@
 //! Reads the files (paths begin in the folder of the configuration that names them), lets [`crate::tls`] judge them, and says
 //! what is wrong at the object that names the file. Everything is read and judged, also after the first error.
 
+mod listener;
 mod upstream;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use portway_dataplane::client_tls::AnswersHello;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::settings::{ClientAuth, TlsVersion as OurVersion};
-use portway_model::snapshot::{
-    Certificate, CertificateId, Listener, ListenerTls, Snapshot, TlsPolicy,
-};
+use portway_model::settings::TlsVersion as OurVersion;
+use portway_model::snapshot::{Certificate, Snapshot, TlsPolicy};
 use portway_model::span::{Sources, Span};
-use rustls::ServerConfig;
-use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::UnixTime;
 
 pub use upstream::GroupTls;
 
 use crate::renewal::{CertificateFile, Certificates};
 use crate::sources::{folder_of, read_limited};
-use crate::tls::client_auth::{self, Clients};
 use crate::tls::identity::{Identity, PemSource, load_identity};
 use crate::tls::pem;
 use crate::tls::policy::{Custom, Policy, PolicyError, TlsVersion};
-use crate::tls::resolver::{CertificateResolver, NoMatch, RenewableResolver};
-use crate::tls::server::server_config;
 use crate::tls::tickets::TicketKeys;
 use crate::tls::x509::DAY;
 
@@ -47,7 +42,7 @@ const SYSTEM_BUNDLES: [&str; 4] = [
 #[derive(Default)]
 pub struct TlsConfigs {
     /// By listener; `Some` exactly where TLS is terminated and nothing was wrong.
-    pub listeners: Vec<Option<Arc<ServerConfig>>>,
+    pub listeners: Vec<Option<Arc<dyn AnswersHello>>>,
     /// By target group.
     pub groups: Vec<GroupTls>,
     /// Every certificate that could be loaded.
@@ -97,18 +92,16 @@ pub fn load(
         configs.renewable.add_file(file);
     }
     for listener in &snapshot.listeners {
-        let config = listener.tls.as_ref().and_then(|tls| {
-            let chosen = chosen(tls, &identities);
-            let renewable = &mut configs.renewable;
-            of_listener(
-                listener,
-                tls,
-                chosen,
-                (tickets, sources),
-                renewable,
-                &mut found,
-            )
-        });
+        let mut loading = listener::Loading {
+            listener,
+            snapshot,
+            identities: &identities,
+            tickets,
+            sources,
+            renewable: &mut configs.renewable,
+            found: &mut found,
+        };
+        let config = listener.tls.as_ref().and_then(|tls| loading.load(tls));
         configs.listeners.push(config);
     }
     for group in &snapshot.groups {
@@ -136,12 +129,6 @@ fn loaded_as(certificate: &Certificate, identity: &Identity, now: UnixTime) -> L
         names,
         days_left: identity.not_after.saturating_sub(now).div_euclid(DAY),
     }
-}
-
-/// The identities of a listener; `None` where one of them could not be loaded, which has been said.
-fn chosen(tls: &ListenerTls, identities: &[Option<Arc<Identity>>]) -> Option<Vec<Arc<Identity>>> {
-    let of_id = |id: &CertificateId| identities.get(id.index()).cloned().flatten();
-    tls.certificates.iter().map(of_id).collect()
 }
 
 fn identity(
@@ -235,78 +222,6 @@ fn judge_permissions(key_file: &Path, span: Span, found: &mut Diagnostics) {
                 .help(format!("`chmod 600 {path}`")),
         );
     }
-}
-
-fn of_listener(
-    listener: &Listener,
-    tls: &ListenerTls,
-    identities: Option<Vec<Arc<Identity>>>,
-    (tickets, sources): (&Arc<TicketKeys>, &Sources),
-    renewable: &mut Certificates,
-    found: &mut Diagnostics,
-) -> Option<Arc<ServerConfig>> {
-    let span = listener.origin.0;
-    let who = format!("listener `{}`", listener.name);
-    let policy = policy(&who, &tls.policy, span, found);
-    let identities = identities?;
-    let no_match = if tls.strict_sni {
-        NoMatch::Refuse
-    } else {
-        NoMatch::Default
-    };
-    let (resolver, shadowed) = CertificateResolver::new(&identities, no_match);
-    for one in shadowed {
-        let message = format!("{who} has {one}");
-        found.push(Diagnostic::warning(Code::CertificateWarning, span, message));
-    }
-    let alpn: Vec<Vec<u8>> = tls.alpn.iter().map(|it| it.clone().into_bytes()).collect();
-    let scope = tickets.scoped(listener.name.as_str());
-    let policy = policy?;
-    let clients = match tls.client_auth {
-        ClientAuth::Off => None,
-        ClientAuth::Optional | ClientAuth::Required => {
-            Some(clients(listener, tls, &policy, sources, found)?)
-        }
-    };
-    let resolver = Arc::new(RenewableResolver::new(resolver));
-    let positions = tls.certificates.iter().map(|id| id.index()).collect();
-    renewable.add_listener(resolver.clone(), no_match, positions);
-    server_config(resolver, &policy, &alpn, scope, clients)
-        .map_err(|error| {
-            let message = format!("{who} cannot speak TLS: {error}");
-            found.push(Diagnostic::error(Code::Certificate, span, message));
-        })
-        .ok()
-}
-
-/// What judges the certificates of a listener's clients.
-fn clients(
-    listener: &Listener,
-    tls: &ListenerTls,
-    policy: &Policy,
-    sources: &Sources,
-    found: &mut Diagnostics,
-) -> Option<Arc<dyn ClientCertVerifier>> {
-    let span = listener.origin.0;
-    let folder = folder_of(sources, span);
-    let read = |file: &String, found: &mut Diagnostics| read_pem(&folder.join(file), span, found);
-    // Compile asks for the file where certificates are asked for.
-    let ca = read(tls.client_ca.as_ref()?, found);
-    let crl = match &tls.client_crl {
-        Some(file) => Some(read(file, found)?),
-        None => None,
-    };
-    let clients = Clients {
-        ca: &ca?,
-        crl: crl.as_deref(),
-        required: tls.client_auth == ClientAuth::Required,
-    };
-    client_auth::verifier(&clients, policy)
-        .map_err(|error| {
-            let message = format!("listener `{}` cannot judge clients: {error}", listener.name);
-            found.push(Diagnostic::error(Code::Certificate, span, message));
-        })
-        .ok()
 }
 
 /// The policy, with a warning that names what is not spoken of it.

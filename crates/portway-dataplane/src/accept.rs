@@ -13,7 +13,6 @@ use crate::worker::{BoundSocket, Socket, Worker};
 use portway_core::stick::Event;
 use portway_model::snapshot::ListenerId;
 use portway_telemetry::metrics::{Limit, ListenerMetrics};
-use rustls::ServerConnection;
 use std::cell::{Cell, OnceCell};
 use std::future::poll_fn;
 use std::io;
@@ -405,14 +404,7 @@ fn admit(mut open: Open, incoming: &Incoming, socket: Connected, peer: SocketAdd
         }
         open.tls = true;
     }
-    let stream = match parts.tls.clone() {
-        None => Stream::Plain(socket),
-        Some(config) => match ServerConnection::new(config) {
-            Ok(session) => Stream::accept_tls(socket, session),
-            Err(_) => return,
-        },
-    };
-    let life = life(connection, stream, (before, way), open);
+    let life = life(connection, Stream::Plain(socket), (before, way), open);
     drop(tokio::task::spawn_local(life));
 }
 
@@ -430,9 +422,9 @@ fn life(
 ) -> impl Future<Output = ()> {
     async move {
         if let Before::Something { proxy } = before {
-            let established = establish::run(&mut connection, &mut stream, proxy, way);
+            let established = establish::run(&mut connection, stream, proxy, way);
             match Box::pin(established).await {
-                Some(known) => way = known,
+                Some(known) => (way, stream) = known,
                 None => return,
             }
         }

@@ -256,6 +256,7 @@ async fn open(
         }
         return Err(error);
     }
+    stream.note_agreed();
     Ok(stream)
 }
 

@@ -17,6 +17,7 @@ use portway_model::expression::{CertificateField, Scope, Variable};
 use portway_model::settings::{ListenerTimeouts, OwnAnswers};
 use portway_model::snapshot::{ListenerId, StickTableId};
 use portway_telemetry::metrics::Shard;
+use rustls::sign::CertifiedKey;
 use std::cell::{Cell, OnceCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -66,13 +67,33 @@ pub(crate) struct TlsDetails {
     pub(crate) resumed: bool,
     /// Milliseconds that it took.
     pub(crate) took: u32,
-    /// The client's certificate, DER; it was verified.
+    /// The other side's certificate, DER; it was verified, unless that is switched off for a target.
     pub(crate) certificate: Option<Box<[u8]>>,
+    /// What the client was shown.
+    pub(crate) shown: Option<Arc<CertifiedKey>>,
 }
 
 impl TlsDetails {
-    /// The details of a finished handshake.
-    pub(crate) fn of(session: &rustls::ServerConnection, took: Duration) -> Self {
+    /// The details of a finished handshake with a client, who was shown this certificate.
+    pub(crate) fn of(
+        session: &rustls::ServerConnection,
+        took: Duration,
+        shown: Option<Arc<CertifiedKey>>,
+    ) -> Self {
+        Self {
+            sni: session.server_name().map(Into::into),
+            took: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+            shown,
+            ..Self::of_either(session)
+        }
+    }
+
+    /// The details of a finished handshake with a target.
+    pub(crate) fn of_target(session: &rustls::ClientConnection) -> Self {
+        Self::of_either(session)
+    }
+
+    fn of_either<D>(session: &rustls::ConnectionCommon<D>) -> Self {
         let version = match session.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
             Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -91,13 +112,25 @@ impl TlsDetails {
                 "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
                 other => other,
             },
-            sni: session.server_name().map(Into::into),
+            sni: None,
             alpn: session.alpn_protocol().map(Into::into),
             resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
-            took: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+            took: 0,
             certificate: session
                 .peer_certificates()
                 .and_then(|chain| Some(chain.first()?.as_ref().into())),
+            shown: None,
+        }
+    }
+
+    /// What rules see of it.
+    pub(crate) fn facts(&self) -> TlsFacts<'_> {
+        TlsFacts {
+            version: self.version,
+            cipher: self.cipher,
+            resumed: self.resumed,
+            sni: self.sni.as_deref().map(str::as_bytes),
+            alpn: self.alpn.as_deref(),
         }
     }
 }
@@ -286,6 +319,13 @@ impl Connection {
         }
     }
 
+    /// A field of the certificate that the client was shown.
+    pub(crate) fn shown_certificate(&self, field: &CertificateField) -> Fetched<'_> {
+        let shown = self.tls.as_deref().and_then(|tls| tls.shown.as_deref());
+        let leaf = shown.and_then(|it| it.cert.first());
+        peer_certificate::field(leaf.map(AsRef::as_ref), field)
+    }
+
     /// An end of it.
     pub(crate) fn accepted(&self, end: End) -> Fetched<'static> {
         match end {
@@ -315,13 +355,6 @@ impl Connection {
 
     /// What rules see of TLS.
     pub(crate) fn tls_facts(&self) -> Option<TlsFacts<'_>> {
-        let tls = self.tls.as_deref()?;
-        Some(TlsFacts {
-            version: tls.version,
-            cipher: tls.cipher,
-            resumed: tls.resumed,
-            sni: tls.sni.as_deref().map(str::as_bytes),
-            alpn: tls.alpn.as_deref(),
-        })
+        self.tls.as_deref().map(TlsDetails::facts)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each is left out where it is not asked for; a connection that fails here leaves its record and is closed.
 
+use crate::client_tls::AnswersHello;
 use crate::connection::{Connection, TlsDetails};
 use crate::fault::Fault;
 use crate::record;
@@ -9,6 +10,7 @@ use crate::rules::{Rules, Verdict};
 use crate::stream::Stream;
 use portway_core::proxy_protocol::{MAX_HEADER, Read, read};
 use portway_model::snapshot::GroupId;
+use rustls::server::Acceptor;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -36,29 +38,29 @@ pub(crate) enum Before {
 /// Does it. `None`: the connection is over.
 pub(crate) async fn run(
     connection: &mut Connection,
-    stream: &mut Stream,
+    mut stream: Stream,
     proxy: bool,
     way: Way,
-) -> Option<Way> {
-    if proxy && !behind_proxy(connection, stream).await {
-        return None;
-    }
-    if stream.server_session().is_some() && !handshake(connection, stream).await {
+) -> Option<(Way, Stream)> {
+    if proxy && !behind_proxy(connection, &mut stream).await {
         return None;
     }
     let generation = Rc::clone(&connection.generation);
-    let (listener, _) = generation.plane.listener(connection.listener)?;
+    let (listener, parts) = generation.plane.listener(connection.listener)?;
+    if let Some(tls) = &parts.tls {
+        stream = handshake(connection, stream, tls.as_ref()).await?;
+    }
     let rules = &listener.rules.session;
     if rules.is_empty() || matches!(way, Way::Stream(Some(_))) {
-        return Some(way);
+        return Some((way, stream));
     }
     match (Rules::new(rules).run(connection, None), way) {
         (Some(Verdict::Reject { silent }), _) => {
-            reject(connection, stream, silent);
+            reject(connection, &mut stream, silent);
             None
         }
-        (Some(Verdict::Forward(group)), Way::Stream(_)) => Some(Way::Stream(Some(group))),
-        _ => Some(way),
+        (Some(Verdict::Forward(group)), Way::Stream(_)) => Some((Way::Stream(Some(group)), stream)),
+        _ => Some((way, stream)),
     }
 }
 
@@ -139,33 +141,56 @@ fn poll_header(
     }
 }
 
-/// The TLS handshake, bounded like a request head; false where it failed.
-async fn handshake(connection: &mut Connection, stream: &mut Stream) -> bool {
+/// The TLS handshake, bounded like a request head; `None` where it failed.
+async fn handshake(
+    connection: &mut Connection,
+    mut stream: Stream,
+    tls: &dyn AnswersHello,
+) -> Option<Stream> {
     let begun = Instant::now();
     connection.timer.set(connection.head_timeout());
     let timer = &connection.timer;
-    let done = poll_fn(|cx| match stream.poll_handshake(cx) {
+    let in_time = |cx: &mut Context<'_>| timer.poll(cx).map(|()| io::ErrorKind::TimedOut.into());
+    let mut acceptor = Acceptor::default();
+    let hello = poll_fn(|cx| match stream.poll_hello(&mut acceptor, cx) {
         Poll::Ready(result) => Poll::Ready(result),
-        Poll::Pending => timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        Poll::Pending => in_time(cx).map(Err),
     })
     .await;
+    let mut shown = None;
+    let session = hello.and_then(|hello| {
+        let terms = tls.answer(&hello.client_hello());
+        shown = terms.certificate;
+        stream.begin(hello, terms.config)
+    });
+    let done = match session {
+        Ok(session) => {
+            stream = Stream::accept_tls(stream.into_socket(), session);
+            poll_fn(|cx| match stream.poll_handshake(cx) {
+                Poll::Ready(result) => Poll::Ready(result),
+                Poll::Pending => in_time(cx).map(Err),
+            })
+            .await
+        }
+        Err(error) => Err(error),
+    };
     let metrics = connection.shard().listener(connection.listener.index());
     if let Err(error) = done {
         metrics.tls_handshakes_failed.add(1);
         let why = handshake_error(&error);
         record::closed_early(connection, begun, Fault::client_tls(), Some(why));
         tracing::debug!(listener = connection.listener_name(), peer = %connection.peer, %error, "TLS handshake failed");
-        return false;
+        return None;
     }
     metrics.tls_handshakes_ok.add(1);
     if let Some(session) = stream.server_session() {
-        let details = TlsDetails::of(session, begun.elapsed());
+        let details = TlsDetails::of(session, begun.elapsed(), shown);
         if details.resumed {
             metrics.tls_resumptions.add(1);
         }
         connection.tls = Some(Box::new(details));
     }
-    true
+    Some(stream)
 }
 
 /// Why a handshake failed, in HAProxy's words.

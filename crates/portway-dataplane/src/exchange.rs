@@ -5,17 +5,18 @@
 
 use crate::buffer::Buffer;
 use crate::captures::Captures;
-use crate::connection::Connection;
+use crate::connection::{Connection, TlsDetails};
 use crate::facts::facts_of_connection;
 use crate::fault::Fault;
 use crate::fields::FieldEdits;
 use crate::log_value::{self, Subject};
+use crate::peer_certificate;
 use crate::policy::Side;
 use crate::record::Counted;
 use crate::sticky::Kept;
 use crate::track::{self, Tracked};
 use crate::variables::Variables;
-use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor, write_header_value};
+use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor, Whose, write_header_value};
 use portway_core::http1::{
     BodyLength, Known, Method, RequestFraming, RequestHead, ResponseHead, TargetForm, Version,
 };
@@ -32,6 +33,7 @@ use std::cell::{Cell, OnceCell};
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Memory that exchanges of a worker use one after the other.
@@ -143,6 +145,8 @@ pub(crate) struct Ledger {
     pub(crate) service: Option<&'static str>,
     /// Our address towards the target; known only where a log wants it.
     pub(crate) upstream_local: Option<SocketAddr>,
+    /// What was agreed on with the target.
+    pub(crate) upstream_tls: Option<Arc<TlsDetails>>,
     /// The size of the response's head as HAProxy counts it; known only where a log wants it.
     pub(crate) response_size: u64,
     /// The cookie of the response that is kept for the log.
@@ -289,6 +293,7 @@ impl<'c> Exchange<'c> {
                 in_place_of: None,
                 service: None,
                 upstream_local: None,
+                upstream_tls: None,
                 response_size: 0,
                 response_cookie: None,
                 log: LogWish::AsConfigured,
@@ -415,6 +420,12 @@ impl<'c> Exchange<'c> {
             && (self.connection.own_answers() == OwnAnswers::Haproxy
                 || (self.request().authority(self.arena()).is_empty()
                     && !self.scratch.request_edits.removes(Known::Host)))
+    }
+}
+
+impl Exchange<'_> {
+    fn target_details(&self) -> Option<&TlsDetails> {
+        self.ledger.upstream_tls.as_deref()
     }
 }
 

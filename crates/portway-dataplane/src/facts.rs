@@ -15,8 +15,20 @@ macro_rules! facts_of_connection {
             self.connection.tls_facts()
         }
 
-        fn certificate(&self, field: &CertificateField) -> Fetched<'_> {
-            self.connection.certificate(field)
+        fn certificate(&self, whose: Whose, field: &CertificateField) -> Fetched<'_> {
+            match whose {
+                Whose::Client => self.connection.certificate(field),
+                Whose::Shown => self.connection.shown_certificate(field),
+                Whose::Target => {
+                    let tls = self.target_details();
+                    let certificate = tls.and_then(|tls| tls.certificate.as_deref());
+                    peer_certificate::field(certificate, field)
+                }
+            }
+        }
+
+        fn target_tls(&self) -> Option<TlsFacts<'_>> {
+            self.target_details().map(TlsDetails::facts)
         }
 
         fn hostname(&self) -> Option<&str> {

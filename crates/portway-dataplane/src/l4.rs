@@ -208,6 +208,7 @@ async fn pass(connection: &Connection, mut downstream: Stream, to: To, first: Op
     match upstream(connection, to, &mut passing.passed).await {
         Ok((mut upstream, fate)) => {
             passing.passed.connected = Some(passing.passed.started.elapsed());
+            passing.passed.upstream_tls = upstream.link.stream.agreed();
             passing.passed.upstream_local = connect::wanted_local(connection, &upstream);
             record::log_connection_early(connection, &mut passing.passed);
             let counted = &passing.passed.counted;

@@ -44,6 +44,7 @@ mod log_value;
 mod statistics;
 
 pub mod access_log;
+pub mod client_tls;
 pub mod live;
 pub mod live_rate;
 pub mod map;

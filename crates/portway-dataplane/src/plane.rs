@@ -4,6 +4,7 @@
 
 use crate::access_log::LogSink;
 use crate::answers::Answers;
+use crate::client_tls::AnswersHello;
 use crate::live::{ListenerState, ProcessState, TargetState};
 use crate::map::LiveMap;
 use crate::queue::GroupState;
@@ -61,7 +62,7 @@ pub type GroupIndex = HashMap<Box<[u8]>, GroupId>;
 /// What control made for one listener.
 pub struct ListenerParts {
     /// `Some` exactly where the listener terminates TLS.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Arc<dyn AnswersHello>>,
     /// Index over the request rules.
     pub router: Router,
     /// Live state.

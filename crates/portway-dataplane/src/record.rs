@@ -1,6 +1,6 @@
 //! The one record that an exchange or a TCP connection leaves: counted, and written to the access log.
 
-use crate::connection::Connection;
+use crate::connection::{Connection, TlsDetails};
 use crate::exchange::{Exchange, How, Ledger, LogWish};
 use crate::fault::Fault;
 use crate::live::Seen;
@@ -21,6 +21,7 @@ use portway_telemetry::metrics::Limit;
 use portway_telemetry::record::{ConnectionRecord, Durations, FaultCode, Record, Tls, Upstream};
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The codes that requests may be refused with, in the order in which they are counted.
@@ -392,6 +393,8 @@ pub(crate) struct Passed {
     pub(crate) number: u32,
     /// Our address towards the target; known only where a log wants it.
     pub(crate) upstream_local: Option<SocketAddr>,
+    /// What was agreed on with the target.
+    pub(crate) upstream_tls: Option<Arc<TlsDetails>>,
     /// HAProxy's words for a handshake that failed.
     pub(crate) handshake_error: Option<&'static str>,
     /// Its record was written before its end.
@@ -416,6 +419,7 @@ impl Passed {
             redispatched: false,
             number: 0,
             upstream_local: None,
+            upstream_tls: None,
             handshake_error: None,
             logged: false,
             early: false,

@@ -4,16 +4,17 @@
 //! the last a rule may have to wait for bytes ([`Rules::run`] gives `None`), and goes on from there when more have
 //! come.
 
-use crate::connection::Connection;
+use crate::connection::{Connection, TlsDetails};
 use crate::facts::facts_of_connection;
 use crate::log_value::Subject;
+use crate::peer_certificate;
 use crate::policy::{Side, draw, moved};
 use crate::record::Passed;
 use crate::stick::{StickRule, Sticks};
 use crate::track::{self};
 use portway_core::client_hello::{Looked, look};
 use portway_core::evaluate::{
-    Facts, Fetched, TlsFacts, evaluate, fetch, holds, settled, variable_text, write_template,
+    Facts, Fetched, TlsFacts, Whose, evaluate, fetch, holds, settled, variable_text, write_template,
 };
 use portway_core::stick::{Entry, Table};
 use portway_model::action::{Action, End, Rule};
@@ -254,6 +255,12 @@ struct Seen<'c> {
     connection: &'c Connection,
     first: Option<&'c FirstBytes<'c>>,
     passed: Option<&'c Passed>,
+}
+
+impl Seen<'_> {
+    fn target_details(&self) -> Option<&TlsDetails> {
+        self.passed?.upstream_tls.as_deref()
+    }
 }
 
 impl Facts for Seen<'_> {

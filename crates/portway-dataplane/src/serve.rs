@@ -245,6 +245,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             Ok(upstream) => {
                 x.attempt.reused = upstream.reused;
                 x.ledger.connected = Some(x.ledger.started.elapsed());
+                x.ledger.upstream_tls = upstream.link.stream.agreed();
                 x.ledger.upstream_local = connect::wanted_local(x.connection, &upstream);
                 let done = match &fate {
                     Some(fate) => {

@@ -4,13 +4,16 @@
 //! waiting for more costs no further system call. TLS is rustls without an adapter between: ciphertext goes
 //! straight from and to the socket.
 
-use rustls::{ClientConnection, ServerConnection};
+use crate::connection::TlsDetails;
+use rustls::server::{Accepted, AcceptedAlert, Acceptor};
+use rustls::{ClientConnection, ServerConfig, ServerConnection};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -156,6 +159,8 @@ pub(crate) struct Tls {
     /// The socket has ended, with or without a close_notify.
     ended: bool,
     close_sent: bool,
+    /// What was agreed on with a target.
+    agreed: Option<Arc<TlsDetails>>,
 }
 
 /// What the two directions of an exchange are polled on.
@@ -307,7 +312,62 @@ impl Stream {
             session: Session::Server(session),
             ended: false,
             close_sent: false,
+            agreed: None,
         }))
+    }
+
+    /// Reads the ClientHello of a client that TLS is expected of.
+    pub(crate) fn poll_hello(
+        &mut self,
+        acceptor: &mut Acceptor,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Accepted>> {
+        loop {
+            let socket = self.socket_mut();
+            let mut polled = Polled { socket, cx };
+            if ready!(pending_if_blocked(acceptor.read_tls(&mut polled)))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            match acceptor.accept() {
+                Ok(Some(hello)) => return Poll::Ready(Ok(hello)),
+                Ok(None) => {}
+                Err(refused) => return Poll::Ready(Err(self.refuse(refused))),
+            }
+        }
+    }
+
+    /// Goes on with what was read of the client.
+    pub(crate) fn begin(
+        &mut self,
+        hello: Accepted,
+        config: Arc<ServerConfig>,
+    ) -> io::Result<ServerConnection> {
+        hello
+            .into_connection(config)
+            .map_err(|refused| self.refuse(refused))
+    }
+
+    /// Says why; whether it arrives is the peer's concern.
+    fn refuse(&mut self, (error, mut alert): (rustls::Error, AcceptedAlert)) -> io::Error {
+        let socket = self.socket_mut();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let _ = alert.write_all(&mut Polled { socket, cx });
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    }
+
+    /// The socket, whatever went over it.
+    pub(crate) fn into_socket(self) -> Socket {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => tls.socket,
+        }
+    }
+
+    fn socket_mut(&mut self) -> &mut Socket {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => &mut tls.socket,
+        }
     }
 
     /// A connection on which TLS is to be begun.
@@ -317,6 +377,7 @@ impl Stream {
             session: Session::Client(session),
             ended: false,
             close_sent: false,
+            agreed: None,
         }))
     }
 
@@ -422,11 +483,7 @@ impl Stream {
     /// rights for that its reset goes no further than the next router, and where there is none, the client is told.
     pub(crate) fn vanish(&mut self) {
         self.reset();
-        let socket = match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(tls) => &mut tls.socket,
-        };
-        if let Socket::Tcp(socket) = socket
+        if let Socket::Tcp(socket) = self.socket_mut()
             && crate::sys::close_unheard(socket).is_err()
         {
             let socket = socket2::SockRef::from(&*socket);
@@ -463,6 +520,23 @@ impl Stream {
         match socket {
             Socket::Tcp(socket) => socket.local_addr().ok(),
             Socket::Unix(_) => None,
+        }
+    }
+
+    /// Keeps what the finished handshake with a target agreed on.
+    pub(crate) fn note_agreed(&mut self) {
+        if let Stream::Tls(tls) = self
+            && let Session::Client(session) = &tls.session
+        {
+            tls.agreed = Some(Arc::new(TlsDetails::of_target(session)));
+        }
+    }
+
+    /// What was agreed on with a target; `None` where TLS is not spoken.
+    pub(crate) fn agreed(&self) -> Option<Arc<TlsDetails>> {
+        match self {
+            Stream::Plain(_) => None,
+            Stream::Tls(tls) => tls.agreed.clone(),
         }
     }
 

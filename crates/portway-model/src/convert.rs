@@ -176,7 +176,7 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             ResponseVersion, NowMicroseconds, Uuid, Worker, Draining,
         ],
         [
-            Text, Number, Boolean, Address, ClientCertificate, HelloExtension, QueryParameter, Header, Cookie,
+            Text, Number, Boolean, Address, ClientCertificate, ShownCertificate, TargetCertificate, TargetTls, HelloExtension, QueryParameter, Header, Cookie,
             BodyArgument, Bearer,
             ResponseHeader, ResponseCookie, Variable, Capture, Random, Environment, Log,
             Accepted, Timeout, HeaderBlock, ResponseCapture, AnyCookie,

@@ -528,6 +528,8 @@ pub struct UpstreamTlsDraft {
     pub server_name: Option<Spanned<ServerName>>,
     /// The name that the certificate must have.
     pub verify_name: Option<Spanned<VerifyName>>,
+    /// ALPN protocols that are offered; HTTP/1.1 to targets of HTTP by default.
+    pub alpn: Option<Spanned<Vec<String>>>,
     /// PEM file of revocation lists.
     pub crl: Option<Spanned<String>>,
     /// Versions and suites.
@@ -569,6 +571,23 @@ pub struct CertificateDraft {
     pub pem: Option<Spanned<String>>,
     /// The host names that it is shown for, in place of those in it; with `!`, one that a wildcard leaves out.
     pub names: Vec<Spanned<String>>,
+    /// Settings for clients that are shown it, in place of those of the listener.
+    pub tls: CertificateTlsDraft,
+}
+
+/// TLS for clients that are shown a certificate. Where anything is given, nothing but ALPN is as the listener has it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CertificateTlsDraft {
+    /// Versions and suites.
+    pub policy: TlsPolicyDraft,
+    /// ALPN protocols in order of preference; those of the listener where not given.
+    pub alpn: Option<Spanned<Vec<String>>>,
+    /// Client certificates.
+    pub client_auth: Option<Spanned<ClientAuth>>,
+    /// File of CAs for client certificates.
+    pub client_ca: Option<Spanned<String>>,
+    /// File of revocation lists.
+    pub client_crl: Option<Spanned<String>>,
 }
 
 /// A table of counters by key.

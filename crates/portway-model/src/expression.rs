@@ -185,6 +185,12 @@ pub enum Value<S: Stage> {
     TlsResumed,
     /// A field of the client's certificate.
     ClientCertificate(CertificateField),
+    /// A field of the certificate that the client was shown.
+    ShownCertificate(CertificateField),
+    /// A field of the certificate of the target that the exchange has.
+    TargetCertificate(CertificateField),
+    /// What was agreed on with the target in its TLS handshake.
+    TargetTls(TlsField),
     /// Server name in a ClientHello that is not terminated here; from the client-hello phase.
     HelloSni,
     /// The ALPN protocols that a ClientHello offers, comma separated; from the client-hello phase.
@@ -480,7 +486,26 @@ pub enum TargetFigure {
     ConnectionRate,
 }
 
-/// Part of a client certificate.
+/// What is agreed on in a TLS handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TlsField {
+    /// Boolean: TLS is spoken at all.
+    Spoken,
+    /// `TLSv1.2`, `TLSv1.3`.
+    Version,
+    /// The cipher suite as IANA names it.
+    Cipher,
+    /// The cipher suite as OpenSSL names it.
+    CipherOpenssl,
+    /// Number: bits of the cipher's key.
+    KeyBits,
+    /// Boolean: the session was resumed.
+    Resumed,
+    /// The application protocol.
+    Alpn,
+}
+
+/// Part of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CertificateField {
     /// Boolean: there is one.

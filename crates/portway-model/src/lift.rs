@@ -8,14 +8,17 @@ use crate::check::{AgentDraft, CheckKind, HealthCheckDraft, TargetCheckDraft};
 use crate::choice::{Algorithm, TrackedDraft};
 use crate::compile::names::{Kind, index_name};
 use crate::compile::protocols::{Users, default_of_listener, forwards_to};
-use crate::compile::{default_admin, default_alpn, default_check_timeout, default_target_name};
+use crate::compile::{
+    default_admin, default_alpn, default_check_timeout, default_target_name, default_upstream_alpn,
+};
 use crate::convert::{self, Convert};
 use crate::defaults;
 use crate::draft::{
-    AccessLogDraft, CertificateDraft, ControlSocketDraft, Draft, ErrorPageDraft, ForwardedDraft,
-    GroupDraft, GroupTimeoutsDraft, ListenerDraft, ListenerTimeoutsDraft, ListenerTlsDraft,
-    LogFormat, MapDraft, ProcessDraft, RequestIdDraft, SocketDraft, StickTableDraft, TargetDraft,
-    TargetTlsDraft, TlsPolicyDraft, UpstreamTlsDraft, UserDraft, UserlistDraft,
+    AccessLogDraft, CertificateDraft, CertificateTlsDraft, ControlSocketDraft, Draft,
+    ErrorPageDraft, ForwardedDraft, GroupDraft, GroupTimeoutsDraft, ListenerDraft,
+    ListenerTimeoutsDraft, ListenerTlsDraft, LogFormat, MapDraft, ProcessDraft, RequestIdDraft,
+    SocketDraft, StickTableDraft, TargetDraft, TargetTlsDraft, TlsPolicyDraft, UpstreamTlsDraft,
+    UserDraft, UserlistDraft,
 };
 use crate::expression::Template;
 use crate::log::LogDestination;
@@ -24,9 +27,9 @@ use crate::settings::{
     ClientAuth, ForwardedMode, GroupTimeouts, ListenerTimeouts, OwnAnswers, Protocol, SocketOptions,
 };
 use crate::snapshot::{
-    AccessLog, Agent, CertificateId, ControlSocket, ErrorPage, Forwarded, GroupId, HealthCheck,
-    Listener, ListenerTls, MapId, Process, RequestId, Rules, Snapshot, StickTableId, Target,
-    TargetGroup, TargetRef, TargetTls, TlsPolicy, UpstreamTls, User, UserlistId,
+    AccessLog, Agent, CertificateId, CertificateTls, ControlSocket, ErrorPage, Forwarded, GroupId,
+    HealthCheck, Listener, ListenerTls, MapId, Process, RequestId, Rules, Snapshot, StickTableId,
+    Target, TargetGroup, TargetRef, TargetTls, TlsPolicy, UpstreamTls, User, UserlistId,
 };
 use crate::span::Spanned;
 use crate::stage::{Named, Pattern, Resolved};
@@ -67,6 +70,10 @@ pub fn lift(snapshot: &Snapshot) -> Draft {
                     .cloned()
                     .map(Spanned::bare)
                     .collect(),
+                tls: certificate
+                    .tls
+                    .as_deref()
+                    .map_or_else(CertificateTlsDraft::default, certificate_tls),
             })
             .collect(),
         stick_tables: snapshot
@@ -311,7 +318,9 @@ impl Lift<'_> {
             tls: group
                 .tls
                 .as_ref()
-                .map_or_else(UpstreamTlsDraft::default, |tls| self.upstream_tls(tls)),
+                .map_or_else(UpstreamTlsDraft::default, |tls| {
+                    self.upstream_tls(tls, group.protocol)
+                }),
             rules: self.rules(&group.rules),
             none_healthy: unless(&group.none_healthy, &defaults::NONE_HEALTHY),
             retries: unless(&group.retries, &defaults::RETRIES),
@@ -361,7 +370,9 @@ impl Lift<'_> {
             draft.tls = match &target.tls {
                 TargetTls::Group => None,
                 TargetTls::Off => Some(TargetTlsDraft::Group(false)),
-                TargetTls::Own(own) => Some(TargetTlsDraft::Own(Box::new(self.upstream_tls(own)))),
+                TargetTls::Own(own) => Some(TargetTlsDraft::Own(Box::new(
+                    self.upstream_tls(own, group.protocol),
+                ))),
             }
             .map(Spanned::bare);
             draft.track = target.track.map(|it| Spanned::bare(self.tracked(own, it)));
@@ -381,11 +392,12 @@ impl Lift<'_> {
         }
     }
 
-    fn upstream_tls(&self, tls: &UpstreamTls) -> UpstreamTlsDraft {
+    fn upstream_tls(&self, tls: &UpstreamTls, protocol: Protocol) -> UpstreamTlsDraft {
         UpstreamTlsDraft {
             verify: unless(&tls.verify, &defaults::VERIFY),
             server_name: unless(&tls.server_name, &defaults::SERVER_NAME),
             verify_name: unless(&tls.verify_name, &defaults::VERIFY_NAME),
+            alpn: unless(&tls.alpn, &default_upstream_alpn(protocol)),
             crl: some(&tls.crl),
             policy: tls_policy(&tls.policy),
             certificate: tls.certificate.map(|id| self.certificate(id)),
@@ -404,6 +416,16 @@ fn listener_tls(tls: &ListenerTls, protocol: Protocol) -> ListenerTlsDraft {
         alpn: unless(&tls.alpn, &default_alpn(protocol)),
         strict_sni: unless(&tls.strict_sni, &false),
         client_auth: unless(&tls.client_auth, &ClientAuth::Off),
+        client_ca: some(&tls.client_ca),
+        client_crl: some(&tls.client_crl),
+    }
+}
+
+fn certificate_tls(tls: &CertificateTls) -> CertificateTlsDraft {
+    CertificateTlsDraft {
+        policy: tls_policy(&tls.policy),
+        alpn: some(&tls.alpn),
+        client_auth: Some(Spanned::bare(tls.client_auth)),
         client_ca: some(&tls.client_ca),
         client_crl: some(&tls.client_crl),
     }

@@ -590,6 +590,8 @@ pub struct UpstreamTls {
     pub server_name: ServerName,
     /// The name that the certificate must have.
     pub verify_name: VerifyName,
+    /// ALPN protocols that are offered.
+    pub alpn: Vec<String>,
     /// PEM file of revocation lists.
     pub crl: Option<String>,
     /// Versions and suites.
@@ -622,8 +624,25 @@ pub struct Certificate {
     pub pem: Option<String>,
     /// The host names that it is shown for, in lower case; with `!`, one that a wildcard leaves out. Empty: those in it.
     pub names: Vec<String>,
+    /// Settings for clients that are shown it, in place of those of the listener.
+    pub tls: Option<Box<CertificateTls>>,
     /// The text that made it.
     pub origin: Origin,
+}
+
+/// TLS for clients that are shown a certificate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CertificateTls {
+    /// Versions and suites.
+    pub policy: TlsPolicy,
+    /// ALPN protocols in order of preference; `None`: those of the listener.
+    pub alpn: Option<Vec<String>>,
+    /// Client certificates.
+    pub client_auth: ClientAuth,
+    /// File of CAs for client certificates.
+    pub client_ca: Option<String>,
+    /// File of revocation lists.
+    pub client_crl: Option<String>,
 }
 
 /// A table of counters by key.

@@ -9,7 +9,7 @@ use crate::tls::policy::Policy;
 use portway_model::check::{CheckKind, CheckStep};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::Verify;
-use portway_model::settings::{Protocol, ServerName as NameToSend};
+use portway_model::settings::ServerName as NameToSend;
 use portway_model::snapshot::{TargetGroup, TargetTls, UpstreamTls};
 use portway_model::span::{Sources, Span};
 use rustls::ClientConfig;
@@ -114,11 +114,9 @@ impl Loading<'_> {
             },
             Verify::Ca(_) => Verification::Ca { pem: &text, target },
         };
-        let alpn: &[Vec<u8>] = match group.protocol {
-            Protocol::Http | Protocol::Https => &[b"http/1.1".to_vec()],
-            Protocol::Tcp | Protocol::Tls => &[],
-        };
-        client_config_as(&verification, &policy, alpn, own)
+        let alpn = tls.alpn.iter().map(|it| it.clone().into_bytes());
+        let alpn: Vec<Vec<u8>> = alpn.collect();
+        client_config_as(&verification, &policy, &alpn, own)
             .map_err(|error| {
                 let file = file.unwrap_or_default();
                 let message = format!("{who} cannot speak TLS: {}: {error}", file.display());

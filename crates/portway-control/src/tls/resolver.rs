@@ -144,6 +144,10 @@ impl CertificateResolver {
         name: Option<&str>,
         schemes: &[SignatureScheme],
     ) -> Option<&Arc<CertifiedKey>> {
+        self.chosen(name, schemes).map(|choice| &choice.key)
+    }
+
+    fn chosen(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Choice> {
         let name = name.map(canonical);
         let exact = name.as_deref().and_then(|name| self.exact.get(name));
         let wildcard = name
@@ -162,14 +166,13 @@ impl CertificateResolver {
             .or_else(|| wildcard().find(|it| it.can_sign(schemes)))
             .or_else(|| exact.and_then(Choices::preferred))
             .or_else(|| wildcard().next());
-        let choice = match (choice, self.no_match) {
+        match (choice, self.no_match) {
             (None, NoMatch::Default) => self
                 .default
                 .usable(schemes)
                 .or_else(|| self.default.preferred()),
             (choice, _) => choice,
-        };
-        choice.map(|choice| &choice.key)
+        }
     }
 }
 
@@ -189,6 +192,17 @@ impl RenewableResolver {
     #[must_use]
     pub fn new(resolver: CertificateResolver) -> Self {
         Self(RwLock::new(Arc::new(resolver)))
+    }
+
+    /// As [`CertificateResolver::choose`], with the position of the identity.
+    pub fn choose(
+        &self,
+        name: Option<&str>,
+        schemes: &[SignatureScheme],
+    ) -> Option<(Arc<CertifiedKey>, usize)> {
+        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let choice = current.chosen(name, schemes)?;
+        Some((Arc::clone(&choice.key), choice.position))
     }
 
     /// Asks this one from now on.

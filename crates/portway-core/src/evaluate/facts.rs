@@ -19,7 +19,18 @@ use std::ops::ControlFlow;
 /// Receives the occurrences of a header in order until it breaks.
 pub type Visitor<'v, 'a> = dyn FnMut(&'a [u8]) -> ControlFlow<()> + 'v;
 
-/// The client's TLS session, terminated here.
+/// Whose certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The one that the client showed.
+    Client,
+    /// The one that the client was shown.
+    Shown,
+    /// The one that the target showed.
+    Target,
+}
+
+/// A TLS session with a client, terminated here, or with a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TlsFacts<'a> {
     /// `TLSv1.2` or `TLSv1.3`.
@@ -102,9 +113,14 @@ pub trait Facts {
         None
     }
 
-    /// A field of the client's certificate.
-    fn certificate(&self, _field: &CertificateField) -> Fetched<'_> {
+    /// A field of a certificate.
+    fn certificate(&self, _whose: Whose, _field: &CertificateField) -> Fetched<'_> {
         Fetched::Absent
+    }
+
+    /// The TLS session with the target; `None`: there is no connection to it, or no TLS on it.
+    fn target_tls(&self) -> Option<TlsFacts<'_>> {
+        None
     }
 
     /// The bytes a client sent first, on a connection that is not terminated here.

@@ -3,8 +3,8 @@
 use super::encoding::percent_decode;
 use super::message;
 use super::transform::base64_decode;
-use super::{Facts, Fetched, TlsFacts, cipher, counters, evaluate};
-use portway_model::expression::{Expression, Message, Value};
+use super::{Facts, Fetched, TlsFacts, Whose, cipher, counters, evaluate};
+use portway_model::expression::{Expression, Message, TlsField, Value};
 use portway_model::stage::Resolved;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -172,6 +172,25 @@ pub(super) fn append<F: Facts>(value: &Value<Resolved>, facts: &F, out: &mut Vec
     }
 }
 
+/// What was agreed on with the target.
+fn target_tls<F: Facts>(field: TlsField, facts: &F) -> Fetched<'_> {
+    let Some(tls) = facts.target_tls() else {
+        return match field {
+            TlsField::Spoken | TlsField::Resumed => false.into(),
+            _ => Fetched::Absent,
+        };
+    };
+    match field {
+        TlsField::Spoken => true.into(),
+        TlsField::Version => tls.version.into(),
+        TlsField::Cipher => tls.cipher.into(),
+        TlsField::CipherOpenssl => cipher::openssl_name(tls.cipher).into(),
+        TlsField::KeyBits => cipher::key_bits(tls.cipher).into(),
+        TlsField::Resumed => tls.resumed.into(),
+        TlsField::Alpn => tls.alpn.into(),
+    }
+}
+
 /// The values of a connection; the rest of [`fetch`].
 fn fetch_connection<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<'a> {
     let of_tls = |field: fn(TlsFacts<'a>) -> Fetched<'a>| facts.tls().map(field).into();
@@ -189,7 +208,10 @@ fn fetch_connection<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> F
         Value::TlsResumed => of_tls(|tls| tls.resumed.into()),
         Value::Sni => of_tls(|tls| tls.sni.into()),
         Value::Alpn => of_tls(|tls| tls.alpn.into()),
-        Value::ClientCertificate(field) => facts.certificate(field),
+        Value::ClientCertificate(field) => facts.certificate(Whose::Client, field),
+        Value::ShownCertificate(field) => facts.certificate(Whose::Shown, field),
+        Value::TargetCertificate(field) => facts.certificate(Whose::Target, field),
+        Value::TargetTls(field) => target_tls(*field, facts),
         Value::HelloSni => facts.hello_sni().into(),
         Value::HelloAlpn => facts.hello_alpn().into(),
         Value::HelloType => facts.hello_type().into(),

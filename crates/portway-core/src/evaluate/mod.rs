@@ -35,7 +35,7 @@ mod transform;
 pub(crate) mod fixture;
 
 pub use cipher::openssl_name as openssl_cipher_name;
-pub use facts::{Facts, TlsFacts, Visitor};
+pub use facts::{Facts, TlsFacts, Visitor, Whose};
 pub use fetch::{credentials, fetch};
 pub use fetched::Fetched;
 pub(crate) use matcher::text_matches;

@@ -6,7 +6,7 @@ use super::cursor::{Cursor, Parsed, Token};
 use super::transform::write_call;
 pub(crate) use super::words::{
     CERTIFICATE_FIELDS, CERTIFICATE_PARTS, COUNTERS, ENDS, FUNCTIONS, GROUP_FIGURES, LOG_VALUES,
-    NUMBERED_COUNTERS, PLAIN, SCOPES, TABLE_FIGURES, TARGET_FIGURES, TIMEOUTS,
+    NUMBERED_COUNTERS, PLAIN, SCOPES, TABLE_FIGURES, TARGET_FIGURES, TIMEOUTS, TLS_FIELDS,
 };
 use super::{write_expression, write_plain, write_text};
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -127,6 +127,9 @@ impl Cursor<'_, '_> {
             "response_header" => Value::ResponseHeader(self.text("a header name")?.0),
             "response_cookie" => Value::ResponseCookie(self.text("a cookie name")?.0),
             "client_certificate" => Value::ClientCertificate(self.certificate_field()?),
+            "shown_certificate" => Value::ShownCertificate(self.certificate_field()?),
+            "target_certificate" => Value::TargetCertificate(self.certificate_field()?),
+            "target_tls" => Value::TargetTls(self.one_of("field of TLS", TLS_FIELDS)?),
             "hello_extension" => Value::HelloExtension(self.number("an extension's number")?),
             "payload_block" => {
                 let length_at = self.number("an offset in bytes")?;
@@ -453,7 +456,13 @@ pub(super) fn write_value(out: &mut String, value: &Value<Named>) {
             let arguments = format_args!("payload_block({length_at}, {length_bytes}, {at})");
             write_plain(out, arguments);
         }
-        Value::ClientCertificate(field) => write_certificate_field(out, field),
+        Value::ClientCertificate(field) => write_certificate_field(out, "client", field),
+        Value::ShownCertificate(field) => write_certificate_field(out, "shown", field),
+        Value::TargetCertificate(field) => write_certificate_field(out, "target", field),
+        Value::TargetTls(field) => {
+            let word = word_of(TLS_FIELDS, field);
+            write_plain(out, format_args!("target_tls({word})"));
+        }
         Value::Log(value) => {
             write_plain(out, format_args!("log({})", word_of(LOG_VALUES, value)));
         }
@@ -484,17 +493,17 @@ pub(super) fn write_value(out: &mut String, value: &Value<Named>) {
     }
 }
 
-fn write_certificate_field(out: &mut String, field: &CertificateField) {
+fn write_certificate_field(out: &mut String, whose: &str, field: &CertificateField) {
     let [subject, issuer] = CERTIFICATE_PARTS;
     let (word, part) = match field {
         CertificateField::SubjectPart(part) => (subject, part),
         CertificateField::IssuerPart(part) => (issuer, part),
         plain => {
             let word = word_of(CERTIFICATE_FIELDS, plain);
-            return write_plain(out, format_args!("client_certificate({word})"));
+            return write_plain(out, format_args!("{whose}_certificate({word})"));
         }
     };
-    write_plain(out, format_args!("client_certificate({word}, "));
+    write_plain(out, format_args!("{whose}_certificate({word}, "));
     write_text(out, &part.attribute);
     if part.occurrence != 1 {
         write_plain(out, format_args!(", {}", part.occurrence));

@@ -3,7 +3,7 @@
 use portway_model::action::End;
 use portway_model::expression::{
     CertificateField, Counter, GroupFigure, LogValue, Message, Scope, TableFigure, TargetFigure,
-    TimeoutOf, Value,
+    TimeoutOf, TlsField, Value,
 };
 use portway_model::stage::Named;
 
@@ -106,6 +106,9 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("response_header", "response_header(`NAME`)"),
     ("response_cookie", "response_cookie(`NAME`)"),
     ("client_certificate", "client_certificate(subject)"),
+    ("shown_certificate", "shown_certificate(subject)"),
+    ("target_certificate", "target_certificate(subject)"),
+    ("target_tls", "target_tls(version)"),
     ("hello_extension", "hello_extension(10)"),
     ("payload", "payload(0, 16)"),
     ("payload_block", "payload_block(43, 1, 44)"),
@@ -130,7 +133,18 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("entry", "entry(`TABLE`, source)"),
 ];
 
-/// Fields of a client certificate.
+/// What is agreed on with a target in a TLS handshake.
+pub(crate) const TLS_FIELDS: &[(&str, TlsField)] = &[
+    ("spoken", TlsField::Spoken),
+    ("version", TlsField::Version),
+    ("cipher", TlsField::Cipher),
+    ("cipher_openssl", TlsField::CipherOpenssl),
+    ("key_bits", TlsField::KeyBits),
+    ("resumed", TlsField::Resumed),
+    ("alpn", TlsField::Alpn),
+];
+
+/// Fields of a certificate.
 pub(crate) const CERTIFICATE_FIELDS: &[(&str, CertificateField)] = &[
     ("present", CertificateField::Present),
     ("verified", CertificateField::Verified),

@@ -475,7 +475,8 @@ impl Reading<'_, '_, '_> {
                 ];
                 self.chain(When::Session, Type::Boolean, Value::Sni, steps)
             }
-            "ssl_c_s_dn" | "ssl_c_i_dn" => self.distinguished_name(),
+            "ssl_c_s_dn" | "ssl_c_i_dn" | "ssl_f_s_dn" | "ssl_f_i_dn" | "ssl_s_s_dn"
+            | "ssl_s_i_dn" => self.distinguished_name(),
             _ => return None,
         })
     }

@@ -76,6 +76,7 @@ fields!(UpstreamTlsDraft {
     "verify" => verify,
     "server_name" => server_name,
     "verify_name" => verify_name,
+    "alpn" => alpn,
     "crl" => crl,
     "policy" => policy.name,
     "min_version" => policy.min_version,

@@ -6,8 +6,8 @@ use super::rule::{self, Owner};
 use super::{pairs, preset};
 use crate::tree::{Content, Entry, Item, Table};
 use portway_model::draft::{
-    CertificateDraft, ErrorPageDraft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft,
-    ListenerTlsDraft, SocketDraft,
+    CertificateDraft, CertificateTlsDraft, ErrorPageDraft, ForwardedDraft, ListenerDraft,
+    ListenerTimeoutsDraft, ListenerTlsDraft, SocketDraft,
 };
 use portway_model::name::Name;
 use portway_model::settings::{
@@ -144,6 +144,7 @@ fn certificate_files(listener: &mut ListenerDraft, entry: &Entry, reader: &mut R
                 key: None,
                 pem: None,
                 names: Vec::new(),
+                tls: CertificateTlsDraft::default(),
             });
         }
     }

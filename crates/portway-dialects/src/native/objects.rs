@@ -1,13 +1,14 @@
 //! `[process]`, `[certificate.NAME]`, `[stick_table.NAME]`, `[map.NAME]` and `[userlist.NAME]`.
 
-use super::form::{Field, Fields, Form, Out, Reader, fields};
+use super::form::{Field, Fields, Form, Out, Reader, fields, nested};
 use super::pairs;
 use super::{action, form::words};
 use crate::expression::{self, Written};
 use crate::tree::{Content, Entry, Item};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{
-    CertificateDraft, MapDraft, ProcessDraft, StickTableDraft, UserDraft, UserlistDraft,
+    CertificateDraft, CertificateTlsDraft, MapDraft, ProcessDraft, StickTableDraft, UserDraft,
+    UserlistDraft,
 };
 use portway_model::expression::{StoredCounter, Template, TextMatch};
 use portway_model::name::Name;
@@ -48,7 +49,21 @@ fields!(CertificateDraft {
     "key" => key,
     "pem" => pem,
     "names" => names,
+    "tls" => tls,
 });
+
+fields!(CertificateTlsDraft {
+    "policy" => policy.name,
+    "min_version" => policy.min_version,
+    "max_version" => policy.max_version,
+    "suites" => policy.suites,
+    "alpn" => alpn,
+    "client_auth" => client_auth,
+    "client_ca" => client_ca,
+    "client_crl" => client_crl,
+});
+
+nested!(CertificateTlsDraft);
 
 fields!(StickTableDraft {
     "key" => key,
@@ -113,6 +128,7 @@ impl Object for CertificateDraft {
             key: None,
             pem: None,
             names: Vec::new(),
+            tls: CertificateTlsDraft::default(),
         }
     }
 

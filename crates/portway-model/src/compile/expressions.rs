@@ -314,6 +314,12 @@ impl Compiler<'_> {
             }
             Value::ClientCertificate(
                 CertificateField::SubjectPart(part) | CertificateField::IssuerPart(part),
+            )
+            | Value::ShownCertificate(
+                CertificateField::SubjectPart(part) | CertificateField::IssuerPart(part),
+            )
+            | Value::TargetCertificate(
+                CertificateField::SubjectPart(part) | CertificateField::IssuerPart(part),
             ) if part.occurrence == 0 || !is_attribute(&part.attribute) => {
                 let message = "no attribute of a name".to_owned();
                 let wrong = place.error(Code::OutOfRange, message);

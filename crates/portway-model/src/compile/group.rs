@@ -47,7 +47,7 @@ impl Compiler<'_> {
             .map(|check| self.health_check(check))
             .transpose();
         let check = health_check.as_ref().ok().and_then(Option::as_ref);
-        let targets = self.targets(draft, check);
+        let targets = self.targets(draft, protocol, check);
         self.check_retries(draft);
         let tls = self.upstream_tls(draft, protocol);
         let rules = self.rules(&Owner::group(draft, protocol), &draft.rules);
@@ -146,6 +146,7 @@ impl Compiler<'_> {
     fn targets(
         &mut self,
         group: &GroupDraft,
+        protocol: Protocol,
         check: Option<&HealthCheck>,
     ) -> Result<Vec<Target>, Reported> {
         if group.targets.is_empty() {
@@ -172,7 +173,7 @@ impl Compiler<'_> {
                 failure = Some(reported);
                 None
             });
-            let tls = self.target_tls(draft).unwrap_or_else(|reported| {
+            let tls = self.target_tls(draft, protocol).unwrap_or_else(|reported| {
                 failure = Some(reported);
                 TargetTls::Group
             });
@@ -234,14 +235,20 @@ impl Compiler<'_> {
         }
     }
 
-    fn target_tls(&mut self, draft: &TargetDraft) -> Result<TargetTls, Reported> {
+    fn target_tls(
+        &mut self,
+        draft: &TargetDraft,
+        protocol: Protocol,
+    ) -> Result<TargetTls, Reported> {
         let Some(tls) = &draft.tls else {
             return Ok(TargetTls::Group);
         };
         Ok(match &tls.value {
             TargetTlsDraft::Group(true) => TargetTls::Group,
             TargetTlsDraft::Group(false) => TargetTls::Off,
-            TargetTlsDraft::Own(own) => TargetTls::Own(Box::new(self.upstream(own, tls.span)?)),
+            TargetTlsDraft::Own(own) => {
+                TargetTls::Own(Box::new(self.upstream(own, protocol, tls.span)?))
+            }
         })
     }
 

@@ -36,7 +36,7 @@ use names::Names;
 use protocols::Protocols;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-pub(crate) use tls::default_alpn;
+pub(crate) use tls::{default_alpn, default_upstream_alpn};
 
 /// Resolves, checks and completes a draft. The snapshot is `Some` exactly where no error was found; warnings
 /// may stand beside it. Diagnostics are sorted by place.

@@ -68,6 +68,7 @@ impl Compiler<'_> {
             file,
             key: draft.key.as_ref().map(|key| key.value.clone()),
             pem: draft.pem.as_ref().map(|pem| pem.value.clone()),
+            tls: self.certificate_tls(draft).map(Box::new),
             origin: Origin(draft.name.span),
         })
     }

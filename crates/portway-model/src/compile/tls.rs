@@ -7,11 +7,12 @@ use crate::convert::each;
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{
-    GroupDraft, ListenerDraft, ListenerTlsDraft, TlsPolicyDraft, UpstreamTlsDraft, Verify,
+    CertificateDraft, CertificateTlsDraft, GroupDraft, ListenerDraft, ListenerTlsDraft,
+    TlsPolicyDraft, UpstreamTlsDraft, Verify,
 };
 use crate::name::Name;
 use crate::settings::{ClientAuth, Protocol, ServerName, VerifyName};
-use crate::snapshot::{ListenerTls, TlsPolicy, UpstreamTls};
+use crate::snapshot::{CertificateTls, ListenerTls, TlsPolicy, UpstreamTls};
 use crate::span::{Origin, Span, Spanned};
 use std::collections::HashMap;
 
@@ -23,6 +24,14 @@ pub(crate) fn default_alpn(protocol: Protocol) -> Vec<String> {
     match protocol {
         Protocol::Https => defaults::HTTPS_ALPN.map(str::to_owned).to_vec(),
         Protocol::Http | Protocol::Tcp | Protocol::Tls => Vec::new(),
+    }
+}
+
+/// What targets are offered where nothing is said.
+pub(crate) fn default_upstream_alpn(protocol: Protocol) -> Vec<String> {
+    match protocol {
+        Protocol::Http | Protocol::Https => vec!["http/1.1".to_owned()],
+        Protocol::Tcp | Protocol::Tls => Vec::new(),
     }
 }
 
@@ -55,8 +64,9 @@ impl Compiler<'_> {
         }
         self.certificate_twice(listener);
         let tls = &listener.tls;
-        self.check_client_auth(tls, listener.name.span);
-        self.check_alpn(tls, protocol);
+        let files = (tls.client_ca.as_ref(), tls.client_crl.as_ref());
+        self.check_client_auth(tls.client_auth, files, listener.name.span);
+        self.check_alpn(tls.alpn.as_ref(), protocol);
         Ok(Some(ListenerTls {
             certificates: certificates?,
             policy: self.tls_policy(&tls.policy, listener.name.span),
@@ -117,17 +127,41 @@ impl Compiler<'_> {
         }
     }
 
-    fn check_client_auth(&mut self, tls: &ListenerTlsDraft, listener: Span) {
-        for file in [&tls.client_ca, &tls.client_crl].into_iter().flatten() {
+    /// What a certificate asks of the clients that are shown it; `None` where it says nothing.
+    pub(super) fn certificate_tls(&mut self, draft: &CertificateDraft) -> Option<CertificateTls> {
+        let tls = &draft.tls;
+        if *tls == CertificateTlsDraft::default() {
+            return None;
+        }
+        let files = (tls.client_ca.as_ref(), tls.client_crl.as_ref());
+        self.check_client_auth(tls.client_auth, files, draft.name.span);
+        // Whatever its listeners speak.
+        self.check_alpn(tls.alpn.as_ref(), Protocol::Tls);
+        Some(CertificateTls {
+            policy: self.tls_policy(&tls.policy, draft.name.span),
+            alpn: tls.alpn.as_ref().map(|it| it.value.clone()),
+            client_auth: tls.client_auth.map_or(ClientAuth::Off, |it| it.value),
+            client_ca: tls.client_ca.as_ref().map(|it| it.value.clone()),
+            client_crl: tls.client_crl.as_ref().map(|it| it.value.clone()),
+        })
+    }
+
+    fn check_client_auth(
+        &mut self,
+        client_auth: Option<Spanned<ClientAuth>>,
+        (ca, crl): (Option<&Spanned<String>>, Option<&Spanned<String>>),
+        object: Span,
+    ) {
+        for file in [ca, crl].into_iter().flatten() {
             check_file(&mut self.found, "this", &file.value, file.span);
         }
-        let asked = tls.client_auth.filter(|auth| auth.value != ClientAuth::Off);
-        match (asked, &tls.client_ca) {
+        let asked = client_auth.filter(|auth| auth.value != ClientAuth::Off);
+        match (asked, ca) {
             (Some(asked), None) => self.found.push(
                 Diagnostic::error(
                     Code::Missing,
                     if asked.span.is_none() {
-                        listener
+                        object
                     } else {
                         asked.span
                     },
@@ -147,8 +181,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn check_alpn(&mut self, tls: &ListenerTlsDraft, protocol: Protocol) {
-        let Some(alpn) = &tls.alpn else { return };
+    fn check_alpn(&mut self, alpn: Option<&Spanned<Vec<String>>>, protocol: Protocol) {
+        let Some(alpn) = alpn else { return };
         for (index, word) in alpn.value.iter().enumerate() {
             let wrong = if word.is_empty() || word.len() > MAX_ALPN_BYTES {
                 Diagnostic::error(
@@ -254,13 +288,14 @@ impl Compiler<'_> {
             }
             return certificate.map(|_| None);
         }
-        self.upstream(tls, group.name.span).map(Some)
+        self.upstream(tls, protocol, group.name.span).map(Some)
     }
 
     /// What a group or one of its targets says of TLS.
     pub(super) fn upstream(
         &mut self,
         tls: &UpstreamTlsDraft,
+        protocol: Protocol,
         object: Span,
     ) -> Result<UpstreamTls, Reported> {
         let certificate = tls.certificate.as_ref().map(|name| self.certificate(name));
@@ -280,6 +315,7 @@ impl Compiler<'_> {
         {
             check_dns_name(&mut self.found, text, name.span);
         }
+        self.check_alpn(tls.alpn.as_ref(), protocol);
         if let Some(crl) = &tls.crl {
             check_file(&mut self.found, "the CRL", &crl.value, crl.span);
             if tls
@@ -296,6 +332,10 @@ impl Compiler<'_> {
             verify: value_or(&tls.verify, defaults::VERIFY),
             server_name: value_or(&tls.server_name, defaults::SERVER_NAME),
             verify_name: value_or(&tls.verify_name, defaults::VERIFY_NAME),
+            alpn: match &tls.alpn {
+                Some(alpn) => alpn.value.clone(),
+                None => default_upstream_alpn(protocol),
+            },
             crl: tls.crl.as_ref().map(|it| it.value.clone()),
             policy: self.tls_policy(&tls.policy, object),
             certificate: certificate?,
@@ -341,6 +381,7 @@ fn upstream_tls_spans(tls: &UpstreamTlsDraft) -> Vec<Span> {
         place(&tls.verify),
         place(&tls.server_name),
         place(&tls.verify_name),
+        place(&tls.alpn),
         place(&tls.crl),
         place(&tls.certificate),
     ];

@@ -2,7 +2,7 @@
 
 use crate::action::{End, Phase};
 use crate::expression::{
-    CertificateField, LogValue, Message, Scope, TargetFigure, TimeoutOf, Transform, Value,
+    CertificateField, LogValue, Message, Scope, TargetFigure, TimeoutOf, TlsField, Transform, Value,
 };
 use crate::stage::Stage;
 
@@ -89,7 +89,12 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
             TargetFigure::Usable => Kind::Boolean,
             _ => Kind::Number,
         },
-        Value::ClientCertificate(field) => kind_of_field(field),
+        Value::ClientCertificate(field)
+        | Value::ShownCertificate(field)
+        | Value::TargetCertificate(field) => kind_of_field(field),
+        Value::TargetTls(TlsField::Spoken | TlsField::Resumed) => Kind::Boolean,
+        Value::TargetTls(TlsField::KeyBits) => Kind::Number,
+        Value::TargetTls(_) => Kind::Word,
         Value::ListenerName
         | Value::TlsVersion
         | Value::TlsCipher
@@ -374,7 +379,8 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::TlsResumed
         | Value::Sni
         | Value::Alpn
-        | Value::ClientCertificate(_) => Phase::Session,
+        | Value::ClientCertificate(_)
+        | Value::ShownCertificate(_) => Phase::Session,
         Value::HeaderPart {
             of: Message::Response,
             ..
@@ -399,9 +405,12 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::ResponseHeader(_)
         | Value::ResponseCookie(_) => Phase::Response,
         Value::GroupName if group => Phase::ClientHello,
-        Value::GroupName | Value::TargetName | Value::TargetNumber | Value::TargetAddress => {
-            Phase::Response
-        }
+        Value::GroupName
+        | Value::TargetName
+        | Value::TargetNumber
+        | Value::TargetAddress
+        | Value::TargetCertificate(_)
+        | Value::TargetTls(_) => Phase::Response,
         Value::Variable(variable) => return lives(variable.scope),
         // The client's address is known everywhere.
         Value::WithSource(of) => return known(&of.value, group),
@@ -489,6 +498,9 @@ pub(super) fn value_word<S: Stage>(value: &Value<S>) -> String {
         Value::Sni => "the server name",
         Value::Alpn => "the ALPN protocol",
         Value::ClientCertificate(_) => "the client's certificate",
+        Value::ShownCertificate(_) => "the certificate that the client is shown",
+        Value::TargetCertificate(_) => "the target's certificate",
+        Value::TargetTls(_) => "the target's TLS",
         Value::HelloSni => "the server name of a ClientHello",
         Value::HelloAlpn => "the ALPN protocols of a ClientHello",
         Value::HelloType => "the type of the first handshake message",

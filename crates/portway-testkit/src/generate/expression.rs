@@ -6,7 +6,7 @@ use portway_model::action::{End, Phase};
 use portway_model::expression::{
     CertificateField, Condition, Counter, CounterEntry, Expression, GroupFigure, HeaderPart,
     LogValue, Matcher, Message, NamePart, NumberRange, Scope, TableFigure, TargetFigure, Template,
-    TemplatePart, Test, TextMatch, TimeoutOf, Touch, Value, Variable,
+    TemplatePart, Test, TextMatch, TimeoutOf, TlsField, Touch, Value, Variable,
 };
 use portway_model::name::Name;
 use portway_model::settings::{KeyType, MapMatch};
@@ -303,7 +303,13 @@ impl Choices {
             CertificateField::SubjectPart(_) | CertificateField::IssuerPart(_) => Kind::Text,
             _ => Kind::Word,
         };
-        (Value::ClientCertificate(field), kind)
+        (
+            match self.below(2) {
+                0 => Value::ShownCertificate(field),
+                _ => Value::ClientCertificate(field),
+            },
+            kind,
+        )
     }
 
     fn request_value(&mut self) -> (Value<Named>, Kind) {
@@ -412,6 +418,11 @@ impl Choices {
                 self.one(
                     Value::TargetName,
                     &[
+                        Value::TargetCertificate(CertificateField::Subject),
+                        Value::TargetTls(TlsField::Version),
+                        Value::TargetTls(TlsField::Cipher),
+                        Value::TargetTls(TlsField::CipherOpenssl),
+                        Value::TargetTls(TlsField::Alpn),
                         Value::HeaderBlock(Message::Request),
                         Value::HeaderBlock(Message::Response),
                     ],

@@ -136,6 +136,27 @@ impl Choices {
                 let name = c.one("a.example", &["*.b.example", "!c.b.example"]);
                 Spanned::bare(name.to_owned())
             }),
+            tls: if self.one_in(3) {
+                self.certificate_tls()
+            } else {
+                CertificateTlsDraft::default()
+            },
+        }
+    }
+
+    fn certificate_tls(&mut self) -> CertificateTlsDraft {
+        let required = self.one_in(2);
+        let auth = if required {
+            ClientAuth::Required
+        } else {
+            ClientAuth::Off
+        };
+        CertificateTlsDraft {
+            policy: self.tls_policy(),
+            alpn: self.setting(|_| vec!["http/1.1".to_owned()]),
+            client_auth: Some(Spanned::bare(auth)),
+            client_ca: required.then(|| Spanned::bare(self.file())),
+            client_crl: self.setting(Self::file),
         }
     }
 
@@ -664,6 +685,7 @@ impl Choices {
                 2 => VerifyName::SentOr(c.host_name()),
                 _ => VerifyName::SentOrAddress,
             }),
+            alpn: self.setting(|_| vec!["http/1.0".to_owned()]),
             crl: None,
             policy: self.tls_policy(),
             certificate: self.among(&self.certificates.clone()).map(Spanned::bare),

@@ -81,7 +81,7 @@ pub(crate) fn certificate(
 
 /// What files of `tests/differential` find in `CERTS`: authorities `ca` and `stranger`, and of `ca` `site` (a.example and
 /// *.b.example), `common` (the common name c.example alone), `revoked` and `client`; each as `NAME.pem` with its certificate and
-/// `NAME-all.pem` with its key too. `crl.pem` names `revoked`.
+/// `NAME-all.pem` with its key too. `crl.pem` names `revoked`, `crt-list` has all of them with options of their own.
 pub(crate) fn everybody(scene: &Scene) {
     let by = Issuer::Signed("ca");
     certificate(scene, "ca", Key::Rsa, "Root", &[], Issuer::Own);
@@ -105,6 +105,15 @@ pub(crate) fn everybody(scene: &Scene) {
             &parts.each_ref().map(String::as_str),
         );
     }
+    scene.file(
+        "crt-list",
+        "site-all.pem\n\
+         common-all.pem [alpn http/1.1 ssl-max-ver TLSv1.2] c.example\n\
+         client-all.pem [verify required ca-file ca.pem] *.v.example !out.v.example\n\
+         revoked-all.pem [ssl-min-ver TLSv1.3 verify optional ca-file ca.pem crl-file crl.pem] r.example\n\
+         # another line for the same file\n\
+         common-all.pem [] plain.example\n",
+    );
     scene.file("index.txt", "");
     scene.file("crlnumber", "01\n");
     scene.file(

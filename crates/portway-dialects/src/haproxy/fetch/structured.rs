@@ -30,7 +30,7 @@ impl Reading<'_, '_, '_> {
 
     /// The name in a certificate, whole or one part of it.
     pub(super) fn distinguished_name(&self) -> Found {
-        let subject = self.call.name == "ssl_c_s_dn";
+        let subject = self.call.name.ends_with("_s_dn");
         let field = match (self.call.given(0), self.call.text(2)) {
             (None, "") if subject => CertificateField::SubjectLine,
             (None, "") => CertificateField::IssuerLine,
@@ -50,6 +50,11 @@ impl Reading<'_, '_, '_> {
                 }
             }
         };
-        self.of(When::Session, Type::Text, Value::ClientCertificate(field))
+        let (when, value) = match self.call.name.get(..6) {
+            Some("ssl_f_") => (When::Session, Value::ShownCertificate(field)),
+            Some("ssl_s_") => (When::Target, Value::TargetCertificate(field)),
+            _ => (When::Session, Value::ClientCertificate(field)),
+        };
+        self.of(when, Type::Text, value)
     }
 }

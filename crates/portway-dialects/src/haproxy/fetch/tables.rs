@@ -3,7 +3,7 @@
 use crate::haproxy::place::When;
 use crate::haproxy::sample::Type;
 use portway_model::action::End;
-use portway_model::expression::{CertificateField, LogValue, Message, TimeoutOf, Value};
+use portway_model::expression::{CertificateField, LogValue, Message, TimeoutOf, TlsField, Value};
 use portway_model::stage::Named;
 
 /// A fetch without arguments.
@@ -16,6 +16,21 @@ pub(super) struct Plain(
 
 const fn certificate(name: &'static str, kind: Type, field: CertificateField) -> Plain {
     Plain(name, When::Session, kind, Value::ClientCertificate(field))
+}
+
+/// A field of the certificate that the client is shown.
+const fn shown(name: &'static str, kind: Type, field: CertificateField) -> Plain {
+    Plain(name, When::Session, kind, Value::ShownCertificate(field))
+}
+
+/// A field of the server's certificate.
+const fn of_target(name: &'static str, kind: Type, field: CertificateField) -> Plain {
+    Plain(name, When::Target, kind, Value::TargetCertificate(field))
+}
+
+/// What was agreed on with the server.
+const fn target_tls(name: &'static str, kind: Type, field: TlsField) -> Plain {
+    Plain(name, When::Target, kind, Value::TargetTls(field))
 }
 
 /// Fetches without arguments that are one value.
@@ -219,6 +234,45 @@ pub(super) const PLAIN: &[Plain] = &[
         Type::Text,
         CertificateField::SignatureAlgorithm,
     ),
+    shown("ssl_f_version", Type::Number, CertificateField::Version),
+    of_target("ssl_s_version", Type::Number, CertificateField::Version),
+    shown("ssl_f_der", Type::Binary, CertificateField::Der),
+    of_target("ssl_s_der", Type::Binary, CertificateField::Der),
+    shown("ssl_f_sha1", Type::Binary, CertificateField::Sha1Bytes),
+    of_target("ssl_s_sha1", Type::Binary, CertificateField::Sha1Bytes),
+    shown("ssl_f_serial", Type::Binary, CertificateField::SerialBytes),
+    of_target("ssl_s_serial", Type::Binary, CertificateField::SerialBytes),
+    shown(
+        "ssl_f_notbefore",
+        Type::Text,
+        CertificateField::NotBeforeText,
+    ),
+    of_target(
+        "ssl_s_notbefore",
+        Type::Text,
+        CertificateField::NotBeforeText,
+    ),
+    shown("ssl_f_notafter", Type::Text, CertificateField::NotAfterText),
+    of_target("ssl_s_notafter", Type::Text, CertificateField::NotAfterText),
+    shown("ssl_f_key_alg", Type::Text, CertificateField::KeyAlgorithm),
+    of_target("ssl_s_key_alg", Type::Text, CertificateField::KeyAlgorithm),
+    shown(
+        "ssl_f_sig_alg",
+        Type::Text,
+        CertificateField::SignatureAlgorithm,
+    ),
+    of_target(
+        "ssl_s_sig_alg",
+        Type::Text,
+        CertificateField::SignatureAlgorithm,
+    ),
+    target_tls("ssl_bc", Type::Boolean, TlsField::Spoken),
+    target_tls("ssl_bc_protocol", Type::Text, TlsField::Version),
+    target_tls("ssl_bc_cipher", Type::Text, TlsField::CipherOpenssl),
+    target_tls("ssl_bc_alg_keysize", Type::Number, TlsField::KeyBits),
+    target_tls("ssl_bc_use_keysize", Type::Number, TlsField::KeyBits),
+    target_tls("ssl_bc_is_resumed", Type::Boolean, TlsField::Resumed),
+    target_tls("ssl_bc_alpn", Type::Text, TlsField::Alpn),
     Plain("req.ssl_sni", When::Request, Type::Text, Value::HelloSni),
     Plain("req_ssl_sni", When::Request, Type::Text, Value::HelloSni),
     Plain(
@@ -415,4 +469,8 @@ pub(super) const FUNCTIONS: &[(&str, usize)] = &[
     ("ssl_fc_has_sni", 0),
     ("ssl_c_s_dn", 3),
     ("ssl_c_i_dn", 3),
+    ("ssl_f_s_dn", 3),
+    ("ssl_f_i_dn", 3),
+    ("ssl_s_s_dn", 3),
+    ("ssl_s_i_dn", 3),
 ];

@@ -1,10 +1,13 @@
 //! TLS of binds and of servers.
 
 use super::{Lowering, path_in};
-use crate::haproxy::proxy::{Bind, Mode, Proxy, ServerTls, Verification, Versions};
+use crate::haproxy::Word;
+use crate::haproxy::proxy::{
+    Bind, BindTls, Mode, Proxy, ServerTls, Verification, Versions, certificate_options,
+};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{
-    CertificateDraft, ListenerDraft, TlsPolicyDraft, UpstreamTlsDraft, Verify,
+    CertificateDraft, CertificateTlsDraft, ListenerDraft, TlsPolicyDraft, UpstreamTlsDraft, Verify,
 };
 use portway_model::name::Name;
 use portway_model::settings::{ClientAuth, ServerName, VerifyName};
@@ -14,6 +17,21 @@ use portway_model::span::Spanned;
 const BESIDE: [&str; 4] = [".key", ".ocsp", ".issuer", ".sctl"];
 /// A certificate of several keys: one file each.
 const BUNDLE: [&str; 3] = [".rsa", ".ecdsa", ".dsa"];
+
+/// What is asked of clients, by which CAs and revocation lists.
+type AskedOfClients = (
+    Spanned<ClientAuth>,
+    Option<Spanned<String>>,
+    Option<Spanned<String>>,
+);
+
+/// What a line of a list says of its certificate.
+#[derive(Debug, Default)]
+struct Own {
+    /// As it is written, in brackets; empty where nothing is.
+    words: String,
+    tls: CertificateTlsDraft,
+}
 
 impl Lowering<'_, '_, '_> {
     /// TLS of a listener, by the first of its binds.
@@ -31,7 +49,7 @@ impl Lowering<'_, '_, '_> {
             self.certificates(listener, &path);
         }
         for list in &tls.certificate_lists {
-            self.certificate_list(listener, list);
+            self.certificate_list(listener, tls, list);
         }
         if tls.certificates.is_empty() && tls.certificate_lists.is_empty() {
             let message = format!(
@@ -42,41 +60,46 @@ impl Lowering<'_, '_, '_> {
             self.reader
                 .push(Diagnostic::error(Code::Missing, bind.span, message).help(help));
         }
-        listener.tls.policy = policy(
+        listener.tls.policy = self.bind_policy(tls);
+        listener.tls.alpn = match &tls.alpn {
+            None if proxy.mode() == Mode::Http => Some(Spanned::bare(Vec::new())),
+            alpn => self.alpn(alpn.as_ref()),
+        };
+        listener.tls.strict_sni = tls.strict_sni.map(|span| Spanned::new(true, span));
+        if let Some((auth, ca, crl)) = self.client_certificates(tls) {
+            listener.tls.client_auth = Some(auth);
+            listener.tls.client_ca = ca;
+            listener.tls.client_crl = crl;
+        }
+    }
+
+    fn bind_policy(&self, tls: &BindTls) -> TlsPolicyDraft {
+        policy(
             tls.versions.or(self.base.bind_options),
             tls.ciphers.as_ref().or(self.base.bind_ciphers.as_ref()),
             tls.ciphersuites
                 .as_ref()
                 .or(self.base.bind_ciphersuites.as_ref()),
-        );
-        listener.tls.alpn = self.alpn(tls.alpn.as_ref());
-        listener.tls.strict_sni = tls.strict_sni.map(|span| Spanned::new(true, span));
-        self.client_certificates(listener, bind);
+        )
     }
 
-    fn client_certificates(&mut self, listener: &mut ListenerDraft, bind: &Bind) {
-        let tls = &bind.tls;
-        let Some(verify) = tls
+    /// What is asked of clients, by which CAs and revocation lists; `None`: nothing.
+    fn client_certificates(&mut self, tls: &BindTls) -> Option<AskedOfClients> {
+        let verify = tls
             .verify
-            .filter(|verify| verify.value != Verification::None)
-        else {
-            return;
-        };
-        listener.tls.client_auth = Some(verify.map(|verify| match verify {
+            .filter(|verify| verify.value != Verification::None)?;
+        let auth = verify.map(|verify| match verify {
             Verification::Optional => ClientAuth::Optional,
             _ => ClientAuth::Required,
-        }));
+        });
         let based = |path: &Spanned<String>| {
             path.clone()
                 .map(|path| path_in(self.base.ca_base.as_ref(), &path))
         };
-        let file = tls.ca_file.as_ref().map(based);
+        let ca = tls.ca_file.as_ref().map(based);
         let crl = tls.crl_file.as_ref().map(based);
-        match file {
-            Some(file) => {
-                self.exists(&file, "the CA file");
-                listener.tls.client_ca = Some(file);
-            }
+        match &ca {
+            Some(file) => self.exists(file, "the CA file"),
             None => {
                 let message = "`verify` needs the CAs that client certificates come from";
                 self.reader.push(
@@ -85,10 +108,10 @@ impl Lowering<'_, '_, '_> {
                 );
             }
         }
-        if let Some(crl) = crl {
-            self.exists(&crl, "the CRL file");
-            listener.tls.client_crl = Some(crl);
+        if let Some(crl) = &crl {
+            self.exists(crl, "the CRL file");
         }
+        Some((auth, ca, crl))
     }
 
     /// HTTP/2 is left out where HTTP/1.1 is offered too.
@@ -120,7 +143,7 @@ impl Lowering<'_, '_, '_> {
     /// A file, or every file of a folder.
     fn certificates(&mut self, listener: &mut ListenerDraft, path: &Spanned<String>) {
         let Some(names) = (self.reader.inputs.list)(&path.value) else {
-            self.certificate(listener, path, &[]);
+            self.certificate(listener, path, &[], &Own::default());
             return;
         };
         let folder = path.value.trim_end_matches('/');
@@ -133,7 +156,8 @@ impl Lowering<'_, '_, '_> {
             .map(|name| format!("{folder}/{name}"))
             .collect();
         for name in names {
-            self.certificate(listener, &Spanned::new(name, path.span), &[]);
+            let path = Spanned::new(name, path.span);
+            self.certificate(listener, &path, &[], &Own::default());
         }
     }
 
@@ -143,6 +167,7 @@ impl Lowering<'_, '_, '_> {
         listener: &mut ListenerDraft,
         path: &Spanned<String>,
         hosts: &[Spanned<String>],
+        own: &Own,
     ) {
         let read = self.reader.inputs.read;
         let failure = match read(&path.value) {
@@ -152,10 +177,10 @@ impl Lowering<'_, '_, '_> {
                     _ => path.value.as_str(),
                 };
                 let key = format!("{base}.key");
-                let own = String::from_utf8_lossy(&bytes).contains("PRIVATE KEY-----");
-                let beside = !own && !self.base.no_key_files && read(&key).is_ok();
+                let has_key = String::from_utf8_lossy(&bytes).contains("PRIVATE KEY-----");
+                let beside = !has_key && !self.base.no_key_files && read(&key).is_ok();
                 let beside = beside.then_some(key);
-                self.add_certificate(listener, path, beside, hosts);
+                self.add_certificate(listener, path, beside, (hosts, own));
                 return;
             }
             Err(failure) => failure,
@@ -170,7 +195,7 @@ impl Lowering<'_, '_, '_> {
             self.reader.error(Code::Unreadable, path.span, message);
         }
         for part in parts {
-            self.certificate(listener, &Spanned::new(part, path.span), hosts);
+            self.certificate(listener, &Spanned::new(part, path.span), hosts, own);
         }
     }
 
@@ -179,10 +204,13 @@ impl Lowering<'_, '_, '_> {
         listener: &mut ListenerDraft,
         path: &Spanned<String>,
         key: Option<String>,
-        hosts: &[Spanned<String>],
+        (hosts, own): (&[Spanned<String>], &Own),
     ) {
         let words = std::iter::once(&path.value).chain(hosts.iter().map(|it| &it.value));
-        let words: Vec<&str> = words.map(String::as_str).collect();
+        let mut words: Vec<&str> = words.map(String::as_str).collect();
+        if !own.words.is_empty() {
+            words.insert(1, &own.words);
+        }
         let name = path.clone().map(|_| Name::from(words.join(" ")));
         if !listener.certificates.contains(&name) {
             listener.certificates.push(name.clone());
@@ -199,12 +227,18 @@ impl Lowering<'_, '_, '_> {
                 key: key.map(|key| Spanned::new(key, path.span)),
                 pem: None,
                 names: hosts.to_vec(),
+                tls: own.tls.clone(),
             });
         }
     }
 
-    /// `crt-list FILE`: a certificate a line, with the names that it is for; options are not taken.
-    fn certificate_list(&mut self, listener: &mut ListenerDraft, list: &Spanned<String>) {
+    /// `crt-list FILE`: a certificate a line, with options of its own and the names that it is for.
+    fn certificate_list(
+        &mut self,
+        listener: &mut ListenerDraft,
+        bind: &BindTls,
+        list: &Spanned<String>,
+    ) {
         let path = self.reader.path(&list.value, list.span);
         let text = match (self.reader.inputs.read)(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -226,22 +260,60 @@ impl Lowering<'_, '_, '_> {
                 Some(rest) => rest.split_once(']').unwrap_or((rest, "")),
                 None => ("", rest),
             };
-            if !options.trim().is_empty() {
-                let message = format!(
-                    "{}:{}: options of a certificate are not run yet",
-                    list.value,
-                    index + 1
-                );
-                self.reader.error(Code::NotRun, list.span, message);
-            }
+            let own = self.own_options(bind, (list, index + 1), options);
             let hosts = hosts.split_whitespace();
             let hosts = hosts.map(|host| Spanned::new(host.to_owned(), list.span));
             let hosts: Vec<Spanned<String>> = hosts.collect();
             let path = Spanned::new(path_in(self.base.crt_base.as_ref(), path), list.span);
-            match hosts.is_empty() {
+            match hosts.is_empty() && own.words.is_empty() {
                 true => self.certificates(listener, &path),
-                false => self.certificate(listener, &path, &hosts),
+                false => self.certificate(listener, &path, &hosts, &own),
             }
+        }
+    }
+
+    /// What stands in brackets on a line of a list. What it does not say is as the bind has it.
+    fn own_options(
+        &mut self,
+        bind: &BindTls,
+        (list, line): (&Spanned<String>, usize),
+        options: &str,
+    ) -> Own {
+        let words = options.split_whitespace();
+        let words: Vec<Word> = words
+            .map(|word| Word {
+                text: word.to_owned(),
+                span: list.span,
+            })
+            .collect();
+        let mut tls = BindTls {
+            alpn: None,
+            ..bind.clone()
+        };
+        if let Err(wrong) = certificate_options(&mut tls, &words, self.reader) {
+            let message = format!("{}:{line}: {wrong}", list.value);
+            self.reader.error(Code::Unknown, list.span, message);
+        }
+        let unsaid = BindTls {
+            alpn: None,
+            ..bind.clone()
+        };
+        if tls == unsaid {
+            return Own::default();
+        }
+        let (client_auth, client_ca, client_crl) = self
+            .client_certificates(&tls)
+            .map_or((Spanned::bare(ClientAuth::Off), None, None), |asked| asked);
+        let words: Vec<&str> = words.iter().map(Word::as_str).collect();
+        Own {
+            words: format!("[{}]", words.join(" ")),
+            tls: CertificateTlsDraft {
+                policy: self.bind_policy(&tls),
+                alpn: self.alpn(tls.alpn.as_ref()),
+                client_auth: Some(client_auth),
+                client_ca,
+                client_crl,
+            },
         }
     }
 
@@ -260,9 +332,9 @@ impl Lowering<'_, '_, '_> {
         tls: &ServerTls,
         server: &Spanned<String>,
     ) -> UpstreamTlsDraft {
-        if let Some(alpn) = &tls.alpn {
-            self.upstream_alpn(proxy, alpn);
-        }
+        let none = || Spanned::bare(Vec::new());
+        let alpn = tls.alpn.as_ref();
+        let alpn = alpn.map_or_else(none, |alpn| self.upstream_alpn(proxy, alpn));
         let verify = match (&tls.verify, &tls.ca_file) {
             (Some(verify), _) if !verify.value => Some(verify.map(|_| Verify::Off)),
             (None, None) if self.base.verify_none => Some(Spanned::bare(Verify::Off)),
@@ -306,6 +378,7 @@ impl Lowering<'_, '_, '_> {
             verify,
             server_name: self.server_name(tls),
             verify_name: verified.then_some(otherwise),
+            alpn: (proxy.mode() == Mode::Http || !alpn.value.is_empty()).then_some(alpn),
             crl: crl.filter(|_| verified),
             policy: policy(
                 tls.versions.or(self.base.server_options),
@@ -321,22 +394,26 @@ impl Lowering<'_, '_, '_> {
         }
     }
 
-    /// Protocols that servers are offered: HTTP/1.1 in mode http, whatever else there is; none in mode tcp.
-    fn upstream_alpn(&mut self, proxy: &Proxy, given: &Spanned<Vec<String>>) {
-        let has = |name: &str| given.value.iter().any(|it| it == name);
-        let wrong = match proxy.mode() {
-            Mode::Http if has("http/1.1") && has("h2") => {
-                let message = "HTTP/2 is not spoken yet: `h2` is not offered to servers";
-                let warning = Diagnostic::warning(Code::NotRun, given.span, message);
-                self.reader.push(warning.help("HTTP/1.1 is used"));
-                return;
-            }
-            Mode::Http if has("http/1.1") => return,
-            Mode::Http => "not run yet: servers that do not speak HTTP/1.1",
-            Mode::Tcp => "not run yet: `alpn` of servers in mode tcp",
-        };
-        self.reader
-            .push(Diagnostic::error(Code::NotRun, given.span, wrong));
+    /// Protocols that servers are offered: as it stands there, without HTTP/2 in mode http.
+    fn upstream_alpn(
+        &mut self,
+        proxy: &Proxy,
+        given: &Spanned<Vec<String>>,
+    ) -> Spanned<Vec<String>> {
+        let is_h2 = |name: &String| name == "h2";
+        if proxy.mode() == Mode::Tcp || !given.value.iter().any(is_h2) {
+            return given.clone();
+        }
+        let mut spoken = given.clone();
+        spoken.value.retain(|name| !is_h2(name));
+        self.reader.push(if spoken.value.is_empty() {
+            let message = "not run yet: servers that do not speak HTTP/1.1";
+            Diagnostic::error(Code::NotRun, given.span, message)
+        } else {
+            let message = "HTTP/2 is not spoken yet: `h2` is not offered to servers";
+            Diagnostic::warning(Code::NotRun, given.span, message).help("HTTP/1.1 is used")
+        });
+        spoken
     }
 
     /// Our certificate towards servers.
@@ -345,7 +422,7 @@ impl Lowering<'_, '_, '_> {
             .clone()
             .map(|path| path_in(self.base.crt_base.as_ref(), &path));
         let mut holder = ListenerDraft::new(path.clone().map(Name::from));
-        self.certificate(&mut holder, &path, &[]);
+        self.certificate(&mut holder, &path, &[], &Own::default());
         holder.certificates.pop()
     }
 

@@ -197,6 +197,58 @@ fn valued(bind: &mut Bind, word: &Word, value: &Word, reader: &mut Reader<'_>) {
     }
 }
 
+/// What stands in brackets behind a certificate of a list, over what its bind says. `Err`: what is wrong.
+pub(crate) fn certificate_options(
+    tls: &mut BindTls,
+    words: &[Word],
+    reader: &mut Reader<'_>,
+) -> Result<(), String> {
+    let mut bind = Bind::new(Vec::new(), Span::NONE);
+    bind.tls = std::mem::take(tls);
+    let mut words = words.iter();
+    let mut wrong = Ok(());
+    while let Some(word) = words.next() {
+        let option = word.as_str();
+        if !CERTIFICATE_OPTIONS.contains(&option) {
+            wrong = Err(format!("`{option}` is no option of a certificate"));
+            break;
+        }
+        let takes = keywords::arguments(OptionOf::Bind, option);
+        if !keywords::option(OptionOf::Bind, word, reader) {
+            words.by_ref().take(takes).for_each(drop);
+            continue;
+        }
+        if takes == 0 {
+            continue;
+        }
+        let Some(value) = words.next() else {
+            wrong = Err(format!("`{option}` needs a value"));
+            break;
+        };
+        valued(&mut bind, word, value, reader);
+    }
+    *tls = bind.tls;
+    wrong
+}
+
+/// Options that a certificate of a list may have.
+const CERTIFICATE_OPTIONS: [&str; 14] = [
+    "allow-0rtt",
+    "alpn",
+    "ca-file",
+    "ca-verify-file",
+    "ciphers",
+    "ciphersuites",
+    "crl-file",
+    "curves",
+    "ecdhe",
+    "no-ca-names",
+    "npn",
+    "ssl-max-ver",
+    "ssl-min-ver",
+    "verify",
+];
+
 /// Permissions in octal digits.
 pub(crate) fn permissions(value: &Word, reader: &mut Reader<'_>) -> Option<Spanned<FileMode>> {
     let mode = u16::from_str_radix(value.as_str(), 8).ok();

@@ -28,7 +28,9 @@ mod tcp_rule;
 
 pub(crate) use args::Args;
 pub(crate) use balance::{Balance, HashType};
-pub(crate) use bind::{Bind, Verification, Versions, permissions, version, version_flag};
+pub(crate) use bind::{
+    Bind, BindTls, Verification, Versions, certificate_options, permissions, version, version_flag,
+};
 pub(crate) use check::{CheckMethod, CheckSettings, HttpCheckRequest};
 pub(crate) use check_rule::{CheckRule, completed as completed_request};
 pub(crate) use cookie::CookieSettings;
