@@ -3,7 +3,7 @@
 use super::{ACM, IAM, Lowering, Resource};
 use crate::cloudformation::given::Kind;
 use portway_model::diagnostic::Code;
-use portway_model::draft::CertificateDraft;
+use portway_model::draft::{CertificateDraft, CertificateTlsDraft};
 use portway_model::name::Name;
 use portway_model::span::{Span, Spanned};
 
@@ -107,6 +107,7 @@ impl Lowering<'_, '_, '_> {
                 key: key.map(|key| Spanned::new(key.to_owned(), span)),
                 pem: None,
                 names: Vec::new(),
+                tls: CertificateTlsDraft::default(),
             });
         }
         name
