@@ -4,7 +4,9 @@ use super::super::model::Provider;
 use super::super::schema::Section;
 use super::Lowering;
 use portway_model::diagnostic::{Code, Diagnostic};
-use portway_model::draft::{CertificateDraft, ListenerTlsDraft, TlsPolicyDraft};
+use portway_model::draft::{
+    CertificateDraft, CertificateTlsDraft, ListenerTlsDraft, TlsPolicyDraft,
+};
 use portway_model::name::Name;
 use portway_model::settings::{ClientAuth, TlsVersion};
 use portway_model::span::Spanned;
@@ -77,6 +79,7 @@ impl Lowering<'_> {
                 key,
                 pem: None,
                 names: Vec::new(),
+                tls: CertificateTlsDraft::default(),
             });
         }
         Some(name)
