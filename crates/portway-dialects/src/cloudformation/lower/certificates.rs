@@ -87,6 +87,7 @@ impl Lowering<'_, '_, '_> {
                 key: None,
                 pem: Some(Spanned::new(text, object.span)),
                 names: Vec::new(),
+                tls: CertificateTlsDraft::default(),
             });
         }
         Some(name)
