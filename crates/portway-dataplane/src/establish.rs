@@ -47,7 +47,10 @@ pub(crate) async fn run(
     }
     let generation = Rc::clone(&connection.generation);
     let (listener, parts) = generation.plane.listener(connection.listener)?;
-    if let Some(tls) = &parts.tls {
+    let takes_clear = listener.tls.as_ref().is_some_and(|tls| tls.accept_clear);
+    if let Some(tls) = &parts.tls
+        && (!takes_clear || begins_with_tls(connection, &mut stream).await?)
+    {
         stream = handshake(connection, stream, tls.as_ref()).await?;
     }
     let rules = &listener.rules.session;
@@ -61,6 +64,43 @@ pub(crate) async fn run(
         }
         (Some(Verdict::Forward(group)), Way::Stream(_)) => Some((Way::Stream(Some(group)), stream)),
         _ => Some((way, stream)),
+    }
+}
+
+/// The first byte of a TLS connection: the type of a record of the handshake (RFC 8446 section 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// Looks whether the client begins with TLS, for as long as a handshake may take. `None`: nothing came.
+async fn begins_with_tls(connection: &mut Connection, stream: &mut Stream) -> Option<bool> {
+    let begun = Instant::now();
+    connection.timer.set(connection.head_timeout());
+    let first = poll_fn(|cx| match poll_first(stream, cx) {
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending => {
+            let timer = &connection.timer;
+            timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        }
+    })
+    .await;
+    match first {
+        Ok(first) => Some(first == HANDSHAKE),
+        Err(error) => {
+            let why = handshake_error(&error);
+            record::closed_early(connection, begun, Fault::client_tls(), Some(why));
+            None
+        }
+    }
+}
+
+/// The first byte of what the client sent; it stays in the socket.
+fn poll_first(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<u8>> {
+    let mut first = [0];
+    match ready!(stream.poll_peek(cx, &mut first, 0))? {
+        0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+        _ => {
+            let [first] = first;
+            Poll::Ready(Ok(first))
+        }
     }
 }
 

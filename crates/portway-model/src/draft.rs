@@ -227,6 +227,8 @@ pub struct ListenerTlsDraft {
     pub alpn: Option<Spanned<Vec<String>>>,
     /// A client that asks for a name without certificate is refused.
     pub strict_sni: Option<Spanned<bool>>,
+    /// A connection that does not begin with TLS is served in the clear.
+    pub accept_clear: Option<Spanned<bool>>,
     /// Client certificates.
     pub client_auth: Option<Spanned<ClientAuth>>,
     /// File of CAs for client certificates.

@@ -415,6 +415,7 @@ fn listener_tls(tls: &ListenerTls, protocol: Protocol) -> ListenerTlsDraft {
         policy: tls_policy(&tls.policy),
         alpn: unless(&tls.alpn, &default_alpn(protocol)),
         strict_sni: unless(&tls.strict_sni, &false),
+        accept_clear: unless(&tls.accept_clear, &false),
         client_auth: unless(&tls.client_auth, &ClientAuth::Off),
         client_ca: some(&tls.client_ca),
         client_crl: some(&tls.client_crl),

@@ -265,6 +265,8 @@ pub struct ListenerTls {
     pub alpn: Vec<String>,
     /// A client that asks for a name without certificate is refused.
     pub strict_sni: bool,
+    /// A connection that does not begin with TLS is served in the clear.
+    pub accept_clear: bool,
     /// Client certificates.
     pub client_auth: ClientAuth,
     /// File of CAs for client certificates.

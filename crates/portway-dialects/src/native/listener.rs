@@ -46,6 +46,7 @@ fields!(ListenerTlsDraft {
     "suites" => policy.suites,
     "alpn" => alpn,
     "strict_sni" => strict_sni,
+    "accept_clear" => accept_clear,
     "client_auth" => client_auth,
     "client_ca" => client_ca,
     "client_crl" => client_crl,

@@ -47,7 +47,8 @@ with curl or wget becomes a health check of Portway, where labels have none.
 Without static configuration there are `web` (`:80`) and `websecure` (`:443`); a router that names none is on `web`, and with TLS on
 `websecure`. With static configuration, those that it states. What no router takes is answered with `404 page not found`.
 
-* An entry point whose routers have TLS takes TLS alone: a router without TLS takes nothing there, with a warning.
+* An entry point takes TLS where one of its routers has it, and clients that speak in the clear where one has not. Traefik would
+  answer 404 where no router is for what the client speaks; here the connection is closed.
 * TLS needs certificates, in `tls.certificates` of a dynamic file. Where there are some, `certResolver` has no effect; where there
   are none, it is an error.
 * X-Forwarded-For, -Host, -Port, -Proto, -Server and X-Real-Ip are what Traefik sends: what an untrusted client says of them is

@@ -75,6 +75,7 @@ impl Compiler<'_> {
                 None => default_alpn(protocol),
             },
             strict_sni: tls.strict_sni.is_some_and(|x| x.value),
+            accept_clear: tls.accept_clear.is_some_and(|x| x.value),
             client_auth: tls.client_auth.map_or(ClientAuth::Off, |x| x.value),
             client_ca: tls.client_ca.as_ref().map(|x| x.value.clone()),
             client_crl: tls.client_crl.as_ref().map(|x| x.value.clone()),
@@ -367,6 +368,7 @@ fn listener_tls_spans(tls: &ListenerTlsDraft) -> Vec<Span> {
     let own = [
         place(&tls.alpn),
         place(&tls.strict_sni),
+        place(&tls.accept_clear),
         place(&tls.client_auth),
         place(&tls.client_ca),
         place(&tls.client_crl),

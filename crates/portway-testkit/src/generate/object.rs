@@ -362,6 +362,7 @@ impl Choices {
                 alpn
             }),
             strict_sni: self.setting(|c| c.one_in(2)),
+            accept_clear: self.setting(|c| c.one_in(2)),
             client_auth: auth,
             client_ca: auth.map(|_| Spanned::bare(self.file())),
             client_crl: self.setting(Self::file),

@@ -1,6 +1,6 @@
 //! Configurations of Traefik in files, at work: what routers, middlewares and services do to requests and responses.
 
-use crate::support::{Portway, Process, Scene, free_offset, free_port};
+use crate::support::{PORTWAY, Portway, Process, Scene, free_offset, free_port};
 
 /// Routers with every middleware that does something.
 const DYNAMIC: &str = r#"
@@ -21,7 +21,9 @@ http:
     second: { rule: "Path(`/api/order`) || Path(`/api/longer`)", service: echo, priority: 2 }
     failover: { rule: "PathPrefix(`/failover`)", service: failover }
     noop: { rule: "PathPrefix(`/noop`)", service: noop@internal }
+    both: { rule: "PathPrefix(`/both`)", service: echo, entryPoints: [secure], tls: {}, middlewares: [sts] }
   middlewares:
+    sts: { headers: { stsSeconds: 60 } }
     strip: { stripPrefix: { prefixes: [/api] } }
     add: { addPrefix: { prefix: /v2 } }
     strip-regex: { stripPrefixRegex: { regex: ["/shop/[0-9]+"] } }
@@ -45,6 +47,8 @@ http:
     echo: { loadBalancer: { servers: [{ url: "http://127.0.0.1:APP" }] } }
     dead: { loadBalancer: { servers: [{ url: "http://127.0.0.1:DEAD" }], healthCheck: { path: /, interval: 200ms, timeout: 200ms } } }
     failover: { failover: { service: dead, fallback: echo } }
+tls:
+  certificates: [{ certFile: a.crt, keyFile: a.key }]
 "#;
 
 const STATIC: &str = r#"
@@ -100,6 +104,9 @@ impl Deployment {
         let dynamic = DYNAMIC.replace("APP", &app.to_string());
         scene.file("dynamic.yml", dynamic.replace("DEAD", &dead.to_string()));
         scene.file("traefik.toml", STATIC);
+        let out = ["--out-cert", "a.crt", "--out-key", "a.key"];
+        let all = [&["cert", "self-signed", "a.example"], &out[..]].concat();
+        scene.run(PORTWAY, &all).good();
         let offset = free_offset(&[80, 81, 82, 443]);
         let portway = scene.portway_with(&["traefik.toml", "--port-offset", &offset.to_string()]);
         Self {
@@ -238,6 +245,34 @@ fn cors_as_the_middleware_says() {
     );
     // Without the header it is an ordinary request.
     it.check("/cors", &["-X", "OPTIONS"], &["\nOPTIONS /cors\n"]);
+    it.portway.stop();
+}
+
+#[test]
+fn routers_with_tls_and_without_on_one_entry_point() {
+    let it = Deployment::new();
+    let port = it.offset + 443;
+    let resolve = format!("a.example:{port}:127.0.0.1");
+    let tls = |path: &str, more: &[&str]| {
+        let url = format!("https://a.example:{port}{path}");
+        let own = ["-i", "--cacert", "a.crt", "--resolve", &resolve, &url];
+        let answer = it.scene.curl(&[&own, more].concat()).good();
+        answer.replace('\r', "")
+    };
+    let answer = tls("/both", &[]);
+    let sts = "Strict-Transport-Security: max-age=60\n";
+    for part in ["HTTP/1.1 200 ", sts, "X-Forwarded-Proto: https\n"] {
+        assert!(answer.contains(part), "{part} in {answer}");
+    }
+    // Routers without TLS take nothing that comes over it, and the other way round.
+    assert!(tls("/api/a", &[]).starts_with("HTTP/1.1 404 "));
+    it.check_at(
+        443,
+        "/api/a",
+        &[],
+        &["\nGET /v2/a\n", "X-Forwarded-Proto: http\n"],
+    );
+    it.check_at(443, "/both", &[], &["\nGET /both\n", "!Strict-Transport"]);
     it.portway.stop();
 }
 

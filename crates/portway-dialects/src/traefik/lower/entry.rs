@@ -7,7 +7,7 @@ use super::super::rule;
 use super::super::schema::Section;
 use super::chain::{Chain, rule as rule_of};
 use super::middleware::{at_scheme, redirect_scheme, text_answer};
-use super::{Lowering, NO_LIMIT, forwarded};
+use super::{Lowering, NO_LIMIT, Speech, forwarded, over_tls};
 use crate::expression::Written;
 use portway_model::action::{Action, Phase, Rule};
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -53,7 +53,13 @@ impl<'l> Lowering<'l> {
         }
         in_order(&mut routers);
         in_order(&mut tcp);
-        self.tls = routers.iter().any(|it| it.tls) || entry.section.section("http.tls").is_some();
+        let plain = routers.iter().any(|it| !it.tls);
+        let tls = routers.iter().any(|it| it.tls) || entry.section.section("http.tls").is_some();
+        self.speech = match (plain, tls) {
+            (_, false) => Speech::Clear,
+            (false, true) => Speech::Tls,
+            (true, true) => Speech::Both,
+        };
         if !tcp.is_empty() {
             if let Some(router) = routers.first() {
                 let message = format!(
@@ -74,25 +80,7 @@ impl<'l> Lowering<'l> {
             self.tcp_entry_point(entry, &tcp);
             return;
         }
-        if self.tls {
-            routers.retain(|router| {
-                if !router.tls {
-                    self.plain_beside_tls(entry, router);
-                }
-                router.tls
-            });
-        }
         self.http_entry_point(entry, &routers);
-    }
-
-    fn plain_beside_tls(&mut self, entry: &EntryPoint, router: &Attached<'_>) {
-        let (name, entry) = (&router.object.name, &entry.name.value);
-        let message = format!(
-            "the router `{name}` has no TLS, and others on `{entry}` do: it takes nothing there"
-        );
-        let one = Diagnostic::warning(Code::Unreachable, router.object.key, message);
-        self.found
-            .push(one.help("give it `tls`, or entry points of its own"));
     }
 
     /// Routers that are on this entry point.
@@ -238,7 +226,8 @@ impl<'l> Lowering<'l> {
         listener.tls = self.tls_options(options);
         listener.certificates = self.certificates();
         if listener.certificates.is_empty() && !(by_acme && self.found.has_errors()) {
-            let place = routers.first().map_or(entry.name.span, |router| {
+            let first = routers.iter().find(|router| router.tls);
+            let place = first.map_or(entry.name.span, |router| {
                 let tls = router.object.section.get("tls");
                 tls.map_or(router.object.key, |it| it.key)
             });
@@ -255,14 +244,16 @@ impl<'l> Lowering<'l> {
     }
 
     fn http_entry_point(&mut self, entry: &EntryPoint, routers: &[Attached<'_>]) {
-        let protocol = if self.tls {
-            Protocol::Https
-        } else {
-            Protocol::Http
+        let protocol = match self.speech.has_tls() {
+            true => Protocol::Https,
+            false => Protocol::Http,
         };
         let mut listener = self.listener(entry, protocol);
-        if self.tls {
+        if self.speech.has_tls() {
             self.terminate(entry, routers, &mut listener);
+        }
+        if self.speech == Speech::Both {
+            listener.tls.accept_clear = Some(Spanned::new(true, entry.name.span));
         }
         self.timeouts(entry, &mut listener);
         if let Some(bytes) = entry
@@ -273,7 +264,7 @@ impl<'l> Lowering<'l> {
             let value = u32::try_from(bytes.value).unwrap_or(u32::MAX);
             listener.head_bytes = Some(Spanned::new(value, bytes.span));
         }
-        forwarded::lower(entry, self.tls, &mut listener, self.found);
+        forwarded::lower(entry, self.speech, &mut listener, self.found);
         let redirect = self.redirection(entry);
         let mut responses: Vec<Rule<Named>> = Vec::new();
         let mut ended = false;
@@ -283,7 +274,7 @@ impl<'l> Lowering<'l> {
                 && router.priority < *priority
             {
                 listener.rules.extend(rules.iter().cloned());
-                ended = !self.tls;
+                ended = !self.speech.has_tls();
             }
             if ended {
                 // Everything is redirected before it.
@@ -297,7 +288,7 @@ impl<'l> Lowering<'l> {
             && !ended
         {
             listener.rules.extend(rules);
-            ended = !self.tls;
+            ended = !self.speech.has_tls();
         }
         if !ended {
             let answer = Action::Respond(text_answer(404, "404 page not found\n"));
@@ -360,7 +351,7 @@ impl<'l> Lowering<'l> {
         let priority = section.number("priority").map_or(i64::MAX, |it| it.value);
         let usual = if scheme == "https" { 443 } else { 80 };
         let port = (port != usual).then(|| port.to_string());
-        if self.tls {
+        if self.speech.has_tls() {
             let name = format!("redirection of {}", entry.name.value);
             let mut chain = Chain::new(&name, Condition::All(Vec::new()), to.span);
             redirect_scheme(&mut chain, scheme, port.as_deref(), permanent, to.span);
@@ -391,7 +382,21 @@ impl<'l> Lowering<'l> {
     fn router(&mut self, entry: &EntryPoint, router: &Attached<'_>) -> super::chain::Rules {
         let object = router.object;
         let section = &object.section;
-        let condition = self.condition_of(router, Place::Http);
+        let mut condition = self.condition_of(router, Place::Http);
+        if self.speech == Speech::Both {
+            let tls = over_tls(object.key);
+            let tls = match router.tls {
+                true => tls,
+                false => Condition::Not(Box::new(tls)),
+            };
+            condition = match condition {
+                Condition::All(mut parts) => {
+                    parts.insert(0, tls);
+                    Condition::All(parts)
+                }
+                other => Condition::All(vec![tls, other]),
+            };
+        }
         let name = self.model.routers.short_name(object);
         let mut chain = Chain::new(&name, condition, object.key);
         let own = entry

@@ -8,6 +8,7 @@ use super::super::matcher::{expression, networks, one_of, test};
 use super::super::schema::Section;
 use super::chain::rule;
 use super::middleware::{of, set_header};
+use super::{Speech, over_tls};
 use portway_model::action::{Action, NamePattern, Normalization, Phase};
 use portway_model::diagnostic::Diagnostics;
 use portway_model::draft::ListenerDraft;
@@ -25,7 +26,7 @@ const PORT: &str = r"^(?:\[[^\]]*\]|[^:]*):?([0-9]*)$";
 
 pub(super) fn lower(
     entry: &EntryPoint,
-    tls: bool,
+    speech: Speech,
     listener: &mut ListenerDraft,
     found: &mut Diagnostics,
 ) {
@@ -43,7 +44,7 @@ pub(super) fn lower(
     let append = !section.is_on("notAppendXForwardedFor");
     let mut always = Condition::All(Vec::new());
     if section.is_on("insecure") {
-        facts(listener, tls, true, at);
+        facts(listener, speech, true, at);
     } else {
         if !trusted.is_empty() {
             match from(trusted, section.span, found) {
@@ -60,7 +61,7 @@ pub(super) fn lower(
         listener
             .rules
             .push(rule(Phase::Request, always, actions, at));
-        facts(listener, tls, !trusted.is_empty(), at);
+        facts(listener, speech, !trusted.is_empty(), at);
     }
     if section.is_on("addXForwardedSchemeHeaders") {
         let proto = || of(Value::Header("X-Forwarded-Proto".to_owned()));
@@ -117,7 +118,26 @@ fn sanitized(at: Span) -> portway_model::action::Rule<Named> {
 }
 
 /// Sets what is not said yet. `said`: a proxy may have said it.
-fn facts(listener: &mut ListenerDraft, tls: bool, said: bool, at: Span) {
+fn facts(listener: &mut ListenerDraft, speech: Speech, said: bool, at: Span) {
+    match speech {
+        Speech::Clear => facts_of(listener, None, false, said, at),
+        Speech::Tls => facts_of(listener, None, true, said, at),
+        Speech::Both => {
+            facts_of(listener, Some(over_tls(at)), true, said, at);
+            let clear = Condition::Not(Box::new(over_tls(at)));
+            facts_of(listener, Some(clear), false, said, at);
+        }
+    }
+}
+
+/// The facts of a client that speaks TLS, or in the clear, where `only` holds.
+fn facts_of(
+    listener: &mut ListenerDraft,
+    only: Option<Condition<Named>>,
+    tls: bool,
+    said: bool,
+    at: Span,
+) {
     let (scheme, socket, port) = match tls {
         true => ("https", "wss", "443"),
         false => ("http", "ws", "80"),
@@ -144,6 +164,15 @@ fn facts(listener: &mut ListenerDraft, tls: bool, said: bool, at: Span) {
         Condition::Not(Box::new(there))
     };
     let mut add = |condition: Condition<Named>, actions: Vec<Action<Named>>| {
+        let condition = match (&only, condition) {
+            (None, condition) => condition,
+            (Some(only), condition) if condition.is_always() => only.clone(),
+            (Some(only), Condition::All(mut parts)) => {
+                parts.insert(0, only.clone());
+                Condition::All(parts)
+            }
+            (Some(only), condition) => Condition::All(vec![only.clone(), condition]),
+        };
         listener
             .rules
             .push(rule(Phase::Request, condition, actions, at));

@@ -2,9 +2,9 @@
 
 use super::super::matcher::{expression, one_of, test};
 use super::super::schema::Section;
-use super::Lowering;
 use super::chain::Chain;
 use super::middleware::{of, part, set_header, text_answer};
+use super::{Lowering, Speech, over_tls};
 use portway_model::action::{Action, AnswerBody, FixedResponse};
 use portway_model::expression::{
     Append, Condition, Matcher, Template, TemplatePart, TextMatch, Transform, Value,
@@ -23,7 +23,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, section: &Section, chain: &mut 
     cors(section, &origins, chain, at);
     custom_responses(section, chain, at);
     allowed_hosts(section, chain, at);
-    browsers(lowering.tls, section, chain, at);
+    browsers(lowering.speech, section, chain, at);
 }
 
 fn custom_responses(section: &Section, chain: &mut Chain, at: Span) {
@@ -263,7 +263,7 @@ fn vary(section: &Section, chain: &mut Chain, at: Span) {
 }
 
 /// Headers that make browsers careful.
-fn browsers(tls: bool, section: &Section, chain: &mut Chain, at: Span) {
+fn browsers(speech: Speech, section: &Section, chain: &mut Chain, at: Span) {
     let mut actions = Vec::new();
     let mut say = |name: &str, value: &str| {
         actions.push(set_header(name, Template::text(value)));
@@ -299,10 +299,10 @@ fn browsers(tls: bool, section: &Section, chain: &mut Chain, at: Span) {
     if !actions.is_empty() {
         chain.response(None, actions, at);
     }
-    strict_transport(tls, section, chain, at);
+    strict_transport(speech, section, chain, at);
 }
 
-fn strict_transport(tls: bool, section: &Section, chain: &mut Chain, at: Span) {
+fn strict_transport(speech: Speech, section: &Section, chain: &mut Chain, at: Span) {
     let seconds = section.number("stsSeconds").map_or(0, |it| it.value);
     if seconds == 0 || section.is_on("isDevelopment") {
         return;
@@ -315,7 +315,7 @@ fn strict_transport(tls: bool, section: &Section, chain: &mut Chain, at: Span) {
         value.push_str("; preload");
     }
     let set = set_header("Strict-Transport-Security", Template::text(value));
-    let condition = if tls || section.is_on("forceSTSHeader") {
+    let condition = if speech == Speech::Tls || section.is_on("forceSTSHeader") {
         None
     } else {
         let said = section.map("sslProxyHeaders").iter().map(|(name, value)| {
@@ -323,6 +323,9 @@ fn strict_transport(tls: bool, section: &Section, chain: &mut Chain, at: Span) {
             one_of(header, vec![value.value.clone()], false, at)
         });
         let mut said: Vec<_> = said.collect();
+        if speech == Speech::Both {
+            said.push(over_tls(at));
+        }
         match said.len() {
             0 => return,
             1 => Some(said.remove(0)),

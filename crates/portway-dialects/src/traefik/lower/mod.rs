@@ -13,13 +13,16 @@ mod tcp;
 mod tls;
 
 use super::entry_point::Settings;
+use super::matcher;
 use super::model::Model;
 use super::{File, beside};
 use crate::inputs::Inputs;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::Draft;
+use portway_model::expression::{Condition, Matcher, Value};
 use portway_model::name::Name;
 use portway_model::span::{Span, Spanned};
+use portway_model::stage::Named;
 use std::time::Duration;
 
 /// Traefik has no limit on the silence of servers and tunnels; a day bounds what is forgotten.
@@ -41,7 +44,7 @@ pub(super) fn lower(
         found,
         draft: Draft::default(),
         certificates: None,
-        tls: false,
+        speech: Speech::Clear,
     };
     lowering.process();
     lowering.resolvers();
@@ -61,8 +64,28 @@ pub(super) struct Lowering<'l> {
     draft: Draft,
     /// Those of the configuration, once they were asked for.
     certificates: Option<Vec<Spanned<Name>>>,
-    /// The entry point that is being lowered has TLS.
-    tls: bool,
+    /// What clients speak at the entry point that is being lowered.
+    speech: Speech,
+}
+
+/// What clients speak at an entry point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speech {
+    Clear,
+    Tls,
+    /// Some of its routers have TLS.
+    Both,
+}
+
+impl Speech {
+    fn has_tls(self) -> bool {
+        self != Speech::Clear
+    }
+}
+
+/// The client speaks TLS.
+fn over_tls(at: Span) -> Condition<Named> {
+    matcher::test(Value::Tls, Matcher::True, at)
 }
 
 impl Lowering<'_> {
