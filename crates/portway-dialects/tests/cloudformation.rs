@@ -189,6 +189,55 @@ fn json_and_yaml_mean_the_same() {
     assert!(count > 0);
 }
 
+/// A template may import what one before it exports, and its rules belong to listeners of another.
+#[test]
+fn several_templates_are_one_configuration() {
+    let first = "Resources:
+  Balancer: {Type: 'AWS::ElasticLoadBalancingV2::LoadBalancer', Properties: {Type: application}}
+  Web:
+    Type: AWS::ElasticLoadBalancingV2::Listener
+    Properties:
+      LoadBalancerArn: !Ref Balancer
+      Port: 80
+      Protocol: HTTP
+      DefaultActions: [{Type: fixed-response, FixedResponseConfig: {StatusCode: 404}}]
+Outputs:
+  Web: {Value: !Ref Web, Export: {Name: !Sub '${AWS::StackName}-web'}}
+";
+    let second = "Resources:
+  Api:
+    Type: AWS::ElasticLoadBalancingV2::TargetGroup
+    Properties: {Protocol: HTTP, Port: 80, Targets: [{Id: 10.0.0.1}]}
+  Rule:
+    Type: AWS::ElasticLoadBalancingV2::ListenerRule
+    Properties:
+      ListenerArn: !ImportValue portway-web
+      Priority: 1
+      Conditions: [{Field: path-pattern, Values: [/api]}]
+      Actions: [{Type: forward, TargetGroupArn: !Ref Api}]
+";
+    let file = |id, text| File {
+        id: FileId(id),
+        text,
+    };
+    let files = [file(0, first), file(1, second)];
+    let (draft, found) = cloudformation::parse_all(&files, &Given::default());
+    assert!(!found.has_errors(), "{found:#?}");
+    let (snapshot, found) = compile(&draft);
+    assert!(!found.has_errors(), "{found:#?}");
+    assert_eq!(snapshot.unwrap().groups.len(), 1);
+    let printed = native::print(&draft);
+    assert!(
+        printed.contains("when = \"Path(`/api`)\"\nforward = \"Api\""),
+        "{printed}"
+    );
+    // In the other order the import is not there yet.
+    let files = [file(0, second), file(1, first)];
+    let (_, found) = cloudformation::parse_all(&files, &Given::default());
+    let message = "no template exports `portway-web`";
+    assert!(found.iter().any(|one| one.message == message), "{found:#?}");
+}
+
 /// The published files of a folder; `None`, said so, where they are not at hand.
 fn published(name: &str) -> Option<Vec<PathBuf>> {
     let Some(root) = std::env::var_os("PORTWAY_SAMPLES") else {

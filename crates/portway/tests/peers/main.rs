@@ -9,6 +9,7 @@ mod echo;
 mod namespace;
 mod support;
 
+mod cloudformation;
 mod codestream;
 mod differential;
 mod edge;

@@ -29,6 +29,8 @@ const COOKIE: &str = "AWSELB";
 enum Policy {
     /// The cookie of stickiness, kept for so long.
     Cookie(Option<Duration>),
+    /// A cookie of the application.
+    AppCookie(Spanned<String>),
     /// Versions and suites.
     Ssl {
         reference: Option<Spanned<String>>,
@@ -60,9 +62,15 @@ impl Lowering<'_, '_, '_> {
                 continue;
             };
             let mut used = Vec::new();
+            let mut kept = None;
             for name in listener.texts("PolicyNames") {
                 match policies.iter().find(|(known, _)| *known == name.value) {
-                    Some((_, policy)) => used.push(policy),
+                    Some((known, policy)) => {
+                        used.push(policy);
+                        if matches!(policy, Policy::Cookie(_) | Policy::AppCookie(_)) {
+                            kept = Some((known.as_str(), policy));
+                        }
+                    }
                     None => {
                         let message = format!("there is no policy `{}`", name.value);
                         let unknown = Diagnostic::error(Code::UnknownReference, name.span, message);
@@ -71,13 +79,10 @@ impl Lowering<'_, '_, '_> {
                     }
                 }
             }
-            let cookie = used.iter().find_map(|policy| match policy {
-                Policy::Cookie(life) => Some(*life),
-                _ => None,
-            });
-            let group = group_name(resource, &line, cookie.is_some());
+            let group = group_name(resource, &line, kept.map(|(name, _)| name));
             if !groups.iter().any(|(name, _)| *name == group) {
-                let draft = self.classic_group(resource, &group, &line, idle, cookie, &policies);
+                let kept = kept.map(|(_, policy)| policy);
+                let draft = self.classic_group(resource, &group, &line, idle, kept, &policies);
                 groups.push((group.clone(), draft));
             }
             self.classic_listener(resource, listener, &line, idle, &group, &used);
@@ -217,7 +222,7 @@ impl Lowering<'_, '_, '_> {
         name: &str,
         line: &Line,
         idle: Duration,
-        cookie: Option<Option<Duration>>,
+        kept: Option<&Policy>,
         policies: &[(String, Policy)],
     ) -> GroupDraft {
         let mut group = GroupDraft::new(Spanned::new(Name::new(name), resource.span));
@@ -232,13 +237,19 @@ impl Lowering<'_, '_, '_> {
         }
         self.classic_targets(resource, line.instance_port, &mut group);
         group.health_check = self.classic_check(&resource.object, line);
-        if let Some(life) = cookie {
-            let cookie = StickyCookie {
-                max_age: life,
-                http_only: false,
-                ..StickyCookie::new(COOKIE)
-            };
-            group.stickiness = bare(cookie);
+        match kept {
+            Some(Policy::Cookie(life)) => {
+                let cookie = StickyCookie {
+                    max_age: *life,
+                    http_only: false,
+                    ..StickyCookie::new(COOKIE)
+                };
+                group.stickiness = bare(cookie);
+            }
+            Some(Policy::AppCookie(cookie)) => {
+                self.keep_by_app_cookie(&mut group, cookie.as_ref().map(String::as_str), None);
+            }
+            _ => {}
         }
         let sent = policies.iter().any(|(_, policy)| match policy {
             Policy::Proxy(ports) => ports.contains(&line.instance_port),
@@ -314,6 +325,14 @@ impl Lowering<'_, '_, '_> {
                 policies.push((name.value.to_owned(), Policy::Cookie(life)));
             }
         }
+        for policy in object.objects("AppCookieStickinessPolicy") {
+            if let (Some(name), Some(cookie)) =
+                (policy.text("PolicyName"), policy.text("CookieName"))
+            {
+                let cookie = cookie.map(str::to_owned);
+                policies.push((name.value.to_owned(), Policy::AppCookie(cookie)));
+            }
+        }
         for policy in object.objects("Policies") {
             let (Some(name), Some(kind)) = (policy.text("PolicyName"), policy.text("PolicyType"))
             else {
@@ -361,15 +380,21 @@ impl Lowering<'_, '_, '_> {
                     suites: suites.map(|(name, _)| name.map(str::to_owned)).collect(),
                 }
             }
-            "AppCookieStickinessPolicyType"
-            | "BackendServerAuthenticationPolicyType"
-            | "PublicKeyPolicyType" => {
+            "AppCookieStickinessPolicyType" => match value("CookieName") {
+                Some(cookie) => Policy::AppCookie(cookie.map(str::to_owned)),
+                None => {
+                    self.error(Code::Missing, policy.span, "the policy has no `CookieName`");
+                    return None;
+                }
+            },
+            "BackendServerAuthenticationPolicyType" | "PublicKeyPolicyType" => {
                 let message = format!("policies of the type `{}` are not done yet", kind.value);
                 self.error(Code::NotRun, kind.span, message);
                 return None;
             }
             other => {
                 let known = [
+                    "AppCookieStickinessPolicyType",
                     "LBCookieStickinessPolicyType",
                     "ProxyProtocolPolicyType",
                     "SSLNegotiationPolicyType",
@@ -384,15 +409,16 @@ impl Lowering<'_, '_, '_> {
 }
 
 /// A group for each instance port and protocol, and each way to keep clients.
-fn group_name(resource: &Resource, line: &Line, sticky: bool) -> String {
+fn group_name(resource: &Resource, line: &Line, kept: Option<&str>) -> String {
     let mut name = format!(
         "{}-{}-{}",
         resource.id,
         line.back.as_str(),
         line.instance_port
     );
-    if sticky {
-        name.push_str("-sticky");
+    if let Some(policy) = kept {
+        name.push('-');
+        name.push_str(policy);
     }
     name
 }

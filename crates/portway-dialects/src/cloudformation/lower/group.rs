@@ -326,9 +326,15 @@ impl<'r> Lowering<'r, '_, '_> {
                 let hash = Algorithm::SourceHash(HashMethod::Consistent);
                 group.algorithm = Some(Spanned::new(hash, span));
             }
-            "app_cookie" => {
-                let message = "stickiness by a cookie of the application is not done yet";
-                self.error(Code::NotRun, span, message);
+            "app_cookie" if protocol.is_http() => {
+                let Some(cookie) = attributes.text("stickiness.app_cookie.cookie_name") else {
+                    let message = "`stickiness.app_cookie.cookie_name` is missing";
+                    self.error(Code::Missing, span, message);
+                    return;
+                };
+                let lasts = attributes.number("stickiness.app_cookie.duration_seconds");
+                let lasts = Duration::from_secs(lasts.map_or(86_400, |it| it.value));
+                self.keep_by_app_cookie(group, cookie, Some(lasts));
             }
             other => {
                 let message =

@@ -4,6 +4,7 @@
 //! with all that needs it: the diagnostic is already there.
 
 mod actions;
+mod app_cookie;
 mod certificates;
 mod classic;
 mod conditions;

@@ -1,7 +1,7 @@
 //! Classic load balancers.
 
 use super::Kind::{Any, Boolean, Number, Object, Objects, Text, Texts, Word};
-use super::State::{Except, NoEffect, NotYet, Supported};
+use super::State::{Except, NoEffect, Supported};
 use super::elbv2::MOST;
 use super::{Property, Reference, Resource, State, TAGS, properties};
 
@@ -41,8 +41,8 @@ const LB_COOKIE: &[Property] = properties! {
 };
 
 const APP_COOKIE: &[Property] = properties! {
-    "PolicyName" required: Text => NotYet;
-    "CookieName" required: Text => NotYet;
+    "PolicyName" required: Text => Supported;
+    "CookieName" required: Text => Supported;
 };
 
 const POLICY_ITEM: &[Property] = properties! {
@@ -52,7 +52,7 @@ const POLICY_ITEM: &[Property] = properties! {
 
 const POLICIES: &[Property] = properties! {
     "PolicyName" required: Text => Supported;
-    "PolicyType" required: Text => Except("not yet: `AppCookieStickinessPolicyType`, `BackendServerAuthenticationPolicyType`, `PublicKeyPolicyType`");
+    "PolicyType" required: Text => Except("not yet: `BackendServerAuthenticationPolicyType`, `PublicKeyPolicyType`");
     "Attributes" required: Objects(POLICY_ITEM) => Supported;
     "InstancePorts": Texts => Supported;
     "LoadBalancerPorts": Texts => Supported;
@@ -77,7 +77,7 @@ pub(super) const LOAD_BALANCER: Resource = Resource {
         "Instances": Texts => Except("what an instance's address is says `--target ID=ADDRESS`");
         "Policies": Objects(POLICIES) => Supported;
         "LBCookieStickinessPolicy": Objects(LB_COOKIE) => Supported;
-        "AppCookieStickinessPolicy": Objects(APP_COOKIE) => NotYet;
+        "AppCookieStickinessPolicy": Objects(APP_COOKIE) => Except("clients are remembered by its value; there is no cookie AWSELB then");
         "ConnectionSettings": Object(CONNECTION_SETTINGS) => Supported;
         "ConnectionDrainingPolicy": Object(DRAINING) => NoEffect("instances leave at a new start, which waits for what is in flight");
         "SecurityGroups": Texts => Except("groups that no template declares let nobody in");

@@ -267,10 +267,10 @@ const GROUP_ATTRIBUTES: &[Property] = properties! {
     "slow_start.duration_seconds": Number(0, 900) => Supported;
     "stickiness.enabled": Boolean => Supported;
     "stickiness.type": Word(&["lb_cookie", "app_cookie", "source_ip", "source_ip_dest_ip", "source_ip_dest_ip_proto"])
-        => Except("not yet: `app_cookie`; the last two are of gateway load balancers");
+        => Except("the last two are of gateway load balancers");
     "stickiness.lb_cookie.duration_seconds": Number(1, 604_800) => Supported;
-    "stickiness.app_cookie.cookie_name": Text => NotYet;
-    "stickiness.app_cookie.duration_seconds": Number(1, 604_800) => NoEffect("it belongs to `app_cookie`");
+    "stickiness.app_cookie.cookie_name": Text => Except("clients are remembered by its value; there is no cookie AWSALBAPP");
+    "stickiness.app_cookie.duration_seconds": Number(1, 604_800) => Supported;
     "deregistration_delay.timeout_seconds": Number(0, 3600) => NoEffect("targets leave at a new start, which waits for what is in flight");
     "deregistration_delay.connection_termination.enabled": Boolean => NoEffect("targets leave at a new start, which waits for what is in flight");
     "proxy_protocol_v2.enabled": Boolean => Supported;

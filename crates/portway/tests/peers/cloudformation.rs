@@ -1,0 +1,314 @@
+//! What a template says is what traffic meets: rules, redirects, answers, stickiness, certificates and Classic load
+//! balancers, before targets that say what they got.
+
+use std::net::SocketAddr;
+
+use crate::certificates::handshake;
+use crate::echo::Echo;
+use crate::support::{PORTWAY, Portway, Scene, free_port, local};
+
+const ADDRESS: &str = "127.0.0.1";
+
+/// A running template, with two targets for each of its groups `A` and `B`.
+struct Stack {
+    scene: Scene,
+    portway: Portway,
+}
+
+impl Stack {
+    fn new(scene: Scene, template: &str, targets: &[(&str, &Echo)]) -> Self {
+        scene.file("template.yaml", template);
+        let mut arguments = vec!["template.yaml".to_owned()];
+        for (group, target) in targets {
+            arguments.push("--target".to_owned());
+            arguments.push(format!("{group}={ADDRESS}:{}", target.port));
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let portway = scene.portway_with(&arguments);
+        Self { scene, portway }
+    }
+
+    /// Head and body of an answer.
+    fn ask(&self, port: u16, path: &str, arguments: &[&str]) -> String {
+        let url = format!("http://{ADDRESS}:{port}{path}");
+        let all = [&["-i", &url], arguments].concat();
+        self.scene.curl(&all).good().replace("\r\n", "\n")
+    }
+}
+
+fn value<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = answer.lines();
+    lines.find_map(|line| {
+        let (found, value) = line.split_once(": ")?;
+        found.eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
+const RULES: &str = r"
+Parameters: {Port: {Type: Number, Default: PORT}, Other: {Type: Number, Default: OTHER}}
+Resources:
+  Balancer:
+    Type: AWS::ElasticLoadBalancingV2::LoadBalancer
+    Properties:
+      SecurityGroups: [!Ref Everybody]
+      LoadBalancerAttributes:
+        - {Key: routing.http.xff_client_port.enabled, Value: 'true'}
+  Everybody:
+    Type: AWS::EC2::SecurityGroup
+    Properties:
+      GroupDescription: Everybody
+      SecurityGroupIngress: {IpProtocol: '-1', CidrIp: 0.0.0.0/0}
+  Web:
+    Type: AWS::ElasticLoadBalancingV2::Listener
+    Properties:
+      LoadBalancerArn: !Ref Balancer
+      Port: !Ref Port
+      Protocol: HTTP
+      ListenerAttributes:
+        - {Key: routing.http.response.x_frame_options.header_value, Value: DENY}
+      DefaultActions:
+        - Type: fixed-response
+          FixedResponseConfig: {StatusCode: '404', MessageBody: nothing here, ContentType: text/plain}
+  Redirects:
+    Type: AWS::ElasticLoadBalancingV2::Listener
+    Properties:
+      LoadBalancerArn: !Ref Balancer
+      Port: !Ref Other
+      Protocol: HTTP
+      DefaultActions:
+        - {Type: redirect, RedirectConfig: {Protocol: HTTPS, Port: '443', StatusCode: HTTP_301}}
+  Moved:
+    Type: AWS::ElasticLoadBalancingV2::ListenerRule
+    Properties:
+      ListenerArn: !Ref Redirects
+      Priority: 1
+      Conditions: [{Field: path-pattern, Values: [/old/*]}]
+      Actions:
+        - Type: redirect
+          RedirectConfig: {Host: 'new.#{host}', Path: '/new/#{path}', Query: 'from=#{query}', StatusCode: HTTP_302}
+  Kept:
+    Type: AWS::ElasticLoadBalancingV2::ListenerRule
+    Properties:
+      ListenerArn: !Ref Web
+      Priority: 10
+      Conditions: [{Field: path-pattern, Values: [/kept*]}]
+      Actions: [{Type: forward, TargetGroupArn: !Ref A}]
+  App:
+    Type: AWS::ElasticLoadBalancingV2::ListenerRule
+    Properties:
+      ListenerArn: !Ref Web
+      Priority: 11
+      Conditions: [{Field: path-pattern, Values: [/header/*, /app]}]
+      Actions: [{Type: forward, TargetGroupArn: !Ref B}]
+  Beta:
+    Type: AWS::ElasticLoadBalancingV2::ListenerRule
+    Properties:
+      ListenerArn: !Ref Web
+      Priority: 5
+      Conditions:
+        - {Field: http-header, HttpHeaderConfig: {HttpHeaderName: X-Team, Values: ['BLUE*']}}
+        - {Field: query-string, QueryStringConfig: {Values: [{Key: version, Value: '2.?'}]}}
+        - {Field: http-request-method, HttpRequestMethodConfig: {Values: [GET]}}
+        - {Field: host-header, Values: ['*.example.com']}
+      Transforms:
+        - {Type: url-rewrite, UrlRewriteConfig: {Rewrites: [{Regex: '^/kept/(.*)$', Replace: '/beta/$1'}]}}
+      Actions:
+        - Type: forward
+          ForwardConfig: {TargetGroups: [{TargetGroupArn: !Ref B, Weight: 1}, {TargetGroupArn: !Ref A, Weight: 0}]}
+  A:
+    Type: AWS::ElasticLoadBalancingV2::TargetGroup
+    Properties:
+      Protocol: HTTP
+      Port: 80
+      HealthCheckPath: /status/204
+      Matcher: {HttpCode: '204'}
+      TargetGroupAttributes: [{Key: stickiness.enabled, Value: true}, {Key: stickiness.type, Value: lb_cookie}]
+  B:
+    Type: AWS::ElasticLoadBalancingV2::TargetGroup
+    Properties:
+      Protocol: HTTP
+      Port: 80
+      TargetGroupAttributes:
+        - {Key: stickiness.enabled, Value: true}
+        - {Key: stickiness.type, Value: app_cookie}
+        - {Key: stickiness.app_cookie.cookie_name, Value: SESSION}
+";
+
+#[test]
+fn rules_of_an_application_load_balancer() {
+    let [port, other] = [(); 2].map(|()| free_port());
+    let template = RULES
+        .replace("PORT", &port.to_string())
+        .replace("OTHER", &other.to_string());
+    let echoes = ["a1", "a2", "b1", "b2"].map(Echo::start);
+    let [a1, a2, b1, b2] = &echoes;
+    let targets = [("A", a1), ("A", a2), ("B", b1), ("B", b2)];
+    let stack = Stack::new(Scene::new(), &template, &targets);
+    for target in [a1, a2] {
+        stack
+            .portway
+            .wait_for_health("A", local(target.port), "healthy");
+    }
+
+    let answer = stack.ask(port, "/", &[]);
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    assert!(answer.ends_with("\n\nnothing here"), "{answer}");
+
+    let beta = ["-H", "Host: a.example.com", "-H", "X-Team: blue-1"];
+    let answer = stack.ask(port, "/kept/x?a=1&VERSION=2.0", &beta);
+    assert!(
+        value(&answer, "x-server").unwrap().starts_with('b'),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("\nGET /beta/x?a=1&VERSION=2.0 HTTP/1.1\n"),
+        "{answer}"
+    );
+    for (path, more) in [
+        ("/kept/x?version=2.10", &[][..]),
+        ("/kept/x?version=2.0", &["-X", "DELETE"]),
+        ("/kept/x?version=2.0", &["-H", "X-Team: red"]),
+    ] {
+        let all = [&["-H", "Host: a.example.com"], &beta[2..], more].concat();
+        let all: Vec<&str> = match more.contains(&"X-Team: red") {
+            true => [&["-H", "Host: a.example.com"], more].concat(),
+            false => all,
+        };
+        let answer = stack.ask(port, path, &all);
+        assert!(
+            value(&answer, "x-server").unwrap().starts_with('a'),
+            "{answer}"
+        );
+    }
+    sticky(&stack, port);
+
+    let moved = |path: &str, more: &[&str]| {
+        let answer = stack.ask(other, path, more);
+        let status = answer.lines().next().unwrap_or_default();
+        let status = status.split(' ').nth(1).unwrap_or_default().to_owned();
+        (status, value(&answer, "location").unwrap().to_owned())
+    };
+    let host = ["-H", "Host: www.example.com:99"];
+    for (path, status, location) in [
+        (
+            "/a?b=c",
+            "301",
+            "https://www.example.com:443/a?b=c".to_owned(),
+        ),
+        (
+            "/old/x?y",
+            "302",
+            format!("http://new.www.example.com:{other}/new/old/x?from=y"),
+        ),
+    ] {
+        assert_eq!(moved(path, &host), (status.to_owned(), location));
+    }
+    stack.portway.stop();
+}
+
+/// By cookies of the load balancer, and by one of the application.
+fn sticky(stack: &Stack, port: u16) {
+    let answer = stack.ask(port, "/kept", &[]);
+    let set: Vec<&str> = answer
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("Set-Cookie: ")
+                .or(line.strip_prefix("set-cookie: "))
+        })
+        .collect();
+    assert_eq!(set.len(), 2, "{answer}");
+    assert!(
+        set[0].starts_with("AWSALB=") && set[0].contains("Max-Age=604800"),
+        "{answer}"
+    );
+    assert!(set[1].starts_with("AWSALBCORS="), "{answer}");
+    assert!(set[1].contains("Secure; SameSite=None"), "{answer}");
+    assert_eq!(value(&answer, "x-frame-options"), Some("DENY"), "{answer}");
+    let served = value(&answer, "x-server").unwrap();
+    for set in set {
+        let cookie = set.split(';').next().unwrap();
+        for _ in 0..4 {
+            let again = stack.ask(port, "/kept", &["-H", &format!("Cookie: {cookie}")]);
+            assert_eq!(value(&again, "x-server"), Some(served), "{again}");
+        }
+    }
+    // The client's port goes along.
+    let told = value(&answer, "x-forwarded-for").unwrap();
+    assert!(told.parse::<SocketAddr>().is_ok(), "{told}");
+
+    for session in ["one", "two", "three"] {
+        let answer = stack.ask(
+            port,
+            &format!("/header/Set-Cookie/SESSION%3D{session}"),
+            &[],
+        );
+        let served = value(&answer, "x-server").unwrap().to_owned();
+        let cookie = format!("Cookie: SESSION={session}");
+        for _ in 0..4 {
+            let again = stack.ask(port, "/app", &["-H", &cookie]);
+            assert_eq!(value(&again, "x-server"), Some(served.as_str()), "{again}");
+        }
+    }
+}
+
+/// A Classic load balancer with a certificate whose text stands in the template, and a listener of bytes.
+#[test]
+fn a_classic_load_balancer() {
+    let scene = Scene::new();
+    let out = ["--out-cert", "flow.crt", "--out-key", "flow.key"];
+    let all = [&["cert", "self-signed", "flow.example"], &out[..]].concat();
+    scene.run(PORTWAY, &all).good();
+    let pem = |file: &str| {
+        let text = scene.read(file);
+        text.lines()
+            .map(|line| format!("        {line}\n"))
+            .collect::<String>()
+    };
+    let target = Echo::start("flow");
+    let [https, tcp] = [(); 2].map(|()| free_port());
+    let template = format!(
+        "Resources:
+  Certificate:
+    Type: AWS::IAM::ServerCertificate
+    Properties:
+      CertificateBody: |
+{}      PrivateKey: |
+{}  Flow:
+    Type: AWS::ElasticLoadBalancing::LoadBalancer
+    Properties:
+      Instances: [127.0.0.1]
+      Listeners:
+        - {{LoadBalancerPort: '{https}', Protocol: HTTPS, InstancePort: '{port}', SSLCertificateId: !GetAtt Certificate.Arn, PolicyNames: [kept]}}
+        - {{LoadBalancerPort: '{tcp}', Protocol: TCP, InstancePort: '{port}'}}
+      LBCookieStickinessPolicy: {{PolicyName: kept, CookieExpirationPeriod: '60'}}
+      HealthCheck: {{Target: 'TCP:{port}', Interval: '5', Timeout: '2', HealthyThreshold: '2', UnhealthyThreshold: '2'}}
+",
+        pem("flow.crt"),
+        pem("flow.key"),
+        port = target.port,
+    );
+    let stack = Stack::new(scene, &template, &[]);
+    let shown = handshake(&stack.scene, https, &["-servername", "flow.example"]);
+    assert!(
+        shown.contains(stack.scene.read("flow.crt").trim()),
+        "{shown}"
+    );
+    let resolve = format!("flow.example:{https}:127.0.0.1");
+    let url = format!("https://flow.example:{https}/");
+    let all = ["-i", "--cacert", "flow.crt", "--resolve", &resolve, &url];
+    let answer = stack.scene.curl(&all).good().replace("\r\n", "\n");
+    assert_eq!(
+        value(&answer, "x-forwarded-proto"),
+        Some("https"),
+        "{answer}"
+    );
+    assert!(
+        value(&answer, "set-cookie").unwrap().starts_with("AWSELB="),
+        "{answer}"
+    );
+    // Bytes pass as they are.
+    let answer = stack.ask(tcp, "/", &[]);
+    assert_eq!(value(&answer, "x-forwarded-proto"), None, "{answer}");
+    assert_eq!(value(&answer, "x-server"), Some("flow"), "{answer}");
+    stack.portway.stop();
+}
