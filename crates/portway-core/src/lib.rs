@@ -11,6 +11,7 @@ pub mod http1;
 pub mod lookup;
 pub mod password;
 pub mod proxy_protocol;
+pub mod rate;
 pub mod retry;
 pub mod route;
 pub mod stick;

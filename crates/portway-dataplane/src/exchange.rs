@@ -9,9 +9,11 @@ use crate::connection::{Connection, TlsDetails};
 use crate::facts::facts_of_connection;
 use crate::fault::Fault;
 use crate::fields::FieldEdits;
+use crate::limits::BodyLimits;
 use crate::log_value::{self, Subject};
 use crate::peer_certificate;
 use crate::policy::Side;
+use crate::quota::Held;
 use crate::record::Counted;
 use crate::sticky::Kept;
 use crate::track::{self, Tracked};
@@ -56,6 +58,9 @@ pub(crate) struct Scratch {
     /// The reason phrase that a rule gave the response; empty: none.
     pub(crate) reason: Vec<u8>,
     pub(crate) timeouts: NewTimeouts,
+    pub(crate) body_limits: BodyLimits,
+    /// What limits count it in while it is served.
+    pub(crate) held: Vec<Held>,
 }
 
 /// Timeouts that rules replaced for this exchange.
@@ -78,6 +83,7 @@ impl Scratch {
         self.body.clear();
         self.reason.clear();
         self.timeouts = NewTimeouts::default();
+        self.body_limits = BodyLimits::default();
     }
 }
 
@@ -437,6 +443,7 @@ impl Drop for Exchange<'_> {
         self.ledger.ended = Some(Instant::now());
         crate::record::close(self);
         self.scratch.tracked.release();
+        self.scratch.held.clear();
     }
 }
 

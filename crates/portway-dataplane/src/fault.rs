@@ -89,6 +89,24 @@ impl Fault {
         }
     }
 
+    /// The body of the request is longer than a rule allows.
+    pub(crate) fn request_too_long() -> Self {
+        Self {
+            code: FaultCode::Denied,
+            stage: None,
+            status: Some(413),
+        }
+    }
+
+    /// The body of the target's response is longer than a rule allows.
+    pub(crate) fn response_too_long() -> Self {
+        Self {
+            code: FaultCode::Denied,
+            stage: Some(Stage::ResponseStarted),
+            status: Some(500),
+        }
+    }
+
     /// What HAProxy answers; `no_request`: nothing was understood of the client's message.
     pub(crate) fn haproxy_status(self, no_request: bool) -> Option<u16> {
         match (self.code, self.stage) {
@@ -264,6 +282,11 @@ impl Fault {
     }
 }
 
+/// What the client of a request with too long a body is told.
+pub(crate) const TOO_LONG: &str = "The request body is too long.";
+/// What a client is told that sends more requests than it may.
+pub(crate) const TOO_MANY: &str = "Too many requests.";
+
 /// What clients are told. Never more than whose fault it is: names, addresses and details are for the log.
 pub(crate) fn client_text(fault: Fault) -> &'static str {
     match (fault.code, fault.status) {
@@ -288,6 +311,8 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
         (FaultCode::TargetClosed, _) => "The target closed the connection before it responded.",
         (FaultCode::ResponseTimeout, _) => "The target did not respond in time.",
         (FaultCode::BadResponse(_), _) => "The target gave no valid response.",
+        (FaultCode::Denied, Some(413)) => TOO_LONG,
+        (FaultCode::Denied, Some(500)) => "The response of the target is too long.",
         (FaultCode::Internal, _) => "The balancer failed to process the request.",
         // Nothing is answered to these.
         (

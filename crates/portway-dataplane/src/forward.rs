@@ -142,6 +142,11 @@ async fn respond(
         x.beyond = upload.beyond();
         return Ok(Box::pin(reply::by_rule(x, downstream, answer, how, Side::Response)).await);
     }
+    let most = x.scratch.body_limits.response;
+    if matches!(framing.body, ResponseBody::Length(length) if length > most) {
+        record::limit_reached(x, Limit::ResponseBodyBytes);
+        return Err(Fault::response_too_long());
+    }
     sticky::respond(x, status);
     if policy::after_response(x) {
         return Err(Fault::rejected());
@@ -172,7 +177,7 @@ async fn respond(
         // Boxed because it is rare and large, and every exchange would carry it along.
         return Ok(Box::pin(tunnel).await);
     }
-    let mut download = Transfer::response(framing.body, plan.chunked, out, response);
+    let mut download = Transfer::response(framing.body, plan.chunked, out, response).allowing(most);
     let ended = bodies(
         x,
         downstream,
@@ -298,7 +303,8 @@ fn begin_upload(x: &mut Exchange<'_>) -> Upload {
     let has_body = !matches!(x.framing.body, BodyLength::None | BodyLength::Length(0));
     let first = (has_body && x.arena.len() > x.head_len).then(|| x.arena.split_off(x.head_len));
     Upload {
-        transfer: Transfer::request(x.framing.body, head, first),
+        transfer: Transfer::request(x.framing.body, head, first)
+            .allowing(x.scratch.body_limits.request),
         done: false,
         cut: false,
         fault: None,
@@ -326,6 +332,10 @@ impl Upload {
             Poll::Ready(Err(Broken::Sink)) => self.cut = true,
             Poll::Ready(Err(Broken::Source)) => return Err(Fault::client_closed()),
             Poll::Ready(Err(Broken::Refused(refusal))) => return Err(Fault::refused(refusal)),
+            Poll::Ready(Err(Broken::TooLong)) => {
+                crate::record::limit_reached(x, Limit::RequestBodyBytes);
+                return Err(Fault::request_too_long());
+            }
         }
         Ok(())
     }
@@ -524,6 +534,10 @@ async fn bodies(
             }
             Poll::Ready(Err(Broken::Refused(refusal))) => {
                 return Poll::Ready(Err(Fault::bad_response(refusal)));
+            }
+            Poll::Ready(Err(Broken::TooLong)) => {
+                crate::record::limit_reached(x, Limit::ResponseBodyBytes);
+                return Poll::Ready(Err(Fault::response_too_long()));
             }
             Poll::Ready(Err(Broken::Sink)) => return Poll::Ready(Err(Fault::client_closed())),
             Poll::Pending => {}

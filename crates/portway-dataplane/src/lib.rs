@@ -17,6 +17,8 @@ mod serve;
 mod policy;
 mod body;
 mod tarpit;
+mod limits;
+mod quota;
 mod sticky;
 mod stick;
 mod credentials;

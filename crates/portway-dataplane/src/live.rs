@@ -8,6 +8,7 @@ use crate::live_rate::LiveRate;
 use crate::pace::Pace;
 use crate::pool::Shelves;
 use crate::queue::{GroupState, Limits};
+use crate::quota::Quotas;
 use crate::sessions::RollCall;
 use crate::timer::TICK;
 use crate::variables::Variables;
@@ -553,6 +554,8 @@ pub struct ProcessState {
     /// Variables that live as long as the process: held for an instant, and only where a rule names one.
     variables: Mutex<Variables>,
     requests: AtomicU32,
+    /// What limits of rules count.
+    pub(crate) quotas: Arc<Quotas>,
     /// Told whenever a connection ends while somebody waits for room.
     left: Notify,
     waiting: AtomicU32,

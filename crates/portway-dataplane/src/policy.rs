@@ -6,6 +6,7 @@
 use crate::answers::{self, Answer, Body};
 use crate::buffer::Buffer;
 use crate::exchange::{Exchange, How, LogWish, Scratch};
+use crate::limits;
 use crate::service::Asked;
 use crate::stick::StickRule;
 use crate::track;
@@ -224,6 +225,9 @@ fn perform(
         }
         Action::WaitForBody { time, at_least } => {
             return Some(Decision::WaitForBody(*time, *at_least));
+        }
+        Action::Limit(limit) => {
+            return limits::put(x, limit).map(|answer| Decision::Answer(answer, How::Denial));
         }
         Action::Authenticate { users, realm } => {
             let passes = users.is_some_and(|users| x.authenticated(users) == Some(true));

@@ -6,6 +6,7 @@ use portway_model::action::{Action, AnswerBody, NewTimeout, Phase, Rule, Service
 use portway_model::address::TargetAddress;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::expression::{Condition, Expression, Scope, Template, TemplatePart, Value};
+use portway_model::limit::Limit;
 use portway_model::settings::{ErrorPageSource, Password};
 use portway_model::snapshot::{
     ErrorPage, Listener, Rules, Snapshot, Target, TargetGroup, Userlist,
@@ -197,6 +198,9 @@ impl Found {
             }
             Action::Track { key, .. } | Action::Stick { key, .. } => self.expression(key),
             Action::SetMark { to, .. } => self.expression(to),
+            Action::Limit(Limit::Rate { key, .. } | Limit::Concurrency { key, .. }) => {
+                self.expression(key);
+            }
             Action::SetStickiness(_)
             | Action::Increment { .. }
             | Action::Forward(_)
@@ -206,6 +210,7 @@ impl Found {
             | Action::Reject { .. }
             | Action::RemoveHeaders(_)
             | Action::WaitForBody { .. }
+            | Action::Limit(Limit::Body { .. })
             | Action::SetStatus { .. }
             | Action::SetTimeout {
                 to: NewTimeout::Fixed(_),

@@ -39,6 +39,8 @@ pub(crate) enum Broken {
     Source,
     /// The body's framing is wrong.
     Refused(Refusal),
+    /// The body is longer than it may be.
+    TooLong,
     /// The other side took no more.
     Sink,
 }
@@ -64,6 +66,8 @@ pub(crate) struct Transfer {
     /// The sink has not taken all that was written: over TLS, ciphertext waits.
     flushing: bool,
     body_bytes: u64,
+    /// Bytes that may still come of a body whose length is not known.
+    allowed: u64,
     moves: u64,
     /// Something was taken by the sink.
     begun: bool,
@@ -85,6 +89,7 @@ impl Transfer {
             flushing: false,
             begun: false,
             body_bytes: 0,
+            allowed: u64::MAX,
             moves: 0,
         }
     }
@@ -119,6 +124,11 @@ impl Transfer {
         };
         let chunked_out = chunked_out && body != ResponseBody::None;
         Self::new(reading, chunked_out, head, Some(buffer))
+    }
+
+    /// The same with a body of at most so many bytes. Of one that says its length nothing is looked at.
+    pub(crate) fn allowing(self, allowed: u64) -> Self {
+        Self { allowed, ..self }
     }
 
     /// One direction of a tunnel; `first` is sent before what is read.
@@ -184,7 +194,7 @@ impl Transfer {
     ) -> Poll<Result<(), Broken>> {
         loop {
             if !self.finished && self.data == 0 && self.tail_sent == self.tail.len() {
-                self.decode().map_err(Broken::Refused)?;
+                self.decode()?;
             }
             if self.has_output() {
                 let written = ready!(self.poll_output(cx, to)).map_err(|_| Broken::Sink)?;
@@ -263,13 +273,14 @@ impl Transfer {
     }
 
     /// Finds data in what was received and puts it into the form in which it leaves.
-    fn decode(&mut self) -> Result<(), Refusal> {
+    fn decode(&mut self) -> Result<(), Broken> {
         let buffer = self.buffer.as_mut().filter(|buffer| !buffer.is_empty());
         match (&mut self.reading, buffer) {
             (Reading::Over, _) => self.finish(&[]),
             (_, None) => {}
             (Reading::UntilClose, Some(buffer)) => {
                 self.data = buffer.len();
+                self.allow()?;
                 self.frame(false);
             }
             (Reading::Length(left), Some(buffer)) => {
@@ -285,27 +296,34 @@ impl Transfer {
                 self.frame(over);
             }
             (Reading::Chunked(decoder, trailers), Some(buffer)) => {
-                let decoded = decoder.decode_in_place(
-                    buffer.filled_mut(),
-                    trailers,
-                    &ChunkedLimits::default(),
-                )?;
+                let decoded = decoder
+                    .decode_in_place(buffer.filled_mut(), trailers, &ChunkedLimits::default())
+                    .map_err(Broken::Refused)?;
                 buffer.consume(decoded.data_start);
                 self.data = decoded.data_len;
                 self.gap = decoded.consumed - decoded.data_start - decoded.data_len;
                 if self.data == 0 {
                     buffer.consume(std::mem::take(&mut self.gap));
                 }
-                if decoded.finished {
-                    let trailers = std::mem::take(trailers);
+                let trailers = decoded.finished.then(|| std::mem::take(trailers));
+                self.allow()?;
+                self.frame(false);
+                if let Some(trailers) = trailers {
                     self.reading = Reading::Over;
-                    self.frame(false);
                     self.finish(&trailers);
-                } else {
-                    self.frame(false);
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Counts the data; what goes beyond is not sent.
+    fn allow(&mut self) -> Result<(), Broken> {
+        let left = self.allowed.checked_sub(self.data as u64);
+        if left.is_none() {
+            self.data = 0;
+        }
+        self.allowed = left.ok_or(Broken::TooLong)?;
         Ok(())
     }
 

@@ -199,7 +199,9 @@ pub(crate) async fn run(
                     // A side that takes no more may have sent its last words before: they still arrive.
                     Broken::Sink if upwards => sides.up.stage = Stage::Ended,
                     Broken::Sink => sides.down.stage = Stage::Ended,
-                    Broken::Source | Broken::Refused(_) => return Poll::Ready(sides.lost),
+                    Broken::Source | Broken::Refused(_) | Broken::TooLong => {
+                        return Poll::Ready(sides.lost);
+                    }
                 }
             }
             if (sides.up.stage, sides.down.stage) == (Stage::Ended, Stage::Ended) {

@@ -5,6 +5,7 @@
 
 use crate::choice::{StickTo, StickinessUse};
 use crate::expression::{Condition, Counter, Expression, Template, TextMatch, Variable};
+use crate::limit::Limit;
 use crate::log::LogLevel;
 use crate::name::Name;
 use crate::span::Origin;
@@ -248,6 +249,8 @@ pub enum Action<S: Stage> {
         /// Bytes that are enough; 0: the whole body.
         at_least: u32,
     },
+    /// Limits bodies, or how many requests are served. Request phase.
+    Limit(Limit<S>),
     /// The level with which this exchange is logged; `None`: it is not logged.
     SetLog(Option<LogLevel>),
     /// Says whether the client is kept with its target. Request phase of a target group.

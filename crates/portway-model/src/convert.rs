@@ -15,6 +15,7 @@ use crate::draft::LogFormat;
 use crate::expression::{
     Condition, CounterEntry, Expression, Matcher, Template, TemplatePart, Test, Transform, Value,
 };
+use crate::limit::Limit;
 use crate::settings::{ErrorAnswer, ErrorPageSource};
 use crate::span::Spanned;
 use crate::stage::Stage;
@@ -386,6 +387,34 @@ pub(crate) fn action<C: Convert>(
     })
 }
 
+/// A limit.
+fn limit<C: Convert>(to: &mut C, from: &Limit<C::Before>) -> Outcome<C, Limit<C::After>> {
+    Ok(match from {
+        Limit::Body { request, response } => Limit::Body {
+            request: *request,
+            response: *response,
+        },
+        Limit::Rate {
+            name,
+            key,
+            average,
+            period,
+            burst,
+        } => Limit::Rate {
+            name: name.clone(),
+            key: expression(to, key)?,
+            average: *average,
+            period: *period,
+            burst: *burst,
+        },
+        Limit::Concurrency { name, key, amount } => Limit::Concurrency {
+            name: name.clone(),
+            key: expression(to, key)?,
+            amount: *amount,
+        },
+    })
+}
+
 /// An action that neither routes nor answers with a template.
 fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C::After>> {
     Ok(carry!(
@@ -435,6 +464,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             time: *time,
             at_least: *at_least,
         },
+        Action::Limit(from) => Action::Limit(limit(to, from)?),
         Action::SetQuery(query) => Action::SetQuery(template(to, query)?),
         Action::SetMethod(method) => Action::SetMethod(template(to, method)?),
         Action::SetEnd { end, to: value } => Action::SetEnd {

@@ -23,6 +23,7 @@ pub mod diagnostic;
 pub mod draft;
 pub mod expression;
 pub mod lift;
+pub mod limit;
 pub mod log;
 mod log_value;
 pub mod map_file;

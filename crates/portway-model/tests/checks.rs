@@ -15,6 +15,7 @@ use portway_model::compile::compile;
 use portway_model::diagnostic::Severity;
 use portway_model::draft::*;
 use portway_model::expression::*;
+use portway_model::limit::Limit;
 use portway_model::log::*;
 use portway_model::name::Name;
 use portway_model::settings::*;
@@ -2421,5 +2422,39 @@ fn attributes_and_blocks() {
     check(
         present(block(5)),
         &["P0103 @71: 5 is out of range for a length | from 1 to 4"],
+    );
+}
+
+#[test]
+fn limits_of_requests() {
+    let limited = |phase, limit| rule_first(phase, Action::Limit(limit));
+    let body = |request, response| Limit::Body { request, response };
+    let rate = |average, burst| Limit::Rate {
+        name: Name::from("r"),
+        key: Value::Source.into(),
+        average,
+        period: Duration::ZERO,
+        burst,
+    };
+    check(limited(Phase::Request, body(Some(1), None)), &[]);
+    check(
+        limited(Phase::Request, body(None, None)),
+        &["P0104 @70: a limit of no body"],
+    );
+    check(
+        limited(Phase::Request, body(Some(0), None)),
+        &["P0103 @70: 0 is out of range for a body's limit | from 1 to 1152921504606846976"],
+    );
+    check(
+        limited(Phase::Response, body(Some(1), None)),
+        &["P0206 @70: a limit is not possible in the response phase | possible in: request phase"],
+    );
+    check(
+        limited(Phase::Request, rate(0, 0)),
+        &[
+            "P0103 @70: the period is zero | give a time, such as `30s`",
+            "P0103 @70: 0 is out of range for requests in a period | from 1 to 1000000000",
+            "P0103 @70: 0 is out of range for requests at once | from 1 to 1000000000",
+        ],
     );
 }

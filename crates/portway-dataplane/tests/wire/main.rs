@@ -12,6 +12,7 @@ mod change;
 mod forwarding;
 mod held;
 mod harness;
+mod limits;
 mod mixture;
 mod pipelining;
 mod pools;

@@ -4,7 +4,7 @@
 //! action for each; printing joins neighbours again.
 
 use super::form::{Form, Keyed, Out, Reader, words};
-use super::{pairs, service};
+use super::{limit, pairs, service};
 use crate::expression::{self, ENDS, Written};
 use crate::tree::{Content, Entry, Item};
 use portway_model::action::{
@@ -58,6 +58,9 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("capture", "{ value = \"VALUE\", length = 64 }"),
     ("set_timeout", "{ response = \"5m\" }"),
     ("wait_for_body", "\"10s\" or { time, at_least }"),
+    ("limit_body", "BYTES or { request, response }"),
+    ("limit_rate", "{ name, key, average, period, burst }"),
+    ("limit_concurrency", "{ name, key, amount }"),
     ("set_log", "false"),
     ("stickiness", "ignore"),
     ("use_target", "\"TEMPLATE\""),
@@ -105,6 +108,11 @@ pub(crate) const ACTION_KEYS: &[&str] = &[
     "source_port",
     "destination",
     "destination_port",
+    "request",
+    "average",
+    "period",
+    "burst",
+    "amount",
 ];
 
 /// A redirect's status where none is said.
@@ -202,6 +210,9 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         "normalize" => Action::Normalize(Normalization::read(item, reader)?),
         "set_status" => read_status(item, reader)?,
         "wait_for_body" => read_wait_for_body(item, reader)?,
+        "limit_body" | "limit_rate" | "limit_concurrency" => {
+            Action::Limit(limit::read(&entry.key, item, reader)?)
+        }
         "track" => read_track(item, reader)?,
         "increment" => {
             let table = reader.keyed(item, "a table", &["slot", "counter"])?;

@@ -9,6 +9,7 @@ mod check_step;
 mod choice;
 mod form;
 mod group;
+mod limit;
 mod listener;
 mod log;
 mod objects;

@@ -2,7 +2,7 @@
 
 use super::action::{REDIRECT_STATUS, TARPIT_STATUS, TIMEOUTS, write_forward};
 use super::form::{Form, Out};
-use super::{pairs, service};
+use super::{limit, pairs, service};
 use crate::expression::{self, ENDS, template};
 use portway_model::action::{Action, AnswerBody, FixedResponse};
 use portway_model::choice::StickTo;
@@ -54,6 +54,7 @@ pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
             "wait_for_body",
             table([("time", time.write()), ("at_least", at_least.write())]),
         ),
+        Action::Limit(limit) => limit::write(limit),
         Action::Service(service) => ("service", service::write(service)),
         Action::SetLog(level) => ("set_log", super::log::write_level(*level)),
         Action::SetStatus {

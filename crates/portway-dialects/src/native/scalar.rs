@@ -59,6 +59,25 @@ macro_rules! numbers {
 
 numbers!(u8, u16, u32);
 
+impl Form for u64 {
+    const WHAT: &'static str = "a number";
+    const ALONE: bool = true;
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let Content::Integer(number) = item.content else {
+            return reader.wrong_type(item, Self::WHAT);
+        };
+        match Self::try_from(number) {
+            Ok(number) => Some(number),
+            Err(_) => reader.refuse(item.span, format!("{number} is below 0"), ""),
+        }
+    }
+
+    fn write(&self) -> Out {
+        Out::Integer(i64::try_from(*self).unwrap_or(i64::MAX))
+    }
+}
+
 /// What compile allows of the number under this key, where that is less than its type holds.
 pub(crate) fn range_of_key(key: &str) -> Option<(u32, u32)> {
     Some(match key {

@@ -29,6 +29,10 @@ pub const MAX_THRESHOLD: u16 = 1_000;
 pub const MAX_TABLE_SIZE: u32 = 100_000_000;
 /// Most bytes of a stick table's text key.
 pub const MAX_KEY_BYTES: u16 = 4096;
+/// Most bytes that a limit of bodies may allow: an exbibyte.
+pub const MAX_BODY_BYTES: u64 = 1 << 60;
+/// Most requests that a limit may allow in a period, or at once: more is no limit.
+pub const MAX_REQUESTS: u32 = 1_000_000_000;
 /// Slots for tracked entries, HAProxy's customary twelve.
 pub const TRACK_SLOTS: u8 = 12;
 /// Most captures of a request, and of a response: each is kept until the exchange ends.

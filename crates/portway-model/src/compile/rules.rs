@@ -16,6 +16,7 @@ use crate::convert;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{GroupDraft, ListenerDraft};
 use crate::expression::{Counter, Expression, Template, TemplatePart};
+use crate::limit::Limit;
 use crate::name::Name;
 use crate::settings::Protocol;
 use crate::snapshot::Rules;
@@ -243,10 +244,46 @@ impl Compiler<'_> {
                     self.check_expression(place, number);
                 }
             },
+            Action::Limit(limit) => self.check_limit(place, limit),
             Action::WaitForBody { time, .. } => {
                 limits::check_duration(&mut self.found, "the time", *time, span);
             }
             other => self.check_rewrite(place, other),
+        }
+    }
+
+    fn check_limit(&mut self, place: Place, limit: &Limit<Named>) {
+        let span = place.span;
+        let found = &mut self.found;
+        match limit {
+            Limit::Body { request, response } => {
+                for bytes in [request, response].into_iter().flatten() {
+                    let range = (1, limits::MAX_BODY_BYTES);
+                    limits::within(found, "a body's limit", *bytes, range, span);
+                }
+                if request.is_none() && response.is_none() {
+                    let message = "a limit of no body".to_owned();
+                    found.push(place_error(place, Code::Missing, message));
+                }
+            }
+            Limit::Rate {
+                key,
+                average,
+                period,
+                burst,
+                ..
+            } => {
+                limits::check_duration(found, "the period", *period, span);
+                let range = (1, limits::MAX_REQUESTS);
+                limits::within(found, "requests in a period", *average, range, span);
+                limits::within(found, "requests at once", *burst, range, span);
+                self.check_expression(place, key);
+            }
+            Limit::Concurrency { key, amount, .. } => {
+                let range = (1, limits::MAX_REQUESTS);
+                limits::within(found, "requests at once", *amount, range, span);
+                self.check_expression(place, key);
+            }
         }
     }
 
@@ -625,6 +662,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         }
         Action::Authenticate { .. }
         | Action::Tarpit { .. }
+        | Action::Limit(_)
         | Action::Service(_)
         | Action::SetPath(_)
         | Action::ReplacePath { .. }
@@ -704,6 +742,7 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::SetMark { .. } => "setting a mark",
         Action::Capture { .. } => "a capture",
         Action::SetTimeout { .. } => "changing a timeout",
+        Action::Limit(_) => "a limit",
         Action::SetLog(_) => "turning the log on or off",
         Action::SetStickiness(_) => "a word on stickiness",
         Action::UseTarget(_) => "the choice of a target",

@@ -180,11 +180,16 @@ pub enum Limit {
     AccessLogBatches,
     Variables,
     LookedAtBody,
+    RequestBodyBytes,
+    ResponseBodyBytes,
+    RequestRate,
+    RequestRateKeys,
+    RequestConcurrency,
 }
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 14] = [
+    pub const ALL: [Limit; 19] = [
         Limit::Connections,
         Limit::ListenerConnections,
         Limit::ConnectionRate,
@@ -199,6 +204,11 @@ impl Limit {
         Limit::AccessLogBatches,
         Limit::Variables,
         Limit::LookedAtBody,
+        Limit::RequestBodyBytes,
+        Limit::ResponseBodyBytes,
+        Limit::RequestRate,
+        Limit::RequestRateKeys,
+        Limit::RequestConcurrency,
     ];
 
     /// The label value.
@@ -226,6 +236,11 @@ impl Limit {
             Limit::IdleTargetConnections => ("idle_target_connections", "idle connections kept to a target: the oldest is closed"),
             Limit::Attempts => ("attempts", "attempts of an exchange: the last fault is answered"),
             Limit::LookedAtBody => ("looked_at_body", "bytes of a request body that rules look at: they see its beginning"),
+            Limit::RequestBodyBytes => ("request_body_bytes", "bytes of a request's body that a rule allows: 413 is answered"),
+            Limit::ResponseBodyBytes => ("response_body_bytes", "bytes of a response's body that a rule allows: 500 is answered, or the response is cut off"),
+            Limit::RequestRate => ("request_rate", "requests in a time that a rule allows: 429 is answered"),
+            Limit::RequestRateKeys => ("request_rate_keys", "keys whose requests are counted: one more is let through"),
+            Limit::RequestConcurrency => ("request_concurrency", "requests at once that a rule allows: 429 is answered"),
             Limit::Variables => ("variables", "bytes of the variables of a scope: the variable is unset"),
             Limit::AccessLogBatches => ("access_log_batches", "access log batches waiting for the writer: records are dropped"),
         }

@@ -10,6 +10,7 @@ use portway_model::choice::{StickTo, StickinessUse};
 use portway_model::expression::{
     Condition, Counter, Scope, StoredCounter, Template, TemplatePart, TextMatch, Value,
 };
+use portway_model::limit::Limit;
 use portway_model::name::Name;
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
@@ -154,6 +155,7 @@ impl Choices {
                     NewTimeout::Fixed(self.duration())
                 },
             },
+            (5, Phase::Request) if self.one_in(2) => Action::Limit(self.limit(place)),
             (5, Phase::Request | Phase::Response) => Action::WaitForBody {
                 time: self.duration(),
                 at_least: self.one(0, &[1, 16_384]),
@@ -181,6 +183,32 @@ impl Choices {
             _ => Action::Reject {
                 silent: self.one_in(2),
             },
+        }
+    }
+
+    fn limit(&mut self, place: Place) -> Limit<Named> {
+        let most = |c: &mut Self| c.below(9_000) + 1;
+        match self.below(3) {
+            1 => Limit::Rate {
+                name: self.name(0),
+                key: self.expression(place),
+                average: most(self),
+                period: self.duration(),
+                burst: most(self),
+            },
+            2 => Limit::Concurrency {
+                name: self.name(0),
+                key: self.expression(place),
+                amount: most(self),
+            },
+            _ => {
+                let request = self.maybe(|c| u64::from(most(c)) << 20);
+                let response = u64::from(most(self));
+                Limit::Body {
+                    request,
+                    response: (request.is_none() || self.one_in(2)).then_some(response),
+                }
+            }
         }
     }
 

@@ -208,6 +208,11 @@ impl Chain {
             .unwrap_or(0)
     }
 
+    /// The router's name.
+    pub(super) fn router(&self) -> &str {
+        &self.router
+    }
+
     pub(super) fn origin(&self) -> Span {
         self.origin
     }
@@ -243,5 +248,6 @@ fn ends(action: &Action<Named>) -> bool {
             | Action::Respond(_)
             | Action::Deny(_)
             | Action::Authenticate { .. }
+            | Action::Limit(_)
     )
 }

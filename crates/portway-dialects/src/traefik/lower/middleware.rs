@@ -9,8 +9,8 @@ use portway_model::action::{Action, AnswerBody, FixedResponse};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{UserDraft, UserlistDraft};
 use portway_model::expression::{
-    Condition, HeaderPart, Matcher, Message, NumberRange, Scope, Template, TemplatePart, Transform,
-    Value, Variable,
+    Condition, Expression, HeaderPart, Matcher, Message, NumberRange, Scope, Template,
+    TemplatePart, Transform, Value, Variable,
 };
 use portway_model::name::Name;
 use portway_model::settings::Password;
@@ -100,6 +100,9 @@ impl Lowering<'_> {
             "redirectRegex" => self.redirect_regex(section, chain, at),
             "basicAuth" => self.basic_auth(object, section, chain, at),
             "ipAllowList" | "ipWhiteList" => self.ip_allow_list(section, chain, at),
+            "buffering" => self.buffering(section, chain, at),
+            "rateLimit" => self.rate_limit(&object.name, section, chain, at),
+            "inFlightReq" => self.in_flight_limit(&object.name, section, chain, at),
             "retry" => {
                 let attempts = section.number("attempts").map_or(0, |it| it.value);
                 match u32::try_from(attempts).ok().filter(|it| *it > 0) {
@@ -274,21 +277,7 @@ impl Lowering<'_> {
                 return;
             }
         };
-        let depth = section
-            .section("ipStrategy")
-            .and_then(|it| it.number("depth"));
-        let depth = depth.filter(|depth| depth.value > 0);
-        let client = match depth {
-            None => Value::Source.into(),
-            Some(depth) => expression(
-                Value::HeaderPart {
-                    of: Message::Request,
-                    name: "X-Forwarded-For".to_owned(),
-                    part: HeaderPart::Item(Some(-i32::try_from(depth.value).unwrap_or(i32::MAX))),
-                },
-                vec![Transform::ADDRESS],
-            ),
-        };
+        let client = client(section.section("ipStrategy"));
         let allowed = test_of(client, Matcher::Address { any_of }, at);
         let status = section
             .number("rejectStatusCode")
@@ -297,6 +286,22 @@ impl Lowering<'_> {
         let answer = text_answer(status, reason(status));
         let condition = Condition::Not(Box::new(allowed));
         chain.when(condition, vec![Action::Deny(answer)], at);
+    }
+}
+
+/// The client's address, as a strategy finds it.
+pub(super) fn client(strategy: Option<&Section>) -> Expression<Named> {
+    let depth = strategy.and_then(|it| it.number("depth"));
+    match depth.filter(|depth| depth.value > 0) {
+        None => Value::Source.into(),
+        Some(depth) => expression(
+            Value::HeaderPart {
+                of: Message::Request,
+                name: "X-Forwarded-For".to_owned(),
+                part: HeaderPart::Item(Some(-i32::try_from(depth.value).unwrap_or(i32::MAX))),
+            },
+            vec![Transform::ADDRESS],
+        ),
     }
 }
 

@@ -7,6 +7,7 @@ mod chain;
 mod entry;
 mod forwarded;
 mod headers;
+mod limits;
 mod middleware;
 mod service;
 mod tcp;

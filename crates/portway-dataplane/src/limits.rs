@@ -1,0 +1,93 @@
+//! Limits that rules put on a request.
+//!
+//! What a body comes to is looked at twice: here by the length that its head says, and on its way by the transfer.
+
+use crate::answers::{self, Answer};
+use crate::exchange::Exchange;
+use crate::fault::{TOO_LONG, TOO_MANY};
+use crate::quota::Rate;
+use crate::record::limit_reached;
+use portway_core::evaluate;
+use portway_core::http1::{BodyLength, write_field};
+use portway_core::rate::Bucket;
+use portway_model::expression::Expression;
+use portway_model::limit::Limit;
+use portway_model::stage::Resolved;
+use portway_telemetry::metrics::Limit as Counted;
+
+/// Bytes of bodies at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyLimits {
+    pub(crate) request: u64,
+    pub(crate) response: u64,
+}
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self {
+            request: u64::MAX,
+            response: u64::MAX,
+        }
+    }
+}
+
+/// Puts a limit on a request; gives what is answered where it goes beyond.
+pub(crate) fn put(x: &mut Exchange<'_>, limit: &Limit<Resolved>) -> Option<Answer> {
+    match limit {
+        Limit::Body { request, response } => {
+            let limits = &mut x.scratch.body_limits;
+            let lower =
+                |limit: &mut u64, to: Option<u64>| *limit = to.map_or(*limit, |to| to.min(*limit));
+            lower(&mut limits.request, *request);
+            lower(&mut limits.response, *response);
+            let most = limits.request;
+            let too_long = matches!(x.framing.body, BodyLength::Length(length) if length > most);
+            too_long.then(|| {
+                limit_reached(x, Counted::RequestBodyBytes);
+                answers::own(x, 413, TOO_LONG)
+            })
+        }
+        Limit::Rate {
+            name,
+            key,
+            average,
+            period,
+            burst,
+        } => {
+            let key = key_of(x, key);
+            let bucket = Bucket::new(*average, *period, *burst);
+            let quotas = &x.connection.generation.plane.process.quotas;
+            match quotas.take(name.as_str(), &key, bucket) {
+                Rate::Passes => None,
+                Rate::Uncounted => {
+                    limit_reached(x, Counted::RequestRateKeys);
+                    None
+                }
+                Rate::Wait(wait) => {
+                    limit_reached(x, Counted::RequestRate);
+                    let mut answer = answers::own(x, 429, TOO_MANY);
+                    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                    let seconds = seconds.to_string();
+                    write_field(&mut answer.fields, b"Retry-After", seconds.as_bytes());
+                    Some(answer)
+                }
+            }
+        }
+        Limit::Concurrency { name, key, amount } => {
+            let key = key_of(x, key);
+            let quotas = &x.connection.generation.plane.process.quotas;
+            let Some(held) = quotas.hold(name.as_str(), &key, *amount) else {
+                limit_reached(x, Counted::RequestConcurrency);
+                return Some(answers::own(x, 429, TOO_MANY));
+            };
+            x.scratch.held.push(held);
+            None
+        }
+    }
+}
+
+fn key_of(x: &Exchange<'_>, key: &Expression<Resolved>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    evaluate::evaluate(key, x).write(&mut bytes);
+    bytes
+}

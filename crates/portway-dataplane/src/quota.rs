@@ -1,0 +1,208 @@
+//! How many requests may come, and be served at once, for each value of a key: what the limits of rules count.
+//!
+//! All workers count together. A key is remembered by a number of 64 bits that nobody outside can foresee, so that every
+//! entry has one size. A bucket is a moment: that at which it will be full again. One that is full says nothing, and is
+//! forgotten where room is needed; a count that is 0 again is forgotten at once. Keys are spread over shards, each with a
+//! lock that is held for a look-up and, in a shard that is full, to look for full buckets, ten times a second at most.
+
+use portway_core::rate::{Bucket, Denied};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Buckets of rate limits that are not full, all limits together: about 40 bytes each. Requests of one key more are let
+/// through.
+const BUCKETS: usize = 1 << 20;
+/// Locks that keys are spread over: more than workers of a large machine.
+const SHARDS: usize = 64;
+/// How long a shard that is full stays so before it is looked through again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Everything that limits of rules count.
+#[derive(Debug)]
+pub(crate) struct Quotas {
+    seed: RandomState,
+    shards: Box<[Mutex<Shard>]>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    /// When the bucket of a key will be full again, in nanoseconds.
+    buckets: HashMap<u64, u64>,
+    /// Requests of a key that are being served.
+    served: HashMap<u64, u32>,
+    /// Not looked through before this moment.
+    look_again: u64,
+}
+
+/// What a rate limit says of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rate {
+    /// It may go on.
+    Passes,
+    /// It may go on, as there is no room to count it.
+    Uncounted,
+    /// Not before so long.
+    Wait(Duration),
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            seed: RandomState::new(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
+    }
+}
+
+impl Quotas {
+    /// Takes a token out of the bucket of a key.
+    pub(crate) fn take(&self, name: &str, key: &[u8], bucket: Bucket) -> Rate {
+        self.take_at(name, key, bucket, now())
+    }
+
+    fn take_at(&self, name: &str, key: &[u8], bucket: Bucket, now: u64) -> Rate {
+        let number = self.number(name, key);
+        let Some(mut shard) = self.shard(number) else {
+            return Rate::Uncounted;
+        };
+        if let Some(full_at) = shard.buckets.get_mut(&number) {
+            return match bucket.take(*full_at, now) {
+                Ok(next) => {
+                    *full_at = next;
+                    Rate::Passes
+                }
+                Err(Denied { wait }) => Rate::Wait(wait),
+            };
+        }
+        if !shard.has_room(now) {
+            return Rate::Uncounted;
+        }
+        if let Ok(next) = bucket.take(now, now) {
+            shard.buckets.insert(number, next);
+        }
+        Rate::Passes
+    }
+
+    /// Counts a request of a key as long as what this gives lives; `None` where `amount` are counted already.
+    pub(crate) fn hold(self: &Arc<Self>, name: &str, key: &[u8], amount: u32) -> Option<Held> {
+        let number = self.number(name, key);
+        let mut shard = self.shard(number)?;
+        let served = shard.served.entry(number).or_default();
+        if *served >= amount {
+            return None;
+        }
+        *served += 1;
+        drop(shard);
+        let quotas = Arc::clone(self);
+        Some(Held { quotas, number })
+    }
+
+    fn number(&self, name: &str, key: &[u8]) -> u64 {
+        self.seed.hash_one((name, key))
+    }
+
+    fn shard(&self, number: u64) -> Option<MutexGuard<'_, Shard>> {
+        let index = usize::try_from(number % SHARDS as u64).unwrap_or(0);
+        let shard = self.shards.get(index)?;
+        Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Shard {
+    /// True where one bucket more may be remembered.
+    fn has_room(&mut self, now: u64) -> bool {
+        const MOST: usize = BUCKETS / SHARDS;
+        if self.buckets.len() < MOST {
+            return true;
+        }
+        if now < self.look_again {
+            return false;
+        }
+        self.buckets.retain(|_, full_at| *full_at > now);
+        self.look_again = now.saturating_add(LOOK_AGAIN.as_nanos() as u64);
+        self.buckets.len() < MOST
+    }
+}
+
+/// A request that is counted while it is served.
+#[derive(Debug)]
+pub(crate) struct Held {
+    quotas: Arc<Quotas>,
+    number: u64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(mut shard) = self.quotas.shard(self.number) else {
+            return;
+        };
+        if let Some(served) = shard.served.get_mut(&self.number) {
+            *served = served.saturating_sub(1);
+            if *served == 0 {
+                shard.served.remove(&self.number);
+            }
+        }
+    }
+}
+
+/// The nanoseconds that buckets count by: since the first was asked for.
+fn now() -> u64 {
+    static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(BEGIN.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_full_table_forgets_full_buckets_and_lets_others_pass() {
+        let quotas = Quotas::default();
+        let bucket = Bucket::new(1, Duration::from_secs(1), 1);
+        let key = |number: usize| number.to_le_bytes();
+        let uncounted = |from: usize, now: u64| {
+            let keys = from..from + BUCKETS + BUCKETS / 4;
+            keys.filter(|it| quotas.take_at("a", &key(*it), bucket, now) == Rate::Uncounted)
+                .count()
+        };
+        assert!(uncounted(0, 0) > 0);
+        assert_eq!(
+            quotas.take_at("a", &key(0), bucket, SECOND / 2),
+            Rate::Wait(Duration::from_millis(500))
+        );
+        let kept: usize = quotas
+            .shards
+            .iter()
+            .map(|it| it.lock().unwrap().buckets.len())
+            .sum();
+        assert_eq!(kept, BUCKETS);
+        let new = key(usize::MAX);
+        assert_eq!(quotas.take_at("a", &new, bucket, 2 * SECOND), Rate::Passes);
+        assert_eq!(
+            quotas.take_at("a", &new, bucket, 2 * SECOND),
+            Rate::Wait(Duration::from_secs(1))
+        );
+    }
+
+    #[test]
+    fn names_and_keys_count_apart_and_nothing_stays() {
+        let quotas = Arc::new(Quotas::default());
+        let one = quotas.hold("a", b"x", 1);
+        assert!(one.is_some());
+        assert!(quotas.hold("a", b"x", 1).is_none());
+        assert!(quotas.hold("a", b"y", 1).is_some());
+        assert!(quotas.hold("b", b"x", 1).is_some());
+        drop(one);
+        assert!(quotas.hold("a", b"x", 1).is_some());
+        assert!(
+            quotas
+                .shards
+                .iter()
+                .all(|it| it.lock().unwrap().served.is_empty())
+        );
+    }
+}

@@ -1,0 +1,40 @@
+//! Limits that rules put on requests: how long bodies may be, how many may come, how many may be served at once.
+
+use crate::expression::Expression;
+use crate::name::Name;
+use crate::stage::Stage;
+use std::time::Duration;
+
+/// A limit that a rule on a request puts on it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Limit<S: Stage> {
+    /// Of bodies. Of several the lowest counts.
+    Body {
+        /// Bytes of the request's body at most: 413 is answered to a longer one.
+        request: Option<u64>,
+        /// Bytes of the response's body at most: 500 is answered in place of a longer one.
+        response: Option<u64>,
+    },
+    /// Of requests in a time, by a token bucket for each value of the key: 429 is answered where it is empty.
+    Rate {
+        /// Limits of one name share their buckets.
+        name: Name,
+        /// Whose bucket it is; where it is absent, that of the empty text.
+        key: Expression<S>,
+        /// So many requests in a period.
+        average: u32,
+        /// The period.
+        period: Duration,
+        /// So many requests may come at once.
+        burst: u32,
+    },
+    /// Of requests that are served at once, for each value of the key: 429 is answered to one more.
+    Concurrency {
+        /// Limits of one name count together.
+        name: Name,
+        /// What is counted by; where it is absent, the empty text.
+        key: Expression<S>,
+        /// So many requests.
+        amount: u32,
+    },
+}
