@@ -38,6 +38,7 @@ pub(super) struct Settings {
     /// Resolvers of certificates, by the place of their section.
     pub(super) resolvers: Option<Span>,
     docker: Option<Section>,
+    pub(super) access_log: Option<Section>,
 }
 
 impl Settings {
@@ -121,6 +122,7 @@ pub(super) fn read(fixed: &[Section], old: bool, found: &mut Diagnostics) -> Set
         resolvers: fixed
             .iter()
             .find_map(|root| Some(root.get("certificatesResolvers")?.key)),
+        access_log: first("accessLog"),
         docker: first("providers.docker").or_else(|| first("providers.swarm")),
     }
 }

@@ -11,8 +11,9 @@ use super::{Lowering, NO_LIMIT, Speech, forwarded, over_tls};
 use crate::expression::Written;
 use portway_model::action::{Action, Phase, Rule};
 use portway_model::diagnostic::{Code, Diagnostic};
-use portway_model::draft::ListenerDraft;
+use portway_model::draft::{AccessLogDraft, ListenerDraft, LogFormat};
 use portway_model::expression::Condition;
+use portway_model::log::LogDestination;
 use portway_model::name::Name;
 use portway_model::settings::Protocol;
 use portway_model::span::{Span, Spanned};
@@ -163,11 +164,46 @@ impl<'l> Lowering<'l> {
         listener.binds.push(entry.bind.clone());
         listener.protocol = Some(Spanned::new(protocol, entry.name.span));
         listener.timeouts.tunnel = Some(Spanned::bare(NO_LIMIT));
+        listener.access_log = self.access_log();
         let proxy = entry.section.section("proxyProtocol");
         if let Some(proxy) = proxy {
             self.accept_proxy(proxy, &mut listener);
         }
         listener
+    }
+
+    fn access_log(&mut self) -> Option<Spanned<AccessLogDraft>> {
+        let section = self.settings.access_log.as_ref()?;
+        let format = section.some_text("format");
+        let format = match format.map_or("common", |it| it.value) {
+            "json" => LogFormat::Json,
+            "common" => LogFormat::Combined,
+            other => {
+                let span = format.map_or(section.span, |it| it.span);
+                let one = Diagnostic::error(
+                    Code::OutOfRange,
+                    span,
+                    format!("`{other}` is no format of access logs"),
+                );
+                self.refused(one.help("one of: common, json"));
+                LogFormat::Combined
+            }
+        };
+        let file = section.some_text("filePath");
+        let to = file.map(|it| it.map(|path| LogDestination::File(path.to_owned())));
+        let log = AccessLogDraft {
+            format: Some(Spanned::new(format, section.span)),
+            to: to.into_iter().collect(),
+            ..AccessLogDraft::default()
+        };
+        Some(Spanned::new(log, section.span))
+    }
+
+    /// Says something once, though several entry points come upon it.
+    fn refused(&mut self, one: Diagnostic) {
+        if !self.found.iter().any(|earlier| *earlier == one) {
+            self.found.push(one);
+        }
     }
 
     fn accept_proxy(&mut self, section: &Section, listener: &mut ListenerDraft) {

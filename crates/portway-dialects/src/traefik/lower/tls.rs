@@ -11,14 +11,19 @@ use portway_model::name::Name;
 use portway_model::settings::{ClientAuth, TlsVersion};
 use portway_model::span::Spanned;
 
+/// A certificate or key itself, where a file may be named.
+fn is_pem(text: &str) -> bool {
+    text.contains("-----BEGIN")
+}
+
 impl Lowering<'_> {
     /// A file's name; a certificate in the text itself is not one.
     pub(super) fn file(&mut self, said: Spanned<&str>) -> Option<Spanned<String>> {
-        if said.value.contains("-----BEGIN") {
+        if is_pem(said.value) {
             let one = Diagnostic::error(
                 Code::NotRun,
                 said.span,
-                "certificates and keys in the text itself are not done yet",
+                "a text in place of a file is not done yet here",
             );
             self.found
                 .push(one.help("put it into a file, and write its name here"));
@@ -65,22 +70,34 @@ impl Lowering<'_> {
             );
             return None;
         };
-        let file = self.file(file)?;
-        let key = match section.some_text("keyFile") {
-            Some(key) => Some(self.file(key)?),
-            None => None,
+        let key = section.some_text("keyFile");
+        let mut draft = CertificateDraft {
+            name: Spanned::new(Name::new(file.value), section.span),
+            file: None,
+            key: None,
+            pem: None,
+            names: Vec::new(),
+            tls: CertificateTlsDraft::default(),
         };
-        let name = Spanned::new(Name::new(file.value.as_str()), section.span);
-        let known = self.draft.certificates.iter().any(|it| it.name == name);
-        if !known {
-            self.draft.certificates.push(CertificateDraft {
-                name: name.clone(),
-                file: Some(file),
-                key,
-                pem: None,
-                names: Vec::new(),
-                tls: CertificateTlsDraft::default(),
-            });
+        if is_pem(file.value) && key.is_none_or(|key| is_pem(key.value)) {
+            let text = [file.value, key.map_or("", |key| key.value)].join("\n");
+            let same = |it: &&CertificateDraft| it.pem.as_ref().is_some_and(|it| it.value == text);
+            if let Some(known) = self.draft.certificates.iter().find(same) {
+                return Some(Spanned::new(known.name.value.clone(), section.span));
+            }
+            let name = format!("certificate {}", self.draft.certificates.len() + 1);
+            draft.name = Spanned::new(Name::new(name), section.span);
+            draft.pem = Some(Spanned::new(text, file.span));
+        } else {
+            draft.file = Some(self.file(file)?);
+            draft.key = match key {
+                Some(key) => Some(self.file(key)?),
+                None => None,
+            };
+        }
+        let name = draft.name.clone();
+        if !self.draft.certificates.iter().any(|it| it.name == name) {
+            self.draft.certificates.push(draft);
         }
         Some(name)
     }

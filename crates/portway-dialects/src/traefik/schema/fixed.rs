@@ -295,10 +295,30 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     no_effect("tracing", Free, "there is no tracing"),
     no_effect("log", Free, "`portway run --log-level` says what is logged"),
-    no_effect(
+    yes_but(
         "accessLog",
+        Section,
+        "records in Apache's combined format, or in Portway's JSON",
+    ),
+    yes_but("accessLog.format", Text, "`common`, `json`"),
+    yes("accessLog.filePath", Text),
+    no_effect(
+        "accessLog.bufferingSize",
+        Number,
+        "records are written every half second",
+    ),
+    no_effect("accessLog.addInternals", Flag, "every request is logged"),
+    no_effect("accessLog.dualOutput", Flag, "records go to one place"),
+    no_effect("accessLog.filters", Free, "every request is logged"),
+    no_effect(
+        "accessLog.fields",
         Free,
-        "`portway convert` makes a native file, to which `access_log` can be added",
+        "records have the fields of their format",
+    ),
+    no_effect(
+        "accessLog.otlp",
+        Free,
+        "records go to a file or to standard output",
     ),
     no_effect("global", Free, "nothing is sent to anybody"),
     no_effect(
