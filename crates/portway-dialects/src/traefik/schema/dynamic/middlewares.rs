@@ -18,26 +18,26 @@ pub(crate) const ROWS: &[Row] = &[
     yes("http.middlewares.*.basicAuth.realm", Text),
     yes("http.middlewares.*.basicAuth.removeHeader", Flag),
     yes("http.middlewares.*.basicAuth.headerField", Text),
-    not_yet("http.middlewares.*.buffering", Section, ""),
-    not_yet(
+    yes("http.middlewares.*.buffering", Section),
+    yes_but(
         "http.middlewares.*.buffering.maxRequestBodyBytes",
         Number,
-        "",
+        "a body in chunks is cut off on the way",
     ),
-    not_yet(
+    no_effect(
         "http.middlewares.*.buffering.memRequestBodyBytes",
         Number,
-        "",
+        "bodies are passed on as they come",
     ),
-    not_yet(
+    yes_but(
         "http.middlewares.*.buffering.maxResponseBodyBytes",
         Number,
-        "",
+        "a response of unknown length is cut off on the way",
     ),
-    not_yet(
+    no_effect(
         "http.middlewares.*.buffering.memResponseBodyBytes",
         Number,
-        "",
+        "bodies are passed on as they come",
     ),
     not_yet("http.middlewares.*.buffering.retryExpression", Text, ""),
     yes("http.middlewares.*.chain", Section),
@@ -243,22 +243,16 @@ pub(crate) const ROWS: &[Row] = &[
         Number,
         "a network in `sourceRange` says how much of an address counts",
     ),
-    not_yet("http.middlewares.*.inFlightReq", Section, ""),
-    not_yet("http.middlewares.*.inFlightReq.amount", Number, ""),
-    not_yet(
-        "http.middlewares.*.inFlightReq.sourceCriterion",
-        Section,
-        "",
-    ),
-    not_yet(
+    yes("http.middlewares.*.inFlightReq", Section),
+    yes("http.middlewares.*.inFlightReq.amount", Number),
+    yes("http.middlewares.*.inFlightReq.sourceCriterion", Section),
+    yes(
         "http.middlewares.*.inFlightReq.sourceCriterion.ipStrategy",
         Section,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.inFlightReq.sourceCriterion.ipStrategy.depth",
         Number,
-        "",
     ),
     not_yet(
         "http.middlewares.*.inFlightReq.sourceCriterion.ipStrategy.excludedIPs",
@@ -270,15 +264,13 @@ pub(crate) const ROWS: &[Row] = &[
         Number,
         "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.inFlightReq.sourceCriterion.requestHeaderName",
         Text,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.inFlightReq.sourceCriterion.requestHost",
         Flag,
-        "",
     ),
     not_yet("http.middlewares.*.passTLSClientCert", Section, ""),
     not_yet("http.middlewares.*.passTLSClientCert.pem", Flag, ""),
@@ -389,20 +381,22 @@ pub(crate) const ROWS: &[Row] = &[
         Free,
         "plugins are code for Traefik",
     ),
-    not_yet("http.middlewares.*.rateLimit", Section, ""),
-    not_yet("http.middlewares.*.rateLimit.average", Number, ""),
-    not_yet("http.middlewares.*.rateLimit.period", Duration, ""),
-    not_yet("http.middlewares.*.rateLimit.burst", Number, ""),
-    not_yet("http.middlewares.*.rateLimit.sourceCriterion", Section, ""),
-    not_yet(
+    yes("http.middlewares.*.rateLimit", Section),
+    yes_but(
+        "http.middlewares.*.rateLimit.average",
+        Number,
+        "requests are refused, never delayed",
+    ),
+    yes("http.middlewares.*.rateLimit.period", Duration),
+    yes("http.middlewares.*.rateLimit.burst", Number),
+    yes("http.middlewares.*.rateLimit.sourceCriterion", Section),
+    yes(
         "http.middlewares.*.rateLimit.sourceCriterion.ipStrategy",
         Section,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.rateLimit.sourceCriterion.ipStrategy.depth",
         Number,
-        "",
     ),
     not_yet(
         "http.middlewares.*.rateLimit.sourceCriterion.ipStrategy.excludedIPs",
@@ -414,15 +408,13 @@ pub(crate) const ROWS: &[Row] = &[
         Number,
         "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.rateLimit.sourceCriterion.requestHeaderName",
         Text,
-        "",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.rateLimit.sourceCriterion.requestHost",
         Flag,
-        "",
     ),
     not_yet("http.middlewares.*.rateLimit.redis", Section, ""),
     not_yet("http.middlewares.*.rateLimit.redis.endpoints", List, ""),
