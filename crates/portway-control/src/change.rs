@@ -249,7 +249,14 @@ impl Running {
         let targets = installed.targets.get(group).ok_or(NotChanged::NoGroup)?;
         let named = |it: &&Arc<WatchedTarget>| it.target.name.as_str() == server;
         let target = targets.iter().find(named).ok_or(NotChanged::NoTarget)?;
-        let is_it = |change: &ServerChange| matches!(change, ServerChange::Added { backend: b, server: s, .. } if b == backend && s == server);
+        let is_it = |change: &ServerChange| match change {
+            ServerChange::Added {
+                backend: of,
+                server: name,
+                ..
+            } => of == backend && name == server,
+            ServerChange::Removed { .. } => false,
+        };
         let mut changes = changing.changes.clone();
         changes.retain(|change| !is_it(change));
         if changes.len() == changing.changes.len() {
@@ -303,10 +310,11 @@ impl Running {
         *self.tls() = next.tls;
         self.look_after(&before, &installed, &plan);
         self.statistics().replace(installed, &plan.groups);
+        // Before anything is waited for: who asked may go away meanwhile, and this is at work already.
+        (changing.said, changing.changes) = (Some(Arc::new(new)), changes);
         if let Some(publisher) = self.publisher() {
             publisher.publish(&plane).await;
         }
-        (changing.said, changing.changes) = (Some(Arc::new(new)), changes);
         Ok(())
     }
 

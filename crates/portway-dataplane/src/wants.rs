@@ -1,8 +1,8 @@
 //! What logs want to know that costs something to find out: looked for once, when a configuration is installed.
 
-use portway_model::action::{Action, AnswerBody, FixedResponse, Phase, Rule};
+use portway_model::action::{Action, AnswerBody, FixedResponse, NewTimeout, Phase, Rule, Service};
 use portway_model::draft::LogFormat;
-use portway_model::expression::{LogValue, Template, TemplatePart, Value};
+use portway_model::expression::{Condition, LogValue, Template, TemplatePart, Value};
 use portway_model::settings::ErrorPageSource;
 use portway_model::snapshot::{ErrorPage, Listener, Snapshot, TargetGroup};
 use portway_model::stage::Resolved;
@@ -88,23 +88,82 @@ fn each_value(listener: &Listener, visit: &mut impl FnMut(LogValue)) {
 }
 
 fn of_rule(rule: &Rule<Resolved>, visit: &mut impl FnMut(LogValue)) {
+    of_condition(&rule.condition, visit);
     for action in &rule.actions {
-        match action {
-            Action::SetHeader { value, .. }
-            | Action::AddHeader { value, .. }
-            | Action::SetVariable { value, .. }
-            | Action::SetPath(value)
-            | Action::SetQuery(value)
-            | Action::SetTarget(value)
-            | Action::SetUrl(value)
-            | Action::SetMethod(value)
-            | Action::Redirect {
-                location: value, ..
-            } => of_template(value, visit),
-            Action::Respond(response) => of_response(response, visit),
-            Action::Capture { value, .. } => of_value(&value.value, visit),
-            _ => {}
+        of_action(action, visit);
+    }
+}
+
+fn of_condition(condition: &Condition<Resolved>, visit: &mut impl FnMut(LogValue)) {
+    match condition {
+        Condition::All(parts) | Condition::Any(parts) => {
+            parts.iter().for_each(|part| of_condition(part, visit));
         }
+        Condition::Not(part) => of_condition(part, visit),
+        Condition::Test(test) => of_value(&test.value.expression.value, visit),
+    }
+}
+
+fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(LogValue)) {
+    match action {
+        Action::ForwardByName { name: template, .. }
+        | Action::Redirect {
+            location: template, ..
+        }
+        | Action::SetHeader {
+            value: template, ..
+        }
+        | Action::AddHeader {
+            value: template, ..
+        }
+        | Action::SetVariable {
+            value: template, ..
+        }
+        | Action::ReplaceHeader { with: template, .. }
+        | Action::ReplacePath { with: template, .. }
+        | Action::ReplaceTarget { with: template, .. }
+        | Action::ReplaceUrl { with: template, .. }
+        | Action::SetPath(template)
+        | Action::SetQuery(template)
+        | Action::SetTarget(template)
+        | Action::SetUrl(template)
+        | Action::SetMethod(template)
+        | Action::UseTarget(template) => of_template(template, visit),
+        Action::Respond(response) | Action::Deny(response) | Action::Tarpit { response, .. } => {
+            of_response(response, visit);
+        }
+        Action::Capture { value, .. }
+        | Action::SetEnd { to: value, .. }
+        | Action::SetMark { to: value, .. }
+        | Action::Track { key: value, .. }
+        | Action::Stick { key: value, .. }
+        | Action::SetTimeout {
+            to: NewTimeout::Milliseconds(value),
+            ..
+        } => of_value(&value.value, visit),
+        Action::Service(Service::Stats(page)) => {
+            if let Some(condition) = &page.admin {
+                of_condition(condition, visit);
+            }
+        }
+        Action::Forward(_)
+        | Action::Authenticate { .. }
+        | Action::Accept
+        | Action::ExpectProxy
+        | Action::Reject { .. }
+        | Action::Service(Service::Metrics)
+        | Action::RemoveHeader { .. }
+        | Action::RemoveHeaders(_)
+        | Action::StripPrefix(_)
+        | Action::AddPrefix(_)
+        | Action::Normalize(_)
+        | Action::SetStatus { .. }
+        | Action::UnsetVariable(_)
+        | Action::Increment { .. }
+        | Action::SetTimeout { .. }
+        | Action::WaitForBody { .. }
+        | Action::SetLog(_)
+        | Action::SetStickiness(_) => {}
     }
 }
 

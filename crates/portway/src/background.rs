@@ -76,9 +76,11 @@ impl Itself {
             .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .spawn()?;
-        if let Some(predecessor) = predecessor {
-            // A child that is gone already is noticed below.
-            let _ = takeover::send(&ours, &[0], &[predecessor]);
+        if let Some(predecessor) = predecessor
+            && takeover::send(&ours, &[0], &[predecessor]).is_err()
+        {
+            // The child waits for it, and must not do so for ever. One that is gone already is noticed below.
+            let _ = takeover::send(&ours, &[0], &[] as &[&UnixStream]);
         }
         let serves = ours.read_exact(&mut [0]).is_ok();
         Ok(if serves {

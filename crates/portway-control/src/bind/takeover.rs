@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use portway_model::address::abstract_name;
 use portway_model::settings::SocketOptions;
+use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -131,7 +132,10 @@ pub fn receive(
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_A_MESSAGE))];
     let mut carried = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC;
-    let got = recvmsg(stream, &mut [IoSliceMut::new(said)], &mut carried, flags)?;
+    let got = retry_on_intr(|| {
+        let mut says = [IoSliceMut::new(said)];
+        recvmsg(&stream, &mut says, &mut carried, flags)
+    })?;
     for message in carried.drain() {
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
             descriptors.for_each(&mut *take);

@@ -413,6 +413,27 @@ fn the_target_of_a_request_is_changed() {
 }
 
 #[test]
+fn requests_are_numbered_where_a_rule_asks() {
+    let check = |rule: &str| {
+        let mut playground = Playground::new(&format!(
+            "[[listener.web.rule]]\n{rule}\n[[listener.web.rule]]\nforward = \"a\""
+        ));
+        let mut paths = ["0", "1"].map(|_| {
+            let arrived = playground.arrives_as("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+            arrived.split(' ').nth(1).unwrap_or_default().to_owned()
+        });
+        paths.sort();
+        assert_eq!(paths, ["/0", "/1"], "{rule}");
+        playground.finish();
+    };
+    check("set_path = \"/${log(request_counter)}\"");
+    check("replace_path = { pattern = \"^/a$\", with = \"/${log(request_counter)}\" }");
+    check(
+        "when = 'log(request_counter) == 1'\nset_path = \"/1\"\n[[listener.web.rule]]\nwhen = 'Path(`/a`)'\nset_path = \"/0\"",
+    );
+}
+
+#[test]
 fn response_fields_are_changed_by_group_then_listener() {
     let mut playground = Playground::new(
         "forward = \"a\"\n\

@@ -89,7 +89,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["show", "cli", "sockets"], usage: "show cli sockets", says: "where commands are understood", level: User, run: Now(show::sockets) },
     Command { words: &["show", "env"], usage: "show env [var]", says: "the environment of the process", level: Operator, run: Now(show::environment) },
     Command { words: &["show", "errors"], usage: "show errors [<px>] [request|response]", says: "the latest messages that were refused", level: Operator, run: Now(show::errors) },
-    Command { words: &["show", "fd"], usage: "show fd [num]", says: "descriptors of the process", level: Operator, run: Now(show::descriptors) },
+    Command { words: &["show", "fd"], usage: "show fd [num]", says: "descriptors of the process", level: Operator, run: Later(show::descriptors) },
     Command { words: &["show", "info"], usage: "show info [desc|json|typed|float]*", says: "the process", level: User, run: Now(show::info) },
     Command { words: &["show", "map"], usage: "show map [@<ver>] [<map>]", says: "maps, or the entries of one", level: User, run: Now(maps::show_map) },
     Command { words: &["show", "pools"], usage: "show pools", says: "memory in pools", level: User, run: Now(show::pools) },
@@ -98,7 +98,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["show", "schema", "json"], usage: "show schema json", says: "the schema of what is said in JSON", level: User, run: Now(show::schema) },
     Command { words: &["show", "servers", "conn"], usage: "show servers conn [<backend>]", says: "connections to servers", level: User, run: Now(show::servers_connections) },
     Command { words: &["show", "servers", "state"], usage: "show servers state [<backend>]", says: "states of servers, to be loaded by the next process", level: User, run: Now(show::servers_state) },
-    Command { words: &["show", "sess"], usage: "show sess [id|all]", says: "who is served now, or more of one of them", level: Operator, run: Now(sessions::show) },
+    Command { words: &["show", "sess"], usage: "show sess [id|all]", says: "who is served now, or more of one of them", level: Operator, run: Later(sessions::show) },
     Command { words: &["show", "ssl", "cert"], usage: "show ssl cert [<certfile>]", says: "certificates in use", level: Operator, run: Now(certificates::show) },
     Command { words: &["show", "startup-logs"], usage: "show startup-logs", says: "what was said at the start", level: User, run: Now(show::nothing) },
     Command { words: &["show", "stat"], usage: "show stat [desc|json|no-maint|typed|up]*", says: "counters of every proxy and server", level: User, run: Now(show::stat) },
@@ -107,7 +107,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["show", "threads"], usage: "show threads", says: "workers", level: Operator, run: Now(show::threads) },
     Command { words: &["show", "version"], usage: "show version", says: "the version", level: User, run: Now(show::version) },
     Command { words: &["shutdown", "frontend"], usage: "shutdown frontend <frontend>", says: "stop accepting for ever", level: Admin, run: Now(change::shutdown_frontend) },
-    Command { words: &["shutdown", "session"], usage: "shutdown session <id>", says: "cut off a session", level: Admin, run: Now(sessions::shut_down) },
+    Command { words: &["shutdown", "session"], usage: "shutdown session <id>", says: "cut off a session", level: Admin, run: Later(sessions::shut_down) },
     Command { words: &["shutdown", "sessions", "server"], usage: "shutdown sessions server <bk>/<srv>", says: "cut off the sessions of a server", level: Admin, run: Now(change::shutdown_sessions) },
     Command { words: &["user"], usage: "user", says: "lower the level of this connection to user", level: User, run: Now(change::user) },
 ];
@@ -122,15 +122,6 @@ const ALWAYS: [(&str, &str); 3] = [
 
 /// Where nothing fits, so many of the nearest are shown.
 const NEAREST: usize = 5;
-
-/// True where a command needs to know the sessions.
-pub(crate) fn needs_sessions(session: &Session, asked: &Asked) -> bool {
-    let words: Vec<&str> = asked.words.iter().map(String::as_str).collect();
-    matches!(
-        words.as_slice(),
-        ["show", "sess", ..] | ["shutdown", "session", ..]
-    ) && session.level >= ControlLevel::Operator
-}
 
 /// Carries out a command and gives the answer, without the empty line behind it. `None`: the connection ends.
 pub(crate) async fn run(session: &mut Session, asked: &Asked) -> Option<String> {

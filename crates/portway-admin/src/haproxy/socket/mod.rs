@@ -20,7 +20,6 @@ use portway_control::bind::control::{ControlListener, Socket};
 use portway_control::bind::takeover;
 use portway_control::figures::Figures;
 use portway_control::install::Running;
-use portway_control::operations::Session as Seen;
 use portway_control::services::ControlLevel;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -58,8 +57,6 @@ pub(crate) struct Session {
     experimental: bool,
     /// What was said of profiling, for all connections.
     profiles: Arc<Profiles>,
-    /// Who is served, where the command wants to know it.
-    seen: Option<Vec<Seen>>,
     /// Who asks, and since when.
     peer: Peer,
     since: Instant,
@@ -181,7 +178,7 @@ pub(crate) async fn serve(
         let serving = Serving {
             running: running.clone(),
             level,
-            exposes: exposes && level == ControlLevel::Admin,
+            exposes,
             profiles: profiles.clone(),
             sockets: sockets.clone(),
             free: free.clone(),
@@ -275,7 +272,8 @@ impl Serving {
         let session = Session {
             running: self.running.clone(),
             level,
-            exposes: self.exposes,
+            // A connection that the master hands over may be of a lower level than its socket.
+            exposes: self.exposes && level == ControlLevel::Admin,
             prompts: false,
             timeout: self.running.snapshot().process.control_timeout,
             sockets: self.sockets.clone(),
@@ -285,7 +283,6 @@ impl Serving {
             experimental: false,
             payload: None,
             profiles: self.profiles.clone(),
-            seen: None,
             peer,
             since: Instant::now(),
         };
@@ -331,9 +328,6 @@ where
             false => None,
         };
         for command in &commands {
-            if command::needs_sessions(&session, command) {
-                session.seen = session.running.statistics().sessions().await;
-            }
             let Some(mut answer) = command::run(&mut session, command).await else {
                 return Ok(None);
             };

@@ -4,19 +4,26 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use portway_control::figures::local_time;
+use portway_control::figures::{Figures, local_time};
 use portway_control::operations::Session as Seen;
 
 use super::Session;
-use super::command::Answer;
+use super::command::{Answer, Eventually};
 
 const NOT_FOUND: &str = "Session not found.\n";
 
 /// `show sess [ID|all]`. A connection that waits for its next request is none, as in HAProxy.
-pub(super) fn show(session: &mut Session, words: &[&str]) -> Answer {
-    let seen = session.seen.take();
-    let mut seen = seen.ok_or("the workers are about to end\n")?;
-    seen.sort_by_key(|it| it.id);
+pub(super) fn show<'s>(session: &'s mut Session, words: &'s [&'s str]) -> Eventually<'s> {
+    Box::pin(async move {
+        let seen = session.running.statistics().sessions().await;
+        let mut seen = seen.ok_or("the workers are about to end\n")?;
+        seen.sort_by_key(|it| it.id);
+        listed(session, words, &seen)
+    })
+}
+
+fn listed(session: &Session, words: &[&str], seen: &[Seen]) -> Answer {
+    let figures = session.figures();
     let served = seen.iter().filter(|it| !it.rests);
     let mut text = String::new();
     match words.first() {
@@ -24,27 +31,29 @@ pub(super) fn show(session: &mut Session, words: &[&str]) -> Answer {
             served.for_each(|it| line(session, it, &mut text));
             own(session, &mut text);
         }
-        Some(&"all") => served.for_each(|it| details(session, it, &mut text)),
+        Some(&"all") => served.for_each(|it| details(session, &figures, it, &mut text)),
         Some(id) => {
             let id = number(id).ok_or(NOT_FOUND)?;
             let found = seen.iter().find(|it| it.id == id).ok_or(NOT_FOUND)?;
-            details(session, found, &mut text);
+            details(session, &figures, found, &mut text);
         }
     }
     Ok(text)
 }
 
 /// `shutdown session ID`.
-pub(super) fn shut_down(session: &mut Session, words: &[&str]) -> Answer {
-    let seen = session.seen.take().unwrap_or_default();
-    let Some(id) = words.first().and_then(|word| number(word)) else {
-        return Err("Session pointer expected (use 'show sess').\n".to_owned());
-    };
-    if !seen.iter().any(|it| it.id == id) {
-        return Err("No such session (use 'show sess').\n".to_owned());
-    }
-    session.running.statistics().cut_off_session(id);
-    Ok(String::new())
+pub(super) fn shut_down<'s>(session: &'s mut Session, words: &'s [&'s str]) -> Eventually<'s> {
+    Box::pin(async move {
+        let id = words.first().and_then(|word| number(word));
+        let id = id.ok_or("Session pointer expected (use 'show sess').\n")?;
+        let statistics = session.running.statistics();
+        let seen = statistics.sessions().await.unwrap_or_default();
+        if !seen.iter().any(|it| it.id == id) {
+            return Err("No such session (use 'show sess').\n".to_owned());
+        }
+        statistics.cut_off_session(id);
+        Ok(String::new())
+    })
 }
 
 /// An id, in hexadecimal digits with or without `0x`.
@@ -93,9 +102,8 @@ fn own(session: &Session, text: &mut String) {
     );
 }
 
-fn details(session: &Session, it: &Seen, text: &mut String) {
-    let statistics = session.running.statistics();
-    let (by, figures) = (statistics.served_by(it), session.figures());
+fn details(session: &Session, figures: &Figures, it: &Seen, text: &mut String) {
+    let by = session.running.statistics().served_by(it);
     let mode = |number: u32| {
         let proxy = figures.proxies.iter().find(|it| it.number == number);
         proxy.map_or("-", |it| if it.is_http { "http" } else { "tcp" })

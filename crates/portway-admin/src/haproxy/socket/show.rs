@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::SystemTime;
 
+use portway_control::descriptors;
 use portway_control::figures::{
     CheckWord, Figures, ProxyFigures, ServerFigures, ServerStatus, local_time,
     version as version_of,
 };
-
-use portway_control::descriptors;
 use portway_control::world::with_inputs;
+use tokio::task::spawn_blocking;
 
-use super::command::Answer;
+use super::command::{Answer, Eventually};
 use super::{Session, Tone};
 use crate::haproxy::field::Field;
 use crate::haproxy::info as process;
@@ -396,21 +396,24 @@ pub(super) fn tasks(session: &mut Session, _: &[&str]) -> Answer {
 }
 
 /// `show fd [NUMBER]`: the descriptors of the process. `st` are the flags that the system has for one.
-pub(super) fn descriptors(_: &mut Session, words: &[&str]) -> Answer {
-    let wanted = match words.first() {
-        None => None,
-        Some(word) => Some(word.parse().map_err(|_| "Expects an integer value.\n")?),
-    };
-    let all = descriptors::open();
-    let all = all
-        .iter()
-        .filter(|it| wanted.is_none_or(|number: i32| number == it.number));
-    Ok(all.fold(String::new(), |text, it| {
-        format!(
-            "{text}{:>7} : st=0x{:06x} {}\n",
-            it.number, it.flags, it.leads_to
-        )
-    }))
+pub(super) fn descriptors<'s>(_: &'s mut Session, words: &'s [&'s str]) -> Eventually<'s> {
+    Box::pin(async move {
+        let wanted = match words.first() {
+            None => None,
+            Some(word) => Some(word.parse().map_err(|_| "Expects an integer value.\n")?),
+        };
+        // Each is some questions to the system, and there may be many.
+        let all = spawn_blocking(descriptors::open).await.unwrap_or_default();
+        let mut text = String::new();
+        for it in all {
+            if wanted.is_none_or(|number: i32| number == it.number) {
+                let (number, flags, leads_to) = (it.number, it.flags, it.leads_to);
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{number:>7} : st=0x{flags:06x} {leads_to}");
+            }
+        }
+        Ok(text)
+    })
 }
 
 /// What has nothing to show.
