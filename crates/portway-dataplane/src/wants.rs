@@ -3,6 +3,7 @@
 use portway_model::action::{Action, AnswerBody, FixedResponse, NewTimeout, Phase, Rule, Service};
 use portway_model::draft::LogFormat;
 use portway_model::expression::{Condition, LogValue, Template, TemplatePart, Value};
+use portway_model::limit::Limit;
 use portway_model::settings::ErrorPageSource;
 use portway_model::snapshot::{ErrorPage, Listener, Snapshot, TargetGroup};
 use portway_model::stage::Resolved;
@@ -137,6 +138,7 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(LogValue)) {
         | Action::SetMark { to: value, .. }
         | Action::Track { key: value, .. }
         | Action::Stick { key: value, .. }
+        | Action::Limit(Limit::Rate { key: value, .. } | Limit::Concurrency { key: value, .. })
         | Action::SetTimeout {
             to: NewTimeout::Milliseconds(value),
             ..
@@ -147,6 +149,7 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(LogValue)) {
             }
         }
         Action::Forward(_)
+        | Action::Limit(Limit::Body { .. })
         | Action::Authenticate { .. }
         | Action::Accept
         | Action::ExpectProxy
