@@ -189,6 +189,31 @@ fn json_and_yaml_mean_the_same() {
     assert!(count > 0);
 }
 
+/// A broken template gives diagnostics whose places lie within it.
+#[test]
+fn broken_templates_are_read_as_far_as_they_go() {
+    let files = golden("cloudformation").into_iter();
+    for path in files.chain(golden("cloudformation-errors")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let given = given_by(&text);
+        let ends = text.char_indices().map(|(at, _)| at);
+        for end in ends.filter(|at| at % 61 == 0) {
+            let cut = text.get(..end).unwrap();
+            let without = format!(
+                "{cut}{}",
+                text.get(end..).unwrap().replacen([':', '[', '"'], "", 1)
+            );
+            for text in [cut, &without] {
+                let (_, _, found) = judge(text, &given);
+                for label in found.iter().flat_map(|one| &one.labels) {
+                    let there = text.get(label.span.range()).is_some();
+                    assert!(there, "{}: {end}: {label:?}", path.display());
+                }
+            }
+        }
+    }
+}
+
 /// A template may import what one before it exports, and its rules belong to listeners of another.
 #[test]
 fn several_templates_are_one_configuration() {

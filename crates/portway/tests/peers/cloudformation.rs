@@ -93,6 +93,17 @@ Resources:
       Priority: 10
       Conditions: [{Field: path-pattern, Values: [/kept*]}]
       Actions: [{Type: forward, TargetGroupArn: !Ref A}]
+  Either:
+    Type: AWS::ElasticLoadBalancingV2::ListenerRule
+    Properties:
+      ListenerArn: !Ref Web
+      Priority: 12
+      Conditions: [{Field: path-pattern, Values: [/either]}]
+      Actions:
+        - Type: forward
+          ForwardConfig:
+            TargetGroups: [{TargetGroupArn: !Ref A, Weight: 1}, {TargetGroupArn: !Ref B, Weight: 1}]
+            TargetGroupStickinessConfig: {Enabled: true, DurationSeconds: 60}
   App:
     Type: AWS::ElasticLoadBalancingV2::ListenerRule
     Properties:
@@ -181,6 +192,7 @@ fn rules_of_an_application_load_balancer() {
         );
     }
     sticky(&stack, port);
+    sticky_groups(&stack, port);
 
     let moved = |path: &str, more: &[&str]| {
         let answer = stack.ask(other, path, more);
@@ -249,6 +261,40 @@ fn sticky(stack: &Stack, port: u16) {
             assert_eq!(value(&again, "x-server"), Some(served.as_str()), "{again}");
         }
     }
+}
+
+/// A client stays with the target group that it was sent to first.
+fn sticky_groups(stack: &Stack, port: u16) {
+    let group = |answer: &str| value(answer, "x-server").unwrap().chars().next().unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..100 {
+        let answer = stack.ask(port, "/either", &[]);
+        let first = group(&answer);
+        if seen.contains(&first) {
+            continue;
+        }
+        seen.push(first);
+        let set = |name: &str| {
+            let mut lines = answer.lines();
+            let line = lines
+                .find_map(|line| Some(line.split_once(": ")?.1).filter(|it| it.starts_with(name)));
+            line.unwrap_or_else(|| panic!("{answer}"))
+                .split(';')
+                .next()
+                .unwrap()
+                .to_owned()
+        };
+        for cookie in [set("AWSALBTG="), set("AWSALBTGCORS=")] {
+            for _ in 0..6 {
+                let again = stack.ask(port, "/either", &["-H", &format!("Cookie: {cookie}")]);
+                assert_eq!(group(&again), first, "{again}");
+            }
+        }
+        if seen.len() == 2 {
+            return;
+        }
+    }
+    panic!("only {seen:?} was drawn");
 }
 
 /// A Classic load balancer with a certificate whose text stands in the template, and a listener of bytes.

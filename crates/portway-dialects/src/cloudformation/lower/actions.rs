@@ -1,5 +1,6 @@
 //! Actions of listeners and rules: forward, redirect, fixed response, and transforms before them.
 
+use super::group_cookie::Routed;
 use super::listener::Front;
 use super::text::part;
 use super::{GROUP, Lowering, Resource};
@@ -23,7 +24,7 @@ impl<'r> Lowering<'r, '_, '_> {
         actions: &[Object],
         front: &Front<'r>,
         span: Span,
-    ) -> Option<Vec<Action<Named>>> {
+    ) -> Option<Routed> {
         let mut ordered: Vec<&Object> = actions.iter().collect();
         ordered.sort_by_key(|it| it.number::<u32>("Order").map_or(u32::MAX, |it| it.value));
         for object in &ordered {
@@ -47,21 +48,31 @@ impl<'r> Lowering<'r, '_, '_> {
             return None;
         }
         let action = match kind.value {
-            "forward" => self.forward(object, front)?,
+            "forward" => return self.forward(object, front),
             "redirect" => self.redirect(self_config(object, "RedirectConfig"), front)?,
             _ => self.fixed_response(self_config(object, "FixedResponseConfig"))?,
         };
-        Some(vec![action])
+        Some(Routed::to(action))
     }
 
-    fn forward(&mut self, object: &Object, front: &Front<'r>) -> Option<Action<Named>> {
+    fn forward(&mut self, object: &Object, front: &Front<'r>) -> Option<Routed> {
         let config = object.object("ForwardConfig");
         let kept = config.and_then(|it| it.object("TargetGroupStickinessConfig"));
-        if let Some(enabled) = kept.and_then(|it| it.truth("Enabled"))
-            && enabled.value
-        {
-            let message = "keeping a client with one of several target groups is not done yet";
-            self.error(Code::NotRun, enabled.span, message);
+        let lasts = kept.and_then(|it| it.number("DurationSeconds"));
+        let enabled = kept.and_then(|it| it.truth("Enabled"));
+        let enabled = enabled.filter(|enabled| enabled.value);
+        if let Some(enabled) = enabled {
+            let wrong = match (front.protocol.value.is_http(), lasts) {
+                (false, _) => {
+                    Some("a network load balancer does not keep clients with a target group")
+                }
+                (true, None) => Some("`TargetGroupStickinessConfig` has no `DurationSeconds`"),
+                _ => None,
+            };
+            if let Some(wrong) = wrong {
+                self.error(Code::Missing, enabled.span, wrong);
+                return None;
+            }
         }
         let mut groups: Vec<(Spanned<&str>, u16)> = Vec::new();
         for tuple in config.map_or(&[][..], |it| it.objects("TargetGroups")) {
@@ -85,7 +96,10 @@ impl<'r> Lowering<'r, '_, '_> {
                 weight,
             });
         }
-        Some(Action::Forward(weighted))
+        Some(match (enabled, lasts) {
+            (Some(_), Some(lasts)) if weighted.len() > 1 => Routed::kept(weighted, lasts.value),
+            _ => Routed::to(Action::Forward(weighted)),
+        })
     }
 
     /// A listener forwards to this group.

@@ -1,7 +1,9 @@
 //! Listeners of application and network load balancers.
 
 use super::text::{always, holds, on_request, only, written};
-use super::{BALANCER, Found, LISTENER, LISTENER_CERTIFICATE, Lowering, RULE, Resource, bare};
+use super::{
+    BALANCER, Found, LISTENER, LISTENER_CERTIFICATE, Lowering, RULE, Resource, bare, group_cookie,
+};
 use crate::cloudformation::object::Object;
 use portway_model::action::{Action, Phase, Rule};
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -112,19 +114,19 @@ impl<'r> Lowering<'r, '_, '_> {
             listener.rules.extend(rules);
         }
         let defaults = object.objects("DefaultActions");
-        let Some(actions) = self.actions(defaults, &front, object.span) else {
+        let Some(routed) = self.actions(defaults, &front, object.span) else {
             return;
         };
-        listener.rules.push(Rule {
-            phase: match protocol.value.is_http() {
-                true => Phase::Request,
-                false => Phase::Connection,
-            },
-            condition: always(),
-            actions,
-            origin: Origin(object.place("DefaultActions").unwrap_or(resource.span)),
-        });
+        let phase = match protocol.value.is_http() {
+            true => Phase::Request,
+            false => Phase::Connection,
+        };
+        let span = object.place("DefaultActions").unwrap_or(resource.span);
+        let rules = routed.rules(always(), Vec::new(), (phase, span));
+        listener.rules.extend(rules);
         if protocol.value.is_http() {
+            let cookies = group_cookie::set(&listener.rules, resource.span);
+            listener.rules.extend(cookies);
             listener.rules.extend(responses(own, resource.span));
         }
         if complete {
@@ -291,10 +293,10 @@ impl<'r> Lowering<'r, '_, '_> {
             let object = &rule.object;
             let condition = self.condition(object.objects("Conditions"), object.span);
             let transforms = self.transforms(object.objects("Transforms"));
-            let actions = self.actions(object.objects("Actions"), front, object.span);
-            if let (Some(condition), Some(actions)) = (condition, actions) {
-                let actions = transforms.into_iter().chain(actions).collect();
-                rules.push(on_request(condition, actions, rule.span));
+            let routed = self.actions(object.objects("Actions"), front, object.span);
+            if let (Some(condition), Some(routed)) = (condition, routed) {
+                let place = (Phase::Request, rule.span);
+                rules.extend(routed.rules(condition, transforms, place));
             }
         }
         rules

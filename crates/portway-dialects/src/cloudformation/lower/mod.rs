@@ -9,6 +9,7 @@ mod certificates;
 mod classic;
 mod conditions;
 mod group;
+mod group_cookie;
 mod listener;
 mod security;
 mod text;

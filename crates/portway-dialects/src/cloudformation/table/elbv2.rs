@@ -103,8 +103,8 @@ const TUPLE: &[Property] = properties! {
 };
 
 const GROUP_STICKINESS: &[Property] = properties! {
-    "Enabled": Boolean => Except("`true` is refused: clients are not kept with one of several groups yet");
-    "DurationSeconds": Number(1, 604_800) => NoEffect("it belongs to `Enabled`");
+    "Enabled": Boolean => Except("the cookies hold the logical id of the group");
+    "DurationSeconds": Number(1, 604_800) => Supported;
 };
 
 const FORWARD: &[Property] = properties! {

@@ -1,0 +1,121 @@
+//! Clients that are kept with one of several target groups by a cookie: its groups are asked for before they are drawn.
+
+use super::text::{holds, written};
+use portway_model::action::{Action, Phase, Rule, Weighted};
+use portway_model::expression::{
+    Condition, Expression, Matcher, Scope, Template, Test, TextMatch, Value, Variable,
+};
+use portway_model::name::Name;
+use portway_model::span::{Origin, Span, Spanned};
+use portway_model::stage::Named;
+
+/// The cookies; the second is for requests that pages of other sites make.
+const COOKIES: [&str; 2] = ["AWSALBTG", "AWSALBTGCORS"];
+/// The variable that says for how many seconds the cookies are to last.
+const LASTS: &str = "awsalbtg";
+
+/// Where a rule leads.
+pub(super) struct Routed {
+    /// Asked for first, within the condition of the rule.
+    pub(super) first: Vec<(Condition<Named>, Vec<Action<Named>>)>,
+    pub(super) actions: Vec<Action<Named>>,
+}
+
+impl Routed {
+    pub(super) fn to(action: Action<Named>) -> Self {
+        Self {
+            first: Vec::new(),
+            actions: vec![action],
+        }
+    }
+
+    /// To one of these groups, and to the same again for so many seconds.
+    pub(super) fn kept(weighted: Vec<Weighted<Named>>, lasts: u32) -> Self {
+        let forward = |weighted| {
+            vec![
+                Action::SetVariable {
+                    variable: Variable {
+                        scope: Scope::Exchange,
+                        name: Name::new(LASTS),
+                    },
+                    value: Template::text(lasts.to_string()),
+                },
+                Action::Forward(weighted),
+            ]
+        };
+        let first = weighted.iter().map(|one| {
+            let alone = Weighted {
+                group: one.group.clone(),
+                weight: 1,
+            };
+            (names(&one.group), forward(vec![alone]))
+        });
+        Self {
+            first: first.collect(),
+            actions: forward(weighted),
+        }
+    }
+
+    /// The rules of a listener that lead there where this holds, transforms before all else.
+    pub(super) fn rules(
+        self,
+        condition: Condition<Named>,
+        transforms: Vec<Action<Named>>,
+        (phase, span): (Phase, Span),
+    ) -> Vec<Rule<Named>> {
+        let rule = |condition, actions| Rule {
+            phase,
+            condition,
+            actions: transforms.iter().cloned().chain(actions).collect(),
+            origin: Origin(span),
+        };
+        let first = self.first.into_iter().map(|(also, actions)| {
+            let both = match condition.is_always() {
+                true => also,
+                false => Condition::All(vec![condition.clone(), also]),
+            };
+            rule(both, actions)
+        });
+        let mut rules: Vec<Rule<Named>> = first.collect();
+        rules.push(rule(condition.clone(), self.actions));
+        rules
+    }
+}
+
+/// One of the cookies names this group.
+fn names(group: &Spanned<Name>) -> Condition<Named> {
+    let tests = COOKIES.map(|cookie| {
+        let test = Test {
+            expression: Expression::from(Value::Cookie(cookie.to_owned())),
+            matcher: Matcher::Text {
+                how: TextMatch::Exact,
+                any_of: vec![group.value.to_string()],
+                ignore_case: false,
+            },
+        };
+        Condition::Test(Spanned::new(test, group.span))
+    });
+    Condition::Any(tests.into())
+}
+
+/// Sets the cookies where a rule has kept a client; nothing where none does.
+pub(super) fn set(rules: &[Rule<Named>], span: Span) -> Option<Rule<Named>> {
+    let mut actions = rules.iter().flat_map(|rule| &rule.actions);
+    let keeps = |action: &Action<Named>| matches!(action, Action::SetVariable { variable, .. } if variable.name.as_str() == LASTS);
+    actions.any(keeps).then(|| {
+        let lasts = format!("${{var.exchange.{LASTS}}}");
+        let cookie = |name: &str, more: &str| Action::AddHeader {
+            name: "Set-Cookie".to_owned(),
+            value: written(&format!(
+                "{name}=${{group_name}}; Max-Age={lasts}; Path=/{more}"
+            )),
+        };
+        let [own, other] = COOKIES;
+        Rule {
+            phase: Phase::Response,
+            condition: holds(&format!("var.exchange.{LASTS} present")),
+            actions: vec![cookie(own, ""), cookie(other, "; SameSite=None; Secure")],
+            origin: Origin(span),
+        }
+    })
+}
