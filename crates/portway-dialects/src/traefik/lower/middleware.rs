@@ -9,8 +9,8 @@ use portway_model::action::{Action, AnswerBody, FixedResponse};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{UserDraft, UserlistDraft};
 use portway_model::expression::{
-    Condition, Expression, HeaderPart, Matcher, Message, NumberRange, Scope, Template,
-    TemplatePart, Transform, Value, Variable,
+    CertificateField, Condition, Expression, HeaderPart, Matcher, Message, NumberRange, Scope,
+    Template, TemplatePart, Transform, Value, Variable,
 };
 use portway_model::name::Name;
 use portway_model::settings::Password;
@@ -79,6 +79,7 @@ impl Lowering<'_> {
                     chain.always(Action::StripPrefix(prefixes), at);
                 }
             }
+            "passTLSClientCert" if section.is_on("pem") => client_certificate(chain, at),
             "stripPrefixRegex" => strip_prefix_regex(section, chain, at),
             "replacePath" => {
                 if let Some(path) = self.required(section, "path", at) {
@@ -312,6 +313,16 @@ fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         _ => "Forbidden",
     }
+}
+
+/// Tells the certificate that the client has shown.
+fn client_certificate(chain: &mut Chain, at: Span) {
+    let shown = Value::ClientCertificate(CertificateField::Present);
+    let der = Value::ClientCertificate(CertificateField::Der);
+    let pem = expression(der, vec![Transform::Base64]);
+    let pem = Template(vec![TemplatePart::Expression(Spanned::new(pem, at))]);
+    let set = set_header("X-Forwarded-Tls-Client-Cert", pem);
+    chain.when(test(shown, Matcher::True, at), vec![set], at);
 }
 
 fn strip_prefix_regex(section: &Section, chain: &mut Chain, at: Span) {

@@ -272,8 +272,12 @@ pub(crate) const ROWS: &[Row] = &[
         "http.middlewares.*.inFlightReq.sourceCriterion.requestHost",
         Flag,
     ),
-    not_yet("http.middlewares.*.passTLSClientCert", Section, ""),
-    not_yet("http.middlewares.*.passTLSClientCert.pem", Flag, ""),
+    yes("http.middlewares.*.passTLSClientCert", Section),
+    yes_but(
+        "http.middlewares.*.passTLSClientCert.pem",
+        Flag,
+        "the client's own certificate, without those of its chain",
+    ),
     not_yet("http.middlewares.*.passTLSClientCert.info", Section, ""),
     not_yet(
         "http.middlewares.*.passTLSClientCert.info.notAfter",
