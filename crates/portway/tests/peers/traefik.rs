@@ -20,6 +20,7 @@ http:
     first: { rule: "Path(`/api/order`)", service: noop@internal, priority: 1000 }
     second: { rule: "Path(`/api/order`) || Path(`/api/longer`)", service: echo, priority: 2 }
     failover: { rule: "PathPrefix(`/failover`)", service: failover }
+    weighted: { rule: "PathPrefix(`/weighted`)", service: weighted }
     noop: { rule: "PathPrefix(`/noop`)", service: noop@internal }
     both: { rule: "PathPrefix(`/both`)", service: echo, entryPoints: [secure], tls: {}, middlewares: [sts] }
   middlewares:
@@ -46,6 +47,7 @@ http:
     app: { loadBalancer: { servers: [{ url: "http://127.0.0.1:APP" }] } }
     echo: { loadBalancer: { servers: [{ url: "http://127.0.0.1:APP" }] } }
     dead: { loadBalancer: { servers: [{ url: "http://127.0.0.1:DEAD" }], healthCheck: { path: /, interval: 200ms, timeout: 200ms } } }
+    weighted: { weighted: { services: [{ name: app }, { name: echo, weight: 1 }], sticky: { cookie: { name: group, httpOnly: true } } } }
     failover: { failover: { service: dead, fallback: echo } }
 tls:
   certificates: [{ certFile: a.crt, keyFile: a.key }]
@@ -245,6 +247,30 @@ fn cors_as_the_middleware_says() {
     );
     // Without the header it is an ordinary request.
     it.check("/cors", &["-X", "OPTIONS"], &["\nOPTIONS /cors\n"]);
+    it.portway.stop();
+}
+
+#[test]
+fn clients_stay_with_a_weighted_service() {
+    let it = Deployment::new();
+    let answer = it.ask(80, "/weighted", &[]).replace('\r', "");
+    let cookie = answer
+        .lines()
+        .find_map(|it| it.strip_prefix("Set-Cookie: "));
+    let cookie = cookie.unwrap_or_else(|| panic!("no cookie in {answer}"));
+    assert!(
+        cookie.starts_with("group=") && cookie.ends_with("; Path=/; HttpOnly"),
+        "{cookie}"
+    );
+    let value = cookie.split(';').next().unwrap();
+    for _ in 0..12 {
+        it.check(
+            "/weighted",
+            &["-b", value],
+            &["HTTP/1.1 200 ", "!Set-Cookie"],
+        );
+    }
+    it.check("/weighted", &["-b", "group=other"], &["Set-Cookie: group="]);
     it.portway.stop();
 }
 

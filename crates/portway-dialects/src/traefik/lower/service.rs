@@ -1,6 +1,6 @@
 //! Services: target groups of servers, and where a router's requests go.
 
-use super::super::matcher::test;
+use super::super::matcher::{one_of, test};
 use super::super::model::{Object, Provider};
 use super::super::schema::Section;
 use super::chain::Chain;
@@ -50,6 +50,12 @@ impl Lowering<'_> {
             return;
         }
         let groups = self.groups(service, name, chain.attempts, 1.0, 0);
+        if let Some(section) = service.section.section("weighted") {
+            let cookie = self.sticky(section, &self.model.services.short_name(service));
+            if let Some(cookie) = cookie.filter(|_| groups.len() > 1) {
+                kept(&groups, &cookie.value, chain, cookie.span);
+            }
+        }
         if !groups.is_empty() {
             chain.always(Action::Forward(weighted(groups, name.span)), chain.origin());
         }
@@ -88,15 +94,7 @@ impl Lowering<'_> {
         let (Some((main, at)), Some((other, other_at))) = (main, other) else {
             return;
         };
-        let some = NumberRange {
-            min: 1,
-            max: i64::MAX,
-        };
-        let healthy = main.iter().map(|(name, _)| {
-            let group = Spanned::new(Name::new(name.as_str()), at);
-            let how = Matcher::Number { any_of: vec![some] };
-            test(Value::HealthyTargets(group), how, at)
-        });
+        let healthy = main.iter().map(|(name, _)| has_healthy(name, at));
         let mut healthy: Vec<_> = healthy.collect();
         let healthy = match healthy.len() {
             1 => healthy.remove(0),
@@ -597,6 +595,65 @@ impl Lowering<'_> {
     }
 }
 
+/// A server of the group may take traffic.
+fn has_healthy(group: &str, at: Span) -> Condition<Named> {
+    let some = NumberRange {
+        min: 1,
+        max: i64::MAX,
+    };
+    let group = Spanned::new(Name::new(group), at);
+    let how = Matcher::Number { any_of: vec![some] };
+    test(Value::HealthyTargets(group), how, at)
+}
+
+/// Keeps clients with one of several groups: a cookie names it, and is set where it does not.
+fn kept(groups: &[(String, f64)], cookie: &StickyCookie, chain: &mut Chain, at: Span) {
+    for (name, _) in groups {
+        let is_named = one_of(
+            Value::Cookie(cookie.name.clone()),
+            vec![cookie_value(name)],
+            false,
+            at,
+        );
+        let to = weighted(vec![(name.clone(), 1.0)], at);
+        let stays = Condition::All(vec![is_named.clone(), has_healthy(name, at)]);
+        chain.when(stays, vec![Action::Forward(to)], at);
+        let chosen = one_of(Value::GroupName, vec![name.clone()], false, at);
+        let is_new = Condition::All(vec![chosen, Condition::Not(Box::new(is_named))]);
+        let set = Action::AddHeader {
+            name: "Set-Cookie".to_owned(),
+            value: Template::text(set_cookie(cookie, &cookie_value(name))),
+        };
+        chain.response(Some(is_new), vec![set], at);
+    }
+}
+
+/// The value of a `Set-Cookie` header.
+fn set_cookie(cookie: &StickyCookie, value: &str) -> String {
+    let mut text = format!("{}={value}; Path={}", cookie.name, cookie.path);
+    for domain in &cookie.domains {
+        text.push_str(&format!("; Domain={domain}"));
+    }
+    if let Some(age) = cookie.max_age {
+        text.push_str(&format!("; Max-Age={}", age.as_secs()));
+    }
+    if cookie.http_only {
+        text.push_str("; HttpOnly");
+    }
+    if cookie.secure {
+        text.push_str("; Secure");
+    }
+    let same_site = cookie.same_site.map(|it| match it {
+        SameSite::None => "None",
+        SameSite::Lax => "Lax",
+        SameSite::Strict => "Strict",
+    });
+    if let Some(same_site) = same_site {
+        text.push_str(&format!("; SameSite={same_site}"));
+    }
+    text
+}
+
 /// Shares as whole numbers.
 fn weighted(groups: Vec<(String, f64)>, at: Span) -> Vec<Weighted<Named>> {
     let one = groups.len() == 1;
@@ -652,6 +709,15 @@ pub(super) fn host(text: &str) -> Host {
         Ok(ip) => Host::Ip(ip),
         Err(_) => Host::Name(text.to_owned()),
     }
+}
+
+/// What stands in a cookie for a group, the same at every start.
+fn cookie_value(group: &str) -> String {
+    // FNV-1a.
+    let hash = group.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
 }
 
 /// A name for a cookie that is the same at every start.

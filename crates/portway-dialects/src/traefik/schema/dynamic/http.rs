@@ -201,19 +201,19 @@ pub(crate) const ROWS: &[Row] = &[
     yes("http.services.*.weighted.services", Objects),
     yes("http.services.*.weighted.services[].name", Text),
     yes("http.services.*.weighted.services[].weight", Number),
-    not_yet(
+    yes_but(
         "http.services.*.weighted.sticky",
         Section,
-        "a client is kept with a server, not with a service",
+        "as long as the service has a healthy server",
     ),
-    not_yet("http.services.*.weighted.sticky.cookie", Section, ""),
-    not_yet("http.services.*.weighted.sticky.cookie.name", Text, ""),
-    not_yet("http.services.*.weighted.sticky.cookie.secure", Flag, ""),
-    not_yet("http.services.*.weighted.sticky.cookie.httpOnly", Flag, ""),
-    not_yet("http.services.*.weighted.sticky.cookie.sameSite", Text, ""),
-    not_yet("http.services.*.weighted.sticky.cookie.maxAge", Number, ""),
-    not_yet("http.services.*.weighted.sticky.cookie.path", Text, ""),
-    not_yet("http.services.*.weighted.sticky.cookie.domain", Text, ""),
+    yes("http.services.*.weighted.sticky.cookie", Section),
+    yes("http.services.*.weighted.sticky.cookie.name", Text),
+    yes("http.services.*.weighted.sticky.cookie.secure", Flag),
+    yes("http.services.*.weighted.sticky.cookie.httpOnly", Flag),
+    yes("http.services.*.weighted.sticky.cookie.sameSite", Text),
+    yes("http.services.*.weighted.sticky.cookie.maxAge", Number),
+    yes("http.services.*.weighted.sticky.cookie.path", Text),
+    yes("http.services.*.weighted.sticky.cookie.domain", Text),
     no_effect(
         "http.services.*.weighted.healthCheck",
         Section,
@@ -226,7 +226,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes_but(
         "http.serversTransports.*.rootCAs",
         List,
-        "one file; not yet: several, and certificates in the text",
+        "one file; not yet: several",
     ),
     yes_but(
         "http.serversTransports.*.certificates",
