@@ -32,6 +32,7 @@ impl Lowering<'_, '_, '_> {
         }
         let mut networks: Vec<IpNet> = Vec::new();
         let mut known = false;
+        let mut unknown: Vec<Spanned<&str>> = Vec::new();
         for group in groups {
             let id = group.as_ref().map(String::as_str);
             match self.find(SECURITY_GROUP, id) {
@@ -52,23 +53,26 @@ impl Lowering<'_, '_, '_> {
                 }
                 None => {
                     let given = self.book.all(Kind::SourceGroup, group.value.as_str());
-                    if given.is_empty() {
-                        let message = format!(
-                            "no template has the security group `{}`: it lets nobody in",
-                            group.value
-                        );
-                        let help =
-                            format!("say whom it lets in: --source-group {}=CIDR", group.value);
-                        let unknown = Diagnostic::warning(Code::Missing, group.span, message);
-                        self.say_once(unknown.help(help));
-                        continue;
+                    match given.is_empty() {
+                        true => unknown.push(id),
+                        false => known = true,
                     }
-                    known = true;
                     self.given_networks(&given, group.span, &mut networks);
                 }
             }
         }
-        // Where no group is known, nothing is: nobody could use such a listener.
+        // Where no group is known, nobody could use such a listener.
+        let then = match known {
+            true => "it lets nobody in",
+            false => "everybody may connect",
+        };
+        for group in unknown {
+            let name = group.value;
+            let message = format!("no template has the security group `{name}`: {then}");
+            let help = format!("say whom it lets in: --source-group {name}=CIDR");
+            let warning = Diagnostic::warning(Code::Missing, group.span, message);
+            self.say_once(warning.help(help));
+        }
         known
             .then(|| refuse_others(networks, both, port.span))
             .flatten()
