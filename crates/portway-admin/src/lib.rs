@@ -31,7 +31,7 @@ use axum::routing::get;
 use portway_control::install::Running;
 use tokio::sync::mpsc;
 
-pub use haproxy::socket::Handed;
+pub use haproxy::socket::{Handed, incoming};
 
 /// Connections at the same time; more wait. A scraper, a few people and a health check need a dozen.
 pub const MAX_CONNECTIONS: usize = 64;

@@ -242,6 +242,17 @@ pub enum ControlLevel {
     Admin,
 }
 
+impl ControlLevel {
+    /// The word for it, in our texts and in HAProxy's.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ControlLevel::User => "user",
+            ControlLevel::Operator => "operator",
+            ControlLevel::Admin => "admin",
+        }
+    }
+}
+
 /// Permissions of a file; written in octal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileMode(pub u16);

@@ -112,11 +112,14 @@ impl<'t> Document<'t, '_> {
             span: span.to(end),
         };
         if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
-            item.content = Content::Tagged {
-                tag: format!("{}{}", tag.handle(), tag.suffix())
-                    .trim_start_matches('!')
-                    .to_owned(),
-                item: Box::new(item.clone()),
+            let tagged = format!("{}{}", tag.handle(), tag.suffix());
+            let span = item.span;
+            item = Item {
+                content: Content::Tagged {
+                    tag: tagged.trim_start_matches('!').to_owned(),
+                    item: Box::new(item),
+                },
+                span,
             };
         }
         if anchor > 0 {

@@ -5,16 +5,15 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use portway_admin::incoming;
 use portway_control::bind::control::{self, ControlListener, Socket};
 use portway_control::bind::{Handover, Neighbour, SocketFiles};
 use portway_control::services::ControlLevel;
 use portway_control::sources::compile_text;
 use portway_model::diagnostic::Severity;
-use tokio::io::{
-    AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader,
-    copy,
-};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, copy};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -24,11 +23,8 @@ use super::version;
 /// Connections at the same time, HAProxy's limit; more wait.
 const MAX_CONNECTIONS: usize = 10;
 
-/// Bytes of a line, HAProxy's `tune.bufsize`; a longer one ends the connection.
-const LINE_BYTES: u64 = 16 * 1024;
-
-/// Bytes of a payload, as on the sockets of workers.
-const PAYLOAD_BYTES: usize = 1024 * 1024;
+/// How long a connection may be silent: as in HAProxy, for ever.
+const PATIENCE: Duration = Duration::MAX;
 
 /// Questions to the master that wait.
 pub(super) const QUESTIONS: usize = 16;
@@ -153,7 +149,7 @@ impl Sockets {
 }
 
 /// After an error of accept: of one connection, or of the process, which has to wait.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves a connection once there is room for it.
 async fn begin<S>(
@@ -210,11 +206,11 @@ impl Session {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut stream = BufReader::new(stream);
-        while let Some(line) = next_line(&mut stream).await? {
+        while let Some(line) = incoming::next_line(&mut stream, PATIENCE).await? {
             let line = line.trim_end_matches(['\r', '\n']);
             let mut payload = String::new();
             if line.trim_end().ends_with("<<") {
-                payload = read_payload(&mut stream).await?;
+                payload = incoming::payload(&mut stream, PATIENCE).await?;
             }
             let commands = split(line);
             let last = commands.len().saturating_sub(1);
@@ -335,12 +331,12 @@ impl Session {
                 let _ = self.ask.send(Question::Reload).await;
                 return Ok(Next::End);
             }
-            ["show", "cli", "level"] => format!("{}\n", word(self.level)),
+            ["show", "cli", "level"] => format!("{}\n", self.level.as_str()),
             ["show", "cli", "sockets"] => {
                 let lines = self.sockets.iter();
                 lines.fold(
                     "# socket lvl processes\n".to_owned(),
-                    |text, (name, level)| format!("{text}{name} {} master\n", word(*level)),
+                    |text, (name, level)| format!("{text}{name} {} master\n", level.as_str()),
                 )
             }
             ["show", "proc", ..] => {
@@ -423,15 +419,6 @@ fn split(line: &str) -> Vec<&str> {
     commands
 }
 
-/// HAProxy's word for a level.
-fn word(level: ControlLevel) -> &'static str {
-    match level {
-        ControlLevel::User => "user",
-        ControlLevel::Operator => "operator",
-        ControlLevel::Admin => "admin",
-    }
-}
-
 #[rustfmt::skip] // a table
 const COMMANDS: &[(&str, &str)] = &[
     ("@!<pid>", "give a command to the worker with this number"),
@@ -464,38 +451,6 @@ fn list(head: &str, about: &[&str]) -> String {
         .fold(head.to_owned(), |text, (usage, says)| {
             format!("{text}  {usage:<40}: {says}\n")
         })
-}
-
-/// The next line; `None` where the peer has ended, or goes too far.
-async fn next_line<S>(stream: &mut S) -> io::Result<Option<String>>
-where
-    S: AsyncBufRead + Unpin,
-{
-    let mut bytes = Vec::new();
-    let read = stream
-        .take(LINE_BYTES)
-        .read_until(b'\n', &mut bytes)
-        .await?;
-    let whole = bytes.ends_with(b"\n") || (read as u64) < LINE_BYTES;
-    Ok((read > 0 && whole).then(|| String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-/// The lines of a payload, up to an empty one.
-async fn read_payload<S>(stream: &mut S) -> io::Result<String>
-where
-    S: AsyncBufRead + Unpin,
-{
-    let mut payload = String::new();
-    while let Some(line) = next_line(stream).await? {
-        if line.trim_end_matches(['\r', '\n']).is_empty() {
-            break;
-        }
-        if payload.len() + line.len() > PAYLOAD_BYTES {
-            return Err(io::Error::other("the payload is too large"));
-        }
-        payload.push_str(&line);
-    }
-    Ok(payload)
 }
 
 #[cfg(test)]

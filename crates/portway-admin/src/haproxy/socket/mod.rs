@@ -5,6 +5,7 @@
 mod certificates;
 mod change;
 mod command;
+pub mod incoming;
 mod line;
 mod maps;
 mod servers;
@@ -21,18 +22,11 @@ use portway_control::bind::takeover;
 use portway_control::figures::Figures;
 use portway_control::install::Running;
 use portway_control::services::ControlLevel;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-
-/// Bytes of a line, HAProxy's `tune.bufsize`; a longer one ends the connection.
-const LINE_BYTES: u64 = 16 * 1024;
-
-/// Bytes of a payload: a certificate with its chain, or some ten thousand entries of a map. A larger one ends the
-/// connection.
-const PAYLOAD_BYTES: usize = 1024 * 1024;
 
 /// What stands before each command after `prompt`.
 const PROMPT: &str = "> ";
@@ -131,15 +125,6 @@ pub struct Handed {
     pub stream: std::os::unix::net::UnixStream,
     /// What may be done on it.
     pub level: ControlLevel,
-}
-
-/// HAProxy's word for a level.
-fn word(level: ControlLevel) -> &'static str {
-    match level {
-        ControlLevel::User => "user",
-        ControlLevel::Operator => "operator",
-        ControlLevel::Admin => "admin",
-    }
 }
 
 /// Serves the control sockets until the task is dropped.
@@ -316,7 +301,7 @@ where
 {
     let mut stream = BufReader::new(stream);
     loop {
-        let Some(line) = next_line(&mut stream, session.timeout).await? else {
+        let Some(line) = incoming::next_line(&mut stream, session.timeout).await? else {
             return Ok(None);
         };
         if session.exposes && line.trim_end() == takeover::REQUEST {
@@ -324,7 +309,7 @@ where
         }
         let (commands, has_payload) = line::read(&line);
         session.payload = match has_payload {
-            true => Some(payload(&mut stream, session.timeout).await?),
+            true => Some(incoming::payload(&mut stream, session.timeout).await?),
             false => None,
         };
         for command in &commands {
@@ -342,37 +327,4 @@ where
             return Ok(None);
         }
     }
-}
-
-/// The next line; `None` where the peer has ended, or was silent for too long.
-async fn next_line<S>(stream: &mut BufReader<S>, patience: Duration) -> io::Result<Option<String>>
-where
-    S: AsyncRead + Unpin,
-{
-    let mut bytes = Vec::new();
-    let mut limited = stream.take(LINE_BYTES);
-    let read = match timeout(patience, limited.read_until(b'\n', &mut bytes)).await {
-        Ok(read) => read?,
-        Err(_) => return Ok(None),
-    };
-    let whole = bytes.ends_with(b"\n") || (read as u64) < LINE_BYTES;
-    Ok((read > 0 && whole).then(|| String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-/// Reads the lines of a payload, up to an empty one.
-async fn payload<S>(stream: &mut BufReader<S>, patience: Duration) -> io::Result<String>
-where
-    S: AsyncRead + Unpin,
-{
-    let mut payload = String::new();
-    while let Some(line) = next_line(stream, patience).await? {
-        if line.trim_end_matches(['\r', '\n']).is_empty() {
-            break;
-        }
-        if payload.len() + line.len() > PAYLOAD_BYTES {
-            return Err(io::Error::other("the payload is too large"));
-        }
-        payload.push_str(&line);
-    }
-    Ok(payload)
 }

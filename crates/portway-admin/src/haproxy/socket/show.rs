@@ -320,14 +320,14 @@ pub(super) fn version(session: &mut Session, _: &[&str]) -> Answer {
 /// `show cli level`.
 pub(super) fn level(session: &mut Session, _: &[&str]) -> Answer {
     session.tone = Some(Tone::Information);
-    Ok(format!("{}\n", super::word(session.level)))
+    Ok(format!("{}\n", session.level.as_str()))
 }
 
 /// `show cli sockets`.
 pub(super) fn sockets(session: &mut Session, _: &[&str]) -> Answer {
     let mut text = "# socket lvl processes\n".to_owned();
     for (name, level) in session.sockets.iter() {
-        let _ = writeln!(text, "{name} {} all", super::word(*level));
+        let _ = writeln!(text, "{name} {} all", level.as_str());
     }
     Ok(text)
 }
