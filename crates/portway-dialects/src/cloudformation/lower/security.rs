@@ -82,7 +82,7 @@ impl Lowering<'_, '_, '_> {
     fn ingress(&mut self, rule: &Object, port: u16, networks: &mut Vec<IpNet>) {
         let protocol = rule.text("IpProtocol").map_or("", |it| it.value);
         let any = protocol == "-1";
-        if !any && !matches!(protocol, "tcp" | "6") {
+        if !any && !protocol.eq_ignore_ascii_case("tcp") && protocol != "6" {
             return;
         }
         let first: Option<Spanned<i64>> = rule.number("FromPort");
