@@ -399,13 +399,24 @@ fn parse_traefik(
     options: &traefik::Options,
 ) -> (Draft, Diagnostics) {
     let mut unreadable = Diagnostics::default();
-    for file in files.clone() {
-        for name in named_by(sources, file) {
-            let is_there = sources.iter().any(|(_, source)| *source.name == name);
+    let mut unread: Vec<String> = Vec::new();
+    // What is named may name more: a compose file its static file, that one dynamic files.
+    loop {
+        let new: Vec<String> = named_by(sources, &files)
+            .into_iter()
+            .filter(|name| !sources.iter().any(|(_, source)| *source.name == *name))
+            .filter(|name| !unread.contains(name))
+            .collect();
+        if new.is_empty() {
+            break;
+        }
+        for name in new {
             match read(Path::new(&name), Some(Dialect::Traefik)) {
-                _ if is_there => {}
                 Ok(text) => files.push(sources.add(name, text)),
-                Err(diagnostic) => unreadable.push(diagnostic),
+                Err(diagnostic) => {
+                    unreadable.push(diagnostic);
+                    unread.push(name);
+                }
             }
         }
     }
@@ -429,12 +440,12 @@ fn traefik_file(sources: &Sources, id: FileId) -> Option<traefik::File<'_>> {
     })
 }
 
-/// The dynamic files that a static one names.
-fn named_by(sources: &Sources, file: FileId) -> Vec<String> {
-    let Some(file) = traefik_file(sources, file) else {
-        return Vec::new();
-    };
-    world::with_inputs(&[file.name], |inputs| traefik::named_files(&file, inputs))
+/// The files that these name.
+fn named_by(sources: &Sources, files: &[FileId]) -> Vec<String> {
+    let files = files.iter().filter_map(|id| traefik_file(sources, *id));
+    let files: Vec<traefik::File<'_>> = files.collect();
+    let names: Vec<&str> = files.iter().map(|file| file.name).collect();
+    world::with_inputs(&names, |inputs| traefik::named_files(&files, inputs))
 }
 
 /// One configuration of HAProxy in these files. Its relative paths begin in the working directory.

@@ -219,6 +219,59 @@ fn labels_yaml_toml_and_native_say_the_same() {
     }
 }
 
+#[test]
+fn files_that_are_named() {
+    let list = |path: &str| match path {
+        "/srv/a/dynamic" => Some(vec!["b.yml".to_owned(), "c.txt".to_owned()]),
+        _ => None,
+    };
+    let inputs = Inputs {
+        list: &list,
+        ..world()
+    };
+    let named = |files: &[(&str, &str)]| {
+        let files: Vec<File<'_>> = files
+            .iter()
+            .map(|(name, text)| File {
+                id: FileId(0),
+                name,
+                text,
+            })
+            .collect();
+        portway_dialects::traefik::named_files(&files, &inputs)
+    };
+    let compose = "services:\n  proxy:\n    image: traefik:v3\n    volumes: [\"./traefik.yml:/etc/traefik/traefik.yml:ro\", \"./dynamic:/etc/dynamic\", \"certs:/certs\"]\n";
+    let fixed = "providers: { file: { directory: /etc/dynamic } }\n";
+    assert_eq!(
+        named(&[("/srv/a/compose.yml", compose)]),
+        ["/srv/a/traefik.yml"]
+    );
+    assert_eq!(
+        named(&[
+            ("/srv/a/compose.yml", compose),
+            ("/srv/a/traefik.yml", fixed)
+        ]),
+        ["/srv/a/traefik.yml", "/srv/a/dynamic/b.yml"]
+    );
+    let own = "providers: { file: { filename: dynamic.yml, directory: ./dynamic } }\n";
+    assert_eq!(
+        named(&[("/srv/a/traefik.yml", own)]),
+        ["/srv/a/dynamic.yml", "/srv/a/dynamic/b.yml"]
+    );
+    let missing = judge(
+        &[(
+            "/srv/b/traefik.yml",
+            "providers: { file: { directory: gone } }\n",
+        )],
+        &Options::default(),
+    );
+    let said = short_form(&missing.sources, &missing.found);
+    assert!(
+        said.starts_with("1:33: error[P0002]: cannot read the folder `/srv/b/gone`"),
+        "{said}"
+    );
+}
+
 /// The published files of a folder; `None`, said so, where they are not at hand.
 fn published(name: &str) -> Option<Vec<PathBuf>> {
     let Some(root) = std::env::var_os("PORTWAY_SAMPLES") else {

@@ -26,7 +26,7 @@ use labels::Label;
 use model::{Model, Provider};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::Draft;
-use portway_model::span::{FileId, Span};
+use portway_model::span::{FileId, Span, Spanned};
 use schema::{Language, Section};
 
 /// One file of a configuration.
@@ -129,43 +129,83 @@ fn top_keys(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The files that the provider of static files names, for the caller to read too.
-pub fn named_files(file: &File<'_>, inputs: &Inputs<'_>) -> Vec<String> {
-    let mut found = Diagnostics::default();
-    let Some(table) = read_tree(file, &mut found) else {
-        return Vec::new();
-    };
-    let fixed = match sort(&table) {
-        Sort::Dynamic => return Vec::new(),
-        Sort::Fixed => schema::read(&table, Language::Fixed, &mut found),
-        Sort::Compose => {
-            let project = compose::read(file, &table, inputs, &mut found);
-            fixed_of(&project, &mut found)
-                .map(|(fixed, _)| fixed)
-                .unwrap_or(Section::new(Span::NONE))
+/// The files that these name, for the caller to read too: dynamic files of `providers.file`, and the static file that a
+/// Traefik in a compose file has.
+pub fn named_files(files: &[File<'_>], inputs: &Inputs<'_>) -> Vec<String> {
+    let mut unsaid = Diagnostics::default();
+    let found = &mut unsaid;
+    let mut fixed = Vec::new();
+    let mut named = Vec::new();
+    let mut traefik = None;
+    for file in files {
+        let Some(table) = read_tree(file, found) else {
+            continue;
+        };
+        match sort(&table) {
+            Sort::Dynamic => {}
+            Sort::Fixed => fixed.push((file, schema::read(&table, Language::Fixed, found))),
+            Sort::Compose => {
+                let project = compose::read(file, &table, inputs, found);
+                fixed.extend(fixed_of(&project, found).map(|(section, _)| (file, section)));
+                let mut all = project.containers.into_iter();
+                let Some(own) = all.find_map(|it| it.traefik) else {
+                    continue;
+                };
+                named.extend(own.static_file().map(|path| beside(file.name, &path)));
+                traefik = traefik.or(Some((file, own)));
+            }
         }
-    };
+    }
+    for (file, section) in &fixed {
+        for (path, is_folder) in provided(section) {
+            named.extend(files_at(
+                &on_host(file, path.value, traefik.as_ref()),
+                is_folder,
+                inputs,
+            ));
+        }
+    }
+    named
+}
+
+/// The path of the dynamic file, and that of the folder of dynamic files, of static configuration.
+fn provided(fixed: &Section) -> Vec<(Spanned<&str>, bool)> {
     let Some(provider) = fixed.section("providers.file") else {
         return Vec::new();
     };
-    let mut files = Vec::new();
-    if let Some(name) = provider.some_text("filename")
-        && !is_self(name.value)
-    {
-        files.push(beside(file.name, name.value));
+    let file = provider
+        .some_text("filename")
+        .filter(|it| !is_self(it.value));
+    let folder = provider.some_text("directory");
+    let file = file.map(|path| (path, false));
+    file.into_iter()
+        .chain(folder.map(|path| (path, true)))
+        .collect()
+}
+
+/// A path as the host has it, where a Traefik in a compose file has volumes.
+fn on_host(file: &File<'_>, path: &str, traefik: Option<&(&File<'_>, compose::Traefik)>) -> String {
+    let mounted = traefik.and_then(|(compose, traefik)| {
+        let path = traefik.on_host(path)?;
+        Some(beside(compose.name, &path))
+    });
+    mounted.unwrap_or_else(|| beside(file.name, path))
+}
+
+/// The file at a path, or the dynamic files of a folder.
+fn files_at(path: &str, is_folder: bool, inputs: &Inputs<'_>) -> Vec<String> {
+    if !is_folder {
+        return vec![path.to_owned()];
     }
-    if let Some(folder) = provider.some_text("directory") {
-        let folder = beside(file.name, folder.value);
-        let names = (inputs.list)(&folder).unwrap_or_default();
-        let wanted = names.iter().filter(|name| {
-            let name = name.to_ascii_lowercase();
-            [".yml", ".yaml", ".toml"]
-                .iter()
-                .any(|end| name.ends_with(end))
-        });
-        files.extend(wanted.map(|name| format!("{}/{name}", folder.trim_end_matches('/'))));
-    }
-    files
+    let names = (inputs.list)(path).unwrap_or_default();
+    let wanted = names.iter().filter(|name| {
+        let name = name.to_ascii_lowercase();
+        [".yml", ".yaml", ".toml"]
+            .iter()
+            .any(|end| name.ends_with(end))
+    });
+    let folder = path.trim_end_matches('/');
+    wanted.map(|name| format!("{folder}/{name}")).collect()
 }
 
 /// A path that a file names; relative ones begin in its own folder.
@@ -216,6 +256,7 @@ pub fn parse_all(
         }
     }
     unknown_addresses(&composes, options, &mut found);
+    unreadable_folders(files, &all.fixed, &composes, inputs, &mut found);
     let settings = entry_point::read(&all.fixed, all.old, &mut found);
     for (_, project) in &composes {
         for container in &project.containers {
@@ -247,6 +288,42 @@ fn fixed_of(project: &compose::Project, found: &mut Diagnostics) -> Option<(Sect
         .find_map(|it| it.traefik.as_ref())?;
     let table = labels::tree(&traefik.flags, "", found);
     Some((schema::read(&table, Language::Fixed, found), traefik.old))
+}
+
+/// Folders of dynamic files that are not there.
+fn unreadable_folders(
+    files: &[File<'_>],
+    fixed: &[Section],
+    composes: &[(&File<'_>, compose::Project)],
+    inputs: &Inputs<'_>,
+    found: &mut Diagnostics,
+) {
+    let mounted = |path: &str| {
+        composes.iter().find_map(|(file, project)| {
+            let mut own = project
+                .containers
+                .iter()
+                .filter_map(|it| it.traefik.as_ref());
+            let path = own.find_map(|traefik| traefik.on_host(path))?;
+            Some(beside(file.name, &path))
+        })
+    };
+    for (path, _) in fixed
+        .iter()
+        .flat_map(provided)
+        .filter(|(_, is_folder)| *is_folder)
+    {
+        let file = files.iter().find(|file| file.id == path.span.file);
+        let name = file.map_or("", |file| file.name);
+        let place = mounted(path.value).unwrap_or_else(|| beside(name, path.value));
+        if (inputs.list)(&place).is_none() {
+            let message = format!("cannot read the folder `{place}`");
+            let one = Diagnostic::error(Code::Unreadable, path.span, message);
+            found.push(one.help(
+                "dynamic files can be named themselves: `portway run FILE FILE`, without `directory`",
+            ));
+        }
+    }
 }
 
 /// Addresses for services that no compose file has.

@@ -29,7 +29,8 @@ names them. Files are read at the start: what changes while Portway runs is not 
 Labels of all services are read, and those of `deploy`, as Traefik's Docker provider reads them. A service that is not
 exposed (`traefik.enable=false`, or `exposedByDefault` of the provider) is left out. Where labels say no port, the lowest one of
 `ports` and `expose` counts; ports that only an image exposes are not known here. A Traefik among the services is not a
-server: its `command` is the static configuration.
+server: its `command` is the static configuration, or the file that it has at `/etc/traefik/traefik.yml`. Paths of
+`providers.file` are looked for where its volumes come from.
 
 Servers are looked for
 

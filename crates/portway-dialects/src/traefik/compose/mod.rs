@@ -35,6 +35,8 @@ pub(super) struct Container {
 #[derive(Debug, Default)]
 pub(super) struct Traefik {
     pub(super) flags: Vec<Label>,
+    /// Folders and files of the host by where the container has them.
+    volumes: Vec<(String, String)>,
     /// Its version is 2 or less, by its image.
     pub(super) old: bool,
 }
@@ -54,6 +56,29 @@ pub(super) struct Check {
 pub(super) struct Project {
     pub(super) name: String,
     pub(super) containers: Vec<Container>,
+}
+
+impl Traefik {
+    /// The path on the host of one in the container; `None` where no volume has it.
+    pub(super) fn on_host(&self, path: &str) -> Option<String> {
+        let mut found = self.volumes.iter().filter_map(|(host, inside)| {
+            let rest = path.strip_prefix(inside.trim_end_matches('/'))?;
+            let whole = rest.is_empty() || rest.starts_with('/');
+            whole.then(|| format!("{}{rest}", host.trim_end_matches('/')))
+        });
+        found.next()
+    }
+
+    /// The static file that it reads where it has no flags.
+    pub(super) fn static_file(&self) -> Option<String> {
+        let names = ["traefik.yml", "traefik.yaml", "traefik.toml"];
+        let mut paths = names.iter().map(|name| format!("/etc/traefik/{name}"));
+        let by_name = |(_, inside): &&(String, String)| paths.any(|path| path == *inside);
+        let mounted = self.volumes.iter().find(by_name);
+        mounted
+            .filter(|_| self.flags.is_empty())
+            .map(|(host, _)| host.clone())
+    }
 }
 
 impl Container {
@@ -444,10 +469,40 @@ impl Reading<'_, '_> {
             .map(|entry| self.flags(&entry.item))
             .unwrap_or_default();
         let version = tag.trim_start_matches('v');
+        let volumes = table.get("volumes");
         Some(Traefik {
             flags,
+            volumes: volumes
+                .map(|entry| self.volumes(&entry.item))
+                .unwrap_or_default(),
             old: is_named && (version.starts_with("1.") || version.starts_with('2')),
         })
+    }
+
+    /// What of the host is mounted, by where.
+    fn volumes(&mut self, item: &Item) -> Vec<(String, String)> {
+        let Content::List(items) = &item.content else {
+            return Vec::new();
+        };
+        let mut volumes = Vec::new();
+        for item in items {
+            let pair = match &item.content {
+                Content::Table(table) => {
+                    let mut said = |key: &str| {
+                        let entry = table.get(key)?;
+                        self.text(&entry.item).map(|it| it.value)
+                    };
+                    said("source").zip(said("target"))
+                }
+                _ => self.text(item).and_then(|text| {
+                    let mut parts = text.value.split(':');
+                    Some((parts.next()?.to_owned(), parts.next()?.to_owned()))
+                }),
+            };
+            // Others are volumes of Docker's own.
+            volumes.extend(pair.filter(|(host, _)| host.starts_with(['.', '/'])));
+        }
+        volumes
     }
 
     fn flags(&mut self, item: &Item) -> Vec<Label> {
