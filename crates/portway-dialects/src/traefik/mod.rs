@@ -352,7 +352,8 @@ fn unknown_addresses(
 /// The tree of a file, in TOML or in YAML.
 fn read_tree(file: &File<'_>, found: &mut Diagnostics) -> Option<Table> {
     let toml = file.name.to_ascii_lowercase().ends_with(".toml") || looks_like_toml(file.text);
-    if !file.text.contains("services:") && templated(file, found) {
+    let is_compose = !toml && top_keys(file.text).any(|key| key == "services");
+    if !is_compose && templated(file, found) {
         return None;
     }
     if toml {
