@@ -441,13 +441,16 @@ fn tls_together(
     kept: &[Option<usize>],
 ) -> GroupTls {
     let of_new = |at: usize| match said.targets.get(at).map(|it| &it.tls) {
-        Some(TargetTls::Group) => loaded.group.clone(),
+        Some(TargetTls::Group) => {
+            let own = loaded.own.get(at).cloned().flatten();
+            own.or_else(|| loaded.group.clone())
+        }
         Some(TargetTls::Own(_)) => loaded.own.get(at).cloned().flatten(),
         Some(TargetTls::Off) | None => None,
     };
     let own = |(at, (target, place)): (usize, (&Target, &Option<usize>))| match target.tls {
-        TargetTls::Group | TargetTls::Off => None,
-        TargetTls::Own(_) => match place {
+        TargetTls::Off => None,
+        TargetTls::Group | TargetTls::Own(_) => match place {
             Some(place) => before.own.get(*place).cloned().flatten(),
             None => of_new(at),
         },

@@ -233,10 +233,11 @@ async fn open(
     if let Some(header) = &way.proxy_header {
         socket.send(header).await?;
     }
+    let of_target = || parts.own_tls.get(target).and_then(Option::as_ref);
     let config = match own.map(|target| &target.tls) {
         Some(TargetTls::Off) => None,
-        Some(TargetTls::Own(_)) => parts.own_tls.get(target).and_then(Option::as_ref),
-        Some(TargetTls::Group) | None => parts.tls.as_ref(),
+        Some(TargetTls::Own(_)) => of_target(),
+        Some(TargetTls::Group) | None => of_target().or(parts.tls.as_ref()),
     };
     let Some(config) = config else {
         return Ok(Stream::Plain(socket));

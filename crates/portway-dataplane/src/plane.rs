@@ -80,7 +80,7 @@ pub type ClientTls = Option<Arc<rustls::ClientConfig>>;
 pub struct GroupParts {
     /// `Some` exactly where TLS is spoken to targets.
     pub tls: ClientTls,
-    /// Of targets with TLS settings of their own, by index; empty where none has.
+    /// Of targets, by index, with TLS settings or sessions of their own; empty where none has.
     pub own_tls: Vec<ClientTls>,
     /// Live state by index of the target.
     pub targets: Arc<[Arc<TargetState>]>,

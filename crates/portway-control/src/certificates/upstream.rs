@@ -3,7 +3,9 @@
 use super::{SYSTEM_BUNDLES, policy, read_pem};
 use crate::renewal::Certificates;
 use crate::sources::folder_of;
-use crate::tls::client::{RenewableKey, Target, Verification, client_config, client_config_as};
+use crate::tls::client::{
+    RenewableKey, Target, Verification, apart, client_config, client_config_as,
+};
 use crate::tls::identity::Identity;
 use crate::tls::policy::Policy;
 use portway_model::check::{CheckKind, CheckStep};
@@ -22,7 +24,7 @@ use std::sync::Arc;
 pub struct GroupTls {
     /// `Some` exactly where TLS is spoken to targets and nothing was wrong.
     pub group: Option<Arc<ClientConfig>>,
-    /// Of targets with settings of their own, by index; empty where no target has.
+    /// Of targets, by index, with settings or sessions of their own; empty where no target has.
     pub own: Vec<Option<Arc<ClientConfig>>>,
     /// `Some` exactly where the health check speaks TLS and nothing was wrong: the group's own, or one
     /// that trusts everybody where the group itself speaks none, as an ALB does.
@@ -54,11 +56,13 @@ impl Loading<'_> {
         let has_own =
             |target: &portway_model::snapshot::Target| matches!(target.tls, TargetTls::Own(_));
         let mut own = Vec::new();
-        if self.group.targets.iter().any(has_own) {
-            let targets = self.group.targets.iter();
-            own.extend(targets.map(|target| match &target.tls {
+        let targets = &self.group.targets;
+        let several = targets.len() > 1 && of_group.is_some();
+        if several || targets.iter().any(has_own) {
+            own.extend(targets.iter().map(|target| match &target.tls {
                 TargetTls::Own(tls) => self.config(tls),
-                TargetTls::Group | TargetTls::Off => None,
+                TargetTls::Group => of_group.as_deref().map(apart),
+                TargetTls::Off => None,
             }));
         }
         GroupTls {

@@ -29,6 +29,9 @@ use super::x509::{CertificateFacts, PublicKeyKind, Validity, day};
 /// Servers whose sessions are kept for resumption, per target group.
 pub const UPSTREAM_SESSIONS: usize = 256;
 
+/// The same, per target of a group with several: few names are asked for at one.
+pub const TARGET_SESSIONS: usize = 64;
+
 /// The shortest RSA key whose signatures are accepted, in bits; the crypto library has no shorter one.
 pub const MIN_RSA_BITS: usize = 2048;
 
@@ -196,6 +199,14 @@ pub fn client_config_as(
     config.cert_decompressors = Vec::new();
     config.cert_compressors = Vec::new();
     Ok(Arc::new(config))
+}
+
+/// The same with sessions of its own: targets cannot resume each other's.
+#[must_use]
+pub fn apart(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.resumption = Resumption::in_memory_sessions(TARGET_SESSIONS);
+    Arc::new(config)
 }
 
 /// Why a target's certificate is not accepted.

@@ -34,6 +34,8 @@ pub struct Identity {
     pub certified_key: Arc<CertifiedKey>,
     /// Host names that it serves, in lower case, wildcards as `*.example.com`.
     pub names: Vec<String>,
+    /// One that it serves besides, where it is the first to: its common name.
+    pub common_name: Option<String>,
     /// Host names that its wildcards do not serve.
     pub left_out: Vec<String>,
     /// First second of validity of the leaf, in seconds since 1970.
@@ -57,6 +59,7 @@ impl Identity {
         if !names.is_empty() {
             let (left_out, served) = names.iter().cloned().partition(|it| it.starts_with('!'));
             self.names = served;
+            self.common_name = None;
             let left_out: Vec<String> = left_out;
             self.left_out = left_out
                 .iter()
@@ -373,6 +376,7 @@ pub fn load_identity(
         // Not `from_der`, which refuses X.509 v1; the keys were compared above.
         certified_key: Arc::new(CertifiedKey::new(certificates, signing_key)),
         names: leaf.facts.names(),
+        common_name: leaf.facts.common_name_besides(),
         left_out: Vec::new(),
         not_before: leaf.facts.not_before,
         not_after: leaf.facts.not_after,
@@ -565,6 +569,7 @@ fn judge_leaf(leaf: &CertificateFacts, findings: &mut Vec<Finding>) {
         });
     }
     match names.first() {
+        None if leaf.common_name_besides().is_some() => {}
         None => findings.push(Finding::NoNames {
             subject: leaf.subject.clone(),
         }),

@@ -110,11 +110,7 @@ impl CertificateResolver {
             .collect();
         for (identity, choice) in identities.iter().zip(&choices) {
             for name in &identity.names {
-                let of_name = match name.strip_prefix("*.") {
-                    Some(parent) => resolver.wildcard.entry(parent.into()).or_default(),
-                    None => resolver.exact.entry(name.as_str().into()).or_default(),
-                };
-                if let Some(used) = of_name.add(choice) {
+                if let Some(used) = resolver.of_name(name).add(choice) {
                     shadowed.push(Shadowed {
                         name: name.clone(),
                         kind: choice.kind,
@@ -122,6 +118,11 @@ impl CertificateResolver {
                         unused: choice.position,
                     });
                 }
+            }
+        }
+        for (identity, choice) in identities.iter().zip(&choices) {
+            if let Some(name) = &identity.common_name {
+                resolver.of_name(name).add(choice);
             }
         }
         let names_of_first = identities.first().map(|first| &first.names);
@@ -133,6 +134,13 @@ impl CertificateResolver {
         });
         resolver.default = Choices(ranked.into_iter().map(|(_, choice)| choice).collect());
         (resolver, shadowed)
+    }
+
+    fn of_name(&mut self, name: &str) -> &mut Choices {
+        match name.strip_prefix("*.") {
+            Some(parent) => self.wildcard.entry(parent.into()).or_default(),
+            None => self.exact.entry(name.into()).or_default(),
+        }
     }
 
     /// The identity for a client that asks for `name` and checks `schemes`; `None` refuses the handshake.

@@ -175,14 +175,21 @@ impl CertificateFacts {
             names.retain(|name| is_host_pattern(name));
             return names;
         }
-        let common_name = self
-            .common_name
-            .as_ref()
-            .map(|name| name.trim_end_matches('.').to_ascii_lowercase());
-        common_name
-            .into_iter()
-            .filter(|name| is_host_pattern(name))
-            .collect()
+        self.common_host().into_iter().collect()
+    }
+
+    /// The common name where it is that of a host and [`Self::names`] does not give it. Clients may ask for it all the same.
+    #[must_use]
+    pub fn common_name_besides(&self) -> Option<String> {
+        let alone = |name: &String| self.has_alternative_names && !self.dns_names.contains(name);
+        self.common_host().filter(alone)
+    }
+
+    /// The common name where it is that of a host.
+    fn common_host(&self) -> Option<String> {
+        let name = self.common_name.as_ref()?;
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        is_host_pattern(&name).then_some(name)
     }
 
     /// Whether the public key of a private key is the one certified here. Compares the keys' bits, so that v1 certificates and

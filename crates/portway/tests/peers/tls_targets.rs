@@ -111,6 +111,43 @@ fn versions_towards_targets() {
     }
 }
 
+/// Each has keys of its own for its tickets.
+#[test]
+fn sessions_are_those_of_one_target() {
+    let scene = Scene::new();
+    let [port, one, two] = [(); 3].map(|()| free_port());
+    certificate(
+        &scene,
+        "target",
+        Key::Ecdsa,
+        "app",
+        &["app.internal"],
+        Issuer::Own,
+    );
+    let server = |port: u16| {
+        format!(
+            r#"server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_certificate target.pem;
+    ssl_certificate_key target.key;
+    keepalive_timeout 0;
+    location / {{ return 200 "$ssl_session_reused"; }}
+}}
+"#
+        )
+    };
+    let _nginx = scene.nginx(one, &[server(one), server(two)].concat());
+    let portway = scene.portway(&format!(
+        "[listener.web]\nbind = '127.0.0.1:{port}'\nforward = 'app'\n\
+         [target_group.app]\nprotocol = 'https'\ntargets = ['127.0.0.1:{one}', '127.0.0.1:{two}']\n\
+         tls = {{ verify = 'off', server_name = 'app.internal', max_version = '1.2' }}\n"
+    ));
+    let url = format!("http://127.0.0.1:{port}/");
+    let answers: Vec<_> = (0..6).map(|_| scene.curl(&[&url]).good()).collect();
+    assert_eq!(answers, [".", ".", "r", "r", "r", "r"]);
+    portway.stop();
+}
+
 #[test]
 fn the_name_that_targets_are_asked_for() {
     let scene = Scene::new();

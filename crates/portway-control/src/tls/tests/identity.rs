@@ -121,7 +121,7 @@ fn names_and_dates() {
     );
     check(
         &[&made(&["192.0.2.1"], "cn.example", far)],
-        " | cn.example | NoNames",
+        " | cn.example | ",
     );
     check(
         &[&made(&["a.example"], "x", (-30, -2))],

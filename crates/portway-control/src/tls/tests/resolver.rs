@@ -84,6 +84,9 @@ fn the_choice() {
     check(Some("a.example"), P384, both(1));
     check(Some("only-ecdsa.example"), RSA, both(2));
     check(Some("www.b.example"), EVERY, both(3));
+    // All have this common name besides.
+    check(Some("fixture"), EVERY, both(1));
+    check(Some("fixture"), RSA, both(0));
     // No name, or none that is known: the default, of which there are two.
     check(None, EVERY, default(1));
     check(None, RSA, default(0));
