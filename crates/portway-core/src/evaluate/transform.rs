@@ -283,10 +283,7 @@ fn apply_to_text<'a, F: Facts>(
         Transform::RdpCookie(name) => part_of(text, |text| {
             rdp::cookie(text, name.as_deref()).found().into()
         }),
-        Transform::TargetQueue => {
-            let queued = facts.queued_at(&text);
-            queued.into()
-        }
+        Transform::TargetQueue => facts.queued_at(&text).into(),
         Transform::Bytes { offset, length } => part_of(text, |text| {
             bytes(text, *offset, *length).unwrap_or_default().into()
         }),

@@ -9,8 +9,77 @@ use portway_model::choice::StickTo;
 use portway_model::stage::Named;
 use std::time::Duration;
 
+/// The entries of actions in order; neighbours with one key are joined where that keeps their order.
+pub(crate) fn write_all(actions: &[Action<Named>]) -> Vec<(String, Out)> {
+    let mut out: Vec<(String, Out)> = Vec::new();
+    for action in actions {
+        let (key, value) = write(action);
+        match out.last_mut() {
+            Some((last, before)) if last == key && joins(key) => {
+                if let Some(value) = join(before, value) {
+                    out.push((key.to_owned(), value));
+                }
+            }
+            _ => out.push((key.to_owned(), value)),
+        }
+    }
+    out
+}
+
+fn joins(key: &str) -> bool {
+    matches!(
+        key,
+        "set_header"
+            | "add_header"
+            | "remove_header"
+            | "set_variable"
+            | "unset_variable"
+            | "set_timeout"
+    )
+}
+
+/// At most so many neighbours are joined under one key: more are hard to read.
+const MAX_JOINED: usize = 32;
+
+/// Adds `value` to `before`, or gives it back where it cannot be added.
+fn join(before: &mut Out, value: Out) -> Option<Out> {
+    match (before, value) {
+        (Out::Table(entries), Out::Table(more)) => {
+            let fits = more.iter().all(|(key, value)| match value {
+                Out::Dotted(name, _) => dotted_fits(entries, key, name),
+                _ => entries.iter().all(|(known, _)| known != key),
+            });
+            if !fits || entries.len() >= MAX_JOINED {
+                return Some(Out::Table(more));
+            }
+            entries.extend(more);
+            None
+        }
+        (Out::List(items), value @ Out::Text(_)) if items.len() < MAX_JOINED => {
+            items.push(value);
+            None
+        }
+        (before @ Out::Text(_), value @ Out::Text(_)) => {
+            let first = std::mem::replace(before, Out::List(Vec::new()));
+            *before = Out::List(vec![first, value]);
+            None
+        }
+        (_, value) => Some(value),
+    }
+}
+
+/// A variable joins others where its scope's come together and it is not there yet.
+fn dotted_fits(entries: &[(String, Out)], scope: &str, name: &str) -> bool {
+    let same = |(known, value): &(String, Out)| {
+        known == scope && matches!(value, Out::Dotted(other, _) if other == name)
+    };
+    let last_scope = entries.last().is_some_and(|(known, _)| known == scope);
+    let new_scope = entries.iter().all(|(known, _)| known != scope);
+    (last_scope || new_scope) && !entries.iter().any(same)
+}
+
 /// The key of an action and its value.
-pub(crate) fn write(action: &Action<Named>) -> (&'static str, Out) {
+fn write(action: &Action<Named>) -> (&'static str, Out) {
     match action {
         Action::Forward(groups) => ("forward", write_forward(groups)),
         Action::ForwardByName {

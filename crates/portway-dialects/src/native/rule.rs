@@ -2,6 +2,7 @@
 
 use super::action;
 use super::form::{Form, Out, Reader, words};
+use super::print_action;
 use crate::expression::condition;
 use crate::tree::{Content, Entry, Item, Table};
 use portway_model::action::{Action, Phase, Rule};
@@ -215,7 +216,7 @@ fn write(rule: &Rule<Named>, owner: Owner) -> Vec<(String, Out)> {
     if rule.phase != owner.default_phase() {
         out.push(("phase".to_owned(), rule.phase.write()));
     }
-    let mut actions = action::write_all(&rule.actions);
+    let mut actions = print_action::write_all(&rule.actions);
     if actions.len() == 1 {
         out.append(&mut actions);
     } else {
