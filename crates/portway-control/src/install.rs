@@ -27,7 +27,7 @@ use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::log::LogLevel;
 use portway_model::name::Name;
 use portway_model::snapshot::{Listener, Snapshot, TargetGroup};
-use portway_model::span::{FileId, SourceText, Sources, Span};
+use portway_model::span::{FileId, Sources, Span};
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::{
     GroupNames, ListenerMetrics, Names, ProcessFigures, Registry, TargetHealth,
@@ -119,13 +119,17 @@ const SMALLEST_OF_HAPROXY: &str = "the smallest file that serves: `defaults`, `m
      `timeout client 30s`, `timeout server 30s`, `frontend web`, `bind :8080`, `default_backend app`, `backend app`, \
      `server a 127.0.0.1:9001`, each on a line of its own";
 
+/// What serves in a compose file.
+const SMALLEST_OF_TRAEFIK: &str = "a service of a compose file serves with a port (`expose: [80]`) and a label such as \
+     traefik.http.routers.app.rule=Host(`app.example`), if it is exposed (`traefik.enable=true`)";
+
 /// The smallest configuration in the language of the texts.
 fn smallest(sources: &Sources) -> &'static str {
-    let is_haproxy =
-        |source: &SourceText| detect(&source.name, &source.text) == Some(Dialect::Haproxy);
-    match sources.get(FileId(0)).is_some_and(is_haproxy) {
-        true => SMALLEST_OF_HAPROXY,
-        false => SMALLEST,
+    let first = sources.get(FileId(0));
+    match first.and_then(|it| detect(&it.name, &it.text)) {
+        Some(Dialect::Haproxy) => SMALLEST_OF_HAPROXY,
+        Some(Dialect::Traefik) => SMALLEST_OF_TRAEFIK,
+        _ => SMALLEST,
     }
 }
 
