@@ -124,7 +124,7 @@ const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyA
 fn every_word_of_the_model_is_generated() {
     let mut missing: BTreeSet<&str> = WORDS.split_whitespace().collect();
     let mut runner = TestRunner::deterministic();
-    for _ in 0..8_000 {
+    for _ in 0..20_000 {
         let draft = drafts().new_tree(&mut runner).unwrap().current();
         let text = format!("{draft:?}");
         let words = text.split(|c: char| !c.is_ascii_alphanumeric());
