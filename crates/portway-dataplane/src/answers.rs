@@ -68,7 +68,9 @@ impl Page {
         let mut fields = Vec::new();
         for (name, value) in &answer.headers {
             let value = value.as_text().unwrap_or_default();
-            write_field(&mut fields, name.as_bytes(), value.as_bytes());
+            if !value.is_empty() {
+                write_field(&mut fields, name.as_bytes(), value.as_bytes());
+            }
         }
         let body = answer.body.as_text().unwrap_or_default();
         if !body.is_empty() {
@@ -304,11 +306,7 @@ pub(crate) fn own(x: &Exchange<'_>, status: u16, text: &str) -> Answer {
 /// Puts the headers and the body in that are computed.
 fn compute(x: &Exchange<'_>, from: &ErrorAnswer<Resolved>, answer: &mut Answer) {
     answer.fields.clear();
-    for (name, value) in &from.headers {
-        let mut bytes = Vec::new();
-        write_header_value(value, x, &mut bytes);
-        write_field(&mut answer.fields, name.as_bytes(), &bytes);
-    }
+    write_headers(x, &from.headers, &mut answer.fields);
     let mut body = Vec::new();
     write_template(&from.body, x, &mut body);
     if !body.is_empty() {
@@ -316,6 +314,25 @@ fn compute(x: &Exchange<'_>, from: &ErrorAnswer<Resolved>, answer: &mut Answer) 
         write_field(&mut answer.fields, b"Content-Type", content_type);
     }
     answer.body = Body::Made(body);
+}
+
+/// Writes the headers of an answer; one whose value turns out empty is left out.
+pub(crate) fn write_headers(
+    x: &Exchange<'_>,
+    headers: &[(String, Template<Resolved>)],
+    out: &mut Vec<u8>,
+) {
+    for (name, value) in headers {
+        let before = out.len();
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        let begin = out.len();
+        write_header_value(value, x, out);
+        match out.len() == begin {
+            true => out.truncate(before),
+            false => out.extend_from_slice(b"\r\n"),
+        }
+    }
 }
 
 /// What is answered to what is no request. HAProxy looks at no page then, but for an empty one.

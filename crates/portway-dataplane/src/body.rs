@@ -1,4 +1,4 @@
-//! Waiting for a request's body, so that rules can look at it.
+//! Waiting for a body, so that rules can look at it.
 //!
 //! What has come stays in the buffer behind the head and is sent from there, so that looking at a body changes nothing
 //! of it. Leaves to the rules what they make of it.
@@ -8,7 +8,7 @@ use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::reply;
 use crate::stream::Stream;
-use portway_core::http1::{BodyLength, ChunkedLimits, Decoder};
+use portway_core::http1::{BodyLength, ChunkedLimits, Decoder, Refusal, ResponseBody};
 use portway_telemetry::metrics::Limit;
 use std::future::poll_fn;
 use std::io;
@@ -19,12 +19,68 @@ use std::time::Duration;
 /// see the beginning.
 pub(crate) const LOOKED_AT_BODY: usize = 32 * 1024;
 
-/// What is known of a body while it comes.
-struct Coming {
-    /// Undoes the chunked coding; data goes to the scratch memory.
+/// How much of a body is wanted, and what is known of it while it comes.
+pub(crate) struct Coming {
+    /// Bytes that end it, where the head says how many.
+    length: Option<u64>,
+    /// Undoes the chunked coding.
     decoder: Option<Decoder>,
     /// Bytes behind the head that the decoder has had.
     decoded: usize,
+    /// Bytes of data that will do.
+    enough: usize,
+}
+
+impl Coming {
+    /// The body of a request; `at_least` 0: the whole.
+    fn of_request(body: BodyLength, at_least: u32) -> Self {
+        match body {
+            BodyLength::None => Self::new(Some(0), false, at_least),
+            BodyLength::Length(length) => Self::new(Some(length), false, at_least),
+            BodyLength::Chunked => Self::new(None, true, at_least),
+        }
+    }
+
+    /// The body of a response; `at_least` 0: the whole.
+    pub(crate) fn of_response(body: ResponseBody, at_least: u32) -> Self {
+        match body {
+            ResponseBody::None => Self::new(Some(0), false, at_least),
+            ResponseBody::Length(length) => Self::new(Some(length), false, at_least),
+            ResponseBody::Chunked => Self::new(None, true, at_least),
+            ResponseBody::UntilClose => Self::new(None, false, at_least),
+        }
+    }
+
+    fn new(length: Option<u64>, chunked: bool, at_least: u32) -> Self {
+        Self {
+            length,
+            decoder: chunked.then(Decoder::new),
+            decoded: 0,
+            enough: match at_least {
+                0 => usize::MAX,
+                at_least => at_least as usize,
+            },
+        }
+    }
+
+    /// True where enough has come; `here`: all that came behind the head. What was in chunks is added to `data`.
+    pub(crate) fn is_enough(&mut self, here: &[u8], data: &mut Vec<u8>) -> Result<bool, Refusal> {
+        let Some(decoder) = &mut self.decoder else {
+            let whole = self.length.unwrap_or(u64::MAX);
+            return Ok(here.len() as u64 >= whole.min(self.enough as u64));
+        };
+        let mut new = here.get(self.decoded..).unwrap_or_default().to_vec();
+        let mut rest = new.as_mut_slice();
+        while !rest.is_empty() && !decoder.is_finished() {
+            let mut trailers = Vec::new();
+            let decoded =
+                decoder.decode_in_place(rest, &mut trailers, &ChunkedLimits::default())?;
+            data.extend_from_slice(rest.get(decoded.data()).unwrap_or_default());
+            self.decoded += decoded.consumed;
+            rest = rest.get_mut(decoded.consumed..).unwrap_or_default();
+        }
+        Ok(decoder.is_finished() || data.len() >= self.enough)
+    }
 }
 
 /// Waits until the body is here, or `at_least` bytes of it (0: the whole), or all that is looked at; not longer than
@@ -35,13 +91,10 @@ pub(crate) async fn wait(
     time: Duration,
     at_least: u32,
 ) -> Result<(), Fault> {
-    let mut coming = Coming {
-        decoder: (x.framing.body == BodyLength::Chunked).then(Decoder::new),
-        decoded: 0,
-    };
+    let mut coming = Coming::of_request(x.framing.body, at_least);
     x.scratch.body.clear();
     go_on(x, stream).await?;
-    if is_enough(x, &mut coming, at_least)? {
+    if is_enough(x, &mut coming)? {
         return Ok(());
     }
     x.connection.timer.set(time);
@@ -58,7 +111,7 @@ pub(crate) async fn wait(
             }
             _ => return Err(Fault::client_closed()),
         }
-        if is_enough(x, &mut coming, at_least)? {
+        if is_enough(x, &mut coming)? {
             return Ok(());
         }
     }
@@ -95,33 +148,8 @@ async fn go_on(x: &mut Exchange<'_>, stream: &mut Stream) -> Result<(), Fault> {
     sent.map_err(|error| Fault::unsent(&error))
 }
 
-/// True where enough of the body is here.
-fn is_enough(x: &mut Exchange<'_>, coming: &mut Coming, at_least: u32) -> Result<bool, Fault> {
-    let enough = if at_least == 0 {
-        usize::MAX
-    } else {
-        at_least as usize
-    };
-    let here = x.arena.len().saturating_sub(x.head_len);
-    let Some(decoder) = &mut coming.decoder else {
-        let length = match x.framing.body {
-            BodyLength::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
-            BodyLength::None | BodyLength::Chunked => 0,
-        };
-        return Ok(here >= length.min(enough));
-    };
-    let new = x.arena.filled().get(x.head_len + coming.decoded..);
-    let mut new = new.unwrap_or_default().to_vec();
-    let mut rest = new.as_mut_slice();
-    while !rest.is_empty() && !decoder.is_finished() {
-        let mut trailers = Vec::new();
-        let decoded = decoder
-            .decode_in_place(rest, &mut trailers, &ChunkedLimits::default())
-            .map_err(Fault::refused)?;
-        let data = rest.get(decoded.data()).unwrap_or_default();
-        x.scratch.body.extend_from_slice(data);
-        coming.decoded += decoded.consumed;
-        rest = rest.get_mut(decoded.consumed..).unwrap_or_default();
-    }
-    Ok(decoder.is_finished() || x.scratch.body.len() >= enough)
+fn is_enough(x: &mut Exchange<'_>, coming: &mut Coming) -> Result<bool, Fault> {
+    let here = x.arena.filled().get(x.head_len..).unwrap_or_default();
+    let enough = coming.is_enough(here, &mut x.scratch.body);
+    enough.map_err(Fault::refused)
 }

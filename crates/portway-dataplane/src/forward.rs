@@ -4,14 +4,15 @@
 //! tried again; after that a fault can only cut the response off.
 
 use crate::answers::Answer;
-use crate::buffer::Buffer;
+use crate::body::{Coming, LOOKED_AT_BODY};
+use crate::buffer::{BUFFER_BYTES, Buffer};
 use crate::connect::Upstream;
 use crate::exchange::{Exchange, How};
 use crate::fault::Fault;
 use crate::head;
 use crate::live::Seen;
 use crate::log_value::{fields_size, find_cookie, response_head_size};
-use crate::policy::{self, Decision, Side};
+use crate::policy::{self, Decision, Position, Side};
 use crate::record;
 use crate::reply;
 use crate::retries;
@@ -124,7 +125,24 @@ async fn respond(
         let generation = &x.connection.generation;
         x.kept.sticks.remember(generation, group, target);
     }
-    if let Some((answer, how)) = run_response_rules(x)? {
+    let mut progress = Progress::default();
+    let answer = loop {
+        match run_response_rules(x, &mut progress)? {
+            Ruled::Passed => break None,
+            Ruled::Answer(answer, how) => break Some((answer, how)),
+            Ruled::WaitForBody(time, at_least) => {
+                let coming = Coming::of_response(framing.body, at_least);
+                let wait = Wait {
+                    head_len,
+                    coming,
+                    time,
+                };
+                // Boxed because it is rare, and every exchange would carry it along.
+                Box::pin(body_of_response(x, downstream, &mut upstream, upload, wait)).await?;
+            }
+        }
+    };
+    if let Some((answer, how)) = answer {
         let here = x
             .response
             .as_ref()
@@ -340,6 +358,22 @@ impl Upload {
         Ok(())
     }
 
+    /// Goes on beside the response, which does so whatever becomes of the request: the target learns that nothing more
+    /// comes. Its own direction tells the rest.
+    fn poll_beside(
+        &mut self,
+        cx: &mut Context<'_>,
+        x: &Exchange<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+    ) {
+        if let Err(fault) = self.poll(cx, x, from, to) {
+            self.cut = true;
+            self.fault = Some(fault);
+            let _ = to.poll_shutdown(cx);
+        }
+    }
+
     /// Where the request's body was read to its end: what has come behind it.
     fn beyond(&mut self) -> Option<Option<Buffer>> {
         let over = self.transfer.source_is_over();
@@ -385,7 +419,7 @@ async fn response_head(
                     }
                     Parsed::Partial => scanned = buffer.len(),
                 }
-                if !buffer.make_room(limits.head_bytes + crate::buffer::BUFFER_BYTES) {
+                if !buffer.make_room(limits.head_bytes + BUFFER_BYTES) {
                     return Poll::Ready(Err(Fault::internal()));
                 }
             }
@@ -472,8 +506,25 @@ async fn interim(
     sent.map_err(|error| Fault::unsent(&error))
 }
 
-/// Runs the rules on the response: the group's, then the listener's. Gives what a rule answers in its place.
-fn run_response_rules(x: &mut Exchange<'_>) -> Result<Option<(Answer, How)>, Fault> {
+/// Which rules on a response have run: the group's, then the listener's.
+#[derive(Debug, Default)]
+struct Progress {
+    list: usize,
+    position: Position,
+}
+
+/// What rules on a response want.
+enum Ruled {
+    /// That it goes on.
+    Passed,
+    /// This in its place.
+    Answer(Answer, How),
+    /// To see its body: not later than this, so many bytes of it.
+    WaitForBody(Duration, u32),
+}
+
+/// Runs the rules on the response from where a wait stopped them.
+fn run_response_rules(x: &mut Exchange<'_>, progress: &mut Progress) -> Result<Ruled, Fault> {
     let generation = Rc::clone(&x.connection.generation);
     let group = x.attempt.group.and_then(|group| generation.group(group));
     let listener = generation.plane.listener(x.connection.listener);
@@ -481,27 +532,81 @@ fn run_response_rules(x: &mut Exchange<'_>) -> Result<Option<(Answer, How)>, Fau
         group.map(|(group, _, _)| group.rules.response.as_slice()),
         listener.map(|(listener, _)| listener.rules.response.as_slice()),
     ];
-    for rules in lists
-        .into_iter()
-        .flatten()
-        .filter(|rules| !rules.is_empty())
-    {
-        match policy::run(x, rules, None, Side::Response) {
-            Decision::Close(_) => {
-                statistics::response_denied(x);
-                return Err(Fault::rejected());
+    while let Some(rules) = lists.get(progress.list) {
+        let rules = rules.unwrap_or_default();
+        if !rules.is_empty() {
+            match policy::resume(x, rules, None, Side::Response, &mut progress.position) {
+                Decision::Close(_) => {
+                    statistics::response_denied(x);
+                    return Err(Fault::rejected());
+                }
+                Decision::Answer(answer, how) => return Ok(Ruled::Answer(answer, how)),
+                Decision::WaitForBody(time, at_least) => {
+                    return Ok(Ruled::WaitForBody(time, at_least));
+                }
+                // All but the last are not possible in this phase.
+                Decision::Forward(_)
+                | Decision::Tarpit(..)
+                | Decision::Service(_)
+                | Decision::NoGroup
+                | Decision::Undecided => {}
             }
-            Decision::Answer(answer, how) => return Ok(Some((answer, how))),
-            // Not possible in this phase.
-            Decision::Forward(_)
-            | Decision::Tarpit(..)
-            | Decision::WaitForBody(..)
-            | Decision::Service(_)
-            | Decision::NoGroup
-            | Decision::Undecided => {}
         }
+        progress.list += 1;
+        progress.position = Position::default();
     }
-    Ok(None)
+    Ok(Ruled::Passed)
+}
+
+/// A wait for the body of a response.
+struct Wait {
+    head_len: usize,
+    coming: Coming,
+    time: Duration,
+}
+
+/// Waits until enough of the body stands behind the head in `x.response`, or all that is looked at; the request goes on
+/// meanwhile.
+async fn body_of_response(
+    x: &mut Exchange<'_>,
+    downstream: &mut Stream,
+    upstream: &mut Upstream,
+    upload: &mut Upload,
+    mut wait: Wait,
+) -> Result<(), Fault> {
+    let mut response = x.response.take().ok_or_else(Fault::internal)?;
+    let mut data = Vec::new();
+    x.connection.timer.set(wait.time);
+    let result = poll_fn(|cx| {
+        upload.poll_beside(cx, x, downstream, &mut upstream.link.stream);
+        loop {
+            let here = response.filled().get(wait.head_len..).unwrap_or_default();
+            match wait.coming.is_enough(here, &mut data) {
+                Ok(true) => return Poll::Ready(Ok(())),
+                Ok(false) => {}
+                Err(refusal) => return Poll::Ready(Err(Fault::bad_response(refusal))),
+            }
+            let room = LOOKED_AT_BODY.saturating_sub(here.len());
+            if room == 0 || !response.make_room(wait.head_len + LOOKED_AT_BODY + BUFFER_BYTES) {
+                crate::record::limit_reached(x, Limit::LookedAtBody);
+                return Poll::Ready(Ok(()));
+            }
+            let spare = response.spare();
+            let most = spare.len().min(room);
+            let into = spare.get_mut(..most).unwrap_or_default();
+            match upstream.link.stream.poll_read(cx, into) {
+                Poll::Ready(Ok(n)) if n > 0 => response.received(n),
+                // Whether that may be its end is seen when it is sent.
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => break,
+            }
+        }
+        let timer = &x.connection.timer;
+        timer.poll(cx).map(|()| Err(Fault::response_timeout()))
+    })
+    .await;
+    x.response = Some(response);
+    result
 }
 
 /// Moves both bodies until the response is over.
@@ -516,12 +621,7 @@ async fn bodies(
     patience.target_first = false;
     let mut moves = u64::MAX;
     poll_fn(|cx| {
-        if let Err(fault) = upload.poll(cx, x, downstream, &mut upstream.link.stream) {
-            // The response goes on; the target learns that nothing more comes. Its own direction tells the rest.
-            upload.cut = true;
-            upload.fault = Some(fault);
-            let _ = upstream.link.stream.poll_shutdown(cx);
-        }
+        upload.poll_beside(cx, x, downstream, &mut upstream.link.stream);
         let buffers = &x.connection.worker.buffers;
         let step = download.poll(cx, &mut upstream.link.stream, downstream, buffers);
         // Known at every moment: a stop may cut off here.

@@ -546,12 +546,7 @@ fn fixed(x: &Exchange<'_>, response: &FixedResponse<Resolved>, origin: Origin) -
     if let Some(content_type) = &response.content_type {
         write_field(&mut answer.fields, b"Content-Type", content_type.as_bytes());
     }
-    for (name, value) in &response.headers {
-        answer.fields.extend_from_slice(name.as_bytes());
-        answer.fields.extend_from_slice(b": ");
-        write_header_value(value, x, &mut answer.fields);
-        answer.fields.extend_from_slice(b"\r\n");
-    }
+    answers::write_headers(x, &response.headers, &mut answer.fields);
     answer
 }
 

@@ -134,11 +134,6 @@ impl Found {
             Phase::ClientHello => self.stream,
             Phase::Request | Phase::Response | Phase::AfterResponse => false,
         };
-        let waits = |action: &Action<Resolved>| matches!(action, Action::WaitForBody { .. });
-        self.part_if(
-            rule.phase == Phase::Response && rule.actions.iter().any(waits),
-            "`wait_for_body` of responses",
-        );
         self.condition(&rule.condition);
         for action in &rule.actions {
             self.at(rule.origin.0).action(action);

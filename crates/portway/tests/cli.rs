@@ -205,7 +205,7 @@ fn check_says_what_is_wrong() {
 #[test]
 fn check_refuses_what_run_refuses() {
     let good = GOOD.replace("PORT", "8080");
-    let not_run = format!("{good}rule = {{ phase = 'response', wait_for_body = '1s' }}\n");
+    let not_run = format!("{good}[userlist.u]\nusers = {{ a = '$y$j9T$abc$def' }}\n");
     let no_folder = good.replace("\n\n", "\naccess_log = { to = 'file:none/a.log' }\n\n");
     let folder = folder(&[
         ("empty.toml", ""),
@@ -240,7 +240,8 @@ fn check_refuses_what_run_refuses() {
     let nothing = "error[P0104]: nothing to serve: no listener";
     check("empty.toml", true, &[nothing, "`[listener.web]`"]);
     check("fragment.toml", true, &[nothing]);
-    check("not_run.toml", true, &["error[P0901]: not run yet: "]);
+    let hash = "error[P0901]: the password hash of user `a` is of a kind that is not run";
+    check("not_run.toml", true, &[hash]);
     let missing = "cannot write the access log `none/a.log`: its folder does not exist";
     check("no_folder.toml", true, &["listener `web`: ", missing]);
 }

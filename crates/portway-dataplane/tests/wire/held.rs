@@ -7,6 +7,12 @@ use portway_testkit::peer::{End, Target, Wire};
 /// A listener with these rules before one that forwards, its target, and a client.
 fn start(rules: &str) -> (Proxy, Target, Wire) {
     let target = Target::answering(&[&[OK]]).unwrap();
+    let (proxy, client) = towards(&target, rules);
+    (proxy, target, client)
+}
+
+/// The same with this target.
+fn towards(target: &Target, rules: &str) -> (Proxy, Wire) {
     let text = format!(
         "[listener.web]\nbind = \"@0\"\nforward = \"app\"\n{PLAIN}{rules}\n\
          [target_group.app]\ntargets = [\"{}\"]\n",
@@ -14,7 +20,7 @@ fn start(rules: &str) -> (Proxy, Target, Wire) {
     );
     let proxy = Proxy::start(&text);
     let client = proxy.client();
-    (proxy, target, client)
+    (proxy, client)
 }
 
 /// Waits for the body and tells the target what was seen of it.
@@ -170,6 +176,119 @@ actions = [{ wait_for_body = '10s' }, { add_header = { X-A = '4' } }]
         .filter_map(|line| line.strip_prefix("X-A: "))
         .collect();
     assert_eq!(added, ["1", "2", "3", "4"]);
+    drop(client);
+    proxy.finish(1);
+}
+
+/// Waits for the body of a response of this status.
+const RESPONSE: &str = "own_answers = 'haproxy'
+[[target_group.app.rule]]
+phase = 'response'
+when = 'status == 200'
+actions = [{ add_header = { X-A = '1' } }, { wait_for_body = '300ms' }, { add_header = { X-A = '2' } }]
+[[listener.web.rule]]
+phase = 'response'
+when = 'status == 201'
+wait_for_body = { time = '300ms', at_least = 3 }
+[[listener.web.rule]]
+phase = 'response'
+add_header = { X-A = '3' }
+";
+
+#[test]
+fn responses_wait_for_their_body() {
+    let check = |answer: &[&str], response: &str| {
+        let target = Target::answering(&[answer]).unwrap();
+        let (proxy, mut client) = towards(&target, RESPONSE);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        same(response, &client.receive(response.len()).unwrap(), response);
+        drop(client);
+        proxy.finish(1);
+    };
+    let head = |status: &str, framing: &str, added: &str| {
+        format!("HTTP/1.1 {status}\r\n{framing}{added}\r\n")
+    };
+    let all = "X-A: 1\r\nX-A: 2\r\nX-A: 3\r\n";
+    let length = "Content-Length: 6\r\n";
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    check(
+        &[&head("200 OK", length, ""), "abc", "def"],
+        &(head("200 OK", length, all) + "abcdef"),
+    );
+    check(
+        &[&head("201 Created", length, ""), "ab", "cdef"],
+        &(head("201 Created", length, "X-A: 3\r\n") + "abcdef"),
+    );
+    check(
+        &[
+            &head("200 OK", chunked, ""),
+            "3\r\nabc\r\n3",
+            "\r\ndef\r\n0\r\n",
+            "\r\n",
+        ],
+        &(head("200 OK", &format!("{all}{chunked}"), "") + "6\r\nabcdef\r\n0\r\n\r\n"),
+    );
+    let long = "x".repeat(100_000);
+    let framing = "Content-Length: 100000\r\n";
+    check(
+        &[&head("200 OK", framing, ""), &long],
+        &(head("200 OK", framing, all) + &long),
+    );
+}
+
+#[test]
+fn a_response_whose_body_does_not_come() {
+    let target =
+        Target::answering(&[&["HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc"]]).unwrap();
+    let (proxy, mut client) = towards(&target, RESPONSE);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let begin = "HTTP/1.1 504 Gateway Time-out\r\n";
+    same("answer", &client.receive(begin.len()).unwrap(), begin);
+    drop(client);
+    let log = proxy.finish(1);
+    assert!(
+        log[0].contains("\"fault\":\"response_timeout\""),
+        "{}",
+        log[0]
+    );
+}
+
+#[test]
+fn a_wait_for_a_response_lets_the_request_go_on() {
+    let target = Target::answering(&[&[
+        "HTTP/1.1 201 Created\r\nContent-Length: 4\r\n\r\n",
+        "ab",
+        "cd",
+    ]])
+    .unwrap();
+    let (proxy, mut client) = towards(&target, RESPONSE);
+    let body = "x".repeat(500_000);
+    client
+        .send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n{body}"
+        ))
+        .unwrap();
+    let response = "HTTP/1.1 201 Created\r\nContent-Length: 4\r\nX-A: 3\r\n\r\nabcd";
+    same(
+        "response",
+        &client.receive(response.len()).unwrap(),
+        response,
+    );
+    assert!(target.received_in_all().ends_with(&body));
+    drop(client);
+    proxy.finish(1);
+}
+
+#[test]
+fn headers_of_answers_that_turn_out_empty_are_left_out() {
+    let rules = "own_answers = 'haproxy'
+[[listener.web.rule]]
+respond = { status = 204, headers = { X-A = '${query}', X-B = '${method}', X-C = '' } }
+";
+    let (proxy, _target, mut client) = start(rules);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let response = "HTTP/1.1 204 No Content\r\nX-B: GET\r\n\r\n";
+    same("answer", &client.receive(response.len()).unwrap(), response);
     drop(client);
     proxy.finish(1);
 }

@@ -146,7 +146,7 @@ impl Acls {
     ) -> Option<Condition<Named>> {
         let mut alternatives = Vec::new();
         let mut failed = false;
-        for part in words.split(|word| matches!(word.as_str(), "or" | "||")) {
+        for part in alternatives_of(words) {
             match self.conjunction(part, place, reader) {
                 Some(parts) if parts.is_empty() => {}
                 Some(parts) => alternatives.push(simplified(parts)),
@@ -254,6 +254,19 @@ impl Acls {
         });
         None
     }
+}
+
+/// The parts between `or`s. What stands in braces belongs to one test, as a pattern where it reads `or`.
+fn alternatives_of(words: &[Word]) -> impl Iterator<Item = &[Word]> {
+    let mut inside = false;
+    words.split(move |word| {
+        let word = word.as_str();
+        match inside {
+            true => inside = word != "}",
+            false => inside = word.trim_start_matches('!') == "{",
+        }
+        !inside && matches!(word, "or" | "||")
+    })
 }
 
 /// An ACL without a name.

@@ -124,6 +124,11 @@ fn conditions() {
         "'var' needs a matching method: nothing says how it is compared",
     );
     check("if { status 200 }", "never");
+    check(
+        "if { path /a || /b } or METH_POST",
+        "Path(`/a`, `||`, `/b`) || Method(`POST`)",
+    );
+    check("if !{ path or }", "!Path(`or`)");
     check("if nope", "no such ACL: 'nope'");
     check("if { path /a", "this condition is not closed with '}'");
     check("if { path -q }", "'-q' is no ACL flag");

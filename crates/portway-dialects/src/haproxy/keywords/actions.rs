@@ -113,7 +113,7 @@ pub(super) const HTTP_RESPONSE: &[Row] = rows! {
     "track-sc1" => Supported;
     "track-sc2" => Supported;
     "unset-var" => Supported;
-    "wait-for-body" => NotYet;
+    "wait-for-body" => Supported;
 };
 
 /// What `http-after-response` may do.

@@ -99,7 +99,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "monitor fail" @ "fl" => Supported;
     "monitor-net" @ "dflb" => Old("http-request return status 200 if { src ADDRESS }");
     "monitor-uri" @ "dfl" => Supported;
-    "option abortonclose" @ "dlb" => NoEffect("a request whose client has gone is given up anyway");
+    "option abortonclose" @ "dlb" => NoEffect("a request is served to its end though its client has closed, as without the option");
     "option accept-invalid-http-request" @ "dfl" =>
         NoEffect("unclear requests are refused whatever this says");
     "option accept-invalid-http-response" @ "dlb" =>

@@ -1,26 +1,30 @@
 //! What replaces our own answers: errorfile, errorloc, errorfiles.
 
 use super::Lowering;
-use crate::haproxy::proxy::{ErrorReply, Proxy, error_section};
+use crate::haproxy::proxy::{ErrorLine, ErrorReply, Proxy, error_section, replace};
 use portway_model::draft::ErrorPageDraft;
 use portway_model::span::Spanned;
 
 impl Lowering<'_, '_, '_> {
-    /// Error pages of a proxy: those of sections it names, then its own.
+    /// Error pages of a proxy: what it inherits, then its own lines; for each status the last says.
     pub(super) fn error_pages(&mut self, proxy: &Proxy) -> Vec<ErrorPageDraft> {
         let mut pages: Vec<(u16, ErrorReply)> = Vec::new();
-        for (name, statuses) in &proxy.error_sections {
-            let Some(section) = error_section(name, self.reader) else {
-                continue;
-            };
-            for (status, reply) in &section.replies {
-                if statuses.is_empty() || statuses.contains(status) {
-                    put(&mut pages, *status, reply);
+        for line in &proxy.errors {
+            match line {
+                ErrorLine::Reply(status, reply) => {
+                    replace(&mut pages, *status, reply.clone());
+                }
+                ErrorLine::Own(status) => pages.retain(|(known, _)| known != status),
+                ErrorLine::Section(name, statuses) => {
+                    let section = error_section(name, self.reader);
+                    let replies = section.into_iter().flat_map(|section| section.replies);
+                    for (status, reply) in replies {
+                        if statuses.is_empty() || statuses.contains(&status) {
+                            replace(&mut pages, status, reply);
+                        }
+                    }
                 }
             }
-        }
-        for (status, reply) in &proxy.errors {
-            put(&mut pages, *status, reply);
         }
         pages.sort_by_key(|(status, _)| *status);
         let draft = |(status, reply): (u16, ErrorReply)| ErrorPageDraft {
@@ -29,9 +33,4 @@ impl Lowering<'_, '_, '_> {
         };
         pages.into_iter().map(draft).collect()
     }
-}
-
-fn put(pages: &mut Vec<(u16, ErrorReply)>, status: u16, reply: &ErrorReply) {
-    pages.retain(|(known, _)| *known != status);
-    pages.push((status, reply.clone()));
 }

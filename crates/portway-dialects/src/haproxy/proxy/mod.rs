@@ -38,7 +38,7 @@ pub(crate) use keyword::timeout as set_timeout;
 pub(crate) use log::{LogForm, LogTarget, log_target};
 pub(crate) use option::{ClientHeader, Closing, Flags};
 pub(crate) use read::{ErrorSection, read};
-pub(crate) use respond::{ErrorReply, error_section};
+pub(crate) use respond::{ErrorLine, ErrorReply, error_section, replace};
 pub(crate) use rule::{List, RuleLine, Step, add as add_rule, condition as bare_condition, place};
 pub(crate) use server::{Server, ServerAddress, added as added_server};
 pub(crate) use server_option::{CheckPlan, Sent, ServerOptions, ServerTls};
@@ -173,9 +173,8 @@ pub(crate) struct Proxy {
     pub(crate) originalto: Option<Spanned<ClientHeader>>,
     pub(crate) maxconn: Option<Spanned<u32>>,
     pub(crate) session_rate: Option<Spanned<u32>>,
-    pub(crate) errors: Vec<(u16, ErrorReply)>,
-    /// `errorfiles`: the name of a section, and which of its statuses; all where none is named.
-    pub(crate) error_sections: Vec<(Spanned<String>, Vec<u16>)>,
+    /// What replaces answers of our own; a later line is stronger.
+    pub(crate) errors: Vec<ErrorLine>,
     pub(crate) stats: Option<StatsSettings>,
     pub(crate) acls: Acls,
     pub(crate) rules: Vec<RuleLine>,
@@ -237,7 +236,6 @@ impl Proxy {
             maxconn: None,
             session_rate: None,
             errors: Vec::new(),
-            error_sections: Vec::new(),
             stats: None,
             acls: Acls::default(),
             rules: Vec::new(),

@@ -23,6 +23,17 @@ pub(crate) struct ErrorReply {
     pub(crate) span: Span,
 }
 
+/// A line of a proxy that says what replaces answers of our own.
+#[derive(Debug, Clone)]
+pub(crate) enum ErrorLine {
+    /// For one status.
+    Reply(u16, ErrorReply),
+    /// `errorfiles`: the name of a section, and which of its statuses; all where none is named.
+    Section(Spanned<String>, Vec<u16>),
+    /// Nothing replaces that of this status.
+    Own(u16),
+}
+
 /// The status where none is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -285,7 +296,7 @@ pub(super) fn error_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>
         "http-error" => http_error(proxy, line, reader),
         _ => {
             if let Some((status, reply)) = reply(line, reader) {
-                replace(&mut proxy.errors, status, reply);
+                proxy.errors.push(ErrorLine::Reply(status, reply));
             }
         }
     }
@@ -342,9 +353,8 @@ fn errorfiles(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
     for word in line.from(2) {
         statuses.extend(own_status(word, reader));
     }
-    proxy
-        .error_sections
-        .push((Spanned::new(name.text.clone(), name.span), statuses));
+    let section = name.spanned(name.text.clone());
+    proxy.errors.push(ErrorLine::Section(section, statuses));
 }
 
 /// `http-error status CODE` with what an answer has.
@@ -358,13 +368,13 @@ fn http_error(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
     };
     if let ("errorfiles", Some(value), None) = (line.text(3), line.word(4), line.word(5)) {
         let section = value.spanned(value.text.clone());
-        proxy.error_sections.push((section, vec![status]));
-        proxy.errors.retain(|(known, _)| *known != status);
+        proxy.errors.push(ErrorLine::Own(status));
+        proxy.errors.push(ErrorLine::Section(section, vec![status]));
         return;
     }
     if (line.text(3), line.word(4)) == ("default-errorfiles", None) {
         // HAProxy's own, whatever was said before.
-        proxy.errors.retain(|(known, _)| *known != status);
+        proxy.errors.push(ErrorLine::Own(status));
         return;
     }
     // What is asked for is known; there may be no response yet.
@@ -381,7 +391,7 @@ fn http_error(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         source,
         span: line.span,
     };
-    replace(&mut proxy.errors, status, reply);
+    proxy.errors.push(ErrorLine::Reply(status, reply));
 }
 
 /// An answer as an error page.
