@@ -4,6 +4,7 @@ pub mod agent;
 pub mod balance;
 pub mod certificate;
 pub mod client_hello;
+pub mod coding;
 pub mod evaluate;
 pub mod hash;
 pub mod health;

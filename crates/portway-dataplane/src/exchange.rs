@@ -24,6 +24,7 @@ use portway_core::http1::{
 };
 use portway_core::stick::{Entry, Event, Table};
 use portway_model::action::End;
+use portway_model::compression::Compression;
 use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, Message, Scope, TargetFigure, TimeoutOf, Variable,
 };
@@ -59,6 +60,8 @@ pub(crate) struct Scratch {
     pub(crate) reason: Vec<u8>,
     pub(crate) timeouts: NewTimeouts,
     pub(crate) body_limits: BodyLimits,
+    /// Says whether the response is compressed.
+    pub(crate) compression: Option<Arc<Compression>>,
     /// What limits count it in while it is served.
     pub(crate) held: Vec<Held>,
 }
@@ -84,6 +87,7 @@ impl Scratch {
         self.reason.clear();
         self.timeouts = NewTimeouts::default();
         self.body_limits = BodyLimits::default();
+        self.compression = None;
     }
 }
 

@@ -6,6 +6,7 @@
 use crate::answers::Answer;
 use crate::body::{Coming, LOOKED_AT_BODY};
 use crate::buffer::{BUFFER_BYTES, Buffer};
+use crate::compress;
 use crate::connect::Upstream;
 use crate::exchange::{Exchange, How};
 use crate::fault::Fault;
@@ -175,6 +176,8 @@ async fn respond(
         x.scratch.reason.clear();
     }
     let keeps = upload.done && x.framing.keep_alive && !x.connection.worker.is_draining();
+    let received = framing.body;
+    let encoder = compress::encoder(x, &mut framing);
     let plan = head::ResponsePlan::new(x, &framing, status, keeps);
     if status == 101 && !(plan.tunnel && upload.done) {
         return Err(Fault::unasked_upgrade());
@@ -195,7 +198,9 @@ async fn respond(
         // Boxed because it is rare and large, and every exchange would carry it along.
         return Ok(Box::pin(tunnel).await);
     }
-    let mut download = Transfer::response(framing.body, plan.chunked, out, response).allowing(most);
+    let mut download = Transfer::response(received, plan.chunked, out, response)
+        .allowing(most)
+        .encoded(encoder);
     let ended = bodies(
         x,
         downstream,
@@ -222,7 +227,7 @@ async fn respond(
         && !closes(x)
         && upload.done
         && rest.is_none()
-        && framing.body != ResponseBody::UntilClose
+        && received != ResponseBody::UntilClose
         && !upstream.give_back(x.connection)
     {
         crate::record::limit_reached(x, Limit::IdleTargetConnections);
@@ -350,6 +355,7 @@ impl Upload {
             Poll::Ready(Err(Broken::Sink)) => self.cut = true,
             Poll::Ready(Err(Broken::Source)) => return Err(Fault::client_closed()),
             Poll::Ready(Err(Broken::Refused(refusal))) => return Err(Fault::refused(refusal)),
+            Poll::Ready(Err(Broken::Encoder)) => return Err(Fault::internal()),
             Poll::Ready(Err(Broken::TooLong)) => {
                 crate::record::limit_reached(x, Limit::RequestBodyBytes);
                 return Err(Fault::request_too_long());
@@ -635,6 +641,7 @@ async fn bodies(
             Poll::Ready(Err(Broken::Refused(refusal))) => {
                 return Poll::Ready(Err(Fault::bad_response(refusal)));
             }
+            Poll::Ready(Err(Broken::Encoder)) => return Poll::Ready(Err(Fault::internal())),
             Poll::Ready(Err(Broken::TooLong)) => {
                 crate::record::limit_reached(x, Limit::ResponseBodyBytes);
                 return Poll::Ready(Err(Fault::response_too_long()));

@@ -31,6 +31,7 @@ pub mod pace;
 mod pool;
 mod forward;
 mod head;
+mod compress;
 mod fields;
 mod track;
 mod transfer;

@@ -229,6 +229,7 @@ fn perform(
         Action::Limit(limit) => {
             return limits::put(x, limit).map(|answer| Decision::Answer(answer, How::Denial));
         }
+        Action::Compress(compression) => x.scratch.compression = Some(Arc::clone(compression)),
         Action::Authenticate { users, realm } => {
             let passes = users.is_some_and(|users| x.authenticated(users) == Some(true));
             if !passes {

@@ -206,6 +206,7 @@ impl Found {
             | Action::RemoveHeaders(_)
             | Action::WaitForBody { .. }
             | Action::Limit(Limit::Body { .. })
+            | Action::Compress(_)
             | Action::SetStatus { .. }
             | Action::SetTimeout {
                 to: NewTimeout::Fixed(_),

@@ -11,6 +11,7 @@
 //! ```
 
 use crate::buffer::{Buffer, Buffers};
+use crate::compress::Encoder;
 use crate::stream::Stream;
 use portway_core::http1::{
     BodyLength, ChunkedLimits, Decoder, Refusal, ResponseBody, write_chunk_head, write_last_chunk,
@@ -18,6 +19,9 @@ use portway_core::http1::{
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+
+/// Compressed bytes that are sent although more will come: half of a buffer. Fewer wait until the source has nothing more.
+const ENOUGH: usize = 8 * 1024;
 
 /// Where the body ends on the side it comes from.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(crate) enum Broken {
     Refused(Refusal),
     /// The body is longer than it may be.
     TooLong,
+    /// It could not be compressed.
+    Encoder,
     /// The other side took no more.
     Sink,
 }
@@ -66,6 +72,10 @@ pub(crate) struct Transfer {
     /// The sink has not taken all that was written: over TLS, ciphertext waits.
     flushing: bool,
     body_bytes: u64,
+    /// Compresses the data.
+    encoder: Option<Box<Encoder>>,
+    /// The encoder has taken something that it has not given yet.
+    held_back: bool,
     /// Bytes that may still come of a body whose length is not known.
     allowed: u64,
     moves: u64,
@@ -89,6 +99,8 @@ impl Transfer {
             flushing: false,
             begun: false,
             body_bytes: 0,
+            encoder: None,
+            held_back: false,
             allowed: u64::MAX,
             moves: 0,
         }
@@ -129,6 +141,11 @@ impl Transfer {
     /// The same with a body of at most so many bytes. Of one that says its length nothing is looked at.
     pub(crate) fn allowing(self, allowed: u64) -> Self {
         Self { allowed, ..self }
+    }
+
+    /// The same compressed, where there is an encoder.
+    pub(crate) fn encoded(self, encoder: Option<Box<Encoder>>) -> Self {
+        Self { encoder, ..self }
     }
 
     /// One direction of a tunnel; `first` is sent before what is read.
@@ -201,13 +218,22 @@ impl Transfer {
                 self.sent(written);
                 continue;
             }
+            if self.encoder.is_some() && self.buffer.as_ref().is_some_and(|it| !it.is_empty()) {
+                // The encoder took what there was and gave nothing yet.
+                continue;
+            }
             self.flushing = true;
             ready!(to.poll_flush(cx)).map_err(|_| Broken::Sink)?;
             self.flushing = false;
             if self.finished {
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.poll_input(cx, from, buffers))?;
+            match self.poll_input(cx, from, buffers) {
+                Poll::Ready(result) => result?,
+                // Nothing more for now: the other side gets what there was.
+                Poll::Pending if self.held_back => self.encode(Encoder::flush)?,
+                Poll::Pending => return Poll::Pending,
+            }
         }
     }
 
@@ -276,12 +302,12 @@ impl Transfer {
     fn decode(&mut self) -> Result<(), Broken> {
         let buffer = self.buffer.as_mut().filter(|buffer| !buffer.is_empty());
         match (&mut self.reading, buffer) {
-            (Reading::Over, _) => self.finish(&[]),
+            (Reading::Over, _) => self.finish(&[])?,
             (_, None) => {}
             (Reading::UntilClose, Some(buffer)) => {
                 self.data = buffer.len();
                 self.allow()?;
-                self.frame(false);
+                self.frame(false)?;
             }
             (Reading::Length(left), Some(buffer)) => {
                 let here = usize::try_from(*left)
@@ -293,7 +319,7 @@ impl Transfer {
                 if over {
                     self.reading = Reading::Over;
                 }
-                self.frame(over);
+                self.frame(over)?;
             }
             (Reading::Chunked(decoder, trailers), Some(buffer)) => {
                 let decoded = decoder
@@ -307,10 +333,10 @@ impl Transfer {
                 }
                 let trailers = decoded.finished.then(|| std::mem::take(trailers));
                 self.allow()?;
-                self.frame(false);
+                self.frame(false)?;
                 if let Some(trailers) = trailers {
                     self.reading = Reading::Over;
-                    self.finish(&trailers);
+                    self.finish(&trailers)?;
                 }
             }
         }
@@ -328,8 +354,10 @@ impl Transfer {
     }
 
     /// Puts data into a chunk where chunks are sent; `over`: nothing follows it.
-    fn frame(&mut self, over: bool) {
-        if self.chunked_out && self.data > 0 {
+    fn frame(&mut self, over: bool) -> Result<(), Broken> {
+        if self.encoder.is_some() {
+            self.compress()?;
+        } else if self.chunked_out && self.data > 0 {
             if self.head_sent == self.head.len() {
                 self.head.clear();
                 self.head_sent = 0;
@@ -340,11 +368,60 @@ impl Transfer {
             self.tail.extend_from_slice(b"\r\n");
         }
         if over {
-            self.finish(&[]);
+            self.finish(&[])?;
         }
+        Ok(())
     }
 
-    fn finish(&mut self, trailers: &[u8]) {
+    /// Gives the data to the encoder; what that makes of it leaves before data that comes later.
+    fn compress(&mut self) -> Result<(), Broken> {
+        let Some(buffer) = self.buffer.as_mut().filter(|_| self.data > 0) else {
+            return Ok(());
+        };
+        let data = buffer.filled().get(..self.data).unwrap_or_default();
+        let Some(encoder) = &mut self.encoder else {
+            return Ok(());
+        };
+        encoder.write(data).map_err(|_| Broken::Encoder)?;
+        let enough = encoder.made().len() >= ENOUGH;
+        buffer.consume(std::mem::take(&mut self.data) + std::mem::take(&mut self.gap));
+        if enough {
+            self.encode(|_| Ok(()))?;
+        }
+        self.held_back = true;
+        Ok(())
+    }
+
+    /// Does something with the encoder and puts what it has made into the form in which it leaves.
+    fn encode(&mut self, with: impl FnOnce(&mut Encoder) -> io::Result<()>) -> Result<(), Broken> {
+        let Some(encoder) = &mut self.encoder else {
+            return Ok(());
+        };
+        with(encoder).map_err(|_| Broken::Encoder)?;
+        self.held_back = false;
+        let made = encoder.made();
+        if made.is_empty() {
+            return Ok(());
+        }
+        if self.head_sent == self.head.len() {
+            self.head.clear();
+            self.head_sent = 0;
+        }
+        if self.chunked_out {
+            write_chunk_head(&mut self.head, made.len());
+        }
+        self.head.extend_from_slice(made);
+        if self.chunked_out {
+            self.head.extend_from_slice(b"\r\n");
+        }
+        self.body_bytes += made.len() as u64;
+        made.clear();
+        Ok(())
+    }
+
+    fn finish(&mut self, trailers: &[u8]) -> Result<(), Broken> {
+        self.encode(Encoder::finish)?;
+        self.encoder = None;
         self.finished = true;
         if self.chunked_out {
             if self.tail_sent == self.tail.len() {
@@ -353,5 +430,6 @@ impl Transfer {
             }
             write_last_chunk(&mut self.tail, trailers);
         }
+        Ok(())
     }
 }

@@ -199,7 +199,7 @@ pub(crate) async fn run(
                     // A side that takes no more may have sent its last words before: they still arrive.
                     Broken::Sink if upwards => sides.up.stage = Stage::Ended,
                     Broken::Sink => sides.down.stage = Stage::Ended,
-                    Broken::Source | Broken::Refused(_) | Broken::TooLong => {
+                    Broken::Source | Broken::Refused(_) | Broken::TooLong | Broken::Encoder => {
                         return Poll::Ready(sides.lost);
                     }
                 }

@@ -150,6 +150,7 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(LogValue)) {
         }
         Action::Forward(_)
         | Action::Limit(Limit::Body { .. })
+        | Action::Compress(_)
         | Action::Authenticate { .. }
         | Action::Accept
         | Action::ExpectProxy

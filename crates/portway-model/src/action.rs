@@ -4,12 +4,14 @@
 //! other lets the next rule run.
 
 use crate::choice::{StickTo, StickinessUse};
+use crate::compression::Compression;
 use crate::expression::{Condition, Counter, Expression, Template, TextMatch, Variable};
 use crate::limit::Limit;
 use crate::log::LogLevel;
 use crate::name::Name;
 use crate::span::Origin;
 use crate::stage::Stage;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A step of a listener or a target group.
@@ -251,6 +253,8 @@ pub enum Action<S: Stage> {
     },
     /// Limits bodies, or how many requests are served. Request phase.
     Limit(Limit<S>),
+    /// Compresses the target's response, where the client takes that. The last one counts. Request phase.
+    Compress(Arc<Compression>),
     /// The level with which this exchange is logged; `None`: it is not logged.
     SetLog(Option<LogLevel>),
     /// Says whether the client is kept with its target. Request phase of a target group.

@@ -421,7 +421,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action,
         from,
         [Accept, ExpectProxy],
-        [StripPrefix, AddPrefix, UnsetVariable, SetLog, SetStickiness, Normalize],
+        [Compress, StripPrefix, AddPrefix, UnsetVariable, SetLog, SetStickiness, Normalize],
         Action::SetHeader { name, value } => Action::SetHeader {
             name: name.clone(),
             value: template(to, value)?,

@@ -17,6 +17,7 @@ pub mod address;
 pub mod check;
 pub mod choice;
 pub mod compile;
+pub mod compression;
 mod convert;
 pub mod defaults;
 pub mod diagnostic;

@@ -9,6 +9,7 @@
 mod answers;
 mod bodies;
 mod change;
+mod compression;
 mod forwarding;
 mod held;
 mod harness;

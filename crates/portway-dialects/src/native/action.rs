@@ -13,10 +13,11 @@ use portway_model::action::{
 };
 use portway_model::choice::StickTo;
 use portway_model::diagnostic::{Code, Diagnostic, Severity};
-use portway_model::expression::{Counter, Expression, Template, TextMatch, Variable};
+use portway_model::expression::{Counter, Expression, Template, Variable};
 use portway_model::name::Name;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Every action's key, and how it is written.
@@ -61,6 +62,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("limit_body", "BYTES or { request, response }"),
     ("limit_rate", "{ name, key, average, period, burst }"),
     ("limit_concurrency", "{ name, key, amount }"),
+    ("compress", "true or { codings, types, … }"),
     ("set_log", "false"),
     ("stickiness", "ignore"),
     ("use_target", "\"TEMPLATE\""),
@@ -113,6 +115,11 @@ pub(crate) const ACTION_KEYS: &[&str] = &[
     "period",
     "burst",
     "amount",
+    "codings",
+    "default",
+    "types",
+    "except",
+    "min_bytes",
 ];
 
 /// A redirect's status where none is said.
@@ -213,6 +220,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         "limit_body" | "limit_rate" | "limit_concurrency" => {
             Action::Limit(limit::read(&entry.key, item, reader)?)
         }
+        "compress" => Action::Compress(Arc::new(Form::read(item, reader)?)),
         "track" => read_track(item, reader)?,
         "increment" => {
             let table = reader.keyed(item, "a table", &["slot", "counter"])?;
@@ -612,52 +620,6 @@ impl Form for NewTimeout<Named> {
         match self {
             NewTimeout::Fixed(time) => time.write(),
             NewTimeout::Milliseconds(number) => Out::one("milliseconds", number.write()),
-        }
-    }
-}
-
-/// Ways in which a header's name may agree with a text.
-const NAME_MATCHES: [(&str, TextMatch); 4] = [
-    ("prefix", TextMatch::Prefix),
-    ("suffix", TextMatch::Suffix),
-    ("contains", TextMatch::Contains),
-    ("glob", TextMatch::Glob),
-];
-
-impl Form for NamePattern<Named> {
-    const WHAT: &'static str = "a table such as { prefix = \"X-\" }";
-
-    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
-        let keys: Vec<&str> = NAME_MATCHES.iter().map(|(key, _)| *key).collect();
-        let keys = [keys.as_slice(), &["regex", "line"]].concat();
-        let table = reader.keyed(item, Self::WHAT, &keys)?;
-        let said: Vec<&Entry> = keys.iter().filter_map(|key| table.entry(key)).collect();
-        let [entry] = said.as_slice() else {
-            return reader.refuse(
-                item.span,
-                "this must say one way to compare names",
-                "write for example { prefix = \"X-\" }",
-            );
-        };
-        let known = NAME_MATCHES.iter().find(|(key, _)| *key == entry.key);
-        match known {
-            Some((key, how)) => Some(NamePattern::Text {
-                how: *how,
-                text: table.required(key, reader)?,
-            }),
-            None if entry.key == "line" => table.required("line", reader).map(NamePattern::Line),
-            None => table.required("regex", reader).map(NamePattern::Regex),
-        }
-    }
-
-    fn write(&self) -> Out {
-        match self {
-            NamePattern::Text { how, text } => {
-                let known = NAME_MATCHES.iter().find(|(_, known)| known == how);
-                Out::one(known.map_or("glob", |(key, _)| *key), text.write())
-            }
-            NamePattern::Regex(pattern) => Out::one("regex", pattern.write()),
-            NamePattern::Line(pattern) => Out::one("line", pattern.write()),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::types::{Kind, phase_word, value_word};
 use super::{Compiler, Reported, names};
 use crate::action::{Action, AnswerBody, End, FixedResponse, NewTimeout, Phase, Rule, Weighted};
 use crate::choice::StickTo;
+use crate::compression::Compression;
 use crate::convert;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{GroupDraft, ListenerDraft};
@@ -245,6 +246,7 @@ impl Compiler<'_> {
                 }
             },
             Action::Limit(limit) => self.check_limit(place, limit),
+            Action::Compress(compression) => self.check_compression(place, compression),
             Action::WaitForBody { time, .. } => {
                 limits::check_duration(&mut self.found, "the time", *time, span);
             }
@@ -283,6 +285,39 @@ impl Compiler<'_> {
                 let range = (1, limits::MAX_REQUESTS);
                 limits::within(found, "requests at once", *amount, range, span);
                 self.check_expression(place, key);
+            }
+        }
+    }
+
+    fn check_compression(&mut self, place: Place, compression: &Compression) {
+        let Compression {
+            codings,
+            types,
+            except,
+            min_bytes,
+            ..
+        } = compression;
+        if codings.is_empty() {
+            let message = "no coding to compress with".to_owned();
+            self.found.push(place_error(place, Code::Missing, message));
+        }
+        let range = (0, limits::MAX_BODY_BYTES);
+        limits::within(
+            &mut self.found,
+            "a body's size",
+            *min_bytes,
+            range,
+            place.span,
+        );
+        for media in types.iter().chain(except) {
+            let known = media.split_once('/').is_some_and(|(kind, rest)| {
+                !kind.is_empty() && !rest.is_empty() && !media.contains([' ', ';', ','])
+            });
+            if !known {
+                let message = format!("`{media}` is no media type");
+                let wrong = place_error(place, Code::OutOfRange, message);
+                self.found
+                    .push(wrong.help("such as `text/html` or `text/*`"));
             }
         }
     }
@@ -663,6 +698,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         Action::Authenticate { .. }
         | Action::Tarpit { .. }
         | Action::Limit(_)
+        | Action::Compress(_)
         | Action::Service(_)
         | Action::SetPath(_)
         | Action::ReplacePath { .. }
@@ -743,6 +779,7 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::Capture { .. } => "a capture",
         Action::SetTimeout { .. } => "changing a timeout",
         Action::Limit(_) => "a limit",
+        Action::Compress(_) => "compressing",
         Action::SetLog(_) => "turning the log on or off",
         Action::SetStickiness(_) => "a word on stickiness",
         Action::UseTarget(_) => "the choice of a target",

@@ -7,6 +7,7 @@ use portway_model::action::{
     Service, StatsPage, TimeoutKind, Weighted,
 };
 use portway_model::choice::{StickTo, StickinessUse};
+use portway_model::compression::{Compression, ContentCoding};
 use portway_model::expression::{
     Condition, Counter, Scope, StoredCounter, Template, TemplatePart, TextMatch, Value,
 };
@@ -14,6 +15,7 @@ use portway_model::limit::Limit;
 use portway_model::name::Name;
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
+use std::sync::Arc;
 
 type A = Action<Named>;
 
@@ -76,6 +78,7 @@ impl Choices {
                 self.before_after(place, phase)
             }
             (Phase::Request, 1) => self.rewrite(place),
+            (Phase::Request, 2) if self.one_in(8) => self.compress(),
             (Phase::Request, 2) => self.answer(place, forward),
             (Phase::Request, 5) if place.group => {
                 Action::UseTarget(Template(vec![TemplatePart::Expression(Spanned::bare(
@@ -210,6 +213,22 @@ impl Choices {
                 }
             }
         }
+    }
+
+    fn compress(&mut self) -> A {
+        let coding = |c: &mut Self| c.one(ContentCoding::Gzip, &ContentCoding::ALL);
+        let media = |c: &mut Self| c.one("text/html", &["text/*", "a/b+c"]).to_owned();
+        let mut compression = Compression::default();
+        if self.one_in(2) {
+            compression = Compression {
+                codings: self.at_least_one(2, coding),
+                default: self.maybe(coding),
+                types: self.some(2, media),
+                except: self.some(2, media),
+                min_bytes: self.one(1024, &[0, 5]),
+            };
+        }
+        Action::Compress(Arc::new(compression))
     }
 
     fn set_end(&mut self) -> A {

@@ -101,6 +101,7 @@ impl Lowering<'_> {
             "redirectRegex" => self.redirect_regex(section, chain, at),
             "basicAuth" => self.basic_auth(object, section, chain, at),
             "ipAllowList" | "ipWhiteList" => self.ip_allow_list(section, chain, at),
+            "compress" => self.compress(section, chain, at),
             "buffering" => self.buffering(section, chain, at),
             "rateLimit" => self.rate_limit(&object.name, section, chain, at),
             "inFlightReq" => self.in_flight_limit(&object.name, section, chain, at),

@@ -4,6 +4,7 @@
 //! their provider only where two providers have one name, so that labels and files that say the same give the same draft.
 
 mod chain;
+mod compress;
 mod entry;
 mod forwarded;
 mod headers;

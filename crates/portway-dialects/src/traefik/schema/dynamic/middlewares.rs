@@ -60,16 +60,16 @@ pub(crate) const ROWS: &[Row] = &[
         "",
     ),
     not_yet("http.middlewares.*.circuitBreaker.responseCode", Number, ""),
-    not_yet("http.middlewares.*.compress", Section, ""),
-    not_yet("http.middlewares.*.compress.excludedContentTypes", List, ""),
-    not_yet("http.middlewares.*.compress.includedContentTypes", List, ""),
-    not_yet(
+    yes("http.middlewares.*.compress", Section),
+    yes("http.middlewares.*.compress.excludedContentTypes", List),
+    yes("http.middlewares.*.compress.includedContentTypes", List),
+    yes_but(
         "http.middlewares.*.compress.minResponseBodyBytes",
         Number,
-        "",
+        "a response of unknown length is always compressed",
     ),
-    not_yet("http.middlewares.*.compress.encodings", List, ""),
-    not_yet("http.middlewares.*.compress.defaultEncoding", Text, ""),
+    yes("http.middlewares.*.compress.encodings", List),
+    yes("http.middlewares.*.compress.defaultEncoding", Text),
     no_effect(
         "http.middlewares.*.contentType",
         Section,

@@ -1,0 +1,219 @@
+//! Compression of responses on their way to the client: which, in which coding, and the encoders.
+//!
+//! A body is compressed as it comes. Whenever the target has nothing more for now, what it sent leaves whole: events that
+//! a server sends one by one are not held back.
+
+use crate::exchange::Exchange;
+use portway_core::coding;
+use portway_core::evaluate::Facts;
+use portway_core::http1::{Known, Method, ResponseBody, ResponseFraming};
+use portway_model::compression::{Compression, ContentCoding};
+use std::fmt;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// The effort of gzip: most of what can be gained, for half of the time that its usual effort takes.
+const GZIP_LEVEL: u32 = 4;
+/// The effort of brotli: as much as gzip takes.
+const BROTLI_QUALITY: u32 = 4;
+/// Brotli looks back 2 to this power bytes: 256 KiB, which bounds its memory to about twice that.
+const BROTLI_WINDOW: u32 = 18;
+/// Bytes that brotli's writer holds before it compresses.
+const BROTLI_BUFFER: usize = 4096;
+/// The effort of zstd, its usual one.
+const ZSTD_LEVEL: i32 = 3;
+/// Zstd looks back 2 to this power bytes: 256 KiB, which bounds its memory to about four times that.
+const ZSTD_WINDOW: u32 = 18;
+
+/// Gives a body a content coding. What it makes lies in its writer until it is taken.
+pub(crate) enum Encoder {
+    Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    /// `None` once it has ended.
+    Brotli(Option<Box<brotli::CompressorWriter<Vec<u8>>>>, Vec<u8>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Encoder::Gzip(_) => "gzip",
+            Encoder::Brotli(..) => "br",
+            Encoder::Zstd(_) => "zstd",
+        })
+    }
+}
+
+impl Encoder {
+    fn new(coding: ContentCoding) -> io::Result<Self> {
+        Ok(match coding {
+            ContentCoding::Gzip => {
+                let level = flate2::Compression::new(GZIP_LEVEL);
+                Encoder::Gzip(flate2::write::GzEncoder::new(Vec::new(), level))
+            }
+            ContentCoding::Brotli => {
+                let writer = brotli::CompressorWriter::new(
+                    Vec::new(),
+                    BROTLI_BUFFER,
+                    BROTLI_QUALITY,
+                    BROTLI_WINDOW,
+                );
+                Encoder::Brotli(Some(Box::new(writer)), Vec::new())
+            }
+            ContentCoding::Zstd => {
+                let mut writer = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+                writer.window_log(ZSTD_WINDOW)?;
+                Encoder::Zstd(writer)
+            }
+        })
+    }
+
+    /// Takes more of the body.
+    pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        match self {
+            Encoder::Gzip(writer) => writer.write_all(data),
+            Encoder::Brotli(Some(writer), _) => writer.write_all(data),
+            Encoder::Brotli(None, _) => Ok(()),
+            Encoder::Zstd(writer) => writer.write_all(data),
+        }
+    }
+
+    /// Makes everything that was written readable for the client.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Encoder::Gzip(writer) => writer.flush(),
+            Encoder::Brotli(Some(writer), _) => writer.flush(),
+            Encoder::Brotli(None, _) => Ok(()),
+            Encoder::Zstd(writer) => writer.flush(),
+        }
+    }
+
+    /// Ends the body.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Encoder::Gzip(writer) => writer.try_finish(),
+            Encoder::Brotli(writer, rest) => {
+                if let Some(writer) = writer.take() {
+                    *rest = writer.into_inner();
+                }
+                Ok(())
+            }
+            Encoder::Zstd(writer) => writer.do_finish(),
+        }
+    }
+
+    /// What was made since it was last asked for.
+    pub(crate) fn made(&mut self) -> &mut Vec<u8> {
+        match self {
+            Encoder::Gzip(writer) => writer.get_mut(),
+            Encoder::Brotli(Some(writer), _) => writer.get_mut(),
+            Encoder::Brotli(None, rest) => rest,
+            Encoder::Zstd(writer) => writer.get_mut(),
+        }
+    }
+}
+
+/// The encoder for the target's response, whose fields are changed to fit. What the client is told of codings depends on
+/// its request, which caches on the way must know: so says Vary, also where this client takes none.
+pub(crate) fn encoder(x: &mut Exchange<'_>, framing: &mut ResponseFraming) -> Option<Box<Encoder>> {
+    let compression = Arc::clone(x.scratch.compression.as_ref()?);
+    if !is_meant(x, &compression, framing.body) {
+        return None;
+    }
+    if !lists(x, "vary", |it| {
+        it == b"*" || it.eq_ignore_ascii_case(b"accept-encoding")
+    }) {
+        let edits = &mut x.scratch.response_edits;
+        edits.add(b"Vary", |value| value.extend_from_slice(b"Accept-Encoding"));
+    }
+    let coding = coding_for(x, &compression)?;
+    let encoder = Encoder::new(coding).ok()?;
+    let tag = first(x, "etag");
+    let edits = &mut x.scratch.response_edits;
+    for name in [
+        b"Content-Encoding".as_slice(),
+        b"Accept-Ranges",
+        b"Content-Digest",
+        b"Content-MD5",
+    ] {
+        edits.remove(name);
+    }
+    edits.add(b"Content-Encoding", |value| {
+        value.extend_from_slice(coding.name().as_bytes());
+    });
+    // The bytes are not those that a strong tag names (RFC 9110 §8.8.3).
+    if let Some(tag) = tag.filter(|tag| !tag.starts_with(b"W/")) {
+        edits.remove(b"ETag");
+        edits.add(b"ETag", |value| {
+            value.extend_from_slice(b"W/");
+            value.extend_from_slice(&tag);
+        });
+    }
+    framing.drop = framing.drop.with(Known::ContentLength);
+    framing.body = ResponseBody::Chunked;
+    Some(Box::new(encoder))
+}
+
+/// True where the response is one that is compressed for clients that take it.
+fn is_meant(x: &Exchange<'_>, compression: &Compression, body: ResponseBody) -> bool {
+    let long_enough = match body {
+        ResponseBody::None => false,
+        ResponseBody::Length(length) => length > 0 && length >= compression.min_bytes,
+        ResponseBody::Chunked | ResponseBody::UntilClose => true,
+    };
+    let whole = !matches!(x.response_status, None | Some(100..=199 | 204 | 206 | 304));
+    let plain_method = !matches!(x.request().method(), Method::Head | Method::Connect);
+    if !long_enough || !whole || !plain_method {
+        return false;
+    }
+    let encoded = lists(x, "content-encoding", |it| {
+        !it.eq_ignore_ascii_case(b"identity")
+    });
+    let fixed = lists(x, "cache-control", |it| {
+        it.eq_ignore_ascii_case(b"no-transform")
+    });
+    if encoded || fixed || first(x, "content-range").is_some() {
+        return false;
+    }
+    let media = first(x, "content-type").unwrap_or_default();
+    // Its messages say themselves whether they are compressed.
+    let grpc = media
+        .get(..16)
+        .is_some_and(|it| it.eq_ignore_ascii_case(b"application/grpc"));
+    !grpc
+        && (compression.types.is_empty() || coding::is_one_of(&media, &compression.types))
+        && !coding::is_one_of(&media, &compression.except)
+}
+
+fn coding_for(x: &Exchange<'_>, compression: &Compression) -> Option<ContentCoding> {
+    let mut accepted = x
+        .request()
+        .fields()
+        .values_named(b"accept-encoding", x.arena())
+        .peekable();
+    match accepted.peek() {
+        None => compression.default,
+        Some(_) => coding::choose(accepted, &compression.codings),
+    }
+}
+
+/// The first value of a field of the response, as rules left it.
+fn first(x: &Exchange<'_>, name: &str) -> Option<Vec<u8>> {
+    let mut found = None;
+    x.response_header(name, &mut |value| {
+        found = Some(value.to_vec());
+        ControlFlow::Break(())
+    });
+    found
+}
+
+/// True where some element of the lists in a field fits.
+fn lists(x: &Exchange<'_>, name: &str, fits: impl Fn(&[u8]) -> bool) -> bool {
+    let mut found = false;
+    x.response_header(name, &mut |value| {
+        let mut elements = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        found |= elements.any(|it| !it.is_empty() && fits(it));
+        ControlFlow::Continue(())
+    });
+    found
+}
