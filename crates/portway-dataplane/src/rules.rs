@@ -351,7 +351,10 @@ impl Facts for Seen<'_> {
             return false;
         };
         match value {
-            Value::PayloadLength | Value::WaitEnded | Value::Payload { length: 0, .. } => true,
+            Value::PayloadLength
+            | Value::IsHttp
+            | Value::WaitEnded
+            | Value::Payload { length: 0, .. } => true,
             Value::Payload { .. } | Value::PayloadBlock { .. } => !fetch(value, self).is_present(),
             Value::HelloType
             | Value::HelloSni

@@ -170,7 +170,7 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
         [
             Source, SourcePort, Destination, DestinationPort, ListenerName, Tls, TlsVersion,
             TlsCipher, TlsCipherOpenssl, TlsKeyBits, TlsResumed, Sni, Alpn, HelloSni, HelloAlpn,
-            HelloType, HelloVersion, WaitEnded, PayloadLength, Method, Scheme,
+            HelloType, HelloVersion, IsHttp, WaitEnded, PayloadLength, Method, Scheme,
             HttpVersion, Host, Path, Query, Target, Url, Base, Body, BodyLength, BasicUser, RequestId,
             Status, ListenerConnections, ListenerConnectionRate, ListenerRequestRate, TargetNumber, GroupName, TargetName, TargetAddress, Now, Hostname,
             HostPath, ReceivedMethod, ReceivedTarget, BasicPassword, AuthorizationScheme, FirstRequest,

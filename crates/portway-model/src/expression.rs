@@ -202,6 +202,8 @@ pub enum Value<S: Stage> {
     HelloVersion,
     /// Boolean: a ClientHello has the extension of this number; from the client-hello phase.
     HelloExtension(u16),
+    /// Boolean: what the client sent first is the head of an HTTP/1 request; from the client-hello phase.
+    IsHttp,
     /// Boolean: nothing more is waited for; from the client-hello phase.
     WaitEnded,
     /// Number: bytes received so far; from the client-hello phase.

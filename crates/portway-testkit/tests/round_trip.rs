@@ -89,7 +89,7 @@ const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyA
     Digest Md5 Hmac Date HttpDate Language Pairs Keys \
     All Any Not Test Present True Text Regex Number Address Listed Exact Prefix Suffix Contains Glob \
     Segment Label Source SourcePort Destination DestinationPort ListenerName Tls TlsVersion TlsCipher Sni Alpn \
-    ClientCertificate Verified Subject Issuer Serial Fingerprint NotBefore NotAfter Pem HelloSni HelloAlpn HelloType \
+    ClientCertificate Verified Subject Issuer Serial Fingerprint NotBefore NotAfter Pem HelloSni HelloAlpn HelloType IsHttp \
     PayloadLength Payload Method Scheme HttpVersion Host Path Query QueryParameter Target Url Base Header HeaderCount \
     Cookie Body BodyLength BasicUser RequestId Status ResponseHeader ResponseCookie Variable Capture Authenticated \
     Counter Tracked Key HealthyTargets GroupConnections ListenerConnections GroupName TargetName TargetAddress Random \

@@ -1,9 +1,9 @@
 //! The fetches: from a [`Value`] and the [`Facts`] to what is there.
 
 use super::encoding::percent_decode;
-use super::message;
 use super::transform::base64_decode;
 use super::{Facts, Fetched, TlsFacts, Whose, cipher, counters, evaluate};
+use super::{message, sought};
 use portway_model::expression::{Expression, Message, TlsField, Value};
 use portway_model::stage::Resolved;
 use std::borrow::Cow;
@@ -217,6 +217,7 @@ fn fetch_connection<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> F
         Value::HelloType => facts.hello_type().into(),
         Value::HelloVersion => facts.hello_version().into(),
         Value::HelloExtension(number) => facts.hello_extension(*number).into(),
+        Value::IsHttp => is_http(facts).into(),
         Value::WaitEnded => facts.wait_ended().into(),
         Value::PayloadBlock {
             length_at,
@@ -291,6 +292,12 @@ fn joined<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<'a>
 }
 
 /// `length` bytes from `offset`, or all from there where it is 0; `None` unless all of them are there.
+/// Where a request is known, it is one of HTTP; before, its first bytes tell.
+fn is_http<F: Facts>(facts: &F) -> bool {
+    let head = |bytes| sought::request_head(bytes).found().is_some();
+    facts.method().is_some() || facts.payload().is_some_and(head)
+}
+
 fn payload(bytes: Option<&[u8]>, offset: u32, length: u32) -> Option<&[u8]> {
     let rest = bytes?.get(offset as usize..)?;
     match length {

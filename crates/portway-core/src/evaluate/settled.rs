@@ -3,7 +3,7 @@
 //! As HAProxy's `tcp-request content` has it: a test that passes is true whatever follows; one that fails is not
 //! settled while its value may still change; `Not`, `All` and `Any` carry what is not settled along.
 
-use super::sought::unfinished;
+use super::sought::{self, unfinished};
 use super::{Facts, holds, test};
 use portway_model::expression::{Condition, Expression, Value};
 use portway_model::stage::Resolved;
@@ -40,6 +40,7 @@ fn may_change<F: Facts>(expression: &Expression<Resolved>, facts: &F) -> bool {
             Some(step),
             Some(bytes),
         ) => unfinished(step, bytes).unwrap_or(true),
+        (Value::IsHttp, _, Some(bytes)) => sought::request_head(bytes).known().is_none(),
         _ => true,
     }
 }

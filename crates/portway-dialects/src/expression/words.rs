@@ -31,6 +31,7 @@ pub(crate) const PLAIN: &[(&str, Value<Named>)] = &[
     ("hello_alpn", Value::HelloAlpn),
     ("hello_type", Value::HelloType),
     ("hello_version", Value::HelloVersion),
+    ("is_http", Value::IsHttp),
     ("wait_ended", Value::WaitEnded),
     ("payload_length", Value::PayloadLength),
     ("method", Value::Method),

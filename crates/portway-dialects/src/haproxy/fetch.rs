@@ -149,7 +149,7 @@ impl Reading<'_, '_, '_> {
                 self.of(When::Always, Type::Boolean, value)
             }
             "req.proto_http" | "req_proto_http" => {
-                self.of(When::Exchange, Type::Boolean, Value::Boolean(true))
+                self.of(When::Exchange, Type::Boolean, Value::IsHttp)
             }
             _ => return None,
         })
@@ -472,6 +472,7 @@ impl Reading<'_, '_, '_> {
                     Transform::Length,
                     Transform::Truth,
                     Transform::Default("0".to_owned()),
+                    Transform::Number,
                 ];
                 self.chain(When::Session, Type::Boolean, Value::Sni, steps)
             }

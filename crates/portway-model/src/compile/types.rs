@@ -80,6 +80,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::Tls
         | Value::TlsResumed
         | Value::HelloExtension(_)
+        | Value::IsHttp
         | Value::WaitEnded
         | Value::Authenticated(_)
         | Value::InUserGroup { .. }
@@ -367,6 +368,7 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::HelloType
         | Value::HelloVersion
         | Value::HelloExtension(_)
+        | Value::IsHttp
         | Value::WaitEnded
         | Value::PayloadLength
         | Value::Payload { .. }
@@ -506,6 +508,7 @@ pub(super) fn value_word<S: Stage>(value: &Value<S>) -> String {
         Value::HelloType => "the type of the first handshake message",
         Value::HelloVersion => "the version of a ClientHello",
         Value::HelloExtension(_) => "an extension of a ClientHello",
+        Value::IsHttp => "whether HTTP is spoken",
         Value::WaitEnded => "whether waiting has ended",
         Value::PayloadLength => "the number of bytes received",
         Value::Payload { .. } | Value::PayloadBlock { .. } => "the first bytes",
