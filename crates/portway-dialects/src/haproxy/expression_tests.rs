@@ -144,6 +144,14 @@ fn templates() {
     check("plain 100%%", "plain 100%");
     check("%ci:%cp", "${log(client_address)}:${log(client_port)}");
     check("%foo", "unknown log-format variable `foo`");
+    check(
+        "%[src,regsub([a]b,,g)]c",
+        "${source.text().replace_all(`[a]b`, ``).default(`-`)}c",
+    );
+    check(
+        "%[path,regsub(a]",
+        "the expression '%[path,regsub(a]' is not closed with ']'",
+    );
     check("%[path", "the expression '%[path' is not closed with ']'");
     check("%{+Q}o %[src]", "${source.quoted()}");
     check(

@@ -283,15 +283,18 @@ fn may_be_missing(value: &Value<Named>) -> bool {
     }
 }
 
-/// Where the bracket that closes an expression stands: not within quotes.
+/// Where the bracket that closes an expression stands: not within quotes, nor among arguments.
 fn closing(inner: &str) -> Option<usize> {
     let mut quote = None;
     let mut escaped = false;
+    let mut arguments = false;
     for (at, c) in inner.char_indices() {
         match (quote, c) {
             _ if escaped => escaped = false,
             (None | Some('"'), '\\') => escaped = true,
-            (None, ']') => return Some(at),
+            (None, ']') if !arguments => return Some(at),
+            (None, '(') => arguments = true,
+            (None, ')') => arguments = false,
             (None, '\'' | '"') => quote = Some(c),
             (Some(open), _) if open == c => quote = None,
             _ => {}

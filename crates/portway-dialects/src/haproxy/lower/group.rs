@@ -82,7 +82,7 @@ impl Lowering<'_, '_, '_> {
         if proxy.mode() == Mode::Http {
             group.rules = self.group_rules(proxy);
         } else {
-            group.rules = self.list(proxy, List::Content, Phase::ClientHello, true);
+            group.rules = self.stream_rules(proxy);
             group.rules.extend(self.choice_of_server(proxy));
             if !proxy.kind.accepts() {
                 self.warn_http_only(proxy);
@@ -367,6 +367,16 @@ impl Lowering<'_, '_, '_> {
         rules
     }
 
+    /// The content rules of a TCP backend. Those of a `listen` are its listener's, as with HTTP.
+    fn stream_rules(&mut self, proxy: &Proxy) -> Vec<Rule<Named>> {
+        if proxy.kind.accepts() && !self.other_frontends(proxy) {
+            return Vec::new();
+        }
+        let mut rules = self.list(proxy, List::Content, Phase::ClientHello, true);
+        of_others(proxy, rules.iter_mut());
+        rules
+    }
+
     /// The rules of an HTTP backend. Those of a `listen` are its listener's; here they run for what other frontends send.
     fn group_rules(&mut self, proxy: &Proxy) -> Vec<Rule<Named>> {
         let mut rules = self.list(proxy, List::StickResponse, Phase::Response, true);
@@ -382,14 +392,7 @@ impl Lowering<'_, '_, '_> {
             rules.extend(self.list(proxy, List::HttpResponse, Phase::Response, check.is_none()));
             rules.extend(check);
             rules.extend(self.list(proxy, List::AfterResponse, Phase::AfterResponse, true));
-            if proxy.kind.accepts() {
-                for rule in rules.iter_mut().skip(stick) {
-                    let own = from_listener(proxy, rule.origin.0);
-                    let condition =
-                        std::mem::replace(&mut rule.condition, Condition::All(Vec::new()));
-                    rule.condition = both(Condition::Not(Box::new(own)), condition);
-                }
-            }
+            of_others(proxy, rules.iter_mut().skip(stick));
         }
         rules.extend(self.list(proxy, List::ForcePersist, Phase::Request, true));
         rules.extend(self.list(proxy, List::IgnorePersist, Phase::Request, true));
@@ -397,6 +400,18 @@ impl Lowering<'_, '_, '_> {
         rules.extend(self.list(proxy, List::StickRequest, Phase::Request, true));
         rules.extend(self.client_headers(proxy));
         rules
+    }
+}
+
+/// Makes these rules of a `listen` hold only for what its own listener does not send, which has had them already.
+fn of_others<'r>(proxy: &Proxy, rules: impl Iterator<Item = &'r mut Rule<Named>>) {
+    if !proxy.kind.accepts() {
+        return;
+    }
+    for rule in rules {
+        let own = from_listener(proxy, rule.origin.0);
+        let condition = std::mem::replace(&mut rule.condition, Condition::All(Vec::new()));
+        rule.condition = both(Condition::Not(Box::new(own)), condition);
     }
 }
 
