@@ -1,6 +1,6 @@
 //! From the snapshot at work to the next one, while exchanges go on: what came, what went, and nothing else.
 //!
-//! [`plan`] compares two snapshots; [`Running::apply`] makes everything that can fail, then swaps what control and workers
+//! `plan` compares two snapshots; `apply` makes everything that can fail, then swaps what control and workers
 //! look at. A target that is in both keeps its live state (health, counters, connections, whoever waits for it); one that
 //! is new begins in maintenance; one that is gone ends what looks after it. Today only targets come and go, by the
 //! commands of a control socket ([`Running::add_server`], [`Running::remove_server`]): these compile the texts anew with
