@@ -4,8 +4,6 @@
 //! Runs of fields that stand in the read buffer as they must leave are copied in one piece, so an ordinary head costs a few
 //! `memcpy` however many fields it has.
 
-use std::io::Write;
-
 use super::head::{Field, FieldList, Version};
 use super::known::{Known, KnownSet};
 use super::list;
@@ -164,13 +162,32 @@ pub fn write_end_of_head(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a decimal number.
-pub(super) fn write_decimal(out: &mut Vec<u8>, number: u64) {
-    if number < 10 {
+/// Writes a decimal number. Twice an exchange: by hand it costs a fraction of what `write!` does.
+pub(super) fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let start = out.len();
+    loop {
         // Below ten, so it fits.
-        out.push(b'0' + number as u8);
-        return;
+        out.push(b'0' + (number % 10) as u8);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
     }
-    // Writing to a vector cannot fail.
-    let _ = write!(out, "{number}");
+    if let Some(digits) = out.get_mut(start..) {
+        digits.reverse();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals() {
+        for number in [0, 9, 10, 99, 100, 8080, u64::from(u32::MAX), u64::MAX] {
+            let mut out = b"x".to_vec();
+            write_decimal(&mut out, number);
+            assert_eq!(out, format!("x{number}").into_bytes());
+        }
+    }
 }
