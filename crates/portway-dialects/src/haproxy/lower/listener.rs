@@ -347,8 +347,12 @@ fn monitor(proxy: &Proxy) -> Vec<Rule<Named>> {
             any_of: vec![uri.value.clone()],
             ignore_case: false,
         };
-        // An absolute one means requests that are sent so.
-        test(Value::Url, matcher, uri.span)
+        // A path means requests in either form, a whole URL those that are sent so.
+        let value = match uri.value.starts_with('/') {
+            true => Value::Target,
+            false => Value::Url,
+        };
+        test(value, matcher, uri.span)
     };
     if !proxy.monitor_fail.is_empty() {
         let fail = match proxy.monitor_fail.as_slice() {
