@@ -204,11 +204,14 @@ pub fn write_target<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mu
 }
 
 /// Appends the template as a request target: path and query, and before them a scheme and an authority where it begins
-/// with those.
+/// with those. `*` stays for OPTIONS (RFC 9112 section 3.2.4).
 pub fn write_url<F: Facts>(template: &Template<Resolved>, facts: &F, out: &mut Vec<u8>) {
     let start = out.len();
     write_template(template, facts, out);
-    root_url(out, start);
+    let whole_server = out.get(start..) == Some(b"*") && facts.method() == Some(b"OPTIONS");
+    if !whole_server {
+        root_url(out, start);
+    }
 }
 
 fn write_rooted<F: Facts>(
