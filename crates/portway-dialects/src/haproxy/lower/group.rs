@@ -415,7 +415,8 @@ fn of_others<'r>(proxy: &Proxy, rules: impl Iterator<Item = &'r mut Rule<Named>>
     }
 }
 
-/// `option checkcache`: a response that sets a cookie and that a cache may keep for others is denied.
+/// `option checkcache`: a response that sets a cookie and that a cache may keep for others is denied. As the program of 2.6
+/// has it, and not its manual, only what says how long it is fresh, or can be validated, may be kept.
 pub(super) fn cacheable_cookies(proxy: &Proxy) -> Option<Rule<Named>> {
     let span = proxy.flags.on("checkcache")?;
     let header = |name: &str| Value::ResponseHeader(name.to_owned());
@@ -436,17 +437,26 @@ pub(super) fn cacheable_cookies(proxy: &Proxy) -> Option<Rule<Named>> {
     let cacheable = Matcher::Number {
         any_of: any_of.to_vec(),
     };
-    let post = Matcher::Text {
+    let safe = Matcher::Text {
         how: TextMatch::Exact,
-        any_of: vec!["POST".to_owned()],
+        any_of: ["GET", "HEAD", "OPTIONS", "TRACE"]
+            .map(str::to_owned)
+            .into(),
         ignore_case: false,
     };
+    let is_there = |name: &str| test(header(name), Matcher::Present, span);
     let condition = Condition::All(vec![
-        test(header("set-cookie"), Matcher::Present, span),
+        is_there("set-cookie"),
         test(Value::Status, cacheable, span),
         Condition::Any(vec![
-            not(test(Value::Method, post, span)),
+            test(Value::Method, safe, span),
             says("cache-control", &["public"]),
+        ]),
+        Condition::Any(vec![
+            says("cache-control", &["max-age", "s-maxage"]),
+            is_there("expires"),
+            is_there("etag"),
+            is_there("last-modified"),
         ]),
         not(says("pragma", &["no-cache"])),
         not(says(
