@@ -71,7 +71,10 @@ impl Handover {
             if got == 0 || sockets.len() == before {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            stream.write_all(&i32::try_from(sockets.len()).unwrap_or(0).to_ne_bytes())?;
+            if sockets.len() < count {
+                // HAProxy closes behind its last message, so nothing is said of that.
+                stream.write_all(&i32::try_from(sockets.len()).unwrap_or(0).to_ne_bytes())?;
+            }
         }
         Ok(Self(Arc::new(sockets)))
     }
@@ -175,9 +178,13 @@ pub fn give(mut stream: UnixStream) -> io::Result<()> {
     let sockets = ours();
     let count = i32::try_from(sockets.len()).unwrap_or(0);
     stream.write_all(&count.to_ne_bytes())?;
+    let mut left = sockets.len();
     for some in sockets.chunks(SOCKETS_A_MESSAGE) {
         send(&stream, &vec![0; some.len() * BYTES_A_SOCKET], some)?;
-        stream.read_exact(&mut [0; 4])?;
+        left -= some.len();
+        if left > 0 {
+            stream.read_exact(&mut [0; 4])?;
+        }
     }
     Ok(())
 }
@@ -244,6 +251,20 @@ mod tests {
         let same = taken.tcp(local, &options, false).unwrap();
         assert_eq!(same.len(), 1);
         assert_eq!(same[0].local_addr().unwrap(), local);
+    }
+
+    #[test]
+    fn nobody_listens_behind_the_last_socket() {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut haproxy, theirs) = UnixStream::pair().unwrap();
+        let giving = std::thread::spawn(move || {
+            haproxy.read_exact(&mut [0; REQUEST.len() + 1]).unwrap();
+            haproxy.shutdown(std::net::Shutdown::Read).unwrap();
+            haproxy.write_all(&1i32.to_ne_bytes()).unwrap();
+            send(&haproxy, &[0; BYTES_A_SOCKET], &[tcp]).unwrap();
+        });
+        assert!(!Handover::fetch(theirs).unwrap().is_empty());
+        giving.join().unwrap();
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod control_servers;
 mod control_socket;
 mod statistics;
 mod streams;
+mod takeover;
 mod tls;
 mod tls_targets;
 mod traefik;
