@@ -3,14 +3,13 @@
 #
 #   SCHEME        as for run.sh (default https)
 #   CA_FILE       the certificate of the load balancer (needed for https)
-#   PORT_OFFSET   as for run.sh (default 10000)
-#   ADMIN_PORT    as for run.sh (default 9900)
+#
+# PORT_OFFSET and ADMIN_PORT: as for run.sh.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/../lib.sh"
 scheme=${SCHEME:-https}
-offset=${PORT_OFFSET:-10000}
-admin=http://127.0.0.1:${ADMIN_PORT:-9900}
 balancer=codestream.example.com
 if [ "$scheme" = https ]; then
     api=$((443 + offset)) broadcaster=$((12443 + offset))
@@ -20,29 +19,12 @@ else
     trust=()
 fi
 
-fail() {
-    echo "try.sh: FAILED: $*" >&2
-    exit 1
-}
-
-expect() { # what, a text, what it must contain
-    case $2 in
-    *"$3"*) echo "ok: $1" ;;
-    *) fail "$1: no '$3' in: $2" ;;
-    esac
-}
-
 get() { # port, path, further arguments
-    curl --silent --show-error --max-time 20 --noproxy '*' ${trust:+--cacert "${trust[0]}"} \
+    ask ${trust:+--cacert "${trust[0]}"} \
         --resolve "$balancer:$1:127.0.0.1" "${@:3}" "$scheme://$balancer:$1$2"
 }
 
-for ((i = 0; i < 300; i++)); do
-    status=$(curl --silent --noproxy '*' "$admin/status" || true)
-    [[ $status == *'"health":"healthy"'*'"health":"healthy"'* ]] && break
-    sleep 0.1
-done
-expect "both targets are healthy" "$status" '"health":"healthy"'
+wait_for_health
 
 echo "== the API"
 expect "the status of the API" "$(get "$api" /no-auth/status)" OK

@@ -1,18 +1,11 @@
 #!/usr/bin/env bash
 # Tries the example on this machine: two stand-ins for Flow instances, and Portway in front of them.
 #
-#   PORT_OFFSET   added to every port, so that nobody needs to be root (default 10000: 10443 and 18800)
-#   ADMIN_PORT    port of the admin address (default 9900)
-#   RUN_DIR       where certificates, configurations and logs go (default: a new folder that is removed at the end)
-#   PORTWAY       the binary (default: the newest of this checkout, else the one on the PATH)
-#
-# Ctrl-C or SIGTERM ends everything that it started.
+# PORT_OFFSET (10000: 10443 and 18800), ADMIN_PORT, RUN_DIR and PORTWAY: see ../lib.sh. Ctrl-C ends everything.
 set -euo pipefail
-umask 077 # private keys are written
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-offset=${PORT_OFFSET:-10000}
-admin_port=${ADMIN_PORT:-9900}
+. "$here/../lib.sh"
 host=flow.example.com
 
 # The instances live on addresses of their own, as they would on machines of their own. Their console is one port
@@ -21,55 +14,8 @@ instances=(127.0.0.10 127.0.0.11)
 app_port=$((80 + offset))
 console_port=$((8801 + offset))
 
-fail() {
-    echo "run.sh: $*" >&2
-    exit 1
-}
-
-for program in openssl nginx; do
-    command -v "$program" >/dev/null || fail "$program is needed (Debian: apt-get install $program)"
-done
-
-find_portway() {
-    local built newest=
-    for built in "$here"/../../target/{release,debug}/portway; do
-        if [ -x "$built" ] && { [ -z "$newest" ] || [ "$built" -nt "$newest" ]; }; then
-            newest=$built
-        fi
-    done
-    if [ -n "${PORTWAY:-$newest}" ]; then
-        echo "${PORTWAY:-$newest}"
-    else
-        command -v portway || fail "no portway: cargo build --release -p portway"
-    fi
-}
-portway=$(find_portway)
-
-if [ -n "${RUN_DIR:-}" ]; then
-    mkdir -p "$RUN_DIR"
-    run_dir=$(cd "$RUN_DIR" && pwd)
-    remove_run_dir=
-else
-    run_dir=$(mktemp -d)
-    remove_run_dir=yes
-fi
-
-children=()
-clean_up() {
-    # Once is enough: a second Ctrl-C must not leave half of it behind.
-    trap - EXIT
-    trap '' INT TERM
-    # Started last, ended first: Portway finishes what it is doing while the instances still answer.
-    for ((i = ${#children[@]} - 1; i >= 0; i--)); do
-        kill "${children[i]}" 2>/dev/null || true
-        wait "${children[i]}" 2>/dev/null || true
-    done
-    [ -z "$remove_run_dir" ] || rm -rf "$run_dir"
-}
-trap clean_up EXIT
-trap 'exit 0' INT TERM
-
-cd "$run_dir"
+need openssl nginx
+begin
 
 # A CA, an intermediate one, and the certificate of the FQDN: flow.pem is what a buyer gets from a CA, in one file.
 ec=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
@@ -121,14 +67,8 @@ NGINX
     echo "$name: application on $instance:$app_port, console on $instance:$console_port (process $!)"
 done
 
-# The configuration of the example with the addresses of these instances; --port-offset moves the listeners.
+# The configuration of the example with the addresses of these instances.
 sed -e "s/10\.0\.0\.\(1[01]\):80\"/127.0.0.\1:$app_port\"/g" \
     -e "s/10\.0\.0\.\(1[01]\):8800\"/127.0.0.\1:$console_port\"/g" \
     -e "s/port = 8800/port = $console_port/" "$here/portway.toml" >portway.toml
-"$portway" run portway.toml --port-offset "$offset" --admin "127.0.0.1:$admin_port" &
-children+=($!)
-
-echo "everything is in $run_dir; now, in another terminal:"
-echo "  CA_FILE=$run_dir/ca.pem PORT_OFFSET=$offset ADMIN_PORT=$admin_port $here/try.sh"
-# Ends with Portway, or by a signal.
-wait "${children[-1]}"
+serve "CA_FILE=$run_dir/ca.pem" portway.toml

@@ -2,31 +2,19 @@
 # Shows what the document asks for at a running example: run.sh prints how to call this.
 #
 #   CA_FILE       the CA that signed the certificate of the FQDN (needed)
-#   PORT_OFFSET   as for run.sh (default 10000)
-#   ADMIN_PORT    as for run.sh (default 9900)
+#
+# PORT_OFFSET and ADMIN_PORT: as for run.sh.
 set -euo pipefail
 
-offset=${PORT_OFFSET:-10000}
-admin=http://127.0.0.1:${ADMIN_PORT:-9900}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/../lib.sh"
 host=flow.example.com
 https_port=$((443 + offset))
 console_port=$((8800 + offset))
 : "${CA_FILE:?names the CA of the FQDN certificate, such as RUN_DIR/ca.pem}"
 
-fail() {
-    echo "try.sh: FAILED: $*" >&2
-    exit 1
-}
-
-expect() { # what, a text, what it must contain
-    case $2 in
-    *"$3"*) echo "ok: $1" ;;
-    *) fail "$1: no '$3' in: $2" ;;
-    esac
-}
-
 get() {
-    curl --silent --show-error --max-time 20 --noproxy '*' --cacert "$CA_FILE" \
+    ask --cacert "$CA_FILE" \
         --resolve "$host:$https_port:127.0.0.1" "$@" "https://$host:$https_port/"
 }
 
@@ -36,10 +24,7 @@ handshake() { # port, further arguments
         sed 's/CN = /CN=/'
 }
 
-for ((i = 0; i < 100; i++)); do
-    curl --silent --fail --noproxy '*' "$admin/readyz" >/dev/null && break
-    sleep 0.1
-done
+wait_for_health
 
 echo "== https://$host:$https_port/"
 answer=$(get)
@@ -65,13 +50,4 @@ for ((i = 0; i < 20; i++)); do
 done
 expect "instance-1 serves" "$seen" "Flow on instance-1"
 expect "instance-2 serves" "$seen" "Flow on instance-2"
-
-echo "== health"
-# First checks are spread over a second.
-for ((i = 0; i < 100; i++)); do
-    status=$(curl --silent --show-error --noproxy '*' "$admin/status")
-    [[ $status == *'"health":"initial"'* ]] || break
-    sleep 0.1
-done
-expect "Portway knows its targets" "$status" '"health":"healthy"'
 echo "all is well"

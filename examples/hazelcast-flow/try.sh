@@ -1,35 +1,18 @@
 #!/usr/bin/env bash
 # Shows what the document asks for at a running example: run.sh prints how to call this.
 #
-#   PORT_OFFSET   as for run.sh (default 10000)
-#   ADMIN_PORT    as for run.sh (default 9900)
+# PORT_OFFSET and ADMIN_PORT: as for run.sh.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-offset=${PORT_OFFSET:-10000}
-admin=http://127.0.0.1:${ADMIN_PORT:-9900}
+. "$here/../lib.sh"
 port=$((80 + offset))
 
-fail() {
-    echo "try.sh: FAILED: $*" >&2
-    exit 1
-}
-
-expect() { # what, a text, what it must contain
-    case $2 in
-    *"$3"*) echo "ok: $1" ;;
-    *) fail "$1: no '$3' in: $2" ;;
-    esac
-}
-
 get() { # host, path, further arguments
-    curl --silent --show-error --max-time 20 --noproxy '*' -H "Host: $1" "${@:3}" "http://127.0.0.1:$port$2"
+    ask -H "Host: $1" "${@:3}" "http://127.0.0.1:$port$2"
 }
 
-for ((i = 0; i < 100; i++)); do
-    curl --silent --fail --noproxy '*' "$admin/readyz" >/dev/null && break
-    sleep 0.1
-done
+wait_for_health
 
 echo "== Flow"
 answer=$(get flow.example.com /)

@@ -3,42 +3,22 @@
 #
 #   MODE          as for run.sh (default termination)
 #   RUN_DIR       the folder of run.sh, with the certificates (needed)
-#   PORT_OFFSET   as for run.sh (default 10000)
-#   ADMIN_PORT    as for run.sh (default 9900)
+#
+# PORT_OFFSET and ADMIN_PORT: as for run.sh.
 set -euo pipefail
 
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/../lib.sh"
 mode=${MODE:-termination}
-offset=${PORT_OFFSET:-10000}
-admin=http://127.0.0.1:${ADMIN_PORT:-9900}
 host=www.example.com
 : "${RUN_DIR:?names the folder that run.sh printed}"
 
-fail() {
-    echo "try.sh: FAILED: $*" >&2
-    exit 1
-}
-
-expect() { # what, a text, what it must contain
-    case $2 in
-    *"$3"*) echo "ok: $1" ;;
-    *) fail "$1: no '$3' in: $2" ;;
-    esac
-}
-
 get() { # URL without host, further arguments
-    curl --silent --show-error --max-time 20 --noproxy '*' --resolve "$host:$((443 + offset)):127.0.0.1" \
+    ask --resolve "$host:$((443 + offset)):127.0.0.1" \
         --resolve "$host:$((80 + offset)):127.0.0.1" "${@:2}" "$1"
 }
 
-for ((i = 0; i < 300; i++)); do
-    status=$(curl --silent --noproxy '*' "$admin/status" || true)
-    case $status in
-    *'"health":"initial"'*) ;;
-    *'"health":"healthy"'*) break ;;
-    esac
-    sleep 0.1
-done
-expect "Portway knows its instances" "$status" '"health":"healthy"'
+wait_for_health
 
 https=https://$host:$((443 + offset))/
 if [ "$mode" = termination ]; then

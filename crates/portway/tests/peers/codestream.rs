@@ -5,10 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-
 use crate::certificates::handshake;
-use crate::support::{PORTWAY, Portway, Process, Scene, free_offset, local};
+use crate::support::{PORTWAY, Portway, Process, Scene, free_offset};
 
 /// The load balancer's name.
 const BALANCER: &str = "codestream.example.com";
@@ -384,34 +382,4 @@ fn https_before_http_is_found() {
     let found = check(&changed).both();
     let line = found.lines().find(|line| line.contains(mixed)).unwrap();
     assert!(line.contains("warning[P0208]"), "{line}");
-}
-
-#[test]
-fn its_own_scripts() {
-    for scheme in ["http", "https"] {
-        let scene = Scene::new();
-        let (api, broadcaster) = Template::own(scheme == "https").ports();
-        let offset = free_offset(&[api, broadcaster, api + 1, broadcaster + 1]);
-        let admin = free_offset(&[0]);
-        let run_dir = scene.path("run");
-        let command = |script: &str| {
-            let mut command = scene.command("bash", &[&example(script).display().to_string()]);
-            command
-                .env("PORTWAY", PORTWAY)
-                .env("SCHEME", scheme)
-                .env("RUN_DIR", &run_dir)
-                .env("CA_FILE", run_dir.join("balancer.crt"))
-                .env("PORT_OFFSET", offset.to_string())
-                .env("ADMIN_PORT", admin.to_string());
-            command
-        };
-        let mut running = scene.spawn_command(command("run.sh"));
-        running.wait_for(local(admin));
-        let mut trying = scene.spawn_command(command("try.sh"));
-        let tried = trying.wait();
-        let said = trying.log();
-        assert!(tried.success() && said.ends_with("all is well\n"), "{said}");
-        running.signal(Signal::TERM);
-        assert_eq!(running.wait().code(), Some(0), "{}", running.log());
-    }
 }

@@ -3,10 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use rustix::process::Signal;
-
 use crate::certificates::{Issuer, Key, certificate, handshake, join, openssl};
-use crate::support::{PORTWAY, Portway, Process, Scene, eventually, free_offset, local};
+use crate::support::{PORTWAY, Portway, Process, Scene, free_offset};
 
 const HOST: &str = "flow.example.com";
 
@@ -18,10 +16,9 @@ fn example(file: &str) -> PathBuf {
     workspace.join("examples/flow-enterprise").join(file)
 }
 
-/// Ports as `run.sh` chooses them: Portway's own, and those of the instances.
+/// Ports as `run.sh` of the example chooses them: Portway's own, and those of the instances.
 #[derive(Clone, Copy)]
 struct Ports {
-    offset: u16,
     https: u16,
     console: u16,
     instance_http: u16,
@@ -32,7 +29,6 @@ impl Ports {
     fn new() -> Self {
         let offset = free_offset(&[80, 443, 8800, 8801]);
         Self {
-            offset,
             https: offset + 443,
             console: offset + 8800,
             instance_http: offset + 80,
@@ -293,35 +289,4 @@ fn the_example_file_is_good() {
     let inspected = scene.run(PORTWAY, &["cert", "inspect", "flow.pem"]).good();
     assert!(inspected.contains(HOST), "{inspected}");
     assert!(openssl(&scene, &["version"]).starts_with("OpenSSL"));
-}
-
-#[test]
-fn its_own_scripts() {
-    let scene = Scene::new();
-    let ports = Ports::new();
-    let admin = free_offset(&[0]);
-    let run_dir = scene.path("run");
-    let command = |script: &str| {
-        let mut command = scene.command("bash", &[&example(script).display().to_string()]);
-        command
-            .env("PORTWAY", PORTWAY)
-            .env("RUN_DIR", &run_dir)
-            .env("CA_FILE", run_dir.join("ca.pem"))
-            .env("PORT_OFFSET", ports.offset.to_string())
-            .env("ADMIN_PORT", admin.to_string());
-        command
-    };
-    let mut running = scene.spawn_command(command("run.sh"));
-    running.wait_for(local(admin));
-    let mut trying = scene.spawn_command(command("try.sh"));
-    let tried = trying.wait();
-    let said = trying.log();
-    assert!(tried.success() && said.ends_with("all is well\n"), "{said}");
-    running.signal(Signal::TERM);
-    assert_eq!(running.wait().code(), Some(0), "{}", running.log());
-    assert!(!running.log().contains("warning"), "{}", running.log());
-    eventually("nothing of it is left", || {
-        let bound = std::net::TcpListener::bind(("0.0.0.0", ports.instance_http));
-        bound.ok()
-    });
 }

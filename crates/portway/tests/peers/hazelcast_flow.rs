@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
-use crate::support::{
-    PORTWAY, Portway, Process, Scene, eventually, free_offset, local, python_with_peers,
-};
+use crate::support::{Portway, Process, Scene, eventually, free_offset, local, python_with_peers};
 
 /// Ports of the compose file, before anything is added.
 const PORTS: [u16; 5] = [80, 9021, 9022, 9023, 8080];
@@ -223,29 +221,4 @@ fn cors_of_management_center_passes_untouched() {
         "{answer}"
     );
     deployment.portway.stop();
-}
-
-#[test]
-fn its_own_scripts() {
-    let scene = Scene::new();
-    let offset = free_offset(&PORTS);
-    let admin = free_offset(&[0]);
-    let command = |script: &str| {
-        let mut command = scene.command("bash", &[&example(script).display().to_string()]);
-        command
-            .env("PORTWAY", PORTWAY)
-            .env("RUN_DIR", scene.path("run"))
-            .env("PORT_OFFSET", offset.to_string())
-            .env("ADMIN_PORT", admin.to_string());
-        command
-    };
-    let mut running = scene.spawn_command(command("run.sh"));
-    running.wait_for(local(admin));
-    let mut trying = scene.spawn_command(command("try.sh"));
-    let tried = trying.wait();
-    let said = trying.log();
-    assert!(tried.success() && said.ends_with("all is well\n"), "{said}");
-    running.signal(Signal::TERM);
-    assert_eq!(running.wait().code(), Some(0), "{}", running.log());
-    assert!(!running.log().contains("warning"), "{}", running.log());
 }

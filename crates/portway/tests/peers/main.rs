@@ -14,6 +14,7 @@ mod codestream;
 mod differential;
 mod edge;
 mod electricflow;
+mod examples;
 mod flow_enterprise;
 mod hazelcast_flow;
 mod health;

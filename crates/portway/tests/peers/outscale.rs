@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::process::Signal;
-
 use crate::certificates::{Issuer, Key, certificate, handshake, join};
-use crate::support::{PORTWAY, Process, Scene, free_offset, free_port, local};
+use crate::support::{Process, Scene, free_port};
 
 const NAME: &str = "www.example.com";
 const OTHER: &str = "other.example.com";
@@ -153,33 +151,5 @@ fn the_example_files_are_good() {
         let text = std::fs::read_to_string(example(file)).unwrap();
         let (good, said) = scene.check(&text);
         assert!(good && said.is_empty(), "{said}");
-    }
-}
-
-#[test]
-fn its_own_scripts() {
-    for mode in ["termination", "passthrough"] {
-        let scene = Scene::new();
-        let offset = free_offset(&[80, 81, 143, 144, 443, 444, 993]);
-        let admin = free_port();
-        let run_dir = scene.path("run");
-        let command = |script: &str| {
-            let mut command = scene.command("bash", &[&example(script).display().to_string()]);
-            command
-                .env("PORTWAY", PORTWAY)
-                .env("MODE", mode)
-                .env("RUN_DIR", &run_dir)
-                .env("PORT_OFFSET", offset.to_string())
-                .env("ADMIN_PORT", admin.to_string());
-            command
-        };
-        let mut running = scene.spawn_command(command("run.sh"));
-        running.wait_for(local(admin));
-        let mut trying = scene.spawn_command(command("try.sh"));
-        let tried = trying.wait();
-        let said = trying.log();
-        assert!(tried.success() && said.ends_with("all is well\n"), "{said}");
-        running.signal(Signal::TERM);
-        assert_eq!(running.wait().code(), Some(0), "{}", running.log());
     }
 }

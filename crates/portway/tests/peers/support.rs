@@ -5,6 +5,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -38,11 +39,22 @@ pub(crate) fn free_port() -> u16 {
 /// A number such that `number + port` is free for each of `ports`. All lie below the range from which the system chooses
 /// ports of outgoing connections.
 pub(crate) fn free_offset(ports: &[u16]) -> u16 {
+    offset_within(10_000..22_000, ports)
+}
+
+/// As [`free_offset`], and small enough for `ports` that leave no more room than `most`. The highest may be among those
+/// from which the system chooses.
+pub(crate) fn free_offset_up_to(most: u16, ports: &[u16]) -> u16 {
+    offset_within(1100..most, ports)
+}
+
+fn offset_within(range: Range<u16>, ports: &[u16]) -> u16 {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seed = std::process::id().wrapping_mul(7919) ^ nanos.subsec_nanos();
     let mut claims = CLAIMS.lock().unwrap();
     for step in 0..5000_u32 {
-        let offset = 10_000 + (seed.wrapping_add(step * 97) % 12_000) as u16;
+        let wide = u32::from(range.end - range.start);
+        let offset = range.start + (seed.wrapping_add(step * 97) % wide) as u16;
         let claimed: Vec<UdpSocket> = ports.iter().filter_map(|it| claim(offset + it)).collect();
         if claimed.len() == ports.len() {
             claims.extend(claimed);
