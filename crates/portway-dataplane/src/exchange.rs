@@ -11,6 +11,7 @@ use crate::fault::Fault;
 use crate::fields::FieldEdits;
 use crate::limits::BodyLimits;
 use crate::log_value::{self, Subject};
+use crate::pages::Pages;
 use crate::peer_certificate;
 use crate::policy::Side;
 use crate::quota::Held;
@@ -62,6 +63,8 @@ pub(crate) struct Scratch {
     pub(crate) body_limits: BodyLimits,
     /// Says whether the response is compressed.
     pub(crate) compression: Option<Arc<Compression>>,
+    /// Pages that stand for answers with certain statuses.
+    pub(crate) pages: Option<Box<Pages>>,
     /// What limits count it in while it is served.
     pub(crate) held: Vec<Held>,
 }
@@ -88,6 +91,7 @@ impl Scratch {
         self.timeouts = NewTimeouts::default();
         self.body_limits = BodyLimits::default();
         self.compression = None;
+        self.pages = None;
     }
 }
 

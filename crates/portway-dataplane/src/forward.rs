@@ -13,6 +13,7 @@ use crate::fault::Fault;
 use crate::head;
 use crate::live::Seen;
 use crate::log_value::{fields_size, find_cookie, response_head_size};
+use crate::pages;
 use crate::policy::{self, Decision, Position, Side};
 use crate::record;
 use crate::reply;
@@ -24,8 +25,8 @@ use crate::stream::Stream;
 use crate::transfer::{Broken, Transfer};
 use crate::tunnel;
 use portway_core::http1::{
-    BodyLength, HeadLimits, Known, Method, Parsed, Refusal, ResponseBody, parse_response,
-    response_framing,
+    BodyLength, HeadLimits, Known, Method, Parsed, Refusal, ResponseBody, ResponseFraming,
+    parse_response, response_framing,
 };
 use portway_core::retry::Stage;
 use portway_model::expression::Scope;
@@ -120,6 +121,14 @@ async fn respond(
     record::saw(x, Seen::Status(status));
     x.response_status = Some(status);
     x.response = Some(response);
+    if x.scratch.pages.is_some() {
+        let told = pages::status(x, status);
+        x.response_status = Some(told);
+        if pages::takes(x, told) {
+            leave(x, upstream, upload, &framing, head_len);
+            return Ok(Next::Elsewhere);
+        }
+    }
     note_for_log(x, framing.body);
     x.scratch.variables.end(Scope::Request);
     if let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target) {
@@ -144,21 +153,7 @@ async fn respond(
         }
     };
     if let Some((answer, how)) = answer {
-        let here = x
-            .response
-            .as_ref()
-            .map_or(0, |response| response.len() - head_len);
-        // What came so far counts, beside the answer.
-        x.ledger.response_size += here as u64;
-        let whole = match framing.body {
-            ResponseBody::None => here == 0,
-            ResponseBody::Length(length) => here as u64 == length,
-            ResponseBody::Chunked | ResponseBody::UntilClose => false,
-        };
-        if framing.keep_alive && upload.done && whole && !closes(x) {
-            let _ = upstream.give_back(x.connection);
-        }
-        x.beyond = upload.beyond();
+        leave(x, upstream, upload, &framing, head_len);
         return Ok(Box::pin(reply::by_rule(x, downstream, answer, how, Side::Response)).await);
     }
     let most = x.scratch.body_limits.response;
@@ -233,6 +228,31 @@ async fn respond(
         crate::record::limit_reached(x, Limit::IdleTargetConnections);
     }
     Ok(after(x, downstream, upload, plan.keep_alive))
+}
+
+/// Leaves a response of which nothing goes on; its connection is kept where it is over.
+fn leave(
+    x: &mut Exchange<'_>,
+    upstream: Upstream,
+    upload: &mut Upload,
+    framing: &ResponseFraming,
+    head_len: usize,
+) {
+    let here = x
+        .response
+        .as_ref()
+        .map_or(0, |response| response.len() - head_len);
+    // What came so far counts, beside the answer.
+    x.ledger.response_size += here as u64;
+    let whole = match framing.body {
+        ResponseBody::None => here == 0,
+        ResponseBody::Length(length) => here as u64 == length,
+        ResponseBody::Chunked | ResponseBody::UntilClose => false,
+    };
+    if framing.keep_alive && upload.done && whole && !closes(x) {
+        let _ = upstream.give_back(x.connection);
+    }
+    x.beyond = upload.beyond();
 }
 
 /// True where the configuration wants connections to targets closed after one response.

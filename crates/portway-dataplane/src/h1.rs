@@ -68,7 +68,7 @@ pub(crate) fn run(
             connection.generation = connection.worker.generation();
             match one(connection, stream, head, group).await {
                 Next::Again(more) => rest = more,
-                Next::Close => break false,
+                Next::Close | Next::Elsewhere => break false,
                 Next::Reset => return stream.reset(),
                 Next::Vanish => return stream.vanish(),
                 Next::Linger => break true,

@@ -14,6 +14,7 @@ mod l4;
 mod h1;
 mod exchange;
 mod serve;
+mod pages;
 mod policy;
 mod body;
 mod tarpit;

@@ -7,6 +7,7 @@ use crate::answers::{self, Answer, Body};
 use crate::buffer::Buffer;
 use crate::exchange::{Exchange, How, LogWish, Scratch};
 use crate::limits;
+use crate::pages;
 use crate::service::Asked;
 use crate::stick::StickRule;
 use crate::track;
@@ -229,6 +230,7 @@ fn perform(
         Action::Limit(limit) => {
             return limits::put(x, limit).map(|answer| Decision::Answer(answer, How::Denial));
         }
+        Action::PageFrom(cases) => pages::say(x, cases),
         Action::Compress(compression) => x.scratch.compression = Some(Arc::clone(compression)),
         Action::Authenticate { users, realm } => {
             let passes = users.is_some_and(|users| x.authenticated(users) == Some(true));

@@ -4,6 +4,7 @@ use crate::answers::{self, Answer};
 use crate::exchange::{Answered, Exchange, How};
 use crate::fault::{Fault, client_text, reason};
 use crate::log_value::response_head_size;
+use crate::pages;
 use crate::policy::{self, Side};
 use crate::serve::Next;
 use crate::statistics;
@@ -76,7 +77,7 @@ pub(crate) async fn by_rule(
 }
 
 /// What rules made of the target's response is not meant for ours.
-fn forget_response(x: &mut Exchange<'_>) {
+pub(crate) fn forget_response(x: &mut Exchange<'_>) {
     x.scratch.response_edits.clear();
     x.scratch.response.clear();
     x.scratch.reason.clear();
@@ -117,12 +118,19 @@ pub(crate) async fn answer(
     answer: Answer,
     close: bool,
 ) -> Next {
-    x.ledger.status = answer.status;
+    let mut status = answer.status;
+    if x.scratch.pages.is_some() {
+        status = pages::status(x, status);
+        if !close && !answer.silent && pages::takes(x, status) {
+            return Next::Elsewhere;
+        }
+    }
+    x.ledger.status = status;
     x.ledger.in_place_of = answer.in_place_of;
     if answer.silent {
         return Next::Close;
     }
-    x.response_status = Some(answer.status);
+    x.response_status = Some(status);
     let mut close =
         close || answer.close || !x.framing.keep_alive || x.connection.worker.is_draining();
     // HAProxy shows its rules no answer to what is no request.

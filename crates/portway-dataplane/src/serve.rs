@@ -15,6 +15,7 @@ use crate::exchange::{Attempt, Exchange, How};
 use crate::fault::Fault;
 use crate::forward;
 use crate::group;
+use crate::pages;
 use crate::policy::{self, Decision, Ending, Position, Side};
 use crate::reply;
 use crate::reserve::{self, Ask, Reserved};
@@ -48,6 +49,8 @@ pub(crate) enum Next {
     Vanish,
     /// Closed after what the client still sends was read for a while, so that our answer is not lost to a reset.
     Linger,
+    /// Nothing was answered: another group has the page. Only within this module.
+    Elsewhere,
 }
 
 /// Serves one request. `group`: where it goes if the listener has no rules for requests (a TCP listener).
@@ -56,6 +59,26 @@ pub(crate) async fn serve(
     downstream: &mut Stream,
     group: Option<GroupId>,
 ) -> Next {
+    match by_rules(x, downstream, group).await {
+        // Boxed because it is rare, and every exchange would carry it along.
+        Next::Elsewhere => Box::pin(page(x, downstream)).await,
+        next => next,
+    }
+}
+
+/// Answers with a page of another group, in place of what was to be answered.
+async fn page(x: &mut Exchange<'_>, downstream: &mut Stream) -> Next {
+    while let Some(group) = pages::begin(x) {
+        match by_rules(x, downstream, Some(group)).await {
+            Next::Elsewhere => {}
+            next => return pages::end(x, next),
+        }
+    }
+    Next::Close
+}
+
+/// Runs rules from the first on, or those of `group`, and does what they say.
+async fn by_rules(x: &mut Exchange<'_>, downstream: &mut Stream, group: Option<GroupId>) -> Next {
     let mut progress = Progress::new(x, group);
     loop {
         return match decide(x, &mut progress) {

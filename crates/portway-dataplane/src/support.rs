@@ -185,6 +185,7 @@ impl Found {
             | Action::ReplaceUrl { with, .. } => {
                 self.template(with);
             }
+            Action::PageFrom(pages) => pages.iter().for_each(|page| self.template(&page.target)),
             Action::Service(Service::Metrics) => {}
             Action::Service(Service::Stats(page)) => {
                 if let Some(admin) = &page.admin {

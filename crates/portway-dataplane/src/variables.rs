@@ -7,7 +7,7 @@ use portway_model::expression::Variable;
 pub(crate) const VARIABLE_BYTES: usize = 64 * 1024;
 
 /// Variables with their values.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Variables {
     set: Vec<(Variable, Vec<u8>)>,
     bytes: usize,

@@ -143,6 +143,11 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(LogValue)) {
             to: NewTimeout::Milliseconds(value),
             ..
         } => of_value(&value.value, visit),
+        Action::PageFrom(pages) => {
+            for page in pages.iter() {
+                of_template(&page.target, visit);
+            }
+        }
         Action::Service(Service::Stats(page)) => {
             if let Some(condition) = &page.admin {
                 of_condition(condition, visit);

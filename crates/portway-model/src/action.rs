@@ -9,6 +9,7 @@ use crate::expression::{Condition, Counter, Expression, Template, TextMatch, Var
 use crate::limit::Limit;
 use crate::log::LogLevel;
 use crate::name::Name;
+use crate::page::PageFrom;
 use crate::span::Origin;
 use crate::stage::Stage;
 use std::sync::Arc;
@@ -255,6 +256,11 @@ pub enum Action<S: Stage> {
     Limit(Limit<S>),
     /// Compresses the target's response, where the client takes that. The last one counts. Request phase.
     Compress(Arc<Compression>),
+    /// Answers with certain statuses, also our own, to what this rule and later ones let on have their page from another
+    /// group: it is asked for with GET and the headers of the request, and answered with the status of the answer that
+    /// it stands for. Rules on the response see the variables of an exchange as they are now. Of several such actions
+    /// the last is asked first; of the cases of one, the first that fits counts. Request phase of a listener.
+    PageFrom(Arc<Vec<PageFrom<S>>>),
     /// The level with which this exchange is logged; `None`: it is not logged.
     SetLog(Option<LogLevel>),
     /// Says whether the client is kept with its target. Request phase of a target group.

@@ -15,10 +15,11 @@ use crate::draft::LogFormat;
 use crate::expression::{
     Condition, CounterEntry, Expression, Matcher, Template, TemplatePart, Test, Transform, Value,
 };
-use crate::limit::Limit;
+use crate::page::PageFrom;
 use crate::settings::{ErrorAnswer, ErrorPageSource};
 use crate::span::Spanned;
 use crate::stage::Stage;
+use std::sync::Arc;
 
 /// What becomes of the references of one stage in another.
 pub(crate) trait Convert {
@@ -383,35 +384,10 @@ pub(crate) fn action<C: Convert>(
         Action::Service(Service::Stats(page)) => {
             Action::Service(Service::Stats(Box::new(stats_page(to, page)?)))
         }
+        Action::PageFrom(pages) => {
+            Action::PageFrom(Arc::new(each(to, pages.as_slice(), PageFrom::convert)?))
+        }
         other => return step(to, other),
-    })
-}
-
-/// A limit.
-fn limit<C: Convert>(to: &mut C, from: &Limit<C::Before>) -> Outcome<C, Limit<C::After>> {
-    Ok(match from {
-        Limit::Body { request, response } => Limit::Body {
-            request: *request,
-            response: *response,
-        },
-        Limit::Rate {
-            name,
-            key,
-            average,
-            period,
-            burst,
-        } => Limit::Rate {
-            name: name.clone(),
-            key: expression(to, key)?,
-            average: *average,
-            period: *period,
-            burst: *burst,
-        },
-        Limit::Concurrency { name, key, amount } => Limit::Concurrency {
-            name: name.clone(),
-            key: expression(to, key)?,
-            amount: *amount,
-        },
     })
 }
 
@@ -464,7 +440,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             time: *time,
             at_least: *at_least,
         },
-        Action::Limit(from) => Action::Limit(limit(to, from)?),
+        Action::Limit(from) => Action::Limit(from.convert(to)?),
         Action::SetQuery(query) => Action::SetQuery(template(to, query)?),
         Action::SetMethod(method) => Action::SetMethod(template(to, method)?),
         Action::SetEnd { end, to: value } => Action::SetEnd {
@@ -510,7 +486,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             },
         },
         Action::Reject { silent } => Action::Reject { silent: *silent },
-        Action::Forward(_) | Action::ForwardByName { .. } | Action::Redirect { .. }
+        Action::Forward(_) | Action::ForwardByName { .. } | Action::PageFrom(_) | Action::Redirect { .. }
         | Action::Respond(_) | Action::Deny(_) | Action::Tarpit { .. }
         | Action::Authenticate { .. } | Action::Service(_) => return action(to, from),
     ))
@@ -557,7 +533,10 @@ fn replacement<C: Convert>(
     Ok((pattern?, with?))
 }
 
-fn weighted<C: Convert>(to: &mut C, from: &Weighted<C::Before>) -> Outcome<C, Weighted<C::After>> {
+pub(crate) fn weighted<C: Convert>(
+    to: &mut C,
+    from: &Weighted<C::Before>,
+) -> Outcome<C, Weighted<C::After>> {
     Ok(Weighted {
         group: to.group(&from.group)?,
         weight: from.weight,

@@ -30,6 +30,7 @@ mod log_value;
 pub mod map_file;
 pub mod merge;
 pub mod name;
+pub mod page;
 pub mod settings;
 pub mod snapshot;
 pub mod span;

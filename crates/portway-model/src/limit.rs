@@ -1,5 +1,6 @@
 //! Limits that rules put on requests: how long bodies may be, how many may come, how many may be served at once.
 
+use crate::convert::{Convert, Outcome, expression};
 use crate::expression::Expression;
 use crate::name::Name;
 use crate::stage::Stage;
@@ -37,4 +38,37 @@ pub enum Limit<S: Stage> {
         /// So many requests.
         amount: u32,
     },
+}
+
+impl<S: Stage> Limit<S> {
+    /// The same in another stage.
+    pub(crate) fn convert<C: Convert<Before = S>>(
+        &self,
+        to: &mut C,
+    ) -> Outcome<C, Limit<C::After>> {
+        Ok(match self {
+            Limit::Body { request, response } => Limit::Body {
+                request: *request,
+                response: *response,
+            },
+            Limit::Rate {
+                name,
+                key,
+                average,
+                period,
+                burst,
+            } => Limit::Rate {
+                name: name.clone(),
+                key: expression(to, key)?,
+                average: *average,
+                period: *period,
+                burst: *burst,
+            },
+            Limit::Concurrency { name, key, amount } => Limit::Concurrency {
+                name: name.clone(),
+                key: expression(to, key)?,
+                amount: *amount,
+            },
+        })
+    }
 }

@@ -15,6 +15,7 @@ mod held;
 mod harness;
 mod limits;
 mod mixture;
+mod pages;
 mod pipelining;
 mod pools;
 mod responses;

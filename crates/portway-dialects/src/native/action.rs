@@ -63,6 +63,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("limit_rate", "{ name, key, average, period, burst }"),
     ("limit_concurrency", "{ name, key, amount }"),
     ("compress", "true or { codings, types, … }"),
+    ("page_from", "{ status, forward, target, answer_as }"),
     ("set_log", "false"),
     ("stickiness", "ignore"),
     ("use_target", "\"TEMPLATE\""),
@@ -120,6 +121,9 @@ pub(crate) const ACTION_KEYS: &[&str] = &[
     "types",
     "except",
     "min_bytes",
+    "forward",
+    "target",
+    "answer_as",
 ];
 
 /// A redirect's status where none is said.
@@ -220,6 +224,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         "limit_body" | "limit_rate" | "limit_concurrency" => {
             Action::Limit(limit::read(&entry.key, item, reader)?)
         }
+        "page_from" => Action::PageFrom(Arc::new(Vec::read(item, reader)?)),
         "compress" => Action::Compress(Arc::new(Form::read(item, reader)?)),
         "track" => read_track(item, reader)?,
         "increment" => {

@@ -15,6 +15,7 @@ mod listener;
 mod log;
 mod name_pattern;
 mod objects;
+mod page;
 mod pairs;
 mod preset;
 mod print;

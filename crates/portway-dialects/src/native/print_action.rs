@@ -124,6 +124,7 @@ fn write(action: &Action<Named>) -> (&'static str, Out) {
             table([("time", time.write()), ("at_least", at_least.write())]),
         ),
         Action::Limit(limit) => limit::write(limit),
+        Action::PageFrom(pages) => ("page_from", pages.write()),
         Action::Compress(compression) => ("compress", compression.write()),
         Action::Service(service) => ("service", service::write(service)),
         Action::SetLog(level) => ("set_log", super::log::write_level(*level)),

@@ -19,6 +19,7 @@ mod never;
 mod process;
 pub(crate) mod protocols;
 mod resolve;
+mod responses;
 mod rules;
 mod simplify;
 mod tables;

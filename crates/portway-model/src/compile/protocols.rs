@@ -85,13 +85,16 @@ impl<K: Hash + Eq> Users<K> {
 /// The groups that a rule forwards to.
 pub(crate) fn forwards_to<S: Stage>(rule: &Rule<S>) -> impl Iterator<Item = &S::Group> {
     rule.actions.iter().flat_map(|action| {
-        let (groups, fallback) = match action {
-            Action::Forward(groups) => (groups.as_slice(), None),
-            Action::ForwardByName { fallback, .. } => (&[][..], fallback.as_ref()),
-            _ => (&[][..], None),
+        let (groups, fallback, pages) = match action {
+            Action::Forward(groups) => (groups.as_slice(), None, &[][..]),
+            Action::ForwardByName { fallback, .. } => (&[][..], fallback.as_ref(), &[][..]),
+            Action::PageFrom(pages) => (&[][..], None, pages.as_slice()),
+            _ => (&[][..], None, &[][..]),
         };
+        let pages = pages.iter().flat_map(|page| &page.forward);
         groups
             .iter()
+            .chain(pages)
             .map(|weighted| &weighted.group)
             .chain(fallback)
     })

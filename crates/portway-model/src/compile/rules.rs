@@ -12,7 +12,6 @@ use super::types::{Kind, phase_word, value_word};
 use super::{Compiler, Reported, names};
 use crate::action::{Action, AnswerBody, End, FixedResponse, NewTimeout, Phase, Rule, Weighted};
 use crate::choice::StickTo;
-use crate::compression::Compression;
 use crate::convert;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{GroupDraft, ListenerDraft};
@@ -247,6 +246,7 @@ impl Compiler<'_> {
             },
             Action::Limit(limit) => self.check_limit(place, limit),
             Action::Compress(compression) => self.check_compression(place, compression),
+            Action::PageFrom(pages) => self.check_pages(place, pages),
             Action::WaitForBody { time, .. } => {
                 limits::check_duration(&mut self.found, "the time", *time, span);
             }
@@ -285,39 +285,6 @@ impl Compiler<'_> {
                 let range = (1, limits::MAX_REQUESTS);
                 limits::within(found, "requests at once", *amount, range, span);
                 self.check_expression(place, key);
-            }
-        }
-    }
-
-    fn check_compression(&mut self, place: Place, compression: &Compression) {
-        let Compression {
-            codings,
-            types,
-            except,
-            min_bytes,
-            ..
-        } = compression;
-        if codings.is_empty() {
-            let message = "no coding to compress with".to_owned();
-            self.found.push(place_error(place, Code::Missing, message));
-        }
-        let range = (0, limits::MAX_BODY_BYTES);
-        limits::within(
-            &mut self.found,
-            "a body's size",
-            *min_bytes,
-            range,
-            place.span,
-        );
-        for media in types.iter().chain(except) {
-            let known = media.split_once('/').is_some_and(|(kind, rest)| {
-                !kind.is_empty() && !rest.is_empty() && !media.contains([' ', ';', ','])
-            });
-            if !known {
-                let message = format!("`{media}` is no media type");
-                let wrong = place_error(place, Code::OutOfRange, message);
-                self.found
-                    .push(wrong.help("such as `text/html` or `text/*`"));
             }
         }
     }
@@ -405,7 +372,7 @@ impl Compiler<'_> {
     }
 
     /// A path that is written must begin with a slash where that can be seen.
-    fn check_rooted(&mut self, place: Place, what: &str, template: &Template<Named>) {
+    pub(super) fn check_rooted(&mut self, place: Place, what: &str, template: &Template<Named>) {
         self.check_written(place, what, template, Use::Target);
         let rooted = match template.0.first() {
             Some(TemplatePart::Text(text)) => text.is_empty() || text.starts_with('/'),
@@ -514,7 +481,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn check_forward(&mut self, place: Place, groups: &[Weighted<Named>]) {
+    pub(super) fn check_forward(&mut self, place: Place, groups: &[Weighted<Named>]) {
         if groups.is_empty() {
             let message = "a rule that forwards to no target group".to_owned();
             self.found.push(place_error(place, Code::Missing, message));
@@ -675,7 +642,7 @@ fn give_slots(rules: &mut Rules) {
     }
 }
 
-fn place_error(place: Place, code: Code, message: String) -> Diagnostic {
+pub(super) fn place_error(place: Place, code: Code, message: String) -> Diagnostic {
     Diagnostic::error(code, place.span, message)
 }
 
@@ -711,6 +678,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::SetUrl(_)
         | Action::Normalize(_)
         | Action::SetMethod(_) => phase == Request,
+        Action::PageFrom(_) => phase == Request && matches!(side, Side::Listener(_)),
         Action::SetEnd { .. } => matches!(phase, Connection | Session | ClientHello | Request),
         Action::SetHeader { .. }
         | Action::AddHeader { .. }
@@ -780,6 +748,7 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::SetTimeout { .. } => "changing a timeout",
         Action::Limit(_) => "a limit",
         Action::Compress(_) => "compressing",
+        Action::PageFrom(_) => "a page from elsewhere",
         Action::SetLog(_) => "turning the log on or off",
         Action::SetStickiness(_) => "a word on stickiness",
         Action::UseTarget(_) => "the choice of a target",

@@ -9,10 +9,11 @@ use portway_model::action::{
 use portway_model::choice::{StickTo, StickinessUse};
 use portway_model::compression::{Compression, ContentCoding};
 use portway_model::expression::{
-    Condition, Counter, Scope, StoredCounter, Template, TemplatePart, TextMatch, Value,
+    Condition, Counter, NumberRange, Scope, StoredCounter, Template, TemplatePart, TextMatch, Value,
 };
 use portway_model::limit::Limit;
 use portway_model::name::Name;
+use portway_model::page::PageFrom;
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
 use std::sync::Arc;
@@ -79,6 +80,7 @@ impl Choices {
             }
             (Phase::Request, 1) => self.rewrite(place),
             (Phase::Request, 2) if self.one_in(8) => self.compress(),
+            (Phase::Request, 2) if self.one_in(8) && !forward.is_empty() => self.page_from(forward),
             (Phase::Request, 2) => self.answer(place, forward),
             (Phase::Request, 5) if place.group => {
                 Action::UseTarget(Template(vec![TemplatePart::Expression(Spanned::bare(
@@ -229,6 +231,29 @@ impl Choices {
             };
         }
         Action::Compress(Arc::new(compression))
+    }
+
+    fn page_from(&mut self, forward: &[Name]) -> A {
+        let page = |c: &mut Self| {
+            let min = 200 + i64::from(c.below(300));
+            let max = min + i64::from(c.below(100));
+            let forward = match c.forward(forward) {
+                Action::Forward(groups) => groups,
+                _ => Vec::new(),
+            };
+            let status = Value::Status.into();
+            let mut target = vec![TemplatePart::Text("/".to_owned())];
+            if c.one_in(2) {
+                target.push(TemplatePart::Expression(Spanned::bare(status)));
+            }
+            PageFrom {
+                status: vec![NumberRange { min, max }],
+                forward,
+                target: Template(target),
+                answer_as: c.maybe(|c| c.one(500, &[404, 200])),
+            }
+        };
+        Action::PageFrom(Arc::new(self.at_least_one(2, page)))
     }
 
     fn set_end(&mut self) -> A {

@@ -22,9 +22,13 @@ http:
     failover: { rule: "PathPrefix(`/failover`)", service: failover }
     weighted: { rule: "PathPrefix(`/weighted`)", service: weighted }
     noop: { rule: "PathPrefix(`/noop`)", service: noop@internal }
+    errors: { rule: "PathPrefix(`/errors`)", service: failing, middlewares: [outer, errors, inner] }
+    denied: { rule: "PathPrefix(`/errors/office`)", service: echo, middlewares: [errors, office] }
     both: { rule: "PathPrefix(`/both`)", service: echo, entryPoints: [secure], tls: {}, middlewares: [sts] }
   middlewares:
     sts: { headers: { stsSeconds: 60 } }
+    errors: { errors: { status: ["400-403", "500-599"], service: echo, query: "/page/{status}?of={url}&was={originalStatus}", statusRewrites: { "502": 503 } } }
+    inner: { headers: { customResponseHeaders: { X-Inner: "1" } } }
     strip: { stripPrefix: { prefixes: [/api] } }
     add: { addPrefix: { prefix: /v2 } }
     strip-regex: { stripPrefixRegex: { regex: ["/shop/[0-9]+"] } }
@@ -46,6 +50,7 @@ http:
   services:
     app: { loadBalancer: { servers: [{ url: "http://127.0.0.1:APP" }] } }
     echo: { loadBalancer: { servers: [{ url: "http://127.0.0.1:APP" }] } }
+    failing: { loadBalancer: { servers: [{ url: "http://127.0.0.1:DEAD" }] } }
     dead: { loadBalancer: { servers: [{ url: "http://127.0.0.1:DEAD" }], healthCheck: { path: /, interval: 200ms, timeout: 200ms } } }
     weighted: { weighted: { services: [{ name: app }, { name: echo, weight: 1 }], sticky: { cookie: { name: group, httpOnly: true } } } }
     failover: { failover: { service: dead, fallback: echo } }
@@ -205,6 +210,29 @@ fn middlewares_answer() {
     it.check("/office", &[], &["HTTP/1.1 403 ", "Forbidden"]);
     it.check("/local", &[], &["HTTP/1.1 200 "]);
     it.check("/failover", &[], &["HTTP/1.1 200 ", "\nGET /failover\n"]);
+    it.portway.stop();
+}
+
+#[test]
+fn pages_of_another_service_stand_for_errors() {
+    let it = Deployment::new();
+    let host = ["-H", "Host: a.example", "-d", "body"];
+    it.check(
+        "/errors/a?b=c",
+        &host,
+        &[
+            "HTTP/1.1 503 ",
+            "\nGET /page/503?of=http%3A%2F%2Fa.example%2Ferrors%2Fa%3Fb%3Dc&was=502\n",
+            "X-Outer: 1\n",
+            "!X-Inner",
+            "!Content-Length: 4",
+        ],
+    );
+    it.check(
+        "/errors/office",
+        &[],
+        &["HTTP/1.1 403 ", "\nGET /page/403?of=", "&was=403\n"],
+    );
     it.portway.stop();
 }
 

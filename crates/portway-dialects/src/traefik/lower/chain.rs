@@ -240,7 +240,7 @@ fn remember(word: String) -> Action<Named> {
     }
 }
 
-/// True for what may end a request's way.
+/// True for what may end a request's way: those behind it have no say in the answer then.
 fn ends(action: &Action<Named>) -> bool {
     matches!(
         action,
@@ -249,5 +249,6 @@ fn ends(action: &Action<Named>) -> bool {
             | Action::Deny(_)
             | Action::Authenticate { .. }
             | Action::Limit(_)
+            | Action::PageFrom(_)
     )
 }

@@ -101,6 +101,7 @@ impl Lowering<'_> {
             "redirectRegex" => self.redirect_regex(section, chain, at),
             "basicAuth" => self.basic_auth(object, section, chain, at),
             "ipAllowList" | "ipWhiteList" => self.ip_allow_list(section, chain, at),
+            "errors" => self.errors(object, section, chain, at),
             "compress" => self.compress(section, chain, at),
             "buffering" => self.buffering(section, chain, at),
             "rateLimit" => self.rate_limit(&object.name, section, chain, at),
@@ -121,7 +122,7 @@ impl Lowering<'_> {
     }
 
     /// An option without which a middleware means nothing.
-    fn required<'s>(
+    pub(super) fn required<'s>(
         &mut self,
         section: &'s Section,
         name: &str,

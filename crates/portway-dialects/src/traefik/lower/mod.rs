@@ -6,6 +6,7 @@
 mod chain;
 mod compress;
 mod entry;
+mod errors;
 mod forwarded;
 mod headers;
 mod limits;

@@ -105,7 +105,7 @@ impl Lowering<'_> {
     }
 
     /// The groups of a service with their shares; several for a weighted one.
-    fn groups(
+    pub(super) fn groups(
         &mut self,
         service: &Object,
         name: Spanned<&str>,
@@ -655,7 +655,7 @@ fn set_cookie(cookie: &StickyCookie, value: &str) -> String {
 }
 
 /// Shares as whole numbers.
-fn weighted(groups: Vec<(String, f64)>, at: Span) -> Vec<Weighted<Named>> {
+pub(super) fn weighted(groups: Vec<(String, f64)>, at: Span) -> Vec<Weighted<Named>> {
     let one = groups.len() == 1;
     // The smallest share above 0 is a whole number then, so that simple ones stay as they were said.
     let least = groups

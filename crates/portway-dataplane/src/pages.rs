@@ -1,0 +1,144 @@
+//! Pages that another group has for answers with certain statuses.
+//!
+//! An answer that has to give way is dropped before anything of it reaches the client, whoever gave it; the page is then
+//! asked for as an exchange of its own would be, with the request's headers and without its body. Faults that leave the
+//! client's connection in doubt are answered as ever.
+
+use crate::exchange::{Attempt, Exchange};
+use crate::policy::draw;
+use crate::reply::forget_response;
+use crate::serve::Next;
+use crate::sticky::Kept;
+use crate::variables::Variables;
+use portway_core::evaluate::rewrite::split_target;
+use portway_core::evaluate::write_target;
+use portway_core::http1::{BodyLength, Method};
+use portway_model::page::PageFrom;
+use portway_model::snapshot::GroupId;
+use portway_model::stage::Resolved;
+use std::sync::Arc;
+
+type Cases = Arc<Vec<PageFrom<Resolved>>>;
+
+/// What an exchange has to do with pages; made where a rule first says something of them.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    /// What rules said, in their order, with the variables of that moment.
+    said: Vec<(Cases, Variables)>,
+    /// The page that is to be asked for now.
+    wanted: Option<Wanted>,
+    /// The status that the client is told, whatever the page is answered with.
+    status: Option<u16>,
+    /// Some of the request's body is left behind on the client's connection.
+    unread: bool,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    group: GroupId,
+    target: Vec<u8>,
+    status: u16,
+    variables: Variables,
+}
+
+/// Remembers what a rule says.
+pub(crate) fn say(x: &mut Exchange<'_>, cases: &Cases) {
+    let variables = x.scratch.variables.clone();
+    let pages = x.scratch.pages.get_or_insert_default();
+    pages.said.push((Arc::clone(cases), variables));
+}
+
+/// The status that an answer with this one is given.
+pub(crate) fn status(x: &Exchange<'_>, own: u16) -> u16 {
+    let pages = x.scratch.pages.as_ref();
+    pages.and_then(|pages| pages.status).unwrap_or(own)
+}
+
+/// True where an answer with this status is to give way to a page; [`fetch`] then asks for it.
+pub(crate) fn takes(x: &mut Exchange<'_>, status: u16) -> bool {
+    if x.request().method() == Method::Connect || status == 101 {
+        return false;
+    }
+    let Some(mut pages) = x.scratch.pages.take() else {
+        return false;
+    };
+    pages.wanted = None;
+    while let Some((cases, variables)) = pages.said.pop() {
+        let fits = |case: &&PageFrom<Resolved>| {
+            let status = i64::from(status);
+            let mut ranges = case.status.iter();
+            ranges.any(|range| (range.min..=range.max).contains(&status))
+        };
+        let Some(case) = cases.iter().find(fits) else {
+            continue;
+        };
+        let Some(group) = draw(&case.forward, x.connection.worker.random()) else {
+            continue;
+        };
+        let before = x.response_status.replace(status);
+        let mut target = Vec::new();
+        write_target(&case.target, &*x, &mut target);
+        x.response_status = before;
+        pages.wanted = Some(Wanted {
+            group,
+            target,
+            status: case.answer_as.unwrap_or(status),
+            variables,
+        });
+        break;
+    }
+    let taken = pages.wanted.is_some();
+    x.scratch.pages = Some(pages);
+    taken
+}
+
+/// Makes the request for the page that is wanted of what is there of the client's. `None`: none is.
+pub(crate) fn begin(x: &mut Exchange<'_>) -> Option<GroupId> {
+    let pages = x.scratch.pages.as_mut()?;
+    let wanted = pages.wanted.take()?;
+    pages.status = Some(wanted.status);
+    x.scratch.variables = wanted.variables;
+    leave_body(x);
+    forget_response(x);
+    let (path, query) = split_target(&wanted.target);
+    let path = if path.is_empty() { b"/" } else { path };
+    x.line.method = Some("GET".to_owned());
+    x.line.scheme = Some(None);
+    x.line.path = Some(path.to_vec());
+    x.line.query = Some(query.map(<[u8]>::to_vec));
+    for name in [&b"Content-Length"[..], b"Expect"] {
+        x.scratch.request_edits.remove(name);
+    }
+    x.kept = Kept::default();
+    x.attempt = Attempt::default();
+    x.ledger.fault = None;
+    x.ledger.failed = false;
+    x.ledger.answered = None;
+    Some(wanted.group)
+}
+
+/// The page is asked for without the body. Where that was not read to its end, the connection ends after the answer.
+fn leave_body(x: &mut Exchange<'_>) {
+    x.framing.upgrade = false;
+    x.framing.expect_continue = false;
+    if matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)) {
+        return;
+    }
+    x.framing.body = BodyLength::None;
+    if matches!(x.beyond.take(), Some(None)) {
+        return;
+    }
+    x.framing.keep_alive = false;
+    if let Some(pages) = &mut x.scratch.pages {
+        pages.unread = true;
+    }
+}
+
+/// What becomes of the client's connection once the page was answered.
+pub(crate) fn end(x: &Exchange<'_>, next: Next) -> Next {
+    let pages = x.scratch.pages.as_ref();
+    match next {
+        Next::Close if pages.is_some_and(|pages| pages.unread) => Next::Linger,
+        next => next,
+    }
+}

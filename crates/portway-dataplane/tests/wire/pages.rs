@@ -1,0 +1,129 @@
+//! Pages that another group has for answers with certain statuses.
+
+use crate::harness::{PLAIN, Proxy};
+use portway_testkit::peer::{End, Target};
+use std::net::SocketAddr;
+
+/// A listener with these rules before the one that forwards to `app`; `pages` has the pages.
+fn start(rules: &str, app: SocketAddr, pages: SocketAddr) -> Proxy {
+    Proxy::start(&format!(
+        "[listener.web]\nbind = \"@0\"\n{PLAIN}{rules}\n[[listener.web.rule]]\nforward = \"app\"\n\
+         [target_group.app]\ntargets = [\"{app}\"]\nretries = 0\n\
+         [target_group.pages]\ntargets = [\"{pages}\"]\n"
+    ))
+}
+
+const RULE: &str = "[[listener.web.rule]]\npage_from = { status = [404, \"500-599\"], forward = \"pages\", \
+    target = \"/${status}?of=${path}\" }\n";
+
+const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nsorry";
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn a_response_with_the_status_gives_way_and_the_connection_goes_on() {
+    let app = Target::answering(&[
+        &["HTTP/1.1 404 Not Found\r\nX-Own: 1\r\nContent-Length: 4\r\n\r\nnone"],
+        &["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"],
+        &[
+            "HTTP/1.1 503 Gone\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "1\r\nx\r\n",
+        ],
+    ])
+    .unwrap();
+    let pages = Target::answering(&[&[PAGE], &[PAGE]]).unwrap();
+    let proxy = start(RULE, app.address(), pages.address());
+    let mut client = proxy.client();
+    let post = "POST /a HTTP/1.1\r\nHost: a\r\nX-Mine: 7\r\nContent-Length: 3\r\n\r\nabc";
+    client.send(post).unwrap();
+    let got = text(&client.message().unwrap());
+    assert!(got.starts_with("HTTP/1.1 404 Not Found\r\n"), "{got}");
+    assert!(
+        got.contains("Content-Type: text/html\r\n") && got.ends_with("\r\n\r\nsorry"),
+        "{got}"
+    );
+    assert!(!got.contains("X-Own"), "{got}");
+    client.send("GET /b HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let got = text(&client.message().unwrap());
+    assert!(
+        got.starts_with("HTTP/1.1 200 OK\r\n") && got.ends_with("ok"),
+        "{got}"
+    );
+    client.send("GET /c HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let got = text(&client.message().unwrap());
+    assert!(
+        got.starts_with("HTTP/1.1 503 ") && got.ends_with("sorry"),
+        "{got}"
+    );
+    let asked = pages.received_in_all();
+    assert!(asked.starts_with("GET /404?of=/a HTTP/1.1\r\n"), "{asked}");
+    assert!(
+        asked.contains("X-Mine: 7\r\n") && !asked.contains("Content-Length"),
+        "{asked}"
+    );
+    assert!(asked.contains("GET /503?of=/c HTTP/1.1\r\n"), "{asked}");
+    drop(client);
+    let log = proxy.finish(3);
+    assert!(log[0].contains("\"status\":404"), "{log:?}");
+}
+
+#[test]
+fn our_own_answers_give_way_too() {
+    let pages = Target::answering(&[&[PAGE], &[PAGE]]).unwrap();
+    let rules = format!("{RULE}[[listener.web.rule]]\nwhen = \"Path(`/no`)\"\ndeny = 404\n");
+    let proxy = start(&rules, Target::refusing().unwrap(), pages.address());
+    let mut client = proxy.client();
+    client.send("GET /no HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let got = text(&client.message().unwrap());
+    assert!(
+        got.starts_with("HTTP/1.1 404 ") && got.ends_with("sorry"),
+        "{got}"
+    );
+    // The body was not read: nothing of it may be taken for a request.
+    client
+        .send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n123")
+        .unwrap();
+    let (got, end) = client.until_end().unwrap();
+    let got = text(&got);
+    assert!(
+        got.starts_with("HTTP/1.1 502 ") && got.ends_with("sorry"),
+        "{got}"
+    );
+    assert_eq!(end, End::Closed);
+    proxy.finish(2);
+}
+
+#[test]
+fn a_page_that_is_not_to_be_had_keeps_the_status() {
+    let app = Target::answering(&[&["HTTP/1.1 500 No\r\nContent-Length: 1\r\n\r\nx"]]).unwrap();
+    let proxy = start(RULE, app.address(), Target::refusing().unwrap());
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let got = text(&client.message().unwrap());
+    assert!(
+        got.starts_with("HTTP/1.1 500 ") && !got.ends_with("\r\n\r\nx"),
+        "{got}"
+    );
+    drop(client);
+    proxy.finish(1);
+}
+
+#[test]
+fn rules_on_the_response_see_what_was_so_when_the_page_was_asked_for() {
+    let app = Target::answering(&[&["HTTP/1.1 418 Tea\r\nContent-Length: 1\r\n\r\nx"]]).unwrap();
+    let pages = Target::answering(&[&[PAGE]]).unwrap();
+    let rules = "[[listener.web.rule]]\nactions = [{ set_variable = { exchange.at = \"outer\" } }, \
+        { page_from = [{ status = 418, forward = \"pages\", target = \"/tea\", answer_as = 404 }] }, \
+        { set_variable = { exchange.at = \"inner\" } }]\n\
+        [[listener.web.rule]]\nphase = \"after_response\"\nset_header = { X-At = \"${var.exchange.at}\" }\n";
+    let proxy = start(rules, app.address(), pages.address());
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let got = text(&client.message().unwrap());
+    assert!(got.starts_with("HTTP/1.1 404 Not Found\r\n"), "{got}");
+    assert!(got.contains("X-At: outer\r\n"), "{got}");
+    drop(client);
+    proxy.finish(1);
+}

@@ -1,0 +1,54 @@
+//! `page_from`: pages that another group has for answers with certain statuses.
+
+use super::action::{read_forward, write_forward};
+use super::form::{Form, Out, Reader};
+use crate::tree::Item;
+use portway_model::page::PageFrom;
+use portway_model::stage::Named;
+
+/// The keys of the table.
+const KEYS: [&str; 4] = ["status", "forward", "target", "answer_as"];
+
+impl Form for PageFrom<Named> {
+    const WHAT: &'static str = "a table with `status`, `forward` and `target`";
+    const ALONE: bool = true;
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let table = reader.keyed(item, Self::WHAT, &KEYS)?;
+        let (status, target) = (
+            table.required("status", reader),
+            table.required("target", reader),
+        );
+        let forward = match table.entry("forward") {
+            Some(entry) => read_forward(&entry.item, reader)?,
+            None => {
+                return reader.refuse(
+                    item.span,
+                    "`forward` is missing",
+                    "name the group that has the pages",
+                );
+            }
+        };
+        Some(Self {
+            status: status?,
+            forward,
+            target: target?,
+            answer_as: match table.entry("answer_as") {
+                Some(_) => Some(table.required("answer_as", reader)?),
+                None => None,
+            },
+        })
+    }
+
+    fn write(&self) -> Out {
+        let mut out = vec![
+            ("status".to_owned(), self.status.write()),
+            ("forward".to_owned(), write_forward(&self.forward)),
+            ("target".to_owned(), self.target.write()),
+        ];
+        if let Some(status) = &self.answer_as {
+            out.push(("answer_as".to_owned(), status.write()));
+        }
+        Out::Table(out)
+    }
+}

@@ -1,0 +1,36 @@
+//! Pages that another target group has for answers with certain statuses.
+
+use crate::action::Weighted;
+use crate::convert::{Convert, Outcome, each, template, weighted};
+use crate::expression::{NumberRange, Template};
+use crate::stage::Stage;
+
+/// In place of an answer with one of these statuses, whoever gave it, a page is asked for elsewhere.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PageFrom<S: Stage> {
+    /// The statuses.
+    pub status: Vec<NumberRange>,
+    /// Who has the page.
+    pub forward: Vec<Weighted<S>>,
+    /// Path and query of the page; values see the status of the answer.
+    pub target: Template<S>,
+    /// The status that the client is told; `None`: that of the answer.
+    pub answer_as: Option<u16>,
+}
+
+impl<S: Stage> PageFrom<S> {
+    /// The same in another stage.
+    pub(crate) fn convert<C: Convert<Before = S>>(
+        to: &mut C,
+        from: &Self,
+    ) -> Outcome<C, PageFrom<C::After>> {
+        let forward = each(to, &from.forward, weighted);
+        let target = template(to, &from.target);
+        Ok(PageFrom {
+            status: from.status.clone(),
+            forward: forward?,
+            target: target?,
+            answer_as: from.answer_as,
+        })
+    }
+}
