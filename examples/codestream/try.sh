@@ -41,8 +41,8 @@ expect "a WebSocket carries texts both ways" "$answer" "hello over a WebSocket"
 
 echo "== the security group"
 expect "the host itself may call" "$(get "$api" /no-auth/status --interface 127.0.0.20)" OK
-if get "$api" /no-auth/status --interface 127.0.0.30 >/dev/null 2>&1; then
+if get "$api" /no-auth/status --interface 127.0.0.30 --max-time 2 >/dev/null 2>&1; then
     fail "a client that no rule lets in was served"
 fi
-echo "ok: who is in no rule is refused"
+echo "ok: who is in no rule hears nothing"
 echo "all is well"

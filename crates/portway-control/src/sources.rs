@@ -239,12 +239,15 @@ fn compile_sources(
     let broken = diagnostics.has_errors();
     for one in &found {
         // What is not there may be in a file that could not be read, or in the part of a text that is wrong.
-        if readable && !(broken && is_absence(one.code)) {
+        let follows =
+            (broken && is_absence(one.code)) || (draft.unfinished && is_left_out(one.code));
+        if readable && !follows {
             let one = in_its_language(one.clone(), &foreign);
             diagnostics.push(of_a_template(one, &templates));
         }
     }
-    let snapshot = snapshot.filter(|_| !diagnostics.has_errors());
+    let whole = |it: &Snapshot| !draft.unfinished || it.serves();
+    let snapshot = snapshot.filter(|it| !diagnostics.has_errors() && whole(it));
     if let Some(snapshot) = &snapshot {
         diagnostics.extend(short_tunnels(snapshot, &foreign));
     }
@@ -317,6 +320,11 @@ struct Parsed {
 /// Something is missing, says a diagnostic with this code.
 fn is_absence(code: Code) -> bool {
     matches!(code, Code::Missing | Code::NoTargets | Code::Unused)
+}
+
+/// The same of what a dialect has left out.
+fn is_left_out(code: Code) -> bool {
+    matches!(code, Code::Missing | Code::Unused | Code::UnknownReference)
 }
 
 /// The drafts of these files: one for each, but all that are in HAProxy's language together are one configuration, and

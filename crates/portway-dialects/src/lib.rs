@@ -154,6 +154,11 @@ mod tests {
             ),
             ("a", "{ \"Resources\": {} }", Some(Dialect::CloudFormation)),
             ("a", "Resources:\n  A:\n", Some(Dialect::CloudFormation)),
+            (
+                "a",
+                "\u{feff}{ \"AWSTemplateFormatVersion\": 1 }",
+                Some(Dialect::CloudFormation),
+            ),
         ] {
             assert_eq!(detect(name, text), expected, "{name}: {text}");
         }

@@ -39,6 +39,8 @@ pub struct Draft {
     pub maps: Vec<MapDraft>,
     /// `[userlist.NAME]`.
     pub userlists: Vec<UserlistDraft>,
+    /// Parts of what was stated are left out, and that was said: what is missing for that reason is not said again.
+    pub unfinished: bool,
 }
 
 /// What concerns the process as a whole.
@@ -216,6 +218,8 @@ pub struct SocketDraft {
     pub backlog: Option<Spanned<u32>>,
     /// Addresses that this machine does not have can be bound.
     pub transparent: Option<Spanned<bool>>,
+    /// Clients elsewhere hear nothing.
+    pub packets_from: Option<Spanned<Vec<IpNet>>>,
 }
 
 /// TLS towards clients.

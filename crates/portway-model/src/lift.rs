@@ -101,6 +101,7 @@ pub fn lift(snapshot: &Snapshot) -> Draft {
                 ignore_case: unless(&map.ignore_case, &false),
             })
             .collect(),
+        unfinished: false,
         userlists: snapshot
             .userlists
             .iter()
@@ -462,6 +463,7 @@ fn socket(socket: &SocketOptions) -> SocketDraft {
         v6_only: unless(&socket.v6_only, &true),
         backlog: some(&socket.backlog),
         transparent: unless(&socket.transparent, &false),
+        packets_from: some(&socket.packets_from),
     }
 }
 

@@ -45,6 +45,7 @@ pub fn merge(drafts: Vec<Draft>) -> (Draft, Diagnostics) {
             &x.name
         });
         let fresh = seen.fresh;
+        whole.unfinished |= draft.unfinished;
         taken.extend(fresh);
         merge_process(&mut whole.process, draft.process, &mut found);
     }

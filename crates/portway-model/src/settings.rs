@@ -2,6 +2,7 @@
 
 use crate::expression::Template;
 use crate::stage::Stage;
+use ipnet::IpNet;
 use std::time::Duration;
 
 /// What a listener or a target group speaks.
@@ -368,4 +369,6 @@ pub struct SocketOptions {
     pub backlog: Option<u32>,
     /// Addresses that this machine does not have can be bound (Linux' IP_TRANSPARENT).
     pub transparent: bool,
+    /// Packets from elsewhere vanish before anything answers them, as in a firewall; `None`: none does.
+    pub packets_from: Option<Vec<IpNet>>,
 }

@@ -19,6 +19,7 @@ const OPTIONS: SocketOptions = SocketOptions {
     v6_only: false,
     backlog: None,
     transparent: false,
+    packets_from: None,
 };
 
 /// A control socket that is bound and listening, non-blocking.

@@ -7,6 +7,7 @@
 
 pub mod control;
 mod fault;
+mod filter;
 mod owner;
 pub mod takeover;
 mod unix;
@@ -28,7 +29,7 @@ use portway_model::name::Name;
 use portway_model::settings::SocketOptions;
 use portway_model::snapshot::{ListenerId, Snapshot};
 use portway_model::span::Span;
-use socket2::{Domain, Protocol, SockAddr, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 /// Connections that wait to be accepted on each socket; HAProxy's and nginx's defaults are 4096 and 511. The kernel
 /// cuts it to `net.core.somaxconn` (4096 since Linux 5.4).
@@ -273,6 +274,7 @@ fn taken_tcp(
         taken = handover.tcp(address(Ipv4Addr::UNSPECIFIED.into()), options, false)?;
     }
     for socket in &taken {
+        filter::put(SockRef::from(socket), options)?;
         rustix::net::listen(socket, backlog)?;
         socket.set_nonblocking(true)?;
     }
@@ -286,6 +288,7 @@ fn listening_tcp(
     backlog: i32,
 ) -> io::Result<TcpListener> {
     let socket = tcp_socket(ip, port, options, true)?;
+    filter::put(SockRef::from(&socket), options)?;
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())

@@ -246,6 +246,7 @@ mod tests {
             v6_only: false,
             backlog: None,
             transparent: false,
+            packets_from: None,
         };
         let local = tcp.local_addr().unwrap();
         let same = taken.tcp(local, &options, false).unwrap();

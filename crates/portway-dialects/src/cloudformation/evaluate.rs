@@ -82,6 +82,12 @@ impl<'t, 'g, 'e> Evaluator<'t, 'g, 'e> {
             Content::Other { text, .. } => Node::text(text.clone(), span),
             Content::List(items) => self.list(items, span),
             Content::Table(table) => match only_entry(table) {
+                Some(("Fn::Ref", _)) => {
+                    let unknown =
+                        Diagnostic::error(Code::Unknown, span, "there is no function `Fn::Ref`");
+                    self.found.push(unknown.help("write `Ref`"));
+                    Node::unknown(span)
+                }
                 Some((name, argument)) if is_function(name) => {
                     self.function(name.strip_prefix("Fn::").unwrap_or(name), argument, span)
                 }

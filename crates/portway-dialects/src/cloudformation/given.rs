@@ -120,6 +120,20 @@ impl<'g> Book<'g> {
         self.all(kind, name).pop()
     }
 
+    /// Says which names are given two values where one counts.
+    pub(super) fn say_twice(&self, found: &mut Diagnostics) {
+        for kind in Kind::ALL {
+            let mut seen = BTreeSet::new();
+            for (name, _) in self.entries(kind) {
+                let again = !seen.insert(name);
+                if again && !matches!(kind, Kind::Target | Kind::SourceGroup) {
+                    let message = format!("{} {name}=… is given twice", kind.flag());
+                    found.push(Diagnostic::error(Code::Duplicate, Span::NONE, message));
+                }
+            }
+        }
+    }
+
     /// Says which entries nothing asked for.
     pub(super) fn say_unused(&self, found: &mut Diagnostics) {
         for kind in Kind::ALL {

@@ -21,14 +21,14 @@ mod value;
 
 pub use given::{Given, Unset};
 
-use crate::tree::{Item, yaml};
+use crate::tree::{Item, json, yaml};
 use evaluate::{Edge, Evaluator};
 use given::Book;
 use lower::Resource;
 use object::Reader;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::Draft;
-use portway_model::span::FileId;
+use portway_model::span::{FileId, Span};
 use std::collections::HashMap;
 use template::{Declared, Template};
 
@@ -43,7 +43,9 @@ pub struct File<'t> {
 
 /// True where a text looks like a template: JSON with `Resources`, or YAML with one of its sections at the top.
 pub fn looks_like(text: &str) -> bool {
-    if text.trim_start().starts_with('{') && text.contains("\"Resources\"") {
+    let text = text.trim_start_matches('\u{feff}');
+    let sections = ["\"Resources\"", "\"AWSTemplateFormatVersion\""];
+    if is_json(text) && sections.iter().any(|it| text.contains(it)) {
         return true;
     }
     text.lines().any(|line| {
@@ -56,6 +58,25 @@ pub fn looks_like(text: &str) -> bool {
     })
 }
 
+/// True where AWS takes a text for JSON.
+fn is_json(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}');
+    text.trim_start().starts_with('{')
+}
+
+/// Says where a text that is meant to be JSON is none.
+fn check_json(file: &File<'_>, found: &mut Diagnostics) {
+    if !is_json(file.text) {
+        return;
+    }
+    if let Some((at, wrong)) = json::first_fault(file.text) {
+        let message = format!("this is no JSON: {wrong}");
+        let span = Span::new(file.id, at..at);
+        let fault = Diagnostic::warning(Code::Syntax, span, message);
+        found.push(fault.help("AWS refuses it; here it works"));
+    }
+}
+
 /// Reads templates that are one configuration, with what is given beside them.
 pub fn parse_all(files: &[File<'_>], given: &Given) -> (Draft, Diagnostics) {
     let mut found = Diagnostics::default();
@@ -66,6 +87,11 @@ pub fn parse_all(files: &[File<'_>], given: &Given) -> (Draft, Diagnostics) {
         .iter()
         .map(|file| yaml::parse(file.id, file.text, &mut found))
         .collect();
+    for (file, item) in files.iter().zip(&items) {
+        if item.is_some() {
+            check_json(file, &mut found);
+        }
+    }
     let mut ignored = Vec::new();
     for item in items.iter().flatten() {
         let template = Template::read(item, &mut found);
@@ -84,7 +110,10 @@ pub fn parse_all(files: &[File<'_>], given: &Given) -> (Draft, Diagnostics) {
         ignored = reader.without_effect;
     }
     say_ignored(&ignored, &mut found);
-    let draft = lower::lower(&resources, &mut book, &mut found);
+    let mut draft = lower::lower(&resources, &mut book, &mut found);
+    let incomplete = resources.iter().any(Resource::is_incomplete);
+    draft.unfinished |= incomplete || found.has_errors();
+    book.say_twice(&mut found);
     if !items.iter().any(Option::is_none) {
         book.say_unused(&mut found);
     }
@@ -224,7 +253,7 @@ fn say_circle(
 }
 
 /// Says in one note what has no effect.
-fn say_ignored(ignored: &[(String, portway_model::span::Span)], found: &mut Diagnostics) {
+fn say_ignored(ignored: &[(String, Span)], found: &mut Diagnostics) {
     let Some((_, first)) = ignored.first() else {
         return;
     };

@@ -234,11 +234,15 @@ impl<'f> Reader<'f> {
                 }
                 continue;
             };
+            let mut keyed = false;
             let mut key = None;
             let mut value = None;
             for field in pair {
                 match field.name.as_str() {
-                    "Key" => key = self.text(field.node, "`Key`"),
+                    "Key" => {
+                        keyed = true;
+                        key = self.text(field.node, "`Key`");
+                    }
                     "Value" => value = Some(field.node),
                     other => self.found.push(unknown_word(
                         field.span,
@@ -248,7 +252,22 @@ impl<'f> Reader<'f> {
                     )),
                 }
             }
+            for (name, there) in [("Key", keyed), ("Value", value.is_some())] {
+                if !there {
+                    let message = format!("an attribute of {what} has no `{name}`");
+                    self.found
+                        .push(Diagnostic::error(Code::Missing, place, message));
+                }
+            }
             if let (Some(key), Some(node)) = (key, value) {
+                let mut before = fields.iter().filter(|it: &&Field| it.name == key.value);
+                if let Some(before) = before.next() {
+                    let message = format!("{what} has `{}` twice", key.value);
+                    let twice = Diagnostic::error(Code::Duplicate, key.span, message);
+                    self.found
+                        .push(twice.label(before.span, "the first is here"));
+                    continue;
+                }
                 fields.push(Field {
                     name: key.value,
                     span: key.span,

@@ -66,6 +66,7 @@ fields!(SocketDraft {
     "v6_only" => v6_only,
     "backlog" => backlog,
     "transparent" => transparent,
+    "packets_from" => packets_from,
 });
 
 fields!(ForwardedDraft {

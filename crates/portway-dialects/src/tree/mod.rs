@@ -3,6 +3,7 @@
 //! [`toml`] and [`yaml`] read their languages into it; JSON is read as YAML. What the entries mean is for the dialects
 //! to say.
 
+pub(crate) mod json;
 pub(crate) mod toml;
 pub(crate) mod yaml;
 

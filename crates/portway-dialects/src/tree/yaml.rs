@@ -83,6 +83,31 @@ impl<'t> Document<'t, '_> {
         }
     }
 
+    /// True for `{{ name }}`, which stands for two tables, the inner one as a key.
+    fn is_placeholder(&self, span: Span) -> bool {
+        let text = self.text.get(span.start as usize..span.end as usize);
+        text.is_some_and(|text| text.starts_with("{{") && text.ends_with("}}"))
+    }
+
+    /// Something else than a text is a key.
+    fn no_key(&mut self, key: &Item) {
+        let wrong = Diagnostic::error(Code::WrongType, key.span, "a key has to be a text");
+        let braces = key.span.start.checked_sub(1).map(|start| Span {
+            start,
+            end: key.span.end + 1,
+            ..key.span
+        });
+        let placeholder = braces.filter(|it| self.is_placeholder(*it));
+        self.found.push(match placeholder {
+            Some(span) => {
+                let text = self.text.get(span.start as usize..span.end as usize);
+                let help = format!("write it in quotes: \"{}\"", text.unwrap_or_default());
+                wrong.help(help)
+            }
+            None => wrong,
+        });
+    }
+
     fn error(&mut self, code: Code, span: Span, message: impl Into<String>) {
         self.found
             .push(Diagnostic::error(code, span, message.into()));
@@ -103,7 +128,12 @@ impl<'t> Document<'t, '_> {
             }
             Event::MappingStart(_, anchor, tag) => {
                 let (table, end) = self.table()?;
-                (Content::Table(table), end, anchor, tag)
+                let content = match self.is_placeholder(span.to(end)) {
+                    // That was said of its key.
+                    true => Content::Broken,
+                    false => Content::Table(table),
+                };
+                (content, end, anchor, tag)
             }
             _ => (Content::Broken, span, 0, None),
         };
@@ -178,8 +208,8 @@ impl<'t> Document<'t, '_> {
             let key = match event {
                 Event::Scalar(text, ..) => Some(text.into_owned()),
                 other => {
-                    self.item(other, span)?;
-                    self.error(Code::WrongType, span, "a key has to be a text");
+                    let inner = self.item(other, span)?;
+                    self.no_key(&inner);
                     None
                 }
             };
@@ -373,6 +403,7 @@ mod tests {
                 "one document is expected, and this is another",
             ),
             ("? [a]\n: 1\n", "a key has to be a text"),
+            ("a: {{ b }}\n", "a key has to be a text"),
             (
                 "<<: 5\n",
                 "`<<` takes a table or a list of tables, not a number",

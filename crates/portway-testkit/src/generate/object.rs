@@ -55,6 +55,7 @@ impl Choices {
             stick_tables,
             maps,
             userlists,
+            unfinished: false,
         }
     }
 
@@ -398,6 +399,7 @@ impl Choices {
             v6_only: self.setting(|c| c.one_in(2)),
             backlog: self.setting(|c| c.below(1_000) + 1),
             transparent: self.setting(|c| c.one_in(2)),
+            packets_from: self.setting(|c| c.some(3, Self::network)),
         };
         draft.forwarded = self.forwarded();
         draft.request_id = self.setting(|c| c.request_id(tls));

@@ -193,6 +193,20 @@ fn rules_of_an_application_load_balancer() {
     }
     sticky(&stack, port);
     sticky_groups(&stack, port);
+    let addresses =
+        |count: usize| format!("X-Forwarded-For: {}", vec!["192.0.2.1"; count].join(", "));
+    let (thirty, more) = (addresses(30), addresses(31));
+    for (arguments, status) in [
+        (["-X", "TRACE"], "405"),
+        (["-H", &more], "463"),
+        (["-H", &thirty], "200"),
+    ] {
+        let answer = stack.ask(port, "/kept", &arguments);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
 
     let moved = |path: &str, more: &[&str]| {
         let answer = stack.ask(other, path, more);

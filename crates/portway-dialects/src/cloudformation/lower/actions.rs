@@ -1,7 +1,7 @@
 //! Actions of listeners and rules: forward, redirect, fixed response, and transforms before them.
 
 use super::group_cookie::Routed;
-use super::listener::Front;
+use super::listener::{FAMILIES, Front};
 use super::text::part;
 use super::{GROUP, Lowering, Resource};
 use crate::cloudformation::object::Object;
@@ -14,6 +14,15 @@ use portway_model::stage::Named;
 
 /// The part of a list of actions that says where a request goes.
 const ROUTING: [&str; 3] = ["forward", "redirect", "fixed-response"];
+/// Bytes of the body of a fixed response.
+const MAX_BODY: usize = 1024;
+/// Properties that one action alone has.
+const OWNED: [(&str, &str); 4] = [
+    ("TargetGroupArn", "forward"),
+    ("ForwardConfig", "forward"),
+    ("RedirectConfig", "redirect"),
+    ("FixedResponseConfig", "fixed-response"),
+];
 /// What a text of a fixed response is where nothing is said.
 const PLAIN: &str = "text/plain";
 
@@ -47,12 +56,49 @@ impl<'r> Lowering<'r, '_, '_> {
             self.error(Code::WrongPhase, kind.span, message);
             return None;
         }
+        self.only_its_own(object, kind)?;
         let action = match kind.value {
             "forward" => return self.forward(object, front),
-            "redirect" => self.redirect(self_config(object, "RedirectConfig"), front)?,
-            _ => self.fixed_response(self_config(object, "FixedResponseConfig"))?,
+            "redirect" => {
+                let config = self.config(object, kind, "RedirectConfig")?;
+                self.redirect(config, front)?
+            }
+            _ => {
+                let config = self.config(object, kind, "FixedResponseConfig")?;
+                self.fixed_response(config)?
+            }
         };
         Some(Routed::to(action))
+    }
+
+    /// Says which properties are of other actions than this.
+    fn only_its_own(&mut self, object: &Object, kind: Spanned<&str>) -> Option<()> {
+        for (property, owner) in OWNED {
+            if let Some(place) = object.place(property).filter(|_| owner != kind.value) {
+                let message = format!(
+                    "`{property}` is of the action `{owner}`, and this is `{}`",
+                    kind.value
+                );
+                self.error(Code::Conflict, place, message);
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// The configuration that an action needs.
+    fn config<'o>(
+        &mut self,
+        object: &'o Object,
+        kind: Spanned<&str>,
+        name: &str,
+    ) -> Option<&'o Object> {
+        let config = object.object(name);
+        if config.is_none() {
+            let message = format!("the action `{}` has no `{name}`", kind.value);
+            self.error(Code::Missing, kind.span, message);
+        }
+        config
     }
 
     fn forward(&mut self, object: &Object, front: &Front<'r>) -> Option<Routed> {
@@ -91,6 +137,7 @@ impl<'r> Lowering<'r, '_, '_> {
         for (arn, weight) in groups {
             let group = self.needed(GROUP, arn, "target group")?;
             self.is_used(group, front);
+            self.same_family(group, arn, front)?;
             weighted.push(Weighted {
                 group: Spanned::new(group.name().value, arn.span),
                 weight,
@@ -110,6 +157,33 @@ impl<'r> Lowering<'r, '_, '_> {
         }
     }
 
+    /// An application load balancer forwards to groups for HTTP, a network load balancer to others.
+    fn same_family(
+        &mut self,
+        group: &Resource,
+        arn: Spanned<&str>,
+        front: &Front<'r>,
+    ) -> Option<()> {
+        let Some(behind) = group.object.text("Protocol") else {
+            return Some(());
+        };
+        let http = matches!(behind.value, "HTTP" | "HTTPS");
+        if http == front.protocol.value.is_http() {
+            return Some(());
+        }
+        let message = format!(
+            "listener `{}` speaks {} and target group `{}` speaks {}",
+            front.id,
+            front.protocol.value.as_str().to_ascii_uppercase(),
+            group.id,
+            behind.value
+        );
+        let conflict = Diagnostic::error(Code::ProtocolMismatch, arn.span, message);
+        self.found
+            .push(conflict.label(behind.span, "here").help(FAMILIES));
+        None
+    }
+
     fn redirect(&mut self, config: &Object, front: &Front<'_>) -> Option<Action<Named>> {
         let text = |name: &str, usual: &'static str| {
             let given = config.text(name);
@@ -126,6 +200,7 @@ impl<'r> Lowering<'r, '_, '_> {
         let port = text("Port", "#{port}");
         let path = text("Path", "/#{path}");
         let query = text("Query", "#{query}");
+        self.good_parts(&port, &path, &query)?;
         let same = protocol.value == "#{protocol}"
             && host.value == "#{host}"
             && port.value == "#{port}"
@@ -166,6 +241,38 @@ impl<'r> Lowering<'r, '_, '_> {
             location: Template(joined(location)),
             status,
         })
+    }
+
+    /// Whether the parts of a redirect make a URL; says so where not.
+    fn good_parts(
+        &mut self,
+        port: &Spanned<String>,
+        path: &Spanned<String>,
+        query: &Spanned<String>,
+    ) -> Option<()> {
+        let number = port.value.parse::<u16>().is_ok_and(|port| port > 0);
+        let wrong = if port.value != "#{port}" && !number {
+            let message = format!("`Port` is a port or `#{{port}}`, not `{}`", port.value);
+            Some((port.span, message))
+        } else if !path.value.starts_with('/') {
+            let message = format!("`Path` begins with a slash, and `{}` does not", path.value);
+            Some((path.span, message))
+        } else if query.value.starts_with('?') {
+            let message = format!(
+                "`Query` has no question mark at its beginning, and `{}` has",
+                query.value
+            );
+            Some((query.span, message))
+        } else {
+            None
+        };
+        match wrong {
+            Some((span, message)) => {
+                self.error(Code::OutOfRange, span, message);
+                None
+            }
+            None => Some(()),
+        }
     }
 
     fn query(
@@ -242,7 +349,16 @@ impl<'r> Lowering<'r, '_, '_> {
             self.error(Code::OutOfRange, status.span, message);
             return None;
         }
-        let body = config.text("MessageBody").map_or("", |it| it.value);
+        let body = config.text("MessageBody");
+        if let Some(body) = body.filter(|it| it.value.len() > MAX_BODY) {
+            let message = format!(
+                "`MessageBody` has at most {MAX_BODY} bytes, and this has {}",
+                body.value.len()
+            );
+            let long = Diagnostic::warning(Code::OutOfRange, body.span, message);
+            self.found.push(long.help("AWS refuses it; here it works"));
+        }
+        let body = body.map_or("", |it| it.value);
         let kind = config.text("ContentType").map_or(PLAIN, |it| it.value);
         Some(Action::Respond(FixedResponse {
             status: status.value,
@@ -258,6 +374,16 @@ impl<'r> Lowering<'r, '_, '_> {
         for transform in transforms {
             let host = transform.object("HostHeaderRewriteConfig");
             let url = transform.object("UrlRewriteConfig");
+            if let Some(kind) = transform.text("Type") {
+                let (name, there) = match kind.value {
+                    "url-rewrite" => ("UrlRewriteConfig", url.is_some()),
+                    _ => ("HostHeaderRewriteConfig", host.is_some()),
+                };
+                if !there {
+                    let message = format!("the transform `{}` has no `{name}`", kind.value);
+                    self.error(Code::Missing, kind.span, message);
+                }
+            }
             for rewrite in host.map_or(&[][..], |it| it.objects("Rewrites")) {
                 if let Some((pattern, with)) = rewritten(rewrite) {
                     actions.push(Action::ReplaceHeader {
@@ -276,11 +402,6 @@ impl<'r> Lowering<'r, '_, '_> {
         }
         actions
     }
-}
-
-/// The configuration of an action; the action itself where it is not there, so that what is missing is said.
-fn self_config<'o>(object: &'o Object, name: &str) -> &'o Object {
-    object.object(name).unwrap_or(object)
 }
 
 fn rewritten(rewrite: &Object) -> Option<(Spanned<String>, Template<Named>)> {

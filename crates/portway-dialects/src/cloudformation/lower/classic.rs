@@ -15,6 +15,7 @@ use portway_model::name::Name;
 use portway_model::settings::{ForwardedMode, Protocol, ProxyProtocol, ServerName};
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long silence is borne.
@@ -57,6 +58,8 @@ impl Lowering<'_, '_, '_> {
         let idle = idle.and_then(|it| it.number("IdleTimeout"));
         let idle = Duration::from_secs(idle.map_or(IDLE, |it| it.value));
         let mut groups: Vec<(String, GroupDraft)> = Vec::new();
+        let mut named: BTreeSet<&str> = BTreeSet::new();
+        self.mixed_security(object.objects("Listeners"));
         for listener in object.objects("Listeners") {
             let Some(line) = self.line(listener) else {
                 continue;
@@ -67,7 +70,9 @@ impl Lowering<'_, '_, '_> {
                 match policies.iter().find(|(known, _)| *known == name.value) {
                     Some((known, policy)) => {
                         used.push(policy);
+                        named.insert(known.as_str());
                         if matches!(policy, Policy::Cookie(_) | Policy::AppCookie(_)) {
+                            self.one_cookie(name, &line, kept.is_some());
                             kept = Some((known.as_str(), policy));
                         }
                     }
@@ -87,9 +92,58 @@ impl Lowering<'_, '_, '_> {
             }
             self.classic_listener(resource, listener, &line, idle, &group, &used);
         }
+        for (name, policy) in &policies {
+            if !named.contains(name.as_str()) && !matches!(policy, Policy::Proxy(_)) {
+                let message = format!("no listener names the policy `{name}`: it does nothing");
+                self.found
+                    .push(Diagnostic::warning(Code::Unused, resource.span, message));
+            }
+        }
         self.draft
             .groups
             .extend(groups.into_iter().map(|(_, group)| group));
+    }
+
+    /// Cookies are of HTTP, and a listener has one policy about them.
+    fn one_cookie(&mut self, name: &Spanned<String>, line: &Line, another: bool) {
+        if another {
+            let message = "a listener has one policy that keeps clients, and this is another";
+            self.error(Code::Conflict, name.span, message);
+        }
+        if !line.front.value.is_http() {
+            let message = format!(
+                "policy `{}` keeps clients by cookies, which only HTTP and HTTPS have",
+                name.value
+            );
+            self.error(Code::ProtocolMismatch, name.span, message);
+        }
+    }
+
+    /// Listeners with one instance port all speak with TLS to it, or none does.
+    fn mixed_security(&mut self, listeners: &[Object]) {
+        let spoken = |it: &Object| {
+            let back = it.text("InstanceProtocol").or(it.text("Protocol"))?;
+            let stated = it.place("InstanceProtocol").is_some();
+            let secure = matches!(back.value.to_ascii_uppercase().as_str(), "HTTPS" | "SSL");
+            Some((
+                it.number::<u16>("InstancePort")?.value,
+                secure && stated,
+                back.span,
+            ))
+        };
+        let lines: Vec<(u16, bool, Span)> = listeners.iter().filter_map(spoken).collect();
+        for (index, (port, secure, span)) in lines.iter().enumerate() {
+            let mut before = lines.iter().take(index);
+            let other = before.find(|it| it.0 == *port && it.1 != *secure);
+            if let Some((_, _, first)) = other {
+                let message = format!(
+                    "one listener speaks with TLS to instance port {port}, another does not"
+                );
+                let mixed = Diagnostic::error(Code::ProtocolMismatch, *span, message);
+                self.found.push(mixed.label(*first, "the other is here"));
+                return;
+            }
+        }
     }
 
     /// The protocols and ports of a listener.
@@ -155,13 +209,15 @@ impl Lowering<'_, '_, '_> {
             draft.forwarded.forwarded = bare(ForwardedMode::Preserve);
         }
         if !self.classic_tls(listener, line, policies, &mut draft) {
+            self.draft.unfinished = true;
             return;
         }
         let groups = resource.object.texts("SecurityGroups");
+        let subject = format!("port {} of `{}`", line.port.value, resource.id);
         let place = resource.object.place("SecurityGroups");
-        draft
-            .rules
-            .extend(self.filter(groups, place, line.port, (false, false)));
+        if let Some(filter) = self.filter(groups, place, line.port, (false, false), &subject) {
+            filter.put(&mut draft);
+        }
         let group = Spanned::new(Name::new(group), listener.span);
         draft.rules.push(Rule {
             phase: if http {
@@ -302,6 +358,15 @@ impl Lowering<'_, '_, '_> {
                 }
             },
         };
+        let limits = (number("Interval"), number("Timeout"));
+        if let (Some(interval), Some(timeout)) = limits
+            && timeout.value >= interval.value
+        {
+            let message = "`Timeout` of a health check is below `Interval`";
+            let conflict = Diagnostic::error(Code::Conflict, timeout.span, message);
+            self.say_once(conflict.label(interval.span, "this is `Interval`"));
+            return None;
+        }
         let check = HealthCheckDraft {
             kind: Some(Spanned::new(kind, span)),
             interval: seconds(number("Interval"), 30),
@@ -361,6 +426,11 @@ impl Lowering<'_, '_, '_> {
                 Policy::Cookie(life.filter(|life| *life > 0).map(Duration::from_secs))
             }
             "ProxyProtocolPolicyType" => {
+                if policy.texts("InstancePorts").is_empty() {
+                    let message = "the policy has no `InstancePorts`, so it does nothing";
+                    let idle = Diagnostic::warning(Code::Unused, policy.span, message);
+                    self.found.push(idle);
+                }
                 let on = value("ProxyProtocol").is_some_and(|it| it.value == "true");
                 let ports = policy.texts("InstancePorts").iter();
                 let ports = ports.filter_map(|port| port.value.parse().ok());

@@ -10,6 +10,17 @@ use portway_model::stage::Named;
 
 /// Values of all conditions of a rule, and wildcards in them.
 const MAX_VALUES: usize = 5;
+/// What else may be said of something that works here.
+const REFUSED_THERE: &str = "AWS refuses it; here it works";
+/// Where the values of each field stand.
+const CONFIGS: [&str; 6] = [
+    "HostHeaderConfig",
+    "PathPatternConfig",
+    "HttpHeaderConfig",
+    "HttpRequestMethodConfig",
+    "QueryStringConfig",
+    "SourceIpConfig",
+];
 
 impl Lowering<'_, '_, '_> {
     /// The condition that a rule's conditions make together; `None`: one is wrong.
@@ -22,6 +33,8 @@ impl Lowering<'_, '_, '_> {
         for object in conditions {
             parts.push(self.one_condition(object)?);
         }
+        self.repeated(conditions)?;
+        self.amounts(conditions, span);
         if parts.is_empty() {
             self.error(Code::Missing, span, "a rule has at least one condition");
             return None;
@@ -46,6 +59,7 @@ impl Lowering<'_, '_, '_> {
             _ => "SourceIpConfig",
         };
         let own = object.object(config);
+        self.no_other(object, field, config)?;
         let values = match own.map(|own| own.texts("Values")) {
             Some(values) if !values.is_empty() => values,
             _ => object.texts("Values"),
@@ -55,20 +69,20 @@ impl Lowering<'_, '_, '_> {
             _ => object.texts("RegexValues"),
         };
         let pairs = own.map_or(&[][..], |own| own.objects("Values"));
-        let count = values.len() + patterns.len() + pairs.len();
-        if count == 0 {
+        if values.is_empty() && patterns.is_empty() && pairs.is_empty() {
             let message = format!("the condition `{}` has no values", field.value);
             self.error(Code::Missing, object.span, message);
             return None;
         }
-        if count > MAX_VALUES {
-            let message =
-                format!("a condition has at most {MAX_VALUES} values, and this has {count}");
-            let many = Diagnostic::warning(Code::OutOfRange, object.span, message);
-            self.found.push(many.help("AWS refuses it; here it works"));
-        }
         match field.value {
-            "host-header" => Some(texts(Value::Host, values, patterns, true, object.span)),
+            "host-header" => {
+                for value in values.iter().filter(|it| !it.value.contains('.')) {
+                    let message = format!("a host has a dot, and `{}` has none", value.value);
+                    let bare = Diagnostic::warning(Code::OutOfRange, value.span, message);
+                    self.found.push(bare.help(REFUSED_THERE));
+                }
+                Some(texts(Value::Host, values, patterns, true, object.span))
+            }
             "path-pattern" => Some(texts(Value::Path, values, patterns, false, object.span)),
             "http-header" => {
                 let Some(name) = own.and_then(|own| own.text("HttpHeaderName")) else {
@@ -90,6 +104,84 @@ impl Lowering<'_, '_, '_> {
             }
             "query-string" => Some(query(pairs, object.span)),
             _ => self.sources(values, object.span),
+        }
+    }
+
+    /// Values stand in one place, and no configuration of another field is there.
+    fn no_other(&mut self, object: &Object, field: Spanned<&str>, config: &str) -> Option<()> {
+        for other in CONFIGS.into_iter().filter(|it| *it != config) {
+            if let Some(place) = object.place(other) {
+                let message = format!(
+                    "`{other}` does not belong to the condition `{}`",
+                    field.value
+                );
+                self.error(Code::Conflict, place, message);
+                return None;
+            }
+        }
+        let own = object.place(config);
+        for short in ["Values", "RegexValues"] {
+            if let (Some(place), Some(own)) = (object.place(short), own) {
+                let message = format!("a condition has either `{short}` or `{config}`");
+                let both = Diagnostic::error(Code::Conflict, place, message);
+                self.found.push(both.label(own, "the other is here"));
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// Only conditions on headers and on the query may stand several times in a rule.
+    fn repeated(&mut self, conditions: &[Object]) -> Option<()> {
+        let fields: Vec<Spanned<&str>> = conditions
+            .iter()
+            .filter_map(|it| it.text("Field"))
+            .collect();
+        for (index, field) in fields.iter().enumerate() {
+            let mut before = fields.iter().take(index);
+            let first = before.find(|it| it.value == field.value);
+            let many = matches!(field.value, "http-header" | "query-string");
+            if let Some(first) = first.filter(|_| !many) {
+                let message = format!(
+                    "a rule has one condition `{}`, with all its values",
+                    field.value
+                );
+                let twice = Diagnostic::error(Code::Duplicate, field.span, message);
+                self.found
+                    .push(twice.label(first.span, "the other is here"));
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// How much a rule of AWS may have.
+    fn amounts(&mut self, conditions: &[Object], span: Span) {
+        let lists = conditions.iter().flat_map(|it| {
+            let inner = CONFIGS.iter().filter_map(|name| it.object(name));
+            [it].into_iter().chain(inner)
+        });
+        let mut values = 0;
+        let mut wildcards = 0;
+        for object in lists {
+            let texts = object.texts("Values").iter().map(|it| it.value.as_str());
+            let pairs = object.objects("Values").iter();
+            let halves = pairs.flat_map(|pair| ["Key", "Value"].map(|name| pair.text(name)));
+            let halves = halves.flatten().map(|it| it.value);
+            values += object.texts("Values").len() + object.objects("Values").len();
+            values += object.texts("RegexValues").len();
+            let all = texts.chain(halves);
+            wildcards += all
+                .map(|text| text.matches(['*', '?']).count())
+                .sum::<usize>();
+        }
+        for (count, what) in [(values, "values"), (wildcards, "wildcards")] {
+            if count > MAX_VALUES {
+                let message =
+                    format!("a rule has at most {MAX_VALUES} {what}, and this has {count}");
+                let many = Diagnostic::warning(Code::OutOfRange, span, message);
+                self.found.push(many.help(REFUSED_THERE));
+            }
         }
     }
 

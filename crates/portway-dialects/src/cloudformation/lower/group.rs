@@ -91,6 +91,7 @@ impl<'r> Lowering<'r, '_, '_> {
         self.targets(resource, port.value, &mut group);
         group.health_check = self.health_check(object, protocol.value, resource.span);
         if let Some(attributes) = object.object("TargetGroupAttributes") {
+            self.contradictions(attributes, protocol.value);
             self.attributes(attributes, protocol.value, &mut group);
         }
         self.mixed_schemes(resource, protocol);
@@ -253,8 +254,65 @@ impl<'r> Lowering<'r, '_, '_> {
                 }
             },
         };
-        let path = object.text("HealthCheckPath").map_or("/", |it| it.value);
-        Some(http_check(path, expect))
+        let path = object.text("HealthCheckPath");
+        if let Some(path) = path.filter(|it| !it.value.starts_with('/')) {
+            let message = format!(
+                "`HealthCheckPath` begins with a slash, and `{}` does not",
+                path.value
+            );
+            self.error(Code::OutOfRange, path.span, message);
+            return None;
+        }
+        Some(http_check(path.map_or("/", |it| it.value), expect))
+    }
+
+    /// What AWS refuses about attributes that are good one by one.
+    fn contradictions(&mut self, attributes: &Object, protocol: Protocol) {
+        if let Some(ramp) = attributes.number::<u64>("slow_start.duration_seconds") {
+            if (1..30).contains(&ramp.value) {
+                let message = "`slow_start.duration_seconds` is 0 or from 30 to 900";
+                self.error(Code::OutOfRange, ramp.span, message);
+            }
+            let algorithm = attributes.text("load_balancing.algorithm.type");
+            let algorithm = algorithm.filter(|it| it.value == "least_outstanding_requests");
+            if let Some(algorithm) = algorithm.filter(|_| ramp.value > 0) {
+                let message = "slow start and `least_outstanding_requests` exclude each other";
+                self.error(Code::Conflict, algorithm.span, message);
+            }
+        }
+        if let Some(cookie) = attributes.text("stickiness.app_cookie.cookie_name")
+            && cookie.value.starts_with("AWSALB")
+        {
+            let message = format!(
+                "a cookie of an application is not called `{}`: names that begin with AWSALB are the load balancer's",
+                cookie.value
+            );
+            self.error(Code::Conflict, cookie.span, message);
+        }
+        let of_network = [
+            "proxy_protocol_v2.enabled",
+            "preserve_client_ip.enabled",
+            "target_health_state.unhealthy.connection_termination.enabled",
+        ];
+        for name in of_network {
+            if let Some(place) = attributes.place(name).filter(|_| protocol.is_http()) {
+                let message =
+                    format!("`{name}` is of network load balancers, and this group speaks HTTP");
+                self.error(Code::ProtocolMismatch, place, message);
+            }
+        }
+        let of_application = [
+            "slow_start.duration_seconds",
+            "load_balancing.algorithm.type",
+        ];
+        for name in of_application {
+            if let Some(place) = attributes.place(name).filter(|_| !protocol.is_http()) {
+                let message = format!(
+                    "`{name}` is of application load balancers, and this group does not speak HTTP"
+                );
+                self.error(Code::ProtocolMismatch, place, message);
+            }
+        }
     }
 
     fn attributes(&mut self, attributes: &Object, protocol: Protocol, group: &mut GroupDraft) {

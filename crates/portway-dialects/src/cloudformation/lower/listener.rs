@@ -5,7 +5,7 @@ use super::{
     BALANCER, Found, LISTENER, LISTENER_CERTIFICATE, Lowering, RULE, Resource, bare, group_cookie,
 };
 use crate::cloudformation::object::Object;
-use portway_model::action::{Action, Phase, Rule};
+use portway_model::action::{Action, AnswerBody, FixedResponse, Phase, Rule};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::ListenerDraft;
 use portway_model::expression::{Template, Value};
@@ -19,8 +19,13 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(60);
 /// The same for a network load balancer.
 const IDLE_TCP: Duration = Duration::from_secs(350);
+/// Which protocols belong to which load balancer.
+pub(super) const FAMILIES: &str =
+    "application load balancers speak HTTP and HTTPS, network load balancers TCP and TLS";
 /// The policy of a listener that names none.
 const SSL_POLICY: &str = "ELBSecurityPolicy-2016-08";
+/// Addresses that X-Forwarded-For may have.
+const MAX_FORWARDED: usize = 30;
 /// From bytes of X-Amzn-Trace-Id on, what came is thrown away.
 const MAX_TRACE: usize = 7 * 1024;
 /// The header that follows a request through AWS.
@@ -77,6 +82,11 @@ impl<'r> Lowering<'r, '_, '_> {
         ) else {
             return;
         };
+        if let Some(balancer) = balancer
+            && !self.is_of(balancer, protocol)
+        {
+            return;
+        }
         let empty = &[][..];
         let attributes = balancer.map_or(empty, |it| it.objects("LoadBalancerAttributes"));
         let attributes = attributes.first();
@@ -100,8 +110,12 @@ impl<'r> Lowering<'r, '_, '_> {
         if let Some(balancer) = balancer {
             let groups = balancer.texts("SecurityGroups");
             let place = balancer.place("SecurityGroups").or(Some(balancer.span));
-            let filter = self.filter(groups, place, port, (protocol.value.is_http(), both));
-            listener.rules.extend(filter);
+            let subject = format!("port {} of listener `{}`", port.value, resource.id);
+            let strict = protocol.value.is_http();
+            let filter = self.filter(groups, place, port, (strict, both), &subject);
+            if let Some(filter) = filter {
+                filter.put(&mut listener);
+            }
         }
         if protocol.value.is_http() {
             listener.timeouts.keep_alive = bare(idle);
@@ -129,8 +143,9 @@ impl<'r> Lowering<'r, '_, '_> {
             listener.rules.extend(cookies);
             listener.rules.extend(responses(own, resource.span));
         }
-        if complete {
-            self.draft.listeners.push(listener);
+        match complete {
+            true => self.draft.listeners.push(listener),
+            false => self.draft.unfinished = true,
         }
     }
 
@@ -160,6 +175,25 @@ impl<'r> Lowering<'r, '_, '_> {
             return None;
         }
         Some(balancer)
+    }
+
+    /// Whether a load balancer of this type speaks the protocol; says so where not.
+    fn is_of(&mut self, balancer: &Object, protocol: Spanned<Protocol>) -> bool {
+        let kind = balancer.text("Type");
+        let word = kind.map_or("application", |it| it.value);
+        if (word == "application") == protocol.value.is_http() {
+            return true;
+        }
+        let spoken = protocol.value.as_str().to_ascii_uppercase();
+        let article = if word == "application" { "an" } else { "a" };
+        let message = format!("{article} {word} load balancer does not speak {spoken}");
+        let wrong = Diagnostic::error(Code::ProtocolMismatch, protocol.span, message);
+        let wrong = match kind {
+            Some(kind) => wrong.label(kind.span, "its type"),
+            None => wrong.label(balancer.span, "it has no `Type`: `application`"),
+        };
+        self.found.push(wrong.help(FAMILIES));
+        false
     }
 
     fn port(&mut self, object: &Object, resource: &Resource) -> Option<Spanned<u16>> {
@@ -367,7 +401,8 @@ fn requests(
             value,
         }]
     };
-    let mut rules = trace(span);
+    let mut rules = refused(span);
+    rules.extend(trace(span));
     if !on(attributes, "routing.http.preserve_host_header.enabled") {
         let port = front.port;
         rules.push(match port {
@@ -410,6 +445,26 @@ fn requests(
         rules.push(on_request(always(), actions, span));
     }
     rules
+}
+
+/// What an application load balancer refuses of requests that are in order.
+fn refused(span: Span) -> Vec<Rule<Named>> {
+    let refuse = |condition: &str, status| {
+        let answer = FixedResponse {
+            status,
+            content_type: None,
+            body: AnswerBody::ErrorPage,
+            headers: Vec::new(),
+        };
+        on_request(holds(condition), vec![Action::Deny(answer)], span)
+    };
+    vec![
+        refuse("method == `TRACE`", 405),
+        refuse(
+            &format!("header_item_count(`X-Forwarded-For`) > {MAX_FORWARDED}"),
+            463,
+        ),
+    ]
 }
 
 /// X-Amzn-Trace-Id: the own part is made anew, a root gets an own part, and who has neither gets a root.

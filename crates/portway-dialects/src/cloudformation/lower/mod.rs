@@ -68,6 +68,11 @@ impl Resource {
         }
     }
 
+    /// Something that counts is not given, or was wrong.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.object.incomplete
+    }
+
     fn name(&self) -> Spanned<Name> {
         Spanned::new(Name::new(self.id.as_str()), self.span)
     }
@@ -93,6 +98,12 @@ pub(super) fn lower(resources: &[Resource], book: &mut Book<'_>, found: &mut Dia
         // So that a target for what is left out is not called unknown.
         if matches!(resource.kind, GROUP | CLASSIC) {
             lowering.book.all(Kind::Target, &resource.id);
+            let listed = resource.object.objects("Targets").iter();
+            let listed = listed.filter_map(|it| it.text("Id")).map(|it| it.value);
+            let instances = resource.object.texts("Instances").iter();
+            for id in listed.chain(instances.map(|it| it.value.as_str())) {
+                lowering.book.all(Kind::Target, id);
+            }
         }
         if matches!(resource.kind, BALANCER | CLASSIC) {
             lowering.book.all(Kind::Bind, &resource.id);

@@ -6,20 +6,22 @@ use crate::cloudformation::object::Object;
 use ipnet::IpNet;
 use portway_model::action::{Action, Phase, Rule};
 use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::draft::ListenerDraft;
 use portway_model::expression::{Condition, Expression, Matcher, Test, Value};
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
 
 impl Lowering<'_, '_, '_> {
-    /// The rule that closes connections of clients that no security group lets in. `strict`: without groups AWS lets
-    /// nobody in, as with an application load balancer. `both`: clients come by IPv6 too.
+    /// What keeps clients away that no security group lets in. `strict`: without groups AWS lets
+    /// nobody in, as with an application load balancer. `both`: clients come by IPv6 too. `subject`: what clients reach.
     pub(super) fn filter(
         &mut self,
         groups: &[Spanned<String>],
         place: Option<Span>,
         port: Spanned<u16>,
         (strict, both): (bool, bool),
-    ) -> Option<Rule<Named>> {
+        subject: &str,
+    ) -> Option<Filter> {
         if groups.is_empty() {
             if strict {
                 let message = "the load balancer has no `SecurityGroups`: everybody may connect";
@@ -32,6 +34,7 @@ impl Lowering<'_, '_, '_> {
         }
         let mut networks: Vec<IpNet> = Vec::new();
         let mut known = false;
+        let mut reached = false;
         let mut unknown: Vec<Spanned<&str>> = Vec::new();
         for group in groups {
             let id = group.as_ref().map(String::as_str);
@@ -41,13 +44,13 @@ impl Lowering<'_, '_, '_> {
                 Some(Found::Resource(resource)) => {
                     known = true;
                     for rule in resource.object.objects("SecurityGroupIngress") {
-                        self.ingress(rule, port.value, &mut networks);
+                        reached |= self.ingress(rule, port.value, &mut networks);
                     }
                     for more in self.of_kind(INGRESS) {
                         let target = more.object.text("GroupId");
                         let target = target.and_then(|id| self.referred(id.value));
                         if target.is_some_and(|it| std::ptr::eq(it, resource)) {
-                            self.ingress(&more.object, port.value, &mut networks);
+                            reached |= self.ingress(&more.object, port.value, &mut networks);
                         }
                     }
                 }
@@ -55,7 +58,7 @@ impl Lowering<'_, '_, '_> {
                     let given = self.book.all(Kind::SourceGroup, group.value.as_str());
                     match given.is_empty() {
                         true => unknown.push(id),
-                        false => known = true,
+                        false => (known, reached) = (true, true),
                     }
                     self.given_networks(&given, group.span, &mut networks);
                 }
@@ -73,17 +76,24 @@ impl Lowering<'_, '_, '_> {
             let warning = Diagnostic::warning(Code::Missing, group.span, message);
             self.say_once(warning.help(help));
         }
-        known
-            .then(|| refuse_others(networks, both, port.span))
-            .flatten()
+        if !known {
+            return None;
+        }
+        if !reached {
+            let message = format!("no security group lets anybody reach {subject}");
+            let span = place.unwrap_or(port.span);
+            let warning = Diagnostic::warning(Code::Unused, span, message);
+            self.say_once(warning.label(port.span, "the port"));
+        }
+        refuse_others(networks, both, port.span)
     }
 
-    /// Adds the networks that a rule lets in on this port.
-    fn ingress(&mut self, rule: &Object, port: u16, networks: &mut Vec<IpNet>) {
+    /// Adds the networks that a rule lets in on this port; false where it is about others.
+    fn ingress(&mut self, rule: &Object, port: u16, networks: &mut Vec<IpNet>) -> bool {
         let protocol = rule.text("IpProtocol").map_or("", |it| it.value);
         let any = protocol == "-1";
         if !any && !protocol.eq_ignore_ascii_case("tcp") && protocol != "6" {
-            return;
+            return false;
         }
         let first: Option<Spanned<i64>> = rule.number("FromPort");
         let last: Option<Spanned<i64>> = rule.number("ToPort");
@@ -91,11 +101,19 @@ impl Lowering<'_, '_, '_> {
             let (Some(first), Some(last)) = (first, last) else {
                 let message = "a rule about TCP has `FromPort` and `ToPort`";
                 self.error(Code::Missing, rule.span, message);
-                return;
+                return true;
             };
             let all = first.value == -1 || last.value == -1;
+            if !all && first.value > last.value {
+                let message = format!(
+                    "`FromPort` {} is above `ToPort` {}",
+                    first.value, last.value
+                );
+                self.error(Code::OutOfRange, first.span, message);
+                return true;
+            }
             if !all && !(first.value..=last.value).contains(&i64::from(port)) {
-                return;
+                return false;
             }
         }
         let mut said = false;
@@ -119,6 +137,7 @@ impl Lowering<'_, '_, '_> {
             let message = "a rule says whom it lets in: `CidrIp`, `CidrIpv6` or a source group";
             self.error(Code::Missing, rule.span, message);
         }
+        true
     }
 
     /// Adds the networks of the members of a group.
@@ -143,8 +162,22 @@ impl Lowering<'_, '_, '_> {
     }
 }
 
-/// Closes connections from elsewhere; nothing where everybody is let in.
-fn refuse_others(networks: Vec<IpNet>, both: bool, span: Span) -> Option<Rule<Named>> {
+/// Packets from elsewhere vanish, and where the sockets are another's, connections are closed.
+pub(super) struct Filter {
+    rule: Rule<Named>,
+    networks: Vec<IpNet>,
+}
+
+impl Filter {
+    pub(super) fn put(self, listener: &mut ListenerDraft) {
+        let span = self.rule.origin.0;
+        listener.socket.packets_from = Some(Spanned::new(self.networks, span));
+        listener.rules.push(self.rule);
+    }
+}
+
+/// Nothing where everybody is let in.
+fn refuse_others(networks: Vec<IpNet>, both: bool, span: Span) -> Option<Filter> {
     let mut any_of = IpNet::aggregate(&networks);
     any_of.sort();
     let all_of = |v4: bool| {
@@ -159,15 +192,21 @@ fn refuse_others(networks: Vec<IpNet>, both: bool, span: Span) -> Option<Rule<Na
         false => {
             let test = Test {
                 expression: Expression::from(Value::Source),
-                matcher: Matcher::Address { any_of },
+                matcher: Matcher::Address {
+                    any_of: any_of.clone(),
+                },
             };
             Condition::Not(Box::new(Condition::Test(Spanned::new(test, span))))
         }
     };
-    Some(Rule {
+    let rule = Rule {
         phase: Phase::Connection,
         condition,
         actions: vec![Action::Reject { silent: false }],
         origin: Origin(span),
+    };
+    Some(Filter {
+        rule,
+        networks: any_of,
     })
 }

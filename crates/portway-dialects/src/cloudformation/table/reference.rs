@@ -52,8 +52,11 @@ const FOOT: &str = "
 ## What traffic meets
 
 * A listener accepts on its port on every address of the machine, IPv4 alone unless `IpAddressType` says otherwise.
-* Clients that no security group of the load balancer lets in are refused before anything is read of them. At AWS their
-  packets vanish; here their connection is closed.
+* Packets of clients that no security group of the load balancer lets in vanish, as at AWS: the kernel drops them
+  (`packets_from` of a listener's socket). Where the sockets are another's, or the groups have more than some 1,300 networks,
+  such a connection is accepted and closed at once.
+* TRACE is answered with 405, and X-Forwarded-For with more than 30 addresses with 463. 464 and 561 cannot come: targets
+  speak HTTP/1.1 here, and users are not authenticated.
 * Targets get X-Forwarded-For, -Proto and -Port, and no X-Forwarded-Host but one that the client sent. Unless
   `preserve_host_header` says otherwise, `Host` gets the port of the listener, or loses its port where that is 80 or 443.
 * X-Amzn-Trace-Id is made where there is none; one with a root gets a `Self`, which is made anew where it is there.
