@@ -6,8 +6,8 @@
 use crate::exchange::Exchange;
 use portway_core::coding;
 use portway_core::evaluate::Facts;
-use portway_core::http1::{Known, Method, ResponseBody, ResponseFraming};
-use portway_model::compression::{Compression, ContentCoding};
+use portway_core::http1::{Known, Method, ResponseBody, ResponseFraming, Version};
+use portway_model::compression::{Compression, CompressionRules, ContentCoding};
 use std::fmt;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -32,6 +32,9 @@ pub(crate) enum Encoder {
     /// `None` once it has ended.
     Brotli(Option<Box<brotli::CompressorWriter<Vec<u8>>>>, Vec<u8>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+    Deflate(flate2::write::ZlibEncoder<Vec<u8>>),
+    RawDeflate(flate2::write::DeflateEncoder<Vec<u8>>),
+    Identity(Vec<u8>),
 }
 
 impl fmt::Debug for Encoder {
@@ -40,17 +43,25 @@ impl fmt::Debug for Encoder {
             Encoder::Gzip(_) => "gzip",
             Encoder::Brotli(..) => "br",
             Encoder::Zstd(_) => "zstd",
+            Encoder::Deflate(_) => "deflate",
+            Encoder::RawDeflate(_) => "raw-deflate",
+            Encoder::Identity(_) => "identity",
         })
     }
 }
 
 impl Encoder {
     fn new(coding: ContentCoding) -> io::Result<Self> {
+        let level = flate2::Compression::new(GZIP_LEVEL);
         Ok(match coding {
-            ContentCoding::Gzip => {
-                let level = flate2::Compression::new(GZIP_LEVEL);
-                Encoder::Gzip(flate2::write::GzEncoder::new(Vec::new(), level))
+            ContentCoding::Gzip => Encoder::Gzip(flate2::write::GzEncoder::new(Vec::new(), level)),
+            ContentCoding::Deflate => {
+                Encoder::Deflate(flate2::write::ZlibEncoder::new(Vec::new(), level))
             }
+            ContentCoding::RawDeflate => {
+                Encoder::RawDeflate(flate2::write::DeflateEncoder::new(Vec::new(), level))
+            }
+            ContentCoding::Identity => Encoder::Identity(Vec::new()),
             ContentCoding::Brotli => {
                 let writer = brotli::CompressorWriter::new(
                     Vec::new(),
@@ -75,6 +86,9 @@ impl Encoder {
             Encoder::Brotli(Some(writer), _) => writer.write_all(data),
             Encoder::Brotli(None, _) => Ok(()),
             Encoder::Zstd(writer) => writer.write_all(data),
+            Encoder::Deflate(writer) => writer.write_all(data),
+            Encoder::RawDeflate(writer) => writer.write_all(data),
+            Encoder::Identity(writer) => writer.write_all(data),
         }
     }
 
@@ -85,6 +99,9 @@ impl Encoder {
             Encoder::Brotli(Some(writer), _) => writer.flush(),
             Encoder::Brotli(None, _) => Ok(()),
             Encoder::Zstd(writer) => writer.flush(),
+            Encoder::Deflate(writer) => writer.flush(),
+            Encoder::RawDeflate(writer) => writer.flush(),
+            Encoder::Identity(_) => Ok(()),
         }
     }
 
@@ -99,6 +116,9 @@ impl Encoder {
                 Ok(())
             }
             Encoder::Zstd(writer) => writer.do_finish(),
+            Encoder::Deflate(writer) => writer.try_finish(),
+            Encoder::RawDeflate(writer) => writer.try_finish(),
+            Encoder::Identity(_) => Ok(()),
         }
     }
 
@@ -109,7 +129,50 @@ impl Encoder {
             Encoder::Brotli(Some(writer), _) => writer.get_mut(),
             Encoder::Brotli(None, rest) => rest,
             Encoder::Zstd(writer) => writer.get_mut(),
+            Encoder::Deflate(writer) => writer.get_mut(),
+            Encoder::RawDeflate(writer) => writer.get_mut(),
+            Encoder::Identity(made) => made,
         }
+    }
+}
+
+/// What a rule says of compression, after what was said before.
+pub(crate) fn apply(x: &mut Exchange<'_>, compression: &Arc<Compression>) {
+    let compression = match x.scratch.compression.take() {
+        Some(before) if compression.rules == CompressionRules::Haproxy => {
+            Arc::new(compression.after(&before))
+        }
+        _ => Arc::clone(compression),
+    };
+    x.scratch.compression = Some(compression);
+}
+
+/// By HAProxy's rules the coding is chosen as the request leaves, from what rules made of it; the target need not know.
+pub(crate) fn choose(x: &mut Exchange<'_>) {
+    let Some(compression) = x.scratch.compression.as_ref() else {
+        return;
+    };
+    if compression.rules != CompressionRules::Haproxy || x.scratch.coding.is_some() {
+        return;
+    }
+    let mut untrusted = false;
+    x.header("user-agent", &mut |value| {
+        untrusted = coding::is_old_mozilla(value);
+        ControlFlow::Break(())
+    });
+    if untrusted {
+        return;
+    }
+    let mut accepted = Vec::new();
+    x.header("accept-encoding", &mut |value| {
+        accepted.push(value.to_vec());
+        ControlFlow::Continue(())
+    });
+    let chosen = coding::choose_as_haproxy(&accepted, &compression.codings);
+    let hidden = compression.offload && chosen.is_some_and(|it| it != ContentCoding::Identity);
+    x.scratch.coding = chosen;
+    if hidden {
+        x.scratch.request_edits.remove(b"Accept-Encoding");
     }
 }
 
@@ -117,18 +180,44 @@ impl Encoder {
 /// its request, which caches on the way must know: so says Vary, also where this client takes none.
 pub(crate) fn encoder(x: &mut Exchange<'_>, framing: &mut ResponseFraming) -> Option<Box<Encoder>> {
     let compression = Arc::clone(x.scratch.compression.as_ref()?);
-    if !is_meant(x, &compression, framing.body) {
-        return None;
-    }
-    if !lists(x, "vary", |it| {
-        it == b"*" || it.eq_ignore_ascii_case(b"accept-encoding")
-    }) {
-        let edits = &mut x.scratch.response_edits;
-        edits.add(b"Vary", |value| value.extend_from_slice(b"Accept-Encoding"));
-    }
-    let coding = coding_for(x, &compression)?;
+    let coding = match compression.rules {
+        CompressionRules::Haproxy => {
+            let coding = x.scratch.coding?;
+            if !is_meant_by_haproxy(x, &compression, framing.body) {
+                return None;
+            }
+            vary(x);
+            coding
+        }
+        CompressionRules::Usual => {
+            if !is_meant(x, &compression, framing.body) {
+                return None;
+            }
+            if !lists(x, "vary", |it| {
+                it == b"*" || it.eq_ignore_ascii_case(b"accept-encoding")
+            }) {
+                vary(x);
+            }
+            coding_for(x, &compression)?
+        }
+    };
     let encoder = Encoder::new(coding).ok()?;
-    let tag = first(x, "etag");
+    if coding != ContentCoding::Identity {
+        fields_of(x, coding);
+    }
+    weaken_tag(x);
+    framing.drop = framing.drop.with(Known::ContentLength);
+    framing.body = ResponseBody::Chunked;
+    Some(Box::new(encoder))
+}
+
+fn vary(x: &mut Exchange<'_>) {
+    let edits = &mut x.scratch.response_edits;
+    edits.add(b"Vary", |value| value.extend_from_slice(b"Accept-Encoding"));
+}
+
+/// Says the coding, and takes away what holds of the bytes before it.
+fn fields_of(x: &mut Exchange<'_>, coding: ContentCoding) {
     let edits = &mut x.scratch.response_edits;
     for name in [
         b"Content-Encoding".as_slice(),
@@ -141,7 +230,12 @@ pub(crate) fn encoder(x: &mut Exchange<'_>, framing: &mut ResponseFraming) -> Op
     edits.add(b"Content-Encoding", |value| {
         value.extend_from_slice(coding.name().as_bytes());
     });
-    // The bytes are not those that a strong tag names (RFC 9110 §8.8.3).
+}
+
+/// The bytes are not those that a strong tag names (RFC 9110 §8.8.3).
+fn weaken_tag(x: &mut Exchange<'_>) {
+    let tag = first(x, "etag");
+    let edits = &mut x.scratch.response_edits;
     if let Some(tag) = tag.filter(|tag| !tag.starts_with(b"W/")) {
         edits.remove(b"ETag");
         edits.add(b"ETag", |value| {
@@ -149,9 +243,43 @@ pub(crate) fn encoder(x: &mut Exchange<'_>, framing: &mut ResponseFraming) -> Op
             value.extend_from_slice(&tag);
         });
     }
-    framing.drop = framing.drop.with(Known::ContentLength);
-    framing.body = ResponseBody::Chunked;
-    Some(Box::new(encoder))
+}
+
+/// True where HAProxy compresses the response for clients that take it.
+fn is_meant_by_haproxy(x: &Exchange<'_>, compression: &Compression, body: ResponseBody) -> bool {
+    let here = match body {
+        ResponseBody::None | ResponseBody::UntilClose => false,
+        ResponseBody::Length(length) => length > 0,
+        ResponseBody::Chunked => true,
+    };
+    let newest = x.is_http11() && x.scratch.response.version() == Version::Http11;
+    let plain_method = !matches!(x.request().method(), Method::Head | Method::Connect);
+    if !here || !newest || !plain_method || !matches!(x.response_status, Some(200..=203)) {
+        return false;
+    }
+    let fixed = |it: &[u8]| it.eq_ignore_ascii_case(b"no-transform");
+    if first(x, "content-encoding").is_some() || lists(x, "cache-control", fixed) {
+        return false;
+    }
+    let mut tags = 0;
+    let mut malformed = false;
+    x.response_header("etag", &mut |value| {
+        tags += 1;
+        malformed |= !coding::is_entity_tag(value);
+        ControlFlow::Continue(())
+    });
+    if tags > 1 || malformed {
+        return false;
+    }
+    let types = &compression.types;
+    match first(x, "content-type") {
+        None => types.is_empty(),
+        Some(media) => {
+            let several = media.get(..9);
+            !several.is_some_and(|it| it.eq_ignore_ascii_case(b"multipart"))
+                && (types.is_empty() || coding::begins_with_one_of(&media, types))
+        }
+    }
 }
 
 /// True where the response is one that is compressed for clients that take it.

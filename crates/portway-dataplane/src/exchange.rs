@@ -25,7 +25,7 @@ use portway_core::http1::{
 };
 use portway_core::stick::{Entry, Event, Table};
 use portway_model::action::End;
-use portway_model::compression::Compression;
+use portway_model::compression::{Compression, ContentCoding};
 use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, Message, Scope, TargetFigure, TimeoutOf, Variable,
 };
@@ -65,6 +65,8 @@ pub(crate) struct Scratch {
     pub(crate) compression: Option<Arc<Compression>>,
     /// Pages that stand for answers with certain statuses.
     pub(crate) pages: Option<Box<Pages>>,
+    /// The coding that was chosen when the request left, where HAProxy's rules count.
+    pub(crate) coding: Option<ContentCoding>,
     /// What limits count it in while it is served.
     pub(crate) held: Vec<Held>,
 }
@@ -92,6 +94,7 @@ impl Scratch {
         self.body_limits = BodyLimits::default();
         self.compression = None;
         self.pages = None;
+        self.coding = None;
     }
 }
 

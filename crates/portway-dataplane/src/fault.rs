@@ -35,6 +35,14 @@ impl Fault {
         }
     }
 
+    /// The client has gone while its request waited, and the group serves nobody who is gone; `sent`: for an answer.
+    pub(crate) fn gave_up(sent: bool) -> Self {
+        Self {
+            stage: sent.then_some(Stage::ResponseStarted),
+            ..Self::client_closed()
+        }
+    }
+
     /// The TLS handshake with the client failed.
     pub(crate) fn client_tls() -> Self {
         Self {
@@ -117,6 +125,7 @@ impl Fault {
             }
             (FaultCode::RefusedRequest(_), _) => Some(400),
             (FaultCode::ClientClosed, _) if no_request => Some(400),
+            (FaultCode::ClientClosed, Some(_)) => Some(400),
             (FaultCode::NoRule, _) | (_, Some(Stage::Connect)) => Some(503),
             _ => self.status,
         }

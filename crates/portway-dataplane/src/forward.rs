@@ -49,6 +49,8 @@ struct Patience {
     /// Where both are silent, it is the target that is waited for, as in HAProxy where its time is not longer. Not so
     /// once it has begun to respond.
     target_first: bool,
+    /// A client that has gone is waited for no more.
+    abort_on_close: bool,
 }
 
 /// The request on its way out, which may go on while the response comes back.
@@ -113,8 +115,12 @@ async fn respond(
         framing.body = ResponseBody::None;
         framing.keep_alive = false;
     }
-    if x.sends_http10() && !x.scratch.response.fields().connection().keep_alive {
-        // Who is asked in HTTP/1.0 may close whatever version it answers with.
+    if x.sends_http10()
+        && !x.scratch.response.fields().connection().keep_alive
+        && x.connection.own_answers() != OwnAnswers::Haproxy
+    {
+        // Who is asked in HTTP/1.0 may close whatever version it answers with; HAProxy, which asks to keep the connection,
+        // believes the version.
         framing.keep_alive = false;
     }
     let status = x.scratch.response.status();
@@ -338,10 +344,14 @@ fn patience(x: &Exchange<'_>) -> Patience {
         client,
         target,
         target_first: haproxy && target <= client,
+        abort_on_close: group.is_some_and(|(group, _, _)| group.abort_on_close),
     }
 }
 
 fn begin_upload(x: &mut Exchange<'_>) -> Upload {
+    if x.scratch.compression.is_some() {
+        compress::choose(x);
+    }
     let head = head::request(x);
     let has_body = !matches!(x.framing.body, BodyLength::None | BodyLength::Length(0));
     let first = (has_body && x.arena.len() > x.head_len).then(|| x.arena.split_off(x.head_len));
@@ -473,6 +483,9 @@ async fn response_head(
             }
         }
         x.ledger.body_in.set(upload.transfer.body_bytes());
+        if patience.abort_on_close && upload.done && downstream.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(Fault::gave_up(true)));
+        }
         wait(
             cx,
             x,

@@ -12,6 +12,9 @@ use portway_core::http1::{
 use portway_model::settings::{ForwardedMode as Configured, OwnAnswers};
 use portway_model::snapshot::Forwarded;
 
+/// Where a status line says the minor version: `HTTP/1.1`.
+const MINOR_VERSION: usize = 7;
+
 /// How a response is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ResponsePlan {
@@ -21,6 +24,8 @@ pub(crate) struct ResponsePlan {
     pub(crate) keep_alive: bool,
     /// What follows the head is a tunnel.
     pub(crate) tunnel: bool,
+    /// It leaves in HTTP/1.0, as HAProxy leaves the target's version alone.
+    pub(crate) http10: bool,
 }
 
 impl ResponsePlan {
@@ -35,11 +40,14 @@ impl ResponsePlan {
             framing.body,
             ResponseBody::Chunked | ResponseBody::UntilClose
         );
+        let http10 = x.scratch.response.version() == Version::Http10
+            && x.connection.own_answers() == OwnAnswers::Haproxy;
         let connect = x.request().method() == Method::Connect && (200..300).contains(&status);
         Self {
-            chunked: open_ended && x.is_http11(),
-            keep_alive: keeps && (x.is_http11() || !open_ended),
+            chunked: open_ended && x.is_http11() && !http10,
+            keep_alive: keeps && ((x.is_http11() && !http10) || !open_ended),
             tunnel: connect || (status == 101 && x.framing.upgrade),
+            http10,
         }
     }
 
@@ -189,6 +197,9 @@ pub(crate) fn response(
         }
         _ => write_status_line(&mut out, head.status(), head.reason(arena)),
     }
+    if plan.http10 {
+        as_http10(&mut out);
+    }
     let emptied = gains_a_body(x, head.status());
     let drop = if emptied {
         framing.drop.with(Known::ContentLength)
@@ -205,12 +216,22 @@ pub(crate) fn response(
     if head.status() == 101 {
         write_upgrade(head.fields(), arena, &mut out);
     } else if !plan.keep_alive && !plan.tunnel {
-        write_field(&mut out, b"Connection", b"close");
-    } else if !x.is_http11() {
+        // That is what HTTP/1.0 means.
+        if !plan.http10 {
+            write_field(&mut out, b"Connection", b"close");
+        }
+    } else if !x.is_http11() || plan.http10 {
         write_field(&mut out, b"Connection", b"keep-alive");
     }
     out.extend_from_slice(b"\r\n");
     out
+}
+
+/// Says HTTP/1.0 in a status line that stands there.
+pub(crate) fn as_http10(head: &mut [u8]) {
+    if let Some(minor) = head.get_mut(MINOR_VERSION) {
+        *minor = b'0';
+    }
 }
 
 /// True where a rule gave a response that has no body a status that has one: its end must be said.

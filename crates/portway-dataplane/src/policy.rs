@@ -5,6 +5,7 @@
 
 use crate::answers::{self, Answer, Body};
 use crate::buffer::Buffer;
+use crate::compress;
 use crate::exchange::{Exchange, How, LogWish, Scratch};
 use crate::limits;
 use crate::pages;
@@ -231,7 +232,7 @@ fn perform(
             return limits::put(x, limit).map(|answer| Decision::Answer(answer, How::Denial));
         }
         Action::PageFrom(cases) => pages::say(x, cases),
-        Action::Compress(compression) => x.scratch.compression = Some(Arc::clone(compression)),
+        Action::Compress(compression) => compress::apply(x, compression),
         Action::Authenticate { users, realm } => {
             let passes = users.is_some_and(|users| x.authenticated(users) == Some(true));
             if !passes {

@@ -3,6 +3,7 @@
 use crate::answers::{self, Answer};
 use crate::exchange::{Answered, Exchange, How};
 use crate::fault::{Fault, client_text, reason};
+use crate::head::as_http10;
 use crate::log_value::response_head_size;
 use crate::pages;
 use crate::policy::{self, Side};
@@ -227,9 +228,6 @@ fn own_size(out: &[u8], head_len: u64) -> u64 {
     response_head_size(reason, fields.sum(), false)
 }
 
-/// Where a status line says the minor version: `HTTP/1.1`.
-const MINOR_VERSION: usize = 7;
-
 /// The whole response, head and body.
 fn head(x: &mut Exchange<'_>, answer: &Answer, close: bool) -> Vec<u8> {
     let mut out = std::mem::take(&mut x.scratch.head);
@@ -241,10 +239,8 @@ fn head(x: &mut Exchange<'_>, answer: &Answer, close: bool) -> Vec<u8> {
         () => reason(status).as_bytes(),
     };
     write_status_line(&mut out, status, reason);
-    if answer.http10
-        && let Some(minor) = out.get_mut(MINOR_VERSION)
-    {
-        *minor = b'0';
+    if answer.http10 {
+        as_http10(&mut out);
     }
     match &x.response {
         Some(shown) => x.scratch.response_edits.write(

@@ -31,7 +31,10 @@ use portway_model::choice::StickinessUse;
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::{GroupId, TargetGroup};
 use portway_telemetry::metrics::Limit;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::buffer::Buffer;
@@ -229,9 +232,15 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
     let forced = x.kept.how == Some(StickinessUse::Force);
     let mut attempts = Attempts::new(group, bound, forced);
     loop {
-        let reserved = match reserve(x, &mut attempts, group, key).await {
-            Ok(reserved) => reserved,
-            Err(fault) => return reply::fault(x, downstream, fault).await,
+        let watched = configured.abort_on_close.then_some(&mut *downstream);
+        let reserved = unless_gone(watched, pin!(reserve(x, &mut attempts, group, key))).await;
+        let reserved = match reserved {
+            Some(Ok(reserved)) => reserved,
+            Some(Err(fault)) => return reply::fault(x, downstream, fault).await,
+            None => {
+                x.ledger.queued.get_or_insert(x.ledger.started.elapsed());
+                return reply::fault(x, downstream, Fault::gave_up(false)).await;
+            }
         };
         let target = reserved.target;
         x.kept.direct &= attempts.is_kept();
@@ -262,10 +271,13 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
                 || !request.replayable
                 || attempts.made() > configured.retries,
         };
-        let connected = connect::connect(x.connection, wanted, reserved.slot).await;
+        let watched = configured.abort_on_close.then_some(&mut *downstream);
+        let connecting = connect::connect(x.connection, wanted, reserved.slot);
+        let connected = unless_gone(watched, pin!(connecting)).await;
         x.scratch.host = host;
         let fault = match connected {
-            Ok(upstream) => {
+            None => return reply::fault(x, downstream, Fault::gave_up(false)).await,
+            Some(Ok(upstream)) => {
                 x.attempt.reused = upstream.reused;
                 x.ledger.connected = Some(x.ledger.started.elapsed());
                 x.ledger.upstream_tls = upstream.link.stream.agreed();
@@ -286,10 +298,15 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
                     }
                 }
             }
-            Err(error) => Fault::connect(&error),
+            Some(Err(error)) => Fault::connect(&error),
         };
         crate::record::attempt_failed(x, fault);
-        if !attempts.again(x.connection, fault, target, request).await {
+        let watched = configured.abort_on_close.then_some(&mut *downstream);
+        let again = attempts.again(x.connection, fault, target, request);
+        let Some(again) = unless_gone(watched, pin!(again)).await else {
+            return reply::fault(x, downstream, Fault::gave_up(false)).await;
+        };
+        if !again {
             if attempts.made() > configured.retries && configured.retries > 0 {
                 crate::record::limit_reached(x, Limit::Attempts);
             }
@@ -297,6 +314,23 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
         }
         crate::record::retried(x);
     }
+}
+
+/// What comes of waiting; `None` where the client that is watched has gone before.
+async fn unless_gone<T>(
+    mut watched: Option<&mut Stream>,
+    mut waiting: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = waiting.as_mut().poll(cx) {
+            return Poll::Ready(Some(result));
+        }
+        match &mut watched {
+            Some(client) => client.poll_gone(cx).map(|()| None),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// Tells the target its name, where the group wants that.

@@ -158,6 +158,8 @@ pub(crate) struct Tls {
     session: Session,
     /// The socket has ended, with or without a close_notify.
     ended: bool,
+    /// The peer has sent its close_notify.
+    closed: bool,
     close_sent: bool,
     /// What was agreed on with a target.
     agreed: Option<Arc<TlsDetails>>,
@@ -239,12 +241,29 @@ impl Tls {
         if received == 0 {
             self.ended = true;
         }
-        if let Err(e) = session!(&mut self.session, s => s.process_new_packets()) {
-            // The alert that says why; whether it arrives is the peer's concern.
-            let _ = self.poll_flush(cx);
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, e)));
+        match session!(&mut self.session, s => s.process_new_packets()) {
+            Ok(state) => self.closed |= state.peer_has_closed(),
+            Err(e) => {
+                // The alert that says why; whether it arrives is the peer's concern.
+                let _ = self.poll_flush(cx);
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, e)));
+            }
         }
         Poll::Ready(Ok(received > 0))
+    }
+
+    /// Ready where the peer has said that nothing follows, or has gone; what it sent before is kept.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.ended && !self.closed {
+            // No more than one record is taken ahead of who reads.
+            if session!(&self.session, s => !s.wants_read()) {
+                return Poll::Pending;
+            }
+            if ready!(self.poll_ciphertext(cx)).is_err() {
+                break;
+            }
+        }
+        Poll::Ready(())
     }
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -311,6 +330,7 @@ impl Stream {
             socket,
             session: Session::Server(session),
             ended: false,
+            closed: false,
             close_sent: false,
             agreed: None,
         }))
@@ -376,6 +396,7 @@ impl Stream {
             socket,
             session: Session::Client(session),
             ended: false,
+            closed: false,
             close_sent: false,
             agreed: None,
         }))
@@ -508,6 +529,18 @@ impl Stream {
         match self {
             Stream::Plain(socket) => socket.has_ended(surely),
             Stream::Tls(tls) => tls.ended || tls.socket.has_ended(surely),
+        }
+    }
+
+    /// Ready where the peer has ended its direction or has gone. Pending, and not woken, while something that it sent waits to
+    /// be read.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Stream::Plain(socket) => match ready!(socket.poll_peek(cx, &mut [0], 0)) {
+                Ok(1..) => Poll::Pending,
+                Ok(0) | Err(_) => Poll::Ready(()),
+            },
+            Stream::Tls(tls) => tls.poll_gone(cx),
         }
     }
 

@@ -11,6 +11,7 @@ use portway_telemetry::record::FaultCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Request,
+    Queue,
     Connect,
     Headers,
     Data,
@@ -20,6 +21,7 @@ impl Progress {
     fn letter(self) -> u8 {
         match self {
             Progress::Request => b'R',
+            Progress::Queue => b'Q',
             Progress::Connect => b'C',
             Progress::Headers => b'H',
             Progress::Data => b'D',
@@ -56,6 +58,8 @@ pub(crate) fn of_exchange(x: &Exchange<'_>) -> [u8; 2] {
         Progress::Headers
     } else if ledger.attempts > 0 {
         Progress::Connect
+    } else if fault == Fault::gave_up(false) && ledger.queued.is_some() {
+        Progress::Queue
     } else {
         Progress::Request
     };
@@ -79,7 +83,7 @@ fn letters(fault: Fault, progress: Progress) -> [u8; 2] {
     let how_far = progress.letter();
     match fault.code {
         // While it sends its body it counts as data, whatever the target does.
-        FaultCode::ClientClosed if progress == Progress::Headers => *b"CD",
+        FaultCode::ClientClosed if progress == Progress::Headers && fault.stage.is_none() => *b"CD",
         FaultCode::ClientClosed => [b'C', how_far],
         FaultCode::ClientTimeout => [b'c', how_far],
         FaultCode::ClientTls | FaultCode::ClientProxy => *b"CR",
@@ -120,11 +124,14 @@ mod tests {
         let check = |fault: Fault, progress, expected: &[u8; 2]| {
             assert_eq!(letters(fault, progress), *expected, "{fault:?}");
         };
-        use Progress::{Connect, Data, Headers, Request};
+        use Progress::{Connect, Data, Headers, Queue, Request};
         check(Fault::client_closed(), Request, b"CR");
         check(Fault::client_closed(), Connect, b"CC");
         check(Fault::client_closed(), Headers, b"CD");
         check(Fault::client_closed(), Data, b"CD");
+        check(Fault::gave_up(false), Queue, b"CQ");
+        check(Fault::gave_up(false), Connect, b"CC");
+        check(Fault::gave_up(true), Headers, b"CH");
         check(Fault::client_timeout(), Request, b"cR");
         check(Fault::client_timeout(), Headers, b"cH");
         check(Fault::client_timeout(), Data, b"cD");

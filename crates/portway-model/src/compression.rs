@@ -12,11 +12,17 @@ pub enum ContentCoding {
     Brotli,
     /// `zstd`, RFC 8878.
     Zstd,
+    /// `deflate` as it is defined: zlib's form, RFC 1950.
+    Deflate,
+    /// `deflate` as some clients want it: bare, RFC 1951.
+    RawDeflate,
+    /// None: the body stays as it is, in chunks.
+    Identity,
 }
 
 impl ContentCoding {
-    /// Every coding, in the order in which they are preferred where nothing else is said.
-    pub const ALL: [ContentCoding; 3] = [
+    /// The codings where none are named, in the order in which they are preferred.
+    pub const USUAL: [ContentCoding; 3] = [
         ContentCoding::Zstd,
         ContentCoding::Brotli,
         ContentCoding::Gzip,
@@ -28,14 +34,30 @@ impl ContentCoding {
             ContentCoding::Gzip => "gzip",
             ContentCoding::Brotli => "br",
             ContentCoding::Zstd => "zstd",
+            ContentCoding::Deflate | ContentCoding::RawDeflate => "deflate",
+            ContentCoding::Identity => "identity",
         }
     }
+}
+
+/// By whose rules it is decided which responses are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CompressionRules {
+    /// Those of RFC 9110 and good sense.
+    Usual,
+    /// HAProxy's: statuses 200 to 203 in HTTP/1.1 to clients of HTTP/1.1 that are no old Mozilla/4, a length or chunks,
+    /// no `multipart`, one ETag at most and well-formed; `types` are beginnings. Of codings that a client likes equally
+    /// it is the first that the client names. Vary goes with what is compressed.
+    Haproxy,
 }
 
 /// Which responses are compressed, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compression {
-    /// The codings that may be chosen; of those that the client likes equally, the first.
+    /// By whose rules.
+    pub rules: CompressionRules,
+    /// The codings that may be chosen; of those that the client likes equally, the first. By HAProxy's rules none: those
+    /// that were said before count.
     pub codings: Vec<ContentCoding>,
     /// The coding for clients that say nothing of codings.
     pub default: Option<ContentCoding>,
@@ -45,16 +67,38 @@ pub struct Compression {
     pub except: Vec<String>,
     /// A body that says its length is compressed from so many bytes on.
     pub min_bytes: u64,
+    /// The target does not learn which codings the client takes, and so does not compress itself.
+    pub offload: bool,
+}
+
+impl Compression {
+    /// What holds where `before` was said first: by HAProxy's rules what this leaves open is taken from it.
+    #[must_use]
+    pub fn after(&self, before: &Compression) -> Compression {
+        let mut both = self.clone();
+        if self.rules == CompressionRules::Haproxy {
+            if both.codings.is_empty() {
+                both.codings.clone_from(&before.codings);
+            }
+            if both.types.is_empty() {
+                both.types.clone_from(&before.types);
+            }
+            both.offload |= before.offload;
+        }
+        both
+    }
 }
 
 impl Default for Compression {
     fn default() -> Self {
         Self {
-            codings: ContentCoding::ALL.to_vec(),
+            rules: CompressionRules::Usual,
+            codings: ContentCoding::USUAL.to_vec(),
             default: None,
             types: Vec::new(),
             except: Vec::new(),
             min_bytes: MIN_BYTES,
+            offload: false,
         }
     }
 }

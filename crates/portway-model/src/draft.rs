@@ -394,6 +394,8 @@ pub struct GroupDraft {
     pub error_pages: Vec<ErrorPageDraft>,
     /// Connections to targets are closed after one response.
     pub close: Option<Spanned<bool>>,
+    /// A request whose client closes before it has an answer is given up.
+    pub abort_on_close: Option<Spanned<bool>>,
     /// Requests get a header of this name with the name of the target.
     pub target_name_header: Option<Spanned<String>>,
 }
@@ -426,6 +428,7 @@ impl GroupDraft {
             log_health_checks: None,
             error_pages: Vec::new(),
             close: None,
+            abort_on_close: None,
             target_name_header: None,
         }
     }

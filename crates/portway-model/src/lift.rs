@@ -339,6 +339,7 @@ impl Lift<'_> {
             log_health_checks: unless(&group.log_health_checks, &false),
             error_pages: self.error_pages(&group.error_pages),
             close: unless(&group.close, &false),
+            abort_on_close: unless(&group.abort_on_close, &false),
             target_name_header: some(&group.target_name_header),
             send_proxy: some(&group.send_proxy),
         }

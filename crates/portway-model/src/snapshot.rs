@@ -401,6 +401,8 @@ pub struct TargetGroup {
     pub error_pages: Vec<ErrorPage>,
     /// Connections to targets are closed after one response.
     pub close: bool,
+    /// A request whose client closes before it has an answer is given up.
+    pub abort_on_close: bool,
     /// Requests get a header of this name with the name of the target, in place of what the client sent by this name.
     pub target_name_header: Option<String>,
     /// The PROXY protocol is sent to targets.

@@ -104,7 +104,7 @@ const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyA
     UnsetVariable Track Increment SetTimeout Tunnel SetLog Http Https Tcp Unix Inherited ClientDestination Ip Name \
     RoundRobin StaticRoundRobin LeastOutstanding SourceHash Random First Hash Consistent Ring Sdbm Djb2 Wt6 Table StickyCookie Strict Lax Script Connect Send \
     Expect Off System Ca Client Fixed Optional Required V1 V2 V12 V13 Stdout File Syslog Append Preserve Remove Refuse \
-    FailOpen Combined Template ErrorPageDraft AccessLogDraft Deny RemoveHeaders ReplaceTarget WaitForBody Limit Rate Concurrency Compress Gzip Brotli Zstd Milliseconds \
+    FailOpen Combined Template ErrorPageDraft AccessLogDraft Deny RemoveHeaders ReplaceTarget WaitForBody Limit Rate Concurrency Compress Gzip Brotli Zstd Deflate RawDeflate Identity Milliseconds \
     ErrorPage ErrorPageFile StartTimeLocal StartDate AcceptTimeCommon AcceptTimeLocal AcceptDate AcceptSeconds \
     AcceptMilliseconds HandshakeTime IdleTime UntilRequestTime DataTime SessionTime UserTime RetriesMarked \
     TerminationShort RequestMethod RequestUri RequestUriPath RequestPath RequestQuery RequestVersion \

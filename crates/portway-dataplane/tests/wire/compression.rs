@@ -55,6 +55,8 @@ fn decoded(coding: &str, body: &[u8]) -> String {
     let mut text = String::new();
     match coding {
         "gzip" => flate2::read::GzDecoder::new(body).read_to_string(&mut text),
+        "deflate" => flate2::read::ZlibDecoder::new(body).read_to_string(&mut text),
+        "raw-deflate" => flate2::read::DeflateDecoder::new(body).read_to_string(&mut text),
         "br" => brotli::Decompressor::new(body, 4096).read_to_string(&mut text),
         "zstd" => zstd::stream::read::Decoder::new(body)
             .unwrap()
@@ -142,8 +144,12 @@ fn check(rule: &str, request: &str, response: &str, expected: [Option<&str>; 3])
     let fields = ["Content-Encoding", "Vary", "ETag"].map(|name| field(&head, name));
     assert_eq!(fields, expected, "{rule} {request} {response}: {head}");
     match fields[0] {
-        Some("gzip" | "br" | "zstd") if !response.contains("Content-Encoding: br") => {
-            assert_eq!(decoded(fields[0].unwrap(), &got), body);
+        Some(coding) if !response.contains("Content-Encoding: br") => {
+            let bare = coding == "deflate" && rule.contains("raw-");
+            assert_eq!(
+                decoded(if bare { "raw-deflate" } else { coding }, &got),
+                body
+            );
             assert_eq!(field(&head, "Accept-Ranges"), None);
         }
         _ => assert_eq!(got, body.as_bytes()),
@@ -264,6 +270,73 @@ fn what_is_compressed_and_what_is_not() {
         "200 OK",
         [GZIP, VARY, None],
     );
+}
+
+#[test]
+fn what_is_compressed_by_haproxys_rules() {
+    const VARY: Option<&str> = Some("Accept-Encoding");
+    const GZIP: Option<&str> = Some("gzip");
+    let rule = "compress = { rules = 'haproxy', codings = ['gzip', 'deflate'], types = ['text/'], min_bytes = 0 }";
+    let one = get("gzip");
+    let css = "200 OK\r\nContent-Type: text/css";
+    check(rule, &one, css, [GZIP, VARY, None]);
+    check(
+        rule,
+        &get("deflate, gzip"),
+        css,
+        [Some("deflate"), VARY, None],
+    );
+    check(rule, &get("gzip, deflate"), css, [GZIP, VARY, None]);
+    check(rule, &get("br"), css, [None; 3]);
+    check(rule, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", css, [None; 3]);
+    let old = "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: Mozilla/4\r\nAccept-Encoding: gzip\r\n\r\n";
+    check(rule, old, css, [None; 3]);
+    for untouched in [
+        "200 OK",
+        "200 OK\r\nContent-Type: image/png",
+        "200 OK\r\nContent-Type: text/css\r\nCache-Control: no-transform",
+        "404 Not Found\r\nContent-Type: text/css",
+    ] {
+        check(rule, &one, untouched, [None; 3]);
+    }
+    let tagged = |tag: &str| format!("{css}\r\nETag: {tag}");
+    check(rule, &one, &tagged("\"a\""), [GZIP, VARY, Some("W/\"a\"")]);
+    check(rule, &one, &tagged("a"), [None, None, Some("a")]);
+    check(
+        rule,
+        &one,
+        &tagged("\"a\"\r\nETag: \"b\""),
+        [None, None, Some("\"a\"")],
+    );
+    let bare = "compress = { rules = 'haproxy', codings = ['raw-deflate'], min_bytes = 0 }";
+    check(
+        bare,
+        &get("deflate"),
+        "200 OK",
+        [Some("deflate"), VARY, None],
+    );
+    let multipart = "200 OK\r\nContent-Type: multipart/mixed";
+    check(bare, &get("deflate"), multipart, [None; 3]);
+}
+
+#[test]
+fn the_target_does_not_learn_what_is_done_in_its_place() {
+    let target =
+        Target::answering(&[&["HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"]]).unwrap();
+    let rule = "compress = { rules = 'haproxy', codings = ['gzip', 'identity'], offload = true }";
+    for (turn, (accept, told)) in [("gzip", false), ("br", true)].into_iter().enumerate() {
+        let proxy = start(rule, &target);
+        let mut client = proxy.client();
+        client.send(get(accept)).unwrap();
+        let (head, body) = parts(&client.message().unwrap());
+        let request = String::from_utf8(target.received(turn)).unwrap();
+        assert_eq!(request.contains("Accept-Encoding"), told, "{request}");
+        let coding = field(&head, "Content-Encoding");
+        assert_eq!(coding.is_some(), !told, "{head}");
+        assert_eq!(decoded(coding.unwrap_or_default(), &body), "abc");
+        drop(client);
+        proxy.finish(1);
+    }
 }
 
 #[test]

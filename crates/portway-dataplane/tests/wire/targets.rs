@@ -540,3 +540,35 @@ fn destinations_of_clients_are_kept_apart() {
     assert_eq!(targets.map(|target| target.connections()), [1, 1]);
     proxy.finish(6);
 }
+
+#[test]
+fn who_waits_for_a_client_that_has_gone_gives_up() {
+    let check = |target: SocketAddr, group: &str, busy: bool, letters: &str| {
+        let proxy = Proxy::start(&format!(
+            "[listener.web]\nbind = \"@0\"\nforward = \"app\"\naccess_log = \"${{log(termination_short)}}\"\n\
+             [target_group.app]\nabort_on_close = true\n{group}\n\
+             targets = [{{ address = \"{target}\", max_connections = 1 }}]\n"
+        ));
+        let mut first = proxy.client();
+        if busy {
+            first.send(GET).unwrap();
+            assert!(eventually(|| proxy.target(0, 0).in_flight() == 1));
+        }
+        let mut client = proxy.client();
+        client.send(GET).unwrap();
+        assert!(client.is_quiet(Duration::from_millis(100)).unwrap());
+        client.half_close().unwrap();
+        assert_eq!(client.until_end().unwrap().0, b"", "{letters}");
+        drop((first, client));
+        let log = proxy.finish(1 + usize::from(busy));
+        assert_eq!(log[0], letters, "{group}");
+    };
+    let silent = Target::start(|_, mut wire| wire.until_end().map(drop)).unwrap();
+    let silent = silent.address();
+    check(silent, "", false, "CH");
+    check(silent, "", true, "CQ");
+    let (_listener, _wires, deaf) = unanswering();
+    check(deaf, "", false, "CC");
+    let refused = Target::refusing().unwrap();
+    check(refused, "retries = 3\nretry_to = \"same\"", false, "CC");
+}

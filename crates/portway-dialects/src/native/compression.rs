@@ -2,16 +2,32 @@
 
 use super::form::{Form, Out, Reader, words};
 use crate::tree::{Content, Item};
-use portway_model::compression::{Compression, ContentCoding};
+use portway_model::compression::{Compression, CompressionRules, ContentCoding};
 
-words!(ContentCoding, "a coding: \"gzip\", \"br\" or \"zstd\"", CODINGS:
+words!(ContentCoding, "a coding: \"gzip\", \"br\", \"zstd\", \"deflate\", \"raw-deflate\" or \"identity\"", CODINGS:
     "gzip" => ContentCoding::Gzip,
     "br" => ContentCoding::Brotli,
     "zstd" => ContentCoding::Zstd,
+    "deflate" => ContentCoding::Deflate,
+    "raw-deflate" => ContentCoding::RawDeflate,
+    "identity" => ContentCoding::Identity,
+);
+
+words!(CompressionRules, "rules: \"usual\" or \"haproxy\"", RULES:
+    "usual" => CompressionRules::Usual,
+    "haproxy" => CompressionRules::Haproxy,
 );
 
 /// The keys of the table.
-const KEYS: [&str; 5] = ["codings", "default", "types", "except", "min_bytes"];
+const KEYS: [&str; 7] = [
+    "rules",
+    "codings",
+    "default",
+    "types",
+    "except",
+    "min_bytes",
+    "offload",
+];
 
 impl Form for Compression {
     const WHAT: &'static str = "true or a table";
@@ -35,6 +51,7 @@ impl Form for Compression {
                 Some(_) => table.required("codings", reader)?,
                 None => usual.codings,
             },
+            rules: table.optional("rules", reader).unwrap_or(usual.rules),
             default,
             types: table.optional("types", reader).unwrap_or_default(),
             except: table.optional("except", reader).unwrap_or_default(),
@@ -42,6 +59,7 @@ impl Form for Compression {
                 Some(_) => table.required("min_bytes", reader)?,
                 None => usual.min_bytes,
             },
+            offload: table.optional("offload", reader).unwrap_or(false),
         })
     }
 
@@ -52,6 +70,9 @@ impl Form for Compression {
         }
         let mut out = Vec::new();
         let mut add = |key: &str, value: Out| out.push((key.to_owned(), value));
+        if self.rules != usual.rules {
+            add("rules", self.rules.write());
+        }
         if self.codings != usual.codings {
             add("codings", self.codings.write());
         }
@@ -66,6 +87,9 @@ impl Form for Compression {
         }
         if self.min_bytes != usual.min_bytes {
             add("min_bytes", self.min_bytes.write());
+        }
+        if self.offload {
+            add("offload", self.offload.write());
         }
         Out::Table(out)
     }

@@ -32,6 +32,7 @@ fields!(GroupDraft {
     "log_health_checks" => log_health_checks,
     "number" => number,
     "close" => close,
+    "abort_on_close" => abort_on_close,
     "target_name_header" => target_name_header,
     "health_check" => health_check,
     "timeouts" => timeouts,

@@ -87,6 +87,7 @@ impl Compiler<'_> {
             log_health_checks: draft.log_health_checks.is_some_and(|x| x.value),
             error_pages: error_pages?,
             close: draft.close.is_some_and(|x| x.value),
+            abort_on_close: draft.abort_on_close.is_some_and(|x| x.value),
             target_name_header: draft.target_name_header.as_ref().map(|name| {
                 check_header_written(&mut self.found, &name.value, name.span);
                 name.value.clone()

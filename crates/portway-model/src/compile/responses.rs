@@ -5,7 +5,7 @@ use super::rules::place_error;
 use super::text::check_status;
 use super::{Compiler, limits};
 use crate::action::Phase;
-use crate::compression::Compression;
+use crate::compression::{Compression, CompressionRules};
 use crate::diagnostic::Code;
 use crate::page::PageFrom;
 use crate::stage::Named;
@@ -52,9 +52,10 @@ impl Compiler<'_> {
             types,
             except,
             min_bytes,
+            rules,
             ..
         } = compression;
-        if codings.is_empty() {
+        if codings.is_empty() && *rules == CompressionRules::Usual {
             let message = "no coding to compress with".to_owned();
             self.found.push(place_error(place, Code::Missing, message));
         }
@@ -66,7 +67,8 @@ impl Compiler<'_> {
             range,
             place.span,
         );
-        for media in types.iter().chain(except) {
+        let beginnings = *rules == CompressionRules::Haproxy;
+        for media in types.iter().filter(|_| !beginnings).chain(except) {
             let known = media.split_once('/').is_some_and(|(kind, rest)| {
                 !kind.is_empty() && !rest.is_empty() && !media.contains([' ', ';', ','])
             });

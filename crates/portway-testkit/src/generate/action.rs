@@ -7,7 +7,7 @@ use portway_model::action::{
     Service, StatsPage, TimeoutKind, Weighted,
 };
 use portway_model::choice::{StickTo, StickinessUse};
-use portway_model::compression::{Compression, ContentCoding};
+use portway_model::compression::{Compression, CompressionRules, ContentCoding};
 use portway_model::expression::{
     Condition, Counter, NumberRange, Scope, StoredCounter, Template, TemplatePart, TextMatch, Value,
 };
@@ -218,7 +218,18 @@ impl Choices {
     }
 
     fn compress(&mut self) -> A {
-        let coding = |c: &mut Self| c.one(ContentCoding::Gzip, &ContentCoding::ALL);
+        let coding = |c: &mut Self| {
+            c.one(
+                ContentCoding::Gzip,
+                &[
+                    ContentCoding::Brotli,
+                    ContentCoding::Zstd,
+                    ContentCoding::Deflate,
+                    ContentCoding::RawDeflate,
+                    ContentCoding::Identity,
+                ],
+            )
+        };
         let media = |c: &mut Self| c.one("text/html", &["text/*", "a/b+c"]).to_owned();
         let mut compression = Compression::default();
         if self.one_in(2) {
@@ -228,6 +239,8 @@ impl Choices {
                 types: self.some(2, media),
                 except: self.some(2, media),
                 min_bytes: self.one(1024, &[0, 5]),
+                rules: self.one(CompressionRules::Usual, &[CompressionRules::Haproxy]),
+                offload: self.one_in(3),
             };
         }
         Action::Compress(Arc::new(compression))

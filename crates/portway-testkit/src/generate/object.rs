@@ -618,6 +618,7 @@ impl Choices {
         self.group_choices(&mut draft);
         draft.error_pages = self.error_pages(place(Phase::Request));
         draft.close = self.setting(|c| c.one_in(2));
+        draft.abort_on_close = self.setting(|c| c.one_in(2));
         draft.target_name_header = self.setting(Self::header);
         draft
     }

@@ -6,7 +6,6 @@ use super::{Row, State, rows};
 const DENY: State = Old("http-request deny");
 const KEEPALIVE: State =
     NoEffect("TCP keepalive is left to the system; timeouts find peers that are gone");
-const COMPRESSION: State = NoEffect("responses are sent on as the server gives them");
 const MAIL: State = Refused("mail is not sent: watch the metrics, the statistics or the log");
 const SPLICE: State =
     NoEffect("data is copied through small buffers; the kernel is not asked to splice");
@@ -28,9 +27,9 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "clitcpka-idle" @ "dfl" => KEEPALIVE;
     "clitcpka-intvl" @ "dfl" => KEEPALIVE;
     "clitimeout" @ "dflb" => Old("timeout client");
-    "compression algo" @ "dflb" => COMPRESSION;
-    "compression offload" @ "dflb" => COMPRESSION;
-    "compression type" @ "dflb" => COMPRESSION;
+    "compression algo" @ "dflb" => Supported;
+    "compression offload" @ "dflb" => Supported;
+    "compression type" @ "dflb" => Supported;
     "contimeout" @ "dflb" => Old("timeout connect");
     "cookie" @ "dlb" => Supported;
     "declare capture" @ "fl!" => Supported;
@@ -55,7 +54,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "external-check command" @ "dlb" => NotYet;
     "external-check path" @ "dlb" => NotYet;
     "filter cache" @ "flb" => NoEffect("responses are not kept: every request goes to a server");
-    "filter compression" @ "flb" => COMPRESSION;
+    "filter compression" @ "flb" => Supported;
     "filter fcgi-app" @ "flb" => Refused("FastCGI is not spoken: put a web server before the application");
     "filter opentracing" @ "flb" =>
         Refused("OpenTracing has ended; requests are followed by their ids and headers");
@@ -99,7 +98,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "monitor fail" @ "fl" => Supported;
     "monitor-net" @ "dflb" => Old("http-request return status 200 if { src ADDRESS }");
     "monitor-uri" @ "dfl" => Supported;
-    "option abortonclose" @ "dlb" => NoEffect("a request is served to its end though its client has closed, as without the option");
+    "option abortonclose" @ "dlb" => Supported;
     "option accept-invalid-http-request" @ "dfl" =>
         NoEffect("unclear requests are refused whatever this says");
     "option accept-invalid-http-response" @ "dlb" =>

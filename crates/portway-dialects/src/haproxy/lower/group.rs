@@ -73,6 +73,7 @@ impl Lowering<'_, '_, '_> {
         group.backups_together = on("allbackups");
         group.keep_when_down = on("persist");
         group.full_connections = proxy.fullconn;
+        group.abort_on_close = on("abortonclose");
         group.error_pages = self.error_pages(proxy);
         group.target_name_header.clone_from(&proxy.send_name_header);
         group.close = proxy

@@ -15,6 +15,7 @@ use portway_model::expression::{
 use portway_model::name::Name;
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A rule that always applies.
@@ -202,9 +203,13 @@ impl Lowering<'_, '_, '_> {
     }
 }
 
-/// What options do before the rules of a request: take odd headers away, wait for the body.
+/// What options do before the rules of a request: compress the response, take odd headers away, wait for the body.
 pub(super) fn before_requests(proxy: &Proxy) -> Vec<Rule<Named>> {
     let mut rules = Vec::new();
+    if let Some((compression, span)) = proxy.compression.meaning() {
+        let action = vec![Action::Compress(Arc::new(compression))];
+        rules.push(rule(Phase::Request, always(), action, span));
+    }
     if let Some(odd) = proxy.odd_names {
         let span = odd.span;
         let pattern = |text: &str| Spanned::new(text.to_owned(), span);

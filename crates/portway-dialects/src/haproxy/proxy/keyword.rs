@@ -4,8 +4,8 @@ use super::log::log_line;
 use super::option::option_line;
 use super::{Args, Capture, CaptureSlot, CookieCapture, List, Mode, Proxy};
 use super::{
-    balance, bind, check, check_rule, cookie, http_rule, redirect, respond, rule, server, stats,
-    stick, table, tcp_rule,
+    balance, bind, check, check_rule, compression, cookie, http_rule, redirect, respond, rule,
+    server, stats, stick, table, tcp_rule,
 };
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Line, Reader, Word, old};
@@ -53,6 +53,9 @@ pub(super) fn read(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
             log_line(proxy, line, reader);
         }
         "stats" => stats::line(proxy, line, reader),
+        "compression" => compression::line(proxy, line, reader),
+        // `filter compression`, which the lines of `compression` imply.
+        "filter" => {}
         "stick-table" => table::line(proxy, line, reader),
         "stick" => stick::line(proxy, line, reader),
         "errorfile" | "errorloc" | "errorloc302" | "errorloc303" | "errorfiles" | "http-error" => {

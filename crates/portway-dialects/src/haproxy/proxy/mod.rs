@@ -9,6 +9,7 @@ mod balance;
 mod bind;
 mod check;
 mod check_rule;
+mod compression;
 mod cookie;
 mod http_rule;
 mod keyword;
@@ -33,6 +34,7 @@ pub(crate) use bind::{
 };
 pub(crate) use check::{CheckMethod, CheckSettings, HttpCheckRequest};
 pub(crate) use check_rule::{CheckRule, completed as completed_request};
+pub(crate) use compression::CompressionSettings;
 pub(crate) use cookie::CookieSettings;
 pub(crate) use keyword::timeout as set_timeout;
 pub(crate) use log::{LogForm, LogTarget, log_target};
@@ -176,6 +178,7 @@ pub(crate) struct Proxy {
     /// What replaces answers of our own; a later line is stronger.
     pub(crate) errors: Vec<ErrorLine>,
     pub(crate) stats: Option<StatsSettings>,
+    pub(crate) compression: CompressionSettings,
     pub(crate) acls: Acls,
     pub(crate) rules: Vec<RuleLine>,
     pub(crate) inspect_delay: Option<Spanned<Duration>>,
@@ -237,6 +240,7 @@ impl Proxy {
             session_rate: None,
             errors: Vec::new(),
             stats: None,
+            compression: CompressionSettings::default(),
             acls: Acls::default(),
             rules: Vec::new(),
             inspect_delay: None,
@@ -285,6 +289,7 @@ impl Proxy {
             acls: Acls::default(),
             number: None,
             check: defaults.check.inherited(),
+            compression: defaults.compression.inherited(),
             ..defaults.clone()
         };
         if kind == ProxyKind::Defaults {

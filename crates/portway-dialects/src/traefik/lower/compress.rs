@@ -52,12 +52,13 @@ impl Lowering<'_> {
             min_bytes: min_bytes
                 .and_then(|it| u64::try_from(it).ok())
                 .unwrap_or(1024),
+            ..Compression::default()
         };
         chain.always(Action::Compress(Arc::new(compression)), at);
     }
 
     fn coding(&mut self, name: Spanned<&str>) -> Option<ContentCoding> {
-        let mut known = ContentCoding::ALL.into_iter();
+        let mut known = CODINGS.into_iter();
         let found = known.find(|it| it.name() == name.value.trim());
         if found.is_none() {
             let message = format!("`{}` is no encoding of Traefik's", name.value);
