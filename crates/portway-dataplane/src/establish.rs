@@ -2,6 +2,7 @@
 //!
 //! Each is left out where it is not asked for; a connection that fails here leaves its record and is closed.
 
+use crate::buffer::Buffer;
 use crate::client_tls::AnswersHello;
 use crate::connection::{Connection, TlsDetails};
 use crate::fault::Fault;
@@ -10,6 +11,7 @@ use crate::rules::{Rules, Verdict};
 use crate::stream::Stream;
 use portway_core::proxy_protocol::{MAX_HEADER, Read, read};
 use portway_model::snapshot::GroupId;
+use rustls::ServerConnection;
 use rustls::server::Acceptor;
 use std::future::poll_fn;
 use std::io;
@@ -45,25 +47,38 @@ pub(crate) async fn run(
     if proxy && !behind_proxy(connection, &mut stream).await {
         return None;
     }
+    let (way, stream, _) = secure(connection, stream, (way, None)).await?;
+    Some((way, stream))
+}
+
+/// What comes behind the PROXY protocol. `first`: what was read of the client already; what of it is not used up is given
+/// back.
+pub(crate) async fn secure(
+    connection: &mut Connection,
+    mut stream: Stream,
+    (way, mut first): (Way, Option<Buffer>),
+) -> Option<(Way, Stream, Option<Buffer>)> {
     let generation = Rc::clone(&connection.generation);
     let (listener, parts) = generation.plane.listener(connection.listener)?;
     let takes_clear = listener.tls.as_ref().is_some_and(|tls| tls.accept_clear);
     if let Some(tls) = &parts.tls
-        && (!takes_clear || begins_with_tls(connection, &mut stream).await?)
+        && (!takes_clear || begins_with_tls(connection, &mut stream, first.as_ref()).await?)
     {
-        stream = handshake(connection, stream, tls.as_ref()).await?;
+        stream = handshake(connection, stream, tls.as_ref(), first.take()).await?;
     }
     let rules = &listener.rules.session;
     if rules.is_empty() || matches!(way, Way::Stream(Some(_))) {
-        return Some((way, stream));
+        return Some((way, stream, first));
     }
     match (Rules::new(rules).run(connection, None), way) {
         (Some(Verdict::Reject { silent }), _) => {
             reject(connection, &mut stream, silent);
             None
         }
-        (Some(Verdict::Forward(group)), Way::Stream(_)) => Some((Way::Stream(Some(group)), stream)),
-        _ => Some((way, stream)),
+        (Some(Verdict::Forward(group)), Way::Stream(_)) => {
+            Some((Way::Stream(Some(group)), stream, first))
+        }
+        _ => Some((way, stream, first)),
     }
 }
 
@@ -71,7 +86,14 @@ pub(crate) async fn run(
 const HANDSHAKE: u8 = 22;
 
 /// Looks whether the client begins with TLS, for as long as a handshake may take. `None`: nothing came.
-async fn begins_with_tls(connection: &mut Connection, stream: &mut Stream) -> Option<bool> {
+async fn begins_with_tls(
+    connection: &mut Connection,
+    stream: &mut Stream,
+    first: Option<&Buffer>,
+) -> Option<bool> {
+    if let Some(first) = first.and_then(|first| first.filled().first()) {
+        return Some(*first == HANDSHAKE);
+    }
     let begun = Instant::now();
     connection.timer.set(connection.head_timeout());
     let first = poll_fn(|cx| match poll_first(stream, cx) {
@@ -181,18 +203,20 @@ fn poll_header(
     }
 }
 
-/// The TLS handshake, bounded like a request head; `None` where it failed.
+/// The TLS handshake, bounded like a request head; `None` where it failed. `first`: what was read of it.
 async fn handshake(
     connection: &mut Connection,
     mut stream: Stream,
     tls: &dyn AnswersHello,
+    first: Option<Buffer>,
 ) -> Option<Stream> {
     let begun = Instant::now();
     connection.timer.set(connection.head_timeout());
     let timer = &connection.timer;
     let in_time = |cx: &mut Context<'_>| timer.poll(cx).map(|()| io::ErrorKind::TimedOut.into());
     let mut acceptor = Acceptor::default();
-    let hello = poll_fn(|cx| match stream.poll_hello(&mut acceptor, cx) {
+    let mut read = first.as_ref().map_or(&[][..], Buffer::filled);
+    let hello = poll_fn(|cx| match stream.poll_hello(&mut acceptor, &mut read, cx) {
         Poll::Ready(result) => Poll::Ready(result),
         Poll::Pending => in_time(cx).map(Err),
     })
@@ -201,8 +225,11 @@ async fn handshake(
     let session = hello.and_then(|hello| {
         let terms = tls.answer(&hello.client_hello());
         shown = terms.certificate;
-        stream.begin(hello, terms.config)
+        let mut session = stream.begin(hello, terms.config)?;
+        read_on(&mut session, read)?;
+        Ok(session)
     });
+    drop(first);
     let done = match session {
         Ok(session) => {
             stream = Stream::accept_tls(stream.into_socket(), session);
@@ -231,6 +258,18 @@ async fn handshake(
         connection.tls = Some(Box::new(details));
     }
     Some(stream)
+}
+
+/// Gives a session what was read of the client behind its ClientHello.
+fn read_on(session: &mut ServerConnection, mut read: &[u8]) -> io::Result<()> {
+    while !read.is_empty() {
+        if session.read_tls(&mut read)? == 0 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let read_so_far = session.process_new_packets();
+        read_so_far.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    }
+    Ok(())
 }
 
 /// Why a handshake failed, in HAProxy's words.

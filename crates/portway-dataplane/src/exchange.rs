@@ -348,6 +348,10 @@ impl<'c> Exchange<'c> {
                 .iter()
                 .map(u8::to_ascii_lowercase),
         );
+        // A name that ends with a dot is the same one (RFC 1034 section 3.1).
+        if host.last() == Some(&b'.') && self.connection.own_answers() == OwnAnswers::Portway {
+            host.pop();
+        }
         if host.is_empty()
             && let Some(address) = self.connection.destination()
         {

@@ -3,7 +3,7 @@
 use crate::buffer::{BUFFER_BYTES, Buffer};
 use crate::connect::{self, Wanted};
 use crate::connection::Connection;
-use crate::establish;
+use crate::establish::{self, Way};
 use crate::fault::Fault;
 use crate::group;
 use crate::group::Fate;
@@ -20,7 +20,7 @@ use crate::tunnel::{self, Silence};
 use portway_core::balance::Key;
 use portway_core::client_hello::Looked;
 use portway_model::action::Rule;
-use portway_model::snapshot::{GroupId, TargetGroup};
+use portway_model::snapshot::{GroupId, ListenerId, TargetGroup};
 use portway_model::stage::Resolved;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -34,12 +34,25 @@ pub(crate) fn nowhere(connection: &Connection, stream: &mut Stream) {
 }
 
 /// Serves a connection of a TCP listener. `group`: where it goes, if earlier rules said so.
-pub(crate) async fn run(mut connection: Connection, mut stream: Stream, group: Option<GroupId>) {
-    let mut first = First::default();
+pub(crate) async fn run(connection: Connection, stream: Stream, group: Option<GroupId>) {
+    go_on(connection, stream, group, First::default()).await;
+}
+
+async fn go_on(
+    mut connection: Connection,
+    mut stream: Stream,
+    group: Option<GroupId>,
+    mut first: First,
+) {
     let group = match group {
         Some(group) => group,
         None => match choose(&mut connection, &mut stream, &mut first).await {
-            Some(group) => group,
+            Some(Goes::To(group)) => group,
+            Some(Goes::At(listener)) => {
+                // Boxed because few connections are handed over.
+                let there = hand_over(connection, stream, listener, first.buffer);
+                return Box::pin(there).await;
+            }
             None => return,
         },
     };
@@ -58,7 +71,7 @@ pub(crate) async fn run(mut connection: Connection, mut stream: Stream, group: O
             Verdict::Reject { silent } => {
                 return establish::reject(&connection, &mut stream, silent);
             }
-            Verdict::Forward(_) | Verdict::Undecided => {}
+            Verdict::Forward(_) | Verdict::HandOver(_) | Verdict::Undecided => {}
         }
     }
     let key = first_key(&connection, configured, &first);
@@ -79,18 +92,59 @@ fn first_key(connection: &Connection, group: &TargetGroup, first: &First) -> Key
     group::key(group, source, &rules::seen(connection, Some(&seen)))
 }
 
-/// The group that the client-hello phase of the listener chooses. `None`: the connection is over.
+/// Where the client-hello phase of a listener sends a connection.
+enum Goes {
+    /// To this group.
+    To(GroupId),
+    /// On at this listener.
+    At(ListenerId),
+}
+
+/// Goes on as if another listener had accepted the connection. `first`: what was read of it.
+async fn hand_over(
+    mut connection: Connection,
+    stream: Stream,
+    listener: ListenerId,
+    first: Option<Buffer>,
+) {
+    connection.listener = listener;
+    let generation = Rc::clone(&connection.generation);
+    let Some((configured, _)) = generation.plane.listener(listener) else {
+        return;
+    };
+    let way = match configured.protocol.is_http() {
+        true => Way::Http,
+        false => Way::Stream(None),
+    };
+    let established = establish::secure(&mut connection, stream, (way, first));
+    let Some((way, mut stream, first)) = established.await else {
+        return;
+    };
+    match way {
+        Way::Http => h1::run(&mut connection, &mut stream, None, first).await,
+        Way::Stream(group) => {
+            let first = First {
+                buffer: first,
+                ..First::default()
+            };
+            Box::pin(go_on(connection, stream, group, first)).await;
+        }
+    }
+}
+
+/// Where the client-hello phase of the listener sends the connection. `None`: it is over.
 async fn choose(
     connection: &mut Connection,
     stream: &mut Stream,
     first: &mut First,
-) -> Option<GroupId> {
+) -> Option<Goes> {
     let generation = Rc::clone(&connection.generation);
     let (listener, _) = generation.plane.listener(connection.listener)?;
     let rules = &listener.rules.client_hello;
     let limit = listener.timeouts.inspect;
     match inspect(connection, stream, rules, limit, first).await {
-        Verdict::Forward(group) => return Some(group),
+        Verdict::Forward(group) => return Some(Goes::To(group)),
+        Verdict::HandOver(listener) => return Some(Goes::At(listener)),
         Verdict::Reject { silent } => establish::reject(connection, stream, silent),
         Verdict::Undecided => nowhere(connection, stream),
     }

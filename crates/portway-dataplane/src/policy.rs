@@ -287,7 +287,7 @@ fn perform(
         | Action::SetTarget(_)
         | Action::SetUrl(_) => edit_target(x, action),
         // Seen by `run`, done when the connection came, or refused by `support` before a plane is made.
-        Action::Accept | Action::ExpectProxy => {}
+        Action::Accept | Action::ExpectProxy | Action::HandOver(_) => {}
     }
     None
 }

@@ -21,7 +21,7 @@ use portway_model::action::{Action, End, Rule};
 use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, TargetFigure, TimeoutOf, Value, Variable,
 };
-use portway_model::snapshot::{GroupId, MapId, StickTableId};
+use portway_model::snapshot::{GroupId, ListenerId, MapId, StickTableId};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit;
 use std::borrow::Cow;
@@ -32,6 +32,8 @@ use std::net::IpAddr;
 pub(crate) enum Verdict {
     /// Goes to this group.
     Forward(GroupId),
+    /// Goes on at this listener.
+    HandOver(ListenerId),
     /// Closed; `silent`: without the client being told.
     Reject { silent: bool },
     /// No rule says.
@@ -123,6 +125,7 @@ impl<'r> Rules<'r> {
                 let group = draw(groups, connection.worker.random());
                 return Some(group.map_or(Verdict::Reject { silent: false }, Verdict::Forward));
             }
+            Action::HandOver(listener) => return Some(Verdict::HandOver(*listener)),
             Action::Reject { silent } => return Some(Verdict::Reject { silent: *silent }),
             Action::Accept => self.accepted = true,
             Action::ExpectProxy => self.expects_proxy = true,

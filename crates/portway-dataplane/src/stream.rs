@@ -336,16 +336,23 @@ impl Stream {
         }))
     }
 
-    /// Reads the ClientHello of a client that TLS is expected of.
+    /// Reads the ClientHello of a client that TLS is expected of. `read`: what was read of it before; what of it is used
+    /// up is taken off.
     pub(crate) fn poll_hello(
         &mut self,
         acceptor: &mut Acceptor,
+        read: &mut &[u8],
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Accepted>> {
         loop {
-            let socket = self.socket_mut();
-            let mut polled = Polled { socket, cx };
-            if ready!(pending_if_blocked(acceptor.read_tls(&mut polled)))? == 0 {
+            let taken = match read.is_empty() {
+                true => {
+                    let socket = self.socket_mut();
+                    acceptor.read_tls(&mut Polled { socket, cx })
+                }
+                false => acceptor.read_tls(read),
+            };
+            if ready!(pending_if_blocked(taken))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             match acceptor.accept() {

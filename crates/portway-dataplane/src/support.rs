@@ -200,6 +200,7 @@ impl Found {
             Action::SetStickiness(_)
             | Action::Increment { .. }
             | Action::Forward(_)
+            | Action::HandOver(_)
             | Action::Authenticate { .. }
             | Action::Accept
             | Action::ExpectProxy

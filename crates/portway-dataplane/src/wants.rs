@@ -154,6 +154,7 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(LogValue)) {
             }
         }
         Action::Forward(_)
+        | Action::HandOver(_)
         | Action::Limit(Limit::Body { .. })
         | Action::Compress(_)
         | Action::Authenticate { .. }

@@ -72,6 +72,9 @@ pub enum Action<S: Stage> {
         /// Where there is no such group; answered with 503 without one.
         fallback: Option<S::Group>,
     },
+    /// Ends the phase: the connection goes on at this listener, with what was looked at of it, as if that had accepted
+    /// it; its rules of the connection phase do not run. Client-hello phase of a TCP listener.
+    HandOver(S::Listener),
     /// Ends the phase: answers with a redirect.
     Redirect {
         /// The `Location`.
@@ -493,6 +496,7 @@ impl<S: Stage> Action<S> {
             self,
             Action::Forward(_)
                 | Action::ForwardByName { .. }
+                | Action::HandOver(_)
                 | Action::UseTarget(_)
                 | Action::Stick { .. }
         )
@@ -504,6 +508,7 @@ impl<S: Stage> Action<S> {
             self,
             Action::Forward(_)
                 | Action::ForwardByName { .. }
+                | Action::HandOver(_)
                 | Action::Redirect { .. }
                 | Action::Respond(_)
                 | Action::Deny(_)

@@ -30,6 +30,11 @@ pub(crate) trait Convert {
     /// Why there is no result.
     type Failure;
 
+    /// A listener.
+    fn listener(
+        &mut self,
+        listener: &<Self::Before as Stage>::Listener,
+    ) -> Outcome<Self, <Self::After as Stage>::Listener>;
     /// A target group.
     fn group(
         &mut self,
@@ -384,6 +389,7 @@ pub(crate) fn action<C: Convert>(
         Action::Service(Service::Stats(page)) => {
             Action::Service(Service::Stats(Box::new(stats_page(to, page)?)))
         }
+        Action::HandOver(listener) => Action::HandOver(to.listener(listener)?),
         Action::PageFrom(pages) => {
             Action::PageFrom(Arc::new(each(to, pages.as_slice(), PageFrom::convert)?))
         }
@@ -486,7 +492,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             },
         },
         Action::Reject { silent } => Action::Reject { silent: *silent },
-        Action::Forward(_) | Action::ForwardByName { .. } | Action::PageFrom(_) | Action::Redirect { .. }
+        Action::Forward(_) | Action::ForwardByName { .. } | Action::HandOver(_) | Action::PageFrom(_) | Action::Redirect { .. }
         | Action::Respond(_) | Action::Deny(_) | Action::Tarpit { .. }
         | Action::Authenticate { .. } | Action::Service(_) => return action(to, from),
     ))

@@ -28,8 +28,9 @@ use crate::settings::{
 };
 use crate::snapshot::{
     AccessLog, Agent, CertificateId, CertificateTls, ControlSocket, ErrorPage, Forwarded, GroupId,
-    HealthCheck, Listener, ListenerTls, MapId, Process, RequestId, Rules, Snapshot, StickTableId,
-    Target, TargetGroup, TargetRef, TargetTls, TlsPolicy, UpstreamTls, User, UserlistId,
+    HealthCheck, Listener, ListenerId, ListenerTls, MapId, Process, RequestId, Rules, Snapshot,
+    StickTableId, Target, TargetGroup, TargetRef, TargetTls, TlsPolicy, UpstreamTls, User,
+    UserlistId,
 };
 use crate::span::Spanned;
 use crate::stage::{Named, Pattern, Resolved};
@@ -590,6 +591,11 @@ impl Convert for Lift<'_> {
     type Before = Resolved;
     type After = Named;
     type Failure = Infallible;
+
+    fn listener(&mut self, id: &ListenerId) -> Result<Spanned<Name>, Infallible> {
+        let listener = self.snapshot.listeners.get(id.index());
+        Ok(named(Kind::Listener, id.0, listener.map(|x| &x.name)))
+    }
 
     fn group(&mut self, id: &GroupId) -> Result<Spanned<Name>, Infallible> {
         let group = self.snapshot.groups.get(id.index());

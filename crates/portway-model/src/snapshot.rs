@@ -165,7 +165,7 @@ pub struct Listener {
     pub known_as: Name,
     /// The number by which HAProxy's tools know it; `None`: counted in the order of the text.
     pub number: Option<u32>,
-    /// Where it accepts; at least one.
+    /// Where it accepts; none only where another listener hands over to it.
     pub binds: Vec<Spanned<BindAddress>>,
     /// How its sockets are made.
     pub socket: SocketOptions,

@@ -4,7 +4,7 @@
 //! converts [`Named`] into [`Resolved`] and reports what does not exist; `lift` converts back.
 
 use crate::name::Name;
-use crate::snapshot::{GroupId, MapId, StickTableId, UserlistId};
+use crate::snapshot::{GroupId, ListenerId, MapId, StickTableId, UserlistId};
 use crate::span::Spanned;
 use regex::bytes::Regex;
 use std::fmt::Debug;
@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// How references are held.
 pub trait Stage: Clone + Debug + PartialEq + 'static {
+    /// A reference to a listener.
+    type Listener: Clone + Debug + PartialEq;
     /// A reference to a target group.
     type Group: Clone + Debug + PartialEq;
     /// A reference to a stick table.
@@ -29,6 +31,7 @@ pub trait Stage: Clone + Debug + PartialEq + 'static {
 pub struct Named;
 
 impl Stage for Named {
+    type Listener = Spanned<Name>;
     type Group = Spanned<Name>;
     type StickTable = Spanned<Name>;
     type Map = Spanned<Name>;
@@ -41,6 +44,7 @@ impl Stage for Named {
 pub struct Resolved;
 
 impl Stage for Resolved {
+    type Listener = ListenerId;
     type Group = GroupId;
     type StickTable = StickTableId;
     type Map = MapId;

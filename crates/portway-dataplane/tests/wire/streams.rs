@@ -468,3 +468,40 @@ fn what_one_proxy_says_is_told_to_the_next() {
     assert!(eventually(|| target.received_in_all() == expected));
     proxy.finish(1);
 }
+
+#[test]
+fn another_listener_goes_on_with_what_was_looked_at() {
+    let targets = [named("A"), named("B")];
+    let rules = [
+        rule("when = \"hello_sni == `b.example`\"\nforward = \"b\""),
+        rule("when = \"hello_sni == `a.example`\"\nhand_over = \"inner\""),
+        rule("when = \"!hello_type == 1\"\nhand_over = \"web\""),
+        "[listener.inner]\nprotocol = \"tcp\"\n[[listener.inner.rule]]\nphase = \"client_hello\"\n\
+         when = \"hello_sni == `a.example`\"\nforward = \"a\"\n"
+            .to_owned(),
+        "[listener.web]\n[[listener.web.rule]]\nrespond = { status = 200, body = \"${path}\" }\n"
+            .to_owned(),
+    ];
+    let proxy = Proxy::start(&inspecting("10s", &rules, [&targets[0], &targets[1]]));
+    for (name, expected) in [("b.example", "B"), ("a.example", "A")] {
+        let hello = hello(name);
+        let mut client = proxy.client();
+        client.send_pieces(&[&hello[..9], &hello[9..]]).unwrap();
+        assert_eq!(client.receive(1).unwrap(), expected.as_bytes(), "{name}");
+        assert_eq!(client.receive(hello.len()).unwrap(), hello);
+    }
+    let mut client = proxy.client();
+    for path in ["/one", "/two"] {
+        client
+            .send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .unwrap();
+        let answer = String::from_utf8(client.message().unwrap()).unwrap();
+        assert!(answer.ends_with(&format!("\r\n\r\n{path}")), "{answer}");
+    }
+    // What asks for nothing known goes nowhere.
+    let mut stranger = proxy.client();
+    stranger.send(hello("c.example")).unwrap();
+    assert_eq!(stranger.until_end().unwrap().0, b"");
+    drop((client, stranger));
+    proxy.finish(5);
+}

@@ -24,6 +24,7 @@ use std::time::Duration;
 pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("forward", "\"GROUP\" or { a = 90, b = 10 }"),
     ("forward_by_name", "\"TEMPLATE\" or { name, fallback }"),
+    ("hand_over", "\"LISTENER\""),
     ("redirect", "\"TEMPLATE\" or { location, status }"),
     ("respond", "STATUS or { status, body, … }"),
     ("deny", "STATUS or { status, body, … }"),
@@ -167,6 +168,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
     let item = &entry.item;
     let action = match entry.key.as_str() {
         "forward" => Action::Forward(read_forward(item, reader)?),
+        "hand_over" => Action::HandOver(Spanned::read(item, reader)?),
         "forward_by_name" => read_forward_by_name(item, reader)?,
         "redirect" => read_redirect(item, reader)?,
         "respond" => Action::Respond(read_response(item, &RESPONSE, reader)?),

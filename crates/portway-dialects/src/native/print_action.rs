@@ -93,6 +93,7 @@ fn write(action: &Action<Named>) -> (&'static str, Out) {
             "forward_by_name",
             table([("name", name.write()), ("fallback", fallback.write())]),
         ),
+        Action::HandOver(listener) => ("hand_over", listener.write()),
         Action::Redirect {
             location,
             status: REDIRECT_STATUS,

@@ -97,6 +97,31 @@ pub(super) fn condition(
     }
 }
 
+/// The server names that a rule speaks of, in lower case, anywhere in it; `*` is none.
+pub(super) fn server_names(rule: &Rule) -> Vec<String> {
+    match rule {
+        Rule::Matcher(it) => {
+            let words = ["Host", "HostHeader", "HostSNI"];
+            let names = it
+                .values
+                .iter()
+                .map(|value| value.value.to_ascii_lowercase());
+            match words.iter().any(|word| it.name.eq_ignore_ascii_case(word)) {
+                true => names.filter(|name| name != "*").collect(),
+                false => Vec::new(),
+            }
+        }
+        Rule::All(parts) | Rule::Any(parts) => parts.iter().flat_map(server_names).collect(),
+        Rule::Not(inner) => server_names(inner),
+    }
+}
+
+/// The value is a name one label below this one.
+pub(super) fn one_label_below(value: Value<Named>, name: &str, span: Span) -> Condition<Named> {
+    let pattern = format!("(?i)^[^.]+\\.{}$", escaped(name));
+    found_in(value, vec![Spanned::new(pattern, span)], span)
+}
+
 /// True where a rule of connections holds for every server name.
 pub(super) fn is_catch_all(rule: &Rule) -> bool {
     match rule {
@@ -312,10 +337,27 @@ fn paths(it: &Matcher, prefix: bool, old: bool) -> Outcome<Condition<Named>> {
             true => TextMatch::Prefix,
             false => TextMatch::Exact,
         },
-        any_of: it.values.iter().map(|value| value.value.clone()).collect(),
+        any_of: it
+            .values
+            .iter()
+            .map(|value| encoded(&value.value))
+            .collect(),
         ignore_case: false,
     };
     Ok(test(Value::Path, matcher, it.span))
+}
+
+/// A path as it comes in requests: what may not stand there as it is, is percent-encoded (RFC 3986 section 3.3).
+fn encoded(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => out.push(char::from(byte)),
+            _ if b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte) => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 /// `name=value` of version 2; nothing behind `=` holds for every value.

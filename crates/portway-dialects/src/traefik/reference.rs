@@ -164,7 +164,16 @@ Matchers of version 3 (`Host`, `HostRegexp`, `Path`, `PathPrefix`, `PathRegexp`,
 `QueryRegexp`, `ClientIP`) and of version 2 (several values, `HostHeader`, `Headers`, `HeadersRegexp`, templates such as
 `{id:[0-9]+}`); of TCP `HostSNI`, `HostSNIRegexp`, `ALPN`, `ClientIP`. Without `ruleSyntax` forms of either are read; with a Traefik of
 version 2 in the compose file, those of 2. The longest rule is asked first, unless a `priority` says otherwise; rules of one
-priority stand in the order of their routers' names. Paths are compared as they came, with `//`, `/./` and `/../` resolved.
+priority stand in the order of their routers' names.
+
+Before rules see a path, and servers get it, what need not be percent-encoded in it is decoded, and `//`, `/./` and `/../` are
+resolved (`sanitizePath`). `Path` and `PathPrefix` may be written without encoding: ``Path(`/a b`)`` is for `/a%20b`. Patterns see
+the path as it is sent on.
+
+Several routers on one entry point share its port: over TLS, HTTP routers that name the server (`Host`) come before TCP routers that
+name it (`HostSNI`), then HTTP routers for any server, then TCP routers for any; in the clear, TCP routers come before HTTP.
+`tls.options` belong to server names; where routers for one name ask for different ones it has the default ones, and a request
+for another name than that of its connection, with other options, is answered with 421.
 ";
 
 #[cfg(test)]

@@ -8,21 +8,63 @@ use super::rules::Owner;
 use super::text::{
     Use, check_file, check_header_written, check_redirect, check_status, check_text,
 };
-use super::{Compiler, Reported};
-use crate::action::Phase;
+use super::{Compiler, Reported, names};
+use crate::action::{Action, Phase};
 use crate::convert;
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{
     ErrorPageDraft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft, SocketDraft,
 };
+use crate::name::Name;
 use crate::settings::{
     ErrorPageSource, ForwardedMode, ListenerTimeouts, OwnAnswers, Protocol, SocketOptions,
 };
 use crate::snapshot::{ErrorPage, Forwarded, Listener};
-use crate::span::{Origin, Spanned};
+use crate::span::{Origin, Span, Spanned};
+
+/// The listeners that one hands over to.
+fn handed_over_to(draft: &ListenerDraft) -> impl Iterator<Item = &Spanned<Name>> {
+    let actions = draft.rules.iter().flat_map(|rule| &rule.actions);
+    actions.filter_map(|action| match action {
+        Action::HandOver(listener) => Some(listener),
+        _ => None,
+    })
+}
 
 impl Compiler<'_> {
+    /// Some listener hands over to this one.
+    fn is_handed_over_to(&self, draft: &ListenerDraft) -> bool {
+        let mut all = self.draft.listeners.iter().flat_map(handed_over_to);
+        all.any(|name| name.value == draft.name.value)
+    }
+
+    /// What is handed over goes no further, and what comes before it is over.
+    pub(super) fn check_hand_over(&mut self, name: &Spanned<Name>) {
+        let index = self.names.index(names::Kind::Listener, name.value.as_str());
+        let Some(to) = index.and_then(|index| self.draft.listeners.get(index)) else {
+            return;
+        };
+        let mut wrong = |place: Span, what: &str| {
+            let message = format!("listener `{}` is handed over to, {what}", name.value);
+            let one = Diagnostic::error(Code::Conflict, name.span, message);
+            self.found.push(one.label(place, "this one"));
+        };
+        if let Some(further) = handed_over_to(to).next() {
+            wrong(further.span, "and hands over itself");
+        }
+        if let Some(proxy) = to.accept_proxy.filter(|it| it.value) {
+            wrong(proxy.span, "where it is too late for the PROXY protocol");
+        }
+        let mut rules = to.rules.iter();
+        if let Some(rule) = rules.find(|rule| rule.phase == Phase::Connection) {
+            wrong(
+                rule.origin.0,
+                "where its rules of the connection phase do not run",
+            );
+        }
+    }
+
     pub(super) fn listener(
         &mut self,
         index: usize,
@@ -30,7 +72,7 @@ impl Compiler<'_> {
     ) -> Result<Listener, Reported> {
         let protocol = self.protocols.listeners.get(index).copied();
         let protocol = protocol.unwrap_or(Protocol::Http);
-        if draft.binds.is_empty() {
+        if draft.binds.is_empty() && !self.is_handed_over_to(draft) {
             self.found.push(
                 Diagnostic::error(
                     Code::Missing,

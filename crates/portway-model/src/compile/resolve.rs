@@ -5,7 +5,7 @@ use super::{Compiler, Reported};
 use crate::convert::Convert;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::name::Name;
-use crate::snapshot::{CertificateId, GroupId, MapId, StickTableId, UserlistId};
+use crate::snapshot::{CertificateId, GroupId, ListenerId, MapId, StickTableId, UserlistId};
 use crate::span::Spanned;
 use crate::stage::{Named, Pattern, Resolved};
 
@@ -35,6 +35,10 @@ impl Convert for Compiler<'_> {
     type Before = Named;
     type After = Resolved;
     type Failure = Reported;
+
+    fn listener(&mut self, listener: &Spanned<Name>) -> Result<ListenerId, Reported> {
+        self.refer(Kind::Listener, listener).map(ListenerId)
+    }
 
     fn group(&mut self, group: &Spanned<Name>) -> Result<GroupId, Reported> {
         self.refer(Kind::Group, group).map(GroupId)

@@ -247,6 +247,7 @@ impl Compiler<'_> {
             Action::Limit(limit) => self.check_limit(place, limit),
             Action::Compress(compression) => self.check_compression(place, compression),
             Action::PageFrom(pages) => self.check_pages(place, pages),
+            Action::HandOver(listener) => self.check_hand_over(listener),
             Action::WaitForBody { time, .. } => {
                 limits::check_duration(&mut self.found, "the time", *time, span);
             }
@@ -679,6 +680,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::Normalize(_)
         | Action::SetMethod(_) => phase == Request,
         Action::PageFrom(_) => phase == Request && matches!(side, Side::Listener(_)),
+        Action::HandOver(_) => phase == ClientHello && side == Side::Listener(Protocol::Tcp),
         Action::SetEnd { .. } => matches!(phase, Connection | Session | ClientHello | Request),
         Action::SetHeader { .. }
         | Action::AddHeader { .. }
@@ -749,6 +751,7 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::Limit(_) => "a limit",
         Action::Compress(_) => "compressing",
         Action::PageFrom(_) => "a page from elsewhere",
+        Action::HandOver(_) => "handing over to another listener",
         Action::SetLog(_) => "turning the log on or off",
         Action::SetStickiness(_) => "a word on stickiness",
         Action::UseTarget(_) => "the choice of a target",

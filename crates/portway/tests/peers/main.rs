@@ -29,4 +29,5 @@ mod takeover;
 mod tls;
 mod tls_targets;
 mod traefik;
+mod traefik_mixed;
 mod websocket;

@@ -10,6 +10,8 @@ http:
     strip: { rule: "PathPrefix(`/api`)", service: echo, middlewares: [strip, add] }
     regex: { rule: "PathPrefix(`/shop`)", service: echo, middlewares: [strip-regex] }
     replace: { rule: "PathPrefix(`/old`)", service: echo, middlewares: [replace] }
+    encoded: { rule: "Path(`/ménage ~`)", service: echo, middlewares: [replace-all] }
+    named: { rule: "Host(`prio.example`)", service: noop@internal }
     secure: { rule: "PathPrefix(`/secure`)", service: echo, middlewares: [https] }
     moved: { rule: "PathPrefix(`/moved`)", service: echo, middlewares: [moved] }
     staff: { rule: "PathPrefix(`/staff`)", service: echo, middlewares: [staff] }
@@ -33,6 +35,7 @@ http:
     add: { addPrefix: { prefix: /v2 } }
     strip-regex: { stripPrefixRegex: { regex: ["/shop/[0-9]+"] } }
     replace: { replacePathRegex: { regex: "^/old/(.*)", replacement: "/new/$1" } }
+    replace-all: { replacePath: { path: /all } }
     https: { redirectScheme: { scheme: https, port: "8443", permanent: true } }
     moved: { redirectRegex: { regex: "^http://([^/]+)/moved/(.*)", replacement: "http://new.example/${2}" } }
     staff: { basicAuth: { users: ["anna:$apr1$abcdefgh$cy3DSYyOwfhsyu7QOMQzd.", "berta:{SHA}qvTGHdzF6KLavt4PO0gs2a6pQ00="], headerField: X-User, removeHeader: true } }
@@ -173,6 +176,18 @@ fn middlewares_change_requests() {
     it.check("/old", &[], &["\nGET /old\n", "!X-Replaced-Path"]);
     // Paths are resolved before rules see them.
     it.check("/x/../api//b/./c", &[], &["\nGET /v2/b/c\n"]);
+    // Other forms of a path are the same path.
+    it.check("/%61pi/%2e%2E/api/b%2fc", &[], &["\nGET /v2/b%2Fc\n"]);
+    it.check(
+        "/%6d%C3%a9nage%20%7e",
+        &[],
+        &["X-Replaced-Path: /m%C3%A9nage%20~\n"],
+    );
+    it.check(
+        "/elsewhere",
+        &["-H", "Host: prio.example."],
+        &["HTTP/1.1 418 "],
+    );
     it.check("/user/17", &[], &["\nGET /user/17\n"]);
     it.check("/noop", &[], &["HTTP/1.1 418 "]);
     // Priorities before lengths.

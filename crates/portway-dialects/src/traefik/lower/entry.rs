@@ -7,6 +7,8 @@ use super::super::rule;
 use super::super::schema::Section;
 use super::chain::{Chain, rule as rule_of};
 use super::middleware::{at_scheme, redirect_scheme, text_answer};
+use super::mixed::is_mixed;
+use super::terms::Said;
 use super::{Lowering, NO_LIMIT, Speech, forwarded, over_tls};
 use crate::expression::Written;
 use portway_model::action::{Action, Phase, Rule};
@@ -23,10 +25,14 @@ use std::time::Duration;
 /// How long Traefik keeps an idle connection of a client.
 const IDLE: Duration = Duration::from_secs(180);
 
+/// How long Traefik 3 waits for a request.
+const READ: Duration = Duration::from_secs(60);
+
 /// How often the user interface of Hazelcast Flow, like many others, says that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// A router on an entry point.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Attached<'o> {
     pub(super) object: &'o Object,
     pub(super) tls: bool,
@@ -54,34 +60,28 @@ impl<'l> Lowering<'l> {
         }
         in_order(&mut routers);
         in_order(&mut tcp);
+        let terms = self.terms(entry, &routers);
+        let of_tcp = self.terms(entry, &tcp);
+        let splits = terms.sets.len() > 1 || of_tcp.sets.len() > 1;
+        if splits
+            || (tcp.is_empty(), routers.is_empty() && !redirects) == (false, false)
+            || is_mixed(&tcp)
+        {
+            return self.mixed_entry_point(entry, (&routers, &terms), (&tcp, &of_tcp));
+        }
+        if !tcp.is_empty() {
+            return self.tcp_entry_point(entry, &tcp, of_tcp.only());
+        }
         let plain = routers.iter().any(|it| !it.tls);
         let tls = routers.iter().any(|it| it.tls) || entry.section.section("http.tls").is_some();
-        self.speech = match (plain, tls) {
+        let speech = match (plain, tls) {
             (_, false) => Speech::Clear,
             (false, true) => Speech::Tls,
             (true, true) => Speech::Both,
         };
-        if !tcp.is_empty() {
-            if let Some(router) = routers.first() {
-                let message = format!(
-                    "HTTP and TCP routers on one entry point (`{}`) are not done yet",
-                    entry.name.value
-                );
-                let one = Diagnostic::error(
-                    Code::NotRun,
-                    tcp.first().map_or(Span::NONE, |it| it.object.key),
-                    message,
-                );
-                self.found.push(
-                    one.label(router.object.key, "an HTTP router")
-                        .help("give one of them an entry point of its own"),
-                );
-                return;
-            }
-            self.tcp_entry_point(entry, &tcp);
-            return;
-        }
-        self.http_entry_point(entry, &routers);
+        let name = entry.name.value.clone();
+        let listener = self.http_listener(entry, &name, &routers, speech, terms.only(), None);
+        self.draft.listeners.push(listener);
     }
 
     /// Routers that are on this entry point.
@@ -158,16 +158,24 @@ impl<'l> Lowering<'l> {
     }
 
     /// The listener of an entry point, without rules.
-    pub(super) fn listener(&mut self, entry: &EntryPoint, protocol: Protocol) -> ListenerDraft {
-        let name = Name::new(entry.name.value.as_str());
+    pub(super) fn listener(
+        &mut self,
+        entry: &EntryPoint,
+        name: &str,
+        protocol: Protocol,
+    ) -> ListenerDraft {
+        let is_first = name == entry.name.value;
+        let name = Name::new(name);
         let mut listener = ListenerDraft::new(Spanned::new(name, entry.name.span));
-        listener.binds.push(entry.bind.clone());
         listener.protocol = Some(Spanned::new(protocol, entry.name.span));
         listener.timeouts.tunnel = Some(Spanned::bare(NO_LIMIT));
         listener.access_log = self.access_log();
-        let proxy = entry.section.section("proxyProtocol");
-        if let Some(proxy) = proxy {
-            self.accept_proxy(proxy, &mut listener);
+        // What others hand over to is behind all this.
+        if is_first {
+            listener.binds.push(entry.bind.clone());
+            if let Some(proxy) = entry.section.section("proxyProtocol") {
+                self.accept_proxy(proxy, &mut listener);
+            }
         }
         listener
     }
@@ -200,7 +208,7 @@ impl<'l> Lowering<'l> {
     }
 
     /// Says something once, though several entry points come upon it.
-    fn refused(&mut self, one: Diagnostic) {
+    pub(super) fn refused(&mut self, one: Diagnostic) {
         if !self.found.iter().any(|earlier| *earlier == one) {
             self.found.push(one);
         }
@@ -228,35 +236,18 @@ impl<'l> Lowering<'l> {
         &mut self,
         entry: &EntryPoint,
         routers: &[Attached<'_>],
+        options: Said<'_>,
         listener: &mut ListenerDraft,
     ) {
-        let mut options: Option<(Spanned<&str>, Provider)> = None;
         let mut by_acme = false;
         let entry_tls = entry.section.section("http.tls");
-        let own = entry_tls.map(|it| (it, Provider::File));
-        let of_routers = routers.iter().filter_map(|router| {
-            let section = router.object.section.section("tls")?;
-            Some((section, router.object.provider))
-        });
-        for (section, provider) in own.into_iter().chain(of_routers) {
+        let of_routers = routers
+            .iter()
+            .filter_map(|router| router.object.section.section("tls"));
+        for section in entry_tls.into_iter().chain(of_routers) {
             if let Some(resolver) = section.some_text("certResolver") {
                 by_acme = true;
                 self.resolver(resolver.span, "`certResolver`");
-            }
-            let Some(said) = section.some_text("options") else {
-                continue;
-            };
-            match options {
-                Some((earlier, _)) if earlier.value != said.value => {
-                    let message = format!(
-                        "several `tls.options` on one entry point (`{}`) are not done yet",
-                        entry.name.value
-                    );
-                    let one = Diagnostic::error(Code::NotRun, said.span, message);
-                    self.found
-                        .push(one.label(earlier.span, "others are named here"));
-                }
-                _ => options = Some((said, provider)),
             }
         }
         listener.tls = self.tls_options(options);
@@ -272,21 +263,31 @@ impl<'l> Lowering<'l> {
                 entry.name.value
             );
             let one = Diagnostic::error(Code::Missing, place, message);
-            self.found.push(one.help(
+            self.refused(one.help(
                 "give one: a dynamic file with `tls: { certificates: [{ certFile: a.crt, keyFile: a.key }] }`; \
                  `portway cert self-signed` makes one to try",
             ));
         }
     }
 
-    fn http_entry_point(&mut self, entry: &EntryPoint, routers: &[Attached<'_>]) {
+    /// A listener of an entry point that speaks HTTP. `first`: a rule before those of its routers.
+    pub(super) fn http_listener(
+        &mut self,
+        entry: &EntryPoint,
+        name: &str,
+        routers: &[Attached<'_>],
+        speech: Speech,
+        options: Said<'_>,
+        first: Option<Rule<Named>>,
+    ) -> ListenerDraft {
+        self.speech = speech;
         let protocol = match self.speech.has_tls() {
             true => Protocol::Https,
             false => Protocol::Http,
         };
-        let mut listener = self.listener(entry, protocol);
+        let mut listener = self.listener(entry, name, protocol);
         if self.speech.has_tls() {
-            self.terminate(entry, routers, &mut listener);
+            self.terminate(entry, routers, options, &mut listener);
         }
         if self.speech == Speech::Both {
             listener.tls.accept_clear = Some(Spanned::new(true, entry.name.span));
@@ -301,6 +302,7 @@ impl<'l> Lowering<'l> {
             listener.head_bytes = Some(Spanned::new(value, bytes.span));
         }
         forwarded::lower(entry, self.speech, &mut listener, self.found);
+        listener.rules.extend(first);
         let redirect = self.redirection(entry);
         let mut responses: Vec<Rule<Named>> = Vec::new();
         let mut ended = false;
@@ -337,18 +339,20 @@ impl<'l> Lowering<'l> {
             ));
         }
         listener.rules.extend(responses);
-        self.draft.listeners.push(listener);
+        listener
     }
 
     fn timeouts(&mut self, entry: &EntryPoint, listener: &mut ListenerDraft) {
         let section = entry.section.section("transport.respondingTimeouts");
+        // No limit is said by 0.
         let said = |name: &str| {
-            section
-                .and_then(|it| it.duration(name))
-                .filter(|it| !it.value.is_zero())
+            let said = section.and_then(|it| it.duration(name))?;
+            let unlimited = said.value.is_zero();
+            Some(said.map(|it| if unlimited { NO_LIMIT } else { it }))
         };
-        listener.timeouts.request_head = said("readTimeout");
-        listener.timeouts.client = said("readTimeout").max_by(said("writeTimeout"));
+        let read = said("readTimeout").or(Some(Spanned::bare(READ)));
+        listener.timeouts.request_head = read;
+        listener.timeouts.client = read.max_by(said("writeTimeout"));
         let idle = said("idleTimeout");
         listener.timeouts.keep_alive = idle.or(Some(Spanned::bare(IDLE)));
         if let Some(idle) = idle.filter(|it| it.value <= HEARTBEAT) {

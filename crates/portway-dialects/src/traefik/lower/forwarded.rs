@@ -35,9 +35,8 @@ pub(super) fn lower(
         .section
         .section("http")
         .and_then(|it| it.flag("sanitizePath"));
-    if sanitize.is_none_or(|it| it.value) {
-        listener.rules.push(sanitized(at));
-    }
+    let sanitize = sanitize.is_none_or(|it| it.value);
+    listener.rules.push(normal_path(sanitize, at));
     let none = Section::new(at);
     let section = entry.section.section("forwardedHeaders").unwrap_or(&none);
     let trusted = section.list("trustedIPs");
@@ -101,19 +100,30 @@ pub(super) fn from(
     }
 }
 
-/// Paths are resolved before rules see them.
-fn sanitized(at: Span) -> portway_model::action::Rule<Named> {
+/// Paths have one form before rules see them, so that nobody gets around a rule by another one: what need not be encoded
+/// is not, and where a path is sanitized `//`, `/./` and `/../` are resolved after that.
+fn normal_path(sanitize: bool, at: Span) -> portway_model::action::Rule<Named> {
+    let words: &[&str] = match sanitize {
+        true => &["%", "//", "/."],
+        false => &["%"],
+    };
     let how = Matcher::Text {
         how: TextMatch::Contains,
-        any_of: vec!["//".to_owned(), "/.".to_owned()],
+        any_of: words.iter().map(|it| (*it).to_owned()).collect(),
         ignore_case: false,
     };
-    let actions = [
-        Normalization::MergeSlashes,
-        Normalization::StripDot,
-        Normalization::StripDotdotFull,
+    let mut forms = vec![
+        Normalization::DecodeUnreserved,
+        Normalization::UppercasePercent,
     ];
-    let actions = actions.into_iter().map(Action::Normalize).collect();
+    if sanitize {
+        forms.extend([
+            Normalization::MergeSlashes,
+            Normalization::StripDot,
+            Normalization::StripDotdotFull,
+        ]);
+    }
+    let actions = forms.into_iter().map(Action::Normalize).collect();
     rule(Phase::Request, test(Value::Path, how, at), actions, at)
 }
 

@@ -11,8 +11,10 @@ mod forwarded;
 mod headers;
 mod limits;
 mod middleware;
+mod mixed;
 mod service;
 mod tcp;
+mod terms;
 mod tls;
 
 use super::entry_point::Settings;
@@ -30,6 +32,9 @@ use std::time::Duration;
 
 /// Traefik has no limit on the silence of servers and tunnels; a day bounds what is forgotten.
 const NO_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+/// How long Traefik lets requests finish when it is stopped.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Makes the draft.
 pub(super) fn lower(
@@ -105,7 +110,8 @@ impl Lowering<'_> {
     fn process(&mut self) {
         let life = "transport.lifeCycle";
         self.draft.process.ready_delay = self.settings.longest(life, "requestAcceptGraceTimeout");
-        self.draft.process.shutdown_deadline = self.settings.longest(life, "graceTimeOut");
+        let grace = self.settings.longest(life, "graceTimeOut");
+        self.draft.process.shutdown_deadline = grace.or(Some(Spanned::bare(GRACE)));
     }
 
     /// Says what is to be said of a resolver of certificates.
@@ -121,7 +127,7 @@ impl Lowering<'_> {
                  `tls: { certificates: [{ certFile: a.crt, keyFile: a.key }] }`; `portway cert self-signed` makes one to try",
             )
         };
-        self.found.push(one);
+        self.refused(one);
     }
 
     fn resolvers(&mut self) {

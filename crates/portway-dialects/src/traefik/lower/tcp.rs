@@ -4,15 +4,16 @@ use super::super::entry_point::EntryPoint;
 use super::super::matcher::{Place, is_catch_all};
 use super::super::model::{Object, Provider};
 use super::super::rule;
-use super::super::schema::{Section, Value as Said};
+use super::super::schema::{Section, Value as Stated};
 use super::chain::rule as rule_of;
 use super::entry::Attached;
 use super::service::{host, host_and_port};
+use super::terms::{Said, ends_tls};
 use super::{Lowering, NO_LIMIT, forwarded};
 use portway_model::action::{Action, Phase, Weighted};
 use portway_model::address::TargetAddress;
 use portway_model::diagnostic::{Code, Diagnostic};
-use portway_model::draft::{GroupDraft, TargetDraft, TargetTlsDraft};
+use portway_model::draft::{GroupDraft, ListenerDraft, TargetDraft, TargetTlsDraft};
 use portway_model::expression::Condition;
 use portway_model::name::Name;
 use portway_model::settings::{Protocol, ProxyProtocol, SendProxy};
@@ -20,59 +21,86 @@ use portway_model::span::Spanned;
 use portway_model::stage::Named;
 
 impl Lowering<'_> {
-    pub(super) fn tcp_entry_point(&mut self, entry: &EntryPoint, routers: &[Attached<'_>]) {
-        let passes = |it: &Attached<'_>| {
-            let tls = it.object.section.section("tls");
-            tls.is_none_or(|tls| tls.is_on("passthrough"))
-        };
-        let ends = routers.iter().find(|it| !passes(it));
-        let through = routers.iter().find(|it| passes(it));
-        if let (Some(ends), Some(through)) = (ends, through) {
-            let message = format!(
-                "TCP routers with and without passthrough on one entry point (`{}`) are not done yet",
-                entry.name.value
-            );
-            let one = Diagnostic::error(Code::NotRun, ends.object.key, message);
-            let one = one.at("this one ends TLS here");
-            self.found
-                .push(one.label(through.object.key, "this one does not"));
-            return;
-        }
-        let (protocol, place, phase) = match ends {
-            Some(_) => (Protocol::Tls, Place::Session, Phase::Session),
-            None => (Protocol::Tcp, Place::Hello, Phase::ClientHello),
-        };
-        let mut listener = self.listener(entry, protocol);
-        if ends.is_some() {
-            self.terminate(entry, routers, &mut listener);
-        }
-        for router in routers {
-            let object = router.object;
-            self.check_sni(router);
-            let condition = self.condition_of(router, place);
-            for rejected in self.tcp_middlewares(object) {
-                let condition = Condition::All(vec![condition.clone(), rejected]);
-                let actions = vec![Action::Reject { silent: false }];
+    /// An entry point of TCP routers that all end TLS here, or none of them.
+    pub(super) fn tcp_entry_point(
+        &mut self,
+        entry: &EntryPoint,
+        routers: &[Attached<'_>],
+        options: Said<'_>,
+    ) {
+        let name = entry.name.value.clone();
+        let listener = match routers.iter().any(ends_tls) {
+            true => self.tls_listener(entry, &name, routers, options),
+            false => {
+                let mut listener = self.listener(entry, &name, Protocol::Tcp);
+                for router in routers {
+                    self.tcp_router(
+                        router,
+                        None,
+                        (Place::Hello, Phase::ClientHello),
+                        &mut listener,
+                    );
+                }
                 listener
-                    .rules
-                    .push(rule_of(phase, condition, actions, object.key));
             }
-            let Some(service) = self.service_of(object) else {
-                let message = format!("the router `{}` names no service", object.name);
-                self.error(Code::Missing, object.key, message);
-                continue;
-            };
-            let groups = self.tcp_groups(service.as_ref().map(String::as_str), object.provider);
-            if !groups.is_empty() {
-                listener.rules.push(rule_of(
-                    phase,
-                    condition,
-                    vec![Action::Forward(groups)],
-                    object.key,
-                ));
-            }
-        }
+        };
         self.draft.listeners.push(listener);
+    }
+
+    /// A listener that ends TLS and passes on what is within.
+    pub(super) fn tls_listener(
+        &mut self,
+        entry: &EntryPoint,
+        name: &str,
+        routers: &[Attached<'_>],
+        options: Said<'_>,
+    ) -> ListenerDraft {
+        let mut listener = self.listener(entry, name, Protocol::Tls);
+        self.terminate(entry, routers, options, &mut listener);
+        for router in routers {
+            self.tcp_router(
+                router,
+                None,
+                (Place::Session, Phase::Session),
+                &mut listener,
+            );
+        }
+        listener
+    }
+
+    /// The rules of a router that passes on. `only`: what has to hold beside its rule.
+    pub(super) fn tcp_router(
+        &mut self,
+        router: &Attached<'_>,
+        only: Option<&Condition<Named>>,
+        (place, phase): (Place, Phase),
+        listener: &mut ListenerDraft,
+    ) {
+        let object = router.object;
+        self.check_sni(router);
+        let mut condition = self.condition_of(router, place);
+        if let Some(only) = only {
+            condition = Condition::All(vec![only.clone(), condition]);
+        }
+        for rejected in self.tcp_middlewares(object) {
+            let condition = Condition::All(vec![condition.clone(), rejected]);
+            let actions = vec![Action::Reject { silent: false }];
+            listener
+                .rules
+                .push(rule_of(phase, condition, actions, object.key));
+        }
+        let Some(service) = self.service_of(object) else {
+            let message = format!("the router `{}` names no service", object.name);
+            self.error(Code::Missing, object.key, message);
+            return;
+        };
+        let groups = self.tcp_groups(service.as_ref().map(String::as_str), object.provider);
+        if !groups.is_empty() {
+            let actions = vec![Action::Forward(groups)];
+            listener
+                .rules
+                .push(rule_of(phase, condition, actions, object.key));
+        }
     }
 
     /// Without TLS there is no server name to look at.
@@ -103,7 +131,7 @@ impl Lowering<'_> {
                 continue;
             };
             for entry in &middleware.section.entries {
-                if let Said::Section(section) = &entry.value
+                if let Stated::Section(section) = &entry.value
                     && let Some(allowed) =
                         forwarded::from(section.list("sourceRange"), entry.key, self.found)
                 {

@@ -78,13 +78,13 @@ pub(crate) const ROWS: &[Row] = &[
     yes_but(
         "entryPoints.*.transport.lifeCycle.graceTimeOut",
         Duration,
-        "the longest of all entry points; 30 seconds without it",
+        "the longest of all entry points; 10 seconds without it",
     ),
     yes("entryPoints.*.transport.respondingTimeouts", Section),
     yes_but(
         "entryPoints.*.transport.respondingTimeouts.readTimeout",
         Duration,
-        "for the head of a request, and for silence within its body",
+        "for the head of a request, and for silence within its body; 1 minute without it",
     ),
     yes_but(
         "entryPoints.*.transport.respondingTimeouts.writeTimeout",

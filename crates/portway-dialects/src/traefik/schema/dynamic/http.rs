@@ -30,7 +30,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes_but(
         "http.routers.*.tls.options",
         Text,
-        "all routers with TLS on one entry point share their options",
+        "they belong to the names in the rule",
     ),
     not_yet(
         "http.routers.*.tls.certResolver",
