@@ -148,6 +148,7 @@ pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
     found.extend(logs::check(snapshot, sources));
     found.extend(privileges::check(&snapshot.process));
     found.extend(resolve::check(snapshot));
+    found.extend(resolve::waiting(snapshot));
     found
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use portway_model::address::{Host, TargetAddress};
 use portway_model::choice::FirstAddress;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::snapshot::Snapshot;
+use portway_model::snapshot::{Snapshot, Target};
 use portway_telemetry::events::{Event, emit};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at, timeout};
@@ -109,23 +109,8 @@ fn fallback(target: &WatchedTarget, port: u16) -> Option<SocketAddr> {
 /// system's resolver, and waits for it.
 pub fn check(snapshot: &Snapshot) -> Diagnostics {
     let mut found = Diagnostics::default();
-    let targets = snapshot.groups.iter().flat_map(|group| &group.targets);
-    for target in targets.filter(|target| !target.disabled) {
-        let TargetAddress::Tcp {
-            host: Host::Name(name),
-            port,
-        } = &target.address
-        else {
-            continue;
-        };
-        let may_wait =
-            |from: &FirstAddress| matches!(from, FirstAddress::None | FirstAddress::Ip(_));
-        if target.first_address.iter().any(may_wait) {
-            continue;
-        }
-        let resolved = (name.as_str(), *port).to_socket_addrs();
-        if let Err(error) = resolved.map(|mut all| all.next()) {
-            let message = format!("could not resolve address `{name}`: {}", in_words(&error));
+    for target in named(snapshot).filter(|target| !may_wait(target)) {
+        if let Err(message) = resolved(target) {
             found.push(
                 Diagnostic::error(Code::Install, target.origin.0, message).help(
                     "`first_address = \"none\"` (`init-addr none`) lets it wait for its name",
@@ -134,6 +119,57 @@ pub fn check(snapshot: &Snapshot) -> Diagnostics {
         }
     }
     found
+}
+
+/// Targets that are down until their names resolve, which they do not now. Asks and waits as [`check`] does.
+pub fn waiting(snapshot: &Snapshot) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    let takes_one = |target: &&Target| {
+        let mut from = target.first_address.iter();
+        !from.any(|from| matches!(from, FirstAddress::Ip(_)))
+    };
+    for target in named(snapshot).filter(may_wait).filter(takes_one) {
+        if let Err(message) = resolved(target) {
+            let help = "it is down until the name resolves";
+            found.push(Diagnostic::warning(Code::Install, target.origin.0, message).help(help));
+        }
+    }
+    found
+}
+
+/// Targets whose address is a name, but for those that are disabled.
+fn named(snapshot: &Snapshot) -> impl Iterator<Item = &Target> {
+    let targets = snapshot.groups.iter().flat_map(|group| &group.targets);
+    targets.filter(|target| {
+        let name = matches!(
+            &target.address,
+            TargetAddress::Tcp {
+                host: Host::Name(_),
+                ..
+            }
+        );
+        name && !target.disabled
+    })
+}
+
+fn may_wait(target: &&Target) -> bool {
+    let may_wait = |from: &FirstAddress| matches!(from, FirstAddress::None | FirstAddress::Ip(_));
+    target.first_address.iter().any(may_wait)
+}
+
+/// Whether the name of a target resolves; the error is a message.
+fn resolved(target: &Target) -> Result<(), String> {
+    let TargetAddress::Tcp {
+        host: Host::Name(name),
+        port,
+    } = &target.address
+    else {
+        return Ok(());
+    };
+    let resolved = (name.as_str(), *port).to_socket_addrs();
+    let failed =
+        |error: &io::Error| format!("could not resolve address `{name}`: {}", in_words(error));
+    resolved.map(drop).map_err(|error| failed(&error))
 }
 
 fn tell(target: &WatchedTarget, address: Result<SocketAddr, &str>) {

@@ -7,8 +7,9 @@
 
 mod output;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use portway_dataplane::access_log::{Batch, LogSender, LogSink, LogStream, Mark, channel};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::log::{LogDestination, LogLevel};
+use portway_model::log::{LogDestination, LogLevel, SyslogAddress};
 use portway_model::snapshot::{Process, Snapshot};
 use portway_model::span::{Sources, Span};
 use portway_telemetry::events::{Event, emit};
@@ -215,8 +216,18 @@ pub fn open(snapshot: &Snapshot, sources: &Sources) -> (OpenLogs, Diagnostics) {
 /// the place of the file are errors.
 pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
     let mut found = Diagnostics::default();
+    let mut asked = HashSet::new();
     let mut look = |whose: &str, to: &[LogDestination], span: Span| {
         for destination in to {
+            if let Some((host, port)) = named(destination)
+                && asked.insert(host.to_owned())
+                && let Err(error) = (host, port).to_socket_addrs()
+            {
+                let message =
+                    format!("{whose}: could not resolve the address of its log `{host}`: {error}");
+                let help = "nothing is logged there until the name resolves";
+                found.push(Diagnostic::warning(Code::Install, span, message).help(help));
+            }
             if let LogDestination::File(file) = destination
                 && let Some(message) = wrong_with(&folder_of(sources, span).join(file))
             {
@@ -237,6 +248,19 @@ pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
     }
     look("the process", &snapshot.process.log, Span::NONE);
     found
+}
+
+/// Where messages go by the name of a host.
+fn named(destination: &LogDestination) -> Option<(&str, u16)> {
+    let LogDestination::Syslog(syslog) = destination else {
+        return None;
+    };
+    match &syslog.to {
+        SyslogAddress::Udp { host, port } | SyslogAddress::Tcp { host, port } => {
+            host.parse::<IpAddr>().is_err().then_some((host, *port))
+        }
+        _ => None,
+    }
 }
 
 /// What is wrong with the path of a log; `None` where nothing is, as far as can be seen.

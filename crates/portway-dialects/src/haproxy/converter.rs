@@ -15,7 +15,7 @@ use portway_model::expression::{
 use portway_model::settings::{MapLines, MapMatch};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// A converter without arguments.
@@ -336,6 +336,13 @@ fn mapped(
         text: file.to_owned(),
         span,
     };
+    // What is not in the map is this address, which must be one, also where nothing is written.
+    let other = call.arguments.as_ref().and_then(|all| all.get(1));
+    if let (Type::Address, Some(other)) = (gives, other)
+        && other.parse::<IpAddr>().is_err()
+    {
+        return Err(Refusal::Wrong(format!("'{other}' is not an address")));
+    }
     let map = patterns::list(&file, compare, MapLines::Pairs, false, reader);
     let default = call.given(1).map(str::to_owned);
     let look = match call.name {
@@ -521,6 +528,9 @@ fn text_step(call: &Call<'_>, span: Span) -> Result<(Type, Type, Transform<Named
             Transform::Choose(given(0), given(1)),
         ),
         "concat" => text(Transform::Append(appended(call)?)),
+        "add_item" if call.given(1).or(call.given(2)).is_none() => {
+            return Err(Refusal::wrong("say which variable or text is added"));
+        }
         "add_item" => text(Transform::Join(appended(call)?)),
         "strcmp" => (Type::Text, Type::Number, Transform::Compare(variable()?)),
         "secure_memcmp" => (
@@ -536,8 +546,9 @@ fn text_step(call: &Call<'_>, span: Span) -> Result<(Type, Type, Transform<Named
         "jwt_payload_query" => json(call, Transform::JwtPayload)?,
         "http_date" => {
             let offset = call.given(0).map(integer).transpose()?.unwrap_or(0);
-            let unit = match call.text(1) {
-                "" | "s" => TimeUnit::Seconds,
+            let units = call.arguments.as_ref().and_then(|all| all.get(1));
+            let unit = match units.map_or("s", String::as_str) {
+                "s" => TimeUnit::Seconds,
                 "ms" => TimeUnit::Milliseconds,
                 "us" => TimeUnit::Microseconds,
                 _ => return Err(Refusal::wrong("its unit is 's', 'ms' or 'us'")),
@@ -591,6 +602,9 @@ fn replacement(call: &Call<'_>, span: Span) -> Result<Transform<Named>, Refusal>
             "the flag '{wrong}' is neither 'g' nor 'i'"
         )));
     }
+    if call.given(0).is_none() {
+        return Err(Refusal::wrong("write what is to be replaced"));
+    }
     let pattern = patterns::regular_expression(call.text(0), flags.contains('i'));
     Ok(Transform::Replace {
         pattern: Spanned::new(pattern.map_err(Refusal::Wrong)?, span),
@@ -623,7 +637,7 @@ fn mask(call: &Call<'_>) -> Result<Transform<Named>, Refusal> {
 /// `be2dec(SEPARATOR,SIZE[,TRUNCATE])`, `be2hex([SEPARATOR],[SIZE],[TRUNCATE])`.
 fn chunks(call: &Call<'_>, form: ChunkForm) -> Result<Transform<Named>, Refusal> {
     let size = match (form, call.given(1)) {
-        (ChunkForm::Hex, None) => 1,
+        (ChunkForm::Hex, None) if call.arguments.is_none() => 1,
         (_, None) => return Err(Refusal::wrong("say how many bytes a number has")),
         (_, Some(size)) => small(size)?,
     };
@@ -668,7 +682,10 @@ fn json(
     call: &Call<'_>,
     transform: impl FnOnce(String) -> Transform<Named>,
 ) -> Result<(Type, Type, Transform<Named>), Refusal> {
-    let path = call.given(0).unwrap_or("$");
+    let path = match (call.given(0), call.name) {
+        (None, "json_query") => return Err(Refusal::wrong("say which member, as in $.name")),
+        (path, _) => path.unwrap_or("$"),
+    };
     if !path.starts_with('$') {
         return Err(Refusal::wrong("the path begins with '$'"));
     }

@@ -18,6 +18,7 @@ use portway_model::expression::{
 use portway_model::name::Name;
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
+use std::net::IpAddr;
 use tables::{FUNCTIONS, PLAIN, Plain};
 
 /// Every name that is read here.
@@ -104,9 +105,13 @@ impl Reading<'_, '_, '_> {
                 self.of(When::Always, Type::Text, Value::Text(text))
             }
             "bin" => self.binary(),
-            "ipv4" | "ipv6" => match self.call.text(0).parse() {
-                Ok(address) => self.of(When::Always, Type::Address, Value::Address(address)),
-                Err(_) => Err(Refusal::wrong("its argument is not an address")),
+            name @ ("ipv4" | "ipv6") => match self.call.text(0).parse::<IpAddr>() {
+                Ok(address) if address.is_ipv4() == (name == "ipv4") => {
+                    self.of(When::Always, Type::Address, Value::Address(address))
+                }
+                _ => Err(Refusal::wrong(format!(
+                    "its argument is not an {name} address"
+                ))),
             },
             "var" => self.variable(),
             "env" => self
@@ -161,6 +166,11 @@ impl Reading<'_, '_, '_> {
     }
 
     fn binary(&self) -> Found {
+        if self.call.given(0).is_none() {
+            return Err(Refusal::wrong(
+                "write hexadecimal digits, two for each byte",
+            ));
+        }
         let digits = patterns::hexadecimal(self.call.text(0)).map_err(Refusal::Wrong)?;
         let bytes = digits.as_bytes().chunks(2).filter_map(|pair| {
             let pair = std::str::from_utf8(pair).ok()?;
@@ -203,8 +213,9 @@ impl Reading<'_, '_, '_> {
 
     fn date(&self) -> Found {
         let offset = self.call.given(0).map(integer).transpose()?.unwrap_or(0);
-        let per_second = match self.call.text(1) {
-            "" | "s" => 1,
+        let units = self.call.arguments.as_ref().and_then(|all| all.get(1));
+        let per_second = match units.map_or("s", String::as_str) {
+            "s" => 1,
             "ms" => 1_000,
             "us" => 1_000_000,
             _ => return Err(Refusal::wrong("its unit is 's', 'ms' or 'us'")),
@@ -271,7 +282,7 @@ impl Reading<'_, '_, '_> {
         own.ok_or_else(|| Refusal::wrong("say of which backend"))
     }
 
-    fn of_server(&self, figure: TargetFigure, kind: Type) -> Found {
+    fn of_server(&mut self, figure: TargetFigure, kind: Type) -> Found {
         let (group, target) = match self.call.text(0).split_once('/') {
             Some((group, target)) => (group.to_owned(), target),
             // A defaults section has no servers of its own.
@@ -285,11 +296,13 @@ impl Reading<'_, '_, '_> {
                 "say of which server, as in srv_is_up(backend/server)",
             ));
         }
+        let asked = (group.clone(), Spanned::new(target.to_owned(), self.span));
         let value = Value::OfTarget {
             figure,
             group: Spanned::new(Name::new(group), self.span),
             target: Name::new(target),
         };
+        self.reader.asked_servers.push(asked);
         self.of(When::Always, kind, value)
     }
 

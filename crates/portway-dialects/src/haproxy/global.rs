@@ -5,7 +5,7 @@
 
 use super::lower::Base;
 use super::place::Place;
-use super::proxy::{Versions, log_target, permissions, version, version_flag};
+use super::proxy::{Versions, is_node, log_target, node_fault, permissions, version, version_flag};
 use super::reader::Reader;
 use super::sections::{Section, SectionKind};
 use super::units::{self, Unit};
@@ -136,8 +136,8 @@ impl Global {
             "maxsessrate" => process.max_session_rate = count(line, reader),
             "maxsslrate" => process.max_tls_rate = count(line, reader),
             "maxsslconn" => process.max_tls_connections = count(line, reader),
-            "user" | "uid" => process.user = text(line, reader),
-            "group" | "gid" => process.group = text(line, reader),
+            "user" | "uid" => process.user = identity(line, reader),
+            "group" | "gid" => process.group = identity(line, reader),
             "chroot" => process.chroot = text(line, reader),
             "pidfile" => process.pid_file = text(line, reader),
             "daemon" => {
@@ -145,7 +145,15 @@ impl Global {
                 process.daemon = Some(Spanned::new(true, line.span));
             }
             "master-worker" => {
-                if let Some(word) = line.word(1).filter(|word| !word.text.is_empty()) {
+                if let Some(word) = line
+                    .word(1)
+                    .filter(|word| word.text != "no-exit-on-failure")
+                {
+                    let known = ["no-exit-on-failure"];
+                    let what = "word of `master-worker`";
+                    reader.push(crate::unknown_word(word.span, what, &word.text, known));
+                } else if let Some(word) = line.word(1) {
+                    no_argument(line, 2, reader);
                     let message = format!(
                         "`{}` has no effect here: a master ends with its worker",
                         word.text
@@ -155,13 +163,22 @@ impl Global {
                 process.master = Some(Spanned::new(true, line.span));
             }
             "mworker-max-reloads" => process.max_reloads = count(line, reader),
+            "expose-experimental-directives" => {
+                no_argument(line, 1, reader);
+                reader.experimental = true;
+            }
             "strict-limits" => {
                 no_argument(line, 1, reader);
                 let strict = line.modifier != Modifier::No;
                 process.strict_limits = Some(Spanned::new(strict, line.span));
             }
             "set-var" | "set-var-fmt" => variable(line, process, reader),
-            "node" => process.node = text(line, reader),
+            "node" => {
+                process.node = text(line, reader);
+                if let Some(name) = line.word(1).filter(|name| !is_node(&name.text)) {
+                    node_fault(name, reader);
+                }
+            }
             "description" => {
                 let words: Vec<&str> = line.from(1).iter().map(Word::as_str).collect();
                 process.description = Some(Spanned::new(words.join(" "), line.span));
@@ -197,8 +214,8 @@ impl Global {
     fn tls(&mut self, line: &Line, reader: &mut Reader<'_>) {
         let base = &mut self.base;
         match line.text(0) {
-            "ca-base" => base.ca_base = based(line, reader),
-            "crt-base" => base.crt_base = based(line, reader),
+            "ca-base" => base.ca_base = based(base.ca_base.is_some(), line, reader),
+            "crt-base" => base.crt_base = based(base.crt_base.is_some(), line, reader),
             "ssl-default-bind-ciphers" => base.bind_ciphers = text(line, reader),
             "ssl-default-bind-ciphersuites" => base.bind_ciphersuites = text(line, reader),
             "ssl-default-bind-options" => {
@@ -435,9 +452,32 @@ fn limit(number: Spanned<u64>) -> Spanned<u32> {
 }
 
 /// A folder in which paths begin, from the working directory on.
-fn based(line: &Line, reader: &mut Reader<'_>) -> Option<String> {
+fn based(again: bool, line: &Line, reader: &mut Reader<'_>) -> Option<String> {
+    if again {
+        let message = format!("`{}` is said twice", line.text(0));
+        reader.error(Code::Duplicate, line.span, message);
+    }
     let word = value(line, reader)?;
     Some(reader.path(word.as_str(), word.span))
+}
+
+/// A name for `user` and `group`, a number for `uid` and `gid`.
+fn identity(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<String>> {
+    let word = value(line, reader)?;
+    let number = word.as_str().parse::<u32>().is_ok();
+    let (wanted, other) = match line.text(0) {
+        "user" => (!number, "`uid` takes a number"),
+        "group" => (!number, "`gid` takes a number"),
+        "uid" => (number, "`user` takes a name"),
+        _ => (number, "`group` takes a name"),
+    };
+    if !wanted {
+        let message = format!("`{}` does not take `{}`", line.text(0), word.text);
+        let wrong = Diagnostic::error(Code::WrongType, word.span, message);
+        reader.push(wrong.help(other));
+        return None;
+    }
+    Some(word.spanned(word.text.clone()))
 }
 
 fn missing(line: &Line, what: &str, reader: &mut Reader<'_>) {

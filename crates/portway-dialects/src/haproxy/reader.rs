@@ -31,6 +31,10 @@ pub(crate) struct Reader<'a> {
     pub(crate) user_groups: HashMap<String, Vec<String>>,
     /// Groups that tests ask for, and of which userlist: both may stand below the test.
     pub(crate) asked_groups: Vec<(String, Spanned<String>)>,
+    /// Servers that values ask for, and of which backend.
+    pub(crate) asked_servers: Vec<(String, Spanned<String>)>,
+    /// `expose-experimental-directives`.
+    pub(crate) experimental: bool,
     /// The `http-errors` sections of the text, which rules may name.
     pub(crate) error_sections: Vec<ErrorSection>,
 }
@@ -49,6 +53,8 @@ impl<'a> Reader<'a> {
             userlists: Vec::new(),
             user_groups: HashMap::new(),
             asked_groups: Vec::new(),
+            asked_servers: Vec::new(),
+            experimental: false,
             error_sections: Vec::new(),
         }
     }

@@ -5,7 +5,7 @@
 
 use super::arguments::{Call, call};
 use super::place::{Place, When};
-use super::{Reader, Word, converter, fetch, keywords};
+use super::{Reader, Word, converter, fetch, keywords, signature};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{Expression, Transform, Value};
 use portway_model::span::{Span, Spanned};
@@ -69,19 +69,29 @@ impl Sample {
 
     /// Casts to `wanted`; false where HAProxy has no such cast.
     pub(super) fn cast(&mut self, wanted: Type) -> bool {
+        // The name of a method and an IPv6 address are types of their own, which are no numbers.
+        let method = self.name == "method" && !self.converted;
+        let long = self.name == "ipv6" && !self.converted;
         match (self.kind, wanted) {
             (_, Type::Any) => return true,
             (from, to) if from == to => return true,
+            (_, Type::Number | Type::Boolean | Type::Address) if method => return false,
+            (_, Type::Number | Type::Boolean) if long => return false,
             (Type::Text, Type::Binary) | (Type::Binary, Type::Text) => {}
             (Type::Boolean, Type::Number) | (Type::Number, Type::Boolean) => {
                 self.expression.transforms.push(Transform::Number);
             }
-            (Type::Text | Type::Any | Type::Address, Type::Number | Type::Boolean) => {
+            (Type::Text | Type::Any, Type::Number | Type::Boolean)
+            | (Type::Address, Type::Number) => {
                 self.expression.transforms.push(Transform::Number);
             }
             (Type::Text | Type::Any, Type::Address) => {}
             (Type::Number | Type::Address, Type::Binary) => {
                 self.expression.transforms.push(Transform::Binary);
+            }
+            (Type::Boolean, Type::Binary) => {
+                let steps = [Transform::Number, Transform::Binary];
+                self.expression.transforms.extend(steps);
             }
             (Type::Boolean | Type::Number | Type::Address, Type::Text) => {
                 self.expression.transforms.push(Transform::Text);
@@ -185,7 +195,8 @@ pub(super) fn sample(
         reader.error(Code::Syntax, span, message);
         return None;
     }
-    let mut sample = match fetch::find(&call, place, span, reader) {
+    let found = signature::hold(&call).and_then(|()| fetch::find(&call, place, span, reader));
+    let mut sample = match found {
         Ok(sample) => sample,
         Err(refusal) => {
             refuse("fetch", &call, &refusal, span, reader);
@@ -219,7 +230,9 @@ pub(super) fn converters(
             );
             return None;
         }
-        if let Err(refusal) = converter::apply(sample, &call, span, reader) {
+        let done =
+            signature::hold(&call).and_then(|()| converter::apply(sample, &call, span, reader));
+        if let Err(refusal) = done {
             refuse("converter", &call, &refusal, span, reader);
             return None;
         }

@@ -244,6 +244,17 @@ fn raw_lines(text: &str) -> impl Iterator<Item = RawLine<'_>> {
 
 /// The line of these words, `no` and `default` taken off; `None` where it says nothing.
 fn line_of(mut words: Vec<Word>, reader: &mut Reader<'_>) -> Option<Line> {
+    // An empty word at the end is none: nothing of HAProxy tells them apart.
+    while words.len() > 1 && words.last().is_some_and(|word| word.text.is_empty()) {
+        words.pop();
+    }
+    let empty = words.iter().skip(1).find(|word| word.text.is_empty());
+    if let Some(empty) = empty.filter(|_| !words.first().is_some_and(|word| word.text.is_empty())) {
+        let message = "an empty word: HAProxy reads nothing of what follows it";
+        let help = "write what it stands for, or take it away";
+        reader.push(Diagnostic::error(Code::Syntax, empty.span, message).help(help));
+        return None;
+    }
     let (first, last) = (words.first()?, words.last()?);
     let span = first.span.to(last.span);
     let modifier = match first.as_str() {

@@ -272,8 +272,15 @@ impl Reading<'_, '_, '_> {
             Some(slot) => slot,
             None => arguments.number("say which tracked counter, as in sc_conn_cur(0)")?,
         };
+        // `sc0_conn_cur()` means the table of the proxy, `sc0_conn_cur` the one that is tracked in.
+        let own = self.call.arguments.as_ref();
+        let own = own.is_some_and(|all| all.get(arguments.at).is_some_and(String::is_empty));
         let of = match arguments.table(self.span) {
             Some(table) => CounterEntry::TrackedKey { table, slot },
+            None if own => CounterEntry::TrackedKey {
+                table: self.own_table()?,
+                slot,
+            },
             None => CounterEntry::Tracked(slot),
         };
         arguments.end()?;

@@ -36,6 +36,9 @@ impl Reading<'_, '_, '_> {
             (None, "") => CertificateField::IssuerLine,
             (None, "rfc2253") if subject => CertificateField::Subject,
             (None, "rfc2253") => CertificateField::Issuer,
+            (_, format) if !matches!(format, "" | "rfc2253") => {
+                return Err(Refusal::wrong("the format is 'rfc2253'"));
+            }
             (None, _) => return Err(Refusal::wrong("the format is 'rfc2253'")),
             (Some(attribute), _) => {
                 let occurrence = self.occurrence()?.unwrap_or(1);

@@ -35,6 +35,7 @@ impl Lowering<'_, '_, '_> {
     ) {
         let Some(first) = servers.iter().find(|server| checked(server)) else {
             self.warn_unchecked(servers);
+            self.verified_checks(proxy, servers);
             return;
         };
         let span = first.options.check.enabled.unwrap_or(first.span);
@@ -51,6 +52,34 @@ impl Lowering<'_, '_, '_> {
         }
         group.health_check = Some(Spanned::new(check, span));
         self.warn_unchecked(servers);
+        self.verified_checks(proxy, servers);
+    }
+
+    /// Checks over TLS ask servers for certificates that something must verify, also where the servers are not served so.
+    fn verified_checks(&mut self, proxy: &Proxy, servers: &[Server]) {
+        let mut rules = proxy.check.http_rules.iter().chain(&proxy.check.tcp_rules);
+        let scripted = rules.any(|rule| matches!(rule, CheckRule::Connect(connect) if connect.tls));
+        let verifies = |server: &Server| match (&server.options.tls.verify, self.base.verify_none) {
+            (Some(verify), _) => verify.value,
+            (None, none) => !none,
+        };
+        let without = servers.iter().filter(|server| {
+            let own = &server.options;
+            let over_tls = scripted || own.check.tls.is_some_and(|tls| tls.value);
+            let alone = own.tls.enabled.is_none() && own.tls.ca_file.is_none();
+            let is = scripted || checked(server);
+            is && alone && over_tls && verifies(server)
+        });
+        for server in without {
+            let message = format!(
+                "the check of server `{}` verifies its certificate, and there are no CAs to verify it by",
+                server.name.value
+            );
+            let help =
+                "write `ca-file FILE`, or `verify none` where the network between is trusted";
+            self.reader
+                .push(Diagnostic::error(Code::Missing, server.span, message).help(help));
+        }
     }
 
     /// Servers without an address of their own cannot be checked.

@@ -8,9 +8,7 @@ use crate::haproxy::proxy::{
 };
 use portway_model::action::{Action, FixedResponse, Phase, Rule};
 use portway_model::address::TargetAddress;
-use portway_model::choice::{
-    Algorithm, CookieValues, RetryOn, RetryTo, StickyCookie, TrackedDraft,
-};
+use portway_model::choice::{Algorithm, CookieValues, RetryOn, RetryTo, StickyCookie};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{
     GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft, UpstreamTlsDraft,
@@ -213,7 +211,7 @@ impl Lowering<'_, '_, '_> {
         target.shutdown_on_down = own.shutdown_on_down;
         target.shutdown_backups_on_up = own.shutdown_backups_on_up;
         target.first_address.clone_from(&own.first_address);
-        target.track = own.track.as_ref().map(tracked);
+        target.track = self.tracked(proxy, server);
         if own.cookie.is_some() && proxy.mode() == Mode::Tcp {
             let message = format!(
                 "the cookie of server `{}` is not used: {} is not `mode http`",
@@ -484,16 +482,6 @@ fn same_tls(a: &Server, b: &Server) -> bool {
     a.enabled = None;
     b.enabled = None;
     a == b
-}
-
-/// `BACKEND/SERVER` or `SERVER`.
-fn tracked(track: &Spanned<String>) -> Spanned<TrackedDraft> {
-    let name = |text: &str| Spanned::new(Name::from(text), track.span);
-    let (group, target) = match track.value.split_once('/') {
-        Some((group, target)) => (Some(name(group)), name(target)),
-        None => (None, name(&track.value)),
-    };
-    Spanned::new(TrackedDraft { group, target }, track.span)
 }
 
 fn algorithm(proxy: &Proxy) -> Option<Spanned<Algorithm<Named>>> {

@@ -58,6 +58,10 @@ impl Lowering<'_, '_, '_> {
                 );
                 self.reader.warn(Code::Unused, form.span, message);
             }
+            // HAProxy reads what it will not use.
+            self.format(proxy);
+            self.template(proxy, proxy.error_log.as_ref());
+            self.template(proxy, proxy.log_sd.as_ref());
             return None;
         }
         let format = self.format(proxy)?;

@@ -15,6 +15,7 @@ mod references;
 mod rules;
 mod stats;
 mod tls;
+mod track;
 
 use super::Reader;
 use super::proxy::{Proxy, remember_servers};

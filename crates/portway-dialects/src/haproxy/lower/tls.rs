@@ -1,10 +1,10 @@
 //! TLS of binds and of servers.
 
 use super::{Lowering, path_in};
-use crate::haproxy::Word;
 use crate::haproxy::proxy::{
     Bind, BindTls, Mode, Proxy, ServerTls, Verification, Versions, certificate_options,
 };
+use crate::haproxy::{Reader, Word};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{
     CertificateDraft, CertificateTlsDraft, ListenerDraft, TlsPolicyDraft, UpstreamTlsDraft, Verify,
@@ -73,13 +73,14 @@ impl Lowering<'_, '_, '_> {
         }
     }
 
-    fn bind_policy(&self, tls: &BindTls) -> TlsPolicyDraft {
+    fn bind_policy(&mut self, tls: &BindTls) -> TlsPolicyDraft {
         policy(
             tls.versions.or(self.base.bind_options),
             tls.ciphers.as_ref().or(self.base.bind_ciphers.as_ref()),
             tls.ciphersuites
                 .as_ref()
                 .or(self.base.bind_ciphersuites.as_ref()),
+            self.reader,
         )
     }
 
@@ -336,7 +337,15 @@ impl Lowering<'_, '_, '_> {
         let alpn = tls.alpn.as_ref();
         let alpn = alpn.map_or_else(none, |alpn| self.upstream_alpn(proxy, alpn));
         let verify = match (&tls.verify, &tls.ca_file) {
-            (Some(verify), _) if !verify.value => Some(verify.map(|_| Verify::Off)),
+            (Some(verify), file) if !verify.value => {
+                // HAProxy reads what it will not use.
+                if let Some(file) = file.as_ref().filter(|file| file.value != "@system-ca") {
+                    let file = file.clone();
+                    let file = file.map(|path| path_in(self.base.ca_base.as_ref(), &path));
+                    self.exists(&file, "the CA file");
+                }
+                Some(verify.map(|_| Verify::Off))
+            }
             (None, None) if self.base.verify_none => Some(Spanned::bare(Verify::Off)),
             (_, Some(file)) if file.value == "@system-ca" => {
                 Some(file.clone().map(|_| Verify::System))
@@ -386,6 +395,7 @@ impl Lowering<'_, '_, '_> {
                 tls.ciphersuites
                     .as_ref()
                     .or(self.base.server_ciphersuites.as_ref()),
+                self.reader,
             ),
             certificate: tls
                 .certificate
@@ -461,12 +471,102 @@ impl Lowering<'_, '_, '_> {
     }
 }
 
+/// OpenSSL's words for many suites at once (ciphers(1)); those that end a list are of no suite.
+const GROUPS: &[&str] = &[
+    "ALL",
+    "COMPLEMENTOFALL",
+    "COMPLEMENTOFDEFAULT",
+    "DEFAULT",
+    "HIGH",
+    "MEDIUM",
+    "LOW",
+    "RSA",
+    "kRSA",
+    "aRSA",
+    "DSS",
+    "aDSS",
+    "DH",
+    "kDHE",
+    "kEDH",
+    "DHE",
+    "EDH",
+    "ADH",
+    "kECDHE",
+    "kEECDH",
+    "ECDHE",
+    "EECDH",
+    "ECDH",
+    "AECDH",
+    "ECDSA",
+    "aECDSA",
+    "aNULL",
+    "eNULL",
+    "NULL",
+    "AES",
+    "AES128",
+    "AES256",
+    "AESGCM",
+    "AESCCM",
+    "AESCCM8",
+    "ARIA",
+    "ARIA128",
+    "ARIA256",
+    "ARIAGCM",
+    "CAMELLIA",
+    "CAMELLIA128",
+    "CAMELLIA256",
+    "CHACHA20",
+    "3DES",
+    "CBC",
+    "SHA",
+    "SHA1",
+    "SHA256",
+    "SHA384",
+    "PSK",
+    "kPSK",
+    "aPSK",
+    "kECDHEPSK",
+    "kDHEPSK",
+    "kRSAPSK",
+    "SRP",
+    "kSRP",
+    "aSRP",
+    "SSLv3",
+    "TLSv1",
+    "TLSv1.0",
+    "TLSv1.2",
+    "SUITEB128",
+    "SUITEB128ONLY",
+    "SUITEB128C2",
+    "SUITEB192",
+];
+
+/// Whether a list takes suites in: by their names, which are looked at later, or by these words.
+fn names_suites(list: &str, words: &[&str]) -> bool {
+    let mut parts = list.split([':', ',', ' ']);
+    parts.any(|part| {
+        let name = part.contains('-') || part.starts_with("TLS_");
+        let first = part.split('+').next().unwrap_or_default();
+        (name || words.contains(&first)) && !part.starts_with(['!', '-', '+', '@'])
+    })
+}
+
 /// Versions and suites. The list of TLS 1.2 is in OpenSSL's own language, of which the names are taken.
 fn policy(
     versions: Versions,
     ciphers: Option<&Spanned<String>>,
     suites: Option<&Spanned<String>>,
+    reader: &mut Reader<'_>,
 ) -> TlsPolicyDraft {
+    for (list, words) in [(ciphers, GROUPS), (suites, &[])] {
+        let nothing = list.filter(|list| !names_suites(&list.value, words));
+        if let Some(list) = nothing {
+            let message = format!("`{}` names no cipher suite", list.value);
+            let help =
+                "write names such as `ECDHE-ECDSA-AES128-GCM-SHA256` and `TLS_AES_128_GCM_SHA256`";
+            reader.push(Diagnostic::error(Code::Unknown, list.span, message).help(help));
+        }
+    }
     let names = |list: &Spanned<String>| -> Vec<Spanned<String>> {
         let plain = |name: &&str| {
             let keyword = !name.contains('-') && !name.starts_with("TLS_");

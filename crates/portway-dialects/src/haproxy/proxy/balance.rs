@@ -6,7 +6,7 @@ use super::{Args, Proxy};
 use crate::haproxy::keywords;
 use crate::haproxy::place::Step as Moment;
 use crate::haproxy::{Line, Reader, Word, sample};
-use portway_model::diagnostic::Code;
+use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{HashFunction, HashMethod};
 use portway_model::expression::{Expression, Transform, Value};
 use portway_model::span::Spanned;
@@ -61,7 +61,18 @@ pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         proxy.balance = Some(Spanned::new(Balance::RoundRobin, line.span));
         return;
     };
-    if let Some(balance) = algorithm(proxy, word, Args::new(line, 2), reader) {
+    let mut args = Args::new(line, 2);
+    let found = algorithm(proxy, word, &mut args, reader);
+    if let (Some(extra), Some(_)) = (args.next(), &found) {
+        // HAProxy looks for more only where an algorithm takes more.
+        let message = format!("`balance {}` takes no `{}`", word.text, extra.text);
+        let wrong = match word.as_str().split('(').next() {
+            Some("url_param" | "hdr" | "hash" | "uri") => Diagnostic::error,
+            _ => Diagnostic::warning,
+        };
+        reader.push(wrong(Code::Syntax, extra.span, message));
+    }
+    if let Some(balance) = found {
         proxy.balance = Some(Spanned::new(balance, line.span));
     }
 }
@@ -69,7 +80,7 @@ pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
 fn algorithm(
     proxy: &Proxy,
     word: &Word,
-    mut args: Args<'_>,
+    args: &mut Args<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<Balance> {
     let (name, argument) = super::http_rule::call(word.as_str());
@@ -93,7 +104,7 @@ fn algorithm(
                 }
             },
         },
-        "uri" => Balance::Hash(uri(&mut args, reader)?),
+        "uri" => Balance::Hash(uri(args, reader)?),
         "url_param" => {
             let Some(name) = args.next() else {
                 reader.error(

@@ -94,20 +94,21 @@ impl CheckSettings {
 pub(super) fn option(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
     let method = match line.text(1) {
         "httpchk" => http_request(line).map(CheckMethod::Http),
-        "tcp-check" => {
-            extra(line, 2, reader);
-            Some(CheckMethod::Tcp)
-        }
-        "ssl-hello-chk" => {
-            extra(line, 2, reader);
-            Some(CheckMethod::Service(CheckedService::SslHello))
-        }
+        "tcp-check" => Some(CheckMethod::Tcp),
+        "ssl-hello-chk" => Some(CheckMethod::Service(CheckedService::SslHello)),
         "redis-check" => Some(CheckMethod::Service(CheckedService::Redis)),
         "ldap-check" => Some(CheckMethod::Service(CheckedService::Ldap)),
         "smtpchk" => Some(CheckMethod::Service(smtp(line))),
         "mysql-check" => mysql(line, reader),
         _ => postgres(line, reader),
     };
+    // How many words each takes.
+    let last = match line.text(1) {
+        "httpchk" | "mysql-check" => 5,
+        "pgsql-check" | "smtpchk" => 4,
+        _ => 2,
+    };
+    extra(line, last, reader);
     if let Some(method) = method {
         proxy.check.begin_own();
         proxy.check.request_inherited = false;

@@ -291,6 +291,13 @@ impl<'l> Reading<'_, 'l, '_> {
 
     /// `normalize-uri NORMALIZER [full|strict]`.
     fn normalization(&mut self) -> Option<Normalization> {
+        if !self.reader.experimental {
+            let message = "`normalize-uri` is experimental in HAProxy 2.6, which must be told so";
+            let help = "write `expose-experimental-directives` in the section `global`";
+            let wrong = Diagnostic::error(Code::Missing, self.args.line(), message);
+            self.reader.push(wrong.help(help));
+            return None;
+        }
         let word = self.argument("a normalizer")?;
         Some(match word.as_str() {
             "path-merge-slashes" => Normalization::MergeSlashes,
@@ -449,6 +456,15 @@ impl<'l> Reading<'_, 'l, '_> {
         let number = self.argument("a number")?;
         match how.as_str() {
             "len" => {
+                if !self.proxy.kind.accepts() && self.proxy.kind != ProxyKind::Defaults {
+                    let message =
+                        format!("{} captures nothing: it accepts nobody", self.proxy.words());
+                    let wrong = Diagnostic::error(Code::WrongPhase, self.args.line(), message);
+                    self.reader.push(
+                        wrong.help("write the rule in the frontend, or `id` with one of its slots"),
+                    );
+                    return None;
+                }
                 let length = super::keyword::whole(number, 1, MAX_CAPTURE, self.reader)?;
                 let length = u16::try_from(length).ok()?;
                 let slots = &mut self.proxy.request_captures;

@@ -61,8 +61,10 @@ pub(super) fn read(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         "errorfile" | "errorloc" | "errorloc302" | "errorloc303" | "errorfiles" | "http-error" => {
             respond::error_line(proxy, line, reader);
         }
-        "disabled" => proxy.disabled = Some(Spanned::new(true, line.span)),
-        "enabled" => proxy.disabled = Some(Spanned::new(false, line.span)),
+        "disabled" | "enabled" => {
+            extra(line, 1, reader);
+            proxy.disabled = Some(Spanned::new(line.text(0) == "disabled", line.span));
+        }
         "id" => proxy.number = number(line, 1, 1, u64::from(u32::MAX), reader),
         _ => {
             if !old::line(proxy, line, reader) {
@@ -94,7 +96,13 @@ fn frontend(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         "monitor-net" => old::monitor_net(proxy, line, reader),
         "capture" => capture(proxy, line, reader),
         "declare" => declare(proxy, line, reader),
-        "unique-id-format" => proxy.unique_id_format = line.word(1).cloned(),
+        "unique-id-format" => match line.word(1).filter(|format| !format.text.is_empty()) {
+            Some(format) => {
+                extra(line, 2, reader);
+                proxy.unique_id_format = Some(format.clone());
+            }
+            None => missing(line, "a format, such as `%{+X}o %ci:%cp`", reader),
+        },
         "unique-id-header" => {
             proxy.unique_id_header = word(line, 1, "the name of a header", reader)
         }
@@ -119,6 +127,13 @@ fn backend(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         "dynamic-cookie-key" => proxy.dynamic_cookie_key = word(line, 1, "the secret key", reader),
         "retries" => proxy.retries = number(line, 1, 0, u64::from(u32::MAX), reader),
         "retry-on" => {
+            if line.word(1).is_none() {
+                missing(
+                    line,
+                    "what is to be tried again, such as `conn-failure`",
+                    reader,
+                );
+            }
             let words = line
                 .from(1)
                 .iter()

@@ -44,7 +44,7 @@ pub(crate) use respond::{ErrorLine, ErrorReply, error_section, replace};
 pub(crate) use rule::{List, RuleLine, Step, add as add_rule, condition as bare_condition, place};
 pub(crate) use server::{Server, ServerAddress, added as added_server};
 pub(crate) use server_option::{CheckPlan, Sent, ServerOptions, ServerTls};
-pub(crate) use stats::{STATS_URI, StatsSettings, StatsStep};
+pub(crate) use stats::{STATS_URI, StatsSettings, StatsStep, is_node, node_fault};
 pub use table::COUNTER_WORDS;
 pub(in crate::haproxy) use table::remember_servers;
 

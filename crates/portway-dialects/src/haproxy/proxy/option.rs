@@ -92,9 +92,9 @@ pub(super) fn option_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_
     }
     let rest = Args::new(line, index + 1);
     match name {
-        "httpclose" | "forceclose" => closing(proxy, line, action, Closing::Both),
-        "http-server-close" => closing(proxy, line, action, Closing::Server),
-        "http-keep-alive" => closing(proxy, line, action, Closing::KeepAlive),
+        "httpclose" | "forceclose" => closing(proxy, line, Closing::Both, reader),
+        "http-server-close" => closing(proxy, line, Closing::Server, reader),
+        "http-keep-alive" => closing(proxy, line, Closing::KeepAlive, reader),
         "forwardfor" => proxy.forwardfor = client_header(rest, reader),
         "originalto" => proxy.originalto = client_header(rest, reader),
         "redispatch" => redispatch(proxy, line, index, action, reader),
@@ -110,8 +110,9 @@ pub(super) fn option_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_
     }
 }
 
-fn closing(proxy: &mut Proxy, line: &Line, action: Modifier, to: Closing) {
-    if action == Modifier::None {
+fn closing(proxy: &mut Proxy, line: &Line, to: Closing, reader: &mut Reader<'_>) {
+    extra(line, 2, reader);
+    if line.modifier == Modifier::None {
         proxy.closing = Some(Spanned::new(to, line.span));
     } else if proxy.closing.is_some_and(|closing| closing.value == to) {
         proxy.closing = None;

@@ -333,13 +333,9 @@ fn own_status(word: &Word, reader: &mut Reader<'_>) -> Option<u16> {
     let status = word.as_str().parse::<u16>().ok();
     let known = status.filter(|status| OWN.contains(status));
     if known.is_none() {
-        // HAProxy warns and goes on without it.
-        let message = format!(
-            "there is no error page for the status `{}`: the line is ignored",
-            word.text
-        );
+        let message = format!("there is no error page for the status `{}`", word.text);
         let help = "known: 200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 421, 422, 425, 429, 500, 501, 502, 503, 504";
-        reader.push(Diagnostic::warning(Code::OutOfRange, word.span, message).help(help));
+        reader.push(Diagnostic::error(Code::OutOfRange, word.span, message).help(help));
     }
     known
 }

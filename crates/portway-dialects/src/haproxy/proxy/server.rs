@@ -1,6 +1,6 @@
 //! `server`, `default-server`, `server-template` and `dispatch`: where a backend sends what came.
 
-use super::keyword::missing;
+use super::keyword::{extra, missing};
 use super::server_option::{ServerOptions, options};
 use super::{Args, Proxy};
 use crate::haproxy::keywords::{self, OptionOf};
@@ -170,6 +170,7 @@ pub(super) fn dispatch_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<
         return;
     };
     if let Some(address) = address::server(place, reader) {
+        extra(line, 2, reader);
         if matches!(address.value, TargetAddress::ClientDestination { .. }) {
             reader.error(
                 Code::Missing,

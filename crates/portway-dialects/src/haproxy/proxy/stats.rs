@@ -5,6 +5,7 @@ use super::rule::{self, List};
 use super::{Args, Proxy};
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Line, Reader, Word};
+use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::Condition;
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
@@ -109,7 +110,12 @@ fn say(
         "hide-version" => stats.hide_version = true,
         "show-legends" => stats.show_legends = true,
         "show-modules" => stats.show_modules = true,
-        "show-node" => stats.node = Some(rest()),
+        "show-node" => {
+            if let Some(name) = line.word(2).filter(|name| !is_node(&name.text)) {
+                node_fault(name, reader);
+            }
+            stats.node = Some(rest());
+        }
         "show-desc" => stats.description = Some(rest()),
         "scope" => stats
             .scope
@@ -144,16 +150,33 @@ fn say(
     }
 }
 
+/// What the name of a node is made of.
+pub(crate) fn is_node(name: &str) -> bool {
+    name.bytes()
+        .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'.' | b'-' | b'_'))
+}
+
+pub(crate) fn node_fault(name: &Word, reader: &mut Reader<'_>) {
+    let message = format!("`{}` is not the name of a node", name.text);
+    let help = "it has letters, digits, `.`, `-` and `_`";
+    reader.push(Diagnostic::error(Code::OutOfRange, name.span, message).help(help));
+}
+
 fn http_request(
     stats: &mut StatsSettings,
     line: &Line,
     condition: Condition<Named>,
     reader: &mut Reader<'_>,
 ) {
+    let realm = line.text(2) == "auth" && line.text(3) == "realm";
+    let next = if realm { 5 } else { 3 };
+    if !matches!(line.text(next), "" | "if" | "unless") {
+        extra(line, next, reader);
+    }
     let step = match line.text(2) {
         "allow" => StatsStep::Allow,
         "deny" => StatsStep::Deny,
-        "auth" => StatsStep::Auth((line.text(3) == "realm").then(|| line.text(4).to_owned())),
+        "auth" => StatsStep::Auth(realm.then(|| line.text(4).to_owned())),
         other => {
             let span = line.word(2).map_or(line.span, |word| word.span);
             reader.push(crate::unknown_word(
