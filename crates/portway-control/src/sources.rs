@@ -249,7 +249,8 @@ fn compile_sources(
     let whole = |it: &Snapshot| !draft.unfinished || it.serves();
     let snapshot = snapshot.filter(|it| !diagnostics.has_errors() && whole(it));
     if let Some(snapshot) = &snapshot {
-        diagnostics.extend(short_tunnels(snapshot, &foreign));
+        let said: Vec<FileId> = foreign.iter().chain(&templates).copied().collect();
+        diagnostics.extend(short_tunnels(snapshot, &said));
     }
     if snapshot.is_none() {
         // Of a snapshot, install says it.

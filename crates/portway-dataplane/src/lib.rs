@@ -21,6 +21,7 @@ mod tarpit;
 mod limits;
 mod quota;
 mod sticky;
+pub mod seal;
 mod stick;
 mod credentials;
 mod group;

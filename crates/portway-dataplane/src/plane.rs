@@ -8,6 +8,7 @@ use crate::client_tls::AnswersHello;
 use crate::live::{ListenerState, ProcessState, TargetState};
 use crate::map::LiveMap;
 use crate::queue::GroupState;
+use crate::seal::Seal;
 use crate::service::Services;
 use crate::wants::Wants;
 use portway_core::balance::SharedTurns;
@@ -90,6 +91,8 @@ pub struct GroupParts {
     pub turns: Arc<SharedTurns>,
     /// Live state of the group as a whole.
     pub state: Arc<GroupState>,
+    /// Seals the values of its cookie; `None`: they are not sealed.
+    pub seal: Option<Seal>,
 }
 
 impl Plane {
@@ -109,6 +112,7 @@ impl GroupParts {
             numbers: group.target_numbers(),
             state: GroupState::new(group, &targets),
             turns: Arc::default(),
+            seal: Seal::of(group),
             targets,
         }
     }
@@ -132,6 +136,7 @@ impl GroupParts {
             numbers: self.next_numbers(group, &targets),
             state: Arc::clone(&self.state),
             turns: Arc::new(self.turns.moved(place)),
+            seal: Seal::of(group),
             targets,
         }
     }

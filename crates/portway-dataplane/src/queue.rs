@@ -427,6 +427,7 @@ mod tests {
             targets: state.members(),
             numbers: Vec::new(),
             turns: Arc::default(),
+            seal: None,
             state,
         };
         (parts, targets)

@@ -57,7 +57,7 @@ fn value_of<'g>(
     }
     match &cookie.values {
         CookieValues::Given => None,
-        CookieValues::Generated => {
+        CookieValues::Generated | CookieValues::Sealed { .. } => {
             let hash = hash_bytes(target.name.as_str().as_bytes());
             Some(Cow::Owned(format!("{hash:016x}")))
         }
@@ -98,7 +98,11 @@ fn in_header(
 ) -> bool {
     let places = sticky::find_all(header, name);
     for place in &places {
-        let read = sticky::read(cookie, place.value(header), x.now().unwrap_or_default());
+        let value = match &of.1.seal {
+            Some(seal) => Cow::Owned(seal.open(place.value(header)).unwrap_or_default()),
+            None => Cow::Borrowed(place.value(header)),
+        };
+        let read = sticky::read(cookie, &value, x.now().unwrap_or_default());
         if found.is_none() {
             *found = look(x, cookie, of, &read);
         }
@@ -215,12 +219,25 @@ pub(crate) fn respond(x: &mut Exchange<'_>, status: u16) {
         return;
     }
     let warns = cookie.no_cache && is_cacheable(x, status);
+    let first = x.kept.dates.first;
+    let text = |out: &mut Vec<u8>| {
+        let value = value.as_deref().unwrap_or_default().as_bytes();
+        let Some(seal) = &parts.seal else {
+            return sticky::write_value(cookie, value, first, now, out);
+        };
+        let mut plain = Vec::new();
+        sticky::write_value(cookie, value, first, now, &mut plain);
+        seal.seal(&plain, out);
+    };
+    let text: Option<&dyn Fn(&mut Vec<u8>)> = match value {
+        Some(_) => Some(&text),
+        None => None,
+    };
     let edits = &mut x.scratch.response_edits;
     for which in Which::ALL {
         if which.name(cookie).is_some() {
             edits.add(b"set-cookie", |out| {
-                let value = value.as_deref().map(str::as_bytes);
-                sticky::write(cookie, which, value, x.kept.dates.first, now, out);
+                sticky::write(cookie, which, text, now, out);
             });
         }
     }

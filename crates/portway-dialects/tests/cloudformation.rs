@@ -94,6 +94,10 @@ fn given_by(text: &str) -> Given {
             "--certificate" => &mut given.certificates,
             "--source-group" => &mut given.source_groups,
             "--bind" => &mut given.binds,
+            "--cookie-key" => {
+                given.cookie_key = words.next().map(str::to_owned);
+                continue;
+            }
             "--check" => {
                 given.unset = Unset::Warned;
                 continue;

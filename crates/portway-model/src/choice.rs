@@ -92,6 +92,8 @@ pub struct StickyCookie {
     pub values: CookieValues,
     /// How long clients keep it; a browser's session where `None`.
     pub max_age: Option<Duration>,
+    /// That is said as a date (Expires), not as seconds (Max-Age).
+    pub expires: bool,
     /// Its Path.
     pub path: String,
     /// Its Domain; HAProxy allows several.
@@ -129,6 +131,7 @@ impl StickyCookie {
             mode: CookieMode::Insert,
             values: CookieValues::Generated,
             max_age: None,
+            expires: false,
             path: "/".to_owned(),
             domains: Vec::new(),
             secure: false,
@@ -170,6 +173,11 @@ pub enum CookieValues {
     Dynamic {
         /// `dynamic-cookie-key`.
         key: String,
+    },
+    /// As `Generated`, encrypted: clients can neither read it nor make one. `Insert` only.
+    Sealed {
+        /// Several processes with one secret know each other's cookies; `None`: one of this process, which a restart changes.
+        key: Option<String>,
     },
 }
 

@@ -164,6 +164,9 @@ pub(crate) struct Templates {
     /// The address that the listeners of a load balancer accept on, in place of every address
     #[arg(long, value_name = "BALANCER=ADDRESS", value_parser = pair)]
     bind: Vec<(String, String)>,
+    /// The secret, or @FILE with it, that encrypts cookies of stickiness: they outlive a restart then
+    #[arg(long, value_name = "KEY", value_parser = secret)]
+    cookie_key: Option<String>,
     /// Run the load balancers of a template and leave out what else it has
     #[arg(long)]
     ignore_other_resources: bool,
@@ -180,6 +183,7 @@ impl Templates {
             certificates: self.certificate.clone(),
             source_groups: self.source_group.clone(),
             binds: self.bind.clone(),
+            cookie_key: self.cookie_key.clone(),
             unset,
             ignore_other_resources: self.ignore_other_resources,
         }
@@ -194,6 +198,21 @@ pub(crate) fn reading(language: &Language, templates: &Templates, unset: Unset) 
         containers: traefik::Options {
             addresses: language.address.clone(),
         },
+    }
+}
+
+/// A secret, or what is in the file behind `@`.
+fn secret(text: &str) -> Result<String, String> {
+    let read = match text.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file)
+            .map_err(|error| format!("cannot read {file}: {error}"))?
+            .trim()
+            .to_owned(),
+        None => text.to_owned(),
+    };
+    match read.is_empty() {
+        true => Err("it is empty".to_owned()),
+        false => Ok(read),
     }
 }
 

@@ -45,6 +45,7 @@ pub use template::{
     write_replacement, write_sanitised, write_target, write_template, write_url,
 };
 pub(crate) use text::same_secret;
+pub(crate) use transform::seconds_as_http_date;
 
 use portway_model::expression::{Condition, Expression, Test};
 use portway_model::stage::Resolved;

@@ -412,6 +412,13 @@ fn date<'a>(format: &str, seconds: i64, ahead: i32) -> Fetched<'a> {
     out.into()
 }
 
+/// Seconds since 1970 as headers say them.
+pub(crate) fn seconds_as_http_date(seconds: i64) -> String {
+    let mut out = Vec::new();
+    super::date::write(HTTP_DATE, seconds, 0, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 fn http_date<'a>(time: i64, unit: TimeUnit) -> Fetched<'a> {
     let split = |per_second| (time.div_euclid(per_second), time.rem_euclid(per_second));
     match unit {

@@ -9,6 +9,7 @@ mod digest;
 
 pub use digest::dynamic_value;
 
+use crate::evaluate::seconds_as_http_date;
 use portway_model::choice::{CookieMode, StickyCookie};
 use portway_model::settings::SameSite;
 use std::io::Write;
@@ -217,12 +218,30 @@ impl Which {
     }
 }
 
-/// Writes the value of `Set-Cookie`. `value`: that of the target; `None` deletes the cookie.
+/// Writes what a cookie says: the value of a target, and the dates where it has an age.
+pub fn write_value(
+    cookie: &StickyCookie,
+    value: &[u8],
+    first: Option<i64>,
+    now: i64,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(value);
+    if cookie.max_idle.is_some() || cookie.max_life.is_some() {
+        out.push(DATE);
+        write_date(now + 3, out);
+    }
+    if cookie.max_life.is_some() {
+        out.push(DATE);
+        write_date(first.unwrap_or(now + 3), out);
+    }
+}
+
+/// Writes the value of `Set-Cookie`. `value` writes what the cookie says; `None` deletes it.
 pub fn write(
     cookie: &StickyCookie,
     which: Which,
-    value: Option<&[u8]>,
-    first: Option<i64>,
+    value: Option<&dyn Fn(&mut Vec<u8>)>,
     now: i64,
     out: &mut Vec<u8>,
 ) {
@@ -233,17 +252,7 @@ pub fn write(
     out.extend_from_slice(which.name(cookie).unwrap_or_default().as_bytes());
     out.push(b'=');
     match value {
-        Some(value) => {
-            out.extend_from_slice(value);
-            if cookie.max_idle.is_some() || cookie.max_life.is_some() {
-                out.push(DATE);
-                write_date(now + 3, out);
-            }
-            if cookie.max_life.is_some() {
-                out.push(DATE);
-                write_date(first.unwrap_or(now + 3), out);
-            }
-        }
+        Some(value) => value(out),
         None => out.extend_from_slice(b"; Expires=Thu, 01-Jan-1970 00:00:01 GMT"),
     }
     let mut add = |name: &str, value: &str| {
@@ -267,7 +276,13 @@ pub fn write(
         None => {}
     }
     if let Some(age) = cookie.max_age.filter(|_| value.is_some()) {
-        add("Max-Age=", &age.as_secs().to_string());
+        match cookie.expires {
+            true => add(
+                "Expires=",
+                &seconds_as_http_date(now.saturating_add_unsigned(age.as_secs())),
+            ),
+            false => add("Max-Age=", &age.as_secs().to_string()),
+        }
     }
     for attribute in &cookie.attributes {
         add("", attribute);

@@ -16,8 +16,13 @@ fn what_a_response_sets() {
     const NOW: i64 = 1_795_261_320;
     let check = |change: fn(&mut StickyCookie), value: Option<&str>, first, expected: &str| {
         let mut out = Vec::new();
-        let value = value.map(str::as_bytes);
-        write(&cookie(change), Which::Own, value, first, NOW, &mut out);
+        let cookie = cookie(change);
+        let text = |out: &mut Vec<u8>| {
+            let value = value.unwrap_or_default().as_bytes();
+            write_value(&cookie, value, first, NOW, out);
+        };
+        let text: Option<&dyn Fn(&mut Vec<u8>)> = value.is_some().then_some(&text);
+        write(&cookie, Which::Own, text, NOW, &mut out);
         assert_eq!(String::from_utf8_lossy(&out), expected);
     };
     check(|_| {}, Some("a"), None, "SRV=a; path=/");
@@ -48,23 +53,24 @@ fn what_a_response_sets() {
         None,
         "SRV=a; path=/app; SameSite=Lax; Max-Age=60",
     );
+    check(
+        |c| {
+            c.max_age = Some(Duration::from_secs(60));
+            c.expires = true;
+        },
+        Some("a"),
+        None,
+        "SRV=a; path=/; Expires=Sat, 21 Nov 2026 11:43:00 GMT",
+    );
     let dated = |change: fn(&mut StickyCookie), first| {
         let mut out = Vec::new();
-        write(
-            &cookie(change),
-            Which::Own,
-            Some(b"a"),
-            first,
-            NOW,
-            &mut out,
-        );
-        let text = String::from_utf8_lossy(&out).into_owned();
-        text.split_once(';').map(|(value, _)| value.to_owned())
+        write_value(&cookie(change), b"a", first, NOW, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
     };
     let idle = dated(|c| c.max_idle = Some(Duration::from_secs(60)), None);
-    assert_eq!(idle.as_deref(), Some("SRV=a|awGDi"));
+    assert_eq!(idle, "a|awGDi");
     let life = dated(|c| c.max_life = Some(Duration::from_secs(60)), Some(4));
-    assert_eq!(life.as_deref(), Some("SRV=a|awGDi|AAAAB"));
+    assert_eq!(life, "a|awGDi|AAAAB");
     assert_eq!(read_date(b"awGDi"), Some((NOW + 3) >> 2 << 2));
 }
 
@@ -182,7 +188,8 @@ fn what_caches_may_keep() {
 fn a_second_cookie_for_requests_of_other_sites() {
     let mut out = Vec::new();
     let cookie = cookie(|c| c.cross_site = Some("OTHER".to_owned()));
-    write(&cookie, Which::CrossSite, Some(b"a"), None, 0, &mut out);
+    let value = |out: &mut Vec<u8>| out.push(b'a');
+    write(&cookie, Which::CrossSite, Some(&value), 0, &mut out);
     let text = String::from_utf8(out).unwrap();
     assert!(text.starts_with("OTHER=a; path=/"), "{text}");
     assert!(text.contains("; Secure; SameSite=None"), "{text}");

@@ -50,8 +50,14 @@ fn configuration(stickiness: &str, more: &str, addresses: &[SocketAddr]) -> Stri
     )
 }
 
-/// What the target saw, and what of the answer has to do with cookies and caches.
+/// What the target saw, and what of the answer has to do with cookies and caches, in small letters.
 fn ask(proxy: &Proxy, method: &str, headers: &str) -> String {
+    let answer = ask_exactly(proxy, method, headers);
+    let (seen, set) = answer.split_once(" | ").unwrap();
+    format!("{seen} | {}", set.to_lowercase())
+}
+
+fn ask_exactly(proxy: &Proxy, method: &str, headers: &str) -> String {
     let mut client = proxy.client();
     let body = if method == "POST" {
         "Content-Length: 0\r\n"
@@ -71,7 +77,7 @@ fn ask(proxy: &Proxy, method: &str, headers: &str) -> String {
         line.starts_with("set-cookie:") || line.starts_with("cache-control:")
     };
     let set: Vec<&str> = head.lines().filter(told).collect();
-    format!("{} | {}", body.trim(), set.join(" && ").to_lowercase())
+    format!("{} | {}", body.trim(), set.join(" && "))
 }
 
 fn check(stickiness: &str, more: &str, cases: &[(&str, &str, &str)]) {
@@ -149,6 +155,59 @@ fn inserted() {
         ("GET", "Cookie: OTHER=b; SRV=a", "s1 OTHER=b; SRV=a | "),
     ];
     check(", cross_site = \"OTHER\"", "", &cases);
+}
+
+/// Clients cannot read what they bring, and only who knows the secret understands it.
+#[test]
+fn sealed() {
+    let (_targets, addresses) = targets();
+    let start = |secret: &str| {
+        let text = configuration(
+            ", cross_site = \"OTHER\", max_age = \"1m\", expires = true",
+            "",
+            &addresses,
+        );
+        let sealed = format!("values = {{ sealed = \"{secret}\" }}");
+        Proxy::start(&text.replace("values = \"given\"", &sealed))
+    };
+    let [one, same, other] = ["k", "k", "x"].map(start);
+    let first = ask_exactly(&one, "GET", "");
+    let mut cookies = first
+        .split(" && ")
+        .filter_map(|it| it.split_once("set-cookie: "))
+        .map(|(_, it)| it);
+    let (own, of_others) = (cookies.next().unwrap(), cookies.next().unwrap());
+    assert!(
+        own.starts_with("SRV=") && own.contains("; Expires="),
+        "{first}"
+    );
+    assert!(!own.contains("Max-Age") && own.ends_with(" GMT"), "{first}");
+    assert!(
+        of_others.starts_with("OTHER=") && of_others.contains("; Secure"),
+        "{first}"
+    );
+    let brought = own.split(';').next().unwrap();
+    assert!(brought.len() > "SRV=".len() + 28, "{first}");
+    let header = format!("Cookie: {brought}");
+    for proxy in [&one, &same] {
+        for _ in 0..4 {
+            assert_eq!(ask(proxy, "GET", &header), format!("s1 {brought} | "));
+        }
+    }
+    // It is none of the other's: clients take their turn, and get one that is.
+    for server in ["s1", "s2"] {
+        let got = ask(&other, "GET", &header);
+        assert!(
+            got.starts_with(server) && got.contains("set-cookie: srv="),
+            "{got}"
+        );
+    }
+    // Nor is what somebody makes.
+    let got = ask(&one, "GET", "Cookie: SRV=a");
+    assert!(got.contains("set-cookie: srv="), "{got}");
+    one.finish(6);
+    same.finish(4);
+    other.finish(2);
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub struct Given {
     pub source_groups: Vec<(String, String)>,
     /// The address that the listeners of a load balancer accept on: the name is its logical id (`--bind`).
     pub binds: Vec<(String, String)>,
+    /// The secret with which cookies of stickiness are sealed (`--cookie-key`).
+    pub cookie_key: Option<String>,
     /// What becomes of parameters and imports without a value.
     pub unset: Unset,
     /// Resources of other types are left out without a word (`--ignore-other-resources`).
@@ -101,6 +103,10 @@ impl<'g> Book<'g> {
 
     pub(super) fn unset(&self) -> Unset {
         self.given.unset
+    }
+
+    pub(super) fn cookie_key(&self) -> Option<&'g str> {
+        self.given.cookie_key.as_deref()
     }
 
     pub(super) fn ignores_others(&self) -> bool {

@@ -78,6 +78,11 @@ impl Object {
         self.member(name).map(|member| member.span)
     }
 
+    /// Every property with its place.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&'static str, Span)> {
+        self.members.iter().map(|member| (member.name, member.span))
+    }
+
     fn member(&self, name: &str) -> Option<&Member> {
         self.members.iter().find(|member| member.name == name)
     }

@@ -171,6 +171,7 @@ pub(crate) const KEYS: &[&str] = &[
     "max_idle",
     "max_life",
     "cross_site",
+    "expires",
 ];
 
 impl Form for StickyCookie {
@@ -196,6 +197,7 @@ fn read_cookie(keyed: &Keyed<'_>, reader: &mut Reader<'_>) -> Option<StickyCooki
         no_cache: flag("no_cache", plain.no_cache),
         preserve: flag("preserve", plain.preserve),
         post_only: flag("post_only", plain.post_only),
+        expires: flag("expires", plain.expires),
         ..plain
     };
     Some(StickyCookie {
@@ -252,6 +254,7 @@ fn write_cookie(cookie: &StickyCookie) -> Vec<(String, Out)> {
     flag("no_cache", cookie.no_cache);
     flag("preserve", cookie.preserve);
     flag("post_only", cookie.post_only);
+    flag("expires", cookie.expires);
     add("max_idle", cookie.max_idle.map(|age| age.write()));
     add("max_life", cookie.max_life.map(|age| age.write()));
     add("cross_site", cookie.cross_site.as_ref().map(Form::write));
@@ -268,18 +271,23 @@ fn texts(texts: &[String]) -> Option<Out> {
 }
 
 impl Form for CookieValues {
-    const WHAT: &'static str = "\"generated\", \"given\" or { dynamic = \"KEY\" }";
+    const WHAT: &'static str =
+        "\"generated\", \"given\", \"sealed\", { sealed = \"KEY\" } or { dynamic = \"KEY\" }";
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
         if matches!(item.content, Content::Table(_)) {
-            let keyed = reader.keyed(item, Self::WHAT, &["dynamic"])?;
+            let keyed = reader.keyed(item, Self::WHAT, &["dynamic", "sealed"])?;
+            if let Some(key) = keyed.optional("sealed", reader) {
+                return Some(CookieValues::Sealed { key: Some(key) });
+            }
             let key = keyed.required("dynamic", reader)?;
             return Some(CookieValues::Dynamic { key });
         }
         match reader.text(item, Self::WHAT)?.text {
             "generated" => Some(CookieValues::Generated),
             "given" => Some(CookieValues::Given),
-            other => reader.unknown(item.span, "word", other, ["generated", "given"]),
+            "sealed" => Some(CookieValues::Sealed { key: None }),
+            other => reader.unknown(item.span, "word", other, ["generated", "given", "sealed"]),
         }
     }
 
@@ -288,6 +296,8 @@ impl Form for CookieValues {
             CookieValues::Generated => Out::text("generated"),
             CookieValues::Given => Out::text("given"),
             CookieValues::Dynamic { key } => Out::one("dynamic", key.write()),
+            CookieValues::Sealed { key: None } => Out::text("sealed"),
+            CookieValues::Sealed { key: Some(key) } => Out::one("sealed", key.write()),
         }
     }
 }

@@ -10,7 +10,9 @@ use super::{Compiler, Reported};
 use crate::action::Action;
 use crate::action::Phase;
 use crate::address::{Host, TargetAddress};
-use crate::choice::{Algorithm, CookieMode, RetryOn, RetryTo, StickyCookie, TrackedDraft};
+use crate::choice::{
+    Algorithm, CookieMode, CookieValues, RetryOn, RetryTo, StickyCookie, TrackedDraft,
+};
 use crate::convert::{self, Convert as _};
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -551,6 +553,10 @@ impl Compiler<'_> {
                 "`cross_site` is the name of a second cookie",
             ),
             CookieMode::Insert => return,
+            _ if matches!(cookie.values, CookieValues::Sealed { .. }) => (
+                "a sealed value in a cookie of the target",
+                "`sealed` goes with `mode = \"insert\"`",
+            ),
             _ if cookie.cross_site.is_some() => (
                 "`cross_site` without a cookie of Portway's",
                 "`cross_site` goes with `mode = \"insert\"`",

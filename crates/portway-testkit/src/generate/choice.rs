@@ -79,6 +79,11 @@ impl Choices {
         if mode == CookieMode::Insert && self.one_in(2) {
             cookie.cross_site = Some(format!("{}-other", cookie.name));
         }
+        cookie.expires = self.one_in(2);
+        if mode == CookieMode::Insert && self.one_in(4) {
+            let key = self.maybe(Self::token);
+            cookie.values = CookieValues::Sealed { key };
+        }
         cookie
     }
 

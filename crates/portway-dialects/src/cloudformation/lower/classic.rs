@@ -56,7 +56,11 @@ impl Lowering<'_, '_, '_> {
         let policies = self.policies(object);
         let idle = object.object("ConnectionSettings");
         let idle = idle.and_then(|it| it.number("IdleTimeout"));
+        let place = idle.map(|it| it.span);
         let idle = Duration::from_secs(idle.map_or(IDLE, |it| it.value));
+        if let Some(place) = place {
+            self.short_idle(idle, place, "IdleTimeout");
+        }
         let mut groups: Vec<(String, GroupDraft)> = Vec::new();
         let mut named: BTreeSet<&str> = BTreeSet::new();
         self.mixed_security(object.objects("Listeners"));
@@ -297,8 +301,8 @@ impl Lowering<'_, '_, '_> {
             Some(Policy::Cookie(life)) => {
                 let cookie = StickyCookie {
                     max_age: *life,
-                    http_only: false,
-                    ..StickyCookie::new(COOKIE)
+                    cross_site: Some(format!("{COOKIE}CORS")),
+                    ..self.sealed_cookie(COOKIE)
                 };
                 group.stickiness = bare(cookie);
             }

@@ -5,7 +5,7 @@ use crate::cloudformation::given::Kind;
 use crate::cloudformation::object::Object;
 use portway_model::address::{Host, TargetAddress};
 use portway_model::check::{CheckKind, HealthCheckDraft, HttpCheck};
-use portway_model::choice::{Algorithm, HashMethod, StickyCookie};
+use portway_model::choice::{Algorithm, CookieValues, HashMethod, StickyCookie};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{GroupDraft, TargetDraft, Verify};
 use portway_model::expression::NumberRange;
@@ -222,6 +222,16 @@ impl<'r> Lowering<'r, '_, '_> {
             self.error(Code::ProtocolMismatch, span, message);
             return None;
         }
+        if !matches!(word, "HTTP" | "HTTPS") {
+            for name in ["HealthCheckPath", "Matcher"] {
+                if let Some(place) = object.place(name) {
+                    let message = format!(
+                        "`{name}` is of health checks by HTTP and HTTPS, and this is one by {word}"
+                    );
+                    self.error(Code::ProtocolMismatch, place, message);
+                }
+            }
+        }
         let kind = match word {
             "HTTP" => CheckKind::Http(self.http_check(object, usual)?),
             "HTTPS" => CheckKind::Https(self.http_check(object, usual)?),
@@ -358,6 +368,14 @@ impl<'r> Lowering<'r, '_, '_> {
     fn stickiness(&mut self, attributes: &Object, protocol: Protocol, group: &mut GroupDraft) {
         let enabled = attributes.truth("stickiness.enabled");
         let Some(enabled) = enabled.filter(|it| it.value) else {
+            let mut stated = attributes.places();
+            let idle = stated
+                .find(|(key, _)| key.starts_with("stickiness.") && *key != "stickiness.enabled");
+            if let Some((key, place)) = idle.filter(|_| enabled.is_none()) {
+                let message = format!("`{key}` does nothing without `stickiness.enabled`");
+                let warning = Diagnostic::warning(Code::Unused, place, message);
+                self.found.push(warning);
+            }
             return;
         };
         let kind = attributes.text("stickiness.type");
@@ -373,10 +391,10 @@ impl<'r> Lowering<'r, '_, '_> {
                 let lasts = Duration::from_secs(lasts.map_or(86_400, |it| it.value));
                 let cookie = StickyCookie {
                     max_age: Some(COOKIE_LIFE),
+                    expires: true,
                     max_idle: Some(lasts),
                     cross_site: Some("AWSALBCORS".to_owned()),
-                    http_only: false,
-                    ..StickyCookie::new("AWSALB")
+                    ..self.sealed_cookie("AWSALB")
                 };
                 group.stickiness = Some(Spanned::new(cookie, span));
             }
@@ -399,6 +417,16 @@ impl<'r> Lowering<'r, '_, '_> {
                     format!("stickiness of the type `{other}` is not of this load balancer");
                 self.error(Code::ProtocolMismatch, span, message);
             }
+        }
+    }
+
+    /// A cookie that tells clients nothing.
+    pub(super) fn sealed_cookie(&self, name: &str) -> StickyCookie {
+        let key = self.book.cookie_key().map(str::to_owned);
+        StickyCookie {
+            values: CookieValues::Sealed { key },
+            http_only: false,
+            ..StickyCookie::new(name)
         }
     }
 

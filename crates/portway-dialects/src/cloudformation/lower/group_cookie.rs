@@ -1,18 +1,25 @@
 //! Clients that are kept with one of several target groups by a cookie: its groups are asked for before they are drawn.
 
 use super::text::{holds, written};
+use crate::cloudformation::table;
 use portway_model::action::{Action, Phase, Rule, Weighted};
 use portway_model::expression::{
-    Condition, Expression, Matcher, Scope, Template, Test, TextMatch, Value, Variable,
+    Condition, Expression, Matcher, Scope, Test, TextMatch, Value, Variable,
 };
 use portway_model::name::Name;
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
+use std::collections::BTreeSet;
 
 /// The cookies; the second is for requests that pages of other sites make.
 const COOKIES: [&str; 2] = ["AWSALBTG", "AWSALBTGCORS"];
-/// The variable that says for how many seconds the cookies are to last.
+/// The variable that says until when the cookies are to last.
 const LASTS: &str = "awsalbtg";
+
+/// What stands in the cookies for a group: what does not tell its name.
+fn value_of(group: &Name) -> String {
+    table::opaque(COOKIES[0], group.as_str())
+}
 
 /// Where a rule leads.
 pub(super) struct Routed {
@@ -38,7 +45,7 @@ impl Routed {
                         scope: Scope::Exchange,
                         name: Name::new(LASTS),
                     },
-                    value: Template::text(lasts.to_string()),
+                    value: written(&format!("${{now.http_date({lasts})}}")),
                 },
                 Action::Forward(weighted),
             ]
@@ -89,7 +96,7 @@ fn names(group: &Spanned<Name>) -> Condition<Named> {
             expression: Expression::from(Value::Cookie(cookie.to_owned())),
             matcher: Matcher::Text {
                 how: TextMatch::Exact,
-                any_of: vec![group.value.to_string()],
+                any_of: vec![value_of(&group.value)],
                 ignore_case: false,
             },
         };
@@ -99,23 +106,32 @@ fn names(group: &Spanned<Name>) -> Condition<Named> {
 }
 
 /// Sets the cookies where a rule has kept a client; nothing where none does.
-pub(super) fn set(rules: &[Rule<Named>], span: Span) -> Option<Rule<Named>> {
-    let mut actions = rules.iter().flat_map(|rule| &rule.actions);
+pub(super) fn set(rules: &[Rule<Named>], span: Span) -> Vec<Rule<Named>> {
     let keeps = |action: &Action<Named>| matches!(action, Action::SetVariable { variable, .. } if variable.name.as_str() == LASTS);
-    actions.any(keeps).then(|| {
-        let lasts = format!("${{var.exchange.{LASTS}}}");
+    let kept = rules.iter().filter(|rule| rule.actions.iter().any(keeps));
+    let mut groups = BTreeSet::new();
+    for action in kept.flat_map(|rule| &rule.actions) {
+        if let Action::Forward(weighted) = action {
+            groups.extend(weighted.iter().map(|it| it.group.value.clone()));
+        }
+    }
+    let rule = |group: Name| {
+        let value = value_of(&group);
         let cookie = |name: &str, more: &str| Action::AddHeader {
             name: "Set-Cookie".to_owned(),
             value: written(&format!(
-                "{name}=${{group_name}}; Max-Age={lasts}; Path=/{more}"
+                "{name}={value}; Expires=${{var.exchange.{LASTS}}}; Path=/{more}"
             )),
         };
         let [own, other] = COOKIES;
         Rule {
             phase: Phase::Response,
-            condition: holds(&format!("var.exchange.{LASTS} present")),
+            condition: holds(&format!(
+                "var.exchange.{LASTS} present && group_name == `{group}`"
+            )),
             actions: vec![cookie(own, ""), cookie(other, "; SameSite=None; Secure")],
             origin: Origin(span),
         }
-    })
+    };
+    groups.into_iter().map(rule).collect()
 }

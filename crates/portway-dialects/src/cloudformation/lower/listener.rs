@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// How long an application load balancer bears silence.
 const IDLE: Duration = Duration::from_secs(60);
+/// How often clients commonly say over a WebSocket that they are there.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 /// The same for a network load balancer.
 const IDLE_TCP: Duration = Duration::from_secs(350);
 /// Which protocols belong to which load balancer.
@@ -95,6 +97,13 @@ impl<'r> Lowering<'r, '_, '_> {
             true => seconds(attributes, "idle_timeout.timeout_seconds").unwrap_or(IDLE),
             false => seconds(own, "tcp.idle_timeout.seconds").unwrap_or(IDLE_TCP),
         };
+        let key = "idle_timeout.timeout_seconds";
+        if let Some(place) = attributes
+            .and_then(|it| it.place(key))
+            .filter(|_| protocol.value.is_http())
+        {
+            self.short_idle(idle, place, key);
+        }
         let front = Front {
             id: &resource.id,
             protocol,
@@ -126,6 +135,9 @@ impl<'r> Lowering<'r, '_, '_> {
                 .extend(requests(&front, attributes, own, resource.span));
             let rules = self.listener_rules(resource, &front);
             listener.rules.extend(rules);
+        }
+        if let Some(balancer) = balancer {
+            self.of_its_kind(balancer, resource, protocol.value);
         }
         let defaults = object.objects("DefaultActions");
         let Some(routed) = self.actions(defaults, &front, object.span) else {
@@ -177,6 +189,20 @@ impl<'r> Lowering<'r, '_, '_> {
         Some(balancer)
     }
 
+    /// WebSockets commonly say every 5 seconds that they are there.
+    pub(super) fn short_idle(&mut self, idle: Duration, place: Span, key: &str) {
+        if idle <= HEARTBEAT {
+            let message = format!(
+                "WebSockets that are silent for {} seconds are closed",
+                idle.as_secs()
+            );
+            let help = format!(
+                "their heartbeats commonly come every 5 seconds: let `{key}` be above that"
+            );
+            self.say_once(Diagnostic::warning(Code::ShortTimeout, place, message).help(help));
+        }
+    }
+
     /// Whether a load balancer of this type speaks the protocol; says so where not.
     fn is_of(&mut self, balancer: &Object, protocol: Spanned<Protocol>) -> bool {
         let kind = balancer.text("Type");
@@ -194,6 +220,48 @@ impl<'r> Lowering<'r, '_, '_> {
         };
         self.found.push(wrong.help(FAMILIES));
         false
+    }
+
+    /// Says which attributes and rules are of the other kind of load balancer.
+    fn of_its_kind(&mut self, balancer: &Object, resource: &Resource, protocol: Protocol) {
+        let http = protocol.is_http();
+        let own = resource.object.object("ListenerAttributes");
+        let both = [balancer.object("LoadBalancerAttributes"), own];
+        for attributes in both.into_iter().flatten() {
+            for (key, place) in attributes.places() {
+                let of_application =
+                    key.starts_with("routing.") || key == "idle_timeout.timeout_seconds";
+                let of_network = key == "tcp.idle_timeout.seconds";
+                if (of_application && !http) || (of_network && http) {
+                    let kind = if of_application {
+                        "application"
+                    } else {
+                        "network"
+                    };
+                    let message = format!("`{key}` is of {kind} load balancers");
+                    self.error(Code::ProtocolMismatch, place, message);
+                }
+            }
+        }
+        if let Some(place) = resource
+            .object
+            .place("AlpnPolicy")
+            .filter(|_| protocol != Protocol::Tls)
+        {
+            let message = "`AlpnPolicy` is of listeners that speak TLS";
+            self.error(Code::ProtocolMismatch, place, message);
+        }
+        if http {
+            return;
+        }
+        for rule in self.of_kind(RULE) {
+            let listener = rule.object.text("ListenerArn");
+            let listener = listener.and_then(|arn| self.referred(arn.value));
+            if listener.is_some_and(|it| std::ptr::eq(it, resource)) {
+                let message = "rules of network load balancers are not done yet";
+                self.error(Code::NotRun, rule.span, message);
+            }
+        }
     }
 
     fn port(&mut self, object: &Object, resource: &Resource) -> Option<Spanned<u16>> {

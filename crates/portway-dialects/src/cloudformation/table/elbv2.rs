@@ -103,7 +103,7 @@ const TUPLE: &[Property] = properties! {
 };
 
 const GROUP_STICKINESS: &[Property] = properties! {
-    "Enabled": Boolean => Except("the cookies hold the logical id of the group");
+    "Enabled": Boolean => Supported;
     "DurationSeconds": Number(1, 604_800) => Supported;
 };
 
@@ -246,7 +246,7 @@ const TRANSFORM: &[Property] = properties! {
 
 pub(super) const LISTENER_RULE: Resource = Resource {
     name: "AWS::ElasticLoadBalancingV2::ListenerRule",
-    state: Supported,
+    state: Except("not yet: rules of network load balancers"),
     reference: Reference::Arn(ELB, "listener-rule/app"),
     identity: Some(("RuleArn", Reference::Arn(ELB, "listener-rule/app"))),
     attributes: &["RuleArn", "IsDefault"],

@@ -232,6 +232,15 @@ impl Reference {
     }
 }
 
+/// Letters that stand for a name and do not tell it.
+pub(crate) fn opaque(purpose: &str, name: &str) -> String {
+    format!(
+        "{:016x}{:016x}",
+        number(purpose, name),
+        number(name, purpose)
+    )
+}
+
 /// A number that is always the same for a resource of a stack (FNV-1a).
 fn number(stack: &str, id: &str) -> u64 {
     let bytes = stack.bytes().chain([0]).chain(id.bytes());

@@ -30,6 +30,7 @@ named before it exports, and its rules may belong to listeners of another.
 | `--certificate ID=FILE` | the file with the certificate, its chain and its key that AWS would keep, by logical id or ARN; `FILE,KEYFILE` where the key has a file of its own. In place of an ARN, `@FILE` does the same |
 | `--source-group GROUP=CIDR` | the addresses of the members of a security group or prefix list that a rule names; several between commas |
 | `--bind BALANCER=ADDRESS` | the address that the listeners of a load balancer accept on, by its logical id: two with listeners on one port need it |
+| `--cookie-key KEY` | the secret, or `@FILE` with it, that encrypts cookies of stickiness: clients stay with their targets over a restart, and between several Portways |
 | `--ignore-other-resources` | resources of other types are left out; without it they are errors |
 
 Functions: `Ref`, `Fn::GetAtt`, `Fn::Sub`, `Fn::Join`, `Fn::Select`, `Fn::Split`, `Fn::If`, `Fn::Equals`, `Fn::And`, `Fn::Or`,
@@ -64,7 +65,8 @@ const FOOT: &str = "
   Classic load balancer none is.
 * Certificates of targets are not verified, and no server name is sent to them.
 * A connection to a target that does not come about is tried at another one, which AWS does not do.
-* The cookie AWSALB has `Max-Age` where AWS has `Expires`, and a value that is not encrypted.
+* What the cookies AWSALB and AWSELB say is encrypted, with a key that ends with the process unless `--cookie-key` gives
+  another. AWSALBTG has letters that do not tell the name of the target group.
 * `ELBSecurityPolicy-2016-08`, which is taken where a listener names no policy, and all others are reduced to TLS 1.2 and
   1.3 with forward secrecy; a warning lists what is left out.
 * A redirect names the port, as that of AWS does.
