@@ -28,9 +28,7 @@ pub(super) fn configuration(
     let table = labels::tree(&container.labels, "traefik", found);
     let mut root = schema::read(&table, schema::Language::Labels, found);
     let enabled = root.flag("enable").map(|flag| flag.value);
-    if !enabled.unwrap_or(provider.exposed_by_default) {
-        return None;
-    }
+    let exposed = enabled.unwrap_or(provider.exposed_by_default);
     let says_something = container.labels.iter().any(|label| {
         let key = label.key.to_ascii_lowercase();
         [
@@ -42,6 +40,15 @@ pub(super) fn configuration(
         .iter()
         .any(|start| key.starts_with(start))
     });
+    if !exposed {
+        if enabled.is_none() && says_something {
+            let message = format!("the service `{}` is not exposed", container.service.value);
+            let one = Diagnostic::warning(Code::Unused, container.service.span, message);
+            let help = "`exposedByDefault` is off: add the label `traefik.enable=true`";
+            found.push(one.help(help));
+        }
+        return None;
+    }
     let is_traefik = container.traefik.is_some();
     if !says_something && (is_traefik || container.lowest_port().is_none()) {
         return None;
@@ -323,6 +330,14 @@ impl Building<'_> {
         }
     }
 
+    /// A port that is given with an address of the container.
+    fn given_port(&self) -> Option<u16> {
+        let service = &self.container.service.value;
+        let mut given = self.options.addresses.iter();
+        let (_, address) = given.find(|(name, _)| name == service)?;
+        address.rsplit_once(':')?.1.parse().ok()
+    }
+
     /// The port of the container: what the label says, else the lowest that is exposed.
     fn port(&mut self, stated: &Section) -> Option<u16> {
         if let Some(port) = stated.some_text("port") {
@@ -334,7 +349,7 @@ impl Building<'_> {
             }
             return parsed;
         }
-        self.container.lowest_port()
+        self.container.lowest_port().or_else(|| self.given_port())
     }
 
     /// `HOST:PORT` of the containers with this number.

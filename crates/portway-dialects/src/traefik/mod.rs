@@ -79,8 +79,12 @@ const DYNAMIC_INNER: [&str; 8] = [
     "models",
 ];
 
+/// What some editors put before a text.
+const BOM: char = '\u{feff}';
+
 /// True where a text is a compose file or one of Traefik, by its keys.
 pub(crate) fn is_ours(name: &str, text: &str) -> bool {
+    let text = text.trim_start_matches(BOM);
     let toml = name.to_ascii_lowercase().ends_with(".toml") || looks_like_toml(text);
     match toml {
         true => text.lines().any(|line| {
@@ -255,10 +259,12 @@ pub fn parse_all(
             all.fixed.push(fixed);
         }
     }
+    unmerged(&composes, inputs, &mut found);
     unknown_addresses(&composes, options, &mut found);
     unreadable_folders(files, &all.fixed, &composes, inputs, &mut found);
     let settings = entry_point::read(&all.fixed, all.old, &mut found);
     for (_, project) in &composes {
+        moved_ports(project, &settings, &mut found);
         for container in &project.containers {
             let provider = settings.docker();
             let section = docker::configuration(project, container, &provider, options, &mut found);
@@ -326,6 +332,67 @@ fn unreadable_folders(
     }
 }
 
+/// Entry points that users reach by another port, which Docker maps.
+fn moved_ports(
+    project: &compose::Project,
+    settings: &entry_point::Settings,
+    found: &mut Diagnostics,
+) {
+    let traefik = project.containers.iter().find(|it| it.traefik.is_some());
+    for entry in &settings.entry_points {
+        let published = traefik.and_then(|it| Some((it, it.published(entry.port(), 0)?.1)));
+        let Some((container, host)) = published.filter(|(_, host)| *host != entry.port()) else {
+            continue;
+        };
+        let (name, port) = (&entry.name.value, entry.port());
+        let message = format!(
+            "the entry point `{name}` accepts on port {port} here: Docker's {host} is not looked at"
+        );
+        let one = Diagnostic::warning(Code::NotRun, container.service.span, message);
+        found.push(one.help(format!(
+            "let users come to {port}, or say `--entrypoints.{name}.address=:{host}`"
+        )));
+    }
+}
+
+/// What Docker Compose would take together.
+fn unmerged(
+    composes: &[(&File<'_>, compose::Project)],
+    inputs: &Inputs<'_>,
+    found: &mut Diagnostics,
+) {
+    let help = "`docker compose config` prints one file of all";
+    let mut services: Vec<&Spanned<String>> = Vec::new();
+    for (file, project) in composes {
+        for container in &project.containers {
+            let service = &container.service;
+            match services.iter().find(|it| it.value == service.value) {
+                Some(first) if first.span.file != service.span.file => {
+                    let message = format!(
+                        "the service `{}` stands in two compose files: merging them is not done yet",
+                        service.value
+                    );
+                    let one = Diagnostic::error(Code::NotRun, service.span, message);
+                    found.push(one.label(first.span, "first stated here").help(help));
+                }
+                _ => services.push(service),
+            }
+        }
+        for end in [".override.yml", ".override.yaml"] {
+            let Some((start, _)) = file.name.rsplit_once('.') else {
+                continue;
+            };
+            let beside = format!("{start}{end}");
+            let is_given = composes.iter().any(|(file, _)| file.name == beside);
+            if !is_given && (inputs.read)(&beside).is_ok() {
+                let message = format!("`{beside}` is not read");
+                let place = Span::new(file.id, 0..0);
+                found.push(Diagnostic::warning(Code::Unused, place, message).help(help));
+            }
+        }
+    }
+}
+
 /// Addresses for services that no compose file has.
 fn unknown_addresses(
     composes: &[(&File<'_>, compose::Project)],
@@ -351,6 +418,17 @@ fn unknown_addresses(
 
 /// The tree of a file, in TOML or in YAML.
 fn read_tree(file: &File<'_>, found: &mut Diagnostics) -> Option<Table> {
+    if let Some(rest) = file.text.strip_prefix(BOM) {
+        // Empty lines in its place: everything stays where it is.
+        let text = format!("{}{rest}", "\n".repeat(BOM.len_utf8()));
+        return read_tree(
+            &File {
+                text: &text,
+                ..*file
+            },
+            found,
+        );
+    }
     let toml = file.name.to_ascii_lowercase().ends_with(".toml") || looks_like_toml(file.text);
     let is_compose = !toml && top_keys(file.text).any(|key| key == "services");
     if !is_compose && templated(file, found) {

@@ -3,6 +3,7 @@
 use super::schema::{Entry, Section, Value};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::span::{Span, Spanned};
+use std::cell::Cell;
 
 /// Who states an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +37,8 @@ pub(super) struct Object {
     /// Where its name stands.
     pub(super) key: Span,
     pub(super) section: Section,
+    /// Somebody refers to it.
+    pub(super) used: Cell<bool>,
 }
 
 impl Object {
@@ -126,6 +129,7 @@ impl Objects {
                 provider,
                 key: entry.key,
                 section: section.clone(),
+                used: Cell::new(false),
             });
             return;
         };
@@ -167,6 +171,7 @@ impl Objects {
         };
         let fits = |it: &&Object| it.name == bare && Some(it.provider) == provider;
         if let Some(object) = self.list.iter().find(fits) {
+            object.used.set(true);
             return Some(object);
         }
         let kind = self.kind;
@@ -178,6 +183,14 @@ impl Objects {
             None => one.nearest(bare, self.list.iter().map(|it| it.name.as_str())),
         });
         None
+    }
+
+    /// Warns of objects that nobody refers to.
+    pub(super) fn report_unused(&self, found: &mut Diagnostics) {
+        for object in self.list.iter().filter(|it| !it.used.get()) {
+            let message = format!("nothing refers to the {} `{}`", self.kind, object.name);
+            found.push(Diagnostic::warning(Code::Unused, object.key, message));
+        }
     }
 
     /// The name of an object where nothing else is called so; else with its provider.

@@ -39,7 +39,8 @@ Servers are looked for
 3. under the name of the service (with `replicas`, of each container), as Docker's own DNS gives it.
 
 Services that state the same objects with the same settings are one: their servers come together. With other settings they are an
-error. `${VARIABLES}` come from the environment and from `.env` beside the file. A `healthcheck` that asks the container itself
+error. Profiles are asked for by `COMPOSE_PROFILES`; several compose files are
+not merged (`docker compose config` prints one of all). `${VARIABLES}` come from the environment and from `.env` beside the file. A `healthcheck` that asks the container itself
 with curl or wget becomes a health check of Portway, where labels have none.
 
 ## Entry points

@@ -3,6 +3,7 @@
 //! Decides which containers there are and what they say; `docker` makes configuration of it, as Traefik's Docker provider
 //! does. What else a compose file says is Docker's business and not looked at.
 
+mod keys;
 mod ports;
 mod substitute;
 
@@ -24,6 +25,8 @@ pub(super) struct Container {
     pub(super) container_name: Option<String>,
     pub(super) labels: Vec<Label>,
     pub(super) replicas: u16,
+    /// It has the network of the host, and its ports.
+    on_host: bool,
     ports: Vec<Port>,
     expose: Vec<u16>,
     pub(super) check: Option<Check>,
@@ -91,6 +94,9 @@ impl Container {
     /// Where the host publishes `port` of one of the containers; `0.0.0.0` is this machine.
     pub(super) fn published(&self, port: u16, replica: u16) -> Option<(IpAddr, u16)> {
         let loopback = IpAddr::from([127, 0, 0, 1]);
+        if self.on_host {
+            return Some((loopback, port));
+        }
         let found = self.ports.iter().find_map(|it| it.published(port, replica));
         found.map(|(ip, port)| {
             (
@@ -140,6 +146,7 @@ struct Reading<'r, 'i> {
 
 impl Reading<'_, '_> {
     fn project(&mut self, file: &File<'_>, table: &Table) -> Project {
+        keys::check(table, keys::TOP, self.found);
         let named = table.get("name").and_then(|entry| self.text(&entry.item));
         let environment = self.variable("COMPOSE_PROJECT_NAME");
         let folder = || folder_name(file.name, self.inputs);
@@ -153,13 +160,28 @@ impl Reading<'_, '_> {
             }
         }
         let mut containers = Vec::new();
-        if let Some(entry) = table.get("services")
-            && let Content::Table(services) = &entry.item.content
-        {
-            for service in services.entries() {
-                let key = Spanned::new(service.key.clone(), service.key_span);
-                if let Content::Table(table) = &service.item.content {
-                    containers.extend(self.service(key, table));
+        let services = table.get("services");
+        match services.map(|entry| &entry.item.content) {
+            Some(Content::Table(services)) => {
+                for service in services.entries() {
+                    let key = Spanned::new(service.key.clone(), service.key_span);
+                    match &service.item.content {
+                        Content::Table(table) => containers.extend(self.service(key, table)),
+                        Content::Broken => {}
+                        _ => keys::wrong(
+                            &service.item,
+                            "a service",
+                            "such as `image: …`",
+                            self.found,
+                        ),
+                    }
+                }
+            }
+            Some(Content::Broken) | None => {}
+            Some(_) => {
+                if let Some(entry) = services {
+                    let help = "services stand by their names: `services: { app: { image: … } }`";
+                    keys::wrong(&entry.item, "a table", help, self.found);
                 }
             }
         }
@@ -171,11 +193,25 @@ impl Reading<'_, '_> {
 
     /// `None` for a service that is not started.
     fn service(&mut self, service: Spanned<String>, table: &Table) -> Option<Container> {
+        keys::check(table, keys::SERVICE, self.found);
         if let Some(entry) = table.get("profiles") {
             let asked = self.variable("COMPOSE_PROFILES").unwrap_or_default();
             let profiles = self.texts(&entry.item);
             let starts = |it: &Spanned<String>| asked.split(',').any(|asked| asked == it.value);
             if !profiles.is_empty() && !profiles.iter().any(starts) {
+                if table.get("labels").is_some() {
+                    let names = profiles.iter().map(|it| it.value.as_str());
+                    let names: Vec<&str> = names.collect();
+                    let message = format!(
+                        "the service `{}` is left out: its profile `{}` is not asked for",
+                        service.value,
+                        names.join("`, `")
+                    );
+                    let one = Diagnostic::warning(Code::Unused, entry.key_span, message);
+                    self.found.push(
+                        one.help("profiles are asked for by the variable `COMPOSE_PROFILES`"),
+                    );
+                }
                 return None;
             }
         }
@@ -193,18 +229,34 @@ impl Reading<'_, '_> {
                 Content::Table(deploy) => Some(deploy),
                 _ => None,
             });
+        if let Some(deploy) = deploy {
+            keys::check(deploy, keys::DEPLOY, self.found);
+        }
         if let Some(entry) = deploy.and_then(|deploy| deploy.get("labels")) {
             self.labels(&entry.item, &mut labels);
         }
         let replicas = deploy.and_then(|deploy| deploy.get("replicas"));
         let replicas = replicas.or_else(|| table.get("scale"));
-        let replicas = replicas.and_then(|entry| self.text(&entry.item));
+        let replicas = replicas.and_then(|entry| self.replicas(&entry.item));
+        let is_told = labels.iter().any(|label| !label.key.is_empty());
+        let network = table.get("network_mode");
+        let network = network.and_then(|entry| self.text(&entry.item));
+        if let Some(mode) = network
+            .as_ref()
+            .filter(|it| is_told && it.value.contains(':'))
+        {
+            let message = format!("`network_mode: {}` is not done yet", mode.value);
+            let one = Diagnostic::error(Code::NotRun, mode.span, message);
+            self.found
+                .push(one.help("give the labels to the service whose network it has"));
+        }
         let container_name = table.get("container_name");
         let container_name = container_name.and_then(|entry| self.text(&entry.item));
         Some(Container {
             container_name: container_name.map(|it| it.value),
             labels,
-            replicas: replicas.and_then(|it| it.value.parse().ok()).unwrap_or(1),
+            replicas: replicas.unwrap_or(1),
+            on_host: network.is_some_and(|it| it.value == "host"),
             ports: table
                 .get("ports")
                 .map(|entry| self.ports(&entry.item))
@@ -215,10 +267,21 @@ impl Reading<'_, '_> {
                 .unwrap_or_default(),
             check: table
                 .get("healthcheck")
-                .and_then(|entry| self.check(&entry.item)),
+                .and_then(|entry| self.check(&entry.item, is_told)),
             traefik,
             service,
         })
+    }
+
+    fn replicas(&mut self, item: &Item) -> Option<u16> {
+        let text = self.text(item)?;
+        let replicas = text.value.parse().ok();
+        if replicas.is_none() {
+            let message = format!("`{}` is no number of replicas", text.value);
+            self.found
+                .push(Diagnostic::error(Code::WrongType, item.span, message));
+        }
+        replicas
     }
 
     fn not_yet(&mut self, span: Span, what: &str) {
@@ -266,8 +329,15 @@ impl Reading<'_, '_> {
         let mut all = Vec::new();
         match &item.content {
             Content::List(items) => {
-                for item in items.iter().filter(|item| is_of_interest(item)) {
-                    all.extend(self.label(item));
+                for item in items {
+                    match &item.content {
+                        Content::Table(_) | Content::List(_) => {
+                            let help = "such as `- traefik.enable=true`; what has `: ` in it stands in quotes";
+                            keys::wrong(item, "a text", help, self.found);
+                        }
+                        _ if is_of_interest(item) => all.extend(self.label(item)),
+                        _ => {}
+                    }
                 }
             }
             Content::Table(table) => {
@@ -282,7 +352,11 @@ impl Reading<'_, '_> {
                     });
                 }
             }
-            _ => {}
+            Content::Null | Content::Broken | Content::Tagged { .. } => {}
+            _ => {
+                let help = "such as `labels: [traefik.enable=true]`";
+                keys::wrong(item, "a list or a table of labels", help, self.found);
+            }
         }
         // The same may be said to Compose and to Swarm.
         let said = |label: &Label, other: &Label| {
@@ -365,6 +439,7 @@ impl Reading<'_, '_> {
     }
 
     fn long_port(&mut self, table: &Table) -> Option<Port> {
+        keys::check(table, keys::PORT, self.found);
         let mut said = |key: &str| {
             let entry = table.get(key)?;
             self.text(&entry.item)
@@ -396,10 +471,11 @@ impl Reading<'_, '_> {
     }
 
     /// A check that asks the container itself for a page, by curl or wget.
-    fn check(&mut self, item: &Item) -> Option<Check> {
+    fn check(&mut self, item: &Item, is_told: bool) -> Option<Check> {
         let Content::Table(table) = &item.content else {
             return None;
         };
+        keys::check(table, keys::HEALTH_CHECK, self.found);
         if matches!(
             table.get("disable").map(|it| &it.item.content),
             Some(Content::Boolean(true))
@@ -412,10 +488,10 @@ impl Reading<'_, '_> {
             .iter()
             .flat_map(|it| it.value.split_whitespace())
             .collect();
-        let asks = |tool: &&str| matches!(*tool, "curl" | "wget");
-        if !command.iter().any(asks) {
+        if command.first() == Some(&"NONE") {
             return None;
         }
+        let asks = |tool: &&str| matches!(*tool, "curl" | "wget");
         let url = command.iter().find_map(|word| {
             let url = word.trim_matches(['"', '\'']).strip_prefix("http://")?;
             let (host, path) = url.split_at(url.find('/').unwrap_or(url.len()));
@@ -423,6 +499,14 @@ impl Reading<'_, '_> {
             let here = matches!(host, "localhost" | "127.0.0.1" | "0.0.0.0");
             Some((here.then(|| port.parse::<u16>().ok()).flatten()?, path))
         });
+        let url = url.filter(|_| command.iter().any(asks));
+        if url.is_none() && is_told {
+            let message = "this health check cannot be made from outside of the container";
+            let one = Diagnostic::warning(Code::NotRun, test.item.span, message);
+            self.found.push(one.help(
+                "its servers are taken for healthy: say `….loadbalancer.healthcheck.path=/…` in its labels",
+            ));
+        }
         let (port, path) = url?;
         let path = if path.is_empty() { "/" } else { path };
         let path = Spanned::new(path.to_owned(), test.item.span);

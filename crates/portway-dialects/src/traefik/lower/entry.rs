@@ -2,7 +2,7 @@
 
 use super::super::entry_point::{EntryPoint, syntax_of};
 use super::super::matcher::{Place, condition};
-use super::super::model::{Object, Provider};
+use super::super::model::{Object, Objects, Provider};
 use super::super::rule;
 use super::super::schema::Section;
 use super::chain::{Chain, rule as rule_of};
@@ -12,7 +12,7 @@ use super::terms::Said;
 use super::{Lowering, NO_LIMIT, Speech, forwarded, over_tls};
 use crate::expression::Written;
 use portway_model::action::{Action, Phase, Rule};
-use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{AccessLogDraft, ListenerDraft, LogFormat};
 use portway_model::expression::Condition;
 use portway_model::log::LogDestination;
@@ -20,6 +20,7 @@ use portway_model::name::Name;
 use portway_model::settings::Protocol;
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// How long Traefik keeps an idle connection of a client.
@@ -60,6 +61,8 @@ impl<'l> Lowering<'l> {
         }
         in_order(&mut routers);
         in_order(&mut tcp);
+        self.shadowed(&routers);
+        self.in_the_clear(entry, &routers);
         let terms = self.terms(entry, &routers);
         let of_tcp = self.terms(entry, &tcp);
         let splits = terms.sets.len() > 1 || of_tcp.sets.len() > 1;
@@ -316,6 +319,7 @@ impl<'l> Lowering<'l> {
             }
             if ended {
                 // Everything is redirected before it.
+                self.mark_used(router.object);
                 continue;
             }
             let rules = self.router(entry, router);
@@ -457,6 +461,55 @@ impl<'l> Lowering<'l> {
             }
         }
         chain.finish()
+    }
+
+    /// Counts what a router refers to as used, though it is never asked.
+    fn mark_used(&mut self, router: &Object) {
+        let mut unsaid = Diagnostics::default();
+        let (section, from) = (&router.section, router.provider);
+        let refer = |objects: &Objects, name: Spanned<&str>, unsaid: &mut Diagnostics| {
+            objects.find(name, from, unsaid);
+        };
+        for name in section.list("middlewares") {
+            let name = name.as_ref().map(String::as_str);
+            refer(&self.model.middlewares, name, &mut unsaid);
+        }
+        if let Some(service) = section.some_text("service") {
+            refer(&self.model.services, service, &mut unsaid);
+        }
+    }
+
+    /// Says which routers are never asked, because another one has their rule.
+    fn shadowed(&mut self, routers: &[Attached<'_>]) {
+        let mut known: HashMap<(&str, bool), &Attached<'_>> = HashMap::new();
+        for router in routers {
+            let Some(first) = known.get(&(router.rule.value, router.tls)) else {
+                known.insert((router.rule.value, router.tls), router);
+                continue;
+            };
+            let (name, other) = (&router.object.name, &first.object.name);
+            let message =
+                format!("the router `{name}` is never asked: `{other}` has the same rule");
+            let one = Diagnostic::warning(Code::Unreachable, router.rule.span, message);
+            self.refused(one.label(first.rule.span, "it is asked first"));
+        }
+    }
+
+    /// Says where an entry point for TLS has none.
+    fn in_the_clear(&mut self, entry: &EntryPoint, routers: &[Attached<'_>]) {
+        let meant = entry.port() == 443 || entry.name.value.eq_ignore_ascii_case("websecure");
+        let Some(first) = routers.first().filter(|_| meant) else {
+            return;
+        };
+        if routers.iter().all(|it| !it.tls) && entry.section.section("http.tls").is_none() {
+            let message = format!(
+                "the entry point `{}` speaks HTTP in the clear: no router has `tls`",
+                entry.name.value
+            );
+            let one = Diagnostic::warning(Code::Unused, first.object.key, message);
+            self.found
+                .push(one.help("add `tls: {}`, in labels `….tls=true`"));
+        }
     }
 
     /// The service that a router names.

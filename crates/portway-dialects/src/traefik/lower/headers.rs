@@ -3,33 +3,72 @@
 use super::super::matcher::{expression, one_of, test};
 use super::super::schema::Section;
 use super::chain::Chain;
-use super::middleware::{of, part, set_header, text_answer};
+use super::middleware::{nothing, of, part, set_header, text_answer};
 use super::{Lowering, Speech, over_tls};
 use portway_model::action::{Action, AnswerBody, FixedResponse};
+use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
     Append, Condition, Matcher, Template, TemplatePart, TextMatch, Transform, Value,
 };
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 
+/// Headers that belong to one connection: what they say is written as each side needs it.
+const OF_CONNECTION: [&str; 9] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+/// The headers of a map that may be written.
+fn written(lowering: &mut Lowering<'_>, section: &Section, map: &str) -> Vec<Pair> {
+    let mut kept = Vec::new();
+    for (name, value) in sorted(section.map(map)) {
+        let lower = name.value.to_ascii_lowercase();
+        let token = |it: u8| it.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&it);
+        if lower.is_empty() || !lower.bytes().all(token) {
+            let message = format!("`{}` is no name of a header", name.value);
+            lowering.refused(Diagnostic::error(Code::OutOfRange, name.span, message));
+        } else if OF_CONNECTION.contains(&lower.as_str()) {
+            let message = format!("the header `{}` has no effect here", name.value);
+            let one = Diagnostic::warning(Code::NotRun, name.span, message);
+            let help = "it belongs to one connection, and is written as each side needs it, for WebSockets too";
+            lowering.refused(one.help(help));
+        } else {
+            kept.push((name.clone(), value.clone()));
+        }
+    }
+    kept
+}
+
 pub(super) fn lower(lowering: &mut Lowering<'_>, section: &Section, chain: &mut Chain, at: Span) {
+    if section.entries.is_empty() {
+        nothing(lowering, "headers", at);
+    }
+    let requests = written(lowering, section, "customRequestHeaders");
+    let responses = written(lowering, section, "customResponseHeaders");
     let origins = Origins::of(section);
     if has_cors(section) {
         preflight(section, &origins, chain, at);
     }
-    request(section, chain);
+    request(&requests, chain);
     // What stands last here runs first on the way back: what is said by hand replaces what browsers are told.
     vary(section, chain, at);
     cors(section, &origins, chain, at);
-    custom_responses(section, chain, at);
+    custom_responses(&responses, chain, at);
     allowed_hosts(section, chain, at);
     browsers(lowering.speech, section, chain, at);
 }
 
-fn custom_responses(section: &Section, chain: &mut Chain, at: Span) {
-    let custom = sorted(section.map("customResponseHeaders"));
+fn custom_responses(custom: &[Pair], chain: &mut Chain, at: Span) {
     let custom = custom
-        .into_iter()
+        .iter()
         .map(|(name, value)| match value.value.as_str() {
             "" => Action::RemoveHeader {
                 name: name.value.clone(),
@@ -51,8 +90,8 @@ fn sorted(map: &[Pair]) -> Vec<&Pair> {
     pairs
 }
 
-fn request(section: &Section, chain: &mut Chain) {
-    for (name, value) in sorted(section.map("customRequestHeaders")) {
+fn request(custom: &[Pair], chain: &mut Chain) {
+    for (name, value) in custom {
         let forwarded_for = name.value.eq_ignore_ascii_case("X-Forwarded-For");
         let action = match value.value.as_str() {
             // The client is added to whatever stands there.

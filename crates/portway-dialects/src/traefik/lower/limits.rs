@@ -5,7 +5,7 @@
 use super::super::schema::Section;
 use super::Lowering;
 use super::chain::Chain;
-use super::middleware::client;
+use super::middleware::{client, nothing};
 use portway_model::action::Action;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{Expression, Value};
@@ -31,6 +31,9 @@ impl Lowering<'_> {
         };
         let request = bytes("maxRequestBodyBytes");
         let response = bytes("maxResponseBodyBytes");
+        if section.entries.is_empty() {
+            nothing(self, "buffering", at);
+        }
         if request.is_some() || response.is_some() {
             chain.always(Action::Limit(Limit::Body { request, response }), at);
         }
@@ -49,6 +52,7 @@ impl Lowering<'_> {
         let period = section.duration("period").map(|it| it.value);
         // Without an average there is no limit.
         if average == 0 {
+            nothing(self, "rateLimit", at);
             return;
         }
         let limit = Limit::Rate {

@@ -52,6 +52,12 @@ impl Lowering<'_> {
             self.found.push(one.help("give each a name of its own"));
         }
         let Some(entry) = entries.first() else {
+            let message = format!("the middleware `{}` has no type", object.name);
+            let one = Diagnostic::error(Code::Missing, object.key, message);
+            // A type that is not done yet has been named already.
+            if !self.found.has_errors() {
+                self.refused(one.help("such as `headers`, `stripPrefix` or `basicAuth`"));
+            }
             return;
         };
         let Said::Section(section) = &entry.value else {
@@ -61,6 +67,9 @@ impl Lowering<'_> {
         match entry.name.as_str() {
             "chain" => {
                 let names = section.list("middlewares").to_vec();
+                if names.is_empty() {
+                    nothing(self, "chain", at);
+                }
                 self.middlewares(&names, object.provider, chain, depth + 1);
             }
             "headers" => headers::lower(self, section, chain, at),
@@ -70,13 +79,12 @@ impl Lowering<'_> {
                 }
             }
             "stripPrefix" => {
-                let prefixes = section
-                    .list("prefixes")
-                    .iter()
-                    .map(|it| rooted(it.value.trim()));
+                let said = section.list("prefixes");
+                let prefixes = said.iter().map(|it| rooted(it.value.trim()));
                 let prefixes: Vec<String> = prefixes.collect();
-                if !prefixes.is_empty() {
-                    chain.always(Action::StripPrefix(prefixes), at);
+                match prefixes.is_empty() {
+                    true => nothing(self, "stripPrefix", at),
+                    false => chain.always(Action::StripPrefix(prefixes), at),
                 }
             }
             "passTLSClientCert" if section.is_on("pem") => client_certificate(chain, at),
@@ -93,6 +101,11 @@ impl Lowering<'_> {
             "replacePathRegex" => self.replace_path_regex(section, chain, at),
             "redirectScheme" => {
                 if let Some(scheme) = self.required(section, "scheme", at) {
+                    if !matches!(scheme.value, "http" | "https") {
+                        let message = format!("`{}` is no scheme to redirect to", scheme.value);
+                        let one = Diagnostic::error(Code::OutOfRange, scheme.span, message);
+                        self.refused(one.nearest(scheme.value, ["http", "https"]));
+                    }
                     let port = section.some_text("port").map(|it| it.value);
                     let permanent = section.is_on("permanent");
                     redirect_scheme(chain, scheme.value, port, permanent, at);
@@ -290,6 +303,12 @@ impl Lowering<'_> {
         let condition = Condition::Not(Box::new(allowed));
         chain.when(condition, vec![Action::Deny(answer)], at);
     }
+}
+
+/// Says that a middleware does nothing.
+pub(super) fn nothing(lowering: &mut Lowering<'_>, what: &str, at: Span) {
+    let message = format!("`{what}` does nothing as it stands here");
+    lowering.refused(Diagnostic::warning(Code::Unused, at, message));
 }
 
 /// The client's address, as a strategy finds it.

@@ -60,7 +60,18 @@ pub(super) fn lower(
         lowering.entry_point(entry);
     }
     lowering.lost_routers();
-    lowering.draft
+    let draft = lowering.draft;
+    if !found.has_errors() {
+        for objects in [
+            &model.middlewares,
+            &model.services,
+            &model.tcp_middlewares,
+            &model.tcp_services,
+        ] {
+            objects.report_unused(found);
+        }
+    }
+    draft
 }
 
 pub(super) struct Lowering<'l> {

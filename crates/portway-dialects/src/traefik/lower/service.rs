@@ -45,6 +45,7 @@ impl Lowering<'_> {
         let Some(service) = model.services.find(name, from, self.found) else {
             return;
         };
+        self.one_type(service);
         if let Some(failover) = service.section.section("failover") {
             self.failover(service, failover, chain);
             return;
@@ -58,6 +59,16 @@ impl Lowering<'_> {
         }
         if !groups.is_empty() {
             chain.always(Action::Forward(weighted(groups, name.span)), chain.origin());
+        }
+    }
+
+    /// A service is of one type.
+    fn one_type(&mut self, service: &Object) {
+        if let [first, second, ..] = service.section.entries.as_slice() {
+            let message = format!("the service `{}` is of several types", service.name);
+            let one = Diagnostic::error(Code::Conflict, second.key, message);
+            let one = one.label(first.key, "already of this type");
+            self.refused(one.help("give each a name of its own"));
         }
     }
 
@@ -113,6 +124,7 @@ impl Lowering<'_> {
         share: f64,
         depth: usize,
     ) -> Vec<(String, f64)> {
+        self.one_type(service);
         if let Some(balancer) = service.section.section("loadBalancer") {
             return self
                 .group(service, balancer, attempts)
@@ -225,8 +237,8 @@ impl Lowering<'_> {
                 Provider::File => one
                     .help("add `servers: [{ url: \"http://10.0.0.1:80\" }]` to its `loadBalancer`"),
                 Provider::Docker => one.help(
-                    "say the port of the container: `expose: [80]`, `ports:`, or the label \
-                     `traefik.http.services.NAME.loadbalancer.server.port=80`",
+                    "say the port of the container: `expose: [80]`, `ports:`, the label \
+                     `traefik.http.services.NAME.loadbalancer.server.port=80`, or `portway run --address SERVICE=ADDRESS:PORT`",
                 ),
             });
             return None;
@@ -263,6 +275,12 @@ impl Lowering<'_> {
             other => return wrong(self, format!("`{other}` is no scheme of a server")),
         };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let more = rest.get(authority.len()..).unwrap_or_default();
+        if !matches!(more, "" | "/") || authority.contains('@') {
+            let message = "of a server's URL, scheme, host and port count";
+            let one = Diagnostic::warning(Code::Unused, url.span, message);
+            self.refused(one.help("a middleware such as addPrefix changes the path of requests"));
+        }
         let authority = authority.rsplit('@').next().unwrap_or_default();
         let default = if https { 443 } else { 80 };
         let Some((host, port)) = host_and_port(authority, Some(default)) else {

@@ -160,12 +160,11 @@ impl Language {
 
 /// Holds a tree against the options of its language.
 pub(crate) fn read(table: &Table, language: Language, found: &mut Diagnostics) -> Section {
-    let mut reading = Reading { language, found };
+    let mut reading = Reading { found };
     reading.section(table, language.options(), Span::NONE)
 }
 
 struct Reading<'d> {
-    language: Language,
     found: &'d mut Diagnostics,
 }
 
@@ -174,6 +173,10 @@ impl Reading<'_> {
         let mut section = Section::new(span);
         for entry in table.entries() {
             let Some((name, option)) = options.child(&entry.key) else {
+                // Where people keep what they refer to by anchors.
+                if span.is_none() && entry.key.starts_with("x-") {
+                    continue;
+                }
                 let known = options.children.iter().map(|(name, _)| *name);
                 self.found
                     .push(unknown_word(entry.key_span, "option", &entry.key, known));
@@ -265,7 +268,13 @@ impl Reading<'_> {
     fn one_section(&mut self, item: &Item, option: &Node) -> Option<Section> {
         match &item.content {
             Content::Table(table) => return Some(self.section(table, option, item.span)),
-            Content::Null | Content::Boolean(true) => return Some(Section::new(item.span)),
+            Content::Boolean(true) => return Some(Section::new(item.span)),
+            Content::Null => {
+                let message = "nothing stands here: Traefik takes no notice of it";
+                let one = Diagnostic::warning(Code::Unused, item.span, message);
+                self.found
+                    .push(one.help("write `{}`, or leave the key out"));
+            }
             Content::Boolean(false) | Content::Broken => {}
             Content::Text { text, .. } => match value::flag(text) {
                 Some(true) => return Some(Section::new(item.span)),
@@ -355,9 +364,6 @@ impl Reading<'_> {
             Content::Broken => None,
             _ => {
                 let text = self.scalar(item, Kind::List)?;
-                if self.language == Language::Dynamic {
-                    return Some(vec![Spanned::new(text, item.span)]);
-                }
                 let parts = text.split(',').map(str::trim);
                 let parts = parts.filter(|part| !part.is_empty());
                 Some(

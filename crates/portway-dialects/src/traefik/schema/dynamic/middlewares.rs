@@ -385,6 +385,71 @@ pub(crate) const ROWS: &[Row] = &[
         "",
     ),
     no(
+        "http.middlewares.*.apiKey",
+        Free,
+        "part of Traefik Hub, which is paid",
+    ),
+    no(
+        "http.middlewares.*.hmac",
+        Free,
+        "part of Traefik Hub, which is paid",
+    ),
+    no(
+        "http.middlewares.*.jwt",
+        Free,
+        "part of Traefik Hub, which is paid",
+    ),
+    no(
+        "http.middlewares.*.ldap",
+        Free,
+        "part of Traefik Hub, which is paid",
+    ),
+    no(
+        "http.middlewares.*.oAuth2",
+        Free,
+        "part of Traefik Hub, which is paid",
+    ),
+    no(
+        "http.middlewares.*.oAuthClientCredentials",
+        Free,
+        "part of Traefik Hub, which is paid",
+    ),
+    no(
+        "http.middlewares.*.oAuthIntrospection",
+        Free,
+        "part of Traefik Hub, which is paid",
+    ),
+    no(
+        "http.middlewares.*.oidc",
+        Free,
+        "part of Traefik Hub, which is paid",
+    ),
+    no(
+        "http.middlewares.*.opa",
+        Free,
+        "part of Traefik Hub, which is paid",
+    ),
+    no(
+        "http.middlewares.*.waf",
+        Free,
+        "part of Traefik Hub, which is paid",
+    ),
+    no(
+        "http.middlewares.*.coraza",
+        Free,
+        "part of Traefik Hub, which is paid",
+    ),
+    no(
+        "http.middlewares.*.distributedRateLimit",
+        Free,
+        "part of Traefik Hub, which is paid",
+    ),
+    no(
+        "http.middlewares.*.httpCache",
+        Free,
+        "part of Traefik Hub, which is paid",
+    ),
+    no(
         "http.middlewares.*.plugin",
         Free,
         "plugins are code for Traefik",
