@@ -29,6 +29,50 @@ pub fn wanted(process: &Process) -> Option<u64> {
     Some(configured * 2 + RESERVED)
 }
 
+/// A program or library that stands in the memory of this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapped {
+    /// Its first address.
+    pub from: u64,
+    /// The address behind its last.
+    pub to: u64,
+    /// Its file.
+    pub path: String,
+}
+
+/// The programs and libraries in memory; none where the root does not show /proc.
+pub fn mapped() -> Vec<Mapped> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    regions(&maps)
+}
+
+/// Files with code in the form of /proc/PID/maps, each from its first region to its last.
+fn regions(maps: &str) -> Vec<Mapped> {
+    let mut all: Vec<(Mapped, bool)> = Vec::new();
+    for line in maps.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let range = words.next().and_then(|it| it.split_once('-'));
+        let (Some((from, to)), Some(rights)) = (range, words.next()) else {
+            continue;
+        };
+        let number = |text: &str| u64::from_str_radix(text, 16).ok();
+        let path = words.nth(3).filter(|it| it.starts_with('/'));
+        let (Some(from), Some(to), Some(path)) = (number(from), number(to), path) else {
+            continue;
+        };
+        let runs = rights.contains('x');
+        match all.iter_mut().find(|(it, _)| it.path == path) {
+            Some((it, code)) => (it.to, *code) = (to, *code || runs),
+            None => {
+                let path = path.to_owned();
+                all.push((Mapped { from, to, path }, runs));
+            }
+        }
+    }
+    let with_code = all.into_iter().filter(|(_, code)| *code);
+    with_code.map(|(it, _)| it).collect()
+}
+
 /// A descriptor of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Descriptor {
@@ -131,7 +175,27 @@ fn room(limit: Option<u64>) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::room;
+    use super::{regions, room};
+
+    #[test]
+    fn files_with_code_are_what_is_mapped() {
+        let maps = "\
+55d0-55d8 r--p 00000000 fe:00 1 /usr/bin/a
+55d8-55e0 r-xp 00008000 fe:00 1 /usr/bin/a
+55e0-55f0 rw-p 00000000 00:00 0 [heap]
+7f00-7f08 r--p 00000000 fe:00 2 /usr/share/data
+7f10-7f18 r-xp 00000000 fe:00 3 /lib/b.so
+7f18-7f20 rw-p 00000000 00:00 0
+nonsense
+";
+        let found = regions(maps);
+        let found = found.iter().map(|it| (it.from, it.to, it.path.as_str()));
+        let expected = [
+            (0x55d0, 0x55e0, "/usr/bin/a"),
+            (0x7f10, 0x7f18, "/lib/b.so"),
+        ];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
 
     #[test]
     fn half_of_what_is_not_reserved() {

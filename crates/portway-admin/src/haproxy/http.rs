@@ -12,6 +12,7 @@ use super::page::{self, Look};
 use super::print::{self, Form};
 use super::prometheus::{self, Wanted};
 use super::row;
+use super::socket::tables;
 
 /// Answers until the listeners are gone.
 pub(crate) async fn serve(running: Arc<Running>) {
@@ -38,7 +39,8 @@ fn metrics(running: &Running, target: &str) -> ServiceAnswer {
     let Ok(wanted) = Wanted::of(query) else {
         return error(400, "Bad request", "Your browser sent an invalid request.");
     };
-    let text = prometheus::render(&running.statistics().figures(), wanted);
+    let tables = tables::sizes(running);
+    let text = prometheus::render(&running.statistics().figures(), &tables, wanted);
     whole(prometheus::CONTENT_TYPE, None, text)
 }
 

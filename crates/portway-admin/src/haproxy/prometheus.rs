@@ -264,18 +264,20 @@ pub(crate) struct Wanted {
     frontends: bool,
     backends: bool,
     servers: bool,
+    tables: bool,
     /// Servers in maintenance too.
     maintenance: bool,
 }
 
 impl Wanted {
-    /// What a query asks for: `scope=global|frontend|backend|server|*`, `no-maint`. `Err` for a scope that is none.
+    /// What a query asks for: `scope=global|frontend|backend|server|sticktable|*`, `no-maint`. `Err` for a scope that is none.
     pub(crate) fn of(query: &str) -> Result<Self, ()> {
         let mut wanted = Self {
             process: false,
             frontends: false,
             backends: false,
             servers: false,
+            tables: false,
             maintenance: true,
         };
         let mut all = true;
@@ -289,6 +291,7 @@ impl Wanted {
                         "frontend" => wanted.frontends = true,
                         "backend" => wanted.backends = true,
                         "server" => wanted.servers = true,
+                        "sticktable" => wanted.tables = true,
                         "*" => all = true,
                         _ => return Err(()),
                     }
@@ -301,13 +304,22 @@ impl Wanted {
         if all {
             (wanted.process, wanted.frontends) = (true, true);
             (wanted.backends, wanted.servers) = (true, true);
+            wanted.tables = true;
         }
         Ok(wanted)
     }
 }
 
+/// What is said of a stick table.
+pub(crate) struct TableSize {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) size: u64,
+    pub(crate) used: u64,
+}
+
 /// All metrics that are wanted.
-pub(crate) fn render(figures: &Figures, wanted: Wanted) -> String {
+pub(crate) fn render(figures: &Figures, tables: &[TableSize], wanted: Wanted) -> String {
     let mut out = String::new();
     if wanted.process {
         process(figures, &mut out);
@@ -325,7 +337,42 @@ pub(crate) fn render(figures: &Figures, wanted: Wanted) -> String {
         let rows: Vec<Labelled<'_>> = figures.proxies.iter().flat_map(servers).collect();
         family("server", SERVER, &rows, &mut out);
     }
+    if wanted.tables {
+        tables_of(
+            tables,
+            "size",
+            "Entries that the table has room for",
+            |it| it.size,
+            &mut out,
+        );
+        tables_of(
+            tables,
+            "used",
+            "Entries of the table",
+            |it| it.used,
+            &mut out,
+        );
+    }
     out
+}
+
+fn tables_of(
+    tables: &[TableSize],
+    name: &str,
+    says: &str,
+    value: impl Fn(&TableSize) -> u64,
+    out: &mut String,
+) {
+    if !tables.is_empty() {
+        head("sticktable", name, says, Kind::Gauge, out);
+    }
+    for it in tables {
+        let (table, kind, value) = (escaped(&it.name), it.kind, value(it));
+        put(
+            out,
+            format_args!("haproxy_sticktable_{name}{{name=\"{table}\",type=\"{kind}\"}} {value}\n"),
+        );
+    }
 }
 
 /// A row with what its samples say of themselves.
@@ -364,6 +411,10 @@ fn servers(proxy: &ProxyFigures, maintenance: bool) -> impl Iterator<Item = Labe
             servers: std::slice::from_ref(it),
         }
     })
+}
+
+fn is_checked(it: &ServerFigures) -> bool {
+    it.check.is_some() && !is_in_maintenance(it.status)
 }
 
 fn is_in_maintenance(status: ServerStatus) -> bool {
@@ -458,6 +509,8 @@ fn samples_of(part: &str, name: &str, field: Field, labelled: &Labelled<'_>, out
                 sample(&format!(",state=\"{label}\""), value);
             }
         }
+        Field::AggServerStatus | Field::AggServerCheckStatus | Field::AggCheckStatus
+            if servers.is_empty() => {}
         Field::AggServerStatus | Field::AggServerCheckStatus => {
             for label in SERVER_STATES {
                 let count = servers
@@ -487,6 +540,10 @@ fn samples_of(part: &str, name: &str, field: Field, labelled: &Labelled<'_>, out
         }
         field => match row.get(field) {
             Some(value) => sample("", &number(name, field, value)),
+            // A check that came to no status is told as 0.
+            None if field == Field::CheckCode && servers.first().is_some_and(is_checked) => {
+                sample("", "0");
+            }
             None if is_server && !is_of_http_or_checks(field) => sample("", "NaN"),
             None => {}
         },

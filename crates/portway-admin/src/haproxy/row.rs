@@ -451,7 +451,9 @@ pub(crate) fn backend(proxy: &ProxyFigures, it: &BackendFigures) -> Row {
     row.u32(Field::Bck, it.backups);
     row.u64(Field::Chkdown, it.downs);
     row.u32(Field::Lastchg, seconds(it.since));
-    row.u32(Field::Downtime, seconds(it.down_time));
+    if !proxy.servers.is_empty() {
+        row.u32(Field::Downtime, seconds(it.down_time));
+    }
     row.u64(Field::Lbtot, it.selections);
     row.rate((Field::Rate, Field::RateMax), it.session_rate);
     row.last_session(it.last_session);

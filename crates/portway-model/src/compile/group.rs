@@ -152,7 +152,12 @@ impl Compiler<'_> {
         protocol: Protocol,
         check: Option<&HealthCheck>,
     ) -> Result<Vec<Target>, Reported> {
-        if group.targets.is_empty() {
+        // One that is named as a table stands for the table.
+        let has_table = || {
+            let tables = &self.draft.stick_tables;
+            tables.iter().any(|it| it.name.value == group.name.value)
+        };
+        if group.targets.is_empty() && !has_table() {
             self.found.push(
                 Diagnostic::warning(
                     Code::NoTargets,

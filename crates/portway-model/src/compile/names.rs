@@ -116,7 +116,13 @@ impl Names {
                 let of_kind = self.entries.get(&kind);
                 let entry = of_kind.and_then(|entries| entries.get(&name.value));
                 let unused = entry.is_some_and(|entry| !entry.used);
-                if unused {
+                // It stands for the table of its name in what is shown.
+                let shows_a_table = kind == Kind::Group && {
+                    let mut groups = draft.groups.iter();
+                    groups.any(|it| it.name.value == name.value && it.targets.is_empty())
+                        && self.index(Kind::StickTable, name.value.as_str()).is_some()
+                };
+                if unused && !shows_a_table {
                     found.push(Diagnostic::warning(
                         Code::Unused,
                         name.span,

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use portway_control::services::ControlLevel;
 
 use super::line::Asked;
-use super::{Session, Severity, Tone, certificates, change, maps, servers, sessions, show, tables};
+use super::{
+    Session, Severity, Tone, certificates, change, insides, maps, servers, sessions, show, tables,
+};
 
 /// A command.
 pub(crate) struct Command {
@@ -85,13 +87,17 @@ const COMMANDS: &[Command] = &[
     Command { words: &["show", "acl"], usage: "show acl [@<ver>] [<acl>]", says: "lists, or the patterns of one", level: User, run: Now(maps::show_acl) },
     Command { words: &["show", "activity"], usage: "show activity", says: "what each worker did", level: Operator, run: Now(show::activity) },
     Command { words: &["show", "backend"], usage: "show backend", says: "names of backends", level: User, run: Now(show::backends) },
+    Command { words: &["show", "cache"], usage: "show cache", says: "answers that are kept (none are)", level: User, run: Now(show::nothing) },
     Command { words: &["show", "cli", "level"], usage: "show cli level", says: "the level of this connection", level: User, run: Now(show::level) },
     Command { words: &["show", "cli", "sockets"], usage: "show cli sockets", says: "where commands are understood", level: User, run: Now(show::sockets) },
     Command { words: &["show", "env"], usage: "show env [var]", says: "the environment of the process", level: Operator, run: Now(show::environment) },
     Command { words: &["show", "errors"], usage: "show errors [<px>] [request|response]", says: "the latest messages that were refused", level: Operator, run: Now(show::errors) },
+    Command { words: &["show", "events"], usage: "show events [<sink>]", says: "rings of events (there are none)", level: User, run: Now(insides::events) },
     Command { words: &["show", "fd"], usage: "show fd [num]", says: "descriptors of the process", level: Operator, run: Later(show::descriptors) },
     Command { words: &["show", "info"], usage: "show info [desc|json|typed|float]*", says: "the process", level: User, run: Now(show::info) },
+    Command { words: &["show", "libs"], usage: "show libs", says: "programs and libraries in memory", level: Admin, run: Later(insides::libraries) },
     Command { words: &["show", "map"], usage: "show map [@<ver>] [<map>]", says: "maps, or the entries of one", level: User, run: Now(maps::show_map) },
+    Command { words: &["show", "peers"], usage: "show peers [dict|-] [<section>]", says: "peers of tables (there are none)", level: User, run: Now(insides::peers) },
     Command { words: &["show", "pools"], usage: "show pools", says: "memory in pools", level: User, run: Now(show::pools) },
     Command { words: &["show", "profiling"], usage: "show profiling [<what>]", says: "what is measured (nothing by function)", level: User, run: Now(change::show_profiling) },
     Command { words: &["show", "resolvers"], usage: "show resolvers [id]", says: "resolution of names", level: User, run: Now(show::nothing) },
@@ -105,10 +111,12 @@ const COMMANDS: &[Command] = &[
     Command { words: &["show", "table"], usage: "show table [<table> [data.<type> <op> <value> | key <key>]]", says: "stick tables, or the entries of one", level: User, run: Now(tables::show) },
     Command { words: &["show", "tasks"], usage: "show tasks", says: "connections that workers look after", level: Operator, run: Now(show::tasks) },
     Command { words: &["show", "threads"], usage: "show threads", says: "workers", level: Operator, run: Now(show::threads) },
+    Command { words: &["show", "trace"], usage: "show trace [<module>]", says: "sources of traces (there are none)", level: User, run: Now(insides::traces) },
     Command { words: &["show", "version"], usage: "show version", says: "the version", level: User, run: Now(show::version) },
     Command { words: &["shutdown", "frontend"], usage: "shutdown frontend <frontend>", says: "stop accepting for ever", level: Admin, run: Now(change::shutdown_frontend) },
     Command { words: &["shutdown", "session"], usage: "shutdown session <id>", says: "cut off a session", level: Admin, run: Later(sessions::shut_down) },
     Command { words: &["shutdown", "sessions", "server"], usage: "shutdown sessions server <bk>/<srv>", says: "cut off the sessions of a server", level: Admin, run: Now(change::shutdown_sessions) },
+    Command { words: &["trace"], usage: "trace [<module>|0]", says: "switch traces (there are none)", level: Admin, run: Now(insides::trace) },
     Command { words: &["user"], usage: "user", says: "lower the level of this connection to user", level: User, run: Now(change::user) },
 ];
 

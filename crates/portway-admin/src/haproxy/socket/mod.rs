@@ -5,13 +5,14 @@
 mod certificates;
 mod change;
 mod command;
+mod insides;
 pub mod incoming;
 mod line;
 mod maps;
 mod servers;
 mod sessions;
 mod show;
-mod tables;
+pub(super) mod tables;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};

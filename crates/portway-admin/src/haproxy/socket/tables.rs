@@ -3,12 +3,14 @@
 use std::fmt::Write;
 use std::net::Ipv6Addr;
 
+use portway_control::install::Running;
 use portway_control::services::{COUNTER_WORDS, Counter, KeyType, StoredCounter};
 use portway_core::evaluate::Fetched;
 use portway_core::stick::{Entry, Key, Table};
 
 use super::Session;
 use super::command::Answer;
+use crate::haproxy::prometheus::TableSize;
 
 const NO_TABLE: &str = "No such table\n";
 const OPTIONAL: &str =
@@ -46,15 +48,32 @@ fn all(session: &Session) -> Vec<Named<'_>> {
     all
 }
 
+/// How large each table is, and how much of it is used.
+pub(in crate::haproxy) fn sizes(running: &Running) -> Vec<TableSize> {
+    let now = running.stick_time();
+    let tables = running.stick_tables();
+    let sizes = tables.map(|(name, table)| TableSize {
+        name: name.to_owned(),
+        kind: kind(table),
+        size: table.size() as u64,
+        used: table.used(now) as u64,
+    });
+    sizes.collect()
+}
+
+fn kind(table: &Table) -> &'static str {
+    match table.key_type() {
+        KeyType::Address => "ip",
+        KeyType::Address6 => "ipv6",
+        KeyType::Number => "integer",
+        KeyType::Text { .. } => "string",
+        KeyType::Binary { .. } => "binary",
+    }
+}
+
 impl Named<'_> {
     fn header(&self) -> String {
-        let kind = match self.table.key_type() {
-            KeyType::Address => "ip",
-            KeyType::Address6 => "ipv6",
-            KeyType::Number => "integer",
-            KeyType::Text { .. } => "string",
-            KeyType::Binary { .. } => "binary",
-        };
+        let kind = kind(self.table);
         let (size, used) = (self.table.size(), self.table.used(self.now));
         format!(
             "# table: {}, type: {kind}, size:{size}, used:{used}\n",

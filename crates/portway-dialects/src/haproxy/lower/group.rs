@@ -87,12 +87,8 @@ impl Lowering<'_, '_, '_> {
                 self.warn_http_only(proxy);
             }
         }
-        let only_a_table = !proxy.kind.accepts() && proxy.stick_table.is_some();
         let empty = group.targets.is_empty();
         if empty && proxy.kind.accepts() && !self.is_reached(proxy) {
-            return;
-        }
-        if empty && only_a_table && !self.other_frontends(proxy) {
             return;
         }
         self.draft.groups.push(group);
