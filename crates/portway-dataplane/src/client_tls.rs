@@ -1,8 +1,10 @@
-//! How TLS of clients is terminated: what a ClientHello is answered with.
+//! How TLS of clients is terminated: what a ClientHello is answered with, and what is found of a client's certificate.
 
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +14,12 @@ pub trait AnswersHello: Send + Sync + fmt::Debug {
     fn answer(&self, hello: &ClientHello<'_>) -> Terms;
 }
 
+/// Who knows faults of clients' certificates that are let pass.
+pub trait JudgesClients: Send + Sync + fmt::Debug {
+    /// What there is to say of this chain now; it begins with the client's own.
+    fn judge(&self, chain: &[CertificateDer<'_>]) -> Verdict;
+}
+
 /// How a handshake goes on.
 #[derive(Debug)]
 pub struct Terms {
@@ -19,4 +27,60 @@ pub struct Terms {
     pub config: Arc<ServerConfig>,
     /// What the client is shown; `None`: it is refused.
     pub certificate: Option<Arc<CertifiedKey>>,
+    /// Judges the certificate of a session that is resumed; `None`: no fault is let pass.
+    pub judge: Option<Arc<dyn JudgesClients>>,
+}
+
+/// Faults of a client's certificate and of those above it, by OpenSSL's numbers; 0: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// The last that was found.
+    pub last: u8,
+    /// The first of its own.
+    pub first: u8,
+    /// The first of one above it.
+    pub above: u8,
+    /// How far above it that one is.
+    pub depth: u8,
+}
+
+impl Verdict {
+    /// One more fault, of the certificate that is so far above the client's.
+    pub fn add(&mut self, fault: u8, depth: u8) {
+        self.last = fault;
+        if depth == 0 && self.first == 0 {
+            self.first = fault;
+        }
+        if depth > 0 && self.above == 0 {
+            (self.above, self.depth) = (fault, depth);
+        }
+    }
+}
+
+/// What a verifier found in a handshake.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// What was found.
+    pub verdict: Verdict,
+    /// The certificate, DER, where the handshake fails by it.
+    pub refused: Option<Box<[u8]>>,
+    /// The handshake fails by one above it.
+    pub ends_above: bool,
+}
+
+thread_local! {
+    /// What the verifier found while this thread's last bytes were looked at. rustls shares one verifier between all
+    /// connections and hands nothing of what it found back; it is called on the worker's thread, so the connection that gave
+    /// it the bytes takes this before any other can run.
+    static JUDGED: Cell<Option<Judged>> = const { Cell::new(None) };
+}
+
+/// Leaves what was found, for [`take_judged`].
+pub fn leave_judged(judged: Judged) {
+    JUDGED.set(Some(judged));
+}
+
+/// What was found since it was last asked for.
+pub(crate) fn take_judged() -> Option<Judged> {
+    JUDGED.take()
 }

@@ -1,6 +1,7 @@
 //! What is known of a client's connection, for as long as it lives.
 
 use crate::captures::Captures;
+use crate::client_tls::{Judged, Verdict};
 use crate::group::Generation;
 use crate::peer_certificate;
 use crate::policy::Side;
@@ -71,20 +72,36 @@ pub(crate) struct TlsDetails {
     pub(crate) certificate: Option<Box<[u8]>>,
     /// What the client was shown.
     pub(crate) shown: Option<Arc<CertifiedKey>>,
+    /// What was found of a client's certificate.
+    pub(crate) verdict: Verdict,
 }
 
 impl TlsDetails {
-    /// The details of a finished handshake with a client, who was shown this certificate.
+    /// The details of a handshake with a client, who was shown this certificate, and whose own was judged so.
     pub(crate) fn of(
         session: &rustls::ServerConnection,
         took: Duration,
         shown: Option<Arc<CertifiedKey>>,
+        judged: Judged,
     ) -> Self {
+        let details = Self::of_either(session);
         Self {
             sni: session.server_name().map(Into::into),
             took: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
             shown,
-            ..Self::of_either(session)
+            // Of one that was refused rustls does not tell.
+            certificate: details.certificate.or(judged.refused),
+            verdict: judged.verdict,
+            ..details
+        }
+    }
+
+    /// The same of a handshake that failed. In TLS 1.2 no cipher is agreed on before its end.
+    pub(crate) fn of_failed(self) -> Self {
+        let is_new = self.version == "TLSv1.3";
+        Self {
+            cipher: if is_new { self.cipher } else { "(NONE)" },
+            ..self
         }
     }
 
@@ -120,6 +137,7 @@ impl TlsDetails {
                 .peer_certificates()
                 .and_then(|chain| Some(chain.first()?.as_ref().into())),
             shown: None,
+            verdict: Verdict::default(),
         }
     }
 
@@ -314,7 +332,7 @@ impl Connection {
     /// A field of the client's certificate.
     pub(crate) fn certificate(&self, field: &CertificateField) -> Fetched<'_> {
         match self.tls.as_deref() {
-            Some(tls) => peer_certificate::field(tls.certificate.as_deref(), field),
+            Some(tls) => peer_certificate::judged(tls.certificate.as_deref(), tls.verdict, field),
             None => Fetched::Absent,
         }
     }

@@ -3,7 +3,7 @@
 //! Each is left out where it is not asked for; a connection that fails here leaves its record and is closed.
 
 use crate::buffer::Buffer;
-use crate::client_tls::AnswersHello;
+use crate::client_tls::{AnswersHello, Judged, take_judged};
 use crate::connection::{Connection, TlsDetails};
 use crate::fault::Fault;
 use crate::record;
@@ -107,7 +107,7 @@ async fn begins_with_tls(
     match first {
         Ok(first) => Some(first == HANDSHAKE),
         Err(error) => {
-            let why = handshake_error(&error);
+            let why = handshake_error(&error, None);
             record::closed_early(connection, begun, Fault::client_tls(), Some(why));
             None
         }
@@ -221,21 +221,26 @@ async fn handshake(
         Poll::Pending => in_time(cx).map(Err),
     })
     .await;
-    let mut shown = None;
+    let (mut shown, mut judge) = (None, None);
     let session = hello.and_then(|hello| {
         let terms = tls.answer(&hello.client_hello());
-        shown = terms.certificate;
+        (shown, judge) = (terms.certificate, terms.judge);
         let mut session = stream.begin(hello, terms.config)?;
         read_on(&mut session, read)?;
         Ok(session)
     });
     drop(first);
+    let mut judged = None;
     let done = match session {
         Ok(session) => {
             stream = Stream::accept_tls(stream.into_socket(), session);
-            poll_fn(|cx| match stream.poll_handshake(cx) {
-                Poll::Ready(result) => Poll::Ready(result),
-                Poll::Pending => in_time(cx).map(Err),
+            poll_fn(|cx| {
+                let done = stream.poll_handshake(cx);
+                judged = take_judged().or(judged.take());
+                match done {
+                    Poll::Ready(result) => Poll::Ready(result),
+                    Poll::Pending => in_time(cx).map(Err),
+                }
             })
             .await
         }
@@ -244,16 +249,27 @@ async fn handshake(
     let metrics = connection.shard().listener(connection.listener.index());
     if let Err(error) = done {
         metrics.tls_handshakes_failed.add(1);
-        let why = handshake_error(&error);
+        let why = handshake_error(&error, judged.as_ref());
+        if let Some(session) = stream.server_session() {
+            let judged = judged.unwrap_or_default();
+            let details = TlsDetails::of(session, begun.elapsed(), shown, judged);
+            connection.tls = Some(Box::new(details.of_failed()));
+        }
         record::closed_early(connection, begun, Fault::client_tls(), Some(why));
         tracing::debug!(listener = connection.listener_name(), peer = %connection.peer, %error, "TLS handshake failed");
         return None;
     }
     metrics.tls_handshakes_ok.add(1);
     if let Some(session) = stream.server_session() {
-        let details = TlsDetails::of(session, begun.elapsed(), shown);
+        let judged = judged.unwrap_or_default();
+        let mut details = TlsDetails::of(session, begun.elapsed(), shown, judged);
         if details.resumed {
             metrics.tls_resumptions.add(1);
+            let chain = session.peer_certificates();
+            if let (Some(judge), Some(chain)) = (judge, chain) {
+                // Nothing was looked at in this handshake, and what is wrong stays wrong.
+                details.verdict.last = judge.judge(chain).last;
+            }
         }
         connection.tls = Some(Box::new(details));
     }
@@ -273,7 +289,13 @@ fn read_on(session: &mut ServerConnection, mut read: &[u8]) -> io::Result<()> {
 }
 
 /// Why a handshake failed, in HAProxy's words.
-fn handshake_error(error: &io::Error) -> &'static str {
+fn handshake_error(error: &io::Error, judged: Option<&Judged>) -> &'static str {
+    if let Some(judged) = judged.filter(|it| it.refused.is_some()) {
+        return match judged.ends_above {
+            true => "SSL client CA chain cannot be verified",
+            false => "SSL client certificate not trusted",
+        };
+    }
     match error.kind() {
         io::ErrorKind::TimedOut => "Timeout during SSL handshake",
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {

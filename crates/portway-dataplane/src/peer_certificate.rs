@@ -1,5 +1,6 @@
 //! Fields of a client's certificate, read from its DER where a rule or a log asks for them.
 
+use crate::client_tls::Verdict;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use portway_core::certificate::Certificate;
 use portway_core::evaluate::Fetched;
@@ -7,12 +8,35 @@ use portway_model::expression::CertificateField;
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// A field of the certificate of a client that speaks TLS; `None`: it showed none.
+/// A field of the certificate of a client that speaks TLS, of which this was found; `None`: it showed none.
+pub(crate) fn judged<'c>(
+    der: Option<&'c [u8]>,
+    verdict: Verdict,
+    field: &CertificateField,
+) -> Fetched<'c> {
+    let number = |number: u8| Fetched::Number(i64::from(number));
+    match field {
+        CertificateField::Verified if verdict.last != 0 => false.into(),
+        CertificateField::VerifyCode => number(verdict.last),
+        CertificateField::Fault => number(verdict.first),
+        CertificateField::FaultAbove => number(verdict.above),
+        CertificateField::FaultAboveDepth => number(verdict.depth),
+        other => self::field(der, other),
+    }
+}
+
+/// A field of a certificate that nobody found fault with.
 pub(crate) fn field<'c>(der: Option<&'c [u8]>, field: &CertificateField) -> Fetched<'c> {
     match (field, der) {
         (CertificateField::Present | CertificateField::Verified, der) => der.is_some().into(),
-        // A certificate that is not good ends the handshake, and none at all counts as good, as with OpenSSL.
-        (CertificateField::VerifyCode, _) => Fetched::Number(0),
+        // None at all counts as good, as with OpenSSL.
+        (
+            CertificateField::VerifyCode
+            | CertificateField::Fault
+            | CertificateField::FaultAbove
+            | CertificateField::FaultAboveDepth,
+            _,
+        ) => Fetched::Number(0),
         (CertificateField::Der, der) => der.into(),
         (CertificateField::Sha1Bytes, Some(der)) => {
             owned(digest(&SHA1_FOR_LEGACY_USE_ONLY, der).as_ref().to_vec())
@@ -54,6 +78,9 @@ fn of_content<'c>(it: &Certificate<'c>, field: &CertificateField) -> Option<Fetc
         CertificateField::Present
         | CertificateField::Verified
         | CertificateField::VerifyCode
+        | CertificateField::Fault
+        | CertificateField::FaultAbove
+        | CertificateField::FaultAboveDepth
         | CertificateField::Fingerprint
         | CertificateField::Sha1Bytes
         | CertificateField::Der

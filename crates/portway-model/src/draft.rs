@@ -9,9 +9,9 @@ use crate::expression::{StoredCounter, Template};
 use crate::log::LogDestination;
 use crate::name::Name;
 use crate::settings::{
-    CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource, FileMode,
-    ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers, Password, Protocol,
-    SendProxy, ServerName, TargetKey, TlsVersion, VerifyName, WhenFull,
+    CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
+    Faults, FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers,
+    Password, Protocol, SendProxy, ServerName, TargetKey, TlsVersion, VerifyName, WhenFull,
 };
 use crate::span::Spanned;
 use crate::stage::Named;
@@ -234,11 +234,26 @@ pub struct ListenerTlsDraft {
     /// A connection that does not begin with TLS is served in the clear.
     pub accept_clear: Option<Spanned<bool>>,
     /// Client certificates.
-    pub client_auth: Option<Spanned<ClientAuth>>,
-    /// File of CAs for client certificates.
-    pub client_ca: Option<Spanned<String>>,
+    pub clients: ClientsDraft,
+}
+
+/// What is asked of clients' certificates.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ClientsDraft {
+    /// Whether one is asked for.
+    pub auth: Option<Spanned<ClientAuth>>,
+    /// File of CAs.
+    pub ca: Option<Spanned<String>>,
+    /// File of more CAs, whose names clients are not told.
+    pub unnamed_ca: Option<Spanned<String>>,
     /// File of revocation lists.
-    pub client_crl: Option<Spanned<String>>,
+    pub crl: Option<Spanned<String>>,
+    /// Which certificates are good.
+    pub judge: Option<Spanned<CertificateJudge>>,
+    /// What may be wrong with the client's own certificate.
+    pub ignored: Option<Spanned<Faults>>,
+    /// What may be wrong with those above it.
+    pub ignored_above: Option<Spanned<Faults>>,
 }
 
 /// Versions and suites of TLS, for both sides.
@@ -533,6 +548,8 @@ pub struct GroupTimeoutsDraft {
 pub struct UpstreamTlsDraft {
     /// Whose certificates are believed; verified against the system's CAs by default.
     pub verify: Option<Spanned<Verify>>,
+    /// Which certificates are good.
+    pub judge: Option<Spanned<CertificateJudge>>,
     /// The name that is sent and verified.
     pub server_name: Option<Spanned<ServerName>>,
     /// The name that the certificate must have.
@@ -592,11 +609,7 @@ pub struct CertificateTlsDraft {
     /// ALPN protocols in order of preference; those of the listener where not given.
     pub alpn: Option<Spanned<Vec<String>>>,
     /// Client certificates.
-    pub client_auth: Option<Spanned<ClientAuth>>,
-    /// File of CAs for client certificates.
-    pub client_ca: Option<Spanned<String>>,
-    /// File of revocation lists.
-    pub client_crl: Option<Spanned<String>>,
+    pub clients: ClientsDraft,
 }
 
 /// A table of counters by key.

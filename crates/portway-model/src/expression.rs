@@ -516,6 +516,12 @@ pub enum CertificateField {
     Verified,
     /// Number: why it was not verified, as OpenSSL counts; 0: it was, or there is none.
     VerifyCode,
+    /// Number: the first fault of the certificate itself, as OpenSSL counts.
+    Fault,
+    /// Number: the first fault of a certificate above it.
+    FaultAbove,
+    /// Number: how far above it that one is.
+    FaultAboveDepth,
     /// Subject, RFC 4514 text.
     Subject,
     /// Issuer, RFC 4514 text.

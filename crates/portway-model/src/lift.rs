@@ -14,7 +14,7 @@ use crate::compile::{
 use crate::convert::{self, Convert};
 use crate::defaults;
 use crate::draft::{
-    AccessLogDraft, CertificateDraft, CertificateTlsDraft, ControlSocketDraft, Draft,
+    AccessLogDraft, CertificateDraft, CertificateTlsDraft, ClientsDraft, ControlSocketDraft, Draft,
     ErrorPageDraft, ForwardedDraft, GroupDraft, GroupTimeoutsDraft, ListenerDraft,
     ListenerTimeoutsDraft, ListenerTlsDraft, LogFormat, MapDraft, ProcessDraft, RequestIdDraft,
     SocketDraft, StickTableDraft, TargetDraft, TargetTlsDraft, TlsPolicyDraft, UpstreamTlsDraft,
@@ -24,13 +24,14 @@ use crate::expression::Template;
 use crate::log::LogDestination;
 use crate::name::Name;
 use crate::settings::{
-    ClientAuth, ForwardedMode, GroupTimeouts, ListenerTimeouts, OwnAnswers, Protocol, SocketOptions,
+    CertificateJudge, ClientAuth, Faults, ForwardedMode, GroupTimeouts, ListenerTimeouts,
+    OwnAnswers, Protocol, SocketOptions,
 };
 use crate::snapshot::{
-    AccessLog, Agent, CertificateId, CertificateTls, ControlSocket, ErrorPage, Forwarded, GroupId,
-    HealthCheck, Listener, ListenerId, ListenerTls, MapId, Process, RequestId, Rules, Snapshot,
-    StickTableId, Target, TargetGroup, TargetRef, TargetTls, TlsPolicy, UpstreamTls, User,
-    UserlistId,
+    AccessLog, Agent, CertificateId, CertificateTls, Clients, ControlSocket, ErrorPage, Forwarded,
+    GroupId, HealthCheck, Listener, ListenerId, ListenerTls, MapId, Process, RequestId, Rules,
+    Snapshot, StickTableId, Target, TargetGroup, TargetRef, TargetTls, TlsPolicy, UpstreamTls,
+    User, UserlistId,
 };
 use crate::span::Spanned;
 use crate::stage::{Named, Pattern, Resolved};
@@ -399,6 +400,7 @@ impl Lift<'_> {
         UpstreamTlsDraft {
             verify: unless(&tls.verify, &defaults::VERIFY),
             server_name: unless(&tls.server_name, &defaults::SERVER_NAME),
+            judge: unless(&tls.judge, &CertificateJudge::Portway),
             verify_name: unless(&tls.verify_name, &defaults::VERIFY_NAME),
             alpn: unless(&tls.alpn, &default_upstream_alpn(protocol)),
             crl: some(&tls.crl),
@@ -419,9 +421,19 @@ fn listener_tls(tls: &ListenerTls, protocol: Protocol) -> ListenerTlsDraft {
         alpn: unless(&tls.alpn, &default_alpn(protocol)),
         strict_sni: unless(&tls.strict_sni, &false),
         accept_clear: unless(&tls.accept_clear, &false),
-        client_auth: unless(&tls.client_auth, &ClientAuth::Off),
-        client_ca: some(&tls.client_ca),
-        client_crl: some(&tls.client_crl),
+        clients: clients(&tls.clients),
+    }
+}
+
+fn clients(clients: &Clients) -> ClientsDraft {
+    ClientsDraft {
+        auth: unless(&clients.auth, &ClientAuth::Off),
+        ca: some(&clients.ca),
+        unnamed_ca: some(&clients.unnamed_ca),
+        crl: some(&clients.crl),
+        judge: unless(&clients.judge, &CertificateJudge::Portway),
+        ignored: unless(&clients.ignored, &Faults::default()),
+        ignored_above: unless(&clients.ignored_above, &Faults::default()),
     }
 }
 
@@ -429,9 +441,10 @@ fn certificate_tls(tls: &CertificateTls) -> CertificateTlsDraft {
     CertificateTlsDraft {
         policy: tls_policy(&tls.policy),
         alpn: some(&tls.alpn),
-        client_auth: Some(Spanned::bare(tls.client_auth)),
-        client_ca: some(&tls.client_ca),
-        client_crl: some(&tls.client_crl),
+        clients: ClientsDraft {
+            auth: Some(Spanned::bare(tls.clients.auth)),
+            ..clients(&tls.clients)
+        },
     }
 }
 

@@ -105,6 +105,71 @@ pub enum ClientAuth {
     Required,
 }
 
+/// Which certificates of the other side are good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CertificateJudge {
+    /// Of X.509 version 3 that lead to any of the given CAs, and the given ones themselves.
+    Portway,
+    /// Those that lead to a self-signed one of the given CAs, with faults counted as OpenSSL does.
+    Openssl,
+}
+
+/// What may be wrong with a certificate, by OpenSSL's numbers (`X509_V_ERR_…`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Faults(u128);
+
+impl Faults {
+    /// The highest number.
+    pub const HIGHEST: u8 = 94;
+
+    /// Every fault.
+    pub const ALL: Self = Self(u128::MAX);
+
+    /// This one too. `None`: there is no such number.
+    #[must_use]
+    pub fn with(self, number: u8) -> Option<Self> {
+        let known = (1..=Self::HIGHEST).contains(&number);
+        known.then(|| Self(self.0 | 1 << number))
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Whether this one is among them.
+    #[must_use]
+    pub fn has(self, number: u8) -> bool {
+        number <= Self::HIGHEST && self.0 >> number & 1 == 1
+    }
+
+    /// Reads `all` or numbers with commas between.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        if text == "all" {
+            return Some(Self::ALL);
+        }
+        let mut numbers = text.split(',').map(|it| it.trim().parse().ok());
+        numbers.try_fold(Self::default(), |faults, number| faults.with(number?))
+    }
+}
+
+/// As [`Faults::read`] reads them.
+impl std::fmt::Display for Faults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if *self == Self::ALL {
+            return f.write_str("all");
+        }
+        let numbers = (1..=Self::HIGHEST).filter(|number| self.has(*number));
+        for (index, number) in numbers.enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma}{number}")?;
+        }
+        Ok(())
+    }
+}
+
 /// The version of the PROXY protocol to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProxyProtocol {

@@ -12,10 +12,10 @@ use crate::expression::{StoredCounter, Template};
 use crate::log::LogDestination;
 use crate::name::Name;
 use crate::settings::{
-    CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource, FileMode,
-    ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts, MapLines, MapMatch, NoneHealthy,
-    OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions, TargetKey, TlsVersion,
-    VerifyName, WhenFull,
+    CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
+    Faults, FileMode, ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts, MapLines, MapMatch,
+    NoneHealthy, OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions, TargetKey,
+    TlsVersion, VerifyName, WhenFull,
 };
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
@@ -268,11 +268,26 @@ pub struct ListenerTls {
     /// A connection that does not begin with TLS is served in the clear.
     pub accept_clear: bool,
     /// Client certificates.
-    pub client_auth: ClientAuth,
-    /// File of CAs for client certificates.
-    pub client_ca: Option<String>,
+    pub clients: Clients,
+}
+
+/// What is asked of clients' certificates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clients {
+    /// Whether one is asked for.
+    pub auth: ClientAuth,
+    /// File of CAs.
+    pub ca: Option<String>,
+    /// File of more CAs, whose names clients are not told.
+    pub unnamed_ca: Option<String>,
     /// File of revocation lists.
-    pub client_crl: Option<String>,
+    pub crl: Option<String>,
+    /// Which certificates are good.
+    pub judge: CertificateJudge,
+    /// What may be wrong with the client's own certificate.
+    pub ignored: Faults,
+    /// What may be wrong with those above it.
+    pub ignored_above: Faults,
 }
 
 /// Versions and suites of TLS. The named policy first, then what narrows it.
@@ -590,6 +605,8 @@ impl TargetGroup {
 pub struct UpstreamTls {
     /// Whose certificates are believed.
     pub verify: Verify,
+    /// Which certificates are good.
+    pub judge: CertificateJudge,
     /// The name that is sent and verified.
     pub server_name: ServerName,
     /// The name that the certificate must have.
@@ -642,11 +659,7 @@ pub struct CertificateTls {
     /// ALPN protocols in order of preference; `None`: those of the listener.
     pub alpn: Option<Vec<String>>,
     /// Client certificates.
-    pub client_auth: ClientAuth,
-    /// File of CAs for client certificates.
-    pub client_ca: Option<String>,
-    /// File of revocation lists.
-    pub client_crl: Option<String>,
+    pub clients: Clients,
 }
 
 /// A table of counters by key.

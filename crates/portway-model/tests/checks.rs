@@ -483,19 +483,19 @@ fn tls() {
         ],
     );
     check(
-        change(|tls| tls.client_auth = Some(at(28, ClientAuth::Required))),
+        change(|tls| tls.clients.auth = Some(at(28, ClientAuth::Required))),
         &[
             "P0104 @28: client certificates are asked for, and no CA says which are good | name a file of CA certificates in `client_ca`",
         ],
     );
     check(
-        change(|tls| tls.client_ca = Some(at(28, "ca.pem".into()))),
+        change(|tls| tls.clients.ca = Some(at(28, "ca.pem".into()))),
         &[
             "warning P0105 @28: a CA for client certificates that nothing asks for | set `client_auth` to `required` or `optional`",
         ],
     );
     check(
-        change(|tls| tls.client_crl = Some(at(28, String::new()))),
+        change(|tls| tls.clients.crl = Some(at(28, String::new()))),
         &["P0103 @28: this is not a file name"],
     );
     check(

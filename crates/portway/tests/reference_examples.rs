@@ -63,8 +63,8 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
     std::fs::write(path("page.html"), "a page").unwrap();
     for (listener, number) in snapshot.listeners.iter_mut().map(Arc::make_mut).zip(0..) {
         if let Some(tls) = &mut listener.tls {
-            tls.client_ca = tls.client_ca.as_ref().map(|_| path("ca.pem"));
-            tls.client_crl = None;
+            tls.clients.ca = tls.clients.ca.as_ref().map(|_| path("ca.pem"));
+            tls.clients.crl = None;
         }
         // This machine's interfaces and rights are not the reference's.
         listener.socket.interface = None;

@@ -3,20 +3,19 @@
 use super::{policy, read_pem};
 use crate::renewal::Certificates;
 use crate::sources::folder_of;
-use crate::tls::client_auth::{self, Clients};
+use crate::tls::client_auth::{self, Asking};
 use crate::tls::identity::Identity;
 use crate::tls::policy::Policy;
 use crate::tls::resolver::{CertificateResolver, NoMatch, RenewableResolver};
 use crate::tls::server::server_config;
 use crate::tls::tickets::TicketKeys;
-use portway_dataplane::client_tls::{AnswersHello, Terms};
+use portway_dataplane::client_tls::{AnswersHello, JudgesClients, Terms};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::settings::ClientAuth;
-use portway_model::snapshot::{CertificateId, Listener, ListenerTls, Snapshot, TlsPolicy};
+use portway_model::snapshot::{CertificateId, Clients, Listener, ListenerTls, Snapshot, TlsPolicy};
 use portway_model::span::Sources;
 use rustls::ServerConfig;
 use rustls::server::ClientHello;
-use rustls::server::danger::ClientCertVerifier;
 use std::sync::Arc;
 
 /// What a listener has made of its certificates.
@@ -24,9 +23,16 @@ use std::sync::Arc;
 struct OfListener {
     resolver: Arc<RenewableResolver>,
     /// For clients that are shown a certificate without settings of its own, or none.
-    config: Arc<ServerConfig>,
+    spoken: Spoken,
     /// By the position of the certificate; empty where none has settings of its own.
-    own: Vec<Option<Arc<ServerConfig>>>,
+    own: Vec<Option<Spoken>>,
+}
+
+/// What is spoken with a client, and who judged its certificate.
+#[derive(Debug)]
+struct Spoken {
+    config: Arc<ServerConfig>,
+    judge: Option<Arc<dyn JudgesClients>>,
 }
 
 impl AnswersHello for OfListener {
@@ -36,8 +42,10 @@ impl AnswersHello for OfListener {
             .choose(hello.server_name(), hello.signature_schemes());
         let (certificate, position) = chosen.unzip();
         let own = position.and_then(|position| self.own.get(position)?.as_ref());
+        let spoken = own.unwrap_or(&self.spoken);
         Terms {
-            config: Arc::clone(own.unwrap_or(&self.config)),
+            config: Arc::clone(&spoken.config),
+            judge: spoken.judge.clone(),
             certificate,
         }
     }
@@ -61,9 +69,7 @@ struct Settings<'a> {
     scope: String,
     policy: &'a TlsPolicy,
     alpn: &'a [String],
-    client_auth: ClientAuth,
-    client_ca: Option<&'a String>,
-    client_crl: Option<&'a String>,
+    clients: &'a Clients,
 }
 
 impl Loading<'_> {
@@ -94,11 +100,9 @@ impl Loading<'_> {
             scope: name.to_string(),
             policy: &tls.policy,
             alpn: &tls.alpn,
-            client_auth: tls.client_auth,
-            client_ca: tls.client_ca.as_ref(),
-            client_crl: tls.client_crl.as_ref(),
+            clients: &tls.clients,
         };
-        let config = self.config(&settings, &resolver);
+        let spoken = self.spoken(&settings, &resolver);
         let own = self.own(tls, &resolver);
         identities?;
         let positions = tls.certificates.iter().map(|id| id.index()).collect();
@@ -106,7 +110,7 @@ impl Loading<'_> {
             .add_listener(resolver.clone(), no_match, positions);
         Some(Arc::new(OfListener {
             resolver,
-            config: config?,
+            spoken: spoken?,
             own: own?,
         }))
     }
@@ -116,7 +120,7 @@ impl Loading<'_> {
         &mut self,
         tls: &ListenerTls,
         resolver: &Arc<RenewableResolver>,
-    ) -> Option<Vec<Option<Arc<ServerConfig>>>> {
+    ) -> Option<Vec<Option<Spoken>>> {
         let snapshot = self.snapshot;
         let of_id = |id: &CertificateId| snapshot.certificates.get(id.index());
         let all = || tls.certificates.iter().filter_map(of_id);
@@ -127,68 +131,73 @@ impl Loading<'_> {
         let mut failed = false;
         for certificate in all() {
             own.push(certificate.tls.as_deref().and_then(|it| {
-                let config = self.config(
+                let spoken = self.spoken(
                     &Settings {
                         who: format!("certificate `{}`", certificate.name),
                         scope: format!("{} {}", self.listener.name, certificate.name),
                         policy: &it.policy,
                         alpn: it.alpn.as_ref().unwrap_or(&tls.alpn),
-                        client_auth: it.client_auth,
-                        client_ca: it.client_ca.as_ref(),
-                        client_crl: it.client_crl.as_ref(),
+                        clients: &it.clients,
                     },
                     resolver,
                 );
-                failed |= config.is_none();
-                config
+                failed |= spoken.is_none();
+                spoken
             }));
         }
         (!failed).then_some(own)
     }
 
-    fn config(
+    fn spoken(
         &mut self,
         settings: &Settings<'_>,
         resolver: &Arc<RenewableResolver>,
-    ) -> Option<Arc<ServerConfig>> {
+    ) -> Option<Spoken> {
         let span = self.listener.origin.0;
         let policy = policy(&settings.who, settings.policy, span, self.found)?;
-        let clients = match settings.client_auth {
+        let asking = match settings.clients.auth {
             ClientAuth::Off => None,
-            ClientAuth::Optional | ClientAuth::Required => Some(self.clients(settings, &policy)?),
+            ClientAuth::Optional | ClientAuth::Required => Some(self.asking(settings, &policy)?),
         };
         let alpn = settings.alpn.iter().map(|it| it.clone().into_bytes());
         let alpn: Vec<Vec<u8>> = alpn.collect();
         let scope = self.tickets.scoped(&settings.scope);
-        server_config(resolver.clone(), &policy, &alpn, scope, clients)
+        let (clients, judge) = asking.map(|it| (it.verifier, it.judge)).unzip();
+        let config = server_config(resolver.clone(), &policy, &alpn, scope, clients)
             .map_err(|error| {
                 let message = format!("{} cannot speak TLS: {error}", settings.who);
                 self.found
                     .push(Diagnostic::error(Code::Certificate, span, message));
             })
-            .ok()
+            .ok()?;
+        Some(Spoken {
+            config,
+            judge: judge.flatten(),
+        })
     }
 
     /// What judges the certificates of clients.
-    fn clients(
-        &mut self,
-        settings: &Settings<'_>,
-        policy: &Policy,
-    ) -> Option<Arc<dyn ClientCertVerifier>> {
+    fn asking(&mut self, settings: &Settings<'_>, policy: &Policy) -> Option<Asking> {
         let span = self.listener.origin.0;
         let folder = folder_of(self.sources, span);
-        // Compile asks for the file where certificates are asked for.
-        let ca = read_pem(&folder.join(settings.client_ca?), span, self.found);
-        let crl = match settings.client_crl {
-            Some(file) => Some(read_pem(&folder.join(file), span, self.found)?),
-            None => None,
-        };
-        let clients = Clients {
-            ca: &ca?,
+        let asked = settings.clients;
+        // Compile asks for a file of CAs where certificates are asked for.
+        let files = [&asked.ca, &asked.unnamed_ca, &asked.crl];
+        let texts = files.map(|file| match file {
+            Some(file) => read_pem(&folder.join(file), span, self.found).map(Some),
+            None => Some(None),
+        });
+        let [ca, unnamed_ca, crl] = texts;
+        let (ca, unnamed_ca, crl) = (ca?, unnamed_ca?, crl?);
+        let clients = client_auth::Clients {
+            ca: ca.as_deref(),
+            unnamed_ca: unnamed_ca.as_deref(),
             crl: crl.as_deref(),
-            required: settings.client_auth == ClientAuth::Required,
+            required: asked.auth == ClientAuth::Required,
+            judge: asked.judge,
+            ignored: (asked.ignored, asked.ignored_above),
         };
-        client_auth::verifier(&clients, policy)
+        client_auth::asking(&clients, policy)
             .map_err(|error| {
                 let message = format!("{} cannot judge clients: {error}", settings.who);
                 self.found

@@ -109,6 +109,7 @@ impl Loading<'_> {
             name,
             otherwise: tls.verify_name.clone(),
             crl: crl.as_deref(),
+            judge: tls.judge,
         };
         let verification = match &tls.verify {
             Verify::Off => Verification::Off,

@@ -6,9 +6,10 @@
 //! to keep "not verified" from becoming "not encrypted to anyone in particular".
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use portway_model::settings::VerifyName;
+use portway_model::settings::{CertificateJudge, VerifyName};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -19,7 +20,8 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 
-use super::client_auth::revocation_lists;
+use super::client_auth::{judged_lists, revocation_lists};
+use super::judge::Judge;
 use super::pem::{self, PemError};
 use super::policy::Policy;
 use super::server::provider;
@@ -65,6 +67,8 @@ pub struct Target<'a> {
     pub otherwise: VerifyName,
     /// PEM text of revocation lists.
     pub crl: Option<&'a [u8]>,
+    /// Which certificates are good.
+    pub judge: CertificateJudge,
 }
 
 impl Target<'_> {
@@ -75,6 +79,7 @@ impl Target<'_> {
             name,
             otherwise: VerifyName::SentOrAddress,
             crl: None,
+            judge: CertificateJudge::Portway,
         }
     }
 }
@@ -171,11 +176,11 @@ pub fn client_config_as(
     let (trust, target) = match verification {
         Verification::Off => (Trust::Anyone, None),
         Verification::Roots { bundle, target } => {
-            let trust = Trust::authorities(bundle, target.crl, false, &provider)?;
+            let trust = Trust::authorities(bundle, target, false, &provider)?;
             (trust, Some(target))
         }
         Verification::Ca { pem, target } => {
-            let trust = Trust::authorities(pem, target.crl, true, &provider)?;
+            let trust = Trust::authorities(pem, target, true, &provider)?;
             (trust, Some(target))
         }
     };
@@ -329,6 +334,7 @@ enum Trust {
         /// Certificates that are trusted as they are.
         themselves: Vec<CertificateDer<'static>>,
     },
+    Judged(Box<Judge>),
 }
 
 /// Who verifies chains.
@@ -343,11 +349,19 @@ struct Chain {
 impl Trust {
     fn authorities(
         text: &[u8],
-        crl: Option<&[u8]>,
+        target: &Target<'_>,
         themselves: bool,
         provider: &Arc<rustls::crypto::CryptoProvider>,
     ) -> Result<Self, ClientConfigError> {
         let certificates = pem::read_certificates(text).map_err(ClientConfigError::Pem)?;
+        let crl = target.crl;
+        if target.judge == CertificateJudge::Openssl {
+            let lists = crl.map(judged_lists).transpose();
+            let lists = lists.map_err(ClientConfigError::RevocationLists)?;
+            let algorithms = provider.signature_verification_algorithms;
+            let judge = Judge::of_servers(&certificates, lists, algorithms);
+            return Ok(Self::Judged(Box::new(judge)));
+        }
         let mut roots = RootCertStore::empty();
         // Bundles hold odd certificates that no target leads to: only having none at all is an error.
         roots.add_parsable_certificates(certificates.iter().cloned());
@@ -438,6 +452,32 @@ struct TargetVerifier {
     algorithms: WebPkiSupportedAlgorithms,
 }
 
+impl TargetVerifier {
+    /// Whether the certificate has the name that is asked for.
+    fn check_name(
+        &self,
+        facts: &CertificateFacts,
+        sent: &ServerName<'_>,
+    ) -> Result<ServerCertVerified, Error> {
+        let address = match (sent, &self.otherwise) {
+            (ServerName::IpAddress(ip), VerifyName::SentOrAddress) => Some(IpAddr::from(*ip)),
+            _ => None,
+        };
+        if address.is_some_and(|ip| !facts.ip_addresses.contains(&ip)) {
+            return Err(wrong_name(facts, &sent.to_str()).into());
+        }
+        let name = match (sent, &self.otherwise) {
+            (ServerName::DnsName(name), _) => Some(name.as_ref()),
+            (_, VerifyName::SentOr(name)) => Some(name.as_str()),
+            (_, VerifyName::SentOrAny | VerifyName::SentOrAddress) => None,
+        };
+        match name.filter(|name| !is_for(facts, name)) {
+            Some(name) => Err(wrong_name(facts, name).into()),
+            None => Ok(ServerCertVerified::assertion()),
+        }
+    }
+}
+
 impl ServerCertVerifier for TargetVerifier {
     fn verify_server_cert(
         &self,
@@ -454,8 +494,16 @@ impl ServerCertVerifier for TargetVerifier {
             }
             _ => {}
         }
-        let Trust::Authorities { chain, themselves } = &self.trust else {
-            return Ok(ServerCertVerified::assertion());
+        let sent = self.name.as_ref().unwrap_or(server_name);
+        let (chain, themselves) = match &self.trust {
+            Trust::Anyone => return Ok(ServerCertVerified::assertion()),
+            Trust::Authorities { chain, themselves } => (chain, themselves),
+            Trust::Judged(judge) => {
+                if let (_, Some(fault)) = judge.verdict(end_entity, intermediates, now) {
+                    return Err(in_words(fault.error().into(), &facts, sent).into());
+                }
+                return self.check_name(&facts, sent);
+            }
         };
         // First, because a self-signed CA:TRUE certificate given as its own CA is refused by webpki (`CaUsedAsEndEntity`).
         if themselves
@@ -477,7 +525,6 @@ impl ServerCertVerifier for TargetVerifier {
         if facts.version < 3 {
             return Err(Untrusted::Version1.into());
         }
-        let sent = self.name.as_ref().unwrap_or(server_name);
         let Some(chain) = chain else {
             return Err(unknown_authority(&facts).into());
         };
@@ -490,16 +537,10 @@ impl ServerCertVerifier for TargetVerifier {
             chain.verify((end_entity, intermediates), &self.algorithms, now)
         };
         verified.map_err(|error| Error::from(in_words(error, &facts, sent)))?;
-        let name = match (sent, &self.otherwise) {
-            (_, VerifyName::SentOrAddress) => None,
-            (ServerName::DnsName(name), _) => Some(name.as_ref()),
-            (_, VerifyName::SentOr(name)) => Some(name.as_str()),
-            (_, VerifyName::SentOrAny) => None,
-        };
-        match name.filter(|name| !is_for(&facts, name)) {
-            Some(name) => Err(wrong_name(&facts, name).into()),
-            None => Ok(ServerCertVerified::assertion()),
+        if self.otherwise == VerifyName::SentOrAddress {
+            return Ok(ServerCertVerified::assertion());
         }
+        self.check_name(&facts, sent)
     }
 
     fn verify_tls12_signature(

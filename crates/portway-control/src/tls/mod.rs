@@ -5,13 +5,15 @@
 //!
 //! [`pem`] (text → blocks) ▸ [`x509`] (what a certificate says) ▸ [`identity`] (chain + key, checked) ▸ [`resolver`] (SNI → identity)
 //! ▸ [`policy`] (versions and cipher suites, with the tables [`ciphers`] and [`aws_policies`]) ▸ [`tickets`] (resumption) ▸ [`server`] (downstream) and [`client`] (upstream).
-//! [`client_auth`] judges certificates of clients.
+//! [`client_auth`] judges certificates of clients, with `judge` and `link` as OpenSSL does.
 //! [`self_signed`] makes certificates for trying things out.
 
 pub mod aws_policies;
 pub mod ciphers;
 pub mod client;
 pub mod client_auth;
+mod judge;
+mod link;
 pub mod identity;
 pub mod pem;
 pub mod policy;

@@ -76,6 +76,7 @@ fields!(GroupTimeoutsDraft {
 fields!(UpstreamTlsDraft {
     "verify" => verify,
     "server_name" => server_name,
+    "judge" => judge,
     "verify_name" => verify_name,
     "alpn" => alpn,
     "crl" => crl,

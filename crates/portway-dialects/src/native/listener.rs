@@ -11,7 +11,8 @@ use portway_model::draft::{
 };
 use portway_model::name::Name;
 use portway_model::settings::{
-    ClientAuth, ErrorAnswer, ErrorPageSource, ForwardedMode, OwnAnswers, Protocol, TlsVersion,
+    CertificateJudge, ClientAuth, ErrorAnswer, ErrorPageSource, Faults, ForwardedMode, OwnAnswers,
+    Protocol, TlsVersion,
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -47,9 +48,13 @@ fields!(ListenerTlsDraft {
     "alpn" => alpn,
     "strict_sni" => strict_sni,
     "accept_clear" => accept_clear,
-    "client_auth" => client_auth,
-    "client_ca" => client_ca,
-    "client_crl" => client_crl,
+    "client_auth" => clients.auth,
+    "client_ca" => clients.ca,
+    "client_unnamed_ca" => clients.unnamed_ca,
+    "client_crl" => clients.crl,
+    "client_judge" => clients.judge,
+    "client_ignored" => clients.ignored,
+    "client_ignored_above" => clients.ignored_above,
 });
 
 fields!(ListenerTimeoutsDraft {
@@ -114,6 +119,34 @@ words!(ClientAuth, "off, optional or required", CLIENT_AUTH:
     "optional" => ClientAuth::Optional,
     "required" => ClientAuth::Required,
 );
+
+words!(CertificateJudge, "portway or openssl", CERTIFICATE_JUDGES:
+    "portway" => CertificateJudge::Portway,
+    "openssl" => CertificateJudge::Openssl,
+);
+
+impl Form for Faults {
+    const WHAT: &'static str = "OpenSSL's numbers of faults such as \"10,23\", or \"all\"";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.text(item, Self::WHAT)?.text;
+        let faults = Faults::read(text);
+        if faults.is_none() {
+            let highest = Faults::HIGHEST;
+            let message = format!("`{text}` is no list of numbers from 1 to {highest}");
+            return reader.refuse(
+                item.span,
+                message,
+                "write for example \"10,23\", or \"all\"",
+            );
+        }
+        faults
+    }
+
+    fn write(&self) -> Out {
+        Out::text(self.to_string())
+    }
+}
 
 /// Keys that are read with the rest of the table at hand.
 pub(crate) const MORE_KEYS: &[&str] = &["certificate_files", "forward", "preset", "rule"];

@@ -58,9 +58,13 @@ fields!(CertificateTlsDraft {
     "max_version" => policy.max_version,
     "suites" => policy.suites,
     "alpn" => alpn,
-    "client_auth" => client_auth,
-    "client_ca" => client_ca,
-    "client_crl" => client_crl,
+    "client_auth" => clients.auth,
+    "client_ca" => clients.ca,
+    "client_unnamed_ca" => clients.unnamed_ca,
+    "client_crl" => clients.crl,
+    "client_judge" => clients.judge,
+    "client_ignored" => clients.ignored,
+    "client_ignored_above" => clients.ignored_above,
 });
 
 nested!(CertificateTlsDraft);

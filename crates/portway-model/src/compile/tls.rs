@@ -7,12 +7,12 @@ use crate::convert::each;
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::{
-    CertificateDraft, CertificateTlsDraft, GroupDraft, ListenerDraft, ListenerTlsDraft,
-    TlsPolicyDraft, UpstreamTlsDraft, Verify,
+    CertificateDraft, CertificateTlsDraft, ClientsDraft, GroupDraft, ListenerDraft,
+    ListenerTlsDraft, TlsPolicyDraft, UpstreamTlsDraft, Verify,
 };
 use crate::name::Name;
-use crate::settings::{ClientAuth, Protocol, ServerName, VerifyName};
-use crate::snapshot::{CertificateTls, ListenerTls, TlsPolicy, UpstreamTls};
+use crate::settings::{CertificateJudge, ClientAuth, Faults, Protocol, ServerName, VerifyName};
+use crate::snapshot::{CertificateTls, Clients, ListenerTls, TlsPolicy, UpstreamTls};
 use crate::span::{Origin, Span, Spanned};
 use std::collections::HashMap;
 
@@ -64,8 +64,7 @@ impl Compiler<'_> {
         }
         self.certificate_twice(listener);
         let tls = &listener.tls;
-        let files = (tls.client_ca.as_ref(), tls.client_crl.as_ref());
-        self.check_client_auth(tls.client_auth, files, listener.name.span);
+        let clients = self.clients(&tls.clients, listener.name.span);
         self.check_alpn(tls.alpn.as_ref(), protocol);
         Ok(Some(ListenerTls {
             certificates: certificates?,
@@ -76,9 +75,7 @@ impl Compiler<'_> {
             },
             strict_sni: tls.strict_sni.is_some_and(|x| x.value),
             accept_clear: tls.accept_clear.is_some_and(|x| x.value),
-            client_auth: tls.client_auth.map_or(ClientAuth::Off, |x| x.value),
-            client_ca: tls.client_ca.as_ref().map(|x| x.value.clone()),
-            client_crl: tls.client_crl.as_ref().map(|x| x.value.clone()),
+            clients,
         }))
     }
 
@@ -134,30 +131,25 @@ impl Compiler<'_> {
         if *tls == CertificateTlsDraft::default() {
             return None;
         }
-        let files = (tls.client_ca.as_ref(), tls.client_crl.as_ref());
-        self.check_client_auth(tls.client_auth, files, draft.name.span);
+        let clients = self.clients(&tls.clients, draft.name.span);
         // Whatever its listeners speak.
         self.check_alpn(tls.alpn.as_ref(), Protocol::Tls);
         Some(CertificateTls {
             policy: self.tls_policy(&tls.policy, draft.name.span),
             alpn: tls.alpn.as_ref().map(|it| it.value.clone()),
-            client_auth: tls.client_auth.map_or(ClientAuth::Off, |it| it.value),
-            client_ca: tls.client_ca.as_ref().map(|it| it.value.clone()),
-            client_crl: tls.client_crl.as_ref().map(|it| it.value.clone()),
+            clients,
         })
     }
 
-    fn check_client_auth(
-        &mut self,
-        client_auth: Option<Spanned<ClientAuth>>,
-        (ca, crl): (Option<&Spanned<String>>, Option<&Spanned<String>>),
-        object: Span,
-    ) {
-        for file in [ca, crl].into_iter().flatten() {
+    /// What is asked of clients.
+    fn clients(&mut self, draft: &ClientsDraft, object: Span) -> Clients {
+        let files = [&draft.ca, &draft.unnamed_ca, &draft.crl];
+        for file in files.into_iter().flatten() {
             check_file(&mut self.found, "this", &file.value, file.span);
         }
-        let asked = client_auth.filter(|auth| auth.value != ClientAuth::Off);
-        match (asked, ca) {
+        let asked = draft.auth.filter(|auth| auth.value != ClientAuth::Off);
+        let authorities = draft.ca.as_ref().or(draft.unnamed_ca.as_ref());
+        match (asked, authorities) {
             (Some(asked), None) => self.found.push(
                 Diagnostic::error(
                     Code::Missing,
@@ -180,6 +172,28 @@ impl Compiler<'_> {
             ),
             (Some(_), Some(_)) | (None, None) => {}
         }
+        let clients = Clients {
+            auth: draft.auth.map_or(ClientAuth::Off, |it| it.value),
+            ca: draft.ca.as_ref().map(|it| it.value.clone()),
+            unnamed_ca: draft.unnamed_ca.as_ref().map(|it| it.value.clone()),
+            crl: draft.crl.as_ref().map(|it| it.value.clone()),
+            judge: draft.judge.map_or(CertificateJudge::Portway, |it| it.value),
+            ignored: value_or(&draft.ignored, Faults::default()),
+            ignored_above: value_or(&draft.ignored_above, Faults::default()),
+        };
+        let ignored = [draft.ignored, draft.ignored_above];
+        let ignored = ignored.into_iter().flatten().next();
+        if let Some(ignored) = ignored.filter(|_| clients.judge != CertificateJudge::Openssl) {
+            self.found.push(
+                Diagnostic::error(
+                    Code::Conflict,
+                    ignored.span,
+                    "faults of certificates are told apart by the judge `openssl` alone",
+                )
+                .help("set `client_judge` to `openssl`"),
+            );
+        }
+        clients
     }
 
     fn check_alpn(&mut self, alpn: Option<&Spanned<Vec<String>>>, protocol: Protocol) {
@@ -332,6 +346,7 @@ impl Compiler<'_> {
         Ok(UpstreamTls {
             verify: value_or(&tls.verify, defaults::VERIFY),
             server_name: value_or(&tls.server_name, defaults::SERVER_NAME),
+            judge: tls.judge.map_or(CertificateJudge::Portway, |it| it.value),
             verify_name: value_or(&tls.verify_name, defaults::VERIFY_NAME),
             alpn: match &tls.alpn {
                 Some(alpn) => alpn.value.clone(),
@@ -369,9 +384,13 @@ fn listener_tls_spans(tls: &ListenerTlsDraft) -> Vec<Span> {
         place(&tls.alpn),
         place(&tls.strict_sni),
         place(&tls.accept_clear),
-        place(&tls.client_auth),
-        place(&tls.client_ca),
-        place(&tls.client_crl),
+        place(&tls.clients.auth),
+        place(&tls.clients.ca),
+        place(&tls.clients.unnamed_ca),
+        place(&tls.clients.crl),
+        place(&tls.clients.judge),
+        place(&tls.clients.ignored),
+        place(&tls.clients.ignored_above),
     ];
     let mut spans = policy_spans(&tls.policy);
     spans.extend(own.into_iter().flatten());
@@ -381,6 +400,7 @@ fn listener_tls_spans(tls: &ListenerTlsDraft) -> Vec<Span> {
 fn upstream_tls_spans(tls: &UpstreamTlsDraft) -> Vec<Span> {
     let own = [
         place(&tls.verify),
+        place(&tls.judge),
         place(&tls.server_name),
         place(&tls.verify_name),
         place(&tls.alpn),

@@ -155,7 +155,11 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
 fn kind_of_field(field: &CertificateField) -> Kind {
     match field {
         CertificateField::Present | CertificateField::Verified => Kind::Boolean,
-        CertificateField::VerifyCode | CertificateField::Version => Kind::Number,
+        CertificateField::VerifyCode
+        | CertificateField::Fault
+        | CertificateField::FaultAbove
+        | CertificateField::FaultAboveDepth
+        | CertificateField::Version => Kind::Number,
         CertificateField::SubjectPart(_) | CertificateField::IssuerPart(_) => Kind::Text,
         CertificateField::Subject
         | CertificateField::Issuer

@@ -283,6 +283,9 @@ impl Choices {
             CertificateField::NotAfter,
             CertificateField::Pem,
             CertificateField::VerifyCode,
+            CertificateField::Fault,
+            CertificateField::FaultAbove,
+            CertificateField::FaultAboveDepth,
             CertificateField::SubjectLine,
             CertificateField::IssuerLine,
             CertificateField::SubjectPart(part.clone()),
@@ -299,7 +302,11 @@ impl Choices {
         let field = self.one(CertificateField::Present, &fields);
         let kind = match field {
             CertificateField::Present | CertificateField::Verified => Kind::Boolean,
-            CertificateField::VerifyCode | CertificateField::Version => Kind::Number,
+            CertificateField::VerifyCode
+            | CertificateField::Fault
+            | CertificateField::FaultAbove
+            | CertificateField::FaultAboveDepth
+            | CertificateField::Version => Kind::Number,
             CertificateField::SubjectPart(_) | CertificateField::IssuerPart(_) => Kind::Text,
             _ => Kind::Word,
         };

@@ -11,10 +11,10 @@ use portway_model::log::{
 };
 use portway_model::name::Name;
 use portway_model::settings::{
-    CaptureCookie, ClientAuth, ConnectionReuse, ControlLevel, ErrorAnswer, ErrorPageSource,
-    FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers, Password,
-    Protocol, ProxyPart, ProxyProtocol, SendProxy, ServerName, TargetKey, TlsVersion, VerifyName,
-    WhenFull,
+    CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorAnswer,
+    ErrorPageSource, Faults, FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy,
+    OwnAnswers, Password, Protocol, ProxyPart, ProxyProtocol, SendProxy, ServerName, TargetKey,
+    TlsVersion, VerifyName, WhenFull,
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -155,9 +155,12 @@ impl Choices {
         CertificateTlsDraft {
             policy: self.tls_policy(),
             alpn: self.setting(|_| vec!["http/1.1".to_owned()]),
-            client_auth: Some(Spanned::bare(auth)),
-            client_ca: required.then(|| Spanned::bare(self.file())),
-            client_crl: self.setting(Self::file),
+            clients: ClientsDraft {
+                auth: Some(Spanned::bare(auth)),
+                ca: required.then(|| Spanned::bare(self.file())),
+                crl: self.setting(Self::file),
+                ..ClientsDraft::default()
+            },
         }
     }
 
@@ -364,9 +367,30 @@ impl Choices {
             }),
             strict_sni: self.setting(|c| c.one_in(2)),
             accept_clear: self.setting(|c| c.one_in(2)),
-            client_auth: auth,
-            client_ca: auth.map(|_| Spanned::bare(self.file())),
-            client_crl: self.setting(Self::file),
+            clients: self.clients(auth),
+        }
+    }
+
+    fn clients(&mut self, auth: Setting<ClientAuth>) -> ClientsDraft {
+        let judge =
+            self.setting(|c| c.one(CertificateJudge::Portway, &[CertificateJudge::Openssl]));
+        let openssl = judge.is_some_and(|it| it.value == CertificateJudge::Openssl);
+        let mut faults = || {
+            let made = self.setting(|c| {
+                let some = Faults::default().with(10).and_then(|it| it.with(23));
+                c.one(Faults::ALL, &[some.unwrap_or_default()])
+            });
+            made.filter(|_| openssl)
+        };
+        let (ignored, ignored_above) = (faults(), faults());
+        ClientsDraft {
+            auth,
+            ca: auth.map(|_| Spanned::bare(self.file())),
+            unnamed_ca: self.setting(Self::file),
+            crl: self.setting(Self::file),
+            judge,
+            ignored,
+            ignored_above,
         }
     }
 
@@ -684,6 +708,7 @@ impl Choices {
                 3 => ServerName::Fixed(c.host_name()),
                 _ => ServerName::Client,
             }),
+            judge: self.setting(|c| c.one(CertificateJudge::Portway, &[CertificateJudge::Openssl])),
             verify_name: self.setting(|c| match c.below(3) {
                 1 => VerifyName::SentOrAny,
                 2 => VerifyName::SentOr(c.host_name()),

@@ -81,7 +81,8 @@ pub(crate) fn certificate(
 
 /// What files of `tests/differential` find in `CERTS`: authorities `ca` and `stranger`, and of `ca` `site` (a.example and
 /// *.b.example), `common` (the common name c.example alone), `revoked` and `client`; each as `NAME.pem` with its certificate and
-/// `NAME-all.pem` with its key too. `crl.pem` names `revoked`, `crt-list` has all of them with options of their own.
+/// `NAME-all.pem` with its key too. `crl.pem` names `revoked`, `crt-list` has all of them with options of their own. `middle` is an
+/// authority of `ca`; see [`faulty`] for certificates that something is wrong with.
 pub(crate) fn everybody(scene: &Scene) {
     let by = Issuer::Signed("ca");
     certificate(scene, "ca", Key::Rsa, "Root", &[], Issuer::Own);
@@ -125,6 +126,50 @@ pub(crate) fn everybody(scene: &Scene) {
     ];
     openssl(scene, &[&ca[..], &["-revoke", "revoked.pem"]].concat());
     openssl(scene, &[&ca[..], &["-gencrl", "-out", "crl.pem"]].concat());
+    faulty(scene);
+}
+
+/// `below` is of `middle`, and shown with it in `below-all.pem`, without it in `alone-all.pem`; `old` has expired, `server` is for
+/// servers alone, and `own` is of itself.
+fn faulty(scene: &Scene) {
+    certificate(
+        scene,
+        "middle",
+        Key::Ecdsa,
+        "Middle",
+        &[],
+        Issuer::Signed("ca"),
+    );
+    let (by, of_middle) = (Issuer::Signed("ca"), Issuer::Signed("middle"));
+    certificate(scene, "below", Key::Ecdsa, "below", &["below"], of_middle);
+    certificate(scene, "own", Key::Ecdsa, "own", &["own"], Issuer::Own);
+    certificate(scene, "old", Key::Ecdsa, "old", &["old"], by);
+    certificate(scene, "server", Key::Ecdsa, "server", &["server"], by);
+    let sign = |name: &str, extension: &str, more: &[&str]| {
+        let (request, certificate) = (format!("{name}.csr"), format!("{name}.pem"));
+        let extensions = scene.file(&format!("{name}.ext"), extension);
+        let sign = ["x509", "-req", "-in", &request, "-out", &certificate];
+        let with = ["-CA", "ca.pem", "-CAkey", "ca.key", "-set_serial", "9"];
+        let extensions = ["-extfile", extensions.to_str().unwrap()];
+        openssl(scene, &[&sign[..], &with, &extensions, more].concat());
+    };
+    sign("old", "basicConstraints=CA:FALSE\n", &["-days", "0"]);
+    sign("server", "extendedKeyUsage=serverAuth\n", &["-days", "30"]);
+    for name in ["own", "old", "server"] {
+        let parts = [format!("{name}.pem"), format!("{name}.key")];
+        join(
+            scene,
+            &format!("{name}-all.pem"),
+            &parts.each_ref().map(String::as_str),
+        );
+    }
+    join(scene, "alone-all.pem", &["below.pem", "below.key"]);
+    join(
+        scene,
+        "below-all.pem",
+        &["below.pem", "middle.pem", "below.key"],
+    );
+    join(scene, "both.pem", &["ca.pem", "middle.pem"]);
 }
 
 /// Runs openssl to its end; its standard output.

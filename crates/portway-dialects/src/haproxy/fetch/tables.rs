@@ -158,19 +158,12 @@ pub(super) const PLAIN: &[Plain] = &[
         Type::Text,
         Value::HeaderBlock(Message::Response),
     ),
-    certificate("ssl_c_err", Type::Number, CertificateField::VerifyCode),
-    // No certificate that is wrong is let through.
-    Plain(
-        "ssl_c_ca_err",
-        When::Session,
-        Type::Number,
-        Value::Number(0),
-    ),
-    Plain(
+    certificate("ssl_c_err", Type::Number, CertificateField::Fault),
+    certificate("ssl_c_ca_err", Type::Number, CertificateField::FaultAbove),
+    certificate(
         "ssl_c_ca_err_depth",
-        When::Session,
         Type::Number,
-        Value::Number(0),
+        CertificateField::FaultAboveDepth,
     ),
     // Early data is not taken.
     Plain(

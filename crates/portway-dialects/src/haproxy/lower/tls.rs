@@ -7,23 +7,17 @@ use crate::haproxy::proxy::{
 use crate::haproxy::{Reader, Word};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{
-    CertificateDraft, CertificateTlsDraft, ListenerDraft, TlsPolicyDraft, UpstreamTlsDraft, Verify,
+    CertificateDraft, CertificateTlsDraft, ClientsDraft, ListenerDraft, TlsPolicyDraft,
+    UpstreamTlsDraft, Verify,
 };
 use portway_model::name::Name;
-use portway_model::settings::{ClientAuth, ServerName, VerifyName};
+use portway_model::settings::{CertificateJudge, ClientAuth, ServerName, VerifyName};
 use portway_model::span::Spanned;
 
 /// Files beside a certificate that are no certificates themselves.
 const BESIDE: [&str; 4] = [".key", ".ocsp", ".issuer", ".sctl"];
 /// A certificate of several keys: one file each.
 const BUNDLE: [&str; 3] = [".rsa", ".ecdsa", ".dsa"];
-
-/// What is asked of clients, by which CAs and revocation lists.
-type AskedOfClients = (
-    Spanned<ClientAuth>,
-    Option<Spanned<String>>,
-    Option<Spanned<String>>,
-);
 
 /// What a line of a list says of its certificate.
 #[derive(Debug, Default)]
@@ -66,10 +60,8 @@ impl Lowering<'_, '_, '_> {
             alpn => self.alpn(alpn.as_ref()),
         };
         listener.tls.strict_sni = tls.strict_sni.map(|span| Spanned::new(true, span));
-        if let Some((auth, ca, crl)) = self.client_certificates(tls) {
-            listener.tls.client_auth = Some(auth);
-            listener.tls.client_ca = ca;
-            listener.tls.client_crl = crl;
+        if let Some(asked) = self.client_certificates(tls) {
+            listener.tls.clients = asked;
         }
     }
 
@@ -85,7 +77,7 @@ impl Lowering<'_, '_, '_> {
     }
 
     /// What is asked of clients, by which CAs and revocation lists; `None`: nothing.
-    fn client_certificates(&mut self, tls: &BindTls) -> Option<AskedOfClients> {
+    fn client_certificates(&mut self, tls: &BindTls) -> Option<ClientsDraft> {
         let verify = tls
             .verify
             .filter(|verify| verify.value != Verification::None)?;
@@ -93,26 +85,33 @@ impl Lowering<'_, '_, '_> {
             Verification::Optional => ClientAuth::Optional,
             _ => ClientAuth::Required,
         });
-        let based = |path: &Spanned<String>| {
-            path.clone()
-                .map(|path| path_in(self.base.ca_base.as_ref(), &path))
-        };
-        let ca = tls.ca_file.as_ref().map(based);
-        let crl = tls.crl_file.as_ref().map(based);
-        match &ca {
-            Some(file) => self.exists(file, "the CA file"),
-            None => {
-                let message = "`verify` needs the CAs that client certificates come from";
-                self.reader.push(
-                    Diagnostic::error(Code::Missing, verify.span, message)
-                        .help("write `ca-file FILE`"),
-                );
-            }
+        if tls.ca_file.is_none() && tls.ca_verify_file.is_none() {
+            let message = "`verify` needs the CAs that client certificates come from";
+            self.reader.push(
+                Diagnostic::error(Code::Missing, verify.span, message).help("write `ca-file FILE`"),
+            );
         }
-        if let Some(crl) = &crl {
-            self.exists(crl, "the CRL file");
-        }
-        Some((auth, ca, crl))
+        Some(ClientsDraft {
+            auth: Some(auth),
+            ca: self.authorities(tls.ca_file.as_ref(), "the CA file"),
+            unnamed_ca: self.authorities(tls.ca_verify_file.as_ref(), "the CA file"),
+            crl: self.authorities(tls.crl_file.as_ref(), "the CRL file"),
+            judge: Some(verify.map(|_| CertificateJudge::Openssl)),
+            ignored: tls.crt_ignored,
+            ignored_above: tls.ca_ignored,
+        })
+    }
+
+    /// A file of the folder of CAs.
+    fn authorities(
+        &mut self,
+        path: Option<&Spanned<String>>,
+        what: &str,
+    ) -> Option<Spanned<String>> {
+        let path = path?.clone();
+        let path = path.map(|path| path_in(self.base.ca_base.as_ref(), &path));
+        self.exists(&path, what);
+        Some(path)
     }
 
     /// HTTP/2 is left out where HTTP/1.1 is offered too.
@@ -302,18 +301,17 @@ impl Lowering<'_, '_, '_> {
         if tls == unsaid {
             return Own::default();
         }
-        let (client_auth, client_ca, client_crl) = self
-            .client_certificates(&tls)
-            .map_or((Spanned::bare(ClientAuth::Off), None, None), |asked| asked);
+        let clients = self.client_certificates(&tls).unwrap_or(ClientsDraft {
+            auth: Some(Spanned::bare(ClientAuth::Off)),
+            ..ClientsDraft::default()
+        });
         let words: Vec<&str> = words.iter().map(Word::as_str).collect();
         Own {
             words: format!("[{}]", words.join(" ")),
             tls: CertificateTlsDraft {
                 policy: self.bind_policy(&tls),
                 alpn: self.alpn(tls.alpn.as_ref()),
-                client_auth: Some(client_auth),
-                client_ca,
-                client_crl,
+                clients,
             },
         }
     }
@@ -350,13 +348,9 @@ impl Lowering<'_, '_, '_> {
             (_, Some(file)) if file.value == "@system-ca" => {
                 Some(file.clone().map(|_| Verify::System))
             }
-            (_, Some(file)) => {
-                let file = file
-                    .clone()
-                    .map(|path| path_in(self.base.ca_base.as_ref(), &path));
-                self.exists(&file, "the CA file");
-                Some(file.map(Verify::Ca))
-            }
+            (_, Some(file)) => self
+                .authorities(Some(file), "the CA file")
+                .map(|file| file.map(Verify::Ca)),
             (_, None) => {
                 let message = format!(
                     "server `{}` of {} is verified, and there are no CAs to verify it by",
@@ -371,13 +365,7 @@ impl Lowering<'_, '_, '_> {
             }
         };
         let verified = verify.as_ref().is_some_and(|it| it.value != Verify::Off);
-        let crl = tls.crl_file.as_ref().map(|path| {
-            let path = path.clone();
-            path.map(|path| path_in(self.base.ca_base.as_ref(), &path))
-        });
-        if let Some(crl) = &crl {
-            self.exists(crl, "the CRL file");
-        }
+        let crl = self.authorities(tls.crl_file.as_ref(), "the CRL file");
         // The name that is sent counts before that of `verifyhost`; without either, any will do.
         let otherwise = match &tls.verify_host {
             Some(host) => host.clone().map(VerifyName::SentOr),
@@ -386,6 +374,7 @@ impl Lowering<'_, '_, '_> {
         UpstreamTlsDraft {
             verify,
             server_name: self.server_name(tls),
+            judge: verified.then_some(Spanned::bare(CertificateJudge::Openssl)),
             verify_name: verified.then_some(otherwise),
             alpn: (proxy.mode() == Mode::Http || !alpn.value.is_empty()).then_some(alpn),
             crl: crl.filter(|_| verified),

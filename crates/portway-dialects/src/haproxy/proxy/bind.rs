@@ -6,7 +6,7 @@ use crate::haproxy::keywords::{self, OptionOf};
 use crate::haproxy::{Line, Reader, Word, address};
 use portway_model::address::BindAddress;
 use portway_model::diagnostic::{Code, Diagnostic};
-use portway_model::settings::{FileMode, TlsVersion};
+use portway_model::settings::{Faults, FileMode, TlsVersion};
 use portway_model::span::{Span, Spanned};
 
 /// What is asked of the other side's certificate.
@@ -41,6 +41,11 @@ pub(crate) struct BindTls {
     pub(crate) strict_sni: Option<Span>,
     pub(crate) verify: Option<Spanned<Verification>>,
     pub(crate) ca_file: Option<Spanned<String>>,
+    /// More CAs, whose names clients are not told.
+    pub(crate) ca_verify_file: Option<Spanned<String>>,
+    /// What may be wrong with the certificate of a client, and with those above it.
+    pub(crate) crt_ignored: Option<Spanned<Faults>>,
+    pub(crate) ca_ignored: Option<Spanned<Faults>>,
     pub(crate) crl_file: Option<Spanned<String>>,
 }
 
@@ -187,6 +192,9 @@ fn valued(bind: &mut Bind, word: &Word, value: &Word, reader: &mut Reader<'_>) {
         "ciphers" => bind.tls.ciphers = text(),
         "ciphersuites" => bind.tls.ciphersuites = text(),
         "ca-file" => bind.tls.ca_file = text(),
+        "ca-verify-file" => bind.tls.ca_verify_file = text(),
+        "crt-ignore-err" => ignored(&mut bind.tls.crt_ignored, word, value, reader),
+        "ca-ignore-err" => ignored(&mut bind.tls.ca_ignored, word, value, reader),
         "crl-file" => bind.tls.crl_file = text(),
         "alpn" => bind.tls.alpn = alpn(value),
         "verify" => bind.tls.verify = verification(value, reader),
@@ -248,6 +256,30 @@ const CERTIFICATE_OPTIONS: [&str; 14] = [
     "ssl-min-ver",
     "verify",
 ];
+
+/// Faults beside those of an option before.
+fn ignored(
+    known: &mut Option<Spanned<Faults>>,
+    word: &Word,
+    value: &Word,
+    reader: &mut Reader<'_>,
+) {
+    let before = known.map_or(Faults::default(), |it| it.value);
+    match Faults::read(value.as_str()) {
+        Some(faults) => *known = Some(value.spanned(before.and(faults))),
+        None => {
+            let (option, highest) = (&word.text, Faults::HIGHEST);
+            let message = format!(
+                "`{option}` takes numbers of OpenSSL from 1 to {highest}, not `{}`",
+                value.text
+            );
+            reader.push(
+                Diagnostic::error(Code::OutOfRange, value.span, message)
+                    .help(format!("write `{option} 10,23`, or `{option} all`")),
+            );
+        }
+    }
+}
 
 /// Permissions in octal digits.
 pub(crate) fn permissions(value: &Word, reader: &mut Reader<'_>) -> Option<Spanned<FileMode>> {

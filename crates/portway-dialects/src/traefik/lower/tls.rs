@@ -201,7 +201,7 @@ impl Lowering<'_> {
                 return;
             }
         };
-        tls.client_auth = said.map(|it| Spanned::new(auth, it.span));
+        tls.clients.auth = said.map(|it| Spanned::new(auth, it.span));
         if auth == ClientAuth::Off {
             return;
         }
@@ -215,7 +215,7 @@ impl Lowering<'_> {
                         "several files of CAs are not done yet",
                     );
                 }
-                tls.client_ca = self.file(ca.as_ref().map(String::as_str));
+                tls.clients.ca = self.file(ca.as_ref().map(String::as_str));
             }
         }
     }
