@@ -75,7 +75,7 @@ thread_local! {
     static JUDGED: Cell<Option<Judged>> = const { Cell::new(None) };
 }
 
-/// Leaves what was found, for [`take_judged`].
+/// Leaves what was found for the connection.
 pub fn leave_judged(judged: Judged) {
     JUDGED.set(Some(judged));
 }

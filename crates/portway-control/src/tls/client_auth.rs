@@ -2,7 +2,7 @@
 //! themselves.
 //!
 //! A certificate in the file of CAs is trusted as it is, and where revocation lists are given, every certificate of a chain needs
-//! one that does not name it. Where OpenSSL's judgement is asked for, [`super::judge`] has it.
+//! one that does not name it. Where OpenSSL's judgement is asked for, `judge` has it.
 
 use std::fmt;
 use std::sync::Arc;
