@@ -349,7 +349,7 @@ impl Running {
             }
             if let Some(Some(sink)) = self.tellers.groups.get(*at) {
                 let new: Vec<_> = new().map(|(_, target)| target.clone()).collect();
-                tidings::listen(group, &new, peers, sink);
+                tidings::listen(group, &new, peers, &next.plane.snapshot, sink);
             }
             if let Some(tls) = tls.get(*at) {
                 health::start(group, tls, new(), peers, &self.plane.process, &mut tasks);

@@ -303,7 +303,7 @@ impl Prepared {
         let groups = self.snapshot.groups.iter().zip(targets());
         for ((group, (targets, peers)), sink) in groups.zip(&tellers.groups) {
             if let Some(sink) = sink {
-                tidings::listen(group, targets, peers, sink);
+                tidings::listen(group, targets, peers, &self.snapshot, sink);
             }
         }
         let process = Arc::new(ProcessState::default());

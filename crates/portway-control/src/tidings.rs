@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use portway_core::health::{HealthState, Transition};
 use portway_dataplane::access_log::LogSink;
+use portway_dataplane::live::Health;
 use portway_model::check::CheckWord;
 use portway_model::log::LogLevel;
-use portway_model::snapshot::TargetGroup;
+use portway_model::snapshot::{Snapshot, TargetGroup};
 
 use crate::figures::{CheckFigures, Statistics, agent_figures, check_figures};
 use crate::logs::{Tellers, tell};
@@ -20,6 +21,8 @@ use crate::targets::{Peers, WatchedTarget};
 pub struct Teller {
     sink: LogSink,
     group: Arc<TargetGroup>,
+    /// Clients are accepted under the name of the group.
+    accepts: bool,
     /// The targets of its group, itself included.
     peers: Arc<Peers>,
     /// What the latest check found, and how healthy it left the target.
@@ -33,13 +36,17 @@ pub fn listen(
     group: &Arc<TargetGroup>,
     targets: &[Arc<WatchedTarget>],
     peers: &Arc<Peers>,
+    snapshot: &Snapshot,
     sink: &LogSink,
 ) {
+    let mut listeners = snapshot.listeners.iter();
+    let accepts = listeners.any(|it| it.known_as == group.name);
     for target in targets {
         let figures = check_figures(group, &target.target, target);
         let teller = Teller {
             sink: sink.clone(),
             group: group.clone(),
+            accepts,
             peers: peers.clone(),
             latest_of_agent: Mutex::new((None, 1)),
             latest: Mutex::new((None, figures.map_or(0, |it| it.health))),
@@ -101,8 +108,27 @@ pub fn changed(target: &WatchedTarget, transition: &Transition, by: By) {
     tell(Some(&teller.sink), level, &text);
     let was_usable = matches!(transition.from, HealthState::Initial | HealthState::Healthy);
     if was_usable && transition.to != HealthState::Healthy && teller.usable() == (0, 0) {
-        let text = format!("backend {} has no server available!", target.group);
-        tell(Some(&teller.sink), LogLevel::Emerg, &text);
+        teller.tell_of_none(target);
+    }
+}
+
+/// Tells that a target has begun to take no new traffic while it passes its checks, or has ceased to; `before`: what held
+/// until now.
+pub(crate) fn leaving(target: &WatchedTarget, before: Health) {
+    let Some(teller) = target.teller.get() else {
+        return;
+    };
+    let now = target.state.health();
+    let (who, why, online) = (who(target), teller.why(target, By::Itself), teller.online());
+    if before.is_usable() && now == Health::Draining {
+        let text = format!("{who} is stopping{why}. {online}.");
+        tell(Some(&teller.sink), LogLevel::Notice, &text);
+        if teller.usable() == (0, 0) {
+            teller.tell_of_none(target);
+        }
+    } else if before == Health::Draining && now.is_usable() {
+        let text = format!("{who} is UP{why}. {online}.");
+        tell(Some(&teller.sink), LogLevel::Notice, &text);
     }
 }
 
@@ -287,6 +313,12 @@ impl Teller {
         (active.len(), backups.len())
     }
 
+    fn tell_of_none(&self, target: &WatchedTarget) {
+        let kind = if self.accepts { "proxy" } else { "backend" };
+        let text = format!("{kind} {} has no server available!", target.group);
+        tell(Some(&self.sink), LogLevel::Emerg, &text);
+    }
+
     fn left(&self, target: &WatchedTarget) -> String {
         let (active, backup) = self.usable();
         let running = if active == 0 && backup > 0 {
@@ -348,7 +380,7 @@ mod tests {
         peers.set(&targets);
         let (sender, stream) = channel();
         let sink = LogSink::new(vec![(sender, 0)], true);
-        listen(&snapshot.groups[0], &targets, &peers, &sink);
+        listen(&snapshot.groups[0], &targets, &peers, &snapshot, &sink);
         (targets.to_vec(), stream)
     }
 
@@ -423,6 +455,49 @@ mod tests {
                 "notice: Server app/a is UP, reason: Layer7 check passed, code: 0, check duration: 3ms. \
                  1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue."
             ]
+        );
+    }
+
+    #[test]
+    fn servers_that_take_no_new_traffic_are_stopping() {
+        let (targets, mut stream) = group("");
+        let [a, b] = &targets[..] else { panic!() };
+        let conditionally = |target: &WatchedTarget, word| {
+            let check = LastCheck {
+                at: SystemTime::now(),
+                took: Duration::from_millis(3),
+                word,
+                code: Some(404),
+                said: "".into(),
+            };
+            let before = target.state.health();
+            assert_eq!(target.checked(check, Probe::Passed, TWICE), None);
+            leaving(target, before);
+        };
+        for target in [a, b] {
+            check(target, Probe::Passed);
+            conditionally(target, CheckWord::L7OkConditionally);
+            conditionally(target, CheckWord::L7OkConditionally);
+        }
+        let why = "reason: Layer7 check conditionally passed, code: 404, check duration: 3ms";
+        let rest = "servers online. 0 sessions requeued, 0 total in queue.";
+        let running = rest.replace("online.", "online. Running on backup.");
+        assert_eq!(
+            told(&mut stream),
+            [
+                format!("notice: Server app/a is stopping, {why}. 0 active and 1 backup {running}"),
+                format!(
+                    "notice: Backup Server app/b is stopping, {why}. 0 active and 0 backup {rest}"
+                ),
+                "emerg: backend app has no server available!".to_owned(),
+            ]
+        );
+        conditionally(a, CheckWord::L7Ok);
+        let said = told(&mut stream);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(
+            said[0].starts_with("notice: Server app/a is UP, reason"),
+            "{said:?}"
         );
     }
 

@@ -220,7 +220,7 @@ fn table(out: &mut String, proxy: &ProxyFigures, look: &Look<'_>) -> fmt::Result
     if let Some(it) = &proxy.frontend {
         frontend(out, proxy, it, admin)?;
     }
-    let down = |it: &ServerFigures| !it.status.takes_traffic() && it.status != ServerStatus::Drain;
+    let down = |it: &ServerFigures| !it.status.takes_traffic() && !it.status.is_leaving();
     for it in proxy
         .servers
         .iter()
@@ -419,7 +419,7 @@ fn server_class(it: &ServerFigures) -> &'static str {
         ServerStatus::GoingUp => "rising",
         ServerStatus::Down => "down",
         ServerStatus::Unchecked => "unchecked",
-        ServerStatus::Drain => "drain",
+        ServerStatus::Stopping | ServerStatus::StoppingDown | ServerStatus::Drain => "drain",
         ServerStatus::Maintenance | ServerStatus::Unresolved => "maint",
     }
 }

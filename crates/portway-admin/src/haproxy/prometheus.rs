@@ -540,6 +540,8 @@ fn samples_of(part: &str, name: &str, field: Field, labelled: &Labelled<'_>, out
         }
         field => match row.get(field) {
             Some(value) => sample("", &number(name, field, value)),
+            // HAProxy tells the time down of a backend without servers here, and not in its table.
+            None if field == Field::Downtime => sample("", "NaN"),
             // A check that came to no status is told as 0.
             None if field == Field::CheckCode && servers.first().is_some_and(is_checked) => {
                 sample("", "0");
@@ -586,6 +588,7 @@ fn state(status: ServerStatus) -> &'static str {
     match status {
         ServerStatus::Unchecked | ServerStatus::Up | ServerStatus::GoingDown => "UP",
         ServerStatus::Down | ServerStatus::GoingUp => "DOWN",
+        ServerStatus::Stopping | ServerStatus::StoppingDown => "NOLB",
         ServerStatus::Drain => "DRAIN",
         ServerStatus::Maintenance | ServerStatus::Unresolved => "MAINT",
     }

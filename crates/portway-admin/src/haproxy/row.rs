@@ -406,6 +406,13 @@ pub(crate) fn server_status(it: &ServerFigures) -> String {
         ServerStatus::Down | ServerStatus::GoingUp if agent.is_some_and(|it| it.is_down) => {
             "DOWN (agent)".to_owned()
         }
+        ServerStatus::Stopping => "NOLB".to_owned(),
+        ServerStatus::StoppingDown => {
+            let (now, of) = check.map_or((0, 0), |it| {
+                ((it.health + 1).saturating_sub(it.rise), it.fall)
+            });
+            format!("NOLB {now}/{of}")
+        }
         ServerStatus::Drain if agent.is_some() => "DRAIN (agent)".to_owned(),
         ServerStatus::Unchecked => "no check".to_owned(),
         ServerStatus::Up => "UP".to_owned(),

@@ -271,6 +271,14 @@ impl Reading<'_> {
 }
 
 impl ServerStatus {
+    /// True where it keeps its clients and takes no new ones.
+    pub fn is_leaving(self) -> bool {
+        matches!(
+            self,
+            ServerStatus::Stopping | ServerStatus::StoppingDown | ServerStatus::Drain
+        )
+    }
+
     /// True where it may be given new traffic.
     pub fn takes_traffic(self) -> bool {
         matches!(

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use portway_core::health::{Failure, HealthState, Reason};
+use portway_dataplane::live::Health;
 use portway_model::address::{Host, TargetAddress};
 use portway_model::check::{CheckKind, CheckWord};
 use portway_model::snapshot::{Target, TargetCheck, TargetGroup};
@@ -91,6 +92,10 @@ pub enum ServerStatus {
     Down,
     /// Failed its checks; the latest passed.
     GoingUp,
+    /// Passes its checks and takes no new traffic, as they say.
+    Stopping,
+    /// The same; its latest checks failed.
+    StoppingDown,
     /// Takes no new traffic.
     Drain,
     /// Taken out by a person, or by the configuration.
@@ -233,8 +238,15 @@ fn status(
         },
         HealthState::Initial | HealthState::Healthy => match check {
             None => ServerStatus::Unchecked,
-            Some(check) if check.health < check.rise + check.fall - 1 => ServerStatus::GoingDown,
-            Some(_) => ServerStatus::Up,
+            Some(check) => {
+                let failing = check.health < check.rise + check.fall - 1;
+                match (watched.state.health() == Health::Draining, failing) {
+                    (true, false) => ServerStatus::Stopping,
+                    (true, true) => ServerStatus::StoppingDown,
+                    (false, true) => ServerStatus::GoingDown,
+                    (false, false) => ServerStatus::Up,
+                }
+            }
         },
     }
 }

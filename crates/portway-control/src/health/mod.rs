@@ -256,8 +256,12 @@ async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Arc<Told>) {
             }
             let first = prober.check.first_failure_is_down;
             let thresholds = thresholds(&prober.own, &target, first);
+            let before = target.state.health();
             let transition = target.checked(check, outcome.probe, thresholds);
             tidings::checked(&target);
+            if transition.is_none() {
+                tidings::leaving(&target, before);
+            }
             told.changed(&target, transition);
         }
         let interval = target.interval(&prober.own);

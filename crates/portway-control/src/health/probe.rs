@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use portway_core::health::{Failure, Probe};
+use portway_core::health::{Failure, HealthState, Probe};
 use portway_core::proxy_protocol::{Tell, write_v1, write_v2};
 use portway_dataplane::live::ProcessState;
 use portway_dataplane::unix_path;
@@ -337,9 +337,9 @@ impl Attempt<'_> {
         }
     }
 
-    /// True where a 404 takes the target out of rotation without being a failure.
+    /// True where a 404 takes the target out of rotation without being a failure: one that is down stays so.
     pub(super) fn leaves_on_404(&self) -> bool {
-        self.prober.check.drain_on_404
+        self.prober.check.drain_on_404 && self.watched.state_now() != HealthState::Unhealthy
     }
 
     pub(super) fn group_name(&self) -> &str {

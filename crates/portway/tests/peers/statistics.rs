@@ -58,8 +58,6 @@ forward = "bytes"
 [stick_table.clients]
 key = "address"
 size = 1024
-[target_group.clients]
-targets = []
 [target_group.bytes]
 targets = [{{ address = "127.0.0.1:{up}", name = "t1" }}]
 [target_group.app]
@@ -69,6 +67,8 @@ targets = [
     {{ address = "127.0.0.1:{down}", name = "c", backup = true, disabled = true }},
 ]
 health_check = {{ http = "/", interval = "100ms", unhealthy_threshold = 3 }}
+[target_group.clients]
+targets = []
 "#
     ))
 }
@@ -98,8 +98,6 @@ frontend raw
     bind 127.0.0.1:{raw}
     mode tcp
     default_backend bytes
-backend clients
-    stick-table type ip size 1k
 backend bytes
     mode tcp
     server t1 127.0.0.1:{up}
@@ -108,6 +106,8 @@ backend app
     server a 127.0.0.1:{up} check inter 100 weight 3
     server b 127.0.0.1:{down} check inter 100 maxconn 5
     server c 127.0.0.1:{down} check inter 100 backup disabled
+backend clients
+    stick-table type ip size 1k
 "
     );
     let file = scene.file("haproxy.cfg", text);

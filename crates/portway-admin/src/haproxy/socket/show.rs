@@ -186,7 +186,12 @@ const FORCED_DRAIN: u8 = 0x08;
 const UNRESOLVED: u8 = 0x20;
 
 fn state_of(proxy: &ProxyFigures, it: &ServerFigures, text: &mut String) {
-    let running = it.status.takes_traffic() || it.status == ServerStatus::Drain;
+    // 0: stopped, 2: running, 3: stopping.
+    let state = match it.status {
+        ServerStatus::Stopping | ServerStatus::StoppingDown => 3,
+        status if status.takes_traffic() || status.is_leaving() => 2,
+        _ => 0,
+    };
     let admin = match it.status {
         ServerStatus::Maintenance if it.is_disabled => FORCED_MAINTENANCE | CONFIGURED_MAINTENANCE,
         ServerStatus::Maintenance => FORCED_MAINTENANCE,
@@ -242,7 +247,7 @@ fn state_of(proxy: &ProxyFigures, it: &ServerFigures, text: &mut String) {
         proxy.name,
         it.number,
         it.name,
-        if running { 2 } else { 0 },
+        state,
         it.weight,
         it.configured_weight,
         it.since.as_secs(),
