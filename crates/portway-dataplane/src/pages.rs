@@ -72,7 +72,7 @@ pub(crate) fn takes(x: &mut Exchange<'_>, status: u16) -> bool {
         let Some(case) = cases.iter().find(fits) else {
             continue;
         };
-        let Some(group) = draw(&case.forward, x.connection.worker.random()) else {
+        let Some(group) = draw(&case.forward, x.connection.worker.turn()) else {
             continue;
         };
         let before = x.response_status.replace(status);

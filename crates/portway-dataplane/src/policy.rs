@@ -200,7 +200,7 @@ fn perform(
 ) -> Option<Decision> {
     match action {
         Action::Forward(groups) => {
-            let group = draw(groups, x.connection.worker.random());
+            let group = draw(groups, x.connection.worker.turn());
             return Some(group.map_or(Decision::Undecided, Decision::Forward));
         }
         Action::ForwardByName { name, fallback } => {
@@ -490,7 +490,7 @@ pub(crate) fn draw(groups: &[Weighted<Resolved>], chance: u64) -> Option<GroupId
         .iter()
         .map(|weighted| u64::from(weighted.weight))
         .sum();
-    let mut drawn = chance.checked_rem(sum)?;
+    let mut drawn = u64::try_from((u128::from(chance) * u128::from(sum)) >> 64).ok()?;
     groups
         .iter()
         .find(|weighted| {

@@ -122,7 +122,7 @@ impl<'r> Rules<'r> {
         }
         match action {
             Action::Forward(groups) => {
-                let group = draw(groups, connection.worker.random());
+                let group = draw(groups, connection.worker.turn());
                 return Some(group.map_or(Verdict::Reject { silent: false }, Verdict::Forward));
             }
             Action::HandOver(listener) => return Some(Verdict::HandOver(*listener)),

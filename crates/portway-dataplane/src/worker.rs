@@ -192,6 +192,8 @@ pub(crate) struct Worker {
     scratches: RefCell<Vec<Box<Scratch>>>,
     logs: RefCell<Vec<LogBuffer>>,
     random: Cell<u64>,
+    /// Whose turn it is among weighted groups.
+    turn: Cell<u64>,
     /// Connections open on this worker.
     open: Cell<u32>,
     draining: Cell<bool>,
@@ -243,6 +245,7 @@ impl Worker {
             scratches: RefCell::default(),
             logs: RefCell::new(logs.collect()),
             random: Cell::new(crate::sys::seed()),
+            turn: Cell::new(0),
             open: Cell::new(0),
             draining: Cell::new(false),
             process: Arc::clone(&plane.process),
@@ -332,6 +335,14 @@ impl Worker {
             scratch.clear();
             free.push(scratch);
         }
+    }
+
+    /// 64 bits for choices in proportion to weights: a Weyl sequence of the golden ratio, so that few choices keep the
+    /// proportion as well as many do, also where several rules take turns.
+    pub(crate) fn turn(&self) -> u64 {
+        let next = self.turn.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.turn.set(next);
+        next
     }
 
     /// 64 bits for choices that nobody gains from guessing (xorshift64*).

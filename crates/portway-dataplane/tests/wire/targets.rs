@@ -420,11 +420,13 @@ fn groups_share_requests_by_weight() {
     );
     let proxy = Proxy::start(&text);
     let mut client = proxy.client();
-    let counts = counts((0..400).map(|_| ask(&mut client)));
-    // By chance: 100 expected, standard deviation 8.7; eight of those are never reached.
-    assert!((30..170).contains(&counts["b"]), "{counts:?}");
+    // Few requests keep the proportion too.
+    for _ in 0..5 {
+        let counts = counts((0..40).map(|_| ask(&mut client)));
+        assert!((9..=11).contains(&counts["b"]), "{counts:?}");
+    }
     drop(client);
-    proxy.finish(400);
+    proxy.finish(200);
 }
 
 /// An address that never answers a SYN: its queue is full. The wires keep it so.

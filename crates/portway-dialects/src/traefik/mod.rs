@@ -273,7 +273,13 @@ pub fn parse_all(
         }
     }
     let model = Model::of(&all.dynamic, &mut found);
-    let draft = lower::lower(&model, &settings, files, inputs, &mut found);
+    let mounted = |path: &str| on_host_of(&composes, path);
+    let given = lower::Given {
+        files,
+        inputs,
+        mounted: &mounted,
+    };
+    let draft = lower::lower(&model, &settings, given, &mut found);
     (draft, found)
 }
 
@@ -296,6 +302,18 @@ fn fixed_of(project: &compose::Project, found: &mut Diagnostics) -> Option<(Sect
     Some((schema::read(&table, Language::Fixed, found), traefik.old))
 }
 
+/// The path on the host of one in the container of a Traefik; `None` where no volume of it has that.
+fn on_host_of(composes: &[(&File<'_>, compose::Project)], path: &str) -> Option<String> {
+    composes.iter().find_map(|(file, project)| {
+        let mut own = project
+            .containers
+            .iter()
+            .filter_map(|it| it.traefik.as_ref());
+        let path = own.find_map(|traefik| traefik.on_host(path))?;
+        Some(beside(file.name, &path))
+    })
+}
+
 /// Folders of dynamic files that are not there.
 fn unreadable_folders(
     files: &[File<'_>],
@@ -304,16 +322,7 @@ fn unreadable_folders(
     inputs: &Inputs<'_>,
     found: &mut Diagnostics,
 ) {
-    let mounted = |path: &str| {
-        composes.iter().find_map(|(file, project)| {
-            let mut own = project
-                .containers
-                .iter()
-                .filter_map(|it| it.traefik.as_ref());
-            let path = own.find_map(|traefik| traefik.on_host(path))?;
-            Some(beside(file.name, &path))
-        })
-    };
+    let mounted = |path: &str| on_host_of(composes, path);
     for (path, _) in fixed
         .iter()
         .flat_map(provided)

@@ -66,6 +66,7 @@ pub(super) struct Model {
     pub(super) tcp_routers: Objects,
     pub(super) tcp_services: Objects,
     pub(super) tcp_middlewares: Objects,
+    pub(super) tcp_transports: Objects,
     pub(super) tls_options: Objects,
     pub(super) stores: Objects,
     pub(super) certificates: Vec<Section>,
@@ -98,6 +99,7 @@ impl Model {
             tcp_routers: gather("tcp.routers", "TCP router"),
             tcp_services: gather("tcp.services", "TCP service"),
             tcp_middlewares: gather("tcp.middlewares", "TCP middleware"),
+            tcp_transports: gather("tcp.serversTransports", "TCP serversTransport"),
             tls_options: gather("tls.options", "tls option"),
             stores: gather("tls.stores", "tls store"),
             certificates: certificates

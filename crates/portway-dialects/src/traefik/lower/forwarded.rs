@@ -7,7 +7,7 @@ use super::super::entry_point::EntryPoint;
 use super::super::matcher::{expression, networks, one_of, test};
 use super::super::schema::Section;
 use super::chain::rule;
-use super::middleware::{of, set_header};
+use super::middleware::{of, set_header, text_answer};
 use super::{Speech, over_tls};
 use portway_model::action::{Action, NamePattern, Normalization, Phase};
 use portway_model::diagnostic::Diagnostics;
@@ -37,6 +37,7 @@ pub(super) fn lower(
         .and_then(|it| it.flag("sanitizePath"));
     let sanitize = sanitize.is_none_or(|it| it.value);
     listener.rules.push(normal_path(sanitize, at));
+    listener.rules.extend(encoded(entry, at));
     let none = Section::new(at);
     let section = entry.section.section("forwardedHeaders").unwrap_or(&none);
     let trusted = section.list("trustedIPs");
@@ -125,6 +126,33 @@ fn normal_path(sanitize: bool, at: Span) -> portway_model::action::Rule<Named> {
     }
     let actions = forms.into_iter().map(Action::Normalize).collect();
     rule(Phase::Request, test(Value::Path, how, at), actions, at)
+}
+
+/// Characters that may be forbidden in paths where they are percent-encoded, in upper case.
+const ENCODED: [(&str, &str); 7] = [
+    ("allowEncodedSlash", "%2F"),
+    ("allowEncodedBackSlash", "%5C"),
+    ("allowEncodedNullCharacter", "%00"),
+    ("allowEncodedSemicolon", "%3B"),
+    ("allowEncodedPercent", "%25"),
+    ("allowEncodedQuestionMark", "%3F"),
+    ("allowEncodedHash", "%23"),
+];
+
+/// Refuses paths with encoded characters that are forbidden.
+fn encoded(entry: &EntryPoint, at: Span) -> Option<portway_model::action::Rule<Named>> {
+    let section = entry.section.section("http.encodedCharacters")?;
+    let forbidden = |(name, _): &&(&str, &str)| section.flag(name).is_some_and(|it| !it.value);
+    let any_of = ENCODED.iter().filter(forbidden);
+    let any_of: Vec<String> = any_of.map(|(_, code)| (*code).to_owned()).collect();
+    let how = Matcher::Text {
+        how: TextMatch::Contains,
+        any_of,
+        ignore_case: true,
+    };
+    let answer = Action::Deny(text_answer(400, "Bad Request\n"));
+    let is_some = matches!(&how, Matcher::Text { any_of, .. } if !any_of.is_empty());
+    is_some.then(|| rule(Phase::Request, test(Value::Path, how, at), vec![answer], at))
 }
 
 /// Sets what is not said yet. `said`: a proxy may have said it.

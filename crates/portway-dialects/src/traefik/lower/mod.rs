@@ -36,19 +36,28 @@ const NO_LIMIT: Duration = Duration::from_secs(24 * 3600);
 /// How long Traefik lets requests finish when it is stopped.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// The world around a configuration.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'g> {
+    pub(super) files: &'g [File<'g>],
+    pub(super) inputs: &'g Inputs<'g>,
+    /// The path on the host of one in a container.
+    pub(super) mounted: &'g dyn Fn(&str) -> Option<String>,
+}
+
 /// Makes the draft.
 pub(super) fn lower(
     model: &Model,
     settings: &Settings,
-    files: &[File<'_>],
-    inputs: &Inputs<'_>,
+    given: Given<'_>,
     found: &mut Diagnostics,
 ) -> Draft {
     let mut lowering = Lowering {
         model,
         settings,
-        files,
-        inputs,
+        files: given.files,
+        inputs: given.inputs,
+        mounted: given.mounted,
         found,
         draft: Draft::default(),
         certificates: None,
@@ -79,6 +88,7 @@ pub(super) struct Lowering<'l> {
     settings: &'l Settings,
     files: &'l [File<'l>],
     inputs: &'l Inputs<'l>,
+    mounted: &'l dyn Fn(&str) -> Option<String>,
     found: &'l mut Diagnostics,
     draft: Draft,
     /// Those of the configuration, once they were asked for.
@@ -114,6 +124,9 @@ impl Lowering<'_> {
 
     /// A path that is said at `span`.
     fn beside(&self, span: Span, path: &str) -> String {
+        if let Some(path) = (self.mounted)(path) {
+            return path;
+        }
         let file = self.files.iter().find(|file| file.id == span.file);
         beside(file.map_or("", |file| file.name), path)
     }

@@ -149,6 +149,11 @@ impl Lowering<'_> {
             return Vec::new();
         }
         let parts = section.objects("services");
+        for weight in parts.iter().filter_map(|part| part.number("weight")) {
+            if weight.value < 0 {
+                self.error(Code::OutOfRange, weight.span, "a weight is below 0");
+            }
+        }
         let weight = |part: &Section| part.number("weight").map_or(1, |it| it.value.max(0));
         let sum: i64 = parts.iter().map(weight).sum();
         let mut groups = Vec::new();
@@ -342,7 +347,12 @@ impl Lowering<'_> {
 
     fn sticky(&mut self, balancer: &Section, name: &str) -> Option<Spanned<StickyCookie>> {
         let sticky = balancer.section("sticky")?;
-        let entry = sticky.get("cookie")?;
+        let Some(entry) = sticky.get("cookie") else {
+            let message = "`sticky` without `cookie` keeps nobody";
+            let one = Diagnostic::warning(Code::Unused, sticky.span, message);
+            self.refused(one.help("add `cookie: {}`, in labels `….sticky.cookie=true`"));
+            return None;
+        };
         let section = balancer.section("sticky.cookie")?;
         let own = section.some_text("name").map(|it| it.value.to_owned());
         let mut cookie = StickyCookie::new(own.unwrap_or_else(|| cookie_name(name)));
@@ -490,7 +500,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn upstream_tls(
+    pub(super) fn upstream_tls(
         &mut self,
         section: Option<&Section>,
         servers: &[Server],

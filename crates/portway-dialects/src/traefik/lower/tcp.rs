@@ -7,7 +7,7 @@ use super::super::rule;
 use super::super::schema::{Section, Value as Stated};
 use super::chain::rule as rule_of;
 use super::entry::Attached;
-use super::service::{host, host_and_port};
+use super::service::{Server, host, host_and_port};
 use super::terms::{Said, ends_tls};
 use super::{Lowering, NO_LIMIT, forwarded};
 use portway_model::action::{Action, Phase, Weighted};
@@ -214,6 +214,7 @@ impl Lowering<'_> {
         let protocol = if tls { Protocol::Tls } else { Protocol::Tcp };
         group.protocol = Some(Spanned::new(protocol, service.key));
         group.timeouts.tunnel = Some(Spanned::bare(NO_LIMIT));
+        let mut spoken_to = Vec::new();
         for server in servers {
             let Some(address) = server.some_text("address") else {
                 self.error(Code::Missing, server.span, "a server without `address`");
@@ -225,6 +226,13 @@ impl Lowering<'_> {
                 self.found.push(one.help("such as `10.0.0.1:5432`"));
                 continue;
             };
+            spoken_to.push(Server {
+                https: server.is_on("tls"),
+                host: name.clone(),
+                port,
+                weight: None,
+                span: address.span,
+            });
             let host = host(&name);
             let address = Spanned::new(TargetAddress::Tcp { host, port }, address.span);
             let mut target = TargetDraft::new(address);
@@ -233,7 +241,19 @@ impl Lowering<'_> {
             }
             group.targets.push(target);
         }
-        if let Some(section) = balancer.section("proxyProtocol") {
+        let named = balancer.some_text("serversTransport");
+        let transport = named.and_then(|name| {
+            let model = self.model;
+            model
+                .tcp_transports
+                .find(name, service.provider, self.found)
+        });
+        let transport = transport.map(|it| &it.section);
+        group.timeouts.connect = transport
+            .and_then(|it| it.duration("dialTimeout"))
+            .filter(|it| !it.value.is_zero());
+        let proxy = transport.and_then(|it| it.section("proxyProtocol"));
+        if let Some(section) = balancer.section("proxyProtocol").or(proxy) {
             let version = match section.number("version").map_or(2, |it| it.value) {
                 1 => ProxyProtocol::V1,
                 2 => ProxyProtocol::V2,
@@ -244,6 +264,10 @@ impl Lowering<'_> {
                 }
             };
             group.send_proxy = Some(Spanned::new(SendProxy::from(version), section.span));
+        }
+        if tls {
+            let section = transport.and_then(|it| it.section("tls"));
+            self.upstream_tls(section, &spoken_to, &mut group);
         }
         self.draft.groups.push(group);
         Some(name)

@@ -29,7 +29,8 @@ impl Lowering<'_> {
                 .push(one.help("put it into a file, and write its name here"));
             return None;
         }
-        Some(said.map(str::to_owned))
+        // Compile takes a relative path from the folder of the file that says it.
+        Some(said.map(|path| (self.mounted)(path).unwrap_or_else(|| path.to_owned())))
     }
 
     /// All certificates of the configuration, the default first; made when they are first asked for.

@@ -50,7 +50,39 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     yes("entryPoints.*.http.maxHeaderBytes", Number),
     not_yet("entryPoints.*.http.underscoreHeadersStrategy", Text, ""),
-    not_yet("entryPoints.*.http.encodedCharacters", Free, ""),
+    yes_but(
+        "entryPoints.*.http.encodedCharacters",
+        Section,
+        "400 where one is `false` and such a path comes; all are allowed without it",
+    ),
+    yes(
+        "entryPoints.*.http.encodedCharacters.allowEncodedSlash",
+        Flag,
+    ),
+    yes(
+        "entryPoints.*.http.encodedCharacters.allowEncodedBackSlash",
+        Flag,
+    ),
+    yes(
+        "entryPoints.*.http.encodedCharacters.allowEncodedNullCharacter",
+        Flag,
+    ),
+    yes(
+        "entryPoints.*.http.encodedCharacters.allowEncodedSemicolon",
+        Flag,
+    ),
+    yes(
+        "entryPoints.*.http.encodedCharacters.allowEncodedPercent",
+        Flag,
+    ),
+    yes(
+        "entryPoints.*.http.encodedCharacters.allowEncodedQuestionMark",
+        Flag,
+    ),
+    yes(
+        "entryPoints.*.http.encodedCharacters.allowEncodedHash",
+        Flag,
+    ),
     no_effect("entryPoints.*.http2", Free, "HTTP/2 is not spoken"),
     not_yet("entryPoints.*.http3", Free, ""),
     yes("entryPoints.*.forwardedHeaders", Section),
