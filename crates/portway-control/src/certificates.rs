@@ -231,7 +231,11 @@ fn policy(who: &str, asked: &TlsPolicy, fallback: Span, found: &mut Diagnostics)
     } else {
         asked.origin.0
     };
-    match narrowed(asked) {
+    let spoken = narrowed(asked).and_then(|policy| match &asked.curves {
+        Some(curves) => policy.with_curves(curves),
+        None => Ok(policy),
+    });
+    match spoken {
         Ok(policy) => {
             if !policy.dropped.is_empty() {
                 let message = format!(

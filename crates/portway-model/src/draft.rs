@@ -267,6 +267,8 @@ pub struct TlsPolicyDraft {
     pub max_version: Option<Spanned<TlsVersion>>,
     /// Cipher suites, IANA or OpenSSL names, in place of the policy's.
     pub suites: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Groups of the key exchange, in place of ours.
+    pub curves: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// See [`crate::settings::ListenerTimeouts`].
@@ -562,6 +564,8 @@ pub struct UpstreamTlsDraft {
     pub policy: TlsPolicyDraft,
     /// Our certificate towards targets, by name.
     pub certificate: Option<Spanned<Name>>,
+    /// Sessions are resumed where the target offers it.
+    pub resume: Option<Spanned<bool>>,
 }
 
 /// TLS towards one target, in place of its group's.

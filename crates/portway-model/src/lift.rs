@@ -406,6 +406,7 @@ impl Lift<'_> {
             crl: some(&tls.crl),
             policy: tls_policy(&tls.policy),
             certificate: tls.certificate.map(|id| self.certificate(id)),
+            resume: unless(&tls.resume, &true),
         }
     }
 
@@ -449,15 +450,16 @@ fn certificate_tls(tls: &CertificateTls) -> CertificateTlsDraft {
 }
 
 fn tls_policy(policy: &TlsPolicy) -> TlsPolicyDraft {
-    let suites = policy.suites.as_ref().map(|suites| {
-        let suites = suites.iter().cloned().map(Spanned::bare);
-        Spanned::bare(suites.collect())
-    });
+    let list = |list: &Option<Vec<String>>| {
+        let list = list.as_ref()?.iter().cloned().map(Spanned::bare);
+        Some(Spanned::bare(list.collect()))
+    };
     TlsPolicyDraft {
         name: unless(&policy.name, &defaults::TLS_POLICY.to_owned()),
         min_version: policy.min_version.map(Spanned::bare),
         max_version: policy.max_version.map(Spanned::bare),
-        suites,
+        suites: list(&policy.suites),
+        curves: list(&policy.curves),
     }
 }
 

@@ -301,6 +301,8 @@ pub struct TlsPolicy {
     pub max_version: Option<TlsVersion>,
     /// Suites in place of the policy's; `None`: as the policy says.
     pub suites: Option<Vec<String>>,
+    /// Groups of the key exchange; `None`: ours.
+    pub curves: Option<Vec<String>>,
     /// The text that made it.
     pub origin: Origin,
 }
@@ -619,6 +621,8 @@ pub struct UpstreamTls {
     pub policy: TlsPolicy,
     /// Our certificate towards targets.
     pub certificate: Option<CertificateId>,
+    /// Sessions are resumed where the target offers it.
+    pub resume: bool,
 }
 
 /// TLS towards one target.

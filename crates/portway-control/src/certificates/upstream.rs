@@ -51,7 +51,9 @@ pub(super) struct Loading<'a> {
 
 impl Loading<'_> {
     pub(super) fn load(&mut self) -> GroupTls {
-        let of_group = self.group.tls.as_ref().and_then(|tls| self.config(tls));
+        let group_tls = self.group.tls.as_ref();
+        let key = group_tls.and_then(|tls| self.own(tls));
+        let of_group = group_tls.and_then(|tls| self.config(tls, key.clone()));
         let check = self.of_check(of_group.as_ref());
         let has_own =
             |target: &portway_model::snapshot::Target| matches!(target.tls, TargetTls::Own(_));
@@ -60,8 +62,15 @@ impl Loading<'_> {
         let several = targets.len() > 1 && of_group.is_some();
         if several || targets.iter().any(has_own) {
             own.extend(targets.iter().map(|target| match &target.tls {
-                TargetTls::Own(tls) => self.config(tls),
-                TargetTls::Group => of_group.as_deref().map(apart),
+                TargetTls::Own(tls) => {
+                    let key = self.own(tls);
+                    self.config(tls, key)
+                }
+                TargetTls::Group => {
+                    let resume = group_tls.is_some_and(|tls| tls.resume);
+                    let config = of_group.as_deref();
+                    config.map(|config| apart(config, key.as_deref(), resume))
+                }
                 TargetTls::Off => None,
             }));
         }
@@ -81,8 +90,11 @@ impl Loading<'_> {
         Some(key)
     }
 
-    fn config(&mut self, tls: &UpstreamTls) -> Option<Arc<ClientConfig>> {
-        let own = self.own(tls);
+    fn config(
+        &mut self,
+        tls: &UpstreamTls,
+        own: Option<Arc<RenewableKey>>,
+    ) -> Option<Arc<ClientConfig>> {
         let (group, found) = (self.group, &mut *self.found);
         let span = group.origin.0;
         let who = format!("target group `{}`", group.name);
@@ -121,7 +133,7 @@ impl Loading<'_> {
         };
         let alpn = tls.alpn.iter().map(|it| it.clone().into_bytes());
         let alpn: Vec<Vec<u8>> = alpn.collect();
-        client_config_as(&verification, &policy, &alpn, own)
+        client_config_as(&verification, &policy, &alpn, own, tls.resume)
             .map_err(|error| {
                 let file = file.unwrap_or_default();
                 let message = format!("{who} cannot speak TLS: {}: {error}", file.display());

@@ -7,11 +7,11 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use portway_model::settings::{CertificateJudge, VerifyName};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::sign::CertifiedKey;
 use rustls::{
@@ -25,6 +25,7 @@ use super::judge::Judge;
 use super::pem::{self, PemError};
 use super::policy::Policy;
 use super::server::provider;
+use super::sessions::{Sessions, resumption};
 use super::signature;
 use super::x509::{CertificateFacts, PublicKeyKind, Validity, day};
 
@@ -126,30 +127,45 @@ pub fn client_config(
     policy: &Policy,
     alpn: &[Vec<u8>],
 ) -> Result<Arc<ClientConfig>, ClientConfigError> {
-    client_config_as(verification, policy, alpn, None)
+    client_config_as(verification, policy, alpn, None, true)
 }
 
 /// What targets are shown where they ask for a certificate.
 #[derive(Debug)]
-pub struct RenewableKey(RwLock<Arc<CertifiedKey>>);
+pub struct RenewableKey {
+    key: RwLock<Arc<CertifiedKey>>,
+    /// Sessions in which it was shown.
+    sessions: Mutex<Vec<Weak<Sessions>>>,
+}
 
 impl RenewableKey {
     /// Shows this one.
     #[must_use]
     pub fn new(key: Arc<CertifiedKey>) -> Self {
-        Self(RwLock::new(key))
+        Self {
+            key: RwLock::new(key),
+            sessions: Mutex::default(),
+        }
     }
 
-    /// Shows this one from now on.
+    /// Shows this one from now on: a session that is resumed would go on with the old one.
     pub fn renew(&self, key: Arc<CertifiedKey>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = key;
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = key;
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|it| it.upgrade().map(|it| it.forget()).is_some());
+    }
+
+    /// Sessions that end with it.
+    pub(super) fn shown_in(&self, shown: &Arc<Sessions>) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.push(Arc::downgrade(shown));
     }
 }
 
 impl ResolvesClientCert for RenewableKey {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         Some(
-            self.0
+            self.key
                 .read()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),
@@ -161,7 +177,7 @@ impl ResolvesClientCert for RenewableKey {
     }
 }
 
-/// As [`client_config`]; targets that ask for a certificate are shown `own`.
+/// As [`client_config`]; targets that ask for a certificate are shown `own`, and sessions are resumed if `resume`.
 ///
 /// # Errors
 /// See [`ClientConfigError`].
@@ -170,6 +186,7 @@ pub fn client_config_as(
     policy: &Policy,
     alpn: &[Vec<u8>],
     own: Option<Arc<RenewableKey>>,
+    resume: bool,
 ) -> Result<Arc<ClientConfig>, ClientConfigError> {
     let provider = provider(policy);
     let algorithms = provider.signature_verification_algorithms;
@@ -195,12 +212,13 @@ pub fn client_config_as(
         .map_err(ClientConfigError::Policy)?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
+    let resumption = resumption(UPSTREAM_SESSIONS, resume, own.as_deref());
     let mut config = match own {
         None => config.with_no_client_auth(),
         Some(own) => config.with_client_cert_resolver(own),
     };
     config.alpn_protocols = alpn.to_vec();
-    config.resumption = Resumption::in_memory_sessions(UPSTREAM_SESSIONS);
+    config.resumption = resumption;
     config.cert_decompressors = Vec::new();
     config.cert_compressors = Vec::new();
     Ok(Arc::new(config))
@@ -208,9 +226,9 @@ pub fn client_config_as(
 
 /// The same with sessions of its own: targets cannot resume each other's.
 #[must_use]
-pub fn apart(config: &ClientConfig) -> Arc<ClientConfig> {
+pub fn apart(config: &ClientConfig, own: Option<&RenewableKey>, resume: bool) -> Arc<ClientConfig> {
     let mut config = config.clone();
-    config.resumption = Resumption::in_memory_sessions(TARGET_SESSIONS);
+    config.resumption = resumption(TARGET_SESSIONS, resume, own);
     Arc::new(config)
 }
 

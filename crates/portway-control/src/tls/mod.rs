@@ -4,7 +4,7 @@
 //! configuration is left to the rest of control. In the order of the path:
 //!
 //! [`pem`] (text → blocks) ▸ [`x509`] (what a certificate says) ▸ [`identity`] (chain + key, checked) ▸ [`resolver`] (SNI → identity)
-//! ▸ [`policy`] (versions and cipher suites, with the tables [`ciphers`] and [`aws_policies`]) ▸ [`tickets`] (resumption) ▸ [`server`] (downstream) and [`client`] (upstream).
+//! ▸ [`policy`] (versions and cipher suites, with the tables [`ciphers`] and [`aws_policies`]) ▸ [`tickets`] (resumption) ▸ [`server`] (downstream) and [`client`] (upstream, with `sessions`).
 //! [`client_auth`] judges certificates of clients, with `judge` and `link` as OpenSSL does.
 //! [`self_signed`] makes certificates for trying things out.
 
@@ -20,6 +20,7 @@ pub mod policy;
 pub mod resolver;
 pub mod self_signed;
 pub mod server;
+mod sessions;
 mod signature;
 pub mod tickets;
 pub mod x509;

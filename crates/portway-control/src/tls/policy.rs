@@ -1,14 +1,16 @@
 //! Named and custom TLS policies: which protocol versions and cipher suites are spoken.
 //!
 //! Decides what of a policy rustls can honour, and names the rest: TLS 1.0 and 1.1, CBC, RSA and DHE key exchange are left out with a
-//! word each, never silently. A policy of which nothing remains is an error. Groups for the key exchange are not part of a policy:
-//! always X25519, P-256, P-384 and the hybrid X25519MLKEM768.
+//! word each, never silently. A policy of which nothing remains is an error. Groups for the key exchange are X25519, P-256, P-384
+//! and the hybrid X25519MLKEM768, where no others are asked for.
 
 use std::fmt;
 
 use portway_model::diagnostic::nearest;
 use rustls::SupportedCipherSuite;
 use rustls::SupportedProtocolVersion;
+use rustls::crypto::SupportedKxGroup;
+use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::version::{TLS12, TLS13};
 
 use super::aws_policies::{AWS_POLICIES, AwsPolicy};
@@ -93,6 +95,8 @@ pub struct Policy {
     pub versions: Vec<&'static SupportedProtocolVersion>,
     /// Cipher suites, the preferred one first; at least one for each version.
     pub suites: Vec<SupportedCipherSuite>,
+    /// Groups for the key exchange, the preferred one first; empty: ours.
+    pub groups: Vec<&'static dyn SupportedKxGroup>,
     /// What the policy asks for and is not spoken, each with its reason: `AES128-SHA (RSA key exchange)`. For a warning.
     pub dropped: Vec<String>,
 }
@@ -178,12 +182,34 @@ impl Default for Policy {
         Self {
             versions: vec![&TLS13, &TLS12],
             suites: SPOKEN.iter().map(|spoken| spoken.suite).collect(),
+            groups: Vec::new(),
             dropped: Vec::new(),
         }
     }
 }
 
 impl Policy {
+    /// The same with these groups for the key exchange, by OpenSSL's names or those of IANA.
+    ///
+    /// # Errors
+    /// None of them is spoken.
+    pub fn with_curves(mut self, curves: &[String]) -> Result<Self, PolicyError> {
+        for name in curves {
+            match group(name) {
+                Some(group) => self.groups.push(group),
+                None => self
+                    .dropped
+                    .push(format!("{name} (another group of the key exchange)")),
+            }
+        }
+        match self.groups.is_empty() {
+            true => Err(PolicyError::NothingLeft {
+                dropped: self.dropped,
+            }),
+            false => Ok(self),
+        }
+    }
+
     /// A policy by name: `modern`, `intermediate` or a name of [`AWS_POLICIES`], in any case.
     ///
     /// # Errors
@@ -263,6 +289,7 @@ impl Policy {
             return Err(PolicyError::NothingLeft { dropped });
         }
         Ok(Self {
+            groups: Vec::new(),
             versions: kept,
             suites,
             dropped,
@@ -340,4 +367,15 @@ fn select<'a>(
     // Stable: TLS 1.3 first, the order given within a version.
     chosen.sort_by_key(|spoken| !spoken.is_tls13());
     Ok((chosen, dropped))
+}
+
+/// A group for the key exchange by a name of OpenSSL or IANA, in any case.
+fn group(name: &str) -> Option<&'static dyn SupportedKxGroup> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "x25519" => kx_group::X25519,
+        "p-256" | "prime256v1" | "secp256r1" => kx_group::SECP256R1,
+        "p-384" | "secp384r1" => kx_group::SECP384R1,
+        "x25519mlkem768" => kx_group::X25519MLKEM768,
+        _ => return None,
+    })
 }

@@ -55,9 +55,12 @@ pub fn server_config(
     Ok(Arc::new(config))
 }
 
-/// aws-lc-rs with the suites of a policy.
+/// aws-lc-rs with the suites and groups of a policy.
 pub(super) fn provider(policy: &Policy) -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites.clone_from(&policy.suites);
+    if !policy.groups.is_empty() {
+        provider.kx_groups.clone_from(&policy.groups);
+    }
     Arc::new(provider)
 }

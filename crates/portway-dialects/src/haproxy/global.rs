@@ -217,6 +217,7 @@ impl Global {
             "ca-base" => base.ca_base = based(base.ca_base.is_some(), line, reader),
             "crt-base" => base.crt_base = based(base.crt_base.is_some(), line, reader),
             "ssl-default-bind-ciphers" => base.bind_ciphers = text(line, reader),
+            "ssl-default-bind-curves" => base.bind_curves = text(line, reader),
             "ssl-default-bind-ciphersuites" => base.bind_ciphersuites = text(line, reader),
             "ssl-default-bind-options" => {
                 tls_options(&mut base.bind_options, OptionOf::Bind, line, reader);

@@ -77,6 +77,7 @@ fields!(UpstreamTlsDraft {
     "verify" => verify,
     "server_name" => server_name,
     "judge" => judge,
+    "resume" => resume,
     "verify_name" => verify_name,
     "alpn" => alpn,
     "crl" => crl,
@@ -84,6 +85,7 @@ fields!(UpstreamTlsDraft {
     "min_version" => policy.min_version,
     "max_version" => policy.max_version,
     "suites" => policy.suites,
+    "curves" => policy.curves,
     "certificate" => certificate,
 });
 

@@ -45,6 +45,7 @@ fields!(ListenerTlsDraft {
     "min_version" => policy.min_version,
     "max_version" => policy.max_version,
     "suites" => policy.suites,
+    "curves" => policy.curves,
     "alpn" => alpn,
     "strict_sni" => strict_sni,
     "accept_clear" => accept_clear,

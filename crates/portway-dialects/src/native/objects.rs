@@ -57,6 +57,7 @@ fields!(CertificateTlsDraft {
     "min_version" => policy.min_version,
     "max_version" => policy.max_version,
     "suites" => policy.suites,
+    "curves" => policy.curves,
     "alpn" => alpn,
     "client_auth" => clients.auth,
     "client_ca" => clients.ca,

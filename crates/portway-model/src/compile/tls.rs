@@ -247,12 +247,22 @@ impl Compiler<'_> {
                 .label(max.span, "the highest is here"),
             );
         }
-        if let Some(suites) = policy.suites.as_ref().filter(|x| x.value.is_empty()) {
-            self.found.push(
-                Diagnostic::error(Code::Missing, suites.span, "a list of no cipher suites")
-                    .help("leave it out to have those of the policy"),
-            );
+        let lists = [
+            (&policy.suites, "a list of no cipher suites"),
+            (&policy.curves, "a list of no curves"),
+        ];
+        for (list, message) in lists {
+            if let Some(list) = list.as_ref().filter(|it| it.value.is_empty()) {
+                self.found.push(
+                    Diagnostic::error(Code::Missing, list.span, message)
+                        .help("leave it out to have those of the policy"),
+                );
+            }
         }
+        let words = |list: &Option<Spanned<Vec<Spanned<String>>>>| {
+            let list = list.as_ref()?.value.iter();
+            Some(list.map(|word| word.value.clone()).collect())
+        };
         TlsPolicy {
             name: match &policy.name {
                 Some(name) => name.value.clone(),
@@ -260,13 +270,8 @@ impl Compiler<'_> {
             },
             min_version: policy.min_version.map(|x| x.value),
             max_version: policy.max_version.map(|x| x.value),
-            suites: policy.suites.as_ref().map(|suites| {
-                suites
-                    .value
-                    .iter()
-                    .map(|suite| suite.value.clone())
-                    .collect()
-            }),
+            suites: words(&policy.suites),
+            curves: words(&policy.curves),
             origin: Origin(
                 policy_spans(policy)
                     .into_iter()
@@ -355,6 +360,7 @@ impl Compiler<'_> {
             crl: tls.crl.as_ref().map(|it| it.value.clone()),
             policy: self.tls_policy(&tls.policy, object),
             certificate: certificate?,
+            resume: value_or(&tls.resume, true),
         })
     }
 }
@@ -373,6 +379,7 @@ fn policy_spans(policy: &TlsPolicyDraft) -> Vec<Span> {
         place(&policy.min_version),
         place(&policy.max_version),
         place(&policy.suites),
+        place(&policy.curves),
     ]
     .into_iter()
     .flatten()
@@ -406,6 +413,7 @@ fn upstream_tls_spans(tls: &UpstreamTlsDraft) -> Vec<Span> {
         place(&tls.alpn),
         place(&tls.crl),
         place(&tls.certificate),
+        place(&tls.resume),
     ];
     let mut spans = policy_spans(&tls.policy);
     spans.extend(own.into_iter().flatten());

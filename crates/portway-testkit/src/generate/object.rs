@@ -406,6 +406,9 @@ impl Choices {
                     Spanned::bare(c.one("TLS_AES_128_GCM_SHA256", &names).to_owned())
                 })
             }),
+            curves: self.setting(|c| {
+                c.at_least_one(2, |c| Spanned::bare(c.one("X25519", &["P-384"]).to_owned()))
+            }),
         }
     }
 
@@ -709,6 +712,7 @@ impl Choices {
                 _ => ServerName::Client,
             }),
             judge: self.setting(|c| c.one(CertificateJudge::Portway, &[CertificateJudge::Openssl])),
+            resume: self.setting(|c| c.one_in(2)),
             verify_name: self.setting(|c| match c.below(3) {
                 1 => VerifyName::SentOrAny,
                 2 => VerifyName::SentOr(c.host_name()),

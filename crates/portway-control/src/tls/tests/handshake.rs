@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection,
+    ClientConfig, ClientConnection, HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig,
+    ServerConnection,
 };
 use rustls_pki_types::ServerName;
 
-use super::super::client::{Verification, client_config};
+use super::super::client::{RenewableKey, Verification, apart, client_config, client_config_as};
 use super::super::identity::Identity;
 use super::super::policy::{Custom, Policy, TlsVersion};
 use super::super::resolver::{CertificateResolver, NoMatch};
@@ -338,5 +339,57 @@ fn every_key_kind() {
             )
             .unwrap();
         }
+    }
+}
+
+/// Groups of the key exchange are those that a policy names.
+#[test]
+fn curves() {
+    let identities = [identity(&Wanted {
+        names: &["a.example"],
+        ..Wanted::default()
+    })];
+    let named = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
+        Policy::default().with_curves(&names)
+    };
+    for (names, spoken) in [
+        (&["secp384r1"][..], NamedGroup::secp384r1),
+        (&["P-521", "prime256v1"], NamedGroup::secp256r1),
+        (&["x25519", "P-256"], NamedGroup::X25519),
+    ] {
+        let server = server(&identities, NoMatch::Default, &named(names).unwrap());
+        let (of_client, _) = connect(&client(&Policy::default()), &server, "a.example").unwrap();
+        let group = of_client.negotiated_key_exchange_group();
+        assert_eq!(group.map(|it| it.name()), Some(spoken), "{names:?}");
+    }
+    assert!(named(&["secp521r1"]).is_err());
+}
+
+/// A session with a target ends where another certificate is to be shown, and is not resumed where that is off.
+#[test]
+fn sessions_end_with_our_certificate() {
+    let identities = [identity(&Wanted {
+        names: &["a.example"],
+        ..Wanted::default()
+    })];
+    for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
+        let policy = only(version);
+        let server = server(&identities, NoMatch::Default, &policy);
+        let key = Arc::new(RenewableKey::new(identities[0].certified_key.clone()));
+        let made = |resume| {
+            client_config_as(&Verification::Off, &policy, &[], Some(key.clone()), resume).unwrap()
+        };
+        let resumed = |client: &Arc<ClientConfig>| {
+            let (client, _) = connect(client, &server, "a.example").unwrap();
+            client.handshake_kind() == Some(HandshakeKind::Resumed)
+        };
+        let (client, never) = (made(true), made(false));
+        let alone = apart(&client, Some(&key), true);
+        let all = || [&client, &alone, &never].map(resumed);
+        assert_eq!(all(), [false; 3], "{version}");
+        assert_eq!(all(), [true, true, false], "{version}");
+        key.renew(identities[0].certified_key.clone());
+        assert_eq!(all(), [false; 3], "{version}");
     }
 }

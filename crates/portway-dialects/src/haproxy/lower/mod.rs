@@ -37,6 +37,7 @@ pub(crate) struct Base {
     pub(crate) log_tag: Option<String>,
     pub(crate) bind_ciphers: Option<Spanned<String>>,
     pub(crate) bind_ciphersuites: Option<Spanned<String>>,
+    pub(crate) bind_curves: Option<Spanned<String>>,
     pub(crate) bind_options: super::proxy::Versions,
     pub(crate) server_ciphers: Option<Spanned<String>>,
     pub(crate) server_ciphersuites: Option<Spanned<String>>,

@@ -66,14 +66,26 @@ impl Lowering<'_, '_, '_> {
     }
 
     fn bind_policy(&mut self, tls: &BindTls) -> TlsPolicyDraft {
-        policy(
+        let curves = tls.curves.as_ref().or(self.base.bind_curves.as_ref());
+        let curves = curves.or(tls.ecdhe.as_ref());
+        let policy = policy(
             tls.versions.or(self.base.bind_options),
             tls.ciphers.as_ref().or(self.base.bind_ciphers.as_ref()),
             tls.ciphersuites
                 .as_ref()
                 .or(self.base.bind_ciphersuites.as_ref()),
             self.reader,
-        )
+        );
+        TlsPolicyDraft {
+            curves: curves.map(|curves| {
+                let names = curves
+                    .value
+                    .split(':')
+                    .map(|name| curves.as_ref().map(|_| name.to_owned()));
+                Spanned::new(names.collect(), curves.span)
+            }),
+            ..policy
+        }
     }
 
     /// What is asked of clients, by which CAs and revocation lists; `None`: nothing.
@@ -374,6 +386,7 @@ impl Lowering<'_, '_, '_> {
         UpstreamTlsDraft {
             verify,
             server_name: self.server_name(tls),
+            resume: tls.no_reuse.map(|span| Spanned::new(false, span)),
             judge: verified.then_some(Spanned::bare(CertificateJudge::Openssl)),
             verify_name: verified.then_some(otherwise),
             alpn: (proxy.mode() == Mode::Http || !alpn.value.is_empty()).then_some(alpn),
@@ -578,5 +591,6 @@ fn policy(
         suites: first
             .filter(|_| !listed.is_empty())
             .map(|span| Spanned::new(listed, span)),
+        curves: None,
     }
 }

@@ -37,6 +37,9 @@ pub(crate) struct BindTls {
     pub(crate) alpn: Option<Spanned<Vec<String>>>,
     pub(crate) ciphers: Option<Spanned<String>>,
     pub(crate) ciphersuites: Option<Spanned<String>>,
+    pub(crate) curves: Option<Spanned<String>>,
+    /// What counts where `curves` does not.
+    pub(crate) ecdhe: Option<Spanned<String>>,
     pub(crate) versions: Versions,
     pub(crate) strict_sni: Option<Span>,
     pub(crate) verify: Option<Spanned<Verification>>,
@@ -191,6 +194,8 @@ fn valued(bind: &mut Bind, word: &Word, value: &Word, reader: &mut Reader<'_>) {
         "crt-list" => bind.tls.certificate_lists.extend(text()),
         "ciphers" => bind.tls.ciphers = text(),
         "ciphersuites" => bind.tls.ciphersuites = text(),
+        "curves" => bind.tls.curves = text(),
+        "ecdhe" => bind.tls.ecdhe = text(),
         "ca-file" => bind.tls.ca_file = text(),
         "ca-verify-file" => bind.tls.ca_verify_file = text(),
         "crt-ignore-err" => ignored(&mut bind.tls.crt_ignored, word, value, reader),

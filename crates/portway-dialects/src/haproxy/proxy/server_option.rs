@@ -33,6 +33,8 @@ pub(crate) struct ServerTls {
     pub(crate) versions: Versions,
     pub(crate) ciphers: Option<Spanned<String>>,
     pub(crate) ciphersuites: Option<Spanned<String>>,
+    /// Sessions are not resumed.
+    pub(crate) no_reuse: Option<Span>,
 }
 
 /// `send-proxy` and its like.
@@ -162,6 +164,8 @@ fn flag(own: &mut ServerOptions, word: &Word) -> bool {
         "no-check-send-proxy" => own.check.send_proxy = Some(word.spanned(false)),
         "ssl" => own.tls.enabled = here,
         "no-ssl" => own.tls.enabled = None,
+        "no-ssl-reuse" => own.tls.no_reuse = here,
+        "ssl-reuse" => own.tls.no_reuse = None,
         "send-proxy" => own.sent = sent(ProxyProtocol::V1, &[]),
         "send-proxy-v2" => own.sent = sent(ProxyProtocol::V2, &[]),
         "send-proxy-v2-ssl" => own.sent = sent(ProxyProtocol::V2, &[ProxyPart::Tls]),
