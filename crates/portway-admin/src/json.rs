@@ -2,6 +2,7 @@
 //!
 //! Fields may be added; a field that is here keeps its name and meaning.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portway_control::status as control;
@@ -44,6 +45,9 @@ pub struct Process {
 pub struct Listener {
     /// Its name.
     pub name: String,
+    /// What people call it besides; left out where there is nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     /// `http`, `https`, `tcp` or `tls`.
     pub protocol: String,
     /// Where it accepts.
@@ -59,6 +63,9 @@ pub struct Listener {
 pub struct TargetGroup {
     /// Its name.
     pub name: String,
+    /// What people call it besides; left out where there is nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     /// `http`, `https`, `tcp` or `tls`.
     pub protocol: String,
     /// Its targets in the order of the configuration.
@@ -130,6 +137,7 @@ impl From<control::ListenerStatus> for Listener {
     fn from(listener: control::ListenerStatus) -> Self {
         Self {
             name: listener.name,
+            tags: listener.tags.into_iter().collect(),
             protocol: listener.protocol.to_owned(),
             addresses: listener.addresses,
             connections: listener.connections,
@@ -142,6 +150,7 @@ impl From<control::GroupStatus> for TargetGroup {
     fn from(group: control::GroupStatus) -> Self {
         Self {
             name: group.name,
+            tags: group.tags.into_iter().collect(),
             protocol: group.protocol.to_owned(),
             targets: group.targets.into_iter().map(Into::into).collect(),
         }

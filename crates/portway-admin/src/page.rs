@@ -253,12 +253,14 @@ mod tests {
         let each = targets.iter().enumerate();
         let mut groups: Vec<GroupStatus> = each
             .map(|it| GroupStatus {
+                tags: Vec::new(),
                 name: format!("group{}", it.0),
                 protocol: "http",
                 targets: vec![target(it)],
             })
             .collect();
         groups.push(GroupStatus {
+            tags: Vec::new(),
             name: "all".to_owned(),
             protocol: "http",
             targets: targets.iter().enumerate().map(target).collect(),

@@ -23,7 +23,7 @@ use crate::certificates::{self, GroupTls};
 use crate::figures::Installed;
 use crate::health;
 use crate::install::{Running, names};
-use crate::sources::{Compiled, ServerChange, compile_changed};
+use crate::sources::{Compiled, Reading, ServerChange, compile_changed};
 use crate::targets::{Targets, WatchedTarget};
 use crate::tidings;
 use crate::tls::tickets::TicketKeys;
@@ -130,6 +130,8 @@ fn together(live: &TargetGroup, next: &TargetGroup, kept: &[Option<usize>]) -> T
 /// What changes are made of.
 pub(crate) struct Changing {
     sources: Sources,
+    /// How they were read.
+    reading: Reading,
     tickets: Arc<TicketKeys>,
     /// Servers that came and went since the texts were read; one that came and went is not among them.
     changes: Vec<ServerChange>,
@@ -141,10 +143,17 @@ impl Changing {
     pub(crate) fn new(sources: Sources, tickets: Arc<TicketKeys>) -> Self {
         Self {
             sources,
+            reading: Reading::default(),
             tickets,
             changes: Vec::new(),
             said: None,
         }
+    }
+
+    /// The texts are read so.
+    pub(crate) fn read_as(&mut self, reading: Reading) {
+        self.reading = reading;
+        self.said = None;
     }
 
     /// What the texts and the changes so far say.
@@ -159,8 +168,9 @@ impl Changing {
 
     /// What the texts say with these changes; what is wrong in words.
     async fn compile(&self, changes: Vec<ServerChange>) -> Result<Snapshot, String> {
-        let sources = self.sources.clone();
-        let compiled = tokio::task::spawn_blocking(move || compile_changed(&sources, &changes));
+        let (sources, reading) = (self.sources.clone(), self.reading.clone());
+        let compiled =
+            tokio::task::spawn_blocking(move || compile_changed(&sources, &reading, &changes));
         let Compiled {
             snapshot,
             sources,
@@ -211,6 +221,11 @@ pub enum NotChanged {
 }
 
 impl Running {
+    /// The texts are read so again where servers come and go.
+    pub async fn read_as(&self, reading: Reading) {
+        self.changing.lock().await.read_as(reading);
+    }
+
     /// Adds a server to a backend, with what would follow its name in the text; it is in maintenance then.
     ///
     /// # Errors

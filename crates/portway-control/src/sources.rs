@@ -142,14 +142,14 @@ pub enum ServerChange {
     },
 }
 
-/// What texts that were read before say together with changes since. What the latest change says wrong is labelled in the
+/// What texts that were read so before say together with changes since. What the latest change says wrong is labelled in the
 /// last text.
-pub fn compile_changed(sources: &Sources, changes: &[ServerChange]) -> Compiled {
+pub fn compile_changed(sources: &Sources, reading: &Reading, changes: &[ServerChange]) -> Compiled {
     let mut sources = sources.clone();
     let files: Vec<FileId> = sources.iter().map(|(id, _)| id).collect();
     // A text that nothing tells the language of was called one of HAProxy.
     let is_told = |(_, it): (FileId, &SourceText)| detect(&it.name, &it.text).is_some();
-    let dialect = (!sources.iter().all(is_told)).then_some(Dialect::Haproxy);
+    let untold = (!sources.iter().all(is_told)).then_some(Dialect::Haproxy);
     let changes: Vec<Made<'_>> = changes
         .iter()
         .map(|change| match change {
@@ -166,8 +166,8 @@ pub fn compile_changed(sources: &Sources, changes: &[ServerChange]) -> Compiled 
         })
         .collect();
     let reading = Reading {
-        dialect,
-        ..Reading::default()
+        dialect: reading.dialect.or(untold),
+        ..reading.clone()
     };
     compile_sources(sources, &files, &reading, &changes, Diagnostics::default())
 }

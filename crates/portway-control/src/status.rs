@@ -44,6 +44,8 @@ pub struct ProcessStatus {
 pub struct ListenerStatus {
     /// Its name.
     pub name: String,
+    /// What people call it besides.
+    pub tags: Vec<(String, String)>,
     /// Where it accepts.
     pub addresses: Vec<String>,
     /// `http`, `https`, `tcp` or `tls`.
@@ -59,6 +61,8 @@ pub struct ListenerStatus {
 pub struct GroupStatus {
     /// Its name.
     pub name: String,
+    /// What people call it besides.
+    pub tags: Vec<(String, String)>,
     /// `http`, `https`, `tcp` or `tls`.
     pub protocol: &'static str,
     /// Its targets in the order of the configuration.
@@ -126,6 +130,7 @@ impl Running {
                 .zip(&installed.targets)
                 .map(|(group, targets)| GroupStatus {
                     name: group.name.to_string(),
+                    tags: group.tags.0.clone(),
                     protocol: group.protocol.as_str(),
                     targets: targets.iter().map(|it| target(it)).collect(),
                 })
@@ -144,6 +149,7 @@ impl Running {
         let open: i64 = self.sum(id, |it| it.connections_open.value());
         ListenerStatus {
             name: listener.name.to_string(),
+            tags: listener.tags.0.clone(),
             addresses: listener.binds.iter().map(ToString::to_string).collect(),
             protocol: listener.protocol.as_str(),
             connections: u64::try_from(open).unwrap_or(0),

@@ -8,7 +8,8 @@ use crate::stick::Sticks;
 use portway_core::balance::hash_bytes;
 use portway_core::evaluate::Facts;
 use portway_core::sticky::{
-    self, Dates, Freshness, RequestCookie, ResponseCookie, Setting, Which, dynamic_value,
+    self, Dates, Freshness, RequestCookie, ResponseCookie, Setting, Which, WriteValue,
+    dynamic_value,
 };
 use portway_model::choice::{CookieMode, CookieValues, StickinessUse, StickyCookie};
 use portway_model::snapshot::{GroupId, TargetGroup};
@@ -229,7 +230,7 @@ pub(crate) fn respond(x: &mut Exchange<'_>, status: u16) {
         sticky::write_value(cookie, value, first, now, &mut plain);
         seal.seal(&plain, out);
     };
-    let text: Option<&dyn Fn(&mut Vec<u8>)> = match value {
+    let text: Option<&WriteValue<'_>> = match value {
         Some(_) => Some(&text),
         None => None,
     };

@@ -11,7 +11,7 @@ use crate::name::Name;
 use crate::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
     Faults, FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers,
-    Password, Protocol, SendProxy, ServerName, TargetKey, TlsVersion, VerifyName, WhenFull,
+    Password, Protocol, SendProxy, ServerName, Tags, TargetKey, TlsVersion, VerifyName, WhenFull,
 };
 use crate::span::Spanned;
 use crate::stage::Named;
@@ -138,6 +138,8 @@ pub struct ListenerDraft {
     pub number: Option<Spanned<u32>>,
     /// Where it accepts.
     pub binds: Vec<Spanned<BindAddress>>,
+    /// Shown beside it.
+    pub tags: Option<Spanned<Tags>>,
     /// How its sockets are made.
     pub socket: SocketDraft,
     /// What it speaks: `http`, or `https` where certificates are given.
@@ -184,6 +186,7 @@ impl ListenerDraft {
             name,
             known_as: None,
             number: None,
+            tags: None,
             binds: Vec::new(),
             socket: SocketDraft::default(),
             protocol: None,
@@ -365,6 +368,8 @@ pub struct GroupDraft {
     pub name: Spanned<Name>,
     /// The number by which HAProxy's tools know it; counted in the order of the text by default.
     pub number: Option<Spanned<u32>>,
+    /// Shown beside it.
+    pub tags: Option<Spanned<Tags>>,
     /// What its targets speak; `http` or `tcp`, as the listeners that use it need, by default.
     pub protocol: Option<Spanned<Protocol>>,
     /// Where rules forward to.
@@ -423,6 +428,7 @@ impl GroupDraft {
         Self {
             name,
             number: None,
+            tags: None,
             protocol: None,
             targets: Vec::new(),
             algorithm: None,

@@ -25,7 +25,7 @@ use crate::log::LogDestination;
 use crate::name::Name;
 use crate::settings::{
     CertificateJudge, ClientAuth, Faults, ForwardedMode, GroupTimeouts, ListenerTimeouts,
-    OwnAnswers, Protocol, SocketOptions,
+    OwnAnswers, Protocol, SocketOptions, Tags,
 };
 use crate::snapshot::{
     AccessLog, Agent, CertificateId, CertificateTls, Clients, ControlSocket, ErrorPage, Forwarded,
@@ -211,6 +211,7 @@ impl Lift<'_> {
             name: Spanned::bare(listener.name.clone()),
             known_as: unless(&listener.known_as, &listener.name),
             number: some(&listener.number),
+            tags: unless(&listener.tags, &Tags::default()),
             binds: listener.binds.clone(),
             socket: socket(&listener.socket),
             protocol: unless(
@@ -309,6 +310,7 @@ impl Lift<'_> {
         GroupDraft {
             name: Spanned::bare(group.name.clone()),
             number: some(&group.number),
+            tags: unless(&group.tags, &Tags::default()),
             protocol: unless(&group.protocol, &self.users.protocol_of(&id)),
             targets: self.targets(id, group),
             algorithm: unless(&algorithm, &Algorithm::RoundRobin),

@@ -423,6 +423,10 @@ pub struct GroupTimeouts {
     pub inspect: Duration,
 }
 
+/// Names and values that people give to an object; nothing depends on them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tags(pub Vec<(String, String)>);
+
 /// How the sockets of a listener are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketOptions {

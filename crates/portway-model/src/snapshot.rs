@@ -14,8 +14,8 @@ use crate::name::Name;
 use crate::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
     Faults, FileMode, ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts, MapLines, MapMatch,
-    NoneHealthy, OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions, TargetKey,
-    TlsVersion, VerifyName, WhenFull,
+    NoneHealthy, OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions, Tags,
+    TargetKey, TlsVersion, VerifyName, WhenFull,
 };
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
@@ -165,6 +165,8 @@ pub struct Listener {
     pub known_as: Name,
     /// The number by which HAProxy's tools know it; `None`: counted in the order of the text.
     pub number: Option<u32>,
+    /// Shown beside it.
+    pub tags: Tags,
     /// Where it accepts; none only where another listener hands over to it.
     pub binds: Vec<Spanned<BindAddress>>,
     /// How its sockets are made.
@@ -374,6 +376,8 @@ pub struct TargetGroup {
     pub name: Name,
     /// The number by which HAProxy's tools know it; `None`: counted in the order of the text.
     pub number: Option<u32>,
+    /// Shown beside it.
+    pub tags: Tags,
     /// What its targets speak.
     pub protocol: Protocol,
     /// Where rules forward to.

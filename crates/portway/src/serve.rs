@@ -11,6 +11,7 @@ use portway_admin::{Handed, Shown};
 use portway_control::bind::{self, Neighbour};
 use portway_control::descriptors;
 use portway_control::install::{Running, Stop, install};
+use portway_control::sources::Reading;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{Sources, Span};
@@ -47,6 +48,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) handed: Cell<Option<mpsc::Receiver<Handed>>>,
     /// What signals mean.
     pub(crate) manners: Manners,
+    /// How the texts were read: they are again where servers come and go.
+    pub(crate) reading: Reading,
 }
 
 /// What signals mean. SIGTERM, SIGINT and SIGQUIT stop gracefully and SIGUSR1 opens access logs again unless said otherwise.
@@ -117,6 +120,7 @@ async fn start(
         admin.spawn(portway_admin::serve(listener, shown.clone()));
     }
     let (running, found) = install(snapshot, setting.sources, &setting.neighbour).await?;
+    running.read_as(setting.reading.clone()).await;
     let running = Arc::new(running);
     shown.set(running.clone());
     admin.spawn(answer_listeners(running.clone()));

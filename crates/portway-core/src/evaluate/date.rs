@@ -27,6 +27,16 @@ const MONTHS: [&str; 12] = [
 ];
 const SECONDS_A_DAY: i64 = 86_400;
 
+/// RFC 9110 §5.6.7.
+pub(super) const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
+
+/// Seconds since 1970 as headers say them.
+pub(crate) fn seconds_as_http_date(seconds: i64) -> String {
+    let mut out = Vec::new();
+    write(HTTP_DATE, seconds, 0, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// A moment in the calendar.
 struct Moment {
     seconds: i64,

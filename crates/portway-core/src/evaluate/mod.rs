@@ -35,6 +35,7 @@ mod transform;
 pub(crate) mod fixture;
 
 pub use cipher::openssl_name as openssl_cipher_name;
+pub(crate) use date::seconds_as_http_date;
 pub use facts::{Facts, TlsFacts, Visitor, Whose};
 pub use fetch::{credentials, fetch};
 pub use fetched::Fetched;
@@ -45,7 +46,6 @@ pub use template::{
     write_replacement, write_sanitised, write_target, write_template, write_url,
 };
 pub(crate) use text::same_secret;
-pub(crate) use transform::seconds_as_http_date;
 
 use portway_model::expression::{Condition, Expression, Test};
 use portway_model::stage::Resolved;

@@ -5,6 +5,7 @@
 //! left as it was stays borrowed.
 
 use super::calculate::calculate;
+use super::date::HTTP_DATE;
 use super::encoding::hex;
 use super::fetched::Scratch;
 use super::{Facts, Fetched, fix, json, mqtt, rdp, text};
@@ -21,8 +22,6 @@ const BASE64: GeneralPurpose = base64_engine(&STANDARD);
 const BASE64_URL: GeneralPurpose = base64_engine(&URL_SAFE);
 const URL_WITHOUT_PADDING: GeneralPurpose =
     GeneralPurpose::new(&URL_SAFE, base64::engine::general_purpose::NO_PAD);
-/// RFC 9110 §5.6.7.
-const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
 /// Written with padding, read with or without.
 const fn base64_engine(alphabet: &Alphabet) -> GeneralPurpose {
@@ -410,13 +409,6 @@ fn date<'a>(format: &str, seconds: i64, ahead: i32) -> Fetched<'a> {
     let mut out = Vec::new();
     super::date::write(format, seconds, ahead, &mut out);
     out.into()
-}
-
-/// Seconds since 1970 as headers say them.
-pub(crate) fn seconds_as_http_date(seconds: i64) -> String {
-    let mut out = Vec::new();
-    super::date::write(HTTP_DATE, seconds, 0, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn http_date<'a>(time: i64, unit: TimeUnit) -> Fetched<'a> {

@@ -237,11 +237,14 @@ pub fn write_value(
     }
 }
 
+/// Writes what a cookie says.
+pub type WriteValue<'w> = dyn Fn(&mut Vec<u8>) + 'w;
+
 /// Writes the value of `Set-Cookie`. `value` writes what the cookie says; `None` deletes it.
 pub fn write(
     cookie: &StickyCookie,
     which: Which,
-    value: Option<&dyn Fn(&mut Vec<u8>)>,
+    value: Option<&WriteValue<'_>>,
     now: i64,
     out: &mut Vec<u8>,
 ) {

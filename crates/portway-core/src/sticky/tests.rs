@@ -21,7 +21,7 @@ fn what_a_response_sets() {
             let value = value.unwrap_or_default().as_bytes();
             write_value(&cookie, value, first, NOW, out);
         };
-        let text: Option<&dyn Fn(&mut Vec<u8>)> = value.is_some().then_some(&text);
+        let text: Option<&WriteValue<'_>> = value.is_some().then_some(&text);
         write(&cookie, Which::Own, text, NOW, &mut out);
         assert_eq!(String::from_utf8_lossy(&out), expected);
     };

@@ -31,6 +31,7 @@ fields!(GroupDraft {
     "log" => log,
     "log_health_checks" => log_health_checks,
     "number" => number,
+    "tags" => tags,
     "close" => close,
     "abort_on_close" => abort_on_close,
     "target_name_header" => target_name_header,

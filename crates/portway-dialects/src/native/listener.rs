@@ -28,6 +28,7 @@ fields!(ListenerDraft {
     "head_bytes" => head_bytes,
     "known_as" => known_as,
     "number" => number,
+    "tags" => tags,
     "access_log" => access_log,
     "log" => log,
     "capture_cookie" => capture_cookie,

@@ -1,6 +1,7 @@
 //! Forms of single values: numbers, durations, addresses, names, and what stands as text within a text.
 
 use super::form::{Form, Out, Reader};
+use super::pairs;
 use crate::expression::{self, template};
 use crate::tree::{Content, Item};
 use ipnet::IpNet;
@@ -9,6 +10,7 @@ use portway_model::compile::limits;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{Expression, NumberRange, Template};
 use portway_model::name::Name;
+use portway_model::settings::Tags;
 use portway_model::span::Span;
 use portway_model::stage::Named;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -231,6 +233,25 @@ impl Form for SocketAddr {
 
     fn write(&self) -> Out {
         Out::text(self.to_string())
+    }
+}
+
+impl Form for Tags {
+    const WHAT: &'static str = "a table of texts";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let tags = pairs::read::<String>(item, reader).into_iter();
+        Some(Tags(
+            tags.map(|(name, value)| (name.value, value)).collect(),
+        ))
+    }
+
+    fn write(&self) -> Out {
+        let tags = self.0.iter();
+        pairs::write(
+            tags.map(|(name, value)| (name.clone(), value.write()))
+                .collect(),
+        )
     }
 }
 

@@ -61,6 +61,7 @@ impl Compiler<'_> {
         Ok(TargetGroup {
             name: draft.name.value.clone(),
             number: self.number(draft.number),
+            tags: draft.tags.clone().map(|x| x.value).unwrap_or_default(),
             protocol,
             targets: targets?,
             algorithm: algorithm?,

@@ -101,6 +101,7 @@ impl Compiler<'_> {
             name: draft.name.value.clone(),
             known_as: self.known_as(draft),
             number: self.number(draft.number),
+            tags: draft.tags.clone().map(|x| x.value).unwrap_or_default(),
             binds: draft.binds.clone(),
             socket: self.socket(&draft.socket),
             protocol,

@@ -13,8 +13,8 @@ use portway_model::name::Name;
 use portway_model::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorAnswer,
     ErrorPageSource, Faults, FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy,
-    OwnAnswers, Password, Protocol, ProxyPart, ProxyProtocol, SendProxy, ServerName, TargetKey,
-    TlsVersion, VerifyName, WhenFull,
+    OwnAnswers, Password, Protocol, ProxyPart, ProxyProtocol, SendProxy, ServerName, Tags,
+    TargetKey, TlsVersion, VerifyName, WhenFull,
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -394,6 +394,12 @@ impl Choices {
         }
     }
 
+    fn tags(&mut self) -> Tags {
+        Tags(self.some(3, |c| {
+            (c.one("Name", &["a b", "x\"`"]).to_owned(), c.token())
+        }))
+    }
+
     fn tls_policy(&mut self) -> TlsPolicyDraft {
         let versions = [TlsVersion::V12, TlsVersion::V13];
         TlsPolicyDraft {
@@ -421,6 +427,7 @@ impl Choices {
             inspect: self.setting(Self::duration),
             tunnel_ending: self.setting(Self::duration),
         };
+        draft.tags = self.setting(Self::tags);
         draft.socket = SocketDraft {
             interface: self.setting(|c| c.one("eth0", &["a\"`"]).to_owned()),
             v6_only: self.setting(|c| c.one_in(2)),
@@ -574,6 +581,7 @@ impl Choices {
 
     fn group(&mut self, known: &KnownGroup) -> GroupDraft {
         let mut draft = GroupDraft::new(Spanned::bare(known.name.clone()));
+        draft.tags = self.setting(Self::tags);
         let tls = known.said && self.one_in(2);
         draft.protocol = known.said.then(|| {
             Spanned::bare(match (known.http, tls) {

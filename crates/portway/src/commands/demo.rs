@@ -16,7 +16,7 @@ use axum::extract::Request;
 use axum::http::header::HeaderName;
 use portway_control::bind::Neighbour;
 use portway_control::install::Running;
-use portway_control::sources::compile_files;
+use portway_control::sources::{Reading, compile_files};
 use portway_control::tls::self_signed::self_signed;
 use portway_model::diagnostic::Diagnostics;
 use rustls_pki_types::UnixTime;
@@ -100,6 +100,7 @@ fn demonstrate(ports: Ports, quiet: bool) -> Result<ExitCode, Box<dyn Error>> {
         neighbour: Neighbour::None,
         handed: Cell::new(None),
         manners: Manners::Demo,
+        reading: Reading::default(),
     };
     let tell = |_: &Running| {
         if !quiet {

@@ -20,12 +20,11 @@ use crate::{render, system};
 /// Runs the command.
 pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
     system::start_log(arguments.log.log_level, quiet);
-    let compiled = compile_files_with(
-        &arguments.sources,
-        &reading(&arguments.language, &arguments.templates, Unset::Refused),
-    );
-    render::to_stderr(&compiled.sources, &compiled.diagnostics, quiet);
+    let reading = reading(&arguments.language, &arguments.templates, Unset::Refused);
+    let compiled = compile_files_with(&arguments.sources, &reading);
+    let say = || render::to_stderr(&compiled.sources, &compiled.diagnostics, quiet);
     let Some(mut snapshot) = compiled.snapshot else {
+        say();
         return ExitCode::FAILURE;
     };
     if let Some(workers) = arguments.workers {
@@ -41,10 +40,12 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
     if background && !background::parent_waits() {
         let arguments: Vec<_> = std::env::args_os().skip(1).collect();
         let gone = Itself::find().and_then(|itself| background::go_on(&itself, &arguments));
+        // The one in the background has said what was found.
         return gone.unwrap_or_else(|error| {
             super::fail(&format!("cannot go into the background: {error}"))
         });
     }
+    say();
     if background {
         background::leave_session();
     }
@@ -61,6 +62,7 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
         neighbour: Neighbour::None,
         handed: Cell::new(None),
         manners: Manners::Server,
+        reading,
     };
     match serve::runtime() {
         Ok(runtime) => serve::serve(runtime, snapshot, &setting, tell),

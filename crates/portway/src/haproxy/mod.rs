@@ -22,7 +22,7 @@ use flags::Flags;
 use messages::Voice;
 use portway_control::bind::{Handover, Neighbour};
 use portway_control::install::{self, Running};
-use portway_control::sources::{Compiled, compile_files_as, configurations_in};
+use portway_control::sources::{Compiled, Reading, compile_files_as, configurations_in};
 use portway_dialects::Dialect;
 use portway_model::diagnostic::{Diagnostics, Severity};
 use portway_model::draft::Verify;
@@ -349,6 +349,7 @@ fn serve(
         neighbour,
         handed: Cell::new(Some(handed)),
         manners: Manners::Haproxy,
+        reading: Reading::default(),
     };
     let tell = move |_: &Running| {
         for (pid, signal) in &old {

@@ -1,7 +1,10 @@
 //! What a template says is what traffic meets: rules, redirects, answers, stickiness, certificates and Classic load
 //! balancers, before targets that say what they got.
 
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 
 use crate::certificates::handshake;
 use crate::echo::Echo;
@@ -374,5 +377,71 @@ fn a_classic_load_balancer() {
     let answer = stack.ask(tcp, "/", &[]);
     assert_eq!(value(&answer, "x-forwarded-proto"), None, "{answer}");
     assert_eq!(value(&answer, "x-server"), Some("flow"), "{answer}");
+    stack.portway.stop();
+}
+
+/// Servers of a haproxy.cfg come while a template runs beside it, which is read again with what was given for it.
+#[test]
+fn servers_come_beside_a_template() {
+    let scene = Scene::new();
+    let (a, b) = (Echo::start("a"), Echo::start("b"));
+    let [port, of_template] = [(); 2].map(|()| free_port());
+    let socket = scene.path("ctl.sock");
+    scene.file(
+        "web.cfg",
+        format!(
+            "global
+  stats socket {socket} level admin
+defaults
+  mode http
+  timeout client 10s
+  timeout server 10s
+  timeout connect 2s
+frontend f
+  bind 127.0.0.1:{port}
+  default_backend be
+backend be
+  balance roundrobin
+  server a 127.0.0.1:{a}
+",
+            socket = socket.display(),
+            a = a.port
+        ),
+    );
+    scene.file(
+        "template.json",
+        r#"{"Resources": {
+  "Balancer": {"Type": "AWS::ElasticLoadBalancingV2::LoadBalancer", "Properties": {"Name": "{{ name }}"}},
+  "Web": {"Type": "AWS::ElasticLoadBalancingV2::Listener", "Properties": {
+    "LoadBalancerArn": {"Ref": "Balancer"}, "Port": "{{ port }}", "Protocol": "HTTP",
+    "DefaultActions": [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "204"}}]}}
+}}"#,
+    );
+    let set = format!("port={of_template}");
+    let arguments = ["web.cfg", "template.json", "--set", &set, "--set", "name=x"];
+    let stack = Stack {
+        portway: scene.portway_with(&arguments),
+        scene,
+    };
+    let command = |line: &str| {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let added = command(&format!("add server be/b 127.0.0.1:{}", b.port));
+    assert!(added.contains("New server registered."), "{added}");
+    command("enable server be/b");
+    let served: BTreeSet<String> = (0..4)
+        .map(|_| {
+            value(&stack.ask(port, "/", &[]), "x-server")
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(served, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
+    let answer = stack.ask(of_template, "/", &[]);
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
     stack.portway.stop();
 }

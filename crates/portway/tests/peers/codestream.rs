@@ -213,10 +213,29 @@ fn follow(template: Template) {
         let certificate = deployment.scene.read("balancer.crt");
         assert!(shown.contains(certificate.trim()), "{shown}");
     }
+    tags_are_shown(&deployment);
     let https = deployment.template.https;
     let log = deployment.portway.stop();
     let reduced = "TLSv1 (too old)";
     assert_eq!(log.contains(reduced), https, "{log}");
+}
+
+/// The published template calls its target groups by a tag.
+fn tags_are_shown(deployment: &Deployment) {
+    let status = deployment.portway.status();
+    let groups = status["target_groups"].as_array().unwrap();
+    let names = groups.iter().map(|group| group["tags"]["Name"].as_str());
+    let names: Vec<&str> = names.flatten().collect();
+    assert_eq!(names.len(), 2, "{status}");
+    assert!(
+        names.iter().all(|name| name.starts_with("codestream")),
+        "{status}"
+    );
+    let listeners = status["listeners"].as_array().unwrap();
+    assert!(
+        listeners.iter().all(|it| it["tags"]["Name"].is_string()),
+        "{status}"
+    );
 }
 
 fn what_is_not_filled_in_is_named(template: &Template) {

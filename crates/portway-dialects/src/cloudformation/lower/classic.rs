@@ -1,8 +1,8 @@
 //! Classic load balancers.
 
-use super::group::{CONNECT, address, http_check};
+use super::group::{CLASSIC_USER_AGENT, CONNECT, address, http_check};
 use super::text::always;
-use super::{Lowering, Resource, bare};
+use super::{Lowering, Resource, bare, tags};
 use crate::cloudformation::given::Kind;
 use crate::cloudformation::object::Object;
 use portway_model::action::{Action, Phase, Rule, Weighted};
@@ -204,6 +204,7 @@ impl Lowering<'_, '_, '_> {
             .binds
             .push(self.bind(Some(resource), false, line.port));
         draft.protocol = Some(line.front);
+        draft.tags = tags([&resource.object]);
         draft.timeouts.tunnel = bare(idle);
         let http = line.front.value.is_http();
         if http {
@@ -507,8 +508,12 @@ fn checked(text: &str) -> Option<(CheckKind<Named>, u16)> {
     let kind = match (word.to_ascii_uppercase().as_str(), path) {
         ("TCP", "") => CheckKind::Tcp,
         ("SSL", "") => CheckKind::Tls,
-        ("HTTP", path) if !path.is_empty() => CheckKind::Http(http_check(path, expect)),
-        ("HTTPS", path) if !path.is_empty() => CheckKind::Https(http_check(path, expect)),
+        ("HTTP", path) if !path.is_empty() => {
+            CheckKind::Http(http_check(path, expect, CLASSIC_USER_AGENT))
+        }
+        ("HTTPS", path) if !path.is_empty() => {
+            CheckKind::Https(http_check(path, expect, CLASSIC_USER_AGENT))
+        }
         _ => return None,
     };
     Some((kind, port))

@@ -1,6 +1,6 @@
 //! Target groups: targets, health checks, attributes.
 
-use super::{Lowering, Resource, bare};
+use super::{Lowering, Resource, bare, tags};
 use crate::cloudformation::given::Kind;
 use crate::cloudformation::object::Object;
 use portway_model::address::{Host, TargetAddress};
@@ -17,8 +17,9 @@ use std::time::Duration;
 
 /// Time to connect to a target.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
-/// How health checks say who they are.
+/// How health checks say who they are; those of Classic load balancers are the older ones.
 const USER_AGENT: &str = "ELB-HealthChecker/2.0";
+pub(super) const CLASSIC_USER_AGENT: &str = "ELB-HealthChecker/1.0";
 /// How long browsers keep the cookie of stickiness.
 const COOKIE_LIFE: Duration = Duration::from_secs(7 * 86_400);
 /// The health check path of the API server and the broadcaster of CodeStream, which refuse HTTP behind HTTPS.
@@ -75,6 +76,7 @@ impl<'r> Lowering<'r, '_, '_> {
             return;
         };
         let mut group = GroupDraft::new(resource.name());
+        group.tags = tags([object]);
         group.protocol = Some(protocol);
         group.none_healthy = bare(NoneHealthy::FailOpen);
         group.timeouts.connect = bare(CONNECT);
@@ -273,7 +275,8 @@ impl<'r> Lowering<'r, '_, '_> {
             self.error(Code::OutOfRange, path.span, message);
             return None;
         }
-        Some(http_check(path.map_or("/", |it| it.value), expect))
+        let path = path.map_or("/", |it| it.value);
+        Some(http_check(path, expect, USER_AGENT))
     }
 
     /// What AWS refuses about attributes that are good one by one.
@@ -454,12 +457,12 @@ impl<'r> Lowering<'r, '_, '_> {
 }
 
 /// The request of a health check.
-pub(super) fn http_check(path: &str, expect: Vec<NumberRange>) -> HttpCheck<Named> {
+pub(super) fn http_check(path: &str, expect: Vec<NumberRange>, agent: &str) -> HttpCheck<Named> {
     HttpCheck {
         method: "GET".to_owned(),
         path: path.to_owned(),
         host: None,
-        headers: vec![("User-Agent".to_owned(), USER_AGENT.to_owned())],
+        headers: vec![("User-Agent".to_owned(), agent.to_owned())],
         expect,
         body: None,
     }

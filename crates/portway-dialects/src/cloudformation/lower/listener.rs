@@ -3,6 +3,7 @@
 use super::text::{always, holds, on_request, only, written};
 use super::{
     BALANCER, Found, LISTENER, LISTENER_CERTIFICATE, Lowering, RULE, Resource, bare, group_cookie,
+    tags,
 };
 use crate::cloudformation::object::Object;
 use portway_model::action::{Action, AnswerBody, FixedResponse, Phase, Rule};
@@ -111,6 +112,7 @@ impl<'r> Lowering<'r, '_, '_> {
             idle,
         };
         let mut listener = ListenerDraft::new(resource.name());
+        listener.tags = tags(balancer.into_iter().chain([object]));
         let both = balancer.is_some_and(by_both);
         listener.binds.push(self.bind(owner, both, port));
         listener.protocol = Some(protocol);

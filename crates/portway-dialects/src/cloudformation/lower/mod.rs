@@ -22,6 +22,7 @@ use portway_model::address::BindAddress;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::Draft;
 use portway_model::name::Name;
+use portway_model::settings::Tags;
 use portway_model::span::{Span, Spanned};
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
@@ -233,6 +234,24 @@ impl<'r> Lowering<'r, '_, '_> {
             self.found.push(diagnostic);
         }
     }
+}
+
+/// The tags of these, of one name those of the last.
+fn tags<'o>(objects: impl IntoIterator<Item = &'o Object>) -> Option<Spanned<Tags>> {
+    let mut all: Vec<(String, String)> = Vec::new();
+    let mut place = None;
+    for object in objects {
+        place = object.place("Tags").or(place);
+        for tag in object.objects("Tags") {
+            let Some(name) = tag.text("Key") else {
+                continue;
+            };
+            let value = tag.text("Value").map_or("", |it| it.value);
+            all.retain(|(known, _)| known != name.value);
+            all.push((name.value.to_owned(), value.to_owned()));
+        }
+    }
+    Some(Spanned::new(Tags(all), place?))
 }
 
 /// A value that a property says, or that AWS says where it does not.

@@ -3,7 +3,7 @@
 use super::Kind::{Any, Boolean, Number, Object, Objects, Text, Texts, Word};
 use super::State::{Except, NoEffect, Supported};
 use super::elbv2::MOST;
-use super::{Property, Reference, Resource, State, TAGS, properties};
+use super::{Property, Reference, Resource, SHOWN, State, TAG, properties};
 
 const OF_ZONES: State = NoEffect("there are no zones");
 const OF_NETWORK: State = NoEffect("networks are the machine's");
@@ -86,6 +86,6 @@ pub(super) const LOAD_BALANCER: Resource = Resource {
         "CrossZone": Boolean => OF_ZONES;
         "Scheme": Word(&["internet-facing", "internal"]) => OF_NETWORK;
         "Subnets": Texts => OF_NETWORK;
-        "Tags": Any => TAGS;
+        "Tags": Objects(TAG) => SHOWN;
     },
 };

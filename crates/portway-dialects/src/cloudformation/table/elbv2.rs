@@ -2,7 +2,7 @@
 
 use super::Kind::{Any, Attributes, Boolean, Number, Object, Objects, Text, Texts, Word};
 use super::State::{Except, NoEffect, NotYet, Refused, Supported};
-use super::{Property, Reference, Resource, State, TAGS, properties};
+use super::{Property, Reference, Resource, SHOWN, State, TAG, TAGS, properties};
 
 const ELB: &str = "elasticloadbalancing";
 const OF_NETWORK: State = NoEffect("networks are the machine's");
@@ -74,7 +74,7 @@ pub(super) const LOAD_BALANCER: Resource = Resource {
         "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic": Text => OF_NETWORK;
         "MinimumLoadBalancerCapacity": Any => NoEffect("the machine has what it has");
         "EnableCapacityReservationProvisionStabilize": Boolean => NoEffect("the machine has what it has");
-        "Tags": Any => TAGS;
+        "Tags": Objects(TAG) => State::Except("shown with its listeners");
     },
 };
 
@@ -172,7 +172,7 @@ pub(super) const LISTENER: Resource = Resource {
         "AlpnPolicy": Texts => Except("HTTP/2 is left out");
         "MutualAuthentication": Object(MUTUAL) => Supported;
         "ListenerAttributes": Attributes(LISTENER_ATTRIBUTES) => Supported;
-        "Tags": Any => TAGS;
+        "Tags": Objects(TAG) => SHOWN;
     },
 };
 
@@ -330,7 +330,7 @@ pub(super) const TARGET_GROUP: Resource = Resource {
         "Matcher": Object(MATCHER) => Supported;
         "TargetGroupAttributes": Attributes(GROUP_ATTRIBUTES) => Supported;
         "TargetControlPort": Number(1, 65_535) => NotYet;
-        "Tags": Any => TAGS;
+        "Tags": Objects(TAG) => SHOWN;
     },
 };
 

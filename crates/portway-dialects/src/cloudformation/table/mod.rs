@@ -108,8 +108,15 @@ use properties;
 use Kind::Any;
 use State::{NoEffect, Refused, Supported};
 
-/// Labels for people.
-const TAGS: State = NoEffect("Portway does not keep them");
+/// Labels for people, of what nothing shows by itself.
+const TAGS: State = NoEffect("nothing shows it by itself");
+
+/// Those of listeners and target groups.
+const TAG: &[Property] = properties! {
+    "Key" required: Kind::Text => Supported;
+    "Value": Kind::Text => Supported;
+};
+const SHOWN: State = State::Except("`/status` shows them");
 
 /// Sections of a template.
 pub(crate) const SECTIONS: &[Property] = properties! {
