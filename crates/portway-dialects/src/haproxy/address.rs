@@ -336,6 +336,12 @@ fn server_one(item: &str, word: &Word, reader: &mut Reader<'_>) -> Result<Target
     match port {
         Some(port) => Ok(TargetAddress::Tcp { host, port }),
         None => {
+            if item.starts_with('_') {
+                let message =
+                    format!("`{item}` is the name of a service, which is not looked up yet");
+                let help = "write the addresses and ports of its servers, or `NAME:PORT` of a name with addresses";
+                return Err(Wrong::new(Code::NotRun, message, help));
+            }
             let message = format!("there is no port in `{item}`");
             let help = "HAProxy takes the port that the client connected to; this is not done yet: write `ADDRESS:PORT`";
             Err(Wrong::new(Code::NotRun, message, help))

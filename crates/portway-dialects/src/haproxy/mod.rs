@@ -133,6 +133,7 @@ fn draft(
     users::hold_groups(&mut reader);
     lower::lower(&proxies, &global.base, &mut draft, &mut reader);
     signature::hold_servers(&servers, &mut reader);
+    signature::hold_sections(&mut reader);
     global.finish(&mut draft, &mut reader);
     draft.maps.append(&mut reader.maps);
     draft.userlists.append(&mut reader.userlists);

@@ -371,6 +371,11 @@ impl<'t> Parser<'t> {
     fn predicate(&self, name: &str, arguments: &[String]) -> Result<bool, String> {
         let known = PREDICATES.iter().find(|(known, _)| *known == name);
         let Some((_, count)) = known else {
+            if ["strstr", "enabled"].contains(&name) {
+                return Err(format!(
+                    "`{name}` came with HAProxy 2.8: 2.6 does not know it"
+                ));
+            }
             let names = PREDICATES.map(|(name, _)| name).join(", ");
             return Err(format!("there is no predicate `{name}`; there are {names}"));
         };
@@ -380,12 +385,16 @@ impl<'t> Parser<'t> {
         }
         let first = arguments.first().map_or("", String::as_str);
         let second = arguments.get(1).map_or("", String::as_str);
+        if name.starts_with("openssl_version_") && !is_openssl_version(first) {
+            let message =
+                format!("`{first}` is no version of OpenSSL, such as `3.0.0` or `1.1.1k`");
+            return Err(message);
+        }
         Ok(match name {
             "defined" => self.environment.value(first).is_some(),
-            "feature" | "enabled" => FEATURES.contains(&(first, true)),
+            "feature" => FEATURES.contains(&(first, true)),
             "streq" => first == second,
             "strneq" => first != second,
-            "strstr" => first.contains(second),
             "version_atleast" => Version::of(VERSION) >= Version::of(first),
             "version_before" => Version::of(VERSION) < Version::of(first),
             "openssl_version_atleast" => Version::of(OPENSSL_VERSION) >= Version::of(first),
@@ -411,17 +420,25 @@ impl<'t> Parser<'t> {
     }
 }
 
-/// The predicates and how many arguments they take. `strstr` and `enabled` came with 2.8.
-const PREDICATES: [(&str, usize); 11] = [
+/// Three numbers at least begin a version of OpenSSL.
+fn is_openssl_version(text: &str) -> bool {
+    let mut parts = text.splitn(3, '.');
+    let whole = |part: Option<&str>| {
+        part.is_some_and(|part| !part.is_empty() && part.bytes().all(|it| it.is_ascii_digit()))
+    };
+    let fix = |part: &str| part.starts_with(|letter: char| letter.is_ascii_digit());
+    whole(parts.next()) && whole(parts.next()) && parts.next().is_some_and(fix)
+}
+
+/// The predicates and how many arguments they take.
+const PREDICATES: [(&str, usize); 9] = [
     ("defined", 1),
-    ("enabled", 1),
     ("feature", 1),
     ("openssl_version_atleast", 1),
     ("openssl_version_before", 1),
     ("ssllib_name_startswith", 1),
     ("streq", 2),
     ("strneq", 2),
-    ("strstr", 2),
     ("version_atleast", 1),
     ("version_before", 1),
 ];
@@ -510,7 +527,6 @@ mod tests {
             "streq(\"a\",'a')",
             "streq(,)",
             "strneq(a,b)",
-            "strstr(abc,b)",
             "streq(a  b,a b)",
             "streq(\"$V\",val)",
             "\"$C\"",
@@ -527,7 +543,6 @@ mod tests {
             "openssl_version_atleast(1.1.1a)",
             "ssllib_name_startswith(OpenSSL)",
             "1 # x",
-            "enabled(EPOLL)",
         ] {
             check(holds, Ok(true));
         }
@@ -548,7 +563,6 @@ mod tests {
             "streq(a,b)",
             "streq(a, a)",
             "streq($V,val)",
-            "strstr(abc,x)",
             "version_atleast(2.6.13)",
             "version_atleast(2.7-dev1)",
             "version_before(2.6)",
@@ -569,6 +583,10 @@ mod tests {
             ("&& 1", "`&& 1` is no condition"),
             ("true", "is no condition"),
             ("foo(x)", "no predicate `foo`"),
+            ("strstr(abc,b)", "came with HAProxy 2.8"),
+            ("enabled(POLL)", "came with HAProxy 2.8"),
+            ("openssl_version_atleast(1.1)", "no version of OpenSSL"),
+            ("openssl_version_before(3)", "no version of OpenSSL"),
             ("defined(V", "not closed"),
             ("defined(V)x", "too much"),
             ("defined (V)", "is no condition"),

@@ -2,6 +2,7 @@
 
 use super::environment::Environment;
 use super::proxy::ErrorSection;
+use super::sections::SectionKind;
 use crate::inputs::Inputs;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::{MapDraft, UserlistDraft};
@@ -33,6 +34,10 @@ pub(crate) struct Reader<'a> {
     pub(crate) asked_groups: Vec<(String, Spanned<String>)>,
     /// Servers that values ask for, and of which backend.
     pub(crate) asked_servers: Vec<(String, Spanned<String>)>,
+    /// Sections that lines name, and of which kind.
+    pub(crate) asked_sections: Vec<(SectionKind, Spanned<String>)>,
+    /// The sections of which nothing is read, by name.
+    pub(crate) unread_sections: Vec<(SectionKind, String)>,
     /// `expose-experimental-directives`.
     pub(crate) experimental: bool,
     /// The `http-errors` sections of the text, which rules may name.
@@ -54,6 +59,8 @@ impl<'a> Reader<'a> {
             user_groups: HashMap::new(),
             asked_groups: Vec::new(),
             asked_servers: Vec::new(),
+            asked_sections: Vec::new(),
+            unread_sections: Vec::new(),
             experimental: false,
             error_sections: Vec::new(),
         }

@@ -318,6 +318,9 @@ impl Gathered<'_> {
             return;
         };
         let in_global = section.kind == SectionKind::Global;
+        if !section.read && section.kind == SectionKind::Resolvers {
+            keywords::unread_line(section.kind, &line, reader);
+        }
         if !section.read || in_global && environment::act(&line, self.file_name, reader) {
             return;
         }
@@ -334,6 +337,10 @@ impl Gathered<'_> {
             reader.push(Diagnostic::error(Code::Missing, line.span, message).help(help));
         }
         let read = keywords::section(kind, line.span, reader);
+        if !read {
+            let name = line.text(1).to_owned();
+            reader.unread_sections.push((kind, name));
+        }
         self.sections.push(Section {
             kind,
             read,

@@ -4,6 +4,7 @@ use super::Reader;
 use super::arguments::Call;
 use super::proxy::Proxy;
 use super::sample::Refusal;
+use super::sections::SectionKind;
 use portway_model::diagnostic::{Code, Diagnostic};
 use std::collections::HashMap;
 
@@ -75,6 +76,23 @@ pub(super) fn hold_servers(known: &HashMap<String, Vec<String>>, reader: &mut Re
             let wrong = Diagnostic::error(Code::UnknownReference, server.span, message);
             let names = names.iter().map(String::as_str);
             reader.push(wrong.nearest(&server.value, names));
+        }
+    }
+}
+
+/// Holds the sections that lines name, of kinds of which nothing is read, against those of the texts.
+pub(super) fn hold_sections(reader: &mut Reader<'_>) {
+    for (kind, name) in std::mem::take(&mut reader.asked_sections) {
+        let sections = reader.unread_sections.iter();
+        let same = sections.filter(|(other, _)| *other == kind);
+        let known: Vec<&str> = same.map(|(_, name)| name.as_str()).collect();
+        // HAProxy makes these itself, of the machine's own.
+        let own = kind == SectionKind::Resolvers && name.value == "default";
+        if !own && !known.contains(&name.value.as_str()) {
+            let message = format!("there is no section `{} {}`", kind.as_str(), name.value);
+            let wrong = Diagnostic::error(Code::UnknownReference, name.span, message);
+            let wrong = wrong.nearest(&name.value, known);
+            reader.push(wrong);
         }
     }
 }

@@ -126,6 +126,16 @@ fn group(line: &Line, groups: &mut Vec<Group>, reader: &mut Reader<'_>) {
         reader.error(Code::Missing, line.span, "`group` needs a name");
         return;
     };
+    let allowed =
+        |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | ':');
+    if let Some(wrong) = name.as_str().chars().find(|letter| !allowed(letter)) {
+        let message = format!("`{wrong}` may not stand in the name of a group");
+        reader.error(Code::OutOfRange, name.span, message);
+    }
+    if let Some(extra) = line.word(4) {
+        let message = format!("`group` takes no `{}` here", extra.text);
+        reader.error(Code::Syntax, extra.span, message);
+    }
     let users = match (line.text(2), line.word(3)) {
         ("", _) => Vec::new(),
         ("users", Some(list)) => names(list),

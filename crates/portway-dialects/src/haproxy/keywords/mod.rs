@@ -10,6 +10,7 @@ mod balance;
 mod bind;
 mod converters;
 mod fetches;
+mod forms;
 mod global;
 mod proxy;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+use super::proxy::Args;
 use super::reader::Reader;
 use super::sections::SectionKind;
 use super::word::{Line, Word};
@@ -170,6 +172,14 @@ pub(crate) fn action(of: ActionOf, word: &Word, reader: &mut Reader<'_>) -> bool
     read_on(rows, &format!("{what} action"), name, word.span, reader)
 }
 
+/// Holds what follows an action that has no effect.
+pub(crate) fn action_words(of: ActionOf, word: &Word, mut args: Args<'_>, reader: &mut Reader<'_>) {
+    let row = find(of.table().1, word.as_str());
+    if row.is_some_and(|row| matches!(row.state, State::NoEffect(_))) {
+        forms::action(word, args.rest(), reader);
+    }
+}
+
 /// True where this algorithm of `balance` is to be read. Otherwise it is said why not.
 pub(crate) fn balance(name: &str, word: &Word, reader: &mut Reader<'_>) -> bool {
     read_on(
@@ -264,7 +274,43 @@ pub(crate) fn section_line(
     if kind.is_proxy() && !stands_well(row, kind, named, span, reader) {
         return false;
     }
+    if matches!(row.state, State::NoEffect(_)) {
+        hold_form(row, span, line, reader);
+    }
     say(row.state, &format!("`{}`", row.name), span, reader)
+}
+
+/// Holds a line of a section that has no effect as a whole: what HAProxy would refuse in it is refused.
+pub(crate) fn unread_line(kind: SectionKind, line: &Line, reader: &mut Reader<'_>) {
+    match keyword(section_table(kind), line) {
+        Some((row, span)) => hold_form(row, span, line, reader),
+        None => reader.push(unknown_keyword(kind, line)),
+    }
+}
+
+fn hold_form(row: &Row, span: Span, line: &Line, reader: &mut Reader<'_>) {
+    let words = line.from(row.name.split(' ').count());
+    forms::keyword(row.name, span, words, reader);
+}
+
+/// Takes the words of an option of a `bind` or `server` that has no effect.
+pub(crate) fn skip(of: OptionOf, word: &Word, args: &mut Args<'_>, reader: &mut Reader<'_>) {
+    let mut values = Vec::new();
+    for _ in 0..arguments(of, word.as_str()) {
+        match args.next() {
+            Some(value) => values.push(value.clone()),
+            None => {
+                let message = format!("`{}` needs a value", word.text);
+                reader.error(Code::Missing, word.span, message);
+                return;
+            }
+        }
+    }
+    if let ("resolvers", Some(value)) = (word.as_str(), values.first()) {
+        let asked = (SectionKind::Resolvers, value.spanned(value.text.clone()));
+        reader.asked_sections.push(asked);
+    }
+    forms::option(word, &values, reader);
 }
 
 /// The longest keyword that a line begins with, and where it stands.

@@ -67,8 +67,7 @@ impl Lowering<'_, '_, '_> {
             let own = &server.options;
             let over_tls = scripted || own.check.tls.is_some_and(|tls| tls.value);
             let alone = own.tls.enabled.is_none() && own.tls.ca_file.is_none();
-            let is = scripted || checked(server);
-            is && alone && over_tls && verifies(server)
+            alone && over_tls && verifies(server)
         });
         for server in without {
             let message = format!(

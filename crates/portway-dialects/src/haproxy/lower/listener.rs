@@ -71,9 +71,15 @@ impl Lowering<'_, '_, '_> {
         };
         for bind in binds {
             for address in &bind.addresses {
-                listener
-                    .binds
-                    .push(address.clone().map(|address| owned(address, bind)));
+                let address = address.clone().map(|address| owned(address, bind));
+                if let Some(first) = listener.binds.iter().find(|first| **first == address) {
+                    let message = "this address is said twice: once is enough";
+                    let wrong = Diagnostic::warning(Code::Duplicate, address.span, message);
+                    self.reader
+                        .push(wrong.label(first.span, "the first is here"));
+                } else {
+                    listener.binds.push(address);
+                }
             }
         }
         listener.accept_proxy = first.accept_proxy.map(|span| Spanned::new(true, span));

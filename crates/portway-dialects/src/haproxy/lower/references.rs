@@ -18,6 +18,12 @@ impl Lowering<'_, '_, '_> {
         }
         if let Some(name) = &proxy.default_backend {
             self.check_backend(proxy, "default_backend", name);
+            if proxy.kind.serves() && name.value == proxy.name.value {
+                let message = format!("{} is its own `default_backend`", proxy.words());
+                let help = "without the line its own servers are used";
+                let wrong = Diagnostic::error(Code::Conflict, name.span, message);
+                self.reader.push(wrong.help(help));
+            }
         }
     }
 

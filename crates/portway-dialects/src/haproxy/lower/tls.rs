@@ -90,9 +90,22 @@ impl Lowering<'_, '_, '_> {
 
     /// What is asked of clients, by which CAs and revocation lists; `None`: nothing.
     fn client_certificates(&mut self, tls: &BindTls) -> Option<ClientsDraft> {
-        let verify = tls
+        let Some(verify) = tls
             .verify
-            .filter(|verify| verify.value != Verification::None)?;
+            .filter(|verify| verify.value != Verification::None)
+        else {
+            // HAProxy reads what it will not use.
+            for (file, what) in [
+                (&tls.ca_file, "the CA file"),
+                (&tls.crl_file, "the CRL file"),
+            ] {
+                if let Some(file) = file.as_ref().filter(|file| !file.value.starts_with('@')) {
+                    let path = path_in(self.base.ca_base.as_ref(), &file.value);
+                    self.exists(&Spanned::new(path, file.span), what);
+                }
+            }
+            return None;
+        };
         let auth = verify.map(|verify| match verify {
             Verification::Optional => ClientAuth::Optional,
             _ => ClientAuth::Required,

@@ -137,9 +137,7 @@ fn options(bind: &mut Bind, args: &mut Args<'_>, reader: &mut Reader<'_>) {
                 // What follows an unknown word may belong to it.
                 return;
             }
-            for _ in 0..keywords::arguments(OptionOf::Bind, option) {
-                args.next();
-            }
+            keywords::skip(OptionOf::Bind, word, args, reader);
             continue;
         }
         if flag(bind, word) || version_flag(&mut bind.tls.versions, word, reader) {
@@ -206,7 +204,23 @@ fn valued(bind: &mut Bind, word: &Word, value: &Word, reader: &mut Reader<'_>) {
         "ssl-min-ver" | "ssl-max-ver" => {
             version(&mut bind.tls.versions, word, value, reader);
         }
+        // They are of control sockets; a listener of a frontend only holds them to be right.
+        "level" => known(word, value, &["user", "operator", "admin"], reader),
+        "expose-fd" => known(word, value, &["listeners"], reader),
         _ => {}
+    }
+}
+
+fn known(word: &Word, value: &Word, known: &[&str], reader: &mut Reader<'_>) {
+    if !known.contains(&value.as_str()) {
+        let what = format!("value of `{}`", word.text);
+        let known = known.iter().copied();
+        reader.push(crate::unknown_word(
+            value.span,
+            &what,
+            value.as_str(),
+            known,
+        ));
     }
 }
 

@@ -32,10 +32,11 @@ pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         missing(line, "an action", reader);
         return;
     };
+    let mut args = Args::new(line, 2);
+    keywords::action_words(kind, word, args, reader);
     if !keywords::action(kind, word, reader) {
         return;
     }
-    let mut args = Args::new(line, 2);
     if word.as_str() == "redirect" {
         redirect::read(proxy, list, &mut args, reader);
         return;

@@ -119,9 +119,7 @@ pub(super) fn options(
                 // What follows an unknown word may belong to it.
                 return false;
             }
-            for _ in 0..takes {
-                args.next();
-            }
+            keywords::skip(OptionOf::Server, word, args, reader);
             continue;
         }
         if flag(own, word) || version_flag(&mut own.tls.versions, word, reader) || takes == 0 {

@@ -4,6 +4,7 @@ use super::http_rule::{Reading, call};
 use super::keyword::{missing, whole};
 use super::{Args, Proxy};
 use crate::haproxy::fetch::small;
+use crate::haproxy::sections::SectionKind;
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Line, Reader, Word, sample};
 use portway_model::action::Action;
@@ -117,7 +118,9 @@ fn option(
         }
         "nopurge" => table.when_full = Some(word.spanned(WhenFull::Refuse)),
         "peers" => {
-            argument("the name of a section", reader)?;
+            let name = argument("the name of a section", reader)?;
+            let asked = (SectionKind::Peers, name.spanned(name.text.clone()));
+            reader.asked_sections.push(asked);
             let message = "`peers` has no effect: tables are not shared with other instances";
             reader.warn(Code::NotRun, word.span, message);
         }

@@ -49,10 +49,11 @@ fn action(proxy: &mut Proxy, list: List, kind: ActionOf, line: &Line, reader: &m
         missing(line, "an action", reader);
         return;
     };
+    let mut args = Args::new(line, 3);
+    keywords::action_words(kind, word, args, reader);
     if !keywords::action(kind, word, reader) {
         return;
     }
-    let mut args = Args::new(line, 3);
     let mut reading = Reading {
         proxy,
         list,
@@ -64,7 +65,15 @@ fn action(proxy: &mut Proxy, list: List, kind: ActionOf, line: &Line, reader: &m
     let step = match call(word.as_str()).0 {
         "accept" => Some(Step::Pass),
         "reject" | "close" => Some(Step::Do(vec![Action::Reject { silent: false }])),
-        "expect-proxy" => reading.argument("`layer4`").map(|_| Step::ExpectProxy),
+        "expect-proxy" => reading.argument("`layer4`").and_then(|layer| {
+            if layer.as_str() != "layer4" {
+                let what = "word of `expect-proxy`";
+                let found = crate::unknown_word(layer.span, what, layer.as_str(), ["layer4"]);
+                reading.reader.push(found);
+                return None;
+            }
+            Some(Step::ExpectProxy)
+        }),
         _ => reading.common(),
     };
     if let Some(step) = step {
