@@ -351,6 +351,8 @@ impl Prepared {
             metrics,
             answers: Arc::new(self.answers),
             maps: self.maps.live(),
+            map_sets: self.maps.for_rules(),
+            sources: Arc::new(self.sources.clone()),
             tables: self
                 .snapshot
                 .stick_tables

@@ -28,6 +28,7 @@ pub mod status;
 pub mod targets;
 pub mod tidings;
 pub mod tls;
+pub mod variables;
 pub mod world;
 
 /// What this machine is called.

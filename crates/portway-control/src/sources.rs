@@ -115,10 +115,14 @@ pub fn configurations_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// As [`compile_files`] for one text that is at hand. `name` is what messages call it; its folder is where
 /// relative paths begin.
 pub fn compile_text(name: &str, text: &str) -> Compiled {
+    compile_text_with(name, text, &Reading::default())
+}
+
+/// As [`compile_text`], read in this way.
+pub(crate) fn compile_text_with(name: &str, text: &str, reading: &Reading) -> Compiled {
     let mut sources = Sources::default();
     let file = sources.add(name, text);
-    let reading = Reading::default();
-    compile_sources(sources, &[file], &reading, &[], Diagnostics::default())
+    compile_sources(sources, &[file], reading, &[], Diagnostics::default())
 }
 
 /// A server that came or went since the texts were read, in HAProxy's words.

@@ -500,6 +500,52 @@ fn what_may_be_repaired_is_repaired_where_the_limits_say_so() {
 }
 
 #[test]
+fn blanks_and_ports_are_not_looked_at_closely_where_the_limits_say_so() {
+    let check = |text: &str, strict: Result<(), Refusal>, expected: (&str, &str)| {
+        for (lenient, wanted) in [(false, strict), (true, Ok(()))] {
+            let limits = HeadLimits {
+                lenient,
+                ..HeadLimits::default()
+            };
+            let mut head = RequestHead::new();
+            let found = match parse_request(text.as_bytes(), 0, &limits, &mut head) {
+                Parsed::Refused(refusal) => Err(refusal),
+                _ => Ok(()),
+            };
+            assert_eq!(found, wanted, "{text:?}");
+            if lenient {
+                let target = String::from_utf8_lossy(head.target(text.as_bytes()));
+                let host = head.host(text.as_bytes());
+                assert_eq!(
+                    (&*target, host),
+                    (expected.0, expected.1.as_bytes()),
+                    "{text:?}"
+                );
+            }
+        }
+    };
+    let blanks = Err(Refusal::BadRequestLine);
+    let text = "GET   /x  HTTP/1.1\r\nHost: a\r\n\r\n";
+    check(text, blanks, ("/x", "a"));
+    let port = Err(Refusal::BadHost);
+    let text = "GET / HTTP/1.1\r\nHost: :80a.example\r\n\r\n";
+    check(text, port, ("/", ":80a.example"));
+    let text = "GET / HTTP/1.1\r\nHost: :80\r\n\r\n";
+    check(text, Ok(()), ("/", ""));
+    let limits = HeadLimits {
+        lenient: true,
+        ..HeadLimits::default()
+    };
+    for text in [
+        "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+    ] {
+        let parsed = parse_request(text.as_bytes(), 0, &limits, &mut RequestHead::new());
+        assert_eq!(parsed, Parsed::Refused(Refusal::BadHost), "{text:?}");
+    }
+}
+
+#[test]
 fn a_response_may_be_repaired_too() {
     let limits = HeadLimits {
         lenient: true,

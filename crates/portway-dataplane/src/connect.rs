@@ -9,7 +9,7 @@ use crate::proxy_header;
 use crate::stream::{Socket, Stream};
 use crate::timer::Timer;
 use portway_model::address::{TargetAddress, abstract_name};
-use portway_model::settings::ServerName;
+use portway_model::settings::{ServerName, SourceAddress};
 use portway_model::snapshot::{GroupId, TargetGroup, TargetTls};
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::TargetMetrics;
@@ -18,7 +18,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::pin::pin;
@@ -26,7 +26,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 /// A connection to a target, counted as in flight while it lives.
 pub(crate) struct Upstream {
@@ -222,7 +222,7 @@ async fn open(
     let own = group.targets.get(target);
     let configured = own.map(|target| &target.address);
     let (socket, ip) = match (way.address, configured) {
-        (Some(address), _) => tcp(address).await?,
+        (Some(address), _) => tcp(address, own.and_then(|own| own.source.as_ref())).await?,
         (None, Some(TargetAddress::Unix(path))) => {
             let socket = UnixStream::connect(unix_path(path)).await?;
             (Socket::Unix(socket), None)
@@ -276,10 +276,38 @@ impl fmt::Display for Cause<'_> {
     }
 }
 
-async fn tcp(address: SocketAddr) -> io::Result<(Socket, Option<IpAddr>)> {
-    let socket = TcpStream::connect(address).await?;
+async fn tcp(
+    address: SocketAddr,
+    source: Option<&SourceAddress>,
+) -> io::Result<(Socket, Option<IpAddr>)> {
+    let socket = match source {
+        None => TcpStream::connect(address).await?,
+        Some(source) => socket_from(source, address)?.connect(address).await?,
+    };
     socket.set_nodelay(true)?;
     Ok((Socket::Tcp(socket), Some(address.ip())))
+}
+
+/// A socket for this address whose connection comes from there. A source of the other family says nothing of its address.
+///
+/// # Errors
+/// What the system says: the address is none of this machine, the port is taken, the interface is none of it.
+pub fn socket_from(source: &SourceAddress, to: SocketAddr) -> io::Result<TcpSocket> {
+    let (socket, any) = match to {
+        SocketAddr::V4(_) => (TcpSocket::new_v4()?, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        SocketAddr::V6(_) => (TcpSocket::new_v6()?, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+    };
+    if let Some(interface) = &source.interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    let address = source.address.filter(|ip| ip.is_ipv4() == to.is_ipv4());
+    if address.is_some() || source.port.is_some() {
+        // A port may be bound again while the connection before waits for its end.
+        socket.set_reuseaddr(true)?;
+        let port = source.port.unwrap_or(0);
+        socket.bind(SocketAddr::new(address.unwrap_or(any), port))?;
+    }
+    Ok(socket)
 }
 
 /// What is sent and verified in the handshake. An address is never sent (RFC 6066 §3) but can be verified.
@@ -291,9 +319,7 @@ fn tls_name(
         return rustls::pki_types::ServerName::try_from(name.to_owned())
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e));
     }
-    Ok(ip
-        .unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))
-        .into())
+    Ok(ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).into())
 }
 
 /// The name to send, as the target or its group has it.

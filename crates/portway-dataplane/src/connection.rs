@@ -257,20 +257,22 @@ impl Connection {
     }
 
     /// What a rule set this variable to, in a scope that outlives exchanges; on a stream, which is one exchange, in any.
-    pub(crate) fn variable(&self, variable: &Variable) -> Option<Vec<u8>> {
+    pub(crate) fn variable(&self, variable: &Variable) -> Fetched<'static> {
         match variable.scope {
             Scope::Process => self.generation.plane.process.variable(variable),
             _ => {
-                let variables = self.variables.take()?;
-                let value = variables.value(variable).map(<[u8]>::to_vec);
+                let Some(variables) = self.variables.take() else {
+                    return Fetched::Absent;
+                };
+                let value = variables.value(variable).into_owned();
                 self.variables.set(Some(variables));
                 value
             }
         }
     }
 
-    /// Sets a variable of such a scope, or unsets it. False where there is no room.
-    pub(crate) fn set_variable(&self, variable: &Variable, value: Option<Vec<u8>>) -> bool {
+    /// Sets a variable of such a scope, or unsets it where the value is absent. False where there is no room.
+    pub(crate) fn set_variable(&self, variable: &Variable, value: Fetched<'static>) -> bool {
         match variable.scope {
             Scope::Process => self.generation.plane.process.set_variable(variable, value),
             _ => {

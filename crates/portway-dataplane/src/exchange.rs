@@ -32,6 +32,8 @@ use portway_model::expression::{
 use portway_model::log::LogLevel;
 use portway_model::settings::{CaptureCookie, OwnAnswers};
 use portway_model::snapshot::{GroupId, MapId, StickTableId, User, UserlistId};
+use portway_model::span::{Origin, Span};
+use portway_telemetry::metrics::Limit;
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::io::Write;
@@ -156,6 +158,8 @@ pub(crate) struct Ledger {
     pub(crate) ended: Option<Instant>,
     /// Its number among all of the process; 0 where nobody asks.
     pub(crate) number: u32,
+    /// The rule that ended the rules of a phase last, if it did not forward.
+    pub(crate) last_rule: Origin,
     /// Another target took over.
     pub(crate) redispatched: bool,
     /// What HAProxy calls the service that answered.
@@ -305,6 +309,7 @@ impl<'c> Exchange<'c> {
                 queue_positions: (0, 0),
                 ended: None,
                 number: connection.next_number(),
+                last_rule: Origin(Span::NONE),
                 redispatched: false,
                 answered: None,
                 in_place_of: None,
@@ -655,15 +660,24 @@ impl Facts for Exchange<'_> {
         Some(here.get(..length).unwrap_or(here))
     }
 
-    fn variable(&self, variable: &Variable) -> Option<Cow<'_, [u8]>> {
+    fn variable(&self, variable: &Variable) -> Fetched<'_> {
         match variable.scope {
-            Scope::Process | Scope::Connection => {
-                self.connection.variable(variable).map(Cow::Owned)
-            }
+            Scope::Process | Scope::Connection => self.connection.variable(variable),
             Scope::Exchange | Scope::Request | Scope::Response | Scope::Check => {
-                self.scratch.variables.value(variable).map(Cow::Borrowed)
+                self.scratch.variables.value(variable)
             }
         }
+    }
+
+    fn keep_variable(&self, variable: &Variable, value: Fetched<'static>) -> bool {
+        let has_room = match variable.scope {
+            Scope::Process | Scope::Connection => self.connection.set_variable(variable, value),
+            _ => self.scratch.variables.keep(variable, value),
+        };
+        if !has_room {
+            crate::record::limit_reached(self, Limit::Variables);
+        }
+        has_room
     }
 
     fn response_capture(&self, slot: u16) -> Option<&[u8]> {

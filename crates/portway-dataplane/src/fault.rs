@@ -254,12 +254,12 @@ impl Fault {
         }
     }
 
-    /// A rule on the response refuses it.
+    /// A rule on the response refuses it: the client gets nothing.
     pub(crate) fn rejected() -> Self {
         Self {
             code: FaultCode::BadResponse("rejected_by_rule"),
             stage: None,
-            status: Some(502),
+            status: None,
         }
     }
 

@@ -96,19 +96,14 @@ impl FieldEdits {
         self.added = added;
     }
 
-    /// Adds a field; `write` appends its value. Blanks around it are none of it (RFC 9110 section 5.5).
+    /// Adds a field; `write` appends its value, which goes on as it is, blanks around it too.
     pub(crate) fn add(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
         let name = self.keep(name);
         let start = self.text.len();
         write(&mut self.text);
-        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-        let value = self.text.get(start..).unwrap_or_default();
-        let before = value.iter().take_while(|byte| blank(byte)).count();
-        let rest = value.get(before..).unwrap_or_default();
-        let behind = rest.iter().rev().take_while(|byte| blank(byte)).count();
         self.added.push(Added {
             name,
-            value: start + before..self.text.len() - behind,
+            value: start..self.text.len(),
         });
     }
 

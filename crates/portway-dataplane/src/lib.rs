@@ -69,6 +69,6 @@ mod start;
 mod variables;
 
 pub use answers::{Answers, Page};
-pub use connect::unix_path;
+pub use connect::{socket_from, unix_path};
 pub use record::refusal_codes;
 pub use track::now as stick_time;

@@ -13,6 +13,7 @@ use crate::sessions::RollCall;
 use crate::timer::TICK;
 use crate::variables::Variables;
 use portway_core::balance::SIXTEENTHS;
+use portway_core::evaluate::Fetched;
 use portway_model::check::ObservedLayer;
 use portway_model::expression::Variable;
 use std::net::SocketAddr;
@@ -626,16 +627,16 @@ impl ProcessState {
     }
 
     /// What a rule set this variable to.
-    pub fn variable(&self, variable: &Variable) -> Option<Vec<u8>> {
+    pub fn variable(&self, variable: &Variable) -> Fetched<'static> {
         let variables = self
             .variables
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        variables.value(variable).map(<[u8]>::to_vec)
+        variables.value(variable).into_owned()
     }
 
-    /// Sets a variable, or unsets it. False where there is no room.
-    pub(crate) fn set_variable(&self, variable: &Variable, value: Option<Vec<u8>>) -> bool {
+    /// Sets a variable, or unsets it where the value is absent. False where there is no room.
+    pub(crate) fn set_variable(&self, variable: &Variable, value: Fetched<'static>) -> bool {
         let mut variables = self
             .variables
             .lock()

@@ -15,6 +15,7 @@ use portway_core::http1::{BodyLength, Known};
 use portway_model::expression::LogValue;
 use portway_model::settings::{CaptureCookie, OwnAnswers};
 use portway_model::snapshot::TargetGroup;
+use portway_model::span::Origin;
 use portway_telemetry::access_log::{encode, number};
 use portway_telemetry::record::FaultCode;
 use std::net::SocketAddr;
@@ -176,6 +177,7 @@ impl<'a> Subject<'a> {
                 let cipher = tls.map_or("", |tls| openssl_name(tls.cipher));
                 out.extend_from_slice(cipher.as_bytes());
             }
+            LogValue::RuleFile | LogValue::RuleLine => self.write_rule(value, out),
             LogValue::RetriesMarked => {
                 if self.redispatched() {
                     out.push(b'+');
@@ -197,6 +199,20 @@ impl<'a> Subject<'a> {
                     write_of_request(x, value, out);
                 }
             }
+        }
+    }
+
+    /// Where the rule stands that ended the rules of a phase last.
+    fn write_rule(self, value: LogValue, out: &mut Vec<u8>) {
+        let Subject::Exchange(x) = self else {
+            return;
+        };
+        let Origin(span) = x.ledger.last_rule;
+        let sources = &x.connection.generation.plane.sources;
+        match (value, sources.get(span.file), sources.position(span)) {
+            (LogValue::RuleFile, Some(file), _) => out.extend_from_slice(file.name.as_bytes()),
+            (LogValue::RuleLine, _, Some(at)) => number(u64::from(at.line), out),
+            _ => {}
         }
     }
 

@@ -7,6 +7,16 @@ use portway_core::lookup::Lookup;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+/// All maps of a file, whose entries rules may change.
+pub trait EntriesChange: Send + Sync {
+    /// Adds an entry behind the others, or gives those with this key another value. A list has no values: where the key is in
+    /// it, it stays as it is. Nothing happens where the key is none for one of the maps.
+    fn put(&self, key: &[u8], value: Option<&[u8]>);
+
+    /// Takes away the entries with this key.
+    fn remove(&self, key: &[u8]);
+}
+
 /// A map or a list.
 #[derive(Debug, Default)]
 pub struct LiveMap {

@@ -6,7 +6,7 @@ use crate::access_log::LogSink;
 use crate::answers::Answers;
 use crate::client_tls::AnswersHello;
 use crate::live::{ListenerState, ProcessState, TargetState};
-use crate::map::LiveMap;
+use crate::map::{EntriesChange, LiveMap};
 use crate::queue::GroupState;
 use crate::seal::Seal;
 use crate::service::Services;
@@ -17,6 +17,7 @@ use portway_core::stick::Table;
 use portway_model::snapshot::{
     GroupId, Listener, ListenerId, MapId, Snapshot, StickTableId, Target, TargetGroup,
 };
+use portway_model::span::Sources;
 use portway_telemetry::metrics::Registry;
 use portway_telemetry::zone::Zone;
 use std::borrow::Cow;
@@ -37,6 +38,10 @@ pub struct Plane {
     pub answers: Arc<Answers>,
     /// Maps and lists, by [`MapId`].
     pub maps: Vec<Arc<LiveMap>>,
+    /// The texts of the configuration.
+    pub sources: Arc<Sources>,
+    /// What rules change them through, by [`MapId`].
+    pub map_sets: Vec<Arc<dyn EntriesChange>>,
     /// Stick tables, by [`StickTableId`].
     pub tables: Vec<Arc<Table>>,
     /// What rules see of this machine.

@@ -18,7 +18,7 @@ use portway_core::evaluate::rewrite::{
     replace_url, split_origin, split_target, strip_prefix,
 };
 use portway_core::evaluate::{
-    self, Facts, Fetched, variable_text, write_header_value, write_location, write_path,
+    self, Facts, Fetched, variable_value, write_header_value, write_location, write_path,
     write_query, write_replacement, write_target, write_template, write_url,
 };
 use portway_core::http1::{Known, Method, is_token, write_field};
@@ -29,10 +29,10 @@ use portway_model::action::{
     TimeoutKind, Weighted,
 };
 use portway_model::choice::{StickTo, StickinessUse};
-use portway_model::expression::{Expression, Scope, Template, Value, Variable};
+use portway_model::expression::{Expression, Scope, Template, TemplatePart, Value, Variable};
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::{GroupId, StickTableId};
-use portway_model::span::Origin;
+use portway_model::span::{Origin, Spanned};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit;
 use std::net::SocketAddr;
@@ -150,10 +150,14 @@ fn actions(
         }
         if matches!(action, Action::Accept) {
             at.accepted = true;
+            x.ledger.last_rule = rule.origin;
             break;
         }
         if let Some(decision) = perform(x, action, side, rule.origin) {
             at.action = index + 1;
+            if !action.forwards() && !matches!(decision, Decision::WaitForBody(..)) {
+                x.ledger.last_rule = rule.origin;
+            }
             return Some(decision);
         }
     }
@@ -267,6 +271,8 @@ fn perform(
         Action::SetStatus { .. }
         | Action::SetVariable { .. }
         | Action::UnsetVariable(_)
+        | Action::PutEntry { .. }
+        | Action::RemoveEntry { .. }
         | Action::Capture { .. }
         | Action::SetTimeout { .. } => note(x, action, side),
         Action::Track { .. } | Action::Increment { .. } | Action::SetMark { .. } => {
@@ -302,11 +308,27 @@ fn note(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) {
             x.scratch.reason.extend_from_slice(reason.as_bytes());
         }
         Action::SetVariable { variable, value } => {
-            if let Some(bytes) = variable_text(value, &*x) {
-                set_variable(x, variable, Some(bytes));
+            let value = variable_value(value, &*x);
+            if value.is_present() {
+                set_variable(x, variable, value);
             }
         }
-        Action::UnsetVariable(variable) => set_variable(x, variable, None),
+        Action::UnsetVariable(variable) => set_variable(x, variable, Fetched::Absent),
+        Action::PutEntry { map, key, value } => {
+            let key = written(key, &*x);
+            let value = value.as_ref().map(|value| written(value, &*x));
+            let sets = &x.connection.generation.plane.map_sets;
+            if let Some(set) = sets.get(map.index()) {
+                set.put(&key, value.as_deref());
+            }
+        }
+        Action::RemoveEntry { map, key } => {
+            let key = written(key, &*x);
+            let sets = &x.connection.generation.plane.map_sets;
+            if let Some(set) = sets.get(map.index()) {
+                set.remove(&key);
+            }
+        }
         Action::Capture {
             value,
             length,
@@ -373,11 +395,14 @@ fn stick(
 fn set_method(x: &mut Exchange<'_>, template: &Template<Resolved>) {
     let mut method = Vec::new();
     write_template(template, &*x, &mut method);
-    let ends_elsewhere = |method: &[u8]| {
-        let head = |method: &[u8]| matches!(Method::of(method), Method::Head | Method::Connect);
-        head(method) != head(x.request().method_bytes(x.arena()))
+    // A HEAD may become another request: the client gets the head of its response. Not the other way round: the client
+    // would wait for a body.
+    let ends_elsewhere = match (x.request().method(), Method::of(&method)) {
+        (Method::Connect, to) => to != Method::Connect,
+        (Method::Head, to) => to == Method::Connect,
+        (_, to) => matches!(to, Method::Head | Method::Connect),
     };
-    if !is_token(&method) || ends_elsewhere(&method) {
+    if !is_token(&method) || ends_elsewhere {
         return;
     }
     // A token is ASCII.
@@ -462,6 +487,13 @@ fn count(x: &mut Exchange<'_>, action: &Action<Resolved>) {
     }
 }
 
+/// What a template says.
+fn written(template: &Template<Resolved>, x: &Exchange<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_template(template, x, &mut out);
+    out
+}
+
 fn milliseconds(x: &Exchange<'_>, number: &Expression<Resolved>) -> Option<Duration> {
     let number = evaluate::evaluate(number, x).number()?;
     let number = u64::try_from(number).ok().filter(|number| *number > 0)?;
@@ -469,7 +501,7 @@ fn milliseconds(x: &Exchange<'_>, number: &Expression<Resolved>) -> Option<Durat
     Some(Duration::from_millis(number.min(i32::MAX as u64)))
 }
 
-fn set_variable(x: &mut Exchange<'_>, variable: &Variable, value: Option<Vec<u8>>) {
+fn set_variable(x: &mut Exchange<'_>, variable: &Variable, value: Fetched<'static>) {
     let has_room = match variable.scope {
         Scope::Process | Scope::Connection => x.connection.set_variable(variable, value),
         Scope::Exchange | Scope::Request | Scope::Response | Scope::Check => {
@@ -500,6 +532,18 @@ pub(crate) fn draw(groups: &[Weighted<Resolved>], chance: u64) -> Option<GroupId
             taken
         })
         .map(|weighted| weighted.group)
+}
+
+/// Sends the client to the same path and query behind this prefix; HAProxy closes the connection then.
+pub(crate) fn redirect_to(x: &Exchange<'_>, prefix: &str) -> Answer {
+    let expression = Expression::from(Value::Target);
+    let location = Template(vec![
+        TemplatePart::Text(prefix.to_owned()),
+        TemplatePart::Expression(Spanned::bare(expression)),
+    ]);
+    let mut answer = redirect(x, &location, 302);
+    answer.close = x.connection.own_answers() == OwnAnswers::Haproxy;
+    answer
 }
 
 fn redirect(x: &Exchange<'_>, location: &Template<Resolved>, status: u16) -> Answer {

@@ -14,7 +14,8 @@ use crate::stick::{StickRule, Sticks};
 use crate::track::{self};
 use portway_core::client_hello::{Looked, look};
 use portway_core::evaluate::{
-    Facts, Fetched, TlsFacts, Whose, evaluate, fetch, holds, settled, variable_text, write_template,
+    Facts, Fetched, TlsFacts, Whose, evaluate, fetch, holds, settled, variable_value,
+    write_template,
 };
 use portway_core::stick::{Entry, Table};
 use portway_model::action::{Action, End, Rule};
@@ -137,12 +138,14 @@ impl<'r> Rules<'r> {
                 return Some(group.map_or(Verdict::Reject { silent: false }, Verdict::Forward));
             }
             Action::SetVariable { variable, value } => {
-                let bytes = variable_text(value, &seen(connection, first));
-                if let Some(bytes) = bytes {
-                    set_variable(connection, variable, Some(bytes));
+                let value = variable_value(value, &seen(connection, first));
+                if value.is_present() {
+                    set_variable(connection, variable, value);
                 }
             }
-            Action::UnsetVariable(variable) => set_variable(connection, variable, None),
+            Action::UnsetVariable(variable) => {
+                set_variable(connection, variable, Fetched::Absent);
+            }
             Action::Capture {
                 value,
                 length,
@@ -198,11 +201,13 @@ impl<'r> Rules<'r> {
 }
 
 /// Sets a variable, of an exchange too: a connection that passes bytes on is one.
-fn set_variable(connection: &Connection, variable: &Variable, value: Option<Vec<u8>>) {
-    if !connection.set_variable(variable, value) {
+fn set_variable(connection: &Connection, variable: &Variable, value: Fetched<'static>) -> bool {
+    let has_room = connection.set_variable(variable, value);
+    if !has_room {
         let metrics = connection.shard().worker();
         metrics.limit_reached(Limit::Variables);
     }
+    has_room
 }
 
 /// What a client has sent first, as rules see it.
@@ -329,8 +334,12 @@ impl Facts for Seen<'_> {
         self.connection.listener_request_rate()
     }
 
-    fn variable(&self, variable: &Variable) -> Option<Cow<'_, [u8]>> {
-        self.connection.variable(variable).map(Cow::Owned)
+    fn variable(&self, variable: &Variable) -> Fetched<'_> {
+        self.connection.variable(variable)
+    }
+
+    fn keep_variable(&self, variable: &Variable, value: Fetched<'static>) -> bool {
+        set_variable(self.connection, variable, value)
     }
 
     fn capture(&self, slot: u16) -> Option<&[u8]> {

@@ -26,7 +26,7 @@ use crate::sticky;
 use crate::stream::Stream;
 use crate::tarpit;
 use portway_core::balance::Key;
-use portway_core::http1::BodyLength;
+use portway_core::http1::{BodyLength, Method};
 use portway_model::choice::StickinessUse;
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::{GroupId, TargetGroup};
@@ -256,6 +256,9 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             target: Some(target),
             reused: false,
         };
+        if let Some(answer) = redirected(x, configured, target) {
+            return reply::by_rule(x, downstream, answer, How::Answer, Side::Request).await;
+        }
         tell_target(x, configured, target);
         let fate = generation.fate(group, target, &x.connection.timer);
         let host = std::mem::take(&mut x.scratch.host);
@@ -331,6 +334,13 @@ async fn unless_gone<T>(
         }
     })
     .await
+}
+
+/// The answer to a request that only reads, where it is sent on to the target itself.
+fn redirected(x: &Exchange<'_>, group: &TargetGroup, target: usize) -> Option<Answer> {
+    let prefix = group.targets.get(target)?.redirect.as_ref()?;
+    let reads = matches!(x.request().method(), Method::Get | Method::Head);
+    reads.then(|| policy::redirect_to(x, prefix))
 }
 
 /// Tells the target its name, where the group wants that.

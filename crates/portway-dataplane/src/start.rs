@@ -1,9 +1,11 @@
-//! Variables of the process as the configuration sets them, before anybody has come.
+//! Variables of the process as the configuration sets them before anybody has come, and as people set them later.
 
 use crate::plane::Plane;
-use portway_core::evaluate::{Facts, variable_text};
-use portway_model::expression::{Scope, Variable};
+use portway_core::evaluate::{Facts, Fetched, variable_value};
+use portway_model::expression::{Scope, Template, Variable};
+use portway_model::name::Name;
 use portway_model::snapshot::MapId;
+use portway_model::stage::Resolved;
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,23 +14,34 @@ impl Plane {
     /// Sets the variables of the process to what they are at its start, each in view of those before it.
     pub fn set_initial_variables(&self) {
         for (name, value) in &self.snapshot.process.variables {
-            let variable = Variable {
-                scope: Scope::Process,
-                name: name.clone(),
-            };
-            let value = variable_text(value, &Starting(self));
-            self.process.set_variable(&variable, value);
+            self.set_process_variable(name, value);
         }
+    }
+
+    /// Sets a variable of the process to what a template says now. False where there is no room.
+    pub fn set_process_variable(&self, name: &Name, value: &Template<Resolved>) -> bool {
+        let variable = Variable {
+            scope: Scope::Process,
+            name: name.clone(),
+        };
+        let value = variable_value(value, &Starting(self));
+        !value.is_present() || self.process.set_variable(&variable, value)
     }
 }
 
-/// What is known when the process starts.
+/// What is known outside of connections.
 struct Starting<'p>(&'p Plane);
 
 impl Facts for Starting<'_> {
-    fn variable(&self, variable: &Variable) -> Option<Cow<'_, [u8]>> {
-        let process = (variable.scope == Scope::Process).then_some(&self.0.process)?;
-        process.variable(variable).map(Cow::Owned)
+    fn variable(&self, variable: &Variable) -> Fetched<'_> {
+        match variable.scope {
+            Scope::Process => self.0.process.variable(variable),
+            _ => Fetched::Absent,
+        }
+    }
+
+    fn keep_variable(&self, variable: &Variable, value: Fetched<'static>) -> bool {
+        variable.scope == Scope::Process && self.0.process.set_variable(variable, value)
     }
 
     fn lookup(&self, map: MapId, key: &[u8]) -> Option<Cow<'_, [u8]>> {

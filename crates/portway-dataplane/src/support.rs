@@ -157,9 +157,14 @@ impl Found {
             | Action::SetUrl(template)
             | Action::SetMethod(template)
             | Action::UseTarget(template)
+            | Action::RemoveEntry { key: template, .. }
             | Action::SetVariable {
                 value: template, ..
             } => self.template(template),
+            Action::PutEntry { key, value, .. } => {
+                self.template(key);
+                value.iter().for_each(|value| self.template(value));
+            }
             Action::ForwardByName { name, .. } => self.template(name),
             Action::Respond(response)
             | Action::Deny(response)

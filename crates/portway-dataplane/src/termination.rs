@@ -98,6 +98,7 @@ fn letters(fault: Fault, progress: Progress) -> [u8; 2] {
         FaultCode::ConnectTimeout => *b"sC",
         FaultCode::TargetClosed => [b'S', how_far],
         FaultCode::ResponseTimeout => [b's', how_far],
+        FaultCode::BadResponse("rejected_by_rule") => *b"PD",
         FaultCode::BadResponse(_) => [b'P', how_far],
         FaultCode::IdleTimeout => *b"cD",
         FaultCode::TargetDown => [b'D', how_far],
@@ -147,7 +148,7 @@ mod tests {
         check(Fault::target_closed(Stage::ResponseStarted), Data, b"SD");
         check(Fault::response_timeout(), Headers, b"sH");
         check(Fault::response_timeout(), Data, b"sD");
-        check(Fault::rejected(), Headers, b"PH");
+        check(Fault::rejected(), Headers, b"PD");
         check(Fault::shutdown(), Data, b"KD");
         check(Fault::internal(), Headers, b"IH");
     }

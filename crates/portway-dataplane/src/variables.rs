@@ -1,6 +1,8 @@
 //! Variables that rules set: names and values of one scope, with a limit of what they may hold together.
 
+use portway_core::evaluate::Fetched;
 use portway_model::expression::Variable;
+use std::cell::RefCell;
 
 /// Bytes of all names and values of one scope of one exchange or connection, or of the process: what a client sends
 /// may become a value, and a connection may live for days.
@@ -9,26 +11,54 @@ pub(crate) const VARIABLE_BYTES: usize = 64 * 1024;
 /// Variables with their values.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Variables {
-    set: Vec<(Variable, Vec<u8>)>,
+    set: Vec<(Variable, Fetched<'static>)>,
     bytes: usize,
+    /// What was set, or unset, while expressions were evaluated, in its order.
+    kept: RefCell<Vec<(Variable, Fetched<'static>)>>,
 }
 
 impl Variables {
     /// Forgets all and keeps some memory.
     pub(crate) fn clear(&mut self) {
         self.set.clear();
+        self.kept.get_mut().clear();
         self.bytes = 0;
     }
 
-    /// Sets a variable, or unsets it. False where there is no room: then it is unset.
-    pub(crate) fn set(&mut self, variable: &Variable, value: Option<Vec<u8>>) -> bool {
+    /// Sets a variable, or unsets it where the value is absent. False where there is no room: then it is unset.
+    pub(crate) fn set(&mut self, variable: &Variable, value: Fetched<'static>) -> bool {
+        self.settle();
+        self.replace(variable, value)
+    }
+
+    /// The same while expressions look at variables; false also where it is too much together with what was kept before.
+    pub(crate) fn keep(&self, variable: &Variable, value: Fetched<'static>) -> bool {
+        let mut kept = self.kept.borrow_mut();
+        let sizes = kept.iter().map(|(variable, value)| size(variable, value));
+        let bytes = self.bytes + sizes.sum::<usize>() + size(variable, &value);
+        if bytes > VARIABLE_BYTES {
+            return false;
+        }
+        kept.retain(|(known, _)| known != variable);
+        kept.push((variable.clone(), value));
+        true
+    }
+
+    /// Puts what was kept with the rest.
+    fn settle(&mut self) {
+        for (variable, value) in std::mem::take(self.kept.get_mut()) {
+            self.replace(&variable, value);
+        }
+    }
+
+    fn replace(&mut self, variable: &Variable, value: Fetched<'static>) -> bool {
         if let Some(at) = self.set.iter().position(|(known, _)| known == variable) {
             let (known, old) = self.set.swap_remove(at);
             self.bytes -= size(&known, &old);
         }
-        let Some(value) = value else {
+        if !value.is_present() {
             return true;
-        };
+        }
         let size = size(variable, &value);
         if self.bytes + size > VARIABLE_BYTES {
             return false;
@@ -39,13 +69,18 @@ impl Variables {
     }
 
     /// The value of a variable.
-    pub(crate) fn value(&self, variable: &Variable) -> Option<&[u8]> {
-        let (_, value) = self.set.iter().find(|(known, _)| known == variable)?;
-        Some(value)
+    pub(crate) fn value(&self, variable: &Variable) -> Fetched<'_> {
+        let kept = self.kept.borrow();
+        if let Some((_, value)) = kept.iter().find(|(known, _)| known == variable) {
+            return value.lent().into_owned();
+        }
+        let found = self.set.iter().find(|(known, _)| known == variable);
+        found.map_or(Fetched::Absent, |(_, value)| value.lent())
     }
 
     /// Forgets those of a scope.
     pub(crate) fn end(&mut self, scope: portway_model::expression::Scope) {
+        self.settle();
         let mut bytes = 0;
         self.set.retain(|(variable, value)| {
             let kept = variable.scope != scope;
@@ -56,8 +91,12 @@ impl Variables {
     }
 }
 
-fn size(variable: &Variable, value: &[u8]) -> usize {
-    variable.name.as_str().len() + value.len()
+fn size(variable: &Variable, value: &Fetched<'_>) -> usize {
+    let of_value = match value {
+        Fetched::Bytes(bytes) => bytes.len(),
+        _ => size_of::<Fetched<'_>>(),
+    };
+    variable.name.as_str().len() + of_value
 }
 
 #[cfg(test)]
@@ -77,23 +116,27 @@ mod tests {
             variable(Scope::Request, "a"),
         );
         let mut variables = Variables::default();
-        assert!(variables.set(&a, Some(b"1".to_vec())) && variables.set(&b, Some(b"2".to_vec())));
-        assert_eq!(variables.value(&a), Some(&b"1"[..]));
-        assert!(variables.set(&a, Some(b"3".to_vec())));
-        assert_eq!(variables.value(&a), Some(&b"3"[..]));
+        assert!(variables.set(&a, b"1".to_vec().into()) && variables.set(&b, b"2".to_vec().into()));
+        assert_eq!(variables.value(&a), "1".into());
+        assert!(variables.set(&a, b"3".to_vec().into()));
+        assert_eq!(variables.value(&a), "3".into());
         assert!(
-            !variables.set(&a, Some(vec![0; VARIABLE_BYTES])),
+            !variables.set(&a, vec![0; VARIABLE_BYTES].into()),
             "too large"
         );
-        assert_eq!(variables.value(&a), None, "what did not fit is not there");
-        assert_eq!(variables.value(&b), Some(&b"2"[..]));
+        assert_eq!(
+            variables.value(&a),
+            Fetched::Absent,
+            "what did not fit is not there"
+        );
+        assert_eq!(variables.value(&b), "2".into());
         assert!(
-            variables.set(&a, Some(vec![0; VARIABLE_BYTES - 3])),
+            variables.set(&a, vec![0; VARIABLE_BYTES - 3].into()),
             "room for the rest"
         );
         variables.end(Scope::Request);
-        assert_eq!(variables.value(&b), None);
-        assert!(variables.set(&a, None) && variables.value(&a).is_none());
+        assert_eq!(variables.value(&b), Fetched::Absent);
+        assert!(variables.set(&a, Fetched::Absent) && !variables.value(&a).is_present());
         assert_eq!(variables.bytes, 0);
     }
 }

@@ -120,6 +120,7 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(LogValue)) {
         | Action::SetVariable {
             value: template, ..
         }
+        | Action::RemoveEntry { key: template, .. }
         | Action::ReplaceHeader { with: template, .. }
         | Action::ReplacePath { with: template, .. }
         | Action::ReplaceTarget { with: template, .. }
@@ -130,6 +131,12 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(LogValue)) {
         | Action::SetUrl(template)
         | Action::SetMethod(template)
         | Action::UseTarget(template) => of_template(template, visit),
+        Action::PutEntry { key, value, .. } => {
+            of_template(key, visit);
+            if let Some(value) = value {
+                of_template(value, visit);
+            }
+        }
         Action::Respond(response) | Action::Deny(response) | Action::Tarpit { response, .. } => {
             of_response(response, visit);
         }

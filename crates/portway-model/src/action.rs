@@ -206,6 +206,23 @@ pub enum Action<S: Stage> {
     },
     /// Unsets a variable.
     UnsetVariable(Variable),
+    /// Adds an entry to a map or a list, or gives those with its key another value, in all maps of the same file. Nothing
+    /// happens where the key is none for them.
+    PutEntry {
+        /// One of the maps.
+        map: S::Map,
+        /// The key, as it would stand in the file.
+        key: Template<S>,
+        /// The value; `None` in a list.
+        value: Option<Template<S>>,
+    },
+    /// Takes the entries with a key out of a map or a list, and all others of the same file.
+    RemoveEntry {
+        /// One of the maps.
+        map: S::Map,
+        /// The key, as it would stand in the file.
+        key: Template<S>,
+    },
     /// Counts this connection or exchange in an entry of a stick table.
     Track {
         /// Where later rules find the entry, 0–11.

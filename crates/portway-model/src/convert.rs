@@ -286,7 +286,7 @@ fn transform<C: Convert>(
         ],
         [
             Default, Otherwise, Append, Join, TrimStart, TrimEnd, JsonEscape, Compare, SameSecret, Hash, Digest,
-            Language, Chunks, Json, JwtHeader, JwtPayload, FixTag, Mqtt, RdpCookie,
+            Language, Chunks, Json, JwtHeader, JwtPayload, FixTag, Mqtt, RdpCookie, UnsetVariable,
         ],
         Transform::Replace { pattern, with, all } => Transform::Replace {
             pattern: to.pattern(pattern)?,
@@ -304,6 +304,10 @@ fn transform<C: Convert>(
             count: *count,
         },
         Transform::Choose(yes, no) => Transform::Choose(yes.clone(), no.clone()),
+        Transform::SetVariable { variable, when } => Transform::SetVariable {
+            variable: variable.clone(),
+            when: when.clone(),
+        },
         Transform::Calculate(operation, operand) => Transform::Calculate(*operation, operand.clone()),
         Transform::Hmac { digest, key } => Transform::Hmac {
             digest: *digest,
@@ -457,6 +461,17 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action::SetVariable { variable, value } => Action::SetVariable {
             variable: variable.clone(),
             value: template(to, value)?,
+        },
+        Action::PutEntry { map, key, value } => {
+            let map = to.map(map);
+            let key = template(to, key);
+            let value = value.as_ref().map(|value| template(to, value)).transpose();
+            Action::PutEntry { map: map?, key: key?, value: value? }
+        },
+        Action::RemoveEntry { map, key } => {
+            let map = to.map(map);
+            let key = template(to, key);
+            Action::RemoveEntry { map: map?, key: key? }
         },
         Action::Track { slot, key, table } => {
             let key = expression(to, key);

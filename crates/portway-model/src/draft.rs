@@ -11,7 +11,7 @@ use crate::name::Name;
 use crate::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
     Faults, FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers,
-    Password, Protocol, SendProxy, ServerName, Tags, TargetKey, TlsVersion, VerifyName, WhenFull,
+    Password, Protocol, SendProxy, ServerName, SourceAddress, Tags, TargetKey, TlsVersion, VerifyName, WhenFull,
 };
 use crate::span::Spanned;
 use crate::stage::Named;
@@ -500,6 +500,10 @@ pub struct TargetDraft {
     pub check: Option<Spanned<TargetCheckDraft>>,
     /// Where the first address of a name comes from; the system's resolver, and none where that has none, by default.
     pub first_address: Option<Spanned<Vec<FirstAddress>>>,
+    /// Requests for it that only read are sent on: they are answered with 302 and this before path and query.
+    pub redirect: Option<Spanned<String>>,
+    /// Where connections to it come from; as the system chooses by default.
+    pub source: Option<Spanned<SourceAddress>>,
 }
 
 impl TargetDraft {
@@ -526,6 +530,8 @@ impl TargetDraft {
             agent: None,
             check: None,
             first_address: None,
+            redirect: None,
+            source: None,
         }
     }
 }

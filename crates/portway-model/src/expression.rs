@@ -12,7 +12,7 @@ use crate::stage::Stage;
 pub use crate::template::{Template, TemplatePart};
 pub use crate::transform::{
     Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, MqttField, MqttPart,
-    Operand, Operation, Secret, TimeUnit, Transform,
+    Operand, Operation, Secret, SetWhen, TimeUnit, Transform,
 };
 use ipnet::IpNet;
 use std::net::IpAddr;

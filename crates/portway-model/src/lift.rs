@@ -549,6 +549,8 @@ fn target(target: &Target, check: Option<&HealthCheck>) -> TargetDraft {
             .filter(|_| target.track.is_none())
             .and_then(|group| target_check(target, group)),
         first_address: unless(&target.first_address, &defaults::FIRST_ADDRESS.to_vec()),
+        redirect: some(&target.redirect),
+        source: some(&target.source),
     }
 }
 

@@ -45,6 +45,10 @@ pub enum LogValue {
     SessionTime,
     /// Number: the same without the idle time (`%Tu`).
     UserTime,
+    /// The name of the text with the rule that ended the rules of a phase last; forwarding ends none (`last_rule_file`).
+    RuleFile,
+    /// Number: the line of that rule (`last_rule_line`).
+    RuleLine,
     /// Number: bytes received from the client.
     BytesIn,
     /// Number: bytes sent to the client.
@@ -180,6 +184,8 @@ impl LogValue {
                     | LogValue::ListenerTransport
                     | LogValue::Backend
                     | LogValue::Server
+                    | LogValue::RuleFile
+                    | LogValue::RuleLine
                     | LogValue::TlsVersion
                     | LogValue::TlsCipher
                     | LogValue::ConnectionError

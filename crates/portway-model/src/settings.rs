@@ -3,6 +3,7 @@
 use crate::expression::Template;
 use crate::stage::Stage;
 use ipnet::IpNet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What a listener or a target group speaks.
@@ -177,6 +178,17 @@ pub enum ProxyProtocol {
     V1,
     /// Binary.
     V2,
+}
+
+/// Where connections to a target come from, as far as the system does not choose.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct SourceAddress {
+    /// An address of this machine.
+    pub address: Option<IpAddr>,
+    /// The port; only one connection at a time comes from it.
+    pub port: Option<u16>,
+    /// Only by this network interface.
+    pub interface: Option<String>,
 }
 
 /// The header of the PROXY protocol that targets get before anything else.

@@ -14,7 +14,7 @@ use crate::name::Name;
 use crate::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
     Faults, FileMode, ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts, MapLines, MapMatch,
-    NoneHealthy, OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions, Tags,
+    NoneHealthy, OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions, SourceAddress, Tags,
     TargetKey, TlsVersion, VerifyName, WhenFull,
 };
 use crate::span::{Origin, Spanned};
@@ -475,6 +475,10 @@ pub struct Target {
     pub agent: Option<Agent>,
     /// Where the first address of a name comes from.
     pub first_address: Vec<FirstAddress>,
+    /// What stands before path and query in the `Location` of a 302, which GET and HEAD get in place of it; `None`: it serves them.
+    pub redirect: Option<String>,
+    /// Where connections to it come from; `None`: as the system chooses.
+    pub source: Option<SourceAddress>,
     /// The text that made it.
     pub origin: Origin,
 }

@@ -10,7 +10,7 @@ pub enum Transform<S: Stage> {
     /// Number: of a text the whole number at its start, 0 where none is there; of a boolean 1 or 0; of an IPv4
     /// address its 32 bits.
     Number,
-    /// The text of a number, a boolean or an address.
+    /// The text of a number, a boolean or an address; of bytes those up to the first NUL.
     Text,
     /// The bytes of a number, eight of them, or of an address, four or sixteen; the highest first.
     Binary,
@@ -124,6 +124,15 @@ pub enum Transform<S: Stage> {
     Compare(Variable),
     /// Boolean: it equals the variable's text, in a time that does not show where they differ.
     SameSecret(Variable),
+    /// Sets a variable to it where all of these hold, and is absent where not. Nothing happens where it is absent.
+    SetVariable {
+        /// Which.
+        variable: Variable,
+        /// When.
+        when: Vec<SetWhen>,
+    },
+    /// Unsets a variable; absent where it was not set.
+    UnsetVariable(Variable),
     /// An address without the bits that a mask has not.
     Mask {
         /// The mask for IPv4.
@@ -323,6 +332,23 @@ pub struct Append {
     pub variable: Option<Variable>,
     /// Then this.
     pub after: String,
+}
+
+/// When a step sets a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SetWhen {
+    /// It is set already.
+    Set,
+    /// It is not set yet.
+    NotSet,
+    /// The new value is an empty text.
+    Empty,
+    /// The new value is no empty text.
+    NotEmpty,
+    /// The old value is greater than the new one, where both are numbers.
+    Greater,
+    /// The old value is less than the new one, where both are numbers.
+    Less,
 }
 
 /// How bytes are read that become JSON, and what happens to those that are wrong.

@@ -101,7 +101,7 @@ const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyA
     Mask Json JwtHeader JwtPayload Sha256 Bytes ClientHello AfterResponse Forward ForwardByName \
     Redirect Respond Authenticate Accept Reject Tarpit Service Stats Metrics SetHeader AddHeader RemoveHeader \
     ReplaceHeader SetPath ReplacePath StripPrefix AddPrefix SetQuery SetTarget SetUrl ReplaceUrl SetMethod SetStatus SetVariable \
-    UnsetVariable Track Increment SetTimeout Tunnel SetLog Http Https Tcp Unix Inherited ClientDestination Ip Name \
+    UnsetVariable PutEntry RemoveEntry NotSet NotEmpty Track Increment SetTimeout Tunnel SetLog Http Https Tcp Unix Inherited ClientDestination Ip Name \
     RoundRobin StaticRoundRobin LeastOutstanding SourceHash Random First Hash Consistent Ring Sdbm Djb2 Wt6 Table StickyCookie Strict Lax Script Connect Send \
     Expect Off System Ca Client Fixed Optional Required V1 V2 V12 V13 Stdout File Syslog Append Preserve Remove Refuse \
     FailOpen Combined Template ErrorPageDraft AccessLogDraft Deny RemoveHeaders ReplaceTarget WaitForBody Limit Rate Concurrency Compress Gzip Brotli Zstd Deflate RawDeflate Identity Milliseconds \

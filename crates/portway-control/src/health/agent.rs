@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use portway_core::agent::{AgentAnswer, AgentOrder};
 use portway_core::health::Failure;
+use portway_dataplane::socket_from;
 use portway_model::check::CheckWord;
 use portway_model::snapshot::Agent;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -66,7 +67,13 @@ async fn ask(agent: &Agent, target: &WatchedTarget) -> Result<Vec<u8>, Failure> 
     let ip = ip.or_else(|| target.state.address().map(|it| it.ip()));
     let ip = ip.ok_or_else(|| Failure::NotResolved("it has no address".into()))?;
     let address = SocketAddr::new(ip, place.port.unwrap_or(agent.port));
-    let mut stream = timeout(agent.timeout, TcpStream::connect(address))
+    let connecting = async {
+        match &target.target.source {
+            None => TcpStream::connect(address).await,
+            Some(source) => socket_from(source, address)?.connect(address).await,
+        }
+    };
+    let mut stream = timeout(agent.timeout, connecting)
         .await
         .map_err(|_| Failure::ConnectTimedOut(agent.timeout))?
         .map_err(refused)?;

@@ -1,10 +1,9 @@
 //! What the expressions of a check may look at: the target, the latest response, the variables of the check.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use portway_core::evaluate::{Facts, Visitor, variable_text, write_template};
+use portway_core::evaluate::{Facts, Fetched, Visitor, variable_value, write_template};
 use portway_model::expression::{Message, Scope, Template, Variable};
 use portway_model::stage::Resolved;
 
@@ -16,13 +15,13 @@ const MAX_VARIABLES: usize = 64;
 
 /// Values that steps have set.
 #[derive(Debug, Default)]
-pub(super) struct Variables(Vec<(Variable, Vec<u8>)>);
+pub(super) struct Variables(Vec<(Variable, Fetched<'static>)>);
 
 impl Variables {
-    /// Gives a variable a value, or none. Where there is no room for another, it stays unset.
-    pub(super) fn set(&mut self, variable: &Variable, value: Option<Vec<u8>>) {
+    /// Gives a variable a value, or none where it is absent. Where there is no room for another, it stays unset.
+    pub(super) fn set(&mut self, variable: &Variable, value: Fetched<'static>) {
         self.0.retain(|(known, _)| known != variable);
-        if let Some(value) = value.filter(|_| self.0.len() < MAX_VARIABLES) {
+        if value.is_present() && self.0.len() < MAX_VARIABLES {
             self.0.push((variable.clone(), value));
         }
     }
@@ -48,21 +47,20 @@ impl Known<'_> {
         String::from_utf8_lossy(&self.bytes(template)).into_owned()
     }
 
-    /// The value of a variable; `None` where there is none.
-    pub(super) fn value(&self, template: &Template<Resolved>) -> Option<Vec<u8>> {
-        variable_text(template, self)
+    /// What a variable is set to.
+    pub(super) fn value(&self, template: &Template<Resolved>) -> Fetched<'static> {
+        variable_value(template, self)
     }
 }
 
 impl Facts for Known<'_> {
-    fn variable(&self, variable: &Variable) -> Option<Cow<'_, [u8]>> {
-        let of_process = || self.attempt.process_variable(variable).map(Cow::Owned);
+    fn variable(&self, variable: &Variable) -> Fetched<'_> {
         match variable.scope {
-            Scope::Process => of_process(),
+            Scope::Process => self.attempt.process_variable(variable),
             _ => {
                 let mut known = self.variables.0.iter();
-                let (_, value) = known.find(|(known, _)| known == variable)?;
-                Some(Cow::Borrowed(value))
+                let found = known.find(|(known, _)| known == variable);
+                found.map_or(Fetched::Absent, |(_, value)| value.lent())
             }
         }
     }

@@ -5,16 +5,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use portway_core::evaluate::Fetched;
 use portway_core::health::{Failure, HealthState, Probe};
 use portway_core::proxy_protocol::{Tell, write_v1, write_v2};
 use portway_dataplane::live::ProcessState;
-use portway_dataplane::unix_path;
+use portway_dataplane::{socket_from, unix_path};
 use portway_model::address::{Host, TargetAddress};
 use portway_model::check::{
     CheckConnect, CheckKind, CheckStep, CheckWord, CheckedService, HttpCheck,
 };
 use portway_model::expression::Variable;
-use portway_model::settings::{ProxyProtocol, ServerName as NameToSend};
+use portway_model::settings::{ProxyProtocol, ServerName as NameToSend, SourceAddress};
 use portway_model::snapshot::{HealthCheck, Target, TargetCheck};
 use portway_model::stage::Resolved;
 use rustix::net::sockopt::{set_socket_linger, set_tcp_quickack};
@@ -242,10 +243,17 @@ impl Attempt<'_> {
         let limit = check
             .connect_timeout
             .min(own.timeout.max(check.connect_timeout));
-        let mut stream = timeout(limit, connect(&place, self.leaves_at_once(step)))
-            .await
-            .map_err(|_| Failure::ConnectTimedOut(limit))?
-            .map_err(refused)?;
+        let mut stream = timeout(
+            limit,
+            connect(
+                &place,
+                self.watched.target.source.as_ref(),
+                self.leaves_at_once(step),
+            ),
+        )
+        .await
+        .map_err(|_| Failure::ConnectTimedOut(limit))?
+        .map_err(refused)?;
         let as_target = step.is_none_or(|step| step.as_target);
         if step.is_some_and(|step| step.send_proxy) || (as_target && own.send_proxy) {
             let mut header = Vec::new();
@@ -350,8 +358,9 @@ impl Attempt<'_> {
         self.watched.target.name.as_str()
     }
 
-    pub(super) fn process_variable(&self, variable: &Variable) -> Option<Vec<u8>> {
-        self.prober.process.as_ref()?.variable(variable)
+    pub(super) fn process_variable(&self, variable: &Variable) -> Fetched<'static> {
+        let process = self.prober.process.as_ref();
+        process.map_or(Fetched::Absent, |process| process.variable(variable))
     }
 
     /// The Host of a request.
@@ -396,14 +405,19 @@ impl Prober {
 
 /// `leaves`: nothing is said over the connection. Its last acknowledgement is held back, and it is reset: a server
 /// that only listens sees nothing of the check.
-async fn connect(place: &Place<'_>, leaves: bool) -> io::Result<Box<dyn Stream>> {
+async fn connect(
+    place: &Place<'_>,
+    source: Option<&SourceAddress>,
+    leaves: bool,
+) -> io::Result<Box<dyn Stream>> {
     let address = match place {
         Place::Tcp(address) => address,
         Place::Unix(path) => return Ok(Box::new(UnixStream::connect(unix_path(path)).await?)),
     };
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    let socket = match (source, address) {
+        (Some(source), address) => socket_from(source, *address)?,
+        (None, SocketAddr::V4(_)) => TcpSocket::new_v4()?,
+        (None, SocketAddr::V6(_)) => TcpSocket::new_v6()?,
     };
     if leaves {
         set_tcp_quickack(&socket, false)?;

@@ -86,7 +86,7 @@ pub(super) async fn run(
                 continue;
             }
             CheckStep::Unset(variable) => {
-                variables.set(variable, None);
+                variables.set(variable, Fetched::Absent);
                 continue;
             }
             _ => {}

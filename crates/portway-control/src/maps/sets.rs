@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portway_core::lookup::Lookup;
-use portway_dataplane::map::LiveMap;
+use portway_dataplane::map::{EntriesChange, LiveMap};
 use portway_model::settings::{MapLines, MapMatch};
 use portway_model::snapshot::Map;
 use portway_model::span::Sources;
@@ -22,9 +22,9 @@ pub const MAX_VERSIONS: usize = 8;
 /// All sets, in the order in which the configuration names them.
 #[derive(Debug, Default)]
 pub struct MapSets {
-    sets: Vec<MapSet>,
-    /// By map id.
-    live: Vec<Arc<LiveMap>>,
+    sets: Vec<Arc<MapSet>>,
+    /// By map id, each with the index of its set.
+    live: Vec<(Arc<LiveMap>, usize)>,
 }
 
 /// What one file holds, or one map that has none.
@@ -120,21 +120,28 @@ struct State {
 impl MapSets {
     pub(super) fn push(&mut self, map: &Map, sources: &Sources, lookup: Lookup, entries: Pairs) {
         let live = Arc::new(LiveMap::from(lookup));
-        self.live.push(live.clone());
         let member = Member {
             compare: map.compare,
             ignore_case: map.ignore_case,
-            live,
+            live: live.clone(),
         };
-        let of_file = |set: &&mut MapSet| {
-            map.file.as_ref() == Some(&set.name) && map.entries.is_empty() && set.lines == map.lines
+        let of_file = |set: &Arc<MapSet>| {
+            map.file.as_ref() == Some(&set.name)
+                && map.entries.is_empty()
+                && set.lines == map.lines
+                && set.own == 0
         };
-        match self.sets.iter_mut().find(of_file) {
-            Some(set) if set.own == 0 => set.members.push(member),
-            _ => {
+        let at = match self.sets.iter().position(of_file) {
+            Some(at) => {
+                if let Some(set) = self.sets.get_mut(at).and_then(Arc::get_mut) {
+                    set.members.push(member);
+                }
+                at
+            }
+            None => {
                 let mut state = State::default();
                 state.entries = state.numbered(entries);
-                self.sets.push(MapSet {
+                self.sets.push(Arc::new(MapSet {
                     name: map.file.clone().unwrap_or_else(|| map.name.to_string()),
                     is_list: map.lines == MapLines::Keys,
                     place: place(map, sources),
@@ -142,19 +149,28 @@ impl MapSets {
                     own: map.entries.len(),
                     members: vec![member],
                     state: Mutex::new(state),
-                });
+                }));
+                self.sets.len() - 1
             }
-        }
+        };
+        self.live.push((live, at));
     }
 
     /// The maps as rules ask them, by id.
     pub(crate) fn live(&self) -> Vec<Arc<LiveMap>> {
-        self.live.clone()
+        self.live.iter().map(|(live, _)| live.clone()).collect()
+    }
+
+    /// The sets as rules change them, by map id.
+    pub(crate) fn for_rules(&self) -> Vec<Arc<dyn EntriesChange>> {
+        let sets = self.live.iter().filter_map(|(_, at)| self.sets.get(*at));
+        sets.map(|set| set.clone() as Arc<dyn EntriesChange>)
+            .collect()
     }
 
     /// The sets, each with its number.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &MapSet)> {
-        self.sets.iter().enumerate()
+        self.sets.iter().map(Arc::as_ref).enumerate()
     }
 
     /// The list or the map that is called so: by its file, or by `#` and its number.
@@ -337,6 +353,35 @@ impl MapSet {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EntriesChange for MapSet {
+    fn put(&self, key: &[u8], value: Option<&[u8]>) {
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        let (Some(key), Some(value)) = (text(key), text(value.unwrap_or_default())) else {
+            return;
+        };
+        let mut state = self.state();
+        let mut known = state.entries.iter().filter(|it| it.key == key).peekable();
+        // What changes nothing costs nothing.
+        if known.peek().is_some() && known.all(|it| it.value == value) {
+            return;
+        }
+        let mut entries = state.entries.clone();
+        let meant = entries.iter_mut().filter(|it| it.key == key);
+        if meant.map(|it| value.clone_into(&mut it.value)).count() == 0 {
+            entries.extend(state.numbered(vec![(key.to_owned(), value.to_owned())]));
+        }
+        // A key that is none for one of the maps leaves all as they are.
+        let _ = self.replace(&mut state, entries);
+    }
+
+    fn remove(&self, key: &[u8]) {
+        if let Ok(key) = std::str::from_utf8(key) {
+            // Nothing to take away is no fault.
+            let _ = MapSet::remove(self, Which::Key(key));
+        }
     }
 }
 

@@ -253,8 +253,13 @@ pub trait Facts {
     fn response_header<'a>(&'a self, _name: &str, _visit: &mut Visitor<'_, 'a>) {}
 
     /// What a rule set this variable to.
-    fn variable(&self, _variable: &Variable) -> Option<Cow<'_, [u8]>> {
-        None
+    fn variable(&self, _variable: &Variable) -> Fetched<'_> {
+        Fetched::Absent
+    }
+
+    /// Sets a variable, or unsets it where the value is absent; false where it stays as it is.
+    fn keep_variable(&self, _variable: &Variable, _value: Fetched<'static>) -> bool {
+        false
     }
 
     /// What a rule captured from the response into this slot.

@@ -106,6 +106,17 @@ impl<'a> Fetched<'a> {
         }
     }
 
+    /// The same value, borrowed from this one.
+    pub fn lent(&self) -> Fetched<'_> {
+        match self {
+            Fetched::Absent => Fetched::Absent,
+            Fetched::Bytes(bytes) => Fetched::Bytes(Cow::Borrowed(bytes)),
+            Fetched::Number(number) => Fetched::Number(*number),
+            Fetched::Boolean(truth) => Fetched::Boolean(*truth),
+            Fetched::Address(address) => Fetched::Address(*address),
+        }
+    }
+
     /// The same value, borrowing nothing.
     pub fn into_owned(self) -> Fetched<'static> {
         match self {

@@ -151,9 +151,9 @@ impl Facts for Exchange {
         visit_named(&self.response_headers, name, visit);
     }
 
-    fn variable(&self, variable: &Variable) -> Option<Cow<'_, [u8]>> {
-        let (_, value) = self.variables.iter().find(|(key, _)| key == variable)?;
-        Some(value.into())
+    fn variable(&self, variable: &Variable) -> Fetched<'_> {
+        let found = self.variables.iter().find(|(key, _)| key == variable);
+        found.map(|(_, value)| value.as_slice()).into()
     }
 
     /// Map 0 has `known` with the value `found`.

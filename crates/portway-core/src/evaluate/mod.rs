@@ -19,6 +19,7 @@ mod fetch;
 mod fetched;
 mod fix;
 mod json;
+mod keep;
 mod matcher;
 mod message;
 mod mqtt;
@@ -42,7 +43,7 @@ pub use fetched::Fetched;
 pub(crate) use matcher::text_matches;
 pub use settled::settled;
 pub use template::{
-    variable_text, write_header_value, write_location, write_log_line, write_path, write_query,
+    variable_value, write_header_value, write_location, write_log_line, write_path, write_query,
     write_replacement, write_sanitised, write_target, write_template, write_url,
 };
 pub(crate) use text::same_secret;

@@ -6,24 +6,19 @@
 use super::encoding::{UriPart, encode_tail};
 use super::rewrite::{root_url, sanitise};
 use super::transform::apply_all;
-use super::{Facts, evaluate, fetch};
+use super::{Facts, Fetched, evaluate, fetch};
 use portway_model::expression::{Expression, Template, TemplatePart, Transform, Value};
 use portway_model::stage::Resolved;
 
-/// What a variable is set to: the template's text. `None` where the template is one expression that is absent; the
-/// variable then stays as it is, as in HAProxy.
-pub fn variable_text<F: Facts>(template: &Template<Resolved>, facts: &F) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
+/// What a variable is set to: the template's text, or, of a template that is one expression, what that gives. Where that
+/// is absent, the variable stays as it is, as in HAProxy.
+pub fn variable_value<F: Facts>(template: &Template<Resolved>, facts: &F) -> Fetched<'static> {
     if let [TemplatePart::Expression(expression)] = template.0.as_slice() {
-        let value = evaluate(&expression.value, facts);
-        if !value.is_present() {
-            return None;
-        }
-        value.write(&mut out);
-    } else {
-        write_template(template, facts, &mut out);
+        return evaluate(&expression.value, facts).into_owned();
     }
-    Some(out)
+    let mut out = Vec::new();
+    write_template(template, facts, &mut out);
+    out.into()
 }
 
 /// Appends the template as it is: for bodies, logs and variables. An absent value writes nothing.

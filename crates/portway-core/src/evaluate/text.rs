@@ -251,6 +251,38 @@ pub(super) fn compare(left: &[u8], right: &[u8]) -> i64 {
     }
 }
 
+/// What stands before the first NUL.
+pub(super) fn until_nul(text: &[u8]) -> &[u8] {
+    let end = memchr::memchr(0, text).unwrap_or(text.len());
+    text.get(..end).unwrap_or(text)
+}
+
+/// Between double quotes.
+pub(super) fn quoted(text: Option<&[u8]>) -> Vec<u8> {
+    let text = text.unwrap_or_default();
+    let mut quoted = Vec::with_capacity(text.len() + 2);
+    quoted.push(b'"');
+    quoted.extend_from_slice(text);
+    quoted.push(b'"');
+    quoted
+}
+
+/// With a backslash before what would end a value of structured data (RFC 5424 section 6.3.3).
+pub(super) fn backslashed(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | b']');
+    if !text.iter().any(special) {
+        return text;
+    }
+    let mut escaped = Vec::with_capacity(text.len() + 8);
+    for byte in text.iter() {
+        if special(byte) {
+            escaped.push(b'\\');
+        }
+        escaped.push(*byte);
+    }
+    escaped.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use super::calculate::calculate;
 use super::date::HTTP_DATE;
 use super::encoding::hex;
 use super::fetched::Scratch;
-use super::{Facts, Fetched, fix, json, mqtt, rdp, text};
+use super::{Facts, Fetched, fix, json, keep, mqtt, rdp, text};
 use base64::Engine;
 use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -65,11 +65,12 @@ fn apply<'a, F: Facts>(
         Transform::Calculate(operation, operand) => {
             let right = match operand {
                 Operand::Number(number) => Some(*number),
-                Operand::Variable(variable) => {
-                    Fetched::from(facts.variable(variable)).cast_number()
-                }
+                Operand::Variable(variable) => facts.variable(variable).cast_number(),
             };
             on_number(&fetched, |left| Some(calculate(*operation, left, right?)))
+        }
+        Transform::SetVariable { .. } | Transform::UnsetVariable(_) => {
+            keep::apply(transform, fetched, facts)
         }
         Transform::Negate => on_number(&fetched, |number| Some(number.saturating_neg())),
         Transform::Complement => on_number(&fetched, |number| Some(!number)),
@@ -108,7 +109,7 @@ fn apply<'a, F: Facts>(
             .address()
             .and_then(|address| mask(address, *v4, *v6))
             .into(),
-        Transform::Quoted => quoted(fetched.into_text().as_deref()).into(),
+        Transform::Quoted => text::quoted(fetched.into_text().as_deref()).into(),
         Transform::Hexadecimal => hexadecimal(fetched),
         Transform::Map { map, default } => {
             let mut scratch = Scratch::new();
@@ -137,32 +138,6 @@ fn apply<'a, F: Facts>(
             Some(text) => apply_to_text(on_text, text, facts),
         },
     }
-}
-
-/// Between double quotes.
-fn quoted(text: Option<&[u8]>) -> Vec<u8> {
-    let text = text.unwrap_or_default();
-    let mut quoted = Vec::with_capacity(text.len() + 2);
-    quoted.push(b'"');
-    quoted.extend_from_slice(text);
-    quoted.push(b'"');
-    quoted
-}
-
-/// With a backslash before what would end a value of structured data (RFC 5424 section 6.3.3).
-fn backslashed(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
-    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | b']');
-    if !text.iter().any(special) {
-        return text;
-    }
-    let mut escaped = Vec::with_capacity(text.len() + 8);
-    for byte in text.iter() {
-        if special(byte) {
-            escaped.push(b'\\');
-        }
-        escaped.push(*byte);
-    }
-    escaped.into()
 }
 
 /// The digits of a number, at least four, or of the bytes of an address.
@@ -195,7 +170,7 @@ fn apply_to_text<'a, F: Facts>(
     facts: &'a F,
 ) -> Fetched<'a> {
     match transform {
-        Transform::Text => text.into(),
+        Transform::Text => part_of(text, |text| text::until_nul(text).into()),
         Transform::Lower => change_case(text, u8::is_ascii_uppercase, <[u8]>::make_ascii_lowercase),
         Transform::Upper => change_case(text, u8::is_ascii_lowercase, <[u8]>::make_ascii_uppercase),
         Transform::Trim => part_of(text, |text| text.trim_ascii().into()),
@@ -232,11 +207,11 @@ fn apply_to_text<'a, F: Facts>(
         Transform::Append(append) => appended(text, append, false, facts),
         Transform::Join(append) => appended(text, append, true, facts),
         Transform::Compare(variable) => {
-            let other = facts.variable(variable);
+            let other = facts.variable(variable).into_text();
             other.map(|other| text::compare(&text, &other)).into()
         }
         Transform::SameSecret(variable) => {
-            let other = facts.variable(variable);
+            let other = facts.variable(variable).into_text();
             other.map(|other| text::same_secret(&text, &other)).into()
         }
         Transform::Base64Url => URL_WITHOUT_PADDING.encode(&text).into_bytes().into(),
@@ -255,7 +230,7 @@ fn apply_to_text<'a, F: Facts>(
             let key = match key {
                 Secret::Base64(text) => base64_decode(text.as_bytes()),
                 Secret::Variable(variable) => {
-                    let text = facts.variable(variable);
+                    let text = facts.variable(variable).into_text();
                     text.and_then(|text| base64_decode(&text))
                 }
             };
@@ -271,7 +246,7 @@ fn apply_to_text<'a, F: Facts>(
         Transform::JwtHeader(path) => jwt(&text, 0, path),
         Transform::JwtPayload(path) => jwt(&text, 1, path),
         Transform::Sha256 => hex(&Sha256::digest(&text)).into(),
-        Transform::Backslashed => backslashed(text).into(),
+        Transform::Backslashed => text::backslashed(text).into(),
         Transform::FixMessage => fix::message(&text).known().into(),
         Transform::FixTag(tag) => part_of(text, |text| fix::tag(text, *tag).found().into()),
         Transform::MqttPacket => mqtt::packet(&text).known().into(),
@@ -293,6 +268,8 @@ fn apply_to_text<'a, F: Facts>(
         | Transform::MapGroups { .. }
         | Transform::IsLocal
         | Transform::Calculate(..)
+        | Transform::SetVariable { .. }
+        | Transform::UnsetVariable(_)
         | Transform::Negate
         | Transform::Complement
         | Transform::Truth
@@ -443,7 +420,7 @@ fn appended<'a, F: Facts>(
 ) -> Fetched<'a> {
     let variable = append.variable.as_ref();
     let variable = variable
-        .and_then(|variable| facts.variable(variable))
+        .and_then(|variable| facts.variable(variable).into_text())
         .unwrap_or_default();
     let something = !variable.is_empty() || !append.after.is_empty();
     let mut out = text.into_owned();

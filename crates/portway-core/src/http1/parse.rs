@@ -49,7 +49,8 @@ pub struct HeadLimits {
     pub host_required: bool,
     /// What a recipient may repair is repaired, as HAProxy does, and what we send is in order: equal Content-Lengths are one
     /// (RFC 9112 §6.3), and so are equal Hosts; beside Transfer-Encoding Content-Length does not count, and in HTTP/1.0 Transfer-Encoding does,
-    /// both with the connection closed behind the message (§6.1); a target may hold user information. Default false.
+    /// both with the connection closed behind the message (§6.1); a target may hold user information, a request line several
+    /// blanks in place of one (§3), and Host a port that is none, which is passed on then. Default false.
     pub lenient: bool,
 }
 
@@ -199,8 +200,11 @@ fn check_request(
         }
         None => {}
         Some(field) => {
-            let authority =
-                target::parse_authority(field.value.of(buf), field.value.start as usize)?;
+            let parse = match limits.lenient {
+                true => target::parse_lenient_authority,
+                false => target::parse_authority,
+            };
+            let authority = parse(field.value.of(buf), field.value.start as usize)?;
             if matches!(head.target.form, TargetForm::Origin | TargetForm::Asterisk) {
                 head.target.authority = authority.whole;
                 head.target.host = authority.host;
@@ -355,8 +359,10 @@ fn tokenise_request(
         .get_mut(..limits.fields.min(MAX_FIELDS))
         .unwrap_or_default();
     let mut tokens = httparse::Request::new(&mut []);
-    let httparse::Status::Complete(head_len) = tokens.parse_with_uninit_headers(message, array)?
-    else {
+    let mut how = httparse::ParserConfig::default();
+    how.allow_multiple_spaces_in_request_line_delimiters(limits.lenient);
+    let parsed = how.parse_request_with_uninit_headers(&mut tokens, message, array)?;
+    let httparse::Status::Complete(head_len) = parsed else {
         return Ok(None);
     };
     if head_len > MAX_HEAD_BYTES {
@@ -366,8 +372,12 @@ fn tokenise_request(
     let path = tokens.path.unwrap_or_default().as_bytes();
     head.method = Method::of(method);
     head.method_span = Span::new(offset, offset + method.len());
-    // The tokeniser takes exactly one space after the method.
-    let target_start = offset + method.len() + 1;
+    let behind_method = message.get(method.len()..).unwrap_or_default();
+    let blanks = behind_method
+        .iter()
+        .take_while(|byte| **byte == b' ')
+        .count();
+    let target_start = offset + method.len() + blanks;
     head.target_span = Span::new(target_start, target_start + path.len());
     head.version = if tokens.version == Some(0) {
         Version::Http10

@@ -231,6 +231,25 @@ pub(super) fn parse_authority(bytes: &[u8], offset: usize) -> Result<Authority, 
     })
 }
 
+/// As [`parse_authority`]; what stands behind a colon may be no port, and is part of the host then.
+#[inline]
+pub(super) fn parse_lenient_authority(bytes: &[u8], offset: usize) -> Result<Authority, Refusal> {
+    parse_authority(bytes, offset).or_else(|refusal| without_port(bytes, offset).ok_or(refusal))
+}
+
+/// An authority whose bytes may all stand in one, however its colons stand.
+#[cold]
+fn without_port(bytes: &[u8], offset: usize) -> Option<Authority> {
+    let mut parts = bytes.split(|byte| *byte == b':');
+    let plain = parts.all(|part| reg_name_len(part) == Ok(part.len()));
+    let whole = Span::new(offset, offset + bytes.len());
+    plain.then_some(Authority {
+        whole,
+        host: whole,
+        port: None,
+    })
+}
+
 /// The length of a `reg-name` or IPv4 address up to a colon or the end.
 #[inline]
 fn reg_name_len(bytes: &[u8]) -> Result<usize, Refusal> {

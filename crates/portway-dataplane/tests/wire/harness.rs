@@ -355,6 +355,8 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
         process: Arc::new(ProcessState::default()),
         answers: Arc::default(),
         maps: Vec::new(),
+        map_sets: Vec::new(),
+        sources: Arc::default(),
         tables: snapshot
             .stick_tables
             .iter()

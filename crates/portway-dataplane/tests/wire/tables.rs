@@ -41,7 +41,7 @@ fn told(client: &mut Wire, path: &str) -> String {
     let line = answer
         .lines()
         .find_map(|line| line.strip_prefix("X-Told: "));
-    line.unwrap_or_default().to_owned()
+    line.unwrap_or_default().trim().to_owned()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{write_plain, write_text};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
     Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, MqttField, MqttPart,
-    Operand, Operation, Secret, TimeUnit, Transform, Variable,
+    Operand, Operation, Secret, SetWhen, TimeUnit, Transform, Variable,
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -62,6 +62,8 @@ pub(crate) const METHODS: &[(&str, &str)] = &[
     ("json_escape", "json_escape(utf8)"),
     ("compare", "compare(var.exchange.NAME)"),
     ("same_secret", "same_secret(var.exchange.NAME)"),
+    ("set_variable", "set_variable(var.exchange.NAME, not_set)"),
+    ("unset_variable", "unset_variable(var.exchange.NAME)"),
     ("hash", "hash(crc32)"),
     ("digest", "digest(sha256)"),
     ("hmac", "hmac(sha256, `BASE64`)"),
@@ -173,6 +175,16 @@ pub(crate) const TIME_UNITS: &[(&str, TimeUnit)] = &[
 pub(crate) const CHUNK_FORMS: &[(&str, ChunkForm)] =
     &[("decimal", ChunkForm::Decimal), ("hex", ChunkForm::Hex)];
 
+/// When `set_variable` sets a variable.
+const SET_WHEN: &[(&str, SetWhen)] = &[
+    ("set", SetWhen::Set),
+    ("not_set", SetWhen::NotSet),
+    ("empty", SetWhen::Empty),
+    ("not_empty", SetWhen::NotEmpty),
+    ("greater", SetWhen::Greater),
+    ("less", SetWhen::Less),
+];
+
 /// How bytes are read that become JSON.
 pub(crate) const JSON_CHARSETS: &[(&str, JsonCharset)] = &[
     ("bytes", JsonCharset::Bytes),
@@ -263,6 +275,8 @@ impl Cursor<'_, '_> {
             "json_escape" => Transform::JsonEscape(self.one_of("charset", JSON_CHARSETS)?),
             "compare" => Transform::Compare(self.variable()?),
             "same_secret" => Transform::SameSecret(self.variable()?),
+            "unset_variable" => Transform::UnsetVariable(self.variable()?),
+            "set_variable" => self.set_variable()?,
             "digest" => Transform::Digest(self.one_of("digest", DIGESTS)?),
             "http_date" => {
                 let offset = self.number("a number")?;
@@ -333,6 +347,15 @@ impl Cursor<'_, '_> {
                 self.stop(wrong.help(format!("a number from 0 to {most}, or an address")))
             }
         }
+    }
+
+    fn set_variable(&mut self) -> Parsed<Transform<Named>> {
+        let variable = self.variable()?;
+        let mut when = Vec::new();
+        while self.takes(",")? {
+            when.push(self.one_of("condition", SET_WHEN)?);
+        }
+        Ok(Transform::SetVariable { variable, when })
     }
 
     fn chunks(&mut self) -> Parsed<Chunks> {
@@ -558,6 +581,15 @@ fn write_longer(out: &mut String, transform: &Transform<Named>) {
         }
         Transform::Compare(variable) => write_of_variable(out, "compare", variable),
         Transform::SameSecret(variable) => write_of_variable(out, "same_secret", variable),
+        Transform::UnsetVariable(variable) => write_of_variable(out, "unset_variable", variable),
+        Transform::SetVariable { variable, when } => {
+            out.push_str("set_variable(");
+            write_variable(out, variable);
+            for when in when {
+                write_plain(out, format_args!(", {}", word_of(SET_WHEN, when)));
+            }
+            out.push(')');
+        }
         Transform::Hash(Hashing { function, seed }) => {
             write_plain(out, format_args!("hash({}", word_of(HASHES, function)));
             if *seed != 0 {

@@ -231,6 +231,8 @@ pub(crate) const LOG_VALUES: &[(&str, LogValue)] = &[
     ("listener_transport", LogValue::ListenerTransport),
     ("backend", LogValue::Backend),
     ("server", LogValue::Server),
+    ("rule_file", LogValue::RuleFile),
+    ("rule_line", LogValue::RuleLine),
     ("process_connections", LogValue::ProcessConnections),
     ("listener_connections", LogValue::ListenerConnections),
     ("group_connections", LogValue::GroupConnections),

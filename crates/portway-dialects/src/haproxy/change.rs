@@ -34,6 +34,16 @@ pub fn added(backend: &str, server: &str, words: &[&str]) -> String {
     text
 }
 
+/// The text that sets a variable of the process, from a format or from an expression.
+pub fn assigned(variable: &str, is_format: bool, value: &str) -> String {
+    let word = if is_format { "set-var-fmt" } else { "set-var" };
+    format!(
+        "global\n    {word} {} {}\n",
+        quoted(variable),
+        quoted(value)
+    )
+}
+
 /// A word of a command as it is written in a configuration.
 fn quoted(word: &str) -> String {
     let plain =

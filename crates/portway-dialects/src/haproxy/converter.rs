@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use portway_model::diagnostic::Code;
 use portway_model::expression::{
     Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, MqttField, MqttPart,
-    Operand, Operation, Secret, TextMatch, TimeUnit, Transform,
+    Operand, Operation, Scope, Secret, SetWhen, TextMatch, TimeUnit, Transform,
 };
 use portway_model::settings::{MapLines, MapMatch};
 use portway_model::span::{Span, Spanned};
@@ -132,6 +132,8 @@ const FUNCTIONS: &[(&str, usize)] = &[
     ("mqtt_is_valid", 0),
     ("mqtt_field_value", 2),
     ("srv_queue", 0),
+    ("set-var", 5),
+    ("unset-var", 1),
 ];
 
 /// Converters that look into a map: how they compare, what the map's values are.
@@ -240,6 +242,25 @@ const CONNACK_PROPERTIES: &[u8] = &[
     17, 18, 19, 21, 22, 26, 28, 31, 33, 34, 36, 37, 38, 39, 40, 41, 42,
 ];
 
+/// Conditions of `set-var`.
+const SET_WHEN: &[(&str, Existence)] = &[
+    ("ifexists", Existence::Exists),
+    ("ifnotexists", Existence::NotExists),
+    ("ifset", Existence::When(SetWhen::Set)),
+    ("ifnotset", Existence::When(SetWhen::NotSet)),
+    ("ifempty", Existence::When(SetWhen::Empty)),
+    ("ifnotempty", Existence::When(SetWhen::NotEmpty)),
+    ("ifgt", Existence::When(SetWhen::Greater)),
+    ("iflt", Existence::When(SetWhen::Less)),
+];
+
+/// Whether a variable exists, or something else of it.
+enum Existence {
+    Exists,
+    NotExists,
+    When(SetWhen),
+}
+
 /// Every name that is read here.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let plain = PLAIN.iter().map(|Plain(name, ..)| *name);
@@ -290,6 +311,11 @@ pub(super) fn apply(
         return Err(Refusal::wrong(""));
     };
     call.at_most(*most)?;
+    if let "set-var" | "unset-var" = name {
+        let step = variable_step(call)?;
+        sample.expression.transforms.push(step);
+        return Ok(());
+    }
     let calculated = number_step(call).transpose()?;
     let (takes, gives, transform) = match calculated {
         Some(transform) => (Type::Number, Type::Number, transform),
@@ -304,6 +330,30 @@ pub(super) fn apply(
         sample.then(Transform::Default(default.to_owned()), gives);
     }
     Ok(())
+}
+
+/// `set-var(NAME[,CONDITION…])`, `unset-var(NAME)`.
+fn variable_step(call: &Call<'_>) -> Result<Transform<Named>, Refusal> {
+    let variable = variable::variable(call.text(0)).map_err(Refusal::Wrong)?;
+    if call.name == "unset-var" {
+        return Ok(Transform::UnsetVariable(variable));
+    }
+    let mut when = Vec::new();
+    for condition in (1..call.count()).map(|at| call.text(at)) {
+        let known = SET_WHEN.iter().find(|(known, _)| *known == condition);
+        let (_, condition) = known.ok_or_else(|| {
+            Refusal::Wrong(format!("'{condition}' is no condition of a variable"))
+        })?;
+        // Those of the process exist from the start.
+        match (condition, variable.scope) {
+            (Existence::Exists, Scope::Process) => {}
+            (Existence::NotExists, Scope::Process) => when.extend([SetWhen::Set, SetWhen::NotSet]),
+            (Existence::Exists, _) => when.push(SetWhen::Set),
+            (Existence::NotExists, _) => when.push(SetWhen::NotSet),
+            (Existence::When(condition), _) => when.push(*condition),
+        }
+    }
+    Ok(Transform::SetVariable { variable, when })
 }
 
 fn cast(sample: &mut Sample, takes: Type) -> Result<(), Refusal> {

@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::sections::{Section, SectionKind};
 use super::units::{self, Unit};
 use super::word::{Line, Modifier, Word};
-use super::{address, keywords, log_format, sample, variable};
+use super::{address, keywords, sample, variable};
 use keywords::OptionOf;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{ControlSocketDraft, Draft, ProcessDraft};
@@ -68,7 +68,7 @@ fn variable(line: &Line, process: &mut ProcessDraft, reader: &mut Reader<'_>) {
             let expression = sample::expression(value, Place::START, reader);
             expression.map(|it| Template(vec![TemplatePart::Expression(it)]))
         }
-        _ => log_format::template(value, Place::START, reader),
+        _ => super::proxy::set_var::format(value, Place::START, reader),
     };
     if let Some(written) = written {
         let name = Spanned::new(variable.name, name.span);

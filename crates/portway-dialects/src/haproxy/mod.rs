@@ -43,7 +43,7 @@ mod users;
 mod variable;
 mod word;
 
-pub use change::{Change, added};
+pub use change::{Change, added, assigned};
 pub use preprocess::{FEATURES, OPENSSL_VERSION, VERSION, condition_holds};
 pub use proxy::COUNTER_WORDS;
 

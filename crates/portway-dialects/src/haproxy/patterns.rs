@@ -560,6 +560,21 @@ pub(super) fn list(
     name
 }
 
+/// A map of a file that a rule changes: whichever of them is read already, since they change together.
+pub(super) fn changed(file: &Word, lines: MapLines, reader: &mut Reader<'_>) -> Spanned<Name> {
+    let of_file = |map: &&MapDraft| {
+        let from = map.name.value.as_str().split('#').next();
+        from == Some(file.text.as_str()) && map.lines.is_some_and(|known| known.value == lines)
+    };
+    match reader.maps.iter().find(of_file) {
+        Some(map) => Spanned::new(map.name.value.clone(), file.span),
+        None => {
+            let exact = MapMatch::Text(TextMatch::Exact);
+            list(file, exact, lines, false, reader)
+        }
+    }
+}
+
 /// Reads a file and reports what is wrong with it. Gives its entries where they are written in HAProxy's own way,
 /// which is only understood here: regular expressions, abbreviated networks. `None`: the file can be read as it is.
 fn held(

@@ -77,7 +77,7 @@ impl Sample {
             (from, to) if from == to => return true,
             (_, Type::Number | Type::Boolean | Type::Address) if method => return false,
             (_, Type::Number | Type::Boolean) if long => return false,
-            (Type::Text, Type::Binary) | (Type::Binary, Type::Text) => {}
+            (Type::Text, Type::Binary) => {}
             (Type::Boolean, Type::Number) | (Type::Number, Type::Boolean) => {
                 self.expression.transforms.push(Transform::Number);
             }
@@ -86,17 +86,20 @@ impl Sample {
                 self.expression.transforms.push(Transform::Number);
             }
             (Type::Text | Type::Any, Type::Address) => {}
-            (Type::Number | Type::Address, Type::Binary) => {
+            (Type::Number | Type::Address | Type::Any, Type::Binary) => {
                 self.expression.transforms.push(Transform::Binary);
             }
             (Type::Boolean, Type::Binary) => {
                 let steps = [Transform::Number, Transform::Binary];
                 self.expression.transforms.extend(steps);
             }
-            (Type::Boolean | Type::Number | Type::Address, Type::Text) => {
+            // Bytes are a text up to the first NUL.
+            (
+                Type::Boolean | Type::Number | Type::Address | Type::Binary | Type::Any,
+                Type::Text,
+            ) => {
                 self.expression.transforms.push(Transform::Text);
             }
-            (Type::Any, Type::Text | Type::Binary) => {}
             _ => return false,
         }
         self.kind = wanted;

@@ -54,6 +54,11 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("set_status", "404 or { status, reason }"),
     ("set_variable", "{ exchange.NAME = \"TEMPLATE\" }"),
     ("unset_variable", "\"exchange.NAME\""),
+    (
+        "put_entry",
+        "{ map = \"MAP\", key = \"TEMPLATE\", value = \"TEMPLATE\" }",
+    ),
+    ("remove_entry", "{ map = \"MAP\", key = \"TEMPLATE\" }"),
     ("track", "{ key = \"source\", table = \"TABLE\" }"),
     ("increment", "{ counter = \"general(0)\" }"),
     ("set_mark", "{ mark = \"mark(0)\", to = \"1\" }"),
@@ -101,6 +106,7 @@ pub(crate) const ACTION_KEYS: &[&str] = &[
     "at_least",
     "milliseconds",
     "slot",
+    "map",
     "key",
     "table",
     "counter",
@@ -228,6 +234,23 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         }
         "page_from" => Action::PageFrom(Arc::new(Vec::read(item, reader)?)),
         "compress" => Action::Compress(Arc::new(Form::read(item, reader)?)),
+        "put_entry" => {
+            let table = reader.keyed(item, "a table", &["map", "key", "value"])?;
+            let (map, key) = (table.required("map", reader), table.required("key", reader));
+            Action::PutEntry {
+                value: table.optional("value", reader),
+                map: map?,
+                key: key?,
+            }
+        }
+        "remove_entry" => {
+            let table = reader.keyed(item, "a table", &["map", "key"])?;
+            let (map, key) = (table.required("map", reader), table.required("key", reader));
+            Action::RemoveEntry {
+                map: map?,
+                key: key?,
+            }
+        }
         "track" => read_track(item, reader)?,
         "increment" => {
             let table = reader.keyed(item, "a table", &["slot", "counter"])?;

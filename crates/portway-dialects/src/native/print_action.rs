@@ -153,6 +153,25 @@ fn write(action: &Action<Named>) -> (&'static str, Out) {
             let word = known.map_or("", |(word, _)| *word);
             ("set_timeout", Out::one(word, to.write()))
         }
+        Action::PutEntry { map, key, value } => {
+            let mut out = vec![
+                ("map".to_owned(), map.write()),
+                ("key".to_owned(), key.write()),
+            ];
+            out.extend(
+                value
+                    .iter()
+                    .map(|value| ("value".to_owned(), value.write())),
+            );
+            ("put_entry", Out::Table(out))
+        }
+        Action::RemoveEntry { map, key } => {
+            let out = vec![
+                ("map".to_owned(), map.write()),
+                ("key".to_owned(), key.write()),
+            ];
+            ("remove_entry", Out::Table(out))
+        }
         Action::Track { .. }
         | Action::Stick { .. }
         | Action::Increment { .. }

@@ -2,6 +2,7 @@
 
 use super::expressions::{Moment, Place, Side};
 use super::limits::{self, MAX_POOL_SIZE, MAX_RETRIES, given_within};
+use super::listener::check_interface;
 use super::rules::Owner;
 use super::text::{
     Use, check_dns_name, check_header_written, check_path, check_status, check_text, check_token,
@@ -18,7 +19,7 @@ use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::draft::{GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft};
 use crate::name::Name;
-use crate::settings::{GroupTimeouts, Protocol, ProxyProtocol, SameSite, SendProxy};
+use crate::settings::{GroupTimeouts, Protocol, ProxyProtocol, SameSite, SendProxy, SourceAddress};
 use crate::snapshot::{GroupId, HealthCheck, Target, TargetGroup, TargetRef, TargetTls};
 use crate::span::{Origin, Span, Spanned};
 use crate::stage::{Named, Resolved};
@@ -427,6 +428,8 @@ impl Compiler<'_> {
             tls: TargetTls::Group,
             send_proxy: draft.send_proxy.is_none_or(|x| x.value),
             track: None,
+            redirect: draft.redirect.as_ref().map(|x| x.value.clone()),
+            source: draft.source.as_ref().map(|source| self.source(source)),
             first_address: match &draft.first_address {
                 Some(sources) => sources.value.clone(),
                 None => defaults::FIRST_ADDRESS.to_vec(),
@@ -444,6 +447,14 @@ impl Compiler<'_> {
                 .map_or(defaults::MAX_CONNECTIONS, |x| x.value),
             origin: Origin(draft.name.as_ref().map_or(address.span, |name| name.span)),
         }
+    }
+
+    /// Where connections to a target come from.
+    fn source(&mut self, source: &Spanned<SourceAddress>) -> SourceAddress {
+        if let Some(interface) = &source.value.interface {
+            check_interface(&mut self.found, interface, source.span);
+        }
+        source.value.clone()
     }
 
     /// Where the keys of a group are read: before a target is chosen.

@@ -12,7 +12,7 @@ use super::{Compiler, Reported, names};
 use crate::action::{Action, Phase};
 use crate::convert;
 use crate::defaults;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::draft::{
     ErrorPageDraft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft, SocketDraft,
 };
@@ -130,16 +130,7 @@ impl Compiler<'_> {
 
     fn socket(&mut self, draft: &SocketDraft) -> SocketOptions {
         if let Some(interface) = &draft.interface {
-            let name = interface.value.as_str();
-            let possible = (1..=MAX_INTERFACE).contains(&name.len())
-                && !name.contains(|c: char| c.is_whitespace() || matches!(c, '/' | '\0'));
-            if !possible {
-                let message = format!("`{}` names no network interface", name.escape_debug());
-                self.found.push(
-                    Diagnostic::error(Code::OutOfRange, interface.span, message)
-                        .help("`ip link` lists those of this machine"),
-                );
-            }
+            check_interface(&mut self.found, &interface.value, interface.span);
         }
         let range = (1, MAX_BACKLOG);
         given_within(&mut self.found, "a backlog", draft.backlog, range);
@@ -256,5 +247,18 @@ fn forwarded(draft: &ForwardedDraft) -> Forwarded {
             .map_or(ForwardedMode::Remove, |mode| mode.value),
         client_port: draft.client_port.is_some_and(|x| x.value),
         trusted_proxies: draft.trusted_proxies.iter().map(|net| net.value).collect(),
+    }
+}
+
+/// Reports a name that no network interface can have.
+pub(super) fn check_interface(found: &mut Diagnostics, name: &str, span: Span) {
+    let possible = (1..=MAX_INTERFACE).contains(&name.len())
+        && !name.contains(|c: char| c.is_whitespace() || matches!(c, '/' | '\0'));
+    if !possible {
+        let message = format!("`{}` names no network interface", name.escape_debug());
+        found.push(
+            Diagnostic::error(Code::OutOfRange, span, message)
+                .help("`ip link` lists those of this machine"),
+        );
     }
 }

@@ -203,6 +203,13 @@ impl Compiler<'_> {
                 self.check_variable_set(place, variable);
                 self.check_template(place, value);
             }
+            Action::PutEntry { key, value, .. } => {
+                self.check_template(place, key);
+                if let Some(value) = value {
+                    self.check_template(place, value);
+                }
+            }
+            Action::RemoveEntry { key, .. } => self.check_template(place, key),
             Action::UnsetVariable(variable) => self.check_variable_set(place, variable),
             Action::UseTarget(name) => self.check_template(place, name),
             Action::Track { slot, key, table } => {
@@ -693,6 +700,9 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::Increment { .. }
         | Action::SetMark { .. } => phase != AfterResponse,
         Action::ExpectProxy => phase == Connection,
+        Action::PutEntry { .. } | Action::RemoveEntry { .. } => {
+            matches!(phase, Request | Response)
+        }
         Action::Capture { .. } => !matches!(phase, Connection | Session),
         Action::SetStickiness(_) => phase == Request && matches!(side, Side::Group(_)),
         Action::UseTarget(_) => match side {
@@ -743,6 +753,7 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::SetMethod(_) => "changing the method",
         Action::SetStatus { .. } => "changing the status",
         Action::SetVariable { .. } | Action::UnsetVariable(_) => "setting a variable",
+        Action::PutEntry { .. } | Action::RemoveEntry { .. } => "changing a map",
         Action::Track { .. } => "tracking",
         Action::Increment { .. } => "raising a counter",
         Action::SetMark { .. } => "setting a mark",

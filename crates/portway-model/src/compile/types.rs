@@ -241,6 +241,8 @@ fn kind_of_log(log: LogValue) -> Kind {
         | LogValue::ListenerTransport
         | LogValue::Backend
         | LogValue::Server
+        | LogValue::RuleFile
+        | LogValue::RuleLine
         | LogValue::TlsVersion
         | LogValue::TlsCipher
         | LogValue::ConnectionError => Kind::Word,
@@ -265,6 +267,7 @@ pub(super) fn transformed<S: Stage>(
         | Transform::HealthyTargets
         | Transform::TargetQueue
         | Transform::Hash(_) => Ok(Kind::Number),
+        Transform::SetVariable { .. } | Transform::UnsetVariable(_) => Ok(kind),
         Transform::SameSecret(_)
         | Transform::Truth
         | Transform::IsLocal

@@ -152,6 +152,7 @@ impl Choices {
                 }
             }
             (_, Phase::AfterResponse) => Action::Accept,
+            (2, Phase::Request | Phase::Response) if self.one_in(2) => self.map_change(place),
             (2, Phase::Request | Phase::Response) => Action::SetTimeout {
                 which: self.one(TimeoutKind::Response, &[TimeoutKind::Tunnel]),
                 to: if self.one_in(3) {
@@ -187,6 +188,23 @@ impl Choices {
             }
             _ => Action::Reject {
                 silent: self.one_in(2),
+            },
+        }
+    }
+
+    /// A rule that changes a map or a list.
+    fn map_change(&mut self, place: Place) -> A {
+        let Some((map, _)) = self.among(&self.maps.clone()) else {
+            return Action::Accept;
+        };
+        let map = Spanned::bare(map);
+        let key = self.template(place);
+        match self.below(3) {
+            1 => Action::RemoveEntry { map, key },
+            value => Action::PutEntry {
+                map,
+                key,
+                value: (value == 0).then(|| self.template(place)),
             },
         }
     }

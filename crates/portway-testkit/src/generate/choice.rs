@@ -5,7 +5,7 @@ use super::{Choices, Place};
 use portway_model::check::{ComputedForm, Observation, ObservedLayer, OnErrors};
 use portway_model::draft::*;
 use portway_model::expression::{NumberRange, Scope, Template, TemplatePart, Value};
-use portway_model::settings::SameSite;
+use portway_model::settings::{SameSite, SourceAddress};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 use std::time::Duration;
@@ -126,6 +126,12 @@ impl Choices {
             tls: self.setting(|_| TargetTlsDraft::Group(false)),
             send_proxy: self.setting(|_| false),
             agent: self.setting(Self::agent),
+            redirect: self.setting(Self::token),
+            source: self.setting(|c| SourceAddress {
+                address: c.maybe(|c| c.address()),
+                port: c.maybe(|c| c.one(1, &[40_000])),
+                interface: c.maybe(|_| "eth0".to_owned()),
+            }),
             first_address: self.setting(|c| {
                 let others = [FirstAddress::Last, FirstAddress::None, ip];
                 c.at_least_one(3, |c| c.one(FirstAddress::Resolver, &others))

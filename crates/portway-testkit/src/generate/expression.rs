@@ -485,6 +485,8 @@ impl Choices {
             LogValue::ListenerTransport,
             LogValue::Backend,
             LogValue::Server,
+            LogValue::RuleFile,
+            LogValue::RuleLine,
             LogValue::TlsVersion,
             LogValue::TlsCipher,
             LogValue::ConnectionError,

@@ -4,7 +4,7 @@ use super::Choices;
 use super::expression::Kind;
 use portway_model::expression::{
     Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, MqttField, MqttPart,
-    Operand, Operation, Scope, Secret, TimeUnit, Transform,
+    Operand, Operation, Scope, Secret, SetWhen, TimeUnit, Transform,
 };
 use portway_model::settings::MapMatch;
 use portway_model::span::Spanned;
@@ -55,6 +55,17 @@ impl Choices {
                 let (v4, v6) = (Ipv4Addr::from_bits(v4), v6.map(Ipv6Addr::from_bits));
                 (Transform::Mask { v4, v6 }, Kind::Address)
             }
+            3 if self.one_in(8) => {
+                let variable = self.variable(Scope::Process);
+                let step = match self.below(3) {
+                    0 => Transform::UnsetVariable(variable),
+                    many => Transform::SetVariable {
+                        variable,
+                        when: (0..many).map(|_| self.set_when()).collect(),
+                    },
+                };
+                (step, kind)
+            }
             1 => {
                 let plain = [
                     Transform::Upper,
@@ -80,6 +91,17 @@ impl Choices {
             2 => (self.number_transform(), Kind::Number),
             _ => (self.text_transform(kind), Kind::Text),
         }
+    }
+
+    fn set_when(&mut self) -> SetWhen {
+        let others = [
+            SetWhen::NotSet,
+            SetWhen::Empty,
+            SetWhen::NotEmpty,
+            SetWhen::Greater,
+            SetWhen::Less,
+        ];
+        self.one(SetWhen::Set, &others)
     }
 
     fn number_transform(&mut self) -> Transform<Named> {

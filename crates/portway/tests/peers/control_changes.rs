@@ -376,6 +376,8 @@ backend keys
   stick-table type binary len 4 size 100 expire 10s nopurge store gpc(2),gpt(2),gpc_rate(2,10s)
 backend numbers
   stick-table type integer size 100
+backend sums
+  stick-table type string len 8 size 10 store gpc(2),gpt(2),gpc_rate(2,10s)
 "
         )
     });
@@ -417,6 +419,10 @@ backend numbers
         "set table keys key 6162 data.gpc0 5",
         "set table numbers key 17",
         "show table numbers key 17",
+        "set table sums key a data.gpc 5 data.gpt 7",
+        "set table sums key b data.gpc_rate 9",
+        "show table sums key a",
+        "show table sums data.gpc gt 1",
         "clear table web data.gpc0 gt 5",
         "show table web",
         "clear table web key 1.2.3.4",
@@ -431,6 +437,70 @@ backend numbers
     assert!(ours.starts_with("Require a valid integer"), "{ours}");
     let [_, ours] = both.ask("show table web key 5.6.7.8");
     assert_eq!(ours, "\n");
+}
+
+#[test]
+fn variables_of_the_process() {
+    let both = Both::new(Scene::new(), |port, _| {
+        format!(
+            "global
+  set-var proc.n int(12)
+  set-var proc.text str(a),add_item(-,,b)
+  set-var-fmt proc.written \"%[int(1)] %[var(proc.n)]\"
+defaults
+  mode http
+  timeout client 5s
+  timeout server 5s
+  timeout connect 2s
+frontend web
+  bind 127.0.0.1:{port}
+  http-request set-var(proc.path) path
+  http-request set-var(proc.digest) path,sha1
+  http-request set-var(proc.source) src
+  http-request return status 200 hdr n %[var(proc.n)]
+"
+        )
+    });
+    for port in both.ports {
+        both.scene.curl(&[&format!("http://127.0.0.1:{port}/a")]);
+    }
+    for line in [
+        "get var proc.n",
+        "get var proc.text",
+        "get var proc.written",
+        "get var proc.path",
+        "get var proc.digest",
+        "get var proc.source",
+        "get var proc.none",
+        "get var txn.n",
+        "get var",
+    ] {
+        let [theirs, ours] = both.ask(line);
+        assert_eq!(ours, theirs, "`{line}`");
+    }
+    for line in [
+        "set var proc.n int(7),add(1)",
+        "set var proc.new expr str(x)",
+        "set var proc.new fmt <%[var(proc.n)]>",
+        "set var proc.new foo str(x)",
+        "set var proc.new",
+        "set var txn.n str(x)",
+        "set var",
+    ] {
+        let [theirs, ours] = both.ask(&format!("experimental-mode on; {line}"));
+        assert_eq!(ours, theirs, "`{line}`");
+        for line in ["get var proc.n", "get var proc.new"] {
+            let [theirs, ours] = both.ask(line);
+            assert_eq!(ours, theirs, "`{line}`");
+        }
+    }
+    let [_, ours] = both.ask("set var proc.n nosuch(x)");
+    assert!(ours.contains("unknown fetch `nosuch`"), "{ours}");
+    let [_, ours] = both.ask("set var proc.n expr path");
+    assert!(
+        ours.contains("cannot be used in the section `global`"),
+        "{ours}"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use portway_control::services::ControlLevel;
 
 use super::line::Asked;
 use super::{
-    Session, Severity, Tone, certificates, change, insides, maps, servers, sessions, show, tables,
+    Session, Severity, Tone, certificates, change, insides, maps, servers, sessions, show, tables, variables,
 };
 
 /// A command.
@@ -68,6 +68,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["expert-mode"], usage: "expert-mode [on|off]", says: "commands for experts (nothing here needs it)", level: Admin, run: Now(change::expert) },
     Command { words: &["get", "acl"], usage: "get acl <acl> <value>", says: "the pattern of a list that fits a value", level: User, run: Now(maps::get_acl) },
     Command { words: &["get", "map"], usage: "get map <map> <value>", says: "the entry of a map that fits a value", level: User, run: Now(maps::get_map) },
+    Command { words: &["get", "var"], usage: "get var <name>", says: "the value of a variable of the process", level: Operator, run: Now(variables::get) },
     Command { words: &["get", "weight"], usage: "get weight <bk>/<srv>", says: "the weight of a server", level: User, run: Now(change::get_weight) },
     Command { words: &["operator"], usage: "operator", says: "lower the level of this connection to operator", level: Operator, run: Now(change::operator) },
     Command { words: &["prepare", "acl"], usage: "prepare acl <acl>", says: "begin a new version of a list", level: Operator, run: Now(maps::prepare_acl) },
@@ -83,6 +84,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["set", "ssl", "cert"], usage: "set ssl cert <certfile> <payload>", says: "offer something in place of a certificate", level: Admin, run: Now(certificates::set) },
     Command { words: &["set", "table"], usage: "set table <table> key <key> [data.<type> <value>]*", says: "set counters of an entry, which is made where there is none", level: Operator, run: Now(tables::set) },
     Command { words: &["set", "timeout"], usage: "set timeout [cli] <delay>", says: "change a timeout", level: User, run: Now(change::timeout) },
+    Command { words: &["set", "var"], usage: "set var <name> [expr|fmt] <value>", says: "set a variable of the process", level: Operator, run: Now(variables::set) },
     Command { words: &["set", "weight"], usage: "set weight <bk>/<srv> <weight>", says: "change the weight of a server (see 'set server')", level: Admin, run: Now(change::weight) },
     Command { words: &["show", "acl"], usage: "show acl [@<ver>] [<acl>]", says: "lists, or the patterns of one", level: User, run: Now(maps::show_acl) },
     Command { words: &["show", "activity"], usage: "show activity", says: "what each worker did", level: Operator, run: Now(show::activity) },

@@ -13,6 +13,7 @@ mod servers;
 mod sessions;
 mod show;
 pub(super) mod tables;
+mod variables;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -196,6 +196,17 @@ fn stored(table: &Table, name: &str, no_number: &'static str) -> Result<Counter,
     if let Some(counter) = of_table.find(|counter| word(*counter) == name) {
         return Ok(counter);
     }
+    // An array alone is its first element.
+    let first = match name {
+        "gpc" => Some(Counter::General(0)),
+        "gpc_rate" => Some(Counter::GeneralRate(0)),
+        "gpt" => Some(Counter::Mark(0)),
+        _ => None,
+    };
+    let mut of_table = table.store().iter().map(|stored| stored.counter);
+    if let Some(first) = first.filter(|first| of_table.any(|counter| counter == *first)) {
+        return Ok(first);
+    }
     let servers = table
         .store()
         .iter()

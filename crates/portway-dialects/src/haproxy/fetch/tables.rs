@@ -115,6 +115,18 @@ pub(super) const PLAIN: &[Plain] = &[
         Type::Number,
         Value::Number(1),
     ),
+    Plain(
+        "last_rule_file",
+        When::Client,
+        Type::Text,
+        Value::Log(LogValue::RuleFile),
+    ),
+    Plain(
+        "last_rule_line",
+        When::Client,
+        Type::Number,
+        Value::Log(LogValue::RuleLine),
+    ),
     Plain("srv_id", When::Target, Type::Number, Value::TargetNumber),
     Plain(
         "fe_client_timeout",

@@ -1,6 +1,6 @@
 //! The algorithms of `balance`.
 
-use super::State::{Except, NotYet, Supported};
+use super::State::Supported;
 use super::{Row, rows};
 
 /// What `balance` may say.
@@ -10,10 +10,10 @@ pub(super) const ALGORITHMS: &[Row] = rows! {
     "hdr" => Supported;
     "leastconn" => Supported;
     "random" => Supported;
-    "rdp-cookie" => NotYet;
+    "rdp-cookie" => Supported;
     "roundrobin" => Supported;
     "source" => Supported;
     "static-rr" => Supported;
     "uri" => Supported;
-    "url_param" => Except("`check_post`");
+    "url_param" => Supported;
 };

@@ -163,7 +163,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "option tcpka" @ "dflb" => KEEPALIVE;
     "option tcplog" @ "dfl" => Supported;
     "option transparent" @ "dlb" => Supported;
-    "persist rdp-cookie" @ "dlb" => NotYet;
+    "persist rdp-cookie" @ "dlb" => Except("servers without an IPv4 address of their own");
     "rate-limit sessions" @ "dfl" => Supported;
     "redirect" @ "flb" => Supported;
     "redispatch" @ "dflb" => Old("option redispatch");
@@ -193,7 +193,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "server-state-file-name" @ "dlb" =>
         NoEffect("a new process knows of servers what the configuration says and its checks find");
     "server-template" @ "lb!" => Supported;
-    "source" @ "dlb" => NotYet;
+    "source" @ "dlb" => Except("`usesrc`, a range of ports");
     "srvtcpka-cnt" @ "dlb" => KEEPALIVE;
     "srvtcpka-idle" @ "dlb" => KEEPALIVE;
     "srvtcpka-intvl" @ "dlb" => KEEPALIVE;

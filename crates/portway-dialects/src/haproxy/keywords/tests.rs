@@ -288,9 +288,9 @@ fn what_is_said_of_keywords() {
         &["error: `lua-load` is not supported (Lua"],
     );
     check(
-        "backend a\n source 192.0.2.1\n",
+        "backend a\n external-check path /bin\n",
         0,
-        &["error: `source` is not supported yet"],
+        &["error: `external-check path` is not supported yet"],
     );
     check(
         "defaults\n contimeout 5\n",

@@ -1,8 +1,8 @@
 //! A backend as a target group.
 
 use super::client_header::from_listener;
-use super::rules::{always, before_requests, both, rule, test};
-use super::{Lowering, limit};
+use super::rules::{always, before_requests, both, rule, test, wait_for_body};
+use super::{Lowering, limit, rdp};
 use crate::haproxy::proxy::{
     Balance, Closing, List, Mode, Proxy, Sent, Server, ServerOptions, Step,
 };
@@ -13,9 +13,11 @@ use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{
     GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft, UpstreamTlsDraft,
 };
-use portway_model::expression::{Condition, Matcher, NumberRange, TextMatch, Value};
+use portway_model::expression::{
+    Condition, Matcher, NumberRange, Scope, Template, TemplatePart, TextMatch, Value, Variable,
+};
 use portway_model::name::Name;
-use portway_model::settings::{ConnectionReuse, Protocol, SendProxy};
+use portway_model::settings::{ConnectionReuse, Protocol, SendProxy, SourceAddress};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 
@@ -83,6 +85,7 @@ impl Lowering<'_, '_, '_> {
         } else {
             group.rules = self.stream_rules(proxy);
             group.rules.extend(self.choice_of_server(proxy));
+            group.rules.extend(self.rdp_persistence(proxy, &servers));
             if !proxy.kind.accepts() {
                 self.warn_http_only(proxy);
             }
@@ -207,6 +210,10 @@ impl Lowering<'_, '_, '_> {
         target.shutdown_on_down = own.shutdown_on_down;
         target.shutdown_backups_on_up = own.shutdown_backups_on_up;
         target.first_address.clone_from(&own.first_address);
+        target.redirect.clone_from(&own.redirect);
+        let source = own.source.as_ref().or(proxy.source.as_ref());
+        let says = |it: &&Spanned<SourceAddress>| it.value != SourceAddress::default();
+        target.source = source.filter(says).cloned();
         target.track = self.tracked(proxy, server);
         if own.cookie.is_some() && proxy.mode() == Mode::Tcp {
             let message = format!(
@@ -393,6 +400,7 @@ impl Lowering<'_, '_, '_> {
         rules.extend(self.list(proxy, List::IgnorePersist, Phase::Request, true));
         rules.extend(self.list(proxy, List::UseServer, Phase::Request, true));
         rules.extend(self.list(proxy, List::StickRequest, Phase::Request, true));
+        rules.extend(url_or_body_rules(proxy));
         rules.extend(self.client_headers(proxy));
         rules
     }
@@ -493,12 +501,65 @@ fn algorithm(proxy: &Proxy) -> Option<Spanned<Algorithm<Named>>> {
         Balance::First => Algorithm::First,
         Balance::Source => Algorithm::SourceHash(method),
         Balance::Random { draws } => Algorithm::Random { draws: *draws },
+        Balance::UrlOrBody(_) => Algorithm::Hash {
+            value: Value::Variable(url_or_body()).into(),
+            method,
+        },
+        Balance::RdpCookie(name) => Algorithm::Hash {
+            value: rdp::cookie(name),
+            method,
+        },
         Balance::Hash(value) => Algorithm::Hash {
             value: value.clone(),
             method,
         },
     };
     Some(Spanned::new(algorithm, balance.span))
+}
+
+/// What `balance url_param NAME check_post` goes by.
+fn url_or_body() -> Variable {
+    Variable {
+        scope: Scope::Exchange,
+        name: Name::from("balance.url_param"),
+    }
+}
+
+/// Looks for what `balance url_param NAME check_post` goes by: in the URL, then in a form that is posted.
+fn url_or_body_rules(proxy: &Proxy) -> Vec<Rule<Named>> {
+    let Some((name, span)) = proxy
+        .balance
+        .as_ref()
+        .and_then(|balance| match &balance.value {
+            Balance::UrlOrBody(name) => Some((name, balance.span)),
+            _ => None,
+        })
+    else {
+        return Vec::new();
+    };
+    let set = |value: Value<Named>| Action::SetVariable {
+        variable: url_or_body(),
+        value: Template(vec![TemplatePart::Expression(Spanned::new(
+            value.into(),
+            span,
+        ))]),
+    };
+    let known = test(Value::Variable(url_or_body()), Matcher::Present, span);
+    let post = Matcher::Text {
+        how: TextMatch::Exact,
+        any_of: vec!["POST".to_owned()],
+        ignore_case: false,
+    };
+    let posted = both(
+        Condition::Not(Box::new(known)),
+        test(Value::Method, post, span),
+    );
+    let of_url = set(Value::QueryParameter(name.clone()));
+    let of_body = vec![wait_for_body(proxy), set(Value::BodyArgument(name.clone()))];
+    vec![
+        rule(Phase::Request, always(), vec![of_url], span),
+        rule(Phase::Request, posted, of_body, span),
+    ]
 }
 
 fn timeouts(proxy: &Proxy) -> GroupTimeoutsDraft {

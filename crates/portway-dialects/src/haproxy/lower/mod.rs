@@ -11,6 +11,7 @@ mod client_header;
 mod group;
 mod listener;
 mod log;
+mod rdp;
 mod references;
 mod rules;
 mod stats;

@@ -238,17 +238,22 @@ pub(super) fn before_requests(proxy: &Proxy) -> Vec<Rule<Named>> {
         }
     }
     if let Some(span) = proxy.flags.on("http-buffer-request") {
-        let timeouts = &proxy.timeouts;
-        let time = timeouts.http_request.or(timeouts.client);
-        let wait = Action::WaitForBody {
-            time: time
-                .map_or(super::NO_LIMIT, |time| time.value)
-                .max(Duration::from_millis(1)),
-            at_least: 0,
-        };
+        let wait = wait_for_body(proxy);
         rules.push(rule(Phase::Request, always(), vec![wait], span));
     }
     rules
+}
+
+/// Waits for the whole body, as long as for a head.
+pub(super) fn wait_for_body(proxy: &Proxy) -> Action<Named> {
+    let timeouts = &proxy.timeouts;
+    let time = timeouts.http_request.or(timeouts.client);
+    Action::WaitForBody {
+        time: time
+            .map_or(super::NO_LIMIT, |time| time.value)
+            .max(Duration::from_millis(1)),
+        at_least: 0,
+    }
 }
 
 /// The header of an action that the engine alone writes.

@@ -23,6 +23,10 @@ pub(crate) enum Balance {
     Random {
         draws: u16,
     },
+    /// By the argument of this name, of the URL or of a form that is posted.
+    UrlOrBody(String),
+    /// By the cookie of this name that a terminal client sends.
+    RdpCookie(String),
     /// By the hash of this.
     Hash(Expression<Named>),
 }
@@ -41,7 +45,7 @@ impl Default for HashType {
     }
 }
 
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 11] = [
     "roundrobin",
     "static-rr",
     "leastconn",
@@ -52,7 +56,28 @@ const KNOWN: [&str; 10] = [
     "url_param",
     "hdr",
     "hash",
+    "rdp-cookie",
 ];
+
+/// The cookie of `balance rdp-cookie` where none is named.
+const BALANCE_COOKIE: &str = "mstshash";
+/// The cookie of `persist rdp-cookie` where none is named.
+const PERSIST_COOKIE: &str = "msts";
+
+/// `persist rdp-cookie[(NAME)]`.
+pub(super) fn persist_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
+    let Some(word) = line.word(1) else {
+        missing(line, "`rdp-cookie`", reader);
+        return;
+    };
+    let (_, name) = super::http_rule::call(word.as_str());
+    if name == Some("") {
+        reader.error(Code::Missing, word.span, "a cookie needs a name");
+        return;
+    }
+    let name = name.unwrap_or(PERSIST_COOKIE).to_owned();
+    proxy.persist_rdp_cookie = Some(word.spanned(name));
+}
 
 /// `balance …`.
 pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
@@ -115,9 +140,7 @@ fn algorithm(
                 return None;
             };
             if args.take("check_post") {
-                let message = "not run yet: `check_post` of `balance url_param`";
-                reader.error(Code::NotRun, args.line(), message);
-                return None;
+                return Some(Balance::UrlOrBody(name.text.clone()));
             }
             Balance::Hash(Value::QueryParameter(name.text.clone()).into())
         }
@@ -149,6 +172,7 @@ fn algorithm(
             let at = place(Moment::Server, proxy.kind);
             Balance::Hash(sample::expression(expression, at, reader)?.value)
         }
+        "rdp-cookie" => Balance::RdpCookie(argument.unwrap_or(BALANCE_COOKIE).to_owned()),
         other => {
             reader.push(crate::unknown_word(word.span, "algorithm", other, KNOWN));
             return None;

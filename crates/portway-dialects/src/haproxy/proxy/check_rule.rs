@@ -137,7 +137,7 @@ fn variable_step(
     };
     let place = place(Moment::Check, proxy.kind);
     let value = match action {
-        "set-var-fmt" => log_format::template(value, place, reader)?,
+        "set-var-fmt" => super::set_var::format(value, place, reader)?,
         _ => {
             let expression = sample::expression(value, place, reader)?;
             Template(vec![TemplatePart::Expression(expression)])

@@ -101,7 +101,7 @@ impl<'l> Reading<'_, 'l, '_> {
 
     /// The action of HTTP rules.
     fn step(&mut self) -> Option<Step> {
-        let (name, _) = call(self.word.as_str());
+        let (name, argument) = call(self.word.as_str());
         let action = match name {
             "allow" => return Some(Step::Pass),
             "deny" if self.list == List::HttpResponse => Action::Deny(answer(
@@ -152,6 +152,7 @@ impl<'l> Reading<'_, 'l, '_> {
             "set-timeout" => self.set_timeout()?,
             "wait-for-body" => self.wait_for_body()?,
             "use-service" => self.use_service()?,
+            "add-acl" | "del-acl" | "set-map" | "del-map" => self.change_map(name, argument)?,
             _ => return self.common(),
         };
         Some(Step::Do(vec![action]))
@@ -192,7 +193,7 @@ impl<'l> Reading<'_, 'l, '_> {
         word
     }
 
-    fn template(&mut self) -> Option<Template<Named>> {
+    pub(super) fn template(&mut self) -> Option<Template<Named>> {
         let word = self.argument("a value")?;
         log_format::template(word, self.place(), self.reader)
     }

@@ -23,6 +23,8 @@ pub(super) fn read(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         | "use_backend" | "monitor-uri" | "monitor" | "monitor-net" | "capture" | "declare"
         | "unique-id-format" | "unique-id-header" => frontend(proxy, line, reader),
         "server"
+        | "source"
+        | "persist"
         | "default-server"
         | "server-template"
         | "balance"
@@ -150,6 +152,8 @@ fn backend(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         "ignore-persist" => rule::persist(proxy, line, List::IgnorePersist, reader),
         "http-check" => check::http_line(proxy, line, reader),
         "tcp-check" => check_rule::tcp_line(proxy, line, reader),
+        "source" => server::source_line(proxy, line, reader),
+        "persist" => balance::persist_line(proxy, line, reader),
         _ => {}
     }
 }

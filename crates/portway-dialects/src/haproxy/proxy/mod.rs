@@ -14,13 +14,14 @@ mod cookie;
 mod http_rule;
 mod keyword;
 mod log;
+mod map_rule;
 mod option;
 mod read;
 mod redirect;
 mod respond;
 mod rule;
 mod server;
-mod set_var;
+pub(super) mod set_var;
 mod server_option;
 mod stats;
 mod stick;
@@ -53,7 +54,7 @@ use crate::haproxy::acl::Acls;
 use ipnet::IpNet;
 use portway_model::draft::StickTableDraft;
 use portway_model::expression::Condition;
-use portway_model::settings::ConnectionReuse;
+use portway_model::settings::{ConnectionReuse, SourceAddress};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 use std::time::Duration;
@@ -175,6 +176,10 @@ pub(crate) struct Proxy {
     pub(crate) originalto: Option<Spanned<ClientHeader>>,
     pub(crate) maxconn: Option<Spanned<u32>>,
     pub(crate) session_rate: Option<Spanned<u32>>,
+    /// The cookie by which terminal clients go back to their server.
+    pub(crate) persist_rdp_cookie: Option<Spanned<String>>,
+    /// Where connections to servers come from.
+    pub(crate) source: Option<Spanned<SourceAddress>>,
     /// What replaces answers of our own; a later line is stronger.
     pub(crate) errors: Vec<ErrorLine>,
     pub(crate) stats: Option<StatsSettings>,
@@ -238,6 +243,8 @@ impl Proxy {
             originalto: None,
             maxconn: None,
             session_rate: None,
+            persist_rdp_cookie: None,
+            source: None,
             errors: Vec::new(),
             stats: None,
             compression: CompressionSettings::default(),

@@ -9,9 +9,9 @@ use crate::haproxy::{Reader, Word};
 use portway_model::check::{ObservedLayer, OnErrors};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::FirstAddress;
-use portway_model::settings::{ProxyPart, ProxyProtocol};
+use portway_model::settings::{ProxyPart, ProxyProtocol, SourceAddress};
 use portway_model::span::{Span, Spanned};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// Largest weight, as in HAProxy.
@@ -98,6 +98,8 @@ pub(crate) struct ServerOptions {
     pub(crate) check: CheckPlan,
     pub(crate) agent: AgentPlan,
     pub(crate) tls: ServerTls,
+    pub(crate) redirect: Option<Spanned<String>>,
+    pub(crate) source: Option<Spanned<SourceAddress>>,
     pub(crate) pool_max: Option<Spanned<u32>>,
     pub(crate) pool_idle: Option<Spanned<Duration>>,
 }
@@ -130,6 +132,11 @@ pub(super) fn options(
             reader.error(Code::Missing, word.span, message);
             return false;
         };
+        if option == "source" {
+            own.source = source(value, args, reader);
+            good &= own.source.is_some();
+            continue;
+        }
         good &= valued(own, word, value, reader).is_some();
     }
     good
@@ -201,6 +208,7 @@ fn valued(
         "slowstart" => own.slowstart = Some(time(value, reader)?),
         "cookie" => own.cookie = text(),
         "track" => own.track = text(),
+        "redir" => own.redirect = text(),
         "init-addr" => own.first_address = Some(value.spanned(first_address(value, reader)?)),
         "on-marked-down" => {
             own.shutdown_on_down = Some(word_is(value, "shutdown-sessions", reader)?)
@@ -218,6 +226,47 @@ fn valued(
         _ => check(&mut own.check, word, value, reader)?,
     }
     Some(())
+}
+
+/// `ADDRESS[:PORT] [interface NAME]`, where connections come from; nothing is said by an address of zeros.
+pub(super) fn source(
+    value: &Word,
+    args: &mut Args<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<Spanned<SourceAddress>> {
+    let text = value.as_str();
+    // `*` is every address, as in `bind`.
+    let named = |text: &str| match text {
+        "" | "*" => Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        text => text.trim_matches(['[', ']']).parse::<IpAddr>().ok(),
+    };
+    let split = text.rsplit_once(':').filter(|(before, _)| {
+        named(before).is_some_and(|ip| ip.is_ipv4() || before.starts_with('['))
+    });
+    let (address, port) = match split {
+        Some((address, port)) => (named(address), port.parse::<u16>().ok()),
+        None => (named(text), Some(0)),
+    };
+    let (Some(address), Some(port)) = (address, port) else {
+        let message = format!("`{text}` is not an address, or one with a port");
+        let help = "write for example `source 10.0.0.9`; a range of ports is not taken";
+        let found = Diagnostic::error(Code::WrongType, value.span, message);
+        reader.push(found.help(help));
+        return None;
+    };
+    let mut source = SourceAddress {
+        address: Some(address).filter(|address| !address.is_unspecified()),
+        port: Some(port).filter(|port| *port > 0),
+        interface: None,
+    };
+    if args.take("interface") {
+        let Some(name) = args.next() else {
+            reader.error(Code::Missing, args.line(), "`interface` needs a name");
+            return None;
+        };
+        source.interface = Some(name.text.clone());
+    }
+    Some(value.spanned(source))
 }
 
 fn check(own: &mut CheckPlan, word: &Word, value: &Word, reader: &mut Reader<'_>) -> Option<()> {

@@ -1,8 +1,9 @@
 //! `set-var` and `set-var-fmt`, and the conditions in their parentheses.
 
 use super::http_rule::Reading;
+use crate::haproxy::place::Place;
 use crate::haproxy::sample::Type;
-use crate::haproxy::{log_format, sample};
+use crate::haproxy::{Reader, Word, log_format, sample};
 use portway_model::action::Action;
 use portway_model::expression::{
     Condition, Expression, Matcher, NumberRange, Operand, Operation, Scope, Template, TemplatePart,
@@ -23,13 +24,7 @@ impl<'l> Reading<'_, 'l, '_> {
         let place = self.place();
         let word = self.argument("a value")?;
         let (value, sample) = if action == "set-var-fmt" {
-            let mut written = log_format::template(word, place, self.reader)?;
-            // What is written of an absent value is empty, not absent.
-            if let [TemplatePart::Expression(only)] = written.0.as_mut_slice() {
-                let empty = Transform::Default(String::new());
-                only.value.transforms.push(empty);
-            }
-            (written, None)
+            (format(word, place, self.reader)?, None)
         } else {
             let expression = sample::expression(word, place, self.reader)?;
             let sample = sample::sample(&word.text, word.span, place, self.reader)?;
@@ -135,6 +130,20 @@ impl<'l> Reading<'_, 'l, '_> {
         };
         Some(known)
     }
+}
+
+/// What a variable is set to by a log format: always a text. What is written of an absent value is empty, not absent.
+pub(crate) fn format(
+    word: &Word,
+    place: Place,
+    reader: &mut Reader<'_>,
+) -> Option<Template<Named>> {
+    let mut written = log_format::template(word, place, reader)?;
+    if let [TemplatePart::Expression(only)] = written.0.as_mut_slice() {
+        let empty = Transform::Default(String::new());
+        only.value.transforms.extend([empty, Transform::Text]);
+    }
+    Some(written)
 }
 
 /// Whether nothing is written.
