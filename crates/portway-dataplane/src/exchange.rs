@@ -21,7 +21,8 @@ use crate::track::{self, Tracked};
 use crate::variables::Variables;
 use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor, Whose, write_header_value};
 use portway_core::http1::{
-    BodyLength, Known, Method, RequestFraming, RequestHead, ResponseHead, TargetForm, Version,
+    BodyLength, Known, Method, RequestFraming, RequestHead, ResponseBody, ResponseHead, TargetForm,
+    Version,
 };
 use portway_core::stick::{Entry, Event, Table};
 use portway_model::action::End;
@@ -59,6 +60,8 @@ pub(crate) struct Scratch {
     pub(crate) tracked: Tracked,
     /// A body in the chunked coding that was waited for, without the coding.
     pub(crate) body: Vec<u8>,
+    /// The same of a response.
+    pub(crate) response_body: Vec<u8>,
     /// The reason phrase that a rule gave the response; empty: none.
     pub(crate) reason: Vec<u8>,
     pub(crate) timeouts: NewTimeouts,
@@ -91,6 +94,7 @@ impl Scratch {
         self.variables.clear();
         self.captures.clear();
         self.body.clear();
+        self.response_body.clear();
         self.reason.clear();
         self.timeouts = NewTimeouts::default();
         self.body_limits = BodyLimits::default();
@@ -239,6 +243,8 @@ pub(crate) struct Exchange<'c> {
     /// Set while the response is processed.
     pub(crate) response: Option<Buffer>,
     pub(crate) response_status: Option<u16>,
+    /// Where its body begins in `response`, and how it ends.
+    pub(crate) response_body: Option<(usize, ResponseBody)>,
 }
 
 /// A request id: made here, or taken from a trusted proxy.
@@ -327,6 +333,7 @@ impl<'c> Exchange<'c> {
             beyond: None,
             response: None,
             response_status: None,
+            response_body: None,
         }
     }
 
@@ -666,6 +673,28 @@ impl Facts for Exchange<'_> {
             Scope::Exchange | Scope::Request | Scope::Response | Scope::Check => {
                 self.scratch.variables.value(variable)
             }
+        }
+    }
+
+    fn response_body(&self) -> Option<&[u8]> {
+        let (from, ends) = self.response_body?;
+        let here = || self.response.as_ref()?.filled().get(from..);
+        match ends {
+            ResponseBody::None => Some(&[]),
+            ResponseBody::Chunked => Some(&self.scratch.response_body),
+            ResponseBody::UntilClose => here(),
+            ResponseBody::Length(length) => {
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
+                here().map(|here| here.get(..length).unwrap_or(here))
+            }
+        }
+    }
+
+    fn response_body_length(&self) -> Option<u64> {
+        match self.response_body?.1 {
+            ResponseBody::None => Some(0),
+            ResponseBody::Length(length) => Some(length),
+            ResponseBody::Chunked | ResponseBody::UntilClose => None,
         }
     }
 

@@ -123,7 +123,7 @@ impl FieldEdits {
         self.dropped_known.contains(&known)
     }
 
-    /// Every value of this name as it stands after the changes so far.
+    /// Every value of this name as it stands after the changes so far, without blanks around it.
     pub(crate) fn visit<'a>(
         &'a self,
         fields: &'a FieldList,
@@ -143,7 +143,7 @@ impl FieldEdits {
         }
         for field in &self.added {
             if self.text(&field.name).eq_ignore_ascii_case(name)
-                && visit(self.text(&field.value)).is_break()
+                && visit(self.text(&field.value).trim_ascii()).is_break()
             {
                 return;
             }

@@ -126,6 +126,7 @@ async fn respond(
     let status = x.scratch.response.status();
     record::saw(x, Seen::Status(status));
     x.response_status = Some(status);
+    x.response_body = Some((head_len, framing.body));
     x.response = Some(response);
     if x.scratch.pages.is_some() {
         let told = pages::status(x, status);
@@ -614,7 +615,8 @@ async fn body_of_response(
     mut wait: Wait,
 ) -> Result<(), Fault> {
     let mut response = x.response.take().ok_or_else(Fault::internal)?;
-    let mut data = Vec::new();
+    let mut data = std::mem::take(&mut x.scratch.response_body);
+    data.clear();
     x.connection.timer.set(wait.time);
     let result = poll_fn(|cx| {
         upload.poll_beside(cx, x, downstream, &mut upstream.link.stream);
@@ -645,6 +647,7 @@ async fn body_of_response(
     })
     .await;
     x.response = Some(response);
+    x.scratch.response_body = data;
     result
 }
 

@@ -316,6 +316,10 @@ pub enum Value<S: Stage> {
     RequestId,
     /// Number: response status; from the response phase.
     Status,
+    /// The part of the response's body that is there; from the response phase.
+    ResponseBody,
+    /// Number: the response's Content-Length, absent if unknown; from the response phase.
+    ResponseBodyLength,
     /// `1.0`, `1.1`, `2`, `3`: the version of the response; from the response phase.
     ResponseVersion,
     /// A response header; several occurrences; from the response phase.

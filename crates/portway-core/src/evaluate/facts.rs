@@ -249,6 +249,16 @@ pub trait Facts {
         None
     }
 
+    /// The part of the response's body that is there.
+    fn response_body(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// The response's Content-Length in bytes.
+    fn response_body_length(&self) -> Option<u64> {
+        None
+    }
+
     /// Visits the values of the response header `name`; as [`Facts::header`].
     fn response_header<'a>(&'a self, _name: &str, _visit: &mut Visitor<'_, 'a>) {}
 

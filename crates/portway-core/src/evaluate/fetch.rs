@@ -53,6 +53,8 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
         Value::ResponseVersion => facts.response_version().into(),
         Value::RequestId => facts.request_id().into(),
         Value::Status => facts.status().into(),
+        Value::ResponseBody => facts.response_body().into(),
+        Value::ResponseBodyLength => facts.response_body_length().into(),
         Value::Variable(variable) => facts.variable(variable),
         Value::Capture(slot) => facts.capture(*slot).into(),
         Value::ResponseCapture(slot) => facts.response_capture(*slot).into(),

@@ -1,5 +1,6 @@
 //! Steps from text to text that are more than a line: hosts, languages, JSON, digests.
 
+use super::Fetched;
 use super::encoding::{hex, nibble, percent_decode};
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
@@ -8,6 +9,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use std::borrow::Cow;
 use std::io::Write;
+use std::net::IpAddr;
 
 /// The bytes of a digest.
 pub(super) fn digest(kind: DigestKind, bytes: &[u8]) -> Vec<u8> {
@@ -248,6 +250,22 @@ pub(super) fn compare(left: &[u8], right: &[u8]) -> i64 {
             i64::try_from(left.len()).unwrap_or(i64::MAX)
                 - i64::try_from(right.len()).unwrap_or(i64::MAX)
         }
+    }
+}
+
+/// The digits of a number, at least four, or of the bytes of an address.
+pub(super) fn hexadecimal(fetched: &Fetched<'_>) -> Fetched<'static> {
+    if let Fetched::Number(number) = fetched {
+        return format!("{number:04X}").into_bytes().into();
+    }
+    let digits = |bytes: &[u8]| hex(bytes).to_ascii_uppercase();
+    match fetched.address() {
+        Some(IpAddr::V4(address)) => digits(&address.octets()).into(),
+        Some(IpAddr::V6(address)) => digits(&address.octets()).into(),
+        None => match fetched.number() {
+            Some(number) => format!("{number:04X}").into_bytes().into(),
+            None => Fetched::Absent,
+        },
     }
 }
 

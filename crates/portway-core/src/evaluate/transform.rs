@@ -110,7 +110,7 @@ fn apply<'a, F: Facts>(
             .and_then(|address| mask(address, *v4, *v6))
             .into(),
         Transform::Quoted => text::quoted(fetched.into_text().as_deref()).into(),
-        Transform::Hexadecimal => hexadecimal(fetched),
+        Transform::Hexadecimal => text::hexadecimal(&fetched),
         Transform::Map { map, default } => {
             let mut scratch = Scratch::new();
             let found = fetched
@@ -136,22 +136,6 @@ fn apply<'a, F: Facts>(
         on_text => match fetched.into_text() {
             None => Fetched::Absent,
             Some(text) => apply_to_text(on_text, text, facts),
-        },
-    }
-}
-
-/// The digits of a number, at least four, or of the bytes of an address.
-fn hexadecimal(fetched: Fetched<'_>) -> Fetched<'_> {
-    if let Fetched::Number(number) = fetched {
-        return format!("{number:04X}").into_bytes().into();
-    }
-    let digits = |bytes: &[u8]| hex(bytes).to_ascii_uppercase();
-    match fetched.address() {
-        Some(IpAddr::V4(address)) => digits(&address.octets()).into(),
-        Some(IpAddr::V6(address)) => digits(&address.octets()).into(),
-        None => match fetched.number() {
-            Some(number) => format!("{number:04X}").into_bytes().into(),
-            None => Fetched::Absent,
         },
     }
 }

@@ -56,6 +56,8 @@ pub(crate) const PLAIN: &[(&str, Value<Named>)] = &[
     ("response_version", Value::ResponseVersion),
     ("request_id", Value::RequestId),
     ("status", Value::Status),
+    ("response_body", Value::ResponseBody),
+    ("response_body_length", Value::ResponseBodyLength),
     ("group_name", Value::GroupName),
     ("target_name", Value::TargetName),
     ("target_number", Value::TargetNumber),

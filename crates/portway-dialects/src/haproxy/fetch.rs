@@ -463,11 +463,15 @@ impl Reading<'_, '_, '_> {
             }
             "req.payload" | "payload" => self.payload(),
             "req.payload_lv" | "payload_lv" => self.payload_block(),
-            "req.body_len" => {
-                // A request without a body has none of length 0.
+            "req.body_len" | "res.body_len" => {
+                // A message without a body has none of length 0.
                 let none = Transform::Default("0".to_owned());
                 let length = vec![Transform::Length, none, Transform::Number];
-                self.chain(When::Request, Type::Number, Value::Body, length)
+                let (when, body) = match self.call.name {
+                    "req.body_len" => (When::Request, Value::Body),
+                    _ => (When::Response, Value::ResponseBody),
+                };
+                self.chain(when, Type::Number, body, length)
             }
             "req.body_param" => match self.call.given(0) {
                 Some(name) => {

@@ -63,6 +63,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::Worker
         | Value::BodyLength
         | Value::Status
+        | Value::ResponseBodyLength
         | Value::Counter { .. }
         | Value::Trackers(_)
         | Value::OfTable { .. }
@@ -142,6 +143,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::Bearer(_)
         | Value::RequestId
         | Value::ResponseHeader(_)
+        | Value::ResponseBody
         | Value::ResponseCookie(_)
         | Value::Variable(_)
         | Value::Capture(_)
@@ -410,6 +412,8 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::AnyCookie(Message::Response)
         | Value::HeaderBlock(Message::Response)
         | Value::ResponseCapture(_)
+        | Value::ResponseBody
+        | Value::ResponseBodyLength
         | Value::Status
         | Value::ResponseHeader(_)
         | Value::ResponseCookie(_) => Phase::Response,
@@ -559,6 +563,8 @@ pub(super) fn value_word<S: Stage>(value: &Value<S>) -> String {
 fn late_value_word<S: Stage>(value: &Value<S>) -> String {
     let word = match value {
         Value::Status => "the response's status",
+        Value::ResponseBody => "the response's body",
+        Value::ResponseBodyLength => "the length of the response's body",
         Value::ResponseHeader(name) => return format!("the response header `{name}`"),
         Value::ResponseCookie(name) => return format!("the response cookie `{name}`"),
         Value::Variable(variable) => return format!("the variable `{}`", variable.name),

@@ -449,6 +449,8 @@ impl Choices {
                 Kind::Number,
             ),
             8 => (Value::TargetAddress, Kind::Text),
+            _ if self.one_in(4) => (Value::ResponseBody, Kind::Text),
+            _ if self.one_in(4) => (Value::ResponseBodyLength, Kind::Number),
             _ => (Value::Status, Kind::Number),
         }
     }

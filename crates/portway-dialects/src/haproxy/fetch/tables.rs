@@ -321,6 +321,18 @@ pub(super) const PLAIN: &[Plain] = &[
     Plain("baseq", When::Request, Type::Text, Value::Base),
     Plain("req.body", When::Request, Type::Binary, Value::Body),
     Plain(
+        "res.body",
+        When::Response,
+        Type::Binary,
+        Value::ResponseBody,
+    ),
+    Plain(
+        "res.body_size",
+        When::Response,
+        Type::Number,
+        Value::ResponseBodyLength,
+    ),
+    Plain(
         "req.body_size",
         When::Request,
         Type::Number,
@@ -469,6 +481,7 @@ pub(super) const FUNCTIONS: &[(&str, usize)] = &[
     ("req.payload_lv", 3),
     ("payload_lv", 3),
     ("req.body_len", 0),
+    ("res.body_len", 0),
     ("req.body_param", 1),
     ("fc_http_major", 0),
     ("ssl_fc_has_sni", 0),
