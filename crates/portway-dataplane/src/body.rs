@@ -83,6 +83,21 @@ impl Coming {
     }
 }
 
+/// The part of the response's body that is there, without its coding.
+pub(crate) fn of_response<'x>(x: &'x Exchange<'_>) -> Option<&'x [u8]> {
+    let (from, ends) = x.response_body?;
+    let here = || x.response.as_ref()?.filled().get(from..);
+    match ends {
+        ResponseBody::None => Some(&[]),
+        ResponseBody::Chunked => Some(&x.scratch.response_body),
+        ResponseBody::UntilClose => here(),
+        ResponseBody::Length(length) => {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            here().map(|here| here.get(..length).unwrap_or(here))
+        }
+    }
+}
+
 /// Waits until the body is here, or `at_least` bytes of it (0: the whole), or all that is looked at; not longer than
 /// `time`.
 pub(crate) async fn wait(

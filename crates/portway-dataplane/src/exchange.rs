@@ -3,6 +3,7 @@
 //! An exchange borrows its scratch memory from the worker and leaves exactly one record, when it is dropped: an
 //! early return cannot forget it.
 
+use crate::body;
 use crate::buffer::Buffer;
 use crate::captures::Captures;
 use crate::connection::{Connection, TlsDetails};
@@ -677,17 +678,7 @@ impl Facts for Exchange<'_> {
     }
 
     fn response_body(&self) -> Option<&[u8]> {
-        let (from, ends) = self.response_body?;
-        let here = || self.response.as_ref()?.filled().get(from..);
-        match ends {
-            ResponseBody::None => Some(&[]),
-            ResponseBody::Chunked => Some(&self.scratch.response_body),
-            ResponseBody::UntilClose => here(),
-            ResponseBody::Length(length) => {
-                let length = usize::try_from(length).unwrap_or(usize::MAX);
-                here().map(|here| here.get(..length).unwrap_or(here))
-            }
-        }
+        body::of_response(self)
     }
 
     fn response_body_length(&self) -> Option<u64> {

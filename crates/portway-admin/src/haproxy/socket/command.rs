@@ -6,7 +6,8 @@ use portway_control::services::ControlLevel;
 
 use super::line::Asked;
 use super::{
-    Session, Severity, Tone, certificates, change, insides, maps, servers, sessions, show, tables, variables,
+    Session, Severity, Tone, certificates, change, insides, maps, servers, sessions, show, tables,
+    variables,
 };
 
 /// A command.
