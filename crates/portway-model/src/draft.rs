@@ -11,7 +11,8 @@ use crate::name::Name;
 use crate::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
     Faults, FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers,
-    Password, Protocol, SendProxy, ServerName, SourceAddress, Tags, TargetKey, TlsVersion, VerifyName, WhenFull,
+    Password, Protocol, SendProxy, ServerName, SourceAddress, Tags, TargetKey, TlsVersion,
+    VerifyName, WhenFull,
 };
 use crate::span::Spanned;
 use crate::stage::Named;

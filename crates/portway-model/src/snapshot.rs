@@ -14,8 +14,8 @@ use crate::name::Name;
 use crate::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
     Faults, FileMode, ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts, MapLines, MapMatch,
-    NoneHealthy, OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions, SourceAddress, Tags,
-    TargetKey, TlsVersion, VerifyName, WhenFull,
+    NoneHealthy, OwnAnswers, Password, Protocol, SendProxy, ServerName, SocketOptions,
+    SourceAddress, Tags, TargetKey, TlsVersion, VerifyName, WhenFull,
 };
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
