@@ -123,12 +123,17 @@ const SMALLEST_OF_HAPROXY: &str = "the smallest file that serves: `defaults`, `m
 const SMALLEST_OF_TRAEFIK: &str = "a service of a compose file serves with a port (`expose: [80]`) and a label such as \
      traefik.http.routers.app.rule=Host(`app.example`), if it is exposed (`traefik.enable=true`)";
 
+/// What serves in a template.
+const SMALLEST_OF_CLOUDFORMATION: &str = "a template serves with an `AWS::ElasticLoadBalancingV2::Listener` or the `Listeners` \
+     of an `AWS::ElasticLoadBalancing::LoadBalancer`";
+
 /// The smallest configuration in the language of the texts.
 fn smallest(sources: &Sources) -> &'static str {
     let first = sources.get(FileId(0));
     match first.and_then(|it| detect(&it.name, &it.text)) {
         Some(Dialect::Haproxy) => SMALLEST_OF_HAPROXY,
         Some(Dialect::Traefik) => SMALLEST_OF_TRAEFIK,
+        Some(Dialect::CloudFormation) => SMALLEST_OF_CLOUDFORMATION,
         _ => SMALLEST,
     }
 }

@@ -304,11 +304,18 @@ fn in_its_language(mut one: Diagnostic, foreign: &[FileId]) -> Diagnostic {
     one
 }
 
-/// A template has no targets where they are registered later: how they are given is on the command line.
+/// What a template leaves to others (targets that are registered later, addresses of load balancers) is on the command line.
 fn of_a_template(mut one: Diagnostic, templates: &[FileId]) -> Diagnostic {
     let place = one.labels.first().map(|label| label.span.file);
-    if one.code == Code::NoTargets && place.is_some_and(|file| templates.contains(&file)) {
-        one.help = Some("register them: --target GROUP=ADDRESS[:PORT]".to_owned());
+    if place.is_some_and(|file| templates.contains(&file)) {
+        let help = match one.code {
+            Code::NoTargets => "register them: --target GROUP=ADDRESS[:PORT]",
+            Code::AddressInUse => {
+                "at AWS each load balancer has addresses of its own: --bind BALANCER=ADDRESS"
+            }
+            _ => return one,
+        };
+        one.help = Some(help.to_owned());
     }
     one
 }

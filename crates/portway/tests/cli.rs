@@ -213,6 +213,7 @@ fn check_refuses_what_run_refuses() {
             "fragment.toml",
             "[target_group.app]\ntargets = ['127.0.0.1:1']\n",
         ),
+        ("empty.json", "{\"Resources\": {}}"),
         ("not_run.toml", &not_run),
         ("no_folder.toml", &no_folder),
     ]);
@@ -240,6 +241,7 @@ fn check_refuses_what_run_refuses() {
     let nothing = "error[P0104]: nothing to serve: no listener";
     check("empty.toml", true, &[nothing, "`[listener.web]`"]);
     check("fragment.toml", true, &[nothing]);
+    check("empty.json", true, &[nothing, "a template serves with"]);
     let hash = "error[P0901]: the password hash of user `a` is of a kind that is not run";
     check("not_run.toml", true, &[hash]);
     let missing = "cannot write the access log `none/a.log`: its folder does not exist";
