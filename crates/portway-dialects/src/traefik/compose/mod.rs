@@ -115,27 +115,48 @@ pub(super) fn read(
     found: &mut Diagnostics,
 ) -> Project {
     let mut reading = Reading {
-        dotenv: dotenv(file, inputs),
+        dotenv: dotenv(file, inputs, found),
         inputs,
         found,
     };
     reading.project(file, table)
 }
 
-/// What stands in the file `.env` beside a compose file.
-fn dotenv(file: &File<'_>, inputs: &Inputs<'_>) -> HashMap<String, String> {
-    let bytes = (inputs.read)(&super::beside(file.name, ".env")).unwrap_or_default();
+/// What stands in the file `.env` beside a compose file. Values may refer to the environment and to earlier lines; in
+/// single quotes they stand for themselves.
+fn dotenv(
+    file: &File<'_>,
+    inputs: &Inputs<'_>,
+    found: &mut Diagnostics,
+) -> HashMap<String, String> {
+    let path = super::beside(file.name, ".env");
+    let bytes = (inputs.read)(&path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let pairs = text.lines().filter_map(|line| {
-        let line = line.trim();
+    let mut pairs: HashMap<String, String> = HashMap::new();
+    let lines = text.lines().map(str::trim).zip(1..);
+    for (line, number) in lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#')) {
         let line = line.strip_prefix("export ").unwrap_or(line);
-        let (name, value) = line.split_once('=')?;
+        let Some((name, value)) = line.split_once('=') else {
+            let message = format!("line {number} of `{path}` is no `NAME=VALUE`");
+            let place = Span::new(file.id, 0..0);
+            found.push(Diagnostic::error(Code::Syntax, place, message));
+            continue;
+        };
         let value = value.trim();
         let quoted = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
-        let value = quoted('"').or_else(|| quoted('\'')).unwrap_or(value);
-        (!name.starts_with('#')).then(|| (name.trim().to_owned(), value.to_owned()))
-    });
-    pairs.collect()
+        let value = match (quoted('\''), quoted('"')) {
+            (Some(plain), _) => plain.to_owned(),
+            (None, inner) => {
+                let known =
+                    |name: &str| (inputs.environment)(name).or_else(|| pairs.get(name).cloned());
+                // A comment stands behind a blank.
+                let bare = || value.split(" #").next().unwrap_or_default().trim_end();
+                substitute(inner.unwrap_or_else(bare), &known).text
+            }
+        };
+        pairs.insert(name.trim().to_owned(), value);
+    }
+    pairs
 }
 
 struct Reading<'r, 'i> {
