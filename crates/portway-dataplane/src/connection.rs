@@ -250,6 +250,12 @@ impl Connection {
         configured.map_or(OwnAnswers::Portway, |(listener, _)| listener.own_answers)
     }
 
+    /// Heads are taken and passed on as HAProxy does it.
+    pub(crate) fn lenient_heads(&self) -> bool {
+        let configured = self.generation.plane.listener(self.listener);
+        configured.is_some_and(|(listener, _)| listener.lenient_heads)
+    }
+
     /// Client connections are closed after their first response.
     pub(crate) fn closes(&self) -> bool {
         let configured = self.generation.plane.listener(self.listener);

@@ -32,7 +32,7 @@ use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, Message, Scope, TargetFigure, TimeoutOf, Variable,
 };
 use portway_model::log::LogLevel;
-use portway_model::settings::{CaptureCookie, OwnAnswers};
+use portway_model::settings::CaptureCookie;
 use portway_model::snapshot::{GroupId, MapId, StickTableId, User, UserlistId};
 use portway_model::span::{Origin, Span};
 use portway_telemetry::metrics::Limit;
@@ -362,7 +362,7 @@ impl<'c> Exchange<'c> {
                 .map(u8::to_ascii_lowercase),
         );
         // A name that ends with a dot is the same one (RFC 1034 section 3.1).
-        if host.last() == Some(&b'.') && self.connection.own_answers() == OwnAnswers::Portway {
+        if host.last() == Some(&b'.') && !self.connection.lenient_heads() {
             host.pop();
         }
         if host.is_empty()
@@ -409,8 +409,7 @@ impl<'c> Exchange<'c> {
 
     /// True where a target that came in absolute form goes on so, as HAProxy has it.
     fn keeps_origin(&self) -> bool {
-        self.request().target_form() == TargetForm::Absolute
-            && self.connection.own_answers() == OwnAnswers::Haproxy
+        self.request().target_form() == TargetForm::Absolute && self.connection.lenient_heads()
     }
 
     /// Scheme and authority that stand before the path as it goes on. The authority is what rules made of Host.
@@ -451,7 +450,7 @@ impl<'c> Exchange<'c> {
     pub(crate) fn sends_http10(&self) -> bool {
         !self.is_http11()
             && self.framing.body != BodyLength::Chunked
-            && (self.connection.own_answers() == OwnAnswers::Haproxy
+            && (self.connection.lenient_heads()
                 || (self.request().authority(self.arena()).is_empty()
                     && !self.scratch.request_edits.removes(Known::Host)))
     }

@@ -117,7 +117,7 @@ async fn respond(
     }
     if x.sends_http10()
         && !x.scratch.response.fields().connection().keep_alive
-        && x.connection.own_answers() != OwnAnswers::Haproxy
+        && !x.connection.lenient_heads()
     {
         // Who is asked in HTTP/1.0 may close whatever version it answers with; HAProxy, which asks to keep the connection,
         // believes the version.
@@ -437,7 +437,7 @@ async fn response_head(
     let mut moves = u64::MAX;
     let reused = upstream.reused;
     let limits = HeadLimits {
-        lenient: x.connection.own_answers() == OwnAnswers::Haproxy,
+        lenient: x.connection.lenient_heads(),
         ..HeadLimits::default()
     };
     let result = poll_fn(|cx| {

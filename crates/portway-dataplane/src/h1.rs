@@ -233,9 +233,7 @@ async fn exchange(
 ) -> Next {
     let next = {
         let mut x = Exchange::open(connection, &mut scratch, (arena, head_len), arrival);
-        if x.request().target_form() != TargetForm::Origin
-            && connection.own_answers() == OwnAnswers::Haproxy
-        {
+        if x.request().target_form() != TargetForm::Origin && connection.lenient_heads() {
             drop_default_port(&mut x.scratch.request, x.arena.filled_mut());
         }
         match request_framing(x.request(), x.arena()) {
@@ -422,8 +420,8 @@ impl Connection {
                 as usize,
             fields: usize::from(portway_model::defaults::HEAD_FIELDS),
             // HAProxy leaves it to the server.
-            host_required: self.own_answers() == OwnAnswers::Portway,
-            lenient: self.own_answers() == OwnAnswers::Haproxy,
+            host_required: configured.is_none_or(|(listener, _)| !listener.lenient_heads),
+            lenient: configured.is_some_and(|(listener, _)| listener.lenient_heads),
             ..HeadLimits::default()
         }
     }

@@ -9,7 +9,7 @@ use portway_core::http1::{
     ResponseBody, ResponseFraming, TargetForm, Version, copy_end_to_end, write_content_length,
     write_field, write_request_line, write_status_line, write_transfer_chunked, write_upgrade,
 };
-use portway_model::settings::{ForwardedMode as Configured, OwnAnswers};
+use portway_model::settings::ForwardedMode as Configured;
 use portway_model::snapshot::Forwarded;
 
 /// Where a status line says the minor version: `HTTP/1.1`.
@@ -40,8 +40,8 @@ impl ResponsePlan {
             framing.body,
             ResponseBody::Chunked | ResponseBody::UntilClose
         );
-        let http10 = x.scratch.response.version() == Version::Http10
-            && x.connection.own_answers() == OwnAnswers::Haproxy;
+        let http10 =
+            x.scratch.response.version() == Version::Http10 && x.connection.lenient_heads();
         let connect = x.request().method() == Method::Connect && (200..300).contains(&status);
         Self {
             chunked: open_ended && x.is_http11() && !http10,
@@ -144,7 +144,7 @@ pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
 
 /// True where the target may send trailers, as the client said: HAProxy passes that on, and no coding.
 fn passes_trailers(x: &Exchange<'_>) -> bool {
-    x.connection.own_answers() == OwnAnswers::Haproxy
+    x.connection.lenient_heads()
         && x.request()
             .fields()
             .list_contains(Known::Te, x.arena(), b"trailers")

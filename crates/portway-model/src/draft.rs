@@ -176,6 +176,8 @@ pub struct ListenerDraft {
     pub error_pages: Vec<ErrorPageDraft>,
     /// The form of our own answers.
     pub own_answers: Option<Spanned<OwnAnswers>>,
+    /// Heads are taken and passed on as HAProxy does it, also where that is less strict.
+    pub lenient_heads: Option<Spanned<bool>>,
     /// Every client connection is closed after its first response.
     pub close: Option<Spanned<bool>>,
 }
@@ -206,6 +208,7 @@ impl ListenerDraft {
             capture_cookie: None,
             error_pages: Vec::new(),
             own_answers: None,
+            lenient_heads: None,
             close: None,
         }
     }

@@ -244,6 +244,7 @@ impl Lift<'_> {
             capture_cookie: some(&listener.capture_cookie),
             error_pages: self.error_pages(&listener.error_pages),
             own_answers: unless(&listener.own_answers, &OwnAnswers::Portway),
+            lenient_heads: unless(&listener.lenient_heads, &false),
             close: unless(&listener.close, &false),
         }
     }

@@ -202,6 +202,8 @@ pub struct Listener {
     pub error_pages: Vec<ErrorPage>,
     /// The form of our own answers.
     pub own_answers: OwnAnswers,
+    /// Heads are taken and passed on as HAProxy does it, also where that is less strict.
+    pub lenient_heads: bool,
     /// Every client connection is closed after its first response.
     pub close: bool,
     /// The text that made it.

@@ -1,6 +1,6 @@
 //! Answers of our own: what rules answer in both directions, in which form, and what rules on every response see of it.
 
-use crate::harness::{PLAIN, Proxy};
+use crate::harness::{PLAIN, Proxy, simple};
 use crate::row::{OK, Then, same};
 use portway_dataplane::Page;
 use portway_dataplane::plane::Plane;
@@ -384,4 +384,33 @@ forward_by_name = { name = '${host.field(1, `.`)}', fallback = 'app' }
         Case::kept("unknown", &get("/"), OK),
     ];
     play(listener, &group, &cases, |_| {});
+}
+
+#[test]
+fn heads_are_lenient_whoever_words_the_answers() {
+    let check = |listener: &str, request: &str, status: &str| {
+        let target = Target::saying("ok").unwrap();
+        let proxy = Proxy::start(&simple(listener, "", &[target.address()]));
+        let mut client = proxy.client();
+        client.send(request).unwrap();
+        let answer = String::from_utf8(client.message().unwrap()).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{listener} {request}: {answer}"
+        );
+        drop(client);
+        proxy.finish(1);
+    };
+    let without_host = "GET / HTTP/1.1\r\n\r\n";
+    let two_hosts = "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n";
+    for request in [without_host, two_hosts] {
+        check("", request, "400");
+        check("own_answers = 'haproxy'", request, "400");
+        check("lenient_heads = true", request, "200");
+        check(
+            "lenient_heads = true\nown_answers = 'haproxy'",
+            request,
+            "200",
+        );
+    }
 }

@@ -33,6 +33,7 @@ fields!(ListenerDraft {
     "log" => log,
     "capture_cookie" => capture_cookie,
     "own_answers" => own_answers,
+    "lenient_heads" => lenient_heads,
     "close" => close,
     "socket" => socket,
     "tls" => tls,

@@ -120,6 +120,7 @@ impl Compiler<'_> {
             log: super::log::destinations(&draft.log),
             capture_cookie: draft.capture_cookie.as_ref().map(|it| it.value.clone()),
             error_pages: error_pages?,
+            lenient_heads: draft.lenient_heads.is_some_and(|x| x.value),
             own_answers: draft
                 .own_answers
                 .map_or(OwnAnswers::Portway, |form| form.value),

@@ -453,6 +453,7 @@ impl Choices {
             ..Place::REQUEST
         });
         draft.own_answers = self.setting(|c| c.one(OwnAnswers::Haproxy, &[OwnAnswers::Portway]));
+        draft.lenient_heads = self.setting(|c| c.one_in(2));
         draft.close = self.setting(|c| c.one_in(2));
     }
 

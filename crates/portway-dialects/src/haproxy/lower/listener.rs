@@ -121,6 +121,7 @@ impl Lowering<'_, '_, '_> {
         };
         listener.forwarded = untouched();
         listener.own_answers = Some(Spanned::bare(OwnAnswers::Haproxy));
+        listener.lenient_heads = Some(Spanned::bare(true));
         listener.error_pages = self.error_pages(proxy);
         listener.access_log = self.access_log(proxy);
         listener.log = self.destinations(proxy);
