@@ -24,7 +24,7 @@ pub(crate) struct ResponsePlan {
     pub(crate) keep_alive: bool,
     /// What follows the head is a tunnel.
     pub(crate) tunnel: bool,
-    /// It leaves in HTTP/1.0, as HAProxy leaves the target's version alone.
+    /// It leaves in HTTP/1.0, as HAProxy leaves the target's version alone; not so with chunks, which HTTP/1.0 has not.
     pub(crate) http10: bool,
 }
 
@@ -40,8 +40,9 @@ impl ResponsePlan {
             framing.body,
             ResponseBody::Chunked | ResponseBody::UntilClose
         );
-        let http10 =
-            x.scratch.response.version() == Version::Http10 && x.connection.lenient_heads();
+        let http10 = x.scratch.response.version() == Version::Http10
+            && framing.body != ResponseBody::Chunked
+            && x.connection.lenient_heads();
         let connect = x.request().method() == Method::Connect && (200..300).contains(&status);
         Self {
             chunked: open_ended && x.is_http11() && !http10,
