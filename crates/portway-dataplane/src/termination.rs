@@ -34,6 +34,8 @@ pub(crate) fn of_exchange(x: &Exchange<'_>) -> [u8; 2] {
     let ledger = &x.ledger;
     let Some(fault) = ledger.fault else {
         return match ledger.answered.map(|answered| answered.side) {
+            // A target was chosen, which sends its clients on.
+            Some(Side::Request) if ledger.attempts > 0 => *b"LC",
             Some(Side::Request) => *b"LR",
             Some(Side::Response) => *b"LH",
             None if ledger.service.is_some() => *b"LR",
