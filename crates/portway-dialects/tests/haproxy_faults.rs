@@ -18,6 +18,8 @@ const HAPROXY: &str = "/usr/sbin/haproxy";
 enum Verdict {
     /// Both refuse it.
     Wrong,
+    /// Both refuse it; HAProxy names another line.
+    WrongElsewhere,
     /// Both take it.
     Right,
     /// HAProxy takes it, Portway does not.
@@ -53,6 +55,7 @@ fn case(base: &str, written: &str) -> Case {
     let (place, fault) = rest.split_once(": ").unwrap_or((rest, ""));
     let verdict = match mark {
         "!" => Verdict::Wrong,
+        "~" => Verdict::WrongElsewhere,
         "=" => Verdict::Right,
         "+" => Verdict::WrongHere,
         _ => panic!("`{written}` has no mark"),
@@ -132,7 +135,9 @@ fn faults_are_errors_at_their_line() {
         let found = judged_here(&case.text);
         let good = match (case.verdict, &found) {
             (Verdict::Right, None) => true,
-            (Verdict::Wrong | Verdict::WrongHere, Some(lines)) => lines.contains(&case.line),
+            (Verdict::Wrong | Verdict::WrongElsewhere | Verdict::WrongHere, Some(lines)) => {
+                lines.contains(&case.line)
+            }
             _ => false,
         };
         if !good {
@@ -157,6 +162,7 @@ fn haproxy_judges_faults_the_same() {
         let found = judged_by_haproxy(&case.text, &path);
         let good = match (case.verdict, &found) {
             (Verdict::Right | Verdict::WrongHere, None) => true,
+            (Verdict::WrongElsewhere, Some(_)) => true,
             (Verdict::Wrong, Some(lines)) => lines.is_empty() || lines.contains(&case.line),
             _ => false,
         };

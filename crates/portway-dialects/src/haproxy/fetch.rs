@@ -267,9 +267,13 @@ impl Reading<'_, '_, '_> {
         })
     }
 
-    fn of_backend(&self, value: impl FnOnce(Spanned<Name>) -> Value<Named>) -> Found {
+    fn of_backend(&mut self, value: impl FnOnce(Spanned<Name>) -> Value<Named>) -> Found {
         let group = match self.call.given(0) {
-            Some(name) => name.to_owned(),
+            Some(name) => {
+                let asked = (name.to_owned(), Spanned::new(String::new(), self.span));
+                self.reader.asked_servers.push(asked);
+                name.to_owned()
+            }
             None => self.own_backend()?,
         };
         let group = Spanned::new(Name::new(group), self.span);

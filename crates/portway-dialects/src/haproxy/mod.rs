@@ -134,6 +134,7 @@ fn draft(
     lower::lower(&proxies, &global.base, &mut draft, &mut reader);
     signature::hold_servers(&servers, &mut reader);
     signature::hold_sections(&mut reader);
+    signature::hold_keys(&draft.stick_tables, &mut reader);
     global.finish(&mut draft, &mut reader);
     draft.maps.append(&mut reader.maps);
     draft.userlists.append(&mut reader.userlists);

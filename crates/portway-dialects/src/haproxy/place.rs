@@ -13,8 +13,10 @@ pub(crate) enum Step {
     HttpRequest,
     /// `use_backend`.
     UseBackend,
-    /// What chooses or reaches a server: `use-server`, `balance`, `sni`, `source`.
+    /// What chooses or reaches a server: `use-server`, `sni`, `source`.
     Server,
+    /// `balance hash`, before there is a server.
+    Balance,
     /// `tcp-response content`.
     TcpResponse,
     /// `http-response` and `http-after-response`.
@@ -69,7 +71,7 @@ impl Place {
             Step::TcpContent => "a tcp-request content rule",
             Step::HttpRequest => "an http-request rule",
             Step::UseBackend => "a use_backend rule",
-            Step::Server => "the choice of a server",
+            Step::Server | Step::Balance => "the choice of a server",
             Step::TcpResponse => "a tcp-response rule",
             Step::HttpResponse => "an http-response rule",
             Step::Log => "a log format",
@@ -109,7 +111,7 @@ impl When {
     /// Whether it is known there.
     pub(super) fn is_known(self, place: Place) -> bool {
         use Step::{
-            Check, HttpRequest, HttpResponse, Id, Log, Server, TcpConnection, TcpContent,
+            Balance, Check, HttpRequest, HttpResponse, Id, Log, Server, TcpConnection, TcpContent,
             TcpResponse, TcpSession, UseBackend,
         };
         let step = place.step;
@@ -120,7 +122,10 @@ impl When {
             When::Always => true,
             When::Client => step != Check,
             When::Session => !matches!(step, Check | TcpConnection),
-            When::Request => matches!(step, TcpContent | HttpRequest | UseBackend | Server | Id),
+            When::Request => matches!(
+                step,
+                TcpContent | HttpRequest | UseBackend | Server | Balance | Id
+            ),
             When::Message => !matches!(step, TcpConnection | TcpSession | Log),
             When::Exchange => !matches!(step, TcpConnection | TcpSession | Check),
             When::Response => matches!(step, TcpResponse | HttpResponse | Check),
@@ -128,7 +133,7 @@ impl When {
             When::Backend => match step {
                 TcpConnection | TcpSession => false,
                 TcpContent | HttpRequest | UseBackend | Id => place.side != Side::Frontend,
-                Server | TcpResponse | HttpResponse | Log | Check | Step::Start => true,
+                Server | Balance | TcpResponse | HttpResponse | Log | Check | Step::Start => true,
             },
             When::Target => matches!(step, Server | TcpResponse | HttpResponse | Log | Check),
         }

@@ -2,6 +2,7 @@
 
 use super::environment::Environment;
 use super::proxy::ErrorSection;
+use super::sample::Type;
 use super::sections::SectionKind;
 use crate::inputs::Inputs;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -38,6 +39,12 @@ pub(crate) struct Reader<'a> {
     pub(crate) asked_sections: Vec<(SectionKind, Spanned<String>)>,
     /// The sections of which nothing is read, by name.
     pub(crate) unread_sections: Vec<(SectionKind, String)>,
+    /// The ids that proxies were given, and where.
+    pub(crate) proxy_numbers: Vec<(u32, Span)>,
+    /// Names that the nameservers of the section that is read have.
+    pub(crate) nameservers: Vec<String>,
+    /// Keys of rules that track, and the tables that they go to.
+    pub(crate) asked_keys: Vec<(String, Spanned<Type>)>,
     /// `expose-experimental-directives`.
     pub(crate) experimental: bool,
     /// The `http-errors` sections of the text, which rules may name.
@@ -61,6 +68,9 @@ impl<'a> Reader<'a> {
             asked_servers: Vec::new(),
             asked_sections: Vec::new(),
             unread_sections: Vec::new(),
+            proxy_numbers: Vec::new(),
+            nameservers: Vec::new(),
+            asked_keys: Vec::new(),
             experimental: false,
             error_sections: Vec::new(),
         }

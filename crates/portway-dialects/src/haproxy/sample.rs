@@ -118,6 +118,17 @@ pub(crate) fn expression(
     Some(word.spanned(sample.expression))
 }
 
+/// As [`expression`], with its type.
+pub(crate) fn expression_and_type(
+    word: &Word,
+    place: Place,
+    reader: &mut Reader<'_>,
+) -> Option<(Spanned<Expression<Named>>, Type)> {
+    let sample = sample(&word.text, word.span, place, reader)?;
+    known(&sample, word.span, place, reader)?;
+    Some((word.spanned(sample.expression), sample.kind))
+}
+
 /// As [`expression`], cast to this type.
 pub(crate) fn expression_of(
     word: &Word,

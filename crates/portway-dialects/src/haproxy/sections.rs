@@ -337,6 +337,7 @@ impl Gathered<'_> {
             reader.push(Diagnostic::error(Code::Missing, line.span, message).help(help));
         }
         let read = keywords::section(kind, line.span, reader);
+        reader.nameservers.clear();
         if !read {
             let name = line.text(1).to_owned();
             reader.unread_sections.push((kind, name));

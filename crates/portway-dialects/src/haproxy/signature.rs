@@ -3,10 +3,12 @@
 use super::Reader;
 use super::arguments::Call;
 use super::proxy::Proxy;
-use super::sample::Refusal;
+use super::sample::{Refusal, Type};
 use super::sections::SectionKind;
 use portway_model::diagnostic::{Code, Diagnostic};
-use std::collections::HashMap;
+use portway_model::draft::StickTableDraft;
+use portway_model::settings::KeyType;
+use std::collections::{BTreeSet, HashMap};
 
 /// Converters that need more arguments than the first, and how many.
 const LEAST: [(&str, usize); 4] = [("add_item", 2), ("hmac", 2), ("iif", 2), ("regsub", 2)];
@@ -61,14 +63,17 @@ pub(super) fn servers(proxies: &[Proxy]) -> HashMap<String, Vec<String>> {
     serving.map(names).collect()
 }
 
-/// Holds the servers that values ask for against those of the texts, when all is read. One that went since is no fault.
+/// Holds the servers that values ask for, and backends where no server is named, against those of the texts, when all is read. One that went since is no fault.
 pub(super) fn hold_servers(known: &HashMap<String, Vec<String>>, reader: &mut Reader<'_>) {
     for (backend, server) in std::mem::take(&mut reader.asked_servers) {
-        // A backend that is not there is told of when the draft is compiled.
         let Some(names) = known.get(&backend) else {
+            let message = format!("there is no backend `{backend}`");
+            let wrong = Diagnostic::error(Code::UnknownReference, server.span, message);
+            let known: BTreeSet<&str> = known.keys().map(String::as_str).collect();
+            reader.push(wrong.nearest(&backend, known));
             continue;
         };
-        if !names.contains(&server.value) {
+        if !server.value.is_empty() && !names.contains(&server.value) {
             let message = format!(
                 "there is no server `{}` in backend `{backend}`",
                 server.value
@@ -76,6 +81,26 @@ pub(super) fn hold_servers(known: &HashMap<String, Vec<String>>, reader: &mut Re
             let wrong = Diagnostic::error(Code::UnknownReference, server.span, message);
             let names = names.iter().map(String::as_str);
             reader.push(wrong.nearest(&server.value, names));
+        }
+    }
+}
+
+/// Holds the keys that are tracked against the types of their tables, when all is read: bytes are no address and no number.
+pub(super) fn hold_keys(tables: &[StickTableDraft], reader: &mut Reader<'_>) {
+    for (name, kind) in std::mem::take(&mut reader.asked_keys) {
+        let mut tables = tables.iter();
+        let table = tables.find(|table| table.name.value.as_str() == name);
+        let of = table
+            .and_then(|table| table.key.as_ref())
+            .map(|key| key.value);
+        let what = match of {
+            Some(KeyType::Address | KeyType::Address6) => "addresses",
+            Some(KeyType::Number) => "numbers",
+            _ => continue,
+        };
+        if kind.value == Type::Binary {
+            let message = format!("table `{name}` has {what} for keys, and this gives bytes");
+            reader.error(Code::WrongComparison, kind.span, message);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::units::{self, Unit};
 use super::super::{Reader, Word};
+use super::ranges;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::span::Span;
 
@@ -28,6 +29,16 @@ enum Form {
     Hold,
     /// One of these words.
     Of(&'static [&'static str]),
+    /// As [`Form::Loose`], and not 0.
+    NotZero(i64, i64),
+    /// One time, and no other word.
+    OneTime(Unit),
+    /// Numbers of processes, of which there is one.
+    Processes,
+    /// Numbers of processes and threads, and of the processors they run on.
+    Processors,
+    /// Two names of a header that are the same but for case.
+    Case,
 }
 
 const MOST: i64 = i32::MAX as i64;
@@ -69,8 +80,14 @@ const KEYWORDS: &[(&str, Form)] = &[
     ("cluster-secret", Form::One),
     ("server-state-base", Form::Least(1)),
     ("server-state-file", Form::Least(1)),
-    ("cpu-map", Form::Least(2)),
-    ("h1-case-adjust", Form::Least(2)),
+    ("cpu-map", Form::Processors),
+    ("h1-case-adjust", Form::Case),
+    ("bind-process", Form::Processes),
+    ("grace", Form::Time(Unit::Milliseconds)),
+    ("ssl-dh-param-file", Form::One),
+    ("ssl-propquery", Form::One),
+    ("ssl-provider", Form::One),
+    ("thread-groups", Form::Loose(1, 1)),
     ("tune.maxaccept", Form::Loose(-1, MOST)),
     ("tune.http.maxhdr", Form::Loose(1, 32_767)),
     ("tune.ssl.cachesize", Form::Loose(0, MOST)),
@@ -90,10 +107,10 @@ const KEYWORDS: &[(&str, Form)] = &[
     ("clitcpka-cnt", Form::Number(i64::MIN, i64::MAX)),
     ("srvtcpka-cnt", Form::Number(i64::MIN, i64::MAX)),
     ("max-keep-alive-queue", Form::Number(i64::MIN, i64::MAX)),
-    ("tune.ssl.lifetime", Form::Time(Unit::Seconds)),
-    ("tune.idletimer", Form::Time(Unit::Milliseconds)),
+    ("tune.ssl.lifetime", Form::OneTime(Unit::Seconds)),
+    ("tune.idletimer", Form::OneTime(Unit::Milliseconds)),
     ("close-spread-time", Form::Time(Unit::Milliseconds)),
-    ("max-spread-checks", Form::Time(Unit::Milliseconds)),
+    ("max-spread-checks", Form::OneTime(Unit::Milliseconds)),
     ("clitcpka-idle", Form::Time(Unit::Seconds)),
     ("clitcpka-intvl", Form::Time(Unit::Seconds)),
     ("srvtcpka-idle", Form::Time(Unit::Seconds)),
@@ -126,7 +143,7 @@ const KEYWORDS: &[(&str, Form)] = &[
 
 /// Options of `bind` and `server`: of their one value. Others say how many words they take, and nothing else.
 const OPTIONS: &[(&str, Form)] = &[
-    ("mss", Form::Loose(-65_535, 65_535)),
+    ("mss", Form::NotZero(-65_535, 65_535)),
     ("shards", Form::Of(&["by-thread"])),
     ("severity-output", Form::Of(&["none", "number", "string"])),
     ("tcp-ut", Form::Time(Unit::Milliseconds)),
@@ -153,6 +170,12 @@ pub(super) fn option(name: &Word, words: &[Word], reader: &mut Reader<'_>) {
         .first()
         .is_some_and(|word| word.as_str().parse::<u16>().is_ok_and(|it| it > 0));
     if name.as_str() == "shards" && number {
+        return;
+    }
+    if let Some(word) = words.first()
+        && let Err(message) = ranges::of_option(name.as_str(), word.as_str())
+    {
+        reader.error(Code::OutOfRange, word.span, message);
         return;
     }
     if let Some(form) = find(OPTIONS, name.as_str()) {
@@ -182,7 +205,9 @@ fn hold(form: Form, name: &str, span: Span, words: &[Word], reader: &mut Reader<
     let (least, most) = match form {
         Form::Nothing => (0, 0),
         Form::Least(least) => (least, usize::MAX),
-        Form::Server | Form::Hold => (2, usize::MAX),
+        Form::Server | Form::Hold | Form::Processors => (2, usize::MAX),
+        Form::Case => (2, 2),
+        Form::Processes => (0, usize::MAX),
         // HAProxy does not look behind some of them.
         Form::Number(..) | Form::Time(_) | Form::Size => (1, usize::MAX),
         _ => (1, 1),
@@ -211,6 +236,7 @@ fn hold(form: Form, name: &str, span: Span, words: &[Word], reader: &mut Reader<
             }
         }
         Form::Server => {
+            nameserver(word, reader);
             let address = words.get(1).map_or("", Word::as_str);
             if !address.starts_with('/') && !address.contains(':') {
                 let span = words.get(1).map_or(span, |word| word.span);
@@ -225,7 +251,33 @@ fn hold(form: Form, name: &str, span: Span, words: &[Word], reader: &mut Reader<
         Form::Number(least, most) => {
             bounded(word.as_str().parse().ok(), (least, most), word, reader);
         }
-        Form::Time(unit) => {
+        Form::Processes => {
+            let words = words.iter().take_while(|word| word.as_str() != "all");
+            for word in words {
+                if let Err(message) = ranges::process(word.as_str()) {
+                    reader.error(Code::OutOfRange, word.span, message);
+                    return;
+                }
+            }
+        }
+        Form::Processors => {
+            if let Err((index, message)) = ranges::map(words.iter().map(Word::as_str)) {
+                let span = words.get(index).map_or(span, |word| word.span);
+                reader.error(Code::OutOfRange, span, message);
+            }
+        }
+        Form::Case => {
+            let other = words.get(1).map_or("", Word::as_str);
+            if !word.as_str().eq_ignore_ascii_case(other) {
+                let message = format!("`{}` and `{other}` may differ in case alone", word.text);
+                reader.error(Code::Conflict, word.span, message);
+            }
+        }
+        Form::NotZero(least, most) => {
+            let number = digits(word.as_str()).filter(|number| *number != 0);
+            bounded(number, (least, most), word, reader);
+        }
+        Form::Time(unit) | Form::OneTime(unit) => {
             units::duration(word, unit, reader);
         }
         Form::Size => {
@@ -238,6 +290,20 @@ fn hold(form: Form, name: &str, span: Span, words: &[Word], reader: &mut Reader<
         }
         _ => {}
     }
+}
+
+/// Holds the name of a nameserver, which has one place in its section.
+fn nameserver(name: &Word, reader: &mut Reader<'_>) {
+    let odd = |letter: &char| !letter.is_ascii_alphanumeric() && !"-_.:".contains(*letter);
+    if let Some(odd) = name.as_str().chars().find(odd) {
+        let message = format!("`{}` is no name: it may not have `{odd}`", name.text);
+        reader.error(Code::Syntax, name.span, message);
+    }
+    if reader.nameservers.contains(&name.text) {
+        let message = format!("there is a nameserver `{}` already", name.text);
+        reader.error(Code::Duplicate, name.span, message);
+    }
+    reader.nameservers.push(name.text.clone());
 }
 
 /// The number that a text begins with, as atol(3) has it.

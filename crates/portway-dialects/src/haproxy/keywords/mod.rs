@@ -13,6 +13,7 @@ mod fetches;
 mod forms;
 mod global;
 mod proxy;
+mod ranges;
 #[cfg(test)]
 mod reference;
 mod sections;

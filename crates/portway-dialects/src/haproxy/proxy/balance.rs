@@ -169,7 +169,7 @@ fn algorithm(
                 );
                 return None;
             };
-            let at = place(Moment::Server, proxy.kind);
+            let at = place(Moment::Balance, proxy.kind);
             Balance::Hash(sample::expression(expression, at, reader)?.value)
         }
         "rdp-cookie" => Balance::RdpCookie(argument.unwrap_or(BALANCE_COOKIE).to_owned()),

@@ -22,6 +22,8 @@ pub(crate) struct CompressionSettings {
     types: Vec<String>,
     offload: bool,
     span: Option<Span>,
+    /// `filter compression` was said.
+    filter: bool,
 }
 
 impl CompressionSettings {
@@ -29,6 +31,7 @@ impl CompressionSettings {
     pub(super) fn inherited(&self) -> Self {
         Self {
             offload: false,
+            filter: false,
             ..self.clone()
         }
     }
@@ -49,6 +52,15 @@ impl CompressionSettings {
             ..Compression::default()
         };
         Some((compression, span))
+    }
+}
+
+/// Reads `filter compression`, which the lines of `compression` imply.
+pub(super) fn filter(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
+    super::keyword::extra(line, 2, reader);
+    if std::mem::replace(&mut proxy.compression.filter, true) {
+        let message = format!("{} has one `filter compression` already", proxy.words());
+        reader.error(Code::Duplicate, line.span, message);
     }
 }
 

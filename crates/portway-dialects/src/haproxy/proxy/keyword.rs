@@ -56,8 +56,7 @@ pub(super) fn read(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         }
         "stats" => stats::line(proxy, line, reader),
         "compression" => compression::line(proxy, line, reader),
-        // `filter compression`, which the lines of `compression` imply.
-        "filter" => {}
+        "filter" => compression::filter(proxy, line, reader),
         "stick-table" => table::line(proxy, line, reader),
         "stick" => stick::line(proxy, line, reader),
         "errorfile" | "errorloc" | "errorloc302" | "errorloc303" | "errorfiles" | "http-error" => {
@@ -67,13 +66,30 @@ pub(super) fn read(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
             extra(line, 1, reader);
             proxy.disabled = Some(Spanned::new(line.text(0) == "disabled", line.span));
         }
-        "id" => proxy.number = number(line, 1, 1, u64::from(u32::MAX), reader),
+        "id" => proxy_number(proxy, line, reader),
         _ => {
             if !old::line(proxy, line, reader) {
                 nothing(line, reader);
             }
         }
     }
+}
+
+/// `id NUMBER`, which no other proxy has.
+fn proxy_number(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
+    let Some(number) = number(line, 1, 1, u64::from(u32::MAX), reader) else {
+        return;
+    };
+    let mut taken = reader.proxy_numbers.iter();
+    if let Some((_, first)) = taken.find(|(taken, _)| *taken == number.value) {
+        let message = format!("the id {} is given twice", number.value);
+        let wrong = Diagnostic::error(Code::Duplicate, number.span, message);
+        let wrong = wrong.label(*first, "it is given here");
+        reader.push(wrong);
+        return;
+    }
+    reader.proxy_numbers.push((number.value, number.span));
+    proxy.number = Some(number);
 }
 
 /// A keyword whose state says that it is read, and that has no part here.

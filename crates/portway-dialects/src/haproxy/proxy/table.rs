@@ -316,7 +316,7 @@ impl Reading<'_, '_, '_> {
         let slot = self.word.as_str().strip_prefix("track-sc");
         let slot = slot.and_then(|slot| slot.parse().ok())?;
         let key = self.argument("a key, such as `src`")?;
-        let key = sample::expression(key, self.place(), self.reader)?.value;
+        let (key, kind) = sample::expression_and_type(key, self.place(), self.reader)?;
         let table = match self.args.take("table") {
             true => {
                 let name = self.argument("the name of a table")?;
@@ -324,6 +324,9 @@ impl Reading<'_, '_, '_> {
             }
             false => Spanned::new(Name::new(self.proxy.name.value.clone()), self.word.span),
         };
+        let asked = (table.value.to_string(), Spanned::new(kind, key.span));
+        self.reader.asked_keys.push(asked);
+        let key = key.value;
         Some(Action::Track { slot, key, table })
     }
 
