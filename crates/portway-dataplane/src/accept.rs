@@ -11,6 +11,7 @@ use crate::stream::{Socket as Connected, Stream};
 use crate::timer::{Seat, TICK};
 use crate::worker::{BoundSocket, Socket, Worker};
 use portway_core::stick::Event;
+use portway_model::settings::ProxyHeader;
 use portway_model::snapshot::ListenerId;
 use portway_telemetry::metrics::{Limit, ListenerMetrics};
 use std::cell::{Cell, OnceCell};
@@ -367,7 +368,8 @@ fn admit(mut open: Open, incoming: &Incoming, socket: Connected, peer: SocketAdd
     });
     let mut rules = Rules::new(&listener.rules.connection);
     let verdict = rules.run(&mut connection, None);
-    let proxy = listener.accept_proxy || rules.expects_proxy;
+    let required = listener.accept_proxy.then_some(ProxyHeader::Required);
+    let proxy = required.or(rules.proxy);
     if let Some(Verdict::Reject { silent }) = verdict {
         let process = worker.process();
         process.session_pace.give_back(limits.max_session_rate);
@@ -385,14 +387,14 @@ fn admit(mut open: Open, incoming: &Incoming, socket: Connected, peer: SocketAdd
         // A handshake is finished first, as in HAProxy.
         _ if later.session.is_empty()
             && later.client_hello.is_empty()
-            && !proxy
+            && proxy.is_none()
             && parts.tls.is_none() =>
         {
             return l4::nowhere(&connection, &mut Stream::Plain(socket));
         }
         _ => Way::Stream(None),
     };
-    let before = if proxy || parts.tls.is_some() || !later.session.is_empty() {
+    let before = if proxy.is_some() || parts.tls.is_some() || !later.session.is_empty() {
         Before::Something { proxy }
     } else {
         Before::Nothing

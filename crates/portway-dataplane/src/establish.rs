@@ -9,7 +9,8 @@ use crate::fault::Fault;
 use crate::record;
 use crate::rules::{Rules, Verdict};
 use crate::stream::Stream;
-use portway_core::proxy_protocol::{MAX_HEADER, Read, read};
+use portway_core::proxy_protocol::{MAX_HEADER, Read, begins_header, read};
+use portway_model::settings::ProxyHeader;
 use portway_model::snapshot::GroupId;
 use rustls::ServerConnection;
 use rustls::server::Acceptor;
@@ -33,18 +34,20 @@ pub(crate) enum Way {
 pub(crate) enum Before {
     /// Nothing.
     Nothing,
-    /// TLS or rules; and a header of the PROXY protocol first if `proxy`.
-    Something { proxy: bool },
+    /// TLS or rules; and first a header of the PROXY protocol, where `proxy` says what it is.
+    Something { proxy: Option<ProxyHeader> },
 }
 
 /// Does it. `None`: the connection is over.
 pub(crate) async fn run(
     connection: &mut Connection,
     mut stream: Stream,
-    proxy: bool,
+    proxy: Option<ProxyHeader>,
     way: Way,
 ) -> Option<(Way, Stream)> {
-    if proxy && !behind_proxy(connection, &mut stream).await {
+    if let Some(header) = proxy
+        && !behind_proxy(connection, &mut stream, header).await
+    {
         return None;
     }
     let (way, stream, _) = secure(connection, stream, (way, None)).await?;
@@ -135,8 +138,12 @@ pub(crate) fn reject(connection: &Connection, stream: &mut Stream, silent: bool)
 }
 
 /// Takes the header of the PROXY protocol, bounded like a request head; the client is then who it says. False where
-/// there is none.
-async fn behind_proxy(connection: &mut Connection, stream: &mut Stream) -> bool {
+/// there is none that has to be, or a damaged one.
+async fn behind_proxy(
+    connection: &mut Connection,
+    stream: &mut Stream,
+    header: ProxyHeader,
+) -> bool {
     let begun = Instant::now();
     connection.timer.set(connection.head_timeout());
     let mut seen = 0;
@@ -144,19 +151,26 @@ async fn behind_proxy(connection: &mut Connection, stream: &mut Stream) -> bool 
         Poll::Ready(result) => Poll::Ready(result),
         Poll::Pending => {
             let timer = &connection.timer;
-            timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+            let absent = seen == 0;
+            timer
+                .poll(cx)
+                .map(|()| Err(NoHeader::of(io::ErrorKind::TimedOut, absent)))
         }
     })
     .await;
     match ends {
         Ok(ends) => {
-            if let Some(ends) = ends {
+            if let Some(ends) = ends
+                && header != ProxyHeader::Ignored
+            {
                 (connection.peer, connection.local) = (ends.source, ends.destination);
                 connection.timer.set_ends((ends.source, ends.destination));
             }
             true
         }
-        Err(error) => {
+        // What came is what the client has to say, or it waits to be spoken to.
+        Err(NoHeader::Absent(_)) if header != ProxyHeader::Required => true,
+        Err(NoHeader::Absent(error) | NoHeader::Broken(error)) => {
             let fault = Fault::client_proxy();
             record::closed_early(connection, begun, fault, Some(proxy_error(&error)));
             tracing::debug!(listener = connection.listener_name(), peer = %connection.peer, %error, "no PROXY header");
@@ -167,6 +181,23 @@ async fn behind_proxy(connection: &mut Connection, stream: &mut Stream) -> bool 
 
 type Ends = Option<portway_core::proxy_protocol::Ends>;
 
+/// Why there is no header of the PROXY protocol.
+enum NoHeader {
+    /// The client began with something else, or with nothing.
+    Absent(io::Error),
+    /// It began with one.
+    Broken(io::Error),
+}
+
+impl NoHeader {
+    fn of(kind: io::ErrorKind, absent: bool) -> Self {
+        match absent {
+            true => Self::Absent(kind.into()),
+            false => Self::Broken(kind.into()),
+        }
+    }
+}
+
 /// Looks at the header until it is whole, then takes it off the socket: what follows it may be TLS, which reads from
 /// the socket itself.
 fn poll_header(
@@ -174,31 +205,33 @@ fn poll_header(
     stream: &mut Stream,
     seen: &mut usize,
     cx: &mut Context<'_>,
-) -> Poll<io::Result<Ends>> {
+) -> Poll<Result<Ends, NoHeader>> {
     loop {
         let mut buffer = connection.worker.buffers.lease();
         let spare = buffer.spare();
-        let count = ready!(stream.poll_peek(cx, spare, *seen))?;
+        let count = ready!(stream.poll_peek(cx, spare, *seen)).map_err(NoHeader::Broken)?;
         if count == 0 {
-            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            return Poll::Ready(Err(NoHeader::of(io::ErrorKind::UnexpectedEof, *seen == 0)));
         }
-        let (ends, length) = match read(spare.get(..count).unwrap_or_default()) {
+        let came = spare.get(..count).unwrap_or_default();
+        let (ends, length) = match read(came) {
             Read::Whole(header, length) => (header.ends, length),
             Read::Partial if count < MAX_HEADER => {
                 *seen = count;
                 continue;
             }
             Read::Partial | Read::Refused => {
-                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                let absent = !begins_header(came);
+                return Poll::Ready(Err(NoHeader::of(io::ErrorKind::InvalidData, absent)));
             }
         };
         let header = spare.get_mut(..length).unwrap_or_default();
-        let taken = ready!(stream.poll_take(cx, header))?;
+        let taken = ready!(stream.poll_take(cx, header)).map_err(NoHeader::Broken)?;
         return Poll::Ready(if taken == length {
             Ok(ends)
         } else {
             // It was there a moment ago.
-            Err(io::ErrorKind::UnexpectedEof.into())
+            Err(NoHeader::of(io::ErrorKind::UnexpectedEof, false))
         });
     }
 }

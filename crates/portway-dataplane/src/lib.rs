@@ -64,6 +64,7 @@ pub mod worker;
 mod buffer;
 mod captures;
 mod sys;
+mod unheard;
 mod timer;
 mod start;
 mod variables;

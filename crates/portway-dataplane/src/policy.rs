@@ -293,7 +293,7 @@ fn perform(
         | Action::SetTarget(_)
         | Action::SetUrl(_) => edit_target(x, action),
         // Seen by `run`, done when the connection came, or refused by `support` before a plane is made.
-        Action::Accept | Action::ExpectProxy | Action::HandOver(_) => {}
+        Action::Accept | Action::ExpectProxy(_) | Action::HandOver(_) => {}
     }
     None
 }

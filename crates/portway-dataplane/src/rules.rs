@@ -22,6 +22,7 @@ use portway_model::action::{Action, End, Rule};
 use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, TargetFigure, TimeoutOf, Value, Variable,
 };
+use portway_model::settings::ProxyHeader;
 use portway_model::snapshot::{GroupId, ListenerId, MapId, StickTableId};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit;
@@ -48,8 +49,8 @@ pub(crate) struct Rules<'r> {
     at: usize,
     /// Only rules that forward are still looked at.
     accepted: bool,
-    /// A rule says that the PROXY protocol is expected.
-    pub(crate) expects_proxy: bool,
+    /// What rules say of the header of the PROXY protocol.
+    pub(crate) proxy: Option<ProxyHeader>,
     /// The group whose rules they are.
     pub(crate) group: Option<GroupId>,
     /// The target that a rule has chosen there.
@@ -64,7 +65,7 @@ impl<'r> Rules<'r> {
             rules,
             at: 0,
             accepted: false,
-            expects_proxy: false,
+            proxy: None,
             group: None,
             target: None,
             sticks: Sticks::default(),
@@ -129,7 +130,7 @@ impl<'r> Rules<'r> {
             Action::HandOver(listener) => return Some(Verdict::HandOver(*listener)),
             Action::Reject { silent } => return Some(Verdict::Reject { silent: *silent }),
             Action::Accept => self.accepted = true,
-            Action::ExpectProxy => self.expects_proxy = true,
+            Action::ExpectProxy(header) => self.proxy = Some(*header),
             Action::ForwardByName { name, fallback } => {
                 let mut named = Vec::new();
                 write_template(name, &seen(connection, first), &mut named);

@@ -507,16 +507,11 @@ impl Stream {
         };
     }
 
-    /// Makes the end of the connection, which comes when this is dropped, one that the client does not hear of. Without the
-    /// rights for that its reset goes no further than the next router, and where there is none, the client is told.
+    /// Makes the end of the connection, which comes when this is dropped, one that the client does not hear of.
     pub(crate) fn vanish(&mut self) {
         self.reset();
-        if let Socket::Tcp(socket) = self.socket_mut()
-            && crate::sys::close_unheard(socket).is_err()
-        {
-            let socket = socket2::SockRef::from(&*socket);
-            // One of the two is the socket's family.
-            let _ = socket.set_ttl_v4(1).or(socket.set_unicast_hops_v6(1));
+        if let Socket::Tcp(socket) = self.socket() {
+            crate::unheard::leave(socket);
         }
     }
 

@@ -208,7 +208,7 @@ impl Found {
             | Action::HandOver(_)
             | Action::Authenticate { .. }
             | Action::Accept
-            | Action::ExpectProxy
+            | Action::ExpectProxy(_)
             | Action::Reject { .. }
             | Action::RemoveHeaders(_)
             | Action::WaitForBody { .. }

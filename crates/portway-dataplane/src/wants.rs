@@ -166,7 +166,7 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(LogValue)) {
         | Action::Compress(_)
         | Action::Authenticate { .. }
         | Action::Accept
-        | Action::ExpectProxy
+        | Action::ExpectProxy(_)
         | Action::Reject { .. }
         | Action::Service(Service::Metrics)
         | Action::RemoveHeader { .. }

@@ -10,6 +10,7 @@ use crate::limit::Limit;
 use crate::log::LogLevel;
 use crate::name::Name;
 use crate::page::PageFrom;
+use crate::settings::ProxyHeader;
 use crate::span::Origin;
 use crate::stage::Stage;
 use std::sync::Arc;
@@ -97,7 +98,7 @@ pub enum Action<S: Stage> {
     /// that forwards.
     Accept,
     /// The PROXY protocol is expected on this connection. Connection phase.
-    ExpectProxy,
+    ExpectProxy(ProxyHeader),
     /// Ends the phase: closes the connection without an answer, with a reset where nothing of it was looked at.
     Reject {
         /// Leaves the client waiting instead of telling it.

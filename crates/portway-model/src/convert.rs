@@ -406,8 +406,8 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
     Ok(carry!(
         Action,
         from,
-        [Accept, ExpectProxy],
-        [Compress, StripPrefix, AddPrefix, UnsetVariable, SetLog, SetStickiness, Normalize],
+        [Accept],
+        [ExpectProxy, Compress, StripPrefix, AddPrefix, UnsetVariable, SetLog, SetStickiness, Normalize],
         Action::SetHeader { name, value } => Action::SetHeader {
             name: name.clone(),
             value: template(to, value)?,

@@ -365,6 +365,17 @@ pub enum TargetKey {
     Address,
 }
 
+/// What the header of the PROXY protocol is on a connection for which a rule names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProxyHeader {
+    /// It has to come.
+    Required,
+    /// It may come.
+    Optional,
+    /// It may come; the client is who the connection says all the same.
+    Ignored,
+}
+
 /// What becomes of a new key where a stick table is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WhenFull {

@@ -8,7 +8,7 @@ mod checksum;
 mod read;
 mod write;
 
-pub use read::{Header, MAX_HEADER, Read, Tls, read};
+pub use read::{Header, MAX_HEADER, Read, Tls, begins_header, read};
 pub use write::{Tell, TellTls, write_v1, write_v2};
 
 use std::net::SocketAddr;

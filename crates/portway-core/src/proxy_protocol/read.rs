@@ -61,8 +61,15 @@ pub fn read(bytes: &[u8]) -> Read<'_> {
     line(bytes)
 }
 
+/// True for what begins as headers of either version do, whole or not, damaged or not: the client means one.
+pub fn begins_header(bytes: &[u8]) -> bool {
+    bytes.starts_with(START) || bytes.starts_with(&SIGNATURE)
+}
+
+/// What a header of version 1 begins with.
+const START: &[u8] = b"PROXY ";
+
 fn line(bytes: &[u8]) -> Read<'_> {
-    const START: &[u8] = b"PROXY ";
     let begun = bytes.len().min(START.len());
     if bytes.get(..begun) != START.get(..begun) {
         return Read::Refused;

@@ -390,6 +390,61 @@ fn a_rule_says_from_whom_the_header_is_expected() {
     assert!(eventually(|| target.connections() == 2));
 }
 
+#[test]
+fn a_rule_says_from_whom_the_header_may_come() {
+    let target = Target::answering(&[&[OK], &[OK], &[OK], &[OK]]).unwrap();
+    let web = "timeouts = { request_head = \"300ms\" }\n\
+         [[listener.web.rule]]\nphase = \"connection\"\nexpect_proxy = \"ignored\"\n\
+         [[listener.web.rule]]\nphase = \"connection\"\nwhen = \"ClientIP(`127.0.0.2`)\"\nexpect_proxy = \"optional\"\n\
+         [[listener.web.rule]]\nset_header = { X-Client = \"${source}\" }\n";
+    let proxy = Proxy::start(&simple(web, "pool_size = 0\n", &[target.address()]));
+    let of = |from: [u8; 4]| Wire::connect_from(from.into(), proxy.address(0)).unwrap();
+    let header = "PROXY TCP4 192.0.2.7 198.51.100.8 4711 443\r\n";
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (index, (from, header, told)) in [
+        ([127, 0, 0, 2], header, "192.0.2.7"),
+        ([127, 0, 0, 2], "", "127.0.0.2"),
+        ([127, 0, 0, 1], header, "127.0.0.1"),
+        ([127, 0, 0, 1], "", "127.0.0.1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = of(from);
+        client.send(format!("{header}{request}")).unwrap();
+        same("answer", &client.message().unwrap(), OK);
+        let received = String::from_utf8(target.received(index)).unwrap();
+        let told = format!("X-Client: {told}\r\n");
+        assert!(received.contains(&told), "{received}");
+    }
+    for damaged in ["PROXY TCP4 192.0.2.7 x 1 2\r\n", "PROXY TCP4 192.0.2.7"] {
+        let mut client = of([127, 0, 0, 2]);
+        client.send(damaged).unwrap();
+        assert_eq!(client.until_end().unwrap().0, b"", "{damaged:?}");
+    }
+    let log = proxy.finish(6);
+    let closed = log.iter().filter(|line| line.contains("client_proxy"));
+    assert_eq!(closed.count(), 2, "{log:?}");
+}
+
+#[test]
+fn a_client_that_may_send_the_header_may_wait_to_be_spoken_to() {
+    let target = Target::start(|_, mut wire| wire.send("220 ready\r\n")).unwrap();
+    let text = format!(
+        "[listener.raw]\nbind = \"@0\"\nprotocol = \"tcp\"\naccess_log = \"json\"\n\
+         timeouts = {{ request_head = \"200ms\" }}\n\
+         [[listener.raw.rule]]\nexpect_proxy = \"optional\"\n\
+         [[listener.raw.rule]]\nforward = \"raw\"\n\
+         [target_group.raw]\ntargets = [\"{}\"]\n",
+        target.address()
+    );
+    let proxy = Proxy::start(&text);
+    let mut client = Wire::connect_from([127, 0, 0, 1].into(), proxy.address(0)).unwrap();
+    assert_eq!(client.receive(11).unwrap(), b"220 ready\r\n");
+    drop(client);
+    proxy.finish(1);
+}
+
 /// A target that takes a header of the PROXY protocol, then answers requests for as long as they come.
 fn behind_proxy() -> Target {
     Target::start(|_, mut wire| {
@@ -504,4 +559,21 @@ fn another_listener_goes_on_with_what_was_looked_at() {
     assert_eq!(stranger.until_end().unwrap().0, b"");
     drop((client, stranger));
     proxy.finish(5);
+}
+
+#[test]
+fn who_is_left_without_a_word_hears_nothing_of_what_it_sends_either() {
+    let target = named("A");
+    for phase in ["connection", "session", "request"] {
+        let web = format!("[[listener.web.rule]]\nphase = \"{phase}\"\nreject = \"silent\"\n");
+        let proxy = Proxy::start(&simple(&web, "", &[target.address()]));
+        let mut client = proxy.client();
+        for _ in 0..2 {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            assert!(client.is_quiet(BETWEEN_PIECES * 4).unwrap(), "{phase}");
+        }
+        let log = proxy.finish(1);
+        assert!(log[0].contains("rejected"), "{}", log[0]);
+    }
+    assert_eq!(target.connections(), 0);
 }

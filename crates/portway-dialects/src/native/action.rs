@@ -15,6 +15,7 @@ use portway_model::choice::StickTo;
 use portway_model::diagnostic::{Code, Diagnostic, Severity};
 use portway_model::expression::{Counter, Expression, Template, Variable};
 use portway_model::name::Name;
+use portway_model::settings::ProxyHeader;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("deny", "STATUS or { status, body, … }"),
     ("authenticate", "\"USERLIST\" or { users, realm }"),
     ("accept", "true"),
-    ("expect_proxy", "true"),
+    ("expect_proxy", "true, \"optional\" or \"ignored\""),
     ("reject", "\"reset\" or \"silent\""),
     ("tarpit", "\"10s\" or { delay, status, body, … }"),
     ("service", "\"stats\", \"metrics\" or { stats = { … } }"),
@@ -164,6 +165,26 @@ words!(Rejection, "\"reset\" or \"silent\"", REJECTIONS:
     "silent" => Rejection::Silent,
 );
 
+/// `true` or a word.
+fn read_proxy_header(item: &Item, reader: &mut Reader<'_>) -> Option<ProxyHeader> {
+    if !matches!(item.content, Content::Boolean(_)) {
+        return ProxyHeader::read(item, reader);
+    }
+    match bool::read(item, reader)? {
+        true => Some(ProxyHeader::Required),
+        false => {
+            let help = "leave the key away";
+            reader.refuse(item.span, "`expect_proxy` is false", help)
+        }
+    }
+}
+
+words!(ProxyHeader, "true, \"optional\" or \"ignored\"", PROXY_HEADERS:
+    "required" => ProxyHeader::Required,
+    "optional" => ProxyHeader::Optional,
+    "ignored" => ProxyHeader::Ignored,
+);
+
 /// The keys of all actions.
 pub(crate) fn keys() -> impl Iterator<Item = &'static str> {
     ACTIONS.iter().map(|(key, _)| *key)
@@ -184,13 +205,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
             true => Action::Accept,
             false => return reader.refuse(item.span, "`accept` is false", "leave the key away"),
         },
-        "expect_proxy" => match bool::read(item, reader)? {
-            true => Action::ExpectProxy,
-            false => {
-                let help = "leave the key away";
-                return reader.refuse(item.span, "`expect_proxy` is false", help);
-            }
-        },
+        "expect_proxy" => Action::ExpectProxy(read_proxy_header(item, reader)?),
         "reject" => Action::Reject {
             silent: Rejection::read(item, reader)? == Rejection::Silent,
         },

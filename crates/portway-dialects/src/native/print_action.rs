@@ -6,6 +6,7 @@ use super::{limit, pairs, service};
 use crate::expression::{self, ENDS, template};
 use portway_model::action::{Action, AnswerBody, FixedResponse};
 use portway_model::choice::StickTo;
+use portway_model::settings::ProxyHeader;
 use portway_model::stage::Named;
 use std::time::Duration;
 
@@ -113,7 +114,8 @@ fn write(action: &Action<Named>) -> (&'static str, Out) {
             },
         ),
         Action::Accept => ("accept", Out::Boolean(true)),
-        Action::ExpectProxy => ("expect_proxy", Out::Boolean(true)),
+        Action::ExpectProxy(ProxyHeader::Required) => ("expect_proxy", Out::Boolean(true)),
+        Action::ExpectProxy(header) => ("expect_proxy", header.write()),
         Action::Reject { silent } => {
             let how = if *silent { "silent" } else { "reset" };
             ("reject", Out::text(how))

@@ -194,7 +194,8 @@ impl Compiler<'_> {
                 check_text(&mut self.found, "a realm", realm, Use::HeaderValue, span);
             }
             Action::Service(service) => self.check_service(place, service),
-            Action::Accept | Action::ExpectProxy | Action::Reject { .. } | Action::SetLog(_) => {}
+            Action::Accept | Action::ExpectProxy(_) | Action::Reject { .. } | Action::SetLog(_) => {
+            }
             Action::Tarpit { delay, response } => {
                 limits::check_duration(&mut self.found, "the delay", *delay, span);
                 self.check_response(place, response);
@@ -699,7 +700,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::Track { .. }
         | Action::Increment { .. }
         | Action::SetMark { .. } => phase != AfterResponse,
-        Action::ExpectProxy => phase == Connection,
+        Action::ExpectProxy(_) => phase == Connection,
         Action::PutEntry { .. } | Action::RemoveEntry { .. } => {
             matches!(phase, Request | Response)
         }
@@ -732,7 +733,7 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::WaitForBody { .. } => "waiting for the body",
         Action::Authenticate { .. } => "asking for authorization",
         Action::Accept => "accepting",
-        Action::ExpectProxy => "expecting the PROXY protocol",
+        Action::ExpectProxy(_) => "expecting the PROXY protocol",
         Action::Reject { .. } => "closing the connection",
         Action::Tarpit { .. } => "a tarpit",
         Action::Service(_) => "a service of Portway",

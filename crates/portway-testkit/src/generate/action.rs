@@ -14,6 +14,7 @@ use portway_model::expression::{
 use portway_model::limit::Limit;
 use portway_model::name::Name;
 use portway_model::page::PageFrom;
+use portway_model::settings::ProxyHeader;
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
 use std::sync::Arc;
@@ -70,7 +71,10 @@ impl Choices {
         let choice = self.below(6);
         match (phase, choice) {
             (_, 0) => self.any_time(place, phase),
-            (Phase::Connection, 1) if forward.is_empty() => Action::ExpectProxy,
+            (Phase::Connection, 1) if forward.is_empty() => {
+                let others = [ProxyHeader::Optional, ProxyHeader::Ignored];
+                Action::ExpectProxy(self.one(ProxyHeader::Required, &others))
+            }
             (Phase::Session | Phase::ClientHello, 1) if forward.is_empty() => Action::Accept,
             (Phase::Connection | Phase::Session | Phase::ClientHello, 1) => {
                 self.route(place, forward)

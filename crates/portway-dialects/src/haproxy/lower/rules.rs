@@ -13,6 +13,7 @@ use portway_model::expression::{
     Condition, Expression, Matcher, Message, Scope, Template, Test, Value, Variable,
 };
 use portway_model::name::Name;
+use portway_model::settings::ProxyHeader;
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
 use std::sync::Arc;
@@ -174,7 +175,7 @@ impl Lowering<'_, '_, '_> {
                 users: None,
                 realm: realm.clone().unwrap_or_else(|| proxy.name.value.clone()),
             }],
-            Step::ExpectProxy => vec![Action::ExpectProxy],
+            Step::ExpectProxy => vec![Action::ExpectProxy(ProxyHeader::Required)],
             Step::Persist => vec![Action::SetStickiness(match line.list {
                 List::ForcePersist => StickinessUse::Force,
                 _ => StickinessUse::Ignore,

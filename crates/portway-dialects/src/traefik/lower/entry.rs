@@ -17,7 +17,7 @@ use portway_model::draft::{AccessLogDraft, ListenerDraft, LogFormat};
 use portway_model::expression::Condition;
 use portway_model::log::LogDestination;
 use portway_model::name::Name;
-use portway_model::settings::Protocol;
+use portway_model::settings::{Protocol, ProxyHeader};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 use std::collections::HashMap;
@@ -218,19 +218,18 @@ impl<'l> Lowering<'l> {
     }
 
     fn accept_proxy(&mut self, section: &Section, listener: &mut ListenerDraft) {
+        let mut rule = |condition, header| {
+            let actions = vec![Action::ExpectProxy(header)];
+            let rule = rule_of(Phase::Connection, condition, actions, section.span);
+            listener.rules.push(rule);
+        };
         if section.is_on("insecure") {
-            listener.accept_proxy = section.flag("insecure");
-            return;
+            return rule(Condition::All(Vec::new()), ProxyHeader::Optional);
         }
+        rule(Condition::All(Vec::new()), ProxyHeader::Ignored);
         let trusted = section.list("trustedIPs");
-        if trusted.is_empty() {
-            return;
-        }
         if let Some(condition) = forwarded::from(trusted, section.span, self.found) {
-            let actions = vec![Action::ExpectProxy];
-            listener
-                .rules
-                .push(rule_of(Phase::Connection, condition, actions, section.span));
+            rule(condition, ProxyHeader::Optional);
         }
     }
 
