@@ -20,7 +20,7 @@ use portway_telemetry::metrics::{Shard, TargetMetrics};
 use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -43,15 +43,17 @@ pub(crate) struct Fate<'g> {
 
 impl Fate<'_> {
     /// Polls `work`, which the target serves, until it is done or cut off: then it is `None`.
-    pub(crate) async fn unless_cut_off<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
-        poll_fn(|cx| {
+    /// Where it is pinned it stays: a future of kilobytes would be copied otherwise.
+    pub(crate) fn unless_cut_off<T>(
+        &self,
+        mut work: Pin<&mut impl Future<Output = T>>,
+    ) -> impl Future<Output = Option<T>> {
+        poll_fn(move |cx| {
             if self.state.cuts() != self.cuts || self.timer.is_cut_off() {
                 return Poll::Ready(None);
             }
             work.as_mut().poll(cx).map(Some)
         })
-        .await
     }
 }
 

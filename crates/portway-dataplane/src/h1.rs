@@ -101,7 +101,12 @@ fn one<'c>(
         Head::Silent => left(connection, stream, Fault::client_timeout()),
         Head::Request(scratch, arena, head_len, arrival) => {
             let parts = (scratch, arena, head_len);
-            Box::pin(exchange(connection, stream, parts, arrival, group))
+            // Made where it stays: several kilobytes would be copied there otherwise, for every request.
+            let served = Box::write(
+                Box::new_uninit(),
+                exchange(connection, stream, parts, arrival, group),
+            );
+            Box::into_pin(served)
         }
         Head::Refused(scratch, arena, refusal, arrival) => {
             let fault = Fault::refused(refusal);

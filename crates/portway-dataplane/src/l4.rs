@@ -23,6 +23,7 @@ use portway_model::action::Rule;
 use portway_model::snapshot::{GroupId, ListenerId, TargetGroup};
 use portway_model::stage::Resolved;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -278,7 +279,7 @@ async fn pass(connection: &Connection, mut downstream: Stream, to: To, first: Op
                     Transfer::tunnel(Vec::new(), None),
                 ),
             );
-            let fault = fate.unless_cut_off(tunnel).await;
+            let fault = fate.unless_cut_off(pin!(tunnel)).await;
             let fault = fault.unwrap_or_else(|| Some(Fault::cut_off()));
             passing.passed.fault = fault;
         }

@@ -232,14 +232,23 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
     let forced = x.kept.how == Some(StickinessUse::Force);
     let mut attempts = Attempts::new(group, bound, forced);
     loop {
-        let watched = configured.abort_on_close.then_some(&mut *downstream);
-        let reserved = unless_gone(watched, pin!(reserve(x, &mut attempts, group, key))).await;
+        let reserved = {
+            let mut reserving = pin!(reserve(x, &mut attempts, group, key));
+            match configured.abort_on_close {
+                false => reserving.await,
+                true => match unless_gone(downstream, reserving.as_mut()).await {
+                    Some(reserved) => reserved,
+                    None => Err(Fault::gave_up(false)),
+                },
+            }
+        };
         let reserved = match reserved {
-            Some(Ok(reserved)) => reserved,
-            Some(Err(fault)) => return reply::fault(x, downstream, fault).await,
-            None => {
-                x.ledger.queued.get_or_insert(x.ledger.started.elapsed());
-                return reply::fault(x, downstream, Fault::gave_up(false)).await;
+            Ok(reserved) => reserved,
+            Err(fault) => {
+                if fault == Fault::gave_up(false) {
+                    x.ledger.queued.get_or_insert(x.ledger.started.elapsed());
+                }
+                return reply::fault(x, downstream, fault).await;
             }
         };
         let target = reserved.target;
@@ -274,20 +283,26 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
                 || !request.replayable
                 || attempts.made() > configured.retries,
         };
-        let watched = configured.abort_on_close.then_some(&mut *downstream);
-        let connecting = connect::connect(x.connection, wanted, reserved.slot);
-        let connected = unless_gone(watched, pin!(connecting)).await;
+        let connected = {
+            let mut connecting = pin!(connect::connect(x.connection, wanted, reserved.slot));
+            match configured.abort_on_close {
+                false => connecting.await.map_err(|error| Fault::connect(&error)),
+                true => match unless_gone(downstream, connecting.as_mut()).await {
+                    Some(connected) => connected.map_err(|error| Fault::connect(&error)),
+                    None => Err(Fault::gave_up(false)),
+                },
+            }
+        };
         x.scratch.host = host;
         let fault = match connected {
-            None => return reply::fault(x, downstream, Fault::gave_up(false)).await,
-            Some(Ok(upstream)) => {
+            Ok(upstream) => {
                 x.attempt.reused = upstream.reused;
                 x.ledger.connected = Some(x.ledger.started.elapsed());
                 x.ledger.upstream_tls = upstream.link.stream.agreed();
                 x.ledger.upstream_local = connect::wanted_local(x.connection, &upstream);
                 let done = match &fate {
                     Some(fate) => {
-                        let attempt = forward::attempt(x, downstream, upstream);
+                        let attempt = pin!(forward::attempt(x, downstream, upstream));
                         fate.unless_cut_off(attempt).await
                     }
                     None => None,
@@ -301,12 +316,20 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
                     }
                 }
             }
-            Some(Err(error)) => Fault::connect(&error),
+            Err(fault) if fault == Fault::gave_up(false) => {
+                return reply::fault(x, downstream, fault).await;
+            }
+            Err(fault) => fault,
         };
         crate::record::attempt_failed(x, fault);
-        let watched = configured.abort_on_close.then_some(&mut *downstream);
-        let again = attempts.again(x.connection, fault, target, request);
-        let Some(again) = unless_gone(watched, pin!(again)).await else {
+        let again = {
+            let mut deciding = pin!(attempts.again(x.connection, fault, target, request));
+            match configured.abort_on_close {
+                false => Some(deciding.await),
+                true => unless_gone(downstream, deciding.as_mut()).await,
+            }
+        };
+        let Some(again) = again else {
             return reply::fault(x, downstream, Fault::gave_up(false)).await;
         };
         if !again {
@@ -319,21 +342,15 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
     }
 }
 
-/// What comes of waiting; `None` where the client that is watched has gone before.
-async fn unless_gone<T>(
-    mut watched: Option<&mut Stream>,
+/// What comes of waiting; `None` where the client has gone before.
+fn unless_gone<T>(
+    client: &mut Stream,
     mut waiting: Pin<&mut impl Future<Output = T>>,
-) -> Option<T> {
-    poll_fn(|cx| {
-        if let Poll::Ready(result) = waiting.as_mut().poll(cx) {
-            return Poll::Ready(Some(result));
-        }
-        match &mut watched {
-            Some(client) => client.poll_gone(cx).map(|()| None),
-            None => Poll::Pending,
-        }
+) -> impl Future<Output = Option<T>> {
+    poll_fn(move |cx| match waiting.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => client.poll_gone(cx).map(|()| None),
     })
-    .await
 }
 
 /// The answer to a request that only reads, where it is sent on to the target itself.

@@ -139,11 +139,13 @@ impl Transfer {
     }
 
     /// The same with a body of at most so many bytes. Of one that says its length nothing is looked at.
+    #[inline]
     pub(crate) fn allowing(self, allowed: u64) -> Self {
         Self { allowed, ..self }
     }
 
     /// The same compressed, where there is an encoder.
+    #[inline]
     pub(crate) fn encoded(self, encoder: Option<Box<Encoder>>) -> Self {
         Self { encoder, ..self }
     }

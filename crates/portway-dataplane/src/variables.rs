@@ -46,6 +46,9 @@ impl Variables {
 
     /// Puts what was kept with the rest.
     fn settle(&mut self) {
+        if self.kept.get_mut().is_empty() {
+            return;
+        }
         for (variable, value) in std::mem::take(self.kept.get_mut()) {
             self.replace(&variable, value);
         }

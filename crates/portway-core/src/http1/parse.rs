@@ -200,11 +200,11 @@ fn check_request(
         }
         None => {}
         Some(field) => {
-            let parse = match limits.lenient {
-                true => target::parse_lenient_authority,
-                false => target::parse_authority,
-            };
-            let authority = parse(field.value.of(buf), field.value.start as usize)?;
+            let authority = target::parse_host(
+                field.value.of(buf),
+                field.value.start as usize,
+                limits.lenient,
+            )?;
             if matches!(head.target.form, TargetForm::Origin | TargetForm::Asterisk) {
                 head.target.authority = authority.whole;
                 head.target.host = authority.host;
@@ -372,12 +372,9 @@ fn tokenise_request(
     let path = tokens.path.unwrap_or_default().as_bytes();
     head.method = Method::of(method);
     head.method_span = Span::new(offset, offset + method.len());
-    let behind_method = message.get(method.len()..).unwrap_or_default();
-    let blanks = behind_method
-        .iter()
-        .take_while(|byte| **byte == b' ')
-        .count();
-    let target_start = offset + method.len() + blanks;
+    // Several blanks may stand before it.
+    let target_at = path.as_ptr().addr().wrapping_sub(message.as_ptr().addr());
+    let target_start = offset + target_at;
     head.target_span = Span::new(target_start, target_start + path.len());
     head.version = if tokens.version == Some(0) {
         Version::Http10

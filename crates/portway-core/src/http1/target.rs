@@ -231,10 +231,13 @@ pub(super) fn parse_authority(bytes: &[u8], offset: usize) -> Result<Authority, 
     })
 }
 
-/// As [`parse_authority`]; what stands behind a colon may be no port, and is part of the host then.
+/// As [`parse_authority`]; what stands behind a colon may be no port if this is `lenient`, and is part of the host then.
 #[inline]
-pub(super) fn parse_lenient_authority(bytes: &[u8], offset: usize) -> Result<Authority, Refusal> {
-    parse_authority(bytes, offset).or_else(|refusal| without_port(bytes, offset).ok_or(refusal))
+pub(super) fn parse_host(bytes: &[u8], offset: usize, lenient: bool) -> Result<Authority, Refusal> {
+    parse_authority(bytes, offset).or_else(|refusal| match lenient {
+        true => without_port(bytes, offset).ok_or(refusal),
+        false => Err(refusal),
+    })
 }
 
 /// An authority whose bytes may all stand in one, however its colons stand.
@@ -250,13 +253,33 @@ fn without_port(bytes: &[u8], offset: usize) -> Option<Authority> {
     })
 }
 
+/// [`is_reg_name_byte`] by byte.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "computed when this is compiled: an index beyond the table would not compile"
+)]
+const REG_NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = is_reg_name_byte(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
+#[inline]
+fn may_stand_in_name(byte: u8) -> bool {
+    REG_NAME_BYTES.get(usize::from(byte)) == Some(&true)
+}
+
 /// The length of a `reg-name` or IPv4 address up to a colon or the end.
 #[inline]
 fn reg_name_len(bytes: &[u8]) -> Result<usize, Refusal> {
     let mut len = 0;
     loop {
         let rest = bytes.get(len..).unwrap_or_default();
-        let plain = rest.iter().position(|byte| !is_reg_name_byte(*byte));
+        let plain = rest.iter().position(|byte| !may_stand_in_name(*byte));
         len += plain.unwrap_or(rest.len());
         match bytes.get(len..).unwrap_or_default() {
             [] | [b':', ..] => return Ok(len),
