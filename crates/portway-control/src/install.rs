@@ -16,6 +16,8 @@ use std::time::{Duration, Instant, SystemTime};
 use portway_core::route::Router;
 use portway_core::stick::Table;
 use portway_dataplane::Answers;
+use portway_dataplane::access_log::LogSink;
+use portway_dataplane::client_tls::AnswersHello;
 use portway_dataplane::live::{ListenerState, ProcessState};
 use portway_dataplane::plane::{GroupParts, ListenerParts, Machine, Plane};
 use portway_dataplane::service::{ServiceCall, Services};
@@ -303,52 +305,18 @@ impl Prepared {
         let metrics = Arc::new(Registry::new(workers, names(&self.snapshot)));
         let (sinks, tellers, logs) = self.logs.start(&metrics).map_err(failed)?;
         let peers: Vec<Arc<Peers>> = self.targets.iter().map(|_| Arc::default()).collect();
-        let targets = || self.targets.iter().zip(&peers);
-        targets().for_each(|(targets, peers)| peers.set(targets));
-        let groups = self.snapshot.groups.iter().zip(targets());
-        for ((group, (targets, peers)), sink) in groups.zip(&tellers.groups) {
-            if let Some(sink) = sink {
-                tidings::listen(group, targets, peers, &self.snapshot, sink);
-            }
-        }
+        let watched: Vec<_> = self.targets.iter().zip(&peers).collect();
+        watched
+            .iter()
+            .for_each(|(targets, peers)| peers.set(targets));
+        tell_of_targets(&self.snapshot, &watched, &tellers);
         let process = Arc::new(ProcessState::default());
-        let mut tasks = JoinSet::new();
-        let groups = self.snapshot.groups.iter().zip(&self.tls.groups);
-        for ((group, tls), (targets, peers)) in groups.zip(targets()) {
-            let targets = targets.iter().enumerate();
-            health::start(group, tls, targets, peers, &process, &mut tasks);
-        }
+        let mut tasks = look_after_targets(&self.snapshot, &watched, &self.tls.groups, &process);
         resolve::keep_resolving(&all(&self.targets), &mut tasks);
         tasks.spawn(renew(self.tickets.clone()));
 
-        let listeners = self.snapshot.listeners.iter();
-        // Those of one name are limited together.
-        let mut states: HashMap<&Name, Arc<ListenerState>> = HashMap::new();
-        let parts = self.tls.listeners.into_iter().zip(sinks);
-        let listeners = listeners
-            .zip(parts)
-            .map(|(listener, (tls, log))| {
-                Arc::new(ListenerParts {
-                    tls,
-                    router: router(listener),
-                    state: states.entry(&listener.known_as).or_default().clone(),
-                    log,
-                    wants: Wants::of(listener, &self.snapshot.groups),
-                })
-            })
-            .collect();
-        let configured = self.snapshot.groups.iter();
-        let groups = configured
-            .zip(&self.tls.groups)
-            .zip(&self.targets)
-            .map(|((group, tls), targets)| {
-                let targets = targets.iter().map(|it| it.state.clone()).collect();
-                Arc::new(GroupParts {
-                    own_tls: tls.own.clone(),
-                    ..GroupParts::new(group, tls.group.clone(), targets)
-                })
-            })
-            .collect();
+        let listeners = parts_of_listeners(&self.snapshot, self.tls.listeners, sinks);
+        let groups = parts_of_groups(&self.snapshot, &self.tls.groups, &self.targets);
         let (services, calls) = Services::channel();
         let numbers_requests = wants::numbers_requests(&self.snapshot);
         let plane = Arc::new(Plane {
@@ -419,6 +387,73 @@ impl Prepared {
             certificates: self.tls.renewable,
         })
     }
+}
+
+/// The targets of a group, and who looks at them.
+type Watched<'p> = (&'p Targets, &'p Arc<Peers>);
+
+/// Tells the logs of groups what becomes of their targets.
+fn tell_of_targets(snapshot: &Snapshot, watched: &[Watched<'_>], tellers: &Tellers) {
+    let groups = snapshot.groups.iter().zip(watched);
+    for ((group, (targets, peers)), sink) in groups.zip(&tellers.groups) {
+        if let Some(sink) = sink {
+            tidings::listen(group, targets, peers, snapshot, sink);
+        }
+    }
+}
+
+/// Begins the checks of all targets.
+fn look_after_targets(
+    snapshot: &Snapshot,
+    watched: &[Watched<'_>],
+    tls: &[GroupTls],
+    process: &Arc<ProcessState>,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let groups = snapshot.groups.iter().zip(tls);
+    for ((group, tls), (targets, peers)) in groups.zip(watched) {
+        let targets = targets.iter().enumerate();
+        health::start(group, tls, targets, peers, process, &mut tasks);
+    }
+    tasks
+}
+
+/// What the plane has of each listener beside its configuration.
+fn parts_of_listeners(
+    snapshot: &Snapshot,
+    tls: Vec<Option<Arc<dyn AnswersHello>>>,
+    logs: Vec<Option<LogSink>>,
+) -> Vec<Arc<ListenerParts>> {
+    // Those of one name are limited together.
+    let mut states: HashMap<&Name, Arc<ListenerState>> = HashMap::new();
+    let listeners = snapshot.listeners.iter().zip(tls).zip(logs);
+    let parts = listeners.map(|((listener, tls), log)| {
+        Arc::new(ListenerParts {
+            tls,
+            router: router(listener),
+            state: states.entry(&listener.known_as).or_default().clone(),
+            log,
+            wants: Wants::of(listener, &snapshot.groups),
+        })
+    });
+    parts.collect()
+}
+
+/// The same of each group.
+fn parts_of_groups(
+    snapshot: &Snapshot,
+    tls: &[GroupTls],
+    targets: &[Targets],
+) -> Vec<Arc<GroupParts>> {
+    let groups = snapshot.groups.iter().zip(tls).zip(targets);
+    let parts = groups.map(|((group, tls), targets)| {
+        let targets = targets.iter().map(|it| it.state.clone()).collect();
+        Arc::new(GroupParts {
+            own_tls: tls.own.clone(),
+            ..GroupParts::new(group, tls.group.clone(), targets)
+        })
+    });
+    parts.collect()
 }
 
 /// Writes to the log of the process what is at work.
