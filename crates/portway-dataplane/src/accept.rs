@@ -326,6 +326,50 @@ async fn room(worker: &Rc<Worker>, id: ListenerId) -> Option<Open> {
     }
 }
 
+/// Makes a socket ready to serve, and says our end of it.
+fn own_end(socket: &Connected) -> io::Result<SocketAddr> {
+    match socket {
+        Connected::Tcp(socket) => {
+            // Without it small answers wait for the client's acknowledgement (Nagle).
+            socket.set_nodelay(true)?;
+            Ok(socket.local_addr().unwrap_or(UNSPECIFIED))
+        }
+        Connected::Unix(_) => Ok(UNSPECIFIED),
+    }
+}
+
+/// A connection that nothing has come of yet, with its place among those that operators see.
+fn seated(
+    worker: &Rc<Worker>,
+    listener: ListenerId,
+    socket_number: u16,
+    ends: (SocketAddr, SocketAddr),
+) -> Connection {
+    let connection = Connection {
+        timer: worker.timers.register(),
+        worker: Rc::clone(worker),
+        generation: worker.generation(),
+        listener,
+        socket_number,
+        peer: ends.0,
+        local: ends.1,
+        tls: None,
+        exchanges: 0,
+        variables: Cell::default(),
+        rare: OnceCell::new(),
+    };
+    connection.timer.seat(Seat {
+        id: sessions::id(worker.number(), worker.timers.next_seat()),
+        ends,
+        listener,
+        socket_number,
+        group: None,
+        target: None,
+        cut: false,
+    });
+    connection
+}
+
 /// Lets a connection in if the rules do.
 fn admit(mut open: Open, incoming: &Incoming, socket: Connected, peer: SocketAddr) {
     let (worker, id) = (&Rc::clone(&open.worker), open.listener);
@@ -334,38 +378,10 @@ fn admit(mut open: Open, incoming: &Incoming, socket: Connected, peer: SocketAdd
     let Some((listener, parts)) = generation.plane.listener(id) else {
         return;
     };
-    let local = match &socket {
-        Connected::Tcp(socket) => {
-            // Without it small answers wait for the client's acknowledgement (Nagle).
-            if socket.set_nodelay(true).is_err() {
-                return;
-            }
-            socket.local_addr().unwrap_or(UNSPECIFIED)
-        }
-        Connected::Unix(_) => UNSPECIFIED,
+    let Ok(local) = own_end(&socket) else {
+        return;
     };
-    let mut connection = Connection {
-        timer: worker.timers.register(),
-        worker: Rc::clone(worker),
-        generation: Rc::clone(&generation),
-        listener: id,
-        socket_number: incoming.number,
-        peer,
-        local,
-        tls: None,
-        exchanges: 0,
-        variables: Cell::default(),
-        rare: OnceCell::new(),
-    };
-    connection.timer.seat(Seat {
-        id: sessions::id(worker.number(), worker.timers.next_seat()),
-        ends: (peer, local),
-        listener: id,
-        socket_number: incoming.number,
-        group: None,
-        target: None,
-        cut: false,
-    });
+    let mut connection = seated(worker, id, incoming.number, (peer, local));
     let mut rules = Rules::new(&listener.rules.connection);
     let verdict = rules.run(&mut connection, None);
     let required = listener.accept_proxy.then_some(ProxyHeader::Required);

@@ -108,22 +108,7 @@ async fn respond(
     if upload.done {
         x.scratch.head = upload.transfer.take_head();
     }
-    let mut framing = response_framing(&x.scratch.response, response.filled(), x.sent_method())
-        .map_err(Fault::bad_response)?;
-    if x.request().method() == Method::Head && framing.body != ResponseBody::None {
-        // A rule made another request of it: the client wants no body, and nobody reads the target's.
-        framing.body = ResponseBody::None;
-        framing.keep_alive = false;
-    }
-    if x.sends_http10()
-        && !x.scratch.response.fields().connection().keep_alive
-        && !x.connection.lenient_heads()
-    {
-        // Who is asked in HTTP/1.0 may close whatever version it answers with; HAProxy, which asks to keep the connection,
-        // believes the version.
-        framing.keep_alive = false;
-    }
-    let status = x.scratch.response.status();
+    let mut framing = framing_of(x, &response)?;
     record::saw(x, Seen::Status(status));
     x.response_status = Some(status);
     x.response_body = Some((head_len, framing.body));
@@ -168,24 +153,13 @@ async fn respond(
         record::limit_reached(x, Limit::ResponseBodyBytes);
         return Err(Fault::response_too_long());
     }
-    sticky::respond(x, status);
-    if policy::after_response(x) {
-        return Err(Fault::rejected());
-    }
-    if status == 101 {
-        // The status is the agreement to speak another protocol: it is no rule's to change.
-        x.response_status = Some(status);
-        x.scratch.reason.clear();
-    }
+    finish_edits(x, status)?;
     let keeps = upload.done && x.framing.keep_alive && !x.connection.worker.is_draining();
     let received = framing.body;
     let encoder = compress::encoder(x, &mut framing);
     let plan = head::ResponsePlan::new(x, &framing, status, keeps);
-    if status == 101 && !(plan.tunnel && upload.done) {
-        return Err(Fault::unasked_upgrade());
-    }
-    if status == 101 && lacks_accept(x) {
-        return Err(Fault::bad_response(Refusal::NoWebsocketKey));
+    if status == 101 {
+        check_upgrade(x, plan.tunnel && upload.done)?;
     }
     let out = head::response(x, &framing, &plan);
     response = x.response.take().ok_or_else(Fault::internal)?;
@@ -225,16 +199,60 @@ async fn respond(
     x.ledger.fault = upload.fault;
     let (rest, head) = download.into_rest();
     x.scratch.head = head;
-    if framing.keep_alive
-        && !closes(x)
-        && upload.done
-        && rest.is_none()
+    let kept = framing.keep_alive && upload.done && rest.is_none();
+    if kept
         && received != ResponseBody::UntilClose
+        && !closes(x)
         && !upstream.give_back(x.connection)
     {
         crate::record::limit_reached(x, Limit::IdleTargetConnections);
     }
     Ok(after(x, downstream, upload, plan.keep_alive))
+}
+
+/// How the body of a response ends for its client, and whether the target's connection can be kept.
+fn framing_of(x: &Exchange<'_>, response: &Buffer) -> Result<ResponseFraming, Fault> {
+    let mut framing = response_framing(&x.scratch.response, response.filled(), x.sent_method())
+        .map_err(Fault::bad_response)?;
+    if x.request().method() == Method::Head && framing.body != ResponseBody::None {
+        // A rule made another request of it: the client wants no body, and nobody reads the target's.
+        framing.body = ResponseBody::None;
+        framing.keep_alive = false;
+    }
+    if x.sends_http10()
+        && !x.scratch.response.fields().connection().keep_alive
+        && !x.connection.lenient_heads()
+    {
+        // Who is asked in HTTP/1.0 may close whatever version it answers with; HAProxy, which asks to keep the connection,
+        // believes the version.
+        framing.keep_alive = false;
+    }
+    Ok(framing)
+}
+
+/// Gives a response what comes behind its rules.
+fn finish_edits(x: &mut Exchange<'_>, status: u16) -> Result<(), Fault> {
+    sticky::respond(x, status);
+    if policy::after_response(x) {
+        return Err(Fault::rejected());
+    }
+    if status == 101 {
+        // The status is the agreement to speak another protocol: it is no rule's to change.
+        x.response_status = Some(status);
+        x.scratch.reason.clear();
+    }
+    Ok(())
+}
+
+/// Refuses another protocol that nobody asked for, or that was not agreed on.
+fn check_upgrade(x: &Exchange<'_>, asked: bool) -> Result<(), Fault> {
+    if !asked {
+        return Err(Fault::unasked_upgrade());
+    }
+    if lacks_accept(x) {
+        return Err(Fault::bad_response(Refusal::NoWebsocketKey));
+    }
+    Ok(())
 }
 
 /// Leaves a response of which nothing goes on; its connection is kept where it is over.

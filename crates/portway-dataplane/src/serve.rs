@@ -10,7 +10,7 @@
 
 use crate::answers::Answer;
 use crate::body;
-use crate::connect::{self, Wanted};
+use crate::connect::{self, Upstream, Wanted};
 use crate::exchange::{Attempt, Exchange, How};
 use crate::fault::Fault;
 use crate::forward;
@@ -223,12 +223,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
         replayable: matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)),
     };
     let key = group::key(configured, x.client, &*x);
-    let kept = match configured.stickiness {
-        Some(_) => sticky::bound(x, group),
-        None => None,
-    };
-    let bound = x.kept.used.or(kept).or(x.kept.sticks.target);
-    x.kept.direct |= bound.is_some();
+    let bound = bound(x, group, configured);
     let forced = x.kept.how == Some(StickinessUse::Force);
     let mut attempts = Attempts::new(group, bound, forced);
     loop {
@@ -252,19 +247,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             }
         };
         let target = reserved.target;
-        x.kept.direct &= attempts.is_kept();
-        if let Some(before) = x.attempt.target.filter(|before| *before != target) {
-            statistics::redispatched(x.connection, group, before);
-            x.ledger.redispatched = true;
-        }
-        attempts.begin();
-        x.ledger.attempts = attempts.made();
-        x.ledger.reserved.get_or_insert(x.ledger.started.elapsed());
-        x.attempt = Attempt {
-            group: Some(group),
-            target: Some(target),
-            reused: false,
-        };
+        begin_attempt(x, &mut attempts, group, target);
         if let Some(answer) = redirected(x, configured, target) {
             return reply::by_rule(x, downstream, answer, How::Answer, Side::Request).await;
         }
@@ -296,10 +279,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
         x.scratch.host = host;
         let fault = match connected {
             Ok(upstream) => {
-                x.attempt.reused = upstream.reused;
-                x.ledger.connected = Some(x.ledger.started.elapsed());
-                x.ledger.upstream_tls = upstream.link.stream.agreed();
-                x.ledger.upstream_local = connect::wanted_local(x.connection, &upstream);
+                note_connected(x, &upstream);
                 let done = match &fate {
                     Some(fate) => {
                         let attempt = pin!(forward::attempt(x, downstream, upstream));
@@ -340,6 +320,42 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
         }
         crate::record::retried(x);
     }
+}
+
+/// The target that stickiness or a rule names.
+fn bound(x: &mut Exchange<'_>, group: GroupId, configured: &TargetGroup) -> Option<usize> {
+    let kept = match configured.stickiness {
+        Some(_) => sticky::bound(x, group),
+        None => None,
+    };
+    let bound = x.kept.used.or(kept).or(x.kept.sticks.target);
+    x.kept.direct |= bound.is_some();
+    bound
+}
+
+/// Notes that an attempt begins at this target.
+fn begin_attempt(x: &mut Exchange<'_>, attempts: &mut Attempts, group: GroupId, target: usize) {
+    x.kept.direct &= attempts.is_kept();
+    if let Some(before) = x.attempt.target.filter(|before| *before != target) {
+        statistics::redispatched(x.connection, group, before);
+        x.ledger.redispatched = true;
+    }
+    attempts.begin();
+    x.ledger.attempts = attempts.made();
+    x.ledger.reserved.get_or_insert(x.ledger.started.elapsed());
+    x.attempt = Attempt {
+        group: Some(group),
+        target: Some(target),
+        reused: false,
+    };
+}
+
+/// Notes that there is a connection to the target.
+fn note_connected(x: &mut Exchange<'_>, upstream: &Upstream) {
+    x.attempt.reused = upstream.reused;
+    x.ledger.connected = Some(x.ledger.started.elapsed());
+    x.ledger.upstream_tls = upstream.link.stream.agreed();
+    x.ledger.upstream_local = connect::wanted_local(x.connection, upstream);
 }
 
 /// What comes of waiting; `None` where the client has gone before.
