@@ -13,7 +13,7 @@ use portway_dataplane::live::{Health, TargetState};
 use portway_model::address::{Host, TargetAddress};
 use portway_model::check::{CheckWord, OnErrors};
 use portway_model::name::Name;
-use portway_model::snapshot::{Snapshot, Target, TargetCheck, TargetGroup};
+use portway_model::snapshot::{HealthCheck, Snapshot, Target, TargetCheck, TargetGroup};
 use portway_telemetry::metrics::TargetHealth;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -178,15 +178,18 @@ pub fn watch(snapshot: &Snapshot) -> Vec<Targets> {
 impl WatchedTarget {
     fn new(group: &TargetGroup, target: &Target) -> Self {
         let is_checked = target.check.is_some();
-        let mut machine = if is_checked {
-            HealthMachine::new(InitialState::Usable)
-        } else {
-            HealthMachine::unchecked()
+        let waits = |check: &HealthCheck| check.wait_for_first_check;
+        let mut machine = match is_checked {
+            true if group.health_check.as_ref().is_some_and(waits) => {
+                HealthMachine::new(InitialState::Wait)
+            }
+            true => HealthMachine::new(InitialState::Usable),
+            false => HealthMachine::unchecked(),
         };
         if target.disabled {
             machine.retire();
         }
-        let state = TargetState::new(health(machine.state()), literal(&target.address));
+        let state = TargetState::new(health(&machine), literal(&target.address));
         if let Some(observe) = target.check.as_ref().and_then(|check| check.observe) {
             state.observe(observe.layer, observe.errors.into());
         }
@@ -376,7 +379,7 @@ impl WatchedTarget {
             // It keeps its clients and takes no new ones, until a check passes without a condition.
             self.state.set_health(match leaving {
                 true => Health::Draining,
-                false => health(known.machine.state()),
+                false => health(&known.machine),
             });
         }
         transition
@@ -609,7 +612,7 @@ impl WatchedTarget {
                 known.downs += 1;
             }
             known.since = SystemTime::now();
-            self.state.set_health(health(known.machine.state()));
+            self.state.set_health(health(&known.machine));
         }
         transition
     }
@@ -679,8 +682,10 @@ fn literal(address: &TargetAddress) -> Option<SocketAddr> {
     }
 }
 
-fn health(state: HealthState) -> Health {
-    match state {
+/// What workers see. To them a target that waits for its first check is as one that is down.
+fn health(machine: &HealthMachine) -> Health {
+    match machine.state() {
+        HealthState::Initial if !machine.usable() => Health::Unhealthy,
         HealthState::Initial => Health::Initial,
         HealthState::Healthy => Health::Healthy,
         HealthState::Unhealthy => Health::Unhealthy,
@@ -690,76 +695,4 @@ fn health(state: HealthState) -> Health {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sources::compile_text;
-
-    fn target(check: &str) -> Arc<WatchedTarget> {
-        let text = format!(
-            "[listener.web]\nbind = '127.0.0.1:1'\nforward = 'app'\n\
-             [target_group.app]\ntargets = ['name.invalid:80']\n{check}"
-        );
-        let compiled = compile_text("test.toml", &text);
-        let snapshot = compiled
-            .snapshot
-            .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
-        watch(&snapshot)[0][0].clone()
-    }
-
-    #[test]
-    fn a_name_that_resolves_late() {
-        let address = "10.0.0.1:80".parse().unwrap();
-        for (check, after) in [
-            ("", HealthState::Healthy),
-            ("health_check = 'tcp'", HealthState::Unhealthy),
-        ] {
-            let target = target(check);
-            assert!(target.is_lost());
-            target.unresolved("nobody knows it");
-            let health = target.health();
-            assert_eq!(health.state, HealthState::Unhealthy, "{check}");
-            assert_eq!(health.reason, "name not resolved: nobody knows it");
-            assert_eq!(target.state.health(), Health::Unhealthy);
-
-            target.resolved(address);
-            assert!(!target.is_lost());
-            assert_eq!(target.state.address(), Some(address));
-            assert_eq!(target.health().state, after, "{check}");
-        }
-    }
-
-    #[test]
-    fn errors_while_serving_count_as_configured() {
-        let text = "[listener.web]\nbind = '127.0.0.1:1'\nforward = 'app'\n\
-             [target_group.app]\ntargets = [{ name = 'a', address = '10.0.0.1:80', check = { observe = { layer = 'response' } } }]\n\
-             health_check = { http = '/', unhealthy_threshold = 3 }\n";
-        let compiled = compile_text("test.toml", text);
-        let snapshot = compiled
-            .snapshot
-            .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
-        let thresholds = Thresholds {
-            healthy: 1,
-            unhealthy: 3,
-        };
-        for (then, times) in [
-            (OnErrors::FailCheck, 3),
-            (OnErrors::LastChance, 2),
-            (OnErrors::MarkDown, 1),
-        ] {
-            let target = watch(&snapshot)[0][0].clone();
-            let found = (1..=3).find(|_| {
-                let check = LastCheck {
-                    at: SystemTime::now(),
-                    took: Duration::ZERO,
-                    word: CheckWord::HealthAnalysis,
-                    code: None,
-                    said: "".into(),
-                };
-                let failure = Failure::ClosedEarly;
-                let transition = target.failed_to_serve(check, failure, then, thresholds);
-                transition.is_some_and(|it| it.to == HealthState::Unhealthy)
-            });
-            assert_eq!(found, Some(times), "{then:?}");
-        }
-    }
-}
+mod tests;

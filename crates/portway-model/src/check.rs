@@ -29,6 +29,8 @@ pub struct HealthCheckDraft {
     pub port: Option<Spanned<u16>>,
     /// A new target whose first check fails is unhealthy at once, as in HAProxy.
     pub first_failure_is_down: Option<Spanned<bool>>,
+    /// A new target takes no traffic before its first passing check, as in AWS, unless its group fails open.
+    pub wait_for_first_check: Option<Spanned<bool>>,
     /// A 404 is no failure: the target keeps its clients and takes no new ones (`http-check disable-on-404`).
     pub drain_on_404: Option<Spanned<bool>>,
 }

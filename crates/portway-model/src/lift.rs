@@ -366,6 +366,7 @@ impl Lift<'_> {
                 &check.first_failure_is_down,
                 &defaults::FIRST_FAILURE_IS_DOWN,
             ),
+            wait_for_first_check: unless(&check.wait_for_first_check, &false),
             drain_on_404: unless(&check.drain_on_404, &false),
         }
     }

@@ -563,6 +563,8 @@ pub struct HealthCheck {
     pub port: Option<u16>,
     /// A new target whose first check fails is unhealthy at once.
     pub first_failure_is_down: bool,
+    /// A new target takes no traffic before its first passing check, unless its group fails open.
+    pub wait_for_first_check: bool,
     /// A 404 is no failure: the target keeps its clients and takes no new ones.
     pub drain_on_404: bool,
     /// The text that made it.

@@ -132,10 +132,11 @@ struct Told {
 }
 
 impl Told {
-    /// A target takes traffic until it is shown to be down: it should not be a whole interval until the first look.
+    /// A target takes traffic until it is shown to be down, or none until it is shown to be up: it should not be a whole
+    /// interval until the first look.
     fn first_delay(&self, prober: &Prober) -> Duration {
         let interval = prober.own.interval;
-        if !prober.check.first_failure_is_down {
+        if !prober.check.first_failure_is_down || prober.check.wait_for_first_check {
             return first_probe_delay(interval, InitialState::Wait, chance());
         }
         // As HAProxy: the first at once, the others spread over the interval.

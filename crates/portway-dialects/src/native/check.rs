@@ -27,6 +27,7 @@ pub(crate) const KEYS: &[&str] = &[
     "unhealthy_threshold",
     "port",
     "first_failure_is_down",
+    "wait_for_first_check",
     "drain_on_404",
 ];
 
@@ -68,6 +69,7 @@ impl Form for HealthCheckDraft {
             unhealthy_threshold: table.optional("unhealthy_threshold", reader),
             port: table.optional("port", reader),
             first_failure_is_down: table.optional("first_failure_is_down", reader),
+            wait_for_first_check: table.optional("wait_for_first_check", reader),
             drain_on_404: table.optional("drain_on_404", reader),
         })
     }
@@ -89,6 +91,7 @@ impl Form for HealthCheckDraft {
         add("unhealthy_threshold", self.unhealthy_threshold.emit());
         add("port", self.port.emit());
         add("first_failure_is_down", self.first_failure_is_down.emit());
+        add("wait_for_first_check", self.wait_for_first_check.emit());
         add("drain_on_404", self.drain_on_404.emit());
         match out.as_slice() {
             [(kind, Out::Boolean(true))] if matches!(kind.as_str(), "tcp" | "tls") => {

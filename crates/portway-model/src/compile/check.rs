@@ -203,6 +203,7 @@ impl Compiler<'_> {
             first_failure_is_down: check
                 .first_failure_is_down
                 .map_or(defaults::FIRST_FAILURE_IS_DOWN, |x| x.value),
+            wait_for_first_check: check.wait_for_first_check.is_some_and(|x| x.value),
             drain_on_404: check.drain_on_404.is_some_and(|x| x.value),
             origin: Origin(draft.span),
         })

@@ -226,6 +226,7 @@ impl Choices {
             unhealthy_threshold: self.setting(|c| c.one(1, &[2, 1_000])),
             port: self.setting(|c| c.one(1, &[80, 65_535])),
             first_failure_is_down: self.setting(|c| c.one_in(2)),
+            wait_for_first_check: self.setting(|c| c.one_in(2)),
             drain_on_404: self.setting(|c| c.one_in(2)),
         }
     }

@@ -196,6 +196,7 @@ impl<'r> Lowering<'r, '_, '_> {
             healthy_threshold: count("HealthyThresholdCount", usual.healthy),
             unhealthy_threshold: count("UnhealthyThresholdCount", usual.unhealthy),
             port,
+            wait_for_first_check: bare(true),
             ..HealthCheckDraft::default()
         };
         if let (Some(interval), Some(timeout)) = (check.interval, check.timeout)

@@ -61,9 +61,8 @@ const FOOT: &str = "
 * Targets get X-Forwarded-For, -Proto and -Port, and no X-Forwarded-Host but one that the client sent. Unless
   `preserve_host_header` says otherwise, `Host` gets the port of the listener, or loses its port where that is 80 or 443.
 * X-Amzn-Trace-Id is made where there is none; one with a root gets a `Self`, which is made anew where it is there.
-* A new target is healthy after one passing check, which comes within a second; until then it takes traffic, which it
-  does not at AWS. Where no target of a group is healthy, all of them are tried; with a
-  Classic load balancer none is.
+* A new target takes no traffic before its first passing check, which comes within a second. Where no target of a group is
+  healthy, all of them are tried; with a Classic load balancer none is.
 * Certificates of targets are not verified, and no server name is sent to them.
 * A connection to a target that does not come about is tried at another one, which AWS does not do.
 * What the cookies AWSALB and AWSELB say is encrypted, with a key that ends with the process unless `--cookie-key` gives
