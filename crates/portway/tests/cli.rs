@@ -140,7 +140,7 @@ fn check_says_what_is_wrong() {
     let folder = folder(&[
         ("good.toml", GOOD.replace("PORT", "8080").as_str()),
         ("bad.toml", "[listener.web]\nbnid = ':80'\n"),
-        ("compose.yaml", "services:\n  app:\n"),
+        ("compose.yaml", "services:\n  app: {}\n"),
         ("broken.cfg", "global\n    daemno\n"),
         ("latin.toml", ""),
         ("empty.cfg", ""),
