@@ -77,6 +77,27 @@ impl Node {
         self.children.get_mut(place)
     }
 
+    /// Reports values that mean nothing, since there are children.
+    fn report_values(&self, found: &mut Diagnostics) {
+        for child in &self.children {
+            child.report_values(found);
+        }
+        let text = self.value.as_ref().and_then(|item| match &item.content {
+            Content::Text { text, .. } => Some((text, item.span)),
+            _ => None,
+        });
+        let Some((text, span)) = text.filter(|_| !self.children.is_empty()) else {
+            return;
+        };
+        // `compress=true` beside `compress.encodings=gzip` says that there is one.
+        let says_it_is = |word: &str| text.eq_ignore_ascii_case(word);
+        if !["", "true", "false"].into_iter().any(says_it_is) {
+            let message = format!("`{}` has no value, so `{text}` has no effect", self.key);
+            let one = Diagnostic::warning(Code::Unused, span, message);
+            found.push(one.help("write the option that it is for behind a dot"));
+        }
+    }
+
     fn index(&self) -> Option<usize> {
         let inner = self.key.strip_prefix('[')?.strip_suffix(']')?;
         inner.parse().ok()
@@ -117,6 +138,7 @@ pub(super) fn tree(labels: &[Label], root: &str, found: &mut Diagnostics) -> Tab
     for label in labels {
         insert(&mut top, label, root, found);
     }
+    top.report_values(found);
     table(top.children)
 }
 

@@ -359,7 +359,10 @@ impl<'l> Lowering<'l> {
         let idle = said("idleTimeout");
         listener.timeouts.keep_alive = idle.or(Some(Spanned::bare(IDLE)));
         if let Some(idle) = idle.filter(|it| it.value <= HEARTBEAT) {
-            let message = "connections that are silent for 5 seconds are closed";
+            let message = format!(
+                "connections that are silent for {:?} are closed",
+                idle.value
+            );
             let one = Diagnostic::warning(Code::ShortTimeout, idle.span, message);
             self.found.push(one.help(
                 "heartbeats of clients commonly come every 5 seconds: let `idleTimeout` be longer",

@@ -98,6 +98,9 @@ impl Lowering<'_> {
             };
             let model = this.model;
             let inner = model.services.find(said, service.provider, this.found)?;
+            if name == "service" {
+                this.unchecked(inner, said);
+            }
             let groups = this.groups(inner, said, chain.attempts, 1.0, 1);
             (!groups.is_empty()).then_some((groups, said.span))
         };
@@ -113,6 +116,21 @@ impl Lowering<'_> {
         };
         chain.when(healthy, vec![Action::Forward(weighted(main, at))], at);
         chain.always(Action::Forward(weighted(other, other_at)), other_at);
+    }
+
+    /// Reports a service that is never seen to fail, where another is to take over.
+    fn unchecked(&mut self, service: &Object, said: Spanned<&str>) {
+        // That of a container may be in the compose file.
+        let of_file = service.provider == Provider::File;
+        let balancer = service.section.section("loadBalancer");
+        if of_file && balancer.is_some_and(|it| it.section("healthCheck").is_none()) {
+            let message = format!(
+                "the service `{}` has no `healthCheck`: the fallback is never asked",
+                said.value
+            );
+            let one = Diagnostic::warning(Code::Unused, said.span, message);
+            self.refused(one.help("give its `loadBalancer` a `healthCheck`"));
+        }
     }
 
     /// The groups of a service with their shares; several for a weighted one.

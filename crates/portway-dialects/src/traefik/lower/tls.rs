@@ -71,6 +71,15 @@ impl Lowering<'_> {
             );
             return None;
         };
+        let stores = section.list("stores");
+        if let Some(other) = stores.iter().find(|it| it.value != "default") {
+            let message = format!(
+                "Traefik has one store, `default`, and takes the certificate into it: `{}` has no effect",
+                other.value
+            );
+            let one = Diagnostic::warning(Code::Unused, other.span, message);
+            self.refused(one);
+        }
         let key = section.some_text("keyFile");
         let mut draft = CertificateDraft {
             name: Spanned::new(Name::new(file.value), section.span),
