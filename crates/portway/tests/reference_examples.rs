@@ -66,8 +66,9 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
             tls.clients.ca = tls.clients.ca.as_ref().map(|_| path("ca.pem"));
             tls.clients.crl = None;
         }
-        // This machine's interfaces and rights are not the reference's.
+        // This machine's interfaces, networks and rights are not the reference's.
         listener.socket.interface = None;
+        listener.socket.packets_from = None;
         listener.socket.transparent = false;
         for (bind, nth) in listener.binds.iter_mut().zip(0..) {
             bind.value = match &bind.value {
