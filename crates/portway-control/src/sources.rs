@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portway_dialects::{Dialect, cloudformation, detect, haproxy, native, traefik};
+use portway_model::choice::FirstAddress;
 use portway_model::compile::compile;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use portway_model::draft::Draft;
 use portway_model::merge::merge;
 use portway_model::snapshot::Snapshot;
-use portway_model::span::{FileId, SourceText, Sources, Span};
+use portway_model::span::{FileId, SourceText, Sources, Span, Spanned};
 
 use crate::{privileges, world};
 
@@ -41,20 +42,13 @@ pub struct Reading {
     pub templates: cloudformation::Given,
     /// What is given beside compose files.
     pub containers: traefik::Options,
+    /// The names of targets must resolve at the start, unless a target says otherwise: what HAProxy demands.
+    pub names_must_resolve: bool,
 }
 
 /// Reads, parses, merges and compiles `paths`, each in the language that it is found to be in.
 pub fn compile_files(paths: &[PathBuf]) -> Compiled {
     compile_files_with(paths, &Reading::default())
-}
-
-/// As [`compile_files`], all of them in this language where one is given.
-pub fn compile_files_as(paths: &[PathBuf], dialect: Option<Dialect>) -> Compiled {
-    let reading = Reading {
-        dialect,
-        ..Reading::default()
-    };
-    compile_files_with(paths, &reading)
 }
 
 /// As [`compile_files`], with what is given beside them.
@@ -223,6 +217,15 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// Gives targets that do not say where their first address comes from HAProxy's sources, of which none waits.
+fn demand_addresses(draft: &mut Draft) {
+    let targets = draft.groups.iter_mut().flat_map(|group| &mut group.targets);
+    for target in targets.filter(|target| target.first_address.is_none()) {
+        let sources = vec![FirstAddress::Last, FirstAddress::Resolver];
+        target.first_address = Some(Spanned::bare(sources));
+    }
+}
+
 fn compile_sources(
     mut sources: Sources,
     files: &[FileId],
@@ -236,8 +239,11 @@ fn compile_sources(
         foreign,
         templates,
     } = parsed;
-    let (draft, found) = merge(drafts);
+    let (mut draft, found) = merge(drafts);
     diagnostics.extend(found);
+    if reading.names_must_resolve {
+        demand_addresses(&mut draft);
+    }
     let (snapshot, found) = compile(&draft);
     let readable = diagnostics.iter().all(|one| !one.labels.is_empty());
     let broken = diagnostics.has_errors();

@@ -198,6 +198,7 @@ pub(crate) fn reading(language: &Language, templates: &Templates, unset: Unset) 
         containers: traefik::Options {
             addresses: language.address.clone(),
         },
+        names_must_resolve: false,
     }
 }
 

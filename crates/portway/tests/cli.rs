@@ -426,6 +426,10 @@ fn run_serves_whole_configurations_only() {
         "{errors}"
     );
     assert!(errors.contains("--> web.toml:2:8"), "{errors}");
+    fs::write(folder.path().join("web.toml"), web + "master = true\n").unwrap();
+    let errors = text(&portway(folder.path(), &run).stderr);
+    let starts_none = "warning[P0901]: `portway run` starts no master";
+    assert!(errors.contains(starts_none), "{errors}");
     drop(taken);
 
     let broken = portway(

@@ -193,6 +193,30 @@ fn conditions() {
     }
 }
 
+/// HAProxy refuses a name that does not resolve, unless `init-addr` or `resolvers` let the server wait.
+#[test]
+fn names_of_servers_must_resolve() {
+    let check = |options: &str, code: i32, said: &str| {
+        let place = Place::new(&format!(
+            "resolvers names\n  nameserver one 127.0.0.1:53\ndefaults\n  mode http\n  timeout client 1s\n  timeout connect 1s\n  \
+             timeout server 1s\nlisten web\n  bind 127.0.0.1:PORT\n  server one no-such-host.invalid:80 {options}\n"
+        ));
+        let (found, _, errors) = place.run("-c -f a.cfg");
+        assert_eq!(found, code, "{options}: {errors}");
+        let lines = errors.lines();
+        let kind = lines
+            .clone()
+            .find(|line| line.contains("could not resolve address `no-such-host.invalid`"));
+        let kind = kind.map_or("", |line| line.split(' ').next().unwrap());
+        assert_eq!(kind, said, "{options}: {errors}");
+    };
+    check("", 1, "[ALERT]");
+    check("init-addr libc", 1, "[ALERT]");
+    check("init-addr libc,none", 0, "[WARNING]");
+    check("init-addr last,libc,127.0.0.9", 0, "");
+    check("resolvers names", 0, "[WARNING]");
+}
+
 #[test]
 fn checks_speak_as_haproxy_does() {
     let place = Place::new(&answering("a"));

@@ -10,7 +10,9 @@ use portway_control::install::Running;
 use portway_control::sources::compile_files_with;
 use portway_dialects::cloudformation::Unset;
 use portway_model::address::BindAddress;
+use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::snapshot::Snapshot;
+use portway_model::span::Span;
 
 use crate::background::{self, Itself};
 use crate::cli::{Run, reading};
@@ -21,7 +23,14 @@ use crate::{render, system};
 pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
     system::start_log(arguments.log.log_level, quiet);
     let reading = reading(&arguments.language, &arguments.templates, Unset::Refused);
-    let compiled = compile_files_with(&arguments.sources, &reading);
+    let mut compiled = compile_files_with(&arguments.sources, &reading);
+    if compiled
+        .snapshot
+        .as_ref()
+        .is_some_and(|it| it.process.master)
+    {
+        compiled.diagnostics.push(no_master());
+    }
     let say = || render::to_stderr(&compiled.sources, &compiled.diagnostics, quiet);
     let Some(mut snapshot) = compiled.snapshot else {
         say();
@@ -68,6 +77,14 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
         Ok(runtime) => serve::serve(runtime, snapshot, &setting, tell),
         Err(error) => super::fail(&format!("cannot start the runtime: {error}")),
     }
+}
+
+/// That no master is started, whatever the text says.
+fn no_master() -> Diagnostic {
+    let message = "`portway run` starts no master: this process serves alone";
+    Diagnostic::warning(Code::NotRun, Span::NONE, message).help(
+        "call the program by the name `haproxy`, as in `haproxy -W -f FILE`, or remove `master` (`master-worker`)",
+    )
 }
 
 /// Adds `offset` to the port of every listener. What has no port stays where it is; so does the admin address.

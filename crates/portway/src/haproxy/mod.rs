@@ -22,7 +22,7 @@ use flags::Flags;
 use messages::Voice;
 use portway_control::bind::{Handover, Neighbour};
 use portway_control::install::{self, Running};
-use portway_control::sources::{Compiled, Reading, compile_files_as, configurations_in};
+use portway_control::sources::{Compiled, Reading, compile_files_with, configurations_in};
 use portway_dialects::Dialect;
 use portway_model::diagnostic::{Diagnostics, Severity};
 use portway_model::draft::Verify;
@@ -143,7 +143,16 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
         voice.tell(Severity::Note, &format!("`{flag}` has no effect here"));
     }
     let mut compiled = match files(&flags.files) {
-        Ok(files) => compile_files_as(&files, Some(Dialect::Haproxy)),
+        Ok(files) => {
+            let dialect = Some(Dialect::Haproxy);
+            compile_files_with(
+                &files,
+                &Reading {
+                    dialect,
+                    ..reading()
+                },
+            )
+        }
         Err(message) => {
             voice.introduce();
             return fail(flags, &message);
@@ -230,6 +239,14 @@ fn valid(flags: &Flags, warnings: usize, serves: bool) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(2)
+    }
+}
+
+/// How HAProxy reads: names of servers must resolve, where they do not say otherwise.
+fn reading() -> Reading {
+    Reading {
+        names_must_resolve: true,
+        ..Reading::default()
     }
 }
 
@@ -349,7 +366,7 @@ fn serve(
         neighbour,
         handed: Cell::new(Some(handed)),
         manners: Manners::Haproxy,
-        reading: Reading::default(),
+        reading: reading(),
     };
     let tell = move |_: &Running| {
         for (pid, signal) in &old {

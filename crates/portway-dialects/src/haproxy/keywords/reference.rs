@@ -24,8 +24,8 @@ by its name (`.cfg`) or by a section such as `frontend web`; `--as haproxy` says
 working directory, or where `default-path` says.
 
 Text is read as HAProxy reads it: quotes, escapes, `\"$VARIABLES\"`, `.if` and its like, and where HAProxy refuses a line,
-so does Portway, but for three things. The name of a server need not resolve yet: the server is down until it does, and
-a warning says so (`init-addr last,libc` makes an error of it). Networks may be abbreviated in maps too. An empty word
+so does Portway, but for three things. Called by another name, it does not ask that the names of servers resolve: such a
+server is down until its name does, and a warning says so (`init-addr last,libc` makes an error of it). Networks may be abbreviated in maps too. An empty word
 in the middle of a line is an error, where HAProxy reads nothing behind it and says nothing. In conditions (`.if`, `haproxy -cc`) Portway answers as HAProxy 2.6.12 with OpenSSL 3.0.
 
 | state | what it means |

@@ -7,8 +7,9 @@ use crate::haproxy::proxy::{
     Balance, Closing, List, Mode, Proxy, Sent, Server, ServerOptions, Step,
 };
 use portway_model::action::{Action, FixedResponse, Phase, Rule};
-use portway_model::address::TargetAddress;
+use portway_model::address::{Host, TargetAddress};
 use portway_model::choice::{Algorithm, CookieValues, RetryOn, RetryTo, StickyCookie};
+use portway_model::defaults;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{
     GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft, UpstreamTlsDraft,
@@ -210,6 +211,17 @@ impl Lowering<'_, '_, '_> {
         target.shutdown_on_down = own.shutdown_on_down;
         target.shutdown_backups_on_up = own.shutdown_backups_on_up;
         target.first_address.clone_from(&own.first_address);
+        let named = matches!(
+            &target.address.value,
+            TargetAddress::Tcp {
+                host: Host::Name(_),
+                ..
+            }
+        );
+        if own.has_resolvers && named {
+            let waits = || Spanned::bare(defaults::FIRST_ADDRESS.to_vec());
+            target.first_address.get_or_insert_with(waits);
+        }
         target.redirect.clone_from(&own.redirect);
         let source = own.source.as_ref().or(proxy.source.as_ref());
         let says = |it: &&Spanned<SourceAddress>| it.value != SourceAddress::default();

@@ -94,6 +94,8 @@ pub(crate) struct ServerOptions {
     pub(crate) shutdown_backups_on_up: Option<Spanned<bool>>,
     pub(crate) track: Option<Spanned<String>>,
     pub(crate) first_address: Option<Spanned<Vec<FirstAddress>>>,
+    /// `resolvers`, with which a name may resolve later.
+    pub(crate) has_resolvers: bool,
     pub(crate) sent: Option<Sent>,
     pub(crate) check: CheckPlan,
     pub(crate) agent: AgentPlan,
@@ -121,6 +123,7 @@ pub(super) fn options(
                 // What follows an unknown word may belong to it.
                 return false;
             }
+            own.has_resolvers |= option == "resolvers";
             keywords::skip(OptionOf::Server, word, args, reader);
             continue;
         }
