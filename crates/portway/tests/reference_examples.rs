@@ -63,7 +63,9 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
     std::fs::write(path("page.html"), "a page").unwrap();
     for (listener, number) in snapshot.listeners.iter_mut().map(Arc::make_mut).zip(0..) {
         if let Some(tls) = &mut listener.tls {
-            tls.clients.ca = tls.clients.ca.as_ref().map(|_| path("ca.pem"));
+            for ca in [&mut tls.clients.ca, &mut tls.clients.unnamed_ca] {
+                *ca = ca.as_ref().map(|_| path("ca.pem"));
+            }
             tls.clients.crl = None;
         }
         // This machine's interfaces, networks and rights are not the reference's.
