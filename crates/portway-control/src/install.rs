@@ -154,6 +154,7 @@ pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
     found.extend(maps::load(snapshot, sources).1);
     found.extend(logs::check(snapshot, sources));
     found.extend(privileges::check(&snapshot.process));
+    found.extend(bind::check_owners(snapshot));
     found.extend(resolve::check(snapshot));
     found.extend(resolve::waiting(snapshot));
     found
@@ -190,6 +191,7 @@ pub async fn install(
     found.extend(of_maps);
     found.extend(logs::check(&snapshot, sources));
     found.extend(privileges::check(&snapshot.process));
+    found.extend(bind::check_owners(&snapshot));
     if let Some(diagnostic) = descriptors::check(&snapshot.process) {
         found.push(diagnostic);
     }

@@ -150,6 +150,22 @@ pub fn check(snapshot: &Snapshot, neighbour: &Neighbour) -> Diagnostics {
     found
 }
 
+/// Owners of sockets that this machine does not know.
+pub fn check_owners(snapshot: &Snapshot) -> Diagnostics {
+    let listeners = snapshot.listeners.iter().flat_map(|it| &it.binds);
+    let control = snapshot.process.control_sockets.iter().map(|it| &it.bind);
+    let mut found = Diagnostics::default();
+    for bind in listeners.chain(control) {
+        if let BindAddress::Unix(socket) = &bind.value
+            && let Err(error) = unix::owner(socket)
+        {
+            let unknown = Diagnostic::error(Code::UnknownReference, bind.span, error.to_string());
+            found.push(unknown.help("name another, or remove it"));
+        }
+    }
+    found
+}
+
 /// What to say when the admin address cannot be bound.
 pub fn explain_admin(address: SocketAddr, error: &io::Error) -> Diagnostic {
     let place = Place::Tcp {

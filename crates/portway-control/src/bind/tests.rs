@@ -154,15 +154,16 @@ fn unix_sockets_have_mode_and_owner_and_follow_one_that_leaves() {
     let path = folder.path().join("web.sock");
     let leaving = Neighbour::Leaving(super::Handover::default());
     let (user, group) = (nix::unistd::getuid(), nix::unistd::getgid());
-    let listens = |settings: &str, neighbour: &Neighbour| {
+    let snapshot = |settings: &str| {
         let text = format!(
             "[target_group.app]\ntargets = ['127.0.0.1:1']\n\
              [listener.l]\nbind = {{ unix = '{}', {settings} }}\nforward = 'app'\n",
             path.display()
         );
-        let snapshot = compile_text("test.toml", &text).snapshot.unwrap();
-        super::bind(&snapshot, 1, neighbour)
+        compile_text("test.toml", &text).snapshot.unwrap()
     };
+    let listens =
+        |settings: &str, neighbour: &Neighbour| super::bind(&snapshot(settings), 1, neighbour);
     let owner = format!("mode = '620', user = '{user}', group = '{group}'");
     let first = listens(&owner, &Neighbour::None).unwrap();
     let metadata = std::fs::metadata(&path).unwrap();
@@ -177,6 +178,9 @@ fn unix_sockets_have_mode_and_owner_and_follow_one_that_leaves() {
         message.ends_with("this machine has no user `no-such-user`"),
         "{message}"
     );
+    let check = |settings: &str| super::check_owners(&snapshot(settings)).has_errors();
+    assert!(check("user = 'no-such-user'") && check("group = 'no-such-group'"));
+    assert!(!check("user = '0', group = '0'"));
     let second = listens("mode = '600'", &leaving).unwrap();
     drop(first);
     assert!(UnixStream::connect(&path).is_ok());

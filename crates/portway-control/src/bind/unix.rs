@@ -157,12 +157,21 @@ fn own(socket: &UnixSocket, made: &Path) -> io::Result<()> {
     if let Some(mode) = socket.mode {
         fs::set_permissions(made, fs::Permissions::from_mode(u32::from(mode.0)))?;
     }
-    let user = socket.user.as_deref().map(user_of).transpose()?;
-    let group = socket.group.as_deref().map(group_of).transpose()?;
+    let (user, group) = owner(socket)?;
     if user.is_some() || group.is_some() {
         std::os::unix::fs::chown(made, user.map(Uid::as_raw), group.map(Gid::as_raw))?;
     }
     Ok(())
+}
+
+/// The owner that a socket is to have.
+///
+/// # Errors
+/// This machine does not know it.
+pub(super) fn owner(socket: &UnixSocket) -> io::Result<(Option<Uid>, Option<Gid>)> {
+    let user = socket.user.as_deref().map(user_of).transpose()?;
+    let group = socket.group.as_deref().map(group_of).transpose()?;
+    Ok((user, group))
 }
 
 fn user_of(name: &str) -> io::Result<Uid> {

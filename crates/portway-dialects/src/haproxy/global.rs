@@ -5,13 +5,16 @@
 
 use super::lower::Base;
 use super::place::Place;
-use super::proxy::{Versions, is_node, log_target, node_fault, permissions, version, version_flag};
+use super::proxy::{
+    Versions, is_node, log_target, node_fault, of_files_only, permissions, version, version_flag,
+};
 use super::reader::Reader;
 use super::sections::{Section, SectionKind};
 use super::units::{self, Unit};
 use super::word::{Line, Modifier, Word};
 use super::{address, keywords, sample, variable};
 use keywords::OptionOf;
+use portway_model::address::BindAddress;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{ControlSocketDraft, Draft, ProcessDraft};
 use portway_model::expression::{Scope, Template, TemplatePart};
@@ -309,10 +312,7 @@ fn sockets(line: &Line, process: &mut ProcessDraft, reader: &mut Reader<'_>) {
         );
     };
     let binds = address::bind(word, reader);
-    let mut socket = ControlSocketDraft::new(Spanned::new(
-        portway_model::address::BindAddress::Inherited(0),
-        word.span,
-    ));
+    let mut socket = ControlSocketDraft::new(Spanned::new(BindAddress::Inherited(0), word.span));
     let mut words = line.from(3).iter();
     while let Some(option) = words.next() {
         let name = option.as_str();
@@ -331,8 +331,15 @@ fn sockets(line: &Line, process: &mut ProcessDraft, reader: &mut Reader<'_>) {
         };
         socket_option(&mut socket, name, value, reader);
     }
+    let owner = [&socket.user, &socket.group];
+    let said = owner.into_iter().flatten().map(|it| it.span);
+    let said = said.chain(socket.mode.map(|it| it.span));
+    of_files_only(&binds, said, reader);
     for bind in binds {
         let mut socket = socket.clone();
+        if !matches!(bind.value, BindAddress::Unix(_)) {
+            (socket.mode, socket.user, socket.group) = (None, None, None);
+        }
         socket.bind = bind;
         process.control_sockets.push(socket);
     }
@@ -567,6 +574,11 @@ mod tests {
             &["unknown level `root`"],
         );
         check(" stats socket", "", &["needs an address"]);
+        check(
+            " stats socket 127.0.0.1:9 user u",
+            "control_sockets = [\"127.0.0.1:9\"]",
+            &["only the file of a UNIX socket"],
+        );
         check(
             " stats socket /run/a process 1 level",
             "control_sockets = [\"unix:/run/a\"]",

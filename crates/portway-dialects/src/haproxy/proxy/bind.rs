@@ -121,10 +121,30 @@ pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
     let addresses = address::bind(first, reader);
     let mut bind = Bind::new(addresses, line.span);
     options(&mut bind, &mut Args::new(line, 2), reader);
+    let owner = [&bind.socket_user, &bind.socket_group];
+    let said = owner.into_iter().flatten().map(|it| it.span);
+    let said = said.chain(bind.socket_mode.map(|it| it.span));
+    of_files_only(&bind.addresses, said, reader);
     if bind.addresses.is_empty() {
         proxy.bind_failed = true;
     } else {
         proxy.binds.push(bind);
+    }
+}
+
+/// Warns of an owner and permissions where no address is a file.
+pub(crate) fn of_files_only(
+    addresses: &[Spanned<BindAddress>],
+    said: impl Iterator<Item = Span>,
+    reader: &mut Reader<'_>,
+) {
+    let is_file = |it: &Spanned<BindAddress>| matches!(it.value, BindAddress::Unix(_));
+    if addresses.is_empty() || addresses.iter().any(is_file) {
+        return;
+    }
+    for span in said {
+        let message = "only the file of a UNIX socket has an owner and permissions";
+        reader.warn(Code::NotRun, span, message);
     }
 }
 
