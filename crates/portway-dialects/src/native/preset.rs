@@ -182,7 +182,6 @@ fn usual_check() -> HealthCheckDraft {
         timeout: Some(Spanned::bare(Duration::from_secs(5))),
         healthy_threshold: Some(Spanned::bare(10)),
         unhealthy_threshold: Some(Spanned::bare(2)),
-        wait_for_first_check: Some(Spanned::bare(true)),
         ..HealthCheckDraft::default()
     }
 }

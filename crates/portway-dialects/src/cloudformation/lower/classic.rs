@@ -379,7 +379,6 @@ impl Lowering<'_, '_, '_> {
             healthy_threshold: count("HealthyThreshold", 10),
             unhealthy_threshold: count("UnhealthyThreshold", 2),
             port: (port != line.instance_port).then(|| Spanned::new(port, span)),
-            wait_for_first_check: Some(Spanned::bare(true)),
             ..HealthCheckDraft::default()
         };
         Some(Spanned::new(check, object.span))

@@ -61,8 +61,9 @@ const FOOT: &str = "
 * Targets get X-Forwarded-For, -Proto and -Port, and no X-Forwarded-Host but one that the client sent. Unless
   `preserve_host_header` says otherwise, `Host` gets the port of the listener, or loses its port where that is 80 or 443.
 * X-Amzn-Trace-Id is made where there is none; one with a root gets a `Self`, which is made anew where it is there.
-* A new target takes no traffic before its first passing check, which comes within a second. Where no target of a group is
-  healthy, all of them are tried; with a Classic load balancer none is.
+* A new target of a target group takes no traffic before its first passing check, which comes within a second, while another
+  is healthy; where none is, all of them are tried. With a Classic load balancer an instance takes traffic until checks
+  show that it is out of service, and where all are, none is tried.
 * Certificates of targets are not verified, and no server name is sent to them.
 * A connection to a target that does not come about is tried at another one, which AWS does not do.
 * What the cookies AWSALB and AWSELB say is encrypted, with a key that ends with the process unless `--cookie-key` gives
