@@ -36,8 +36,10 @@ pub(crate) struct Pages {
 #[derive(Debug)]
 struct Wanted {
     group: GroupId,
-    target: Vec<u8>,
-    status: u16,
+    /// `None`: the request itself again.
+    target: Option<Vec<u8>>,
+    /// What the client is told; `None`: what comes of it.
+    status: Option<u16>,
     variables: Variables,
 }
 
@@ -63,26 +65,31 @@ pub(crate) fn takes(x: &mut Exchange<'_>, status: u16) -> bool {
         return false;
     };
     pages.wanted = None;
+    let bodiless = matches!(x.framing.body, BodyLength::None | BodyLength::Length(0));
     while let Some((cases, variables)) = pages.said.pop() {
         let fits = |case: &&PageFrom<Resolved>| {
             let status = i64::from(status);
             let mut ranges = case.status.iter();
             ranges.any(|range| (range.min..=range.max).contains(&status))
         };
-        let Some(case) = cases.iter().find(fits) else {
+        let case = cases.iter().find(fits);
+        let Some(case) = case.filter(|case| bodiless || case.target.is_some()) else {
             continue;
         };
         let Some(group) = draw(&case.forward, x.connection.worker.turn()) else {
             continue;
         };
-        let before = x.response_status.replace(status);
-        let mut target = Vec::new();
-        write_target(&case.target, &*x, &mut target);
-        x.response_status = before;
+        let target = case.target.as_ref().map(|template| {
+            let before = x.response_status.replace(status);
+            let mut target = Vec::new();
+            write_target(template, &*x, &mut target);
+            x.response_status = before;
+            target
+        });
         pages.wanted = Some(Wanted {
             group,
+            status: target.as_ref().map(|_| case.answer_as.unwrap_or(status)),
             target,
-            status: case.answer_as.unwrap_or(status),
             variables,
         });
         break;
@@ -96,11 +103,24 @@ pub(crate) fn takes(x: &mut Exchange<'_>, status: u16) -> bool {
 pub(crate) fn begin(x: &mut Exchange<'_>) -> Option<GroupId> {
     let pages = x.scratch.pages.as_mut()?;
     let wanted = pages.wanted.take()?;
-    pages.status = Some(wanted.status);
+    pages.status = wanted.status.or(pages.status);
     x.scratch.variables = wanted.variables;
-    leave_body(x);
     forget_response(x);
-    let (path, query) = split_target(&wanted.target);
+    if let Some(target) = wanted.target {
+        ask_for_page(x, &target);
+    }
+    x.kept = Kept::default();
+    x.attempt = Attempt::default();
+    x.ledger.fault = None;
+    x.ledger.failed = false;
+    x.ledger.answered = None;
+    Some(wanted.group)
+}
+
+/// Makes a request for a page of that of the client.
+fn ask_for_page(x: &mut Exchange<'_>, target: &[u8]) {
+    leave_body(x);
+    let (path, query) = split_target(target);
     let path = if path.is_empty() { b"/" } else { path };
     x.line.method = Some("GET".to_owned());
     x.line.scheme = Some(None);
@@ -109,12 +129,6 @@ pub(crate) fn begin(x: &mut Exchange<'_>) -> Option<GroupId> {
     for name in [&b"Content-Length"[..], b"Expect"] {
         x.scratch.request_edits.remove(name);
     }
-    x.kept = Kept::default();
-    x.attempt = Attempt::default();
-    x.ledger.fault = None;
-    x.ledger.failed = false;
-    x.ledger.answered = None;
-    Some(wanted.group)
 }
 
 /// The page is asked for without the body. Where that was not read to its end, the connection ends after the answer.

@@ -190,7 +190,10 @@ impl Found {
             | Action::ReplaceUrl { with, .. } => {
                 self.template(with);
             }
-            Action::PageFrom(pages) => pages.iter().for_each(|page| self.template(&page.target)),
+            Action::PageFrom(pages) => {
+                let targets = pages.iter().filter_map(|page| page.target.as_ref());
+                targets.for_each(|target| self.template(target));
+            }
             Action::Service(Service::Metrics) => {}
             Action::Service(Service::Stats(page)) => {
                 if let Some(admin) = &page.admin {

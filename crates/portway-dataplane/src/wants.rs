@@ -151,8 +151,8 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(LogValue)) {
             ..
         } => of_value(&value.value, visit),
         Action::PageFrom(pages) => {
-            for page in pages.iter() {
-                of_template(&page.target, visit);
+            for target in pages.iter().filter_map(|page| page.target.as_ref()) {
+                of_template(target, visit);
             }
         }
         Action::Service(Service::Stats(page)) => {

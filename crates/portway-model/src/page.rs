@@ -12,9 +12,10 @@ pub struct PageFrom<S: Stage> {
     pub status: Vec<NumberRange>,
     /// Who has the page.
     pub forward: Vec<Weighted<S>>,
-    /// Path and query of the page; values see the status of the answer.
-    pub target: Template<S>,
-    /// The status that the client is told; `None`: that of the answer.
+    /// Path and query of the page; values see the status of the answer. `None`: the request itself is made again, where it
+    /// has no body, and the client is told what comes of that.
+    pub target: Option<Template<S>>,
+    /// The status that the client is told with a page; `None`: that of the answer.
     pub answer_as: Option<u16>,
 }
 
@@ -25,7 +26,8 @@ impl<S: Stage> PageFrom<S> {
         from: &Self,
     ) -> Outcome<C, PageFrom<C::After>> {
         let forward = each(to, &from.forward, weighted);
-        let target = template(to, &from.target);
+        let target = from.target.as_ref();
+        let target = target.map(|it| template(to, it)).transpose();
         Ok(PageFrom {
             status: from.status.clone(),
             forward: forward?,

@@ -18,9 +18,11 @@ use portway_model::expression::*;
 use portway_model::limit::Limit;
 use portway_model::log::*;
 use portway_model::name::Name;
+use portway_model::page::PageFrom;
 use portway_model::settings::*;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn set_status(status: u16) -> Action<Named> {
@@ -2455,6 +2457,29 @@ fn limits_of_requests() {
             "P0103 @70: the period is zero | give a time, such as `30s`",
             "P0103 @70: 0 is out of range for requests in a period | from 1 to 1000000000",
             "P0103 @70: 0 is out of range for requests at once | from 1 to 1000000000",
+        ],
+    );
+}
+
+#[test]
+fn requests_that_are_made_again() {
+    let page = |answer_as| {
+        let page = PageFrom {
+            status: vec![NumberRange { min: 500, max: 504 }],
+            forward: vec![Weighted {
+                group: at(51, Name::from("web")),
+                weight: 1,
+            }],
+            target: None,
+            answer_as,
+        };
+        rule_first(Phase::Request, Action::PageFrom(Arc::new(vec![page])))
+    };
+    check(page(None), &[]);
+    check(
+        page(Some(500)),
+        &[
+            "P0105 @70: a request that is made again is answered with its own status | take `answer_as` out",
         ],
     );
 }

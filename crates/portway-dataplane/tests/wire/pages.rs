@@ -127,3 +127,37 @@ fn rules_on_the_response_see_what_was_so_when_the_page_was_asked_for() {
     drop(client);
     proxy.finish(1);
 }
+
+#[test]
+fn a_request_is_made_again_elsewhere_where_it_has_no_body() {
+    let app = Target::answering(&[
+        &["HTTP/1.1 503 No\r\nContent-Length: 1\r\n\r\nx"],
+        &["HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nmine"],
+        &["HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nnone"],
+    ])
+    .unwrap();
+    let again =
+        Target::answering(&[&["HTTP/1.1 201 Made\r\nContent-Length: 5\r\n\r\nspare"]]).unwrap();
+    let rule = "[[listener.web.rule]]\npage_from = { status = \"500-599\", forward = \"pages\", again = true }\n";
+    let proxy = start(rule, app.address(), again.address());
+    let mut client = proxy.client();
+    let mut ask = |request: &str| {
+        client.send(request).unwrap();
+        text(&client.message().unwrap())
+    };
+    let got = ask("DELETE /a?b=c HTTP/1.1\r\nHost: a\r\nX-Mine: 7\r\n\r\n");
+    let made = got.starts_with("HTTP/1.1 201 ") && got.ends_with("spare");
+    assert!(made, "{got}");
+    let got = ask("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    let kept = got.starts_with("HTTP/1.1 503 ") && got.ends_with("mine");
+    assert!(kept, "{got}");
+    let got = ask("GET /c HTTP/1.1\r\nHost: a\r\n\r\n");
+    let other = got.starts_with("HTTP/1.1 404 ") && got.ends_with("none");
+    assert!(other, "{got}");
+    let asked = again.received_in_all();
+    let same = asked.starts_with("DELETE /a?b=c HTTP/1.1\r\n") && asked.contains("X-Mine: 7\r\n");
+    assert!(same, "{asked}");
+    drop(client);
+    let log = proxy.finish(3);
+    assert!(log[0].contains("\"status\":201"), "{log:?}");
+}

@@ -7,18 +7,27 @@ use portway_model::page::PageFrom;
 use portway_model::stage::Named;
 
 /// The keys of the table.
-const KEYS: [&str; 4] = ["status", "forward", "target", "answer_as"];
+const KEYS: [&str; 5] = ["status", "forward", "target", "again", "answer_as"];
 
 impl Form for PageFrom<Named> {
-    const WHAT: &'static str = "a table with `status`, `forward` and `target`";
+    const WHAT: &'static str = "a table with `status`, `forward` and `target` or `again`";
     const ALONE: bool = true;
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
         let table = reader.keyed(item, Self::WHAT, &KEYS)?;
-        let (status, target) = (
-            table.required("status", reader),
-            table.required("target", reader),
-        );
+        let status = table.required("status", reader);
+        let again = match table.entry("again") {
+            Some(_) => table.required("again", reader)?,
+            None => false,
+        };
+        if again && let Some(target) = table.entry("target") {
+            let help = "take one of the two out";
+            return reader.refuse(target.key_span, "`target` beside `again`", help);
+        }
+        let target = match again {
+            true => None,
+            false => Some(table.required("target", reader)?),
+        };
         let forward = match table.entry("forward") {
             Some(entry) => read_forward(&entry.item, reader)?,
             None => {
@@ -32,7 +41,7 @@ impl Form for PageFrom<Named> {
         Some(Self {
             status: status?,
             forward,
-            target: target?,
+            target,
             answer_as: match table.entry("answer_as") {
                 Some(_) => Some(table.required("answer_as", reader)?),
                 None => None,
@@ -44,8 +53,11 @@ impl Form for PageFrom<Named> {
         let mut out = vec![
             ("status".to_owned(), self.status.write()),
             ("forward".to_owned(), write_forward(&self.forward)),
-            ("target".to_owned(), self.target.write()),
         ];
+        out.push(match &self.target {
+            Some(target) => ("target".to_owned(), target.write()),
+            None => ("again".to_owned(), true.write()),
+        });
         if let Some(status) = &self.answer_as {
             out.push(("answer_as".to_owned(), status.write()));
         }

@@ -42,7 +42,15 @@ impl Compiler<'_> {
                 moment: Moment::Phase(Phase::Response),
                 ..place
             };
-            self.check_rooted(when, "the path of a page", &page.target);
+            match (&page.target, page.answer_as) {
+                (Some(target), _) => self.check_rooted(when, "the path of a page", target),
+                (None, Some(_)) => {
+                    let message = "a request that is made again is answered with its own status";
+                    let wrong = place_error(place, Code::Conflict, message.to_owned());
+                    self.found.push(wrong.help("take `answer_as` out"));
+                }
+                (None, None) => {}
+            }
         }
     }
 

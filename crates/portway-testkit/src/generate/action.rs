@@ -281,11 +281,12 @@ impl Choices {
             if c.one_in(2) {
                 target.push(TemplatePart::Expression(Spanned::bare(status)));
             }
+            let target = (!c.one_in(4)).then_some(Template(target));
             PageFrom {
                 status: vec![NumberRange { min, max }],
                 forward,
-                target: Template(target),
-                answer_as: c.maybe(|c| c.one(500, &[404, 200])),
+                answer_as: target.as_ref().and(c.maybe(|c| c.one(500, &[404, 200]))),
+                target,
             }
         };
         Action::PageFrom(Arc::new(self.at_least_one(2, page)))

@@ -22,6 +22,9 @@ http:
     first: { rule: "Path(`/api/order`)", service: noop@internal, priority: 1000 }
     second: { rule: "Path(`/api/order`) || Path(`/api/longer`)", service: echo, priority: 2 }
     failover: { rule: "PathPrefix(`/failover`)", service: failover }
+    again: { rule: "PathPrefix(`/again`)", service: again }
+    canary: { rule: "PathPrefix(`/canary`)", service: canary }
+    watched: { rule: "PathPrefix(`/watched`)", service: watched }
     weighted: { rule: "PathPrefix(`/weighted`)", service: weighted }
     noop: { rule: "PathPrefix(`/noop`)", service: noop@internal }
     errors: { rule: "PathPrefix(`/errors`)", service: failing, middlewares: [outer, errors, inner] }
@@ -57,6 +60,10 @@ http:
     dead: { loadBalancer: { servers: [{ url: "http://127.0.0.1:DEAD" }], healthCheck: { path: /, interval: 200ms, timeout: 200ms } } }
     weighted: { weighted: { services: [{ name: app }, { name: echo, weight: 1 }], sticky: { cookie: { name: group, httpOnly: true } } } }
     failover: { failover: { service: dead, fallback: echo } }
+    again: { failover: { service: failing, fallback: echo, errors: { status: ["502"] } } }
+    canary: { weighted: { services: [{ name: failover }, { name: unused, weight: 0 }], sticky: { cookie: { name: canary } } } }
+    unused: { weighted: { healthCheck: {}, services: [{ name: dead }, { name: echo }] } }
+    watched: { weighted: { healthCheck: {}, services: [{ name: dead, weight: 9 }, { name: echo }] } }
 tls:
   certificates: [{ certFile: a.crt, keyFile: a.key }]
 "#;
@@ -225,6 +232,12 @@ fn middlewares_answer() {
     it.check("/office", &[], &["HTTP/1.1 403 ", "Forbidden"]);
     it.check("/local", &[], &["HTTP/1.1 200 "]);
     it.check("/failover", &[], &["HTTP/1.1 200 ", "\nGET /failover\n"]);
+    it.check("/again", &[], &["HTTP/1.1 200 ", "\nGET /again\n"]);
+    it.check("/again", &["-d", "body"], &["HTTP/1.1 502 "]);
+    it.check("/canary", &[], &["HTTP/1.1 200 ", "Set-Cookie: canary="]);
+    for _ in 0..4 {
+        it.check("/watched", &[], &["HTTP/1.1 200 "]);
+    }
     it.portway.stop();
 }
 

@@ -34,8 +34,15 @@ impl Lowering<'_> {
         let Some(inner) = model.services.find(service, object.provider, self.found) else {
             return;
         };
-        let groups = self.groups(inner, service, None, 1.0, 0);
-        if groups.is_empty() || status.is_empty() {
+        let Some(reach) = self.reach(inner, service, None) else {
+            return;
+        };
+        let Some(groups) = reach.only() else {
+            let message = "pages of a service that health chooses among others are not done yet";
+            self.error(Code::NotRun, service.span, message);
+            return;
+        };
+        if status.is_empty() {
             return;
         }
         let forward = weighted(groups, service.span);
@@ -58,7 +65,7 @@ impl Lowering<'_> {
                 pages.push(PageFrom {
                     status: both,
                     forward: forward.clone(),
-                    target: page(query, Some(told), at),
+                    target: Some(page(query, Some(told), at)),
                     answer_as: Some(told),
                 });
             }
@@ -66,14 +73,14 @@ impl Lowering<'_> {
         pages.push(PageFrom {
             status,
             forward,
-            target: page(query, None, at),
+            target: Some(page(query, None, at)),
             answer_as: None,
         });
         chain.always(Action::PageFrom(Arc::new(pages)), at);
     }
 
     /// Statuses and ranges of them, `500` or `500-599`.
-    fn statuses(&mut self, list: &[Spanned<String>]) -> Vec<NumberRange> {
+    pub(super) fn statuses(&mut self, list: &[Spanned<String>]) -> Vec<NumberRange> {
         let mut ranges = Vec::new();
         for said in list.iter() {
             for text in said.value.split(',').map(str::trim) {

@@ -16,6 +16,7 @@ mod service;
 mod tcp;
 mod terms;
 mod tls;
+mod ways;
 
 use super::entry_point::Settings;
 use super::matcher;

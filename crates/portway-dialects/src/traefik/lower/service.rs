@@ -1,6 +1,5 @@
 //! Services: target groups of servers, and where a router's requests go.
 
-use super::super::matcher::{one_of, test};
 use super::super::model::{Object, Provider};
 use super::super::schema::Section;
 use super::chain::Chain;
@@ -14,15 +13,12 @@ use portway_model::check::{
 use portway_model::choice::{Algorithm, HashMethod, StickyCookie};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{GroupDraft, TargetDraft, TargetTlsDraft, Verify};
-use portway_model::expression::{Condition, Matcher, NumberRange, Template, Value};
+use portway_model::expression::{Condition, NumberRange, Template};
 use portway_model::name::Name;
 use portway_model::settings::{Protocol, SameSite, ServerName};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 use std::time::Duration;
-
-/// How deep services of services may go.
-const MAX_DEPTH: usize = 8;
 
 /// A server of a service.
 #[derive(Debug)]
@@ -45,25 +41,11 @@ impl Lowering<'_> {
         let Some(service) = model.services.find(name, from, self.found) else {
             return;
         };
-        self.one_type(service);
-        if let Some(failover) = service.section.section("failover") {
-            self.failover(service, failover, chain);
-            return;
-        }
-        let groups = self.groups(service, name, chain.attempts, 1.0, 0);
-        if let Some(section) = service.section.section("weighted") {
-            let cookie = self.sticky(section, &self.model.services.short_name(service));
-            if let Some(cookie) = cookie.filter(|_| groups.len() > 1) {
-                kept(&groups, &cookie.value, chain, cookie.span);
-            }
-        }
-        if !groups.is_empty() {
-            chain.always(Action::Forward(weighted(groups, name.span)), chain.origin());
-        }
+        self.serve_by(service, name, chain);
     }
 
     /// A service is of one type.
-    fn one_type(&mut self, service: &Object) {
+    pub(super) fn one_type(&mut self, service: &Object) {
         if let [first, second, ..] = service.section.entries.as_slice() {
             let message = format!("the service `{}` is of several types", service.name);
             let one = Diagnostic::error(Code::Conflict, second.key, message);
@@ -89,37 +71,8 @@ impl Lowering<'_> {
         }
     }
 
-    fn failover(&mut self, service: &Object, section: &Section, chain: &mut Chain) {
-        let of = |name: &str, this: &mut Self| {
-            let Some(said) = section.some_text(name) else {
-                let message = format!("a failover without `{name}`");
-                this.error(Code::Missing, section.span, message);
-                return None;
-            };
-            let model = this.model;
-            let inner = model.services.find(said, service.provider, this.found)?;
-            if name == "service" {
-                this.unchecked(inner, said);
-            }
-            let groups = this.groups(inner, said, chain.attempts, 1.0, 1);
-            (!groups.is_empty()).then_some((groups, said.span))
-        };
-        let (main, other) = (of("service", self), of("fallback", self));
-        let (Some((main, at)), Some((other, other_at))) = (main, other) else {
-            return;
-        };
-        let healthy = main.iter().map(|(name, _)| has_healthy(name, at));
-        let mut healthy: Vec<_> = healthy.collect();
-        let healthy = match healthy.len() {
-            1 => healthy.remove(0),
-            _ => Condition::Any(healthy),
-        };
-        chain.when(healthy, vec![Action::Forward(weighted(main, at))], at);
-        chain.always(Action::Forward(weighted(other, other_at)), other_at);
-    }
-
     /// Reports a service that is never seen to fail, where another is to take over.
-    fn unchecked(&mut self, service: &Object, said: Spanned<&str>) {
+    pub(super) fn unchecked(&mut self, service: &Object, said: Spanned<&str>) {
         // That of a container may be in the compose file.
         let of_file = service.provider == Provider::File;
         let balancer = service.section.section("loadBalancer");
@@ -133,75 +86,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// The groups of a service with their shares; several for a weighted one.
-    pub(super) fn groups(
-        &mut self,
-        service: &Object,
-        name: Spanned<&str>,
-        attempts: Option<u32>,
-        share: f64,
-        depth: usize,
-    ) -> Vec<(String, f64)> {
-        self.one_type(service);
-        if let Some(balancer) = service.section.section("loadBalancer") {
-            return self
-                .group(service, balancer, attempts)
-                .map(|name| (name, share))
-                .into_iter()
-                .collect();
-        }
-        let Some(section) = service.section.section("weighted") else {
-            let what = service
-                .section
-                .get("failover")
-                .map(|_| "a failover within another service is not done yet");
-            let what = what.unwrap_or("a service without servers: `loadBalancer` is missing");
-            if !self.found.has_errors() || service.section.get("failover").is_some() {
-                self.error(Code::Missing, name.span, what);
-            }
-            return Vec::new();
-        };
-        if depth >= MAX_DEPTH {
-            let message = format!("the service `{}` goes in a circle, or too deep", name.value);
-            self.error(Code::TooLarge, name.span, message);
-            return Vec::new();
-        }
-        let parts = section.objects("services");
-        for weight in parts.iter().filter_map(|part| part.number("weight")) {
-            if weight.value < 0 {
-                self.error(Code::OutOfRange, weight.span, "a weight is below 0");
-            }
-        }
-        let weight = |part: &Section| part.number("weight").map_or(1, |it| it.value.max(0));
-        let sum: i64 = parts.iter().map(weight).sum();
-        let mut groups = Vec::new();
-        for part in parts {
-            let Some(name) = part.some_text("name") else {
-                self.error(
-                    Code::Missing,
-                    part.span,
-                    "a part of a weighted service without `name`",
-                );
-                continue;
-            };
-            let model = self.model;
-            if let Some(inner) = model.services.find(name, service.provider, self.found) {
-                let share = share * weight(part) as f64 / sum.max(1) as f64;
-                groups.extend(self.groups(inner, name, attempts, share, depth + 1));
-            }
-        }
-        if groups.is_empty() && !self.found.has_errors() {
-            self.error(
-                Code::Missing,
-                section.span,
-                "a weighted service without `services`",
-            );
-        }
-        groups
-    }
-
     /// The group of a service's servers, made where it is not there yet.
-    fn group(
+    pub(super) fn group(
         &mut self,
         service: &Object,
         balancer: &Section,
@@ -363,7 +249,11 @@ impl Lowering<'_> {
         Some(Spanned::new(algorithm, strategy.span))
     }
 
-    fn sticky(&mut self, balancer: &Section, name: &str) -> Option<Spanned<StickyCookie>> {
+    pub(super) fn sticky(
+        &mut self,
+        balancer: &Section,
+        name: &str,
+    ) -> Option<Spanned<StickyCookie>> {
         let sticky = balancer.section("sticky")?;
         let Some(entry) = sticky.get("cookie") else {
             let message = "`sticky` without `cookie` keeps nobody";
@@ -641,41 +531,8 @@ impl Lowering<'_> {
     }
 }
 
-/// A server of the group may take traffic.
-fn has_healthy(group: &str, at: Span) -> Condition<Named> {
-    let some = NumberRange {
-        min: 1,
-        max: i64::MAX,
-    };
-    let group = Spanned::new(Name::new(group), at);
-    let how = Matcher::Number { any_of: vec![some] };
-    test(Value::HealthyTargets(group), how, at)
-}
-
-/// Keeps clients with one of several groups: a cookie names it, and is set where it does not.
-fn kept(groups: &[(String, f64)], cookie: &StickyCookie, chain: &mut Chain, at: Span) {
-    for (name, _) in groups {
-        let is_named = one_of(
-            Value::Cookie(cookie.name.clone()),
-            vec![cookie_value(name)],
-            false,
-            at,
-        );
-        let to = weighted(vec![(name.clone(), 1.0)], at);
-        let stays = Condition::All(vec![is_named.clone(), has_healthy(name, at)]);
-        chain.when(stays, vec![Action::Forward(to)], at);
-        let chosen = one_of(Value::GroupName, vec![name.clone()], false, at);
-        let is_new = Condition::All(vec![chosen, Condition::Not(Box::new(is_named))]);
-        let set = Action::AddHeader {
-            name: "Set-Cookie".to_owned(),
-            value: Template::text(set_cookie(cookie, &cookie_value(name))),
-        };
-        chain.response(Some(is_new), vec![set], at);
-    }
-}
-
 /// The value of a `Set-Cookie` header.
-fn set_cookie(cookie: &StickyCookie, value: &str) -> String {
+pub(super) fn set_cookie(cookie: &StickyCookie, value: &str) -> String {
     let mut text = format!("{}={value}; Path={}", cookie.name, cookie.path);
     for domain in &cookie.domains {
         text.push_str(&format!("; Domain={domain}"));
@@ -755,15 +612,6 @@ pub(super) fn host(text: &str) -> Host {
         Ok(ip) => Host::Ip(ip),
         Err(_) => Host::Name(text.to_owned()),
     }
-}
-
-/// What stands in a cookie for a group, the same at every start.
-fn cookie_value(group: &str) -> String {
-    // FNV-1a.
-    let hash = group.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}")
 }
 
 /// A name for a cookie that is the same at every start.

@@ -58,21 +58,21 @@ pub(crate) const ROWS: &[Row] = &[
     yes("http.services.*.failover", Section),
     yes("http.services.*.failover.service", Text),
     yes("http.services.*.failover.fallback", Text),
-    no_effect(
+    yes_but(
         "http.services.*.failover.healthCheck",
         Section,
-        "the health of the two services counts",
+        "a service above it sees its health in any case",
     ),
-    not_yet(
+    yes_but(
         "http.services.*.failover.errors",
         Section,
-        "a failover by the status of the answer",
+        "for requests without a body; those with one keep the answer of the service",
     ),
-    not_yet("http.services.*.failover.errors.status", List, ""),
-    not_yet(
+    yes("http.services.*.failover.errors.status", List),
+    no_effect(
         "http.services.*.failover.errors.maxRequestBodyBytes",
         Number,
-        "",
+        "requests with a body are not made again",
     ),
     not_yet("http.services.*.highestRandomWeight", Section, ""),
     not_yet("http.services.*.highestRandomWeight.services", Objects, ""),
@@ -214,10 +214,10 @@ pub(crate) const ROWS: &[Row] = &[
     yes("http.services.*.weighted.sticky.cookie.maxAge", Number),
     yes("http.services.*.weighted.sticky.cookie.path", Text),
     yes("http.services.*.weighted.sticky.cookie.domain", Text),
-    no_effect(
+    yes_but(
         "http.services.*.weighted.healthCheck",
         Section,
-        "a service without a healthy server answers 503",
+        "services without a healthy server have no share",
     ),
     yes("http.serversTransports", Names),
     yes("http.serversTransports.*", Section),
