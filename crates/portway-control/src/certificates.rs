@@ -438,6 +438,11 @@ mod tests {
             false,
             &[(Code::PolicyReduced, "nothing of this policy is spoken")],
         );
+        let names = "tls = { expected_names = ['A.Example', 'b.example', '*.a.example'] }";
+        let for_a = "no certificate of listener `web` is for `b.example`: they are for a.example";
+        let below = "is for `*.a.example`";
+        let missing = [for_a, below].map(|part| (Code::CertificateWarning, part));
+        check(&with("a.key", names), true, &missing);
         let suites = "tls = { suites = ['ECDHE-RSA-AES128-GCM-SHA256'], max_version = '1.2' }";
         check(&with("a.key", suites), true, &[]);
     }

@@ -242,6 +242,8 @@ pub struct ListenerTlsDraft {
     pub accept_clear: Option<Spanned<bool>>,
     /// Client certificates.
     pub clients: ClientsDraft,
+    /// Host names that a certificate should be for, each where something says so.
+    pub expected_names: Vec<Spanned<String>>,
 }
 
 /// What is asked of clients' certificates.

@@ -427,6 +427,10 @@ fn listener_tls(tls: &ListenerTls, protocol: Protocol) -> ListenerTlsDraft {
         strict_sni: unless(&tls.strict_sni, &false),
         accept_clear: unless(&tls.accept_clear, &false),
         clients: clients(&tls.clients),
+        expected_names: {
+            let names = tls.expected_names.iter();
+            names.map(|it| Spanned::bare(it.value.clone())).collect()
+        },
     }
 }
 

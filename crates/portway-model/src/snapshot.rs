@@ -273,6 +273,8 @@ pub struct ListenerTls {
     pub accept_clear: bool,
     /// Client certificates.
     pub clients: Clients,
+    /// Host names that a certificate should be for, in lower case.
+    pub expected_names: Vec<Spanned<String>>,
 }
 
 /// What is asked of clients' certificates.

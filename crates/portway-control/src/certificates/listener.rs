@@ -18,6 +18,9 @@ use rustls::ServerConfig;
 use rustls::server::ClientHello;
 use std::sync::Arc;
 
+/// Names of certificates that a warning lists.
+const SHOWN_NAMES: usize = 10;
+
 /// What a listener has made of its certificates.
 #[derive(Debug)]
 struct OfListener {
@@ -94,6 +97,9 @@ impl Loading<'_> {
             let found = Diagnostic::warning(Code::CertificateWarning, span, message);
             self.found.push(found);
         }
+        if let Some(identities) = &identities {
+            self.expect_names(tls, identities, &resolver);
+        }
         let resolver = Arc::new(RenewableResolver::new(resolver));
         let settings = Settings {
             who,
@@ -113,6 +119,47 @@ impl Loading<'_> {
             spoken: spoken?,
             own: own?,
         }))
+    }
+
+    /// Warns of names that are spoken of and that no certificate is for.
+    fn expect_names(
+        &mut self,
+        tls: &ListenerTls,
+        identities: &[Arc<Identity>],
+        resolver: &CertificateResolver,
+    ) {
+        let mut covered: Vec<&str> = Vec::new();
+        for identity in identities {
+            let names = identity.names.iter().chain(&identity.common_name);
+            covered.extend(names.map(String::as_str));
+        }
+        let of_names = match covered.len() {
+            0 => "they name no host".to_owned(),
+            1..=SHOWN_NAMES => format!("they are for {}", covered.join(", ")),
+            more => {
+                let shown = covered.get(..SHOWN_NAMES).unwrap_or_default().join(", ");
+                format!("they are for {shown} and {} more", more - SHOWN_NAMES)
+            }
+        };
+        for name in &tls.expected_names {
+            if resolver.has(&name.value) {
+                continue;
+            }
+            let message = format!(
+                "no certificate of listener `{}` is for `{}`: {of_names}",
+                self.listener.name, name.value
+            );
+            let become_of = match tls.strict_sni {
+                true => "clients that ask for it are refused",
+                false => "clients that ask for it are shown another and refuse it",
+            };
+            let help = format!(
+                "{become_of}: add a certificate that has this name; to try, `portway cert self-signed {}` makes one",
+                name.value
+            );
+            let one = Diagnostic::warning(Code::CertificateWarning, name.span, message);
+            self.found.push(one.help(help));
+        }
     }
 
     /// Of the certificates that have settings of their own; `None` where something is wrong with them.

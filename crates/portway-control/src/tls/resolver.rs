@@ -155,6 +155,24 @@ impl CertificateResolver {
         self.chosen(name, schemes).map(|choice| &choice.key)
     }
 
+    /// True where an identity is for this name, or for this wildcard.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        let name = canonical(name);
+        let below = |parent: &str, left_out: &str| {
+            let choices = self.wildcard.get(parent).map(|it| it.0.iter());
+            let serves = |it: &Arc<Choice>| !it.left_out.iter().any(|it| it == left_out);
+            choices.is_some_and(|mut choices| choices.any(serves))
+        };
+        match name.strip_prefix("*.") {
+            Some(parent) => below(parent, ""),
+            None => {
+                let parent = name.split_once('.').map(|(_, parent)| parent);
+                self.exact.contains_key(&*name) || parent.is_some_and(|it| below(it, &name))
+            }
+        }
+    }
+
     fn chosen(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Choice> {
         let name = name.map(canonical);
         let exact = name.as_deref().and_then(|name| self.exact.get(name));

@@ -58,6 +58,7 @@ fields!(ListenerTlsDraft {
     "client_judge" => clients.judge,
     "client_ignored" => clients.ignored,
     "client_ignored_above" => clients.ignored_above,
+    "expected_names" => expected_names,
 });
 
 fields!(ListenerTimeoutsDraft {

@@ -10,6 +10,7 @@ use portway_model::expression::{
 };
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
+use std::net::IpAddr;
 
 /// Which words a rule has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +114,26 @@ pub(super) fn server_names(rule: &Rule) -> Vec<String> {
         }
         Rule::All(parts) | Rule::Any(parts) => parts.iter().flat_map(server_names).collect(),
         Rule::Not(inner) => server_names(inner),
+    }
+}
+
+/// The host names that a rule is for, in their places: what it excludes is not among them, nor are patterns and names without a
+/// dot, which no authority has certificates for.
+pub(super) fn named_hosts(rule: &Rule) -> Vec<&Spanned<String>> {
+    match rule {
+        Rule::Matcher(it) => {
+            let words = ["Host", "HostHeader", "HostSNI"];
+            let is_host = words.iter().any(|word| it.name.eq_ignore_ascii_case(word));
+            let is_name = |name: &&Spanned<String>| {
+                let host = name.value.strip_prefix("*.").unwrap_or(&name.value);
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+                host.contains('.') && host.bytes().all(plain) && host.parse::<IpAddr>().is_err()
+            };
+            let names = it.values.iter().filter(|_| is_host);
+            names.filter(is_name).collect()
+        }
+        Rule::All(parts) | Rule::Any(parts) => parts.iter().flat_map(named_hosts).collect(),
+        Rule::Not(_) => Vec::new(),
     }
 }
 

@@ -51,7 +51,7 @@ Without static configuration there are `web` (`:80`) and `websecure` (`:443`); a
 * An entry point takes TLS where one of its routers has it, and clients that speak in the clear where one has not. Traefik would
   answer 404 where no router is for what the client speaks; here the connection is closed.
 * TLS needs certificates, in `tls.certificates` of a dynamic file. Where there are some, `certResolver` has no effect; where there
-  are none, it is an error.
+  are none, it is an error. A host of a router with TLS that none of them is for is a warning: its clients are shown the first.
 * X-Forwarded-For, -Host, -Port, -Proto, -Server and X-Real-Ip are what Traefik sends: what an untrusted client says of them is
   removed, and X-Forwarded-Proto is `ws` or `wss` for WebSockets. What the middleware `headers` sets counts before all of it.
 * A connection that does not come about is tried at another server, whether there is a `retry` or not.

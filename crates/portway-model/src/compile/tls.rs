@@ -76,7 +76,28 @@ impl Compiler<'_> {
             strict_sni: tls.strict_sni.is_some_and(|x| x.value),
             accept_clear: tls.accept_clear.is_some_and(|x| x.value),
             clients,
+            expected_names: self.expected_names(&tls.expected_names),
         }))
+    }
+
+    /// Names that certificates should be for, each once.
+    fn expected_names(&mut self, names: &[Spanned<String>]) -> Vec<Spanned<String>> {
+        let mut all: Vec<Spanned<String>> = Vec::new();
+        for name in names {
+            let host = name.value.strip_prefix("*.").unwrap_or(&name.value);
+            if host.is_empty() || host.contains(['*', ' ', '/', ':']) {
+                let message = format!("`{}` is no host name", name.value);
+                let wrong = Diagnostic::error(Code::OutOfRange, name.span, message);
+                self.found
+                    .push(wrong.help("such as `shop.example` or `*.shop.example`"));
+                continue;
+            }
+            let name = name.as_ref().map(|it| it.to_ascii_lowercase());
+            if !all.contains(&name) {
+                all.push(name);
+            }
+        }
+        all
     }
 
     /// Reports TLS settings on a listener that speaks none.
@@ -401,6 +422,7 @@ fn listener_tls_spans(tls: &ListenerTlsDraft) -> Vec<Span> {
     ];
     let mut spans = policy_spans(&tls.policy);
     spans.extend(own.into_iter().flatten());
+    spans.extend(tls.expected_names.iter().map(|name| name.span));
     spans
 }
 

@@ -368,6 +368,13 @@ impl Choices {
             strict_sni: self.setting(|c| c.one_in(2)),
             accept_clear: self.setting(|c| c.one_in(2)),
             clients: self.clients(auth),
+            expected_names: match self.one_in(3) {
+                true => {
+                    let names = ["a.example", "*.b.example"].into_iter();
+                    names.map(|it| Spanned::bare(it.to_owned())).collect()
+                }
+                false => Vec::new(),
+            },
         }
     }
 

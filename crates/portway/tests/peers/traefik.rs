@@ -402,3 +402,60 @@ fn entry_points() {
     it.check("/x", &socket, &["X-Forwarded-Proto: ws\n"]);
     it.portway.stop();
 }
+
+/// Names that no certificate is for are said where the router, or the resource of a template, names them.
+#[test]
+fn names_without_a_certificate_are_said_at_their_line() {
+    let scene = Scene::new();
+    let out = ["--out-cert", "a.crt", "--out-key", "a.key"];
+    let all = [&["cert", "self-signed", "a.example"], &out[..]].concat();
+    scene.run(PORTWAY, &all).good();
+    let service = "{ loadBalancer: { servers: [{ url: \"http://127.0.0.1:1\" }] } }";
+    let rule = "\"Host(`a.example`) ||\n  Host(`b.example`)\"";
+    scene.file(
+        "hosts.yml",
+        format!(
+            "http:\n routers: {{ r: {{ rule: {rule}, service: s, tls: {{}} }} }}\n services: {{ s: {service} }}\n\
+             tls: {{ certificates: [{{ certFile: a.crt, keyFile: a.key }}] }}\n"
+        ),
+    );
+    let of_b = "warning[P0302]: no certificate of listener `websecure` is for `b.example`: they are for a.example";
+    let checked = scene
+        .run(PORTWAY, &["check", "--short", "hosts.yml"])
+        .both();
+    let said: Vec<&str> = checked.lines().filter(|it| it.contains("P0302")).collect();
+    let [line] = said.as_slice() else {
+        panic!("{checked}")
+    };
+    assert!(
+        line.starts_with("hosts.yml:2:") && line.contains(of_b),
+        "{line}"
+    );
+    let template = r#"Resources:
+  Certificate:
+    Type: AWS::CertificateManager::Certificate
+    Properties: { DomainName: b.example }
+  Balancer:
+    Type: AWS::ElasticLoadBalancing::LoadBalancer
+    Properties:
+      Listeners: [{ LoadBalancerPort: "443", Protocol: HTTPS, InstancePort: "80", SSLCertificateId: !Ref Certificate }]
+"#;
+    scene.file("template.yml", template);
+    let given = [
+        "--certificate",
+        "Certificate=a.crt,a.key",
+        "--target",
+        "Balancer=127.0.0.1",
+    ];
+    let checked = scene.run(
+        PORTWAY,
+        &[&["check", "--short", "template.yml"], &given[..]].concat(),
+    );
+    let checked = checked.both();
+    let line = checked
+        .lines()
+        .find(|it| it.contains("P0302"))
+        .unwrap_or_else(|| panic!("{checked}"));
+    let expected = line.starts_with("template.yml:4:") && line.contains("is for `b.example`");
+    assert!(expected, "{line}");
+}

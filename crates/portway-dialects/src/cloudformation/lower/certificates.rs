@@ -1,9 +1,10 @@
 //! Certificates of listeners: files that are given for what AWS would keep.
 
-use super::{ACM, IAM, Lowering, Resource};
+use super::{ACM, IAM, Lowering, RULE, Resource};
 use crate::cloudformation::given::Kind;
+use crate::cloudformation::object::Object;
 use portway_model::diagnostic::Code;
-use portway_model::draft::{CertificateDraft, CertificateTlsDraft};
+use portway_model::draft::{CertificateDraft, CertificateTlsDraft, ListenerDraft};
 use portway_model::name::Name;
 use portway_model::span::{Span, Spanned};
 
@@ -31,6 +32,44 @@ impl Lowering<'_, '_, '_> {
                 );
                 self.missing(arn.span, message, &help);
                 None
+            }
+        }
+    }
+
+    /// The names that a listener's certificates should be for, as the resources of the template say.
+    pub(super) fn expect_names(&self, arn: Spanned<&str>, listener: &mut ListenerDraft) {
+        let acm = self.referred(arn.value).filter(|it| it.kind == ACM);
+        let Some(object) = acm.map(|it| &it.object) else {
+            return;
+        };
+        let main = object.text("DomainName").map(|it| it.map(str::to_owned));
+        let others = object.texts("SubjectAlternativeNames").iter().cloned();
+        for name in main.into_iter().chain(others) {
+            if !listener.tls.expected_names.contains(&name) {
+                listener.tls.expected_names.push(name);
+            }
+        }
+    }
+
+    /// The same of the hosts that its rules name.
+    pub(super) fn expect_hosts(&self, resource: &Resource, listener: &mut ListenerDraft) {
+        for rule in self.of_kind(RULE) {
+            let of = rule.object.text("ListenerArn");
+            let of = of.and_then(|arn| self.referred(arn.value));
+            if !of.is_some_and(|it| std::ptr::eq(it, resource)) {
+                continue;
+            }
+            let conditions = rule.object.objects("Conditions").iter();
+            for condition in conditions.filter(|it| is_of_hosts(it)) {
+                let own = condition.object("HostHeaderConfig");
+                let values = own.map_or(&[][..], |own| own.texts("Values")).iter();
+                for name in values.chain(condition.texts("Values")) {
+                    let host = name.value.strip_prefix("*.").unwrap_or(&name.value);
+                    let is_name = !host.is_empty() && !host.contains(['*', '?', ' ', '/', ':']);
+                    if is_name && !listener.tls.expected_names.contains(name) {
+                        listener.tls.expected_names.push(name.clone());
+                    }
+                }
             }
         }
     }
@@ -113,4 +152,9 @@ impl Lowering<'_, '_, '_> {
         }
         name
     }
+}
+
+fn is_of_hosts(condition: &Object) -> bool {
+    let field = condition.text("Field");
+    field.is_some_and(|field| field.value == "host-header")
 }

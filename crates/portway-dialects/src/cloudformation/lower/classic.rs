@@ -254,7 +254,10 @@ impl Lowering<'_, '_, '_> {
             return true;
         }
         match certificate {
-            Some(certificate) => draft.certificates.extend(self.certificate(certificate)),
+            Some(certificate) => {
+                self.expect_names(certificate, draft);
+                draft.certificates.extend(self.certificate(certificate));
+            }
             None => self.error(
                 Code::Missing,
                 listener.span,

@@ -137,6 +137,9 @@ impl<'r> Lowering<'r, '_, '_> {
                 .extend(requests(&front, attributes, own, resource.span));
             let rules = self.listener_rules(resource, &front);
             listener.rules.extend(rules);
+            if protocol.value.is_tls() {
+                self.expect_hosts(resource, &mut listener);
+            }
         }
         if let Some(balancer) = balancer {
             self.of_its_kind(balancer, resource, protocol.value);
@@ -341,6 +344,9 @@ impl<'r> Lowering<'r, '_, '_> {
         if arns.is_empty() {
             let message = format!("listener `{}` has no `Certificates`", resource.id);
             self.error(Code::Missing, resource.span, message);
+        }
+        for arn in &arns {
+            self.expect_names(*arn, listener);
         }
         let names: Vec<Option<Spanned<Name>>> =
             arns.into_iter().map(|arn| self.certificate(arn)).collect();

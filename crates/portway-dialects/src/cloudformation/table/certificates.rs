@@ -6,6 +6,8 @@ use super::{Property, Reference, Resource, State, TAGS, properties};
 
 const BY_FILE: State = NoEffect("`--certificate` names the file with the certificate");
 
+const NAMES: State = State::Except("a warning says where the file's certificate is not for it");
+
 pub(super) const ACM: Resource = Resource {
     name: "AWS::CertificateManager::Certificate",
     state: State::Except(
@@ -15,8 +17,8 @@ pub(super) const ACM: Resource = Resource {
     identity: Some(("CertificateArn", Reference::Arn("acm", "certificate"))),
     attributes: &["CertificateArn", "Id"],
     properties: properties! {
-        "DomainName" required: Text => BY_FILE;
-        "SubjectAlternativeNames": Texts => BY_FILE;
+        "DomainName" required: Text => NAMES;
+        "SubjectAlternativeNames": Texts => NAMES;
         "ValidationMethod": Text => BY_FILE;
         "DomainValidationOptions": Any => BY_FILE;
         "KeyAlgorithm": Text => BY_FILE;

@@ -1,7 +1,7 @@
 //! An entry point with its routers: a listener and its rules.
 
 use super::super::entry_point::{EntryPoint, syntax_of};
-use super::super::matcher::{Place, condition};
+use super::super::matcher::{Place, condition, named_hosts};
 use super::super::model::{Object, Objects, Provider};
 use super::super::rule;
 use super::super::schema::Section;
@@ -254,6 +254,7 @@ impl<'l> Lowering<'l> {
         }
         listener.tls = self.tls_options(options);
         listener.certificates = self.certificates();
+        listener.tls.expected_names = self.expected_names(routers);
         if listener.certificates.is_empty() && !(by_acme && self.found.has_errors()) {
             let first = routers.iter().find(|router| router.tls);
             let place = first.map_or(entry.name.span, |router| {
@@ -270,6 +271,24 @@ impl<'l> Lowering<'l> {
                  `portway cert self-signed` makes one to try",
             ));
         }
+    }
+
+    /// The names that routers with TLS are for, sorted: of labels and files the order differs.
+    fn expected_names(&self, routers: &[Attached<'_>]) -> Vec<Spanned<String>> {
+        let mut names: Vec<Spanned<String>> = Vec::new();
+        for router in routers.iter().filter(|router| router.tls) {
+            // What is wrong with it is said elsewhere.
+            let mut unsaid = Diagnostics::default();
+            let rule = rule::parse(self.written(router.rule), &mut unsaid);
+            for name in rule.iter().flat_map(named_hosts) {
+                let name = name.as_ref().map(|it| it.to_ascii_lowercase());
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        names.sort_by(|a, b| a.value.cmp(&b.value));
+        names
     }
 
     /// A listener of an entry point that speaks HTTP. `first`: a rule before those of its routers.
