@@ -26,6 +26,8 @@ pub struct Page {
     body: Arc<[u8]>,
     /// The page says so.
     close: bool,
+    /// Bytes of names and values of the fields that say so.
+    hop_bytes: usize,
     /// The page says how long it is; else HAProxy lets the end of the connection end it.
     sized: bool,
     /// An empty file: nothing is sent.
@@ -54,6 +56,7 @@ impl Page {
             fields,
             body: bytes.into(),
             close: false,
+            hop_bytes: 0,
             sized: true,
             silent: bytes.is_empty(),
             http10: false,
@@ -83,6 +86,7 @@ impl Page {
             fields,
             body: body.as_bytes().into(),
             close: false,
+            hop_bytes: 0,
             sized: true,
             silent: false,
             http10: false,
@@ -100,6 +104,7 @@ impl Page {
             fields,
             body: Arc::default(),
             close: false,
+            hop_bytes: 0,
             sized: true,
             silent: false,
             http10: false,
@@ -123,6 +128,7 @@ impl Page {
         let status = status.ok_or("its first line has no status from 200 to 599")?;
         let reason = words.next().unwrap_or_default();
         let (mut fields, mut close, mut sized) = (Vec::new(), false, false);
+        let mut hop_bytes = 0;
         loop {
             let line = lines.next().ok_or("no empty line ends its head")?;
             if line.is_empty() {
@@ -135,7 +141,10 @@ impl Page {
                 return Err("a line of its head does not begin with a name");
             }
             match Known::of(name) {
-                Known::Connection => close |= value.eq_ignore_ascii_case(b"close"),
+                Known::Connection => {
+                    close |= value.eq_ignore_ascii_case(b"close");
+                    hop_bytes += name.len() + value.len();
+                }
                 Known::ContentLength => sized = true,
                 Known::TransferEncoding => return Err("it has a Transfer-Encoding"),
                 _ => write_field(&mut fields, name, value),
@@ -147,6 +156,7 @@ impl Page {
             fields,
             body: lines.0.into(),
             close,
+            hop_bytes,
             sized,
             silent: false,
             http10: version == b"HTTP/1.0",
@@ -245,6 +255,9 @@ impl Default for Body {
     }
 }
 
+/// Name and value of the field that says that the connection is closed.
+pub(crate) const CONNECTION_CLOSE: &str = "connectionclose";
+
 /// An answer of our own.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
@@ -258,6 +271,8 @@ pub(crate) struct Answer {
     pub(crate) body: Body,
     /// The connection is closed after it.
     pub(crate) close: bool,
+    /// Bytes of names and values of the `Connection` fields that HAProxy counts in such an answer, whatever is sent of them.
+    pub(crate) hop_bytes: usize,
     /// Its length is not said: the end of the connection ends it.
     pub(crate) unsized_body: bool,
     /// Nothing is sent: the connection is closed.
@@ -276,6 +291,7 @@ impl Answer {
             fields: page.fields.clone(),
             body: Body::Kept(Arc::clone(&page.body)),
             close: page.close || unsized_body,
+            hop_bytes: page.hop_bytes,
             unsized_body,
             silent: page.silent,
             http10: page.http10 && form == OwnAnswers::Haproxy,
@@ -405,12 +421,14 @@ fn haproxy(status: u16) -> Option<Answer> {
     let mut fields = Vec::new();
     write_field(&mut fields, b"cache-control", b"no-cache");
     write_field(&mut fields, b"content-type", b"text/html");
+    let close = matches!(status, 400 | 408);
     Some(Answer {
         status,
         reason: reason.as_bytes().to_vec(),
         fields,
         body: Body::Fixed(body.as_bytes()),
-        close: matches!(status, 400 | 408),
+        close,
+        hop_bytes: if close { CONNECTION_CLOSE.len() } else { 0 },
         ..Answer::default()
     })
 }

@@ -165,6 +165,8 @@ pub(crate) struct Ledger {
     pub(crate) number: u32,
     /// The rule that ended the rules of a phase last, if it did not forward.
     pub(crate) last_rule: Origin,
+    /// How much of the request was looked at before it was ended.
+    pub(crate) looked_at: LookedAt,
     /// Another target took over.
     pub(crate) redispatched: bool,
     /// What HAProxy calls the service that answered.
@@ -185,6 +187,16 @@ pub(crate) struct Ledger {
     pub(crate) logged: bool,
     /// Its record is being written before its end.
     pub(crate) early: bool,
+}
+
+/// How much of a request HAProxy had looked at when it was ended, which its logs tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LookedAt {
+    Everything,
+    /// Its rules waited for its body.
+    Head,
+    /// Rules over first bytes ended it: it is none yet.
+    FirstBytes,
 }
 
 /// What rules said of the record of an exchange.
@@ -211,8 +223,10 @@ pub(crate) struct Answered {
 pub(crate) enum How {
     /// A redirect or a response.
     Answer,
-    /// It denied the exchange, or asked for authorization.
+    /// It denied the exchange.
     Denial,
+    /// It asked for a name and a password.
+    Challenge,
     /// It denied the exchange after a while.
     Tarpit,
 }
@@ -317,6 +331,7 @@ impl<'c> Exchange<'c> {
                 ended: None,
                 number: connection.next_number(),
                 last_rule: Origin(Span::NONE),
+                looked_at: LookedAt::Everything,
                 redispatched: false,
                 answered: None,
                 in_place_of: None,

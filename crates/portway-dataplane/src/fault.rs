@@ -2,6 +2,7 @@
 
 use portway_core::http1::Refusal;
 use portway_core::retry::Stage;
+use portway_model::settings::OwnAnswers;
 use portway_telemetry::record::FaultCode;
 use std::io;
 
@@ -336,6 +337,52 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
             _,
         ) => "",
     }
+}
+
+/// The reason phrase of a status in our own answers of this form.
+pub(crate) fn reason_in(form: OwnAnswers, status: u16) -> &'static str {
+    let other = match form {
+        OwnAnswers::Portway => None,
+        OwnAnswers::Haproxy => haproxy_reason(status),
+    };
+    other.unwrap_or_else(|| reason(status))
+}
+
+/// The reason phrase that HAProxy 2.6 has for a status, where it is another one than ours. Its redirects say "Found", and
+/// other answers with 302 are not told from them.
+fn haproxy_reason(status: u16) -> Option<&'static str> {
+    Some(match status {
+        210 => "Content Different",
+        305 => "Use Proxy",
+        310 => "Too many Redirects",
+        408 => "Request Time-out",
+        413 => "Request Entity Too Large",
+        414 => "Request-URI Too Long",
+        416 => "Requested range unsatisfiable",
+        417 => "Expectation failed",
+        424 => "Method failure",
+        449 => "Retry With",
+        450 => "Blocked by Windows Parental Controls",
+        456 => "Unrecoverable Error",
+        499 => "client has closed connection",
+        502 => "Bad Gateway or Proxy Error",
+        504 => "Gateway Time-out",
+        505 => "HTTP Version not supported",
+        506 => "Variant also negotiate",
+        507 => "Insufficient storage",
+        508 => "Loop detected",
+        509 => "Bandwidth Limit Exceeded",
+        510 => "Not extended",
+        511 => "Network authentication required",
+        520 => "Web server is returning an unknown error",
+        status if !reason(status).is_empty() => return None,
+        100..200 => "Informational",
+        200..300 => "Success",
+        300..400 => "Redirection",
+        400..500 => "Client Error",
+        500..600 => "Server Error",
+        _ => "Other",
+    })
 }
 
 /// The reason phrase of a status (RFC 9110 §15).

@@ -243,7 +243,7 @@ async fn exchange(
         }
         match request_framing(x.request(), x.arena()) {
             Ok(framing) if framing.upgrade && lacks_key(&x) => {
-                reply::fault(&mut x, stream, Fault::refused(Refusal::NoWebsocketKey)).await
+                refuse_framing(&mut x, stream, Refusal::NoWebsocketKey).await
             }
             Ok(framing) => {
                 x.framing = framing;
@@ -254,11 +254,20 @@ async fn exchange(
                 }
                 serve::serve(&mut x, stream, group).await
             }
-            Err(refusal) => reply::fault(&mut x, stream, Fault::refused(refusal)).await,
+            Err(refusal) => refuse_framing(&mut x, stream, refusal).await,
         }
     };
     connection.worker.give_scratch(scratch);
     next
+}
+
+/// Answers a request whose end cannot be told. HAProxy looks for it while it reads the head: to it this is no request.
+async fn refuse_framing(x: &mut Exchange<'_>, stream: &mut Stream, refusal: Refusal) -> Next {
+    if x.connection.own_answers() == OwnAnswers::Haproxy {
+        x.scratch.request.clear();
+        x.head_len = 0;
+    }
+    reply::fault(x, stream, Fault::refused(refusal)).await
 }
 
 /// True for a handshake of WebSocket that HAProxy refuses.

@@ -1,7 +1,7 @@
 //! Heads as we send them: strict in, canonical out.
 
 use crate::exchange::Exchange;
-use crate::fault::reason;
+use crate::fault::reason_in;
 use portway_core::evaluate::Facts;
 use portway_core::evaluate::rewrite::write_origin;
 use portway_core::http1::{
@@ -194,7 +194,8 @@ pub(crate) fn response(
             write_status_line(&mut out, status, &x.scratch.reason);
         }
         Some(status) if status != head.status() => {
-            write_status_line(&mut out, status, reason(status).as_bytes())
+            let form = x.connection.own_answers();
+            write_status_line(&mut out, status, reason_in(form, status).as_bytes());
         }
         _ => write_status_line(&mut out, head.status(), head.reason(arena)),
     }

@@ -4,7 +4,7 @@
 //! where something is not known: -1 for a number, nothing for a text (a format says what then stands in its place).
 
 use crate::connection::Connection;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, LookedAt};
 use crate::live::TargetState;
 use crate::policy::Side;
 use crate::record::Passed;
@@ -447,7 +447,8 @@ fn status(x: &Exchange<'_>) -> i64 {
     }
 }
 
-fn is_page_of_haproxy(x: &Exchange<'_>) -> bool {
+/// True where Portway answered as HAProxy's page of statistics does.
+pub(crate) fn is_page_of_haproxy(x: &Exchange<'_>) -> bool {
     x.ledger.service.is_some() && x.connection.own_answers() == OwnAnswers::Haproxy
 }
 
@@ -499,7 +500,7 @@ fn write_of_request(x: &Exchange<'_>, value: LogValue, out: &mut Vec<u8>) {
         _ => {}
     }
     let head = x.request();
-    if x.head_len == 0 {
+    if x.head_len == 0 || x.ledger.looked_at == LookedAt::FirstBytes {
         return out.extend_from_slice(BAD_REQUEST);
     }
     let method = head.method_bytes(x.arena());

@@ -3,7 +3,7 @@
 //! Decides nothing of its own: conditions are judged by `portway_core::evaluate`, the order of rules by the
 //! listener's index. What a rule changes is seen by the rules after it.
 
-use crate::answers::{self, Answer, Body};
+use crate::answers::{self, Answer, Body, CONNECTION_CLOSE};
 use crate::buffer::Buffer;
 use crate::compress;
 use crate::exchange::{Exchange, How, LogWish, Scratch};
@@ -21,7 +21,7 @@ use portway_core::evaluate::{
     self, Facts, Fetched, variable_value, write_header_value, write_location, write_path,
     write_query, write_replacement, write_target, write_template, write_url,
 };
-use portway_core::http1::{Known, Method, is_token, write_field};
+use portway_core::http1::{BodyLength, Known, Method, is_token, write_field};
 use portway_core::route::Router;
 use portway_core::stick::Event;
 use portway_model::action::{
@@ -240,7 +240,7 @@ fn perform(
         Action::Authenticate { users, realm } => {
             let passes = users.is_some_and(|users| x.authenticated(users) == Some(true));
             if !passes {
-                return Some(Decision::Answer(unauthorized(x, realm), How::Denial));
+                return Some(Decision::Answer(unauthorized(x, realm), How::Challenge));
             }
         }
         Action::Service(service) => {
@@ -542,7 +542,10 @@ pub(crate) fn redirect_to(x: &Exchange<'_>, prefix: &str) -> Answer {
         TemplatePart::Expression(Spanned::bare(expression)),
     ]);
     let mut answer = redirect(x, &location, 302);
-    answer.close = x.connection.own_answers() == OwnAnswers::Haproxy;
+    if x.connection.own_answers() == OwnAnswers::Haproxy {
+        answer.close = true;
+        answer.hop_bytes = CONNECTION_CLOSE.len();
+    }
     answer
 }
 
@@ -554,11 +557,20 @@ fn redirect(x: &Exchange<'_>, location: &Template<Resolved>, status: u16) -> Ans
     answer.fields.extend_from_slice(b"Location: ");
     write_location(location, x, &mut answer.fields);
     answer.fields.extend_from_slice(b"\r\n");
-    // HAProxy says so where a redirect is not meant to last.
-    if x.connection.own_answers() == OwnAnswers::Haproxy && matches!(status, 302 | 303 | 307) {
-        write_field(&mut answer.fields, b"Cache-Control", b"no-cache");
+    if x.connection.own_answers() == OwnAnswers::Haproxy {
+        as_redirect_of_haproxy(x, &mut answer);
     }
     answer
+}
+
+/// HAProxy says where a redirect is not meant to last, and counts as closed a connection with a body still to be read.
+fn as_redirect_of_haproxy(x: &Exchange<'_>, answer: &mut Answer) {
+    if matches!(answer.status, 302 | 303 | 307) {
+        write_field(&mut answer.fields, b"Cache-Control", b"no-cache");
+    }
+    if !matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)) {
+        answer.hop_bytes = CONNECTION_CLOSE.len();
+    }
 }
 
 fn unauthorized(x: &Exchange<'_>, realm: &str) -> Answer {

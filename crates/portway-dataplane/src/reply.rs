@@ -2,9 +2,9 @@
 
 use crate::answers::{self, Answer};
 use crate::exchange::{Answered, Exchange, How};
-use crate::fault::{Fault, client_text, reason};
+use crate::fault::{Fault, client_text, reason_in};
 use crate::head::as_http10;
-use crate::log_value::response_head_size;
+use crate::log_value::{is_page_of_haproxy, response_head_size};
 use crate::pages;
 use crate::policy::{self, Side};
 use crate::serve::Next;
@@ -66,7 +66,7 @@ pub(crate) async fn by_rule(
 ) -> Next {
     x.ledger.answered = Some(Answered { how, side });
     match (how, side) {
-        (How::Answer, _) => statistics::intercepted(x),
+        (How::Answer | How::Challenge, _) => statistics::intercepted(x),
         (_, Side::Request) => statistics::denied(x),
         (_, Side::Response) => statistics::response_denied(x),
     }
@@ -155,19 +155,7 @@ pub(crate) async fn answer(
     x.ledger.body_out.set(sent);
     x.ledger.head_out = (out.len() as u64).saturating_sub(sent);
     if x.connection.wants_sizes() {
-        let (received, from_rule) = match x.ledger.answered {
-            Some(Answered {
-                side: Side::Response,
-                ..
-            }) => (x.ledger.response_size, true),
-            answered => (0, answered.is_some()),
-        };
-        // HAProxy makes a length for the answer of a rule, and takes it out of a 204 or 304 as it leaves.
-        let length = match x.response_status {
-            Some(204 | 304) if from_rule => "Content-Length".len() as u64 + 1,
-            _ => 0,
-        };
-        x.ledger.response_size = received + length + own_size(&out, x.ledger.head_out);
+        x.ledger.response_size = size(x, &answer, &out);
     }
     let limit = x.connection.client_timeout();
     if let Err(error) = write_all(x, stream, &out, limit).await {
@@ -209,6 +197,45 @@ fn has_body(x: &Exchange<'_>) -> bool {
     x.request().method() != Method::Head && !bodiless
 }
 
+/// The size of what was answered but for the body, as HAProxy counts it. `out`: the whole response.
+fn size(x: &Exchange<'_>, answer: &Answer, out: &[u8]) -> u64 {
+    let (received, from_rule) = match x.ledger.answered {
+        Some(Answered {
+            side: Side::Response,
+            ..
+        }) => (x.ledger.response_size, true),
+        answered => (0, answered.is_some()),
+    };
+    // HAProxy makes a length for the answer of a rule, and takes it out of a 204 or 304 as it leaves.
+    let length = match x.response_status {
+        Some(204 | 304) if from_rule => "Content-Length".len() + 1,
+        _ => 0,
+    };
+    // Where it asks for the password of its page, it answers what is no request too, and sends nothing of that.
+    let unsent = match answer.status {
+        401 if is_page_of_haproxy(x) => page_size(x, &answers::own(x, 400, "")),
+        _ => 0,
+    };
+    received + (length + answer.hop_bytes) as u64 + own_size(out, x.ledger.head_out) + unsent
+}
+
+/// The size of an answer, head and body, as HAProxy counts it.
+fn page_size(x: &Exchange<'_>, page: &Answer) -> u64 {
+    let mut out = Vec::new();
+    let reason = match page.reason.is_empty() {
+        true => reason_in(x.connection.own_answers(), page.status).as_bytes(),
+        false => &page.reason,
+    };
+    write_status_line(&mut out, page.status, reason);
+    out.extend_from_slice(&page.fields);
+    let body = page.body.bytes().len();
+    let sent = if has_body(x) { body } else { 0 };
+    if !page.unsized_body {
+        write_content_length(&mut out, body as u64);
+    }
+    own_size(&out, out.len() as u64) + (page.hop_bytes + sent) as u64
+}
+
 /// The size of the head of an answer of our own, as HAProxy counts it: without what divides names and values and ends
 /// lines, and without the field that belongs to the connection.
 fn own_size(out: &[u8], head_len: u64) -> u64 {
@@ -236,7 +263,7 @@ fn head(x: &mut Exchange<'_>, answer: &Answer, close: bool) -> Vec<u8> {
     let reason = match () {
         () if !x.scratch.reason.is_empty() => x.scratch.reason.as_slice(),
         () if status == answer.status && !answer.reason.is_empty() => &answer.reason,
-        () => reason(status).as_bytes(),
+        () => reason_in(x.connection.own_answers(), status).as_bytes(),
     };
     write_status_line(&mut out, status, reason);
     if answer.http10 {

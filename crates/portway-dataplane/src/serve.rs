@@ -11,7 +11,7 @@
 use crate::answers::Answer;
 use crate::body;
 use crate::connect::{self, Upstream, Wanted};
-use crate::exchange::{Attempt, Exchange, How};
+use crate::exchange::{Attempt, Exchange, How, LookedAt};
 use crate::fault::Fault;
 use crate::forward;
 use crate::group;
@@ -93,13 +93,17 @@ async fn by_rules(x: &mut Exchange<'_>, downstream: &mut Stream, group: Option<G
             Decision::WaitForBody(time, at_least) => {
                 match Box::pin(body::wait(x, downstream, time, at_least)).await {
                     Ok(()) => continue,
-                    Err(fault) => reply::fault(x, downstream, fault).await,
+                    Err(fault) => {
+                        x.ledger.looked_at = LookedAt::Head;
+                        reply::fault(x, downstream, fault).await
+                    }
                 }
             }
             Decision::Service(asked) => Box::pin(service::serve(x, downstream, *asked)).await,
             Decision::Close(ending) => {
                 statistics::denied(x);
                 x.ledger.fault = Some(Fault::closed_by_rule());
+                x.ledger.looked_at = progress.looked_at();
                 match (ending, x.connection.own_answers()) {
                     (Ending::Silent, _) => Next::Vanish,
                     (Ending::Told, OwnAnswers::Portway) => Next::Reset,
@@ -138,6 +142,13 @@ impl Progress {
             progress.chosen(x, group);
         }
         progress
+    }
+
+    fn looked_at(&self) -> LookedAt {
+        match (self.group, self.list) {
+            (None, List::First) => LookedAt::FirstBytes,
+            _ => LookedAt::Everything,
+        }
     }
 
     fn chosen(&mut self, x: &mut Exchange<'_>, group: GroupId) {

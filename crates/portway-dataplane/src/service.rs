@@ -4,7 +4,7 @@
 //! A worker only collects what the question is: it renders nothing and checks no password, so that neither costs the
 //! exchanges beside it anything.
 
-use crate::answers::{Answer, Body};
+use crate::answers::{self, Answer, Body};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::serve::Next;
@@ -144,16 +144,23 @@ pub(crate) async fn serve(x: &mut Exchange<'_>, stream: &mut Stream, asked: Aske
             fields,
             body,
         }) => {
-            if status != 401 || x.connection.own_answers() == OwnAnswers::Portway {
+            // The page asks for a password as rules do: with the proxy's own page.
+            let asks = status == 401 && x.connection.own_answers() == OwnAnswers::Haproxy;
+            let mut reply = match asks {
+                true => answers::own(x, status, ""),
+                false => Answer {
+                    status,
+                    body: Body::Made(body),
+                    ..Answer::default()
+                },
+            };
+            if !asks {
                 x.ledger.response_head = Some(x.ledger.started.elapsed());
             }
-            let mut reply = Answer {
-                status,
-                body: Body::Made(body),
-                ..Answer::default()
-            };
             for (name, value) in &fields {
-                write_field(&mut reply.fields, name.as_bytes(), value.as_bytes());
+                if !asks || name.eq_ignore_ascii_case("www-authenticate") {
+                    write_field(&mut reply.fields, name.as_bytes(), value.as_bytes());
+                }
             }
             reply::answer(x, stream, reply, false).await
         }

@@ -46,11 +46,11 @@ pub(crate) fn of_exchange(x: &Exchange<'_>) -> [u8; 2] {
         let by = ledger
             .answered
             .map(|answered| (answered.side, answered.how));
-        return match (by, ledger.status) {
-            (Some((_, How::Tarpit)), _) => *b"PT",
-            (Some((Side::Response, _)), _) => *b"PH",
+        return match by {
+            Some((_, How::Tarpit)) => *b"PT",
+            Some((Side::Response, _)) => *b"PH",
             // A question for a password is an answer like any other.
-            (_, 401 | 407) => *b"LR",
+            Some((_, How::Challenge)) => *b"LR",
             _ => *b"PR",
         };
     }

@@ -4,7 +4,7 @@
 //! not come to is `None`, and so is all that would follow.
 
 use crate::connection::Connection;
-use crate::exchange::{Exchange, How};
+use crate::exchange::{Exchange, How, LookedAt};
 use crate::policy::Side;
 use crate::record::Passed;
 use portway_model::expression::LogValue;
@@ -59,7 +59,9 @@ impl Times {
         let answered = ledger.answered;
         let held = answered.is_some_and(|it| it.how == How::Tarpit);
         let replaced = answered.is_some_and(|it| it.side == Side::Response);
-        let came = !held && !matches!(code, Some(FaultCode::Rejected | FaultCode::NoRule));
+        let came = !held
+            && ledger.looked_at == LookedAt::Everything
+            && !matches!(code, Some(FaultCode::Rejected | FaultCode::NoRule));
         Times {
             request: Some(begun(ledger.head_took)).filter(|_| came),
             // What never had a place has at least waited for one.

@@ -88,7 +88,7 @@ fn around_difference(old: &[u8], new: &[u8]) -> (String, String) {
 }
 
 /// Makes lines of access logs comparable: moments, process numbers, ports of clients,
-/// durations and counts of bytes become letters.
+/// and durations become letters.
 pub(super) struct Mask(Vec<(Regex, &'static str)>);
 
 impl Mask {
@@ -116,17 +116,17 @@ impl Mask {
             ),
             // Tq/Tw/Tc/Tr/Tt of HTTP and Tw/Tc/Tt of TCP: -1 says something, the rest is noise.
             (
-                r" (-1|\d+)/(-1|\d+)/(-1|\d+)/(-1|\d+)/(\+?\d+) (-?\d+) \+?\d+ ",
-                " $1;$2;$3;$4;$5 $6 BYTES ",
+                r" (-1|\d+)/(-1|\d+)/(-1|\d+)/(-1|\d+)/(\+?\d+) (-?\d+) ",
+                " $1;$2;$3;$4;$5 $6 ",
             ),
-            // HAProxy counts bytes as it keeps them, others as they go over the wire.
-            (r#""([^"]*)" (\d{3}) \+?\d+ ""#, "\"$1\" $2 BYTES \""),
+            // A line written while the body comes tells what of it was there.
+            (r" \+\d+ ", " +BYTES "),
             // HAProxy's CLF: port of the client, milliseconds, and the durations.
             (
                 r#" \d{1,5} \d{1,3} ("[^"]*" "[^"]*" "[^"]*") (-1|\d+) (-1|\d+) (-1|\d+) (-1|\d+) (\+?\d+) "#,
                 " PORT MS $1 $2;$3;$4;$5;$6 ",
             ),
-            (r" (-1|\d+)/(-1|\d+)/(\+?\d+) \+?\d+ ", " $1;$2;$3 BYTES "),
+            (r" (-1|\d+)/(-1|\d+)/(\+?\d+) ", " $1;$2;$3 "),
         ];
         let list = masks
             .into_iter()
@@ -141,7 +141,11 @@ impl Mask {
             text = mask.replace(&text, *with).into_owned();
         }
         let durations = |word: &str| {
-            if !word.contains(';') {
+            let is_time = |part: &str| {
+                let digits = part.strip_prefix(['-', '+']).unwrap_or(part);
+                !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit())
+            };
+            if !word.contains(';') || !word.split(';').all(is_time) {
                 return word.to_owned();
             }
             let parts = word.split(';').map(|part| match part {
@@ -208,11 +212,11 @@ mod tests {
         for (line, expected) in [
             (
                 "<134>Nov 21 10:00:00 haproxy[42]: 127.0.0.1:50123 [21/Nov/2026:10:00:00.123] web app/s1 0/0/1/-1/12 200 5 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"",
-                "<134>MOMENT PROGRAM: 127.0.0.1:PORT [MOMENT] web app/s1 T/T/T/-1/T 200 BYTES - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"",
+                "<134>MOMENT PROGRAM: 127.0.0.1:PORT [MOMENT] web app/s1 T/T/T/-1/T 200 5 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"",
             ),
             (
                 "<134>Nov  1 10:00:00 haproxy[42]: ::1:50123 [21/Nov/2026:10:00:00.123] in out/s1 1/-1/12 0 SC 1/1/0/0/3 0/0",
-                "<134>MOMENT PROGRAM: ::1:PORT [MOMENT] in out/s1 T/-1/T BYTES SC 1/1/0/0/3 0/0",
+                "<134>MOMENT PROGRAM: ::1:PORT [MOMENT] in out/s1 T/-1/T 0 SC 1/1/0/0/3 0/0",
             ),
         ] {
             assert_eq!(mask.apply(line), expected);

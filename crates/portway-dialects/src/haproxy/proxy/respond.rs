@@ -74,6 +74,9 @@ pub(super) fn answer(
     let mut status: Option<Span> = None;
     let mut payload: Option<&Word> = None;
     let mut section: Option<&Word> = None;
+    // Nothing is said, or a status by `deny_status` and no more: the proxy's own page is meant.
+    let mut bare = kind != Kind::Return;
+    let mut is_first = true;
     while let Some(word) = args.argument() {
         let option = word.as_str();
         let known = [
@@ -89,7 +92,10 @@ pub(super) fn answer(
             "lf-string",
             "hdr",
         ];
-        if !known.contains(&option) {
+        let may_stand = option != "deny_status" || is_first && kind != Kind::Return;
+        bare &= is_first && option == "deny_status";
+        is_first = false;
+        if !may_stand || !known.contains(&option) {
             // What is neither an option nor a condition is said by the caller, as HAProxy does.
             let message = format!(
                 "`{option}` is not expected here: `if` or `unless` with a condition may follow"
@@ -128,7 +134,7 @@ pub(super) fn answer(
             }
         }
     }
-    if payload.is_none() && kind != Kind::Return && response.headers.is_empty() {
+    if bare {
         response.body = AnswerBody::ErrorPage;
     }
     check_own(&response, status, args.line(), reader)?;
