@@ -197,6 +197,21 @@ fn identity(
     }
 }
 
+/// Several files, one after the other.
+fn read_pems(
+    folder: &Path,
+    files: &[String],
+    span: Span,
+    found: &mut Diagnostics,
+) -> Option<Vec<u8>> {
+    let texts: Vec<Option<Vec<u8>>> = files
+        .iter()
+        .map(|file| read_pem(&folder.join(file), span, found))
+        .collect();
+    let texts: Option<Vec<Vec<u8>>> = texts.into_iter().collect();
+    Some(texts?.join(&b'\n'))
+}
+
 fn read_pem(path: &Path, span: Span, found: &mut Diagnostics) -> Option<Vec<u8>> {
     read_limited(path, MAX_PEM_BYTES)
         .map_err(|reason| {
@@ -476,6 +491,16 @@ mod tests {
             "protocol = 'https'\ntls = { verify = { ca = 'a.crt' } }",
             (true, false),
             &[],
+        );
+        check(
+            "protocol = 'https'\ntls = { verify = { ca = ['a.crt', 'both.pem'] } }",
+            (true, false),
+            &[],
+        );
+        check(
+            "protocol = 'https'\ntls = { verify = { ca = ['a.crt', 'none.crt'] } }",
+            (false, false),
+            &[Code::Unreadable],
         );
         check(
             "protocol = 'https'\ntls = { verify = { ca = 'none.crt' } }",

@@ -12,7 +12,7 @@ use crate::sticky::Kept;
 use crate::variables::Variables;
 use portway_core::evaluate::rewrite::split_target;
 use portway_core::evaluate::write_target;
-use portway_core::http1::{BodyLength, Method};
+use portway_core::http1::{BodyLength, Known, Method};
 use portway_model::page::PageFrom;
 use portway_model::snapshot::GroupId;
 use portway_model::stage::Resolved;
@@ -38,6 +38,8 @@ struct Wanted {
     group: GroupId,
     /// `None`: the request itself again.
     target: Option<Vec<u8>>,
+    /// The headers that go along; `None`: all.
+    headers: Option<Vec<String>>,
     /// What the client is told; `None`: what comes of it.
     status: Option<u16>,
     variables: Variables,
@@ -90,6 +92,7 @@ pub(crate) fn takes(x: &mut Exchange<'_>, status: u16) -> bool {
             group,
             status: target.as_ref().map(|_| case.answer_as.unwrap_or(status)),
             target,
+            headers: case.headers.clone(),
             variables,
         });
         break;
@@ -108,6 +111,14 @@ pub(crate) fn begin(x: &mut Exchange<'_>) -> Option<GroupId> {
     forget_response(x);
     if let Some(target) = wanted.target {
         ask_for_page(x, &target);
+    }
+    if let Some(headers) = wanted.headers {
+        let scratch = &mut *x.scratch;
+        let (request, edits) = (&scratch.request, &mut scratch.request_edits);
+        edits.remove_where(request.fields(), x.arena.filled(), |name, _| {
+            let is_named = |it: &String| it.as_bytes().eq_ignore_ascii_case(name);
+            Known::of(name) != Known::Host && !headers.iter().any(is_named)
+        });
     }
     x.kept = Kept::default();
     x.attempt = Attempt::default();

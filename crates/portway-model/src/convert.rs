@@ -286,7 +286,7 @@ fn transform<C: Convert>(
         ],
         [
             Default, Otherwise, Append, Join, TrimStart, TrimEnd, JsonEscape, Compare, SameSecret, Hash, Digest,
-            Language, Chunks, Json, JwtHeader, JwtPayload, FixTag, Mqtt, RdpCookie, UnsetVariable,
+            Language, LastOutside, Chunks, Json, JwtHeader, JwtPayload, FixTag, Mqtt, RdpCookie, UnsetVariable,
         ],
         Transform::Replace { pattern, with, all } => Transform::Replace {
             pattern: to.pattern(pattern)?,

@@ -251,8 +251,8 @@ pub struct ListenerTlsDraft {
 pub struct ClientsDraft {
     /// Whether one is asked for.
     pub auth: Option<Spanned<ClientAuth>>,
-    /// File of CAs.
-    pub ca: Option<Spanned<String>>,
+    /// Files of CAs.
+    pub ca: Vec<Spanned<String>>,
     /// File of more CAs, whose names clients are not told.
     pub unnamed_ca: Option<Spanned<String>>,
     /// File of revocation lists.
@@ -602,8 +602,8 @@ pub enum Verify {
     Off,
     /// Those of the system's CAs.
     System,
-    /// Those of the CAs in this file.
-    Ca(String),
+    /// Those of the CAs in these files.
+    Ca(Vec<String>),
 }
 
 /// A certificate with its key.

@@ -427,17 +427,19 @@ fn listener_tls(tls: &ListenerTls, protocol: Protocol) -> ListenerTlsDraft {
         strict_sni: unless(&tls.strict_sni, &false),
         accept_clear: unless(&tls.accept_clear, &false),
         clients: clients(&tls.clients),
-        expected_names: {
-            let names = tls.expected_names.iter();
-            names.map(|it| Spanned::bare(it.value.clone())).collect()
-        },
+        expected_names: bare_each(tls.expected_names.iter().map(|it| &it.value)),
     }
+}
+
+fn bare_each<'t>(texts: impl IntoIterator<Item = &'t String>) -> Vec<Spanned<String>> {
+    let texts = texts.into_iter();
+    texts.map(|it| Spanned::bare(it.clone())).collect()
 }
 
 fn clients(clients: &Clients) -> ClientsDraft {
     ClientsDraft {
         auth: unless(&clients.auth, &ClientAuth::Off),
-        ca: some(&clients.ca),
+        ca: bare_each(&clients.ca),
         unnamed_ca: some(&clients.unnamed_ca),
         crl: some(&clients.crl),
         judge: unless(&clients.judge, &CertificateJudge::Portway),

@@ -15,6 +15,8 @@ pub struct PageFrom<S: Stage> {
     /// Path and query of the page; values see the status of the answer. `None`: the request itself is made again, where it
     /// has no body, and the client is told what comes of that.
     pub target: Option<Template<S>>,
+    /// The headers of the request that a page is asked for with, Host beside them; `None`: all.
+    pub headers: Option<Vec<String>>,
     /// The status that the client is told with a page; `None`: that of the answer.
     pub answer_as: Option<u16>,
 }
@@ -32,6 +34,7 @@ impl<S: Stage> PageFrom<S> {
             status: from.status.clone(),
             forward: forward?,
             target: target?,
+            headers: from.headers.clone(),
             answer_as: from.answer_as,
         })
     }

@@ -282,8 +282,8 @@ pub struct ListenerTls {
 pub struct Clients {
     /// Whether one is asked for.
     pub auth: ClientAuth,
-    /// File of CAs.
-    pub ca: Option<String>,
+    /// Files of CAs.
+    pub ca: Vec<String>,
     /// File of more CAs, whose names clients are not told.
     pub unnamed_ca: Option<String>,
     /// File of revocation lists.

@@ -2,6 +2,7 @@
 
 use crate::expression::Variable;
 use crate::stage::Stage;
+use ipnet::IpNet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A step on a value.
@@ -177,6 +178,9 @@ pub enum Transform<S: Stage> {
     },
     /// Of an Accept-Language header: which of these the client likes best (RFC 9110 section 12.5.4).
     Language(Vec<String>),
+    /// Of a list with commas, such as X-Forwarded-For: the last entry that is no address in these networks. Empty entries
+    /// do not count; absent where there is none.
+    LastOutside(Vec<IpNet>),
     /// SHA-256 of it in hex.
     Sha256,
     /// Between double quotes; only these where the value is absent.

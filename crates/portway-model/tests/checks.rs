@@ -491,7 +491,7 @@ fn tls() {
         ],
     );
     check(
-        change(|tls| tls.clients.ca = Some(at(28, "ca.pem".into()))),
+        change(|tls| tls.clients.ca = vec![at(28, "ca.pem".into())]),
         &[
             "warning P0105 @28: a CA for client certificates that nothing asks for | set `client_auth` to `required` or `optional`",
         ],
@@ -533,7 +533,7 @@ fn tls() {
     check(
         |d| {
             d.groups[0].protocol = Some(at(12, Protocol::Https));
-            d.groups[0].tls.verify = Some(at(13, Verify::Ca(String::new())));
+            d.groups[0].tls.verify = Some(at(13, Verify::Ca(vec![String::new()])));
             d.groups[0].tls.server_name = Some(at(14, ServerName::Fixed("a b".into())));
         },
         &[
@@ -2471,6 +2471,7 @@ fn requests_that_are_made_again() {
                 weight: 1,
             }],
             target: None,
+            headers: None,
             answer_as,
         };
         rule_first(Phase::Request, Action::PageFrom(Arc::new(vec![page])))
@@ -2479,7 +2480,7 @@ fn requests_that_are_made_again() {
     check(
         page(Some(500)),
         &[
-            "P0105 @70: a request that is made again is answered with its own status | take `answer_as` out",
+            "P0105 @70: a request that is made again has its own headers and its own status | take `headers` and `answer_as` out",
         ],
     );
 }

@@ -86,7 +86,7 @@ const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyA
     Join Truth Even Odd SameSecret Base64Url HexNumber FormDecode UrlEncode JsonEscape Utf8Lossy Compare Hash Crc32c Djb2 Sdbm Wt6 Xxh32 Xxh64 \
     Xxh3 FixMessage FixTag MqttPacket Mqtt RdpCookie TargetQueue AnyCookie AuthenticatedUser WithSource \
     ProtocolName ProtocolVersion ClientIdentifier WillTopic WillPayload Username Password KeepAlive ReasonCode Property \
-    Digest Md5 Hmac Date HttpDate Language Pairs Keys \
+    Digest Md5 Hmac Date HttpDate Language LastOutside Pairs Keys \
     All Any Not Test Present True Text Regex Number Address Listed Exact Prefix Suffix Contains Glob \
     Segment Label Source SourcePort Destination DestinationPort ListenerName Tls TlsVersion TlsCipher Sni Alpn \
     ClientCertificate Verified Subject Issuer Serial Fingerprint NotBefore NotAfter Pem HelloSni HelloAlpn HelloType IsHttp \

@@ -63,8 +63,9 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
     std::fs::write(path("page.html"), "a page").unwrap();
     for (listener, number) in snapshot.listeners.iter_mut().map(Arc::make_mut).zip(0..) {
         if let Some(tls) = &mut listener.tls {
-            for ca in [&mut tls.clients.ca, &mut tls.clients.unnamed_ca] {
-                *ca = ca.as_ref().map(|_| path("ca.pem"));
+            let clients = &mut tls.clients;
+            for ca in clients.ca.iter_mut().chain(&mut clients.unnamed_ca) {
+                *ca = path("ca.pem");
             }
             tls.clients.crl = None;
         }
@@ -117,9 +118,9 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
             .iter_mut()
             .for_each(|target| target.address = TargetAddress::socket(NOBODY));
         if let Some(tls) = &mut group.tls
-            && let Verify::Ca(file) = &mut tls.verify
+            && let Verify::Ca(files) = &mut tls.verify
         {
-            *file = path("ca.pem");
+            *files = vec![path("ca.pem")];
         }
     }
 }

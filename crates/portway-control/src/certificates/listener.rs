@@ -1,6 +1,6 @@
 //! TLS of a listener: what its clients are shown, and the settings that go with each certificate.
 
-use super::{policy, read_pem};
+use super::{policy, read_pems};
 use crate::renewal::Certificates;
 use crate::sources::folder_of;
 use crate::tls::client_auth::{self, Asking};
@@ -229,10 +229,14 @@ impl Loading<'_> {
         let folder = folder_of(self.sources, span);
         let asked = settings.clients;
         // Compile asks for a file of CAs where certificates are asked for.
-        let files = [&asked.ca, &asked.unnamed_ca, &asked.crl];
-        let texts = files.map(|file| match file {
-            Some(file) => read_pem(&folder.join(file), span, self.found).map(Some),
-            None => Some(None),
+        let files = [
+            asked.ca.as_slice(),
+            asked.unnamed_ca.as_slice(),
+            asked.crl.as_slice(),
+        ];
+        let texts = files.map(|files| match files {
+            [] => Some(None),
+            files => read_pems(&folder, files, span, self.found).map(Some),
         });
         let [ca, unnamed_ca, crl] = texts;
         let (ca, unnamed_ca, crl) = (ca?, unnamed_ca?, crl?);

@@ -1,6 +1,6 @@
 //! TLS towards the targets of a group: of the group, of targets with settings of their own, of its checks.
 
-use super::{SYSTEM_BUNDLES, policy, read_pem};
+use super::{SYSTEM_BUNDLES, policy, read_pem, read_pems};
 use crate::renewal::Certificates;
 use crate::sources::folder_of;
 use crate::tls::client::{
@@ -104,14 +104,17 @@ impl Loading<'_> {
             NameToSend::Client | NameToSend::Host | NameToSend::None => None,
         };
         let folder = folder_of(self.sources, span);
-        let file = match &tls.verify {
-            Verify::Off => None,
-            Verify::System => Some(system_bundle(&who, span, found)?),
-            Verify::Ca(path) => Some(folder.join(path)),
-        };
-        let text = match &file {
-            Some(path) => read_pem(path, span, found)?,
-            None => Vec::new(),
+        let (file, text) = match &tls.verify {
+            Verify::Off => (PathBuf::new(), Vec::new()),
+            Verify::System => {
+                let bundle = system_bundle(&who, span, found)?;
+                let text = read_pem(&bundle, span, found)?;
+                (bundle, text)
+            }
+            Verify::Ca(files) => {
+                let text = read_pems(&folder, files, span, found)?;
+                (folder.join(files.join(", ")), text)
+            }
         };
         let crl = match &tls.crl {
             Some(path) => Some(read_pem(&folder.join(path), span, found)?),
@@ -135,7 +138,6 @@ impl Loading<'_> {
         let alpn: Vec<Vec<u8>> = alpn.collect();
         client_config_as(&verification, &policy, &alpn, own, tls.resume)
             .map_err(|error| {
-                let file = file.unwrap_or_default();
                 let message = format!("{who} cannot speak TLS: {}: {error}", file.display());
                 found.push(Diagnostic::error(Code::Certificate, span, message));
             })

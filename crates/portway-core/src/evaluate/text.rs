@@ -3,6 +3,7 @@
 use super::Fetched;
 use super::encoding::{hex, nibble, percent_decode};
 use hmac::{Hmac, KeyInit, Mac};
+use ipnet::IpNet;
 use md5::Md5;
 use portway_model::expression::{ChunkForm, Chunks, DigestKind, JsonCharset};
 use sha1::Sha1;
@@ -215,6 +216,22 @@ pub(super) fn language<'k>(header: &[u8], known: &'k [String]) -> Option<&'k str
     best.map(|(_, found)| found)
 }
 
+/// The last entry of a list that is no address in these networks.
+pub(super) fn last_outside<'t>(list: &'t [u8], networks: &[IpNet]) -> Option<&'t [u8]> {
+    let entries = list.rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    let mut entries = entries.filter(|entry| !entry.is_empty());
+    entries.find(|entry| {
+        let address = std::str::from_utf8(entry).ok();
+        let address: Option<IpAddr> = address.and_then(|it| it.parse().ok());
+        let is_inside = |address: IpAddr| {
+            networks
+                .iter()
+                .any(|it| it.contains(&address.to_canonical()))
+        };
+        !address.is_some_and(is_inside)
+    })
+}
+
 /// Thousandths of `q=0.8`.
 fn weight(parameter: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(parameter.trim_ascii()).ok()?;
@@ -363,6 +380,24 @@ mod tests {
         check(header, &["de", "en"], Some("de"));
         check("en;q=0", &["en"], None);
         check("", &["en"], None);
+    }
+
+    #[test]
+    fn the_last_outside_of_networks() {
+        let check = |list: &str, expected: Option<&str>| {
+            let networks = ["10.0.0.0/8", "2001:db8::/32"].map(|it| it.parse().unwrap());
+            let found = last_outside(list.as_bytes(), &networks);
+            assert_eq!(found, expected.map(str::as_bytes), "{list}");
+        };
+        check("192.0.2.1", Some("192.0.2.1"));
+        check(
+            "192.0.2.1, 192.0.2.2 ,10.1.1.1, 2001:db8::1",
+            Some("192.0.2.2"),
+        );
+        check("192.0.2.1,::ffff:10.0.0.1,,", Some("192.0.2.1"));
+        check("192.0.2.1, unknown", Some("unknown"));
+        check("10.0.0.1", None);
+        check("", None);
     }
 
     /// Recorded from HAProxy 2.6.

@@ -221,6 +221,9 @@ fn apply_to_text<'a, F: Facts>(
             key.and_then(|key| text::hmac(*digest, &key, &text)).into()
         }
         Transform::Language(known) => text::language(&text, known).into(),
+        Transform::LastOutside(networks) => {
+            part_of(text, |text| text::last_outside(text, networks).into())
+        }
         Transform::Base64 => BASE64.encode(&text).into_bytes().into(),
         Transform::Base64Decode => base64_decode(&text).into(),
         Transform::Hex => hex(&text).into(),
@@ -444,6 +447,7 @@ fn jwt(token: &[u8], part: usize, path: &str) -> Fetched<'static> {
 mod tests {
     use super::super::fixture::{Exchange, show};
     use super::*;
+    use ipnet::IpNet;
     use portway_model::expression::{ChunkForm, Chunks, HashKind, Hashing, Operation};
     use portway_model::snapshot::MapId;
     use proptest::prelude::*;
@@ -711,6 +715,9 @@ mod tests {
             Just(Transform::UrlEncode),
             Just(Transform::Binary),
             text.prop_map(|text| Transform::Language(vec![text])),
+            Just(Transform::LastOutside(vec![IpNet::from(IpAddr::from([
+                10, 0, 0, 1
+            ]))])),
             text.prop_map(Transform::TrimEnd),
             Just(Transform::Sha256),
             any::<i64>()

@@ -161,3 +161,26 @@ fn a_request_is_made_again_elsewhere_where_it_has_no_body() {
     let log = proxy.finish(3);
     assert!(log[0].contains("\"status\":201"), "{log:?}");
 }
+
+#[test]
+fn a_page_is_asked_for_with_the_headers_that_are_named() {
+    let app = Target::answering(&[&["HTTP/1.1 500 No\r\nContent-Length: 1\r\n\r\nx"]]).unwrap();
+    let pages = Target::answering(&[&[PAGE]]).unwrap();
+    let rule = RULE.replace(" }\n", ", headers = [\"accept\", \"X-Set\"] }\n");
+    let set = "[[listener.web.rule]]\nset_header = { X-Set = \"1\", X-Other = \"2\" }\n";
+    let proxy = start(&format!("{rule}{set}"), app.address(), pages.address());
+    let mut client = proxy.client();
+    let own = "Accept: text/html\r\nCookie: a=b\r\nAuthorization: Basic eDp5\r\n";
+    client
+        .send(format!("GET /a HTTP/1.1\r\nHost: a\r\n{own}\r\n"))
+        .unwrap();
+    let got = text(&client.message().unwrap());
+    assert!(got.ends_with("sorry"), "{got}");
+    let asked = pages.received_in_all();
+    let named = ["Host: a\r\n", "Accept: text/html\r\n", "X-Set: 1\r\n"];
+    let left_out = ["Cookie", "Authorization", "X-Other"];
+    assert!(named.iter().all(|it| asked.contains(it)), "{asked}");
+    assert!(!left_out.iter().any(|it| asked.contains(it)), "{asked}");
+    drop(client);
+    proxy.finish(1);
+}

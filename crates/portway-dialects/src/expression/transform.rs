@@ -2,7 +2,8 @@
 
 use super::cursor::{Cursor, Parsed, Token};
 use super::value::{word_of, write_variable};
-use super::{write_plain, write_text};
+use super::{print_network, read_network, write_plain, write_text};
+use ipnet::IpNet;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
     Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, MqttField, MqttPart,
@@ -75,6 +76,7 @@ pub(crate) const METHODS: &[(&str, &str)] = &[
     ("local_date", "local_date(`%Y-%m-%d`, 0)"),
     ("http_date", "http_date(0)"),
     ("language", "language(`en`, `fr`)"),
+    ("last_outside", "last_outside(`10.0.0.0/8`, `::1`)"),
     ("mask", "mask(24, 64)"),
     ("json", "json(`$.a.b`)"),
     ("jwt_header", "jwt_header(`$.kid`)"),
@@ -286,7 +288,9 @@ impl Cursor<'_, '_> {
                 };
                 Transform::HttpDate { offset, unit }
             }
-            "hash" | "hmac" | "date" | "local_date" | "language" => self.longer_method(word)?,
+            "hash" | "hmac" | "date" | "local_date" | "language" | "last_outside" => {
+                self.longer_method(word)?
+            }
             "base64" => Transform::Base64,
             "base64_decode" => Transform::Base64Decode,
             "hex" => Transform::Hex,
@@ -322,6 +326,18 @@ impl Cursor<'_, '_> {
                 Transform::Bytes { offset, length }
             }
         })
+    }
+
+    fn network(&mut self) -> Parsed<IpNet> {
+        let (text, span) = self.text("a network")?;
+        match read_network(&text) {
+            Some(network) => Ok(network),
+            None => {
+                let message = format!("`{text}` is no address and no network");
+                let wrong = Diagnostic::error(Code::OutOfRange, span, message);
+                self.stop(wrong.help("such as `10.0.0.0/8` or `2001:db8::1`"))
+            }
+        }
     }
 
     /// A prefix length of at most so many bits, or a mask in the form of an address.
@@ -423,6 +439,13 @@ impl Cursor<'_, '_> {
                     languages.push(self.text("a language")?.0);
                 }
                 Transform::Language(languages)
+            }
+            "last_outside" => {
+                let mut networks = vec![self.network()?];
+                while self.takes(",")? {
+                    networks.push(self.network()?);
+                }
+                Transform::LastOutside(networks)
             }
             _ => {
                 let format = self.text("a format of strftime")?.0;
@@ -630,6 +653,11 @@ fn write_longer(out: &mut String, transform: &Transform<Named>) {
                 write_plain(out, format_args!(", {}", word_of(TIME_UNITS, unit)));
             }
             out.push(')');
+        }
+        Transform::LastOutside(networks) => {
+            let networks: Vec<String> = networks.iter().map(print_network).collect();
+            let networks: Vec<&str> = networks.iter().map(String::as_str).collect();
+            write_call(out, "last_outside", &networks);
         }
         Transform::Language(languages) => {
             let languages: Vec<&str> = languages.iter().map(String::as_str).collect();

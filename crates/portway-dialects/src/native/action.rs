@@ -70,7 +70,10 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("limit_rate", "{ name, key, average, period, burst }"),
     ("limit_concurrency", "{ name, key, amount }"),
     ("compress", "true or { codings, types, … }"),
-    ("page_from", "{ status, forward, target, again, answer_as }"),
+    (
+        "page_from",
+        "{ status, forward, target, again, headers, answer_as }",
+    ),
     ("set_log", "false"),
     ("stickiness", "ignore"),
     ("use_target", "\"TEMPLATE\""),

@@ -7,7 +7,14 @@ use portway_model::page::PageFrom;
 use portway_model::stage::Named;
 
 /// The keys of the table.
-const KEYS: [&str; 5] = ["status", "forward", "target", "again", "answer_as"];
+const KEYS: [&str; 6] = [
+    "status",
+    "forward",
+    "target",
+    "again",
+    "headers",
+    "answer_as",
+];
 
 impl Form for PageFrom<Named> {
     const WHAT: &'static str = "a table with `status`, `forward` and `target` or `again`";
@@ -42,6 +49,10 @@ impl Form for PageFrom<Named> {
             status: status?,
             forward,
             target,
+            headers: match table.entry("headers") {
+                Some(_) => Some(table.required("headers", reader)?),
+                None => None,
+            },
             answer_as: match table.entry("answer_as") {
                 Some(_) => Some(table.required("answer_as", reader)?),
                 None => None,
@@ -58,6 +69,9 @@ impl Form for PageFrom<Named> {
             Some(target) => ("target".to_owned(), target.write()),
             None => ("again".to_owned(), true.write()),
         });
+        if let Some(headers) = &self.headers {
+            out.push(("headers".to_owned(), headers.write()));
+        }
         if let Some(status) = &self.answer_as {
             out.push(("answer_as".to_owned(), status.write()));
         }

@@ -42,14 +42,16 @@ impl Compiler<'_> {
                 moment: Moment::Phase(Phase::Response),
                 ..place
             };
-            match (&page.target, page.answer_as) {
-                (Some(target), _) => self.check_rooted(when, "the path of a page", target),
-                (None, Some(_)) => {
-                    let message = "a request that is made again is answered with its own status";
+            match (&page.target, &page.headers, page.answer_as) {
+                (Some(target), _, _) => self.check_rooted(when, "the path of a page", target),
+                (None, None, None) => {}
+                (None, _, _) => {
+                    let message =
+                        "a request that is made again has its own headers and its own status";
                     let wrong = place_error(place, Code::Conflict, message.to_owned());
-                    self.found.push(wrong.help("take `answer_as` out"));
+                    self.found
+                        .push(wrong.help("take `headers` and `answer_as` out"));
                 }
-                (None, None) => {}
             }
         }
     }

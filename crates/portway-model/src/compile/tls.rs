@@ -164,12 +164,12 @@ impl Compiler<'_> {
 
     /// What is asked of clients.
     fn clients(&mut self, draft: &ClientsDraft, object: Span) -> Clients {
-        let files = [&draft.ca, &draft.unnamed_ca, &draft.crl];
-        for file in files.into_iter().flatten() {
+        let others = [&draft.unnamed_ca, &draft.crl].into_iter().flatten();
+        for file in draft.ca.iter().chain(others) {
             check_file(&mut self.found, "this", &file.value, file.span);
         }
         let asked = draft.auth.filter(|auth| auth.value != ClientAuth::Off);
-        let authorities = draft.ca.as_ref().or(draft.unnamed_ca.as_ref());
+        let authorities = draft.ca.first().or(draft.unnamed_ca.as_ref());
         match (asked, authorities) {
             (Some(asked), None) => self.found.push(
                 Diagnostic::error(
@@ -195,7 +195,7 @@ impl Compiler<'_> {
         }
         let clients = Clients {
             auth: draft.auth.map_or(ClientAuth::Off, |it| it.value),
-            ca: draft.ca.as_ref().map(|it| it.value.clone()),
+            ca: draft.ca.iter().map(|it| it.value.clone()).collect(),
             unnamed_ca: draft.unnamed_ca.as_ref().map(|it| it.value.clone()),
             crl: draft.crl.as_ref().map(|it| it.value.clone()),
             judge: draft.judge.map_or(CertificateJudge::Portway, |it| it.value),
@@ -342,9 +342,16 @@ impl Compiler<'_> {
         let certificate = tls.certificate.as_ref().map(|name| self.certificate(name));
         let certificate = certificate.transpose();
         if let Some(verify) = &tls.verify
-            && let Verify::Ca(file) = &verify.value
+            && let Verify::Ca(files) = &verify.value
         {
-            check_file(&mut self.found, "the CA", file, verify.span);
+            for file in files {
+                check_file(&mut self.found, "the CA", file, verify.span);
+            }
+            if files.is_empty() {
+                let message = "no file of CAs is named";
+                self.found
+                    .push(Diagnostic::error(Code::Missing, verify.span, message));
+            }
         }
         if let Some(name) = &tls.server_name
             && let ServerName::Fixed(text) = &name.value
@@ -413,7 +420,7 @@ fn listener_tls_spans(tls: &ListenerTlsDraft) -> Vec<Span> {
         place(&tls.strict_sni),
         place(&tls.accept_clear),
         place(&tls.clients.auth),
-        place(&tls.clients.ca),
+        tls.clients.ca.first().map(|it| it.span),
         place(&tls.clients.unnamed_ca),
         place(&tls.clients.crl),
         place(&tls.clients.judge),

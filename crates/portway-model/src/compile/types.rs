@@ -312,6 +312,7 @@ pub(super) fn transformed<S: Stage>(
         | Transform::Date { .. }
         | Transform::HttpDate { .. }
         | Transform::Language(_)
+        | Transform::LastOutside(_)
         | Transform::Lower
         | Transform::Upper
         | Transform::Trim

@@ -286,6 +286,10 @@ impl Choices {
                 status: vec![NumberRange { min, max }],
                 forward,
                 answer_as: target.as_ref().and(c.maybe(|c| c.one(500, &[404, 200]))),
+                headers: match target {
+                    Some(_) => c.maybe(|c| c.some(2, |c| c.one("Accept", &["X-A"]).to_owned())),
+                    None => None,
+                },
                 target,
             }
         };

@@ -157,7 +157,10 @@ impl Choices {
             alpn: self.setting(|_| vec!["http/1.1".to_owned()]),
             clients: ClientsDraft {
                 auth: Some(Spanned::bare(auth)),
-                ca: required.then(|| Spanned::bare(self.file())),
+                ca: match required {
+                    true => self.at_least_one(2, |c| Spanned::bare(c.file())),
+                    false => Vec::new(),
+                },
                 crl: self.setting(Self::file),
                 ..ClientsDraft::default()
             },
@@ -392,7 +395,10 @@ impl Choices {
         let (ignored, ignored_above) = (faults(), faults());
         ClientsDraft {
             auth,
-            ca: auth.map(|_| Spanned::bare(self.file())),
+            ca: match auth {
+                Some(_) => self.at_least_one(2, |c| Spanned::bare(c.file())),
+                None => Vec::new(),
+            },
             unnamed_ca: self.setting(Self::file),
             crl: self.setting(Self::file),
             judge,
@@ -718,7 +724,7 @@ impl Choices {
         UpstreamTlsDraft {
             verify: self.setting(|c| match c.below(3) {
                 1 => Verify::Off,
-                2 => Verify::Ca(c.file()),
+                2 => Verify::Ca(c.at_least_one(2, Self::file)),
                 _ => Verify::System,
             }),
             server_name: self.setting(|c| match c.below(4) {

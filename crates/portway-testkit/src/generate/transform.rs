@@ -192,6 +192,7 @@ impl Choices {
                     &[TimeUnit::Milliseconds, TimeUnit::Microseconds],
                 ),
             },
+            10 if self.one_in(2) => Transform::LastOutside(self.at_least_one(2, Self::network)),
             10 => Transform::Language(self.at_least_one(3, Self::text)),
             _ => {
                 let append = Append {

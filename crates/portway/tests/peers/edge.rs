@@ -344,7 +344,7 @@ fn what_haproxy_says_of_a_client_is_what_we_say() {
     );
     let _portway = scene.portway(&format!(
         "[listener.it]\nbind = '127.0.0.1:{ours}'\ncertificate_files = ['server-all.pem']\nforward = 'echo'\n\
-         tls = {{ client_auth = 'optional', client_ca = 'all-ca.pem' }}\n\
+         tls = {{ client_auth = 'optional', client_ca = ['ca.pem', 'odd.pem'] }}\n\
          [[listener.it.rule]]\nactions = [{rules}]\n[target_group.echo]\ntargets = ['127.0.0.1:{echo}']\n"
     ));
     for client in ["good", "odd", ""] {

@@ -17,6 +17,7 @@ http:
     staff: { rule: "PathPrefix(`/staff`)", service: echo, middlewares: [staff] }
     office: { rule: "PathPrefix(`/office`)", service: echo, middlewares: [office] }
     local: { rule: "PathPrefix(`/local`)", service: echo, middlewares: [local] }
+    behind: { rule: "PathPrefix(`/behind`)", service: echo, middlewares: [behind], entryPoints: [proxied] }
     cors: { rule: "PathPrefix(`/cors`)", service: echo, middlewares: [outer, cors] }
     old: { rule: "Path(`/user/{id:[0-9]+}`) && Method(`GET`, `HEAD`)", service: echo }
     first: { rule: "Path(`/api/order`)", service: noop@internal, priority: 1000 }
@@ -44,6 +45,7 @@ http:
     staff: { basicAuth: { users: ["anna:$apr1$abcdefgh$cy3DSYyOwfhsyu7QOMQzd.", "berta:{SHA}qvTGHdzF6KLavt4PO0gs2a6pQ00="], headerField: X-User, removeHeader: true } }
     office: { ipAllowList: { sourceRange: [192.0.2.0/24] } }
     local: { ipAllowList: { sourceRange: [127.0.0.0/8] } }
+    behind: { ipAllowList: { sourceRange: [192.0.2.0/24], ipStrategy: { excludedIPs: [10.0.0.0/8] } } }
     outer: { headers: { customResponseHeaders: { X-Outer: "1" }, frameDeny: true } }
     cors:
       headers:
@@ -389,6 +391,10 @@ fn entry_points() {
         "X-Real-Ip: 192.0.2.1\n",
     ];
     it.check_at(82, "/x", &forwarded, &believed);
+    let through = ["-H", "X-Forwarded-For: 198.51.100.9, 192.0.2.7, 10.1.1.1"];
+    it.check_at(82, "/behind", &through, &["HTTP/1.1 200 "]);
+    let others = ["-H", "X-Forwarded-For: 192.0.2.7, 198.51.100.9, 10.1.1.1"];
+    it.check_at(82, "/behind", &others, &["HTTP/1.1 403 "]);
     let socket = [
         "-H",
         "Connection: Upgrade",

@@ -118,7 +118,7 @@ impl Lowering<'_, '_, '_> {
         }
         Some(ClientsDraft {
             auth: Some(auth),
-            ca: self.authorities(tls.ca_file.as_ref(), "the CA file"),
+            ca: Vec::from_iter(self.authorities(tls.ca_file.as_ref(), "the CA file")),
             unnamed_ca: self.authorities(tls.ca_verify_file.as_ref(), "the CA file"),
             crl: self.authorities(tls.crl_file.as_ref(), "the CRL file"),
             judge: Some(verify.map(|_| CertificateJudge::Openssl)),
@@ -375,7 +375,7 @@ impl Lowering<'_, '_, '_> {
             }
             (_, Some(file)) => self
                 .authorities(Some(file), "the CA file")
-                .map(|file| file.map(Verify::Ca)),
+                .map(|file| file.map(|file| Verify::Ca(vec![file]))),
             (_, None) => {
                 let message = format!(
                     "server `{}` of {} is verified, and there are no CAs to verify it by",

@@ -5,7 +5,7 @@ use super::super::model::Object;
 use super::super::schema::Section;
 use super::Lowering;
 use super::chain::Chain;
-use super::middleware::{of, part};
+use super::middleware::{canonical, of, part};
 use super::service::weighted;
 use portway_model::action::Action;
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -46,6 +46,10 @@ impl Lowering<'_> {
             return;
         }
         let forward = weighted(groups, service.span);
+        let headers: Option<Vec<String>> = section.get("errorRequestHeaders").map(|_| {
+            let names = section.list("errorRequestHeaders").iter();
+            names.map(|it| canonical(&it.value)).collect()
+        });
         let query = section.text("query").map_or("", |it| it.value);
         let mut pages: Vec<PageFrom<Named>> = Vec::new();
         for (from, to) in section.map("statusRewrites") {
@@ -66,6 +70,7 @@ impl Lowering<'_> {
                     status: both,
                     forward: forward.clone(),
                     target: Some(page(query, Some(told), at)),
+                    headers: headers.clone(),
                     answer_as: Some(told),
                 });
             }
@@ -74,6 +79,7 @@ impl Lowering<'_> {
             status,
             forward,
             target: Some(page(query, None, at)),
+            headers,
             answer_as: None,
         });
         chain.always(Action::PageFrom(Arc::new(pages)), at);

@@ -5,7 +5,7 @@
 use super::super::schema::Section;
 use super::Lowering;
 use super::chain::Chain;
-use super::middleware::{client, nothing};
+use super::middleware::nothing;
 use portway_model::action::Action;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{Expression, Value};
@@ -115,7 +115,7 @@ impl Lowering<'_> {
         match section.some_text("requestHeaderName") {
             Some(header) => Value::Header(header.value.to_owned()).into(),
             None if host.is_some() => Value::Host.into(),
-            None if address.is_some() => client(section.section("ipStrategy")),
+            None if address.is_some() => self.client(section.section("ipStrategy")),
             None => default,
         }
     }

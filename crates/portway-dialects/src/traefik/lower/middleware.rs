@@ -293,7 +293,7 @@ impl Lowering<'_> {
                 return;
             }
         };
-        let client = client(section.section("ipStrategy"));
+        let client = self.client(section.section("ipStrategy"));
         let allowed = test_of(client, Matcher::Address { any_of }, at);
         let status = section
             .number("rejectStatusCode")
@@ -311,19 +311,42 @@ pub(super) fn nothing(lowering: &mut Lowering<'_>, what: &str, at: Span) {
     lowering.refused(Diagnostic::warning(Code::Unused, at, message));
 }
 
-/// The client's address, as a strategy finds it.
-pub(super) fn client(strategy: Option<&Section>) -> Expression<Named> {
-    let depth = strategy.and_then(|it| it.number("depth"));
-    match depth.filter(|depth| depth.value > 0) {
-        None => Value::Source.into(),
-        Some(depth) => expression(
-            Value::HeaderPart {
-                of: Message::Request,
-                name: "X-Forwarded-For".to_owned(),
-                part: HeaderPart::Item(Some(-i32::try_from(depth.value).unwrap_or(i32::MAX))),
+impl Lowering<'_> {
+    /// The client's address, as a strategy finds it.
+    pub(super) fn client(&mut self, strategy: Option<&Section>) -> Expression<Named> {
+        let Some(strategy) = strategy else {
+            return Value::Source.into();
+        };
+        let depth = strategy.number("depth");
+        if let Some(depth) = depth.filter(|depth| depth.value < 0) {
+            self.error(Code::OutOfRange, depth.span, "a depth is below 0");
+        }
+        let forwarded_for = |part| Value::HeaderPart {
+            of: Message::Request,
+            name: "X-Forwarded-For".to_owned(),
+            part,
+        };
+        if let Some(depth) = depth.filter(|depth| depth.value > 0) {
+            let from_end = -i32::try_from(depth.value).unwrap_or(i32::MAX);
+            let item = forwarded_for(HeaderPart::Item(Some(from_end)));
+            return expression(item, vec![Transform::ADDRESS]);
+        }
+        match strategy.list("excludedIPs") {
+            [] => Value::Source.into(),
+            excluded => match networks(excluded) {
+                Ok(networks) => {
+                    let all = Value::Header("X-Forwarded-For".to_owned());
+                    expression(
+                        all,
+                        vec![Transform::LastOutside(networks), Transform::ADDRESS],
+                    )
+                }
+                Err(one) => {
+                    self.found.push(*one);
+                    Value::Source.into()
+                }
             },
-            vec![Transform::ADDRESS],
-        ),
+        }
     }
 }
 

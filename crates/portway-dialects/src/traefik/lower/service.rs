@@ -417,17 +417,10 @@ impl Lowering<'_> {
         if let Some(section) = section {
             if section.is_on("insecureSkipVerify") {
                 group.tls.verify = Some(Spanned::new(Verify::Off, section.span));
-            } else if let [ca, more @ ..] = section.list("rootCAs") {
-                if let Some(more) = more.first() {
-                    self.error(
-                        Code::NotRun,
-                        more.span,
-                        "several files of CAs are not done yet",
-                    );
-                }
-                if let Some(file) = self.file(ca.as_ref().map(String::as_str)) {
-                    group.tls.verify = Some(file.map(Verify::Ca));
-                }
+            } else if let Some(first) = section.list("rootCAs").first() {
+                let files = self.files(section.list("rootCAs"));
+                let files = files.into_iter().map(|it| it.value).collect();
+                group.tls.verify = Some(Spanned::new(Verify::Ca(files), first.span));
             }
             group.tls.certificate = self.transport_certificate(section);
             self.versions(section, &mut group.tls.policy);

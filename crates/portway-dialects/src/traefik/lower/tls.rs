@@ -33,6 +33,11 @@ impl Lowering<'_> {
         Some(said.map(|path| (self.mounted)(path).unwrap_or_else(|| path.to_owned())))
     }
 
+    pub(super) fn files(&mut self, said: &[Spanned<String>]) -> Vec<Spanned<String>> {
+        let said = said.iter().map(|it| it.as_ref().map(String::as_str));
+        said.filter_map(|it| self.file(it)).collect()
+    }
+
     /// All certificates of the configuration, the default first; made when they are first asked for.
     pub(super) fn certificates(&mut self) -> Vec<Spanned<Name>> {
         if let Some(names) = &self.certificates {
@@ -215,18 +220,9 @@ impl Lowering<'_> {
         if auth == ClientAuth::Off {
             return;
         }
-        match section.list("caFiles") {
-            [] => self.error(Code::Missing, section.span, "`caFiles` is missing"),
-            [ca, more @ ..] => {
-                if let Some(more) = more.first() {
-                    self.error(
-                        Code::NotRun,
-                        more.span,
-                        "several files of CAs are not done yet",
-                    );
-                }
-                tls.clients.ca = self.file(ca.as_ref().map(String::as_str));
-            }
+        tls.clients.ca = self.files(section.list("caFiles"));
+        if section.list("caFiles").is_empty() {
+            self.error(Code::Missing, section.span, "`caFiles` is missing");
         }
     }
 }

@@ -158,6 +158,7 @@ impl Lowering<'_> {
                 status,
                 forward: weighted(groups, at),
                 target: None,
+                headers: None,
                 answer_as: None,
             };
             (main.ways.len(), page)

@@ -223,11 +223,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes("http.serversTransports.*", Section),
     yes("http.serversTransports.*.serverName", Text),
     yes("http.serversTransports.*.insecureSkipVerify", Flag),
-    yes_but(
-        "http.serversTransports.*.rootCAs",
-        List,
-        "one file; not yet: several",
-    ),
+    yes("http.serversTransports.*.rootCAs", List),
     yes_but(
         "http.serversTransports.*.certificates",
         Objects,

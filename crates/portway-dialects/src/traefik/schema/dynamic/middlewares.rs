@@ -91,7 +91,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes("http.middlewares.*.errors.statusRewrites", Map),
     yes("http.middlewares.*.errors.service", Text),
     yes("http.middlewares.*.errors.query", Text),
-    not_yet("http.middlewares.*.errors.errorRequestHeaders", List, ""),
+    yes("http.middlewares.*.errors.errorRequestHeaders", List),
     not_yet("http.middlewares.*.forwardAuth", Section, ""),
     not_yet("http.middlewares.*.forwardAuth.address", Text, ""),
     not_yet("http.middlewares.*.forwardAuth.tls", Section, ""),
@@ -222,10 +222,9 @@ pub(crate) const ROWS: &[Row] = &[
     yes("http.middlewares.*.ipAllowList.sourceRange", List),
     yes("http.middlewares.*.ipAllowList.ipStrategy", Section),
     yes("http.middlewares.*.ipAllowList.ipStrategy.depth", Number),
-    not_yet(
+    yes(
         "http.middlewares.*.ipAllowList.ipStrategy.excludedIPs",
         List,
-        "",
     ),
     no_effect(
         "http.middlewares.*.ipAllowList.ipStrategy.ipv6Subnet",
@@ -237,10 +236,9 @@ pub(crate) const ROWS: &[Row] = &[
     yes("http.middlewares.*.ipWhiteList.sourceRange", List),
     yes("http.middlewares.*.ipWhiteList.ipStrategy", Section),
     yes("http.middlewares.*.ipWhiteList.ipStrategy.depth", Number),
-    not_yet(
+    yes(
         "http.middlewares.*.ipWhiteList.ipStrategy.excludedIPs",
         List,
-        "",
     ),
     no_effect(
         "http.middlewares.*.ipWhiteList.ipStrategy.ipv6Subnet",
@@ -258,10 +256,9 @@ pub(crate) const ROWS: &[Row] = &[
         "http.middlewares.*.inFlightReq.sourceCriterion.ipStrategy.depth",
         Number,
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.inFlightReq.sourceCriterion.ipStrategy.excludedIPs",
         List,
-        "",
     ),
     not_yet(
         "http.middlewares.*.inFlightReq.sourceCriterion.ipStrategy.ipv6Subnet",
@@ -471,10 +468,9 @@ pub(crate) const ROWS: &[Row] = &[
         "http.middlewares.*.rateLimit.sourceCriterion.ipStrategy.depth",
         Number,
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.rateLimit.sourceCriterion.ipStrategy.excludedIPs",
         List,
-        "",
     ),
     not_yet(
         "http.middlewares.*.rateLimit.sourceCriterion.ipStrategy.ipv6Subnet",

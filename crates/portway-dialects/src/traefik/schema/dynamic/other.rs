@@ -80,11 +80,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes("tcp.serversTransports.*.tls", Section),
     yes("tcp.serversTransports.*.tls.serverName", Text),
     yes("tcp.serversTransports.*.tls.insecureSkipVerify", Flag),
-    yes_but(
-        "tcp.serversTransports.*.tls.rootCAs",
-        List,
-        "one file; not yet: several",
-    ),
+    yes("tcp.serversTransports.*.tls.rootCAs", List),
     yes("tcp.serversTransports.*.tls.certificates", Objects),
     yes("tcp.serversTransports.*.tls.certificates[].certFile", Text),
     yes("tcp.serversTransports.*.tls.certificates[].keyFile", Text),
@@ -134,11 +130,7 @@ pub(crate) const ROWS: &[Row] = &[
         "X25519, P-256 and P-384 are offered",
     ),
     yes("tls.options.*.clientAuth", Section),
-    yes_but(
-        "tls.options.*.clientAuth.caFiles",
-        List,
-        "one file; not yet: several",
-    ),
+    yes("tls.options.*.clientAuth.caFiles", List),
     yes_but(
         "tls.options.*.clientAuth.clientAuthType",
         Text,
