@@ -236,6 +236,8 @@ pub struct ListenerTlsDraft {
     pub policy: TlsPolicyDraft,
     /// ALPN protocols in order of preference.
     pub alpn: Option<Spanned<Vec<String>>>,
+    /// A client that offers only other protocols is served without one.
+    pub accept_other_alpn: Option<Spanned<bool>>,
     /// A client that asks for a name without certificate is refused.
     pub strict_sni: Option<Spanned<bool>>,
     /// A connection that does not begin with TLS is served in the clear.

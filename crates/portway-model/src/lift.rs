@@ -424,6 +424,7 @@ fn listener_tls(tls: &ListenerTls, protocol: Protocol) -> ListenerTlsDraft {
     ListenerTlsDraft {
         policy: tls_policy(&tls.policy),
         alpn: unless(&tls.alpn, &default_alpn(protocol)),
+        accept_other_alpn: unless(&tls.accept_other_alpn, &false),
         strict_sni: unless(&tls.strict_sni, &false),
         accept_clear: unless(&tls.accept_clear, &false),
         clients: clients(&tls.clients),

@@ -267,6 +267,8 @@ pub struct ListenerTls {
     pub policy: TlsPolicy,
     /// ALPN protocols in order of preference.
     pub alpn: Vec<String>,
+    /// A client that offers only other protocols is served without one.
+    pub accept_other_alpn: bool,
     /// A client that asks for a name without certificate is refused.
     pub strict_sni: bool,
     /// A connection that does not begin with TLS is served in the clear.

@@ -7,7 +7,7 @@ use crate::tls::client_auth::{self, Asking};
 use crate::tls::identity::Identity;
 use crate::tls::policy::Policy;
 use crate::tls::resolver::{CertificateResolver, NoMatch, RenewableResolver};
-use crate::tls::server::server_config;
+use crate::tls::server::{server_config, without_alpn};
 use crate::tls::tickets::TicketKeys;
 use portway_dataplane::client_tls::{AnswersHello, JudgesClients, Terms};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -35,6 +35,8 @@ struct OfListener {
 #[derive(Debug)]
 struct Spoken {
     config: Arc<ServerConfig>,
+    /// For clients that offer only other protocols; `None`: they are refused.
+    without_alpn: Option<Arc<ServerConfig>>,
     judge: Option<Arc<dyn JudgesClients>>,
 }
 
@@ -47,9 +49,22 @@ impl AnswersHello for OfListener {
         let own = position.and_then(|position| self.own.get(position)?.as_ref());
         let spoken = own.unwrap_or(&self.spoken);
         Terms {
-            config: Arc::clone(&spoken.config),
+            config: Arc::clone(spoken.config(hello)),
             judge: spoken.judge.clone(),
             certificate,
+        }
+    }
+}
+
+impl Spoken {
+    fn config(&self, hello: &ClientHello<'_>) -> &Arc<ServerConfig> {
+        let (Some(without), Some(mut offered)) = (&self.without_alpn, hello.alpn()) else {
+            return &self.config;
+        };
+        let ours = &self.config.alpn_protocols;
+        match offered.any(|offered| ours.iter().any(|our| our == offered)) {
+            true => &self.config,
+            false => without,
         }
     }
 }
@@ -72,6 +87,7 @@ struct Settings<'a> {
     scope: String,
     policy: &'a TlsPolicy,
     alpn: &'a [String],
+    accept_other_alpn: bool,
     clients: &'a Clients,
 }
 
@@ -106,6 +122,7 @@ impl Loading<'_> {
             scope: name.to_string(),
             policy: &tls.policy,
             alpn: &tls.alpn,
+            accept_other_alpn: tls.accept_other_alpn,
             clients: &tls.clients,
         };
         let spoken = self.spoken(&settings, &resolver);
@@ -184,6 +201,7 @@ impl Loading<'_> {
                         scope: format!("{} {}", self.listener.name, certificate.name),
                         policy: &it.policy,
                         alpn: it.alpn.as_ref().unwrap_or(&tls.alpn),
+                        accept_other_alpn: tls.accept_other_alpn,
                         clients: &it.clients,
                     },
                     resolver,
@@ -217,7 +235,9 @@ impl Loading<'_> {
                     .push(Diagnostic::error(Code::Certificate, span, message));
             })
             .ok()?;
+        let other = settings.accept_other_alpn;
         Some(Spoken {
+            without_alpn: other.then(|| without_alpn(&config)).flatten(),
             config,
             judge: judge.flatten(),
         })

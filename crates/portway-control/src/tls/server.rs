@@ -23,7 +23,7 @@ pub const SESSION_ID_CACHE: usize = 1024;
 /// The configuration of a listener.
 ///
 /// `clients` judges their certificates; without it none is asked for. `alpn` are protocols in the server's order of preference; none at all leaves ALPN out, and a client that offers only others is
-/// refused (RFC 7301 section 3.2). Cipher suites are chosen in the server's order. Early data is off, since it can be replayed
+/// refused (RFC 7301 section 3.2), unless it is given [`without_alpn`]. Cipher suites are chosen in the server's order. Early data is off, since it can be replayed
 /// (RFC 8446 section 8), and so is answering before the client's handshake is complete; certificates are not compressed.
 ///
 /// # Errors
@@ -53,6 +53,16 @@ pub fn server_config(
     config.cert_decompressors = Vec::new();
     config.cert_compression_cache = Arc::new(CompressionCache::Disabled);
     Ok(Arc::new(config))
+}
+
+/// The same for clients that none of its protocols suits: no protocol is agreed on. `None` where it has none.
+pub fn without_alpn(config: &ServerConfig) -> Option<Arc<ServerConfig>> {
+    if config.alpn_protocols.is_empty() {
+        return None;
+    }
+    let mut config = config.clone();
+    config.alpn_protocols.clear();
+    Some(Arc::new(config))
 }
 
 /// aws-lc-rs with the suites and groups of a policy.

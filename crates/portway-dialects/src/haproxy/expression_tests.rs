@@ -154,8 +154,13 @@ fn templates() {
     );
     check("%[path", "the expression '%[path' is not closed with ']'");
     check("%{+Q}o %[src]", "${source.quoted()}");
+    check("%{+Q,+X}cp", "${log(client_port).hexadecimal()}");
     check(
         "  %ci  %{+X}cp %{+Q,-X}r x%{-Q}HM ",
         "${log(client_address)} ${log(client_port).hexadecimal()} ${log(request_line).quoted()} x${log(request_method)} ",
+    );
+    assert_eq!(
+        template("%{+Q,+E}[path]%{+Q}HM", REQUEST),
+        "${path.backslashed()}${method.quoted()}"
     );
 }

@@ -96,7 +96,7 @@ const HEXADECIMAL: [&str; 13] = [
 /// Flags in braces: `%{+Q}o`.
 #[derive(Debug, Clone, Copy, Default)]
 struct Flags {
-    /// `Q`: between double quotes.
+    /// `Q`: between double quotes. Expressions that become a part of a message are not quoted.
     quote: bool,
     /// `E`: with a backslash before quotes, backslashes and `]`.
     escape: bool,
@@ -110,12 +110,35 @@ pub(crate) fn template(
     place: Place,
     reader: &mut Reader<'_>,
 ) -> Option<Template<Named>> {
+    let message = matches!(
+        place.step,
+        Step::HttpRequest | Step::HttpResponse | Step::Id
+    );
+    read(word, place, !message, reader)
+}
+
+/// The same of one that makes a variable.
+pub(crate) fn of_variable(
+    word: &Word,
+    place: Place,
+    reader: &mut Reader<'_>,
+) -> Option<Template<Named>> {
+    read(word, place, true, reader)
+}
+
+fn read(
+    word: &Word,
+    place: Place,
+    quotes_expressions: bool,
+    reader: &mut Reader<'_>,
+) -> Option<Template<Named>> {
     let mut writing = Writing {
         parts: Vec::new(),
         text: String::new(),
         everywhere: Flags::default(),
         span: word.span,
         place,
+        quotes_expressions,
         spaced: true,
         failed: false,
     };
@@ -135,6 +158,8 @@ struct Writing {
     everywhere: Flags,
     span: Span,
     place: Place,
+    /// The flag `Q` counts for expressions: HAProxy ignores it in what becomes a header, a target or a body.
+    quotes_expressions: bool,
     /// White space was the last that was written, or nothing was.
     spaced: bool,
     failed: bool,
@@ -185,6 +210,7 @@ impl Writing {
                 return None;
             };
             let (text, rest) = inner.split_at_checked(end).unwrap_or((inner, ""));
+            current.quote &= self.quotes_expressions;
             match sample::written(text, self.span, self.place, reader) {
                 Some(expression) => self.expression(expression, current, true),
                 None => self.failed = true,
@@ -216,6 +242,8 @@ impl Writing {
             }
             let flags = match value {
                 Value::Log(value) if !value.is_text() => Flags::default(),
+                // Digits are not quoted.
+                _ if flags.hexadecimal && HEXADECIMAL.contains(&name) => Flags::default(),
                 _ => flags,
             };
             return self.expression(expression, flags, may_be_missing(value));

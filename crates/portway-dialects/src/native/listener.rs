@@ -49,6 +49,7 @@ fields!(ListenerTlsDraft {
     "suites" => policy.suites,
     "curves" => policy.curves,
     "alpn" => alpn,
+    "accept_other_alpn" => accept_other_alpn,
     "strict_sni" => strict_sni,
     "accept_clear" => accept_clear,
     "client_auth" => clients.auth,

@@ -73,6 +73,7 @@ impl Compiler<'_> {
                 Some(alpn) => alpn.value.clone(),
                 None => default_alpn(protocol),
             },
+            accept_other_alpn: tls.accept_other_alpn.is_some_and(|x| x.value),
             strict_sni: tls.strict_sni.is_some_and(|x| x.value),
             accept_clear: tls.accept_clear.is_some_and(|x| x.value),
             clients,
@@ -417,6 +418,7 @@ fn policy_spans(policy: &TlsPolicyDraft) -> Vec<Span> {
 fn listener_tls_spans(tls: &ListenerTlsDraft) -> Vec<Span> {
     let own = [
         place(&tls.alpn),
+        place(&tls.accept_other_alpn),
         place(&tls.strict_sni),
         place(&tls.accept_clear),
         place(&tls.clients.auth),

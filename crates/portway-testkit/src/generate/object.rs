@@ -368,6 +368,7 @@ impl Choices {
                 alpn.truncate(c.count(3));
                 alpn
             }),
+            accept_other_alpn: self.setting(|c| c.one_in(2)),
             strict_sni: self.setting(|c| c.one_in(2)),
             accept_clear: self.setting(|c| c.one_in(2)),
             clients: self.clients(auth),

@@ -59,6 +59,17 @@ impl Lowering<'_, '_, '_> {
             None if proxy.mode() == Mode::Http => Some(Spanned::bare(Vec::new())),
             alpn => self.alpn(alpn.as_ref()),
         };
+        // OpenSSL goes on without, also with what a certificate's line offers.
+        let offers = listener
+            .tls
+            .alpn
+            .as_ref()
+            .filter(|alpn| !alpn.value.is_empty());
+        let span = offers.map(|alpn| alpn.span).or_else(|| {
+            let mut lists = tls.certificate_lists.iter();
+            lists.next().map(|list| list.span)
+        });
+        listener.tls.accept_other_alpn = span.map(|span| Spanned::new(true, span));
         listener.tls.strict_sni = tls.strict_sni.map(|span| Spanned::new(true, span));
         if let Some(asked) = self.client_certificates(tls) {
             listener.tls.clients = asked;

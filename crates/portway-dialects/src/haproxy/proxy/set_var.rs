@@ -138,7 +138,7 @@ pub(crate) fn format(
     place: Place,
     reader: &mut Reader<'_>,
 ) -> Option<Template<Named>> {
-    let mut written = log_format::template(word, place, reader)?;
+    let mut written = log_format::of_variable(word, place, reader)?;
     if let [TemplatePart::Expression(only)] = written.0.as_mut_slice() {
         let empty = Transform::Default(String::new());
         only.value.transforms.extend([empty, Transform::Text]);
