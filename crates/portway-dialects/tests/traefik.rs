@@ -225,8 +225,13 @@ fn files_that_are_named() {
         "/srv/a/dynamic" => Some(vec!["b.yml".to_owned(), "c.txt".to_owned()]),
         _ => None,
     };
+    let read = |path: &str| match path {
+        "/srv/a/dynamic.yml" => Ok(Vec::new()),
+        _ => Err("it does not exist".to_owned()),
+    };
     let inputs = Inputs {
         list: &list,
+        read: &read,
         ..world()
     };
     let named = |files: &[(&str, &str)]| {

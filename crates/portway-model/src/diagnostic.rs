@@ -275,13 +275,22 @@ impl Diagnostics {
         self.list.iter()
     }
 
-    /// Sorts by place: file, then offset; what has no place comes first.
+    /// Sorts by place: file, then offset; what has no place comes first. What is said twice of one place is left out once.
     pub fn sort(&mut self) {
-        self.list.sort_by_key(|d| {
-            d.labels
-                .first()
-                .map(|label| (label.span.file, label.span.start, label.span.end))
-        });
+        let place = |d: &Diagnostic| {
+            let label = d.labels.first();
+            label.map(|label| (label.span.file, label.span.start, label.span.end))
+        };
+        self.list.sort_by_key(place);
+        let mut once: Vec<Diagnostic> = Vec::with_capacity(self.list.len());
+        for diagnostic in self.list.drain(..) {
+            let here = place(&diagnostic);
+            let mut same = once.iter().rev().take_while(|it| place(it) == here);
+            if here.is_none() || !same.any(|it| *it == diagnostic) {
+                once.push(diagnostic);
+            }
+        }
+        self.list = once;
     }
 }
 

@@ -378,7 +378,7 @@ fn protocols() {
             d.listeners[0].protocol = Some(at(22, Protocol::Https));
         },
         &[
-            "P0104 @20: https listener `in` has no certificate | define a `certificate` and name it in the listener's `certificates`",
+            "P0104 @20: https listener `in` has no certificate | name a file with certificate and key in `certificate_files`, or a `certificate` in `certificates`",
         ],
     );
     check(
@@ -407,7 +407,9 @@ fn protocols() {
             tcp(d);
             d.listeners[0].tls.alpn = Some(at(23, vec![]));
         },
-        &["P0105 @23 22: TLS settings on a listener that speaks tcp | let it speak `tls`"],
+        &[
+            "P0105 @23 22: TLS settings on a listener that speaks tcp | let it speak `tls`, which a preset calls `SSL`",
+        ],
     );
     check(
         |d| {

@@ -11,7 +11,7 @@ use super::table;
 use super::template::{Template, as_text};
 use super::value::{Field, Node, Value};
 use crate::tree::{Content, Item, Table};
-use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
 use portway_model::span::Span;
 use std::collections::{BTreeSet, HashMap};
 
@@ -278,6 +278,12 @@ impl<'t, 'g, 'e> Evaluator<'t, 'g, 'e> {
         let help = format!(
             "name the template that does before this one, or give the value: --import {name}=…"
         );
+        let mut known: Vec<&str> = self.exports.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        let help = match nearest(name, known) {
+            Some(known) => format!("did you mean `{known}`? Else {help}"),
+            None => help,
+        };
         self.say_once(unset.help(help));
         Node::unknown(span)
     }

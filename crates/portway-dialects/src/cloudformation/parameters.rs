@@ -102,6 +102,13 @@ impl<'t> Evaluator<'t, '_, '_> {
             self.say_once(Diagnostic::error(Code::Missing, entry.key_span, message));
             return None;
         };
+        if let Some(entry) = declared.get("AllowedValues")
+            && !matches!(entry.item.content, Content::List(_))
+        {
+            let what = entry.item.content.kind();
+            let message = format!("`AllowedValues` is a list, not {what}");
+            self.say_once(Diagnostic::error(Code::WrongType, entry.item.span, message));
+        }
         let kind = Type::of(stated.value);
         if kind.is_none() {
             let known = ["String", "Number", "CommaDelimitedList", "List<Number>"];

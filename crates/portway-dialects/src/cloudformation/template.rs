@@ -59,6 +59,11 @@ impl<'t> Template<'t> {
         template.conditions = section("Conditions");
         template.rules = section("Rules");
         template.outputs = section("Outputs");
+        template.check_shapes(found);
+        let mut section = |name: &str| {
+            let entry = root.get(name)?;
+            as_table(&entry.item, &format!("`{name}`"), found)
+        };
         let parameters = section("Parameters");
         let resources = section("Resources");
         for entry in parameters.map_or(&[][..], Table::entries) {
@@ -78,6 +83,31 @@ impl<'t> Template<'t> {
             ));
         }
         template
+    }
+
+    /// What stands in sections that are looked into where something refers to them.
+    fn check_shapes(&self, found: &mut Diagnostics) {
+        for entry in self.mappings.map_or(&[][..], Table::entries) {
+            let maps = as_table(&entry.item, "a mapping", found);
+            for entry in maps.map_or(&[][..], Table::entries) {
+                as_table(&entry.item, "what stands under a key of a mapping", found);
+            }
+        }
+        for entry in self.outputs.map_or(&[][..], Table::entries) {
+            // Of another shape it is said where outputs are read.
+            let Content::Table(output) = &entry.item.content else {
+                continue;
+            };
+            if let Some(entry) = output.get("Export") {
+                as_table(&entry.item, "an export", found);
+            }
+            if let Some(value) = output.get("Value").map(|entry| &entry.item)
+                && matches!(value.content, Content::List(_))
+            {
+                let message = "the value of an output is a text, not a list";
+                found.push(Diagnostic::error(Code::WrongType, value.span, message));
+            }
+        }
     }
 
     /// The resource of this logical id.

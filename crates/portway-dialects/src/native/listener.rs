@@ -164,7 +164,10 @@ pub(crate) fn read(name: Spanned<Name>, table: &Table, reader: &mut Reader<'_>) 
         certificate_files(&mut listener, entry, reader);
     }
     let owner = Owner::of_listener(listener.protocol.as_ref().map(|p| p.value));
-    listener.rules = rule::read_all(table, owner, reader);
+    // What a preset stands for is not looked at beside it.
+    if table.get("preset").is_none() || table.get("forward").is_none() {
+        listener.rules = rule::read_all(table, owner, reader);
+    }
     if let Some(entry) = table.get("preset") {
         preset::fill(&mut listener, entry, table, reader);
     }

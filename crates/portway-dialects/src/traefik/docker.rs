@@ -359,7 +359,7 @@ impl Building<'_> {
             .options
             .addresses
             .iter()
-            .filter(|(name, _)| name == service);
+            .filter(|(name, address)| name == service && wrong_address(address).is_none());
         let given: Vec<&str> = given.map(|(_, address)| address.as_str()).collect();
         if !given.is_empty() {
             let all = given.iter().map(|address| with_port(address, port));
@@ -379,6 +379,31 @@ impl Building<'_> {
         let name = self.container.container_name.as_ref().unwrap_or(service);
         vec![format!("{name}:{port}")]
     }
+}
+
+/// What is wrong with an address of the command line.
+pub(super) fn wrong_address(address: &str) -> Option<&'static str> {
+    if address.parse::<std::net::IpAddr>().is_ok() {
+        return None;
+    }
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return is_broken_ip(address).then_some("this is no address");
+    };
+    if port.parse::<u16>().ok().is_none_or(|port| port == 0) {
+        return Some("a port is 1 to 65535");
+    }
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_ip = bare.parse::<std::net::IpAddr>().is_ok();
+    let broken = host.is_empty() || is_broken_ip(host) || (host.contains([':', '[']) && !is_ip);
+    broken.then_some("this is no address")
+}
+
+/// Digits and dots that are no address: no host has such a name.
+fn is_broken_ip(host: &str) -> bool {
+    let looks_so = host
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    looks_so && host.parse::<std::net::IpAddr>().is_err()
 }
 
 fn with_port(address: &str, port: u16) -> String {

@@ -199,7 +199,9 @@ fn on_host(file: &File<'_>, path: &str, traefik: Option<&(&File<'_>, compose::Tr
 /// The file at a path, or the dynamic files of a folder.
 fn files_at(path: &str, is_folder: bool, inputs: &Inputs<'_>) -> Vec<String> {
     if !is_folder {
-        return vec![path.to_owned()];
+        // What cannot be read is said where it is named.
+        let readable = (inputs.read)(path).is_ok();
+        return Vec::from_iter(readable.then(|| path.to_owned()));
     }
     let names = (inputs.list)(path).unwrap_or_default();
     let wanted = names.iter().filter(|name| {
@@ -261,7 +263,7 @@ pub fn parse_all(
     }
     unmerged(&composes, inputs, &mut found);
     unknown_addresses(&composes, options, &mut found);
-    unreadable_folders(files, &all.fixed, &composes, inputs, &mut found);
+    unreadable(files, &all.fixed, &composes, inputs, &mut found);
     let settings = entry_point::read(&all.fixed, all.old, &mut found);
     for (_, project) in &composes {
         moved_ports(project, &settings, &mut found);
@@ -314,8 +316,8 @@ fn on_host_of(composes: &[(&File<'_>, compose::Project)], path: &str) -> Option<
     })
 }
 
-/// Folders of dynamic files that are not there.
-fn unreadable_folders(
+/// Dynamic files, and folders of them, that are not there.
+fn unreadable(
     files: &[File<'_>],
     fixed: &[Section],
     composes: &[(&File<'_>, compose::Project)],
@@ -323,15 +325,24 @@ fn unreadable_folders(
     found: &mut Diagnostics,
 ) {
     let mounted = |path: &str| on_host_of(composes, path);
-    for (path, _) in fixed
-        .iter()
-        .flat_map(provided)
-        .filter(|(_, is_folder)| *is_folder)
-    {
+    for (path, is_folder) in fixed.iter().flat_map(provided) {
         let file = files.iter().find(|file| file.id == path.span.file);
         let name = file.map_or("", |file| file.name);
-        let place = mounted(path.value).unwrap_or_else(|| beside(name, path.value));
-        if (inputs.list)(&place).is_none() {
+        let on_host = mounted(path.value);
+        let is_mounted = on_host.is_some();
+        let place = on_host.unwrap_or_else(|| beside(name, path.value));
+        if !is_folder && let Err(reason) = (inputs.read)(&place) {
+            let message = format!("cannot read `{place}`: {reason}");
+            let one = Diagnostic::error(Code::Unreadable, path.span, message);
+            found.push(match composes.is_empty() || is_mounted {
+                true => one,
+                false => one.help(format!(
+                    "no volume of the Traefik has it: add `volumes: [./dynamic.yml:{}]`",
+                    path.value
+                )),
+            });
+        }
+        if is_folder && (inputs.list)(&place).is_none() {
             let message = format!("cannot read the folder `{place}`");
             let one = Diagnostic::error(Code::Unreadable, path.span, message);
             found.push(one.help(
@@ -413,7 +424,14 @@ fn unknown_addresses(
             .iter()
             .flat_map(|(_, project)| project.containers.iter())
     };
-    for (name, _) in &options.addresses {
+    for (name, address) in &options.addresses {
+        if let Some(wrong) = docker::wrong_address(address) {
+            let message = format!("--address {name}={address}: {wrong}");
+            let one = Diagnostic::error(Code::OutOfRange, Span::NONE, message);
+            found.push(
+                one.help("such as `10.0.0.1`, `10.0.0.1:8080`, `app.example:80` or `[::1]:80`"),
+            );
+        }
         if !services().any(|container| container.service.value == *name) {
             let message =
                 format!("--address names `{name}`, which is no service of a compose file");

@@ -166,7 +166,10 @@ impl Compiler<'_> {
                     group.name.span,
                     format!("target group `{}` has no targets", group.name.value),
                 )
-                .help("requests that come to it are answered with 503"),
+                .help(match group.protocol.is_none_or(|it| it.value.is_http()) {
+                    true => "requests that come to it are answered with 503",
+                    false => "connections that come to it are closed",
+                }),
             );
         }
         let mut names: HashMap<Name, Span> = HashMap::new();

@@ -59,7 +59,7 @@ impl Compiler<'_> {
                 ),
             );
             self.found.push(
-                missing.help("define a `certificate` and name it in the listener's `certificates`"),
+                missing.help("name a file with certificate and key in `certificate_files`, or a `certificate` in `certificates`"),
             );
         }
         self.certificate_twice(listener);
@@ -120,7 +120,7 @@ impl Compiler<'_> {
             let help = match (listener.protocol.is_some(), protocol.is_http()) {
                 (false, _) => "give it `certificates`: it then speaks https",
                 (true, true) => "let it speak `https`",
-                (true, false) => "let it speak `tls`",
+                (true, false) => "let it speak `tls`, which a preset calls `SSL`",
             };
             self.found.push(
                 conflict

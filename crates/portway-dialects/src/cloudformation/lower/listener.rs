@@ -494,7 +494,7 @@ fn requests(
             ),
             _ => on_request(
                 holds(r"header(`Host`) present && !(header(`Host`) =~ `:[0-9]+$`)"),
-                set("Host", written(&format!("${{header(`Host`)}}:{port}"))),
+                set("Host", written("${header(`Host`)}:${destination_port}")),
                 span,
             ),
         });

@@ -19,7 +19,8 @@ portway convert template.json    # the same in the native form, docs/native.md
 
 A template is known by `AWSTemplateFormatVersion` or `Resources`; `--as cloudformation` says it. Listeners and target
 groups have the names of their logical ids. Several templates are one configuration: a template may import what one
-named before it exports, and its rules may belong to listeners of another.
+named before it exports, and its rules may belong to listeners of another. Their logical ids are one name
+space, and --param, --set and `AWS::StackName` are for all of them: two stacks of one template are two runs of Portway.
 
 | flag | what it gives |
 |---|---|

@@ -559,15 +559,25 @@ impl Reading<'_, '_> {
             return None;
         }
         if let Some(entry) = table.get("environment") {
-            for text in plain_texts(&entry.item) {
-                if text.starts_with("TRAEFIK_") {
+            for text in variables(&entry.item) {
+                if text.value.starts_with("TRAEFIK_") {
                     let message = format!(
-                        "a Traefik that is told by variables such as `{text}` is not done yet"
+                        "a Traefik that is told by variables such as `{}` is not done yet",
+                        text.value
                     );
-                    let one = Diagnostic::error(Code::NotRun, entry.item.span, message);
+                    let one = Diagnostic::error(Code::NotRun, text.span, message);
                     self.found
                         .push(one.help("write it as a flag in `command:`, or in a static file"));
                 }
+            }
+        }
+        for key in ["configs", "secrets"] {
+            if let Some(entry) = table.get(key) {
+                let message = format!("files that `{key}` gives to Traefik are not looked at");
+                let one = Diagnostic::warning(Code::NotRun, entry.key_span, message);
+                self.found.push(
+                    one.help("mount them: `volumes: [./traefik.yml:/etc/traefik/traefik.yml]`"),
+                );
             }
         }
         let flags = command
@@ -646,6 +656,22 @@ fn plain_texts(item: &Item) -> Vec<String> {
             .map(|entry| entry.key.clone())
             .collect(),
         _ => Vec::new(),
+    }
+}
+
+/// The variables of an `environment`: a list of texts, or a table's keys.
+fn variables(item: &Item) -> Vec<Spanned<String>> {
+    match &item.content {
+        Content::Table(table) => {
+            let entries = table.entries().iter();
+            let named = entries.map(|entry| Spanned::new(entry.key.clone(), entry.key_span));
+            named.collect()
+        }
+        Content::List(items) => items.iter().flat_map(variables).collect(),
+        _ => {
+            let texts = plain_texts(item).into_iter();
+            texts.map(|text| Spanned::new(text, item.span)).collect()
+        }
     }
 }
 

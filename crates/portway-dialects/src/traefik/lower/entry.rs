@@ -29,6 +29,9 @@ const IDLE: Duration = Duration::from_secs(180);
 /// How long Traefik 3 waits for a request.
 const READ: Duration = Duration::from_secs(60);
 
+/// Those above it are of Traefik itself.
+const MAX_PRIORITY: i64 = i64::MAX - 1000;
+
 /// How often the user interface of Hazelcast Flow, like many others, says that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -122,16 +125,17 @@ impl<'l> Lowering<'l> {
                 );
                 continue;
             };
-            let stated = section
-                .number("priority")
-                .map(|it| it.value)
-                .filter(|it| *it != 0);
+            let stated = section.number("priority").filter(|it| it.value != 0);
+            if let Some(high) = stated.filter(|it| it.value > MAX_PRIORITY) {
+                let message = format!("{MAX_PRIORITY} is the highest priority");
+                self.error(Code::OutOfRange, high.span, message);
+            }
             let length = i64::try_from(rule.value.len()).unwrap_or(i64::MAX);
             attached.push(Attached {
                 object,
                 tls,
                 rule,
-                priority: stated.unwrap_or(length),
+                priority: stated.map_or(length, |it| it.value),
             });
         }
         attached

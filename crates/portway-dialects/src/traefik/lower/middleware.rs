@@ -15,7 +15,7 @@ use portway_model::expression::{
 use portway_model::name::Name;
 use portway_model::settings::Password;
 use portway_model::span::{Span, Spanned};
-use portway_model::stage::Named;
+use portway_model::stage::{Named, Pattern};
 
 /// How deep chains of chains may go.
 const MAX_CHAINS: usize = 16;
@@ -88,7 +88,11 @@ impl Lowering<'_> {
                 }
             }
             "passTLSClientCert" if section.is_on("pem") => client_certificate(chain, at),
-            "stripPrefixRegex" => strip_prefix_regex(section, chain, at),
+            "stripPrefixRegex" => {
+                if self.compile(section.list("regex")) {
+                    strip_prefix_regex(section, chain, at);
+                }
+            }
             "replacePath" => {
                 if let Some(path) = self.required(section, "path", at) {
                     chain.always(set_header("X-Replaced-Path", of(Value::Path)), at);
@@ -234,6 +238,22 @@ impl Lowering<'_> {
         }
     }
 
+    /// Says which of these are no regular expressions; true where all are.
+    fn compile(&mut self, patterns: &[Spanned<String>]) -> bool {
+        let mut good = true;
+        for pattern in patterns {
+            if Pattern::new(&pattern.value).is_err() {
+                let message = format!(
+                    "the regular expression `{}` does not compile",
+                    pattern.value
+                );
+                self.error(Code::BadPattern, pattern.span, message);
+                good = false;
+            }
+        }
+        good
+    }
+
     /// Users of the configuration and of a file, each `name:hash`.
     fn users(&mut self, section: &Section, at: Span) -> Vec<UserDraft> {
         let mut lines: Vec<Spanned<String>> = section.list("users").to_vec();
@@ -268,6 +288,15 @@ impl Lowering<'_> {
                 ));
                 continue;
             };
+            if !is_hash(hash) {
+                let message = format!("the password hash of user `{user}` is none that can be");
+                let one = Diagnostic::error(Code::OutOfRange, line.span, message);
+                self.found.push(one.help(match hash.starts_with("$$") {
+                    true => "write `$` for `$$`: it is doubled in compose files alone",
+                    false => "`htpasswd -nB USER` prints one that can",
+                }));
+                continue;
+            }
             let draft = UserDraft {
                 name: Spanned::new(user.to_owned(), line.span),
                 password: Spanned::new(Password::Crypt(hash.to_owned()), line.span),
@@ -302,6 +331,19 @@ impl Lowering<'_> {
         let answer = text_answer(status, reason(status));
         let condition = Condition::Not(Box::new(allowed));
         chain.when(condition, vec![Action::Deny(answer)], at);
+    }
+}
+
+/// True for a hash that some password may have: as long as its kind is. Of kinds that are not run it is said elsewhere.
+fn is_hash(hash: &str) -> bool {
+    let last = hash.rsplit('$').next().unwrap_or_default().len();
+    match hash.as_bytes() {
+        [b'$', b'2', _, b'$', ..] => hash.len() == 60,
+        [b'{', b'S', b'H', b'A', b'}', ..] => hash.len() == 33,
+        [b'$', b'1', b'$', ..] | [b'$', b'a', b'p', b'r', b'1', b'$', ..] => last == 22,
+        [b'$', b'5', b'$', ..] => last == 43,
+        [b'$', b'6', b'$', ..] => last == 86,
+        _ => false,
     }
 }
 

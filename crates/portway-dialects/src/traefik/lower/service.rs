@@ -275,6 +275,11 @@ impl Lowering<'_> {
         let age = section
             .number("maxAge")
             .and_then(|it| u64::try_from(it.value).ok());
+        if let Some(age) = section.number("maxAge").filter(|it| it.value < 0) {
+            let message = "a cookie that ends at once keeps nobody";
+            let one = Diagnostic::error(Code::OutOfRange, age.span, message);
+            self.refused(one.help("0 keeps it until the browser ends; or take `sticky` out"));
+        }
         cookie.max_age = age.filter(|age| *age > 0).map(Duration::from_secs);
         if let Some(said) = section.some_text("sameSite") {
             cookie.same_site = match said.value.to_ascii_lowercase().as_str() {
@@ -310,6 +315,12 @@ impl Lowering<'_> {
             self.error(Code::Missing, entry.key, "a health check without `path`");
             return None;
         };
+        if path.value.contains("://") {
+            let message = format!("`{}` is no path", path.value);
+            let one = Diagnostic::error(Code::OutOfRange, path.span, message);
+            self.found
+                .push(one.help("such as `/health`; `hostname`, `port` and `scheme` say the rest"));
+        }
         let path = path.value;
         let path = if path.starts_with('/') {
             path.to_owned()
@@ -396,9 +407,11 @@ impl Lowering<'_> {
             group.timeouts.connect = said("dialTimeout");
             group.timeouts.response = said("responseHeaderTimeout").or(group.timeouts.response);
             group.timeouts.idle = said("idleConnTimeout");
-            let idle = section
-                .number("maxIdleConnsPerHost")
-                .filter(|it| it.value > 0);
+            let idle = section.number("maxIdleConnsPerHost");
+            if let Some(never) = idle.filter(|it| it.value < 0) {
+                group.close = Some(Spanned::new(true, never.span));
+            }
+            let idle = idle.filter(|it| it.value > 0);
             group.pool_size =
                 idle.map(|it| Spanned::new(u32::try_from(it.value).unwrap_or(u32::MAX), it.span));
         }

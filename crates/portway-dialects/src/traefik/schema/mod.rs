@@ -91,6 +91,15 @@ const fn no(path: &'static str, kind: Kind, remark: &'static str) -> Row {
 /// Options that are judged later: with certificates at hand they have no effect.
 const JUDGED_LATER: [&str; 2] = ["certResolver", "certificatesResolvers"];
 
+/// Numbers that mean something below 0, too.
+const BELOW_ZERO: [&str; 5] = [
+    "priority",
+    "accessControlMaxAge",
+    "maxAge",
+    "maxIdleConnsPerHost",
+    "maxRequestBodyBytes",
+];
+
 /// The options below one.
 #[derive(Debug, Default)]
 struct Node {
@@ -247,7 +256,17 @@ impl Reading<'_> {
             Kind::List => self.list(item).map(Value::List),
             kind => {
                 let text = self.scalar(item, kind)?;
-                value::typed(kind, &text).or_else(|| {
+                let value = value::typed(kind, &text);
+                let name = row.path.rsplit('.').next().unwrap_or_default();
+                if matches!(value, Some(Value::Number(below)) if below < 0)
+                    && !BELOW_ZERO.contains(&name)
+                {
+                    let message = format!("`{name}` is below 0");
+                    self.found
+                        .push(Diagnostic::error(Code::OutOfRange, item.span, message));
+                    return None;
+                }
+                value.or_else(|| {
                     self.wrong(item.span, kind, &format!("`{text}`"));
                     None
                 })
