@@ -88,11 +88,7 @@ impl Lowering<'_> {
                 }
             }
             "passTLSClientCert" if section.is_on("pem") => client_certificate(chain, at),
-            "stripPrefixRegex" => {
-                if self.compile(section.list("regex")) {
-                    strip_prefix_regex(section, chain, at);
-                }
-            }
+            "stripPrefixRegex" => self.strip_prefix_regex(section, chain, at),
             "replacePath" => {
                 if let Some(path) = self.required(section, "path", at) {
                     chain.always(set_header("X-Replaced-Path", of(Value::Path)), at);
@@ -236,6 +232,38 @@ impl Lowering<'_> {
             let name = "Authorization".to_owned();
             chain.always(Action::RemoveHeader { name }, at);
         }
+    }
+
+    fn strip_prefix_regex(&mut self, section: &Section, chain: &mut Chain, at: Span) {
+        let list = section.list("regex");
+        if list.is_empty() || !self.compile(list) {
+            return;
+        }
+        // The first that fits counts; it has to fit at the beginning.
+        let each: Vec<String> = list
+            .iter()
+            .map(|it| format!("(?:{})", it.value.trim().trim_start_matches('^')))
+            .collect();
+        let any = each.join("|");
+        let pattern = Spanned::new(format!("^(?:{any})"), at);
+        let prefix = Transform::Replace {
+            pattern: Spanned::new(format!("^({any}).*$"), at),
+            with: "${1}".to_owned(),
+            all: false,
+        };
+        let prefix = expression(Value::Path, vec![prefix]);
+        let prefix = Template(vec![TemplatePart::Expression(Spanned::new(prefix, at))]);
+        let matches = Matcher::Regex {
+            any_of: vec![pattern.clone()],
+        };
+        let actions = vec![
+            set_header("X-Forwarded-Prefix", prefix),
+            Action::ReplacePath {
+                pattern,
+                with: Template::text(""),
+            },
+        ];
+        chain.when(test(Value::Path, matches, at), actions, at);
     }
 
     /// Says which of these are no regular expressions; true where all are.
@@ -409,38 +437,6 @@ fn client_certificate(chain: &mut Chain, at: Span) {
     let pem = Template(vec![TemplatePart::Expression(Spanned::new(pem, at))]);
     let set = set_header("X-Forwarded-Tls-Client-Cert", pem);
     chain.when(test(shown, Matcher::True, at), vec![set], at);
-}
-
-fn strip_prefix_regex(section: &Section, chain: &mut Chain, at: Span) {
-    let list = section.list("regex");
-    if list.is_empty() {
-        return;
-    }
-    // The first that fits counts; it has to fit at the beginning.
-    let each: Vec<String> = list
-        .iter()
-        .map(|it| format!("(?:{})", it.value.trim().trim_start_matches('^')))
-        .collect();
-    let any = each.join("|");
-    let pattern = Spanned::new(format!("^(?:{any})"), at);
-    let prefix = Transform::Replace {
-        pattern: Spanned::new(format!("^({any}).*$"), at),
-        with: "${1}".to_owned(),
-        all: false,
-    };
-    let prefix = expression(Value::Path, vec![prefix]);
-    let prefix = Template(vec![TemplatePart::Expression(Spanned::new(prefix, at))]);
-    let matches = Matcher::Regex {
-        any_of: vec![pattern.clone()],
-    };
-    let actions = vec![
-        set_header("X-Forwarded-Prefix", prefix),
-        Action::ReplacePath {
-            pattern,
-            with: Template::text(""),
-        },
-    ];
-    chain.when(test(Value::Path, matches, at), actions, at);
 }
 
 /// Redirects what did not come with this scheme and port.
