@@ -105,8 +105,8 @@ fn fallback(target: &WatchedTarget, port: u16) -> Option<SocketAddr> {
         })
 }
 
-/// Targets whose names must resolve before anything serves, and do not, as HAProxy refuses them at the start. Asks the
-/// system's resolver, and waits for it.
+/// Targets whose names must resolve before anything serves, and do not, as HAProxy refuses them at the start, those that are
+/// disabled too. Asks the system's resolver, and waits for it.
 pub fn check(snapshot: &Snapshot) -> Diagnostics {
     let mut found = Diagnostics::default();
     for target in named(snapshot).filter(|target| !may_wait(target)) {
@@ -128,7 +128,9 @@ pub fn waiting(snapshot: &Snapshot) -> Diagnostics {
         let mut from = target.first_address.iter();
         !from.any(|from| matches!(from, FirstAddress::Ip(_)))
     };
-    for target in named(snapshot).filter(may_wait).filter(takes_one) {
+    let serves = |target: &&Target| !target.disabled;
+    let targets = named(snapshot).filter(serves).filter(may_wait);
+    for target in targets.filter(takes_one) {
         if let Err(message) = resolved(target) {
             let help = "it is down until the name resolves";
             found.push(Diagnostic::warning(Code::Install, target.origin.0, message).help(help));
@@ -137,18 +139,17 @@ pub fn waiting(snapshot: &Snapshot) -> Diagnostics {
     found
 }
 
-/// Targets whose address is a name, but for those that are disabled.
+/// Targets whose address is a name.
 fn named(snapshot: &Snapshot) -> impl Iterator<Item = &Target> {
     let targets = snapshot.groups.iter().flat_map(|group| &group.targets);
     targets.filter(|target| {
-        let name = matches!(
+        matches!(
             &target.address,
             TargetAddress::Tcp {
                 host: Host::Name(_),
                 ..
             }
-        );
-        name && !target.disabled
+        )
     })
 }
 

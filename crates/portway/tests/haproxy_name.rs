@@ -215,6 +215,8 @@ fn names_of_servers_must_resolve() {
     check("init-addr libc,none", 0, "[WARNING]");
     check("init-addr last,libc,127.0.0.9", 0, "");
     check("resolvers names", 0, "[WARNING]");
+    check("disabled", 1, "[ALERT]");
+    check("disabled init-addr none", 0, "");
 }
 
 #[test]

@@ -281,6 +281,11 @@ pub(super) fn apply(
     let name = call.name;
     if name == "debug" {
         call.at_most(2)?;
+        if let Some(sink) = call.given(1)
+            && !["stdout", "stderr", "buf0"].contains(&sink)
+        {
+            return Err(Refusal::Wrong(format!("there is no sink '{sink}'")));
+        }
         let message = "the converter `debug` has no effect: values are not shown while it runs";
         reader.warn(Code::NotRun, span, message);
         return Ok(());

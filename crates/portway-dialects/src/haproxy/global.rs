@@ -448,11 +448,15 @@ fn number(line: &Line, least: u64, most: u64, reader: &mut Reader<'_>) -> Option
 }
 
 fn count(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<u32>> {
-    number(line, 0, u64::from(u32::MAX), reader).map(limit)
+    let word = value(line, reader)?;
+    let count = units::loose_number(word, 0, u64::from(u32::MAX), reader)?;
+    Some(limit(word.spanned(count)))
 }
 
 fn bytes(line: &Line, reader: &mut Reader<'_>) -> Option<Spanned<u32>> {
-    number(line, 1, u64::from(u32::MAX), reader).map(limit)
+    let word = value(line, reader)?;
+    let count = units::loose_number(word, 1, u64::from(u32::MAX), reader)?;
+    Some(limit(word.spanned(count)))
 }
 
 fn limit(number: Spanned<u64>) -> Spanned<u32> {

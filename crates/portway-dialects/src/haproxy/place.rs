@@ -105,6 +105,8 @@ pub(super) enum When {
     Backend,
     /// Once the server is known.
     Target,
+    /// Once the server of a client is connected: not in health checks.
+    Connected,
 }
 
 impl When {
@@ -136,6 +138,7 @@ impl When {
                 Server | Balance | TcpResponse | HttpResponse | Log | Check | Step::Start => true,
             },
             When::Target => matches!(step, Server | TcpResponse | HttpResponse | Log | Check),
+            When::Connected => matches!(step, Server | TcpResponse | HttpResponse | Log),
         }
     }
 
@@ -151,6 +154,7 @@ impl When {
             When::Response | When::Answered => "the response",
             When::Backend => "the backend",
             When::Target => "the server",
+            When::Connected => "a client's connection to the server",
         }
     }
 }

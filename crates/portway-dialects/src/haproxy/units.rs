@@ -132,6 +132,28 @@ pub(crate) fn number(word: &Word, least: u64, most: u64, reader: &mut Reader<'_>
     parsed
 }
 
+/// As [`number`] for words of which HAProxy reads the digits that they begin with, and 0 where there are none.
+pub(crate) fn loose_number(
+    word: &Word,
+    least: u64,
+    most: u64,
+    reader: &mut Reader<'_>,
+) -> Option<u64> {
+    let (read, rest) = digits(word.as_str());
+    let read = if read.is_empty() { "0" } else { read };
+    let read = read.parse().ok();
+    let read = read.filter(|number| (least..=most).contains(number));
+    match read {
+        Some(read) if !rest.is_empty() && !rest.starts_with('-') => {
+            let message = format!("`{}` is read as {read}", word.text);
+            let help = "the digits at its beginning count, as in HAProxy: write the number and nothing else";
+            reader.push(Diagnostic::warning(Code::WrongType, word.span, message).help(help));
+            Some(read)
+        }
+        _ => number(word, least, most, reader),
+    }
+}
+
 /// The digits that `text` begins with, and the rest.
 fn digits(text: &str) -> (&str, &str) {
     let end = text

@@ -55,7 +55,7 @@ impl Reading<'_, '_, '_> {
         };
         let (when, value) = match self.call.name.get(..6) {
             Some("ssl_f_") => (When::Session, Value::ShownCertificate(field)),
-            Some("ssl_s_") => (When::Target, Value::TargetCertificate(field)),
+            Some("ssl_s_") => (When::Connected, Value::TargetCertificate(field)),
             _ => (When::Session, Value::ClientCertificate(field)),
         };
         self.of(when, Type::Text, value)

@@ -25,7 +25,7 @@ const fn shown(name: &'static str, kind: Type, field: CertificateField) -> Plain
 
 /// A field of the server's certificate.
 const fn of_target(name: &'static str, kind: Type, field: CertificateField) -> Plain {
-    Plain(name, When::Target, kind, Value::TargetCertificate(field))
+    Plain(name, When::Connected, kind, Value::TargetCertificate(field))
 }
 
 /// What was agreed on with the server.

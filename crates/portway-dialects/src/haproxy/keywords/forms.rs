@@ -1,5 +1,6 @@
 //! What stands behind words that have no effect here: HAProxy refuses what it cannot read there, and so do we.
 
+use super::super::sections::SectionKind;
 use super::super::units::{self, Unit};
 use super::super::{Reader, Word};
 use super::ranges;
@@ -39,6 +40,12 @@ enum Form {
     Processors,
     /// Two names of a header that are the same but for case.
     Case,
+    /// The name of a section of this kind.
+    Section(SectionKind),
+    /// A file that can be read.
+    File,
+    /// Words of `filter trace`.
+    Trace,
 }
 
 const MOST: i64 = i32::MAX as i64;
@@ -84,7 +91,7 @@ const KEYWORDS: &[(&str, Form)] = &[
     ("h1-case-adjust", Form::Case),
     ("bind-process", Form::Processes),
     ("grace", Form::Time(Unit::Milliseconds)),
-    ("ssl-dh-param-file", Form::One),
+    ("ssl-dh-param-file", Form::File),
     ("ssl-propquery", Form::One),
     ("ssl-provider", Form::One),
     ("thread-groups", Form::Loose(1, 1)),
@@ -124,6 +131,12 @@ const KEYWORDS: &[(&str, Form)] = &[
     ("tune.idle-pool.shared", SWITCH),
     ("tune.listener.multi-queue", SWITCH),
     ("tune.sched.low-latency", SWITCH),
+    ("filter cache", Form::Section(SectionKind::Cache)),
+    ("filter trace", Form::Trace),
+    (
+        "httpclient.resolvers.id",
+        Form::Section(SectionKind::Resolvers),
+    ),
     ("profiling.tasks", Form::Of(&["on", "auto", "off"])),
     ("httpclient.ssl.verify", Form::Of(&["none", "required"])),
     ("httpclient.resolvers.prefer", Form::Of(&["ipv4", "ipv6"])),
@@ -151,7 +164,13 @@ const OPTIONS: &[(&str, Form)] = &[
 ];
 
 /// Actions of rules.
-const ACTIONS: &[(&str, Form)] = &[("strict-mode", SWITCH), ("set-nice", Form::One)];
+const ACTIONS: &[(&str, Form)] = &[
+    ("strict-mode", SWITCH),
+    ("set-nice", Form::One),
+    ("cache-use", Form::Section(SectionKind::Cache)),
+    ("cache-store", Form::Section(SectionKind::Cache)),
+    ("wait-for-handshake", Form::Nothing),
+];
 
 /// Holds what follows a keyword; `words` are all of them to the end of the line.
 pub(super) fn keyword(name: &str, span: Span, words: &[Word], reader: &mut Reader<'_>) {
@@ -207,7 +226,7 @@ fn hold(form: Form, name: &str, span: Span, words: &[Word], reader: &mut Reader<
         Form::Least(least) => (least, usize::MAX),
         Form::Server | Form::Hold | Form::Processors => (2, usize::MAX),
         Form::Case => (2, 2),
-        Form::Processes => (0, usize::MAX),
+        Form::Processes | Form::Trace => (0, usize::MAX),
         // HAProxy does not look behind some of them.
         Form::Number(..) | Form::Time(_) | Form::Size => (1, usize::MAX),
         _ => (1, 1),
@@ -273,6 +292,12 @@ fn hold(form: Form, name: &str, span: Span, words: &[Word], reader: &mut Reader<
                 reader.error(Code::Conflict, word.span, message);
             }
         }
+        Form::Section(kind) => {
+            let asked = (kind, word.spanned(word.text.clone()));
+            reader.asked_sections.push(asked);
+        }
+        Form::File => readable(word, reader),
+        Form::Trace => trace(words, reader),
         Form::NotZero(least, most) => {
             let number = digits(word.as_str()).filter(|number| *number != 0);
             bounded(number, (least, most), word, reader);
@@ -289,6 +314,36 @@ fn hold(form: Form, name: &str, span: Span, words: &[Word], reader: &mut Reader<
             reader.push(found);
         }
         _ => {}
+    }
+}
+
+fn readable(word: &Word, reader: &mut Reader<'_>) {
+    let path = reader.path(word.as_str(), word.span);
+    if let Err(why) = (reader.inputs.read)(&path) {
+        let message = format!("cannot read `{path}`: {why}");
+        reader.error(Code::Unreadable, word.span, message);
+    }
+}
+
+/// Holds what a `filter trace` is told.
+fn trace(words: &[Word], reader: &mut Reader<'_>) {
+    const KNOWN: [&str; 5] = [
+        "name",
+        "quiet",
+        "random-parsing",
+        "random-forwarding",
+        "hexdump",
+    ];
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if !KNOWN.contains(&word.as_str()) {
+            let what = "word of `filter trace`";
+            reader.push(crate::unknown_word(word.span, what, word.as_str(), KNOWN));
+            return;
+        }
+        if word.as_str() == "name" && words.next().is_none() {
+            reader.error(Code::Missing, word.span, "`name` needs a value");
+        }
     }
 }
 

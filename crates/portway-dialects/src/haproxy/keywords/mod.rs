@@ -173,12 +173,19 @@ pub(crate) fn action(of: ActionOf, word: &Word, reader: &mut Reader<'_>) -> bool
     read_on(rows, &format!("{what} action"), name, word.span, reader)
 }
 
-/// Holds what follows an action that has no effect.
-pub(crate) fn action_words(of: ActionOf, word: &Word, mut args: Args<'_>, reader: &mut Reader<'_>) {
+/// Holds what follows an action that has no effect, but for its condition. False for others.
+pub(crate) fn action_words(
+    of: ActionOf,
+    word: &Word,
+    mut args: Args<'_>,
+    reader: &mut Reader<'_>,
+) -> bool {
     let row = find(of.table().1, word.as_str());
-    if row.is_some_and(|row| matches!(row.state, State::NoEffect(_))) {
+    let has_none = row.is_some_and(|row| matches!(row.state, State::NoEffect(_)));
+    if has_none {
         forms::action(word, args.rest(), reader);
     }
+    has_none
 }
 
 /// True where this algorithm of `balance` is to be read. Otherwise it is said why not.

@@ -63,7 +63,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "filter trace" @ "flb" => NoEffect("it shows HAProxy's own filters at work");
     "force-persist" @ "lb" => Supported;
     "fullconn" @ "dlb" => Supported;
-    "grace" @ "dflb" => NoEffect("HAProxy has not known it since 2.5: listeners stop at once");
+    "grace" @ "dflb" => Refused("HAProxy has not known it since 2.5: listeners stop at once");
     "hash-balance-factor" @ "dlb" => NotYet;
     "hash-type" @ "dlb" => Supported;
     "http-after-response" @ "nflb" => Supported;
@@ -247,6 +247,6 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "unique-id-format" @ "dflb" => Supported;
     "unique-id-header" @ "dflb" => Supported;
     "use-fcgi-app" @ "lb!" => Refused("FastCGI is not spoken: put a web server before the application");
-    "use-server" @ "lb" => Supported;
+    "use-server" @ "lb!" => Supported;
     "use_backend" @ "fl" => Supported;
 };

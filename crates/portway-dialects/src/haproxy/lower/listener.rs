@@ -101,6 +101,7 @@ impl Lowering<'_, '_, '_> {
             let help = "write `ssl` before `crt`";
             self.reader
                 .push(Diagnostic::warning(Code::Conflict, certificate.span, message).help(help));
+            self.unused_certificates(first);
         }
         // The smaller of the limits of a bind and of its frontend.
         let limits = [first.maxconn, proxy.maxconn];

@@ -200,6 +200,27 @@ impl Lowering<'_, '_, '_> {
                 proxy.words()
             );
             self.reader.warn(Code::WrongPhase, line.span, message);
+            self.hold_tables(line);
+        }
+    }
+
+    /// The tables of a rule that is not run: HAProxy refuses those that are not there.
+    fn hold_tables(&mut self, line: &RuleLine) {
+        let Step::Do(actions) = &line.step else {
+            return;
+        };
+        for action in actions {
+            let Action::Track { table, .. } = action else {
+                continue;
+            };
+            let has_table = |proxy: &Proxy| {
+                proxy.name.value == table.value.as_str() && proxy.stick_table.is_some()
+            };
+            if !self.proxies.iter().any(has_table) {
+                let message = format!("there is no stick table `{}`", table.value);
+                self.reader
+                    .error(Code::UnknownReference, line.span, message);
+            }
         }
     }
 }

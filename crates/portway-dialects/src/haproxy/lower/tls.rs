@@ -108,6 +108,7 @@ impl Lowering<'_, '_, '_> {
             // HAProxy reads what it will not use.
             for (file, what) in [
                 (&tls.ca_file, "the CA file"),
+                (&tls.ca_verify_file, "the CA file"),
                 (&tls.crl_file, "the CRL file"),
             ] {
                 if let Some(file) = file.as_ref().filter(|file| !file.value.starts_with('@')) {
@@ -357,6 +358,18 @@ impl Lowering<'_, '_, '_> {
         if let Err(failure) = (self.reader.inputs.read)(&path.value) {
             let message = format!("cannot read {what} `{}`: {failure}", path.value);
             self.reader.error(Code::Unreadable, path.span, message);
+        }
+    }
+
+    /// Certificates of an address in clear: HAProxy reads them all the same.
+    pub(super) fn unused_certificates(&mut self, bind: &Bind) {
+        for path in &bind.tls.certificates {
+            let path = path
+                .clone()
+                .map(|path| path_in(self.base.crt_base.as_ref(), &path));
+            if (self.reader.inputs.list)(&path.value).is_none() {
+                self.exists(&path, "the certificate");
+            }
         }
     }
 

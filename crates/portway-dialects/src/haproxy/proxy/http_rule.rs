@@ -33,7 +33,9 @@ pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         return;
     };
     let mut args = Args::new(line, 2);
-    keywords::action_words(kind, word, args, reader);
+    if keywords::action_words(kind, word, args, reader) {
+        rule::hold_condition(proxy, list, args, reader);
+    }
     if !keywords::action(kind, word, reader) {
         return;
     }

@@ -13,6 +13,8 @@ use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::settings::ConnectionReuse;
 use portway_model::span::Spanned;
 
+/// Any number that is kept.
+const ANY: (u64, u64) = (0, u32::MAX as u64);
 /// Bytes that are captured at most.
 const MAX_CAPTURE: u64 = 65_535;
 
@@ -107,7 +109,7 @@ fn frontend(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         "use_backend" => rule::use_backend(proxy, line, reader),
         "maxconn" => proxy.maxconn = number(line, 1, 0, u64::from(u32::MAX), reader),
         "rate-limit" => proxy.session_rate = number(line, 2, 0, u64::from(u32::MAX), reader),
-        "backlog" => proxy.backlog = number(line, 1, 0, u64::from(u32::MAX), reader),
+        "backlog" => proxy.backlog = loose_number(line, 1, ANY, reader),
         "default_backend" => proxy.default_backend = word(line, 1, "the name of a backend", reader),
         "monitor-uri" => proxy.monitor_uri = word(line, 1, "a path", reader),
         "monitor" => monitor_fail(proxy, line, reader),
@@ -143,7 +145,7 @@ fn backend(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         }
         "cookie" => cookie::line(proxy, line, reader),
         "dynamic-cookie-key" => proxy.dynamic_cookie_key = word(line, 1, "the secret key", reader),
-        "retries" => proxy.retries = number(line, 1, 0, u64::from(u32::MAX), reader),
+        "retries" => proxy.retries = loose_number(line, 1, ANY, reader),
         "retry-on" => {
             if line.word(1).is_none() {
                 missing(
@@ -158,7 +160,7 @@ fn backend(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
                 .map(|word| word.spanned(word.text.clone()));
             proxy.retry_on = Some(Spanned::new(words.collect(), line.span));
         }
-        "fullconn" => proxy.fullconn = number(line, 1, 0, u64::from(u32::MAX), reader),
+        "fullconn" => proxy.fullconn = loose_number(line, 1, ANY, reader),
         "http-reuse" => http_reuse(proxy, line, reader),
         "http-send-name-header" => {
             proxy.send_name_header = word(line, 1, "the name of a header", reader)
@@ -233,6 +235,22 @@ pub(super) fn number<T: TryFrom<u64>>(
         return None;
     };
     let value = whole(word, min, max, reader)?;
+    extra(line, index + 1, reader);
+    Some(word.spanned(T::try_from(value).ok()?))
+}
+
+/// As [`number`], read as HAProxy reads what it does not check.
+fn loose_number<T: TryFrom<u64>>(
+    line: &Line,
+    index: usize,
+    (min, max): (u64, u64),
+    reader: &mut Reader<'_>,
+) -> Option<Spanned<T>> {
+    let Some(word) = line.word(index) else {
+        missing(line, "a number", reader);
+        return None;
+    };
+    let value = units::loose_number(word, min, max, reader)?;
     extra(line, index + 1, reader);
     Some(word.spanned(T::try_from(value).ok()?))
 }
@@ -331,7 +349,7 @@ fn capture(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         missing(line, "a name and `len` with a number", reader);
         return;
     }
-    let Some(length) = number::<u16>(line, length + 1, 1, MAX_CAPTURE, reader) else {
+    let Some(length) = loose_number::<u16>(line, length + 1, (1, MAX_CAPTURE), reader) else {
         return;
     };
     let name = line.text(name).to_owned();
@@ -361,7 +379,7 @@ fn declare(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         reader.error(Code::Syntax, line.span, message);
         return;
     }
-    let Some(length) = number::<u16>(line, 4, 1, MAX_CAPTURE, reader) else {
+    let Some(length) = loose_number::<u16>(line, 4, (1, MAX_CAPTURE), reader) else {
         return;
     };
     let slot = Capture {

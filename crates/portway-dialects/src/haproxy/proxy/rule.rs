@@ -187,6 +187,17 @@ pub(crate) fn condition(
         .condition(args.rest(), list.place(proxy.kind), reader)
 }
 
+/// Reads the condition of an action that has no effect, for what HAProxy would refuse in it.
+pub(super) fn hold_condition(
+    proxy: &Proxy,
+    list: List,
+    mut args: Args<'_>,
+    reader: &mut Reader<'_>,
+) {
+    while !args.at_condition() && args.next().is_some() {}
+    condition(proxy, list, &mut args, reader);
+}
+
 /// Says what is left of a line. `None`: something was.
 pub(super) fn nothing_left(args: &Args<'_>, reader: &mut Reader<'_>) -> Option<()> {
     let word = args.peek();

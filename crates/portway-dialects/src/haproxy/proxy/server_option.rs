@@ -201,7 +201,12 @@ fn valued(
     let text = || Some(value.spanned(value.text.clone()));
     let large = u64::from(u32::MAX);
     match word.as_str() {
-        "weight" => own.weight = Some(number(value, 0, MAX_WEIGHT, reader)?),
+        "weight" => {
+            let weight = units::loose_number(value, 0, MAX_WEIGHT, reader)?;
+            own.weight = u16::try_from(weight)
+                .ok()
+                .map(|weight| value.spanned(weight));
+        }
         "maxconn" => own.maxconn = Some(number(value, 0, large, reader)?),
         "minconn" => own.minconn = Some(number(value, 0, large, reader)?),
         "maxqueue" => own.maxqueue = Some(number(value, 0, large, reader)?),

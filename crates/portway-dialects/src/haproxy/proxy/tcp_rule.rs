@@ -2,7 +2,7 @@
 
 use super::http_rule::{Reading, call, finish};
 use super::keyword::missing;
-use super::rule::{List, Step};
+use super::rule::{self, List, Step};
 use super::{Args, Proxy, keyword};
 use crate::haproxy::keywords::{self, ActionOf};
 use crate::haproxy::units::{self, Unit};
@@ -50,7 +50,9 @@ fn action(proxy: &mut Proxy, list: List, kind: ActionOf, line: &Line, reader: &m
         return;
     };
     let mut args = Args::new(line, 3);
-    keywords::action_words(kind, word, args, reader);
+    if keywords::action_words(kind, word, args, reader) {
+        rule::hold_condition(proxy, list, args, reader);
+    }
     if !keywords::action(kind, word, reader) {
         return;
     }
