@@ -18,6 +18,7 @@ use crate::policy::Side;
 use crate::quota::Held;
 use crate::record::Counted;
 use crate::sticky::Kept;
+use crate::times::LookedAt;
 use crate::track::{self, Tracked};
 use crate::variables::Variables;
 use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor, Whose, write_header_value};
@@ -187,16 +188,6 @@ pub(crate) struct Ledger {
     pub(crate) logged: bool,
     /// Its record is being written before its end.
     pub(crate) early: bool,
-}
-
-/// How much of a request HAProxy had looked at when it was ended, which its logs tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LookedAt {
-    Everything,
-    /// Its rules waited for its body.
-    Head,
-    /// Rules over first bytes ended it: it is none yet.
-    FirstBytes,
 }
 
 /// What rules said of the record of an exchange.

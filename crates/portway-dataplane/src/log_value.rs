@@ -4,11 +4,12 @@
 //! where something is not known: -1 for a number, nothing for a text (a format says what then stands in its place).
 
 use crate::connection::Connection;
-use crate::exchange::{Exchange, LookedAt};
+use crate::exchange::Exchange;
 use crate::live::TargetState;
 use crate::policy::Side;
 use crate::record::Passed;
 use crate::termination;
+use crate::times::LookedAt;
 use crate::times::Times;
 use portway_core::evaluate::Fetched;
 use portway_core::http1::{BodyLength, Known};

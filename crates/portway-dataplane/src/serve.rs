@@ -11,7 +11,7 @@
 use crate::answers::Answer;
 use crate::body;
 use crate::connect::{self, Upstream, Wanted};
-use crate::exchange::{Attempt, Exchange, How, LookedAt};
+use crate::exchange::{Attempt, Exchange, How};
 use crate::fault::Fault;
 use crate::forward;
 use crate::group;
@@ -25,6 +25,7 @@ use crate::statistics;
 use crate::sticky;
 use crate::stream::Stream;
 use crate::tarpit;
+use crate::times::LookedAt;
 use portway_core::balance::Key;
 use portway_core::http1::{BodyLength, Method};
 use portway_model::choice::StickinessUse;

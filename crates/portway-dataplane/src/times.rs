@@ -4,12 +4,22 @@
 //! not come to is `None`, and so is all that would follow.
 
 use crate::connection::Connection;
-use crate::exchange::{Exchange, How, LookedAt};
+use crate::exchange::{Exchange, How};
 use crate::policy::Side;
 use crate::record::Passed;
 use portway_model::expression::LogValue;
 use portway_telemetry::record::FaultCode;
 use std::time::{Duration, Instant};
+
+/// How much of a request HAProxy had looked at when it was ended, which its logs tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LookedAt {
+    Everything,
+    /// Its rules waited for its body.
+    Head,
+    /// Rules over first bytes ended it: it is none yet.
+    FirstBytes,
+}
 
 /// The moments of an exchange or connection.
 #[derive(Debug, Clone, Copy, Default)]
