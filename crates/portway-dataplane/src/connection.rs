@@ -219,6 +219,7 @@ impl Connection {
         configured.map_or(
             ListenerTimeouts {
                 request_head: defaults::REQUEST_HEAD,
+                request_head_renews: false,
                 keep_alive: defaults::KEEP_ALIVE,
                 client: defaults::CLIENT,
                 tunnel: defaults::TUNNEL,
@@ -232,6 +233,11 @@ impl Connection {
     /// From the first byte of a head to its end, and for a TLS handshake.
     pub(crate) fn head_timeout(&self) -> Duration {
         self.timeouts().request_head
+    }
+
+    /// The time of a head begins anew with each byte of it.
+    pub(crate) fn head_timeout_renews(&self) -> bool {
+        self.timeouts().request_head_renews
     }
 
     /// Between two requests.
@@ -260,6 +266,12 @@ impl Connection {
     pub(crate) fn closes(&self) -> bool {
         let configured = self.generation.plane.listener(self.listener);
         configured.is_some_and(|(listener, _)| listener.close)
+    }
+
+    /// Connections to targets are closed after one response to this client.
+    pub(crate) fn closes_targets(&self) -> bool {
+        let configured = self.generation.plane.listener(self.listener);
+        configured.is_some_and(|(listener, _)| listener.close || listener.close_targets)
     }
 
     /// What a rule set this variable to, in a scope that outlives exchanges; on a stream, which is one exchange, in any.

@@ -697,6 +697,7 @@ impl Facts for Exchange<'_> {
     fn keep_variable(&self, variable: &Variable, value: Fetched<'static>) -> bool {
         let has_room = match variable.scope {
             Scope::Process | Scope::Connection => self.connection.set_variable(variable, value),
+            scope if !self.scratch.variables.live(scope) => true,
             _ => self.scratch.variables.keep(variable, value),
         };
         if !has_room {

@@ -29,7 +29,6 @@ use portway_core::http1::{
     parse_response, response_framing,
 };
 use portway_core::retry::Stage;
-use portway_model::expression::Scope;
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::Limit;
@@ -122,7 +121,7 @@ async fn respond(
         }
     }
     note_for_log(x, framing.body);
-    x.scratch.variables.end(Scope::Request);
+    x.scratch.variables.end_request();
     if let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target) {
         let generation = &x.connection.generation;
         x.kept.sticks.remember(generation, group, target);
@@ -286,7 +285,7 @@ pub(crate) fn closes(x: &Exchange<'_>) -> bool {
         .attempt
         .group
         .and_then(|group| x.connection.generation.group(group));
-    group.is_some_and(|(group, _, _)| group.close) || x.connection.closes()
+    group.is_some_and(|(group, _, _)| group.close) || x.connection.closes_targets()
 }
 
 /// True where the configuration would rather have another answer than this one, and may ask for it.

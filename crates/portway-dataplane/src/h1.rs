@@ -185,7 +185,7 @@ fn next_head(
                     (fresh, began) = (false, None);
                     continue;
                 }
-                if scanned == 0 {
+                if scanned == 0 || connection.head_timeout_renews() {
                     timer.set_rests(Rests::No);
                     timer.set(connection.head_timeout());
                 }
@@ -328,7 +328,8 @@ fn left<'c>(
     let listener = connection.generation.plane.listener(connection.listener);
     let log = listener.and_then(|(listener, _)| listener.access_log.as_ref());
     let logged = log.is_some_and(|log| log.log_null);
-    let answered = connection.own_answers() == OwnAnswers::Haproxy;
+    let ignored = listener.is_some_and(|(listener, _)| listener.ignore_probes);
+    let answered = connection.own_answers() == OwnAnswers::Haproxy && !ignored;
     if connection.exchanges > 0 || connection.worker.is_draining() || !(logged || answered) {
         return Box::pin(std::future::ready(Next::Close));
     }

@@ -180,6 +180,7 @@ pub(crate) fn after_response(x: &mut Exchange<'_>) -> bool {
         .flatten()
         .filter(|rules| !rules.is_empty())
     {
+        x.scratch.variables.end_request();
         let decision = run(x, rules, None, Side::Response);
         closes |= matches!(decision, Decision::Close(_));
     }
@@ -502,6 +503,9 @@ fn milliseconds(x: &Exchange<'_>, number: &Expression<Resolved>) -> Option<Durat
 }
 
 fn set_variable(x: &mut Exchange<'_>, variable: &Variable, value: Fetched<'static>) {
+    if !x.scratch.variables.live(variable.scope) {
+        return;
+    }
     let has_room = match variable.scope {
         Scope::Process | Scope::Connection => x.connection.set_variable(variable, value),
         Scope::Exchange | Scope::Request | Scope::Response | Scope::Check => {

@@ -1,7 +1,7 @@
 //! Variables that rules set: names and values of one scope, with a limit of what they may hold together.
 
 use portway_core::evaluate::Fetched;
-use portway_model::expression::Variable;
+use portway_model::expression::{Scope, Variable};
 use std::cell::RefCell;
 
 /// Bytes of all names and values of one scope of one exchange or connection, or of the process: what a client sends
@@ -13,6 +13,8 @@ pub(crate) const VARIABLE_BYTES: usize = 64 * 1024;
 pub(crate) struct Variables {
     set: Vec<(Variable, Fetched<'static>)>,
     bytes: usize,
+    /// Those of the request have ended, and those of the response begun.
+    request_ended: bool,
     /// What was set, or unset, while expressions were evaluated, in its order.
     kept: RefCell<Vec<(Variable, Fetched<'static>)>>,
 }
@@ -23,6 +25,7 @@ impl Variables {
         self.set.clear();
         self.kept.get_mut().clear();
         self.bytes = 0;
+        self.request_ended = false;
     }
 
     /// Sets a variable, or unsets it where the value is absent. False where there is no room: then it is unset.
@@ -81,12 +84,22 @@ impl Variables {
         found.map_or(Fetched::Absent, |(_, value)| value.lent())
     }
 
-    /// Forgets those of a scope.
-    pub(crate) fn end(&mut self, scope: portway_model::expression::Scope) {
+    /// Whether variables of this scope live now, in an exchange: one that does not is not set.
+    pub(crate) fn live(&self, scope: Scope) -> bool {
+        match scope {
+            Scope::Request => !self.request_ended,
+            Scope::Response => self.request_ended,
+            _ => true,
+        }
+    }
+
+    /// Forgets those of the request; those of the response begin.
+    pub(crate) fn end_request(&mut self) {
         self.settle();
+        self.request_ended = true;
         let mut bytes = 0;
         self.set.retain(|(variable, value)| {
-            let kept = variable.scope != scope;
+            let kept = variable.scope != Scope::Request;
             bytes += if kept { size(variable, value) } else { 0 };
             kept
         });
@@ -105,7 +118,6 @@ fn size(variable: &Variable, value: &Fetched<'_>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portway_model::expression::Scope;
     use portway_model::name::Name;
 
     #[test]
@@ -137,7 +149,7 @@ mod tests {
             variables.set(&a, vec![0; VARIABLE_BYTES - 3].into()),
             "room for the rest"
         );
-        variables.end(Scope::Request);
+        variables.end_request();
         assert_eq!(variables.value(&b), Fetched::Absent);
         assert!(variables.set(&a, Fetched::Absent) && !variables.value(&a).is_present());
         assert_eq!(variables.bytes, 0);

@@ -180,6 +180,10 @@ pub struct ListenerDraft {
     pub lenient_heads: Option<Spanned<bool>>,
     /// Every client connection is closed after its first response.
     pub close: Option<Spanned<bool>>,
+    /// Connections to targets are closed after a response to a client of this listener.
+    pub close_targets: Option<Spanned<bool>>,
+    /// A client that says nothing gets no answer.
+    pub ignore_probes: Option<Spanned<bool>>,
 }
 
 impl ListenerDraft {
@@ -210,6 +214,8 @@ impl ListenerDraft {
             own_answers: None,
             lenient_heads: None,
             close: None,
+            close_targets: None,
+            ignore_probes: None,
         }
     }
 }
@@ -287,6 +293,8 @@ pub struct TlsPolicyDraft {
 pub struct ListenerTimeoutsDraft {
     /// Request head and TLS handshake.
     pub request_head: Option<Spanned<Duration>>,
+    /// That of a request head begins anew with each byte.
+    pub request_head_renews: Option<Spanned<bool>>,
     /// Between requests.
     pub keep_alive: Option<Spanned<Duration>>,
     /// Silent client.

@@ -246,6 +246,8 @@ impl Lift<'_> {
             own_answers: unless(&listener.own_answers, &OwnAnswers::Portway),
             lenient_heads: unless(&listener.lenient_heads, &false),
             close: unless(&listener.close, &false),
+            close_targets: unless(&listener.close_targets, &false),
+            ignore_probes: unless(&listener.ignore_probes, &false),
         }
     }
 
@@ -477,6 +479,7 @@ fn tls_policy(policy: &TlsPolicy) -> TlsPolicyDraft {
 fn listener_timeouts(timeouts: &ListenerTimeouts) -> ListenerTimeoutsDraft {
     ListenerTimeoutsDraft {
         request_head: unless(&timeouts.request_head, &defaults::REQUEST_HEAD),
+        request_head_renews: unless(&timeouts.request_head_renews, &false),
         keep_alive: unless(&timeouts.keep_alive, &defaults::KEEP_ALIVE),
         client: unless(&timeouts.client, &defaults::CLIENT),
         tunnel: unless(&timeouts.tunnel, &defaults::TUNNEL),

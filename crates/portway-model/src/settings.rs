@@ -412,6 +412,8 @@ pub enum MapLines {
 pub struct ListenerTimeouts {
     /// From the first byte of a request until its head is complete; and for a TLS handshake.
     pub request_head: Duration,
+    /// The time of a request head begins anew with each byte of it.
+    pub request_head_renews: bool,
     /// Between two requests of a connection.
     pub keep_alive: Duration,
     /// Silence of the client while we wait for its body or for it to take what we send.

@@ -206,6 +206,10 @@ pub struct Listener {
     pub lenient_heads: bool,
     /// Every client connection is closed after its first response.
     pub close: bool,
+    /// Connections to targets are closed after a response to a client of this listener.
+    pub close_targets: bool,
+    /// A client that says nothing gets no answer.
+    pub ignore_probes: bool,
     /// The text that made it.
     pub origin: Origin,
 }

@@ -1556,13 +1556,13 @@ fn variables() {
     check(
         rule_first(Connection, set(Scope::Exchange, "a")),
         &[
-            "P0206 @70: the variable `a` does not live in the connection phase | give it the scope of the connection",
+            "warning P0206 @70: the variable `a` does not live in the connection phase | give it the scope of the connection",
         ],
     );
     check(
         rule_first(Request, set(Scope::Response, "a")),
         &[
-            "P0206 @70: the variable `a` does not live in the request phase | give it the scope of the exchange",
+            "warning P0206 @70: the variable `a` does not live in the request phase | give it the scope of the exchange",
         ],
     );
     check(
@@ -1571,7 +1571,7 @@ fn variables() {
             Action::UnsetVariable(variable(Scope::Request, "a")),
         ),
         &[
-            "P0206 @70: the variable `a` does not live in the response phase | give it the scope of the exchange",
+            "warning P0206 @70: the variable `a` does not live in the response phase | give it the scope of the exchange",
         ],
     );
     check(
@@ -1587,7 +1587,7 @@ fn variables() {
             Matcher::Present,
         ),
         &[
-            "P0206 @71: the variable `a` is gone in the response phase | give it the scope of the exchange",
+            "warning P0206 @71: the variable `a` is gone in the response phase | give it the scope of the exchange",
         ],
     );
     check(
@@ -1597,7 +1597,7 @@ fn variables() {
             Matcher::Present,
         ),
         &[
-            "P0206 @71: the variable `a` is not known in the request phase | it is known from the response phase on",
+            "warning P0206 @71: the variable `a` is not known in the request phase | it is known from the response phase on",
         ],
     );
 }
@@ -1695,7 +1695,7 @@ fn phases_of_values() {
             name: "a".into(),
         })),
         &[
-            "P0206 @24: the variable `a` is gone when the exchange ends | give it the scope of the exchange",
+            "warning P0206 @24: the variable `a` is gone when the exchange ends | give it the scope of the exchange",
         ],
     );
     check(

@@ -208,7 +208,7 @@ pub(crate) fn leave_session() {
 }
 
 /// Lets go of standard output and error, once nothing is left to say on them.
-fn leave_terminal() {
+pub(crate) fn leave_terminal() {
     if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
         let _ = rustix::stdio::dup2_stdout(&null);
         let _ = rustix::stdio::dup2_stderr(&null);

@@ -458,6 +458,18 @@ fn in_the_background_and_taken_over() {
 }
 
 #[test]
+fn a_master_in_the_background_leaves_its_output_to_nobody() {
+    let place = Place::new(&answering("first"));
+    // It ends once nobody has the other end of its output any more, workers included.
+    let (code, _, errors) = place.run("-f a.cfg -W -D -p pid");
+    assert_eq!(code, 0, "{errors}");
+    let master = Daemon(place.pid("pid").unwrap());
+    assert_eq!(place.body(), "first");
+    kill_process(master.0, Signal::TERM).unwrap();
+    eventually("its end", || gone(master.0));
+}
+
+#[test]
 fn a_control_socket_is_enough_to_serve() {
     let backend =
         "backend app\n  timeout connect 1s\n  timeout server 1s\n  server s 127.0.0.1:1\n";

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use portway_control::figures::{Figures, ProxyFigures};
 use portway_control::install::Running;
-use portway_control::operations::TargetOrder;
 use portway_control::services::{Service, ServiceAnswer, ServiceCall, StatsPage};
 
+use super::action::{Action, Carried};
 use super::asked::{self, Asked, How, Outcome};
 use super::page::{self, Look};
 use super::print::{self, Form};
@@ -217,32 +217,26 @@ fn change(running: &Running, body: &str) -> Outcome {
     if servers.is_empty() || action.is_empty() {
         return Outcome::Nothing;
     }
-    let Some(order) = order(&action) else {
+    let Some(action) = Action::of(&action) else {
         return Outcome::Wrong;
     };
     let statistics = running.statistics();
-    let mut done = 0;
+    let (mut asked, mut done) = (0, 0);
     for server in &servers {
-        if let Ok(target) = statistics.target(&backend, server) {
-            target.order(order);
-            done += 1;
+        match statistics.target(&backend, server) {
+            Ok(target) => match action.carry_out(&statistics, &target) {
+                Carried::Out => (asked, done) = (asked + 1, done + 1),
+                Carried::NoNeed => {}
+            },
+            Err(_) => asked += 1,
         }
+    }
+    if asked == 0 {
+        return Outcome::Nothing;
     }
     match done {
         0 => Outcome::Wrong,
-        all if all == servers.len() => Outcome::Done,
+        all if all == asked => Outcome::Done,
         _ => Outcome::Part,
     }
-}
-
-/// The order of an action's word; `stop` and `start` are those of older versions.
-fn order(action: &str) -> Option<TargetOrder> {
-    Some(match action {
-        "ready" | "start" => TargetOrder::Ready,
-        "drain" => TargetOrder::Drain,
-        "maint" | "stop" => TargetOrder::Maintain,
-        "hrunn" => TargetOrder::Up,
-        "hdown" => TargetOrder::Down,
-        _ => return None,
-    })
 }

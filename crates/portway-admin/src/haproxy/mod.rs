@@ -5,6 +5,7 @@
 //! Nothing here knows more than [`portway_control::figures`] says, and every change is an operation of
 //! [`portway_control`].
 
+mod action;
 pub(crate) mod asked;
 pub(crate) mod field;
 pub(crate) mod http;

@@ -43,12 +43,20 @@ pub(crate) struct Look<'a> {
 }
 
 /// What may be done to checked servers: HAProxy's word, and what people read.
-pub(crate) const ACTIONS: [(&str, &str); 5] = [
+pub(crate) const ACTIONS: [(&str, &str); 13] = [
     ("ready", "Set state to READY"),
     ("drain", "Set state to DRAIN"),
     ("maint", "Set state to MAINT"),
+    ("dhlth", "Health: disable checks"),
+    ("ehlth", "Health: enable checks"),
     ("hrunn", "Health: force UP"),
+    ("hnolb", "Health: force NOLB"),
     ("hdown", "Health: force DOWN"),
+    ("dagent", "Agent: disable checks"),
+    ("eagent", "Agent: enable checks"),
+    ("arunn", "Agent: force UP"),
+    ("adown", "Agent: force DOWN"),
+    ("shutdown", "Kill Sessions"),
 ];
 
 /// The page, of these proxies.

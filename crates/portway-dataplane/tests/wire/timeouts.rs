@@ -119,6 +119,43 @@ fn a_head_that_does_not_end_is_given_up() {
 }
 
 #[test]
+fn a_head_that_goes_on_coming_has_time_where_its_time_renews() {
+    let target = Target::saying("ok").unwrap();
+    let settings = "timeouts = { request_head = \"500ms\", request_head_renews = true }";
+    let proxy = Proxy::start(&simple(settings, "", &[target.address()]));
+    let mut client = proxy.client();
+    for byte in GET.bytes() {
+        client.send([byte]).unwrap();
+        pause(50);
+    }
+    assert_eq!(client.message().unwrap(), OK.as_bytes());
+    client.send("GET / HTTP/1.1\r\n").unwrap();
+    let (reply, _) = client.until_end().unwrap();
+    assert!(reply.starts_with(b"HTTP/1.1 408 "));
+    drop(client);
+    proxy.finish(2);
+}
+
+#[test]
+fn who_says_nothing_gets_an_answer_or_none() {
+    let check = |settings: &str, expected: &str| {
+        let target = Target::saying("never").unwrap();
+        let settings =
+            format!("own_answers = \"haproxy\"\ntimeouts.request_head = \"300ms\"\n{settings}");
+        let proxy = Proxy::start(&simple(&settings, "", &[target.address()]));
+        let (mut waits, mut ends) = (proxy.client(), proxy.client());
+        ends.half_close().unwrap();
+        for client in [&mut waits, &mut ends] {
+            let (reply, _) = client.until_end().unwrap();
+            let reply = String::from_utf8_lossy(&reply).into_owned();
+            assert_eq!(reply.get(..10).unwrap_or_default(), expected, "{reply}");
+        }
+    };
+    check("", "HTTP/1.1 4");
+    check("ignore_probes = true", "");
+}
+
+#[test]
 fn idle_connections_are_closed_without_a_word() {
     let target = Target::saying("ok").unwrap();
     let proxy = Proxy::start(&simple(

@@ -35,6 +35,8 @@ fields!(ListenerDraft {
     "own_answers" => own_answers,
     "lenient_heads" => lenient_heads,
     "close" => close,
+    "close_targets" => close_targets,
+    "ignore_probes" => ignore_probes,
     "socket" => socket,
     "tls" => tls,
     "timeouts" => timeouts,
@@ -64,6 +66,7 @@ fields!(ListenerTlsDraft {
 
 fields!(ListenerTimeoutsDraft {
     "request_head" => request_head,
+    "request_head_renews" => request_head_renews,
     "keep_alive" => keep_alive,
     "client" => client,
     "tunnel" => tunnel,

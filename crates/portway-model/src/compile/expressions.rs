@@ -265,8 +265,16 @@ impl Compiler<'_> {
             }
             (Moment::Log | Moment::Check, _) => return,
         };
-        self.found
-            .push(place.error(Code::WrongPhase, wrong.0).help(wrong.1));
+        let found = match (place.moment, value) {
+            // It is absent then, as for HAProxy.
+            (Moment::Phase(_) | Moment::Log, Value::Variable(variable))
+                if variable.scope != Scope::Check =>
+            {
+                Diagnostic::warning(Code::WrongPhase, place.span, wrong.0)
+            }
+            _ => place.error(Code::WrongPhase, wrong.0),
+        };
+        self.found.push(found.help(wrong.1));
     }
 
     /// Reports arguments of a fetch that cannot be.
@@ -344,7 +352,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Reports a variable that a rule cannot set at this moment.
+    /// Reports a variable that a rule sets to no effect at this moment.
     pub(super) fn check_variable_set(&mut self, place: Place, variable: &Variable) {
         self.check_variable_name(place, variable);
         let Moment::Phase(phase) = place.moment else {
@@ -357,12 +365,15 @@ impl Compiler<'_> {
                 variable.name,
                 phase_word(phase)
             );
+            let found = match variable.scope {
+                Scope::Check => place.error(Code::WrongPhase, message),
+                _ => Diagnostic::warning(Code::WrongPhase, place.span, message),
+            };
             let help = match phase {
                 Phase::Connection => "give it the scope of the connection",
                 _ => "give it the scope of the exchange",
             };
-            self.found
-                .push(place.error(Code::WrongPhase, message).help(help));
+            self.found.push(found.help(help));
         }
     }
 

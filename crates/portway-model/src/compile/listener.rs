@@ -125,6 +125,8 @@ impl Compiler<'_> {
                 .own_answers
                 .map_or(OwnAnswers::Portway, |form| form.value),
             close: draft.close.is_some_and(|x| x.value),
+            close_targets: draft.close_targets.is_some_and(|x| x.value),
+            ignore_probes: draft.ignore_probes.is_some_and(|x| x.value),
             origin: Origin(draft.name.span),
         })
     }
@@ -164,6 +166,7 @@ impl Compiler<'_> {
                 draft.request_head,
                 defaults::REQUEST_HEAD,
             ),
+            request_head_renews: draft.request_head_renews.is_some_and(|x| x.value),
             keep_alive: time(
                 "the keep-alive timeout",
                 draft.keep_alive,

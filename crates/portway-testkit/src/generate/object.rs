@@ -435,6 +435,7 @@ impl Choices {
     fn listener_settings(&mut self, draft: &mut ListenerDraft, tls: bool) {
         draft.timeouts = ListenerTimeoutsDraft {
             request_head: self.setting(Self::duration),
+            request_head_renews: self.setting(|c| c.one_in(2)),
             keep_alive: self.setting(Self::duration),
             client: self.setting(Self::duration),
             tunnel: self.setting(Self::duration),
@@ -469,6 +470,8 @@ impl Choices {
         draft.own_answers = self.setting(|c| c.one(OwnAnswers::Haproxy, &[OwnAnswers::Portway]));
         draft.lenient_heads = self.setting(|c| c.one_in(2));
         draft.close = self.setting(|c| c.one_in(2));
+        draft.close_targets = self.setting(|c| c.one_in(2));
+        draft.ignore_probes = self.setting(|c| c.one_in(2));
     }
 
     fn error_answer(&mut self, place: Place) -> ErrorAnswer<Named> {

@@ -39,8 +39,8 @@ use crate::system;
 /// The part of a process that serves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// A master started it and watches it.
-    Worker,
+    /// A master started it and watches it; it leaves its terminal where the master did.
+    Worker { background: bool },
     /// It left its terminal.
     Background,
     /// It stays where it was started.
@@ -193,8 +193,8 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
     else {
         return ExitCode::FAILURE;
     };
-    let background =
-        (flags.daemon || snapshot.process.daemon) && !flags.foreground && !call.is_worker;
+    let in_background = (flags.daemon || snapshot.process.daemon) && !flags.foreground;
+    let background = in_background && !call.is_worker;
     if background && !background::parent_waits() {
         return match background::go_on(&call.itself, &call.arguments) {
             Ok(code) => code,
@@ -213,7 +213,9 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
         return master::run(&call.itself, &call.arguments, flags, &snapshot, background);
     }
     let part = match (call.is_worker, background) {
-        (true, _) => Part::Worker,
+        (true, _) => Part::Worker {
+            background: in_background,
+        },
         (false, true) => Part::Background,
         (false, false) => Part::Foreground,
     };
@@ -374,9 +376,12 @@ fn serve(
             let _ = kill_process(*pid, *signal);
         }
         match part {
-            Part::Worker => {
+            Part::Worker { background } => {
                 if let Err(error) = background::tell_master(hand) {
                     tracing::warn!("cannot watch the master: {error}");
+                }
+                if background {
+                    background::leave_terminal();
                 }
             }
             part => background::tell_serving(part == Part::Background),

@@ -335,6 +335,20 @@ fn states_are_changed_on_the_page() {
     check("s=a&action=ready&b=%234", "DONE", "UP");
     check("s=a&action=maint&b=app", "DONE", "MAINT");
     check("s=a&s=nobody&action=ready&b=app", "PART", "UP");
+    // Words of older versions, which do nothing where nothing is to be done.
+    check("s=a&action=enable&b=app", "NONE", "UP");
+    check("s=a&action=disable&b=app", "DONE", "MAINT");
+    check("s=a&action=disable&b=app", "NONE", "MAINT");
+    check("s=a&action=enable&b=app", "DONE", "UP");
+    check("s=a&action=stop&b=app", "DONE", "DRAIN");
+    check("s=a&action=start&b=app", "DONE", "UP");
+    check("s=a&action=dhlth&b=app", "DONE", "no check");
+    check("s=a&action=ehlth&b=app", "DONE", "UP");
+    check("s=a&action=hnolb&b=app", "DONE", "DRAIN");
+    check("s=a&action=hrunn&b=app", "DONE", "UP");
+    check("s=a&action=dagent&b=app", "NONE", "UP");
+    check("s=a&action=adown&b=app", "NONE", "UP");
+    check("s=a&action=shutdown&b=app", "DONE", "UP");
     check("s=a&action=dance&b=app", "ERRP", "UP");
     check("s=a&action=drain&b=nobody", "ERRP", "UP");
     check("action=drain&b=app", "NONE", "UP");

@@ -132,6 +132,14 @@ impl Lowering<'_, '_, '_> {
             .closing
             .filter(|closing| closing.value == Closing::Both)
             .map(|closing| closing.map(|_| true));
+        listener.close_targets = proxy
+            .closing
+            .filter(|closing| closing.value == Closing::Server)
+            .map(|closing| closing.map(|_| true));
+        listener.ignore_probes = proxy
+            .flags
+            .on("http-ignore-probes")
+            .map(|span| Spanned::new(true, span));
         listener
     }
 
@@ -284,6 +292,11 @@ fn timeouts(proxy: &Proxy) -> ListenerTimeoutsDraft {
     let request = given.http_request.or(given.client);
     ListenerTimeoutsDraft {
         request_head: limit(request),
+        // That of the client is one of silence.
+        request_head_renews: match given.http_request {
+            None => given.client.map(|client| client.map(|_| true)),
+            Some(_) => None,
+        },
         keep_alive: limit(given.http_keep_alive.or(request)),
         client: limit(given.client),
         tunnel: limit(given.client),

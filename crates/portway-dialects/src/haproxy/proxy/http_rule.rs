@@ -486,23 +486,16 @@ impl<'l> Reading<'_, 'l, '_> {
             }
             "id" => {
                 let slot = super::keyword::whole(number, 0, MAX_CAPTURE, self.reader)?;
-                let slots = match self.list {
-                    List::HttpResponse | List::AfterResponse => &self.proxy.response_captures,
-                    _ => &self.proxy.request_captures,
-                };
-                let declared = usize::try_from(slot).ok().and_then(|slot| slots.get(slot));
-                if declared.is_none() && self.proxy.kind.accepts() {
-                    let message = format!("there is no capture slot {slot}");
-                    let help = "declare it before, with `declare capture`";
-                    self.reader.push(
-                        Diagnostic::error(Code::UnknownReference, number.span, message).help(help),
-                    );
-                    return None;
+                let slot = u16::try_from(slot).ok()?;
+                if self.proxy.kind.accepts() {
+                    self.proxy
+                        .captures_by_id
+                        .push((self.list, number.spanned(slot)));
                 }
                 Some(Action::Capture {
                     value,
-                    length: declared.map_or(u16::MAX, |slot| slot.length),
-                    slot: u16::try_from(slot).ok(),
+                    length: u16::MAX,
+                    slot: Some(slot),
                 })
             }
             other => {

@@ -205,6 +205,8 @@ pub(crate) struct Proxy {
     pub(crate) monitor_fail: Vec<Condition<Named>>,
     pub(crate) request_captures: Vec<Capture>,
     pub(crate) response_captures: Vec<Capture>,
+    /// Slots that rules of a list name by their number.
+    pub(crate) captures_by_id: Vec<(List, Spanned<u16>)>,
     pub(crate) cookie_capture: Option<CookieCapture>,
     pub(crate) unique_id_format: Option<Word>,
     pub(crate) unique_id_header: Option<Spanned<String>>,
@@ -267,6 +269,7 @@ impl Proxy {
             monitor_fail: Vec::new(),
             request_captures: Vec::new(),
             response_captures: Vec::new(),
+            captures_by_id: Vec::new(),
             cookie_capture: None,
             unique_id_format: None,
             unique_id_header: None,
@@ -310,6 +313,14 @@ impl Proxy {
     /// What passes: bytes where nothing is said.
     pub(crate) fn mode(&self) -> Mode {
         self.mode.map_or(Mode::Tcp, |mode| mode.value)
+    }
+
+    /// The slots that rules of this list capture into.
+    pub(crate) fn captures(&self, list: List) -> &[Capture] {
+        match list {
+            List::HttpResponse | List::AfterResponse => &self.response_captures,
+            _ => &self.request_captures,
+        }
     }
 
     /// The proxy in messages: frontend `web`.

@@ -2,11 +2,12 @@
 
 use super::keyword;
 use super::respond::{ErrorReply, replace, reply};
-use super::rule::List;
+use super::rule::{List, Step};
 use super::{Proxy, ProxyKind};
 use crate::haproxy::acl::Acls;
 use crate::haproxy::sections::{Section, SectionKind};
 use crate::haproxy::{Line, Reader, Word, old, users};
+use portway_model::action::Action;
 use portway_model::diagnostic::{Code, Diagnostic, Severity};
 use portway_model::span::Spanned;
 
@@ -331,6 +332,43 @@ fn lines(proxy: &mut Proxy, section: &Section, reader: &mut Reader<'_>) {
     for line in &section.lines {
         keyword::read(proxy, line, reader);
     }
+    captures_by_id(proxy, reader);
+}
+
+/// Gives rules that name a slot by its number its length: it may be declared behind them.
+fn captures_by_id(proxy: &mut Proxy, reader: &mut Reader<'_>) {
+    for (list, number) in std::mem::take(&mut proxy.captures_by_id) {
+        if proxy
+            .captures(list)
+            .get(usize::from(number.value))
+            .is_none()
+        {
+            let message = format!("there is no capture slot {}", number.value);
+            let wrong = Diagnostic::error(Code::UnknownReference, number.span, message);
+            reader.push(wrong.help("declare it, with `declare capture`"));
+        }
+    }
+    if !proxy.kind.accepts() {
+        return;
+    }
+    let mut rules = std::mem::take(&mut proxy.rules);
+    for rule in &mut rules {
+        let Step::Do(actions) = &mut rule.step else {
+            continue;
+        };
+        for action in actions {
+            if let Action::Capture {
+                length,
+                slot: Some(slot),
+                ..
+            } = action
+            {
+                let declared = proxy.captures(rule.list).get(usize::from(*slot));
+                *length = declared.map_or(*length, |slot| slot.length);
+            }
+        }
+    }
+    proxy.rules = rules;
 }
 
 fn error_section(section: &Section, reader: &mut Reader<'_>) {
