@@ -15,6 +15,7 @@ nodes=(127.0.0.51 127.0.0.52 127.0.0.53)
 web=$((81 + offset))
 server=$((8001 + offset))
 stomp=$((61614 + offset))
+[ "$stomp" -le 65535 ] || fail "PORT_OFFSET is 3900 at most"
 
 need openssl python3
 begin

@@ -3,6 +3,7 @@
 //! Reads files (the one place that does for configurations), finds out which dialect each is written in, and leaves
 //! the rest to the dialects and to compile.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -425,24 +426,23 @@ fn parse_traefik(
     options: &traefik::Options,
 ) -> (Draft, Diagnostics) {
     let mut unreadable = Diagnostics::default();
-    let mut unread: Vec<String> = Vec::new();
+    // A file counts once, however it is named: a folder may have the file in it that names the folder.
+    let file = |name: &str| fs::canonicalize(name).unwrap_or_else(|_| PathBuf::from(name));
+    let mut known: HashSet<PathBuf> = sources
+        .iter()
+        .map(|(_, source)| file(&source.name))
+        .collect();
     // What is named may name more: a compose file its static file, that one dynamic files.
     loop {
-        let new: Vec<String> = named_by(sources, &files)
-            .into_iter()
-            .filter(|name| !sources.iter().any(|(_, source)| *source.name == *name))
-            .filter(|name| !unread.contains(name))
-            .collect();
+        let mut new = named_by(sources, &files);
+        new.retain(|name| known.insert(file(name)));
         if new.is_empty() {
             break;
         }
         for name in new {
             match read(Path::new(&name), Some(Dialect::Traefik)) {
                 Ok(text) => files.push(sources.add(name, text)),
-                Err(diagnostic) => {
-                    unreadable.push(diagnostic);
-                    unread.push(name);
-                }
+                Err(diagnostic) => unreadable.push(diagnostic),
             }
         }
     }
@@ -612,6 +612,27 @@ mod tests {
         assert!(compiled.snapshot.is_some());
         check(&[&unknown, &web, &group], &[Code::NotRun]);
         check(&[&web, &group, &group], &[Code::Duplicate]);
+    }
+
+    #[test]
+    fn a_folder_may_have_the_file_in_it_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let route = "http:\n  routers: { a: { rule: Path(`/a`), service: a } }\n  \
+            services: { a: { loadBalancer: { servers: [{ url: 'http://127.0.0.1:1' }] } } }\n";
+        write("dynamic.yml", route);
+        fs::create_dir(folder.path().join("below")).unwrap();
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("below/up")).unwrap();
+        for place in [".", "./", "below/..", "below/up", "below/up/below/up/"] {
+            let text = format!(
+                "entryPoints: {{ web: {{ address: ':8080' }} }}\nproviders: {{ file: {{ directory: {place} }} }}\n"
+            );
+            write("traefik.yml", &text);
+            let compiled = compile_files(&[folder.path().join("traefik.yml")]);
+            let errors = compiled.diagnostics.has_errors();
+            assert!(!errors, "{place}: {:?}", compiled.diagnostics);
+            assert_eq!(compiled.sources.iter().count(), 2, "{place}");
+        }
     }
 
     #[test]

@@ -210,17 +210,37 @@ fn files_at(path: &str, is_folder: bool, inputs: &Inputs<'_>) -> Vec<String> {
             .iter()
             .any(|end| name.ends_with(end))
     });
-    let folder = path.trim_end_matches('/');
-    wanted.map(|name| format!("{folder}/{name}")).collect()
+    wanted
+        .map(|name| cleaned(&format!("{path}/{name}")))
+        .collect()
 }
 
 /// A path that a file names; relative ones begin in its own folder.
 fn beside(file: &str, path: &str) -> String {
-    match file.rsplit_once('/') {
-        Some((folder, _)) if !path.starts_with('/') => {
-            format!("{folder}/{}", path.trim_start_matches("./"))
-        }
+    let whole = match file.rsplit_once('/') {
+        Some((folder, _)) if !path.starts_with('/') => format!("{folder}/{path}"),
         _ => path.to_owned(),
+    };
+    cleaned(&whole)
+}
+
+/// A path in its shortest form, so that a file has one name however it is come by.
+fn cleaned(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if path.starts_with('/') => {}
+            part => parts.push(part),
+        }
+    }
+    let root = if path.starts_with('/') { "/" } else { "" };
+    match (root, parts.as_slice()) {
+        ("", []) => ".".to_owned(),
+        (root, parts) => format!("{root}{}", parts.join("/")),
     }
 }
 
