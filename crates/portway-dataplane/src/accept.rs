@@ -5,11 +5,12 @@ use crate::establish::{self, Before, Way};
 use crate::h1;
 use crate::l4;
 use crate::live::{self, Full, Gate, ListenerState};
+use crate::plane::{Plane, SocketPlace};
 use crate::rules::{Rules, Verdict};
 use crate::sessions;
 use crate::stream::{Socket as Connected, Stream};
 use crate::timer::{Seat, TICK};
-use crate::worker::{BoundSocket, Socket, Worker};
+use crate::worker::{BoundSocket, Socket, SocketId, Worker};
 use portway_core::stick::Event;
 use portway_model::settings::ProxyHeader;
 use portway_model::snapshot::ListenerId;
@@ -42,9 +43,10 @@ pub(crate) struct Acceptor {
     task: JoinHandle<()>,
 }
 
-pub(crate) struct Incoming {
-    listener: ListenerId,
-    number: u16,
+struct Incoming {
+    id: SocketId,
+    /// Whose connections come in on it, in the generation that new connections get.
+    place: Cell<SocketPlace>,
     socket: Listening,
     /// It does not listen now, because its gate is not open.
     shut: Cell<bool>,
@@ -57,27 +59,39 @@ enum Listening {
     Unix(UnixListener),
 }
 
-/// Begins to accept on every socket.
-pub(crate) fn start(worker: &Rc<Worker>, sockets: Vec<BoundSocket>) -> io::Result<Vec<Acceptor>> {
-    sockets
-        .into_iter()
-        .map(|bound| {
-            let socket = match bound.socket {
-                Socket::Tcp(socket) => Listening::Tcp(TcpListener::from_std(socket)?),
-                Socket::Unix(socket) => Listening::Unix(UnixListener::from_std(socket)?),
-            };
-            let incoming = Rc::new(Incoming {
-                listener: bound.listener,
-                number: bound.number,
-                socket,
-                shut: Cell::new(false),
-                held: Cell::default(),
-            });
-            worker.add_incoming(Rc::clone(&incoming));
-            let task = tokio::task::spawn_local(accept(Rc::clone(worker), Rc::clone(&incoming)));
-            Ok(Acceptor { incoming, task })
-        })
-        .collect()
+impl Acceptor {
+    /// The address of its socket.
+    pub(crate) fn id(&self) -> SocketId {
+        self.incoming.id
+    }
+}
+
+/// Begins to accept on a socket that the plane of the worker has a place for.
+pub(crate) fn start(worker: &Rc<Worker>, bound: BoundSocket) -> io::Result<Acceptor> {
+    let place = worker.generation().plane.sockets.get(&bound.id).copied();
+    let place = place.ok_or(io::ErrorKind::NotFound)?;
+    let socket = match bound.socket {
+        Socket::Tcp(socket) => Listening::Tcp(TcpListener::from_std(socket)?),
+        Socket::Unix(socket) => Listening::Unix(UnixListener::from_std(socket)?),
+    };
+    let incoming = Rc::new(Incoming {
+        id: bound.id,
+        place: Cell::new(place),
+        socket,
+        shut: Cell::new(false),
+        held: Cell::default(),
+    });
+    let task = tokio::task::spawn_local(accept(Rc::clone(worker), Rc::clone(&incoming)));
+    Ok(Acceptor { incoming, task })
+}
+
+/// From now on connections belong where this plane says; all sockets have a place in it.
+pub(crate) fn move_to(acceptors: &[Acceptor], plane: &Plane) {
+    for Acceptor { incoming, .. } in acceptors {
+        if let Some(place) = plane.sockets.get(&incoming.id) {
+            incoming.place.set(*place);
+        }
+    }
 }
 
 /// Ends accepting. What waits in the queues is let in first: closing a socket resets it (91 of 200 connections in a
@@ -86,14 +100,14 @@ pub(crate) fn stop(worker: &Rc<Worker>, acceptors: Vec<Acceptor>) {
     for Acceptor { incoming, task } in acceptors {
         task.abort();
         if let Some((socket, peer)) = incoming.held.take()
-            && let Some(open) = enter_full(worker, incoming.listener)
+            && let Some(open) = enter_full(worker, incoming.listener())
         {
             admit(open, &incoming, socket, peer);
         }
         loop {
             match incoming.accept_now() {
                 Ok(Some((socket, peer))) => {
-                    if let Ok(open) = enter(worker, incoming.listener) {
+                    if let Ok(open) = enter(worker, incoming.listener()) {
                         admit(open, &incoming, socket, peer);
                     }
                 }
@@ -112,9 +126,13 @@ impl Incoming {
         }
     }
 
+    fn listener(&self) -> ListenerId {
+        self.place.get().listener
+    }
+
     fn gate(&self, worker: &Worker) -> Gate {
         let generation = worker.generation();
-        let listener = generation.plane.listener(self.listener);
+        let listener = generation.plane.listener(self.listener());
         listener.map_or(Gate::Open, |(_, parts)| parts.state.gate())
     }
 
@@ -166,7 +184,7 @@ async fn accept(worker: Rc<Worker>, incoming: Rc<Incoming>) {
         match poll_fn(|cx| incoming.poll_accept(cx)).await {
             Ok(accepted) => {
                 incoming.held.set(Some(accepted));
-                let open = room(&worker, incoming.listener).await;
+                let open = room(&worker, &incoming).await;
                 if let (Some(open), Some((socket, peer))) = (open, incoming.held.take()) {
                     admit(open, &incoming, socket, peer);
                 }
@@ -178,8 +196,8 @@ async fn accept(worker: Rc<Worker>, incoming: Rc<Incoming>) {
 }
 
 /// Lets sockets whose gates are not open listen no more: their tasks notice by the error that this gives them.
-pub(crate) fn look_at_gates(worker: &Worker, sockets: &[Rc<Incoming>]) {
-    for incoming in sockets {
+pub(crate) fn look_at_gates(worker: &Worker, acceptors: &[Acceptor]) {
+    for Acceptor { incoming, .. } in acceptors {
         let open = incoming.gate(worker) == Gate::Open;
         if !open && !incoming.shut.replace(true) {
             // A socket that cannot be shut goes on.
@@ -301,8 +319,8 @@ fn enter_paced(worker: &Rc<Worker>, id: ListenerId) -> Result<Open, Refused> {
 
 /// Counts a connection in when there is room for it. Until then it waits, and those behind it wait in the queue of the
 /// kernel: nobody is refused, as in HAProxy.
-async fn room(worker: &Rc<Worker>, id: ListenerId) -> Option<Open> {
-    if let Ok(open) = enter_paced(worker, id) {
+async fn room(worker: &Rc<Worker>, incoming: &Incoming) -> Option<Open> {
+    if let Ok(open) = enter_paced(worker, incoming.listener()) {
         return Some(open);
     }
     let mut told = false;
@@ -311,7 +329,7 @@ async fn room(worker: &Rc<Worker>, id: ListenerId) -> Option<Open> {
         let left = worker.process().left();
         let mut left = pin!(left);
         left.as_mut().enable();
-        let (limit, wait) = match enter_paced(worker, id) {
+        let (limit, wait) = match enter_paced(worker, incoming.listener()) {
             Ok(open) => return Some(open),
             Err(Refused::Gone) => return None,
             Err(Refused::Full(Full::Process)) => (Limit::Connections, TICK),
@@ -345,10 +363,12 @@ fn seated(
     socket_number: u16,
     ends: (SocketAddr, SocketAddr),
 ) -> Connection {
+    let generation = worker.generation();
+    let key = generation.plane.listener(listener).map(|(_, it)| it.key);
     let connection = Connection {
         timer: worker.timers.register(),
         worker: Rc::clone(worker),
-        generation: worker.generation(),
+        generation,
         listener,
         socket_number,
         peer: ends.0,
@@ -361,6 +381,8 @@ fn seated(
     connection.timer.seat(Seat {
         id: sessions::id(worker.number(), worker.timers.next_seat()),
         ends,
+        plane: connection.generation.plane.number,
+        key,
         listener,
         socket_number,
         group: None,
@@ -381,7 +403,7 @@ fn admit(mut open: Open, incoming: &Incoming, socket: Connected, peer: SocketAdd
     let Ok(local) = own_end(&socket) else {
         return;
     };
-    let mut connection = seated(worker, id, incoming.number, (peer, local));
+    let mut connection = seated(worker, id, incoming.place.get().number, (peer, local));
     let mut rules = Rules::new(&listener.rules.connection);
     let verdict = rules.run(&mut connection, None);
     let required = listener.accept_proxy.then_some(ProxyHeader::Required);

@@ -160,6 +160,36 @@ impl Connection {
         &self.generation.shard
     }
 
+    /// Goes on with what new exchanges are served by, if the listener is still there.
+    pub(crate) fn renew(&mut self) -> bool {
+        let next = self.worker.generation();
+        let Some(listener) = self.place_in(&next) else {
+            return false;
+        };
+        self.timer.set_plane(next.plane.number, listener);
+        (self.generation, self.listener) = (next, listener);
+        true
+    }
+
+    /// Where its listener is in another generation.
+    fn place_in(&self, other: &Generation) -> Option<ListenerId> {
+        let (_, parts) = self.generation.plane.listener(self.listener)?;
+        other.plane.place_of(parts.key)
+    }
+
+    /// Where new exchanges are served by another generation: whether that has the listener of this connection too.
+    pub(crate) fn left_behind(&self) -> Option<bool> {
+        if self.worker.is_current(&self.generation) {
+            return None;
+        }
+        Some(self.place_in(&self.worker.generation()).is_some())
+    }
+
+    /// True where no exchange is to follow: the process stops, or the listener is gone.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.worker.is_draining() || self.left_behind() == Some(false)
+    }
+
     /// `http` or `https`, as the client came.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }

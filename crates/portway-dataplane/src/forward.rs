@@ -153,7 +153,7 @@ async fn respond(
         return Err(Fault::response_too_long());
     }
     finish_edits(x, status)?;
-    let keeps = upload.done && x.framing.keep_alive && !x.connection.worker.is_draining();
+    let keeps = upload.done && x.framing.keep_alive && !x.connection.is_ending();
     let received = framing.body;
     let encoder = compress::encoder(x, &mut framing);
     let plan = head::ResponsePlan::new(x, &framing, status, keeps);

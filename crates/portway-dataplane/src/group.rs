@@ -1,6 +1,7 @@
 //! A worker's view of the target groups: whose turn it is, and connections that wait for the next request.
 
 use crate::live::{Health, TargetState};
+use crate::log_buffers::LogBuffers;
 use crate::plane::{GroupParts, Plane};
 use crate::pool::Pool;
 use crate::timer::Timer;
@@ -13,6 +14,7 @@ use portway_core::evaluate::{self, Facts, Fetched};
 use portway_core::stick::Remembered;
 use portway_model::choice::{Algorithm as Configured, HashFunction, HashMethod};
 use portway_model::expression::{GroupFigure, TargetFigure};
+use portway_model::name::Name;
 use portway_model::settings::{NoneHealthy, TargetKey};
 use portway_model::snapshot::{GroupId, Target, TargetGroup};
 use portway_model::stage::Resolved;
@@ -30,7 +32,15 @@ pub(crate) struct Generation {
     pub(crate) plane: Arc<Plane>,
     /// This worker's counters.
     pub(crate) shard: Arc<Shard>,
+    /// Records of its exchanges.
+    pub(crate) logs: LogBuffers,
     groups: Vec<Rc<GroupRun>>,
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        self.flush_logs(true);
+    }
 }
 
 /// Whether what a target serves was cut off since this was made.
@@ -96,9 +106,15 @@ impl Generation {
     /// The plane as a worker runs it. A group whose parts are those of the generation `before` runs on as it is; of
     /// others the targets that are the same keep their pools.
     pub(crate) fn new(plane: Arc<Plane>, shard: Arc<Shard>, before: Option<&Self>) -> Self {
+        let known: HashMap<&Name, usize> = before.map_or_else(HashMap::new, |it| {
+            let groups = it.plane.snapshot.groups.iter();
+            groups.map(|group| &group.name).zip(0..).collect()
+        });
         let run = |index: usize, group: &TargetGroup, parts: &Arc<GroupParts>| {
+            let known = known.get(&group.name);
+            let old = before.zip(known);
             let old =
-                before.and_then(|it| Some((it.plane.groups.get(index)?, it.groups.get(index)?)));
+                old.and_then(|(it, at)| Some((it.plane.groups.get(*at)?, it.groups.get(*at)?)));
             if let Some((old, run)) = old
                 && Arc::ptr_eq(old, parts)
             {
@@ -113,10 +129,16 @@ impl Generation {
             .map(|(index, (group, parts))| run(index, group, parts))
             .collect();
         Self {
+            logs: LogBuffers::new(&plane, shard.worker()),
             plane,
             shard,
             groups,
         }
+    }
+
+    /// Hands over what waits of its records: all of it, or only what goes to syslog.
+    pub(crate) fn flush_logs(&self, all: bool) {
+        self.logs.flush(&self.plane, all);
     }
 
     /// Closes the pooled connections of targets that the generation `next` does not have.

@@ -44,6 +44,8 @@ enum Head {
     Gone,
     /// There is no more time for the client to begin.
     Silent,
+    /// Nothing has come, and what serves the next request has changed.
+    Changed,
 }
 
 /// Serves a client's connection until it ends. `group`: see [`serve::serve`]; `rest`: what has come already.
@@ -58,14 +60,21 @@ enum Head {
 pub(crate) fn run(
     connection: &mut Connection,
     stream: &mut Stream,
-    group: Option<GroupId>,
+    mut group: Option<GroupId>,
     mut rest: Option<Buffer>,
 ) -> impl Future<Output = ()> {
     async move {
+        let mut goes_on = false;
         let lingers = loop {
-            let head = next_head(connection, stream, &mut rest).await;
+            let head = next_head(connection, stream, &mut rest, goes_on).await;
             connection.timer.set_rests(Rests::No);
-            connection.generation = connection.worker.generation();
+            let renewed = renew(connection, &mut group);
+            goes_on = matches!(head, Head::Changed);
+            if goes_on && renewed {
+                continue;
+            } else if goes_on {
+                break false;
+            }
             match one(connection, stream, head, group).await {
                 Next::Again(more) => rest = more,
                 Next::Close | Next::Elsewhere => break false,
@@ -75,7 +84,7 @@ pub(crate) fn run(
             }
             connection.exchanges = connection.exchanges.saturating_add(1);
             connection.timer.begin_anew();
-            if connection.worker.is_draining() {
+            if connection.is_ending() {
                 // What has come of the next request must not turn the end into a reset.
                 break rest.is_some();
             }
@@ -89,6 +98,26 @@ pub(crate) fn run(
     }
 }
 
+/// Goes on with what new exchanges are served by, where the listener and the group of the connection are found there. False:
+/// one of them is gone, and all stays as it was.
+fn renew(connection: &mut Connection, group: &mut Option<GroupId>) -> bool {
+    if connection.worker.is_current(&connection.generation) {
+        return true;
+    }
+    let Some(id) = *group else {
+        return connection.renew();
+    };
+    let before = Rc::clone(&connection.generation);
+    let name = before.plane.group(id).map(|(group, _)| &group.name);
+    let next = connection.worker.generation();
+    let found = name.and_then(|name| next.plane.group_named(name.as_str().as_bytes()));
+    let renewed = found.is_some() && connection.renew();
+    if renewed {
+        *group = found;
+    }
+    renewed
+}
+
 /// Serves a request, or answers what is none.
 fn one<'c>(
     connection: &'c Connection,
@@ -97,7 +126,7 @@ fn one<'c>(
     group: Option<GroupId>,
 ) -> Pin<Box<dyn Future<Output = Next> + 'c>> {
     match head {
-        Head::Gone => left(connection, stream, Fault::client_closed()),
+        Head::Gone | Head::Changed => left(connection, stream, Fault::client_closed()),
         Head::Silent => left(connection, stream, Fault::client_timeout()),
         Head::Request(scratch, arena, head_len, arrival) => {
             let parts = (scratch, arena, head_len);
@@ -124,11 +153,13 @@ fn one<'c>(
 }
 
 /// Waits for a request head without holding a buffer while nothing is there.
-/// The timer counts the connection as idle until the first byte; the caller takes that back.
+/// The timer counts the connection as idle until the first byte; the caller takes that back. `goes_on`: it waits already, and
+/// has no more time for that than it had.
 fn next_head(
     connection: &Connection,
     stream: &mut Stream,
     rest: &mut Option<Buffer>,
+    goes_on: bool,
 ) -> impl Future<Output = Head> {
     let (timer, worker) = (&connection.timer, &connection.worker);
     let mut scanned = 0;
@@ -145,11 +176,13 @@ fn next_head(
     let mut left_over = fresh;
     // HAProxy gives the first request of a connection no more time than its head.
     let first = connection.exchanges == 0 && connection.own_answers() == OwnAnswers::Haproxy;
-    timer.set(if fresh || first {
-        connection.head_timeout()
-    } else {
-        connection.keep_alive_timeout()
-    });
+    if !goes_on {
+        timer.set(if fresh || first {
+            connection.head_timeout()
+        } else {
+            connection.keep_alive_timeout()
+        });
+    }
     timer.set_rests(match (fresh, connection.exchanges) {
         (true, _) => Rests::No,
         (false, 0) => Rests::BeforeFirst,
@@ -219,6 +252,9 @@ fn next_head(
             }
         }
         match timer.poll(cx) {
+            Poll::Pending if rest.is_none() && has_changed(connection) => {
+                Poll::Ready(Head::Changed)
+            }
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => Poll::Ready(match rest.take() {
                 Some(arena) => Head::TooSlow(worker.take_scratch(), arena, arrival(began, false)),
@@ -226,6 +262,14 @@ fn next_head(
             }),
         }
     })
+}
+
+/// True where a connection that rests has something to do about a change: to go on with what is new, or to end. One that has
+/// just come to a listener that goes may have its first request on the way.
+fn has_changed(connection: &Connection) -> bool {
+    connection
+        .left_behind()
+        .is_some_and(|is_there| is_there || connection.exchanges > 0)
 }
 
 /// Serves one request.
@@ -330,7 +374,7 @@ fn left<'c>(
     let logged = log.is_some_and(|log| log.log_null);
     let ignored = listener.is_some_and(|(listener, _)| listener.ignore_probes);
     let answered = connection.own_answers() == OwnAnswers::Haproxy && !ignored;
-    if connection.exchanges > 0 || connection.worker.is_draining() || !(logged || answered) {
+    if connection.exchanges > 0 || connection.is_ending() || !(logged || answered) {
         return Box::pin(std::future::ready(Next::Close));
     }
     Box::pin(nothing(connection, stream, fault, (logged, answered)))

@@ -45,6 +45,7 @@ mod fault;
 mod record;
 mod times;
 mod termination;
+mod log_buffers;
 mod log_value;
 mod statistics;
 

@@ -299,7 +299,11 @@ impl TargetState {
     pub(crate) fn belong(&self, group: &Arc<GroupState>, limits: Limits) {
         // A target is of one group for as long as it lives.
         let _ = self.group.set(Arc::downgrade(group));
-        let _ = self.limits.set(limits);
+        if let Err(limits) = self.limits.set(limits)
+            && let Some(known) = self.limits.get()
+        {
+            known.set(&limits);
+        }
     }
 
     /// How much it may have to do; nothing is said before it is of a group.

@@ -11,6 +11,7 @@ use crate::queue::GroupState;
 use crate::seal::Seal;
 use crate::service::Services;
 use crate::wants::Wants;
+use crate::worker::SocketId;
 use portway_core::balance::SharedTurns;
 use portway_core::route::Router;
 use portway_core::stick::Table;
@@ -58,6 +59,12 @@ pub struct Plane {
     pub numbers_requests: bool,
     /// Who answers what rules leave to Portway itself.
     pub services: Services,
+    /// Counts the planes of the process, from 1.
+    pub number: u32,
+    /// Whose connections come in on which socket. One that is not named here is closed.
+    pub sockets: HashMap<SocketId, SocketPlace>,
+    /// Made when a connection first asks for its listener.
+    pub by_key: OnceLock<HashMap<ListenerKey, ListenerId>>,
     /// Made when a rule first asks for a group by a computed name.
     pub by_name: OnceLock<GroupIndex>,
 }
@@ -65,8 +72,23 @@ pub struct Plane {
 /// HTTP groups by name.
 pub type GroupIndex = HashMap<Box<[u8]>, GroupId>;
 
+/// Which of all listeners that a process has had: it stays the same where a listener stays, whatever else changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ListenerKey(pub u64);
+
+/// Where connections of a socket belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketPlace {
+    /// Whose they are.
+    pub listener: ListenerId,
+    /// The number of the socket among the addresses of the listener, from 1 on.
+    pub number: u16,
+}
+
 /// What control made for one listener.
 pub struct ListenerParts {
+    /// Which one it is.
+    pub key: ListenerKey,
     /// `Some` exactly where the listener terminates TLS.
     pub tls: Option<Arc<dyn AnswersHello>>,
     /// Index over the request rules.
@@ -189,8 +211,18 @@ impl Plane {
             groups,
             metrics,
             by_name: OnceLock::new(),
+            number: self.number + 1,
             ..self.clone()
         }
+    }
+
+    /// Where the listener is that another plane of the process has too. `None`: it is gone.
+    pub(crate) fn place_of(&self, key: ListenerKey) -> Option<ListenerId> {
+        let index = self.by_key.get_or_init(|| {
+            let listeners = self.listeners.iter().zip(0..);
+            listeners.map(|(it, id)| (it.key, ListenerId(id))).collect()
+        });
+        index.get(&key).copied()
     }
 
     /// The listener with this id and what was made for it. `None` only for an id of another snapshot.

@@ -40,24 +40,42 @@ pub struct GroupState {
 #[derive(Debug)]
 pub(crate) struct Limits {
     most: AtomicU32,
-    least: u32,
-    queue: u32,
-    backup: bool,
+    /// What the configuration says of that.
+    configured: AtomicU32,
+    least: AtomicU32,
+    queue: AtomicU32,
+    backup: AtomicBool,
 }
 
 impl Limits {
     fn of(target: &Target) -> Self {
         Self {
             most: AtomicU32::new(target.max_connections),
-            least: target.min_connections,
-            queue: target.max_queue,
-            backup: target.backup,
+            configured: AtomicU32::new(target.max_connections),
+            least: AtomicU32::new(target.min_connections),
+            queue: AtomicU32::new(target.max_queue),
+            backup: AtomicBool::new(target.backup),
         }
     }
 
     /// In flight at most; 0: no limit.
     pub(crate) fn most(&self) -> u32 {
         self.most.load(Ordering::Relaxed)
+    }
+
+    /// The configuration says these from now on; what somebody said since holds where it says nothing new.
+    pub(crate) fn set(&self, next: &Limits) {
+        let copy = |from: &AtomicU32, to: &AtomicU32| {
+            let value = from.load(Ordering::Relaxed);
+            to.swap(value, Ordering::Relaxed) != value
+        };
+        if copy(&next.configured, &self.configured) {
+            copy(&next.most, &self.most);
+        }
+        copy(&next.least, &self.least);
+        copy(&next.queue, &self.queue);
+        let backup = next.backup.load(Ordering::Relaxed);
+        self.backup.store(backup, Ordering::Relaxed);
     }
 }
 
@@ -95,7 +113,9 @@ fn place_of(target: &TargetState, list: &[Arc<TargetState>]) -> Option<usize> {
 
 /// A backup takes traffic only while no other target does.
 fn is_backup(target: &TargetState) -> bool {
-    target.limits().is_some_and(|limits| limits.backup)
+    target
+        .limits()
+        .is_some_and(|limits| limits.backup.load(Ordering::Relaxed))
 }
 
 /// What room there is, as a generation sees it.
@@ -133,7 +153,8 @@ impl GroupParts {
             GroupFigure::FreeSlots => {
                 let left = |state: &Arc<TargetState>| {
                     let limits = state.limits()?;
-                    let queue = Some(limits.queue).filter(|queue| *queue > 0);
+                    let queue =
+                        Some(limits.queue.load(Ordering::Relaxed)).filter(|queue| *queue > 0);
                     let most = Some(limits.most()).filter(|most| *most > 0)?;
                     let connections = i64::from(most) - i64::from(state.in_flight());
                     Some(connections + i64::from(queue?) - i64::from(state.queued()))
@@ -169,7 +190,9 @@ impl GroupParts {
     /// True where as many wait for a target as may.
     pub(crate) fn is_queue_full(&self, index: usize) -> bool {
         let target = self.targets.get(index);
-        let limit = target.and_then(|it| it.limits()).map_or(0, |it| it.queue);
+        let limit = target
+            .and_then(|it| it.limits())
+            .map_or(0, |it| it.queue.load(Ordering::Relaxed));
         limit > 0 && target.is_some_and(|target| target.queued() >= limit)
     }
 
@@ -217,7 +240,8 @@ impl GroupState {
         state
     }
 
-    /// Has these targets from now on. Those that it has already stay as they are, with the limits that were said.
+    /// Has these targets from now on. Those that it has already stay as they are, with the limits that were said unless the
+    /// configuration says others now.
     pub(crate) fn hold(self: &Arc<Self>, group: &TargetGroup, targets: &Arc<[Arc<TargetState>]>) {
         for (target, configured) in targets.iter().zip(&group.targets) {
             target.belong(self, Limits::of(configured));
@@ -273,14 +297,15 @@ impl GroupState {
             return 0;
         };
         let (most, full_at) = (limits.most(), self.full_at.load(Ordering::Relaxed));
-        if limits.least == 0 || most == 0 || full_at == 0 {
+        let least = limits.least.load(Ordering::Relaxed);
+        if least == 0 || most == 0 || full_at == 0 {
             return most;
         }
         let load: u32 = all.iter().map(|target| target.in_flight()).sum();
         let load = u64::from(load.saturating_add(self.waiting()));
         let share = load * u64::from(most) / u64::from(full_at);
         let share = u32::try_from(share).unwrap_or(u32::MAX);
-        share.clamp(limits.least.min(most), most)
+        share.clamp(least.min(most), most)
     }
 
     fn join(&self, waiter: &Arc<Waiter>) {
@@ -414,9 +439,10 @@ mod tests {
         for (target, most) in targets.iter().zip(limits) {
             let limits = Limits {
                 most: AtomicU32::new(*most),
-                least: 0,
-                queue: 0,
-                backup: false,
+                configured: AtomicU32::new(*most),
+                least: AtomicU32::new(0),
+                queue: AtomicU32::new(0),
+                backup: AtomicBool::new(false),
             };
             target.belong(&state, limits);
             target.tell();

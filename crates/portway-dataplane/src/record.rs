@@ -124,7 +124,8 @@ pub(crate) fn log_early(x: &mut Exchange<'_>) {
 /// Writes the record of an exchange, where it is to be written.
 fn log_exchange(x: &Exchange<'_>, total: std::time::Duration) {
     let connection = x.connection;
-    let Some((listener, parts)) = connection.generation.plane.listener(connection.listener) else {
+    let generation = &connection.generation;
+    let Some((listener, parts)) = generation.plane.listener(connection.listener) else {
         return;
     };
     let (Some(log), Some(_)) = (&listener.access_log, &parts.log) else {
@@ -140,8 +141,7 @@ fn log_exchange(x: &Exchange<'_>, total: std::time::Duration) {
         _ => template_of(log),
     };
     connection.worker.log(
-        connection.listener,
-        parts,
+        (generation, connection.listener),
         level,
         |formatter, out| match format {
             Some(template) => line(template, log.structured_data.as_ref(), x, out),
@@ -454,7 +454,8 @@ pub(crate) fn log_connection_early(connection: &Connection, passed: &mut Passed)
 
 /// Writes the record of a TCP connection, where it is to be written.
 fn log_connection(connection: &Connection, passed: &Passed) {
-    let Some((listener, parts)) = connection.generation.plane.listener(connection.listener) else {
+    let generation = &connection.generation;
+    let Some((listener, parts)) = generation.plane.listener(connection.listener) else {
         return;
     };
     let (Some(log), Some(_)) = (&listener.access_log, &parts.log) else {
@@ -477,22 +478,21 @@ fn log_connection(connection: &Connection, passed: &Passed) {
         .handshake_error
         .filter(|_| log.error_format.is_none() && connection.own_answers() == OwnAnswers::Haproxy);
     let facts = ended(connection, passed);
+    let from = (&*connection.generation, connection.listener);
     connection
         .worker
-        .log(connection.listener, parts, level, |formatter, out| {
-            match (failed, format) {
-                (Some(failed), _) => {
-                    let structured = structured(log.structured_data.as_ref(), &facts, out);
-                    write_failed(subject, failed, out);
-                    structured
-                }
-                (None, Some(template)) => line(template, log.structured_data.as_ref(), &facts, out),
-                (None, None) => {
-                    let structured = structured(log.structured_data.as_ref(), &facts, out);
-                    let record = connection_record(connection, listener, passed);
-                    formatter.connection(&record, out);
-                    structured
-                }
+        .log(from, level, |formatter, out| match (failed, format) {
+            (Some(failed), _) => {
+                let structured = structured(log.structured_data.as_ref(), &facts, out);
+                write_failed(subject, failed, out);
+                structured
+            }
+            (None, Some(template)) => line(template, log.structured_data.as_ref(), &facts, out),
+            (None, None) => {
+                let structured = structured(log.structured_data.as_ref(), &facts, out);
+                let record = connection_record(connection, listener, passed);
+                formatter.connection(&record, out);
+                structured
             }
         });
 }

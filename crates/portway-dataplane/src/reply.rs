@@ -132,8 +132,7 @@ pub(crate) async fn answer(
         return Next::Close;
     }
     x.response_status = Some(status);
-    let mut close =
-        close || answer.close || !x.framing.keep_alive || x.connection.worker.is_draining();
+    let mut close = close || answer.close || !x.framing.keep_alive || x.connection.is_ending();
     // HAProxy shows its rules no answer to what is no request.
     let hidden = x.head_len == 0 && x.connection.own_answers() == OwnAnswers::Haproxy;
     if !hidden

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::plane::ListenerKey;
 use portway_model::snapshot::{GroupId, ListenerId};
 use tokio::sync::oneshot;
 
@@ -23,6 +24,8 @@ pub struct Session {
     pub peer: SocketAddr,
     /// Where it connected to; unspecified for a UNIX socket.
     pub local: SocketAddr,
+    /// The number of the plane that it is served by, in which ids and indices are places.
+    pub plane: u32,
     /// Where it came in, and on which of the listener's addresses, from 1.
     pub listener: ListenerId,
     /// See `listener`.
@@ -67,7 +70,16 @@ pub struct RollCall {
     number: AtomicU64,
     questions: Mutex<Vec<Question>>,
     /// Connections to be cut off, each with the number of the order.
-    cuts: Mutex<Vec<(u64, u64)>>,
+    cuts: Mutex<Vec<(u64, Whom)>>,
+}
+
+/// Which connections are to be cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// The one with this id.
+    Session(u64),
+    /// All that came in on this listener.
+    OfListener(ListenerKey),
 }
 
 /// Orders that are remembered: workers look for them ten times a second.
@@ -89,20 +101,20 @@ impl RollCall {
         answer
     }
 
-    /// Cuts a connection off within a few ticks.
-    pub fn cut_off(&self, id: u64) {
+    /// Cuts connections off within a few ticks.
+    pub fn cut_off(&self, whom: Whom) {
         let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
         if cuts.len() >= MAX_CUTS {
             cuts.remove(0);
         }
-        cuts.push((self.number.fetch_add(1, Ordering::AcqRel) + 1, id));
+        cuts.push((self.number.fetch_add(1, Ordering::AcqRel) + 1, whom));
     }
 
     /// A worker that has seen all up to `seen` does its part; gives up to where it has seen now.
     pub(crate) fn answer(
         &self,
         seen: u64,
-        cut_off: impl Fn(u64),
+        cut_off: impl Fn(Whom),
         sessions: impl Fn(&mut Vec<Session>),
     ) -> u64 {
         let now = self.number.load(Ordering::Acquire);
@@ -112,7 +124,7 @@ impl RollCall {
         let cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
         let later = |number: u64| number > seen && number <= now;
         let due = cuts.iter().filter(|(number, _)| later(*number));
-        due.for_each(|(_, id)| cut_off(*id));
+        due.for_each(|(_, whom)| cut_off(*whom));
         drop(cuts);
         let mut questions = self.lock();
         for question in questions.iter_mut().filter(|it| later(it.number)) {
@@ -154,9 +166,9 @@ mod tests {
         assert_eq!(call.answer(seen, |_| (), |_| panic!("asked twice")), seen);
         call.answer(0, |_| (), none);
         assert_eq!(answer.try_recv(), Ok(Vec::new()));
-        call.cut_off(7);
+        call.cut_off(Whom::Session(7));
         let cut = RefCell::new(Vec::new());
-        call.answer(seen, |id| cut.borrow_mut().push(id), none);
-        assert_eq!(*cut.borrow(), [7]);
+        call.answer(seen, |whom| cut.borrow_mut().push(whom), none);
+        assert_eq!(*cut.borrow(), [Whom::Session(7)]);
     }
 }

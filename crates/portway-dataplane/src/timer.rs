@@ -4,7 +4,8 @@
 //! second may therefore be met up to two [`TICK`]s late, never early. A slot also lets the worker wake a connection
 //! that waits for nothing but its next request (to drain it), and holds what control may ask of a connection.
 
-use crate::sessions::Session;
+use crate::plane::ListenerKey;
+use crate::sessions::{Session, Whom};
 use portway_model::snapshot::{GroupId, ListenerId};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -34,6 +35,9 @@ pub(crate) struct Seat {
     pub(crate) id: u64,
     /// The two ends of the connection.
     pub(crate) ends: (SocketAddr, SocketAddr),
+    /// The number of the plane that ids and indices are places in.
+    pub(crate) plane: u32,
+    pub(crate) key: Option<ListenerKey>,
     pub(crate) listener: ListenerId,
     pub(crate) socket_number: u16,
     pub(crate) group: Option<GroupId>,
@@ -132,11 +136,15 @@ impl Timers {
         self.seated.get()
     }
 
-    /// Cuts off the connection with this id, if it is here.
-    pub(crate) fn cut_off(&self, id: u64) {
+    /// Cuts off those of these connections that are here.
+    pub(crate) fn cut_off(&self, whom: Whom) {
+        let is_meant = |seat: &&mut Seat| match whom {
+            Whom::Session(id) => seat.id == id,
+            Whom::OfListener(key) => seat.key == Some(key),
+        };
         let mut slots = self.slots.borrow_mut();
         for slot in slots.iter_mut().filter(|slot| slot.used) {
-            let Some(seat) = slot.seat.as_mut().filter(|seat| seat.id == id) else {
+            let Some(seat) = slot.seat.as_mut().filter(is_meant) else {
                 continue;
             };
             seat.cut = true;
@@ -159,6 +167,7 @@ impl Timers {
                 id: seat.id,
                 peer: seat.ends.0,
                 local: seat.ends.1,
+                plane: seat.plane,
                 listener: seat.listener,
                 socket_number: seat.socket_number,
                 group: seat.group,
@@ -169,6 +178,11 @@ impl Timers {
                     .then(|| TICK.saturating_mul(u32::try_from(left).unwrap_or(u32::MAX))),
             })
         }));
+    }
+
+    /// Wakes every connection that waits for a request, so that it looks around.
+    pub(crate) fn wake_resting(&self) {
+        self.wake_where(|slot| slot.rests != Rests::No);
     }
 
     /// Wakes everything that waits, so that it looks around.
@@ -226,6 +240,15 @@ impl Timer {
     /// Says who is served.
     pub(crate) fn seat(&self, seat: Seat) {
         self.with(|slot, _| slot.seat = Some(seat));
+    }
+
+    /// The connection is served by another plane, where its listener has another place.
+    pub(crate) fn set_plane(&self, plane: u32, listener: ListenerId) {
+        self.with(|slot, _| {
+            if let Some(seat) = &mut slot.seat {
+                (seat.plane, seat.listener) = (plane, listener);
+            }
+        });
     }
 
     /// A header said other ends of the connection.

@@ -2,24 +2,23 @@
 //!
 //! Nothing on a worker waits for another worker. What control wants of them comes over a channel: a graceful stop.
 
-use crate::accept::{self, Incoming};
-use crate::access_log::{BATCH_BYTES, Batch, LogSink, Mark};
+use crate::accept::{self, Acceptor};
+use crate::access_log::Mark;
 use crate::buffer::Buffers;
 use crate::credentials::Credentials;
 use crate::exchange::Scratch;
 use crate::group::Generation;
 use crate::live::{ProcessState, gates};
-use crate::plane::{ListenerParts, Plane};
+use crate::plane::Plane;
 use crate::timer::{TICK, Timers};
-use portway_model::draft::LogFormat;
 use portway_model::log::LogLevel;
 use portway_model::snapshot::ListenerId;
-use portway_telemetry::access_log::{Dates, Format, Formatter};
-use portway_telemetry::metrics::{Limit, ListenerMetrics, WorkerMetrics};
+use portway_telemetry::access_log::{Dates, Formatter};
+use portway_telemetry::metrics::{ListenerMetrics, WorkerMetrics};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -44,13 +43,15 @@ pub enum Socket {
     Unix(std::os::unix::net::UnixListener),
 }
 
+/// Which of all addresses that a process has listened on: it stays the same as long as its sockets are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SocketId(pub u64);
+
 /// A socket for one worker.
 #[derive(Debug)]
 pub struct BoundSocket {
-    /// Whose connections come in on it.
-    pub listener: ListenerId,
-    /// Its number among the addresses of the listener, from 1 on.
-    pub number: u16,
+    /// The address that it is one of the sockets of: the plane says whose connections come in there.
+    pub id: SocketId,
     /// The socket.
     pub socket: Socket,
 }
@@ -85,7 +86,9 @@ pub struct Publisher(Vec<mpsc::Sender<Publication>>);
 #[derive(Debug)]
 struct Publication {
     plane: NextPlane,
-    done: oneshot::Sender<()>,
+    /// Sockets that this worker is to accept on beside those that it has.
+    sockets: Vec<BoundSocket>,
+    done: oneshot::Sender<io::Result<()>>,
 }
 
 struct NextPlane(Arc<Plane>);
@@ -97,21 +100,36 @@ impl fmt::Debug for NextPlane {
 }
 
 impl Publisher {
-    /// Has every exchange that begins from now on served by `plane`. Comes back when all workers have taken it over; one
-    /// that is stopping has nothing to take over.
-    pub async fn publish(&self, plane: &Arc<Plane>) {
+    /// Has every exchange that begins from now on served by `plane`, and connections accepted on these sockets too: a list
+    /// for each worker. Comes back when all workers have taken it over; one that is stopping has nothing to take over.
+    ///
+    /// # Errors
+    /// A worker could not take a socket; all else is as the plane says.
+    pub async fn publish(
+        &self,
+        plane: &Arc<Plane>,
+        sockets: Vec<Vec<BoundSocket>>,
+    ) -> io::Result<()> {
         let mut taken = Vec::with_capacity(self.0.len());
+        let mut sockets = sockets.into_iter();
         for worker in &self.0 {
             let (done, is_done) = oneshot::channel();
-            let plane = NextPlane(Arc::clone(plane));
-            if worker.send(Publication { plane, done }).await.is_ok() {
+            let publication = Publication {
+                plane: NextPlane(Arc::clone(plane)),
+                sockets: sockets.next().unwrap_or_default(),
+                done,
+            };
+            if worker.send(publication).await.is_ok() {
                 taken.push(is_done);
             }
         }
+        let mut result = Ok(());
         for is_done in taken {
-            // It went away meanwhile.
-            let _ = is_done.await;
+            // Who says nothing went away meanwhile.
+            let done = is_done.await.unwrap_or(Ok(()));
+            result = result.and(done);
         }
+        result
     }
 }
 
@@ -182,6 +200,8 @@ impl Workers {
 /// One worker, as its connections see it.
 pub(crate) struct Worker {
     generation: RefCell<Rc<Generation>>,
+    /// Those before it that some connection still has.
+    older: RefCell<Vec<Weak<Generation>>>,
     metrics: Arc<WorkerMetrics>,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) timers: Rc<Timers>,
@@ -190,7 +210,6 @@ pub(crate) struct Worker {
         reason = "an exchange takes the box: moving a pointer, not half a kilobyte"
     )]
     scratches: RefCell<Vec<Box<Scratch>>>,
-    logs: RefCell<Vec<LogBuffer>>,
     random: Cell<u64>,
     /// Whose turn it is among weighted groups.
     turn: Cell<u64>,
@@ -199,7 +218,7 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     process: Arc<ProcessState>,
     /// Its sockets, and which state of all gates they are in.
-    incoming: RefCell<Vec<Rc<Incoming>>>,
+    acceptors: RefCell<Vec<Acceptor>>,
     gates: Cell<u64>,
     cutting_off: Cell<bool>,
     /// From 1.
@@ -212,44 +231,23 @@ pub(crate) struct Worker {
     pub(crate) credentials: Credentials,
 }
 
-/// Records of one listener that were not handed over yet.
-struct LogBuffer {
-    formatter: Formatter,
-    batch: Batch,
-}
-
 impl Worker {
     fn new(index: usize, plane: Arc<Plane>) -> io::Result<Self> {
         let shard = plane
             .metrics
             .shard(index)
             .ok_or_else(|| io::Error::other("no counters for this worker"))?;
-        let formatter = |listener: &portway_model::snapshot::Listener| {
-            let combined = listener
-                .access_log
-                .as_ref()
-                .is_some_and(|log| log.format == LogFormat::Combined);
-            Formatter::new(if combined {
-                Format::Combined
-            } else {
-                Format::Json
-            })
-        };
-        let logs = plane.snapshot.listeners.iter().map(|listener| LogBuffer {
-            formatter: formatter(listener),
-            batch: Batch::default(),
-        });
         Ok(Self {
             buffers: Rc::default(),
             timers: Rc::default(),
             scratches: RefCell::default(),
-            logs: RefCell::new(logs.collect()),
             random: Cell::new(crate::sys::seed()),
             turn: Cell::new(0),
             open: Cell::new(0),
             draining: Cell::new(false),
             process: Arc::clone(&plane.process),
-            incoming: RefCell::default(),
+            acceptors: RefCell::default(),
+            older: RefCell::default(),
             gates: Cell::new(0),
             cutting_off: Cell::new(false),
             clock: Cell::new((Instant::now(), SystemTime::now())),
@@ -261,16 +259,11 @@ impl Worker {
         })
     }
 
-    /// One socket more of this worker.
-    pub(crate) fn add_incoming(&self, incoming: Rc<Incoming>) {
-        self.incoming.borrow_mut().push(incoming);
-    }
-
     /// Shuts sockets whose listeners are told not to accept, where one was told so since the last look.
     fn look_at_gates(&self) {
         let now = gates();
         if self.gates.replace(now) != now {
-            accept::look_at_gates(self, &self.incoming.borrow());
+            accept::look_at_gates(self, &self.acceptors.borrow());
         }
     }
 
@@ -279,17 +272,52 @@ impl Worker {
         Rc::clone(&self.generation.borrow())
     }
 
+    /// True where new exchanges are served by this one.
+    #[inline]
+    pub(crate) fn is_current(&self, generation: &Rc<Generation>) -> bool {
+        Rc::ptr_eq(&self.generation.borrow(), generation)
+    }
+
     /// Serves exchanges that begin from now on by another plane; those in progress end as they began.
-    fn take_over(&self, plane: Arc<Plane>) {
+    fn take_over(self: &Rc<Self>, plane: Arc<Plane>, sockets: Vec<BoundSocket>) -> io::Result<()> {
         let index = usize::try_from(self.number - 1).unwrap_or(usize::MAX);
         // The next registry has as many workers as the one before.
         let Some(shard) = plane.metrics.shard(index) else {
-            return;
+            return Ok(());
         };
+        let goes = |it: &mut Acceptor| !plane.sockets.contains_key(&it.id());
+        let gone: Vec<Acceptor> = self.acceptors.borrow_mut().extract_if(.., goes).collect();
+        // Those who wait there came to the listener that goes.
+        accept::stop(self, gone);
         let before = self.generation();
         let next = Rc::new(Generation::new(plane, shard, Some(&before)));
         before.make_way(&next);
+        let mut older = self.older.borrow_mut();
+        older.retain(|it| it.strong_count() > 0);
+        older.push(Rc::downgrade(&before));
+        drop(older);
+        accept::move_to(&self.acceptors.borrow(), &next.plane);
         self.generation.replace(next);
+        drop(before);
+        let started = self.accept_on(sockets);
+        // So that none keeps what was before it only because its client is silent.
+        self.timers.wake_resting();
+        started
+    }
+
+    /// Accepts on these sockets too.
+    fn accept_on(self: &Rc<Self>, sockets: Vec<BoundSocket>) -> io::Result<()> {
+        for socket in sockets {
+            let acceptor = accept::start(self, socket)?;
+            self.acceptors.borrow_mut().push(acceptor);
+        }
+        Ok(())
+    }
+
+    /// Accepts no more.
+    fn accept_no_more(self: &Rc<Self>) {
+        let acceptors = self.acceptors.take();
+        accept::stop(self, acceptors);
     }
 
     /// What this worker counts by itself.
@@ -375,61 +403,40 @@ impl Worker {
         day.unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    /// Writes a record of a listener. `write` appends structured data, gives back how many bytes that is, and appends the
-    /// line with its line feed.
+    /// Writes a record of a listener of a generation. `write` appends structured data, gives back how many bytes that is, and
+    /// appends the line with its line feed.
     pub(crate) fn log(
         &self,
-        listener: ListenerId,
-        parts: &ListenerParts,
+        (generation, listener): (&Generation, ListenerId),
         level: LogLevel,
         write: impl FnOnce(&mut Formatter, &mut Vec<u8>) -> usize,
     ) {
-        let mut logs = self.logs.borrow_mut();
-        let Some(log) = logs.get_mut(listener.index()) else {
-            return;
+        let mark = || Mark {
+            level,
+            at: self.wall(Instant::now()),
+            structured: 0,
+            end: 0,
         };
-        let batch = &mut log.batch;
-        let structured = write(&mut log.formatter, &mut batch.lines);
-        batch.records += 1;
-        parts.state.recorded();
-        if parts.log.as_ref().is_some_and(LogSink::is_marked) {
-            batch.marks.push(Mark {
-                level,
-                at: self.wall(Instant::now()),
-                structured,
-                end: batch.lines.len(),
-            });
-        }
-        if batch.lines.len() >= BATCH_BYTES {
-            self.hand_over(log, parts);
-        }
+        generation
+            .logs
+            .add(&generation.plane, listener, mark, write);
     }
 
-    fn hand_over(&self, log: &mut LogBuffer, parts: &ListenerParts) {
-        if log.batch.records == 0 {
-            return;
-        }
-        let batch = std::mem::take(&mut log.batch);
-        let dropped = parts.log.as_ref().map_or(0, |sink| sink.send(batch));
-        if dropped > 0 {
-            self.metrics.access_log_dropped.add(u64::from(dropped));
-            self.metrics.limit_reached(Limit::AccessLogBatches);
-        }
+    /// Closes pooled connections that have waited for too long.
+    fn sweep(&self) {
+        let now = self.timers.now();
+        self.generation().sweep(now);
+        let older = self.older.borrow();
+        let older = older.iter().filter_map(Weak::upgrade);
+        older.for_each(|it| it.sweep(now));
     }
 
     /// Hands over what waits: all of it, or only what goes to syslog, which people watch.
     fn flush_logs(&self, all: bool) {
-        let generation = self.generation();
-        for (log, parts) in self
-            .logs
-            .borrow_mut()
-            .iter_mut()
-            .zip(&generation.plane.listeners)
-        {
-            if all || parts.log.as_ref().is_some_and(LogSink::is_marked) {
-                self.hand_over(log, parts);
-            }
-        }
+        self.generation().flush_logs(all);
+        let older = self.older.borrow();
+        let older = older.iter().filter_map(Weak::upgrade);
+        older.for_each(|it| it.flush_logs(all));
     }
 }
 
@@ -447,7 +454,7 @@ fn run(
         .build_local(tokio::runtime::LocalOptions::default())?;
     let (worker, cut) = runtime.block_on(async {
         let worker = Rc::new(Worker::new(index, plane)?);
-        let acceptors = accept::start(&worker, sockets)?;
+        worker.accept_on(sockets)?;
         let ticker = tokio::task::spawn_local(tick(Rc::clone(&worker)));
         // The receiver is gone only if start has already failed.
         let _ = ready.send(Ok(()));
@@ -455,8 +462,7 @@ fn run(
         let deadline = until_drained(orders.stop).await;
         worker.draining.set(true);
         // A socket that stayed open would go on taking connections that nobody accepts.
-        worker.incoming.borrow_mut().clear();
-        accept::stop(&worker, acceptors);
+        worker.accept_no_more();
         worker.timers.expire_resting(false);
         let cut = finish(&worker, deadline).await;
         ticker.abort();
@@ -472,10 +478,15 @@ fn run(
 
 /// Takes over every plane that is published.
 async fn follow(worker: Rc<Worker>, mut planes: mpsc::Receiver<Publication>) {
-    while let Some(Publication { plane, done }) = planes.recv().await {
-        worker.take_over(plane.0);
+    while let Some(publication) = planes.recv().await {
+        let Publication {
+            plane,
+            sockets,
+            done,
+        } = publication;
+        let taken = worker.take_over(plane.0, sockets);
         // Nobody waits any more.
-        let _ = done.send(());
+        let _ = done.send(taken);
     }
 }
 
@@ -521,7 +532,7 @@ async fn tick(worker: Rc<Worker>) {
         let process = &worker.process;
         answered = process.roll_call.answer(
             answered,
-            |id| worker.timers.cut_off(id),
+            |whom| worker.timers.cut_off(whom),
             |found| worker.timers.sessions(found),
         );
         if worker.draining.get() {
@@ -532,7 +543,7 @@ async fn tick(worker: Rc<Worker>) {
         worker.clock.set((Instant::now(), SystemTime::now()));
         worker.flush_logs(ticks.is_multiple_of(LOG_TICKS));
         if ticks.is_multiple_of(SWEEP_TICKS) {
-            worker.generation().sweep(worker.timers.now());
+            worker.sweep();
         }
     }
 }

@@ -5,11 +5,11 @@ use portway_core::route::Router;
 use portway_core::stick::Table;
 use portway_dataplane::access_log::{self, LogSink};
 use portway_dataplane::live::{Health, ProcessState, TargetState};
-use portway_dataplane::plane::{GroupParts, ListenerParts, Plane};
+use portway_dataplane::plane::{GroupParts, ListenerKey, ListenerParts, Plane, SocketPlace};
 use portway_dataplane::service::Services;
 use portway_dataplane::support;
 use portway_dataplane::wants::{self, Wants};
-use portway_dataplane::worker::{BoundSocket, Socket, Workers};
+use portway_dataplane::worker::{BoundSocket, Socket, SocketId, Workers};
 use portway_model::address::{BindAddress, Host, TargetAddress};
 use portway_model::compile::compile;
 use portway_model::draft::LogFormat;
@@ -147,7 +147,10 @@ impl Proxy {
         let plane = Arc::new(before.next(Arc::new(snapshot), groups, Arc::new(metrics)));
         let publisher = self.workers.publisher();
         let runtime = tokio::runtime::Builder::new_current_thread().build();
-        runtime.unwrap().block_on(publisher.publish(&plane));
+        runtime
+            .unwrap()
+            .block_on(publisher.publish(&plane, Vec::new()))
+            .unwrap();
         self.plane = plane;
     }
 
@@ -283,7 +286,7 @@ fn sockets(
     mut by_address: HashMap<SocketAddr, TcpListener>,
 ) -> Vec<BoundSocket> {
     let mut sockets = Vec::new();
-    for (index, listener) in snapshot.listeners.iter().enumerate() {
+    for (listener, id) in snapshot.listeners.iter().zip(0..) {
         for bind in &listener.binds {
             let BindAddress::Tcp {
                 ip: Some(ip),
@@ -296,8 +299,7 @@ fn sockets(
             let socket = by_address.remove(&SocketAddr::new(ip, first_port)).unwrap();
             socket.set_nonblocking(true).unwrap();
             sockets.push(BoundSocket {
-                number: 1,
-                listener: ListenerId(u32::try_from(index).unwrap()),
+                id: SocketId(id),
                 socket: Socket::Tcp(socket),
             });
         }
@@ -333,7 +335,9 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
             .get_or_insert_with(|| json_log(log_null));
     }
     let names = names(&snapshot);
-    let listeners = snapshot.listeners.iter().map(|listener| ListenerParts {
+    let listeners = snapshot.listeners.iter().zip(0..);
+    let listeners = listeners.map(|(listener, key)| ListenerParts {
+        key: ListenerKey(key),
         tls: None,
         router: Router::build(&listener.rules.request),
         log: Some(sink.clone()),
@@ -364,8 +368,19 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
             .collect(),
         machine: Arc::default(),
         by_name: OnceLock::new(),
+        by_key: OnceLock::new(),
+        number: 1,
+        sockets: (0..snapshot.listeners.len()).map(place).collect(),
         snapshot: Arc::new(snapshot),
     }
+}
+
+fn place(listener: usize) -> (SocketId, SocketPlace) {
+    let place = SocketPlace {
+        listener: ListenerId(u32::try_from(listener).unwrap()),
+        number: 1,
+    };
+    (SocketId(listener as u64), place)
 }
 
 fn json_log(log_null: bool) -> AccessLog {
