@@ -6,11 +6,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use portway_core::http1::{HeadLimits, Known, Parsed, ResponseHead, parse_response};
+use serde::de::DeserializeOwned;
 
-use crate::json;
+use crate::{COMMAND, json};
 
 /// Time to connect, and for each silence of the other side.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a reload: names may have to be resolved, and large files read.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of an answer. The status of 50,000 targets has some 20 MB.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -59,7 +62,24 @@ impl std::error::Error for AskError {}
 /// # Errors
 /// See [`AskError`].
 pub fn status(address: SocketAddr) -> Result<json::Status, AskError> {
-    let answer = ask(address, "/status").map_err(|error| match error.kind() {
+    ask(address, "GET /status", TIMEOUT)
+}
+
+/// Has the Portway whose admin address this is read its configuration again.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn reload(address: SocketAddr) -> Result<json::Reload, AskError> {
+    ask(address, "POST /reload", RELOAD_TIMEOUT)
+}
+
+/// Sends a request without a body and reads the answer, which is JSON with status 200 or 422.
+fn ask<T: DeserializeOwned>(
+    address: SocketAddr,
+    what: &str,
+    patience: Duration,
+) -> Result<T, AskError> {
+    let answer = exchange(address, what, patience).map_err(|error| match error.kind() {
         io::ErrorKind::ConnectionRefused => AskError::NobodyThere(address),
         _ => AskError::Connection(address, error),
     })?;
@@ -69,7 +89,7 @@ pub fn status(address: SocketAddr) -> Result<json::Status, AskError> {
     else {
         return Err(AskError::NotPortway(address));
     };
-    if head.status() != 200 {
+    if !matches!(head.status(), 200 | 422) {
         return Err(AskError::Refused(address, head.status()));
     }
     // Small answers of ours have a length; what is chunked is somebody else's.
@@ -80,11 +100,13 @@ pub fn status(address: SocketAddr) -> Result<json::Status, AskError> {
     serde_json::from_slice(body).map_err(|_| AskError::NotPortway(address))
 }
 
-fn ask(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
+fn exchange(address: SocketAddr, what: &str, patience: Duration) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "{what} HTTP/1.1\r\nHost: {address}\r\n{COMMAND}: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer)?;

@@ -3,8 +3,11 @@
 //! Fields may be added; a field that is here keeps its name and meaning.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use portway_control::plan;
+use portway_control::reload::{self, NotReloaded, Reloaded};
 use portway_control::status as control;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +41,119 @@ pub struct Process {
     pub draining: bool,
     /// The files of its configuration.
     pub files: Vec<String>,
+    /// How the latest reload went; left out where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_reload: Option<LastReload>,
+}
+
+/// How a reload went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastReload {
+    /// When it was asked for, seconds since 1970.
+    pub at: f64,
+    /// Seconds that it took.
+    pub took: f64,
+    /// Why the configuration stayed as it was; left out where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The answer to a reload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reload {
+    /// Another configuration is at work; false: nothing has changed.
+    pub ok: bool,
+    /// The number of the configuration that is at work.
+    pub generation: u64,
+    /// Seconds that it took.
+    pub took: f64,
+    /// What has changed.
+    pub plan: Vec<Step>,
+    /// What was found.
+    pub diagnostics: Vec<Finding>,
+}
+
+/// What became of an object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// `add`, `change` or `remove`.
+    pub action: String,
+    /// `listener`, `target_group`, `target`, …
+    pub kind: String,
+    /// Its name; of a target `GROUP/TARGET`; empty for the process.
+    pub name: String,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.action.as_str() {
+            "add" => '+',
+            "remove" => '-',
+            _ => '~',
+        };
+        f.write_str(format!("{sign} {} {}", self.kind, self.name).trim_end())
+    }
+}
+
+impl From<&plan::Step> for Step {
+    fn from(it: &plan::Step) -> Self {
+        Self {
+            action: it.action.word().to_owned(),
+            kind: it.kind.to_owned(),
+            name: it.name.clone(),
+        }
+    }
+}
+
+/// Something that was found in a configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// `error`, `warning` or `note`.
+    pub severity: String,
+    /// Its code, as `P0101`.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// `FILE:LINE:COLUMN`; `null` where no text is to blame.
+    pub place: Option<String>,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl From<reload::Finding> for Finding {
+    fn from(it: reload::Finding) -> Self {
+        Self {
+            severity: it.severity.to_owned(),
+            code: it.code.to_owned(),
+            message: it.message,
+            place: it.place,
+            help: it.help,
+        }
+    }
+}
+
+impl Reload {
+    /// One that succeeded.
+    pub fn done(it: &Reloaded) -> Self {
+        Self {
+            ok: true,
+            generation: it.generation,
+            took: it.took.as_secs_f64(),
+            plan: it.plan.steps.iter().map(Step::from).collect(),
+            diagnostics: it.findings().into_iter().map(Finding::from).collect(),
+        }
+    }
+
+    /// One that changed nothing.
+    pub fn failed(it: &NotReloaded) -> Self {
+        Self {
+            ok: false,
+            generation: it.generation,
+            took: it.took.as_secs_f64(),
+            plan: Vec::new(),
+            diagnostics: it.findings().into_iter().map(Finding::from).collect(),
+        }
+    }
 }
 
 /// A listener.
@@ -129,6 +245,11 @@ impl From<control::ProcessStatus> for Process {
             generation: process.generation,
             draining: process.draining,
             files: process.files,
+            last_reload: process.last_reload.map(|it| LastReload {
+                at: seconds(it.at),
+                took: it.took.as_secs_f64(),
+                error: it.error,
+            }),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Shows things over HTTP: metrics, readiness, status as JSON and as a page.
 //!
 //! Owns no truth: everything comes from [`portway_control`] at the moment it is asked for. The address is meant for
-//! loopback and is plain and open there; it changes nothing.
+//! loopback and is plain and open there; it changes nothing but what is asked for with the header field `Portway-Command`,
+//! which pages of other sites cannot send from a browser.
 //!
 //! | path | answer |
 //! |---|---|
@@ -10,6 +11,7 @@
 //! | `/metrics` | Prometheus text |
 //! | `/livez` | 200 while the process runs |
 //! | `/readyz` | 200 while new connections are welcome, else 503 |
+//! | `POST /reload` | the configuration is read again, see [`json::Reload`]: 200 if it is at work, 422 if nothing has changed |
 
 pub mod client;
 mod haproxy;
@@ -25,9 +27,9 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use portway_control::install::Running;
 use tokio::sync::mpsc;
 
@@ -48,7 +50,11 @@ const PATHS: &str = "nothing is here; there are:\n\
     /status   the same as JSON\n\
     /metrics  Prometheus text\n\
     /livez    200 while the process runs\n\
-    /readyz   200 while new connections are welcome\n";
+    /readyz   200 while new connections are welcome\n\
+    POST /reload   the configuration is read again (needs the header field Portway-Command)\n";
+
+/// The header field that requests which change something have.
+pub(crate) const COMMAND: &str = "Portway-Command";
 
 /// What is shown: empty until the configuration is at work.
 #[derive(Clone, Default)]
@@ -93,6 +99,7 @@ fn router(shown: Shown) -> Router {
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
+        .route("/reload", post(reload))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(shown)
@@ -123,6 +130,23 @@ async fn readyz(State(shown): State<Shown>) -> Response {
         Some(running) if running.is_ready() => "ready\n".into_response(),
         Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response(),
         None => starting(),
+    }
+}
+
+async fn reload(State(shown): State<Shown>, headers: HeaderMap) -> Response {
+    let Some(running) = shown.get() else {
+        return starting();
+    };
+    if !headers.contains_key(COMMAND) {
+        let text = format!("send the header field {COMMAND} too: `portway reload` does\n");
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
+    match running.reload("portway reload").await {
+        Ok(done) => axum::Json(json::Reload::done(&done)).into_response(),
+        Err(failed) => {
+            let answer = axum::Json(json::Reload::failed(&failed));
+            (StatusCode::UNPROCESSABLE_ENTITY, answer).into_response()
+        }
     }
 }
 

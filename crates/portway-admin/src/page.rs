@@ -275,6 +275,7 @@ mod tests {
                 generation: 1,
                 draining: false,
                 files: vec!["web.toml".to_owned()],
+                last_reload: None,
             },
             listeners: Vec::new(),
             groups,

@@ -7,10 +7,10 @@
 //! one server more or less, so that a server means what it would mean in the text.
 
 use std::collections::HashMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use portway_core::health::HealthState;
-use portway_dataplane::plane::GroupParts;
+use portway_dataplane::plane::{GroupParts, ListenerKey, Plane};
 use portway_dataplane::support;
 use portway_model::choice::{Algorithm, HashMethod};
 use portway_model::diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -19,18 +19,21 @@ use portway_model::snapshot::{Snapshot, Target, TargetGroup, TargetTls};
 use portway_model::span::{FileId, Sources};
 use rustls_pki_types::UnixTime;
 
+use crate::bind::Held;
 use crate::certificates::{self, GroupTls};
 use crate::figures::Installed;
 use crate::health;
-use crate::install::{Running, names};
+use crate::parts;
+use crate::reload::Reader;
+use crate::running::Running;
 use crate::sources::{Compiled, Reading, ServerChange, compile_changed};
-use crate::targets::{Targets, WatchedTarget};
+use crate::targets::{Targets, WatchedTarget, is_same};
 use crate::tidings;
 use crate::tls::tickets::TicketKeys;
 
 /// What leads from one snapshot to the next.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct TargetsPlan {
     /// The groups whose targets are others.
     pub(crate) groups: Vec<GroupPlan>,
 }
@@ -45,7 +48,7 @@ pub(crate) struct GroupPlan {
 }
 
 /// What leads from `old` to `new`; `None` where that is more than targets that come and go.
-pub(crate) fn plan(old: &Snapshot, new: &Snapshot) -> Option<Plan> {
+pub(crate) fn plan(old: &Snapshot, new: &Snapshot) -> Option<TargetsPlan> {
     let of_both = || old.groups.iter().zip(&new.groups);
     if old.groups.len() != new.groups.len() || of_both().any(|(old, new)| old.name != new.name) {
         return None;
@@ -59,7 +62,7 @@ pub(crate) fn plan(old: &Snapshot, new: &Snapshot) -> Option<Plan> {
         let same = |(at, kept): (usize, &Option<usize>)| *kept == Some(at);
         before != it.kept.len() || !it.kept.iter().enumerate().all(same)
     };
-    Some(Plan {
+    Some(TargetsPlan {
         groups: plans.filter(changes).collect(),
     })
 }
@@ -74,20 +77,6 @@ fn kept(old: &TargetGroup, new: &TargetGroup) -> Vec<Option<usize>> {
         is_same((old, known), (new, target)).then_some(*at)
     };
     new.targets.iter().map(place).collect()
-}
-
-/// Whether two targets of one name are one: what they say means the same in their groups.
-fn is_same((old, a): (&TargetGroup, &Target), (new, b): (&TargetGroup, &Target)) -> bool {
-    let meant = |group: &TargetGroup, target: &Target| Target {
-        tls: TargetTls::Off,
-        send_proxy: target.send_proxy && group.send_proxy.is_some(),
-        // Whom it follows has another place where others have gone.
-        track: None,
-        ..target.clone()
-    };
-    a.track.is_some() == b.track.is_some()
-        && old.tls_of(a) == new.tls_of(b)
-        && meant(old, a) == meant(new, b)
 }
 
 /// The next of a group: what `next` says of targets that are new, and of others what is at work. The process may have been
@@ -137,17 +126,63 @@ pub(crate) struct Changing {
     changes: Vec<ServerChange>,
     /// What all of that says; made when it is first asked for.
     said: Option<Arc<Snapshot>>,
+    /// The addresses that are listened on.
+    held: Held,
+    /// How many listeners there have been.
+    listeners: u64,
+    /// Reads the texts again.
+    reader: Option<Reader>,
 }
 
 impl Changing {
-    pub(crate) fn new(sources: Sources, tickets: Arc<TicketKeys>) -> Self {
+    pub(crate) fn new(
+        sources: Sources,
+        tickets: Arc<TicketKeys>,
+        held: Held,
+        listeners: u64,
+    ) -> Self {
         Self {
             sources,
             reading: Reading::default(),
             tickets,
             changes: Vec::new(),
             said: None,
+            held,
+            listeners,
+            reader: None,
         }
+    }
+
+    /// The texts are read again so.
+    pub(crate) fn is_read_by(&mut self, reader: Reader) {
+        self.reader = Some(reader);
+    }
+
+    /// What reads the texts again.
+    pub(crate) fn reader(&self) -> Option<Reader> {
+        self.reader.clone()
+    }
+
+    /// What tickets of TLS are made with.
+    pub(crate) fn tickets(&self) -> &Arc<TicketKeys> {
+        &self.tickets
+    }
+
+    /// The addresses that are listened on.
+    pub(crate) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// Which listeners those of the next configuration are.
+    pub(crate) fn keys(&mut self, before: &Plane, next: &Snapshot) -> Vec<ListenerKey> {
+        parts::keys(Some(before), next, &mut self.listeners)
+    }
+
+    /// Other texts are at work, and these addresses are listened on; servers that came and went are forgotten.
+    pub(crate) fn now_reads(&mut self, sources: Sources, held: Held) {
+        (self.sources, self.held) = (sources, held);
+        self.changes.clear();
+        self.said = None;
     }
 
     /// The texts are read so.
@@ -310,41 +345,39 @@ impl Running {
             snapshot: Snapshot::clone(&before.plane.snapshot),
             groups: before.plane.groups.clone(),
             targets: before.targets.clone(),
-            tls: self.tls().clone(),
+            tls: before.tls.clone(),
         };
         for it in &plan.groups {
             next.take_in(it, &new, changing)?;
         }
-        let metrics = Arc::new(before.plane.metrics.renewed(names(&next.snapshot)));
+        let metrics = before.plane.metrics.renewed(parts::names(&next.snapshot));
         let snapshot = Arc::new(next.snapshot);
-        let plane = Arc::new(before.plane.next(snapshot, next.groups, metrics));
+        let plane = before.plane.next(snapshot, next.groups, Arc::new(metrics));
+        let plane = Arc::new(plane);
         let installed = Installed {
             plane: plane.clone(),
             targets: next.targets,
+            tls: next.tls,
+            ..Installed::clone(&before)
         };
-        *self.tls() = next.tls;
         self.look_after(&before, &installed, &plan);
-        self.statistics().replace(installed, &plan.groups);
+        self.statistics().replace(installed);
         // Before anything is waited for: who asked may go away meanwhile, and this is at work already.
         (changing.said, changing.changes) = (Some(Arc::new(new)), changes);
         if let Some(publisher) = self.publisher() {
-            publisher.publish(&plane).await;
+            let published = publisher.publish(&plane, Vec::new()).await;
+            published.map_err(|error| error.to_string())?;
         }
         Ok(())
     }
 
-    fn tls(&self) -> MutexGuard<'_, Vec<GroupTls>> {
-        self.tls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Begins to look after targets that are new, and ends it for those that are gone.
-    fn look_after(&self, before: &Installed, next: &Installed, plan: &Plan) {
+    fn look_after(&self, before: &Installed, next: &Installed, plan: &TargetsPlan) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that ended with their target.
         while tasks.try_join_next().is_some() {}
-        let tls = self.tls();
         for GroupPlan { group: at, kept } in &plan.groups {
-            let (group, peers) = (next.plane.snapshot.groups.get(*at), self.peers.get(*at));
+            let (group, peers) = (next.plane.snapshot.groups.get(*at), next.peers.get(*at));
             let (Some(group), Some(peers), Some(targets)) = (group, peers, next.targets.get(*at))
             else {
                 continue;
@@ -362,12 +395,11 @@ impl Running {
                     leader.follow_with(target);
                 }
             }
-            if let Some(Some(sink)) = self.tellers.groups.get(*at) {
-                let new: Vec<_> = new().map(|(_, target)| target.clone()).collect();
-                tidings::listen(group, &new, peers, &next.plane.snapshot, sink);
-            }
-            if let Some(tls) = tls.get(*at) {
-                health::start(group, tls, new(), peers, &self.plane.process, &mut tasks);
+            let sink = next.tellers.groups.get(*at).and_then(Option::as_ref);
+            let told: Vec<_> = new().map(|(_, target)| target.clone()).collect();
+            tidings::listen(group, &told, peers, &next.plane.snapshot, sink);
+            if let Some(tls) = next.tls.get(*at) {
+                health::start(group, tls, new(), peers, &self.process, &mut tasks);
             }
             let known = before.targets.get(*at).into_iter().flat_map(|it| it.iter());
             let gone = known

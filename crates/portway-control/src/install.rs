@@ -1,116 +1,50 @@
-//! From a snapshot to running workers, and to their end.
+//! From a snapshot to running workers.
 //!
 //! Everything that can fail (files, certificates, names, addresses) comes first; nothing serves until all of it is
-//! there, and what was had is given back where something fails. A graceful stop goes the other way round:
-//! readiness fails, listeners stop accepting, exchanges finish until the deadline, logs are written out.
+//! there, and what was had is given back where something fails.
 
-use std::collections::{HashMap, HashSet};
-use std::io;
-use std::iter::Sum;
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
-use portway_core::route::Router;
-use portway_core::stick::Table;
 use portway_dataplane::Answers;
-use portway_dataplane::access_log::LogSink;
-use portway_dataplane::client_tls::AnswersHello;
-use portway_dataplane::live::{ListenerState, ProcessState};
-use portway_dataplane::plane::{GroupParts, ListenerParts, Machine, Plane};
-use portway_dataplane::service::{ServiceCall, Services};
+use portway_dataplane::live::ProcessState;
+use portway_dataplane::plane::Machine;
+use portway_dataplane::service::Services;
 use portway_dataplane::support;
-use portway_dataplane::wants::{self, Wants};
-use portway_dataplane::worker::{BoundSocket, Publisher, Workers};
+use portway_dataplane::worker::Workers;
 use portway_dialects::{Dialect, detect};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::log::LogLevel;
-use portway_model::name::Name;
-use portway_model::snapshot::{Listener, Snapshot, TargetGroup};
+use portway_model::snapshot::Snapshot;
 use portway_model::span::{FileId, Sources, Span};
 use portway_telemetry::events::{Event, emit};
-use portway_telemetry::metrics::{
-    GroupNames, ListenerMetrics, Names, ProcessFigures, Registry, TargetHealth,
-};
+use portway_telemetry::metrics::Registry;
 use portway_telemetry::zone::Zone;
 use rustls::time_provider::DefaultTimeProvider;
 use rustls_pki_types::UnixTime;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::bind::control::ControlListener;
-use crate::bind::{self, Neighbour, SocketFiles};
-use crate::certificates::{self, GroupTls};
+use crate::bind::{self, Bound, Held, Neighbour};
+use crate::certificates::{self, TlsConfigs};
 use crate::change::Changing;
 use crate::descriptors;
 use crate::error_pages;
 use crate::figures::{Installed, Statistics};
-use crate::health;
-use crate::logs::{self, LogWriters, Reopener, Tellers};
+use crate::logs::{self, LogWriters, OpenLogs};
 use crate::maps::{self, MapSets};
+use crate::parts::{self, Base, Ready};
 use crate::pid_file::PidFile;
 use crate::privileges;
-use crate::renewal::Certificates;
 use crate::resolve;
-use crate::targets::{Peers, Targets, WatchedTarget, in_telemetry, watch};
-use crate::tidings;
+use crate::running::Threads;
+pub use crate::running::{Running, Stop};
+use crate::targets::{NextTargets, watch};
 use crate::tls::tickets::TicketKeys;
 
 /// How often ticket keys are looked at on a listener without traffic; they change three times a day.
 const TICKET_KEY_LOOK: Duration = Duration::from_secs(600);
-
-/// The number of the configuration: there is one, until it can be changed while it runs.
-pub(crate) const GENERATION: u64 = 1;
-
-/// A configuration at work.
-pub struct Running {
-    /// The first plane: its process, listeners, maps and tables are those of every later one.
-    pub(crate) plane: Arc<Plane>,
-    /// By group: who looks at them again and again.
-    pub(crate) peers: Vec<Arc<Peers>>,
-    /// By group: what is spoken to its targets.
-    pub(crate) tls: Mutex<Vec<GroupTls>>,
-    /// The texts, and the servers that came and went since they were read.
-    pub(crate) changing: tokio::sync::Mutex<Changing>,
-    pub(crate) started: SystemTime,
-    pub(crate) started_at: Instant,
-    pub(crate) workers: usize,
-    pub(crate) files: Vec<PathBuf>,
-    /// Tasks of control: checks, name resolution, ticket keys. They end with this.
-    pub(crate) tasks: Mutex<JoinSet<()>>,
-    threads: Mutex<Option<Threads>>,
-    reopeners: Vec<Reopener>,
-    /// Goes with this.
-    _pid_file: Option<PidFile>,
-    statistics: Arc<Statistics>,
-    /// Where events are told beside the log of the process.
-    pub(crate) tellers: Tellers,
-    /// What listeners ask of Portway itself.
-    calls: Mutex<Option<mpsc::Receiver<ServiceCall>>>,
-    pub(crate) maps: MapSets,
-    pub(crate) certificates: Certificates,
-    /// Set where another process has the sockets, and their files.
-    given_away: Arc<AtomicBool>,
-    /// Sockets for commands, until somebody serves them.
-    control: Mutex<Vec<ControlListener>>,
-}
-
-/// How a running configuration ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// What is in progress may finish, as the configuration says.
-    Gracefully,
-    /// What is in progress is cut off.
-    AtOnce,
-}
-
-struct Threads {
-    workers: Workers,
-    logs: LogWriters,
-    files: SocketFiles,
-}
 
 /// The smallest configuration that serves.
 const SMALLEST: &str = "the smallest file that serves: `[listener.web]`, `bind = \":8080\"`, `forward = \"app\"`, \
@@ -143,21 +77,39 @@ fn smallest(sources: &Sources) -> &'static str {
 /// What `check` can say about a snapshot beyond compile, without binding or starting anything: parts that are not run
 /// yet, certificates, error pages, folders of logs. What is an error here is one for [`install`] too.
 pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
-    let mut found = refused(snapshot, sources);
-    match ticket_keys() {
-        Ok(tickets) => {
-            found.extend(certificates::load(snapshot, sources, &tickets, UnixTime::now()).1);
-        }
-        Err(diagnostic) => found.push(diagnostic),
-    }
-    found.extend(error_pages::load(snapshot, sources).1);
-    found.extend(maps::load(snapshot, sources).1);
-    found.extend(logs::check(snapshot, sources));
+    let mut found = match ticket_keys() {
+        Ok(tickets) => load(snapshot, sources, &tickets).1,
+        Err(diagnostic) => alone(diagnostic),
+    };
     found.extend(privileges::check(&snapshot.process));
-    found.extend(bind::check_owners(snapshot));
     found.extend(resolve::check(snapshot));
     found.extend(resolve::waiting(snapshot));
     found
+}
+
+/// What a configuration names, read and judged; nothing is bound, opened or started.
+pub(crate) struct Loaded {
+    pub(crate) tls: TlsConfigs,
+    pub(crate) answers: Answers,
+    pub(crate) maps: MapSets,
+}
+
+/// Reads and judges what `snapshot` names. It is complete where the diagnostics hold no error.
+pub(crate) fn load(
+    snapshot: &Snapshot,
+    sources: &Sources,
+    tickets: &Arc<TicketKeys>,
+) -> (Loaded, Diagnostics) {
+    let mut found = refused(snapshot, sources);
+    let (tls, of_tls) = certificates::load(snapshot, sources, tickets, UnixTime::now());
+    found.extend(of_tls);
+    let (answers, of_pages) = error_pages::load(snapshot, sources);
+    found.extend(of_pages);
+    let (maps, of_maps) = maps::load(snapshot, sources);
+    found.extend(of_maps);
+    found.extend(logs::check(snapshot, sources));
+    found.extend(bind::check_owners(snapshot));
+    (Loaded { tls, answers, maps }, found)
 }
 
 /// What no machine would run: parts that are understood only, and nothing at all.
@@ -181,17 +133,9 @@ pub async fn install(
     neighbour: &Neighbour,
 ) -> Result<(Running, Diagnostics), Diagnostics> {
     let workers = worker_count(&snapshot);
-    let mut found = refused(&snapshot, sources);
     let tickets = ticket_keys().map_err(alone)?;
-    let (tls, of_tls) = certificates::load(&snapshot, sources, &tickets, UnixTime::now());
-    found.extend(of_tls);
-    let (answers, of_pages) = error_pages::load(&snapshot, sources);
-    found.extend(of_pages);
-    let (maps, of_maps) = maps::load(&snapshot, sources);
-    found.extend(of_maps);
-    found.extend(logs::check(&snapshot, sources));
+    let (loaded, mut found) = load(&snapshot, sources, &tickets);
     found.extend(privileges::check(&snapshot.process));
-    found.extend(bind::check_owners(&snapshot));
     if let Some(diagnostic) = descriptors::check(&snapshot.process) {
         found.push(diagnostic);
     }
@@ -205,17 +149,17 @@ pub async fn install(
         return Err(found);
     }
     let targets = watch(&snapshot);
-    resolve::resolve_all(&all(&targets)).await;
-    let (logs, of_logs) = logs::open(&snapshot, sources);
+    resolve::resolve_all(&parts::all(&targets)).await;
+    let (logs, of_logs) = logs::open(&snapshot, sources, &LogWriters::default());
     found.extend(of_logs);
-    let mut bound = match bind::bind(&snapshot, workers, neighbour) {
+    let mut bound = match bind::bind(&snapshot, workers, neighbour, &Held::default()) {
         Ok(bound) => bound,
         Err(of_binds) => {
             found.extend(of_binds);
             return Err(found);
         }
     };
-    found.extend(bound.notes);
+    found.extend(std::mem::take(&mut bound.notes));
     if found.has_errors() {
         return Err(found);
     }
@@ -229,20 +173,13 @@ pub async fn install(
     privileges::take(&snapshot.process).map_err(alone)?;
     let prepared = Prepared {
         snapshot,
-        tls,
-        answers,
-        maps,
+        loaded,
         logs,
-        sockets: bound.sockets,
-        files_of_sockets: bound.files,
+        bound,
         control,
-        targets,
+        targets: NextTargets::first(targets),
         tickets,
-        sources: sources.clone(),
-        files: sources
-            .iter()
-            .map(|(_, it)| PathBuf::from(&*it.name))
-            .collect(),
+        sources: Arc::new(sources.clone()),
         pid_file,
     };
     Ok((prepared.start(workers).map_err(alone)?, found))
@@ -283,179 +220,92 @@ fn worker_count(snapshot: &Snapshot) -> usize {
 /// Everything that could fail, had.
 struct Prepared {
     snapshot: Snapshot,
-    tls: certificates::TlsConfigs,
-    answers: Answers,
-    maps: MapSets,
-    logs: logs::OpenLogs,
-    sockets: Vec<Vec<BoundSocket>>,
-    files_of_sockets: SocketFiles,
+    loaded: Loaded,
+    logs: OpenLogs,
+    bound: Bound,
     control: Vec<ControlListener>,
-    targets: Vec<Targets>,
+    targets: NextTargets,
     tickets: Arc<TicketKeys>,
-    sources: Sources,
-    files: Vec<PathBuf>,
+    sources: Arc<Sources>,
     pid_file: Option<PidFile>,
 }
 
 impl Prepared {
     fn start(self, workers: usize) -> Result<Running, Diagnostic> {
-        let loaded = self.tls.loaded;
         let failed = |error: std::io::Error| {
             let message = format!("cannot start the workers: {error}");
             Diagnostic::error(Code::Install, Span::NONE, message)
         };
-        let metrics = Arc::new(Registry::new(workers, names(&self.snapshot)));
-        let (sinks, tellers, logs) = self.logs.start(&metrics).map_err(failed)?;
-        let peers: Vec<Arc<Peers>> = self.targets.iter().map(|_| Arc::default()).collect();
-        let watched: Vec<_> = self.targets.iter().zip(&peers).collect();
-        watched
-            .iter()
-            .for_each(|(targets, peers)| peers.set(targets));
-        tell_of_targets(&self.snapshot, &watched, &tellers);
-        let process = Arc::new(ProcessState::default());
-        let mut tasks = look_after_targets(&self.snapshot, &watched, &self.tls.groups, &process);
-        resolve::keep_resolving(&all(&self.targets), &mut tasks);
-        tasks.spawn(renew(self.tickets.clone()));
-
-        let listeners = parts_of_listeners(&self.snapshot, self.tls.listeners, sinks);
-        let groups = parts_of_groups(&self.snapshot, &self.tls.groups, &self.targets);
+        let metrics = Arc::new(Registry::new(workers, parts::names(&self.snapshot)));
+        let mut logs = LogWriters::default();
+        let sinks = self.logs.start(&metrics, &mut logs).map_err(failed)?;
+        let mut listeners = 0;
+        let keys = parts::keys(None, &self.snapshot, &mut listeners);
+        let certificates = self.loaded.tls.loaded.clone();
         let (services, calls) = Services::channel();
-        let numbers_requests = wants::numbers_requests(&self.snapshot);
-        let plane = Arc::new(Plane {
-            max_connections: descriptors::max_connections(&self.snapshot),
+        let process = Arc::new(ProcessState::default());
+        let ready = Ready {
+            snapshot: self.snapshot,
+            sources: self.sources.clone(),
+            loaded: self.loaded,
+            targets: &self.targets.targets,
+            sinks,
+            keys,
+            places: self.bound.places,
             metrics,
-            answers: Arc::new(self.answers),
-            maps: self.maps.live(),
-            map_sets: self.maps.for_rules(),
-            sources: Arc::new(self.sources.clone()),
-            tables: self
-                .snapshot
-                .stick_tables
-                .iter()
-                .map(|table| Arc::new(Table::new(table)))
-                .collect(),
-            machine: Arc::new(machine()),
-            by_name: OnceLock::new(),
-            snapshot: Arc::new(self.snapshot),
-            listeners,
-            groups,
-            process,
-            zone: Zone::system(),
-            numbers_requests,
-            services,
-        });
-        plane.set_initial_variables();
-        let installed = Installed {
-            plane: plane.clone(),
-            targets: self.targets,
         };
-        let statistics = Statistics::new(installed, workers);
-        let statistics = Arc::new(statistics);
+        let installed = Installed::first(
+            ready,
+            Base {
+                process: process.clone(),
+                machine: Arc::new(machine()),
+                zone: Zone::system(),
+                services,
+            },
+        );
+        let plane = installed.plane.clone();
+        plane.set_initial_variables();
+        let mut tasks = JoinSet::new();
+        installed.look_after(&self.targets.alone, &mut tasks);
+        tasks.spawn(renew(self.tickets.clone()));
+        let statistics = Arc::new(Statistics::new(installed, workers));
         tasks.spawn(statistics.clone().keep_looking());
-        let reopeners = logs.reopeners();
-        let given_away = self.files_of_sockets.given_away();
+        let given_away = self.bound.files.given_away();
         let threads = Threads {
-            workers: Workers::start(plane.clone(), self.sockets).map_err(failed)?,
+            workers: Workers::start(plane.clone(), self.bound.sockets).map_err(failed)?,
             logs,
-            files: self.files_of_sockets,
+            files: self.bound.files,
         };
         let started = Event::Started {
             version: env!("CARGO_PKG_VERSION"),
             workers,
         };
         emit(&started);
-        let teller = tellers.process.as_ref();
+        let installed = statistics.installed();
+        let teller = installed.tellers.process.as_ref();
         logs::tell(teller, LogLevel::Notice, &started.to_string());
-        tell_parts(&plane.snapshot, &loaded);
+        tell_parts(&plane.snapshot, &certificates);
         Ok(Running {
-            plane,
-            peers,
-            tls: Mutex::new(self.tls.groups),
-            changing: tokio::sync::Mutex::new(Changing::new(self.sources, self.tickets)),
+            process,
+            changing: tokio::sync::Mutex::new(Changing::new(
+                Sources::clone(&self.sources),
+                self.tickets,
+                self.bound.held,
+                listeners,
+            )),
             started: SystemTime::now(),
             started_at: Instant::now(),
             workers,
-            files: self.files,
             tasks: Mutex::new(tasks),
             threads: Mutex::new(Some(threads)),
-            reopeners,
             _pid_file: self.pid_file,
             statistics,
-            tellers,
             calls: Mutex::new(Some(calls)),
             given_away,
             control: Mutex::new(self.control),
-            maps: self.maps,
-            certificates: self.tls.renewable,
+            last_reload: Mutex::default(),
         })
     }
-}
-
-/// The targets of a group, and who looks at them.
-type Watched<'p> = (&'p Targets, &'p Arc<Peers>);
-
-/// Tells the logs of groups what becomes of their targets.
-fn tell_of_targets(snapshot: &Snapshot, watched: &[Watched<'_>], tellers: &Tellers) {
-    let groups = snapshot.groups.iter().zip(watched);
-    for ((group, (targets, peers)), sink) in groups.zip(&tellers.groups) {
-        if let Some(sink) = sink {
-            tidings::listen(group, targets, peers, snapshot, sink);
-        }
-    }
-}
-
-/// Begins the checks of all targets.
-fn look_after_targets(
-    snapshot: &Snapshot,
-    watched: &[Watched<'_>],
-    tls: &[GroupTls],
-    process: &Arc<ProcessState>,
-) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    let groups = snapshot.groups.iter().zip(tls);
-    for ((group, tls), (targets, peers)) in groups.zip(watched) {
-        let targets = targets.iter().enumerate();
-        health::start(group, tls, targets, peers, process, &mut tasks);
-    }
-    tasks
-}
-
-/// What the plane has of each listener beside its configuration.
-fn parts_of_listeners(
-    snapshot: &Snapshot,
-    tls: Vec<Option<Arc<dyn AnswersHello>>>,
-    logs: Vec<Option<LogSink>>,
-) -> Vec<Arc<ListenerParts>> {
-    // Those of one name are limited together.
-    let mut states: HashMap<&Name, Arc<ListenerState>> = HashMap::new();
-    let listeners = snapshot.listeners.iter().zip(tls).zip(logs);
-    let parts = listeners.map(|((listener, tls), log)| {
-        Arc::new(ListenerParts {
-            tls,
-            router: router(listener),
-            state: states.entry(&listener.known_as).or_default().clone(),
-            log,
-            wants: Wants::of(listener, &snapshot.groups),
-        })
-    });
-    parts.collect()
-}
-
-/// The same of each group.
-fn parts_of_groups(
-    snapshot: &Snapshot,
-    tls: &[GroupTls],
-    targets: &[Targets],
-) -> Vec<Arc<GroupParts>> {
-    let groups = snapshot.groups.iter().zip(tls).zip(targets);
-    let parts = groups.map(|((group, tls), targets)| {
-        let targets = targets.iter().map(|it| it.state.clone()).collect();
-        Arc::new(GroupParts {
-            own_tls: tls.own.clone(),
-            ..GroupParts::new(group, tls.group.clone(), targets)
-        })
-    });
-    parts.collect()
 }
 
 /// Writes to the log of the process what is at work.
@@ -478,182 +328,9 @@ fn tell_parts(snapshot: &Snapshot, loaded: &[certificates::LoadedCertificate]) {
     }
 }
 
-/// All targets, one after the other.
-fn all(targets: &[Targets]) -> Vec<Arc<WatchedTarget>> {
-    targets.iter().flat_map(|it| it.iter()).cloned().collect()
-}
-
-pub(crate) fn names(snapshot: &Snapshot) -> Names {
-    let of_group = |group: &Arc<TargetGroup>| GroupNames {
-        name: group.name.to_string(),
-        targets: group.targets.iter().map(|it| it.name.to_string()).collect(),
-    };
-    Names {
-        listeners: snapshot
-            .listeners
-            .iter()
-            .map(|it| it.known_as.to_string())
-            .collect(),
-        groups: snapshot.groups.iter().map(of_group).collect(),
-        refusals: portway_dataplane::refusal_codes(),
-    }
-}
-
-fn router(listener: &Listener) -> Router {
-    Router::build(&listener.rules.request)
-}
-
 async fn renew(tickets: Arc<TicketKeys>) {
     loop {
         tokio::time::sleep(TICKET_KEY_LOOK).await;
         tickets.rotate_if_due();
-    }
-}
-
-impl Running {
-    /// What listeners ask of Portway itself, for whoever answers it. `None` after the first call. Dropped, every
-    /// such request is answered with 503.
-    pub fn service_calls(&self) -> Option<mpsc::Receiver<ServiceCall>> {
-        self.calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
-
-    /// Sockets for commands, for whoever serves them; none after the first call.
-    pub fn control_sockets(&self) -> Vec<ControlListener> {
-        std::mem::take(&mut self.control.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Gives the listening sockets of this process to another that takes over. Blocks until they are taken.
-    ///
-    /// # Errors
-    /// The other process went away, or is silent.
-    pub fn hand_over(&self, to: UnixStream) -> io::Result<()> {
-        bind::takeover::give(to)?;
-        self.given_away.store(true, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// What was counted, as HAProxy's tools see it.
-    pub fn statistics(&self) -> &Arc<Statistics> {
-        &self.statistics
-    }
-
-    /// True while new connections are welcome.
-    pub fn is_ready(&self) -> bool {
-        !self.plane.process.is_draining()
-    }
-
-    /// The way on which planes come to workers; `None` once they are to stop.
-    pub(crate) fn publisher(&self) -> Option<Publisher> {
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.as_ref().map(|it| it.workers.publisher())
-    }
-
-    /// The configuration at work, as the process began with it.
-    pub fn snapshot(&self) -> &Snapshot {
-        &self.plane.snapshot
-    }
-
-    /// Connections open now, of all listeners.
-    pub fn open_connections(&self) -> u64 {
-        let mut seen = HashSet::new();
-        let listeners = self.plane.snapshot.listeners.iter().enumerate();
-        listeners
-            // Those of one name have one count.
-            .filter(|(_, it)| seen.insert(&it.known_as))
-            .map(|(id, _)| id)
-            .map(|id| self.sum(id, |it| it.connections_open.value()))
-            .sum::<i64>()
-            .try_into()
-            .unwrap_or(0)
-    }
-
-    /// The sum of a figure of a listener over all workers.
-    pub(crate) fn sum<T: Sum>(&self, listener: usize, figure: impl Fn(&ListenerMetrics) -> T) -> T {
-        (0..self.workers)
-            .filter_map(|worker| self.plane.metrics.shard(worker))
-            .map(|shard| figure(shard.listener(listener)))
-            .sum()
-    }
-
-    /// All counters as Prometheus text.
-    pub fn metrics_text(&self) -> String {
-        let mut text = String::new();
-        let process = ProcessFigures {
-            version: env!("CARGO_PKG_VERSION"),
-            started: self.started,
-            generation: GENERATION,
-        };
-        let installed = self.statistics.installed();
-        let health = |group: usize, target: usize| {
-            let targets = installed.targets.get(group);
-            let target = targets.and_then(|it| it.get(target));
-            target.map_or(TargetHealth::Unused, |it| in_telemetry(it.state_now()))
-        };
-        installed.plane.metrics.render(&process, &health, &mut text);
-        text
-    }
-
-    /// Opens the files of access logs by their paths again, so that they can be moved away and replaced. Comes back at
-    /// once; the writers do it before their next record.
-    pub fn reopen_logs(&self) {
-        self.reopeners.iter().for_each(Reopener::reopen);
-    }
-
-    /// Stops. Gracefully: readiness fails at once, listeners stop accepting after `ready_delay`, exchanges and tunnels
-    /// have until `shutdown_deadline`. True if all of them finished. A second call does nothing.
-    pub async fn stop(&self, by: &str, how: Stop) -> bool {
-        let begun = Instant::now();
-        let process = &self.plane.snapshot.process;
-        let (delay, deadline) = match how {
-            Stop::Gracefully => (process.ready_delay, process.shutdown_deadline),
-            Stop::AtOnce => (Duration::ZERO, Duration::ZERO),
-        };
-        let threads = self
-            .threads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(Threads {
-            workers,
-            logs,
-            files,
-        }) = threads
-        else {
-            return true;
-        };
-        let stopping = Event::ShutdownStarted { by, deadline };
-        emit(&stopping);
-        let teller = self.tellers.process.as_ref();
-        logs::tell(teller, LogLevel::Warning, &stopping.to_string());
-        self.plane.process.set_draining();
-        tokio::time::sleep(delay).await;
-        workers.drain(deadline);
-        if how == Stop::Gracefully {
-            tidings::all_stopped(&self.statistics, &self.tellers);
-        }
-        // Nobody is to come any more: who looks for us shall find another, or nothing.
-        drop(files);
-        let cut = tokio::task::spawn_blocking(move || {
-            let cut = workers.join();
-            logs.close();
-            cut
-        });
-        let cut = cut.await.unwrap_or(0);
-        self.tasks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .abort_all();
-        if cut > 0 {
-            emit(&Event::DrainDeadlineReached {
-                connections: cut.into(),
-            });
-        }
-        emit(&Event::ShutdownEnded {
-            after: begun.elapsed(),
-        });
-        cut == 0
     }
 }

@@ -17,11 +17,15 @@ pub mod health;
 pub mod install;
 pub mod logs;
 pub mod maps;
+mod parts;
 pub mod pid_file;
+pub mod plan;
 mod privileges;
 pub mod operations;
+pub mod reload;
 pub mod renewal;
 pub mod resolve;
+mod running;
 pub mod services;
 pub mod sources;
 pub mod status;
@@ -29,6 +33,7 @@ pub mod targets;
 pub mod tidings;
 pub mod tls;
 pub mod variables;
+pub mod watch;
 pub mod world;
 
 /// What this machine is called.

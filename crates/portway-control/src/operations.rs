@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use portway_core::balance::SIXTEENTHS;
 use portway_dataplane::live::ListenerState;
+use portway_model::name::Name;
 use portway_model::snapshot::GroupId;
 use tokio::time::timeout;
 
 pub use portway_dataplane::live::Gate;
 pub use portway_dataplane::sessions::Session;
+use portway_dataplane::sessions::Whom;
 
-use crate::figures::Statistics;
+use crate::figures::{Proxy, Statistics};
 use crate::health;
 use crate::targets::WatchedTarget;
 use crate::tidings::By;
@@ -49,11 +51,11 @@ pub enum RateOf {
 
 /// By what a session is served, each with its name and number; `None` while that is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServedBy<'a> {
+pub struct ServedBy {
     /// Where it came in.
-    pub frontend: Option<(&'a str, u32)>,
+    pub frontend: Option<(String, u32)>,
     /// Where it goes.
-    pub backend: Option<(&'a str, u32)>,
+    pub backend: Option<(String, u32)>,
     /// Who answers it.
     pub server: Option<(String, u32)>,
 }
@@ -104,14 +106,14 @@ impl Statistics {
     /// # Errors
     /// Which of the two is not there.
     pub fn target(&self, group: &str, target: &str) -> Result<Arc<WatchedTarget>, NoSuch> {
-        let of_name = |it: &&crate::figures::Proxy| match number(group) {
+        let of_name = |it: &&Proxy| match number(group) {
             Some(number) => it.number == number,
             None => it.name.as_str() == group,
         };
-        let backends = self.proxies.iter().filter(|it| it.group.is_some());
-        let proxy = backends.clone().find(of_name).ok_or(NoSuch::Group)?;
-        let index = proxy.group.ok_or(NoSuch::Group)?;
         let installed = self.installed();
+        let mut backends = installed.proxies.iter().filter(|it| it.group.is_some());
+        let proxy = backends.find(of_name).ok_or(NoSuch::Group)?;
+        let index = proxy.group.ok_or(NoSuch::Group)?;
         let targets = installed.targets.get(index).ok_or(NoSuch::Group)?;
         let parts = installed.plane.groups.get(index).ok_or(NoSuch::Group)?;
         let at = match number(target) {
@@ -156,17 +158,17 @@ impl Statistics {
     /// # Errors
     /// More than at the start.
     pub fn set_process_limit(&self, limit: u32) -> Result<(), NotDone> {
-        let most = self.plane.max_connections;
+        let most = self.installed().plane.max_connections;
         if most > 0 && limit > most {
             return Err(NotDone::TooMuch);
         }
-        self.plane.process.set_limit(limit);
+        self.process.set_limit(limit);
         Ok(())
     }
 
     /// Says how often something may happen in a second; 0: no limit.
     pub fn set_rate_limit(&self, of: RateOf, limit: u32) {
-        let process = &self.plane.process;
+        let process = &self.process;
         let pace = match of {
             RateOf::Connections => &process.connection_pace,
             RateOf::Sessions => &process.session_pace,
@@ -187,62 +189,61 @@ impl Statistics {
 
     /// Cuts off everything that a target serves now.
     pub fn cut_off(&self, target: &WatchedTarget) {
-        target.state.cut_off(&self.plane.process);
+        target.state.cut_off(&self.process);
     }
 
     /// Connections that are served now. `None`: a worker does not answer, because it is ending.
     pub async fn sessions(&self) -> Option<Vec<Session>> {
-        let answer = self.plane.process.roll_call.ask(self.workers);
+        let answer = self.process.roll_call.ask(self.workers);
         timeout(PATIENCE, answer).await.ok()?.ok()
     }
 
     /// Cuts off a connection within a few ticks.
     pub fn cut_off_session(&self, id: u64) {
-        self.plane.process.roll_call.cut_off(id);
+        self.process.roll_call.cut_off(Whom::Session(id));
     }
 
-    /// By what a session is served: the names and numbers of its frontend, backend and server.
-    pub fn served_by(&self, session: &Session) -> ServedBy<'_> {
-        let listener = session.listener.index();
-        let frontend = self
-            .proxies
-            .iter()
-            .find(|it| it.listeners.contains(&listener));
+    /// By what a session is served: the names of its frontend, backend and server, and their numbers, which are 0 for what is
+    /// there no more.
+    pub fn served_by(&self, session: &Session) -> ServedBy {
+        let installed = self.installed();
+        let plane = self.plane(session.plane);
+        let snapshot = plane.as_ref().map(|plane| &plane.snapshot);
+        let number = |name: &Name, is_it: &dyn Fn(&Proxy) -> bool| {
+            let mut proxies = installed.proxies.iter();
+            let found = proxies.find(|it| it.name == *name && is_it(it));
+            (name.to_string(), found.map_or(0, |it| it.number))
+        };
+        let listener = snapshot.and_then(|it| it.listeners.get(session.listener.index()));
         let group = session.group.map(GroupId::index);
-        let backend = self
-            .proxies
-            .iter()
-            .find(|it| group.is_some() && it.group == group);
-        let server = group.zip(session.target).and_then(|(group, target)| {
-            let installed = self.installed();
-            let name = installed
-                .targets
-                .get(group)?
-                .get(target)?
-                .target
-                .name
-                .to_string();
-            let parts = installed.plane.groups.get(group);
-            let number = parts.and_then(|it| it.numbers.get(target));
-            Some((name, number.copied().unwrap_or_default()))
+        let backend = group.and_then(|at| snapshot?.groups.get(at));
+        let target = group.zip(session.target).and_then(|(group, target)| {
+            let name = &snapshot?.groups.get(group)?.targets.get(target)?.name;
+            let numbers = &plane.as_ref()?.groups.get(group)?.numbers;
+            let number = numbers.get(target).copied();
+            Some((name.to_string(), number.unwrap_or_default()))
         });
         ServedBy {
-            frontend: frontend.map(|it| (it.name.as_str(), it.number)),
-            backend: backend.map(|it| (it.name.as_str(), it.number)),
-            server,
+            frontend: listener.map(|it| number(&it.known_as, &|it| !it.listeners.is_empty())),
+            backend: backend.map(|it| number(&it.name, &|it| it.group.is_some())),
+            server: target,
         }
     }
 
-    fn listener(&self, name: &str) -> Result<&Arc<ListenerState>, NotDone> {
-        let mut frontends = self.proxies.iter().filter(|it| !it.listeners.is_empty());
+    fn listener(&self, name: &str) -> Result<Arc<ListenerState>, NotDone> {
+        let installed = self.installed();
+        let mut frontends = installed
+            .proxies
+            .iter()
+            .filter(|it| !it.listeners.is_empty());
         let proxy = frontends.find(|it| match number(name) {
             Some(number) => it.number == number,
             None => it.name.as_str() == name,
         });
         let first = proxy.and_then(|it| it.listeners.first());
-        let parts = first.and_then(|first| self.plane.listeners.get(*first));
+        let parts = first.and_then(|first| installed.plane.listeners.get(*first));
         let parts = parts.ok_or(NotDone::NoSuch(NoSuch::Listener))?;
-        Ok(&parts.state)
+        Ok(parts.state.clone())
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use portway_core::certificate::Certificate as Parts;
+use portway_model::snapshot::Snapshot;
 use rustls_pki_types::UnixTime;
 
 use crate::tls::client::RenewableKey;
@@ -126,6 +127,24 @@ impl Certificates {
 
     pub(crate) fn add_target(&mut self, certificate: usize, key: Arc<RenewableKey>) {
         self.targets.push((certificate, key));
+    }
+
+    /// The names of the certificates of `snapshot`, which these are of, whose files say something else than those of `before`.
+    pub(crate) fn renewed_since(&self, before: &Certificates, snapshot: &Snapshot) -> Vec<String> {
+        let (now, then) = (self.state(), before.state());
+        let is_renewed = |file: &CertificateFile| {
+            let mut known = then
+                .files
+                .iter()
+                .filter(|it| it.name == file.name)
+                .peekable();
+            let is_same =
+                |it: &CertificateFile| it.text == file.text && it.key_text == file.key_text;
+            known.peek().is_some() && !known.any(is_same)
+        };
+        let files = snapshot.certificates.iter().zip(&now.files);
+        let renewed = files.filter(|(_, file)| is_renewed(file));
+        renewed.map(|(it, _)| it.name.to_string()).collect()
     }
 
     /// The file that is offered, and all that certificates are read from.

@@ -35,10 +35,14 @@ pub async fn resolve_all(targets: &[Arc<WatchedTarget>]) {
 }
 
 /// Starts to ask again for every name among `targets`; ends with `tasks`.
-pub fn keep_resolving(targets: &[Arc<WatchedTarget>], tasks: &mut JoinSet<()>) {
-    for target in targets.iter().filter(|target| name_of(target).is_some()) {
-        let target = target.clone();
-        tasks.spawn(async move {
+pub fn keep_resolving<'t>(
+    targets: impl Iterator<Item = &'t Arc<WatchedTarget>>,
+    tasks: &mut JoinSet<()>,
+) {
+    for target in targets.filter(|target| name_of(target).is_some()) {
+        let asked = target.clone();
+        let task = tasks.spawn(async move {
+            let target = asked;
             let mut ticks = interval_at(tokio::time::Instant::now() + AGAIN, AGAIN);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
@@ -46,6 +50,7 @@ pub fn keep_resolving(targets: &[Arc<WatchedTarget>], tasks: &mut JoinSet<()>) {
                 resolve(&target).await;
             }
         });
+        target.is_looked_after_by(task);
     }
 }
 

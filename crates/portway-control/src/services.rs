@@ -1,5 +1,7 @@
 //! What listeners ask of Portway itself, for whoever answers; and who may ask.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use portway_core::password;
@@ -24,13 +26,11 @@ pub type StatsPage = portway_model::action::StatsPage<Resolved>;
 
 impl Running {
     /// Stick tables by name.
-    pub fn stick_tables(&self) -> impl Iterator<Item = (&str, &Table)> {
-        let names = self
-            .snapshot()
-            .stick_tables
-            .iter()
-            .map(|table| table.name.as_str());
-        names.zip(self.plane.tables.iter().map(|table| &**table))
+    pub fn stick_tables(&self) -> Vec<(String, Arc<Table>)> {
+        let plane = &self.statistics().installed().plane;
+        let names = plane.snapshot.stick_tables.iter();
+        let names = names.map(|table| table.name.to_string());
+        names.zip(plane.tables.iter().cloned()).collect()
     }
 
     /// The milliseconds that stick tables count by.
@@ -39,13 +39,13 @@ impl Running {
     }
 
     /// Maps and lists that can be changed.
-    pub fn maps(&self) -> &MapSets {
-        &self.maps
+    pub fn maps(&self) -> Arc<MapSets> {
+        self.statistics().installed().maps.clone()
     }
 
     /// Certificates that can be replaced.
-    pub fn certificates(&self) -> &Certificates {
-        &self.certificates
+    pub fn certificates(&self) -> Arc<Certificates> {
+        self.statistics().installed().certificates.clone()
     }
 
     /// True where an Authorization field (Basic) is that of a user of the list.
@@ -53,7 +53,8 @@ impl Running {
         let Some((name, password)) = authorization.and_then(credentials) else {
             return false;
         };
-        let list = self.snapshot().userlists.get(users.index());
+        let snapshot = self.snapshot();
+        let list = snapshot.userlists.get(users.index());
         let user = list.and_then(|list| list.users.iter().find(|user| user.name == name));
         user.is_some_and(|user| password::is_right(&user.password, password.as_bytes()))
     }

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use portway_model::snapshot::Listener;
 
-use crate::install::{GENERATION, Running};
+use crate::reload::LastReload;
+use crate::running::Running;
 use crate::targets::{LastCheck, WatchedTarget};
 
 /// The whole.
@@ -37,6 +38,8 @@ pub struct ProcessStatus {
     pub draining: bool,
     /// The files of its configuration as they were named.
     pub files: Vec<String>,
+    /// How the latest reload went; `None`: there was none.
+    pub last_reload: Option<LastReload>,
 }
 
 /// One listener.
@@ -110,13 +113,15 @@ impl Running {
                 started: self.started,
                 uptime: self.started_at.elapsed(),
                 workers: self.workers,
-                generation: GENERATION,
+                generation: installed.generation,
                 draining: !self.is_ready(),
-                files: self
-                    .files
+                files: installed
+                    .plane
+                    .sources
                     .iter()
-                    .map(|it| it.display().to_string())
+                    .map(|(_, it)| it.name.to_string())
                     .collect(),
+                last_reload: self.last_reload(),
             },
             listeners: snapshot
                 .listeners

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use portway_core::agent::AgentState;
@@ -19,8 +19,10 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 mod company;
+mod next;
 
 pub use company::{Peers, Targets};
+pub(crate) use next::{NextTargets, is_same, watch_next};
 
 use crate::health::announce;
 use crate::operations::TargetOrder;
@@ -55,7 +57,7 @@ pub struct WatchedTarget {
     pub is_added: bool,
     known: Mutex<Known>,
     /// Where its changes are told in HAProxy's words.
-    pub(crate) teller: OnceLock<Teller>,
+    teller: Mutex<Option<Arc<Teller>>>,
 }
 
 /// One result is enough.
@@ -156,22 +158,7 @@ pub fn watch(snapshot: &Snapshot) -> Vec<Targets> {
             .collect()
     };
     let all: Vec<Targets> = snapshot.groups.iter().map(of_group).collect();
-    for (group, leaders) in all.iter().enumerate() {
-        for (index, leader) in leaders.iter().enumerate() {
-            let follows = |it: &&Arc<WatchedTarget>| {
-                let track = it.target.track;
-                track.is_some_and(|to| to.group.index() == group && to.target as usize == index)
-            };
-            let followers: Vec<_> = all
-                .iter()
-                .flat_map(|it| it.iter())
-                .filter(follows)
-                .cloned()
-                .collect();
-            // Compile makes no circles, and each leader is looked at once.
-            *leader.followers() = followers;
-        }
-    }
+    company::follow(&all);
     all
 }
 
@@ -219,7 +206,7 @@ impl WatchedTarget {
                 down_time: Duration::ZERO,
                 agent: AgentVerdict::default(),
             }),
-            teller: OnceLock::new(),
+            teller: Mutex::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use portway_model::log::LogLevel;
 use portway_model::snapshot::{Snapshot, TargetGroup};
 
 use crate::figures::{CheckFigures, Statistics, agent_figures, check_figures};
-use crate::logs::{Tellers, tell};
+use crate::logs::tell;
 use crate::targets::{Peers, WatchedTarget};
 
 /// Where changes of one target are told.
@@ -31,29 +31,40 @@ pub struct Teller {
     latest_of_agent: Mutex<(Option<CheckWord>, u32)>,
 }
 
-/// Tells changes of the targets of a group to `sink` from now on.
+/// Tells changes of the targets of a group to `sink` from now on; `None`: nowhere.
 pub fn listen(
     group: &Arc<TargetGroup>,
     targets: &[Arc<WatchedTarget>],
     peers: &Arc<Peers>,
     snapshot: &Snapshot,
-    sink: &LogSink,
+    sink: Option<&LogSink>,
 ) {
     let mut listeners = snapshot.listeners.iter();
     let accepts = listeners.any(|it| it.known_as == group.name);
     for target in targets {
-        let figures = check_figures(group, &target.target, target);
-        let teller = Teller {
-            sink: sink.clone(),
-            group: group.clone(),
-            accepts,
-            peers: peers.clone(),
-            latest_of_agent: Mutex::new((None, 1)),
-            latest: Mutex::new((None, figures.map_or(0, |it| it.health))),
-        };
-        // A target has one group, and that is listened to once.
-        let _ = target.teller.set(teller);
+        let teller = sink.map(|sink| {
+            let before = target.teller();
+            let latest = before.as_ref().map(|it| copied(&it.latest));
+            let latest_of_agent = before.map(|it| copied(&it.latest_of_agent));
+            let first = || {
+                let figures = check_figures(group, &target.target, target);
+                (None, figures.map_or(0, |it| it.health))
+            };
+            Teller {
+                sink: sink.clone(),
+                group: group.clone(),
+                accepts,
+                peers: peers.clone(),
+                latest_of_agent: Mutex::new(latest_of_agent.unwrap_or((None, 1))),
+                latest: Mutex::new(latest.unwrap_or_else(first)),
+            }
+        });
+        target.set_teller(teller.map(Arc::new));
     }
+}
+
+fn copied<T: Copy>(of: &Mutex<T>) -> T {
+    *of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What changed a target's state.
@@ -67,7 +78,7 @@ pub enum By {
 
 /// Tells a change of a target's state.
 pub fn changed(target: &WatchedTarget, transition: &Transition, by: By) {
-    let Some(teller) = target.teller.get() else {
+    let Some(teller) = target.teller() else {
         return;
     };
     let who = who(target);
@@ -115,7 +126,7 @@ pub fn changed(target: &WatchedTarget, transition: &Transition, by: By) {
 /// Tells that a target has begun to take no new traffic while it passes its checks, or has ceased to; `before`: what held
 /// until now.
 pub(crate) fn leaving(target: &WatchedTarget, before: Health) {
-    let Some(teller) = target.teller.get() else {
+    let Some(teller) = target.teller() else {
         return;
     };
     let now = target.state.health();
@@ -134,7 +145,7 @@ pub(crate) fn leaving(target: &WatchedTarget, before: Health) {
 
 /// Tells what a check found, where that is wanted and another thing than before.
 pub fn checked(target: &WatchedTarget) {
-    let Some(teller) = target.teller.get().filter(|it| it.group.log_health_checks) else {
+    let Some(teller) = target.teller().filter(|it| it.group.log_health_checks) else {
         return;
     };
     let Some(figures) = check_figures(&teller.group, &target.target, target) else {
@@ -169,7 +180,7 @@ pub fn checked(target: &WatchedTarget) {
 
 /// Tells what an agent has said, where that is wanted and another thing than before.
 pub(crate) fn agent_checked(target: &WatchedTarget) {
-    let Some(teller) = target.teller.get().filter(|it| it.group.log_health_checks) else {
+    let Some(teller) = target.teller().filter(|it| it.group.log_health_checks) else {
         return;
     };
     let Some(figures) = agent_figures(target, &target.health()) else {
@@ -209,9 +220,11 @@ pub(crate) fn agent_checked(target: &WatchedTarget) {
 }
 
 /// Tells that every proxy has stopped.
-pub(crate) fn all_stopped(statistics: &Statistics, tellers: &Tellers) {
+pub(crate) fn all_stopped(statistics: &Statistics) {
     let figures = statistics.figures().proxies;
-    for (proxy, figures) in statistics.proxies.iter().zip(&figures) {
+    let installed = statistics.installed();
+    let tellers = &installed.tellers;
+    for (proxy, figures) in installed.proxies.iter().zip(&figures) {
         let of_listener = proxy
             .listeners
             .first()
@@ -380,7 +393,13 @@ mod tests {
         peers.set(&targets);
         let (sender, stream) = channel();
         let sink = LogSink::new(vec![(sender, 0)], true);
-        listen(&snapshot.groups[0], &targets, &peers, &snapshot, &sink);
+        listen(
+            &snapshot.groups[0],
+            &targets,
+            &peers,
+            &snapshot,
+            Some(&sink),
+        );
         (targets.to_vec(), stream)
     }
 

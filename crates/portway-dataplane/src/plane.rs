@@ -168,8 +168,7 @@ impl GroupParts {
         }
     }
 
-    /// The numbers of the next targets: a target keeps its own, a new one has that of the configuration or the lowest
-    /// that is free.
+    /// The numbers of the next targets: that of the configuration, or the one that a target had, or the lowest that is free.
     fn next_numbers(&self, group: &TargetGroup, targets: &[Arc<TargetState>]) -> Vec<u32> {
         let before: HashMap<*const TargetState, u32> = self
             .targets
@@ -177,12 +176,14 @@ impl GroupParts {
             .map(Arc::as_ptr)
             .zip(self.numbers.iter().copied())
             .collect();
+        let said = |target: &Target| target.number;
+        let mut taken: HashSet<u32> = group.targets.iter().filter_map(said).collect();
         let known = |(state, target): (&Arc<TargetState>, &Target)| {
-            let kept = before.get(&Arc::as_ptr(state)).copied();
-            kept.or(target.number)
+            let kept = || before.get(&Arc::as_ptr(state)).copied();
+            let kept = || kept().filter(|number| taken.insert(*number));
+            said(target).or_else(kept)
         };
         let known: Vec<Option<u32>> = targets.iter().zip(&group.targets).map(known).collect();
-        let taken: HashSet<u32> = known.iter().flatten().copied().collect();
         let mut free = (1..).filter(|number| !taken.contains(number));
         let numbers = known.into_iter().map(|known| known.or_else(|| free.next()));
         numbers.flatten().collect()

@@ -78,6 +78,8 @@ pub const ADMIN: &str = "127.0.0.1:9900";
 pub const READY_DELAY: Duration = Duration::ZERO;
 /// How long established exchanges may take to finish on a graceful stop.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
+/// How long what a reload removes may go on with what is in progress: AWS' deregistration delay.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(300);
 /// The name of the TLS policy in use unless told otherwise: TLS 1.2 and 1.3 with forward secrecy.
 pub const TLS_POLICY: &str = "intermediate";
 /// ALPN protocols of an https listener; a tls listener offers none, since it does not know what passes.

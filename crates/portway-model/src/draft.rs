@@ -67,6 +67,8 @@ pub struct ProcessDraft {
     pub ready_delay: Option<Spanned<Duration>>,
     /// How long established exchanges may take to finish on a graceful stop.
     pub shutdown_deadline: Option<Spanned<Duration>>,
+    /// How long what a reload removes may go on with what is in progress.
+    pub drain_deadline: Option<Spanned<Duration>>,
     /// Whom the process becomes once everything is bound: a user's name or number.
     pub user: Option<Spanned<String>>,
     /// The group it then has: a group's name or number; that of the user by default.

@@ -183,6 +183,7 @@ impl Lift<'_> {
             max_tls_rate: unless(&process.max_tls_rate, &0),
             max_tls_connections: unless(&process.max_tls_connections, &0),
             ready_delay: unless(&process.ready_delay, &defaults::READY_DELAY),
+            drain_deadline: unless(&process.drain_deadline, &defaults::DRAIN_DEADLINE),
             shutdown_deadline: unless(&process.shutdown_deadline, &defaults::SHUTDOWN_DEADLINE),
             user: process.user.clone(),
             group: process.group.clone(),

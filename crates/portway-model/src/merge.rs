@@ -93,6 +93,7 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
         max_tls_connections,
         ready_delay,
         shutdown_deadline,
+        drain_deadline,
         user,
         group,
         chroot,
@@ -135,6 +136,8 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
     one_of(&mut whole.ready_delay, ready_delay, "ready_delay", found);
     let name = "shutdown_deadline";
     one_of(&mut whole.shutdown_deadline, shutdown_deadline, name, found);
+    let name = "drain_deadline";
+    one_of(&mut whole.drain_deadline, drain_deadline, name, found);
     one_of(&mut whole.user, user, "user", found);
     one_of(&mut whole.group, group, "group", found);
     one_of(&mut whole.chroot, chroot, "chroot", found);

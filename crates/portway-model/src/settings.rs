@@ -453,7 +453,7 @@ pub struct GroupTimeouts {
 pub struct Tags(pub Vec<(String, String)>);
 
 /// How the sockets of a listener are made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SocketOptions {
     /// Only packets of this network interface; `None`: of all.
     pub interface: Option<String>,

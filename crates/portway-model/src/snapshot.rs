@@ -109,6 +109,8 @@ pub struct Process {
     pub ready_delay: Duration,
     /// How long established exchanges may take to finish on a graceful stop.
     pub shutdown_deadline: Duration,
+    /// How long what a reload removes may go on with what is in progress.
+    pub drain_deadline: Duration,
     /// Whom the process becomes once everything is bound: a user's name or number; `None`: it stays who it is.
     pub user: Option<Spanned<String>>,
     /// The group it then has: a group's name or number; `None`: that of the user.

@@ -79,6 +79,22 @@ pub enum Event<'a> {
         /// Days until it expires; below 0 once it has.
         days_left: i64,
     },
+    /// Another configuration is at work.
+    Reloaded {
+        /// What asked: `SIGHUP`.
+        by: &'a str,
+        /// Its number.
+        generation: u64,
+        /// Objects that came, went or changed.
+        changes: usize,
+    },
+    /// The configuration at work stays, because something is wrong with the one that was to follow it.
+    ReloadFailed {
+        /// What asked: `SIGHUP`.
+        by: &'a str,
+        /// The first error.
+        error: &'a str,
+    },
     /// The process was asked to stop.
     ShutdownStarted {
         /// What asked: `SIGTERM`.
@@ -121,6 +137,8 @@ impl Event<'_> {
             Event::TargetHandshakeFailed { .. } => "target_handshake_failed",
             Event::TargetResolved { .. } => "target_resolved",
             Event::CertificateLoaded { .. } => "certificate_loaded",
+            Event::Reloaded { .. } => "reloaded",
+            Event::ReloadFailed { .. } => "reload_failed",
             Event::ShutdownStarted { .. } => "shutdown_started",
             Event::DrainDeadlineReached { .. } => "drain_deadline_reached",
             Event::ShutdownEnded { .. } => "shutdown_ended",
@@ -142,12 +160,15 @@ impl Event<'_> {
                 Level::WARN
             }
             Event::TargetHandshakeFailed { .. } | Event::DrainDeadlineReached { .. } => Level::WARN,
-            Event::TargetGroupDown { .. } | Event::AccessLogFailed { .. } => Level::ERROR,
+            Event::TargetGroupDown { .. }
+            | Event::AccessLogFailed { .. }
+            | Event::ReloadFailed { .. } => Level::ERROR,
             Event::Started { .. }
             | Event::ListenerStarted { .. }
             | Event::TargetHealthChanged { .. }
             | Event::TargetResolved { .. }
             | Event::CertificateLoaded { .. }
+            | Event::Reloaded { .. }
             | Event::ShutdownStarted { .. }
             | Event::ShutdownEnded { .. } => Level::INFO,
         }
@@ -239,6 +260,21 @@ impl fmt::Display for Event<'_> {
                         plural(days_left.unsigned_abs(), "day")
                     ),
                 }
+            }
+            Event::Reloaded {
+                by,
+                generation,
+                changes,
+            } => write!(
+                f,
+                "reloaded ({by}): configuration {generation} is at work, {changes} {}",
+                plural(*changes as u64, "change")
+            ),
+            Event::ReloadFailed { by, error } => {
+                write!(
+                    f,
+                    "not reloaded ({by}), the configuration stays as it is: {error}"
+                )
             }
             Event::ShutdownStarted { by, deadline } => {
                 write!(f, "stopping ({by}): what is in progress has {deadline:?}")
@@ -430,6 +466,25 @@ mod tests {
             "certificate_loaded",
             Level::WARN,
             "certificate site for a.example expired 1 day ago",
+        );
+        check(
+            Event::Reloaded {
+                by: "SIGHUP",
+                generation: 2,
+                changes: 1,
+            },
+            "reloaded",
+            Level::INFO,
+            "reloaded (SIGHUP): configuration 2 is at work, 1 change",
+        );
+        check(
+            Event::ReloadFailed {
+                by: "SIGHUP",
+                error: "a.toml:1:1: no",
+            },
+            "reload_failed",
+            Level::ERROR,
+            "not reloaded (SIGHUP), the configuration stays as it is: a.toml:1:1: no",
         );
         check(
             Event::ShutdownStarted {

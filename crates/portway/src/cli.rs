@@ -42,6 +42,11 @@ pub(crate) enum Command {
     Compare(Compare),
     /// Show listeners and targets of the running Portway
     Status(Status),
+    /// Have the running Portway read its configuration again; exit code 1 if that stays as it is
+    #[command(after_long_help = RELOAD_JSON)]
+    Reload(Reload),
+    /// Say what a reload would change
+    Plan(Plan),
     /// Make and look at certificates
     #[command(subcommand)]
     Cert(Cert),
@@ -59,6 +64,14 @@ again with the host that the log or --host gives. Or it has whole requests as th
 
   user=a
 Exit code 0: nothing differs, 1: something does, or it could not be done.";
+
+/// The shape of `reload --json`.
+const RELOAD_JSON: &str = "\
+With --json one object is printed:
+  { \"ok\": true, \"generation\": 2, \"took\": 0.012 (seconds),
+    \"plan\": [ { \"action\": \"add\" (or \"change\", \"remove\"), \"kind\": \"listener\", \"name\": \"web\" } ],
+    \"diagnostics\": [ { \"severity\": \"warning\", \"code\": \"P0101\", \"message\": \"what is wrong\",
+                       \"place\": \"web.toml:3:1\" (or null), \"help\": \"what to write instead\" (or null) } ] }";
 
 /// The shape of `check --json`.
 const CHECK_JSON: &str = "\
@@ -83,7 +96,7 @@ pub(crate) struct Demo {
     pub(crate) log: Log,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Run {
     /// Configuration files
     #[arg(required = true, value_name = "SOURCE")]
@@ -98,6 +111,12 @@ pub(crate) struct Run {
     /// The admin address, in place of the configuration's
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) admin: Option<SocketAddr>,
+    /// Reload when a file of the configuration changes; Traefik's own files are watched unless told otherwise
+    #[arg(long, conflicts_with = "no_watch")]
+    pub(crate) watch: bool,
+    /// Reload only when asked: by `portway reload` or SIGHUP
+    #[arg(long)]
+    pub(crate) no_watch: bool,
     /// Add N to the port of every listener, to try a configuration without the rights that ports below 1024 need
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) port_offset: u16,
@@ -105,7 +124,7 @@ pub(crate) struct Run {
     pub(crate) log: Log,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Language {
     /// The language of the files; found out by their names and contents where it is not given
     #[arg(long = "as", value_name = "LANGUAGE")]
@@ -140,7 +159,7 @@ enum LanguageName {
 }
 
 /// What is given beside CloudFormation templates.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "For CloudFormation templates")]
 pub(crate) struct Templates {
     /// Fill in `{{ NAME }}`; `@FILE` for a certificate is a file with its chain and key
@@ -225,7 +244,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Log {
     /// What the log of the process (standard error) tells
     #[arg(long, value_name = "LEVEL", default_value = "info")]
@@ -317,6 +336,33 @@ pub(crate) struct Status {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
     pub(crate) admin: SocketAddr,
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reload {
+    /// The admin address of the running Portway
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    pub(crate) admin: SocketAddr,
+    /// Print one JSON object; `portway reload --help` describes it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The configuration at work
+    #[arg(value_name = "OLD")]
+    pub(crate) old: PathBuf,
+    /// The one that is to follow it
+    #[arg(value_name = "NEW")]
+    pub(crate) new: PathBuf,
+    #[command(flatten)]
+    pub(crate) language: Language,
+    #[command(flatten)]
+    pub(crate) templates: Templates,
+    /// Print one JSON object: `{ "plan": [ { "action": "add", "kind": "listener", "name": "web" } ] }`
     #[arg(long)]
     pub(crate) json: bool,
 }

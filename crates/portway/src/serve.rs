@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +12,9 @@ use portway_admin::{Handed, Shown};
 use portway_control::bind::{self, Neighbour};
 use portway_control::descriptors;
 use portway_control::install::{Running, Stop, install};
+use portway_control::reload::Reader;
 use portway_control::sources::Reading;
+use portway_control::watch::Seen;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{Sources, Span};
@@ -20,6 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::render;
 use crate::system;
 
 /// Time for tasks of control to notice the end.
@@ -50,12 +54,24 @@ pub(crate) struct Setting<'a> {
     pub(crate) manners: Manners,
     /// How the texts were read: they are again where servers come and go.
     pub(crate) reading: Reading,
+    /// How the configuration is read again; `None`: it never is.
+    pub(crate) again: Option<Again>,
+}
+
+/// How the configuration is read again while it is at work.
+pub(crate) struct Again {
+    /// Reads it.
+    pub(crate) reader: Reader,
+    /// It is read again when one of these changes, or of the files that it names; `None`: only when somebody asks.
+    pub(crate) watched: Option<Vec<PathBuf>>,
+    /// Only errors are told.
+    pub(crate) quiet: bool,
 }
 
 /// What signals mean. SIGTERM, SIGINT and SIGQUIT stop gracefully and SIGUSR1 opens access logs again unless said otherwise.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manners {
-    /// SIGHUP opens access logs again and says that nothing else changes.
+    /// SIGHUP opens access logs again and reads the configuration again.
     Server,
     /// SIGHUP stops gracefully: nobody needs a demo whose terminal is closed.
     Demo,
@@ -78,7 +94,8 @@ pub(crate) fn serve(
             Ok((parts, found)) => {
                 (setting.say)(&found);
                 tell(&parts.running);
-                parts.until_signal(setting.manners).await
+                let quiet = setting.again.as_ref().is_some_and(|again| again.quiet);
+                parts.until_signal(setting.manners, quiet).await
             }
             Err(found) => {
                 (setting.say)(&found);
@@ -122,6 +139,12 @@ async fn start(
     let (running, found) = install(snapshot, setting.sources, &setting.neighbour).await?;
     running.read_as(setting.reading.clone()).await;
     let running = Arc::new(running);
+    if let Some(again) = &setting.again {
+        running.is_read_by(again.reader.clone()).await;
+        if let Some(given) = &again.watched {
+            admin.spawn(watch(running.clone(), given.clone(), again.quiet));
+        }
+    }
     shown.set(running.clone());
     admin.spawn(answer_listeners(running.clone()));
     admin.spawn(portway_admin::serve_control_sockets(
@@ -142,19 +165,37 @@ async fn answer_listeners(running: Arc<Running>) -> io::Result<()> {
     Ok(())
 }
 
+/// Reloads whenever a file of the configuration changes.
+async fn watch(running: Arc<Running>, given: Vec<PathBuf>, quiet: bool) -> io::Result<()> {
+    let mut seen = Seen::default();
+    loop {
+        running.changed(&given, &mut seen).await;
+        reload(&running, "a file has changed", quiet).await;
+    }
+}
+
+/// Reads the configuration again, and says what was found.
+async fn reload(running: &Running, by: &str, quiet: bool) {
+    let (sources, found) = match running.reload(by).await {
+        Ok(done) => (done.sources, done.found),
+        Err(failed) => (failed.sources, failed.found),
+    };
+    render::to_stderr(&sources, &found, quiet);
+}
+
 /// Signals so close to the first are the same wish, told twice: GNU `timeout` signals its child and the child's group.
 const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 impl Parts {
-    async fn until_signal(mut self, manners: Manners) -> ExitCode {
-        let (by, how) = stop_wish(&mut self.signals, &self.running, manners).await;
+    async fn until_signal(mut self, manners: Manners, quiet: bool) -> ExitCode {
+        let (by, how) = stop_wish(&mut self.signals, &self.running, (manners, quiet)).await;
         let begun = Instant::now();
         let stop = self.running.stop(by, how);
         let mut stop = pin!(stop);
         loop {
             tokio::select! {
                 _ = &mut stop => return ExitCode::SUCCESS,
-                (by, how) = stop_wish(&mut self.signals, &self.running, manners) => {
+                (by, how) = stop_wish(&mut self.signals, &self.running, (manners, quiet)) => {
                     if manners == Manners::Haproxy {
                         if how == Stop::AtOnce {
                             return ExitCode::SUCCESS;
@@ -173,7 +214,7 @@ impl Parts {
 async fn stop_wish(
     signals: &mut Signals,
     running: &Running,
-    manners: Manners,
+    (manners, quiet): (Manners, bool),
 ) -> (&'static str, Stop) {
     let haproxy = manners == Manners::Haproxy;
     loop {
@@ -189,10 +230,7 @@ async fn stop_wish(
             }
             Wish::Reload => {
                 running.reopen_logs();
-                tracing::warn!(
-                    "SIGHUP: the files of access logs are opened again; this version cannot reload its configuration, \
-                     which stays as it is: restart to apply changes"
-                );
+                reload(running, "SIGHUP", quiet).await;
             }
             Wish::Upgrade => tracing::warn!(
                 "SIGUSR2: this version cannot upgrade itself while it runs, nothing changes: restart to apply changes"

@@ -8,6 +8,7 @@
 pub mod control;
 mod fault;
 mod filter;
+mod held;
 mod owner;
 pub mod takeover;
 mod unix;
@@ -19,7 +20,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 
-use portway_dataplane::worker::{BoundSocket, Socket};
+pub use held::Held;
+use portway_dataplane::plane::SocketPlace;
+use portway_dataplane::worker::{BoundSocket, Socket, SocketId};
 pub use takeover::Handover;
 pub use unix::SocketFiles;
 
@@ -52,8 +55,12 @@ struct Wanted<'a> {
 /// Everything that was bound.
 #[derive(Debug)]
 pub struct Bound {
-    /// A list for each worker.
+    /// A list for each worker, without those that were held before.
     pub sockets: Vec<Vec<BoundSocket>>,
+    /// Whose connections come in on which socket, those that were held before among them.
+    pub places: HashMap<SocketId, SocketPlace>,
+    /// What is held from now on.
+    pub held: Held,
     /// Files of UNIX sockets.
     pub files: SocketFiles,
     /// What is worth knowing.
@@ -61,6 +68,7 @@ pub struct Bound {
 }
 
 /// A bind address, ranges of ports taken apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Place {
     Tcp { ip: Option<IpAddr>, port: u16 },
     Unix(UnixSocket),
@@ -90,57 +98,81 @@ impl Neighbour {
     }
 }
 
-/// Binds everything that `snapshot` asks for, for each of `workers` (at least one).
+/// Binds everything that `snapshot` asks for and is not `held`, for each of `workers` (at least one).
 ///
 /// # Errors
-/// One diagnostic for each address that cannot be had; nothing stays bound then.
+/// One diagnostic for each address that cannot be had; nothing more stays bound then.
 pub fn bind(
     snapshot: &Snapshot,
     workers: usize,
     neighbour: &Neighbour,
+    held: &Held,
 ) -> Result<Bound, Diagnostics> {
-    let mut failed = check(snapshot, neighbour);
+    let mut failed = check_listeners(snapshot, neighbour, held);
     let wanted = wanted(snapshot, &mut Diagnostics::default());
     // First all of them, then bind: two listeners of ours may share a port (`:80` and `127.0.0.1:80`).
     if failed.has_errors() {
         return Err(failed);
     }
-    let mut sockets: Vec<Vec<BoundSocket>> = (0..workers.max(1)).map(|_| Vec::new()).collect();
-    let mut files = SocketFiles::default();
+    let mut bound = Bound {
+        sockets: (0..workers.max(1)).map(|_| Vec::new()).collect(),
+        places: HashMap::with_capacity(wanted.len()),
+        held: held.next(),
+        files: SocketFiles::default(),
+        notes: backlog_note(),
+    };
     for one in &wanted {
-        match open(one, sockets.len(), neighbour, &mut files) {
-            Ok(opened) => {
-                // The other process may have had more workers, and left a queue in each of its sockets.
-                let workers = sockets.len();
-                for (socket, nth) in opened.into_iter().zip(0..) {
-                    let Some(worker) = sockets.get_mut(nth % workers) else {
-                        continue;
-                    };
-                    worker.push(BoundSocket {
-                        listener: one.listener,
-                        number: one.number,
-                        socket,
-                    });
+        let id = match held.socket(one) {
+            Some(id) => id,
+            None => match open(one, workers.max(1), (neighbour, held), &mut bound.files) {
+                Ok(opened) => bound.add(opened),
+                Err(error) => {
+                    failed.push(fault::explain(one.name, one.span, &one.place, &error));
+                    continue;
                 }
-            }
-            Err(error) => failed.push(fault::explain(one.name, one.span, &one.place, &error)),
-        }
+            },
+        };
+        bound.held.keep(one, id);
+        let place = SocketPlace {
+            listener: one.listener,
+            number: one.number,
+        };
+        bound.places.insert(id, place);
     }
     if failed.has_errors() {
         return Err(failed);
     }
-    Ok(Bound {
-        sockets,
-        files,
-        notes: backlog_note(),
-    })
+    Ok(bound)
+}
+
+impl Bound {
+    /// Takes the sockets of one address.
+    fn add(&mut self, opened: Vec<Socket>) -> SocketId {
+        let id = self.held.new_id();
+        let workers = self.sockets.len();
+        // The other process may have had more workers, and left a queue in each of its sockets.
+        for (socket, nth) in opened.into_iter().zip(0..) {
+            if let Some(worker) = self.sockets.get_mut(nth % workers) {
+                worker.push(BoundSocket { id, socket });
+            }
+        }
+        id
+    }
 }
 
 /// Checks that every address of `snapshot` could be bound now; binds nothing.
 pub fn check(snapshot: &Snapshot, neighbour: &Neighbour) -> Diagnostics {
     let mut found = control::check(&snapshot.process, neighbour);
+    found.extend(check_listeners(snapshot, neighbour, &Held::default()));
+    found
+}
+
+/// The same for the addresses of listeners that are not held.
+fn check_listeners(snapshot: &Snapshot, neighbour: &Neighbour, held: &Held) -> Diagnostics {
+    let mut found = Diagnostics::default();
     for one in wanted(snapshot, &mut found) {
-        if !neighbour.is_none() && !matches!(one.place, Place::Inherited(_)) {
+        let beside = !neighbour.is_none() || held.is_beside(&one);
+        if held.socket(&one).is_some() || (beside && !matches!(one.place, Place::Inherited(_))) {
             continue;
         }
         if let Err(error) = is_free(&one) {
@@ -234,9 +266,15 @@ fn is_free(wanted: &Wanted<'_>) -> io::Result<()> {
 fn open(
     wanted: &Wanted<'_>,
     workers: usize,
-    neighbour: &Neighbour,
+    (neighbour, held): (&Neighbour, &Held),
     files: &mut SocketFiles,
 ) -> io::Result<Vec<Socket>> {
+    // What is in the way is our own, and leaves.
+    let ourselves = Neighbour::Leaving(Handover::default());
+    let neighbour = match held.is_beside(wanted) {
+        true => &ourselves,
+        false => neighbour,
+    };
     let each = 0..workers;
     let backlog = wanted.options.backlog.unwrap_or(u32::from(BACKLOG));
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);

@@ -13,7 +13,8 @@ fn bind(
     snapshot: &Snapshot,
     workers: usize,
 ) -> Result<(Vec<Vec<BoundSocket>>, SocketFiles), Diagnostics> {
-    super::bind(snapshot, workers, &Neighbour::None).map(|bound| (bound.sockets, bound.files))
+    super::bind(snapshot, workers, &Neighbour::None, &Held::default())
+        .map(|bound| (bound.sockets, bound.files))
 }
 
 /// A port that was free a moment ago.
@@ -55,8 +56,8 @@ fn every_worker_has_every_address() {
     let (sockets, _) = bind(&snapshot, 3).unwrap();
     assert_eq!(sockets.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2]);
     assert!(reachable((Ipv4Addr::LOCALHOST, one)) && reachable((Ipv4Addr::LOCALHOST, two)));
-    let listeners: Vec<u32> = sockets[1].iter().map(|it| it.listener.0).collect();
-    assert_eq!(listeners, [0, 1]);
+    let ids: Vec<u64> = sockets[1].iter().map(|it| it.id.0).collect();
+    assert_eq!(ids, [1, 2]);
     drop(sockets);
     assert!(!reachable((Ipv4Addr::LOCALHOST, one)));
 }
@@ -162,8 +163,9 @@ fn unix_sockets_have_mode_and_owner_and_follow_one_that_leaves() {
         );
         compile_text("test.toml", &text).snapshot.unwrap()
     };
-    let listens =
-        |settings: &str, neighbour: &Neighbour| super::bind(&snapshot(settings), 1, neighbour);
+    let listens = |settings: &str, neighbour: &Neighbour| {
+        super::bind(&snapshot(settings), 1, neighbour, &Held::default())
+    };
     let owner = format!("mode = '620', user = '{user}', group = '{group}'");
     let first = listens(&owner, &Neighbour::None).unwrap();
     let metadata = std::fs::metadata(&path).unwrap();
@@ -231,4 +233,45 @@ fn inherited_sockets_are_shared() {
     let mut byte = [0];
     client.read_exact(&mut byte).unwrap();
     assert_eq!(&byte, b"x");
+}
+
+#[test]
+fn what_is_held_stays_and_what_is_in_the_way_makes_room() {
+    let (one, two) = (free_port(), free_port());
+    let next = |binds: &[String], held: &Held| {
+        let binds: Vec<&str> = binds.iter().map(String::as_str).collect();
+        super::bind(&snapshot(&binds), 2, &Neighbour::None, held).unwrap()
+    };
+    let ids = |bound: &Bound| {
+        let mut ids: Vec<(u64, u32)> = bound
+            .places
+            .iter()
+            .map(|(id, place)| (id.0, place.listener.0))
+            .collect();
+        ids.sort_unstable();
+        ids
+    };
+    let first = next(
+        &[format!(":{one}"), format!("127.0.0.1:{two}")],
+        &Held::default(),
+    );
+    assert_eq!(ids(&first), [(1, 0), (2, 1)]);
+    // In another order, and one on a port that is ours already.
+    let second = next(
+        &[format!("127.0.0.1:{two}"), format!("127.0.0.1:{one}")],
+        &first.held,
+    );
+    assert_eq!(ids(&second), [(2, 0), (3, 1)]);
+    assert_eq!(
+        second.sockets.iter().map(Vec::len).collect::<Vec<_>>(),
+        [1, 1]
+    );
+    let third = next(&[format!("127.0.0.1:{two}")], &second.held);
+    assert_eq!(
+        (
+            ids(&third),
+            third.sockets.iter().map(Vec::len).sum::<usize>()
+        ),
+        (vec![(2, 0)], 0)
+    );
 }

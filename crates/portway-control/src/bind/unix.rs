@@ -41,6 +41,17 @@ impl SocketFiles {
         }
     }
 
+    /// Takes over those of `more`, and takes away those that `is_wanted` does not name.
+    pub(crate) fn go_on_with(&mut self, mut more: Self, is_wanted: impl Fn(&Path) -> bool) {
+        self.files.append(&mut more.files);
+        let gone = self.files.extract_if(.., |it| !is_wanted(&it.path));
+        let gone = Self {
+            files: gone.collect(),
+            given_away: self.given_away.clone(),
+        };
+        drop(gone);
+    }
+
     /// True from now on: another process has the sockets, and with them the files.
     pub fn given_away(&self) -> Arc<AtomicBool> {
         self.given_away.clone()

@@ -32,6 +32,12 @@ pub struct GroupTls {
 }
 
 impl GroupTls {
+    /// True where it is spoken at all.
+    #[must_use]
+    pub fn is_spoken(&self) -> bool {
+        self.group.is_some() || self.check.is_some() || self.own.iter().any(Option::is_some)
+    }
+
     /// What the check of a target speaks.
     #[must_use]
     pub fn of_check(&self, target: usize) -> Option<&Arc<ClientConfig>> {

@@ -3,23 +3,28 @@
 //! Decides nothing and renders nothing. Totals are the sums of the workers' counters at the moment of reading; rates
 //! and the time since something last happened come of a task that looks at the totals once a second ([`Statistics`]).
 
-mod layout;
+mod known;
+pub(crate) mod layout;
 mod rates;
 mod read;
 mod server;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use portway_dataplane::live::ProcessState;
 use portway_dataplane::plane::Plane;
 use portway_model::snapshot::TargetGroup;
 use portway_telemetry::access_log::Dates;
 use portway_telemetry::metrics::{GroupTotals, ListenerTotals};
 use portway_telemetry::zone::Zone;
 
-use crate::change::GroupPlan;
-use crate::targets::{Targets, WatchedTarget};
+use crate::certificates::GroupTls;
+use crate::logs::Tellers;
+use crate::maps::MapSets;
+use crate::renewal::Certificates;
+use crate::targets::{Peers, Targets, WatchedTarget};
 pub(crate) use layout::Proxy;
 use rates::Rate;
 pub(crate) use server::{agent_figures, check_figures};
@@ -200,24 +205,38 @@ pub struct BackendFigures {
     pub cookie: Option<String>,
 }
 
-/// What is at work: replaced as a whole where targets come or go.
+/// What is at work: replaced as a whole by every change.
+#[derive(Clone)]
 pub struct Installed {
     /// What workers serve.
     pub plane: Arc<Plane>,
     /// By group, in the order of the plane.
     pub targets: Vec<Targets>,
+    /// By group: who looks at them again and again.
+    pub(crate) peers: Vec<Arc<Peers>>,
+    /// By group: what is spoken to its targets.
+    pub(crate) tls: Vec<GroupTls>,
+    /// Its proxies as HAProxy's tools see them.
+    pub(crate) proxies: Vec<Proxy>,
+    /// Where events are told beside the log of the process.
+    pub(crate) tellers: Tellers,
+    /// Maps and lists that can be changed.
+    pub(crate) maps: Arc<MapSets>,
+    /// Certificates that can be replaced.
+    pub(crate) certificates: Arc<Certificates>,
+    /// Counts the configurations, from 1.
+    pub(crate) generation: u64,
 }
 
 /// Looks at totals, and knows what there was.
 pub struct Statistics {
     installed: RwLock<Arc<Installed>>,
-    /// The first plane: its process and listeners are those of every later one.
-    pub(crate) plane: Arc<Plane>,
-    pub(crate) proxies: Vec<Proxy>,
+    /// Planes before that somebody is still served by.
+    earlier: Mutex<Vec<Weak<Plane>>>,
+    pub(crate) process: Arc<ProcessState>,
     pub(crate) started: SystemTime,
     pub(crate) started_at: Instant,
     pub(crate) workers: usize,
-    pub(crate) node: String,
     recorder: Mutex<Recorder>,
     zero: Mutex<Zero>,
 }
@@ -232,7 +251,7 @@ struct Recorder {
     proxies: Vec<ProxyRates>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct ProxyRates {
     connections: Rate,
     requests: Rate,
@@ -242,7 +261,7 @@ struct ProxyRates {
 }
 
 /// Whether a backend takes traffic, and how often it did not.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Up {
     is_up: bool,
     since: Instant,
@@ -284,34 +303,22 @@ struct Zero {
 
 impl Statistics {
     pub(crate) fn new(installed: Installed, workers: usize) -> Self {
-        let plane = installed.plane.clone();
-        let proxies = layout::proxies(&plane.snapshot);
-        let servers = |proxy: &Proxy| {
-            let group = proxy.group.and_then(|group| installed.targets.get(group));
-            group.map_or(0, |targets| targets.len())
-        };
-        let rates = proxies.iter().map(|proxy| ProxyRates {
-            servers: vec![Rate::default(); servers(proxy)],
-            ..ProxyRates::default()
-        });
         let recorder = Recorder {
             looked: Instant::now(),
             connections: Rate::default(),
             handshakes: Rate::default(),
             sent: Rate::default(),
-            proxies: rates.collect(),
+            proxies: known::rates(None, &installed),
         };
-        let node = plane.snapshot.process.node.clone();
         Self {
-            proxies,
+            process: installed.plane.process.clone(),
             installed: RwLock::new(Arc::new(installed)),
+            earlier: Mutex::default(),
             started: SystemTime::now(),
             started_at: Instant::now(),
             workers,
-            node: node.unwrap_or_else(host_name),
             recorder: Mutex::new(recorder),
             zero: Mutex::default(),
-            plane,
         }
     }
 
@@ -321,24 +328,39 @@ impl Statistics {
         installed.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// This is at work from now on; it differs in the targets of these groups.
-    pub(crate) fn replace(&self, installed: Installed, groups: &[GroupPlan]) {
+    /// This is at work from now on. What was counted of an object goes on where the next has one of the same name.
+    pub(crate) fn replace(&self, next: Installed) {
         // Who reads takes these first, and sees one or the other.
         let (mut recorder, mut zero) = (self.recorder(), self.zero());
-        for GroupPlan { group, kept } in groups {
-            let proxies = self.proxies.iter().zip(&mut recorder.proxies);
-            for (_, rates) in proxies.filter(|(proxy, _)| proxy.group == Some(*group)) {
-                rates.servers = moved(&rates.servers, kept);
-            }
-            if let Some(totals) = zero.targets.get_mut(*group) {
-                *totals = moved(totals, kept);
-            }
-        }
-        let installed = Arc::new(installed);
+        let before = self.installed();
+        recorder.proxies = known::rates(Some((&before, &recorder.proxies)), &next);
+        *zero = known::zero((&before, &zero), &next);
+        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        earlier.retain(|it| it.strong_count() > 0);
+        earlier.push(Arc::downgrade(&before.plane));
+        drop(earlier);
         *self
             .installed
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = installed;
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+
+    /// The plane of this number, as long as somebody is served by it.
+    pub(crate) fn plane(&self, number: u32) -> Option<Arc<Plane>> {
+        let now = self.installed();
+        if now.plane.number == number {
+            return Some(now.plane.clone());
+        }
+        let earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut earlier = earlier.iter().filter_map(Weak::upgrade);
+        earlier.find(|plane| plane.number == number)
+    }
+
+    /// What this node is called.
+    pub(crate) fn node(&self) -> String {
+        let installed = self.installed();
+        let node = installed.plane.snapshot.process.node.clone();
+        node.unwrap_or_else(host_name)
     }
 
     /// Looks at the totals once a second, for ever.
@@ -356,7 +378,7 @@ impl Statistics {
         let installed = self.installed();
         let (plane, metrics) = (&installed.plane, &installed.plane.metrics);
         let (mut connections, mut handshakes, mut sent) = (0, 0, 0);
-        for (proxy, rates) in self.proxies.iter().zip(&mut recorder.proxies) {
+        for (proxy, rates) in installed.proxies.iter().zip(&mut recorder.proxies) {
             if let Some(listener) = proxy.listeners.first() {
                 let totals = metrics.listener_totals(*listener);
                 rates.connections.look(totals.connections, now);
@@ -444,14 +466,6 @@ impl Installed {
             targets.is_empty() || targets.iter().any(|it| it.state.health().is_usable())
         })
     }
-}
-
-/// What was known by place, where each has the place before that `kept` says, or is new.
-fn moved<T: Copy + Default>(before: &[T], kept: &[Option<usize>]) -> Vec<T> {
-    let old = |place: &Option<usize>| place.and_then(|place| before.get(place)).copied();
-    kept.iter()
-        .map(|place| old(place).unwrap_or_default())
-        .collect()
 }
 
 /// Every total as it is now.

@@ -45,7 +45,7 @@ impl Statistics {
             zero: &zero,
             now,
         };
-        let proxies = self.proxies.iter().zip(&recorder.proxies);
+        let proxies = installed.proxies.iter().zip(&recorder.proxies);
         Figures {
             process: reading.process(),
             proxies: proxies
@@ -65,7 +65,7 @@ impl Reading<'_> {
 
     fn process(&self) -> ProcessFigures {
         let plane = &self.installed.plane;
-        let first = self.statistics.proxies.iter();
+        let first = self.installed.proxies.iter();
         let first: Vec<usize> = first
             .filter_map(|it| it.listeners.first().copied())
             .collect();
@@ -92,7 +92,7 @@ impl Reading<'_> {
             started: self.statistics.started,
             uptime: self.statistics.started_at.elapsed(),
             workers: self.statistics.workers,
-            node: self.statistics.node.clone(),
+            node: self.statistics.node(),
             description: process.description.clone(),
             max_connections: plane.process.limit(plane.max_connections),
             hard_max_connections: plane.max_connections,

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use portway_dataplane::access_log::{Batch, LogSender, LogSink, LogStream, Mark, channel};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::log::{LogDestination, LogLevel, SyslogAddress};
+use portway_model::log::{LogDestination, LogLevel, Syslog, SyslogAddress};
 use portway_model::snapshot::{Process, Snapshot};
 use portway_model::span::{Sources, Span};
 use portway_telemetry::events::{Event, emit};
@@ -48,7 +48,12 @@ pub struct OpenLogs {
 pub struct LogWriters {
     threads: Vec<(LogSender, JoinHandle<()>)>,
     reopeners: Vec<Reopener>,
+    known: HashMap<(Place, Shape), (LogSender, usize)>,
 }
+
+/// What makes the lines of one destination others than those of another at the same place: what syslog gets, and what this
+/// machine is called there. `None`: they are plain.
+type Shape = Option<(Syslog, String)>;
 
 /// Tells one writer to open its file anew.
 #[derive(Debug, Clone)]
@@ -102,6 +107,7 @@ struct Writer {
     stream: LogStream,
     output: Output,
     forms: Vec<Form>,
+    shapes: Vec<Shape>,
 }
 
 /// What one destination gets.
@@ -116,6 +122,8 @@ enum Form {
 struct Opening<'a> {
     sources: &'a Sources,
     speaker: Speaker,
+    /// Those that write already.
+    at_work: &'a LogWriters,
     writers: Vec<Writer>,
     by_place: HashMap<Place, usize>,
     found: Diagnostics,
@@ -128,31 +136,50 @@ impl Opening<'_> {
         let mut marked = false;
         for destination in to {
             let place = Place::of(destination, self.sources, span);
-            let index = match self.by_place.get(&place) {
-                Some(index) => *index,
-                None => match self.open(place) {
-                    Ok(index) => index,
-                    Err(reason) => {
-                        let message = format!("{whose}: {reason}");
-                        let wrong = Diagnostic::error(Code::Install, span, message);
-                        self.found.push(wrong);
-                        continue;
-                    }
-                },
-            };
-            let form = match destination {
-                LogDestination::Stdout | LogDestination::File(_) => Form::Plain,
+            let shape = match destination {
+                LogDestination::Stdout | LogDestination::File(_) => None,
                 LogDestination::Syslog(syslog) => {
                     marked = true;
-                    Form::Syslog(Box::new(Framer::new(syslog.clone(), &self.speaker)))
+                    Some((syslog.clone(), self.speaker.hostname.clone()))
                 }
             };
-            if let Some(writer) = self.writers.get_mut(index) {
-                writer.forms.push(form);
-                senders.push((writer.sender.clone(), writer.forms.len() - 1));
+            match self.sender(place, shape) {
+                Ok(sender) => senders.push(sender),
+                Err(reason) => {
+                    let message = format!("{whose}: {reason}");
+                    let wrong = Diagnostic::error(Code::Install, span, message);
+                    self.found.push(wrong);
+                }
             }
         }
         (!senders.is_empty()).then(|| LogSink::new(senders, marked))
+    }
+
+    /// Where lines of this shape go to this place.
+    fn sender(&mut self, place: Place, shape: Shape) -> Result<(LogSender, usize), String> {
+        let key = (place, shape);
+        if let Some(known) = self.at_work.known.get(&key) {
+            return Ok(known.clone());
+        }
+        let (place, shape) = key;
+        let index = match self.by_place.get(&place) {
+            Some(index) => *index,
+            None => self.open(place)?,
+        };
+        let gone = || "its writer has ended".to_owned();
+        let writer = self.writers.get_mut(index).ok_or_else(gone)?;
+        let form = writer.shapes.iter().position(|it| *it == shape);
+        let form = form.unwrap_or_else(|| {
+            writer.forms.push(match &shape {
+                None => Form::Plain,
+                Some((syslog, _)) => {
+                    Form::Syslog(Box::new(Framer::new(syslog.clone(), &self.speaker)))
+                }
+            });
+            writer.shapes.push(shape);
+            writer.forms.len() - 1
+        });
+        Ok((writer.sender.clone(), form))
     }
 
     /// Opens a place; the index of its writer.
@@ -166,6 +193,7 @@ impl Opening<'_> {
             stream,
             output,
             forms: Vec::new(),
+            shapes: Vec::new(),
         });
         Ok(index)
     }
@@ -183,9 +211,14 @@ fn speaker(process: &Process) -> Speaker {
     }
 }
 
-/// Opens every destination that `snapshot` names; files are created and appended to.
-pub fn open(snapshot: &Snapshot, sources: &Sources) -> (OpenLogs, Diagnostics) {
+/// Opens every destination that `snapshot` names and nobody writes to already; files are created and appended to.
+pub fn open(
+    snapshot: &Snapshot,
+    sources: &Sources,
+    at_work: &LogWriters,
+) -> (OpenLogs, Diagnostics) {
     let mut opening = Opening {
+        at_work,
         sources,
         speaker: speaker(&snapshot.process),
         writers: Vec::new(),
@@ -281,32 +314,40 @@ fn wrong_with(path: &std::path::Path) -> Option<String> {
 }
 
 impl OpenLogs {
-    /// Starts the threads; gives the sinks by listener, where events are told, and the threads.
+    /// Starts the threads, among those of `writers`; gives the sinks by listener, and where events are told.
     ///
     /// # Errors
     /// The system gives no thread.
     pub fn start(
         self,
         metrics: &Arc<Registry>,
-    ) -> io::Result<(Vec<Option<LogSink>>, Tellers, LogWriters)> {
-        let mut writers = LogWriters::default();
+        writers: &mut LogWriters,
+    ) -> io::Result<(Vec<Option<LogSink>>, Tellers)> {
         for writer in self.writers {
-            let metrics = metrics.clone();
-            let wanted = Arc::new(AtomicBool::new(false));
-            let sender = writer.sender.clone();
-            writers.reopeners.push(Reopener {
-                sender: sender.clone(),
-                wanted: wanted.clone(),
-            });
-            let thread = thread::Builder::new().name("portway-log".to_owned());
-            let thread = thread.spawn(move || writer.run(&wanted, &metrics))?;
-            writers.threads.push((sender, thread));
+            writers.start(writer, metrics.clone())?;
         }
-        Ok((self.sinks, self.tellers, writers))
+        Ok((self.sinks, self.tellers))
     }
 }
 
 impl LogWriters {
+    fn start(&mut self, writer: Writer, metrics: Arc<Registry>) -> io::Result<()> {
+        let wanted = Arc::new(AtomicBool::new(false));
+        let sender = writer.sender.clone();
+        for (shape, form) in writer.shapes.iter().zip(0..) {
+            let key = (writer.output.place.clone(), shape.clone());
+            self.known.insert(key, (sender.clone(), form));
+        }
+        self.reopeners.push(Reopener {
+            sender: sender.clone(),
+            wanted: wanted.clone(),
+        });
+        let thread = thread::Builder::new().name("portway-log".to_owned());
+        let thread = thread.spawn(move || writer.run(&wanted, &metrics))?;
+        self.threads.push((sender, thread));
+        Ok(())
+    }
+
     /// One for each writer; they stay good, and do nothing more, when the writers have ended.
     pub fn reopeners(&self) -> Vec<Reopener> {
         self.reopeners.clone()
@@ -347,6 +388,7 @@ impl Writer {
             stream,
             mut output,
             mut forms,
+            shapes: _,
         } = self;
         drop(sender);
         let mut failing = false;

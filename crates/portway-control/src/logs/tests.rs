@@ -35,10 +35,11 @@ fn listeners_share_a_file_that_is_appended_to() {
     let snapshot = compiled
         .snapshot
         .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
-    let (logs, found) = open(&snapshot, &compiled.sources);
+    let (logs, found) = open(&snapshot, &compiled.sources, &LogWriters::default());
     assert!(found.is_empty(), "{found:?}");
     let metrics = Arc::new(Registry::new(1, Names::default()));
-    let (sinks, _, writers) = logs.start(&metrics).unwrap();
+    let mut writers = LogWriters::default();
+    let (sinks, _) = logs.start(&metrics, &mut writers).unwrap();
     assert!(sinks[2].is_none());
     for (sink, line) in [(0, "a\n"), (1, "b\n"), (0, "c\n")] {
         assert_eq!(sinks[sink].as_ref().unwrap().send(batch(line)), 0);
@@ -55,7 +56,7 @@ fn a_file_that_cannot_be_written() {
         [target_group.app]\ntargets = ['127.0.0.1:1']\n";
     let compiled = crate::sources::compile_text("web.toml", text);
     let snapshot = compiled.snapshot.unwrap();
-    let (_, found) = open(&snapshot, &compiled.sources);
+    let (_, found) = open(&snapshot, &compiled.sources, &LogWriters::default());
     let messages: Vec<_> = found.iter().map(|it| it.message.as_str()).collect();
     assert!(
         messages[0].starts_with("listener `a`: cannot write the access log `/proc/none`: "),
@@ -93,6 +94,7 @@ fn one(to: LogDestination, metrics: &Arc<Registry>) -> (LogSink, LogWriters) {
     let snapshot = snapshot();
     let sources = Sources::default();
     let mut opening = Opening {
+        at_work: &LogWriters::default(),
         sources: &sources,
         speaker: Speaker {
             program: "portway".into(),
@@ -111,7 +113,8 @@ fn one(to: LogDestination, metrics: &Arc<Registry>) -> (LogSink, LogWriters) {
         tellers: Tellers::default(),
         writers: opening.writers,
     };
-    let (_, _, writers) = open.start(metrics).unwrap();
+    let mut writers = LogWriters::default();
+    open.start(metrics, &mut writers).unwrap();
     (sink.unwrap(), writers)
 }
 
@@ -297,10 +300,15 @@ fn destinations_of_one_listener_get_their_own_forms() {
          [target_group.app]\ntargets = ['127.0.0.1:1']\n"
     );
     let compiled = crate::sources::compile_text("web.toml", &text);
-    let (logs, found) = open(&compiled.snapshot.unwrap(), &compiled.sources);
+    let (logs, found) = open(
+        &compiled.snapshot.unwrap(),
+        &compiled.sources,
+        &LogWriters::default(),
+    );
     assert!(found.is_empty(), "{found:?}");
     assert_eq!(logs.writers.len(), 2);
-    let (sinks, _, writers) = logs.start(&registry()).unwrap();
+    let mut writers = LogWriters::default();
+    let (sinks, _) = logs.start(&registry(), &mut writers).unwrap();
     let sink = sinks[0].as_ref().unwrap();
     tell(Some(sink), LogLevel::Info, "a");
     tell(Some(sink), LogLevel::Warning, "b");

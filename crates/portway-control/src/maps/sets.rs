@@ -5,13 +5,14 @@
 //! set may have versions that somebody prepares, unseen by rules until they are committed. The file is never written.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portway_core::lookup::Lookup;
 use portway_dataplane::map::{EntriesChange, LiveMap};
 use portway_model::settings::{MapLines, MapMatch};
-use portway_model::snapshot::Map;
+use portway_model::snapshot::{Map, Snapshot};
 use portway_model::span::Sources;
 
 use super::{MAX_MAP_BYTES, Pairs, lookup};
@@ -40,6 +41,8 @@ pub struct MapSet {
     /// So many entries at first are the configuration's own.
     own: usize,
     members: Vec<Member>,
+    /// Of the entries as they were read.
+    read: u64,
     state: Mutex<State>,
 }
 
@@ -139,6 +142,7 @@ impl MapSets {
                 at
             }
             None => {
+                let read = hashed(&entries);
                 let mut state = State::default();
                 state.entries = state.numbered(entries);
                 self.sets.push(Arc::new(MapSet {
@@ -148,12 +152,41 @@ impl MapSets {
                     lines: map.lines,
                     own: map.entries.len(),
                     members: vec![member],
+                    read,
                     state: Mutex::new(state),
                 }));
                 self.sets.len() - 1
             }
         };
         self.live.push((live, at));
+    }
+
+    /// The names of the maps of `snapshot`, which these are of, whose files say something else than those of `before`.
+    pub(crate) fn changed_since(&self, before: &MapSets, snapshot: &Snapshot) -> Vec<String> {
+        let changed = |at: usize| {
+            let set = self.sets.get(at);
+            let known = set.and_then(|set| before.sets.iter().find(|it| it.name == set.name));
+            known
+                .zip(set)
+                .is_some_and(|(known, set)| known.read != set.read)
+        };
+        let maps = snapshot.maps.iter().zip(&self.live);
+        let changed = maps.filter(|(_, (_, at))| changed(*at));
+        changed.map(|(map, _)| map.name.to_string()).collect()
+    }
+
+    /// Takes over the sets of `before` whose files say what they said then, with what was changed of them since.
+    pub(crate) fn take_over(&mut self, before: &MapSets) {
+        for (at, set) in self.sets.iter_mut().enumerate() {
+            let Some(known) = before.sets.iter().find(|it| it.is_same(set)) else {
+                continue;
+            };
+            let lives = self.live.iter_mut().filter(|(_, of)| *of == at);
+            for ((live, _), member) in lives.zip(&known.members) {
+                *live = member.live.clone();
+            }
+            *set = known.clone();
+        }
     }
 
     /// The maps as rules ask them, by id.
@@ -174,13 +207,16 @@ impl MapSets {
     }
 
     /// The list or the map that is called so: by its file, or by `#` and its number.
-    pub fn named(&self, name: &str, is_list: bool) -> Option<&MapSet> {
+    pub fn named(&self, name: &str, is_list: bool) -> Option<Arc<MapSet>> {
         let number: Option<usize> = name
             .strip_prefix('#')
             .and_then(|number| number.parse().ok());
-        let mut sets = self.iter().filter(|(_, set)| set.is_list == is_list);
-        let found = sets.find(|(at, set)| number.map_or(set.name == name, |number| *at == number));
-        found.map(|(_, set)| set)
+        let mut sets = self.sets.iter().enumerate();
+        let found = sets.find(|(at, set)| {
+            let is_it = number.map_or(set.name == name, |number| *at == number);
+            is_it && set.is_list == is_list
+        });
+        found.map(|(_, set)| set.clone())
     }
 }
 
@@ -192,7 +228,28 @@ fn place(map: &Map, sources: &Sources) -> String {
     format!("'{file}' line {line}")
 }
 
+/// What tells entries from others.
+fn hashed(entries: &Pairs) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    entries.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl MapSet {
+    /// True where another was read from the same file, in the same state, for the same uses.
+    fn is_same(&self, other: &Self) -> bool {
+        let uses = |of: &Self| {
+            let members = of.members.iter();
+            members
+                .map(|it| (it.compare, it.ignore_case))
+                .collect::<Vec<_>>()
+        };
+        self.name == other.name
+            && self.lines == other.lines
+            && (self.own, self.read) == (other.own, other.read)
+            && uses(self) == uses(other)
+    }
+
     /// Entries in their order: those of a version, or those that count.
     pub fn entries(&self, version: Option<u32>) -> Vec<Entry> {
         let state = self.state();

@@ -1,5 +1,6 @@
 //! Targets among others: those of a group, those that are as another is, and the tasks that look after one.
 
+use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError, RwLock};
 
 use portway_dataplane::live::Health;
@@ -7,6 +8,7 @@ use portway_model::snapshot::{Target, TargetGroup};
 use tokio::task::AbortHandle;
 
 use super::WatchedTarget;
+use crate::tidings::Teller;
 
 /// The targets of one group, for those who look at them again and again.
 #[derive(Debug, Default)]
@@ -28,6 +30,23 @@ impl Peers {
     }
 }
 
+/// Has each target followed by those that are as it is, and by no others.
+pub(crate) fn follow(all: &[Targets]) {
+    let mut followers: HashMap<(usize, usize), Vec<Arc<WatchedTarget>>> = HashMap::new();
+    for target in all.iter().flat_map(|it| it.iter()) {
+        if let Some(to) = target.target.track {
+            let leader = (to.group.index(), to.target as usize);
+            followers.entry(leader).or_default().push(target.clone());
+        }
+    }
+    for (group, leaders) in all.iter().enumerate() {
+        for (index, leader) in leaders.iter().enumerate() {
+            // Compile makes no circles.
+            *leader.followers() = followers.remove(&(group, index)).unwrap_or_default();
+        }
+    }
+}
+
 impl WatchedTarget {
     /// One that comes while the process runs: it takes no traffic, is not checked and its agent is not asked, until it is
     /// told to.
@@ -39,6 +58,17 @@ impl WatchedTarget {
         added.rest(true);
         added.rest_agent(true);
         added
+    }
+
+    /// Where its changes are told in HAProxy's words.
+    pub(crate) fn teller(&self) -> Option<Arc<Teller>> {
+        let teller = self.teller.lock().unwrap_or_else(PoisonError::into_inner);
+        teller.clone()
+    }
+
+    /// They are told there from now on.
+    pub(crate) fn set_teller(&self, teller: Option<Arc<Teller>>) {
+        *self.teller.lock().unwrap_or_else(PoisonError::into_inner) = teller;
     }
 
     pub(super) fn followers(&self) -> MutexGuard<'_, Vec<Arc<WatchedTarget>>> {

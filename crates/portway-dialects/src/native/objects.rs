@@ -28,6 +28,7 @@ fields!(ProcessDraft {
     "max_tls_connections" => max_tls_connections,
     "ready_delay" => ready_delay,
     "shutdown_deadline" => shutdown_deadline,
+    "drain_deadline" => drain_deadline,
     "user" => user,
     "group" => group,
     "chroot" => chroot,

@@ -102,6 +102,12 @@ pub(crate) fn is_ours(name: &str, text: &str) -> bool {
     }
 }
 
+/// Whether a text of ours is a compose file, which Traefik learns of from Docker, not from the file.
+pub fn is_compose(text: &str) -> bool {
+    let text = text.trim_start_matches(BOM);
+    !looks_like_toml(text) && top_keys(text).any(|key| key == "services")
+}
+
 /// A path in TOML such as `http.routers.a` or `entryPoints`.
 fn is_ours_path(path: &str) -> bool {
     let path = path.to_ascii_lowercase();

@@ -57,6 +57,12 @@ impl Compiler<'_> {
                 draft.shutdown_deadline,
                 defaults::SHUTDOWN_DEADLINE,
             ),
+            drain_deadline: limits::duration_or_zero(
+                found,
+                "the drain deadline",
+                draft.drain_deadline,
+                defaults::DRAIN_DEADLINE,
+            ),
             user: draft.user.clone(),
             group: draft.group.clone(),
             chroot: draft.chroot.clone(),

@@ -11,6 +11,7 @@ pub enum Family {
     StartTime,
     Workers,
     Generation,
+    Reloads,
     AcceptErrors,
     AccessLogDropped,
     LimitReached,
@@ -65,11 +66,12 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 29] = [
+    pub const ALL: [Family; 30] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
         Family::Generation,
+        Family::Reloads,
         Family::AcceptErrors,
         Family::AccessLogDropped,
         Family::LimitReached,
@@ -128,6 +130,7 @@ impl Family {
             Family::StartTime => ("portway_start_time_seconds", Gauge, &[], "Start of the process, in seconds since 1970-01-01 UTC."),
             Family::Workers => ("portway_workers", Gauge, &[], "Number of data workers."),
             Family::Generation => ("portway_generation", Gauge, &[], "Number of the snapshot in use; one more with each reload."),
+            Family::Reloads => ("portway_reloads_total", Counter, &["result"], "Reloads of the configuration, ok or failed, in reloads; one that failed has changed nothing."),
             Family::AcceptErrors => ("portway_accept_errors_total", Counter, &[], "Connections that the system could not hand over, in connections."),
             Family::AccessLogDropped => ("portway_access_log_dropped_total", Counter, &[], "Access log records dropped because the writer was behind, in records."),
             Family::LimitReached => ("portway_limit_reached_total", Counter, &["limit"], "Times that a limit was reached, by limit."),

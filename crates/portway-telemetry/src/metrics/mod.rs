@@ -62,6 +62,10 @@ pub struct Registry {
 pub struct ProcessCounters {
     /// Records that the writer of the access log could not write.
     pub access_log_dropped: SharedCounter,
+    /// Reloads that succeeded.
+    pub reloads: SharedCounter,
+    /// Reloads that changed nothing because something was wrong.
+    pub failed_reloads: SharedCounter,
     limits: [SharedCounter; Limit::ALL.len()],
 }
 

@@ -98,6 +98,10 @@ impl Registry {
             }
             Family::Workers => page.sample(&[], self.shards.len() as i128),
             Family::Generation => page.sample(&[], process.generation.into()),
+            Family::Reloads => {
+                page.sample(&["ok"], self.process.reloads.value().into());
+                page.sample(&["failed"], self.process.failed_reloads.value().into());
+            }
             Family::AcceptErrors => page.sample(&[], self.sum(|s| s.worker.accept_errors.value())),
             Family::AccessLogDropped => {
                 let workers = self.sum(|s| s.worker.access_log_dropped.value());

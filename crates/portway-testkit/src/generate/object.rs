@@ -79,6 +79,7 @@ impl Choices {
             max_tls_rate: self.setting(|c| c.below(u32::MAX)),
             max_tls_connections: self.setting(|c| c.below(u32::MAX)),
             ready_delay: self.setting(Self::duration),
+            drain_deadline: self.setting(|c| c.one(Duration::ZERO, &[Duration::from_secs(7)])),
             shutdown_deadline: self.setting(|c| c.one(Duration::ZERO, &[Duration::from_secs(5)])),
             user: self.setting(|c| c.one("nobody", &["99"]).to_owned()),
             group: self.setting(|c| c.one("nogroup", &["99"]).to_owned()),

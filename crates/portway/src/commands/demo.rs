@@ -101,6 +101,7 @@ fn demonstrate(ports: Ports, quiet: bool) -> Result<ExitCode, Box<dyn Error>> {
         handed: Cell::new(None),
         manners: Manners::Demo,
         reading: Reading::default(),
+        again: None,
     };
     let tell = |_: &Running| {
         if !quiet {

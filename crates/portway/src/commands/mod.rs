@@ -4,6 +4,8 @@ mod cert;
 mod check;
 mod convert;
 mod demo;
+mod plan;
+mod reload;
 mod run;
 mod status;
 
@@ -22,6 +24,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Convert(arguments) => convert::run(&arguments, quiet),
         Command::Compare(arguments) => crate::compare::run(&arguments, quiet),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Reload(arguments) => reload::run(&arguments, quiet),
+        Command::Plan(arguments) => plan::run(&arguments, quiet),
         Command::Cert(arguments) => cert::run(&arguments),
     }
 }

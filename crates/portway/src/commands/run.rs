@@ -7,44 +7,29 @@ use std::sync::Arc;
 
 use portway_control::bind::Neighbour;
 use portway_control::install::Running;
-use portway_control::sources::compile_files_with;
+use portway_control::sources::{Compiled, Reading, compile_files_with};
 use portway_dialects::cloudformation::Unset;
+use portway_dialects::traefik::is_compose;
+use portway_dialects::{Dialect, detect};
 use portway_model::address::BindAddress;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::snapshot::Snapshot;
-use portway_model::span::Span;
+use portway_model::span::{SourceText, Sources, Span};
 
 use crate::background::{self, Itself};
 use crate::cli::{Run, reading};
-use crate::serve::{self, Manners, Setting};
+use crate::serve::{self, Again, Manners, Setting};
 use crate::{render, system};
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
     system::start_log(arguments.log.log_level, quiet);
-    let reading = reading(&arguments.language, &arguments.templates, Unset::Refused);
-    let mut compiled = compile_files_with(&arguments.sources, &reading);
-    if compiled
-        .snapshot
-        .as_ref()
-        .is_some_and(|it| it.process.master)
-    {
-        compiled.diagnostics.push(no_master());
-    }
+    let compiled = compiled(arguments);
     let say = || render::to_stderr(&compiled.sources, &compiled.diagnostics, quiet);
-    let Some(mut snapshot) = compiled.snapshot else {
+    let Some(snapshot) = compiled.snapshot else {
         say();
         return ExitCode::FAILURE;
     };
-    if let Some(workers) = arguments.workers {
-        snapshot.process.workers = workers;
-    }
-    if let Some(admin) = arguments.admin {
-        snapshot.process.admin = admin;
-    }
-    if let Err(message) = shift_listeners(&mut snapshot, arguments.port_offset) {
-        return super::fail(&message);
-    }
     let background = snapshot.process.daemon;
     if background && !background::parent_waits() {
         let arguments: Vec<_> = std::env::args_os().skip(1).collect();
@@ -71,12 +56,56 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
         neighbour: Neighbour::None,
         handed: Cell::new(None),
         manners: Manners::Server,
-        reading,
+        reading: read_as(arguments),
+        again: Some(Again {
+            watched: is_watched(arguments, &compiled.sources).then(|| arguments.sources.clone()),
+            reader: {
+                let arguments = arguments.clone();
+                Arc::new(move || self::compiled(&arguments))
+            },
+            quiet,
+        }),
     };
     match serve::runtime() {
         Ok(runtime) => serve::serve(runtime, snapshot, &setting, tell),
         Err(error) => super::fail(&format!("cannot start the runtime: {error}")),
     }
+}
+
+fn read_as(arguments: &Run) -> Reading {
+    reading(&arguments.language, &arguments.templates, Unset::Refused)
+}
+
+/// The configuration as its files and the command line say it now.
+fn compiled(arguments: &Run) -> Compiled {
+    let mut compiled = compile_files_with(&arguments.sources, &read_as(arguments));
+    let Some(snapshot) = &mut compiled.snapshot else {
+        return compiled;
+    };
+    if let Some(workers) = arguments.workers {
+        snapshot.process.workers = workers;
+    }
+    if let Some(admin) = arguments.admin {
+        snapshot.process.admin = admin;
+    }
+    if snapshot.process.master {
+        compiled.diagnostics.push(no_master());
+    }
+    if let Err(message) = shift_listeners(snapshot, arguments.port_offset) {
+        let error = Diagnostic::error(Code::OutOfRange, Span::NONE, message);
+        compiled.diagnostics.push(error);
+        compiled.snapshot = None;
+    }
+    compiled
+}
+
+/// Whether the files are read again when they change: Traefik does that with its own unless told otherwise.
+fn is_watched(arguments: &Run, sources: &Sources) -> bool {
+    let is_traefiks = |text: &SourceText| {
+        detect(&text.name, &text.text) == Some(Dialect::Traefik) && !is_compose(&text.text)
+    };
+    let by_language = || sources.iter().any(|(_, text)| is_traefiks(text));
+    arguments.watch || (!arguments.no_watch && by_language())
 }
 
 /// That no master is started, whatever the text says.

@@ -369,6 +369,8 @@ fn serve(
         handed: Cell::new(Some(handed)),
         manners: Manners::Haproxy,
         reading: reading(),
+        // A process of HAProxy is replaced as a whole.
+        again: None,
     };
     let tell = move |_: &Running| {
         for (pid, signal) in &old {

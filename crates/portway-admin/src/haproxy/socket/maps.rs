@@ -1,6 +1,7 @@
 //! Commands about maps and lists (ACLs from files).
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use portway_control::maps::{Asked, MapMatch, MapSet, NotChanged, TextMatch, Which};
 
@@ -18,7 +19,7 @@ fn word(is_list: bool) -> &'static str {
     if is_list { "ACL" } else { "map" }
 }
 
-fn set<'s>(session: &'s Session, name: &str, is_list: bool) -> Result<&'s MapSet, String> {
+fn set(session: &Session, name: &str, is_list: bool) -> Result<Arc<MapSet>, String> {
     let found = session.running.maps().named(name, is_list);
     found.ok_or_else(|| {
         let what = word(is_list);
@@ -71,8 +72,8 @@ fn show(session: &Session, words: &[&str], is_list: bool) -> Answer {
     // Writing to a String cannot fail.
     let Some(name) = words.first() else {
         text.push_str("# id (file) description\n");
-        let sets = session.running.maps().iter();
-        for (number, set) in sets.filter(|(_, set)| set.is_list == is_list) {
+        let maps = session.running.maps();
+        for (number, set) in maps.iter().filter(|(_, set)| set.is_list == is_list) {
             let versions = set.versions();
             let _ = writeln!(
                 text,

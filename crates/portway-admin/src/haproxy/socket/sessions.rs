@@ -73,7 +73,7 @@ fn source(peer: SocketAddr) -> (&'static str, String) {
 
 fn line(session: &Session, it: &Seen, text: &mut String) {
     let by = session.running.statistics().served_by(it);
-    let name = |of: Option<(&str, u32)>, none: &str| of.map_or(none, |it| it.0).to_owned();
+    let name = |of: Option<(String, u32)>, none: &str| of.map_or(none.to_owned(), |it| it.0);
     let (protocol, source) = source(it.peer);
     // Writing to a String cannot fail.
     let _ = writeln!(
@@ -119,7 +119,7 @@ fn details(session: &Session, figures: &Figures, it: &Seen, text: &mut String) {
         local_time(begun),
         it.id & 0xffff_ffff_ffff,
     );
-    let (name, number) = by.frontend.unwrap_or(("<NONE>", 0));
+    let (name, number) = by.frontend.unwrap_or(("<NONE>".to_owned(), 0));
     let _ = writeln!(
         text,
         "  frontend={name} (id={number} mode={}), listener=? (id={}) addr={}",

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 use portway_control::install::Running;
 use portway_control::services::{COUNTER_WORDS, Counter, KeyType, StoredCounter};
@@ -25,23 +26,24 @@ const NO_NUMBER_TO_STORE: &str = "Require a valid integer value to store\n";
 const IN_USE: &str = "Entry currently in use, cannot remove\n";
 
 /// A table and its name.
-struct Named<'s> {
-    name: &'s str,
-    table: &'s Table,
+struct Named {
+    name: String,
+    table: Arc<Table>,
     now: u64,
 }
 
-fn named<'s>(session: &'s Session, name: &str) -> Result<Named<'s>, String> {
+fn named(session: &Session, name: &str) -> Result<Named, String> {
     let mut all = all(session).into_iter();
     all.find(|it| it.name == name)
         .ok_or_else(|| NO_TABLE.to_owned())
 }
 
 /// Every table, the last one first, as HAProxy has them.
-fn all(session: &Session) -> Vec<Named<'_>> {
+fn all(session: &Session) -> Vec<Named> {
     let now = session.running.stick_time();
     let tables = session.running.stick_tables();
-    let mut all: Vec<Named<'_>> = tables
+    let mut all: Vec<Named> = tables
+        .into_iter()
         .map(|(name, table)| Named { name, table, now })
         .collect();
     all.reverse();
@@ -52,9 +54,9 @@ fn all(session: &Session) -> Vec<Named<'_>> {
 pub(in crate::haproxy) fn sizes(running: &Running) -> Vec<TableSize> {
     let now = running.stick_time();
     let tables = running.stick_tables();
-    let sizes = tables.map(|(name, table)| TableSize {
-        name: name.to_owned(),
-        kind: kind(table),
+    let sizes = tables.into_iter().map(|(name, table)| TableSize {
+        name,
+        kind: kind(&table),
         size: table.size() as u64,
         used: table.used(now) as u64,
     });
@@ -71,9 +73,9 @@ fn kind(table: &Table) -> &'static str {
     }
 }
 
-impl Named<'_> {
+impl Named {
     fn header(&self) -> String {
-        let kind = kind(self.table);
+        let kind = kind(&self.table);
         let (size, used) = (self.table.size(), self.table.used(self.now));
         format!(
             "# table: {}, type: {kind}, size:{size}, used:{used}\n",
@@ -261,7 +263,7 @@ impl Filter {
         Ok(filters)
     }
 
-    fn keeps(all: &[Self], named: &Named<'_>, entry: &Entry) -> bool {
+    fn keeps(all: &[Self], named: &Named, entry: &Entry) -> bool {
         let keeps =
             |filter: &Self| (filter.holds)(&named.read(entry, filter.counter), &filter.value);
         all.iter().all(keeps)
@@ -284,7 +286,7 @@ pub(super) fn show(session: &mut Session, words: &[&str]) -> Answer {
         named.write(&entry, &mut text);
         return Ok(text);
     }
-    let filters = Filter::read(named.table, words)?;
+    let filters = Filter::read(&named.table, words)?;
     let mut text = named.header();
     for entry in named.table.entries(named.now) {
         if Filter::keeps(&filters, &named, &entry) {
@@ -310,7 +312,7 @@ pub(super) fn clear(session: &mut Session, words: &[&str]) -> Answer {
             _ => Ok(String::new()),
         };
     }
-    let filters = Filter::read(named.table, words)?;
+    let filters = Filter::read(&named.table, words)?;
     for entry in named.table.entries(named.now) {
         if Filter::keeps(&filters, &named, &entry) {
             named.table.remove(entry.key());
@@ -333,7 +335,7 @@ pub(super) fn set(session: &mut Session, words: &[&str]) -> Answer {
     for pair in values.chunks(2) {
         let name = pair.first().and_then(|name| name.strip_prefix("data."));
         let counter = stored(
-            named.table,
+            &named.table,
             name.ok_or(REQUIRED_TO_SET)?,
             NO_NUMBER_TO_STORE,
         )?;

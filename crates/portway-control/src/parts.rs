@@ -1,0 +1,294 @@
+//! The parts of a plane, made of what was loaded: those of a plane before where the configuration leaves them as they were.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+use portway_core::route::Router;
+use portway_core::stick::Table;
+use portway_dataplane::access_log::LogSink;
+use portway_dataplane::client_tls::AnswersHello;
+use portway_dataplane::live::{ListenerState, ProcessState};
+use portway_dataplane::plane::{
+    GroupParts, ListenerKey, ListenerParts, Machine, Plane, SocketPlace,
+};
+use portway_dataplane::service::Services;
+use portway_dataplane::wants::{self, Wants};
+use portway_dataplane::worker::SocketId;
+use portway_model::name::Name;
+use portway_model::snapshot::{Listener, Snapshot, TargetGroup};
+use portway_model::span::Sources;
+use portway_telemetry::metrics::{GroupNames, Names, Registry};
+use portway_telemetry::zone::Zone;
+use tokio::task::JoinSet;
+
+use crate::certificates::GroupTls;
+use crate::descriptors;
+use crate::figures::{Installed, layout};
+use crate::health;
+use crate::install::Loaded;
+use crate::logs::Tellers;
+use crate::resolve;
+use crate::targets::{Peers, Targets, WatchedTarget};
+use crate::tidings;
+
+/// What a process keeps from its first configuration to its last.
+pub(crate) struct Base {
+    pub(crate) process: Arc<ProcessState>,
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) zone: Zone,
+    pub(crate) services: Services,
+}
+
+/// Everything that a configuration needs to be put to work.
+pub(crate) struct Ready<'t> {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) loaded: Loaded,
+    pub(crate) targets: &'t [Targets],
+    /// Of access logs by listener, and of events.
+    pub(crate) sinks: (Vec<Option<LogSink>>, Tellers),
+    pub(crate) keys: Vec<ListenerKey>,
+    pub(crate) places: HashMap<SocketId, SocketPlace>,
+    pub(crate) metrics: Arc<Registry>,
+}
+
+impl Installed {
+    /// The first configuration of a process.
+    pub(crate) fn first(ready: Ready<'_>, base: Base) -> Self {
+        Self::make(None, ready, base, (1, 1))
+    }
+
+    /// The one that follows this: of what stays it has what this has.
+    pub(crate) fn next(&self, mut ready: Ready<'_>) -> Self {
+        ready.loaded.maps.take_over(&self.maps);
+        let plane = &self.plane;
+        let base = Base {
+            process: plane.process.clone(),
+            machine: plane.machine.clone(),
+            zone: plane.zone.clone(),
+            services: plane.services.clone(),
+        };
+        let numbers = (plane.number + 1, self.generation + 1);
+        Self::make(Some(self), ready, base, numbers)
+    }
+
+    fn make(
+        before: Option<&Self>,
+        ready: Ready<'_>,
+        base: Base,
+        (number, generation): (u32, u64),
+    ) -> Self {
+        let Ready {
+            snapshot,
+            loaded,
+            targets,
+            sinks: (sinks, tellers),
+            ..
+        } = ready;
+        let plane = before.map(|it| &*it.plane);
+        let tls = loaded.tls;
+        let listeners = of_listeners(plane, &snapshot, ready.keys, tls.listeners, sinks);
+        let groups = of_groups(plane, &snapshot, &tls.groups, targets);
+        let plane = Plane {
+            max_connections: descriptors::max_connections(&snapshot),
+            metrics: ready.metrics,
+            answers: Arc::new(loaded.answers),
+            maps: loaded.maps.live(),
+            map_sets: loaded.maps.for_rules(),
+            sources: ready.sources,
+            tables: tables(plane, &snapshot),
+            machine: base.machine,
+            process: base.process,
+            zone: base.zone,
+            services: base.services,
+            numbers_requests: wants::numbers_requests(&snapshot),
+            number,
+            sockets: ready.places,
+            by_name: OnceLock::new(),
+            by_key: OnceLock::new(),
+            listeners,
+            groups,
+            snapshot: Arc::new(snapshot),
+        };
+        let made = Self {
+            proxies: layout::proxies(&plane.snapshot),
+            peers: peers(before, &plane.snapshot, targets),
+            targets: targets.to_vec(),
+            tls: tls.groups,
+            tellers,
+            maps: Arc::new(loaded.maps),
+            certificates: Arc::new(tls.renewable),
+            generation,
+            plane: Arc::new(plane),
+        };
+        made.tell_of_targets();
+        made
+    }
+
+    /// Tells the logs of groups what becomes of their targets.
+    fn tell_of_targets(&self) {
+        let snapshot = &self.plane.snapshot;
+        let groups = snapshot.groups.iter().zip(&self.targets).zip(&self.peers);
+        for (((group, targets), peers), sink) in groups.zip(&self.tellers.groups) {
+            tidings::listen(group, targets, peers, snapshot, sink.as_ref());
+        }
+    }
+
+    /// Begins to look after the targets that are `alone`, by group.
+    pub(crate) fn look_after(&self, alone: &[Vec<bool>], tasks: &mut JoinSet<()>) {
+        let groups = self.plane.snapshot.groups.iter().zip(&self.tls);
+        let watched = self.targets.iter().zip(&self.peers).zip(alone);
+        for ((group, tls), ((targets, peers), alone)) in groups.zip(watched) {
+            let is_alone =
+                |(place, _): &(usize, &Arc<WatchedTarget>)| alone.get(*place) == Some(&true);
+            let targets = || targets.iter().enumerate().filter(is_alone);
+            health::start(group, tls, targets(), peers, &self.plane.process, tasks);
+            resolve::keep_resolving(targets().map(|(_, target)| target), tasks);
+        }
+    }
+}
+
+/// Who looks at the targets of each group.
+fn peers(before: Option<&Installed>, next: &Snapshot, targets: &[Targets]) -> Vec<Arc<Peers>> {
+    let known: HashMap<&Name, &Arc<Peers>> = before.map_or_else(HashMap::new, |before| {
+        let groups = before.plane.snapshot.groups.iter().zip(&before.peers);
+        groups.map(|(it, peers)| (&it.name, peers)).collect()
+    });
+    let groups = next.groups.iter().zip(targets);
+    let peers = groups.map(|(group, targets)| {
+        let peers = known.get(&group.name).map(|it| Arc::clone(it));
+        let peers = peers.unwrap_or_default();
+        peers.set(targets);
+        peers
+    });
+    peers.collect()
+}
+
+/// All targets, one after the other.
+pub(crate) fn all(targets: &[Targets]) -> Vec<Arc<WatchedTarget>> {
+    targets.iter().flat_map(|it| it.iter()).cloned().collect()
+}
+
+/// Which listeners those of a configuration are: one of the same name, or of the same addresses where its name is gone, is the
+/// same. `count`: how many there have been.
+pub(crate) fn keys(before: Option<&Plane>, next: &Snapshot, count: &mut u64) -> Vec<ListenerKey> {
+    let names: HashSet<&Name> = next.listeners.iter().map(|it| &it.name).collect();
+    let known = || {
+        let listeners = before
+            .into_iter()
+            .flat_map(|it| it.snapshot.listeners.iter());
+        let parts = before.into_iter().flat_map(|it| it.listeners.iter());
+        listeners.zip(parts.map(|it| it.key))
+    };
+    let by_name: HashMap<&Name, (&Arc<Listener>, ListenerKey)> =
+        known().map(|(it, key)| (&it.name, (it, key))).collect();
+    let mut renamed: Vec<(&Arc<Listener>, ListenerKey)> = known()
+        .filter(|(it, _)| !names.contains(&it.name))
+        .collect();
+    let key = |listener: &Arc<Listener>| {
+        let is_of_its_kind = |(it, _): &(&Arc<Listener>, ListenerKey)| {
+            it.protocol.is_http() == listener.protocol.is_http()
+        };
+        let known = match by_name.get(&listener.name) {
+            Some(known) => Some(*known).filter(is_of_its_kind),
+            None => {
+                let is_it = |it: &(&Arc<Listener>, ListenerKey)| {
+                    is_of_its_kind(it) && !it.0.binds.is_empty() && it.0.binds == listener.binds
+                };
+                let at = renamed.iter().position(is_it);
+                at.map(|at| renamed.remove(at))
+            }
+        };
+        known.map_or_else(
+            || {
+                *count += 1;
+                ListenerKey(*count)
+            },
+            |(_, key)| key,
+        )
+    };
+    next.listeners.iter().map(key).collect()
+}
+
+/// What a plane has of each listener beside its configuration.
+pub(crate) fn of_listeners(
+    before: Option<&Plane>,
+    snapshot: &Snapshot,
+    keys: Vec<ListenerKey>,
+    tls: Vec<Option<Arc<dyn AnswersHello>>>,
+    logs: Vec<Option<LogSink>>,
+) -> Vec<Arc<ListenerParts>> {
+    // Those of one name are limited together.
+    let mut states: HashMap<&Name, Arc<ListenerState>> = HashMap::new();
+    if let Some(before) = before {
+        let known = before.snapshot.listeners.iter().zip(&before.listeners);
+        states.extend(known.map(|(it, parts)| (&it.known_as, parts.state.clone())));
+    }
+    let listeners = snapshot.listeners.iter().zip(keys).zip(tls).zip(logs);
+    let parts = listeners.map(|(((listener, key), tls), log)| {
+        Arc::new(ListenerParts {
+            key,
+            tls,
+            router: Router::build(&listener.rules.request),
+            state: states.entry(&listener.known_as).or_default().clone(),
+            log,
+            wants: Wants::of(listener, &snapshot.groups),
+        })
+    });
+    parts.collect()
+}
+
+/// The same of each group.
+pub(crate) fn of_groups(
+    before: Option<&Plane>,
+    snapshot: &Snapshot,
+    tls: &[GroupTls],
+    targets: &[Targets],
+) -> Vec<Arc<GroupParts>> {
+    let known: HashMap<&Name, &GroupParts> = before.map_or_else(HashMap::new, |before| {
+        let groups = before.snapshot.groups.iter().zip(&before.groups);
+        groups.map(|(it, parts)| (&it.name, &**parts)).collect()
+    });
+    let groups = snapshot.groups.iter().zip(tls).zip(targets);
+    let parts = groups.map(|((group, tls), targets)| {
+        let states = targets.iter().map(|it| it.state.clone()).collect();
+        let (all, own) = (tls.group.clone(), tls.own.clone());
+        Arc::new(match known.get(&group.name) {
+            Some(known) => known.next(group, (all, own), states),
+            None => GroupParts {
+                own_tls: own,
+                ..GroupParts::new(group, all, states)
+            },
+        })
+    });
+    parts.collect()
+}
+
+/// Stick tables: one that says the same as before has the same entries.
+pub(crate) fn tables(before: Option<&Plane>, snapshot: &Snapshot) -> Vec<Arc<Table>> {
+    let known = || {
+        let before = before.into_iter();
+        before.flat_map(|it| it.snapshot.stick_tables.iter().zip(&it.tables))
+    };
+    let table = |table| {
+        let kept = known().find(|(it, _)| *it == table);
+        kept.map_or_else(|| Arc::new(Table::new(table)), |(_, kept)| kept.clone())
+    };
+    snapshot.stick_tables.iter().map(table).collect()
+}
+
+pub(crate) fn names(snapshot: &Snapshot) -> Names {
+    let of_group = |group: &Arc<TargetGroup>| GroupNames {
+        name: group.name.to_string(),
+        targets: group.targets.iter().map(|it| it.name.to_string()).collect(),
+    };
+    Names {
+        listeners: snapshot
+            .listeners
+            .iter()
+            .map(|it| it.known_as.to_string())
+            .collect(),
+        groups: snapshot.groups.iter().map(of_group).collect(),
+        refusals: portway_dataplane::refusal_codes(),
+    }
+}

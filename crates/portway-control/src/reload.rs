@@ -1,0 +1,472 @@
+//! From the configuration at work to another, while exchanges go on.
+//!
+//! Everything that can fail comes first, as in [`crate::install`]: files, certificates, names, logs, addresses. Then one swap
+//! puts the next configuration to work, and workers take it over. What both have is the same object afterwards: its
+//! connections, health, counters, queues and entries go on. What is gone drains: connections that rest are closed politely, what
+//! is in progress has `drain_deadline`. Where something fails, nothing has changed.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use portway_dataplane::live::ProcessState;
+use portway_dataplane::plane::ListenerKey;
+use portway_dataplane::sessions::Whom;
+use portway_dataplane::worker::{BoundSocket, Publisher};
+use portway_model::address::BindAddress;
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::snapshot::{Process, Snapshot};
+use portway_model::span::{Sources, Span};
+use portway_telemetry::events::{Event, emit};
+
+use crate::bind::{self, Bound, Neighbour};
+use crate::change::Changing;
+use crate::figures::Installed;
+use crate::install::{Loaded, load};
+use crate::logs::{self, Tellers};
+use crate::parts::{self, Ready};
+use crate::plan::Plan;
+use crate::resolve;
+use crate::running::Running;
+use crate::sources::Compiled;
+use crate::targets::{NextTargets, WatchedTarget, watch_next};
+use crate::tls::tickets::TicketKeys;
+
+/// How the latest reload went.
+#[derive(Debug, Clone)]
+pub struct LastReload {
+    /// When it was asked for.
+    pub at: SystemTime,
+    /// How long it took.
+    pub took: Duration,
+    /// The first error; `None`: it succeeded.
+    pub error: Option<String>,
+}
+
+/// A reload that succeeded.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// What it has done.
+    pub plan: Plan,
+    /// The number of the configuration that is at work now.
+    pub generation: u64,
+    /// Warnings and notes.
+    pub found: Diagnostics,
+    /// The texts that they point into.
+    pub sources: Sources,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A reload that changed nothing.
+#[derive(Debug)]
+pub struct NotReloaded {
+    /// The number of the configuration that stays at work.
+    pub generation: u64,
+    /// How long it took to find out.
+    pub took: Duration,
+    /// Why, among warnings and notes.
+    pub found: Diagnostics,
+    /// The texts that they point into.
+    pub sources: Sources,
+}
+
+/// Something that was found, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// `error`, `warning` or `note`.
+    pub severity: &'static str,
+    /// Its code, as `P0101`.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// `FILE:LINE:COLUMN`; `None` where no text is to blame.
+    pub place: Option<String>,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Reloaded {
+    /// Warnings and notes.
+    pub fn findings(&self) -> Vec<Finding> {
+        findings(&self.found, &self.sources)
+    }
+}
+
+impl NotReloaded {
+    /// Everything that was found.
+    pub fn findings(&self) -> Vec<Finding> {
+        findings(&self.found, &self.sources)
+    }
+}
+
+fn findings(found: &Diagnostics, sources: &Sources) -> Vec<Finding> {
+    let finding = |one: &Diagnostic| Finding {
+        severity: one.severity.as_str(),
+        code: one.code.as_str(),
+        message: one.message.clone(),
+        place: place(one, sources),
+        help: one.help.clone(),
+    };
+    found.iter().map(finding).collect()
+}
+
+fn place(one: &Diagnostic, sources: &Sources) -> Option<String> {
+    let span = one.labels.first()?.span;
+    let at = sources.position(span)?;
+    let file = &sources.get(span.file)?.name;
+    Some(format!("{file}:{}:{}", at.line, at.column))
+}
+
+/// Reads the configuration of the process again: its files as they are now.
+pub type Reader = Arc<dyn Fn() -> Compiled + Send + Sync>;
+
+impl Running {
+    /// The configuration is read so again.
+    pub async fn is_read_by(&self, reader: Reader) {
+        self.changing.lock().await.is_read_by(reader);
+    }
+
+    /// Reads the configuration again and puts it to work in place of the one that is. Comes back when every exchange that begins
+    /// sees it. `by`: what asks, for the log.
+    ///
+    /// # Errors
+    /// Everything that stands in the way; nothing has changed then.
+    pub async fn reload(&self, by: &str) -> Result<Reloaded, NotReloaded> {
+        // One after the other: the last that asks sees the files as they were then, or later.
+        let mut changing = self.changing.lock().await;
+        let (at, begun) = (SystemTime::now(), Instant::now());
+        let Compiled {
+            snapshot,
+            sources,
+            mut diagnostics,
+        } = read(changing.reader()).await;
+        let done = match snapshot {
+            Some(snapshot) => {
+                let sources = Arc::new(sources.clone());
+                self.replace(snapshot, &sources, &mut changing).await
+            }
+            None => Err(Diagnostics::default()),
+        };
+        let took = begun.elapsed();
+        let (done, found) = match done {
+            Ok((plan, found)) => (Some(plan), found),
+            Err(found) => (None, found),
+        };
+        diagnostics.extend(found);
+        let error = match &done {
+            Some(_) => None,
+            None => Some(first_error(&diagnostics, &sources)),
+        };
+        self.tell_of_reload(by, done.as_ref(), error.as_deref());
+        let last = LastReload { at, took, error };
+        *self
+            .last_reload
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(last);
+        let generation = self.statistics.installed().generation;
+        match done {
+            Some(plan) => Ok(Reloaded {
+                plan,
+                generation,
+                found: diagnostics,
+                sources,
+                took,
+            }),
+            None => Err(NotReloaded {
+                generation,
+                took,
+                found: diagnostics,
+                sources,
+            }),
+        }
+    }
+
+    /// How the latest reload went; `None`: there was none.
+    pub fn last_reload(&self) -> Option<LastReload> {
+        let last = self.last_reload.lock();
+        last.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell_of_reload(&self, by: &str, done: Option<&Plan>, error: Option<&str>) {
+        let installed = self.statistics.installed();
+        let process = installed.plane.metrics.process();
+        match (done, error) {
+            (Some(plan), _) => {
+                process.reloads.add(1);
+                emit(&Event::Reloaded {
+                    by,
+                    generation: installed.generation,
+                    changes: plan.steps.len(),
+                });
+            }
+            (None, error) => {
+                process.failed_reloads.add(1);
+                let error = error.unwrap_or_default();
+                emit(&Event::ReloadFailed { by, error });
+            }
+        }
+    }
+
+    async fn replace(
+        &self,
+        mut snapshot: Snapshot,
+        sources: &Arc<Sources>,
+        changing: &mut Changing,
+    ) -> Result<(Plan, Diagnostics), Diagnostics> {
+        let before = self.statistics.installed();
+        let mut found = keep_fixed(&before.plane.snapshot.process, &mut snapshot.process);
+        let (snapshot, loaded, of_files) =
+            look(snapshot, sources.clone(), changing.tickets().clone()).await;
+        found.extend(of_files);
+        if found.has_errors() {
+            return Err(found);
+        }
+        let plan = plan(&before, &snapshot, &loaded);
+        let targets = watch_next(&before, &snapshot, &loaded.tls.groups);
+        resolve::resolve_all(&targets.strangers()).await;
+        let opened = self.open(&before, &snapshot, sources, changing);
+        let Opened {
+            bound,
+            sinks,
+            publisher,
+            metrics,
+            notes,
+        } = opened.map_err(|of_opening| {
+            found.extend(of_opening);
+            std::mem::take(&mut found)
+        })?;
+        found.extend(notes);
+        let keys = changing.keys(&before.plane, &snapshot);
+        let gone = gone_listeners(&before, &keys);
+        let deadline = snapshot.process.drain_deadline;
+        let next = before.next(Ready {
+            snapshot,
+            sources: sources.clone(),
+            loaded,
+            targets: &targets.targets,
+            sinks,
+            keys,
+            places: bound.places,
+            metrics,
+        });
+        changing.now_reads(Sources::clone(sources), bound.held);
+        self.swap(next, &targets);
+        publish(&publisher, &self.statistics.installed(), bound.sockets).await;
+        self.drain(gone, targets.gone, deadline);
+        Ok((plan, found))
+    }
+
+    /// Opens logs and binds addresses: the last that can fail, and without waiting for anything.
+    fn open(
+        &self,
+        before: &Installed,
+        snapshot: &Snapshot,
+        sources: &Sources,
+        changing: &Changing,
+    ) -> Result<Opened, Diagnostics> {
+        let mut threads = self.threads();
+        let Some(threads) = threads.as_mut() else {
+            let message = "the process is stopping: its configuration stays as it is";
+            return Err(alone(Diagnostic::error(Code::Install, Span::NONE, message)));
+        };
+        let (logs, mut notes) = logs::open(snapshot, sources, &threads.logs);
+        if notes.has_errors() {
+            return Err(notes);
+        }
+        let mut bound = bind::bind(snapshot, self.workers, &Neighbour::None, changing.held())?;
+        notes.extend(std::mem::take(&mut bound.notes));
+        let metrics = before.plane.metrics.renewed(parts::names(snapshot));
+        let metrics = Arc::new(metrics);
+        let sinks = logs.start(&metrics, &mut threads.logs).map_err(|error| {
+            let message = format!("cannot start a thread for a log: {error}");
+            alone(Diagnostic::error(Code::Install, Span::NONE, message))
+        })?;
+        let files = std::mem::take(&mut bound.files);
+        let wanted = unix_paths(snapshot);
+        let is_wanted = |path: &std::path::Path| wanted.iter().any(|it| path == *it);
+        threads.files.go_on_with(files, is_wanted);
+        Ok(Opened {
+            bound,
+            sinks,
+            publisher: threads.workers.publisher(),
+            metrics,
+            notes,
+        })
+    }
+
+    /// Puts the next configuration to work, as far as control sees it.
+    fn swap(&self, next: Installed, targets: &NextTargets) {
+        targets.left.iter().for_each(|it| it.leave_alone());
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that ended with their target.
+        while tasks.try_join_next().is_some() {}
+        next.look_after(&targets.alone, &mut tasks);
+        drop(tasks);
+        self.statistics.replace(next);
+    }
+
+    /// Cuts off what is left of these when the deadline has passed.
+    fn drain(
+        &self,
+        listeners: Vec<ListenerKey>,
+        targets: Vec<Arc<WatchedTarget>>,
+        deadline: Duration,
+    ) {
+        if listeners.is_empty() && targets.is_empty() {
+            return;
+        }
+        let process: Arc<ProcessState> = self.process.clone();
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.spawn(async move {
+            tokio::time::sleep(deadline).await;
+            for key in listeners {
+                process.roll_call.cut_off(Whom::OfListener(key));
+            }
+            for target in targets {
+                target.state.cut_off(&process);
+            }
+        });
+    }
+}
+
+/// The configuration as its files say it now.
+async fn read(reader: Option<Reader>) -> Compiled {
+    match reader {
+        Some(reader) => on_a_thread(move || reader()).await,
+        None => {
+            let message = "this process has no files to read its configuration from again";
+            Compiled {
+                snapshot: None,
+                sources: Sources::default(),
+                diagnostics: alone(Diagnostic::error(Code::Install, Span::NONE, message)),
+            }
+        }
+    }
+}
+
+/// Does what may wait for files and names where nobody waits for it.
+async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // Nobody cancels it: it has panicked, and said so.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// What was opened and bound for a configuration.
+struct Opened {
+    bound: Bound,
+    sinks: (Vec<Option<portway_dataplane::access_log::LogSink>>, Tellers),
+    publisher: Publisher,
+    metrics: Arc<portway_telemetry::metrics::Registry>,
+    notes: Diagnostics,
+}
+
+/// Reads and judges what a configuration names, on a thread that may wait for files and names.
+async fn look(
+    snapshot: Snapshot,
+    sources: Arc<Sources>,
+    tickets: Arc<TicketKeys>,
+) -> (Snapshot, Loaded, Diagnostics) {
+    on_a_thread(move || {
+        let (loaded, mut found) = load(&snapshot, &sources, &tickets);
+        if !found.has_errors() {
+            found.extend(resolve::check(&snapshot));
+        }
+        (snapshot, loaded, found)
+    })
+    .await
+}
+
+/// What leads from what is at work to the next, files that certificates and maps are read from among it.
+fn plan(before: &Installed, next: &Snapshot, loaded: &Loaded) -> Plan {
+    let mut plan = Plan::between(&before.plane.snapshot, next);
+    for name in loaded
+        .tls
+        .renewable
+        .renewed_since(&before.certificates, next)
+    {
+        plan.add_changed("certificate", &name);
+    }
+    for name in loaded.maps.changed_since(&before.maps, next) {
+        plan.add_changed("map", &name);
+    }
+    plan
+}
+
+/// Workers take it over. That one cannot take a socket over is told, and heals with the next reload.
+async fn publish(publisher: &Publisher, installed: &Installed, sockets: Vec<Vec<BoundSocket>>) {
+    if let Err(error) = publisher.publish(&installed.plane, sockets).await {
+        tracing::error!("a worker cannot accept on a new address: {error}");
+    }
+}
+
+fn gone_listeners(before: &Installed, keys: &[ListenerKey]) -> Vec<ListenerKey> {
+    let before = before.plane.listeners.iter().map(|it| it.key);
+    before.filter(|key| !keys.contains(key)).collect()
+}
+
+/// The files of UNIX sockets, those for commands among them.
+fn unix_paths(snapshot: &Snapshot) -> Vec<&std::path::Path> {
+    let listeners = snapshot.listeners.iter().flat_map(|it| &it.binds);
+    let control = snapshot.process.control_sockets.iter().map(|it| &it.bind);
+    let paths = listeners
+        .chain(control)
+        .filter_map(|bind| match &bind.value {
+            BindAddress::Unix(socket) => Some(std::path::Path::new(socket.path.as_str())),
+            _ => None,
+        });
+    paths.collect()
+}
+
+/// Settings that a process has from its start to its end: they stay as they are, and whoever says otherwise is told.
+fn keep_fixed(now: &Process, next: &mut Process) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    let mut kept = |name: &str, is_same: bool| {
+        if !is_same {
+            let message = format!("`{name}` of the process stays as it is until the next start");
+            let warning = Diagnostic::warning(Code::NotRun, Span::NONE, message);
+            found.push(warning.help("everything else of the configuration is at work"));
+        }
+    };
+    kept("workers", now.workers == next.workers);
+    kept("admin", now.admin == next.admin);
+    kept("user", now.user == next.user);
+    kept("group", now.group == next.group);
+    kept("chroot", now.chroot == next.chroot);
+    kept("pid_file", now.pid_file == next.pid_file);
+    kept("daemon", now.daemon == next.daemon);
+    kept("master", now.master == next.master);
+    kept(
+        "control_sockets",
+        now.control_sockets == next.control_sockets,
+    );
+    next.workers = now.workers;
+    next.admin = now.admin;
+    next.user.clone_from(&now.user);
+    next.group.clone_from(&now.group);
+    next.chroot.clone_from(&now.chroot);
+    next.pid_file.clone_from(&now.pid_file);
+    next.daemon = now.daemon;
+    next.master = now.master;
+    next.control_sockets.clone_from(&now.control_sockets);
+    found
+}
+
+/// The first error with its place, on a line.
+fn first_error(found: &Diagnostics, sources: &Sources) -> String {
+    let errors = found
+        .iter()
+        .filter(|one| one.severity == portway_model::diagnostic::Severity::Error);
+    let Some(error) = errors.into_iter().next() else {
+        return String::new();
+    };
+    let place = place(error, sources).map(|place| format!("{place}: "));
+    format!("{}{}", place.unwrap_or_default(), error.message)
+}
+
+fn alone(diagnostic: Diagnostic) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    found.push(diagnostic);
+    found
+}

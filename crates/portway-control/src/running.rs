@@ -1,0 +1,223 @@
+//! A configuration at work, what may be asked of it, and its end.
+//!
+//! A graceful stop goes the other way round than install: readiness fails, listeners stop accepting, exchanges finish until the
+//! deadline, logs are written out.
+
+use std::collections::HashSet;
+use std::io;
+use std::iter::Sum;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use portway_dataplane::live::ProcessState;
+use portway_dataplane::service::ServiceCall;
+use portway_dataplane::worker::{Publisher, Workers};
+use portway_model::log::LogLevel;
+use portway_model::snapshot::Snapshot;
+use portway_telemetry::events::{Event, emit};
+use portway_telemetry::metrics::{ListenerMetrics, ProcessFigures, TargetHealth};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::bind::control::ControlListener;
+use crate::bind::{self, SocketFiles};
+use crate::change::Changing;
+use crate::figures::Statistics;
+use crate::logs::{self, LogWriters, Reopener};
+use crate::pid_file::PidFile;
+use crate::reload::LastReload;
+use crate::targets::in_telemetry;
+use crate::tidings;
+
+/// A configuration at work.
+pub struct Running {
+    pub(crate) process: Arc<ProcessState>,
+    /// What changes are made of: one is made at a time.
+    pub(crate) changing: tokio::sync::Mutex<Changing>,
+    pub(crate) started: SystemTime,
+    pub(crate) started_at: Instant,
+    pub(crate) workers: usize,
+    /// Tasks of control: checks, name resolution, ticket keys. They end with this.
+    pub(crate) tasks: Mutex<JoinSet<()>>,
+    pub(crate) threads: Mutex<Option<Threads>>,
+    /// Goes with this.
+    pub(crate) _pid_file: Option<PidFile>,
+    pub(crate) statistics: Arc<Statistics>,
+    /// What listeners ask of Portway itself.
+    pub(crate) calls: Mutex<Option<mpsc::Receiver<ServiceCall>>>,
+    /// Set where another process has the sockets, and their files.
+    pub(crate) given_away: Arc<AtomicBool>,
+    /// Sockets for commands, until somebody serves them.
+    pub(crate) control: Mutex<Vec<ControlListener>>,
+    /// How the latest reload went; `None`: there was none.
+    pub(crate) last_reload: Mutex<Option<LastReload>>,
+}
+
+/// How a running configuration ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// What is in progress may finish, as the configuration says.
+    Gracefully,
+    /// What is in progress is cut off.
+    AtOnce,
+}
+
+pub(crate) struct Threads {
+    pub(crate) workers: Workers,
+    pub(crate) logs: LogWriters,
+    pub(crate) files: SocketFiles,
+}
+
+impl Running {
+    /// What listeners ask of Portway itself, for whoever answers it. `None` after the first call. Dropped, every
+    /// such request is answered with 503.
+    pub fn service_calls(&self) -> Option<mpsc::Receiver<ServiceCall>> {
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Sockets for commands, for whoever serves them; none after the first call.
+    pub fn control_sockets(&self) -> Vec<ControlListener> {
+        std::mem::take(&mut self.control.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives the listening sockets of this process to another that takes over. Blocks until they are taken.
+    ///
+    /// # Errors
+    /// The other process went away, or is silent.
+    pub fn hand_over(&self, to: UnixStream) -> io::Result<()> {
+        bind::takeover::give(to)?;
+        self.given_away.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What was counted, as HAProxy's tools see it.
+    pub fn statistics(&self) -> &Arc<Statistics> {
+        &self.statistics
+    }
+
+    /// True while new connections are welcome.
+    pub fn is_ready(&self) -> bool {
+        !self.process.is_draining()
+    }
+
+    /// The way on which planes come to workers; `None` once they are to stop.
+    pub(crate) fn publisher(&self) -> Option<Publisher> {
+        self.threads().as_ref().map(|it| it.workers.publisher())
+    }
+
+    pub(crate) fn threads(&self) -> MutexGuard<'_, Option<Threads>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The configuration at work.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.statistics.installed().plane.snapshot.clone()
+    }
+
+    /// Connections open now, of all listeners.
+    pub fn open_connections(&self) -> u64 {
+        let mut seen = HashSet::new();
+        let snapshot = self.snapshot();
+        let listeners = snapshot.listeners.iter().enumerate();
+        listeners
+            // Those of one name have one count.
+            .filter(|(_, it)| seen.insert(&it.known_as))
+            .map(|(id, _)| id)
+            .map(|id| self.sum(id, |it| it.connections_open.value()))
+            .sum::<i64>()
+            .try_into()
+            .unwrap_or(0)
+    }
+
+    /// The sum of a figure of a listener over all workers.
+    pub(crate) fn sum<T: Sum>(&self, listener: usize, figure: impl Fn(&ListenerMetrics) -> T) -> T {
+        let metrics = &self.statistics.installed().plane.metrics;
+        (0..self.workers)
+            .filter_map(|worker| metrics.shard(worker))
+            .map(|shard| figure(shard.listener(listener)))
+            .sum()
+    }
+
+    /// All counters as Prometheus text.
+    pub fn metrics_text(&self) -> String {
+        let mut text = String::new();
+        let installed = self.statistics.installed();
+        let process = ProcessFigures {
+            version: env!("CARGO_PKG_VERSION"),
+            started: self.started,
+            generation: installed.generation,
+        };
+        let health = |group: usize, target: usize| {
+            let targets = installed.targets.get(group);
+            let target = targets.and_then(|it| it.get(target));
+            target.map_or(TargetHealth::Unused, |it| in_telemetry(it.state_now()))
+        };
+        installed.plane.metrics.render(&process, &health, &mut text);
+        text
+    }
+
+    /// Opens the files of access logs by their paths again, so that they can be moved away and replaced. Comes back at
+    /// once; the writers do it before their next record.
+    pub fn reopen_logs(&self) {
+        if let Some(threads) = self.threads().as_ref() {
+            threads.logs.reopeners().iter().for_each(Reopener::reopen);
+        }
+    }
+
+    /// Stops. Gracefully: readiness fails at once, listeners stop accepting after `ready_delay`, exchanges and tunnels
+    /// have until `shutdown_deadline`. True if all of them finished. A second call does nothing.
+    pub async fn stop(&self, by: &str, how: Stop) -> bool {
+        let begun = Instant::now();
+        let installed = self.statistics.installed();
+        let process = &installed.plane.snapshot.process;
+        let (delay, deadline) = match how {
+            Stop::Gracefully => (process.ready_delay, process.shutdown_deadline),
+            Stop::AtOnce => (Duration::ZERO, Duration::ZERO),
+        };
+        let threads = self.threads().take();
+        let Some(Threads {
+            workers,
+            logs,
+            files,
+        }) = threads
+        else {
+            return true;
+        };
+        let stopping = Event::ShutdownStarted { by, deadline };
+        emit(&stopping);
+        let teller = installed.tellers.process.as_ref();
+        logs::tell(teller, LogLevel::Warning, &stopping.to_string());
+        self.process.set_draining();
+        tokio::time::sleep(delay).await;
+        workers.drain(deadline);
+        if how == Stop::Gracefully {
+            tidings::all_stopped(&self.statistics);
+        }
+        // Nobody is to come any more: who looks for us shall find another, or nothing.
+        drop(files);
+        let cut = tokio::task::spawn_blocking(move || {
+            let cut = workers.join();
+            logs.close();
+            cut
+        });
+        let cut = cut.await.unwrap_or(0);
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .abort_all();
+        if cut > 0 {
+            emit(&Event::DrainDeadlineReached {
+                connections: cut.into(),
+            });
+        }
+        emit(&Event::ShutdownEnded {
+            after: begun.elapsed(),
+        });
+        cut == 0
+    }
+}

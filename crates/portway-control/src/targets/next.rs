@@ -1,0 +1,216 @@
+//! The targets of the next configuration: who stays, who is another from now on, who comes and who goes.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use portway_model::address::TargetAddress;
+use portway_model::name::Name;
+use portway_model::snapshot::{Snapshot, Target, TargetGroup, TargetTls};
+
+use super::company::{Targets, follow};
+use super::{WatchedTarget, health};
+use crate::certificates::GroupTls;
+use crate::figures::Installed;
+
+/// The targets of a configuration that follows another.
+pub(crate) struct NextTargets {
+    /// By group, in the order of the configuration.
+    pub(crate) targets: Vec<Targets>,
+    /// For each of them whether nobody looks after it yet.
+    pub(crate) alone: Vec<Vec<bool>>,
+    /// Those that nobody is to look after any more.
+    pub(crate) left: Vec<Arc<WatchedTarget>>,
+    /// Those of them that no target has followed.
+    pub(crate) gone: Vec<Arc<WatchedTarget>>,
+}
+
+/// Finds for each target of `next` the one that it was. One that says the same is the same; one of the same name and address, or
+/// of the same address where its name is gone, keeps its health and its connections.
+pub(crate) fn watch_next(before: &Installed, next: &Snapshot, tls: &[GroupTls]) -> NextTargets {
+    let old = before.plane.snapshot.groups.iter();
+    let old = old.zip(&before.targets).zip(&before.tls);
+    let known: HashMap<&Name, Known<'_>> = old
+        .map(|((group, targets), tls)| {
+            let known = Known {
+                group,
+                targets,
+                over_tls: tls.is_spoken(),
+            };
+            (&group.name, known)
+        })
+        .collect();
+    let mut found = NextTargets {
+        targets: Vec::with_capacity(next.groups.len()),
+        alone: Vec::with_capacity(next.groups.len()),
+        left: Vec::new(),
+        gone: Vec::new(),
+    };
+    for (group, tls) in next.groups.iter().zip(tls) {
+        let known = known.get(&group.name);
+        let known = known.filter(|it| it.group.protocol.is_http() == group.protocol.is_http());
+        let (targets, alone) = match known {
+            Some(known) => known.go_on(group, tls.is_spoken()),
+            None => all_new(group),
+        };
+        found.targets.push(targets);
+        found.alone.push(alone);
+    }
+    follow(&found.targets);
+    found.part_from(&before.targets);
+    found
+}
+
+impl NextTargets {
+    /// Those of a configuration that follows none.
+    pub(crate) fn first(targets: Vec<Targets>) -> Self {
+        Self {
+            alone: targets.iter().map(|it| vec![true; it.len()]).collect(),
+            targets,
+            left: Vec::new(),
+            gone: Vec::new(),
+        }
+    }
+
+    /// Those of which nothing is known yet.
+    pub(crate) fn strangers(&self) -> Vec<Arc<WatchedTarget>> {
+        let all = self.targets.iter().flat_map(|it| it.iter());
+        let strangers = all.filter(|it| it.state.address().is_none());
+        strangers.cloned().collect()
+    }
+
+    /// Finds those that are no more.
+    fn part_from(&mut self, watched: &[Targets]) {
+        let all = || self.targets.iter().flat_map(|it| it.iter());
+        let same: HashSet<*const WatchedTarget> = all().map(Arc::as_ptr).collect();
+        let lives: HashSet<*const _> = all().map(|it| Arc::as_ptr(&it.state)).collect();
+        let before = watched.iter().flat_map(|it| it.iter());
+        let left = before.filter(|it| !same.contains(&Arc::as_ptr(it)));
+        self.left = left.cloned().collect();
+        let gone = self.left.iter();
+        let gone = gone.filter(|it| !lives.contains(&Arc::as_ptr(&it.state)));
+        self.gone = gone.cloned().collect();
+    }
+}
+
+fn all_new(group: &TargetGroup) -> (Targets, Vec<bool>) {
+    let targets = group.targets.iter();
+    let targets: Targets = targets
+        .map(|it| Arc::new(WatchedTarget::new(group, it)))
+        .collect();
+    (targets, vec![true; group.targets.len()])
+}
+
+/// A group as it was.
+struct Known<'b> {
+    group: &'b TargetGroup,
+    targets: &'b Targets,
+    /// TLS is spoken to its targets or in their checks.
+    over_tls: bool,
+}
+
+impl Known<'_> {
+    /// The targets that it has from now on, and which of them nobody looks after yet.
+    fn go_on(&self, group: &TargetGroup, over_tls: bool) -> (Targets, Vec<bool>) {
+        let names: HashSet<&Name> = group.targets.iter().map(|it| &it.name).collect();
+        let by_name: HashMap<&Name, &Arc<WatchedTarget>> = self
+            .targets
+            .iter()
+            .map(|it| (&it.target.name, it))
+            .collect();
+        let renamed = self.targets.iter();
+        let renamed = renamed.filter(|it| !names.contains(&it.target.name));
+        let mut renamed: HashMap<&TargetAddress, &Arc<WatchedTarget>> =
+            renamed.map(|it| (&it.target.address, it)).collect();
+        let checked_as_before = self.is_checked_as(group, over_tls);
+        let mut alone = Vec::with_capacity(group.targets.len());
+        let targets = group.targets.iter().map(|target| {
+            let known = match by_name.get(&target.name) {
+                Some(known) => Some(*known).filter(|it| it.target.address == target.address),
+                None => renamed.remove(&target.address),
+            };
+            let same = |known: &&Arc<WatchedTarget>| {
+                let stays = checked_as_before && !known.is_added && target.track.is_none();
+                stays && is_same((self.group, &known.target), (group, target))
+            };
+            alone.push(known.is_none_or(|known| !same(&known)));
+            match known {
+                Some(known) if same(&known) => known.clone(),
+                Some(known) => Arc::new(WatchedTarget::following(known, group, target)),
+                None => Arc::new(WatchedTarget::new(group, target)),
+            }
+        });
+        let targets = targets.collect();
+        (targets, alone)
+    }
+
+    /// Whether what looks after its targets would do the same for those of another. What TLS is spoken with is read from files
+    /// each time, so that is another.
+    fn is_checked_as(&self, next: &TargetGroup, over_tls: bool) -> bool {
+        let old = self.group;
+        old.health_check == next.health_check
+            && old.none_healthy == next.none_healthy
+            && old.send_proxy == next.send_proxy
+            && !self.over_tls
+            && !over_tls
+    }
+}
+
+/// Whether two targets are one: what they say means the same in their groups.
+pub(crate) fn is_same(
+    (old, a): (&TargetGroup, &Target),
+    (new, b): (&TargetGroup, &Target),
+) -> bool {
+    let meant = |group: &TargetGroup, target: &Target| Target {
+        tls: TargetTls::Off,
+        send_proxy: target.send_proxy && group.send_proxy.is_some(),
+        // Whom it follows has another place where others have gone.
+        track: None,
+        ..target.clone()
+    };
+    a.track.is_some() == b.track.is_some()
+        && old.tls_of(a) == new.tls_of(b)
+        && meant(old, a) == meant(new, b)
+}
+
+impl WatchedTarget {
+    /// The target that another has become: it is as healthy, and serves what that served.
+    fn following(before: &Self, group: &TargetGroup, target: &Target) -> Self {
+        let mut next = Self::new(group, target);
+        let observe = |it: &Target| it.check.as_ref().and_then(|check| check.observe);
+        match observe(&before.target) == observe(target) {
+            true => next.state = before.state.clone(),
+            false => next.state.set_address(before.state.address()),
+        }
+        if before.target.weight != target.weight {
+            next.state.set_weight(None);
+        }
+        next.knows_what(before);
+        let copy = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        next.rest(copy(&before.rests) && !before.is_added);
+        next.rest_agent(copy(&before.agent_rests) && !before.is_added);
+        next.set_check_place(before.check_place());
+        *next.agent_told_place() = before.agent_told_place().clone();
+        next
+    }
+
+    /// What was found of the one before holds, where it is still looked for.
+    fn knows_what(&self, before: &Self) {
+        let said = before.target.disabled == self.target.disabled && !before.is_added;
+        let old = before.known();
+        let mut known = self.known();
+        if said && before.is_checked == self.is_checked {
+            known.machine = old.machine.clone();
+            known.follows_into_rest = old.follows_into_rest;
+            known.since = old.since;
+            known.last_check.clone_from(&old.last_check);
+        }
+        if said && self.target.agent.is_some() && before.target.agent.is_some() {
+            known.agent = old.agent.clone();
+            known.without_agent.clone_from(&old.without_agent);
+        }
+        (known.passed, known.failed, known.failed_up) = (old.passed, old.failed, old.failed_up);
+        (known.downs, known.down_time) = (old.downs, old.down_time);
+        self.state.set_health(health(&known.machine));
+    }
+}

@@ -1,0 +1,87 @@
+//! Files that a configuration is made of, looked at again and again: a change of one is a reason to reload.
+//!
+//! They are looked at by their paths, without opening them: so a file that is replaced (as editors, `mv` and the mounts of
+//! Kubernetes do it) is seen as well as one that is written, on any file system. A change counts once nothing has changed for a
+//! moment more: nobody wants what is half written.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use portway_model::span::Span;
+use tokio::time::sleep;
+
+use crate::running::Running;
+use crate::sources::folder_of;
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long nothing changes before a change counts.
+const SETTLES: Duration = Duration::from_millis(100);
+
+/// What tells a state of a file from another: where it lies, when it was written, how long it is. `None`: it is not there.
+type Mark = Option<(u64, u64, i64, i64, u64)>;
+
+fn mark(path: &Path) -> Mark {
+    let it = fs::metadata(path).ok()?;
+    Some((it.dev(), it.ino(), it.mtime(), it.mtime_nsec(), it.size()))
+}
+
+fn marks(paths: &[PathBuf]) -> Vec<(PathBuf, Mark)> {
+    let marks = paths.iter().map(|path| (path.clone(), mark(path)));
+    marks.collect()
+}
+
+impl Running {
+    /// Waits until a file of the configuration changes, `given` or named in it; then reads again from `seen` on.
+    pub async fn changed(&self, given: &[PathBuf], seen: &mut Seen) {
+        loop {
+            sleep(LOOK).await;
+            let now = marks(&self.files(given));
+            // What is seen for the first time has not changed.
+            if seen.0.replace(now.clone()).is_none_or(|seen| seen == now) {
+                continue;
+            }
+            let mut now = now;
+            loop {
+                sleep(SETTLES).await;
+                let later = marks(&self.files(given));
+                if later == now {
+                    break;
+                }
+                now = later;
+            }
+            seen.0 = Some(now);
+            return;
+        }
+    }
+
+    /// Everything that the configuration at work is read from.
+    fn files(&self, given: &[PathBuf]) -> Vec<PathBuf> {
+        let plane = &self.statistics().installed().plane;
+        let (snapshot, sources) = (&plane.snapshot, &plane.sources);
+        let texts = sources.iter().map(|(_, it)| PathBuf::from(&*it.name));
+        let beside = |span: Span, file: &str| folder_of(sources, span).join(file);
+        let certificates = snapshot.certificates.iter().filter(|it| it.pem.is_none());
+        let certificates = certificates.flat_map(|it| {
+            let files = [Some(&it.file), it.key.as_ref()].into_iter().flatten();
+            files
+                .map(|file| beside(it.origin.0, file))
+                .collect::<Vec<_>>()
+        });
+        let maps = snapshot.maps.iter().filter_map(|it| {
+            let file = it.file.as_ref()?;
+            Some(beside(it.origin.0, file))
+        });
+        let given = given.iter().cloned();
+        let mut all: Vec<PathBuf> = given.chain(texts).chain(certificates).chain(maps).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+/// What was seen of the files.
+#[derive(Debug, Default)]
+pub struct Seen(Option<Vec<(PathBuf, Mark)>>);
