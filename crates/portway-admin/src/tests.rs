@@ -26,7 +26,7 @@ async fn before_anything_runs() {
         (
             "/nowhere",
             "404 Not Found",
-            "/readyz   200 while new connections are welcome\n",
+            "POST /reload   the configuration is read again (needs the header field Portway-Command)\n",
         ),
     ] {
         let answer = get_path(address, path).await;
