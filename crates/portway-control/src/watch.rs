@@ -34,27 +34,33 @@ fn marks(paths: &[PathBuf]) -> Vec<(PathBuf, Mark)> {
 }
 
 impl Running {
-    /// Waits until a file of the configuration changes, `given` or named in it; then reads again from `seen` on.
+    /// Waits until a file of the configuration changes, `given` or named in it, from what was `seen` of them on.
     pub async fn changed(&self, given: &[PathBuf], seen: &mut Seen) {
-        loop {
+        let look = || marks(&self.files(given));
+        let mut before = match seen.0.take() {
+            Some(before) => before,
+            None if self.is_behind() => Vec::new(),
+            None => look(),
+        };
+        let mut now = look();
+        while now == before {
             sleep(LOOK).await;
-            let now = marks(&self.files(given));
-            // What is seen for the first time has not changed.
-            if seen.0.replace(now.clone()).is_none_or(|seen| seen == now) {
-                continue;
-            }
-            let mut now = now;
-            loop {
-                sleep(SETTLES).await;
-                let later = marks(&self.files(given));
-                if later == now {
-                    break;
-                }
-                now = later;
-            }
-            seen.0 = Some(now);
-            return;
+            now = look();
         }
+        while now != before {
+            sleep(SETTLES).await;
+            before = std::mem::replace(&mut now, look());
+        }
+        seen.0 = Some(now);
+    }
+
+    /// True where a text of the configuration at work is not what its file says.
+    fn is_behind(&self) -> bool {
+        let sources = &self.statistics().installed().plane.sources;
+        let says = |path: &str| fs::read(path).unwrap_or_default();
+        sources
+            .iter()
+            .any(|(_, it)| says(&it.name) != it.text.as_bytes())
     }
 
     /// Everything that the configuration at work is read from.
@@ -82,6 +88,6 @@ impl Running {
     }
 }
 
-/// What was seen of the files.
+/// What was seen of the files; nothing before the first look.
 #[derive(Debug, Default)]
 pub struct Seen(Option<Vec<(PathBuf, Mark)>>);

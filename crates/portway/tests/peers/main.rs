@@ -20,6 +20,7 @@ mod hazelcast_flow;
 mod health;
 mod outscale;
 mod real_peers;
+mod reload;
 mod control_changes;
 mod control_servers;
 mod control_socket;

@@ -1,0 +1,553 @@
+//! The configuration is read again while Portway serves: what stays feels nothing, what goes drains, what is wrong changes nothing.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::certificates::{Issuer, Key, certificate, handshake, join};
+use crate::echo::Echo;
+use crate::support::{Output, PORTWAY, Portway, Scene, eventually, free_port, local};
+
+/// Portway on a file that is written anew.
+struct Stage {
+    scene: Scene,
+    portway: Portway,
+    file: PathBuf,
+}
+
+impl Stage {
+    fn new(text: &str) -> Self {
+        Self::with(Scene::new(), text, &[])
+    }
+
+    fn with(scene: Scene, text: &str, arguments: &[&str]) -> Self {
+        let file = scene.file("web.toml", text);
+        let portway = scene.portway_with(&[&["web.toml"], arguments].concat());
+        Self {
+            scene,
+            portway,
+            file,
+        }
+    }
+
+    /// Writes the file and says so; what the command says, as JSON.
+    fn reload(&self, text: &str) -> Value {
+        fs::write(&self.file, text).unwrap();
+        let output = self.command(&["reload", "--json"]);
+        serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"))
+    }
+
+    /// The same where it succeeds; the plan, a line for each step.
+    #[track_caller]
+    fn becomes(&self, text: &str) -> String {
+        let answer = self.reload(text);
+        assert_eq!(answer["ok"], true, "{answer:#}");
+        let steps = answer["plan"].as_array().unwrap().iter();
+        let word = |step: &Value, key: &str| step[key].as_str().unwrap().to_owned();
+        let lines = steps.map(|step| {
+            let [action, kind, name] = ["action", "kind", "name"].map(|key| word(step, key));
+            format!("{action} {kind} {name}")
+        });
+        lines.collect::<Vec<_>>().join(", ")
+    }
+
+    fn command(&self, words: &[&str]) -> Output {
+        let arguments = [words, &["--admin", &self.portway.admin]].concat();
+        self.scene.run(PORTWAY, &arguments)
+    }
+
+    fn metric(&self, line: &str) -> String {
+        let url = format!("http://{}/metrics", self.portway.admin);
+        let text = self.scene.curl(&["-s", &url]).good();
+        let found = text.lines().find_map(|it| it.strip_prefix(line));
+        found
+            .unwrap_or_else(|| panic!("no {line} in {text}"))
+            .trim()
+            .to_owned()
+    }
+}
+
+/// A client with one connection.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    fn new(port: u16) -> Self {
+        let stream = TcpStream::connect(local(port)).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    fn send(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// The head of the next answer, in lower case, its body read.
+    fn answer(&mut self) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(
+                self.0.read_line(&mut head).unwrap() > 0,
+                "ended after `{head}`"
+            );
+        }
+        let head = head.to_ascii_lowercase();
+        let length = head.split("content-length: ").nth(1);
+        let length = length.and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+        self.0
+            .read_exact(&mut vec![0; length.unwrap_or(0)])
+            .unwrap();
+        head
+    }
+
+    /// Who answers.
+    fn ask(&mut self, path: &str) -> String {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n"));
+        let head = self.answer();
+        let server = head.split("x-server: ").nth(1);
+        let server = server.and_then(|rest| rest.split("\r\n").next());
+        server.unwrap_or_else(|| panic!("{head}")).to_owned()
+    }
+
+    /// Upgrades the connection; what is sent comes back then.
+    fn tunnel(port: u16) -> Self {
+        let mut client = Self::new(port);
+        client.send(
+            "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n",
+        );
+        assert!(client.answer().starts_with("http/1.1 101 "));
+        client
+    }
+
+    fn beats(&mut self) {
+        self.send("beat\n");
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        assert_eq!(line, "beat\n");
+    }
+
+    /// Waits for the end.
+    fn ends(&mut self) {
+        let mut rest = Vec::new();
+        // An end or a reset: nothing more comes.
+        let _ = self.0.read_to_end(&mut rest);
+        assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    }
+}
+
+/// A target that takes every upgrade and sends back what comes then.
+fn tunnels() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut line = String::new();
+                while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+                    line.clear();
+                }
+                let mut stream = stream;
+                let head = "HTTP/1.1 101 Yes\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+                let _ = stream.write_all(head.as_bytes());
+                let _ = std::io::copy(&mut reader, &mut stream);
+            });
+        }
+    });
+    port
+}
+
+fn listener(name: &str, port: u16, group: &str) -> String {
+    format!("[listener.{name}]\nbind = '127.0.0.1:{port}'\nforward = '{group}'\n")
+}
+
+fn group(name: &str, ports: &[u16]) -> String {
+    let targets: Vec<String> = ports.iter().map(|it| format!("'127.0.0.1:{it}'")).collect();
+    format!(
+        "[target_group.{name}]\ntargets = [{}]\n",
+        targets.join(", ")
+    )
+}
+
+const SOON: &str = "[process]\ndrain_deadline = '1s'\n";
+
+#[test]
+fn what_stays_feels_nothing() {
+    let (one, two, chat) = (Echo::start("one"), Echo::start("two"), tunnels());
+    let [web, ws, tcp, other] = [(); 4].map(|()| free_port());
+    let raw =
+        format!("[listener.raw]\nprotocol = 'tcp'\nbind = '127.0.0.1:{tcp}'\nforward = 'raw'\n");
+    let raw_group = group("raw", &[one.port]) + "protocol = 'tcp'\n";
+    let first = [
+        listener("web", web, "app"),
+        listener("ws", ws, "chat"),
+        raw.clone(),
+        group("app", &[one.port]),
+        group("chat", &[chat]),
+        raw_group.clone(),
+    ];
+    let stage = Stage::new(&(SOON.to_owned() + &first.concat()));
+    let (mut kept, mut tunnel, mut stream) =
+        (Client::new(web), Client::tunnel(ws), Client::new(tcp));
+    let mut early = Client::new(web);
+    assert_eq!(
+        (kept.ask("/"), stream.ask("/")),
+        ("one".to_owned(), "one".to_owned())
+    );
+    tunnel.beats();
+    // All in another order, a listener and a group more, one of which comes first.
+    let second = [
+        listener("a", other, "new"),
+        group("new", &[two.port]),
+        raw_group,
+        group("chat", &[chat]),
+        listener("ws", ws, "chat"),
+        listener("web", web, "app"),
+        group("app", &[one.port]),
+        raw,
+    ];
+    let text = SOON.to_owned() + &second.concat();
+    assert_eq!(
+        stage.becomes(&text),
+        "add listener a, add target_group new, add target new/127.0.0.1:".to_owned()
+            + &two.port.to_string()
+    );
+    assert_eq!(Client::new(other).ask("/"), "two");
+    assert_eq!(stage.becomes(&text), "");
+    let both = format!("127.0.0.1:{}'", one.port);
+    let text = text.replace(&format!("targets = ['{both}]\nprotocol"), "@");
+    let more = text.replace(
+        &format!("'{both}]"),
+        &format!("'{both}, '127.0.0.1:{}']", two.port),
+    );
+    let more = more.replace('@', &format!("targets = ['{both}]\nprotocol"));
+    assert_eq!(
+        stage.becomes(&more),
+        format!("add target app/127.0.0.1:{}", two.port)
+    );
+    // Longer than what is gone has.
+    thread::sleep(Duration::from_millis(1500));
+    let mut servers = [kept.ask("/"), kept.ask("/"), early.ask("/"), early.ask("/")];
+    servers.sort();
+    assert_eq!(servers, ["one", "one", "two", "two"]);
+    assert_eq!(stream.ask("/"), "one");
+    tunnel.beats();
+    assert_eq!(stage.metric("portway_generation "), "4");
+    assert_eq!(
+        stage.metric("portway_listener_connections_total{listener=\"web\"} "),
+        "2"
+    );
+    assert_eq!(
+        stage.metric("portway_listener_connections_open{listener=\"ws\"} "),
+        "1"
+    );
+    assert_eq!(
+        stage.metric("portway_listener_requests_total{listener=\"web\",code=\"2xx\"} "),
+        "5"
+    );
+}
+
+#[test]
+fn listeners_that_are_gone_drain() {
+    let (one, chat) = (Echo::start("one"), tunnels());
+    let [web, gone, ws] = [(); 3].map(|()| free_port());
+    let web = listener("web", web, "app") + &group("app", &[one.port]);
+    let both =
+        listener("gone", gone, "app") + &listener("ws", ws, "chat") + &group("chat", &[chat]);
+    let stage = Stage::new(&format!("{SOON}{web}{both}"));
+    let (mut rests, mut slow, mut tunnel) =
+        (Client::new(gone), Client::new(gone), Client::tunnel(ws));
+    assert_eq!(rests.ask("/"), "one");
+    slow.send("GET /slow/600 HTTP/1.1\r\nHost: a\r\n\r\n");
+    thread::sleep(Duration::from_millis(200));
+    stage.becomes(&format!("{SOON}{web}"));
+    rests.ends();
+    assert!(TcpStream::connect(local(gone)).is_err());
+    tunnel.beats();
+    let answer = slow.answer();
+    assert!(
+        answer.contains("x-server: one") && answer.contains("connection: close"),
+        "{answer}"
+    );
+    slow.ends();
+    // Until the deadline.
+    tunnel.ends();
+    assert_eq!(
+        stage.metric("portway_listener_connections_open{listener=\"web\"} "),
+        "0"
+    );
+}
+
+#[test]
+fn targets_that_are_gone_drain() {
+    let (one, two, chat) = (Echo::start("one"), Echo::start("two"), tunnels());
+    let web = free_port();
+    let text = |ports: &[u16]| {
+        format!(
+            "{SOON}{}{}",
+            listener("web", web, "app"),
+            group("app", ports)
+        )
+    };
+    let stage = Stage::new(&text(&[chat]));
+    let mut tunnel = Client::tunnel(web);
+    stage.becomes(&text(&[one.port]));
+    let mut slow = Client::new(web);
+    slow.send("GET /slow/600 HTTP/1.1\r\nHost: a\r\n\r\n");
+    thread::sleep(Duration::from_millis(200));
+    stage.becomes(&text(&[two.port]));
+    assert_eq!(Client::new(web).ask("/"), "two");
+    tunnel.beats();
+    assert!(slow.answer().contains("x-server: one"));
+    // The listener is still there, and so is the connection.
+    assert_eq!(slow.ask("/"), "two");
+    tunnel.ends();
+}
+
+#[test]
+fn names_and_addresses_change() {
+    let (one, two) = (Echo::start("one"), Echo::start("two"));
+    let [a, b] = [(); 2].map(|()| free_port());
+    let groups = group("one", &[one.port]) + &group("two", &[two.port]);
+    let stage = Stage::new(&(listener("a", a, "one") + &listener("b", b, "two") + &groups));
+    let (mut at_a, mut at_b) = (Client::new(a), Client::new(b));
+    assert_eq!(
+        (at_a.ask("/"), at_b.ask("/")),
+        ("one".to_owned(), "two".to_owned())
+    );
+    // The ports change hands: connections stay with their listeners.
+    stage.becomes(&(listener("a", b, "one") + &listener("b", a, "two") + &groups));
+    assert_eq!(
+        (at_a.ask("/"), at_b.ask("/")),
+        ("one".to_owned(), "two".to_owned())
+    );
+    assert_eq!(Client::new(a).ask("/"), "two");
+    assert_eq!(Client::new(b).ask("/"), "one");
+    // Another name at the same address is the same listener.
+    let plan = stage.becomes(&(listener("c", b, "one") + &listener("b", a, "two") + &groups));
+    assert_eq!(plan, "add listener c, remove listener a");
+    assert_eq!(at_a.ask("/"), "one");
+    // Every address of the host in place of one, and back.
+    let everywhere = listener("b", a, "two").replace("127.0.0.1", "");
+    stage.becomes(&(everywhere + &groups + &listener("c", b, "one")));
+    assert_eq!(
+        (Client::new(a).ask("/"), at_b.ask("/")),
+        ("two".to_owned(), "two".to_owned())
+    );
+    stage.becomes(&(listener("b", a, "two") + &groups + &listener("c", b, "one")));
+    assert_eq!(
+        (Client::new(a).ask("/"), at_b.ask("/")),
+        ("two".to_owned(), "two".to_owned())
+    );
+    // Requests become a stream.
+    let stream = listener("b", a, "two") + "protocol = 'tcp'\n";
+    let groups = groups.replace(
+        "[target_group.two]\n",
+        "[target_group.two]\nprotocol = 'tcp'\n",
+    );
+    stage.becomes(&(stream + &groups + &listener("c", b, "one")));
+    at_b.ends();
+    assert_eq!(Client::new(a).ask("/"), "two");
+    assert_eq!(at_a.ask("/"), "one");
+}
+
+#[test]
+fn what_is_wrong_changes_nothing() {
+    let one = Echo::start("one");
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let web = free_port();
+    let good = listener("web", web, "app") + &group("app", &[one.port]);
+    let stage = Stage::new(&good);
+    let mut kept = Client::new(web);
+    assert_eq!(kept.ask("/"), "one");
+    let port = taken.local_addr().unwrap().port();
+    let new = free_port();
+    let cases = [
+        ("[listener.web\n".to_owned(), "web.toml:1:"),
+        (good.replace("'app'", "'nobody'"), "web.toml:3:11"),
+        (
+            format!("{good}{}", listener("b", port, "app")),
+            "another program is listening there",
+        ),
+        (
+            format!(
+                "{good}{}{}protocol = 'https'\ncertificate_files = ['no.pem']\n",
+                listener("new", new, "app"),
+                listener("b", free_port(), "app")
+            ),
+            "no.pem",
+        ),
+    ];
+    for (nth, (bad, why)) in cases.iter().enumerate() {
+        let answer = stage.reload(bad);
+        assert_eq!(
+            (&answer["ok"], &answer["generation"]),
+            (&Value::from(false), &Value::from(1))
+        );
+        assert!(answer.to_string().contains(why), "{answer:#}");
+        let output = stage.command(&["reload"]);
+        assert!(
+            !output.status.success() && output.both().contains(why),
+            "{output}"
+        );
+        assert!(output.both().contains("stays as it is"), "{output}");
+        let error = stage.portway.status()["process"]["last_reload"]["error"].clone();
+        assert!(error.as_str().unwrap().contains(why), "{error}");
+        let failed = (2 * (nth + 1)).to_string();
+        assert_eq!(
+            stage.metric("portway_reloads_total{result=\"failed\"} "),
+            failed
+        );
+        assert_eq!(
+            (kept.ask("/"), Client::new(web).ask("/")),
+            ("one".to_owned(), "one".to_owned())
+        );
+        assert!(TcpStream::connect(local(new)).is_err());
+    }
+    assert!(
+        stage
+            .portway
+            .process
+            .log()
+            .contains("not reloaded (portway reload)")
+    );
+    assert_eq!(stage.becomes(&good), "");
+    let foreign = stage.scene.curl(&[
+        "-s",
+        "-X",
+        "POST",
+        &format!("http://{}/reload", stage.portway.admin),
+    ]);
+    assert!(foreign.good().contains("Portway-Command"));
+}
+
+#[test]
+fn a_signal_and_a_file_that_changes_reload_too() {
+    let (one, two) = (Echo::start("one"), Echo::start("two"));
+    let web = free_port();
+    let text = |port| listener("web", web, "app") + &group("app", &[port]);
+    let stage = Stage::with(Scene::new(), &text(one.port), &[]);
+    fs::write(&stage.file, text(two.port)).unwrap();
+    stage.portway.process.signal(Signal::HUP);
+    eventually("the signal is heard", || {
+        (Client::new(web).ask("/") == "two").then_some(())
+    });
+    let watched = free_port();
+    let text = |port| listener("web", watched, "app") + &group("app", &[port]);
+    let stage = Stage::with(Scene::new(), &text(one.port), &["--watch"]);
+    fs::write(&stage.file, "[listener.web").unwrap();
+    eventually("the mistake is seen", || {
+        stage
+            .portway
+            .process
+            .log()
+            .contains("not reloaded (a file has changed)")
+            .then_some(())
+    });
+    let next = stage.scene.file("next", text(two.port));
+    fs::rename(next, &stage.file).unwrap();
+    eventually("the file is seen", || {
+        (Client::new(watched).ask("/") == "two").then_some(())
+    });
+}
+
+#[test]
+fn certificates_are_renewed_and_sessions_go_on() {
+    let scene = Scene::new();
+    let one = Echo::start("one");
+    let port = free_port();
+    let renew = |serial: &str| {
+        let names = [serial, "a.example"];
+        certificate(&scene, "a", Key::Ecdsa, "a.example", &names, Issuer::Own);
+        join(&scene, "all.pem", &["a.pem", "a.key"]);
+    };
+    renew("first.example");
+    let text = listener("web", port, "app")
+        + "protocol = 'https'\ncertificate_files = ['all.pem']\n"
+        + &group("app", &[one.port]);
+    let shown = |scene: &Scene, more: &[&str]| {
+        let arguments = [&["-servername", "a.example"], more].concat();
+        handshake(scene, port, &arguments)
+    };
+    let file = scene.file("web.toml", &text);
+    let portway = scene.portway_with(&["web.toml"]);
+    let ticket = scene.path("ticket").display().to_string();
+    shown(&scene, &["-tls1_2", "-sess_out", &ticket]);
+    renew("second.example");
+    let output = scene.run(PORTWAY, &["reload", "--admin", &portway.admin]);
+    assert!(output.both().contains("~ certificate"), "{output}");
+    let resumed = shown(&scene, &["-tls1_2", "-sess_in", &ticket]);
+    assert!(resumed.contains("Reused, TLSv1.2"), "{resumed}");
+    let new = shown(&scene, &[]);
+    let pem = fs::read_to_string(scene.path("a.pem")).unwrap();
+    let line = pem.lines().nth(3).unwrap();
+    assert!(new.contains(line), "{new}");
+    drop(file);
+}
+
+#[test]
+fn what_was_counted_of_clients_goes_on() {
+    let one = Echo::start("one");
+    let web = free_port();
+    let text = |more: &str| {
+        let web = listener("web", web, "app");
+        let app = group("app", &[one.port]);
+        format!(
+            "{web}[[listener.web.rule]]\ntrack = {{ key = 'source', table = 'seen' }}\n\
+             [[listener.web.rule]]\nwhen = 'counter(requests, tracked(0)) > 2'\ndeny = 429\n\
+             {app}{more}[stick_table.seen]\nkey = 'address'\nsize = 100\nstore = ['requests']\n"
+        )
+    };
+    let stage = Stage::new(&text(""));
+    let status = || {
+        let mut client = Client::new(web);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.answer().get(9..12).unwrap().to_owned()
+    };
+    assert_eq!([status(), status()], ["200", "200"]);
+    stage.becomes(&text("retries = 2\n"));
+    assert_eq!(status(), "429");
+}
+
+#[test]
+fn many_reloads_lose_no_request() {
+    let (one, two) = (Echo::start("one"), Echo::start("two"));
+    let web = free_port();
+    let text = |ports: &[u16], retries: usize| {
+        let app = group("app", ports);
+        format!(
+            "{SOON}{}{app}retries = {}\n",
+            listener("web", web, "app"),
+            retries % 5
+        )
+    };
+    let stage = Stage::new(&text(&[one.port, two.port], 0));
+    let clients = [true, false].map(|keeps| {
+        thread::spawn(move || {
+            let mut kept = Client::new(web);
+            for _ in 0..300 {
+                if !keeps {
+                    kept = Client::new(web);
+                }
+                kept.ask("/slow/5");
+            }
+        })
+    });
+    let mut nth = 0;
+    while clients.iter().any(|client| !client.is_finished()) {
+        let ports = [one.port, two.port];
+        stage.becomes(&text(&ports[nth % 2..], nth));
+        nth += 1;
+    }
+    clients
+        .into_iter()
+        .for_each(|client| client.join().unwrap());
+    assert!(nth > 10, "{nth}");
+}
