@@ -5,18 +5,21 @@
 //! connections, health, counters, queues and entries go on. What is gone drains: connections that rest are closed politely, what
 //! is in progress has `drain_deadline`. Where something fails, nothing has changed.
 
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use portway_dataplane::access_log::LogSink;
 use portway_dataplane::live::ProcessState;
 use portway_dataplane::plane::ListenerKey;
 use portway_dataplane::sessions::Whom;
 use portway_dataplane::worker::{BoundSocket, Publisher};
 use portway_model::address::BindAddress;
-use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use portway_model::snapshot::{Process, Snapshot};
 use portway_model::span::{Sources, Span};
 use portway_telemetry::events::{Event, emit};
+use portway_telemetry::metrics::Registry;
 
 use crate::bind::{self, Bound, Neighbour};
 use crate::change::Changing;
@@ -28,7 +31,7 @@ use crate::plan::Plan;
 use crate::resolve;
 use crate::running::Running;
 use crate::sources::Compiled;
-use crate::targets::{NextTargets, WatchedTarget, watch_next};
+use crate::targets::{NextTargets, WatchedTarget, Watching, watch_next};
 use crate::tls::tickets::TicketKeys;
 
 /// How the latest reload went.
@@ -222,7 +225,12 @@ impl Running {
             return Err(found);
         }
         let plan = plan(&before, &snapshot, &loaded);
-        let targets = watch_next(&before, &snapshot, &loaded.tls.groups);
+        let watching = Watching {
+            snapshot: &before.plane.snapshot,
+            targets: &before.targets,
+            tls: &before.tls,
+        };
+        let targets = watch_next(&watching, &snapshot, &loaded.tls.groups);
         resolve::resolve_all(&targets.strangers()).await;
         let opened = self.open(&before, &snapshot, sources, changing);
         let Opened {
@@ -283,7 +291,7 @@ impl Running {
         })?;
         let files = std::mem::take(&mut bound.files);
         let wanted = unix_paths(snapshot);
-        let is_wanted = |path: &std::path::Path| wanted.iter().any(|it| path == *it);
+        let is_wanted = |path: &Path| wanted.contains(&path);
         threads.files.go_on_with(files, is_wanted);
         Ok(Opened {
             bound,
@@ -356,9 +364,9 @@ async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
 /// What was opened and bound for a configuration.
 struct Opened {
     bound: Bound,
-    sinks: (Vec<Option<portway_dataplane::access_log::LogSink>>, Tellers),
+    sinks: (Vec<Option<LogSink>>, Tellers),
     publisher: Publisher,
-    metrics: Arc<portway_telemetry::metrics::Registry>,
+    metrics: Arc<Registry>,
     notes: Diagnostics,
 }
 
@@ -407,13 +415,13 @@ fn gone_listeners(before: &Installed, keys: &[ListenerKey]) -> Vec<ListenerKey> 
 }
 
 /// The files of UNIX sockets, those for commands among them.
-fn unix_paths(snapshot: &Snapshot) -> Vec<&std::path::Path> {
+fn unix_paths(snapshot: &Snapshot) -> Vec<&Path> {
     let listeners = snapshot.listeners.iter().flat_map(|it| &it.binds);
     let control = snapshot.process.control_sockets.iter().map(|it| &it.bind);
     let paths = listeners
         .chain(control)
         .filter_map(|bind| match &bind.value {
-            BindAddress::Unix(socket) => Some(std::path::Path::new(socket.path.as_str())),
+            BindAddress::Unix(socket) => Some(Path::new(socket.path.as_str())),
             _ => None,
         });
     paths.collect()
@@ -455,9 +463,7 @@ fn keep_fixed(now: &Process, next: &mut Process) -> Diagnostics {
 
 /// The first error with its place, on a line.
 fn first_error(found: &Diagnostics, sources: &Sources) -> String {
-    let errors = found
-        .iter()
-        .filter(|one| one.severity == portway_model::diagnostic::Severity::Error);
+    let errors = found.iter().filter(|one| one.severity == Severity::Error);
     let Some(error) = errors.into_iter().next() else {
         return String::new();
     };

@@ -22,7 +22,7 @@ mod company;
 mod next;
 
 pub use company::{Peers, Targets};
-pub(crate) use next::{NextTargets, is_same, watch_next};
+pub(crate) use next::{NextTargets, Watching, is_same, watch_next};
 
 use crate::health::announce;
 use crate::operations::TargetOrder;

@@ -11,7 +11,6 @@ use portway_model::snapshot::{Snapshot, Target, TargetGroup, TargetTls};
 use super::company::{Targets, follow};
 use super::{WatchedTarget, health};
 use crate::certificates::GroupTls;
-use crate::figures::Installed;
 
 /// The targets of a configuration that follows another.
 pub(crate) struct NextTargets {
@@ -25,11 +24,18 @@ pub(crate) struct NextTargets {
     pub(crate) gone: Vec<Arc<WatchedTarget>>,
 }
 
+/// Targets that are watched: those of a configuration, by group, and what is spoken to them.
+pub(crate) struct Watching<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) targets: &'a [Targets],
+    pub(crate) tls: &'a [GroupTls],
+}
+
 /// Finds for each target of `next` the one that it was. One that says the same is the same; one of the same name and address, or
 /// of the same address where its name is gone, keeps its health and its connections.
-pub(crate) fn watch_next(before: &Installed, next: &Snapshot, tls: &[GroupTls]) -> NextTargets {
-    let old = before.plane.snapshot.groups.iter();
-    let old = old.zip(&before.targets).zip(&before.tls);
+pub(crate) fn watch_next(before: &Watching<'_>, next: &Snapshot, tls: &[GroupTls]) -> NextTargets {
+    let old = before.snapshot.groups.iter();
+    let old = old.zip(before.targets).zip(before.tls);
     let known: HashMap<&Name, Known<'_>> = old
         .map(|((group, targets), tls)| {
             let known = Known {
@@ -57,7 +63,7 @@ pub(crate) fn watch_next(before: &Installed, next: &Snapshot, tls: &[GroupTls]) 
         found.alone.push(alone);
     }
     follow(&found.targets);
-    found.part_from(&before.targets);
+    found.part_from(before.targets);
     found
 }
 
@@ -212,5 +218,95 @@ impl WatchedTarget {
         (known.passed, known.failed, known.failed_up) = (old.passed, old.failed, old.failed_up);
         (known.downs, known.down_time) = (old.downs, old.down_time);
         self.state.set_health(health(&known.machine));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operations::TargetOrder;
+    use crate::sources::compile_text;
+    use crate::targets::watch;
+    use portway_core::health::HealthState;
+
+    fn snapshot(group: &str) -> Snapshot {
+        let text = format!(
+            "[listener.a]\nbind = '127.0.0.1:1'\nforward = 'app'\n[target_group.app]\n{group}\n"
+        );
+        let compiled = compile_text("test.toml", &text);
+        compiled
+            .snapshot
+            .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
+    }
+
+    /// What becomes of the targets of `old`, which are all down: `name same`, `name other`, `name new`, then those that are gone.
+    fn becomes(old: &str, new: &str) -> String {
+        let (old, new) = (snapshot(old), snapshot(new));
+        let targets = watch(&old);
+        let tls = [GroupTls::default()];
+        for target in targets[0].iter() {
+            target.order(TargetOrder::Down);
+        }
+        let before = Watching {
+            snapshot: &old,
+            targets: &targets,
+            tls: &tls,
+        };
+        let next = watch_next(&before, &new, &tls);
+        let became = |(target, alone): (&Arc<WatchedTarget>, &bool)| {
+            let known = targets[0]
+                .iter()
+                .find(|it| Arc::ptr_eq(&it.state, &target.state));
+            let is_down = target.state_now() == HealthState::Unhealthy;
+            assert_eq!(is_down, known.is_some(), "{}", target.target.name);
+            let word = match (known, alone) {
+                (Some(_), false) => "same",
+                (Some(_), true) => "other",
+                (None, _) => "new",
+            };
+            format!("{} {word}", target.target.name)
+        };
+        let all = next.targets[0].iter().zip(&next.alone[0]);
+        let gone = next
+            .gone
+            .iter()
+            .map(|it| format!("{} gone", it.target.name));
+        all.map(became).chain(gone).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn who_stays_who_comes_and_who_goes() {
+        let check = |old: &str, new: &str, expected: &str| {
+            let list = |text: &str| format!("targets = [{text}]");
+            assert_eq!(becomes(&list(old), &list(new)), expected, "{old} {new}");
+        };
+        let [a, b] = [
+            "{ name = 'a', address = '10.0.0.1:80' }",
+            "{ name = 'b', address = '10.0.0.2:80' }",
+        ];
+        check(&[a, b].join(", "), &[b, a].join(", "), "b same, a same");
+        check(a, &[b, a].join(", "), "b new, a same");
+        check(&[a, b].join(", "), b, "b same, a gone");
+        // Another address is another target, another name alone is not.
+        check(a, &a.replace("10.0.0.1", "10.0.0.9"), "a new, a gone");
+        check(a, &a.replace("'a'", "'z'"), "z other");
+        // The names change hands: so do the targets.
+        let swapped = [b.replace("'b'", "'a'"), a.replace("'a'", "'b'")].join(", ");
+        check(&[a, b].join(", "), &swapped, "a new, b new, a gone, b gone");
+        check(a, &a.replace(" }", ", weight = 9 }"), "a other");
+    }
+
+    #[test]
+    fn what_a_group_says_of_its_targets() {
+        const TARGETS: &str = "targets = ['10.0.0.1:80']\n";
+        let check = |old: &str, new: &str, expected: &str| {
+            let text = |more: &str| format!("{TARGETS}{more}");
+            let expected = format!("10.0.0.1:80 {expected}");
+            assert_eq!(becomes(&text(old), &text(new)), expected, "{old} {new}");
+        };
+        check("", "retries = 2", "same");
+        check("health_check = 'tcp'", "health_check = 'tcp'", "same");
+        let slower = "health_check = { tcp = true, interval = '9s' }";
+        check("health_check = 'tcp'", slower, "other");
     }
 }
