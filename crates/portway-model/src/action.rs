@@ -538,3 +538,24 @@ impl<S: Stage> Action<S> {
         )
     }
 }
+
+/// Fields that belong to one connection or frame its messages: the engine alone writes them. RFC 9110 section
+/// 7.6.1, RFC 9112 section 6.
+const OF_CONNECTION: [&str; 9] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+/// True for the name of a field that no rule may write, in letters of either case.
+pub fn is_of_connection(name: &str) -> bool {
+    OF_CONNECTION
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+}

@@ -1,22 +1,9 @@
 //! What texts of a configuration may hold: tokens, header names and values, paths, host names.
 
 use super::limits::MAX_DNS_NAME;
+use crate::action::is_of_connection;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::span::Span;
-
-/// Fields that belong to one connection or frame its messages: the engine alone writes them. RFC 9110 section
-/// 7.6.1, RFC 9112 section 6.
-const FRAMING: [&str; 9] = [
-    "connection",
-    "content-length",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-];
 
 /// True for a token of RFC 9110, section 5.6.2.
 pub(super) fn is_token(text: &str) -> bool {
@@ -52,7 +39,7 @@ pub(super) fn check_header_written(found: &mut Diagnostics, name: &str, span: Sp
     if !check_header_name(found, name, span) {
         return;
     }
-    if FRAMING.contains(&name.to_ascii_lowercase().as_str()) {
+    if is_of_connection(name) {
         found.push(
             Diagnostic::error(
                 Code::OutOfRange,

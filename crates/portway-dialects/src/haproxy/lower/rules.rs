@@ -6,7 +6,9 @@
 
 use super::Lowering;
 use crate::haproxy::proxy::{List, OddNames, Proxy, RuleLine, Step};
-use portway_model::action::{Action, FixedResponse, NamePattern, Phase, Rule, Weighted};
+use portway_model::action::{
+    Action, FixedResponse, NamePattern, Phase, Rule, Weighted, is_of_connection,
+};
 use portway_model::choice::StickinessUse;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
@@ -280,17 +282,6 @@ pub(super) fn wait_for_body(proxy: &Proxy) -> Action<Named> {
 
 /// The header of an action that the engine alone writes.
 fn framing(action: &Action<Named>) -> Option<&str> {
-    const FRAMING: [&str; 9] = [
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "http2-settings",
-    ];
     let name = match action {
         Action::SetHeader { name, .. }
         | Action::AddHeader { name, .. }
@@ -298,10 +289,7 @@ fn framing(action: &Action<Named>) -> Option<&str> {
         Action::RemoveHeader { name } if name.eq_ignore_ascii_case("content-length") => name,
         _ => return None,
     };
-    FRAMING
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known))
-        .then_some(name)
+    is_of_connection(name).then_some(name.as_str())
 }
 
 /// A second Host is never sent: adding one replaces it.

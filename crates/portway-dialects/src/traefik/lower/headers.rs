@@ -5,26 +5,13 @@ use super::super::schema::Section;
 use super::chain::Chain;
 use super::middleware::{nothing, of, part, set_header, text_answer};
 use super::{Lowering, Speech, over_tls};
-use portway_model::action::{Action, AnswerBody, FixedResponse};
+use portway_model::action::{Action, AnswerBody, FixedResponse, is_of_connection};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
     Append, Condition, Matcher, Template, TemplatePart, TextMatch, Transform, Value,
 };
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
-
-/// Headers that belong to one connection: what they say is written as each side needs it.
-const OF_CONNECTION: [&str; 9] = [
-    "connection",
-    "content-length",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-];
 
 /// The headers of a map that may be written.
 fn written(lowering: &mut Lowering<'_>, section: &Section, map: &str) -> Vec<Pair> {
@@ -35,7 +22,7 @@ fn written(lowering: &mut Lowering<'_>, section: &Section, map: &str) -> Vec<Pai
         if lower.is_empty() || !lower.bytes().all(token) {
             let message = format!("`{}` is no name of a header", name.value);
             lowering.refused(Diagnostic::error(Code::OutOfRange, name.span, message));
-        } else if OF_CONNECTION.contains(&lower.as_str()) {
+        } else if is_of_connection(&lower) {
             let message = format!("the header `{}` has no effect here", name.value);
             let one = Diagnostic::warning(Code::NotRun, name.span, message);
             let help = "it belongs to one connection, and is written as each side needs it, for WebSockets too";
