@@ -26,7 +26,7 @@ use crate::transfer::{Broken, Transfer};
 use crate::tunnel;
 use portway_core::http1::{
     BodyLength, HeadLimits, Known, Method, Parsed, Refusal, ResponseBody, ResponseFraming,
-    parse_response, response_framing,
+    ResponseHead, parse_response, response_framing,
 };
 use portway_core::retry::Stage;
 use portway_model::settings::OwnAnswers;
@@ -448,57 +448,22 @@ async fn response_head(
     upload: &mut Upload,
     patience: Patience,
 ) -> Result<(Buffer, usize), Fault> {
-    let mut response = x.response.take();
-    let mut head = std::mem::take(&mut x.scratch.response);
-    let mut scanned = 0;
-    let mut moves = u64::MAX;
-    let reused = upstream.reused;
-    let limits = HeadLimits {
-        lenient: x.connection.lenient_heads(),
-        ..HeadLimits::default()
+    let mut arriving = Arriving {
+        response: x.response.take(),
+        head: std::mem::take(&mut x.scratch.response),
+        scanned: 0,
+        limits: HeadLimits {
+            lenient: x.connection.lenient_heads(),
+            ..HeadLimits::default()
+        },
     };
+    let mut moves = u64::MAX;
     let result = poll_fn(|cx| {
         if let Err(fault) = upload.poll(cx, x, downstream, &mut upstream.link.stream) {
             return Poll::Ready(Err(fault));
         }
-        loop {
-            if let Some(buffer) = response.as_mut().filter(|buffer| !buffer.is_empty()) {
-                match parse_response(buffer.filled(), scanned, &limits, &mut head) {
-                    Parsed::Complete { head_len } => return Poll::Ready(Ok(head_len)),
-                    Parsed::Refused(refusal) => {
-                        if matches!(refusal, Refusal::HeadTooLarge | Refusal::TooManyFields) {
-                            crate::record::limit_reached(x, Limit::ResponseHeadBytes);
-                        }
-                        return Poll::Ready(Err(Fault::bad_response(refusal)));
-                    }
-                    Parsed::Partial => scanned = buffer.len(),
-                }
-                if !buffer.make_room(limits.head_bytes + BUFFER_BYTES) {
-                    return Poll::Ready(Err(Fault::internal()));
-                }
-            }
-            let mut buffer = response
-                .take()
-                .unwrap_or_else(|| x.connection.worker.buffers.lease());
-            let received = upstream.link.stream.poll_read(cx, buffer.spare());
-            match received {
-                Poll::Ready(Ok(n)) if n > 0 => {
-                    buffer.received(n);
-                    response = Some(buffer);
-                }
-                Poll::Ready(_) => {
-                    let stage = match (buffer.is_empty(), reused) {
-                        (false, _) => Stage::ResponseStarted,
-                        (true, true) => Stage::ReusedClosedBeforeResponse,
-                        (true, false) => Stage::Sent,
-                    };
-                    return Poll::Ready(Err(Fault::target_closed(stage)));
-                }
-                Poll::Pending => {
-                    response = (!buffer.is_empty()).then_some(buffer);
-                    break;
-                }
-            }
+        if let Poll::Ready(head_len) = arriving.poll(cx, x, upstream) {
+            return Poll::Ready(head_len);
         }
         x.ledger.body_in.set(upload.transfer.body_bytes());
         if patience.abort_on_close && upload.done && downstream.poll_gone(cx).is_ready() {
@@ -514,9 +479,76 @@ async fn response_head(
         )
     })
     .await;
-    x.scratch.response = head;
+    x.scratch.response = arriving.head;
     let head_len = result?;
-    Ok((response.ok_or_else(Fault::internal)?, head_len))
+    let response = arriving.response.ok_or_else(Fault::internal)?;
+    Ok((response, head_len))
+}
+
+/// The head of a response that is on its way.
+struct Arriving {
+    /// What was received of it.
+    response: Option<Buffer>,
+    head: ResponseHead,
+    /// Bytes in which its end was looked for.
+    scanned: usize,
+    limits: HeadLimits,
+}
+
+impl Arriving {
+    /// Reads until the head is there, or nothing more is; gives its length.
+    #[inline]
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        x: &Exchange<'_>,
+        upstream: &mut Upstream,
+    ) -> Poll<Result<usize, Fault>> {
+        loop {
+            if let Some(result) = self.parse(x) {
+                return Poll::Ready(result);
+            }
+            let leased = || x.connection.worker.buffers.lease();
+            let mut buffer = self.response.take().unwrap_or_else(leased);
+            match upstream.link.stream.poll_read(cx, buffer.spare()) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    buffer.received(n);
+                    self.response = Some(buffer);
+                }
+                Poll::Ready(_) => {
+                    let stage = match (buffer.is_empty(), upstream.reused) {
+                        (false, _) => Stage::ResponseStarted,
+                        (true, true) => Stage::ReusedClosedBeforeResponse,
+                        (true, false) => Stage::Sent,
+                    };
+                    return Poll::Ready(Err(Fault::target_closed(stage)));
+                }
+                Poll::Pending => {
+                    self.response = (!buffer.is_empty()).then_some(buffer);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Looks for the end of the head in what was received; `None` where it is not there yet.
+    #[inline]
+    fn parse(&mut self, x: &Exchange<'_>) -> Option<Result<usize, Fault>> {
+        let received = self.response.as_mut();
+        let buffer = received.filter(|buffer| !buffer.is_empty())?;
+        match parse_response(buffer.filled(), self.scanned, &self.limits, &mut self.head) {
+            Parsed::Complete { head_len } => return Some(Ok(head_len)),
+            Parsed::Refused(refusal) => {
+                if matches!(refusal, Refusal::HeadTooLarge | Refusal::TooManyFields) {
+                    crate::record::limit_reached(x, Limit::ResponseHeadBytes);
+                }
+                return Some(Err(Fault::bad_response(refusal)));
+            }
+            Parsed::Partial => self.scanned = buffer.len(),
+        }
+        let has_room = buffer.make_room(self.limits.head_bytes + BUFFER_BYTES);
+        (!has_room).then(|| Err(Fault::internal()))
+    }
 }
 
 /// Pending until the side that is waited for was silent for too long. Every move begins the wait anew.

@@ -16,6 +16,7 @@ mod exchange;
 mod serve;
 mod pages;
 mod policy;
+mod request_line;
 mod body;
 mod tarpit;
 mod limits;

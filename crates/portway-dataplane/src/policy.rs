@@ -9,24 +9,20 @@ use crate::compress;
 use crate::exchange::{Exchange, How, LogWish, Scratch};
 use crate::limits;
 use crate::pages;
+use crate::request_line;
 use crate::service::Asked;
 use crate::stick::StickRule;
 use crate::track;
-use portway_core::evaluate::normalize::normalize;
-use portway_core::evaluate::rewrite::{
-    add_prefix, header_fits, replace_elements, replace_header_value, replace_path, replace_target,
-    replace_url, split_origin, split_target, strip_prefix,
-};
+use portway_core::evaluate::rewrite::{header_fits, replace_elements, replace_header_value};
 use portway_core::evaluate::{
-    self, Facts, Fetched, variable_value, write_header_value, write_location, write_path,
-    write_query, write_replacement, write_target, write_template, write_url,
+    self, Facts, Fetched, variable_value, write_header_value, write_location, write_replacement,
+    write_template,
 };
-use portway_core::http1::{BodyLength, Known, Method, is_token, write_field};
+use portway_core::http1::{BodyLength, Known, write_field};
 use portway_core::route::Router;
 use portway_core::stick::Event;
 use portway_model::action::{
-    Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Normalization, Rule,
-    TimeoutKind, Weighted,
+    Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Rule, TimeoutKind, Weighted,
 };
 use portway_model::choice::{StickTo, StickinessUse};
 use portway_model::expression::{Expression, Scope, Template, TemplatePart, Value, Variable};
@@ -204,6 +200,66 @@ fn perform(
     origin: Origin,
 ) -> Option<Decision> {
     match action {
+        Action::Forward(_)
+        | Action::ForwardByName { .. }
+        | Action::Redirect { .. }
+        | Action::Respond(_)
+        | Action::Deny(_)
+        | Action::Tarpit { .. }
+        | Action::WaitForBody { .. }
+        | Action::Limit(_)
+        | Action::Authenticate { .. }
+        | Action::Service(_)
+        | Action::Reject { .. } => return end(x, action, origin),
+        Action::PageFrom(cases) => pages::say(x, cases),
+        Action::Compress(compression) => compress::apply(x, compression),
+        Action::SetLog(level) => {
+            x.ledger.log = level.map_or(LogWish::Silent, LogWish::Level);
+        }
+        Action::SetMethod(method) => request_line::set_method(x, method),
+        Action::Normalize(form) => {
+            if !request_line::normalize_target(x, *form) {
+                let answer = answers::own(x, 400, "");
+                return Some(Decision::Answer(answer, How::Denial));
+            }
+        }
+        Action::SetEnd { end, to } => set_end(x, *end, to),
+        Action::SetStickiness(how) => x.kept.how = Some(*how),
+        Action::UseTarget(name) => use_target(x, name),
+        Action::Stick { to, key, table } => stick(x, (*to, *table), key, side),
+        Action::SetStatus { .. }
+        | Action::SetVariable { .. }
+        | Action::UnsetVariable(_)
+        | Action::PutEntry { .. }
+        | Action::RemoveEntry { .. }
+        | Action::Capture { .. }
+        | Action::SetTimeout { .. } => note(x, action, side),
+        Action::Track { .. } | Action::Increment { .. } | Action::SetMark { .. } => {
+            count(x, action);
+        }
+        Action::SetHeader { .. }
+        | Action::AddHeader { .. }
+        | Action::RemoveHeader { .. }
+        | Action::RemoveHeaders(_)
+        | Action::ReplaceHeader { .. } => edit_fields(x, action, side),
+        Action::SetPath(_)
+        | Action::ReplacePath { .. }
+        | Action::ReplaceTarget { .. }
+        | Action::ReplaceUrl { .. }
+        | Action::StripPrefix(_)
+        | Action::AddPrefix(_)
+        | Action::SetQuery(_)
+        | Action::SetTarget(_)
+        | Action::SetUrl(_) => request_line::edit_target(x, action),
+        // Seen by `run`, done when the connection came, or refused by `support` before a plane is made.
+        Action::Accept | Action::ExpectProxy(_) | Action::HandOver(_) => {}
+    }
+    None
+}
+
+/// Performs an action that may end the phase.
+fn end(x: &mut Exchange<'_>, action: &Action<Resolved>, origin: Origin) -> Option<Decision> {
+    match action {
         Action::Forward(groups) => {
             let group = draw(groups, x.connection.worker.turn());
             return Some(group.map_or(Decision::Undecided, Decision::Forward));
@@ -236,18 +292,14 @@ fn perform(
         Action::Limit(limit) => {
             return limits::put(x, limit).map(|answer| Decision::Answer(answer, How::Denial));
         }
-        Action::PageFrom(cases) => pages::say(x, cases),
-        Action::Compress(compression) => compress::apply(x, compression),
         Action::Authenticate { users, realm } => {
             let passes = users.is_some_and(|users| x.authenticated(users) == Some(true));
             if !passes {
                 return Some(Decision::Answer(unauthorized(x, realm), How::Challenge));
             }
         }
-        Action::Service(service) => {
-            if Asked::applies(service, x) {
-                return Some(Decision::Service(Box::new(Asked::of(service, x))));
-            }
+        Action::Service(service) if Asked::applies(service, x) => {
+            return Some(Decision::Service(Box::new(Asked::of(service, x))));
         }
         Action::Reject { silent } => {
             return Some(Decision::Close(match silent {
@@ -255,46 +307,7 @@ fn perform(
                 false => Ending::Told,
             }));
         }
-        Action::SetLog(level) => {
-            x.ledger.log = level.map_or(LogWish::Silent, LogWish::Level);
-        }
-        Action::SetMethod(method) => set_method(x, method),
-        Action::Normalize(form) => {
-            if !normalize_target(x, *form) {
-                let answer = answers::own(x, 400, "");
-                return Some(Decision::Answer(answer, How::Denial));
-            }
-        }
-        Action::SetEnd { end, to } => set_end(x, *end, to),
-        Action::SetStickiness(how) => x.kept.how = Some(*how),
-        Action::UseTarget(name) => use_target(x, name),
-        Action::Stick { to, key, table } => stick(x, (*to, *table), key, side),
-        Action::SetStatus { .. }
-        | Action::SetVariable { .. }
-        | Action::UnsetVariable(_)
-        | Action::PutEntry { .. }
-        | Action::RemoveEntry { .. }
-        | Action::Capture { .. }
-        | Action::SetTimeout { .. } => note(x, action, side),
-        Action::Track { .. } | Action::Increment { .. } | Action::SetMark { .. } => {
-            count(x, action);
-        }
-        Action::SetHeader { .. }
-        | Action::AddHeader { .. }
-        | Action::RemoveHeader { .. }
-        | Action::RemoveHeaders(_)
-        | Action::ReplaceHeader { .. } => edit_fields(x, action, side),
-        Action::SetPath(_)
-        | Action::ReplacePath { .. }
-        | Action::ReplaceTarget { .. }
-        | Action::ReplaceUrl { .. }
-        | Action::StripPrefix(_)
-        | Action::AddPrefix(_)
-        | Action::SetQuery(_)
-        | Action::SetTarget(_)
-        | Action::SetUrl(_) => edit_target(x, action),
-        // Seen by `run`, done when the connection came, or refused by `support` before a plane is made.
-        Action::Accept | Action::ExpectProxy(_) | Action::HandOver(_) => {}
+        _ => {}
     }
     None
 }
@@ -390,44 +403,6 @@ fn stick(
     if let (Side::Response, Some(target)) = (side, x.attempt.target) {
         sticks.remember(generation, group, target);
     }
-}
-
-/// A method that is none, and one whose response would end elsewhere than the client expects, changes nothing.
-fn set_method(x: &mut Exchange<'_>, template: &Template<Resolved>) {
-    let mut method = Vec::new();
-    write_template(template, &*x, &mut method);
-    // A HEAD may become another request: the client gets the head of its response. Not the other way round: the client
-    // would wait for a body.
-    let ends_elsewhere = match (x.request().method(), Method::of(&method)) {
-        (Method::Connect, to) => to != Method::Connect,
-        (Method::Head, to) => to == Method::Connect,
-        (_, to) => matches!(to, Method::Head | Method::Connect),
-    };
-    if !is_token(&method) || ends_elsewhere {
-        return;
-    }
-    // A token is ASCII.
-    x.line.method = String::from_utf8(method).ok();
-}
-
-/// False where the target cannot be brought into this form.
-fn normalize_target(x: &mut Exchange<'_>, form: Normalization) -> bool {
-    let path = x.current_path();
-    if path.first() != Some(&b'/') {
-        return true;
-    }
-    let mut target = path.to_vec();
-    if let Some(query) = x.current_query() {
-        target.push(b'?');
-        target.extend_from_slice(query);
-    }
-    let Some(normal) = normalize(form, &target) else {
-        return false;
-    };
-    let (path, query) = split_target(&normal);
-    x.line.query = Some(query.map(<[u8]>::to_vec));
-    x.line.path = Some(path.to_vec());
-    true
 }
 
 /// What rules say of the ends of a client's connection, for this exchange.
@@ -693,89 +668,5 @@ fn edits<'a>(x: &'a mut Exchange<'_>, side: Side) -> &'a mut crate::fields::Fiel
     match side {
         Side::Request => &mut x.scratch.request_edits,
         Side::Response => &mut x.scratch.response_edits,
-    }
-}
-
-/// Path and query, and with an origin before them also the host.
-fn set_url(x: &mut Exchange<'_>, url: &[u8]) {
-    let (origin, target) = split_origin(url);
-    let (path, query) = split_target(target);
-    x.line.scheme = Some(origin.map(|(scheme, _)| scheme.to_vec()));
-    x.line.query = Some(query.map(<[u8]>::to_vec));
-    x.line.path = Some(path.to_vec());
-    if let Some((_, authority)) = origin {
-        let host = authority.rsplit(|byte| *byte == b'@').next();
-        let host = host.unwrap_or_default();
-        let edits = &mut x.scratch.request_edits;
-        edits.remove(b"Host");
-        edits.add(b"Host", |value| value.extend_from_slice(host));
-    }
-}
-
-fn edit_target(x: &mut Exchange<'_>, action: &Action<Resolved>) {
-    let mut out = Vec::new();
-    match action {
-        Action::SetPath(template) => {
-            write_path(template, &*x, &mut out);
-            x.line.path = Some(out);
-        }
-        Action::ReplacePath { pattern, with } => {
-            let mut replacement = Vec::new();
-            write_replacement(with, &*x, &mut replacement);
-            if replace_path(pattern, &replacement, x.current_path(), &mut out) {
-                x.line.path = Some(out);
-            }
-        }
-        Action::ReplaceTarget { pattern, with } => {
-            let mut replacement = Vec::new();
-            write_replacement(with, &*x, &mut replacement);
-            let mut target = x.current_path().to_vec();
-            if let Some(query) = x.current_query() {
-                target.push(b'?');
-                target.extend_from_slice(query);
-            }
-            if replace_target(pattern, &replacement, &target, &mut out) {
-                let (path, query) = split_target(&out);
-                x.line.query = Some(query.map(<[u8]>::to_vec));
-                x.line.path = Some(path.to_vec());
-            }
-        }
-        Action::StripPrefix(prefixes) => {
-            if let Some(prefix) = strip_prefix(prefixes, x.current_path(), &mut out) {
-                x.scratch.request_edits.remove(b"X-Forwarded-Prefix");
-                x.scratch.request_edits.add(b"X-Forwarded-Prefix", |value| {
-                    value.extend_from_slice(prefix.as_bytes())
-                });
-                x.line.path = Some(out);
-            }
-        }
-        Action::AddPrefix(prefix) => {
-            add_prefix(prefix, x.current_path(), &mut out);
-            x.line.path = Some(out);
-        }
-        Action::SetQuery(template) => {
-            write_query(template, &*x, &mut out);
-            x.line.query = Some((!out.is_empty()).then_some(out));
-        }
-        Action::SetUrl(template) => {
-            write_url(template, &*x, &mut out);
-            set_url(x, &out);
-        }
-        Action::ReplaceUrl { pattern, with } => {
-            let mut replacement = Vec::new();
-            write_replacement(with, &*x, &mut replacement);
-            let mut url = Vec::new();
-            evaluate::fetch(&Value::Url, &*x).write(&mut url);
-            if replace_url(pattern, &replacement, &url, &mut out) {
-                set_url(x, &out);
-            }
-        }
-        Action::SetTarget(template) => {
-            write_target(template, &*x, &mut out);
-            let (path, query) = split_target(&out);
-            x.line.query = Some(query.map(<[u8]>::to_vec));
-            x.line.path = Some(path.to_vec());
-        }
-        _ => {}
     }
 }

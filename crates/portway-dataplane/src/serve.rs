@@ -14,7 +14,7 @@ use crate::connect::{self, Upstream, Wanted};
 use crate::exchange::{Attempt, Exchange, How};
 use crate::fault::Fault;
 use crate::forward;
-use crate::group;
+use crate::group::{self, Fate};
 use crate::pages;
 use crate::policy::{self, Decision, Ending, Position, Side};
 use crate::reply;
@@ -230,24 +230,17 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
         return reply::fault(x, downstream, Fault::no_target()).await;
     };
     tell_id(x);
-    let request = Repeatable {
-        idempotent: x.request().method().is_idempotent() && x.sent_method().is_idempotent(),
-        replayable: matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)),
-    };
+    let request = repeatable(x);
     let key = group::key(configured, x.client, &*x);
     let bound = bound(x, group, configured);
     let forced = x.kept.how == Some(StickinessUse::Force);
     let mut attempts = Attempts::new(group, bound, forced);
+    let watched = configured.abort_on_close;
     loop {
         let reserved = {
-            let mut reserving = pin!(reserve(x, &mut attempts, group, key));
-            match configured.abort_on_close {
-                false => reserving.await,
-                true => match unless_gone(downstream, reserving.as_mut()).await {
-                    Some(reserved) => reserved,
-                    None => Err(Fault::gave_up(false)),
-                },
-            }
+            let reserving = pin!(reserve(x, &mut attempts, group, key));
+            let reserved = while_there(downstream, watched, reserving).await;
+            reserved.unwrap_or(Err(Fault::gave_up(false)))
         };
         let reserved = match reserved {
             Ok(reserved) => reserved,
@@ -279,35 +272,18 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
                 || attempts.made() > configured.retries,
         };
         let connected = {
-            let mut connecting = pin!(connect::connect(x.connection, wanted, reserved.slot));
-            match configured.abort_on_close {
-                false => connecting.await.map_err(|error| Fault::connect(&error)),
-                true => match unless_gone(downstream, connecting.as_mut()).await {
-                    Some(connected) => connected.map_err(|error| Fault::connect(&error)),
-                    None => Err(Fault::gave_up(false)),
-                },
+            let connecting = pin!(connect::connect(x.connection, wanted, reserved.slot));
+            match while_there(downstream, watched, connecting).await {
+                Some(connected) => connected.map_err(|error| Fault::connect(&error)),
+                None => Err(Fault::gave_up(false)),
             }
         };
         x.scratch.host = host;
         let fault = match connected {
-            Ok(upstream) => {
-                note_connected(x, &upstream);
-                let done = match &fate {
-                    Some(fate) => {
-                        let attempt = pin!(forward::attempt(x, downstream, upstream));
-                        fate.unless_cut_off(attempt).await
-                    }
-                    None => None,
-                };
-                match done {
-                    Some(Ok(next)) => return next,
-                    Some(Err(fault)) => fault,
-                    None => {
-                        x.ledger.fault = Some(Fault::cut_off());
-                        return Next::Reset;
-                    }
-                }
-            }
+            Ok(upstream) => match attempt(x, downstream, upstream, fate.as_ref()).await {
+                Ok(next) => return next,
+                Err(fault) => fault,
+            },
             Err(fault) if fault == Fault::gave_up(false) => {
                 return reply::fault(x, downstream, fault).await;
             }
@@ -315,11 +291,8 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
         };
         crate::record::attempt_failed(x, fault);
         let again = {
-            let mut deciding = pin!(attempts.again(x.connection, fault, target, request));
-            match configured.abort_on_close {
-                false => Some(deciding.await),
-                true => unless_gone(downstream, deciding.as_mut()).await,
-            }
+            let deciding = pin!(attempts.again(x.connection, fault, target, request));
+            while_there(downstream, watched, deciding).await
         };
         let Some(again) = again else {
             return reply::fault(x, downstream, Fault::gave_up(false)).await;
@@ -332,6 +305,27 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
         }
         crate::record::retried(x);
     }
+}
+
+/// Sends the request on a connection, and its response back, unless its target is taken away.
+async fn attempt(
+    x: &mut Exchange<'_>,
+    downstream: &mut Stream,
+    upstream: Upstream,
+    fate: Option<&Fate<'_>>,
+) -> Result<Next, Fault> {
+    note_connected(x, &upstream);
+    let done = match fate {
+        Some(fate) => {
+            let attempt = pin!(forward::attempt(x, downstream, upstream));
+            fate.unless_cut_off(attempt).await
+        }
+        None => None,
+    };
+    done.unwrap_or_else(|| {
+        x.ledger.fault = Some(Fault::cut_off());
+        Ok(Next::Reset)
+    })
 }
 
 /// The target that stickiness or a rule names.
@@ -370,15 +364,25 @@ fn note_connected(x: &mut Exchange<'_>, upstream: &Upstream) {
     x.ledger.upstream_local = connect::wanted_local(x.connection, upstream);
 }
 
-/// What comes of waiting; `None` where the client has gone before.
-fn unless_gone<T>(
+/// The result of `waiting`; `None` where the client is `watched` and goes before.
+fn while_there<T>(
     client: &mut Stream,
+    watched: bool,
     mut waiting: Pin<&mut impl Future<Output = T>>,
 ) -> impl Future<Output = Option<T>> {
     poll_fn(move |cx| match waiting.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending => client.poll_gone(cx).map(|()| None),
+        Poll::Pending if watched => client.poll_gone(cx).map(|()| None),
+        Poll::Pending => Poll::Pending,
     })
+}
+
+/// What may be done with the request again.
+fn repeatable(x: &Exchange<'_>) -> Repeatable {
+    Repeatable {
+        idempotent: x.request().method().is_idempotent() && x.sent_method().is_idempotent(),
+        replayable: matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)),
+    }
 }
 
 /// The answer to a request that only reads, where it is sent on to the target itself.

@@ -245,63 +245,30 @@ fn hold(form: Form, name: &str, span: Span, words: &[Word], reader: &mut Reader<
         return;
     };
     match form {
-        Form::Hold => {
-            if !HELD.contains(&word.as_str()) {
-                let what = "answer that `hold` is for";
-                reader.push(crate::unknown_word(word.span, what, word.as_str(), HELD));
-            }
-            if let Some(time) = words.get(1) {
-                units::duration(time, Unit::Milliseconds, reader);
-            }
-        }
-        Form::Server => {
-            nameserver(word, reader);
-            let address = words.get(1).map_or("", Word::as_str);
-            if !address.starts_with('/') && !address.contains(':') {
-                let span = words.get(1).map_or(span, |word| word.span);
-                reader.error(
-                    Code::Missing,
-                    span,
-                    format!("there is no port in `{address}`"),
-                );
-            }
-        }
+        Form::Hold | Form::Server => of_resolvers(form, span, words, reader),
+        Form::Processes | Form::Processors => processes(form, span, words, reader),
+        Form::Trace => trace(words, reader),
+        Form::Case => same_but_case(word, words.get(1), reader),
+        _ => value(form, name, word, reader),
+    }
+}
+
+/// Holds the one value of a word.
+fn value(form: Form, name: &str, word: &Word, reader: &mut Reader<'_>) {
+    match form {
         Form::Loose(least, most) => bounded(digits(word.as_str()), (least, most), word, reader),
         Form::Number(least, most) => {
             bounded(word.as_str().parse().ok(), (least, most), word, reader);
         }
-        Form::Processes => {
-            let words = words.iter().take_while(|word| word.as_str() != "all");
-            for word in words {
-                if let Err(message) = ranges::process(word.as_str()) {
-                    reader.error(Code::OutOfRange, word.span, message);
-                    return;
-                }
-            }
-        }
-        Form::Processors => {
-            if let Err((index, message)) = ranges::map(words.iter().map(Word::as_str)) {
-                let span = words.get(index).map_or(span, |word| word.span);
-                reader.error(Code::OutOfRange, span, message);
-            }
-        }
-        Form::Case => {
-            let other = words.get(1).map_or("", Word::as_str);
-            if !word.as_str().eq_ignore_ascii_case(other) {
-                let message = format!("`{}` and `{other}` may differ in case alone", word.text);
-                reader.error(Code::Conflict, word.span, message);
-            }
+        Form::NotZero(least, most) => {
+            let number = digits(word.as_str()).filter(|number| *number != 0);
+            bounded(number, (least, most), word, reader);
         }
         Form::Section(kind) => {
             let asked = (kind, word.spanned(word.text.clone()));
             reader.asked_sections.push(asked);
         }
         Form::File => readable(word, reader),
-        Form::Trace => trace(words, reader),
-        Form::NotZero(least, most) => {
-            let number = digits(word.as_str()).filter(|number| *number != 0);
-            bounded(number, (least, most), word, reader);
-        }
         Form::Time(unit) | Form::OneTime(unit) => {
             units::duration(word, unit, reader);
         }
@@ -314,6 +281,55 @@ fn hold(form: Form, name: &str, span: Span, words: &[Word], reader: &mut Reader<
             reader.push(found);
         }
         _ => {}
+    }
+}
+
+/// Holds what stands behind `hold` and `nameserver`.
+fn of_resolvers(form: Form, span: Span, words: &[Word], reader: &mut Reader<'_>) {
+    let (Some(word), second) = (words.first(), words.get(1)) else {
+        return;
+    };
+    if let Form::Server = form {
+        nameserver(word, reader);
+        let address = second.map_or("", Word::as_str);
+        if !address.starts_with('/') && !address.contains(':') {
+            let span = second.map_or(span, |word| word.span);
+            let message = format!("there is no port in `{address}`");
+            reader.error(Code::Missing, span, message);
+        }
+        return;
+    }
+    if !HELD.contains(&word.as_str()) {
+        let what = "answer that `hold` is for";
+        reader.push(crate::unknown_word(word.span, what, word.as_str(), HELD));
+    }
+    if let Some(time) = second {
+        units::duration(time, Unit::Milliseconds, reader);
+    }
+}
+
+/// Holds numbers of processes and threads.
+fn processes(form: Form, span: Span, words: &[Word], reader: &mut Reader<'_>) {
+    if let Form::Processors = form {
+        if let Err((index, message)) = ranges::map(words.iter().map(Word::as_str)) {
+            let span = words.get(index).map_or(span, |word| word.span);
+            reader.error(Code::OutOfRange, span, message);
+        }
+        return;
+    }
+    for word in words.iter().take_while(|word| word.as_str() != "all") {
+        if let Err(message) = ranges::process(word.as_str()) {
+            reader.error(Code::OutOfRange, word.span, message);
+            return;
+        }
+    }
+}
+
+fn same_but_case(word: &Word, other: Option<&Word>, reader: &mut Reader<'_>) {
+    let other = other.map_or("", Word::as_str);
+    if !word.as_str().eq_ignore_ascii_case(other) {
+        let message = format!("`{}` and `{other}` may differ in case alone", word.text);
+        reader.error(Code::Conflict, word.span, message);
     }
 }
 
