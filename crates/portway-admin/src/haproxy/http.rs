@@ -224,7 +224,7 @@ fn change(running: &Running, body: &str) -> Outcome {
     let (mut asked, mut done) = (0, 0);
     for server in &servers {
         match statistics.target(&backend, server) {
-            Ok(target) => match action.carry_out(&statistics, &target) {
+            Ok(target) => match action.carry_out(statistics, &target) {
                 Carried::Out => (asked, done) = (asked + 1, done + 1),
                 Carried::NoNeed => {}
             },
