@@ -121,9 +121,7 @@ impl Lookup {
             } => keys
                 .iter()
                 .position(|key| crate::evaluate::text_matches(*how, text, key, *ignore_case)),
-            Keys::Patterns(patterns) => patterns
-                .iter()
-                .position(|pattern| pattern.regex().is_match(text)),
+            Keys::Patterns(patterns) => patterns.iter().position(|pattern| pattern.is_match(text)),
             Keys::Ranges(ranges) => {
                 let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
                 ranges
@@ -154,7 +152,7 @@ impl Lookup {
         };
         let mut tried = patterns.iter().enumerate();
         let (index, found) =
-            tried.find_map(|(index, pattern)| Some((index, pattern.regex().captures(text)?)))?;
+            tried.find_map(|(index, pattern)| Some((index, pattern.captures(text)?)))?;
         let mut out = Vec::new();
         let mut value = self.values.get(index)?.iter();
         while let Some(byte) = value.next() {

@@ -527,6 +527,9 @@ fn blanks_and_ports_are_not_looked_at_closely_where_the_limits_say_so() {
     let blanks = Err(Refusal::BadRequestLine);
     let text = "GET   /x  HTTP/1.1\r\nHost: a\r\n\r\n";
     check(text, blanks, ("/x", "a"));
+    let version = Err(Refusal::UnsupportedVersion);
+    let text = "GET /x HTTP/2.0\r\nHost: a\r\n\r\n";
+    check(text, version, ("/x", "a"));
     let port = Err(Refusal::BadHost);
     let text = "GET / HTTP/1.1\r\nHost: :80a.example\r\n\r\n";
     check(text, port, ("/", ":80a.example"));

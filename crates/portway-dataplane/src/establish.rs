@@ -170,9 +170,17 @@ async fn behind_proxy(
         }
         // What came is what the client has to say, or it waits to be spoken to.
         Err(NoHeader::Absent(_)) if header != ProxyHeader::Required => true,
-        Err(NoHeader::Absent(error) | NoHeader::Broken(error)) => {
+        Err(why) => {
+            let (error, absent) = match why {
+                NoHeader::Absent(error) => (error, true),
+                NoHeader::Broken(error) => (error, false),
+            };
             let fault = Fault::client_proxy();
-            record::closed_early(connection, begun, fault, Some(proxy_error(&error)));
+            let why = match (error.kind(), absent) {
+                (io::ErrorKind::InvalidData, false) => "Received an invalid PROXY protocol header",
+                _ => proxy_error(&error),
+            };
+            record::closed_early(connection, begun, fault, Some(why));
             tracing::debug!(listener = connection.listener_name(), peer = %connection.peer, %error, "no PROXY header");
             false
         }

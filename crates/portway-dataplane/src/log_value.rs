@@ -102,12 +102,12 @@ impl<'a> Subject<'a> {
         self.connection().listener_name().unwrap_or_default()
     }
 
-    /// True where the record is written before the end.
+    /// True where records are written before the end: HAProxy marks what it does not wait for, also where the end came first.
     fn is_early(self) -> bool {
-        match self {
-            Subject::Exchange(x) => x.ledger.early,
-            Subject::Connection(_, passed) => passed.early,
-        }
+        let connection = self.connection();
+        let listener = connection.generation.plane.listener(connection.listener);
+        let log = listener.and_then(|(listener, _)| listener.access_log.as_ref());
+        log.is_some_and(|log| log.early)
     }
 
     /// The value, where a transform needs it.

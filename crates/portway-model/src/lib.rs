@@ -31,6 +31,7 @@ pub mod map_file;
 pub mod merge;
 pub mod name;
 pub mod page;
+pub mod pattern;
 pub mod settings;
 pub mod snapshot;
 pub mod span;

@@ -6,9 +6,9 @@
 use crate::name::Name;
 use crate::snapshot::{GroupId, ListenerId, MapId, StickTableId, UserlistId};
 use crate::span::Spanned;
-use regex::bytes::Regex;
 use std::fmt::Debug;
-use std::sync::Arc;
+
+pub use crate::pattern::Pattern;
 
 /// How references are held.
 pub trait Stage: Clone + Debug + PartialEq + 'static {
@@ -51,32 +51,3 @@ impl Stage for Resolved {
     type Userlist = UserlistId;
     type Pattern = Pattern;
 }
-
-/// A compiled regular expression over bytes; equal where its text is. Matching takes linear time.
-#[derive(Debug, Clone)]
-pub struct Pattern(Arc<Regex>);
-
-impl Pattern {
-    /// Compiles `text`; the error says what is wrong with it and where.
-    pub fn new(text: &str) -> Result<Self, regex::Error> {
-        Regex::new(text).map(|regex| Self(Arc::new(regex)))
-    }
-
-    /// The text it was compiled from.
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-
-    /// The compiled form.
-    pub fn regex(&self) -> &Regex {
-        &self.0
-    }
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for Pattern {}

@@ -203,6 +203,9 @@ fn names_of_servers_must_resolve() {
         ));
         let (found, _, errors) = place.run("-c -f a.cfg");
         assert_eq!(found, code, "{options}: {errors}");
+        let says_nothing = !options.contains("init-addr");
+        let waits = if says_nothing { 0 } else { code };
+        assert_eq!(place.run("-c -dr -f a.cfg").0, waits, "{options}");
         let lines = errors.lines();
         let kind = lines
             .clone()
@@ -408,6 +411,11 @@ fn logs_name_sockets_and_what_failed_before_there_was_a_request() {
         failed.contains("]: 127.0.0.1:") && failed.ends_with(end),
         "{failed}"
     );
+    let mut client = TcpStream::connect(("127.0.0.1", place.port)).unwrap();
+    client.write_all(b"PROXY TCP4 1.2.3.4\r\n").unwrap();
+    let failed = line(" web/");
+    let end = "] web/1: Received an invalid PROXY protocol header";
+    assert!(failed.ends_with(end), "{failed}");
     let mut client = UnixStream::connect(place.path("web.sock")).unwrap();
     client
         .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")

@@ -194,14 +194,22 @@ fn ours() -> Vec<OwnedFd> {
     let Ok(ourselves) = pidfd_open(getpid(), PidfdFlags::empty()) else {
         return Vec::new();
     };
-    let duplicate = |number| pidfd_getfd(&ourselves, number, PidfdGetfdFlags::empty()).ok();
-    let sockets = numbers().filter_map(duplicate).filter_map(|fd| {
+    listening(&ourselves, numbers())
+}
+
+/// Duplicates of those of these descriptors that listen. All are looked at first: a duplicate has a number too.
+fn listening(ourselves: &OwnedFd, numbers: impl Iterator<Item = i32>) -> Vec<OwnedFd> {
+    let duplicate = |number: i32| {
+        let fd = pidfd_getfd(ourselves, number, PidfdGetfdFlags::empty()).ok()?;
         let socket = socket2::Socket::from(fd);
         let listens =
             socket.is_listener().unwrap_or(false) && socket.r#type().ok()? == Type::STREAM;
-        listens.then(|| socket.into())
-    });
-    sockets.collect()
+        listens.then(|| OwnedFd::from(socket))
+    };
+    let found: Vec<i32> = numbers
+        .filter(|number| duplicate(*number).is_some())
+        .collect();
+    found.into_iter().filter_map(duplicate).collect()
 }
 
 /// The numbers of this process's descriptors; all that it may have where its root does not show /proc.
@@ -252,6 +260,19 @@ mod tests {
         let same = taken.tcp(local, &options, false).unwrap();
         assert_eq!(same.len(), 1);
         assert_eq!(same[0].local_addr().unwrap(), local);
+    }
+
+    #[test]
+    fn each_socket_is_given_once_where_proc_is_not_seen() {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let local = tcp.local_addr().unwrap();
+        let ourselves = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+        let all = listening(&ourselves, 0..2_000).into_iter();
+        let same = all.map(socket2::Socket::from).filter(|it| {
+            let address = it.local_addr().ok().and_then(|it| it.as_socket());
+            address == Some(local)
+        });
+        assert_eq!(same.count(), 1);
     }
 
     #[test]

@@ -157,7 +157,7 @@ async fn read_some(stream: &mut dyn Stream, buffer: &mut Vec<u8>) -> Result<usiz
 }
 
 fn judge_body(pattern: &Pattern, body: &[u8]) -> Result<(), Failure> {
-    if pattern.regex().is_match(body) {
+    if pattern.is_match(body) {
         return Ok(());
     }
     Err(Failure::UnexpectedBody(pattern.as_str().into()))

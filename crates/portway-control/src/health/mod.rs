@@ -286,7 +286,7 @@ async fn ramp(target: Arc<WatchedTarget>) {
         tokio::time::sleep(step).await;
         let health = target.health();
         if health.state != HealthState::Healthy {
-            was_down |= health.state == HealthState::Unhealthy;
+            was_down |= matches!(health.state, HealthState::Unhealthy | HealthState::Unused);
             continue;
         }
         if !was_down {

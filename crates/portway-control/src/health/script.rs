@@ -336,12 +336,12 @@ impl Judge<'_> {
                     (contains(&talk.received, &computed), what.to_owned())
                 }
                 Expectation::Pattern(pattern) => {
-                    let holds = pattern.regex().is_match(&talk.received);
+                    let holds = pattern.is_match(&talk.received);
                     (holds, "(regex)".to_owned())
                 }
                 Expectation::HexPattern(pattern) => {
                     let digits = hexadecimal(&talk.received);
-                    let holds = pattern.regex().is_match(digits.as_bytes());
+                    let holds = pattern.is_match(digits.as_bytes());
                     (holds, "(binary regex)".to_owned())
                 }
                 _ => (!expect.negated, String::new()),
@@ -374,10 +374,10 @@ impl Judge<'_> {
             Expectation::Status(ranges) => ranges.iter().any(|range| has(range, response.status)),
             Expectation::StatusPattern(pattern) => {
                 let text = response.status.to_string();
-                pattern.regex().is_match(text.as_bytes())
+                pattern.is_match(text.as_bytes())
             }
             Expectation::Body(bytes) => contains(&response.body, bytes),
-            Expectation::BodyPattern(pattern) => pattern.regex().is_match(&response.body),
+            Expectation::BodyPattern(pattern) => pattern.is_match(&response.body),
             Expectation::Computed { text, .. } => contains(&response.body, &known.bytes(text)),
             Expectation::Header { name, value, whole } => {
                 has_header(response, name, value.as_ref(), *whole, &known)
@@ -498,7 +498,7 @@ fn has_header(
 /// Whether a text is as it shall be. Names of headers are in lower case.
 fn fits(wanted: &CheckText<Resolved>, text: &[u8], lower: bool, known: &Known<'_>) -> bool {
     let (how, mut wanted) = match wanted {
-        CheckText::Pattern(pattern) => return pattern.regex().is_match(text),
+        CheckText::Pattern(pattern) => return pattern.is_match(text),
         CheckText::Text { how, text } => (*how, known.bytes(text)),
     };
     if lower {

@@ -31,7 +31,7 @@ pub(super) fn passes<F: Facts>(
                 .any(|pattern| text_matches(*how, text, pattern.as_bytes(), *ignore_case))
         }),
         Matcher::Regex { any_of } => on_text(fetched, |text| {
-            any_of.iter().any(|pattern| pattern.regex().is_match(text))
+            any_of.iter().any(|pattern| pattern.is_match(text))
         }),
         Matcher::Number { any_of } => fetched.number().is_some_and(|number| {
             any_of

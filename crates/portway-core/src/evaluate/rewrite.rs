@@ -151,10 +151,10 @@ pub fn header_fits(names: &NamePattern<Resolved>, name: &[u8], value: &[u8]) -> 
         NamePattern::Text { how, text } => {
             super::matcher::text_matches(*how, name, text.as_bytes(), true)
         }
-        NamePattern::Regex(pattern) => pattern.regex().is_match(name),
+        NamePattern::Regex(pattern) => pattern.is_match(name),
         NamePattern::Line(pattern) => {
             let line = [&name.to_ascii_lowercase(), b": ".as_slice(), value].concat();
-            pattern.regex().is_match(&line)
+            pattern.is_match(&line)
         }
     }
 }

@@ -304,7 +304,7 @@ pub(super) fn replace<'t>(
     text: &'t [u8],
 ) -> Cow<'t, [u8]> {
     let limit = if all { 0 } else { 1 };
-    pattern.regex().replacen(text, limit, with)
+    pattern.replacen(text, limit, with)
 }
 
 /// So many fields from the one with this 1-based index on, or back from it where it is counted from the end.

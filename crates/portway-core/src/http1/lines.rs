@@ -3,6 +3,7 @@
 
 use super::list::{is_token_byte, is_value_byte, trim};
 use super::refusal::Refusal;
+use std::ops::RangeInclusive;
 
 /// Where the parts of a field line stand, counted from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +34,14 @@ pub(super) fn response_fault(head: &[u8]) -> Option<Refusal> {
     status_line_fault(line).or_else(|| fields_fault(fields))
 }
 
-/// Where the minor version digit stands when the request line or status line says HTTP/1.2 or later.
+/// Where the minor version digit stands when the request line or status line says a version later than HTTP/1.1, of one of
+/// these major versions.
 #[cold]
-pub(super) fn later_minor_version(head: &[u8], in_status_line: bool) -> Option<usize> {
+pub(super) fn later_version(
+    head: &[u8],
+    in_status_line: bool,
+    major: RangeInclusive<u8>,
+) -> Option<usize> {
     let (line, _) = split_line(head);
     let version_start = if in_status_line {
         0
@@ -48,7 +54,17 @@ pub(super) fn later_minor_version(head: &[u8], in_status_line: bool) -> Option<u
             + 1
     };
     match line.get(version_start..)? {
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', ..] => Some(version_start + 7),
+        [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            first,
+            b'.',
+            minor @ b'0'..=b'9',
+            ..,
+        ] if major.contains(first) && (*first > b'1' || *minor > b'1') => Some(version_start + 7),
         _ => None,
     }
 }

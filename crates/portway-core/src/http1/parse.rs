@@ -133,7 +133,7 @@ fn request(
         return within_limits_request(message, limits).map(|()| None);
     }
     let outcome = match tokenise_request(message, offset, limits, head) {
-        Err(httparse::Error::Version) => match lines::later_minor_version(message, false) {
+        Err(httparse::Error::Version) => match later_version(message, limits) {
             Some(at) => tokenise_request(&as_version_1_1(message, at), offset, limits, head),
             None => return Err(request_refusal(message)),
         },
@@ -234,7 +234,7 @@ fn response(
         return within_limits_response(buf, limits).map(|()| None);
     }
     let outcome = match tokenise_response(buf, limits, head) {
-        Err(httparse::Error::Version) => match lines::later_minor_version(buf, true) {
+        Err(httparse::Error::Version) => match lines::later_version(buf, true, b'1'..=b'1') {
             Some(at) => tokenise_response(&as_version_1_1(buf, at), limits, head),
             None => return Err(response_refusal(buf)),
         },
@@ -336,12 +336,24 @@ fn response_refusal(message: &[u8]) -> Refusal {
     lines::response_fault(message).unwrap_or(Refusal::BadStatusLine)
 }
 
-/// A copy that says HTTP/1.1, for the tokeniser, which knows no later minor version. Nobody sends one, so the copy may cost.
+/// Where the minor digit of a later version stands, of a request that is served as one of HTTP/1.1.
+#[cold]
+fn later_version(message: &[u8], limits: &HeadLimits) -> Option<usize> {
+    let major = match limits.lenient && !message.starts_with(b"PRI ") {
+        true => b'1'..=b'9',
+        false => b'1'..=b'1',
+    };
+    lines::later_version(message, false, major)
+}
+
+/// A copy that says HTTP/1.1, for the tokeniser, which knows no later version. Nobody sends one, so the copy may cost.
 #[cold]
 fn as_version_1_1(message: &[u8], minor_at: usize) -> Vec<u8> {
     let mut copy = message.to_vec();
-    if let Some(digit) = copy.get_mut(minor_at) {
-        *digit = b'1';
+    for at in [minor_at.saturating_sub(2), minor_at] {
+        if let Some(digit) = copy.get_mut(at) {
+            *digit = b'1';
+        }
     }
     copy
 }

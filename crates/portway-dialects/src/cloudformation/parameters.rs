@@ -222,7 +222,7 @@ fn wrong_with(declared: &Table, kind: Type, text: &str) -> Option<String> {
     }
     if let Some(pattern) = stated("AllowedPattern")
         && let Ok(compiled) = Pattern::new(&format!("^(?:{pattern})$"))
-        && !compiled.regex().is_match(text.as_bytes())
+        && !compiled.is_match(text.as_bytes())
     {
         return Some(format!("it does not look like `{pattern}`"));
     }

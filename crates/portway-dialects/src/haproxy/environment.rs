@@ -37,6 +37,11 @@ impl<'a> Environment<'a> {
         }
     }
 
+    /// The value that the text gave a variable.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.changed.get(name)?.as_deref()
+    }
+
     /// `setenv`.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.changed.insert(name.to_owned(), Some(value.to_owned()));

@@ -116,7 +116,14 @@ impl Reading<'_, '_, '_> {
             "var" => self.variable(),
             "env" => self
                 .named("say which variable, as in env(HOME)")
-                .and_then(|name| self.of(When::Always, Type::Text, Value::Environment(name))),
+                .and_then(|name| {
+                    // What the file says of it stands in the file, not in the process.
+                    let value = match self.reader.environment.given(&name) {
+                        Some(given) => Value::Text(given.to_owned()),
+                        None => Value::Environment(name),
+                    };
+                    self.of(When::Always, Type::Text, value)
+                }),
             "rand" => self.random(),
             "date" => self.date(),
             "date_us" => {

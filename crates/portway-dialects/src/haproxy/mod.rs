@@ -34,6 +34,7 @@ mod patterns;
 mod place;
 mod proxy;
 mod reader;
+mod look_around;
 mod regex;
 mod sample;
 mod sections;

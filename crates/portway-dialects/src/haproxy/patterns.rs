@@ -349,9 +349,7 @@ fn pattern(
 
 /// The regular expression for our engine; the error says why there is none.
 pub(crate) fn regular_expression(text: &str, ignore_case: bool) -> Result<String, String> {
-    let translated = regex::translate(text, ignore_case).map_err(|what| {
-        format!("the regular expression '{text}' uses {what}, which does not exist here: matching takes linear time")
-    })?;
+    let translated = regex::translate(text, ignore_case).map_err(|why| why.says(text))?;
     match Pattern::new(&translated) {
         Ok(_) => Ok(translated),
         Err(error) => {

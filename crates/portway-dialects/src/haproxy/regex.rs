@@ -1,14 +1,79 @@
 //! HAProxy's regular expressions (PCRE) in the syntax of the regex crate.
 //!
 //! Most texts mean the same in both. What is only written otherwise is rewritten; what needs backtracking
-//! (back-references, look-around, atomic groups) is refused by name, because matching takes linear time here.
+//! (back-references, most look-around, atomic groups) is refused by name, because matching takes linear time here.
 
+use super::look_around::{self, Parts};
+use portway_model::pattern::group_end;
 use std::fmt::Write;
 use std::iter::Peekable;
 use std::str::CharIndices;
 
-/// The same expression for the regex crate. The error says what of it does not exist here.
-pub(super) fn translate(pattern: &str, ignore_case: bool) -> Result<String, String> {
+/// Why an expression is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It is wrong for PCRE too.
+    Wrong(&'static str),
+    /// It uses what there is not here.
+    Missing(String),
+}
+
+impl Refused {
+    /// For people.
+    pub(super) fn says(&self, pattern: &str) -> String {
+        match self {
+            Refused::Wrong(what) => format!("the regular expression '{pattern}' has {what}"),
+            Refused::Missing(what) => format!(
+                "the regular expression '{pattern}' uses {what}, which does not exist here: matching takes linear time"
+            ),
+        }
+    }
+}
+
+/// The same expression for our engine.
+pub(super) fn translate(pattern: &str, ignore_case: bool) -> Result<String, Refused> {
+    let Some(parts) = look_around::take_apart(pattern) else {
+        return plain(pattern, ignore_case);
+    };
+    let Parts { flags, looks, rest } = parts?;
+    let mut out = "^".to_owned();
+    for (negative, look) in looks {
+        let sign = if negative { '!' } else { '=' };
+        let look = plain(&format!("{flags}{look}"), ignore_case)?;
+        // Writing to a string cannot fail.
+        let _ = write!(out, "(?{sign}{look})");
+    }
+    out.push_str(&plain(&format!("{flags}{rest}"), ignore_case)?);
+    Ok(out)
+}
+
+/// The same expression as a part of one: what takes the place of a whole value in which it is found.
+pub(super) fn whole(pattern: &str) -> Result<String, Refused> {
+    let translated = translate(pattern, false)?;
+    if translated.starts_with('^') && translated.ends_with('$') {
+        return Ok(translated);
+    }
+    let mut rest = translated.as_str();
+    let mut looks = String::new();
+    if let Some(mut after) = rest.strip_prefix('^') {
+        while after.starts_with("(?=") || after.starts_with("(?!") {
+            let end = group_end(after).map_or(after.len(), |end| end + 1);
+            let (look, behind) = after.split_at_checked(end).unwrap_or((after, ""));
+            looks.push_str(look);
+            after = behind;
+        }
+        if !looks.is_empty() {
+            rest = after;
+        }
+    }
+    Ok(match looks.is_empty() {
+        true => format!("(?s-u)^.*?(?:{rest}).*$"),
+        false => format!("(?s-u)^{looks}(?:{rest}).*$"),
+    })
+}
+
+/// One without look-around.
+fn plain(pattern: &str, ignore_case: bool) -> Result<String, Refused> {
     let mut translation = Translation {
         out: String::with_capacity(pattern.len() + 8),
         bytes: false,
@@ -57,7 +122,7 @@ struct Translation<'p> {
 }
 
 impl Translation<'_> {
-    fn run(&mut self) -> Result<(), String> {
+    fn run(&mut self) -> Result<(), Refused> {
         while let Some((at, c)) = self.chars.next() {
             match c {
                 '\\' => self.escape(false)?,
@@ -70,7 +135,8 @@ impl Translation<'_> {
                 '{' if !self.is_repetition(at) => self.out.push_str("\\{"),
                 '}' if !self.closes_repetition() => self.out.push_str("\\}"),
                 '+' if self.is_possessive() => {
-                    return Err("possessive repetition ('++', '*+', '?+')".to_owned());
+                    let what = "possessive repetition ('++', '*+', '?+')";
+                    return Err(Refused::Missing(what.to_owned()));
                 }
                 c => self.out.push(c),
             }
@@ -113,12 +179,14 @@ impl Translation<'_> {
         escapes % 2 == 0 && matches!(last, Some('+' | '*' | '?')) && !self.out.ends_with("(?")
     }
 
-    fn escape(&mut self, in_class: bool) -> Result<(), String> {
+    fn escape(&mut self, in_class: bool) -> Result<(), Refused> {
         let Some((_, c)) = self.chars.next() else {
-            return Err("a backslash at the end".to_owned());
+            return Err(Refused::Wrong("a backslash at the end"));
         };
         match c {
-            '1'..='9' if !in_class => return Err(format!("back-references ('\\{c}')")),
+            '1'..='9' if !in_class => {
+                return Err(Refused::Missing(format!("back-references ('\\{c}')")));
+            }
             'd' | 'w' | 's' | 'D' | 'W' | 'S' | 'b' | 'B' => {
                 self.bytes = true;
                 self.out.push('\\');
@@ -145,7 +213,7 @@ impl Translation<'_> {
             'Q' => self.quoted(in_class),
             'E' => {}
             'K' | 'G' | 'C' | 'X' | 'g' | 'k' | 'p' | 'P' | 'u' | 'U' | 'c' | 'o' | 'H' | 'V' => {
-                return Err(format!("'\\{c}'"));
+                return Err(Refused::Missing(format!("'\\{c}'")));
             }
             // An escaped letter or sign that has no meaning of its own is itself.
             c => self.literal(c),
@@ -180,12 +248,12 @@ impl Translation<'_> {
         self.out.push(c);
     }
 
-    fn group(&mut self, at: usize) -> Result<(), String> {
+    fn group(&mut self, at: usize) -> Result<(), Refused> {
         self.out.push('(');
         let rest = self.pattern.get(at + 1..).unwrap_or("");
         if let Some(named) = rest.strip_prefix('*') {
             let verb = named.split(')').next().unwrap_or("");
-            return Err(format!("'(*{verb})'"));
+            return Err(Refused::Missing(format!("'(*{verb})'")));
         }
         let Some(special) = rest.strip_prefix('?') else {
             return Ok(());
@@ -202,7 +270,7 @@ impl Translation<'_> {
             ("R", "recursion"),
         ];
         if let Some((sign, what)) = refused.iter().find(|(sign, _)| special.starts_with(sign)) {
-            return Err(format!("{what} ('(?{sign}')"));
+            return Err(Refused::Missing(format!("{what} ('(?{sign}')")));
         }
         if special.starts_with('#') {
             self.out.pop();
@@ -230,7 +298,7 @@ impl Translation<'_> {
     }
 
     /// A class in brackets; within it the regex crate has more signs with a meaning.
-    fn class(&mut self) -> Result<(), String> {
+    fn class(&mut self) -> Result<(), Refused> {
         self.out.push('[');
         if self.chars.next_if(|(_, c)| *c == '^').is_some() {
             self.bytes = true;
@@ -265,7 +333,7 @@ impl Translation<'_> {
                 }
             }
         }
-        Err("a '[' that is not closed".to_owned())
+        Err(Refused::Wrong("a '[' that is not closed"))
     }
 
     /// Writes `[:alpha:]` and the like; gives how many characters it has beyond its first.
@@ -316,10 +384,47 @@ mod tests {
     #[test]
     fn what_does_not_exist() {
         for pcre in [
-            r"(a)\1", "(?=a)", "(?<!a)b", "a++", "(?>a)", r"\Ka", "[a", "a\\", "(*UTF8)a",
+            r"(a)\1",
+            "(?=a)",
+            "^a+(?!b)",
+            "^/(?!a)b|c",
+            "^/(?!a(?!b))",
+            "(?<!a)b",
+            "a++",
+            "(?>a)",
+            r"\Ka",
+            "[a",
+            "a\\",
+            "(*UTF8)a",
         ] {
             assert!(translate(pcre, false).is_err(), "{pcre}");
         }
+    }
+
+    #[test]
+    fn look_around_of_the_whole_text() {
+        let check = |pcre: &str, found: &[&str], not_found: &[&str]| {
+            for (ignore_case, texts, expected) in [(false, found, true), (false, not_found, false)]
+            {
+                let translated = translate(pcre, ignore_case).unwrap();
+                let pattern = Pattern::new(&translated).unwrap();
+                for text in texts {
+                    assert_eq!(pattern.is_match(text.as_bytes()), expected, "{pcre} {text}");
+                }
+            }
+        };
+        check("^/(?!api)", &["/", "/ap", "/x/api"], &["/api", "x/"]);
+        check("^/(?!api/|static/).*", &["/apis"], &["/api/x", "/static/"]);
+        check("(?i)^/foo(?=bar)", &["/fooBAR"], &["/foo"]);
+        check(r"^(?!.*\.(js|css)$).*$", &["/a.jsx", "/"], &["/a.js"]);
+        check(r"^/[a-z]\d(?!x)(?=.y)", &["/a1zy"], &["/a1xy", "/a1zz"]);
+        check("^((?!foo).)*$", &["/bar"], &["/a/foo/b"]);
+        check(r"^/.*(?<!\.php)$", &["/a.html"], &["/a.php"]);
+        check(r"a(?<!ba|ca)$", &["da", "a"], &["ba", "xca"]);
+        let whole = whole("^/(?!api)(.*)").unwrap();
+        let pattern = Pattern::new(&whole).unwrap();
+        assert_eq!(&*pattern.replacen(b"/x", 1, &b"/new/$1"[..]), b"/new/x");
+        assert_eq!(&*pattern.replacen(b"/api", 1, &b"/new/$1"[..]), b"/api");
     }
 
     #[test]

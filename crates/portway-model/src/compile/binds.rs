@@ -1,4 +1,6 @@
 //! Addresses that listeners and the admin address accept on: each is possible, none is taken twice.
+//!
+//! Of two that cover each other, as `:80` and `127.0.0.1:80`, the kernel gives a connection to the one that says more.
 
 use super::limits::MAX_SOCKET_PATH;
 use crate::address::{BindAddress, UnixSocket};
@@ -15,6 +17,7 @@ struct Bound<'a> {
     listener: Option<usize>,
     name: Option<&'a Name>,
     address: BindAddress,
+    interface: Option<&'a str>,
     span: Span,
 }
 
@@ -31,12 +34,14 @@ impl Bound<'_> {
 pub(super) fn check(draft: &Draft, admin: SocketAddr, found: &mut Diagnostics) {
     let mut bound = Vec::new();
     for (index, listener) in draft.listeners.iter().enumerate() {
+        let interface = listener.socket.interface.as_ref();
         for bind in &listener.binds {
             if possible(bind, found) {
                 bound.push(Bound {
                     listener: Some(index),
                     name: Some(&listener.name.value),
                     address: bind.value.clone(),
+                    interface: interface.map(|it| it.value.as_str()),
                     span: bind.span,
                 });
             }
@@ -46,6 +51,7 @@ pub(super) fn check(draft: &Draft, admin: SocketAddr, found: &mut Diagnostics) {
         listener: None,
         name: None,
         address: BindAddress::tcp(Some(admin.ip()), admin.port()),
+        interface: None,
         span: draft.process.admin.map_or(Span::NONE, |admin| admin.span),
     });
     check_ports(&bound, found);
@@ -114,15 +120,26 @@ fn check_ports(bound: &[Bound<'_>], found: &mut Diagnostics) {
         }
         let after = ports.iter().skip(position + 1);
         for &(_, _, other_ip, other) in after.take_while(|&&(first, ..)| first <= last) {
-            if !overlap(ip, other_ip) || found.is_full() || !reported.insert(other) {
-                continue;
-            }
             let pair = (bound.get(index.min(other)), bound.get(index.max(other)));
-            if let (Some(first), Some(second)) = pair {
+            let (Some(first), Some(second)) = pair else {
+                continue;
+            };
+            // The admin address is nobody else's.
+            let meets = match second.listener {
+                None => overlap(ip, other_ip),
+                Some(_) => same(ip, other_ip) && first.interface == second.interface,
+            };
+            if meets && !found.is_full() && reported.insert(other) {
                 found.push(conflict(first, second));
             }
         }
     }
+}
+
+/// True where neither says more than the other of which connections are meant.
+fn same(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
+    let everywhere = |ip: Option<IpAddr>| ip.is_none_or(|ip| ip.is_unspecified());
+    a == b || overlap(a, b) && everywhere(a) && everywhere(b)
 }
 
 /// True where a connection could be meant for both.
@@ -155,7 +172,7 @@ fn conflict(first: &Bound<'_>, second: &Bound<'_>) -> Diagnostic {
             second.span,
             format!("{} accepts on `{}` twice", second.owner(), second.address),
         )
-        .label(first.span, format!("`{}` covers it", first.address));
+        .label(first.span, format!("here it does on `{}`", first.address));
     }
     // The admin address stands last: the listener is the place that has a text for sure.
     let (shown, other) = if second.listener.is_none() {

@@ -149,7 +149,7 @@ fn process(call: &Call, flags: &Flags) -> ExitCode {
                 &files,
                 &Reading {
                     dialect,
-                    ..reading()
+                    ..reading(flags)
                 },
             )
         }
@@ -244,10 +244,10 @@ fn valid(flags: &Flags, warnings: usize, serves: bool) -> ExitCode {
     }
 }
 
-/// How HAProxy reads: names of servers must resolve, where they do not say otherwise.
-fn reading() -> Reading {
+/// How HAProxy reads: names of servers must resolve, where neither they nor `-dr` say otherwise.
+fn reading(flags: &Flags) -> Reading {
     Reading {
-        names_must_resolve: true,
+        names_must_resolve: !flags.unresolved,
         ..Reading::default()
     }
 }
@@ -368,7 +368,7 @@ fn serve(
         neighbour,
         handed: Cell::new(Some(handed)),
         manners: Manners::Haproxy,
-        reading: reading(),
+        reading: reading(flags),
         // A process of HAProxy is replaced as a whole.
         again: None,
     };

@@ -45,6 +45,14 @@ const FOOT: &str = "
 
 * What is unclear in a request is refused, whatever `option accept-invalid-http-request` says.
 * TLS 1.2 and 1.3 are spoken, nothing older; cipher suites that only older versions have are left out with a warning.
+* Regular expressions are matched in linear time, whatever a client sends. Look-around works behind `^` and a fixed number of
+  characters (`^/(?!api)`), before a last `$` (`(?<!\\.php)$`) and as `^((?!word).)*$`; elsewhere it is an error, as are
+  back-references, atomic groups and possessive repetition.
+* In TLS 1.3 AES-128 is chosen before AES-256 where a client has both, and who asks for a name that `strict-sni` refuses gets
+  the alert `access_denied`. A certificate file that others may read is a warning.
+* Two frontends that accept on the same address and port are an error, where HAProxy lets the kernel draw; `*:80` beside
+  `127.0.0.1:80` is not.
+* A body whose length the server does not say goes on in chunks to a client of HTTP/1.1 that wants its connection closed.
 * HTTP/2 is not spoken: `alpn h2,http/1.1` offers HTTP/1.1, with a warning.
 * Files of twelve projects that HAProxy 2.6 accepts are held by tests: none of them is refused for a word in state
   \"not yet\".
@@ -53,7 +61,9 @@ const FOOT: &str = "
   both `type: ip`.
 * `set table` with something wrong in it changes nothing; HAProxy keeps what stands before that.
 * Bytes in stick tables and statistics are those of heads as they were sent and of bodies without chunked coding and TLS;
-  HAProxy counts its own form of a message. `%B` and `%U` in logs are HAProxy's numbers.
+  HAProxy counts its own form of a message. `%B` and `%U` in logs are HAProxy's numbers, but for responses that are
+  compressed, where `%B` is what was sent.
+* A client of IPv4 on a socket for both is told by its IPv4 address, not as `::ffff:192.0.2.1`.
 * `ssl_fc_sni` is in lower case; `req.ssl_sni` is as the client sent it, as in HAProxy.
 * Who comes to a full frontend or process waits, as in HAProxy, in the kernel's queue, but for one connection a socket and
   worker: that is accepted already.

@@ -1,6 +1,6 @@
 //! The keywords of the other sections.
 
-use super::State::{NoEffect, NotYet, Refused, Supported};
+use super::State::{Except, NoEffect, NotYet, Refused, Supported};
 use super::{Row, State, rows};
 
 const PEERS_APART: State = NoEffect("tables are not shared with other instances");
@@ -14,7 +14,7 @@ const RESOLVED: State =
 /// What may stand in `userlist`.
 pub(super) const USERLIST: &[Row] = rows! {
     "group" => Supported;
-    "user" => Supported;
+    "user" => Except("passwords hashed otherwise than by `$1$`, `$2b$`, `$5$` or `$6$`");
 };
 
 /// What may stand in `resolvers`.

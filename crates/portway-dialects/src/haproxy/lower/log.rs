@@ -49,9 +49,7 @@ impl Lowering<'_, '_, '_> {
     pub(super) fn access_log(&mut self, proxy: &Proxy) -> Option<Spanned<AccessLogDraft>> {
         let to = self.destinations(proxy);
         if to.is_empty() {
-            if let Some(form) = &proxy.log_form
-                && matches!(form.value, LogForm::Own(_))
-            {
+            if let Some(form) = proxy.log_form.as_ref().filter(|_| proxy.kind.accepts()) {
                 let message = format!(
                     "the log format of {} is not used: it has no `log` line",
                     proxy.words()

@@ -140,6 +140,11 @@ fn algorithm(
                 return None;
             };
             if args.take("check_post") {
+                // How much of the body older versions waited for: 2.6 reads the number and no more of it.
+                let number = |word: &Word| word.text.bytes().all(|byte| byte.is_ascii_digit());
+                if args.peek().is_some_and(number) {
+                    args.next();
+                }
                 return Some(Balance::UrlOrBody(name.text.clone()));
             }
             Balance::Hash(Value::QueryParameter(name.text.clone()).into())

@@ -517,8 +517,8 @@ fn pattern(word: &Word, reader: &mut Reader<'_>) -> Option<Spanned<String>> {
 fn pattern_of(word: &Word, ignore_case: bool, reader: &mut Reader<'_>) -> Option<Spanned<String>> {
     match regex::translate(word.as_str(), ignore_case) {
         Ok(pattern) => Some(word.spanned(pattern)),
-        Err(what) => {
-            let message = format!("regular expressions have no {what} here");
+        Err(why) => {
+            let message = why.says(word.as_str());
             reader.error(Code::BadPattern, word.span, message);
             None
         }

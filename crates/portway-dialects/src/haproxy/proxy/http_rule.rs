@@ -6,6 +6,7 @@ use super::rule::{self, List, Step};
 use super::{Args, Capture, CaptureSlot, Proxy, ProxyKind, redirect};
 use crate::haproxy::keywords::{self, ActionOf};
 use crate::haproxy::place::Place;
+use crate::haproxy::regex::Refused;
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::variable::variable;
 use crate::haproxy::{Line, Reader, Word, log_format, regex, sample};
@@ -231,7 +232,8 @@ impl<'l> Reading<'_, 'l, '_> {
             "end" => TextMatch::Suffix,
             "sub" => TextMatch::Contains,
             "reg" => {
-                let pattern = self.pattern(name, true)?;
+                let translated = regex::translate(name.as_str(), true);
+                let pattern = self.pattern(name, translated)?;
                 return Some(Action::RemoveHeaders(NamePattern::Regex(pattern)));
             }
             other => {
@@ -267,10 +269,8 @@ impl<'l> Reading<'_, 'l, '_> {
     fn replacement(&mut self) -> Option<(Spanned<String>, Template<Named>)> {
         let pattern = self.argument("a regular expression")?;
         let with = self.argument("what takes its place")?;
-        let mut pattern = self.pattern(pattern, false)?;
-        if !(pattern.value.starts_with('^') && pattern.value.ends_with('$')) {
-            pattern.value = format!("(?s-u)^.*?(?:{}).*$", pattern.value);
-        }
+        let translated = regex::whole(pattern.as_str());
+        let pattern = self.pattern(pattern, translated)?;
         let mut with = log_format::template(with, self.place(), self.reader)?;
         for part in &mut with.0 {
             if let TemplatePart::Text(text) = part {
@@ -280,14 +280,16 @@ impl<'l> Reading<'_, 'l, '_> {
         Some((pattern, with))
     }
 
-    fn pattern(&mut self, word: &Word, ignore_case: bool) -> Option<Spanned<String>> {
-        match regex::translate(word.as_str(), ignore_case) {
+    fn pattern(
+        &mut self,
+        word: &Word,
+        translated: Result<String, Refused>,
+    ) -> Option<Spanned<String>> {
+        match translated {
             Ok(pattern) => Some(word.spanned(pattern)),
-            Err(what) => {
-                let message = format!("regular expressions have no {what} here");
-                let help = "matching takes linear time, whatever a client sends; write it without";
-                let found = Diagnostic::error(Code::BadPattern, word.span, message);
-                self.reader.push(found.help(help));
+            Err(why) => {
+                let message = why.says(word.as_str());
+                self.reader.error(Code::BadPattern, word.span, message);
                 None
             }
         }

@@ -11,6 +11,7 @@ mod check;
 mod check_rule;
 mod compression;
 mod cookie;
+mod error_file;
 mod http_rule;
 mod keyword;
 mod log;

@@ -33,6 +33,16 @@ struct Redirect {
     span: Span,
 }
 
+impl Redirect {
+    /// What of the request's target comes behind the prefix or host.
+    fn rest(&self) -> Value<Named> {
+        match self.drop_query {
+            true => Value::Path,
+            false => Value::Target,
+        }
+    }
+}
+
 /// A `redirect` line.
 pub(super) fn line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
     read(proxy, List::Redirect, &mut Args::new(line, 1), reader);
@@ -53,8 +63,9 @@ pub(super) fn read(proxy: &mut Proxy, list: List, args: &mut Args<'_>, reader: &
         }
         _ => condition,
     };
-    if redirect.append_slash && redirect.drop_query {
-        let slash = ends_with_slash(span);
+    let slash = redirect.append_slash && !matches!(redirect.target, Target::Location(_));
+    if slash {
+        let slash = ends_with_slash(redirect.rest(), span);
         let both = Condition::All(vec![condition.clone(), slash]);
         rule::add(
             proxy,
@@ -65,7 +76,6 @@ pub(super) fn read(proxy: &mut Proxy, list: List, args: &mut Args<'_>, reader: &
             reader,
         );
     }
-    let slash = redirect.append_slash && redirect.drop_query;
     rule::add(
         proxy,
         list,
@@ -172,7 +182,7 @@ fn value<'l>(
     value
 }
 
-/// The action; with a slash behind the path if `slash`.
+/// The action; with a slash at its end if `slash`.
 fn action(redirect: &Redirect, slash: bool) -> Action<Named> {
     let location = location(redirect, slash);
     match &redirect.cookie {
@@ -196,11 +206,6 @@ fn action(redirect: &Redirect, slash: bool) -> Action<Named> {
 fn location(redirect: &Redirect, slash: bool) -> Template<Named> {
     let at =
         |value: Value<Named>| TemplatePart::Expression(Spanned::new(value.into(), redirect.span));
-    let rest = if redirect.drop_query {
-        Value::Path
-    } else {
-        Value::Target
-    };
     let mut parts = Vec::new();
     match &redirect.target {
         Target::Location(location) => return location.clone(),
@@ -216,7 +221,7 @@ fn location(redirect: &Redirect, slash: bool) -> Template<Named> {
             parts.push(at(Value::Header("host".to_owned())));
         }
     }
-    parts.push(at(rest));
+    parts.push(at(redirect.rest()));
     if slash {
         parts.push(TemplatePart::Text("/".to_owned()));
     }
@@ -250,11 +255,11 @@ fn is_there(template: &Template<Named>, span: Span) -> Condition<Named> {
     Condition::Any(parts.collect())
 }
 
-fn ends_with_slash(span: Span) -> Condition<Named> {
+fn ends_with_slash(value: Value<Named>, span: Span) -> Condition<Named> {
     Condition::Test(Spanned::new(
         Test {
             expression: Expression {
-                value: Value::Path,
+                value,
                 transforms: Vec::<Transform<Named>>::new(),
             },
             matcher: Matcher::Text {

@@ -1,5 +1,6 @@
 //! Answers of the proxy itself: `return`, `deny`, `tarpit`, and what errorfile, errorloc, errorfiles and http-error say.
 
+use super::error_file::error_file;
 use super::keyword::missing;
 use super::{Args, ErrorSection, Proxy};
 use crate::haproxy::place::Place;
@@ -208,7 +209,7 @@ fn body(
         "string" => AnswerBody::Text(Template::text(value.as_str())),
         "lf-string" => AnswerBody::Text(log_format::template(value, place, reader)?),
         "file" => AnswerBody::File(readable(value, reader)?),
-        "errorfile" => AnswerBody::ErrorPageFile(readable(value, reader)?),
+        "errorfile" => AnswerBody::ErrorPageFile(error_file(value, reader)?),
         "lf-file" => {
             let text = contents(value, reader)?;
             let word = Word {
@@ -326,7 +327,7 @@ pub(crate) fn reply(line: &Line, reader: &mut Reader<'_>) -> Option<(u16, ErrorR
         status,
     };
     let source = match line.text(0) {
-        "errorfile" => ErrorPageSource::File(readable(value, reader)?),
+        "errorfile" => ErrorPageSource::File(error_file(value, reader)?),
         "errorloc303" => redirect(303),
         _ => redirect(302),
     };
