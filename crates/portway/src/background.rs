@@ -128,13 +128,44 @@ pub(crate) fn go_on(itself: &Itself, arguments: &[OsString]) -> io::Result<ExitC
     })
 }
 
-/// Tells whoever waits that this process serves, and lets go of the terminal if it is in the background.
-pub(crate) fn tell_serving(background: bool) {
-    tell_parent();
-    leave_parent();
-    tell_systemd("READY=1");
-    if background {
-        leave_terminal();
+/// What takes the place of standard input and output: opened before the root changes, since another root need not have it.
+pub(crate) struct Nobody(Option<File>);
+
+impl Nobody {
+    /// Where it cannot be had, the process keeps what it was given.
+    pub(crate) fn open() -> Self {
+        Self(
+            File::options()
+                .read(true)
+                .write(true)
+                .open("/dev/null")
+                .ok(),
+        )
+    }
+
+    /// Tells whoever waits that this process serves, and lets go of the terminal if it is in the background.
+    pub(crate) fn tell_serving(&self, background: bool) {
+        tell_parent();
+        self.leave_parent();
+        tell_systemd("READY=1");
+        if background {
+            self.leave_terminal();
+        }
+    }
+
+    /// Lets go of standard input: the parent may end.
+    fn leave_parent(&self) {
+        if let (true, Some(null)) = (parent_waits(), &self.0) {
+            let _ = rustix::stdio::dup2_stdin(null);
+        }
+    }
+
+    /// Lets go of standard output and error, once nothing is left to say on them.
+    pub(crate) fn leave_terminal(&self) {
+        if let Some(null) = &self.0 {
+            let _ = rustix::stdio::dup2_stdout(null);
+            let _ = rustix::stdio::dup2_stderr(null);
+        }
     }
 }
 
@@ -163,13 +194,6 @@ fn tell_parent() {
     if parent_waits() {
         // A parent that is gone has nobody to tell.
         let _ = rustix::io::write(rustix::stdio::stdin(), b"1");
-    }
-}
-
-/// Lets go of standard input: the parent may end.
-fn leave_parent() {
-    if let (true, Ok(null)) = (parent_waits(), File::open("/dev/null")) {
-        let _ = rustix::stdio::dup2_stdin(&null);
     }
 }
 
@@ -205,14 +229,6 @@ pub(crate) fn tell_master(handed: mpsc::Sender<Handed>) -> io::Result<()> {
 pub(crate) fn leave_session() {
     // It fails only in the leader of a group, which a child of ours is not.
     let _ = rustix::process::setsid();
-}
-
-/// Lets go of standard output and error, once nothing is left to say on them.
-pub(crate) fn leave_terminal() {
-    if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
-        let _ = rustix::stdio::dup2_stdout(&null);
-        let _ = rustix::stdio::dup2_stderr(&null);
-    }
 }
 
 /// Tells systemd (sd_notify(3)) what this process does, such as `READY=1`. Nothing where systemd did not start it so.

@@ -616,6 +616,40 @@ fn another_user_and_root() {
     assert!(errors.contains("no-such-user"), "{errors}");
 }
 
+/// There is no /proc in another root that says which sockets are to be handed over.
+#[test]
+fn sockets_are_handed_over_out_of_another_root() {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can change its root");
+        return;
+    }
+    let place = Place::new("");
+    let jail = place.path("jail");
+    fs::create_dir(&jail).unwrap();
+    let text = |body: &str| {
+        format!(
+            "global\n  chroot {}\n  stats socket {} level admin expose-fd listeners\n{}",
+            jail.display(),
+            place.path("sock").display(),
+            answering(body)
+        )
+    };
+    place.write("a.cfg", &text("first"));
+    assert_eq!(place.run("-D -f a.cfg -p pid").0, 0);
+    let mut daemon = Daemon(place.pid("pid").unwrap());
+    for body in ["second", "third"] {
+        place.write("a.cfg", &text(body));
+        let old = daemon.0.as_raw_nonzero();
+        let (code, _, errors) = place.run(&format!("-D -f a.cfg -p pid -x sock -sf {old}"));
+        assert_eq!(code, 0, "{errors}");
+        eventually("its end", || gone(daemon.0));
+        daemon = Daemon(place.pid("pid").unwrap());
+        assert_eq!(place.body(), body);
+    }
+    kill_process(daemon.0, Signal::TERM).unwrap();
+    eventually("its end", || gone(daemon.0));
+}
+
 #[test]
 fn the_service_script() {
     let place = Place::new(&answering("first"));

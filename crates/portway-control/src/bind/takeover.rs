@@ -4,6 +4,7 @@
 //! Connections that wait in a socket's queue belong to the socket: whoever has it serves them. An abstract UNIX socket can be
 //! had in no other way while its owner lives.
 
+use std::collections::HashSet;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -189,7 +190,7 @@ pub fn give(mut stream: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Duplicates of all sockets that this process listens on. See [`super::inherited`] for the way.
+/// A duplicate of each socket that this process listens on. See [`super::inherited`] for the way.
 fn ours() -> Vec<OwnedFd> {
     let Ok(ourselves) = pidfd_open(getpid(), PidfdFlags::empty()) else {
         return Vec::new();
@@ -197,19 +198,22 @@ fn ours() -> Vec<OwnedFd> {
     listening(&ourselves, numbers())
 }
 
-/// Duplicates of those of these descriptors that listen. All are looked at first: a duplicate has a number too.
+/// A duplicate of each socket among these descriptors that listens. One may stand under several numbers, and where all numbers
+/// are tried, the duplicates made here come up too.
 fn listening(ourselves: &OwnedFd, numbers: impl Iterator<Item = i32>) -> Vec<OwnedFd> {
-    let duplicate = |number: i32| {
-        let fd = pidfd_getfd(ourselves, number, PidfdGetfdFlags::empty()).ok()?;
-        let socket = socket2::Socket::from(fd);
-        let listens =
-            socket.is_listener().unwrap_or(false) && socket.r#type().ok()? == Type::STREAM;
-        listens.then(|| OwnedFd::from(socket))
-    };
-    let found: Vec<i32> = numbers
-        .filter(|number| duplicate(*number).is_some())
-        .collect();
-    found.into_iter().filter_map(duplicate).collect()
+    let duplicate = |number| pidfd_getfd(ourselves, number, PidfdGetfdFlags::empty()).ok();
+    let mut known = HashSet::new();
+    let sockets = numbers.filter_map(duplicate).filter(|fd| {
+        listens(fd).unwrap_or(false)
+            && rustix::fs::fstat(fd).is_ok_and(|it| known.insert((it.st_dev, it.st_ino)))
+    });
+    sockets.collect()
+}
+
+/// True for a stream socket that accepts connections.
+fn listens(fd: &OwnedFd) -> io::Result<bool> {
+    let socket = socket2::SockRef::from(fd);
+    Ok(socket.is_listener()? && socket.r#type()? == Type::STREAM)
 }
 
 /// The numbers of this process's descriptors; all that it may have where its root does not show /proc.

@@ -16,7 +16,7 @@ use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{SourceText, Sources, Span};
 
-use crate::background::{self, Itself};
+use crate::background::{self, Itself, Nobody};
 use crate::cli::{Run, reading};
 use crate::serve::{self, Again, Manners, Setting};
 use crate::{render, system};
@@ -43,11 +43,12 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
     if background {
         background::leave_session();
     }
+    let nobody = Nobody::open();
     let tell = |running: &Running| {
         if !quiet {
             super::print(&started(running));
         }
-        background::tell_serving(background);
+        nobody.tell_serving(background);
     };
     let setting = Setting {
         sources: &compiled.sources,

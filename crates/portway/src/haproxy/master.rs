@@ -25,7 +25,7 @@ use super::flags::Flags;
 use super::master_socket::{self, Question, Whom};
 use super::messages::Voice;
 use super::version;
-use crate::background::{self, Itself, Serving};
+use crate::background::{self, Itself, Nobody, Serving};
 
 /// In the arguments of a worker: the part it plays. HAProxy has no such option.
 const WORKER: &str = "--portway-worker";
@@ -132,7 +132,7 @@ pub(super) fn run(
         };
         let id = current.child.id();
         voice.tell(Severity::Note, &format!("New worker ({id}) forked"));
-        background::tell_serving(background);
+        Nobody::open().tell_serving(background);
         let master = Master {
             itself,
             arguments,

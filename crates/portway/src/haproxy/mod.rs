@@ -31,7 +31,7 @@ use portway_model::span::Spanned;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 use tokio::sync::mpsc;
 
-use crate::background::{self, Itself};
+use crate::background::{self, Itself, Nobody};
 use crate::cli::Level;
 use crate::serve::{self, Manners, Setting};
 use crate::system;
@@ -372,6 +372,7 @@ fn serve(
         // A process of HAProxy is replaced as a whole.
         again: None,
     };
+    let nobody = Nobody::open();
     let tell = move |_: &Running| {
         for (pid, signal) in &old {
             // One that has gone already needs no telling.
@@ -383,10 +384,10 @@ fn serve(
                     tracing::warn!("cannot watch the master: {error}");
                 }
                 if background {
-                    background::leave_terminal();
+                    nobody.leave_terminal();
                 }
             }
-            part => background::tell_serving(part == Part::Background),
+            part => nobody.tell_serving(part == Part::Background),
         }
     };
     match serve::runtime() {
