@@ -466,6 +466,16 @@ fn traefik_file(sources: &Sources, id: FileId) -> Option<traefik::File<'_>> {
     })
 }
 
+/// Whether the program that these texts are for would read them again when they change: Traefik does that with its own.
+pub fn watches(sources: &Sources) -> bool {
+    let is_traefiks = |it: &SourceText| detect(&it.name, &it.text) == Some(Dialect::Traefik);
+    let files = sources.iter().filter(|(_, it)| is_traefiks(it));
+    let files = files.filter_map(|(id, _)| traefik_file(sources, id));
+    let files: Vec<traefik::File<'_>> = files.collect();
+    let names: Vec<&str> = files.iter().map(|file| file.name).collect();
+    world::with_inputs(&names, |inputs| traefik::watches(&files, inputs))
+}
+
 /// The files that these name.
 fn named_by(sources: &Sources, files: &[FileId]) -> Vec<String> {
     let files = files.iter().filter_map(|id| traefik_file(sources, *id));

@@ -28,9 +28,28 @@ fn mark(path: &Path) -> Mark {
     Some((it.dev(), it.ino(), it.mtime(), it.mtime_nsec(), it.size()))
 }
 
+/// The marks of files; of a folder, which may have been given, what it holds.
 fn marks(paths: &[PathBuf]) -> Vec<(PathBuf, Mark)> {
-    let marks = paths.iter().map(|path| (path.clone(), mark(path)));
-    marks.collect()
+    let mut marks: Vec<(PathBuf, Mark)> = Vec::with_capacity(paths.len());
+    for path in paths {
+        match path.is_dir() {
+            true => marks.extend(inside(path).into_iter().map(|it| (it, None))),
+            false => marks.push((path.clone(), mark(path))),
+        }
+    }
+    marks
+}
+
+/// What a configuration may be made of in a folder: the names tell of files that come and go.
+fn inside(folder: &Path) -> Vec<PathBuf> {
+    let is_one = |path: &PathBuf| {
+        let kind = path.extension().and_then(|it| it.to_str());
+        kind.is_some_and(|it| ["cfg", "toml", "yml", "yaml"].contains(&it))
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut inside: Vec<PathBuf> = entries.map(|it| it.path()).filter(is_one).collect();
+    inside.sort();
+    inside
 }
 
 impl Running {
@@ -67,7 +86,12 @@ impl Running {
     fn files(&self, given: &[PathBuf]) -> Vec<PathBuf> {
         let plane = &self.statistics().installed().plane;
         let (snapshot, sources) = (&plane.snapshot, &plane.sources);
-        let texts = sources.iter().map(|(_, it)| PathBuf::from(&*it.name));
+        let texts = || sources.iter().map(|(_, it)| PathBuf::from(&*it.name));
+        // Where a file comes to others, it may be one of them.
+        let folders = texts().filter_map(|path| match path.parent() {
+            Some(here) if here.as_os_str().is_empty() => Some(PathBuf::from(".")),
+            folder => folder.map(Path::to_owned),
+        });
         let beside = |span: Span, file: &str| folder_of(sources, span).join(file);
         let certificates = snapshot.certificates.iter().filter(|it| it.pem.is_none());
         let certificates = certificates.flat_map(|it| {
@@ -81,7 +105,12 @@ impl Running {
             Some(beside(it.origin.0, file))
         });
         let given = given.iter().cloned();
-        let mut all: Vec<PathBuf> = given.chain(texts).chain(certificates).chain(maps).collect();
+        let all = given
+            .chain(texts())
+            .chain(folders)
+            .chain(certificates)
+            .chain(maps);
+        let mut all: Vec<PathBuf> = all.collect();
         all.sort();
         all.dedup();
         all

@@ -111,7 +111,7 @@ pub(crate) struct Run {
     /// The admin address, in place of the configuration's
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) admin: Option<SocketAddr>,
-    /// Reload when a file of the configuration changes; Traefik's own files are watched unless told otherwise
+    /// Reload when a file of the configuration changes; Traefik's dynamic files are watched unless told otherwise
     #[arg(long, conflicts_with = "no_watch")]
     pub(crate) watch: bool,
     /// Reload only when asked: by `portway reload` or SIGHUP

@@ -102,12 +102,6 @@ pub(crate) fn is_ours(name: &str, text: &str) -> bool {
     }
 }
 
-/// Whether a text of ours is a compose file, which Traefik learns of from Docker, not from the file.
-pub fn is_compose(text: &str) -> bool {
-    let text = text.trim_start_matches(BOM);
-    !looks_like_toml(text) && top_keys(text).any(|key| key == "services")
-}
-
 /// A path in TOML such as `http.routers.a` or `entryPoints`.
 fn is_ours_path(path: &str) -> bool {
     let path = path.to_ascii_lowercase();
@@ -176,6 +170,37 @@ pub fn named_files(files: &[File<'_>], inputs: &Inputs<'_>) -> Vec<String> {
         }
     }
     named
+}
+
+/// Whether Traefik would read these again when they change: dynamic files, unless `providers.file.watch` says otherwise. Of
+/// compose files it learns from Docker.
+pub fn watches(files: &[File<'_>], inputs: &Inputs<'_>) -> bool {
+    let mut unsaid = Diagnostics::default();
+    let found = &mut unsaid;
+    let mut dynamic = false;
+    for file in files {
+        let Some(table) = read_tree(file, found) else {
+            continue;
+        };
+        let fixed = match sort(&table) {
+            Sort::Dynamic => {
+                dynamic = true;
+                continue;
+            }
+            Sort::Fixed => vec![schema::read(&table, Language::Fixed, found)],
+            Sort::Compose => {
+                let project = compose::read(file, &table, inputs, found);
+                let fixed = fixed_of(&project, found);
+                fixed.map(|(section, _)| section).into_iter().collect()
+            }
+        };
+        let provider = |section: &Section| section.section("providers.file")?.flag("watch");
+        let mut said = fixed.iter().filter_map(provider);
+        if said.any(|watch| !watch.value) {
+            return false;
+        }
+    }
+    dynamic
 }
 
 /// The path of the dynamic file, and that of the folder of dynamic files, of static configuration.

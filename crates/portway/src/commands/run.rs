@@ -7,14 +7,12 @@ use std::sync::Arc;
 
 use portway_control::bind::Neighbour;
 use portway_control::install::Running;
-use portway_control::sources::{Compiled, Reading, compile_files_with};
+use portway_control::sources::{Compiled, Reading, compile_files_with, watches};
 use portway_dialects::cloudformation::Unset;
-use portway_dialects::traefik::is_compose;
-use portway_dialects::{Dialect, detect};
 use portway_model::address::BindAddress;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::snapshot::Snapshot;
-use portway_model::span::{SourceText, Sources, Span};
+use portway_model::span::Span;
 
 use crate::background::{self, Itself, Nobody};
 use crate::cli::{Run, reading};
@@ -59,7 +57,8 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
         manners: Manners::Server,
         reading: read_as(arguments),
         again: Some(Again {
-            watched: is_watched(arguments, &compiled.sources).then(|| arguments.sources.clone()),
+            watched: (arguments.watch || (!arguments.no_watch && watches(&compiled.sources)))
+                .then(|| arguments.sources.clone()),
             reader: {
                 let arguments = arguments.clone();
                 Arc::new(move || self::compiled(&arguments))
@@ -98,15 +97,6 @@ fn compiled(arguments: &Run) -> Compiled {
         compiled.snapshot = None;
     }
     compiled
-}
-
-/// Whether the files are read again when they change: Traefik does that with its own unless told otherwise.
-fn is_watched(arguments: &Run, sources: &Sources) -> bool {
-    let is_traefiks = |text: &SourceText| {
-        detect(&text.name, &text.text) == Some(Dialect::Traefik) && !is_compose(&text.text)
-    };
-    let by_language = || sources.iter().any(|(_, text)| is_traefiks(text));
-    arguments.watch || (!arguments.no_watch && by_language())
 }
 
 /// That no master is started, whatever the text says.

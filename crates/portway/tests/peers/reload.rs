@@ -459,6 +459,49 @@ fn a_signal_and_a_file_that_changes_reload_too() {
 }
 
 #[test]
+fn files_of_traefik_are_watched_as_traefik_does() {
+    let (one, two) = (Echo::start("one"), Echo::start("two"));
+    let fixed = |port: u16, watch: &str| {
+        format!(
+            "entryPoints: {{ web: {{ address: '127.0.0.1:{port}' }} }}\nproviders:\n  file: {{ directory: conf.d{watch} }}\n"
+        )
+    };
+    let router = |name: &str, rule: &str, port: u16| {
+        format!(
+            "http:\n  routers: {{ {name}: {{ rule: '{rule}', service: {name} }} }}\n  services:\n    \
+             {name}: {{ loadBalancer: {{ servers: [{{ url: 'http://127.0.0.1:{port}' }}] }} }}\n"
+        )
+    };
+    for (watch, watched) in [("", true), (", watch: false", false)] {
+        let scene = Scene::new();
+        let web = free_port();
+        scene.file("traefik.yml", fixed(web, watch));
+        scene.file("conf.d/a.yml", router("a", "PathPrefix(`/`)", one.port));
+        let portway = scene.portway_with(&["traefik.yml"]);
+        let mut kept = Client::new(web);
+        assert_eq!(kept.ask("/b"), "one");
+        // A file more, in the folder.
+        scene.file("conf.d/b.yml", router("b", "PathPrefix(`/b`)", two.port));
+        if watched {
+            eventually("the new file is seen", || {
+                (kept.ask("/b") == "two").then_some(())
+            });
+            scene.file("conf.d/a.yml", router("a", "PathPrefix(`/`)", two.port));
+            eventually("the change is seen", || {
+                (kept.ask("/") == "two").then_some(())
+            });
+        } else {
+            thread::sleep(Duration::from_millis(1500));
+            assert_eq!(
+                (kept.ask("/b"), kept.ask("/")),
+                ("one".to_owned(), "one".to_owned())
+            );
+        }
+        portway.stop();
+    }
+}
+
+#[test]
 fn certificates_are_renewed_and_sessions_go_on() {
     let scene = Scene::new();
     let one = Echo::start("one");

@@ -256,10 +256,10 @@ pub(crate) const ROWS: &[Row] = &[
         Text,
         "files that end in `.yml`, `.yaml` and `.toml`",
     ),
-    no_effect(
+    yes_but(
         "providers.file.watch",
         Flag,
-        "not yet: files are read at the start",
+        "static files are watched too, and so are certificates; what only a restart changes is said then",
     ),
     no_effect(
         "providers.file.debugLogGeneratedTemplate",
