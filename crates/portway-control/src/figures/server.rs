@@ -237,6 +237,7 @@ fn status(
             _ => ServerStatus::Down,
         },
         HealthState::Initial | HealthState::Healthy => match check {
+            None if watched.target.track.is_some() => ServerStatus::Up,
             None => ServerStatus::Unchecked,
             Some(check) => {
                 let failing = check.health < check.rise + check.fall - 1;

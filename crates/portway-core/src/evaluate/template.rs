@@ -107,7 +107,12 @@ fn append_logged<F: Facts>(expression: &Expression<Resolved>, facts: &F, out: &m
         && value.is_all_captured()
         && before.is_empty()
     {
-        return facts.write_captures(value, last.contains(&Transform::Quoted), out);
+        facts.write_captures(value, last.contains(&Transform::Quoted), out);
+        if last.contains(&Transform::Backslashed) {
+            // Quotes of what was captured are written otherwise: those that are there stand around it.
+            backslash(out, start, b"\\]");
+        }
+        return;
     }
     if before.is_empty() {
         fetch::append(&expression.value, facts, out);
@@ -123,17 +128,17 @@ fn append_logged<F: Facts>(expression: &Expression<Resolved>, facts: &F, out: &m
                 out.insert(start, b'"');
                 out.push(b'"');
             }
-            Transform::Backslashed => backslash(out, start),
+            Transform::Backslashed => backslash(out, start, b"\"\\]"),
             _ => {}
         }
     }
 }
 
-/// Puts a backslash before each of `"`, `\` and `]` from `start` on.
-fn backslash(out: &mut Vec<u8>, start: usize) {
+/// Puts a backslash before each of `special` from `start` on.
+fn backslash(out: &mut Vec<u8>, start: usize, special: &[u8]) {
     let mut at = start;
     while let Some(byte) = out.get(at) {
-        if matches!(byte, b'"' | b'\\' | b']') {
+        if special.contains(byte) {
             out.insert(at, b'\\');
             at += 1;
         }

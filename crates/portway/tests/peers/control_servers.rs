@@ -182,6 +182,13 @@ backend hashed
         let [theirs, ours] = both.ask(&line).map(|it| without_times(&it));
         assert_eq!(ours, theirs, "`{line}`");
     }
+    // One that follows another is as that is, and not unchecked.
+    let statuses = both.ask("show stat be 4 -1").map(|answer| {
+        let mut lines = answer.lines();
+        let line = lines.find(|it| it.starts_with("be,follows,")).unwrap();
+        line.split(',').nth(17).unwrap().to_owned()
+    });
+    assert_eq!(statuses, ["UP", "UP"]);
     // The lowest numbers that are free.
     let [theirs, ours] = both.ask("show servers state be");
     let numbers = |answer: &str| -> Vec<String> {

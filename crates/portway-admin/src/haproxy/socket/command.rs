@@ -94,7 +94,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["show", "cli", "level"], usage: "show cli level", says: "the level of this connection", level: User, run: Now(show::level) },
     Command { words: &["show", "cli", "sockets"], usage: "show cli sockets", says: "where commands are understood", level: User, run: Now(show::sockets) },
     Command { words: &["show", "env"], usage: "show env [var]", says: "the environment of the process", level: Operator, run: Now(show::environment) },
-    Command { words: &["show", "errors"], usage: "show errors [<px>] [request|response]", says: "the latest messages that were refused", level: Operator, run: Now(show::errors) },
+    Command { words: &["show", "errors"], usage: "show errors [<px>] [request|response]", says: "none: refused messages are counted, and stand in access logs", level: Operator, run: Now(show::errors) },
     Command { words: &["show", "events"], usage: "show events [<sink>]", says: "rings of events (there are none)", level: User, run: Now(insides::events) },
     Command { words: &["show", "fd"], usage: "show fd [num]", says: "descriptors of the process", level: Operator, run: Later(show::descriptors) },
     Command { words: &["show", "info"], usage: "show info [desc|json|typed|float]*", says: "the process", level: User, run: Now(show::info) },

@@ -63,6 +63,8 @@ const FOOT: &str = "
 * Bytes in stick tables and statistics are those of heads as they were sent and of bodies without chunked coding and TLS;
   HAProxy counts its own form of a message. `%B` and `%U` in logs are HAProxy's numbers, but for responses that are
   compressed, where `%B` is what was sent.
+* A second process does not start on addresses that another holds, unless `-sf`, `-st` or `-x` says that it follows it.
+* `show errors` lists nothing: requests and responses that are refused are counted, and stand in access logs.
 * A client of IPv4 on a socket for both is told by its IPv4 address, not as `::ffff:192.0.2.1`.
 * `ssl_fc_sni` is in lower case; `req.ssl_sni` is as the client sent it, as in HAProxy.
 * Who comes to a full frontend or process waits, as in HAProxy, in the kernel's queue, but for one connection a socket and

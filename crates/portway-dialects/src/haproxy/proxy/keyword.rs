@@ -329,6 +329,8 @@ fn monitor_fail(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         reader.push(Diagnostic::error(Code::Syntax, line.span, message).help(help));
         return;
     }
+    let place = ("monitor fail", List::Content);
+    rule::warn_order(proxy, place, line.span, reader);
     let condition = rule::condition(proxy, List::HttpRequest, &mut args, reader);
     proxy.monitor_fail.extend(condition);
 }

@@ -133,14 +133,29 @@ pub(crate) fn add(
     span: Span,
     reader: &mut Reader<'_>,
 ) {
+    warn_order(proxy, (list.as_str(), list), span, reader);
+    proxy.rules.push(RuleLine {
+        list,
+        step,
+        condition,
+        span,
+    });
+}
+
+/// Warns where something that runs with a list stands behind a rule that runs later.
+pub(super) fn warn_order(
+    proxy: &Proxy,
+    (what, list): (&str, List),
+    span: Span,
+    reader: &mut Reader<'_>,
+) {
     let later = proxy
         .rules
         .iter()
         .find(|rule| rule.list > list && ordered(rule.list, list));
     if let Some(later) = later {
         let message = format!(
-            "a `{}` rule behind a `{}` rule still runs before it",
-            list.as_str(),
+            "a `{what}` rule behind a `{}` rule still runs before it",
             later.list.as_str()
         );
         let warning = Diagnostic::warning(Code::Unreachable, span, message)
@@ -150,12 +165,6 @@ pub(crate) fn add(
             );
         reader.push(warning);
     }
-    proxy.rules.push(RuleLine {
-        list,
-        step,
-        condition,
-        span,
-    });
 }
 
 /// Whether both lists belong to the way of a request.
