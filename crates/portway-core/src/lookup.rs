@@ -93,6 +93,41 @@ impl Lookup {
         Ok(Self { keys, values })
     }
 
+    /// Gives the entry at this place another value.
+    pub fn set_value(&mut self, at: usize, value: &str) {
+        if let Some(known) = self.values.get_mut(at) {
+            *known = value.as_bytes().into();
+        }
+    }
+
+    /// Adds an entry behind the others, where keys are whole texts; nothing happens elsewhere.
+    pub fn push(&mut self, key: &str, value: &str) {
+        if let Keys::Exact(keys) = &mut self.keys {
+            keys.entry(key.as_bytes().into())
+                .or_insert(self.values.len());
+            self.values.push(value.as_bytes().into());
+        }
+    }
+
+    /// Takes away the entries at these places, sorted, where keys are whole texts: all those with one key.
+    pub fn remove(&mut self, gone: &[usize]) {
+        let Keys::Exact(keys) = &mut self.keys else {
+            return;
+        };
+        keys.retain(|_, at| match gone.binary_search(at) {
+            Ok(_) => false,
+            Err(before) => {
+                *at -= before;
+                true
+            }
+        });
+        let mut at = 0;
+        self.values.retain(|_| {
+            at += 1;
+            gone.binary_search(&(at - 1)).is_err()
+        });
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.values.len()

@@ -5,7 +5,7 @@
 
 use portway_core::lookup::Lookup;
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 /// All maps of a file, whose entries rules may change.
 pub trait EntriesChange: Send + Sync {
@@ -21,8 +21,8 @@ pub trait EntriesChange: Send + Sync {
 #[derive(Debug, Default)]
 pub struct LiveMap {
     read: Lookup,
-    /// What it is now. The lock is written on a change and held for an instant.
-    changed: OnceLock<RwLock<Arc<Lookup>>>,
+    /// What it is now. The lock is written on a change and held for an instant, or read for a question.
+    changed: OnceLock<RwLock<Lookup>>,
 }
 
 impl From<Lookup> for LiveMap {
@@ -35,9 +35,29 @@ impl From<Lookup> for LiveMap {
 impl LiveMap {
     /// Replaces all of it.
     pub fn change(&self, to: Lookup) {
-        let to = Arc::new(to);
-        let current = self.changed.get_or_init(|| RwLock::new(to.clone()));
-        *current.write().unwrap_or_else(PoisonError::into_inner) = to;
+        let mut to = Some(to);
+        let current = self
+            .changed
+            .get_or_init(|| RwLock::new(to.take().unwrap_or_default()));
+        if let Some(to) = to {
+            let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
+            let before = std::mem::replace(&mut *current, to);
+            // What it was may be large: nobody waits for its end.
+            drop(current);
+            drop(before);
+        }
+    }
+
+    /// True once it was changed: it can be edited then.
+    pub fn is_changed(&self) -> bool {
+        self.changed.get().is_some()
+    }
+
+    /// Changes entries where they stand; nothing happens to what is as it was read.
+    pub fn edit(&self, edit: impl FnOnce(&mut Lookup)) {
+        if let Some(current) = self.changed.get() {
+            edit(&mut current.write().unwrap_or_else(PoisonError::into_inner));
+        }
     }
 
     /// The value of the entry that fits; empty in a list.
@@ -57,10 +77,9 @@ impl LiveMap {
     }
 
     /// What it was changed to.
-    fn current(&self) -> Option<Arc<Lookup>> {
+    fn current(&self) -> Option<RwLockReadGuard<'_, Lookup>> {
         let current = self.changed.get()?;
-        let current = current.read().unwrap_or_else(PoisonError::into_inner);
-        Some(Arc::clone(&current))
+        Some(current.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

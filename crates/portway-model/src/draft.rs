@@ -233,6 +233,8 @@ pub struct SocketDraft {
     pub backlog: Option<Spanned<u32>>,
     /// Addresses that this machine does not have can be bound.
     pub transparent: Option<Spanned<bool>>,
+    /// Another may accept on the same addresses.
+    pub shared: Option<Spanned<bool>>,
     /// Clients elsewhere hear nothing.
     pub packets_from: Option<Spanned<Vec<IpNet>>>,
 }

@@ -495,6 +495,7 @@ fn socket(socket: &SocketOptions) -> SocketDraft {
         v6_only: unless(&socket.v6_only, &true),
         backlog: some(&socket.backlog),
         transparent: unless(&socket.transparent, &false),
+        shared: unless(&socket.shared, &false),
         packets_from: some(&socket.packets_from),
     }
 }

@@ -463,6 +463,8 @@ pub struct SocketOptions {
     pub backlog: Option<u32>,
     /// Addresses that this machine does not have can be bound (Linux' IP_TRANSPARENT).
     pub transparent: bool,
+    /// Another whose are shared too may accept on the same addresses: a connection goes to one of them.
+    pub shared: bool,
     /// Packets from elsewhere vanish before anything answers them, as in a firewall; `None`: none does.
     pub packets_from: Option<Vec<IpNet>>,
 }

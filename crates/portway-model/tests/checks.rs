@@ -219,6 +219,25 @@ fn references() {
 }
 
 #[test]
+fn shared_addresses() {
+    let shared = |first: bool, second: bool| {
+        move |d: &mut Draft| {
+            d.listeners.push(listener(60, "second", 81, "web"));
+            d.listeners[0].binds = vec![at(21, BindAddress::tcp(None, 80))];
+            d.listeners[1].binds = vec![at(61, BindAddress::tcp(None, 80))];
+            for (listener, shared) in d.listeners.iter_mut().zip([first, second]) {
+                listener.socket.shared = Some(at(62, shared));
+            }
+        }
+    };
+    check(shared(true, true), &[]);
+    check(
+        shared(true, false),
+        &["P0202 @61 21: listener `in` and listener `second` both accept on `:80`"],
+    );
+}
+
+#[test]
 fn bind_addresses() {
     let second = |address: BindAddress| {
         move |d: &mut Draft| {

@@ -616,6 +616,26 @@ fn another_user_and_root() {
     assert!(errors.contains("no-such-user"), "{errors}");
 }
 
+#[test]
+fn frontends_share_an_address() {
+    let place = Place::new(&answering("one"));
+    let text = fs::read_to_string(place.path("a.cfg")).unwrap();
+    place.write(
+        "a.cfg",
+        &format!(
+            "{text}{}",
+            text.replace("frontend f", "frontend g")
+                .replace("one", "two")
+        ),
+    );
+    let _running = place.spawn("-db -f a.cfg");
+    let mut seen = std::collections::BTreeSet::new();
+    eventually("answers of both", || {
+        seen.insert(place.body());
+        (seen.len() == 2).then_some(())
+    });
+}
+
 /// There is no /proc in another root that says which sockets are to be handed over.
 #[test]
 fn sockets_are_handed_over_out_of_another_root() {

@@ -19,6 +19,7 @@ const OPTIONS: SocketOptions = SocketOptions {
     v6_only: false,
     backlog: None,
     transparent: false,
+    shared: false,
     packets_from: None,
 };
 

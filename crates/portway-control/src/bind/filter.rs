@@ -133,6 +133,7 @@ mod tests {
             v6_only: false,
             backlog: None,
             transparent: false,
+            shared: false,
             packets_from: Some(networks.iter().map(|it| it.parse().unwrap()).collect()),
         };
         let bind: IpAddr = bind.parse().unwrap();

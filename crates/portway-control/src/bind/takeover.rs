@@ -258,6 +258,7 @@ mod tests {
             v6_only: false,
             backlog: None,
             transparent: false,
+            shared: false,
             packets_from: None,
         };
         let local = tcp.local_addr().unwrap();

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portway_core::lookup::Lookup;
 use portway_dataplane::map::{EntriesChange, LiveMap};
+use portway_model::expression::TextMatch;
 use portway_model::settings::{MapLines, MapMatch};
 use portway_model::snapshot::{Map, Snapshot};
 use portway_model::span::Sources;
@@ -278,10 +279,7 @@ impl MapSet {
         let mut state = self.state();
         let more = state.numbered(pairs);
         match version.filter(|version| *version != state.current) {
-            None => {
-                let entries = state.entries.iter().cloned().chain(more).collect();
-                self.replace(&mut state, entries)
-            }
+            None => self.append(&mut state, more),
             Some(version) => {
                 for member in &self.members {
                     member.ready(0, &more)?;
@@ -304,13 +302,10 @@ impl MapSet {
     /// No entry is meant, or it is too much.
     pub fn set(&self, which: Which<'_>, value: &str) -> Result<(), NotChanged> {
         let mut state = self.state();
-        let mut entries = state.entries.clone();
-        let meant = entries.iter_mut().filter(|it| which.is(it));
-        let changed = meant.map(|it| it.value = value.to_owned()).count();
-        if changed == 0 {
-            return Err(NotChanged::NoEntry);
+        match state.places(which) {
+            meant if meant.is_empty() => Err(NotChanged::NoEntry),
+            meant => self.give(&mut state, &meant, value),
         }
-        self.replace(&mut state, entries)
     }
 
     /// Takes entries away.
@@ -319,11 +314,19 @@ impl MapSet {
     /// No entry is meant.
     pub fn remove(&self, which: Which<'_>) -> Result<(), NotChanged> {
         let mut state = self.state();
-        let mut entries = state.entries.clone();
-        entries.retain(|it| !which.is(it));
-        if entries.len() == state.entries.len() {
+        let gone = state.places(which);
+        if gone.is_empty() {
             return Err(NotChanged::NoEntry);
         }
+        // Behind one of several with its key, the next comes to count.
+        if matches!(which, Which::Key(_)) && self.is_edited() && self.is_exact() {
+            let edited = self.members.iter();
+            edited.for_each(|member| member.live.edit(|it| it.remove(&gone)));
+            state.entries.retain(|it| !which.is(it));
+            return Ok(());
+        }
+        let mut entries = state.entries.clone();
+        entries.retain(|it| !which.is(it));
         self.replace(&mut state, entries)
     }
 
@@ -386,6 +389,57 @@ impl MapSet {
         asked.collect()
     }
 
+    /// True where the maps are no longer as they were read: the first change makes all of them anew, those after it cost what
+    /// they change.
+    fn is_edited(&self) -> bool {
+        self.members.iter().all(|it| it.live.is_changed())
+    }
+
+    /// True where all its maps compare whole texts.
+    fn is_exact(&self) -> bool {
+        let exact = MapMatch::Text(TextMatch::Exact);
+        let mut members = self.members.iter();
+        members.all(|it| it.compare == exact && !it.ignore_case)
+    }
+
+    /// Gives the entries at these places another value.
+    fn give(&self, state: &mut State, meant: &[usize], value: &str) -> Result<(), NotChanged> {
+        if !self.is_edited() {
+            let mut entries = state.entries.clone();
+            give(&mut entries, meant, value);
+            return self.replace(state, entries);
+        }
+        let more = (meant.len() * value.len()) as u64;
+        let room = MAX_MAP_BYTES.saturating_sub(bytes(&state.entries));
+        if more > room {
+            return Err(NotChanged::TooMuch);
+        }
+        for member in &self.members {
+            member
+                .live
+                .edit(|it| meant.iter().for_each(|at| it.set_value(*at, value)));
+        }
+        give(&mut state.entries, meant, value);
+        Ok(())
+    }
+
+    /// Adds entries behind the others.
+    fn append(&self, state: &mut State, more: Vec<Entry>) -> Result<(), NotChanged> {
+        if !(self.is_edited() && self.is_exact()) {
+            let entries = state.entries.iter().cloned().chain(more).collect();
+            return self.replace(state, entries);
+        }
+        if bytes(&state.entries) + bytes(&more) > MAX_MAP_BYTES {
+            return Err(NotChanged::TooMuch);
+        }
+        for member in &self.members {
+            let push = |it: &mut Lookup| more.iter().for_each(|new| it.push(&new.key, &new.value));
+            member.live.edit(push);
+        }
+        state.entries.extend(more);
+        Ok(())
+    }
+
     /// Makes these the entries that count.
     fn replace(&self, state: &mut State, entries: Vec<Entry>) -> Result<(), NotChanged> {
         if bytes(&entries) > MAX_MAP_BYTES {
@@ -420,18 +474,17 @@ impl EntriesChange for MapSet {
             return;
         };
         let mut state = self.state();
-        let mut known = state.entries.iter().filter(|it| it.key == key).peekable();
-        // What changes nothing costs nothing.
-        if known.peek().is_some() && known.all(|it| it.value == value) {
-            return;
-        }
-        let mut entries = state.entries.clone();
-        let meant = entries.iter_mut().filter(|it| it.key == key);
-        if meant.map(|it| value.clone_into(&mut it.value)).count() == 0 {
-            entries.extend(state.numbered(vec![(key.to_owned(), value.to_owned())]));
-        }
-        // A key that is none for one of the maps leaves all as they are.
-        let _ = self.replace(&mut state, entries);
+        let known = state.places(Which::Key(key));
+        let has = |at: &usize| state.entries.get(*at).is_some_and(|it| it.value == value);
+        // What changes nothing costs nothing. A key that is none for one of the maps leaves all as they are.
+        let _ = match known {
+            known if known.is_empty() => {
+                let more = state.numbered(vec![(key.to_owned(), value.to_owned())]);
+                self.append(&mut state, more)
+            }
+            known if known.iter().all(has) => Ok(()),
+            known => self.give(&mut state, &known, value),
+        };
     }
 
     fn remove(&self, key: &[u8]) {
@@ -461,6 +514,13 @@ impl Which<'_> {
 }
 
 impl State {
+    /// Where the entries stand that are meant.
+    fn places(&self, which: Which<'_>) -> Vec<usize> {
+        let entries = self.entries.iter().enumerate();
+        let meant = entries.filter(|(_, it)| which.is(it));
+        meant.map(|(at, _)| at).collect()
+    }
+
     fn numbered(&mut self, pairs: Pairs) -> Vec<Entry> {
         let entries = pairs.into_iter().map(|(key, value)| {
             self.next_number += 1;
@@ -480,6 +540,14 @@ impl State {
     }
 }
 
+fn give(entries: &mut [Entry], meant: &[usize], value: &str) {
+    for at in meant {
+        if let Some(entry) = entries.get_mut(*at) {
+            value.clone_into(&mut entry.value);
+        }
+    }
+}
+
 fn bytes(entries: &[Entry]) -> u64 {
     let all = entries.iter().map(|it| it.key.len() + it.value.len() + 1);
     all.sum::<usize>() as u64
@@ -488,7 +556,6 @@ fn bytes(entries: &[Entry]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portway_model::expression::TextMatch;
     use portway_model::name::Name;
     use portway_model::span::{Origin, Span};
 
@@ -546,6 +613,58 @@ mod tests {
         assert_eq!(set.remove(Which::Number(number)), Err(NotChanged::NoEntry));
         set.clear(None);
         assert_eq!(found("/b"), [None, None]);
+    }
+
+    /// What is edited in place is found as what is made anew.
+    #[test]
+    fn changes_in_place() {
+        let exact = MapMatch::Text(TextMatch::Exact);
+        let sets = sets(&[exact], &[("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")]);
+        let set = sets.named("a.map", false).unwrap();
+        let check = |expected: &[(&str, &str)]| {
+            let live = sets.live().remove(0);
+            let entries = set.entries(None);
+            let held: Vec<_> = entries
+                .iter()
+                .map(|it| (it.key.as_str(), it.value.as_str()))
+                .collect();
+            assert_eq!(held, expected);
+            for key in ["a", "b", "c", "d", "e"] {
+                let first = expected.iter().find(|(known, _)| *known == key);
+                let found = live.find(key.as_bytes());
+                assert_eq!(found.as_deref(), first.map(|(_, value)| value.as_bytes()));
+                let asked = set.ask(key).remove(0).entry.map(|it| it.value);
+                assert_eq!(asked.as_deref(), first.map(|(_, value)| *value));
+            }
+        };
+        set.add(None, pairs("d", "5")).unwrap();
+        set.add(None, pairs("e", "6")).unwrap();
+        check(&[
+            ("a", "1"),
+            ("b", "2"),
+            ("a", "3"),
+            ("c", "4"),
+            ("d", "5"),
+            ("e", "6"),
+        ]);
+        set.put(b"a", Some(b"7"));
+        set.put(b"e", Some(b"8"));
+        check(&[
+            ("a", "7"),
+            ("b", "2"),
+            ("a", "7"),
+            ("c", "4"),
+            ("d", "5"),
+            ("e", "8"),
+        ]);
+        set.remove(Which::Key("a")).unwrap();
+        check(&[("b", "2"), ("c", "4"), ("d", "5"), ("e", "8")]);
+        set.put(b"a", Some(b"9"));
+        set.put(b"b", Some(b"0"));
+        check(&[("b", "0"), ("c", "4"), ("d", "5"), ("e", "8"), ("a", "9")]);
+        set.clear(None);
+        set.put(b"c", Some(b"1"));
+        check(&[("c", "1")]);
     }
 
     #[test]

@@ -79,6 +79,7 @@ fields!(SocketDraft {
     "v6_only" => v6_only,
     "backlog" => backlog,
     "transparent" => transparent,
+    "shared" => shared,
     "packets_from" => packets_from,
 });
 

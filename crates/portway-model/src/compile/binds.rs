@@ -18,6 +18,7 @@ struct Bound<'a> {
     name: Option<&'a Name>,
     address: BindAddress,
     interface: Option<&'a str>,
+    shared: bool,
     span: Span,
 }
 
@@ -42,6 +43,7 @@ pub(super) fn check(draft: &Draft, admin: SocketAddr, found: &mut Diagnostics) {
                     name: Some(&listener.name.value),
                     address: bind.value.clone(),
                     interface: interface.map(|it| it.value.as_str()),
+                    shared: listener.socket.shared.is_some_and(|it| it.value),
                     span: bind.span,
                 });
             }
@@ -52,6 +54,7 @@ pub(super) fn check(draft: &Draft, admin: SocketAddr, found: &mut Diagnostics) {
         name: None,
         address: BindAddress::tcp(Some(admin.ip()), admin.port()),
         interface: None,
+        shared: false,
         span: draft.process.admin.map_or(Span::NONE, |admin| admin.span),
     });
     check_ports(&bound, found);
@@ -127,6 +130,7 @@ fn check_ports(bound: &[Bound<'_>], found: &mut Diagnostics) {
             // The admin address is nobody else's.
             let meets = match second.listener {
                 None => overlap(ip, other_ip),
+                Some(_) if first.shared && second.shared => false,
                 Some(_) => same(ip, other_ip) && first.interface == second.interface,
             };
             if meets && !found.is_full() && reported.insert(other) {

@@ -142,6 +142,7 @@ impl Compiler<'_> {
             v6_only: draft.v6_only.is_none_or(|x| x.value),
             backlog: draft.backlog.map(|x| x.value),
             transparent: draft.transparent.is_some_and(|x| x.value),
+            shared: draft.shared.is_some_and(|x| x.value),
             packets_from: draft.packets_from.as_ref().map(|x| x.value.clone()),
         }
     }

@@ -449,6 +449,7 @@ impl Choices {
             v6_only: self.setting(|c| c.one_in(2)),
             backlog: self.setting(|c| c.below(1_000) + 1),
             transparent: self.setting(|c| c.one_in(2)),
+            shared: self.setting(|c| c.one_in(2)),
             packets_from: self.setting(|c| c.some(3, Self::network)),
         };
         draft.forwarded = self.forwarded();

@@ -14,6 +14,7 @@ mod log;
 mod rdp;
 mod references;
 mod rules;
+mod shared;
 mod stats;
 mod tls;
 mod track;
@@ -87,6 +88,7 @@ pub(crate) fn lower(proxies: &[Proxy], base: &Base, draft: &mut Draft, reader: &
     }
     lowering.reader.proxy = None;
     lowering.stored_servers();
+    lowering.shared_addresses();
 }
 
 impl<'a> Lowering<'a, '_, '_> {
