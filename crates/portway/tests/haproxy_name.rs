@@ -624,7 +624,7 @@ fn frontends_share_an_address() {
         "a.cfg",
         &format!(
             "{text}{}",
-            text.replace("frontend f", "frontend g")
+            text.replace("frontend web", "frontend other")
                 .replace("one", "two")
         ),
     );
