@@ -237,6 +237,13 @@ fn by_pattern(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) -> bool {
         replace(proxy, list, ignore_case, line, reader);
         return true;
     }
+    if verb == "del"
+        && ignore_case
+        && !matches!(looked_at(word.as_str()), Some(Looked::Header { .. }))
+    {
+        delete_lines(proxy, list, line, word, reader);
+        return true;
+    }
     let looked = looked_at(word.as_str()).and_then(|looked| translated(looked, ignore_case));
     let (Some(looked), false) = (looked, matches!(verb, "pass" | "setbe")) else {
         inexpressible(line, word, reader);
@@ -269,6 +276,20 @@ fn by_pattern(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) -> bool {
     }
     add_rule(proxy, list, step, condition, line.span, reader);
     true
+}
+
+/// `reqidel PATTERN` of any lines of headers, whose names are in lower case.
+fn delete_lines(proxy: &mut Proxy, list: List, line: &Line, word: &Word, reader: &mut Reader<'_>) {
+    let Ok(pattern) = regex::translate(word.as_str(), true) else {
+        inexpressible(line, word, reader);
+        return;
+    };
+    let remove = Action::RemoveHeaders(NamePattern::Line(word.spanned(pattern)));
+    let mut args = Args::new(line, 2);
+    if let Some(condition) = bare_condition(proxy, list, &mut args, reader) {
+        let step = Step::Do(vec![remove]);
+        add_rule(proxy, list, step, condition, line.span, reader);
+    }
 }
 
 /// The patterns in our syntax.
@@ -464,12 +485,36 @@ fn lowered_references(with: &str) -> Option<String> {
     Some(out)
 }
 
+/// `^(Name: …` and `\1…` with the name before the group, which then has what is behind it, or is gone.
+fn named_first(search: &str, with: &str) -> Option<(String, String)> {
+    let rest = search.strip_prefix("^(")?;
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))?;
+    let (name, after) = rest.split_at_checked(end)?;
+    let after = after.strip_prefix(':').filter(|_| !name.is_empty())?;
+    let after = after.strip_prefix(' ').unwrap_or(after);
+    let with = with.strip_prefix("\\1")?;
+    match after.strip_prefix(')') {
+        Some(rest) if rest.starts_with(['?', '*', '+', '{']) => None,
+        Some(rest) => {
+            let with = lowered_references(with)?;
+            Some((format!("^{name}: {rest}"), format!("{name}: {with}")))
+        }
+        None if with.contains("\\1") => None,
+        None => Some((format!("^{name}: ({after}"), format!("{name}: \\1{with}"))),
+    }
+}
+
 /// `^Name: SEARCH` and `Name: NEW`.
 fn header_line(search: &Word, with: &Word, ignore_case: bool) -> Option<Action<Named>> {
-    let Looked::Header { name, value } = looked_at(search.as_str())? else {
+    let named = named_first(search.as_str(), with.as_str());
+    let (text, with) = match &named {
+        Some((text, with)) => (text.as_str(), with.as_str()),
+        None => (search.as_str(), with.as_str()),
+    };
+    let Looked::Header { name, value } = looked_at(text)? else {
         return None;
     };
-    let (new_name, new_value) = with.as_str().split_once(':')?;
+    let (new_name, new_value) = with.split_once(':')?;
     if !new_name.eq_ignore_ascii_case(&name) {
         return None;
     }

@@ -31,7 +31,7 @@ in the middle of a line is an error, where HAProxy reads nothing behind it and s
 | state | what it means |
 |---|---|
 | yes | It does what it does in HAProxy, but for forms that the remark names: those are errors. |
-| 1.5 | HAProxy 2.6 refuses it; here it works as it did in 1.5, with a note that says what one writes today. |
+| 1.5 | HAProxy 2.6 refuses it; here it works as it did in 1.5, with a note that says what one writes today. Of patterns behind `req…` and `rsp…`, those run that begin with `^Name:` of one header, with `^METHOD\\ ` or with `^[^\\ ]*\\ ` of the request line, and any behind `reqidel` and `rspidel`; others are refused. |
 | no effect | The line changes nothing here, for the reason that is given. A warning says so. |
 | not yet | An error. Without the line the rest can run. |
 | no | An error: it will not be done, for the reason that is given. |
