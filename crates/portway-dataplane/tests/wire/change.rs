@@ -55,6 +55,20 @@ fn those_that_stay_keep_their_connections_and_counts() {
 }
 
 #[test]
+fn a_client_that_rests_keeps_nothing_of_what_was() {
+    let (a, b) = (says("a"), says("b"));
+    let mut proxy = Proxy::start(&simple("", "", &[a.address()]));
+    let (mut rests, came) = (proxy.client(), proxy.client());
+    assert_eq!(body(&mut rests), "a");
+    let before = proxy.plane();
+    proxy.change_targets(&[], Some(b.address()));
+    assert!(eventually(|| before.strong_count() == 0));
+    assert_eq!(body(&mut rests), "b");
+    drop((rests, came));
+    proxy.finish(2);
+}
+
+#[test]
 fn what_is_in_progress_ends_as_it_began() {
     let (go, going) = mpsc::channel::<()>();
     let going = Mutex::new(going);

@@ -21,7 +21,7 @@ use portway_telemetry::zone::Zone;
 use portway_testkit::peer::{PATIENCE, Wire, eventually};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
@@ -112,6 +112,11 @@ impl Proxy {
     /// A client of listener `@0`.
     pub(crate) fn client(&self) -> Wire {
         Wire::connect(self.places[0]).unwrap()
+    }
+
+    /// What is at work now, without keeping it.
+    pub(crate) fn plane(&self) -> Weak<Plane> {
+        Arc::downgrade(&self.plane)
     }
 
     /// Serves what begins from now on with other targets in the first group: those of its places that are `kept`, in

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -559,38 +561,82 @@ fn what_was_counted_of_clients_goes_on() {
     assert_eq!(status(), "429");
 }
 
+/// Two hundred configurations one after the other, each with other targets, retries and a listener that comes and goes.
 #[test]
-fn many_reloads_lose_no_request() {
-    let (one, two) = (Echo::start("one"), Echo::start("two"));
-    let web = free_port();
-    let text = |ports: &[u16], retries: usize| {
-        let app = group("app", ports);
-        format!(
-            "{SOON}{}{app}retries = {}\n",
-            listener("web", web, "app"),
-            retries % 5
-        )
+fn many_reloads_lose_nothing() {
+    const RELOADS: usize = 200;
+    let (one, two, chat) = (Echo::start("one"), Echo::start("two"), tunnels());
+    let [web, ws, flapping] = [(); 3].map(|()| free_port());
+    let text = |nth: usize| {
+        let ports = [one.port, two.port];
+        // Targets that go have the five minutes that they have by default.
+        let mut text = listener("web", web, "app") + &listener("ws", ws, "chat");
+        text += &group("app", &ports[nth % 2..]);
+        text += &format!("retries = {}\n", nth % 5);
+        text += &group("chat", &[chat]);
+        if nth.is_multiple_of(3) {
+            text += &listener("flapping", flapping, "app");
+        }
+        text
     };
-    let stage = Stage::new(&text(&[one.port, two.port], 0));
-    let clients = [true, false].map(|keeps| {
+    let stage = Stage::new(&text(0));
+    let ended = Arc::new(AtomicBool::new(false));
+    let asks = |keeps: bool| {
+        let ended = ended.clone();
         thread::spawn(move || {
             let mut kept = Client::new(web);
-            for _ in 0..300 {
+            while !ended.load(Ordering::Relaxed) {
                 if !keeps {
                     kept = Client::new(web);
                 }
                 kept.ask("/slow/5");
             }
         })
-    });
-    let mut nth = 0;
-    while clients.iter().any(|client| !client.is_finished()) {
-        let ports = [one.port, two.port];
-        stage.becomes(&text(&ports[nth % 2..], nth));
-        nth += 1;
+    };
+    let beats = || {
+        let ended = ended.clone();
+        thread::spawn(move || {
+            let mut tunnel = Client::tunnel(ws);
+            while !ended.load(Ordering::Relaxed) {
+                tunnel.beats();
+                thread::sleep(Duration::from_millis(20));
+            }
+        })
+    };
+    let uploads = || {
+        let ended = ended.clone();
+        thread::spawn(move || {
+            let mut client = Client::new(web);
+            client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+            while !ended.load(Ordering::Relaxed) {
+                client.send("5\r\nchunk\r\n");
+                thread::sleep(Duration::from_millis(20));
+            }
+            client.send("0\r\n\r\n");
+            assert!(client.answer().starts_with("http/1.1 200 "));
+        })
+    };
+    let clients = [
+        asks(true),
+        asks(true),
+        asks(false),
+        beats(),
+        beats(),
+        uploads(),
+    ];
+    for nth in 1..=RELOADS {
+        stage.becomes(&text(nth));
     }
-    clients
-        .into_iter()
-        .for_each(|client| client.join().unwrap());
-    assert!(nth > 10, "{nth}");
+    ended.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().unwrap();
+    }
+    assert_eq!(
+        stage.metric("portway_generation "),
+        (RELOADS + 1).to_string()
+    );
+    assert_eq!(
+        stage.metric("portway_reloads_total{result=\"failed\"} "),
+        "0"
+    );
 }
