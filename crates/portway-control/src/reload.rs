@@ -277,6 +277,11 @@ impl Running {
             let message = "the process is stopping: its configuration stays as it is";
             return Err(alone(Diagnostic::error(Code::Install, Span::NONE, message)));
         };
+        // No file of a log is created where an address is taken.
+        let taken = bind::check_listeners(snapshot, &Neighbour::None, changing.held());
+        if taken.has_errors() {
+            return Err(taken);
+        }
         let (logs, mut notes) = logs::open(snapshot, sources, &threads.logs);
         if notes.has_errors() {
             return Err(notes);

@@ -168,7 +168,11 @@ pub fn check(snapshot: &Snapshot, neighbour: &Neighbour) -> Diagnostics {
 }
 
 /// The same for the addresses of listeners that are not held.
-fn check_listeners(snapshot: &Snapshot, neighbour: &Neighbour, held: &Held) -> Diagnostics {
+pub(crate) fn check_listeners(
+    snapshot: &Snapshot,
+    neighbour: &Neighbour,
+    held: &Held,
+) -> Diagnostics {
     let mut found = Diagnostics::default();
     for one in wanted(snapshot, &mut found) {
         let beside = !neighbour.is_none() || held.is_beside(&one);

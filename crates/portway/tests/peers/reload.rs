@@ -375,7 +375,10 @@ fn what_is_wrong_changes_nothing() {
         ("[listener.web\n".to_owned(), "web.toml:1:"),
         (good.replace("'app'", "'nobody'"), "web.toml:3:11"),
         (
-            format!("{good}{}", listener("b", port, "app")),
+            format!(
+                "{good}{}access_log = {{ to = 'file:new.log' }}\n",
+                listener("b", port, "app")
+            ),
             "another program is listening there",
         ),
         (
@@ -412,6 +415,7 @@ fn what_is_wrong_changes_nothing() {
             ("one".to_owned(), "one".to_owned())
         );
         assert!(TcpStream::connect(local(new)).is_err());
+        assert!(!stage.scene.path("new.log").exists());
     }
     assert!(
         stage
