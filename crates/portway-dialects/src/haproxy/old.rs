@@ -377,7 +377,8 @@ fn replace(proxy: &mut Proxy, list: List, ignore_case: bool, line: &Line, reader
         );
         return;
     };
-    let action = request_line(search.as_str(), with.as_str(), ignore_case)
+    let (method, text, new) = one_method(search.as_str(), with.as_str());
+    let action = request_line(&text, &new, ignore_case)
         .filter(|_| list == List::HttpRequest)
         .map(|(pattern, with)| Action::ReplaceTarget {
             pattern: search.spanned(pattern),
@@ -389,7 +390,11 @@ fn replace(proxy: &mut Proxy, list: List, ignore_case: bool, line: &Line, reader
         return;
     };
     let mut args = Args::new(line, 3);
-    if let Some(condition) = bare_condition(proxy, list, &mut args, reader) {
+    if let Some(mut condition) = bare_condition(proxy, list, &mut args, reader) {
+        if let Some(method) = method {
+            let is = is_method(method, ignore_case, search);
+            condition = Condition::All(vec![is, condition]);
+        }
         add_rule(
             proxy,
             list,
@@ -445,6 +450,57 @@ fn request_line(search: &str, with: &str, ignore_case: bool) -> Option<(String, 
         format!("{pattern}{tail}"),
         format!("{}{keep}", regex::replacement(&with)),
     ))
+}
+
+/// `^METHOD TARGET` and `METHOD NEW`: the method, and both with any method, as a group, in its place.
+fn one_method(search: &str, with: &str) -> (Option<String>, String, String) {
+    let as_they_are = (None, search.to_owned(), with.to_owned());
+    let parts = search.strip_prefix('^').and_then(|it| it.split_once(' '));
+    let (Some((method, target)), Some((same, new))) = (parts, with.split_once(' ')) else {
+        return as_they_are;
+    };
+    let is_word = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_alphabetic());
+    match raised_references(new) {
+        Some(new) if is_word && method == same => (
+            Some(method.to_owned()),
+            format!("^([^ ]*) {target}"),
+            format!("\\1 {new}"),
+        ),
+        _ => as_they_are,
+    }
+}
+
+/// `\1` becomes `\2`. `None` where all that was found is named, or a tenth group would be.
+fn raised_references(with: &str) -> Option<String> {
+    let mut out = String::with_capacity(with.len());
+    let mut chars = with.chars();
+    while let Some(c) = chars.next() {
+        out.push(c);
+        if c != '\\' {
+            continue;
+        }
+        let next = chars.next()?;
+        match next.to_digit(10) {
+            Some(0 | 9) => return None,
+            Some(digit) => out.push(char::from_digit(digit + 1, 10)?),
+            None => out.push(next),
+        }
+    }
+    Some(out)
+}
+
+fn is_method(method: String, ignore_case: bool, word: &Word) -> Condition<Named> {
+    let matcher = Matcher::Text {
+        how: TextMatch::Exact,
+        any_of: vec![method],
+        ignore_case,
+    };
+    let expression = Expression::from(Value::Method);
+    let test = Test {
+        expression,
+        matcher,
+    };
+    Condition::Test(Spanned::new(test, word.span))
 }
 
 /// How many capturing groups a pattern opens.

@@ -51,7 +51,7 @@ OpenSSL library supports TLS extensions : yes
 OpenSSL library supports SNI : yes
 OpenSSL library supports : TLSv1.2 TLSv1.3
 Built with the Prometheus exporter as a service
-Encrypted password support via crypt(3): yes
+Encrypted password support via crypt(3): yes, those of $1$, $2b$, $5$ and $6$
 
 Available polling systems :
       epoll : pref=300,  test result OK
