@@ -50,8 +50,6 @@ const FOOT: &str = "
   back-references, atomic groups and possessive repetition.
 * In TLS 1.3 AES-128 is chosen before AES-256 where a client has both, and who asks for a name that `strict-sni` refuses gets
   the alert `access_denied`. A certificate file that others may read is a warning.
-* Two frontends that accept on the same address and port are an error, where HAProxy lets the kernel draw; `*:80` beside
-  `127.0.0.1:80` is not.
 * A body whose length the server does not say goes on in chunks to a client of HTTP/1.1 that wants its connection closed.
 * HTTP/2 is not spoken: `alpn h2,http/1.1` offers HTTP/1.1, with a warning.
 * Files of twelve projects that HAProxy 2.6 accepts are held by tests: none of them is refused for a word in state
