@@ -220,9 +220,20 @@ pub(crate) fn of_listeners(
 ) -> Vec<Arc<ListenerParts>> {
     // Those of one name are limited together.
     let mut states: HashMap<&Name, Arc<ListenerState>> = HashMap::new();
+    let mut limits: HashMap<&Name, u32> = HashMap::new();
     if let Some(before) = before {
-        let known = before.snapshot.listeners.iter().zip(&before.listeners);
-        states.extend(known.map(|(it, parts)| (&it.known_as, parts.state.clone())));
+        let known = || before.snapshot.listeners.iter().zip(&before.listeners);
+        states.extend(known().map(|(it, parts)| (&it.known_as, parts.state.clone())));
+        limits.extend(known().map(|(it, _)| (&it.known_as, it.max_connections)));
+    }
+    for listener in &snapshot.listeners {
+        let before = limits.get(&listener.known_as);
+        if let Some(state) = states.get(&listener.known_as)
+            && before.is_some_and(|limit| *limit != listener.max_connections)
+        {
+            // What somebody said since holds until the configuration says something new.
+            state.limit_as_configured();
+        }
     }
     let listeners = snapshot.listeners.iter().zip(keys).zip(tls).zip(logs);
     let parts = listeners.map(|(((listener, key), tls), log)| {

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use portway_dataplane::access_log::LogSink;
-use portway_dataplane::live::ProcessState;
+use portway_dataplane::live::{Health, ProcessState};
 use portway_dataplane::plane::ListenerKey;
 use portway_dataplane::sessions::Whom;
 use portway_dataplane::worker::{BoundSocket, Publisher};
@@ -336,6 +336,8 @@ impl Running {
                 process.roll_call.cut_off(Whom::OfListener(key));
             }
             for target in targets {
+                // Nobody begins there any more who has waited for it since.
+                target.state.set_health(Health::Unused);
                 target.state.cut_off(&process);
             }
         });

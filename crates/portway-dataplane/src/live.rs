@@ -511,6 +511,11 @@ impl ListenerState {
             .store(limit.min(AS_CONFIGURED - 1), Ordering::Relaxed);
     }
 
+    /// The limit is that of the configuration again.
+    pub fn limit_as_configured(&self) {
+        self.limit.store(AS_CONFIGURED, Ordering::Relaxed);
+    }
+
     /// Connections open on it now, all workers together.
     pub fn open_connections(&self) -> u32 {
         self.open.load(Ordering::Relaxed)

@@ -254,6 +254,8 @@ impl GroupState {
         if self.limited.load(Ordering::SeqCst) || targets.iter().any(|it| it.most() > 0) {
             self.look_at_limits();
         }
+        // Limits may be higher, for those who wait already too.
+        targets.iter().for_each(|target| self.has_room(target));
     }
 
     fn members(&self) -> Arc<[Arc<TargetState>]> {
@@ -324,16 +326,25 @@ impl GroupState {
             return;
         }
         let members = self.members();
-        let found = place_of(target, &members).and_then(|at| Some((at, members.get(at)?)));
-        let Some((at, target)) = found else {
+        let at = place_of(target, &members);
+        let mut queue = self.lock();
+        let known = match at {
+            Some(at) => members.get(at),
+            // It is gone, and serves those who waited for it before.
+            None => queue.iter().find_map(|waiter| {
+                let among = &waiter.among;
+                among.get(place_of(target, among)?)
+            }),
+        };
+        let Some(target) = known.cloned() else {
             return;
         };
+        let target = &target;
         // Its place among the targets of a generation, which mostly is the last.
-        let place_in = |among: &Arc<[Arc<TargetState>]>| match Arc::ptr_eq(among, &members) {
-            true => Some(at),
-            false => place_of(target, among),
+        let place_in = |among: &Arc<[Arc<TargetState>]>| match at {
+            Some(at) if Arc::ptr_eq(among, &members) => Some(at),
+            _ => place_of(target, among),
         };
-        let mut queue = self.lock();
         while target.health().is_usable() {
             let open = takes_anybody(target, &members);
             let wants = |waiter: &Arc<Waiter>| match &waiter.bound {
@@ -464,6 +475,18 @@ mod tests {
             Poll::Ready(given) => Some(given),
             Poll::Pending => None,
         }
+    }
+
+    #[test]
+    fn who_waits_for_a_target_that_goes_is_served_by_it() {
+        let (parts, targets) = group(&[1]);
+        let slot = parts.enter(0).unwrap();
+        let place = parts.join(None, Tried::default());
+        assert!(poll(&place).is_none());
+        *parts.state.members.write().unwrap() = Arc::from([]);
+        drop(slot);
+        assert_eq!(poll(&place).map(|(at, _)| at), Some(0));
+        assert_eq!(targets[0].in_flight(), 0);
     }
 
     #[test]

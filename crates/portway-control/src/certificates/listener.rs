@@ -9,6 +9,7 @@ use crate::tls::policy::Policy;
 use crate::tls::resolver::{CertificateResolver, NoMatch, RenewableResolver};
 use crate::tls::server::{server_config, without_alpn};
 use crate::tls::tickets::TicketKeys;
+use aws_lc_rs::digest::{Context, SHA256};
 use portway_dataplane::client_tls::{AnswersHello, JudgesClients, Terms};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::settings::ClientAuth;
@@ -226,7 +227,9 @@ impl Loading<'_> {
         };
         let alpn = settings.alpn.iter().map(|it| it.clone().into_bytes());
         let alpn: Vec<Vec<u8>> = alpn.collect();
-        let scope = self.tickets.scoped(&settings.scope);
+        let (asking, judged_by) = asking.unzip();
+        let scope = format!("{}{}", settings.scope, judged_by.unwrap_or_default());
+        let scope = self.tickets.scoped(&scope);
         let (clients, judge) = asking.map(|it| (it.verifier, it.judge)).unzip();
         let config = server_config(resolver.clone(), &policy, &alpn, scope, clients)
             .map_err(|error| {
@@ -243,8 +246,9 @@ impl Loading<'_> {
         })
     }
 
-    /// What judges the certificates of clients.
-    fn asking(&mut self, settings: &Settings<'_>, policy: &Policy) -> Option<Asking> {
+    /// What judges the certificates of clients, and what tells it from another: a session is good only where it would be judged
+    /// as it was.
+    fn asking(&mut self, settings: &Settings<'_>, policy: &Policy) -> Option<(Asking, String)> {
         let span = self.listener.origin.0;
         let folder = folder_of(self.sources, span);
         let asked = settings.clients;
@@ -268,12 +272,27 @@ impl Loading<'_> {
             judge: asked.judge,
             ignored: (asked.ignored, asked.ignored_above),
         };
-        client_auth::asking(&clients, policy)
+        let judged_by = told_apart(&clients);
+        let asking = client_auth::asking(&clients, policy)
             .map_err(|error| {
                 let message = format!("{} cannot judge clients: {error}", settings.who);
                 self.found
                     .push(Diagnostic::error(Code::Certificate, span, message));
             })
-            .ok()
+            .ok()?;
+        Some((asking, judged_by))
     }
+}
+
+/// What clients are judged by, in a few letters.
+fn told_apart(clients: &client_auth::Clients<'_>) -> String {
+    let mut context = Context::new(&SHA256);
+    for text in [clients.ca, clients.unnamed_ca, clients.crl] {
+        let text = text.unwrap_or_default();
+        context.update(&text.len().to_be_bytes());
+        context.update(text);
+    }
+    let digest = context.finish();
+    let letters = digest.as_ref().iter().take(16);
+    letters.fold(" ".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }

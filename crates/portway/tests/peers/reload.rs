@@ -542,6 +542,55 @@ fn certificates_are_renewed_and_sessions_go_on() {
 }
 
 #[test]
+fn sessions_of_clients_end_with_the_authority_that_let_them_in() {
+    let scene = Scene::new();
+    let one = Echo::start("one");
+    let port = free_port();
+    certificate(
+        &scene,
+        "site",
+        Key::Ecdsa,
+        "a.example",
+        &["a.example"],
+        Issuer::Own,
+    );
+    join(&scene, "site-all.pem", &["site.pem", "site.key"]);
+    for ca in ["old", "new"] {
+        certificate(&scene, ca, Key::Ecdsa, ca, &[], Issuer::Own);
+    }
+    let by = Issuer::Signed("old");
+    certificate(&scene, "client", Key::Ecdsa, "client", &["client"], by);
+    join(&scene, "trusted.pem", &["old.pem"]);
+    scene.file(
+        "web.toml",
+        listener("web", port, "app")
+            + "protocol = 'https'\ncertificate_files = ['site-all.pem']\n\
+               tls = { client_auth = 'required', client_ca = 'trusted.pem' }\n"
+            + &group("app", &[one.port]),
+    );
+    let portway = scene.portway_with(&["web.toml"]);
+    let ticket = scene.path("ticket").display().to_string();
+    let comes = |more: &[&str]| {
+        let own = ["-tls1_2", "-cert", "client.pem", "-key", "client.key"];
+        handshake(&scene, port, &[&own, more].concat())
+    };
+    comes(&["-sess_out", &ticket]);
+    assert!(comes(&["-sess_in", &ticket]).contains("Reused, TLSv1.2"));
+    let reload = || {
+        scene
+            .run(PORTWAY, &["reload", "--admin", &portway.admin])
+            .good()
+    };
+    reload();
+    assert!(comes(&["-sess_in", &ticket]).contains("Reused, TLSv1.2"));
+    join(&scene, "trusted.pem", &["new.pem"]);
+    reload();
+    let refused = comes(&["-sess_in", &ticket]);
+    assert!(!refused.contains("Reused, TLSv1.2"), "{refused}");
+    assert!(refused.contains("alert"), "{refused}");
+}
+
+#[test]
 fn what_was_counted_of_clients_goes_on() {
     let one = Echo::start("one");
     let web = free_port();
