@@ -20,6 +20,7 @@ use portway_model::snapshot::{Process, Snapshot};
 use portway_model::span::{Sources, Span};
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::Registry;
+use tokio::time::timeout;
 
 use crate::bind::{self, Bound, Neighbour};
 use crate::change::Changing;
@@ -33,6 +34,9 @@ use crate::running::Running;
 use crate::sources::Compiled;
 use crate::targets::{NextTargets, WatchedTarget, Watching, watch_next};
 use crate::tls::tickets::TicketKeys;
+
+/// How long files are waited for: one may be a pipe that nobody writes to, or lie where nobody answers.
+const READ_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How the latest reload went.
 #[derive(Debug, Clone)]
@@ -347,15 +351,28 @@ impl Running {
 /// The configuration as its files say it now.
 async fn read(reader: Option<Reader>) -> Compiled {
     match reader {
-        Some(reader) => on_a_thread(move || reader()).await,
+        Some(reader) => {
+            let read = timeout(READ_PATIENCE, on_a_thread(move || reader())).await;
+            read.unwrap_or_else(|_| {
+                let seconds = READ_PATIENCE.as_secs();
+                unread(format!(
+                    "the files could not be read within {seconds} seconds"
+                ))
+            })
+        }
         None => {
             let message = "this process has no files to read its configuration from again";
-            Compiled {
-                snapshot: None,
-                sources: Sources::default(),
-                diagnostics: alone(Diagnostic::error(Code::Install, Span::NONE, message)),
-            }
+            unread(message.to_owned())
         }
+    }
+}
+
+fn unread(message: String) -> Compiled {
+    let error = Diagnostic::error(Code::Unreadable, Span::NONE, message);
+    Compiled {
+        snapshot: None,
+        sources: Sources::default(),
+        diagnostics: alone(error),
     }
 }
 
