@@ -221,9 +221,11 @@ pub(crate) fn of_listeners(
     // Those of one name are limited together.
     let mut states: HashMap<&Name, Arc<ListenerState>> = HashMap::new();
     let mut limits: HashMap<&Name, u32> = HashMap::new();
+    let mut by_key: HashMap<ListenerKey, Arc<ListenerState>> = HashMap::new();
     if let Some(before) = before {
         let known = || before.snapshot.listeners.iter().zip(&before.listeners);
         states.extend(known().map(|(it, parts)| (&it.known_as, parts.state.clone())));
+        by_key.extend(before.listeners.iter().map(|it| (it.key, it.state.clone())));
         limits.extend(known().map(|(it, _)| (&it.known_as, it.max_connections)));
     }
     for listener in &snapshot.listeners {
@@ -241,7 +243,10 @@ pub(crate) fn of_listeners(
             key,
             tls,
             router: Router::build(&listener.rules.request),
-            state: states.entry(&listener.known_as).or_default().clone(),
+            state: states
+                .entry(&listener.known_as)
+                .or_insert_with(|| by_key.get(&key).cloned().unwrap_or_default())
+                .clone(),
             log,
             wants: Wants::of(listener, &snapshot.groups),
         })

@@ -15,10 +15,11 @@ use portway_core::stick::Remembered;
 use portway_model::choice::{Algorithm as Configured, HashFunction, HashMethod};
 use portway_model::expression::{GroupFigure, TargetFigure};
 use portway_model::name::Name;
-use portway_model::settings::{NoneHealthy, TargetKey};
+use portway_model::settings::{NoneHealthy, SourceAddress, TargetKey};
 use portway_model::snapshot::{GroupId, Target, TargetGroup};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::{Shard, TargetMetrics};
+use rustls::ClientConfig;
 use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -64,6 +65,32 @@ impl Fate<'_> {
             }
             work.as_mut().poll(cx).map(Some)
         })
+    }
+}
+
+/// What connections to a target are made of: those that were made otherwise are not used any more.
+#[derive(PartialEq, Eq, Hash)]
+struct Reached<'g> {
+    target: *const TargetState,
+    /// Settings of TLS, which are read from files: another object may trust others.
+    tls: Option<*const ClientConfig>,
+    source: Option<&'g SourceAddress>,
+}
+
+impl<'g> Reached<'g> {
+    fn of(
+        group: &'g TargetGroup,
+        parts: &GroupParts,
+        index: usize,
+        target: &Arc<TargetState>,
+    ) -> Self {
+        let own = parts.own_tls.get(index).and_then(Option::as_ref);
+        let configured = group.targets.get(index);
+        Self {
+            target: Arc::as_ptr(target),
+            tls: own.or(parts.tls.as_ref()).map(Arc::as_ptr),
+            source: configured.and_then(|it| it.source.as_ref()),
+        }
     }
 }
 
@@ -113,15 +140,19 @@ impl Generation {
         let run = |index: usize, group: &TargetGroup, parts: &Arc<GroupParts>| {
             let known = known.get(&group.name);
             let old = before.zip(known);
-            let old =
-                old.and_then(|(it, at)| Some((it.plane.groups.get(*at)?, it.groups.get(*at)?)));
-            if let Some((old, run)) = old
-                && Arc::ptr_eq(old, parts)
+            let old = old.and_then(|(it, at)| {
+                let (group, parts) = it.plane.group(GroupId(u32::try_from(*at).ok()?))?;
+                Some((group, parts, it.groups.get(*at)?))
+            });
+            if let Some((_, old, run)) = old
+                && std::ptr::eq(old, &raw const **parts)
             {
                 return Rc::clone(run);
             }
             let metrics = |target| Arc::clone(shard.target(index, target));
-            let pools = old.map_or_else(HashMap::new, |(_, run)| run.pools_by_target());
+            let pools = old.map_or_else(HashMap::new, |(group, parts, run)| {
+                run.pools_by_target(group, parts)
+            });
             Rc::new(GroupRun::new(group, parts, metrics, &pools))
         };
         let groups = plane.snapshot.groups.iter().zip(&plane.groups).enumerate();
@@ -310,7 +341,7 @@ impl GroupRun {
         group: &TargetGroup,
         parts: &GroupParts,
         metrics: impl Fn(usize) -> Arc<TargetMetrics>,
-        before: &HashMap<*const TargetState, &Rc<Pool>>,
+        before: &HashMap<Reached<'_>, &Rc<Pool>>,
     ) -> Self {
         let when_none = match group.none_healthy {
             NoneHealthy::Refuse => WhenNoneUsable::None,
@@ -326,7 +357,7 @@ impl GroupRun {
         let limit = usize::try_from(group.pool_size).unwrap_or(usize::MAX);
         let targets = parts.targets.iter().enumerate();
         let pool = |(index, target): (usize, &Arc<TargetState>)| {
-            let kept = before.get(&Arc::as_ptr(target));
+            let kept = before.get(&Reached::of(group, parts, index, target));
             if let Some(kept) = kept.filter(|it| it.keeps(limit, group.connection_reuse)) {
                 return Rc::clone(kept);
             }
@@ -337,10 +368,14 @@ impl GroupRun {
         Self { balancer, pools }
     }
 
-    fn pools_by_target(&self) -> HashMap<*const TargetState, &Rc<Pool>> {
-        let pools = self.pools.iter();
+    fn pools_by_target<'g>(
+        &self,
+        group: &'g TargetGroup,
+        parts: &GroupParts,
+    ) -> HashMap<Reached<'g>, &Rc<Pool>> {
+        let pools = self.pools.iter().enumerate();
         pools
-            .map(|pool| (Arc::as_ptr(pool.target()), pool))
+            .map(|(index, pool)| (Reached::of(group, parts, index, pool.target()), pool))
             .collect()
     }
 

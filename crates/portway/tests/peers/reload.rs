@@ -542,6 +542,40 @@ fn certificates_are_renewed_and_sessions_go_on() {
 }
 
 #[test]
+fn connections_that_were_not_verified_are_used_no_more() {
+    let scene = Scene::new();
+    let [web, target] = [(); 2].map(|()| free_port());
+    certificate(
+        &scene,
+        "site",
+        Key::Ecdsa,
+        "a.example",
+        &["a.example"],
+        Issuer::Own,
+    );
+    certificate(&scene, "other", Key::Ecdsa, "other", &[], Issuer::Own);
+    let nginx = format!(
+        "server {{ listen 127.0.0.1:{target} ssl; ssl_certificate {0}/site.pem; ssl_certificate_key {0}/site.key; \
+         keepalive_timeout 60s; return 200; add_header X-Server tls; }}",
+        scene.path("").display()
+    );
+    let _nginx = scene.nginx(target, &nginx);
+    let text = |verify: &str| {
+        let group = group("app", &[target]);
+        format!(
+            "{}{group}protocol = 'https'\ntls = {{ verify = {verify} }}\n",
+            listener("web", web, "app")
+        )
+    };
+    let stage = Stage::with(scene, &text("'off'"), &[]);
+    let mut kept = Client::new(web);
+    assert_eq!(kept.ask("/"), "tls");
+    stage.becomes(&text("{ ca = 'other.pem' }"));
+    kept.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(kept.answer().starts_with("http/1.1 502 "));
+}
+
+#[test]
 fn sessions_of_clients_end_with_the_authority_that_let_them_in() {
     let scene = Scene::new();
     let one = Echo::start("one");
