@@ -141,7 +141,13 @@ async fn reload(State(shown): State<Shown>, headers: HeaderMap) -> Response {
         let text = format!("send the header field {COMMAND} too: `portway reload` does\n");
         return (StatusCode::FORBIDDEN, text).into_response();
     }
-    match running.reload("portway reload").await {
+    // Whoever asks may go away meanwhile: what has begun is finished.
+    let running = running.clone();
+    let reload = tokio::spawn(async move { running.reload("portway reload").await });
+    let Ok(reloaded) = reload.await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    match reloaded {
         Ok(done) => axum::Json(json::Reload::done(&done)).into_response(),
         Err(failed) => {
             let answer = axum::Json(json::Reload::failed(&failed));

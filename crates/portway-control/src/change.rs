@@ -1,10 +1,10 @@
-//! From the snapshot at work to the next one, while exchanges go on: what came, what went, and nothing else.
+//! Servers that come and go by commands of a control socket, while exchanges go on.
 //!
 //! `plan` compares two snapshots; `apply` makes everything that can fail, then swaps what control and workers
 //! look at. A target that is in both keeps its live state (health, counters, connections, whoever waits for it); one that
-//! is new begins in maintenance; one that is gone ends what looks after it. Today only targets come and go, by the
-//! commands of a control socket ([`Running::add_server`], [`Running::remove_server`]): these compile the texts anew with
-//! one server more or less, so that a server means what it would mean in the text.
+//! is new begins in maintenance; one that is gone ends what looks after it. [`Running::add_server`] and
+//! [`Running::remove_server`] compile the texts anew with one server more or less, so that a server means what it would
+//! mean in the text. Everything else changes by a reload ([`crate::reload`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};

@@ -186,8 +186,10 @@ pub(crate) fn keys(before: Option<&Plane>, next: &Snapshot, count: &mut u64) -> 
         .filter(|(it, _)| !names.contains(&it.name))
         .collect();
     let key = |listener: &Arc<Listener>| {
+        // Who came in the clear, or by another certificate, does not go on where that would not let him in.
+        let clients = |it: &Listener| it.tls.as_ref().map(|tls| tls.clients.clone());
         let is_of_its_kind = |(it, _): &(&Arc<Listener>, ListenerKey)| {
-            it.protocol.is_http() == listener.protocol.is_http()
+            it.protocol == listener.protocol && clients(it) == clients(listener)
         };
         let known = match by_name.get(&listener.name) {
             Some(known) => Some(*known).filter(is_of_its_kind),

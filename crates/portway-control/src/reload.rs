@@ -223,7 +223,7 @@ impl Running {
         let before = self.statistics.installed();
         let mut found = keep_fixed(&before.plane.snapshot.process, &mut snapshot.process);
         let (snapshot, loaded, of_files) =
-            look(snapshot, sources.clone(), changing.tickets().clone()).await;
+            look(snapshot, sources.clone(), changing.tickets().clone()).await?;
         found.extend(of_files);
         if found.has_errors() {
             return Err(found);
@@ -314,6 +314,7 @@ impl Running {
     /// Puts the next configuration to work, as far as control sees it.
     fn swap(&self, next: Installed, targets: &NextTargets) {
         targets.left.iter().for_each(|it| it.leave_alone());
+        targets.settle();
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that ended with their target.
         while tasks.try_join_next().is_some() {}
@@ -351,15 +352,7 @@ impl Running {
 /// The configuration as its files say it now.
 async fn read(reader: Option<Reader>) -> Compiled {
     match reader {
-        Some(reader) => {
-            let read = timeout(READ_PATIENCE, on_a_thread(move || reader())).await;
-            read.unwrap_or_else(|_| {
-                let seconds = READ_PATIENCE.as_secs();
-                unread(format!(
-                    "the files could not be read within {seconds} seconds"
-                ))
-            })
-        }
+        Some(reader) => on_a_thread(move || reader()).await.unwrap_or_else(unread),
         None => {
             let message = "this process has no files to read its configuration from again";
             unread(message.to_owned())
@@ -377,11 +370,18 @@ fn unread(message: String) -> Compiled {
 }
 
 /// Does what may wait for files and names where nobody waits for it.
-async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        // Nobody cancels it: it has panicked, and said so.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+///
+/// # Errors
+/// In words: it takes too long, or it has panicked.
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    match timeout(READ_PATIENCE, tokio::task::spawn_blocking(work)).await {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(_) => {
+            let seconds = READ_PATIENCE.as_secs();
+            Err(format!("files could not be read within {seconds} seconds"))
+        }
     }
 }
 
@@ -399,15 +399,15 @@ async fn look(
     snapshot: Snapshot,
     sources: Arc<Sources>,
     tickets: Arc<TicketKeys>,
-) -> (Snapshot, Loaded, Diagnostics) {
-    on_a_thread(move || {
+) -> Result<(Snapshot, Loaded, Diagnostics), Diagnostics> {
+    let looked = on_a_thread(move || {
         let (loaded, mut found) = load(&snapshot, &sources, &tickets);
         if !found.has_errors() {
             found.extend(resolve::check(&snapshot));
         }
         (snapshot, loaded, found)
-    })
-    .await
+    });
+    looked.await.map_err(|message| unread(message).diagnostics)
 }
 
 /// What leads from what is at work to the next, files that certificates and maps are read from among it.
@@ -426,7 +426,7 @@ fn plan(before: &Installed, next: &Snapshot, loaded: &Loaded) -> Plan {
     plan
 }
 
-/// Workers take it over. That one cannot take a socket over is told, and heals with the next reload.
+/// Workers take it over. That one cannot take a socket, for which the kernel has no memory, is told: the others accept there.
 async fn publish(publisher: &Publisher, installed: &Installed, sockets: Vec<Vec<BoundSocket>>) {
     if let Err(error) = publisher.publish(&installed.plane, sockets).await {
         tracing::error!("a worker cannot accept on a new address: {error}");
@@ -469,6 +469,7 @@ fn keep_fixed(now: &Process, next: &mut Process) -> Diagnostics {
     kept("pid_file", now.pid_file == next.pid_file);
     kept("daemon", now.daemon == next.daemon);
     kept("master", now.master == next.master);
+    kept("variables", now.variables == next.variables);
     kept(
         "control_sockets",
         now.control_sockets == next.control_sockets,

@@ -167,8 +167,23 @@ impl Connection {
             return false;
         };
         self.timer.set_plane(next.plane.number, listener);
+        if self.rare.get().is_some() {
+            self.forget_captures_before(&next, listener);
+        }
         (self.generation, self.listener) = (next, listener);
         true
+    }
+
+    /// Forgets what rules captured where those of `next` are others: slots are places in what was.
+    fn forget_captures_before(&mut self, next: &Generation, listener: ListenerId) {
+        let now = self.generation.plane.listener(self.listener);
+        let then = next.plane.listener(listener);
+        let is_same = now
+            .zip(then)
+            .is_some_and(|((now, _), (then, _))| now.rules == then.rules);
+        if let Some(rare) = self.rare.get_mut().filter(|_| !is_same) {
+            rare.captures = Captures::default();
+        }
     }
 
     /// Where its listener is in another generation.

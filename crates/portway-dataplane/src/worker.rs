@@ -299,7 +299,11 @@ impl Worker {
         accept::move_to(&self.acceptors.borrow(), &next.plane);
         self.generation.replace(next);
         drop(before);
-        let started = self.accept_on(sockets);
+        let started = match self.draining.get() {
+            true => Ok(()),
+            false => self.accept_on(sockets),
+        };
+        accept::look_at_gates(self, &self.acceptors.borrow());
         // So that none keeps what was before it only because its client is silent.
         self.timers.wake_resting();
         started
@@ -307,11 +311,14 @@ impl Worker {
 
     /// Accepts on these sockets too.
     fn accept_on(self: &Rc<Self>, sockets: Vec<BoundSocket>) -> io::Result<()> {
+        let mut result = Ok(());
         for socket in sockets {
-            let acceptor = accept::start(self, socket)?;
-            self.acceptors.borrow_mut().push(acceptor);
+            match accept::start(self, socket) {
+                Ok(acceptor) => self.acceptors.borrow_mut().push(acceptor),
+                Err(error) => result = Err(error),
+            }
         }
-        Ok(())
+        result
     }
 
     /// Accepts no more.

@@ -213,7 +213,7 @@ impl Parts {
 /// Waits for a signal that stops Portway and gives its name; does what the others ask for.
 async fn stop_wish(
     signals: &mut Signals,
-    running: &Running,
+    running: &Arc<Running>,
     (manners, quiet): (Manners, bool),
 ) -> (&'static str, Stop) {
     let haproxy = manners == Manners::Haproxy;
@@ -230,7 +230,11 @@ async fn stop_wish(
             }
             Wish::Reload => {
                 running.reopen_logs();
-                reload(running, "SIGHUP", quiet).await;
+                let running = running.clone();
+                // Signals are heard meanwhile.
+                drop(tokio::spawn(async move {
+                    reload(&running, "SIGHUP", quiet).await;
+                }));
             }
             Wish::Upgrade => tracing::warn!(
                 "SIGUSR2: this version cannot upgrade itself while it runs, nothing changes: restart to apply changes"

@@ -1,6 +1,7 @@
 //! The addresses that this process listens on already: what the next configuration wants of them too is left alone.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use portway_dataplane::worker::SocketId;
 use portway_model::settings::SocketOptions;
@@ -12,7 +13,8 @@ use super::{Place, Wanted};
 pub struct Held {
     /// How many there have been.
     count: u64,
-    sockets: HashMap<Address, SocketId>,
+    /// An address that several share has sockets for each.
+    sockets: HashMap<Address, Vec<SocketId>>,
 }
 
 /// An address, and how its sockets are made where that matters.
@@ -50,18 +52,32 @@ impl Held {
     }
 
     pub(super) fn keep(&mut self, wanted: &Wanted<'_>, id: SocketId) {
-        self.sockets.insert(Address::of(wanted), id);
+        let sockets = self.sockets.entry(Address::of(wanted));
+        sockets.or_default().push(id);
     }
 
-    /// The sockets that listen there.
-    pub(super) fn socket(&self, wanted: &Wanted<'_>) -> Option<SocketId> {
-        self.sockets.get(&Address::of(wanted)).copied()
+    /// True where sockets listen there.
+    pub(super) fn has(&self, wanted: &Wanted<'_>) -> bool {
+        self.sockets.contains_key(&Address::of(wanted))
     }
 
-    /// True where sockets of ours are in the way of an address: on the same port, or under the same path.
+    /// The sockets that listen there, each once.
+    pub(super) fn take(&mut self, wanted: &Wanted<'_>) -> Option<SocketId> {
+        let sockets = self.sockets.get_mut(&Address::of(wanted))?;
+        (!sockets.is_empty()).then(|| sockets.remove(0))
+    }
+
+    /// True where sockets of ours are in the way of an address: on the same port of it, or under the same path.
     pub(super) fn is_beside(&self, wanted: &Wanted<'_>) -> bool {
+        let all = |ip: &Option<IpAddr>| ip.is_none_or(|ip| ip.is_unspecified());
         let in_the_way = |place: &Place| match (place, &wanted.place) {
-            (Place::Tcp { port, .. }, Place::Tcp { port: other, .. }) => port == other,
+            (
+                Place::Tcp { ip, port },
+                Place::Tcp {
+                    ip: other,
+                    port: at,
+                },
+            ) => port == at && (ip == other || all(ip) || all(other)),
             (Place::Unix(socket), Place::Unix(other)) => socket.path == other.path,
             _ => false,
         };

@@ -121,8 +121,9 @@ pub fn bind(
         files: SocketFiles::default(),
         notes: backlog_note(),
     };
+    let mut left = held.clone();
     for one in &wanted {
-        let id = match held.socket(one) {
+        let id = match left.take(one) {
             Some(id) => id,
             None => match open(one, workers.max(1), (neighbour, held), &mut bound.files) {
                 Ok(opened) => bound.add(opened),
@@ -176,7 +177,7 @@ pub(crate) fn check_listeners(
     let mut found = Diagnostics::default();
     for one in wanted(snapshot, &mut found) {
         let beside = !neighbour.is_none() || held.is_beside(&one);
-        if held.socket(&one).is_some() || (beside && !matches!(one.place, Place::Inherited(_))) {
+        if held.has(&one) || (beside && !matches!(one.place, Place::Inherited(_))) {
             continue;
         }
         if let Err(error) = is_free(&one) {

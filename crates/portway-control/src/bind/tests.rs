@@ -275,3 +275,22 @@ fn what_is_held_stays_and_what_is_in_the_way_makes_room() {
         (vec![(2, 0)], 0)
     );
 }
+
+#[test]
+fn each_of_those_that_share_an_address_keeps_its_sockets() {
+    let port = free_port();
+    let listener = |name: &str| {
+        format!(
+            "[listener.{name}]\nbind = '127.0.0.1:{port}'\nforward = 'app'\nsocket = {{ shared = true }}\n"
+        )
+    };
+    let group = "[target_group.app]\ntargets = ['127.0.0.1:1']\n";
+    let text = listener("a") + &listener("b") + group;
+    let snapshot = compile_text("test.toml", &text).snapshot.unwrap();
+    let next = |held: &Held| super::bind(&snapshot, 1, &Neighbour::None, held).unwrap();
+    let first = next(&Held::default());
+    let second = next(&first.held);
+    assert_eq!(first.places.len(), 2);
+    assert_eq!(first.places, second.places);
+    assert!(second.sockets[0].is_empty());
+}

@@ -334,16 +334,19 @@ impl LogWriters {
     fn start(&mut self, writer: Writer, metrics: Arc<Registry>) -> io::Result<()> {
         let wanted = Arc::new(AtomicBool::new(false));
         let sender = writer.sender.clone();
-        for (shape, form) in writer.shapes.iter().zip(0..) {
-            let key = (writer.output.place.clone(), shape.clone());
-            self.known.insert(key, (sender.clone(), form));
-        }
-        self.reopeners.push(Reopener {
+        let keys = writer.shapes.iter();
+        let keys = keys.map(|shape| (writer.output.place.clone(), shape.clone()));
+        let keys: Vec<_> = keys.collect();
+        let reopener = Reopener {
             sender: sender.clone(),
             wanted: wanted.clone(),
-        });
+        };
         let thread = thread::Builder::new().name("portway-log".to_owned());
         let thread = thread.spawn(move || writer.run(&wanted, &metrics))?;
+        for (key, form) in keys.into_iter().zip(0..) {
+            self.known.insert(key, (sender.clone(), form));
+        }
+        self.reopeners.push(reopener);
         self.threads.push((sender, thread));
         Ok(())
     }

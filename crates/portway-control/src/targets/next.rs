@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use portway_dataplane::live::Health;
 use portway_model::address::TargetAddress;
 use portway_model::name::Name;
 use portway_model::snapshot::{Snapshot, Target, TargetGroup, TargetTls};
@@ -22,6 +23,8 @@ pub(crate) struct NextTargets {
     pub(crate) left: Vec<Arc<WatchedTarget>>,
     /// Those of them that no target has followed.
     pub(crate) gone: Vec<Arc<WatchedTarget>>,
+    /// Those that others have become, each with the other.
+    became: Vec<(Arc<WatchedTarget>, Arc<WatchedTarget>)>,
 }
 
 /// Targets that are watched: those of a configuration, by group, and what is spoken to them.
@@ -51,18 +54,18 @@ pub(crate) fn watch_next(before: &Watching<'_>, next: &Snapshot, tls: &[GroupTls
         alone: Vec::with_capacity(next.groups.len()),
         left: Vec::new(),
         gone: Vec::new(),
+        became: Vec::new(),
     };
     for (group, tls) in next.groups.iter().zip(tls) {
         let known = known.get(&group.name);
         let known = known.filter(|it| it.group.protocol.is_http() == group.protocol.is_http());
         let (targets, alone) = match known {
-            Some(known) => known.go_on(group, tls.is_spoken()),
+            Some(known) => known.go_on(group, tls.is_spoken(), &mut found.became),
             None => all_new(group),
         };
         found.targets.push(targets);
         found.alone.push(alone);
     }
-    follow(&found.targets);
     found.part_from(before.targets);
     found
 }
@@ -75,7 +78,18 @@ impl NextTargets {
             targets,
             left: Vec::new(),
             gone: Vec::new(),
+            became: Vec::new(),
         }
+    }
+
+    /// Puts them to work: until here nothing has changed of what is. To be called once nobody looks after those that are left.
+    pub(crate) fn settle(&self) {
+        for (before, next) in &self.became {
+            next.goes_on_as(before);
+        }
+        follow(&self.targets);
+        let all = self.targets.iter().flat_map(|it| it.iter());
+        all.filter(|it| it.is_followed()).for_each(|it| it.lead());
     }
 
     /// Those of which nothing is known yet.
@@ -117,7 +131,12 @@ struct Known<'b> {
 
 impl Known<'_> {
     /// The targets that it has from now on, and which of them nobody looks after yet.
-    fn go_on(&self, group: &TargetGroup, over_tls: bool) -> (Targets, Vec<bool>) {
+    fn go_on(
+        &self,
+        group: &TargetGroup,
+        over_tls: bool,
+        became: &mut Vec<(Arc<WatchedTarget>, Arc<WatchedTarget>)>,
+    ) -> (Targets, Vec<bool>) {
         let names: HashSet<&Name> = group.targets.iter().map(|it| &it.name).collect();
         let by_name: HashMap<&Name, &Arc<WatchedTarget>> = self
             .targets
@@ -142,7 +161,11 @@ impl Known<'_> {
             alone.push(known.is_none_or(|known| !same(&known)));
             match known {
                 Some(known) if same(&known) => known.clone(),
-                Some(known) => Arc::new(WatchedTarget::following(known, group, target)),
+                Some(known) => {
+                    let next = Arc::new(WatchedTarget::following(known, group, target));
+                    became.push((known.clone(), next.clone()));
+                    next
+                }
                 None => Arc::new(WatchedTarget::new(group, target)),
             }
         });
@@ -180,7 +203,7 @@ pub(crate) fn is_same(
 }
 
 impl WatchedTarget {
-    /// The target that another has become: it is as healthy, and serves what that served.
+    /// The target that another becomes: it serves what that served.
     fn following(before: &Self, group: &TargetGroup, target: &Target) -> Self {
         let mut next = Self::new(group, target);
         let observe = |it: &Target| it.check.as_ref().and_then(|check| check.observe);
@@ -188,10 +211,6 @@ impl WatchedTarget {
             true => next.state = before.state.clone(),
             false => next.state.set_address(before.state.address()),
         }
-        if before.target.weight != target.weight {
-            next.state.set_weight(None);
-        }
-        next.knows_what(before);
         let copy = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         next.rest(copy(&before.rests) && !before.is_added);
         next.rest_agent(copy(&before.agent_rests) && !before.is_added);
@@ -201,7 +220,10 @@ impl WatchedTarget {
     }
 
     /// What was found of the one before holds, where it is still looked for.
-    fn knows_what(&self, before: &Self) {
+    fn goes_on_as(&self, before: &Self) {
+        if before.target.weight != self.target.weight {
+            self.state.set_weight(None);
+        }
         let said = before.target.disabled == self.target.disabled && !before.is_added;
         let old = before.known();
         let mut known = self.known();
@@ -217,7 +239,10 @@ impl WatchedTarget {
         }
         (known.passed, known.failed, known.failed_up) = (old.passed, old.failed, old.failed_up);
         (known.downs, known.down_time) = (old.downs, old.down_time);
-        self.state.set_health(health(&known.machine));
+        // One that passes its checks may have said that it is leaving.
+        if !(known.machine.usable() && self.state.health() == Health::Draining) {
+            self.state.set_health(health(&known.machine));
+        }
     }
 }
 
@@ -253,6 +278,10 @@ mod tests {
             tls: &tls,
         };
         let next = watch_next(&before, &new, &tls);
+        // Until then all may fail, and nothing has changed.
+        let is_down = |it: &Arc<WatchedTarget>| it.state.health() == Health::Unhealthy;
+        assert!(targets[0].iter().all(is_down));
+        next.settle();
         let became = |(target, alone): (&Arc<WatchedTarget>, &bool)| {
             let known = targets[0]
                 .iter()
