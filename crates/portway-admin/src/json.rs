@@ -86,11 +86,7 @@ pub struct Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = match self.action.as_str() {
-            "add" => '+',
-            "remove" => '-',
-            _ => '~',
-        };
+        let sign = plan::Action::of_word(&self.action).map_or('?', plan::Action::sign);
         f.write_str(format!("{sign} {} {}", self.kind, self.name).trim_end())
     }
 }

@@ -79,7 +79,7 @@ fn smallest(sources: &Sources) -> &'static str {
 pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
     let mut found = match ticket_keys() {
         Ok(tickets) => load(snapshot, sources, &tickets).1,
-        Err(diagnostic) => alone(diagnostic),
+        Err(diagnostic) => diagnostic.into(),
     };
     found.extend(privileges::check(&snapshot.process));
     found.extend(resolve::check(snapshot));
@@ -133,7 +133,7 @@ pub async fn install(
     neighbour: &Neighbour,
 ) -> Result<(Running, Diagnostics), Diagnostics> {
     let workers = worker_count(&snapshot);
-    let tickets = ticket_keys().map_err(alone)?;
+    let tickets = ticket_keys().map_err(Diagnostics::from)?;
     let (loaded, mut found) = load(&snapshot, sources, &tickets);
     found.extend(privileges::check(&snapshot.process));
     if let Some(diagnostic) = descriptors::check(&snapshot.process) {
@@ -169,8 +169,8 @@ pub async fn install(
         &mut bound.files,
     )?;
     let pid_file = snapshot.process.pid_file.as_ref().map(PidFile::of);
-    let pid_file = pid_file.transpose().map_err(alone)?;
-    privileges::take(&snapshot.process).map_err(alone)?;
+    let pid_file = pid_file.transpose().map_err(Diagnostics::from)?;
+    privileges::take(&snapshot.process).map_err(Diagnostics::from)?;
     let prepared = Prepared {
         snapshot,
         loaded,
@@ -182,7 +182,7 @@ pub async fn install(
         sources: Arc::new(sources.clone()),
         pid_file,
     };
-    Ok((prepared.start(workers).map_err(alone)?, found))
+    Ok((prepared.start(workers).map_err(Diagnostics::from)?, found))
 }
 
 /// What rules may ask of this machine.
@@ -196,12 +196,6 @@ fn machine() -> Machine {
             .into_owned(),
         environment: texts.collect(),
     }
-}
-
-fn alone(diagnostic: Diagnostic) -> Diagnostics {
-    let mut found = Diagnostics::default();
-    found.push(diagnostic);
-    found
 }
 
 fn ticket_keys() -> Result<Arc<TicketKeys>, Diagnostic> {

@@ -50,6 +50,12 @@ impl Action {
         }
     }
 
+    /// The action that is called so in JSON.
+    pub fn of_word(word: &str) -> Option<Self> {
+        let all = [Action::Add, Action::Change, Action::Remove];
+        all.into_iter().find(|it| it.word() == word)
+    }
+
     /// The word for it in JSON.
     pub fn word(self) -> &'static str {
         match self {

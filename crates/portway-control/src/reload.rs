@@ -279,7 +279,7 @@ impl Running {
         let mut threads = self.threads();
         let Some(threads) = threads.as_mut() else {
             let message = "the process is stopping: its configuration stays as it is";
-            return Err(alone(Diagnostic::error(Code::Install, Span::NONE, message)));
+            return Err(Diagnostic::error(Code::Install, Span::NONE, message).into());
         };
         // No file of a log is created where an address is taken.
         let taken = bind::check_listeners(snapshot, &Neighbour::None, changing.held());
@@ -296,7 +296,7 @@ impl Running {
         let metrics = Arc::new(metrics);
         let sinks = logs.start(&metrics, &mut threads.logs).map_err(|error| {
             let message = format!("cannot start a thread for a log: {error}");
-            alone(Diagnostic::error(Code::Install, Span::NONE, message))
+            Diagnostic::error(Code::Install, Span::NONE, message)
         })?;
         let files = std::mem::take(&mut bound.files);
         let wanted = unix_paths(snapshot);
@@ -365,7 +365,7 @@ fn unread(message: String) -> Compiled {
     Compiled {
         snapshot: None,
         sources: Sources::default(),
-        diagnostics: alone(error),
+        diagnostics: error.into(),
     }
 }
 
@@ -494,10 +494,4 @@ fn first_error(found: &Diagnostics, sources: &Sources) -> String {
     };
     let place = place(error, sources).map(|place| format!("{place}: "));
     format!("{}{}", place.unwrap_or_default(), error.message)
-}
-
-fn alone(diagnostic: Diagnostic) -> Diagnostics {
-    let mut found = Diagnostics::default();
-    found.push(diagnostic);
-    found
 }

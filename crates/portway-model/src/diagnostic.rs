@@ -294,6 +294,15 @@ impl Diagnostics {
     }
 }
 
+impl From<Diagnostic> for Diagnostics {
+    /// It alone.
+    fn from(one: Diagnostic) -> Self {
+        let mut found = Self::default();
+        found.push(one);
+        found
+    }
+}
+
 impl<'a> IntoIterator for &'a Diagnostics {
     type Item = &'a Diagnostic;
     type IntoIter = std::slice::Iter<'a, Diagnostic>;

@@ -122,7 +122,7 @@ async fn start(
 ) -> Result<(Parts, Diagnostics), Diagnostics> {
     let signals = Signals::new().map_err(|error| {
         let message = format!("cannot wait for signals: {error}");
-        alone(Diagnostic::error(Code::Install, Span::NONE, message))
+        Diagnostics::from(Diagnostic::error(Code::Install, Span::NONE, message))
     })?;
     let shown = Shown::default();
     let mut admin = JoinSet::new();
@@ -130,7 +130,7 @@ async fn start(
         let address = snapshot.process.admin;
         let listener = portway_admin::bind(address).map_err(|error| {
             // Nothing is bound yet: so all addresses that are taken can be named at once.
-            let mut found = alone(bind::explain_admin(address, &error));
+            let mut found = Diagnostics::from(bind::explain_admin(address, &error));
             found.extend(bind::check(&snapshot, &setting.neighbour));
             found
         })?;
@@ -301,10 +301,4 @@ impl Signals {
             _ = self.user2.recv() => Wish::Upgrade,
         }
     }
-}
-
-fn alone(diagnostic: Diagnostic) -> Diagnostics {
-    let mut found = Diagnostics::default();
-    found.push(diagnostic);
-    found
 }

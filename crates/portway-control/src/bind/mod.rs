@@ -122,7 +122,14 @@ pub fn bind(
         notes: backlog_note(),
     };
     let mut left = held.clone();
-    for one in &wanted {
+    // Those that take the place of a file come last: what fails before has changed nothing.
+    let (files, others): (Vec<_>, Vec<_>) = wanted
+        .iter()
+        .partition(|one| matches!(one.place, Place::Unix(_)));
+    for one in others.into_iter().chain(files) {
+        if failed.has_errors() && matches!(one.place, Place::Unix(_)) {
+            break;
+        }
         let id = match left.take(one) {
             Some(id) => id,
             None => match open(one, workers.max(1), (neighbour, held), &mut bound.files) {

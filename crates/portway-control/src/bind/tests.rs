@@ -294,3 +294,26 @@ fn each_of_those_that_share_an_address_keeps_its_sockets() {
     assert_eq!(first.places, second.places);
     assert!(second.sockets[0].is_empty());
 }
+
+#[test]
+fn what_fails_leaves_the_files_of_sockets_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sock");
+    let port = free_port();
+    let snapshot = |mode: &str, bind: &str, interface: &str| {
+        let text = format!(
+            "[listener.file]\nbind = {{ unix = '{}'{mode} }}\nforward = 'app'\n\
+             [listener.web]\nbind = '{bind}:{port}'\nforward = 'app'\n{interface}\n\
+             [target_group.app]\ntargets = ['127.0.0.1:1']\n",
+            path.display()
+        );
+        compile_text("test.toml", &text).snapshot.unwrap()
+    };
+    let next = |snapshot: &Snapshot, held: &Held| super::bind(snapshot, 1, &Neighbour::None, held);
+    let first = next(&snapshot("", "127.0.0.1", ""), &Held::default()).unwrap();
+    // The port is ours, so that this is found only when it is bound.
+    let wrong = snapshot(", mode = '600'", "", "socket = { interface = 'none-such' }");
+    assert!(next(&wrong, &first.held).is_err());
+    assert!(std::os::unix::net::UnixStream::connect(&path).is_ok());
+    drop(first);
+}

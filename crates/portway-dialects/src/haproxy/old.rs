@@ -470,8 +470,18 @@ fn one_method(search: &str, with: &str) -> (Option<String>, String, String) {
     }
 }
 
-/// `\1` becomes `\2`. `None` where all that was found is named, or a tenth group would be.
+/// `\1` becomes `\2`: a group comes before the others. `None` where all that was found is named, or a tenth group would be.
 fn raised_references(with: &str) -> Option<String> {
+    other_references(with, |digit| matches!(digit, 1..=8).then_some(digit + 1))
+}
+
+/// `\2` becomes `\1`: the group of the method is gone. `None` where that group is used once more.
+fn lowered_references(with: &str) -> Option<String> {
+    other_references(with, |digit| (digit > 1).then(|| digit - 1))
+}
+
+/// Gives references other numbers; `None` where one has none.
+fn other_references(with: &str, number: impl Fn(u32) -> Option<u32>) -> Option<String> {
     let mut out = String::with_capacity(with.len());
     let mut chars = with.chars();
     while let Some(c) = chars.next() {
@@ -480,11 +490,10 @@ fn raised_references(with: &str) -> Option<String> {
             continue;
         }
         let next = chars.next()?;
-        match next.to_digit(10) {
-            Some(0 | 9) => return None,
-            Some(digit) => out.push(char::from_digit(digit + 1, 10)?),
-            None => out.push(next),
-        }
+        out.push(match next.to_digit(10) {
+            Some(digit) => char::from_digit(number(digit)?, 10)?,
+            None => next,
+        });
     }
     Some(out)
 }
@@ -520,25 +529,6 @@ fn groups(pattern: &str) -> usize {
         }
     }
     count
-}
-
-/// `\2` becomes `\1`: the group of the method is gone. `None` where that group is used once more.
-fn lowered_references(with: &str) -> Option<String> {
-    let mut out = String::with_capacity(with.len());
-    let mut chars = with.chars();
-    while let Some(c) = chars.next() {
-        out.push(c);
-        if c != '\\' {
-            continue;
-        }
-        let next = chars.next()?;
-        match next.to_digit(10) {
-            Some(0 | 1) => return None,
-            Some(digit) => out.push(char::from_digit(digit - 1, 10)?),
-            None => out.push(next),
-        }
-    }
-    Some(out)
 }
 
 /// `^(Name: …` and `\1…` with the name before the group, which then has what is behind it, or is gone.

@@ -166,6 +166,10 @@ fn tunnels() -> u16 {
     port
 }
 
+fn own_certificate(scene: &Scene, name: &str, host: &str) {
+    certificate(scene, name, Key::Ecdsa, host, &[host], Issuer::Own);
+}
+
 fn listener(name: &str, port: u16, group: &str) -> String {
     format!("[listener.{name}]\nbind = '127.0.0.1:{port}'\nforward = '{group}'\n")
 }
@@ -525,7 +529,7 @@ fn certificates_are_renewed_and_sessions_go_on() {
         let arguments = [&["-servername", "a.example"], more].concat();
         handshake(scene, port, &arguments)
     };
-    let file = scene.file("web.toml", &text);
+    scene.file("web.toml", &text);
     let portway = scene.portway_with(&["web.toml"]);
     let ticket = scene.path("ticket").display().to_string();
     shown(&scene, &["-tls1_2", "-sess_out", &ticket]);
@@ -538,22 +542,14 @@ fn certificates_are_renewed_and_sessions_go_on() {
     let pem = fs::read_to_string(scene.path("a.pem")).unwrap();
     let line = pem.lines().nth(3).unwrap();
     assert!(new.contains(line), "{new}");
-    drop(file);
 }
 
 #[test]
 fn connections_that_were_not_verified_are_used_no_more() {
     let scene = Scene::new();
     let [web, target] = [(); 2].map(|()| free_port());
-    certificate(
-        &scene,
-        "site",
-        Key::Ecdsa,
-        "a.example",
-        &["a.example"],
-        Issuer::Own,
-    );
-    certificate(&scene, "other", Key::Ecdsa, "other", &[], Issuer::Own);
+    own_certificate(&scene, "site", "a.example");
+    own_certificate(&scene, "other", "other");
     let nginx = format!(
         "server {{ listen 127.0.0.1:{target} ssl; ssl_certificate {0}/site.pem; ssl_certificate_key {0}/site.key; \
          keepalive_timeout 60s; return 200; add_header X-Server tls; }}",
@@ -580,14 +576,7 @@ fn sessions_of_clients_end_with_the_authority_that_let_them_in() {
     let scene = Scene::new();
     let one = Echo::start("one");
     let port = free_port();
-    certificate(
-        &scene,
-        "site",
-        Key::Ecdsa,
-        "a.example",
-        &["a.example"],
-        Issuer::Own,
-    );
+    own_certificate(&scene, "site", "a.example");
     join(&scene, "site-all.pem", &["site.pem", "site.key"]);
     for ca in ["old", "new"] {
         certificate(&scene, ca, Key::Ecdsa, ca, &[], Issuer::Own);
