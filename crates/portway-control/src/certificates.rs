@@ -19,8 +19,9 @@ use rustls_pki_types::UnixTime;
 
 pub use upstream::GroupTls;
 
+use crate::files::{self, read_limited};
 use crate::renewal::{CertificateFile, Certificates};
-use crate::sources::{folder_of, read_limited};
+use crate::sources::folder_of;
 use crate::tls::identity::{Identity, PemSource, load_identity};
 use crate::tls::pem;
 use crate::tls::policy::{Custom, Policy, PolicyError, TlsVersion};
@@ -74,7 +75,11 @@ pub fn load(
     let files: Vec<Option<CertificateFile>> = snapshot
         .certificates
         .iter()
-        .map(|certificate| identity(certificate, sources, now, &mut found))
+        .map(|certificate| {
+            files::of("certificate", &certificate.name, || {
+                identity(certificate, sources, now, &mut found)
+            })
+        })
         .collect();
     let identities: Vec<Option<Arc<Identity>>> = files
         .iter()
@@ -101,7 +106,10 @@ pub fn load(
             renewable: &mut configs.renewable,
             found: &mut found,
         };
-        let config = listener.tls.as_ref().and_then(|tls| loading.load(tls));
+        let config = listener
+            .tls
+            .as_ref()
+            .and_then(|tls| files::of("listener", &listener.name, || loading.load(tls)));
         configs.listeners.push(config);
     }
     for group in &snapshot.groups {
@@ -112,7 +120,8 @@ pub fn load(
             renewable: &mut configs.renewable,
             found: &mut found,
         };
-        configs.groups.push(loading.load());
+        let config = files::of("target_group", &group.name, || loading.load());
+        configs.groups.push(config);
     }
     (configs, found)
 }

@@ -10,7 +10,8 @@ use portway_model::snapshot::{ErrorPage, GroupId, ListenerId, Rules, Snapshot};
 use portway_model::span::{Sources, Span};
 use portway_model::stage::Resolved;
 
-use crate::sources::{folder_of, read_limited};
+use crate::files::{self, read_limited};
+use crate::sources::folder_of;
 
 /// Bytes of one page or file. They are held in memory once.
 pub const MAX_PAGE_BYTES: u64 = 256 * 1024;
@@ -23,22 +24,26 @@ pub fn load(snapshot: &Snapshot, sources: &Sources) -> (Answers, Diagnostics) {
         found: Diagnostics::default(),
     };
     for (index, listener) in (0..).zip(&snapshot.listeners) {
-        for page in &listener.error_pages {
-            if let Some(content) = load.page_of(page) {
-                let id = ListenerId(index);
-                load.answers.add_to_listener(id, page.status, content);
+        files::of("listener", &listener.name, || {
+            for page in &listener.error_pages {
+                if let Some(content) = load.page_of(page) {
+                    let id = ListenerId(index);
+                    load.answers.add_to_listener(id, page.status, content);
+                }
             }
-        }
-        load.rules(&listener.rules);
+            load.rules(&listener.rules);
+        });
     }
     for (index, group) in (0..).zip(&snapshot.groups) {
-        for page in &group.error_pages {
-            if let Some(content) = load.page_of(page) {
-                let id = GroupId(index);
-                load.answers.add_to_group(id, page.status, content);
+        files::of("target_group", &group.name, || {
+            for page in &group.error_pages {
+                if let Some(content) = load.page_of(page) {
+                    let id = GroupId(index);
+                    load.answers.add_to_group(id, page.status, content);
+                }
             }
-        }
-        load.rules(&group.rules);
+            load.rules(&group.rules);
+        });
     }
     (load.answers, load.found)
 }

@@ -32,6 +32,7 @@ use crate::change::Changing;
 use crate::descriptors;
 use crate::error_pages;
 use crate::figures::{Installed, Statistics};
+use crate::files::{Files, Record};
 use crate::logs::{self, LogWriters, OpenLogs};
 use crate::maps::{self, MapSets};
 use crate::parts::{self, Base, Ready};
@@ -78,7 +79,7 @@ fn smallest(sources: &Sources) -> &'static str {
 /// yet, certificates, error pages, folders of logs. What is an error here is one for [`install`] too.
 pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
     let mut found = match ticket_keys() {
-        Ok(tickets) => load(snapshot, sources, &tickets).1,
+        Ok(tickets) => load(snapshot, sources, &tickets, &Record::default()).1,
         Err(diagnostic) => diagnostic.into(),
     };
     found.extend(privileges::check(&snapshot.process));
@@ -92,24 +93,37 @@ pub(crate) struct Loaded {
     pub(crate) tls: TlsConfigs,
     pub(crate) answers: Answers,
     pub(crate) maps: MapSets,
+    /// What it was read from.
+    pub(crate) files: Files,
 }
 
-/// Reads and judges what `snapshot` names. It is complete where the diagnostics hold no error.
+/// Reads and judges what `snapshot` names; notes in `record` what was read. It is complete where the diagnostics hold no error.
 pub(crate) fn load(
     snapshot: &Snapshot,
     sources: &Sources,
     tickets: &Arc<TicketKeys>,
+    record: &Record,
 ) -> (Loaded, Diagnostics) {
     let mut found = refused(snapshot, sources);
-    let (tls, of_tls) = certificates::load(snapshot, sources, tickets, UnixTime::now());
-    found.extend(of_tls);
-    let (answers, of_pages) = error_pages::load(snapshot, sources);
-    found.extend(of_pages);
-    let (maps, of_maps) = maps::load(snapshot, sources);
-    found.extend(of_maps);
+    let (tls, answers, maps) = record.during(|| {
+        let (tls, of_tls) = certificates::load(snapshot, sources, tickets, UnixTime::now());
+        found.extend(of_tls);
+        let (answers, of_pages) = error_pages::load(snapshot, sources);
+        found.extend(of_pages);
+        let (maps, of_maps) = maps::load(snapshot, sources);
+        found.extend(of_maps);
+        (tls, answers, maps)
+    });
     found.extend(logs::check(snapshot, sources));
     found.extend(bind::check_owners(snapshot));
-    (Loaded { tls, answers, maps }, found)
+    let files = record.files();
+    let loaded = Loaded {
+        tls,
+        answers,
+        maps,
+        files,
+    };
+    (loaded, found)
 }
 
 /// What no machine would run: parts that are understood only, and nothing at all.
@@ -134,7 +148,7 @@ pub async fn install(
 ) -> Result<(Running, Diagnostics), Diagnostics> {
     let workers = worker_count(&snapshot);
     let tickets = ticket_keys().map_err(Diagnostics::from)?;
-    let (loaded, mut found) = load(&snapshot, sources, &tickets);
+    let (loaded, mut found) = load(&snapshot, sources, &tickets, &Record::default());
     found.extend(privileges::check(&snapshot.process));
     if let Some(diagnostic) = descriptors::check(&snapshot.process) {
         found.push(diagnostic);
@@ -236,6 +250,7 @@ impl Prepared {
         let mut listeners = 0;
         let keys = parts::keys(None, &self.snapshot, &mut listeners);
         let certificates = self.loaded.tls.loaded.clone();
+        let files = self.loaded.files.clone();
         let (services, calls) = Services::channel();
         let process = Arc::new(ProcessState::default());
         let ready = Ready {
@@ -298,6 +313,7 @@ impl Prepared {
             given_away,
             control: Mutex::new(self.control),
             last_reload: Mutex::default(),
+            files: Mutex::new(files),
         })
     }
 }

@@ -13,6 +13,7 @@ pub mod change;
 pub mod descriptors;
 pub mod error_pages;
 pub mod figures;
+pub mod files;
 pub mod health;
 pub mod install;
 pub mod logs;

@@ -8,7 +8,8 @@ use portway_model::map_file::map_line;
 use portway_model::snapshot::{Map, Snapshot};
 use portway_model::span::Sources;
 
-use crate::sources::{folder_of, read_limited};
+use crate::files::{self, read_limited};
+use crate::sources::folder_of;
 pub use portway_model::expression::TextMatch;
 pub use portway_model::settings::MapMatch;
 pub use sets::{Asked, Entry, MAX_VERSIONS, MapSet, MapSets, NotChanged, Versions, Which};
@@ -21,7 +22,7 @@ pub(crate) fn load(snapshot: &Snapshot, sources: &Sources) -> (MapSets, Diagnost
     let mut found = Diagnostics::default();
     let mut sets = MapSets::default();
     for map in &snapshot.maps {
-        match ready(map, sources) {
+        match files::of("map", &map.name, || ready(map, sources)) {
             Ok((lookup, entries)) => sets.push(map, sources, lookup, entries),
             Err(diagnostic) => found.push(diagnostic),
         }

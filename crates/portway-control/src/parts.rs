@@ -118,6 +118,7 @@ impl Installed {
             tellers,
             maps: Arc::new(loaded.maps),
             certificates: Arc::new(tls.renewable),
+            files: loaded.files,
             generation,
             plane: Arc::new(plane),
         };

@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use crate::bind::{self, Bound, Neighbour};
 use crate::change::Changing;
 use crate::figures::Installed;
+use crate::files::Record;
 use crate::install::{Loaded, load};
 use crate::logs::{self, Tellers};
 use crate::parts::{self, Ready};
@@ -142,18 +143,21 @@ impl Running {
         // One after the other: the last that asks sees the files as they were then, or later.
         let mut changing = self.changing.lock().await;
         let (at, begun) = (SystemTime::now(), Instant::now());
+        let record = Record::default();
         let Compiled {
             snapshot,
             sources,
             mut diagnostics,
-        } = read(changing.reader()).await;
+        } = read(changing.reader(), &record).await;
         let done = match snapshot {
             Some(snapshot) => {
                 let sources = Arc::new(sources.clone());
-                self.replace(snapshot, &sources, &mut changing).await
+                self.replace(snapshot, &sources, &mut changing, &record)
+                    .await
             }
             None => Err(Diagnostics::default()),
         };
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = record.files();
         let took = begun.elapsed();
         let (done, found) = match done {
             Ok((plan, found)) => (Some(plan), found),
@@ -219,11 +223,12 @@ impl Running {
         mut snapshot: Snapshot,
         sources: &Arc<Sources>,
         changing: &mut Changing,
+        record: &Record,
     ) -> Result<(Plan, Diagnostics), Diagnostics> {
         let before = self.statistics.installed();
         let mut found = keep_fixed(&before.plane.snapshot.process, &mut snapshot.process);
         let (snapshot, loaded, of_files) =
-            look(snapshot, sources.clone(), changing.tickets().clone()).await?;
+            look(snapshot, sources, changing.tickets(), record).await?;
         found.extend(of_files);
         if found.has_errors() {
             return Err(found);
@@ -350,9 +355,13 @@ impl Running {
 }
 
 /// The configuration as its files say it now.
-async fn read(reader: Option<Reader>) -> Compiled {
+async fn read(reader: Option<Reader>, record: &Record) -> Compiled {
+    let record = record.clone();
     match reader {
-        Some(reader) => on_a_thread(move || reader()).await.unwrap_or_else(unread),
+        Some(reader) => {
+            let read = on_a_thread(move || record.during(|| reader()));
+            read.await.unwrap_or_else(unread)
+        }
         None => {
             let message = "this process has no files to read its configuration from again";
             unread(message.to_owned())
@@ -397,11 +406,13 @@ struct Opened {
 /// Reads and judges what a configuration names, on a thread that may wait for files and names.
 async fn look(
     snapshot: Snapshot,
-    sources: Arc<Sources>,
-    tickets: Arc<TicketKeys>,
+    sources: &Arc<Sources>,
+    tickets: &Arc<TicketKeys>,
+    record: &Record,
 ) -> Result<(Snapshot, Loaded, Diagnostics), Diagnostics> {
+    let (sources, tickets, record) = (sources.clone(), tickets.clone(), record.clone());
     let looked = on_a_thread(move || {
-        let (loaded, mut found) = load(&snapshot, &sources, &tickets);
+        let (loaded, mut found) = load(&snapshot, &sources, &tickets, &record);
         if !found.has_errors() {
             found.extend(resolve::check(&snapshot));
         }
@@ -422,6 +433,9 @@ fn plan(before: &Installed, next: &Snapshot, loaded: &Loaded) -> Plan {
     }
     for name in loaded.maps.changed_since(&before.maps, next) {
         plan.add_changed("map", &name);
+    }
+    for (kind, name) in loaded.files.changed_since(&before.files) {
+        plan.add_changed(kind, name);
     }
     plan
 }

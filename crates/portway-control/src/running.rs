@@ -25,6 +25,7 @@ use crate::bind::control::ControlListener;
 use crate::bind::{self, SocketFiles};
 use crate::change::Changing;
 use crate::figures::Statistics;
+use crate::files::Files;
 use crate::logs::{self, LogWriters, Reopener};
 use crate::pid_file::PidFile;
 use crate::reload::LastReload;
@@ -53,6 +54,8 @@ pub struct Running {
     pub(crate) control: Mutex<Vec<ControlListener>>,
     /// How the latest reload went; `None`: there was none.
     pub(crate) last_reload: Mutex<Option<LastReload>>,
+    /// What the latest reload has read, or the start.
+    pub(crate) files: Mutex<Files>,
 }
 
 /// How a running configuration ends.

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use portway_model::merge::merge;
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{FileId, SourceText, Sources, Span, Spanned};
 
+use crate::files::{self, read_limited};
 use crate::{privileges, world};
 
 /// Bytes of one configuration file. The largest that we have seen, 50,000 generated rules, had 6 MB.
@@ -84,7 +85,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     let inside = configurations_in(path)
         .map_err(|error| wrong(format!("cannot read the folder `{name}`: {error}")))?;
     if inside.is_empty() {
-        let message = format!("no file in the folder `{name}` ends in `.cfg`");
+        let message = format!("`{name}` is a folder, and no file in it ends in `.cfg`");
         return Err(wrong(message).help("of a folder, those are read: name other files themselves"));
     }
     Ok(inside)
@@ -95,16 +96,13 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
 /// # Errors
 /// What the system says of the folder.
 pub fn configurations_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut inside = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?.path();
-        let name = entry.file_name().unwrap_or_default().to_string_lossy();
-        if name.ends_with(".cfg") && !name.starts_with('.') && entry.is_file() {
-            inside.push(entry);
-        }
-    }
-    inside.sort();
-    Ok(inside)
+    let is_one = |name: &str| name.ends_with(".cfg") && !name.starts_with('.');
+    let Some(names) = files::list(folder, is_one) else {
+        // What the system says of it.
+        return fs::read_dir(folder).map(|_| Vec::new());
+    };
+    let paths = names.iter().map(|name| folder.join(name));
+    Ok(paths.filter(|path| path.is_file()).collect())
 }
 
 /// As [`compile_files`] for one text that is at hand. `name` is what messages call it; its folder is where
@@ -194,28 +192,6 @@ pub fn folder_of(sources: &Sources, span: Span) -> PathBuf {
             .map(Path::to_path_buf)
             .unwrap_or_default(),
     }
-}
-
-/// The contents of a file whose size is limited.
-///
-/// # Errors
-/// In words: it does not exist, is a folder, is too large, or what the system says.
-pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    let in_words = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => "it does not exist".to_owned(),
-        io::ErrorKind::PermissionDenied => "the file system does not permit it".to_owned(),
-        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
-        _ => error.to_string(),
-    };
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(in_words)?;
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(in_words)?;
-    if bytes.len() as u64 > limit {
-        return Err(format!("it has more than {limit} bytes"));
-    }
-    Ok(bytes)
 }
 
 /// Gives targets that do not say where their first address comes from HAProxy's sources, of which none waits.

@@ -1,12 +1,11 @@
 //! What the dialects may ask of the world: the environment, files and names of this machine.
 
-use std::fs;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
 
 use portway_dialects::{Inputs, haproxy};
 
-use crate::sources::read_limited;
+use crate::files::{self, read_limited};
 
 /// Bytes of a file that a configuration refers to (maps, lists of patterns). A million lines of a map have about
 /// 30 MB.
@@ -26,7 +25,7 @@ pub fn with_inputs<T>(names: &[&str], read: impl FnOnce(&Inputs<'_>) -> T) -> T 
     read(&Inputs {
         environment: &environment,
         read: &|path| read_limited(Path::new(path), MAX_REFERRED_BYTES),
-        list: &|path| list(Path::new(path)),
+        list: &|path, wanted| files::list(Path::new(path), wanted),
         resolve: &resolve,
     })
 }
@@ -37,18 +36,6 @@ fn host_name() -> Option<String> {
         .to_str()
         .ok()
         .map(str::to_owned)
-}
-
-/// The names of the files in a folder, sorted.
-fn list(path: &Path) -> Option<Vec<String>> {
-    let mut names: Vec<String> = fs::read_dir(path)
-        .ok()?
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|it| !it.is_dir()))
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    names.sort();
-    Some(names)
 }
 
 /// The addresses of a name as the system resolves it.
@@ -64,6 +51,7 @@ fn resolve(name: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_world() {
@@ -77,10 +65,10 @@ mod tests {
             assert_eq!(value("HAPROXY_CFGFILES").as_deref(), Some("x.cfg;y.cfg"));
             assert!(value("HAPROXY_LOCALPEER").is_some_and(|it| !it.is_empty()));
             assert_eq!(
-                (inputs.list)(&path),
-                Some(vec!["a".to_owned(), "b".to_owned()])
+                (inputs.list)(&path, |name| name != "b"),
+                Some(vec!["a".to_owned(), "c/".to_owned()])
             );
-            assert_eq!((inputs.list)(&format!("{path}/a")), None);
+            assert_eq!((inputs.list)(&format!("{path}/a"), |_| true), None);
             assert_eq!((inputs.read)(&format!("{path}/a")), Ok(b"1".to_vec()));
             assert!((inputs.read)(&path).is_err());
             let loopback = (inputs.resolve)("127.0.0.1");

@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+/// Whether a name in a folder is wanted.
+pub type Wanted = fn(&str) -> bool;
+
 /// The environment and the files that a text may refer to.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
@@ -10,8 +13,9 @@ pub struct Inputs<'a> {
     /// The contents of a file, its path as the text says it (relative ones begin in the folder that the caller
     /// knows). The error says in words why it cannot be read, to stand after "cannot read `path`: ".
     pub read: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
-    /// The names of the files in a folder, sorted; `None` where the path is no folder.
-    pub list: &'a dyn Fn(&str) -> Option<Vec<String>>,
+    /// The names in a folder, sorted, of what is wanted by its name: of files, and of folders with `/` at the end. `None` where the
+    /// path is no folder.
+    pub list: &'a dyn Fn(&str, Wanted) -> Option<Vec<String>>,
     /// The addresses of a host name, for places where an address is needed at once; empty where it has none.
     pub resolve: &'a dyn Fn(&str) -> Vec<IpAddr>,
 }
@@ -21,7 +25,7 @@ impl Inputs<'static> {
     pub const NOTHING: Inputs<'static> = Inputs {
         environment: &|_| None,
         read: &|_| Err("there are no files here".to_owned()),
-        list: &|_| None,
+        list: &|_, _| None,
         resolve: &|_| Vec::new(),
     };
 }

@@ -20,7 +20,7 @@ pub mod traefik;
 mod tree;
 
 pub use expression::{condition, template};
-pub use inputs::Inputs;
+pub use inputs::{Inputs, Wanted};
 
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::span::Span;

@@ -1,7 +1,7 @@
 //! Golden files of haproxy.cfg: the native form of what is read, and every message; and HAProxy's own judgement of them.
 #![cfg(test)]
 
-use portway_dialects::{Inputs, haproxy, native};
+use portway_dialects::{Inputs, Wanted, haproxy, native};
 use portway_model::compile::compile;
 use portway_model::diagnostic::{Diagnostic, Diagnostics, Severity};
 use portway_model::lift::lift;
@@ -42,10 +42,11 @@ fn read(path: &str) -> Result<Vec<u8>, String> {
     fs::read(folder("haproxy-world").join(path)).map_err(|_| "no such file".to_owned())
 }
 
-fn list(path: &str) -> Option<Vec<String>> {
+fn list(path: &str, wanted: Wanted) -> Option<Vec<String>> {
     let entries = fs::read_dir(folder("haproxy-world").join(path.trim_start_matches('/'))).ok()?;
     let mut names: Vec<String> = entries
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| wanted(name))
         .collect();
     names.sort();
     Some(names)
@@ -257,7 +258,7 @@ fn given() -> Inputs<'static> {
             false if path.ends_with(".lua") => Err("no such file".to_owned()),
             false => read("503.http"),
         },
-        list: &|_| None,
+        list: &|_, _| None,
         resolve: &|_| vec![IpAddr::from([127, 0, 0, 1])],
     }
 }

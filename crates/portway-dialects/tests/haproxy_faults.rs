@@ -89,7 +89,7 @@ fn world() -> Inputs<'static> {
             let path = golden().join("haproxy-world").join(path);
             fs::read(path).map_err(|_| "no such file".to_owned())
         },
-        list: &|_| None,
+        list: &|_, _| None,
         resolve: &|_| Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use portway_dialects::traefik::{File, Options, parse_all};
-use portway_dialects::{Inputs, native};
+use portway_dialects::{Inputs, Wanted, native};
 use portway_model::compile::compile;
 use portway_model::diagnostic::{Diagnostic, Diagnostics, Severity};
 use portway_model::lift::lift;
@@ -46,7 +46,7 @@ fn world() -> Inputs<'static> {
             _ => None,
         },
         read: &read,
-        list: &|_| None,
+        list: &|_, _| None,
         resolve: &|_| Vec::new(),
     }
 }
@@ -221,9 +221,14 @@ fn labels_yaml_toml_and_native_say_the_same() {
 
 #[test]
 fn files_that_are_named() {
-    let list = |path: &str| match path {
-        "/srv/a/dynamic" => Some(vec!["b.yml".to_owned(), "c.txt".to_owned()]),
-        _ => None,
+    let list = |path: &str, wanted: Wanted| {
+        let names: &[&str] = match path {
+            "/srv/a/dynamic" => &["b.yml", "c.txt", "d/", "e.YAML"],
+            "/srv/a/dynamic/d" => &["f.toml", "g"],
+            _ => return None,
+        };
+        let names = names.iter().filter(|name| wanted(name));
+        Some(names.map(|name| (*name).to_owned()).collect())
     };
     let read = |path: &str| match path {
         "/srv/a/dynamic.yml" => Ok(Vec::new()),
@@ -247,6 +252,8 @@ fn files_that_are_named() {
     };
     let compose = "services:\n  proxy:\n    image: traefik:v3\n    volumes: [\"./traefik.yml:/etc/traefik/traefik.yml:ro\", \"./dynamic:/etc/dynamic\", \"certs:/certs\"]\n";
     let fixed = "providers: { file: { directory: /etc/dynamic } }\n";
+    let below = ["b.yml", "d/f.toml", "e.YAML"].map(|it| format!("/srv/a/dynamic/{it}"));
+    let below = below.each_ref().map(String::as_str);
     assert_eq!(
         named(&[("/srv/a/compose.yml", compose)]),
         ["/srv/a/traefik.yml"]
@@ -256,12 +263,20 @@ fn files_that_are_named() {
             ("/srv/a/compose.yml", compose),
             ("/srv/a/traefik.yml", fixed)
         ]),
-        ["/srv/a/traefik.yml", "/srv/a/dynamic/b.yml"]
+        ["/srv/a/traefik.yml"]
+            .iter()
+            .chain(&below)
+            .copied()
+            .collect::<Vec<_>>()
     );
     let own = "providers: { file: { filename: dynamic.yml, directory: ./dynamic } }\n";
     assert_eq!(
         named(&[("/srv/a/traefik.yml", own)]),
-        ["/srv/a/dynamic.yml", "/srv/a/dynamic/b.yml"]
+        ["/srv/a/dynamic.yml"]
+            .iter()
+            .chain(&below)
+            .copied()
+            .collect::<Vec<_>>()
     );
     let missing = judge(
         &[(

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,10 +10,10 @@ use std::time::{Duration, Instant};
 use portway_admin::{Handed, Shown};
 use portway_control::bind::{self, Neighbour};
 use portway_control::descriptors;
+use portway_control::files::Files;
 use portway_control::install::{Running, Stop, install};
 use portway_control::reload::Reader;
 use portway_control::sources::Reading;
-use portway_control::watch::Seen;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{Sources, Span};
@@ -62,8 +61,8 @@ pub(crate) struct Setting<'a> {
 pub(crate) struct Again {
     /// Reads it.
     pub(crate) reader: Reader,
-    /// It is read again when one of these changes, or of the files that it names; `None`: only when somebody asks.
-    pub(crate) watched: Option<Vec<PathBuf>>,
+    /// What it was read from: it is read again when one of these changes, or of the files that it names. `None`: only when somebody asks.
+    pub(crate) watched: Option<Files>,
     /// Only errors are told.
     pub(crate) quiet: bool,
 }
@@ -141,8 +140,9 @@ async fn start(
     let running = Arc::new(running);
     if let Some(again) = &setting.again {
         running.is_read_by(again.reader.clone()).await;
-        if let Some(given) = &again.watched {
-            admin.spawn(watch(running.clone(), given.clone(), again.quiet));
+        if let Some(files) = &again.watched {
+            running.was_read_from(files);
+            admin.spawn(watch(running.clone(), again.quiet));
         }
     }
     shown.set(running.clone());
@@ -166,11 +166,11 @@ async fn answer_listeners(running: Arc<Running>) -> io::Result<()> {
 }
 
 /// Reloads whenever a file of the configuration changes.
-async fn watch(running: Arc<Running>, given: Vec<PathBuf>, quiet: bool) -> io::Result<()> {
-    let mut seen = Seen::default();
+async fn watch(running: Arc<Running>, quiet: bool) -> io::Result<()> {
     loop {
-        running.changed(&given, &mut seen).await;
-        reload(&running, "a file has changed", quiet).await;
+        let path = running.changed().await;
+        let by = format!("a file has changed: {}", path.display());
+        reload(&running, &by, quiet).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! TLS of a listener: what its clients are shown, and the settings that go with each certificate.
 
 use super::{policy, read_pems};
+use crate::files;
 use crate::renewal::Certificates;
 use crate::sources::folder_of;
 use crate::tls::client_auth::{self, Asking};
@@ -196,17 +197,19 @@ impl Loading<'_> {
         let mut failed = false;
         for certificate in all() {
             own.push(certificate.tls.as_deref().and_then(|it| {
-                let spoken = self.spoken(
-                    &Settings {
-                        who: format!("certificate `{}`", certificate.name),
-                        scope: format!("{} {}", self.listener.name, certificate.name),
-                        policy: &it.policy,
-                        alpn: it.alpn.as_ref().unwrap_or(&tls.alpn),
-                        accept_other_alpn: tls.accept_other_alpn,
-                        clients: &it.clients,
-                    },
-                    resolver,
-                );
+                let spoken = files::of("certificate", &certificate.name, || {
+                    self.spoken(
+                        &Settings {
+                            who: format!("certificate `{}`", certificate.name),
+                            scope: format!("{} {}", self.listener.name, certificate.name),
+                            policy: &it.policy,
+                            alpn: it.alpn.as_ref().unwrap_or(&tls.alpn),
+                            accept_other_alpn: tls.accept_other_alpn,
+                            clients: &it.clients,
+                        },
+                        resolver,
+                    )
+                });
                 failed |= spoken.is_none();
                 spoken
             }));

@@ -21,6 +21,7 @@ use portway_telemetry::metrics::{GroupTotals, ListenerTotals};
 use portway_telemetry::zone::Zone;
 
 use crate::certificates::GroupTls;
+use crate::files::Files;
 use crate::logs::Tellers;
 use crate::maps::MapSets;
 use crate::renewal::Certificates;
@@ -224,6 +225,8 @@ pub struct Installed {
     pub(crate) maps: Arc<MapSets>,
     /// Certificates that can be replaced.
     pub(crate) certificates: Arc<Certificates>,
+    /// What it was read from.
+    pub(crate) files: Files,
     /// Counts the configurations, from 1.
     pub(crate) generation: u64,
 }

@@ -194,6 +194,8 @@ pub fn watches(files: &[File<'_>], inputs: &Inputs<'_>) -> bool {
                 fixed.map(|(section, _)| section).into_iter().collect()
             }
         };
+        // A folder may have nothing in it yet.
+        dynamic |= fixed.iter().any(|it| !provided(it).is_empty());
         let provider = |section: &Section| section.section("providers.file")?.flag("watch");
         let mut said = fixed.iter().filter_map(provider);
         if said.any(|watch| !watch.value) {
@@ -227,23 +229,29 @@ fn on_host(file: &File<'_>, path: &str, traefik: Option<&(&File<'_>, compose::Tr
     mounted.unwrap_or_else(|| beside(file.name, path))
 }
 
-/// The file at a path, or the dynamic files of a folder.
+/// The file at a path, or the dynamic files of a folder and of those in it.
 fn files_at(path: &str, is_folder: bool, inputs: &Inputs<'_>) -> Vec<String> {
     if !is_folder {
         // What cannot be read is said where it is named.
         let readable = (inputs.read)(path).is_ok();
         return Vec::from_iter(readable.then(|| path.to_owned()));
     }
-    let names = (inputs.list)(path).unwrap_or_default();
-    let wanted = names.iter().filter(|name| {
-        let name = name.to_ascii_lowercase();
-        [".yml", ".yaml", ".toml"]
-            .iter()
-            .any(|end| name.ends_with(end))
+    let names = (inputs.list)(path, is_dynamic).unwrap_or_default();
+    let files = names.iter().flat_map(|name| {
+        let place = cleaned(&format!("{path}/{name}"));
+        match name.ends_with('/') {
+            true => files_at(place.trim_end_matches('/'), true, inputs),
+            false => vec![place],
+        }
     });
-    wanted
-        .map(|name| cleaned(&format!("{path}/{name}")))
-        .collect()
+    files.collect()
+}
+
+/// True of the names of dynamic files, and of folders that may have some.
+fn is_dynamic(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let ends = ["/", ".yml", ".yaml", ".toml"];
+    ends.iter().any(|end| name.ends_with(end))
 }
 
 /// A path that a file names; relative ones begin in its own folder.
@@ -393,7 +401,7 @@ fn unreadable(
                 )),
             });
         }
-        if is_folder && (inputs.list)(&place).is_none() {
+        if is_folder && (inputs.list)(&place, is_dynamic).is_none() {
             let message = format!("cannot read the folder `{place}`");
             let one = Diagnostic::error(Code::Unreadable, path.span, message);
             found.push(one.help(

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use portway_control::certificates::MAX_PEM_BYTES;
-use portway_control::sources::read_limited;
+use portway_control::files::read_limited;
 use portway_control::tls::identity::{Identity, PemSource, load_identity};
 use portway_control::tls::pem;
 use portway_control::tls::self_signed::self_signed;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use portway_control::bind::Neighbour;
+use portway_control::files::Record;
 use portway_control::install::Running;
 use portway_control::sources::{Compiled, Reading, compile_files_with, watches};
 use portway_dialects::cloudformation::Unset;
@@ -22,7 +23,8 @@ use crate::{render, system};
 /// Runs the command.
 pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
     system::start_log(arguments.log.log_level, quiet);
-    let compiled = compiled(arguments);
+    let record = Record::default();
+    let compiled = record.during(|| compiled(arguments));
     let say = || render::to_stderr(&compiled.sources, &compiled.diagnostics, quiet);
     let Some(snapshot) = compiled.snapshot else {
         say();
@@ -58,7 +60,7 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
         reading: read_as(arguments),
         again: Some(Again {
             watched: (arguments.watch || (!arguments.no_watch && watches(&compiled.sources)))
-                .then(|| arguments.sources.clone()),
+                .then(|| record.files()),
             reader: {
                 let arguments = arguments.clone();
                 Arc::new(move || self::compiled(&arguments))

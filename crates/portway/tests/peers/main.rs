@@ -7,6 +7,7 @@
 mod certificates;
 mod echo;
 mod namespace;
+mod stage;
 mod support;
 
 mod cloudformation;
@@ -21,6 +22,7 @@ mod health;
 mod outscale;
 mod real_peers;
 mod reload;
+mod reload_files;
 mod control_changes;
 mod control_servers;
 mod control_socket;

@@ -179,17 +179,18 @@ impl Lowering<'_, '_, '_> {
 
     /// A file, or every file of a folder.
     fn certificates(&mut self, listener: &mut ListenerDraft, path: &Spanned<String>) {
-        let Some(names) = (self.reader.inputs.list)(&path.value) else {
+        let is_one = |name: &str| {
+            !name.starts_with('.')
+                && !name.ends_with('/')
+                && !BESIDE.iter().any(|end| name.ends_with(end))
+        };
+        let Some(names) = (self.reader.inputs.list)(&path.value, is_one) else {
             self.certificate(listener, path, &[], &Own::default());
             return;
         };
         let folder = path.value.trim_end_matches('/');
-        let good = |name: &&String| {
-            !name.starts_with('.') && !BESIDE.iter().any(|end| name.ends_with(end))
-        };
         let names: Vec<String> = names
             .iter()
-            .filter(good)
             .map(|name| format!("{folder}/{name}"))
             .collect();
         for name in names {
@@ -367,7 +368,7 @@ impl Lowering<'_, '_, '_> {
             let path = path
                 .clone()
                 .map(|path| path_in(self.base.crt_base.as_ref(), &path));
-            if (self.reader.inputs.list)(&path.value).is_none() {
+            if (self.reader.inputs.list)(&path.value, |_| false).is_none() {
                 self.exists(&path, "the certificate");
             }
         }

@@ -254,7 +254,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes_but(
         "providers.file.directory",
         Text,
-        "files that end in `.yml`, `.yaml` and `.toml`",
+        "files that end in `.yml`, `.yaml` and `.toml`, those of folders in it among them",
     ),
     yes_but(
         "providers.file.watch",
