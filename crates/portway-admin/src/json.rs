@@ -180,6 +180,9 @@ pub struct TargetGroup {
     pub tags: BTreeMap<String, String>,
     /// `http`, `https`, `tcp` or `tls`.
     pub protocol: String,
+    /// Requests or connections that wait for a target now.
+    #[serde(default)]
+    pub queued: u32,
     /// Its targets in the order of the configuration.
     pub targets: Vec<Target>,
 }
@@ -269,6 +272,7 @@ impl From<control::GroupStatus> for TargetGroup {
             name: group.name,
             tags: group.tags.into_iter().collect(),
             protocol: group.protocol.to_owned(),
+            queued: group.queued,
             targets: group.targets.into_iter().map(Into::into).collect(),
         }
     }

@@ -253,6 +253,7 @@ mod tests {
         let each = targets.iter().enumerate();
         let mut groups: Vec<GroupStatus> = each
             .map(|it| GroupStatus {
+                queued: 0,
                 tags: Vec::new(),
                 name: format!("group{}", it.0),
                 protocol: "http",
@@ -260,6 +261,7 @@ mod tests {
             })
             .collect();
         groups.push(GroupStatus {
+            queued: 0,
             tags: Vec::new(),
             name: "all".to_owned(),
             protocol: "http",

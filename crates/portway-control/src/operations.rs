@@ -11,7 +11,6 @@ use std::time::Duration;
 use portway_core::balance::SIXTEENTHS;
 use portway_dataplane::live::ListenerState;
 use portway_model::name::Name;
-use portway_model::snapshot::GroupId;
 use tokio::time::timeout;
 
 pub use portway_dataplane::live::Gate;
@@ -215,12 +214,17 @@ impl Statistics {
             (name.to_string(), found.map_or(0, |it| it.number))
         };
         let listener = snapshot.and_then(|it| it.listeners.get(session.listener.index()));
-        let group = session.group.map(GroupId::index);
-        let backend = group.and_then(|at| snapshot?.groups.get(at));
-        let target = group.zip(session.target).and_then(|(group, target)| {
-            let name = &snapshot?.groups.get(group)?.targets.get(target)?.name;
-            let numbers = &plane.as_ref()?.groups.get(group)?.numbers;
-            let number = numbers.get(target).copied();
+        let group = session.group.and_then(|(plane, group)| {
+            let plane = self.plane(plane)?;
+            let of_snapshot = plane.snapshot.groups.get(group.index())?.clone();
+            let parts = plane.groups.get(group.index())?.clone();
+            Some((of_snapshot, parts))
+        });
+        let backend = group.as_ref().map(|(group, _)| group);
+        let target = group.as_ref().zip(session.target);
+        let target = target.and_then(|((group, parts), target)| {
+            let name = &group.targets.get(target)?.name;
+            let number = parts.numbers.get(target).copied();
             Some((name.to_string(), number.unwrap_or_default()))
         });
         ServedBy {

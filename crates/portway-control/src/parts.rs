@@ -264,16 +264,22 @@ pub(crate) fn of_groups(
     tls: &[GroupTls],
     targets: &[Targets],
 ) -> Vec<Arc<GroupParts>> {
-    let known: HashMap<&Name, &GroupParts> = before.map_or_else(HashMap::new, |before| {
-        let groups = before.snapshot.groups.iter().zip(&before.groups);
-        groups.map(|(it, parts)| (&it.name, &**parts)).collect()
-    });
+    let known: HashMap<&Name, (&TargetGroup, &GroupParts)> =
+        before.map_or_else(HashMap::new, |before| {
+            let groups = before.snapshot.groups.iter().zip(&before.groups);
+            groups
+                .map(|(it, parts)| (&it.name, (&**it, &**parts)))
+                .collect()
+        });
     let groups = snapshot.groups.iter().zip(tls).zip(targets);
     let parts = groups.map(|((group, tls), targets)| {
         let states = targets.iter().map(|it| it.state.clone()).collect();
         let (all, own) = (tls.group.clone(), tls.own.clone());
-        Arc::new(match known.get(&group.name) {
-            Some(known) => known.next(group, (all, own), states),
+        // Requests that wait are nothing for a group that takes connections.
+        let is_of_its_kind = |it: &TargetGroup| it.protocol.is_http() == group.protocol.is_http();
+        let known = known.get(&group.name);
+        Arc::new(match known.filter(|(it, _)| is_of_its_kind(it)) {
+            Some((_, known)) => known.next(group, (all, own), states),
             None => GroupParts {
                 own_tls: own,
                 ..GroupParts::new(group, all, states)

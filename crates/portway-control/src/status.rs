@@ -68,6 +68,8 @@ pub struct GroupStatus {
     pub tags: Vec<(String, String)>,
     /// `http`, `https`, `tcp` or `tls`.
     pub protocol: &'static str,
+    /// Requests or connections that wait for a target now.
+    pub queued: u32,
     /// Its targets in the order of the configuration.
     pub targets: Vec<TargetStatus>,
 }
@@ -133,10 +135,12 @@ impl Running {
                 .groups
                 .iter()
                 .zip(&installed.targets)
-                .map(|(group, targets)| GroupStatus {
+                .zip(&installed.plane.groups)
+                .map(|((group, targets), parts)| GroupStatus {
                     name: group.name.to_string(),
                     tags: group.tags.0.clone(),
                     protocol: group.protocol.as_str(),
+                    queued: parts.state.waiting(),
                     targets: targets.iter().map(|it| target(it)).collect(),
                 })
                 .collect(),

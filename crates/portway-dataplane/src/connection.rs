@@ -16,8 +16,8 @@ use portway_model::action::End;
 use portway_model::defaults;
 use portway_model::expression::{CertificateField, Scope, Variable};
 use portway_model::settings::{ListenerTimeouts, OwnAnswers};
-use portway_model::snapshot::{ListenerId, StickTableId};
-use portway_telemetry::metrics::Shard;
+use portway_model::snapshot::{GroupId, ListenerId, StickTableId};
+use portway_telemetry::metrics::{GroupMetrics, Shard, TargetMetrics};
 use rustls::sign::CertifiedKey;
 use std::cell::{Cell, OnceCell};
 use std::net::{IpAddr, SocketAddr};
@@ -158,6 +158,18 @@ impl Connection {
     #[inline]
     pub(crate) fn shard(&self) -> &Shard {
         &self.generation.shard
+    }
+
+    /// What is counted of a group.
+    #[inline]
+    pub(crate) fn of_group(&self, group: GroupId) -> &Arc<GroupMetrics> {
+        self.generation.group_metrics(group)
+    }
+
+    /// What is counted of a target.
+    #[inline]
+    pub(crate) fn of_target(&self, group: GroupId, target: usize) -> &Arc<TargetMetrics> {
+        self.generation.target_metrics(group, target)
     }
 
     /// Goes on with what new exchanges are served by, if the listener is still there.

@@ -1,10 +1,11 @@
 //! A worker's view of the target groups: whose turn it is, and connections that wait for the next request.
 
+use crate::later::{Later, LaterGroup};
 use crate::live::{Health, TargetState};
 use crate::log_buffers::LogBuffers;
 use crate::plane::{GroupParts, Plane};
 use crate::pool::Pool;
-use crate::timer::Timer;
+use crate::timer::{TICK, Timer};
 use crate::worker::Worker;
 use portway_core::balance::{
     Algorithm, Ask, Balancer, Candidate, Candidates, Choice, Digest, Key, Live, Lookup, NoTarget,
@@ -18,7 +19,7 @@ use portway_model::name::Name;
 use portway_model::settings::{NoneHealthy, SourceAddress, TargetKey};
 use portway_model::snapshot::{GroupId, Target, TargetGroup};
 use portway_model::stage::Resolved;
-use portway_telemetry::metrics::{Shard, TargetMetrics};
+use portway_telemetry::metrics::{GroupMetrics, Shard, TargetMetrics};
 use rustls::ClientConfig;
 use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
@@ -27,6 +28,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 /// What one worker runs: a plane and its own positions and pools. Replaced as a whole by a reload.
 pub(crate) struct Generation {
@@ -36,6 +38,7 @@ pub(crate) struct Generation {
     /// Records of its exchanges.
     pub(crate) logs: LogBuffers,
     groups: Vec<Rc<GroupRun>>,
+    later: Later,
 }
 
 impl Drop for Generation {
@@ -164,7 +167,13 @@ impl Generation {
             plane,
             shard,
             groups,
+            later: Later::default(),
         }
+    }
+
+    /// Groups with targets that this generation has got later.
+    pub(crate) fn later(&self) -> &Later {
+        &self.later
     }
 
     /// Hands over what waits of its records: all of it, or only what goes to syslog.
@@ -186,8 +195,50 @@ impl Generation {
 
     /// Configuration, shared parts and this worker's part of a group. `None` only for an id of another snapshot.
     pub(crate) fn group(&self, id: GroupId) -> Option<(&TargetGroup, &GroupParts, &GroupRun)> {
-        let (group, parts) = self.plane.group(id)?;
+        let Some((group, parts)) = self.plane.group(id) else {
+            let later = self.later_group(id)?;
+            return Some((&later.group, &later.parts, &later.run));
+        };
         Some((group, parts, self.groups.get(id.index())?))
+    }
+
+    /// The same of a group of its own plane, to be shared.
+    pub(crate) fn group_with_run(
+        &self,
+        id: GroupId,
+    ) -> Option<(&TargetGroup, &Arc<GroupParts>, &Rc<GroupRun>)> {
+        let index = id.index();
+        let (group, parts) = (
+            self.plane.snapshot.groups.get(index)?,
+            self.plane.groups.get(index)?,
+        );
+        Some((group, parts, self.groups.get(index)?))
+    }
+
+    /// What this worker counts of a group.
+    #[inline]
+    pub(crate) fn group_metrics(&self, id: GroupId) -> &Arc<GroupMetrics> {
+        match id.index() < self.groups.len() {
+            true => self.shard.group(id.index()),
+            false => self.shard.group(self.came_to(id).index()),
+        }
+    }
+
+    /// What this worker counts of a target.
+    #[inline]
+    pub(crate) fn target_metrics(&self, id: GroupId, target: usize) -> &Arc<TargetMetrics> {
+        match self.later_group_of(id) {
+            None => self.shard.target(id.index(), target),
+            Some(later) => later.shard.target(later.there.1.index(), target),
+        }
+    }
+
+    #[inline]
+    fn later_group_of(&self, id: GroupId) -> Option<&LaterGroup> {
+        match id.index() < self.groups.len() {
+            true => None,
+            false => self.later_group(id),
+        }
     }
 
     /// What becomes of what a target is about to serve, of the connection that has this timer.
@@ -197,8 +248,12 @@ impl Generation {
         target: usize,
         timer: &'g Timer,
     ) -> Option<Fate<'g>> {
-        timer.set_served_by(group, Some(target));
-        let (_, parts) = self.plane.group(group)?;
+        let (plane, served_by) = match self.later_group_of(group) {
+            None => (self.plane.number, group),
+            Some(later) => later.there,
+        };
+        timer.set_served_by(plane, served_by, Some(target));
+        let (_, parts, _) = self.group(group)?;
         let state = parts.targets.get(target)?;
         let cuts = state.cuts();
         Some(Fate { state, cuts, timer })
@@ -206,7 +261,7 @@ impl Generation {
 
     /// The target of this name, if it may take traffic; one that is down only where `keeps` says so.
     pub(crate) fn target_named(&self, id: GroupId, name: &[u8], keeps: bool) -> Option<usize> {
-        let (group, parts) = self.plane.group(id)?;
+        let (group, parts, _) = self.group(id)?;
         let named = |target: &Target| target.name.as_str().as_bytes() == name;
         let index = group.targets.iter().position(named)?;
         let health = parts.targets.get(index)?.health();
@@ -223,7 +278,7 @@ impl Generation {
         by: TargetKey,
         keeps: bool,
     ) -> Option<usize> {
-        let (group, parts) = self.plane.group(id)?;
+        let (group, parts, _) = self.group(id)?;
         let known_by = |key: &str| match by {
             TargetKey::Name => {
                 let mut targets = group.targets.iter();
@@ -329,11 +384,20 @@ impl Generation {
     /// Closes pooled connections that have waited for too long. `now` and ages in ticks of the worker's timer.
     pub(crate) fn sweep(&self, now: u64) {
         for (group, run) in self.plane.snapshot.groups.iter().zip(&self.groups) {
-            let ticks = group.timeouts.idle.as_millis() / crate::timer::TICK.as_millis().max(1);
-            let oldest = now.saturating_sub(u64::try_from(ticks).unwrap_or(u64::MAX));
+            let oldest = now.saturating_sub(ticks_of(group.timeouts.idle));
             run.pools.iter().for_each(|pool| pool.expire(oldest));
         }
+        for later in self.later.iter() {
+            let ticks = ticks_of(later.group.timeouts.idle);
+            let oldest = now.saturating_sub(ticks);
+            later.run.pools.iter().for_each(|it| it.expire(oldest));
+        }
     }
+}
+
+fn ticks_of(time: Duration) -> u64 {
+    let ticks = time.as_millis() / TICK.as_millis().max(1);
+    u64::try_from(ticks).unwrap_or(u64::MAX)
 }
 
 impl GroupRun {

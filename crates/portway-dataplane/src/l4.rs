@@ -267,10 +267,11 @@ async fn pass(connection: &Connection, mut downstream: Stream, to: To, first: Op
             passing.passed.upstream_local = connect::wanted_local(connection, &upstream);
             record::log_connection_early(connection, &mut passing.passed);
             let counted = &passing.passed.counted;
-            let flow = Flow::of(connection, Some(group), passing.passed.target);
+            let group = passing.passed.group;
+            let flow = Flow::of(connection, group, passing.passed.target);
             let tunnel = tunnel::run(
                 &connection.timer,
-                Silence::of(connection, Some(group), None),
+                Silence::of(connection, group, None),
                 &connection.worker.buffers,
                 |up, down| counted.count(&flow, up, down),
                 (&mut downstream, Transfer::tunnel(Vec::new(), first)),
@@ -294,7 +295,7 @@ async fn upstream<'c>(
     passed: &mut Passed,
 ) -> Result<(connect::Upstream, Fate<'c>), Fault> {
     let To {
-        group,
+        mut group,
         key,
         bound,
         mut sticks,
@@ -309,6 +310,11 @@ async fn upstream<'c>(
         });
         let reserved = reserved.await?;
         let target = reserved.target;
+        if group != reserved.group {
+            group = reserved.group;
+            passed.group = Some(group);
+            attempts.moved_to(group);
+        }
         attempts.begin();
         passed.attempts = attempts.made();
         passed.queued.get_or_insert(passed.started.elapsed());
@@ -332,14 +338,13 @@ async fn upstream<'c>(
             }
             Err(error) => error,
         };
-        let metrics = connection.shard();
-        let of_target = metrics.target(group.index(), target);
+        let of_target = connection.of_target(group, target);
         of_target.connect_failures.add(1);
         let fault = Fault::connect(&error);
         if !attempts.again(connection, fault, target, ANY).await {
             return Err(fault);
         }
-        metrics.group(group.index()).retries.add(1);
+        connection.of_group(group).retries.add(1);
         of_target.retries.add(1);
         if attempts.bound != Some(target) {
             statistics::redispatched(connection, group, target);

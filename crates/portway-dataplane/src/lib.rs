@@ -26,6 +26,7 @@ pub mod seal;
 mod stick;
 mod credentials;
 mod group;
+mod later;
 mod reserve;
 mod retries;
 mod proxy_header;
@@ -65,6 +66,7 @@ pub mod worker;
 
 mod buffer;
 mod captures;
+mod observed;
 mod sys;
 mod unheard;
 mod timer;

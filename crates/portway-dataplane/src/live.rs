@@ -5,6 +5,8 @@
 //! and record reads; idle connections to it (`Shelves`); and variables of the process, where a rule names one.
 
 use crate::live_rate::LiveRate;
+use crate::observed::Observed;
+pub use crate::observed::Seen;
 use crate::pace::Pace;
 use crate::pool::Shelves;
 use crate::queue::{GroupState, Limits};
@@ -113,118 +115,33 @@ pub struct TargetState {
     observed: OnceLock<Observed>,
 }
 
-/// What was seen of a target while it served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    /// It was connected to.
-    Connected,
-    /// It was not.
-    NotConnected,
-    /// A response with this status.
-    Status(u16),
-    /// What is no response.
-    BadResponse,
-    /// No response in time.
-    ResponseTimeout,
-    /// It closed before its response was there.
-    Closed,
-}
-
-impl Seen {
-    const ERRORS: [(Seen, &'static str); 5] = [
-        (Seen::NotConnected, "L4 unsuccessful connection"),
-        (Seen::Status(500), "Wrong http response"),
-        (Seen::BadResponse, "Invalid http response (headers)"),
-        (Seen::ResponseTimeout, "Read timeout (http)"),
-        (Seen::Closed, "Close from server (http)"),
-    ];
-
-    /// Good or bad; `None`: it says nothing at this layer.
-    fn is_good(self, layer: ObservedLayer) -> Option<bool> {
-        match (self, layer) {
-            (Seen::NotConnected, _) => Some(false),
-            (Seen::Connected, ObservedLayer::Connection) => Some(true),
-            (Seen::Status(status), ObservedLayer::Response) => {
-                Some(status < 500 || matches!(status, 501 | 505))
-            }
-            (Seen::Connected, ObservedLayer::Response) => None,
-            (_, ObservedLayer::Connection) => None,
-            (Seen::BadResponse | Seen::ResponseTimeout | Seen::Closed, _) => Some(false),
-        }
-    }
-
-    /// Its place in [`Self::ERRORS`].
-    fn index(self) -> u8 {
-        match self {
-            Seen::Connected | Seen::NotConnected => 0,
-            Seen::Status(_) => 1,
-            Seen::BadResponse => 2,
-            Seen::ResponseTimeout => 3,
-            Seen::Closed => 4,
-        }
-    }
-}
-
-/// Errors in a row of what a target serves.
-#[derive(Debug)]
-struct Observed {
-    layer: ObservedLayer,
-    limit: u32,
-    errors: AtomicU32,
-    /// The last error: a place in [`Seen::ERRORS`].
-    last: AtomicU8,
-    /// Rung when there are as many as the limit.
-    bell: Notify,
-}
-
 /// What is seen of a target while it serves.
 impl TargetState {
     /// From now on `limit` errors in a row of this layer are told.
     pub fn observe(&self, layer: ObservedLayer, limit: u32) {
-        let observed = Observed {
-            layer,
-            limit,
-            errors: AtomicU32::new(0),
-            last: AtomicU8::new(0),
-            bell: Notify::new(),
-        };
         // Said once, when the target is made.
-        let _ = self.observed.set(observed);
+        let _ = self.observed.set(Observed::new(layer, limit));
     }
 
     /// Takes note.
     pub(crate) fn saw(&self, seen: Seen) {
-        let Some(observed) = self.observed.get() else {
-            return;
-        };
-        match seen.is_good(observed.layer) {
-            None => {}
-            Some(true) => observed.errors.store(0, Ordering::Relaxed),
-            Some(false) => {
-                let errors = observed.errors.fetch_add(1, Ordering::Relaxed) + 1;
-                observed.last.store(seen.index(), Ordering::Relaxed);
-                if errors >= observed.limit {
-                    observed.errors.store(0, Ordering::Relaxed);
-                    observed.bell.notify_one();
-                }
-            }
+        if let Some(observed) = self.observed.get() {
+            observed.saw(seen);
         }
     }
 
     /// Waits until there were errors in a row; what is said of the last one. Never where nothing is observed.
     pub async fn alarmed(&self) -> &'static str {
-        let Some(observed) = self.observed.get() else {
-            return std::future::pending().await;
-        };
-        observed.bell.notified().await;
-        let last = usize::from(observed.last.load(Ordering::Relaxed));
-        Seen::ERRORS.get(last).map_or("", |(_, words)| words)
+        match self.observed.get() {
+            Some(observed) => observed.alarmed().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Counts errors from 0 again.
     pub fn forgive(&self) {
         if let Some(observed) = self.observed.get() {
-            observed.errors.store(0, Ordering::Relaxed);
+            observed.forgive();
         }
     }
 }
@@ -417,6 +334,13 @@ impl TargetState {
 /// One request or connection in flight.
 #[derive(Debug)]
 pub struct InFlight(Arc<TargetState>);
+
+impl InFlight {
+    /// Where.
+    pub(crate) fn target(&self) -> &Arc<TargetState> {
+        &self.0
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -792,9 +716,5 @@ mod tests {
         target.saw(Seen::Status(501));
         target.saw(Seen::Status(502));
         assert_eq!(rung(), None);
-        let layer = ObservedLayer::Connection;
-        assert_eq!(Seen::Status(500).is_good(layer), None);
-        assert_eq!(Seen::Connected.is_good(layer), Some(true));
-        assert_eq!(Seen::NotConnected.is_good(layer), Some(false));
     }
 }

@@ -6,6 +6,9 @@
 //! place looks at the queue after it has freed it; one of the two sees the other, since both are in one total order
 //! (`SeqCst`). Groups without limits never come here: a place is then freed by one subtraction.
 //!
+//! Who waits, waits among the targets of now: where those of the group change, the queue stays as it is, and the places of
+//! targets that are new are given to it before anybody else sees them.
+//!
 //! The queue is bounded by what waits in it: each waiter is an open connection of a client, which have their own limits.
 
 use crate::live::{InFlight, TargetState};
@@ -13,6 +16,7 @@ use crate::live_rate::LiveRate;
 use crate::plane::GroupParts;
 use portway_core::balance::Tried;
 use portway_model::expression::GroupFigure;
+use portway_model::name::Name;
 use portway_model::snapshot::{Target, TargetGroup};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -25,7 +29,7 @@ pub struct GroupState {
     /// Connections and requests that came to the group.
     pub session_rate: LiveRate,
     /// Its targets now. Looked at for those who wait, and not by those who find room.
-    members: RwLock<Arc<[Arc<TargetState>]>>,
+    members: RwLock<Arc<Members>>,
     /// Some target has a limit.
     limited: AtomicBool,
     /// Where so many are in flight, limits that rise with the load are at their highest; 0: they do not rise.
@@ -33,7 +37,37 @@ pub struct GroupState {
     waiting: AtomicU32,
     /// The most that waited at once.
     peak: AtomicU32,
-    queue: Mutex<VecDeque<Arc<Waiter>>>,
+    queue: Mutex<VecDeque<Queued>>,
+}
+
+/// The targets of a group, and what they are called.
+#[derive(Debug, Default)]
+struct Members {
+    targets: Arc<[Arc<TargetState>]>,
+    names: Box<[Name]>,
+}
+
+impl Members {
+    fn of(group: &TargetGroup, targets: &Arc<[Arc<TargetState>]>) -> Self {
+        let names = group.targets.iter().map(|it| it.name.clone());
+        Self {
+            targets: Arc::clone(targets),
+            names: names.collect(),
+        }
+    }
+
+    fn find(&self, target: &TargetState) -> Option<&Arc<TargetState>> {
+        let mut targets = self.targets.iter();
+        targets.find(|it| std::ptr::eq(&raw const ***it, target))
+    }
+
+    /// The one that has the name of a target of others.
+    fn namesake(&self, target: &TargetState, others: &Members) -> Option<&Arc<TargetState>> {
+        let mut known = others.targets.iter().zip(&others.names);
+        let (_, name) = known.find(|(it, _)| std::ptr::eq(&raw const ***it, target))?;
+        self.targets
+            .get(self.names.iter().position(|it| it == name)?)
+    }
 }
 
 /// The limits of one target.
@@ -79,22 +113,24 @@ impl Limits {
     }
 }
 
-/// An exchange that waits.
+/// A place in the queue.
 #[derive(Debug)]
-struct Waiter {
+struct Queued {
+    waiter: Arc<Waiter>,
     /// It waits for this target alone.
     bound: Option<Arc<TargetState>>,
-    /// The targets of its generation, and those of them that it has tried.
-    among: Arc<[Arc<TargetState>]>,
-    tried: Tried,
-    grant: Mutex<Grant>,
+    /// It has tried these.
+    tried: Box<[Arc<TargetState>]>,
 }
+
+/// An exchange that waits.
+#[derive(Debug)]
+struct Waiter(Mutex<Grant>);
 
 #[derive(Debug)]
 enum Grant {
     Waiting(Option<Waker>),
-    /// The place of the target among those of the waiter's generation.
-    Given(usize, InFlight),
+    Given(InFlight),
     Taken,
 }
 
@@ -103,12 +139,6 @@ enum Grant {
 pub(crate) struct Place {
     group: Arc<GroupState>,
     waiter: Arc<Waiter>,
-}
-
-/// The place of a target in a list.
-fn place_of(target: &TargetState, list: &[Arc<TargetState>]) -> Option<usize> {
-    list.iter()
-        .position(|it| std::ptr::eq(&raw const **it, target))
 }
 
 /// A backup takes traffic only while no other target does.
@@ -207,16 +237,14 @@ impl GroupParts {
 
     /// Joins the end of the queue.
     pub(crate) fn join(&self, bound: Option<usize>, tried: Tried) -> Place {
-        let bound = bound.and_then(|index| self.targets.get(index)).cloned();
-        let waiter = Arc::new(Waiter {
-            bound,
-            among: Arc::clone(&self.targets),
-            tried,
-            grant: Mutex::new(Grant::Waiting(None)),
+        let targets = self.targets.iter().enumerate();
+        let tried = targets.filter(|(index, _)| tried.contains(*index));
+        let waiter = Arc::new(Waiter(Mutex::new(Grant::Waiting(None))));
+        self.state.join(Queued {
+            waiter: Arc::clone(&waiter),
+            bound: bound.and_then(|index| self.targets.get(index)).cloned(),
+            tried: tried.map(|(_, target)| Arc::clone(target)).collect(),
         });
-        self.state.join(&waiter);
-        // A place may have become free before anybody could see us here.
-        self.targets.iter().for_each(|it| self.state.has_room(it));
         Place {
             group: Arc::clone(&self.state),
             waiter,
@@ -249,16 +277,33 @@ impl GroupState {
         let rises = group.targets.iter().any(|it| it.min_connections > 0);
         let full_at = if rises { group.full_connections } else { 0 };
         self.full_at.store(full_at, Ordering::Relaxed);
-        let members = self.members.write();
-        *members.unwrap_or_else(PoisonError::into_inner) = Arc::clone(targets);
+        let next = Arc::new(Members::of(group, targets));
+        let before = {
+            let members = self.members.write();
+            let mut members = members.unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *members, Arc::clone(&next))
+        };
         if self.limited.load(Ordering::SeqCst) || targets.iter().any(|it| it.most() > 0) {
             self.look_at_limits();
         }
+        self.turn_to(&before, &next);
         // Limits may be higher, for those who wait already too.
         targets.iter().for_each(|target| self.has_room(target));
     }
 
-    fn members(&self) -> Arc<[Arc<TargetState>]> {
+    /// Who waits for a target that is gone waits for the one that has its name now, or for any.
+    fn turn_to(&self, before: &Members, next: &Members) {
+        for queued in self.lock().iter_mut() {
+            if let Some(bound) = &queued.bound
+                && next.find(bound).is_none()
+            {
+                let namesake = next.namesake(bound, before).cloned();
+                queued.bind(namesake);
+            }
+        }
+    }
+
+    fn members(&self) -> Arc<Members> {
         let members = self.members.read();
         Arc::clone(&members.unwrap_or_else(PoisonError::into_inner))
     }
@@ -285,7 +330,7 @@ impl GroupState {
     /// From now on there are limits to look at, and targets tell when they have room.
     fn look_at_limits(&self) {
         self.limited.store(true, Ordering::SeqCst);
-        self.members().iter().for_each(|it| it.tell());
+        self.members().targets.iter().for_each(|it| it.tell());
     }
 
     /// Begins the most that waited anew.
@@ -310,72 +355,61 @@ impl GroupState {
         share.clamp(least.min(most), most)
     }
 
-    fn join(&self, waiter: &Arc<Waiter>) {
+    fn join(&self, mut queued: Queued) {
         let mut queue = self.lock();
-        queue.push_back(Arc::clone(waiter));
-        if let Some(target) = &waiter.bound {
+        let members = self.members();
+        // It may have chosen among others than there are now.
+        let is_there = |it: &Arc<TargetState>| members.find(it).is_some();
+        queued.bound = queued.bound.filter(is_there);
+        if let Some(target) = &queued.bound {
             target.count_queued(1);
         }
+        queue.push_back(queued);
         let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(waiting, Ordering::Relaxed);
+        drop(queue);
+        // A place may have become free before anybody could see us here.
+        members.targets.iter().for_each(|it| self.has_room(it));
     }
 
-    /// A target may have room: gives it to those who wait.
+    /// A target may have room: gives it to those who wait. One that is gone has none for them.
     pub(crate) fn has_room(&self, target: &TargetState) {
         if self.waiting() == 0 {
             return;
         }
         let members = self.members();
-        let at = place_of(target, &members);
         let mut queue = self.lock();
-        let known = match at {
-            Some(at) => members.get(at),
-            // It is gone, and serves those who waited for it before.
-            None => queue.iter().find_map(|waiter| {
-                let among = &waiter.among;
-                among.get(place_of(target, among)?)
-            }),
-        };
-        let Some(target) = known.cloned() else {
+        let Some(target) = members.find(target) else {
             return;
         };
-        let target = &target;
-        // Its place among the targets of a generation, which mostly is the last.
-        let place_in = |among: &Arc<[Arc<TargetState>]>| match at {
-            Some(at) if Arc::ptr_eq(among, &members) => Some(at),
-            _ => place_of(target, among),
-        };
         while target.health().is_usable() {
-            let open = takes_anybody(target, &members);
-            let wants = |waiter: &Arc<Waiter>| match &waiter.bound {
-                Some(bound) => Arc::ptr_eq(bound, target).then(|| place_in(&waiter.among)),
-                None if !open => None,
-                None => Some(place_in(&waiter.among).filter(|it| !waiter.tried.contains(*it))),
+            let open = takes_anybody(target, &members.targets);
+            let wants = |queued: &Queued| match &queued.bound {
+                Some(bound) => Arc::ptr_eq(bound, target),
+                None => open && !queued.tried.iter().any(|it| Arc::ptr_eq(it, target)),
             };
-            let mut all = queue.iter().enumerate();
-            let next = all.find_map(|(nth, waiter)| Some((nth, wants(waiter)??)));
-            let Some((nth, place)) = next else {
+            let Some(next) = queue.iter().position(wants) else {
                 return;
             };
-            let Some(slot) = target.try_enter(self.limit(&members, target)) else {
+            let Some(slot) = target.try_enter(self.limit(&members.targets, target)) else {
                 return;
             };
-            if let Some(waiter) = queue.remove(nth) {
-                self.left(&waiter);
-                waiter.give(place, slot);
+            if let Some(queued) = queue.remove(next) {
+                self.left(&queued);
+                queued.waiter.give(slot);
             }
         }
     }
 
     /// Counts one that has left the queue.
-    fn left(&self, waiter: &Waiter) {
+    fn left(&self, queued: &Queued) {
         self.waiting.fetch_sub(1, Ordering::SeqCst);
-        if let Some(target) = &waiter.bound {
+        if let Some(target) = &queued.bound {
             target.count_queued(-1);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Waiter>>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Queued>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -386,39 +420,76 @@ fn takes_anybody(target: &TargetState, all: &[Arc<TargetState>]) -> bool {
     !is_backup(target) || !all.iter().any(other_is_up)
 }
 
+impl Queued {
+    /// Has it wait for this target alone from now on, or for any.
+    fn bind(&mut self, target: Option<Arc<TargetState>>) {
+        if let Some(before) = &self.bound {
+            before.count_queued(-1);
+        }
+        if let Some(next) = &target {
+            next.count_queued(1);
+        }
+        self.bound = target;
+    }
+}
+
 impl Waiter {
-    fn give(&self, index: usize, slot: InFlight) {
-        let before = std::mem::replace(&mut *self.grant(), Grant::Given(index, slot));
+    fn give(&self, slot: InFlight) {
+        let before = std::mem::replace(&mut *self.grant(), Grant::Given(slot));
         if let Grant::Waiting(Some(waker)) = before {
             waker.wake();
         }
     }
 
     fn grant(&self) -> MutexGuard<'_, Grant> {
-        self.grant.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Place {
-    /// The place at a target, once there is one.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<(usize, InFlight)> {
+    /// The place at a target of the group, once there is one.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<InFlight> {
         let mut grant = self.waiter.grant();
         match std::mem::replace(&mut *grant, Grant::Taken) {
-            Grant::Given(index, slot) => Poll::Ready((index, slot)),
+            Grant::Given(slot) => Poll::Ready(slot),
             Grant::Waiting(_) | Grant::Taken => {
                 *grant = Grant::Waiting(Some(cx.waker().clone()));
                 Poll::Pending
             }
         }
     }
+
+    /// True where it waits for one target alone.
+    pub(crate) fn is_bound(&self) -> bool {
+        let queue = self.group.lock();
+        let mut places = queue.iter();
+        let place = places.find(|it| Arc::ptr_eq(&it.waiter, &self.waiter));
+        place.is_some_and(|it| it.bound.is_some())
+    }
+
+    /// Waits for this target alone from now on, where it stands.
+    pub(crate) fn wait_for(&self, target: &Arc<TargetState>) {
+        let mut queue = self.group.lock();
+        let mut places = queue.iter_mut();
+        let Some(queued) = places.find(|it| Arc::ptr_eq(&it.waiter, &self.waiter)) else {
+            return;
+        };
+        if self.group.members().find(target).is_none() {
+            return;
+        }
+        queued.bind(Some(Arc::clone(target)));
+        drop(queue);
+        self.group.has_room(target);
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut queue = self.group.lock();
-        let place = queue.iter().position(|it| Arc::ptr_eq(it, &self.waiter));
-        if let Some(waiter) = place.and_then(|place| queue.remove(place)) {
-            self.group.left(&waiter);
+        let mut places = queue.iter();
+        let place = places.position(|it| Arc::ptr_eq(&it.waiter, &self.waiter));
+        if let Some(queued) = place.and_then(|place| queue.remove(place)) {
+            self.group.left(&queued);
         }
         drop(queue);
         // What was granted and not taken goes to the next; that locks the queue, so nothing may be locked here.
@@ -435,12 +506,21 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
+    /// Targets by the names `0`, `1` and so on.
+    fn members(targets: &[Arc<TargetState>]) -> Members {
+        let name = |nth: usize| nth.to_string().as_str().into();
+        Members {
+            targets: Arc::from(targets),
+            names: (0..targets.len()).map(name).collect(),
+        }
+    }
+
     fn group(limits: &[u32]) -> (GroupParts, Vec<Arc<TargetState>>) {
         let target = |_: &u32| Arc::new(TargetState::new(Health::Healthy, None));
         let targets: Vec<_> = limits.iter().map(target).collect();
         let state = Arc::new(GroupState {
             session_rate: LiveRate::default(),
-            members: RwLock::new(Arc::from(targets.clone())),
+            members: RwLock::new(Arc::new(members(&targets))),
             limited: AtomicBool::new(true),
             full_at: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
@@ -461,7 +541,7 @@ mod tests {
         let parts = GroupParts {
             tls: None,
             own_tls: Vec::new(),
-            targets: state.members(),
+            targets: Arc::clone(&state.members().targets),
             numbers: Vec::new(),
             turns: Arc::default(),
             seal: None,
@@ -470,23 +550,43 @@ mod tests {
         (parts, targets)
     }
 
-    fn poll(place: &Place) -> Option<(usize, InFlight)> {
+    fn poll(place: &Place) -> Option<InFlight> {
         match place.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(given) => Some(given),
             Poll::Pending => None,
         }
     }
 
+    /// The index of the target that has given a place.
+    fn at(targets: &[Arc<TargetState>], slot: Option<InFlight>) -> Option<usize> {
+        let given = slot?;
+        targets
+            .iter()
+            .position(|it| Arc::ptr_eq(it, given.target()))
+    }
+
     #[test]
-    fn who_waits_for_a_target_that_goes_is_served_by_it() {
-        let (parts, targets) = group(&[1]);
+    fn who_waits_turns_to_the_targets_of_now() {
+        let (parts, old) = group(&[1]);
         let slot = parts.enter(0).unwrap();
-        let place = parts.join(None, Tried::default());
-        assert!(poll(&place).is_none());
-        *parts.state.members.write().unwrap() = Arc::from([]);
+        let bound = parts.join(Some(0), Tried::default());
+        let any = parts.join(None, Tried::default());
+        let (next, new) = group(&[1]);
+        let before = parts.state.members();
+        let members = next.state.members();
+        *parts.state.members.write().unwrap() = Arc::clone(&members);
+        parts.state.turn_to(&before, &members);
+        assert_eq!((old[0].queued(), new[0].queued()), (0, 1));
+        // What is gone serves nobody who waits.
         drop(slot);
-        assert_eq!(poll(&place).map(|(at, _)| at), Some(0));
-        assert_eq!(targets[0].in_flight(), 0);
+        assert!(poll(&bound).is_none() && poll(&any).is_none());
+        parts.state.has_room(&new[0]);
+        let given = poll(&bound);
+        assert!(poll(&any).is_none());
+        assert_eq!(at(&new, given), Some(0));
+        parts.state.has_room(&new[0]);
+        assert_eq!(at(&new, poll(&any)), Some(0));
+        assert_eq!((old[0].in_flight(), new[0].queued()), (0, 0));
     }
 
     #[test]
@@ -498,12 +598,12 @@ mod tests {
         let [first, second] = [(); 2].map(|()| group.join(None, Tried::new()));
         assert_eq!((group.state.waiting(), targets[1].queued()), (3, 1));
         drop(a);
-        assert_eq!(poll(&first).map(|(index, _)| index), Some(0));
+        assert_eq!(at(&targets, poll(&first)), Some(0));
         // What was given was dropped at once: the next has it.
-        assert_eq!(poll(&second).map(|(index, _)| index), Some(0));
+        assert_eq!(at(&targets, poll(&second)), Some(0));
         assert!(poll(&bound).is_none());
         drop(b);
-        assert_eq!(poll(&bound).map(|(index, _)| index), Some(1));
+        assert_eq!(at(&targets, poll(&bound)), Some(1));
         assert_eq!((group.state.waiting(), targets[1].queued()), (0, 0));
         assert_eq!((targets[0].in_flight(), targets[1].in_flight()), (0, 0));
     }
@@ -583,7 +683,7 @@ mod tests {
 
     fn wait(place: &Place, waker: &Waker) -> InFlight {
         loop {
-            if let Poll::Ready((_, slot)) = place.poll(&mut Context::from_waker(waker)) {
+            if let Poll::Ready(slot) = place.poll(&mut Context::from_waker(waker)) {
                 return slot;
             }
             std::thread::park();

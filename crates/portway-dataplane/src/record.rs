@@ -56,14 +56,13 @@ pub(crate) fn close(x: &Exchange<'_>) {
     if let Some(group) = x.attempt.group {
         statistics::end_of_exchange(x, group, total);
         if let Some(until_head) = x.ledger.response_head {
-            shard.group(group.index()).requests.count(x.ledger.status);
-            shard.group(group.index()).response_time.observe(until_head);
+            let metrics = x.connection.of_group(group);
+            metrics.requests.count(x.ledger.status);
+            metrics.response_time.observe(until_head);
         }
         if let (Some(target), Some(_)) = (x.attempt.target, x.ledger.response_head) {
-            shard
-                .target(group.index(), target)
-                .requests
-                .count(x.ledger.status);
+            let metrics = x.connection.of_target(group, target);
+            metrics.requests.count(x.ledger.status);
         }
     }
     if !x.ledger.logged {
@@ -293,11 +292,8 @@ pub(crate) fn attempt_failed(x: &Exchange<'_>, fault: Fault) {
     if let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target)
         && fault.stage == Some(portway_core::retry::Stage::Connect)
     {
-        x.connection
-            .shard()
-            .target(group.index(), target)
-            .connect_failures
-            .add(1);
+        let metrics = x.connection.of_target(group, target);
+        metrics.connect_failures.add(1);
     }
     match fault.code {
         FaultCode::TargetClosed => saw(x, Seen::Closed),
@@ -323,10 +319,9 @@ pub(crate) fn saw(x: &Exchange<'_>, seen: Seen) {
 /// Counts that another attempt follows.
 pub(crate) fn retried(x: &Exchange<'_>) {
     if let Some(group) = x.attempt.group {
-        let shard = x.connection.shard();
-        shard.group(group.index()).retries.add(1);
+        x.connection.of_group(group).retries.add(1);
         if let Some(target) = x.attempt.target {
-            shard.target(group.index(), target).retries.add(1);
+            x.connection.of_target(group, target).retries.add(1);
         }
     }
 }

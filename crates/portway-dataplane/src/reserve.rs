@@ -3,7 +3,8 @@
 
 use crate::connection::Connection;
 use crate::fault::Fault;
-use crate::live::InFlight;
+use crate::group::Generation;
+use crate::live::{InFlight, TargetState};
 use crate::plane::GroupParts;
 use crate::queue::Place;
 use crate::statistics;
@@ -11,7 +12,8 @@ use portway_core::balance::{Key, NoTarget, Tried};
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::Limit;
 use std::future::poll_fn;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 /// How often another target is chosen because somebody else was faster at the one that was chosen.
@@ -20,6 +22,8 @@ const RACES: usize = 8;
 /// A place at a target. The target counts it as in flight while it lives.
 #[derive(Debug)]
 pub(crate) struct Reserved {
+    /// The group that was asked for, or the same with the targets of now.
+    pub(crate) group: GroupId,
     pub(crate) target: usize,
     pub(crate) slot: InFlight,
 }
@@ -64,9 +68,9 @@ pub(crate) async fn reserve(
         // Boxed because it is rare, and every exchange would carry it along.
         Asked::Waits(place, positions) => {
             let began = Instant::now();
-            let result = Box::pin(wait(connection, ask.group, place)).await;
+            let result = Box::pin(wait(connection, ask, tried, place)).await;
             if let (Ok(reserved), None) = (&result, ask.bound) {
-                statistics::selected(connection, ask.group, reserved.target);
+                statistics::selected(connection, reserved.group, reserved.target);
             }
             waited(Waited {
                 took: began.elapsed(),
@@ -84,7 +88,12 @@ fn at_once(connection: &Connection, ask: Ask, tried: &mut Tried) -> Result<Asked
         if !parts.is_full(target)
             && let Some(slot) = parts.enter(target)
         {
-            return Ok(Asked::Reserved(Reserved { target, slot }));
+            let group = ask.group;
+            return Ok(Asked::Reserved(Reserved {
+                group,
+                target,
+                slot,
+            }));
         }
         return queue(connection, parts, Some(target), *tried);
     }
@@ -93,9 +102,13 @@ fn at_once(connection: &Connection, ask: Ask, tried: &mut Tried) -> Result<Asked
         match generation.choose(ask.group, ask.key, worker, tried) {
             Ok(choice) => {
                 if let Some(slot) = parts.enter(choice.index) {
-                    let target = choice.index;
-                    statistics::selected(connection, ask.group, target);
-                    return Ok(Asked::Reserved(Reserved { target, slot }));
+                    let (group, target) = (ask.group, choice.index);
+                    statistics::selected(connection, group, target);
+                    return Ok(Asked::Reserved(Reserved {
+                        group,
+                        target,
+                        slot,
+                    }));
                 }
             }
             Err(NoTarget::Full(target)) => return queue(connection, parts, target, *tried),
@@ -126,18 +139,127 @@ fn queue(
     Ok(Asked::Waits(place, positions))
 }
 
-async fn wait(connection: &Connection, group: GroupId, place: Place) -> Result<Reserved, Fault> {
+/// Waits for a place among the targets of now: those that come meanwhile, too.
+async fn wait(
+    connection: &Connection,
+    ask: Ask,
+    tried: &mut Tried,
+    place: Place,
+) -> Result<Reserved, Fault> {
     let generation = &connection.generation;
     let patience = generation
-        .group(group)
+        .group(ask.group)
         .map_or(Duration::ZERO, |(group, _, _)| group.timeouts.queue);
     connection.timer.set(patience);
-    poll_fn(|cx| match place.poll(cx) {
-        Poll::Ready((target, slot)) => Poll::Ready(Ok(Reserved { target, slot })),
+    connection.timer.set_queued(true);
+    let mut wait = Wait {
+        connection,
+        ask,
+        place,
+        seen: generation.plane.number,
+        given: None,
+    };
+    let result = poll_fn(|cx| match wait.poll(cx, tried) {
+        Poll::Ready(reserved) => Poll::Ready(Ok(reserved)),
         Poll::Pending => connection
             .timer
             .poll(cx)
             .map(|()| Err(Fault::queue_timeout())),
     })
-    .await
+    .await;
+    connection.timer.set_queued(false);
+    result
+}
+
+/// Somebody who waits.
+struct Wait<'c> {
+    connection: &'c Connection,
+    ask: Ask,
+    place: Place,
+    /// The number of the plane whose targets it knows.
+    seen: u32,
+    /// A place at a target that it does not know yet: its worker is about to take over the plane that has it.
+    given: Option<InFlight>,
+}
+
+impl Wait<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>, tried: &mut Tried) -> Poll<Reserved> {
+        let connection = self.connection;
+        if !connection.worker.is_current(&connection.generation) {
+            let now = connection.worker.generation();
+            if now.plane.number != self.seen {
+                self.seen = now.plane.number;
+                if let Some(reserved) = self.look_around(&now, tried) {
+                    return Poll::Ready(reserved);
+                }
+            }
+        }
+        let slot = match self.given.take() {
+            Some(slot) => slot,
+            None => ready!(self.place.poll(cx)),
+        };
+        let generation = &connection.generation;
+        match generation.place_of(self.ask.group, slot.target()) {
+            Some((group, target)) => {
+                *tried = tried_in(generation, (self.ask.group, tried), group);
+                Poll::Ready(Reserved {
+                    group,
+                    target,
+                    slot,
+                })
+            }
+            None => {
+                self.given = Some(slot);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Gets to know the targets of another generation. Who waits for one that the algorithm has chosen chooses among them.
+    fn look_around(&mut self, now: &Generation, tried: &Tried) -> Option<Reserved> {
+        let (connection, ask) = (self.connection, self.ask);
+        let generation = &connection.generation;
+        let group = generation.follow(ask.group, now)?;
+        let is_chosen = ask.bound.is_none() && self.place.is_bound();
+        if !is_chosen || self.given.is_some() {
+            return None;
+        }
+        let (_, parts, _) = generation.group(group)?;
+        let mut tried = tried_in(generation, (ask.group, tried), group);
+        match generation.choose(group, ask.key, &connection.worker, &mut tried) {
+            Ok(choice) => {
+                let slot = parts.enter(choice.index)?;
+                Some(Reserved {
+                    group,
+                    target: choice.index,
+                    slot,
+                })
+            }
+            Err(NoTarget::Full(Some(target))) => {
+                self.place.wait_for(parts.targets.get(target)?);
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// Which targets of the group `to` were tried, where those of another one are known.
+fn tried_in(generation: &Generation, (from, tried): (GroupId, &Tried), to: GroupId) -> Tried {
+    if from == to {
+        return *tried;
+    }
+    let mut found = Tried::default();
+    let both = generation.group(from).zip(generation.group(to));
+    let Some(((_, from, _), (_, to, _))) = both else {
+        return found;
+    };
+    let was_tried = |target: &Arc<TargetState>| {
+        let place = from.targets.iter().position(|it| Arc::ptr_eq(it, target));
+        place.is_some_and(|place| tried.contains(place))
+    };
+    let places = to.targets.iter().enumerate();
+    let places = places.filter(|(_, target)| was_tried(target));
+    places.for_each(|(place, _)| found.insert(place));
+    found
 }

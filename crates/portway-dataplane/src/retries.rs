@@ -75,6 +75,12 @@ impl Attempts {
         self.sticky
     }
 
+    /// It goes on with other targets of its group, among which those that it had have other places.
+    pub(crate) fn moved_to(&mut self, group: GroupId) {
+        self.group = group;
+        self.leave();
+    }
+
     /// Leaves the target that stickiness names.
     pub(crate) fn leave(&mut self) {
         (self.bound, self.sticky) = (None, false);

@@ -154,7 +154,8 @@ impl Progress {
 
     fn chosen(&mut self, x: &mut Exchange<'_>, group: GroupId) {
         x.attempt.group = Some(group);
-        x.connection.timer.set_served_by(group, None);
+        let plane = x.connection.generation.plane.number;
+        x.connection.timer.set_served_by(plane, group, None);
         statistics::session(x.connection, group);
         self.group = Some(group);
         self.list = List::First;
@@ -224,9 +225,9 @@ fn tell_id(x: &mut Exchange<'_>) {
 }
 
 /// Makes attempts until one succeeds or none may follow.
-async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupId) -> Next {
+async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: GroupId) -> Next {
     let generation = Rc::clone(&x.connection.generation);
-    let Some((configured, _, _)) = generation.group(group) else {
+    let Some((mut configured, _, _)) = generation.group(group) else {
         return reply::fault(x, downstream, Fault::no_target()).await;
     };
     tell_id(x);
@@ -252,6 +253,12 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, group: GroupI
             }
         };
         let target = reserved.target;
+        if group != reserved.group
+            && let Some((now, _, _)) = generation.group(reserved.group)
+        {
+            (group, configured) = (reserved.group, now);
+            attempts.moved_to(group);
+        }
         begin_attempt(x, &mut attempts, group, target);
         if let Some(answer) = redirected(x, configured, target) {
             return reply::by_rule(x, downstream, answer, How::Answer, Side::Request).await;

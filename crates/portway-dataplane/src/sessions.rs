@@ -30,8 +30,8 @@ pub struct Session {
     pub listener: ListenerId,
     /// See `listener`.
     pub socket_number: u16,
-    /// The group that serves it, if one does, and the target by its index.
-    pub group: Option<GroupId>,
+    /// The group that serves it, if one does, with the number of the plane that it is a place in, and the target by its index.
+    pub group: Option<(u32, GroupId)>,
     /// See `group`.
     pub target: Option<usize>,
     /// It waits for nothing but a request.

@@ -34,10 +34,10 @@ impl<'a> Flow<'a> {
         let shard = connection.shard();
         Self {
             listener: shard.listener(connection.listener.index()),
-            group: group.map(|group| shard.group(group.index())),
+            group: group.map(|group| connection.of_group(group)),
             target: group
                 .zip(target)
-                .map(|(group, target)| shard.target(group.index(), target)),
+                .map(|(group, target)| connection.of_target(group, target)),
             tracked: connection.tracked(),
         }
     }
@@ -65,14 +65,13 @@ impl<'a> Flow<'a> {
 /// Counts that a target was chosen by the group's algorithm.
 #[inline]
 pub(crate) fn selected(connection: &Connection, group: GroupId, target: usize) {
-    let shard = connection.shard();
-    shard.target(group.index(), target).selections.add(1);
+    connection.of_target(group, target).selections.add(1);
 }
 
 /// Counts that an exchange or connection came to a group; [`end_of_exchange`] or [`end_of_connection`] follows.
 #[inline]
 pub(crate) fn session(connection: &Connection, group: GroupId) {
-    let metrics = connection.shard().group(group.index());
+    let metrics = connection.of_group(group);
     metrics.sessions.add(1);
     metrics.sessions_open.up();
 }
@@ -80,8 +79,7 @@ pub(crate) fn session(connection: &Connection, group: GroupId) {
 /// Counts what an exchange came to for its group and target.
 #[inline]
 pub(crate) fn end_of_exchange(x: &Exchange<'_>, group: GroupId, total: Duration) {
-    let shard = x.connection.shard();
-    let metrics = shard.group(group.index());
+    let metrics = x.connection.of_group(group);
     metrics.sessions_open.down();
     metrics.answers.count(x.ledger.status);
     if x.ledger.status == 0 {
@@ -90,7 +88,7 @@ pub(crate) fn end_of_exchange(x: &Exchange<'_>, group: GroupId, total: Duration)
     let (Some(target), Some(connected)) = (x.attempt.target, x.ledger.connected) else {
         return;
     };
-    let times = &shard.target(group.index(), target).times;
+    let times = &x.connection.of_target(group, target).times;
     times.count.add(1);
     let queued = x.ledger.queued.unwrap_or_default();
     let connect = match x.attempt.reused {
@@ -109,10 +107,9 @@ pub(crate) fn failed(x: &Exchange<'_>, fault: Fault) {
     let Some(group) = x.attempt.group else {
         return;
     };
-    let shard = x.connection.shard();
-    count(&shard.group(group.index()).failures, fault);
+    count(&x.connection.of_group(group).failures, fault);
     if let Some(target) = x.attempt.target {
-        count(&shard.target(group.index(), target).failures, fault);
+        count(&x.connection.of_target(group, target).failures, fault);
     }
 }
 
@@ -156,11 +153,11 @@ pub(crate) fn end_of_connection(connection: &Connection, passed: &Passed) {
         }
         return;
     };
-    let metrics = shard.group(group.index());
+    let metrics = connection.of_group(group);
     metrics.sessions_open.down();
     let target = passed
         .target
-        .map(|target| shard.target(group.index(), target));
+        .map(|target| connection.of_target(group, target));
     if let Some(fault) = passed.fault {
         count(&metrics.failures, fault);
         if let Some(target) = target {
@@ -190,7 +187,7 @@ pub(crate) fn denied(x: &Exchange<'_>) {
     let listener = shard.listener(x.connection.listener.index());
     listener.denied_requests.add(1);
     if let Some(group) = x.attempt.group {
-        shard.group(group.index()).denied_requests.add(1);
+        x.connection.of_group(group).denied_requests.add(1);
     }
 }
 
@@ -202,16 +199,15 @@ pub(crate) fn response_denied(x: &Exchange<'_>) {
     let Some(group) = x.attempt.group else {
         return;
     };
-    shard.group(group.index()).denied_responses.add(1);
+    x.connection.of_group(group).denied_responses.add(1);
     if let Some(target) = x.attempt.target {
-        let target = shard.target(group.index(), target);
+        let target = x.connection.of_target(group, target);
         target.denied_responses.add(1);
     }
 }
 
 /// Counts that the next attempt goes to another target than the last.
 pub(crate) fn redispatched(connection: &Connection, group: GroupId, from: usize) {
-    let shard = connection.shard();
-    shard.group(group.index()).redispatches.add(1);
-    shard.target(group.index(), from).redispatches.add(1);
+    connection.of_group(group).redispatches.add(1);
+    connection.of_target(group, from).redispatches.add(1);
 }

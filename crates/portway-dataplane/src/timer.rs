@@ -40,7 +40,8 @@ pub(crate) struct Seat {
     pub(crate) key: Option<ListenerKey>,
     pub(crate) listener: ListenerId,
     pub(crate) socket_number: u16,
-    pub(crate) group: Option<GroupId>,
+    /// The group, in the plane of this number: an exchange may be served by targets of a later one.
+    pub(crate) group: Option<(u32, GroupId)>,
     pub(crate) target: Option<usize>,
     /// It is to be cut off.
     pub(crate) cut: bool,
@@ -51,6 +52,8 @@ struct Slot {
     deadline: u64,
     waker: Option<Waker>,
     rests: Rests,
+    /// It stands in the queue of a group.
+    queued: bool,
     used: bool,
     /// When the connection was accepted, or its exchange before had ended.
     since: Instant,
@@ -77,6 +80,7 @@ impl Timers {
             deadline: NEVER,
             waker: None,
             rests: Rests::No,
+            queued: false,
             used: true,
             since: Instant::now(),
             seat: None,
@@ -180,9 +184,9 @@ impl Timers {
         }));
     }
 
-    /// Wakes every connection that waits for a request, so that it looks around.
-    pub(crate) fn wake_resting(&self) {
-        self.wake_where(|slot| slot.rests != Rests::No);
+    /// Wakes every connection that waits for a request or in a queue, so that it looks around.
+    pub(crate) fn wake_waiting(&self) {
+        self.wake_where(|slot| slot.queued || slot.rests != Rests::No);
     }
 
     /// Wakes everything that waits, so that it looks around.
@@ -258,10 +262,10 @@ impl Timer {
 
     /// Says who serves.
     #[inline]
-    pub(crate) fn set_served_by(&self, group: GroupId, target: Option<usize>) {
+    pub(crate) fn set_served_by(&self, plane: u32, group: GroupId, target: Option<usize>) {
         self.with(|slot, _| {
             if let Some(seat) = &mut slot.seat {
-                (seat.group, seat.target) = (Some(group), target);
+                (seat.group, seat.target) = (Some((plane, group)), target);
             }
         });
     }
@@ -284,6 +288,11 @@ impl Timer {
     #[inline]
     pub(crate) fn set_rests(&self, rests: Rests) {
         self.with(|slot, _| slot.rests = rests);
+    }
+
+    /// Says whether it stands in the queue of a group.
+    pub(crate) fn set_queued(&self, queued: bool) {
+        self.with(|slot, _| slot.queued = queued);
     }
 
     /// Ready once the deadline has passed; wakes the task then.

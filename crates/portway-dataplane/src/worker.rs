@@ -305,7 +305,7 @@ impl Worker {
         };
         accept::look_at_gates(self, &self.acceptors.borrow());
         // So that none keeps what was before it only because its client is silent.
-        self.timers.wake_resting();
+        self.timers.wake_waiting();
         started
     }
 

@@ -13,6 +13,7 @@ mod support;
 mod cloudformation;
 mod codestream;
 mod differential;
+mod drain;
 mod edge;
 mod electricflow;
 mod examples;

@@ -114,12 +114,17 @@ impl Client {
         server.unwrap_or_else(|| panic!("{head}")).to_owned()
     }
 
+    /// Asks for an upgrade.
+    pub(crate) fn upgrade(&mut self) {
+        self.send(
+            "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n",
+        );
+    }
+
     /// Upgrades the connection; what is sent comes back then.
     pub(crate) fn tunnel(port: u16) -> Self {
         let mut client = Self::new(port);
-        client.send(
-            "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n",
-        );
+        client.upgrade();
         assert!(client.answer().starts_with("http/1.1 101 "));
         client
     }

@@ -1,0 +1,122 @@
+//! What is seen of a target while it serves, where its health depends on that: errors in a row are told.
+
+use portway_model::check::ObservedLayer;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use tokio::sync::Notify;
+
+/// What was seen of a target while it served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It was connected to.
+    Connected,
+    /// It was not.
+    NotConnected,
+    /// A response with this status.
+    Status(u16),
+    /// What is no response.
+    BadResponse,
+    /// No response in time.
+    ResponseTimeout,
+    /// It closed before its response was there.
+    Closed,
+}
+
+impl Seen {
+    const ERRORS: [(Seen, &'static str); 5] = [
+        (Seen::NotConnected, "L4 unsuccessful connection"),
+        (Seen::Status(500), "Wrong http response"),
+        (Seen::BadResponse, "Invalid http response (headers)"),
+        (Seen::ResponseTimeout, "Read timeout (http)"),
+        (Seen::Closed, "Close from server (http)"),
+    ];
+
+    /// Good or bad; `None`: it says nothing at this layer.
+    fn is_good(self, layer: ObservedLayer) -> Option<bool> {
+        match (self, layer) {
+            (Seen::NotConnected, _) => Some(false),
+            (Seen::Connected, ObservedLayer::Connection) => Some(true),
+            (Seen::Status(status), ObservedLayer::Response) => {
+                Some(status < 500 || matches!(status, 501 | 505))
+            }
+            (Seen::Connected, ObservedLayer::Response) => None,
+            (_, ObservedLayer::Connection) => None,
+            (Seen::BadResponse | Seen::ResponseTimeout | Seen::Closed, _) => Some(false),
+        }
+    }
+
+    /// Its place in [`Self::ERRORS`].
+    fn index(self) -> u8 {
+        match self {
+            Seen::Connected | Seen::NotConnected => 0,
+            Seen::Status(_) => 1,
+            Seen::BadResponse => 2,
+            Seen::ResponseTimeout => 3,
+            Seen::Closed => 4,
+        }
+    }
+}
+
+/// Errors in a row of what a target serves.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    layer: ObservedLayer,
+    limit: u32,
+    errors: AtomicU32,
+    /// The last error: a place in [`Seen::ERRORS`].
+    last: AtomicU8,
+    /// Rung when there are as many as the limit.
+    bell: Notify,
+}
+
+impl Observed {
+    pub(crate) fn new(layer: ObservedLayer, limit: u32) -> Self {
+        Self {
+            layer,
+            limit,
+            errors: AtomicU32::new(0),
+            last: AtomicU8::new(0),
+            bell: Notify::new(),
+        }
+    }
+
+    /// Takes note.
+    pub(crate) fn saw(&self, seen: Seen) {
+        match seen.is_good(self.layer) {
+            None => {}
+            Some(true) => self.errors.store(0, Ordering::Relaxed),
+            Some(false) => {
+                let errors = self.errors.fetch_add(1, Ordering::Relaxed) + 1;
+                self.last.store(seen.index(), Ordering::Relaxed);
+                if errors >= self.limit {
+                    self.errors.store(0, Ordering::Relaxed);
+                    self.bell.notify_one();
+                }
+            }
+        }
+    }
+
+    /// Waits until there were errors in a row; what is said of the last one.
+    pub(crate) async fn alarmed(&self) -> &'static str {
+        self.bell.notified().await;
+        let last = usize::from(self.last.load(Ordering::Relaxed));
+        Seen::ERRORS.get(last).map_or("", |(_, words)| words)
+    }
+
+    /// Counts errors from 0 again.
+    pub(crate) fn forgive(&self) {
+        self.errors.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_judge_apart() {
+        let layer = ObservedLayer::Connection;
+        assert_eq!(Seen::Status(500).is_good(layer), None);
+        assert_eq!(Seen::Connected.is_good(layer), Some(true));
+        assert_eq!(Seen::NotConnected.is_good(layer), Some(false));
+    }
+}
