@@ -33,7 +33,7 @@ use crate::descriptors;
 use crate::error_pages;
 use crate::figures::{Installed, Statistics};
 use crate::files::{Files, Record};
-use crate::logs::{self, LogWriters, OpenLogs};
+use crate::logs::{self, Known, LogWriters, OpenLogs};
 use crate::maps::{self, MapSets};
 use crate::parts::{self, Base, Ready};
 use crate::pid_file::PidFile;
@@ -164,7 +164,7 @@ pub async fn install(
     }
     let targets = watch(&snapshot);
     resolve::resolve_all(&parts::all(&targets)).await;
-    let (logs, of_logs) = logs::open(&snapshot, sources, &LogWriters::default());
+    let (logs, of_logs) = logs::open(&snapshot, sources, &Known::default());
     found.extend(of_logs);
     let mut bound = match bind::bind(&snapshot, workers, neighbour, &Held::default()) {
         Ok(bound) => bound,

@@ -27,7 +27,7 @@ use crate::change::Changing;
 use crate::figures::Installed;
 use crate::files::Record;
 use crate::install::{Loaded, load};
-use crate::logs::{self, Tellers};
+use crate::logs::{self, OpenLogs, Tellers};
 use crate::parts::{self, Ready};
 use crate::plan::Plan;
 use crate::resolve;
@@ -241,7 +241,8 @@ impl Running {
         };
         let targets = watch_next(&watching, &snapshot, &loaded.tls.groups);
         resolve::resolve_all(&targets.strangers()).await;
-        let opened = self.open(&before, &snapshot, sources, changing);
+        let (snapshot, logs) = self.open_logs(snapshot, sources, changing).await?;
+        let opened = self.open(&before, &snapshot, logs, changing);
         let Opened {
             bound,
             sinks,
@@ -273,28 +274,42 @@ impl Running {
         Ok((plan, found))
     }
 
-    /// Opens logs and binds addresses: the last that can fail, and without waiting for anything.
+    /// Opens logs, on a thread that may wait for them. No file of one is created where an address is taken.
+    async fn open_logs(
+        &self,
+        snapshot: Snapshot,
+        sources: &Arc<Sources>,
+        changing: &Changing,
+    ) -> Result<(Snapshot, OpenLogs), Diagnostics> {
+        let known = self.threads().as_ref().map(|it| it.logs.known());
+        let known = known.ok_or_else(stopping)?;
+        let taken = bind::check_listeners(&snapshot, &Neighbour::None, changing.held());
+        if taken.has_errors() {
+            return Err(taken);
+        }
+        let sources = sources.clone();
+        let opened = on_a_thread(move || {
+            let (logs, found) = logs::open(&snapshot, &sources, &known);
+            (snapshot, logs, found)
+        });
+        match opened.await {
+            Ok((_, _, found)) if found.has_errors() => Err(found),
+            Ok((snapshot, logs, _)) => Ok((snapshot, logs)),
+            Err(message) => Err(unread(message).diagnostics),
+        }
+    }
+
+    /// Binds addresses: the last that can fail, and without waiting for anything.
     fn open(
         &self,
         before: &Installed,
         snapshot: &Snapshot,
-        sources: &Sources,
+        logs: OpenLogs,
         changing: &Changing,
     ) -> Result<Opened, Diagnostics> {
         let mut threads = self.threads();
-        let Some(threads) = threads.as_mut() else {
-            let message = "the process is stopping: its configuration stays as it is";
-            return Err(Diagnostic::error(Code::Install, Span::NONE, message).into());
-        };
-        // No file of a log is created where an address is taken.
-        let taken = bind::check_listeners(snapshot, &Neighbour::None, changing.held());
-        if taken.has_errors() {
-            return Err(taken);
-        }
-        let (logs, mut notes) = logs::open(snapshot, sources, &threads.logs);
-        if notes.has_errors() {
-            return Err(notes);
-        }
+        let threads = threads.as_mut().ok_or_else(stopping)?;
+        let mut notes = Diagnostics::default();
         let mut bound = bind::bind(snapshot, self.workers, &Neighbour::None, changing.held())?;
         notes.extend(std::mem::take(&mut bound.notes));
         let metrics = before.plane.metrics.renewed(parts::names(snapshot));
@@ -354,6 +369,11 @@ impl Running {
     }
 }
 
+fn stopping() -> Diagnostics {
+    let message = "the process is stopping: its configuration stays as it is";
+    Diagnostic::error(Code::Install, Span::NONE, message).into()
+}
+
 /// The configuration as its files say it now.
 async fn read(reader: Option<Reader>, record: &Record) -> Compiled {
     let record = record.clone();
@@ -389,7 +409,9 @@ async fn on_a_thread<T: Send + 'static>(
         Ok(done) => done.map_err(|error| error.to_string()),
         Err(_) => {
             let seconds = READ_PATIENCE.as_secs();
-            Err(format!("files could not be read within {seconds} seconds"))
+            Err(format!(
+                "files could not be opened and read within {seconds} seconds"
+            ))
         }
     }
 }

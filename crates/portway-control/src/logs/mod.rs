@@ -48,8 +48,12 @@ pub struct OpenLogs {
 pub struct LogWriters {
     threads: Vec<(LogSender, JoinHandle<()>)>,
     reopeners: Vec<Reopener>,
-    known: HashMap<(Place, Shape), (LogSender, usize)>,
+    known: Known,
 }
+
+/// Destinations that are written to, each with its writer and the form of its lines.
+#[derive(Debug, Clone, Default)]
+pub struct Known(HashMap<(Place, Shape), (LogSender, usize)>);
 
 /// What makes the lines of one destination others than those of another at the same place: what syslog gets, and what this
 /// machine is called there. `None`: they are plain.
@@ -123,7 +127,7 @@ struct Opening<'a> {
     sources: &'a Sources,
     speaker: Speaker,
     /// Those that write already.
-    at_work: &'a LogWriters,
+    at_work: &'a Known,
     writers: Vec<Writer>,
     by_place: HashMap<Place, usize>,
     found: Diagnostics,
@@ -158,7 +162,7 @@ impl Opening<'_> {
     /// Where lines of this shape go to this place.
     fn sender(&mut self, place: Place, shape: Shape) -> Result<(LogSender, usize), String> {
         let key = (place, shape);
-        if let Some(known) = self.at_work.known.get(&key) {
+        if let Some(known) = self.at_work.0.get(&key) {
             return Ok(known.clone());
         }
         let (place, shape) = key;
@@ -211,12 +215,9 @@ fn speaker(process: &Process) -> Speaker {
     }
 }
 
-/// Opens every destination that `snapshot` names and nobody writes to already; files are created and appended to.
-pub fn open(
-    snapshot: &Snapshot,
-    sources: &Sources,
-    at_work: &LogWriters,
-) -> (OpenLogs, Diagnostics) {
+/// Opens every destination that `snapshot` names and nobody writes to already; files are created and appended to. May wait for
+/// file systems and pipes.
+pub fn open(snapshot: &Snapshot, sources: &Sources, at_work: &Known) -> (OpenLogs, Diagnostics) {
     let mut opening = Opening {
         at_work,
         sources,
@@ -344,11 +345,16 @@ impl LogWriters {
         let thread = thread::Builder::new().name("portway-log".to_owned());
         let thread = thread.spawn(move || writer.run(&wanted, &metrics))?;
         for (key, form) in keys.into_iter().zip(0..) {
-            self.known.insert(key, (sender.clone(), form));
+            self.known.0.insert(key, (sender.clone(), form));
         }
         self.reopeners.push(reopener);
         self.threads.push((sender, thread));
         Ok(())
+    }
+
+    /// What is written to.
+    pub fn known(&self) -> Known {
+        self.known.clone()
     }
 
     /// One for each writer; they stay good, and do nothing more, when the writers have ended.

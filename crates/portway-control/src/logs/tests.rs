@@ -35,7 +35,7 @@ fn listeners_share_a_file_that_is_appended_to() {
     let snapshot = compiled
         .snapshot
         .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
-    let (logs, found) = open(&snapshot, &compiled.sources, &LogWriters::default());
+    let (logs, found) = open(&snapshot, &compiled.sources, &Known::default());
     assert!(found.is_empty(), "{found:?}");
     let metrics = Arc::new(Registry::new(1, Names::default()));
     let mut writers = LogWriters::default();
@@ -56,7 +56,7 @@ fn a_file_that_cannot_be_written() {
         [target_group.app]\ntargets = ['127.0.0.1:1']\n";
     let compiled = crate::sources::compile_text("web.toml", text);
     let snapshot = compiled.snapshot.unwrap();
-    let (_, found) = open(&snapshot, &compiled.sources, &LogWriters::default());
+    let (_, found) = open(&snapshot, &compiled.sources, &Known::default());
     let messages: Vec<_> = found.iter().map(|it| it.message.as_str()).collect();
     assert!(
         messages[0].starts_with("listener `a`: cannot write the access log `/proc/none`: "),
@@ -94,7 +94,7 @@ fn one(to: LogDestination, metrics: &Arc<Registry>) -> (LogSink, LogWriters) {
     let snapshot = snapshot();
     let sources = Sources::default();
     let mut opening = Opening {
-        at_work: &LogWriters::default(),
+        at_work: &Known::default(),
         sources: &sources,
         speaker: Speaker {
             program: "portway".into(),
@@ -303,7 +303,7 @@ fn destinations_of_one_listener_get_their_own_forms() {
     let (logs, found) = open(
         &compiled.snapshot.unwrap(),
         &compiled.sources,
-        &LogWriters::default(),
+        &Known::default(),
     );
     assert!(found.is_empty(), "{found:?}");
     assert_eq!(logs.writers.len(), 2);

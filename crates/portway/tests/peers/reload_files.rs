@@ -202,3 +202,28 @@ fn folders_of_traefik_are_watched_with_what_is_in_them() {
         (answers("/d").as_deref() == Some("two") && answers("/c").is_none()).then_some(())
     });
 }
+
+/// A log that is a pipe which nobody reads yet.
+#[test]
+fn a_log_that_cannot_be_opened_yet_keeps_nobody_else_waiting() {
+    let one = Echo::start("one");
+    let web = free_port();
+    let text = listener("web", web, "app") + &group("app", &[one.port]);
+    let stage = Stage::new(&text);
+    let pipe = stage.scene.path("log");
+    stage
+        .scene
+        .run("mkfifo", &[&pipe.display().to_string()])
+        .good();
+    let logged = text.replace("forward", "access_log = { to = 'file:log' }\nforward");
+    fs::write(&stage.file, logged).unwrap();
+    thread::scope(|scope| {
+        let reload = scope.spawn(|| stage.command(&["reload"]));
+        thread::sleep(Duration::from_millis(300));
+        assert_eq!(generation(&stage), 1);
+        assert_eq!(Client::new(web).ask("/"), "one");
+        let _reader = fs::File::open(&pipe).unwrap();
+        let output = reload.join().unwrap();
+        assert!(output.both().contains("~ listener web"), "{output}");
+    });
+}
