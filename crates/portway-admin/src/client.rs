@@ -8,7 +8,7 @@ use std::time::Duration;
 use portway_core::http1::{HeadLimits, Known, Parsed, ResponseHead, parse_response};
 use serde::de::DeserializeOwned;
 
-use crate::{COMMAND, json};
+use crate::{CERTIFICATES, COMMAND, json};
 
 /// Time to connect, and for each silence of the other side.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -71,6 +71,15 @@ pub fn status(address: SocketAddr) -> Result<json::Status, AskError> {
 /// See [`AskError`].
 pub fn reload(address: SocketAddr) -> Result<json::Reload, AskError> {
     ask(address, "POST /reload", RELOAD_TIMEOUT)
+}
+
+/// Has it read its certificates again, and all else that TLS is spoken with.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn reload_certificates(address: SocketAddr) -> Result<json::Reload, AskError> {
+    let what = format!("POST /reload?{CERTIFICATES}");
+    ask(address, &what, RELOAD_TIMEOUT)
 }
 
 /// Sends a request without a body and reads the answer, which is JSON with status 200 or 422.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use portway_control::certificates::LoadedCertificate;
 use portway_control::plan;
 use portway_control::reload::{self, NotReloaded, Reloaded};
 use portway_control::status as control;
@@ -69,6 +70,9 @@ pub struct Reload {
     pub took: f64,
     /// What has changed.
     pub plan: Vec<Step>,
+    /// Certificates that are shown from now on, which were not, or not so.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
     /// What was found.
     pub diagnostics: Vec<Finding>,
 }
@@ -128,6 +132,30 @@ impl From<reload::Finding> for Finding {
     }
 }
 
+/// A certificate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The host names that it serves; its subject where it has none.
+    pub names: String,
+    /// Its first second, since 1970.
+    pub not_before: i64,
+    /// Its last second, since 1970.
+    pub not_after: i64,
+}
+
+impl From<&LoadedCertificate> for Certificate {
+    fn from(it: &LoadedCertificate) -> Self {
+        Self {
+            name: it.name.clone(),
+            names: it.names.clone(),
+            not_before: it.not_before,
+            not_after: it.not_after,
+        }
+    }
+}
+
 impl Reload {
     /// One that succeeded.
     pub fn done(it: &Reloaded) -> Self {
@@ -136,6 +164,7 @@ impl Reload {
             generation: it.generation,
             took: it.took.as_secs_f64(),
             plan: it.plan.steps.iter().map(Step::from).collect(),
+            certificates: it.certificates.iter().map(Certificate::from).collect(),
             diagnostics: it.findings().into_iter().map(Finding::from).collect(),
         }
     }
@@ -147,6 +176,7 @@ impl Reload {
             generation: it.generation,
             took: it.took.as_secs_f64(),
             plan: Vec::new(),
+            certificates: Vec::new(),
             diagnostics: it.findings().into_iter().map(Finding::from).collect(),
         }
     }

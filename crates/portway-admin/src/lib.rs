@@ -12,6 +12,7 @@
 //! | `/livez` | 200 while the process runs |
 //! | `/readyz` | 200 while new connections are welcome, else 503 |
 //! | `POST /reload` | the configuration is read again, see [`json::Reload`]: 200 if it is at work, 422 if nothing has changed |
+//! | `POST /reload?certificates` | the same of certificates and all else that TLS is spoken with, and nothing but that |
 
 pub mod client;
 mod haproxy;
@@ -51,7 +52,11 @@ const PATHS: &str = "nothing is here; there are:\n\
     /metrics  Prometheus text\n\
     /livez    200 while the process runs\n\
     /readyz   200 while new connections are welcome\n\
-    POST /reload   the configuration is read again (needs the header field Portway-Command)\n";
+    POST /reload   the configuration is read again (needs the header field Portway-Command)\n\
+    POST /reload?certificates   certificates, keys and CAs alone (the same)\n";
+
+/// Behind `/reload?`: only what TLS is spoken with is read again.
+pub(crate) const CERTIFICATES: &str = "certificates";
 
 /// The header field that requests which change something have.
 pub(crate) const COMMAND: &str = "Portway-Command";
@@ -133,7 +138,7 @@ async fn readyz(State(shown): State<Shown>) -> Response {
     }
 }
 
-async fn reload(State(shown): State<Shown>, headers: HeaderMap) -> Response {
+async fn reload(State(shown): State<Shown>, uri: Uri, headers: HeaderMap) -> Response {
     let Some(running) = shown.get() else {
         return starting();
     };
@@ -141,9 +146,26 @@ async fn reload(State(shown): State<Shown>, headers: HeaderMap) -> Response {
         let text = format!("send the header field {COMMAND} too: `portway reload` does\n");
         return (StatusCode::FORBIDDEN, text).into_response();
     }
+    let certificates = match uri.query() {
+        None => false,
+        Some(CERTIFICATES) => true,
+        Some(_) => {
+            let text = format!("`?{CERTIFICATES}` or nothing may follow `/reload`\n");
+            return (StatusCode::BAD_REQUEST, text).into_response();
+        }
+    };
     // Whoever asks may go away meanwhile: what has begun is finished.
     let running = running.clone();
-    let reload = tokio::spawn(async move { running.reload("portway reload").await });
+    let reload = tokio::spawn(async move {
+        match certificates {
+            true => {
+                running
+                    .reload_certificates("portway reload --certificates")
+                    .await
+            }
+            false => running.reload("portway reload").await,
+        }
+    });
     let Ok(reloaded) = reload.await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };

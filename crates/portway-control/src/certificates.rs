@@ -44,6 +44,8 @@ const SYSTEM_BUNDLES: [&str; 4] = [
 pub struct TlsConfigs {
     /// By listener; `Some` exactly where TLS is terminated and nothing was wrong.
     pub listeners: Vec<Option<Arc<dyn AnswersHello>>>,
+    /// By listener what the certificates of its clients are judged by, in a few letters; empty where they are not.
+    pub judges: Vec<String>,
     /// By target group.
     pub groups: Vec<GroupTls>,
     /// Every certificate that could be loaded.
@@ -61,6 +63,10 @@ pub struct LoadedCertificate {
     pub names: String,
     /// Days until it expires; below 0 once it has.
     pub days_left: i64,
+    /// Its first second, since 1970.
+    pub not_before: i64,
+    /// Its last second, since 1970.
+    pub not_after: i64,
 }
 
 /// Reads and judges everything about TLS that `snapshot` names. The configurations are complete where the diagnostics
@@ -105,11 +111,13 @@ pub fn load(
             sources,
             renewable: &mut configs.renewable,
             found: &mut found,
+            judges: String::new(),
         };
         let config = listener
             .tls
             .as_ref()
             .and_then(|tls| files::of("listener", &listener.name, || loading.load(tls)));
+        configs.judges.push(std::mem::take(&mut loading.judges));
         configs.listeners.push(config);
     }
     for group in &snapshot.groups {
@@ -137,6 +145,8 @@ fn loaded_as(certificate: &Certificate, identity: &Identity, now: UnixTime) -> L
         name: certificate.name.to_string(),
         names,
         days_left: identity.not_after.saturating_sub(now).div_euclid(DAY),
+        not_before: identity.not_before,
+        not_after: identity.not_after,
     }
 }
 
@@ -408,6 +418,7 @@ mod tests {
             name: "a".to_owned(),
             names: "a.example".to_owned(),
             days_left: 29,
+            ..configs.loaded[0].clone()
         };
         // A second or more has gone by since it was made for 30 days, or none.
         let days_left = configs.loaded[0].days_left;

@@ -10,12 +10,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use portway_core::health::HealthState;
-use portway_dataplane::plane::{GroupParts, ListenerKey, Plane};
+use portway_dataplane::plane::{GroupParts, ListenerKey};
 use portway_dataplane::support;
 use portway_model::choice::{Algorithm, HashMethod};
 use portway_model::diagnostic::{Diagnostic, Diagnostics, Severity};
 use portway_model::name::Name;
-use portway_model::snapshot::{Snapshot, Target, TargetGroup, TargetTls};
+use portway_model::snapshot::{Listener, Snapshot, Target, TargetGroup, TargetTls};
 use portway_model::span::{FileId, Sources};
 use rustls_pki_types::UnixTime;
 
@@ -130,6 +130,8 @@ pub(crate) struct Changing {
     held: Held,
     /// How many listeners there have been.
     listeners: u64,
+    /// Listeners whose clients were judged by other CAs, each with the one that it became.
+    rejudged: Vec<(ListenerKey, ListenerKey)>,
     /// Reads the texts again.
     reader: Option<Reader>,
 }
@@ -149,6 +151,7 @@ impl Changing {
             said: None,
             held,
             listeners,
+            rejudged: Vec::new(),
             reader: None,
         }
     }
@@ -174,8 +177,47 @@ impl Changing {
     }
 
     /// Which listeners those of the next configuration are.
-    pub(crate) fn keys(&mut self, before: &Plane, next: &Snapshot) -> Vec<ListenerKey> {
+    pub(crate) fn keys(
+        &mut self,
+        before: &Installed,
+        next: (&Snapshot, &[String]),
+    ) -> Vec<ListenerKey> {
         parts::keys(Some(before), next, &mut self.listeners)
+    }
+
+    /// The listeners that `next` has no more, by `keys` of what it has. One whose clients are judged by other files, and which says
+    /// the same, is not gone: what is in progress on it goes on until it is gone itself.
+    pub(crate) fn gone(
+        &mut self,
+        before: &Installed,
+        next: &Snapshot,
+        keys: &[ListenerKey],
+    ) -> Vec<ListenerKey> {
+        let clients = |it: &Listener| it.tls.as_ref().map(|tls| tls.clients.clone());
+        let known = before.plane.snapshot.listeners.iter();
+        let known = known.zip(before.plane.listeners.iter().map(|it| it.key));
+        let mut gone = Vec::new();
+        for (listener, key) in known.filter(|(_, key)| !keys.contains(key)) {
+            let is_it = |it: &Listener| {
+                let says = (&it.name, it.protocol) == (&listener.name, listener.protocol);
+                says && clients(it).is_some() && clients(it) == clients(listener)
+            };
+            let mut same = next.listeners.iter().zip(keys);
+            match same.find(|(it, _)| is_it(it)) {
+                Some((_, now)) => self.rejudged.push((key, *now)),
+                None => gone.push(key),
+            }
+        }
+        let mut at = 0;
+        while let Some(key) = gone.get(at).copied() {
+            at += 1;
+            self.rejudged.retain(|(former, now)| {
+                let goes = *now == key;
+                gone.extend(goes.then_some(*former));
+                !goes
+            });
+        }
+        gone
     }
 
     /// Other texts are at work, and these addresses are listened on; servers that came and went are forgotten.
@@ -183,6 +225,11 @@ impl Changing {
         (self.sources, self.held) = (sources, held);
         self.changes.clear();
         self.said = None;
+    }
+
+    /// These addresses are listened on.
+    pub(crate) fn now_holds(&mut self, held: Held) {
+        self.held = held;
     }
 
     /// The texts are read so.

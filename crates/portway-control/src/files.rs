@@ -229,6 +229,17 @@ impl Files {
         Files(self.0.iter().chain(&*more.0).cloned().collect())
     }
 
+    /// These, those among them that have been read again as they were then.
+    pub(crate) fn renewed(&self, again: &Files) -> Files {
+        let known: HashMap<(&Option<Object>, &Path), &Note> =
+            again.0.iter().map(|it| ((&it.of, &*it.path), it)).collect();
+        let renewed = self.0.iter().map(|it| {
+            let again = known.get(&(&it.of, &*it.path));
+            again.map_or(it, |again| again).clone()
+        });
+        Files(renewed.collect())
+    }
+
     /// Looks at all of them. May wait for a file system.
     pub(crate) fn look(&self) -> Look {
         let looked = self.0.iter().map(|note| match &note.seen {

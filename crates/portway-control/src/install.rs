@@ -91,7 +91,7 @@ pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
 /// What a configuration names, read and judged; nothing is bound, opened or started.
 pub(crate) struct Loaded {
     pub(crate) tls: TlsConfigs,
-    pub(crate) answers: Answers,
+    pub(crate) answers: Arc<Answers>,
     pub(crate) maps: MapSets,
     /// What it was read from.
     pub(crate) files: Files,
@@ -119,7 +119,7 @@ pub(crate) fn load(
     let files = record.files();
     let loaded = Loaded {
         tls,
-        answers,
+        answers: Arc::new(answers),
         maps,
         files,
     };
@@ -248,7 +248,7 @@ impl Prepared {
         let mut logs = LogWriters::default();
         let sinks = self.logs.start(&metrics, &mut logs).map_err(failed)?;
         let mut listeners = 0;
-        let keys = parts::keys(None, &self.snapshot, &mut listeners);
+        let keys = parts::keys(None, (&self.snapshot, &[]), &mut listeners);
         let certificates = self.loaded.tls.loaded.clone();
         let files = self.loaded.files.clone();
         let (services, calls) = Services::channel();

@@ -23,6 +23,7 @@ pub mod pid_file;
 pub mod plan;
 mod privileges;
 pub mod operations;
+mod recertify;
 pub mod reload;
 pub mod renewal;
 pub mod resolve;

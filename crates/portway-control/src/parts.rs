@@ -58,8 +58,8 @@ impl Installed {
         Self::make(None, ready, base, (1, 1))
     }
 
-    /// The one that follows this: of what stays it has what this has.
-    pub(crate) fn next(&self, mut ready: Ready<'_>) -> Self {
+    /// The one that follows this, which is `generation`: of what stays it has what this has.
+    pub(crate) fn next(&self, mut ready: Ready<'_>, generation: u64) -> Self {
         ready.loaded.maps.take_over(&self.maps);
         let plane = &self.plane;
         let base = Base {
@@ -68,7 +68,7 @@ impl Installed {
             zone: plane.zone.clone(),
             services: plane.services.clone(),
         };
-        let numbers = (plane.number + 1, self.generation + 1);
+        let numbers = (plane.number + 1, generation);
         Self::make(Some(self), ready, base, numbers)
     }
 
@@ -92,7 +92,7 @@ impl Installed {
         let plane = Plane {
             max_connections: descriptors::max_connections(&snapshot),
             metrics: ready.metrics,
-            answers: Arc::new(loaded.answers),
+            answers: loaded.answers,
             maps: loaded.maps.live(),
             map_sets: loaded.maps.for_rules(),
             sources: ready.sources,
@@ -119,6 +119,7 @@ impl Installed {
             maps: Arc::new(loaded.maps),
             certificates: Arc::new(tls.renewable),
             files: loaded.files,
+            judges: tls.judges,
             generation,
             plane: Arc::new(plane),
         };
@@ -171,32 +172,45 @@ pub(crate) fn all(targets: &[Targets]) -> Vec<Arc<WatchedTarget>> {
 }
 
 /// Which listeners those of a configuration are: one of the same name, or of the same addresses where its name is gone, is the
-/// same. `count`: how many there have been.
-pub(crate) fn keys(before: Option<&Plane>, next: &Snapshot, count: &mut u64) -> Vec<ListenerKey> {
+/// same, where its clients are judged alike (`judges` tells that, by listener). `count`: how many there have been.
+pub(crate) fn keys(
+    before: Option<&Installed>,
+    (next, judges): (&Snapshot, &[String]),
+    count: &mut u64,
+) -> Vec<ListenerKey> {
     let names: HashSet<&Name> = next.listeners.iter().map(|it| &it.name).collect();
     let known = || {
-        let listeners = before
-            .into_iter()
-            .flat_map(|it| it.snapshot.listeners.iter());
-        let parts = before.into_iter().flat_map(|it| it.listeners.iter());
-        listeners.zip(parts.map(|it| it.key))
+        let before = before.into_iter();
+        before.flat_map(|it| {
+            let plane = &it.plane;
+            let keys = plane.listeners.iter().map(|it| it.key);
+            let judges = it.judges.iter().map(String::as_str);
+            let judges = judges.chain(std::iter::repeat(""));
+            let known = plane.snapshot.listeners.iter().zip(keys).zip(judges);
+            known.map(|((listener, key), judges)| Known {
+                listener,
+                key,
+                judges,
+            })
+        })
     };
-    let by_name: HashMap<&Name, (&Arc<Listener>, ListenerKey)> =
-        known().map(|(it, key)| (&it.name, (it, key))).collect();
-    let mut renamed: Vec<(&Arc<Listener>, ListenerKey)> = known()
-        .filter(|(it, _)| !names.contains(&it.name))
+    let by_name: HashMap<&Name, Known<'_>> = known().map(|it| (&it.listener.name, it)).collect();
+    let mut renamed: Vec<Known<'_>> = known()
+        .filter(|it| !names.contains(&it.listener.name))
         .collect();
-    let key = |listener: &Arc<Listener>| {
-        // Who came in the clear, or by another certificate, does not go on where that would not let him in.
-        let clients = |it: &Listener| it.tls.as_ref().map(|tls| tls.clients.clone());
-        let is_of_its_kind = |(it, _): &(&Arc<Listener>, ListenerKey)| {
-            it.protocol == listener.protocol && clients(it) == clients(listener)
-        };
+    let judges = judges.iter().map(String::as_str);
+    let listeners = next
+        .listeners
+        .iter()
+        .zip(judges.chain(std::iter::repeat("")));
+    let key = |(listener, judges): (&Arc<Listener>, &str)| {
+        let goes_on = |it: &Known<'_>| it.goes_on_as(listener, judges);
         let known = match by_name.get(&listener.name) {
-            Some(known) => Some(*known).filter(is_of_its_kind),
+            Some(known) => Some(*known).filter(goes_on),
             None => {
-                let is_it = |it: &(&Arc<Listener>, ListenerKey)| {
-                    is_of_its_kind(it) && !it.0.binds.is_empty() && it.0.binds == listener.binds
+                let is_it = |it: &Known<'_>| {
+                    let binds = &it.listener.binds;
+                    goes_on(it) && !binds.is_empty() && *binds == listener.binds
                 };
                 let at = renamed.iter().position(is_it);
                 at.map(|at| renamed.remove(at))
@@ -207,10 +221,29 @@ pub(crate) fn keys(before: Option<&Plane>, next: &Snapshot, count: &mut u64) -> 
                 *count += 1;
                 ListenerKey(*count)
             },
-            |(_, key)| key,
+            |it| it.key,
         )
     };
-    next.listeners.iter().map(key).collect()
+    listeners.map(key).collect()
+}
+
+/// A listener as it was.
+#[derive(Clone, Copy)]
+struct Known<'b> {
+    listener: &'b Listener,
+    key: ListenerKey,
+    /// What judges its clients.
+    judges: &'b str,
+}
+
+impl Known<'_> {
+    /// Who came in the clear, or by another certificate, does not go on where that would not let him in.
+    fn goes_on_as(&self, next: &Listener, judges: &str) -> bool {
+        let clients = |it: &Listener| it.tls.as_ref().map(|tls| tls.clients.clone());
+        self.listener.protocol == next.protocol
+            && clients(self.listener) == clients(next)
+            && self.judges == judges
+    }
 }
 
 /// What a plane has of each listener beside its configuration.

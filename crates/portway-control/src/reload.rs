@@ -23,6 +23,7 @@ use portway_telemetry::metrics::Registry;
 use tokio::time::timeout;
 
 use crate::bind::{self, Bound, Neighbour};
+use crate::certificates::LoadedCertificate;
 use crate::change::Changing;
 use crate::figures::Installed;
 use crate::files::Record;
@@ -55,6 +56,8 @@ pub struct LastReload {
 pub struct Reloaded {
     /// What it has done.
     pub plan: Plan,
+    /// Certificates that are shown from now on, which were not, or not so.
+    pub certificates: Vec<LoadedCertificate>,
     /// The number of the configuration that is at work now.
     pub generation: u64,
     /// Warnings and notes.
@@ -63,6 +66,13 @@ pub struct Reloaded {
     pub sources: Sources,
     /// How long it took.
     pub took: Duration,
+}
+
+/// What a reload has done, before it is told.
+pub(crate) struct Done {
+    plan: Plan,
+    certificates: Vec<LoadedCertificate>,
+    pub(crate) found: Diagnostics,
 }
 
 /// A reload that changed nothing.
@@ -158,17 +168,31 @@ impl Running {
             None => Err(Diagnostics::default()),
         };
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = record.files();
-        let took = begun.elapsed();
         let (done, found) = match done {
-            Ok((plan, found)) => (Some(plan), found),
+            Ok(mut done) => {
+                let found = std::mem::take(&mut done.found);
+                (Some(done), found)
+            }
             Err(found) => (None, found),
         };
         diagnostics.extend(found);
+        self.ended(by, (at, begun), done, (diagnostics, sources))
+    }
+
+    /// Tells of a reload that has ended, and remembers how. `begun`: when, and by a clock that only goes forward.
+    pub(crate) fn ended(
+        &self,
+        by: &str,
+        (at, begun): (SystemTime, Instant),
+        done: Option<Done>,
+        (found, sources): (Diagnostics, Sources),
+    ) -> Result<Reloaded, NotReloaded> {
+        let took = begun.elapsed();
         let error = match &done {
             Some(_) => None,
-            None => Some(first_error(&diagnostics, &sources)),
+            None => Some(first_error(&found, &sources)),
         };
-        self.tell_of_reload(by, done.as_ref(), error.as_deref());
+        self.tell_of_reload(by, done.as_ref().map(|it| &it.plan), error.as_deref());
         let last = LastReload { at, took, error };
         *self
             .last_reload
@@ -176,17 +200,20 @@ impl Running {
             .unwrap_or_else(PoisonError::into_inner) = Some(last);
         let generation = self.statistics.installed().generation;
         match done {
-            Some(plan) => Ok(Reloaded {
+            Some(Done {
+                plan, certificates, ..
+            }) => Ok(Reloaded {
                 plan,
+                certificates,
                 generation,
-                found: diagnostics,
+                found,
                 sources,
                 took,
             }),
             None => Err(NotReloaded {
                 generation,
                 took,
-                found: diagnostics,
+                found,
                 sources,
             }),
         }
@@ -224,7 +251,7 @@ impl Running {
         sources: &Arc<Sources>,
         changing: &mut Changing,
         record: &Record,
-    ) -> Result<(Plan, Diagnostics), Diagnostics> {
+    ) -> Result<Done, Diagnostics> {
         let before = self.statistics.installed();
         let mut found = keep_fixed(&before.plane.snapshot.process, &mut snapshot.process);
         let (snapshot, loaded, of_files) =
@@ -233,6 +260,20 @@ impl Running {
         if found.has_errors() {
             return Err(found);
         }
+        let next = (snapshot, loaded, before.generation + 1);
+        self.put_to_work(next, sources, changing, found).await
+    }
+
+    /// Puts a configuration to work that was read and judged; `generation` is its number, that of the one before where only
+    /// certificates were read. `found`: what was found of it.
+    pub(crate) async fn put_to_work(
+        &self,
+        (snapshot, loaded, generation): (Snapshot, Loaded, u64),
+        sources: &Arc<Sources>,
+        changing: &mut Changing,
+        mut found: Diagnostics,
+    ) -> Result<Done, Diagnostics> {
+        let before = self.statistics.installed();
         let plan = plan(&before, &snapshot, &loaded);
         let watching = Watching {
             snapshot: &before.plane.snapshot,
@@ -254,10 +295,11 @@ impl Running {
             std::mem::take(&mut found)
         })?;
         found.extend(notes);
-        let keys = changing.keys(&before.plane, &snapshot);
-        let gone = gone_listeners(&before, &keys);
+        let keys = changing.keys(&before, (&snapshot, &loaded.tls.judges));
+        let gone = changing.gone(&before, &snapshot, &keys);
+        let certificates = renewed(&plan, &loaded.tls.loaded);
         let deadline = snapshot.process.drain_deadline;
-        let next = before.next(Ready {
+        let ready = Ready {
             snapshot,
             sources: sources.clone(),
             loaded,
@@ -266,12 +308,20 @@ impl Running {
             keys,
             places: bound.places,
             metrics,
-        });
-        changing.now_reads(Sources::clone(sources), bound.held);
+        };
+        let next = before.next(ready, generation);
+        match generation == before.generation {
+            true => changing.now_holds(bound.held),
+            false => changing.now_reads(Sources::clone(sources), bound.held),
+        }
         self.swap(next, &targets);
         publish(&publisher, &self.statistics.installed(), bound.sockets).await;
         self.drain(gone, targets.gone, deadline);
-        Ok((plan, found))
+        Ok(Done {
+            plan,
+            certificates,
+            found,
+        })
     }
 
     /// Opens logs, on a thread that may wait for them. No file of one is created where an address is taken.
@@ -389,7 +439,7 @@ async fn read(reader: Option<Reader>, record: &Record) -> Compiled {
     }
 }
 
-fn unread(message: String) -> Compiled {
+pub(crate) fn unread(message: String) -> Compiled {
     let error = Diagnostic::error(Code::Unreadable, Span::NONE, message);
     Compiled {
         snapshot: None,
@@ -402,7 +452,7 @@ fn unread(message: String) -> Compiled {
 ///
 /// # Errors
 /// In words: it takes too long, or it has panicked.
-async fn on_a_thread<T: Send + 'static>(
+pub(crate) async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, String> {
     match timeout(READ_PATIENCE, tokio::task::spawn_blocking(work)).await {
@@ -469,9 +519,13 @@ async fn publish(publisher: &Publisher, installed: &Installed, sockets: Vec<Vec<
     }
 }
 
-fn gone_listeners(before: &Installed, keys: &[ListenerKey]) -> Vec<ListenerKey> {
-    let before = before.plane.listeners.iter().map(|it| it.key);
-    before.filter(|key| !keys.contains(key)).collect()
+/// The certificates that a plan brings.
+fn renewed(plan: &Plan, loaded: &[LoadedCertificate]) -> Vec<LoadedCertificate> {
+    let is_renewed = |it: &&LoadedCertificate| {
+        let mut steps = plan.steps.iter();
+        steps.any(|step| step.kind == "certificate" && step.name == it.name)
+    };
+    loaded.iter().filter(is_renewed).cloned().collect()
 }
 
 /// The files of UNIX sockets, those for commands among them.

@@ -70,6 +70,8 @@ const RELOAD_JSON: &str = "\
 With --json one object is printed:
   { \"ok\": true, \"generation\": 2, \"took\": 0.012 (seconds),
     \"plan\": [ { \"action\": \"add\" (or \"change\", \"remove\"), \"kind\": \"listener\", \"name\": \"web\" } ],
+    \"certificates\": [ { \"name\": \"site\", \"names\": \"a.example\",
+                        \"not_before\": 1795248364, \"not_after\": 1803024363 (seconds since 1970) } ],
     \"diagnostics\": [ { \"severity\": \"warning\", \"code\": \"P0101\", \"message\": \"what is wrong\",
                        \"place\": \"web.toml:3:1\" (or null), \"help\": \"what to write instead\" (or null) } ] }";
 
@@ -345,6 +347,9 @@ pub(crate) struct Reload {
     /// The admin address of the running Portway
     #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
     pub(crate) admin: SocketAddr,
+    /// Read certificates, keys, CAs and revocation lists alone, whatever state the configuration files are in
+    #[arg(long)]
+    pub(crate) certificates: bool,
     /// Print one JSON object; `portway reload --help` describes it
     #[arg(long)]
     pub(crate) json: bool,

@@ -80,6 +80,8 @@ pub(super) struct Loading<'a> {
     pub(super) sources: &'a Sources,
     pub(super) renewable: &'a mut Certificates,
     pub(super) found: &'a mut Diagnostics,
+    /// What tells those who judge clients from others.
+    pub(super) judges: String,
 }
 
 /// What a configuration of rustls is made of, of a listener or of one of its certificates.
@@ -231,6 +233,7 @@ impl Loading<'_> {
         let alpn = settings.alpn.iter().map(|it| it.clone().into_bytes());
         let alpn: Vec<Vec<u8>> = alpn.collect();
         let (asking, judged_by) = asking.unzip();
+        self.judges.extend(judged_by.as_deref());
         let scope = format!("{}{}", settings.scope, judged_by.unwrap_or_default());
         let scope = self.tickets.scoped(&scope);
         let (clients, judge) = asking.map(|it| (it.verifier, it.judge)).unzip();

@@ -227,6 +227,8 @@ pub struct Installed {
     pub(crate) certificates: Arc<Certificates>,
     /// What it was read from.
     pub(crate) files: Files,
+    /// By listener what its clients are judged by, in a few letters.
+    pub(crate) judges: Vec<String>,
     /// Counts the configurations, from 1.
     pub(crate) generation: u64,
 }

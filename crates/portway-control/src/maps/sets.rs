@@ -22,7 +22,7 @@ use super::{MAX_MAP_BYTES, Pairs, lookup};
 pub const MAX_VERSIONS: usize = 8;
 
 /// All sets, in the order in which the configuration names them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MapSets {
     sets: Vec<Arc<MapSet>>,
     /// By map id, each with the index of its set.

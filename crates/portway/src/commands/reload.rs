@@ -5,12 +5,17 @@ use std::process::ExitCode;
 
 use portway_admin::client;
 use portway_admin::json;
+use portway_control::tls::x509::day;
 
 use crate::cli::Reload;
 
 /// Runs the command. Exit code 1 where the configuration stays as it is.
 pub(crate) fn run(arguments: &Reload, quiet: bool) -> ExitCode {
-    let answer = match client::reload(arguments.admin) {
+    let answer = match arguments.certificates {
+        true => client::reload_certificates(arguments.admin),
+        false => client::reload(arguments.admin),
+    };
+    let answer = match answer {
         Ok(answer) => answer,
         Err(error) => return super::fail(&error.to_string()),
     };
@@ -22,7 +27,7 @@ pub(crate) fn run(arguments: &Reload, quiet: bool) -> ExitCode {
     } else {
         eprint!("{}", findings(&answer, quiet));
         if answer.ok && !quiet {
-            super::print(&done(&answer));
+            super::print(&done(&answer, arguments.certificates));
         }
     }
     match answer.ok {
@@ -51,22 +56,32 @@ fn findings(answer: &json::Reload, errors_only: bool) -> String {
         }
     }
     if !answer.ok {
-        text.push_str("not reloaded: the configuration at work stays as it is\n");
+        text.push_str("not reloaded: what is at work stays as it is\n");
     }
     text
 }
 
-fn done(answer: &json::Reload) -> String {
+fn done(answer: &json::Reload, certificates: bool) -> String {
     let mut text = String::new();
     for step in &answer.plan {
         let _ = writeln!(text, "{step}");
+        let is_it = |it: &&json::Certificate| step.kind == "certificate" && it.name == step.name;
+        if let Some(it) = answer.certificates.iter().find(is_it) {
+            let [from, to] = [it.not_before, it.not_after].map(day);
+            let _ = writeln!(text, "    {}, from {from} to {to}", it.names);
+        }
     }
     if answer.plan.is_empty() {
         text.push_str("nothing has changed\n");
     }
+    let what = match certificates {
+        true => "the certificates of configuration",
+        false => "configuration",
+    };
+    let are = if certificates { "are" } else { "is" };
     let _ = writeln!(
         text,
-        "configuration {} is at work, after {:.0} ms",
+        "{what} {} {are} at work, after {:.0} ms",
         answer.generation,
         answer.took * 1000.0
     );

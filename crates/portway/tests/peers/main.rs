@@ -24,6 +24,7 @@ mod outscale;
 mod real_peers;
 mod reload;
 mod reload_files;
+mod reload_tls;
 mod control_changes;
 mod control_servers;
 mod control_socket;

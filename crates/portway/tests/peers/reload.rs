@@ -10,10 +10,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::certificates::{Issuer, Key, certificate, handshake, join};
 use crate::echo::Echo;
-use crate::stage::{Client, Stage, group, listener, own_certificate, tunnels};
-use crate::support::{PORTWAY, Scene, eventually, free_port, local};
+use crate::stage::{Client, Stage, group, listener, tunnels};
+use crate::support::{Scene, eventually, free_port, local};
 
 const SOON: &str = "[process]\ndrain_deadline = '1s'\n";
 
@@ -342,108 +341,6 @@ fn files_of_traefik_are_watched_as_traefik_does() {
         }
         portway.stop();
     }
-}
-
-#[test]
-fn certificates_are_renewed_and_sessions_go_on() {
-    let scene = Scene::new();
-    let one = Echo::start("one");
-    let port = free_port();
-    let renew = |serial: &str| {
-        let names = [serial, "a.example"];
-        certificate(&scene, "a", Key::Ecdsa, "a.example", &names, Issuer::Own);
-        join(&scene, "all.pem", &["a.pem", "a.key"]);
-    };
-    renew("first.example");
-    let text = listener("web", port, "app")
-        + "protocol = 'https'\ncertificate_files = ['all.pem']\n"
-        + &group("app", &[one.port]);
-    let shown = |scene: &Scene, more: &[&str]| {
-        let arguments = [&["-servername", "a.example"], more].concat();
-        handshake(scene, port, &arguments)
-    };
-    scene.file("web.toml", &text);
-    let portway = scene.portway_with(&["web.toml"]);
-    let ticket = scene.path("ticket").display().to_string();
-    shown(&scene, &["-tls1_2", "-sess_out", &ticket]);
-    renew("second.example");
-    let output = scene.run(PORTWAY, &["reload", "--admin", &portway.admin]);
-    assert!(output.both().contains("~ certificate"), "{output}");
-    let resumed = shown(&scene, &["-tls1_2", "-sess_in", &ticket]);
-    assert!(resumed.contains("Reused, TLSv1.2"), "{resumed}");
-    let new = shown(&scene, &[]);
-    let pem = fs::read_to_string(scene.path("a.pem")).unwrap();
-    let line = pem.lines().nth(3).unwrap();
-    assert!(new.contains(line), "{new}");
-}
-
-#[test]
-fn connections_that_were_not_verified_are_used_no_more() {
-    let scene = Scene::new();
-    let [web, target] = [(); 2].map(|()| free_port());
-    own_certificate(&scene, "site", "a.example");
-    own_certificate(&scene, "other", "other");
-    let nginx = format!(
-        "server {{ listen 127.0.0.1:{target} ssl; ssl_certificate {0}/site.pem; ssl_certificate_key {0}/site.key; \
-         keepalive_timeout 60s; return 200; add_header X-Server tls; }}",
-        scene.path("").display()
-    );
-    let _nginx = scene.nginx(target, &nginx);
-    let text = |verify: &str| {
-        let group = group("app", &[target]);
-        format!(
-            "{}{group}protocol = 'https'\ntls = {{ verify = {verify} }}\n",
-            listener("web", web, "app")
-        )
-    };
-    let stage = Stage::with(scene, &text("'off'"), &[]);
-    let mut kept = Client::new(web);
-    assert_eq!(kept.ask("/"), "tls");
-    stage.becomes(&text("{ ca = 'other.pem' }"));
-    kept.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(kept.answer().starts_with("http/1.1 502 "));
-}
-
-#[test]
-fn sessions_of_clients_end_with_the_authority_that_let_them_in() {
-    let scene = Scene::new();
-    let one = Echo::start("one");
-    let port = free_port();
-    own_certificate(&scene, "site", "a.example");
-    join(&scene, "site-all.pem", &["site.pem", "site.key"]);
-    for ca in ["old", "new"] {
-        certificate(&scene, ca, Key::Ecdsa, ca, &[], Issuer::Own);
-    }
-    let by = Issuer::Signed("old");
-    certificate(&scene, "client", Key::Ecdsa, "client", &["client"], by);
-    join(&scene, "trusted.pem", &["old.pem"]);
-    scene.file(
-        "web.toml",
-        listener("web", port, "app")
-            + "protocol = 'https'\ncertificate_files = ['site-all.pem']\n\
-               tls = { client_auth = 'required', client_ca = 'trusted.pem' }\n"
-            + &group("app", &[one.port]),
-    );
-    let portway = scene.portway_with(&["web.toml"]);
-    let ticket = scene.path("ticket").display().to_string();
-    let comes = |more: &[&str]| {
-        let own = ["-tls1_2", "-cert", "client.pem", "-key", "client.key"];
-        handshake(&scene, port, &[&own, more].concat())
-    };
-    comes(&["-sess_out", &ticket]);
-    assert!(comes(&["-sess_in", &ticket]).contains("Reused, TLSv1.2"));
-    let reload = || {
-        scene
-            .run(PORTWAY, &["reload", "--admin", &portway.admin])
-            .good()
-    };
-    reload();
-    assert!(comes(&["-sess_in", &ticket]).contains("Reused, TLSv1.2"));
-    join(&scene, "trusted.pem", &["new.pem"]);
-    reload();
-    let refused = comes(&["-sess_in", &ticket]);
-    assert!(!refused.contains("Reused, TLSv1.2"), "{refused}");
-    assert!(refused.contains("alert"), "{refused}");
 }
 
 #[test]
