@@ -8,6 +8,7 @@ use std::time::Duration;
 use portway_core::http1::{HeadLimits, Known, Parsed, ResponseHead, parse_response};
 use serde::de::DeserializeOwned;
 
+use crate::explanation::{Explanation, Question, Refusal};
 use crate::{CERTIFICATES, COMMAND, json};
 
 /// Time to connect, and for each silence of the other side.
@@ -28,6 +29,8 @@ pub enum AskError {
     Refused(SocketAddr, u16),
     /// Something answers that is no admin address of Portway.
     NotPortway(SocketAddr),
+    /// It does not do what is asked, for this reason.
+    Not(String),
 }
 
 impl fmt::Display for AskError {
@@ -45,6 +48,7 @@ impl fmt::Display for AskError {
                     "{address} answers with {status}: is it the admin address of Portway?"
                 )
             }
+            Self::Not(reason) => f.write_str(reason),
             Self::NotPortway(address) => {
                 write!(
                     f,
@@ -63,6 +67,20 @@ impl std::error::Error for AskError {}
 /// See [`AskError`].
 pub fn status(address: SocketAddr) -> Result<json::Status, AskError> {
     ask(address, "GET /status", TIMEOUT)
+}
+
+/// What would become of a request at the Portway whose admin address this is.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn explain(address: SocketAddr, question: &Question) -> Result<Explanation, AskError> {
+    let body = serde_json::to_vec(question).unwrap_or_default();
+    let (status, answer) = answer(address, "POST /explain", &body, RELOAD_TIMEOUT)?;
+    if status == 422 {
+        let refusal: Refusal = read(address, &answer)?;
+        return Err(AskError::Not(refusal.error));
+    }
+    read(address, &answer)
 }
 
 /// Has the Portway whose admin address this is read its configuration again.
@@ -88,7 +106,22 @@ fn ask<T: DeserializeOwned>(
     what: &str,
     patience: Duration,
 ) -> Result<T, AskError> {
-    let answer = exchange(address, what, patience).map_err(|error| match error.kind() {
+    let (_, answer) = answer(address, what, &[], patience)?;
+    read(address, &answer)
+}
+
+fn read<T: DeserializeOwned>(address: SocketAddr, body: &[u8]) -> Result<T, AskError> {
+    serde_json::from_slice(body).map_err(|_| AskError::NotPortway(address))
+}
+
+/// Sends a request with JSON and gives the answer's status, which is 200 or 422, and its body.
+fn answer(
+    address: SocketAddr,
+    what: &str,
+    body: &[u8],
+    patience: Duration,
+) -> Result<(u16, Vec<u8>), AskError> {
+    let answer = exchange(address, (what, body), patience).map_err(|error| match error.kind() {
         io::ErrorKind::ConnectionRefused => AskError::NobodyThere(address),
         _ => AskError::Connection(address, error),
     })?;
@@ -106,17 +139,23 @@ fn ask<T: DeserializeOwned>(
         return Err(AskError::NotPortway(address));
     }
     let body = answer.get(head_len..).unwrap_or_default();
-    serde_json::from_slice(body).map_err(|_| AskError::NotPortway(address))
+    Ok((head.status(), body.to_vec()))
 }
 
-fn exchange(address: SocketAddr, what: &str, patience: Duration) -> io::Result<Vec<u8>> {
+fn exchange(
+    address: SocketAddr,
+    (what, body): (&str, &[u8]),
+    patience: Duration,
+) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     let request = format!(
-        "{what} HTTP/1.1\r\nHost: {address}\r\n{COMMAND}: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "{what} HTTP/1.1\r\nHost: {address}\r\n{COMMAND}: 1\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
     );
     stream.write_all(request.as_bytes())?;
+    stream.write_all(body)?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer)?;
     Ok(answer)

@@ -13,8 +13,11 @@
 //! | `/readyz` | 200 while new connections are welcome, else 503 |
 //! | `POST /reload` | the configuration is read again, see [`json::Reload`]: 200 if it is at work, 422 if nothing has changed |
 //! | `POST /reload?certificates` | the same of certificates and all else that TLS is spoken with, and nothing but that |
+//! | `POST /explain` | what would become of a request, see [`explanation`]: 200, or 422 and what is wrong with the question |
 
+mod asked;
 pub mod client;
+pub mod explanation;
 mod haproxy;
 pub mod json;
 mod limit;
@@ -39,8 +42,8 @@ pub use haproxy::socket::{Handed, incoming};
 /// Connections at the same time; more wait. A scraper, a few people and a health check need a dozen.
 pub const MAX_CONNECTIONS: usize = 64;
 
-/// Bytes of a request's body; nothing here reads one.
-pub const MAX_BODY_BYTES: usize = 16 * 1024;
+/// Bytes of a request's body: `/explain` is told a request whose head and body are in it.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// The content type of Prometheus text.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -53,7 +56,8 @@ const PATHS: &str = "nothing is here; there are:\n\
     /livez    200 while the process runs\n\
     /readyz   200 while new connections are welcome\n\
     POST /reload   the configuration is read again (needs the header field Portway-Command)\n\
-    POST /reload?certificates   certificates, keys and CAs alone (the same)\n";
+    POST /reload?certificates   certificates, keys and CAs alone (the same)\n\
+    POST /explain  what would become of a request (needs it too)\n";
 
 /// Behind `/reload?`: only what TLS is spoken with is read again.
 pub(crate) const CERTIFICATES: &str = "certificates";
@@ -105,6 +109,7 @@ fn router(shown: Shown) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/reload", post(reload))
+        .route("/explain", post(asked::explain))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(shown)
@@ -142,9 +147,8 @@ async fn reload(State(shown): State<Shown>, uri: Uri, headers: HeaderMap) -> Res
     let Some(running) = shown.get() else {
         return starting();
     };
-    if !headers.contains_key(COMMAND) {
-        let text = format!("send the header field {COMMAND} too: `portway reload` does\n");
-        return (StatusCode::FORBIDDEN, text).into_response();
+    if let Some(refused) = asked::refused(&headers, "reload") {
+        return refused;
     }
     let certificates = match uri.query() {
         None => false,

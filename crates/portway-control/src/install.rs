@@ -200,7 +200,7 @@ pub async fn install(
 }
 
 /// What rules may ask of this machine.
-fn machine() -> Machine {
+pub(crate) fn machine() -> Machine {
     let texts = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Machine {
@@ -212,7 +212,7 @@ fn machine() -> Machine {
     }
 }
 
-fn ticket_keys() -> Result<Arc<TicketKeys>, Diagnostic> {
+pub(crate) fn ticket_keys() -> Result<Arc<TicketKeys>, Diagnostic> {
     TicketKeys::new(Arc::new(DefaultTimeProvider))
         .map_err(|error| Diagnostic::error(Code::Install, Span::NONE, error.to_string()))
 }

@@ -12,6 +12,7 @@ pub mod certificates;
 pub mod change;
 pub mod descriptors;
 pub mod error_pages;
+pub mod explain;
 pub mod figures;
 pub mod files;
 pub mod health;

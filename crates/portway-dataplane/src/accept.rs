@@ -357,7 +357,7 @@ fn own_end(socket: &Connected) -> io::Result<SocketAddr> {
 }
 
 /// A connection that nothing has come of yet, with its place among those that operators see.
-fn seated(
+pub(crate) fn seated(
     worker: &Rc<Worker>,
     listener: ListenerId,
     socket_number: u16,

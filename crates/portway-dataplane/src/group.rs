@@ -9,7 +9,7 @@ use crate::timer::{TICK, Timer};
 use crate::worker::Worker;
 use portway_core::balance::{
     Algorithm, Ask, Balancer, Candidate, Candidates, Choice, Digest, Key, Live, Lookup, NoTarget,
-    SIXTEENTHS, Tried, WhenNoneUsable, digest, digest_address, hash_address, hash_bytes,
+    SIXTEENTHS, Tier, Tried, WhenNoneUsable, digest, digest_address, hash_address, hash_bytes,
 };
 use portway_core::evaluate::{self, Facts, Fetched};
 use portway_core::stick::Remembered;
@@ -441,6 +441,11 @@ impl GroupRun {
         pools
             .map(|(index, pool)| (Reached::of(group, parts, index, pool.target()), pool))
             .collect()
+    }
+
+    /// Among whom is chosen now, each with its weight in sixteenths.
+    pub(crate) fn members(&self, parts: &GroupParts) -> (Option<Tier>, Vec<(usize, u32)>) {
+        self.balancer.members(&Targets(parts))
     }
 
     /// Connections to a target that wait for the next request.

@@ -315,7 +315,7 @@ async fn refuse_framing(x: &mut Exchange<'_>, stream: &mut Stream, refusal: Refu
 }
 
 /// True for a handshake of WebSocket that HAProxy refuses.
-fn lacks_key(x: &Exchange<'_>) -> bool {
+pub(crate) fn lacks_key(x: &Exchange<'_>) -> bool {
     let fields = x.request().fields();
     x.connection.own_answers() == OwnAnswers::Haproxy
         && fields.list_contains(Known::Upgrade, x.arena(), b"websocket")
@@ -326,7 +326,7 @@ fn lacks_key(x: &Exchange<'_>) -> bool {
 }
 
 /// Finds out who the client is and gives the request its id.
-fn admit(x: &mut Exchange<'_>, listener: &Listener) {
+pub(crate) fn admit(x: &mut Exchange<'_>, listener: &Listener) {
     x.lower_host();
     let proxies = &listener.forwarded.trusted_proxies;
     if !proxies.is_empty() {
@@ -471,7 +471,7 @@ async fn shutdown(connection: &Connection, stream: &mut Stream) {
 }
 
 impl Connection {
-    fn head_limits(&self) -> HeadLimits {
+    pub(crate) fn head_limits(&self) -> HeadLimits {
         let configured = self.generation.plane.listener(self.listener);
         HeadLimits {
             head_bytes: configured

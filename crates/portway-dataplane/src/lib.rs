@@ -53,6 +53,7 @@ mod statistics;
 
 pub mod access_log;
 pub mod client_tls;
+pub mod explain;
 pub mod live;
 pub mod live_rate;
 pub mod map;

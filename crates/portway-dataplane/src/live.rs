@@ -4,6 +4,8 @@
 //! Under locks are the address of a target, which only control ever writes, a few times a day, and which every attempt
 //! and record reads; idle connections to it (`Shelves`); and variables of the process, where a rule names one.
 
+mod aside;
+
 use crate::live_rate::LiveRate;
 use crate::observed::Observed;
 pub use crate::observed::Seen;
@@ -76,7 +78,6 @@ impl Health {
 /// Rises with every change of health or weight of any target: what follows from them is worked out anew then.
 static EPOCH: AtomicU64 = AtomicU64::new(0);
 
-/// See [`EPOCH`].
 pub(crate) fn epoch() -> u64 {
     EPOCH.load(Ordering::Acquire)
 }
@@ -364,7 +365,6 @@ pub enum Gate {
 /// Rises with every change of a gate: workers look at theirs then.
 static GATES: AtomicU64 = AtomicU64::new(0);
 
-/// See [`GATES`].
 pub(crate) fn gates() -> u64 {
     GATES.load(Ordering::Acquire)
 }

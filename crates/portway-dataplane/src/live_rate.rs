@@ -22,6 +22,18 @@ impl LiveRate {
         self.looked.store(track::now(), Ordering::Relaxed);
     }
 
+    /// Says what another says.
+    pub(crate) fn follow(&self, other: &LiveRate) {
+        let pairs = [
+            (&other.total, &self.total),
+            (&other.before, &self.before),
+            (&other.looked, &self.looked),
+        ];
+        for (from, to) in pairs {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
     /// Events a second where the total is `total` now: those since the last look, and of those before it what is left
     /// of a second.
     pub(crate) fn now(&self, total: u64) -> u64 {

@@ -15,8 +15,8 @@ use crate::stick::StickRule;
 use crate::track;
 use portway_core::evaluate::rewrite::{header_fits, replace_elements, replace_header_value};
 use portway_core::evaluate::{
-    self, Facts, Fetched, variable_value, write_header_value, write_location, write_replacement,
-    write_template,
+    self, Facts, Fetched, Judged, variable_value, write_header_value, write_location,
+    write_replacement, write_template,
 };
 use portway_core::http1::{BodyLength, Known, write_field};
 use portway_core::route::Router;
@@ -107,7 +107,7 @@ pub(crate) fn resume(
 ) -> Decision {
     if at.action > 0 {
         let stopped = at.rule.checked_sub(1).and_then(|rule| rules.get(rule));
-        if let Some(decision) = stopped.and_then(|rule| actions(x, rule, side, at)) {
+        if let Some(decision) = stopped.and_then(|rule| actions(x, rule, side, at, perform)) {
             return decision;
         }
     }
@@ -126,10 +126,60 @@ pub(crate) fn resume(
             return Decision::Undecided;
         };
         (at.rule, at.action) = (index + 1, 0);
-        if let Some(decision) = actions(x, rule, side, at) {
+        if let Some(decision) = actions(x, rule, side, at, perform) {
             return decision;
         }
     }
+}
+
+/// Whoever is told what rules do.
+pub(crate) trait Teller {
+    /// The rule at this place was asked. `skipped`: it holds, but a rule before it lets only those run that forward.
+    fn judged(&mut self, index: usize, truth: bool, reasons: &[Judged<'_>], skipped: bool);
+
+    /// Performs an action of the rule that was asked last, and looks what it does.
+    fn perform(
+        &mut self,
+        x: &mut Exchange<'_>,
+        action: &Action<Resolved>,
+        side: Side,
+        origin: Origin,
+    ) -> Option<Decision>;
+}
+
+/// As [`resume`] without an index, each step told.
+pub(crate) fn resume_told(
+    x: &mut Exchange<'_>,
+    rules: &[Rule<Resolved>],
+    side: Side,
+    at: &mut Position,
+    teller: &mut impl Teller,
+) -> Decision {
+    if at.action > 0 {
+        let stopped = at.rule.checked_sub(1).and_then(|rule| rules.get(rule));
+        let told = |x: &mut Exchange<'_>, action: &_, side, origin| {
+            teller.perform(x, action, side, origin)
+        };
+        if let Some(decision) = stopped.and_then(|rule| actions(x, rule, side, at, told)) {
+            return decision;
+        }
+    }
+    while let Some(rule) = rules.get(at.rule) {
+        let (truth, reasons) = evaluate::judge(&rule.condition, &*x);
+        let skipped = at.accepted && !rule.actions.iter().any(Action::forwards);
+        teller.judged(at.rule, truth, &reasons, skipped);
+        (at.rule, at.action) = (at.rule + 1, 0);
+        if !truth {
+            continue;
+        }
+        let told = |x: &mut Exchange<'_>, action: &_, side, origin| {
+            teller.perform(x, action, side, origin)
+        };
+        if let Some(decision) = actions(x, rule, side, at, told) {
+            return decision;
+        }
+    }
+    Decision::Undecided
 }
 
 /// Does what a rule says, from the action at which it was stopped.
@@ -138,6 +188,7 @@ fn actions(
     rule: &Rule<Resolved>,
     side: Side,
     at: &mut Position,
+    mut perform: impl FnMut(&mut Exchange<'_>, &Action<Resolved>, Side, Origin) -> Option<Decision>,
 ) -> Option<Decision> {
     let from = std::mem::take(&mut at.action);
     for (index, action) in rule.actions.iter().enumerate().skip(from) {
@@ -193,7 +244,7 @@ pub(crate) fn looks_at_every_response(x: &Exchange<'_>) -> bool {
 }
 
 /// Performs one action; gives a decision where it ends the phase.
-fn perform(
+pub(crate) fn perform(
     x: &mut Exchange<'_>,
     action: &Action<Resolved>,
     side: Side,

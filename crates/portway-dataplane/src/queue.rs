@@ -217,6 +217,12 @@ impl GroupParts {
         limit > 0 && (target.in_flight() >= limit || target.queued() > 0)
     }
 
+    /// What a target may have in flight now; 0: no limit.
+    pub(crate) fn limit_of(&self, index: usize) -> u32 {
+        let target = self.targets.get(index);
+        target.map_or(0, |target| self.state.limit(&self.targets, target))
+    }
+
     /// True where as many wait for a target as may.
     pub(crate) fn is_queue_full(&self, index: usize) -> bool {
         let target = self.targets.get(index);
@@ -266,6 +272,23 @@ impl GroupState {
         });
         state.hold(group, targets);
         state
+    }
+
+    /// The state of the same group beside it, with these copies of its targets; nobody waits in it, but as many are counted.
+    pub(crate) fn aside(
+        &self,
+        group: &TargetGroup,
+        targets: &Arc<[Arc<TargetState>]>,
+    ) -> Arc<Self> {
+        let aside = Self::new(group, targets);
+        for (there, here) in self.members().iter().zip(targets.iter()) {
+            if there.most() != here.most() {
+                aside.set_most(here, there.most());
+            }
+        }
+        aside.session_rate.follow(&self.session_rate);
+        aside.waiting.store(self.waiting(), Ordering::SeqCst);
+        aside
     }
 
     /// Has these targets from now on. Those that it has already stay as they are, with the limits that were said unless the

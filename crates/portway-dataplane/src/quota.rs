@@ -24,6 +24,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct Quotas {
     seed: RandomState,
     shards: Box<[Mutex<Shard>]>,
+    /// Those that these stand beside: see [`Quotas::aside`].
+    behind: Option<Arc<Quotas>>,
 }
 
 #[derive(Debug, Default)]
@@ -52,11 +54,21 @@ impl Default for Quotas {
         Self {
             seed: RandomState::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            behind: None,
         }
     }
 }
 
 impl Quotas {
+    /// Counts beside these: they say the same, and what is counted there is not counted here.
+    pub(crate) fn aside(self: &Arc<Self>) -> Self {
+        Self {
+            seed: self.seed.clone(),
+            behind: Some(Arc::clone(self)),
+            ..Self::default()
+        }
+    }
+
     /// Takes a token out of the bucket of a key.
     pub(crate) fn take(&self, name: &str, key: &[u8], bucket: Bucket) -> Rate {
         self.take_at(name, key, bucket, now())
@@ -106,11 +118,25 @@ impl Quotas {
     fn shard(&self, number: u64) -> Option<MutexGuard<'_, Shard>> {
         let index = usize::try_from(number % SHARDS as u64).unwrap_or(0);
         let shard = self.shards.get(index)?;
-        Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(there) = self.behind.as_ref().and_then(|it| it.shard(number)) {
+            shard.take_over(&there, number);
+        }
+        Some(shard)
     }
 }
 
 impl Shard {
+    /// Says of this number what another shard says, where nothing was said yet.
+    fn take_over(&mut self, other: &Self, number: u64) {
+        if let Some(full_at) = other.buckets.get(&number) {
+            self.buckets.entry(number).or_insert(*full_at);
+        }
+        if let Some(served) = other.served.get(&number) {
+            self.served.entry(number).or_insert(*served);
+        }
+    }
+
     /// True where one bucket more may be remembered.
     fn has_room(&mut self, now: u64) -> bool {
         const MOST: usize = BUCKETS / SHARDS;

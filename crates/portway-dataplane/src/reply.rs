@@ -92,14 +92,19 @@ pub(crate) async fn fault(x: &mut Exchange<'_>, stream: &mut Stream, fault: Faul
     x.ledger.failed = true;
     forget_response(x);
     let no_request = x.head_len == 0;
+    match to_fault(x, fault, no_request) {
+        Some((answer, close)) => self::answer(x, stream, answer, close).await,
+        None => Next::Close,
+    }
+}
+
+/// What is answered to a fault, and whether the connection is closed after it; `None`: nothing is answered.
+pub(crate) fn to_fault(x: &Exchange<'_>, fault: Fault, no_request: bool) -> Option<(Answer, bool)> {
     let form = x.connection.own_answers();
     let status = match form {
         OwnAnswers::Portway => fault.status,
         OwnAnswers::Haproxy => fault.haproxy_status(no_request),
-    };
-    let Some(status) = status else {
-        return Next::Close;
-    };
+    }?;
     let answer = match no_request {
         true => answers::to_no_request(x, status, client_text(fault)),
         false => answers::own(x, status, client_text(fault)),
@@ -109,7 +114,7 @@ pub(crate) async fn fault(x: &mut Exchange<'_>, stream: &mut Stream, fault: Faul
         OwnAnswers::Portway => fault.stage.is_none() && !matches!(status, 404 | 503),
         OwnAnswers::Haproxy => no_request || fault.stage.is_none() && status == 400,
     };
-    self::answer(x, stream, answer, close).await
+    Some((answer, close))
 }
 
 /// Sends an answer. The connection goes on only where the request was read to its end.
@@ -131,20 +136,7 @@ pub(crate) async fn answer(
     if answer.silent {
         return Next::Close;
     }
-    x.response_status = Some(status);
-    let mut close = close || answer.close || !x.framing.keep_alive || x.connection.is_ending();
-    // HAProxy shows its rules no answer to what is no request.
-    let hidden = x.head_len == 0 && x.connection.own_answers() == OwnAnswers::Haproxy;
-    if !hidden
-        && policy::looks_at_every_response(x)
-        && show(x, &answer)
-        && policy::after_response(x)
-    {
-        close = true;
-    }
-    let rest = if close { None } else { x.rest() };
-    let out = head(x, &answer, rest.is_none());
-    x.response = None;
+    let (out, rest) = written(x, &answer, status, close);
     x.ledger.status = x.response_status.unwrap_or(answer.status);
     let sent = if has_body(x) {
         answer.body.bytes().len() as u64
@@ -163,6 +155,28 @@ pub(crate) async fn answer(
     }
     x.scratch.head = out;
     rest.unwrap_or(Next::Linger)
+}
+
+/// The whole response, head and body, once rules on every response have seen it; and what comes after it where the
+/// connection goes on.
+pub(crate) fn written(
+    x: &mut Exchange<'_>,
+    answer: &Answer,
+    status: u16,
+    close: bool,
+) -> (Vec<u8>, Option<Next>) {
+    x.response_status = Some(status);
+    let mut close = close || answer.close || !x.framing.keep_alive || x.connection.is_ending();
+    // HAProxy shows its rules no answer to what is no request.
+    let hidden = x.head_len == 0 && x.connection.own_answers() == OwnAnswers::Haproxy;
+    if !hidden && policy::looks_at_every_response(x) && show(x, answer) && policy::after_response(x)
+    {
+        close = true;
+    }
+    let rest = if close { None } else { x.rest() };
+    let out = head(x, answer, rest.is_none());
+    x.response = None;
+    (out, rest)
 }
 
 /// Lets rules see the answer as they see a target's response. False where it has more fields than a response may have.

@@ -47,7 +47,7 @@ pub(crate) struct Waited {
 }
 
 /// What came of asking.
-enum Asked {
+pub(crate) enum Asked {
     Reserved(Reserved),
     /// In a queue, so many in that of the group and in that of the target, this one included.
     Waits(Place, (u32, u32)),
@@ -81,7 +81,11 @@ pub(crate) async fn reserve(
     }
 }
 
-fn at_once(connection: &Connection, ask: Ask, tried: &mut Tried) -> Result<Asked, Fault> {
+pub(crate) fn at_once(
+    connection: &Connection,
+    ask: Ask,
+    tried: &mut Tried,
+) -> Result<Asked, Fault> {
     let generation = &connection.generation;
     let (_, parts, _) = generation.group(ask.group).ok_or(Fault::no_target())?;
     if let Some(target) = ask.bound {

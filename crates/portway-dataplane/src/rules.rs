@@ -14,11 +14,11 @@ use crate::stick::{StickRule, Sticks};
 use crate::track::{self};
 use portway_core::client_hello::{Looked, look};
 use portway_core::evaluate::{
-    Facts, Fetched, TlsFacts, Whose, evaluate, fetch, holds, settled, variable_value,
-    write_template,
+    Facts, Fetched, Judged, TlsFacts, Whose, evaluate, fetch, holds, judge, settled,
+    variable_value, write_template,
 };
 use portway_core::stick::{Entry, Table};
-use portway_model::action::{Action, End, Rule};
+use portway_model::action::{Action, End, Rule, Weighted};
 use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, TargetFigure, TimeoutOf, Value, Variable,
 };
@@ -94,6 +94,38 @@ impl<'r> Rules<'r> {
             self.at += 1;
         }
         Some(Verdict::Undecided)
+    }
+
+    /// Goes on by one rule, which is told; `None`: it depends on bytes that have not come. The inner `None`: it says
+    /// nothing.
+    pub(crate) fn step_told(
+        &mut self,
+        connection: &mut Connection,
+        first: Option<&FirstBytes<'_>>,
+        teller: &mut impl ConnectionTeller,
+    ) -> Option<Option<Verdict>> {
+        let Some(rule) = self.rules.get(self.at) else {
+            return Some(Some(Verdict::Undecided));
+        };
+        self.applies(rule, connection, first)?;
+        let (truth, reasons) = judge(&rule.condition, &seen(connection, first));
+        let skipped = self.accepted && !rule.actions.iter().any(Action::forwards);
+        teller.judged(self.at, truth, &reasons, skipped);
+        drop(reasons);
+        self.at += 1;
+        if truth && !skipped {
+            for action in &rule.actions {
+                let verdict = match action {
+                    Action::Forward(groups) if groups.len() > 1 => teller.drawn(groups),
+                    _ => self.perform(action, connection, first),
+                };
+                teller.performed(action, &seen(connection, first));
+                if verdict.is_some() {
+                    return Some(verdict);
+                }
+            }
+        }
+        Some(None)
     }
 
     /// Whether the rule is to be followed; `None`: it cannot be said yet.
@@ -209,6 +241,18 @@ fn set_variable(connection: &Connection, variable: &Variable, value: Fetched<'st
         metrics.limit_reached(Limit::Variables);
     }
     has_room
+}
+
+/// Whoever is told what rules on a connection do.
+pub(crate) trait ConnectionTeller {
+    /// The rule at this place was asked. `skipped`: it holds, but a rule before it lets only those run that forward.
+    fn judged(&mut self, index: usize, truth: bool, reasons: &[Judged<'_>], skipped: bool);
+
+    /// One of these is drawn by weight.
+    fn drawn(&mut self, groups: &[Weighted<Resolved>]) -> Option<Verdict>;
+
+    /// An action was performed.
+    fn performed(&mut self, action: &Action<Resolved>, facts: &impl Facts);
 }
 
 /// What a client has sent first, as rules see it.

@@ -28,9 +28,12 @@ use crate::tarpit;
 use crate::times::LookedAt;
 use portway_core::balance::Key;
 use portway_core::http1::{BodyLength, Method};
+use portway_core::route::Router;
+use portway_model::action::Rule;
 use portway_model::choice::StickinessUse;
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::{GroupId, TargetGroup};
+use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -118,22 +121,22 @@ async fn by_rules(x: &mut Exchange<'_>, downstream: &mut Stream, group: Option<G
 }
 
 /// Which rules have run: the listener's, then those of the group they chose.
-struct Progress {
-    group: Option<GroupId>,
-    list: List,
+pub(crate) struct Progress {
+    pub(crate) group: Option<GroupId>,
+    pub(crate) list: List,
     position: Position,
 }
 
 /// Which of the two lists of a listener or group that a request runs through.
 #[derive(Debug, Clone, Copy)]
-enum List {
+pub(crate) enum List {
     /// What was said for the first bytes of a connection.
     First,
     Request,
 }
 
 impl Progress {
-    fn new(x: &mut Exchange<'_>, group: Option<GroupId>) -> Self {
+    pub(crate) fn new(x: &mut Exchange<'_>, group: Option<GroupId>) -> Self {
         let mut progress = Self {
             group: None,
             list: List::First,
@@ -165,6 +168,27 @@ impl Progress {
 
 /// Runs the listener's rules, then those of the group they chose, from where a wait stopped them.
 fn decide(x: &mut Exchange<'_>, progress: &mut Progress) -> Decision {
+    decide_by(x, progress, |x, asked, at| {
+        policy::resume(x, asked.rules, asked.router, Side::Request, at)
+    })
+}
+
+/// A list of rules that is run.
+pub(crate) struct Asked<'r> {
+    /// Whose: a group's, or the listener's.
+    pub(crate) group: Option<GroupId>,
+    pub(crate) list: List,
+    pub(crate) rules: &'r [Rule<Resolved>],
+    pub(crate) router: Option<&'r Router>,
+}
+
+/// The same; `run` runs one list of them.
+#[inline]
+pub(crate) fn decide_by(
+    x: &mut Exchange<'_>,
+    progress: &mut Progress,
+    mut run: impl FnMut(&mut Exchange<'_>, Asked<'_>, &mut Position) -> Decision,
+) -> Decision {
     let generation = Rc::clone(&x.connection.generation);
     loop {
         let (rules, router) = match progress.group {
@@ -181,8 +205,13 @@ fn decide(x: &mut Exchange<'_>, progress: &mut Progress) -> Decision {
             List::First => (&rules.client_hello, None),
             List::Request => (&rules.request, router),
         };
-        let at = &mut progress.position;
-        match policy::resume(x, rules, router, Side::Request, at) {
+        let asked = Asked {
+            group: progress.group,
+            list: progress.list,
+            rules,
+            router,
+        };
+        match run(x, asked, &mut progress.position) {
             Decision::Forward(group) if progress.group.is_none() => progress.chosen(x, group),
             Decision::Undecided => match (progress.list, progress.group) {
                 (List::First, _) => {
@@ -210,7 +239,7 @@ async fn tarpit(
 
 /// Gives the request the header with an id that has a format of its own, which may tell what rules found out; one that
 /// has none had it before the rules.
-fn tell_id(x: &mut Exchange<'_>) {
+pub(crate) fn tell_id(x: &mut Exchange<'_>) {
     let generation = Rc::clone(&x.connection.generation);
     let listener = generation.plane.listener(x.connection.listener);
     let wanted = listener.and_then(|(listener, _)| listener.request_id.as_ref());
@@ -336,7 +365,11 @@ async fn attempt(
 }
 
 /// The target that stickiness or a rule names.
-fn bound(x: &mut Exchange<'_>, group: GroupId, configured: &TargetGroup) -> Option<usize> {
+pub(crate) fn bound(
+    x: &mut Exchange<'_>,
+    group: GroupId,
+    configured: &TargetGroup,
+) -> Option<usize> {
     let kept = match configured.stickiness {
         Some(_) => sticky::bound(x, group),
         None => None,
@@ -393,7 +426,7 @@ fn repeatable(x: &Exchange<'_>) -> Repeatable {
 }
 
 /// The answer to a request that only reads, where it is sent on to the target itself.
-fn redirected(x: &Exchange<'_>, group: &TargetGroup, target: usize) -> Option<Answer> {
+pub(crate) fn redirected(x: &Exchange<'_>, group: &TargetGroup, target: usize) -> Option<Answer> {
     let prefix = group.targets.get(target)?.redirect.as_ref()?;
     let reads = matches!(x.request().method(), Method::Get | Method::Head);
     reads.then(|| policy::redirect_to(x, prefix))

@@ -36,6 +36,11 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// The cookie of the request names the target.
+    pub(crate) fn is_by_cookie(&self) -> bool {
+        matches!(self.request, RequestCookie::Valid | RequestCookie::Down)
+    }
+
     /// HAProxy's third and fourth letter of the state at the end.
     pub(crate) fn letters(&self) -> [u8; 2] {
         match self.told {

@@ -14,7 +14,7 @@ use crate::timer::{TICK, Timers};
 use portway_model::log::LogLevel;
 use portway_model::snapshot::ListenerId;
 use portway_telemetry::access_log::{Dates, Formatter};
-use portway_telemetry::metrics::{ListenerMetrics, WorkerMetrics};
+use portway_telemetry::metrics::{ListenerMetrics, Shard, WorkerMetrics};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
@@ -237,7 +237,12 @@ impl Worker {
             .metrics
             .shard(index)
             .ok_or_else(|| io::Error::other("no counters for this worker"))?;
-        Ok(Self {
+        Ok(Self::counted_by(shard, index, plane))
+    }
+
+    /// A worker with these counters. It serves nobody yet.
+    pub(crate) fn counted_by(shard: Arc<Shard>, index: usize, plane: Arc<Plane>) -> Self {
+        Self {
             buffers: Rc::default(),
             timers: Rc::default(),
             scratches: RefCell::default(),
@@ -256,7 +261,7 @@ impl Worker {
             generation: RefCell::new(Rc::new(Generation::new(plane, shard, None))),
             credentials: Credentials::default(),
             number: u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
-        })
+        }
     }
 
     /// Shuts sockets whose listeners are told not to accept, where one was told so since the last look.

@@ -58,6 +58,18 @@ impl Phase {
         Phase::Response,
         Phase::AfterResponse,
     ];
+
+    /// Its word in the native form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Connection => "connection",
+            Phase::Session => "session",
+            Phase::ClientHello => "client_hello",
+            Phase::Request => "request",
+            Phase::Response => "response",
+            Phase::AfterResponse => "after_response",
+        }
+    }
 }
 
 /// What a rule does.

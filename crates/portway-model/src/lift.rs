@@ -20,7 +20,7 @@ use crate::draft::{
     SocketDraft, StickTableDraft, TargetDraft, TargetTlsDraft, TlsPolicyDraft, UpstreamTlsDraft,
     UserDraft, UserlistDraft,
 };
-use crate::expression::Template;
+use crate::expression::{Expression, Template};
 use crate::log::LogDestination;
 use crate::name::Name;
 use crate::settings::{
@@ -113,6 +113,29 @@ pub fn lift(snapshot: &Snapshot) -> Draft {
             })
             .collect(),
     }
+}
+
+/// An expression with names in place of indices.
+pub fn lift_expression(
+    snapshot: &Snapshot,
+    expression: &Expression<Resolved>,
+) -> Expression<Named> {
+    let mut lift = Lift {
+        snapshot,
+        users: Users::default(),
+    };
+    let Ok(lifted) = convert::expression(&mut lift, expression);
+    lifted
+}
+
+/// A rule with names in place of indices.
+pub fn lift_rule(snapshot: &Snapshot, rule: &Rule<Resolved>) -> Rule<Named> {
+    let mut lift = Lift {
+        snapshot,
+        users: Users::default(),
+    };
+    let Ok(lifted) = convert::rule(&mut lift, rule);
+    lifted
 }
 
 /// A run of lift.

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// Have the running Portway read its configuration again; exit code 1 if that stays as it is
     #[command(after_long_help = RELOAD_JSON)]
     Reload(Reload),
+    /// Say which listener, rules and target a request would take, and why
+    #[command(after_long_help = EXPLAIN_REQUEST, override_usage = "portway explain [SOURCE]... [OPTIONS] -- [METHOD] URL [-H 'NAME: VALUE']... [--data TEXT]")]
+    Explain(Explain),
     /// Say what a reload would change
     Plan(Plan),
     /// Make and look at certificates
@@ -64,6 +67,14 @@ again with the host that the log or --host gives. Or it has whole requests as th
 
   user=a
 Exit code 0: nothing differs, 1: something does, or it could not be done.";
+
+/// What `explain` is asked.
+const EXPLAIN_REQUEST: &str = "\
+Behind `--` stands the request, as curl has it; --from, --listener, --admin and --json may stand there too:
+  portway explain web.cfg -- GET https://flow.example.com/x -H 'Cookie: a=b'
+  portway explain -- https://flow.example.com/     the running Portway: nothing changes by that
+  portway explain web.toml -- tls://mail.example.com:993     a connection on which nothing else is said
+With --json one object is printed; docs/cli.md describes it.";
 
 /// The shape of `reload --json`.
 const RELOAD_JSON: &str = "\
@@ -353,6 +364,43 @@ pub(crate) struct Reload {
     /// Print one JSON object; `portway reload --help` describes it
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// Configuration files; without one the running Portway is asked
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) language: Language,
+    #[command(flatten)]
+    pub(crate) templates: Templates,
+    /// Ask the running Portway, with its health, weights, maps and tables as they are now
+    #[arg(long, conflicts_with = "sources")]
+    pub(crate) running: bool,
+    /// The admin address of the running Portway
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) admin: Option<SocketAddr>,
+    /// The client's address; 127.0.0.1 where none is given
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) from: Option<IpAddr>,
+    /// The listener that it comes to; found out by scheme, address and port where none is given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) listener: Option<String>,
+    /// Show every rule that does not match
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The request
+    #[arg(
+        last = true,
+        required = true,
+        value_name = "REQUEST",
+        allow_hyphen_values = true
+    )]
+    pub(crate) request: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -129,6 +129,16 @@ impl Balancer {
         }
     }
 
+    /// Among whom is chosen now: where, and each by its index with its weight in [`SIXTEENTHS`].
+    pub fn members(&self, live: &impl Live) -> (Option<Tier>, Vec<(usize, u32)>) {
+        let known = self.known(live);
+        let members = known.members.iter();
+        (
+            known.tier,
+            members.map(|it| (it.index, it.weight)).collect(),
+        )
+    }
+
     /// Who is there now.
     #[inline]
     fn known(&self, live: &impl Live) -> Ref<'_, Known> {

@@ -19,6 +19,7 @@ mod fetch;
 mod fetched;
 mod fix;
 mod json;
+mod judge;
 mod keep;
 mod matcher;
 mod message;
@@ -40,6 +41,7 @@ pub(crate) use date::seconds_as_http_date;
 pub use facts::{Facts, TlsFacts, Visitor, Whose};
 pub use fetch::{credentials, fetch};
 pub use fetched::Fetched;
+pub use judge::{Judged, judge};
 pub(crate) use matcher::text_matches;
 pub use settled::settled;
 pub use template::{

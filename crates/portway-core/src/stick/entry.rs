@@ -19,7 +19,7 @@ pub struct Entry {
     used_at: AtomicU64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Cell {
     Sum(u64),
     Rate { rate: Rate, period: u64 },
@@ -89,6 +89,17 @@ impl Entry {
             trackers: AtomicU32::new(0),
             expires: AtomicU64::new(0),
             used_at: AtomicU64::new(0),
+        }
+    }
+
+    /// The same, apart from this one.
+    pub(super) fn copy(&self) -> Self {
+        Self {
+            key: self.key.clone(),
+            cells: Mutex::new(self.cells().clone()),
+            trackers: AtomicU32::new(self.trackers()),
+            expires: AtomicU64::new(self.expires()),
+            used_at: AtomicU64::new(self.used_at()),
         }
     }
 

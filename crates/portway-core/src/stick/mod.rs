@@ -2,6 +2,7 @@
 //!
 //! All times are milliseconds since some moment that the caller keeps to. Nothing here knows a clock, a socket or a rule.
 
+mod aside;
 mod entry;
 mod key;
 mod rate;
@@ -40,6 +41,8 @@ pub struct Table {
     store: Vec<StoredCounter>,
     used: AtomicUsize,
     shards: Box<[Mutex<Shard>]>,
+    /// The table that this one stands beside: see [`Table::aside`].
+    behind: Option<Arc<Table>>,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +77,7 @@ impl Table {
             store: table.store.clone(),
             used: AtomicUsize::new(0),
             shards: (0..shards).map(|_| Mutex::default()).collect(),
+            behind: None,
         }
     }
 
@@ -110,7 +114,10 @@ impl Table {
 
     /// The entry of a key, if there is one.
     pub fn get(&self, key: &Key, now: u64) -> Option<Arc<Entry>> {
-        let shard = lock(self.shard(key)?);
+        let mut shard = lock(self.shard(key)?);
+        if self.behind.is_some() && !shard.entries.contains_key(key) {
+            self.take_over(&mut shard, key);
+        }
         let entry = shard.entries.get(key)?;
         entry.lives(now).then(|| Arc::clone(entry))
     }
@@ -122,6 +129,9 @@ impl Table {
     }
 
     fn found_or_made(&self, shard: &mut Shard, key: &Key, now: u64) -> Option<Arc<Entry>> {
+        if self.behind.is_some() && !shard.entries.contains_key(key) {
+            self.take_over(shard, key);
+        }
         if let Some(entry) = shard.entries.get(key) {
             if entry.lives(now) {
                 return Some(Arc::clone(entry));
@@ -270,6 +280,10 @@ impl Table {
     fn make_room(&self, shard: &mut Shard, now: u64) -> bool {
         if self.when_full == WhenFull::Refuse || now < shard.stuck_until {
             return false;
+        }
+        if self.behind.is_some() {
+            // Whom the table behind would forget is not known here.
+            return true;
         }
         let free = shard.entries.values().filter(|entry| entry.trackers() == 0);
         let mut ages: Vec<u64> = free.map(|entry| entry.used_at()).collect();

@@ -15,6 +15,7 @@ mod listener;
 mod log;
 mod name_pattern;
 mod objects;
+mod outline;
 mod page;
 mod pairs;
 mod preset;
@@ -24,6 +25,8 @@ mod rule;
 mod scalar;
 mod service;
 mod target;
+
+pub use outline::{Outlined, OutlinedField, outline, rule_text};
 
 use crate::tree::{Content, Entry};
 use form::{Fields as _, Out, Reader};

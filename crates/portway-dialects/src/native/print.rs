@@ -67,14 +67,14 @@ impl Printer {
     }
 }
 
-fn entry(name: &str, value: &Out) -> String {
+pub(crate) fn entry(name: &str, value: &Out) -> String {
     match value {
         Out::Dotted(inner, value) => format!("{}.{} = {}", key(name), key(inner), inline(value)),
         _ => format!("{} = {}", key(name), inline(value)),
     }
 }
 
-fn inline(value: &Out) -> String {
+pub(crate) fn inline(value: &Out) -> String {
     match value {
         Out::Boolean(value) => value.to_string(),
         Out::Integer(value) => value.to_string(),
@@ -101,7 +101,7 @@ fn braces(entries: &[(String, Out)]) -> String {
 }
 
 /// A key, quoted where TOML wants it.
-fn key(text: &str) -> String {
+pub(crate) fn key(text: &str) -> String {
     let bare = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
     if !text.is_empty() && text.bytes().all(bare) {
         text.to_owned()

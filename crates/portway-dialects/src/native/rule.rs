@@ -208,6 +208,16 @@ fn read_list(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Named>
     complete.then_some(actions)
 }
 
+/// What is said of one rule, whatever its phase.
+pub(crate) fn write_one(rule: &Rule<Named>) -> Vec<(String, Out)> {
+    let mut out = Vec::new();
+    if !rule.condition.is_always() {
+        out.push(("when".to_owned(), rule.condition.write()));
+    }
+    out.append(&mut print_action::write_all(&rule.actions));
+    out
+}
+
 fn write(rule: &Rule<Named>, owner: Owner) -> Vec<(String, Out)> {
     let mut out = Vec::new();
     if !rule.condition.is_always() {

@@ -4,6 +4,7 @@ mod cert;
 mod check;
 mod convert;
 mod demo;
+mod explain;
 mod plan;
 mod reload;
 mod run;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Compare(arguments) => crate::compare::run(&arguments, quiet),
         Command::Status(arguments) => status::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments, quiet),
+        Command::Explain(arguments) => explain::run(&arguments, quiet),
         Command::Plan(arguments) => plan::run(&arguments, quiet),
         Command::Cert(arguments) => cert::run(&arguments),
     }

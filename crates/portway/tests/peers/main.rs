@@ -17,6 +17,7 @@ mod drain;
 mod edge;
 mod electricflow;
 mod examples;
+mod explain;
 mod flow_enterprise;
 mod hazelcast_flow;
 mod health;

@@ -1,0 +1,232 @@
+//! What would become of a request, without its being served: the same rules, the same choice, beside everything that
+//! counts.
+//!
+//! A plane is copied aside: what rules, limits, stick tables and balancers of the copy say is what those
+//! of the plane would say, and what happens to them happens to the copy alone. On it runs what exchanges run. What is
+//! not known before a request has come is left out: what a target answers, and chance.
+
+mod beside;
+mod choice;
+mod notes;
+mod walk;
+
+pub use choice::{Bound, Choice, Chosen, Standing, TargetView};
+
+use crate::plane::Plane;
+use portway_model::action::{End, Phase};
+use portway_model::expression::{Test, Variable};
+use portway_model::snapshot::{GroupId, ListenerId, StickTableId};
+use portway_model::span::{Origin, Span};
+use portway_model::stage::Resolved;
+use portway_telemetry::metrics::Registry;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A request that somebody asks about.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Where it comes in.
+    pub listener: ListenerId,
+    /// The number of the socket among the addresses of the listener, from 1 on.
+    pub socket_number: u16,
+    /// The client.
+    pub peer: SocketAddr,
+    /// What it connects to.
+    pub local: SocketAddr,
+    /// The client speaks TLS, and what it says first.
+    pub tls: Option<Tls>,
+    /// The request as it goes over the wire, head and body.
+    pub request: Vec<u8>,
+}
+
+/// A client's TLS.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The name that it asks for.
+    pub server_name: Option<String>,
+    /// Its ClientHello, in its record.
+    pub hello: Vec<u8>,
+}
+
+/// What would become of it.
+#[derive(Debug)]
+pub struct Told {
+    /// Every listener that it comes to: the first, and those that it is handed over to.
+    pub listeners: Vec<ListenerId>,
+    /// The certificate that the client is shown, DER; `None`: TLS is not terminated, or nothing is known of it.
+    pub certificate: Option<Vec<u8>>,
+    /// Rules in the order in which they are asked.
+    pub steps: Vec<Step>,
+    /// What its target is asked, where it is a request of HTTP: the head, as rules leave it.
+    pub sent: Option<Sent>,
+    /// Its end.
+    pub end: Ending,
+}
+
+/// A request as rules leave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The method.
+    pub method: Vec<u8>,
+    /// The host.
+    pub host: Vec<u8>,
+    /// Path and query.
+    pub target: Vec<u8>,
+}
+
+/// One rule that was asked.
+#[derive(Debug)]
+pub struct Step {
+    /// The group whose rule it is; `None`: the listener's.
+    pub group: Option<GroupId>,
+    /// The listener that it came on.
+    pub listener: ListenerId,
+    /// The list that it stands in.
+    pub phase: Phase,
+    /// Its place there, from 0.
+    pub index: usize,
+    /// The text that made it.
+    pub origin: Origin,
+    /// Whether its condition holds.
+    pub holds: bool,
+    /// It holds, but a rule before it lets only those run that forward.
+    pub skipped: bool,
+    /// The tests that make its condition so.
+    pub reasons: Vec<Reason>,
+    /// What it did.
+    pub done: Vec<Done>,
+}
+
+/// A test that matters.
+#[derive(Debug, Clone)]
+pub struct Reason {
+    /// The test.
+    pub test: Test<Resolved>,
+    /// Where it stands.
+    pub span: Span,
+    /// What was compared; empty: there is no such value.
+    pub values: Vec<Vec<u8>>,
+    /// Whether it passed.
+    pub passed: bool,
+}
+
+/// What an action did.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Done {
+    /// A header of the request has these values now; none: it is gone.
+    Header {
+        /// Its name.
+        name: String,
+        /// Its values.
+        values: Vec<Vec<u8>>,
+    },
+    /// These headers of the request are gone.
+    Gone(Vec<String>),
+    /// Path and query were rewritten.
+    Target {
+        /// From what.
+        from: Vec<u8>,
+        /// To what.
+        to: Vec<u8>,
+    },
+    /// The method is another.
+    Method(Vec<u8>),
+    /// A variable has this value now; `None`: none.
+    Variable {
+        /// Which.
+        variable: Variable,
+        /// Its value.
+        value: Option<Vec<u8>>,
+    },
+    /// An end of the connection counts as this now.
+    End {
+        /// Which.
+        end: End,
+        /// As what.
+        to: Vec<u8>,
+    },
+    /// A value was kept for the log.
+    Captured(Vec<u8>),
+    /// It would be counted in the entry of a stick table.
+    Tracked {
+        /// The table.
+        table: StickTableId,
+        /// The key; `None`: there is none, and nothing is counted.
+        key: Option<Vec<u8>>,
+    },
+    /// An entry of a stick table is asked for the target.
+    Stuck {
+        /// The table.
+        table: StickTableId,
+        /// The key; `None`: there is none.
+        key: Option<Vec<u8>>,
+        /// The target that it remembers and that may serve.
+        target: Option<usize>,
+    },
+    /// A target is named.
+    Named {
+        /// What is named.
+        name: Vec<u8>,
+        /// Where it may serve.
+        target: Option<usize>,
+    },
+    /// One of several groups is drawn by weight.
+    Drawn {
+        /// The groups with their weights.
+        among: Vec<(GroupId, u16)>,
+        /// What is gone on with: the one with the largest share.
+        taken: Option<GroupId>,
+    },
+    /// It goes to this group.
+    Forwarded(GroupId),
+    /// It goes on at this listener.
+    HandedOver(ListenerId),
+    /// A limit or a question for a password lets it pass.
+    Passes,
+    /// The body is waited for.
+    Waits,
+    /// An entry of a map would be put, or taken away; rules after it see the map as it was.
+    MapChange,
+    /// Something that no other rule and no target sees.
+    Quiet,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Ending {
+    /// A target of this group takes it.
+    Target(Choice),
+    /// Portway answers.
+    Answer(Answer),
+    /// Portway answers itself what the rules leave to it: statistics, metrics.
+    Service,
+    /// The connection is closed without an answer. `silent`: the client does not hear of it.
+    Closed {
+        /// See there.
+        silent: bool,
+        /// Why, where no rule says so.
+        why: Option<&'static str>,
+    },
+}
+
+/// An answer of Portway itself.
+#[derive(Debug)]
+pub struct Answer {
+    /// As it goes over the wire; empty: nothing is sent.
+    pub wire: Vec<u8>,
+    /// How long the client is held before.
+    pub after: Option<std::time::Duration>,
+    /// Why, where no rule says so.
+    pub why: Option<&'static str>,
+    /// The group that was to have it, and why it had no target.
+    pub choice: Option<Choice>,
+}
+
+impl Plane {
+    /// Says what would become of a request. Counters are counted in `counters`, which has a shard and all names of the
+    /// plane's.
+    pub fn explain(&self, counters: &Registry, question: &Question) -> Option<Told> {
+        let plane = Arc::new(self.aside());
+        walk::walk(plane, counters.shard(0)?, question)
+    }
+}
