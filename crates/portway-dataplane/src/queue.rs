@@ -281,7 +281,7 @@ impl GroupState {
         targets: &Arc<[Arc<TargetState>]>,
     ) -> Arc<Self> {
         let aside = Self::new(group, targets);
-        for (there, here) in self.members().iter().zip(targets.iter()) {
+        for (there, here) in self.members().targets.iter().zip(targets.iter()) {
             if there.most() != here.most() {
                 aside.set_most(here, there.most());
             }
