@@ -235,13 +235,18 @@ fn at_start(snapshot: Snapshot, sources: &Sources) -> Result<Installed, Diagnost
     let targets = watch(&snapshot);
     let mut listeners = 0;
     let ready = Ready {
-        keys: parts::keys(None, &snapshot, &mut listeners),
+        keys: parts::keys(None, (&snapshot, &[]), &mut listeners),
         sinks: (
             snapshot.listeners.iter().map(|_| None).collect(),
             Tellers::default(),
         ),
         metrics: Arc::new(Registry::new(1, parts::names(&snapshot))),
-        loaded: Loaded { tls, answers, maps },
+        loaded: Loaded {
+            answers: Arc::new(answers),
+            files: Default::default(),
+            tls,
+            maps,
+        },
         sources: Arc::new(sources.clone()),
         targets: &targets,
         places: Default::default(),
