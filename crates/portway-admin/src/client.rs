@@ -15,6 +15,8 @@ use crate::{CERTIFICATES, COMMAND, json};
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a reload: names may have to be resolved, and large files read.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time for an upgrade beside that which the new process has: its live state may be large.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of an answer. The status of 50,000 targets has some 20 MB.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -98,6 +100,15 @@ pub fn reload(address: SocketAddr) -> Result<json::Reload, AskError> {
 pub fn reload_certificates(address: SocketAddr) -> Result<json::Reload, AskError> {
     let what = format!("POST /reload?{CERTIFICATES}");
     ask(address, &what, RELOAD_TIMEOUT)
+}
+
+/// Has another process of the program take over from the Portway whose admin address this is, which has so long to be ready.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn upgrade(address: SocketAddr, within: Duration) -> Result<json::Upgrade, AskError> {
+    let what = format!("POST /upgrade?timeout={}", within.as_secs_f64());
+    ask(address, &what, within + UPGRADE_TIMEOUT)
 }
 
 /// Sends a request without a body and reads the answer, which is JSON with status 200 or 422.

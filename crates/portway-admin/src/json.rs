@@ -10,6 +10,7 @@ use portway_control::certificates::LoadedCertificate;
 use portway_control::plan;
 use portway_control::reload::{self, NotReloaded, Reloaded};
 use portway_control::status as control;
+use portway_control::upgrade::{NotUpgraded, Upgraded};
 use serde::{Deserialize, Serialize};
 
 /// The whole.
@@ -45,6 +46,21 @@ pub struct Process {
     /// How the latest reload went; left out where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_reload: Option<LastReload>,
+    /// The upgrade that made this process, or the latest one since that failed; left out where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_upgrade: Option<LastUpgrade>,
+}
+
+/// How an upgrade went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastUpgrade {
+    /// When it was asked for, seconds since 1970.
+    pub at: f64,
+    /// Seconds that it took.
+    pub took: f64,
+    /// Why this process went on; left out where it took over from another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// How a reload went.
@@ -75,6 +91,84 @@ pub struct Reload {
     pub certificates: Vec<Certificate>,
     /// What was found.
     pub diagnostics: Vec<Finding>,
+}
+
+/// The answer to an upgrade.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Upgrade {
+    /// Another process serves; false: this one goes on, and nothing has changed.
+    pub ok: bool,
+    /// The process that serves.
+    pub pid: u32,
+    /// Seconds that it took.
+    pub took: f64,
+    /// The process before, which finishes what it has; `null` where there is none.
+    pub before: Option<Before>,
+    /// What was handed over of the live state; `null` where nothing was.
+    pub state: Option<HandedOver>,
+    /// Why the process before goes on; left out where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What the new process has found.
+    pub diagnostics: Vec<Finding>,
+}
+
+/// A process that finishes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Before {
+    /// Its process id.
+    pub pid: u32,
+    /// Connections that it has.
+    pub connections: u64,
+    /// Seconds that they have at most.
+    pub deadline: f64,
+}
+
+/// Live state that went from one process to another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HandedOver {
+    /// Entries of stick tables.
+    pub entries: u64,
+    /// Bytes of all of it.
+    pub bytes: u64,
+    /// Seconds that it took.
+    pub took: f64,
+}
+
+impl Upgrade {
+    /// One that succeeded.
+    pub fn done(it: &Upgraded) -> Self {
+        Self {
+            ok: true,
+            pid: it.process,
+            took: it.took.as_secs_f64(),
+            before: Some(Before {
+                pid: std::process::id(),
+                connections: it.connections,
+                deadline: it.deadline.as_secs_f64(),
+            }),
+            state: Some(HandedOver {
+                entries: it.given.entries,
+                bytes: it.given.bytes,
+                took: it.given.took.as_secs_f64(),
+            }),
+            error: None,
+            diagnostics: Vec::new(),
+        }
+    }
+
+    /// One that changed nothing.
+    pub fn failed(it: NotUpgraded) -> Self {
+        Self {
+            ok: false,
+            pid: std::process::id(),
+            took: it.took.as_secs_f64(),
+            before: None,
+            state: None,
+            error: Some(it.why),
+            diagnostics: it.findings.into_iter().map(Finding::from).collect(),
+        }
+    }
 }
 
 /// What became of an object.
@@ -124,7 +218,7 @@ impl From<reload::Finding> for Finding {
     fn from(it: reload::Finding) -> Self {
         Self {
             severity: it.severity.to_owned(),
-            code: it.code.to_owned(),
+            code: it.code.into_owned(),
             message: it.message,
             place: it.place,
             help: it.help,
@@ -275,6 +369,11 @@ impl From<control::ProcessStatus> for Process {
             draining: process.draining,
             files: process.files,
             last_reload: process.last_reload.map(|it| LastReload {
+                at: seconds(it.at),
+                took: it.took.as_secs_f64(),
+                error: it.error,
+            }),
+            last_upgrade: process.last_upgrade.map(|it| LastUpgrade {
                 at: seconds(it.at),
                 took: it.took.as_secs_f64(),
                 error: it.error,

@@ -11,6 +11,7 @@
 //! | `/metrics` | Prometheus text |
 //! | `/livez` | 200 while the process runs |
 //! | `/readyz` | 200 while new connections are welcome, else 503 |
+//! | `POST /upgrade` | another process of the program takes over, see [`json::Upgrade`]: 200 if it serves, 422 if this one goes on |
 //! | `POST /reload` | the configuration is read again, see [`json::Reload`]: 200 if it is at work, 422 if nothing has changed |
 //! | `POST /reload?certificates` | the same of certificates and all else that TLS is spoken with, and nothing but that |
 //! | `POST /explain` | what would become of a request, see [`explanation`]: 200, or 422 and what is wrong with the question |
@@ -22,12 +23,14 @@ mod haproxy;
 pub mod json;
 mod limit;
 mod page;
+mod upgrade;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
@@ -45,6 +48,9 @@ pub const MAX_CONNECTIONS: usize = 64;
 /// Bytes of a request's body: `/explain` is told a request whose head and body are in it.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
+/// Until there is something to show.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// The content type of Prometheus text.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -57,7 +63,8 @@ const PATHS: &str = "nothing is here; there are:\n\
     /readyz   200 while new connections are welcome\n\
     POST /reload   the configuration is read again (needs the header field Portway-Command)\n\
     POST /reload?certificates   certificates, keys and CAs alone (the same)\n\
-    POST /explain  what would become of a request (needs it too)\n";
+    POST /explain  what would become of a request (needs it too)\n\
+    POST /upgrade  another process of the program takes over (the same)\n";
 
 /// Behind `/reload?`: only what TLS is spoken with is read again.
 pub(crate) const CERTIFICATES: &str = "certificates";
@@ -79,26 +86,31 @@ impl Shown {
     fn get(&self) -> Option<&Arc<Running>> {
         self.0.get()
     }
+
+    /// Comes when another process serves in place of what is shown.
+    async fn is_succeeded(&self) {
+        loop {
+            if let Some(running) = self.get() {
+                running.is_succeeded().await;
+                return;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
 }
 
-/// Binds the admin address.
-///
-/// # Errors
-/// What the system says; [`portway_control::bind::explain_admin`] puts it into words.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-/// Serves until the task is dropped. To be called within the runtime of control.
+/// Serves until another process has taken over and every answer is out, or the task is dropped. To be called within the runtime
+/// of control.
 ///
 /// # Errors
 /// The listener could not be registered with the runtime.
 pub async fn serve(listener: TcpListener, shown: Shown) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let listener = limit::Limited::new(listener, MAX_CONNECTIONS);
-    axum::serve(listener, router(shown)).await
+    let succeeded = shown.clone();
+    axum::serve(listener, router(shown))
+        .with_graceful_shutdown(async move { succeeded.is_succeeded().await })
+        .await
 }
 
 fn router(shown: Shown) -> Router {
@@ -110,6 +122,7 @@ fn router(shown: Shown) -> Router {
         .route("/readyz", get(readyz))
         .route("/reload", post(reload))
         .route("/explain", post(asked::explain))
+        .route("/upgrade", post(upgrade::upgrade))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(shown)

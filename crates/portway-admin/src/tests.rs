@@ -1,5 +1,7 @@
 //! Answers over real connections, before anything runs.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -14,7 +16,8 @@ async fn get_path(address: SocketAddr, path: &str) -> String {
 
 #[tokio::test]
 async fn before_anything_runs() {
-    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     let server = tokio::spawn(serve(listener, Shown::default()));
     for (path, status, body) in [
@@ -26,7 +29,7 @@ async fn before_anything_runs() {
         (
             "/nowhere",
             "404 Not Found",
-            "POST /reload   the configuration is read again (needs the header field Portway-Command)\n",
+            "POST /upgrade  another process of the program takes over (the same)\n",
         ),
     ] {
         let answer = get_path(address, path).await;

@@ -33,6 +33,7 @@ use crate::descriptors;
 use crate::error_pages;
 use crate::figures::{Installed, Statistics};
 use crate::files::{Files, Record};
+use crate::live_state::Received;
 use crate::logs::{self, Known, LogWriters, OpenLogs};
 use crate::maps::{self, MapSets};
 use crate::parts::{self, Base, Ready};
@@ -43,6 +44,7 @@ use crate::running::Threads;
 pub use crate::running::{Running, Stop};
 use crate::targets::{NextTargets, watch};
 use crate::tls::tickets::TicketKeys;
+use crate::upgrade::{StateFrom, Upgrades};
 
 /// How often ticket keys are looked at on a listener without traffic; they change three times a day.
 const TICKET_KEY_LOOK: Duration = Duration::from_secs(600);
@@ -137,7 +139,7 @@ fn refused(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
 }
 
 /// Installs `snapshot`: gives what runs and the warnings and notes on the way. `neighbour` says whether another process
-/// may hold the same addresses.
+/// may hold the same addresses, `before` where the live state of one is asked for, as the last step before anybody is served.
 ///
 /// # Errors
 /// Everything that stands in the way; nothing runs then and nothing stays bound.
@@ -145,6 +147,7 @@ pub async fn install(
     snapshot: Snapshot,
     sources: &Sources,
     neighbour: &Neighbour,
+    before: Option<StateFrom>,
 ) -> Result<(Running, Diagnostics), Diagnostics> {
     let workers = worker_count(&snapshot);
     let tickets = ticket_keys().map_err(Diagnostics::from)?;
@@ -183,7 +186,11 @@ pub async fn install(
         &mut bound.files,
     )?;
     let pid_file = snapshot.process.pid_file.as_ref().map(PidFile::of);
-    let pid_file = pid_file.transpose().map_err(Diagnostics::from)?;
+    let (pid_file, wants_number_written) = match (pid_file.transpose(), &before) {
+        // The process before had more rights when it began, and has the file.
+        (Err(_), Some(_)) => (None, true),
+        (file, _) => (file.map_err(Diagnostics::from)?, false),
+    };
     privileges::take(&snapshot.process).map_err(Diagnostics::from)?;
     let prepared = Prepared {
         snapshot,
@@ -195,6 +202,8 @@ pub async fn install(
         tickets,
         sources: Arc::new(sources.clone()),
         pid_file,
+        wants_number_written,
+        before,
     };
     Ok((prepared.start(workers).map_err(Diagnostics::from)?, found))
 }
@@ -236,10 +245,12 @@ struct Prepared {
     tickets: Arc<TicketKeys>,
     sources: Arc<Sources>,
     pid_file: Option<PidFile>,
+    wants_number_written: bool,
+    before: Option<StateFrom>,
 }
 
 impl Prepared {
-    fn start(self, workers: usize) -> Result<Running, Diagnostic> {
+    fn start(mut self, workers: usize) -> Result<Running, Diagnostic> {
         let failed = |error: std::io::Error| {
             let message = format!("cannot start the workers: {error}");
             Diagnostic::error(Code::Install, Span::NONE, message)
@@ -247,6 +258,10 @@ impl Prepared {
         let metrics = Arc::new(Registry::new(workers, parts::names(&self.snapshot)));
         let mut logs = LogWriters::default();
         let sinks = self.logs.start(&metrics, &mut logs).map_err(failed)?;
+        let mut received = self.before.take().and_then(Received::ask);
+        if let Some(received) = &mut received {
+            received.begin(&self.tickets);
+        }
         let mut listeners = 0;
         let keys = parts::keys(None, (&self.snapshot, &[]), &mut listeners);
         let certificates = self.loaded.tls.loaded.clone();
@@ -263,7 +278,7 @@ impl Prepared {
             places: self.bound.places,
             metrics,
         };
-        let installed = Installed::first(
+        let mut installed = Installed::first(
             ready,
             Base {
                 process: process.clone(),
@@ -272,19 +287,27 @@ impl Prepared {
                 services,
             },
         );
+        installed.plane.set_initial_variables();
+        if let Some(received) = received {
+            received.settle(&mut installed);
+        }
         let plane = installed.plane.clone();
-        plane.set_initial_variables();
         let mut tasks = JoinSet::new();
         installed.look_after(&self.targets.alone, &mut tasks);
         tasks.spawn(renew(self.tickets.clone()));
         let statistics = Arc::new(Statistics::new(installed, workers));
         tasks.spawn(statistics.clone().keep_looking());
         let given_away = self.bound.files.given_away();
-        let threads = Threads {
+        let mut threads = Threads {
             workers: Workers::start(plane.clone(), self.bound.sockets).map_err(failed)?,
             logs,
             files: self.bound.files,
         };
+        threads.files.settle();
+        if let Some(file) = &self.pid_file {
+            let written = file.write_number(std::process::id());
+            written.unwrap_or_else(|error| tracing::error!("cannot write the pid file: {error}"));
+        }
         let started = Event::Started {
             version: env!("CARGO_PKG_VERSION"),
             workers,
@@ -298,7 +321,7 @@ impl Prepared {
             process,
             changing: tokio::sync::Mutex::new(Changing::new(
                 Sources::clone(&self.sources),
-                self.tickets,
+                self.tickets.clone(),
                 self.bound.held,
                 listeners,
             )),
@@ -307,13 +330,16 @@ impl Prepared {
             workers,
             tasks: Mutex::new(tasks),
             threads: Mutex::new(Some(threads)),
-            _pid_file: self.pid_file,
+            pid_file: self.pid_file,
+            wants_number_written: self.wants_number_written,
             statistics,
             calls: Mutex::new(Some(calls)),
             given_away,
             control: Mutex::new(self.control),
             last_reload: Mutex::default(),
             files: Mutex::new(files),
+            tickets: self.tickets,
+            upgrades: Upgrades::default(),
         })
     }
 }

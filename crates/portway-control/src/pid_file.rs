@@ -1,7 +1,8 @@
 //! The file that says which process serves, for service scripts.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -11,6 +12,8 @@ use portway_model::span::Spanned;
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
+    /// Open, so that it can be written when the process has become another user.
+    file: File,
 }
 
 impl PidFile {
@@ -19,29 +22,49 @@ impl PidFile {
     /// # Errors
     /// What the file system says.
     pub fn write(path: &Path) -> io::Result<Self> {
-        fs::write(path, line())?;
+        let file = Self::open(path)?;
+        file.write_number(std::process::id())?;
+        Ok(file)
+    }
+
+    /// Opens it and leaves what it says.
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut file = File::options();
+        let file = file.write(true).create(true).truncate(false);
         Ok(Self {
             path: path.to_path_buf(),
+            file: file.open(path)?,
         })
     }
 
-    /// As [`PidFile::write`], for the file that a configuration names.
+    /// Writes the number of a process.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(crate) fn write_number(&self, process: u32) -> io::Result<()> {
+        let text = line(process);
+        self.file.set_len(0)?;
+        self.file.write_all_at(text.as_bytes(), 0)
+    }
+
+    /// The file that a configuration names, not written yet.
     pub(crate) fn of(written: &Spanned<String>) -> Result<Self, Diagnostic> {
-        Self::write(Path::new(&written.value)).map_err(|error| {
+        Self::open(Path::new(&written.value)).map_err(|error| {
             let message = format!("cannot write the pid file `{}`: {error}", written.value);
             Diagnostic::error(Code::Install, written.span, message)
         })
     }
 }
 
-fn line() -> String {
-    format!("{}\n", std::process::id())
+fn line(process: u32) -> String {
+    format!("{process}\n")
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
         // After a change of root or user it may be out of reach, and a process that took over wrote its own number.
-        let ours = fs::read_to_string(&self.path).is_ok_and(|text| text == line());
+        let ours =
+            fs::read_to_string(&self.path).is_ok_and(|text| text == line(std::process::id()));
         if ours {
             drop(fs::remove_file(&self.path));
         }
@@ -58,7 +81,7 @@ mod tests {
         let path = folder.path().join("pid");
         fs::write(&path, "1\n2\n").unwrap();
         let file = PidFile::write(&path).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), line());
+        assert_eq!(fs::read_to_string(&path).unwrap(), line(std::process::id()));
         drop(file);
         assert!(!path.exists());
         let file = PidFile::write(&path).unwrap();

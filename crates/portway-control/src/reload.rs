@@ -5,6 +5,7 @@
 //! connections, health, counters, queues and entries go on. What is gone drains: connections that rest are closed politely, what
 //! is in progress has `drain_deadline`. Where something fails, nothing has changed.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -39,6 +40,9 @@ use crate::tls::tickets::TicketKeys;
 
 /// How long files are waited for: one may be a pipe that nobody writes to, or lie where nobody answers.
 const READ_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a reload is told meanwhile.
+const UPGRADING: &str = "an upgrade is under way: the new process reads the configuration itself; reload once it is over";
 
 /// How the latest reload went.
 #[derive(Debug, Clone)]
@@ -94,13 +98,21 @@ pub struct Finding {
     /// `error`, `warning` or `note`.
     pub severity: &'static str,
     /// Its code, as `P0101`.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// What is wrong.
     pub message: String,
     /// `FILE:LINE:COLUMN`; `None` where no text is to blame.
     pub place: Option<String>,
     /// What to write instead.
     pub help: Option<String>,
+}
+
+impl Finding {
+    /// What is wrong and where.
+    pub fn on_a_line(&self) -> String {
+        let place = self.place.as_ref().map(|place| format!("{place}: "));
+        format!("{}{}", place.unwrap_or_default(), self.message)
+    }
 }
 
 impl Reloaded {
@@ -117,10 +129,11 @@ impl NotReloaded {
     }
 }
 
-fn findings(found: &Diagnostics, sources: &Sources) -> Vec<Finding> {
+/// What was found, in words.
+pub fn findings(found: &Diagnostics, sources: &Sources) -> Vec<Finding> {
     let finding = |one: &Diagnostic| Finding {
         severity: one.severity.as_str(),
-        code: one.code.as_str(),
+        code: one.code.as_str().into(),
         message: one.message.clone(),
         place: place(one, sources),
         help: one.help.clone(),
@@ -158,7 +171,10 @@ impl Running {
             snapshot,
             sources,
             mut diagnostics,
-        } = read(changing.reader(), &record).await;
+        } = match self.upgrades.is_under_way() {
+            true => unread(UPGRADING.to_owned()),
+            false => read(changing.reader(), &record).await,
+        };
         let done = match snapshot {
             Some(snapshot) => {
                 let sources = Arc::new(sources.clone());

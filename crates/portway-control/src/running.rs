@@ -26,11 +26,17 @@ use crate::bind::{self, SocketFiles};
 use crate::change::Changing;
 use crate::figures::Statistics;
 use crate::files::Files;
+use crate::live_state;
 use crate::logs::{self, LogWriters, Reopener};
 use crate::pid_file::PidFile;
 use crate::reload::LastReload;
 use crate::targets::in_telemetry;
 use crate::tidings;
+use crate::tls::tickets::TicketKeys;
+use crate::upgrade::Upgrades;
+
+/// How long a process that takes the live state may be busy with what it has.
+const STATE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A configuration at work.
 pub struct Running {
@@ -44,7 +50,9 @@ pub struct Running {
     pub(crate) tasks: Mutex<JoinSet<()>>,
     pub(crate) threads: Mutex<Option<Threads>>,
     /// Goes with this.
-    pub(crate) _pid_file: Option<PidFile>,
+    pub(crate) pid_file: Option<PidFile>,
+    /// It has a pid file that only the process before can write.
+    pub(crate) wants_number_written: bool,
     pub(crate) statistics: Arc<Statistics>,
     /// What listeners ask of Portway itself.
     pub(crate) calls: Mutex<Option<mpsc::Receiver<ServiceCall>>>,
@@ -56,6 +64,10 @@ pub struct Running {
     pub(crate) last_reload: Mutex<Option<LastReload>>,
     /// What the latest reload has read, or the start.
     pub(crate) files: Mutex<Files>,
+    /// The keys of session tickets.
+    pub(crate) tickets: Arc<TicketKeys>,
+    /// Upgrades to another process.
+    pub(crate) upgrades: Upgrades,
 }
 
 /// How a running configuration ends.
@@ -65,6 +77,8 @@ pub enum Stop {
     Gracefully,
     /// What is in progress is cut off.
     AtOnce,
+    /// Another process has the sockets and serves: what is in progress has `drain_deadline`.
+    Succeeded,
 }
 
 pub(crate) struct Threads {
@@ -92,15 +106,30 @@ impl Running {
     ///
     /// # Errors
     /// The other process went away, or is silent.
-    pub fn hand_over(&self, to: UnixStream) -> io::Result<()> {
+    pub fn hand_over(&self, to: &UnixStream) -> io::Result<()> {
         bind::takeover::give(to)?;
         self.given_away.store(true, Ordering::Relaxed);
         Ok(())
     }
 
+    /// Gives the live state of this process to another that takes over. Blocks until it is taken.
+    ///
+    /// # Errors
+    /// The other process went away, or is silent.
+    pub fn give_state(&self, to: &UnixStream) -> io::Result<()> {
+        to.set_nonblocking(false)?;
+        to.set_write_timeout(Some(STATE_PATIENCE))?;
+        live_state::give(self, to).map(drop)
+    }
+
     /// What was counted, as HAProxy's tools see it.
     pub fn statistics(&self) -> &Arc<Statistics> {
         &self.statistics
+    }
+
+    /// True where the process before is to write the number of this one into the pid file.
+    pub(crate) fn wants_number_written(&self) -> bool {
+        self.wants_number_written
     }
 
     /// True while new connections are welcome.
@@ -181,8 +210,10 @@ impl Running {
         let (delay, deadline) = match how {
             Stop::Gracefully => (process.ready_delay, process.shutdown_deadline),
             Stop::AtOnce => (Duration::ZERO, Duration::ZERO),
+            Stop::Succeeded => (Duration::ZERO, process.drain_deadline),
         };
         let threads = self.threads().take();
+        self.upgrades.give_up();
         let Some(Threads {
             workers,
             logs,

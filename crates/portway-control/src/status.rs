@@ -7,6 +7,7 @@ use portway_model::snapshot::Listener;
 use crate::reload::LastReload;
 use crate::running::Running;
 use crate::targets::{LastCheck, WatchedTarget};
+use crate::upgrade::LastUpgrade;
 
 /// The whole.
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub struct ProcessStatus {
     pub files: Vec<String>,
     /// How the latest reload went; `None`: there was none.
     pub last_reload: Option<LastReload>,
+    /// The upgrade that made this process, or one that failed since; `None`: there was none.
+    pub last_upgrade: Option<LastUpgrade>,
 }
 
 /// One listener.
@@ -124,6 +127,7 @@ impl Running {
                     .map(|(_, it)| it.name.to_string())
                     .collect(),
                 last_reload: self.last_reload(),
+                last_upgrade: self.last_upgrade(),
             },
             listeners: snapshot
                 .listeners

@@ -19,9 +19,11 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 mod company;
+mod handed;
 mod next;
 
 pub use company::{Peers, Targets};
+pub(crate) use handed::parts_of;
 pub(crate) use next::{NextTargets, Watching, is_same, watch_next};
 
 use crate::health::announce;

@@ -274,6 +274,20 @@ impl HealthMachine {
         }
     }
 
+    /// A target as another process knew it.
+    pub fn of(state: HealthState, initial: InitialState, reason: Reason) -> HealthMachine {
+        HealthMachine {
+            state,
+            initial,
+            reason,
+        }
+    }
+
+    /// What it was taken for before its first check.
+    pub fn initial(&self) -> InitialState {
+        self.initial
+    }
+
     /// Takes the result of a check into account. Nothing changes while draining or unused.
     pub fn observe(&mut self, probe: Probe, thresholds: Thresholds) -> Option<Transition> {
         if matches!(self.state, HealthState::Draining | HealthState::Unused) {

@@ -65,6 +65,7 @@ pub mod support;
 pub mod wants;
 pub mod worker;
 
+mod handed;
 mod buffer;
 mod captures;
 mod observed;

@@ -83,7 +83,7 @@ pub(crate) fn epoch() -> u64 {
 }
 
 /// No weight and no limit but that of the configuration.
-const AS_CONFIGURED: u32 = u32::MAX;
+pub(crate) const AS_CONFIGURED: u32 = u32::MAX;
 
 /// What is known of one target.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ pub struct TargetState {
     cuts: AtomicU32,
     address: RwLock<Option<SocketAddr>>,
     /// Its weight in sixteenths; [`AS_CONFIGURED`] where nobody has said another.
-    weight: AtomicU32,
+    pub(crate) weight: AtomicU32,
     /// Exchanges that wait for it alone.
     queued: AtomicU32,
     /// Its group.
@@ -383,7 +383,7 @@ pub struct ListenerState {
     peak: AtomicU32,
     records: AtomicU32,
     /// The most that may be open; [`AS_CONFIGURED`] where nobody has said another.
-    limit: AtomicU32,
+    pub(crate) limit: AtomicU32,
     gate: AtomicU8,
 }
 
@@ -486,7 +486,7 @@ pub struct ProcessState {
     /// Who asks for connections.
     pub roll_call: RollCall,
     /// Variables that live as long as the process: held for an instant, and only where a rule names one.
-    variables: Mutex<Variables>,
+    pub(crate) variables: Mutex<Variables>,
     requests: AtomicU32,
     /// What limits of rules count.
     pub(crate) quotas: Arc<Quotas>,

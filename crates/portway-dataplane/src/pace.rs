@@ -27,6 +27,17 @@ pub struct Pace {
     limit: AtomicU32,
 }
 
+/// What a [`Pace`] has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PaceParts {
+    /// What somebody has said in place of the configuration.
+    pub limit: Option<u32>,
+    /// Events of the second before.
+    pub before: u64,
+    /// Events of this second.
+    pub here: u64,
+}
+
 impl Default for Pace {
     fn default() -> Self {
         Self {
@@ -49,6 +60,35 @@ impl Pace {
     pub fn set_limit(&self, limit: u32) {
         let limit = limit.min(AS_CONFIGURED - 1);
         self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// What somebody has said, and what was counted in this second and the one before: for another process.
+    pub fn parts(&self) -> PaceParts {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let counts = self.counts.load(Ordering::Relaxed);
+        let second = milliseconds() / 1000 % SECONDS;
+        let (before, here) = (counts >> COUNT_BITS & MOST, counts & MOST);
+        let (before, here) = match (second + SECONDS - (counts >> (2 * COUNT_BITS))) % SECONDS {
+            0 => (before, here),
+            1 => (here, 0),
+            _ => (0, 0),
+        };
+        PaceParts {
+            limit: (limit != AS_CONFIGURED).then_some(limit),
+            before,
+            here,
+        }
+    }
+
+    /// Goes on as another process has counted, whose seconds begin at other moments: the counts are right to a second.
+    pub fn go_on(&self, parts: &PaceParts) {
+        if let Some(limit) = parts.limit {
+            self.set_limit(limit);
+        }
+        let second = milliseconds() / 1000 % SECONDS;
+        let (before, here) = (parts.before.min(MOST), parts.here.min(MOST));
+        let counts = second << (2 * COUNT_BITS) | before << COUNT_BITS | here;
+        self.counts.store(counts, Ordering::Relaxed);
     }
 
     /// Counts an event, where fewer than the limit have happened.

@@ -168,6 +168,20 @@ impl GroupParts {
         }
     }
 
+    /// Gives targets the numbers that another process gave them, as far as the configuration gives none and they are free.
+    pub fn take_numbers(&mut self, group: &TargetGroup, known: impl Fn(&Target) -> Option<u32>) {
+        let said = |target: &Target| target.number;
+        let mut taken: HashSet<u32> = group.targets.iter().filter_map(said).collect();
+        let kept = |target: &Target| {
+            let kept = || known(target).filter(|number| *number > 0 && taken.insert(*number));
+            said(target).or_else(kept)
+        };
+        let kept: Vec<Option<u32>> = group.targets.iter().map(kept).collect();
+        let mut free = (1..).filter(|number| !taken.contains(number));
+        let numbers = kept.into_iter().map(|it| it.or_else(|| free.next()));
+        self.numbers = numbers.flatten().collect();
+    }
+
     /// The numbers of the next targets: that of the configuration, or the one that a target had, or the lowest that is free.
     fn next_numbers(&self, group: &TargetGroup, targets: &[Arc<TargetState>]) -> Vec<u32> {
         let before: HashMap<*const TargetState, u32> = self

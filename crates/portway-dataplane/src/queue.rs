@@ -97,6 +97,12 @@ impl Limits {
         self.most.load(Ordering::Relaxed)
     }
 
+    /// In flight at most, where somebody has said another number than the configuration.
+    pub(crate) fn told(&self) -> Option<u32> {
+        let most = self.most();
+        (most != self.configured.load(Ordering::Relaxed)).then_some(most)
+    }
+
     /// The configuration says these from now on; what somebody said since holds where it says nothing new.
     pub(crate) fn set(&self, next: &Limits) {
         let copy = |from: &AtomicU32, to: &AtomicU32| {

@@ -7,8 +7,8 @@
 
 use portway_core::rate::{Bucket, Denied};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Buckets of rate limits that are not full, all limits together: about 40 bytes each. Requests of one key more are let
@@ -22,10 +22,29 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Everything that limits of rules count.
 #[derive(Debug)]
 pub(crate) struct Quotas {
-    seed: RandomState,
+    seed: OnceLock<Seed>,
     shards: Box<[Mutex<Shard>]>,
     /// Those that these stand beside: see [`Quotas::aside`].
     behind: Option<Arc<Quotas>>,
+}
+
+/// A secret that goes before every key: nobody who does not know it can make keys of one number.
+#[derive(Debug, Clone, Copy)]
+struct Seed([u8; 16]);
+
+impl Seed {
+    fn hasher(self) -> DefaultHasher {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&self.0);
+        hasher
+    }
+}
+
+fn random() -> Seed {
+    let mut seed = [0; 16];
+    // Without randomness nothing here would have started: TLS tickets need it before.
+    let _ = aws_lc_rs::rand::fill(&mut seed);
+    Seed(seed)
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +71,7 @@ pub(crate) enum Rate {
 impl Default for Quotas {
     fn default() -> Self {
         Self {
-            seed: RandomState::new(),
+            seed: OnceLock::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             behind: None,
         }
@@ -112,7 +131,49 @@ impl Quotas {
     }
 
     fn number(&self, name: &str, key: &[u8]) -> u64 {
-        self.seed.hash_one((name, key))
+        let mut hasher = self.seed.get_or_init(random).hasher();
+        (name, key).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// What the numbers of keys are made with, and the number of a key that is always the same: who makes another number of that
+    /// cannot read ours.
+    pub(crate) fn seed(&self) -> ([u8; 16], u64) {
+        let seed = self.seed.get_or_init(random);
+        (seed.0, self.number("", b"portway"))
+    }
+
+    /// Makes the numbers of keys as another process does; false where this one has begun already, or its hash function is
+    /// another.
+    pub(crate) fn take_over_seed(&self, seed: [u8; 16], probe: u64) -> bool {
+        let is_new = self.seed.set(Seed(seed)).is_ok();
+        is_new && self.number("", b"portway") == probe
+    }
+
+    /// Every bucket that is not full: the number of its key, and in how many nanoseconds it will be full.
+    pub(crate) fn buckets(&self) -> Vec<(u64, u64)> {
+        let now = now();
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = shard.buckets.iter();
+            let left = left.map(|(number, full_at)| (*number, full_at.saturating_sub(now)));
+            all.extend(left.filter(|(_, left)| *left > 0));
+        }
+        all
+    }
+
+    /// Puts a bucket that another process has counted. False where there is no room for it.
+    pub(crate) fn put(&self, number: u64, left: u64) -> bool {
+        let now = now();
+        let Some(mut shard) = self.shard(number) else {
+            return false;
+        };
+        let has_room = shard.has_room(now);
+        if has_room {
+            shard.buckets.insert(number, now.saturating_add(left));
+        }
+        has_room
     }
 
     fn shard(&self, number: u64) -> Option<MutexGuard<'_, Shard>> {

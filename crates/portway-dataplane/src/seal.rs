@@ -61,9 +61,15 @@ impl Seal {
     }
 }
 
-/// The secret of this process, for configurations that say none.
-fn own_secret() -> &'static [u8; 32] {
-    static SECRET: OnceLock<[u8; 32]> = OnceLock::new();
+static SECRET: OnceLock<[u8; 32]> = OnceLock::new();
+
+/// Takes over the secret of the process before; false where this process has one already. It has none before its first plane.
+pub fn take_over_secret(secret: [u8; 32]) -> bool {
+    SECRET.set(secret).is_ok()
+}
+
+/// The secret of this process, for configurations that say none, and for the process that takes over.
+pub fn own_secret() -> &'static [u8; 32] {
     SECRET.get_or_init(|| {
         let mut secret = [0; 32];
         // Without randomness nothing here would have started: TLS tickets need it before.

@@ -6,10 +6,13 @@ use portway_model::expression::Counter;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-/// The milliseconds that stick tables count by: since the first was asked for.
+/// So many milliseconds stand before the beginning: entries of the process before were made then. Ten years.
+const BEFORE: u64 = 10 * 365 * 86_400 * 1000;
+
+/// The milliseconds that stick tables count by: since long before the first was asked for.
 pub fn now() -> u64 {
     static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    u64::try_from(BEGIN.elapsed().as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(BEGIN.elapsed().as_millis()).map_or(u64::MAX, |it| it.saturating_add(BEFORE))
 }
 
 /// What is tracked, by slot; mostly nothing.

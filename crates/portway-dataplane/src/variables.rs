@@ -2,6 +2,7 @@
 
 use portway_core::evaluate::Fetched;
 use portway_model::expression::{Scope, Variable};
+use portway_model::name::Name;
 use std::cell::RefCell;
 
 /// Bytes of all names and values of one scope of one exchange or connection, or of the process: what a client sends
@@ -84,6 +85,18 @@ impl Variables {
         found.map_or(Fetched::Absent, |(_, value)| value.lent())
     }
 
+    /// Every variable with its value.
+    pub(crate) fn all(&self) -> Vec<(Name, Fetched<'static>)> {
+        let mut all: Vec<(Name, Fetched<'static>)> = self.set.iter().map(own).collect();
+        for (variable, value) in self.kept.borrow().iter() {
+            all.retain(|(name, _)| *name != variable.name);
+            if value.is_present() {
+                all.push((variable.name.clone(), value.lent().into_owned()));
+            }
+        }
+        all
+    }
+
     /// Whether variables of this scope live now, in an exchange: one that does not is not set.
     pub(crate) fn live(&self, scope: Scope) -> bool {
         match scope {
@@ -107,6 +120,10 @@ impl Variables {
     }
 }
 
+fn own((variable, value): &(Variable, Fetched<'static>)) -> (Name, Fetched<'static>) {
+    (variable.name.clone(), value.lent().into_owned())
+}
+
 fn size(variable: &Variable, value: &Fetched<'_>) -> usize {
     let of_value = match value {
         Fetched::Bytes(bytes) => bytes.len(),
@@ -118,7 +135,6 @@ fn size(variable: &Variable, value: &Fetched<'_>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portway_model::name::Name;
 
     #[test]
     fn set_unset_and_full() {

@@ -95,6 +95,27 @@ pub enum Event<'a> {
         /// The first error.
         error: &'a str,
     },
+    /// The program is started again, to take over from this process.
+    UpgradeStarted {
+        /// What asked: `SIGUSR2`.
+        by: &'a str,
+    },
+    /// Another process serves in place of this one.
+    Upgraded {
+        /// What asked.
+        by: &'a str,
+        /// Its number.
+        process: u32,
+        /// How long that took.
+        took: Duration,
+    },
+    /// This process goes on, because the one that was to take over does not serve.
+    UpgradeFailed {
+        /// What asked.
+        by: &'a str,
+        /// Why.
+        error: &'a str,
+    },
     /// The process was asked to stop.
     ShutdownStarted {
         /// What asked: `SIGTERM`.
@@ -139,6 +160,9 @@ impl Event<'_> {
             Event::CertificateLoaded { .. } => "certificate_loaded",
             Event::Reloaded { .. } => "reloaded",
             Event::ReloadFailed { .. } => "reload_failed",
+            Event::UpgradeStarted { .. } => "upgrade_started",
+            Event::Upgraded { .. } => "upgraded",
+            Event::UpgradeFailed { .. } => "upgrade_failed",
             Event::ShutdownStarted { .. } => "shutdown_started",
             Event::DrainDeadlineReached { .. } => "drain_deadline_reached",
             Event::ShutdownEnded { .. } => "shutdown_ended",
@@ -162,13 +186,16 @@ impl Event<'_> {
             Event::TargetHandshakeFailed { .. } | Event::DrainDeadlineReached { .. } => Level::WARN,
             Event::TargetGroupDown { .. }
             | Event::AccessLogFailed { .. }
-            | Event::ReloadFailed { .. } => Level::ERROR,
+            | Event::ReloadFailed { .. }
+            | Event::UpgradeFailed { .. } => Level::ERROR,
             Event::Started { .. }
             | Event::ListenerStarted { .. }
             | Event::TargetHealthChanged { .. }
             | Event::TargetResolved { .. }
             | Event::CertificateLoaded { .. }
             | Event::Reloaded { .. }
+            | Event::UpgradeStarted { .. }
+            | Event::Upgraded { .. }
             | Event::ShutdownStarted { .. }
             | Event::ShutdownEnded { .. } => Level::INFO,
         }
@@ -275,6 +302,17 @@ impl fmt::Display for Event<'_> {
                     f,
                     "not reloaded ({by}), the configuration stays as it is: {error}"
                 )
+            }
+            Event::UpgradeStarted { by } => {
+                write!(f, "upgrade ({by}): the program is started again")
+            }
+            Event::Upgraded { by, process, took } => write!(
+                f,
+                "upgraded ({by}): process {process} serves, after {:.0} ms",
+                took.as_secs_f64() * 1000.0
+            ),
+            Event::UpgradeFailed { by, error } => {
+                write!(f, "not upgraded ({by}), this process goes on: {error}")
             }
             Event::ShutdownStarted { by, deadline } => {
                 write!(f, "stopping ({by}): what is in progress has {deadline:?}")
@@ -485,6 +523,31 @@ mod tests {
             "reload_failed",
             Level::ERROR,
             "not reloaded (SIGHUP), the configuration stays as it is: a.toml:1:1: no",
+        );
+        check(
+            Event::UpgradeStarted { by: "SIGUSR2" },
+            "upgrade_started",
+            Level::INFO,
+            "upgrade (SIGUSR2): the program is started again",
+        );
+        check(
+            Event::Upgraded {
+                by: "SIGUSR2",
+                process: 7,
+                took: Duration::from_millis(120),
+            },
+            "upgraded",
+            Level::INFO,
+            "upgraded (SIGUSR2): process 7 serves, after 120 ms",
+        );
+        check(
+            Event::UpgradeFailed {
+                by: "SIGUSR2",
+                error: "a.toml:1:1: no",
+            },
+            "upgrade_failed",
+            Level::ERROR,
+            "not upgraded (SIGUSR2), this process goes on: a.toml:1:1: no",
         );
         check(
             Event::ShutdownStarted {

@@ -1,16 +1,15 @@
 //! Starting this program again as a child that tells when it serves: how it goes into the background, and how a master has
-//! workers. And telling systemd, if it is the one who waits.
+//! workers.
 //!
 //! The child's standard input is one end of a pair of sockets: it writes a byte once it serves, and its death closes it.
 //! That needs no `fork`, which a program with threads must not use, and no name that others could speak to.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
@@ -22,10 +21,15 @@ use portway_control::services::ControlLevel;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::mpsc;
 
+use crate::systemd;
+
 /// Set in the environment of a child whose standard input leads to a parent that waits.
 const PARENT_WAITS: &str = "PORTWAY_PARENT_WAITS";
 
-/// Its value where a connection to the process before comes over standard input first.
+/// Set in the environment of a process that takes over from the one at the other end of its standard input.
+const TAKES_OVER: &str = "PORTWAY_TAKES_OVER";
+
+/// The value of [`PARENT_WAITS`] where a connection to the process before comes over standard input first.
 const WITH_PREDECESSOR: &str = "2";
 /// Its value else.
 const ALONE: &str = "1";
@@ -46,12 +50,38 @@ impl Itself {
     /// The system does not say where the program is.
     pub(crate) fn find() -> io::Result<Self> {
         let name = std::env::args_os().next().unwrap_or_default();
-        let program = if name.as_bytes().contains(&b'/') {
-            std::path::absolute(&name)?
-        } else {
-            std::env::current_exe()?
+        let program = match called_as(&name) {
+            Some(path) => path,
+            None => std::env::current_exe()?,
         };
         Ok(Self { program, name })
+    }
+
+    /// Starts this program with the arguments of this process, as the one that takes over from it: `line` leads to this one.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub(crate) fn succeed(&self, line: UnixStream) -> io::Result<Child> {
+        let mut command = Command::new(&self.program);
+        command
+            .arg0(&self.name)
+            .args(std::env::args_os().skip(1))
+            .env(TAKES_OVER, "1")
+            .stdin(Stdio::from(OwnedFd::from(line)));
+        // Of these none is about that process: its sockets come over the line, and whoever watches this one watches that then.
+        for name in [
+            PARENT_WAITS,
+            "LISTEN_PID",
+            "LISTEN_FDS",
+            "LISTEN_FDNAMES",
+            "WATCHDOG_PID",
+        ] {
+            command.env_remove(name);
+        }
+        command.spawn().map_err(|error| {
+            let text = format!("{}: {error}", self.program.display());
+            io::Error::new(error.kind(), text)
+        })
     }
 
     /// Starts this program with `arguments` and waits until it serves. The status where it ended before. It may ask the
@@ -89,6 +119,32 @@ impl Itself {
             Err(child.wait()?)
         })
     }
+}
+
+/// The path that this process was started by, if that still leads to it: a link may lead elsewhere tomorrow, and that is what an
+/// update changes.
+fn called_as(name: &OsStr) -> Option<PathBuf> {
+    let ours = std::fs::canonicalize(std::env::current_exe().ok()?).ok();
+    let is_ours = |path: &PathBuf| ours.is_some() && std::fs::canonicalize(path).ok() == ours;
+    if name.as_bytes().contains(&b'/') {
+        return std::path::absolute(name).ok().filter(is_ours);
+    }
+    let folders = std::env::var_os("PATH")?;
+    let mut paths = std::env::split_paths(&folders).map(|folder| folder.join(name));
+    paths
+        .find(is_ours)
+        .and_then(|path| std::path::absolute(path).ok())
+}
+
+/// The line to the process that this one takes over from, if there is one. Called once, before threads start; standard input is
+/// empty afterwards.
+pub(crate) fn takes_over_from() -> Option<UnixStream> {
+    std::env::var_os(TAKES_OVER)?;
+    let line = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).ok()?;
+    if let Ok(null) = File::open("/dev/null") {
+        let _ = rustix::stdio::dup2_stdin(&null);
+    }
+    Some(UnixStream::from(line))
 }
 
 /// A child that serves.
@@ -147,7 +203,7 @@ impl Nobody {
     pub(crate) fn tell_serving(&self, background: bool) {
         tell_parent();
         self.leave_parent();
-        tell_systemd("READY=1");
+        systemd::tell("READY=1");
         if background {
             self.leave_terminal();
         }
@@ -229,20 +285,4 @@ pub(crate) fn tell_master(handed: mpsc::Sender<Handed>) -> io::Result<()> {
 pub(crate) fn leave_session() {
     // It fails only in the leader of a group, which a child of ours is not.
     let _ = rustix::process::setsid();
-}
-
-/// Tells systemd (sd_notify(3)) what this process does, such as `READY=1`. Nothing where systemd did not start it so.
-pub(crate) fn tell_systemd(state: &str) {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
-        return;
-    };
-    let address = match path.as_bytes().strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name),
-        None => SocketAddr::from_pathname(&path),
-    };
-    let told = address
-        .and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
-    if let Err(error) = told {
-        tracing::warn!("cannot tell systemd `{state}`: {error}");
-    }
 }

@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use portway_control::sources::Reading;
+use portway_control::upgrade::MOST_PATIENCE;
 use portway_dialects::cloudformation::{Given, Unset};
 use portway_dialects::{Dialect, traefik};
 use portway_model::defaults;
@@ -48,6 +50,9 @@ pub(crate) enum Command {
     /// Say which listener, rules and target a request would take, and why
     #[command(after_long_help = EXPLAIN_REQUEST, override_usage = "portway explain [SOURCE]... [OPTIONS] -- [METHOD] URL [-H 'NAME: VALUE']... [--data TEXT]")]
     Explain(Explain),
+    /// Have the program as it is on disk now take over from the running Portway; exit code 1 if that goes on
+    #[command(after_long_help = UPGRADE_JSON)]
+    Upgrade(Upgrade),
     /// Say what a reload would change
     Plan(Plan),
     /// Make and look at certificates
@@ -84,6 +89,16 @@ With --json one object is printed:
     \"certificates\": [ { \"name\": \"site\", \"names\": \"a.example\",
                         \"not_before\": 1795248364, \"not_after\": 1803024363 (seconds since 1970) } ],
     \"diagnostics\": [ { \"severity\": \"warning\", \"code\": \"P0101\", \"message\": \"what is wrong\",
+                       \"place\": \"web.toml:3:1\" (or null), \"help\": \"what to write instead\" (or null) } ] }";
+
+/// The shape of `upgrade --json`.
+const UPGRADE_JSON: &str = "\
+With --json one object is printed:
+  { \"ok\": true, \"pid\": 4711 (the process that serves), \"took\": 0.4 (seconds),
+    \"before\": { \"pid\": 4242, \"connections\": 3, \"deadline\": 300.0 } (what finishes; null where nothing does),
+    \"state\": { \"entries\": 1200, \"bytes\": 81000, \"took\": 0.01 } (null where nothing was handed over),
+    \"error\": \"why the process before goes on\" (left out where it does not),
+    \"diagnostics\": [ { \"severity\": \"error\", \"code\": \"P0101\", \"message\": \"what is wrong\",
                        \"place\": \"web.toml:3:1\" (or null), \"help\": \"what to write instead\" (or null) } ] }";
 
 /// The shape of `check --json`.
@@ -401,6 +416,39 @@ pub(crate) struct Explain {
         allow_hyphen_values = true
     )]
     pub(crate) request: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Upgrade {
+    /// The admin address of the running Portway
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    pub(crate) admin: SocketAddr,
+    /// How long the new process may take to serve, such as 90 or 90s or 2m; then it is killed, and nothing has changed
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// Print one JSON object; `portway upgrade --help` describes it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A duration of an option.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
+    let scale = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("a number with ms, s, m or h".to_owned()),
+    };
+    let seconds: f64 = number
+        .parse()
+        .map_err(|_| "a number with ms, s, m or h".to_owned())?;
+    let time = Duration::try_from_secs_f64(seconds * scale).map_err(|error| error.to_string())?;
+    match !time.is_zero() && time <= MOST_PATIENCE {
+        true => Ok(time),
+        false => Err("more than nothing, up to an hour".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]

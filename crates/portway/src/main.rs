@@ -9,9 +9,11 @@ mod cli;
 mod commands;
 mod compare;
 mod haproxy;
+mod kept;
 mod render;
 mod serve;
 mod system;
+mod systemd;
 
 use std::process::ExitCode;
 

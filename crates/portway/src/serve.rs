@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::TcpListener;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,16 +15,22 @@ use portway_control::files::Files;
 use portway_control::install::{Running, Stop, install};
 use portway_control::reload::Reader;
 use portway_control::sources::Reading;
+use portway_control::upgrade::{Granted, Predecessor, READY_WITHIN, StateFrom, Way};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{Sources, Span};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
-use crate::render;
-use crate::system;
+use crate::background::Itself;
+use crate::kept::Kept;
+use crate::{render, system, systemd};
+
+/// Time for answers of the admin address that are on their way when everything else has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Time for tasks of control to notice the end.
 const LAST_TASKS: Duration = Duration::from_millis(500);
@@ -55,6 +62,12 @@ pub(crate) struct Setting<'a> {
     pub(crate) reading: Reading,
     /// How the configuration is read again; `None`: it never is.
     pub(crate) again: Option<Again>,
+    /// The process that this one takes over from.
+    pub(crate) predecessor: Cell<Option<Predecessor>>,
+    /// Where the live state of a process before is asked for, if there is no such line to it.
+    pub(crate) state: Cell<Option<StateFrom>>,
+    /// What is started to take over from this process; `None`: nothing can.
+    pub(crate) itself: Option<Itself>,
 }
 
 /// How the configuration is read again while it is at work.
@@ -89,15 +102,23 @@ pub(crate) fn serve(
 ) -> ExitCode {
     system::raise_descriptor_limit(descriptors::wanted(&snapshot.process));
     let code = runtime.block_on(async {
-        match start(snapshot, setting).await {
+        let predecessor = setting.predecessor.take();
+        let state = predecessor.as_ref().and_then(Predecessor::state);
+        match start(snapshot, setting, state.or(setting.state.take())).await {
             Ok((parts, found)) => {
                 (setting.say)(&found);
+                if let Some(predecessor) = predecessor {
+                    take_over(predecessor, &parts.running).await;
+                }
                 tell(&parts.running);
                 let quiet = setting.again.as_ref().is_some_and(|again| again.quiet);
                 parts.until_signal(setting.manners, quiet).await
             }
             Err(found) => {
                 (setting.say)(&found);
+                if let Some(predecessor) = predecessor {
+                    predecessor.failed(&found, setting.sources);
+                }
                 ExitCode::FAILURE
             }
         }
@@ -106,57 +127,91 @@ pub(crate) fn serve(
     code
 }
 
+/// The process before is told that this one serves, and lets go.
+async fn take_over(predecessor: Predecessor, running: &Arc<Running>) {
+    let serving = running.clone();
+    let granted = tokio::task::spawn_blocking(move || predecessor.ready(&serving)).await;
+    if let Ok(Granted {
+        keeper: Some(keeper),
+    }) = granted
+    {
+        running.is_kept_by(keeper);
+    }
+}
+
 /// What runs.
 struct Parts {
     running: Arc<Running>,
     signals: Signals,
+    /// The admin address.
+    admin: Option<JoinHandle<io::Result<()>>>,
     /// Ends with this.
-    _admin: JoinSet<io::Result<()>>,
+    _tasks: JoinSet<io::Result<()>>,
 }
 
 /// Starts everything: the admin address first, so that a clash is said before anything serves.
 async fn start(
     snapshot: Snapshot,
     setting: &Setting<'_>,
+    state: Option<StateFrom>,
 ) -> Result<(Parts, Diagnostics), Diagnostics> {
     let signals = Signals::new().map_err(|error| {
         let message = format!("cannot wait for signals: {error}");
         Diagnostics::from(Diagnostic::error(Code::Install, Span::NONE, message))
     })?;
     let shown = Shown::default();
-    let mut admin = JoinSet::new();
-    if setting.admin {
-        let address = snapshot.process.admin;
-        let listener = portway_admin::bind(address).map_err(|error| {
-            // Nothing is bound yet: so all addresses that are taken can be named at once.
-            let mut found = Diagnostics::from(bind::explain_admin(address, &error));
-            found.extend(bind::check(&snapshot, &setting.neighbour));
-            found
-        })?;
-        admin.spawn(portway_admin::serve(listener, shown.clone()));
-    }
-    let (running, found) = install(snapshot, setting.sources, &setting.neighbour).await?;
+    let mut tasks = JoinSet::new();
+    let listener = match setting.admin {
+        true => Some(bind_admin(&snapshot, setting)?),
+        false => None,
+    };
+    let serve = |listener| tokio::spawn(portway_admin::serve(listener, shown.clone()));
+    // As long as there is a process before, that one answers.
+    let (now, later) = match state {
+        Some(_) => (None, listener),
+        None => (listener, None),
+    };
+    let mut admin = now.map(serve);
+    let (running, found) = install(snapshot, setting.sources, &setting.neighbour, state).await?;
     running.read_as(setting.reading.clone()).await;
     let running = Arc::new(running);
+    if let Some(itself) = setting.itself.clone() {
+        running.is_replaced_by(Way {
+            start: Box::new(move |line| itself.succeed(line)),
+            leave_to: Box::new(systemd::leave_to),
+        });
+    }
     if let Some(again) = &setting.again {
         running.is_read_by(again.reader.clone()).await;
         if let Some(files) = &again.watched {
             running.was_read_from(files);
-            admin.spawn(watch(running.clone(), again.quiet));
+            tasks.spawn(watch(running.clone(), again.quiet));
         }
     }
     shown.set(running.clone());
-    admin.spawn(answer_listeners(running.clone()));
-    admin.spawn(portway_admin::serve_control_sockets(
+    admin = admin.or(later.map(serve));
+    tasks.spawn(answer_listeners(running.clone()));
+    tasks.spawn(portway_admin::serve_control_sockets(
         running.clone(),
         setting.handed.take(),
     ));
     let parts = Parts {
         running,
         signals,
-        _admin: admin,
+        admin,
+        _tasks: tasks,
     };
     Ok((parts, found))
+}
+
+fn bind_admin(snapshot: &Snapshot, setting: &Setting<'_>) -> Result<TcpListener, Diagnostics> {
+    let address = snapshot.process.admin;
+    bind::admin(address, &setting.neighbour).map_err(|error| {
+        // Nothing is bound yet: so all addresses that are taken can be named at once.
+        let mut found = Diagnostics::from(bind::explain_admin(address, &error));
+        found.extend(bind::check(snapshot, &setting.neighbour));
+        found
+    })
 }
 
 /// Answers what listeners leave to Portway itself.
@@ -169,6 +224,7 @@ async fn answer_listeners(running: Arc<Running>) -> io::Result<()> {
 async fn watch(running: Arc<Running>, quiet: bool) -> io::Result<()> {
     loop {
         let path = running.changed().await;
+        running.is_not_upgrading().await;
         let by = format!("a file has changed: {}", path.display());
         reload(&running, &by, quiet).await;
     }
@@ -188,7 +244,11 @@ const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 impl Parts {
     async fn until_signal(mut self, manners: Manners, quiet: bool) -> ExitCode {
-        let (by, how) = stop_wish(&mut self.signals, &self.running, (manners, quiet)).await;
+        let running = self.running.clone();
+        let (by, how) = tokio::select! {
+            wish = stop_wish(&mut self.signals, &running, (manners, quiet)) => wish,
+            process = running.is_succeeded() => return self.leave(process).await,
+        };
         let begun = Instant::now();
         let stop = self.running.stop(by, how);
         let mut stop = pin!(stop);
@@ -207,6 +267,46 @@ impl Parts {
                 }
             }
         }
+    }
+}
+
+impl Parts {
+    /// Finishes what this process has, after another one has taken over.
+    async fn leave(mut self, process: u32) -> ExitCode {
+        let by = format!("process {process} has taken over");
+        let mut kept = Kept::begin(&self.running, process);
+        let stop = self.running.stop(&by, Stop::Succeeded);
+        let mut stop = pin!(stop);
+        loop {
+            tokio::select! {
+                _ = &mut stop => break,
+                wish = self.signals.next() => match (&kept, wish) {
+                    (Some(kept), wish) => kept.pass_on(wish.signal()),
+                    (None, Wish::Stop(by)) => {
+                        tracing::warn!("{by}: stopping at once");
+                        return ExitCode::SUCCESS;
+                    }
+                    (None, Wish::ReopenLogs | Wish::Reload) => self.running.reopen_logs(),
+                    (None, Wish::Upgrade) => {}
+                },
+                code = Kept::ended(&mut kept) => return code,
+            }
+        }
+        if let Some(admin) = self.admin.take() {
+            // Who has asked for the upgrade waits for the answer.
+            drop(timeout(LAST_ANSWERS, admin).await);
+        }
+        while kept.is_some() {
+            tokio::select! {
+                wish = self.signals.next() => {
+                    if let Some(kept) = &kept {
+                        kept.pass_on(wish.signal());
+                    }
+                }
+                code = Kept::ended(&mut kept) => return code,
+            }
+        }
+        ExitCode::SUCCESS
     }
 }
 
@@ -236,9 +336,16 @@ async fn stop_wish(
                     reload(&running, "SIGHUP", quiet).await;
                 }));
             }
-            Wish::Upgrade => tracing::warn!(
-                "SIGUSR2: this version cannot upgrade itself while it runs, nothing changes: restart to apply changes"
+            Wish::Upgrade if haproxy => tracing::warn!(
+                "SIGUSR2: nothing changes: it is the master (`-W`) that starts a new worker on it, or a new process with `-sf` that takes over"
             ),
+            Wish::Upgrade => {
+                let running = running.clone();
+                // Signals are heard meanwhile. What there is to say is in the log.
+                drop(tokio::spawn(async move {
+                    drop(running.upgrade("SIGUSR2", READY_WITHIN).await);
+                }));
+            }
         }
     }
 }
@@ -267,6 +374,21 @@ enum Wish {
     Reload,
     /// SIGUSR2.
     Upgrade,
+}
+
+impl Wish {
+    /// The signal that said it.
+    fn signal(&self) -> rustix::process::Signal {
+        use rustix::process::Signal;
+        match self {
+            Wish::Stop("SIGINT") => Signal::INT,
+            Wish::Stop("SIGQUIT") => Signal::QUIT,
+            Wish::Stop(_) => Signal::TERM,
+            Wish::ReopenLogs => Signal::USR1,
+            Wish::Reload => Signal::HUP,
+            Wish::Upgrade => Signal::USR2,
+        }
+    }
 }
 
 /// The signals that are waited for; none of them ends the process by itself any more.

@@ -136,7 +136,7 @@ async fn run(line: usize, text: &str) -> Option<String> {
     }
     let folder = tempfile::tempdir().unwrap();
     place(&mut snapshot, folder.path());
-    match install(snapshot, &compiled.sources, &Neighbour::None).await {
+    match install(snapshot, &compiled.sources, &Neighbour::None, None).await {
         Ok((running, _)) => {
             for listener in &running.snapshot().listeners {
                 for bind in &listener.binds {

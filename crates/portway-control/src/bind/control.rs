@@ -8,7 +8,9 @@ use portway_model::diagnostic::{Diagnostic, Diagnostics};
 use portway_model::settings::{ControlLevel, SocketOptions};
 use portway_model::snapshot::{ControlSocket, Process};
 
-use super::{Neighbour, Place, SocketFiles, fault, inherited, listening_tcp, tcp_socket, unix};
+use super::{
+    Neighbour, Place, SocketFiles, fault, inherited, listening_tcp, taken_tcp, tcp_socket, unix,
+};
 
 /// Connections to a control socket that wait to be accepted: a few tools at once.
 const BACKLOG: i32 = 64;
@@ -87,12 +89,16 @@ fn open(
     let place = place(socket);
     let opened = match &place {
         Place::Tcp { ip, port } => {
-            let free = match neighbour {
-                Neighbour::None => is_free(&place),
-                Neighbour::Leaving(_) => Ok(()),
+            let free = match neighbour.may_share(&place) {
+                true => Ok(()),
+                false => is_free(&place),
             };
-            free.and_then(|()| listening_tcp(*ip, *port, &OPTIONS, BACKLOG))
-                .map(Socket::Tcp)
+            let taken = free.and_then(|()| taken_tcp(*ip, *port, &OPTIONS, BACKLOG, neighbour));
+            let opened = taken.and_then(|taken| match taken.into_iter().next() {
+                Some(taken) => Ok(taken),
+                None => listening_tcp(*ip, *port, &OPTIONS, BACKLOG),
+            });
+            opened.map(Socket::Tcp)
         }
         Place::Unix(unix) => unix::listen(unix, BACKLOG, neighbour, files).map(Socket::Unix),
         Place::Inherited(number) => inherited(*number),
@@ -131,11 +137,11 @@ fn explain(socket: &ControlSocket, place: &Place, error: &io::Error) -> Diagnost
 /// Checks what could be bound now; binds nothing.
 pub(super) fn check(process: &Process, neighbour: &Neighbour) -> Diagnostics {
     let mut found = Diagnostics::default();
-    if !neighbour.is_none() {
-        return found;
-    }
     for socket in &process.control_sockets {
         let place = place(socket);
+        if neighbour.may_share(&place) {
+            continue;
+        }
         if let Err(error) = is_free(&place) {
             found.push(explain(socket, &place, &error));
         }

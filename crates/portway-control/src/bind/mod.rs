@@ -82,6 +82,9 @@ pub enum Neighbour {
     None,
     /// A process of the same user that is about to leave: what it hands over is taken, other addresses are bound beside it.
     Leaving(Handover),
+    /// Whoever gave these sockets, the process before or the system, has no others: what is among them is taken, and other
+    /// addresses must be free.
+    Giving(Handover),
 }
 
 impl Neighbour {
@@ -89,12 +92,17 @@ impl Neighbour {
     fn handover(&self) -> Option<&Handover> {
         match self {
             Neighbour::None => None,
-            Neighbour::Leaving(handover) => Some(handover),
+            Neighbour::Leaving(handover) | Neighbour::Giving(handover) => Some(handover),
         }
     }
 
-    fn is_none(&self) -> bool {
-        matches!(self, Neighbour::None)
+    /// True where somebody else may listen at an address that is to be bound.
+    fn may_share(&self, wanted: &Place) -> bool {
+        match self {
+            Neighbour::None => false,
+            Neighbour::Leaving(_) => true,
+            Neighbour::Giving(handover) => handover.is_at(wanted),
+        }
     }
 }
 
@@ -183,7 +191,7 @@ pub(crate) fn check_listeners(
 ) -> Diagnostics {
     let mut found = Diagnostics::default();
     for one in wanted(snapshot, &mut found) {
-        let beside = !neighbour.is_none() || held.is_beside(&one);
+        let beside = neighbour.may_share(&one.place) || held.is_beside(&one);
         if held.has(&one) || (beside && !matches!(one.place, Place::Inherited(_))) {
             continue;
         }
@@ -292,10 +300,9 @@ fn open(
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     match &wanted.place {
         Place::Tcp { ip, port } => {
-            let mut sockets = taken_tcp(*ip, *port, wanted.options, backlog, neighbour)?;
-            for _ in sockets.len()..workers {
-                sockets.push(listening_tcp(*ip, *port, wanted.options, backlog)?);
-            }
+            let taken = taken_tcp(*ip, *port, wanted.options, backlog, neighbour)?;
+            let more = || listening_tcp(*ip, *port, wanted.options, backlog);
+            let sockets = for_each(taken, workers, more)?;
             Ok(sockets.into_iter().map(Socket::Tcp).collect())
         }
         Place::Unix(socket) => {
@@ -308,6 +315,41 @@ fn open(
             each.map(|_| duplicate(&socket)).collect()
         }
     }
+}
+
+/// One socket for each worker, at least: those that were taken, and others beside them. Where no other can stand beside them (the
+/// system made them, or a process with more rights), workers share those that are there.
+fn for_each(
+    mut taken: Vec<TcpListener>,
+    workers: usize,
+    more: impl Fn() -> io::Result<TcpListener>,
+) -> io::Result<Vec<TcpListener>> {
+    let given = taken.len();
+    while taken.len() < workers {
+        let next = match more() {
+            Ok(another) => another,
+            Err(error) => match taken.get(taken.len() % given.max(1)) {
+                Some(shared) if given > 0 => shared.try_clone()?,
+                _ => return Err(error),
+            },
+        };
+        taken.push(next);
+    }
+    Ok(taken)
+}
+
+/// The admin address: as the process before had it, or bound anew.
+///
+/// # Errors
+/// What the system says; [`explain_admin`] puts it into words.
+pub fn admin(address: SocketAddr, neighbour: &Neighbour) -> io::Result<TcpListener> {
+    let taken = neighbour.handover().map(|it| it.plain(address));
+    let listener = match taken.transpose()?.flatten() {
+        Some(taken) => taken,
+        None => TcpListener::bind(address)?,
+    };
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 fn duplicate(socket: &Socket) -> io::Result<Socket> {

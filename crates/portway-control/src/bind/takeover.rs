@@ -25,6 +25,8 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags, Resource, getpid, getrlimit};
 use rustix::process::{pidfd_getfd, pidfd_open};
 use socket2::Type;
 
+use super::{Place, unix};
+
 /// What asks for the sockets.
 pub const REQUEST: &str = "_getsocks";
 
@@ -52,7 +54,7 @@ impl Handover {
     ///
     /// # Errors
     /// The other process does not hand them over, or not in this way.
-    pub fn fetch(mut stream: UnixStream) -> io::Result<Self> {
+    pub fn fetch(mut stream: &UnixStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.write_all(format!("{REQUEST}\n").as_bytes())?;
@@ -68,7 +70,7 @@ impl Handover {
         let mut said = vec![0; MESSAGE_BYTES];
         while sockets.len() < count {
             let before = sockets.len();
-            let got = receive(&stream, &mut said, &mut |fd| sockets.push(fd.into()))?;
+            let got = receive(stream, &mut said, &mut |fd| sockets.push(fd.into()))?;
             if got == 0 || sockets.len() == before {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -80,9 +82,56 @@ impl Handover {
         Ok(Self(Arc::new(sockets)))
     }
 
+    /// The sockets that listen among these.
+    pub fn of(descriptors: Vec<OwnedFd>) -> Self {
+        let listening = descriptors
+            .into_iter()
+            .filter(|it| listens(it).unwrap_or(false));
+        Self(Arc::new(listening.map(Into::into).collect()))
+    }
+
     /// True where there is nothing to take.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The first that listens at an address, however it was made.
+    pub(super) fn plain(&self, address: SocketAddr) -> io::Result<Option<std::net::TcpListener>> {
+        let is_same = |it: &&socket2::Socket| {
+            it.local_addr().ok().and_then(|it| it.as_socket()) == Some(address)
+        };
+        let same = self.0.iter().find(is_same);
+        same.map(|it| it.try_clone().map(Into::into)).transpose()
+    }
+
+    /// True where one of them is in the way of an address: on its port, or under its path.
+    pub(super) fn is_at(&self, place: &Place) -> bool {
+        match place {
+            Place::Tcp { ip, port } => self.0.iter().any(|it| {
+                let local = it.local_addr().ok().and_then(|it| it.as_socket());
+                local.is_some_and(|local| {
+                    let wide = ip.is_none_or(|ip| ip.is_unspecified());
+                    let overlaps = wide || local.ip().is_unspecified() || *ip == Some(local.ip());
+                    local.port() == *port && overlaps
+                })
+            }),
+            Place::Unix(socket) => {
+                let path = Path::new(&socket.path);
+                let may_be = |it: &socket2::Socket| {
+                    let local = it.local_addr().ok();
+                    local.is_some_and(|it| {
+                        it.as_pathname().is_some_and(|it| unix::may_be_of(it, path))
+                    })
+                };
+                matches!(self.unix(&socket.path), Ok(Some(_))) || self.0.iter().any(may_be)
+            }
+            Place::Inherited(_) => false,
+        }
     }
 
     /// The sockets that listen at an address: one of each that the other process had.
@@ -112,7 +161,9 @@ impl Handover {
             };
             match &name {
                 Some(name) => local.as_abstract_namespace() == Some(name),
-                None => local.as_pathname() == Some(Path::new(path)),
+                None => local
+                    .as_pathname()
+                    .is_some_and(|it| unix::is_of(it, Path::new(path))),
             }
         };
         let same = self.0.iter().find(is_same);
@@ -172,7 +223,7 @@ pub fn send(stream: impl AsFd, says: &[u8], carries: &[impl AsFd]) -> io::Result
 ///
 /// # Errors
 /// The other process went away, or is silent.
-pub fn give(mut stream: UnixStream) -> io::Result<()> {
+pub fn give(mut stream: &UnixStream) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -181,7 +232,7 @@ pub fn give(mut stream: UnixStream) -> io::Result<()> {
     stream.write_all(&count.to_ne_bytes())?;
     let mut left = sockets.len();
     for some in sockets.chunks(SOCKETS_A_MESSAGE) {
-        send(&stream, &vec![0; some.len() * BYTES_A_SOCKET], some)?;
+        send(stream, &vec![0; some.len() * BYTES_A_SOCKET], some)?;
         left -= some.len();
         if left > 0 {
             stream.read_exact(&mut [0; 4])?;
@@ -247,9 +298,9 @@ mod tests {
             let mut request = [0; REQUEST.len() + 1];
             ours.read_exact(&mut request).unwrap();
             assert_eq!(request, *format!("{REQUEST}\n").as_bytes());
-            give(ours)
+            give(&ours)
         });
-        let taken = Handover::fetch(theirs).unwrap();
+        let taken = Handover::fetch(&theirs).unwrap();
         giving.join().unwrap().unwrap();
         assert!(taken.unix(&name).unwrap().is_some());
         assert!(taken.unix("@other").unwrap().is_none());
@@ -265,6 +316,22 @@ mod tests {
         let same = taken.tcp(local, &options, false).unwrap();
         assert_eq!(same.len(), 1);
         assert_eq!(same[0].local_addr().unwrap(), local);
+    }
+
+    #[test]
+    fn sockets_are_known_by_their_first_names() {
+        let check = |made: &str, path: &str, is: bool, may_be: bool| {
+            let (made, path) = (Path::new(made), Path::new(path));
+            assert_eq!(unix::is_of(made, path), is, "{made:?}");
+            assert_eq!(unix::may_be_of(made, path), may_be, "{made:?}");
+        };
+        check("/run/a.sock", "/run/a.sock", true, false);
+        check("/run/a.sock.42.tmp", "/run/a.sock", true, false);
+        check("/run/a.sock..tmp", "/run/a.sock", false, false);
+        check("/run/a.sock.4x.tmp", "/run/a.sock", false, false);
+        check("/run/b.sock.42.tmp", "/run/a.sock", false, false);
+        check("/run/.42.new", "/run/a.sock", false, true);
+        check("/srv/.42.new", "/run/a.sock", false, false);
     }
 
     #[test]
@@ -290,7 +357,7 @@ mod tests {
             haproxy.write_all(&1i32.to_ne_bytes()).unwrap();
             send(&haproxy, &[0; BYTES_A_SOCKET], &[tcp]).unwrap();
         });
-        assert!(!Handover::fetch(theirs).unwrap().is_empty());
+        assert!(!Handover::fetch(&theirs).unwrap().is_empty());
         giving.join().unwrap();
     }
 
@@ -298,6 +365,6 @@ mod tests {
     fn who_does_not_give_is_told_apart() {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         ours.write_all(b"Unknown command\n").unwrap();
-        assert!(Handover::fetch(theirs).is_err());
+        assert!(Handover::fetch(&theirs).is_err());
     }
 }

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::unistd::{Gid, Group, Uid, User};
 use portway_model::address::{UnixSocket, abstract_name};
 
-use super::Neighbour;
+use super::{Neighbour, Place};
 
 /// Files of sockets that this process has made; dropping takes away those that are still its own.
 #[derive(Debug, Default)]
@@ -31,14 +32,24 @@ struct SocketFile {
     path: PathBuf,
     /// Device and inode.
     identity: (u64, u64),
+    /// The process before has it as long as this one does not serve.
+    is_taken: bool,
 }
 
 impl SocketFiles {
-    fn add(&mut self, path: &Path) {
+    fn add(&mut self, path: &Path, is_taken: bool) {
         if let Ok(identity) = identity(path) {
-            let path = path.to_owned();
-            self.files.push(SocketFile { path, identity });
+            self.files.push(SocketFile {
+                path: path.to_owned(),
+                identity,
+                is_taken,
+            });
         }
+    }
+
+    /// This process serves: files that were taken over are its own.
+    pub(crate) fn settle(&mut self) {
+        self.files.iter_mut().for_each(|it| it.is_taken = false);
     }
 
     /// Takes over those of `more`, and takes away those that `is_wanted` does not name.
@@ -63,7 +74,7 @@ impl Drop for SocketFiles {
         if self.given_away.load(Ordering::Relaxed) {
             return;
         }
-        for file in &self.files {
+        for file in self.files.iter().filter(|it| !it.is_taken) {
             if identity(&file.path).is_ok_and(|it| it == file.identity) {
                 // A folder that is not ours any more keeps a file that nobody answers on, which the next start replaces.
                 let _ = fs::remove_file(&file.path);
@@ -115,7 +126,7 @@ pub(super) fn listen(
     if let Some(listener) = taken(path, neighbour)? {
         if !path.starts_with('@') {
             own(socket, Path::new(path))?;
-            files.add(Path::new(path));
+            files.add(Path::new(path), true);
         }
         return begin(listener, backlog);
     }
@@ -123,7 +134,7 @@ pub(super) fn listen(
         let listener = UnixListener::bind_addr(&abstract_address(path)?)?;
         return begin(listener, backlog);
     }
-    if neighbour.is_none() {
+    if !neighbour.may_share(&Place::Unix(socket.clone())) {
         is_free(path)?;
     }
     let made = beside(Path::new(path));
@@ -135,7 +146,7 @@ pub(super) fn listen(
     let finished = own(socket, &made).and_then(|()| begin(listener, backlog));
     let finished = finished.and_then(|listener| fs::rename(&made, path).map(|()| listener));
     match &finished {
-        Ok(_) => files.add(Path::new(path)),
+        Ok(_) => files.add(Path::new(path), false),
         // What keeps it from being taken away kept it from being made.
         Err(_) => drop(fs::remove_file(&made)),
     }
@@ -158,18 +169,52 @@ fn begin(listener: UnixListener, backlog: i32) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// A name in the same folder that is not longer than any that a person would choose.
+/// Bytes that the path of a socket may have at most (unix(7)), its end left out.
+const MAX_PATH: usize = 107;
+
+/// The name under which a socket is made: HAProxy's, by which the next process knows it for that of `path`, whichever of us it is.
+/// One in the same folder where that is too long.
 fn beside(path: &Path) -> PathBuf {
-    path.with_file_name(format!(".{}.new", std::process::id()))
+    let id = std::process::id();
+    let name = path.with_added_extension(format!("{id}.tmp"));
+    match name.as_os_str().len() <= MAX_PATH {
+        true => name,
+        false => path.with_file_name(format!(".{id}.new")),
+    }
+}
+
+/// True where a socket that was made under the name `made` is that of `path`: the system knows a socket by its first name.
+pub(super) fn is_of(made: &Path, path: &Path) -> bool {
+    if made == path {
+        return true;
+    }
+    let rest = made
+        .as_os_str()
+        .as_bytes()
+        .strip_prefix(path.as_os_str().as_bytes());
+    let id = rest.and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(b".tmp"));
+    id.is_some_and(|id| !id.is_empty() && id.iter().all(u8::is_ascii_digit))
+}
+
+/// True where a socket that was made under the name `made` may be that of `path`, which was too long.
+pub(super) fn may_be_of(made: &Path, path: &Path) -> bool {
+    let name = made.file_name().map(OsStrExt::as_bytes);
+    let id = name.and_then(|name| name.strip_prefix(b".")?.strip_suffix(b".new"));
+    id.is_some_and(|id| id.iter().all(u8::is_ascii_digit)) && made.parent() == path.parent()
 }
 
 /// Gives a socket its mode and owner.
 fn own(socket: &UnixSocket, made: &Path) -> io::Result<()> {
-    if let Some(mode) = socket.mode {
+    // What is right already may belong to a user that we are not any more.
+    let now = fs::metadata(made)?;
+    if let Some(mode) = socket.mode
+        && now.mode() & 0o7777 != u32::from(mode.0)
+    {
         fs::set_permissions(made, fs::Permissions::from_mode(u32::from(mode.0)))?;
     }
     let (user, group) = owner(socket)?;
-    if user.is_some() || group.is_some() {
+    let is_new = |wanted: Option<u32>, now: u32| wanted.is_some_and(|wanted| wanted != now);
+    if is_new(user.map(Uid::as_raw), now.uid()) || is_new(group.map(Gid::as_raw), now.gid()) {
         std::os::unix::fs::chown(made, user.map(Uid::as_raw), group.map(Gid::as_raw))?;
     }
     Ok(())

@@ -260,6 +260,27 @@ impl MapSet {
         }
     }
 
+    /// Its entries, where they are not as they were read any more, with what tells what was read.
+    pub(crate) fn changed(&self) -> Option<(u64, Pairs)> {
+        let is_changed = self.members.iter().any(|it| it.live.is_changed());
+        is_changed.then(|| {
+            let state = self.state();
+            let entries = state.entries.iter();
+            let pairs = entries.map(|it| (it.key.clone(), it.value.clone()));
+            (self.read, pairs.collect())
+        })
+    }
+
+    /// Has these entries, as another process had them that read the same. False where it did not, or they do not fit.
+    pub(crate) fn restore(&self, read: u64, pairs: Pairs) -> bool {
+        if read != self.read {
+            return false;
+        }
+        let mut state = self.state();
+        let entries = state.numbered(pairs);
+        self.replace(&mut state, entries).is_ok()
+    }
+
     /// Its versions.
     pub fn versions(&self) -> Versions {
         let state = self.state();

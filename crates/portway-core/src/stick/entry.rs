@@ -35,6 +35,24 @@ pub struct Remembered {
     pub key: Option<Arc<str>>,
 }
 
+/// What an entry has in one place, for another process: moments are told by how long ago they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// A count.
+    Sum(u64),
+    /// A rate.
+    Rate {
+        /// How long ago its period began.
+        ago: u64,
+        /// What came in that.
+        current: u64,
+        /// What came in the one before.
+        previous: u64,
+    },
+    /// A target.
+    Target(Remembered),
+}
+
 /// What happens to whom an entry is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -137,6 +155,46 @@ impl Entry {
 
     pub(super) fn let_go(&self) {
         self.trackers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// What it has, in the order of the store of its table.
+    pub fn kept(&self, now: u64) -> Vec<Kept> {
+        let cells = self.cells();
+        let kept = cells.iter().map(|cell| match cell {
+            Cell::Sum(sum) => Kept::Sum(*sum),
+            Cell::Rate { rate, .. } => {
+                let (ago, current, previous) = rate.parts(now);
+                Kept::Rate {
+                    ago,
+                    current,
+                    previous,
+                }
+            }
+            Cell::Target(target) => Kept::Target(target.clone()),
+        });
+        kept.collect()
+    }
+
+    /// Has this in a place from now on, where something of its kind is.
+    pub(super) fn keep(&self, place: usize, kept: Kept, now: u64) {
+        match (self.cells().get_mut(place), kept) {
+            (Some(Cell::Sum(sum)), Kept::Sum(it)) => *sum = it,
+            (
+                Some(Cell::Rate { rate, .. }),
+                Kept::Rate {
+                    ago,
+                    current,
+                    previous,
+                },
+            ) => *rate = Rate::of_parts((ago, current, previous), now),
+            (Some(Cell::Target(target)), Kept::Target(it)) => *target = it,
+            _ => {}
+        }
+    }
+
+    /// When it was used last.
+    pub fn last_used(&self) -> u64 {
+        self.used_at()
     }
 
     fn cells(&self) -> MutexGuard<'_, Box<[Cell]>> {

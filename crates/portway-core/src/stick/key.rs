@@ -40,6 +40,24 @@ impl Key {
         Some(Self(bytes))
     }
 
+    /// Its bytes, as [`Key::from_bytes`] reads them.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A key of these bytes; `None` where no key of this type has them.
+    pub fn from_bytes(bytes: &[u8], kind: KeyType) -> Option<Self> {
+        let length = bytes.len();
+        let fits = match kind {
+            KeyType::Address => matches!(length, 4 | 16),
+            KeyType::Address6 => length == 16,
+            KeyType::Number => length == 8,
+            KeyType::Text { length: most } => length <= usize::from(most),
+            KeyType::Binary { length: exact } => length == usize::from(exact),
+        };
+        fits.then(|| Self(bytes.into()))
+    }
+
     /// Where it lies among the parts of a table.
     pub(super) fn spread(&self) -> usize {
         // Not the bits that a hash map uses are of interest here, only that they are spread.

@@ -7,7 +7,7 @@ mod entry;
 mod key;
 mod rate;
 
-pub use entry::{Entry, Event, Remembered};
+pub use entry::{Entry, Event, Kept, Remembered};
 pub use key::Key;
 
 use portway_model::expression::{Counter, StoredCounter};
@@ -181,6 +181,42 @@ impl Table {
         }
         all.sort_by(|one, other| one.key().cmp(other.key()));
         all
+    }
+
+    /// Every entry that is there now, in no order, a part of the table after the other: no part is held for longer than it takes
+    /// to list it.
+    pub fn for_each<E>(
+        &self,
+        now: u64,
+        mut act: impl FnMut(&Entry) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for shard in &self.shards {
+            let living: Vec<Arc<Entry>> = {
+                let shard = lock(shard);
+                let living = shard.entries.values().filter(|entry| entry.lives(now));
+                living.cloned().collect()
+            };
+            living.iter().try_for_each(|entry| act(entry))?;
+        }
+        Ok(())
+    }
+
+    /// Makes an entry as another process had it: what it has in these places, when it was used and when it is forgotten. False
+    /// where there is no room for it.
+    pub fn restore(
+        &self,
+        key: &Key,
+        kept: impl Iterator<Item = (usize, Kept)>,
+        (used_at, expires): (u64, u64),
+        now: u64,
+    ) -> bool {
+        let Some(entry) = self.get_or_make(key, now) else {
+            return false;
+        };
+        kept.for_each(|(place, it)| entry.keep(place, it, now));
+        let expires = expires.min(self.expiry(now));
+        entry.use_until(used_at, expires);
+        true
     }
 
     /// The value of a counter of an entry; `None` where the table does not store it.

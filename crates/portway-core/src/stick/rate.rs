@@ -20,6 +20,20 @@ impl Rate {
         }
     }
 
+    /// What it has counted: how long ago its period began, and the events of that period and of the one before.
+    pub(super) fn parts(&self, now: u64) -> (u64, u64, u64) {
+        (now.saturating_sub(self.start), self.current, self.previous)
+    }
+
+    /// A rate that has counted this.
+    pub(super) fn of_parts((ago, current, previous): (u64, u64, u64), now: u64) -> Self {
+        Self {
+            start: now.saturating_sub(ago),
+            current,
+            previous,
+        }
+    }
+
     /// Counts so many more. `period` in milliseconds.
     pub(super) fn raise(&mut self, by: u64, period: u64, now: u64) {
         let elapsed = now.saturating_sub(self.start);

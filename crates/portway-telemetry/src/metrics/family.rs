@@ -12,6 +12,7 @@ pub enum Family {
     Workers,
     Generation,
     Reloads,
+    Upgrades,
     AcceptErrors,
     AccessLogDropped,
     LimitReached,
@@ -66,12 +67,13 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 30] = [
+    pub const ALL: [Family; 31] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
         Family::Generation,
         Family::Reloads,
+        Family::Upgrades,
         Family::AcceptErrors,
         Family::AccessLogDropped,
         Family::LimitReached,
@@ -130,6 +132,7 @@ impl Family {
             Family::StartTime => ("portway_start_time_seconds", Gauge, &[], "Start of the process, in seconds since 1970-01-01 UTC."),
             Family::Workers => ("portway_workers", Gauge, &[], "Number of data workers."),
             Family::Generation => ("portway_generation", Gauge, &[], "Number of the snapshot in use; one more with each reload."),
+            Family::Upgrades => ("portway_upgrades_total", Counter, &["result"], "Binary upgrades, in upgrades: ok is 1 where this process took over from another, failed are those after which it went on."),
             Family::Reloads => ("portway_reloads_total", Counter, &["result"], "Reloads of the configuration, ok or failed, in reloads; one that failed has changed nothing."),
             Family::AcceptErrors => ("portway_accept_errors_total", Counter, &[], "Connections that the system could not hand over, in connections."),
             Family::AccessLogDropped => ("portway_access_log_dropped_total", Counter, &[], "Access log records dropped because the writer was behind, in records."),

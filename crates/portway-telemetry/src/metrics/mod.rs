@@ -66,6 +66,10 @@ pub struct ProcessCounters {
     pub reloads: SharedCounter,
     /// Reloads that changed nothing because something was wrong.
     pub failed_reloads: SharedCounter,
+    /// Upgrades that made this process.
+    pub upgrades: SharedCounter,
+    /// Upgrades after which this process went on.
+    pub failed_upgrades: SharedCounter,
     limits: [SharedCounter; Limit::ALL.len()],
 }
 

@@ -102,6 +102,10 @@ impl Registry {
                 page.sample(&["ok"], self.process.reloads.value().into());
                 page.sample(&["failed"], self.process.failed_reloads.value().into());
             }
+            Family::Upgrades => {
+                page.sample(&["ok"], self.process.upgrades.value().into());
+                page.sample(&["failed"], self.process.failed_upgrades.value().into());
+            }
             Family::AcceptErrors => page.sample(&[], self.sum(|s| s.worker.accept_errors.value())),
             Family::AccessLogDropped => {
                 let workers = self.sum(|s| s.worker.access_log_dropped.value());

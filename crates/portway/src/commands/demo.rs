@@ -102,6 +102,9 @@ fn demonstrate(ports: Ports, quiet: bool) -> Result<ExitCode, Box<dyn Error>> {
         manners: Manners::Demo,
         reading: Reading::default(),
         again: None,
+        predecessor: Cell::new(None),
+        state: Cell::new(None),
+        itself: None,
     };
     let tell = |_: &Running| {
         if !quiet {

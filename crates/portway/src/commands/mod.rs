@@ -9,6 +9,7 @@ mod plan;
 mod reload;
 mod run;
 mod status;
+mod upgrade;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments, quiet),
         Command::Explain(arguments) => explain::run(&arguments, quiet),
+        Command::Upgrade(arguments) => upgrade::run(&arguments, quiet),
         Command::Plan(arguments) => plan::run(&arguments, quiet),
         Command::Cert(arguments) => cert::run(&arguments),
     }

@@ -25,7 +25,10 @@ pub(crate) fn run(arguments: &Reload, quiet: bool) -> ExitCode {
             Err(error) => return super::fail(&error.to_string()),
         }
     } else {
-        eprint!("{}", findings(&answer, quiet));
+        eprint!("{}", findings(&answer.diagnostics, quiet));
+        if !answer.ok {
+            eprintln!("not reloaded: what is at work stays as it is");
+        }
         if answer.ok && !quiet {
             super::print(&done(&answer, arguments.certificates));
         }
@@ -37,9 +40,9 @@ pub(crate) fn run(arguments: &Reload, quiet: bool) -> ExitCode {
 }
 
 /// What was found, each with its place and what to do about it.
-fn findings(answer: &json::Reload, errors_only: bool) -> String {
+pub(super) fn findings(found: &[json::Finding], errors_only: bool) -> String {
     let mut text = String::new();
-    let told = answer.diagnostics.iter();
+    let told = found.iter();
     for it in told.filter(|it| !errors_only || it.severity == "error") {
         let place = it.place.as_ref().map(|place| format!("{place}: "));
         // Writing to a String cannot fail, here and below.
@@ -54,9 +57,6 @@ fn findings(answer: &json::Reload, errors_only: bool) -> String {
         if let Some(help) = &it.help {
             let _ = writeln!(text, "    help: {help}");
         }
-    }
-    if !answer.ok {
-        text.push_str("not reloaded: what is at work stays as it is\n");
     }
     text
 }

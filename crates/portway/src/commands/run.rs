@@ -9,6 +9,7 @@ use portway_control::bind::Neighbour;
 use portway_control::files::Record;
 use portway_control::install::Running;
 use portway_control::sources::{Compiled, Reading, compile_files_with, watches};
+use portway_control::upgrade::Predecessor;
 use portway_dialects::cloudformation::Unset;
 use portway_model::address::BindAddress;
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -22,18 +23,25 @@ use crate::{render, system};
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
+    let predecessor = background::takes_over_from().map(Predecessor::new);
+    // Found before anything can take its place.
+    let itself = Itself::find();
     system::start_log(arguments.log.log_level, quiet);
     let record = Record::default();
     let compiled = record.during(|| compiled(arguments));
     let say = || render::to_stderr(&compiled.sources, &compiled.diagnostics, quiet);
     let Some(snapshot) = compiled.snapshot else {
         say();
+        if let Some(predecessor) = predecessor {
+            predecessor.failed(&compiled.diagnostics, &compiled.sources);
+        }
         return ExitCode::FAILURE;
     };
-    let background = snapshot.process.daemon;
+    // What takes over is where the process before was.
+    let background = snapshot.process.daemon && predecessor.is_none();
     if background && !background::parent_waits() {
         let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-        let gone = Itself::find().and_then(|itself| background::go_on(&itself, &arguments));
+        let gone = itself.and_then(|itself| background::go_on(&itself, &arguments));
         // The one in the background has said what was found.
         return gone.unwrap_or_else(|error| {
             super::fail(&format!("cannot go into the background: {error}"))
@@ -44,6 +52,11 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
         background::leave_session();
     }
     let nobody = Nobody::open();
+    let neighbour = match predecessor.as_ref().map(Predecessor::sockets) {
+        None => Neighbour::None,
+        Some(Ok(neighbour)) => neighbour,
+        Some(Err(error)) => return super::fail(&error.message),
+    };
     let tell = |running: &Running| {
         if !quiet {
             super::print(&started(running));
@@ -54,7 +67,10 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
         sources: &compiled.sources,
         say: &|found| render::to_stderr(&compiled.sources, found, quiet),
         admin: true,
-        neighbour: Neighbour::None,
+        neighbour,
+        predecessor: Cell::new(predecessor),
+        state: Cell::new(None),
+        itself: itself.ok(),
         handed: Cell::new(None),
         manners: Manners::Server,
         reading: read_as(arguments),

@@ -26,6 +26,7 @@ use super::master_socket::{self, Question, Whom};
 use super::messages::Voice;
 use super::version;
 use crate::background::{self, Itself, Nobody, Serving};
+use crate::systemd;
 
 /// In the arguments of a worker: the part it plays. HAProxy has no such option.
 const WORKER: &str = "--portway-worker";
@@ -270,7 +271,7 @@ impl Master<'_> {
             return;
         }
         if self.systemd {
-            background::tell_systemd("RELOADING=1");
+            systemd::tell("RELOADING=1");
         }
         self.voice.tell(Severity::Note, "Reloading HAProxy");
         let arguments = worker(self.arguments, &[self.current.id()]);
@@ -299,7 +300,7 @@ impl Master<'_> {
             }
         }
         if self.systemd {
-            background::tell_systemd("READY=1");
+            systemd::tell("READY=1");
         }
     }
 
@@ -362,7 +363,7 @@ impl Master<'_> {
 
     fn stop(&mut self, how: Signal) {
         if self.systemd && !self.stopping {
-            background::tell_systemd("STOPPING=1");
+            systemd::tell("STOPPING=1");
         }
         self.stopping = true;
         self.pass_on(how);

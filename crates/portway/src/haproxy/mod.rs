@@ -371,6 +371,9 @@ fn serve(
         reading: reading(flags),
         // A process of HAProxy is replaced as a whole.
         again: None,
+        predecessor: Cell::new(None),
+        state: Cell::new(None),
+        itself: None,
     };
     let nobody = Nobody::open();
     let tell = move |_: &Running| {
@@ -402,7 +405,7 @@ const HANDED: usize = 16;
 /// The listening sockets of the process before: those of the worker before, or of whoever answers on the socket of `-x`.
 fn predecessor(flags: &Flags, voice: &Voice) -> Result<Option<Handover>, String> {
     if let Some(stream) = background::predecessor() {
-        return Ok(Some(Handover::fetch(stream).unwrap_or_else(|error| {
+        return Ok(Some(Handover::fetch(&stream).unwrap_or_else(|error| {
             let text = format!("the worker before does not hand over its sockets ({error}): addresses are bound beside it");
             voice.tell(Severity::Warning, &text);
             Handover::default()
@@ -415,7 +418,7 @@ fn predecessor(flags: &Flags, voice: &Voice) -> Result<Option<Handover>, String>
     else {
         return Ok(None);
     };
-    let fetched = UnixStream::connect(path).and_then(Handover::fetch);
+    let fetched = UnixStream::connect(path).and_then(|it| Handover::fetch(&it));
     fetched.map(Some).map_err(|error| {
         format!(
             "Failed to get the sockets from the old process! ({}: {error}; is it `expose-fd listeners` with `level admin`?)",

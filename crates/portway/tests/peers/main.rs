@@ -36,4 +36,5 @@ mod tls;
 mod tls_targets;
 mod traefik;
 mod traefik_mixed;
+mod upgrade;
 mod websocket;

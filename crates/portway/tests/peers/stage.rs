@@ -105,6 +105,12 @@ impl Client {
         head
     }
 
+    /// The same, unless the connection ends before it begins.
+    pub(crate) fn try_answer(&mut self) -> Option<String> {
+        let begun = self.0.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
+        begun.then(|| self.answer())
+    }
+
     /// Who answers.
     pub(crate) fn ask(&mut self, path: &str) -> String {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n"));

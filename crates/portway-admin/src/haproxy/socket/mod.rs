@@ -23,6 +23,7 @@ use portway_control::bind::control::{ControlListener, Socket};
 use portway_control::bind::takeover;
 use portway_control::figures::Figures;
 use portway_control::install::Running;
+use portway_control::live_state;
 use portway_control::services::ControlLevel;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -202,8 +203,8 @@ struct Serving {
 impl Serving {
     async fn tcp(&self, socket: TcpListener) {
         let mut connections = JoinSet::new();
-        loop {
-            match socket.accept().await {
+        while let Some(accepted) = self.unless_succeeded(socket.accept()).await {
+            match accepted {
                 Ok((stream, peer)) => {
                     let conversation =
                         |session| async move { drop(converse(stream, session).await) };
@@ -212,6 +213,16 @@ impl Serving {
                 }
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
+        }
+        drop(socket);
+        while connections.join_next().await.is_some() {}
+    }
+
+    /// The next connection, as long as no other process serves: that one answers who comes later.
+    async fn unless_succeeded<T>(&self, accepted: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            accepted = accepted => Some(accepted),
+            _ = self.running.is_succeeded() => None,
         }
     }
 
@@ -230,8 +241,8 @@ impl Serving {
 
     async fn unix(&self, socket: UnixListener) {
         let mut connections = JoinSet::new();
-        loop {
-            match socket.accept().await {
+        while let Some(accepted) = self.unless_succeeded(socket.accept()).await {
+            match accepted {
                 Ok((stream, _)) => {
                     let conversation = |session| converse_unix(stream, session);
                     self.begin((self.level, None), conversation, &mut connections)
@@ -240,6 +251,8 @@ impl Serving {
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }
+        drop(socket);
+        while connections.join_next().await.is_some() {}
     }
 
     /// Serves a connection once there is room for one more.
@@ -282,22 +295,42 @@ impl Serving {
     }
 }
 
+/// What a process that takes over wants.
+enum Wish {
+    Sockets,
+    State,
+}
+
+impl Wish {
+    fn of(line: &str) -> Option<Self> {
+        match line {
+            takeover::REQUEST => Some(Wish::Sockets),
+            live_state::REQUEST => Some(Wish::State),
+            _ => None,
+        }
+    }
+}
+
 /// A conversation that may end with all listening sockets being handed over.
 async fn converse_unix(stream: UnixStream, session: Session) {
     let running = session.running.clone();
-    let Ok(Some(stream)) = converse(stream, session).await else {
+    let Ok(Some((stream, wish))) = converse(stream, session).await else {
         return;
     };
     let Ok(stream) = stream.into_std() else {
         return;
     };
+    let hand_over = move || match wish {
+        Wish::Sockets => running.hand_over(&stream),
+        Wish::State => running.give_state(&stream),
+    };
     // Where it fails, the other process is gone or says so itself.
-    drop(tokio::task::spawn_blocking(move || running.hand_over(stream)).await);
+    drop(tokio::task::spawn_blocking(hand_over).await);
 }
 
 /// Reads lines and answers them until one ends the connection. Gives the connection back where its peer is to be given the
-/// listening sockets over it.
-async fn converse<S>(stream: S, mut session: Session) -> io::Result<Option<S>>
+/// listening sockets or the live state over it.
+async fn converse<S>(stream: S, mut session: Session) -> io::Result<Option<(S, Wish)>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -306,8 +339,10 @@ where
         let Some(line) = incoming::next_line(&mut stream, session.timeout).await? else {
             return Ok(None);
         };
-        if session.exposes && line.trim_end() == takeover::REQUEST {
-            return Ok(Some(stream.into_inner()));
+        let may = session.exposes && session.level == ControlLevel::Admin;
+        let wish = Wish::of(line.trim_end()).filter(|_| may);
+        if let Some(wish) = wish {
+            return Ok(Some((stream.into_inner(), wish)));
         }
         let (commands, has_payload) = line::read(&line);
         session.payload = match has_payload {

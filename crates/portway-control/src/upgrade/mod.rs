@@ -1,0 +1,437 @@
+//! The binary upgrade: another process of the program that stands on disk now takes over from this one.
+//!
+//! Here is the side of the old process: it starts the new one, answers what that asks over the line between them (`words`), and
+//! leaves once that serves. Until then nothing of it changes: a new process that ends, has something to object to, or is not ready
+//! in time is killed, and that is all. [`Predecessor`] is the other side.
+//!
+//! What the hard thing is: between the moment at which the live state is given and that at which the new process serves, nothing
+//! may change by command that would be lost; so changes wait meanwhile.
+
+mod predecessor;
+mod words;
+
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, ExitStatus};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use portway_telemetry::events::{Event, emit};
+use tokio::sync::{MutexGuard, watch};
+
+use crate::bind::takeover;
+use crate::change::Changing;
+use crate::live_state::{self, Given};
+use crate::reload::Finding;
+use crate::running::Running;
+pub use predecessor::{Granted, Predecessor, StateFrom};
+use words::Word;
+
+/// How long a new process has to be ready, unless whoever asks says otherwise.
+pub const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// The most that may be said.
+pub const MOST_PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Once it has the live state there is little left to do: so long it has then at least.
+const LAST_STEP: Duration = Duration::from_secs(10);
+
+/// How long a process that has closed its line may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Starts the program anew with this as its end of the line.
+pub type Starter = Box<dyn Fn(UnixStream) -> io::Result<Child> + Send + Sync>;
+
+/// How this process is replaced.
+pub struct Way {
+    /// Starts the new process.
+    pub start: Starter,
+    /// Tells whoever supervises this process that another one serves.
+    pub leave_to: Box<dyn Fn(u32) + Send + Sync>,
+}
+
+/// What there is to say of upgrades.
+pub(crate) struct Upgrades {
+    way: OnceLock<Way>,
+    /// The line to a new process that is not ready yet; `Some(None)`: it is about to be started.
+    line: Mutex<Option<Option<UnixStream>>>,
+    last: Mutex<Option<LastUpgrade>>,
+    /// The process that serves in place of this one.
+    successor: watch::Sender<Option<u32>>,
+    /// Where a process waits that is to know who serves.
+    keeper: OnceLock<UnixStream>,
+    /// Where this process hears who serves, if it is to know.
+    news: Mutex<Option<UnixStream>>,
+}
+
+impl Default for Upgrades {
+    fn default() -> Self {
+        Self {
+            way: OnceLock::new(),
+            line: Mutex::default(),
+            last: Mutex::default(),
+            successor: watch::Sender::new(None),
+            keeper: OnceLock::new(),
+            news: Mutex::default(),
+        }
+    }
+}
+
+/// How the latest upgrade went: the one that made this process, or one that failed since.
+#[derive(Debug, Clone)]
+pub struct LastUpgrade {
+    /// When it was asked for.
+    pub at: SystemTime,
+    /// How long it took.
+    pub took: Duration,
+    /// Why this process goes on; `None`: it took over from another.
+    pub error: Option<String>,
+}
+
+/// Another process serves.
+#[derive(Debug, Clone)]
+pub struct Upgraded {
+    /// Its number.
+    pub process: u32,
+    /// How long it took.
+    pub took: Duration,
+    /// What it was given.
+    pub given: Given,
+    /// Connections that are open here.
+    pub connections: u64,
+    /// How long they have.
+    pub deadline: Duration,
+}
+
+/// This process goes on.
+#[derive(Debug, Clone)]
+pub struct NotUpgraded {
+    /// Why, on a line.
+    pub why: String,
+    /// What the new process has found.
+    pub findings: Vec<Finding>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Why a new process does not serve.
+struct Refused {
+    why: String,
+    findings: Vec<Finding>,
+}
+
+impl From<String> for Refused {
+    fn from(why: String) -> Self {
+        Self {
+            why,
+            findings: Vec::new(),
+        }
+    }
+}
+
+/// Ends the turn of an upgrade.
+struct Turn<'r>(&'r Upgrades);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.line() = None;
+    }
+}
+
+impl Upgrades {
+    fn line(&self) -> std::sync::MutexGuard<'_, Option<Option<UnixStream>>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn news(&self) -> std::sync::MutexGuard<'_, Option<UnixStream>> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True while a new process gets ready, and once it serves.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.line().is_some() || self.successor.borrow().is_some()
+    }
+
+    fn begin(&self) -> Result<Turn<'_>, Refused> {
+        if let Some(process) = *self.successor.borrow() {
+            return Err(format!("process {process} has taken over already: ask that one").into());
+        }
+        let mut line = self.line();
+        if line.is_some() {
+            return Err("another upgrade is under way: wait until it is over"
+                .to_owned()
+                .into());
+        }
+        *line = Some(None);
+        Ok(Turn(self))
+    }
+
+    /// The process is to stop: a new one that is not ready is not waited for.
+    pub(crate) fn give_up(&self) {
+        if let Some(Some(line)) = &*self.line() {
+            let _ = line.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
+    /// This process took over from another, in so long.
+    pub(crate) fn have_made_this(&self, at: SystemTime, took: Duration) {
+        self.set_last(at, took, None);
+    }
+
+    fn set_last(&self, at: SystemTime, took: Duration, error: Option<String>) {
+        let last = Some(LastUpgrade { at, took, error });
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;
+    }
+}
+
+impl Running {
+    /// This process can be replaced in this way.
+    pub fn is_replaced_by(&self, way: Way) {
+        // A second way is none.
+        drop(self.upgrades.way.set(way));
+    }
+
+    /// From now on the process at the other end is told who takes over.
+    pub fn is_kept_by(&self, keeper: UnixStream) {
+        drop(self.upgrades.keeper.set(keeper));
+    }
+
+    /// Where the first process hears of those that follow its successor: it stays to the end of the last.
+    pub fn news(&self) -> Option<News> {
+        self.upgrades.news().take().map(News)
+    }
+
+    /// How the latest upgrade went; `None`: there was none.
+    pub fn last_upgrade(&self) -> Option<LastUpgrade> {
+        let last = self.upgrades.last.lock();
+        last.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until another process serves in place of this one; its number.
+    pub async fn is_succeeded(&self) -> u32 {
+        let mut successor = self.upgrades.successor.subscribe();
+        loop {
+            if let Some(process) = *successor.borrow_and_update() {
+                return process;
+            }
+            if successor.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits until no upgrade is under way; for ever where another process serves.
+    pub async fn is_not_upgrading(&self) {
+        while self.upgrades.is_under_way() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Starts the program that stands on disk now, hands everything over to it, and comes back when it serves. This process is to
+    /// leave then: see [`Running::is_succeeded`]. `by`: what asks, for the log.
+    ///
+    /// # Errors
+    /// Why the new process does not serve; nothing has changed then.
+    pub async fn upgrade(
+        self: &Arc<Self>,
+        by: &str,
+        within: Duration,
+    ) -> Result<Upgraded, NotUpgraded> {
+        let (at, begun) = (SystemTime::now(), Instant::now());
+        let running = self.clone();
+        let who = by.to_owned();
+        let done = tokio::task::spawn_blocking(move || running.replaced(&who, begun + within));
+        let done = done
+            .await
+            .unwrap_or_else(|error| Err(error.to_string().into()));
+        let took = begun.elapsed();
+        match done {
+            Ok((process, given)) => {
+                emit(&Event::Upgraded { by, process, took });
+                Ok(Upgraded {
+                    process,
+                    took,
+                    given,
+                    connections: self.open_connections(),
+                    deadline: self.snapshot().process.drain_deadline,
+                })
+            }
+            Err(Refused { why, findings }) => {
+                let first = findings.iter().find(|it| it.severity == "error");
+                let error = match first {
+                    Some(first) => format!("{why}: {}", first.on_a_line()),
+                    None => why.clone(),
+                };
+                emit(&Event::UpgradeFailed { by, error: &error });
+                let counters = self.statistics.installed().plane.metrics.clone();
+                counters.process().failed_upgrades.add(1);
+                self.upgrades.set_last(at, took, Some(error));
+                Err(NotUpgraded {
+                    why,
+                    findings,
+                    took,
+                })
+            }
+        }
+    }
+
+    /// Blocks until the new process serves, or does not.
+    fn replaced(&self, by: &str, deadline: Instant) -> Result<(u32, Given), Refused> {
+        let _turn = self.upgrades.begin()?;
+        // What is being changed is finished first.
+        drop(self.changing.blocking_lock());
+        let way = self.may_leave()?;
+        emit(&Event::UpgradeStarted { by });
+        let (line, theirs) = UnixStream::pair().map_err(|it| cannot_start(&it))?;
+        let kept = line.try_clone().map_err(|it| cannot_start(&it))?;
+        *self.upgrades.line() = Some(Some(kept));
+        let mut child = (way.start)(theirs).map_err(|it| cannot_start(&it))?;
+        match self.get_ready(&line, &mut child, deadline) {
+            Ok((given, writes_pid)) => {
+                let process = child.id();
+                self.leave_to(process, way, writes_pid);
+                // Whoever does not hear it is alone from now on, and goes on.
+                let _ = self.let_go(&line, process);
+                Ok((process, given))
+            }
+            Err(refused) => {
+                // Before the line ends: at its end it would believe itself alone.
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(refused)
+            }
+        }
+    }
+
+    /// How it is replaced, if it can be now.
+    fn may_leave(&self) -> Result<&Way, Refused> {
+        let way =
+            self.upgrades.way.get().ok_or_else(|| {
+                Refused::from("this process cannot start itself again".to_owned())
+            })?;
+        if self.threads().is_none() {
+            return Err("the process is stopping".to_owned().into());
+        }
+        if let Some(root) = &self.snapshot().process.chroot {
+            let why = format!(
+                "the root of this process is `{}` (`chroot`): neither the program nor its files can be found from there; restart it instead",
+                root.value
+            );
+            return Err(why.into());
+        }
+        Ok(way)
+    }
+
+    /// Answers a new process until it serves. True: this process is to write its number into the pid file.
+    fn get_ready(
+        &self,
+        line: &UnixStream,
+        child: &mut Child,
+        mut deadline: Instant,
+    ) -> Result<(Given, bool), Refused> {
+        let begun = Instant::now();
+        let mut given = Given::default();
+        let mut changing: Option<MutexGuard<'_, Changing>> = None;
+        loop {
+            let word = words::hear(line, deadline).map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut => {
+                    let seconds = deadline.duration_since(begun).as_secs_f64();
+                    Refused::from(format!(
+                        "the new process was not ready within {seconds:.0} seconds"
+                    ))
+                }
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+                    self.has_ended(child)
+                }
+                _ => format!("the new process cannot be understood: {error}").into(),
+            })?;
+            let answered = match word {
+                Word::Sockets => takeover::give(line),
+                Word::State => {
+                    changing.get_or_insert_with(|| self.changing.blocking_lock());
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    let patience = left.max(LAST_STEP);
+                    line.set_write_timeout(Some(patience))
+                        .and_then(|()| live_state::give(self, line))
+                        .map(|it| given = it)
+                }
+                Word::Ready(writes_pid) => return Ok((given, writes_pid)),
+                Word::Failed(findings) => {
+                    let why = "the new process does not come to serve".to_owned();
+                    return Err(Refused { why, findings });
+                }
+            };
+            answered.map_err(|error| {
+                format!("the new process does not take what it asked for: {error}")
+            })?;
+            deadline = deadline.max(Instant::now() + LAST_STEP * u32::from(changing.is_some()));
+        }
+    }
+
+    fn has_ended(&self, child: &mut Child) -> Refused {
+        if self.threads().is_none() {
+            return "the process is stopping".to_owned().into();
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < LAST_WORDS {
+            if let Ok(Some(status)) = child.try_wait() {
+                return ended(status).into();
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        "the new process has closed its line".to_owned().into()
+    }
+
+    /// Another process serves: sockets, files and whoever supervises are its own from now on.
+    fn leave_to(&self, process: u32, way: &Way, writes_pid: bool) {
+        self.given_away.store(true, Ordering::Relaxed);
+        if writes_pid
+            && let Some(file) = &self.pid_file
+            && let Err(error) = file.write_number(process)
+        {
+            tracing::warn!(
+                "cannot write the number of process {process} into the pid file: {error}"
+            );
+        }
+        (way.leave_to)(process);
+        self.upgrades.successor.send_replace(Some(process));
+    }
+
+    /// Tells the new process that it is the one that serves.
+    fn let_go(&self, line: &UnixStream, process: u32) -> io::Result<()> {
+        let is_kept = std::process::id() == 1 || self.upgrades.keeper.get().is_some();
+        let text = words::granted(is_kept);
+        match self.upgrades.keeper.get() {
+            Some(keeper) => {
+                (&mut &*keeper).write_all(format!("{}\n", words::moved(process)).as_bytes())?;
+                takeover::send(line, text.as_bytes(), &[keeper])
+            }
+            None => {
+                if is_kept {
+                    *self.upgrades.news() = line.try_clone().ok();
+                }
+                (&mut &*line).write_all(text.as_bytes())
+            }
+        }
+    }
+}
+
+/// Tells of the processes that follow one another.
+pub struct News(UnixStream);
+
+impl News {
+    /// Blocks until another process serves; its number. `None`: nobody is left to tell.
+    pub fn next(&self) -> Option<u32> {
+        words::read_moved(&self.0)
+    }
+}
+
+fn cannot_start(error: &io::Error) -> Refused {
+    format!("cannot start the new process: {error}").into()
+}
+
+fn ended(status: ExitStatus) -> String {
+    format!("the new process ended before it was ready ({status}): its last words are in the log")
+}

@@ -1,0 +1,126 @@
+//! The side of the new process: what it asks of the one before, and what it tells it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant, SystemTime};
+
+use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::span::{Sources, Span};
+
+use super::words::{self, Word};
+use crate::bind::{Handover, Neighbour, takeover};
+use crate::reload::findings;
+use crate::running::Running;
+
+/// How long the old process may take to let go: it writes a file and tells its supervisor.
+const GRANTED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Where the live state of a process is asked for.
+pub struct StateFrom(pub(crate) UnixStream);
+
+impl StateFrom {
+    /// Over a connection to a control socket of it.
+    pub fn control_socket(connection: UnixStream) -> Self {
+        Self(connection)
+    }
+}
+
+/// The process before, at the other end of the line.
+pub struct Predecessor {
+    line: UnixStream,
+    at: SystemTime,
+    begun: Instant,
+}
+
+/// What the old process says at last.
+pub struct Granted {
+    /// A process that stays and is to be told who takes over from this one.
+    pub keeper: Option<UnixStream>,
+}
+
+impl Predecessor {
+    /// At the other end of this line.
+    pub fn new(line: UnixStream) -> Self {
+        Self {
+            line,
+            at: SystemTime::now(),
+            begun: Instant::now(),
+        }
+    }
+
+    /// Its listening sockets. Where it is gone meanwhile there are none to share, and every address has to be free.
+    ///
+    /// # Errors
+    /// It is there and does not hand them over.
+    pub fn sockets(&self) -> Result<Neighbour, Diagnostic> {
+        match Handover::fetch(&self.line) {
+            Ok(handover) => Ok(Neighbour::Giving(handover)),
+            Err(error) if is_end(&error) => {
+                tracing::warn!(
+                    "the process before has ended: this one starts as if there had been none"
+                );
+                Ok(Neighbour::None)
+            }
+            Err(error) => {
+                let message = format!("the process before does not hand over its sockets: {error}");
+                Err(Diagnostic::error(Code::Install, Span::NONE, message))
+            }
+        }
+    }
+
+    /// Where its live state is asked for.
+    pub fn state(&self) -> Option<StateFrom> {
+        self.line.try_clone().ok().map(StateFrom)
+    }
+
+    /// This process cannot serve.
+    pub fn failed(&self, found: &Diagnostics, sources: &Sources) {
+        // One that is gone needs no telling.
+        let _ = words::say(&self.line, &Word::Failed(findings(found, sources)).text());
+    }
+
+    /// This process serves. Comes back once the old one has let go, or is gone: then this one is alone, and goes on.
+    pub fn ready(self, running: &Running) -> Granted {
+        running
+            .upgrades
+            .have_made_this(self.at, self.begun.elapsed());
+        let counters = running.statistics.installed().plane.metrics.clone();
+        counters.process().upgrades.add(1);
+        let word = Word::Ready(running.wants_number_written());
+        let granted = words::say(&self.line, &word.text()).and_then(|()| self.granted());
+        let keeper = granted.unwrap_or_else(|error| {
+            tracing::warn!("the process before has not let go ({error}): this one serves alone");
+            None
+        });
+        Granted { keeper }
+    }
+
+    fn granted(&self) -> io::Result<Option<UnixStream>> {
+        self.line.set_read_timeout(Some(GRANTED_WITHIN))?;
+        let mut keeper = None;
+        let mut said = [0; 32];
+        let got = takeover::receive(&self.line, &mut said, &mut |fd: OwnedFd| {
+            keeper = Some(UnixStream::from(fd));
+        })?;
+        let said = said.get(..got).unwrap_or_default();
+        self.line.set_read_timeout(None)?;
+        if said == words::granted(false).as_bytes() {
+            return Ok(None);
+        }
+        if said != words::granted(true).as_bytes() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match keeper {
+            Some(keeper) => Ok(Some(keeper)),
+            None => self.line.try_clone().map(Some),
+        }
+    }
+}
+
+fn is_end(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}

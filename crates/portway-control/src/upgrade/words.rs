@@ -1,0 +1,220 @@
+//! What an old and a new process say to each other over the line between them: words of one line each.
+//!
+//! ```text
+//! new                              old
+//! _getsocks                 ─▶
+//!                           ◀─     the listening sockets (see `bind::takeover`)
+//! _portway_state            ─▶
+//!                           ◀─     the live state (see `live_state`)
+//! ready                     ─▶            it serves: both do now
+//!                           ◀─     go     the old one accepts no more
+//! ```
+//!
+//! In place of `ready` it may say `failed` with what stands in the way. A word that is not known ends the upgrade: both are of
+//! this project, and what may differ between versions is the state alone.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::bind::takeover;
+use crate::live_state;
+use crate::reload::Finding;
+
+/// Bytes of a word: what stands in the way of a configuration may be long.
+const MAX_WORD_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a new process says.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// It wants the listening sockets.
+    Sockets,
+    /// It wants the live state.
+    State,
+    /// It serves. True: the old one is to write its number into the pid file.
+    Ready(bool),
+    /// It cannot.
+    Failed(Vec<Finding>),
+}
+
+/// What was found, as it goes over the line.
+#[derive(Debug, Serialize, Deserialize)]
+struct Found {
+    severity: String,
+    code: String,
+    message: String,
+    place: Option<String>,
+    help: Option<String>,
+}
+
+impl Word {
+    fn read(text: &str) -> Option<Self> {
+        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+        Some(match word {
+            takeover::REQUEST => Word::Sockets,
+            live_state::REQUEST => Word::State,
+            "ready" => Word::Ready(rest == "pid-file"),
+            "failed" => {
+                let found: Vec<Found> = serde_json::from_str(rest).ok()?;
+                Word::Failed(found.into_iter().map(Into::into).collect())
+            }
+            _ => return None,
+        })
+    }
+
+    /// As it goes over the line.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Word::Sockets => takeover::REQUEST.to_owned(),
+            Word::State => live_state::REQUEST.to_owned(),
+            Word::Ready(false) => "ready".to_owned(),
+            Word::Ready(true) => "ready pid-file".to_owned(),
+            Word::Failed(found) => {
+                let found: Vec<Found> = found.iter().cloned().map(Into::into).collect();
+                // Nothing of it can fail to be JSON.
+                format!(
+                    "failed {}",
+                    serde_json::to_string(&found).unwrap_or_default()
+                )
+            }
+        }
+    }
+}
+
+impl From<Finding> for Found {
+    fn from(it: Finding) -> Self {
+        Self {
+            severity: it.severity.to_owned(),
+            code: it.code.into_owned(),
+            message: it.message,
+            place: it.place,
+            help: it.help,
+        }
+    }
+}
+
+impl From<Found> for Finding {
+    fn from(it: Found) -> Self {
+        Self {
+            severity: match it.severity.as_str() {
+                "warning" => "warning",
+                "note" => "note",
+                _ => "error",
+            },
+            code: it.code.into(),
+            message: it.message,
+            place: it.place,
+            help: it.help,
+        }
+    }
+}
+
+/// Says a line.
+pub(super) fn say(mut line: &UnixStream, text: &str) -> io::Result<()> {
+    line.write_all(format!("{text}\n").as_bytes())
+}
+
+/// The last word of an old process. `keeps`: another process that stays is to be told who takes over next.
+pub(super) fn granted(keeps: bool) -> &'static str {
+    match keeps {
+        true => "go keep\n",
+        false => "go\n",
+    }
+}
+
+/// What a process that stays is told of the one that serves.
+pub(super) fn moved(process: u32) -> String {
+    format!("moved {process}")
+}
+
+/// The process that serves from now on, as somebody says it; `None` where nobody does any more.
+pub(super) fn read_moved(line: &UnixStream) -> Option<u32> {
+    let text = read_line(line, None).ok()?;
+    text.strip_prefix("moved ")?.parse().ok()
+}
+
+/// The next word of a new process, which has until `deadline` to say it.
+///
+/// # Errors
+/// `UnexpectedEof` where it is gone, `TimedOut` where it is silent.
+pub(super) fn hear(line: &UnixStream, deadline: Instant) -> io::Result<Word> {
+    let text = read_line(line, Some(deadline))?;
+    Word::read(&text).ok_or_else(|| {
+        let text = format!(
+            "it says what this version does not know: `{}`",
+            text.escape_debug()
+        );
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    })
+}
+
+/// A line without its end, byte by byte: what comes behind it is not ours to read.
+pub(super) fn read_line(mut line: &UnixStream, deadline: Option<Instant>) -> io::Result<String> {
+    let mut text = Vec::new();
+    let mut byte = [0];
+    loop {
+        let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        line.set_read_timeout(left)?;
+        match line.read(&mut byte) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) if byte == *b"\n" => break,
+            Ok(_) => text.extend(byte),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        if text.len() > MAX_WORD_BYTES {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+    }
+    String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_heard_as_they_were_said() {
+        let finding = Finding {
+            severity: "warning",
+            code: "P0101".into(),
+            message: "a line\nand another".to_owned(),
+            place: Some("a.toml:1:1".to_owned()),
+            help: None,
+        };
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        for word in [
+            Word::Sockets,
+            Word::State,
+            Word::Ready(true),
+            Word::Ready(false),
+            Word::Failed(vec![finding]),
+        ] {
+            say(&ours, &word.text()).unwrap();
+            let heard = hear(&theirs, deadline).unwrap();
+            assert_eq!(format!("{word:?}"), format!("{heard:?}"));
+        }
+        say(&ours, "sing").unwrap();
+        assert_eq!(
+            hear(&theirs, deadline).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert_eq!(
+            hear(&theirs, soon).unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
+        drop(ours);
+        assert_eq!(
+            hear(&theirs, deadline).unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
+    }
+}

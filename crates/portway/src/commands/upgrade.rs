@@ -1,0 +1,57 @@
+//! `portway upgrade`: has the program as it is on disk now take over from the running Portway.
+
+use std::process::ExitCode;
+
+use portway_admin::client;
+use portway_admin::json;
+
+use super::reload::findings;
+use crate::cli::Upgrade;
+
+/// Runs the command. Exit code 1 where the process before goes on.
+pub(crate) fn run(arguments: &Upgrade, quiet: bool) -> ExitCode {
+    let answer = match client::upgrade(arguments.admin, arguments.timeout) {
+        Ok(answer) => answer,
+        Err(error) => return super::fail(&error.to_string()),
+    };
+    if arguments.json {
+        match serde_json::to_string_pretty(&answer) {
+            Ok(json) => super::print(&format!("{json}\n")),
+            Err(error) => return super::fail(&error.to_string()),
+        }
+    } else {
+        eprint!("{}", findings(&answer.diagnostics, quiet));
+        match &answer.error {
+            Some(why) => eprintln!("not upgraded, process {} goes on: {why}", answer.pid),
+            None if quiet => {}
+            None => super::print(&done(&answer)),
+        }
+    }
+    match answer.ok {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+fn done(answer: &json::Upgrade) -> String {
+    let mut text = format!(
+        "process {} serves, after {:.0} ms\n",
+        answer.pid,
+        answer.took * 1000.0
+    );
+    if let Some(state) = &answer.state {
+        text += &format!(
+            "handed over: {} entries of stick tables, {:.1} MB of live state in {:.0} ms\n",
+            state.entries,
+            state.bytes as f64 / 1e6,
+            state.took * 1000.0
+        );
+    }
+    if let Some(before) = &answer.before {
+        text += &format!(
+            "process {} finishes {} connections within {:.0} s\n",
+            before.pid, before.connections, before.deadline
+        );
+    }
+    text
+}
