@@ -27,6 +27,8 @@ pub enum AskError {
     NobodyThere(SocketAddr),
     /// The connection failed.
     Connection(SocketAddr, io::Error),
+    /// The connection was closed before an answer came.
+    Ended(SocketAddr),
     /// Something answers, with this status, that is not what was asked for.
     Refused(SocketAddr, u16),
     /// Something answers that is no admin address of Portway.
@@ -43,6 +45,10 @@ impl fmt::Display for AskError {
                 "nothing answers at {address}: is Portway running? If its admin address is another one, name it with --admin"
             ),
             Self::Connection(address, error) => write!(f, "no answer from {address}: {error}"),
+            Self::Ended(address) => write!(
+                f,
+                "{address} closed the connection without an answer: Portway is stopping, or has stopped"
+            ),
             Self::Refused(address, 503) => write!(f, "Portway at {address} is still starting"),
             Self::Refused(address, status) => {
                 write!(
@@ -134,8 +140,12 @@ fn answer(
 ) -> Result<(u16, Vec<u8>), AskError> {
     let answer = exchange(address, (what, body), patience).map_err(|error| match error.kind() {
         io::ErrorKind::ConnectionRefused => AskError::NobodyThere(address),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => AskError::Ended(address),
         _ => AskError::Connection(address, error),
     })?;
+    if answer.is_empty() {
+        return Err(AskError::Ended(address));
+    }
     let mut head = ResponseHead::new();
     let Parsed::Complete { head_len } =
         parse_response(&answer, 0, &HeadLimits::default(), &mut head)

@@ -65,6 +65,24 @@ pub(crate) fn take(process: &Process) -> Result<(), Diagnostic> {
     Ok(())
 }
 
+/// Who the process is since its start, and where, for whoever wonders why it cannot read a file.
+pub(crate) fn since_the_start(process: &Process) -> Option<String> {
+    let name = |kind: &str, it: &Option<Spanned<String>>| {
+        let it = it.as_ref()?;
+        Some(format!("{kind} `{}`", it.value))
+    };
+    let user = name("the user", &process.user).or(name("of the group", &process.group));
+    let root = name("in the root", &process.chroot);
+    if user.is_none() && root.is_none() {
+        return None;
+    }
+    let parts: Vec<String> = user.into_iter().chain(root).collect();
+    let parts = parts.join(", ");
+    Some(format!(
+        "since its start the process is {parts}: it reads files again as that"
+    ))
+}
+
 fn identity(process: &Process) -> Result<Identity, Diagnostic> {
     let user = process.user.as_ref().map(user_of).transpose()?;
     let group = process.group.as_ref().map(group_of).transpose()?;
@@ -124,6 +142,21 @@ fn refused(kind: &str, place: Span, error: nix::Error) -> Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_reads_again() {
+        let text = "[process]\nuser = 'nobody'\nchroot = '/srv'\n[listener.a]\nbind = '127.0.0.1:1'\nforward = 'b'\n[target_group.b]\ntargets = ['127.0.0.1:2']\n";
+        let compiled = crate::sources::compile_text("a.toml", text);
+        let mut process = compiled.snapshot.unwrap().process;
+        let said = since_the_start(&process).unwrap();
+        assert!(
+            said.starts_with(
+                "since its start the process is the user `nobody`, in the root `/srv`: "
+            )
+        );
+        (process.user, process.chroot) = (None, None);
+        assert_eq!(since_the_start(&process), None);
+    }
 
     #[test]
     fn users_and_groups() {

@@ -26,12 +26,14 @@ use tokio::time::timeout;
 use crate::bind::{self, Bound, Neighbour};
 use crate::certificates::LoadedCertificate;
 use crate::change::Changing;
+use crate::descriptors;
 use crate::figures::Installed;
 use crate::files::Record;
 use crate::install::{Loaded, load};
 use crate::logs::{self, OpenLogs, Tellers};
 use crate::parts::{self, Ready};
 use crate::plan::Plan;
+use crate::privileges;
 use crate::resolve;
 use crate::running::Running;
 use crate::sources::Compiled;
@@ -204,6 +206,8 @@ impl Running {
         (found, sources): (Diagnostics, Sources),
     ) -> Result<Reloaded, NotReloaded> {
         let took = begun.elapsed();
+        let process = &self.statistics.installed().plane.snapshot.process;
+        let found = with_who_reads(process, found);
         let error = match &done {
             Some(_) => None,
             None => Some(first_error(&found, &sources)),
@@ -273,6 +277,9 @@ impl Running {
         let (snapshot, loaded, of_files) =
             look(snapshot, sources, changing.tickets(), record).await?;
         found.extend(of_files);
+        if let Some(one) = descriptors::check(&snapshot.process) {
+            found.push(one);
+        }
         if found.has_errors() {
             return Err(found);
         }
@@ -588,8 +595,28 @@ fn keep_fixed(now: &Process, next: &mut Process) -> Diagnostics {
     next.pid_file.clone_from(&now.pid_file);
     next.daemon = now.daemon;
     next.master = now.master;
+    next.variables.clone_from(&now.variables);
     next.control_sockets.clone_from(&now.control_sockets);
     found
+}
+
+/// What could not be read, with who the process is.
+fn with_who_reads(process: &Process, found: Diagnostics) -> Diagnostics {
+    let Some(who) = privileges::since_the_start(process) else {
+        return found;
+    };
+    let mut told = Diagnostics::default();
+    for one in found.iter().cloned() {
+        told.push(match (one.code, &one.help) {
+            (Code::Unreadable, Some(help)) => {
+                let help = format!("{help}; {who}");
+                one.help(help)
+            }
+            (Code::Unreadable, None) => one.help(&who),
+            _ => one,
+        });
+    }
+    told
 }
 
 /// The first error with its place, on a line.

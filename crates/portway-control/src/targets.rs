@@ -11,7 +11,7 @@ use portway_core::health::{
 };
 use portway_dataplane::live::{Health, TargetState};
 use portway_model::address::{Host, TargetAddress};
-use portway_model::check::{CheckWord, OnErrors};
+use portway_model::check::{CheckWord, ObservedLayer, OnErrors};
 use portway_model::name::Name;
 use portway_model::snapshot::{HealthCheck, Snapshot, Target, TargetCheck, TargetGroup};
 use portway_telemetry::metrics::TargetHealth;
@@ -164,6 +164,12 @@ pub fn watch(snapshot: &Snapshot) -> Vec<Targets> {
     all
 }
 
+/// What of a target is counted while it serves, and how much of it is told.
+fn observed(target: &Target) -> Option<(ObservedLayer, u32)> {
+    let observe = target.check.as_ref()?.observe?;
+    Some((observe.layer, observe.errors.into()))
+}
+
 impl WatchedTarget {
     fn new(group: &TargetGroup, target: &Target) -> Self {
         let is_checked = target.check.is_some();
@@ -179,9 +185,7 @@ impl WatchedTarget {
             machine.retire();
         }
         let state = TargetState::new(health(&machine), literal(&target.address));
-        if let Some(observe) = target.check.as_ref().and_then(|check| check.observe) {
-            state.observe(observe.layer, observe.errors.into());
-        }
+        state.observe(observed(target));
         Self {
             group: group.name.clone(),
             target: target.clone(),

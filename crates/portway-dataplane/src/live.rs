@@ -113,37 +113,29 @@ pub struct TargetState {
     tell_handshake_at: AtomicU64,
     shelves: Shelves,
     /// What is counted of what it serves; nothing where its health does not depend on that.
-    observed: OnceLock<Observed>,
+    observed: Observed,
 }
 
 /// What is seen of a target while it serves.
 impl TargetState {
-    /// From now on `limit` errors in a row of this layer are told.
-    pub fn observe(&self, layer: ObservedLayer, limit: u32) {
-        // Said once, when the target is made.
-        let _ = self.observed.set(Observed::new(layer, limit));
+    /// From now on so many errors in a row of a layer are told; nothing is without one.
+    pub fn observe(&self, what: Option<(ObservedLayer, u32)>) {
+        self.observed.look_at(what);
     }
 
     /// Takes note.
     pub(crate) fn saw(&self, seen: Seen) {
-        if let Some(observed) = self.observed.get() {
-            observed.saw(seen);
-        }
+        self.observed.saw(seen);
     }
 
     /// Waits until there were errors in a row; what is said of the last one. Never where nothing is observed.
     pub async fn alarmed(&self) -> &'static str {
-        match self.observed.get() {
-            Some(observed) => observed.alarmed().await,
-            None => std::future::pending().await,
-        }
+        self.observed.alarmed().await
     }
 
     /// Counts errors from 0 again.
     pub fn forgive(&self) {
-        if let Some(observed) = self.observed.get() {
-            observed.forgive();
-        }
+        self.observed.forgive();
     }
 }
 
@@ -165,7 +157,7 @@ impl TargetState {
             failed_handshakes: AtomicU64::new(0),
             tell_handshake_at: AtomicU64::new(0),
             shelves: Shelves::default(),
-            observed: OnceLock::new(),
+            observed: Observed::default(),
         }
     }
 
@@ -691,7 +683,7 @@ mod tests {
     fn errors_in_a_row_are_told() {
         let target = TargetState::new(Health::Healthy, None);
         target.saw(Seen::NotConnected);
-        target.observe(ObservedLayer::Response, 2);
+        target.observe(Some((ObservedLayer::Response, 2)));
         let rung = || {
             let mut alarmed = std::pin::pin!(target.alarmed());
             let mut cx = Context::from_waker(Waker::noop());

@@ -56,11 +56,14 @@ impl Seen {
     }
 }
 
+const LAYERS: [ObservedLayer; 2] = [ObservedLayer::Connection, ObservedLayer::Response];
+
 /// Errors in a row of what a target serves.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Observed {
-    layer: ObservedLayer,
-    limit: u32,
+    /// Places in [`LAYERS`], from 1 on; 0: nothing is counted.
+    layer: AtomicU8,
+    limit: AtomicU32,
     errors: AtomicU32,
     /// The last error: a place in [`Seen::ERRORS`].
     last: AtomicU8,
@@ -69,25 +72,30 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    pub(crate) fn new(layer: ObservedLayer, limit: u32) -> Self {
-        Self {
-            layer,
-            limit,
-            errors: AtomicU32::new(0),
-            last: AtomicU8::new(0),
-            bell: Notify::new(),
+    /// From now on `limit` errors in a row of this layer are told; nothing is without one.
+    pub(crate) fn look_at(&self, what: Option<(ObservedLayer, u32)>) {
+        let (layer, limit) = what.unzip();
+        let place = LAYERS.iter().zip(1..).find(|(it, _)| Some(**it) == layer);
+        self.limit.store(limit.unwrap_or(0), Ordering::Relaxed);
+        let place = place.map_or(0, |(_, place)| place);
+        if self.layer.swap(place, Ordering::Relaxed) != place {
+            self.forgive();
         }
     }
 
     /// Takes note.
     pub(crate) fn saw(&self, seen: Seen) {
-        match seen.is_good(self.layer) {
+        let layer = usize::from(self.layer.load(Ordering::Relaxed));
+        let Some(layer) = layer.checked_sub(1).and_then(|it| LAYERS.get(it)) else {
+            return;
+        };
+        match seen.is_good(*layer) {
             None => {}
             Some(true) => self.errors.store(0, Ordering::Relaxed),
             Some(false) => {
                 let errors = self.errors.fetch_add(1, Ordering::Relaxed) + 1;
                 self.last.store(seen.index(), Ordering::Relaxed);
-                if errors >= self.limit {
+                if errors >= self.limit.load(Ordering::Relaxed) {
                     self.errors.store(0, Ordering::Relaxed);
                     self.bell.notify_one();
                 }

@@ -63,6 +63,7 @@ pub fn bind(
     if failed.has_errors() {
         return Err(failed);
     }
+    files.put_in_place().map_err(super::not_in_place)?;
     Ok(bound)
 }
 

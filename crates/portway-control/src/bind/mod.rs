@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 pub use held::Held;
 use portway_dataplane::plane::SocketPlace;
@@ -138,7 +139,12 @@ pub fn bind(
         if failed.has_errors() && matches!(one.place, Place::Unix(_)) {
             break;
         }
-        let id = match left.take(one) {
+        // A file that somebody took away is made again.
+        let is_there = |_: &SocketId| match &one.place {
+            Place::Unix(socket) => !unix::is_lost(&socket.path),
+            Place::Tcp { .. } | Place::Inherited(_) => true,
+        };
+        let id = match left.take(one).filter(is_there) {
             Some(id) => id,
             None => match open(one, workers.max(1), (neighbour, held), &mut bound.files) {
                 Ok(opened) => bound.add(opened),
@@ -158,7 +164,14 @@ pub fn bind(
     if failed.has_errors() {
         return Err(failed);
     }
+    bound.files.put_in_place().map_err(not_in_place)?;
     Ok(bound)
+}
+
+/// That a socket could not be given its name.
+fn not_in_place((path, error): (PathBuf, io::Error)) -> Diagnostic {
+    let message = format!("cannot put a socket at `{}`: {error}", path.display());
+    Diagnostic::error(Code::Install, Span::NONE, message)
 }
 
 impl Bound {

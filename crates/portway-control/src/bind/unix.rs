@@ -23,8 +23,24 @@ use super::{Neighbour, Place};
 #[derive(Debug, Default)]
 pub struct SocketFiles {
     files: Vec<SocketFile>,
+    /// Sockets that listen under a name beside that which they are to have.
+    made: Vec<Made>,
     /// Another process has the sockets now, and with them the files.
     given_away: Arc<AtomicBool>,
+}
+
+/// A socket under the name under which it was made; dropping takes that away.
+#[derive(Debug)]
+struct Made {
+    beside: PathBuf,
+    path: PathBuf,
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // Once it has its own name there is none.
+        let _ = fs::remove_file(&self.beside);
+    }
 }
 
 #[derive(Debug)]
@@ -52,12 +68,30 @@ impl SocketFiles {
         self.files.iter_mut().for_each(|it| it.is_taken = false);
     }
 
+    /// Gives every socket that was made its name: until then nothing has changed of what is.
+    ///
+    /// # Errors
+    /// What the system says, and of which path.
+    pub(super) fn put_in_place(&mut self) -> Result<(), (PathBuf, io::Error)> {
+        for made in std::mem::take(&mut self.made) {
+            if let Err(error) = fs::rename(&made.beside, &made.path) {
+                return Err((made.path.clone(), error));
+            }
+            self.add(&made.path, false);
+        }
+        Ok(())
+    }
+
     /// Takes over those of `more`, and takes away those that `is_wanted` does not name.
     pub(crate) fn go_on_with(&mut self, mut more: Self, is_wanted: impl Fn(&Path) -> bool) {
+        // What was made again is another file.
+        self.files
+            .retain(|it| more.files.iter().all(|new| new.path != it.path));
         self.files.append(&mut more.files);
         let gone = self.files.extract_if(.., |it| !is_wanted(&it.path));
         let gone = Self {
             files: gone.collect(),
+            made: Vec::new(),
             given_away: self.given_away.clone(),
         };
         drop(gone);
@@ -115,7 +149,7 @@ fn abstract_address(path: &str) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(abstract_name(path).unwrap_or_default())
 }
 
-/// A socket that listens, with its file in place.
+/// A socket that listens; its file comes into its place with all others ([`SocketFiles::put_in_place`]).
 pub(super) fn listen(
     socket: &UnixSocket,
     backlog: i32,
@@ -137,20 +171,30 @@ pub(super) fn listen(
     if !neighbour.may_share(&Place::Unix(socket.clone())) {
         is_free(path)?;
     }
-    let made = beside(Path::new(path));
+    let made = beside(Path::new(path), files.made.len());
     match fs::remove_file(&made) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let listener = UnixListener::bind(&made)?;
     let finished = own(socket, &made).and_then(|()| begin(listener, backlog));
-    let finished = finished.and_then(|listener| fs::rename(&made, path).map(|()| listener));
-    match &finished {
-        Ok(_) => files.add(Path::new(path), false),
-        // What keeps it from being taken away kept it from being made.
-        Err(_) => drop(fs::remove_file(&made)),
+    // Where it is not finished it is taken away again.
+    let made = Made {
+        beside: made,
+        path: PathBuf::from(path),
+    };
+    let listener = finished?;
+    if made.path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
     }
-    finished
+    files.made.push(made);
+    Ok(listener)
+}
+
+/// True where the file of a socket is gone.
+pub(super) fn is_lost(path: &str) -> bool {
+    let gone = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+    !path.starts_with('@') && fs::symlink_metadata(path).is_err_and(gone)
 }
 
 /// The socket that another process handed over, unless its file is gone.
@@ -174,12 +218,12 @@ const MAX_PATH: usize = 107;
 
 /// The name under which a socket is made: HAProxy's, by which the next process knows it for that of `path`, whichever of us it is.
 /// One in the same folder where that is too long.
-fn beside(path: &Path) -> PathBuf {
+fn beside(path: &Path, nth: usize) -> PathBuf {
     let id = std::process::id();
     let name = path.with_added_extension(format!("{id}.tmp"));
     match name.as_os_str().len() <= MAX_PATH {
         true => name,
-        false => path.with_file_name(format!(".{id}.new")),
+        false => path.with_file_name(format!(".{id}{nth}.new")),
     }
 }
 

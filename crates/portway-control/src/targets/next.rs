@@ -10,7 +10,7 @@ use portway_model::name::Name;
 use portway_model::snapshot::{Snapshot, Target, TargetGroup, TargetTls};
 
 use super::company::{Targets, follow};
-use super::{WatchedTarget, health};
+use super::{WatchedTarget, health, observed};
 use crate::certificates::GroupTls;
 
 /// The targets of a configuration that follows another.
@@ -206,11 +206,7 @@ impl WatchedTarget {
     /// The target that another becomes: it serves what that served.
     fn following(before: &Self, group: &TargetGroup, target: &Target) -> Self {
         let mut next = Self::new(group, target);
-        let observe = |it: &Target| it.check.as_ref().and_then(|check| check.observe);
-        match observe(&before.target) == observe(target) {
-            true => next.state = before.state.clone(),
-            false => next.state.set_address(before.state.address()),
-        }
+        next.state = before.state.clone();
         let copy = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         next.rest(copy(&before.rests) && !before.is_added);
         next.rest_agent(copy(&before.agent_rests) && !before.is_added);
@@ -221,6 +217,7 @@ impl WatchedTarget {
 
     /// What was found of the one before holds, where it is still looked for.
     fn goes_on_as(&self, before: &Self) {
+        self.state.observe(observed(&self.target));
         if before.target.weight != self.target.weight {
             self.state.set_weight(None);
         }
@@ -337,5 +334,14 @@ mod tests {
         check("health_check = 'tcp'", "health_check = 'tcp'", "same");
         let slower = "health_check = { tcp = true, interval = '9s' }";
         check("health_check = 'tcp'", slower, "other");
+        // Seen otherwise, it is the same target with the same connections.
+        let observed = |layer: &str| {
+            format!(
+                "{{ name = 'a', address = '10.0.0.1:80', check = {{ observe = {{ layer = '{layer}' }} }} }}"
+            )
+        };
+        let text = |layer: &str| format!("health_check = 'tcp'\ntargets = [{}]", observed(layer));
+        let became = becomes(&text("connection"), &text("response"));
+        assert_eq!(became, "a other");
     }
 }

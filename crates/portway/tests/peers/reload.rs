@@ -1,6 +1,7 @@
 //! The configuration is read again while Portway serves: what stays feels nothing, what goes drains, what is wrong changes nothing.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -365,6 +366,93 @@ fn what_was_counted_of_clients_goes_on() {
     assert_eq!([status(), status()], ["200", "200"]);
     stage.becomes(&text("retries = 2\n"));
     assert_eq!(status(), "429");
+}
+
+#[test]
+fn what_a_process_has_from_its_start_stays_and_is_told() {
+    let one = Echo::start("one");
+    let web = free_port();
+    let text = |process: &str| {
+        let web = listener("web", web, "app");
+        format!("[process]\n{process}{web}{}", group("app", &[one.port]))
+    };
+    let stage = Stage::new(&text(""));
+    let kept = [
+        "user = 'nobody'",
+        "group = 'nogroup'",
+        "chroot = '/tmp'",
+        "pid_file = '/tmp/portway-test.pid'",
+        "daemon = true",
+        "variables = { a = '1' }",
+        "control_sockets = 'unix:control.sock'",
+    ];
+    for one in kept {
+        let told = format!("`{}`", one.split(' ').next().unwrap());
+        let answer = stage.reload(&text(&format!("ready_delay = '1s'\n{one}\n")));
+        assert_eq!(answer["ok"], true, "{one}: {answer:#}");
+        let found = answer["diagnostics"].to_string();
+        let said = found.contains(&told) && found.contains("until the next start");
+        assert!(said, "{found}");
+        // Told once more, since it was not taken over; and nothing else has changed.
+        let answer = stage.reload(&text(&format!("ready_delay = '1s'\n{one}\n")));
+        assert_eq!(
+            answer["plan"],
+            Value::Array(Vec::new()),
+            "{one}: {answer:#}"
+        );
+        assert!(
+            answer["diagnostics"].to_string().contains(&told),
+            "{answer:#}"
+        );
+        stage.becomes(&text(""));
+    }
+}
+
+#[test]
+fn files_of_unix_sockets_are_as_they_were_or_as_they_should_be() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixStream;
+    let one = Echo::start("one");
+    let unix = |name: &str, path: &str, mode: &str| {
+        format!(
+            "[listener.{name}]\nbind = {{ unix = '{path}', mode = '{mode}' }}\nforward = 'app'\n"
+        )
+    };
+    let rest = group("app", &[one.port]);
+    let text = |mode: &str| unix("a", "a.sock", mode) + &rest;
+    let stage = Stage::new(&text("600"));
+    let path = stage.scene.path("a.sock");
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let mut early = UnixStream::connect(&path).unwrap();
+    let answers = |stream: &mut UnixStream| {
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+    };
+    // One of them fails: the other is as it was.
+    let taken = stage.scene.file("taken.sock", "");
+    for other in ["taken.sock", "no/folder.sock"] {
+        let both = text("660") + &unix("b", other, "600");
+        assert_eq!(stage.reload(&both)["ok"], false);
+        assert_eq!(mode(), 0o600);
+        answers(&mut UnixStream::connect(&path).unwrap());
+    }
+    assert!(fs::metadata(&taken).unwrap().is_file());
+    stage.becomes(&text("660"));
+    assert_eq!(mode(), 0o660);
+    answers(&mut UnixStream::connect(&path).unwrap());
+    // Somebody takes it away.
+    fs::remove_file(&path).unwrap();
+    assert_eq!(stage.becomes(&text("660")), "");
+    assert_eq!(mode(), 0o660);
+    answers(&mut UnixStream::connect(&path).unwrap());
+    answers(&mut early);
+    let hidden = fs::read_dir(stage.scene.path("")).unwrap().flatten();
+    let hidden = hidden.filter(|it| it.file_name().to_string_lossy().starts_with('.'));
+    assert_eq!(hidden.count(), 0);
 }
 
 /// Two hundred configurations one after the other, each with other targets, retries and a listener that comes and goes.
