@@ -4,7 +4,7 @@
 //! there, and what was had is given back where something fails.
 
 use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use portway_dataplane::Answers;
@@ -340,6 +340,7 @@ impl Prepared {
             files: Mutex::new(files),
             tickets: self.tickets,
             upgrades: Upgrades::default(),
+            supervisor: OnceLock::new(),
         })
     }
 }

@@ -33,6 +33,7 @@ mod running;
 pub mod services;
 pub mod sources;
 pub mod status;
+pub mod supervisor;
 pub mod targets;
 pub mod tidings;
 pub mod tls;

@@ -37,6 +37,7 @@ use crate::privileges;
 use crate::resolve;
 use crate::running::Running;
 use crate::sources::Compiled;
+use crate::supervisor::Doing;
 use crate::targets::{NextTargets, WatchedTarget, Watching, watch_next};
 use crate::tls::tickets::TicketKeys;
 
@@ -44,7 +45,7 @@ use crate::tls::tickets::TicketKeys;
 const READ_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a reload is told meanwhile.
-const UPGRADING: &str = "an upgrade is under way: the new process reads the configuration itself; reload once it is over";
+pub(crate) const UPGRADING: &str = "an upgrade is under way: the new process reads the configuration itself; reload once it is over";
 
 /// How the latest reload went.
 #[derive(Debug, Clone)]
@@ -168,15 +169,22 @@ impl Running {
         // One after the other: the last that asks sees the files as they were then, or later.
         let mut changing = self.changing.lock().await;
         let (at, begun) = (SystemTime::now(), Instant::now());
+        if self.upgrades.is_under_way() {
+            let refused = unread(UPGRADING.to_owned());
+            return self.ended(
+                by,
+                (at, begun),
+                None,
+                (refused.diagnostics, refused.sources),
+            );
+        }
+        self.tell_supervisor(Doing::Reloading);
         let record = Record::default();
         let Compiled {
             snapshot,
             sources,
             mut diagnostics,
-        } = match self.upgrades.is_under_way() {
-            true => unread(UPGRADING.to_owned()),
-            false => read(changing.reader(), &record).await,
-        };
+        } = read(changing.reader(), &record).await;
         let done = match snapshot {
             Some(snapshot) => {
                 let sources = Arc::new(sources.clone());
@@ -194,7 +202,13 @@ impl Running {
             Err(found) => (None, found),
         };
         diagnostics.extend(found);
-        self.ended(by, (at, begun), done, (diagnostics, sources))
+        let ended = self.ended(by, (at, begun), done, (diagnostics, sources));
+        let line = self.in_short();
+        self.tell_supervisor(Doing::Serving(match ended {
+            Ok(_) => line,
+            Err(_) => format!("{line}; the latest reload has failed"),
+        }));
+        ended
     }
 
     /// Tells of a reload that has ended, and remembers how. `begun`: when, and by a clock that only goes forward.

@@ -8,7 +8,7 @@ use std::io;
 use std::iter::Sum;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use portway_dataplane::live::ProcessState;
@@ -30,6 +30,7 @@ use crate::live_state;
 use crate::logs::{self, LogWriters, Reopener};
 use crate::pid_file::PidFile;
 use crate::reload::LastReload;
+use crate::supervisor::{Doing, Supervisor};
 use crate::targets::in_telemetry;
 use crate::tidings;
 use crate::tls::tickets::TicketKeys;
@@ -68,6 +69,8 @@ pub struct Running {
     pub(crate) tickets: Arc<TicketKeys>,
     /// Upgrades to another process.
     pub(crate) upgrades: Upgrades,
+    /// Who is told what the process is doing.
+    pub(crate) supervisor: OnceLock<Supervisor>,
 }
 
 /// How a running configuration ends.
@@ -226,6 +229,11 @@ impl Running {
         emit(&stopping);
         let teller = installed.tellers.process.as_ref();
         logs::tell(teller, LogLevel::Warning, &stopping.to_string());
+        if how != Stop::Succeeded {
+            let open = self.open_connections();
+            let line = format!("stops ({by}): {open} connections have {deadline:?}");
+            self.tell_supervisor(Doing::Stopping(line));
+        }
         self.process.set_draining();
         tokio::time::sleep(delay).await;
         workers.drain(deadline);

@@ -535,6 +535,7 @@ async fn tick(worker: Rc<Worker>) {
             u64::try_from(last.elapsed().as_millis() / TICK.as_millis()).unwrap_or(u64::MAX);
         last += TICK * u32::try_from(passed).unwrap_or(u32::MAX);
         worker.timers.tick(passed);
+        worker.metrics.ticks.add(1);
         worker.look_at_gates();
         let cuts_now = worker.generation().plane.process.cuts();
         if cuts != cuts_now {

@@ -18,6 +18,7 @@ use std::thread;
 use portway_admin::Handed;
 use portway_control::bind::takeover;
 use portway_control::services::ControlLevel;
+use portway_control::supervisor::Doing;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::mpsc;
 
@@ -68,16 +69,8 @@ impl Itself {
             .args(std::env::args_os().skip(1))
             .env(TAKES_OVER, "1")
             .stdin(Stdio::from(OwnedFd::from(line)));
-        // Of these none is about that process: its sockets come over the line, and whoever watches this one watches that then.
-        for name in [
-            PARENT_WAITS,
-            "LISTEN_PID",
-            "LISTEN_FDS",
-            "LISTEN_FDNAMES",
-            "WATCHDOG_PID",
-        ] {
-            command.env_remove(name);
-        }
+        command.env_remove(PARENT_WAITS);
+        systemd::succeed(&mut command, takes_over());
         command.spawn().map_err(|error| {
             let text = format!("{}: {error}", self.program.display());
             io::Error::new(error.kind(), text)
@@ -136,10 +129,17 @@ fn called_as(name: &OsStr) -> Option<PathBuf> {
         .and_then(|path| std::path::absolute(path).ok())
 }
 
+/// True in a process that takes over from another.
+fn takes_over() -> bool {
+    std::env::var_os(TAKES_OVER).is_some()
+}
+
 /// The line to the process that this one takes over from, if there is one. Called once, before threads start; standard input is
 /// empty afterwards.
 pub(crate) fn takes_over_from() -> Option<UnixStream> {
-    std::env::var_os(TAKES_OVER)?;
+    if !takes_over() {
+        return None;
+    }
     let line = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).ok()?;
     if let Ok(null) = File::open("/dev/null") {
         let _ = rustix::stdio::dup2_stdin(&null);
@@ -199,11 +199,11 @@ impl Nobody {
         )
     }
 
-    /// Tells whoever waits that this process serves, and lets go of the terminal if it is in the background.
-    pub(crate) fn tell_serving(&self, background: bool) {
+    /// Tells whoever waits that this process serves, and what on a line, and lets go of the terminal if it is in the background.
+    pub(crate) fn tell_serving(&self, background: bool, line: String) {
         tell_parent();
         self.leave_parent();
-        systemd::tell("READY=1");
+        systemd::supervise(Doing::Serving(line));
         if background {
             self.leave_terminal();
         }

@@ -15,7 +15,7 @@ use portway_control::files::Files;
 use portway_control::install::{Running, Stop, install};
 use portway_control::reload::Reader;
 use portway_control::sources::Reading;
-use portway_control::upgrade::{Granted, Predecessor, READY_WITHIN, StateFrom, Way};
+use portway_control::upgrade::{Granted, Predecessor, READY_WITHIN, StateFrom};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{Sources, Span};
@@ -176,11 +176,9 @@ async fn start(
     running.read_as(setting.reading.clone()).await;
     let running = Arc::new(running);
     if let Some(itself) = setting.itself.clone() {
-        running.is_replaced_by(Way {
-            start: Box::new(move |line| itself.succeed(line)),
-            leave_to: Box::new(systemd::leave_to),
-        });
+        running.is_replaced_by(Box::new(move |line| itself.succeed(line)));
     }
+    running.is_supervised_by(Box::new(systemd::supervise));
     if let Some(again) = &setting.again {
         running.is_read_by(again.reader.clone()).await;
         if let Some(files) = &again.watched {
@@ -188,6 +186,11 @@ async fn start(
             tasks.spawn(watch(running.clone(), again.quiet));
         }
     }
+    let watched = running.clone();
+    tasks.spawn(async move {
+        systemd::watchdog(watched).await;
+        Ok(())
+    });
     shown.set(running.clone());
     admin = admin.or(later.map(serve));
     tasks.spawn(answer_listeners(running.clone()));

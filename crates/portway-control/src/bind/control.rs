@@ -107,7 +107,7 @@ fn open(
     opened.map_err(|error| explain(socket, &place, &error))
 }
 
-fn place(socket: &ControlSocket) -> Place {
+pub(super) fn place(socket: &ControlSocket) -> Place {
     match &socket.bind.value {
         BindAddress::Tcp { ip, first_port, .. } => Place::Tcp {
             ip: *ip,

@@ -85,15 +85,31 @@ pub enum Neighbour {
     Leaving(Handover),
     /// Whoever gave these sockets, the process before or the system, has no others: what is among them is taken, and other
     /// addresses must be free.
-    Giving(Handover),
+    Giving {
+        /// All of them.
+        sockets: Handover,
+        /// Those of the system: it has them also when this process is gone, and their files with them.
+        of_system: Handover,
+    },
 }
 
 impl Neighbour {
+    /// Nobody but the system, with these sockets.
+    pub fn given(of_system: Handover) -> Self {
+        match of_system.is_empty() {
+            true => Neighbour::None,
+            false => Neighbour::Giving {
+                sockets: of_system.clone(),
+                of_system,
+            },
+        }
+    }
+
     /// What was handed over.
     fn handover(&self) -> Option<&Handover> {
         match self {
             Neighbour::None => None,
-            Neighbour::Leaving(handover) | Neighbour::Giving(handover) => Some(handover),
+            Neighbour::Leaving(sockets) | Neighbour::Giving { sockets, .. } => Some(sockets),
         }
     }
 
@@ -102,7 +118,15 @@ impl Neighbour {
         match self {
             Neighbour::None => false,
             Neighbour::Leaving(_) => true,
-            Neighbour::Giving(handover) => handover.is_at(wanted),
+            Neighbour::Giving { sockets, .. } => sockets.is_at(wanted),
+        }
+    }
+
+    /// True where the file of a socket is the system's.
+    fn has_file(&self, path: &str) -> bool {
+        match self {
+            Neighbour::None | Neighbour::Leaving(_) => false,
+            Neighbour::Giving { of_system, .. } => matches!(of_system.unix(path), Ok(Some(_))),
         }
     }
 }
@@ -187,6 +211,24 @@ impl Bound {
         }
         id
     }
+}
+
+/// Sockets that the system listens on and this configuration does not speak of, each by its address: whoever connects there waits for
+/// ever.
+pub fn unused(snapshot: &Snapshot, sockets: &Handover) -> Vec<String> {
+    let listeners = wanted(snapshot, &mut Diagnostics::default());
+    let mut places: Vec<Place> = listeners.into_iter().map(|it| it.place).collect();
+    places.extend(snapshot.process.control_sockets.iter().map(control::place));
+    places.push(Place::Tcp {
+        ip: Some(snapshot.process.admin.ip()),
+        port: snapshot.process.admin.port(),
+    });
+    let is_used = |it: &Handover| places.iter().any(|place| it.is_at(place));
+    sockets
+        .each()
+        .filter(|it| !is_used(&it.1))
+        .map(|it| it.0)
+        .collect()
 }
 
 /// Checks that every address of `snapshot` could be bound now; binds nothing.

@@ -82,12 +82,26 @@ impl Handover {
         Ok(Self(Arc::new(sockets)))
     }
 
-    /// The sockets that listen among these.
-    pub fn of(descriptors: Vec<OwnedFd>) -> Self {
-        let listening = descriptors
-            .into_iter()
-            .filter(|it| listens(it).unwrap_or(false));
-        Self(Arc::new(listening.map(Into::into).collect()))
+    /// The sockets of this process that listen among these numbers.
+    pub fn of_numbers(numbers: impl Iterator<Item = i32>) -> Self {
+        let ourselves = pidfd_open(getpid(), PidfdFlags::empty());
+        let sockets = ourselves
+            .map(|it| listening(&it, numbers))
+            .unwrap_or_default();
+        Self(Arc::new(sockets.into_iter().map(Into::into).collect()))
+    }
+
+    /// Each by itself, with its address.
+    pub(super) fn each(&self) -> impl Iterator<Item = (String, Self)> {
+        self.0.iter().filter_map(|it| {
+            let local = it.local_addr().ok()?;
+            let address = match (local.as_socket(), local.as_pathname()) {
+                (Some(address), _) => address.to_string(),
+                (None, Some(path)) => path.display().to_string(),
+                (None, None) => "a UNIX socket without a path".to_owned(),
+            };
+            Some((address, Self(Arc::new(vec![it.try_clone().ok()?]))))
+        })
     }
 
     /// True where there is nothing to take.

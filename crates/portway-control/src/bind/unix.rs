@@ -160,7 +160,9 @@ pub(super) fn listen(
     if let Some(listener) = taken(path, neighbour)? {
         if !path.starts_with('@') {
             own(socket, Path::new(path))?;
-            files.add(Path::new(path), true);
+            if !neighbour.has_file(path) {
+                files.add(Path::new(path), true);
+            }
         }
         return begin(listener, backlog);
     }

@@ -26,6 +26,7 @@ use crate::change::Changing;
 use crate::live_state::{self, Given};
 use crate::reload::Finding;
 use crate::running::Running;
+use crate::supervisor::Doing;
 pub use predecessor::{Granted, Predecessor, StateFrom};
 use words::Word;
 
@@ -44,17 +45,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Starts the program anew with this as its end of the line.
 pub type Starter = Box<dyn Fn(UnixStream) -> io::Result<Child> + Send + Sync>;
 
-/// How this process is replaced.
-pub struct Way {
-    /// Starts the new process.
-    pub start: Starter,
-    /// Tells whoever supervises this process that another one serves.
-    pub leave_to: Box<dyn Fn(u32) + Send + Sync>,
-}
-
 /// What there is to say of upgrades.
 pub(crate) struct Upgrades {
-    way: OnceLock<Way>,
+    starter: OnceLock<Starter>,
     /// The line to a new process that is not ready yet; `Some(None)`: it is about to be started.
     line: Mutex<Option<Option<UnixStream>>>,
     last: Mutex<Option<LastUpgrade>>,
@@ -69,7 +62,7 @@ pub(crate) struct Upgrades {
 impl Default for Upgrades {
     fn default() -> Self {
         Self {
-            way: OnceLock::new(),
+            starter: OnceLock::new(),
             line: Mutex::default(),
             last: Mutex::default(),
             successor: watch::Sender::new(None),
@@ -188,9 +181,9 @@ impl Upgrades {
 
 impl Running {
     /// This process can be replaced in this way.
-    pub fn is_replaced_by(&self, way: Way) {
+    pub fn is_replaced_by(&self, starter: Starter) {
         // A second way is none.
-        drop(self.upgrades.way.set(way));
+        drop(self.upgrades.starter.set(starter));
     }
 
     /// From now on the process at the other end is told who takes over.
@@ -282,16 +275,16 @@ impl Running {
         let _turn = self.upgrades.begin()?;
         // What is being changed is finished first.
         drop(self.changing.blocking_lock());
-        let way = self.may_leave()?;
+        let start = self.may_leave()?;
         emit(&Event::UpgradeStarted { by });
         let (line, theirs) = UnixStream::pair().map_err(|it| cannot_start(&it))?;
         let kept = line.try_clone().map_err(|it| cannot_start(&it))?;
         *self.upgrades.line() = Some(Some(kept));
-        let mut child = (way.start)(theirs).map_err(|it| cannot_start(&it))?;
+        let mut child = start(theirs).map_err(|it| cannot_start(&it))?;
         match self.get_ready(&line, &mut child, deadline) {
             Ok((given, writes_pid)) => {
                 let process = child.id();
-                self.leave_to(process, way, writes_pid);
+                self.leave_to(process, writes_pid);
                 // Whoever does not hear it is alone from now on, and goes on.
                 let _ = self.let_go(&line, process);
                 Ok((process, given))
@@ -306,11 +299,9 @@ impl Running {
     }
 
     /// How it is replaced, if it can be now.
-    fn may_leave(&self) -> Result<&Way, Refused> {
-        let way =
-            self.upgrades.way.get().ok_or_else(|| {
-                Refused::from("this process cannot start itself again".to_owned())
-            })?;
+    fn may_leave(&self) -> Result<&Starter, Refused> {
+        let starter = self.upgrades.starter.get();
+        let starter = starter.ok_or_else(|| "this process cannot start itself again".to_owned())?;
         if self.threads().is_none() {
             return Err("the process is stopping".to_owned().into());
         }
@@ -321,7 +312,7 @@ impl Running {
             );
             return Err(why.into());
         }
-        Ok(way)
+        Ok(starter)
     }
 
     /// Answers a new process until it serves. True: this process is to write its number into the pid file.
@@ -385,7 +376,7 @@ impl Running {
     }
 
     /// Another process serves: sockets, files and whoever supervises are its own from now on.
-    fn leave_to(&self, process: u32, way: &Way, writes_pid: bool) {
+    fn leave_to(&self, process: u32, writes_pid: bool) {
         self.given_away.store(true, Ordering::Relaxed);
         if writes_pid
             && let Some(file) = &self.pid_file
@@ -395,7 +386,7 @@ impl Running {
                 "cannot write the number of process {process} into the pid file: {error}"
             );
         }
-        (way.leave_to)(process);
+        self.tell_supervisor(Doing::LeftTo(process));
         self.upgrades.successor.send_replace(Some(process));
     }
 

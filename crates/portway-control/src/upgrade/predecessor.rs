@@ -49,18 +49,18 @@ impl Predecessor {
         }
     }
 
-    /// Its listening sockets. Where it is gone meanwhile there are none to share, and every address has to be free.
+    /// Its listening sockets, those of the system among them. Where it is gone meanwhile there are none to share, and every address has to be free.
     ///
     /// # Errors
     /// It is there and does not hand them over.
-    pub fn sockets(&self) -> Result<Neighbour, Diagnostic> {
+    pub fn sockets(&self, of_system: Handover) -> Result<Neighbour, Diagnostic> {
         match Handover::fetch(&self.line) {
-            Ok(handover) => Ok(Neighbour::Giving(handover)),
+            Ok(sockets) => Ok(Neighbour::Giving { sockets, of_system }),
             Err(error) if is_end(&error) => {
                 tracing::warn!(
                     "the process before has ended: this one starts as if there had been none"
                 );
-                Ok(Neighbour::None)
+                Ok(Neighbour::given(of_system))
             }
             Err(error) => {
                 let message = format!("the process before does not hand over its sockets: {error}");

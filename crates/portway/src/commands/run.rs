@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use portway_control::bind::Neighbour;
+use portway_control::bind::{self, Neighbour};
 use portway_control::files::Record;
 use portway_control::install::Running;
 use portway_control::sources::{Compiled, Reading, compile_files_with, watches};
@@ -19,7 +19,7 @@ use portway_model::span::Span;
 use crate::background::{self, Itself, Nobody};
 use crate::cli::{Run, reading};
 use crate::serve::{self, Again, Manners, Setting};
-use crate::{render, system};
+use crate::{render, system, systemd};
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
@@ -52,16 +52,24 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
         background::leave_session();
     }
     let nobody = Nobody::open();
-    let neighbour = match predecessor.as_ref().map(Predecessor::sockets) {
-        None => Neighbour::None,
-        Some(Ok(neighbour)) => neighbour,
-        Some(Err(error)) => return super::fail(&error.message),
+    let of_system = systemd::sockets(predecessor.is_some());
+    for address in bind::unused(&snapshot, &of_system) {
+        tracing::warn!(
+            "systemd listens on {address}, and no listener does: who connects there is not served"
+        );
+    }
+    let neighbour = match &predecessor {
+        None => Neighbour::given(of_system),
+        Some(predecessor) => match predecessor.sockets(of_system) {
+            Ok(neighbour) => neighbour,
+            Err(error) => return super::fail(&error.message),
+        },
     };
     let tell = |running: &Running| {
         if !quiet {
             super::print(&started(running));
         }
-        nobody.tell_serving(background);
+        nobody.tell_serving(background, running.in_short());
     };
     let setting = Setting {
         sources: &compiled.sources,

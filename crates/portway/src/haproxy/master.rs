@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use portway_control::pid_file::PidFile;
 use portway_control::services::ControlLevel;
+use portway_control::supervisor::Doing;
 use portway_model::diagnostic::Severity;
 use portway_model::snapshot::Snapshot;
 use rustix::process::{Pid, Signal, kill_process};
@@ -133,7 +134,8 @@ pub(super) fn run(
         };
         let id = current.child.id();
         voice.tell(Severity::Note, &format!("New worker ({id}) forked"));
-        Nobody::open().tell_serving(background);
+        let line = format!("worker {id} serves");
+        Nobody::open().tell_serving(background, line);
         let master = Master {
             itself,
             arguments,
@@ -271,7 +273,7 @@ impl Master<'_> {
             return;
         }
         if self.systemd {
-            systemd::tell("RELOADING=1");
+            systemd::reloading();
         }
         self.voice.tell(Severity::Note, "Reloading HAProxy");
         let arguments = worker(self.arguments, &[self.current.id()]);
@@ -300,7 +302,8 @@ impl Master<'_> {
             }
         }
         if self.systemd {
-            systemd::tell("READY=1");
+            let line = format!("worker {} serves", self.current.id());
+            systemd::supervise(Doing::Serving(line));
         }
     }
 
@@ -363,7 +366,7 @@ impl Master<'_> {
 
     fn stop(&mut self, how: Signal) {
         if self.systemd && !self.stopping {
-            systemd::tell("STOPPING=1");
+            systemd::supervise(Doing::Stopping("stops".to_owned()));
         }
         self.stopping = true;
         self.pass_on(how);

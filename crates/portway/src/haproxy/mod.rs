@@ -376,7 +376,7 @@ fn serve(
         itself: None,
     };
     let nobody = Nobody::open();
-    let tell = move |_: &Running| {
+    let tell = move |running: &Running| {
         for (pid, signal) in &old {
             // One that has gone already needs no telling.
             let _ = kill_process(*pid, *signal);
@@ -390,7 +390,7 @@ fn serve(
                     nobody.leave_terminal();
                 }
             }
-            part => nobody.tell_serving(part == Part::Background),
+            part => nobody.tell_serving(part == Part::Background, running.in_short()),
         }
     };
     match serve::runtime() {

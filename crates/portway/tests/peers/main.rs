@@ -31,6 +31,7 @@ mod control_servers;
 mod control_socket;
 mod statistics;
 mod streams;
+mod systemd;
 mod takeover;
 mod tls;
 mod tls_targets;

@@ -37,12 +37,43 @@ impl Stage {
     }
 
     fn with(scene: Scene, text: &str, arguments: &[&str]) -> Self {
+        Self::begin(scene, text, &[], arguments, &[])
+    }
+
+    pub(crate) fn in_environment(scene: Scene, text: &str, environment: &[(&str, &str)]) -> Self {
+        Self::begin(scene, text, &[], &[], environment)
+    }
+
+    /// Started by another program, which becomes it.
+    pub(crate) fn started_by(scene: Scene, text: &str, command: &[&str]) -> Self {
+        Self::begin(scene, text, command, &[], &[])
+    }
+
+    fn begin(
+        scene: Scene,
+        text: &str,
+        by: &[&str],
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let file = scene.file("web.toml", text);
         let program = scene.path("portway");
         std::os::unix::fs::symlink(PORTWAY, &program).unwrap();
         let admin = format!("127.0.0.1:{}", free_port());
-        let own = ["run", "web.toml", "--workers", "2", "--admin", &admin];
-        let first = scene.spawn(program.to_str().unwrap(), &[&own, arguments].concat());
+        let own = [
+            program.to_str().unwrap(),
+            "run",
+            "web.toml",
+            "--workers",
+            "2",
+            "--admin",
+            &admin,
+        ];
+        let words = [by, &own, arguments].concat();
+        let (first, rest) = words.split_first().unwrap();
+        let mut command = scene.command(first, rest);
+        command.envs(environment.iter().copied());
+        let first = scene.spawn_command(command);
         let stage = Self {
             scene,
             first,
@@ -83,7 +114,7 @@ impl Stage {
 
     /// Upgrades; what the command says.
     #[track_caller]
-    fn upgrade(&self) -> Value {
+    pub(crate) fn upgrade(&self) -> Value {
         let before = self.process();
         let answer = self.json(&["upgrade"]);
         assert_eq!(answer["ok"], true, "{answer:#}\n{}", self.first.log());
@@ -124,12 +155,12 @@ impl Stage {
     }
 }
 
-fn signal(process: u64, signal: Signal) {
+pub(crate) fn signal(process: u64, signal: Signal) {
     let process = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
     kill_process(process, signal).unwrap();
 }
 
-fn is_there(process: u64) -> bool {
+pub(crate) fn is_there(process: u64) -> bool {
     // A process that nobody has waited for yet has ended all the same.
     fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|it| !it.contains(") Z "))
 }
