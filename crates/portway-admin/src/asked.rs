@@ -1,12 +1,14 @@
-//! What commands ask of the running process, and what they are answered: explain.
+//! What commands ask of the running process, and what they are answered: explain, plan.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use portway_control::planning::Planned;
+
 use crate::explanation::{Explanation, Question, Refusal};
-use crate::{COMMAND, Shown, starting};
+use crate::{COMMAND, Shown, json, starting};
 
 /// `POST /explain`: what would become of a request.
 pub(crate) async fn explain(
@@ -30,6 +32,40 @@ pub(crate) async fn explain(
         }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// `GET /plan`: what a reload would change now.
+pub(crate) async fn plan(State(shown): State<Shown>, headers: HeaderMap) -> Response {
+    let Some(running) = shown.get().cloned() else {
+        return starting();
+    };
+    if let Some(refused) = refused(&headers, "plan") {
+        return refused;
+    }
+    planned(running.plan_reload().await)
+}
+
+/// `POST /plan`: what would change by a configuration in the native form. No file that it names is read.
+pub(crate) async fn plan_of(
+    State(shown): State<Shown>,
+    headers: HeaderMap,
+    text: String,
+) -> Response {
+    let Some(running) = shown.get().cloned() else {
+        return starting();
+    };
+    if let Some(refused) = refused(&headers, "plan") {
+        return refused;
+    }
+    planned(running.plan_of(text).await)
+}
+
+fn planned(planned: Planned) -> Response {
+    let status = match planned.plan {
+        Some(_) => StatusCode::OK,
+        None => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    (status, Json(json::Planned::from(planned))).into_response()
 }
 
 /// The answer to a request without the header field of commands.

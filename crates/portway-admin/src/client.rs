@@ -77,6 +77,19 @@ pub fn status(address: SocketAddr) -> Result<json::Status, AskError> {
     ask(address, "GET /status", TIMEOUT)
 }
 
+/// What a reload would change of the Portway whose admin address this is: by its own files, or by this native file.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn plan(address: SocketAddr, text: Option<&str>) -> Result<json::Planned, AskError> {
+    let (what, body) = match text {
+        None => ("GET /plan", ""),
+        Some(text) => ("POST /plan", text),
+    };
+    let (_, answer) = answer(address, what, body.as_bytes(), RELOAD_TIMEOUT)?;
+    read(address, &answer)
+}
+
 /// What would become of a request at the Portway whose admin address this is.
 ///
 /// # Errors

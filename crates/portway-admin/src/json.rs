@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portway_control::certificates::LoadedCertificate;
 use portway_control::plan;
+use portway_control::planning;
 use portway_control::reload::{self, NotReloaded, Reloaded};
 use portway_control::status as control;
 use portway_control::upgrade::{NotUpgraded, Upgraded};
@@ -180,6 +181,101 @@ pub struct Step {
     pub kind: String,
     /// Its name; of a target `GROUP/TARGET`; empty for the process.
     pub name: String,
+    /// What changes in it; all that is said of it where it comes or goes.
+    #[serde(default)]
+    pub fields: Vec<Field>,
+    /// What a file says that it names is something else; left out where it is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub contents: bool,
+}
+
+/// A key of an object, in the words of the native form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Field {
+    /// The key.
+    pub name: String,
+    /// What it says, as the native form has it; `null`: nothing, which means the default.
+    pub old: Option<String>,
+    /// What it is to say; `null`: nothing.
+    pub new: Option<String>,
+    /// It is an element of a list, which comes or goes; left out where it is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub element: bool,
+    /// A reload leaves it as it is; left out where it does not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fixed: bool,
+}
+
+/// The answer to a question for a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// A reload would do it; false: the configuration has errors.
+    pub ok: bool,
+    /// The number of the configuration at work; left out where files are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// What would change.
+    pub plan: Vec<Step>,
+    /// How many objects.
+    pub counts: Counts,
+    /// What was found.
+    pub diagnostics: Vec<Finding>,
+}
+
+/// How many objects come, change and go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// They come.
+    pub add: usize,
+    /// They say something else.
+    pub change: usize,
+    /// They go.
+    pub remove: usize,
+}
+
+impl Counts {
+    /// Those of a plan.
+    pub fn of(plan: &plan::Plan) -> Self {
+        let [add, change, remove] = plan.counts();
+        Self {
+            add,
+            change,
+            remove,
+        }
+    }
+
+    /// All of them.
+    pub fn all(self) -> usize {
+        self.add + self.change + self.remove
+    }
+}
+
+impl Planned {
+    /// A plan, where there is one.
+    pub fn of(plan: Option<&plan::Plan>) -> Self {
+        Self {
+            ok: plan.is_some(),
+            generation: None,
+            plan: plan.map_or_else(Vec::new, steps),
+            counts: plan.map(Counts::of).unwrap_or_default(),
+            diagnostics: Vec::new(),
+        }
+    }
+}
+
+impl From<planning::Planned> for Planned {
+    fn from(it: planning::Planned) -> Self {
+        Self {
+            generation: Some(it.generation),
+            diagnostics: it.found.into_iter().map(Finding::from).collect(),
+            ..Self::of(it.plan.as_ref())
+        }
+    }
+}
+
+/// The steps of a plan.
+pub fn steps(plan: &plan::Plan) -> Vec<Step> {
+    plan.steps.iter().map(Step::from).collect()
 }
 
 impl fmt::Display for Step {
@@ -195,6 +291,20 @@ impl From<&plan::Step> for Step {
             action: it.action.word().to_owned(),
             kind: it.kind.to_owned(),
             name: it.name.clone(),
+            fields: it.fields.iter().map(Field::from).collect(),
+            contents: it.contents,
+        }
+    }
+}
+
+impl From<&plan::FieldChange> for Field {
+    fn from(it: &plan::FieldChange) -> Self {
+        Self {
+            name: it.name.clone(),
+            old: it.old.clone(),
+            new: it.new.clone(),
+            element: it.element,
+            fixed: it.fixed,
         }
     }
 }
@@ -257,7 +367,7 @@ impl Reload {
             ok: true,
             generation: it.generation,
             took: it.took.as_secs_f64(),
-            plan: it.plan.steps.iter().map(Step::from).collect(),
+            plan: steps(&it.plan),
             certificates: it.certificates.iter().map(Certificate::from).collect(),
             diagnostics: it.findings().into_iter().map(Finding::from).collect(),
         }

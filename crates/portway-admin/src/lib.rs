@@ -14,6 +14,7 @@
 //! | `POST /upgrade` | another process of the program takes over, see [`json::Upgrade`]: 200 if it serves, 422 if this one goes on |
 //! | `POST /reload` | the configuration is read again, see [`json::Reload`]: 200 if it is at work, 422 if nothing has changed |
 //! | `POST /reload?certificates` | the same of certificates and all else that TLS is spoken with, and nothing but that |
+//! | `/plan` | what a reload would change, see [`json::Planned`]: 200, or 422 where it would fail; with POST and a native file, what that would change |
 //! | `POST /explain` | what would become of a request, see [`explanation`]: 200, or 422 and what is wrong with the question |
 
 mod asked;
@@ -50,6 +51,8 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// Until there is something to show.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Bytes of a configuration that `/plan` is given: the largest that we have seen, 50,000 generated rules, had 6 MB.
+pub const MAX_PLAN_BYTES: usize = 32 * 1024 * 1024;
 
 /// The content type of Prometheus text.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -64,7 +67,8 @@ const PATHS: &str = "nothing is here; there are:\n\
     POST /reload   the configuration is read again (needs the header field Portway-Command)\n\
     POST /reload?certificates   certificates, keys and CAs alone (the same)\n\
     POST /explain  what would become of a request (needs it too)\n\
-    POST /upgrade  another process of the program takes over (the same)\n";
+    POST /upgrade  another process of the program takes over (the same)\n\
+    /plan          what a reload would change (the same)\n";
 
 /// Behind `/reload?`: only what TLS is spoken with is read again.
 pub(crate) const CERTIFICATES: &str = "certificates";
@@ -123,6 +127,12 @@ fn router(shown: Shown) -> Router {
         .route("/reload", post(reload))
         .route("/explain", post(asked::explain))
         .route("/upgrade", post(upgrade::upgrade))
+        .route(
+            "/plan",
+            get(asked::plan)
+                .post(asked::plan_of)
+                .layer(DefaultBodyLimit::max(MAX_PLAN_BYTES)),
+        )
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(shown)

@@ -24,6 +24,7 @@ use crate::certificates::{self, GroupTls};
 use crate::figures::Installed;
 use crate::health;
 use crate::parts;
+use crate::planning::Adjust;
 use crate::reload::Reader;
 use crate::running::Running;
 use crate::sources::{Compiled, Reading, ServerChange, compile_changed};
@@ -134,6 +135,8 @@ pub(crate) struct Changing {
     rejudged: Vec<(ListenerKey, ListenerKey)>,
     /// Reads the texts again.
     reader: Option<Reader>,
+    /// What the command line makes of a configuration.
+    adjust: Option<Adjust>,
 }
 
 impl Changing {
@@ -153,12 +156,23 @@ impl Changing {
             listeners,
             rejudged: Vec::new(),
             reader: None,
+            adjust: None,
         }
     }
 
     /// The texts are read again so.
     pub(crate) fn is_read_by(&mut self, reader: Reader) {
         self.reader = Some(reader);
+    }
+
+    /// The command line makes this of a configuration.
+    pub(crate) fn is_adjusted_by(&mut self, adjust: Adjust) {
+        self.adjust = Some(adjust);
+    }
+
+    /// What the command line makes of a configuration.
+    pub(crate) fn adjust(&self) -> Option<Adjust> {
+        self.adjust.clone()
     }
 
     /// What reads the texts again.

@@ -23,6 +23,7 @@ pub mod maps;
 mod parts;
 pub mod pid_file;
 pub mod plan;
+pub mod planning;
 mod privileges;
 pub mod operations;
 mod recertify;

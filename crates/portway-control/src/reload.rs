@@ -32,7 +32,8 @@ use crate::files::Record;
 use crate::install::{Loaded, load};
 use crate::logs::{self, OpenLogs, Tellers};
 use crate::parts::{self, Ready};
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
+use crate::planning::Adjust;
 use crate::privileges;
 use crate::resolve;
 use crate::running::Running;
@@ -158,6 +159,11 @@ impl Running {
     /// The configuration is read so again.
     pub async fn is_read_by(&self, reader: Reader) {
         self.changing.lock().await.is_read_by(reader);
+    }
+
+    /// What the command line makes of every configuration, those among them that others have read.
+    pub async fn is_adjusted_by(&self, adjust: Adjust) {
+        self.changing.lock().await.is_adjusted_by(adjust);
     }
 
     /// Reads the configuration again and puts it to work in place of the one that is. Comes back when every exchange that begins
@@ -462,7 +468,7 @@ fn stopping() -> Diagnostics {
 }
 
 /// The configuration as its files say it now.
-async fn read(reader: Option<Reader>, record: &Record) -> Compiled {
+pub(crate) async fn read(reader: Option<Reader>, record: &Record) -> Compiled {
     let record = record.clone();
     match reader {
         Some(reader) => {
@@ -513,7 +519,7 @@ struct Opened {
 }
 
 /// Reads and judges what a configuration names, on a thread that may wait for files and names.
-async fn look(
+pub(crate) async fn look(
     snapshot: Snapshot,
     sources: &Arc<Sources>,
     tickets: &Arc<TicketKeys>,
@@ -531,7 +537,7 @@ async fn look(
 }
 
 /// What leads from what is at work to the next, files that certificates and maps are read from among it.
-fn plan(before: &Installed, next: &Snapshot, loaded: &Loaded) -> Plan {
+pub(crate) fn plan(before: &Installed, next: &Snapshot, loaded: &Loaded) -> Plan {
     let mut plan = Plan::between(&before.plane.snapshot, next);
     for name in loaded
         .tls
@@ -582,6 +588,7 @@ fn unix_paths(snapshot: &Snapshot) -> Vec<&Path> {
 fn keep_fixed(now: &Process, next: &mut Process) -> Diagnostics {
     let mut found = Diagnostics::default();
     let mut kept = |name: &str, is_same: bool| {
+        debug_assert!(plan::FIXED.contains(&name), "{name}");
         if !is_same {
             let message = format!("`{name}` of the process stays as it is until the next start");
             let warning = Diagnostic::warning(Code::NotRun, Span::NONE, message);

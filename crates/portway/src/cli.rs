@@ -53,7 +53,8 @@ pub(crate) enum Command {
     /// Have the program as it is on disk now take over from the running Portway; exit code 1 if that goes on
     #[command(after_long_help = UPGRADE_JSON)]
     Upgrade(Upgrade),
-    /// Say what a reload would change
+    /// Say what a reload would change; exit code 1 if it would fail
+    #[command(after_long_help = PLAN_JSON)]
     Plan(Plan),
     /// Make and look at certificates
     #[command(subcommand)]
@@ -80,6 +81,19 @@ Behind `--` stands the request, as curl has it; --from, --listener, --admin and 
   portway explain -- https://flow.example.com/     the running Portway: nothing changes by that
   portway explain web.toml -- tls://mail.example.com:993     a connection on which nothing else is said
 With --json one object is printed; docs/cli.md describes it.";
+
+/// The shape of `plan --json`.
+const PLAN_JSON: &str = "\
+With --json one object is printed:
+  { \"ok\": true, \"generation\": 1 (of the running Portway),
+    \"plan\": [ { \"action\": \"change\" (or \"add\", \"remove\"), \"kind\": \"listener\", \"name\": \"web\",
+                \"fields\": [ { \"name\": \"bind\", \"old\": \"…\" (or null), \"new\": \"…\" (or null), \"fixed\": true } ],
+                \"contents\": true } ],
+    \"counts\": { \"add\": 0, \"change\": 1, \"remove\": 0 },
+    \"diagnostics\": [ as those of `portway reload` ] }
+Names and values are those of the native form, secrets aside; null: nothing is said, the default holds. `element` (left out
+where false): it is an element that a list gains or loses. `fixed` (the same): a reload leaves it as it is. `contents` (the
+same): what a file says that the object names is something else.";
 
 /// The shape of `reload --json`.
 const RELOAD_JSON: &str = "\
@@ -453,17 +467,21 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
-    /// The configuration at work
-    #[arg(value_name = "OLD")]
-    pub(crate) old: PathBuf,
-    /// The one that is to follow it
-    #[arg(value_name = "NEW")]
-    pub(crate) new: PathBuf,
+    /// None: what the running Portway would take over of its files now. One: what it would change of the running one. Two:
+    /// from the first to the second
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<PathBuf>,
+    /// All sources together are the configuration that is to follow the running one
+    #[arg(long)]
+    pub(crate) running: bool,
+    /// The admin address of the running Portway
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    pub(crate) admin: SocketAddr,
     #[command(flatten)]
     pub(crate) language: Language,
     #[command(flatten)]
     pub(crate) templates: Templates,
-    /// Print one JSON object: `{ "plan": [ { "action": "add", "kind": "listener", "name": "web" } ] }`
+    /// Print one JSON object; `portway plan --help` describes it
     #[arg(long)]
     pub(crate) json: bool,
 }

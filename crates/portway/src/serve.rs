@@ -13,6 +13,7 @@ use portway_control::bind::{self, Neighbour};
 use portway_control::descriptors;
 use portway_control::files::Files;
 use portway_control::install::{Running, Stop, install};
+use portway_control::planning::Adjust;
 use portway_control::reload::Reader;
 use portway_control::sources::Reading;
 use portway_control::upgrade::{Granted, Predecessor, READY_WITHIN, StateFrom};
@@ -74,6 +75,8 @@ pub(crate) struct Setting<'a> {
 pub(crate) struct Again {
     /// Reads it.
     pub(crate) reader: Reader,
+    /// What the command line makes of it.
+    pub(crate) adjust: Adjust,
     /// What it was read from: it is read again when one of these changes, or of the files that it names. `None`: only when somebody asks.
     pub(crate) watched: Option<Files>,
     /// Only errors are told.
@@ -181,6 +184,7 @@ async fn start(
     running.is_supervised_by(Box::new(systemd::supervise));
     if let Some(again) = &setting.again {
         running.is_read_by(again.reader.clone()).await;
+        running.is_adjusted_by(again.adjust.clone()).await;
         if let Some(files) = &again.watched {
             running.was_read_from(files);
             tasks.spawn(watch(running.clone(), again.quiet));

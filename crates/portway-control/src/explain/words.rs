@@ -413,13 +413,9 @@ fn is_secret_value(value: &Value<Resolved>) -> bool {
     }
 }
 
-/// True for the name of what mostly holds a secret.
-pub(crate) fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let parts = [
-        "auth", "cookie", "token", "secret", "password", "passwd", "api-key", "apikey", "api_key",
-    ];
-    parts.iter().any(|part| name.contains(part))
+/// True for the name of what mostly holds a secret, cookies among it.
+fn is_secret_name(name: &str) -> bool {
+    native::is_secret_name(name) || name.to_ascii_lowercase().contains("cookie")
 }
 
 #[cfg(test)]

@@ -238,7 +238,7 @@ fn read_target(item: &Item, reader: &mut Reader<'_>) -> Option<TargetDraft> {
     Some(target)
 }
 
-fn write_target(target: &TargetDraft) -> Out {
+pub(crate) fn write_target(target: &TargetDraft) -> Out {
     let mut out = vec![(ADDRESS_KEY.to_owned(), target.address.write())];
     target.write_fields(&mut out);
     match out.as_slice() {

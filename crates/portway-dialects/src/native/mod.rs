@@ -26,7 +26,10 @@ mod scalar;
 mod service;
 mod target;
 
-pub use outline::{Outlined, OutlinedField, outline, rule_text};
+pub use outline::{
+    OutlinedField, is_secret_name, outline_certificate, outline_group, outline_listener,
+    outline_map, outline_process, outline_stick_table, outline_target, outline_userlist, rule_text,
+};
 
 use crate::tree::{Content, Entry};
 use form::{Fields as _, Out, Reader};
@@ -114,31 +117,57 @@ fn joined(text: &str, form: Diagnostics, meaning: &Diagnostics) -> Diagnostics {
 
 /// The canonical text of a draft.
 pub fn print(draft: &Draft) -> String {
+    print_as(draft, |_, entries| entries)
+}
+
+/// The same without its secrets: passwords, private keys, and what headers, cookies and variables hold by whose names they
+/// are secret.
+pub fn print_discreet(draft: &Draft) -> String {
+    print_as(draft, outline::discreet)
+}
+
+/// What is said of an object of a section.
+type Entries = Vec<(String, Out)>;
+
+fn print_as(draft: &Draft, as_shown: impl Fn(&str, Entries) -> Entries) -> String {
     let mut printer = print::Printer::default();
     let mut process = Vec::new();
     draft.process.write_fields(&mut process);
     if !process.is_empty() {
-        printer.section(&["process"], &process);
+        printer.section(&["process"], &as_shown("process", process));
     }
     for listener in &draft.listeners {
         let path = ["listener", listener.name.value.as_str()];
-        printer.section(&path, &listener::write(listener));
+        printer.section(&path, &as_shown("listener", listener::write(listener)));
     }
     for group in &draft.groups {
         let path = ["target_group", group.name.value.as_str()];
-        printer.section(&path, &group::write(group));
+        printer.section(&path, &as_shown("target_group", group::write(group)));
     }
-    print_objects(&mut printer, "certificate", &draft.certificates);
-    print_objects(&mut printer, "stick_table", &draft.stick_tables);
-    print_objects(&mut printer, "map", &draft.maps);
-    print_objects(&mut printer, "userlist", &draft.userlists);
+    print_objects(
+        &mut printer,
+        ("certificate", &draft.certificates),
+        &as_shown,
+    );
+    print_objects(
+        &mut printer,
+        ("stick_table", &draft.stick_tables),
+        &as_shown,
+    );
+    print_objects(&mut printer, ("map", &draft.maps), &as_shown);
+    print_objects(&mut printer, ("userlist", &draft.userlists), &as_shown);
     printer.finish()
 }
 
-fn print_objects<T: Object>(printer: &mut print::Printer, section: &str, objects: &[T]) {
+fn print_objects<T: Object>(
+    printer: &mut print::Printer,
+    (section, objects): (&str, &[T]),
+    as_shown: &impl Fn(&str, Entries) -> Entries,
+) {
     for object in objects {
-        let mut out: Vec<(String, Out)> = Vec::new();
+        let mut out: Entries = Vec::new();
         object.write_fields(&mut out);
+        let out = as_shown(section, out);
         printer.section(&[section, object.name().value.as_str()], &out);
     }
 }

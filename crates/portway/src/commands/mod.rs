@@ -10,6 +10,7 @@ mod reload;
 mod run;
 mod status;
 mod upgrade;
+mod steps;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

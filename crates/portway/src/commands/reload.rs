@@ -7,6 +7,7 @@ use portway_admin::client;
 use portway_admin::json;
 use portway_control::tls::x509::day;
 
+use super::steps::{self, Tense};
 use crate::cli::Reload;
 
 /// Runs the command. Exit code 1 where the configuration stays as it is.
@@ -62,15 +63,12 @@ pub(super) fn findings(found: &[json::Finding], errors_only: bool) -> String {
 }
 
 fn done(answer: &json::Reload, certificates: bool) -> String {
-    let mut text = String::new();
-    for step in &answer.plan {
-        let _ = writeln!(text, "{step}");
+    let mut text = steps::text(&answer.plan, Tense::Done, |step| {
         let is_it = |it: &&json::Certificate| step.kind == "certificate" && it.name == step.name;
-        if let Some(it) = answer.certificates.iter().find(is_it) {
-            let [from, to] = [it.not_before, it.not_after].map(day);
-            let _ = writeln!(text, "    {}, from {from} to {to}", it.names);
-        }
-    }
+        let it = answer.certificates.iter().find(is_it)?;
+        let [from, to] = [it.not_before, it.not_after].map(day);
+        Some(format!("{}, from {from} to {to}", it.names))
+    });
     if answer.plan.is_empty() {
         text.push_str("nothing has changed\n");
     }

@@ -89,6 +89,13 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
                 let arguments = arguments.clone();
                 Arc::new(move || self::compiled(&arguments))
             },
+            adjust: {
+                let arguments = arguments.clone();
+                Arc::new(move |snapshot| {
+                    // What cannot be shifted is told of by the reload that finds it.
+                    let _ = adjust(&arguments, snapshot);
+                })
+            },
             quiet,
         }),
     };
@@ -108,21 +115,26 @@ fn compiled(arguments: &Run) -> Compiled {
     let Some(snapshot) = &mut compiled.snapshot else {
         return compiled;
     };
+    if snapshot.process.master {
+        compiled.diagnostics.push(no_master());
+    }
+    if let Err(message) = adjust(arguments, snapshot) {
+        let error = Diagnostic::error(Code::OutOfRange, Span::NONE, message);
+        compiled.diagnostics.push(error);
+        compiled.snapshot = None;
+    }
+    compiled
+}
+
+/// What the command line says in place of the configuration.
+fn adjust(arguments: &Run, snapshot: &mut Snapshot) -> Result<(), String> {
     if let Some(workers) = arguments.workers {
         snapshot.process.workers = workers;
     }
     if let Some(admin) = arguments.admin {
         snapshot.process.admin = admin;
     }
-    if snapshot.process.master {
-        compiled.diagnostics.push(no_master());
-    }
-    if let Err(message) = shift_listeners(snapshot, arguments.port_offset) {
-        let error = Diagnostic::error(Code::OutOfRange, Span::NONE, message);
-        compiled.diagnostics.push(error);
-        compiled.snapshot = None;
-    }
-    compiled
+    shift_listeners(snapshot, arguments.port_offset)
 }
 
 /// That no master is started, whatever the text says.

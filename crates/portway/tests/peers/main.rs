@@ -22,6 +22,7 @@ mod flow_enterprise;
 mod hazelcast_flow;
 mod health;
 mod outscale;
+mod plan;
 mod real_peers;
 mod reload;
 mod reload_files;
