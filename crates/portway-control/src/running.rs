@@ -234,6 +234,9 @@ impl Running {
             let line = format!("stops ({by}): {open} connections have {deadline:?}");
             self.tell_supervisor(Doing::Stopping(line));
         }
+        if self.given_away.load(Ordering::Relaxed) {
+            self.upgrades.leave();
+        }
         self.process.set_draining();
         tokio::time::sleep(delay).await;
         workers.drain(deadline);

@@ -78,18 +78,18 @@ impl Itself {
     }
 
     /// Starts this program with `arguments` and waits until it serves. The status where it ended before. It may ask the
-    /// `predecessor`, a connection to another process's control socket, for its listening sockets.
+    /// `predecessor`, connections to another process's control socket, for its listening sockets and its live state.
     ///
     /// # Errors
     /// It could not be started.
     pub(crate) fn start(
         &self,
         arguments: &[OsString],
-        predecessor: Option<&UnixStream>,
+        predecessor: &[UnixStream],
     ) -> io::Result<Result<Serving, ExitStatus>> {
         let waits = match predecessor {
-            Some(_) => WITH_PREDECESSOR,
-            None => ALONE,
+            [] => ALONE,
+            _ => WITH_PREDECESSOR,
         };
         let (mut ours, theirs) = UnixStream::pair()?;
         let mut child = Command::new(&self.program)
@@ -99,9 +99,7 @@ impl Itself {
             .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .spawn()?;
-        if let Some(predecessor) = predecessor
-            && takeover::send(&ours, &[0], &[predecessor]).is_err()
-        {
+        if !predecessor.is_empty() && takeover::send(&ours, &[0], predecessor).is_err() {
             // The child waits for it, and must not do so for ever. One that is gone already is noticed below.
             let _ = takeover::send(&ours, &[0], &[] as &[&UnixStream]);
         }
@@ -178,7 +176,7 @@ pub(crate) fn ended(status: ExitStatus) -> ExitCode {
 /// # Errors
 /// It could not be started.
 pub(crate) fn go_on(itself: &Itself, arguments: &[OsString]) -> io::Result<ExitCode> {
-    Ok(match itself.start(arguments, None)? {
+    Ok(match itself.start(arguments, &[])? {
         Ok(_child) => ExitCode::SUCCESS,
         Err(status) => ended(status),
     })
@@ -230,11 +228,16 @@ pub(crate) fn parent_waits() -> bool {
     std::env::var_os(PARENT_WAITS).is_some()
 }
 
-/// The connection to the control socket of the process before, where the parent gives one. Called once, before
-/// [`tell_master`].
-pub(crate) fn predecessor() -> Option<UnixStream> {
-    std::env::var_os(PARENT_WAITS).filter(|it| it == WITH_PREDECESSOR)?;
-    received(&mut [0])?.1
+/// Connections to the control socket of the process before, where the parent gives some: over each, one thing can be asked for.
+/// Called once, before [`tell_master`].
+pub(crate) fn predecessor() -> Vec<UnixStream> {
+    let mut streams = Vec::new();
+    if std::env::var_os(PARENT_WAITS).is_some_and(|it| it == WITH_PREDECESSOR) {
+        let mut take = |fd: OwnedFd| streams.push(UnixStream::from(fd));
+        // Without any, this process starts as if there had been none before.
+        let _ = takeover::receive(rustix::stdio::stdin(), &mut [0], &mut take);
+    }
+    streams
 }
 
 /// What the parent says next, with the connection that it gives; `None` at its end.

@@ -195,8 +195,9 @@ impl Received {
     /// Asks for it and reads what is small. Blocks. `None`: the other process has none to give, or went away.
     pub(crate) fn ask(from: StateFrom) -> Option<Self> {
         let begun = Instant::now();
+        let is_ours = from.is_ours;
         let read = || {
-            let stream = from.0;
+            let stream = from.stream;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             (&stream).write_all(format!("{REQUEST}\n").as_bytes())?;
@@ -220,6 +221,10 @@ impl Received {
                 bytes,
                 left_out: Vec::new(),
             }),
+            Err(error) if !is_ours => {
+                tracing::debug!(%error, "the process before has no live state for us: it is no Portway, or an older one");
+                None
+            }
             Err(error) => {
                 tracing::warn!(
                     "the process before does not hand over its live state ({error}): health, tables and limits begin anew"

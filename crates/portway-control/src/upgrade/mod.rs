@@ -53,6 +53,8 @@ pub(crate) struct Upgrades {
     last: Mutex<Option<LastUpgrade>>,
     /// The process that serves in place of this one.
     successor: watch::Sender<Option<u32>>,
+    /// Whoever comes to an address that another process has too is its guest from now on.
+    left: watch::Sender<bool>,
     /// Where a process waits that is to know who serves.
     keeper: OnceLock<UnixStream>,
     /// Where this process hears who serves, if it is to know.
@@ -66,6 +68,7 @@ impl Default for Upgrades {
             line: Mutex::default(),
             last: Mutex::default(),
             successor: watch::Sender::new(None),
+            left: watch::Sender::new(false),
             keeper: OnceLock::new(),
             news: Mutex::default(),
         }
@@ -173,6 +176,11 @@ impl Upgrades {
         self.set_last(at, took, None);
     }
 
+    /// Another process has the sockets, and this one is to serve nobody new.
+    pub(crate) fn leave(&self) {
+        self.left.send_replace(true);
+    }
+
     fn set_last(&self, at: SystemTime, took: Duration, error: Option<String>) {
         let last = Some(LastUpgrade { at, took, error });
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;
@@ -205,13 +213,21 @@ impl Running {
     /// Waits until another process serves in place of this one; its number.
     pub async fn is_succeeded(&self) -> u32 {
         let mut successor = self.upgrades.successor.subscribe();
-        loop {
-            if let Some(process) = *successor.borrow_and_update() {
-                return process;
-            }
-            if successor.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+        let process = match successor.wait_for(Option::is_some).await {
+            Ok(process) => *process,
+            Err(_) => None,
+        };
+        match process {
+            Some(process) => process,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until another process has the sockets of this one, which is to serve nobody new.
+    pub async fn has_left(&self) {
+        let mut left = self.upgrades.left.subscribe();
+        if left.wait_for(|left| *left).await.is_err() {
+            std::future::pending().await
         }
     }
 
@@ -387,6 +403,7 @@ impl Running {
             );
         }
         self.tell_supervisor(Doing::LeftTo(process));
+        self.upgrades.leave();
         self.upgrades.successor.send_replace(Some(process));
     }
 

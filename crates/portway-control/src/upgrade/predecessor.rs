@@ -17,12 +17,19 @@ use crate::running::Running;
 const GRANTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where the live state of a process is asked for.
-pub struct StateFrom(pub(crate) UnixStream);
+pub struct StateFrom {
+    pub(crate) stream: UnixStream,
+    /// It is a Portway that has it; else it may be a HAProxy.
+    pub(crate) is_ours: bool,
+}
 
 impl StateFrom {
     /// Over a connection to a control socket of it.
     pub fn control_socket(connection: UnixStream) -> Self {
-        Self(connection)
+        Self {
+            stream: connection,
+            is_ours: false,
+        }
     }
 }
 
@@ -71,7 +78,11 @@ impl Predecessor {
 
     /// Where its live state is asked for.
     pub fn state(&self) -> Option<StateFrom> {
-        self.line.try_clone().ok().map(StateFrom)
+        let stream = self.line.try_clone().ok()?;
+        Some(StateFrom {
+            stream,
+            is_ours: true,
+        })
     }
 
     /// This process cannot serve.

@@ -29,6 +29,9 @@ use super::version;
 use crate::background::{self, Itself, Nobody, Serving};
 use crate::systemd;
 
+/// Connections to the worker before that a worker is given: one for the sockets, one for the live state.
+const CONNECTIONS: usize = 2;
+
 /// In the arguments of a worker: the part it plays. HAProxy has no such option.
 const WORKER: &str = "--portway-worker";
 
@@ -122,7 +125,7 @@ pub(super) fn run(
             Ok(signals) => signals,
             Err(error) => return super::fail(flags, &format!("cannot wait for signals: {error}")),
         };
-        let current = match itself.start(&worker(arguments, &[]), None) {
+        let current = match itself.start(&worker(arguments, &[]), &[]) {
             Ok(Ok(serving)) => serving,
             Ok(Err(status)) => return background::ended(status),
             Err(error) => return super::fail(flags, &format!("cannot start a worker: {error}")),
@@ -277,8 +280,9 @@ impl Master<'_> {
         }
         self.voice.tell(Severity::Note, "Reloading HAProxy");
         let arguments = worker(self.arguments, &[self.current.id()]);
-        let before = connect(&self.current.serving, ControlLevel::Admin);
-        match self.itself.start(&arguments, before.ok().as_ref()) {
+        let connect = |_| connect(&self.current.serving, ControlLevel::Admin);
+        let before: io::Result<Vec<UnixStream>> = (0..CONNECTIONS).map(connect).collect();
+        match self.itself.start(&arguments, &before.unwrap_or_default()) {
             Ok(Ok(serving)) => {
                 self.voice.tell(
                     Severity::Note,

@@ -23,6 +23,7 @@ use messages::Voice;
 use portway_control::bind::{Handover, Neighbour};
 use portway_control::install::{self, Running};
 use portway_control::sources::{Compiled, Reading, compile_files_with, configurations_in};
+use portway_control::upgrade::StateFrom;
 use portway_dialects::Dialect;
 use portway_model::diagnostic::{Diagnostics, Severity};
 use portway_model::draft::Verify;
@@ -338,8 +339,8 @@ fn serve(
         .map(|pid| (*pid, Signal::USR1))
         .chain(flags.terminate.iter().map(|pid| (*pid, Signal::TERM)))
         .collect();
-    let handover = match predecessor(flags, &voice) {
-        Ok(handover) => handover,
+    let (handover, state) = match predecessor(flags, &voice) {
+        Ok(before) => before,
         Err(message) => return fail(flags, &message),
     };
     let neighbour = match handover {
@@ -372,7 +373,7 @@ fn serve(
         // A process of HAProxy is replaced as a whole.
         again: None,
         predecessor: Cell::new(None),
-        state: Cell::new(None),
+        state: Cell::new(state),
         itself: None,
     };
     let nobody = Nobody::open();
@@ -402,30 +403,43 @@ fn serve(
 /// Connections that a master may hand over before one of them is looked at.
 const HANDED: usize = 16;
 
-/// The listening sockets of the process before: those of the worker before, or of whoever answers on the socket of `-x`.
-fn predecessor(flags: &Flags, voice: &Voice) -> Result<Option<Handover>, String> {
-    if let Some(stream) = background::predecessor() {
-        return Ok(Some(Handover::fetch(&stream).unwrap_or_else(|error| {
+/// The listening sockets of the process before, and where its live state is asked for: of the worker before, or of whoever answers on
+/// the socket of `-x`.
+fn predecessor(flags: &Flags, voice: &Voice) -> Result<Before, String> {
+    let mut streams = background::predecessor().into_iter();
+    if let Some(stream) = streams.next() {
+        let handover = Handover::fetch(&stream).unwrap_or_else(|error| {
             let text = format!("the worker before does not hand over its sockets ({error}): addresses are bound beside it");
             voice.tell(Severity::Warning, &text);
             Handover::default()
-        })));
+        });
+        return Ok((
+            Some(handover),
+            streams.next().map(StateFrom::control_socket),
+        ));
     }
     let Some(path) = flags
         .old_socket
         .as_deref()
         .filter(|it| *it != Path::new("/dev/null"))
     else {
-        return Ok(None);
+        return Ok((None, None));
     };
     let fetched = UnixStream::connect(path).and_then(|it| Handover::fetch(&it));
-    fetched.map(Some).map_err(|error| {
+    let handover = fetched.map_err(|error| {
         format!(
             "Failed to get the sockets from the old process! ({}: {error}; is it `expose-fd listeners` with `level admin`?)",
             path.display()
         )
-    })
+    })?;
+    let state = UnixStream::connect(path)
+        .ok()
+        .map(StateFrom::control_socket);
+    Ok((Some(handover), state))
 }
+
+/// What the process before leaves.
+type Before = (Option<Handover>, Option<StateFrom>);
 
 /// `-m`: the process may not have more memory than this, in MiB.
 fn limit_memory(megabytes: u64) {

@@ -2,8 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+
+use rustix::process::Signal;
 
 use crate::support::{PORTWAY, Process, Scene, eventually, free_port};
+use crate::upgrade::is_there;
 
 /// Bound by one process alone; another can only be given it.
 fn configuration(folder: &str, port: u16, text: &str) -> String {
@@ -62,4 +66,100 @@ fn sockets_go_from_haproxy_to_portway_and_back() {
             old.wait();
         }
     }
+}
+
+/// A third request of a client is refused, and one server is down.
+fn remembering(scene: &Scene, port: u16) -> String {
+    format!(
+        "global
+  stats socket {}ctl.sock level admin expose-fd listeners
+defaults
+  mode http
+  timeout client 5s
+  timeout connect 5s
+  timeout server 5s
+frontend f
+  bind 127.0.0.1:{port}
+  stick-table type ip size 100 expire 1h store http_req_cnt
+  http-request track-sc0 src
+  http-request return status 200 content-type text/plain string once if {{ sc_http_req_cnt(0) le 2 }}
+  http-request return status 200 content-type text/plain string often
+  default_backend b
+backend b
+  option httpchk
+  server down 127.0.0.1:1 check inter 200ms fall 2
+",
+        scene.path("").display()
+    )
+}
+
+/// What a command on the control socket is answered with.
+fn control(scene: &Scene, command: &str) -> Option<String> {
+    let mut stream = UnixStream::connect(scene.path("ctl.sock")).ok()?;
+    stream.write_all(format!("{command}\n").as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+fn is_down(scene: &Scene) -> Option<()> {
+    let stat = control(scene, "show stat")?;
+    let line = stat.lines().find(|it| it.starts_with("b,down,"))?;
+    line.contains(",DOWN,").then_some(())
+}
+
+fn number(scene: &Scene) -> Option<String> {
+    let info = control(scene, "show info")?;
+    let line = info.lines().find_map(|it| it.strip_prefix("Pid: "));
+    line.map(str::to_owned)
+}
+
+#[test]
+fn what_was_known_goes_from_portway_to_portway() {
+    let scene = Scene::new();
+    std::os::unix::fs::symlink(PORTWAY, scene.path("haproxy")).unwrap();
+    let ours = scene.path("haproxy").display().to_string();
+    let port = free_port();
+    scene.file("h.cfg", remembering(&scene, port));
+    let mut first = scene.spawn(&ours, &["-db", "-f", "h.cfg"]);
+    eventually("it serves", || says(port, "once"));
+    assert!(says(port, "once").is_some() && says(port, "often").is_some());
+    eventually("the server is down", || is_down(&scene));
+    let old = first.id().to_string();
+    let control_socket = scene.path("ctl.sock").display().to_string();
+    let next = scene.spawn(
+        &ours,
+        &["-db", "-f", "h.cfg", "-x", &control_socket, "-sf", &old],
+    );
+    first.wait();
+    assert!(says(port, "often").is_some());
+    assert_eq!(number(&scene), Some(next.id().to_string()));
+    // At once, and not after its own checks.
+    assert!(is_down(&scene).is_some());
+    assert!(!next.log().contains("left out"), "{}", next.log());
+}
+
+#[test]
+fn what_was_known_goes_from_worker_to_worker() {
+    let scene = Scene::new();
+    std::os::unix::fs::symlink(PORTWAY, scene.path("haproxy")).unwrap();
+    let ours = scene.path("haproxy").display().to_string();
+    let port = free_port();
+    scene.file("h.cfg", remembering(&scene, port));
+    let master = scene.spawn(&ours, &["-W", "-db", "-f", "h.cfg"]);
+    eventually("it serves", || says(port, "once"));
+    assert!(says(port, "once").is_some() && says(port, "often").is_some());
+    eventually("the server is down", || is_down(&scene));
+    let worker = number(&scene);
+    master.signal(Signal::USR2);
+    eventually("another worker serves", || {
+        let now = number(&scene);
+        (now.is_some() && now != worker).then_some(())
+    });
+    let worker: u64 = worker.unwrap().parse().unwrap();
+    eventually("the one before is gone", || {
+        (!is_there(worker)).then_some(())
+    });
+    assert!(says(port, "often").is_some());
+    assert!(is_down(&scene).is_some());
 }

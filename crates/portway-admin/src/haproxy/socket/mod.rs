@@ -203,7 +203,7 @@ struct Serving {
 impl Serving {
     async fn tcp(&self, socket: TcpListener) {
         let mut connections = JoinSet::new();
-        while let Some(accepted) = self.unless_succeeded(socket.accept()).await {
+        while let Some(accepted) = self.unless_left(socket.accept()).await {
             match accepted {
                 Ok((stream, peer)) => {
                     let conversation =
@@ -218,11 +218,11 @@ impl Serving {
         while connections.join_next().await.is_some() {}
     }
 
-    /// The next connection, as long as no other process serves: that one answers who comes later.
-    async fn unless_succeeded<T>(&self, accepted: impl Future<Output = T>) -> Option<T> {
+    /// The next connection, as long as no other process answers whoever comes.
+    async fn unless_left<T>(&self, accepted: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             accepted = accepted => Some(accepted),
-            _ = self.running.is_succeeded() => None,
+            () = self.running.has_left() => None,
         }
     }
 
@@ -241,7 +241,7 @@ impl Serving {
 
     async fn unix(&self, socket: UnixListener) {
         let mut connections = JoinSet::new();
-        while let Some(accepted) = self.unless_succeeded(socket.accept()).await {
+        while let Some(accepted) = self.unless_left(socket.accept()).await {
             match accepted {
                 Ok((stream, _)) => {
                     let conversation = |session| converse_unix(stream, session);
