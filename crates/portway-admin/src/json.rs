@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portway_control::certificates::LoadedCertificate;
+use portway_control::drains::Draining as Drain;
 use portway_control::plan;
 use portway_control::planning;
 use portway_control::reload::{self, NotReloaded, Reloaded};
@@ -23,6 +24,39 @@ pub struct Status {
     pub listeners: Vec<Listener>,
     /// Target groups in the order of the configuration.
     pub target_groups: Vec<TargetGroup>,
+    /// What drains.
+    #[serde(default)]
+    pub draining: Vec<Draining>,
+}
+
+/// Something that drains.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Draining {
+    /// `process`, `listener` or `target`.
+    pub kind: String,
+    /// Its name; of a target `GROUP/TARGET`; empty for the process.
+    pub name: String,
+    /// It takes what comes for a while, and says that it leaves.
+    pub leaving: bool,
+    /// What is left of it: connections; of a target requests or TCP connections.
+    pub left: u64,
+    /// Since when, seconds since 1970.
+    pub since: f64,
+    /// When what is left is cut off; `null`: never.
+    pub until: Option<f64>,
+}
+
+impl From<Drain> for Draining {
+    fn from(it: Drain) -> Self {
+        Self {
+            kind: it.kind.word().to_owned(),
+            name: it.name,
+            leaving: it.is_leaving,
+            left: it.left,
+            since: seconds(it.since),
+            until: it.until.map(seconds),
+        }
+    }
 }
 
 /// The process.
@@ -463,6 +497,7 @@ impl From<control::Status> for Status {
             process: status.process.into(),
             listeners: status.listeners.into_iter().map(Into::into).collect(),
             target_groups: status.groups.into_iter().map(Into::into).collect(),
+            draining: status.draining.into_iter().map(Into::into).collect(),
         }
     }
 }

@@ -282,6 +282,7 @@ mod tests {
             },
             listeners: Vec::new(),
             groups,
+            draining: Vec::new(),
         }
     }
 

@@ -17,10 +17,12 @@ use portway_model::diagnostic::{Diagnostic, Diagnostics, Severity};
 use portway_model::name::Name;
 use portway_model::snapshot::{Listener, Snapshot, Target, TargetGroup, TargetTls};
 use portway_model::span::{FileId, Sources};
+use portway_telemetry::metrics::Past;
 use rustls_pki_types::UnixTime;
 
 use crate::bind::Held;
 use crate::certificates::{self, GroupTls};
+use crate::drains::GoneListener;
 use crate::figures::Installed;
 use crate::health;
 use crate::parts;
@@ -194,9 +196,10 @@ impl Changing {
     pub(crate) fn keys(
         &mut self,
         before: &Installed,
+        leaving: &[GoneListener],
         next: (&Snapshot, &[String]),
     ) -> Vec<ListenerKey> {
-        parts::keys(Some(before), next, &mut self.listeners)
+        parts::keys(Some(before), leaving, next, &mut self.listeners)
     }
 
     /// The listeners that `next` has no more, by `keys` of what it has. One whose clients are judged by other files, and which says
@@ -232,6 +235,16 @@ impl Changing {
             });
         }
         gone
+    }
+
+    /// Listeners whose clients are judged by other files now, each with the one that it has become.
+    pub(crate) fn rejudged(&self) -> &[(ListenerKey, ListenerKey)] {
+        &self.rejudged
+    }
+
+    /// These are not gone, but what others have become.
+    pub(crate) fn became(&mut self, rejudged: Vec<(ListenerKey, ListenerKey)>) {
+        self.rejudged.extend(rejudged);
     }
 
     /// Other texts are at work, and these addresses are listened on; servers that came and went are forgotten.
@@ -411,7 +424,12 @@ impl Running {
         for it in &plan.groups {
             next.take_in(it, &new, changing)?;
         }
-        let metrics = before.plane.metrics.renewed(parts::names(&next.snapshot));
+        let past = Past {
+            leaving: before.plane.metrics.leaving().clone(),
+            ..Past::default()
+        };
+        let names = parts::names(&next.snapshot);
+        let metrics = before.plane.metrics.renewed(names, &past);
         let snapshot = Arc::new(next.snapshot);
         let plane = before.plane.next(snapshot, next.groups, Arc::new(metrics));
         let plane = Arc::new(plane);

@@ -30,6 +30,7 @@ use crate::bind::{self, Bound, Held, Neighbour};
 use crate::certificates::{self, TlsConfigs};
 use crate::change::Changing;
 use crate::descriptors;
+use crate::drains::{Drains, Leaving};
 use crate::error_pages;
 use crate::figures::{Installed, Statistics};
 use crate::files::{Files, Record};
@@ -263,7 +264,7 @@ impl Prepared {
             received.begin(&self.tickets);
         }
         let mut listeners = 0;
-        let keys = parts::keys(None, (&self.snapshot, &[]), &mut listeners);
+        let keys = parts::keys(None, &[], (&self.snapshot, &[]), &mut listeners);
         let certificates = self.loaded.tls.loaded.clone();
         let files = self.loaded.files.clone();
         let (services, calls) = Services::channel();
@@ -277,6 +278,7 @@ impl Prepared {
             keys,
             places: self.bound.places,
             metrics,
+            leaving: &Leaving::default(),
         };
         let mut installed = Installed::first(
             ready,
@@ -295,6 +297,9 @@ impl Prepared {
         let mut tasks = JoinSet::new();
         installed.look_after(&self.targets.alone, &mut tasks);
         tasks.spawn(renew(self.tickets.clone()));
+        let counters = plane.metrics.process().clone();
+        let drains = Arc::new(Drains::new(process.clone(), counters));
+        tasks.spawn(drains.clone().keep_looking());
         let statistics = Arc::new(Statistics::new(installed, workers));
         tasks.spawn(statistics.clone().keep_looking());
         let given_away = self.bound.files.given_away();
@@ -335,6 +340,7 @@ impl Prepared {
             statistics,
             calls: Mutex::new(Some(calls)),
             given_away,
+            drains,
             control: Mutex::new(self.control),
             last_reload: Mutex::default(),
             files: Mutex::new(files),

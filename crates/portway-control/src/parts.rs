@@ -7,7 +7,7 @@ use portway_core::route::Router;
 use portway_core::stick::Table;
 use portway_dataplane::access_log::LogSink;
 use portway_dataplane::client_tls::AnswersHello;
-use portway_dataplane::live::{ListenerState, ProcessState};
+use portway_dataplane::live::{Entrance, ListenerState, ProcessState};
 use portway_dataplane::plane::{
     GroupParts, ListenerKey, ListenerParts, Machine, Plane, SocketPlace,
 };
@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::certificates::GroupTls;
 use crate::descriptors;
+use crate::drains::{GoneListener, Leaving};
 use crate::figures::{Installed, layout};
 use crate::health;
 use crate::install::Loaded;
@@ -50,6 +51,8 @@ pub(crate) struct Ready<'t> {
     pub(crate) keys: Vec<ListenerKey>,
     pub(crate) places: HashMap<SocketId, SocketPlace>,
     pub(crate) metrics: Arc<Registry>,
+    /// What is no more and drains: where it comes back, it is the same.
+    pub(crate) leaving: &'t Leaving,
 }
 
 impl Installed {
@@ -87,8 +90,9 @@ impl Installed {
         } = ready;
         let plane = before.map(|it| &*it.plane);
         let tls = loaded.tls;
-        let listeners = of_listeners(plane, &snapshot, ready.keys, tls.listeners, sinks);
-        let groups = of_groups(plane, &snapshot, &tls.groups, targets);
+        let before_it = (plane, ready.leaving);
+        let listeners = of_listeners(before_it, &snapshot, ready.keys, tls.listeners, sinks);
+        let groups = of_groups(before_it, &snapshot, &tls.groups, targets);
         let plane = Plane {
             max_connections: descriptors::max_connections(&snapshot),
             metrics: ready.metrics,
@@ -172,9 +176,11 @@ pub(crate) fn all(targets: &[Targets]) -> Vec<Arc<WatchedTarget>> {
 }
 
 /// Which listeners those of a configuration are: one of the same name, or of the same addresses where its name is gone, is the
-/// same, where its clients are judged alike (`judges` tells that, by listener). `count`: how many there have been.
+/// same, where its clients are judged alike (`judges` tells that, by listener), also where it is only `leaving` now. `count`: how many
+/// there have been.
 pub(crate) fn keys(
     before: Option<&Installed>,
+    leaving: &[GoneListener],
     (next, judges): (&Snapshot, &[String]),
     count: &mut u64,
 ) -> Vec<ListenerKey> {
@@ -198,6 +204,12 @@ pub(crate) fn keys(
     let mut renamed: Vec<Known<'_>> = known()
         .filter(|it| !names.contains(&it.listener.name))
         .collect();
+    let leaving = leaving.iter().map(|it| Known {
+        listener: &it.listener,
+        key: it.parts.key,
+        judges: &it.judges,
+    });
+    let mut leaving: Vec<Known<'_>> = leaving.collect();
     let judges = judges.iter().map(String::as_str);
     let listeners = next
         .listeners
@@ -205,17 +217,23 @@ pub(crate) fn keys(
         .zip(judges.chain(std::iter::repeat("")));
     let key = |(listener, judges): (&Arc<Listener>, &str)| {
         let goes_on = |it: &Known<'_>| it.goes_on_as(listener, judges);
+        let is_placed = |it: &Known<'_>| {
+            let binds = &it.listener.binds;
+            goes_on(it) && !binds.is_empty() && *binds == listener.binds
+        };
         let known = match by_name.get(&listener.name) {
             Some(known) => Some(*known).filter(goes_on),
             None => {
-                let is_it = |it: &Known<'_>| {
-                    let binds = &it.listener.binds;
-                    goes_on(it) && !binds.is_empty() && *binds == listener.binds
-                };
-                let at = renamed.iter().position(is_it);
+                let at = renamed.iter().position(is_placed);
                 at.map(|at| renamed.remove(at))
             }
         };
+        let known = known.or_else(|| {
+            let is_named = |it: &Known<'_>| goes_on(it) && it.listener.name == listener.name;
+            let at = leaving.iter().position(is_named);
+            let at = at.or_else(|| leaving.iter().position(is_placed));
+            at.map(|at| leaving.remove(at))
+        });
         known.map_or_else(
             || {
                 *count += 1;
@@ -248,7 +266,7 @@ impl Known<'_> {
 
 /// What a plane has of each listener beside its configuration.
 pub(crate) fn of_listeners(
-    before: Option<&Plane>,
+    (before, leaving): (Option<&Plane>, &Leaving),
     snapshot: &Snapshot,
     keys: Vec<ListenerKey>,
     tls: Vec<Option<Arc<dyn AnswersHello>>>,
@@ -257,11 +275,22 @@ pub(crate) fn of_listeners(
     // Those of one name are limited together.
     let mut states: HashMap<&Name, Arc<ListenerState>> = HashMap::new();
     let mut limits: HashMap<&Name, u32> = HashMap::new();
-    let mut by_key: HashMap<ListenerKey, Arc<ListenerState>> = HashMap::new();
+    let mut by_key: HashMap<ListenerKey, Arc<Entrance>> = leaving
+        .listeners
+        .iter()
+        .map(|it| (it.parts.key, it.parts.entrance.clone()))
+        .collect();
     if let Some(before) = before {
         let known = || before.snapshot.listeners.iter().zip(&before.listeners);
         states.extend(known().map(|(it, parts)| (&it.known_as, parts.state.clone())));
-        by_key.extend(before.listeners.iter().map(|it| (it.key, it.state.clone())));
+        let entrances = before.listeners.iter();
+        by_key.extend(entrances.map(|it| (it.key, it.entrance.clone())));
+        for (former, now) in &leaving.rejudged {
+            // What is open on it counts where it has become another.
+            if let Some(entrance) = by_key.get(former).cloned() {
+                by_key.entry(*now).or_insert(entrance);
+            }
+        }
         limits.extend(known().map(|(it, _)| (&it.known_as, it.max_connections)));
     }
     for listener in &snapshot.listeners {
@@ -275,14 +304,18 @@ pub(crate) fn of_listeners(
     }
     let listeners = snapshot.listeners.iter().zip(keys).zip(tls).zip(logs);
     let parts = listeners.map(|(((listener, key), tls), log)| {
+        let entrance = by_key.get(&key);
+        let known = || entrance.map(|it| it.state.clone());
+        let state = states.entry(&listener.known_as);
+        let state = state.or_insert_with(|| known().unwrap_or_default()).clone();
+        let same = entrance.filter(|it| Arc::ptr_eq(&it.state, &state));
+        let new = || Arc::new(Entrance::new(state.clone()));
         Arc::new(ListenerParts {
             key,
             tls,
             router: Router::build(&listener.rules.request),
-            state: states
-                .entry(&listener.known_as)
-                .or_insert_with(|| by_key.get(&key).cloned().unwrap_or_default())
-                .clone(),
+            entrance: same.cloned().unwrap_or_else(new),
+            state,
             log,
             wants: Wants::of(listener, &snapshot.groups),
         })
@@ -292,7 +325,7 @@ pub(crate) fn of_listeners(
 
 /// The same of each group.
 pub(crate) fn of_groups(
-    before: Option<&Plane>,
+    (before, leaving): (Option<&Plane>, &Leaving),
     snapshot: &Snapshot,
     tls: &[GroupTls],
     targets: &[Targets],
@@ -310,7 +343,8 @@ pub(crate) fn of_groups(
         let (all, own) = (tls.group.clone(), tls.own.clone());
         // Requests that wait are nothing for a group that takes connections.
         let is_of_its_kind = |it: &TargetGroup| it.protocol.is_http() == group.protocol.is_http();
-        let known = known.get(&group.name);
+        let known = known.get(&group.name).copied();
+        let known = known.or_else(|| leaving.group(group));
         Arc::new(match known.filter(|(it, _)| is_of_its_kind(it)) {
             Some((_, known)) => known.next(group, (all, own), states),
             None => GroupParts {

@@ -6,27 +6,28 @@
 //! is in progress has `drain_deadline`. Where something fails, nothing has changed.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use portway_dataplane::access_log::LogSink;
-use portway_dataplane::live::{Health, ProcessState};
 use portway_dataplane::plane::ListenerKey;
-use portway_dataplane::sessions::Whom;
 use portway_dataplane::worker::{BoundSocket, Publisher};
 use portway_model::address::BindAddress;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
-use portway_model::snapshot::{Process, Snapshot};
+use portway_model::name::Name;
+use portway_model::snapshot::{Listener, Process, Snapshot};
 use portway_model::span::{Sources, Span};
 use portway_telemetry::events::{Event, emit};
-use portway_telemetry::metrics::Registry;
+use portway_telemetry::metrics::{Names, Past, Registry};
 use tokio::time::timeout;
 
 use crate::bind::{self, Bound, Neighbour};
 use crate::certificates::LoadedCertificate;
 use crate::change::Changing;
 use crate::descriptors;
+use crate::drains::Leaving;
 use crate::figures::Installed;
 use crate::files::Record;
 use crate::install::{Loaded, load};
@@ -39,7 +40,7 @@ use crate::resolve;
 use crate::running::Running;
 use crate::sources::Compiled;
 use crate::supervisor::Doing;
-use crate::targets::{NextTargets, WatchedTarget, Watching, watch_next};
+use crate::targets::{NextTargets, Watching, watch_next};
 use crate::tls::tickets::TicketKeys;
 
 /// How long files are waited for: one may be a pipe that nobody writes to, or lie where nobody answers.
@@ -318,15 +319,21 @@ impl Running {
     ) -> Result<Done, Diagnostics> {
         let before = self.statistics.installed();
         let plan = plan(&before, &snapshot, &loaded);
+        let mut leaving = self.drains.leaving();
         let watching = Watching {
             snapshot: &before.plane.snapshot,
             targets: &before.targets,
             tls: &before.tls,
+            leaving: &leaving.targets,
         };
         let targets = watch_next(&watching, &snapshot, &loaded.tls.groups);
         resolve::resolve_all(&targets.strangers()).await;
         let (snapshot, logs) = self.open_logs(snapshot, sources, changing).await?;
-        let opened = self.open(&before, &snapshot, logs, changing);
+        let next = (&snapshot, loaded.tls.judges.as_slice());
+        let keys = changing.keys(&before, &leaving.listeners, next);
+        let mut gone = Leaving::of(&before, &keys, &targets.gone);
+        let past = past(&before, &snapshot, &keys, &targets, [&leaving, &gone]);
+        let opened = self.open(&before, (&snapshot, &past), logs, changing);
         let Opened {
             bound,
             sinks,
@@ -338,8 +345,9 @@ impl Running {
             std::mem::take(&mut found)
         })?;
         found.extend(notes);
-        let keys = changing.keys(&before, (&snapshot, &loaded.tls.judges));
-        let gone = changing.gone(&before, &snapshot, &keys);
+        let rejudged = changing.rejudged().to_vec();
+        gone.keep(&changing.gone(&before, &snapshot, &keys), &rejudged);
+        leaving.rejudged = changing.rejudged().to_vec();
         let certificates = renewed(&plan, &loaded.tls.loaded);
         let deadline = snapshot.process.drain_deadline;
         let ready = Ready {
@@ -351,6 +359,7 @@ impl Running {
             keys,
             places: bound.places,
             metrics,
+            leaving: &leaving,
         };
         let next = before.next(ready, generation);
         match generation == before.generation {
@@ -359,7 +368,9 @@ impl Running {
         }
         self.swap(next, &targets);
         publish(&publisher, &self.statistics.installed(), bound.sockets).await;
-        self.drain(gone, targets.gone, deadline);
+        let now = self.statistics.installed();
+        tell_of_listeners(&before.plane.snapshot, &now.plane.snapshot);
+        changing.became(self.drains.follow(gone, &now, deadline));
         Ok(Done {
             plan,
             certificates,
@@ -396,7 +407,7 @@ impl Running {
     fn open(
         &self,
         before: &Installed,
-        snapshot: &Snapshot,
+        (snapshot, past): (&Snapshot, &Past),
         logs: OpenLogs,
         changing: &Changing,
     ) -> Result<Opened, Diagnostics> {
@@ -405,7 +416,7 @@ impl Running {
         let mut notes = Diagnostics::default();
         let mut bound = bind::bind(snapshot, self.workers, &Neighbour::None, changing.held())?;
         notes.extend(std::mem::take(&mut bound.notes));
-        let metrics = before.plane.metrics.renewed(parts::names(snapshot));
+        let metrics = before.plane.metrics.renewed(parts::names(snapshot), past);
         let metrics = Arc::new(metrics);
         let sinks = logs.start(&metrics, &mut threads.logs).map_err(|error| {
             let message = format!("cannot start a thread for a log: {error}");
@@ -434,31 +445,6 @@ impl Running {
         next.look_after(&targets.alone, &mut tasks);
         drop(tasks);
         self.statistics.replace(next);
-    }
-
-    /// Cuts off what is left of these when the deadline has passed.
-    fn drain(
-        &self,
-        listeners: Vec<ListenerKey>,
-        targets: Vec<Arc<WatchedTarget>>,
-        deadline: Duration,
-    ) {
-        if listeners.is_empty() && targets.is_empty() {
-            return;
-        }
-        let process: Arc<ProcessState> = self.process.clone();
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.spawn(async move {
-            tokio::time::sleep(deadline).await;
-            for key in listeners {
-                process.roll_call.cut_off(Whom::OfListener(key));
-            }
-            for target in targets {
-                // Nobody begins there any more who has waited for it since.
-                target.state.set_health(Health::Unused);
-                target.state.cut_off(&process);
-            }
-        });
     }
 }
 
@@ -569,6 +555,71 @@ fn renewed(plan: &Plan, loaded: &[LoadedCertificate]) -> Vec<LoadedCertificate> 
         steps.any(|step| step.kind == "certificate" && step.name == it.name)
     };
     loaded.iter().filter(is_renewed).cloned().collect()
+}
+
+/// What is counted on although its name is another, or is no more.
+fn past(
+    before: &Installed,
+    next: &Snapshot,
+    keys: &[ListenerKey],
+    targets: &NextTargets,
+    leaving: [&Leaving; 2],
+) -> Past {
+    let plane = &before.plane;
+    let listeners = plane.snapshot.listeners.iter().zip(&plane.listeners);
+    let known: HashMap<ListenerKey, &Listener> =
+        listeners.map(|(it, parts)| (parts.key, &**it)).collect();
+    let of_listener = |(listener, key): (&Arc<Listener>, &ListenerKey)| {
+        let (now, before) = (&listener.known_as, &known.get(key)?.known_as);
+        (now != before).then(|| (now.to_string(), before.to_string()))
+    };
+    let mut names = Names::default();
+    for it in leaving.map(Leaving::names) {
+        names.listeners.extend(it.listeners);
+        names.groups.extend(it.groups);
+    }
+    Past {
+        renamed_listeners: next
+            .listeners
+            .iter()
+            .zip(keys)
+            .filter_map(of_listener)
+            .collect(),
+        renamed_targets: targets.renamed().collect(),
+        leaving: names,
+    }
+}
+
+/// Tells on which addresses listeners accept now, and on which they do no more.
+fn tell_of_listeners(before: &Snapshot, now: &Snapshot) {
+    let (before, now) = (accepted(before), accepted(now));
+    fn key<'a>((listener, address): &'a (&Listener, String)) -> (&'a Name, &'a str) {
+        (&listener.name, address)
+    }
+    let [known, stays] = [&before, &now].map(|it| it.iter().map(key).collect::<HashSet<_>>());
+    for (listener, address) in before.iter().filter(|it| !stays.contains(&key(it))) {
+        emit(&Event::ListenerStopped {
+            listener: listener.name.as_str(),
+            address,
+        });
+    }
+    for (listener, address) in now.iter().filter(|it| !known.contains(&key(it))) {
+        emit(&Event::ListenerStarted {
+            listener: listener.name.as_str(),
+            protocol: listener.protocol.as_str(),
+            address,
+        });
+    }
+}
+
+/// Each listener with each of its addresses.
+fn accepted(snapshot: &Snapshot) -> Vec<(&Listener, String)> {
+    let mut all = Vec::new();
+    for listener in &snapshot.listeners {
+        let addresses = listener.binds.iter().map(|bind| bind.value.to_string());
+        all.extend(addresses.map(|address| (&**listener, address)));
+    }
+    all
 }
 
 /// The files of UNIX sockets, those for commands among them.

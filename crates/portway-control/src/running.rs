@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use portway_core::drain::{Step, Terms};
 use portway_dataplane::live::ProcessState;
 use portway_dataplane::service::ServiceCall;
 use portway_dataplane::worker::{Publisher, Workers};
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use crate::bind::control::ControlListener;
 use crate::bind::{self, SocketFiles};
 use crate::change::Changing;
+use crate::drains::{self, Drains};
 use crate::figures::Statistics;
 use crate::files::Files;
 use crate::live_state;
@@ -59,6 +61,8 @@ pub struct Running {
     pub(crate) calls: Mutex<Option<mpsc::Receiver<ServiceCall>>>,
     /// Set where another process has the sockets, and their files.
     pub(crate) given_away: Arc<AtomicBool>,
+    /// What drains.
+    pub(crate) drains: Arc<Drains>,
     /// Sockets for commands, until somebody serves them.
     pub(crate) control: Mutex<Vec<ControlListener>>,
     /// How the latest reload went; `None`: there was none.
@@ -72,6 +76,9 @@ pub struct Running {
     /// Who is told what the process is doing.
     pub(crate) supervisor: OnceLock<Supervisor>,
 }
+
+/// How often it is looked whether the deadline of a stop is over.
+const LAST_LOOK: Duration = Duration::from_millis(20);
 
 /// How a running configuration ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +193,7 @@ impl Running {
             version: env!("CARGO_PKG_VERSION"),
             started: self.started,
             generation: installed.generation,
+            draining: self.drains.left(),
         };
         let health = |group: usize, target: usize| {
             let targets = installed.targets.get(group);
@@ -238,19 +246,33 @@ impl Running {
             self.upgrades.leave();
         }
         self.process.set_draining();
-        tokio::time::sleep(delay).await;
-        workers.drain(deadline);
+        self.drains.begin_process(Terms {
+            leave: delay,
+            deadline: Some(deadline),
+        });
+        while self.drains.step_of_process(false) != Some(Step::Close) {
+            tokio::time::sleep(drains::LOOK.min(delay)).await;
+        }
+        let axe = workers.drain();
         if how == Stop::Gracefully {
             tidings::all_stopped(&self.statistics);
         }
         // Nobody is to come any more: who looks for us shall find another, or nothing.
         drop(files);
-        let cut = tokio::task::spawn_blocking(move || {
-            let cut = workers.join();
-            logs.close();
-            cut
-        });
-        let cut = cut.await.unwrap_or(0);
+        let mut joined = tokio::task::spawn_blocking(move || workers.join());
+        let cut = loop {
+            if let Some(Step::CutOff(_)) = self.drains.step_of_process(false) {
+                axe.fall();
+            }
+            // No later than the deadline, where that is near.
+            if let Ok(cut) = tokio::time::timeout(LAST_LOOK, &mut joined).await {
+                break cut.unwrap_or(0);
+            }
+        };
+        self.drains.step_of_process(true);
+        let closed = tokio::task::spawn_blocking(move || logs.close());
+        // A thread that has panicked has said so.
+        drop(closed.await);
         self.tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

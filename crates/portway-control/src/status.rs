@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use portway_model::snapshot::Listener;
 
+use crate::drains::Draining;
 use crate::reload::LastReload;
 use crate::running::Running;
 use crate::targets::{LastCheck, WatchedTarget};
@@ -18,6 +19,8 @@ pub struct Status {
     pub listeners: Vec<ListenerStatus>,
     /// Target groups in the order of the configuration.
     pub groups: Vec<GroupStatus>,
+    /// What drains.
+    pub draining: Vec<Draining>,
 }
 
 /// The process.
@@ -148,6 +151,7 @@ impl Running {
                     targets: targets.iter().map(|it| target(it)).collect(),
                 })
                 .collect(),
+            draining: self.drains.all(),
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod balance;
 pub mod certificate;
 pub mod client_hello;
 pub mod coding;
+pub mod drain;
 pub mod evaluate;
 pub mod hash;
 pub mod health;

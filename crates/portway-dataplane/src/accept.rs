@@ -4,7 +4,7 @@ use crate::connection::Connection;
 use crate::establish::{self, Before, Way};
 use crate::h1;
 use crate::l4;
-use crate::live::{self, Full, Gate, ListenerState};
+use crate::live::{self, Entrance, Full, Gate};
 use crate::plane::{Plane, SocketPlace};
 use crate::rules::{Rules, Verdict};
 use crate::sessions;
@@ -230,14 +230,15 @@ struct Open {
     worker: Rc<Worker>,
     listener: ListenerId,
     metrics: Arc<ListenerMetrics>,
-    state: Arc<ListenerState>,
+    entrance: Arc<Entrance>,
     /// It is counted among those with TLS.
     tls: bool,
 }
 
 impl Open {
-    fn new(worker: &Rc<Worker>, listener: ListenerId, state: &Arc<ListenerState>) -> Self {
+    fn new(worker: &Rc<Worker>, listener: ListenerId, entrance: &Arc<Entrance>) -> Self {
         worker.count_open(1);
+        entrance.count(1);
         let metrics = worker.listener_metrics(listener);
         metrics.connections.add(1);
         metrics.connections_open.up();
@@ -245,7 +246,7 @@ impl Open {
             worker: Rc::clone(worker),
             listener,
             metrics,
-            state: Arc::clone(state),
+            entrance: Arc::clone(entrance),
             tls: false,
         }
     }
@@ -256,7 +257,8 @@ impl Drop for Open {
         if self.tls {
             self.worker.process().leave_tls();
         }
-        live::leave(self.worker.process(), &self.state);
+        self.entrance.count(-1);
+        live::leave(self.worker.process(), &self.entrance.state);
         self.worker.count_open(-1);
         self.metrics.connections_open.down();
     }
@@ -279,7 +281,7 @@ fn enter(worker: &Rc<Worker>, id: ListenerId) -> Result<Open, Refused> {
     let process = (process, process.limit(generation.plane.max_connections));
     let limit = parts.state.limit(listener.max_connections);
     live::enter(process, (&parts.state, limit)).map_err(Refused::Full)?;
-    Ok(Open::new(worker, id, &parts.state))
+    Ok(Open::new(worker, id, &parts.entrance))
 }
 
 /// Counts a connection in although all is full: it was accepted before, and nobody else will take it.
@@ -287,7 +289,7 @@ fn enter_full(worker: &Rc<Worker>, id: ListenerId) -> Option<Open> {
     let generation = worker.generation();
     let (_, parts) = generation.plane.listener(id)?;
     live::enter((worker.process(), 0), (&parts.state, 0)).ok()?;
-    Some(Open::new(worker, id, &parts.state))
+    Some(Open::new(worker, id, &parts.entrance))
 }
 
 /// As [`enter`], at the pace that the process and the listener have.

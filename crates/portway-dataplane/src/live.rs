@@ -379,6 +379,32 @@ pub struct ListenerState {
     gate: AtomicU8,
 }
 
+/// Where the connections of one listener come in. Those of one name share their state, each has its own entrance.
+#[derive(Debug, Default)]
+pub struct Entrance {
+    /// What is known of all of that name.
+    pub state: Arc<ListenerState>,
+    open: AtomicU32,
+}
+
+impl Entrance {
+    /// One of a listener with this state.
+    pub fn new(state: Arc<ListenerState>) -> Self {
+        let open = AtomicU32::new(0);
+        Self { state, open }
+    }
+
+    /// Connections open that came in here, all workers together.
+    pub fn open_connections(&self) -> u32 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Counts one that came in (1) or has ended (−1).
+    pub(crate) fn count(&self, change: i32) {
+        self.open.fetch_add(change as u32, Ordering::Relaxed);
+    }
+}
+
 impl Default for ListenerState {
     fn default() -> Self {
         Self {

@@ -5,7 +5,7 @@
 use crate::access_log::LogSink;
 use crate::answers::Answers;
 use crate::client_tls::AnswersHello;
-use crate::live::{ListenerState, ProcessState, TargetState};
+use crate::live::{Entrance, ListenerState, ProcessState, TargetState};
 use crate::map::{EntriesChange, LiveMap};
 use crate::queue::GroupState;
 use crate::seal::Seal;
@@ -95,6 +95,8 @@ pub struct ListenerParts {
     pub router: Router,
     /// Live state.
     pub state: Arc<ListenerState>,
+    /// Where its connections are counted apart from others of its name.
+    pub entrance: Arc<Entrance>,
     /// Where records go, if they are written.
     pub log: Option<LogSink>,
     /// What its records want to be looked at while there is time.

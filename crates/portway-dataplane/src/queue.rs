@@ -137,6 +137,8 @@ struct Waiter(Mutex<Grant>);
 enum Grant {
     Waiting(Option<Waker>),
     Given(InFlight),
+    /// There is nothing to wait for any more.
+    Refused,
     Taken,
 }
 
@@ -425,8 +427,17 @@ impl GroupState {
             };
             if let Some(queued) = queue.remove(next) {
                 self.left(&queued);
-                queued.waiter.give(slot);
+                queued.waiter.settle(Grant::Given(slot));
             }
+        }
+    }
+
+    /// There is nothing to wait for any more: the group is gone.
+    pub fn dismiss(&self) {
+        let mut queue = self.lock();
+        for queued in std::mem::take(&mut *queue) {
+            self.left(&queued);
+            queued.waiter.settle(Grant::Refused);
         }
     }
 
@@ -463,8 +474,8 @@ impl Queued {
 }
 
 impl Waiter {
-    fn give(&self, slot: InFlight) {
-        let before = std::mem::replace(&mut *self.grant(), Grant::Given(slot));
+    fn settle(&self, grant: Grant) {
+        let before = std::mem::replace(&mut *self.grant(), grant);
         if let Grant::Waiting(Some(waker)) = before {
             waker.wake();
         }
@@ -476,11 +487,12 @@ impl Waiter {
 }
 
 impl Place {
-    /// The place at a target of the group, once there is one.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<InFlight> {
+    /// The place at a target of the group, once there is one; `None`: there will be none.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<InFlight>> {
         let mut grant = self.waiter.grant();
         match std::mem::replace(&mut *grant, Grant::Taken) {
-            Grant::Given(slot) => Poll::Ready(slot),
+            Grant::Given(slot) => Poll::Ready(Some(slot)),
+            Grant::Refused => Poll::Ready(None),
             Grant::Waiting(_) | Grant::Taken => {
                 *grant = Grant::Waiting(Some(cx.waker().clone()));
                 Poll::Pending
@@ -581,7 +593,7 @@ mod tests {
 
     fn poll(place: &Place) -> Option<InFlight> {
         match place.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(given) => Some(given),
+            Poll::Ready(given) => given,
             Poll::Pending => None,
         }
     }
@@ -713,7 +725,7 @@ mod tests {
     fn wait(place: &Place, waker: &Waker) -> InFlight {
         loop {
             if let Poll::Ready(slot) = place.poll(&mut Context::from_waker(waker)) {
-                return slot;
+                return slot.unwrap();
             }
             std::thread::park();
         }

@@ -164,7 +164,7 @@ async fn wait(
         given: None,
     };
     let result = poll_fn(|cx| match wait.poll(cx, tried) {
-        Poll::Ready(reserved) => Poll::Ready(Ok(reserved)),
+        Poll::Ready(reserved) => Poll::Ready(reserved.ok_or(Fault::no_target())),
         Poll::Pending => connection
             .timer
             .poll(cx)
@@ -187,30 +187,33 @@ struct Wait<'c> {
 }
 
 impl Wait<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>, tried: &mut Tried) -> Poll<Reserved> {
+    fn poll(&mut self, cx: &mut Context<'_>, tried: &mut Tried) -> Poll<Option<Reserved>> {
         let connection = self.connection;
         if !connection.worker.is_current(&connection.generation) {
             let now = connection.worker.generation();
             if now.plane.number != self.seen {
                 self.seen = now.plane.number;
                 if let Some(reserved) = self.look_around(&now, tried) {
-                    return Poll::Ready(reserved);
+                    return Poll::Ready(Some(reserved));
                 }
             }
         }
         let slot = match self.given.take() {
             Some(slot) => slot,
-            None => ready!(self.place.poll(cx)),
+            None => match ready!(self.place.poll(cx)) {
+                Some(slot) => slot,
+                None => return Poll::Ready(None),
+            },
         };
         let generation = &connection.generation;
         match generation.place_of(self.ask.group, slot.target()) {
             Some((group, target)) => {
                 *tried = tried_in(generation, (self.ask.group, tried), group);
-                Poll::Ready(Reserved {
+                Poll::Ready(Some(Reserved {
                     group,
                     target,
                     slot,
-                })
+                }))
             }
             None => {
                 self.given = Some(slot);

@@ -3,6 +3,7 @@
 //! What is known of a connection lies in its timer slot, which only its worker sees. Each worker looks for questions with
 //! its ticks and adds what it has: an answer takes two ticks, and nothing is done on the path of a request for it.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -63,17 +64,39 @@ struct Question {
     asks: oneshot::Sender<Vec<Session>>,
 }
 
-/// Questions to all workers.
+/// Questions and orders to all workers.
 #[derive(Debug, Default)]
 pub struct RollCall {
     /// How often something was asked or ordered.
     number: AtomicU64,
     questions: Mutex<Vec<Question>>,
-    /// Connections to be cut off, each with the number of the order.
-    cuts: Mutex<Vec<(u64, Whom)>>,
+    orders: Mutex<Orders>,
 }
 
-/// Which connections are to be cut off.
+/// Orders that some worker has not carried out yet, each with its number.
+#[derive(Debug, Default)]
+struct Orders {
+    list: VecDeque<(u64, Whom, Wanted)>,
+    /// Up to where each worker has seen them; `None`: it is no more.
+    seen: Vec<Option<u64>>,
+}
+
+impl Orders {
+    /// Forgets those that everybody has seen.
+    fn forget(&mut self) {
+        let seen = self.seen.iter().flatten().min();
+        let is_done = |number: u64| seen.is_none_or(|seen| number <= *seen);
+        while self
+            .list
+            .front()
+            .is_some_and(|(number, ..)| is_done(*number))
+        {
+            self.list.pop_front();
+        }
+    }
+}
+
+/// Which connections are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
     /// The one with this id.
@@ -82,8 +105,17 @@ pub enum Whom {
     OfListener(ListenerKey),
 }
 
-/// Orders that are remembered: workers look for them ten times a second.
-const MAX_CUTS: usize = 4096;
+/// What is to become of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// They are cut off.
+    CutOff,
+    /// Those that wait for a request are closed.
+    Rest {
+        /// Also those that wait for their first, which is probably on its way.
+        first: bool,
+    },
+}
 
 impl RollCall {
     /// Asks `workers` workers for their connections.
@@ -103,29 +135,59 @@ impl RollCall {
 
     /// Cuts connections off within a few ticks.
     pub fn cut_off(&self, whom: Whom) {
-        let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
-        if cuts.len() >= MAX_CUTS {
-            cuts.remove(0);
+        self.order(whom, Wanted::CutOff);
+    }
+
+    /// Has this done within a few ticks.
+    pub fn order(&self, whom: Whom, wanted: Wanted) {
+        let mut orders = self.orders();
+        let number = self.number.fetch_add(1, Ordering::AcqRel) + 1;
+        orders.list.push_back((number, whom, wanted));
+        // Where nobody works, nobody forgets.
+        orders.forget();
+    }
+
+    /// The worker of this number, from 0, answers from now on what comes after the number that this gives.
+    pub(crate) fn join(&self, worker: usize) -> u64 {
+        let mut orders = self.orders();
+        let count = orders.seen.len().max(worker.saturating_add(1));
+        orders.seen.resize(count, None);
+        let now = self.number.load(Ordering::Acquire);
+        if let Some(seen) = orders.seen.get_mut(worker) {
+            *seen = Some(now);
         }
-        cuts.push((self.number.fetch_add(1, Ordering::AcqRel) + 1, whom));
+        now
+    }
+
+    /// It answers no more.
+    pub(crate) fn leave(&self, worker: usize) {
+        let mut orders = self.orders();
+        if let Some(seen) = orders.seen.get_mut(worker) {
+            *seen = None;
+        }
+        orders.forget();
     }
 
     /// A worker that has seen all up to `seen` does its part; gives up to where it has seen now.
     pub(crate) fn answer(
         &self,
-        seen: u64,
-        cut_off: impl Fn(Whom),
+        (worker, seen): (usize, u64),
+        carry_out: impl Fn(Whom, Wanted),
         sessions: impl Fn(&mut Vec<Session>),
     ) -> u64 {
-        let now = self.number.load(Ordering::Acquire);
-        if now == seen {
-            return now;
+        if self.number.load(Ordering::Acquire) == seen {
+            return seen;
         }
-        let cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut orders = self.orders();
+        let now = self.number.load(Ordering::Acquire);
         let later = |number: u64| number > seen && number <= now;
-        let due = cuts.iter().filter(|(number, _)| later(*number));
-        due.for_each(|(_, whom)| cut_off(*whom));
-        drop(cuts);
+        let due = orders.list.iter().filter(|(number, ..)| later(*number));
+        due.for_each(|(_, whom, wanted)| carry_out(*whom, *wanted));
+        if let Some(known) = orders.seen.get_mut(worker) {
+            *known = Some(now);
+        }
+        orders.forget();
+        drop(orders);
         let mut questions = self.lock();
         for question in questions.iter_mut().filter(|it| later(it.number)) {
             sessions(&mut question.found);
@@ -142,6 +204,10 @@ impl RollCall {
             drop(asks.send(found));
         }
         now
+    }
+
+    fn orders(&self) -> std::sync::MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Question>> {
@@ -161,14 +227,34 @@ mod tests {
         let call = RollCall::default();
         let mut answer = call.ask(2);
         let none = |_: &mut Vec<Session>| {};
-        let seen = call.answer(0, |_| panic!("nothing was ordered"), none);
+        let seen = call.answer((0, 0), |_, _| panic!("nothing was ordered"), none);
         assert!(answer.try_recv().is_err());
-        assert_eq!(call.answer(seen, |_| (), |_| panic!("asked twice")), seen);
-        call.answer(0, |_| (), none);
+        let asked_twice = |_: &mut Vec<Session>| panic!("asked twice");
+        assert_eq!(call.answer((0, seen), |_, _| (), asked_twice), seen);
+        call.answer((1, 0), |_, _| (), none);
         assert_eq!(answer.try_recv(), Ok(Vec::new()));
-        call.cut_off(Whom::Session(7));
-        let cut = RefCell::new(Vec::new());
-        call.answer(seen, |whom| cut.borrow_mut().push(whom), none);
-        assert_eq!(*cut.borrow(), [Whom::Session(7)]);
+    }
+
+    #[test]
+    fn no_order_is_missed_however_many_there_are() {
+        const ORDERS: u64 = 10_000;
+        let call = RollCall::default();
+        call.cut_off(Whom::Session(0));
+        let joined = (0..3).map(|worker| call.join(worker)).max().unwrap();
+        (1..=ORDERS).for_each(|id| call.cut_off(Whom::Session(id)));
+        let carried_out = |worker| {
+            let done = RefCell::new(Vec::new());
+            let note = |whom, wanted| done.borrow_mut().push((whom, wanted));
+            call.answer((worker, joined), note, |_| ());
+            done.into_inner()
+        };
+        for worker in 0..2 {
+            let done = carried_out(worker);
+            assert_eq!(done.len(), 10_000);
+            assert_eq!(done.last(), Some(&(Whom::Session(ORDERS), Wanted::CutOff)));
+        }
+        assert_eq!(call.orders().list.len(), 10_000);
+        call.leave(2);
+        assert_eq!(call.orders().list.len(), 0);
     }
 }

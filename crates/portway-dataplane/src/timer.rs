@@ -5,7 +5,7 @@
 //! that waits for nothing but its next request (to drain it), and holds what control may ask of a connection.
 
 use crate::plane::ListenerKey;
-use crate::sessions::{Session, Whom};
+use crate::sessions::{Session, Wanted, Whom};
 use portway_model::snapshot::{GroupId, ListenerId};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -27,6 +27,17 @@ pub(crate) enum Rests {
     BeforeFirst,
     /// It waits for its next request.
     Between,
+}
+
+impl Rests {
+    /// True where it is over when connections that wait are closed; `first`: also those that wait for their first request.
+    fn is_over(self, first: bool) -> bool {
+        match self {
+            Rests::No => false,
+            Rests::BeforeFirst => first,
+            Rests::Between => true,
+        }
+    }
 }
 
 /// Who is served: what control may ask for.
@@ -118,20 +129,19 @@ impl Timers {
 
     /// Expires every connection that waits for its next request; `first`: also those that wait for their first.
     pub(crate) fn expire_resting(&self, first: bool) {
-        let rests = |slot: &Slot| match slot.rests {
-            Rests::No => false,
-            Rests::BeforeFirst => first,
-            Rests::Between => true,
-        };
+        self.expire(|slot| slot.rests.is_over(first));
+    }
+
+    fn expire(&self, condition: impl Fn(&Slot) -> bool) {
         for slot in self
             .slots
             .borrow_mut()
             .iter_mut()
-            .filter(|slot| slot.used && rests(slot))
+            .filter(|slot| slot.used && condition(slot))
         {
             slot.deadline = 0;
         }
-        self.wake_where(rests);
+        self.wake_where(condition);
     }
 
     /// The number of a new connection, from 1 on.
@@ -140,21 +150,29 @@ impl Timers {
         self.seated.get()
     }
 
-    /// Cuts off those of these connections that are here.
-    pub(crate) fn cut_off(&self, whom: Whom) {
-        let is_meant = |seat: &&mut Seat| match whom {
-            Whom::Session(id) => seat.id == id,
-            Whom::OfListener(key) => seat.key == Some(key),
+    /// Does to those of these connections that are here what is wanted.
+    pub(crate) fn carry_out(&self, whom: Whom, what: Wanted) {
+        let is_meant = |slot: &Slot| {
+            slot.used
+                && slot.seat.is_some_and(|seat| match whom {
+                    Whom::Session(id) => seat.id == id,
+                    Whom::OfListener(key) => seat.key == Some(key),
+                })
         };
-        let mut slots = self.slots.borrow_mut();
-        for slot in slots.iter_mut().filter(|slot| slot.used) {
-            let Some(seat) = slot.seat.as_mut().filter(is_meant) else {
-                continue;
-            };
-            seat.cut = true;
-            self.cuts.set(true);
-            if let Some(waker) = slot.waker.take() {
-                waker.wake();
+        match what {
+            Wanted::CutOff => {
+                for slot in self.slots.borrow_mut().iter_mut() {
+                    if is_meant(slot)
+                        && let Some(seat) = &mut slot.seat
+                    {
+                        seat.cut = true;
+                        self.cuts.set(true);
+                    }
+                }
+                self.wake_where(is_meant);
+            }
+            Wanted::Rest { first } => {
+                self.expire(|slot| is_meant(slot) && slot.rests.is_over(first))
             }
         }
     }

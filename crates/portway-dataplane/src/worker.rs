@@ -18,10 +18,11 @@ use portway_telemetry::metrics::{ListenerMetrics, Shard, WorkerMetrics};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Scratch memories that a worker keeps for the next exchanges.
@@ -60,8 +61,10 @@ pub struct BoundSocket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
     Serve,
-    /// Accept no more, finish until this moment.
-    Drain(Instant),
+    /// Accept no more, and finish.
+    Drain,
+    /// Cut off what is left.
+    CutOff,
 }
 
 /// What a worker hears of control.
@@ -180,20 +183,36 @@ impl Workers {
         self.publisher.clone()
     }
 
-    /// Begins a graceful stop: no new connections, idle ones are closed, answers say `Connection: close`; what is
-    /// left at the end of `deadline` is cut off.
-    pub fn drain(&self, deadline: Duration) {
-        self.orders
-            .send_replace(Order::Drain(Instant::now() + deadline));
+    /// Begins a graceful stop: no new connections, idle ones are closed, answers say `Connection: close`. What cuts off the
+    /// rest; where it is dropped, that stays as long as it takes.
+    pub fn drain(&self) -> Axe {
+        self.orders.send_replace(Order::Drain);
+        Axe(self.orders.clone())
     }
 
-    /// Waits for all workers after [`Workers::drain`]; how many connections had to be cut off at the deadline.
+    /// Waits for all workers after [`Workers::drain`]; how many connections had to be cut off.
     pub fn join(self) -> u32 {
+        let Self {
+            threads,
+            orders: _kept,
+            ..
+        } = self;
         // A worker that panicked has said so already, and has cut off nobody by order.
-        self.threads
+        threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or(0))
             .sum()
+    }
+}
+
+/// What cuts off that which is left when workers drain.
+#[derive(Debug)]
+pub struct Axe(watch::Sender<Order>);
+
+impl Axe {
+    /// Cuts it off.
+    pub fn fall(&self) {
+        self.0.send_replace(Order::CutOff);
     }
 }
 
@@ -285,9 +304,8 @@ impl Worker {
 
     /// Serves exchanges that begin from now on by another plane; those in progress end as they began.
     fn take_over(self: &Rc<Self>, plane: Arc<Plane>, sockets: Vec<BoundSocket>) -> io::Result<()> {
-        let index = usize::try_from(self.number - 1).unwrap_or(usize::MAX);
         // The next registry has as many workers as the one before.
-        let Some(shard) = plane.metrics.shard(index) else {
+        let Some(shard) = plane.metrics.shard(self.index()) else {
             return Ok(());
         };
         let goes = |it: &mut Acceptor| !plane.sockets.contains_key(&it.id());
@@ -341,6 +359,10 @@ impl Worker {
     pub(crate) fn listener_metrics(&self, listener: ListenerId) -> Arc<ListenerMetrics> {
         let generation = self.generation.borrow();
         Arc::clone(generation.shard.listener(listener.index()))
+    }
+
+    fn index(&self) -> usize {
+        usize::try_from(self.number).map_or(usize::MAX, |number| number.saturating_sub(1))
     }
 
     /// Which worker this is, from 1.
@@ -471,16 +493,18 @@ fn run(
         // The receiver is gone only if start has already failed.
         let _ = ready.send(Ok(()));
         let follower = tokio::task::spawn_local(follow(Rc::clone(&worker), orders.planes));
-        let deadline = until_drained(orders.stop).await;
+        let mut stop = orders.stop;
+        until_told(&mut stop, |order| order != Order::Serve).await;
         worker.draining.set(true);
         // A socket that stayed open would go on taking connections that nobody accepts.
         worker.accept_no_more();
         worker.timers.expire_resting(false);
-        let cut = finish(&worker, deadline).await;
+        let cut = finish(&worker, stop).await;
         ticker.abort();
         follower.abort();
         io::Result::Ok((worker, cut))
     })?;
+    worker.process.roll_call.leave(worker.index());
     worker.cutting_off.set(true);
     // Ends what is left; each leaves its record.
     drop(runtime);
@@ -502,22 +526,23 @@ async fn follow(worker: Rc<Worker>, mut planes: mpsc::Receiver<Publication>) {
     }
 }
 
-/// Waits for the order to stop; its deadline. A process that drops its `Workers` wants them to stop at once.
-async fn until_drained(mut orders: watch::Receiver<Order>) -> Instant {
-    loop {
-        if let Order::Drain(deadline) = *orders.borrow_and_update() {
-            return deadline;
-        }
+/// Waits for an order. A process that drops its `Workers` wants them to stop at once.
+async fn until_told(orders: &mut watch::Receiver<Order>, is_it: impl Fn(Order) -> bool) {
+    while !is_it(*orders.borrow_and_update()) {
         if orders.changed().await.is_err() {
-            return Instant::now();
+            return;
         }
     }
 }
 
-/// Waits until no connection is open, or the deadline; how many are open then.
-async fn finish(worker: &Rc<Worker>, deadline: Instant) -> u32 {
-    while worker.open.get() > 0 && Instant::now() < deadline {
-        tokio::time::sleep(TICK / 5).await;
+/// Waits until no connection is open, or the order to cut off what is; how many are open then.
+async fn finish(worker: &Rc<Worker>, mut orders: watch::Receiver<Order>) -> u32 {
+    let mut cut_off = pin!(until_told(&mut orders, |order| order == Order::CutOff));
+    while worker.open.get() > 0 {
+        let look = tokio::time::timeout(TICK / 5, cut_off.as_mut());
+        if look.await.is_ok() {
+            break;
+        }
     }
     worker.open.get()
 }
@@ -528,7 +553,8 @@ async fn tick(worker: Rc<Worker>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut last = Instant::now();
     let (mut ticks, mut drained) = (0_u64, 0_u64);
-    let (mut cuts, mut answered) = (0, 0);
+    let mut cuts = 0;
+    let mut answered = worker.process.roll_call.join(worker.index());
     loop {
         interval.tick().await;
         let passed =
@@ -544,8 +570,8 @@ async fn tick(worker: Rc<Worker>) {
         }
         let process = &worker.process;
         answered = process.roll_call.answer(
-            answered,
-            |whom| worker.timers.cut_off(whom),
+            (worker.index(), answered),
+            |whom, what| worker.timers.carry_out(whom, what),
             |found| worker.timers.sessions(found),
         );
         if worker.draining.get() {

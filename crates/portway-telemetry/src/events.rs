@@ -116,6 +116,53 @@ pub enum Event<'a> {
         /// Why.
         error: &'a str,
     },
+    /// A listener accepts no more on an address.
+    ListenerStopped {
+        /// Its name.
+        listener: &'a str,
+        /// Where, as configured.
+        address: &'a dyn fmt::Display,
+    },
+    /// Something drains.
+    DrainStarted {
+        /// What: `listener`, `target`.
+        kind: &'a str,
+        /// Its name.
+        name: &'a str,
+        /// What is left of it.
+        left: u64,
+        /// How long that has; `None`: for ever.
+        deadline: Option<Duration>,
+    },
+    /// Nothing is left of something that drained.
+    DrainEnded {
+        /// What: `listener`, `target`.
+        kind: &'a str,
+        /// Its name.
+        name: &'a str,
+        /// How long it took.
+        after: Duration,
+    },
+    /// What was left of something at its deadline was cut off.
+    DrainCutOff {
+        /// What: `listener`, `target`.
+        kind: &'a str,
+        /// Its name.
+        name: &'a str,
+        /// How long it had drained.
+        after: Duration,
+        /// How many connections or requests that were.
+        left: u64,
+    },
+    /// Something that drained is at work again.
+    DrainTakenBack {
+        /// What: `listener`, `target`.
+        kind: &'a str,
+        /// Its name.
+        name: &'a str,
+        /// What was left of it, and goes on.
+        left: u64,
+    },
     /// The process was asked to stop.
     ShutdownStarted {
         /// What asked: `SIGTERM`.
@@ -163,6 +210,11 @@ impl Event<'_> {
             Event::UpgradeStarted { .. } => "upgrade_started",
             Event::Upgraded { .. } => "upgraded",
             Event::UpgradeFailed { .. } => "upgrade_failed",
+            Event::ListenerStopped { .. } => "listener_stopped",
+            Event::DrainStarted { .. } => "drain_started",
+            Event::DrainEnded { .. } => "drain_ended",
+            Event::DrainCutOff { .. } => "drain_cut_off",
+            Event::DrainTakenBack { .. } => "drain_taken_back",
             Event::ShutdownStarted { .. } => "shutdown_started",
             Event::DrainDeadlineReached { .. } => "drain_deadline_reached",
             Event::ShutdownEnded { .. } => "shutdown_ended",
@@ -183,7 +235,9 @@ impl Event<'_> {
             Event::CertificateLoaded { days_left, .. } if *days_left < CERTIFICATE_WARNING_DAYS => {
                 Level::WARN
             }
-            Event::TargetHandshakeFailed { .. } | Event::DrainDeadlineReached { .. } => Level::WARN,
+            Event::TargetHandshakeFailed { .. }
+            | Event::DrainCutOff { .. }
+            | Event::DrainDeadlineReached { .. } => Level::WARN,
             Event::TargetGroupDown { .. }
             | Event::AccessLogFailed { .. }
             | Event::ReloadFailed { .. }
@@ -196,6 +250,10 @@ impl Event<'_> {
             | Event::Reloaded { .. }
             | Event::UpgradeStarted { .. }
             | Event::Upgraded { .. }
+            | Event::ListenerStopped { .. }
+            | Event::DrainStarted { .. }
+            | Event::DrainEnded { .. }
+            | Event::DrainTakenBack { .. }
             | Event::ShutdownStarted { .. }
             | Event::ShutdownEnded { .. } => Level::INFO,
         }
@@ -314,6 +372,40 @@ impl fmt::Display for Event<'_> {
             Event::UpgradeFailed { by, error } => {
                 write!(f, "not upgraded ({by}), this process goes on: {error}")
             }
+            Event::ListenerStopped { listener, address } => {
+                write!(f, "listener {listener} accepts no more on {address}")
+            }
+            Event::DrainStarted {
+                kind,
+                name,
+                left,
+                deadline,
+            } => {
+                write!(f, "{kind} {name} drains: {}", in_progress(kind, *left))?;
+                match deadline {
+                    Some(deadline) => write!(f, ", cut off in {deadline:?}"),
+                    None => f.write_str(", for as long as that takes"),
+                }
+            }
+            Event::DrainEnded { kind, name, after } => {
+                write!(f, "{kind} {name} has drained after {after:.1?}")
+            }
+            Event::DrainCutOff {
+                kind,
+                name,
+                after,
+                left,
+            } => {
+                let left = in_progress(kind, *left);
+                write!(
+                    f,
+                    "{kind} {name} has drained for {after:.1?}: cut off {left}"
+                )
+            }
+            Event::DrainTakenBack { kind, name, left } => {
+                let left = in_progress(kind, *left);
+                write!(f, "{kind} {name} is at work again, with {left}")
+            }
             Event::ShutdownStarted { by, deadline } => {
                 write!(f, "stopping ({by}): what is in progress has {deadline:?}")
             }
@@ -354,6 +446,16 @@ impl fmt::Display for Event<'_> {
                 )
             }
         }
+    }
+}
+
+/// `3 connections`: what is left of a thing of this kind.
+fn in_progress(kind: &str, left: u64) -> String {
+    let of_target = matches!(kind, "target" | "target_group");
+    match (of_target, left) {
+        (false, _) => format!("{left} {}", plural(left, "connection")),
+        (true, 1) => "1 request or connection".to_owned(),
+        (true, _) => format!("{left} requests or connections"),
     }
 }
 

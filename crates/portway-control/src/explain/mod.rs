@@ -27,6 +27,7 @@ use portway_telemetry::zone::Zone;
 use rustls_pki_types::UnixTime;
 
 use crate::certificates;
+use crate::drains::Leaving;
 use crate::error_pages;
 use crate::figures::Installed;
 use crate::install::{Loaded, machine, ticket_keys};
@@ -235,7 +236,7 @@ fn at_start(snapshot: Snapshot, sources: &Sources) -> Result<Installed, Diagnost
     let targets = watch(&snapshot);
     let mut listeners = 0;
     let ready = Ready {
-        keys: parts::keys(None, (&snapshot, &[]), &mut listeners),
+        keys: parts::keys(None, &[], (&snapshot, &[]), &mut listeners),
         sinks: (
             snapshot.listeners.iter().map(|_| None).collect(),
             Tellers::default(),
@@ -250,6 +251,7 @@ fn at_start(snapshot: Snapshot, sources: &Sources) -> Result<Installed, Diagnost
         sources: Arc::new(sources.clone()),
         targets: &targets,
         places: Default::default(),
+        leaving: &Leaving::default(),
         snapshot,
     };
     let installed = Installed::first(

@@ -12,6 +12,7 @@ use portway_model::snapshot::{Snapshot, Target, TargetGroup, TargetTls};
 use super::company::{Targets, follow};
 use super::{WatchedTarget, health, observed};
 use crate::certificates::GroupTls;
+use crate::drains::GoneTarget;
 
 /// The targets of a configuration that follows another.
 pub(crate) struct NextTargets {
@@ -24,7 +25,7 @@ pub(crate) struct NextTargets {
     /// Those of them that no target has followed.
     pub(crate) gone: Vec<Arc<WatchedTarget>>,
     /// Those that others have become, each with the other.
-    became: Vec<(Arc<WatchedTarget>, Arc<WatchedTarget>)>,
+    became: Became,
 }
 
 /// Targets that are watched: those of a configuration, by group, and what is spoken to them.
@@ -32,6 +33,8 @@ pub(crate) struct Watching<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) targets: &'a [Targets],
     pub(crate) tls: &'a [GroupTls],
+    /// Those that are no more and drain.
+    pub(crate) leaving: &'a [GoneTarget],
 }
 
 /// Finds for each target of `next` the one that it was. One that says the same is the same; one of the same name and address, or
@@ -57,11 +60,12 @@ pub(crate) fn watch_next(before: &Watching<'_>, next: &Snapshot, tls: &[GroupTls
         became: Vec::new(),
     };
     for (group, tls) in next.groups.iter().zip(tls) {
+        let mut returning = Returning::to(group, before.leaving);
         let known = known.get(&group.name);
         let known = known.filter(|it| it.group.protocol.is_http() == group.protocol.is_http());
         let (targets, alone) = match known {
-            Some(known) => known.go_on(group, tls.is_spoken(), &mut found.became),
-            None => all_new(group),
+            Some(known) => known.go_on(group, tls.is_spoken(), &mut returning, &mut found.became),
+            None => all_new(group, &mut returning, &mut found.became),
         };
         found.targets.push(targets);
         found.alone.push(alone);
@@ -92,6 +96,17 @@ impl NextTargets {
         all.filter(|it| it.is_followed()).for_each(|it| it.lead());
     }
 
+    /// Those that have another name now: their group, the new name and the one before.
+    pub(crate) fn renamed(&self) -> impl Iterator<Item = (String, String, String)> {
+        let became = self.became.iter();
+        became
+            .filter(|(before, next)| before.target.name != next.target.name)
+            .map(|(before, next)| {
+                let [group, now, was] = [&next.group, &next.target.name, &before.target.name];
+                (group.to_string(), now.to_string(), was.to_string())
+            })
+    }
+
     /// Those of which nothing is known yet.
     pub(crate) fn strangers(&self) -> Vec<Arc<WatchedTarget>> {
         let all = self.targets.iter().flat_map(|it| it.iter());
@@ -113,12 +128,53 @@ impl NextTargets {
     }
 }
 
-fn all_new(group: &TargetGroup) -> (Targets, Vec<bool>) {
-    let targets = group.targets.iter();
-    let targets: Targets = targets
-        .map(|it| Arc::new(WatchedTarget::new(group, it)))
-        .collect();
+type Became = Vec<(Arc<WatchedTarget>, Arc<WatchedTarget>)>;
+
+/// Targets that had left a group and may come back to it.
+struct Returning<'b>(Vec<&'b Arc<WatchedTarget>>);
+
+impl<'b> Returning<'b> {
+    fn to(group: &TargetGroup, leaving: &'b [GoneTarget]) -> Self {
+        let is_of_it = |it: &&GoneTarget| {
+            it.group.name == group.name && it.group.protocol.is_http() == group.protocol.is_http()
+        };
+        let targets = leaving.iter().filter(is_of_it).map(|it| &it.target);
+        Self(targets.collect())
+    }
+
+    /// The one that this target was: of its address and name, or of its address.
+    fn find(&mut self, target: &Target) -> Option<&'b Arc<WatchedTarget>> {
+        let lives_there = |it: &Arc<WatchedTarget>| it.target.address == target.address;
+        let named = |it: &Arc<WatchedTarget>| lives_there(it) && it.target.name == target.name;
+        let at = self.0.iter().position(|it| named(it));
+        let at = at.or_else(|| self.0.iter().position(|it| lives_there(it)));
+        at.map(|at| self.0.remove(at))
+    }
+}
+
+fn all_new(
+    group: &TargetGroup,
+    returning: &mut Returning<'_>,
+    became: &mut Became,
+) -> (Targets, Vec<bool>) {
+    let target = |target: &Target| match returning.find(target) {
+        Some(known) => follower(known, group, target, became),
+        None => Arc::new(WatchedTarget::new(group, target)),
+    };
+    let targets = group.targets.iter().map(target).collect();
     (targets, vec![true; group.targets.len()])
+}
+
+/// What a target is from now on.
+fn follower(
+    known: &Arc<WatchedTarget>,
+    group: &TargetGroup,
+    target: &Target,
+    became: &mut Became,
+) -> Arc<WatchedTarget> {
+    let next = Arc::new(WatchedTarget::following(known, group, target));
+    became.push((known.clone(), next.clone()));
+    next
 }
 
 /// A group as it was.
@@ -135,7 +191,8 @@ impl Known<'_> {
         &self,
         group: &TargetGroup,
         over_tls: bool,
-        became: &mut Vec<(Arc<WatchedTarget>, Arc<WatchedTarget>)>,
+        returning: &mut Returning<'_>,
+        became: &mut Became,
     ) -> (Targets, Vec<bool>) {
         let names: HashSet<&Name> = group.targets.iter().map(|it| &it.name).collect();
         let by_name: HashMap<&Name, &Arc<WatchedTarget>> = self
@@ -159,13 +216,11 @@ impl Known<'_> {
                 stays && is_same((self.group, &known.target), (group, target))
             };
             alone.push(known.is_none_or(|known| !same(&known)));
-            match known {
-                Some(known) if same(&known) => known.clone(),
-                Some(known) => {
-                    let next = Arc::new(WatchedTarget::following(known, group, target));
-                    became.push((known.clone(), next.clone()));
-                    next
-                }
+            if let Some(known) = known.filter(same) {
+                return known.clone();
+            }
+            match known.or_else(|| returning.find(target)) {
+                Some(known) => follower(known, group, target, became),
                 None => Arc::new(WatchedTarget::new(group, target)),
             }
         });
@@ -273,6 +328,7 @@ mod tests {
             snapshot: &old,
             targets: &targets,
             tls: &tls,
+            leaving: &[],
         };
         let next = watch_next(&before, &new, &tls);
         // Until then all may fail, and nothing has changed.

@@ -4,7 +4,7 @@
 use portway_core::route::Router;
 use portway_core::stick::Table;
 use portway_dataplane::access_log::{self, LogSink};
-use portway_dataplane::live::{Health, ProcessState, TargetState};
+use portway_dataplane::live::{Entrance, Health, ListenerState, ProcessState, TargetState};
 use portway_dataplane::plane::{GroupParts, ListenerKey, ListenerParts, Plane, SocketPlace};
 use portway_dataplane::service::Services;
 use portway_dataplane::support;
@@ -16,7 +16,7 @@ use portway_model::draft::LogFormat;
 use portway_model::log::LogDestination;
 use portway_model::snapshot::{AccessLog, ListenerId, Snapshot, Target as Configured, TargetGroup};
 use portway_model::span::Sources;
-use portway_telemetry::metrics::{GroupNames, Names, ProcessFigures, Registry, TargetHealth};
+use portway_telemetry::metrics::{GroupNames, Names, Past, ProcessFigures, Registry, TargetHealth};
 use portway_telemetry::zone::Zone;
 use portway_testkit::peer::{PATIENCE, Wire, eventually};
 use std::collections::HashMap;
@@ -146,7 +146,7 @@ impl Proxy {
         }
         group.targets = targets;
         let parts = before.groups[0].next(group, (None, Vec::new()), states);
-        let metrics = before.metrics.renewed(names(&snapshot));
+        let metrics = before.metrics.renewed(names(&snapshot), &Past::default());
         let mut groups = before.groups.clone();
         groups[0] = Arc::new(parts);
         let plane = Arc::new(before.next(Arc::new(snapshot), groups, Arc::new(metrics)));
@@ -222,7 +222,12 @@ impl Proxy {
     /// Begins a graceful stop.
     pub(crate) fn drain(&self, deadline: Duration) {
         self.plane.process.set_draining();
-        self.workers.drain(deadline);
+        let axe = self.workers.drain();
+        // It ends with the test.
+        std::thread::spawn(move || {
+            std::thread::sleep(deadline);
+            axe.fall();
+        });
     }
 
     /// Waits until all clients have gone, stops, and holds the run to its promises: `records` lines in the log.
@@ -266,6 +271,7 @@ fn rendered(plane: &Plane) -> String {
         version: "0",
         started: SystemTime::UNIX_EPOCH,
         generation: 1,
+        draining: [0; 3],
     };
     plane
         .metrics
@@ -341,13 +347,17 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
     }
     let names = names(&snapshot);
     let listeners = snapshot.listeners.iter().zip(0..);
-    let listeners = listeners.map(|(listener, key)| ListenerParts {
-        key: ListenerKey(key),
-        tls: None,
-        router: Router::build(&listener.rules.request),
-        log: Some(sink.clone()),
-        wants: Wants::of(listener, &snapshot.groups),
-        state: Arc::default(),
+    let listeners = listeners.map(|(listener, key)| {
+        let state: Arc<ListenerState> = Arc::default();
+        ListenerParts {
+            key: ListenerKey(key),
+            tls: None,
+            router: Router::build(&listener.rules.request),
+            log: Some(sink.clone()),
+            wants: Wants::of(listener, &snapshot.groups),
+            entrance: Arc::new(Entrance::new(state.clone())),
+            state,
+        }
     });
     let parts = |group: &Arc<TargetGroup>| {
         GroupParts::new(group, None, group.targets.iter().map(live).collect())

@@ -13,6 +13,9 @@ pub enum Family {
     Generation,
     Reloads,
     Upgrades,
+    Draining,
+    Drains,
+    DrainCutConnections,
     AcceptErrors,
     AccessLogDropped,
     LimitReached,
@@ -67,13 +70,16 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 31] = [
+    pub const ALL: [Family; 34] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
         Family::Generation,
         Family::Reloads,
         Family::Upgrades,
+        Family::Draining,
+        Family::Drains,
+        Family::DrainCutConnections,
         Family::AcceptErrors,
         Family::AccessLogDropped,
         Family::LimitReached,
@@ -134,6 +140,9 @@ impl Family {
             Family::Generation => ("portway_generation", Gauge, &[], "Number of the snapshot in use; one more with each reload."),
             Family::Upgrades => ("portway_upgrades_total", Counter, &["result"], "Binary upgrades, in upgrades: ok is 1 where this process took over from another, failed are those after which it went on."),
             Family::Reloads => ("portway_reloads_total", Counter, &["result"], "Reloads of the configuration, ok or failed, in reloads; one that failed has changed nothing."),
+            Family::Draining => ("portway_draining", Gauge, &["kind"], "What is left of the process, of listeners and of targets that drain, in connections; for targets in requests or TCP connections."),
+            Family::Drains => ("portway_drains_total", Counter, &["kind", "result"], "Drains of listeners and targets that are over, ended by themselves or cut_off at their deadline, in drains."),
+            Family::DrainCutConnections => ("portway_drain_cut_connections_total", Counter, &["kind"], "What was left of listeners and targets at the deadline of their drain and was cut off, in connections; for targets in requests or TCP connections."),
             Family::AcceptErrors => ("portway_accept_errors_total", Counter, &[], "Connections that the system could not hand over, in connections."),
             Family::AccessLogDropped => ("portway_access_log_dropped_total", Counter, &[], "Access log records dropped because the writer was behind, in records."),
             Family::LimitReached => ("portway_limit_reached_total", Counter, &["limit"], "Times that a limit was reached, by limit."),
@@ -159,6 +168,31 @@ impl Family {
             Family::TargetConnectionsOpen => ("portway_target_connections_open", Gauge, TARGET, "Connections to the target open now, idle ones included, in connections."),
             Family::TargetConnectionsIdle => ("portway_target_connections_idle", Gauge, TARGET, "Connections to the target waiting for a request, in connections."),
             Family::TargetHealth => ("portway_target_health", Gauge, TARGET, "Health as a code without unit: 1 healthy, 0 unhealthy, 2 initial, 3 draining, 4 unused."),
+        }
+    }
+}
+
+/// What drains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Drained {
+    /// The process.
+    Process,
+    /// A listener.
+    Listener,
+    /// A target.
+    Target,
+}
+
+impl Drained {
+    /// Every kind.
+    pub const ALL: [Drained; 3] = [Drained::Process, Drained::Listener, Drained::Target];
+
+    /// The label value.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Drained::Process => "process",
+            Drained::Listener => "listener",
+            Drained::Target => "target",
         }
     }
 }

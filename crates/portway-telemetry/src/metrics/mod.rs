@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use cell::{AVERAGED, Average, BUCKET_BOUNDS, Counter, Gauge, Histogram, Level, SharedCounter};
-pub use family::{Family, Kind, Limit};
+pub use family::{Drained, Family, Kind, Limit};
 pub use render::{ProcessFigures, TargetHealth};
 pub use shard::{
     Averages, Failures, GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics,
@@ -49,10 +49,23 @@ pub struct GroupNames {
     pub targets: Vec<String>,
 }
 
+/// What the registry of a next snapshot is to keep beside what has the same name.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// Listeners that have another name now, each the new one and the one before.
+    pub renamed_listeners: Vec<(String, String)>,
+    /// Targets that have another name now: their group, the new name and the one before.
+    pub renamed_targets: Vec<(String, String, String)>,
+    /// What is no more and may come back: it is counted on, and shown to nobody.
+    pub leaving: Names,
+}
+
 /// All counters of one snapshot.
 #[derive(Debug)]
 pub struct Registry {
     names: Names,
+    /// What is counted besides, behind those of `names`.
+    leaving: Names,
     shards: Vec<Arc<Shard>>,
     process: Arc<ProcessCounters>,
 }
@@ -70,10 +83,33 @@ pub struct ProcessCounters {
     pub upgrades: SharedCounter,
     /// Upgrades after which this process went on.
     pub failed_upgrades: SharedCounter,
+    /// What has left, by what it was.
+    pub drains: [DrainCounters; Drained::ALL.len()],
     limits: [SharedCounter; Limit::ALL.len()],
 }
 
+/// What was counted of things of one kind that have left.
+#[derive(Debug, Default)]
+pub struct DrainCounters {
+    /// Those of which nothing was left in the end.
+    pub ended: SharedCounter,
+    /// Those of which something was left at the deadline.
+    pub cut_off: SharedCounter,
+    /// Connections and requests that were left then.
+    pub connections: SharedCounter,
+}
+
 impl ProcessCounters {
+    /// What is counted of things of a kind that leave.
+    pub fn drained(&self, kind: Drained) -> &DrainCounters {
+        let [process, listener, target] = &self.drains;
+        match kind {
+            Drained::Process => process,
+            Drained::Listener => listener,
+            Drained::Target => target,
+        }
+    }
+
     /// Counts that a limit was reached outside of a worker.
     pub fn limit_reached(&self, limit: Limit) {
         if let Some(counter) = self.limits.get(limit as usize) {
@@ -96,6 +132,7 @@ impl Registry {
             .collect();
         Registry {
             names,
+            leaving: Names::default(),
             shards,
             process: Arc::default(),
         }
@@ -103,14 +140,18 @@ impl Registry {
 
     /// The registry of the next snapshot: with the same counters for what has the same name, new ones for what is new.
     /// Listeners are known by name, targets by the names of their group and their own.
-    pub fn renewed(&self, names: Names) -> Registry {
+    pub fn renewed(&self, names: Names, past: &Past) -> Registry {
+        let mut all = names.clone();
+        all.listeners.extend_from_slice(&past.leaving.listeners);
+        all.groups.extend_from_slice(&past.leaving.groups);
         let shards = self
             .shards
             .iter()
-            .map(|shard| Arc::new(Shard::new(&names, self.kept(shard))))
+            .map(|shard| Arc::new(Shard::new(&all, self.kept(shard, past))))
             .collect();
         Registry {
             names,
+            leaving: past.leaving.clone(),
             shards,
             process: self.process.clone(),
         }
@@ -122,7 +163,7 @@ impl Registry {
     }
 
     /// Counters of what no worker does.
-    pub fn process(&self) -> &ProcessCounters {
+    pub fn process(&self) -> &Arc<ProcessCounters> {
         &self.process
     }
 
@@ -138,18 +179,36 @@ impl Registry {
         &self.names
     }
 
-    fn kept<'a>(&'a self, shard: &'a Shard) -> Kept<'a> {
+    /// What is counted besides.
+    pub fn leaving(&self) -> &Names {
+        &self.leaving
+    }
+
+    fn kept<'a>(&'a self, shard: &'a Shard, past: &'a Past) -> Kept<'a> {
         let mut kept = Kept {
             worker: Some(&shard.worker),
             ..Kept::default()
         };
-        for (name, metrics) in self.names.listeners.iter().zip(&shard.listeners) {
+        let (names, leaving) = (&self.names, &self.leaving);
+        let listeners = names.listeners.iter().chain(&leaving.listeners);
+        for (name, metrics) in listeners.zip(&shard.listeners) {
             kept.listeners.insert(name, metrics);
         }
-        for (names, group) in self.names.groups.iter().zip(&shard.groups) {
+        let groups = names.groups.iter().chain(&leaving.groups);
+        for (names, group) in groups.zip(&shard.groups) {
             kept.groups.insert(&names.name, &group.metrics);
             for (target, metrics) in names.targets.iter().zip(&group.targets) {
                 kept.targets.insert((&names.name, target), metrics);
+            }
+        }
+        for (new, old) in &past.renamed_listeners {
+            if let Some(known) = kept.listeners.get(old.as_str()).copied() {
+                kept.listeners.entry(new).or_insert(known);
+            }
+        }
+        for (group, new, old) in &past.renamed_targets {
+            if let Some(known) = kept.targets.get(&(group.as_str(), old.as_str())).copied() {
+                kept.targets.entry((group, new)).or_insert(known);
             }
         }
         kept

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Registry;
 use super::cell::{BUCKET_BOUNDS, Histogram};
-use super::family::{Family, Limit};
+use super::family::{Drained, Family, Limit};
 use super::shard::{GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics};
 use crate::record::FaultCode;
 
@@ -19,6 +19,8 @@ pub struct ProcessFigures<'a> {
     pub started: SystemTime,
     /// Number of the snapshot in use.
     pub generation: u64,
+    /// What is left of what drains, by [`Drained`].
+    pub draining: [u64; Drained::ALL.len()],
 }
 
 /// The health states of a target, as the metric and events know them.
@@ -105,6 +107,24 @@ impl Registry {
             Family::Upgrades => {
                 page.sample(&["ok"], self.process.upgrades.value().into());
                 page.sample(&["failed"], self.process.failed_upgrades.value().into());
+            }
+            Family::Draining => {
+                for (kind, left) in Drained::ALL.iter().zip(process.draining) {
+                    page.sample(&[kind.word()], left.into());
+                }
+            }
+            Family::Drains => {
+                for kind in [Drained::Listener, Drained::Target] {
+                    let counted = self.process.drained(kind);
+                    page.sample(&[kind.word(), "ended"], counted.ended.value().into());
+                    page.sample(&[kind.word(), "cut_off"], counted.cut_off.value().into());
+                }
+            }
+            Family::DrainCutConnections => {
+                for kind in [Drained::Listener, Drained::Target] {
+                    let counted = self.process.drained(kind);
+                    page.sample(&[kind.word()], counted.connections.value().into());
+                }
             }
             Family::AcceptErrors => page.sample(&[], self.sum(|s| s.worker.accept_errors.value())),
             Family::AccessLogDropped => {

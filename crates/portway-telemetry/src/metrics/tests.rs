@@ -31,6 +31,7 @@ fn rendered(registry: &Registry) -> String {
         version: "1.2.3",
         started: UNIX_EPOCH + Duration::from_millis(1_700_000_000_250),
         generation: 4,
+        draining: [0, 3, 7],
     };
     let health = |_, target| match target {
         0 => TargetHealth::Healthy,
@@ -161,7 +162,8 @@ fn a_reload_keeps_what_keeps_its_name() {
     let in_flight = shard(&old, 0).target(0, 1).clone();
     in_flight.requests_in_flight.up();
 
-    let new = old.renewed(names(&["c", "b"], &[("h", &["t1"]), ("g", &["t3", "t2"])]));
+    let next = names(&["c", "b"], &[("h", &["t1"]), ("g", &["t3", "t2"])]);
+    let new = old.renewed(next, &Past::default());
     let text = rendered(&new);
     let check = |sample: &str, expected: &str| assert_eq!(value(&text, sample), expected);
     check("portway_accept_errors_total", "2");
@@ -192,6 +194,41 @@ fn a_reload_keeps_what_keeps_its_name() {
     in_flight.requests_in_flight.down();
     gone.connections_open.down();
     assert_eq!(value(&rendered(&new), sample), "0");
+}
+
+#[test]
+fn what_leaves_and_comes_back_and_what_is_renamed_is_counted_on() {
+    let all = names(&["a", "b"], &[("g", &["t1", "t2"]), ("h", &["t"])]);
+    let first = Registry::new(1, all.clone());
+    let of_first = shard(&first, 0);
+    of_first.listener(0).connections_open.up();
+    of_first.listener(1).connections_open.up();
+    of_first.target(0, 0).requests_in_flight.up();
+    of_first.target(0, 1).requests_in_flight.up();
+    of_first.target(1, 0).requests_in_flight.up();
+    let past = Past {
+        renamed_listeners: vec![("z".to_owned(), "b".to_owned())],
+        renamed_targets: vec![("g".to_owned(), "new".to_owned(), "t2".to_owned())],
+        leaving: names(&["a"], &[("g", &["t1"]), ("h", &["t"])]),
+    };
+    let second = first.renewed(names(&["z"], &[("g", &["new"])]), &past);
+    let text = rendered(&second);
+    let open = "portway_listener_connections_open{listener=";
+    let in_flight = "portway_target_requests_in_flight{target_group=";
+    assert_eq!(value(&text, &format!("{open}\"z\"}}")), "1");
+    assert_eq!(
+        value(&text, &format!("{in_flight}\"g\",target=\"new\"}}")),
+        "1"
+    );
+    assert!(!text.contains("\"a\"") && !text.contains("\"t1\"") && !text.contains("\"h\""));
+    let text = rendered(&second.renewed(all, &Past::default()));
+    for sample in [
+        format!("{open}\"a\"}}"),
+        format!("{in_flight}\"g\",target=\"t1\"}}"),
+        format!("{in_flight}\"h\",target=\"t\"}}"),
+    ] {
+        assert_eq!(value(&text, &sample), "1", "{sample}");
+    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! `portway status`: listeners and targets of the running Portway.
 
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use portway_admin::client;
-use portway_admin::json::{Status as Shown, Target};
+use portway_admin::json::{Draining, Status as Shown, Target};
 
 use crate::cli::Status;
 
@@ -79,7 +80,31 @@ fn as_text(status: &Shown) -> String {
         }
     }
     text.push_str(&table(&targets));
+    if !status.draining.is_empty() {
+        text.push('\n');
+        text.push_str(&table(&drains(&status.draining)));
+    }
     text
+}
+
+/// What drains, and how long what is left of it has.
+fn drains(draining: &[Draining]) -> Vec<Vec<String>> {
+    let mut rows = vec![row(["DRAINS", "NAME", "LEFT", "FOR", "DEADLINE IN"])];
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_secs_f64();
+    for it in draining {
+        let left = it
+            .until
+            .map(|until| format!("{:.0} s", (until - now).max(0.0)));
+        rows.push(vec![
+            it.kind.clone(),
+            it.name.clone(),
+            it.left.to_string(),
+            format!("{:.0} s", (now - it.since).max(0.0)),
+            left.unwrap_or_else(|| "never".to_owned()),
+        ]);
+    }
+    rows
 }
 
 fn address(target: &Target) -> String {

@@ -1,0 +1,460 @@
+//! What drains: listeners and targets that a reload has taken away, and the process.
+//!
+//! When something is due, [`portway_core::drain`] says; here is what is left of each thing, and what its steps mean. One task
+//! looks ten times a second while anything drains. What comes back while it drains is taken back: [`Leaving`] is what a reload looks
+//! for it in.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use portway_core::drain::{Drain, State, Step, Terms};
+use portway_dataplane::live::{Health, ProcessState};
+use portway_dataplane::plane::{GroupParts, ListenerKey, ListenerParts};
+use portway_dataplane::sessions::{Wanted, Whom};
+use portway_model::snapshot::{Listener, TargetGroup};
+use portway_telemetry::events::{Event, emit};
+use portway_telemetry::metrics::{Drained, GroupNames, Names, ProcessCounters};
+use tokio::sync::Notify;
+
+use crate::figures::Installed;
+use crate::targets::WatchedTarget;
+
+/// How often it is looked what is left.
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
+/// What has just come to a listener that goes has so long for its first request: it is probably on its way.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
+/// A listener that is no more.
+#[derive(Clone)]
+pub(crate) struct GoneListener {
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) parts: Arc<ListenerParts>,
+    /// What judges its clients.
+    pub(crate) judges: String,
+    /// What it was before other files judged them.
+    formers: Vec<ListenerKey>,
+}
+
+impl GoneListener {
+    fn order(&self, process: &ProcessState, wanted: Wanted) {
+        let keys = self.formers.iter().chain(std::iter::once(&self.parts.key));
+        keys.for_each(|key| process.roll_call.order(Whom::OfListener(*key), wanted));
+    }
+}
+
+/// A target that is no more.
+#[derive(Clone)]
+pub(crate) struct GoneTarget {
+    pub(crate) group: Arc<TargetGroup>,
+    pub(crate) parts: Arc<GroupParts>,
+    pub(crate) target: Arc<WatchedTarget>,
+    /// Its group is no more either: who waits there may be served there.
+    with_group: bool,
+}
+
+impl GoneTarget {
+    fn look_for_group(&mut self, now: &Installed) {
+        let mut groups = now.plane.groups.iter();
+        self.with_group = !groups.any(|it| Arc::ptr_eq(&it.state, &self.parts.state));
+    }
+}
+
+/// What is no more, and drains.
+#[derive(Clone, Default)]
+pub(crate) struct Leaving {
+    pub(crate) listeners: Vec<GoneListener>,
+    pub(crate) targets: Vec<GoneTarget>,
+    /// Listeners that others have become, each with the other.
+    pub(crate) rejudged: Vec<(ListenerKey, ListenerKey)>,
+}
+
+/// One thing that drains, as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draining {
+    /// What it is.
+    pub kind: Drained,
+    /// Its name; of a target `GROUP/TARGET`; empty for the process.
+    pub name: String,
+    /// What is left of it: connections; of a target requests or TCP connections.
+    pub left: u64,
+    /// Since when.
+    pub since: SystemTime,
+    /// When what is left is cut off; `None`: never.
+    pub until: Option<SystemTime>,
+    /// It takes what comes for a while, and says that it leaves.
+    pub is_leaving: bool,
+}
+
+/// All that drains in a process.
+pub(crate) struct Drains {
+    /// Moments count from here.
+    zero: (Instant, SystemTime),
+    process: Arc<ProcessState>,
+    counters: Arc<ProcessCounters>,
+    entries: Mutex<Vec<Entry>>,
+    more: Notify,
+}
+
+struct Entry {
+    thing: Thing,
+    since: Duration,
+    /// When it takes nothing new any more.
+    closes_at: Duration,
+    drain: Drain,
+    /// When connections that rest are closed once more.
+    rests_at: Duration,
+    /// Something was left when it was looked for the first time.
+    told: bool,
+}
+
+enum Thing {
+    Process,
+    Listener(GoneListener),
+    Target(GoneTarget),
+}
+
+impl Thing {
+    fn kind(&self) -> Drained {
+        match self {
+            Thing::Process => Drained::Process,
+            Thing::Listener(_) => Drained::Listener,
+            Thing::Target(_) => Drained::Target,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Thing::Process => String::new(),
+            Thing::Listener(it) => it.listener.name.to_string(),
+            Thing::Target(it) => format!("{}/{}", it.group.name, it.target.target.name),
+        }
+    }
+
+    fn left(&self, process: &ProcessState) -> u64 {
+        match self {
+            Thing::Process => process.open_connections().into(),
+            Thing::Listener(it) => it.parts.entrance.open_connections().into(),
+            Thing::Target(it) => {
+                let waiting = if it.with_group {
+                    it.parts.state.waiting()
+                } else {
+                    0
+                };
+                u64::from(it.target.state.in_flight()) + u64::from(waiting)
+            }
+        }
+    }
+
+    fn cut_off(&self, process: &ProcessState) {
+        match self {
+            // Its workers do it.
+            Thing::Process => {}
+            Thing::Listener(it) => it.order(process, Wanted::CutOff),
+            Thing::Target(it) => {
+                // Nobody begins there any more who has waited for it since.
+                it.target.state.set_health(Health::Unused);
+                it.target.state.cut_off(process);
+                if it.with_group {
+                    it.parts.state.dismiss();
+                }
+            }
+        }
+    }
+}
+
+impl Drains {
+    pub(crate) fn new(process: Arc<ProcessState>, counters: Arc<ProcessCounters>) -> Self {
+        Self {
+            zero: (Instant::now(), SystemTime::now()),
+            process,
+            counters,
+            entries: Mutex::default(),
+            more: Notify::new(),
+        }
+    }
+
+    /// What a reload has taken away and is not gone yet.
+    pub(crate) fn leaving(&self) -> Leaving {
+        let mut leaving = Leaving::default();
+        for entry in self.entries().iter() {
+            match &entry.thing {
+                Thing::Process => {}
+                Thing::Listener(it) => leaving.listeners.push(it.clone()),
+                Thing::Target(it) => leaving.targets.push(it.clone()),
+            }
+        }
+        leaving
+    }
+
+    /// These are no more: what is in progress on them has so long. What is at work now is taken back; the listeners that those had
+    /// become, each with the one that it is now.
+    pub(crate) fn follow(
+        &self,
+        gone: Leaving,
+        now: &Installed,
+        deadline: Duration,
+    ) -> Vec<(ListenerKey, ListenerKey)> {
+        let became = self.take_back(now);
+        for entry in self.entries().iter_mut() {
+            if let Thing::Target(it) = &mut entry.thing {
+                it.look_for_group(now);
+            }
+        }
+        let terms = Terms {
+            leave: Duration::ZERO,
+            deadline: Some(deadline),
+        };
+        let listeners = gone.listeners.into_iter().map(Thing::Listener);
+        let targets = gone.targets.into_iter().map(|mut it| {
+            it.look_for_group(now);
+            Thing::Target(it)
+        });
+        let things = listeners.chain(targets);
+        things.for_each(|thing| self.begin(thing, terms));
+        self.look();
+        self.more.notify_one();
+        became
+    }
+
+    fn take_back(&self, now: &Installed) -> Vec<(ListenerKey, ListenerKey)> {
+        let mut became = Vec::new();
+        let is_back = |thing: &Thing| match thing {
+            Thing::Process => false,
+            Thing::Listener(it) => {
+                let mut listeners = now.plane.listeners.iter();
+                listeners.any(|other| other.key == it.parts.key)
+            }
+            Thing::Target(it) => {
+                let mut targets = now.targets.iter().flat_map(|it| it.iter());
+                targets.any(|other| Arc::ptr_eq(&other.state, &it.target.state))
+            }
+        };
+        for mut entry in self.entries().extract_if(.., |it| is_back(&it.thing)) {
+            entry.drain.take_back();
+            emit(&Event::DrainTakenBack {
+                kind: entry.thing.kind().word(),
+                name: &entry.thing.name(),
+                left: entry.thing.left(&self.process),
+            });
+            if let Thing::Listener(it) = &entry.thing {
+                became.extend(it.formers.iter().map(|former| (*former, it.parts.key)));
+            }
+        }
+        became
+    }
+
+    fn begin(&self, thing: Thing, terms: Terms) {
+        let now = self.now();
+        let mut drain = Drain::default();
+        drain.begin(now, terms);
+        self.entries().push(Entry {
+            thing,
+            since: now,
+            closes_at: now.saturating_add(terms.leave),
+            drain,
+            rests_at: now + FIRST_REQUEST,
+            told: false,
+        });
+    }
+
+    /// The process stops.
+    pub(crate) fn begin_process(&self, terms: Terms) {
+        self.begin(Thing::Process, terms);
+    }
+
+    /// What is due of the process, where `is_over` says that nothing is left of it.
+    pub(crate) fn step_of_process(&self, is_over: bool) -> Option<Step> {
+        let now = self.now();
+        let mut entries = self.entries();
+        let entry = entries
+            .iter_mut()
+            .find(|it| matches!(it.thing, Thing::Process))?;
+        let left = match is_over {
+            true => 0,
+            // Some may come out of the queues of sockets.
+            false => entry.thing.left(&self.process).max(1),
+        };
+        entry.drain.look(now, left)
+    }
+
+    /// Looks again and again, while anything drains.
+    pub(crate) async fn keep_looking(self: Arc<Self>) {
+        loop {
+            if self.entries().is_empty() {
+                self.more.notified().await;
+            }
+            self.look();
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn look(&self) {
+        let now = self.now();
+        self.entries().retain_mut(|entry| match entry.thing {
+            // Whoever stops it looks after that.
+            Thing::Process => true,
+            Thing::Listener(_) | Thing::Target(_) => self.look_at(entry, now),
+        });
+    }
+
+    /// Does what is due of one; false where it is over.
+    fn look_at(&self, entry: &mut Entry, now: Duration) -> bool {
+        let left = entry.thing.left(&self.process);
+        let (kind, name) = (entry.thing.kind(), entry.thing.name());
+        let (word, name) = (kind.word(), name.as_str());
+        while let Some(step) = entry.drain.look(now, left) {
+            let counters = self.counters.drained(kind);
+            match step {
+                Step::Close if left == 0 => {}
+                Step::Close => {
+                    entry.told = true;
+                    let until = entry.drain.until();
+                    let deadline = until.map(|until| until.saturating_sub(entry.closes_at));
+                    emit(&Event::DrainStarted {
+                        kind: word,
+                        name,
+                        left,
+                        deadline,
+                    });
+                }
+                // Nobody has heard of it.
+                Step::Ended(_) if !entry.told => {}
+                Step::Ended(after) => {
+                    counters.ended.add(1);
+                    emit(&Event::DrainEnded {
+                        kind: word,
+                        name,
+                        after,
+                    });
+                }
+                Step::CutOff(after) => {
+                    counters.cut_off.add(1);
+                    counters.connections.add(left);
+                    entry.thing.cut_off(&self.process);
+                    emit(&Event::DrainCutOff {
+                        kind: word,
+                        name,
+                        after,
+                        left,
+                    });
+                }
+            }
+        }
+        if let (Thing::Listener(it), true) = (&entry.thing, now >= entry.rests_at) {
+            entry.rests_at = now + FIRST_REQUEST;
+            it.order(&self.process, Wanted::Rest { first: true });
+        }
+        !matches!(entry.drain.state(), State::Ended | State::CutOff)
+    }
+
+    /// What drains, as people see it.
+    pub(crate) fn all(&self) -> Vec<Draining> {
+        let wall = |moment: Duration| self.zero.1.checked_add(moment);
+        let entries = self.entries();
+        let all = entries.iter().map(|entry| Draining {
+            kind: entry.thing.kind(),
+            name: entry.thing.name(),
+            left: entry.thing.left(&self.process),
+            since: wall(entry.since).unwrap_or(self.zero.1),
+            until: entry.drain.until().and_then(wall),
+            is_leaving: entry.drain.accepts(),
+        });
+        all.collect()
+    }
+
+    /// What is left of all of a kind, by [`Drained`].
+    pub(crate) fn left(&self) -> [u64; Drained::ALL.len()] {
+        let all = self.all();
+        Drained::ALL.map(|kind| {
+            let of_kind = all.iter().filter(|it| it.kind == kind);
+            of_kind.map(|it| it.left).sum()
+        })
+    }
+
+    fn now(&self) -> Duration {
+        self.zero.0.elapsed()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Leaving {
+    /// What has left with the step from one configuration to another, whose listeners have these keys.
+    pub(crate) fn of(
+        before: &Installed,
+        keys: &[ListenerKey],
+        gone: &[Arc<WatchedTarget>],
+    ) -> Self {
+        let snapshot = &before.plane.snapshot;
+        let keys: HashSet<&ListenerKey> = keys.iter().collect();
+        let gone: HashSet<*const WatchedTarget> = gone.iter().map(Arc::as_ptr).collect();
+        let listeners = snapshot.listeners.iter().zip(&before.plane.listeners);
+        let judges = before.judges.iter().cloned();
+        let listeners = listeners.zip(judges.chain(std::iter::repeat(String::new())));
+        let listeners = listeners.filter(|((_, parts), _)| !keys.contains(&parts.key));
+        let listeners = listeners.map(|((listener, parts), judges)| GoneListener {
+            listener: listener.clone(),
+            parts: parts.clone(),
+            judges,
+            formers: Vec::new(),
+        });
+        let of_groups = snapshot.groups.iter().zip(&before.plane.groups);
+        let of_groups = of_groups.zip(&before.targets);
+        let targets = of_groups.flat_map(|((group, parts), targets)| {
+            let targets = targets.iter();
+            let targets = targets.filter(|it| gone.contains(&Arc::as_ptr(it)));
+            targets.map(move |target| GoneTarget {
+                group: group.clone(),
+                parts: parts.clone(),
+                target: target.clone(),
+                with_group: false,
+            })
+        });
+        Self {
+            listeners: listeners.collect(),
+            targets: targets.collect(),
+            rejudged: Vec::new(),
+        }
+    }
+
+    /// Leaves out listeners that have not gone; with one that has, those go that it was before.
+    pub(crate) fn keep(&mut self, gone: &[ListenerKey], rejudged: &[(ListenerKey, ListenerKey)]) {
+        self.listeners.retain(|it| gone.contains(&it.parts.key));
+        for it in &mut self.listeners {
+            let mut keys = vec![it.parts.key];
+            let mut at = 0;
+            while let Some(key) = keys.get(at).copied() {
+                at += 1;
+                let became = rejudged.iter().filter(|(_, now)| *now == key);
+                keys.extend(became.map(|(former, _)| *former));
+            }
+            it.formers = keys.split_off(1);
+        }
+    }
+
+    /// What counts on, and under which names.
+    pub(crate) fn names(&self) -> Names {
+        let listeners = self.listeners.iter();
+        let groups = self.targets.iter().map(|it| GroupNames {
+            name: it.group.name.to_string(),
+            targets: vec![it.target.target.name.to_string()],
+        });
+        Names {
+            listeners: listeners
+                .map(|it| it.listener.known_as.to_string())
+                .collect(),
+            groups: groups.collect(),
+            refusals: Vec::new(),
+        }
+    }
+
+    /// The parts of a group that is no more but for targets that drain.
+    pub(crate) fn group(&self, group: &TargetGroup) -> Option<(&TargetGroup, &GroupParts)> {
+        let mut targets = self.targets.iter();
+        let found = targets.find(|it| it.group.name == group.name)?;
+        Some((&found.group, &found.parts))
+    }
+}
