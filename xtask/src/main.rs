@@ -33,6 +33,9 @@ Commands of the Portway project:
   cargo xtask fuzz [TARGET] [--seconds N]  every fuzz target, or one of them, for N seconds each (60)
   cargo xtask torture [--minutes N] [--seed S] [--binary FILE]
                                            misbehaving clients and targets around a release build, for N minutes (10)
+  cargo xtask torture reload [--reloads N] [--seed S] [--minutes N] [--tunnels N] [--connections N] [--upgrades N]
+                      [--flow-mib N] [--binary FILE] [--json]
+                                           reloads, certificate swaps and upgrades under load: nothing may be lost (10000 reloads)
   cargo xtask instructions [--bless]       instructions that an exchange costs, held against xtask/instructions.toml
   cargo xtask bench [CASE...] [--rounds N] [--seconds N] [--binary FILE] [--json FILE]
                                            CPU a request and memory a connection beside HAProxy's: small, large, close, idle
@@ -60,6 +63,7 @@ enum Command {
         seconds: u64,
     },
     Torture(torture::Options),
+    TortureReload(torture::reload::Options),
     Instructions {
         bless: bool,
     },
@@ -95,6 +99,7 @@ fn run(command: &Command) -> Result<(), String> {
             fuzz::run(&Workspace::load()?, target.as_deref(), *seconds)
         }
         Command::Torture(options) => torture::run(&Workspace::load()?, options),
+        Command::TortureReload(options) => torture::reload::run(&Workspace::load()?, options),
         Command::Instructions { bless } => instructions::run(&Workspace::load()?, *bless),
         Command::Bench(options) => bench::run(&Workspace::load()?, options),
         Command::Help => {
@@ -119,7 +124,12 @@ fn parse(arguments: &[String]) -> Result<Command, String> {
             filter: rest.to_vec(),
         }),
         "fuzz" => parse_fuzz(rest),
-        "torture" => parse_torture(rest).map(Command::Torture),
+        "torture" => match rest.split_first() {
+            Some((word, rest)) if word == "reload" => {
+                torture::reload::Options::parse(rest).map(Command::TortureReload)
+            }
+            _ => parse_torture(rest).map(Command::Torture),
+        },
         "instructions" => match rest {
             [option] if option == "--bless" => Ok(Command::Instructions { bless: true }),
             _ => alone(Command::Instructions { bless: false }, name, rest),

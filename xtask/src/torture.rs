@@ -17,6 +17,7 @@ mod client;
 mod misbehave;
 mod portway;
 mod raw;
+pub(crate) mod reload;
 mod tally;
 mod target;
 mod verdict;
@@ -178,7 +179,7 @@ fn play(binary: &Path, folder: &Path, seed: u64, duration: Duration) -> Result<(
     let ground = Arc::new(Ground::new(seed));
     let targets = targets(&ground, &at)?;
     let mut portway = Portway::start(binary, folder, &at)?;
-    let (fresh, resuming) = tls(folder)?;
+    let (fresh, resuming) = tls(&folder.join("cert.pem"))?;
     let scene = Arc::new(Scene {
         ground: Arc::clone(&ground),
         http: at.http,
@@ -187,6 +188,7 @@ fn play(binary: &Path, folder: &Path, seed: u64, duration: Duration) -> Result<(
         fresh,
         resuming,
         idle_complete: AtomicBool::new(false),
+        closes_politely: false,
     });
     let mut measured = Measured {
         descriptors_before: portway.descriptors(),
@@ -255,14 +257,14 @@ fn targets(ground: &Arc<Ground>, at: &Addresses) -> Result<Targets, String> {
     })
 }
 
-/// Two configurations of clients that believe the certificate in `folder`: one without resumption, one with it.
-fn tls(folder: &Path) -> Result<(Arc<ClientConfig>, Arc<ClientConfig>), String> {
-    let certificate = CertificateDer::from_pem_file(folder.join("cert.pem"))
-        .map_err(|e| format!("the certificate: {e}"))?;
+/// Two configurations of clients that believe the certificates in a file: one without resumption, one with it.
+fn tls(trusted: &Path) -> Result<(Arc<ClientConfig>, Arc<ClientConfig>), String> {
+    let wrong = |e: &dyn std::fmt::Display| format!("{}: {e}", trusted.display());
     let mut roots = RootCertStore::empty();
-    roots
-        .add(certificate)
-        .map_err(|e| format!("the certificate: {e}"))?;
+    for certificate in CertificateDer::pem_file_iter(trusted).map_err(|e| wrong(&e))? {
+        let certificate = certificate.map_err(|e| wrong(&e))?;
+        roots.add(certificate).map_err(|e| wrong(&e))?;
+    }
     let resuming = ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();

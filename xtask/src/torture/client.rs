@@ -37,6 +37,8 @@ pub(super) struct Scene {
     pub(super) resuming: Arc<ClientConfig>,
     /// Set where as many connections idle as should.
     pub(super) idle_complete: AtomicBool,
+    /// Connections that rest may be closed: a request that finds that out is sent again on another.
+    pub(super) closes_politely: bool,
 }
 
 /// What an exchange leaves: whether its connection can carry another.
@@ -83,7 +85,10 @@ pub(super) fn session(scene: &Scene, mut chance: Chance, class: Class) {
     let tally = &scene.ground.tally;
     let mut open: Option<Line> = None;
     while !scene.ground.is_over() {
-        let line = match open.take() {
+        let kept = open.take();
+        let kept = kept.filter(|line| !scene.closes_politely || !is_closed(line));
+        let is_kept = kept.is_some();
+        let line = match kept {
             Some(line) => Ok(line),
             None => scene.open(class, &mut chance),
         };
@@ -96,6 +101,15 @@ pub(super) fn session(scene: &Scene, mut chance: Chance, class: Class) {
             }
         };
         let result = exchange(scene, &mut line, &mut chance, class);
+        if let Err(trouble) = &result
+            && scene.closes_politely
+            && is_kept
+            && trouble.is_unanswered()
+        {
+            // It was closed while the request was on its way: clients send it again.
+            tally.repeated.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
         let another = matches!(result, Ok(true)) && keeps(class, &mut chance);
         tally.close(class, result.map(|_| ()));
         open = another.then_some(line);
@@ -187,15 +201,17 @@ fn download(
     let (expected, request) = ask(scene, chance, class, most, http10);
     scene.ground.tally.add(class, Count::Sent);
     line.send(&request).map_err(Trouble::before)?;
-    receive(scene, line, &expected)?;
-    Ok(!expected.http10)
+    let closes = receive(scene, line, &expected)?;
+    Ok(!expected.http10 && !closes)
 }
 
-fn receive(scene: &Scene, line: &mut Line, expected: &Download) -> Result<(), Trouble> {
+/// Reads a response; gives whether its connection ends with it.
+fn receive(scene: &Scene, line: &mut Line, expected: &Download) -> Outcome {
     let head = line.response()?;
     accept(&head, expected.key)?;
+    let closes = head.has("connection", "close");
     if expected.head_only {
-        return Ok(());
+        return Ok(closes);
     }
     let ending = wire::ending(&head, true);
     if ending == Ending::Close && !expected.http10 {
@@ -209,7 +225,7 @@ fn receive(scene: &Scene, line: &mut Line, expected: &Download) -> Result<(), Tr
     verdict.map_err(Trouble::wrong)?;
     let counted = &scene.ground.tally.bytes_down;
     counted.fetch_add(content.len() as u64, Ordering::Relaxed);
-    Ok(())
+    Ok(closes)
 }
 
 /// Judges a response head.
@@ -267,7 +283,7 @@ fn upload(scene: &Scene, line: &mut Line, chance: &mut Chance, class: Class) -> 
         return Err(Trouble::wrong(format_args!("another's verdict: {head:?}")));
     }
     line.body(wire::ending(&head, true))?;
-    Ok(true)
+    Ok(!head.has("connection", "close"))
 }
 
 /// An upload that the target answers whenever it likes. What is not taken any more is no fault; the answer is due.
@@ -374,10 +390,14 @@ fn burst(scene: &Scene, line: &mut Line, chance: &mut Chance) -> Outcome {
     }
     line.send(&requests).map_err(Trouble::before)?;
     for (place, download) in expected.iter().enumerate() {
-        receive(scene, line, download).map_err(|trouble| Trouble {
+        let closes = receive(scene, line, download).map_err(|trouble| Trouble {
             text: format!("response {place} of {count}: {}", trouble.text),
             ..trouble
         })?;
+        // What was sent behind it was never read: that is asked for again.
+        if closes && scene.closes_politely {
+            return Ok(false);
+        }
         // The caller counts the last one.
         if place + 1 < count {
             scene.ground.tally.add(Class::Pipelined, Count::Whole);
@@ -449,7 +469,14 @@ pub(super) fn idle(scene: &Scene, mut chance: Chance) {
     }
 }
 
-fn has_ended(socket: &TcpStream) -> bool {
+/// True where a connection that rests was closed.
+fn is_closed(line: &Line) -> bool {
+    let ended = has_ended(line.socket());
+    // It blocks again, as it did.
+    ended || line.socket().set_nonblocking(false).is_err()
+}
+
+pub(super) fn has_ended(socket: &TcpStream) -> bool {
     let mut byte = [0];
     let blocked = socket
         .set_nonblocking(true)

@@ -147,6 +147,11 @@ impl Trouble {
         }
     }
 
+    /// True where not a byte of an answer came, and the connection has ended.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.reach == Reach::Before && !self.text.contains("HTTP/")
+    }
+
     /// A wrong byte, a wrong answer.
     pub(super) fn wrong(text: impl fmt::Display) -> Self {
         Self {
@@ -173,6 +178,8 @@ pub(super) struct Tally {
     pub(super) heartbeats: AtomicU64,
     /// Times that the flapping target went away.
     pub(super) absences: AtomicU64,
+    /// Requests that were sent again, because their connection was closed while they were on their way.
+    pub(super) repeated: AtomicU64,
 }
 
 impl Tally {
@@ -189,6 +196,7 @@ impl Tally {
             bytes_up: AtomicU64::new(0),
             heartbeats: AtomicU64::new(0),
             absences: AtomicU64::new(0),
+            repeated: AtomicU64::new(0),
         }
     }
 

@@ -4,6 +4,7 @@
 //! GET|HEAD /bytes/KEY/SIZE/FRAMING    the content of KEY, framed by length, chunks or the end of the connection
 //! PUT|POST /judge/KEY/SIZE            200 where exactly that content came; the verdict in x-verdict
 //! PUT|POST /early/KEY/SIZE            200 before the content has come, then the end of the connection
+//! GET|PUT /flow/KEY/SIZE              blocks of the contents of KEY, KEY + 1, …: gigabytes, or the judgement of them
 //! GET /echo, Upgrade: torture         101, then every byte comes back
 //! GET /health                         200
 //! ```
@@ -206,7 +207,9 @@ fn serve(ground: &Ground, mut line: Line, mut chance: Chance, gone: &AtomicBool,
             Ok(true) => {}
             Ok(false) => return,
             Err(trouble) => {
-                let may_end = gone.load(Ordering::Relaxed) || head.field("x-aborts").is_some();
+                let leaves = ground.is_over() && head.first.contains(" /flow/");
+                let may_end =
+                    gone.load(Ordering::Relaxed) || head.field("x-aborts").is_some() || leaves;
                 if !may_end {
                     ground.tally.fail(format_args!(
                         "a target, at {:?}: {}",
@@ -263,7 +266,11 @@ fn answer(
         }
         "judge" => judge(ground, line, head, (key, size)),
         "early" => early(line, chance, (key, size)),
-        "echo" => echo(line),
+        "flow" => match method {
+            "PUT" => judge_flow(ground, line, (key, size)),
+            _ => give_flow(ground, line, (key, size)),
+        },
+        "echo" => echo(line, head),
         "health" => say(line, "200 OK", "").map(|()| true),
         _ => Err(Trouble::wrong("a request that nobody sent")),
     }
@@ -358,6 +365,38 @@ fn judge(
     Ok(true)
 }
 
+/// Bytes of a block of what flows.
+pub(super) const FLOW_BLOCK: usize = 256 << 10;
+
+/// Sends blocks, as fast as they are taken.
+fn give_flow(ground: &Ground, line: &mut Line, (key, size): (u64, usize)) -> Result<bool, Trouble> {
+    let blocks = size / FLOW_BLOCK;
+    let length = blocks * FLOW_BLOCK;
+    let head = format!("HTTP/1.1 200 OK\r\nX-Key: {key}\r\nContent-Length: {length}\r\n\r\n");
+    sent(line.send(head.as_bytes()))?;
+    for block in 0..blocks as u64 {
+        sent(line.send(ground.pattern.content(key + block, FLOW_BLOCK)))?;
+    }
+    Ok(true)
+}
+
+/// Compares blocks with what should come.
+fn judge_flow(
+    ground: &Ground,
+    line: &mut Line,
+    (key, size): (u64, usize),
+) -> Result<bool, Trouble> {
+    for block in 0..(size / FLOW_BLOCK) as u64 {
+        let content = line.exactly(FLOW_BLOCK)?;
+        let verdict = ground.pattern.compare(key + block, FLOW_BLOCK, &content);
+        verdict.map_err(Trouble::wrong)?;
+        let counted = &ground.tally.bytes_up;
+        counted.fetch_add(FLOW_BLOCK as u64, Ordering::Relaxed);
+    }
+    say(line, "200 OK", &format!("X-Key: {key}\r\n"))?;
+    Ok(true)
+}
+
 /// Answers before the content has come, and closes: at once, or when the other side has.
 fn early(line: &mut Line, chance: &mut Chance, (key, size): (u64, usize)) -> Result<bool, Trouble> {
     if size > 0 && chance.one_in(2) {
@@ -374,9 +413,11 @@ fn early(line: &mut Line, chance: &mut Chance, (key, size): (u64, usize)) -> Res
 }
 
 /// A tunnel: every byte comes back.
-fn echo(line: &mut Line) -> Result<bool, Trouble> {
-    let head =
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: torture\r\n\r\n";
+fn echo(line: &mut Line, head: &Head) -> Result<bool, Trouble> {
+    let protocol = head.field("upgrade").unwrap_or("torture");
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
+    );
     sent(line.send(head.as_bytes()))?;
     while let Ok(Some(bytes)) = line.some() {
         if line.send(&bytes).is_err() {

@@ -37,7 +37,7 @@ fn with_files(scene: &Scene) -> String {
         + &listener("web", web, "app")
         + "error_pages = { 503 = 'page.http' }\n\
            [[listener.web.rule]]\nwhen = 'Path(`/answer`)'\nrespond = { status = 200, file = 'answer.txt' }\n\
-           [[listener.web.rule]]\nset_header = { X-Map = '{map(first, path)}' }\n"
+           [[listener.web.rule]]\nset_header = { X-Map = '${path.map(`first`)}' }\n"
         + &group("app", &[one.port])
         + &group("tls", &[one.port])
         + "protocol = 'https'\ntls = { verify = { ca = 'target-ca.pem' } }\n\
