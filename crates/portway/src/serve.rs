@@ -53,8 +53,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) say: &'a dyn Fn(&Diagnostics),
     /// The admin address is served.
     pub(crate) admin: bool,
-    /// Who else may hold the same addresses.
-    pub(crate) neighbour: Neighbour,
+    /// Who else may hold the same addresses, until this process has what it wants of them.
+    pub(crate) neighbour: Cell<Neighbour>,
     /// Connections to control sockets that come from elsewhere.
     pub(crate) handed: Cell<Option<mpsc::Receiver<Handed>>>,
     /// What signals mean.
@@ -164,8 +164,10 @@ async fn start(
     })?;
     let shown = Shown::default();
     let mut tasks = JoinSet::new();
+    // What nobody wants of it is closed when this function ends: a socket that is kept would go on listening.
+    let neighbour = setting.neighbour.replace(Neighbour::None);
     let listener = match setting.admin {
-        true => Some(bind_admin(&snapshot, setting)?),
+        true => Some(bind_admin(&snapshot, &neighbour)?),
         false => None,
     };
     let serve = |listener| tokio::spawn(portway_admin::serve(listener, shown.clone()));
@@ -175,7 +177,7 @@ async fn start(
         None => (listener, None),
     };
     let mut admin = now.map(serve);
-    let (running, found) = install(snapshot, setting.sources, &setting.neighbour, state).await?;
+    let (running, found) = install(snapshot, setting.sources, &neighbour, state).await?;
     running.read_as(setting.reading.clone()).await;
     let running = Arc::new(running);
     if let Some(itself) = setting.itself.clone() {
@@ -211,12 +213,12 @@ async fn start(
     Ok((parts, found))
 }
 
-fn bind_admin(snapshot: &Snapshot, setting: &Setting<'_>) -> Result<TcpListener, Diagnostics> {
+fn bind_admin(snapshot: &Snapshot, neighbour: &Neighbour) -> Result<TcpListener, Diagnostics> {
     let address = snapshot.process.admin;
-    bind::admin(address, &setting.neighbour).map_err(|error| {
+    bind::admin(address, neighbour).map_err(|error| {
         // Nothing is bound yet: so all addresses that are taken can be named at once.
         let mut found = Diagnostics::from(bind::explain_admin(address, &error));
-        found.extend(bind::check(snapshot, &setting.neighbour));
+        found.extend(bind::check(snapshot, neighbour));
         found
     })
 }

@@ -97,7 +97,7 @@ fn demonstrate(ports: Ports, quiet: bool) -> Result<ExitCode, Box<dyn Error>> {
         sources: &compiled.sources,
         say: &say,
         admin: true,
-        neighbour: Neighbour::None,
+        neighbour: Cell::new(Neighbour::None),
         handed: Cell::new(None),
         manners: Manners::Demo,
         reading: Reading::default(),

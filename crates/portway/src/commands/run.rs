@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
         sources: &compiled.sources,
         say: &|found| render::to_stderr(&compiled.sources, found, quiet),
         admin: true,
-        neighbour,
+        neighbour: Cell::new(neighbour),
         predecessor: Cell::new(predecessor),
         state: Cell::new(None),
         itself: itself.ok(),

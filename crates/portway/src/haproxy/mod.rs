@@ -366,7 +366,7 @@ fn serve(
         sources,
         say: &say,
         admin: false,
-        neighbour,
+        neighbour: Cell::new(neighbour),
         handed: Cell::new(Some(handed)),
         manners: Manners::Haproxy,
         reading: reading(flags),
