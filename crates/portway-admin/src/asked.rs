@@ -1,13 +1,15 @@
-//! What commands ask of the running process, and what they are answered: explain, plan.
+//! What commands ask of the running process, and what they are answered: explain, plan, history, rollback.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use portway_control::history::NotRolledBack;
 use portway_control::planning::Planned;
 
 use crate::explanation::{Explanation, Question, Refusal};
+use crate::generations::{History, Shown as ShownGeneration};
 use crate::{COMMAND, Shown, json, starting};
 
 /// `POST /explain`: what would become of a request.
@@ -66,6 +68,66 @@ fn planned(planned: Planned) -> Response {
         None => StatusCode::UNPROCESSABLE_ENTITY,
     };
     (status, Json(json::Planned::from(planned))).into_response()
+}
+
+/// `GET /history`: the last good configurations.
+pub(crate) async fn history(State(shown): State<Shown>) -> Response {
+    match shown.get() {
+        Some(running) => {
+            let all = running.generations();
+            Json(History::of(all, running.rolled_back_to())).into_response()
+        }
+        None => starting(),
+    }
+}
+
+/// `GET /history/NUMBER`: what one of them has changed.
+pub(crate) async fn generation(
+    State(shown): State<Shown>,
+    headers: HeaderMap,
+    Path(number): Path<u64>,
+) -> Response {
+    let Some(running) = shown.get().cloned() else {
+        return starting();
+    };
+    if let Some(refused) = refused(&headers, "history") {
+        return refused;
+    }
+    let found = tokio::task::spawn_blocking(move || running.generation(number)).await;
+    match found {
+        Ok(Ok(it)) => Json(ShownGeneration::from(it)).into_response(),
+        Ok(Err(error)) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(Refusal { error })).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// `POST /rollback/NUMBER`: one of them is put to work again.
+pub(crate) async fn roll_back(
+    State(shown): State<Shown>,
+    headers: HeaderMap,
+    Path(number): Path<u64>,
+) -> Response {
+    let Some(running) = shown.get().cloned() else {
+        return starting();
+    };
+    if let Some(refused) = refused(&headers, "rollback") {
+        return refused;
+    }
+    // Whoever asks may go away meanwhile: what has begun is finished.
+    let done = tokio::spawn(async move { running.roll_back(number).await }).await;
+    let (status, answer) = match done {
+        Ok(Ok(done)) => (StatusCode::OK, json::Reload::done(&done)),
+        Ok(Err(NotRolledBack::Failed(it))) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, json::Reload::failed(&it))
+        }
+        Ok(Err(NotRolledBack::Unknown(error))) => {
+            return (StatusCode::NOT_FOUND, Json(Refusal { error })).into_response();
+        }
+        Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    };
+    (status, Json(answer)).into_response()
 }
 
 /// The answer to a request without the header field of commands.

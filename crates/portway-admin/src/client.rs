@@ -9,6 +9,7 @@ use portway_core::http1::{HeadLimits, Known, Parsed, ResponseHead, parse_respons
 use serde::de::DeserializeOwned;
 
 use crate::explanation::{Explanation, Question, Refusal};
+use crate::generations::{History, Shown};
 use crate::{CERTIFICATES, COMMAND, json};
 
 /// Time to connect, and for each silence of the other side.
@@ -77,6 +78,49 @@ pub fn status(address: SocketAddr) -> Result<json::Status, AskError> {
     ask(address, "GET /status", TIMEOUT)
 }
 
+/// The last good configurations of the Portway whose admin address this is.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn history(address: SocketAddr) -> Result<History, AskError> {
+    ask(address, "GET /history", TIMEOUT)
+}
+
+/// What one of them has changed.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn generation(address: SocketAddr, number: u64) -> Result<Shown, AskError> {
+    let what = format!("GET /history/{number}");
+    let (status, answer) = answer(address, &what, &[], RELOAD_TIMEOUT)?;
+    granted(address, status == 200, &answer)
+}
+
+/// Has one of them put to work again.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn roll_back(address: SocketAddr, number: u64) -> Result<json::Reload, AskError> {
+    let what = format!("POST /rollback/{number}");
+    let (status, answer) = answer(address, &what, &[], RELOAD_TIMEOUT)?;
+    granted(address, status != 404, &answer)
+}
+
+/// What was asked for, or why it is not given.
+fn granted<T: DeserializeOwned>(
+    address: SocketAddr,
+    is_granted: bool,
+    answer: &[u8],
+) -> Result<T, AskError> {
+    match is_granted {
+        true => read(address, answer),
+        false => {
+            let refusal: Refusal = read(address, answer)?;
+            Err(AskError::Not(refusal.error))
+        }
+    }
+}
+
 /// What a reload would change of the Portway whose admin address this is: by its own files, or by this native file.
 ///
 /// # Errors
@@ -97,11 +141,7 @@ pub fn plan(address: SocketAddr, text: Option<&str>) -> Result<json::Planned, As
 pub fn explain(address: SocketAddr, question: &Question) -> Result<Explanation, AskError> {
     let body = serde_json::to_vec(question).unwrap_or_default();
     let (status, answer) = answer(address, "POST /explain", &body, RELOAD_TIMEOUT)?;
-    if status == 422 {
-        let refusal: Refusal = read(address, &answer)?;
-        return Err(AskError::Not(refusal.error));
-    }
-    read(address, &answer)
+    granted(address, status == 200, &answer)
 }
 
 /// Has the Portway whose admin address this is read its configuration again.
@@ -165,7 +205,7 @@ fn answer(
     else {
         return Err(AskError::NotPortway(address));
     };
-    if !matches!(head.status(), 200 | 422) {
+    if !matches!(head.status(), 200 | 404 | 422) {
         return Err(AskError::Refused(address, head.status()));
     }
     // Small answers of ours have a length; what is chunked is somebody else's.

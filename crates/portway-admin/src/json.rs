@@ -81,6 +81,9 @@ pub struct Process {
     /// How the latest reload went; left out where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_reload: Option<LastReload>,
+    /// The generation that a rollback has put to work; left out where what the files say is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back_to: Option<u64>,
     /// The upgrade that made this process, or the latest one since that failed; left out where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_upgrade: Option<LastUpgrade>,
@@ -513,6 +516,7 @@ impl From<control::ProcessStatus> for Process {
             generation: process.generation,
             draining: process.draining,
             files: process.files,
+            rolled_back_to: process.rolled_back_to,
             last_reload: process.last_reload.map(|it| LastReload {
                 at: seconds(it.at),
                 took: it.took.as_secs_f64(),

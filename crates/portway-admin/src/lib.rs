@@ -15,11 +15,14 @@
 //! | `POST /reload` | the configuration is read again, see [`json::Reload`]: 200 if it is at work, 422 if nothing has changed |
 //! | `POST /reload?certificates` | the same of certificates and all else that TLS is spoken with, and nothing but that |
 //! | `/plan` | what a reload would change, see [`json::Planned`]: 200, or 422 where it would fail; with POST and a native file, what that would change |
+//! | `/history` | the last good configurations, see [`generations`]; `/history/NUMBER`: what one has changed |
+//! | `POST /rollback/NUMBER` | one of them is put to work again: as `POST /reload`, 404 where it is not kept |
 //! | `POST /explain` | what would become of a request, see [`explanation`]: 200, or 422 and what is wrong with the question |
 
 mod asked;
 pub mod client;
 pub mod explanation;
+pub mod generations;
 mod haproxy;
 pub mod json;
 mod limit;
@@ -68,7 +71,9 @@ const PATHS: &str = "nothing is here; there are:\n\
     POST /reload?certificates   certificates, keys and CAs alone (the same)\n\
     POST /explain  what would become of a request (needs it too)\n\
     POST /upgrade  another process of the program takes over (the same)\n\
-    /plan          what a reload would change (the same)\n";
+    /plan          what a reload would change (the same)\n\
+    /history       the last good configurations; /history/NUMBER: one of them (the same)\n\
+    POST /rollback/NUMBER   one of them is put to work again (the same)\n";
 
 /// Behind `/reload?`: only what TLS is spoken with is read again.
 pub(crate) const CERTIFICATES: &str = "certificates";
@@ -126,6 +131,9 @@ fn router(shown: Shown) -> Router {
         .route("/readyz", get(readyz))
         .route("/reload", post(reload))
         .route("/explain", post(asked::explain))
+        .route("/history", get(asked::history))
+        .route("/history/{number}", get(asked::generation))
+        .route("/rollback/{number}", post(asked::roll_back))
         .route("/upgrade", post(upgrade::upgrade))
         .route(
             "/plan",

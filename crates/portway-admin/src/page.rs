@@ -278,6 +278,7 @@ mod tests {
                 draining: false,
                 files: vec!["web.toml".to_owned()],
                 last_reload: None,
+                rolled_back_to: None,
                 last_upgrade: None,
             },
             listeners: Vec::new(),

@@ -34,6 +34,7 @@ use crate::drains::{Drains, Leaving};
 use crate::error_pages;
 use crate::figures::{Installed, Statistics};
 use crate::files::{Files, Record};
+use crate::history::History;
 use crate::live_state::Received;
 use crate::logs::{self, Known, LogWriters, OpenLogs};
 use crate::maps::{self, MapSets};
@@ -140,7 +141,8 @@ fn refused(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
 }
 
 /// Installs `snapshot`: gives what runs and the warnings and notes on the way. `neighbour` says whether another process
-/// may hold the same addresses, `before` where the live state of one is asked for, as the last step before anybody is served.
+/// may hold the same addresses, `before` where the live state of one is asked for, as the last step before anybody is served;
+/// `history` is what was at work before.
 ///
 /// # Errors
 /// Everything that stands in the way; nothing runs then and nothing stays bound.
@@ -148,7 +150,7 @@ pub async fn install(
     snapshot: Snapshot,
     sources: &Sources,
     neighbour: &Neighbour,
-    before: Option<StateFrom>,
+    (before, history): (Option<StateFrom>, History),
 ) -> Result<(Running, Diagnostics), Diagnostics> {
     let workers = worker_count(&snapshot);
     let tickets = ticket_keys().map_err(Diagnostics::from)?;
@@ -205,6 +207,7 @@ pub async fn install(
         pid_file,
         wants_number_written,
         before,
+        history,
     };
     Ok((prepared.start(workers).map_err(Diagnostics::from)?, found))
 }
@@ -248,6 +251,7 @@ struct Prepared {
     pid_file: Option<PidFile>,
     wants_number_written: bool,
     before: Option<StateFrom>,
+    history: History,
 }
 
 impl Prepared {
@@ -262,6 +266,7 @@ impl Prepared {
         let mut received = self.before.take().and_then(Received::ask);
         if let Some(received) = &mut received {
             received.begin(&self.tickets);
+            self.history.take_over(received.history());
         }
         let mut listeners = 0;
         let keys = parts::keys(None, &[], (&self.snapshot, &[]), &mut listeners);
@@ -289,6 +294,7 @@ impl Prepared {
                 services,
             },
         );
+        installed.generation = self.history.begin(&installed.plane.snapshot);
         installed.plane.set_initial_variables();
         if let Some(received) = received {
             received.settle(&mut installed);
@@ -343,6 +349,7 @@ impl Prepared {
             drains,
             control: Mutex::new(self.control),
             last_reload: Mutex::default(),
+            history: Mutex::new(self.history),
             files: Mutex::new(files),
             tickets: self.tickets,
             upgrades: Upgrades::default(),

@@ -17,6 +17,7 @@ pub mod explain;
 pub mod figures;
 pub mod files;
 pub mod health;
+pub mod history;
 pub mod install;
 pub mod live_state;
 pub mod logs;

@@ -173,6 +173,23 @@ impl Running {
     /// # Errors
     /// Everything that stands in the way; nothing has changed then.
     pub async fn reload(&self, by: &str) -> Result<Reloaded, NotReloaded> {
+        let done = self.reload_by(by, None).await;
+        if done.is_ok() {
+            self.is_no_rollback();
+        }
+        done
+    }
+
+    /// The same with what `reader` gives, in place of the files of the process.
+    pub(crate) async fn reload_kept(
+        &self,
+        by: &str,
+        reader: Reader,
+    ) -> Result<Reloaded, NotReloaded> {
+        self.reload_by(by, Some(reader)).await
+    }
+
+    async fn reload_by(&self, by: &str, other: Option<Reader>) -> Result<Reloaded, NotReloaded> {
         // One after the other: the last that asks sees the files as they were then, or later.
         let mut changing = self.changing.lock().await;
         let (at, begun) = (SystemTime::now(), Instant::now());
@@ -191,7 +208,7 @@ impl Running {
             snapshot,
             sources,
             mut diagnostics,
-        } = read(changing.reader(), &record).await;
+        } = read(other.clone().or(changing.reader()), &record).await;
         let done = match snapshot {
             Some(snapshot) => {
                 let sources = Arc::new(sources.clone());
@@ -200,7 +217,10 @@ impl Running {
             }
             None => Err(Diagnostics::default()),
         };
-        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = record.files();
+        // Of what is kept nothing is watched: the files of the process are, as they were when they were read.
+        if other.is_none() {
+            *self.files.lock().unwrap_or_else(PoisonError::into_inner) = record.files();
+        }
         let (done, found) = match done {
             Ok(mut done) => {
                 let found = std::mem::take(&mut done.found);
@@ -210,6 +230,9 @@ impl Running {
         };
         diagnostics.extend(found);
         let ended = self.ended(by, (at, begun), done, (diagnostics, sources));
+        if let Ok(done) = &ended {
+            self.remember(by, done.plan.counts()).await;
+        }
         let line = self.in_short();
         self.tell_supervisor(Doing::Serving(match ended {
             Ok(_) => line,

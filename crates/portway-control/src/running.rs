@@ -28,6 +28,7 @@ use crate::change::Changing;
 use crate::drains::{self, Drains};
 use crate::figures::Statistics;
 use crate::files::Files;
+use crate::history::History;
 use crate::live_state;
 use crate::logs::{self, LogWriters, Reopener};
 use crate::pid_file::PidFile;
@@ -67,6 +68,8 @@ pub struct Running {
     pub(crate) control: Mutex<Vec<ControlListener>>,
     /// How the latest reload went; `None`: there was none.
     pub(crate) last_reload: Mutex<Option<LastReload>>,
+    /// The last good configurations.
+    pub(crate) history: Mutex<History>,
     /// What the latest reload has read, or the start.
     pub(crate) files: Mutex<Files>,
     /// The keys of session tickets.

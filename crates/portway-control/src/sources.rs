@@ -180,6 +180,30 @@ pub fn to_native(snapshot: &Snapshot) -> String {
     native::print(&portway_model::lift::lift(snapshot))
 }
 
+/// Compiles a native text that was kept; its relative paths begin in this folder.
+pub(crate) fn compile_kept(name: &str, text: &str, folder: &str) -> Compiled {
+    let mut sources = Sources::default();
+    let file = sources.add(name, text);
+    sources.begin_paths_at(file, folder);
+    let reading = Reading {
+        dialect: Some(Dialect::Native),
+        ..Reading::default()
+    };
+    compile_sources(sources, &[file], &reading, &[], Diagnostics::default())
+}
+
+/// The folders in which relative paths of texts begin, each once.
+pub(crate) fn folders_of(sources: &Sources) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for (file, _) in sources.iter() {
+        let folder = folder_of(sources, Span::new(file, 0..0));
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    folders
+}
+
 /// The folder in which the relative paths of the text around `span` begin.
 pub fn folder_of(sources: &Sources, span: Span) -> PathBuf {
     let Some(source) = sources.get(span.file) else {

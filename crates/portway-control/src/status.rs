@@ -44,6 +44,8 @@ pub struct ProcessStatus {
     pub files: Vec<String>,
     /// How the latest reload went; `None`: there was none.
     pub last_reload: Option<LastReload>,
+    /// The generation that a rollback has put to work; `None`: what the files say is.
+    pub rolled_back_to: Option<u64>,
     /// The upgrade that made this process, or one that failed since; `None`: there was none.
     pub last_upgrade: Option<LastUpgrade>,
 }
@@ -130,6 +132,7 @@ impl Running {
                     .map(|(_, it)| it.name.to_string())
                     .collect(),
                 last_reload: self.last_reload(),
+                rolled_back_to: self.rolled_back_to(),
                 last_upgrade: self.last_upgrade(),
             },
             listeners: snapshot

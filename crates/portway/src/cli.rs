@@ -47,6 +47,10 @@ pub(crate) enum Command {
     /// Have the running Portway read its configuration again; exit code 1 if that stays as it is
     #[command(after_long_help = RELOAD_JSON)]
     Reload(Reload),
+    /// List the last good configurations of the running Portway, or show what one has changed
+    History(History),
+    /// Put one of the last good configurations to work again; exit code 1 if what is at work stays
+    Rollback(Rollback),
     /// Say which listener, rules and target a request would take, and why
     #[command(after_long_help = EXPLAIN_REQUEST, override_usage = "portway explain [SOURCE]... [OPTIONS] -- [METHOD] URL [-H 'NAME: VALUE']... [--data TEXT]")]
     Explain(Explain),
@@ -159,6 +163,9 @@ pub(crate) struct Run {
     /// Reload only when asked: by `portway reload` or SIGHUP
     #[arg(long)]
     pub(crate) no_watch: bool,
+    /// Keep the history of configurations in this folder, so that it survives a restart
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
     /// Add N to the port of every listener, to try a configuration without the rights that ports below 1024 need
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) port_offset: u16,
@@ -391,6 +398,32 @@ pub(crate) struct Reload {
     #[arg(long)]
     pub(crate) certificates: bool,
     /// Print one JSON object; `portway reload --help` describes it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Show what this generation has changed
+    #[arg(value_name = "N")]
+    pub(crate) number: Option<u64>,
+    /// The admin address of the running Portway
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    pub(crate) admin: SocketAddr,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// The generation, as `portway history` lists it
+    #[arg(value_name = "N")]
+    pub(crate) number: u64,
+    /// The admin address of the running Portway
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    pub(crate) admin: SocketAddr,
+    /// Print one JSON object, as `portway reload` does
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use portway_admin::{Handed, Shown};
 use portway_control::bind::{self, Neighbour};
 use portway_control::descriptors;
 use portway_control::files::Files;
+use portway_control::history::History;
 use portway_control::install::{Running, Stop, install};
 use portway_control::planning::Adjust;
 use portway_control::reload::Reader;
@@ -79,6 +81,8 @@ pub(crate) struct Again {
     pub(crate) adjust: Adjust,
     /// What it was read from: it is read again when one of these changes, or of the files that it names. `None`: only when somebody asks.
     pub(crate) watched: Option<Files>,
+    /// Where it is remembered, beyond the end of the process.
+    pub(crate) state_dir: Option<PathBuf>,
     /// Only errors are told.
     pub(crate) quiet: bool,
 }
@@ -177,7 +181,10 @@ async fn start(
         None => (listener, None),
     };
     let mut admin = now.map(serve);
-    let (running, found) = install(snapshot, setting.sources, &neighbour, state).await?;
+    let by = if state.is_some() { "upgrade" } else { "start" };
+    let folder = setting.again.as_ref().and_then(|it| it.state_dir.clone());
+    let before = (state, History::open(folder));
+    let (running, found) = install(snapshot, setting.sources, &neighbour, before).await?;
     running.read_as(setting.reading.clone()).await;
     let running = Arc::new(running);
     if let Some(itself) = setting.itself.clone() {
@@ -187,6 +194,7 @@ async fn start(
     if let Some(again) = &setting.again {
         running.is_read_by(again.reader.clone()).await;
         running.is_adjusted_by(again.adjust.clone()).await;
+        running.remember(by, [0; 3]).await;
         if let Some(files) = &again.watched {
             running.was_read_from(files);
             tasks.spawn(watch(running.clone(), again.quiet));

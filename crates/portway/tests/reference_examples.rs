@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 use portway_control::bind::Neighbour;
+use portway_control::history::History;
 use portway_control::install::{Stop, install};
 use portway_control::sources::compile_text;
 use portway_control::tls::self_signed::self_signed;
@@ -136,7 +137,14 @@ async fn run(line: usize, text: &str) -> Option<String> {
     }
     let folder = tempfile::tempdir().unwrap();
     place(&mut snapshot, folder.path());
-    match install(snapshot, &compiled.sources, &Neighbour::None, None).await {
+    match install(
+        snapshot,
+        &compiled.sources,
+        &Neighbour::None,
+        (None, History::default()),
+    )
+    .await
+    {
         Ok((running, _)) => {
             for listener in &running.snapshot().listeners {
                 for bind in &listener.binds {

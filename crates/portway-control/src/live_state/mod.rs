@@ -25,6 +25,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::figures::Installed;
+use crate::history::Generation;
 use crate::running::Running;
 use crate::targets::parts_of;
 use crate::tls::tickets::TicketKeys;
@@ -58,7 +59,10 @@ pub(crate) fn give(running: &Running, to: &UnixStream) -> io::Result<Given> {
     let installed = running.statistics.installed();
     let tickets = running.tickets.clone();
     let mut to = Writer::new(BufWriter::with_capacity(BATCH_BYTES, to));
-    to.write(LIVE, &serde_json::to_vec(&small(&installed, &tickets))?)?;
+    let mut parts = small(&installed, &tickets);
+    let history = serde_json::to_value(running.history().parts())?;
+    parts.insert("history".to_owned(), history);
+    to.write(LIVE, &serde_json::to_vec(&parts)?)?;
     give_buckets(&installed.plane, &mut to)?;
     let entries = tables::write(&installed.plane, &mut to)?;
     Ok(Given {
@@ -248,6 +252,11 @@ impl Received {
 
     fn bytes(&mut self, name: &str) -> Option<Vec<u8>> {
         parts::of_base64(&self.part::<String>(name)?)
+    }
+
+    /// The last good configurations.
+    pub(crate) fn history(&mut self) -> Vec<Generation> {
+        self.part("history").unwrap_or_default()
     }
 
     /// Takes over what planes are made with.

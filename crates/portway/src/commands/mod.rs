@@ -5,6 +5,7 @@ mod check;
 mod convert;
 mod demo;
 mod explain;
+mod history;
 mod plan;
 mod reload;
 mod run;
@@ -28,6 +29,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Compare(arguments) => crate::compare::run(&arguments, quiet),
         Command::Status(arguments) => status::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments, quiet),
+        Command::History(arguments) => history::run(&arguments),
+        Command::Rollback(arguments) => history::roll_back(&arguments, quiet),
         Command::Explain(arguments) => explain::run(&arguments, quiet),
         Command::Upgrade(arguments) => upgrade::run(&arguments, quiet),
         Command::Plan(arguments) => plan::run(&arguments, quiet),
@@ -45,4 +48,23 @@ pub(crate) fn print(text: &str) {
 pub(crate) fn fail(message: &str) -> ExitCode {
     eprintln!("error: {message}");
     ExitCode::FAILURE
+}
+
+/// Columns as wide as their widest cell, two blanks between them.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let cell = |row: &[String], column: usize| row.get(column).map_or(0, |it| it.chars().count());
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().map(|row| cell(row, column)).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
 }

@@ -20,8 +20,18 @@ pub(crate) fn run(arguments: &Reload, quiet: bool) -> ExitCode {
         Ok(answer) => answer,
         Err(error) => return super::fail(&error.to_string()),
     };
-    if arguments.json {
-        match serde_json::to_string_pretty(&answer) {
+    tell(&answer, arguments.json, quiet, arguments.certificates)
+}
+
+/// Says how a reload went.
+pub(super) fn tell(
+    answer: &json::Reload,
+    as_json: bool,
+    quiet: bool,
+    certificates: bool,
+) -> ExitCode {
+    if as_json {
+        match serde_json::to_string_pretty(answer) {
             Ok(json) => super::print(&format!("{json}\n")),
             Err(error) => return super::fail(&error.to_string()),
         }
@@ -31,7 +41,7 @@ pub(crate) fn run(arguments: &Reload, quiet: bool) -> ExitCode {
             eprintln!("not reloaded: what is at work stays as it is");
         }
         if answer.ok && !quiet {
-            super::print(&done(&answer, arguments.certificates));
+            super::print(&done(answer, certificates));
         }
     }
     match answer.ok {

@@ -96,6 +96,7 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
                     let _ = adjust(&arguments, snapshot);
                 })
             },
+            state_dir: arguments.state_dir.clone(),
             quiet,
         }),
     };

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use portway_admin::client;
 use portway_admin::json::{Draining, Status as Shown, Target};
 
+use super::table;
 use crate::cli::Status;
 
 /// Runs the command. Exit code 1 only where no answer came.
@@ -41,6 +42,11 @@ fn as_text(status: &Shown) -> String {
         },
         if process.draining { ", stopping" } else { "" },
     );
+    if let Some(number) = process.rolled_back_to {
+        text.push_str(&format!(
+            "rolled back to generation {number}: the files say something else, and the next reload follows them\n\n"
+        ));
+    }
     let mut listeners = vec![row([
         "LISTENER",
         "PROTOCOL",
@@ -116,25 +122,6 @@ fn address(target: &Target) -> String {
 
 fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
-}
-
-/// Columns as wide as their widest cell, two blanks between them.
-fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let cell = |row: &[String], column: usize| row.get(column).map_or(0, |it| it.chars().count());
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| rows.iter().map(|row| cell(row, column)).max().unwrap_or(0))
-        .collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]

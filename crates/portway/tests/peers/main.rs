@@ -21,6 +21,7 @@ mod explain;
 mod flow_enterprise;
 mod hazelcast_flow;
 mod health;
+mod history;
 mod outscale;
 mod plan;
 mod real_peers;
