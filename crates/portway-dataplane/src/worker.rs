@@ -489,6 +489,8 @@ fn run(
     let (worker, cut) = runtime.block_on(async {
         let worker = Rc::new(Worker::new(index, plane)?);
         worker.accept_on(sockets)?;
+        // A listener may be paused from the start: so it was in the process before.
+        accept::look_at_gates(&worker, &worker.acceptors.borrow());
         let ticker = tokio::task::spawn_local(tick(Rc::clone(&worker)));
         // The receiver is gone only if start has already failed.
         let _ = ready.send(Ok(()));

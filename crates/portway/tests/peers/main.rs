@@ -40,4 +40,5 @@ mod tls_targets;
 mod traefik;
 mod traefik_mixed;
 mod upgrade;
+mod upgrade_rights;
 mod websocket;

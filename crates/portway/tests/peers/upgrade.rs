@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub(crate) struct Stage {
     pub(crate) admin: String,
     /// A link to the program: what it leads to is started next.
     program: PathBuf,
-    file: PathBuf,
+    pub(crate) file: PathBuf,
 }
 
 impl Stage {
@@ -36,23 +37,28 @@ impl Stage {
         Self::with(Scene::new(), text, &[])
     }
 
-    fn with(scene: Scene, text: &str, arguments: &[&str]) -> Self {
-        Self::begin(scene, text, &[], arguments, &[])
+    pub(crate) fn with(scene: Scene, text: &str, arguments: &[&str]) -> Self {
+        Self::begin(scene, text, (&[], &["--workers", "2"]), arguments, &[])
+    }
+
+    /// With as many workers as the file says.
+    pub(crate) fn with_workers_of_file(scene: Scene, text: &str) -> Self {
+        Self::begin(scene, text, (&[], &[]), &[], &[])
     }
 
     pub(crate) fn in_environment(scene: Scene, text: &str, environment: &[(&str, &str)]) -> Self {
-        Self::begin(scene, text, &[], &[], environment)
+        Self::begin(scene, text, (&[], &["--workers", "2"]), &[], environment)
     }
 
     /// Started by another program, which becomes it.
     pub(crate) fn started_by(scene: Scene, text: &str, command: &[&str]) -> Self {
-        Self::begin(scene, text, command, &[], &[])
+        Self::begin(scene, text, (command, &["--workers", "2"]), &[], &[])
     }
 
     fn begin(
         scene: Scene,
         text: &str,
-        by: &[&str],
+        (by, workers): (&[&str], &[&str]),
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
@@ -64,12 +70,10 @@ impl Stage {
             program.to_str().unwrap(),
             "run",
             "web.toml",
-            "--workers",
-            "2",
             "--admin",
             &admin,
         ];
-        let words = [by, &own, arguments].concat();
+        let words = [by, &own, workers, arguments].concat();
         let (first, rest) = words.split_first().unwrap();
         let mut command = scene.command(first, rest);
         command.envs(environment.iter().copied());
@@ -97,12 +101,12 @@ impl Stage {
         });
     }
 
-    fn command(&self, words: &[&str]) -> Output {
+    pub(crate) fn command(&self, words: &[&str]) -> Output {
         let arguments = [words, &["--admin", &self.admin]].concat();
         self.scene.run(PORTWAY, &arguments)
     }
 
-    fn json(&self, words: &[&str]) -> Value {
+    pub(crate) fn json(&self, words: &[&str]) -> Value {
         let output = self.command(&[words, &["--json"]].concat());
         serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"))
     }
@@ -125,7 +129,7 @@ impl Stage {
 
     /// An upgrade that changes nothing; what the command says.
     #[track_caller]
-    fn refused(&self, more: &[&str]) -> Value {
+    pub(crate) fn refused(&self, more: &[&str]) -> Value {
         let before = self.process();
         let answer = self.json(&[&["upgrade"], more].concat());
         assert_eq!(answer["ok"], false, "{answer:#}");
@@ -142,6 +146,15 @@ impl Stage {
         let next = self.scene.file("next", format!("#!/bin/sh\n{script}\n"));
         fs::set_permissions(&next, fs::Permissions::from_mode(0o755)).unwrap();
         fs::rename(&next, &self.program).unwrap();
+    }
+
+    /// What a command on the control socket `ctl.sock` is answered with.
+    fn control(&self, command: &str) -> String {
+        let mut stream = UnixStream::connect(self.scene.path("ctl.sock")).unwrap();
+        stream.write_all(format!("{command}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     fn metric(&self, line: &str) -> String {
@@ -171,16 +184,21 @@ impl Drop for Stage {
             .args(["status", "--json", "--admin", &self.admin])
             .stdin(Stdio::null())
             .output();
-        let status: Option<Value> = asked
+        let status = asked
             .ok()
-            .and_then(|it| serde_json::from_slice(&it.stdout).ok());
-        if let Some(process) = status.and_then(|it| it["process"]["pid"].as_u64()) {
+            .and_then(|it| serde_json::from_slice::<Value>(&it.stdout).ok());
+        let Some(process) = status.and_then(|it| it["process"]["pid"].as_u64()) else {
+            return;
+        };
+        // Its number may be one of another name space, where it ends with the first.
+        let words = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&words).contains(&self.admin) {
             signal(process, Signal::KILL);
         }
     }
 }
 
-fn get(port: u16) -> String {
+pub(crate) fn get(port: u16) -> String {
     let mut client = Client::new(port);
     client.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
     client.answer().get(9..12).unwrap().to_owned()
@@ -385,14 +403,7 @@ fn what_was_known_goes_on() {
     let before = seen(&ask("/seen", "x"));
     let ticket = stage.scene.path("ticket").display().to_string();
     handshake(&stage.scene, tls, &["-tls1_2", "-sess_out", &ticket]);
-    let control = |command: &str| {
-        let mut stream =
-            std::os::unix::net::UnixStream::connect(stage.scene.path("ctl.sock")).unwrap();
-        stream.write_all(format!("{command}\n").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
+    let control = |command: &str| stage.control(command);
     control(&format!("set weight app/{} 7", target(two.port)));
     let is_weighed = || control(&format!("get weight app/{}", target(two.port)));
     assert!(is_weighed().starts_with("7 "), "{}", is_weighed());
@@ -453,7 +464,7 @@ fn who_does_not_come_to_serve_changes_nothing() {
             (kept.ask("/"), get(web)),
             ("one".to_owned(), "200".to_owned())
         );
-        assert!(std::os::unix::net::UnixStream::connect(&socket).is_ok());
+        assert!(UnixStream::connect(&socket).is_ok());
         assert!(TcpStream::connect(local(other)).is_err());
         assert_eq!(says(), process);
     };
@@ -506,7 +517,7 @@ fn who_does_not_come_to_serve_changes_nothing() {
         (!is_there(process)).then_some(())
     });
     assert_eq!(says(), stage.process());
-    assert!(std::os::unix::net::UnixStream::connect(&socket).is_ok());
+    assert!(UnixStream::connect(&socket).is_ok());
     let foreign = stage.scene.curl(&[
         "-s",
         "-X",
@@ -593,19 +604,7 @@ fn fewer_and_more_workers_take_all_sockets() {
         format!("[process]\nworkers = {workers}\n{listeners}{app}")
             .replace("@portway-upgrade", &format!("@portway-upgrade-{web}"))
     };
-    let scene = Scene::new();
-    let file = scene.file("web.toml", text(4));
-    let admin = format!("127.0.0.1:{}", free_port());
-    let first = scene.spawn(PORTWAY, &["run", "web.toml", "--admin", &admin]);
-    let program = scene.path("portway");
-    let stage = Stage {
-        scene,
-        first,
-        admin,
-        program,
-        file,
-    };
-    stage.is_ready();
+    let stage = Stage::with_workers_of_file(Scene::new(), &text(4));
     let load = Load::begin(
         (0..4)
             .map(|_| Box::new(move || assert_eq!(get(web), "200")) as Box<dyn FnMut() + Send>)
@@ -620,4 +619,123 @@ fn fewer_and_more_workers_take_all_sockets() {
         }
     }
     load.end();
+}
+
+#[test]
+fn what_was_said_by_command_goes_on() {
+    let (one, two) = (Echo::start("one"), Echo::start("two"));
+    let [web, other] = [(); 2].map(|()| free_port());
+    let scene = Scene::new();
+    let folder = scene.path("").display().to_string();
+    scene.file("teams.map", "a red\nb blue\n");
+    let text = format!(
+        "[process]\ncontrol_sockets = {{ bind = 'unix:{folder}ctl.sock', level = 'admin' }}\n{}\
+         [[listener.web.rule]]\nset_header = {{ X-Team = '${{header(`X-Who`).map(`teams`, `none`)}}' }}\n{}{}\
+         stickiness = {{ cookie = 'S', values = 'sealed' }}\n[map.teams]\nfile = 'teams.map'\n",
+        listener("web", web, "app"),
+        listener("other", other, "app"),
+        group("app", &[one.port, two.port])
+    );
+    let stage = Stage::with(scene, &text, &[]);
+    let ask = |header: &str| {
+        let mut stream = TcpStream::connect(local(web)).unwrap();
+        let close = "Connection: close";
+        write!(
+            stream,
+            "GET / HTTP/1.1\r\nHost: a\r\n{close}\r\n{header}\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let after = |answer: &str, name: &str| {
+        let value = answer
+            .split(name)
+            .nth(1)
+            .unwrap_or_else(|| panic!("no {name} in {answer}"));
+        value.split([';', '\r']).next().unwrap().to_owned()
+    };
+    let server = |answer: &str| after(answer, "X-Server: ");
+    let clients: Vec<(String, String)> = (0..4)
+        .map(|_| {
+            let answer = ask("X-A: b");
+            (after(&answer, "set-cookie: "), server(&answer))
+        })
+        .collect();
+    let target = |port: u16| format!("app/127.0.0.1:{port}");
+    for command in [
+        "set map teams.map a green".to_owned(),
+        "add map teams.map c black".to_owned(),
+        "experimental-mode on; set var proc.colour str(white)".to_owned(),
+        "disable frontend other".to_owned(),
+        "set maxconn frontend web 77".to_owned(),
+        "set rate-limit connections global 5000".to_owned(),
+    ] {
+        let answer = stage.control(&command);
+        assert!(answer.trim().is_empty(), "{command}: {answer}");
+    }
+    let said = || {
+        let stat = stage.control("show stat");
+        let limit = stat
+            .lines()
+            .find(|it| it.starts_with("web,FRONTEND,"))
+            .unwrap();
+        [
+            stage
+                .control("show map teams.map")
+                .split_whitespace()
+                .skip(1)
+                .filter(|it| !it.starts_with("0x"))
+                .collect::<Vec<_>>()
+                .join(" "),
+            stage.control("get var proc.colour"),
+            limit.split(',').nth(6).unwrap().to_owned(),
+            TcpStream::connect(local(other)).is_err().to_string(),
+            stage
+                .control("show info")
+                .lines()
+                .find(|it| it.starts_with("ConnRateLimit:"))
+                .unwrap()
+                .to_owned(),
+        ]
+    };
+    eventually("the listener is paused", || {
+        TcpStream::connect(local(other)).is_err().then_some(())
+    });
+    let before = said();
+    assert!(
+        before[0].contains("green") && before[0].contains("black"),
+        "{before:?}"
+    );
+    assert!(before[1].contains("white"), "{before:?}");
+    assert_eq!(
+        (before[2].as_str(), before[4].as_str()),
+        ("77", "ConnRateLimit: 5000")
+    );
+    stage.upgrade();
+    eventually("the listener is paused", || {
+        TcpStream::connect(local(other)).is_err().then_some(())
+    });
+    assert_eq!(said(), before);
+    for (cookie, name) in &clients {
+        assert_eq!(
+            server(&ask(&format!("Cookie: {cookie}"))),
+            *name,
+            "{cookie}"
+        );
+    }
+    stage.control(&format!("set server {} state drain", target(one.port)));
+    stage.upgrade();
+    let answer = ask("X-Who: c");
+    assert!(answer.contains("x-team: black"), "{answer}");
+    assert_eq!(stage.control("enable frontend other").trim(), "");
+    eventually("the listener accepts", || {
+        TcpStream::connect(local(other)).ok()
+    });
+    assert_eq!(get(other), "200");
+    let health = stage.json(&["status"])["target_groups"][0]["targets"][0]["health"].clone();
+    assert_eq!(health, "draining");
+    let log = stage.first.log();
+    assert!(!log.contains("left out"), "{log}");
 }
