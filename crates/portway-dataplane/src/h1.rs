@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::reply;
 use crate::serve::{self, Next};
 use crate::stream::Stream;
-use crate::timer::Rests;
+use crate::timer::{JUST_SERVED, Rests};
 use portway_core::http1::{
     HeadLimits, Known, Parsed, Refusal, RequestId, TargetForm, client_address, drop_default_port,
     is_acceptable_request_id, parse_request, request_framing,
@@ -83,11 +83,8 @@ pub(crate) fn run(
                 Next::Linger => break true,
             }
             connection.exchanges = connection.exchanges.saturating_add(1);
+            // Also where no exchange is to follow: the client was told that one may, and is answered once more.
             connection.timer.begin_anew();
-            if connection.is_ending() {
-                // What has come of the next request must not turn the end into a reset.
-                break rest.is_some();
-            }
         };
         drop(rest);
         if lingers {
@@ -251,10 +248,16 @@ fn next_head(
                 }
             }
         }
-        match timer.poll(cx) {
-            Poll::Pending if rest.is_none() && has_changed(connection) => {
-                Poll::Ready(Head::Changed)
-            }
+        let is_over = timer.poll(cx);
+        let has_changed = is_over.is_pending() && rest.is_none() && has_changed(connection);
+        // A request that has come, and that nobody was told of yet, is still answered.
+        let closes =
+            rest.is_none() && (is_over.is_ready() || has_changed && connection.is_ending());
+        if closes && stream.has_input() {
+            return Poll::Pending;
+        }
+        match is_over {
+            Poll::Pending if has_changed => Poll::Ready(Head::Changed),
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => Poll::Ready(match rest.take() {
                 Some(arena) => Head::TooSlow(worker.take_scratch(), arena, arrival(began, false)),
@@ -265,11 +268,12 @@ fn next_head(
 }
 
 /// True where a connection that rests has something to do about a change: to go on with what is new, or to end. One that has
-/// just come to a listener that goes may have its first request on the way.
+/// just come to a listener that goes, or was just served there, may have a request on the way.
 fn has_changed(connection: &Connection) -> bool {
+    let rests = || connection.exchanges > 0 && connection.since().elapsed() >= JUST_SERVED;
     connection
         .left_behind()
-        .is_some_and(|is_there| is_there || connection.exchanges > 0)
+        .is_some_and(|is_there| is_there || rests())
 }
 
 /// Serves one request.

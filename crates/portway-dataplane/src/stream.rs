@@ -534,6 +534,14 @@ impl Stream {
         }
     }
 
+    /// True where the kernel has something of the peer that nobody was told of yet.
+    pub(crate) fn has_input(&self) -> bool {
+        match self.socket() {
+            Socket::Tcp(socket) => crate::sys::has_input(socket),
+            Socket::Unix(socket) => crate::sys::has_input(socket),
+        }
+    }
+
     /// Ready where the peer has ended its direction or has gone. Pending, and not woken, while something that it sent waits to
     /// be read.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {

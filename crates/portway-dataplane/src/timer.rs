@@ -29,13 +29,17 @@ pub(crate) enum Rests {
     Between,
 }
 
-impl Rests {
-    /// True where it is over when connections that wait are closed; `first`: also those that wait for their first request.
-    fn is_over(self, first: bool) -> bool {
-        match self {
+/// A client that was served so lately is probably about to send its next request. Where connections that wait are closed, it has this
+/// time to do so, and is told with the answer that it was the last.
+pub(crate) const JUST_SERVED: Duration = Duration::from_secs(1);
+
+impl Slot {
+    /// True where it is over when connections that wait are closed; `first`: also those whose request is probably on its way.
+    fn is_over(&self, first: bool) -> bool {
+        match self.rests {
             Rests::No => false,
             Rests::BeforeFirst => first,
-            Rests::Between => true,
+            Rests::Between => first || self.since.elapsed() >= JUST_SERVED,
         }
     }
 }
@@ -127,9 +131,9 @@ impl Timers {
         self.now.get()
     }
 
-    /// Expires every connection that waits for its next request; `first`: also those that wait for their first.
+    /// Expires every connection that waits for its next request; `first`: also those that wait for their first, or were just served.
     pub(crate) fn expire_resting(&self, first: bool) {
-        self.expire(|slot| slot.rests.is_over(first));
+        self.expire(|slot| slot.is_over(first));
     }
 
     fn expire(&self, condition: impl Fn(&Slot) -> bool) {
@@ -171,9 +175,7 @@ impl Timers {
                 }
                 self.wake_where(is_meant);
             }
-            Wanted::Rest { first } => {
-                self.expire(|slot| is_meant(slot) && slot.rests.is_over(first))
-            }
+            Wanted::Rest { first } => self.expire(|slot| is_meant(slot) && slot.is_over(first)),
         }
     }
 
@@ -380,10 +382,16 @@ mod tests {
             timer.set(Duration::from_secs(60));
             timer
         });
+        let served = timers.register();
+        served.set_rests(Rests::Between);
+        served.set(Duration::from_secs(60));
+        if let Some(slot) = timers.slots.borrow_mut().first_mut() {
+            slot.since -= JUST_SERVED;
+        }
         timers.expire_resting(false);
-        assert!(expired(&resting) && !expired(&new) && !expired(&busy));
+        assert!(expired(&resting) && !expired(&new) && !expired(&busy) && !expired(&served));
         timers.expire_resting(true);
-        assert!(expired(&new) && !expired(&busy));
+        assert!(expired(&new) && expired(&served) && !expired(&busy));
     }
 
     #[test]
