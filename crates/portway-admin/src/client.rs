@@ -78,6 +78,18 @@ pub fn status(address: SocketAddr) -> Result<json::Status, AskError> {
     ask(address, "GET /status", TIMEOUT)
 }
 
+/// The metrics of the Portway whose admin address this is, in Prometheus' text format.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn metrics(address: SocketAddr) -> Result<String, AskError> {
+    let (status, text) = answer(address, "GET /metrics", &[], TIMEOUT)?;
+    match (status, String::from_utf8(text)) {
+        (200, Ok(text)) => Ok(text),
+        _ => Err(AskError::NotPortway(address)),
+    }
+}
+
 /// The last good configurations of the Portway whose admin address this is.
 ///
 /// # Errors

@@ -384,7 +384,16 @@ pub(crate) struct Status {
     /// The admin address of the running Portway
     #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
     pub(crate) admin: SocketAddr,
-    /// Print JSON
+    /// A live picture, drawn anew each second: rates, latencies, health, what changes; `q` quits
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Between two pictures, such as 500ms or 5s
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration, requires = "watch")]
+    pub(crate) interval: Duration,
+    /// End after so many pictures
+    #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Print JSON; with --watch an object a line
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -6,6 +6,7 @@ mod convert;
 mod demo;
 mod explain;
 mod history;
+mod live;
 mod plan;
 mod reload;
 mod run;
@@ -27,6 +28,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Check(arguments) => check::run(&arguments, quiet),
         Command::Convert(arguments) => convert::run(&arguments, quiet),
         Command::Compare(arguments) => crate::compare::run(&arguments, quiet),
+        Command::Status(arguments) if arguments.watch => live::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments, quiet),
         Command::History(arguments) => history::run(&arguments),

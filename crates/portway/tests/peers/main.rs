@@ -32,6 +32,7 @@ mod control_changes;
 mod control_servers;
 mod control_socket;
 mod statistics;
+mod status_watch;
 mod streams;
 mod systemd;
 mod takeover;
