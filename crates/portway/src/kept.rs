@@ -18,6 +18,8 @@ const NEWS: Duration = Duration::from_millis(500);
 pub(crate) struct Kept {
     process: Arc<AtomicU32>,
     children: unix::Signal,
+    /// The latest that has ended and was the one that serves, as far as is known: who waits may be called away.
+    ended: Option<(u32, WaitStatus)>,
 }
 
 impl Kept {
@@ -30,11 +32,7 @@ impl Kept {
         let process = Arc::new(AtomicU32::new(process));
         if let Some(news) = running.news() {
             let process = process.clone();
-            let hear = move || {
-                while let Some(next) = news.next() {
-                    process.store(next, Ordering::Release);
-                }
-            };
+            let hear = move || news.for_each(|next| process.store(next, Ordering::Release));
             // Without it, the end of the next process would be that of the container.
             drop(
                 thread::Builder::new()
@@ -42,7 +40,11 @@ impl Kept {
                     .spawn(hear),
             );
         }
-        Some(Self { process, children })
+        Some(Self {
+            process,
+            children,
+            ended: None,
+        })
     }
 
     /// Passes a signal on.
@@ -62,13 +64,16 @@ impl Kept {
         loop {
             while let Ok(Some((process, status))) = wait(WaitOptions::NOHANG) {
                 let ended = u32::try_from(process.as_raw_nonzero().get()).unwrap_or(0);
-                if ended != kept.process.load(Ordering::Acquire) {
-                    continue;
+                if ended == kept.process.load(Ordering::Acquire) {
+                    kept.ended = Some((ended, status));
                 }
+            }
+            if let Some((ended, status)) = kept.ended {
                 tokio::time::sleep(NEWS).await;
                 if ended == kept.process.load(Ordering::Acquire) {
                     return code(status);
                 }
+                kept.ended = None;
             }
             if kept.children.recv().await.is_none() {
                 return std::future::pending().await;

@@ -109,14 +109,10 @@ pub(crate) fn serve(
 ) -> ExitCode {
     system::raise_descriptor_limit(descriptors::wanted(&snapshot.process));
     let code = runtime.block_on(async {
-        let predecessor = setting.predecessor.take();
-        let state = predecessor.as_ref().and_then(Predecessor::state);
-        match start(snapshot, setting, state.or(setting.state.take())).await {
+        let mut predecessor = setting.predecessor.take();
+        match start(snapshot, setting, &mut predecessor).await {
             Ok((parts, found)) => {
                 (setting.say)(&found);
-                if let Some(predecessor) = predecessor {
-                    take_over(predecessor, &parts.running).await;
-                }
                 tell(&parts.running);
                 let quiet = setting.again.as_ref().is_some_and(|again| again.quiet);
                 parts.until_signal(setting.manners, quiet).await
@@ -160,12 +156,14 @@ struct Parts {
 async fn start(
     snapshot: Snapshot,
     setting: &Setting<'_>,
-    state: Option<StateFrom>,
+    predecessor: &mut Option<Predecessor>,
 ) -> Result<(Parts, Diagnostics), Diagnostics> {
     let signals = Signals::new().map_err(|error| {
         let message = format!("cannot wait for signals: {error}");
         Diagnostics::from(Diagnostic::error(Code::Install, Span::NONE, message))
     })?;
+    let state = predecessor.as_ref().and_then(Predecessor::state);
+    let state = state.or(setting.state.take());
     let shown = Shown::default();
     let mut tasks = JoinSet::new();
     // What nobody wants of it is closed when this function ends: a socket that is kept would go on listening.
@@ -187,6 +185,10 @@ async fn start(
     let (running, found) = install(snapshot, setting.sources, &neighbour, before).await?;
     running.read_as(setting.reading.clone()).await;
     let running = Arc::new(running);
+    // Before anybody can ask this process for the next upgrade.
+    if let Some(predecessor) = predecessor.take() {
+        take_over(predecessor, &running).await;
+    }
     if let Some(itself) = setting.itself.clone() {
         running.is_replaced_by(Box::new(move |line| itself.succeed(line)));
     }

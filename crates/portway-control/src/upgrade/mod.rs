@@ -39,6 +39,9 @@ pub const MOST_PATIENCE: Duration = Duration::from_secs(3600);
 /// Once it has the live state there is little left to do: so long it has then at least.
 const LAST_STEP: Duration = Duration::from_secs(10);
 
+/// How long the process that stays may take to hear who serves.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
+
 /// How long a process that has closed its line may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -413,7 +416,10 @@ impl Running {
         let text = words::granted(is_kept);
         match self.upgrades.keeper.get() {
             Some(keeper) => {
-                (&mut &*keeper).write_all(format!("{}\n", words::moved(process)).as_bytes())?;
+                // A signal that comes behind is to be passed on to that one.
+                let deadline = Some(Instant::now() + HEARD_WITHIN);
+                let _ = words::say(keeper, &words::moved(process));
+                let _ = words::read_line(keeper, deadline);
                 takeover::send(line, text.as_bytes(), &[keeper])
             }
             None => {
@@ -430,9 +436,13 @@ impl Running {
 pub struct News(UnixStream);
 
 impl News {
-    /// Blocks until another process serves; its number. `None`: nobody is left to tell.
-    pub fn next(&self) -> Option<u32> {
-        words::read_moved(&self.0)
+    /// Gives the number of each process that serves from now on to `act`, until nobody is left to tell. Blocks.
+    pub fn for_each(&self, mut act: impl FnMut(u32)) {
+        while let Some(process) = words::read_moved(&self.0) {
+            act(process);
+            // One that has gone already needs no answer.
+            let _ = words::say(&self.0, words::HEARD);
+        }
     }
 }
 

@@ -129,6 +129,9 @@ pub(super) fn moved(process: u32) -> String {
     format!("moved {process}")
 }
 
+/// What that one says to it.
+pub(super) const HEARD: &str = "heard";
+
 /// The process that serves from now on, as somebody says it; `None` where nobody does any more.
 pub(super) fn read_moved(line: &UnixStream) -> Option<u32> {
     let text = read_line(line, None).ok()?;

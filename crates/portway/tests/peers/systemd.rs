@@ -105,7 +105,7 @@ fn what_it_does_is_told() {
     stage.upgrade();
     let next = stage.process();
     assert_eq!(systemd.next(), format!("MAINPID={next}"));
-    assert_eq!(systemd.next(), serves(1));
+    assert_eq!(systemd.next(), serves(2));
     // Until here twice a second, and so from the new process.
     while systemd
         .next_within(Duration::ZERO.max(Duration::from_millis(1)))
