@@ -1,11 +1,12 @@
 //! `cargo xtask test`: the test command of the README, and all that continuous integration runs.
 //!
-//! Without arguments: tools, `check`, every test, every doc test, the instructions of the hot path. With arguments,
+//! Without arguments: tools, `check`, every test, every doc test, 200 reloads under load, the instructions of the hot path. With arguments,
 //! which go to cargo-nextest: only the tests they choose. A failed step does not keep the next from running.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::torture::reload;
 use crate::workspace::Workspace;
 use crate::{check, instructions, process, tools};
 
@@ -40,6 +41,10 @@ pub(crate) fn run(workspace: &Workspace, filter: &[String]) -> Result<(), String
         protocol.step("tests", || tests(workspace, &surroundings, filter));
         if filter.is_empty() {
             protocol.step("doc tests", || doc_tests(workspace, &surroundings));
+            protocol.step("reloads", || {
+                let binary = workspace.target.join("debug/portway");
+                reload::run(workspace, &reload::Options::in_short(binary))
+            });
             protocol.step("instructions", || instructions::run(workspace, false));
         }
     }

@@ -33,6 +33,8 @@ pub mod reload;
 pub mod renewal;
 pub mod resolve;
 mod running;
+#[cfg(test)]
+mod simulation;
 pub mod services;
 pub mod sources;
 pub mod status;

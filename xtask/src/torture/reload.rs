@@ -120,6 +120,21 @@ impl Options {
         Ok(options)
     }
 
+    /// What every run of the tests does: a few of everything, with this binary.
+    pub(crate) fn in_short(binary: PathBuf) -> Self {
+        Self {
+            reloads: 200,
+            seed: None,
+            minutes: Some(2),
+            tunnels: 100,
+            wrk: 0,
+            upgrades: Some(2),
+            flow: 32 << 20,
+            binary: Some(binary),
+            json: false,
+        }
+    }
+
     /// After how many reloads another process takes over; 0: never.
     fn upgrade_every(&self) -> u64 {
         match self.upgrades {
