@@ -296,11 +296,7 @@ fn explain(installed: &Installed, asked: &Asked, discreet: bool) -> Result<Expla
     let told = told.ok_or("there is no such listener")?;
     let view = View {
         installed,
-        speaker: Speaker {
-            snapshot,
-            sources: &plane.sources,
-            discreet,
-        },
+        speaker: Speaker::new(snapshot, &plane.sources, discreet),
         words: words_of(installed, place.listener),
     };
     let mut explanation = view.whole(told, &place.address, from);

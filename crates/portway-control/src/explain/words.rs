@@ -6,8 +6,9 @@ use portway_model::action::{Action, End, Rule};
 use portway_model::expression::{Expression, Matcher, NumberRange, TextMatch, Value};
 use portway_model::lift::{lift_expression, lift_rule};
 use portway_model::snapshot::Snapshot;
-use portway_model::span::{Sources, Span};
+use portway_model::span::{FileId, SourceText, Sources, Span};
 use portway_model::stage::Resolved;
+use std::collections::HashMap;
 
 /// Characters of a value or of a rule's text that are shown.
 const SHOWN: usize = 120;
@@ -49,18 +50,49 @@ pub(super) struct Speaker<'s> {
     pub(super) snapshot: &'s Snapshot,
     pub(super) sources: &'s Sources,
     /// Nothing is said that may be a secret of the configuration.
-    pub(super) discreet: bool,
+    discreet: bool,
+    /// What is known of the texts.
+    texts: HashMap<FileId, Text>,
+}
+
+/// What is looked up again and again in a text: there may be a rule on each of its lines.
+struct Text {
+    /// Where each line begins.
+    lines: Vec<usize>,
+    is_haproxy: bool,
 }
 
 /// In place of what may be a secret.
 const HIDDEN: &str = "(not shown: it may be a secret)";
 
+impl<'s> Speaker<'s> {
+    /// Speaks of this configuration, `discreet` where it may hold secrets.
+    pub(super) fn new(snapshot: &'s Snapshot, sources: &'s Sources, discreet: bool) -> Self {
+        let text = |(id, source): (FileId, &SourceText)| {
+            let ends = source.text.match_indices('\n');
+            let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1));
+            let text = Text {
+                lines: lines.collect(),
+                is_haproxy: detect(&source.name, &source.text) == Some(Dialect::Haproxy),
+            };
+            (id, text)
+        };
+        Self {
+            snapshot,
+            sources,
+            discreet,
+            texts: sources.iter().map(text).collect(),
+        }
+    }
+}
+
 impl Speaker<'_> {
     /// `FILE:LINE` of a text.
     pub(super) fn place(&self, span: Span) -> Option<String> {
-        let at = self.sources.position(span)?;
+        let lines = &self.texts.get(&span.file)?.lines;
+        let line = lines.partition_point(|begin| *begin <= span.range().start);
         let file = &self.sources.get(span.file)?.name;
-        Some(format!("{file}:{}", at.line))
+        Some(format!("{file}:{line}"))
     }
 
     /// The text of a rule on one line.
@@ -152,9 +184,11 @@ impl Speaker<'_> {
 
     /// The words of haproxy.cfg that a test looks at: those before its patterns.
     fn own_words(&self, span: Span) -> Option<String> {
-        let file = self.sources.get(span.file)?;
-        let is_haproxy = detect(&file.name, &file.text) == Some(Dialect::Haproxy);
-        let text = file.text.get(span.range().start..).filter(|_| is_haproxy)?;
+        if !self.texts.get(&span.file)?.is_haproxy {
+            return None;
+        }
+        let text = &self.sources.get(span.file)?.text;
+        let text = text.get(span.range().start..)?;
         let mut words = text.lines().next()?.split_whitespace();
         // In braces, or behind `acl NAME`.
         let word = match words.next()? {
@@ -218,6 +252,9 @@ impl Speaker<'_> {
             Done::Variable { variable, value } => {
                 let name = variable.name.as_str();
                 match value {
+                    Some(_) if self.discreet && is_secret_name(name) => {
+                        format!("variable {name} is now {HIDDEN}")
+                    }
                     Some(value) => format!("variable {name} is now {}", quoted(value)),
                     None => format!("variable {name} has no value"),
                 }

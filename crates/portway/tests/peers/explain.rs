@@ -413,3 +413,57 @@ address = '127.0.0.1:{up}'
     let told = agree(&portway, port, &few);
     assert_eq!(told["end"]["status"], 429);
 }
+
+#[test]
+fn routers_of_traefik_are_told_by_their_lines() {
+    let scene = Scene::new();
+    let port = free_port();
+    let (app, api) = (Echo::start("app").port, Echo::start("api").port);
+    scene.file(
+        "static.toml",
+        format!(
+            "[entryPoints.web]\naddress = '127.0.0.1:{port}'\n[providers.file]\nfilename = 'dynamic.yml'\n"
+        ),
+    );
+    let dynamic = format!(
+        "http:\n  routers:\n    api: {{ rule: \"Host(`a.example`) && PathPrefix(`/api`)\", service: api, middlewares: [strip] }}\n    \
+         app: {{ rule: \"Host(`a.example`)\", service: app }}\n  middlewares:\n    \
+         strip: {{ stripPrefix: {{ prefixes: [/api] }} }}\n  services:\n    \
+         api: {{ loadBalancer: {{ servers: [{{ url: \"http://127.0.0.1:{api}\" }}] }} }}\n    \
+         app: {{ loadBalancer: {{ servers: [{{ url: \"http://127.0.0.1:{app}\" }}] }} }}\n"
+    );
+    scene.file("dynamic.yml", &dynamic);
+    let portway = scene.portway_with(&["static.toml"]);
+    let ask = |path: &str, host: &'static str| {
+        let asked: Asked<'_> = ("GET", path.to_owned(), host, Vec::new());
+        let told = explained(&portway, port, &asked);
+        let (status, who) = made(port, &asked);
+        let end = &told["end"];
+        match end["is"].as_str().unwrap() {
+            "target" => {
+                let server = told["target_group"]["name"].as_str().unwrap();
+                assert!(status == "200" && server.contains(&who), "{who}: {told:#}");
+            }
+            _ => assert_eq!(end["status"].to_string(), status, "{told:#}"),
+        }
+        told
+    };
+    let told = ask("/api/x", "a.example");
+    assert_eq!(told["words"]["listener"], "entry point");
+    assert!(
+        told["sent"].as_str().unwrap().ends_with("a.example/x"),
+        "{told:#}"
+    );
+    let told = ask("/x", "a.example");
+    let rules = told["rules"].as_array().unwrap();
+    let missed = rules
+        .iter()
+        .find(|it| it["place"] == "dynamic.yml:3")
+        .unwrap();
+    let why = missed["why"].to_string();
+    assert!(
+        why.contains("path is \\\"/x\\\", does not begin with \\\"/api\\\""),
+        "{why}"
+    );
+    ask("/x", "b.example");
+}
