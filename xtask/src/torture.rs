@@ -175,7 +175,7 @@ fn build(workspace: &Workspace) -> Result<PathBuf, String> {
 
 fn play(binary: &Path, folder: &Path, seed: u64, duration: Duration) -> Result<(), String> {
     allow_open_files()?;
-    let at = addresses()?;
+    let at = addresses(FIRST_PORT + u16::try_from(std::process::id() % 8000).unwrap_or(0))?;
     let ground = Arc::new(Ground::new(seed));
     let targets = targets(&ground, &at)?;
     let mut portway = Portway::start(binary, folder, &at)?;
@@ -225,9 +225,8 @@ fn allow_open_files() -> Result<(), String> {
     Ok(())
 }
 
-/// Free ports of 127.0.0.1.
-fn addresses() -> Result<Addresses, String> {
-    let start = FIRST_PORT + u16::try_from(std::process::id() % 8000).unwrap_or(0);
+/// Free ports of 127.0.0.1, from this one on.
+fn addresses(start: u16) -> Result<Addresses, String> {
     let mut free = (start..start + 4000)
         .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         .filter(|address| TcpListener::bind(address).is_ok());

@@ -26,6 +26,7 @@ mod outscale;
 mod plan;
 mod real_peers;
 mod reload;
+mod reload_cases;
 mod reload_files;
 mod reload_tls;
 mod control_changes;
