@@ -8,6 +8,7 @@ use std::time::Duration;
 use portway_core::http1::{HeadLimits, Known, Parsed, ResponseHead, parse_response};
 use serde::de::DeserializeOwned;
 
+use crate::drain::{Answer, Order};
 use crate::explanation::{Explanation, Question, Refusal};
 use crate::generations::{History, Shown};
 use crate::{CERTIFICATES, COMMAND, json};
@@ -180,6 +181,17 @@ pub fn reload_certificates(address: SocketAddr) -> Result<json::Reload, AskError
 pub fn upgrade(address: SocketAddr, within: Duration) -> Result<json::Upgrade, AskError> {
     let what = format!("POST /upgrade?timeout={}", within.as_secs_f64());
     ask(address, &what, within + UPGRADE_TIMEOUT)
+}
+
+/// Has something drain at the Portway whose admin address this is, or puts it to work again.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn drain(address: SocketAddr, order: &Order, back: bool) -> Result<Answer, AskError> {
+    let body = serde_json::to_vec(order).unwrap_or_default();
+    let what = if back { "POST /undrain" } else { "POST /drain" };
+    let (_, answer) = answer(address, what, &body, TIMEOUT)?;
+    read(address, &answer)
 }
 
 /// Sends a request without a body and reads the answer, which is JSON with status 200 or 422.

@@ -36,10 +36,14 @@ pub struct Draining {
     pub kind: String,
     /// Its name; of a target `GROUP/TARGET`; empty for the process.
     pub name: String,
-    /// It takes what comes for a while, and says that it leaves.
-    pub leaving: bool,
+    /// Who wants it: `reload`, `command` or `stop`.
+    pub by: String,
+    /// `leaving`: it takes what comes for a while, and says that it leaves; `draining`; `drained`: it stays out of service.
+    pub state: String,
     /// What is left of it: connections; of a target requests or TCP connections.
     pub left: u64,
+    /// How many were cut off at its deadline.
+    pub cut_off: u64,
     /// Since when, seconds since 1970.
     pub since: f64,
     /// When what is left is cut off; `null`: never.
@@ -51,8 +55,10 @@ impl From<Drain> for Draining {
         Self {
             kind: it.kind.word().to_owned(),
             name: it.name,
-            leaving: it.is_leaving,
+            by: it.by.word().to_owned(),
+            state: it.stage.word().to_owned(),
             left: it.left,
+            cut_off: it.cut_off,
             since: seconds(it.since),
             until: it.until.map(seconds),
         }
@@ -435,6 +441,9 @@ pub struct Listener {
     pub protocol: String,
     /// Where it accepts.
     pub addresses: Vec<String>,
+    /// `accepting`; `leaving`: it still accepts, and says that it will not; `paused`; `stopped`.
+    #[serde(default)]
+    pub state: String,
     /// Connections open now.
     pub connections: u64,
     /// Requests since the start; connections where it speaks no HTTP.
@@ -538,6 +547,7 @@ impl From<control::ListenerStatus> for Listener {
             tags: listener.tags.into_iter().collect(),
             protocol: listener.protocol.to_owned(),
             addresses: listener.addresses,
+            state: listener.state.to_owned(),
             connections: listener.connections,
             requests: listener.requests,
         }

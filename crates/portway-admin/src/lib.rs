@@ -22,6 +22,7 @@
 mod asked;
 pub mod client;
 pub mod explanation;
+pub mod drain;
 pub mod generations;
 mod haproxy;
 pub mod json;
@@ -67,6 +68,7 @@ const PATHS: &str = "nothing is here; there are:\n\
     /metrics  Prometheus text\n\
     /livez    200 while the process runs\n\
     /readyz   200 while new connections are welcome\n\
+    POST /drain, POST /undrain   something goes out of service, or comes back (need the header field Portway-Command)\n\
     POST /reload   the configuration is read again (needs the header field Portway-Command)\n\
     POST /reload?certificates   certificates, keys and CAs alone (the same)\n\
     POST /explain  what would become of a request (needs it too)\n\
@@ -128,8 +130,10 @@ fn router(shown: Shown) -> Router {
         .route("/status", get(status))
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
+        .route("/readyz", get(drain::readyz))
         .route("/reload", post(reload))
+        .route("/drain", post(drain::drain))
+        .route("/undrain", post(drain::undrain))
         .route("/explain", post(asked::explain))
         .route("/history", get(asked::history))
         .route("/history/{number}", get(asked::generation))
@@ -164,14 +168,6 @@ pub async fn serve_control_sockets(
 
 async fn livez() -> &'static str {
     "ok\n"
-}
-
-async fn readyz(State(shown): State<Shown>) -> Response {
-    match shown.get() {
-        Some(running) if running.is_ready() => "ready\n".into_response(),
-        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response(),
-        None => starting(),
-    }
 }
 
 async fn reload(State(shown): State<Shown>, uri: Uri, headers: HeaderMap) -> Response {

@@ -1,4 +1,4 @@
-//! What drains: listeners and targets that a reload has taken away, and the process.
+//! What drains: listeners and targets that a reload has taken away or that were told to, and the process.
 //!
 //! When something is due, [`portway_core::drain`] says; here is what is left of each thing, and what its steps mean. One task
 //! looks ten times a second while anything drains. What comes back while it drains is taken back: [`Leaving`] is what a reload looks
@@ -9,15 +9,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use portway_core::drain::{Drain, State, Step, Terms};
-use portway_dataplane::live::{Health, ProcessState};
+use portway_core::health::HealthState;
+use portway_dataplane::live::{Gate, Health, ListenerState, ProcessState};
 use portway_dataplane::plane::{GroupParts, ListenerKey, ListenerParts};
 use portway_dataplane::sessions::{Wanted, Whom};
+use portway_model::name::Name;
 use portway_model::snapshot::{Listener, TargetGroup};
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::{Drained, GroupNames, Names, ProcessCounters};
 use tokio::sync::Notify;
 
 use crate::figures::Installed;
+use crate::operations::TargetOrder;
 use crate::targets::WatchedTarget;
 
 /// How often it is looked what is left.
@@ -82,8 +85,56 @@ pub struct Draining {
     pub since: SystemTime,
     /// When what is left is cut off; `None`: never.
     pub until: Option<SystemTime>,
+    /// Who wants it.
+    pub by: By,
+    /// Where it stands.
+    pub stage: Stage,
+    /// How many were cut off at its deadline.
+    pub cut_off: u64,
+}
+
+/// Who wants something to drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A configuration that does not have it any more.
+    Reload,
+    /// A command.
+    Command,
+    /// A stop of the process.
+    Stop,
+}
+
+impl By {
+    /// The word in status.
+    pub const fn word(self) -> &'static str {
+        match self {
+            By::Reload => "reload",
+            By::Command => "command",
+            By::Stop => "stop",
+        }
+    }
+}
+
+/// Where something that drains stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
     /// It takes what comes for a while, and says that it leaves.
-    pub is_leaving: bool,
+    Leaving,
+    /// It takes nothing new.
+    Draining,
+    /// Nothing is left.
+    Drained,
+}
+
+impl Stage {
+    /// The word in status.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Stage::Leaving => "leaving",
+            Stage::Draining => "draining",
+            Stage::Drained => "drained",
+        }
+    }
 }
 
 /// All that drains in a process.
@@ -93,6 +144,8 @@ pub(crate) struct Drains {
     process: Arc<ProcessState>,
     counters: Arc<ProcessCounters>,
     entries: Mutex<Vec<Entry>>,
+    /// See [`Self::groups`].
+    groups: Mutex<HashSet<Name>>,
     more: Notify,
 }
 
@@ -106,20 +159,99 @@ struct Entry {
     rests_at: Duration,
     /// Something was left when it was looked for the first time.
     told: bool,
+    /// How many were cut off.
+    cut_off: u64,
 }
 
 enum Thing {
     Process,
     Listener(GoneListener),
     Target(GoneTarget),
+    /// By a command: it is there, and out of service until another command.
+    OrderedListener(OrderedListener),
+    OrderedTarget(Arc<WatchedTarget>),
+}
+
+/// All listeners of a name that are told to drain.
+pub(crate) struct OrderedListener {
+    pub(crate) name: Name,
+    pub(crate) state: Arc<ListenerState>,
+    pub(crate) keys: Vec<ListenerKey>,
+}
+
+impl OrderedListener {
+    /// Those of this name, by which they are known.
+    pub(crate) fn of(name: &Name, now: &Installed) -> Option<Self> {
+        let listeners = now.plane.snapshot.listeners.iter();
+        let listeners = listeners.zip(&now.plane.listeners);
+        let of_name = listeners.filter(|(it, _)| it.known_as == *name);
+        let parts: Vec<_> = of_name.map(|(_, parts)| parts).collect();
+        Some(Self {
+            name: name.clone(),
+            state: parts.first()?.state.clone(),
+            keys: parts.iter().map(|it| it.key).collect(),
+        })
+    }
+
+    fn order(&self, process: &ProcessState, wanted: Wanted) {
+        let keys = self.keys.iter();
+        keys.for_each(|key| process.roll_call.order(Whom::OfListener(*key), wanted));
+    }
 }
 
 impl Thing {
     fn kind(&self) -> Drained {
         match self {
             Thing::Process => Drained::Process,
-            Thing::Listener(_) => Drained::Listener,
-            Thing::Target(_) => Drained::Target,
+            Thing::Listener(_) | Thing::OrderedListener(_) => Drained::Listener,
+            Thing::Target(_) | Thing::OrderedTarget(_) => Drained::Target,
+        }
+    }
+
+    fn by(&self) -> By {
+        match self {
+            Thing::Process => By::Stop,
+            Thing::Listener(_) | Thing::Target(_) => By::Reload,
+            Thing::OrderedListener(_) | Thing::OrderedTarget(_) => By::Command,
+        }
+    }
+
+    /// Begins what it is told.
+    fn leave(&self) {
+        match self {
+            Thing::OrderedListener(it) => it.state.set_leaving(true),
+            Thing::OrderedTarget(it) => it.order(TargetOrder::Drain),
+            Thing::Process | Thing::Listener(_) | Thing::Target(_) => {}
+        }
+    }
+
+    /// Takes nothing new from now on.
+    fn close(&self) {
+        if let Thing::OrderedListener(it) = self {
+            it.state.set_gate(Gate::Paused);
+        }
+    }
+
+    /// Puts it to work again.
+    fn come_back(&self) {
+        match self {
+            Thing::OrderedListener(it) => {
+                it.state.set_leaving(false);
+                it.state.set_gate(Gate::Open);
+            }
+            Thing::OrderedTarget(it) => it.order(TargetOrder::Ready),
+            Thing::Process | Thing::Listener(_) | Thing::Target(_) => {}
+        }
+    }
+
+    /// Somebody has put it to work by other means: HAProxy's control socket.
+    fn is_back(&self, accepts: bool) -> bool {
+        match self {
+            Thing::OrderedListener(it) => !accepts && it.state.gate() == Gate::Open,
+            Thing::OrderedTarget(it) => {
+                !matches!(it.state_now(), HealthState::Draining | HealthState::Unused)
+            }
+            Thing::Process | Thing::Listener(_) | Thing::Target(_) => false,
         }
     }
 
@@ -128,6 +260,8 @@ impl Thing {
             Thing::Process => String::new(),
             Thing::Listener(it) => it.listener.name.to_string(),
             Thing::Target(it) => format!("{}/{}", it.group.name, it.target.target.name),
+            Thing::OrderedListener(it) => it.name.to_string(),
+            Thing::OrderedTarget(it) => format!("{}/{}", it.group, it.target.name),
         }
     }
 
@@ -143,6 +277,8 @@ impl Thing {
                 };
                 u64::from(it.target.state.in_flight()) + u64::from(waiting)
             }
+            Thing::OrderedListener(it) => it.state.open_connections().into(),
+            Thing::OrderedTarget(it) => it.state.in_flight().into(),
         }
     }
 
@@ -151,6 +287,8 @@ impl Thing {
             // Its workers do it.
             Thing::Process => {}
             Thing::Listener(it) => it.order(process, Wanted::CutOff),
+            Thing::OrderedListener(it) => it.order(process, Wanted::CutOff),
+            Thing::OrderedTarget(it) => it.state.cut_off(process),
             Thing::Target(it) => {
                 // Nobody begins there any more who has waited for it since.
                 it.target.state.set_health(Health::Unused);
@@ -170,6 +308,7 @@ impl Drains {
             process,
             counters,
             entries: Mutex::default(),
+            groups: Mutex::default(),
             more: Notify::new(),
         }
     }
@@ -179,7 +318,7 @@ impl Drains {
         let mut leaving = Leaving::default();
         for entry in self.entries().iter() {
             match &entry.thing {
-                Thing::Process => {}
+                Thing::Process | Thing::OrderedListener(_) | Thing::OrderedTarget(_) => {}
                 Thing::Listener(it) => leaving.listeners.push(it.clone()),
                 Thing::Target(it) => leaving.targets.push(it.clone()),
             }
@@ -212,6 +351,7 @@ impl Drains {
         });
         let things = listeners.chain(targets);
         things.for_each(|thing| self.begin(thing, terms));
+        self.keep_orders(now, terms);
         self.look();
         self.more.notify_one();
         became
@@ -220,7 +360,7 @@ impl Drains {
     fn take_back(&self, now: &Installed) -> Vec<(ListenerKey, ListenerKey)> {
         let mut became = Vec::new();
         let is_back = |thing: &Thing| match thing {
-            Thing::Process => false,
+            Thing::Process | Thing::OrderedListener(_) | Thing::OrderedTarget(_) => false,
             Thing::Listener(it) => {
                 let mut listeners = now.plane.listeners.iter();
                 listeners.any(|other| other.key == it.parts.key)
@@ -232,11 +372,7 @@ impl Drains {
         };
         for mut entry in self.entries().extract_if(.., |it| is_back(&it.thing)) {
             entry.drain.take_back();
-            emit(&Event::DrainTakenBack {
-                kind: entry.thing.kind().word(),
-                name: &entry.thing.name(),
-                left: entry.thing.left(&self.process),
-            });
+            self.tell_of_return(&entry.thing);
             if let Thing::Listener(it) = &entry.thing {
                 became.extend(it.formers.iter().map(|former| (*former, it.parts.key)));
             }
@@ -253,8 +389,131 @@ impl Drains {
             since: now,
             closes_at: now.saturating_add(terms.leave),
             drain,
-            rests_at: now + FIRST_REQUEST,
+            rests_at: now,
             told: false,
+            cut_off: 0,
+        });
+    }
+
+    /// What was told to drain is told so again, where something else has its name now; what is no more is forgotten.
+    fn keep_orders(&self, now: &Installed, terms: Terms) {
+        let mut entries = self.entries();
+        entries.retain_mut(|entry| {
+            let moment = self.now();
+            match &mut entry.thing {
+                Thing::OrderedListener(it) => match OrderedListener::of(&it.name, now) {
+                    Some(next) => {
+                        let same = Arc::ptr_eq(&it.state, &next.state);
+                        *it = next;
+                        if !same {
+                            entry.begin_anew(moment, terms);
+                        }
+                        true
+                    }
+                    None => false,
+                },
+                Thing::OrderedTarget(it) => {
+                    let mut targets = now.targets.iter().flat_map(|it| it.iter());
+                    let named = |other: &&Arc<WatchedTarget>| {
+                        (&other.group, &other.target.name) == (&it.group, &it.target.name)
+                    };
+                    let Some(next) = targets.find(named).cloned() else {
+                        return false;
+                    };
+                    let same = Arc::ptr_eq(&it.state, &next.state);
+                    *it = next;
+                    let rests = [HealthState::Draining, HealthState::Unused];
+                    if !same || !rests.contains(&it.state_now()) {
+                        entry.begin_anew(moment, terms);
+                    }
+                    true
+                }
+                Thing::Process | Thing::Listener(_) | Thing::Target(_) => true,
+            }
+        });
+        let groups = self.groups().clone();
+        let known: HashSet<*const WatchedTarget> = entries
+            .iter()
+            .filter_map(|entry| match &entry.thing {
+                Thing::OrderedTarget(it) => Some(Arc::as_ptr(it)),
+                _ => None,
+            })
+            .collect();
+        drop(entries);
+        let targets = now.targets.iter().flat_map(|it| it.iter());
+        let is_new = |it: &&Arc<WatchedTarget>| {
+            groups.contains(&it.group) && !known.contains(&Arc::as_ptr(it))
+        };
+        let new: Vec<_> = targets.filter(is_new).cloned().collect();
+        for target in new {
+            self.order(Thing::OrderedTarget(target), terms);
+        }
+    }
+
+    fn order(&self, thing: Thing, terms: Terms) {
+        thing.leave();
+        self.begin(thing, terms);
+    }
+
+    /// A listener is told to drain; where it drains already it has these terms from now on.
+    pub(crate) fn order_listener(&self, it: OrderedListener, terms: Terms) {
+        let name = it.name.clone();
+        let is_it = |thing: &Thing| matches!(thing, Thing::OrderedListener(it) if it.name == name);
+        if !self.begin_again(is_it, terms) {
+            self.order(Thing::OrderedListener(it), terms);
+        }
+        self.look();
+        self.more.notify_one();
+    }
+
+    /// The same of a target.
+    pub(crate) fn order_target(&self, it: &Arc<WatchedTarget>, terms: Terms) {
+        let is_it =
+            |thing: &Thing| matches!(thing, Thing::OrderedTarget(other) if Arc::ptr_eq(it, other));
+        if !self.begin_again(is_it, terms) {
+            self.order(Thing::OrderedTarget(it.clone()), terms);
+        }
+        self.look();
+        self.more.notify_one();
+    }
+
+    fn begin_again(&self, is_it: impl Fn(&Thing) -> bool, terms: Terms) -> bool {
+        let now = self.now();
+        let mut entries = self.entries();
+        let Some(entry) = entries.iter_mut().find(|it| is_it(&it.thing)) else {
+            return false;
+        };
+        if entry.drain.is_leaving() {
+            entry.drain.begin(now, terms);
+        }
+        true
+    }
+
+    /// Groups that are told to drain: targets that come to them drain too.
+    pub(crate) fn groups(&self) -> MutexGuard<'_, HashSet<Name>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was told to drain so is at work again. False where nothing was.
+    pub(crate) fn take_back_ordered(&self, kind: Drained, is_it: impl Fn(&str) -> bool) -> bool {
+        let is_meant = |thing: &Thing| {
+            thing.by() == By::Command && thing.kind() == kind && is_it(&thing.name())
+        };
+        let mut entries = self.entries();
+        let mut found = false;
+        for entry in entries.extract_if(.., |it| is_meant(&it.thing)) {
+            entry.thing.come_back();
+            self.tell_of_return(&entry.thing);
+            found = true;
+        }
+        found
+    }
+
+    fn tell_of_return(&self, thing: &Thing) {
+        emit(&Event::DrainTakenBack {
+            kind: thing.kind().word(),
+            name: &thing.name(),
+            left: thing.left(&self.process),
         });
     }
 
@@ -294,17 +553,38 @@ impl Drains {
         self.entries().retain_mut(|entry| match entry.thing {
             // Whoever stops it looks after that.
             Thing::Process => true,
-            Thing::Listener(_) | Thing::Target(_) => self.look_at(entry, now),
+            Thing::Listener(_) | Thing::Target(_) => {
+                self.look_at(entry, now);
+                entry.drain.is_leaving()
+            }
+            Thing::OrderedListener(_) | Thing::OrderedTarget(_) => {
+                let accepts = entry.drain.accepts();
+                if entry.thing.is_back(accepts) {
+                    if let Thing::OrderedListener(it) = &entry.thing {
+                        it.state.set_leaving(false);
+                    }
+                    self.tell_of_return(&entry.thing);
+                    return false;
+                }
+                self.look_at(entry, now);
+                true
+            }
         });
     }
 
-    /// Does what is due of one; false where it is over.
-    fn look_at(&self, entry: &mut Entry, now: Duration) -> bool {
+    /// Does what is due of one.
+    fn look_at(&self, entry: &mut Entry, now: Duration) {
         let left = entry.thing.left(&self.process);
         let (kind, name) = (entry.thing.kind(), entry.thing.name());
         let (word, name) = (kind.word(), name.as_str());
         while let Some(step) = entry.drain.look(now, left) {
             let counters = self.counters.drained(kind);
+            if step == Step::Close {
+                entry.thing.close();
+            } else if let Thing::OrderedTarget(it) = &entry.thing {
+                // Those that stickiness has kept there go elsewhere from now on.
+                it.order(TargetOrder::Maintain);
+            }
             match step {
                 Step::Close if left == 0 => {}
                 Step::Close => {
@@ -331,6 +611,7 @@ impl Drains {
                 Step::CutOff(after) => {
                     counters.cut_off.add(1);
                     counters.connections.add(left);
+                    entry.cut_off = left;
                     entry.thing.cut_off(&self.process);
                     emit(&Event::DrainCutOff {
                         kind: word,
@@ -341,11 +622,16 @@ impl Drains {
                 }
             }
         }
-        if let (Thing::Listener(it), true) = (&entry.thing, now >= entry.rests_at) {
-            entry.rests_at = now + FIRST_REQUEST;
-            it.order(&self.process, Wanted::Rest { first: true });
+        if entry.drain.accepts() || left == 0 || now < entry.rests_at {
+            return;
         }
-        !matches!(entry.drain.state(), State::Ended | State::CutOff)
+        let first = now >= entry.closes_at + FIRST_REQUEST;
+        entry.rests_at = now + FIRST_REQUEST;
+        match &entry.thing {
+            Thing::Listener(it) => it.order(&self.process, Wanted::Rest { first }),
+            Thing::OrderedListener(it) => it.order(&self.process, Wanted::Rest { first }),
+            Thing::Process | Thing::Target(_) | Thing::OrderedTarget(_) => {}
+        }
     }
 
     /// What drains, as people see it.
@@ -358,7 +644,13 @@ impl Drains {
             left: entry.thing.left(&self.process),
             since: wall(entry.since).unwrap_or(self.zero.1),
             until: entry.drain.until().and_then(wall),
-            is_leaving: entry.drain.accepts(),
+            by: entry.thing.by(),
+            stage: match entry.drain.state() {
+                State::AtWork | State::Leaving { .. } => Stage::Leaving,
+                State::Draining { .. } => Stage::Draining,
+                State::Ended | State::CutOff => Stage::Drained,
+            },
+            cut_off: entry.cut_off,
         });
         all.collect()
     }
@@ -378,6 +670,17 @@ impl Drains {
 
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// Another thing has its name, and is told the same.
+    fn begin_anew(&mut self, now: Duration, terms: Terms) {
+        self.thing.leave();
+        self.drain = Drain::default();
+        self.drain.begin(now, terms);
+        (self.since, self.closes_at) = (now, now.saturating_add(terms.leave));
+        (self.told, self.cut_off) = (false, 0);
     }
 }
 

@@ -23,6 +23,7 @@ use portway_telemetry::metrics::Registry;
 use portway_telemetry::zone::Zone;
 use rustls::time_provider::DefaultTimeProvider;
 use rustls_pki_types::UnixTime;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::bind::control::ControlListener;
@@ -347,6 +348,8 @@ impl Prepared {
             calls: Mutex::new(Some(calls)),
             given_away,
             drains,
+            stop_asked: Notify::new(),
+            stop_within: Mutex::default(),
             control: Mutex::new(self.control),
             last_reload: Mutex::default(),
             history: Mutex::new(self.history),

@@ -11,6 +11,7 @@ pub mod bind;
 pub mod certificates;
 pub mod change;
 pub mod descriptors;
+pub mod drain_orders;
 pub mod drains;
 pub mod error_pages;
 pub mod explain;

@@ -19,7 +19,7 @@ use portway_model::log::LogLevel;
 use portway_model::snapshot::Snapshot;
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::{ListenerMetrics, ProcessFigures, TargetHealth};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use crate::bind::control::ControlListener;
@@ -64,6 +64,9 @@ pub struct Running {
     pub(crate) given_away: Arc<AtomicBool>,
     /// What drains.
     pub(crate) drains: Arc<Drains>,
+    /// Rung when a command wants the process to stop, and how long what is in progress has then.
+    pub(crate) stop_asked: Notify,
+    pub(crate) stop_within: Mutex<Option<Duration>>,
     /// Sockets for commands, until somebody serves them.
     pub(crate) control: Mutex<Vec<ControlListener>>,
     /// How the latest reload went; `None`: there was none.
@@ -221,8 +224,12 @@ impl Running {
         let begun = Instant::now();
         let installed = self.statistics.installed();
         let process = &installed.plane.snapshot.process;
+        let within = self.stop_within().take();
         let (delay, deadline) = match how {
-            Stop::Gracefully => (process.ready_delay, process.shutdown_deadline),
+            Stop::Gracefully => (
+                process.ready_delay,
+                within.unwrap_or(process.shutdown_deadline),
+            ),
             Stop::AtOnce => (Duration::ZERO, Duration::ZERO),
             Stop::Succeeded => (Duration::ZERO, process.drain_deadline),
         };

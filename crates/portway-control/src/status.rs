@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use portway_model::snapshot::Listener;
 
 use crate::drains::Draining;
+use crate::operations::Gate;
 use crate::reload::LastReload;
 use crate::running::Running;
 use crate::targets::{LastCheck, WatchedTarget};
@@ -61,6 +62,8 @@ pub struct ListenerStatus {
     pub addresses: Vec<String>,
     /// `http`, `https`, `tcp` or `tls`.
     pub protocol: &'static str,
+    /// `accepting`, `leaving`, `paused` or `stopped`.
+    pub state: &'static str,
     /// Connections open now.
     pub connections: u64,
     /// Requests since the start; connections where the listener speaks no HTTP.
@@ -160,6 +163,17 @@ impl Running {
 }
 
 impl Running {
+    fn state_of_listener(&self, id: usize) -> &'static str {
+        let installed = self.statistics().installed();
+        let state = installed.plane.listeners.get(id).map(|it| &it.state);
+        match state.map(|it| (it.gate(), it.is_leaving())) {
+            None | Some((Gate::Open, false)) => "accepting",
+            Some((Gate::Open, true)) => "leaving",
+            Some((Gate::Paused, _)) => "paused",
+            Some((Gate::Closed, _)) => "stopped",
+        }
+    }
+
     fn listener(&self, listener: &Listener, id: usize) -> ListenerStatus {
         let requests = if listener.protocol.is_http() {
             self.sum(id, |it| it.requests.total())
@@ -172,6 +186,7 @@ impl Running {
             tags: listener.tags.0.clone(),
             addresses: listener.binds.iter().map(ToString::to_string).collect(),
             protocol: listener.protocol.as_str(),
+            state: self.state_of_listener(id),
             connections: u64::try_from(open).unwrap_or(0),
             requests,
         }

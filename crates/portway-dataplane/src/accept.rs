@@ -104,16 +104,21 @@ pub(crate) fn stop(worker: &Rc<Worker>, acceptors: Vec<Acceptor>) {
         {
             admit(open, &incoming, socket, peer);
         }
-        loop {
-            match incoming.accept_now() {
-                Ok(Some((socket, peer))) => {
-                    if let Ok(open) = enter(worker, incoming.listener()) {
-                        admit(open, &incoming, socket, peer);
-                    }
+        empty(worker, &incoming);
+    }
+}
+
+/// Lets in what waits in the queue of a socket.
+fn empty(worker: &Rc<Worker>, incoming: &Incoming) {
+    loop {
+        match incoming.accept_now() {
+            Ok(Some((socket, peer))) => {
+                if let Ok(open) = enter(worker, incoming.listener()) {
+                    admit(open, incoming, socket, peer);
                 }
-                Err(error) if is_of_one(&error) => {}
-                Ok(None) | Err(_) => break,
             }
+            Err(error) if is_of_one(&error) => {}
+            Ok(None) | Err(_) => break,
         }
     }
 }
@@ -195,11 +200,13 @@ async fn accept(worker: Rc<Worker>, incoming: Rc<Incoming>) {
     }
 }
 
-/// Lets sockets whose gates are not open listen no more: their tasks notice by the error that this gives them.
-pub(crate) fn look_at_gates(worker: &Worker, acceptors: &[Acceptor]) {
+/// Lets sockets whose gates are not open listen no more: their tasks notice by the error that this gives them. What waits in their
+/// queues is let in first, since the kernel would reset it.
+pub(crate) fn look_at_gates(worker: &Rc<Worker>, acceptors: &[Acceptor]) {
     for Acceptor { incoming, .. } in acceptors {
         let open = incoming.gate(worker) == Gate::Open;
         if !open && !incoming.shut.replace(true) {
+            empty(worker, incoming);
             // A socket that cannot be shut goes on.
             let _ = rustix::net::shutdown(incoming.as_fd(), rustix::net::Shutdown::Read);
         }

@@ -212,9 +212,13 @@ impl Connection {
         Some(self.place_in(&self.worker.generation()).is_some())
     }
 
-    /// True where no exchange is to follow: the process stops, or the listener is gone.
+    /// True where no exchange is to follow: the process stops, or the listener drains or is gone.
     pub(crate) fn is_ending(&self) -> bool {
-        self.worker.is_draining() || self.left_behind() == Some(false)
+        let leaves = || {
+            let parts = self.generation.plane.listener(self.listener);
+            parts.is_some_and(|(_, parts)| parts.state.is_leaving())
+        };
+        self.worker.is_draining() || self.left_behind() == Some(false) || leaves()
     }
 
     /// `http` or `https`, as the client came.

@@ -377,6 +377,8 @@ pub struct ListenerState {
     /// The most that may be open; [`AS_CONFIGURED`] where nobody has said another.
     pub(crate) limit: AtomicU32,
     gate: AtomicU8,
+    /// No exchange is to follow on its connections.
+    leaving: AtomicBool,
 }
 
 /// Where the connections of one listener come in. Those of one name share their state, each has its own entrance.
@@ -416,6 +418,7 @@ impl Default for ListenerState {
             records: AtomicU32::new(0),
             limit: AtomicU32::new(AS_CONFIGURED),
             gate: AtomicU8::new(Gate::Open as u8),
+            leaving: AtomicBool::new(false),
         }
     }
 }
@@ -437,6 +440,16 @@ impl ListenerState {
         let changed = self.gate.fetch_update(order, order, change).is_ok();
         GATES.fetch_add(1, Ordering::Release);
         changed
+    }
+
+    /// True where no exchange is to follow on its connections: answers say so.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Says whether an exchange is to follow.
+    pub fn set_leaving(&self, leaving: bool) {
+        self.leaving.store(leaving, Ordering::Relaxed);
     }
 
     /// Connections at most, where `configured` is what the configuration says; 0: no limit.

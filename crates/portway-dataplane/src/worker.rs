@@ -284,7 +284,7 @@ impl Worker {
     }
 
     /// Shuts sockets whose listeners are told not to accept, where one was told so since the last look.
-    fn look_at_gates(&self) {
+    fn look_at_gates(self: &Rc<Self>) {
         let now = gates();
         if self.gates.replace(now) != now {
             accept::look_at_gates(self, &self.acceptors.borrow());

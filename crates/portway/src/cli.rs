@@ -57,6 +57,11 @@ pub(crate) enum Command {
     /// Have the program as it is on disk now take over from the running Portway; exit code 1 if that goes on
     #[command(after_long_help = UPGRADE_JSON)]
     Upgrade(Upgrade),
+    /// Take a target, a group of targets, a listener or the whole process out of service, politely
+    #[command(after_long_help = DRAIN_JSON)]
+    Drain(Drain),
+    /// Put back to work what drains or has drained
+    Undrain(Undrain),
     /// Say what a reload would change; exit code 1 if it would fail
     #[command(after_long_help = PLAN_JSON)]
     Plan(Plan),
@@ -108,6 +113,16 @@ With --json one object is printed:
                         \"not_before\": 1795248364, \"not_after\": 1803024363 (seconds since 1970) } ],
     \"diagnostics\": [ { \"severity\": \"warning\", \"code\": \"P0101\", \"message\": \"what is wrong\",
                        \"place\": \"web.toml:3:1\" (or null), \"help\": \"what to write instead\" (or null) } ] }";
+
+/// The shape of `drain --json`.
+const DRAIN_JSON: &str = "\
+With --json one object is printed:
+  { \"ok\": true,
+    \"draining\": [ { \"kind\": \"target\" (or \"listener\", \"process\"), \"name\": \"app/a\", \"by\": \"command\",
+                    \"state\": \"draining\" (or \"leaving\", \"drained\"), \"left\": 3, \"cut_off\": 0,
+                    \"since\": 1795248370.02, \"until\": 1795248670.02 (seconds since 1970) } ],
+    \"warnings\": [ \"what you should know\" ],
+    \"error\": \"why nothing has changed\", \"help\": \"what to write instead\" (left out where there is nothing to say) }";
 
 /// The shape of `upgrade --json`.
 const UPGRADE_JSON: &str = "\
@@ -487,8 +502,60 @@ pub(crate) struct Upgrade {
     pub(crate) json: bool,
 }
 
-/// A duration of an option.
-fn duration(text: &str) -> Result<Duration, String> {
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Leaves {
+    /// The whole process: it stops
+    Process,
+    /// All listeners of this name
+    Listener {
+        /// Its name
+        name: String,
+    },
+    /// All targets of this group
+    Group {
+        /// Its name
+        name: String,
+    },
+    /// One target
+    Target {
+        /// Its group and its name
+        #[arg(value_name = "GROUP/TARGET")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    #[command(subcommand)]
+    pub(crate) what: Leaves,
+    /// The admin address of the running Portway
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    pub(crate) admin: SocketAddr,
+    /// How long what is in progress may take, such as 30s or 5m; then it is cut off. As the configuration says unless given
+    #[arg(long, global = true, value_name = "DURATION", value_parser = time)]
+    pub(crate) deadline: Option<Duration>,
+    /// Come back once nothing is left, and say meanwhile what is
+    #[arg(long, global = true)]
+    pub(crate) wait: bool,
+    /// Print one JSON object; `portway drain --help` describes it
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Undrain {
+    #[command(subcommand)]
+    pub(crate) what: Leaves,
+    /// The admin address of the running Portway
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    pub(crate) admin: SocketAddr,
+    /// Print one JSON object; `portway drain --help` describes it
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// A duration of an option that may be nothing, and any length.
+fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
     let scale = match unit {
         "ms" => 0.001,
@@ -500,7 +567,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     let seconds: f64 = number
         .parse()
         .map_err(|_| "a number with ms, s, m or h".to_owned())?;
-    let time = Duration::try_from_secs_f64(seconds * scale).map_err(|error| error.to_string())?;
+    Duration::try_from_secs_f64(seconds * scale).map_err(|error| error.to_string())
+}
+
+/// A duration of an option.
+fn duration(text: &str) -> Result<Duration, String> {
+    let time = time(text)?;
     match !time.is_zero() && time <= MOST_PATIENCE {
         true => Ok(time),
         false => Err("more than nothing, up to an hour".to_owned()),

@@ -266,6 +266,7 @@ impl Parts {
         let running = self.running.clone();
         let (by, how) = tokio::select! {
             wish = stop_wish(&mut self.signals, &running, (manners, quiet)) => wish,
+            () = running.is_asked_to_stop() => ("portway drain", Stop::Gracefully),
             process = running.is_succeeded() => return self.leave(process).await,
         };
         let begun = Instant::now();

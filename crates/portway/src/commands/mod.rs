@@ -4,6 +4,7 @@ mod cert;
 mod check;
 mod convert;
 mod demo;
+mod drain;
 mod explain;
 mod history;
 mod live;
@@ -35,6 +36,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Rollback(arguments) => history::roll_back(&arguments, quiet),
         Command::Explain(arguments) => explain::run(&arguments, quiet),
         Command::Upgrade(arguments) => upgrade::run(&arguments, quiet),
+        Command::Drain(arguments) => drain::run(&arguments, quiet),
+        Command::Undrain(arguments) => drain::undo(&arguments, quiet),
         Command::Plan(arguments) => plan::run(&arguments, quiet),
         Command::Cert(arguments) => cert::run(&arguments),
     }

@@ -95,22 +95,37 @@ fn as_text(status: &Shown) -> String {
 
 /// What drains, and how long what is left of it has.
 fn drains(draining: &[Draining]) -> Vec<Vec<String>> {
-    let mut rows = vec![row(["DRAINS", "NAME", "LEFT", "FOR", "DEADLINE IN"])];
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.unwrap_or_default().as_secs_f64();
+    let titles = [
+        "DRAINS",
+        "NAME",
+        "BY",
+        "STATE",
+        "LEFT",
+        "FOR",
+        "DEADLINE IN",
+    ];
+    let mut rows = vec![row(titles)];
     for it in draining {
         let left = it
             .until
-            .map(|until| format!("{:.0} s", (until - now).max(0.0)));
+            .map(|until| format!("{:.0} s", seconds_to(until).max(0.0)));
         rows.push(vec![
             it.kind.clone(),
             it.name.clone(),
+            it.by.clone(),
+            it.state.clone(),
             it.left.to_string(),
-            format!("{:.0} s", (now - it.since).max(0.0)),
-            left.unwrap_or_else(|| "never".to_owned()),
+            format!("{:.0} s", -seconds_to(it.since).min(0.0)),
+            left.unwrap_or_else(|| "-".to_owned()),
         ]);
     }
     rows
+}
+
+/// Seconds from now to a moment, which is in seconds since 1970.
+pub(super) fn seconds_to(moment: f64) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    moment - now.unwrap_or_default().as_secs_f64()
 }
 
 fn address(target: &Target) -> String {

@@ -1,5 +1,7 @@
 //! What a change leaves behind: who waits, and what goes.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use serde_json::Value;
 
 use crate::echo::Echo;
 use crate::stage::{Client, Stage, group, listener, tunnels};
-use crate::support::{eventually, free_port};
+use crate::support::{Scene, eventually, free_port, local};
 
 /// A group with these targets, each a name, a port and what more is said of it.
 fn targets(list: &[(&str, u16, &str)]) -> String {
@@ -82,8 +84,9 @@ fn connections_that_wait_are_passed_to_the_targets_of_now() {
     };
     let a = ("a", one.port, ONE);
     let stage = Stage::new(&text(tcp, &[a]));
-    let (mut holds, mut waits) = (Client::new(tcp), Client::new(tcp));
+    let mut holds = Client::new(tcp);
     assert_eq!(holds.ask("/"), "one");
+    let mut waits = Client::new(tcp);
     wait_for(&stage, 1);
     stage.becomes(&text(tcp, &[a, ("b", two.port, ONE)]));
     assert_eq!(waits.ask("/"), "two");
@@ -102,7 +105,8 @@ fn draining(stage: &Stage) -> String {
     let status = stage.portway.status();
     let all = status["draining"].as_array().unwrap().iter();
     let one = |it: &Value| {
-        assert!(it["until"].as_f64() > it["since"].as_f64(), "{it}");
+        let lasts = it["until"].as_f64() > it["since"].as_f64();
+        assert!(lasts || it["state"] == "drained", "{it}");
         let [kind, name] = ["kind", "name"].map(|key| it[key].as_str().unwrap().to_owned());
         format!("{kind} {name} {}", it["left"])
     };
@@ -250,4 +254,253 @@ fn who_waits_where_a_group_has_gone_is_told_at_the_deadline() {
     holds.ends();
     let answer = waits.answer();
     assert!(answer.starts_with("http/1.1 503 "), "{answer}");
+}
+
+/// What a command prints on both streams, and whether it succeeded.
+fn told(stage: &Stage, words: &[&str]) -> (bool, String) {
+    let output = stage.command(words);
+    (output.status.success(), output.both())
+}
+
+fn state_of(stage: &Stage, target: usize) -> String {
+    let status = stage.portway.status();
+    let target = &status["target_groups"][0]["targets"][target];
+    target["health"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_target_drains_by_command() {
+    let (one, two) = (tunnels(), tunnels());
+    let web = free_port();
+    let text = |second: &str| {
+        within(60) + &listener("web", web, "app") + &targets(&[("a", one, ""), (second, two, "")])
+    };
+    let stage = Stage::new(&text("b"));
+    let mut first = Client::tunnel(web);
+    let (ok, said) = told(&stage, &["drain", "target", "app/a"]);
+    assert!(
+        ok && said.starts_with("target app/a drains: 1 left, cut off in 60 s\n"),
+        "{said}"
+    );
+    assert_eq!(state_of(&stage, 0), "draining");
+    first.beats();
+    let _others = [(); 4].map(|()| Client::tunnel(web));
+    let in_flight = |target| {
+        let metric = "portway_target_requests_in_flight{target_group=\"app\",target=";
+        stage.metric(&format!("{metric}\"{target}\"}} "))
+    };
+    assert_eq!(
+        (in_flight("a"), in_flight("b")),
+        ("1".to_owned(), "4".to_owned())
+    );
+    // It stays so over a reload, which changes its neighbour; and with another deadline it is cut off.
+    stage.becomes(&text("c"));
+    assert_eq!(draining(&stage), "target app/a 1");
+    let (ok, said) = told(
+        &stage,
+        &["drain", "target", "app/a", "--deadline", "500ms", "--wait"],
+    );
+    assert!(
+        ok && said.contains("target app/a has drained for") && said.contains("1 cut off"),
+        "{said}"
+    );
+    first.ends();
+    assert_eq!(state_of(&stage, 0), "unused");
+    stage.becomes(&text("d"));
+    assert_eq!(state_of(&stage, 0), "unused");
+    let (ok, said) = told(&stage, &["drain", "target", "app/d"]);
+    let warning =
+        "warning: target group `app` has no target left that takes traffic: its clients get 503";
+    assert!(ok && said.contains(warning), "{said}");
+    let (ok, said) = told(&stage, &["drain", "target", "app/e"]);
+    assert!(
+        !ok && said.contains("there is no target `app/e`") && said.contains("did you mean"),
+        "{said}"
+    );
+    for target in ["a", "d"] {
+        let (ok, said) = told(&stage, &["undrain", "target", &format!("app/{target}")]);
+        assert!(ok, "{said}");
+    }
+    assert_eq!(
+        (state_of(&stage, 0), draining(&stage)),
+        ("healthy".to_owned(), String::new())
+    );
+    let (ok, said) = told(&stage, &["undrain", "target", "app/a"]);
+    assert!(!ok && said.contains("is at work already"), "{said}");
+    Client::tunnel(web).beats();
+}
+
+#[test]
+fn a_group_drains_with_what_comes_to_it() {
+    let (one, two) = (tunnels(), tunnels());
+    let web = free_port();
+    let text =
+        |list: &[(&str, u16, &str)]| within(60) + &listener("web", web, "app") + &targets(list);
+    let stage = Stage::new(&text(&[("a", one, "")]));
+    let (ok, said) = told(&stage, &["drain", "group", "app", "--wait"]);
+    assert!(ok && said.contains("group app has drained"), "{said}");
+    stage.becomes(&text(&[("a", one, ""), ("b", two, "")]));
+    eventually("both are out", || {
+        (state_of(&stage, 0) == "unused" && state_of(&stage, 1) == "unused").then_some(())
+    });
+    let mut client = Client::new(web);
+    client.upgrade();
+    assert!(client.answer().starts_with("http/1.1 503 "));
+    assert!(told(&stage, &["undrain", "group", "app"]).0);
+    Client::tunnel(web).beats();
+    assert_eq!(draining(&stage), "");
+}
+
+#[test]
+fn a_listener_drains_by_command() {
+    let (one, chat) = (Echo::start("one"), tunnels());
+    let [web, ws] = [(); 2].map(|()| free_port());
+    let text = within(60)
+        + &listener("web", web, "app")
+        + &group("app", &[one.port])
+        + &listener("ws", ws, "chat")
+        + &group("chat", &[chat]);
+    let stage = Stage::new(&text);
+    let (mut rests, mut slow, mut tunnel) =
+        (Client::new(web), Client::new(web), Client::tunnel(ws));
+    assert_eq!(rests.ask("/"), "one");
+    slow.send("GET /slow/1000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("it is on its way", || {
+        let metric = stage.metric("portway_listener_requests_in_flight{listener=\"web\"} ");
+        (metric == "1").then_some(())
+    });
+    let ready = |name: &str| {
+        let url = format!("http://{}/readyz?listener={name}", stage.portway.admin);
+        stage.scene.status(&[&url])
+    };
+    assert_eq!(ready("web"), "200");
+    let (ok, said) = told(&stage, &["drain", "listener", "web"]);
+    assert!(ok && said.starts_with("listener web drains: "), "{said}");
+    rests.ends();
+    assert!(slow.answer().contains("connection: close"));
+    slow.ends();
+    eventually("nobody comes in", || TcpStream::connect(local(web)).err());
+    assert_eq!(
+        (ready("web"), ready("ws")),
+        ("503".to_owned(), "200".to_owned())
+    );
+    eventually("it has drained", || {
+        draining_state(&stage).filter(|it| it == "drained")
+    });
+    stage.becomes(&text.replace("'/slow", "'/other"));
+    assert_eq!(draining_state(&stage).as_deref(), Some("drained"));
+    assert!(TcpStream::connect(local(web)).is_err());
+    assert!(told(&stage, &["undrain", "listener", "web"]).0);
+    eventually("it is back", || TcpStream::connect(local(web)).ok());
+    assert_eq!(Client::new(web).ask("/"), "one");
+    let (ok, said) = told(
+        &stage,
+        &["drain", "listener", "ws", "--deadline", "300ms", "--wait"],
+    );
+    assert!(
+        ok && said.contains("listener ws has drained for") && said.contains("1 cut off"),
+        "{said}"
+    );
+    tunnel.ends();
+    let (ok, said) = told(&stage, &["drain", "listener", "wed"]);
+    assert!(
+        !ok && said.contains("there is no listener `wed`") && said.contains("did you mean"),
+        "{said}"
+    );
+}
+
+fn draining_state(stage: &Stage) -> Option<String> {
+    let status = stage.portway.status();
+    Some(
+        status["draining"].as_array()?.first()?["state"]
+            .as_str()?
+            .to_owned(),
+    )
+}
+
+#[test]
+fn the_process_drains_by_command() {
+    let chat = tunnels();
+    let ws = free_port();
+    let text = "[process]\nready_delay = '500ms'\n".to_owned()
+        + &listener("ws", ws, "chat")
+        + &group("chat", &[chat]);
+    let mut stage = Stage::new(&text);
+    let mut tunnel = Client::tunnel(ws);
+    let (ok, said) = told(&stage, &["drain", "process"]);
+    assert!(
+        ok && said.starts_with("process drains: 1 left, cut off in 3"),
+        "{said}"
+    );
+    let url = format!("http://{}/readyz", stage.portway.admin);
+    eventually("readiness fails", || {
+        (stage.scene.status(&[&url]) == "503").then_some(())
+    });
+    // Others still come in.
+    Client::tunnel(ws).beats();
+    eventually("nobody comes in", || TcpStream::connect(local(ws)).err());
+    tunnel.beats();
+    assert!(draining(&stage).starts_with("process  1"));
+    drop(tunnel);
+    assert!(stage.portway.process.wait().success());
+}
+
+#[test]
+fn haproxys_socket_and_the_commands_agree() {
+    let one = Echo::start("one");
+    let web = free_port();
+    let scene = Scene::new();
+    let text = format!(
+        "global\n stats socket {} level admin\ndefaults\n mode http\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n\
+         frontend fe\n bind 127.0.0.1:{web}\n default_backend be\nbackend be\n server a 127.0.0.1:{}\n server b 127.0.0.1:{1}\n",
+        scene.path("s").display(),
+        one.port
+    );
+    let stage = Stage::with(scene, &text, &["--as", "haproxy"]);
+    let socket = |line: &str| {
+        let mut stream = std::os::unix::net::UnixStream::connect(stage.scene.path("s")).unwrap();
+        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let column = |of: &str, nth: usize| {
+        let all = socket("show stat");
+        let line = all
+            .lines()
+            .find(|it| it.starts_with(of))
+            .unwrap()
+            .to_owned();
+        line.split(',').nth(nth).unwrap().to_owned()
+    };
+    assert!(told(&stage, &["drain", "target", "be/a", "--wait"]).0);
+    assert!(
+        column("be,a,", 17).starts_with("MAINT"),
+        "{}",
+        column("be,a,", 17)
+    );
+    assert_eq!(socket("set server be/a state ready").trim(), "");
+    eventually("the command has heard", || {
+        draining(&stage).is_empty().then_some(())
+    });
+    assert_eq!(socket("set server be/b state drain").trim(), "");
+    assert_eq!(state_of(&stage, 1), "draining");
+    assert!(told(&stage, &["undrain", "target", "be/b"]).0);
+    assert!(
+        column("be,b,", 17).starts_with("no check"),
+        "{}",
+        column("be,b,", 17)
+    );
+    assert!(told(&stage, &["drain", "listener", "fe", "--wait"]).0);
+    assert_eq!(column("fe,FRONTEND,", 17), "PAUSED");
+    assert_eq!(socket("enable frontend fe").trim(), "");
+    eventually("the command has heard", || {
+        draining(&stage).is_empty().then_some(())
+    });
+    assert_eq!(socket("disable frontend fe").trim(), "");
+    assert_eq!(stage.portway.status()["listeners"][0]["state"], "paused");
+    assert!(told(&stage, &["undrain", "listener", "fe"]).0);
+    assert_eq!(column("fe,FRONTEND,", 17), "OPEN");
+    eventually("it is back", || TcpStream::connect(local(web)).ok());
+    assert_eq!(Client::new(web).ask("/"), "one");
 }

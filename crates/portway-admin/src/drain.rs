@@ -1,0 +1,147 @@
+//! `POST /drain` and `POST /undrain`: something goes out of service, or comes back.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use portway_control::drain_orders::{NotOrdered, Ordered, What};
+use serde::{Deserialize, Serialize};
+
+use crate::{Shown, asked, json, starting};
+
+/// What is to drain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// `process`, `listener`, `group` or `target`.
+    pub kind: String,
+    /// Its name; of a target `GROUP/TARGET`; empty for the process.
+    #[serde(default)]
+    pub name: String,
+    /// Seconds that what is in progress has; `null`: as the configuration says.
+    #[serde(default)]
+    pub deadline: Option<f64>,
+}
+
+/// What has become of that.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// It was done.
+    pub ok: bool,
+    /// What drains of what was named.
+    pub draining: Vec<json::Draining>,
+    /// What whoever asked should know.
+    pub warnings: Vec<String>,
+    /// Why nothing has changed; left out where something has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What to write instead; left out where nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+impl Order {
+    fn what(&self) -> Option<What> {
+        let name = || self.name.clone();
+        Some(match self.kind.as_str() {
+            "process" => What::Process,
+            "listener" => What::Listener(name()),
+            "group" => What::Group(name()),
+            "target" => What::Target(name()),
+            _ => return None,
+        })
+    }
+
+    /// # Errors
+    /// It is no time.
+    fn deadline(&self) -> Result<Option<Duration>, String> {
+        let time = |seconds| Duration::try_from_secs_f64(seconds);
+        let time = self.deadline.map(time).transpose();
+        time.map_err(|error| format!("the deadline is no time: {error}"))
+    }
+}
+
+/// `POST /drain`.
+pub(crate) async fn drain(
+    State(shown): State<Shown>,
+    headers: HeaderMap,
+    Json(order): Json<Order>,
+) -> Response {
+    let Some(running) = shown.get() else {
+        return starting();
+    };
+    if let Some(refused) = asked::refused(&headers, "drain") {
+        return refused;
+    }
+    let done = match (order.what(), order.deadline()) {
+        (None, _) => Err(no_kind(&order)),
+        (_, Err(error)) => Err(NotOrdered { error, help: None }),
+        (Some(what), Ok(deadline)) => running.drain(&what, deadline),
+    };
+    answer(done)
+}
+
+/// `POST /undrain`.
+pub(crate) async fn undrain(
+    State(shown): State<Shown>,
+    headers: HeaderMap,
+    Json(order): Json<Order>,
+) -> Response {
+    let Some(running) = shown.get() else {
+        return starting();
+    };
+    if let Some(refused) = asked::refused(&headers, "undrain") {
+        return refused;
+    }
+    let what = order.what().ok_or_else(|| no_kind(&order));
+    answer(what.and_then(|what| running.undrain(&what)))
+}
+
+/// `GET /readyz`, of the process or with `?listener=NAME` of a listener.
+pub(crate) async fn readyz(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Response {
+    let Some(running) = shown.get() else {
+        return starting();
+    };
+    let listener = query.as_deref().and_then(|it| it.strip_prefix("listener="));
+    let ready = match listener {
+        None => Some(running.is_ready()),
+        Some(name) => running.is_listener_ready(name),
+    };
+    match ready {
+        Some(true) => "ready\n".into_response(),
+        Some(false) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response(),
+        None => (StatusCode::NOT_FOUND, "there is no such listener\n").into_response(),
+    }
+}
+
+fn no_kind(order: &Order) -> NotOrdered {
+    NotOrdered {
+        error: format!("nothing is called `{}` that drains", order.kind),
+        help: Some("process, listener, group and target do".to_owned()),
+    }
+}
+
+fn answer(done: Result<Ordered, NotOrdered>) -> Response {
+    match done {
+        Ok(done) => Json(Answer {
+            ok: true,
+            draining: done.draining.into_iter().map(Into::into).collect(),
+            warnings: done.warnings,
+            error: None,
+            help: None,
+        })
+        .into_response(),
+        Err(not) => {
+            let answer = Answer {
+                ok: false,
+                draining: Vec::new(),
+                warnings: Vec::new(),
+                error: Some(not.error),
+                help: not.help,
+            };
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(answer)).into_response()
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Drains by command: a target, a group of targets, a listener, the process; and the way back.
+//!
+//! What is told to drain stays out of service until it is told otherwise, also over reloads. It is the same notion of it that HAProxy's
+//! control socket has: a target is in drain, then in maintenance, a listener is paused.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use portway_core::drain::Terms;
+use portway_core::health::HealthState;
+use portway_dataplane::live::Gate;
+use portway_model::diagnostic::nearest;
+use portway_model::name::Name;
+use portway_model::settings::NoneHealthy;
+use portway_telemetry::metrics::Drained;
+
+use crate::drains::{By, Draining, OrderedListener, Stage};
+use crate::figures::Installed;
+use crate::operations::TargetOrder;
+use crate::running::Running;
+use crate::targets::{Targets, WatchedTarget};
+
+/// What is to drain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// The process: it stops.
+    Process,
+    /// All listeners that are known by this name, or the one that has it.
+    Listener(String),
+    /// All targets of this group.
+    Group(String),
+    /// A target: `GROUP/TARGET`.
+    Target(String),
+}
+
+/// What a command has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ordered {
+    /// What drains of what was named.
+    pub draining: Vec<Draining>,
+    /// What whoever asked should know.
+    pub warnings: Vec<String>,
+}
+
+/// Why nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotOrdered {
+    /// What is wrong.
+    pub error: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl NotOrdered {
+    fn because(error: String) -> Self {
+        Self { error, help: None }
+    }
+
+    /// There is no object of this kind with this name.
+    fn no_such<'k>(kind: &str, name: &str, known: impl IntoIterator<Item = &'k str>) -> Self {
+        Self {
+            error: format!("there is no {kind} `{name}`"),
+            help: nearest(name, known).map(|it| format!("did you mean `{it}`?")),
+        }
+    }
+}
+
+/// What a command names, found.
+enum Named {
+    Listener(Name),
+    Targets(Targets),
+    Target(Arc<WatchedTarget>),
+}
+
+impl Running {
+    /// Has something drain; what is in progress has so long, by default as long as the configuration says.
+    ///
+    /// # Errors
+    /// There is no such thing, or it is out of service already.
+    pub fn drain(&self, what: &What, deadline: Option<Duration>) -> Result<Ordered, NotOrdered> {
+        let installed = self.statistics.installed();
+        let process = &installed.plane.snapshot.process;
+        let terms = |leave| Terms {
+            leave,
+            deadline: Some(deadline.unwrap_or(process.drain_deadline)),
+        };
+        let mut warnings = Vec::new();
+        match find(what, &installed)? {
+            None => {
+                let within = deadline.unwrap_or(process.shutdown_deadline);
+                *self.stop_within() = Some(within);
+                self.stop_asked.notify_one();
+                let until = SystemTime::now().checked_add(process.ready_delay + within);
+                return Ok(Ordered {
+                    draining: vec![Draining {
+                        kind: Drained::Process,
+                        name: String::new(),
+                        left: self.process.open_connections().into(),
+                        since: SystemTime::now(),
+                        until,
+                        by: By::Command,
+                        stage: Stage::Leaving,
+                        cut_off: 0,
+                    }],
+                    warnings,
+                });
+            }
+            Some(Named::Listener(name)) => {
+                let listener = OrderedListener::of(&name, &installed);
+                let listener = listener.filter(|it| it.state.gate() != Gate::Closed);
+                let stopped = || NotOrdered::because(format!("listener `{name}` has stopped"));
+                let listener = listener.ok_or_else(stopped)?;
+                self.drains
+                    .order_listener(listener, terms(process.ready_delay));
+            }
+            Some(Named::Targets(targets)) => {
+                if let Some(first) = targets.first() {
+                    self.drains.groups().insert(first.group.clone());
+                }
+                let at_work = targets.iter().filter(|it| !is_out(it));
+                at_work.for_each(|it| self.drains.order_target(it, terms(Duration::ZERO)));
+                warnings.extend(without_targets(&targets, &installed));
+            }
+            Some(Named::Target(target)) => {
+                if is_out(&target) && self.draining(what).is_empty() {
+                    let error = format!("target `{}` is out of service already", name(&target));
+                    return Err(NotOrdered::because(error));
+                }
+                self.drains.order_target(&target, terms(Duration::ZERO));
+                let mut groups = installed.targets.iter();
+                let of_group = groups.find(|it| it.iter().any(|it| it.group == target.group));
+                warnings.extend(of_group.and_then(|it| without_targets(it, &installed)));
+            }
+        }
+        let draining = self.draining(what);
+        Ok(Ordered { draining, warnings })
+    }
+
+    /// Puts something to work again that drains or has drained.
+    ///
+    /// # Errors
+    /// There is no such thing, or it is at work.
+    pub fn undrain(&self, what: &What) -> Result<Ordered, NotOrdered> {
+        let installed = self.statistics.installed();
+        let (at_work, changed) = match find(what, &installed)? {
+            None => {
+                let error = "a process that stops is not taken back: start another".to_owned();
+                return Err(NotOrdered::because(error));
+            }
+            Some(Named::Listener(known_as)) => {
+                let back = self
+                    .drains
+                    .take_back_ordered(Drained::Listener, |it| it == known_as.as_str());
+                let listener = OrderedListener::of(&known_as, &installed);
+                // Paused on a control socket, or before an upgrade.
+                let paused = listener.filter(|it| it.state.gate() == Gate::Paused);
+                if let Some(it) = &paused {
+                    it.state.set_leaving(false);
+                    it.state.set_gate(Gate::Open);
+                }
+                (known_as.to_string(), back || paused.is_some())
+            }
+            Some(Named::Targets(targets)) => {
+                let group = targets.first().map(|it| it.group.clone());
+                let told = group
+                    .as_ref()
+                    .is_some_and(|it| self.drains.groups().remove(it));
+                let mut back = told;
+                for target in targets.iter() {
+                    back |= self.put_back(target);
+                }
+                (group.map_or_else(String::new, |it| it.to_string()), back)
+            }
+            Some(Named::Target(target)) => (name(&target), self.put_back(&target)),
+        };
+        match changed {
+            true => Ok(Ordered {
+                draining: Vec::new(),
+                warnings: Vec::new(),
+            }),
+            false => Err(NotOrdered::because(format!(
+                "`{at_work}` is at work already"
+            ))),
+        }
+    }
+
+    fn put_back(&self, target: &Arc<WatchedTarget>) -> bool {
+        let own = name(target);
+        let back = self
+            .drains
+            .take_back_ordered(Drained::Target, |it| it == own);
+        let drains = target.state_now() == HealthState::Draining;
+        if drains {
+            target.order(TargetOrder::Ready);
+        }
+        back || drains
+    }
+
+    /// What drains by command of what this names.
+    pub fn draining(&self, what: &What) -> Vec<Draining> {
+        let mut all = self.drains.all();
+        all.retain(|it| match what {
+            What::Process => it.kind == Drained::Process,
+            What::Listener(_) => it.kind == Drained::Listener,
+            What::Group(_) | What::Target(_) => it.kind == Drained::Target,
+        });
+        let is_it = |it: &Draining| match what {
+            What::Process => true,
+            What::Listener(name) | What::Target(name) => it.name == *name,
+            What::Group(name) => it.name.split_once('/').is_some_and(|(of, _)| of == name),
+        };
+        all.retain(|it| is_it(it) && it.by != By::Reload);
+        all
+    }
+
+    /// True where new connections to this listener are welcome; `None`: there is none of the name.
+    pub fn is_listener_ready(&self, name: &str) -> Option<bool> {
+        let installed = self.statistics.installed();
+        let found = listener(name, &installed)?;
+        let state = OrderedListener::of(&found, &installed)?.state;
+        Some(self.is_ready() && !state.is_leaving() && state.gate() == Gate::Open)
+    }
+
+    /// Comes when a command wants the process to stop.
+    pub async fn is_asked_to_stop(&self) {
+        self.stop_asked.notified().await;
+    }
+
+    pub(crate) fn stop_within(&self) -> std::sync::MutexGuard<'_, Option<Duration>> {
+        let within = self.stop_within.lock();
+        within.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `GROUP/TARGET`.
+fn name(target: &WatchedTarget) -> String {
+    format!("{}/{}", target.group, target.target.name)
+}
+
+fn is_out(target: &WatchedTarget) -> bool {
+    target.state_now() == HealthState::Unused
+}
+
+/// What the listener of this name is known by.
+fn listener(name: &str, installed: &Installed) -> Option<Name> {
+    let listeners = || installed.plane.snapshot.listeners.iter();
+    let known = listeners().find(|it| it.known_as.as_str() == name);
+    let found = known.or_else(|| listeners().find(|it| it.name.as_str() == name));
+    found.map(|it| it.known_as.clone())
+}
+
+/// `None`: it is the process.
+fn find(what: &What, installed: &Installed) -> Result<Option<Named>, NotOrdered> {
+    let snapshot = &installed.plane.snapshot;
+    let group = |name: &str| {
+        let at = snapshot
+            .groups
+            .iter()
+            .position(|it| it.name.as_str() == name);
+        let groups = snapshot.groups.iter().map(|it| it.name.as_str());
+        let targets = at.and_then(|at| installed.targets.get(at));
+        targets.ok_or_else(|| NotOrdered::no_such("target group", name, groups))
+    };
+    Ok(Some(match what {
+        What::Process => return Ok(None),
+        What::Listener(name) => {
+            let known = snapshot.listeners.iter().map(|it| it.known_as.as_str());
+            let no_such = || NotOrdered::no_such("listener", name, known);
+            Named::Listener(listener(name, installed).ok_or_else(no_such)?)
+        }
+        What::Group(name) => Named::Targets(group(name)?.clone()),
+        What::Target(name) => {
+            // Both may have a slash in them.
+            let mut all = installed.targets.iter().flat_map(|it| it.iter());
+            if let Some(found) = all.find(|it| self::name(it) == *name) {
+                return Ok(Some(Named::Target(found.clone())));
+            }
+            let Some((of, _)) = name.split_once('/') else {
+                let help = "a target is named with its group: GROUP/TARGET".to_owned();
+                return Err(NotOrdered {
+                    error: format!("there is no target `{name}`"),
+                    help: Some(help),
+                });
+            };
+            let known: Vec<String> = group(of)?.iter().map(|it| self::name(it)).collect();
+            let known = known.iter().map(String::as_str);
+            return Err(NotOrdered::no_such("target", name, known));
+        }
+    }))
+}
+
+/// What it means that none of these takes traffic any more, where that is so.
+fn without_targets(targets: &Targets, installed: &Installed) -> Option<String> {
+    if targets.iter().any(|it| it.state.health().is_usable()) {
+        return None;
+    }
+    let group = &targets.first()?.group;
+    let mut groups = installed.plane.snapshot.groups.iter();
+    let configured = groups.find(|it| it.name == *group)?;
+    Some(match configured.none_healthy {
+        NoneHealthy::Refuse => {
+            format!(
+                "target group `{group}` has no target left that takes traffic: its clients get 503"
+            )
+        }
+        NoneHealthy::FailOpen => format!(
+            "target group `{group}` has no target left that takes traffic: those that drain get it until they have drained"
+        ),
+    })
+}
