@@ -29,7 +29,7 @@ async fn before_anything_runs() {
         (
             "/nowhere",
             "404 Not Found",
-            "POST /upgrade  another process of the program takes over (the same)\n",
+            "POST /rollback/NUMBER   one of them is put to work again (the same)\n",
         ),
     ] {
         let answer = get_path(address, path).await;
