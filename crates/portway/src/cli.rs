@@ -44,17 +44,17 @@ pub(crate) enum Command {
     Compare(Compare),
     /// Show listeners and targets of the running Portway
     Status(Status),
-    /// Have the running Portway read its configuration again; exit code 1 if that stays as it is
+    /// Have the running Portway read its configuration again; exit code 1 if it does not
     #[command(after_long_help = RELOAD_JSON)]
     Reload(Reload),
     /// List the last good configurations of the running Portway, or show what one has changed
     History(History),
-    /// Put one of the last good configurations to work again; exit code 1 if what is at work stays
+    /// Put one of the last good configurations to work again; exit code 1 if that fails
     Rollback(Rollback),
     /// Say which listener, rules and target a request would take, and why
     #[command(after_long_help = EXPLAIN_REQUEST, override_usage = "portway explain [SOURCE]... [OPTIONS] -- [METHOD] URL [-H 'NAME: VALUE']... [--data TEXT]")]
     Explain(Explain),
-    /// Have the program as it is on disk now take over from the running Portway; exit code 1 if that goes on
+    /// Have the program on disk take over from the running Portway; exit code 1 if that goes on
     #[command(after_long_help = UPGRADE_JSON)]
     Upgrade(Upgrade),
     /// Take a target, a group of targets, a listener or the whole process out of service, politely
