@@ -413,6 +413,9 @@ impl Figures {
     }
 
     pub(super) fn line(&self) -> String {
+        if self.requests == 0 {
+            return "wrk did not run".to_owned();
+        }
         let [before, during, most] = self.percentiles();
         format!(
             "wrk: {} requests; 99% within {before:.2} ms without reloads, {during:.2} ms with them, {most:.2} ms in the worst {} s",
