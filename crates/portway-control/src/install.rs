@@ -43,8 +43,8 @@ use crate::parts::{self, Base, Ready};
 use crate::pid_file::PidFile;
 use crate::privileges;
 use crate::resolve;
-use crate::running::Threads;
 pub use crate::running::{Running, Stop};
+use crate::running::{Threads, let_logs_go};
 use crate::targets::{NextTargets, watch};
 use crate::tls::tickets::TicketKeys;
 use crate::upgrade::{StateFrom, Upgrades};
@@ -320,6 +320,8 @@ impl Prepared {
             let written = file.write_number(std::process::id());
             written.unwrap_or_else(|error| tracing::error!("cannot write the pid file: {error}"));
         }
+        let threads = Arc::new(Mutex::new(Some(threads)));
+        tasks.spawn(let_logs_go(threads.clone()));
         let started = Event::Started {
             version: env!("CARGO_PKG_VERSION"),
             workers,
@@ -341,7 +343,7 @@ impl Prepared {
             started_at: Instant::now(),
             workers,
             tasks: Mutex::new(tasks),
-            threads: Mutex::new(Some(threads)),
+            threads,
             pid_file: self.pid_file,
             wants_number_written: self.wants_number_written,
             statistics,

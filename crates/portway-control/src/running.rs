@@ -52,7 +52,7 @@ pub struct Running {
     pub(crate) workers: usize,
     /// Tasks of control: checks, name resolution, ticket keys. They end with this.
     pub(crate) tasks: Mutex<JoinSet<()>>,
-    pub(crate) threads: Mutex<Option<Threads>>,
+    pub(crate) threads: Arc<Mutex<Option<Threads>>>,
     /// Goes with this.
     pub(crate) pid_file: Option<PidFile>,
     /// It has a pid file that only the process before can write.
@@ -95,6 +95,17 @@ pub enum Stop {
     AtOnce,
     /// Another process has the sockets and serves: what is in progress has `drain_deadline`.
     Succeeded,
+}
+
+/// Lets writers of logs end when the last generation that writes to them has.
+pub(crate) async fn let_logs_go(threads: Arc<Mutex<Option<Threads>>>) {
+    loop {
+        tokio::time::sleep(logs::LET_GO).await;
+        let mut threads = threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(threads) = threads.as_mut() {
+            threads.logs.let_go();
+        }
+    }
 }
 
 pub(crate) struct Threads {

@@ -23,7 +23,11 @@ pub struct LogSink {
 
 /// One writer, as those see it who send to it.
 #[derive(Debug, Clone)]
-pub struct LogSender(SyncSender<Packet>);
+pub struct LogSender {
+    packets: SyncSender<Packet>,
+    /// As many as there are of these.
+    holders: Arc<()>,
+}
 
 /// The writer's end; a thread of control drains it until it ends.
 #[derive(Debug)]
@@ -67,18 +71,34 @@ pub struct Mark {
 /// A writer's two ends.
 pub fn channel() -> (LogSender, LogStream) {
     let (sender, receiver) = sync_channel(BATCHES);
-    (LogSender(sender), LogStream { packets: receiver })
+    let sender = LogSender {
+        packets: sender,
+        holders: Arc::default(),
+    };
+    (sender, LogStream { packets: receiver })
 }
 
 impl LogSender {
     /// Hands a batch over; gives back how many records had to be dropped because the writer is behind or gone.
     pub fn send(&self, batch: Arc<Batch>, form: usize) -> u32 {
-        match self.0.try_send(Packet { batch, form }) {
+        match self.packets.try_send(Packet { batch, form }) {
             Ok(()) => 0,
             Err(TrySendError::Full(packet) | TrySendError::Disconnected(packet)) => {
                 packet.batch.records
             }
         }
+    }
+}
+
+impl LogSender {
+    /// How many there are of this writer, this one included.
+    pub fn holders(&self) -> usize {
+        Arc::strong_count(&self.holders)
+    }
+
+    /// True for two of one writer.
+    pub fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.holders, &other.holders)
     }
 }
 

@@ -31,6 +31,8 @@ use output::{Messages, Output, Place};
 
 /// Time for what is still waiting to be written at the end of the process.
 pub const FLUSH_DEADLINE: Duration = Duration::from_secs(2);
+/// How often it is looked whether somebody still writes to a destination.
+pub const LET_GO: Duration = Duration::from_secs(1);
 /// How often it is looked whether that is done.
 const FLUSH_LOOK: Duration = Duration::from_millis(2);
 
@@ -47,6 +49,8 @@ pub struct OpenLogs {
 #[derive(Debug, Default)]
 pub struct LogWriters {
     threads: Vec<(LogSender, JoinHandle<()>)>,
+    /// Those that nobody sends to any more write what is left.
+    ending: Vec<JoinHandle<()>>,
     reopeners: Vec<Reopener>,
     known: Known,
 }
@@ -352,6 +356,23 @@ impl LogWriters {
         Ok(())
     }
 
+    /// Lets those writers end that nobody sends to any more: each writes what is left and closes its destination.
+    pub fn let_go(&mut self) {
+        self.ending.retain(|thread| !thread.is_finished());
+        let known = &self.known.0;
+        let is_idle = |sender: &LogSender| {
+            let of_known = known.values().filter(|(it, _)| it.is_of(sender));
+            // In the list of threads, in its reopener, and once for each form.
+            sender.holders() == 2 + of_known.count()
+        };
+        let idle = self.threads.extract_if(.., |(sender, _)| is_idle(sender));
+        for (sender, thread) in idle.collect::<Vec<_>>() {
+            self.reopeners.retain(|it| !it.sender.is_of(&sender));
+            self.known.0.retain(|_, (it, _)| !it.is_of(&sender));
+            self.ending.push(thread);
+        }
+    }
+
     /// What is written to.
     pub fn known(&self) -> Known {
         self.known.clone()
@@ -371,7 +392,8 @@ impl LogWriters {
                 thread::sleep(FLUSH_LOOK);
             }
         }
-        for (_, thread) in &self.threads {
+        let threads = self.threads.iter().map(|(_, thread)| thread);
+        for thread in threads.chain(&self.ending) {
             while !thread.is_finished() && Instant::now() < deadline {
                 thread::sleep(FLUSH_LOOK);
             }

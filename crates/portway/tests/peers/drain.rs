@@ -504,3 +504,41 @@ fn haproxys_socket_and_the_commands_agree() {
     eventually("it is back", || TcpStream::connect(local(web)).ok());
     assert_eq!(Client::new(web).ask("/"), "one");
 }
+
+#[test]
+fn logs_that_nothing_is_written_to_any_more_are_closed() {
+    let chat = tunnels();
+    let ws = free_port();
+    let text = |log: &str| {
+        let log = format!("access_log = {{ to = 'file:{log}' }}\n");
+        listener("ws", ws, "chat") + &log + &group("chat", &[chat])
+    };
+    let stage = Stage::new(&text("0.log"));
+    let mut tunnel = Client::tunnel(ws);
+    for nth in 1..5 {
+        stage.becomes(&text(&format!("{nth}.log")));
+    }
+    let open = || {
+        let folder = format!("/proc/{}/fd", stage.portway.process.id());
+        let files = std::fs::read_dir(folder).unwrap().flatten();
+        let files = files.filter_map(|it| std::fs::read_link(it.path()).ok());
+        let names = files.filter_map(|it| Some(it.file_name()?.to_str()?.to_owned()));
+        let mut logs: Vec<String> = names
+            .filter(|it| it.ends_with(".log") && it.len() == 5)
+            .collect();
+        logs.sort();
+        logs.join(" ")
+    };
+    // The tunnel is logged where it began; what comes back before it is closed is written on.
+    eventually("all others are closed", || {
+        (open() == "0.log 4.log").then_some(())
+    });
+    stage.becomes(&text("0.log"));
+    eventually("the last is closed", || (open() == "0.log").then_some(()));
+    stage.becomes(&text("5.log"));
+    tunnel.beats();
+    assert!(stage.scene.read("0.log").is_empty());
+    drop(tunnel);
+    eventually("it is closed", || (open() == "5.log").then_some(()));
+    assert_eq!(stage.scene.read("0.log").lines().count(), 1);
+}
