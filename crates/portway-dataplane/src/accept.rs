@@ -131,6 +131,10 @@ impl Incoming {
         }
     }
 
+    fn is_tcp(&self) -> bool {
+        matches!(self.socket, Listening::Tcp(_))
+    }
+
     fn listener(&self) -> ListenerId {
         self.place.get().listener
     }
@@ -187,6 +191,8 @@ impl Incoming {
 async fn accept(worker: Rc<Worker>, incoming: Rc<Incoming>) {
     loop {
         match poll_fn(|cx| incoming.poll_accept(cx)).await {
+            // The client reads an end.
+            Ok((Connected::Unix(_), _)) if incoming.gate(&worker) != Gate::Open => {}
             Ok(accepted) => {
                 incoming.held.set(Some(accepted));
                 let open = room(&worker, &incoming).await;
@@ -204,7 +210,8 @@ async fn accept(worker: Rc<Worker>, incoming: Rc<Incoming>) {
 /// queues is let in first, since the kernel would reset it.
 pub(crate) fn look_at_gates(worker: &Rc<Worker>, acceptors: &[Acceptor]) {
     for Acceptor { incoming, .. } in acceptors {
-        let open = incoming.gate(worker) == Gate::Open;
+        // One of UNIX would never listen again: who comes there is closed instead.
+        let open = incoming.gate(worker) == Gate::Open || !incoming.is_tcp();
         if !open && !incoming.shut.replace(true) {
             empty(worker, incoming);
             // A socket that cannot be shut goes on.

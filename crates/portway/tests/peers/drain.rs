@@ -542,3 +542,26 @@ fn logs_that_nothing_is_written_to_any_more_are_closed() {
     eventually("it is closed", || (open() == "5.log").then_some(()));
     assert_eq!(stage.scene.read("0.log").lines().count(), 1);
 }
+
+#[test]
+fn a_listener_on_a_unix_socket_drains_and_comes_back() {
+    let one = Echo::start("one");
+    let scene = Scene::new();
+    let socket = scene.path("s").display().to_string();
+    let text = format!("[listener.web]\nbind = 'unix:{socket}'\nforward = 'app'\n");
+    let stage = Stage::with(scene, &(text + &group("app", &[one.port])), &[]);
+    let answers = || {
+        let output = stage
+            .scene
+            .curl(&["-s", "--unix-socket", &socket, "http://a/"]);
+        output.status.success().then_some(())
+    };
+    eventually("it answers", answers);
+    assert!(told(&stage, &["drain", "listener", "web", "--wait"]).0);
+    eventually("nobody comes in", || match answers() {
+        Some(()) => None,
+        None => Some(()),
+    });
+    assert!(told(&stage, &["undrain", "listener", "web"]).0);
+    eventually("it is back", answers);
+}
