@@ -100,13 +100,15 @@ fn listeners_that_are_gone_drain() {
     let web = listener("web", web, "app") + &group("app", &[one.port]);
     let both =
         listener("gone", gone, "app") + &listener("ws", ws, "chat") + &group("chat", &[chat]);
-    let stage = Stage::new(&format!("{SOON}{web}{both}"));
+    // Who was just served has a second for one more request.
+    let soon = SOON.replace("1s", "4s");
+    let stage = Stage::new(&format!("{soon}{web}{both}"));
     let (mut rests, mut slow, mut tunnel) =
         (Client::new(gone), Client::new(gone), Client::tunnel(ws));
     assert_eq!(rests.ask("/"), "one");
     slow.send("GET /slow/600 HTTP/1.1\r\nHost: a\r\n\r\n");
     thread::sleep(Duration::from_millis(200));
-    stage.becomes(&format!("{SOON}{web}"));
+    stage.becomes(&format!("{soon}{web}"));
     rests.ends();
     assert!(TcpStream::connect(local(gone)).is_err());
     tunnel.beats();
