@@ -43,4 +43,5 @@ mod traefik;
 mod traefik_mixed;
 mod upgrade;
 mod upgrade_rights;
+mod upgrade_versions;
 mod websocket;

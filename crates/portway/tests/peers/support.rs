@@ -213,12 +213,17 @@ impl Scene {
         self.spawn_command(self.command(program, arguments))
     }
 
-    pub(crate) fn spawn_command(&self, mut command: Command) -> Process {
+    pub(crate) fn spawn_command(&self, command: Command) -> Process {
+        self.spawn_command_with(command, Stdio::null())
+    }
+
+    /// The same with this as its standard input.
+    pub(crate) fn spawn_command_with(&self, mut command: Command, input: Stdio) -> Process {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let log = self.path(&format!("log-{number}"));
         let file = File::create(&log).unwrap();
         command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(file.try_clone().unwrap())
             .stderr(file);
         let program = command.get_program().to_string_lossy().into_owned();
