@@ -344,7 +344,7 @@ impl Prepared {
             workers,
             tasks: Mutex::new(tasks),
             threads,
-            pid_file: self.pid_file,
+            pid_file: self.pid_file.map_or_else(OnceLock::new, OnceLock::from),
             wants_number_written: self.wants_number_written,
             statistics,
             calls: Mutex::new(Some(calls)),

@@ -47,6 +47,17 @@ impl PidFile {
         self.file.write_all_at(text.as_bytes(), 0)
     }
 
+    /// One that another process has opened.
+    pub(crate) fn given(path: &Path, file: File) -> Self {
+        let path = path.to_path_buf();
+        Self { path, file }
+    }
+
+    /// The file itself.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// The file that a configuration names, not written yet.
     pub(crate) fn of(written: &Spanned<String>) -> Result<Self, Diagnostic> {
         Self::open(Path::new(&written.value)).map_err(|error| {

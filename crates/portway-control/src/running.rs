@@ -54,7 +54,7 @@ pub struct Running {
     pub(crate) tasks: Mutex<JoinSet<()>>,
     pub(crate) threads: Arc<Mutex<Option<Threads>>>,
     /// Goes with this.
-    pub(crate) pid_file: Option<PidFile>,
+    pub(crate) pid_file: OnceLock<PidFile>,
     /// It has a pid file that only the process before can write.
     pub(crate) wants_number_written: bool,
     pub(crate) statistics: Arc<Statistics>,

@@ -18,7 +18,7 @@ use portway_control::install::{Running, Stop, install};
 use portway_control::planning::Adjust;
 use portway_control::reload::Reader;
 use portway_control::sources::Reading;
-use portway_control::upgrade::{Granted, Predecessor, READY_WITHIN, StateFrom};
+use portway_control::upgrade::{Predecessor, READY_WITHIN, StateFrom};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{Sources, Span};
@@ -133,13 +133,8 @@ pub(crate) fn serve(
 /// The process before is told that this one serves, and lets go.
 async fn take_over(predecessor: Predecessor, running: &Arc<Running>) {
     let serving = running.clone();
-    let granted = tokio::task::spawn_blocking(move || predecessor.ready(&serving)).await;
-    if let Ok(Granted {
-        keeper: Some(keeper),
-    }) = granted
-    {
-        running.is_kept_by(keeper);
-    }
+    // What it says is in the log.
+    drop(tokio::task::spawn_blocking(move || predecessor.ready(&serving)).await);
 }
 
 /// What runs.

@@ -10,7 +10,8 @@
 mod predecessor;
 mod words;
 
-use std::io::{self, Write};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::Ordering;
@@ -27,8 +28,8 @@ use crate::live_state::{self, Given};
 use crate::reload::Finding;
 use crate::running::Running;
 use crate::supervisor::Doing;
-pub use predecessor::{Granted, Predecessor, StateFrom};
-use words::Word;
+pub use predecessor::{Predecessor, StateFrom};
+use words::{Go, Word};
 
 /// How long a new process has to be ready, unless whoever asks says otherwise.
 pub const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -169,6 +170,10 @@ impl Upgrades {
 
     /// The process is to stop: a new one that is not ready is not waited for.
     pub(crate) fn give_up(&self) {
+        // One that serves goes on, and is heard of over its line.
+        if self.successor.borrow().is_some() {
+            return;
+        }
         if let Some(Some(line)) = &*self.line() {
             let _ = line.shutdown(std::net::Shutdown::Both);
         }
@@ -198,7 +203,7 @@ impl Running {
     }
 
     /// From now on the process at the other end is told who takes over.
-    pub fn is_kept_by(&self, keeper: UnixStream) {
+    pub(crate) fn is_kept_by(&self, keeper: UnixStream) {
         drop(self.upgrades.keeper.set(keeper));
     }
 
@@ -305,7 +310,9 @@ impl Running {
                 let process = child.id();
                 self.leave_to(process, writes_pid);
                 // Whoever does not hear it is alone from now on, and goes on.
-                let _ = self.let_go(&line, process);
+                let _ = self.let_go(&line, process, writes_pid);
+                // Last: this process may end as soon as it is known.
+                self.upgrades.successor.send_replace(Some(process));
                 Ok((process, given))
             }
             Err(refused) => {
@@ -398,7 +405,7 @@ impl Running {
     fn leave_to(&self, process: u32, writes_pid: bool) {
         self.given_away.store(true, Ordering::Relaxed);
         if writes_pid
-            && let Some(file) = &self.pid_file
+            && let Some(file) = self.pid_file.get()
             && let Err(error) = file.write_number(process)
         {
             tracing::warn!(
@@ -407,28 +414,29 @@ impl Running {
         }
         self.tell_supervisor(Doing::LeftTo(process));
         self.upgrades.leave();
-        self.upgrades.successor.send_replace(Some(process));
     }
 
     /// Tells the new process that it is the one that serves.
-    fn let_go(&self, line: &UnixStream, process: u32) -> io::Result<()> {
-        let is_kept = std::process::id() == 1 || self.upgrades.keeper.get().is_some();
-        let text = words::granted(is_kept);
-        match self.upgrades.keeper.get() {
-            Some(keeper) => {
-                // A signal that comes behind is to be passed on to that one.
-                let deadline = Some(Instant::now() + HEARD_WITHIN);
-                let _ = words::say(keeper, &words::moved(process));
-                let _ = words::read_line(keeper, deadline);
-                takeover::send(line, text.as_bytes(), &[keeper])
-            }
-            None => {
-                if is_kept {
-                    *self.upgrades.news() = line.try_clone().ok();
-                }
-                (&mut &*line).write_all(text.as_bytes())
-            }
+    fn let_go(&self, line: &UnixStream, process: u32, wants_pid_file: bool) -> io::Result<()> {
+        let keeper = self.upgrades.keeper.get();
+        let pid_file = self.pid_file.get().filter(|_| wants_pid_file);
+        let is_first = std::process::id() == 1;
+        if let Some(keeper) = keeper {
+            // A signal that comes behind is to be passed on to that one.
+            let deadline = Some(Instant::now() + HEARD_WITHIN);
+            let _ = words::say(keeper, &words::moved(process));
+            let _ = words::read_line(keeper, deadline);
+        } else if is_first {
+            *self.upgrades.news() = line.try_clone().ok();
         }
+        let go = Go {
+            keeps: is_first || keeper.is_some(),
+            pid_file: pid_file.is_some(),
+        };
+        let keeper = keeper.map(AsFd::as_fd);
+        let pid_file = pid_file.map(|it| it.file().as_fd());
+        let carries: Vec<BorrowedFd<'_>> = keeper.into_iter().chain(pid_file).collect();
+        takeover::send(line, go.text().as_bytes(), &carries)
     }
 }
 

@@ -3,13 +3,15 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::span::{Sources, Span};
 
-use super::words::{self, Word};
+use super::words::{self, Go, Word};
 use crate::bind::{Handover, Neighbour, takeover};
+use crate::pid_file::PidFile;
 use crate::reload::findings;
 use crate::running::Running;
 
@@ -38,12 +40,6 @@ pub struct Predecessor {
     line: UnixStream,
     at: SystemTime,
     begun: Instant,
-}
-
-/// What the old process says at last.
-pub struct Granted {
-    /// A process that stays and is to be told who takes over from this one.
-    pub keeper: Option<UnixStream>,
 }
 
 impl Predecessor {
@@ -92,7 +88,7 @@ impl Predecessor {
     }
 
     /// This process serves. Comes back once the old one has let go, or is gone: then this one is alone, and goes on.
-    pub fn ready(self, running: &Running) -> Granted {
+    pub fn ready(self, running: &Running) {
         running
             .upgrades
             .have_made_this(self.at, self.begun.elapsed());
@@ -100,31 +96,43 @@ impl Predecessor {
         counters.process().upgrades.add(1);
         let word = Word::Ready(running.wants_number_written());
         let granted = words::say(&self.line, &word.text()).and_then(|()| self.granted());
-        let keeper = granted.unwrap_or_else(|error| {
-            tracing::warn!("the process before has not let go ({error}): this one serves alone");
-            None
-        });
-        Granted { keeper }
+        match granted {
+            Ok((go, carried)) => self.take(running, go, carried),
+            Err(error) => {
+                tracing::warn!(
+                    "the process before has not let go ({error}): this one serves alone"
+                );
+            }
+        }
     }
 
-    fn granted(&self) -> io::Result<Option<UnixStream>> {
+    fn granted(&self) -> io::Result<(Go, Vec<OwnedFd>)> {
         self.line.set_read_timeout(Some(GRANTED_WITHIN))?;
-        let mut keeper = None;
-        let mut said = [0; 32];
-        let got = takeover::receive(&self.line, &mut said, &mut |fd: OwnedFd| {
-            keeper = Some(UnixStream::from(fd));
-        })?;
-        let said = said.get(..got).unwrap_or_default();
+        let mut carried = Vec::new();
+        let mut said = [0; 64];
+        let got = takeover::receive(&self.line, &mut said, &mut |fd| carried.push(fd))?;
         self.line.set_read_timeout(None)?;
-        if said == words::granted(false).as_bytes() {
-            return Ok(None);
+        let go = Go::read(said.get(..got).unwrap_or_default());
+        Ok((go.ok_or(io::ErrorKind::UnexpectedEof)?, carried))
+    }
+
+    /// Takes what only the old process could give.
+    fn take(&self, running: &Running, go: Go, mut carried: Vec<OwnedFd>) {
+        let snapshot = running.snapshot();
+        let pid_file = carried.pop_if(|_| go.pid_file);
+        if let (Some(file), Some(path)) = (pid_file, &snapshot.process.pid_file) {
+            let file = PidFile::given(Path::new(&path.value), file.into());
+            drop(running.pid_file.set(file));
+        } else if running.wants_number_written() {
+            tracing::warn!(
+                "nobody may write the pid file any more: it says the number of a process before"
+            );
         }
-        if said != words::granted(true).as_bytes() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        match keeper {
-            Some(keeper) => Ok(Some(keeper)),
-            None => self.line.try_clone().map(Some),
+        if go.keeps {
+            let keeper = carried.pop().map(UnixStream::from);
+            if let Some(keeper) = keeper.or_else(|| self.line.try_clone().ok()) {
+                running.is_kept_by(keeper);
+            }
         }
     }
 }

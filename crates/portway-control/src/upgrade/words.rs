@@ -7,7 +7,7 @@
 //! _portway_state            ─▶
 //!                           ◀─     the live state (see `live_state`)
 //! ready                     ─▶            it serves: both do now
-//!                           ◀─     go     the old one accepts no more
+//!                           ◀─     go     the old one accepts no more; with what only it can give
 //! ```
 //!
 //! In place of `ready` it may say `failed` with what stands in the way. A word that is not known ends the upgrade: both are of
@@ -116,11 +116,36 @@ pub(super) fn say(mut line: &UnixStream, text: &str) -> io::Result<()> {
     line.write_all(format!("{text}\n").as_bytes())
 }
 
-/// The last word of an old process. `keeps`: another process that stays is to be told who takes over next.
-pub(super) fn granted(keeps: bool) -> &'static str {
-    match keeps {
-        true => "go keep\n",
-        false => "go\n",
+/// The last word of an old process: it lets go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Go {
+    /// Another process that stays is to be told who takes over next: the one at the other end of the first socket that comes
+    /// with it, or of the line where none does.
+    pub(super) keeps: bool,
+    /// The last file that comes with it is the pid file.
+    pub(super) pid_file: bool,
+}
+
+impl Go {
+    pub(super) fn text(self) -> String {
+        let keeps = if self.keeps { " keep" } else { "" };
+        let pid_file = if self.pid_file { " pid-file" } else { "" };
+        format!("go{keeps}{pid_file}\n")
+    }
+
+    pub(super) fn read(said: &[u8]) -> Option<Self> {
+        let mut words = std::str::from_utf8(said)
+            .ok()?
+            .strip_suffix('\n')?
+            .split(' ');
+        if words.next() != Some("go") {
+            return None;
+        }
+        let words: Vec<&str> = words.collect();
+        Some(Self {
+            keeps: words.contains(&"keep"),
+            pid_file: words.contains(&"pid-file"),
+        })
     }
 }
 
@@ -204,6 +229,12 @@ mod tests {
             let heard = hear(&theirs, deadline).unwrap();
             assert_eq!(format!("{word:?}"), format!("{heard:?}"));
         }
+        for (keeps, pid_file) in [(true, true), (true, false), (false, true), (false, false)] {
+            let go = Go { keeps, pid_file };
+            assert_eq!(Go::read(go.text().as_bytes()), Some(go));
+        }
+        assert_eq!(Go::read(b""), None);
+        assert_eq!(Go::read(b"gone\n"), None);
         say(&ours, "sing").unwrap();
         assert_eq!(
             hear(&theirs, deadline).unwrap_err().kind(),

@@ -23,9 +23,9 @@ use crate::support::{Output, PORTWAY, Process, Scene, eventually, free_port, loc
 
 /// A Portway whose program and configuration are written anew. Whichever process serves ends with it.
 pub(crate) struct Stage {
-    pub(crate) scene: Scene,
     /// The one that was started first.
     pub(crate) first: Process,
+    pub(crate) scene: Scene,
     pub(crate) admin: String,
     /// A link to the program: what it leads to is started next.
     program: PathBuf,
