@@ -181,7 +181,11 @@ fn check_says_what_is_wrong() {
         &["unknown keyword 'daemno'", "-->", "broken.cfg:2:5"],
     );
     fs::create_dir(folder.path().join("none")).unwrap();
-    check("none", 1, &["no file in the folder `none` ends in `.cfg`"]);
+    check(
+        "none",
+        1,
+        &["`none` is a folder, and no file in it ends in `.cfg`"],
+    );
     check(
         "empty.cfg",
         1,
@@ -477,25 +481,18 @@ fn signals_that_open_the_files_of_logs_again() {
         get(base, &format!("/new-{number}"));
         has(&log, &format!("/new-{number}"));
     }
-    running.signal(Signal::USR2);
-    get(base, "/last");
-    has(&log, "/last");
     running.signal(Signal::QUIT);
     assert_eq!(running.wait().code(), Some(0));
     let mut process_log = String::new();
     let mut stderr = running.child.stderr.take().unwrap();
     stderr.read_to_string(&mut process_log).unwrap();
-    for (signal, level, part) in [
-        ("SIGHUP", "INFO", "configuration 2 is at work, 0 changes"),
-        ("SIGUSR2", "WARN", "cannot upgrade"),
-    ] {
-        let lines = process_log.lines().filter(|line| line.contains(signal));
-        let lines: Vec<&str> = lines.collect();
-        assert!(
-            lines.len() == 1 && lines[0].contains(level) && lines[0].contains(part),
-            "{process_log}"
-        );
-    }
+    let lines = process_log.lines().filter(|line| line.contains("SIGHUP"));
+    let lines: Vec<&str> = lines.collect();
+    let reloaded = "configuration 2 is at work, 0 changes";
+    assert!(
+        lines.len() == 1 && lines[0].contains("INFO") && lines[0].contains(reloaded),
+        "{process_log}"
+    );
     assert!(process_log.contains("stopping (SIGQUIT)"), "{process_log}");
 }
 
