@@ -6,6 +6,7 @@
 
 mod place;
 mod request;
+mod secrets;
 mod words;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,6 +18,7 @@ use portway_dataplane::explain::{
 };
 use portway_dataplane::live::ProcessState;
 use portway_dataplane::service::Services;
+use portway_model::action::Rule;
 use portway_model::choice::{Algorithm, CookieMode};
 use portway_model::diagnostic::Diagnostics;
 use portway_model::snapshot::{GroupId, ListenerId, Snapshot, TargetGroup};
@@ -39,6 +41,7 @@ use crate::targets::watch;
 use crate::tls::x509::CertificateFacts;
 pub use request::Asked;
 use request::Parts;
+use secrets::{Discretion, HIDDEN};
 pub use words::Words;
 use words::{Speaker, percent};
 
@@ -341,12 +344,12 @@ impl View<'_> {
             rules: told.steps.iter().map(|step| self.rule(step)).collect(),
             sent: told.sent.map(|sent| {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                format!(
-                    "{} {}{}",
-                    text(&sent.method),
-                    text(&sent.host),
-                    text(&sent.target)
-                )
+                let hides = told.steps.iter().any(|it| self.hides_target(it));
+                let target = match hides {
+                    true => format!(" {HIDDEN}"),
+                    false => self.kept(text(&sent.target)),
+                };
+                format!("{} {}{target}", text(&sent.method), text(&sent.host))
             }),
             group: choice.map(|choice| self.group(choice)),
             end,
@@ -367,12 +370,33 @@ impl View<'_> {
         known.enumerate().map(view).collect()
     }
 
+    /// Without arguments that are secret.
+    fn kept(&self, text: String) -> String {
+        self.speaker.discretion.kept(text)
+    }
+
+    /// True where path or query may not be told after a rule has run.
+    fn hides_target(&self, step: &Step) -> bool {
+        let hides = |it: &Rule<Resolved>| {
+            let mut actions = it.actions.iter();
+            actions.any(|it| self.speaker.discretion.makes_target(it))
+        };
+        step.holds && !step.skipped && self.rule_of(step).is_some_and(hides)
+    }
+
+    fn rule_of(&self, step: &Step) -> Option<&Rule<Resolved>> {
+        let snapshot = self.speaker.snapshot;
+        let group = step.group.and_then(|id| snapshot.group(id));
+        let listener = snapshot.listeners.get(step.listener.index());
+        let rules = group.map(|it| &it.rules).or(listener.map(|it| &it.rules));
+        rules?.of(step.phase).get(step.index)
+    }
+
     fn rule(&self, step: &Step) -> RuleView {
         let snapshot = self.speaker.snapshot;
         let listener = snapshot.listeners.get(step.listener.index());
         let group = step.group.and_then(|id| snapshot.group(id));
-        let rules = group.map(|it| &it.rules).or(listener.map(|it| &it.rules));
-        let rule = rules.and_then(|it| it.of(step.phase).get(step.index));
+        let rule = self.rule_of(step);
         let target = |index: usize| {
             let target = group?.targets.get(index)?;
             Some(format!("{} {}", self.words.target, target.name))
@@ -384,7 +408,9 @@ impl View<'_> {
             phase: step.phase.as_str(),
             number: step.index + 1,
             place: self.speaker.place(step.origin.0),
-            text: rule.and_then(|rule| self.speaker.text_of(rule)),
+            text: rule
+                .and_then(|rule| self.speaker.text_of(rule))
+                .map(|it| self.kept(it)),
             outcome: match (step.holds, step.skipped) {
                 (_, true) => Outcome::Skipped,
                 (true, _) => Outcome::Matched,
@@ -393,10 +419,11 @@ impl View<'_> {
             why: step
                 .reasons
                 .iter()
-                .map(|it| self.speaker.reason(it))
+                .map(|it| self.kept(self.speaker.reason(it)))
                 .collect(),
             did: done
-                .filter_map(|it| self.speaker.done(it, self.words, target))
+                .filter_map(|it| self.speaker.done(it, rule, self.words, target))
+                .map(|it| self.kept(it))
                 .collect(),
         }
     }
@@ -476,7 +503,10 @@ impl View<'_> {
                 };
                 (Some(choice), end)
             }
-            Ending::Answer(answer) => (answer.choice.as_ref(), answered(answer)),
+            Ending::Answer(answer) => (
+                answer.choice.as_ref(),
+                answered(answer, &self.speaker.discretion),
+            ),
             Ending::Service => (None, End::Service),
             Ending::Closed { silent, why } => {
                 let why = why.map(str::to_owned);
@@ -493,7 +523,7 @@ impl View<'_> {
 }
 
 /// An answer as it is shown.
-fn answered(answer: &Answer) -> End {
+fn answered(answer: &Answer, discretion: &Discretion<'_>) -> End {
     let wire = &answer.wire;
     let split = wire.windows(4).position(|it| it == b"\r\n\r\n");
     let head = wire.get(..split.unwrap_or(wire.len())).unwrap_or_default();
@@ -503,7 +533,7 @@ fn answered(answer: &Answer) -> End {
     let status = lines.next().and_then(|line| line.split(' ').nth(1));
     let header = |line: &str| {
         let (name, value) = line.split_once(':')?;
-        Some((name.to_owned(), value.trim().to_owned()))
+        Some((name.to_owned(), discretion.header(name, value.trim())))
     };
     let shown = body.get(..body.len().min(BODY_SHOWN)).unwrap_or_default();
     End::Answer {

@@ -2,13 +2,15 @@
 
 use portway_dataplane::explain::{Done, Reason};
 use portway_dialects::{Dialect, detect, expression, native};
-use portway_model::action::{Action, End, Rule};
+use portway_model::action::{End, Rule};
 use portway_model::expression::{Expression, Matcher, NumberRange, TextMatch, Value};
 use portway_model::lift::{lift_expression, lift_rule};
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{FileId, SourceText, Sources, Span};
 use portway_model::stage::Resolved;
 use std::collections::HashMap;
+
+use super::secrets::{Discretion, HIDDEN};
 
 /// Characters of a value or of a rule's text that are shown.
 const SHOWN: usize = 120;
@@ -49,8 +51,7 @@ impl Words {
 pub(super) struct Speaker<'s> {
     pub(super) snapshot: &'s Snapshot,
     pub(super) sources: &'s Sources,
-    /// Nothing is said that may be a secret of the configuration.
-    discreet: bool,
+    pub(super) discretion: Discretion<'s>,
     /// What is known of the texts.
     texts: HashMap<FileId, Text>,
 }
@@ -61,9 +62,6 @@ struct Text {
     lines: Vec<usize>,
     is_haproxy: bool,
 }
-
-/// In place of what may be a secret.
-const HIDDEN: &str = "(not shown: it may be a secret)";
 
 impl<'s> Speaker<'s> {
     /// Speaks of this configuration, `discreet` where it may hold secrets.
@@ -80,7 +78,7 @@ impl<'s> Speaker<'s> {
         Self {
             snapshot,
             sources,
-            discreet,
+            discretion: Discretion::new(snapshot, discreet),
             texts: sources.iter().map(text).collect(),
         }
     }
@@ -97,7 +95,7 @@ impl Speaker<'_> {
 
     /// The text of a rule on one line.
     pub(super) fn text_of(&self, rule: &Rule<Resolved>) -> Option<String> {
-        if self.discreet && is_secret(rule) {
+        if self.discretion.hides_rule(rule) {
             return Some(HIDDEN.to_owned());
         }
         let span = rule.origin.0;
@@ -128,17 +126,15 @@ impl Speaker<'_> {
                 _ => format!("{subject} is not there"),
             };
         }
-        let hides = self.discreet && is_secret_value(value);
+        if let Some(kept) = self.discretion.test(reason, &subject) {
+            return kept;
+        }
         let known: Vec<String> = reason.values.iter().map(|it| shown(it)).collect();
         let is = format!("{subject} is {}", known.join(", "));
-        match (&reason.test.matcher, hides) {
-            (Matcher::Present, _) => is,
-            (Matcher::True, _) => truth(&subject, reason),
-            (_, true) => format!(
-                "{is}, and {}what is asked for {HIDDEN}",
-                not(!reason.passed)
-            ),
-            (matcher, false) => format!("{is}, {}", self.comparison(matcher, reason.passed)),
+        match &reason.test.matcher {
+            Matcher::Present => is,
+            Matcher::True => truth(&subject, reason),
+            matcher => format!("{is}, {}", self.comparison(matcher, reason.passed)),
         }
     }
 
@@ -225,19 +221,19 @@ impl Speaker<'_> {
         self.snapshot.group(id).map_or("", |it| it.name.as_str())
     }
 
-    /// What an action did; `None`: nothing that anybody needs to know.
+    /// What an action of a rule did; `None`: nothing that anybody needs to know.
     pub(super) fn done(
         &self,
         done: &Done,
+        rule: Option<&Rule<Resolved>>,
         words: Words,
         target: impl Fn(usize) -> Option<String>,
     ) -> Option<String> {
         let Words { group, .. } = words;
+        let hides = self.discretion.hides_done(done, rule);
         Some(match done {
             Done::Header { name, values } if values.is_empty() => format!("header {name} is gone"),
-            Done::Header { name, .. } if self.discreet && is_secret_name(name) => {
-                format!("header {name} is now {HIDDEN}")
-            }
+            Done::Header { name, .. } if hides => format!("header {name} is now {HIDDEN}"),
             Done::Header { name, values } => {
                 format!(
                     "header {name} is now {}",
@@ -245,6 +241,7 @@ impl Speaker<'_> {
                 )
             }
             Done::Gone(names) => format!("gone: {}", names.join(", ")),
+            Done::Target { .. } if hides => format!("path and query are now {HIDDEN}"),
             Done::Target { from, to } => {
                 format!("path and query: {} → {}", quoted(from), quoted(to))
             }
@@ -252,9 +249,7 @@ impl Speaker<'_> {
             Done::Variable { variable, value } => {
                 let name = variable.name.as_str();
                 match value {
-                    Some(_) if self.discreet && is_secret_name(name) => {
-                        format!("variable {name} is now {HIDDEN}")
-                    }
+                    Some(_) if hides => format!("variable {name} is now {HIDDEN}"),
                     Some(value) => format!("variable {name} is now {}", quoted(value)),
                     None => format!("variable {name} has no value"),
                 }
@@ -268,7 +263,22 @@ impl Speaker<'_> {
                 };
                 format!("{end} is now {}", quoted(to))
             }
+            Done::Captured(_) if hides => format!("kept for the log: {HIDDEN}"),
             Done::Captured(value) => format!("{} is kept for the log", quoted(value)),
+            Done::Tracked {
+                table,
+                key: Some(_),
+            } if hides => {
+                format!("counted in {} under {HIDDEN}", self.table(*table))
+            }
+            Done::Stuck {
+                table,
+                key: Some(_),
+                target: kept,
+            } if hides => {
+                let kept = kept.and_then(target).unwrap_or_else(|| "nobody".to_owned());
+                format!("{} remembers {kept} for {HIDDEN}", self.table(*table))
+            }
             Done::Tracked { table, key } => match key {
                 Some(key) => {
                     format!("counted in {} under {}", self.table(*table), quoted(key))
@@ -413,48 +423,6 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// True where the text of a rule may hold a secret.
-fn is_secret(rule: &Rule<Resolved>) -> bool {
-    let header = |name: &String| is_secret_name(name);
-    let sets = rule.actions.iter().any(|action| match action {
-        Action::SetHeader { name, .. }
-        | Action::AddHeader { name, .. }
-        | Action::ReplaceHeader { name, .. } => header(name),
-        Action::SetVariable { variable, .. } => is_secret_name(variable.name.as_str()),
-        Action::Respond(response) | Action::Deny(response) | Action::Tarpit { response, .. } => {
-            response.headers.iter().any(|(name, _)| header(name))
-        }
-        _ => false,
-    });
-    sets || asks(&rule.condition)
-}
-
-/// True where a condition asks for a secret.
-fn asks(condition: &portway_model::expression::Condition<Resolved>) -> bool {
-    use portway_model::expression::Condition;
-    match condition {
-        Condition::All(parts) | Condition::Any(parts) => parts.iter().any(asks),
-        Condition::Not(part) => asks(part),
-        Condition::Test(test) => is_secret_value(&test.value.expression.value),
-    }
-}
-
-fn is_secret_value(value: &Value<Resolved>) -> bool {
-    match value {
-        Value::Header(name) | Value::Cookie(name) | Value::QueryParameter(name) => {
-            is_secret_name(name)
-        }
-        Value::HeaderPart { name, .. } => is_secret_name(name),
-        Value::BasicUser | Value::BasicPassword | Value::Bearer(_) => true,
-        _ => false,
-    }
-}
-
-/// True for the name of what mostly holds a secret, cookies among it.
-fn is_secret_name(name: &str) -> bool {
-    native::is_secret_name(name) || name.to_ascii_lowercase().contains("cookie")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -469,7 +437,5 @@ mod tests {
             list(["a", "b", "c", "d", "e"].map(str::to_owned).into_iter()),
             "a, b, c or 2 others"
         );
-        assert!(is_secret_name("Proxy-Authorization") && is_secret_name("X-Api-Key"));
-        assert!(!is_secret_name("x-forwarded-for"));
     }
 }

@@ -29,6 +29,7 @@ mod target;
 pub use outline::{
     OutlinedField, is_secret_name, outline_certificate, outline_group, outline_listener,
     outline_map, outline_process, outline_stick_table, outline_target, outline_userlist, rule_text,
+    without_arguments,
 };
 
 use crate::tree::{Content, Entry};

@@ -180,7 +180,7 @@ fn hidden(name: &str, value: Out, all: bool) -> Out {
     let is_secret = all && name != "groups" || SECRET_KEYS.contains(&name) || is_secret_name(name);
     match value {
         Out::Text(_) if is_secret => Out::text(SECRET),
-        Out::Text(text) if text.contains('`') => Out::Text(without_answers(&text)),
+        Out::Text(text) => Out::Text(without_arguments(&without_answers(&text))),
         Out::List(items) => {
             let items = items.into_iter();
             Out::List(items.map(|it| hidden(name, it, all)).collect())
@@ -233,8 +233,31 @@ fn without_answers(text: &str) -> String {
             true => out.push_str(SECRET),
             false => out.push_str(part),
         }
-        hides |= asks && is_secret_name(part);
+        // The name of what is asked for, or of a variable.
+        hides |= (asks || !is_quoted) && is_secret_name(part);
     }
+    out
+}
+
+/// A text without the values of arguments (`?token=VALUE&…`) that are secret by their names. What a template puts there
+/// stays: it is none.
+pub fn without_arguments(text: &str) -> String {
+    let is_name = |it: char| it.is_ascii_alphanumeric() || "_-.[]%".contains(it);
+    let ends = |it: char| it.is_whitespace() || "&#;\"'`".contains(it);
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('=') {
+        out.push_str(before);
+        out.push('=');
+        let name = before.rsplit(|it| !is_name(it)).next().unwrap_or_default();
+        let value = after.split(ends).next().unwrap_or_default();
+        rest = after;
+        if is_secret_name(name) && !value.is_empty() && !value.starts_with(['$', '=', '~']) {
+            out.push_str(SECRET);
+            rest = after.strip_prefix(value).unwrap_or_default();
+        }
+    }
+    out.push_str(rest);
     out
 }
 
@@ -272,6 +295,27 @@ mod tests {
     }
 
     #[test]
+    fn arguments_are_kept_by_their_names() {
+        for (text, shown) in [
+            (
+                "/a?x=1&apikey=s3=c&password=t#y",
+                "/a?x=1&apikey=(secret)&password=(secret)#y",
+            ),
+            ("access_token=s", "access_token=(secret)"),
+            (
+                "\"/up?token=s\" → \"/b\"",
+                "\"/up?token=(secret)\" → \"/b\"",
+            ),
+            ("/a?token=${query(`t`)}&b=c", "/a?token=${query(`t`)}&b=c"),
+            ("token = \"a\" == b= =", "token = \"a\" == b= ="),
+        ] {
+            assert_eq!(without_arguments(text), shown);
+        }
+        let condition = "var.exchange.token == `s` && Host(`a`)";
+        assert!(!without_answers(condition).contains("`s`"));
+    }
+
+    #[test]
     fn secrets_are_not_shown() {
         let text = r#"
 [listener.web]
@@ -281,6 +325,11 @@ when = "Host(`a.example`) && Header(`X-Token`, `t0p`)"
 set_header = { Authorization = "Basic t0p", X-Plain = "shown" }
 [[listener.web.rule]]
 replace_header = { name = "X-Api-Key", pattern = "t0p", with = "t0p" }
+[[listener.web.rule]]
+set_target = "/up?apikey=t0p"
+[[listener.web.rule]]
+when = "var.exchange.secret == `t0p`"
+respond = 403
 [[listener.web.rule]]
 forward = "a"
 [target_group.a]

@@ -467,3 +467,68 @@ fn routers_of_traefik_are_told_by_their_lines() {
     );
     ask("/x", "b.example");
 }
+
+#[test]
+fn secrets_of_the_configuration_are_not_told() {
+    let scene = Scene::new();
+    let (port, app) = (free_port(), Echo::start("app").port);
+    scene.file(
+        "secrets.toml",
+        format!(
+            r#"
+[process]
+variables = {{ api_token = "s3cret-a" }}
+[listener.web]
+bind = "127.0.0.1:{port}"
+forward = "app"
+[[listener.web.rule]]
+actions = [
+    {{ set_header = {{ Authorization = "Basic s3cret-b", X-Plain = "plain" }} }},
+    {{ set_variable = {{ exchange.secret = "s3cret-c" }} }},
+    {{ set_header = {{ X-Copy = "${{header(`Authorization`)}}" }} }},
+    {{ set_variable = {{ exchange.copy = "${{var.exchange.secret}}" }} }},
+]
+[[listener.web.rule]]
+when = "header(`Authorization`).lower() == `s3cret-d` || var.exchange.secret == `s3cret-e` || var.process.api_token == `s3cret-f` || header(`Authorization`) present"
+set_header = {{ X-Seen = "1" }}
+[[listener.web.rule]]
+when = "cookie(`session`) == `s3cret-g` || cookie(`id`) == `s3cret-h` || query(`access_token`) == `s3cret-i`"
+respond = 403
+[[listener.web.rule]]
+when = "Path(`/answer`)"
+respond = {{ status = 200, headers = {{ Authorization = "s3cret-j", X-Plain = "plain" }} }}
+[[listener.web.rule]]
+set_target = "/up?plain=1&apikey=s3cret-k&password=s3cret-l"
+[[listener.web.rule]]
+when = "target == `/other?token=s3cret-m`"
+respond = 404
+[target_group.app]
+targets = ["127.0.0.1:{app}"]
+"#
+        ),
+    );
+    let portway = scene.portway_with(&["secrets.toml"]);
+    let tell = |path: &str| {
+        let cookies = vec![("Cookie", "session=mine; id=mine".to_owned())];
+        let told = explained(
+            &portway,
+            port,
+            &("GET", path.to_owned(), "a.example", cookies),
+        );
+        let text = told.to_string();
+        assert!(!text.to_lowercase().contains("s3cret"), "{told:#}");
+        text
+    };
+    let text = tell("/x");
+    for shown in [
+        "header X-Plain is now \\\"plain\\\"",
+        "header X-Seen is now \\\"1\\\"",
+        "header Authorization is there",
+        "cookie session is not what is asked for",
+        "a.example/up?plain=1&apikey=(secret)&password=(secret)",
+    ] {
+        assert!(text.contains(shown), "{shown}: {text}");
+    }
+    let text = tell("/answer");
+    assert!(text.contains("[\"X-Plain\",\"plain\"]"), "{text}");
+}
