@@ -349,6 +349,7 @@ impl Running {
         let installed = self.statistics().installed();
         let group = group_named(&installed, backend)?;
         may_be_added(&installed, group, server, words)?;
+        self.is_no_kept_text()?;
         let mut changes = changing.changes.clone();
         changes.push(ServerChange::Added {
             backend: backend.to_owned(),
@@ -357,6 +358,9 @@ impl Running {
         });
         let compiled = changing.compile(changes.clone()).await;
         let snapshot = compiled.map_err(NotChanged::Wrong)?;
+        if !has(&snapshot, backend, server) {
+            return Err(only_by_its_file(backend));
+        }
         number_is_free(&installed, group, &snapshot)?;
         let applied = self.apply(snapshot, changes, &mut changing).await;
         applied.map_err(NotChanged::Wrong)
@@ -373,6 +377,7 @@ impl Running {
         let targets = installed.targets.get(group).ok_or(NotChanged::NoGroup)?;
         let named = |it: &&Arc<WatchedTarget>| it.target.name.as_str() == server;
         let target = targets.iter().find(named).ok_or(NotChanged::NoTarget)?;
+        self.is_no_kept_text()?;
         let is_it = |change: &ServerChange| match change {
             ServerChange::Added {
                 backend: of,
@@ -392,6 +397,9 @@ impl Running {
         // The rest does not hold without what it names.
         let compiled = changing.compile(changes.clone()).await;
         let snapshot = compiled.map_err(|_| NotChanged::Referenced)?;
+        if has(&snapshot, backend, server) {
+            return Err(only_by_its_file(backend));
+        }
         if target.is_followed() {
             return Err(NotChanged::Referenced);
         }
@@ -403,6 +411,16 @@ impl Running {
         }
         let applied = self.apply(snapshot, changes, &mut changing).await;
         applied.map_err(NotChanged::Wrong)
+    }
+
+    /// A generation that a rollback has put to work is a native text, of whatever it was made.
+    fn is_no_kept_text(&self) -> Result<(), NotChanged> {
+        match self.rolled_back_to() {
+            None => Ok(()),
+            Some(number) => Err(NotChanged::Wrong(format!(
+                "generation {number} is at work by a rollback: servers do not come and go by command before a reload"
+            ))),
+        }
     }
 
     /// Puts the targets of `new` to work; comes back when every exchange that begins sees them.
@@ -617,6 +635,19 @@ fn group_named(installed: &Installed, name: &str) -> Result<usize, NotChanged> {
     let mut groups = installed.plane.snapshot.groups.iter();
     let found = groups.position(|group| group.name.as_str() == name);
     found.ok_or(NotChanged::NoGroup)
+}
+
+fn has(snapshot: &Snapshot, backend: &str, server: &str) -> bool {
+    let mut groups = snapshot.groups.iter();
+    let group = groups.find(|it| it.name.as_str() == backend);
+    group.is_some_and(|it| it.targets.iter().any(|it| it.name.as_str() == server))
+}
+
+/// Servers come and go by command in HAProxy's language alone: in others a target may stand in more than one place.
+fn only_by_its_file(backend: &str) -> NotChanged {
+    NotChanged::Wrong(format!(
+        "'{backend}' is no backend of a haproxy.cfg: change its targets in its file, and reload"
+    ))
 }
 
 /// What stands against a server, as HAProxy finds it and in its order, before its options are read.

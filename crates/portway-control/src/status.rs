@@ -92,13 +92,13 @@ pub struct TargetStatus {
     pub name: String,
     /// Where it lives, as configured.
     pub address: String,
-    /// What its name resolves to, where that is not the same.
+    /// Where it is now, by its name or by command, where that is not the same.
     pub resolved: Option<String>,
     /// `initial`, `healthy`, `unhealthy`, `draining` or `unused`.
     pub health: &'static str,
     /// Its group has a health check; without one it counts as healthy.
     pub is_checked: bool,
-    /// Why, in words.
+    /// Why, in words; and what was said of it by command.
     pub reason: String,
     /// Since when.
     pub since: SystemTime,
@@ -110,7 +110,7 @@ pub struct TargetStatus {
     pub checks_failed: u64,
     /// Requests or connections that it is serving now.
     pub in_flight: u32,
-    /// Its share.
+    /// Its share now.
     pub weight: u16,
 }
 
@@ -197,18 +197,20 @@ fn target(watched: &WatchedTarget) -> TargetStatus {
     let health = watched.health();
     let address = watched.target.address.to_string();
     let resolved = watched.state.address().map(|it| it.to_string());
+    let told = watched.told_otherwise().into_iter();
+    let reasons: Vec<String> = std::iter::once(health.reason).chain(told).collect();
     TargetStatus {
         name: watched.target.name.to_string(),
         resolved: resolved.filter(|it| *it != address),
         address,
         health: health.state.word(),
         is_checked: watched.is_checked(),
-        reason: health.reason,
+        reason: reasons.join("; "),
         since: health.since,
         last_check: health.last_check,
         checks_passed: health.passed,
         checks_failed: health.failed,
         in_flight: watched.state.in_flight(),
-        weight: watched.target.weight,
+        weight: u16::try_from(watched.weight()).unwrap_or(u16::MAX),
     }
 }

@@ -21,6 +21,7 @@ use tokio::task::AbortHandle;
 mod company;
 mod handed;
 mod next;
+mod told;
 
 pub use company::{Peers, Targets};
 pub(crate) use handed::parts_of;
@@ -222,7 +223,7 @@ impl WatchedTarget {
         Verdict {
             state: known.machine.state(),
             since: known.since,
-            reason: known.machine.reason().to_string(),
+            reason: self.why(&known),
             last_check: known.last_check.clone(),
             passed: known.passed,
             failed: known.failed,

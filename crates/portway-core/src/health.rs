@@ -215,7 +215,7 @@ pub enum Reason {
     Passed(u32),
     /// The latest checks failed, so many in a row, the last one so.
     Failed(u32, Failure),
-    /// The target is being removed.
+    /// It was told to drain.
     Removed,
     /// No rule forwards to it, or it was switched off.
     NotInUse,
@@ -230,7 +230,7 @@ impl fmt::Display for Reason {
             Reason::Passed(times) => write!(f, "{times} checks in a row passed"),
             Reason::Failed(1, failure) => write!(f, "{failure}"),
             Reason::Failed(times, failure) => write!(f, "{failure} ({times} times in a row)"),
-            Reason::Removed => f.write_str("being removed"),
+            Reason::Removed => f.write_str("told to drain"),
             Reason::NotInUse => f.write_str("not in use"),
         }
     }
@@ -336,7 +336,7 @@ impl HealthMachine {
         self.change(to)
     }
 
-    /// The target is being removed: no new traffic.
+    /// It is told to drain: no new traffic.
     pub fn drain(&mut self) -> Option<Transition> {
         if self.state == HealthState::Unused {
             return None;

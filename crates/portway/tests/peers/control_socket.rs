@@ -14,7 +14,7 @@ pub(crate) fn connect(socket: &Path) -> UnixStream {
 }
 
 /// Gives commands on a line and gives the whole answer.
-fn ask(socket: &Path, line: &str) -> String {
+pub(crate) fn ask(socket: &Path, line: &str) -> String {
     let mut stream = connect(socket);
     stream.write_all(format!("{line}\n").as_bytes()).unwrap();
     let mut answer = String::new();

@@ -33,6 +33,7 @@ mod control_changes;
 mod control_servers;
 mod control_socket;
 mod statistics;
+mod status_told;
 mod status_watch;
 mod streams;
 mod systemd;
