@@ -4,6 +4,8 @@
 //! looks ten times a second while anything drains. What comes back while it drains is taken back: [`Leaving`] is what a reload looks
 //! for it in.
 
+mod handed;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -22,6 +24,8 @@ use tokio::sync::Notify;
 use crate::figures::Installed;
 use crate::operations::TargetOrder;
 use crate::targets::WatchedTarget;
+use handed::Elsewhere;
+pub(crate) use handed::HandedDrains;
 
 /// How often it is looked what is left.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
@@ -161,6 +165,8 @@ struct Entry {
     told: bool,
     /// How many were cut off.
     cut_off: u64,
+    /// What the processes before this one have of it.
+    elsewhere: Vec<Elsewhere>,
 }
 
 enum Thing {
@@ -392,6 +398,7 @@ impl Drains {
             rests_at: now,
             told: false,
             cut_off: 0,
+            elsewhere: Vec::new(),
         });
     }
 
@@ -574,14 +581,16 @@ impl Drains {
 
     /// Does what is due of one.
     fn look_at(&self, entry: &mut Entry, now: Duration) {
-        let left = entry.thing.left(&self.process);
+        let left = entry.left(&self.process, now);
         let (kind, name) = (entry.thing.kind(), entry.thing.name());
         let (word, name) = (kind.word(), name.as_str());
         while let Some(step) = entry.drain.look(now, left) {
             let counters = self.counters.drained(kind);
             if step == Step::Close {
                 entry.thing.close();
-            } else if let Thing::OrderedTarget(it) = &entry.thing {
+            } else if let Thing::OrderedTarget(it) = &entry.thing
+                && !self.process.is_draining()
+            {
                 // Those that stickiness has kept there go elsewhere from now on.
                 it.order(TargetOrder::Maintain);
             }
@@ -636,12 +645,12 @@ impl Drains {
 
     /// What drains, as people see it.
     pub(crate) fn all(&self) -> Vec<Draining> {
-        let wall = |moment: Duration| self.zero.1.checked_add(moment);
+        let (now, wall) = (self.now(), |moment| self.zero.1.checked_add(moment));
         let entries = self.entries();
         let all = entries.iter().map(|entry| Draining {
             kind: entry.thing.kind(),
             name: entry.thing.name(),
-            left: entry.thing.left(&self.process),
+            left: entry.left(&self.process, now),
             since: wall(entry.since).unwrap_or(self.zero.1),
             until: entry.drain.until().and_then(wall),
             by: entry.thing.by(),
@@ -681,6 +690,7 @@ impl Entry {
         self.drain.begin(now, terms);
         (self.since, self.closes_at) = (now, now.saturating_add(terms.leave));
         (self.told, self.cut_off) = (false, 0);
+        self.elsewhere.clear();
     }
 }
 

@@ -297,15 +297,17 @@ impl Prepared {
         );
         installed.generation = self.history.begin(&installed.plane.snapshot);
         installed.plane.set_initial_variables();
-        if let Some(received) = received {
+        let mut drains = Drains::new(process.clone(), installed.plane.metrics.process().clone());
+        if let Some(mut received) = received {
+            let handed = received.drains();
             received.settle(&mut installed);
+            drains.take_over(handed, &installed);
         }
         let plane = installed.plane.clone();
         let mut tasks = JoinSet::new();
         installed.look_after(&self.targets.alone, &mut tasks);
         tasks.spawn(renew(self.tickets.clone()));
-        let counters = plane.metrics.process().clone();
-        let drains = Arc::new(Drains::new(process.clone(), counters));
+        let drains = Arc::new(drains);
         tasks.spawn(drains.clone().keep_looking());
         let statistics = Arc::new(Statistics::new(installed, workers));
         tasks.spawn(statistics.clone().keep_looking());

@@ -275,6 +275,7 @@ impl Running {
             tokio::time::sleep(drains::LOOK.min(delay)).await;
         }
         let axe = workers.drain();
+        self.leave_targets_alone();
         if how == Stop::Gracefully {
             tidings::all_stopped(&self.statistics);
         }
@@ -307,5 +308,12 @@ impl Running {
             after: begun.elapsed(),
         });
         cut == 0
+    }
+
+    /// Checks no more: what is in progress ends with the health that is known now, and whoever serves from now on looks for himself.
+    fn leave_targets_alone(&self) {
+        let installed = self.statistics.installed();
+        let targets = installed.targets.iter().flat_map(|it| it.iter());
+        targets.for_each(|it| it.leave_alone());
     }
 }

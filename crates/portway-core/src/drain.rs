@@ -66,6 +66,11 @@ pub struct Drain {
 }
 
 impl Drain {
+    /// One that stands there already. `deadline` as long as it leaves: how long what is left then has; later: when it is cut off.
+    pub fn at(state: State, deadline: Option<Duration>) -> Self {
+        Self { state, deadline }
+    }
+
     /// Where it stands.
     pub fn state(&self) -> State {
         self.state

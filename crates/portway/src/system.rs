@@ -21,6 +21,8 @@ pub(crate) fn start_log(level: Level, quiet: bool) {
         .with_writer(io::stderr)
         .with_ansi(colour())
         .with_target(false)
+        // Nobody is left to hear of it where standard error has no reader any more, and to say so there would be a panic.
+        .log_internal_errors(false)
         .with_max_level(level)
         .try_init();
     // It fails only where a log was started before, and then there is one.

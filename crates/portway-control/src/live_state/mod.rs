@@ -1,6 +1,6 @@
 //! The live state of a process, handed to the one that takes over: what happened since, by name, as a reload keeps it.
 //!
-//! Session ticket keys, the key of sealed cookies, health and orders of targets, gates and limits that were set by command, rate
+//! Session ticket keys, the key of sealed cookies, health and orders of targets, gates and limits that were set by command, what drains by command, rate
 //! buckets, variables of the process, maps that were changed, stick tables. What an open connection or a running exchange counts
 //! stays where it is served; counters of metrics begin anew.
 //!
@@ -24,6 +24,7 @@ use portway_model::name::Name;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::drains::HandedDrains;
 use crate::figures::Installed;
 use crate::history::Generation;
 use crate::running::Running;
@@ -62,6 +63,8 @@ pub(crate) fn give(running: &Running, to: &UnixStream) -> io::Result<Given> {
     let mut parts = small(&installed, &tickets);
     let history = serde_json::to_value(running.history().parts())?;
     parts.insert("history".to_owned(), history);
+    let drains = serde_json::to_value(running.drains.handed())?;
+    parts.insert("drains".to_owned(), drains);
     to.write(LIVE, &serde_json::to_vec(&parts)?)?;
     give_buckets(&installed.plane, &mut to)?;
     let entries = tables::write(&installed.plane, &mut to)?;
@@ -257,6 +260,11 @@ impl Received {
     /// The last good configurations.
     pub(crate) fn history(&mut self) -> Vec<Generation> {
         self.part("history").unwrap_or_default()
+    }
+
+    /// What drains by command.
+    pub(crate) fn drains(&mut self) -> HandedDrains {
+        self.part("drains").unwrap_or_default()
     }
 
     /// Takes over what planes are made with.

@@ -88,8 +88,8 @@ fn demonstrate(ports: Ports, quiet: bool) -> Result<ExitCode, Box<dyn Error>> {
     let say = |found: &Diagnostics| {
         render::to_stderr(&compiled.sources, found, true);
         if found.has_errors() {
-            eprintln!(
-                "`portway demo --port-base N` uses the ports N, N+1 and N+2 instead, such as --port-base 18080"
+            super::tell(
+                "`portway demo --port-base N` uses the ports N, N+1 and N+2 instead, such as --port-base 18080\n",
             );
         }
     };

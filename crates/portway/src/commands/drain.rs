@@ -87,7 +87,7 @@ fn named(order: &Order) -> String {
 fn warn(answer: &Answer, quiet: bool) {
     if !quiet {
         let warnings = answer.warnings.iter();
-        warnings.for_each(|it| eprintln!("warning: {it}"));
+        warnings.for_each(|it| super::tell(&format!("warning: {it}\n")));
     }
 }
 
@@ -98,9 +98,9 @@ fn tell(answer: &Answer, json: bool, quiet: bool, verb: &str) -> ExitCode {
             Err(error) => return super::fail(&error.to_string()),
         }
     } else if let Some(error) = &answer.error {
-        eprintln!("error: {error}");
+        super::tell(&format!("error: {error}\n"));
         if let Some(help) = &answer.help {
-            eprintln!("    help: {help}");
+            super::tell(&format!("    help: {help}\n"));
         }
     } else {
         warn(answer, quiet);
@@ -144,7 +144,7 @@ fn wait(arguments: &Drain, order: &Order, quiet: bool) -> Result<Vec<Draining>, 
         known.retain(|it| is_meant(it, order));
         let now: String = known.iter().map(|it| line(it, "drains")).collect();
         if !quiet && now != last {
-            eprint!("{now}");
+            super::tell(&now);
             last = now;
         }
         if order.kind != "process" && known.iter().all(|it| it.state == "drained") {

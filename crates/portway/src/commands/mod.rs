@@ -49,9 +49,15 @@ pub(crate) fn print(text: &str) {
     drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
 }
 
+/// Prints to standard error. Whoever reads it may have gone: that stops no work.
+pub(crate) fn tell(text: &str) {
+    let mut out = io::stderr().lock();
+    drop(out.write_all(text.as_bytes()));
+}
+
 /// Prints an error without place.
 pub(crate) fn fail(message: &str) -> ExitCode {
-    eprintln!("error: {message}");
+    tell(&format!("error: {message}\n"));
     ExitCode::FAILURE
 }
 

@@ -50,9 +50,11 @@ pub(crate) fn run(arguments: &Plan, quiet: bool) -> ExitCode {
             Err(error) => return super::fail(&error.to_string()),
         }
     } else {
-        eprint!("{}", findings(&planned.diagnostics, quiet));
+        super::tell(&findings(&planned.diagnostics, quiet));
         match (planned.ok, planned.plan.is_empty()) {
-            (false, _) => eprintln!("a reload would fail: the configuration at work would stay"),
+            (false, _) => {
+                super::tell("a reload would fail: the configuration at work would stay\n")
+            }
             (true, true) => super::print("nothing changes\n"),
             (true, false) => super::print(&steps::text(&planned.plan, Tense::ToDo, |_| None)),
         }

@@ -36,9 +36,9 @@ pub(super) fn tell(
             Err(error) => return super::fail(&error.to_string()),
         }
     } else {
-        eprint!("{}", findings(&answer.diagnostics, quiet));
+        super::tell(&findings(&answer.diagnostics, quiet));
         if !answer.ok {
-            eprintln!("not reloaded: what is at work stays as it is");
+            super::tell("not reloaded: what is at work stays as it is\n");
         }
         if answer.ok && !quiet {
             super::print(&done(answer, certificates));

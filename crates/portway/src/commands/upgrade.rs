@@ -20,9 +20,12 @@ pub(crate) fn run(arguments: &Upgrade, quiet: bool) -> ExitCode {
             Err(error) => return super::fail(&error.to_string()),
         }
     } else {
-        eprint!("{}", findings(&answer.diagnostics, quiet));
+        super::tell(&findings(&answer.diagnostics, quiet));
         match &answer.error {
-            Some(why) => eprintln!("not upgraded, process {} goes on: {why}", answer.pid),
+            Some(why) => super::tell(&format!(
+                "not upgraded, process {} goes on: {why}\n",
+                answer.pid
+            )),
             None if quiet => {}
             None => super::print(&done(&answer)),
         }

@@ -259,7 +259,7 @@ impl Progress {
 
     fn tell(&mut self, done: usize) {
         if !self.silent && self.told.elapsed() >= TELL_AGAIN {
-            eprintln!("{done} of {} requests", self.total);
+            crate::commands::tell(&format!("{done} of {} requests\n", self.total));
             self.told = Instant::now();
         }
     }

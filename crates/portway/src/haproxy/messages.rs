@@ -5,6 +5,7 @@ use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use portway_model::span::{FileId, Sources, Span};
 
 use super::version;
+use crate::commands::tell;
 
 /// What is said, and to whom.
 pub(super) struct Voice {
@@ -40,7 +41,7 @@ impl Voice {
         }
         self.introduce();
         for one in wanted {
-            eprintln!("{}", line(sources, one));
+            tell(&format!("{}\n", line(sources, one)));
         }
     }
 
@@ -62,7 +63,7 @@ impl Voice {
     /// Says something without a place.
     pub(super) fn tell(&self, severity: Severity, text: &str) {
         if !self.quiet {
-            eprintln!("{} : {text}", beginning(severity));
+            tell(&format!("{} : {text}\n", beginning(severity)));
         }
     }
 

@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
 /// What a wrong command line gets: what is wrong, and the help.
 fn misused(message: &str) -> ExitCode {
     if !message.is_empty() {
-        eprintln!("haproxy: {message}");
+        crate::commands::tell(&format!("haproxy: {message}\n"));
     }
     crate::commands::print(&(version::text(flags::Version::Short) + flags::USAGE));
     ExitCode::FAILURE
