@@ -148,6 +148,9 @@ pub struct Upgrade {
     pub took: f64,
     /// The process before, which finishes what it has; `null` where there is none.
     pub before: Option<Before>,
+    /// What has started that one, and may take its end for that of the service; left out where it follows, as systemd does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervisor: Option<Supervisor>,
     /// What was handed over of the live state; `null` where nothing was.
     pub state: Option<HandedOver>,
     /// Why the process before goes on; left out where it does not.
@@ -166,6 +169,15 @@ pub struct Before {
     pub connections: u64,
     /// Seconds that they have at most.
     pub deadline: f64,
+}
+
+/// A process that has started Portway.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Supervisor {
+    /// Its process id.
+    pub pid: u32,
+    /// Its name, as `ps` shows it.
+    pub name: String,
 }
 
 /// Live state that went from one process to another.
@@ -191,6 +203,10 @@ impl Upgrade {
                 connections: it.connections,
                 deadline: it.deadline.as_secs_f64(),
             }),
+            supervisor: it
+                .supervisor
+                .clone()
+                .map(|(pid, name)| Supervisor { pid, name }),
             state: Some(HandedOver {
                 entries: it.given.entries,
                 bytes: it.given.bytes,
@@ -208,6 +224,7 @@ impl Upgrade {
             pid: std::process::id(),
             took: it.took.as_secs_f64(),
             before: None,
+            supervisor: None,
             state: None,
             error: Some(it.why),
             diagnostics: it.findings.into_iter().map(Finding::from).collect(),

@@ -6,9 +6,9 @@
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::snapshot::{Process, Snapshot};
 use portway_model::span::Span;
-use rustix::process::{
-    PidfdFlags, PidfdGetfdFlags, Resource, getpid, getrlimit, pidfd_getfd, pidfd_open,
-};
+use rustix::process::{Resource, getrlimit};
+
+use crate::own_descriptors::Ourselves;
 
 /// Descriptors for everything but connections: logs, the runtimes, health checks, the admin address, sockets that
 /// listen on a machine of many cores.
@@ -113,8 +113,7 @@ fn descriptor(number: i32) -> Option<Descriptor> {
 
 /// What a socket is between.
 fn ends(number: i32) -> Option<String> {
-    let ourselves = pidfd_open(getpid(), PidfdFlags::empty()).ok()?;
-    let fd = pidfd_getfd(&ourselves, number, PidfdGetfdFlags::empty()).ok()?;
+    let fd = Ourselves::new().duplicate(number).ok()?;
     let socket = socket2::Socket::from(fd);
     let listens = socket.is_listener().unwrap_or(false);
     let address = |it: socket2::SockAddr| match (it.as_socket(), it.as_pathname()) {

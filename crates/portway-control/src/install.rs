@@ -143,7 +143,7 @@ fn refused(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
 
 /// Installs `snapshot`: gives what runs and the warnings and notes on the way. `neighbour` says whether another process
 /// may hold the same addresses, `before` where the live state of one is asked for, as the last step before anybody is served;
-/// `history` is what was at work before.
+/// `history` is what was at work before. What runs is to [have the files](Running::has_files) once no other process does.
 ///
 /// # Errors
 /// Everything that stands in the way; nothing runs then and nothing stays bound.
@@ -155,7 +155,7 @@ pub async fn install(
 ) -> Result<(Running, Diagnostics), Diagnostics> {
     let workers = worker_count(&snapshot);
     let tickets = ticket_keys().map_err(Diagnostics::from)?;
-    let (loaded, mut found) = load(&snapshot, sources, &tickets, &Record::default());
+    let (snapshot, loaded, mut found) = load_apart(snapshot, sources, &tickets).await?;
     found.extend(privileges::check(&snapshot.process));
     if let Some(diagnostic) = descriptors::check(&snapshot.process) {
         found.push(diagnostic);
@@ -211,6 +211,23 @@ pub async fn install(
         history,
     };
     Ok((prepared.start(workers).map_err(Diagnostics::from)?, found))
+}
+
+/// [`load`] on a thread of its own: it may take long, and whoever waits for it may give up.
+async fn load_apart(
+    snapshot: Snapshot,
+    sources: &Sources,
+    tickets: &Arc<TicketKeys>,
+) -> Result<(Snapshot, Loaded, Diagnostics), Diagnostics> {
+    let (sources, tickets) = (sources.clone(), tickets.clone());
+    let loaded = tokio::task::spawn_blocking(move || {
+        let (loaded, found) = load(&snapshot, &sources, &tickets, &Record::default());
+        (snapshot, loaded, found)
+    });
+    loaded.await.map_err(|error| {
+        let message = format!("cannot read what the configuration names: {error}");
+        Diagnostic::error(Code::Install, Span::NONE, message).into()
+    })
 }
 
 /// What rules may ask of this machine.
@@ -312,16 +329,11 @@ impl Prepared {
         let statistics = Arc::new(Statistics::new(installed, workers));
         tasks.spawn(statistics.clone().keep_looking());
         let given_away = self.bound.files.given_away();
-        let mut threads = Threads {
+        let threads = Threads {
             workers: Workers::start(plane.clone(), self.bound.sockets).map_err(failed)?,
             logs,
             files: self.bound.files,
         };
-        threads.files.settle();
-        if let Some(file) = &self.pid_file {
-            let written = file.write_number(std::process::id());
-            written.unwrap_or_else(|error| tracing::error!("cannot write the pid file: {error}"));
-        }
         let threads = Arc::new(Mutex::new(Some(threads)));
         tasks.spawn(let_logs_go(threads.clone()));
         let started = Event::Started {

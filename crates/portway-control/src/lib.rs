@@ -29,6 +29,7 @@ pub mod plan;
 pub mod planning;
 mod privileges;
 pub mod operations;
+mod own_descriptors;
 mod recertify;
 pub mod reload;
 pub mod renewal;

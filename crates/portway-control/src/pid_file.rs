@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::span::Spanned;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
-/// A file with the number of this process; it goes when this is dropped, if it still says the same.
+/// A file with the number of this process; it goes when this is dropped, if it still says the same and no other process has it
+/// open as its own: each locks it together with the others, and only the last can lock it alone.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
@@ -31,20 +34,23 @@ impl PidFile {
     fn open(path: &Path) -> io::Result<Self> {
         let mut file = File::options();
         let file = file.write(true).create(true).truncate(false);
+        let file = file.open(path)?;
+        // Without a lock it may be taken away in the moment in which another process writes its number.
+        let _ = flock(&file, FlockOperation::NonBlockingLockShared);
         Ok(Self {
             path: path.to_path_buf(),
-            file: file.open(path)?,
+            file,
         })
     }
 
-    /// Writes the number of a process.
+    /// Writes the number of a process: at no moment the file is empty, and one that is as long as that before needs no room.
     ///
     /// # Errors
     /// What the file system says.
     pub(crate) fn write_number(&self, process: u32) -> io::Result<()> {
         let text = line(process);
-        self.file.set_len(0)?;
-        self.file.write_all_at(text.as_bytes(), 0)
+        self.file.write_all_at(text.as_bytes(), 0)?;
+        self.file.set_len(text.len() as u64)
     }
 
     /// One that another process has opened.
@@ -73,6 +79,10 @@ fn line(process: u32) -> String {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
+        let alone = flock(&self.file, FlockOperation::NonBlockingLockExclusive);
+        if alone == Err(Errno::WOULDBLOCK) {
+            return;
+        }
         // After a change of root or user it may be out of reach, and a process that took over wrote its own number.
         let ours =
             fs::read_to_string(&self.path).is_ok_and(|text| text == line(std::process::id()));
@@ -99,6 +109,13 @@ mod tests {
         fs::write(&path, "1\n").unwrap();
         drop(file);
         assert_eq!(fs::read_to_string(&path).unwrap(), "1\n");
+        // One that another is about to write is that one's.
+        let file = PidFile::write(&path).unwrap();
+        let next = PidFile::open(&path).unwrap();
+        drop(file);
+        assert!(path.exists());
+        drop(next);
+        assert!(!path.exists());
         assert!(PidFile::write(&folder.path().join("none/pid")).is_err());
     }
 }

@@ -159,6 +159,17 @@ impl Running {
         self.wants_number_written
     }
 
+    /// From now on the files of its sockets are this process's own, and the pid file says its number: no other process serves.
+    pub fn has_files(&self) {
+        if let Some(threads) = self.threads().as_mut() {
+            threads.files.settle();
+        }
+        if let Some(file) = self.pid_file.get() {
+            let written = file.write_number(std::process::id());
+            written.unwrap_or_else(|error| tracing::error!("cannot write the pid file: {error}"));
+        }
+    }
+
     /// True while new connections are welcome.
     pub fn is_ready(&self) -> bool {
         !self.process.is_draining()

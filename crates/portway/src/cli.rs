@@ -129,6 +129,7 @@ const UPGRADE_JSON: &str = "\
 With --json one object is printed:
   { \"ok\": true, \"pid\": 4711 (the process that serves), \"took\": 0.4 (seconds),
     \"before\": { \"pid\": 4242, \"connections\": 3, \"deadline\": 300.0 } (what finishes; null where nothing does),
+    \"supervisor\": { \"pid\": 812, \"name\": \"runit\" } (what has started that one, where it is not told of the next),
     \"state\": { \"entries\": 1200, \"bytes\": 81000, \"took\": 0.01 } (null where nothing was handed over),
     \"error\": \"why the process before goes on\" (left out where it does not),
     \"diagnostics\": [ { \"severity\": \"error\", \"code\": \"P0101\", \"message\": \"what is wrong\",

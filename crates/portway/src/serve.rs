@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use portway_admin::{Handed, Shown};
 use portway_control::bind::{self, Neighbour};
-use portway_control::descriptors;
 use portway_control::files::Files;
 use portway_control::history::History;
 use portway_control::install::{Running, Stop, install};
@@ -30,13 +29,19 @@ use tokio::time::timeout;
 
 use crate::background::Itself;
 use crate::kept::Kept;
-use crate::{render, system, systemd};
+use crate::{render, systemd};
 
 /// Time for answers of the admin address that are on their way when everything else has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Time for tasks of control to notice the end.
 const LAST_TASKS: Duration = Duration::from_millis(500);
+
+/// How long the system may take to close the sockets of a process that has ended.
+const LAST_SOCKETS: Duration = Duration::from_secs(2);
+
+/// How often it is tried whether it has.
+const NEXT_TRY: Duration = Duration::from_millis(50);
 
 /// The runtime of control and admin: apart from the workers', so that neither waits for the other.
 pub(crate) fn runtime() -> io::Result<Runtime> {
@@ -107,7 +112,6 @@ pub(crate) fn serve(
     setting: &Setting<'_>,
     tell: impl FnOnce(&Running),
 ) -> ExitCode {
-    system::raise_descriptor_limit(descriptors::wanted(&snapshot.process));
     let code = runtime.block_on(async {
         let mut predecessor = setting.predecessor.take();
         match start(snapshot, setting, &mut predecessor).await {
@@ -117,17 +121,44 @@ pub(crate) fn serve(
                 let quiet = setting.again.as_ref().is_some_and(|again| again.quiet);
                 parts.until_signal(setting.manners, quiet).await
             }
-            Err(found) => {
-                (setting.say)(&found);
+            Err(why) => {
+                let (found, code) = match why {
+                    NotStarted::Found(found) => {
+                        (setting.say)(&found);
+                        (found, ExitCode::FAILURE)
+                    }
+                    NotStarted::Stopped(by) => (stopped(by), ExitCode::SUCCESS),
+                };
                 if let Some(predecessor) = predecessor {
                     predecessor.failed(&found, setting.sources);
                 }
-                ExitCode::FAILURE
+                code
             }
         }
     });
     runtime.shutdown_timeout(LAST_TASKS);
     code
+}
+
+/// Why nothing serves.
+enum NotStarted {
+    /// This stands in the way.
+    Found(Diagnostics),
+    /// This signal came first.
+    Stopped(&'static str),
+}
+
+impl From<Diagnostics> for NotStarted {
+    fn from(found: Diagnostics) -> Self {
+        NotStarted::Found(found)
+    }
+}
+
+/// That a signal came before anything served.
+fn stopped(by: &str) -> Diagnostics {
+    let message = format!("stopped by {by} before it served");
+    tracing::warn!("{message}");
+    Diagnostic::error(Code::Install, Span::NONE, message).into()
 }
 
 /// The process before is told that this one serves, and lets go.
@@ -152,8 +183,8 @@ async fn start(
     snapshot: Snapshot,
     setting: &Setting<'_>,
     predecessor: &mut Option<Predecessor>,
-) -> Result<(Parts, Diagnostics), Diagnostics> {
-    let signals = Signals::new().map_err(|error| {
+) -> Result<(Parts, Diagnostics), NotStarted> {
+    let mut signals = Signals::new().map_err(|error| {
         let message = format!("cannot wait for signals: {error}");
         Diagnostics::from(Diagnostic::error(Code::Install, Span::NONE, message))
     })?;
@@ -163,9 +194,12 @@ async fn start(
     let mut tasks = JoinSet::new();
     // What nobody wants of it is closed when this function ends: a socket that is kept would go on listening.
     let neighbour = setting.neighbour.replace(Neighbour::None);
-    let listener = match setting.admin {
-        true => Some(bind_admin(&snapshot, &neighbour)?),
-        false => None,
+    let ended = predecessor.as_ref().is_some_and(Predecessor::has_ended);
+    let patience = if ended { LAST_SOCKETS } else { Duration::ZERO };
+    let listener = tokio::select! {
+        biased;
+        by = signals.stop(setting.manners) => return Err(NotStarted::Stopped(by)),
+        bound = bind_admin(&snapshot, setting.admin, &neighbour, patience) => bound?,
     };
     let serve = |listener| tokio::spawn(portway_admin::serve(listener, shown.clone()));
     // As long as there is a process before, that one answers.
@@ -177,13 +211,24 @@ async fn start(
     let by = if state.is_some() { "upgrade" } else { "start" };
     let folder = setting.again.as_ref().and_then(|it| it.state_dir.clone());
     let before = (state, History::open(folder));
-    let (running, found) = install(snapshot, setting.sources, &neighbour, before).await?;
+    let (running, found) = tokio::select! {
+        biased;
+        by = signals.stop(setting.manners) => return Err(NotStarted::Stopped(by)),
+        installed = install(snapshot, setting.sources, &neighbour, before) => installed?,
+    };
+    // The last moment at which a signal is the end of this process alone.
+    tokio::select! {
+        biased;
+        by = signals.stop(setting.manners) => return Err(NotStarted::Stopped(by)),
+        () = std::future::ready(()) => {}
+    }
     running.read_as(setting.reading.clone()).await;
     let running = Arc::new(running);
     // Before anybody can ask this process for the next upgrade.
     if let Some(predecessor) = predecessor.take() {
         take_over(predecessor, &running).await;
     }
+    running.has_files();
     if let Some(itself) = setting.itself.clone() {
         running.is_replaced_by(Box::new(move |line| itself.succeed(line)));
     }
@@ -218,14 +263,31 @@ async fn start(
     Ok((parts, found))
 }
 
-fn bind_admin(snapshot: &Snapshot, neighbour: &Neighbour) -> Result<TcpListener, Diagnostics> {
+/// The admin address, if it is to be served. For so long addresses that are taken are waited for.
+async fn bind_admin(
+    snapshot: &Snapshot,
+    is_served: bool,
+    neighbour: &Neighbour,
+    patience: Duration,
+) -> Result<Option<TcpListener>, Diagnostics> {
     let address = snapshot.process.admin;
-    bind::admin(address, neighbour).map_err(|error| {
-        // Nothing is bound yet: so all addresses that are taken can be named at once.
-        let mut found = Diagnostics::from(bind::explain_admin(address, &error));
-        found.extend(bind::check(snapshot, neighbour));
-        found
-    })
+    let begun = Instant::now();
+    loop {
+        let bound = is_served.then(|| bind::admin(address, neighbour));
+        let is_last = begun.elapsed() >= patience;
+        let is_free = || !bind::check(snapshot, neighbour).has_errors();
+        match bound.transpose() {
+            // What is taken all the same is told when it is bound.
+            Ok(listener) if is_last || is_free() => return Ok(listener),
+            Err(error) if is_last => {
+                // Nothing is bound yet: so all addresses that are taken can be named at once.
+                let mut found = Diagnostics::from(bind::explain_admin(address, &error));
+                found.extend(bind::check(snapshot, neighbour));
+                return Err(found);
+            }
+            Ok(_) | Err(_) => tokio::time::sleep(NEXT_TRY).await,
+        }
+    }
 }
 
 /// Answers what listeners leave to Portway itself.
@@ -426,6 +488,17 @@ impl Signals {
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
         })
+    }
+
+    /// The signal that stops, by its name. Others wait until they are asked for.
+    async fn stop(&mut self, manners: Manners) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.quit.recv() => "SIGQUIT",
+            _ = self.hangup.recv(), if manners == Manners::Demo => "SIGHUP",
+            _ = self.user1.recv(), if manners == Manners::Haproxy => "SIGUSR1",
+        }
     }
 
     async fn next(&mut self) -> Wish {

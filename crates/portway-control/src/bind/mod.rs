@@ -27,6 +27,7 @@ use portway_dataplane::worker::{BoundSocket, Socket, SocketId};
 pub use takeover::Handover;
 pub use unix::SocketFiles;
 
+use crate::own_descriptors::Ourselves;
 use portway_model::address::{BindAddress, UnixSocket};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::name::Name;
@@ -523,14 +524,9 @@ fn of_option(option: &str, error: &io::Error) -> io::Error {
 }
 
 /// A duplicate of the listening socket that whoever started us left under this number.
-///
-/// A process may duplicate its own descriptors with pidfd_getfd(2), Linux 5.6, which needs no claim of ours that
-/// the number is open and nobody else's.
 fn inherited(number: u32) -> io::Result<Socket> {
-    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
     let number = i32::try_from(number).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let ourselves = pidfd_open(getpid(), PidfdFlags::empty())?;
-    let fd: OwnedFd = pidfd_getfd(&ourselves, number, PidfdGetfdFlags::empty())?;
+    let fd = Ourselves::new().duplicate(number)?;
     let not_a_listener = || {
         let text = "this descriptor is not a listening stream socket";
         io::Error::new(io::ErrorKind::InvalidInput, text)

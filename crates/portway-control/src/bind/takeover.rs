@@ -21,17 +21,20 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, Resource, getpid, getrlimit};
-use rustix::process::{pidfd_getfd, pidfd_open};
+use rustix::process::{Resource, getrlimit};
 use socket2::Type;
 
 use super::{Place, unix};
+use crate::own_descriptors::Ourselves;
 
 /// What asks for the sockets.
 pub const REQUEST: &str = "_getsocks";
 
 /// Sockets in a message, the most that Linux lets through.
 const SOCKETS_A_MESSAGE: usize = 253;
+
+/// Sockets that this process puts into one: so many duplicates it needs room for.
+const SOCKETS_AT_ONCE: usize = 16;
 
 /// Bytes that a message says of one socket: two lengths, two empty names, four bytes of options.
 const BYTES_A_SOCKET: usize = 6;
@@ -41,6 +44,12 @@ const MESSAGE_BYTES: usize = SOCKETS_A_MESSAGE * (1 + 4096 + 1 + 16 + 4);
 
 /// Sockets that are taken from one process at most; it may have one for each address and worker.
 const MAX_SOCKETS: usize = 1 << 20;
+
+/// In place of their count: no more of them are wanted.
+const REFUSED: i32 = -1;
+
+/// Descriptors that a start needs beside those of its sockets.
+const OTHERS: usize = 48;
 
 /// How long the other process may be silent.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -66,13 +75,26 @@ impl Handover {
             let text = "this socket does not hand over listening sockets";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
+        let no_room = || {
+            // Behind the last message nobody waits for a word.
+            if count > SOCKETS_AT_ONCE {
+                let _ = (&*stream).write_all(&REFUSED.to_ne_bytes());
+            }
+            Err(no_room(count))
+        };
+        if !has_room(count) {
+            return no_room();
+        }
         let mut sockets = Vec::new();
         let mut said = vec![0; MESSAGE_BYTES];
         while sockets.len() < count {
             let before = sockets.len();
             let got = receive(stream, &mut said, &mut |fd| sockets.push(fd.into()))?;
-            if got == 0 || sockets.len() == before {
+            if got == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if sockets.len() == before {
+                return no_room();
             }
             if sockets.len() < count {
                 // HAProxy closes behind its last message, so nothing is said of that.
@@ -84,11 +106,10 @@ impl Handover {
 
     /// The sockets of this process that listen among these numbers.
     pub fn of_numbers(numbers: impl Iterator<Item = i32>) -> Self {
-        let ourselves = pidfd_open(getpid(), PidfdFlags::empty());
-        let sockets = ourselves
-            .map(|it| listening(&it, numbers))
-            .unwrap_or_default();
-        Self(Arc::new(sockets.into_iter().map(Into::into).collect()))
+        let ourselves = Ourselves::new();
+        let sockets = listening(&ourselves, numbers).into_iter();
+        let sockets = sockets.filter_map(|number| ourselves.duplicate(number).ok());
+        Self(Arc::new(sockets.map(Into::into).collect()))
     }
 
     /// Each by itself, with its address.
@@ -189,6 +210,25 @@ impl Handover {
     }
 }
 
+/// True where so many sockets can be taken: each is there twice, until it is known which are wanted. One that did not fit would be
+/// closed by the system, and nobody told.
+fn has_room(count: usize) -> bool {
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let most = getrlimit(Resource::Nofile).current;
+    let most = most.map_or(usize::MAX, |it| usize::try_from(it).unwrap_or(usize::MAX));
+    open + 2 * count + OTHERS <= most
+}
+
+fn no_room(count: usize) -> io::Error {
+    let most = getrlimit(Resource::Nofile).current.unwrap_or_default();
+    let text = format!(
+        "{count} sockets need {} descriptors while they are taken over, and this process may have {most}: raise the limit \
+         (`ulimit -n`, or `LimitNOFILE=` in a systemd unit) and restart",
+        2 * count + OTHERS
+    );
+    io::Error::other(text)
+}
+
 /// Receives one message with what it carries; gives how many bytes it said.
 ///
 /// # Errors
@@ -236,40 +276,45 @@ pub fn send(stream: impl AsFd, says: &[u8], carries: &[impl AsFd]) -> io::Result
 /// Gives the listening sockets of this process to whoever asked for them. Blocks while the other process takes them.
 ///
 /// # Errors
-/// The other process went away, or is silent.
+/// The other process is silent; `BrokenPipe` where it went away, or does not take them: then it may say why.
 pub fn give(mut stream: &UnixStream) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let sockets = ours();
+    let ourselves = Ourselves::new();
+    let sockets = listening(&ourselves, numbers());
     let count = i32::try_from(sockets.len()).unwrap_or(0);
     stream.write_all(&count.to_ne_bytes())?;
     let mut left = sockets.len();
-    for some in sockets.chunks(SOCKETS_A_MESSAGE) {
-        send(stream, &vec![0; some.len() * BYTES_A_SOCKET], some)?;
+    for some in sockets.chunks(SOCKETS_AT_ONCE) {
+        let some = some.iter().map(|number| ourselves.duplicate(*number));
+        let some = some.collect::<io::Result<Vec<OwnedFd>>>()?;
+        let sent = send(stream, &vec![0; some.len() * BYTES_A_SOCKET], &some);
         left -= some.len();
+        // One that has refused them and gone has said so before.
+        let has_gone = |it: &io::Error| it.kind() == io::ErrorKind::BrokenPipe;
+        if !(left > 0 && sent.as_ref().is_err_and(has_gone)) {
+            sent?;
+        }
         if left > 0 {
-            stream.read_exact(&mut [0; 4])?;
+            let mut taken = [0; 4];
+            stream.read_exact(&mut taken)?;
+            if i32::from_ne_bytes(taken) == REFUSED {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
         }
     }
     Ok(())
 }
 
-/// A duplicate of each socket that this process listens on. See [`super::inherited`] for the way.
-fn ours() -> Vec<OwnedFd> {
-    let Ok(ourselves) = pidfd_open(getpid(), PidfdFlags::empty()) else {
-        return Vec::new();
-    };
-    listening(&ourselves, numbers())
-}
-
-/// A duplicate of each socket among these descriptors that listens. One may stand under several numbers, and where all numbers
-/// are tried, the duplicates made here come up too.
-fn listening(ourselves: &OwnedFd, numbers: impl Iterator<Item = i32>) -> Vec<OwnedFd> {
-    let duplicate = |number| pidfd_getfd(ourselves, number, PidfdGetfdFlags::empty()).ok();
+/// Those of these numbers under which a socket listens. One may stand under several: the first is given.
+fn listening(ourselves: &Ourselves, numbers: impl Iterator<Item = i32>) -> Vec<i32> {
     let mut known = HashSet::new();
-    let sockets = numbers.filter_map(duplicate).filter(|fd| {
-        listens(fd).unwrap_or(false)
+    let sockets = numbers.filter(|number| {
+        let Ok(fd) = ourselves.duplicate(*number) else {
+            return false;
+        };
+        listens(&fd).unwrap_or(false)
             && rustix::fs::fstat(fd).is_ok_and(|it| known.insert((it.st_dev, it.st_ino)))
     });
     sockets.collect()
@@ -352,9 +397,8 @@ mod tests {
     fn each_socket_is_given_once_where_proc_is_not_seen() {
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let local = tcp.local_addr().unwrap();
-        let ourselves = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
-        let all = listening(&ourselves, 0..2_000).into_iter();
-        let same = all.map(socket2::Socket::from).filter(|it| {
+        let all = Handover::of_numbers(0..2_000);
+        let same = all.0.iter().filter(|it| {
             let address = it.local_addr().ok().and_then(|it| it.as_socket());
             address == Some(local)
         });

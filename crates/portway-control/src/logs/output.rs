@@ -4,6 +4,7 @@
 //! without waiting, a stream over TCP has a second to take what it is given, and one that is gone is tried again a second
 //! later at the earliest.
 
+use crate::own_descriptors::Ourselves;
 use crate::sources::folder_of;
 use portway_model::log::{LogDestination, SyslogAddress};
 use portway_model::span::{Sources, Span};
@@ -11,7 +12,6 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -204,11 +204,7 @@ fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
 
 /// A descriptor that the process was started with, duplicated.
 fn descriptor(number: u16) -> io::Result<File> {
-    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-
-    let ourselves = pidfd_open(getpid(), PidfdFlags::empty())?;
-    let fd: OwnedFd = pidfd_getfd(&ourselves, number.into(), PidfdGetfdFlags::empty())?;
-    Ok(File::from(fd))
+    Ourselves::new().duplicate(number.into()).map(File::from)
 }
 
 pub(super) fn append_to(path: &Path) -> io::Result<File> {

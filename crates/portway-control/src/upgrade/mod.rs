@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ExitStatus};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -61,6 +61,8 @@ pub(crate) struct Upgrades {
     left: watch::Sender<bool>,
     /// Where a process waits that is to know who serves.
     keeper: OnceLock<UnixStream>,
+    /// This process took over from another.
+    follows: AtomicBool,
     /// Where this process hears who serves, if it is to know.
     news: Mutex<Option<UnixStream>>,
 }
@@ -74,6 +76,7 @@ impl Default for Upgrades {
             successor: watch::Sender::new(None),
             left: watch::Sender::new(false),
             keeper: OnceLock::new(),
+            follows: AtomicBool::new(false),
             news: Mutex::default(),
         }
     }
@@ -103,6 +106,8 @@ pub struct Upgraded {
     pub connections: u64,
     /// How long they have.
     pub deadline: Duration,
+    /// What has started this process and may take its end for that of the service: its number and name.
+    pub supervisor: Option<(u32, String)>,
 }
 
 /// This process goes on.
@@ -179,8 +184,24 @@ impl Upgrades {
         }
     }
 
+    /// What has started this process and hears of its end alone. `None` where it is told of the next one (systemd, the parent in a
+    /// container), or this process is not the first: then it follows the service already, or has lost it.
+    fn supervisor(&self) -> Option<(u32, String)> {
+        let is_told = std::env::var_os("NOTIFY_SOCKET").is_some()
+            || std::process::id() == 1
+            || self.keeper.get().is_some();
+        if is_told || self.follows.load(Ordering::Relaxed) {
+            return None;
+        }
+        let process = std::os::unix::process::parent_id();
+        let name = std::fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
+        let name = name.trim_end();
+        (!matches!(name, "systemd" | "init")).then(|| (process, name.to_owned()))
+    }
+
     /// This process took over from another, in so long.
     pub(crate) fn have_made_this(&self, at: SystemTime, took: Duration) {
+        self.follows.store(true, Ordering::Relaxed);
         self.set_last(at, took, None);
     }
 
@@ -259,7 +280,7 @@ impl Running {
         let (at, begun) = (SystemTime::now(), Instant::now());
         let running = self.clone();
         let who = by.to_owned();
-        let done = tokio::task::spawn_blocking(move || running.replaced(&who, begun + within));
+        let done = tokio::task::spawn_blocking(move || running.replaced(&who, begun, within));
         let done = done
             .await
             .unwrap_or_else(|error| Err(error.to_string().into()));
@@ -273,6 +294,7 @@ impl Running {
                     given,
                     connections: self.open_connections(),
                     deadline: self.snapshot().process.drain_deadline,
+                    supervisor: self.upgrades.supervisor(),
                 })
             }
             Err(Refused { why, findings }) => {
@@ -295,7 +317,12 @@ impl Running {
     }
 
     /// Blocks until the new process serves, or does not.
-    fn replaced(&self, by: &str, deadline: Instant) -> Result<(u32, Given), Refused> {
+    fn replaced(
+        &self,
+        by: &str,
+        begun: Instant,
+        within: Duration,
+    ) -> Result<(u32, Given), Refused> {
         let _turn = self.upgrades.begin()?;
         // What is being changed is finished first.
         drop(self.changing.blocking_lock());
@@ -305,7 +332,7 @@ impl Running {
         let kept = line.try_clone().map_err(|it| cannot_start(&it))?;
         *self.upgrades.line() = Some(Some(kept));
         let mut child = start(theirs).map_err(|it| cannot_start(&it))?;
-        match self.get_ready(&line, &mut child, deadline) {
+        match self.get_ready(&line, &mut child, begun, within) {
             Ok((given, writes_pid)) => {
                 let process = child.id();
                 self.leave_to(process, writes_pid);
@@ -346,18 +373,20 @@ impl Running {
         &self,
         line: &UnixStream,
         child: &mut Child,
-        mut deadline: Instant,
+        begun: Instant,
+        within: Duration,
     ) -> Result<(Given, bool), Refused> {
-        let begun = Instant::now();
+        let mut deadline = begun + within;
         let mut given = Given::default();
         let mut changing: Option<MutexGuard<'_, Changing>> = None;
         loop {
             let word = words::hear(line, deadline).map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut if deadline > begun + within => Refused::from(format!(
+                    "the new process has the live state and did not serve within {} s after that",
+                    LAST_STEP.as_secs()
+                )),
                 io::ErrorKind::TimedOut => {
-                    let seconds = deadline.duration_since(begun).as_secs_f64();
-                    Refused::from(format!(
-                        "the new process was not ready within {seconds:.0} seconds"
-                    ))
+                    Refused::from(format!("the new process was not ready within {within:?}"))
                 }
                 io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
                     self.has_ended(child)
@@ -365,7 +394,11 @@ impl Running {
                 _ => format!("the new process cannot be understood: {error}").into(),
             })?;
             let answered = match word {
-                Word::Sockets => takeover::give(line),
+                Word::Sockets => match takeover::give(line) {
+                    // Why is its next word, or there is none.
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                    given => given,
+                },
                 Word::State => {
                     changing.get_or_insert_with(|| self.changing.blocking_lock());
                     let left = deadline.saturating_duration_since(Instant::now());
@@ -381,7 +414,7 @@ impl Running {
                 }
             };
             answered.map_err(|error| {
-                format!("the new process does not take what it asked for: {error}")
+                format!("what the new process has asked for cannot be given: {error}")
             })?;
             deadline = deadline.max(Instant::now() + LAST_STEP * u32::from(changing.is_some()));
         }

@@ -1,5 +1,6 @@
 //! The side of the new process: what it asks of the one before, and what it tells it.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -40,6 +41,8 @@ pub struct Predecessor {
     line: UnixStream,
     at: SystemTime,
     begun: Instant,
+    /// It ended before it gave anything.
+    has_ended: Cell<bool>,
 }
 
 impl Predecessor {
@@ -49,7 +52,13 @@ impl Predecessor {
             line,
             at: SystemTime::now(),
             begun: Instant::now(),
+            has_ended: Cell::new(false),
         }
+    }
+
+    /// True where it ended before it gave its sockets: the system may be about to close them.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended.get()
     }
 
     /// Its listening sockets, those of the system among them. Where it is gone meanwhile there are none to share, and every address has to be free.
@@ -63,6 +72,7 @@ impl Predecessor {
                 tracing::warn!(
                     "the process before has ended: this one starts as if there had been none"
                 );
+                self.has_ended.set(true);
                 Ok(Neighbour::given(of_system))
             }
             Err(error) => {

@@ -111,6 +111,7 @@ fn demonstrate(ports: Ports, quiet: bool) -> Result<ExitCode, Box<dyn Error>> {
             super::print(&introduction(ports, &targets));
         }
     };
+    system::raise_descriptor_limit(None);
     Ok(serve::serve(runtime, snapshot, &setting, tell))
 }
 

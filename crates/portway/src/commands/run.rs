@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use portway_control::bind::{self, Neighbour};
+use portway_control::descriptors;
 use portway_control::files::Record;
 use portway_control::install::Running;
 use portway_control::sources::{Compiled, Reading, compile_files_with, watches};
@@ -58,11 +59,17 @@ pub(crate) fn run(arguments: &Run, quiet: bool) -> ExitCode {
             "systemd listens on {address}, and no listener does: who connects there is not served"
         );
     }
+    // Before others leave it sockets.
+    system::raise_descriptor_limit(descriptors::wanted(&snapshot.process));
     let neighbour = match &predecessor {
         None => Neighbour::given(of_system),
         Some(predecessor) => match predecessor.sockets(of_system) {
             Ok(neighbour) => neighbour,
-            Err(error) => return super::fail(&error.message),
+            Err(error) => {
+                let code = super::fail(&error.message);
+                predecessor.failed(&error.into(), &compiled.sources);
+                return code;
+            }
         },
     };
     let tell = |running: &Running| {

@@ -56,5 +56,11 @@ fn done(answer: &json::Upgrade) -> String {
             before.pid, before.connections, before.deadline
         );
     }
+    if let Some(by) = &answer.supervisor {
+        text += &format!(
+            "started by {} (process {}): if that supervises Portway, have it follow `pid_file`; the end of the process before is not that of the service\n",
+            by.name, by.pid
+        );
+    }
     text
 }

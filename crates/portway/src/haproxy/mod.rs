@@ -21,6 +21,7 @@ use std::sync::Arc;
 use flags::Flags;
 use messages::Voice;
 use portway_control::bind::{Handover, Neighbour};
+use portway_control::descriptors;
 use portway_control::install::{self, Running};
 use portway_control::sources::{Compiled, Reading, compile_files_with, configurations_in};
 use portway_control::upgrade::StateFrom;
@@ -339,6 +340,8 @@ fn serve(
         .map(|pid| (*pid, Signal::USR1))
         .chain(flags.terminate.iter().map(|pid| (*pid, Signal::TERM)))
         .collect();
+    // Before others leave it sockets.
+    system::raise_descriptor_limit(descriptors::wanted(&snapshot.process));
     let (handover, state) = match predecessor(flags, &voice) {
         Ok(before) => before,
         Err(message) => return fail(flags, &message),

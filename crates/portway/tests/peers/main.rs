@@ -45,6 +45,7 @@ mod traefik_mixed;
 mod unread_log;
 mod upgrade;
 mod upgrade_drains;
+mod upgrade_ends;
 mod upgrade_rights;
 mod upgrade_versions;
 mod websocket;
