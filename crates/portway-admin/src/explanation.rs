@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
-    /// The method.
+    /// The method; GET where none is said.
+    #[serde(default = "get")]
     pub method: String,
     /// `https://HOST[:PORT]/PATH`.
     pub url: String,
@@ -27,6 +28,10 @@ pub struct Question {
     /// The listener that it comes to; found out by the URL where none is said.
     #[serde(default)]
     pub listener: Option<String>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
 }
 
 impl From<Question> for control::Asked {

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portway_dialects::{Dialect, cloudformation, detect, haproxy, native, traefik};
+use portway_dialects::{Dialect, Inputs, cloudformation, detect, haproxy, native, traefik};
 use portway_model::choice::FirstAddress;
 use portway_model::compile::compile;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
@@ -46,6 +46,8 @@ pub struct Reading {
     pub containers: traefik::Options,
     /// The names of targets must resolve at the start, unless a target says otherwise: what HAProxy demands.
     pub names_must_resolve: bool,
+    /// A haproxy.cfg may name certificates that cannot be read: it is looked at, and does not serve.
+    pub certificates_may_be_missing: bool,
 }
 
 /// Reads, parses, merges and compiles `paths`, each in the language that it is found to be in.
@@ -379,7 +381,7 @@ fn parse(
         }
     }
     if !of_haproxy.is_empty() {
-        let (draft, found) = parse_haproxy(sources, &of_haproxy, changes);
+        let (draft, found) = parse_haproxy(sources, &of_haproxy, (changes, reading));
         diagnostics.extend(found);
         drafts.push(draft);
     }
@@ -488,7 +490,7 @@ fn named_by(sources: &Sources, files: &[FileId]) -> Vec<String> {
 fn parse_haproxy(
     sources: &mut Sources,
     files: &[FileId],
-    changes: &[Made<'_>],
+    (changes, reading): (&[Made<'_>], &Reading),
 ) -> (Draft, Diagnostics) {
     for &file in files {
         sources.begin_paths_at(file, "");
@@ -511,7 +513,11 @@ fn parse_haproxy(
         .collect();
     let names: Vec<&str> = texts.iter().map(|text| text.name).collect();
     world::with_inputs(&names, |inputs| {
-        haproxy::parse_changed(&texts, &changes, inputs)
+        let inputs = Inputs {
+            certificates_may_be_missing: reading.certificates_may_be_missing,
+            ..*inputs
+        };
+        haproxy::parse_changed(&texts, &changes, &inputs)
     })
 }
 

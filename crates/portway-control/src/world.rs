@@ -27,6 +27,7 @@ pub fn with_inputs<T>(names: &[&str], read: impl FnOnce(&Inputs<'_>) -> T) -> T 
         read: &|path| read_limited(Path::new(path), MAX_REFERRED_BYTES),
         list: &|path, wanted| files::list(Path::new(path), wanted),
         resolve: &resolve,
+        certificates_may_be_missing: false,
     })
 }
 

@@ -18,6 +18,9 @@ pub struct Inputs<'a> {
     pub list: &'a dyn Fn(&str, Wanted) -> Option<Vec<String>>,
     /// The addresses of a host name, for places where an address is needed at once; empty where it has none.
     pub resolve: &'a dyn Fn(&str) -> Vec<IpAddr>,
+    /// Certificates that cannot be read are warnings, and named in what is given back all the same: for who looks at a
+    /// configuration of another machine.
+    pub certificates_may_be_missing: bool,
 }
 
 impl Inputs<'static> {
@@ -27,5 +30,6 @@ impl Inputs<'static> {
         read: &|_| Err("there are no files here".to_owned()),
         list: &|_, _| None,
         resolve: &|_| Vec::new(),
+        certificates_may_be_missing: false,
     };
 }

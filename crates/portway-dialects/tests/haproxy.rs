@@ -65,6 +65,7 @@ fn resolve(name: &str) -> Vec<IpAddr> {
 
 fn world() -> Inputs<'static> {
     Inputs {
+        certificates_may_be_missing: false,
         environment: &environment,
         read: &read,
         list: &list,
@@ -240,6 +241,7 @@ fn haproxy_judges_the_same() {
 /// A world in which every file and host name is there, as published samples need.
 fn given() -> Inputs<'static> {
     Inputs {
+        certificates_may_be_missing: false,
         environment: &|name| {
             let value = match name {
                 "SOCKET_PATH" => "/var/run/docker.sock",

@@ -83,6 +83,7 @@ fn case(base: &str, written: &str) -> Case {
 
 fn world() -> Inputs<'static> {
     Inputs {
+        certificates_may_be_missing: false,
         environment: &|_| None,
         read: &|path| {
             let path = path.trim_start_matches('/');

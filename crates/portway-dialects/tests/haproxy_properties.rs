@@ -74,6 +74,7 @@ fn line() -> impl Strategy<Value = String> {
 
 fn check(text: &str) {
     let inputs = Inputs {
+        certificates_may_be_missing: false,
         environment: &|name| (name.len() % 2 == 1).then(|| "x \"y".to_owned()),
         read: &|path| match path.len() % 3 {
             0 => Err("it does not exist".to_owned()),

@@ -39,6 +39,7 @@ fn read(path: &str) -> Result<Vec<u8>, String> {
 
 fn world() -> Inputs<'static> {
     Inputs {
+        certificates_may_be_missing: false,
         environment: &|name| match name {
             "PWD" => Some("/srv/shop".to_owned()),
             "TAG" => Some("1.2".to_owned()),
@@ -235,6 +236,7 @@ fn files_that_are_named() {
         _ => Err("it does not exist".to_owned()),
     };
     let inputs = Inputs {
+        certificates_may_be_missing: false,
         list: &list,
         read: &read,
         ..world()

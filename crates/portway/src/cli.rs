@@ -282,7 +282,17 @@ pub(crate) fn reading(language: &Language, templates: &Templates, unset: Unset) 
         containers: traefik::Options {
             addresses: language.address.clone(),
         },
-        names_must_resolve: false,
+        ..Reading::default()
+    }
+}
+
+/// A header, as `curl` takes it.
+pub(crate) fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("write 'NAME: VALUE'".to_owned()),
     }
 }
 
@@ -474,6 +484,12 @@ pub(crate) struct Explain {
     /// The listener that it comes to; found out by scheme, address and port where none is given
     #[arg(long, value_name = "NAME")]
     pub(crate) listener: Option<String>,
+    /// A header of the request: `-H 'Cookie: a=b'`; it may also stand behind the URL
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// The body of the request, or `@FILE` with it; it may also stand behind the URL
+    #[arg(short = 'd', long, value_name = "TEXT")]
+    pub(crate) data: Option<String>,
     /// Show every rule that does not match
     #[arg(long)]
     pub(crate) all: bool,

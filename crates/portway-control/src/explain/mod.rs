@@ -464,7 +464,10 @@ impl View<'_> {
                     health: view.health.as_str(),
                     standing: standing(view.standing, taken),
                     why: why_not(view, taken, reason),
-                    share: (view.standing == Standing::In).then(|| percent(view.weight, sum)),
+                    share: match choice.bound {
+                        Some(_) => taken.then(|| percent(1, 1)),
+                        None => (view.standing == Standing::In).then(|| percent(view.weight, sum)),
+                    },
                     in_flight: view.in_flight,
                     max_connections: view.most,
                 }

@@ -163,19 +163,20 @@ fn local(bound: Option<IpAddr>, parts: &Parts) -> IpAddr {
 fn nobody(snapshot: &Snapshot, parts: &Parts, named: Option<&str>) -> String {
     let one = |it: &std::sync::Arc<Listener>| {
         let addresses: Vec<String> = it.binds.iter().map(ToString::to_string).collect();
-        format!(
-            "{} ({} {})",
-            it.name,
-            it.protocol.as_str(),
-            addresses.join(", ")
-        )
+        let addresses = match addresses.is_empty() {
+            true => "without an address: others hand connections over to it".to_owned(),
+            false => addresses.join(", "),
+        };
+        format!("{} ({} {addresses})", it.name, it.protocol.as_str())
     };
     let known: Vec<String> = snapshot.listeners.iter().map(one).collect();
     let known = match known.is_empty() {
         true => "there is none at all".to_owned(),
         false => format!("there are {}", known.join("; ")),
     };
+    let has = |name: &str| snapshot.listeners.iter().any(|it| it.name.as_str() == name);
     match named {
+        Some(name) if has(name) => format!("nobody connects to listener `{name}`: {known}"),
         Some(name) => format!("no listener is called `{name}`: {known}"),
         None => format!("no listener accepts on port {}: {known}", parts.port),
     }

@@ -63,6 +63,9 @@ struct Walk<'q> {
     told: Told,
 }
 
+/// Why a connection is closed on which no whole request comes.
+const HEAD_LACKS: &str =
+    "the client sends no whole head of a request: its timeout ends the connection";
 /// No rule says where to.
 const NO_RULE: &str = "no rule says where it goes";
 
@@ -276,6 +279,8 @@ impl Walk<'_> {
         let (head_len, refused) = match head {
             Parsed::Complete { head_len } => (head_len, None),
             Parsed::Refused(refusal) => (0, Some(refusal)),
+            // There is no more of it, or there is no room for it.
+            Parsed::Partial if rest.is_empty() => return closed(HEAD_LACKS),
             Parsed::Partial => (0, Some(Refusal::HeadTooLarge)),
         };
         if refused.is_some() {

@@ -356,6 +356,7 @@ mod tests {
     use portway_model::span::{FileId, Span};
 
     const INPUTS: Inputs<'static> = Inputs {
+        certificates_may_be_missing: false,
         environment: &|name| match name {
             "P" => Some("80".to_owned()),
             "B" => Some("[::1]:81".to_owned()),

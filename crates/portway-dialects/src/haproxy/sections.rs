@@ -378,6 +378,7 @@ mod tests {
     use portway_model::span::FileId;
 
     const INPUTS: Inputs<'static> = Inputs {
+        certificates_may_be_missing: false,
         environment: &|name| (name == "OUTER").then(|| "outer".to_owned()),
         ..Inputs::NOTHING
     };

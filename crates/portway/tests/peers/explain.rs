@@ -532,3 +532,75 @@ targets = ["127.0.0.1:{app}"]
     let text = tell("/answer");
     assert!(text.contains("[\"X-Plain\",\"plain\"]"), "{text}");
 }
+
+#[test]
+fn a_file_of_another_machine_is_told_without_its_certificates() {
+    let scene = Scene::new();
+    scene.file(
+        "h.cfg",
+        "defaults\n    mode http\n    timeout client 5s\n    timeout server 5s\n    timeout connect 5s\nfrontend clear\n    \
+         bind 127.0.0.1:80\n    http-request deny if { req.hdr(X-A) bad }\n    default_backend app\nfrontend secure\n    \
+         bind 127.0.0.1:443 ssl crt /nowhere/a.pem ca-file /nowhere/ca.pem verify required\n    \
+         bind 127.0.0.1:444 ssl crt-list /nowhere/list\n    default_backend app\nbackend app\n    \
+         balance roundrobin\n    cookie SRV insert\n    server a 127.0.0.1:4 cookie one\n    server b 127.0.0.1:5 cookie two\n",
+    );
+    let told = |arguments: &[&str]| {
+        let arguments = [&["explain", "h.cfg", "--json"], arguments].concat();
+        let printed = scene.run(PORTWAY, &arguments).good();
+        serde_json::from_str::<Value>(&printed).unwrap()
+    };
+    let of_port = |url: &str| told(&["--", url]);
+    assert_eq!(of_port("http://127.0.0.1/x")["end"]["is"], "target");
+    for url in ["https://127.0.0.1/x", "https://127.0.0.1:444/x"] {
+        let told = of_port(url);
+        assert_eq!(told["certificate"], Value::Null, "{told:#}");
+        assert_eq!(
+            told["listeners"][0]["name"]
+                .as_str()
+                .map(|it| it.starts_with("secure")),
+            Some(true)
+        );
+    }
+    // Options of the request stand on either side.
+    for words in [
+        ["-H", "X-A: bad", "--", "http://127.0.0.1/x"],
+        ["--", "http://127.0.0.1/x", "-H", "X-A: bad"],
+    ] {
+        assert_eq!(told(&words)["end"]["status"], 403);
+    }
+    // Who is bound goes to one target.
+    let bound = told(&["-H", "Cookie: SRV=two", "--", "http://127.0.0.1/x"]);
+    let targets = &bound["target_group"]["targets"];
+    assert_eq!(
+        (&targets[0]["share"], &targets[1]["share"]),
+        (&Value::Null, &json!("100 %")),
+        "{bound:#}"
+    );
+    // Nothing else forgives.
+    let checked = scene.run(PORTWAY, &["check", "h.cfg"]);
+    assert!(
+        !checked.status.success() && checked.both().contains("/nowhere/a.pem"),
+        "{checked}"
+    );
+    let silent = told(&["--", "tcp://127.0.0.1:80"]);
+    assert_eq!(silent["end"]["is"], "closed", "{silent:#}");
+    scene.file(
+        "handed.toml",
+        "[listener.raw]\nbind = '127.0.0.1:9'\nprotocol = 'tcp'\nrule = { phase = 'client_hello', when = '!is_http', hand_over = 'clear' }\n\
+         [listener.clear]\nprotocol = 'http'\nrule = { respond = 200 }\n",
+    );
+    let explained = |arguments: &[&str]| {
+        let arguments = [
+            &["explain", "handed.toml", "--listener", "clear", "--"],
+            arguments,
+        ]
+        .concat();
+        scene.run(PORTWAY, &arguments).both()
+    };
+    let said = explained(&["http://127.0.0.1/"]);
+    assert!(
+        said.contains("nobody connects to listener `clear`")
+            && said.contains("clear (http without an address"),
+        "{said}"
+    );
+}

@@ -12,7 +12,7 @@ use portway_model::draft::{
 };
 use portway_model::name::Name;
 use portway_model::settings::{CertificateJudge, ClientAuth, ServerName, VerifyName};
-use portway_model::span::Spanned;
+use portway_model::span::{Span, Spanned};
 
 /// Files beside a certificate that are no certificates themselves.
 const BESIDE: [&str; 4] = [".key", ".ocsp", ".issuer", ".sctl"];
@@ -230,7 +230,9 @@ impl Lowering<'_, '_, '_> {
             .collect();
         if parts.is_empty() {
             let message = format!("cannot read `{}`: {failure}", path.value);
-            self.reader.error(Code::Unreadable, path.span, message);
+            if self.unreadable(path.span, message) {
+                self.add_certificate(listener, path, None, (hosts, own));
+            }
         }
         for part in parts {
             self.certificate(listener, &Spanned::new(part, path.span), hosts, own);
@@ -282,7 +284,9 @@ impl Lowering<'_, '_, '_> {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(failure) => {
                 let message = format!("cannot read `{}`: {failure}", list.value);
-                self.reader.error(Code::Unreadable, list.span, message);
+                if self.unreadable(list.span, message) {
+                    self.add_certificate(listener, list, None, (&[], &Own::default()));
+                }
                 return;
             }
         };
@@ -358,8 +362,20 @@ impl Lowering<'_, '_, '_> {
     fn exists(&mut self, path: &Spanned<String>, what: &str) {
         if let Err(failure) = (self.reader.inputs.read)(&path.value) {
             let message = format!("cannot read {what} `{}`: {failure}", path.value);
-            self.reader.error(Code::Unreadable, path.span, message);
+            self.unreadable(path.span, message);
         }
+    }
+
+    /// A file with certificates cannot be read; true where it may be named all the same.
+    fn unreadable(&mut self, span: Span, message: String) -> bool {
+        let may_be = self.reader.inputs.certificates_may_be_missing;
+        match may_be {
+            true => self
+                .reader
+                .push(Diagnostic::warning(Code::Unreadable, span, message)),
+            false => self.reader.error(Code::Unreadable, span, message),
+        }
+        may_be
     }
 
     /// Certificates of an address in clear: HAProxy reads them all the same.

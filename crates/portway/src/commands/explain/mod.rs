@@ -9,11 +9,11 @@ use clap::Parser;
 use portway_admin::client;
 use portway_admin::explanation::{Explanation, Question};
 use portway_control::explain::{NotExplained, explain_at_start};
-use portway_control::sources::compile_files_with;
+use portway_control::sources::{Reading, compile_files_with};
 use portway_dialects::cloudformation::Unset;
 use portway_model::defaults;
 
-use crate::cli::{Explain, reading};
+use crate::cli::{Explain, header, reading};
 use crate::render;
 
 /// What stands behind `--`, as `curl` has it.
@@ -79,7 +79,8 @@ pub(crate) fn run(arguments: &Explain, quiet: bool) -> ExitCode {
 }
 
 fn question(request: &Request, arguments: &Explain) -> Result<Question, String> {
-    let body = match request.data.as_deref().map(|it| (it, it.strip_prefix('@'))) {
+    let data = request.data.as_deref().or(arguments.data.as_deref());
+    let body = match data.map(|it| (it, it.strip_prefix('@'))) {
         None => String::new(),
         Some((_, Some(file))) => {
             std::fs::read_to_string(file).map_err(|error| format!("cannot read {file}: {error}"))?
@@ -88,7 +89,7 @@ fn question(request: &Request, arguments: &Explain) -> Result<Question, String> 
     };
     let (method, url) = match request.what.as_slice() {
         [method, url] => (method.clone(), url.clone()),
-        [url] if request.data.is_some() => ("POST".to_owned(), url.clone()),
+        [url] if data.is_some() => ("POST".to_owned(), url.clone()),
         [url] => ("GET".to_owned(), url.clone()),
         _ => return Err("write `-- METHOD URL`".to_owned()),
     };
@@ -96,7 +97,7 @@ fn question(request: &Request, arguments: &Explain) -> Result<Question, String> 
     Ok(Question {
         method,
         url,
-        headers: request.headers.clone(),
+        headers: [&arguments.headers[..], &request.headers].concat(),
         body,
         from,
         listener: request
@@ -112,7 +113,10 @@ fn at_start(
     arguments: &Explain,
     quiet: bool,
 ) -> Result<Result<Explanation, String>, ExitCode> {
-    let reading = reading(&arguments.language, &arguments.templates, Unset::Refused);
+    let reading = Reading {
+        certificates_may_be_missing: true,
+        ..reading(&arguments.language, &arguments.templates, Unset::Refused)
+    };
     let compiled = compile_files_with(&arguments.sources, &reading);
     let Some(snapshot) = compiled.snapshot else {
         render::to_stderr(&compiled.sources, &compiled.diagnostics, quiet);
@@ -129,15 +133,5 @@ fn at_start(
             render::to_stderr(&compiled.sources, &found, quiet);
             Err(ExitCode::FAILURE)
         }
-    }
-}
-
-/// A header, as `curl` takes it.
-fn header(text: &str) -> Result<(String, String), String> {
-    match text.split_once(':') {
-        Some((name, value)) if !name.trim().is_empty() => {
-            Ok((name.trim().to_owned(), value.trim().to_owned()))
-        }
-        _ => Err("write 'NAME: VALUE'".to_owned()),
     }
 }
