@@ -7,6 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -21,6 +22,7 @@ use portway_control::services::ControlLevel;
 use portway_control::supervisor::Doing;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::systemd;
 
@@ -87,12 +89,30 @@ impl Itself {
         arguments: &[OsString],
         predecessor: &[UnixStream],
     ) -> io::Result<Result<Serving, ExitStatus>> {
+        let Starting { mut serving } = self.begin(arguments, predecessor)?;
+        let serves = serving.line.read_exact(&mut [0]).is_ok();
+        Ok(if serves {
+            Ok(serving)
+        } else {
+            Err(serving.child.wait()?)
+        })
+    }
+
+    /// The same without waiting.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub(crate) fn begin(
+        &self,
+        arguments: &[OsString],
+        predecessor: &[UnixStream],
+    ) -> io::Result<Starting> {
         let waits = match predecessor {
             [] => ALONE,
             _ => WITH_PREDECESSOR,
         };
-        let (mut ours, theirs) = UnixStream::pair()?;
-        let mut child = Command::new(&self.program)
+        let (ours, theirs) = UnixStream::pair()?;
+        let child = Command::new(&self.program)
             .arg0(&self.name)
             .args(arguments)
             .env(PARENT_WAITS, waits)
@@ -103,12 +123,44 @@ impl Itself {
             // The child waits for it, and must not do so for ever. One that is gone already is noticed below.
             let _ = takeover::send(&ours, &[0], &[] as &[&UnixStream]);
         }
-        let serves = ours.read_exact(&mut [0]).is_ok();
-        Ok(if serves {
-            Ok(Serving { child, line: ours })
-        } else {
-            Err(child.wait()?)
-        })
+        let serving = Serving { child, line: ours };
+        Ok(Starting { serving })
+    }
+}
+
+/// A child of which nobody knows yet whether it will serve.
+pub(crate) struct Starting {
+    serving: Serving,
+}
+
+impl Starting {
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.serving.child.id()
+    }
+
+    /// Comes with true once it serves, with false where it has ended before or was given up. Called once.
+    ///
+    /// # Errors
+    /// There is no descriptor left for it.
+    pub(crate) fn serves(&self) -> io::Result<JoinHandle<bool>> {
+        let mut line = self.serving.line.try_clone()?;
+        let wait = move || line.read_exact(&mut [0]).is_ok();
+        Ok(tokio::task::spawn_blocking(wait))
+    }
+
+    /// It serves.
+    pub(crate) fn serving(self) -> Serving {
+        self.serving
+    }
+
+    /// Ends it, whatever it is at. What is given back has ended once the system says so: a process that waits for a disk does not
+    /// hear of it before.
+    pub(crate) fn give_up(mut self) -> Child {
+        // One that is gone needs no telling.
+        let _ = self.serving.child.kill();
+        let _ = self.serving.line.shutdown(Shutdown::Both);
+        self.serving.child
     }
 }
 

@@ -1,7 +1,7 @@
 //! `-W`: a master that serves nothing, starts workers and passes signals on.
 //!
 //! SIGUSR2 and SIGHUP start a new worker, which asks the one before to finish once it serves; where it does not come to serve,
-//! the one before goes on and nothing changes. SIGUSR1 lets all workers finish, SIGTERM and SIGINT end them. A worker that
+//! the one before goes on and nothing changes; signals and commands are heard meanwhile. SIGUSR1 lets all workers finish, SIGTERM and SIGINT end them. A worker that
 //! ends unasked ends the master with its status: whoever watches the service starts it again.
 //!
 //! A new worker is given a connection to the one before, over which it takes the listening sockets.
@@ -10,23 +10,26 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Child, ExitCode};
 use std::time::Instant;
 
 use portway_control::pid_file::PidFile;
 use portway_control::services::ControlLevel;
 use portway_control::supervisor::Doing;
+use portway_control::upgrade::READY_WITHIN;
 use portway_model::diagnostic::Severity;
 use portway_model::snapshot::Snapshot;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{self, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout_at;
 
 use super::flags::Flags;
 use super::master_socket::{self, Question, Whom};
 use super::messages::Voice;
 use super::version;
-use crate::background::{self, Itself, Nobody, Serving};
+use crate::background::{self, Itself, Nobody, Serving, Starting};
 use crate::systemd;
 
 /// Connections to the worker before that a worker is given: one for the sockets, one for the live state.
@@ -53,6 +56,12 @@ struct Master<'a> {
     /// Since when there is the master.
     since: Instant,
     current: Worker,
+    /// The worker that is to take its place.
+    next: Option<Next>,
+    /// Another one was asked for meanwhile, by these.
+    again: Option<Vec<oneshot::Sender<()>>>,
+    /// Those that did not come to serve, until the system has ended them.
+    given_up: Vec<Child>,
     /// Workers that were asked to finish.
     leaving: Vec<Worker>,
     /// Reloads that led to a new worker, and those since then that did not.
@@ -85,6 +94,36 @@ impl Worker {
 
     fn id(&self) -> u32 {
         self.serving.child.id()
+    }
+}
+
+/// A worker that is to serve.
+struct Next {
+    starting: Starting,
+    serves: JoinHandle<bool>,
+    deadline: Instant,
+    /// Who waits for what becomes of it.
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+/// What became of it.
+enum Outcome {
+    Serves,
+    Ended,
+    TooLate,
+}
+
+impl Next {
+    /// Waits until it is known; for ever where there is none.
+    async fn outcome(next: &mut Option<Self>) -> Outcome {
+        let Some(next) = next else {
+            return std::future::pending().await;
+        };
+        match timeout_at(next.deadline.into(), &mut next.serves).await {
+            Ok(Ok(true)) => Outcome::Serves,
+            Ok(_) => Outcome::Ended,
+            Err(_) => Outcome::TooLate,
+        }
     }
 }
 
@@ -146,6 +185,9 @@ pub(super) fn run(
             systemd: flags.systemd,
             since: Instant::now(),
             current: Worker::new(current),
+            next: None,
+            again: None,
+            given_up: Vec::new(),
             leaving: Vec::new(),
             reloads: 0,
             failed: 0,
@@ -242,9 +284,10 @@ impl Master<'_> {
             }
             tokio::select! {
                 _ = signals.child.recv() => {}
+                outcome = Next::outcome(&mut self.next) => self.replace(outcome),
                 Some(question) = asked.recv() => self.answer(question),
-                _ = signals.user2.recv() => self.reload(),
-                _ = signals.hangup.recv() => self.reload(),
+                _ = signals.user2.recv() => self.reload(Vec::new()),
+                _ = signals.hangup.recv() => self.reload(Vec::new()),
                 _ = signals.user1.recv() => self.stop(Signal::USR1),
                 _ = signals.terminate.recv() => self.stop(Signal::TERM),
                 // As a shell has it for a program that the signal killed; HAProxy's master ends with that too.
@@ -260,6 +303,12 @@ impl Master<'_> {
     fn reap(&mut self) -> Option<ExitCode> {
         self.leaving
             .retain_mut(|it| !matches!(it.serving.child.try_wait(), Ok(Some(_))));
+        self.given_up
+            .retain_mut(|it| !matches!(it.try_wait(), Ok(Some(_))));
+        if self.next.is_some() {
+            // It may have been asked to finish by the one that serves now, which is heard of next.
+            return None;
+        }
         let ended = self.current.serving.child.try_wait().ok().flatten()?;
         if self.stopping {
             return self.leaving.is_empty().then_some(self.code);
@@ -271,8 +320,14 @@ impl Master<'_> {
         Some(background::ended(ended))
     }
 
-    fn reload(&mut self) {
+    /// Starts a new worker; who is `waiting` hears of it once it is known what becomes of that.
+    fn reload(&mut self, waiting: Vec<oneshot::Sender<()>>) {
         if self.stopping {
+            return;
+        }
+        if self.next.is_some() {
+            // The one that starts may have read the configuration before it was changed.
+            self.again.get_or_insert_default().extend(waiting);
             return;
         }
         if self.systemd {
@@ -282,29 +337,76 @@ impl Master<'_> {
         let arguments = worker(self.arguments, &[self.current.id()]);
         let connect = |_| connect(&self.current.serving, ControlLevel::Admin);
         let before: io::Result<Vec<UnixStream>> = (0..CONNECTIONS).map(connect).collect();
-        match self.itself.start(&arguments, &before.unwrap_or_default()) {
-            Ok(Ok(serving)) => {
-                self.voice.tell(
-                    Severity::Note,
-                    &format!("New worker ({}) forked", serving.child.id()),
-                );
-                let new = Worker::new(serving);
+        match self.begin(&arguments, &before.unwrap_or_default()) {
+            Ok(next) => self.next = Some(Next { waiting, ..next }),
+            Err(error) => {
+                self.failed(&format!("cannot start a worker: {error}"));
+            }
+        }
+    }
+
+    fn begin(&self, arguments: &[OsString], before: &[UnixStream]) -> io::Result<Next> {
+        let starting = self.itself.begin(arguments, before)?;
+        match starting.serves() {
+            Ok(serves) => Ok(Next {
+                starting,
+                serves,
+                deadline: Instant::now() + READY_WITHIN,
+                waiting: Vec::new(),
+            }),
+            Err(error) => {
+                drop(starting.give_up().wait());
+                Err(error)
+            }
+        }
+    }
+
+    /// The new worker serves, has ended, or has not come to it in time.
+    fn replace(&mut self, outcome: Outcome) {
+        let Some(next) = self.next.take() else {
+            return;
+        };
+        let id = next.starting.id();
+        match outcome {
+            Outcome::Serves => {
+                let text = format!("New worker ({id}) forked");
+                self.voice.tell(Severity::Note, &text);
+                let new = Worker::new(next.starting.serving());
                 self.leaving.push(std::mem::replace(&mut self.current, new));
                 self.reloads += 1;
                 self.failed = 0;
                 self.end_old_ones();
+                self.tell_serving();
             }
-            Ok(Err(status)) => {
-                self.failed += 1;
-                let text = format!("Failed to load worker ({status}): the worker before goes on");
-                self.voice.tell(Severity::Error, &text);
+            Outcome::Ended => {
+                let mut child = next.starting.give_up();
+                let status = child.wait();
+                let status = status.map_or_else(|it| it.to_string(), |it| it.to_string());
+                self.failed(&format!("Failed to load worker ({status})"));
             }
-            Err(error) => {
-                self.failed += 1;
-                let text = format!("cannot start a worker: {error}: the worker before goes on");
-                self.voice.tell(Severity::Error, &text);
+            Outcome::TooLate => {
+                self.given_up.push(next.starting.give_up());
+                let within = READY_WITHIN.as_secs();
+                self.failed(&format!(
+                    "New worker ({id}) did not serve within {within} seconds and was ended"
+                ));
             }
         }
+        drop(next.waiting);
+        if let Some(waiting) = self.again.take() {
+            self.reload(waiting);
+        }
+    }
+
+    /// A reload has led to nothing.
+    fn failed(&mut self, why: &str) {
+        self.failed += 1;
+        let text = format!("{why}: the worker before goes on");
+        self.voice.tell(Severity::Error, &text);
+        self.tell_serving();
+    }
+
+    fn tell_serving(&self) {
         if self.systemd {
             let line = format!("worker {} serves", self.current.id());
             systemd::supervise(Doing::Serving(line));
@@ -327,7 +429,7 @@ impl Master<'_> {
         // Who has gone meanwhile needs no answer.
         match question {
             Question::Processes(answer) => drop(answer.send(self.processes())),
-            Question::Reload => self.reload(),
+            Question::Reload(over) => self.reload(vec![over]),
             Question::Worker(whom, level, answer) => {
                 let all = || std::iter::once(&self.current).chain(&self.leaving);
                 let worker = match whom {
@@ -373,6 +475,9 @@ impl Master<'_> {
             systemd::supervise(Doing::Stopping("stops".to_owned()));
         }
         self.stopping = true;
+        if let Some(next) = self.next.take() {
+            self.given_up.push(next.starting.give_up());
+        }
         self.pass_on(how);
     }
 

@@ -48,8 +48,8 @@ pub(super) enum Question {
     Processes(oneshot::Sender<String>),
     /// The number of a worker, and a connection to it on which so much may be done.
     Worker(Whom, ControlLevel, oneshot::Sender<Option<Connected>>),
-    /// A new worker is wanted.
-    Reload,
+    /// A new worker is wanted. Dropped once it is known what became of it.
+    Reload(oneshot::Sender<()>),
 }
 
 /// The sockets of the master, bound.
@@ -328,7 +328,9 @@ impl Session {
             ["user"] => self.lowered(ControlLevel::User),
             ["reload"] => {
                 // The master is there as long as its sockets are.
-                let _ = self.ask.send(Question::Reload).await;
+                let (over, is_over) = oneshot::channel();
+                let _ = self.ask.send(Question::Reload(over)).await;
+                let _ = is_over.await;
                 return Ok(Next::End);
             }
             ["show", "cli", "level"] => format!("{}\n", self.level.as_str()),

@@ -1,13 +1,15 @@
 //! Listening sockets that HAProxy leaves to Portway and Portway to HAProxy, over a socket of statistics (`-x`).
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 use rustix::process::Signal;
 
 use crate::support::{PORTWAY, Process, Scene, eventually, free_port};
-use crate::upgrade::is_there;
+use crate::upgrade::{is_there, signal};
 
 /// Bound by one process alone; another can only be given it.
 fn configuration(folder: &str, port: u16, text: &str) -> String {
@@ -162,4 +164,51 @@ fn what_was_known_goes_from_worker_to_worker() {
     });
     assert!(says(port, "often").is_some());
     assert!(is_down(&scene).is_some());
+}
+
+#[test]
+fn a_worker_that_hangs_hinders_nobody() {
+    let scene = Scene::new();
+    let program = scene.path("haproxy");
+    std::os::unix::fs::symlink(PORTWAY, &program).unwrap();
+    let port = free_port();
+    scene.file("h.cfg", remembering(&scene, port));
+    let ours = program.display().to_string();
+    let socket = scene.path("master.sock").display().to_string();
+    let mut master = scene.spawn(&ours, &["-W", "-db", "-f", "h.cfg", "-S", &socket]);
+    eventually("it serves", || says(port, "once"));
+    let hangs = scene.file("next", "#!/bin/sh\necho $$ >hangs\nexec sleep 777\n");
+    fs::set_permissions(&hangs, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(&hangs, &program).unwrap();
+    let start = || -> u64 {
+        let _ = fs::remove_file(scene.path("hangs"));
+        master.signal(Signal::USR2);
+        eventually("it hangs", || {
+            let number = fs::read_to_string(scene.path("hangs")).ok()?;
+            number.trim().parse().ok()
+        })
+    };
+    let asks = |command: &str| {
+        let mut stream = UnixStream::connect(scene.path("master.sock")).unwrap();
+        stream.write_all(format!("{command}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let first = start();
+    assert!(asks("show proc").contains("0 [failed: 0]"));
+    assert!(says(port, "once").is_some());
+    signal(first, Signal::KILL);
+    eventually("the master knows", || {
+        asks("show proc").contains("0 [failed: 1]").then_some(())
+    });
+    assert!(master.log().contains("the worker before goes on"));
+    let second = start();
+    // Each has its turn: this one comes after the one that hangs.
+    let mut waits = UnixStream::connect(&socket).unwrap();
+    waits.write_all(b"reload\n").unwrap();
+    assert!(asks("show proc").contains("# workers"));
+    master.signal(Signal::TERM);
+    master.wait();
+    eventually("it is ended", || (!is_there(second)).then_some(()));
 }
