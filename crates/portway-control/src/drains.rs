@@ -1,7 +1,7 @@
 //! What drains: listeners and targets that a reload has taken away or that were told to, and the process.
 //!
 //! When something is due, [`portway_core::drain`] says; here is what is left of each thing, and what its steps mean. One task
-//! looks ten times a second while anything drains. What comes back while it drains is taken back: [`Leaving`] is what a reload looks
+//! looks ten times a second while anything drains. What comes back while it drains is taken back: `Leaving` is what a reload looks
 //! for it in.
 
 mod handed;

@@ -57,7 +57,7 @@ pub(crate) enum Command {
     /// Have the program on disk take over from the running Portway; exit code 1 if that goes on
     #[command(after_long_help = UPGRADE_JSON)]
     Upgrade(Upgrade),
-    /// Take a target, a group of targets, a listener or the whole process out of service, politely
+    /// Take a target, a group of targets, a listener or the process out of service politely
     #[command(after_long_help = DRAIN_JSON)]
     Drain(Drain),
     /// Put back to work what drains or has drained

@@ -331,7 +331,7 @@ impl Parts {
         let mut stop = pin!(stop);
         loop {
             tokio::select! {
-                _ = &mut stop => return ExitCode::SUCCESS,
+                _ = &mut stop => break,
                 (by, how) = stop_wish(&mut self.signals, &self.running, (manners, quiet)) => {
                     if manners == Manners::Haproxy {
                         if how == Stop::AtOnce {
@@ -344,6 +344,15 @@ impl Parts {
                 }
             }
         }
+        // They say how it ended.
+        let asked = &mut self.signals.asked;
+        drop(
+            timeout(LAST_TASKS, async {
+                while asked.join_next().await.is_some() {}
+            })
+            .await,
+        );
+        ExitCode::SUCCESS
     }
 }
 
@@ -408,10 +417,11 @@ async fn stop_wish(
             Wish::Reload => {
                 running.reopen_logs();
                 let running = running.clone();
+                while signals.asked.try_join_next().is_some() {}
                 // Signals are heard meanwhile.
-                drop(tokio::spawn(async move {
+                signals.asked.spawn(async move {
                     reload(&running, "SIGHUP", quiet).await;
-                }));
+                });
             }
             Wish::Upgrade if haproxy => tracing::warn!(
                 "SIGUSR2: nothing changes: it is the master (`-W`) that starts a new worker on it, or a new process with `-sf` that takes over"
@@ -419,9 +429,9 @@ async fn stop_wish(
             Wish::Upgrade => {
                 let running = running.clone();
                 // Signals are heard meanwhile. What there is to say is in the log.
-                drop(tokio::spawn(async move {
+                signals.asked.spawn(async move {
                     drop(running.upgrade("SIGUSR2", READY_WITHIN).await);
-                }));
+                });
             }
         }
     }
@@ -476,6 +486,8 @@ struct Signals {
     hangup: Signal,
     user1: Signal,
     user2: Signal,
+    /// What they have asked for.
+    asked: JoinSet<()>,
 }
 
 impl Signals {
@@ -487,6 +499,7 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
+            asked: JoinSet::new(),
         })
     }
 

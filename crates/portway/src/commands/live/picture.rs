@@ -402,7 +402,8 @@ mod tests {
                   "reason": "connection refused (3 times in a row)", "since": 94_700.0, "last_check": null,
                   "checks_passed": 1, "checks_failed": 3, "in_flight": 0, "weight": 1 },
             ] } ],
-            "draining": [ { "kind": "listener", "name": "old", "leaving": false, "left": 2, "since": 94_700.0, "until": 95_000.0 } ],
+            "draining": [ { "kind": "listener", "name": "old", "by": "reload", "state": "draining", "left": 2, "cut_off": 0,
+                "since": 94_700.0, "until": 95_000.0 } ],
         });
         let rate = Rate {
             requests: 12_345.0,
