@@ -158,10 +158,10 @@ fn rules_of_an_application_load_balancer() {
     let [a1, a2, b1, b2] = &echoes;
     let targets = [("A", a1), ("A", a2), ("B", b1), ("B", b2)];
     let stack = Stack::new(Scene::new(), &template, &targets);
-    for target in [a1, a2] {
+    for (group, target) in targets {
         stack
             .portway
-            .wait_for_health("A", local(target.port), "healthy");
+            .wait_for_health(group, local(target.port), "healthy");
     }
 
     let answer = stack.ask(port, "/", &[]);
