@@ -1,29 +1,43 @@
 //! What commands ask of the running process, and what they are answered: explain, plan, history, rollback.
 
+use std::sync::Arc;
+
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
 use portway_control::history::NotRolledBack;
+use portway_control::install::Running;
 use portway_control::planning::Planned;
 
 use crate::explanation::{Explanation, Question, Refusal};
 use crate::generations::{History, Shown as ShownGeneration};
 use crate::{COMMAND, Shown, json, starting};
 
-/// `POST /explain`: what would become of a request.
-pub(crate) async fn explain(
-    State(shown): State<Shown>,
-    headers: HeaderMap,
-    Json(question): Json<Question>,
-) -> Response {
-    let Some(running) = shown.get().cloned() else {
-        return starting();
-    };
-    if let Some(refused) = refused(&headers, "explain") {
-        return refused;
+/// The running process, asked by a command: the request has the header field that commands have.
+pub(crate) struct Asked(pub(crate) Arc<Running>);
+
+impl FromRequestParts<Shown> for Asked {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, shown: &Shown) -> Result<Self, Response> {
+        let Some(running) = shown.get() else {
+            return Err(starting());
+        };
+        if !parts.headers.contains_key(COMMAND) {
+            // Paths begin with the command that asks there.
+            let command = parts.uri.path().split('/').nth(1).unwrap_or_default();
+            let text = format!("send the header field {COMMAND} too: `portway {command}` does\n");
+            return Err((StatusCode::FORBIDDEN, text).into_response());
+        }
+        Ok(Self(running.clone()))
     }
+}
+
+/// `POST /explain`: what would become of a request.
+pub(crate) async fn explain(Asked(running): Asked, Json(question): Json<Question>) -> Response {
     let request = format!("{} {}", question.method, question.url);
     // As long as a copy of what is known of all targets takes: others are answered meanwhile.
     let explained = tokio::task::spawn_blocking(move || running.explain(&question.into())).await;
@@ -37,28 +51,12 @@ pub(crate) async fn explain(
 }
 
 /// `GET /plan`: what a reload would change now.
-pub(crate) async fn plan(State(shown): State<Shown>, headers: HeaderMap) -> Response {
-    let Some(running) = shown.get().cloned() else {
-        return starting();
-    };
-    if let Some(refused) = refused(&headers, "plan") {
-        return refused;
-    }
+pub(crate) async fn plan(Asked(running): Asked) -> Response {
     planned(running.plan_reload().await)
 }
 
 /// `POST /plan`: what would change by a configuration in the native form. No file that it names is read.
-pub(crate) async fn plan_of(
-    State(shown): State<Shown>,
-    headers: HeaderMap,
-    text: String,
-) -> Response {
-    let Some(running) = shown.get().cloned() else {
-        return starting();
-    };
-    if let Some(refused) = refused(&headers, "plan") {
-        return refused;
-    }
+pub(crate) async fn plan_of(Asked(running): Asked, text: String) -> Response {
     planned(running.plan_of(text).await)
 }
 
@@ -82,17 +80,7 @@ pub(crate) async fn history(State(shown): State<Shown>) -> Response {
 }
 
 /// `GET /history/NUMBER`: what one of them has changed.
-pub(crate) async fn generation(
-    State(shown): State<Shown>,
-    headers: HeaderMap,
-    Path(number): Path<u64>,
-) -> Response {
-    let Some(running) = shown.get().cloned() else {
-        return starting();
-    };
-    if let Some(refused) = refused(&headers, "history") {
-        return refused;
-    }
+pub(crate) async fn generation(Asked(running): Asked, Path(number): Path<u64>) -> Response {
     let found = tokio::task::spawn_blocking(move || running.generation(number)).await;
     match found {
         Ok(Ok(it)) => Json(ShownGeneration::from(it)).into_response(),
@@ -104,17 +92,7 @@ pub(crate) async fn generation(
 }
 
 /// `POST /rollback/NUMBER`: one of them is put to work again.
-pub(crate) async fn roll_back(
-    State(shown): State<Shown>,
-    headers: HeaderMap,
-    Path(number): Path<u64>,
-) -> Response {
-    let Some(running) = shown.get().cloned() else {
-        return starting();
-    };
-    if let Some(refused) = refused(&headers, "rollback") {
-        return refused;
-    }
+pub(crate) async fn roll_back(Asked(running): Asked, Path(number): Path<u64>) -> Response {
     // Whoever asks may go away meanwhile: what has begun is finished.
     let done = tokio::spawn(async move { running.roll_back(number).await }).await;
     let (status, answer) = match done {
@@ -128,12 +106,4 @@ pub(crate) async fn roll_back(
         Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     };
     (status, Json(answer)).into_response()
-}
-
-/// The answer to a request without the header field of commands.
-pub(crate) fn refused(headers: &HeaderMap, command: &str) -> Option<Response> {
-    (!headers.contains_key(COMMAND)).then(|| {
-        let text = format!("send the header field {COMMAND} too: `portway {command}` does\n");
-        (StatusCode::FORBIDDEN, text).into_response()
-    })
 }

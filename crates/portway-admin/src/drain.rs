@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use portway_control::drain_orders::{NotOrdered, Ordered, What};
 use serde::{Deserialize, Serialize};
 
-use crate::{Shown, asked, json, starting};
+use crate::asked::Asked;
+use crate::{Shown, json, starting};
 
 /// What is to drain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,17 +65,7 @@ impl Order {
 }
 
 /// `POST /drain`.
-pub(crate) async fn drain(
-    State(shown): State<Shown>,
-    headers: HeaderMap,
-    Json(order): Json<Order>,
-) -> Response {
-    let Some(running) = shown.get() else {
-        return starting();
-    };
-    if let Some(refused) = asked::refused(&headers, "drain") {
-        return refused;
-    }
+pub(crate) async fn drain(Asked(running): Asked, Json(order): Json<Order>) -> Response {
     let done = match (order.what(), order.deadline()) {
         (None, _) => Err(no_kind(&order)),
         (_, Err(error)) => Err(NotOrdered { error, help: None }),
@@ -84,17 +75,7 @@ pub(crate) async fn drain(
 }
 
 /// `POST /undrain`.
-pub(crate) async fn undrain(
-    State(shown): State<Shown>,
-    headers: HeaderMap,
-    Json(order): Json<Order>,
-) -> Response {
-    let Some(running) = shown.get() else {
-        return starting();
-    };
-    if let Some(refused) = asked::refused(&headers, "undrain") {
-        return refused;
-    }
+pub(crate) async fn undrain(Asked(running): Asked, Json(order): Json<Order>) -> Response {
     let what = order.what().ok_or_else(|| no_kind(&order));
     answer(what.and_then(|what| running.undrain(&what)))
 }

@@ -39,11 +39,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use portway_control::install::Running;
 use tokio::sync::mpsc;
+
+use crate::asked::Asked;
 
 pub use haproxy::socket::{Handed, incoming};
 
@@ -74,7 +76,7 @@ const PATHS: &str = "nothing is here; there are:\n\
     POST /explain  what would become of a request (needs it too)\n\
     POST /upgrade  another process of the program takes over (the same)\n\
     /plan          what a reload would change (the same)\n\
-    /history       the last good configurations; /history/NUMBER: one of them (the same)\n\
+    /history       the last good configurations; /history/NUMBER: one of them (that needs it too)\n\
     POST /rollback/NUMBER   one of them is put to work again (the same)\n";
 
 /// Behind `/reload?`: only what TLS is spoken with is read again.
@@ -170,13 +172,7 @@ async fn livez() -> &'static str {
     "ok\n"
 }
 
-async fn reload(State(shown): State<Shown>, uri: Uri, headers: HeaderMap) -> Response {
-    let Some(running) = shown.get() else {
-        return starting();
-    };
-    if let Some(refused) = asked::refused(&headers, "reload") {
-        return refused;
-    }
+async fn reload(Asked(running): Asked, uri: Uri) -> Response {
     let certificates = match uri.query() {
         None => false,
         Some(CERTIFICATES) => true,
@@ -186,7 +182,6 @@ async fn reload(State(shown): State<Shown>, uri: Uri, headers: HeaderMap) -> Res
         }
     };
     // Whoever asks may go away meanwhile: what has begun is finished.
-    let running = running.clone();
     let reload = tokio::spawn(async move {
         match certificates {
             true => {

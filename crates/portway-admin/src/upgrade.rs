@@ -1,36 +1,24 @@
 //! `POST /upgrade`: another process of the program takes over. What is started is what this process was started from: nothing that
 //! comes over the wire says what.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::RawQuery;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use portway_control::upgrade::{MOST_PATIENCE, READY_WITHIN};
 
-use crate::{COMMAND, Shown, json, starting};
+use crate::asked::Asked;
+use crate::json;
 
 /// Answers once the other process serves, or does not. `?timeout=SECONDS` says how long it has.
-pub(crate) async fn upgrade(
-    State(shown): State<Shown>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    let Some(running) = shown.get() else {
-        return starting();
-    };
-    if !headers.contains_key(COMMAND) {
-        let text = format!("send the header field {COMMAND} too: `portway upgrade` does\n");
-        return (StatusCode::FORBIDDEN, text).into_response();
-    }
+pub(crate) async fn upgrade(Asked(running): Asked, RawQuery(query): RawQuery) -> Response {
     let Some(within) = within(query.as_deref()) else {
         let most = MOST_PATIENCE.as_secs();
         let text = format!("`?timeout=` is a number of seconds, up to {most}\n");
         return (StatusCode::BAD_REQUEST, text).into_response();
     };
     // Whoever asks may go away meanwhile: what has begun is finished.
-    let running = Arc::clone(running);
     let upgrade = tokio::spawn(async move { running.upgrade("portway upgrade", within).await });
     let Ok(upgraded) = upgrade.await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

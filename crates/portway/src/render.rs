@@ -16,7 +16,7 @@ const LINES_AROUND: usize = 1;
 
 /// Prints everything, or errors only, to standard error.
 pub(crate) fn to_stderr(sources: &Sources, diagnostics: &Diagnostics, errors_only: bool) {
-    let renderer = if colour() {
+    let renderer = if colour(&std::io::stderr()) {
         Renderer::styled()
     } else {
         Renderer::plain()

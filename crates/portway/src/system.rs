@@ -19,7 +19,7 @@ pub(crate) fn start_log(level: Level, quiet: bool) {
     };
     let started = tracing_subscriber::fmt()
         .with_writer(io::stderr)
-        .with_ansi(colour())
+        .with_ansi(colour(&io::stderr()))
         .with_target(false)
         // Nobody is left to hear of it where standard error has no reader any more, and to say so there would be a panic.
         .log_internal_errors(false)
@@ -29,10 +29,10 @@ pub(crate) fn start_log(level: Level, quiet: bool) {
     drop(started);
 }
 
-/// True where standard error is a terminal and its user did not ask for plain text (no-color.org).
-pub(crate) fn colour() -> bool {
+/// True where what is written to is a terminal and its user did not ask for plain text (no-color.org).
+pub(crate) fn colour(output: &impl IsTerminal) -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    io::stderr().is_terminal() && !refused
+    output.is_terminal() && !refused
 }
 
 /// Raises the limit of open files as far as the system lets us: each connection takes one or two. Root may have more

@@ -42,8 +42,8 @@ const TUNNELS: usize = 1000;
 const FIRST_PORT: u16 = 24_000;
 /// Between two reloads: the load has to see each of them.
 const PAUSE: Duration = Duration::from_millis(20);
-/// What is taken is measured after so many reloads, a tenth of shorter runs.
-const SAMPLE_EVERY: u64 = 1000;
+/// What is taken is measured after so many reloads, several times in the life of a process; a tenth of shorter runs.
+const SAMPLE_EVERY: u64 = UPGRADE_EVERY / 4;
 /// An upgrade comes after so many reloads.
 const UPGRADE_EVERY: u64 = 1000;
 /// Between two lines about the progress.

@@ -8,6 +8,7 @@ mod drain;
 mod explain;
 mod history;
 mod live;
+mod paint;
 mod plan;
 mod reload;
 mod run;

@@ -5,6 +5,9 @@ use std::io::IsTerminal;
 
 use portway_admin::explanation::{End, Explanation, Rule, Target, TargetGroup};
 
+use super::super::paint::Paint;
+use crate::system;
+
 /// Of more rules in a row that do not match, the first and the last few are shown.
 const ROW: usize = 8;
 /// Of more targets than these, those that are not taken are counted only.
@@ -13,8 +16,8 @@ const TARGETS: usize = 20;
 /// How it is written.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
-    /// With colours.
-    pub(super) colour: bool,
+    /// With colours or without.
+    pub(super) paint: Paint,
     /// Columns of the terminal.
     pub(super) width: usize,
 }
@@ -23,38 +26,14 @@ impl Look {
     /// As standard output takes it.
     pub(super) fn of_output() -> Self {
         let out = std::io::stdout();
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let width = rustix::termios::tcgetwinsize(&out).map_or(0, |it| usize::from(it.ws_col));
         Self {
-            colour: out.is_terminal() && !refused,
+            paint: Paint(system::colour(&out)),
             width: match (out.is_terminal(), width) {
                 (true, 40..) => width,
                 _ => 160,
             },
         }
-    }
-
-    fn in_colour(self, colour: &str, text: &str) -> String {
-        match self.colour {
-            true => format!("\u{1b}[{colour}m{text}\u{1b}[0m"),
-            false => text.to_owned(),
-        }
-    }
-
-    fn bold(self, text: &str) -> String {
-        self.in_colour("1", text)
-    }
-
-    fn dim(self, text: &str) -> String {
-        self.in_colour("2", text)
-    }
-
-    fn good(self, text: &str) -> String {
-        self.in_colour("32", text)
-    }
-
-    fn bad(self, text: &str) -> String {
-        self.in_colour("31", text)
     }
 
     /// Cut to the line, behind so many columns.
@@ -74,7 +53,7 @@ impl Look {
 pub(super) fn text(it: &Explanation, look: Look, all: bool) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail, here and below.
-    let _ = writeln!(out, "{}  from {}", look.bold(&it.request), it.from);
+    let _ = writeln!(out, "{}  from {}", look.paint.bold(&it.request), it.from);
     for listener in &it.listeners {
         let address = match listener.address.as_str() {
             "" => String::new(),
@@ -83,7 +62,8 @@ pub(super) fn text(it: &Explanation, look: Look, all: bool) -> String {
         let _ = writeln!(
             out,
             "\n{} ({}{address}){}",
-            look.bold(&format!("{} {}", it.words.listener, listener.name)),
+            look.paint
+                .bold(&format!("{} {}", it.words.listener, listener.name)),
             listener.protocol,
             place(look, listener.place.as_deref()),
         );
@@ -102,7 +82,9 @@ pub(super) fn text(it: &Explanation, look: Look, all: bool) -> String {
     let name = group.map(|it| it.name.clone());
     let name = name.or_else(|| of_group.first().and_then(|it| it.target_group.clone()));
     if let Some(name) = name {
-        let head = look.bold(&format!("{} {name}", it.words.target_group));
+        let head = look
+            .paint
+            .bold(&format!("{} {name}", it.words.target_group));
         let place = place(look, group.and_then(|it| it.place.as_deref()));
         let _ = writeln!(out, "\n{head}{place}");
         rules(&mut out, of_group, look, all);
@@ -112,13 +94,15 @@ pub(super) fn text(it: &Explanation, look: Look, all: bool) -> String {
     }
     let _ = writeln!(out, "\n{}", end(it, look));
     for note in &it.notes {
-        let _ = writeln!(out, "  {}", look.dim(&format!("note: {note}")));
+        let _ = writeln!(out, "  {}", look.paint.dim(&format!("note: {note}")));
     }
     out
 }
 
 fn place(look: Look, place: Option<&str>) -> String {
-    place.map_or(String::new(), |place| format!("  {}", look.dim(place)))
+    place.map_or(String::new(), |place| {
+        format!("  {}", look.paint.dim(place))
+    })
 }
 
 fn rules(out: &mut String, rules: Vec<&Rule>, look: Look, all: bool) {
@@ -150,16 +134,20 @@ fn rules(out: &mut String, rules: Vec<&Rule>, look: Look, all: bool) {
 
 fn one(out: &mut String, rule: &Rule, look: Look) {
     let (sign, is_matched) = match rule.outcome.as_str() {
-        "matched" => (look.good("✓"), true),
-        "skipped" => (look.dim("-"), false),
-        _ => (look.bad("✗"), false),
+        "matched" => (look.paint.good("✓"), true),
+        "skipped" => (look.paint.dim("-"), false),
+        _ => (look.paint.bad("✗"), false),
     };
     let place = rule.place.as_deref().unwrap_or("(of Portway)");
     let text = rule.text.clone().unwrap_or_default();
     let behind = 6 + place.chars().count();
     let text = look.cut(&text, behind);
-    let text = if is_matched { text } else { look.dim(&text) };
-    let line = format!("  {sign} {}  {text}", look.dim(place));
+    let text = if is_matched {
+        text
+    } else {
+        look.paint.dim(&text)
+    };
+    let line = format!("  {sign} {}  {text}", look.paint.dim(place));
     let _ = writeln!(out, "{}", line.trim_end());
     if rule.outcome == "skipped" {
         let _ = writeln!(out, "      left out: a rule before it accepts");
@@ -187,19 +175,23 @@ fn targets(out: &mut String, group: &TargetGroup, look: Look) {
     for it in &shown {
         let is_taken = it.standing == "taken";
         let sign = if is_taken {
-            look.good("→")
+            look.paint.good("→")
         } else {
             " ".to_owned()
         };
         let name = format!("{:names$}", it.name);
-        let name = if is_taken { look.bold(&name) } else { name };
+        let name = if is_taken {
+            look.paint.bold(&name)
+        } else {
+            name
+        };
         let address = match it.address == it.name {
             true => String::new(),
             false => format!("  {:addresses$}", it.address),
         };
         let health = match it.health.as_str() {
             "healthy" | "initial" => format!("{:9}", it.health),
-            other => look.bad(&format!("{other:9}")),
+            other => look.paint.bad(&format!("{other:9}")),
         };
         let share = it
             .share
@@ -213,7 +205,7 @@ fn targets(out: &mut String, group: &TargetGroup, look: Look) {
         let why = it
             .why
             .as_deref()
-            .map_or(String::new(), |why| format!("  {}", look.dim(why)));
+            .map_or(String::new(), |why| format!("  {}", look.paint.dim(why)));
         let line = format!("  {sign} {name}{address}  {health}{share}{busy}{why}");
         let _ = writeln!(out, "{}", line.trim_end());
     }
@@ -246,18 +238,20 @@ fn end(it: &Explanation, look: Look) -> String {
                 true => String::new(),
                 false => format!(" ({address})"),
             };
-            let target = look.good(&format!("→ {} {group}/{name}", words.target));
+            let target = look
+                .paint
+                .good(&format!("→ {} {group}/{name}", words.target));
             let sent = it
                 .sent
                 .as_ref()
                 .map(|sent| format!("\n  it is asked: {sent}"));
             format!("{target}{address}{chance}{}", sent.unwrap_or_default())
         }
-        End::Waits { target: Some(name) } => {
-            look.bad(&format!("→ waits in the queue of {} {name}", words.target))
-        }
-        End::Waits { target: None } => look.bad("→ waits in the queue: every target is full"),
-        End::Service => look.good("→ Portway shows a page of its own"),
+        End::Waits { target: Some(name) } => look
+            .paint
+            .bad(&format!("→ waits in the queue of {} {name}", words.target)),
+        End::Waits { target: None } => look.paint.bad("→ waits in the queue: every target is full"),
+        End::Service => look.paint.good("→ Portway shows a page of its own"),
         End::Closed { silent, why } => {
             let why = why.as_ref().map_or(String::new(), |why| format!(": {why}"));
             let silent = if *silent {
@@ -265,7 +259,8 @@ fn end(it: &Explanation, look: Look) -> String {
             } else {
                 ""
             };
-            look.bad(&format!("→ the connection is closed{silent}{why}"))
+            look.paint
+                .bad(&format!("→ the connection is closed{silent}{why}"))
         }
         End::Answer {
             status,
@@ -292,9 +287,15 @@ fn answer(
     let why = why.map_or(String::new(), |why| format!(": {why}"));
     let after = after.map_or(String::new(), |it| format!(", {it} s later"));
     let mut out = match status {
-        0 => look.bad(&format!("→ the connection is closed{after}{why}")),
-        status if status < 400 => look.good(&format!("→ Portway answers {status}{after}{why}")),
-        status => look.bad(&format!("→ Portway answers {status}{after}{why}")),
+        0 => look
+            .paint
+            .bad(&format!("→ the connection is closed{after}{why}")),
+        status if status < 400 => look
+            .paint
+            .good(&format!("→ Portway answers {status}{after}{why}")),
+        status => look
+            .paint
+            .bad(&format!("→ Portway answers {status}{after}{why}")),
     };
     for (name, value) in headers {
         let _ = write!(out, "\n  {}", look.cut(&format!("{name}: {value}"), 2));
@@ -304,7 +305,7 @@ fn answer(
         let line = line.unwrap_or_default();
         let _ = write!(out, "\n  {}", look.cut(line, 2));
         if line.len() < bytes {
-            let _ = write!(out, "\n  {}", look.dim(&format!("({bytes} bytes)")));
+            let _ = write!(out, "\n  {}", look.paint.dim(&format!("({bytes} bytes)")));
         }
     }
     out

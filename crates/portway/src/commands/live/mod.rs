@@ -16,7 +16,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::paint::Paint;
 use crate::cli::Status;
+use crate::system;
 use picture::{Live, Look};
 use sample::Counted;
 use terminal::Screen;
@@ -265,7 +267,7 @@ impl<'a> Watched<'a> {
                 let look = Look {
                     width: WIDTH,
                     height: None,
-                    colour: false,
+                    paint: Paint(false),
                 };
                 format!("{}\n\n", live.lines(look).join("\n"))
             }
@@ -275,11 +277,10 @@ impl<'a> Watched<'a> {
 
     fn draw(&self, screen: &Screen, live: &Live) {
         let (width, height) = screen.size();
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         screen.draw(&live.lines(Look {
             width,
             height: Some(height),
-            colour: !refused,
+            paint: Paint(system::colour(&io::stdout())),
         }));
     }
 }

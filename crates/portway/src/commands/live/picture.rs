@@ -5,6 +5,7 @@ use std::time::Duration;
 use portway_admin::json::{Status, Target};
 use serde::Serialize;
 
+use super::super::paint::Paint;
 use super::sample::{Counted, Figures, Rate};
 
 /// What is drawn.
@@ -30,7 +31,7 @@ pub(super) struct Look {
     pub(super) width: usize,
     /// Lines; `None`: as many as there are.
     pub(super) height: Option<usize>,
-    pub(super) colour: bool,
+    pub(super) paint: Paint,
 }
 
 impl Live {
@@ -133,10 +134,10 @@ impl Live {
             process.generation,
             if process.draining { "  stopping" } else { "" },
         );
-        let mut lines = vec![look.bold(&cut(&title, look.width))];
+        let mut lines = vec![look.paint.bold(&cut(&title, look.width))];
         if let Some((since, error)) = &self.silent {
             let text = format!("! no answer for {}: {error}", span(since.as_secs_f64()));
-            lines.push(look.bad(&cut(&text, look.width)));
+            lines.push(look.paint.bad(&cut(&text, look.width)));
         }
         let total = &self.total;
         let connections: u64 = self.status.listeners.iter().map(|it| it.connections).sum();
@@ -171,7 +172,7 @@ impl Live {
                 }
                 Some(error) => {
                     let text = format!("! {what} {} ago has failed: {error}", ago(at));
-                    look.bad(&cut(&text, look.width))
+                    look.paint.bad(&cut(&text, look.width))
                 }
             });
         };
@@ -208,7 +209,7 @@ impl Live {
             "P50",
             "P99"
         );
-        let mut lines = vec![look.dim(&cut(&head, look.width))];
+        let mut lines = vec![look.paint.dim(&cut(&head, look.width))];
         for (it, rate) in self.status.listeners.iter().zip(&self.listeners) {
             let line = format!(
                 "{:name$} {:address$} {:>6} {:>7} {:>6} {:>6} {:>8} {:>8}",
@@ -239,7 +240,7 @@ impl Live {
             "P50",
             "P99"
         );
-        let mut lines = vec![look.dim(&cut(&head, look.width))];
+        let mut lines = vec![look.paint.dim(&cut(&head, look.width))];
         for (it, rate) in self.status.target_groups.iter().zip(&self.groups) {
             let serving = it.targets.iter().filter(|it| is_well(it)).count();
             let busy: u32 = it.targets.iter().map(|it| it.in_flight).sum();
@@ -287,7 +288,7 @@ impl Live {
         {
             let left = lines.len() - room.saturating_sub(1);
             lines.truncate(room.saturating_sub(1));
-            lines.push(look.dim(&format!("… and {left} more targets")));
+            lines.push(look.paint.dim(&format!("… and {left} more targets")));
         }
         lines
     }
@@ -298,28 +299,9 @@ fn is_well(target: &Target) -> bool {
 }
 
 impl Look {
-    fn in_colour(self, colour: &str, text: &str) -> String {
-        match self.colour {
-            true => format!("\u{1b}[{colour}m{text}\u{1b}[0m"),
-            false => text.to_owned(),
-        }
-    }
-
-    fn bold(self, text: &str) -> String {
-        self.in_colour("1", text)
-    }
-
-    fn dim(self, text: &str) -> String {
-        self.in_colour("2", text)
-    }
-
-    fn bad(self, text: &str) -> String {
-        self.in_colour("31", text)
-    }
-
     fn marked(self, text: &str, is_bad: bool) -> String {
         match is_bad {
-            true => self.bad(text),
+            true => self.paint.bad(text),
             false => text.to_owned(),
         }
     }
@@ -426,7 +408,7 @@ mod tests {
     const PLAIN: Look = Look {
         width: 80,
         height: None,
-        colour: false,
+        paint: Paint(false),
     };
 
     #[test]
@@ -460,7 +442,7 @@ app           1 of 2             3     12k      4      3   1.2 ms    1.5 s
                 let look = Look {
                     width,
                     height: Some(height),
-                    colour: false,
+                    paint: Paint(false),
                 };
                 let lines = live.lines(look);
                 assert!(lines.len() <= height, "{width} {height}");
