@@ -664,9 +664,10 @@ fn keep_fixed(now: &Process, next: &mut Process) -> Diagnostics {
     let mut kept = |name: &str, is_same: bool| {
         debug_assert!(plan::FIXED.contains(&name), "{name}");
         if !is_same {
-            let message = format!("`{name}` of the process stays as it is until the next start");
+            let message =
+                format!("`{name}` of the process stays as it is: a reload cannot change it");
             let warning = Diagnostic::warning(Code::NotRun, Span::NONE, message);
-            found.push(warning.help("everything else of the configuration is at work"));
+            found.push(warning.help("everything else of the configuration is at work; `portway upgrade` or a restart changes this"));
         }
     };
     kept("workers", now.workers == next.workers);
