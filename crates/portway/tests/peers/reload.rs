@@ -393,7 +393,7 @@ fn what_a_process_has_from_its_start_stays_and_is_told() {
         let answer = stage.reload(&text(&format!("ready_delay = '1s'\n{one}\n")));
         assert_eq!(answer["ok"], true, "{one}: {answer:#}");
         let found = answer["diagnostics"].to_string();
-        let said = found.contains(&told) && found.contains("until the next start");
+        let said = found.contains(&told) && found.contains("a reload cannot change it");
         assert!(said, "{found}");
         // Told once more, since it was not taken over; and nothing else has changed.
         let answer = stage.reload(&text(&format!("ready_delay = '1s'\n{one}\n")));
