@@ -36,6 +36,14 @@ impl FromRequestParts<Shown> for Asked {
     }
 }
 
+/// That another process serves in place of this one, if one does: what this one has not done is to be asked of that, at the same
+/// address.
+pub(crate) fn left(running: &Running) -> Option<Response> {
+    let process = running.successor()?;
+    let text = format!("process {process} has taken over meanwhile: ask again\n");
+    Some((StatusCode::CONFLICT, text).into_response())
+}
+
 /// `POST /explain`: what would become of a request.
 pub(crate) async fn explain(Asked(running): Asked, Json(question): Json<Question>) -> Response {
     let request = format!("{} {}", question.method, question.url);
@@ -94,9 +102,11 @@ pub(crate) async fn generation(Asked(running): Asked, Path(number): Path<u64>) -
 /// `POST /rollback/NUMBER`: one of them is put to work again.
 pub(crate) async fn roll_back(Asked(running): Asked, Path(number): Path<u64>) -> Response {
     // Whoever asks may go away meanwhile: what has begun is finished.
-    let done = tokio::spawn(async move { running.roll_back(number).await }).await;
+    let asked = running.clone();
+    let done = tokio::spawn(async move { asked.roll_back(number).await }).await;
     let (status, answer) = match done {
         Ok(Ok(done)) => (StatusCode::OK, json::Reload::done(&done)),
+        Ok(Err(_)) if let Some(left) = left(&running) => return left,
         Ok(Err(NotRolledBack::Failed(it))) => {
             (StatusCode::UNPROCESSABLE_ENTITY, json::Reload::failed(&it))
         }

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use portway_control::upgrade::READY_WITHIN;
 use portway_core::http1::{HeadLimits, Known, Parsed, ResponseHead, parse_response};
 use serde::de::DeserializeOwned;
 
@@ -15,8 +16,14 @@ use crate::{CERTIFICATES, COMMAND, json};
 
 /// Time to connect, and for each silence of the other side.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for a reload: names may have to be resolved, and large files read.
+/// Time for what reads a configuration: names may have to be resolved, and large files read.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time for what puts one to work: an upgrade may be under way, which is waited for.
+const CHANGE_TIMEOUT: Duration = RELOAD_TIMEOUT.saturating_add(READY_WITHIN);
+/// Another process has taken over: time for it to be the one that answers.
+const MOVES: Duration = Duration::from_millis(50);
+/// How often it is asked then.
+const MOST_MOVES: usize = 100;
 /// Time for an upgrade beside that which the new process has: its live state may be large.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of an answer. The status of 50,000 targets has some 20 MB.
@@ -46,7 +53,13 @@ impl fmt::Display for AskError {
                 f,
                 "nothing answers at {address}: is Portway running? If its admin address is another one, name it with --admin"
             ),
-            Self::Connection(address, error) => write!(f, "no answer from {address}: {error}"),
+            Self::Connection(address, error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => write!(
+                    f,
+                    "no answer from {address} in time; what was asked for may be done later"
+                ),
+                _ => write!(f, "no answer from {address}: {error}"),
+            },
             Self::Ended(address) => write!(
                 f,
                 "{address} closed the connection without an answer: Portway is stopping, or has stopped"
@@ -115,7 +128,7 @@ pub fn generation(address: SocketAddr, number: u64) -> Result<Shown, AskError> {
 /// See [`AskError`].
 pub fn roll_back(address: SocketAddr, number: u64) -> Result<json::Reload, AskError> {
     let what = format!("POST /rollback/{number}");
-    let (status, answer) = answer(address, &what, &[], RELOAD_TIMEOUT)?;
+    let (status, answer) = change(address, &what)?;
     granted(address, status != 404, &answer)
 }
 
@@ -162,7 +175,7 @@ pub fn explain(address: SocketAddr, question: &Question) -> Result<Explanation, 
 /// # Errors
 /// See [`AskError`].
 pub fn reload(address: SocketAddr) -> Result<json::Reload, AskError> {
-    ask(address, "POST /reload", RELOAD_TIMEOUT)
+    read(address, &change(address, "POST /reload")?.1)
 }
 
 /// Has it read its certificates again, and all else that TLS is spoken with.
@@ -171,7 +184,7 @@ pub fn reload(address: SocketAddr) -> Result<json::Reload, AskError> {
 /// See [`AskError`].
 pub fn reload_certificates(address: SocketAddr) -> Result<json::Reload, AskError> {
     let what = format!("POST /reload?{CERTIFICATES}");
-    ask(address, &what, RELOAD_TIMEOUT)
+    read(address, &change(address, &what)?.1)
 }
 
 /// Has another process of the program take over from the Portway whose admin address this is, which has so long to be ready.
@@ -202,6 +215,17 @@ fn ask<T: DeserializeOwned>(
 ) -> Result<T, AskError> {
     let (_, answer) = answer(address, what, &[], patience)?;
     read(address, &answer)
+}
+
+/// Has the configuration changed, by whichever process serves; the answer's status and body.
+fn change(address: SocketAddr, what: &str) -> Result<(u16, Vec<u8>), AskError> {
+    for _ in 0..MOST_MOVES {
+        match answer(address, what, &[], CHANGE_TIMEOUT) {
+            Err(AskError::Refused(_, 409)) => std::thread::sleep(MOVES),
+            answered => return answered,
+        }
+    }
+    answer(address, what, &[], CHANGE_TIMEOUT)
 }
 
 fn read<T: DeserializeOwned>(address: SocketAddr, body: &[u8]) -> Result<T, AskError> {

@@ -12,7 +12,7 @@
 //! | `/livez` | 200 while the process runs |
 //! | `/readyz` | 200 while new connections are welcome, else 503 |
 //! | `POST /upgrade` | another process of the program takes over, see [`json::Upgrade`]: 200 if it serves, 422 if this one goes on |
-//! | `POST /reload` | the configuration is read again, see [`json::Reload`]: 200 if it is at work, 422 if nothing has changed |
+//! | `POST /reload` | the configuration is read again, see [`json::Reload`]: 200 if it is at work, 422 if nothing has changed, 409 if another process has taken over meanwhile, which is to be asked at the same address |
 //! | `POST /reload?certificates` | the same of certificates and all else that TLS is spoken with, and nothing but that |
 //! | `/plan` | what a reload would change, see [`json::Planned`]: 200, or 422 where it would fail; with POST and a native file, what that would change |
 //! | `/history` | the last good configurations, see [`generations`]; `/history/NUMBER`: what one has changed |
@@ -182,14 +182,15 @@ async fn reload(Asked(running): Asked, uri: Uri) -> Response {
         }
     };
     // Whoever asks may go away meanwhile: what has begun is finished.
+    let asked = running.clone();
     let reload = tokio::spawn(async move {
         match certificates {
             true => {
-                running
+                asked
                     .reload_certificates("portway reload --certificates")
                     .await
             }
-            false => running.reload("portway reload").await,
+            false => asked.reload("portway reload").await.done,
         }
     });
     let Ok(reloaded) = reload.await else {
@@ -197,6 +198,7 @@ async fn reload(Asked(running): Asked, uri: Uri) -> Response {
     };
     match reloaded {
         Ok(done) => axum::Json(json::Reload::done(&done)).into_response(),
+        Err(_) if let Some(left) = asked::left(&running) => left,
         Err(failed) => {
             let answer = axum::Json(json::Reload::failed(&failed));
             (StatusCode::UNPROCESSABLE_ENTITY, answer).into_response()

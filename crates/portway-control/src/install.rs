@@ -47,6 +47,7 @@ pub use crate::running::{Running, Stop};
 use crate::running::{Threads, let_logs_go};
 use crate::targets::{NextTargets, watch};
 use crate::tls::tickets::TicketKeys;
+use crate::turns::Waiting;
 use crate::upgrade::{StateFrom, Upgrades};
 
 /// How often ticket keys are looked at on a listener without traffic; they change three times a day.
@@ -360,6 +361,7 @@ impl Prepared {
             threads,
             pid_file: self.pid_file.map_or_else(OnceLock::new, OnceLock::from),
             wants_number_written: self.wants_number_written,
+            waiting: Waiting::default(),
             statistics,
             calls: Mutex::new(Some(calls)),
             given_away,

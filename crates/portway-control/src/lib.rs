@@ -44,6 +44,7 @@ pub mod supervisor;
 pub mod targets;
 pub mod tidings;
 pub mod tls;
+pub mod turns;
 pub mod upgrade;
 pub mod variables;
 pub mod watch;

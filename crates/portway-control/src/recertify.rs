@@ -17,7 +17,7 @@ use crate::figures::Installed;
 use crate::files::Record;
 use crate::install::Loaded;
 use crate::maps::MapSets;
-use crate::reload::{Done, NotReloaded, Reloaded, UPGRADING, on_a_thread, unread};
+use crate::reload::{Done, NotReloaded, Reloaded, on_a_thread, unread};
 use crate::running::Running;
 
 impl Running {
@@ -27,12 +27,9 @@ impl Running {
     /// # Errors
     /// Everything that stands in the way; nothing has changed then.
     pub async fn reload_certificates(&self, by: &str) -> Result<Reloaded, NotReloaded> {
-        let mut changing = self.changing.lock().await;
+        let turn = self.turn().await;
+        let mut changing = turn.map_err(|process| self.left_to(process))?;
         let begun = (SystemTime::now(), Instant::now());
-        if self.upgrades.is_under_way() {
-            let refused = unread(UPGRADING.to_owned());
-            return self.ended(by, begun, None, (refused.diagnostics, refused.sources));
-        }
         let before = self.statistics.installed();
         let sources = before.plane.sources.clone();
         let record = Record::default();

@@ -46,9 +46,6 @@ use crate::tls::tickets::TicketKeys;
 /// How long files are waited for: one may be a pipe that nobody writes to, or lie where nobody answers.
 const READ_PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a reload is told meanwhile.
-pub(crate) const UPGRADING: &str = "an upgrade is under way: the new process reads the configuration itself; reload once it is over";
-
 /// How the latest reload went.
 #[derive(Debug, Clone)]
 pub struct LastReload {
@@ -61,7 +58,7 @@ pub struct LastReload {
 }
 
 /// A reload that succeeded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Reloaded {
     /// What it has done.
     pub plan: Plan,
@@ -85,7 +82,7 @@ pub(crate) struct Done {
 }
 
 /// A reload that changed nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NotReloaded {
     /// The number of the configuration that stays at work.
     pub generation: u64,
@@ -167,12 +164,11 @@ impl Running {
         self.changing.lock().await.is_adjusted_by(adjust);
     }
 
-    /// Reads the configuration again and puts it to work in place of the one that is. Comes back when every exchange that begins
-    /// sees it. `by`: what asks, for the log.
+    /// Reads the files of the process again and puts to work what they say.
     ///
     /// # Errors
     /// Everything that stands in the way; nothing has changed then.
-    pub async fn reload(&self, by: &str) -> Result<Reloaded, NotReloaded> {
+    pub(crate) async fn reload_files(&self, by: &str) -> Result<Reloaded, NotReloaded> {
         let done = self.reload_by(by, None).await;
         if done.is_ok() {
             self.is_no_rollback();
@@ -191,17 +187,12 @@ impl Running {
 
     async fn reload_by(&self, by: &str, other: Option<Reader>) -> Result<Reloaded, NotReloaded> {
         // One after the other: the last that asks sees the files as they were then, or later.
-        let mut changing = self.changing.lock().await;
-        let (at, begun) = (SystemTime::now(), Instant::now());
-        if self.upgrades.is_under_way() {
-            let refused = unread(UPGRADING.to_owned());
-            return self.ended(
-                by,
-                (at, begun),
-                None,
-                (refused.diagnostics, refused.sources),
-            );
+        let turn = self.turn().await;
+        if other.is_none() {
+            self.waiting.begins();
         }
+        let mut changing = turn.map_err(|process| self.left_to(process))?;
+        let (at, begun) = (SystemTime::now(), Instant::now());
         self.tell_supervisor(Doing::Reloading);
         let record = Record::default();
         let Compiled {
@@ -239,6 +230,19 @@ impl Running {
             Err(_) => format!("{line}; the latest reload has failed"),
         }));
         ended
+    }
+
+    /// What is not reloaded here because another process serves.
+    pub(crate) fn left_to(&self, process: u32) -> NotReloaded {
+        let left = unread(format!(
+            "process {process} has taken over meanwhile: it is the one to ask"
+        ));
+        NotReloaded {
+            generation: self.statistics.installed().generation,
+            took: Duration::ZERO,
+            found: left.diagnostics,
+            sources: left.sources,
+        }
     }
 
     /// Tells of a reload that has ended, and remembers how. `begun`: when, and by a clock that only goes forward.

@@ -37,6 +37,7 @@ use crate::supervisor::{Doing, Supervisor};
 use crate::targets::in_telemetry;
 use crate::tidings;
 use crate::tls::tickets::TicketKeys;
+use crate::turns::Waiting;
 use crate::upgrade::Upgrades;
 
 /// How long a process that takes the live state may be busy with what it has.
@@ -47,6 +48,8 @@ pub struct Running {
     pub(crate) process: Arc<ProcessState>,
     /// What changes are made of: one is made at a time.
     pub(crate) changing: tokio::sync::Mutex<Changing>,
+    /// The reload that waits for its turn.
+    pub(crate) waiting: Waiting,
     pub(crate) started: SystemTime,
     pub(crate) started_at: Instant,
     pub(crate) workers: usize,

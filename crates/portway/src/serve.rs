@@ -17,10 +17,12 @@ use portway_control::install::{Running, Stop, install};
 use portway_control::planning::Adjust;
 use portway_control::reload::Reader;
 use portway_control::sources::Reading;
+use portway_control::turns::Answered;
 use portway_control::upgrade::{Predecessor, READY_WITHIN, StateFrom};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::snapshot::Snapshot;
 use portway_model::span::{Sources, Span};
+use rustix::process::{Pid, kill_process};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -300,19 +302,39 @@ async fn answer_listeners(running: Arc<Running>) -> io::Result<()> {
 async fn watch(running: Arc<Running>, quiet: bool) -> io::Result<()> {
     loop {
         let path = running.changed().await;
-        running.is_not_upgrading().await;
         let by = format!("a file has changed: {}", path.display());
-        reload(&running, &by, quiet).await;
+        if reload(&running, &by, quiet).await.is_some() {
+            // The process that serves now watches its files itself.
+            return Ok(());
+        }
     }
 }
 
-/// Reads the configuration again, and says what was found.
-async fn reload(running: &Running, by: &str, quiet: bool) {
-    let (sources, found) = match running.reload(by).await {
+/// Reads the configuration again, and says what was found, unless somebody else has asked for the same and says it. The process
+/// that serves in place of this one, where nothing was done for its sake.
+async fn reload(running: &Running, by: &str, quiet: bool) -> Option<u32> {
+    let Answered { done, is_shared } = running.reload(by).await;
+    let (sources, found) = match done {
         Ok(done) => (done.sources, done.found),
+        Err(_) if running.successor().is_some() => return running.successor(),
         Err(failed) => (failed.sources, failed.found),
     };
-    render::to_stderr(&sources, &found, quiet);
+    if !is_shared {
+        render::to_stderr(&sources, &found, quiet);
+    }
+    None
+}
+
+/// Does what SIGHUP asks for. Where another process has taken over meanwhile it is told: who has sent the signal could not know.
+async fn reload_or_pass_on(running: &Running, quiet: bool) {
+    let Some(process) = reload(running, "SIGHUP", quiet).await else {
+        return;
+    };
+    tracing::info!("SIGHUP: process {process} has taken over meanwhile, and is told");
+    if let Some(process) = i32::try_from(process).ok().and_then(Pid::from_raw) {
+        // One that has just ended needs no telling.
+        let _ = kill_process(process, rustix::process::Signal::HUP);
+    }
 }
 
 /// Signals so close to the first are the same wish, told twice: GNU `timeout` signals its child and the child's group.
@@ -345,13 +367,7 @@ impl Parts {
             }
         }
         // They say how it ended.
-        let asked = &mut self.signals.asked;
-        drop(
-            timeout(LAST_TASKS, async {
-                while asked.join_next().await.is_some() {}
-            })
-            .await,
-        );
+        self.signals.finish().await;
         ExitCode::SUCCESS
     }
 }
@@ -378,6 +394,7 @@ impl Parts {
                 code = Kept::ended(&mut kept) => return code,
             }
         }
+        self.signals.finish().await;
         if let Some(admin) = self.admin.take() {
             // Who has asked for the upgrade waits for the answer.
             drop(timeout(LAST_ANSWERS, admin).await);
@@ -420,7 +437,7 @@ async fn stop_wish(
                 while signals.asked.try_join_next().is_some() {}
                 // Signals are heard meanwhile.
                 signals.asked.spawn(async move {
-                    reload(&running, "SIGHUP", quiet).await;
+                    reload_or_pass_on(&running, quiet).await;
                 });
             }
             Wish::Upgrade if haproxy => tracing::warn!(
@@ -501,6 +518,13 @@ impl Signals {
             user2: signal(SignalKind::user_defined2())?,
             asked: JoinSet::new(),
         })
+    }
+
+    /// Waits a moment for what they have asked for.
+    async fn finish(&mut self) {
+        let asked = &mut self.asked;
+        let all = async { while asked.join_next().await.is_some() {} };
+        drop(timeout(LAST_TASKS, all).await);
     }
 
     /// The signal that stops, by its name. Others wait until they are asked for.

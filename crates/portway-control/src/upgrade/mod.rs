@@ -43,6 +43,9 @@ const LAST_STEP: Duration = Duration::from_secs(10);
 /// How long the process that stays may take to hear who serves.
 const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether an upgrade is over.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// How long a process that has closed its line may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -260,11 +263,18 @@ impl Running {
         }
     }
 
-    /// Waits until no upgrade is under way; for ever where another process serves.
-    pub async fn is_not_upgrading(&self) {
-        while self.upgrades.is_under_way() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+    /// The process that serves in place of this one; `None`: this one does.
+    pub fn successor(&self) -> Option<u32> {
+        *self.upgrades.successor.borrow()
+    }
+
+    /// Waits until no upgrade is under way; the process that serves in place of this one then.
+    pub(crate) async fn upgrade_is_over(&self) -> Option<u32> {
+        // The line ends last.
+        while self.upgrades.line().is_some() {
+            tokio::time::sleep(LOOK).await;
         }
+        self.successor()
     }
 
     /// Starts the program that stands on disk now, hands everything over to it, and comes back when it serves. This process is to

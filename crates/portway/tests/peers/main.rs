@@ -29,6 +29,7 @@ mod reload;
 mod reload_cases;
 mod reload_files;
 mod reload_tls;
+mod reload_turns;
 mod control_changes;
 mod control_servers;
 mod control_socket;

@@ -40,7 +40,9 @@ fn two_changes_at_once_leave_the_last() {
         let expected = if last == one.port { "one" } else { "two" };
         assert_eq!(kept.ask("/"), expected);
     }
-    assert_eq!(stage.metric("portway_generation "), "21");
+    // Both, or one for both.
+    let generation: u32 = stage.metric("portway_generation ").parse().unwrap();
+    assert!((11..=21).contains(&generation), "{generation}");
 }
 
 #[test]
