@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use portway_control::drain_orders::{NotOrdered, Ordered, What};
+use portway_control::drain_orders::{NotOrdered, Ordered, Times, What};
 use serde::{Deserialize, Serialize};
 
 use crate::asked::Asked;
@@ -24,6 +24,9 @@ pub struct Order {
     /// Seconds that what is in progress has; `null`: as the configuration says.
     #[serde(default)]
     pub deadline: Option<f64>,
+    /// Seconds that a listener or the process takes what comes, while it says that it leaves; `null`: as the configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_delay: Option<f64>,
 }
 
 /// What has become of that.
@@ -56,20 +59,25 @@ impl Order {
     }
 
     /// # Errors
-    /// It is no time.
-    fn deadline(&self) -> Result<Option<Duration>, String> {
-        let time = |seconds| Duration::try_from_secs_f64(seconds);
-        let time = self.deadline.map(time).transpose();
-        time.map_err(|error| format!("the deadline is no time: {error}"))
+    /// One is no time.
+    fn times(&self) -> Result<Times, String> {
+        let time = |name: &str, seconds: Option<f64>| {
+            let time = seconds.map(Duration::try_from_secs_f64).transpose();
+            time.map_err(|error| format!("`{name}` is no time: {error}"))
+        };
+        Ok(Times {
+            leave: time("ready_delay", self.ready_delay)?,
+            deadline: time("deadline", self.deadline)?,
+        })
     }
 }
 
 /// `POST /drain`.
 pub(crate) async fn drain(Asked(running): Asked, Json(order): Json<Order>) -> Response {
-    let done = match (order.what(), order.deadline()) {
+    let done = match (order.what(), order.times()) {
         (None, _) => Err(no_kind(&order)),
         (_, Err(error)) => Err(NotOrdered { error, help: None }),
-        (Some(what), Ok(deadline)) => running.drain(&what, deadline),
+        (Some(what), Ok(times)) => running.drain(&what, times),
     };
     answer(done)
 }

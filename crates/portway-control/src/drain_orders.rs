@@ -12,12 +12,14 @@ use portway_dataplane::live::Gate;
 use portway_model::diagnostic::nearest;
 use portway_model::name::Name;
 use portway_model::settings::NoneHealthy;
+use portway_model::snapshot::Process;
 use portway_telemetry::metrics::Drained;
 
-use crate::drains::{By, Draining, OrderedListener, Stage};
+use crate::drains::{By, Draining, OrderedListener, Return, Stage};
 use crate::figures::Installed;
 use crate::operations::TargetOrder;
 use crate::running::Running;
+use crate::supervisor::Doing;
 use crate::targets::{Targets, WatchedTarget};
 
 /// What is to drain.
@@ -31,6 +33,15 @@ pub enum What {
     Group(String),
     /// A target: `GROUP/TARGET`.
     Target(String),
+}
+
+/// How long a drain takes; what is not said is as the configuration says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Times {
+    /// How long a listener, or all of the process, takes what comes while it says that it leaves.
+    pub leave: Option<Duration>,
+    /// How long what is in progress has then.
+    pub deadline: Option<Duration>,
 }
 
 /// What a command has done.
@@ -73,11 +84,12 @@ enum Named {
 }
 
 impl Running {
-    /// Has something drain; what is in progress has so long, by default as long as the configuration says.
+    /// Has something drain. `times` are by default as the configuration says.
     ///
     /// # Errors
     /// There is no such thing, or it is out of service already.
-    pub fn drain(&self, what: &What, deadline: Option<Duration>) -> Result<Ordered, NotOrdered> {
+    pub fn drain(&self, what: &What, times: Times) -> Result<Ordered, NotOrdered> {
+        let Times { leave, deadline } = times;
         let installed = self.statistics.installed();
         let process = &installed.plane.snapshot.process;
         let terms = |leave| Terms {
@@ -85,12 +97,23 @@ impl Running {
             deadline: Some(deadline.unwrap_or(process.drain_deadline)),
         };
         let mut warnings = Vec::new();
+        if leave.is_some() && matches!(what, What::Group(_) | What::Target(_)) {
+            return Err(NotOrdered {
+                error: "targets take nothing new from the beginning: there is no `--ready-delay` for them".to_owned(),
+                help: Some("leave it out; it is for listeners and the process".to_owned()),
+            });
+        }
         match find(what, &installed)? {
             None => {
                 let within = deadline.unwrap_or(process.shutdown_deadline);
-                *self.stop_within() = Some(within);
+                let delay = leave.unwrap_or(process.ready_delay);
+                if self.drains.process_again(delay, within) {
+                    let draining = self.draining(what);
+                    return Ok(Ordered { draining, warnings });
+                }
+                *self.stop_within() = Some((delay, within));
                 self.stop_asked.notify_one();
-                let until = SystemTime::now().checked_add(process.ready_delay + within);
+                let until = SystemTime::now().checked_add(delay.saturating_add(within));
                 return Ok(Ordered {
                     draining: vec![Draining {
                         kind: Drained::Process,
@@ -111,7 +134,7 @@ impl Running {
                 let stopped = || NotOrdered::because(format!("listener `{name}` has stopped"));
                 let listener = listener.ok_or_else(stopped)?;
                 self.drains
-                    .order_listener(listener, terms(process.ready_delay));
+                    .order_listener(listener, terms(leave.unwrap_or(process.ready_delay)));
             }
             Some(Named::Targets(targets)) => {
                 if let Some(first) = targets.first() {
@@ -143,10 +166,7 @@ impl Running {
     pub fn undrain(&self, what: &What) -> Result<Ordered, NotOrdered> {
         let installed = self.statistics.installed();
         let (at_work, changed) = match find(what, &installed)? {
-            None => {
-                let error = "a process that stops is not taken back: start another".to_owned();
-                return Err(NotOrdered::because(error));
-            }
+            None => return self.undrain_process(&installed.plane.snapshot.process),
             Some(Named::Listener(known_as)) => {
                 let back = self
                     .drains
@@ -181,6 +201,32 @@ impl Running {
             false => Err(NotOrdered::because(format!(
                 "`{at_work}` is at work already"
             ))),
+        }
+    }
+
+    /// Takes back a stop that a command has begun: readiness and keep-alive are as before.
+    fn undrain_process(&self, process: &Process) -> Result<Ordered, NotOrdered> {
+        let returned = match self.stop_within().take() {
+            // It has not even begun.
+            Some(_) => Some(Return::AtWork),
+            None => self.drains.take_back_process(),
+        };
+        match returned {
+            Some(Return::AtWork) => Ok(Ordered {
+                draining: Vec::new(),
+                warnings: Vec::new(),
+            }),
+            Some(Return::TooLate) => Err(NotOrdered {
+                error: "the listeners of the process are closed already: it ends once nothing is left; start another".to_owned(),
+                help: Some(format!(
+                    "it can be taken back as long as listeners accept: for `--ready-delay` of `portway drain process`, by default `ready_delay` of `[process]` ({} s)",
+                    process.ready_delay.as_secs_f64()
+                )),
+            }),
+            None if self.process.is_draining() => Err(NotOrdered::because(
+                "the process stops by a signal or for another that has taken over: who has asked for that waits for its end".to_owned(),
+            )),
+            None => Err(NotOrdered::because("the process is at work already".to_owned())),
         }
     }
 
@@ -223,10 +269,29 @@ impl Running {
 
     /// Comes when a command wants the process to stop.
     pub async fn is_asked_to_stop(&self) {
-        self.stop_asked.notified().await;
+        loop {
+            self.stop_asked.notified().await;
+            // Somebody may have taken it back.
+            if self.stop_within().is_some() {
+                return;
+            }
+        }
     }
 
-    pub(crate) fn stop_within(&self) -> std::sync::MutexGuard<'_, Option<Duration>> {
+    /// A stop that a command has begun `since` so long, if one has, is one by a signal from now on: it is as long as the configuration
+    /// says, and nobody takes it back. `by`: what asks.
+    pub fn stop_for_good(&self, by: &str, since: Duration) {
+        let snapshot = self.snapshot();
+        let process = &snapshot.process;
+        let delay = process.ready_delay.saturating_sub(since);
+        self.drains
+            .process_for_good(delay, process.shutdown_deadline);
+        tracing::info!("{by}: the process stops for good");
+        self.tell_supervisor(Doing::Stopping(format!("stops ({by})")));
+    }
+
+    /// How long the process takes what comes once a command wants it to stop, and how long what is in progress has then.
+    pub(crate) fn stop_within(&self) -> std::sync::MutexGuard<'_, Option<(Duration, Duration)>> {
         let within = self.stop_within.lock();
         within.unwrap_or_else(PoisonError::into_inner)
     }

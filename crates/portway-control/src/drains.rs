@@ -5,6 +5,7 @@
 //! for it in.
 
 mod handed;
+mod process;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,8 @@ use crate::operations::TargetOrder;
 use crate::targets::WatchedTarget;
 use handed::Elsewhere;
 pub(crate) use handed::HandedDrains;
+use process::OfProcess;
+pub(crate) use process::Return;
 
 /// How often it is looked what is left.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
@@ -148,6 +151,7 @@ pub(crate) struct Drains {
     process: Arc<ProcessState>,
     counters: Arc<ProcessCounters>,
     entries: Mutex<Vec<Entry>>,
+    of_process: OfProcess,
     /// See [`Self::groups`].
     groups: Mutex<HashSet<Name>>,
     more: Notify,
@@ -261,6 +265,10 @@ impl Thing {
         }
     }
 
+    fn is_process(&self) -> bool {
+        matches!(self, Thing::Process)
+    }
+
     fn name(&self) -> String {
         match self {
             Thing::Process => String::new(),
@@ -313,6 +321,7 @@ impl Drains {
             zero: (Instant::now(), SystemTime::now()),
             process,
             counters,
+            of_process: OfProcess::default(),
             entries: Mutex::default(),
             groups: Mutex::default(),
             more: Notify::new(),
@@ -524,26 +533,6 @@ impl Drains {
         });
     }
 
-    /// The process stops.
-    pub(crate) fn begin_process(&self, terms: Terms) {
-        self.begin(Thing::Process, terms);
-    }
-
-    /// What is due of the process, where `is_over` says that nothing is left of it.
-    pub(crate) fn step_of_process(&self, is_over: bool) -> Option<Step> {
-        let now = self.now();
-        let mut entries = self.entries();
-        let entry = entries
-            .iter_mut()
-            .find(|it| matches!(it.thing, Thing::Process))?;
-        let left = match is_over {
-            true => 0,
-            // Some may come out of the queues of sockets.
-            false => entry.thing.left(&self.process).max(1),
-        };
-        entry.drain.look(now, left)
-    }
-
     /// Looks again and again, while anything drains.
     pub(crate) async fn keep_looking(self: Arc<Self>) {
         loop {
@@ -589,7 +578,7 @@ impl Drains {
             if step == Step::Close {
                 entry.thing.close();
             } else if let Thing::OrderedTarget(it) = &entry.thing
-                && !self.process.is_draining()
+                && !self.of_process.has_closed()
             {
                 // Those that stickiness has kept there go elsewhere from now on.
                 it.order(TargetOrder::Maintain);

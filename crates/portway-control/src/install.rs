@@ -43,7 +43,7 @@ use crate::parts::{self, Base, Ready};
 use crate::pid_file::PidFile;
 use crate::privileges;
 use crate::resolve;
-pub use crate::running::{Running, Stop};
+pub use crate::running::{Running, Stop, Stopped};
 use crate::running::{Threads, let_logs_go};
 use crate::targets::{NextTargets, watch};
 use crate::tls::tickets::TicketKeys;

@@ -67,9 +67,9 @@ pub struct Running {
     pub(crate) given_away: Arc<AtomicBool>,
     /// What drains.
     pub(crate) drains: Arc<Drains>,
-    /// Rung when a command wants the process to stop, and how long what is in progress has then.
+    /// Rung when a command wants the process to stop, and for how long it takes what comes, and how long what is in progress has then.
     pub(crate) stop_asked: Notify,
-    pub(crate) stop_within: Mutex<Option<Duration>>,
+    pub(crate) stop_within: Mutex<Option<(Duration, Duration)>>,
     /// Sockets for commands, until somebody serves them.
     pub(crate) control: Mutex<Vec<ControlListener>>,
     /// How the latest reload went; `None`: there was none.
@@ -96,8 +96,21 @@ pub enum Stop {
     Gracefully,
     /// What is in progress is cut off.
     AtOnce,
+    /// The same by a command, which may be taken back until listeners close.
+    ByCommand,
     /// Another process has the sockets and serves: what is in progress has `drain_deadline`.
     Succeeded,
+}
+
+/// How a stop went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// All that was in progress has finished.
+    Finished,
+    /// Some of it was cut off.
+    CutOff,
+    /// Nothing has stopped: it was taken back.
+    TakenBack,
 }
 
 /// Lets writers of logs end when the last generation that writes to them has.
@@ -244,53 +257,26 @@ impl Running {
     }
 
     /// Stops. Gracefully: readiness fails at once, listeners stop accepting after `ready_delay`, exchanges and tunnels
-    /// have until `shutdown_deadline`. True if all of them finished. A second call does nothing.
-    pub async fn stop(&self, by: &str, how: Stop) -> bool {
+    /// have until `shutdown_deadline`. Another call once listeners have closed does nothing.
+    pub async fn stop(&self, by: &str, how: Stop) -> Stopped {
         let begun = Instant::now();
-        let installed = self.statistics.installed();
-        let process = &installed.plane.snapshot.process;
-        let within = self.stop_within().take();
-        let (delay, deadline) = match how {
-            Stop::Gracefully => (
-                process.ready_delay,
-                within.unwrap_or(process.shutdown_deadline),
-            ),
-            Stop::AtOnce => (Duration::ZERO, Duration::ZERO),
-            Stop::Succeeded => (Duration::ZERO, process.drain_deadline),
-        };
-        let threads = self.threads().take();
-        self.upgrades.give_up();
+        if !self.leaves(by, how).await {
+            return Stopped::TakenBack;
+        }
         let Some(Threads {
             workers,
             logs,
             files,
-        }) = threads
+        }) = self.threads().take()
         else {
-            return true;
+            return Stopped::Finished;
         };
-        let stopping = Event::ShutdownStarted { by, deadline };
-        emit(&stopping);
-        let teller = installed.tellers.process.as_ref();
-        logs::tell(teller, LogLevel::Warning, &stopping.to_string());
-        if how != Stop::Succeeded {
-            let open = self.open_connections();
-            let line = format!("stops ({by}): {open} connections have {deadline:?}");
-            self.tell_supervisor(Doing::Stopping(line));
-        }
-        if self.given_away.load(Ordering::Relaxed) {
-            self.upgrades.leave();
-        }
-        self.process.set_draining();
-        self.drains.begin_process(Terms {
-            leave: delay,
-            deadline: Some(deadline),
-        });
-        while self.drains.step_of_process(false) != Some(Step::Close) {
-            tokio::time::sleep(drains::LOOK.min(delay)).await;
+        if how == Stop::ByCommand {
+            self.tell_supervisor(Doing::Stopping(format!("stops ({by})")));
         }
         let axe = workers.drain();
         self.leave_targets_alone();
-        if how == Stop::Gracefully {
+        if matches!(how, Stop::Gracefully | Stop::ByCommand) {
             tidings::all_stopped(&self.statistics);
         }
         // Nobody is to come any more: who looks for us shall find another, or nothing.
@@ -321,7 +307,54 @@ impl Running {
         emit(&Event::ShutdownEnded {
             after: begun.elapsed(),
         });
-        cut == 0
+        match cut {
+            0 => Stopped::Finished,
+            _ => Stopped::CutOff,
+        }
+    }
+
+    /// Says that the process leaves, and comes back when its listeners are to close. False: it was taken back.
+    async fn leaves(&self, by: &str, how: Stop) -> bool {
+        let installed = self.statistics.installed();
+        let process = &installed.plane.snapshot.process;
+        let said = self.stop_within().take();
+        let configured = (process.ready_delay, process.shutdown_deadline);
+        let (delay, deadline) = match how {
+            Stop::Gracefully => configured,
+            Stop::ByCommand => said.unwrap_or(configured),
+            Stop::AtOnce => (Duration::ZERO, Duration::ZERO),
+            Stop::Succeeded => (Duration::ZERO, process.drain_deadline),
+        };
+        let stopping = Event::ShutdownStarted { by, deadline };
+        emit(&stopping);
+        let teller = installed.tellers.process.as_ref();
+        logs::tell(teller, LogLevel::Warning, &stopping.to_string());
+        let open = self.open_connections();
+        let line = format!("stops ({by}): {open} connections have {deadline:?}");
+        match how {
+            Stop::Succeeded => {}
+            // For a service manager a stop is for ever.
+            Stop::ByCommand => self.tell_supervisor(Doing::Serving(line)),
+            Stop::Gracefully | Stop::AtOnce => self.tell_supervisor(Doing::Stopping(line)),
+        }
+        if self.given_away.load(Ordering::Relaxed) {
+            self.upgrades.leave();
+        }
+        self.process.set_draining();
+        self.upgrades.give_up();
+        let terms = Terms {
+            leave: delay,
+            deadline: Some(deadline),
+        };
+        self.drains.begin_process(terms, how == Stop::ByCommand);
+        while self.drains.step_of_process(false) != Some(Step::Close) {
+            if !self.drains.process_leaves() {
+                self.tell_supervisor(Doing::Serving(self.in_short()));
+                return false;
+            }
+            tokio::time::sleep(drains::LOOK.min(delay)).await;
+        }
+        true
     }
 
     /// Checks no more: what is in progress ends with the health that is known now, and whoever serves from now on looks for himself.

@@ -585,6 +585,11 @@ impl ProcessState {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// The stop that had begun was taken back.
+    pub fn set_at_work(&self) {
+        self.draining.store(false, Ordering::Relaxed);
+    }
+
     /// How often what some target serves was cut off: workers wake their connections where it is more than before.
     pub(crate) fn cuts(&self) -> u32 {
         self.cuts.load(Ordering::Acquire)

@@ -404,7 +404,9 @@ impl fmt::Display for Event<'_> {
             }
             Event::DrainTakenBack { kind, name, left } => {
                 let left = in_progress(kind, *left);
-                write!(f, "{kind} {name} is at work again, with {left}")
+                let what = format!("{kind} {name}");
+                // The process has no name.
+                write!(f, "{} is at work again, with {left}", what.trim_end())
             }
             Event::ShutdownStarted { by, deadline } => {
                 write!(f, "stopping ({by}): what is in progress has {deadline:?}")

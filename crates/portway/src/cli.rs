@@ -521,7 +521,7 @@ pub(crate) struct Upgrade {
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Leaves {
-    /// The whole process: it stops
+    /// The whole process: it stops, and can be taken back until its listeners close
     Process,
     /// All listeners of this name
     Listener {
@@ -551,6 +551,10 @@ pub(crate) struct Drain {
     /// How long what is in progress may take, such as 30s or 5m; then it is cut off. As the configuration says unless given
     #[arg(long, global = true, value_name = "DURATION", value_parser = time)]
     pub(crate) deadline: Option<Duration>,
+    /// How long a listener or the process goes on taking what comes, while readiness fails and answers say that it leaves. As
+    /// `ready_delay` of the configuration unless given
+    #[arg(long, global = true, value_name = "DURATION", value_parser = time)]
+    pub(crate) ready_delay: Option<Duration>,
     /// Come back once nothing is left, and say meanwhile what is
     #[arg(long, global = true)]
     pub(crate) wait: bool,

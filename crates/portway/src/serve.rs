@@ -13,7 +13,7 @@ use portway_admin::{Handed, Shown};
 use portway_control::bind::{self, Neighbour};
 use portway_control::files::Files;
 use portway_control::history::History;
-use portway_control::install::{Running, Stop, install};
+use portway_control::install::{Running, Stop, Stopped, install};
 use portway_control::planning::Adjust;
 use portway_control::reload::Reader;
 use portway_control::sources::Reading;
@@ -343,32 +343,49 @@ const SAME_SIGNAL: Duration = Duration::from_millis(500);
 impl Parts {
     async fn until_signal(mut self, manners: Manners, quiet: bool) -> ExitCode {
         let running = self.running.clone();
-        let (by, how) = tokio::select! {
-            wish = stop_wish(&mut self.signals, &running, (manners, quiet)) => wish,
-            () = running.is_asked_to_stop() => ("portway drain", Stop::Gracefully),
-            process = running.is_succeeded() => return self.leave(process).await,
-        };
-        let begun = Instant::now();
-        let stop = self.running.stop(by, how);
-        let mut stop = pin!(stop);
+        loop {
+            let (by, how) = tokio::select! {
+                wish = stop_wish(&mut self.signals, &running, (manners, quiet)) => wish,
+                () = running.is_asked_to_stop() => ("portway drain", Stop::ByCommand),
+                process = running.is_succeeded() => return self.leave(process).await,
+            };
+            if let Some(code) = self.stop(by, how, (manners, quiet)).await {
+                return code;
+            }
+        }
+    }
+
+    /// Stops; `None` where that was taken back.
+    async fn stop(&mut self, by: &str, how: Stop, manners: (Manners, bool)) -> Option<ExitCode> {
+        let mut begun = Instant::now();
+        let mut by_command = how == Stop::ByCommand;
+        let running = self.running.clone();
+        let mut stop = pin!(running.stop(by, how));
         loop {
             tokio::select! {
-                _ = &mut stop => break,
-                (by, how) = stop_wish(&mut self.signals, &self.running, (manners, quiet)) => {
-                    if manners == Manners::Haproxy {
-                        if how == Stop::AtOnce {
-                            return ExitCode::SUCCESS;
-                        }
-                    } else if begun.elapsed() >= SAME_SIGNAL {
+                stopped = &mut stop => match stopped {
+                    Stopped::TakenBack => return None,
+                    Stopped::Finished | Stopped::CutOff => break,
+                },
+                (by, how) = stop_wish(&mut self.signals, &running, manners) => {
+                    if how == Stop::AtOnce {
+                        return Some(ExitCode::SUCCESS);
+                    }
+                    if by_command {
+                        // The first that does not leave a way back.
+                        by_command = false;
+                        running.stop_for_good(by, begun.elapsed());
+                        begun = Instant::now();
+                    } else if manners.0 != Manners::Haproxy && begun.elapsed() >= SAME_SIGNAL {
                         tracing::warn!("{by} again: stopping at once");
-                        return ExitCode::FAILURE;
+                        return Some(ExitCode::FAILURE);
                     }
                 }
             }
         }
         // They say how it ended.
         self.signals.finish().await;
-        ExitCode::SUCCESS
+        Some(ExitCode::SUCCESS)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use portway_control::bind::Neighbour;
 use portway_control::history::History;
-use portway_control::install::{Stop, install};
+use portway_control::install::{Stop, Stopped, install};
 use portway_control::sources::compile_text;
 use portway_control::tls::self_signed::self_signed;
 use portway_model::action::{Action, AnswerBody, FixedResponse, Phase};
@@ -156,8 +156,9 @@ async fn run(line: usize, text: &str) -> Option<String> {
                     }
                 }
             }
-            assert!(
+            assert_eq!(
                 running.stop("the test", Stop::Gracefully).await,
+                Stopped::Finished,
                 "line {line}: it does not end"
             );
             None

@@ -365,7 +365,7 @@ impl Running {
     fn may_leave(&self) -> Result<&Starter, Refused> {
         let starter = self.upgrades.starter.get();
         let starter = starter.ok_or_else(|| "this process cannot start itself again".to_owned())?;
-        if self.threads().is_none() {
+        if self.process.is_draining() {
             return Err("the process is stopping".to_owned().into());
         }
         if let Some(root) = &self.snapshot().process.chroot {
@@ -431,7 +431,7 @@ impl Running {
     }
 
     fn has_ended(&self, child: &mut Child) -> Refused {
-        if self.threads().is_none() {
+        if self.process.is_draining() {
             return "the process is stopping".to_owned().into();
         }
         let begun = Instant::now();

@@ -17,6 +17,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 pub(crate) fn run(arguments: &Drain, quiet: bool) -> ExitCode {
     let order = Order {
         deadline: arguments.deadline.map(|it| it.as_secs_f64()),
+        ready_delay: arguments.ready_delay.map(|it| it.as_secs_f64()),
         ..order(&arguments.what)
     };
     let answer = match client::drain(arguments.admin, &order, false) {
@@ -75,6 +76,7 @@ fn order(what: &Leaves) -> Order {
         kind: kind.to_owned(),
         name: name.to_owned(),
         deadline: None,
+        ready_delay: None,
     }
 }
 
@@ -133,6 +135,7 @@ fn line(it: &Draining, verb: &str) -> String {
 fn wait(arguments: &Drain, order: &Order, quiet: bool) -> Result<Vec<Draining>, AskError> {
     let mut last = String::new();
     let mut known = Vec::new();
+    let mut has_begun = false;
     loop {
         let status = match client::status(arguments.admin) {
             Ok(status) => status,
@@ -147,6 +150,14 @@ fn wait(arguments: &Drain, order: &Order, quiet: bool) -> Result<Vec<Draining>, 
             super::tell(&now);
             last = now;
         }
+        if has_begun && known.is_empty() {
+            let what = named(order);
+            let why = format!(
+                "{what} drains no more: somebody has taken it back, or a reload has removed it"
+            );
+            return Err(AskError::Not(why));
+        }
+        has_begun = !known.is_empty();
         if order.kind != "process" && known.iter().all(|it| it.state == "drained") {
             return Ok(known);
         }

@@ -446,6 +446,122 @@ fn the_process_drains_by_command() {
 }
 
 #[test]
+fn a_process_that_drains_is_taken_back_until_its_listeners_close() {
+    let one = Echo::start("one");
+    let web = free_port();
+    let text = |delay: &str| {
+        let process = format!("[process]\nready_delay = '{delay}'\n");
+        process + &listener("web", web, "app") + &group("app", &[one.port])
+    };
+    let mut stage = Stage::new(&text("1s"));
+    let admin = format!("http://{}", stage.portway.admin);
+    let ready = || stage.scene.status(&[&format!("{admin}/readyz")]);
+    let mut kept = Client::new(web);
+    let closes = |client: &mut Client| {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.answer().contains("connection: close")
+    };
+    let (ok, said) = told(&stage, &["undrain", "process"]);
+    assert!(
+        !ok && said.contains("the process is at work already"),
+        "{said}"
+    );
+    let (ok, said) = told(&stage, &["drain", "group", "app", "--ready-delay", "1s"]);
+    assert!(
+        !ok && said.contains("for listeners and the process"),
+        "{said}"
+    );
+    for _ in 0..2 {
+        assert!(!closes(&mut kept));
+        let (ok, said) = told(&stage, &["drain", "process", "--ready-delay", "1h"]);
+        assert!(ok && said.contains("cut off in 36"), "{said}");
+        eventually("readiness fails", || (ready() == "503").then_some(()));
+        assert!(closes(&mut Client::new(web)));
+        // Whoever looks after it may change it meanwhile, but not replace it.
+        assert_eq!(stage.becomes(&text("1s")), "");
+        let (ok, said) = told(&stage, &["upgrade"]);
+        assert!(!ok && said.contains("the process is stopping"), "{said}");
+        // Another deadline counts from now on.
+        let words = [
+            "drain",
+            "process",
+            "--deadline",
+            "7s",
+            "--ready-delay",
+            "1h",
+        ];
+        let (ok, said) = told(&stage, &words);
+        assert!(
+            ok && said.contains("cut off in 3607 s") || said.contains("cut off in 3606 s"),
+            "{said}"
+        );
+        let (ok, said) = told(&stage, &["undrain", "process"]);
+        assert!(ok && said.contains("process is at work again"), "{said}");
+        assert_eq!(ready(), "200");
+        assert_eq!(draining(&stage), "");
+        assert!(!closes(&mut Client::new(web)));
+    }
+    let log = stage.portway.process.log();
+    assert!(log.contains("process is at work again"), "{log}");
+    // Whoever waits for the end is told that there is none.
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            told(
+                &stage,
+                &["drain", "process", "--wait", "--ready-delay", "1h"],
+            )
+        });
+        eventually("it has begun", || {
+            (!draining(&stage).is_empty()).then_some(())
+        });
+        thread::sleep(Duration::from_secs(1));
+        assert!(told(&stage, &["undrain", "process"]).0);
+        let (ok, said) = waits.join().unwrap();
+        assert!(!ok && said.contains("process drains no more"), "{said}");
+    });
+    stage.becomes(&text("0s"));
+    let chat = Client::new(web);
+    let mut held = Client::new(web);
+    held.send("GET /slow/3000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(told(&stage, &["drain", "process"]).0);
+    eventually("nobody comes in", || TcpStream::connect(local(web)).err());
+    let (ok, said) = told(&stage, &["undrain", "process"]);
+    assert!(
+        !ok && said.contains("are closed already") && said.contains("(0 s)"),
+        "{said}"
+    );
+    assert!(held.answer().contains("connection: close"));
+    drop((chat, kept));
+    assert!(stage.portway.process.wait().success());
+}
+
+#[test]
+fn a_stop_by_a_signal_is_not_taken_back() {
+    let one = Echo::start("one");
+    let web = free_port();
+    let text = listener("web", web, "app") + &group("app", &[one.port]);
+    let mut stage = Stage::new(&("[process]\nready_delay = '2s'\n".to_owned() + &text));
+    stage.portway.process.signal(rustix::process::Signal::TERM);
+    eventually("it stops", || (!draining(&stage).is_empty()).then_some(()));
+    let (ok, said) = told(&stage, &["undrain", "process"]);
+    assert!(!ok && said.contains("stops by a signal"), "{said}");
+    assert!(stage.portway.process.wait().success());
+    // One by a command is one by a signal from then on, and what is in progress ends.
+    let mut stage = Stage::new(&text);
+    let mut held = Client::new(web);
+    held.send("GET /slow/1500 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(told(&stage, &["drain", "process", "--ready-delay", "1h"]).0);
+    eventually("it stops", || (!draining(&stage).is_empty()).then_some(()));
+    thread::sleep(Duration::from_millis(600));
+    stage.portway.process.signal(rustix::process::Signal::TERM);
+    eventually("nobody comes in", || TcpStream::connect(local(web)).err());
+    let (ok, said) = told(&stage, &["undrain", "process"]);
+    assert!(!ok && said.contains("stops by a signal"), "{said}");
+    assert!(held.answer().starts_with("http/1.1 200 "));
+    assert!(stage.portway.process.wait().success());
+}
+
+#[test]
 fn haproxys_socket_and_the_commands_agree() {
     let one = Echo::start("one");
     let web = free_port();
