@@ -79,10 +79,7 @@ fn planned(planned: Planned) -> Response {
 /// `GET /history`: the last good configurations.
 pub(crate) async fn history(State(shown): State<Shown>) -> Response {
     match shown.get() {
-        Some(running) => {
-            let all = running.generations();
-            Json(History::of(all, running.rolled_back_to())).into_response()
-        }
+        Some(running) => Json(History::of(running)).into_response(),
         None => starting(),
     }
 }

@@ -3,6 +3,7 @@
 //! Fields may be added; a field that is here keeps its name and meaning.
 
 use portway_control::history::{self, KEPT};
+use portway_control::install::Running;
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, Counts, Step};
@@ -17,6 +18,9 @@ pub struct History {
     /// The one that a rollback has put to work, while the files say something else; left out where what they say is at work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back_to: Option<u64>,
+    /// Where they stand in files too, beyond the end of the process (`--state-dir`); left out where they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<String>,
 }
 
 /// A configuration that was at work.
@@ -51,11 +55,13 @@ pub struct Shown {
 
 impl History {
     /// All that is kept.
-    pub fn of(all: Vec<history::Viewed>, rolled_back_to: Option<u64>) -> Self {
+    pub fn of(running: &Running) -> Self {
+        let all = running.generations().into_iter();
         Self {
-            generations: all.into_iter().map(Generation::from).collect(),
+            generations: all.map(Generation::from).collect(),
             kept: KEPT,
-            rolled_back_to,
+            rolled_back_to: running.rolled_back_to(),
+            state_dir: running.state_dir().map(|it| it.display().to_string()),
         }
     }
 }

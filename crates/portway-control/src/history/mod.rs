@@ -234,6 +234,11 @@ impl Running {
         self.history().rolled_back
     }
 
+    /// Where they are kept beyond the end of the process.
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        self.history().folder.clone()
+    }
+
     /// What is at work again is what files say.
     pub(crate) fn is_no_rollback(&self) {
         self.history().rolled_back = None;

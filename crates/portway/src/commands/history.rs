@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use portway_admin::client;
 use portway_admin::generations::{Generation, History as Kept, Shown};
-use portway_control::tls::x509::moment;
+use portway_control::tls::x509::day;
 use serde::Serialize;
 
 use super::steps::{self, Tense};
@@ -61,6 +61,14 @@ fn numbers(it: &Generation) -> String {
     }
 }
 
+/// A moment, in seconds since 1970: `2026-11-29 17:22:15`.
+fn moment(at: f64) -> String {
+    let at = at as i64;
+    let second = at.rem_euclid(86_400);
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    format!("{} {hour:02}:{minute:02}:{:02}", day(at), second % 60)
+}
+
 fn list(kept: &Kept) -> String {
     if kept.generations.is_empty() {
         return "no generation is kept: this process cannot be reloaded\n".to_owned();
@@ -82,22 +90,26 @@ fn list(kept: &Kept) -> String {
         };
         rows.push(vec![
             numbers(it),
-            moment(it.at as i64),
+            moment(it.at),
             it.by.clone(),
             changes,
             at_work,
         ]);
     }
-    table(&rows)
+    let mut text = table(&rows);
+    if kept.state_dir.is_none() {
+        text.push_str("\nan upgrade hands them on, a restart forgets them: `portway run --state-dir DIR` keeps them\n");
+    }
+    text
 }
 
 fn one(it: &Shown) -> String {
     let generation = &it.generation;
     let at_work = if generation.at_work { ", at work" } else { "" };
     let mut out = format!(
-        "generation {}, {}, by {}{at_work}\n",
+        "generation {}, {} UTC, by {}{at_work}\n",
         numbers(generation),
-        moment(generation.at as i64),
+        moment(generation.at),
         generation.by
     );
     // Writing to a String cannot fail.

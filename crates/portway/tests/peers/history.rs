@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::echo::Echo;
+use crate::stage::{group, listener};
 use crate::support::{Output, PORTWAY, Portway, Scene, eventually, free_port, local};
+use crate::upgrade;
 
 struct Stage {
     scene: Scene,
@@ -125,6 +127,22 @@ fn a_generation_is_put_to_work_again_and_survives_a_restart() {
         "{diff}"
     );
     assert_eq!(shown["plan"].as_array().unwrap().len(), 2);
+    let list = stage.run(&portway, &["history"]).good();
+    let mut lines = list.lines();
+    let columns = lines.next().unwrap();
+    assert!(!list.contains("forgets"), "{list}");
+    assert!(
+        columns.starts_with("GENERATION  WHEN (UTC)           BY "),
+        "{list}"
+    );
+    let (year, zone) = (
+        regex::Regex::new(" 20[0-9]{2}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}  ").unwrap(),
+        "GMT",
+    );
+    assert!(
+        lines.all(|it| year.is_match(it)) && !list.contains(zone),
+        "{list}"
+    );
     let all = stage.run(&portway, &["history", "1"]).good();
     assert!(
         all.contains("+ listener web") && !all.contains("t0p"),
@@ -219,4 +237,33 @@ fn a_rollback_reads_files_as_they_are_now_and_one_that_fails_changes_nothing() {
     stage.run(&portway, &["rollback", "1"]).good();
     let url = format!("http://127.0.0.1:{}/", stage.port);
     assert_eq!(stage.scene.status(&["-H", "Host: a", &url]), "418");
+}
+
+#[test]
+fn an_upgrade_hands_on_what_is_kept() {
+    let (one, two) = (Echo::start("one"), Echo::start("two"));
+    let web = free_port();
+    let text = |port: u16| listener("web", web, "app") + &group("app", &[port]);
+    let stage = upgrade::Stage::with(Scene::new(), &text(one.port), &[]);
+    fs::write(&stage.file, text(two.port)).unwrap();
+    stage.command(&["reload"]).good();
+    stage.upgrade();
+    fs::write(&stage.file, text(one.port) + "retries = 1\n").unwrap();
+    stage.upgrade();
+    let list = stage.command(&["history"]).good();
+    let by = |line: &str| {
+        line.split_whitespace()
+            .skip(3)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let lines: Vec<String> = list.lines().skip(1).map(by).collect();
+    assert_eq!(
+        lines[..3],
+        ["upgrade at work", "portway reload +1 ~0 -1", "start"],
+        "{list}"
+    );
+    assert!(list.contains("a restart forgets them"), "{list}");
+    stage.command(&["rollback", "2"]).good();
+    assert_eq!(ask(&mut BufReader::new(connect(web))), "two");
 }
