@@ -48,6 +48,8 @@ const SAMPLE_EVERY: u64 = UPGRADE_EVERY / 4;
 const UPGRADE_EVERY: u64 = 1000;
 /// Between two lines about the progress.
 const REPORT: Duration = Duration::from_secs(10);
+/// How long a process has to close the logs and health checks of configurations that are gone, after the last reload.
+const REST: Duration = Duration::from_secs(10);
 /// How long the load is on before the first reload, to see what it is without them.
 const BEFORE: Duration = Duration::from_secs(12);
 /// The same where wrk does not run.
@@ -381,9 +383,13 @@ impl Run<'_> {
     }
 
     fn sample(&mut self, reloads: u64) -> Result<(), String> {
-        let sample = Sample::of(reloads, self.upgrades, self.process.pid())?;
+        let sample = self.take_sample(reloads)?;
         self.samples.all.push(sample);
         Ok(())
+    }
+
+    fn take_sample(&self, reloads: u64) -> Result<Sample, String> {
+        Sample::of(reloads, self.upgrades, self.process.pid())
     }
 
     fn progress(&mut self, nth: u64) {
@@ -421,6 +427,14 @@ impl Run<'_> {
             ));
         }
         self.process.at_rest(&self.ground.tally)?;
+        let begun = Instant::now();
+        while begun.elapsed() < REST {
+            let sample = self.take_sample(self.samples.last())?;
+            if self.samples.holds_no_more(&sample) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+        }
         self.sample(self.samples.last())
     }
 

@@ -19,7 +19,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
@@ -31,6 +31,9 @@ use super::{Ground, thread};
 
 /// How long a target that waits for connections sleeps before it looks whether it has to stop.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// How long a target that comes back tries to listen.
+const BIND: Duration = Duration::from_secs(5);
 
 /// What a target speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +126,7 @@ impl Target {
     /// Listens, where it does not yet.
     pub(super) fn come(&self) -> Result<(), String> {
         let failed = |e: io::Error| format!("target {}: {e}", self.address);
-        let listener = TcpListener::bind(self.address).map_err(failed)?;
+        let listener = bind(self.address).map_err(failed)?;
         SockRef::from(&listener)
             .set_read_timeout(Some(LOOK))
             .map_err(failed)?;
@@ -161,6 +164,21 @@ impl Drop for Target {
     }
 }
 
+/// Listens at `address`. A program that another thread is just starting may hold the socket that listened there before, until it
+/// is loaded: for a moment the address is taken then.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let until = Instant::now() + BIND;
+    loop {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                std::thread::sleep(LOOK);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Takes the connections of `listener` until the target goes.
 fn accept(
     ground: &Arc<Ground>,
     listener: &TcpListener,

@@ -12,9 +12,6 @@ use super::load::Figures;
 const GROWTH_PERCENT: u64 = 10;
 const GROWTH_KIB: u64 = 6 * 1024;
 
-/// Logs that configurations name, each a descriptor: they stay open though no listener writes to them any more.
-const LOGS: u64 = 3;
-
 /// Threads that may have come besides: the runtime of control has some for files, which end when they were idle for a while.
 const MORE_THREADS: u64 = 8;
 
@@ -62,6 +59,12 @@ impl Samples {
         self.all.last().map_or(0, |it| it.reloads)
     }
 
+    /// True where `sample` has no more descriptors than the first one.
+    pub(super) fn holds_no_more(&self, sample: &Sample) -> bool {
+        let first = self.all.first();
+        first.is_none_or(|it| sample.descriptors <= it.descriptors)
+    }
+
     /// Judges what the load has left: the last sample against the first, and each process against itself under load.
     pub(super) fn judge(&self, tally: &Tally) {
         let most = |kib: u64| kib + kib * GROWTH_PERCENT / 100 + GROWTH_KIB;
@@ -90,7 +93,7 @@ impl Samples {
             }
         }
         if let (Some(first), Some(last)) = (self.all.first(), self.all.last()) {
-            if last.descriptors > first.descriptors + LOGS {
+            if !self.holds_no_more(last) {
                 let (now, then) = (last.descriptors, first.descriptors);
                 tally.fail(format_args!(
                     "{now} descriptors are open, {then} before the load"
