@@ -69,6 +69,9 @@ pub struct Explanation {
     pub certificate: Option<String>,
     /// Rules in the order in which they are asked.
     pub rules: Vec<Rule>,
+    /// Rules on the response, in the order in which they run, where a target is to answer.
+    #[serde(default)]
+    pub response_rules: Vec<Rule>,
     /// What the target is asked, as rules leave it; `null` where no target is, or it is none of HTTP.
     pub sent: Option<String>,
     /// The group that it goes to.
@@ -110,7 +113,7 @@ pub struct Rule {
     pub listener: String,
     /// The group whose rule it is; `null`: the listener's.
     pub target_group: Option<String>,
-    /// `connection`, `session`, `client_hello` or `request`.
+    /// `connection`, `session`, `client_hello` or `request`; of a response `response` or `after_response`.
     pub phase: String,
     /// Its place in its list, from 1.
     pub number: usize,
@@ -118,7 +121,8 @@ pub struct Rule {
     pub place: Option<String>,
     /// Its text on one line.
     pub text: Option<String>,
-    /// `matched`, `not_matched`, or `skipped`: its condition holds, but a rule before it accepted.
+    /// `matched`, `not_matched`, `skipped`: its condition holds, but a rule before it accepted; or, of a rule on a response, `depends`
+    /// on that.
     pub outcome: String,
     /// The tests that say so, each with the value that the request has.
     pub why: Vec<String>,
@@ -218,6 +222,7 @@ impl Explanation {
             listeners: it.listeners.into_iter().map(Listener::from).collect(),
             certificate: it.certificate,
             rules: it.rules.into_iter().map(Rule::from).collect(),
+            response_rules: it.response_rules.into_iter().map(Rule::from).collect(),
             sent: it.sent,
             target_group: it.group.map(TargetGroup::from),
             end: it.end.into(),
@@ -250,6 +255,7 @@ impl From<control::RuleView> for Rule {
                 control::Outcome::Matched => "matched",
                 control::Outcome::NotMatched => "not_matched",
                 control::Outcome::Skipped => "skipped",
+                control::Outcome::Depends => "depends",
             }
             .to_owned(),
             why: it.why,

@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use portway_core::balance::Tier;
 use portway_dataplane::explain::{
-    Answer, Bound, Choice, Chosen, Ending, Question, Standing, Step, TargetView, Tls, Told,
+    Answer, Bound, Choice, Chosen, Ending, Later, Question, Standing, Step, TargetView, Tls, Told,
 };
 use portway_dataplane::live::ProcessState;
 use portway_dataplane::service::Services;
-use portway_model::action::Rule;
+use portway_model::action::{Phase, Rule};
 use portway_model::choice::{Algorithm, CookieMode};
 use portway_model::diagnostic::Diagnostics;
 use portway_model::snapshot::{GroupId, ListenerId, Snapshot, TargetGroup};
@@ -61,6 +61,8 @@ pub struct Explanation {
     pub certificate: Option<String>,
     /// Rules in the order in which they are asked.
     pub rules: Vec<RuleView>,
+    /// Rules on the response, in the order in which they run.
+    pub response_rules: Vec<RuleView>,
     /// What the target is asked, as rules leave it: method, host, path and query.
     pub sent: Option<String>,
     /// The group that it goes to.
@@ -114,8 +116,10 @@ pub enum Outcome {
     Matched,
     /// Its condition does not hold.
     NotMatched,
-    /// Its condition holds, but a rule before it accepted: only rules that forward run.
+    /// A rule before it accepted: only rules that forward run; or that one ends the phase.
     Skipped,
+    /// That depends on the response.
+    Depends,
 }
 
 /// A target group.
@@ -326,11 +330,8 @@ struct View<'i> {
 
 impl View<'_> {
     fn whole(&self, told: Told, address: &str, from: IpAddr) -> Explanation {
-        let mut notes = Vec::new();
+        let notes = Vec::new();
         let (choice, end) = self.end(&told.end);
-        if let Some(choice) = choice {
-            notes.extend(self.after(choice.group));
-        }
         let facts = told.certificate.as_deref().map(CertificateFacts::read);
         let names = facts.and_then(Result::ok).map(|it| match it.names() {
             names if names.is_empty() => it.subject,
@@ -342,6 +343,7 @@ impl View<'_> {
             listeners: self.listeners(&told.listeners, address),
             certificate: names,
             rules: told.steps.iter().map(|step| self.rule(step)).collect(),
+            response_rules: told.later.iter().map(|it| self.later(it)).collect(),
             sent: told.sent.map(|sent| {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let hides = told.steps.iter().any(|it| self.hides_target(it));
@@ -385,11 +387,21 @@ impl View<'_> {
     }
 
     fn rule_of(&self, step: &Step) -> Option<&Rule<Resolved>> {
+        self.rule_at(step.group, step.listener, step.phase, step.index)
+    }
+
+    fn rule_at(
+        &self,
+        group: Option<GroupId>,
+        listener: ListenerId,
+        phase: Phase,
+        index: usize,
+    ) -> Option<&Rule<Resolved>> {
         let snapshot = self.speaker.snapshot;
-        let group = step.group.and_then(|id| snapshot.group(id));
-        let listener = snapshot.listeners.get(step.listener.index());
+        let group = group.and_then(|id| snapshot.group(id));
+        let listener = snapshot.listeners.get(listener.index());
         let rules = group.map(|it| &it.rules).or(listener.map(|it| &it.rules));
-        rules?.of(step.phase).get(step.index)
+        rules?.of(phase).get(index)
     }
 
     fn rule(&self, step: &Step) -> RuleView {
@@ -428,17 +440,36 @@ impl View<'_> {
         }
     }
 
-    /// What may still come, and is not known before a target has answered.
-    fn after(&self, id: GroupId) -> Option<String> {
-        let group = self.speaker.snapshot.group(id)?;
-        let count = group.rules.response.len() + group.rules.after_response.len();
-        (count > 0).then(|| {
-            let s = if count == 1 { "" } else { "s" };
-            format!(
-                "{count} rule{s} on the response of {} run once it is there",
-                group.name
-            )
-        })
+    /// A rule on the response.
+    fn later(&self, later: &Later) -> RuleView {
+        let snapshot = self.speaker.snapshot;
+        let listener = snapshot.listeners.get(later.listener.index());
+        let group = later.group.and_then(|id| snapshot.group(id));
+        let known = later.reasons.iter().map(|it| self.speaker.reason(it));
+        let open = later.open.iter().map(|it| self.speaker.open(it));
+        let why: Vec<String> = match later.truth {
+            Some(_) => known.collect(),
+            None => open.collect(),
+        };
+        RuleView {
+            group: group.map(|it| it.name.to_string()),
+            listener: listener.map(|it| it.name.to_string()).unwrap_or_default(),
+            phase: later.phase.as_str(),
+            number: later.index + 1,
+            place: self.speaker.place(later.origin.0),
+            text: self
+                .rule_at(later.group, later.listener, later.phase, later.index)
+                .and_then(|rule| self.speaker.text_of(rule))
+                .map(|it| self.kept(it)),
+            outcome: match (later.truth, later.skipped) {
+                (Some(false), _) => Outcome::NotMatched,
+                (_, true) => Outcome::Skipped,
+                (Some(true), _) => Outcome::Matched,
+                (None, _) => Outcome::Depends,
+            },
+            why: why.into_iter().map(|it| self.kept(it)).collect(),
+            did: Vec::new(),
+        }
     }
 
     fn group(&self, choice: &Choice) -> GroupView {

@@ -3,10 +3,10 @@
 use portway_dataplane::explain::{Done, Reason};
 use portway_dialects::{Dialect, detect, expression, native};
 use portway_model::action::{End, Rule};
-use portway_model::expression::{Expression, Matcher, NumberRange, TextMatch, Value};
+use portway_model::expression::{Expression, Matcher, NumberRange, Test, TextMatch, Value};
 use portway_model::lift::{lift_expression, lift_rule};
 use portway_model::snapshot::Snapshot;
-use portway_model::span::{FileId, SourceText, Sources, Span};
+use portway_model::span::{FileId, SourceText, Sources, Span, Spanned};
 use portway_model::stage::Resolved;
 use std::collections::HashMap;
 
@@ -108,7 +108,12 @@ impl Speaker<'_> {
         let end = text.floor_char_boundary(span.range().end).max(start);
         let begin = text.get(..start)?.rfind('\n').map_or(0, |at| at + 1);
         let rest = text.get(end..)?;
-        let end = end + rest.find('\n').unwrap_or(rest.len());
+        let mut end = end + rest.find('\n').unwrap_or(rest.len());
+        // A table of TOML goes on to the next.
+        if text.get(begin..)?.starts_with("[[") {
+            let rest = text.get(end..)?;
+            end += rest.find("\n[").unwrap_or(rest.len());
+        }
         let lines = text.get(begin..end)?.lines().map(str::trim);
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
         Some(cut(&lines.collect::<Vec<_>>().join(" ")))
@@ -136,6 +141,12 @@ impl Speaker<'_> {
             Matcher::True => truth(&subject, reason),
             matcher => format!("{is}, {}", self.comparison(matcher, reason.passed)),
         }
+    }
+
+    /// That a test depends on the response.
+    pub(super) fn open(&self, test: &Spanned<Test<Resolved>>) -> String {
+        let subject = self.subject(&test.value.expression, test.span);
+        format!("depends on the response: {subject}")
     }
 
     fn comparison(&self, matcher: &Matcher<Resolved>, passed: bool) -> String {

@@ -7,16 +7,18 @@
 
 mod beside;
 mod choice;
+mod later;
 mod notes;
 mod walk;
 
 pub use choice::{Bound, Choice, Chosen, Standing, TargetView};
 
 use crate::plane::Plane;
+use portway_core::evaluate::Judged;
 use portway_model::action::{End, Phase};
 use portway_model::expression::{Test, Variable};
 use portway_model::snapshot::{GroupId, ListenerId, StickTableId};
-use portway_model::span::{Origin, Span};
+use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Registry;
 use std::net::SocketAddr;
@@ -57,6 +59,8 @@ pub struct Told {
     pub certificate: Option<Vec<u8>>,
     /// Rules in the order in which they are asked.
     pub steps: Vec<Step>,
+    /// Rules on the response, in the order in which they run; none where no target is to answer a request of HTTP.
+    pub later: Vec<Later>,
     /// What its target is asked, where it is a request of HTTP: the head, as rules leave it.
     pub sent: Option<Sent>,
     /// Its end.
@@ -97,6 +101,29 @@ pub struct Step {
     pub done: Vec<Done>,
 }
 
+/// A rule on the response, as far as it is known before there is one.
+#[derive(Debug)]
+pub struct Later {
+    /// The group whose rule it is; `None`: the listener's.
+    pub group: Option<GroupId>,
+    /// The listener that the request came on.
+    pub listener: ListenerId,
+    /// The list that it stands in.
+    pub phase: Phase,
+    /// Its place there, from 0.
+    pub index: usize,
+    /// The text that made it.
+    pub origin: Origin,
+    /// Whether its condition holds; `None`: that depends on the response.
+    pub truth: Option<bool>,
+    /// It is left out: a rule before it, which holds for certain, accepts or ends the phase.
+    pub skipped: bool,
+    /// The tests that say so, of those that are known.
+    pub reasons: Vec<Reason>,
+    /// The tests on which it depends.
+    pub open: Vec<Spanned<Test<Resolved>>>,
+}
+
 /// A test that matters.
 #[derive(Debug, Clone)]
 pub struct Reason {
@@ -108,6 +135,17 @@ pub struct Reason {
     pub values: Vec<Vec<u8>>,
     /// Whether it passed.
     pub passed: bool,
+}
+
+impl Reason {
+    fn of(it: &Judged<'_>) -> Self {
+        Self {
+            test: it.test.clone(),
+            span: it.span,
+            values: it.values.clone(),
+            passed: it.passed,
+        }
+    }
 }
 
 /// What an action did.

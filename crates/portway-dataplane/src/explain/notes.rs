@@ -29,12 +29,6 @@ pub(super) struct Notes<'r, 's> {
 
 impl Notes<'_, '_> {
     fn judged(&mut self, index: usize, holds: bool, reasons: &[Judged<'_>], skipped: bool) {
-        let reason = |it: &Judged<'_>| Reason {
-            test: it.test.clone(),
-            span: it.span,
-            values: it.values.clone(),
-            passed: it.passed,
-        };
         let origin = self.place.rules.get(index).map(|rule| rule.origin);
         self.steps.push(Step {
             group: self.place.group,
@@ -44,7 +38,7 @@ impl Notes<'_, '_> {
             origin: origin.unwrap_or(Origin(portway_model::span::Span::NONE)),
             holds,
             skipped: holds && skipped,
-            reasons: reasons.iter().map(reason).collect(),
+            reasons: reasons.iter().map(Reason::of).collect(),
             done: Vec::new(),
         });
     }

@@ -1,6 +1,7 @@
 //! The way of a connection and its request, as `accept`, `establish`, `l4`, `h1` and `serve` go it.
 
 use super::choice::{self, Bound, Choice, Chosen};
+use super::later;
 use super::notes::{Notes, Place, target, values};
 use super::{Answer, Ending, Question, Sent, Step, Tls, Told};
 use crate::accept::seated;
@@ -47,6 +48,7 @@ pub(super) fn walk(plane: Arc<Plane>, shard: Arc<Shard>, question: &Question) ->
             listeners: vec![question.listener],
             certificate: None,
             steps: Vec::new(),
+            later: Vec::new(),
             sent: None,
             end: Ending::Service,
         },
@@ -382,9 +384,15 @@ fn forward(x: &mut Exchange<'_>, group: GroupId, told: &mut Told) -> Ending {
     match choice.chosen {
         Chosen::Target(index) => match serve::redirected(x, configured, index) {
             Some(answer) => by_rule(x, &answer, How::Answer, None),
-            None => Ending::Target(choice),
+            None => {
+                told.later = later::rules(x, group);
+                Ending::Target(choice)
+            }
         },
-        Chosen::Waits(_) => Ending::Target(choice),
+        Chosen::Waits(_) => {
+            told.later = later::rules(x, group);
+            Ending::Target(choice)
+        }
         Chosen::QueueFull => without_target(x, Fault::queue_full(), choice),
         Chosen::Nobody => without_target(x, Fault::no_target(), choice),
     }

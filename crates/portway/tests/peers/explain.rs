@@ -11,7 +11,7 @@ use crate::echo::Echo;
 use crate::support::{PORTWAY, Portway, Scene, free_port, local};
 
 /// A request: method, target, host, further headers.
-type Asked<'a> = (&'a str, String, &'a str, Vec<(&'a str, String)>);
+pub(crate) type Asked<'a> = (&'a str, String, &'a str, Vec<(&'a str, String)>);
 
 /// Sends bytes and reads until the other side is done.
 fn exchange(to: &str, wire: &str) -> String {
@@ -26,7 +26,11 @@ fn exchange(to: &str, wire: &str) -> String {
 }
 
 /// What the running Portway says of a request.
-fn explained(portway: &Portway, port: u16, (method, target, host, headers): &Asked<'_>) -> Value {
+pub(crate) fn explained(
+    portway: &Portway,
+    port: u16,
+    (method, target, host, headers): &Asked<'_>,
+) -> Value {
     let mut headers = headers.clone();
     headers.push(("Host", (*host).to_owned()));
     headers.push(("Connection", "close".to_owned()));
@@ -43,12 +47,8 @@ fn explained(portway: &Portway, port: u16, (method, target, host, headers): &Ask
 }
 
 /// What comes of a request: the status, and the server or the first line of the body.
-fn made(port: u16, (method, target, host, headers): &Asked<'_>) -> (String, String) {
-    let mut wire = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        let _ = write!(wire, "{name}: {value}\r\n");
-    }
-    let answer = exchange(&local(port).to_string(), &format!("{wire}\r\n"));
+fn made(port: u16, asked: &Asked<'_>) -> (String, String) {
+    let answer = answer(port, asked);
     if answer.is_empty() {
         return ("closed".to_owned(), String::new());
     }
@@ -60,6 +60,15 @@ fn made(port: u16, (method, target, host, headers): &Asked<'_>) -> (String, Stri
         status,
         who.unwrap_or_else(|| body.lines().next().unwrap_or_default().to_owned()),
     )
+}
+
+/// All that comes of a request.
+pub(crate) fn answer(port: u16, (method, target, host, headers): &Asked<'_>) -> String {
+    let mut wire = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        let _ = write!(wire, "{name}: {value}\r\n");
+    }
+    exchange(&local(port).to_string(), &format!("{wire}\r\n"))
 }
 
 /// The same as it is explained.

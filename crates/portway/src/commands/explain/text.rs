@@ -93,6 +93,10 @@ pub(super) fn text(it: &Explanation, look: Look, all: bool) -> String {
         targets(&mut out, group, look);
     }
     let _ = writeln!(out, "\n{}", end(it, look));
+    if !it.response_rules.is_empty() {
+        let _ = writeln!(out, "\n{}", look.paint.bold("on the response"));
+        rules(&mut out, it.response_rules.iter().collect(), look, all);
+    }
     for note in &it.notes {
         let _ = writeln!(out, "  {}", look.paint.dim(&format!("note: {note}")));
     }
@@ -136,6 +140,7 @@ fn one(out: &mut String, rule: &Rule, look: Look) {
     let (sign, is_matched) = match rule.outcome.as_str() {
         "matched" => (look.paint.good("✓"), true),
         "skipped" => (look.paint.dim("-"), false),
+        "depends" => ("?".to_owned(), true),
         _ => (look.paint.bad("✗"), false),
     };
     let place = rule.place.as_deref().unwrap_or("(of Portway)");
@@ -150,9 +155,12 @@ fn one(out: &mut String, rule: &Rule, look: Look) {
     let line = format!("  {sign} {}  {text}", look.paint.dim(place));
     let _ = writeln!(out, "{}", line.trim_end());
     if rule.outcome == "skipped" {
-        let _ = writeln!(out, "      left out: a rule before it accepts");
+        let _ = writeln!(
+            out,
+            "      left out: a rule before it accepts, or ends the phase"
+        );
     }
-    if rule.outcome == "not_matched" {
+    if matches!(rule.outcome.as_str(), "not_matched" | "depends") {
         for why in &rule.why {
             let _ = writeln!(out, "      {}", look.cut(why, 6));
         }
