@@ -200,6 +200,7 @@ fn follow(template: Template) {
         let status = deployment.ask(port, "/no-auth/status", &[]).good();
         assert_eq!(status, "OK");
     }
+    it_is_explained(&deployment);
     the_host_knows_its_client(&deployment);
     requests_can_be_followed(&deployment);
     the_security_group_filters(&deployment);
@@ -218,6 +219,34 @@ fn follow(template: Template) {
     let log = deployment.portway.stop();
     let reduced = "TLSv1 (too old)";
     assert_eq!(log.contains(reduced), https, "{log}");
+}
+
+/// What is said of a request is where those go that were made.
+fn it_is_explained(deployment: &Deployment) {
+    let scheme = deployment.template.scheme();
+    let told = |port: u16, from: &str| {
+        let url = format!("{scheme}://{BALANCER}:{port}/no-auth/status");
+        let admin = deployment.portway.admin.as_str();
+        let words = [
+            "explain", "--admin", admin, "--from", from, "--json", "--", &url,
+        ];
+        let told = deployment.scene.run(PORTWAY, &words).good();
+        serde_json::from_str::<serde_json::Value>(&told).unwrap()
+    };
+    for (port, group, target) in [
+        (deployment.api_port(), "ApiTargets", deployment.api),
+        (
+            deployment.broadcaster_port(),
+            "BroadcasterTargets",
+            deployment.broadcaster,
+        ),
+    ] {
+        let it = told(port, "127.0.0.1");
+        assert_eq!(it["target_group"]["name"], group, "{it:#}");
+        assert_eq!(it["end"]["address"], target.to_string(), "{it:#}");
+        let outside = told(port, OUTSIDER);
+        assert_eq!(outside["end"]["is"], "closed", "{outside:#}");
+    }
 }
 
 /// The published template calls its target groups by a tag.

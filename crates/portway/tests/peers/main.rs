@@ -18,6 +18,7 @@ mod edge;
 mod electricflow;
 mod examples;
 mod explain;
+mod explain_golden;
 mod explain_response;
 mod flow_enterprise;
 mod hazelcast_flow;
