@@ -269,6 +269,12 @@ impl WatchedTarget {
         self.state.weight(configured).div_ceil(SIXTEENTHS)
     }
 
+    /// Its weight once it is through with its slow start.
+    pub fn whole_weight(&self) -> u32 {
+        let configured = self.target.weight.into();
+        self.state.whole_weight(configured).div_ceil(SIXTEENTHS)
+    }
+
     /// Gives it another weight, or a part of the configured one: `50` or `75%`.
     ///
     /// # Errors

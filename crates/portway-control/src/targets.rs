@@ -21,11 +21,13 @@ use tokio::task::AbortHandle;
 mod company;
 mod handed;
 mod next;
+mod rise;
 mod told;
 
 pub use company::{Peers, Targets};
 pub(crate) use handed::parts_of;
 pub(crate) use next::{NextTargets, Watching, is_same, watch_next};
+pub(crate) use rise::{join, ramp};
 
 use crate::health::announce;
 use crate::operations::TargetOrder;
@@ -46,6 +48,8 @@ pub struct WatchedTarget {
     rests: AtomicBool,
     /// The next check comes sooner.
     pub(crate) hurry: Notify,
+    /// Its slow start has begun.
+    rises: Notify,
     /// Where it is checked since somebody said so.
     check_place: Mutex<CheckPlace>,
     /// Its agent is not asked for a while.
@@ -150,6 +154,7 @@ struct Known {
     /// How long it was unhealthy, what lasts left out.
     down_time: Duration,
     agent: AgentVerdict,
+    rise: rise::Rise,
 }
 
 /// Every target of a snapshot, by group and in its order.
@@ -185,6 +190,10 @@ impl WatchedTarget {
         if target.disabled {
             machine.retire();
         }
+        let rise = rise::Rise {
+            since: None,
+            is_due: target.disabled && !target.slow_start.is_zero(),
+        };
         let state = TargetState::new(health(&machine), literal(&target.address));
         state.observe(observed(target));
         Self {
@@ -194,6 +203,7 @@ impl WatchedTarget {
             is_checked,
             rests: AtomicBool::new(false),
             hurry: Notify::new(),
+            rises: Notify::new(),
             check_place: Mutex::default(),
             agent_rests: AtomicBool::new(false),
             agent_place: Mutex::default(),
@@ -212,6 +222,7 @@ impl WatchedTarget {
                 downs: 0,
                 down_time: Duration::ZERO,
                 agent: AgentVerdict::default(),
+                rise,
             }),
             teller: Mutex::default(),
         }
@@ -606,6 +617,7 @@ impl WatchedTarget {
                 known.downs += 1;
             }
             known.since = SystemTime::now();
+            self.begin_rise(known);
             self.state.set_health(health(&known.machine));
         }
         transition

@@ -208,7 +208,7 @@ pub(crate) fn agent_checked(target: &WatchedTarget) {
     };
     let code = outcome.has_code().then_some(0);
     let why = why_of(outcome, code, figures.reason.as_deref(), figures.took);
-    let state = match (up, target.weight()) {
+    let state = match (up, target.whole_weight()) {
         (false, _) => "0/1 DOWN",
         (true, 0) => "1/1 DRAIN",
         (true, _) => "1/1 UP",

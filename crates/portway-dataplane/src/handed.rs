@@ -9,12 +9,6 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 impl TargetState {
-    /// Its weight in sixteenths, where somebody has said another than the configuration.
-    pub fn told_weight(&self) -> Option<u32> {
-        let weight = self.weight.load(Ordering::Relaxed);
-        (weight != AS_CONFIGURED).then_some(weight)
-    }
-
     /// What it may have in flight at most, where somebody has said another number than the configuration.
     pub fn told_most(&self) -> Option<u32> {
         self.limits().and_then(Limits::told)

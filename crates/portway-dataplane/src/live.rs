@@ -5,6 +5,7 @@
 //! and record reads; idle connections to it (`Shelves`); and variables of the process, where a rule names one.
 
 mod aside;
+mod weight;
 
 use crate::live_rate::LiveRate;
 use crate::observed::Observed;
@@ -16,7 +17,6 @@ use crate::quota::Quotas;
 use crate::sessions::RollCall;
 use crate::timer::TICK;
 use crate::variables::Variables;
-use portway_core::balance::SIXTEENTHS;
 use portway_core::evaluate::Fetched;
 use portway_model::check::ObservedLayer;
 use portway_model::expression::Variable;
@@ -26,6 +26,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+pub use weight::WHOLE_SHARE;
+use weight::Weight;
 
 /// Between two events about failed handshakes with one target: every request may fail, and the log is for people.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
@@ -97,8 +99,7 @@ pub struct TargetState {
     /// How often what the target serves was cut off.
     cuts: AtomicU32,
     address: RwLock<Option<SocketAddr>>,
-    /// Its weight in sixteenths; [`AS_CONFIGURED`] where nobody has said another.
-    pub(crate) weight: AtomicU32,
+    weight: Weight,
     /// Exchanges that wait for it alone.
     queued: AtomicU32,
     /// Its group.
@@ -149,7 +150,7 @@ impl TargetState {
             peak: AtomicU32::new(0),
             cuts: AtomicU32::new(0),
             address: RwLock::new(address),
-            weight: AtomicU32::new(AS_CONFIGURED),
+            weight: Weight::default(),
             queued: AtomicU32::new(0),
             group: OnceLock::new(),
             limits: OnceLock::new(),
@@ -178,21 +179,6 @@ impl TargetState {
         if health.is_usable() {
             self.has_room();
         }
-    }
-
-    /// Its weight in sixteenths, where `configured` is what the configuration says.
-    pub fn weight(&self, configured: u32) -> u32 {
-        match self.weight.load(Ordering::Relaxed) {
-            AS_CONFIGURED => configured.saturating_mul(SIXTEENTHS),
-            weight => weight,
-        }
-    }
-
-    /// Control says another weight, in sixteenths; `None`: as configured.
-    pub fn set_weight(&self, sixteenths: Option<u32>) {
-        let weight = sixteenths.map_or(AS_CONFIGURED, |it| it.min(AS_CONFIGURED - 1));
-        self.weight.store(weight, Ordering::Relaxed);
-        EPOCH.fetch_add(1, Ordering::Release);
     }
 
     /// Exchanges that wait for it alone.

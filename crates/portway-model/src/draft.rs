@@ -504,6 +504,8 @@ pub struct TargetDraft {
     pub stick: Option<Spanned<bool>>,
     /// How long its share rises after it has come back.
     pub slow_start: Option<Spanned<Duration>>,
+    /// It has one too when it comes to a group that serves. Default true.
+    pub slow_start_when_new: Option<Spanned<bool>>,
     /// Its connections are closed when it goes down (`on-marked-down shutdown-sessions`).
     pub shutdown_on_down: Option<Spanned<bool>>,
     /// Connections of backups are closed when it comes back (`on-marked-up shutdown-backup-sessions`).
@@ -542,6 +544,7 @@ impl TargetDraft {
             cookie: None,
             stick: None,
             slow_start: None,
+            slow_start_when_new: None,
             shutdown_on_down: None,
             shutdown_backups_on_up: None,
             tls: None,

@@ -576,6 +576,7 @@ fn target(target: &Target, check: Option<&HealthCheck>) -> TargetDraft {
         cookie: some(&target.cookie),
         stick: unless(&target.stick, &true),
         slow_start: unless(&target.slow_start, &Duration::ZERO),
+        slow_start_when_new: unless(&target.slow_start_when_new, &true),
         shutdown_on_down: unless(&target.shutdown_on_down, &false),
         shutdown_backups_on_up: unless(&target.shutdown_backups_on_up, &false),
         tls: None,

@@ -471,6 +471,8 @@ pub struct Target {
     pub stick: bool,
     /// How long its share rises after it has come back; zero: not at all.
     pub slow_start: Duration,
+    /// It has one too when it comes to a group that serves.
+    pub slow_start_when_new: bool,
     /// Its connections are closed when it goes down.
     pub shutdown_on_down: bool,
     /// Connections of backups are closed when it comes back.

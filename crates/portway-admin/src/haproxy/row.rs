@@ -298,7 +298,10 @@ pub(crate) fn server(proxy: &ProxyFigures, it: &ServerFigures) -> Row {
     row.u64(Field::Wredis, totals.redispatches);
     row.text(Field::Status, &server_status(it));
     row.u32(Field::Weight, it.weight);
-    row.u32(Field::Uweight, it.weight);
+    row.u32(Field::Uweight, it.whole_weight);
+    if let Some(percent) = it.rises {
+        row.u32(Field::Throttle, percent);
+    }
     row.u32(Field::Act, u32::from(!it.is_backup));
     row.u32(Field::Bck, u32::from(it.is_backup));
     row.u32(Field::Lastchg, seconds(it.since));

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use portway_core::health::{Failure, HealthState, Reason};
-use portway_dataplane::live::Health;
+use portway_dataplane::live::{Health, WHOLE_SHARE};
 use portway_model::address::{Host, TargetAddress};
 use portway_model::check::{CheckKind, CheckWord};
 use portway_model::snapshot::{Target, TargetCheck, TargetGroup};
@@ -44,6 +44,11 @@ pub struct ServerFigures {
     /// Its weight now.
     pub weight: u32,
     /// Its weight as configured.
+    /// The same once it is through with its slow start.
+    pub whole_weight: u32,
+    /// Percent of its weight that count now, where it is in one.
+    pub rises: Option<u32>,
+    /// As the configuration has it.
     pub configured_weight: u32,
     /// It takes traffic only when no other may.
     pub is_backup: bool,
@@ -166,7 +171,9 @@ pub(super) fn figures(
     let check = check.filter(|_| !watched.rests());
     let check = check.map(|(check, kind)| checks(check, kind, &verdict));
     let state = &watched.state;
-    let weight = watched.weight();
+    let (weight, whole_weight) = (watched.weight(), watched.whole_weight());
+    let rises = watched.rises_for().is_some();
+    let percent = watched.state.share() * 100 / WHOLE_SHARE;
     let (told, configured) = (watched.check_place(), target.check.as_ref());
     ServerFigures {
         name: target.name.to_string(),
@@ -182,6 +189,8 @@ pub(super) fn figures(
         downs: verdict.downs,
         down_time: verdict.down_time,
         weight,
+        whole_weight,
+        rises: rises.then_some(percent),
         configured_weight: target.weight.into(),
         is_backup: target.backup,
         check,

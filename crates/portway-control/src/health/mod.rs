@@ -17,7 +17,6 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use portway_core::balance::SIXTEENTHS;
 use portway_core::health::{
     Failure, HealthState, InitialState, Probe, Thresholds, Transition, first_probe_delay,
     next_probe_delay,
@@ -31,7 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::certificates::GroupTls;
-use crate::targets::{LastCheck, Peers, WatchedTarget, in_telemetry};
+use crate::targets::{LastCheck, Peers, WatchedTarget, in_telemetry, ramp};
 use crate::tidings::{self, By};
 
 pub use probe::Prober;
@@ -268,39 +267,6 @@ async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Arc<Told>) {
         let interval = target.interval(&prober.own);
         // Never two checks of a target at once: one that took longer than the interval delays the next.
         next = (start + next_probe_delay(interval, chance())).max(Instant::now());
-    }
-}
-
-/// Steps in which a share rises.
-const RAMP_STEPS: u32 = 20;
-/// The shortest of them.
-const RAMP_STEP: Duration = Duration::from_millis(100);
-
-/// Lets the share of a target rise after it has come back.
-async fn ramp(target: Arc<WatchedTarget>) {
-    let whole = target.target.slow_start;
-    let step = (whole / RAMP_STEPS).max(RAMP_STEP);
-    let full = u32::from(target.target.weight).saturating_mul(SIXTEENTHS);
-    let mut was_down = false;
-    loop {
-        tokio::time::sleep(step).await;
-        let health = target.health();
-        if health.state != HealthState::Healthy {
-            was_down |= matches!(health.state, HealthState::Unhealthy | HealthState::Unused);
-            continue;
-        }
-        if !was_down {
-            continue;
-        }
-        let risen = health.since.elapsed().unwrap_or(whole);
-        if risen >= whole {
-            was_down = false;
-            target.state.set_weight(None);
-            continue;
-        }
-        let share = risen.as_secs_f64() / whole.as_secs_f64();
-        let weight = (f64::from(full) * share) as u32;
-        target.state.set_weight(Some(weight.max(1).min(full)));
     }
 }
 

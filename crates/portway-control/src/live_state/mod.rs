@@ -28,7 +28,7 @@ use crate::drains::HandedDrains;
 use crate::figures::Installed;
 use crate::history::Generation;
 use crate::running::Running;
-use crate::targets::parts_of;
+use crate::targets::{join, parts_of};
 use crate::tls::tickets::TicketKeys;
 use crate::upgrade::StateFrom;
 pub(crate) use parts::{CheckPart, FailurePart, HealthPart, TargetPart};
@@ -380,6 +380,7 @@ impl Received {
             let parts = by_group.get(group.name.as_str());
             let found = parts_of(targets, parts.map_or(&[], Vec::as_slice));
             numbers.push(found.iter().map(|it| it.map(|it| it.number)).collect());
+            let is_known: Vec<bool> = found.iter().map(Option::is_some).collect();
             for (target, part) in targets.iter().zip(found) {
                 if part.is_some_and(|part| !target.go_on(part)) {
                     let name = &target.target.name;
@@ -387,6 +388,7 @@ impl Received {
                         .push(format!("the health of target {}/{name}", group.name));
                 }
             }
+            join(targets, |index| is_known.get(index) == Some(&false));
         }
         // Nobody else has the plane yet.
         let groups = Arc::get_mut(&mut installed.plane).map(|plane| plane.groups.iter_mut());

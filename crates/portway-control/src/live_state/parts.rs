@@ -160,6 +160,9 @@ pub(crate) struct TargetPart {
     pub(crate) downs: u64,
     /// Milliseconds.
     pub(crate) down_time: u64,
+    /// Its slow start: since when, in microseconds since 1970, and that one begins with its next traffic.
+    pub(crate) rises_since: Option<u64>,
+    pub(crate) rise_is_due: bool,
     pub(crate) agent_down: bool,
     pub(crate) agent_changed: bool,
     pub(crate) agent_last: Option<CheckPart>,

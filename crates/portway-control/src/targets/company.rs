@@ -53,6 +53,7 @@ impl WatchedTarget {
     pub(crate) fn added(group: &TargetGroup, target: &Target) -> Self {
         let mut added = Self::new(group, target);
         added.known().machine.retire();
+        added.begin_rise(&mut added.known());
         added.state.set_health(Health::Unused);
         added.is_added = true;
         added.rest(true);

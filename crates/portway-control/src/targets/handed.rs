@@ -9,6 +9,7 @@ use portway_core::health::{Failure, HealthMachine, HealthState, InitialState, Re
 use portway_dataplane::live::Health;
 use portway_model::check::CheckWord;
 
+use super::rise::Rise;
 use super::{CheckPlace, LastCheck, WatchedTarget, health, literal};
 use crate::live_state::{CheckPart, FailurePart, HealthPart, TargetPart};
 
@@ -63,6 +64,8 @@ impl WatchedTarget {
             failed_up: known.failed_up,
             downs: known.downs,
             down_time: u64::try_from(known.down_time.as_millis()).unwrap_or(u64::MAX),
+            rises_since: known.rise.since.map(microseconds),
+            rise_is_due: known.rise.is_due,
             agent_down: known.agent.down,
             agent_changed: known.agent.changed,
             agent_last: known.agent.last.as_ref().map(of_check),
@@ -130,6 +133,11 @@ impl WatchedTarget {
         (known.passed, known.failed) = (part.passed, part.failed);
         (known.failed_up, known.downs) = (part.failed_up, part.downs);
         known.down_time = Duration::from_millis(part.down_time);
+        let rise = Rise {
+            since: part.rises_since.map(moment),
+            is_due: part.rise_is_due,
+        };
+        self.take_rise(&mut known, rise);
         self.state
             .set_health(match known.machine.usable() && part.leaving {
                 true => Health::Draining,

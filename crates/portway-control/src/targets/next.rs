@@ -10,7 +10,7 @@ use portway_model::name::Name;
 use portway_model::snapshot::{Snapshot, Target, TargetGroup, TargetTls};
 
 use super::company::{Targets, follow};
-use super::{WatchedTarget, health, observed};
+use super::{WatchedTarget, health, join, observed};
 use crate::certificates::GroupTls;
 use crate::drains::GoneTarget;
 
@@ -92,8 +92,22 @@ impl NextTargets {
             next.goes_on_as(before);
         }
         follow(&self.targets);
+        self.join();
         let all = self.targets.iter().flat_map(|it| it.iter());
         all.filter(|it| it.is_followed()).for_each(|it| it.lead());
+    }
+
+    /// Those that nothing was known of have come to others.
+    fn join(&self) {
+        let became = self.became.iter().map(|(_, next)| Arc::as_ptr(next));
+        let became: HashSet<*const WatchedTarget> = became.collect();
+        for (targets, alone) in self.targets.iter().zip(&self.alone) {
+            let is_new = |index: usize| {
+                let known = targets.get(index).map(Arc::as_ptr);
+                alone.get(index) == Some(&true) && known.is_some_and(|it| !became.contains(&it))
+            };
+            join(targets, is_new);
+        }
     }
 
     /// Those that have another name now: their group, the new name and the one before.
@@ -291,6 +305,7 @@ impl WatchedTarget {
         }
         (known.passed, known.failed, known.failed_up) = (old.passed, old.failed, old.failed_up);
         (known.downs, known.down_time) = (old.downs, old.down_time);
+        self.take_rise(&mut known, old.rise);
         // One that passes its checks may have said that it is leaving.
         if !(known.machine.usable() && self.state.health() == Health::Draining) {
             self.state.set_health(health(&known.machine));

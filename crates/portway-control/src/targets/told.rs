@@ -1,6 +1,7 @@
 //! What holds of a target in place of what the configuration says, in words: who reads the status finds there why it gets no traffic.
 
 use portway_core::health::Reason;
+use portway_dataplane::live::WHOLE_SHARE;
 
 use super::{Known, WatchedTarget, literal};
 
@@ -23,14 +24,17 @@ impl WatchedTarget {
     /// Weight and address where they are others than the configuration says.
     pub(crate) fn told_otherwise(&self) -> Vec<String> {
         let mut told = Vec::new();
-        let (weight, configured) = (self.weight(), u32::from(self.target.weight));
+        let (weight, configured) = (self.whole_weight(), u32::from(self.target.weight));
         if weight != configured {
-            let by = match self.target.slow_start.is_zero() {
-                true => format!(" {}", self.by()),
-                // It may only have begun to rise.
-                false => String::new(),
-            };
-            told.push(format!("weight {weight}{by}, configured {configured}"));
+            let by = self.by();
+            told.push(format!("weight {weight} {by}, configured {configured}"));
+        }
+        if let Some(left) = self.rises_for() {
+            let percent = self.state.share() * 100 / WHOLE_SHARE;
+            let left = left.as_secs() + 1;
+            told.push(format!(
+                "slow start: {percent} % of its weight, {left} s to go"
+            ));
         }
         // What has no name has another address only where somebody said so.
         let literal = literal(&self.target.address);

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 impl TargetState {
     /// A target in the same state, which is of no group yet.
     pub(crate) fn aside(&self) -> Self {
-        let aside = Self::new(self.health(), self.address());
+        let mut aside = Self::new(self.health(), self.address());
+        aside.weight = self.weight.copied();
         aside.session_rate.follow(&self.session_rate);
         let copies = [
             (&self.in_flight, &aside.in_flight),
-            (&self.weight, &aside.weight),
             (&self.queued, &aside.queued),
         ];
         for (from, to) in copies {

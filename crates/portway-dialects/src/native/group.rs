@@ -54,6 +54,7 @@ fields!(TargetDraft {
     "cookie" => cookie,
     "stick" => stick,
     "slow_start" => slow_start,
+    "slow_start_when_new" => slow_start_when_new,
     "agent" => agent,
     "shutdown_on_down" => shutdown_on_down,
     "shutdown_backups_on_up" => shutdown_backups_on_up,

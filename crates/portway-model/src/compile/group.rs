@@ -426,6 +426,7 @@ impl Compiler<'_> {
                 draft.slow_start,
                 Duration::ZERO,
             ),
+            slow_start_when_new: draft.slow_start_when_new.is_none_or(|x| x.value),
             shutdown_on_down: draft.shutdown_on_down.is_some_and(|x| x.value),
             shutdown_backups_on_up: draft.shutdown_backups_on_up.is_some_and(|x| x.value),
             tls: TargetTls::Group,

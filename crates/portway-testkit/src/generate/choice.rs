@@ -121,6 +121,7 @@ impl Choices {
             cookie: self.setting(Self::token),
             stick: self.setting(|c| c.one_in(2)),
             slow_start: self.setting(|c| c.one(Duration::ZERO, &[Duration::from_secs(30)])),
+            slow_start_when_new: self.setting(|c| c.one_in(2)),
             shutdown_on_down: self.setting(|c| c.one_in(2)),
             shutdown_backups_on_up: self.setting(|c| c.one_in(2)),
             tls: self.setting(|_| TargetTlsDraft::Group(false)),

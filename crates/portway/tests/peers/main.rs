@@ -36,6 +36,7 @@ mod control_changes;
 mod control_servers;
 mod control_socket;
 mod statistics;
+mod slow_start;
 mod status_told;
 mod status_watch;
 mod streams;

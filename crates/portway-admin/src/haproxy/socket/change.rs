@@ -105,7 +105,8 @@ fn set_weight(target: &WatchedTarget, words: &[&str]) -> Answer {
 /// `get weight BACKEND/SERVER`.
 pub(super) fn get_weight(session: &mut Session, words: &[&str]) -> Answer {
     let target = target(session, words.first())?;
-    let text = format!("{} (initial {})\n", target.weight(), target.target.weight);
+    let whole = target.whole_weight();
+    let text = format!("{whole} (initial {})\n", target.target.weight);
     Ok(text)
 }
 

@@ -248,7 +248,7 @@ fn state_of(proxy: &ProxyFigures, it: &ServerFigures, text: &mut String) {
         it.number,
         it.name,
         state,
-        it.weight,
+        it.whole_weight,
         it.configured_weight,
         it.since.as_secs(),
         u8::from(proxy.is_numbered),

@@ -208,6 +208,9 @@ impl Lowering<'_, '_, '_> {
         target.number = own.id;
         target.agent = super::check::agent(server, proxy);
         target.slow_start = own.slowstart;
+        // HAProxy's servers rise only after they were down.
+        let rises = own.slowstart.filter(|it| !it.value.is_zero());
+        target.slow_start_when_new = rises.map(|it| Spanned::new(false, it.span));
         target.shutdown_on_down = own.shutdown_on_down;
         target.shutdown_backups_on_up = own.shutdown_backups_on_up;
         target.first_address.clone_from(&own.first_address);
