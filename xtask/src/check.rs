@@ -7,16 +7,17 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::workspace::Workspace;
-use crate::{edges, limits, process, tidy};
+use crate::{edges, features, limits, process, tidy};
 
 /// Name of a step and what it does; `Err` holds what to show.
 type Step = (&'static str, fn(&Workspace) -> Result<(), String>);
 
 /// In the order of their run: the quick ones do not wait for the build.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("rustfmt", rustfmt),
     ("tidy", tidy::run),
     ("limits", limits::check),
+    ("features", features::check),
     ("edges", edges::check_manifests),
     ("graph", edges::check_graph),
     ("clippy", clippy),

@@ -42,8 +42,10 @@ fn targets(line: &str) -> Vec<String> {
         .filter_map(|rest| rest.split([')', ' ']).next())
         .map(str::to_owned)
         .collect();
+    // `[^name]: text` is a note
     if let Some((_, target)) = line
         .strip_prefix('[')
+        .filter(|rest| !rest.starts_with('^'))
         .and_then(|rest| rest.split_once("]: "))
     {
         found.extend(target.split_whitespace().next().map(str::to_owned));
@@ -140,6 +142,11 @@ mod tests {
             &[(1, "the link missing.md leads nowhere")],
         );
         check("[a]: adr/0001-loop.md", &[]);
+        check("[^a]: Missing, as a note, and [b](native.md)", &[]);
+        check(
+            "[^a]: [b](missing.md)",
+            &[(1, "the link missing.md leads nowhere")],
+        );
         check("`[a](missing.md)` and\n```\n[b](missing.md)\n```", &[]);
         check(
             "`x` [a](missing.md)",

@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod edges;
+mod features;
 mod fuzz;
 mod instructions;
 mod lex;
@@ -26,7 +27,7 @@ const HELP: &str = "\
 Commands of the Portway project:
 
   cargo xtask check                        format, clippy, docs, crate edges, crypto library, tidy, pages made from the source
-  cargo xtask tidy                         only tidy: rules about source files, links of pages
+  cargo xtask tidy                         only tidy: rules about source files, links of pages, tests that docs/features.md names
   cargo xtask docs [--check]               writes the pages made from the source, or compares them with it
   cargo xtask test                         installs what the tests need (Debian), then check, every test, every doc test
   cargo xtask test FILTER...               only the tests chosen by these arguments of cargo-nextest
@@ -92,7 +93,11 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<(), String> {
     match command {
         Command::Check => check::run(&Workspace::load()?),
-        Command::Tidy => tidy::run(&Workspace::load()?),
+        Command::Tidy => {
+            let workspace = Workspace::load()?;
+            tidy::run(&workspace)?;
+            features::check(&workspace)
+        }
         Command::Docs { check } => limits::run(&Workspace::load()?, *check),
         Command::Test { filter } => test::run(&Workspace::load()?, filter),
         Command::Fuzz { target, seconds } => {
