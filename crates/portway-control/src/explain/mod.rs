@@ -331,7 +331,8 @@ struct View<'i> {
 impl View<'_> {
     fn whole(&self, told: Told, address: &str, from: IpAddr) -> Explanation {
         let notes = Vec::new();
-        let (choice, end) = self.end(&told.end);
+        let (choice, mut end) = self.end(&told.end);
+        self.hide_answer(&mut end, &told);
         let facts = told.certificate.as_deref().map(CertificateFacts::read);
         let names = facts.and_then(Result::ok).map(|it| match it.names() {
             names if names.is_empty() => it.subject,
@@ -437,6 +438,25 @@ impl View<'_> {
                 .filter_map(|it| self.speaker.done(it, rule, self.words, target))
                 .map(|it| self.kept(it))
                 .collect(),
+        }
+    }
+
+    /// Takes out of an answer what the rule that gives it made of secrets.
+    fn hide_answer(&self, end: &mut End, told: &Told) {
+        let End::Answer { headers, body, .. } = end else {
+            return;
+        };
+        let answers = told.steps.iter().filter(|it| it.holds && !it.skipped);
+        for rule in answers.filter_map(|it| self.rule_of(it)) {
+            let (hides_body, names) = self.speaker.discretion.hides_answer(rule);
+            if hides_body {
+                HIDDEN.clone_into(body);
+            }
+            for (name, value) in headers.iter_mut() {
+                if names.contains(&name.to_ascii_lowercase()) {
+                    HIDDEN.clone_into(value);
+                }
+            }
         }
     }
 

@@ -2,8 +2,10 @@
 
 use portway_dataplane::explain::{Done, Reason};
 use portway_dialects::{expression, native};
-use portway_model::action::{Action, Rule};
-use portway_model::expression::{Condition, Expression, Matcher, Template, TemplatePart, Value};
+use portway_model::action::{Action, AnswerBody, Phase, Rule};
+use portway_model::expression::{
+    Condition, Expression, Matcher, Template, TemplatePart, Value, Variable,
+};
 use portway_model::lift::lift_expression;
 use portway_model::snapshot::Snapshot;
 use portway_model::stage::Resolved;
@@ -16,11 +18,96 @@ pub(super) struct Discretion<'s> {
     snapshot: &'s Snapshot,
     /// Nothing is said that may be one; else all is.
     is_on: bool,
+    copies: Copies,
+}
+
+/// What rules make of secrets under other names, in however many steps.
+#[derive(Default)]
+struct Copies {
+    variables: Vec<Variable>,
+    /// In lower case.
+    headers: Vec<String>,
+    /// Path or query.
+    target: bool,
 }
 
 impl<'s> Discretion<'s> {
     pub(super) fn new(snapshot: &'s Snapshot, is_on: bool) -> Self {
-        Self { snapshot, is_on }
+        let mut discretion = Self {
+            snapshot,
+            is_on,
+            copies: Copies::default(),
+        };
+        // A copy of a copy is found once the first is known.
+        while is_on && discretion.finds_more() {}
+        discretion
+    }
+
+    /// Looks for names under which rules keep what may be a secret. False where all are known.
+    fn finds_more(&mut self) -> bool {
+        let snapshot = self.snapshot;
+        let of_listeners = snapshot.listeners.iter().map(|it| &it.rules);
+        let of_groups = snapshot.groups.iter().map(|it| &it.rules);
+        let lists = of_listeners
+            .chain(of_groups)
+            .flat_map(|rules| Phase::ALL.map(|phase| rules.of(phase)));
+        let mut found = false;
+        for action in lists.flatten().flat_map(|it| &it.actions) {
+            found |= self.notes_copy(action);
+        }
+        found
+    }
+
+    /// True where an action makes a copy that was not known.
+    fn notes_copy(&mut self, action: &Action<Resolved>) -> bool {
+        match action {
+            Action::SetVariable { variable, value } => {
+                let is_new = !self.copies.variables.contains(variable) && self.is_made_of(value);
+                if is_new {
+                    self.copies.variables.push(variable.clone());
+                }
+                is_new
+            }
+            Action::SetHeader { name, value }
+            | Action::AddHeader { name, value }
+            | Action::ReplaceHeader {
+                name, with: value, ..
+            } => {
+                let name = name.to_ascii_lowercase();
+                let is_new = !self.copies.headers.contains(&name) && self.is_made_of(value);
+                if is_new {
+                    self.copies.headers.push(name);
+                }
+                is_new
+            }
+            other => {
+                let is_new = !self.copies.target && self.makes_target(other);
+                self.copies.target |= is_new;
+                is_new
+            }
+        }
+    }
+
+    /// What of an answer may not be told where these actions made it: its body, and the headers of these names.
+    pub(super) fn hides_answer(&self, rule: &Rule<Resolved>) -> (bool, Vec<String>) {
+        let mut hidden = (false, Vec::new());
+        for action in rule.actions.iter().filter(|_| self.is_on) {
+            match action {
+                Action::Redirect { location, .. } if self.is_made_of(location) => {
+                    hidden.1.push("location".to_owned());
+                }
+                Action::Respond(response)
+                | Action::Deny(response)
+                | Action::Tarpit { response, .. } => {
+                    let body = &response.body;
+                    hidden.0 |= matches!(body, AnswerBody::Text(it) if self.is_made_of(it));
+                    let made = response.headers.iter().filter(|it| self.is_made_of(&it.1));
+                    hidden.1.extend(made.map(|it| it.0.to_ascii_lowercase()));
+                }
+                _ => {}
+            }
+        }
+        hidden
     }
 
     /// A text, without the values of arguments that are secret by their names.
@@ -33,7 +120,8 @@ impl<'s> Discretion<'s> {
 
     /// The value of a header as it is shown.
     pub(super) fn header(&self, name: &str, value: &str) -> String {
-        match self.is_on && is_secret_name(name) {
+        let is_copy = || self.copies.headers.contains(&name.to_ascii_lowercase());
+        match self.is_on && (is_secret_name(name) || is_copy()) {
             true => HIDDEN.to_owned(),
             false => self.kept(value.to_owned()),
         }
@@ -148,10 +236,16 @@ impl<'s> Discretion<'s> {
 
     /// True where an expression gives what may be a secret: whatever is done to it, and by the names of all in it.
     fn is_secret(&self, expression: &Expression<Resolved>) -> bool {
-        let by_value = matches!(
-            expression.value,
-            Value::Cookie(_) | Value::BasicUser | Value::BasicPassword | Value::Bearer(_)
-        );
+        let by_value = match &expression.value {
+            Value::Cookie(_) | Value::BasicUser | Value::BasicPassword | Value::Bearer(_) => true,
+            Value::Variable(variable) => self.copies.variables.contains(variable),
+            Value::Header(name) => self.copies.headers.contains(&name.to_ascii_lowercase()),
+            Value::Path | Value::Query | Value::Target | Value::Url | Value::Base => {
+                self.copies.target
+            }
+            Value::WithSource(of) => self.is_secret(of),
+            _ => false,
+        };
         by_value
             || is_secret_name(&expression::print(&lift_expression(
                 self.snapshot,

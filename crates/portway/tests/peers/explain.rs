@@ -498,6 +498,20 @@ actions = [
     {{ set_variable = {{ exchange.copy = "${{var.exchange.secret}}" }} }},
 ]
 [[listener.web.rule]]
+actions = [
+    {{ set_variable = {{ exchange.plain = "${{header(`X-Copy`)}}" }} }},
+    {{ set_header = {{ X-Again = "${{var.exchange.plain}}" }} }},
+]
+[[listener.web.rule]]
+when = "header(`X-Again`) == `nothing`"
+set_header = {{ X-Never = "1" }}
+[[listener.web.rule]]
+when = "Path(`/body`)"
+respond = {{ status = 200, headers = {{ X-Echo = "${{var.exchange.plain}}" }}, body = "it is ${{header(`X-Again`)}}" }}
+[[listener.web.rule]]
+when = "Path(`/there`)"
+redirect = {{ location = "https://a.example/?k=${{var.exchange.plain}}" }}
+[[listener.web.rule]]
 when = "header(`Authorization`).lower() == `s3cret-d` || var.exchange.secret == `s3cret-e` || var.process.api_token == `s3cret-f` || header(`Authorization`) present"
 set_header = {{ X-Seen = "1" }}
 [[listener.web.rule]]
@@ -537,6 +551,11 @@ targets = ["127.0.0.1:{app}"]
         "a.example/up?plain=1&apikey=(secret)&password=(secret)",
     ] {
         assert!(text.contains(shown), "{shown}: {text}");
+    }
+    assert!(text.contains("header X-Again is now (not shown"), "{text}");
+    for path in ["/body", "/there"] {
+        let text = tell(path);
+        assert!(text.contains("(not shown"), "{text}");
     }
     let text = tell("/answer");
     assert!(text.contains("[\"X-Plain\",\"plain\"]"), "{text}");
