@@ -106,6 +106,7 @@ impl Installed {
             zone: base.zone,
             services: base.services,
             numbers_requests: wants::numbers_requests(&snapshot),
+            late_users: wants::late_users(&snapshot),
             number,
             sockets: ready.places,
             by_name: OnceLock::new(),

@@ -40,6 +40,14 @@ pub fn is_right(password: &Password, given: &[u8]) -> bool {
     }
 }
 
+/// Whether finding out takes as long as the hash was made to take.
+pub fn takes_long(password: &Password) -> bool {
+    match password {
+        Password::Plain(_) => false,
+        Password::Crypt(hash) => !hash.starts_with("{SHA}"),
+    }
+}
+
 /// Whether passwords can be held against this hash at all.
 pub fn is_known(hash: &str) -> bool {
     let kinds = [

@@ -7,6 +7,7 @@ use crate::body;
 use crate::buffer::Buffer;
 use crate::captures::Captures;
 use crate::connection::{Connection, TlsDetails};
+use crate::credentials::Checks;
 use crate::facts::facts_of_connection;
 use crate::fault::Fault;
 use crate::fields::FieldEdits;
@@ -34,7 +35,7 @@ use portway_model::expression::{
 };
 use portway_model::log::LogLevel;
 use portway_model::settings::CaptureCookie;
-use portway_model::snapshot::{GroupId, MapId, StickTableId, User, UserlistId};
+use portway_model::snapshot::{GroupId, MapId, StickTableId, UserlistId};
 use portway_model::span::{Origin, Span};
 use portway_telemetry::metrics::Limit;
 use std::borrow::Cow;
@@ -76,6 +77,8 @@ pub(crate) struct Scratch {
     pub(crate) coding: Option<ContentCoding>,
     /// What limits count it in while it is served.
     pub(crate) held: Vec<Held>,
+    /// What is known of its password.
+    pub(crate) checks: Checks,
 }
 
 /// Timeouts that rules replaced for this exchange.
@@ -103,6 +106,7 @@ impl Scratch {
         self.compression = None;
         self.pages = None;
         self.coding = None;
+        self.checks.clear();
     }
 }
 
@@ -783,14 +787,6 @@ impl Exchange<'_> {
         let connection = self.connection;
         let (listener, _) = connection.generation.plane.listener(connection.listener)?;
         listener.capture_cookie.as_ref()
-    }
-
-    /// The user of this list that the request authorizes itself as.
-    fn user(&self, users: UserlistId) -> Option<&User> {
-        let plane = &self.connection.generation.plane;
-        let list = plane.snapshot.userlists.get(users.index())?;
-        let credentials = &self.connection.worker.credentials;
-        credentials.user((users, list), self)
     }
 
     /// A header of the request as received.

@@ -159,6 +159,15 @@ impl Fault {
         }
     }
 
+    /// As many passwords wait to be checked as may, or that took too long.
+    pub(crate) fn passwords_busy() -> Self {
+        Self {
+            code: FaultCode::PasswordsBusy,
+            stage: None,
+            status: Some(503),
+        }
+    }
+
     /// The target could not be connected to.
     pub(crate) fn connect(error: &io::Error) -> Self {
         let (code, status) = match error.kind() {
@@ -321,6 +330,7 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
         (FaultCode::TargetClosed, _) => "The target closed the connection before it responded.",
         (FaultCode::ResponseTimeout, _) => "The target did not respond in time.",
         (FaultCode::BadResponse(_), _) => "The target gave no valid response.",
+        (FaultCode::PasswordsBusy, _) => "Too many sign in at this moment.",
         (FaultCode::Denied, Some(413)) => TOO_LONG,
         (FaultCode::Denied, Some(500)) => "The response of the target is too long.",
         (FaultCode::Internal, _) => "The balancer failed to process the request.",

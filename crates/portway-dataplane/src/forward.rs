@@ -637,6 +637,7 @@ fn run_response_rules(x: &mut Exchange<'_>, progress: &mut Progress) -> Result<R
                 Decision::Forward(_)
                 | Decision::Tarpit(..)
                 | Decision::Service(_)
+                | Decision::WaitForPassword
                 | Decision::NoGroup
                 | Decision::Undecided => {}
             }

@@ -32,6 +32,7 @@ mod retries;
 mod proxy_header;
 mod connect;
 pub mod pace;
+mod passwords;
 mod pool;
 mod forward;
 mod head;

@@ -11,6 +11,7 @@ use crate::live_rate::LiveRate;
 use crate::observed::Observed;
 pub use crate::observed::Seen;
 use crate::pace::Pace;
+use crate::passwords::Passwords;
 use crate::pool::Shelves;
 use crate::queue::{GroupState, Limits};
 use crate::quota::Quotas;
@@ -507,6 +508,8 @@ pub struct ProcessState {
     requests: AtomicU32,
     /// What limits of rules count.
     pub(crate) quotas: Arc<Quotas>,
+    /// Who holds passwords against hashes.
+    pub(crate) passwords: Passwords,
     /// Told whenever a connection ends while somebody waits for room.
     left: Notify,
     waiting: AtomicU32,

@@ -16,7 +16,7 @@ use portway_core::balance::SharedTurns;
 use portway_core::route::Router;
 use portway_core::stick::Table;
 use portway_model::snapshot::{
-    GroupId, Listener, ListenerId, MapId, Snapshot, StickTableId, Target, TargetGroup,
+    GroupId, Listener, ListenerId, MapId, Snapshot, StickTableId, Target, TargetGroup, UserlistId,
 };
 use portway_model::span::Sources;
 use portway_telemetry::metrics::Registry;
@@ -57,6 +57,8 @@ pub struct Plane {
     pub zone: Zone,
     /// Some log, rule or id wants each request to have a number: see [`crate::wants::numbers_requests`].
     pub numbers_requests: bool,
+    /// Lists of users that are asked where nobody can wait: see [`crate::wants::late_users`].
+    pub late_users: Vec<UserlistId>,
     /// Who answers what rules leave to Portway itself.
     pub services: Services,
     /// Counts the planes of the process, from 1.

@@ -57,6 +57,8 @@ pub(crate) enum Decision {
     Tarpit(Duration, Answer),
     /// Decided once the body is here: not later than this, with so many bytes of it.
     WaitForBody(Duration, u32),
+    /// Decided once it is known whether the password is right.
+    WaitForPassword,
     /// Answered by control.
     Service(Box<Asked>),
     /// The connection is closed without an answer.
@@ -122,6 +124,9 @@ pub(crate) fn resume(
                 .find(|(_, rule)| evaluate::holds(&rule.condition, &*x))
                 .map(|(index, _)| index),
         };
+        if side == Side::Request && x.scratch.checks.asked() {
+            return Decision::WaitForPassword;
+        }
         let Some((index, rule)) = next.and_then(|index| Some((index, rules.get(index)?))) else {
             return Decision::Undecided;
         };
@@ -201,6 +206,12 @@ fn actions(
             break;
         }
         if let Some(decision) = perform(x, action, side, rule.origin) {
+            if matches!(decision, Decision::WaitForPassword) {
+                // The action once more, or the rule, if it is its first.
+                at.rule -= usize::from(index == 0);
+                at.action = index;
+                return Some(decision);
+            }
             at.action = index + 1;
             if !action.forwards() && !matches!(decision, Decision::WaitForBody(..)) {
                 x.ledger.last_rule = rule.origin;
@@ -345,6 +356,9 @@ fn end(x: &mut Exchange<'_>, action: &Action<Resolved>, origin: Origin) -> Optio
         }
         Action::Authenticate { users, realm } => {
             let passes = users.is_some_and(|users| x.authenticated(users) == Some(true));
+            if !passes && x.scratch.checks.asked() {
+                return Some(Decision::WaitForPassword);
+            }
             if !passes {
                 return Some(Decision::Answer(unauthorized(x, realm), How::Challenge));
             }

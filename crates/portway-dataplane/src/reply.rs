@@ -105,10 +105,13 @@ pub(crate) fn to_fault(x: &Exchange<'_>, fault: Fault, no_request: bool) -> Opti
         OwnAnswers::Portway => fault.status,
         OwnAnswers::Haproxy => fault.haproxy_status(no_request),
     }?;
-    let answer = match no_request {
+    let mut answer = match no_request {
         true => answers::to_no_request(x, status, client_text(fault)),
         false => answers::own(x, status, client_text(fault)),
     };
+    if fault == Fault::passwords_busy() {
+        write_field(&mut answer.fields, b"Retry-After", b"1");
+    }
     // What made the fault may have left the connection in any state; only faults of targets are sure not to.
     let close = match form {
         OwnAnswers::Portway => fault.stage.is_none() && !matches!(status, 404 | 503),

@@ -11,6 +11,7 @@
 use crate::answers::Answer;
 use crate::body;
 use crate::connect::{self, Upstream, Wanted};
+use crate::credentials;
 use crate::exchange::{Attempt, Exchange, How};
 use crate::fault::Fault;
 use crate::forward;
@@ -87,6 +88,11 @@ async fn page(x: &mut Exchange<'_>, downstream: &mut Stream) -> Next {
 /// Runs rules from the first on, or those of `group`, and does what they say.
 async fn by_rules(x: &mut Exchange<'_>, downstream: &mut Stream, group: Option<GroupId>) -> Next {
     let mut progress = Progress::new(x, group);
+    if !x.connection.generation.plane.late_users.is_empty()
+        && let Err(fault) = Box::pin(credentials::settle(x, downstream)).await
+    {
+        return reply::fault(x, downstream, fault).await;
+    }
     loop {
         return match decide(x, &mut progress) {
             Decision::Forward(group) => forward_to(x, downstream, group).await,
@@ -103,6 +109,10 @@ async fn by_rules(x: &mut Exchange<'_>, downstream: &mut Stream, group: Option<G
                     }
                 }
             }
+            Decision::WaitForPassword => match Box::pin(credentials::wait(x, downstream)).await {
+                Ok(()) => continue,
+                Err(fault) => reply::fault(x, downstream, fault).await,
+            },
             Decision::Service(asked) => Box::pin(service::serve(x, downstream, *asked)).await,
             Decision::Close(ending) => {
                 statistics::denied(x);

@@ -91,7 +91,10 @@ fn letters(fault: Fault, progress: Progress) -> [u8; 2] {
         FaultCode::ClientTls | FaultCode::ClientProxy => *b"CR",
         FaultCode::QueueTimeout => *b"sQ",
         FaultCode::QueueFull => *b"SQ",
-        FaultCode::RefusedRequest(_) | FaultCode::Rejected | FaultCode::Denied => [b'P', how_far],
+        FaultCode::RefusedRequest(_)
+        | FaultCode::Rejected
+        | FaultCode::Denied
+        | FaultCode::PasswordsBusy => [b'P', how_far],
         FaultCode::NoRule | FaultCode::NoHealthyTarget => *b"SC",
         FaultCode::ConnectRefused
         | FaultCode::ConnectFailed

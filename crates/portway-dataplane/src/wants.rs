@@ -1,12 +1,15 @@
 //! What logs want to know that costs something to find out: looked for once, when a configuration is installed.
 
+use portway_core::password::takes_long;
 use portway_model::action::{Action, AnswerBody, FixedResponse, NewTimeout, Phase, Rule, Service};
+use portway_model::choice::Algorithm;
 use portway_model::draft::LogFormat;
 use portway_model::expression::{Condition, LogValue, Template, TemplatePart, Value};
 use portway_model::limit::Limit;
 use portway_model::settings::ErrorPageSource;
-use portway_model::snapshot::{ErrorPage, Listener, Snapshot, TargetGroup};
+use portway_model::snapshot::{ErrorPage, Listener, Snapshot, TargetGroup, UserlistId};
 use portway_model::stage::Resolved;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What the records of one listener want.
@@ -26,9 +29,11 @@ impl Wants {
     /// What a listener wants that may forward to these groups.
     pub fn of(listener: &Listener, groups: &[Arc<TargetGroup>]) -> Self {
         let mut wants = Self::default();
-        let mut want = |value| match value {
-            LogValue::UpstreamAddress | LogValue::UpstreamPort => wants.upstream_address = true,
-            LogValue::BytesRead => wants.sizes = true,
+        let mut want = |value: &Value<Resolved>| match value {
+            Value::Log(LogValue::UpstreamAddress | LogValue::UpstreamPort) => {
+                wants.upstream_address = true;
+            }
+            Value::Log(LogValue::BytesRead) => wants.sizes = true,
             _ => {}
         };
         each_value(listener, &mut want);
@@ -54,22 +59,80 @@ impl Wants {
 /// Whether some log, rule or id wants each request to have a number.
 pub fn numbers_requests(snapshot: &Snapshot) -> bool {
     let mut wanted = false;
-    let mut look = |value| wanted |= value == LogValue::RequestCounter;
+    let mut look = |value: &Value<Resolved>| {
+        wanted |= matches!(value, Value::Log(LogValue::RequestCounter));
+    };
     for listener in &snapshot.listeners {
         each_value(listener, &mut look);
     }
     for group in &snapshot.groups {
-        group.rules.iter().for_each(|rule| of_rule(rule, &mut look));
-        group
-            .error_pages
-            .iter()
-            .for_each(|page| of_page(page, &mut look));
+        each_value_of_group(group, &mut look);
     }
     wanted
 }
 
-/// Visits every log value that a listener's logs, ids and rules write.
-fn each_value(listener: &Listener, visit: &mut impl FnMut(LogValue)) {
+/// The lists of users with slow hashes that something asks which cannot wait for an answer: all but the conditions of
+/// rules for requests, and what asks for authorization.
+pub fn late_users(snapshot: &Snapshot) -> Vec<UserlistId> {
+    let mut asked = BTreeSet::new();
+    let mut look = |value: &Value<Resolved>| match value {
+        Value::Authenticated(users)
+        | Value::AuthenticatedUser(users)
+        | Value::InUserGroup { users, .. } => {
+            asked.insert(users.0);
+        }
+        _ => {}
+    };
+    for listener in &snapshot.listeners {
+        of_settings(listener, &mut look);
+        listener.rules.iter().for_each(|it| of_late(it, &mut look));
+    }
+    for group in &snapshot.groups {
+        of_settings_of_group(group, &mut look);
+        group.rules.iter().for_each(|it| of_late(it, &mut look));
+    }
+    let slow = |id: &UserlistId| {
+        let list = snapshot.userlists.get(id.index());
+        let mut users = list.into_iter().flat_map(|list| &list.users);
+        users.any(|user| takes_long(&user.password))
+    };
+    asked.into_iter().map(UserlistId).filter(slow).collect()
+}
+
+/// What of a rule is asked when nobody can wait.
+fn of_late(rule: &Rule<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)) {
+    match rule.phase {
+        Phase::ClientHello | Phase::Request => {
+            rule.actions.iter().for_each(|it| of_action(it, visit))
+        }
+        _ => of_rule(rule, visit),
+    }
+}
+
+/// Visits every value of a group.
+fn each_value_of_group(group: &TargetGroup, visit: &mut impl FnMut(&Value<Resolved>)) {
+    of_settings_of_group(group, visit);
+    group.rules.iter().for_each(|rule| of_rule(rule, visit));
+}
+
+/// All of them but those of its rules.
+fn of_settings_of_group(group: &TargetGroup, visit: &mut impl FnMut(&Value<Resolved>)) {
+    if let Algorithm::Hash { value, .. } = &group.algorithm {
+        visit(&value.value);
+    }
+    for page in &group.error_pages {
+        of_page(page, visit);
+    }
+}
+
+/// Visits every value of a listener's logs, ids and rules.
+fn each_value(listener: &Listener, visit: &mut impl FnMut(&Value<Resolved>)) {
+    of_settings(listener, visit);
+    listener.rules.iter().for_each(|rule| of_rule(rule, visit));
+}
+
+/// All of them but those of its rules.
+fn of_settings(listener: &Listener, visit: &mut impl FnMut(&Value<Resolved>)) {
     if let Some(log) = &listener.access_log {
         if let LogFormat::Template(template) = &log.format {
             of_template(template, visit);
@@ -85,27 +148,26 @@ fn each_value(listener: &Listener, visit: &mut impl FnMut(LogValue)) {
     for page in &listener.error_pages {
         of_page(page, visit);
     }
-    listener.rules.iter().for_each(|rule| of_rule(rule, visit));
 }
 
-fn of_rule(rule: &Rule<Resolved>, visit: &mut impl FnMut(LogValue)) {
+fn of_rule(rule: &Rule<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)) {
     of_condition(&rule.condition, visit);
     for action in &rule.actions {
         of_action(action, visit);
     }
 }
 
-fn of_condition(condition: &Condition<Resolved>, visit: &mut impl FnMut(LogValue)) {
+fn of_condition(condition: &Condition<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)) {
     match condition {
         Condition::All(parts) | Condition::Any(parts) => {
             parts.iter().for_each(|part| of_condition(part, visit));
         }
         Condition::Not(part) => of_condition(part, visit),
-        Condition::Test(test) => of_value(&test.value.expression.value, visit),
+        Condition::Test(test) => visit(&test.value.expression.value),
     }
 }
 
-fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(LogValue)) {
+fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)) {
     match action {
         Action::ForwardByName { name: template, .. }
         | Action::Redirect {
@@ -149,7 +211,7 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(LogValue)) {
         | Action::SetTimeout {
             to: NewTimeout::Milliseconds(value),
             ..
-        } => of_value(&value.value, visit),
+        } => visit(&value.value),
         Action::PageFrom(pages) => {
             for target in pages.iter().filter_map(|page| page.target.as_ref()) {
                 of_template(target, visit);
@@ -184,7 +246,7 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(LogValue)) {
     }
 }
 
-fn of_page(page: &ErrorPage, visit: &mut impl FnMut(LogValue)) {
+fn of_page(page: &ErrorPage, visit: &mut impl FnMut(&Value<Resolved>)) {
     if let ErrorPageSource::Answer(answer) = &page.page {
         of_template(&answer.body, visit);
         for (_, template) in &answer.headers {
@@ -193,7 +255,7 @@ fn of_page(page: &ErrorPage, visit: &mut impl FnMut(LogValue)) {
     }
 }
 
-fn of_response(response: &FixedResponse<Resolved>, visit: &mut impl FnMut(LogValue)) {
+fn of_response(response: &FixedResponse<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)) {
     if let AnswerBody::Text(template) = &response.body {
         of_template(template, visit);
     }
@@ -202,16 +264,10 @@ fn of_response(response: &FixedResponse<Resolved>, visit: &mut impl FnMut(LogVal
     }
 }
 
-fn of_template(template: &Template<Resolved>, visit: &mut impl FnMut(LogValue)) {
+fn of_template(template: &Template<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)) {
     for part in &template.0 {
         if let TemplatePart::Expression(expression) = part {
-            of_value(&expression.value.value, visit);
+            visit(&expression.value.value);
         }
-    }
-}
-
-fn of_value(value: &Value<Resolved>, visit: &mut impl FnMut(LogValue)) {
-    if let Value::Log(value) = value {
-        visit(*value);
     }
 }

@@ -232,11 +232,13 @@ pub enum FaultCode {
     QueueTimeout,
     /// As many wait for the target as may.
     QueueFull,
+    /// As many passwords wait to be checked as may.
+    PasswordsBusy,
 }
 
 impl FaultCode {
     /// Every code, in the order of the declaration, those with a reason without one.
-    pub const ALL: [FaultCode; 23] = [
+    pub const ALL: [FaultCode; 24] = [
         FaultCode::ClientClosed,
         FaultCode::ClientTimeout,
         FaultCode::ClientTls,
@@ -260,6 +262,7 @@ impl FaultCode {
         FaultCode::TargetDown,
         FaultCode::QueueTimeout,
         FaultCode::QueueFull,
+        FaultCode::PasswordsBusy,
     ];
 
     /// The code without its reason: stable, for metrics.
@@ -311,6 +314,7 @@ impl FaultCode {
             FaultCode::TargetDown => (20, "target_down", "the target was found to be down, and what it served was cut off"),
             FaultCode::QueueTimeout => (21, "queue_timeout", "no target had room in time"),
             FaultCode::QueueFull => (22, "queue_full", "as many requests wait for the target as may"),
+            FaultCode::PasswordsBusy => (23, "passwords_busy", "as many passwords wait to be checked as may, or that took too long"),
         }
     }
 }

@@ -39,6 +39,7 @@ const HAND_OVERS: usize = 64;
 pub(super) fn walk(plane: Arc<Plane>, shard: Arc<Shard>, question: &Question) -> Option<Told> {
     plane.listener(question.listener)?;
     let worker = Rc::new(Worker::counted_by(shard, 0, plane));
+    worker.credentials.compute_at_once();
     let ends = (question.peer, question.local);
     let mut walk = Walk {
         question,
@@ -345,7 +346,7 @@ fn by_rules(x: &mut Exchange<'_>, group: Option<GroupId>, told: &mut Told) -> En
             Decision::Answer(answer, how) => by_rule(x, &answer, how, None),
             Decision::Tarpit(delay, answer) => by_rule(x, &answer, How::Tarpit, Some(delay)),
             // All of the body that there is to be is there.
-            Decision::WaitForBody(..) => continue,
+            Decision::WaitForBody(..) | Decision::WaitForPassword => continue,
             Decision::Service(_) => Ending::Service,
             Decision::Close(ending) => Ending::Closed {
                 silent: ending == policy::Ending::Silent,

@@ -367,6 +367,7 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
         services: Services::channel().0,
         zone: Zone::utc(),
         numbers_requests: wants::numbers_requests(&snapshot),
+        late_users: wants::late_users(&snapshot),
         max_connections: snapshot.process.max_connections,
         listeners: listeners.map(Arc::new).collect(),
         groups: groups.map(Arc::new).collect(),

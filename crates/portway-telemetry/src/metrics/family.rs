@@ -225,11 +225,12 @@ pub enum Limit {
     RequestRate,
     RequestRateKeys,
     RequestConcurrency,
+    PasswordChecks,
 }
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 19] = [
+    pub const ALL: [Limit; 20] = [
         Limit::Connections,
         Limit::ListenerConnections,
         Limit::ConnectionRate,
@@ -249,6 +250,7 @@ impl Limit {
         Limit::RequestRate,
         Limit::RequestRateKeys,
         Limit::RequestConcurrency,
+        Limit::PasswordChecks,
     ];
 
     /// The label value.
@@ -281,6 +283,7 @@ impl Limit {
             Limit::RequestRate => ("request_rate", "requests in a time that a rule allows: 429 is answered"),
             Limit::RequestRateKeys => ("request_rate_keys", "keys whose requests are counted: one more is let through"),
             Limit::RequestConcurrency => ("request_concurrency", "requests at once that a rule allows: 429 is answered"),
+            Limit::PasswordChecks => ("password_checks", "passwords that wait to be held against a hash, in all or of one source: 503 is answered"),
             Limit::Variables => ("variables", "bytes of the variables of a scope: the variable is unset"),
             Limit::AccessLogBatches => ("access_log_batches", "access log batches waiting for the writer: records are dropped"),
         }

@@ -25,6 +25,7 @@ mod hazelcast_flow;
 mod health;
 mod history;
 mod outscale;
+mod passwords;
 mod plan;
 mod real_peers;
 mod reload;
