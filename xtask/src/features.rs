@@ -3,7 +3,8 @@
 //! The page is written by hand. Its tables put each feature of ours beside those of others; a row that says `yes` or
 //! `part` of Portway links to the tests that would notice its loss. Tests are renamed and moved, so this file reads the
 //! page, follows every such link, and finds the function in the file, or the case of `tests/differential`. It also sees
-//! that no row has lost a cell, that cells say one of a few words, and that every note is there.
+//! that no row has lost a cell, that cells say one of a few words, that every note is there, and that one says what is
+//! missing where Portway has a part.
 
 use std::collections::BTreeSet;
 
@@ -105,6 +106,9 @@ fn row(cells: &[&str], columns: usize, read: &dyn Fn(&str) -> Option<String>) ->
     let has_it = ["yes", "part"].contains(&word(ours));
     if has_it && links.is_empty() {
         found.push(format!("`{}`, but no test is named", word(ours)));
+    }
+    if *ours == "part" {
+        found.push("`part`, but no note says what is missing".to_owned());
     }
     found.extend(links.iter().filter_map(|link| missing_test(*link, read)));
     found
@@ -248,8 +252,11 @@ mod tests {
             &[(5, "`yes`, but no test is named")],
         );
         check(
-            "| a | part | yes | yes | by hand |",
-            &[(5, "`part`, but no test is named")],
+            "| a | part | yes | part | by hand |",
+            &[
+                (5, "`part`, but no note says what is missing"),
+                (5, "`part`, but no test is named"),
+            ],
         );
         for name in ["helper", "said_in_a_comment", "each"] {
             check(
