@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::{Signal, geteuid};
 
 use crate::echo::Echo;
-use crate::stage::{group, listener};
+use crate::stage::{Client, group, listener};
 use crate::support::{Scene, eventually, free_port};
 use crate::upgrade::{Stage, get, is_there, signal};
 
@@ -106,7 +106,7 @@ fn the_first_process_of_a_container() {
         eprintln!("skipped: this user cannot have a name space of processes: {can}");
         return;
     }
-    let one = Echo::start("one");
+    let (one, two) = (Echo::start("one"), Echo::start("two"));
     let web = free_port();
     let text = listener("web", web, "app") + &group("app", &[one.port]);
     let mut stage = Stage::started_by(Scene::new(), &text, &contained);
@@ -130,6 +130,13 @@ fn the_first_process_of_a_container() {
     let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).unwrap();
     let init: u64 = children.trim().parse().unwrap();
     assert!(is_there(init), "{log}");
+    // Signals go to the one that serves.
+    let text = listener("web", web, "app") + &group("app", &[two.port]);
+    fs::write(&stage.file, text).unwrap();
+    signal(init, Signal::HUP);
+    eventually("it has reloaded", || {
+        (Client::new(web).ask("/") == "two").then_some(())
+    });
     signal(init, Signal::TERM);
     let status = stage.first.wait();
     assert!(status.success(), "{status}: {}", stage.first.log());
