@@ -84,8 +84,10 @@ pub(crate) async fn drain(Asked(running): Asked, Json(order): Json<Order>) -> Re
 
 /// `POST /undrain`.
 pub(crate) async fn undrain(Asked(running): Asked, Json(order): Json<Order>) -> Response {
-    let what = order.what().ok_or_else(|| no_kind(&order));
-    answer(what.and_then(|what| running.undrain(&what)))
+    answer(match order.what() {
+        Some(what) => running.undrain(&what).await,
+        None => Err(no_kind(&order)),
+    })
 }
 
 /// `GET /readyz`, of the process or with `?listener=NAME` of a listener.

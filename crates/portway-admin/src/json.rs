@@ -48,6 +48,16 @@ pub struct Draining {
     pub since: f64,
     /// When what is left is cut off; `null`: never.
     pub until: Option<f64>,
+    /// What it was called when it was told to drain; left out where it has that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered_as: Option<String>,
+}
+
+impl Draining {
+    /// True where this is its name, or was when it was told to drain.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.ordered_as.as_deref() == Some(name)
+    }
 }
 
 impl From<Drain> for Draining {
@@ -61,6 +71,7 @@ impl From<Drain> for Draining {
             cut_off: it.cut_off,
             since: seconds(it.since),
             until: it.until.map(seconds),
+            ordered_as: it.ordered_as,
         }
     }
 }
@@ -458,7 +469,8 @@ pub struct Listener {
     pub protocol: String,
     /// Where it accepts.
     pub addresses: Vec<String>,
-    /// `accepting`; `leaving`: it still accepts, and says that it will not; `paused`; `stopped`.
+    /// `accepting`; `leaving`: it still accepts, and says that it will not; `paused`; `blocked`: it is to accept and cannot listen,
+    /// because another program has its address; `stopped`.
     #[serde(default)]
     pub state: String,
     /// Connections open now.

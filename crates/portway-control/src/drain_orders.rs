@@ -124,6 +124,7 @@ impl Running {
                         by: By::Command,
                         stage: Stage::Leaving,
                         cut_off: 0,
+                        ordered_as: None,
                     }],
                     warnings,
                 });
@@ -159,11 +160,21 @@ impl Running {
         Ok(Ordered { draining, warnings })
     }
 
-    /// Puts something to work again that drains or has drained.
+    /// Puts something to work again that drains or has drained. A listener accepts when this comes back.
     ///
     /// # Errors
-    /// There is no such thing, or it is at work.
-    pub fn undrain(&self, what: &What) -> Result<Ordered, NotOrdered> {
+    /// There is no such thing, or it is at work, or it is to be and cannot listen.
+    pub async fn undrain(&self, what: &What) -> Result<Ordered, NotOrdered> {
+        let done = self.put_to_work_again(what);
+        if let What::Listener(name) = what
+            && let Some(name) = listener(name, &self.statistics.installed())
+        {
+            self.statistics.listens(&name).await?;
+        }
+        done
+    }
+
+    fn put_to_work_again(&self, what: &What) -> Result<Ordered, NotOrdered> {
         let installed = self.statistics.installed();
         let (at_work, changed) = match find(what, &installed)? {
             None => return self.undrain_process(&installed.plane.snapshot.process),
@@ -252,7 +263,7 @@ impl Running {
         });
         let is_it = |it: &Draining| match what {
             What::Process => true,
-            What::Listener(name) | What::Target(name) => it.name == *name,
+            What::Listener(name) | What::Target(name) => it.is_called(name),
             What::Group(name) => it.name.split_once('/').is_some_and(|(of, _)| of == name),
         };
         all.retain(|it| is_it(it) && it.by != By::Reload);
@@ -264,7 +275,7 @@ impl Running {
         let installed = self.statistics.installed();
         let found = listener(name, &installed)?;
         let state = OrderedListener::of(&found, &installed)?.state;
-        Some(self.is_ready() && !state.is_leaving() && state.gate() == Gate::Open)
+        Some(self.is_ready() && !state.is_leaving() && state.accepts())
     }
 
     /// Comes when a command wants the process to stop.

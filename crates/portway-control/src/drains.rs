@@ -5,6 +5,7 @@
 //! for it in.
 
 mod handed;
+mod ordered;
 mod process;
 
 use std::collections::HashSet;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use portway_core::drain::{Drain, State, Step, Terms};
 use portway_core::health::HealthState;
-use portway_dataplane::live::{Gate, Health, ListenerState, ProcessState};
+use portway_dataplane::live::{Gate, Health, ProcessState};
 use portway_dataplane::plane::{GroupParts, ListenerKey, ListenerParts};
 use portway_dataplane::sessions::{Wanted, Whom};
 use portway_model::name::Name;
@@ -27,11 +28,15 @@ use crate::operations::TargetOrder;
 use crate::targets::WatchedTarget;
 use handed::Elsewhere;
 pub(crate) use handed::HandedDrains;
+pub(crate) use ordered::OrderedListener;
+use ordered::next_target;
 use process::OfProcess;
 pub(crate) use process::Return;
 
 /// How often it is looked what is left.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
+/// What was told to drain and is no more is told of for so long after its end: somebody may wait for that.
+const TOLD_FOR: Duration = Duration::from_secs(3);
 /// What has just come to a listener that goes has so long for its first request: it is probably on its way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
@@ -98,6 +103,8 @@ pub struct Draining {
     pub stage: Stage,
     /// How many were cut off at its deadline.
     pub cut_off: u64,
+    /// What a command called it that has told it to drain, where a reload has given it another name since.
+    pub ordered_as: Option<String>,
 }
 
 /// Who wants something to drain.
@@ -171,6 +178,10 @@ struct Entry {
     cut_off: u64,
     /// What the processes before this one have of it.
     elsewhere: Vec<Elsewhere>,
+    /// What a command called it that has told it to drain; `None`: a reload has taken it away, or the process stops.
+    ordered_as: Option<String>,
+    /// When it was over, where it is no more and somebody may wait for that.
+    over_at: Option<Duration>,
 }
 
 enum Thing {
@@ -182,47 +193,12 @@ enum Thing {
     OrderedTarget(Arc<WatchedTarget>),
 }
 
-/// All listeners of a name that are told to drain.
-pub(crate) struct OrderedListener {
-    pub(crate) name: Name,
-    pub(crate) state: Arc<ListenerState>,
-    pub(crate) keys: Vec<ListenerKey>,
-}
-
-impl OrderedListener {
-    /// Those of this name, by which they are known.
-    pub(crate) fn of(name: &Name, now: &Installed) -> Option<Self> {
-        let listeners = now.plane.snapshot.listeners.iter();
-        let listeners = listeners.zip(&now.plane.listeners);
-        let of_name = listeners.filter(|(it, _)| it.known_as == *name);
-        let parts: Vec<_> = of_name.map(|(_, parts)| parts).collect();
-        Some(Self {
-            name: name.clone(),
-            state: parts.first()?.state.clone(),
-            keys: parts.iter().map(|it| it.key).collect(),
-        })
-    }
-
-    fn order(&self, process: &ProcessState, wanted: Wanted) {
-        let keys = self.keys.iter();
-        keys.for_each(|key| process.roll_call.order(Whom::OfListener(*key), wanted));
-    }
-}
-
 impl Thing {
     fn kind(&self) -> Drained {
         match self {
             Thing::Process => Drained::Process,
             Thing::Listener(_) | Thing::OrderedListener(_) => Drained::Listener,
             Thing::Target(_) | Thing::OrderedTarget(_) => Drained::Target,
-        }
-    }
-
-    fn by(&self) -> By {
-        match self {
-            Thing::Process => By::Stop,
-            Thing::Listener(_) | Thing::Target(_) => By::Reload,
-            Thing::OrderedListener(_) | Thing::OrderedTarget(_) => By::Command,
         }
     }
 
@@ -331,7 +307,7 @@ impl Drains {
     /// What a reload has taken away and is not gone yet.
     pub(crate) fn leaving(&self) -> Leaving {
         let mut leaving = Leaving::default();
-        for entry in self.entries().iter() {
+        for entry in self.entries().iter().filter(|it| it.drain.is_leaving()) {
             match &entry.thing {
                 Thing::Process | Thing::OrderedListener(_) | Thing::OrderedTarget(_) => {}
                 Thing::Listener(it) => leaving.listeners.push(it.clone()),
@@ -350,6 +326,7 @@ impl Drains {
         deadline: Duration,
     ) -> Vec<(ListenerKey, ListenerKey)> {
         let became = self.take_back(now);
+        self.keep_orders(&gone, now, deadline);
         for entry in self.entries().iter_mut() {
             if let Thing::Target(it) = &mut entry.thing {
                 it.look_for_group(now);
@@ -365,8 +342,12 @@ impl Drains {
             Thing::Target(it)
         });
         let things = listeners.chain(targets);
-        things.for_each(|thing| self.begin(thing, terms));
-        self.keep_orders(now, terms);
+        for thing in things {
+            let known = self.entries().iter().any(|it| it.thing.is(&thing));
+            if !known {
+                self.begin(thing, terms);
+            }
+        }
         self.look();
         self.more.notify_one();
         became
@@ -385,11 +366,27 @@ impl Drains {
                 targets.any(|other| Arc::ptr_eq(&other.state, &it.target.state))
             }
         };
-        for mut entry in self.entries().extract_if(.., |it| is_back(&it.thing)) {
-            entry.drain.take_back();
-            self.tell_of_return(&entry.thing);
+        let mut entries = self.entries();
+        let back: Vec<Entry> = entries.extract_if(.., |it| is_back(&it.thing)).collect();
+        for mut entry in back {
             if let Thing::Listener(it) = &entry.thing {
                 became.extend(it.formers.iter().map(|former| (*former, it.parts.key)));
+            }
+            // What was told to drain goes on doing so.
+            match entry
+                .ordered_as
+                .as_ref()
+                .and_then(|_| entry.thing.ordered(now))
+            {
+                Some(thing) if entries.iter().any(|it| it.thing.is(&thing)) => {}
+                Some(thing) => {
+                    entry.thing = thing;
+                    entries.push(entry);
+                }
+                None => {
+                    entry.drain.take_back();
+                    self.tell_of_return(&entry.thing);
+                }
             }
         }
         became
@@ -397,6 +394,7 @@ impl Drains {
 
     fn begin(&self, thing: Thing, terms: Terms) {
         let now = self.now();
+        let ordered_as = thing.is_ordered().then(|| thing.name());
         let mut drain = Drain::default();
         drain.begin(now, terms);
         self.entries().push(Entry {
@@ -408,16 +406,27 @@ impl Drains {
             told: false,
             cut_off: 0,
             elsewhere: Vec::new(),
+            ordered_as,
+            over_at: None,
         });
     }
 
-    /// What was told to drain is told so again, where something else has its name now; what is no more is forgotten.
-    fn keep_orders(&self, now: &Installed, terms: Terms) {
+    /// What was told to drain goes on doing so where it has another name now, or none: then it drains as what is `gone`. Something else
+    /// that has its name now is told so too.
+    fn keep_orders(&self, gone: &Leaving, now: &Installed, deadline: Duration) {
+        let terms = Terms {
+            leave: Duration::ZERO,
+            deadline: Some(deadline),
+        };
         let mut entries = self.entries();
+        let mut left = Vec::new();
+        for entry in entries.iter() {
+            left.extend(entry.of_gone(gone));
+        }
         entries.retain_mut(|entry| {
             let moment = self.now();
             match &mut entry.thing {
-                Thing::OrderedListener(it) => match OrderedListener::of(&it.name, now) {
+                Thing::OrderedListener(it) => match it.next(now) {
                     Some(next) => {
                         let same = Arc::ptr_eq(&it.state, &next.state);
                         *it = next;
@@ -429,11 +438,7 @@ impl Drains {
                     None => false,
                 },
                 Thing::OrderedTarget(it) => {
-                    let mut targets = now.targets.iter().flat_map(|it| it.iter());
-                    let named = |other: &&Arc<WatchedTarget>| {
-                        (&other.group, &other.target.name) == (&it.group, &it.target.name)
-                    };
-                    let Some(next) = targets.find(named).cloned() else {
+                    let Some(next) = next_target(it, now) else {
                         return false;
                     };
                     let same = Arc::ptr_eq(&it.state, &next.state);
@@ -447,6 +452,7 @@ impl Drains {
                 Thing::Process | Thing::Listener(_) | Thing::Target(_) => true,
             }
         });
+        entries.extend(left);
         let groups = self.groups().clone();
         let known: HashSet<*const WatchedTarget> = entries
             .iter()
@@ -512,9 +518,8 @@ impl Drains {
 
     /// What was told to drain so is at work again. False where nothing was.
     pub(crate) fn take_back_ordered(&self, kind: Drained, is_it: impl Fn(&str) -> bool) -> bool {
-        let is_meant = |thing: &Thing| {
-            thing.by() == By::Command && thing.kind() == kind && is_it(&thing.name())
-        };
+        let is_meant =
+            |thing: &Thing| thing.is_ordered() && thing.kind() == kind && is_it(&thing.name());
         let mut entries = self.entries();
         let mut found = false;
         for entry in entries.extract_if(.., |it| is_meant(&it.thing)) {
@@ -551,7 +556,11 @@ impl Drains {
             Thing::Process => true,
             Thing::Listener(_) | Thing::Target(_) => {
                 self.look_at(entry, now);
-                entry.drain.is_leaving()
+                if entry.drain.is_leaving() {
+                    return true;
+                }
+                let over_at = *entry.over_at.get_or_insert(now);
+                entry.ordered_as.is_some() && now < over_at + TOLD_FOR
             }
             Thing::OrderedListener(_) | Thing::OrderedTarget(_) => {
                 let accepts = entry.drain.accepts();
@@ -642,13 +651,17 @@ impl Drains {
             left: entry.left(&self.process, now),
             since: wall(entry.since).unwrap_or(self.zero.1),
             until: entry.drain.until().and_then(wall),
-            by: entry.thing.by(),
+            by: entry.by(),
             stage: match entry.drain.state() {
                 State::AtWork | State::Leaving { .. } => Stage::Leaving,
                 State::Draining { .. } => Stage::Draining,
                 State::Ended | State::CutOff => Stage::Drained,
             },
             cut_off: entry.cut_off,
+            ordered_as: entry
+                .ordered_as
+                .clone()
+                .filter(|it| *it != entry.thing.name()),
         });
         all.collect()
     }
@@ -668,18 +681,6 @@ impl Drains {
 
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Entry {
-    /// Another thing has its name, and is told the same.
-    fn begin_anew(&mut self, now: Duration, terms: Terms) {
-        self.thing.leave();
-        self.drain = Drain::default();
-        self.drain.begin(now, terms);
-        (self.since, self.closes_at) = (now, now.saturating_add(terms.leave));
-        (self.told, self.cut_off) = (false, 0);
-        self.elsewhere.clear();
     }
 }
 

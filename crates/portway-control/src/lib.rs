@@ -20,6 +20,7 @@ pub mod files;
 pub mod health;
 pub mod history;
 pub mod install;
+mod listening;
 pub mod live_state;
 pub mod logs;
 pub mod maps;

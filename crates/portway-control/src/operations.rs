@@ -234,7 +234,7 @@ impl Statistics {
         }
     }
 
-    fn listener(&self, name: &str) -> Result<Arc<ListenerState>, NotDone> {
+    pub(crate) fn listener(&self, name: &str) -> Result<Arc<ListenerState>, NotDone> {
         let installed = self.installed();
         let mut frontends = installed
             .proxies

@@ -62,7 +62,7 @@ pub struct ListenerStatus {
     pub addresses: Vec<String>,
     /// `http`, `https`, `tcp` or `tls`.
     pub protocol: &'static str,
-    /// `accepting`, `leaving`, `paused` or `stopped`.
+    /// `accepting`, `leaving`, `paused`, `blocked` or `stopped`.
     pub state: &'static str,
     /// Connections open now.
     pub connections: u64,
@@ -166,9 +166,11 @@ impl Running {
     fn state_of_listener(&self, id: usize) -> &'static str {
         let installed = self.statistics().installed();
         let state = installed.plane.listeners.get(id).map(|it| &it.state);
-        match state.map(|it| (it.gate(), it.is_leaving())) {
-            None | Some((Gate::Open, false)) => "accepting",
-            Some((Gate::Open, true)) => "leaving",
+        match state.map(|it| (it.gate(), it)) {
+            None => "accepting",
+            Some((Gate::Open, it)) if !it.all_listen() => "blocked",
+            Some((Gate::Open, it)) if it.is_leaving() => "leaving",
+            Some((Gate::Open, _)) => "accepting",
             Some((Gate::Paused, _)) => "paused",
             Some((Gate::Closed, _)) => "stopped",
         }

@@ -4,7 +4,7 @@ use crate::connection::Connection;
 use crate::establish::{self, Before, Way};
 use crate::h1;
 use crate::l4;
-use crate::live::{self, Entrance, Full, Gate};
+use crate::live::{self, Entrance, Full, Gate, ListenerState, Shut};
 use crate::plane::{Plane, SocketPlace};
 use crate::rules::{Rules, Verdict};
 use crate::sessions;
@@ -15,7 +15,7 @@ use portway_core::stick::Event;
 use portway_model::settings::ProxyHeader;
 use portway_model::snapshot::ListenerId;
 use portway_telemetry::metrics::{Limit, ListenerMetrics};
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -49,7 +49,7 @@ struct Incoming {
     place: Cell<SocketPlace>,
     socket: Listening,
     /// It does not listen now, because its gate is not open.
-    shut: Cell<bool>,
+    shut: RefCell<Option<Shut>>,
     /// Was accepted and waits for room.
     held: Cell<Option<(Connected, SocketAddr)>>,
 }
@@ -78,7 +78,7 @@ pub(crate) fn start(worker: &Rc<Worker>, bound: BoundSocket) -> io::Result<Accep
         id: bound.id,
         place: Cell::new(place),
         socket,
-        shut: Cell::new(false),
+        shut: RefCell::default(),
         held: Cell::default(),
     });
     let task = tokio::task::spawn_local(accept(Rc::clone(worker), Rc::clone(&incoming)));
@@ -90,6 +90,7 @@ pub(crate) fn move_to(acceptors: &[Acceptor], plane: &Plane) {
     for Acceptor { incoming, .. } in acceptors {
         if let Some(place) = plane.sockets.get(&incoming.id) {
             incoming.place.set(*place);
+            incoming.counts_for(plane);
         }
     }
 }
@@ -139,10 +140,29 @@ impl Incoming {
         self.place.get().listener
     }
 
+    fn state(&self, plane: &Plane) -> Option<Arc<ListenerState>> {
+        let (_, parts) = plane.listener(self.listener())?;
+        Some(parts.state.clone())
+    }
+
     fn gate(&self, worker: &Worker) -> Gate {
         let generation = worker.generation();
         let listener = generation.plane.listener(self.listener());
         listener.map_or(Gate::Open, |(_, parts)| parts.state.gate())
+    }
+
+    fn is_shut(&self) -> bool {
+        self.shut.borrow().is_some()
+    }
+
+    /// Where it is shut, it is one of the listener that it has now.
+    fn counts_for(&self, plane: &Plane) {
+        let mut shut = self.shut.borrow_mut();
+        if let (Some(known), Some(state)) = (shut.as_ref(), self.state(plane))
+            && !known.is_of(&state)
+        {
+            *shut = Some(Shut::of(&state));
+        }
     }
 
     /// Waits until the gate is open, and listens again.
@@ -150,10 +170,14 @@ impl Incoming {
         while self.gate(worker) != Gate::Open {
             tokio::time::sleep(TICK).await;
         }
-        if rustix::net::listen(self.as_fd(), BACKLOG).is_ok() {
-            self.shut.set(false);
-        } else {
-            tokio::time::sleep(EXHAUSTED_PAUSE).await;
+        match rustix::net::listen(self.as_fd(), BACKLOG) {
+            Ok(()) => drop(self.shut.take()),
+            Err(error) => {
+                if let Some(shut) = self.shut.borrow().as_ref() {
+                    shut.cannot(&error.into());
+                }
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
         }
     }
 
@@ -200,7 +224,7 @@ async fn accept(worker: Rc<Worker>, incoming: Rc<Incoming>) {
                     admit(open, &incoming, socket, peer);
                 }
             }
-            Err(_) if incoming.shut.get() => incoming.until_open(&worker).await,
+            Err(_) if incoming.is_shut() => incoming.until_open(&worker).await,
             Err(error) => failed(&worker, &error).await,
         }
     }
@@ -209,10 +233,16 @@ async fn accept(worker: Rc<Worker>, incoming: Rc<Incoming>) {
 /// Lets sockets whose gates are not open listen no more: their tasks notice by the error that this gives them. What waits in their
 /// queues is let in first, since the kernel would reset it.
 pub(crate) fn look_at_gates(worker: &Rc<Worker>, acceptors: &[Acceptor]) {
+    let generation = worker.generation();
     for Acceptor { incoming, .. } in acceptors {
         // One of UNIX would never listen again: who comes there is closed instead.
-        let open = incoming.gate(worker) == Gate::Open || !incoming.is_tcp();
-        if !open && !incoming.shut.replace(true) {
+        if incoming.gate(worker) == Gate::Open || !incoming.is_tcp() || incoming.is_shut() {
+            continue;
+        }
+        let shut = incoming.state(&generation.plane).map(|it| Shut::of(&it));
+        // Somebody may have opened it before it was counted.
+        if incoming.gate(worker) != Gate::Open {
+            incoming.shut.replace(shut);
             empty(worker, incoming);
             // A socket that cannot be shut goes on.
             let _ = rustix::net::shutdown(incoming.as_fd(), rustix::net::Shutdown::Read);

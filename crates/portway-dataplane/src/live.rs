@@ -5,6 +5,7 @@
 //! and record reads; idle connections to it (`Shelves`); and variables of the process, where a rule names one.
 
 mod aside;
+mod hearing;
 mod weight;
 
 use crate::live_rate::LiveRate;
@@ -18,6 +19,7 @@ use crate::quota::Quotas;
 use crate::sessions::RollCall;
 use crate::timer::TICK;
 use crate::variables::Variables;
+pub(crate) use hearing::Shut;
 use portway_core::evaluate::Fetched;
 use portway_model::check::ObservedLayer;
 use portway_model::expression::Variable;
@@ -366,6 +368,7 @@ pub struct ListenerState {
     gate: AtomicU8,
     /// No exchange is to follow on its connections.
     leaving: AtomicBool,
+    hearing: hearing::Hearing,
 }
 
 /// Where the connections of one listener come in. Those of one name share their state, each has its own entrance.
@@ -406,6 +409,7 @@ impl Default for ListenerState {
             limit: AtomicU32::new(AS_CONFIGURED),
             gate: AtomicU8::new(Gate::Open as u8),
             leaving: AtomicBool::new(false),
+            hearing: hearing::Hearing::default(),
         }
     }
 }

@@ -43,6 +43,12 @@ pub const BACKLOG: u16 = 4096;
 /// Addresses of all listeners together. A range of all ports on one address fits.
 pub const MAX_ADDRESSES: usize = 65_536;
 
+/// The program beside this one that listens there, as `NAME (process N)`.
+pub(crate) fn other_owner(ip: Option<IpAddr>, port: u16) -> Option<String> {
+    let owner = owner::of_port(ip, port)?;
+    (owner.pid != std::process::id()).then(|| owner.to_string())
+}
+
 /// One address that one listener asks for.
 struct Wanted<'a> {
     listener: ListenerId,

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use portway_core::drain::{Drain, State, Terms};
+use portway_core::drain::{Drain, State};
 use portway_dataplane::live::ProcessState;
 use portway_telemetry::metrics::Drained;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
-use super::{By, Drains, Entry, OrderedListener, Thing};
+use super::{Drains, Entry, Leaving, OrderedListener, Thing};
 use crate::figures::Installed;
 use crate::targets::WatchedTarget;
 
@@ -85,7 +85,7 @@ impl Drains {
             |moment: Duration| micros(self.zero.1.checked_add(moment).unwrap_or(self.zero.1));
         let mut all = Vec::new();
         for entry in self.entries().iter() {
-            if entry.thing.by() != By::Command {
+            if !entry.thing.is_ordered() {
                 continue;
             }
             let mut elsewhere = entry.elsewhere.clone();
@@ -131,11 +131,8 @@ impl Drains {
         let groups = now.plane.snapshot.groups.iter().map(|it| &it.name);
         let told = groups.filter(|name| handed.groups.iter().any(|it| it == name.as_str()));
         self.groups().extend(told.cloned());
-        let terms = Terms {
-            leave: Duration::ZERO,
-            deadline: Some(now.plane.snapshot.process.drain_deadline),
-        };
-        self.keep_orders(now, terms);
+        let deadline = now.plane.snapshot.process.drain_deadline;
+        self.keep_orders(&Leaving::default(), now, deadline);
     }
 
     fn going_on(&self, part: &DrainPart, thing: Thing) -> Entry {
@@ -172,6 +169,8 @@ impl Drains {
             told: !part.leaves,
             cut_off: part.cut_off,
             elsewhere: part.elsewhere.clone(),
+            ordered_as: Some(part.name.clone()),
+            over_at: None,
         }
     }
 }

@@ -169,7 +169,7 @@ impl Reading<'_> {
             session_rate: self.rate(&rates.connections, raw.connections),
             session_rate_limit: parts.state.session_pace.limit(listener.max_session_rate),
             request_rate: self.rate(&rates.requests, raw.requests()),
-            is_paused: parts.state.gate() == Gate::Paused,
+            is_paused: parts.state.gate() == Gate::Paused || !parts.state.all_listen(),
             is_stopped: parts.state.gate() == Gate::Closed || plane.process.is_draining(),
             addresses: binds
                 .flat_map(|it| it.binds.iter().map(ToString::to_string))

@@ -169,12 +169,13 @@ fn is_meant(it: &Draining, order: &Order) -> bool {
     match order.kind.as_str() {
         "process" => it.kind == "process",
         "group" => {
-            let of_group = it
-                .name
-                .split_once('/')
-                .is_some_and(|(of, _)| of == order.name);
+            let names = [Some(&it.name), it.ordered_as.as_ref()];
+            let of_group = names.into_iter().flatten().any(|name| {
+                let group = name.split_once('/').map(|(of, _)| of);
+                group == Some(order.name.as_str())
+            });
             it.by == "command" && it.kind == "target" && of_group
         }
-        kind => it.by == "command" && it.kind == kind && it.name == order.name,
+        kind => it.by == "command" && it.kind == kind && it.is_called(&order.name),
     }
 }

@@ -111,7 +111,10 @@ fn drains(draining: &[Draining]) -> Vec<Vec<String>> {
             .map(|until| format!("{:.0} s", seconds_to(until).max(0.0)));
         rows.push(vec![
             it.kind.clone(),
-            it.name.clone(),
+            match &it.ordered_as {
+                Some(before) => format!("{} (was {before})", it.name),
+                None => it.name.clone(),
+            },
             it.by.clone(),
             it.state.clone(),
             it.left.to_string(),

@@ -14,6 +14,8 @@ mod cloudformation;
 mod codestream;
 mod differential;
 mod drain;
+mod drain_names;
+mod drain_listens;
 mod edge;
 mod electricflow;
 mod examples;

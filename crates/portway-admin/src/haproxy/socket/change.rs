@@ -9,7 +9,7 @@ use portway_control::services::ControlLevel;
 use portway_control::targets::{CheckPlace, WatchedTarget};
 use portway_core::agent::AgentState;
 
-use super::command::Answer;
+use super::command::{Answer, Eventually};
 use super::{Session, Severity, Tone};
 
 /// What `set server` understands.
@@ -280,6 +280,8 @@ fn set_agent(target: &WatchedTarget, words: &[&str]) -> Answer {
 
 const NO_FRONTEND_GIVEN: &str = "A frontend name is expected.\n";
 const NO_FRONTEND: &str = "No such frontend.\n";
+const CANNOT_RESUME: &str =
+    "Failed to resume frontend, check logs for precise cause (port conflict?).\n";
 
 /// Whether the listeners of a frontend accept; `already` and `stopped` are said where it is too late.
 fn gate(session: &Session, words: &[&str], gate: Gate, (already, stopped): (&str, &str)) -> Answer {
@@ -301,13 +303,24 @@ pub(super) fn disable_frontend(session: &mut Session, words: &[&str]) -> Answer 
     gate(session, words, Gate::Paused, says)
 }
 
-/// `enable frontend`.
-pub(super) fn enable_frontend(session: &mut Session, words: &[&str]) -> Answer {
+/// `enable frontend`. It accepts when this comes back.
+pub(super) fn enable_frontend<'s>(
+    session: &'s mut Session,
+    words: &'s [&'s str],
+) -> Eventually<'s> {
     let says = (
         "All sockets are already enabled.\n",
         "Frontend was previously shut down, cannot enable.\n",
     );
-    gate(session, words, Gate::Open, says)
+    Box::pin(async move {
+        let answer = gate(session, words, Gate::Open, says)?;
+        let statistics = session.running.statistics().clone();
+        let name = words.first().ok_or(NO_FRONTEND_GIVEN)?;
+        match statistics.frontend_listens(name).await {
+            true => Ok(answer),
+            false => Err(CANNOT_RESUME.to_owned()),
+        }
+    })
 }
 
 /// `shutdown frontend`.

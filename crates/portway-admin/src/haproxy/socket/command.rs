@@ -62,7 +62,7 @@ const COMMANDS: &[Command] = &[
     Command { words: &["disable", "health"], usage: "disable health <bk>/<srv>", says: "stop the checks of a server", level: Admin, run: Now(change::disable_health) },
     Command { words: &["disable", "server"], usage: "disable server <bk>/<srv>", says: "put a server into maintenance (see 'set server')", level: Admin, run: Now(change::disable_server) },
     Command { words: &["enable", "agent"], usage: "enable agent <bk>/<srv>", says: "asks the agent of a server again", level: Admin, run: Now(change::enable_agent) },
-    Command { words: &["enable", "frontend"], usage: "enable frontend <frontend>", says: "accept again", level: Admin, run: Now(change::enable_frontend) },
+    Command { words: &["enable", "frontend"], usage: "enable frontend <frontend>", says: "accept again", level: Admin, run: Later(change::enable_frontend) },
     Command { words: &["enable", "health"], usage: "enable health <bk>/<srv>", says: "begin the checks of a server again", level: Admin, run: Now(change::enable_health) },
     Command { words: &["enable", "server"], usage: "enable server <bk>/<srv>", says: "take a server out of maintenance (see 'set server')", level: Admin, run: Now(change::enable_server) },
     Command { words: &["experimental-mode"], usage: "experimental-mode [on|off]", says: "commands that may change (nothing here needs it)", level: Admin, run: Now(change::experimental) },
