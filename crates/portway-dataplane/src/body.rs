@@ -98,6 +98,13 @@ pub(crate) fn of_response<'x>(x: &'x Exchange<'_>) -> Option<&'x [u8]> {
     }
 }
 
+/// True where the whole body of a request that was waited for is here, without its chunks in `x.scratch.body`.
+pub(crate) fn is_whole(x: &Exchange<'_>) -> bool {
+    let here = x.arena().get(x.head_len..).unwrap_or_default();
+    let mut coming = Coming::of_request(x.framing.body, 0);
+    coming.is_enough(here, &mut Vec::new()) == Ok(true)
+}
+
 /// Waits until the body is here, or `at_least` bytes of it (0: the whole), or all that is looked at; not longer than
 /// `time`.
 pub(crate) async fn wait(

@@ -18,6 +18,7 @@ use crate::peer_certificate;
 use crate::policy::Side;
 use crate::quota::Held;
 use crate::record::Counted;
+use crate::request_line::LineEdits;
 use crate::sticky::Kept;
 use crate::times::LookedAt;
 use crate::track::{self, Tracked};
@@ -79,6 +80,8 @@ pub(crate) struct Scratch {
     pub(crate) held: Vec<Held>,
     /// What is known of its password.
     pub(crate) checks: Checks,
+    /// Cookies that the response sets because a service that was asked about the request said so.
+    pub(crate) given_cookies: Vec<Vec<u8>>,
 }
 
 /// Timeouts that rules replaced for this exchange.
@@ -107,18 +110,8 @@ impl Scratch {
         self.pages = None;
         self.coding = None;
         self.checks.clear();
+        self.given_cookies.clear();
     }
-}
-
-/// What rules replaced in the request line.
-#[derive(Debug, Default)]
-pub(crate) struct LineEdits {
-    pub(crate) method: Option<String>,
-    pub(crate) path: Option<Vec<u8>>,
-    /// What stands before the authority in the target; `Some(None)`: neither does.
-    pub(crate) scheme: Option<Option<Vec<u8>>>,
-    /// `Some(None)`: the query was removed.
-    pub(crate) query: Option<Option<Vec<u8>>>,
 }
 
 /// The attempt that is being made or was made last.

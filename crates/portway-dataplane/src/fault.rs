@@ -291,6 +291,15 @@ impl Fault {
         }
     }
 
+    /// The service that says whether the request may go on gave no answer, for this reason; the client is told this status.
+    pub(crate) fn not_authorized(cause: Fault, status: u16) -> Self {
+        Self {
+            code: FaultCode::NotAuthorized(cause.code.code()),
+            stage: None,
+            status: Some(status),
+        }
+    }
+
     /// Something of ours that should not happen; said so that nobody looks for it elsewhere.
     pub(crate) fn internal() -> Self {
         Self {
@@ -301,6 +310,8 @@ impl Fault {
     }
 }
 
+/// What a client is told whose request nobody could be asked about.
+pub(crate) const NOT_AUTHORIZED: &str = "Whether the request may go on could not be found out.";
 /// What the client of a request with too long a body is told.
 pub(crate) const TOO_LONG: &str = "The request body is too long.";
 /// What a client is told that sends more requests than it may.
@@ -333,6 +344,7 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
         (FaultCode::PasswordsBusy, _) => "Too many sign in at this moment.",
         (FaultCode::Denied, Some(413)) => TOO_LONG,
         (FaultCode::Denied, Some(500)) => "The response of the target is too long.",
+        (FaultCode::NotAuthorized(_), _) => NOT_AUTHORIZED,
         (FaultCode::Internal, _) => "The balancer failed to process the request.",
         // Nothing is answered to these.
         (

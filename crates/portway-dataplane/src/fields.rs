@@ -178,14 +178,28 @@ impl FieldEdits {
         drop: KnownSet,
         out: &mut Vec<u8>,
     ) {
+        self.write_but(fields, arena, (drop, |_| false), out);
+    }
+
+    /// The same without the fields whose name `unwanted` says as well.
+    pub(crate) fn write_but(
+        &self,
+        fields: &FieldList,
+        arena: &[u8],
+        (drop, unwanted): (KnownSet, impl Fn(&[u8]) -> bool),
+        out: &mut Vec<u8>,
+    ) {
         let drop = self
             .dropped_known
             .iter()
             .fold(HOP_BY_HOP.union(drop), |set, known| set.with(*known));
-        let leaves_out = |name: &[u8]| self.drops(Known::Other, name);
+        let leaves_out = |name: &[u8]| self.drops(Known::Other, name) || unwanted(name);
         copy_end_to_end_but(fields, arena, drop, leaves_out, out);
         for field in &self.added {
-            write_field(out, self.text(&field.name), self.text(&field.value));
+            let name = self.text(&field.name);
+            if !unwanted(name) {
+                write_field(out, name, self.text(&field.value));
+            }
         }
     }
 }

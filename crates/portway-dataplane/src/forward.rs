@@ -4,6 +4,7 @@
 //! tried again; after that a fault can only cut the response off.
 
 use crate::answers::Answer;
+use crate::authorize;
 use crate::body::{Coming, LOOKED_AT_BODY};
 use crate::buffer::{BUFFER_BYTES, Buffer};
 use crate::compress;
@@ -232,6 +233,9 @@ fn framing_of(x: &Exchange<'_>, response: &Buffer) -> Result<ResponseFraming, Fa
 /// Gives a response what comes behind its rules.
 fn finish_edits(x: &mut Exchange<'_>, status: u16) -> Result<(), Fault> {
     sticky::respond(x, status);
+    if !x.scratch.given_cookies.is_empty() {
+        authorize::give_cookies(x);
+    }
     if policy::after_response(x) {
         return Err(Fault::rejected());
     }
@@ -636,6 +640,7 @@ fn run_response_rules(x: &mut Exchange<'_>, progress: &mut Progress) -> Result<R
                 // All but the last are not possible in this phase.
                 Decision::Forward(_)
                 | Decision::Tarpit(..)
+                | Decision::Authorize(..)
                 | Decision::Service(_)
                 | Decision::WaitForPassword
                 | Decision::NoGroup

@@ -35,6 +35,8 @@ pub mod pace;
 mod passwords;
 mod pool;
 mod forward;
+mod subrequest;
+mod authorize;
 mod head;
 mod compress;
 mod fields;

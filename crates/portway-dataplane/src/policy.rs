@@ -24,6 +24,7 @@ use portway_core::stick::Event;
 use portway_model::action::{
     Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Rule, TimeoutKind, Weighted,
 };
+use portway_model::authorize::Authorize;
 use portway_model::choice::{StickTo, StickinessUse};
 use portway_model::expression::{Expression, Scope, Template, TemplatePart, Value, Variable};
 use portway_model::settings::OwnAnswers;
@@ -59,6 +60,8 @@ pub(crate) enum Decision {
     WaitForBody(Duration, u32),
     /// Decided once it is known whether the password is right.
     WaitForPassword,
+    /// Decided once another service has said that it may go on, for this rule.
+    Authorize(Arc<Authorize<Resolved>>, Origin),
     /// Answered by control.
     Service(Box<Asked>),
     /// The connection is closed without an answer.
@@ -213,7 +216,11 @@ fn actions(
                 return Some(decision);
             }
             at.action = index + 1;
-            if !action.forwards() && !matches!(decision, Decision::WaitForBody(..)) {
+            let waits = matches!(
+                decision,
+                Decision::WaitForBody(..) | Decision::Authorize(..)
+            );
+            if !action.forwards() && !waits {
                 x.ledger.last_rule = rule.origin;
             }
             return Some(decision);
@@ -271,6 +278,7 @@ pub(crate) fn perform(
         | Action::WaitForBody { .. }
         | Action::Limit(_)
         | Action::Authenticate { .. }
+        | Action::Authorize(_)
         | Action::Service(_)
         | Action::Reject { .. } => return end(x, action, origin),
         Action::PageFrom(cases) => pages::say(x, cases),
@@ -362,6 +370,9 @@ fn end(x: &mut Exchange<'_>, action: &Action<Resolved>, origin: Origin) -> Optio
             if !passes {
                 return Some(Decision::Answer(unauthorized(x, realm), How::Challenge));
             }
+        }
+        Action::Authorize(asked) => {
+            return Some(Decision::Authorize(Arc::clone(asked), origin));
         }
         Action::Service(service) if Asked::applies(service, x) => {
             return Some(Decision::Service(Box::new(Asked::of(service, x))));

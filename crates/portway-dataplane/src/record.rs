@@ -14,7 +14,7 @@ use portway_model::draft::LogFormat;
 use portway_model::expression::{LogValue, Template};
 use portway_model::log::LogLevel;
 use portway_model::settings::OwnAnswers;
-use portway_model::snapshot::{AccessLog, Listener};
+use portway_model::snapshot::{AccessLog, GroupId, Listener};
 use portway_model::stage::Resolved;
 use portway_telemetry::access_log::number;
 use portway_telemetry::metrics::Limit;
@@ -22,7 +22,7 @@ use portway_telemetry::record::{ConnectionRecord, Durations, FaultCode, Record, 
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The codes that requests may be refused with, in the order in which they are counted.
 pub fn refusal_codes() -> Vec<&'static str> {
@@ -121,7 +121,7 @@ pub(crate) fn log_early(x: &mut Exchange<'_>) {
 }
 
 /// Writes the record of an exchange, where it is to be written.
-fn log_exchange(x: &Exchange<'_>, total: std::time::Duration) {
+fn log_exchange(x: &Exchange<'_>, total: Duration) {
     let connection = x.connection;
     let generation = &connection.generation;
     let Some((listener, parts)) = generation.plane.listener(connection.listener) else {
@@ -210,7 +210,7 @@ fn refused(x: &Exchange<'_>, code: &str) {
     }
 }
 
-fn record_of<'a>(x: &'a Exchange<'_>, total: std::time::Duration) -> Record<'a> {
+fn record_of<'a>(x: &'a Exchange<'_>, total: Duration) -> Record<'a> {
     let connection = x.connection;
     let listener = connection.listener_name().unwrap_or("-");
     let head = x.request();
@@ -272,7 +272,7 @@ fn upstream_of<'a>(connection: &'a Connection, x: &Exchange<'_>) -> Upstream<'a>
     }
 }
 
-fn durations(ledger: &Ledger, total: std::time::Duration) -> Durations {
+fn durations(ledger: &Ledger, total: Duration) -> Durations {
     Durations {
         request_head: Some(ledger.head_took),
         queue: ledger.queued,
@@ -289,27 +289,43 @@ pub(crate) fn limit_reached(x: &Exchange<'_>, limit: Limit) {
 
 /// Counts an attempt that failed.
 pub(crate) fn attempt_failed(x: &Exchange<'_>, fault: Fault) {
-    if let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target)
-        && fault.stage == Some(portway_core::retry::Stage::Connect)
-    {
-        let metrics = x.connection.of_target(group, target);
-        metrics.connect_failures.add(1);
+    if let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target) {
+        failed_at(x.connection, (group, target), fault);
+    }
+}
+
+/// Counts an attempt at this target that failed.
+pub(crate) fn failed_at(connection: &Connection, at: (GroupId, usize), fault: Fault) {
+    if fault.stage == Some(portway_core::retry::Stage::Connect) {
+        connection.of_target(at.0, at.1).connect_failures.add(1);
     }
     match fault.code {
-        FaultCode::TargetClosed => saw(x, Seen::Closed),
-        FaultCode::ResponseTimeout => saw(x, Seen::ResponseTimeout),
-        FaultCode::BadResponse(_) => saw(x, Seen::BadResponse),
+        FaultCode::TargetClosed => saw_at(connection, at, Seen::Closed),
+        FaultCode::ResponseTimeout => saw_at(connection, at, Seen::ResponseTimeout),
+        FaultCode::BadResponse(_) => saw_at(connection, at, Seen::BadResponse),
         _ => {}
     }
 }
 
+/// Counts what a target replied to a request of our own.
+pub(crate) fn replied(connection: &Connection, at: (GroupId, usize), status: u16, took: Duration) {
+    saw_at(connection, at, Seen::Status(status));
+    let metrics = connection.of_group(at.0);
+    metrics.requests.count(status);
+    metrics.response_time.observe(took);
+    connection.of_target(at.0, at.1).requests.count(status);
+}
+
 /// Notes what was seen of the target of this attempt.
 pub(crate) fn saw(x: &Exchange<'_>, seen: Seen) {
-    let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target) else {
-        return;
-    };
-    let generation = &x.connection.generation;
-    if let Some((_, parts, _)) = generation.group(group)
+    if let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target) {
+        saw_at(x.connection, (group, target), seen);
+    }
+}
+
+/// Notes what was seen of this target.
+fn saw_at(connection: &Connection, (group, target): (GroupId, usize), seen: Seen) {
+    if let Some((_, parts, _)) = connection.generation.group(group)
         && let Some(state) = parts.targets.get(target)
     {
         state.saw(seen);
@@ -324,6 +340,12 @@ pub(crate) fn retried(x: &Exchange<'_>) {
             x.connection.of_target(group, target).retries.add(1);
         }
     }
+}
+
+/// The same of an attempt at this target.
+pub(crate) fn retried_at(connection: &Connection, (group, target): (GroupId, usize)) {
+    connection.of_group(group).retries.add(1);
+    connection.of_target(group, target).retries.add(1);
 }
 
 /// Bytes that were counted while they flowed: what an hour-long tunnel moves must not appear in one piece at its end.

@@ -13,6 +13,17 @@ use portway_model::action::{Action, Normalization};
 use portway_model::expression::{Template, Value};
 use portway_model::stage::Resolved;
 
+/// What rules replaced in the request line.
+#[derive(Debug, Default)]
+pub(crate) struct LineEdits {
+    pub(crate) method: Option<String>,
+    pub(crate) path: Option<Vec<u8>>,
+    /// What stands before the authority in the target; `Some(None)`: neither does.
+    pub(crate) scheme: Option<Option<Vec<u8>>>,
+    /// `Some(None)`: the query was removed.
+    pub(crate) query: Option<Option<Vec<u8>>>,
+}
+
 /// A method that is none, and one whose response would end elsewhere than the client expects, changes nothing.
 pub(crate) fn set_method(x: &mut Exchange<'_>, template: &Template<Resolved>) {
     let mut method = Vec::new();

@@ -9,6 +9,7 @@
 //! ```
 
 use crate::answers::Answer;
+use crate::authorize::{self, Verdict};
 use crate::body;
 use crate::connect::{self, Upstream, Wanted};
 use crate::credentials;
@@ -113,6 +114,20 @@ async fn by_rules(x: &mut Exchange<'_>, downstream: &mut Stream, group: Option<G
                 Ok(()) => continue,
                 Err(fault) => reply::fault(x, downstream, fault).await,
             },
+            Decision::Authorize(asked, origin) => {
+                // Boxed because few exchanges are asked about, and every one would carry it along.
+                match Box::pin(authorize::ask(x, downstream, &asked)).await {
+                    Verdict::Passes => continue,
+                    Verdict::Refused(answer, how) => {
+                        x.ledger.last_rule = origin;
+                        reply::by_rule(x, downstream, *answer, how, Side::Request).await
+                    }
+                    Verdict::Failed(fault) => {
+                        x.ledger.last_rule = origin;
+                        reply::fault(x, downstream, fault).await
+                    }
+                }
+            }
             Decision::Service(asked) => Box::pin(service::serve(x, downstream, *asked)).await,
             Decision::Close(ending) => {
                 statistics::denied(x);
@@ -415,7 +430,7 @@ fn note_connected(x: &mut Exchange<'_>, upstream: &Upstream) {
 }
 
 /// The result of `waiting`; `None` where the client is `watched` and goes before.
-fn while_there<T>(
+pub(crate) fn while_there<T>(
     client: &mut Stream,
     watched: bool,
     mut waiting: Pin<&mut impl Future<Output = T>>,

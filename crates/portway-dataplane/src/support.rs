@@ -190,6 +190,11 @@ impl Found {
             | Action::ReplaceUrl { with, .. } => {
                 self.template(with);
             }
+            Action::Authorize(asked) => {
+                self.template(&asked.target);
+                let headers = asked.headers.iter();
+                headers.for_each(|(_, value)| self.template(value));
+            }
             Action::PageFrom(pages) => {
                 let targets = pages.iter().filter_map(|page| page.target.as_ref());
                 targets.for_each(|target| self.template(target));

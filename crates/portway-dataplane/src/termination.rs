@@ -94,7 +94,8 @@ fn letters(fault: Fault, progress: Progress) -> [u8; 2] {
         FaultCode::RefusedRequest(_)
         | FaultCode::Rejected
         | FaultCode::Denied
-        | FaultCode::PasswordsBusy => [b'P', how_far],
+        | FaultCode::PasswordsBusy
+        | FaultCode::NotAuthorized(_) => [b'P', how_far],
         FaultCode::NoRule | FaultCode::NoHealthyTarget => *b"SC",
         FaultCode::ConnectRefused
         | FaultCode::ConnectFailed

@@ -212,6 +212,12 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)
             to: NewTimeout::Milliseconds(value),
             ..
         } => visit(&value.value),
+        Action::Authorize(asked) => {
+            of_template(&asked.target, visit);
+            for (_, value) in &asked.headers {
+                of_template(value, visit);
+            }
+        }
         Action::PageFrom(pages) => {
             for target in pages.iter().filter_map(|page| page.target.as_ref()) {
                 of_template(target, visit);

@@ -3,6 +3,7 @@
 //! Rules run in order within their [`Phase`]. An action that ends its phase is the last that runs in it; every
 //! other lets the next rule run.
 
+use crate::authorize::Authorize;
 use crate::choice::{StickTo, StickinessUse};
 use crate::compression::Compression;
 use crate::expression::{Condition, Counter, Expression, Template, TextMatch, Variable};
@@ -106,6 +107,8 @@ pub enum Action<S: Stage> {
         /// Shown to the user.
         realm: String,
     },
+    /// Ends the phase unless another service lets the request go on. Request phase.
+    Authorize(Arc<Authorize<S>>),
     /// Ends the phase: nothing more is checked or waited for. On a listener, rules after it are still looked at for one
     /// that forwards.
     Accept,

@@ -394,6 +394,7 @@ pub(crate) fn action<C: Convert>(
             Action::Service(Service::Stats(Box::new(stats_page(to, page)?)))
         }
         Action::HandOver(listener) => Action::HandOver(to.listener(listener)?),
+        Action::Authorize(authorize) => Action::Authorize(Arc::new(authorize.convert(to)?)),
         Action::PageFrom(pages) => {
             Action::PageFrom(Arc::new(each(to, pages.as_slice(), PageFrom::convert)?))
         }
@@ -507,7 +508,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             },
         },
         Action::Reject { silent } => Action::Reject { silent: *silent },
-        Action::Forward(_) | Action::ForwardByName { .. } | Action::HandOver(_) | Action::PageFrom(_) | Action::Redirect { .. }
+        Action::Forward(_) | Action::ForwardByName { .. } | Action::HandOver(_) | Action::Authorize(_) | Action::PageFrom(_) | Action::Redirect { .. }
         | Action::Respond(_) | Action::Deny(_) | Action::Tarpit { .. }
         | Action::Authenticate { .. } | Action::Service(_) => return action(to, from),
     ))
@@ -608,7 +609,7 @@ pub(crate) fn error_page<C: Convert>(
 }
 
 #[expect(clippy::type_complexity, reason = "an associated type of one stage")]
-fn headers<C: Convert>(
+pub(crate) fn headers<C: Convert>(
     to: &mut C,
     from: &[(String, Template<C::Before>)],
 ) -> Outcome<C, Vec<(String, Template<C::After>)>> {

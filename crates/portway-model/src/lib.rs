@@ -14,6 +14,7 @@
 
 pub mod action;
 pub mod address;
+pub mod authorize;
 pub mod check;
 pub mod choice;
 pub mod compile;

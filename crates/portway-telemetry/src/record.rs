@@ -234,11 +234,13 @@ pub enum FaultCode {
     QueueFull,
     /// As many passwords wait to be checked as may.
     PasswordsBusy,
+    /// The service that says whether requests may go on gave no answer: the code of the reason.
+    NotAuthorized(&'static str),
 }
 
 impl FaultCode {
     /// Every code, in the order of the declaration, those with a reason without one.
-    pub const ALL: [FaultCode; 24] = [
+    pub const ALL: [FaultCode; 25] = [
         FaultCode::ClientClosed,
         FaultCode::ClientTimeout,
         FaultCode::ClientTls,
@@ -263,6 +265,7 @@ impl FaultCode {
         FaultCode::QueueTimeout,
         FaultCode::QueueFull,
         FaultCode::PasswordsBusy,
+        FaultCode::NotAuthorized(""),
     ];
 
     /// The code without its reason: stable, for metrics.
@@ -273,7 +276,9 @@ impl FaultCode {
     /// The reason that stands behind the code in the access log: `refused_request:te_and_cl`.
     pub const fn reason(self) -> Option<&'static str> {
         match self {
-            FaultCode::RefusedRequest(reason) | FaultCode::BadResponse(reason) => Some(reason),
+            FaultCode::RefusedRequest(reason)
+            | FaultCode::BadResponse(reason)
+            | FaultCode::NotAuthorized(reason) => Some(reason),
             _ => None,
         }
     }
@@ -315,6 +320,7 @@ impl FaultCode {
             FaultCode::QueueTimeout => (21, "queue_timeout", "no target had room in time"),
             FaultCode::QueueFull => (22, "queue_full", "as many requests wait for the target as may"),
             FaultCode::PasswordsBusy => (23, "passwords_busy", "as many passwords wait to be checked as may, or that took too long"),
+            FaultCode::NotAuthorized(_) => (24, "not_authorized", "the service that says whether requests may go on gave no answer; the reason follows after a colon"),
         }
     }
 }

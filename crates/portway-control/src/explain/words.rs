@@ -321,6 +321,10 @@ impl Speaker<'_> {
                 format!("→ {} {}", words.listener, listener.name)
             }
             Done::Passes => "lets it pass".to_owned(),
+            Done::Asks(id) => format!(
+                "asks {group} {} whether it may go on: taken for a yes, of which nothing is known",
+                self.group(*id)
+            ),
             Done::Waits => "waits for the body: taken for what is given here".to_owned(),
             Done::MapChange => {
                 "a map would change; rules below are shown with it as it is".to_owned()

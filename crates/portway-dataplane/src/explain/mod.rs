@@ -223,6 +223,8 @@ pub enum Done {
     Passes,
     /// The body is waited for.
     Waits,
+    /// Another service is asked whether it may go on.
+    Asks(GroupId),
     /// An entry of a map would be put, or taken away; rules after it see the map as it was.
     MapChange,
     /// Something that no other rule and no target sees.

@@ -103,6 +103,7 @@ impl Teller for Notes<'_, '_> {
             },
             (Action::Track { table, .. }, _) => Done::Tracked { table: *table, key },
             (Action::WaitForBody { .. }, _) => Done::Waits,
+            (Action::Authorize(asked), _) => Done::Asks(asked.group),
             (Action::Limit(_) | Action::Authenticate { .. }, None) => Done::Passes,
             _ => {
                 let changes = before.changes(action, &*x);

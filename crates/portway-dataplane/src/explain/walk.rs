@@ -346,7 +346,10 @@ fn by_rules(x: &mut Exchange<'_>, group: Option<GroupId>, told: &mut Told) -> En
             Decision::Answer(answer, how) => by_rule(x, &answer, how, None),
             Decision::Tarpit(delay, answer) => by_rule(x, &answer, How::Tarpit, Some(delay)),
             // All of the body that there is to be is there.
-            Decision::WaitForBody(..) | Decision::WaitForPassword => continue,
+            // And another service lets it go on.
+            Decision::WaitForBody(..) | Decision::WaitForPassword | Decision::Authorize(..) => {
+                continue;
+            }
             Decision::Service(_) => Ending::Service,
             Decision::Close(ending) => Ending::Closed {
                 silent: ending == policy::Ending::Silent,

@@ -30,6 +30,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("respond", "STATUS or { status, body, … }"),
     ("deny", "STATUS or { status, body, … }"),
     ("authenticate", "\"USERLIST\" or { users, realm }"),
+    ("authorize", "\"GROUP\" or { group, target, … }"),
     ("accept", "true"),
     ("expect_proxy", "true, \"optional\" or \"ignored\""),
     ("reject", "\"reset\" or \"silent\""),
@@ -204,6 +205,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         "respond" => Action::Respond(read_response(item, &RESPONSE, reader)?),
         "deny" => Action::Deny(read_response(item, &RESPONSE, reader)?),
         "authenticate" => read_authenticate(item, reader)?,
+        "authorize" => Action::Authorize(Arc::new(Form::read(item, reader)?)),
         "accept" => match bool::read(item, reader)? {
             true => Action::Accept,
             false => return reader.refuse(item.span, "`accept` is false", "leave the key away"),

@@ -74,7 +74,13 @@ fn read_key(table: &Keyed<'_>, reader: &mut Reader<'_>) -> Option<Expression<Nam
     given(table, "key", Value::Source.into(), reader)
 }
 
-fn given<T: Form>(table: &Keyed<'_>, key: &str, default: T, reader: &mut Reader<'_>) -> Option<T> {
+/// What a key says; `default` where it is not there.
+pub(super) fn given<T: Form>(
+    table: &Keyed<'_>,
+    key: &str,
+    default: T,
+    reader: &mut Reader<'_>,
+) -> Option<T> {
     match table.entry(key) {
         Some(_) => table.required(key, reader),
         None => Some(default),

@@ -4,6 +4,7 @@
 //! object does not lose the others; [`print()`] gives the canonical text, which parses to the same draft.
 
 mod action;
+mod authorize;
 mod check;
 mod check_step;
 mod choice;

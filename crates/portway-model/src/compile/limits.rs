@@ -31,6 +31,10 @@ pub const MAX_TABLE_SIZE: u32 = 100_000_000;
 pub const MAX_KEY_BYTES: u16 = 4096;
 /// Most bytes that a limit of bodies may allow: an exbibyte.
 pub const MAX_BODY_BYTES: u64 = 1 << 60;
+/// Most bytes of an answer that is kept as a whole before it is passed on: each exchange may hold as much.
+pub const MAX_KEPT_ANSWER: u32 = 1024 * 1024;
+/// Most bytes of a request's body that are kept to be looked at, or sent elsewhere.
+pub const MAX_KEPT_BODY: u32 = 32 * 1024;
 /// Most requests that a limit may allow in a period, or at once: more is no limit.
 pub const MAX_REQUESTS: u32 = 1_000_000_000;
 /// Slots for tracked entries, HAProxy's customary twelve.

@@ -6,6 +6,7 @@
 //! text that a person would change: checks read the draft, with its places, and conversion reports only names
 //! and patterns.
 
+mod authorize;
 mod binds;
 mod check;
 mod control;

@@ -88,6 +88,7 @@ pub(crate) fn forwards_to<S: Stage>(rule: &Rule<S>) -> impl Iterator<Item = &S::
         let (groups, fallback, pages) = match action {
             Action::Forward(groups) => (groups.as_slice(), None, &[][..]),
             Action::ForwardByName { fallback, .. } => (&[][..], fallback.as_ref(), &[][..]),
+            Action::Authorize(asked) => (&[][..], Some(&asked.group), &[][..]),
             Action::PageFrom(pages) => (&[][..], None, pages.as_slice()),
             _ => (&[][..], None, &[][..]),
         };

@@ -255,6 +255,7 @@ impl Compiler<'_> {
             Action::Limit(limit) => self.check_limit(place, limit),
             Action::Compress(compression) => self.check_compression(place, compression),
             Action::PageFrom(pages) => self.check_pages(place, pages),
+            Action::Authorize(asked) => self.check_authorize(place, asked),
             Action::HandOver(listener) => self.check_hand_over(listener),
             Action::WaitForBody { time, .. } => {
                 limits::check_duration(&mut self.found, "the time", *time, span);
@@ -506,7 +507,7 @@ impl Compiler<'_> {
     }
 
     /// Reports a group that cannot take what this listener gives.
-    fn check_fits(&mut self, place: Place, group: &Spanned<Name>) {
+    pub(super) fn check_fits(&mut self, place: Place, group: &Spanned<Name>) {
         let Side::Listener(listener) = place.side else {
             return;
         };
@@ -672,6 +673,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
             matches!(phase, Request | Response)
         }
         Action::Authenticate { .. }
+        | Action::Authorize(_)
         | Action::Tarpit { .. }
         | Action::Limit(_)
         | Action::Compress(_)
@@ -731,7 +733,7 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::Respond(_) => "an answer",
         Action::Deny(_) => "denying",
         Action::WaitForBody { .. } => "waiting for the body",
-        Action::Authenticate { .. } => "asking for authorization",
+        Action::Authenticate { .. } | Action::Authorize(_) => "asking for authorization",
         Action::Accept => "accepting",
         Action::ExpectProxy(_) => "expecting the PROXY protocol",
         Action::Reject { .. } => "closing the connection",

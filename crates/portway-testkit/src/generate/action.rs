@@ -85,6 +85,9 @@ impl Choices {
             (Phase::Request, 1) => self.rewrite(place),
             (Phase::Request, 2) if self.one_in(8) => self.compress(),
             (Phase::Request, 2) if self.one_in(8) && !forward.is_empty() => self.page_from(forward),
+            (Phase::Request, 2) if self.one_in(8) && !forward.is_empty() => {
+                self.authorize(place, forward)
+            }
             (Phase::Request, 2) => self.answer(place, forward),
             (Phase::Request, 5) if place.group => {
                 Action::UseTarget(Template(vec![TemplatePart::Expression(Spanned::bare(

@@ -10,6 +10,7 @@ mod choice;
 mod expression;
 mod transform;
 mod object;
+mod policy;
 mod text;
 
 use ipnet::IpNet;

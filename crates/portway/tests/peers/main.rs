@@ -10,6 +10,7 @@ mod namespace;
 mod stage;
 mod support;
 
+mod authorize;
 mod cloudformation;
 mod codestream;
 mod differential;

@@ -1,5 +1,6 @@
 //! Configurations of Traefik in files, at work: what routers, middlewares and services do to requests and responses.
 
+use crate::echo::Echo;
 use crate::support::{PORTWAY, Portway, Process, Scene, free_offset, free_port};
 
 /// Routers with every middleware that does something.
@@ -15,6 +16,8 @@ http:
     secure: { rule: "PathPrefix(`/secure`)", service: echo, middlewares: [https] }
     moved: { rule: "PathPrefix(`/moved`)", service: echo, middlewares: [moved] }
     staff: { rule: "PathPrefix(`/staff`)", service: echo, middlewares: [staff] }
+    asked: { rule: "PathPrefix(`/asked`)", service: echo, middlewares: [outer, asked] }
+    refused: { rule: "PathPrefix(`/asked/refused`)", service: echo, middlewares: [outer, refused] }
     office: { rule: "PathPrefix(`/office`)", service: echo, middlewares: [office] }
     local: { rule: "PathPrefix(`/local`)", service: echo, middlewares: [local] }
     behind: { rule: "PathPrefix(`/behind`)", service: echo, middlewares: [behind], entryPoints: [proxied] }
@@ -43,6 +46,8 @@ http:
     https: { redirectScheme: { scheme: https, port: "8443", permanent: true } }
     moved: { redirectRegex: { regex: "^http://([^/]+)/moved/(.*)", replacement: "http://new.example/${2}" } }
     staff: { basicAuth: { users: ["anna:$apr1$abcdefgh$cy3DSYyOwfhsyu7QOMQzd.", "berta:{SHA}qvTGHdzF6KLavt4PO0gs2a6pQ00="], headerField: X-User, removeHeader: true } }
+    asked: { forwardAuth: { address: "http://127.0.0.1:AUTH/header/X-User/anna?of=traefik", authResponseHeaders: [X-User] } }
+    refused: { forwardAuth: { address: "http://127.0.0.1:AUTH/status/401/a" } }
     office: { ipAllowList: { sourceRange: [192.0.2.0/24] } }
     local: { ipAllowList: { sourceRange: [127.0.0.0/8] } }
     behind: { ipAllowList: { sourceRange: [192.0.2.0/24], ipStrategy: { excludedIPs: [10.0.0.0/8] } } }
@@ -120,7 +125,9 @@ impl Deployment {
         let scene = Scene::new();
         let [app, dead] = [(); 2].map(|()| free_port());
         let server = scene.python(app, ECHO);
-        let dynamic = DYNAMIC.replace("APP", &app.to_string());
+        let auth = Echo::start("auth").port;
+        let dynamic = DYNAMIC.replace("AUTH", &auth.to_string());
+        let dynamic = dynamic.replace("APP", &app.to_string());
         scene.file("dynamic.yml", dynamic.replace("DEAD", &dead.to_string()));
         scene.file("traefik.toml", STATIC);
         let out = ["--out-cert", "a.crt", "--out-key", "a.key"];
@@ -231,6 +238,20 @@ fn middlewares_answer() {
             &["HTTP/1.1 200 ", &told, "!Authorization"],
         );
     }
+    // Another service says who passes, and its refusal is the client's answer.
+    let user = ["X-User: anna\n", "\nGET /asked/a?b\n", "X-Outer: 1\n"];
+    it.check(
+        "/asked/a?b",
+        &["-H", "X-User: eve"],
+        &[&user[..], &["!eve"]].concat(),
+    );
+    let told = [
+        "HTTP/1.1 401 ",
+        "\nGET /status/401/a HTTP/1.1\n",
+        "\nx-forwarded-uri: /asked/refused?b\n",
+        "X-Outer: 1\n",
+    ];
+    it.check("/asked/refused?b", &["-H", "X-Forwarded-Uri: /else"], &told);
     it.check("/office", &[], &["HTTP/1.1 403 ", "Forbidden"]);
     it.check("/local", &[], &["HTTP/1.1 200 "]);
     it.check("/failover", &[], &["HTTP/1.1 200 ", "\nGET /failover\n"]);

@@ -248,6 +248,7 @@ fn ends(action: &Action<Named>) -> bool {
             | Action::Respond(_)
             | Action::Deny(_)
             | Action::Authenticate { .. }
+            | Action::Authorize(_)
             | Action::Limit(_)
             | Action::PageFrom(_)
     )

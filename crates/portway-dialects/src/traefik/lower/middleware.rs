@@ -112,6 +112,7 @@ impl Lowering<'_> {
                 }
             }
             "redirectRegex" => self.redirect_regex(section, chain, at),
+            "forwardAuth" => self.forward_auth(object, section, chain, at),
             "basicAuth" => self.basic_auth(object, section, chain, at),
             "ipAllowList" | "ipWhiteList" => self.ip_allow_list(section, chain, at),
             "errors" => self.errors(object, section, chain, at),

@@ -163,7 +163,11 @@ impl Lowering<'_> {
         (!servers.is_empty()).then_some(servers)
     }
 
-    fn server(&mut self, url: Spanned<&str>, weight: Option<Spanned<i64>>) -> Option<Server> {
+    pub(super) fn server(
+        &mut self,
+        url: Spanned<&str>,
+        weight: Option<Spanned<i64>>,
+    ) -> Option<Server> {
         let wrong = |this: &mut Self, message: String| {
             let one = Diagnostic::error(Code::OutOfRange, url.span, message);
             this.found

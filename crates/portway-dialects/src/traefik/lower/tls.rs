@@ -9,7 +9,7 @@ use portway_model::draft::{
 };
 use portway_model::name::Name;
 use portway_model::settings::{ClientAuth, TlsVersion};
-use portway_model::span::Spanned;
+use portway_model::span::{Span, Spanned};
 
 /// A certificate or key itself, where a file may be named.
 fn is_pem(text: &str) -> bool {
@@ -85,9 +85,18 @@ impl Lowering<'_> {
             let one = Diagnostic::warning(Code::Unused, other.span, message);
             self.refused(one);
         }
-        let key = section.some_text("keyFile");
+        self.certificate_of(file, section.some_text("keyFile"), section.span)
+    }
+
+    /// The certificate in a file or text, with its key.
+    pub(super) fn certificate_of(
+        &mut self,
+        file: Spanned<&str>,
+        key: Option<Spanned<&str>>,
+        at: Span,
+    ) -> Option<Spanned<Name>> {
         let mut draft = CertificateDraft {
-            name: Spanned::new(Name::new(file.value), section.span),
+            name: Spanned::new(Name::new(file.value), at),
             file: None,
             key: None,
             pem: None,
@@ -98,10 +107,10 @@ impl Lowering<'_> {
             let text = [file.value, key.map_or("", |key| key.value)].join("\n");
             let same = |it: &&CertificateDraft| it.pem.as_ref().is_some_and(|it| it.value == text);
             if let Some(known) = self.draft.certificates.iter().find(same) {
-                return Some(Spanned::new(known.name.value.clone(), section.span));
+                return Some(Spanned::new(known.name.value.clone(), at));
             }
             let name = format!("certificate {}", self.draft.certificates.len() + 1);
-            draft.name = Spanned::new(Name::new(name), section.span);
+            draft.name = Spanned::new(Name::new(name), at);
             draft.pem = Some(Spanned::new(text, file.span));
         } else {
             draft.file = Some(self.file(file)?);

@@ -92,61 +92,65 @@ pub(crate) const ROWS: &[Row] = &[
     yes("http.middlewares.*.errors.service", Text),
     yes("http.middlewares.*.errors.query", Text),
     yes("http.middlewares.*.errors.errorRequestHeaders", List),
-    not_yet("http.middlewares.*.forwardAuth", Section, ""),
-    not_yet("http.middlewares.*.forwardAuth.address", Text, ""),
-    not_yet("http.middlewares.*.forwardAuth.tls", Section, ""),
-    not_yet("http.middlewares.*.forwardAuth.tls.ca", Text, ""),
-    not_yet("http.middlewares.*.forwardAuth.tls.cert", Text, ""),
-    not_yet("http.middlewares.*.forwardAuth.tls.key", Text, ""),
-    not_yet(
+    yes("http.middlewares.*.forwardAuth", Section),
+    yes_but(
+        "http.middlewares.*.forwardAuth.address",
+        Text,
+        "the server is a target group of its own; without health checks",
+    ),
+    yes("http.middlewares.*.forwardAuth.tls", Section),
+    yes("http.middlewares.*.forwardAuth.tls.ca", Text),
+    yes("http.middlewares.*.forwardAuth.tls.cert", Text),
+    yes("http.middlewares.*.forwardAuth.tls.key", Text),
+    yes(
         "http.middlewares.*.forwardAuth.tls.insecureSkipVerify",
         Flag,
-        "",
     ),
-    not_yet("http.middlewares.*.forwardAuth.tls.caOptional", Flag, ""),
-    not_yet(
+    no_effect(
+        "http.middlewares.*.forwardAuth.tls.caOptional",
+        Flag,
+        "clients do not show certificates here",
+    ),
+    yes_but(
         "http.middlewares.*.forwardAuth.trustForwardHeader",
         Flag,
-        "",
+        "what clients say counts only where the entry point trusts them",
     ),
-    not_yet(
-        "http.middlewares.*.forwardAuth.authResponseHeaders",
-        List,
-        "",
-    ),
-    not_yet(
+    yes("http.middlewares.*.forwardAuth.authResponseHeaders", List),
+    yes(
         "http.middlewares.*.forwardAuth.authResponseHeadersRegex",
         Text,
-        "",
     ),
-    not_yet(
-        "http.middlewares.*.forwardAuth.authRequestHeaders",
-        List,
-        "",
-    ),
-    not_yet(
+    yes("http.middlewares.*.forwardAuth.authRequestHeaders", List),
+    yes(
         "http.middlewares.*.forwardAuth.addAuthCookiesToResponse",
         List,
-        "",
     ),
-    not_yet("http.middlewares.*.forwardAuth.headerField", Text, ""),
-    not_yet("http.middlewares.*.forwardAuth.forwardBody", Flag, ""),
-    not_yet("http.middlewares.*.forwardAuth.maxBodySize", Number, ""),
-    not_yet(
+    no_effect(
+        "http.middlewares.*.forwardAuth.headerField",
+        Text,
+        "access logs name the user of basicAuth alone",
+    ),
+    yes_but(
+        "http.middlewares.*.forwardAuth.forwardBody",
+        Flag,
+        "up to 32 KiB; a longer body is answered with 413",
+    ),
+    yes_but(
+        "http.middlewares.*.forwardAuth.maxBodySize",
+        Number,
+        "a longer body is answered with 413",
+    ),
+    yes_but(
         "http.middlewares.*.forwardAuth.maxResponseBodySize",
         Number,
-        "",
+        "1 MiB at most, and where nothing is said",
     ),
-    not_yet(
+    yes(
         "http.middlewares.*.forwardAuth.preserveLocationHeader",
         Flag,
-        "",
     ),
-    not_yet(
-        "http.middlewares.*.forwardAuth.preserveRequestMethod",
-        Flag,
-        "",
-    ),
+    yes("http.middlewares.*.forwardAuth.preserveRequestMethod", Flag),
     not_yet("http.middlewares.*.grpcWeb", Section, ""),
     not_yet("http.middlewares.*.grpcWeb.allowOrigins", List, ""),
     yes("http.middlewares.*.headers", Section),

@@ -1,0 +1,49 @@
+//! Actions in which other services have a part.
+
+use super::{Choices, Place};
+use portway_model::action::Action;
+use portway_model::authorize::{Authorize, Trust};
+use portway_model::name::Name;
+use portway_model::span::Spanned;
+use portway_model::stage::Named;
+use std::sync::Arc;
+
+impl Choices {
+    /// A question to one of these groups.
+    pub(super) fn authorize(&mut self, place: Place, groups: &[Name]) -> Action<Named> {
+        let Some(group) = self.among(groups) else {
+            return Action::Accept;
+        };
+        let usual = Authorize::new(Spanned::bare(group));
+        let header = |c: &mut Self| c.one("X-User", &["X-Group", "X-a"]).to_owned();
+        let asked = Authorize {
+            target: match self.one_in(3) {
+                true => usual.target,
+                false => self.template_of(place, "/auth", Self::word),
+            },
+            keep_method: self.one_in(3),
+            request_headers: self.maybe(|c| c.some(3, header)),
+            headers: match self.one_in(2) {
+                true => vec![(
+                    "Host".to_owned(),
+                    self.template_of(place, "auth", Self::word),
+                )],
+                false => Vec::new(),
+            },
+            trust: self.one(usual.trust, &[Trust::Nobody, Trust::Everybody]),
+            body_bytes: self.maybe(|c| c.one(1024, &[1, 32768])),
+            copy_headers: self.some(3, header),
+            copy_matching: self.maybe(|c| Spanned::bare(c.pattern())),
+            copy_cookies: self.some(2, |c| c.one("session", &["id"]).to_owned()),
+            answer_bytes: self.one(usual.answer_bytes, &[0, 100]),
+            location_base: self.maybe(|_| "http://auth.example/a".to_owned()),
+            on_failure: match self.below(3) {
+                0 => usual.on_failure,
+                1 => None,
+                _ => Some(500),
+            },
+            group: usual.group,
+        };
+        Action::Authorize(Arc::new(asked))
+    }
+}

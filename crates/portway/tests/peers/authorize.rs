@@ -1,0 +1,157 @@
+//! Another service is asked whether requests may go on: what it says holds, and without it nobody passes.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::echo::Echo;
+use crate::stage::{Client, Stage, group, listener};
+use crate::support::{eventually, free_port};
+
+/// A listener whose requests say what the service is asked, and so what it answers: `X-Ask: status/403`.
+fn asking(port: u16, more: &str) -> String {
+    let target = "target = '/${header(`X-Ask`)}'";
+    format!(
+        "[listener.web]\nbind = '127.0.0.1:{port}'\naccess_log = 'json'\n\
+         [[listener.web.rule]]\nauthorize = {{ group = 'auth', {target}, copy_headers = ['X-User'], \
+         copy_matching = '^X-Right-', copy_cookies = ['session'], answer_bytes = 2000{more} }}\n\
+         [[listener.web.rule]]\nforward = 'app'\n"
+    )
+}
+
+/// Asks with these headers; head and body of the answer.
+fn ask(stage: &Stage, port: u16, headers: &[&str]) -> String {
+    let url = format!("http://127.0.0.1:{port}/page?a=1");
+    let mut arguments = vec!["-s", "-i", "-m", "10"];
+    for header in headers {
+        arguments.extend(["-H", header]);
+    }
+    arguments.push(&url);
+    stage.scene.curl(&arguments).good()
+}
+
+#[test]
+fn what_the_service_says_holds() {
+    let (app, auth, web) = (Echo::start("app"), Echo::start("auth"), free_port());
+    let groups = group("app", &[app.port]) + &group("auth", &[auth.port]);
+    let stage = Stage::new(&(asking(web, ", body_bytes = 20") + &groups));
+    let yes = ask(
+        &stage,
+        web,
+        &[
+            "X-Ask: header/X-User/anna/x-right-a/read/Set-Cookie/session%3D1",
+            "x-user: eve",
+            "X-RIGHT-b: write",
+        ],
+    );
+    let line = |text: &str| yes.lines().any(|it| it.trim_end() == text);
+    assert!(line("x-user: anna") && line("x-right-a: read"), "{yes}");
+    assert!(!yes.contains("eve") && !yes.contains("write"), "{yes}");
+    assert!(
+        line("Set-Cookie: session=1") && line("GET /page?a=1 HTTP/1.1"),
+        "{yes}"
+    );
+    // Of no the client is told all, and the service was told of the request.
+    let no = ask(
+        &stage,
+        web,
+        &["X-Ask: status/403", "X-Forwarded-Uri: /else", "X-Own: 1"],
+    );
+    assert!(
+        no.starts_with("HTTP/1.1 403 ") && no.contains("X-Server: auth\r\n"),
+        "{no}"
+    );
+    for told in [
+        "GET /status/403 HTTP/1.1",
+        "x-forwarded-method: GET",
+        "x-forwarded-uri: /page?a=1",
+        "x-forwarded-proto: http",
+        "x-forwarded-for: 127.0.0.1",
+        &format!("x-forwarded-host: 127.0.0.1:{web}"),
+        "x-own: 1",
+    ] {
+        assert!(no.lines().any(|it| it == told), "{told}: {no}");
+    }
+    // Its body goes along, to both.
+    let url = format!("http://127.0.0.1:{web}/form");
+    let form = |ask: &str, body: &str| {
+        let output = stage.scene.curl(&["-s", "-i", "-H", ask, "-d", body, &url]);
+        output.good()
+    };
+    for (ask, line) in [
+        ("X-Ask: ", "POST /form HTTP/1.1"),
+        ("X-Ask: status/409", "x-forwarded-method: POST"),
+    ] {
+        let answer = form(ask, "name=anna");
+        assert!(
+            answer.contains(line) && answer.ends_with("\nname=anna"),
+            "{answer}"
+        );
+    }
+    let long = form("X-Ask: ", "name=anna&and=many&more");
+    assert!(long.starts_with("HTTP/1.1 413 "), "{long}");
+    // What is no answer lets nobody pass.
+    for silence in ["reset", "junk", "bytes/3000", "status/101"] {
+        let answer = ask(&stage, web, &[&format!("X-Ask: {silence}")]);
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{silence}: {answer}");
+    }
+    let count = "portway_listener_faults_total{listener=\"web\",fault=\"not_authorized\"} ";
+    assert_eq!(stage.metric(count), "4");
+    assert_eq!(
+        stage.metric("portway_target_group_requests_total{target_group=\"auth\",code=\"4xx\"} "),
+        "2"
+    );
+}
+
+#[test]
+fn without_the_service_nobody_passes() {
+    let (app, auth, web) = (Echo::start("app"), Echo::start("auth"), free_port());
+    let (dead, open) = (free_port(), free_port());
+    let text = |ports: &[u16], more: &str| {
+        let rest =
+            group("app", &[app.port]) + &group("auth", ports) + &listener("open", open, "app");
+        asking(web, more) + &rest
+    };
+    let stage = Stage::new(&text(&[dead], ""));
+    let spoofed = ["X-Ask: ", "X-User: eve"];
+    let answer = ask(&stage, web, &spoofed);
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && !answer.contains("app"),
+        "{answer}"
+    );
+    assert_eq!(Client::new(open).ask("/"), "app");
+    stage.becomes(&text(&[dead], ", on_failure = 403"));
+    assert!(ask(&stage, web, &spoofed).starts_with("HTTP/1.1 403 "));
+    // Who lets pass then does not believe the client.
+    stage.becomes(&text(&[dead], ", on_failure = 'pass'"));
+    let answer = ask(&stage, web, &spoofed);
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && !answer.contains("eve"),
+        "{answer}"
+    );
+    // Another target is asked in place of a dead one.
+    stage.becomes(&text(&[dead, auth.port], ""));
+    for _ in 0..4 {
+        let answer = ask(&stage, web, &["X-Ask: header/X-User/anna"]);
+        assert!(answer.contains("x-user: anna"), "{answer}");
+    }
+    assert!(stage.metric("portway_target_group_retries_total{target_group=\"auth\"} ") != "0");
+    // A question goes on over a reload, and ends with its client.
+    let mut slow = Client::new(web);
+    slow.send("GET / HTTP/1.1\r\nHost: a\r\nX-Ask: slow/700\r\n\r\n");
+    thread::sleep(Duration::from_millis(200));
+    stage.becomes(&text(&[auth.port], ", on_failure = 403"));
+    assert!(slow.answer().starts_with("http/1.1 200 "));
+    let mut leaves = Client::new(web);
+    leaves.send("GET / HTTP/1.1\r\nHost: a\r\nX-Ask: slow/300\r\n\r\n");
+    thread::sleep(Duration::from_millis(100));
+    drop(leaves);
+    eventually("nobody is served", || {
+        let served = stage.metric("portway_listener_requests_in_flight{listener=\"web\"} ");
+        (served == "0").then_some(())
+    });
+    let idle = format!(
+        "portway_target_requests_in_flight{{target_group=\"auth\",target=\"127.0.0.1:{}\"}} ",
+        auth.port
+    );
+    assert_eq!(stage.metric(&idle), "0");
+}
