@@ -165,10 +165,21 @@ pub(crate) fn limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(0)
 }
 
+/// Descriptors that connections may have; 0 is no limit.
+pub(crate) fn for_connections() -> u32 {
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.map_or(0, |limit| u32::try_from(free(limit)).unwrap_or(u32::MAX))
+}
+
+/// What is not reserved, but half of them all at least.
+fn free(limit: u64) -> u64 {
+    limit.saturating_sub(RESERVED).max(limit / 2).max(2)
+}
+
 /// Half of the descriptors that are not reserved, but a quarter of them all at least.
 fn room(limit: Option<u64>) -> u32 {
     let Some(limit) = limit else { return 0 };
-    let room = (limit.saturating_sub(RESERVED) / 2).max(limit / 4).max(1);
+    let room = free(limit) / 2;
     u32::try_from(room).unwrap_or(u32::MAX)
 }
 

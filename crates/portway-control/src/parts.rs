@@ -93,6 +93,7 @@ impl Installed {
         let before_it = (plane, ready.leaving);
         let listeners = of_listeners(before_it, &snapshot, ready.keys, tls.listeners, sinks);
         let groups = of_groups(before_it, &snapshot, &tls.groups, targets);
+        base.process.set_descriptors(descriptors::for_connections());
         let plane = Plane {
             max_connections: descriptors::max_connections(&snapshot),
             metrics: ready.metrics,

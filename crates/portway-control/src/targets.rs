@@ -390,6 +390,14 @@ impl WatchedTarget {
         transition
     }
 
+    /// A check could not be made, which says nothing of it. True where the one before was.
+    pub(crate) fn not_checked(&self, check: LastCheck) -> bool {
+        let was = |last: &LastCheck| last.word == CheckWord::SocketError;
+        let mut known = self.known();
+        let before = known.last_check.replace(check);
+        !before.as_ref().is_some_and(was)
+    }
+
     /// Takes errors in a row of what it serves into account; gives the change of state, if they made one.
     pub(crate) fn failed_to_serve(
         &self,

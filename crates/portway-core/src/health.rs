@@ -79,6 +79,8 @@ pub enum Failure {
     ConnectTimedOut(Duration),
     /// The connection failed in another way (no route, reset, no local port): what the system says.
     ConnectFailed(Box<str>),
+    /// We had no descriptor, port or memory for it: it says nothing of the target. What the system says.
+    NotMade(Box<str>),
     /// The name of the target has no address: what the resolver says.
     NotResolved(Box<str>),
     /// The TLS handshake failed: why.
@@ -116,6 +118,7 @@ impl Failure {
             Failure::ConnectionRefused | Failure::ConnectFailed(_) | Failure::NotResolved(_) => {
                 CheckWord::L4Connection
             }
+            Failure::NotMade(_) => CheckWord::SocketError,
             Failure::ConnectTimedOut(_) => CheckWord::L4Timeout,
             Failure::TlsFailed(_) => CheckWord::L6Response,
             Failure::TimedOut(_) => CheckWord::L7Timeout,
@@ -132,7 +135,7 @@ impl Failure {
         match self {
             Failure::ConnectionRefused => "Connection refused".to_owned(),
             Failure::ConnectTimedOut(_) | Failure::TimedOut(_) => String::new(),
-            Failure::ConnectFailed(why) => why.to_string(),
+            Failure::ConnectFailed(why) | Failure::NotMade(why) => why.to_string(),
             Failure::TlsFailed(_) => "SSL handshake failure".to_owned(),
             Failure::Step { said, .. } => said.to_string(),
             other => other.to_string(),
@@ -170,6 +173,7 @@ impl fmt::Display for Failure {
             Failure::ConnectionRefused => f.write_str("connection refused"),
             Failure::ConnectTimedOut(after) => write!(f, "connect timed out after {after:?}"),
             Failure::ConnectFailed(why) => write!(f, "connect failed: {why}"),
+            Failure::NotMade(why) => write!(f, "could not be made: {why}"),
             Failure::NotResolved(why) => write!(f, "name not resolved: {why}"),
             Failure::TlsFailed(why) => write!(f, "TLS failed: {why}"),
             Failure::TimedOut(after) => write!(f, "timed out after {after:?}"),

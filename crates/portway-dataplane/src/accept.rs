@@ -7,6 +7,7 @@ use crate::l4;
 use crate::live::{self, Entrance, Full, Gate, ListenerState, Shut};
 use crate::plane::{Plane, SocketPlace};
 use crate::rules::{Rules, Verdict};
+use crate::scarce;
 use crate::sessions;
 use crate::stream::{Socket as Connected, Stream};
 use crate::timer::{Seat, TICK};
@@ -265,6 +266,7 @@ async fn failed(worker: &Worker, error: &io::Error) {
     worker.metrics().accept_errors.add(1);
     if !is_of_one(error) {
         worker.metrics().limit_reached(Limit::FileDescriptors);
+        scarce::make_room(worker);
         tokio::time::sleep(EXHAUSTED_PAUSE).await;
     }
 }
@@ -313,6 +315,8 @@ enum Refused {
     /// There is no such listener any more.
     Gone,
     Full(Full),
+    /// It, or the connection to its target, may find no descriptor.
+    Scarce,
     /// Too many came lately; one more may come after this time.
     Soon(Duration),
 }
@@ -341,6 +345,9 @@ fn enter_paced(worker: &Rc<Worker>, id: ListenerId) -> Result<Open, Refused> {
     let generation = worker.generation();
     let (listener, parts) = generation.plane.listener(id).ok_or(Refused::Gone)?;
     let process: &live::ProcessState = worker.process();
+    if !scarce::room_for_another(process) {
+        return Err(Refused::Scarce);
+    }
     let limits = &generation.plane.snapshot.process;
     let paces = [
         (&process.connection_pace, limits.max_connection_rate),
@@ -378,6 +385,11 @@ async fn room(worker: &Rc<Worker>, incoming: &Incoming) -> Option<Open> {
         let (limit, wait) = match enter_paced(worker, incoming.listener()) {
             Ok(open) => return Some(open),
             Err(Refused::Gone) => return None,
+            Err(Refused::Scarce) => {
+                worker.tell_resting();
+                scarce::make_room(worker);
+                (Limit::FileDescriptors, TICK)
+            }
             Err(Refused::Full(Full::Process)) => (Limit::Connections, TICK),
             Err(Refused::Full(Full::Listener)) => (Limit::ListenerConnections, TICK),
             Err(Refused::Soon(wait)) => (Limit::ConnectionRate, wait.min(TICK)),

@@ -6,6 +6,7 @@ use crate::live::{InFlight, Seen, TargetState};
 use crate::plane::GroupParts;
 use crate::pool::{Link, Pool, Way};
 use crate::proxy_header;
+use crate::scarce;
 use crate::stream::{Socket, Stream};
 use crate::timer::Timer;
 use portway_model::address::{TargetAddress, abstract_name};
@@ -14,6 +15,7 @@ use portway_model::snapshot::{GroupId, TargetGroup, TargetTls};
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::TargetMetrics;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -106,7 +108,8 @@ pub(crate) async fn connect(
     slot: InFlight,
 ) -> io::Result<Upstream> {
     let generation = &connection.generation;
-    let (group, parts, state, pool) = parts_of(generation, wanted)?;
+    let all = parts_of(generation, wanted)?;
+    let (group, _, state, pool) = all;
     let own = group.targets.get(wanted.target);
     let way = Way {
         address: address(wanted, group, state)?,
@@ -130,11 +133,10 @@ pub(crate) async fn connect(
     let link = match pooled {
         Some(link) => link,
         None => {
-            let opening = open(connection, group, parts, state, wanted.target, &way);
+            let opening = open_in_time(connection, all, wanted.target, &way);
             // Boxed because most exchanges use a pooled connection, and every one would carry it along.
-            let opening = Box::pin(within(&connection.timer, group.timeouts.connect, opening));
-            let opened = opening.await;
-            if opened.is_err() {
+            let opened = Box::pin(opening).await;
+            if matches!(&opened, Err(error) if !scarce::is_of_ours(error)) {
                 state.saw(Seen::NotConnected);
             }
             pool.opened(opened?, way)
@@ -209,6 +211,23 @@ pub fn unix_path(path: &str) -> Cow<'_, Path> {
         Some(name) => Cow::Owned(OsString::from_vec([b"\0", name.as_slice()].concat()).into()),
         None => Cow::Borrowed(Path::new(path)),
     }
+}
+
+/// As [`open`], until the time to connect is over. What we lack ourselves is waited for, and is the error where it does not come.
+async fn open_in_time(
+    connection: &Connection,
+    (group, parts, state, _): Parts<'_>,
+    target: usize,
+    way: &Way,
+) -> io::Result<Stream> {
+    let lack = Cell::new(None);
+    let open = || open(connection, group, parts, state, target, way);
+    let opening = scarce::with_patience(&connection.worker, &lack, open);
+    let opened = within(&connection.timer, group.timeouts.connect, opening).await;
+    opened.map_err(|error| match lack.take() {
+        Some(lack) if error.kind() == io::ErrorKind::TimedOut => lack,
+        _ => error,
+    })
 }
 
 async fn open(

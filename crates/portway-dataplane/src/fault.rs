@@ -1,5 +1,6 @@
 //! Faults: what went wrong in an exchange, whose it is, and what is answered. One table decides the answer.
 
+use crate::scarce;
 use portway_core::http1::Refusal;
 use portway_core::retry::Stage;
 use portway_model::settings::OwnAnswers;
@@ -168,8 +169,15 @@ impl Fault {
         }
     }
 
-    /// The target could not be connected to.
+    /// The target could not be connected to; where that is for a lack of ours, another target could not be either.
     pub(crate) fn connect(error: &io::Error) -> Self {
+        if scarce::is_of_ours(error) {
+            return Self {
+                code: FaultCode::Exhausted,
+                stage: None,
+                status: Some(503),
+            };
+        }
         let (code, status) = match error.kind() {
             io::ErrorKind::ConnectionRefused => (FaultCode::ConnectRefused, 502),
             io::ErrorKind::TimedOut => (FaultCode::ConnectTimeout, 504),
@@ -337,6 +345,7 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
             "The target could not be reached."
         }
         (FaultCode::ConnectTimeout, _) => "The target could not be reached in time.",
+        (FaultCode::Exhausted, _) => "The balancer has no room for this request now.",
         (FaultCode::TargetTls, _) => "No secure connection to the target could be made.",
         (FaultCode::TargetClosed, _) => "The target closed the connection before it responded.",
         (FaultCode::ResponseTimeout, _) => "The target did not respond in time.",

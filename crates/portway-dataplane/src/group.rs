@@ -381,6 +381,17 @@ impl Generation {
         }
     }
 
+    /// Closes connections that wait for a request, `most` at most; how many.
+    pub(crate) fn close_idle(&self, most: u32) -> u32 {
+        let mut left = most;
+        let runs = self.groups.iter().map(|run| &**run);
+        let later = self.later.iter().map(|it| &*it.run);
+        for pool in runs.chain(later).flat_map(|run| &run.pools) {
+            left -= pool.close_oldest(left);
+        }
+        most - left
+    }
+
     /// Closes pooled connections that have waited for too long. `now` and ages in ticks of the worker's timer.
     pub(crate) fn sweep(&self, now: u64) {
         for (group, run) in self.plane.snapshot.groups.iter().zip(&self.groups) {

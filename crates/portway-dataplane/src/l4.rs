@@ -339,8 +339,10 @@ async fn upstream<'c>(
             Err(error) => error,
         };
         let of_target = connection.of_target(group, target);
-        of_target.connect_failures.add(1);
         let fault = Fault::connect(&error);
+        if fault.stage.is_some() {
+            of_target.connect_failures.add(1);
+        }
         if !attempts.again(connection, fault, target, ANY).await {
             return Err(fault);
         }

@@ -517,6 +517,12 @@ pub struct ProcessState {
     /// Told whenever a connection ends while somebody waits for room.
     left: Notify,
     waiting: AtomicU32,
+    /// Descriptors that connections may have; 0: no limit.
+    descriptors: AtomicU32,
+    /// Clients that wait for their next request, as workers told last.
+    resting: AtomicU32,
+    /// How often somebody found too few descriptors.
+    room_asked: AtomicU32,
 }
 
 /// Somebody who waits for room.
@@ -561,6 +567,33 @@ impl ProcessState {
     /// Says another limit; 0: as configured.
     pub fn set_limit(&self, limit: u32) {
         self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Descriptors that connections of clients and to targets may have; 0: no limit.
+    pub fn set_descriptors(&self, limit: u32) {
+        self.descriptors.store(limit, Ordering::Relaxed);
+    }
+
+    pub(crate) fn descriptors(&self) -> u32 {
+        self.descriptors.load(Ordering::Relaxed)
+    }
+
+    /// Clients that wait for their next request: a worker has so many more, or less.
+    pub(crate) fn count_resting(&self, change: i32) {
+        self.resting.fetch_add(change as u32, Ordering::Relaxed);
+    }
+
+    pub(crate) fn resting(&self) -> u32 {
+        self.resting.load(Ordering::Relaxed)
+    }
+
+    /// Has every worker close what only waits.
+    pub(crate) fn ask_for_room(&self) {
+        self.room_asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn room_asked(&self) -> u32 {
+        self.room_asked.load(Ordering::Relaxed)
     }
 
     /// True from the beginning of a graceful stop: readiness fails and answers carry `Connection: close`.

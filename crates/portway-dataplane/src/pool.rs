@@ -5,10 +5,11 @@
 //! kernel is asked. A worker with none that fits takes one from another worker's shelf (`docs/adr/0012`).
 
 use crate::live::TargetState;
+use crate::scarce;
 use crate::stream::Stream;
 use portway_model::settings::ConnectionReuse;
 use portway_telemetry::metrics::TargetMetrics;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -46,6 +47,7 @@ pub(crate) struct Link {
     /// It has served more than one exchange.
     proven: bool,
     open: Open,
+    descriptor: scarce::Upstream,
 }
 
 /// Counts an open connection, unless another counts it from now on.
@@ -67,6 +69,7 @@ struct Idle {
     way: Way,
     proven: bool,
     since: u64,
+    descriptor: scarce::Upstream,
 }
 
 /// The idle connections of one worker. The lock is free but for the moments in which another worker looks.
@@ -174,15 +177,16 @@ impl Pool {
     pub(crate) fn opened(&self, stream: Stream, way: Way) -> Link {
         self.metrics.connections.add(1);
         self.metrics.connections_open.up();
-        self.link(stream, way, false)
+        self.link(stream, way, false, scarce::Upstream::new())
     }
 
-    fn link(&self, stream: Stream, way: Way, proven: bool) -> Link {
+    fn link(&self, stream: Stream, way: Way, proven: bool, descriptor: scarce::Upstream) -> Link {
         Link {
             stream,
             way,
             proven,
             open: Open(Some(Arc::clone(&self.metrics))),
+            descriptor,
         }
     }
 
@@ -216,7 +220,7 @@ impl Pool {
         let shelves = self.target.shelves();
         shelves.idle.fetch_sub(1, Ordering::Relaxed);
         self.metrics.connections_idle.down();
-        self.link(idle.stream, idle.way, idle.proven)
+        self.link(idle.stream, idle.way, idle.proven, idle.descriptor)
     }
 
     /// A connection for the next request, opened in this way. `first`: the request is the first of its client's connection.
@@ -262,6 +266,17 @@ impl Pool {
         self.close(|idle| idle.since < oldest);
     }
 
+    /// Closes the oldest, `most` at most; how many.
+    pub(crate) fn close_oldest(&self, most: u32) -> u32 {
+        let left = Cell::new(most);
+        self.close(|_| {
+            let goes = left.get() > 0;
+            left.set(left.get().saturating_sub(1));
+            goes
+        });
+        most - left.get()
+    }
+
     /// Closes the oldest for as long as they are to go.
     fn close(&self, goes: impl Fn(&Idle) -> bool) {
         loop {
@@ -290,6 +305,7 @@ impl Link {
             way: self.way,
             proven: self.proven,
             since,
+            descriptor: self.descriptor,
         }
     }
 

@@ -108,7 +108,8 @@ pub(crate) fn failed(x: &Exchange<'_>, fault: Fault) {
         return;
     };
     count(&x.connection.of_group(group).failures, fault);
-    if let Some(target) = x.attempt.target {
+    let ours = fault.code == FaultCode::Exhausted;
+    if let Some(target) = x.attempt.target.filter(|_| !ours) {
         count(&x.connection.of_target(group, target).failures, fault);
     }
 }
@@ -122,6 +123,7 @@ fn count(failures: &Failures, fault: Fault) {
         | FaultCode::TargetTls
         | FaultCode::QueueTimeout
         | FaultCode::QueueFull
+        | FaultCode::Exhausted
         | FaultCode::NoHealthyTarget => &failures.connection,
         FaultCode::TargetDown => {
             failures.target_aborts.add(1);

@@ -101,6 +101,7 @@ fn letters(fault: Fault, progress: Progress) -> [u8; 2] {
         | FaultCode::ConnectFailed
         | FaultCode::NotResolved
         | FaultCode::TargetTls => *b"SC",
+        FaultCode::Exhausted => *b"RC",
         FaultCode::ConnectTimeout => *b"sC",
         FaultCode::TargetClosed => [b'S', how_far],
         FaultCode::ResponseTimeout => [b's', how_far],

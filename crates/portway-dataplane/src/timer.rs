@@ -84,6 +84,8 @@ pub(crate) struct Timers {
     cuts: Cell<bool>,
     /// Connections that there have been.
     seated: Cell<u64>,
+    /// Those that wait for their next request.
+    resting: Cell<u32>,
     slots: RefCell<Vec<Slot>>,
     free: RefCell<Vec<u32>>,
 }
@@ -134,6 +136,46 @@ impl Timers {
     /// Expires every connection that waits for its next request; `first`: also those that wait for their first, or were just served.
     pub(crate) fn expire_resting(&self, first: bool) {
         self.expire(|slot| slot.is_over(first));
+    }
+
+    /// Expires the connections that wait for their next request for the longest time, `most` at most; how many. Those that were just
+    /// served are left alone.
+    pub(crate) fn expire_oldest_resting(&self, most: u32) -> u32 {
+        let now = self.now.get();
+        let may_go = |slot: &Slot| {
+            let rests = slot.used && slot.rests == Rests::Between && slot.deadline > now;
+            rests && slot.is_over(false)
+        };
+        let mut oldest: Vec<Instant> = {
+            let slots = self.slots.borrow();
+            slots
+                .iter()
+                .filter(|it| may_go(it))
+                .map(|it| it.since)
+                .collect()
+        };
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        if oldest.len() > most {
+            oldest.select_nth_unstable(most);
+            oldest.truncate(most);
+        }
+        let Some(last) = oldest.iter().max().copied() else {
+            return 0;
+        };
+        self.expire(|slot| may_go(slot) && slot.since <= last);
+        u32::try_from(oldest.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Connections that wait for their next request.
+    pub(crate) fn resting(&self) -> u32 {
+        self.resting.get()
+    }
+
+    #[inline]
+    fn count_resting(&self, before: Option<Rests>, now: Rests) {
+        let change = i32::from(now == Rests::Between) - i32::from(before == Some(Rests::Between));
+        self.resting
+            .set(self.resting.get().saturating_add_signed(change));
     }
 
     fn expire(&self, condition: impl Fn(&Slot) -> bool) {
@@ -307,7 +349,8 @@ impl Timer {
     /// Says whether the connection waits for nothing but a request.
     #[inline]
     pub(crate) fn set_rests(&self, rests: Rests) {
-        self.with(|slot, _| slot.rests = rests);
+        let before = self.with(|slot, _| std::mem::replace(&mut slot.rests, rests));
+        self.timers.count_resting(before, rests);
     }
 
     /// Says whether it stands in the queue of a group.
@@ -338,9 +381,9 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
+        self.set_rests(Rests::No);
         self.with(|slot, _| {
             slot.used = false;
-            slot.rests = Rests::No;
             slot.waker = None;
         });
         self.timers.free.borrow_mut().push(self.index);

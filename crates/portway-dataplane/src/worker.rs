@@ -10,6 +10,7 @@ use crate::exchange::Scratch;
 use crate::group::Generation;
 use crate::live::{ProcessState, gates};
 use crate::plane::Plane;
+use crate::scarce;
 use crate::timer::{TICK, Timers};
 use portway_model::log::LogLevel;
 use portway_model::snapshot::ListenerId;
@@ -235,6 +236,10 @@ pub(crate) struct Worker {
     /// Connections open on this worker.
     open: Cell<u32>,
     draining: Cell<bool>,
+    /// The tick at which nothing was found that only waits.
+    pub(crate) nothing_waits_at: Cell<u64>,
+    /// Clients that rest, as the process was told.
+    resting: Cell<u32>,
     process: Arc<ProcessState>,
     /// Its sockets, and which state of all gates they are in.
     acceptors: RefCell<Vec<Acceptor>>,
@@ -269,6 +274,8 @@ impl Worker {
             turn: Cell::new(0),
             open: Cell::new(0),
             draining: Cell::new(false),
+            nothing_waits_at: Cell::new(u64::MAX),
+            resting: Cell::new(0),
             process: Arc::clone(&plane.process),
             acceptors: RefCell::default(),
             older: RefCell::default(),
@@ -456,6 +463,26 @@ impl Worker {
             .add(&generation.plane, listener, mark, write);
     }
 
+    /// Tells the process how many clients rest here.
+    pub(crate) fn tell_resting(&self) {
+        let now = self.timers.resting();
+        let change = i64::from(now) - i64::from(self.resting.replace(now));
+        if change != 0 {
+            let change = i32::try_from(change).unwrap_or(0);
+            self.process.count_resting(change);
+        }
+    }
+
+    /// Closes connections to targets that wait for a request, `most` at most; how many.
+    pub(crate) fn close_idle_upstream(&self, most: u32) -> u32 {
+        let mut closed = self.generation().close_idle(most);
+        let older = self.older.borrow();
+        for generation in older.iter().filter_map(Weak::upgrade) {
+            closed += generation.close_idle(most.saturating_sub(closed));
+        }
+        closed
+    }
+
     /// Closes pooled connections that have waited for too long.
     fn sweep(&self) {
         let now = self.timers.now();
@@ -555,7 +582,7 @@ async fn tick(worker: Rc<Worker>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut last = Instant::now();
     let (mut ticks, mut drained) = (0_u64, 0_u64);
-    let mut cuts = 0;
+    let (mut cuts, mut asked) = (0, 0);
     let mut answered = worker.process.roll_call.join(worker.index());
     loop {
         interval.tick().await;
@@ -569,6 +596,11 @@ async fn tick(worker: Rc<Worker>) {
         if cuts != cuts_now {
             cuts = cuts_now;
             worker.timers.wake_all();
+        }
+        worker.tell_resting();
+        let asked_now = worker.process.room_asked();
+        if std::mem::replace(&mut asked, asked_now) != asked_now {
+            scarce::close_waiting(&worker);
         }
         let process = &worker.process;
         answered = process.roll_call.answer(

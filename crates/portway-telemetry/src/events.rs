@@ -61,6 +61,15 @@ pub enum Event<'a> {
         /// How often since the event before.
         times: u64,
     },
+    /// A check of a target could not be made for a reason of this machine or process: the target stays as it is.
+    HealthCheckNotMade {
+        /// Name of its group.
+        target_group: &'a str,
+        /// Its name.
+        target: &'a str,
+        /// What the system says.
+        reason: &'a str,
+    },
     /// The name of a target leads nowhere, or elsewhere than before.
     TargetResolved {
         /// Name of its group.
@@ -203,6 +212,7 @@ impl Event<'_> {
             Event::TargetHealthChanged { .. } => "target_health_changed",
             Event::TargetGroupDown { .. } => "target_group_down",
             Event::TargetHandshakeFailed { .. } => "target_handshake_failed",
+            Event::HealthCheckNotMade { .. } => "health_check_not_made",
             Event::TargetResolved { .. } => "target_resolved",
             Event::CertificateLoaded { .. } => "certificate_loaded",
             Event::Reloaded { .. } => "reloaded",
@@ -236,6 +246,7 @@ impl Event<'_> {
                 Level::WARN
             }
             Event::TargetHandshakeFailed { .. }
+            | Event::HealthCheckNotMade { .. }
             | Event::DrainCutOff { .. }
             | Event::DrainDeadlineReached { .. } => Level::WARN,
             Event::TargetGroupDown { .. }
@@ -430,6 +441,14 @@ impl fmt::Display for Event<'_> {
                     plural(*times, "time")
                 )
             }
+            Event::HealthCheckNotMade {
+                target_group,
+                target,
+                reason,
+            } => write!(
+                f,
+                "target {target} of {target_group} could not be checked, and stays as it is: {reason}"
+            ),
             Event::ShutdownEnded { after } => write!(f, "stopped after {after:?}"),
             Event::AccessLogFailed {
                 log,

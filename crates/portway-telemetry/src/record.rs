@@ -236,11 +236,13 @@ pub enum FaultCode {
     PasswordsBusy,
     /// The service that says whether requests may go on gave no answer: the code of the reason.
     NotAuthorized(&'static str),
+    /// Portway had no descriptor, port or memory for a connection to the target.
+    Exhausted,
 }
 
 impl FaultCode {
     /// Every code, in the order of the declaration, those with a reason without one.
-    pub const ALL: [FaultCode; 25] = [
+    pub const ALL: [FaultCode; 26] = [
         FaultCode::ClientClosed,
         FaultCode::ClientTimeout,
         FaultCode::ClientTls,
@@ -266,6 +268,7 @@ impl FaultCode {
         FaultCode::QueueFull,
         FaultCode::PasswordsBusy,
         FaultCode::NotAuthorized(""),
+        FaultCode::Exhausted,
     ];
 
     /// The code without its reason: stable, for metrics.
@@ -321,6 +324,7 @@ impl FaultCode {
             FaultCode::QueueFull => (22, "queue_full", "as many requests wait for the target as may"),
             FaultCode::PasswordsBusy => (23, "passwords_busy", "as many passwords wait to be checked as may, or that took too long"),
             FaultCode::NotAuthorized(_) => (24, "not_authorized", "the service that says whether requests may go on gave no answer; the reason follows after a colon"),
+            FaultCode::Exhausted => (25, "exhausted", "Portway had no descriptor, port or memory for a connection to the target"),
         }
     }
 }

@@ -227,6 +227,35 @@ async fn listen(
     }
 }
 
+/// A check has a result.
+fn made(
+    prober: &Prober,
+    target: &Arc<WatchedTarget>,
+    told: &Told,
+    (check, probe): (LastCheck, Probe),
+) {
+    let first = prober.check.first_failure_is_down;
+    let thresholds = thresholds(&prober.own, target, first);
+    let before = target.state.health();
+    let transition = target.checked(check, probe, thresholds);
+    tidings::checked(target);
+    if transition.is_none() {
+        tidings::leaving(target, before);
+    }
+    told.changed(target, transition);
+}
+
+/// A check could not be made, for a reason of ours: what is known of the target holds.
+fn not_made(target: &WatchedTarget, check: LastCheck, why: &str) {
+    if target.not_checked(check) {
+        emit(&Event::HealthCheckNotMade {
+            target_group: target.group.as_str(),
+            target: target.target.name.as_str(),
+            reason: why,
+        });
+    }
+}
+
 async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Arc<Told>) {
     let mut next = Instant::now() + told.first_delay(&prober);
     loop {
@@ -254,15 +283,10 @@ async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Arc<Told>) {
             if outcome.probe == Probe::Passed {
                 target.state.forgive();
             }
-            let first = prober.check.first_failure_is_down;
-            let thresholds = thresholds(&prober.own, &target, first);
-            let before = target.state.health();
-            let transition = target.checked(check, outcome.probe, thresholds);
-            tidings::checked(&target);
-            if transition.is_none() {
-                tidings::leaving(&target, before);
+            match outcome.probe {
+                Probe::Failed(Failure::NotMade(why)) => not_made(&target, check, &why),
+                probe => made(&prober, &target, &told, (check, probe)),
             }
-            told.changed(&target, transition);
         }
         let interval = target.interval(&prober.own);
         // Never two checks of a target at once: one that took longer than the interval delays the next.

@@ -9,7 +9,7 @@ use portway_core::evaluate::Fetched;
 use portway_core::health::{Failure, HealthState, Probe};
 use portway_core::proxy_protocol::{Tell, write_v1, write_v2};
 use portway_dataplane::live::ProcessState;
-use portway_dataplane::{socket_from, unix_path};
+use portway_dataplane::{is_of_ours, socket_from, unix_path};
 use portway_model::address::{Host, TargetAddress};
 use portway_model::check::{
     CheckConnect, CheckKind, CheckStep, CheckWord, CheckedService, HttpCheck,
@@ -453,6 +453,7 @@ fn without_port(host: &str) -> String {
 
 pub(super) fn refused(error: io::Error) -> Failure {
     match error.kind() {
+        _ if is_of_ours(&error) => Failure::NotMade(in_words(&error).into()),
         io::ErrorKind::ConnectionRefused => Failure::ConnectionRefused,
         // What the system refuses at once is of the socket, HAProxy says.
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::PermissionDenied => {

@@ -241,6 +241,10 @@ fn of_failure(failure: &Failure) -> FailurePart {
             text(why);
             "connect_failed"
         }
+        Failure::NotMade(why) => {
+            text(why);
+            "not_made"
+        }
         Failure::NotResolved(why) => {
             text(why);
             "not_resolved"
@@ -286,6 +290,7 @@ fn failure(part: &FailurePart) -> Option<Failure> {
         "refused" => Failure::ConnectionRefused,
         "connect_timed_out" => Failure::ConnectTimedOut(after),
         "connect_failed" => Failure::ConnectFailed(text()),
+        "not_made" => Failure::NotMade(text()),
         "not_resolved" => Failure::NotResolved(text()),
         "tls_failed" => Failure::TlsFailed(text()),
         "timed_out" => Failure::TimedOut(after),

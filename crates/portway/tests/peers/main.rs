@@ -29,6 +29,7 @@ mod health;
 mod history;
 mod outscale;
 mod passwords;
+mod overload;
 mod plan;
 mod real_peers;
 mod reload;
