@@ -77,7 +77,7 @@ pub(crate) async fn drain(Asked(running): Asked, Json(order): Json<Order>) -> Re
     let done = match (order.what(), order.times()) {
         (None, _) => Err(no_kind(&order)),
         (_, Err(error)) => Err(NotOrdered { error, help: None }),
-        (Some(what), Ok(times)) => running.drain(&what, times),
+        (Some(what), Ok(times)) => running.drain(&what, times).await,
     };
     answer(done)
 }

@@ -12,6 +12,7 @@ use portway_control::plan;
 use portway_control::planning;
 use portway_control::reload::{self, NotReloaded, Reloaded};
 use portway_control::status as control;
+use portway_control::upgrade::EarlierProcess;
 use portway_control::upgrade::{NotUpgraded, Upgraded};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,24 @@ pub struct Status {
     /// What drains.
     #[serde(default)]
     pub draining: Vec<Draining>,
+    /// Processes that have served before this one and finish what they have, the oldest first.
+    #[serde(default)]
+    pub earlier: Vec<Earlier>,
+}
+
+/// A process that has served before and finishes what it has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// Its process id.
+    pub pid: u32,
+    /// Connections that it has.
+    pub connections: u64,
+    /// Since when it finishes, seconds since 1970.
+    pub since: f64,
+    /// When what is left is cut off; `null`: it has not said so yet.
+    pub until: Option<f64>,
+    /// It has answered when it was asked last; if not, the rest is as it was before.
+    pub answers: bool,
 }
 
 /// Something that drains.
@@ -36,6 +55,9 @@ pub struct Draining {
     pub kind: String,
     /// Its name; of a target `GROUP/TARGET`; empty for the process.
     pub name: String,
+    /// The group of a target; left out for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// Who wants it: `reload`, `command` or `stop`.
     pub by: String,
     /// `leaving`: it takes what comes for a while, and says that it leaves; `draining`; `drained`: it stays out of service.
@@ -60,11 +82,24 @@ impl Draining {
     }
 }
 
+impl From<EarlierProcess> for Earlier {
+    fn from(it: EarlierProcess) -> Self {
+        Self {
+            pid: it.process,
+            connections: it.connections,
+            since: seconds(it.since),
+            until: it.until.map(seconds),
+            answers: it.answers,
+        }
+    }
+}
+
 impl From<Drain> for Draining {
     fn from(it: Drain) -> Self {
         Self {
             kind: it.kind.word().to_owned(),
             name: it.name,
+            group: it.group,
             by: it.by.word().to_owned(),
             state: it.stage.word().to_owned(),
             left: it.left,
@@ -539,6 +574,7 @@ impl From<control::Status> for Status {
             listeners: status.listeners.into_iter().map(Into::into).collect(),
             target_groups: status.groups.into_iter().map(Into::into).collect(),
             draining: status.draining.into_iter().map(Into::into).collect(),
+            earlier: status.earlier.into_iter().map(Into::into).collect(),
         }
     }
 }

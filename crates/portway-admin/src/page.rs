@@ -284,6 +284,7 @@ mod tests {
             listeners: Vec::new(),
             groups,
             draining: Vec::new(),
+            earlier: Vec::new(),
         }
     }
 

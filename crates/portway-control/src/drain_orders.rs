@@ -15,7 +15,7 @@ use portway_model::settings::NoneHealthy;
 use portway_model::snapshot::Process;
 use portway_telemetry::metrics::Drained;
 
-use crate::drains::{By, Draining, OrderedListener, Return, Stage};
+use crate::drains::{Again, By, Draining, OrderedListener, Return, Stage};
 use crate::figures::Installed;
 use crate::operations::TargetOrder;
 use crate::running::Running;
@@ -88,7 +88,27 @@ impl Running {
     ///
     /// # Errors
     /// There is no such thing, or it is out of service already.
-    pub fn drain(&self, what: &What, times: Times) -> Result<Ordered, NotOrdered> {
+    pub async fn drain(&self, what: &What, times: Times) -> Result<Ordered, NotOrdered> {
+        let mut done = self.take_out(what, times)?;
+        if *what != What::Process {
+            done.warnings.extend(self.earlier_hear().await);
+            self.drains.look();
+            done.draining = self.draining(what);
+        }
+        Ok(done)
+    }
+
+    /// Comes back once the processes before this one have heard what drains; which have not, in words.
+    async fn earlier_hear(&self) -> Option<String> {
+        let silent = self.drains.earlier.all_hear().await;
+        let silent: Vec<String> = silent.iter().map(ToString::to_string).collect();
+        (!silent.is_empty()).then(|| {
+            let numbers = silent.join(", ");
+            format!("process {numbers}, which served before, does not answer: what it has in progress ends as it was told last")
+        })
+    }
+
+    fn take_out(&self, what: &What, times: Times) -> Result<Ordered, NotOrdered> {
         let Times { leave, deadline } = times;
         let installed = self.statistics.installed();
         let process = &installed.plane.snapshot.process;
@@ -107,9 +127,16 @@ impl Running {
             None => {
                 let within = deadline.unwrap_or(process.shutdown_deadline);
                 let delay = leave.unwrap_or(process.ready_delay);
-                if self.drains.process_again(delay, within) {
-                    let draining = self.draining(what);
-                    return Ok(Ordered { draining, warnings });
+                match self.drains.process_again(delay, within) {
+                    Again::AtWork => {}
+                    Again::Begun => {
+                        let draining = self.draining(what);
+                        return Ok(Ordered { draining, warnings });
+                    }
+                    Again::Over => {
+                        let why = "the deadline of the process is over: it is ending";
+                        return Err(NotOrdered::because(why.to_owned()));
+                    }
                 }
                 *self.stop_within() = Some((delay, within));
                 self.stop_asked.notify_one();
@@ -118,6 +145,7 @@ impl Running {
                     draining: vec![Draining {
                         kind: Drained::Process,
                         name: String::new(),
+                        group: None,
                         left: self.process.open_connections().into(),
                         since: SystemTime::now(),
                         until,
@@ -165,7 +193,12 @@ impl Running {
     /// # Errors
     /// There is no such thing, or it is at work, or it is to be and cannot listen.
     pub async fn undrain(&self, what: &What) -> Result<Ordered, NotOrdered> {
-        let done = self.put_to_work_again(what);
+        let mut done = self.put_to_work_again(what);
+        if let Ok(done) = &mut done
+            && *what != What::Process
+        {
+            done.warnings.extend(self.earlier_hear().await);
+        }
         if let What::Listener(name) = what
             && let Some(name) = listener(name, &self.statistics.installed())
         {
@@ -183,6 +216,18 @@ impl Running {
                     .drains
                     .take_back_ordered(Drained::Listener, |it| it == known_as.as_str());
                 let listener = OrderedListener::of(&known_as, &installed);
+                let gate = listener.as_ref().map(|it| it.state.gate());
+                if gate == Some(Gate::Closed) {
+                    return Err(NotOrdered {
+                        error: format!(
+                            "listener `{known_as}` has stopped for good, by `shutdown frontend` on a control socket"
+                        ),
+                        help: Some(
+                            "restart, or remove it by a reload and bring it back by another"
+                                .to_owned(),
+                        ),
+                    });
+                }
                 // Paused on a control socket, or before an upgrade.
                 let paused = listener.filter(|it| it.state.gate() == Gate::Paused);
                 if let Some(it) = &paused {
@@ -202,7 +247,16 @@ impl Running {
                 }
                 (group.map_or_else(String::new, |it| it.to_string()), back)
             }
-            Some(Named::Target(target)) => (name(&target), self.put_back(&target)),
+            Some(Named::Target(target)) => {
+                let back = self.put_back(&target);
+                if !back && is_out(&target) {
+                    let (own, why) = (name(&target), target.health().reason);
+                    return Err(NotOrdered::because(format!(
+                        "target `{own}` does not drain, and stays out of service: {why}"
+                    )));
+                }
+                (name(&target), back)
+            }
         };
         match changed {
             true => Ok(Ordered {
@@ -234,6 +288,9 @@ impl Running {
                     process.ready_delay.as_secs_f64()
                 )),
             }),
+            None if self.drains.process_is_over() => Err(NotOrdered::because(
+                "the deadline of the process is over: it is ending; start another".to_owned(),
+            )),
             None if self.process.is_draining() => Err(NotOrdered::because(
                 "the process stops by a signal or for another that has taken over: who has asked for that waits for its end".to_owned(),
             )),
@@ -246,11 +303,13 @@ impl Running {
         let back = self
             .drains
             .take_back_ordered(Drained::Target, |it| it == own);
+        // By a control socket, or before an upgrade.
         let drains = target.state_now() == HealthState::Draining;
-        if drains {
+        let rests = is_out(target) && target.is_out_by_command();
+        if drains || rests {
             target.order(TargetOrder::Ready);
         }
-        back || drains
+        back || drains || rests
     }
 
     /// What drains by command of what this names.
@@ -264,7 +323,7 @@ impl Running {
         let is_it = |it: &Draining| match what {
             What::Process => true,
             What::Listener(name) | What::Target(name) => it.is_called(name),
-            What::Group(name) => it.name.split_once('/').is_some_and(|(of, _)| of == name),
+            What::Group(name) => it.group.as_ref() == Some(name),
         };
         all.retain(|it| is_it(it) && it.by != By::Reload);
         all

@@ -7,6 +7,7 @@
 mod handed;
 mod ordered;
 mod process;
+mod told;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,12 +27,14 @@ use tokio::sync::Notify;
 use crate::figures::Installed;
 use crate::operations::TargetOrder;
 use crate::targets::WatchedTarget;
+use crate::upgrade::Earlier;
 use handed::Elsewhere;
 pub(crate) use handed::HandedDrains;
 pub(crate) use ordered::OrderedListener;
 use ordered::next_target;
 use process::OfProcess;
-pub(crate) use process::Return;
+pub(crate) use process::{Again, Return};
+pub(crate) use told::{Heard, Told};
 
 /// How often it is looked what is left.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
@@ -91,6 +94,8 @@ pub struct Draining {
     pub kind: Drained,
     /// Its name; of a target `GROUP/TARGET`; empty for the process.
     pub name: String,
+    /// The group of a target.
+    pub group: Option<String>,
     /// What is left of it: connections; of a target requests or TCP connections.
     pub left: u64,
     /// Since when.
@@ -159,6 +164,8 @@ pub(crate) struct Drains {
     counters: Arc<ProcessCounters>,
     entries: Mutex<Vec<Entry>>,
     of_process: OfProcess,
+    /// Processes that have served before this one.
+    pub(crate) earlier: Earlier,
     /// See [`Self::groups`].
     groups: Mutex<HashSet<Name>>,
     more: Notify,
@@ -182,6 +189,10 @@ struct Entry {
     ordered_as: Option<String>,
     /// When it was over, where it is no more and somebody may wait for that.
     over_at: Option<Duration>,
+    /// Processes before this one are to hear of it first: see [`Earlier::ask`].
+    asked: u64,
+    /// The process that serves in place of this one has said it.
+    is_told_of: bool,
 }
 
 enum Thing {
@@ -255,6 +266,14 @@ impl Thing {
         }
     }
 
+    fn group(&self) -> Option<String> {
+        match self {
+            Thing::Process | Thing::Listener(_) | Thing::OrderedListener(_) => None,
+            Thing::Target(it) => Some(it.group.name.to_string()),
+            Thing::OrderedTarget(it) => Some(it.group.to_string()),
+        }
+    }
+
     fn left(&self, process: &ProcessState) -> u64 {
         match self {
             Thing::Process => process.open_connections().into(),
@@ -298,6 +317,7 @@ impl Drains {
             process,
             counters,
             of_process: OfProcess::default(),
+            earlier: Earlier::default(),
             entries: Mutex::default(),
             groups: Mutex::default(),
             more: Notify::new(),
@@ -397,7 +417,10 @@ impl Drains {
         let ordered_as = thing.is_ordered().then(|| thing.name());
         let mut drain = Drain::default();
         drain.begin(now, terms);
-        self.entries().push(Entry {
+        let mut entries = self.entries();
+        // Under the lock: what is asked for is what is there.
+        let asked = self.earlier.ask();
+        entries.push(Entry {
             thing,
             since: now,
             closes_at: now.saturating_add(terms.leave),
@@ -408,6 +431,8 @@ impl Drains {
             elsewhere: Vec::new(),
             ordered_as,
             over_at: None,
+            asked,
+            is_told_of: false,
         });
     }
 
@@ -479,6 +504,8 @@ impl Drains {
 
     /// A listener is told to drain; where it drains already it has these terms from now on.
     pub(crate) fn order_listener(&self, it: OrderedListener, terms: Terms) {
+        // What somebody has put back to work by other means begins anew.
+        self.look();
         let name = it.name.clone();
         let is_it = |thing: &Thing| matches!(thing, Thing::OrderedListener(it) if it.name == name);
         if !self.begin_again(is_it, terms) {
@@ -490,6 +517,7 @@ impl Drains {
 
     /// The same of a target.
     pub(crate) fn order_target(&self, it: &Arc<WatchedTarget>, terms: Terms) {
+        self.look();
         let is_it =
             |thing: &Thing| matches!(thing, Thing::OrderedTarget(other) if Arc::ptr_eq(it, other));
         if !self.begin_again(is_it, terms) {
@@ -507,6 +535,7 @@ impl Drains {
         };
         if entry.drain.is_leaving() {
             entry.drain.begin(now, terms);
+            entry.asked = self.earlier.ask();
         }
         true
     }
@@ -549,7 +578,8 @@ impl Drains {
         }
     }
 
-    fn look(&self) {
+    /// Does what is due.
+    pub(crate) fn look(&self) {
         let now = self.now();
         self.entries().retain_mut(|entry| match entry.thing {
             // Whoever stops it looks after that.
@@ -579,7 +609,13 @@ impl Drains {
 
     /// Does what is due of one.
     fn look_at(&self, entry: &mut Entry, now: Duration) {
-        let left = entry.left(&self.process, now);
+        if entry.ordered_as.is_some() {
+            if !self.earlier.have_heard(entry.asked) {
+                return;
+            }
+            entry.look_elsewhere(now);
+        }
+        let left = entry.left(&self.process);
         let (kind, name) = (entry.thing.kind(), entry.thing.name());
         let (word, name) = (kind.word(), name.as_str());
         while let Some(step) = entry.drain.look(now, left) {
@@ -643,12 +679,13 @@ impl Drains {
 
     /// What drains, as people see it.
     pub(crate) fn all(&self) -> Vec<Draining> {
-        let (now, wall) = (self.now(), |moment| self.zero.1.checked_add(moment));
+        let wall = |moment| self.zero.1.checked_add(moment);
         let entries = self.entries();
         let all = entries.iter().map(|entry| Draining {
             kind: entry.thing.kind(),
             name: entry.thing.name(),
-            left: entry.left(&self.process, now),
+            group: entry.thing.group(),
+            left: entry.left(&self.process),
             since: wall(entry.since).unwrap_or(self.zero.1),
             until: entry.drain.until().and_then(wall),
             by: entry.by(),

@@ -36,6 +36,7 @@ use crate::error_pages;
 use crate::figures::{Installed, Statistics};
 use crate::files::{Files, Record};
 use crate::history::History;
+use crate::listening;
 use crate::live_state::Received;
 use crate::logs::{self, Known, LogWriters, OpenLogs};
 use crate::maps::{self, MapSets};
@@ -321,6 +322,7 @@ impl Prepared {
             received.settle(&mut installed);
             drains.take_over(handed, &installed);
         }
+        listening::shut_paused(&installed.plane, &self.bound.sockets);
         let plane = installed.plane.clone();
         let mut tasks = JoinSet::new();
         installed.look_after(&self.targets.alone, &mut tasks);

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portway_dataplane::live::{Gate, ListenerState};
+use portway_dataplane::plane::Plane;
+use portway_dataplane::worker::{BoundSocket, Socket};
 use portway_model::address::BindAddress;
 use portway_model::name::Name;
 
@@ -15,6 +17,22 @@ use crate::figures::Statistics;
 /// How long workers are waited for: they look ten times a second.
 const PATIENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(5);
+
+/// Has sockets of listeners that are paused listen no more, before anybody is served: so it was in the process before.
+pub(crate) fn shut_paused(plane: &Plane, sockets: &[Vec<BoundSocket>]) {
+    for bound in sockets.iter().flatten() {
+        let place = plane.sockets.get(&bound.id);
+        let parts = place.and_then(|it| plane.listener(it.listener));
+        let is_paused = parts.is_some_and(|(_, it)| it.state.gate() != Gate::Open);
+        if let (Socket::Tcp(socket), true) = (&bound.socket, is_paused)
+            // What comes in later on one that does not listen would be shut as well.
+            && rustix::net::sockopt::socket_acceptconn(socket).unwrap_or(false)
+        {
+            // One that cannot be shut is tried again by its worker.
+            let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Read);
+        }
+    }
+}
 
 impl Statistics {
     /// Waits until the listeners of a name listen, where they are to.

@@ -319,11 +319,13 @@ impl Running {
         let process = &installed.plane.snapshot.process;
         let said = self.stop_within().take();
         let configured = (process.ready_delay, process.shutdown_deadline);
-        let (delay, deadline) = match how {
-            Stop::Gracefully => configured,
-            Stop::ByCommand => said.unwrap_or(configured),
-            Stop::AtOnce => (Duration::ZERO, Duration::ZERO),
-            Stop::Succeeded => (Duration::ZERO, process.drain_deadline),
+        let (delay, deadline) = match (how, said) {
+            (Stop::Gracefully, _) => configured,
+            (Stop::ByCommand, Some(said)) => said,
+            // Somebody has taken it back before it began.
+            (Stop::ByCommand, None) => return false,
+            (Stop::AtOnce, _) => (Duration::ZERO, Duration::ZERO),
+            (Stop::Succeeded, _) => (Duration::ZERO, process.drain_deadline),
         };
         let stopping = Event::ShutdownStarted { by, deadline };
         emit(&stopping);

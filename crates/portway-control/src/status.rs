@@ -9,7 +9,7 @@ use crate::operations::Gate;
 use crate::reload::LastReload;
 use crate::running::Running;
 use crate::targets::{LastCheck, WatchedTarget};
-use crate::upgrade::LastUpgrade;
+use crate::upgrade::{EarlierProcess, LastUpgrade};
 
 /// The whole.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct Status {
     pub groups: Vec<GroupStatus>,
     /// What drains.
     pub draining: Vec<Draining>,
+    /// Processes that have served before this one and finish what they have, the oldest first.
+    pub earlier: Vec<EarlierProcess>,
 }
 
 /// The process.
@@ -158,6 +160,7 @@ impl Running {
                 })
                 .collect(),
             draining: self.drains.all(),
+            earlier: self.drains.earlier.all(),
         }
     }
 }

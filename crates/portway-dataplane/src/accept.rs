@@ -245,8 +245,11 @@ pub(crate) fn look_at_gates(worker: &Rc<Worker>, acceptors: &[Acceptor]) {
         if incoming.gate(worker) != Gate::Open {
             incoming.shut.replace(shut);
             empty(worker, incoming);
-            // A socket that cannot be shut goes on.
-            let _ = rustix::net::shutdown(incoming.as_fd(), rustix::net::Shutdown::Read);
+            // One that does not listen any more is left alone: what comes in on it later would be shut as well. A socket that
+            // cannot be shut goes on.
+            if rustix::net::sockopt::socket_acceptconn(incoming.as_fd()).unwrap_or(true) {
+                let _ = rustix::net::shutdown(incoming.as_fd(), rustix::net::Shutdown::Read);
+            }
         }
     }
 }

@@ -360,12 +360,15 @@ impl Parts {
         let mut begun = Instant::now();
         let mut by_command = how == Stop::ByCommand;
         let running = self.running.clone();
-        let mut stop = pin!(running.stop(by, how));
+        let mut stop = Box::pin(running.stop(by, how));
+        let mut for_good = None;
         loop {
             tokio::select! {
-                stopped = &mut stop => match stopped {
-                    Stopped::TakenBack => return None,
-                    Stopped::Finished | Stopped::CutOff => break,
+                stopped = &mut stop => match (stopped, for_good.take()) {
+                    (Stopped::TakenBack, None) => return None,
+                    // A signal has come when the way back had begun already.
+                    (Stopped::TakenBack, Some((by, how))) => stop = Box::pin(running.stop(by, how)),
+                    (Stopped::Finished | Stopped::CutOff, _) => break,
                 },
                 (by, how) = stop_wish(&mut self.signals, &running, manners) => {
                     if how == Stop::AtOnce {
@@ -374,6 +377,7 @@ impl Parts {
                     if by_command {
                         // The first that does not leave a way back.
                         by_command = false;
+                        for_good = Some((by, how));
                         running.stop_for_good(by, begun.elapsed());
                         begun = Instant::now();
                     } else if manners.0 != Manners::Haproxy && begun.elapsed() >= SAME_SIGNAL {

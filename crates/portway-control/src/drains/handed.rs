@@ -3,7 +3,6 @@
 //! It goes on there until the moments that were said. The process before still has connections of it, and cuts them off when it is
 //! their time: what drains has not drained before that process has ended, or its deadline has come.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portway_core::drain::{Drain, State};
@@ -13,9 +12,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
-use super::{Drains, Entry, Leaving, OrderedListener, Thing};
+use super::{Drains, Entry, Leaving, Thing};
 use crate::figures::Installed;
-use crate::targets::WatchedTarget;
 
 /// All that drains by command.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -48,13 +46,13 @@ struct DrainPart {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Elsewhere {
-    process: u32,
-    /// When it was left behind.
-    left: u64,
+    pub(super) process: u32,
+    /// When it was heard of last.
+    pub(super) left: u64,
 }
 
 impl Elsewhere {
-    fn is_there(self) -> bool {
+    pub(super) fn is_there(self) -> bool {
         let process = i32::try_from(self.process).ok().and_then(Pid::from_raw);
         // One that has ended has its number until somebody has waited for it.
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process));
@@ -63,17 +61,23 @@ impl Elsewhere {
     }
 }
 
-fn micros(moment: SystemTime) -> u64 {
+pub(super) fn micros(moment: SystemTime) -> u64 {
     let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Entry {
-    /// What is left of it, in older processes too.
-    pub(super) fn left(&self, process: &ProcessState, now: Duration) -> u64 {
-        let is_over = self.drain.until().is_none_or(|until| now >= until);
-        let elsewhere = self.elsewhere.iter().filter(|it| !is_over && it.is_there());
+    /// What is left of it, in older processes too: as was heard of last, since one that cuts off at the deadline may end with that.
+    pub(super) fn left(&self, process: &ProcessState) -> u64 {
+        let elsewhere = self.elsewhere.iter().filter(|_| self.drain.is_leaving());
         self.thing.left(process) + elsewhere.map(|it| it.left).sum::<u64>()
+    }
+
+    /// Forgets what is left in older processes that have ended before the deadline.
+    pub(super) fn look_elsewhere(&mut self, now: Duration) {
+        if self.drain.until().is_none_or(|until| now < until) {
+            self.elsewhere.retain(|it| it.is_there());
+        }
     }
 }
 
@@ -113,13 +117,11 @@ impl Drains {
     /// Goes on with what the process before has told to drain. Called before anything else drains, and before anybody is served.
     pub(crate) fn take_over(&mut self, handed: HandedDrains, now: &Installed) {
         let oldest = handed.all.iter().map(|it| it.since).min();
-        let age = oldest.map_or(0, |it| micros(self.zero.1).saturating_sub(it));
+        let (instant, wall) = (Instant::now(), SystemTime::now());
+        let age = oldest.map_or(0, |it| micros(wall).saturating_sub(it));
         let age = Duration::from_micros(age);
         // A machine that has started since has no such moment.
-        if let (Some(instant), Some(wall)) = (
-            Instant::now().checked_sub(age),
-            SystemTime::now().checked_sub(age),
-        ) {
+        if let (Some(instant), Some(wall)) = (instant.checked_sub(age), wall.checked_sub(age)) {
             self.zero = (instant, wall);
         }
         for part in &handed.all {
@@ -171,6 +173,8 @@ impl Drains {
             elsewhere: part.elsewhere.clone(),
             ordered_as: Some(part.name.clone()),
             over_at: None,
+            asked: 0,
+            is_told_of: false,
         }
     }
 }
@@ -178,15 +182,10 @@ impl Drains {
 impl DrainPart {
     /// What has its name now.
     fn thing(&self, now: &Installed) -> Option<Thing> {
-        if self.is_listener {
-            let mut listeners = now.plane.snapshot.listeners.iter();
-            let listener = listeners.find(|it| it.known_as.as_str() == self.name)?;
-            let ordered = OrderedListener::of(&listener.known_as, now)?;
-            return Some(Thing::OrderedListener(ordered));
-        }
-        let mut targets = now.targets.iter().flat_map(|it| it.iter());
-        let is_it =
-            |it: &&Arc<WatchedTarget>| format!("{}/{}", it.group, it.target.name) == self.name;
-        Some(Thing::OrderedTarget(targets.find(is_it)?.clone()))
+        let kind = match self.is_listener {
+            true => Drained::Listener,
+            false => Drained::Target,
+        };
+        Thing::named(kind, &self.name, now)
     }
 }

@@ -16,6 +16,8 @@ use crate::targets::WatchedTarget;
 
 /// All listeners of a name that are told to drain.
 pub(crate) struct OrderedListener {
+    /// Where they are, as configured.
+    pub(super) addresses: Vec<String>,
     pub(crate) name: Name,
     pub(crate) state: Arc<ListenerState>,
     pub(crate) keys: Vec<ListenerKey>,
@@ -26,9 +28,11 @@ impl OrderedListener {
     pub(crate) fn of(name: &Name, now: &Installed) -> Option<Self> {
         let listeners = now.plane.snapshot.listeners.iter();
         let listeners = listeners.zip(&now.plane.listeners);
-        let of_name = listeners.filter(|(it, _)| it.known_as == *name);
-        let parts: Vec<_> = of_name.map(|(_, parts)| parts).collect();
+        let of_name = || listeners.clone().filter(|(it, _)| it.known_as == *name);
+        let parts: Vec<_> = of_name().map(|(_, parts)| parts).collect();
+        let binds = of_name().flat_map(|(it, _)| it.binds.iter());
         Some(Self {
+            addresses: binds.map(ToString::to_string).collect(),
             name: name.clone(),
             state: parts.first()?.state.clone(),
             keys: parts.iter().map(|it| it.key).collect(),

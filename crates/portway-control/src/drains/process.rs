@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portway_core::drain::{Step, Terms};
 
-use super::{Drains, Thing};
+use super::{Drains, Entry, Thing};
 
 /// What is known of a stop of the process.
 #[derive(Debug, Default)]
@@ -20,6 +20,17 @@ impl OfProcess {
     pub(super) fn has_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
+}
+
+/// What has become of a wish for other times of a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// They hold.
+    Begun,
+    /// The process does not stop.
+    AtWork,
+    /// It has cut off what it had, and ends.
+    Over,
 }
 
 /// What has become of a wish to take back a stop.
@@ -40,22 +51,32 @@ impl Drains {
             .store(by_command, Ordering::Relaxed);
     }
 
-    /// The process that stops has these times from now on. False where it does not stop.
-    pub(crate) fn process_again(&self, leave: Duration, deadline: Duration) -> bool {
-        let now = self.now();
-        let mut entries = self.entries();
-        let entry = entries.iter_mut().find(|it| it.thing.is_process());
-        let terms = Terms {
-            leave,
-            deadline: Some(deadline),
-        };
-        entry.is_some_and(|it| !it.drain.begin(now, terms))
+    /// The process that stops has these times from now on.
+    pub(crate) fn process_again(&self, leave: Duration, deadline: Duration) -> Again {
+        self.again(&mut self.entries(), leave, deadline)
     }
 
     /// The same, and nobody takes it back any more.
     pub(crate) fn process_for_good(&self, leave: Duration, deadline: Duration) {
+        let mut entries = self.entries();
         self.of_process.may_return.store(false, Ordering::Relaxed);
-        self.process_again(leave, deadline);
+        self.again(&mut entries, leave, deadline);
+    }
+
+    fn again(&self, entries: &mut [Entry], leave: Duration, deadline: Duration) -> Again {
+        let now = self.now();
+        let terms = Terms {
+            leave,
+            deadline: Some(deadline),
+        };
+        match entries.iter_mut().find(|it| it.thing.is_process()) {
+            None => Again::AtWork,
+            Some(entry) if !entry.drain.is_leaving() => Again::Over,
+            Some(entry) => {
+                entry.drain.begin(now, terms);
+                Again::Begun
+            }
+        }
     }
 
     /// The process that stops by command stays; `None` where it does not stop, or not by command.
@@ -72,6 +93,13 @@ impl Drains {
         self.process.set_at_work();
         self.tell_of_return(&entry.thing);
         Some(Return::AtWork)
+    }
+
+    /// True where the process has stopped, or has cut off what it had.
+    pub(crate) fn process_is_over(&self) -> bool {
+        let entries = self.entries();
+        let mut process = entries.iter().filter(|it| it.thing.is_process());
+        process.any(|it| !it.drain.is_leaving())
     }
 
     /// False where somebody has taken back the stop of the process.

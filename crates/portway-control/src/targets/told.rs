@@ -21,6 +21,13 @@ impl WatchedTarget {
         }
     }
 
+    /// A command has taken it out of service: neither the configuration nor a target that it follows has.
+    pub(crate) fn is_out_by_command(&self) -> bool {
+        let known = self.known();
+        let rests = matches!(known.machine.reason(), Reason::NotInUse);
+        rests && !known.follows_into_rest && !self.target.disabled && !self.is_added
+    }
+
     /// Weight and address where they are others than the configuration says.
     pub(crate) fn told_otherwise(&self) -> Vec<String> {
         let mut told = Vec::new();

@@ -7,6 +7,7 @@
 //! What the hard thing is: between the moment at which the live state is given and that at which the new process serves, nothing
 //! may change by command that would be lost; so changes wait meanwhile.
 
+mod earlier;
 mod predecessor;
 mod words;
 
@@ -28,6 +29,8 @@ use crate::live_state::{self, Given};
 use crate::reload::Finding;
 use crate::running::Running;
 use crate::supervisor::Doing;
+pub(crate) use earlier::Earlier;
+pub use earlier::{EarlierProcess, News};
 pub use predecessor::{Predecessor, StateFrom};
 use words::{Go, Word};
 
@@ -67,7 +70,7 @@ pub(crate) struct Upgrades {
     /// This process took over from another.
     follows: AtomicBool,
     /// Where this process hears who serves, if it is to know.
-    news: Mutex<Option<UnixStream>>,
+    news: Mutex<Option<News>>,
 }
 
 impl Default for Upgrades {
@@ -153,7 +156,7 @@ impl Upgrades {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn news(&self) -> std::sync::MutexGuard<'_, Option<UnixStream>> {
+    fn news(&self) -> std::sync::MutexGuard<'_, Option<News>> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -233,7 +236,7 @@ impl Running {
 
     /// Where the first process hears of those that follow its successor: it stays to the end of the last.
     pub fn news(&self) -> Option<News> {
-        self.upgrades.news().take().map(News)
+        self.upgrades.news().take()
     }
 
     /// How the latest upgrade went; `None`: there was none.
@@ -469,31 +472,23 @@ impl Running {
             let deadline = Some(Instant::now() + HEARD_WITHIN);
             let _ = words::say(keeper, &words::moved(process));
             let _ = words::read_line(keeper, deadline);
-        } else if is_first {
-            *self.upgrades.news() = line.try_clone().ok();
         }
+        let earlier = self.drains.earlier.hand_on();
         let go = Go {
             keeps: is_first || keeper.is_some(),
             pid_file: pid_file.is_some(),
+            hears: true,
+            earlier: earlier.len(),
         };
         let keeper = keeper.map(AsFd::as_fd);
         let pid_file = pid_file.map(|it| it.file().as_fd());
-        let carries: Vec<BorrowedFd<'_>> = keeper.into_iter().chain(pid_file).collect();
-        takeover::send(line, go.text().as_bytes(), &carries)
-    }
-}
-
-/// Tells of the processes that follow one another.
-pub struct News(UnixStream);
-
-impl News {
-    /// Gives the number of each process that serves from now on to `act`, until nobody is left to tell. Blocks.
-    pub fn for_each(&self, mut act: impl FnMut(u32)) {
-        while let Some(process) = words::read_moved(&self.0) {
-            act(process);
-            // One that has gone already needs no answer.
-            let _ = words::say(&self.0, words::HEARD);
-        }
+        let carries = earlier.iter().map(AsFd::as_fd);
+        let carries: Vec<BorrowedFd<'_>> = carries.chain(keeper).chain(pid_file).collect();
+        takeover::send(line, go.text().as_bytes(), &carries)?;
+        let (drains, statistics) = (self.drains.clone(), self.statistics.clone());
+        let news = earlier::hear(line.try_clone()?, drains, statistics, is_first);
+        *self.upgrades.news() = news;
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::span::{Sources, Span};
 
+use super::Earlier;
 use super::words::{self, Go, Word};
 use crate::bind::{Handover, Neighbour, takeover};
 use crate::pid_file::PidFile;
@@ -119,7 +120,7 @@ impl Predecessor {
     fn granted(&self) -> io::Result<(Go, Vec<OwnedFd>)> {
         self.line.set_read_timeout(Some(GRANTED_WITHIN))?;
         let mut carried = Vec::new();
-        let mut said = [0; 64];
+        let mut said = [0; 128];
         let got = takeover::receive(&self.line, &mut said, &mut |fd| carried.push(fd))?;
         self.line.set_read_timeout(None)?;
         let go = Go::read(said.get(..got).unwrap_or_default());
@@ -130,6 +131,7 @@ impl Predecessor {
     fn take(&self, running: &Running, go: Go, mut carried: Vec<OwnedFd>) {
         let snapshot = running.snapshot();
         let pid_file = carried.pop_if(|_| go.pid_file);
+        let has_keeper = carried.len() > go.earlier;
         if let (Some(file), Some(path)) = (pid_file, &snapshot.process.pid_file) {
             let file = PidFile::given(Path::new(&path.value), file.into());
             drop(running.pid_file.set(file));
@@ -139,11 +141,15 @@ impl Predecessor {
             );
         }
         if go.keeps {
-            let keeper = carried.pop().map(UnixStream::from);
+            let keeper = carried.pop_if(|_| has_keeper).map(UnixStream::from);
             if let Some(keeper) = keeper.or_else(|| self.line.try_clone().ok()) {
                 running.is_kept_by(keeper);
             }
         }
+        let mut lines: Vec<UnixStream> = carried.into_iter().map(UnixStream::from).collect();
+        lines.truncate(go.earlier);
+        lines.extend(self.line.try_clone().ok().filter(|_| go.hears));
+        Earlier::begin(&running.drains, lines);
     }
 }
 

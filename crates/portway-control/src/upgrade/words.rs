@@ -124,13 +124,18 @@ pub(super) struct Go {
     pub(super) keeps: bool,
     /// The last file that comes with it is the pid file.
     pub(super) pid_file: bool,
+    /// It hears on the line what drains from now on.
+    pub(super) hears: bool,
+    /// The first so many sockets that come with it are lines to the processes before it.
+    pub(super) earlier: usize,
 }
 
 impl Go {
     pub(super) fn text(self) -> String {
         let keeps = if self.keeps { " keep" } else { "" };
         let pid_file = if self.pid_file { " pid-file" } else { "" };
-        format!("go{keeps}{pid_file}\n")
+        let hears = if self.hears { " hears" } else { "" };
+        format!("go{keeps}{pid_file}{hears} earlier={}\n", self.earlier)
     }
 
     pub(super) fn read(said: &[u8]) -> Option<Self> {
@@ -145,6 +150,11 @@ impl Go {
         Some(Self {
             keeps: words.contains(&"keep"),
             pid_file: words.contains(&"pid-file"),
+            hears: words.contains(&"hears"),
+            earlier: words
+                .iter()
+                .find_map(|it| it.strip_prefix("earlier=")?.parse().ok())
+                .unwrap_or(0),
         })
     }
 }
@@ -157,9 +167,8 @@ pub(super) fn moved(process: u32) -> String {
 /// What that one says to it.
 pub(super) const HEARD: &str = "heard";
 
-/// The process that serves from now on, as somebody says it; `None` where nobody does any more.
-pub(super) fn read_moved(line: &UnixStream) -> Option<u32> {
-    let text = read_line(line, None).ok()?;
+/// The process that serves from now on, where this says it.
+pub(super) fn moved_to(text: &str) -> Option<u32> {
     text.strip_prefix("moved ")?.parse().ok()
 }
 
@@ -230,8 +239,16 @@ mod tests {
             assert_eq!(format!("{word:?}"), format!("{heard:?}"));
         }
         for (keeps, pid_file) in [(true, true), (true, false), (false, true), (false, false)] {
-            let go = Go { keeps, pid_file };
-            assert_eq!(Go::read(go.text().as_bytes()), Some(go));
+            for earlier in [0, 3] {
+                let hears = earlier > 0;
+                let go = Go {
+                    keeps,
+                    pid_file,
+                    hears,
+                    earlier,
+                };
+                assert_eq!(Go::read(go.text().as_bytes()), Some(go));
+            }
         }
         assert_eq!(Go::read(b""), None);
         assert_eq!(Go::read(b"gone\n"), None);

@@ -12,6 +12,10 @@ use crate::cli::{Drain, Leaves, Undrain};
 
 /// How often it is asked what is left.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How often in a row there may be no answer.
+const MOST_FAILED: usize = 20;
+/// How long a process may take to say that it drains.
+const BEGINS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs `drain`. Exit code 1 where nothing has changed.
 pub(crate) fn run(arguments: &Drain, quiet: bool) -> ExitCode {
@@ -29,7 +33,8 @@ pub(crate) fn run(arguments: &Drain, quiet: bool) -> ExitCode {
     }
     warn(&answer, quiet);
     let begun = Instant::now();
-    match wait(arguments, &order, quiet) {
+    let known = answer.draining.clone();
+    match wait(arguments, &order, known, quiet) {
         Ok(draining) if arguments.json => {
             let answer = Answer { draining, ..answer };
             tell(&answer, true, quiet, "")
@@ -131,18 +136,33 @@ fn line(it: &Draining, verb: &str) -> String {
     format!("{what} {verb}: {} left, {left}\n", it.left)
 }
 
-/// Waits until nothing is left, and says meanwhile what is. What was named, in the end.
-fn wait(arguments: &Drain, order: &Order, quiet: bool) -> Result<Vec<Draining>, AskError> {
+/// Waits until nothing is left, and says meanwhile what is. What was named, in the end; `known`: what drains of it now.
+fn wait(
+    arguments: &Drain,
+    order: &Order,
+    mut known: Vec<Draining>,
+    quiet: bool,
+) -> Result<Vec<Draining>, AskError> {
+    let is_process = order.kind == "process";
     let mut last = String::new();
-    let mut known = Vec::new();
-    let mut has_begun = false;
+    // A process says that it drains a moment later.
+    let mut has_begun = !is_process && !known.is_empty();
+    let begun = Instant::now();
+    let mut failed = 0;
     loop {
         let status = match client::status(arguments.admin) {
             Ok(status) => status,
             // It has ended.
-            Err(_) if order.kind == "process" => return Ok(known),
+            Err(AskError::NobodyThere(_) | AskError::Ended(_)) if is_process => return Ok(known),
+            // It is busy, or another process takes over.
+            Err(AskError::Ended(_) | AskError::Connection(..)) if failed < MOST_FAILED => {
+                failed += 1;
+                thread::sleep(ASK_AGAIN);
+                continue;
+            }
             Err(error) => return Err(error),
         };
+        failed = 0;
         known = status.draining;
         known.retain(|it| is_meant(it, order));
         let now: String = known.iter().map(|it| line(it, "drains")).collect();
@@ -150,15 +170,16 @@ fn wait(arguments: &Drain, order: &Order, quiet: bool) -> Result<Vec<Draining>, 
             super::tell(&now);
             last = now;
         }
-        if has_begun && known.is_empty() {
+        let is_late = is_process && begun.elapsed() > BEGINS_WITHIN;
+        if known.is_empty() && (has_begun || is_late) {
             let what = named(order);
             let why = format!(
                 "{what} drains no more: somebody has taken it back, or a reload has removed it"
             );
             return Err(AskError::Not(why));
         }
-        has_begun = !known.is_empty();
-        if order.kind != "process" && known.iter().all(|it| it.state == "drained") {
+        has_begun |= !known.is_empty();
+        if !is_process && known.iter().all(|it| it.state == "drained") {
             return Ok(known);
         }
         thread::sleep(ASK_AGAIN);
@@ -169,11 +190,7 @@ fn is_meant(it: &Draining, order: &Order) -> bool {
     match order.kind.as_str() {
         "process" => it.kind == "process",
         "group" => {
-            let names = [Some(&it.name), it.ordered_as.as_ref()];
-            let of_group = names.into_iter().flatten().any(|name| {
-                let group = name.split_once('/').map(|(of, _)| of);
-                group == Some(order.name.as_str())
-            });
+            let of_group = it.group.as_deref() == Some(order.name.as_str());
             it.by == "command" && it.kind == "target" && of_group
         }
         kind => it.by == "command" && it.kind == kind && it.is_called(&order.name),

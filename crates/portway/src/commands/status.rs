@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use portway_admin::client;
-use portway_admin::json::{Draining, Status as Shown, Target};
+use portway_admin::json::{Draining, Earlier, Status as Shown, Target};
 
 use super::table;
 use crate::cli::Status;
@@ -51,6 +51,7 @@ fn as_text(status: &Shown) -> String {
         "LISTENER",
         "PROTOCOL",
         "ADDRESS",
+        "STATE",
         "CONNECTIONS",
         "REQUESTS",
     ])];
@@ -59,6 +60,7 @@ fn as_text(status: &Shown) -> String {
             it.name.clone(),
             it.protocol.clone(),
             it.addresses.join(", "),
+            it.state.clone(),
             it.connections.to_string(),
             it.requests.to_string(),
         ]);
@@ -90,7 +92,35 @@ fn as_text(status: &Shown) -> String {
         text.push('\n');
         text.push_str(&table(&drains(&status.draining)));
     }
+    if !status.earlier.is_empty() {
+        text.push('\n');
+        text.push_str(&table(&earlier(&status.earlier)));
+    }
     text
+}
+
+/// Processes that have served before, and how long what they have left has.
+fn earlier(all: &[Earlier]) -> Vec<Vec<String>> {
+    let titles = ["EARLIER PROCESS", "CONNECTIONS", "FOR", "DEADLINE IN"];
+    let mut rows = vec![row(titles)];
+    for it in all {
+        let silent = if it.answers { "" } else { " (does not answer)" };
+        rows.push(vec![
+            format!("{}{silent}", it.pid),
+            it.connections.to_string(),
+            since(it.since),
+            it.until.map_or_else(|| "-".to_owned(), deadline),
+        ]);
+    }
+    rows
+}
+
+fn since(moment: f64) -> String {
+    format!("{:.0} s", -seconds_to(moment).min(0.0))
+}
+
+fn deadline(moment: f64) -> String {
+    format!("{:.0} s", seconds_to(moment).max(0.0))
 }
 
 /// What drains, and how long what is left of it has.
@@ -106,9 +136,7 @@ fn drains(draining: &[Draining]) -> Vec<Vec<String>> {
     ];
     let mut rows = vec![row(titles)];
     for it in draining {
-        let left = it
-            .until
-            .map(|until| format!("{:.0} s", seconds_to(until).max(0.0)));
+        let left = it.until.map(deadline);
         rows.push(vec![
             it.kind.clone(),
             match &it.ordered_as {
@@ -118,7 +146,7 @@ fn drains(draining: &[Draining]) -> Vec<Vec<String>> {
             it.by.clone(),
             it.state.clone(),
             it.left.to_string(),
-            format!("{:.0} s", -seconds_to(it.since).min(0.0)),
+            since(it.since),
             left.unwrap_or_else(|| "-".to_owned()),
         ]);
     }

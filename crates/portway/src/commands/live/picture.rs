@@ -186,10 +186,18 @@ impl Live {
             let text = format!("rolled back to generation {number}: the files say something else");
             lines.push(cut(&text, look.width));
         }
-        for it in &self.status.draining {
-            let until = it.until.map_or(String::new(), |until| {
+        let cut_off = |until: Option<f64>| {
+            until.map_or(String::new(), |until| {
                 format!(", cut off in {}", span((until - self.now).max(0.0)))
-            });
+            })
+        };
+        for it in &self.status.earlier {
+            let (pid, left, until) = (it.pid, it.connections, cut_off(it.until));
+            let text = format!("served before: process {pid}, {left} connections left{until}");
+            lines.push(cut(&text, look.width));
+        }
+        for it in &self.status.draining {
+            let until = cut_off(it.until);
             let text = format!("draining: {} {}, {} left{until}", it.kind, it.name, it.left);
             lines.push(cut(&text, look.width));
         }
