@@ -26,6 +26,7 @@ use portway_telemetry::metrics::Limit;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What becomes of the request.
 pub(crate) enum Verdict {
@@ -76,6 +77,7 @@ pub(crate) async fn ask(
             method,
             wire: &wire,
             most: asked.answer_bytes as usize,
+            patience: Duration::MAX,
         };
         let asking = pin!(subrequest::ask(x.connection, &ask));
         while_there(downstream, group.abort_on_close, asking).await
@@ -129,16 +131,7 @@ async fn body(
     }
     let time = x.connection.client_timeout();
     body::wait(x, downstream, time, 0).await?;
-    let here = match x.framing.body {
-        BodyLength::Length(length) => {
-            let here = x.arena().get(x.head_len..).unwrap_or_default();
-            let length = usize::try_from(length).unwrap_or(usize::MAX);
-            here.get(..length)
-        }
-        // What is looked at of chunks ends before a longer body does.
-        _ => Some(x.scratch.body.as_slice()).filter(|_| body::is_whole(x)),
-    };
-    Ok(here.filter(|it| it.len() <= most).map(<[u8]>::to_vec))
+    Ok(body::whole(x).filter(|body| body.len() <= most))
 }
 
 /// The whole request that the service is sent.

@@ -98,11 +98,20 @@ pub(crate) fn of_response<'x>(x: &'x Exchange<'_>) -> Option<&'x [u8]> {
     }
 }
 
-/// True where the whole body of a request that was waited for is here, without its chunks in `x.scratch.body`.
-pub(crate) fn is_whole(x: &Exchange<'_>) -> bool {
+/// The body of a request, without its chunks, where all of it is here.
+pub(crate) fn whole(x: &Exchange<'_>) -> Option<Vec<u8>> {
     let here = x.arena().get(x.head_len..).unwrap_or_default();
-    let mut coming = Coming::of_request(x.framing.body, 0);
-    coming.is_enough(here, &mut Vec::new()) == Ok(true)
+    match x.framing.body {
+        BodyLength::None => Some(Vec::new()),
+        BodyLength::Length(length) => here
+            .get(..usize::try_from(length).ok()?)
+            .map(<[u8]>::to_vec),
+        BodyLength::Chunked => {
+            let mut data = Vec::new();
+            let enough = Coming::of_request(x.framing.body, 0).is_enough(here, &mut data);
+            (enough == Ok(true)).then_some(data)
+        }
+    }
 }
 
 /// Waits until the body is here, or `at_least` bytes of it (0: the whole), or all that is looked at; not longer than

@@ -13,6 +13,7 @@ use crate::fault::Fault;
 use crate::fields::FieldEdits;
 use crate::limits::BodyLimits;
 use crate::log_value::{self, Subject};
+use crate::mirror::Mirrors;
 use crate::pages::Pages;
 use crate::peer_certificate;
 use crate::policy::Side;
@@ -82,6 +83,7 @@ pub(crate) struct Scratch {
     pub(crate) checks: Checks,
     /// Cookies that the response sets because a service that was asked about the request said so.
     pub(crate) given_cookies: Vec<Vec<u8>>,
+    pub(crate) mirrors: Mirrors,
 }
 
 /// Timeouts that rules replaced for this exchange.
@@ -111,6 +113,7 @@ impl Scratch {
         self.coding = None;
         self.checks.clear();
         self.given_cookies.clear();
+        self.mirrors.clear();
     }
 }
 

@@ -89,10 +89,31 @@ fn forwarded(configured: &Forwarded, x: &Exchange<'_>) -> ForwardedFields {
 pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
     let mut out = std::mem::take(&mut x.scratch.head);
     out.clear();
+    write_request(x, KnownSet::EMPTY, &mut out);
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// The same with a body of this length.
+pub(crate) fn copy_of_request(x: &mut Exchange<'_>, length: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    let framing = std::mem::replace(&mut x.framing.body, BodyLength::None);
+    let drop = KnownSet::EMPTY.with(Known::ContentLength);
+    write_request(x, drop.with(Known::Expect), &mut out);
+    if framing != BodyLength::None {
+        write_content_length(&mut out, length as u64);
+    }
+    x.framing.body = framing;
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// All of a head but the line that ends it.
+#[inline]
+fn write_request(x: &Exchange<'_>, mut drop: KnownSet, out: &mut Vec<u8>) {
     let (head, arena) = (x.request(), x.arena());
-    request_line(x, &mut out);
+    request_line(x, out);
     let edits = &x.scratch.request_edits;
-    let mut drop = KnownSet::EMPTY;
     if !x.is_http11() || x.continued {
         // HTTP/1.0 expects nothing (RFC 9110 §10.1.1), and what we send is HTTP/1.1.
         drop = drop.with(Known::Expect);
@@ -103,7 +124,7 @@ pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
     if !has_host && !edits.removes(Known::Host) {
         drop = drop.with(Known::Host);
         if !head.authority(arena).is_empty() {
-            write_field(&mut out, b"Host", head.authority(arena));
+            write_field(out, b"Host", head.authority(arena));
         }
     }
     let listener = x
@@ -115,19 +136,19 @@ pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
     if let Some(fields) = &fields {
         drop = drop.union(fields.replaced(head.fields(), x.trusted));
     }
-    edits.write(head.fields(), arena, drop, &mut out);
+    edits.write(head.fields(), arena, drop, out);
     if x.framing.body == BodyLength::Chunked {
-        write_transfer_chunked(&mut out);
+        write_transfer_chunked(out);
     }
     if head.fields().contains(Known::Te) && passes_trailers(x) {
-        write_field(&mut out, b"TE", b"trailers");
+        write_field(out, b"TE", b"trailers");
     }
     if x.framing.upgrade {
-        write_upgrade(head.fields(), arena, &mut out);
+        write_upgrade(head.fields(), arena, out);
     } else if crate::forward::closes(x) {
-        write_field(&mut out, b"Connection", b"close");
+        write_field(out, b"Connection", b"close");
     } else if x.sends_http10() {
-        write_field(&mut out, b"Connection", b"keep-alive");
+        write_field(out, b"Connection", b"keep-alive");
     }
     if let Some(fields) = fields {
         let hop = Hop {
@@ -137,10 +158,8 @@ pub(crate) fn request(x: &mut Exchange<'_>) -> Vec<u8> {
             listener_port: x.destination_end().port(),
             authority: head.authority(arena),
         };
-        fields.write(head.fields(), arena, &hop, &mut out);
+        fields.write(head.fields(), arena, &hop, out);
     }
-    out.extend_from_slice(b"\r\n");
-    out
 }
 
 /// True where the target may send trailers, as the client said: HAProxy passes that on, and no coding.

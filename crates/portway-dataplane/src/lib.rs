@@ -37,6 +37,7 @@ mod pool;
 mod forward;
 mod subrequest;
 mod authorize;
+mod mirror;
 mod head;
 mod compress;
 mod fields;

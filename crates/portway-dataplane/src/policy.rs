@@ -8,6 +8,7 @@ use crate::buffer::Buffer;
 use crate::compress;
 use crate::exchange::{Exchange, How, LogWish, Scratch};
 use crate::limits;
+use crate::mirror;
 use crate::pages;
 use crate::request_line;
 use crate::service::Asked;
@@ -281,6 +282,7 @@ pub(crate) fn perform(
         | Action::Authorize(_)
         | Action::Service(_)
         | Action::Reject { .. } => return end(x, action, origin),
+        Action::Mirror(mirror) => return mirror::say(x, mirror),
         Action::PageFrom(cases) => pages::say(x, cases),
         Action::Compress(compression) => compress::apply(x, compression),
         Action::SetLog(level) => {

@@ -17,6 +17,7 @@ use crate::exchange::{Attempt, Exchange, How};
 use crate::fault::Fault;
 use crate::forward;
 use crate::group::{self, Fate};
+use crate::mirror;
 use crate::pages;
 use crate::policy::{self, Decision, Ending, Position, Side};
 use crate::reply;
@@ -285,6 +286,9 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
         return reply::fault(x, downstream, Fault::no_target()).await;
     };
     tell_id(x);
+    if !x.scratch.mirrors.is_empty() {
+        mirror::send(x);
+    }
     let request = repeatable(x);
     let key = group::key(configured, x.client, &*x);
     let bound = bound(x, group, configured);

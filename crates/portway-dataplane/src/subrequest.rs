@@ -42,6 +42,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) wire: &'a [u8],
     /// Bytes that the body of the answer may have.
     pub(crate) most: usize,
+    /// How long an answer may take, where its group would wait longer.
+    pub(crate) patience: Duration,
 }
 
 /// What came back.
@@ -86,6 +88,7 @@ pub(crate) async fn ask(connection: &Connection, ask: &Ask<'_>) -> Result<Reply,
         idempotent: ask.method.is_idempotent(),
         replayable: true,
     };
+    let patience = configured.timeouts.response.min(ask.patience);
     let mut group = ask.group;
     let mut attempts = Attempts::new(group, None, false);
     loop {
@@ -115,12 +118,7 @@ pub(crate) async fn ask(connection: &Connection, ask: &Ask<'_>) -> Result<Reply,
         let connected = connect::connect(connection, wanted, reserved.slot).await;
         let result = match (connected, &fate) {
             (Ok(upstream), Some(fate)) => {
-                let attempt = pin!(attempt(
-                    connection,
-                    upstream,
-                    ask,
-                    configured.timeouts.response
-                ));
+                let attempt = pin!(attempt(connection, upstream, ask, patience));
                 let ended = fate.unless_cut_off(attempt).await;
                 ended.unwrap_or(Err(Fault::target_closed(Stage::ResponseStarted)))
             }

@@ -222,6 +222,7 @@ impl Found {
             | Action::WaitForBody { .. }
             | Action::Limit(Limit::Body { .. })
             | Action::Compress(_)
+            | Action::Mirror(_)
             | Action::SetStatus { .. }
             | Action::SetTimeout {
                 to: NewTimeout::Fixed(_),

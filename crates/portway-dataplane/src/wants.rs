@@ -232,6 +232,7 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)
         | Action::HandOver(_)
         | Action::Limit(Limit::Body { .. })
         | Action::Compress(_)
+        | Action::Mirror(_)
         | Action::Authenticate { .. }
         | Action::Accept
         | Action::ExpectProxy(_)

@@ -9,6 +9,7 @@ use crate::compression::Compression;
 use crate::expression::{Condition, Counter, Expression, Template, TextMatch, Variable};
 use crate::limit::Limit;
 use crate::log::LogLevel;
+use crate::mirror::Mirror;
 use crate::name::Name;
 use crate::page::PageFrom;
 use crate::settings::ProxyHeader;
@@ -290,6 +291,8 @@ pub enum Action<S: Stage> {
     },
     /// Limits bodies, or how many requests are served. Request phase.
     Limit(Limit<S>),
+    /// A copy goes to another group too. Request phase.
+    Mirror(Mirror<S>),
     /// Compresses the target's response, where the client takes that. The last one counts. Request phase.
     Compress(Arc<Compression>),
     /// Answers with certain statuses, also our own, to what this rule and later ones let on have their page from another

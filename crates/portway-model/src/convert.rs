@@ -395,6 +395,7 @@ pub(crate) fn action<C: Convert>(
         }
         Action::HandOver(listener) => Action::HandOver(to.listener(listener)?),
         Action::Authorize(authorize) => Action::Authorize(Arc::new(authorize.convert(to)?)),
+        Action::Mirror(mirror) => Action::Mirror(mirror.convert(to)?),
         Action::PageFrom(pages) => {
             Action::PageFrom(Arc::new(each(to, pages.as_slice(), PageFrom::convert)?))
         }
@@ -508,7 +509,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             },
         },
         Action::Reject { silent } => Action::Reject { silent: *silent },
-        Action::Forward(_) | Action::ForwardByName { .. } | Action::HandOver(_) | Action::Authorize(_) | Action::PageFrom(_) | Action::Redirect { .. }
+        Action::Forward(_) | Action::ForwardByName { .. } | Action::HandOver(_) | Action::Authorize(_) | Action::Mirror(_) | Action::PageFrom(_) | Action::Redirect { .. }
         | Action::Respond(_) | Action::Deny(_) | Action::Tarpit { .. }
         | Action::Authenticate { .. } | Action::Service(_) => return action(to, from),
     ))

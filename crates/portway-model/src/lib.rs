@@ -30,6 +30,7 @@ pub mod log;
 mod log_value;
 pub mod map_file;
 pub mod merge;
+pub mod mirror;
 pub mod name;
 pub mod page;
 pub mod pattern;

@@ -321,6 +321,10 @@ impl Speaker<'_> {
                 format!("→ {} {}", words.listener, listener.name)
             }
             Done::Passes => "lets it pass".to_owned(),
+            Done::Mirrored(id, 100) => format!("a copy goes to {group} {}", self.group(*id)),
+            Done::Mirrored(id, percent) => {
+                format!("a copy of {percent} % goes to {group} {}", self.group(*id))
+            }
             Done::Asks(id) => format!(
                 "asks {group} {} whether it may go on: taken for a yes, of which nothing is known",
                 self.group(*id)

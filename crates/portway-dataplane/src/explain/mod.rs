@@ -223,6 +223,8 @@ pub enum Done {
     Passes,
     /// The body is waited for.
     Waits,
+    /// A copy of so many in a hundred goes to this group.
+    Mirrored(GroupId, u8),
     /// Another service is asked whether it may go on.
     Asks(GroupId),
     /// An entry of a map would be put, or taken away; rules after it see the map as it was.

@@ -85,6 +85,10 @@ impl Teller for Notes<'_, '_> {
             let taken = self.drawn(groups);
             return Some(taken.map_or(Decision::Undecided, Decision::Forward));
         }
+        if let Action::Mirror(mirror) = action {
+            self.add(Done::Mirrored(mirror.group, mirror.percent));
+            return None;
+        }
         let before = Before::of(x);
         let key = key_of(action, &*x);
         let decision = policy::perform(x, action, side, origin);

@@ -70,6 +70,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("limit_body", "BYTES or { request, response }"),
     ("limit_rate", "{ name, key, average, period, burst }"),
     ("limit_concurrency", "{ name, key, amount }"),
+    ("mirror", "\"GROUP\" or { group, percent, body_bytes }"),
     ("compress", "true or { codings, types, … }"),
     (
         "page_from",
@@ -253,6 +254,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
             Action::Limit(limit::read(&entry.key, item, reader)?)
         }
         "page_from" => Action::PageFrom(Arc::new(Vec::read(item, reader)?)),
+        "mirror" => Action::Mirror(Form::read(item, reader)?),
         "compress" => Action::Compress(Arc::new(Form::read(item, reader)?)),
         "put_entry" => {
             let table = reader.keyed(item, "a table", &["map", "key", "value"])?;

@@ -12,6 +12,7 @@ mod compression;
 mod form;
 mod group;
 mod limit;
+mod mirror;
 mod listener;
 mod log;
 mod name_pattern;

@@ -126,6 +126,7 @@ fn write(action: &Action<Named>) -> (&'static str, Out) {
             "wait_for_body",
             table([("time", time.write()), ("at_least", at_least.write())]),
         ),
+        Action::Mirror(mirror) => ("mirror", mirror.write()),
         Action::Authorize(asked) => ("authorize", asked.write()),
         Action::Limit(limit) => limit::write(limit),
         Action::PageFrom(pages) => ("page_from", pages.write()),

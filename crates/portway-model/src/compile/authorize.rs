@@ -1,4 +1,4 @@
-//! What is checked of a question to another service.
+//! What is checked of a question to another service, and of copies for another.
 
 use super::expressions::Place;
 use super::rules::place_error;
@@ -6,9 +6,26 @@ use super::text::{Use, check_header_written, check_status, check_text};
 use super::{Compiler, limits};
 use crate::authorize::Authorize;
 use crate::diagnostic::Code;
+use crate::mirror::Mirror;
 use crate::stage::Named;
 
 impl Compiler<'_> {
+    pub(super) fn check_mirror(&mut self, place: Place, mirror: &Mirror<Named>) {
+        self.check_fits(place, &mirror.group);
+        let span = place.span;
+        limits::within(
+            &mut self.found,
+            "a percentage",
+            mirror.percent,
+            (0, 100),
+            span,
+        );
+        if let Some(bytes) = mirror.body_bytes {
+            let range = (1, limits::MAX_KEPT_BODY);
+            limits::within(&mut self.found, "a body's bytes", bytes, range, span);
+        }
+    }
+
     pub(super) fn check_authorize(&mut self, place: Place, asked: &Authorize<Named>) {
         let span = place.span;
         self.check_fits(place, &asked.group);

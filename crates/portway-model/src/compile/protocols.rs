@@ -89,6 +89,7 @@ pub(crate) fn forwards_to<S: Stage>(rule: &Rule<S>) -> impl Iterator<Item = &S::
             Action::Forward(groups) => (groups.as_slice(), None, &[][..]),
             Action::ForwardByName { fallback, .. } => (&[][..], fallback.as_ref(), &[][..]),
             Action::Authorize(asked) => (&[][..], Some(&asked.group), &[][..]),
+            Action::Mirror(mirror) => (&[][..], Some(&mirror.group), &[][..]),
             Action::PageFrom(pages) => (&[][..], None, pages.as_slice()),
             _ => (&[][..], None, &[][..]),
         };

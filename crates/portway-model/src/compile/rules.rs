@@ -256,6 +256,7 @@ impl Compiler<'_> {
             Action::Compress(compression) => self.check_compression(place, compression),
             Action::PageFrom(pages) => self.check_pages(place, pages),
             Action::Authorize(asked) => self.check_authorize(place, asked),
+            Action::Mirror(mirror) => self.check_mirror(place, mirror),
             Action::HandOver(listener) => self.check_hand_over(listener),
             Action::WaitForBody { time, .. } => {
                 limits::check_duration(&mut self.found, "the time", *time, span);
@@ -674,6 +675,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         }
         Action::Authenticate { .. }
         | Action::Authorize(_)
+        | Action::Mirror(_)
         | Action::Tarpit { .. }
         | Action::Limit(_)
         | Action::Compress(_)
@@ -763,6 +765,7 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::Capture { .. } => "a capture",
         Action::SetTimeout { .. } => "changing a timeout",
         Action::Limit(_) => "a limit",
+        Action::Mirror(_) => "mirroring",
         Action::Compress(_) => "compressing",
         Action::PageFrom(_) => "a page from elsewhere",
         Action::HandOver(_) => "handing over to another listener",

@@ -29,6 +29,7 @@ pub enum Family {
     ListenerFaults,
     ListenerTlsHandshakes,
     ListenerTlsResumptions,
+    ListenerMirrored,
     ListenerRequestDuration,
     GroupRequests,
     GroupRetries,
@@ -70,7 +71,7 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 34] = [
+    pub const ALL: [Family; 35] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
@@ -93,6 +94,7 @@ impl Family {
         Family::ListenerFaults,
         Family::ListenerTlsHandshakes,
         Family::ListenerTlsResumptions,
+        Family::ListenerMirrored,
         Family::ListenerRequestDuration,
         Family::GroupRequests,
         Family::GroupRetries,
@@ -156,6 +158,7 @@ impl Family {
             Family::ListenerFaults => ("portway_listener_faults_total", Counter, &["listener", "fault"], "Exchanges and TCP connections that ended with a fault, by fault, in records; faults that did not occur are left out."),
             Family::ListenerTlsHandshakes => ("portway_listener_tls_handshakes_total", Counter, &["listener", "result"], "TLS handshakes with clients, ok or failed, in handshakes."),
             Family::ListenerTlsResumptions => ("portway_listener_tls_resumptions_total", Counter, LISTENER, "TLS handshakes with clients that resumed a session, in handshakes."),
+            Family::ListenerMirrored => ("portway_listener_mirrored_requests_total", Counter, &["listener", "result"], "Copies of requests for other groups, answered, failed or dropped, in requests."),
             Family::ListenerRequestDuration => ("portway_listener_request_duration_seconds", Histogram, LISTENER, "From the first byte of a request to the last byte of its response, in seconds."),
             Family::GroupRequests => ("portway_target_group_requests_total", Counter, &["target_group", "code"], "Requests forwarded, by class of the status that the target sent, in requests."),
             Family::GroupRetries => ("portway_target_group_retries_total", Counter, GROUP, "Attempts after the first one, in attempts."),
@@ -225,12 +228,13 @@ pub enum Limit {
     RequestRate,
     RequestRateKeys,
     RequestConcurrency,
+    MirroredRequests,
     PasswordChecks,
 }
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 20] = [
+    pub const ALL: [Limit; 21] = [
         Limit::Connections,
         Limit::ListenerConnections,
         Limit::ConnectionRate,
@@ -250,6 +254,7 @@ impl Limit {
         Limit::RequestRate,
         Limit::RequestRateKeys,
         Limit::RequestConcurrency,
+        Limit::MirroredRequests,
         Limit::PasswordChecks,
     ];
 
@@ -283,6 +288,7 @@ impl Limit {
             Limit::RequestRate => ("request_rate", "requests in a time that a rule allows: 429 is answered"),
             Limit::RequestRateKeys => ("request_rate_keys", "keys whose requests are counted: one more is let through"),
             Limit::RequestConcurrency => ("request_concurrency", "requests at once that a rule allows: 429 is answered"),
+            Limit::MirroredRequests => ("mirrored_requests", "copies of requests that a worker has on their way: no more are made"),
             Limit::PasswordChecks => ("password_checks", "passwords that wait to be held against a hash, in all or of one source: 503 is answered"),
             Limit::Variables => ("variables", "bytes of the variables of a scope: the variable is unset"),
             Limit::AccessLogBatches => ("access_log_batches", "access log batches waiting for the writer: records are dropped"),

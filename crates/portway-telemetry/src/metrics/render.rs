@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::Registry;
 use super::cell::{BUCKET_BOUNDS, Histogram};
 use super::family::{Drained, Family, Limit};
-use super::shard::{GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics};
+use super::shard::{GroupMetrics, ListenerMetrics, Mirrored, Shard, StatusClasses, TargetMetrics};
 use crate::record::FaultCode;
 
 /// What only the process knows of itself.
@@ -155,6 +155,7 @@ impl Registry {
             Family::ListenerFaults => self.faults(page),
             Family::ListenerTlsHandshakes => self.handshakes(page),
             Family::ListenerTlsResumptions => self.listeners(page, |l| l.tls_resumptions.value()),
+            Family::ListenerMirrored => self.mirrored(page),
             Family::ListenerRequestDuration => {
                 for (name, blocks) in self.by_listener() {
                     page.histogram(name, blocks.map(|l| &l.request_duration));
@@ -232,6 +233,18 @@ impl Registry {
             page.sample(&[name, "ok"], ok.sum());
             let failed = blocks.map(|l| i128::from(l.tls_handshakes_failed.value()));
             page.sample(&[name, "failed"], failed.sum());
+        }
+    }
+
+    fn mirrored(&self, page: &mut Page<'_>) {
+        for (name, blocks) in self.by_listener() {
+            let sum = |value: fn(&Mirrored) -> u64| {
+                let each = blocks.clone().map(|l| i128::from(value(&l.mirrored)));
+                each.sum::<i128>()
+            };
+            page.sample(&[name, "answered"], sum(|it| it.answered.value()));
+            page.sample(&[name, "failed"], sum(|it| it.failed.value()));
+            page.sample(&[name, "dropped"], sum(|it| it.dropped.value()));
         }
     }
 

@@ -96,8 +96,21 @@ pub struct ListenerMetrics {
     pub denied_responses: Counter,
     /// Connections that a rule refused.
     pub denied_connections: Counter,
+    /// Copies of requests for other groups.
+    pub mirrored: Mirrored,
     faults: [Counter; FaultCode::ALL.len()],
     refused: Box<[Counter]>,
+}
+
+/// What became of copies of requests.
+#[derive(Debug, Default)]
+pub struct Mirrored {
+    /// Their target gave an answer.
+    pub answered: Counter,
+    /// It gave none, or too long a one.
+    pub failed: Counter,
+    /// They were not made: too many were on their way, or the body was too long.
+    pub dropped: Counter,
 }
 
 impl ListenerMetrics {

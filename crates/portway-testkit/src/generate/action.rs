@@ -88,6 +88,7 @@ impl Choices {
             (Phase::Request, 2) if self.one_in(8) && !forward.is_empty() => {
                 self.authorize(place, forward)
             }
+            (Phase::Request, 2) if self.one_in(8) && !forward.is_empty() => self.mirror(forward),
             (Phase::Request, 2) => self.answer(place, forward),
             (Phase::Request, 5) if place.group => {
                 Action::UseTarget(Template(vec![TemplatePart::Expression(Spanned::bare(

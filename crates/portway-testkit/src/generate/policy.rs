@@ -3,12 +3,30 @@
 use super::{Choices, Place};
 use portway_model::action::Action;
 use portway_model::authorize::{Authorize, Trust};
+use portway_model::mirror::Mirror;
 use portway_model::name::Name;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 use std::sync::Arc;
 
 impl Choices {
+    /// A copy for one of these groups.
+    pub(super) fn mirror(&mut self, groups: &[Name]) -> Action<Named> {
+        let Some(group) = self.among(groups) else {
+            return Action::Accept;
+        };
+        let usual = Mirror::<Named>::new(Spanned::bare(group));
+        Action::Mirror(Mirror {
+            percent: self.one(usual.percent, &[0, 1, 50]),
+            body_bytes: match self.below(3) {
+                0 => usual.body_bytes,
+                1 => None,
+                _ => Some(1000),
+            },
+            group: usual.group,
+        })
+    }
+
     /// A question to one of these groups.
     pub(super) fn authorize(&mut self, place: Place, groups: &[Name]) -> Action<Named> {
         let Some(group) = self.among(groups) else {

@@ -28,6 +28,7 @@ mod flow_enterprise;
 mod hazelcast_flow;
 mod health;
 mod history;
+mod mirror;
 mod outscale;
 mod passwords;
 mod overload;

@@ -12,6 +12,7 @@ mod forwarded;
 mod headers;
 mod limits;
 mod middleware;
+mod mirror;
 mod mixed;
 mod service;
 mod tcp;

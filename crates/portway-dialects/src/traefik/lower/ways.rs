@@ -86,6 +86,11 @@ impl For {
 impl Lowering<'_> {
     /// Ends a router's chain: its requests go to this service.
     pub(super) fn serve_by(&mut self, service: &Object, name: Spanned<&str>, chain: &mut Chain) {
+        if let Some(section) = service.section.section("mirroring") {
+            self.one_type(service);
+            self.mirroring(service, section, name.span, chain);
+            return;
+        }
         let Some(reach) = self.reach(service, name, chain.attempts) else {
             return;
         };
@@ -138,6 +143,11 @@ impl Lowering<'_> {
         }
         if let Some(section) = service.section.section("weighted") {
             return self.weighted_service(service, section, name, of);
+        }
+        if service.section.section("mirroring").is_some() {
+            let message = "`mirroring` within another service is not done yet";
+            self.error(Code::NotRun, name.span, message);
+            return None;
         }
         if !self.found.has_errors() {
             let message = "a service without servers: `loadBalancer` is missing";

@@ -1,0 +1,179 @@
+//! Copies of requests for other groups.
+//!
+//! A copy is made of what is sent to the request's own target, when that is about to be sent, and goes its own way from there: a
+//! task of the worker with timers of its own, which nobody waits for. Its answer is thrown away. A worker has a bounded number of
+//! them on their way; beyond that, copies are dropped and counted.
+
+use crate::buffer::BUFFER_BYTES;
+use crate::connection::Connection;
+use crate::exchange::Exchange;
+use crate::group;
+use crate::head;
+use crate::policy::Decision;
+use crate::record::limit_reached;
+use crate::subrequest::{self, Ask};
+use crate::{body, worker};
+use portway_core::balance::Key;
+use portway_core::http1::{BodyLength, Method};
+use portway_model::mirror::Mirror;
+use portway_model::snapshot::GroupId;
+use portway_model::stage::Resolved;
+use portway_telemetry::metrics::{Limit, ListenerMetrics};
+use std::cell::{Cell, OnceCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Copies that a worker has on their way: with head, body and answer each takes up to some 200 KiB, 50 MiB together. A mirror that
+/// is slow, or hangs, reaches it; more are not made until it answers.
+pub(crate) const MIRRORED_AT_ONCE: u32 = 256;
+
+/// How long an attempt of a copy may take, whatever its group's timeouts are: a mirror that hangs must not keep the places of copies.
+pub(crate) const MIRRORED_FOR: Duration = Duration::from_secs(60);
+
+/// Bytes of an answer that are read so that its connection can be kept; of a longer one the connection is closed.
+const ANSWER_BYTES: usize = 2 * BUFFER_BYTES;
+
+/// Copies that an exchange is to make.
+#[derive(Debug, Default)]
+pub(crate) struct Mirrors(Vec<(GroupId, Option<u32>)>);
+
+impl Mirrors {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Notes that a copy is to be made, if it is this request's turn; its body is waited for, where it goes along.
+pub(crate) fn say(x: &mut Exchange<'_>, mirror: &Mirror<Resolved>) -> Option<Decision> {
+    let turn = u128::from(x.connection.worker.turn()) * 100;
+    // A tunnel is no request that could be made twice.
+    let tunnel = x.framing.upgrade || x.request().method() == Method::Connect;
+    if (turn >> 64) >= u128::from(mirror.percent) || tunnel {
+        return None;
+    }
+    x.scratch.mirrors.0.push((mirror.group, mirror.body_bytes));
+    let most = mirror.body_bytes.map(u64::from);
+    let waits = match (x.framing.body, most) {
+        (BodyLength::Length(length), Some(most)) => (1..=most).contains(&length),
+        (BodyLength::Chunked, Some(_)) => true,
+        _ => false,
+    };
+    let time = x.connection.client_timeout();
+    waits.then_some(Decision::WaitForBody(time, 0))
+}
+
+/// Sends the copies that rules have asked for.
+pub(crate) fn send(x: &mut Exchange<'_>) {
+    let mirrors = std::mem::take(&mut x.scratch.mirrors.0);
+    for (group, most) in mirrors {
+        let metrics = Arc::clone(x.connection.shard().listener(x.connection.listener.index()));
+        let whole = match most {
+            None => Some(Vec::new()),
+            Some(most) => body::whole(x).filter(|body| body.len() <= most as usize),
+        };
+        let room = Place::take(&x.connection.worker);
+        if room.is_none() {
+            limit_reached(x, Limit::MirroredRequests);
+        }
+        match (whole, room) {
+            (Some(body), Some(place)) => {
+                let copy = Copy::of(x, group, &body);
+                drop(tokio::task::spawn_local(copy.go(place, metrics)));
+            }
+            _ => metrics.mirrored.dropped.add(1),
+        }
+    }
+}
+
+/// One of the places of a worker, given back when it is dropped.
+struct Place(Rc<worker::Worker>);
+
+impl Place {
+    fn take(worker: &Rc<worker::Worker>) -> Option<Self> {
+        let taken = worker.mirrored.get();
+        (taken < MIRRORED_AT_ONCE).then(|| {
+            worker.mirrored.set(taken + 1);
+            Self(Rc::clone(worker))
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.mirrored.set(self.0.mirrored.get().saturating_sub(1));
+    }
+}
+
+/// All that a copy needs once its request goes on without it.
+struct Copy {
+    connection: Connection,
+    group: GroupId,
+    key: Key,
+    host: Vec<u8>,
+    ends: (SocketAddr, SocketAddr),
+    request_id: Option<Vec<u8>>,
+    method: Method,
+    wire: Vec<u8>,
+}
+
+impl Copy {
+    fn of(x: &mut Exchange<'_>, group: GroupId, body: &[u8]) -> Self {
+        let mut wire = head::copy_of_request(x, body.len());
+        wire.extend_from_slice(body);
+        let configured = x.connection.generation.group(group);
+        Self {
+            connection: beside(x.connection),
+            group,
+            key: configured.map_or(Key::None, |(it, _, _)| group::key(it, x.client, &*x)),
+            host: x.scratch.host.clone(),
+            ends: (x.source_end(), x.destination_end()),
+            request_id: x.id().map(<[u8]>::to_vec),
+            method: x.sent_method(),
+            wire,
+        }
+    }
+
+    async fn go(self, place: Place, metrics: Arc<ListenerMetrics>) {
+        let ask = Ask {
+            group: self.group,
+            key: self.key,
+            host: &self.host,
+            ends: self.ends,
+            request_id: self.request_id.as_deref(),
+            method: self.method,
+            wire: &self.wire,
+            most: ANSWER_BYTES,
+            patience: MIRRORED_FOR,
+        };
+        let answered = subrequest::ask(&self.connection, &ask).await.is_ok();
+        let counter = match answered {
+            true => &metrics.mirrored.answered,
+            false => &metrics.mirrored.failed,
+        };
+        counter.add(1);
+        drop(place);
+    }
+}
+
+/// What a copy goes by: as the client's connection, with a timer of its own.
+fn beside(connection: &Connection) -> Connection {
+    Connection {
+        worker: Rc::clone(&connection.worker),
+        generation: Rc::clone(&connection.generation),
+        listener: connection.listener,
+        socket_number: connection.socket_number,
+        peer: connection.peer,
+        local: connection.local,
+        timer: connection.worker.timers.register(),
+        tls: None,
+        exchanges: connection.exchanges,
+        variables: Cell::default(),
+        rare: OnceCell::new(),
+    }
+}

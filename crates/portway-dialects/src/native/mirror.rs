@@ -1,0 +1,50 @@
+//! `mirror`: a copy of a share of requests for another group.
+
+use super::form::{Form, Out, Reader};
+use super::limit::given;
+use crate::tree::{Content, Item};
+use portway_model::mirror::Mirror;
+use portway_model::name::Name;
+use portway_model::span::Spanned;
+use portway_model::stage::Named;
+
+/// The keys of the table.
+pub(super) const KEYS: [&str; 3] = ["group", "percent", "body_bytes"];
+
+impl Form for Mirror<Named> {
+    const WHAT: &'static str = "the name of a target group, or a table with `group`";
+    const ALONE: bool = true;
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if matches!(item.content, Content::Text { .. }) {
+            let group: Spanned<Name> = Spanned::read(item, reader)?;
+            return Some(Self::new(group));
+        }
+        let table = reader.keyed(item, Self::WHAT, &KEYS)?;
+        let group: Option<Spanned<Name>> = table.required("group", reader);
+        let usual = Self::new(group?);
+        let bytes = usual.body_bytes.unwrap_or_default();
+        let body = given(&table, "body_bytes", bytes, reader)?;
+        Some(Self {
+            percent: given(&table, "percent", usual.percent, reader)?,
+            body_bytes: (body > 0).then_some(body),
+            group: usual.group,
+        })
+    }
+
+    fn write(&self) -> Out {
+        let usual = Self::new(self.group.clone());
+        if *self == usual {
+            return self.group.write();
+        }
+        let mut out = vec![("group".to_owned(), self.group.write())];
+        if self.percent != usual.percent {
+            out.push(("percent".to_owned(), self.percent.write()));
+        }
+        if self.body_bytes != usual.body_bytes {
+            let bytes = self.body_bytes.unwrap_or(0);
+            out.push(("body_bytes".to_owned(), bytes.write()));
+        }
+        Out::Table(out)
+    }
+}

@@ -1,0 +1,158 @@
+//! Copies of requests for another group, which cost the requests nothing.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::echo::Echo;
+use crate::stage::{Client, Stage, group, listener};
+use crate::support::{eventually, free_port};
+
+const RESULTS: &str = "portway_listener_mirrored_requests_total{listener=\"web\",result=";
+
+/// A target that tells of each request, head and body, once it is there, and answers after a while.
+fn mirror(answers: Option<Duration>) -> (u16, Receiver<String>) {
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let (tell, told) = channel();
+    thread::spawn(move || {
+        for stream in socket.incoming().flatten() {
+            let tell = tell.clone();
+            thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut stream = stream;
+                loop {
+                    let mut text = String::new();
+                    while !text.ends_with("\r\n\r\n") {
+                        if reader.read_line(&mut text).unwrap_or(0) == 0 {
+                            return;
+                        }
+                    }
+                    let length = text.to_ascii_lowercase();
+                    let length = length.split("content-length: ").nth(1);
+                    let length = length.and_then(|it| it.split("\r\n").next()?.parse().ok());
+                    let mut body = vec![0; length.unwrap_or(0)];
+                    reader.read_exact(&mut body).unwrap();
+                    text.push_str(&String::from_utf8_lossy(&body));
+                    let _ = tell.send(text);
+                    match answers {
+                        Some(after) => thread::sleep(after),
+                        None => thread::sleep(Duration::from_secs(60)),
+                    }
+                    let _ = stream.write_all(b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno");
+                }
+            });
+        }
+    });
+    (port, told)
+}
+
+fn text(web: u16, app: u16, copies: u16, how: &str) -> String {
+    format!(
+        "[listener.web]\nbind = '127.0.0.1:{web}'\n\
+         [[listener.web.rule]]\nactions = [{{ set_header = {{ X-Rule = 'yes' }} }}, {{ mirror = {how} }}, {{ forward = 'app' }}]\n"
+    ) + &group("app", &[app])
+        + &group("copies", &[copies])
+        + "retries = 0\n"
+        + "[target_group.copies.timeouts]\nresponse = '1s'\n"
+}
+
+#[test]
+fn copies_are_what_the_target_is_sent() {
+    let (app, web, (copies, told)) = (
+        Echo::start("app"),
+        free_port(),
+        mirror(Some(Duration::ZERO)),
+    );
+    let how = "{ group = 'copies', body_bytes = 20 }";
+    let stage = Stage::new(&text(web, app.port, copies, how));
+    let next = || told.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!(Client::new(web).ask("/a?b=c"), "app");
+    let copy = next();
+    assert!(
+        copy.starts_with("GET /a?b=c HTTP/1.1\r\n") && copy.contains("\r\nX-Rule: yes\r\n"),
+        "{copy}"
+    );
+    assert!(
+        copy.contains("\r\nX-Forwarded-For: 127.0.0.1\r\n"),
+        "{copy}"
+    );
+    let url = format!("http://127.0.0.1:{web}/form");
+    let form = |body: &str, more: &[&str]| {
+        let arguments = [&["-s", "-d", body, &url], more].concat();
+        let answer = stage.scene.curl(&arguments).good();
+        assert!(answer.ends_with(&format!("\n{body}")), "{answer}");
+    };
+    form("name=anna", &[]);
+    assert!(next().ends_with("\r\n\r\nname=anna"));
+    form("name=berta", &["-H", "Transfer-Encoding: chunked"]);
+    assert!(next().ends_with("\r\n\r\nname=berta"));
+    // One that is too long is no copy.
+    form("name=anna&and=many&more", &[]);
+    let count = |result: &str| stage.metric(&format!("{RESULTS}\"{result}\"}} "));
+    eventually("all is answered", || {
+        (count("answered") == "3").then_some(())
+    });
+    assert_eq!(
+        (count("failed"), count("dropped")),
+        ("0".to_owned(), "1".to_owned())
+    );
+    // Without bodies, and only a share.
+    stage.becomes(&text(
+        web,
+        app.port,
+        copies,
+        "{ group = 'copies', percent = 25, body_bytes = 0 }",
+    ));
+    let mut client = Client::new(web);
+    for _ in 0..40 {
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+        assert!(client.answer().starts_with("http/1.1 200 "));
+    }
+    eventually("a quarter is copied", || {
+        (count("answered") == "13").then_some(())
+    });
+    assert!(next().ends_with("Content-Length: 0\r\n\r\n"));
+}
+
+#[test]
+fn a_mirror_that_is_dead_or_hangs_costs_nothing() {
+    let (app, web, dead) = (Echo::start("app"), free_port(), free_port());
+    let (hangs, told) = mirror(None);
+    let stage = Stage::new(&text(web, app.port, dead, "'copies'"));
+    let count = |result: &str| stage.metric(&format!("{RESULTS}\"{result}\"}} "));
+    let mut client = Client::new(web);
+    for _ in 0..5 {
+        assert_eq!(client.ask("/"), "app");
+    }
+    eventually("all have failed", || (count("failed") == "5").then_some(()));
+    // None of them is an error of the listener's.
+    assert_eq!(
+        stage.metric("portway_listener_requests_total{listener=\"web\",code=\"2xx\"} "),
+        "5"
+    );
+    // One that hangs takes no more copies than there are places for, and a reload does not wait for it.
+    let second = text(web, app.port, hangs, "'copies'");
+    stage.becomes(&second);
+    let begun = Instant::now();
+    for _ in 0..600 {
+        assert_eq!(client.ask("/"), "app");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    let third = second + &listener("other", free_port(), "app");
+    stage.becomes(&third);
+    assert_eq!(client.ask("/"), "app");
+    assert!(told.recv_timeout(Duration::from_secs(10)).is_ok());
+    let idle = format!(
+        "portway_target_requests_in_flight{{target_group=\"copies\",target=\"127.0.0.1:{hangs}\"}} "
+    );
+    eventually("copies are given up", || {
+        (stage.metric(&idle) == "0").then_some(())
+    });
+    let all = || ["failed", "dropped"].map(|it| count(it).parse::<u32>().unwrap());
+    eventually("each is counted", || {
+        (all().iter().sum::<u32>() == 606).then_some(())
+    });
+}
