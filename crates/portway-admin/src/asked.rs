@@ -39,9 +39,13 @@ impl FromRequestParts<Shown> for Asked {
 /// That another process serves in place of this one, if one does: what this one has not done is to be asked of that, at the same
 /// address.
 pub(crate) fn left(running: &Running) -> Option<Response> {
-    let process = running.successor()?;
+    running.successor().map(left_to)
+}
+
+/// That this process serves.
+pub(crate) fn left_to(process: u32) -> Response {
     let text = format!("process {process} has taken over meanwhile: ask again\n");
-    Some((StatusCode::CONFLICT, text).into_response())
+    (StatusCode::CONFLICT, text).into_response()
 }
 
 /// `POST /explain`: what would become of a request.

@@ -128,7 +128,7 @@ pub fn generation(address: SocketAddr, number: u64) -> Result<Shown, AskError> {
 /// See [`AskError`].
 pub fn roll_back(address: SocketAddr, number: u64) -> Result<json::Reload, AskError> {
     let what = format!("POST /rollback/{number}");
-    let (status, answer) = change(address, &what)?;
+    let (status, answer) = change(address, &what, &[])?;
     granted(address, status != 404, &answer)
 }
 
@@ -175,7 +175,7 @@ pub fn explain(address: SocketAddr, question: &Question) -> Result<Explanation, 
 /// # Errors
 /// See [`AskError`].
 pub fn reload(address: SocketAddr) -> Result<json::Reload, AskError> {
-    read(address, &change(address, "POST /reload")?.1)
+    read(address, &change(address, "POST /reload", &[])?.1)
 }
 
 /// Has it read its certificates again, and all else that TLS is spoken with.
@@ -184,7 +184,7 @@ pub fn reload(address: SocketAddr) -> Result<json::Reload, AskError> {
 /// See [`AskError`].
 pub fn reload_certificates(address: SocketAddr) -> Result<json::Reload, AskError> {
     let what = format!("POST /reload?{CERTIFICATES}");
-    read(address, &change(address, &what)?.1)
+    read(address, &change(address, &what, &[])?.1)
 }
 
 /// Has another process of the program take over from the Portway whose admin address this is, which has so long to be ready.
@@ -203,8 +203,7 @@ pub fn upgrade(address: SocketAddr, within: Duration) -> Result<json::Upgrade, A
 pub fn drain(address: SocketAddr, order: &Order, back: bool) -> Result<Answer, AskError> {
     let body = serde_json::to_vec(order).unwrap_or_default();
     let what = if back { "POST /undrain" } else { "POST /drain" };
-    let (_, answer) = answer(address, what, &body, TIMEOUT)?;
-    read(address, &answer)
+    read(address, &change(address, what, &body)?.1)
 }
 
 /// Sends a request without a body and reads the answer, which is JSON with status 200 or 422.
@@ -217,15 +216,15 @@ fn ask<T: DeserializeOwned>(
     read(address, &answer)
 }
 
-/// Has the configuration changed, by whichever process serves; the answer's status and body.
-fn change(address: SocketAddr, what: &str) -> Result<(u16, Vec<u8>), AskError> {
+/// Has something changed, by whichever process serves; the answer's status and body.
+fn change(address: SocketAddr, what: &str, body: &[u8]) -> Result<(u16, Vec<u8>), AskError> {
     for _ in 0..MOST_MOVES {
-        match answer(address, what, &[], CHANGE_TIMEOUT) {
+        match answer(address, what, body, CHANGE_TIMEOUT) {
             Err(AskError::Refused(_, 409)) => std::thread::sleep(MOVES),
             answered => return answered,
         }
     }
-    answer(address, what, &[], CHANGE_TIMEOUT)
+    answer(address, what, body, CHANGE_TIMEOUT)
 }
 
 fn read<T: DeserializeOwned>(address: SocketAddr, body: &[u8]) -> Result<T, AskError> {

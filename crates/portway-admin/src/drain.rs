@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use portway_control::drain_orders::{NotOrdered, Ordered, Times, What};
 use serde::{Deserialize, Serialize};
 
-use crate::asked::Asked;
+use crate::asked::{Asked, left_to};
 use crate::{Shown, json, starting};
 
 /// What is to drain.
@@ -74,6 +74,10 @@ impl Order {
 
 /// `POST /drain`.
 pub(crate) async fn drain(Asked(running): Asked, Json(order): Json<Order>) -> Response {
+    let _may = match running.may_change().await {
+        Ok(may) => may,
+        Err(process) => return left_to(process),
+    };
     let done = match (order.what(), order.times()) {
         (None, _) => Err(no_kind(&order)),
         (_, Err(error)) => Err(NotOrdered { error, help: None }),
@@ -84,6 +88,10 @@ pub(crate) async fn drain(Asked(running): Asked, Json(order): Json<Order>) -> Re
 
 /// `POST /undrain`.
 pub(crate) async fn undrain(Asked(running): Asked, Json(order): Json<Order>) -> Response {
+    let _may = match running.may_change().await {
+        Ok(may) => may,
+        Err(process) => return left_to(process),
+    };
     answer(match order.what() {
         Some(what) => running.undrain(&what).await,
         None => Err(no_kind(&order)),

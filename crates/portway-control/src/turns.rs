@@ -1,11 +1,14 @@
 //! Whose turn it is to change what is at work: one change is made at a time, and none while another process takes over.
 //!
+//! Commands that change something smaller (a drain, a weight, an entry of a map) need no turn: they wait only from the moment at
+//! which the live state is given to that process, since what comes later would be lost.
+//!
 //! Reloads that wait are one: a reload reads every file after it has its turn, so whoever asks while one waits asks for what that
 //! one does, and has its answer. However many ask, one reads and one waits.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{MutexGuard as Turn, watch};
+use tokio::sync::{MutexGuard as Turn, RwLockReadGuard, watch};
 
 use crate::change::Changing;
 use crate::reload::{NotReloaded, Reloaded};
@@ -34,6 +37,9 @@ enum Part {
     /// To wait for whoever does.
     Wait(watch::Receiver<Answer>),
 }
+
+/// Nothing is handed over to another process as long as this is there.
+pub struct MayChange<'r>(#[expect(dead_code)] RwLockReadGuard<'r, ()>);
 
 impl Waiting {
     fn join(&self) -> Part {
@@ -81,6 +87,19 @@ impl Running {
                 let is_shared = true;
                 return Answered { done, is_shared };
             }
+        }
+    }
+
+    /// The right to change by command what goes over to a process that takes over. Waits where one has been given that already and
+    /// does not serve yet.
+    ///
+    /// # Errors
+    /// The number of the process that serves in place of this one: it is the one to ask.
+    pub async fn may_change(&self) -> Result<MayChange<'_>, u32> {
+        let may = self.upgrades.commands().read().await;
+        match self.successor() {
+            Some(process) => Err(process),
+            None => Ok(MayChange(may)),
         }
     }
 

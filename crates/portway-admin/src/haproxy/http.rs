@@ -6,6 +6,8 @@ use portway_control::figures::{Figures, ProxyFigures};
 use portway_control::install::Running;
 use portway_control::services::{Service, ServiceAnswer, ServiceCall, StatsPage};
 
+use tokio::task::JoinSet;
+
 use super::action::{Action, Carried};
 use super::asked::{self, Asked, How, Outcome};
 use super::page::{self, Look};
@@ -19,11 +21,35 @@ pub(crate) async fn serve(running: Arc<Running>) {
     let Some(mut calls) = running.service_calls() else {
         return;
     };
+    let mut changes = JoinSet::new();
     while let Some(call) = calls.recv().await {
-        let answer = answer(&running, &call);
-        // Whoever asked may have gone.
-        let _ = call.reply.send(answer);
+        while changes.try_join_next().is_some() {}
+        if &*call.method == b"POST" && call.may_change {
+            let running = running.clone();
+            changes.spawn(async move { change_and_answer(&running, call).await });
+        } else {
+            reply(&running, call);
+        }
     }
+    // What has begun is finished.
+    while changes.join_next().await.is_some() {}
+}
+
+/// Others are answered while this waits.
+async fn change_and_answer(running: &Running, call: ServiceCall) {
+    match running.may_change().await {
+        Ok(_may) => reply(running, call),
+        Err(process) => {
+            let says = format!("Process {process} has taken over meanwhile: ask again.");
+            let _ = call.reply.send(error(503, "Service Unavailable", &says));
+        }
+    }
+}
+
+fn reply(running: &Running, call: ServiceCall) {
+    let answer = answer(running, &call);
+    // Whoever asked may have gone.
+    let _ = call.reply.send(answer);
 }
 
 fn answer(running: &Running, call: &ServiceCall) -> ServiceAnswer {

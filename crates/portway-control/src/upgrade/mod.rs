@@ -5,7 +5,7 @@
 //! in time is killed, and that is all. [`Predecessor`] is the other side.
 //!
 //! What the hard thing is: between the moment at which the live state is given and that at which the new process serves, nothing
-//! may change by command that would be lost; so changes wait meanwhile.
+//! may change by command that would be lost; so commands wait meanwhile ([`Running::may_change`]), and are told who serves then.
 
 mod earlier;
 mod predecessor;
@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use portway_telemetry::events::{Event, emit};
-use tokio::sync::{MutexGuard, watch};
+use tokio::sync::{MutexGuard, RwLock, RwLockWriteGuard, watch};
 
 use crate::bind::takeover;
 use crate::change::Changing;
@@ -61,6 +61,8 @@ pub(crate) struct Upgrades {
     /// The line to a new process that is not ready yet; `Some(None)`: it is about to be started.
     line: Mutex<Option<Option<UnixStream>>>,
     last: Mutex<Option<LastUpgrade>>,
+    /// Held by whatever changes something by command; alone by an upgrade, once the live state is given.
+    commands: RwLock<()>,
     /// The process that serves in place of this one.
     successor: watch::Sender<Option<u32>>,
     /// Whoever comes to an address that another process has too is its guest from now on.
@@ -79,6 +81,7 @@ impl Default for Upgrades {
             starter: OnceLock::new(),
             line: Mutex::default(),
             last: Mutex::default(),
+            commands: RwLock::default(),
             successor: watch::Sender::new(None),
             left: watch::Sender::new(false),
             keeper: OnceLock::new(),
@@ -142,6 +145,12 @@ impl From<String> for Refused {
     }
 }
 
+/// Nothing changes by command: what would, waits.
+struct Quiet<'r> {
+    _commands: RwLockWriteGuard<'r, ()>,
+    _changing: MutexGuard<'r, Changing>,
+}
+
 /// Ends the turn of an upgrade.
 struct Turn<'r>(&'r Upgrades);
 
@@ -158,6 +167,11 @@ impl Upgrades {
 
     fn news(&self) -> std::sync::MutexGuard<'_, Option<News>> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What changes something by command reads this.
+    pub(crate) fn commands(&self) -> &RwLock<()> {
+        &self.commands
     }
 
     /// True while a new process gets ready, and once it serves.
@@ -345,7 +359,9 @@ impl Running {
         let kept = line.try_clone().map_err(|it| cannot_start(&it))?;
         *self.upgrades.line() = Some(Some(kept));
         let mut child = start(theirs).map_err(|it| cannot_start(&it))?;
-        match self.get_ready(&line, &mut child, begun, within) {
+        // Whoever waits for its end sees who serves then.
+        let mut quiet = None;
+        match self.get_ready(&line, &mut child, (begun, within), &mut quiet) {
             Ok((given, writes_pid)) => {
                 let process = child.id();
                 self.leave_to(process, writes_pid);
@@ -382,16 +398,15 @@ impl Running {
     }
 
     /// Answers a new process until it serves. True: this process is to write its number into the pid file.
-    fn get_ready(
-        &self,
+    fn get_ready<'r>(
+        &'r self,
         line: &UnixStream,
         child: &mut Child,
-        begun: Instant,
-        within: Duration,
+        (begun, within): (Instant, Duration),
+        quiet: &mut Option<Quiet<'r>>,
     ) -> Result<(Given, bool), Refused> {
         let mut deadline = begun + within;
         let mut given = Given::default();
-        let mut changing: Option<MutexGuard<'_, Changing>> = None;
         loop {
             let word = words::hear(line, deadline).map_err(|error| match error.kind() {
                 io::ErrorKind::TimedOut if deadline > begun + within => Refused::from(format!(
@@ -413,7 +428,7 @@ impl Running {
                     given => given,
                 },
                 Word::State => {
-                    changing.get_or_insert_with(|| self.changing.blocking_lock());
+                    quiet.get_or_insert_with(|| self.grow_quiet());
                     let left = deadline.saturating_duration_since(Instant::now());
                     let patience = left.max(LAST_STEP);
                     line.set_write_timeout(Some(patience))
@@ -429,7 +444,17 @@ impl Running {
             answered.map_err(|error| {
                 format!("what the new process has asked for cannot be given: {error}")
             })?;
-            deadline = deadline.max(Instant::now() + LAST_STEP * u32::from(changing.is_some()));
+            deadline = deadline.max(Instant::now() + LAST_STEP * u32::from(quiet.is_some()));
+        }
+    }
+
+    /// Waits for what is being changed, and lets nobody change anything more.
+    fn grow_quiet(&self) -> Quiet<'_> {
+        // In the order of commands that need both.
+        let commands = self.upgrades.commands.blocking_write();
+        Quiet {
+            _commands: commands,
+            _changing: self.changing.blocking_lock(),
         }
     }
 

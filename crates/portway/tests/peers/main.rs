@@ -55,6 +55,7 @@ mod traefik;
 mod traefik_mixed;
 mod unread_log;
 mod upgrade;
+mod upgrade_commands;
 mod upgrade_drains;
 mod upgrade_ends;
 mod upgrade_orders;
