@@ -1,11 +1,12 @@
 //! What commands ask of the running process, and what they are answered: explain, plan, history, rollback.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use portway_control::history::NotRolledBack;
@@ -16,7 +17,8 @@ use crate::explanation::{Explanation, Question, Refusal};
 use crate::generations::{History, Shown as ShownGeneration};
 use crate::{COMMAND, Shown, json, starting};
 
-/// The running process, asked by a command: the request has the header field that commands have.
+/// The running process, asked by a command: the request has the header field that commands have, and means an address. A page in a
+/// browser whose name has come to lead here is of the same origin, and can send what it wants but another host.
 pub(crate) struct Asked(pub(crate) Arc<Running>);
 
 impl FromRequestParts<Shown> for Asked {
@@ -32,8 +34,36 @@ impl FromRequestParts<Shown> for Asked {
             let text = format!("send the header field {COMMAND} too: `portway {command}` does\n");
             return Err((StatusCode::FORBIDDEN, text).into_response());
         }
+        let host = parts.headers.get(header::HOST).map(HeaderValue::as_bytes);
+        if host.is_some_and(|host| !is_address(host)) {
+            let text = "commands ask by an address: the host may be 127.0.0.1, [::1], any other, or localhost, not a name\n";
+            return Err((StatusCode::FORBIDDEN, text).into_response());
+        }
         Ok(Self(running.clone()))
     }
+}
+
+/// True for the host of a URL that is an address, or the one name that leads here and nowhere else; a port may follow.
+fn is_address(host: &[u8]) -> bool {
+    let Ok(host) = str::from_utf8(host) else {
+        return false;
+    };
+    if host.parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    let (is_meant, port) = match host.strip_prefix('[').and_then(|it| it.split_once(']')) {
+        Some((ip, port)) => (ip.parse::<Ipv6Addr>().is_ok(), port),
+        None => {
+            let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
+            let is_local = name.eq_ignore_ascii_case("localhost");
+            (is_local || name.parse::<Ipv4Addr>().is_ok(), port)
+        }
+    };
+    let is_port = |it: &str| {
+        it.strip_prefix(':')
+            .is_some_and(|it| it.parse::<u16>().is_ok())
+    };
+    is_meant && (port.is_empty() || is_port(port))
 }
 
 /// That another process serves in place of this one, if one does: what this one has not done is to be asked of that, at the same
@@ -117,4 +147,40 @@ pub(crate) async fn roll_back(Asked(running): Asked, Path(number): Path<u64>) ->
         Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     };
     (status, Json(answer)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_ask_by_an_address() {
+        for host in [
+            "127.0.0.1:9900",
+            "127.0.0.1",
+            "[::1]:9900",
+            "[::1]",
+            "::1",
+            "10.1.2.3:80",
+            "localhost",
+            "LocalHost:9900",
+        ] {
+            assert!(is_address(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "evil.example:9900",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "localhost:",
+            "localhost:x",
+            "[evil]",
+            "[::1",
+            "127.1",
+            "\u{e9}",
+        ] {
+            assert!(!is_address(host.as_bytes()), "{host}");
+        }
+    }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use portway_control::drain_orders::{NotOrdered, Ordered, Times, What};
@@ -98,15 +99,29 @@ pub(crate) async fn undrain(Asked(running): Asked, Json(order): Json<Order>) -> 
     })
 }
 
+/// Of what readiness is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReadyOf {
+    /// A listener; `None`: the process.
+    listener: Option<String>,
+}
+
 /// `GET /readyz`, of the process or with `?listener=NAME` of a listener.
-pub(crate) async fn readyz(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn readyz(
+    State(shown): State<Shown>,
+    of: Result<Query<ReadyOf>, QueryRejection>,
+) -> Response {
+    let Ok(Query(ReadyOf { listener })) = of else {
+        let text = "`?listener=NAME` or nothing may follow `/readyz`\n";
+        return (StatusCode::BAD_REQUEST, text).into_response();
+    };
     let Some(running) = shown.get() else {
         return starting();
     };
-    let listener = query.as_deref().and_then(|it| it.strip_prefix("listener="));
     let ready = match listener {
         None => Some(running.is_ready()),
-        Some(name) => running.is_listener_ready(name),
+        Some(name) => running.is_listener_ready(&name),
     };
     match ready {
         Some(true) => "ready\n".into_response(),

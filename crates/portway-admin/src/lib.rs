@@ -2,7 +2,8 @@
 //!
 //! Owns no truth: everything comes from [`portway_control`] at the moment it is asked for. The address is meant for
 //! loopback and is plain and open there; it changes nothing but what is asked for with the header field `Portway-Command`,
-//! which pages of other sites cannot send from a browser.
+//! which pages of other sites cannot send from a browser, and by an address or `localhost` as host, so that a page whose name leads
+//! here cannot either.
 //!
 //! | path | answer |
 //! |---|---|
@@ -10,7 +11,8 @@
 //! | `/status` | the same as JSON, see [`json`] |
 //! | `/metrics` | Prometheus text |
 //! | `/livez` | 200 while the process runs |
-//! | `/readyz` | 200 while new connections are welcome, else 503 |
+//! | `/readyz` | 200 while new connections are welcome, else 503; `?listener=NAME`: to that listener |
+//! | `POST /drain`, `POST /undrain` | something goes out of service, or comes back, see [`drain`]: 200, or 422 where nothing has changed, 409 as below |
 //! | `POST /upgrade` | another process of the program takes over, see [`json::Upgrade`]: 200 if it serves, 422 if this one goes on |
 //! | `POST /reload` | the configuration is read again, see [`json::Reload`]: 200 if it is at work, 422 if nothing has changed, 409 if another process has taken over meanwhile, which is to be asked at the same address |
 //! | `POST /reload?certificates` | the same of certificates and all else that TLS is spoken with, and nothing but that |
@@ -40,12 +42,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, Uri, header};
+use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use portway_control::install::Running;
 use tokio::sync::mpsc;
 
 use crate::asked::Asked;
+use crate::limit::Answering;
 
 pub use haproxy::socket::{Handed, incoming};
 
@@ -119,9 +123,10 @@ impl Shown {
 /// The listener could not be registered with the runtime.
 pub async fn serve(listener: TcpListener, shown: Shown) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let listener = limit::Limited::new(listener, MAX_CONNECTIONS);
+    let listener = limit::Limited::new(listener, MAX_CONNECTIONS, shown.clone());
     let succeeded = shown.clone();
-    axum::serve(listener, router(shown))
+    let router = router(shown).into_make_service_with_connect_info::<Answering>();
+    axum::serve(listener, router)
         .with_graceful_shutdown(async move { succeeded.is_succeeded().await })
         .await
 }
@@ -141,14 +146,11 @@ fn router(shown: Shown) -> Router {
         .route("/history/{number}", get(asked::generation))
         .route("/rollback/{number}", post(asked::roll_back))
         .route("/upgrade", post(upgrade::upgrade))
-        .route(
-            "/plan",
-            get(asked::plan)
-                .post(asked::plan_of)
-                .layer(DefaultBodyLimit::max(MAX_PLAN_BYTES)),
-        )
+        .route("/plan", get(asked::plan).post(asked::plan_of))
         .fallback(unknown)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        // A body is read before it comes to them.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn(limit::whole))
         .with_state(shown)
 }
 

@@ -1,32 +1,68 @@
-//! A listener with a limit of open connections: more of them wait in the kernel.
+//! A listener whose connections are limited, in number and in silence: what may be open at a time is little, so who says nothing
+//! must not keep a place. More connections wait in the kernel.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use axum::body::{Body, HttpBody, to_bytes};
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep};
+
+use crate::{MAX_BODY_BYTES, MAX_PLAN_BYTES, Shown};
+
+/// Time of a connection between two requests, for the next request to come, and for each piece of an answer to be taken; then it is
+/// closed. Half a minute is enough for people and for programs on other machines; scrapers that ask less often connect anew.
+pub(crate) const SILENCE: Duration = Duration::from_secs(30);
+
+/// Bytes of a request for which a connection has another [`SILENCE`]: a large configuration may come over a slow line, but not
+/// byte by byte.
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// The listener.
 pub(crate) struct Limited {
     listener: TcpListener,
     free: Arc<Semaphore>,
+    shown: Shown,
 }
 
 /// A connection, with its place among those that may be open.
 pub(crate) struct Connection {
     stream: TcpStream,
+    silence: Pin<Box<Sleep>>,
+    /// Bytes that came since it had time anew.
+    came: usize,
+    answering: Answering,
+    /// Where it is counted that it was silent.
+    shown: Shown,
     _place: OwnedSemaphorePermit,
 }
 
+/// True while the other side has said everything and waits.
+#[derive(Clone, Default)]
+pub(crate) struct Answering(Arc<AtomicBool>);
+
 impl Limited {
-    /// At most `connections` of `listener` are open at a time.
-    pub(crate) fn new(listener: TcpListener, connections: usize) -> Self {
+    /// At most `connections` of `listener` are open at a time. What is silent is counted by what is shown.
+    pub(crate) fn new(listener: TcpListener, connections: usize, shown: Shown) -> Self {
         let free = Arc::new(Semaphore::new(connections));
-        Self { listener, free }
+        Self {
+            listener,
+            free,
+            shown,
+        }
     }
 }
 
@@ -43,6 +79,10 @@ impl axum::serve::Listener for Limited {
         let (stream, address) = axum::serve::Listener::accept(&mut self.listener).await;
         let connection = Connection {
             stream,
+            silence: Box::pin(tokio::time::sleep(SILENCE)),
+            came: 0,
+            answering: Answering::default(),
+            shown: self.shown.clone(),
             _place: place,
         };
         (connection, address)
@@ -53,13 +93,81 @@ impl axum::serve::Listener for Limited {
     }
 }
 
+impl Connected<IncomingStream<'_, Limited>> for Answering {
+    fn connect_info(stream: IncomingStream<'_, Limited>) -> Self {
+        stream.io().answering.clone()
+    }
+}
+
+/// Reads all of a request before it is answered, so that what comes is timed, and what is waited for is not.
+pub(crate) async fn whole(
+    ConnectInfo(answering): ConnectInfo<Answering>,
+    request: Request,
+    next: Next,
+) -> Response {
+    /// Ends it, also where nobody waits for the answer any more.
+    struct Ends(Answering);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            self.0.0.store(false, Ordering::Relaxed);
+        }
+    }
+    let (parts, body) = request.into_parts();
+    let most = match parts.uri.path() {
+        "/plan" => MAX_PLAN_BYTES,
+        _ => MAX_BODY_BYTES,
+    };
+    if body.size_hint().lower() > most as u64 {
+        let text = format!("the body has more than {most} bytes\n");
+        return (StatusCode::PAYLOAD_TOO_LARGE, text).into_response();
+    }
+    let Ok(body) = to_bytes(body, most).await else {
+        let text = format!("the body breaks off, or has more than {most} bytes\n");
+        return (StatusCode::BAD_REQUEST, text).into_response();
+    };
+    answering.0.store(true, Ordering::Relaxed);
+    let _ends = Ends(answering);
+    next.run(Request::from_parts(parts, Body::from(body))).await
+}
+
+impl Connection {
+    /// It has time anew.
+    fn renew(&mut self) {
+        self.came = 0;
+        self.silence.as_mut().reset(Instant::now() + SILENCE);
+    }
+
+    /// Nothing moves.
+    fn still<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if self.answering.0.load(Ordering::Relaxed) {
+            self.renew();
+            return Poll::Pending;
+        }
+        ready!(self.silence.as_mut().poll(cx));
+        if let Some(running) = self.shown.get() {
+            running.admin_was_silent();
+        }
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            let is_first = self.came == 0;
+            self.came += buffer.filled().len() - before;
+            if is_first || self.came > PIECE_BYTES {
+                self.renew();
+                self.came = 1;
+            }
+            return Poll::Ready(read);
+        }
+        self.still(cx)
     }
 }
 
@@ -69,7 +177,11 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        if let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, bytes) {
+            self.renew();
+            return Poll::Ready(written);
+        }
+        self.still(cx)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

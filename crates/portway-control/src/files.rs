@@ -11,8 +11,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use portway_dialects::Wanted;
@@ -23,7 +23,14 @@ const SAME_MOMENT: Duration = Duration::from_secs(2);
 
 /// What is read while it is open.
 #[derive(Debug, Clone, Default)]
-pub struct Record(Arc<Mutex<Vec<Note>>>);
+pub struct Record(Arc<Recorded>);
+
+#[derive(Debug, Default)]
+struct Recorded {
+    notes: Mutex<Vec<Note>>,
+    /// How many read at this moment, some of whom nobody may wait for any more.
+    reading: AtomicUsize,
+}
 
 /// Files that were read, and folders whose files were, each with what it was like.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +50,8 @@ struct Note {
 
 #[derive(Debug, Clone)]
 enum Seen {
+    /// It is being read, and was like this when that began. Where it stays so, it may be a pipe, or lie where nobody answers.
+    Begun(Mark),
     File(SeenFile),
     /// The names in it that count; `None`: it was no folder.
     Folder(Wanted, Option<Vec<String>>),
@@ -51,8 +60,10 @@ enum Seen {
 #[derive(Debug, Clone)]
 struct SeenFile {
     mark: Mark,
-    /// Of what it said; `None`: it could not be read.
+    /// Of what it said; `None`: it could not be read, or is longer than may be.
     digest: Option<u64>,
+    /// How long it may be.
+    limit: u64,
     /// False while it may have been written again without another mark.
     is_sure: Arc<AtomicBool>,
 }
@@ -74,22 +85,41 @@ struct Reading {
 impl Record {
     /// Notes what `work` reads.
     pub fn during<T>(&self, work: impl FnOnce() -> T) -> T {
+        /// One reads less, also where the work panics.
+        struct Ends<'r>(&'r AtomicUsize);
+        impl Drop for Ends<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
         let reading = Reading {
             record: Some(self.clone()),
             of: None,
         };
+        self.0.reading.fetch_add(1, Ordering::Relaxed);
+        let _ends = Ends(&self.0.reading);
         within(reading, work)
     }
 
     /// What was noted so far.
     pub fn files(&self) -> Files {
-        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Files(notes.as_slice().into())
+        Files(self.notes().as_slice().into())
     }
 
-    fn add(&self, note: Note) {
-        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// True once everything was read: what was noted is all there is.
+    fn is_whole(&self) -> bool {
+        self.0.reading.load(Ordering::Relaxed) == 0
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Vec<Note>> {
+        self.0.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The place of the note.
+    fn add(&self, note: Note) -> usize {
+        let mut notes = self.notes();
         notes.push(note);
+        notes.len() - 1
     }
 }
 
@@ -112,15 +142,27 @@ fn within<T>(reading: Reading, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-fn note(path: &Path, seen: impl FnOnce() -> Seen) {
-    let open = OPEN.with_borrow(|open| Some((open.record.clone()?, open.of.clone())));
-    if let Some((record, of)) = open {
-        record.add(Note {
-            path: path.to_owned(),
-            of,
-            seen: seen(),
-        });
+/// A note that has been made.
+struct Noted(Record, usize);
+
+impl Noted {
+    /// What there is to say in the end.
+    fn becomes(self, seen: Seen) {
+        if let Some(note) = self.0.notes().get_mut(self.1) {
+            note.seen = seen;
+        }
     }
+}
+
+/// Nothing is noted where nobody records.
+fn note(path: &Path, seen: impl FnOnce() -> Seen) -> Option<Noted> {
+    let (record, of) = OPEN.with_borrow(|open| Some((open.record.clone()?, open.of.clone())))?;
+    let at = record.add(Note {
+        path: path.to_owned(),
+        of,
+        seen: seen(),
+    });
+    Some(Noted(record, at))
 }
 
 /// The contents of a file whose size is limited.
@@ -129,29 +171,31 @@ fn note(path: &Path, seen: impl FnOnce() -> Seen) {
 /// In words: it does not exist, is a folder, is too large, or what the system says.
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let looked = SystemTime::now();
+    // First: what is a pipe may be opened for ever.
+    let noted = note(path, || Seen::Begun(mark(path)));
     let opened = File::open(path);
     let mark = match &opened {
         Ok(file) => mark_of(file.metadata()),
         Err(_) => mark(path),
     };
-    let read = opened.map_err(in_words).and_then(|file| {
-        let mut bytes = Vec::new();
-        file.take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(in_words)?;
-        match bytes.len() as u64 > limit {
-            true => Err(format!("it has more than {limit} bytes")),
-            false => Ok(bytes),
-        }
-    });
-    note(path, || {
-        Seen::File(SeenFile {
+    let read = opened.and_then(|file| read_up_to(file, limit));
+    if let Some(noted) = noted {
+        noted.becomes(Seen::File(SeenFile {
             mark,
-            digest: read.as_deref().ok().map(digest),
+            digest: read.as_ref().ok().and_then(Option::as_deref).map(digest),
+            limit,
             is_sure: Arc::new(AtomicBool::new(!path.is_file() || is_old(mark, looked))),
-        })
-    });
-    read
+        }));
+    }
+    read.map_err(in_words)?
+        .ok_or_else(|| format!("it has more than {limit} bytes"))
+}
+
+/// `None`: there are more.
+fn read_up_to(file: File, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
 fn in_words(error: io::Error) -> String {
@@ -166,7 +210,7 @@ fn in_words(error: io::Error) -> String {
 /// The names in a folder that are `wanted`, sorted; of folders in it with `/` at the end. `None`: it is no folder that can be read.
 pub(crate) fn list(path: &Path, wanted: Wanted) -> Option<Vec<String>> {
     let names = names(path, wanted);
-    note(path, || Seen::Folder(wanted, names.clone()));
+    let _ = note(path, || Seen::Folder(wanted, names.clone()));
     names
 }
 
@@ -240,10 +284,26 @@ impl Files {
         Files(renewed.collect())
     }
 
+    /// What is watched once `record` was made, where these were until then. Where whoever reads is not waited for any more, that is also
+    /// what was not read: it stays as it was.
+    pub(crate) fn after(&self, record: &Record) -> Files {
+        let is_whole = record.is_whole();
+        let read = record.files();
+        if is_whole {
+            return read;
+        }
+        let known: HashSet<(&Option<Object>, &Path)> =
+            self.0.iter().map(|it| (&it.of, &*it.path)).collect();
+        let new = read.0.iter();
+        let new = new.filter(|it| !known.contains(&(&it.of, &*it.path)));
+        let new = Files(new.cloned().collect());
+        self.renewed(&read).with(&new)
+    }
+
     /// Looks at all of them. May wait for a file system.
     pub(crate) fn look(&self) -> Look {
         let looked = self.0.iter().map(|note| match &note.seen {
-            Seen::File(_) => Looked::File(mark(&note.path)),
+            Seen::Begun(_) | Seen::File(_) => Looked::File(mark(&note.path)),
             Seen::Folder(wanted, _) => Looked::Folder(names(&note.path, *wanted)),
         });
         Look(looked.collect())
@@ -252,6 +312,8 @@ impl Files {
     /// One that is not what it was when it was read. May wait for a file system.
     pub(crate) fn changed(&self) -> Option<&Path> {
         let has_changed = |note: &Note| match &note.seen {
+            // A file that answers now can be read.
+            Seen::Begun(then) => mark(&note.path) != *then || note.path.is_file(),
             Seen::File(seen) => seen.has_changed(&note.path),
             Seen::Folder(wanted, seen) => names(&note.path, *wanted) != *seen,
         };
@@ -263,7 +325,7 @@ impl Files {
     pub(crate) fn changed_since(&self, before: &Files) -> Vec<(&'static str, &str)> {
         let of_file = |note: &Note| match &note.seen {
             Seen::File(seen) => seen.digest,
-            Seen::Folder(..) => None,
+            Seen::Begun(_) | Seen::Folder(..) => None,
         };
         let mut known: HashMap<(&Option<Object>, &Path), Option<u64>> = HashMap::new();
         for note in &*before.0 {
@@ -298,11 +360,8 @@ impl SeenFile {
         if self.is_sure.load(Ordering::Relaxed) {
             return false;
         }
-        let says = File::open(path).and_then(|mut file| {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).map(|_| digest(&bytes))
-        });
-        if says.ok() != self.digest {
+        let says = File::open(path).and_then(|file| read_up_to(file, self.limit));
+        if says.ok().flatten().as_deref().map(digest) != self.digest {
             return true;
         }
         self.is_sure.store(is_old(now, looked), Ordering::Relaxed);
@@ -342,6 +401,66 @@ mod tests {
         assert!(later.changed().is_some());
         let outside = read_limited(&at("a"), 10);
         assert_eq!(outside, Ok(b"2".to_vec()));
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "more than ten bytes").unwrap();
+        let files = read(&[&path]);
+        assert!(files.changed().is_none());
+        // What it says does not matter, how long it is does.
+        fs::write(&path, "ten bytes!").unwrap();
+        assert!(files.changed().is_some());
+    }
+
+    #[test]
+    fn what_could_not_be_read_in_time_is_watched_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let all = ["a", "b", "c"].map(at);
+        for path in &all {
+            fs::write(path, "1").unwrap();
+        }
+        let before = read(&[&all[0], &all[1], &all[2]]);
+        fs::remove_file(&all[1]).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&all[1]).status();
+        assert!(made.unwrap().success());
+        assert!(before.changed().is_some());
+        let record = Record::default();
+        let (reads, paths) = (
+            record.clone(),
+            [&all[0], &at("d"), &all[1], &all[2]].map(Clone::clone),
+        );
+        let left = std::thread::spawn(move || {
+            reads.during(|| {
+                for path in &paths {
+                    let _ = of("map", "a", || read_limited(path, 10));
+                }
+            });
+        });
+        while record.notes().len() < 3 {
+            std::thread::yield_now();
+        }
+        let watched = before.after(&record);
+        // The pipe is one still.
+        assert!(watched.changed().is_none());
+        for path in [at("d"), all[2].clone()] {
+            fs::write(&path, "22").unwrap();
+            assert_eq!(watched.changed(), Some(&*path));
+            match path == all[2] {
+                true => fs::write(&path, "1").unwrap(),
+                false => fs::remove_file(&path).unwrap(),
+            }
+        }
+        // Somebody writes into it: it is read to the end.
+        fs::write(&all[1], "2").unwrap();
+        left.join().unwrap();
+        assert_eq!(before.after(&record).0.len(), 4);
+        fs::remove_file(&all[1]).unwrap();
+        fs::write(&all[1], "2").unwrap();
+        assert_eq!(watched.changed(), Some(&*all[1]));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use portway_dataplane::worker::Workers;
 use portway_dialects::{Dialect, detect};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::log::LogLevel;
-use portway_model::snapshot::Snapshot;
+use portway_model::snapshot::{Process, Snapshot};
 use portway_model::span::{FileId, Sources, Span};
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::Registry;
@@ -90,9 +90,24 @@ pub fn check(snapshot: &Snapshot, sources: &Sources) -> Diagnostics {
         Err(diagnostic) => diagnostic.into(),
     };
     found.extend(privileges::check(&snapshot.process));
+    found.extend(admin_is_open(&snapshot.process));
     found.extend(resolve::check(snapshot));
     found.extend(resolve::waiting(snapshot));
     found
+}
+
+/// What it means that the admin address can be reached from other machines.
+fn admin_is_open(process: &Process) -> Diagnostics {
+    if process.admin.ip().is_loopback() {
+        return Diagnostics::default();
+    }
+    let message = format!(
+        "everybody who reaches the admin address {} may read the configuration, reload, drain and upgrade: it knows no password",
+        process.admin
+    );
+    Diagnostic::warning(Code::Unprotected, Span::NONE, message)
+        .help("use an address of loopback (127.0.0.1:9900) and come over a tunnel, or let a firewall decide who reaches it")
+        .into()
 }
 
 /// What a configuration names, read and judged; nothing is bound, opened or started.
@@ -159,6 +174,7 @@ pub async fn install(
     let tickets = ticket_keys().map_err(Diagnostics::from)?;
     let (snapshot, loaded, mut found) = load_apart(snapshot, sources, &tickets).await?;
     found.extend(privileges::check(&snapshot.process));
+    found.extend(admin_is_open(&snapshot.process));
     if let Some(diagnostic) = descriptors::check(&snapshot.process) {
         found.push(diagnostic);
     }

@@ -210,7 +210,8 @@ impl Running {
         };
         // Of what is kept nothing is watched: the files of the process are, as they were when they were read.
         if other.is_none() {
-            *self.files.lock().unwrap_or_else(PoisonError::into_inner) = record.files();
+            let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            *files = files.after(&record);
         }
         let (done, found) = match done {
             Ok(mut done) => {

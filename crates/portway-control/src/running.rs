@@ -18,7 +18,7 @@ use portway_dataplane::worker::{Publisher, Workers};
 use portway_model::log::LogLevel;
 use portway_model::snapshot::Snapshot;
 use portway_telemetry::events::{Event, emit};
-use portway_telemetry::metrics::{ListenerMetrics, ProcessFigures, TargetHealth};
+use portway_telemetry::metrics::{Limit, ListenerMetrics, ProcessFigures, TargetHealth};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
@@ -203,6 +203,16 @@ impl Running {
     /// The configuration at work.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.statistics.installed().plane.snapshot.clone()
+    }
+
+    /// A connection to the admin address was closed because nothing was said there.
+    pub fn admin_was_silent(&self) {
+        let installed = self.statistics.installed();
+        installed
+            .plane
+            .metrics
+            .process()
+            .limit_reached(Limit::AdminSilence);
     }
 
     /// Connections open now, of all listeners.

@@ -94,6 +94,8 @@ codes! {
     NeverMatches = "P0210",
     /// A timeout that ends connections between the heartbeats of what runs over them.
     ShortTimeout = "P0211",
+    /// An address where everybody who reaches it may change things.
+    Unprotected = "P0212",
     /// A certificate or key that cannot be used.
     Certificate = "P0301",
     /// A certificate that can be used but should be looked at (expired, expiring, name not covered).

@@ -230,11 +230,13 @@ pub enum Limit {
     RequestConcurrency,
     MirroredRequests,
     PasswordChecks,
+    /// Time of a connection to the admin address without a word.
+    AdminSilence,
 }
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 21] = [
+    pub const ALL: [Limit; 22] = [
         Limit::Connections,
         Limit::ListenerConnections,
         Limit::ConnectionRate,
@@ -256,6 +258,7 @@ impl Limit {
         Limit::RequestConcurrency,
         Limit::MirroredRequests,
         Limit::PasswordChecks,
+        Limit::AdminSilence,
     ];
 
     /// The label value.
@@ -290,6 +293,7 @@ impl Limit {
             Limit::RequestConcurrency => ("request_concurrency", "requests at once that a rule allows: 429 is answered"),
             Limit::MirroredRequests => ("mirrored_requests", "copies of requests that a worker has on their way: no more are made"),
             Limit::PasswordChecks => ("password_checks", "passwords that wait to be held against a hash, in all or of one source: 503 is answered"),
+            Limit::AdminSilence => ("admin_silence", "time of a connection to the admin address without a word: it is closed"),
             Limit::Variables => ("variables", "bytes of the variables of a scope: the variable is unset"),
             Limit::AccessLogBatches => ("access_log_batches", "access log batches waiting for the writer: records are dropped"),
         }

@@ -37,7 +37,7 @@ pub(crate) fn explained(
     let url = format!("http://127.0.0.1:{port}{target}");
     let body = json!({ "method": method, "url": url, "headers": headers }).to_string();
     let wire = format!(
-        "POST /explain HTTP/1.1\r\nHost: a\r\nPortway-Command: 1\r\nContent-Type: application/json\r\n\
+        "POST /explain HTTP/1.1\r\nHost: localhost\r\nPortway-Command: 1\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );

@@ -82,8 +82,7 @@ fn who_does_not_wait_has_asked_nevertheless() {
     fs::write(&stage.file, changes(web, two.port)).unwrap();
     let admin: SocketAddr = stage.portway.admin.parse().unwrap();
     let mut asks = TcpStream::connect(admin).unwrap();
-    let request =
-        "POST /reload HTTP/1.1\r\nHost: a\r\nPortway-Command: 1\r\nContent-Length: 0\r\n\r\n";
+    let request = "POST /reload HTTP/1.1\r\nHost: localhost\r\nPortway-Command: 1\r\nContent-Length: 0\r\n\r\n";
     asks.write_all(request.as_bytes()).unwrap();
     drop(asks);
     eventually("the configuration is at work", || {

@@ -75,7 +75,7 @@ fn who_asks_while_one_waits_has_the_answer_of_that_one() {
     let admin: SocketAddr = stage.portway.admin.parse().unwrap();
     let ask = || {
         let mut stream = TcpStream::connect(admin).unwrap();
-        let request = "POST /reload HTTP/1.1\r\nHost: a\r\nPortway-Command: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        let request = "POST /reload HTTP/1.1\r\nHost: localhost\r\nPortway-Command: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         stream.write_all(request.as_bytes()).unwrap();
         stream
     };

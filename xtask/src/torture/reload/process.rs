@@ -183,7 +183,7 @@ impl Process {
         let failed = |trouble: &dyn std::fmt::Display| format!("{what}: {trouble}");
         let mut line = Line::connect(self.admin).map_err(|e| failed(&e.text))?;
         let request = format!(
-            "{what} HTTP/1.1\r\nHost: admin\r\nPortway-Command: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            "{what} HTTP/1.1\r\nHost: localhost\r\nPortway-Command: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
         line.send(request.as_bytes()).map_err(|e| failed(&e))?;
         let head = line.response().map_err(|e| failed(&e.text))?;
