@@ -61,8 +61,17 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// Until there is something to show.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// Bytes of a configuration that `/plan` is given: the largest that we have seen, 50,000 generated rules, had 6 MB.
+
+/// Bytes of a configuration that `/plan` is given: the largest file that we have seen, 50,000 generated rules, had 6 MB. This is the
+/// native form of all files together, each of which may have 8 MiB (`MAX_FILE_BYTES`).
 pub const MAX_PLAN_BYTES: usize = 32 * 1024 * 1024;
+
+/// Questions at the same time whose answer is worked out with a copy of much (tables, a whole configuration): `/explain`, `/plan` and
+/// `/history/NUMBER`. More wait: they are asked by people.
+pub const MAX_QUESTIONS: usize = 2;
+
+/// Configurations that are on their way to `/plan` at the same time; more wait.
+pub const MAX_PLANS: usize = 4;
 
 /// The content type of Prometheus text.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -12,16 +12,16 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, Sleep};
 
-use crate::{MAX_BODY_BYTES, MAX_PLAN_BYTES, Shown};
+use crate::{MAX_BODY_BYTES, MAX_PLAN_BYTES, MAX_PLANS, MAX_QUESTIONS, Shown};
 
 /// Time of a connection between two requests, for the next request to come, and for each piece of an answer to be taken; then it is
 /// closed. Half a minute is enough for people and for programs on other machines; scrapers that ask less often connect anew.
@@ -99,23 +99,51 @@ impl Connected<IncomingStream<'_, Limited>> for Answering {
     }
 }
 
+/// Ends it, also where nobody waits for the answer any more.
+struct Ends(Answering);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Answering {
+    fn begins(&self) -> Ends {
+        self.0.store(true, Ordering::Relaxed);
+        Ends(self.clone())
+    }
+}
+
+static QUESTIONS: Semaphore = Semaphore::const_new(MAX_QUESTIONS);
+static PLANS: Semaphore = Semaphore::const_new(MAX_PLANS);
+
+/// A place among those that send much; the other side waits for it.
+async fn place(
+    places: &'static Semaphore,
+    answering: &Answering,
+) -> Option<SemaphorePermit<'static>> {
+    let _waits = answering.begins();
+    // They are never closed.
+    places.acquire().await.ok()
+}
+
+/// True where the answer takes a copy of much.
+fn is_question(path: &str) -> bool {
+    path == "/explain" || path == "/plan" || path.starts_with("/history/")
+}
+
 /// Reads all of a request before it is answered, so that what comes is timed, and what is waited for is not.
 pub(crate) async fn whole(
     ConnectInfo(answering): ConnectInfo<Answering>,
     request: Request,
     next: Next,
 ) -> Response {
-    /// Ends it, also where nobody waits for the answer any more.
-    struct Ends(Answering);
-    impl Drop for Ends {
-        fn drop(&mut self) {
-            self.0.0.store(false, Ordering::Relaxed);
-        }
-    }
     let (parts, body) = request.into_parts();
-    let most = match parts.uri.path() {
-        "/plan" => MAX_PLAN_BYTES,
-        _ => MAX_BODY_BYTES,
+    let may_be_large = parts.uri.path() == "/plan" && parts.method == Method::POST;
+    let (most, _large) = match may_be_large {
+        true => (MAX_PLAN_BYTES, place(&PLANS, &answering).await),
+        false => (MAX_BODY_BYTES, None),
     };
     if body.size_hint().lower() > most as u64 {
         let text = format!("the body has more than {most} bytes\n");
@@ -125,8 +153,11 @@ pub(crate) async fn whole(
         let text = format!("the body breaks off, or has more than {most} bytes\n");
         return (StatusCode::BAD_REQUEST, text).into_response();
     };
-    answering.0.store(true, Ordering::Relaxed);
-    let _ends = Ends(answering);
+    let _ends = answering.begins();
+    let _question = match is_question(parts.uri.path()) {
+        true => QUESTIONS.acquire().await.ok(),
+        false => None,
+    };
     next.run(Request::from_parts(parts, Body::from(body))).await
 }
 
@@ -190,5 +221,53 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use std::sync::atomic::AtomicUsize;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    static NOW: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+
+    async fn answer() -> &'static str {
+        let now = NOW.fetch_add(1, Ordering::Relaxed) + 1;
+        MOST.fetch_max(now, Ordering::Relaxed);
+        tokio::time::sleep(SILENCE * 2).await;
+        NOW.fetch_sub(1, Ordering::Relaxed);
+        "done"
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_questions_are_answered_at_once_and_others_wait() {
+        const ASKED: usize = 6;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = Limited::new(listener, ASKED, Shown::default());
+        let router = Router::new()
+            .route("/explain", get(answer))
+            .layer(axum::middleware::from_fn(whole))
+            .into_make_service_with_connect_info::<Answering>();
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        let mut asked = Vec::new();
+        for _ in 0..ASKED {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = b"GET /explain HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+            stream.write_all(request).await.unwrap();
+            asked.push(stream);
+        }
+        for mut stream in asked {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.ends_with("done"), "{answer}");
+        }
+        assert_eq!(MOST.load(Ordering::Relaxed), MAX_QUESTIONS);
+        server.abort();
     }
 }

@@ -27,7 +27,7 @@ use crate::figures::Installed;
 use crate::health;
 use crate::parts;
 use crate::planning::Adjust;
-use crate::reload::Reader;
+use crate::reload::{Reader, on_a_thread};
 use crate::running::Running;
 use crate::sources::{Compiled, Reading, ServerChange, compile_changed};
 use crate::targets::{Targets, WatchedTarget, is_same};
@@ -439,8 +439,9 @@ impl Running {
             targets: before.targets.clone(),
             tls: before.tls.clone(),
         };
-        for it in &plan.groups {
-            next.take_in(it, &new, changing)?;
+        let loaded = load_all(&plan, &new, changing).await?;
+        for (it, tls) in plan.groups.iter().zip(loaded) {
+            next.take_in(it, &new, &tls)?;
         }
         let past = Past {
             leaving: before.plane.metrics.leaving().clone(),
@@ -521,7 +522,13 @@ struct Next {
 
 impl Next {
     /// Takes in the targets that a group of `new` has.
-    fn take_in(&mut self, plan: &GroupPlan, new: &Snapshot, of: &Changing) -> Result<(), String> {
+    /// They speak TLS with what is `loaded`.
+    fn take_in(
+        &mut self,
+        plan: &GroupPlan,
+        new: &Snapshot,
+        loaded: &GroupTls,
+    ) -> Result<(), String> {
         let GroupPlan { group: at, kept } = plan;
         let (Some(said), Some(live), Some(parts), Some(watched), Some(tls)) = (
             new.groups.get(*at),
@@ -533,8 +540,7 @@ impl Next {
             return Err(MORE_CHANGED.to_owned());
         };
         let group = Arc::new(together(live, said, kept));
-        let loaded = load(new, said, kept, of)?;
-        *tls = tls_together(tls, &loaded, (live, said, &group), kept);
+        *tls = tls_together(tls, loaded, (live, said, &group), kept);
         let targets: Targets = kept
             .iter()
             .zip(&group.targets)
@@ -551,12 +557,33 @@ impl Next {
     }
 }
 
+/// What new targets of each group speak TLS with, on a thread that may wait for files.
+async fn load_all(
+    plan: &TargetsPlan,
+    new: &Snapshot,
+    of: &Changing,
+) -> Result<Vec<GroupTls>, String> {
+    let groups = plan.groups.iter().map(|it| {
+        let group = new.groups.get(it.group).ok_or(MORE_CHANGED)?;
+        Ok((group.clone(), it.kept.clone()))
+    });
+    let groups = groups.collect::<Result<Vec<_>, &str>>()?;
+    let (new, sources, tickets) = (new.clone(), of.sources.clone(), of.tickets.clone());
+    let loaded = on_a_thread(move || {
+        let of_group = |(group, kept): &(Arc<TargetGroup>, Vec<_>)| {
+            load(&new, group, kept, (&sources, &tickets))
+        };
+        groups.iter().map(of_group).collect()
+    });
+    loaded.await?
+}
+
 /// What new targets of a group speak TLS with. Files are read where one speaks it, or is checked.
 fn load(
     new: &Snapshot,
     group: &Arc<TargetGroup>,
     kept: &[Option<usize>],
-    of: &Changing,
+    (sources, tickets): (&Sources, &Arc<TicketKeys>),
 ) -> Result<GroupTls, String> {
     let may_speak = |target: &Target| group.tls_of(target).is_some() || target.check.is_some();
     let places = group.targets.iter().zip(kept);
@@ -573,7 +600,7 @@ fn load(
         },
         ..new.clone()
     };
-    let (mut tls, found) = certificates::load(&alone, &of.sources, &of.tickets, UnixTime::now());
+    let (mut tls, found) = certificates::load(&alone, sources, tickets, UnixTime::now());
     in_words(&found, None).map_or(Ok(tls.groups.pop().unwrap_or_default()), Err)
 }
 

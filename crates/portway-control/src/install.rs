@@ -202,18 +202,26 @@ pub async fn install(
     if found.has_errors() {
         return Err(found);
     }
+    let with_found = |error: Diagnostics| {
+        let mut all = found.clone();
+        all.extend(error);
+        all
+    };
+    let and_one = |error: Diagnostic| with_found(error.into());
+    bound.put_in_place().map_err(and_one)?;
     let control = bind::control::bind(
         &snapshot.process.control_sockets,
         neighbour,
         &mut bound.files,
-    )?;
+    );
+    let control = control.map_err(with_found)?;
     let pid_file = snapshot.process.pid_file.as_ref().map(PidFile::of);
     let (pid_file, wants_number_written) = match (pid_file.transpose(), &before) {
         // The process before had more rights when it began, and has the file.
         (Err(_), Some(_)) => (None, true),
-        (file, _) => (file.map_err(Diagnostics::from)?, false),
+        (file, _) => (file.map_err(and_one)?, false),
     };
-    privileges::take(&snapshot.process).map_err(Diagnostics::from)?;
+    privileges::take(&snapshot.process).map_err(and_one)?;
     let prepared = Prepared {
         snapshot,
         loaded,
@@ -228,7 +236,7 @@ pub async fn install(
         before,
         history,
     };
-    Ok((prepared.start(workers).map_err(Diagnostics::from)?, found))
+    Ok((prepared.start(workers).map_err(and_one)?, found))
 }
 
 /// [`load`] on a thread of its own: it may take long, and whoever waits for it may give up.
@@ -330,7 +338,9 @@ impl Prepared {
                 services,
             },
         );
-        installed.generation = self.history.begin(&installed.plane.snapshot);
+        installed.generation = self
+            .history
+            .begin(&installed.plane.snapshot, &installed.plane.sources);
         installed.plane.set_initial_variables();
         let mut drains = Drains::new(process.clone(), installed.plane.metrics.process().clone());
         if let Some(mut received) = received {

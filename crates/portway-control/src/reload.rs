@@ -169,23 +169,24 @@ impl Running {
     /// # Errors
     /// Everything that stands in the way; nothing has changed then.
     pub(crate) async fn reload_files(&self, by: &str) -> Result<Reloaded, NotReloaded> {
-        let done = self.reload_by(by, None).await;
-        if done.is_ok() {
-            self.is_no_rollback();
-        }
-        done
+        self.reload_by(by, None).await
     }
 
-    /// The same with what `reader` gives, in place of the files of the process.
+    /// The same with what `reader` gives, which is the generation of this number, in place of the files of the process.
     pub(crate) async fn reload_kept(
         &self,
         by: &str,
-        reader: Reader,
+        (number, reader): (u64, Reader),
     ) -> Result<Reloaded, NotReloaded> {
-        self.reload_by(by, Some(reader)).await
+        self.reload_by(by, Some((number, reader))).await
     }
 
-    async fn reload_by(&self, by: &str, other: Option<Reader>) -> Result<Reloaded, NotReloaded> {
+    async fn reload_by(
+        &self,
+        by: &str,
+        other: Option<(u64, Reader)>,
+    ) -> Result<Reloaded, NotReloaded> {
+        let (number, other) = other.unzip();
         // One after the other: the last that asks sees the files as they were then, or later.
         let turn = self.turn().await;
         if other.is_none() {
@@ -223,6 +224,8 @@ impl Running {
         diagnostics.extend(found);
         let ended = self.ended(by, (at, begun), done, (diagnostics, sources));
         if let Ok(done) = &ended {
+            // Before anybody else has a turn.
+            self.history().is_rollback_to(number);
             self.remember(by, done.plan.counts()).await;
         }
         let line = self.in_short();
@@ -361,17 +364,22 @@ impl Running {
         let keys = changing.keys(&before, &leaving.listeners, next);
         let mut gone = Leaving::of(&before, &keys, &targets.gone);
         let past = past(&before, &snapshot, &keys, &targets, [&leaving, &gone]);
-        let opened = self.open(&before, (&snapshot, &past), logs, changing);
+        let opened = self.bind(snapshot, changing).await;
+        let opened = opened.and_then(|(snapshot, bound)| {
+            let opened = self.open(&before, (&snapshot, &past), logs, bound)?;
+            Ok((snapshot, opened))
+        });
+        let (snapshot, opened) = opened.map_err(|of_opening| {
+            found.extend(of_opening);
+            std::mem::take(&mut found)
+        })?;
         let Opened {
             bound,
             sinks,
             publisher,
             metrics,
             notes,
-        } = opened.map_err(|of_opening| {
-            found.extend(of_opening);
-            std::mem::take(&mut found)
-        })?;
+        } = opened;
         found.extend(notes);
         let rejudged = changing.rejudged().to_vec();
         gone.keep(&changing.gone(&before, &snapshot, &keys), &rejudged);
@@ -406,7 +414,8 @@ impl Running {
         })
     }
 
-    /// Opens logs, on a thread that may wait for them. No file of one is created where an address is taken.
+    /// Looks whether addresses are free and opens logs, on a thread that may wait for them. No file of a log is created where an address
+    /// is taken.
     async fn open_logs(
         &self,
         snapshot: Snapshot,
@@ -415,41 +424,55 @@ impl Running {
     ) -> Result<(Snapshot, OpenLogs), Diagnostics> {
         let known = self.threads().as_ref().map(|it| it.logs.known());
         let known = known.ok_or_else(stopping)?;
-        let taken = bind::check_listeners(&snapshot, &Neighbour::None, changing.held());
-        if taken.has_errors() {
-            return Err(taken);
-        }
-        let sources = sources.clone();
+        let (sources, held) = (sources.clone(), changing.held().clone());
         let opened = on_a_thread(move || {
+            let taken = bind::check_listeners(&snapshot, &Neighbour::None, &held);
+            if taken.has_errors() {
+                return Err(taken);
+            }
             let (logs, found) = logs::open(&snapshot, &sources, &known);
-            (snapshot, logs, found)
+            match found.has_errors() {
+                true => Err(found),
+                false => Ok((snapshot, logs)),
+            }
         });
-        match opened.await {
-            Ok((_, _, found)) if found.has_errors() => Err(found),
-            Ok((snapshot, logs, _)) => Ok((snapshot, logs)),
-            Err(message) => Err(unread(message).diagnostics),
-        }
+        let opened = opened.await;
+        opened.unwrap_or_else(|message| Err(unread(message).diagnostics))
     }
 
-    /// Binds addresses: the last that can fail, and without waiting for anything.
+    /// Binds addresses, on a thread that may wait for the names of their owners. Sockets have no names of files yet.
+    async fn bind(
+        &self,
+        snapshot: Snapshot,
+        changing: &Changing,
+    ) -> Result<(Snapshot, Bound), Diagnostics> {
+        let (workers, held) = (self.workers, changing.held().clone());
+        let bound = on_a_thread(move || {
+            let bound = bind::bind(&snapshot, workers, &Neighbour::None, &held)?;
+            Ok((snapshot, bound))
+        });
+        let bound = bound.await;
+        bound.unwrap_or_else(|message| Err(unread(message).diagnostics))
+    }
+
+    /// Starts what writes logs, and puts sockets in the place of files: the last that can fail, and without waiting for anything.
     fn open(
         &self,
         before: &Installed,
         (snapshot, past): (&Snapshot, &Past),
         logs: OpenLogs,
-        changing: &Changing,
+        mut bound: Bound,
     ) -> Result<Opened, Diagnostics> {
         let mut threads = self.threads();
         let threads = threads.as_mut().ok_or_else(stopping)?;
-        let mut notes = Diagnostics::default();
-        let mut bound = bind::bind(snapshot, self.workers, &Neighbour::None, changing.held())?;
-        notes.extend(std::mem::take(&mut bound.notes));
+        let notes = std::mem::take(&mut bound.notes);
         let metrics = before.plane.metrics.renewed(parts::names(snapshot), past);
         let metrics = Arc::new(metrics);
         let sinks = logs.start(&metrics, &mut threads.logs).map_err(|error| {
             let message = format!("cannot start a thread for a log: {error}");
             Diagnostic::error(Code::Install, Span::NONE, message)
         })?;
+        bound.put_in_place()?;
         let files = std::mem::take(&mut bound.files);
         let wanted = unix_paths(snapshot);
         let is_wanted = |path: &Path| wanted.contains(&path);

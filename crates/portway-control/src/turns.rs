@@ -39,7 +39,9 @@ enum Part {
 }
 
 /// Nothing is handed over to another process as long as this is there.
-pub struct MayChange<'r>(#[expect(dead_code)] RwLockReadGuard<'r, ()>);
+pub struct MayChange<'r>(
+    #[expect(dead_code, reason = "it is there to be dropped")] RwLockReadGuard<'r, ()>,
+);
 
 impl Waiting {
     fn join(&self) -> Part {

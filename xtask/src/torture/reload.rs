@@ -216,6 +216,7 @@ fn play(binary: &Path, folder: &Path, seed: u64, options: &Options) -> Result<()
         idle: load::Idle::default(),
         begun: Instant::now(),
         reported: Instant::now(),
+        nth: 0,
         refused: 0,
         certificates: 0,
         upgrades: 0,
@@ -257,6 +258,8 @@ struct Run<'o> {
     idle: load::Idle,
     begun: Instant,
     reported: Instant,
+    /// How many reloads there were.
+    nth: u64,
     refused: u64,
     certificates: u64,
     upgrades: u64,
@@ -287,6 +290,7 @@ impl Run<'_> {
         self.idle.open(scene);
         let every = SAMPLE_EVERY.min((self.options.reloads / 10).max(1));
         for nth in 1..=self.options.reloads {
+            self.nth = nth;
             let step = stage.next(nth);
             self.take(&step, stage, targets)?;
             if nth.is_multiple_of(every) {
@@ -315,17 +319,9 @@ impl Run<'_> {
     /// One reload, or what is done in its place.
     fn take(&mut self, step: &Step, stage: &Stage, targets: &Targets) -> Result<(), String> {
         match step {
-            Step::Good { probe } => {
-                let said = self.process.reload()?;
-                if !said.ok {
-                    self.fail(format_args!(
-                        "a good configuration was refused: {}",
-                        said.text
-                    ));
-                } else if let Some(probe) = probe
-                    && let Err(problem) = stage.probe(probe, &self.ground)
-                {
-                    self.fail(format_args!("what was asked for is not at work: {problem}"));
+            Step::Good => {
+                if self.reloaded()? {
+                    self.probe(stage, "what was asked for is not at work");
                 }
             }
             Step::Bad { why } => {
@@ -335,6 +331,7 @@ impl Run<'_> {
                 if said.ok || self.process.generation()? != before {
                     self.fail(format_args!("a bad configuration is at work ({why})"));
                 }
+                self.probe(stage, "a bad configuration has changed what was at work");
                 stage.restore()?;
             }
             Step::Certificates => {
@@ -347,23 +344,17 @@ impl Run<'_> {
             Step::Burst => {
                 self.process.hangup();
                 self.process.hangup();
-                self.process.reload()?;
+                self.reloaded()?;
                 // Until both signals were heard.
                 std::thread::sleep(PAUSE * 2);
-                let said = self.process.reload()?;
-                if !said.ok {
-                    self.fail(format_args!(
-                        "a good configuration was refused: {}",
-                        said.text
-                    ));
-                }
+                self.reloaded()?;
             }
             Step::Flap { target, reset } => {
                 let target = targets.flapping.get(*target);
                 if let Some(target) = target {
                     self.absences += 1;
                     target.leave(*reset, false);
-                    self.process.reload()?;
+                    self.reloaded()?;
                     target.come()?;
                 }
             }
@@ -371,15 +362,33 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// A reload that must succeed; false where it was refused.
+    fn reloaded(&self) -> Result<bool, String> {
+        let said = self.process.reload()?;
+        if !said.ok {
+            self.fail(format_args!(
+                "a good configuration was refused: {}",
+                said.text
+            ));
+        }
+        Ok(said.ok)
+    }
+
+    /// The last good configuration is at work.
+    fn probe(&self, stage: &Stage, otherwise: &str) {
+        if let Err(problem) = stage.probe(&self.ground) {
+            self.fail(format_args!("{otherwise}: {problem}"));
+        }
+    }
+
     fn upgrade(&mut self, stage: &Stage, scene: &Scene) -> Result<(), String> {
         stage.restore()?;
-        self.process.reload()?;
+        self.reloaded()?;
         self.process.upgrade()?;
         self.upgrades += 1;
         // The process before has closed them politely.
         self.idle.open(scene);
-        let first = self.samples.all.first().map_or(0, |it| it.reloads);
-        self.sample(first.max(self.samples.last()))
+        self.sample(self.samples.last())
     }
 
     fn sample(&mut self, reloads: u64) -> Result<(), String> {
@@ -419,13 +428,7 @@ impl Run<'_> {
     fn rest(&mut self, stage: &mut Stage) -> Result<(), String> {
         self.idle.close();
         stage.first()?;
-        let said = self.process.reload()?;
-        if !said.ok {
-            self.fail(format_args!(
-                "the first configuration was refused: {}",
-                said.text
-            ));
-        }
+        self.reloaded()?;
         self.process.at_rest(&self.ground.tally)?;
         let begun = Instant::now();
         while begun.elapsed() < REST {
@@ -457,7 +460,7 @@ impl Run<'_> {
         let counts = [
             ("seed", seed),
             ("seconds", self.begun.elapsed().as_secs()),
-            ("reloads", self.samples.last()),
+            ("reloads", self.nth),
             ("refused", self.refused),
             ("certificate_swaps", self.certificates),
             ("upgrades", self.upgrades),

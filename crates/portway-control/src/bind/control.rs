@@ -9,7 +9,8 @@ use portway_model::settings::{ControlLevel, SocketOptions};
 use portway_model::snapshot::{ControlSocket, Process};
 
 use super::{
-    Neighbour, Place, SocketFiles, fault, inherited, listening_tcp, taken_tcp, tcp_socket, unix,
+    Neighbour, Owners, Place, SocketFiles, fault, inherited, is_free, listening_tcp, taken_tcp,
+    unix,
 };
 
 /// Connections to a control socket that wait to be accepted: a few tools at once.
@@ -92,7 +93,7 @@ fn open(
         Place::Tcp { ip, port } => {
             let free = match neighbour.may_share(&place) {
                 true => Ok(()),
-                false => is_free(&place),
+                false => is_free(&place, &OPTIONS),
             };
             let taken = free.and_then(|()| taken_tcp(*ip, *port, &OPTIONS, BACKLOG, neighbour));
             let opened = taken.and_then(|taken| match taken.into_iter().next() {
@@ -123,16 +124,14 @@ pub(super) fn place(socket: &ControlSocket) -> Place {
     }
 }
 
-fn is_free(place: &Place) -> io::Result<()> {
-    match place {
-        Place::Tcp { ip, port } => tcp_socket(*ip, *port, &OPTIONS, false).map(drop),
-        Place::Unix(unix) => unix::is_free(&unix.path),
-        Place::Inherited(number) => inherited(*number).map(drop),
-    }
-}
-
 fn explain(socket: &ControlSocket, place: &Place, error: &io::Error) -> Diagnostic {
-    fault::explain_for("a control socket", socket.bind.span, place, error)
+    let owners = Owners::default();
+    fault::explain_for(
+        "a control socket",
+        socket.bind.span,
+        (place, error),
+        &owners,
+    )
 }
 
 /// Checks what could be bound now; binds nothing.
@@ -143,7 +142,7 @@ pub(super) fn check(process: &Process, neighbour: &Neighbour) -> Diagnostics {
         if neighbour.may_share(&place) {
             continue;
         }
-        if let Err(error) = is_free(&place) {
+        if let Err(error) = is_free(&place, &OPTIONS) {
             found.push(explain(socket, &place, &error));
         }
     }

@@ -9,22 +9,33 @@ use portway_model::name::Name;
 use portway_model::span::Span;
 use rustix::io::Errno;
 
-use super::{Place, owner};
+use super::Place;
+use super::owner::Owners;
 
 /// What went wrong with `place` of the listener `name`.
-pub(super) fn explain(name: &Name, span: Span, place: &Place, error: &io::Error) -> Diagnostic {
-    explain_for(&format!("listener `{name}`"), span, place, error)
+pub(super) fn explain(
+    (name, span): (&Name, Span),
+    place: &Place,
+    error: &io::Error,
+    owners: &Owners,
+) -> Diagnostic {
+    explain_for(&format!("listener `{name}`"), span, (place, error), owners)
 }
 
 /// As [`explain`], for anything that binds.
-pub(super) fn explain_for(who: &str, span: Span, place: &Place, error: &io::Error) -> Diagnostic {
+pub(super) fn explain_for(
+    who: &str,
+    span: Span,
+    (place, error): (&Place, &io::Error),
+    owners: &Owners,
+) -> Diagnostic {
     let printed = match place {
         Place::Tcp { ip, port } => BindAddress::tcp(*ip, *port).to_string(),
         Place::Unix(socket) => format!("unix:{}", socket.path),
         Place::Inherited(number) => format!("fd:{number}"),
     };
     let (reason, help) = match place {
-        Place::Tcp { ip, port } => tcp_reason(*ip, *port, error),
+        Place::Tcp { ip, port } => tcp_reason(*ip, *port, error, owners),
         Place::Unix(_) => unix_reason(error),
         Place::Inherited(_) => inherited_reason(error),
     };
@@ -36,10 +47,15 @@ pub(super) fn explain_for(who: &str, span: Span, place: &Place, error: &io::Erro
     }
 }
 
-fn tcp_reason(ip: Option<IpAddr>, port: u16, error: &io::Error) -> (String, Option<String>) {
+fn tcp_reason(
+    ip: Option<IpAddr>,
+    port: u16,
+    error: &io::Error,
+    owners: &Owners,
+) -> (String, Option<String>) {
     match errno(error) {
         Some(Errno::ADDRINUSE) => {
-            let reason = match owner::of_port(ip, port) {
+            let reason = match owners.of_port(ip, port) {
                 Some(owner) => format!("another program is listening there: {owner}"),
                 None => "another program is listening there".to_owned(),
             };

@@ -1,6 +1,6 @@
 //! The addresses that this process listens on already: what the next configuration wants of them too is left alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use portway_dataplane::worker::SocketId;
@@ -15,6 +15,10 @@ pub struct Held {
     count: u64,
     /// An address that several share has sockets for each.
     sockets: HashMap<Address, Vec<SocketId>>,
+    /// The addresses on each port: a range of all ports is looked up one by one.
+    ports: HashMap<u16, HashSet<Option<IpAddr>>>,
+    /// The paths of UNIX sockets.
+    paths: HashSet<String>,
 }
 
 /// An address, and how its sockets are made where that matters.
@@ -42,7 +46,7 @@ impl Held {
     pub(super) fn next(&self) -> Self {
         Self {
             count: self.count,
-            sockets: HashMap::new(),
+            ..Self::default()
         }
     }
 
@@ -52,6 +56,15 @@ impl Held {
     }
 
     pub(super) fn keep(&mut self, wanted: &Wanted<'_>, id: SocketId) {
+        match &wanted.place {
+            Place::Tcp { ip, port } => {
+                self.ports.entry(*port).or_default().insert(*ip);
+            }
+            Place::Unix(socket) => {
+                self.paths.insert(socket.path.to_string());
+            }
+            Place::Inherited(_) => {}
+        }
         let sockets = self.sockets.entry(Address::of(wanted));
         sockets.or_default().push(id);
     }
@@ -70,17 +83,13 @@ impl Held {
     /// True where sockets of ours are in the way of an address: on the same port of it, or under the same path.
     pub(super) fn is_beside(&self, wanted: &Wanted<'_>) -> bool {
         let all = |ip: &Option<IpAddr>| ip.is_none_or(|ip| ip.is_unspecified());
-        let in_the_way = |place: &Place| match (place, &wanted.place) {
-            (
-                Place::Tcp { ip, port },
-                Place::Tcp {
-                    ip: other,
-                    port: at,
-                },
-            ) => port == at && (ip == other || all(ip) || all(other)),
-            (Place::Unix(socket), Place::Unix(other)) => socket.path == other.path,
-            _ => false,
-        };
-        self.sockets.keys().any(|it| in_the_way(&it.place))
+        match &wanted.place {
+            Place::Tcp { ip, port } => self
+                .ports
+                .get(port)
+                .is_some_and(|held| all(ip) || held.contains(ip) || held.iter().any(all)),
+            Place::Unix(socket) => self.paths.contains(socket.path.as_str()),
+            Place::Inherited(_) => false,
+        }
     }
 }

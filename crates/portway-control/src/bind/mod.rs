@@ -22,6 +22,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 pub use held::Held;
+use owner::Owners;
 use portway_dataplane::plane::SocketPlace;
 use portway_dataplane::worker::{BoundSocket, Socket, SocketId};
 pub use takeover::Handover;
@@ -45,7 +46,8 @@ pub const MAX_ADDRESSES: usize = 65_536;
 
 /// The program beside this one that listens there, as `NAME (process N)`.
 pub(crate) fn other_owner(ip: Option<IpAddr>, port: u16) -> Option<String> {
-    let owner = owner::of_port(ip, port)?;
+    let owners = Owners::default();
+    let owner = owners.of_port(ip, port)?;
     (owner.pid != std::process::id()).then(|| owner.to_string())
 }
 
@@ -138,7 +140,8 @@ impl Neighbour {
     }
 }
 
-/// Binds everything that `snapshot` asks for and is not `held`, for each of `workers` (at least one).
+/// Binds everything that `snapshot` asks for and is not `held`, for each of `workers` (at least one). What UNIX sockets are called
+/// is as before until [`Bound::put_in_place`].
 ///
 /// # Errors
 /// One diagnostic for each address that cannot be had; nothing more stays bound then.
@@ -161,6 +164,7 @@ pub fn bind(
         files: SocketFiles::default(),
         notes: backlog_note(),
     };
+    let owners = Owners::default();
     let mut left = held.clone();
     // Those that take the place of a file come last: what fails before has changed nothing.
     let (files, others): (Vec<_>, Vec<_>) = wanted
@@ -180,7 +184,8 @@ pub fn bind(
             None => match open(one, workers.max(1), (neighbour, held), &mut bound.files) {
                 Ok(opened) => bound.add(opened),
                 Err(error) => {
-                    failed.push(fault::explain(one.name, one.span, &one.place, &error));
+                    let who = (one.name, one.span);
+                    failed.push(fault::explain(who, &one.place, &error, &owners));
                     continue;
                 }
             },
@@ -195,7 +200,6 @@ pub fn bind(
     if failed.has_errors() {
         return Err(failed);
     }
-    bound.files.put_in_place().map_err(not_in_place)?;
     Ok(bound)
 }
 
@@ -206,6 +210,14 @@ fn not_in_place((path, error): (PathBuf, io::Error)) -> Diagnostic {
 }
 
 impl Bound {
+    /// Gives UNIX sockets their names: the last step.
+    ///
+    /// # Errors
+    /// What the system says of a path.
+    pub fn put_in_place(&mut self) -> Result<(), Diagnostic> {
+        self.files.put_in_place().map_err(not_in_place)
+    }
+
     /// Takes the sockets of one address.
     fn add(&mut self, opened: Vec<Socket>) -> SocketId {
         let id = self.held.new_id();
@@ -252,13 +264,18 @@ pub(crate) fn check_listeners(
     held: &Held,
 ) -> Diagnostics {
     let mut found = Diagnostics::default();
+    let owners = Owners::default();
     for one in wanted(snapshot, &mut found) {
-        let beside = neighbour.may_share(&one.place) || held.is_beside(&one);
-        if held.has(&one) || (beside && !matches!(one.place, Place::Inherited(_))) {
+        if held.has(&one) {
             continue;
         }
-        if let Err(error) = is_free(&one) {
-            found.push(fault::explain(one.name, one.span, &one.place, &error));
+        let beside = neighbour.may_share(&one.place) || held.is_beside(&one);
+        if beside && !matches!(one.place, Place::Inherited(_)) {
+            continue;
+        }
+        if let Err(error) = is_free(&one.place, one.options) {
+            let who = (one.name, one.span);
+            found.push(fault::explain(who, &one.place, &error, &owners));
         }
     }
     found
@@ -286,7 +303,8 @@ pub fn explain_admin(address: SocketAddr, error: &io::Error) -> Diagnostic {
         ip: Some(address.ip()),
         port: address.port(),
     };
-    fault::explain_for("the admin address", Span::NONE, &place, error)
+    let owners = Owners::default();
+    fault::explain_for("the admin address", Span::NONE, (&place, error), &owners)
         .help("stop that program, or choose another address: `admin` of `[process]`, or `portway run --admin ADDRESS:PORT`")
 }
 
@@ -336,9 +354,9 @@ fn wanted<'a>(snapshot: &'a Snapshot, failed: &mut Diagnostics) -> Vec<Wanted<'a
 /// Linux lets two sockets with SO_REUSEADDR bind the same address as long as none listens: so remains of closed
 /// connections (TIME_WAIT) do not matter, a listening socket does, and since nothing listens here, no connection
 /// can get into a queue that is thrown away.
-fn is_free(wanted: &Wanted<'_>) -> io::Result<()> {
-    match &wanted.place {
-        Place::Tcp { ip, port } => tcp_socket(*ip, *port, wanted.options, false).map(drop),
+fn is_free(place: &Place, options: &SocketOptions) -> io::Result<()> {
+    match place {
+        Place::Tcp { ip, port } => tcp_socket(*ip, *port, options, false).map(drop),
         Place::Unix(socket) => unix::is_free(&socket.path),
         Place::Inherited(number) => inherited(*number).map(drop),
     }

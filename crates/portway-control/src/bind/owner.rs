@@ -1,5 +1,7 @@
 //! Which program listens on a port, as far as /proc tells us.
 
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -24,28 +26,62 @@ impl fmt::Display for Owner {
     }
 }
 
-/// Who listens on `port` of an address that overlaps `ip` (`None`: any). Needs the right to look at that process.
-pub(super) fn of_port(ip: Option<IpAddr>, port: u16) -> Option<Owner> {
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .find_map(|table| listening_inode(&table, ip, port))?;
-    holder(inode)
+/// Who listens, looked up once for as many addresses as are taken: /proc is long.
+#[derive(Debug, Default)]
+pub(super) struct Owners(OnceCell<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    listening: Vec<Listening>,
+    /// Who has the socket of an inode.
+    holders: HashMap<u64, Owner>,
 }
 
-/// The inode of the socket that listens, out of a table in the form of /proc/net/tcp.
-fn listening_inode(table: &str, ip: Option<IpAddr>, port: u16) -> Option<u64> {
+/// A socket that listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Listening {
+    ip: IpAddr,
+    port: u16,
+    inode: u64,
+}
+
+impl Owners {
+    /// Who listens on `port` of an address that overlaps `ip` (`None`: any). Needs the right to look at that process.
+    pub(super) fn of_port(&self, ip: Option<IpAddr>, port: u16) -> Option<&Owner> {
+        let known = self.0.get_or_init(Known::look);
+        let is_it = |it: &&Listening| it.port == port && overlaps(ip, it.ip);
+        let found = known.listening.iter().find(is_it)?;
+        known.holders.get(&found.inode)
+    }
+}
+
+impl Known {
+    fn look() -> Self {
+        let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+        let tables = tables
+            .iter()
+            .filter_map(|path| fs::read_to_string(path).ok());
+        let listening: Vec<Listening> = tables.flat_map(|table| listening(&table)).collect();
+        let holders = holders(&listening.iter().map(|it| it.inode).collect());
+        Self { listening, holders }
+    }
+}
+
+/// The sockets that listen, out of a table in the form of /proc/net/tcp.
+fn listening(table: &str) -> Vec<Listening> {
     const LISTEN: &str = "0A";
-    table.lines().skip(1).find_map(|line| {
+    let lines = table.lines().skip(1);
+    let sockets = lines.filter_map(|line| {
         let mut words = line.split_ascii_whitespace().skip(1);
         let local = words.next()?;
         let state = words.nth(1)?;
         let inode = words.nth(5)?.parse().ok()?;
-        let (address, local_port) = local.split_once(':')?;
-        let same_port = u16::from_str_radix(local_port, 16).ok()? == port;
-        let found = state == LISTEN && same_port && overlaps(ip, hex_address(address)?);
-        found.then_some(inode)
-    })
+        let (address, port) = local.split_once(':')?;
+        let port = u16::from_str_radix(port, 16).ok()?;
+        let ip = hex_address(address).filter(|_| state == LISTEN)?;
+        Some(Listening { ip, port, inode })
+    });
+    sockets.collect()
 }
 
 fn overlaps(wanted: Option<IpAddr>, used: IpAddr) -> bool {
@@ -71,22 +107,37 @@ fn hex_address(text: &str) -> Option<IpAddr> {
     }
 }
 
-fn holder(inode: u64) -> Option<Owner> {
-    let link = format!("socket:[{inode}]");
-    let processes = fs::read_dir("/proc").ok()?.flatten();
+/// Who has a descriptor of each of these sockets.
+fn holders(inodes: &HashSet<u64>) -> HashMap<u64, Owner> {
+    let mut holders = HashMap::new();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.take(MAX_PROCESSES).find_map(|pid| {
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
-        let mut descriptors = descriptors.take(MAX_DESCRIPTORS);
-        let holds = descriptors.any(|entry| {
-            fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str() == link.as_str())
+    for pid in pids.take(MAX_PROCESSES) {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+        let descriptors = descriptors.into_iter().flatten().flatten();
+        let links = descriptors
+            .take(MAX_DESCRIPTORS)
+            .filter_map(|it| fs::read_link(it.path()).ok());
+        let held = links.filter_map(|it| {
+            let inode = it.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+            inode.parse::<u64>().ok().filter(|it| inodes.contains(it))
         });
-        let name = holds.then(|| fs::read_to_string(format!("/proc/{pid}/comm")).ok())??;
-        Some(Owner {
-            name: name.trim().to_owned(),
-            pid,
-        })
-    })
+        let held: Vec<u64> = held.collect();
+        if held.is_empty() {
+            continue;
+        }
+        let Ok(name) = fs::read_to_string(format!("/proc/{pid}/comm")) else {
+            continue;
+        };
+        for inode in held {
+            // The first that is found.
+            holders.entry(inode).or_insert_with(|| Owner {
+                name: name.trim().to_owned(),
+                pid,
+            });
+        }
+    }
+    holders
 }
 
 #[cfg(test)]
@@ -102,9 +153,17 @@ mod tests {
 
     #[test]
     fn finds_the_inode() {
-        let check = |ip: Option<&str>, port, expected| {
-            let ip = ip.map(|ip| ip.parse().unwrap());
-            assert_eq!(listening_inode(TABLE, ip, port), expected, "{ip:?} {port}");
+        let check = |ip: Option<&str>, port, expected: Option<u64>| {
+            let ip: Option<IpAddr> = ip.map(|ip| ip.parse().unwrap());
+            let owner = |it: &Listening| Owner {
+                name: it.inode.to_string(),
+                pid: 1,
+            };
+            let listening = listening(TABLE);
+            let holders = listening.iter().map(|it| (it.inode, owner(it))).collect();
+            let owners = Owners(Known { listening, holders }.into());
+            let found = owners.of_port(ip, port).map(|it| it.name.parse().unwrap());
+            assert_eq!(found, expected, "{ip:?} {port}");
         };
         if cfg!(target_endian = "big") {
             return;
@@ -122,7 +181,12 @@ mod tests {
     fn finds_ourselves() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let owner = of_port(Some(address.ip()), address.port()).unwrap();
+        let owners = Owners::default();
+        let owner = owners.of_port(Some(address.ip()), address.port()).unwrap();
         assert_eq!(owner.pid, std::process::id());
+        // What comes later is not looked for: it was looked once.
+        let later = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = later.local_addr().unwrap();
+        assert_eq!(owners.of_port(Some(address.ip()), address.port()), None);
     }
 }

@@ -4,7 +4,7 @@
 //! Connections that wait in a socket's queue belong to the socket: whoever has it serves them. An abstract UNIX socket can be
 //! had in no other way while its owner lives.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -56,7 +56,30 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The listening sockets of a process that is about to leave. Those that nobody has taken are closed with the last clone.
 #[derive(Debug, Clone, Default)]
-pub struct Handover(Arc<Vec<socket2::Socket>>);
+pub struct Handover(Arc<Handed>);
+
+/// Sockets by what they listen on: each address asks for those of its port alone.
+#[derive(Debug, Default)]
+struct Handed {
+    all: Vec<socket2::Socket>,
+    /// Places among all of them, each with its address.
+    ports: HashMap<u16, Vec<(usize, SocketAddr)>>,
+    /// Places of others.
+    others: Vec<usize>,
+}
+
+impl From<Vec<socket2::Socket>> for Handover {
+    fn from(all: Vec<socket2::Socket>) -> Self {
+        let (mut ports, mut others) = (HashMap::<_, Vec<_>>::new(), Vec::new());
+        for (at, socket) in all.iter().enumerate() {
+            match socket.local_addr().ok().and_then(|it| it.as_socket()) {
+                Some(local) => ports.entry(local.port()).or_default().push((at, local)),
+                None => others.push(at),
+            }
+        }
+        Self(Arc::new(Handed { all, ports, others }))
+    }
+}
 
 impl Handover {
     /// Asks for the sockets over a connection to a control socket of the other process. Blocks for some seconds at most.
@@ -101,7 +124,7 @@ impl Handover {
                 stream.write_all(&i32::try_from(sockets.len()).unwrap_or(0).to_ne_bytes())?;
             }
         }
-        Ok(Self(Arc::new(sockets)))
+        Ok(Self::from(sockets))
     }
 
     /// The sockets of this process that listen among these numbers.
@@ -109,51 +132,58 @@ impl Handover {
         let ourselves = Ourselves::new();
         let sockets = listening(&ourselves, numbers).into_iter();
         let sockets = sockets.filter_map(|number| ourselves.duplicate(number).ok());
-        Self(Arc::new(sockets.map(Into::into).collect()))
+        Self::from(sockets.map(Into::into).collect::<Vec<_>>())
     }
 
     /// Each by itself, with its address.
     pub(super) fn each(&self) -> impl Iterator<Item = (String, Self)> {
-        self.0.iter().filter_map(|it| {
+        self.0.all.iter().filter_map(|it| {
             let local = it.local_addr().ok()?;
             let address = match (local.as_socket(), local.as_pathname()) {
                 (Some(address), _) => address.to_string(),
                 (None, Some(path)) => path.display().to_string(),
                 (None, None) => "a UNIX socket without a path".to_owned(),
             };
-            Some((address, Self(Arc::new(vec![it.try_clone().ok()?]))))
+            Some((address, Self::from(vec![it.try_clone().ok()?])))
         })
     }
 
     /// True where there is nothing to take.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.all.is_empty()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.all.len()
     }
 
     /// The first that listens at an address, however it was made.
     pub(super) fn plain(&self, address: SocketAddr) -> io::Result<Option<std::net::TcpListener>> {
-        let is_same = |it: &&socket2::Socket| {
-            it.local_addr().ok().and_then(|it| it.as_socket()) == Some(address)
-        };
-        let same = self.0.iter().find(is_same);
-        same.map(|it| it.try_clone().map(Into::into)).transpose()
+        let mut same = self.at(address.port()).filter(|(_, it)| *it == address);
+        let first = same.next();
+        first
+            .map(|(it, _)| it.try_clone().map(Into::into))
+            .transpose()
+    }
+
+    /// Those that listen on a port, each with its address.
+    fn at(&self, port: u16) -> impl Iterator<Item = (&socket2::Socket, SocketAddr)> {
+        let places = self.0.ports.get(&port).into_iter().flatten();
+        places.filter_map(|(at, address)| Some((self.0.all.get(*at)?, *address)))
+    }
+
+    /// Those that listen on no port.
+    fn others(&self) -> impl Iterator<Item = &socket2::Socket> {
+        self.0.others.iter().filter_map(|at| self.0.all.get(*at))
     }
 
     /// True where one of them is in the way of an address: on its port, or under its path.
     pub(super) fn is_at(&self, place: &Place) -> bool {
         match place {
-            Place::Tcp { ip, port } => self.0.iter().any(|it| {
-                let local = it.local_addr().ok().and_then(|it| it.as_socket());
-                local.is_some_and(|local| {
-                    let wide = ip.is_none_or(|ip| ip.is_unspecified());
-                    let overlaps = wide || local.ip().is_unspecified() || *ip == Some(local.ip());
-                    local.port() == *port && overlaps
-                })
+            Place::Tcp { ip, port } => self.at(*port).any(|(_, local)| {
+                let wide = ip.is_none_or(|ip| ip.is_unspecified());
+                wide || local.ip().is_unspecified() || *ip == Some(local.ip())
             }),
             Place::Unix(socket) => {
                 let path = Path::new(&socket.path);
@@ -163,7 +193,7 @@ impl Handover {
                         it.as_pathname().is_some_and(|it| unix::may_be_of(it, path))
                     })
                 };
-                matches!(self.unix(&socket.path), Ok(Some(_))) || self.0.iter().any(may_be)
+                matches!(self.unix(&socket.path), Ok(Some(_))) || self.others().any(may_be)
             }
             Place::Inherited(_) => false,
         }
@@ -176,15 +206,14 @@ impl Handover {
         options: &SocketOptions,
         dual_stack: bool,
     ) -> io::Result<Vec<std::net::TcpListener>> {
-        let is_same = |it: &&socket2::Socket| {
-            let local = it.local_addr().ok().and_then(|it| it.as_socket());
+        let is_same = |(it, local): &(&socket2::Socket, SocketAddr)| {
             let interface = it.device().ok().flatten();
-            local == Some(address)
+            *local == address
                 && interface.as_deref() == options.interface.as_deref().map(str::as_bytes)
                 && (address.is_ipv4() || it.only_v6().is_ok_and(|only| only != dual_stack))
         };
-        let same = self.0.iter().filter(is_same);
-        same.map(|it| it.try_clone().map(Into::into)).collect()
+        let same = self.at(address.port()).filter(is_same);
+        same.map(|(it, _)| it.try_clone().map(Into::into)).collect()
     }
 
     /// The socket that listens under a path, or an abstract name behind an `@`.
@@ -201,7 +230,7 @@ impl Handover {
                     .is_some_and(|it| unix::is_of(it, Path::new(path))),
             }
         };
-        let same = self.0.iter().find(is_same);
+        let same = self.others().find(is_same);
         let listener = same.map(|it| {
             it.try_clone()
                 .map(|it| UnixListener::from(OwnedFd::from(it)))
@@ -398,7 +427,7 @@ mod tests {
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let local = tcp.local_addr().unwrap();
         let all = Handover::of_numbers(0..2_000);
-        let same = all.0.iter().filter(|it| {
+        let same = all.0.all.iter().filter(|it| {
             let address = it.local_addr().ok().and_then(|it| it.as_socket());
             address == Some(local)
         });

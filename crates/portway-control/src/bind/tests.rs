@@ -13,11 +13,23 @@ fn bind(
     snapshot: &Snapshot,
     workers: usize,
 ) -> Result<(Vec<Vec<BoundSocket>>, SocketFiles), Diagnostics> {
-    super::bind(snapshot, workers, &Neighbour::None, &Held::default())
+    placed(snapshot, workers, &Neighbour::None, &Held::default())
         .map(|bound| (bound.sockets, bound.files))
 }
 
 /// A port that was free a moment ago.
+/// As [`super::bind`], with UNIX sockets under their names.
+fn placed(
+    snapshot: &Snapshot,
+    workers: usize,
+    neighbour: &Neighbour,
+    held: &Held,
+) -> Result<Bound, Diagnostics> {
+    let mut bound = super::bind(snapshot, workers, neighbour, held)?;
+    bound.put_in_place()?;
+    Ok(bound)
+}
+
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.local_addr().unwrap().port()
@@ -164,7 +176,7 @@ fn unix_sockets_have_mode_and_owner_and_follow_one_that_leaves() {
         compile_text("test.toml", &text).snapshot.unwrap()
     };
     let listens = |settings: &str, neighbour: &Neighbour| {
-        super::bind(&snapshot(settings), 1, neighbour, &Held::default())
+        placed(&snapshot(settings), 1, neighbour, &Held::default())
     };
     let owner = format!("mode = '620', user = '{user}', group = '{group}'");
     let first = listens(&owner, &Neighbour::None).unwrap();
@@ -240,7 +252,7 @@ fn what_is_held_stays_and_what_is_in_the_way_makes_room() {
     let (one, two) = (free_port(), free_port());
     let next = |binds: &[String], held: &Held| {
         let binds: Vec<&str> = binds.iter().map(String::as_str).collect();
-        super::bind(&snapshot(&binds), 2, &Neighbour::None, held).unwrap()
+        placed(&snapshot(&binds), 2, &Neighbour::None, held).unwrap()
     };
     let ids = |bound: &Bound| {
         let mut ids: Vec<(u64, u32)> = bound
@@ -287,7 +299,7 @@ fn each_of_those_that_share_an_address_keeps_its_sockets() {
     let group = "[target_group.app]\ntargets = ['127.0.0.1:1']\n";
     let text = listener("a") + &listener("b") + group;
     let snapshot = compile_text("test.toml", &text).snapshot.unwrap();
-    let next = |held: &Held| super::bind(&snapshot, 1, &Neighbour::None, held).unwrap();
+    let next = |held: &Held| placed(&snapshot, 1, &Neighbour::None, held).unwrap();
     let first = next(&Held::default());
     let second = next(&first.held);
     assert_eq!(first.places.len(), 2);
@@ -309,11 +321,51 @@ fn what_fails_leaves_the_files_of_sockets_as_they_were() {
         );
         compile_text("test.toml", &text).snapshot.unwrap()
     };
-    let next = |snapshot: &Snapshot, held: &Held| super::bind(snapshot, 1, &Neighbour::None, held);
+    let next = |snapshot: &Snapshot, held: &Held| placed(snapshot, 1, &Neighbour::None, held);
     let first = next(&snapshot("", "127.0.0.1", ""), &Held::default()).unwrap();
     // The port is ours, so that this is found only when it is bound.
     let wrong = snapshot(", mode = '600'", "", "socket = { interface = 'none-such' }");
     assert!(next(&wrong, &first.held).is_err());
     assert!(std::os::unix::net::UnixStream::connect(&path).is_ok());
     drop(first);
+}
+
+#[test]
+fn a_range_of_all_ports_is_looked_up_port_by_port() {
+    let text = "[listener.a]\nbind = '127.0.0.1:1-65535'\nforward = 'b'\n[target_group.b]\ntargets = '127.0.0.1:1'\n";
+    let snapshot = compile_text("test.toml", text).snapshot.unwrap();
+    let all = wanted(&snapshot, &mut Diagnostics::default());
+    let mut held = Held::default();
+    for one in &all {
+        let id = held.new_id();
+        held.keep(one, id);
+    }
+    let begun = std::time::Instant::now();
+    let other = text.replace("127.0.0.1:1-", "127.0.0.2:1-");
+    let other = compile_text("test.toml", &other).snapshot.unwrap();
+    let beside = wanted(&other, &mut Diagnostics::default());
+    assert!(!beside.iter().any(|it| held.is_beside(it)));
+    assert!(!check_listeners(&snapshot, &Neighbour::None, &held).has_errors());
+    // By comparison with each other it would be minutes.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20));
+}
+
+#[test]
+fn who_has_a_full_queue_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sock");
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    socket.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+    socket.listen(0).unwrap();
+    let path = path.to_str().unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let next = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None).unwrap();
+        if next.connect(&SockAddr::unix(path).unwrap()).is_err() {
+            break;
+        }
+        waiting.push(next);
+    }
+    let found = unix::is_free(path).unwrap_err();
+    assert_eq!(found.kind(), io::ErrorKind::AddrInUse);
 }

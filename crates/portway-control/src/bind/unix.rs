@@ -4,18 +4,21 @@
 //! moment is it missing, or open to whom it is not meant for. What is not a socket is never replaced, and a socket that
 //! somebody answers on only where that is known to leave.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::unistd::{Gid, Group, Uid, User};
 use portway_model::address::{UnixSocket, abstract_name};
+
+use socket2::{Domain, SockAddr, Type};
 
 use super::{Neighbour, Place};
 
@@ -125,8 +128,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 /// Whether the path could be accepted on: it is free, or left over from a process that is gone.
 pub(super) fn is_free(path: &str) -> io::Result<()> {
     if path.starts_with('@') {
-        return match UnixStream::connect_addr(&abstract_address(path)?) {
-            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+        return match somebody_listens(path) {
+            Ok(()) => Err(io::ErrorKind::AddrInUse.into()),
             Err(_) => Ok(()),
         };
     }
@@ -137,11 +140,25 @@ pub(super) fn is_free(path: &str) -> io::Result<()> {
             io::ErrorKind::AlreadyExists,
             "there is a file with this name that is not a socket",
         )),
-        Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+        Ok(_) => match somebody_listens(path) {
+            Ok(()) => Err(io::ErrorKind::AddrInUse.into()),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
             Err(error) => Err(error),
         },
+    }
+}
+
+/// Connects to see, and does not wait: where no more fits into the queue, somebody has one.
+fn somebody_listens(path: &str) -> io::Result<()> {
+    let name = match abstract_name(path) {
+        Some(name) => [&b"\0"[..], &name].concat(),
+        None => path.as_bytes().to_owned(),
+    };
+    let address = SockAddr::unix(OsStr::from_bytes(&name))?;
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match socket.connect(&address) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        connected => connected,
     }
 }
 

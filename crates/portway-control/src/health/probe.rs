@@ -473,14 +473,31 @@ pub(super) fn in_words(error: &io::Error) -> String {
     }
 }
 
-/// As long as HAProxy's texts of checks at most.
-pub(super) fn shortened(mut said: String) -> Box<str> {
+/// As long as HAProxy's texts of checks at most, and nothing in it that a terminal would do in place of showing it: a target may say
+/// what it wants.
+pub(super) fn shortened(said: String) -> Box<str> {
     const MOST_BYTES: usize = 127;
+    let mut said = without_control(said);
     if said.len() > MOST_BYTES {
         let end = (0..=MOST_BYTES).rev().find(|at| said.is_char_boundary(*at));
         said.truncate(end.unwrap_or(0));
     }
     said.into()
+}
+
+/// With control characters as their numbers, as HAProxy writes them.
+fn without_control(said: String) -> String {
+    if !said.contains(char::is_control) {
+        return said;
+    }
+    let mut text = String::with_capacity(said.len());
+    for one in said.chars() {
+        match one.is_control() {
+            true => text.push_str(&format!("<{:02X}>", u32::from(one))),
+            false => text.push(one),
+        }
+    }
+    text
 }
 
 fn handshake_failure(error: &io::Error) -> Failure {

@@ -602,6 +602,27 @@ async fn agents_say_how_targets_are() {
     .await;
 }
 
+#[tokio::test]
+async fn an_agent_writes_into_no_terminal() {
+    after_answers(
+        &["down # \u{1b}[2Jgone\u{9b}1m\u{7}\n"],
+        &["unhealthy 50 L7STS via agent : down (<1B>[2Jgone<9B>1m<07>)"],
+    )
+    .await;
+    let target = agent(&["down # \u{1b}[2J\n"], "").await;
+    let told = Told {
+        peers: peers(std::slice::from_ref(&target)),
+        place: 0,
+        fail_open: false,
+        process: Arc::default(),
+    };
+    let agent = target.target.agent.clone().unwrap();
+    super::agent::once(&agent, &target, &told).await;
+    let health = target.health();
+    assert!(health.reason.contains("<1B>"), "{health:?}");
+    assert!(!health.reason.contains(char::is_control), "{health:?}");
+}
+
 #[test]
 fn a_limit_may_be_the_first_of_its_group() {
     let text = "[listener.web]\nbind = '127.0.0.1:1'\nforward = 'app'\n\

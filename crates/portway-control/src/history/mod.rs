@@ -110,10 +110,16 @@ impl History {
         self.kept.clone()
     }
 
+    /// A rollback has put this one to work; `None`: what files say is at work again.
+    pub(crate) fn is_rollback_to(&mut self, number: Option<u64>) {
+        self.rolled_back = number;
+    }
+
     /// The number of a configuration that a process begins with.
-    pub(crate) fn begin(&self, snapshot: &Snapshot) -> u64 {
+    pub(crate) fn begin(&self, snapshot: &Snapshot, sources: &Sources) -> u64 {
+        let is_said_by = |it: &Generation| it.says(&to_native(snapshot), &folder(sources));
         match self.kept.last() {
-            Some(last) if last.text == to_native(snapshot) => last.until,
+            Some(last) if is_said_by(last) => last.until,
             Some(last) => last.until + 1,
             None => 1,
         }
@@ -122,7 +128,7 @@ impl History {
     /// Adds one that is at work now; that which says the same as the one before is that one still. Gives what is to be written.
     fn add(&mut self, next: Generation) -> Option<store::Change> {
         match self.kept.last_mut() {
-            Some(last) if last.text == next.text && last.folder == next.folder => {
+            Some(last) if last.says(&next.text, &next.folder) => {
                 last.until = next.until;
             }
             _ => self.kept.push(next),
@@ -173,6 +179,11 @@ impl Generation {
             true => format!("{}–{}", self.number, self.until),
             false => self.number.to_string(),
         }
+    }
+
+    /// True where it says this text, with relative paths from this folder.
+    fn says(&self, text: &str, folder: &Option<String>) -> bool {
+        self.text == text && self.folder == *folder
     }
 
     fn compiled(&self) -> Compiled {
@@ -239,11 +250,6 @@ impl Running {
         self.history().folder.clone()
     }
 
-    /// What is at work again is what files say.
-    pub(crate) fn is_no_rollback(&self) {
-        self.history().rolled_back = None;
-    }
-
     /// What a generation has changed.
     ///
     /// # Errors
@@ -297,9 +303,8 @@ impl Running {
         let known = known.map_err(NotRolledBack::Unknown)?;
         let by = format!("rollback to {number}");
         let read = move || known.compiled();
-        let done = self.reload_kept(&by, Arc::new(read)).await;
+        let done = self.reload_kept(&by, (number, Arc::new(read))).await;
         let done = done.map_err(|it| NotRolledBack::Failed(Box::new(it)))?;
-        self.history().rolled_back = Some(number);
         tracing::warn!(
             "the files of the configuration say something else than generation {number}, which is at work: the next reload \
              follows them"
@@ -356,6 +361,33 @@ mod tests {
         assert!(history.unknown(3).contains("there are 9, 10,"));
         history.add(generation(31, &"x".repeat(KEPT_BYTES + 1)));
         assert_eq!(numbers(&history), ["31"]);
+    }
+
+    #[test]
+    fn the_same_text_of_another_folder_has_a_number_of_its_own() {
+        let text = "[listener.a]\nbind = '127.0.0.1:1'\nforward = 'b'\n[target_group.b]\ntargets = '127.0.0.1:2'\n";
+        let compiled = |name: &str| crate::sources::compile_text(name, text);
+        let mut history = History::default();
+        let mut numbers = Vec::new();
+        for name in [
+            "/etc/a/web.toml",
+            "/etc/a/web.toml",
+            "/etc/b/web.toml",
+            "/etc/a/web.toml",
+        ] {
+            let compiled = compiled(name);
+            let snapshot = compiled.snapshot.expect("it is right");
+            let number = history.begin(&snapshot, &compiled.sources);
+            history.add(Generation {
+                text: to_native(&snapshot),
+                folder: folder(&compiled.sources),
+                ..generation(number, "")
+            });
+            numbers.push(number);
+        }
+        assert_eq!(numbers, [1, 1, 2, 3]);
+        assert_eq!(history.kept.len(), 3);
+        assert_eq!(history.find(2), Some(1));
     }
 
     #[test]

@@ -27,16 +27,15 @@ pub(super) struct Stage {
     ports: Vec<u16>,
     /// The latest good configuration.
     good: String,
+    /// A listener that it has.
+    probe: Option<Probe>,
 }
 
 /// What is done next. Its files are written.
 #[derive(Debug)]
 pub(super) enum Step {
     /// A configuration that must be taken.
-    Good {
-        /// A listener that it has.
-        probe: Option<Probe>,
-    },
+    Good,
     /// One that must be refused.
     Bad { why: &'static str },
     /// Another certificate of a listener that stays.
@@ -49,7 +48,7 @@ pub(super) enum Step {
 
 /// A listener that must answer so.
 #[derive(Debug)]
-pub(super) struct Probe {
+struct Probe {
     port: u16,
     step: u64,
 }
@@ -80,6 +79,7 @@ impl Stage {
             at: *at,
             ports: free.take(PORTS).collect(),
             good: String::new(),
+            probe: None,
         };
         let mut trusted = String::new();
         for name in ["one", "two"] {
@@ -100,7 +100,7 @@ impl Stage {
 
     /// The configuration that has nothing but what is never touched.
     pub(super) fn first(&mut self) -> Result<(), String> {
-        self.good = self.untouched().concat();
+        (self.good, self.probe) = (self.untouched().concat(), None);
         self.restore()
     }
 
@@ -126,12 +126,12 @@ impl Stage {
                 Step::Certificates
             }
             3 => {
-                self.good = self.draw(nth).0;
+                (self.good, self.probe) = self.draw(nth);
                 written(self.restore());
                 Step::Burst
             }
             4 => {
-                self.good = self.draw(nth).0;
+                (self.good, self.probe) = self.draw(nth);
                 written(self.restore());
                 Step::Flap {
                     target: self.chance.below(2),
@@ -139,17 +139,18 @@ impl Stage {
                 }
             }
             _ => {
-                let (text, probe) = self.draw(nth);
-                self.good = text;
+                (self.good, self.probe) = self.draw(nth);
                 written(self.restore());
-                Step::Good { probe }
+                Step::Good
             }
         }
     }
 
     /// Asks a listener that must be there now.
-    pub(super) fn probe(&self, probe: &Probe, ground: &Ground) -> Result<(), String> {
-        let Probe { port, step } = probe;
+    pub(super) fn probe(&self, ground: &Ground) -> Result<(), String> {
+        let Some(Probe { port, step }) = &self.probe else {
+            return Ok(());
+        };
         let said = |it: super::super::tally::Trouble| format!("port {port}: {}", it.text);
         let mut line = Line::connect(SocketAddr::from(([127, 0, 0, 1], *port))).map_err(said)?;
         let request = format!(
