@@ -332,7 +332,7 @@ fn what_fails_leaves_the_files_of_sockets_as_they_were() {
 
 #[test]
 fn a_range_of_all_ports_is_looked_up_port_by_port() {
-    let text = "[listener.a]\nbind = '127.0.0.1:1-65535'\nforward = 'b'\n[target_group.b]\ntargets = '127.0.0.1:1'\n";
+    let text = "[listener.a]\nbind = '127.0.0.3:1-65535'\nforward = 'b'\n[target_group.b]\ntargets = '127.0.0.1:1'\n";
     let snapshot = compile_text("test.toml", text).snapshot.unwrap();
     let all = wanted(&snapshot, &mut Diagnostics::default());
     let mut held = Held::default();
@@ -341,7 +341,7 @@ fn a_range_of_all_ports_is_looked_up_port_by_port() {
         held.keep(one, id);
     }
     let begun = std::time::Instant::now();
-    let other = text.replace("127.0.0.1:1-", "127.0.0.2:1-");
+    let other = text.replace("127.0.0.3:1-", "127.0.0.2:1-");
     let other = compile_text("test.toml", &other).snapshot.unwrap();
     let beside = wanted(&other, &mut Diagnostics::default());
     assert!(!beside.iter().any(|it| held.is_beside(it)));

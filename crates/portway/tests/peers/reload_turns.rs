@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -26,13 +26,16 @@ fn pipe(scene: &Scene) -> PathBuf {
 }
 
 /// Lets go everybody who comes to read, until it is dropped.
-struct Feeding(Arc<AtomicBool>);
+struct Feeding {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl Feeding {
     fn begin(pipe: &Path) -> Self {
         let (pipe, ended) = (pipe.to_owned(), Arc::new(AtomicBool::new(false)));
         let is_over = ended.clone();
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             use std::os::unix::fs::OpenOptionsExt;
             while !is_over.load(Ordering::Relaxed) {
                 // Nobody reads: not yet.
@@ -47,13 +50,18 @@ impl Feeding {
                 thread::sleep(Duration::from_millis(5));
             }
         });
-        Self(ended)
+        let thread = Some(thread);
+        Self { ended, thread }
     }
 }
 
 impl Drop for Feeding {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.ended.store(true, Ordering::Relaxed);
+        // Nobody is let go any more.
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
     }
 }
 
@@ -71,7 +79,6 @@ fn who_asks_while_one_waits_has_the_answer_of_that_one() {
     let first = Feeding::begin(&slow);
     let stage = stage::Stage::with(scene, &text(web, one.port), &[]);
     drop(first);
-    thread::sleep(Duration::from_millis(50));
     let admin: SocketAddr = stage.portway.admin.parse().unwrap();
     let ask = || {
         let mut stream = TcpStream::connect(admin).unwrap();
@@ -123,7 +130,6 @@ fn a_reload_meanwhile_is_that_of_the_new_process() {
     let first = Feeding::begin(&slow);
     let stage = Stage::with(scene, &text(web, one.port), &[]);
     drop(first);
-    thread::sleep(Duration::from_millis(50));
     // A signal: it is passed on.
     let before = stage.process();
     let mut held = upgrading(&stage, &slow);
@@ -142,7 +148,6 @@ fn a_reload_meanwhile_is_that_of_the_new_process() {
     let log = stage.first.log();
     assert!(log.contains("reloaded (SIGHUP)"), "{log}");
     drop(feeding);
-    thread::sleep(Duration::from_millis(50));
     // A command: it asks the new process as soon as that serves.
     let before = stage.process();
     let mut held = upgrading(&stage, &slow);
