@@ -95,8 +95,12 @@ fn run(command: &Command) -> Result<(), String> {
         Command::Check => check::run(&Workspace::load()?),
         Command::Tidy => {
             let workspace = Workspace::load()?;
-            tidy::run(&workspace)?;
-            features::check(&workspace)
+            let steps = [tidy::run(&workspace), features::check(&workspace)];
+            let found: Vec<String> = steps.into_iter().filter_map(Result::err).collect();
+            if found.is_empty() {
+                return Ok(());
+            }
+            Err(found.join("\n"))
         }
         Command::Docs { check } => limits::run(&Workspace::load()?, *check),
         Command::Test { filter } => test::run(&Workspace::load()?, filter),
