@@ -6,6 +6,7 @@ use crate::group::Generation;
 use crate::peer_certificate;
 use crate::policy::Side;
 use crate::pool::Own;
+use crate::quota::Held;
 use crate::timer::Timer;
 use crate::track::Tracked;
 use crate::variables::Variables;
@@ -54,6 +55,8 @@ pub(crate) struct Rare {
     pub(crate) captures: Captures,
     /// What the connection as a whole is counted in.
     pub(crate) tracked: Tracked,
+    /// What limits of rules count it in while it is open.
+    pub(crate) held: Vec<Held>,
     /// Connections to targets that no other client may have.
     pub(crate) own: Own,
 }
@@ -390,6 +393,14 @@ impl Connection {
         self.rare();
         if let Some(rare) = self.rare.get_mut() {
             rare.tracked.track(slot, &table, key);
+        }
+    }
+
+    /// Counts the connection in a limit until it ends.
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.rare();
+        if let Some(rare) = self.rare.get_mut() {
+            rare.held.push(held);
         }
     }
 

@@ -72,6 +72,15 @@ impl Fault {
         }
     }
 
+    /// The client moved fewer bytes of a body than its listener demands.
+    pub(crate) fn client_too_slow() -> Self {
+        Self {
+            code: FaultCode::ClientTooSlow,
+            stage: None,
+            status: Some(408),
+        }
+    }
+
     /// No rule answers the request.
     pub(crate) fn no_rule() -> Self {
         Self {
@@ -335,7 +344,9 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
         }
         (FaultCode::RefusedRequest(_), Some(505)) => "This version of HTTP is not supported.",
         (FaultCode::RefusedRequest(_), _) => "The request is not valid HTTP.",
-        (FaultCode::ClientTimeout, _) => "The request took too long to arrive.",
+        (FaultCode::ClientTimeout | FaultCode::ClientTooSlow, _) => {
+            "The request took too long to arrive."
+        }
         (FaultCode::NoRule, Some(503)) => "No target group of this name.",
         (FaultCode::NoRule, _) => "No rule matches this request.",
         (FaultCode::NoHealthyTarget | FaultCode::QueueTimeout | FaultCode::QueueFull, _) => {

@@ -7,6 +7,7 @@ use crate::answers::Answer;
 use crate::authorize;
 use crate::body::{Coming, LOOKED_AT_BODY};
 use crate::buffer::{BUFFER_BYTES, Buffer};
+use crate::client_rate::{AHEAD, Flow};
 use crate::compress;
 use crate::connect::Upstream;
 use crate::exchange::{Exchange, How};
@@ -25,6 +26,7 @@ use crate::sticky;
 use crate::stream::Stream;
 use crate::transfer::{Broken, Transfer};
 use crate::tunnel;
+use crate::upload::Upload;
 use portway_core::http1::{
     BodyLength, HeadLimits, Known, Method, Parsed, Refusal, ResponseBody, ResponseFraming,
     ResponseHead, parse_response, response_framing,
@@ -53,23 +55,13 @@ struct Patience {
     abort_on_close: bool,
 }
 
-/// The request on its way out, which may go on while the response comes back.
-struct Upload {
-    transfer: Transfer,
-    done: bool,
-    /// The target gets no more of it; it may still answer.
-    cut: bool,
-    /// What cut it off once the response had begun.
-    fault: Option<Fault>,
-}
-
 /// Forwards the exchange over this connection. An error means that nothing of a response has reached the client.
 pub(crate) async fn attempt(
     x: &mut Exchange<'_>,
     downstream: &mut Stream,
     upstream: Upstream,
 ) -> Result<Next, Fault> {
-    let mut upload = begin_upload(x);
+    let mut upload = Upload::begin(x);
     let result = respond(x, downstream, upstream, &mut upload).await;
     if result.is_err() {
         x.beyond = upload.beyond();
@@ -370,79 +362,6 @@ fn patience(x: &Exchange<'_>) -> Patience {
     }
 }
 
-fn begin_upload(x: &mut Exchange<'_>) -> Upload {
-    if x.scratch.compression.is_some() {
-        compress::choose(x);
-    }
-    let head = head::request(x);
-    let has_body = !matches!(x.framing.body, BodyLength::None | BodyLength::Length(0));
-    let first = (has_body && x.arena.len() > x.head_len).then(|| x.arena.split_off(x.head_len));
-    Upload {
-        transfer: Transfer::request(x.framing.body, head, first)
-            .allowing(x.scratch.body_limits.request),
-        done: false,
-        cut: false,
-        fault: None,
-    }
-}
-
-impl Upload {
-    /// Goes on with the request. What the target does not take is no fault yet: it may have answered early.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        x: &Exchange<'_>,
-        from: &mut Stream,
-        to: &mut Stream,
-    ) -> Result<(), Fault> {
-        if self.done || self.cut {
-            return Ok(());
-        }
-        match self
-            .transfer
-            .poll(cx, from, to, &x.connection.worker.buffers)
-        {
-            Poll::Pending => {}
-            Poll::Ready(Ok(())) => self.done = true,
-            Poll::Ready(Err(Broken::Sink)) => self.cut = true,
-            Poll::Ready(Err(Broken::Source)) => return Err(Fault::client_closed()),
-            Poll::Ready(Err(Broken::Refused(refusal))) => return Err(Fault::refused(refusal)),
-            Poll::Ready(Err(Broken::Encoder)) => return Err(Fault::internal()),
-            Poll::Ready(Err(Broken::TooLong)) => {
-                crate::record::limit_reached(x, Limit::RequestBodyBytes);
-                return Err(Fault::request_too_long());
-            }
-        }
-        Ok(())
-    }
-
-    /// Goes on beside the response, which does so whatever becomes of the request: the target learns that nothing more
-    /// comes. Its own direction tells the rest.
-    fn poll_beside(
-        &mut self,
-        cx: &mut Context<'_>,
-        x: &Exchange<'_>,
-        from: &mut Stream,
-        to: &mut Stream,
-    ) {
-        if let Err(fault) = self.poll(cx, x, from, to) {
-            self.cut = true;
-            self.fault = Some(fault);
-            let _ = to.poll_shutdown(cx);
-        }
-    }
-
-    /// Where the request's body was read to its end: what has come behind it.
-    fn beyond(&mut self) -> Option<Option<Buffer>> {
-        let over = self.transfer.source_is_over();
-        over.then(|| self.transfer.take_beyond())
-    }
-
-    fn waits_for_client(&self) -> bool {
-        !self.done && !self.cut && self.transfer.waits_for_source()
-    }
-}
-
 /// Sends the request and waits for the head of a response, final or interim, in `x.scratch.response`; gives what was
 /// received and the length of the head in it.
 async fn response_head(
@@ -477,8 +396,8 @@ async fn response_head(
             cx,
             x,
             &mut moves,
-            upload.transfer.moves(),
-            upload.waits_for_client(),
+            (upload.transfer.moves(), None),
+            upload,
             patience,
         )
     })
@@ -555,30 +474,33 @@ impl Arriving {
     }
 }
 
-/// Pending until the side that is waited for was silent for too long. Every move begins the wait anew.
+/// Pending until the side that is waited for was silent for too long, or the client is too slow. Every move begins the
+/// wait anew. `response`: how it flows, once it does.
 fn wait<T>(
     cx: &mut Context<'_>,
     x: &Exchange<'_>,
     last: &mut u64,
-    moves: u64,
-    for_client: bool,
+    (moves, response): (u64, Option<Flow>),
+    upload: &mut Upload,
     patience: Patience,
 ) -> Poll<Result<T, Fault>> {
-    if *last != moves {
-        *last = moves;
-        x.connection
-            .timer
-            .set(if for_client && !patience.target_first {
-                patience.client
-            } else {
-                patience.target
-            });
+    let timer = &x.connection.timer;
+    let for_client = upload.waits_for_client() || response.is_some_and(|response| response.waits);
+    let client_first = for_client && !patience.target_first;
+    let silence = match client_first {
+        true => patience.client,
+        false => patience.target,
+    };
+    let moved = std::mem::replace(last, moves) != moves;
+    if moved {
+        timer.set(silence);
     }
-    match x.connection.timer.poll(cx) {
+    if upload.rate.is_some() {
+        upload.keep_up(x, response, moved, silence)?;
+    }
+    match timer.poll(cx) {
         Poll::Pending => Poll::Pending,
-        Poll::Ready(()) if for_client && !patience.target_first => {
-            Poll::Ready(Err(Fault::client_timeout()))
-        }
+        Poll::Ready(()) if client_first => Poll::Ready(Err(Fault::client_timeout())),
         Poll::Ready(()) => Poll::Ready(Err(Fault::response_timeout())),
     }
 }
@@ -716,6 +638,9 @@ async fn bodies(
     mut patience: Patience,
 ) -> Result<(), Fault> {
     patience.target_first = false;
+    if upload.rate.as_ref().is_some_and(|rate| rate.of_responses()) {
+        downstream.hold_back(AHEAD);
+    }
     let mut moves = u64::MAX;
     poll_fn(|cx| {
         upload.poll_beside(cx, x, downstream, &mut upstream.link.stream);
@@ -741,14 +666,11 @@ async fn bodies(
             Poll::Pending => {}
         }
         let moved = upload.transfer.moves().wrapping_add(download.moves());
-        wait(
-            cx,
-            x,
-            &mut moves,
-            moved,
-            !download.waits_for_source() || upload.waits_for_client(),
-            patience,
-        )
+        let flow = Flow {
+            waits: !download.waits_for_source(),
+            bytes: download.body_bytes(),
+        };
+        wait(cx, x, &mut moves, (moved, Some(flow)), upload, patience)
     })
     .await
 }

@@ -56,6 +56,7 @@ mod log_value;
 mod statistics;
 
 pub mod access_log;
+mod client_rate;
 pub mod client_tls;
 pub mod explain;
 pub mod live;
@@ -78,6 +79,7 @@ mod sys;
 mod unheard;
 mod timer;
 mod start;
+mod upload;
 mod variables;
 
 pub use answers::{Answers, Page};

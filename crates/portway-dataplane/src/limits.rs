@@ -1,19 +1,21 @@
-//! Limits that rules put on a request.
+//! Limits that rules put on a request or a connection.
 //!
 //! What a body comes to is looked at twice: here by the length that its head says, and on its way by the transfer.
 
 use crate::answers::{self, Answer};
+use crate::connection::Connection;
 use crate::exchange::Exchange;
 use crate::fault::{TOO_LONG, TOO_MANY};
 use crate::quota::Rate;
 use crate::record::limit_reached;
-use portway_core::evaluate;
+use portway_core::evaluate::{self, Facts};
 use portway_core::http1::{BodyLength, write_field};
 use portway_core::rate::Bucket;
 use portway_model::expression::Expression;
 use portway_model::limit::Limit;
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::Limit as Counted;
+use std::sync::Arc;
 
 /// Bytes of bodies at most.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +84,60 @@ pub(crate) fn put(x: &mut Exchange<'_>, limit: &Limit<Resolved>) -> Option<Answe
             };
             x.scratch.held.push(held);
             None
+        }
+    }
+}
+
+/// By what a limit counts a connection.
+pub(crate) fn key_on_connection(limit: &Limit<Resolved>, facts: &impl Facts) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Limit::Rate { key, .. } | Limit::Concurrency { key, .. } = limit {
+        evaluate::evaluate(key, facts).write(&mut bytes);
+    }
+    bytes
+}
+
+/// Puts a limit on a connection; false where it goes beyond.
+pub(crate) fn put_on_connection(
+    connection: &mut Connection,
+    limit: &Limit<Resolved>,
+    key: &[u8],
+) -> bool {
+    let process = Arc::clone(&connection.generation.plane.process);
+    let reached = |connection: &Connection, limit| connection.shard().worker().limit_reached(limit);
+    match limit {
+        // Compile allows none there.
+        Limit::Body { .. } => true,
+        Limit::Rate {
+            name,
+            average,
+            period,
+            burst,
+            ..
+        } => {
+            let bucket = Bucket::new(*average, *period, *burst);
+            match process.quotas.take(name.as_str(), key, bucket) {
+                Rate::Passes => true,
+                Rate::Uncounted => {
+                    reached(connection, Counted::RequestRateKeys);
+                    true
+                }
+                Rate::Wait(_) => {
+                    reached(connection, Counted::KeyConnectionRate);
+                    false
+                }
+            }
+        }
+        Limit::Concurrency { name, amount, .. } => {
+            let held = process.quotas.hold(name.as_str(), key, *amount);
+            match held {
+                Some(held) => connection.hold(held),
+                None => {
+                    reached(connection, Counted::KeyConnections);
+                    return false;
+                }
+            }
+            true
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::connection::{Connection, TlsDetails};
 use crate::facts::facts_of_connection;
+use crate::limits;
 use crate::log_value::Subject;
 use crate::peer_certificate;
 use crate::policy::{Side, draw, moved};
@@ -57,6 +58,8 @@ pub(crate) struct Rules<'r> {
     pub(crate) target: Option<usize>,
     /// What rules say by stick tables.
     pub(crate) sticks: Sticks,
+    /// Rules whose limits have counted the connection: they may run again when more bytes have come.
+    limited: Vec<usize>,
 }
 
 impl<'r> Rules<'r> {
@@ -69,6 +72,7 @@ impl<'r> Rules<'r> {
             group: None,
             target: None,
             sticks: Sticks::default(),
+            limited: Vec::new(),
         }
     }
 
@@ -89,6 +93,9 @@ impl<'r> Rules<'r> {
                     if let Some(verdict) = self.perform(action, connection, first) {
                         return Some(verdict);
                     }
+                }
+                if first.is_some() && rule.actions.iter().any(|it| matches!(it, Action::Limit(_))) {
+                    self.limited.push(self.at);
                 }
             }
             self.at += 1;
@@ -196,6 +203,12 @@ impl<'r> Rules<'r> {
             Action::Track { slot, key, table } => {
                 let key = evaluate(key, &seen(connection, first)).into_owned();
                 connection.track(*slot, *table, &key);
+            }
+            Action::Limit(limit) if !self.limited.contains(&self.at) => {
+                let key = limits::key_on_connection(limit, &seen(connection, first));
+                if !limits::put_on_connection(connection, limit, &key) {
+                    return Some(Verdict::Reject { silent: false });
+                }
             }
             Action::UseTarget(name) => {
                 if let (Some(group), None) = (self.group, self.target) {

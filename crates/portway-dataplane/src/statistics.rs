@@ -136,7 +136,9 @@ fn count(failures: &Failures, fault: Fault) {
         FaultCode::TargetClosed | FaultCode::ResponseTimeout | FaultCode::BadResponse(_) => {
             &failures.response
         }
-        FaultCode::ClientClosed | FaultCode::ClientTimeout => &failures.client_aborts,
+        FaultCode::ClientClosed | FaultCode::ClientTimeout | FaultCode::ClientTooSlow => {
+            &failures.client_aborts
+        }
         _ => return,
     };
     counter.add(1);

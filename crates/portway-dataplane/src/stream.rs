@@ -554,6 +554,18 @@ impl Stream {
         }
     }
 
+    /// Lets the system take no more than so many bytes ahead of what it sends.
+    pub(crate) fn hold_back(&self, bytes: u32) {
+        let socket = match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => &tls.socket,
+        };
+        if let Socket::Tcp(socket) = socket {
+            // Where that is not possible, a slow client is noticed later.
+            let _ = socket2::SockRef::from(socket).set_tcp_notsent_lowat(bytes);
+        }
+    }
+
     /// Our address; `None` for a UNIX socket.
     pub(crate) fn local_address(&self) -> Option<std::net::SocketAddr> {
         let socket = match self {

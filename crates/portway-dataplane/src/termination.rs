@@ -87,7 +87,7 @@ fn letters(fault: Fault, progress: Progress) -> [u8; 2] {
         // While it sends its body it counts as data, whatever the target does.
         FaultCode::ClientClosed if progress == Progress::Headers && fault.stage.is_none() => *b"CD",
         FaultCode::ClientClosed => [b'C', how_far],
-        FaultCode::ClientTimeout => [b'c', how_far],
+        FaultCode::ClientTimeout | FaultCode::ClientTooSlow => [b'c', how_far],
         FaultCode::ClientTls | FaultCode::ClientProxy => *b"CR",
         FaultCode::QueueTimeout => *b"sQ",
         FaultCode::QueueFull => *b"SQ",

@@ -339,6 +339,11 @@ impl Timer {
             && self.with(|slot, _| slot.seat.is_some_and(|seat| seat.cut)) == Some(true)
     }
 
+    /// Ticks since the start: a coarse clock.
+    pub(crate) fn now(&self) -> u64 {
+        self.timers.now()
+    }
+
     /// Expires after this time, in place of what was set before.
     #[inline]
     pub(crate) fn set(&self, after: Duration) {

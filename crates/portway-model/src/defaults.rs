@@ -15,6 +15,8 @@ pub const REQUEST_HEAD: Duration = Duration::from_secs(10);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// Silence of a client while it sends or receives: an ALB's idle timeout.
 pub const CLIENT: Duration = Duration::from_secs(60);
+/// How long a client may be behind a demanded rate: a mobile network that changes cells recovers in less.
+pub const GRACE: Duration = Duration::from_secs(10);
 /// Silence in both directions of a tunnel: one hour, HAProxy's common `timeout tunnel`; WebSocket heartbeats come far more often.
 pub const TUNNEL: Duration = Duration::from_secs(3600);
 /// Wait for a ClientHello: HAProxy's customary `inspect-delay 5s`.

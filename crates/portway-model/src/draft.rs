@@ -7,6 +7,7 @@ use crate::action::Rule;
 use crate::address::{BindAddress, TargetAddress};
 use crate::expression::{StoredCounter, Template};
 use crate::log::LogDestination;
+use crate::min_rate::MinRate;
 use crate::name::Name;
 use crate::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
@@ -173,6 +174,8 @@ pub struct ListenerDraft {
     pub log: Vec<Spanned<LogDestination>>,
     /// A cookie that is kept for the log.
     pub capture_cookie: Option<Spanned<CaptureCookie>>,
+    /// How fast bodies must move on the client's side.
+    pub min_rate: Option<Spanned<MinRate>>,
     /// Answers of our own by status: file names.
     /// What is answered in place of our own words, by status.
     pub error_pages: Vec<ErrorPageDraft>,
@@ -212,6 +215,7 @@ impl ListenerDraft {
             access_log: None,
             log: Vec::new(),
             capture_cookie: None,
+            min_rate: None,
             error_pages: Vec::new(),
             own_answers: None,
             lenient_heads: None,

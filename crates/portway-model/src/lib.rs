@@ -31,6 +31,7 @@ mod log_value;
 pub mod map_file;
 pub mod merge;
 pub mod mirror;
+pub mod min_rate;
 pub mod name;
 pub mod page;
 pub mod pattern;

@@ -266,6 +266,7 @@ impl Lift<'_> {
                 .map(|log| Spanned::bare(self.access_log(log, listener.protocol))),
             log: bare(&listener.log),
             capture_cookie: some(&listener.capture_cookie),
+            min_rate: some(&listener.min_rate),
             error_pages: self.error_pages(&listener.error_pages),
             own_answers: unless(&listener.own_answers, &OwnAnswers::Portway),
             lenient_heads: unless(&listener.lenient_heads, &false),

@@ -1,4 +1,4 @@
-//! Limits that rules put on requests: how long bodies may be, how many may come, how many may be served at once.
+//! Limits that rules put on requests and connections: how long bodies may be, how many may come, how many may be served at once.
 
 use crate::convert::{Convert, Outcome, expression};
 use crate::expression::Expression;
@@ -6,7 +6,8 @@ use crate::name::Name;
 use crate::stage::Stage;
 use std::time::Duration;
 
-/// A limit that a rule on a request puts on it.
+/// A limit that a rule puts on a request, or, but for that of bodies, on a connection before any request: one that goes
+/// beyond is closed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Limit<S: Stage> {
     /// Of bodies. Of several the lowest counts.

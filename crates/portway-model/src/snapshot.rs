@@ -10,6 +10,7 @@ use crate::choice::{Algorithm, FirstAddress, RetryOn, RetryTo, StickyCookie};
 use crate::draft::{LogFormat, Verify};
 use crate::expression::{StoredCounter, Template};
 use crate::log::LogDestination;
+use crate::min_rate::MinRate;
 use crate::name::Name;
 use crate::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
@@ -199,6 +200,8 @@ pub struct Listener {
     pub log: Vec<LogDestination>,
     /// A cookie that is kept for the log.
     pub capture_cookie: Option<CaptureCookie>,
+    /// How fast bodies must move on the client's side; `None`: any rate will do.
+    pub min_rate: Option<MinRate>,
     /// Answers of our own by status.
     /// What is answered in place of our own words, by status.
     pub error_pages: Vec<ErrorPage>,

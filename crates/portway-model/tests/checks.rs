@@ -17,6 +17,7 @@ use portway_model::draft::*;
 use portway_model::expression::*;
 use portway_model::limit::Limit;
 use portway_model::log::*;
+use portway_model::min_rate::MinRate;
 use portway_model::name::Name;
 use portway_model::page::PageFrom;
 use portway_model::settings::*;
@@ -2482,7 +2483,39 @@ fn limits_of_requests() {
     );
     check(
         limited(Phase::Response, body(Some(1), None)),
-        &["P0206 @70: a limit is not possible in the response phase | possible in: request phase"],
+        &[
+            "P0206 @70: a limit of bodies is not possible in the response phase | possible in: request phase",
+        ],
+    );
+    let at_once = |phase| {
+        let (name, key) = (Name::from("c"), Value::Source.into());
+        limited(
+            phase,
+            Limit::Concurrency {
+                name,
+                key,
+                amount: 1,
+            },
+        )
+    };
+    check(at_once(Phase::Connection), &[]);
+    check(at_once(Phase::Session), &[]);
+    check(
+        limited(Phase::Connection, body(Some(1), None)),
+        &[
+            "P0206 @70: a limit of bodies is not possible in the connection phase | possible in: request phase",
+        ],
+    );
+    let demanded = |request| MinRate {
+        request,
+        ..MinRate::default()
+    };
+    check(|d| d.listeners[0].min_rate = Some(at(80, demanded(1))), &[]);
+    check(
+        |d| d.listeners[0].min_rate = Some(at(80, demanded(0))),
+        &[
+            "P0103 @80: this demands no rate | give `request`, `response` or both in bytes a second, or leave `min_rate` out",
+        ],
     );
     check(
         limited(Phase::Request, rate(0, 0)),

@@ -238,11 +238,13 @@ pub enum FaultCode {
     NotAuthorized(&'static str),
     /// Portway had no descriptor, port or memory for a connection to the target.
     Exhausted,
+    /// The client moved fewer bytes of a body than its listener demands.
+    ClientTooSlow,
 }
 
 impl FaultCode {
     /// Every code, in the order of the declaration, those with a reason without one.
-    pub const ALL: [FaultCode; 26] = [
+    pub const ALL: [FaultCode; 27] = [
         FaultCode::ClientClosed,
         FaultCode::ClientTimeout,
         FaultCode::ClientTls,
@@ -269,6 +271,7 @@ impl FaultCode {
         FaultCode::PasswordsBusy,
         FaultCode::NotAuthorized(""),
         FaultCode::Exhausted,
+        FaultCode::ClientTooSlow,
     ];
 
     /// The code without its reason: stable, for metrics.
@@ -325,6 +328,7 @@ impl FaultCode {
             FaultCode::PasswordsBusy => (23, "passwords_busy", "as many passwords wait to be checked as may, or that took too long"),
             FaultCode::NotAuthorized(_) => (24, "not_authorized", "the service that says whether requests may go on gave no answer; the reason follows after a colon"),
             FaultCode::Exhausted => (25, "exhausted", "Portway had no descriptor, port or memory for a connection to the target"),
+            FaultCode::ClientTooSlow => (26, "client_too_slow", "the client sent or took fewer bytes of a body in a second than its listener demands"),
         }
     }
 }

@@ -32,6 +32,7 @@ fields!(ListenerDraft {
     "access_log" => access_log,
     "log" => log,
     "capture_cookie" => capture_cookie,
+    "min_rate" => min_rate,
     "own_answers" => own_answers,
     "lenient_heads" => lenient_heads,
     "close" => close,

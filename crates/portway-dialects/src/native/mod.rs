@@ -15,6 +15,7 @@ mod limit;
 mod mirror;
 mod listener;
 mod log;
+mod min_rate;
 mod name_pattern;
 mod objects;
 mod outline;
@@ -217,7 +218,7 @@ fn read_object<T: Object>(
 
 /// Every key and word that files may hold, for the reference to be held against.
 pub fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 24] = [
+    let lists: [&[&str]; 25] = [
         &SECTIONS,
         ListenerDraft::KEYS,
         ListenerTlsDraft::KEYS,
@@ -232,6 +233,7 @@ pub fn vocabulary() -> Vec<&'static str> {
         RequestIdDraft::KEYS,
         log::SYSLOG_KEYS,
         log::CAPTURE_COOKIE_KEYS,
+        min_rate::MIN_RATE_KEYS,
         listener::PROTOCOLS,
         listener::FORWARDED_MODES,
         listener::TLS_VERSIONS,

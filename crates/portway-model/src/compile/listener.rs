@@ -16,6 +16,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::draft::{
     ErrorPageDraft, ForwardedDraft, ListenerDraft, ListenerTimeoutsDraft, SocketDraft,
 };
+use crate::min_rate::MinRate;
 use crate::name::Name;
 use crate::settings::{
     ErrorPageSource, ForwardedMode, ListenerTimeouts, OwnAnswers, Protocol, SocketOptions,
@@ -96,6 +97,7 @@ impl Compiler<'_> {
         let request_id = request_id.map(|id| self.request_id(id, protocol));
         self.check_log_destinations(&draft.log);
         self.check_capture_cookie(draft.capture_cookie.as_ref());
+        self.check_min_rate(draft.min_rate, protocol);
         let error_pages = self.error_pages(&draft.error_pages, Side::Listener(protocol));
         Ok(Listener {
             name: draft.name.value.clone(),
@@ -119,6 +121,7 @@ impl Compiler<'_> {
             access_log: access_log.transpose()?,
             log: super::log::destinations(&draft.log),
             capture_cookie: draft.capture_cookie.as_ref().map(|it| it.value.clone()),
+            min_rate: draft.min_rate.map(|it| it.value),
             error_pages: error_pages?,
             lenient_heads: draft.lenient_heads.is_some_and(|x| x.value),
             own_answers: draft
@@ -178,6 +181,26 @@ impl Compiler<'_> {
             inspect,
             tunnel_ending,
         }
+    }
+
+    fn check_min_rate(&mut self, given: Option<Spanned<MinRate>>, protocol: Protocol) {
+        let Some(Spanned { value: rate, span }) = given else {
+            return;
+        };
+        limits::check_duration(&mut self.found, "the grace of `min_rate`", rate.grace, span);
+        let (wrong, help) = match () {
+            () if !protocol.is_http() => (
+                "a TCP listener knows no bodies",
+                "`timeouts.tunnel` says how long a connection may be silent",
+            ),
+            () if rate.request == 0 && rate.response == 0 => (
+                "this demands no rate",
+                "give `request`, `response` or both in bytes a second, or leave `min_rate` out",
+            ),
+            () => return,
+        };
+        let diagnostic = Diagnostic::error(Code::OutOfRange, span, wrong);
+        self.found.push(diagnostic.help(help));
     }
 
     pub(super) fn error_pages(

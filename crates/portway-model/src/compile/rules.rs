@@ -677,7 +677,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::Authorize(_)
         | Action::Mirror(_)
         | Action::Tarpit { .. }
-        | Action::Limit(_)
+        | Action::Limit(Limit::Body { .. })
         | Action::Compress(_)
         | Action::Service(_)
         | Action::SetPath(_)
@@ -693,7 +693,9 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::SetMethod(_) => phase == Request,
         Action::PageFrom(_) => phase == Request && matches!(side, Side::Listener(_)),
         Action::HandOver(_) => phase == ClientHello && side == Side::Listener(Protocol::Tcp),
-        Action::SetEnd { .. } => matches!(phase, Connection | Session | ClientHello | Request),
+        Action::SetEnd { .. } | Action::Limit(Limit::Rate { .. } | Limit::Concurrency { .. }) => {
+            matches!(phase, Connection | Session | ClientHello | Request)
+        }
         Action::SetHeader { .. }
         | Action::AddHeader { .. }
         | Action::RemoveHeader { .. }
@@ -764,6 +766,7 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::SetMark { .. } => "setting a mark",
         Action::Capture { .. } => "a capture",
         Action::SetTimeout { .. } => "changing a timeout",
+        Action::Limit(Limit::Body { .. }) => "a limit of bodies",
         Action::Limit(_) => "a limit",
         Action::Mirror(_) => "mirroring",
         Action::Compress(_) => "compressing",

@@ -213,6 +213,9 @@ pub enum Limit {
     ConnectionRate,
     /// Client connections with TLS.
     TlsConnections,
+    ClientRate,
+    KeyConnections,
+    KeyConnectionRate,
     FileDescriptors,
     RequestHeadBytes,
     RequestHeadTime,
@@ -236,11 +239,14 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 22] = [
+    pub const ALL: [Limit; 25] = [
         Limit::Connections,
         Limit::ListenerConnections,
         Limit::ConnectionRate,
         Limit::TlsConnections,
+        Limit::ClientRate,
+        Limit::KeyConnections,
+        Limit::KeyConnectionRate,
         Limit::FileDescriptors,
         Limit::RequestHeadBytes,
         Limit::RequestHeadTime,
@@ -278,6 +284,9 @@ impl Limit {
             Limit::ListenerConnections => ("listener_connections", "client connections of a listener: a new one waits"),
             Limit::ConnectionRate => ("connection_rate", "client connections in a second: the next one waits"),
             Limit::TlsConnections => ("tls_connections", "client connections with TLS: a new one is closed"),
+            Limit::ClientRate => ("client_rate", "fewest bytes of bodies a second of a client: 408 is answered, or the connection is closed"),
+            Limit::KeyConnections => ("key_connections", "connections at once of a key, such as a source, that a rule allows: one more is closed"),
+            Limit::KeyConnectionRate => ("key_connection_rate", "connections of a key in a time that a rule allows: one more is closed"),
             Limit::FileDescriptors => ("file_descriptors", "open files of the process: accepting waits"),
             Limit::RequestHeadBytes => ("request_head_bytes", "size or field count of a request head: the request is refused"),
             Limit::RequestHeadTime => ("request_head_time", "time for a complete request head: the connection is closed"),

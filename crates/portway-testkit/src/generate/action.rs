@@ -169,7 +169,14 @@ impl Choices {
                     NewTimeout::Fixed(self.duration())
                 },
             },
-            (5, Phase::Request) if self.one_in(2) => Action::Limit(self.limit(place)),
+            (5, Phase::Request) if self.one_in(2) => {
+                let kind = self.below(3);
+                Action::Limit(self.limit(place, kind))
+            }
+            (5, Phase::Connection | Phase::Session | Phase::ClientHello) => {
+                let kind = 1 + self.below(2);
+                Action::Limit(self.limit(place, kind))
+            }
             (5, Phase::Request | Phase::Response) => Action::WaitForBody {
                 time: self.duration(),
                 at_least: self.one(0, &[1, 16_384]),
@@ -217,9 +224,9 @@ impl Choices {
         }
     }
 
-    fn limit(&mut self, place: Place) -> Limit<Named> {
+    fn limit(&mut self, place: Place, kind: u32) -> Limit<Named> {
         let most = |c: &mut Self| c.below(9_000) + 1;
-        match self.below(3) {
+        match kind {
             1 => Limit::Rate {
                 name: self.name(0),
                 key: self.expression(place),

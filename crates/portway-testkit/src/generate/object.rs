@@ -9,6 +9,7 @@ use portway_model::expression::{Scope, StoredCounter, Template, TemplatePart, Te
 use portway_model::log::{
     Facility, LogDestination, LogHostname, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm,
 };
+use portway_model::min_rate::MinRate;
 use portway_model::name::Name;
 use portway_model::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorAnswer,
@@ -299,6 +300,13 @@ impl Choices {
         };
         draft.rules.push(self.last_rule(last, &forward));
         self.listener_settings(&mut draft, tls);
+        if http {
+            draft.min_rate = self.setting(|c| MinRate {
+                request: c.below(1_000) + 1,
+                response: c.below(1_000),
+                grace: c.duration(),
+            });
+        }
         draft
     }
 

@@ -85,7 +85,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn amount(&mut self, section: &Section, option: &str) -> Option<u32> {
+    pub(super) fn amount(&mut self, section: &Section, option: &str) -> Option<u32> {
         let said = section.number(option)?;
         let amount = u32::try_from(said.value);
         if amount.is_err() {

@@ -14,11 +14,19 @@ use portway_model::action::{Action, Phase, Weighted};
 use portway_model::address::TargetAddress;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{GroupDraft, ListenerDraft, TargetDraft, TargetTlsDraft};
-use portway_model::expression::Condition;
+use portway_model::expression::{Condition, Value};
+use portway_model::limit::Limit;
 use portway_model::name::Name;
 use portway_model::settings::{Protocol, ProxyProtocol, SendProxy};
-use portway_model::span::Spanned;
+use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
+
+/// What a middleware does to a connection.
+enum Step {
+    /// Refuses it where this holds.
+    Refuse(Condition<Named>),
+    Limit(Limit<Named>),
+}
 
 impl Lowering<'_> {
     /// An entry point of TCP routers that all end TLS here, or none of them.
@@ -82,9 +90,15 @@ impl Lowering<'_> {
         if let Some(only) = only {
             condition = Condition::All(vec![only.clone(), condition]);
         }
-        for rejected in self.tcp_middlewares(object) {
-            let condition = Condition::All(vec![condition.clone(), rejected]);
-            let actions = vec![Action::Reject { silent: false }];
+        for step in self.tcp_middlewares(object) {
+            let (condition, action) = match step {
+                Step::Refuse(refused) => {
+                    let both = Condition::All(vec![condition.clone(), refused]);
+                    (both, Action::Reject { silent: false })
+                }
+                Step::Limit(limit) => (condition.clone(), Action::Limit(limit)),
+            };
+            let actions = vec![action];
             listener
                 .rules
                 .push(rule_of(phase, condition, actions, object.key));
@@ -118,10 +132,10 @@ impl Lowering<'_> {
         }
     }
 
-    /// Where a connection is refused.
-    fn tcp_middlewares(&mut self, object: &Object) -> Vec<Condition<Named>> {
+    /// What middlewares do to connections, in their order.
+    fn tcp_middlewares(&mut self, object: &Object) -> Vec<Step> {
         let model = self.model;
-        let mut refused = Vec::new();
+        let mut steps = Vec::new();
         for name in object.section.list("middlewares") {
             let name = name.as_ref().map(String::as_str);
             let found = model
@@ -131,15 +145,40 @@ impl Lowering<'_> {
                 continue;
             };
             for entry in &middleware.section.entries {
-                if let Stated::Section(section) = &entry.value
-                    && let Some(allowed) =
-                        forwarded::from(section.list("sourceRange"), entry.key, self.found)
-                {
-                    refused.push(Condition::Not(Box::new(allowed)));
+                let Stated::Section(section) = &entry.value else {
+                    continue;
+                };
+                if entry.name == "inFlightConn" {
+                    let of = (object.name.as_str(), middleware.name.as_str());
+                    steps.extend(self.in_flight_connections(of, section, entry.key));
+                    continue;
+                }
+                let list = section.list("sourceRange");
+                if let Some(allowed) = forwarded::from(list, entry.key, self.found) {
+                    steps.push(Step::Refuse(Condition::Not(Box::new(allowed))));
                 }
             }
         }
-        refused
+        steps
+    }
+
+    /// So many connections of a client at once.
+    fn in_flight_connections(
+        &mut self,
+        (router, middleware): (&str, &str),
+        section: &Section,
+        at: Span,
+    ) -> Option<Step> {
+        let amount = self.amount(section, "amount").filter(|it| *it > 0);
+        let Some(amount) = amount else {
+            self.error(Code::Missing, at, "a limit without `amount`, 1 or more");
+            return None;
+        };
+        Some(Step::Limit(Limit::Concurrency {
+            name: Name::from(format!("{router}/{middleware}")),
+            key: Value::Source.into(),
+            amount,
+        }))
     }
 
     fn tcp_groups(&mut self, name: Spanned<&str>, from: Provider) -> Vec<Weighted<Named>> {

@@ -60,8 +60,8 @@ pub(crate) const ROWS: &[Row] = &[
     yes("tcp.middlewares.*.ipAllowList.sourceRange", List),
     yes("tcp.middlewares.*.ipWhiteList", Section),
     yes("tcp.middlewares.*.ipWhiteList.sourceRange", List),
-    not_yet("tcp.middlewares.*.inFlightConn", Section, ""),
-    not_yet("tcp.middlewares.*.inFlightConn.amount", Number, ""),
+    yes("tcp.middlewares.*.inFlightConn", Section),
+    yes("tcp.middlewares.*.inFlightConn.amount", Number),
     yes("tcp.serversTransports", Names),
     yes("tcp.serversTransports.*", Section),
     no_effect(
