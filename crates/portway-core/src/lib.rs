@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod balance;
+pub mod budget;
 pub mod certificate;
 pub mod client_hello;
 pub mod coding;

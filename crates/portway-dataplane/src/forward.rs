@@ -286,11 +286,16 @@ pub(crate) fn closes(x: &Exchange<'_>) -> bool {
 
 /// True where the configuration would rather have another answer than this one, and may ask for it.
 fn is_tried_again(x: &Exchange<'_>, status: u16) -> bool {
-    let group = x.attempt.group;
-    let group = group.and_then(|group| x.connection.generation.group(group));
+    let Some(id) = x.attempt.group else {
+        return false;
+    };
+    let group = x.connection.generation.group(id);
     let replayable = matches!(x.framing.body, BodyLength::None | BodyLength::Length(0));
     group.is_some_and(|(group, _, _)| {
-        group.retry_on.is_some() && replayable && retries::refuses(group, status, x.ledger.attempts)
+        group.retry_on.is_some()
+            && replayable
+            && retries::refuses(group, status, x.ledger.attempts)
+            && retries::spend(x.connection, id)
     })
 }
 

@@ -11,6 +11,7 @@ use portway_core::balance::{
     Algorithm, Ask, Balancer, Candidate, Candidates, Choice, Digest, Key, Live, Lookup, NoTarget,
     SIXTEENTHS, Tier, Tried, WhenNoneUsable, digest, digest_address, hash_address, hash_bytes,
 };
+use portway_core::budget::Budget;
 use portway_core::evaluate::{self, Facts, Fetched};
 use portway_core::stick::Remembered;
 use portway_model::choice::{Algorithm as Configured, HashFunction, HashMethod};
@@ -21,6 +22,7 @@ use portway_model::snapshot::{GroupId, Target, TargetGroup};
 use portway_model::stage::Resolved;
 use portway_telemetry::metrics::{GroupMetrics, Shard, TargetMetrics};
 use rustls::ClientConfig;
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -100,6 +102,8 @@ impl<'g> Reached<'g> {
 /// One group on one worker.
 pub(crate) struct GroupRun {
     balancer: Balancer,
+    /// What this worker has spent of retries.
+    pub(crate) budget: Cell<Budget>,
     /// By index of the target.
     pools: Vec<Rc<Pool>>,
 }
@@ -440,7 +444,11 @@ impl GroupRun {
             Rc::new(Pool::new(limit, group.connection_reuse, target, metrics))
         };
         let pools = targets.map(pool).collect();
-        Self { balancer, pools }
+        Self {
+            balancer,
+            budget: Cell::default(),
+            pools,
+        }
     }
 
     fn pools_by_target<'g>(

@@ -10,7 +10,7 @@ use crate::queue::Place;
 use crate::statistics;
 use portway_core::balance::{Key, NoTarget, Tried};
 use portway_model::snapshot::GroupId;
-use portway_telemetry::metrics::Limit;
+use portway_telemetry::metrics::{GroupMetrics, Limit};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -68,7 +68,7 @@ pub(crate) async fn reserve(
         // Boxed because it is rare, and every exchange would carry it along.
         Asked::Waits(place, positions) => {
             let began = Instant::now();
-            let result = Box::pin(wait(connection, ask, tried, place)).await;
+            let result = Box::pin(counted(connection, ask, tried, place)).await;
             if let (Ok(reserved), None) = (&result, ask.bound) {
                 statistics::selected(connection, reserved.group, reserved.target);
             }
@@ -99,7 +99,7 @@ pub(crate) fn at_once(
                 slot,
             }));
         }
-        return queue(connection, parts, Some(target), *tried);
+        return queue(connection, (ask.group, parts), Some(target), *tried);
     }
     for _ in 0..RACES {
         let worker = &connection.worker;
@@ -115,24 +115,29 @@ pub(crate) fn at_once(
                     }));
                 }
             }
-            Err(NoTarget::Full(target)) => return queue(connection, parts, target, *tried),
+            Err(NoTarget::Full(target)) => {
+                return queue(connection, (ask.group, parts), target, *tried);
+            }
             Err(NoTarget::Empty | NoTarget::NoneUsable | NoTarget::AllTried) => {
                 return Err(Fault::no_target());
             }
         }
     }
-    queue(connection, parts, None, *tried)
+    queue(connection, (ask.group, parts), None, *tried)
 }
 
 fn queue(
     connection: &Connection,
-    parts: &GroupParts,
+    (group, parts): (GroupId, &GroupParts),
     target: Option<usize>,
     tried: Tried,
 ) -> Result<Asked, Fault> {
     let metrics = connection.shard().worker();
     metrics.limit_reached(Limit::TargetConnections);
-    if target.is_some_and(|target| parts.is_queue_full(target)) {
+    let most = connection.generation.group(group);
+    let most = most.map_or(0, |(group, _, _)| group.max_pending);
+    let full = most > 0 && parts.state.waiting() >= most;
+    if full || target.is_some_and(|target| parts.is_queue_full(target)) {
         return Err(Fault::queue_full());
     }
     let place = parts.join(target, tried);
@@ -141,6 +146,34 @@ fn queue(
         None => (parts.state.waiting(), 0),
     };
     Ok(Asked::Waits(place, positions))
+}
+
+/// As [`wait`], counted while it waits and when it ends, however it does.
+async fn counted(
+    connection: &Connection,
+    ask: Ask,
+    tried: &mut Tried,
+    place: Place,
+) -> Result<Reserved, Fault> {
+    let _pending = Pending::new(connection.of_group(ask.group));
+    wait(connection, ask, tried, place).await
+}
+
+/// Counts somebody who waits.
+struct Pending(Arc<GroupMetrics>, Instant);
+
+impl Pending {
+    fn new(metrics: &Arc<GroupMetrics>) -> Self {
+        metrics.queued.up();
+        Self(Arc::clone(metrics), Instant::now())
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.queued.down();
+        self.0.queue_time.observe(self.1.elapsed());
+    }
 }
 
 /// Waits for a place among the targets of now: those that come meanwhile, too.

@@ -101,6 +101,14 @@ impl Attempts {
             return false;
         }
         let reused = fault.stage == Some(Stage::ReusedClosedBeforeResponse);
+        // What no target has seen costs none of them anything; for an answer that is left unsaid it was spent already.
+        let is_free = matches!(fault.stage, Some(Stage::Connect | Stage::Refused)) || reused;
+        if !is_free && !spend(connection, self.group) {
+            return false;
+        }
+        if !group.retry_backoff.is_zero() && !reused {
+            Box::pin(back_off(connection, group.retry_backoff, self.made)).await;
+        }
         self.pooled &= !reused;
         let every = match group.retry_to {
             _ if self.forced => 0,
@@ -143,6 +151,7 @@ impl Attempts {
                 (self.bound, self.sticky) = (None, false);
             }
         }
+        let waits = waits && group.retry_backoff.is_zero();
         if waits && fault.stage == Some(Stage::Connect) {
             Box::pin(pause(connection, delay)).await;
         }
@@ -175,10 +184,43 @@ impl Attempts {
     }
 }
 
+/// Spends a retry of a group, where there is one to spend.
+pub(crate) fn spend(connection: &Connection, id: GroupId) -> bool {
+    let Some((group, _, run)) = connection.generation.group(id) else {
+        return false;
+    };
+    if group.retry_budget == 0 {
+        return true;
+    }
+    let metrics = connection.of_group(id);
+    let (now, requests) = (connection.worker.timers.now(), metrics.sessions.value());
+    let mut budget = run.budget.get();
+    let may = budget.take(now, requests, group.retry_budget);
+    run.budget.set(budget);
+    if !may {
+        metrics.retries_refused.add(1);
+    }
+    may
+}
+
 /// True where this status is tried again rather than passed on, after so many attempts.
 pub(crate) fn refuses(group: &TargetGroup, status: u16, made: u32) -> bool {
     let on = group.retry_on.as_deref().unwrap_or_default();
     made <= group.retries && on.contains(&RetryOn::Status(status))
+}
+
+/// The longest wait before a retry, in first ones.
+const MOST_BACKOFF: u32 = 10;
+
+/// Waits before an attempt that follows so many: twice as long as before the last one, half of it by chance, so that clients whose
+/// requests failed together do not come together again.
+async fn back_off(connection: &Connection, first: Duration, made: u32) {
+    let times = 1_u32
+        .checked_shl(made.saturating_sub(1))
+        .unwrap_or(u32::MAX);
+    let longest = first.saturating_mul(times.clamp(1, MOST_BACKOFF));
+    let part = u32::try_from(connection.worker.random() % 1000).unwrap_or(0);
+    tokio::time::sleep(longest / 2 + longest / 2000 * part).await;
 }
 
 async fn pause(connection: &Connection, delay: Duration) {

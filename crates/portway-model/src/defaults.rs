@@ -40,6 +40,8 @@ pub const TARGET_KEY: TargetKey = TargetKey::Name;
 pub const WHEN_FULL: WhenFull = WhenFull::Evict;
 /// Attempts beyond the first, HAProxy's `retries 3`.
 pub const RETRIES: u32 = 3;
+/// Retries of requests that a target may have seen, in percent of requests: what Linkerd and Envoy allow.
+pub const RETRY_BUDGET: u32 = 20;
 /// Where an attempt beyond the first goes: to another target, which is more likely to answer.
 pub const RETRY_TO: RetryTo = RetryTo::Another;
 /// Weight of a target.

@@ -414,6 +414,12 @@ pub struct GroupDraft {
     pub none_healthy: Option<Spanned<NoneHealthy>>,
     /// Attempts beyond the first.
     pub retries: Option<Spanned<u32>>,
+    /// Those of requests that a target may have seen, in percent of requests; 0: no limit.
+    pub retry_budget: Option<Spanned<u32>>,
+    /// How long the first waits, a random part left out; each further one twice as long.
+    pub retry_backoff: Option<Spanned<Duration>>,
+    /// Requests that may wait for a target; 0: no limit.
+    pub max_pending: Option<Spanned<u32>>,
     /// Where they go.
     pub retry_to: Option<Spanned<RetryTo>>,
     /// What is tried again; where it is not said, what Portway holds for safe: connections that did not come about, and
@@ -463,6 +469,9 @@ impl GroupDraft {
             rules: Vec::new(),
             none_healthy: None,
             retries: None,
+            retry_budget: None,
+            retry_backoff: None,
+            max_pending: None,
             retry_to: None,
             retry_on: None,
             backups_together: None,

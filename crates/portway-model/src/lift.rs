@@ -357,6 +357,9 @@ impl Lift<'_> {
             rules: self.rules(&group.rules),
             none_healthy: unless(&group.none_healthy, &defaults::NONE_HEALTHY),
             retries: unless(&group.retries, &defaults::RETRIES),
+            retry_budget: unless(&group.retry_budget, &defaults::RETRY_BUDGET),
+            retry_backoff: unless(&group.retry_backoff, &Duration::ZERO),
+            max_pending: unless(&group.max_pending, &0),
             retry_to: unless(&group.retry_to, &defaults::RETRY_TO),
             retry_on: group.retry_on.as_ref().map(|all| {
                 let all = all.iter().copied().map(Spanned::bare);

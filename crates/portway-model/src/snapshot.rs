@@ -413,6 +413,12 @@ pub struct TargetGroup {
     pub none_healthy: NoneHealthy,
     /// Attempts beyond the first.
     pub retries: u32,
+    /// Those of requests that a target may have seen, in percent of requests; 0: no limit.
+    pub retry_budget: u32,
+    /// How long the first waits, a random part left out; each further one twice as long.
+    pub retry_backoff: Duration,
+    /// Requests that may wait for a target; 0: no limit.
+    pub max_pending: u32,
     /// Where they go.
     pub retry_to: RetryTo,
     /// What is tried again; `None`: what is safe.

@@ -1,7 +1,7 @@
 //! Target groups: targets, who is chosen, who is kept, what is tried again. Their checks are in `check`.
 
 use super::expressions::{Moment, Place, Side};
-use super::limits::{self, MAX_POOL_SIZE, MAX_RETRIES, given_within};
+use super::limits::{self, MAX_POOL_SIZE, MAX_RETRIES, MAX_RETRY_BUDGET, given_within};
 use super::listener::check_interface;
 use super::rules::Owner;
 use super::text::{
@@ -58,6 +58,15 @@ impl Compiler<'_> {
         let error_pages = self.error_pages(&draft.error_pages, Side::Group(protocol));
         let found = &mut self.found;
         given_within(found, "retries", draft.retries, (0, MAX_RETRIES));
+        given_within(
+            found,
+            "a budget of retries",
+            draft.retry_budget,
+            (0, MAX_RETRY_BUDGET),
+        );
+        let backoff = draft.retry_backoff;
+        let retry_backoff =
+            limits::duration_or_zero(found, "the wait before a retry", backoff, Duration::ZERO);
         given_within(found, "a pool size", draft.pool_size, (0, MAX_POOL_SIZE));
         Ok(TargetGroup {
             name: draft.name.value.clone(),
@@ -75,6 +84,11 @@ impl Compiler<'_> {
                 .none_healthy
                 .map_or(defaults::NONE_HEALTHY, |x| x.value),
             retries: draft.retries.map_or(defaults::RETRIES, |x| x.value),
+            retry_budget: draft
+                .retry_budget
+                .map_or(defaults::RETRY_BUDGET, |x| x.value),
+            retry_backoff,
+            max_pending: draft.max_pending.map_or(0, |x| x.value),
             retry_to: draft.retry_to.map_or(defaults::RETRY_TO, |x| x.value),
             retry_on: draft
                 .retry_on

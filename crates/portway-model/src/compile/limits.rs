@@ -21,6 +21,8 @@ pub const MAX_HEAD_BYTES: u32 = 1024 * 1024;
 pub const MAX_WORKERS: u16 = 1024;
 /// Most attempts beyond the first: more only add to an outage.
 pub const MAX_RETRIES: u32 = 100;
+/// Most retries in percent of requests: as many for each request as there may be.
+pub const MAX_RETRY_BUDGET: u32 = 10_000;
 /// Most idle connections per target, all workers together: each is a file descriptor on both machines.
 pub const MAX_POOL_SIZE: u32 = 65_536;
 /// Most passing or failing checks in a row that a state may wait for.

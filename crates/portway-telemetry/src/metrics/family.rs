@@ -33,6 +33,9 @@ pub enum Family {
     ListenerRequestDuration,
     GroupRequests,
     GroupRetries,
+    GroupRetriesRefused,
+    GroupQueued,
+    GroupQueueTime,
     GroupResponseTime,
     TargetRequests,
     TargetRequestsInFlight,
@@ -71,7 +74,7 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 35] = [
+    pub const ALL: [Family; 38] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
@@ -98,6 +101,9 @@ impl Family {
         Family::ListenerRequestDuration,
         Family::GroupRequests,
         Family::GroupRetries,
+        Family::GroupRetriesRefused,
+        Family::GroupQueued,
+        Family::GroupQueueTime,
         Family::GroupResponseTime,
         Family::TargetRequests,
         Family::TargetRequestsInFlight,
@@ -162,6 +168,9 @@ impl Family {
             Family::ListenerRequestDuration => ("portway_listener_request_duration_seconds", Histogram, LISTENER, "From the first byte of a request to the last byte of its response, in seconds."),
             Family::GroupRequests => ("portway_target_group_requests_total", Counter, &["target_group", "code"], "Requests forwarded, by class of the status that the target sent, in requests."),
             Family::GroupRetries => ("portway_target_group_retries_total", Counter, GROUP, "Attempts after the first one, in attempts."),
+            Family::GroupRetriesRefused => ("portway_target_group_retries_refused_total", Counter, GROUP, "Attempts that did not follow because the budget of retries was spent, in attempts."),
+            Family::GroupQueued => ("portway_target_group_queued", Gauge, GROUP, "Requests, or TCP connections, that wait for room at a target now, in requests."),
+            Family::GroupQueueTime => ("portway_target_group_queue_seconds", Histogram, GROUP, "How long those that waited for room at a target did, whatever came of it, in seconds."),
             Family::GroupResponseTime => ("portway_target_group_response_time_seconds", Histogram, GROUP, "From the complete head of a request to the complete head of the target's response, in seconds."),
             Family::TargetRequests => ("portway_target_requests_total", Counter, &["target_group", "target", "code"], "Requests forwarded, by class of the status that the target sent, in requests."),
             Family::TargetRequestsInFlight => ("portway_target_requests_in_flight", Gauge, TARGET, "Requests, or TCP connections, that the target is serving now, in requests."),

@@ -162,9 +162,12 @@ impl Registry {
                 }
             }
             Family::GroupRequests => self.group_classes(page),
-            Family::GroupRetries => {
+            Family::GroupRetries => self.groups(page, |g| g.retries.value()),
+            Family::GroupRetriesRefused => self.groups(page, |g| g.retries_refused.value()),
+            Family::GroupQueued => self.groups(page, |g| g.queued.value()),
+            Family::GroupQueueTime => {
                 for (name, blocks) in self.by_group() {
-                    page.sample(&[name], blocks.map(|g| i128::from(g.retries.value())).sum());
+                    page.histogram(name, blocks.map(|g| &g.queue_time));
                 }
             }
             Family::GroupResponseTime => {
@@ -254,6 +257,12 @@ impl Registry {
                 let count = blocks.clone().map(|g| i128::from(g.requests.value(class)));
                 page.sample(&[name, label], count.sum());
             }
+        }
+    }
+
+    fn groups<T: Into<i128>>(&self, page: &mut Page<'_>, value: impl Fn(&GroupMetrics) -> T) {
+        for (name, blocks) in self.by_group() {
+            page.sample(&[name], blocks.map(|g| value(g).into()).sum());
         }
     }
 

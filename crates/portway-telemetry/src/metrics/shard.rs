@@ -146,6 +146,12 @@ pub struct GroupMetrics {
     pub requests: StatusClasses,
     /// Attempts after the first.
     pub retries: Counter,
+    /// Those that did not follow because the budget was spent.
+    pub retries_refused: Counter,
+    /// Requests that wait for room.
+    pub queued: Gauge,
+    /// How long those that waited did.
+    pub queue_time: Histogram,
     /// Durations up to the response head.
     pub response_time: Histogram,
     /// Exchanges or TCP connections that came to the group.

@@ -666,6 +666,9 @@ impl Choices {
         });
         draft.none_healthy = self.setting(|c| c.one(NoneHealthy::Refuse, &[NoneHealthy::FailOpen]));
         draft.retries = self.setting(|c| c.below(101));
+        draft.retry_budget = self.setting(|c| c.below(10_001));
+        draft.retry_backoff = self.setting(|c| c.one(Duration::ZERO, &[Duration::from_millis(25)]));
+        draft.max_pending = self.setting(|c| c.below(1_000));
         draft.pool_size = self.setting(|c| c.below(65_537));
         draft.connection_reuse = self.setting(|c| {
             let others = [

@@ -45,6 +45,7 @@ mod control_servers;
 mod control_socket;
 mod slow_clients;
 mod statistics;
+mod retries;
 mod slow_start;
 mod status_told;
 mod status_watch;

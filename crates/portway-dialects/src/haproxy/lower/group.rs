@@ -291,6 +291,11 @@ impl Lowering<'_, '_, '_> {
             None => Spanned::bare(vec![Spanned::bare(RetryOn::ConnectFailure)]),
         };
         if proxy.mode() == Mode::Http {
+            // HAProxy has no budget; connections that fail spend none.
+            let spends = |it: &Spanned<RetryOn>| it.value != RetryOn::ConnectFailure;
+            if on.value.iter().any(spends) {
+                group.retry_budget = Some(Spanned::new(0, on.span));
+            }
             group.retry_on = Some(on);
         }
     }

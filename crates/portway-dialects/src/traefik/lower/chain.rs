@@ -11,6 +11,7 @@ use portway_model::expression::{Condition, Scope, Template, Value, Variable};
 use portway_model::name::Name;
 use portway_model::span::{Origin, Span};
 use portway_model::stage::Named;
+use std::time::Duration;
 
 /// What happens in order.
 #[derive(Debug)]
@@ -25,7 +26,16 @@ pub(super) struct Chain {
     /// An answer may have ended the way since then.
     answered: bool,
     /// Attempts at servers, where a middleware says so.
-    pub(super) attempts: Option<u32>,
+    pub(super) attempts: Option<Attempts>,
+}
+
+/// How often a server is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempts {
+    /// In all.
+    pub(super) most: u32,
+    /// How long the first beyond the first waits.
+    pub(super) backoff: Duration,
 }
 
 #[derive(Debug)]

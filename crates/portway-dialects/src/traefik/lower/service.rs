@@ -2,7 +2,7 @@
 
 use super::super::model::{Object, Provider};
 use super::super::schema::Section;
-use super::chain::Chain;
+use super::chain::{Attempts, Chain};
 use super::middleware::{canonical, text_answer};
 use super::{Lowering, NO_LIMIT};
 use portway_model::action::{Action, Phase, Weighted};
@@ -91,12 +91,15 @@ impl Lowering<'_> {
         &mut self,
         service: &Object,
         balancer: &Section,
-        attempts: Option<u32>,
+        attempts: Option<Attempts>,
     ) -> Option<String> {
         let short = self.model.services.short_name(service);
         let name = match attempts {
             None => short,
-            Some(attempts) => format!("{short} (retry {attempts})"),
+            Some(Attempts { most, backoff }) if backoff.is_zero() => {
+                format!("{short} (retry {most})")
+            }
+            Some(Attempts { most, backoff }) => format!("{short} (retry {most}, {backoff:?})"),
         };
         if self
             .draft
@@ -118,7 +121,10 @@ impl Lowering<'_> {
         for server in &servers {
             group.targets.extend(self.target(server, https));
         }
-        group.retries = attempts.map(|it| Spanned::new(it.saturating_sub(1), service.key));
+        group.retries = attempts.map(|it| Spanned::new(it.most.saturating_sub(1), service.key));
+        let backoff = attempts.map(|it| it.backoff);
+        let backoff = backoff.filter(|it| !it.is_zero());
+        group.retry_backoff = backoff.map(|it| Spanned::new(it, service.key));
         group.algorithm = self.algorithm(balancer);
         group.stickiness = self.sticky(balancer, &name);
         group.health_check = self.health_check(balancer, https);

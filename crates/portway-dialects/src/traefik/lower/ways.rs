@@ -9,7 +9,7 @@ use super::super::matcher::{one_of, test};
 use super::super::model::Object;
 use super::super::schema::Section;
 use super::Lowering;
-use super::chain::Chain;
+use super::chain::{Attempts, Chain};
 use super::service::{set_cookie, weighted};
 use portway_model::action::Action;
 use portway_model::choice::StickyCookie;
@@ -72,7 +72,7 @@ impl Reach {
 /// What a service is resolved for.
 #[derive(Debug, Clone, Copy)]
 struct For {
-    attempts: Option<u32>,
+    attempts: Option<Attempts>,
     depth: usize,
 }
 
@@ -122,7 +122,7 @@ impl Lowering<'_> {
         &mut self,
         service: &Object,
         name: Spanned<&str>,
-        attempts: Option<u32>,
+        attempts: Option<Attempts>,
     ) -> Option<Reach> {
         self.resolve(service, name, For { attempts, depth: 0 })
     }

@@ -548,10 +548,10 @@ pub(crate) const ROWS: &[Row] = &[
         "connections that fail are tried again, and requests that may be repeated where a server closed without an answer",
     ),
     yes("http.middlewares.*.retry.attempts", Number),
-    no_effect(
+    yes_but(
         "http.middlewares.*.retry.initialInterval",
         Duration,
-        "another server is tried at once",
+        "each further wait is twice as long, up to ten times the first; half of it is random",
     ),
     not_yet("http.middlewares.*.retry.timeout", Duration, ""),
     not_yet("http.middlewares.*.retry.maxRequestBodyBytes", Number, ""),
