@@ -19,3 +19,4 @@ pub mod retry;
 pub mod route;
 pub mod stick;
 pub mod sticky;
+pub mod trace;

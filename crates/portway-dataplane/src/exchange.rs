@@ -30,6 +30,7 @@ use portway_core::http1::{
     Version,
 };
 use portway_core::stick::{Entry, Event, Table};
+use portway_core::trace::{TraceContext, TracePart};
 use portway_model::action::End;
 use portway_model::compression::{Compression, ContentCoding};
 use portway_model::expression::{
@@ -84,6 +85,7 @@ pub(crate) struct Scratch {
     /// Cookies that the response sets because a service that was asked about the request said so.
     pub(crate) given_cookies: Vec<Vec<u8>>,
     pub(crate) mirrors: Mirrors,
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// Timeouts that rules replaced for this exchange.
@@ -114,6 +116,7 @@ impl Scratch {
         self.checks.clear();
         self.given_cookies.clear();
         self.mirrors.clear();
+        self.trace = None;
     }
 }
 
@@ -640,6 +643,10 @@ impl Facts for Exchange<'_> {
             BodyLength::Length(length) => Some(length),
             BodyLength::Chunked => None,
         }
+    }
+
+    fn trace(&self, part: TracePart) -> Option<&[u8]> {
+        Some(self.scratch.trace.as_ref()?.part(part))
     }
 
     fn request_id(&self) -> Option<&[u8]> {

@@ -38,6 +38,7 @@ mod forward;
 mod subrequest;
 mod authorize;
 mod mirror;
+mod trace;
 mod head;
 mod compress;
 mod fields;

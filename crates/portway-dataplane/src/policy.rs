@@ -13,6 +13,7 @@ use crate::pages;
 use crate::request_line;
 use crate::service::Asked;
 use crate::stick::StickRule;
+use crate::trace;
 use crate::track;
 use portway_core::evaluate::rewrite::{header_fits, replace_elements, replace_header_value};
 use portway_core::evaluate::{
@@ -283,6 +284,7 @@ pub(crate) fn perform(
         | Action::Service(_)
         | Action::Reject { .. } => return end(x, action, origin),
         Action::Mirror(mirror) => return mirror::say(x, mirror),
+        Action::TraceContext(sampled) => trace::take_part(x, *sampled),
         Action::PageFrom(cases) => pages::say(x, cases),
         Action::Compress(compression) => compress::apply(x, compression),
         Action::SetLog(level) => {

@@ -10,6 +10,7 @@ use crate::statistics::{self, Flow};
 use portway_core::evaluate::{Facts, write_log_line};
 use portway_core::http1::{Known, Refusal};
 use portway_core::stick::Event;
+use portway_core::trace::TracePart;
 use portway_model::draft::LogFormat;
 use portway_model::expression::{LogValue, Template};
 use portway_model::log::LogLevel;
@@ -236,6 +237,8 @@ fn record_of<'a>(x: &'a Exchange<'_>, total: Duration) -> Record<'a> {
     });
     record.sni = connection.tls.as_deref().and_then(|tls| tls.sni.as_deref());
     record.request_id = x.id();
+    record.trace_id = x.trace(TracePart::Trace);
+    record.span_id = x.trace(TracePart::Span);
     record.status = x.ledger.status;
     record.body_bytes_in = x.ledger.body_in.get();
     record.bytes_in = x.ledger.body_in.get() + x.ledger.head_in;

@@ -223,6 +223,7 @@ impl Found {
             | Action::Limit(Limit::Body { .. })
             | Action::Compress(_)
             | Action::Mirror(_)
+            | Action::TraceContext(_)
             | Action::SetStatus { .. }
             | Action::SetTimeout {
                 to: NewTimeout::Fixed(_),

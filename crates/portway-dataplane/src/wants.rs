@@ -233,6 +233,7 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)
         | Action::Limit(Limit::Body { .. })
         | Action::Compress(_)
         | Action::Mirror(_)
+        | Action::TraceContext(_)
         | Action::Authenticate { .. }
         | Action::Accept
         | Action::ExpectProxy(_)

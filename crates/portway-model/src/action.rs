@@ -291,6 +291,9 @@ pub enum Action<S: Stage> {
     },
     /// Limits bodies, or how many requests are served. Request phase.
     Limit(Limit<S>),
+    /// The request takes part in a trace (W3C Trace Context): a step of the one that a trusted proxy names, or the first of
+    /// a new one, of which so many in a hundred are sampled. Request phase.
+    TraceContext(u8),
     /// A copy goes to another group too. Request phase.
     Mirror(Mirror<S>),
     /// Compresses the target's response, where the client takes that. The last one counts. Request phase.

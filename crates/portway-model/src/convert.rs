@@ -177,7 +177,7 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             Source, SourcePort, Destination, DestinationPort, ListenerName, Tls, TlsVersion,
             TlsCipher, TlsCipherOpenssl, TlsKeyBits, TlsResumed, Sni, Alpn, HelloSni, HelloAlpn,
             HelloType, HelloVersion, IsHttp, WaitEnded, PayloadLength, Method, Scheme,
-            HttpVersion, Host, Path, Query, Target, Url, Base, Body, BodyLength, BasicUser, RequestId,
+            HttpVersion, Host, Path, Query, Target, Url, Base, Body, BodyLength, BasicUser, RequestId, TraceId, SpanId,
             Status, ResponseBody, ResponseBodyLength, ListenerConnections, ListenerConnectionRate, ListenerRequestRate, TargetNumber, GroupName, TargetName, TargetAddress, Now, Hostname,
             HostPath, ReceivedMethod, ReceivedTarget, BasicPassword, AuthorizationScheme, FirstRequest,
             ResponseVersion, NowMicroseconds, Uuid, Worker, Draining,
@@ -409,7 +409,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action,
         from,
         [Accept],
-        [ExpectProxy, Compress, StripPrefix, AddPrefix, UnsetVariable, SetLog, SetStickiness, Normalize],
+        [ExpectProxy, Compress, StripPrefix, AddPrefix, UnsetVariable, SetLog, SetStickiness, Normalize, TraceContext],
         Action::SetHeader { name, value } => Action::SetHeader {
             name: name.clone(),
             value: template(to, value)?,

@@ -314,6 +314,10 @@ pub enum Value<S: Stage> {
     FirstRequest,
     /// The request id.
     RequestId,
+    /// The trace that the request belongs to, 32 hexadecimal digits.
+    TraceId,
+    /// The request as a step of its trace, 16 hexadecimal digits.
+    SpanId,
     /// Number: response status; from the response phase.
     Status,
     /// The part of the response's body that is there; from the response phase.

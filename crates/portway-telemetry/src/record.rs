@@ -33,6 +33,10 @@ pub struct Record<'a> {
     pub version: &'static str,
     /// Identity of the request, as sent on to the target.
     pub request_id: Option<&'a [u8]>,
+    /// The trace that it belongs to.
+    pub trace_id: Option<&'a [u8]>,
+    /// Its step in it.
+    pub span_id: Option<&'a [u8]>,
     /// Status sent to the client; 0 if none was.
     pub status: u16,
     /// Bytes of the request: head, body and framing, without TLS.
@@ -144,6 +148,8 @@ impl<'a> Record<'a> {
             request_target: b"",
             version: "",
             request_id: None,
+            trace_id: None,
+            span_id: None,
             status: 0,
             bytes_in: 0,
             body_bytes_in: 0,

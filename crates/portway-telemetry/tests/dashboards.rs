@@ -20,7 +20,7 @@ const OF_SCRAPES: [&str; 2] = ["job", "instance"];
 fn metrics(expression: &str) -> Vec<(Family, &str)> {
     let starts = expression.match_indices("portway_");
     let found = starts.map(|(start, _)| {
-        let rest = &expression[start..];
+        let rest = expression.get(start..).unwrap_or_default();
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let (name, after) = rest.split_at(end.unwrap_or(rest.len()));
         let plain = ["_bucket", "_sum", "_count"]

@@ -6,6 +6,7 @@
 
 use super::Fetched;
 use crate::stick::{Entry, Table};
+use crate::trace::TracePart;
 use portway_model::action::End;
 use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, Message, TargetFigure, TimeoutOf, Value, Variable,
@@ -231,6 +232,11 @@ pub trait Facts {
 
     /// The request's Content-Length in bytes.
     fn body_length(&self) -> Option<u64> {
+        None
+    }
+
+    /// Which trace the request belongs to.
+    fn trace(&self, _part: TracePart) -> Option<&[u8]> {
         None
     }
 

@@ -4,6 +4,7 @@ use super::encoding::percent_decode;
 use super::transform::base64_decode;
 use super::{Facts, Fetched, TlsFacts, Whose, cipher, counters, evaluate};
 use super::{message, sought};
+use crate::trace::TracePart;
 use portway_model::expression::{Expression, Message, TlsField, Value};
 use portway_model::stage::Resolved;
 use std::borrow::Cow;
@@ -52,6 +53,8 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
         Value::FirstRequest => facts.first_request().into(),
         Value::ResponseVersion => facts.response_version().into(),
         Value::RequestId => facts.request_id().into(),
+        Value::TraceId => facts.trace(TracePart::Trace).into(),
+        Value::SpanId => facts.trace(TracePart::Span).into(),
         Value::Status => facts.status().into(),
         Value::ResponseBody => facts.response_body().into(),
         Value::ResponseBodyLength => facts.response_body_length().into(),

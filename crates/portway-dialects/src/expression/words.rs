@@ -55,6 +55,8 @@ pub(crate) const PLAIN: &[(&str, Value<Named>)] = &[
     ("first_request", Value::FirstRequest),
     ("response_version", Value::ResponseVersion),
     ("request_id", Value::RequestId),
+    ("trace_id", Value::TraceId),
+    ("span_id", Value::SpanId),
     ("status", Value::Status),
     ("response_body", Value::ResponseBody),
     ("response_body_length", Value::ResponseBodyLength),

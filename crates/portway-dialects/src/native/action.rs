@@ -70,6 +70,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("limit_body", "BYTES or { request, response }"),
     ("limit_rate", "{ name, key, average, period, burst }"),
     ("limit_concurrency", "{ name, key, amount }"),
+    ("trace_context", "true or { sampled = 10 }"),
     ("mirror", "\"GROUP\" or { group, percent, body_bytes }"),
     ("compress", "true or { codings, types, … }"),
     (
@@ -137,6 +138,7 @@ pub(crate) const ACTION_KEYS: &[&str] = &[
     "forward",
     "target",
     "answer_as",
+    "sampled",
 ];
 
 /// A redirect's status where none is said.
@@ -254,6 +256,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
             Action::Limit(limit::read(&entry.key, item, reader)?)
         }
         "page_from" => Action::PageFrom(Arc::new(Vec::read(item, reader)?)),
+        "trace_context" => Action::TraceContext(super::mirror::read_sampled(item, reader)?),
         "mirror" => Action::Mirror(Form::read(item, reader)?),
         "compress" => Action::Compress(Arc::new(Form::read(item, reader)?)),
         "put_entry" => {

@@ -1,4 +1,4 @@
-//! `mirror`: a copy of a share of requests for another group.
+//! `mirror`: a copy of a share of requests for another group; `trace_context`: the share of traces that are sampled.
 
 use super::form::{Form, Out, Reader};
 use super::limit::given;
@@ -10,6 +10,18 @@ use portway_model::stage::Named;
 
 /// The keys of the table.
 pub(super) const KEYS: [&str; 3] = ["group", "percent", "body_bytes"];
+
+/// Of a hundred new traces so many are sampled.
+pub(super) fn read_sampled(item: &Item, reader: &mut Reader<'_>) -> Option<u8> {
+    if !matches!(item.content, Content::Boolean(_)) {
+        let table = reader.keyed(item, "true or a table", &["sampled"])?;
+        return table.required("sampled", reader);
+    }
+    match bool::read(item, reader)? {
+        true => Some(100),
+        false => reader.refuse(item.span, "`trace_context` is false", "leave the key away"),
+    }
+}
 
 impl Form for Mirror<Named> {
     const WHAT: &'static str = "the name of a target group, or a table with `group`";

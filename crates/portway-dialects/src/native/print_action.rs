@@ -126,6 +126,8 @@ fn write(action: &Action<Named>) -> (&'static str, Out) {
             "wait_for_body",
             table([("time", time.write()), ("at_least", at_least.write())]),
         ),
+        Action::TraceContext(100) => ("trace_context", Out::Boolean(true)),
+        Action::TraceContext(sampled) => ("trace_context", Out::one("sampled", sampled.write())),
         Action::Mirror(mirror) => ("mirror", mirror.write()),
         Action::Authorize(asked) => ("authorize", asked.write()),
         Action::Limit(limit) => limit::write(limit),

@@ -257,6 +257,9 @@ impl Compiler<'_> {
             Action::PageFrom(pages) => self.check_pages(place, pages),
             Action::Authorize(asked) => self.check_authorize(place, asked),
             Action::Mirror(mirror) => self.check_mirror(place, mirror),
+            Action::TraceContext(sampled) => {
+                limits::within(&mut self.found, "a percentage", *sampled, (0, 100), span);
+            }
             Action::HandOver(listener) => self.check_hand_over(listener),
             Action::WaitForBody { time, .. } => {
                 limits::check_duration(&mut self.found, "the time", *time, span);
@@ -676,6 +679,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         Action::Authenticate { .. }
         | Action::Authorize(_)
         | Action::Mirror(_)
+        | Action::TraceContext(_)
         | Action::Tarpit { .. }
         | Action::Limit(Limit::Body { .. })
         | Action::Compress(_)
@@ -769,6 +773,7 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::Limit(Limit::Body { .. }) => "a limit of bodies",
         Action::Limit(_) => "a limit",
         Action::Mirror(_) => "mirroring",
+        Action::TraceContext(_) => "a trace",
         Action::Compress(_) => "compressing",
         Action::PageFrom(_) => "a page from elsewhere",
         Action::HandOver(_) => "handing over to another listener",

@@ -142,6 +142,8 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::BasicPassword
         | Value::Bearer(_)
         | Value::RequestId
+        | Value::TraceId
+        | Value::SpanId
         | Value::ResponseHeader(_)
         | Value::ResponseBody
         | Value::ResponseCookie(_)
@@ -460,6 +462,8 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::BodyLength
         | Value::BasicUser
         | Value::RequestId
+        | Value::TraceId
+        | Value::SpanId
         | Value::Authenticated(_)
         | Value::Timeout(_)
         | Value::HeaderBlock(_)
@@ -556,6 +560,8 @@ pub(super) fn value_word<S: Stage>(value: &Value<S>) -> String {
         Value::BodyLength => "the length of the request's body",
         Value::BasicUser => "the user of Basic authorization",
         Value::RequestId => "the request id",
+        Value::TraceId => "the id of a trace",
+        Value::SpanId => "the id of a step of a trace",
         other => return late_value_word(other),
     };
     word.to_owned()

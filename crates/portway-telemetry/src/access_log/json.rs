@@ -47,7 +47,7 @@ const fn http(name: &'static str, form: &'static str, meaning: &'static str) -> 
 }
 
 /// Every key, in the order of the line.
-pub const KEYS: [Key; 35] = [
+pub const KEYS: [Key; 37] = [
     both(
         "time",
         "string, RFC 3339, UTC, milliseconds",
@@ -95,6 +95,8 @@ pub const KEYS: [Key; 35] = [
         "string",
         "identity of the request, as sent on to the target",
     ),
+    http("trace_id", "string", "trace that the request belongs to"),
+    http("span_id", "string", "the request as a step of its trace"),
     http(
         "status",
         "number",
@@ -192,6 +194,8 @@ pub(super) fn exchange(record: &Record<'_>, date: &Date, out: &mut Vec<u8>) {
     line.text(key!("request_target"), record.request_target);
     line.text(key!("version"), record.version.as_bytes());
     line.optional(key!("request_id"), record.request_id);
+    line.optional(key!("trace_id"), record.trace_id);
+    line.optional(key!("span_id"), record.span_id);
     line.number(key!("status"), u64::from(record.status));
     line.number(key!("bytes_in"), record.bytes_in);
     line.number(key!("bytes_out"), record.bytes_out);

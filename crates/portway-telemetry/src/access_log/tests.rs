@@ -23,6 +23,8 @@ fn full() -> Record<'static> {
     record.request_target = b"/a?b=c";
     record.version = "HTTP/1.1";
     record.request_id = Some(b"018f-1");
+    record.trace_id = Some(b"4bf9");
+    record.span_id = Some(b"00f0");
     record.status = 200;
     record.bytes_in = 120;
     record.bytes_out = 2_500;
@@ -73,7 +75,8 @@ fn golden_json() {
             r#""client":"203.0.113.7","client_port":51234,"local_port":443,"#,
             r#""tls_version":"TLSv1.3","tls_cipher":"TLS_AES_128_GCM_SHA256","sni":"app.example.com","#,
             r#""method":"GET","scheme":"https","host":"app.example.com","request_target":"/a?b=c","#,
-            r#""version":"HTTP/1.1","request_id":"018f-1","status":200,"bytes_in":120,"bytes_out":2500,"#,
+            r#""version":"HTTP/1.1","request_id":"018f-1","#,
+            r#""trace_id":"4bf9","span_id":"00f0","status":200,"bytes_in":120,"bytes_out":2500,"#,
             r#""body_bytes_in":0,"body_bytes_out":2326,"target_group":"app","target":"app1","#,
             r#""target_address":"2001:db8::1","target_port":8080,"attempts":2,"target_connection_reused":true,"#,
             r#""request_head_seconds":0.000015,"queue_seconds":0.000000,"connect_seconds":0.001234,"#,

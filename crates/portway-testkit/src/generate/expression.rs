@@ -371,7 +371,10 @@ impl Choices {
             13 => (Value::Body, Kind::Text),
             14 => (Value::BodyLength, Kind::Number),
             15 => (Value::BasicUser, Kind::Text),
-            16 => (Value::RequestId, Kind::Text),
+            16 => (
+                self.one(Value::RequestId, &[Value::TraceId, Value::SpanId]),
+                Kind::Text,
+            ),
             17 => match self.among(&self.userlists.clone()) {
                 Some(users) => (Value::Authenticated(Spanned::bare(users)), Kind::Boolean),
                 None => (Value::Path, Kind::Text),

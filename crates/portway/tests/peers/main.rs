@@ -54,6 +54,7 @@ mod systemd;
 mod takeover;
 mod tls;
 mod tls_targets;
+mod trace;
 mod traefik;
 mod traefik_mixed;
 mod unread_log;
