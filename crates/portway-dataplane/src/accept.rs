@@ -48,9 +48,9 @@ struct Incoming {
     id: SocketId,
     /// Whose connections come in on it, in the generation that new connections get.
     place: Cell<SocketPlace>,
-    socket: Listening,
     /// It does not listen now, because its gate is not open.
     shut: RefCell<Option<Shut>>,
+    socket: Listening,
     /// Was accepted and waits for room.
     held: Cell<Option<(Connected, SocketAddr)>>,
 }
@@ -78,10 +78,16 @@ pub(crate) fn start(worker: &Rc<Worker>, bound: BoundSocket) -> io::Result<Accep
     let incoming = Rc::new(Incoming {
         id: bound.id,
         place: Cell::new(place),
-        socket,
         shut: RefCell::default(),
+        socket,
         held: Cell::default(),
     });
+    // So the process before had it.
+    if !rustix::net::sockopt::socket_acceptconn(incoming.as_fd())? {
+        incoming
+            .shut
+            .replace(incoming.shut_of(&worker.generation().plane));
+    }
     let task = tokio::task::spawn_local(accept(Rc::clone(worker), Rc::clone(&incoming)));
     Ok(Acceptor { incoming, task })
 }
@@ -152,6 +158,12 @@ impl Incoming {
         listener.map_or(Gate::Open, |(_, parts)| parts.state.gate())
     }
 
+    /// That it does not listen, for as long as what this gives lives.
+    fn shut_of(&self, plane: &Plane) -> Option<Shut> {
+        let state = self.state(plane)?;
+        Some(Shut::of(&state, self.as_fd()))
+    }
+
     fn is_shut(&self) -> bool {
         self.shut.borrow().is_some()
     }
@@ -162,7 +174,9 @@ impl Incoming {
         if let (Some(known), Some(state)) = (shut.as_ref(), self.state(plane))
             && !known.is_of(&state)
         {
-            *shut = Some(Shut::of(&state));
+            // The number is one's alone.
+            *shut = None;
+            *shut = Some(Shut::of(&state, self.as_fd()));
         }
     }
 
@@ -240,7 +254,7 @@ pub(crate) fn look_at_gates(worker: &Rc<Worker>, acceptors: &[Acceptor]) {
         if incoming.gate(worker) == Gate::Open || !incoming.is_tcp() || incoming.is_shut() {
             continue;
         }
-        let shut = incoming.state(&generation.plane).map(|it| Shut::of(&it));
+        let shut = incoming.shut_of(&generation.plane);
         // Somebody may have opened it before it was counted.
         if incoming.gate(worker) != Gate::Open {
             incoming.shut.replace(shut);
@@ -444,6 +458,7 @@ pub(crate) fn seated(
         ends,
         plane: connection.generation.plane.number,
         key,
+        handed_over: None,
         listener,
         socket_number,
         group: None,

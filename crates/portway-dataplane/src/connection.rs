@@ -3,6 +3,7 @@
 use crate::captures::Captures;
 use crate::client_tls::{Judged, Verdict};
 use crate::group::Generation;
+use crate::l4::HandedOver;
 use crate::peer_certificate;
 use crate::policy::Side;
 use crate::pool::Own;
@@ -59,6 +60,8 @@ pub(crate) struct Rare {
     pub(crate) held: Vec<Held>,
     /// Connections to targets that no other client may have.
     pub(crate) own: Own,
+    /// It was accepted by another listener.
+    handed_over: Option<HandedOver>,
 }
 
 /// What was agreed on in the TLS handshake.
@@ -215,13 +218,18 @@ impl Connection {
         Some(self.place_in(&self.worker.generation()).is_some())
     }
 
-    /// True where no exchange is to follow: the process stops, or the listener drains or is gone.
+    /// True where no exchange is to follow: the process stops, or the listener drains or is gone, or the
+    /// one that has accepted it.
     pub(crate) fn is_ending(&self) -> bool {
         let leaves = || {
             let parts = self.generation.plane.listener(self.listener);
             parts.is_some_and(|(_, parts)| parts.state.is_leaving())
         };
-        self.worker.is_draining() || self.left_behind() == Some(false) || leaves()
+        let came = || self.rare.get().and_then(|rare| rare.handed_over.as_ref());
+        self.worker.is_draining()
+            || self.left_behind() == Some(false)
+            || leaves()
+            || came().is_some_and(|it| it.is_ending(&self.worker))
     }
 
     /// `http` or `https`, as the client came.
@@ -369,6 +377,14 @@ impl Connection {
     /// What few connections have; made where there is none.
     pub(crate) fn rare(&self) -> &Rare {
         self.rare.get_or_init(Box::default)
+    }
+
+    /// Remembers which listener has accepted it.
+    pub(crate) fn keep_handed_over(&mut self, it: HandedOver) {
+        self.rare();
+        if let Some(rare) = self.rare.get_mut() {
+            rare.handed_over = Some(it);
+        }
     }
 
     /// Keeps what a rule on the connection captured.

@@ -8,6 +8,8 @@ use crate::fault::Fault;
 use crate::group;
 use crate::group::Fate;
 use crate::h1;
+use crate::live::{Entrance, Gate, ListenerState};
+use crate::plane::{ListenerKey, ListenerParts};
 use crate::record::{self, Passed};
 use crate::reserve::{self, Ask};
 use crate::retries::{Attempts, Repeatable};
@@ -17,6 +19,7 @@ use crate::stick::Sticks;
 use crate::stream::Stream;
 use crate::transfer::Transfer;
 use crate::tunnel::{self, Silence};
+use crate::worker::Worker;
 use portway_core::balance::Key;
 use portway_core::client_hello::Looked;
 use portway_model::action::Rule;
@@ -25,6 +28,7 @@ use portway_model::stage::Resolved;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -101,18 +105,71 @@ enum Goes {
     At(ListenerId),
 }
 
+/// A connection that another listener has accepted: it is one of both, for as long as it lives.
+pub(crate) struct HandedOver {
+    /// The listener that has accepted it.
+    key: ListenerKey,
+    state: Arc<ListenerState>,
+    /// Where it is counted besides.
+    entrance: Arc<Entrance>,
+}
+
+impl HandedOver {
+    /// Goes over from the listener of `connection` to one with these parts; `None`: that accepts nothing now.
+    fn new(connection: &Connection, parts: &ListenerParts) -> Option<Self> {
+        let (_, from) = connection.generation.plane.listener(connection.listener)?;
+        // What has the same name was let in already.
+        let is_another = !Arc::ptr_eq(&from.state, &parts.state);
+        if is_another && parts.state.gate() != Gate::Open {
+            return None;
+        }
+        let came = Self {
+            key: from.key,
+            state: Arc::clone(&from.state),
+            entrance: Arc::clone(&parts.entrance),
+        };
+        came.count(1);
+        Some(came)
+    }
+
+    fn count(&self, change: i32) {
+        self.entrance.count(change);
+        if !Arc::ptr_eq(&self.state, &self.entrance.state) {
+            self.entrance.state.count(change);
+        }
+    }
+
+    /// True where the listener that has accepted it leaves, or is gone.
+    pub(crate) fn is_ending(&self, worker: &Worker) -> bool {
+        let is_gone = || worker.generation().plane.place_of(self.key).is_none();
+        self.state.is_leaving() || is_gone()
+    }
+}
+
+impl Drop for HandedOver {
+    fn drop(&mut self) {
+        self.count(-1);
+    }
+}
+
 /// Goes on as if another listener had accepted the connection. `first`: what was read of it.
 async fn hand_over(
     mut connection: Connection,
-    stream: Stream,
+    mut stream: Stream,
     listener: ListenerId,
     first: Option<Buffer>,
 ) {
-    connection.listener = listener;
     let generation = Rc::clone(&connection.generation);
-    let Some((configured, _)) = generation.plane.listener(listener) else {
+    let Some((configured, parts)) = generation.plane.listener(listener) else {
         return;
     };
+    let Some(came) = HandedOver::new(&connection, parts) else {
+        // One that has drained takes nobody, by whatever way.
+        return nowhere(&connection, &mut stream);
+    };
+    connection.timer.hand_over(parts.key);
+    connection.listener = listener;
+    connection.keep_handed_over(came);
     let way = match configured.protocol.is_http() {
         true => Way::Http,
         false => Way::Stream(None),

@@ -20,6 +20,7 @@ use crate::sessions::RollCall;
 use crate::timer::TICK;
 use crate::variables::Variables;
 pub(crate) use hearing::Shut;
+pub use hearing::shut_sockets;
 use portway_core::evaluate::Fetched;
 use portway_model::check::ObservedLayer;
 use portway_model::expression::Variable;
@@ -415,6 +416,11 @@ impl Default for ListenerState {
 }
 
 impl ListenerState {
+    /// Counts a connection that another listener has accepted (1), or that has ended (−1).
+    pub(crate) fn count(&self, change: i32) {
+        self.open.fetch_add(change as u32, Ordering::Relaxed);
+    }
+
     /// Whether it accepts.
     pub fn gate(&self) -> Gate {
         match self.gate.load(Ordering::Relaxed) {

@@ -53,6 +53,8 @@ pub(crate) struct Seat {
     /// The number of the plane that ids and indices are places in.
     pub(crate) plane: u32,
     pub(crate) key: Option<ListenerKey>,
+    /// The listener that it was handed over to.
+    pub(crate) handed_over: Option<ListenerKey>,
     pub(crate) listener: ListenerId,
     pub(crate) socket_number: u16,
     /// The group, in the plane of this number: an exchange may be served by targets of a later one.
@@ -202,7 +204,7 @@ impl Timers {
             slot.used
                 && slot.seat.is_some_and(|seat| match whom {
                     Whom::Session(id) => seat.id == id,
-                    Whom::OfListener(key) => seat.key == Some(key),
+                    Whom::OfListener(key) => [seat.key, seat.handed_over].contains(&Some(key)),
                 })
         };
         match what {
@@ -306,6 +308,15 @@ impl Timer {
     /// Says who is served.
     pub(crate) fn seat(&self, seat: Seat) {
         self.with(|slot, _| slot.seat = Some(seat));
+    }
+
+    /// The connection is one of this listener too.
+    pub(crate) fn hand_over(&self, to: ListenerKey) {
+        self.with(|slot, _| {
+            if let Some(seat) = &mut slot.seat {
+                seat.handed_over = Some(to);
+            }
+        });
     }
 
     /// The connection is served by another plane, where its listener has another place.

@@ -9,8 +9,8 @@ use portway_model::settings::{ControlLevel, SocketOptions};
 use portway_model::snapshot::{ControlSocket, Process};
 
 use super::{
-    Neighbour, Owners, Place, SocketFiles, fault, inherited, is_free, listening_tcp, taken_tcp,
-    unix,
+    Neighbour, Owners, Place, SocketFiles, another_tcp, fault, inherited, is_free, listens,
+    taken_tcp, unix,
 };
 
 /// Connections to a control socket that wait to be accepted: a few tools at once.
@@ -96,9 +96,9 @@ fn open(
                 false => is_free(&place, &OPTIONS),
             };
             let taken = free.and_then(|()| taken_tcp(*ip, *port, &OPTIONS, BACKLOG, neighbour));
-            let opened = taken.and_then(|taken| match taken.into_iter().next() {
+            let opened = taken.and_then(|taken| match taken.into_iter().find(listens) {
                 Some(taken) => Ok(taken),
-                None => listening_tcp(*ip, *port, &OPTIONS, BACKLOG),
+                None => another_tcp(*ip, *port, &OPTIONS, Some(BACKLOG)),
             });
             opened.map(Socket::Tcp)
         }

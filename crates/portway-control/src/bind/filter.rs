@@ -137,7 +137,7 @@ mod tests {
             packets_from: Some(networks.iter().map(|it| it.parse().unwrap()).collect()),
         };
         let bind: IpAddr = bind.parse().unwrap();
-        let listener = super::super::listening_tcp(Some(bind), 0, &options, 8).unwrap();
+        let listener = super::super::another_tcp(Some(bind), 0, &options, Some(8)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let from: SocketAddr = SocketAddr::new(from.parse().unwrap(), 0);
         let client = socket2::Socket::new(

@@ -381,7 +381,9 @@ fn open(
     match &wanted.place {
         Place::Tcp { ip, port } => {
             let taken = taken_tcp(*ip, *port, wanted.options, backlog, neighbour)?;
-            let more = || listening_tcp(*ip, *port, wanted.options, backlog);
+            // Where the process before was told not to listen, whoever serves decides when to.
+            let listens = taken.iter().all(listens);
+            let more = || another_tcp(*ip, *port, wanted.options, listens.then_some(backlog));
             let sockets = for_each(taken, workers, more)?;
             Ok(sockets.into_iter().map(Socket::Tcp).collect())
         }
@@ -439,7 +441,11 @@ fn duplicate(socket: &Socket) -> io::Result<Socket> {
     })
 }
 
-/// The sockets of an address that another process handed over.
+fn listens(socket: &TcpListener) -> bool {
+    SockRef::from(socket).is_listener().unwrap_or(true)
+}
+
+/// The sockets of an address that another process handed over; those that do not listen do not then either.
 fn taken_tcp(
     ip: Option<IpAddr>,
     port: u16,
@@ -463,21 +469,26 @@ fn taken_tcp(
     }
     for socket in &taken {
         filter::put(SockRef::from(socket), options)?;
-        rustix::net::listen(socket, backlog)?;
+        if listens(socket) {
+            rustix::net::listen(socket, backlog)?;
+        }
         socket.set_nonblocking(true)?;
     }
     Ok(taken)
 }
 
-fn listening_tcp(
+/// One more socket, which listens with this backlog if it has one.
+fn another_tcp(
     ip: Option<IpAddr>,
     port: u16,
     options: &SocketOptions,
-    backlog: i32,
+    backlog: Option<i32>,
 ) -> io::Result<TcpListener> {
     let socket = tcp_socket(ip, port, options, true)?;
     filter::put(SockRef::from(&socket), options)?;
-    socket.listen(backlog)?;
+    if let Some(backlog) = backlog {
+        socket.listen(backlog)?;
+    }
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }

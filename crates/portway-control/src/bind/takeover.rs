@@ -2,9 +2,10 @@
 //! `_getsocks` on a control socket is answered with their count, then with messages that carry them.
 //!
 //! Connections that wait in a socket's queue belong to the socket: whoever has it serves them. An abstract UNIX socket can be
-//! had in no other way while its owner lives.
+//! had in no other way while its owner lives. Sockets of listeners that are paused or have drained are handed over too, as HAProxy
+//! does: they do not listen, and do not before somebody says so.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portway_dataplane::live::shut_sockets;
 use portway_model::address::abstract_name;
 use portway_model::settings::SocketOptions;
 use rustix::io::retry_on_intr;
@@ -54,7 +56,7 @@ const OTHERS: usize = 48;
 /// How long the other process may be silent.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The listening sockets of a process that is about to leave. Those that nobody has taken are closed with the last clone.
+/// The sockets of listeners of a process that is about to leave. Those that nobody has taken are closed with the last clone.
 #[derive(Debug, Clone, Default)]
 pub struct Handover(Arc<Handed>);
 
@@ -130,7 +132,7 @@ impl Handover {
     /// The sockets of this process that listen among these numbers.
     pub fn of_numbers(numbers: impl Iterator<Item = i32>) -> Self {
         let ourselves = Ourselves::new();
-        let sockets = listening(&ourselves, numbers).into_iter();
+        let sockets = of_listeners(&ourselves, numbers, &BTreeSet::new()).into_iter();
         let sockets = sockets.filter_map(|number| ourselves.duplicate(number).ok());
         Self::from(sockets.map(Into::into).collect::<Vec<_>>())
     }
@@ -161,7 +163,7 @@ impl Handover {
     /// The first that listens at an address, however it was made.
     pub(super) fn plain(&self, address: SocketAddr) -> io::Result<Option<std::net::TcpListener>> {
         let mut same = self.at(address.port()).filter(|(_, it)| *it == address);
-        let first = same.next();
+        let first = same.find(|(it, _)| it.is_listener().unwrap_or(false));
         first
             .map(|(it, _)| it.try_clone().map(Into::into))
             .transpose()
@@ -199,7 +201,7 @@ impl Handover {
         }
     }
 
-    /// The sockets that listen at an address: one of each that the other process had.
+    /// The sockets at an address: one of each that the other process had. They listen, or its listener was told not to.
     pub(super) fn tcp(
         &self,
         address: SocketAddr,
@@ -302,7 +304,7 @@ pub fn send(stream: impl AsFd, says: &[u8], carries: &[impl AsFd]) -> io::Result
     Ok(())
 }
 
-/// Gives the listening sockets of this process to whoever asked for them. Blocks while the other process takes them.
+/// Gives the sockets of the listeners of this process to whoever asked for them. Blocks while the other process takes them.
 ///
 /// # Errors
 /// The other process is silent; `BrokenPipe` where it went away, or does not take them: then it may say why.
@@ -311,7 +313,7 @@ pub fn give(mut stream: &UnixStream) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let ourselves = Ourselves::new();
-    let sockets = listening(&ourselves, numbers());
+    let sockets = of_listeners(&ourselves, numbers(), &shut_sockets());
     let count = i32::try_from(sockets.len()).unwrap_or(0);
     stream.write_all(&count.to_ne_bytes())?;
     let mut left = sockets.len();
@@ -336,14 +338,18 @@ pub fn give(mut stream: &UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Those of these numbers under which a socket listens. One may stand under several: the first is given.
-fn listening(ourselves: &Ourselves, numbers: impl Iterator<Item = i32>) -> Vec<i32> {
+/// Those of these numbers under which a socket listens, or is `shut`. One may stand under several: the first is given.
+fn of_listeners(
+    ourselves: &Ourselves,
+    numbers: impl Iterator<Item = i32>,
+    shut: &BTreeSet<i32>,
+) -> Vec<i32> {
     let mut known = HashSet::new();
     let sockets = numbers.filter(|number| {
         let Ok(fd) = ourselves.duplicate(*number) else {
             return false;
         };
-        listens(&fd).unwrap_or(false)
+        (shut.contains(number) || listens(&fd).unwrap_or(false))
             && rustix::fs::fstat(fd).is_ok_and(|it| known.insert((it.st_dev, it.st_ino)))
     });
     sockets.collect()
@@ -371,7 +377,21 @@ const MOST_NUMBERS: i32 = 1 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
     use std::os::linux::net::SocketAddrExt;
+
+    #[test]
+    fn a_socket_that_is_shut_is_one_of_them() {
+        let [open, shut, bound] =
+            [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        for it in [&shut, &bound] {
+            rustix::net::shutdown(it, rustix::net::Shutdown::Read).unwrap();
+        }
+        let numbers = [&open, &shut, &bound].map(AsRawFd::as_raw_fd);
+        let told = BTreeSet::from([shut.as_raw_fd()]);
+        let found = of_listeners(&Ourselves::new(), numbers.into_iter(), &told);
+        assert_eq!(found, [open.as_raw_fd(), shut.as_raw_fd()]);
+    }
 
     #[test]
     fn sockets_are_given_and_taken() {

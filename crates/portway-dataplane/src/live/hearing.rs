@@ -3,9 +3,11 @@
 //! The hard thing is who opens a gate while a worker shuts it: the worker counts first and looks at the gate then, the other opens
 //! first and looks at the count then, so one of them sees the other.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Gate, ListenerState};
 
@@ -18,33 +20,54 @@ pub(super) struct Hearing {
     why: AtomicI32,
 }
 
-/// A socket of a listener that does not listen.
+/// Numbers of sockets of this process that do not listen: nothing tells such a one from a connection that has ended.
+static NUMBERS: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
+
+fn numbers() -> MutexGuard<'static, BTreeSet<RawFd>> {
+    NUMBERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The numbers of sockets that have the addresses of listeners and do not listen: who takes over gets them as they are.
+pub fn shut_sockets() -> BTreeSet<RawFd> {
+    numbers().clone()
+}
+
+/// A socket of a listener that does not listen. The one is to be dropped before the other.
 #[derive(Debug)]
-pub(crate) struct Shut(Arc<ListenerState>);
+pub(crate) struct Shut {
+    of: Arc<ListenerState>,
+    number: RawFd,
+}
 
 impl Shut {
     /// One more of this listener.
-    pub(crate) fn of(state: &Arc<ListenerState>) -> Self {
+    pub(crate) fn of(state: &Arc<ListenerState>, socket: BorrowedFd<'_>) -> Self {
+        let number = socket.as_raw_fd();
+        numbers().insert(number);
         state.hearing.shut.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        Self(Arc::clone(state))
+        Self {
+            of: Arc::clone(state),
+            number,
+        }
     }
 
     /// True where it is one of this listener.
     pub(crate) fn is_of(&self, state: &Arc<ListenerState>) -> bool {
-        Arc::ptr_eq(&self.0, state)
+        Arc::ptr_eq(&self.of, state)
     }
 
     /// It cannot listen again.
     pub(crate) fn cannot(&self, why: &io::Error) {
         let number = why.raw_os_error().unwrap_or_default();
-        self.0.hearing.why.store(number, Ordering::Relaxed);
+        self.of.hearing.why.store(number, Ordering::Relaxed);
     }
 }
 
 impl Drop for Shut {
     fn drop(&mut self) {
-        let hearing = &self.0.hearing;
+        numbers().remove(&self.number);
+        let hearing = &self.of.hearing;
         if hearing.shut.fetch_sub(1, Ordering::Relaxed) == 1 {
             hearing.why.store(0, Ordering::Relaxed);
         }

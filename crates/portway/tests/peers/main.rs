@@ -17,6 +17,7 @@ mod differential;
 mod drain;
 mod drain_again;
 mod drain_names;
+mod drain_others;
 mod drain_listens;
 mod edge;
 mod electricflow;

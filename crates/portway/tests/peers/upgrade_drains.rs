@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -97,6 +97,86 @@ fn what_drains_by_command_goes_over() {
     assert_eq!(draining(&stage), []);
     eventually("it is back", || TcpStream::connect(local(old)).ok());
     assert_eq!(get(old), "200");
+}
+
+#[test]
+fn nobody_comes_to_a_drained_listener_while_processes_follow_one_another() {
+    let echo = Echo::start("one");
+    let [web, old] = [(); 2].map(|()| free_port());
+    let text = format!(
+        "{}{}{}",
+        listener("web", web, "app"),
+        listener("old", old, "app"),
+        group("app", &[echo.port])
+    );
+    let stage = Stage::with(Scene::new(), &text, &[]);
+    stage.command(&["drain", "listener", "old"]).good();
+    eventually("it refuses", || TcpStream::connect(local(old)).err());
+    let (is_over, came) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let here = TcpStream::connect(local(old)).is_ok();
+                    came.fetch_add(here.into(), Ordering::Relaxed);
+                    thread::sleep(Duration::from_micros(200));
+                }
+            });
+        }
+        for _ in 0..3 {
+            stage.upgrade();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(came.load(Ordering::Relaxed), 0);
+    stage.command(&["undrain", "listener", "old"]).good();
+    eventually("it is back", || TcpStream::connect(local(old)).ok());
+    assert_eq!(get(old), "200");
+}
+
+#[test]
+fn another_program_at_the_address_of_a_drained_listener_stops_no_upgrade() {
+    let echo = Echo::start("one");
+    let old = free_port();
+    let text = format!(
+        "{}{}",
+        listener("old", old, "app"),
+        group("app", &[echo.port])
+    );
+    let stage = Stage::with(Scene::new(), &text, &[]);
+    stage.command(&["drain", "listener", "old"]).good();
+    // The library sets SO_REUSEADDR.
+    let other = eventually("the address is free", || TcpListener::bind(local(old)).ok());
+    for _ in 0..2 {
+        stage.upgrade();
+        let client = TcpStream::connect(local(old)).unwrap();
+        let (_, from) = other.accept().unwrap();
+        assert_eq!(client.local_addr().unwrap(), from);
+    }
+    drop(other);
+    stage.command(&["undrain", "listener", "old"]).good();
+    eventually("it is back", || TcpStream::connect(local(old)).ok());
+    assert_eq!(get(old), "200");
+}
+
+#[test]
+fn an_upgrade_follows_an_undrain_at_once() {
+    let echo = Echo::start("one");
+    let old = free_port();
+    let text = format!(
+        "{}{}",
+        listener("old", old, "app"),
+        group("app", &[echo.port])
+    );
+    let stage = Stage::with(Scene::new(), &text, &[]);
+    for _ in 0..4 {
+        stage.command(&["drain", "listener", "old"]).good();
+        eventually("it refuses", || TcpStream::connect(local(old)).err());
+        stage.command(&["undrain", "listener", "old"]).good();
+        stage.upgrade();
+        eventually("it is back", || TcpStream::connect(local(old)).ok());
+        assert_eq!(get(old), "200");
+    }
 }
 
 #[test]
