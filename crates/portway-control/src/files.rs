@@ -311,14 +311,27 @@ impl Files {
 
     /// One that is not what it was when it was read. May wait for a file system.
     pub(crate) fn changed(&self) -> Option<&Path> {
-        let has_changed = |note: &Note| match &note.seen {
+        self.all_changed().next().map(|note| &*note.path)
+    }
+
+    /// The same by what files say: who has only touched one has not changed it.
+    pub(crate) fn says_something_else(&self) -> Option<&Path> {
+        let is_touched = |note: &Note| match &note.seen {
+            Seen::File(seen) => seen.says_the_same(&note.path),
+            Seen::Begun(_) | Seen::Folder(..) => false,
+        };
+        let changed = self.all_changed().find(|note| !is_touched(note));
+        changed.map(|note| &*note.path)
+    }
+
+    fn all_changed(&self) -> impl Iterator<Item = &Note> {
+        let has_changed = |note: &&Note| match &note.seen {
             // A file that answers now can be read.
             Seen::Begun(then) => mark(&note.path) != *then || note.path.is_file(),
             Seen::File(seen) => seen.has_changed(&note.path),
             Seen::Folder(wanted, seen) => names(&note.path, *wanted) != *seen,
         };
-        let changed = self.0.iter().find(|note| has_changed(note));
-        changed.map(|note| &*note.path)
+        self.0.iter().filter(has_changed)
     }
 
     /// The objects whose files say something else than those of the same objects in `before`.
@@ -351,6 +364,11 @@ impl Files {
 }
 
 impl SeenFile {
+    fn says_the_same(&self, path: &Path) -> bool {
+        let says = File::open(path).and_then(|file| read_up_to(file, self.limit));
+        self.digest.is_some() && says.ok().flatten().as_deref().map(digest) == self.digest
+    }
+
     fn has_changed(&self, path: &Path) -> bool {
         let looked = SystemTime::now();
         let now = mark(path);

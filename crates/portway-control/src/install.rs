@@ -221,6 +221,7 @@ pub async fn install(
         (Err(_), Some(_)) => (None, true),
         (file, _) => (file.map_err(and_one)?, false),
     };
+    history.make_folder(&snapshot.process);
     privileges::take(&snapshot.process).map_err(and_one)?;
     let prepared = Prepared {
         snapshot,

@@ -1,5 +1,5 @@
 //! What a reload would change of what is at work now: by the files of the process, or by a configuration that somebody else has
-//! read. Nothing is opened but what a reload reads before anything changes, and nothing changes.
+//! read. Nothing is opened but what a reload reads before anything changes, and nothing changes. Addresses are tried, and nobody listens there.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use portway_model::diagnostic::Diagnostics;
 use portway_model::snapshot::Snapshot;
 use portway_model::span::Sources;
 
+use crate::bind::{self, Neighbour};
 use crate::files::Record;
 use crate::plan::Plan;
 use crate::reload::{Finding, findings, look, plan, read};
@@ -45,10 +46,14 @@ impl Running {
         };
         let shared = Arc::new(sources.clone());
         let plan = match look(snapshot, &shared, &tickets, &record).await {
-            Ok((snapshot, loaded, found)) => {
+            Ok((snapshot, loaded, mut found)) => {
+                let plan = plan(&self.statistics.installed(), &snapshot, &loaded);
+                if !found.has_errors() {
+                    found.extend(self.taken(snapshot).await);
+                }
                 let is_good = !found.has_errors();
                 diagnostics.extend(found);
-                is_good.then(|| plan(&self.statistics.installed(), &snapshot, &loaded))
+                is_good.then_some(plan)
             }
             Err(found) => {
                 diagnostics.extend(found);
@@ -56,6 +61,14 @@ impl Running {
             }
         };
         self.planned(plan, &diagnostics, &sources)
+    }
+
+    /// Addresses of a configuration that a reload could not listen on.
+    async fn taken(&self, snapshot: Snapshot) -> Diagnostics {
+        let held = self.changing.lock().await.held().clone();
+        let check = move || bind::check_listeners(&snapshot, &Neighbour::None, &held);
+        // Whoever has panicked has told of it.
+        tokio::task::spawn_blocking(check).await.unwrap_or_default()
     }
 
     /// What would change if a reload found this, in the native form. No file is read: of those that it names, only the names

@@ -3,8 +3,10 @@
 //! Sockets below port 1024, keys and log files need root; serving does not. The order is that of HAProxy: chroot, then
 //! groups, then the user, after which none of it can be undone.
 
+use std::fs;
 use std::io;
-use std::os::unix::fs::chroot;
+use std::os::unix::fs::{DirBuilderExt, chown, chroot};
+use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid, setgid, setgroups, setuid};
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -63,6 +65,27 @@ pub(crate) fn take(process: &Process) -> Result<(), Diagnostic> {
         setuid(user).map_err(|error| refused("user", place(&process.user, &None), error))?;
     }
     Ok(())
+}
+
+/// Makes a folder in which the process writes once it is somebody else: what was not there is theirs.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn make_folder(process: &Process, folder: &Path) -> io::Result<()> {
+    let is_new = |it: &&Path| !it.as_os_str().is_empty() && !it.exists();
+    let new: Vec<&Path> = folder.ancestors().take_while(is_new).collect();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    // Who nobody knows is told of when the process is to be them.
+    let Ok(identity) = identity(process) else {
+        return Ok(());
+    };
+    new.iter().try_for_each(|it| {
+        let (user, group) = (identity.user, identity.group);
+        chown(it, user.map(Uid::as_raw), group.map(Gid::as_raw))
+    })
 }
 
 /// Who the process is since its start, and where, for whoever wonders why it cannot read a file.

@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use portway_model::snapshot::Listener;
+use portway_telemetry::metrics::Drained;
 
-use crate::drains::Draining;
+use crate::drains::{Draining, Stage};
 use crate::operations::Gate;
 use crate::reload::LastReload;
 use crate::running::Running;
@@ -121,7 +122,7 @@ impl Running {
     pub fn status(&self) -> Status {
         let installed = self.statistics().installed();
         let snapshot = &installed.plane.snapshot;
-        Status {
+        let mut status = Status {
             process: ProcessStatus {
                 version: env!("CARGO_PKG_VERSION"),
                 pid: std::process::id(),
@@ -161,6 +162,26 @@ impl Running {
                 .collect(),
             draining: self.drains.all(),
             earlier: self.drains.earlier.all(),
+        };
+        status.follow_process();
+        status
+    }
+}
+
+impl Status {
+    /// Where the process leaves, so do its listeners.
+    fn follow_process(&mut self) {
+        let mut all = self.draining.iter();
+        let Some(process) = all.find(|it| it.kind == Drained::Process) else {
+            return;
+        };
+        let leaves = process.stage == Stage::Leaving;
+        for listener in &mut self.listeners {
+            match listener.state {
+                "accepting" if leaves => listener.state = "leaving",
+                _ if leaves => {}
+                _ => listener.state = "stopped",
+            }
         }
     }
 }

@@ -34,20 +34,26 @@ impl Running {
     /// Waits until a file is not what it was when the latest reload read it; its path.
     pub async fn changed(&self) -> PathBuf {
         loop {
-            let files = self.files();
-            if look(move || files.changed().map(Path::to_owned))
-                .await
-                .is_some()
-            {
+            if self.change().await.is_some() {
                 self.settled().await;
                 // Somebody may have reloaded meanwhile.
-                let files = self.files();
-                if let Some(path) = look(move || files.changed().map(Path::to_owned)).await {
+                if let Some(path) = self.change().await {
                     return path;
                 }
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// A file that is not what it was. A rollback is undone by what files say alone: they said something else before.
+    async fn change(&self) -> Option<PathBuf> {
+        let files = self.files();
+        let of_contents = self.rolled_back_to().is_some();
+        let changed = move || match of_contents {
+            true => files.says_something_else().map(Path::to_owned),
+            false => files.changed().map(Path::to_owned),
+        };
+        look(changed).await
     }
 
     async fn settled(&self) {

@@ -171,7 +171,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
     /// The admin address, in place of the configuration's
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = admin)]
     pub(crate) admin: Option<SocketAddr>,
     /// Reload when a file of the configuration changes; Traefik's dynamic files are watched unless told otherwise
     #[arg(long, conflicts_with = "no_watch")]
@@ -408,7 +408,7 @@ pub(crate) struct Compare {
 #[derive(Debug, Args)]
 pub(crate) struct Status {
     /// The admin address of the running Portway
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = admin, default_value = defaults::ADMIN)]
     pub(crate) admin: SocketAddr,
     /// A live picture, drawn anew each second: rates, latencies, health, what changes; `q` quits
     #[arg(long)]
@@ -427,7 +427,7 @@ pub(crate) struct Status {
 #[derive(Debug, Args)]
 pub(crate) struct Reload {
     /// The admin address of the running Portway
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = admin, default_value = defaults::ADMIN)]
     pub(crate) admin: SocketAddr,
     /// Read certificates, keys, CAs and revocation lists alone, whatever state the configuration files are in
     #[arg(long)]
@@ -443,7 +443,7 @@ pub(crate) struct History {
     #[arg(value_name = "N")]
     pub(crate) number: Option<u64>,
     /// The admin address of the running Portway
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = admin, default_value = defaults::ADMIN)]
     pub(crate) admin: SocketAddr,
     /// Print one JSON object
     #[arg(long)]
@@ -456,7 +456,7 @@ pub(crate) struct Rollback {
     #[arg(value_name = "N")]
     pub(crate) number: u64,
     /// The admin address of the running Portway
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = admin, default_value = defaults::ADMIN)]
     pub(crate) admin: SocketAddr,
     /// Print one JSON object, as `portway reload` does
     #[arg(long)]
@@ -476,7 +476,7 @@ pub(crate) struct Explain {
     #[arg(long, conflicts_with = "sources")]
     pub(crate) running: bool,
     /// The admin address of the running Portway
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = admin)]
     pub(crate) admin: Option<SocketAddr>,
     /// The client's address; 127.0.0.1 where none is given
     #[arg(long, value_name = "ADDRESS")]
@@ -497,19 +497,14 @@ pub(crate) struct Explain {
     #[arg(long)]
     pub(crate) json: bool,
     /// The request
-    #[arg(
-        last = true,
-        required = true,
-        value_name = "REQUEST",
-        allow_hyphen_values = true
-    )]
+    #[arg(last = true, value_name = "REQUEST", allow_hyphen_values = true)]
     pub(crate) request: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Upgrade {
     /// The admin address of the running Portway
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = admin, default_value = defaults::ADMIN)]
     pub(crate) admin: SocketAddr,
     /// How long the new process may take to serve, such as 90 or 90s or 2m; then it is killed, and nothing has changed
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
@@ -546,7 +541,7 @@ pub(crate) struct Drain {
     #[command(subcommand)]
     pub(crate) what: Leaves,
     /// The admin address of the running Portway
-    #[arg(long, global = true, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", value_parser = admin, default_value = defaults::ADMIN)]
     pub(crate) admin: SocketAddr,
     /// How long what is in progress may take, such as 30s or 5m; then it is cut off. As the configuration says unless given
     #[arg(long, global = true, value_name = "DURATION", value_parser = time)]
@@ -568,27 +563,57 @@ pub(crate) struct Undrain {
     #[command(subcommand)]
     pub(crate) what: Leaves,
     /// The admin address of the running Portway
-    #[arg(long, global = true, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", value_parser = admin, default_value = defaults::ADMIN)]
     pub(crate) admin: SocketAddr,
     /// Print one JSON object; `portway drain --help` describes it
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 
+/// An address of an option, without names: nobody is asked what they are.
+pub(crate) fn admin(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+        let default = defaults::ADMIN.rsplit(':').next().unwrap_or_default();
+        let port: u16 = port.parse().or(default.parse()).unwrap_or_default();
+        match host {
+            "" | "localhost" => format!("write 127.0.0.1:{port}"),
+            host => match host.parse::<IpAddr>() {
+                Ok(ip) => format!("the port is missing: write {}", SocketAddr::new(ip, port)),
+                Err(_) => {
+                    "an IP address with a port, such as 127.0.0.1:9900 or [::1]:9900".to_owned()
+                }
+            },
+        }
+    })
+}
+
 /// A duration of an option that may be nothing, and any length.
 fn time(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
-    let scale = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err("a number with ms, s, m or h".to_owned()),
-    };
-    let seconds: f64 = number
-        .parse()
-        .map_err(|_| "a number with ms, s, m or h".to_owned())?;
-    Duration::try_from_secs_f64(seconds * scale).map_err(|error| error.to_string())
+    let wrong = || "a number with ms, s, m, h or d, or several of them: 1h30m".to_owned();
+    let (mut rest, mut seconds) = (text, 0.0);
+    loop {
+        let is_of_number = |it: char| it.is_ascii_digit() || it == '.';
+        let number = rest.len() - rest.trim_start_matches(is_of_number).len();
+        let (number, behind) = rest.split_at(number);
+        let unit = behind.len() - behind.trim_start_matches(char::is_alphabetic).len();
+        let (unit, behind) = behind.split_at(unit);
+        let scale = match unit {
+            "ms" => 0.001,
+            "" | "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            "d" => 86_400.0,
+            _ => return Err(wrong()),
+        };
+        let number: f64 = number.parse().map_err(|_| wrong())?;
+        seconds += number * scale;
+        if behind.is_empty() {
+            break;
+        }
+        rest = behind;
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 /// A duration of an option.
@@ -610,7 +635,7 @@ pub(crate) struct Plan {
     #[arg(long)]
     pub(crate) running: bool,
     /// The admin address of the running Portway
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = defaults::ADMIN)]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = admin, default_value = defaults::ADMIN)]
     pub(crate) admin: SocketAddr,
     #[command(flatten)]
     pub(crate) language: Language,
@@ -660,5 +685,32 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        let check = |text: &str, millis| {
+            let found = time(text).ok().map(|it| it.as_millis());
+            assert_eq!(found, millis, "{text}");
+        };
+        check("5", Some(5000));
+        check("1.5s", Some(1500));
+        check("250ms", Some(250));
+        check("1h30m", Some(5_400_000));
+        check("1d", Some(86_400_000));
+        for wrong in ["", "s", "-1s", "1 m", "1w", "1h-3m", "1.2.3s", "1mm"] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn addresses_say_what_to_write() {
+        let said = |text: &str| admin(text).unwrap_err();
+        assert_eq!(said("localhost:9901"), "write 127.0.0.1:9901");
+        assert_eq!(said(":9902"), "write 127.0.0.1:9902");
+        let missing = "the port is missing: write";
+        assert_eq!(said("10.0.0.1"), format!("{missing} 10.0.0.1:9900"));
+        assert!(said("nonsense").starts_with("an IP address with a port"));
+        assert!(admin("[::1]:9900").is_ok());
     }
 }

@@ -16,7 +16,8 @@ use portway_core::balance::Tier;
 use portway_dataplane::explain::{
     Answer, Bound, Choice, Chosen, Ending, Later, Question, Standing, Step, TargetView, Tls, Told,
 };
-use portway_dataplane::live::ProcessState;
+use portway_dataplane::live::{Gate, ProcessState};
+use portway_dataplane::plane::Plane;
 use portway_dataplane::service::Services;
 use portway_model::action::{Phase, Rule};
 use portway_model::choice::{Algorithm, CookieMode};
@@ -301,6 +302,7 @@ fn explain(installed: &Installed, asked: &Asked, discreet: bool) -> Result<Expla
     let counters = Registry::new(1, parts::names(snapshot));
     let told = plane.explain(&counters, &question);
     let told = told.ok_or("there is no such listener")?;
+    let through = told.listeners.clone();
     let view = View {
         installed,
         speaker: Speaker::new(snapshot, &plane.sources, discreet),
@@ -308,7 +310,23 @@ fn explain(installed: &Installed, asked: &Asked, discreet: bool) -> Result<Expla
     };
     let mut explanation = view.whole(told, &place.address, from);
     explanation.notes.extend(place.note);
+    explanation.notes.extend(nobody_comes(plane, &through));
     Ok(explanation)
+}
+
+/// That nobody can come in now by these listeners, where that is so.
+fn nobody_comes(plane: &Plane, through: &[ListenerId]) -> Option<String> {
+    let listeners = through.iter().filter_map(|id| plane.listener(*id));
+    let mut shut = listeners.filter(|(_, parts)| !parts.state.accepts());
+    let (listener, parts) = shut.next()?;
+    let name = &listener.known_as;
+    Some(match parts.state.gate() {
+        Gate::Open => format!("nobody can connect now: listener `{name}` cannot listen yet"),
+        Gate::Paused => format!(
+            "nobody can connect now: listener `{name}` has drained or was paused; `portway undrain listener {name}` puts it to work"
+        ),
+        Gate::Closed => format!("nobody can connect any more: listener `{name}` was stopped"),
+    })
 }
 
 fn words_of(installed: &Installed, listener: ListenerId) -> Words {

@@ -13,11 +13,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use portway_dialects::native;
 use portway_model::lift::lift;
-use portway_model::snapshot::Snapshot;
+use portway_model::snapshot::{Process, Snapshot};
 use portway_model::span::Sources;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
+use crate::privileges;
 use crate::reload::{NotReloaded, Reloaded, on_a_thread, unread};
 use crate::running::Running;
 use crate::sources::{Compiled, compile_kept, folders_of, to_native};
@@ -95,6 +96,22 @@ impl History {
             kept,
             folder,
             rolled_back: None,
+        }
+    }
+
+    /// Makes the folder before the process becomes somebody else, who writes there. In another root it is made later.
+    pub(crate) fn make_folder(&self, process: &Process) {
+        let changes = process.user.is_some() || process.group.is_some();
+        let Some(folder) = self.folder.as_deref().filter(|_| changes) else {
+            return;
+        };
+        if process.chroot.is_none()
+            && let Err(error) = privileges::make_folder(process, &store::within(folder))
+        {
+            tracing::warn!(
+                "the history cannot be kept in {}: {error}",
+                folder.display()
+            );
         }
     }
 

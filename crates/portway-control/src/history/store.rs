@@ -60,7 +60,7 @@ impl Change {
     }
 }
 
-fn within(folder: &Path) -> PathBuf {
+pub(super) fn within(folder: &Path) -> PathBuf {
     folder.join("generations")
 }
 

@@ -355,6 +355,11 @@ impl Running {
         drop(self.changing.blocking_lock());
         let start = self.may_leave()?;
         emit(&Event::UpgradeStarted { by });
+        if let Some(number) = self.rolled_back_to() {
+            tracing::warn!(
+                "generation {number} is at work by a rollback: the new process begins with what the files say"
+            );
+        }
         let (line, theirs) = UnixStream::pair().map_err(|it| cannot_start(&it))?;
         let kept = line.try_clone().map_err(|it| cannot_start(&it))?;
         *self.upgrades.line() = Some(Some(kept));

@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Drain, quiet: bool) -> ExitCode {
     };
     let answer = match client::drain(arguments.admin, &order, false) {
         Ok(answer) => answer,
-        Err(error) => return super::fail(&error.to_string()),
+        Err(error) => return super::fail_as(arguments.json, &error.to_string()),
     };
     if !answer.ok || !arguments.wait {
         return tell(&answer, arguments.json, quiet, "drains");
@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Drain, quiet: bool) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Err(error) => super::fail(&error.to_string()),
+        Err(error) => super::fail_as(arguments.json, &error.to_string()),
     }
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn undo(arguments: &Undrain, quiet: bool) -> ExitCode {
             }
             done
         }
-        Err(error) => super::fail(&error.to_string()),
+        Err(error) => super::fail_as(arguments.json, &error.to_string()),
     }
 }
 
@@ -100,10 +100,7 @@ fn warn(answer: &Answer, quiet: bool) {
 
 fn tell(answer: &Answer, json: bool, quiet: bool, verb: &str) -> ExitCode {
     if json {
-        match serde_json::to_string_pretty(answer) {
-            Ok(json) => super::print(&format!("{json}\n")),
-            Err(error) => return super::fail(&error.to_string()),
-        }
+        super::print_json(answer);
     } else if let Some(error) = &answer.error {
         super::tell(&format!("error: {error}\n"));
         if let Some(help) = &answer.help {
@@ -130,7 +127,10 @@ fn line(it: &Draining, verb: &str) -> String {
         return format!("{what} has drained\n");
     }
     let left = match it.until {
-        Some(until) => format!("cut off in {:.0} s", super::status::seconds_to(until)),
+        Some(until) => format!(
+            "cut off in {:.0} s",
+            super::status::seconds_to(until).max(0.0)
+        ),
         None => "for as long as that takes".to_owned(),
     };
     format!("{what} {verb}: {} left, {left}\n", it.left)

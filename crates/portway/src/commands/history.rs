@@ -17,11 +17,11 @@ pub(crate) fn run(arguments: &History) -> ExitCode {
     match arguments.number {
         None => match client::history(arguments.admin) {
             Ok(kept) => told(&kept, arguments.json, list),
-            Err(error) => super::fail(&error.to_string()),
+            Err(error) => super::fail_as(arguments.json, &error.to_string()),
         },
         Some(number) => match client::generation(arguments.admin, number) {
             Ok(it) => told(&it, arguments.json, one),
-            Err(error) => super::fail(&error.to_string()),
+            Err(error) => super::fail_as(arguments.json, &error.to_string()),
         },
     }
 }
@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &History) -> ExitCode {
 pub(crate) fn roll_back(arguments: &Rollback, quiet: bool) -> ExitCode {
     let answer = match client::roll_back(arguments.admin, arguments.number) {
         Ok(answer) => answer,
-        Err(error) => return super::fail(&error.to_string()),
+        Err(error) => return super::fail_as(arguments.json, &error.to_string()),
     };
     let code = reload::tell(&answer, arguments.json, quiet, false);
     if answer.ok && !arguments.json && !quiet {
@@ -45,10 +45,7 @@ pub(crate) fn roll_back(arguments: &Rollback, quiet: bool) -> ExitCode {
 
 fn told<T: Serialize>(it: &T, as_json: bool, text: fn(&T) -> String) -> ExitCode {
     match as_json {
-        true => match serde_json::to_string_pretty(it) {
-            Ok(json) => super::print(&format!("{json}\n")),
-            Err(error) => return super::fail(&error.to_string()),
-        },
+        true => super::print_json(it),
         false => super::print(&text(it)),
     }
     ExitCode::SUCCESS

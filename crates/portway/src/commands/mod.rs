@@ -18,13 +18,16 @@ mod steps;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
 
 use crate::cli::{Cli, Command};
 
 /// Runs the command. Exit code 0: it did what was asked; 1: it could not; 2 (by clap): it was not understood.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let quiet = cli.quiet;
-    match cli.command {
+    let code = match cli.command {
         Command::Demo(arguments) => demo::run(&arguments, quiet),
         Command::Run(arguments) => run::run(&arguments, quiet),
         Command::Check(arguments) => check::run(&arguments, quiet),
@@ -41,13 +44,46 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Undrain(arguments) => drain::undo(&arguments, quiet),
         Command::Plan(arguments) => plan::run(&arguments, quiet),
         Command::Cert(arguments) => cert::run(&arguments),
+    };
+    match IS_LOST.load(Ordering::Relaxed) {
+        true => ExitCode::FAILURE,
+        false => code,
     }
 }
 
-/// Prints to standard output. Whoever reads it may have gone (`| head`): that is no failure.
+/// Something that was to be printed could not be: the disk is full.
+static IS_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Prints to standard output. Whoever reads it may have gone (`| head`): that is no failure. Anything else is one, at the end of the
+/// command.
 pub(crate) fn print(text: &str) {
     let mut out = io::stdout().lock();
-    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = printed
+        && error.kind() != io::ErrorKind::BrokenPipe
+        && !IS_LOST.swap(true, Ordering::Relaxed)
+    {
+        fail(&format!("cannot write to standard output: {error}"));
+    }
+}
+
+/// Prints an object.
+pub(crate) fn print_json(it: &impl Serialize) {
+    match serde_json::to_string_pretty(it) {
+        Ok(json) => print(&format!("{json}\n")),
+        Err(error) => {
+            IS_LOST.store(true, Ordering::Relaxed);
+            fail(&error.to_string());
+        }
+    }
+}
+
+/// Says why there is no answer, in an object too where one was asked for.
+pub(crate) fn fail_as(as_json: bool, message: &str) -> ExitCode {
+    if as_json {
+        print_json(&serde_json::json!({ "ok": false, "error": message }));
+    }
+    fail(message)
 }
 
 /// Prints to standard error. Whoever reads it may have gone: that stops no work.

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use portway_admin::client;
-use portway_admin::json::Planned;
-use portway_control::plan;
+use portway_admin::json::{Finding, Planned};
 use portway_control::sources::{compile_files_with, to_native};
+use portway_control::{plan, reload};
 use portway_dialects::cloudformation::Unset;
 use portway_model::snapshot::Snapshot;
 
@@ -20,18 +20,22 @@ pub(crate) fn run(arguments: &Plan, quiet: bool) -> ExitCode {
     let planned = match arguments.sources.as_slice() {
         [old, new] if !arguments.running => {
             let one = |path: &PathBuf| compiled(std::slice::from_ref(path), arguments, quiet);
-            let (Some(old), Some(new)) = (one(old), one(new)) else {
-                return ExitCode::FAILURE;
-            };
-            Planned::of(Some(&plan::Plan::between(&old, &new)))
+            match (one(old), one(new)) {
+                (Ok(old), Ok(new)) => Planned::of(Some(&plan::Plan::between(&old, &new))),
+                (old, new) => {
+                    let wrong = [old.err(), new.err()].into_iter().flatten();
+                    return broken(wrong.flatten().collect(), arguments.json);
+                }
+            }
         }
         [] => match client::plan(arguments.admin, None) {
             Ok(planned) => planned,
-            Err(error) => return super::fail(&error.to_string()),
+            Err(error) => return super::fail_as(arguments.json, &error.to_string()),
         },
         sources => {
-            let Some(new) = compiled(sources, arguments, quiet) else {
-                return ExitCode::FAILURE;
+            let new = match compiled(sources, arguments, quiet) {
+                Ok(new) => new,
+                Err(wrong) => return broken(wrong, arguments.json),
             };
             match client::plan(arguments.admin, Some(&to_native(&new))) {
                 Ok(planned) if planned.ok => Planned {
@@ -40,15 +44,12 @@ pub(crate) fn run(arguments: &Plan, quiet: bool) -> ExitCode {
                     ..planned
                 },
                 Ok(planned) => planned,
-                Err(error) => return super::fail(&error.to_string()),
+                Err(error) => return super::fail_as(arguments.json, &error.to_string()),
             }
         }
     };
     if arguments.json {
-        match serde_json::to_string_pretty(&planned) {
-            Ok(json) => super::print(&format!("{json}\n")),
-            Err(error) => return super::fail(&error.to_string()),
-        }
+        super::print_json(&planned);
     } else {
         super::tell(&findings(&planned.diagnostics, quiet));
         match (planned.ok, planned.plan.is_empty()) {
@@ -65,9 +66,25 @@ pub(crate) fn run(arguments: &Plan, quiet: bool) -> ExitCode {
     }
 }
 
-fn compiled(paths: &[PathBuf], arguments: &Plan, quiet: bool) -> Option<Snapshot> {
+/// The configuration of files, or what is wrong with it, which has been told.
+fn compiled(paths: &[PathBuf], arguments: &Plan, quiet: bool) -> Result<Snapshot, Vec<Finding>> {
     let reading = reading(&arguments.language, &arguments.templates, Unset::Refused);
     let compiled = compile_files_with(paths, &reading);
     render::to_stderr(&compiled.sources, &compiled.diagnostics, quiet);
-    compiled.snapshot
+    let found = || reload::findings(&compiled.diagnostics, &compiled.sources);
+    compiled
+        .snapshot
+        .ok_or_else(|| found().into_iter().map(Into::into).collect())
+}
+
+/// That nothing can be compared, because of this.
+fn broken(diagnostics: Vec<Finding>, as_json: bool) -> ExitCode {
+    if as_json {
+        super::print_json(&Planned {
+            ok: false,
+            diagnostics,
+            ..Planned::of(None)
+        });
+    }
+    ExitCode::FAILURE
 }

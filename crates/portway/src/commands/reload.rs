@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: &Reload, quiet: bool) -> ExitCode {
     };
     let answer = match answer {
         Ok(answer) => answer,
-        Err(error) => return super::fail(&error.to_string()),
+        Err(error) => return super::fail_as(arguments.json, &error.to_string()),
     };
     tell(&answer, arguments.json, quiet, arguments.certificates)
 }
@@ -31,10 +31,7 @@ pub(super) fn tell(
     certificates: bool,
 ) -> ExitCode {
     if as_json {
-        match serde_json::to_string_pretty(answer) {
-            Ok(json) => super::print(&format!("{json}\n")),
-            Err(error) => return super::fail(&error.to_string()),
-        }
+        super::print_json(answer);
     } else {
         super::tell(&findings(&answer.diagnostics, quiet));
         if !answer.ok {

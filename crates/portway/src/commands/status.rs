@@ -12,18 +12,15 @@ use crate::cli::Status;
 /// Runs the command. Exit code 1 only where no answer came.
 pub(crate) fn run(arguments: &Status) -> ExitCode {
     match client::status(arguments.admin) {
-        Ok(status) if arguments.json => match serde_json::to_string_pretty(&status) {
-            Ok(json) => {
-                super::print(&format!("{json}\n"));
-                ExitCode::SUCCESS
-            }
-            Err(error) => super::fail(&error.to_string()),
-        },
+        Ok(status) if arguments.json => {
+            super::print_json(&status);
+            ExitCode::SUCCESS
+        }
         Ok(status) => {
             super::print(&as_text(&status));
             ExitCode::SUCCESS
         }
-        Err(error) => super::fail(&error.to_string()),
+        Err(error) => super::fail_as(arguments.json, &error.to_string()),
     }
 }
 

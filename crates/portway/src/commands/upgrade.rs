@@ -12,13 +12,10 @@ use crate::cli::Upgrade;
 pub(crate) fn run(arguments: &Upgrade, quiet: bool) -> ExitCode {
     let answer = match client::upgrade(arguments.admin, arguments.timeout) {
         Ok(answer) => answer,
-        Err(error) => return super::fail(&error.to_string()),
+        Err(error) => return super::fail_as(arguments.json, &error.to_string()),
     };
     if arguments.json {
-        match serde_json::to_string_pretty(&answer) {
-            Ok(json) => super::print(&format!("{json}\n")),
-            Err(error) => return super::fail(&error.to_string()),
-        }
+        super::print_json(&answer);
     } else {
         super::tell(&findings(&answer.diagnostics, quiet));
         match &answer.error {

@@ -1,6 +1,7 @@
 //! `portway plan` says what a reload would change of the running Portway, and the reload does that.
 
 use std::fs;
+use std::net::TcpListener;
 
 use serde_json::Value;
 
@@ -97,4 +98,114 @@ fn a_plan_is_what_a_reload_does_then() {
     let all = json(&plan(&["many.toml", "--json"]));
     assert_eq!(all["counts"]["add"], 1000);
     assert_eq!(steps(&all).len(), 1001);
+}
+
+#[test]
+fn an_address_that_another_program_has_is_told_beforehand() {
+    let scene = Scene::new();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    let text = format!(
+        "[listener.web]\nbind = '127.0.0.1:{}'\nforward = 'app'\n[target_group.app]\ntargets = ['10.0.0.1:80']\n",
+        free_port()
+    );
+    let file = scene.file("web.toml", &text);
+    let portway = scene.portway_with(&["web.toml"]);
+    fs::write(
+        &file,
+        format!("{text}[listener.more]\nbind = '{taken}'\nforward = 'app'\n"),
+    )
+    .unwrap();
+    for words in [["plan", "--json"], ["reload", "--json"]] {
+        let output = command(&scene, &portway, &words);
+        let said = json(&output);
+        let names = format!("(process {})", std::process::id());
+        let found = said["diagnostics"][0]["message"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(!output.status.success() && said["ok"] == false, "{output}");
+        assert!(
+            found.contains(&taken.to_string()) && found.contains(&names),
+            "{output}"
+        );
+    }
+    drop(other);
+    assert_eq!(
+        json(&command(&scene, &portway, &["plan", "--json"]))["ok"],
+        true
+    );
+}
+
+#[test]
+fn who_asks_for_json_gets_an_object_whatever_is_wrong() {
+    let scene = Scene::new();
+    scene.file("bad.toml", "[listener.web]\nbnd = ':1'\n");
+    let good = "[listener.web]\nbind = '127.0.0.1:1'\nforward = 'app'\n[target_group.app]\ntargets = ['10.0.0.1:80']\n";
+    scene.file("good.toml", good);
+    let nowhere = format!("127.0.0.1:{}", free_port());
+    let broken = [
+        &["plan", "bad.toml", "--json"][..],
+        &["plan", "good.toml", "bad.toml", "--json"],
+        &["explain", "bad.toml", "--json", "--", "http://a/"],
+    ];
+    for words in broken {
+        let output = scene.run(PORTWAY, words);
+        let said = json(&output);
+        assert!(!output.status.success() && said["ok"] == false, "{output}");
+        assert_eq!(said["diagnostics"][0]["place"], "bad.toml:2:1", "{output}");
+    }
+    let nobody = [
+        &["status"][..],
+        &["reload"],
+        &["upgrade"],
+        &["plan"],
+        &["history"],
+        &["rollback", "1"],
+        &["drain", "process"],
+        &["undrain", "listener", "web"],
+        &["explain", "http://a/"],
+    ];
+    for words in nobody {
+        let output = scene.run(PORTWAY, &[words, &["--json", "--admin", &nowhere]].concat());
+        let said = json(&output);
+        assert!(!output.status.success() && said["ok"] == false, "{output}");
+        let why = said["error"].as_str().unwrap();
+        assert!(
+            why.contains(&nowhere) && output.stderr.contains(why),
+            "{output}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_a_failure() {
+    let scene = Scene::new();
+    let good = "[listener.web]\nbind = '127.0.0.1:1'\nforward = 'app'\n[target_group.app]\ntargets = ['10.0.0.1:80']\n";
+    scene.file("good.toml", good);
+    let line = format!("{PORTWAY} check good.toml --json >/dev/full");
+    let full = scene.run("sh", &["-c", &line]);
+    assert_eq!(full.status.code(), Some(1), "{full}");
+    assert!(
+        full.stderr.contains("cannot write to standard output"),
+        "{full}"
+    );
+    let gone = scene.run(
+        "sh",
+        &["-c", &format!("{PORTWAY} convert good.toml | true")],
+    );
+    assert_eq!(gone.stderr, "");
+}
+
+#[test]
+fn a_request_needs_no_dashes_where_it_can_be_nothing_else() {
+    let scene = Scene::new();
+    let good = "[listener.web]\nbind = '127.0.0.1:1'\nforward = 'app'\n[target_group.app]\ntargets = ['10.0.0.1:80']\n";
+    scene.file("good.toml", good);
+    let explain = |words: &[&str]| scene.run(PORTWAY, &[&["explain", "good.toml"], words].concat());
+    let told = explain(&["--", "POST", "http://127.0.0.1:1/x"]).good();
+    assert_eq!(explain(&["POST", "http://127.0.0.1:1/x"]).good(), told);
+    let none = explain(&[]);
+    assert_eq!(none.status.code(), Some(2), "{none}");
+    assert!(none.stderr.contains("-- GET http://HOST/PATH"), "{none}");
 }

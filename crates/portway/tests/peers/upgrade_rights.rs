@@ -1,7 +1,7 @@
 //! An upgrade of a process that has become another user, has another root, or is the first of its name space.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use rustix::process::{Signal, geteuid};
 
@@ -16,6 +16,34 @@ fn is_root() -> bool {
         eprintln!("skipped: only root can become somebody else");
     }
     is_root
+}
+
+#[test]
+fn the_folder_of_the_history_belongs_to_who_writes_there() {
+    if !is_root() {
+        return;
+    }
+    let one = Echo::start("one");
+    let scene = Scene::new();
+    fs::set_permissions(scene.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let folder = scene.path("state/portway");
+    let text = format!(
+        "[process]\nuser = 'nobody'\n{}{}",
+        listener("web", free_port(), "app"),
+        group("app", &[one.port])
+    );
+    let words = ["--state-dir", folder.to_str().unwrap()];
+    let stage = Stage::with(scene, &text, &words);
+    let kept = folder.join("generations/00000001.toml");
+    eventually("it is kept", || kept.exists().then_some(()));
+    for it in [&folder, &kept] {
+        assert_eq!(fs::metadata(it).unwrap().uid(), 65_534, "{}", it.display());
+    }
+    assert!(
+        !stage.first.log().contains("history"),
+        "{}",
+        stage.first.log()
+    );
 }
 
 #[test]

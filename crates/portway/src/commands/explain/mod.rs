@@ -3,15 +3,19 @@
 mod text;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use portway_admin::client;
 use portway_admin::explanation::{Explanation, Question};
+use portway_admin::json::Finding;
 use portway_control::explain::{NotExplained, explain_at_start};
+use portway_control::reload::findings;
 use portway_control::sources::{Reading, compile_files_with};
 use portway_dialects::cloudformation::Unset;
 use portway_model::defaults;
+use portway_model::diagnostic::Diagnostics;
 
 use crate::cli::{Explain, header, reading};
 use crate::render;
@@ -45,15 +49,22 @@ struct Request {
 
 /// Runs the command. Exit code 1 where nothing could be explained.
 pub(crate) fn run(arguments: &Explain, quiet: bool) -> ExitCode {
-    let request = match Request::try_parse_from(&arguments.request) {
+    let Some((sources, words)) = apart(arguments) else {
+        super::tell(
+            "error: which request? Write it behind `--`: `portway explain SOURCE... -- GET http://HOST/PATH`\n",
+        );
+        return ExitCode::from(2);
+    };
+    let request = match Request::try_parse_from(words) {
         Ok(request) => request,
         Err(error) => error.exit(),
     };
+    let as_json = arguments.json || request.json;
     let question = match question(&request, arguments) {
         Ok(question) => question,
-        Err(message) => return super::fail(&message),
+        Err(message) => return super::fail_as(as_json, &message),
     };
-    let explained = match arguments.running || arguments.sources.is_empty() {
+    let explained = match arguments.running || sources.is_empty() {
         true => {
             let admin = request.admin.or(arguments.admin);
             let admin = admin.map_or_else(|| defaults::ADMIN.parse().map_err(|_| ()), Ok);
@@ -62,20 +73,44 @@ pub(crate) fn run(arguments: &Explain, quiet: bool) -> ExitCode {
             };
             client::explain(admin, &question).map_err(|error| error.to_string())
         }
-        false => match at_start(&question, arguments, quiet) {
+        false => match at_start(&question, (sources, arguments), quiet) {
             Ok(explained) => explained,
-            Err(code) => return code,
+            Err(wrong) => {
+                if as_json {
+                    super::print_json(&serde_json::json!({
+                        "ok": false,
+                        "error": "the configuration has errors",
+                        "diagnostics": wrong,
+                    }));
+                }
+                return ExitCode::FAILURE;
+            }
         },
     };
     match explained {
-        Ok(it) if arguments.json || request.json => match serde_json::to_string_pretty(&it) {
-            Ok(json) => super::print(&format!("{json}\n")),
-            Err(error) => return super::fail(&error.to_string()),
-        },
+        Ok(it) if as_json => super::print_json(&it),
         Ok(it) => super::print(&text::text(&it, text::Look::of_output(), arguments.all)),
-        Err(message) => return super::fail(&message),
+        Err(message) => return super::fail_as(as_json, &message),
     }
     ExitCode::SUCCESS
+}
+
+/// The files and the request, which begins behind `--`, or with what can only be one. `None`: there is none.
+fn apart(arguments: &Explain) -> Option<(&[PathBuf], Vec<String>)> {
+    let all = arguments.sources.as_slice();
+    if !arguments.request.is_empty() {
+        return Some((all, arguments.request.clone()));
+    }
+    let words: Vec<&str> = all.iter().filter_map(|it| it.to_str()).collect();
+    let url = all
+        .iter()
+        .position(|it| it.to_str().is_some_and(|it| it.contains("://")))?;
+    let is_method = |it: &&str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_uppercase());
+    let before = url.checked_sub(1);
+    let method = before.filter(|at| words.get(*at).is_some_and(is_method));
+    let (sources, _) = all.split_at_checked(method.unwrap_or(url))?;
+    let request = words.get(sources.len()..)?;
+    Some((sources, request.iter().map(|it| (*it).to_owned()).collect()))
 }
 
 fn question(request: &Request, arguments: &Explain) -> Result<Question, String> {
@@ -107,20 +142,24 @@ fn question(request: &Request, arguments: &Explain) -> Result<Question, String> 
     })
 }
 
-/// Of files: as if they had just begun to serve.
+/// Of files: as if they had just begun to serve. What is wrong with them has been told.
 fn at_start(
     question: &Question,
-    arguments: &Explain,
+    (sources, arguments): (&[PathBuf], &Explain),
     quiet: bool,
-) -> Result<Result<Explanation, String>, ExitCode> {
+) -> Result<Result<Explanation, String>, Vec<Finding>> {
     let reading = Reading {
         certificates_may_be_missing: true,
         ..reading(&arguments.language, &arguments.templates, Unset::Refused)
     };
-    let compiled = compile_files_with(&arguments.sources, &reading);
+    let compiled = compile_files_with(sources, &reading);
+    let wrong = |found: &Diagnostics| {
+        render::to_stderr(&compiled.sources, found, quiet);
+        let found = findings(found, &compiled.sources);
+        Err(found.into_iter().map(Into::into).collect())
+    };
     let Some(snapshot) = compiled.snapshot else {
-        render::to_stderr(&compiled.sources, &compiled.diagnostics, quiet);
-        return Err(ExitCode::FAILURE);
+        return wrong(&compiled.diagnostics);
     };
     let asked = question.clone().into();
     match explain_at_start(snapshot, &compiled.sources, &asked) {
@@ -129,9 +168,6 @@ fn at_start(
             Ok(Ok(Explanation::of(&request, it)))
         }
         Err(NotExplained::Question(message)) => Ok(Err(message)),
-        Err(NotExplained::Configuration(found)) => {
-            render::to_stderr(&compiled.sources, &found, quiet);
-            Err(ExitCode::FAILURE)
-        }
+        Err(NotExplained::Configuration(found)) => wrong(&found),
     }
 }
