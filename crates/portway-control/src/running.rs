@@ -284,6 +284,8 @@ impl Running {
         if how == Stop::ByCommand {
             self.tell_supervisor(Doing::Stopping(format!("stops ({by})")));
         }
+        // Who is started in place of this one may have it.
+        self.history().let_go();
         let axe = workers.drain();
         self.leave_targets_alone();
         if matches!(how, Stop::Gracefully | Stop::ByCommand) {

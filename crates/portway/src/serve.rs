@@ -212,7 +212,8 @@ async fn start(
     let mut admin = now.map(serve);
     let by = if state.is_some() { "upgrade" } else { "start" };
     let folder = setting.again.as_ref().and_then(|it| it.state_dir.clone());
-    let before = (state, History::open(folder));
+    let history = History::open(folder, state.is_some());
+    let before = (state, history);
     let (running, found) = tokio::select! {
         biased;
         by = signals.stop(setting.manners) => return Err(NotStarted::Stopped(by)),

@@ -5,6 +5,7 @@
 //! wrong with that is told, and never stops anything.
 
 mod diff;
+mod lock;
 mod store;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use portway_model::snapshot::{Process, Snapshot};
 use portway_model::span::Sources;
 use serde::{Deserialize, Serialize};
 
+use crate::history::lock::Owned;
 use crate::plan::Plan;
 use crate::privileges;
 use crate::reload::{NotReloaded, Reloaded, on_a_thread, unread};
@@ -52,7 +54,8 @@ pub struct Generation {
 #[derive(Debug, Default)]
 pub struct History {
     kept: Vec<Generation>,
-    folder: Option<PathBuf>,
+    /// The folder where they are kept.
+    owned: Option<Arc<Owned>>,
     /// The number of the one that a rollback has put to work, until something else is.
     rolled_back: Option<u64>,
 }
@@ -89,12 +92,19 @@ pub enum NotRolledBack {
 }
 
 impl History {
-    /// What was kept in a folder for state, and where it is kept from now on.
-    pub fn open(folder: Option<PathBuf>) -> Self {
-        let kept = folder.as_deref().map(store::read).unwrap_or_default();
+    /// What was kept in a folder for state, and where it is kept from now on, unless another process does so. `takes_over`: the one
+    /// before has the folder still, and will let go of it.
+    pub fn open(folder: Option<PathBuf>, takes_over: bool) -> Self {
+        let Some(owned) = folder.map(Owned::new) else {
+            return Self::default();
+        };
+        if !takes_over && let Err(of_another) = owned.take(false) {
+            tracing::warn!("{of_another}");
+            return Self::default();
+        }
         Self {
-            kept,
-            folder,
+            kept: store::read(&owned.folder),
+            owned: Some(Arc::new(owned)),
             rolled_back: None,
         }
     }
@@ -102,7 +112,8 @@ impl History {
     /// Makes the folder before the process becomes somebody else, who writes there. In another root it is made later.
     pub(crate) fn make_folder(&self, process: &Process) {
         let changes = process.user.is_some() || process.group.is_some();
-        let Some(folder) = self.folder.as_deref().filter(|_| changes) else {
+        let folder = self.owned.as_ref().map(|it| it.folder.as_path());
+        let Some(folder) = folder.filter(|_| changes) else {
             return;
         };
         if process.chroot.is_none()
@@ -112,6 +123,13 @@ impl History {
                 "the history cannot be kept in {}: {error}",
                 folder.display()
             );
+        }
+    }
+
+    /// Another process keeps its history in the folder from now on.
+    pub(crate) fn let_go(&self) {
+        if let Some(owned) = &self.owned {
+            owned.let_go();
         }
     }
 
@@ -158,7 +176,7 @@ impl History {
         let gone = self.kept.len() - stays.count();
         let gone: Vec<u64> = self.kept.drain(..gone).map(|it| it.number).collect();
         Some(store::Change {
-            folder: self.folder.clone()?,
+            owned: self.owned.clone()?,
             written: self.kept.last()?.clone(),
             gone,
         })
@@ -264,7 +282,9 @@ impl Running {
 
     /// Where they are kept beyond the end of the process.
     pub fn state_dir(&self) -> Option<PathBuf> {
-        self.history().folder.clone()
+        let history = self.history();
+        let owned = history.owned.as_ref().filter(|it| !it.is_lost());
+        owned.map(|it| it.folder.clone())
     }
 
     /// What a generation has changed.
@@ -410,13 +430,13 @@ mod tests {
     #[test]
     fn a_folder_keeps_them_over_a_restart_and_what_is_broken_is_left_out() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut history = History::open(Some(folder.path().to_owned()));
+        let mut history = History::open(Some(folder.path().to_owned()), false);
         for number in 1..=KEPT as u64 + 2 {
             let text = format!("# {number}\n[process]\nnode = \"a\"\n");
             let change = history.add(generation(number, &text)).expect("a folder");
             change.write().expect("written");
         }
-        let again = || History::open(Some(folder.path().to_owned()));
+        let again = || History::open(Some(folder.path().to_owned()), true);
         assert_eq!(again().kept, history.kept);
         let files = || std::fs::read_dir(folder.path().join("generations")).expect("a folder");
         assert_eq!(files().count(), KEPT);
@@ -432,7 +452,7 @@ mod tests {
         assert_eq!(again().kept.len(), KEPT - 1);
         // Where nothing can be written that is told, and no more.
         let change = store::Change {
-            folder: "/proc/nowhere".into(),
+            owned: Arc::new(Owned::new("/proc/nowhere".into())),
             written: generation(1, ""),
             gone: Vec::new(),
         };

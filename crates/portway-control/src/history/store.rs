@@ -2,9 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::lock::{self, Owned};
 use super::{Generation, KEPT_BYTES};
 use crate::files::read_limited;
 
@@ -14,7 +16,7 @@ const HEAD: &str = "# portway ";
 /// What is to be written.
 #[derive(Debug)]
 pub(super) struct Change {
-    pub(super) folder: PathBuf,
+    pub(super) owned: Arc<Owned>,
     pub(super) written: Generation,
     /// The numbers of those that go.
     pub(super) gone: Vec<u64>,
@@ -26,14 +28,13 @@ impl Change {
     /// # Errors
     /// In words, with the path.
     pub(super) fn write(&self) -> Result<(), String> {
-        let folder = within(&self.folder);
+        let folder = within(&self.owned.folder);
         let path = folder.join(name(self.written.number));
         let wrong = |error: io::Error| format!("{}: {error}", path.display());
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(wrong)?;
+        lock::make(&folder).map_err(wrong)?;
+        if !self.owned.take(true).map_err(|it| it.to_string())? {
+            return Ok(());
+        }
         let beside = path.with_extension("new");
         let whole = || {
             let mut file = OpenOptions::new()

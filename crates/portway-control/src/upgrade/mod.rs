@@ -480,6 +480,7 @@ impl Running {
     /// Another process serves: sockets, files and whoever supervises are its own from now on.
     fn leave_to(&self, process: u32, writes_pid: bool) {
         self.given_away.store(true, Ordering::Relaxed);
+        self.history().let_go();
         if writes_pid
             && let Some(file) = self.pid_file.get()
             && let Err(error) = file.write_number(process)

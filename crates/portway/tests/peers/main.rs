@@ -31,6 +31,7 @@ mod health;
 mod history;
 mod mirror;
 mod limits;
+mod history_owned;
 mod outscale;
 mod passwords;
 mod overload;
