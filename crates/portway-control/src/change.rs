@@ -1,12 +1,11 @@
 //! Servers that come and go by commands of a control socket, while exchanges go on.
 //!
-//! `plan` compares two snapshots; `apply` makes everything that can fail, then swaps what control and workers
+//! [`TargetsPlan`] compares two snapshots; `apply` makes everything that can fail, then swaps what control and workers
 //! look at. A target that is in both keeps its live state (health, counters, connections, whoever waits for it); one that
 //! is new begins in maintenance; one that is gone ends what looks after it. [`Running::add_server`] and
 //! [`Running::remove_server`] compile the texts anew with one server more or less, so that a server means what it would
 //! mean in the text. Everything else changes by a reload ([`crate::reload`]).
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use portway_core::health::HealthState;
@@ -30,57 +29,10 @@ use crate::planning::Adjust;
 use crate::reload::{Reader, on_a_thread};
 use crate::running::Running;
 use crate::sources::{Compiled, Reading, ServerChange, compile_changed};
-use crate::targets::{Targets, WatchedTarget, is_same};
+use crate::targets::{Targets, WatchedTarget};
+use crate::targets_plan::{GroupPlan, TargetsPlan};
 use crate::tidings;
 use crate::tls::tickets::TicketKeys;
-
-/// What leads from one snapshot to the next.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct TargetsPlan {
-    /// The groups whose targets are others.
-    pub(crate) groups: Vec<GroupPlan>,
-}
-
-/// What becomes of the targets of a group.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct GroupPlan {
-    /// The index of the group.
-    pub(crate) group: usize,
-    /// For each target of the next snapshot its place in the one before; `None`: it is new.
-    pub(crate) kept: Vec<Option<usize>>,
-}
-
-/// What leads from `old` to `new`; `None` where that is more than targets that come and go.
-pub(crate) fn plan(old: &Snapshot, new: &Snapshot) -> Option<TargetsPlan> {
-    let of_both = || old.groups.iter().zip(&new.groups);
-    if old.groups.len() != new.groups.len() || of_both().any(|(old, new)| old.name != new.name) {
-        return None;
-    }
-    let plans = of_both().enumerate().map(|(group, (old, new))| GroupPlan {
-        group,
-        kept: kept(old, new),
-    });
-    let changes = |it: &GroupPlan| {
-        let before = old.groups.get(it.group).map_or(0, |old| old.targets.len());
-        let same = |(at, kept): (usize, &Option<usize>)| *kept == Some(at);
-        before != it.kept.len() || !it.kept.iter().enumerate().all(same)
-    };
-    Some(TargetsPlan {
-        groups: plans.filter(changes).collect(),
-    })
-}
-
-fn kept(old: &TargetGroup, new: &TargetGroup) -> Vec<Option<usize>> {
-    let before = old.targets.iter().enumerate();
-    let before: HashMap<&Name, (usize, &Target)> = before
-        .map(|(at, target)| (&target.name, (at, target)))
-        .collect();
-    let place = |target: &Target| {
-        let (at, known) = before.get(&target.name)?;
-        is_same((old, known), (new, target)).then_some(*at)
-    };
-    new.targets.iter().map(place).collect()
-}
 
 /// The next of a group: what `next` says of targets that are new, and of others what is at work. The process may have been
 /// told something else than its texts say when it began.
@@ -431,7 +383,7 @@ impl Running {
         changing: &mut Changing,
     ) -> Result<(), String> {
         let said = changing.said().await?;
-        let plan = plan(&said, &new).ok_or(MORE_CHANGED)?;
+        let plan = TargetsPlan::between(&said, &new).ok_or(MORE_CHANGED)?;
         let before = self.statistics().installed();
         let mut next = Next {
             snapshot: Snapshot::clone(&before.plane.snapshot),
@@ -754,68 +706,5 @@ fn number_is_free(installed: &Installed, group: usize, new: &Snapshot) -> Result
             "'id' : custom id {number} already used"
         ))),
         false => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sources::compile_text;
-
-    fn snapshot(groups: &str) -> Snapshot {
-        let text = format!("[listener.web]\nbind = '127.0.0.1:80'\nforward = 'a'\n{groups}");
-        let compiled = compile_text("test.toml", &text);
-        compiled
-            .snapshot
-            .unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
-    }
-
-    #[test]
-    fn what_came_and_what_went() {
-        let group = |name: &str, targets: &[&str]| {
-            let target = |it: &&str| format!("{{ name = '{it}', address = '10.0.0.1:80' }}");
-            let targets: Vec<String> = targets.iter().map(target).collect();
-            format!(
-                "[target_group.{name}]\ntargets = [{}]\n",
-                targets.join(", ")
-            )
-        };
-        let both = |a: &[&str]| snapshot(&format!("{}{}", group("a", a), group("b", &["x"])));
-        let check = |before: &[&str], after: &[&str], expected: Option<&[Option<usize>]>| {
-            let found = plan(&both(before), &both(after)).map(|it| it.groups);
-            let expected = expected.map(|kept| GroupPlan {
-                group: 0,
-                kept: kept.to_vec(),
-            });
-            assert_eq!(
-                found,
-                Some(expected.into_iter().collect()),
-                "{before:?} {after:?}"
-            );
-        };
-        check(&["x", "y"], &["x", "y"], None);
-        check(
-            &["x", "y"],
-            &["x", "y", "z"],
-            Some(&[Some(0), Some(1), None]),
-        );
-        check(&["x", "y"], &["y"], Some(&[Some(1)]));
-        check(&["x", "y"], &["y", "x"], Some(&[Some(1), Some(0)]));
-        let other = snapshot(&format!("{}{}", group("a", &["x"]), group("c", &["x"])));
-        assert_eq!(plan(&both(&["x"]), &other), None);
-    }
-
-    #[test]
-    fn a_target_that_says_something_else_is_another() {
-        let group = |more: &str| {
-            snapshot(&format!(
-                "[target_group.a]\ntargets = [{{ name = 'x', address = '10.0.0.1:80'{more} }}]\n"
-            ))
-        };
-        let kept = |more: &str| plan(&group(""), &group(more)).map(|it| it.groups.len());
-        assert_eq!(kept(", weight = 1"), Some(0));
-        assert_eq!(kept(", weight = 2"), Some(1));
-        // There is no TLS to speak.
-        assert_eq!(kept(", tls = false"), Some(0));
     }
 }

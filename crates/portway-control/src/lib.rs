@@ -43,6 +43,7 @@ pub mod sources;
 pub mod status;
 pub mod supervisor;
 pub mod targets;
+mod targets_plan;
 pub mod tidings;
 pub mod tls;
 pub mod turns;
