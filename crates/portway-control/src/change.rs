@@ -13,7 +13,6 @@ use portway_dataplane::plane::{GroupParts, ListenerKey};
 use portway_dataplane::support;
 use portway_model::choice::{Algorithm, HashMethod};
 use portway_model::diagnostic::{Diagnostic, Diagnostics, Severity};
-use portway_model::name::Name;
 use portway_model::snapshot::{Listener, Snapshot, Target, TargetGroup, TargetTls};
 use portway_model::span::{FileId, Sources};
 use portway_telemetry::metrics::Past;
