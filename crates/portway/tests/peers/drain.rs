@@ -166,7 +166,7 @@ fn what_drains_is_seen() {
 fn what_comes_back_is_taken_back() {
     let (one, chat, stream) = (Echo::start("one"), tunnels(), Echo::start("stream"));
     let [web, ws, tcp] = [(); 3].map(|()| free_port());
-    let stays = within(1) + &listener("web", web, "app") + &group("app", &[one.port]);
+    let stays = within(3) + &listener("web", web, "app") + &group("app", &[one.port]);
     let named = |name: &str| {
         let tcp = format!("protocol = 'tcp'\nbind = '127.0.0.1:{tcp}'");
         listener("ws", ws, "chat")
@@ -202,7 +202,7 @@ fn what_comes_back_is_taken_back() {
     for metric in &metrics {
         assert_eq!(stage.metric(metric), "1", "{metric}");
     }
-    thread::sleep(Duration::from_millis(1500));
+    thread::sleep(Duration::from_millis(3500));
     // The deadline is over, and nobody is cut off.
     tunnel.beats();
     assert_eq!(connection.ask("/"), "stream");

@@ -111,8 +111,9 @@ fn copies_are_what_the_target_is_sent() {
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
         assert!(client.answer().starts_with("http/1.1 200 "));
     }
+    // The three before them, and 10 or 11: a worker counts on from where it stands.
     eventually("a quarter is copied", || {
-        (count("answered") == "13").then_some(())
+        ["13", "14"].contains(&&*count("answered")).then_some(())
     });
     assert!(next().ends_with("Content-Length: 0\r\n\r\n"));
 }
