@@ -1,7 +1,7 @@
 //! Sequences of configurations that a seed draws go through compile, plan, who is who and the next parts, without a socket.
 //!
 //! After each step what must be true of every reload is looked at: the plan says what differs, what stays is the same object, no two
-//! have one predecessor, nothing is lost or kept too long, and a configuration with a mistake changes nothing. At the end
+//! have one predecessor, nothing is lost or kept too long. What has a mistake does not come that far. At the end
 //! all is as after a fresh start, but for live state. The same seed gives the same run: the trace of one is compared with that of
 //! another. `PORTWAY_SIMULATION_SEED` chooses the seed; a failure names it.
 
@@ -512,7 +512,7 @@ fn run(seed: u64) -> (u64, usize) {
         let (Some(snapshot), Some(world)) = (snapshot.clone(), &mut world) else {
             match (snapshot, &world) {
                 (Some(snapshot), None) => world = Some(World::start(snapshot)),
-                // A mistake: nothing has been touched, and the next step begins where this one did.
+                // A mistake: nothing of it is applied, and the next step begins where this one did.
                 _ => draft = before,
             }
             continue;
