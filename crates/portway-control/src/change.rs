@@ -1,6 +1,6 @@
 //! Servers that come and go by commands of a control socket, while exchanges go on.
 //!
-//! [`TargetsPlan`] compares two snapshots; `apply` makes everything that can fail, then swaps what control and workers
+//! `TargetsPlan` compares two snapshots; `apply` makes everything that can fail, then swaps what control and workers
 //! look at. A target that is in both keeps its live state (health, counters, connections, whoever waits for it); one that
 //! is new begins in maintenance; one that is gone ends what looks after it. [`Running::add_server`] and
 //! [`Running::remove_server`] compile the texts anew with one server more or less, so that a server means what it would
