@@ -32,6 +32,20 @@ fn draining(stage: &Stage) -> Vec<(String, String, u64)> {
     all
 }
 
+/// One listener, its port, and a target that answers.
+fn old_alone() -> (Echo, u16, Stage) {
+    let (echo, old) = (Echo::start("one"), free_port());
+    let text = listener("old", old, "app") + &group("app", &[echo.port]);
+    (echo, old, Stage::with(Scene::new(), &text, &[]))
+}
+
+/// The listener is taken back, and serves.
+fn comes_back(stage: &Stage, old: u16) {
+    stage.command(&["undrain", "listener", "old"]).good();
+    eventually("it is back", || TcpStream::connect(local(old)).ok());
+    assert_eq!(get(old), "200");
+}
+
 /// Since when it drains and until when, in hundredths of a second.
 fn moments(stage: &Stage, name: &str) -> [i64; 2] {
     let status = stage.json(&["status"]);
@@ -129,21 +143,12 @@ fn nobody_comes_to_a_drained_listener_while_processes_follow_one_another() {
         is_over.store(true, Ordering::Relaxed);
     });
     assert_eq!(came.load(Ordering::Relaxed), 0);
-    stage.command(&["undrain", "listener", "old"]).good();
-    eventually("it is back", || TcpStream::connect(local(old)).ok());
-    assert_eq!(get(old), "200");
+    comes_back(&stage, old);
 }
 
 #[test]
 fn another_program_at_the_address_of_a_drained_listener_stops_no_upgrade() {
-    let echo = Echo::start("one");
-    let old = free_port();
-    let text = format!(
-        "{}{}",
-        listener("old", old, "app"),
-        group("app", &[echo.port])
-    );
-    let stage = Stage::with(Scene::new(), &text, &[]);
+    let (_echo, old, stage) = old_alone();
     stage.command(&["drain", "listener", "old"]).good();
     // The library sets SO_REUSEADDR.
     let other = eventually("the address is free", || TcpListener::bind(local(old)).ok());
@@ -154,21 +159,12 @@ fn another_program_at_the_address_of_a_drained_listener_stops_no_upgrade() {
         assert_eq!(client.local_addr().unwrap(), from);
     }
     drop(other);
-    stage.command(&["undrain", "listener", "old"]).good();
-    eventually("it is back", || TcpStream::connect(local(old)).ok());
-    assert_eq!(get(old), "200");
+    comes_back(&stage, old);
 }
 
 #[test]
 fn an_upgrade_follows_an_undrain_at_once() {
-    let echo = Echo::start("one");
-    let old = free_port();
-    let text = format!(
-        "{}{}",
-        listener("old", old, "app"),
-        group("app", &[echo.port])
-    );
-    let stage = Stage::with(Scene::new(), &text, &[]);
+    let (_echo, old, stage) = old_alone();
     for _ in 0..4 {
         stage.command(&["drain", "listener", "old"]).good();
         eventually("it refuses", || TcpStream::connect(local(old)).err());
