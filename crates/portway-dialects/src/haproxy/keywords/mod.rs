@@ -230,9 +230,9 @@ fn section_state(kind: SectionKind) -> State {
         | SectionKind::Listen
         | SectionKind::Userlist
         | SectionKind::HttpErrors => State::Supported,
-        SectionKind::Resolvers => State::NoEffect(
-            "names are resolved as the system does, and again as their records expire",
-        ),
+        SectionKind::Resolvers => {
+            State::NoEffect("names are resolved as the system does, and again every 30 seconds")
+        }
         SectionKind::Peers => State::NoEffect("tables are not shared with other instances"),
         SectionKind::Cache => {
             State::NoEffect("responses are not kept: every request goes to a server")

@@ -9,7 +9,7 @@ const PROGRAMS: State = Refused("programs beside the proxy are for the init syst
 const FASTCGI: State = Refused("FastCGI is not spoken: put a web server before the application");
 
 const RESOLVED: State =
-    NoEffect("names are resolved as the system does, and again as their records expire");
+    NoEffect("names are resolved as the system does, and again every 30 seconds");
 
 /// What may stand in `userlist`.
 pub(super) const USERLIST: &[Row] = rows! {
