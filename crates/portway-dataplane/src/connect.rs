@@ -2,6 +2,7 @@
 
 use crate::connection::Connection;
 use crate::group::Generation;
+use crate::keep_alive;
 use crate::live::{InFlight, Seen, TargetState};
 use crate::plane::GroupParts;
 use crate::pool::{Link, Pool, Way};
@@ -11,7 +12,7 @@ use crate::stream::{Socket, Stream};
 use crate::timer::Timer;
 use portway_model::address::{TargetAddress, abstract_name};
 use portway_model::settings::{ServerName, SourceAddress};
-use portway_model::snapshot::{GroupId, TargetGroup, TargetTls};
+use portway_model::snapshot::{GroupId, Target, TargetGroup, TargetTls};
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::TargetMetrics;
 use std::borrow::Cow;
@@ -241,7 +242,7 @@ async fn open(
     let own = group.targets.get(target);
     let configured = own.map(|target| &target.address);
     let (socket, ip) = match (way.address, configured) {
-        (Some(address), _) => tcp(address, own.and_then(|own| own.source.as_ref())).await?,
+        (Some(address), _) => tcp(address, group, own).await?,
         (None, Some(TargetAddress::Unix(path))) => {
             let socket = UnixStream::connect(unix_path(path)).await?;
             (Socket::Unix(socket), None)
@@ -297,11 +298,23 @@ impl fmt::Display for Cause<'_> {
 
 async fn tcp(
     address: SocketAddr,
-    source: Option<&SourceAddress>,
+    group: &TargetGroup,
+    target: Option<&Target>,
 ) -> io::Result<(Socket, Option<IpAddr>)> {
+    let source = target.and_then(|target| target.source.as_ref());
+    let watch = keep_alive::towards(group, target);
     let socket = match source {
-        None => TcpStream::connect(address).await?,
-        Some(source) => socket_from(source, address)?.connect(address).await?,
+        None if watch.is_none() => TcpStream::connect(address).await?,
+        source => {
+            let socket = match source {
+                Some(source) => socket_from(source, address)?,
+                None => socket_to(address)?,
+            };
+            if let Some(watch) = &watch {
+                keep_alive::watch(&socket, watch)?;
+            }
+            socket.connect(address).await?
+        }
     };
     socket.set_nodelay(true)?;
     Ok((Socket::Tcp(socket), Some(address.ip())))
@@ -312,9 +325,10 @@ async fn tcp(
 /// # Errors
 /// What the system says: the address is none of this machine, the port is taken, the interface is none of it.
 pub fn socket_from(source: &SourceAddress, to: SocketAddr) -> io::Result<TcpSocket> {
-    let (socket, any) = match to {
-        SocketAddr::V4(_) => (TcpSocket::new_v4()?, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        SocketAddr::V6(_) => (TcpSocket::new_v6()?, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+    let socket = socket_to(to)?;
+    let any = match to {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
     if let Some(interface) = &source.interface {
         socket.bind_device(Some(interface.as_bytes()))?;
@@ -324,9 +338,21 @@ pub fn socket_from(source: &SourceAddress, to: SocketAddr) -> io::Result<TcpSock
         // A port may be bound again while the connection before waits for its end.
         socket.set_reuseaddr(true)?;
         let port = source.port.unwrap_or(0);
+        if port == 0 {
+            // The port is chosen when the connection is: then each may go to many places at a time, and an address has
+            // more than one connection a port. Older kernels choose it now.
+            let _ = crate::sys::choose_port_late(&socket);
+        }
         socket.bind(SocketAddr::new(address.unwrap_or(any), port))?;
     }
     Ok(socket)
+}
+
+fn socket_to(to: SocketAddr) -> io::Result<TcpSocket> {
+    match to {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }
 }
 
 /// What is sent and verified in the handshake. An address is never sent (RFC 6066 §3) but can be verified.

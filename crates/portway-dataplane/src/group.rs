@@ -20,6 +20,7 @@ use portway_model::name::Name;
 use portway_model::settings::{NoneHealthy, SourceAddress, TargetKey};
 use portway_model::snapshot::{GroupId, Target, TargetGroup};
 use portway_model::stage::Resolved;
+use portway_model::tcp::TcpWatch;
 use portway_telemetry::metrics::{GroupMetrics, Shard, TargetMetrics};
 use rustls::ClientConfig;
 use std::cell::Cell;
@@ -80,6 +81,8 @@ struct Reached<'g> {
     /// Settings of TLS, which are read from files: another object may trust others.
     tls: Option<*const ClientConfig>,
     source: Option<&'g SourceAddress>,
+    /// How the system watches over them.
+    watch: (TcpWatch, Option<Duration>),
 }
 
 impl<'g> Reached<'g> {
@@ -95,6 +98,7 @@ impl<'g> Reached<'g> {
             target: Arc::as_ptr(target),
             tls: own.or(parts.tls.as_ref()).map(Arc::as_ptr),
             source: configured.and_then(|it| it.source.as_ref()),
+            watch: (group.tcp, configured.and_then(|it| it.tcp_user_timeout)),
         }
     }
 }

@@ -31,6 +31,7 @@ mod reserve;
 mod retries;
 mod proxy_header;
 mod connect;
+pub mod keep_alive;
 pub mod pace;
 mod passwords;
 mod pool;

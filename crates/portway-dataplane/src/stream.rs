@@ -556,26 +556,27 @@ impl Stream {
 
     /// Lets the system take no more than so many bytes ahead of what it sends.
     pub(crate) fn hold_back(&self, bytes: u32) {
-        let socket = match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(tls) => &tls.socket,
-        };
-        if let Socket::Tcp(socket) = socket {
+        if let Some(socket) = self.tcp() {
             // Where that is not possible, a slow client is noticed later.
             let _ = socket2::SockRef::from(socket).set_tcp_notsent_lowat(bytes);
         }
     }
 
-    /// Our address; `None` for a UNIX socket.
-    pub(crate) fn local_address(&self) -> Option<std::net::SocketAddr> {
+    /// The socket; `None` for a UNIX socket.
+    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
         let socket = match self {
             Stream::Plain(socket) => socket,
             Stream::Tls(tls) => &tls.socket,
         };
         match socket {
-            Socket::Tcp(socket) => socket.local_addr().ok(),
+            Socket::Tcp(socket) => Some(socket),
             Socket::Unix(_) => None,
         }
+    }
+
+    /// Our address; `None` for a UNIX socket.
+    pub(crate) fn local_address(&self) -> Option<std::net::SocketAddr> {
+        self.tcp()?.local_addr().ok()
     }
 
     /// Keeps what the finished handshake with a target agreed on.

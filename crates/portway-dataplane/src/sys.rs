@@ -1,7 +1,7 @@
 //! The few questions to the kernel that tokio has no call for.
 
 use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt::TcpRepair;
+use nix::sys::socket::sockopt::{IpBindAddressNoPort, TcpRepair};
 use rustix::net::{RecvFlags, SocketFlags, accept_with, recv};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -33,6 +33,11 @@ pub(crate) fn accept(socket: &impl AsFd) -> io::Result<Option<OwnedFd>> {
 /// Lets a TCP socket close without a word to the other side; needs CAP_NET_ADMIN.
 pub(crate) fn close_unheard(socket: &impl AsFd) -> io::Result<()> {
     Ok(setsockopt(&socket.as_fd(), TcpRepair, &1)?)
+}
+
+/// A socket that is bound to an address without a port gets its port when it connects.
+pub(crate) fn choose_port_late(socket: &impl AsFd) -> io::Result<()> {
+    Ok(setsockopt(&socket.as_fd(), IpBindAddressNoPort, &true)?)
 }
 
 /// True for an address of this machine: a socket can be bound to it.

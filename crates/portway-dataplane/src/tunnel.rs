@@ -8,6 +8,7 @@ use crate::connect::Upstream;
 use crate::connection::Connection;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
+use crate::keep_alive;
 use crate::serve::Next;
 use crate::statistics::Flow;
 use crate::stream::Stream;
@@ -250,6 +251,10 @@ pub(crate) async fn after_upgrade(
     let connection = x.connection;
     let changed = x.scratch.timeouts.tunnel;
     let silence = Silence::of(connection, x.attempt.group, changed);
+    let group = x.attempt.group;
+    if let Some((group, _, _)) = group.and_then(|it| connection.generation.group(it)) {
+        keep_alive::tunnel_begins(connection, downstream, (group, &upstream.link.stream));
+    }
     let ledger = &x.ledger;
     let (before_in, before_out) = (ledger.body_in.get(), ledger.body_out.get());
     let flow = Flow::of(connection, x.attempt.group, x.attempt.target);

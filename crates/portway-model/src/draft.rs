@@ -17,6 +17,7 @@ use crate::settings::{
 };
 use crate::span::Spanned;
 use crate::stage::Named;
+use crate::tcp::TcpKeepAlive;
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -241,6 +242,17 @@ pub struct SocketDraft {
     pub shared: Option<Spanned<bool>>,
     /// Clients elsewhere hear nothing.
     pub packets_from: Option<Spanned<Vec<IpNet>>>,
+    /// How accepted connections are watched over.
+    pub tcp: TcpWatchDraft,
+}
+
+/// See [`TcpWatch`](crate::tcp::TcpWatch).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TcpWatchDraft {
+    /// Whether silent connections are probed; those that carry tunnels by default.
+    pub keep_alive: Option<Spanned<TcpKeepAlive>>,
+    /// How long what was sent may stay unacknowledged; as the system has it by default.
+    pub user_timeout: Option<Spanned<Duration>>,
 }
 
 /// TLS towards clients.
@@ -450,6 +462,8 @@ pub struct GroupDraft {
     pub abort_on_close: Option<Spanned<bool>>,
     /// Requests get a header of this name with the name of the target.
     pub target_name_header: Option<Spanned<String>>,
+    /// How connections to targets are watched over.
+    pub tcp: TcpWatchDraft,
 }
 
 impl GroupDraft {
@@ -486,6 +500,7 @@ impl GroupDraft {
             close: None,
             abort_on_close: None,
             target_name_header: None,
+            tcp: TcpWatchDraft::default(),
         }
     }
 }
@@ -539,6 +554,8 @@ pub struct TargetDraft {
     pub redirect: Option<Spanned<String>>,
     /// Where connections to it come from; as the system chooses by default.
     pub source: Option<Spanned<SourceAddress>>,
+    /// How long what was sent to it may stay unacknowledged; as its group says by default.
+    pub tcp_user_timeout: Option<Spanned<Duration>>,
 }
 
 impl TargetDraft {
@@ -568,6 +585,7 @@ impl TargetDraft {
             first_address: None,
             redirect: None,
             source: None,
+            tcp_user_timeout: None,
         }
     }
 }

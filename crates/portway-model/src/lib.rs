@@ -39,5 +39,6 @@ pub mod settings;
 pub mod snapshot;
 pub mod span;
 pub mod stage;
+pub mod tcp;
 pub mod template;
 pub mod transform;

@@ -17,8 +17,8 @@ use crate::draft::{
     AccessLogDraft, CertificateDraft, CertificateTlsDraft, ClientsDraft, ControlSocketDraft, Draft,
     ErrorPageDraft, ForwardedDraft, GroupDraft, GroupTimeoutsDraft, ListenerDraft,
     ListenerTimeoutsDraft, ListenerTlsDraft, LogFormat, MapDraft, ProcessDraft, RequestIdDraft,
-    SocketDraft, StickTableDraft, TargetDraft, TargetTlsDraft, TlsPolicyDraft, UpstreamTlsDraft,
-    UserDraft, UserlistDraft,
+    SocketDraft, StickTableDraft, TargetDraft, TargetTlsDraft, TcpWatchDraft, TlsPolicyDraft,
+    UpstreamTlsDraft, UserDraft, UserlistDraft,
 };
 use crate::expression::{Expression, Template};
 use crate::log::LogDestination;
@@ -35,6 +35,7 @@ use crate::snapshot::{
 };
 use crate::span::Spanned;
 use crate::stage::{Named, Pattern, Resolved};
+use crate::tcp::{TcpKeepAlive, TcpWatch};
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -237,7 +238,7 @@ impl Lift<'_> {
             number: some(&listener.number),
             tags: unless(&listener.tags, &Tags::default()),
             binds: listener.binds.clone(),
-            socket: socket(&listener.socket),
+            socket: socket(&listener.socket, listener.protocol),
             protocol: unless(
                 &listener.protocol,
                 &default_of_listener(!certificates.is_empty()),
@@ -376,6 +377,7 @@ impl Lift<'_> {
             close: unless(&group.close, &false),
             abort_on_close: unless(&group.abort_on_close, &false),
             target_name_header: some(&group.target_name_header),
+            tcp: tcp(&group.tcp, group.protocol),
             send_proxy: some(&group.send_proxy),
         }
     }
@@ -516,7 +518,7 @@ fn listener_timeouts(timeouts: &ListenerTimeouts) -> ListenerTimeoutsDraft {
     }
 }
 
-fn socket(socket: &SocketOptions) -> SocketDraft {
+fn socket(socket: &SocketOptions, protocol: Protocol) -> SocketDraft {
     SocketDraft {
         interface: some(&socket.interface),
         v6_only: unless(&socket.v6_only, &true),
@@ -524,6 +526,14 @@ fn socket(socket: &SocketOptions) -> SocketDraft {
         transparent: unless(&socket.transparent, &false),
         shared: unless(&socket.shared, &false),
         packets_from: some(&socket.packets_from),
+        tcp: tcp(&socket.tcp, protocol),
+    }
+}
+
+fn tcp(watch: &TcpWatch, protocol: Protocol) -> TcpWatchDraft {
+    TcpWatchDraft {
+        keep_alive: unless(&watch.keep_alive, &TcpKeepAlive::default_of(protocol)),
+        user_timeout: some(&watch.user_timeout),
     }
 }
 
@@ -593,6 +603,7 @@ fn target(target: &Target, check: Option<&HealthCheck>) -> TargetDraft {
         first_address: unless(&target.first_address, &defaults::FIRST_ADDRESS.to_vec()),
         redirect: some(&target.redirect),
         source: some(&target.source),
+        tcp_user_timeout: some(&target.tcp_user_timeout),
     }
 }
 

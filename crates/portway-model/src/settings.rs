@@ -2,6 +2,7 @@
 
 use crate::expression::Template;
 use crate::stage::Stage;
+use crate::tcp::{TcpKeepAlive, TcpWatch};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -467,4 +468,22 @@ pub struct SocketOptions {
     pub shared: bool,
     /// Packets from elsewhere vanish before anything answers them, as in a firewall; `None`: none does.
     pub packets_from: Option<Vec<IpNet>>,
+    /// How accepted connections are watched over.
+    pub tcp: TcpWatch,
+}
+
+impl SocketOptions {
+    /// Nothing is asked for.
+    pub const PLAIN: Self = Self {
+        interface: None,
+        v6_only: false,
+        backlog: None,
+        transparent: false,
+        shared: false,
+        packets_from: None,
+        tcp: TcpWatch {
+            keep_alive: TcpKeepAlive::Off,
+            user_timeout: None,
+        },
+    };
 }

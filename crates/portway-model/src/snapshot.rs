@@ -20,6 +20,7 @@ use crate::settings::{
 };
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
+use crate::tcp::TcpWatch;
 use ipnet::IpNet;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -447,6 +448,8 @@ pub struct TargetGroup {
     pub abort_on_close: bool,
     /// Requests get a header of this name with the name of the target, in place of what the client sent by this name.
     pub target_name_header: Option<String>,
+    /// How connections to targets are watched over.
+    pub tcp: TcpWatch,
     /// The PROXY protocol is sent to targets.
     pub send_proxy: Option<SendProxy>,
     /// The text that made it.
@@ -502,6 +505,8 @@ pub struct Target {
     pub redirect: Option<String>,
     /// Where connections to it come from; `None`: as the system chooses.
     pub source: Option<SourceAddress>,
+    /// How long what was sent to it may stay unacknowledged; `None`: as its group says.
+    pub tcp_user_timeout: Option<Duration>,
     /// The text that made it.
     pub origin: Origin,
 }

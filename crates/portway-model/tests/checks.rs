@@ -23,6 +23,7 @@ use portway_model::page::PageFrom;
 use portway_model::settings::*;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
+use portway_model::tcp::{KeepAliveTimes, TcpKeepAlive};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -2516,6 +2517,31 @@ fn limits_of_requests() {
         &[
             "P0103 @80: this demands no rate | give `request`, `response` or both in bytes a second, or leave `min_rate` out",
         ],
+    );
+    let probed = |idle: Duration, count| {
+        at(
+            80,
+            TcpKeepAlive::All(KeepAliveTimes {
+                idle: Some(idle),
+                interval: None,
+                count: Some(count),
+            }),
+        )
+    };
+    check(
+        |d| d.groups[0].tcp.keep_alive = Some(probed(Duration::from_secs(32_767), 127)),
+        &[],
+    );
+    check(
+        |d| d.listeners[0].socket.tcp.keep_alive = Some(probed(Duration::from_millis(1500), 128)),
+        &[
+            "P0103 @80: the time before the first probe is not of whole seconds, or too long | from `1s` to `32767s`",
+            "P0103 @80: 128 is out of range for a number of probes | from 1 to 127",
+        ],
+    );
+    check(
+        |d| d.groups[0].tcp.user_timeout = Some(at(80, Duration::ZERO)),
+        &["P0103 @80: the time to be acknowledged is zero | give a time, such as `30s`"],
     );
     check(
         limited(Phase::Request, rate(0, 0)),

@@ -16,16 +16,6 @@ use super::{
 /// Connections to a control socket that wait to be accepted: a few tools at once.
 const BACKLOG: i32 = 64;
 
-/// How sockets are made where nothing is said.
-const OPTIONS: SocketOptions = SocketOptions {
-    interface: None,
-    v6_only: false,
-    backlog: None,
-    transparent: false,
-    shared: false,
-    packets_from: None,
-};
-
 /// A control socket that is bound and listening, non-blocking.
 #[derive(Debug)]
 pub struct ControlListener {
@@ -93,12 +83,13 @@ fn open(
         Place::Tcp { ip, port } => {
             let free = match neighbour.may_share(&place) {
                 true => Ok(()),
-                false => is_free(&place, &OPTIONS),
+                false => is_free(&place, &SocketOptions::PLAIN),
             };
-            let taken = free.and_then(|()| taken_tcp(*ip, *port, &OPTIONS, BACKLOG, neighbour));
+            let taken = free
+                .and_then(|()| taken_tcp(*ip, *port, &SocketOptions::PLAIN, BACKLOG, neighbour));
             let opened = taken.and_then(|taken| match taken.into_iter().find(listens) {
                 Some(taken) => Ok(taken),
-                None => another_tcp(*ip, *port, &OPTIONS, Some(BACKLOG)),
+                None => another_tcp(*ip, *port, &SocketOptions::PLAIN, Some(BACKLOG)),
             });
             opened.map(Socket::Tcp)
         }
@@ -142,7 +133,7 @@ pub(super) fn check(process: &Process, neighbour: &Neighbour) -> Diagnostics {
         if neighbour.may_share(&place) {
             continue;
         }
-        if let Err(error) = is_free(&place, &OPTIONS) {
+        if let Err(error) = is_free(&place, &SocketOptions::PLAIN) {
             found.push(explain(socket, &place, &error));
         }
     }

@@ -129,12 +129,8 @@ mod tests {
     /// Whether a client at `from` reaches a socket that hears of `networks`.
     fn reaches(bind: &str, networks: &[&str], from: &str) -> bool {
         let options = SocketOptions {
-            interface: None,
-            v6_only: false,
-            backlog: None,
-            transparent: false,
-            shared: false,
             packets_from: Some(networks.iter().map(|it| it.parse().unwrap()).collect()),
+            ..SocketOptions::PLAIN
         };
         let bind: IpAddr = bind.parse().unwrap();
         let listener = super::super::another_tcp(Some(bind), 0, &options, Some(8)).unwrap();

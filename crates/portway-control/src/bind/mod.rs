@@ -18,7 +18,7 @@ mod tests;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 pub use held::Held;
@@ -35,6 +35,7 @@ use portway_model::name::Name;
 use portway_model::settings::SocketOptions;
 use portway_model::snapshot::{ListenerId, Snapshot};
 use portway_model::span::Span;
+use portway_model::tcp::TcpKeepAlive;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 /// Connections that wait to be accepted on each socket; HAProxy's and nginx's defaults are 4096 and 511. The kernel
@@ -394,6 +395,9 @@ fn open(
         }
         Place::Inherited(number) => {
             let socket = inherited(*number)?;
+            if let Socket::Tcp(socket) = &socket {
+                watch_over(socket, wanted.options)?;
+            }
             each.map(|_| duplicate(&socket)).collect()
         }
     }
@@ -469,6 +473,7 @@ fn taken_tcp(
     }
     for socket in &taken {
         filter::put(SockRef::from(socket), options)?;
+        watch_over(socket, options)?;
         if listens(socket) {
             rustix::net::listen(socket, backlog)?;
         }
@@ -486,11 +491,26 @@ fn another_tcp(
 ) -> io::Result<TcpListener> {
     let socket = tcp_socket(ip, port, options, true)?;
     filter::put(SockRef::from(&socket), options)?;
+    watch_over(&socket, options)?;
     if let Some(backlog) = backlog {
         socket.listen(backlog)?;
     }
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// Lets the system watch over the connections that a socket accepts: they inherit it. One that another process has left
+/// loses what is not wanted.
+fn watch_over(socket: &impl AsFd, options: &SocketOptions) -> io::Result<()> {
+    let set = SockRef::from(socket);
+    if options.tcp.keep_alive == TcpKeepAlive::Off {
+        set.set_keepalive(false)?;
+    }
+    if options.tcp.user_timeout.is_none() {
+        set.set_tcp_user_timeout(None)?;
+    }
+    portway_dataplane::keep_alive::watch(socket, &options.tcp)
+        .map_err(|error| of_option("`tcp_keep_alive` and `tcp_user_timeout`", &error))
 }
 
 /// A bound socket. Without an address: one socket for IPv6 and IPv4, or for IPv4 alone where there is no IPv6.

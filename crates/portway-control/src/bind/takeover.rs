@@ -412,14 +412,7 @@ mod tests {
         giving.join().unwrap().unwrap();
         assert!(taken.unix(&name).unwrap().is_some());
         assert!(taken.unix("@other").unwrap().is_none());
-        let options = SocketOptions {
-            interface: None,
-            v6_only: false,
-            backlog: None,
-            transparent: false,
-            shared: false,
-            packets_from: None,
-        };
+        let options = SocketOptions::PLAIN;
         let local = tcp.local_addr().unwrap();
         let same = taken.tcp(local, &options, false).unwrap();
         assert_eq!(same.len(), 1);

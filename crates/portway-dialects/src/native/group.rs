@@ -39,6 +39,8 @@ fields!(GroupDraft {
     "close" => close,
     "abort_on_close" => abort_on_close,
     "target_name_header" => target_name_header,
+    "tcp_keep_alive" => tcp.keep_alive,
+    "tcp_user_timeout" => tcp.user_timeout,
     "health_check" => health_check,
     "timeouts" => timeouts,
     "tls" => tls,
@@ -68,6 +70,7 @@ fields!(TargetDraft {
     "first_address" => first_address,
     "redirect" => redirect,
     "source" => source,
+    "tcp_user_timeout" => tcp_user_timeout,
 });
 
 fields!(GroupTimeoutsDraft {

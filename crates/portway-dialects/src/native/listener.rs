@@ -82,6 +82,8 @@ fields!(SocketDraft {
     "transparent" => transparent,
     "shared" => shared,
     "packets_from" => packets_from,
+    "tcp_keep_alive" => tcp.keep_alive,
+    "tcp_user_timeout" => tcp.user_timeout,
 });
 
 fields!(ForwardedDraft {

@@ -28,6 +28,7 @@ mod rule;
 mod scalar;
 mod service;
 mod target;
+mod tcp;
 
 pub use outline::{
     OutlinedField, is_secret_name, outline_certificate, outline_group, outline_listener,
@@ -218,7 +219,7 @@ fn read_object<T: Object>(
 
 /// Every key and word that files may hold, for the reference to be held against.
 pub fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 25] = [
+    let lists: [&[&str]; 27] = [
         &SECTIONS,
         ListenerDraft::KEYS,
         ListenerTlsDraft::KEYS,
@@ -234,6 +235,8 @@ pub fn vocabulary() -> Vec<&'static str> {
         log::SYSLOG_KEYS,
         log::CAPTURE_COOKIE_KEYS,
         min_rate::MIN_RATE_KEYS,
+        tcp::KEEP_ALIVE_KEYS,
+        tcp::KEEP_ALIVE_WORDS,
         listener::PROTOCOLS,
         listener::FORWARDED_MODES,
         listener::TLS_VERSIONS,

@@ -110,6 +110,7 @@ impl Compiler<'_> {
                 check_header_written(&mut self.found, &name.value, name.span);
                 name.value.clone()
             }),
+            tcp: super::tcp::watch(&mut self.found, &draft.tcp, protocol),
             send_proxy: self.send_proxy(draft.send_proxy.as_ref()),
             origin: Origin(draft.name.span),
         })
@@ -448,6 +449,7 @@ impl Compiler<'_> {
             track: None,
             redirect: draft.redirect.as_ref().map(|x| x.value.clone()),
             source: draft.source.as_ref().map(|source| self.source(source)),
+            tcp_user_timeout: super::tcp::user_timeout(&mut self.found, draft.tcp_user_timeout),
             first_address: match &draft.first_address {
                 Some(sources) => sources.value.clone(),
                 None => defaults::FIRST_ADDRESS.to_vec(),

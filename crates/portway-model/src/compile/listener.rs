@@ -105,7 +105,7 @@ impl Compiler<'_> {
             number: self.number(draft.number),
             tags: draft.tags.clone().map(|x| x.value).unwrap_or_default(),
             binds: draft.binds.clone(),
-            socket: self.socket(&draft.socket),
+            socket: self.socket(&draft.socket, protocol),
             protocol,
             tls: tls?,
             rules: rules?,
@@ -134,7 +134,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn socket(&mut self, draft: &SocketDraft) -> SocketOptions {
+    fn socket(&mut self, draft: &SocketDraft, protocol: Protocol) -> SocketOptions {
         if let Some(interface) = &draft.interface {
             check_interface(&mut self.found, &interface.value, interface.span);
         }
@@ -147,6 +147,7 @@ impl Compiler<'_> {
             transparent: draft.transparent.is_some_and(|x| x.value),
             shared: draft.shared.is_some_and(|x| x.value),
             packets_from: draft.packets_from.as_ref().map(|x| x.value.clone()),
+            tcp: super::tcp::watch(&mut self.found, &draft.tcp, protocol),
         }
     }
 

@@ -24,6 +24,7 @@ mod responses;
 mod rules;
 mod simplify;
 mod tables;
+pub mod tcp;
 mod text;
 mod tls;
 mod types;

@@ -8,6 +8,7 @@ use portway_model::expression::{NumberRange, Scope, Template, TemplatePart, Valu
 use portway_model::settings::{SameSite, SourceAddress};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
+use portway_model::tcp::{KeepAliveTimes, TcpKeepAlive};
 use std::time::Duration;
 
 impl Choices {
@@ -113,6 +114,22 @@ impl Choices {
         draft.full_connections = self.setting(|c| c.below(10_000));
     }
 
+    pub(super) fn tcp_watch(&mut self) -> TcpWatchDraft {
+        let seconds = |c: &mut Self| c.maybe(|c| Duration::from_secs(c.one(1, &[32_767])));
+        TcpWatchDraft {
+            keep_alive: self.setting(|c| {
+                let times = KeepAliveTimes {
+                    idle: seconds(c),
+                    interval: seconds(c),
+                    count: c.maybe(|c| c.one(1, &[127])),
+                };
+                let others = [TcpKeepAlive::Tunnels, TcpKeepAlive::All(times)];
+                c.one(TcpKeepAlive::Off, &others)
+            }),
+            user_timeout: self.setting(Self::duration),
+        }
+    }
+
     pub(super) fn target_choices(&mut self, plain: TargetDraft) -> TargetDraft {
         let ip = FirstAddress::Ip(self.address());
         TargetDraft {
@@ -128,6 +145,7 @@ impl Choices {
             send_proxy: self.setting(|_| false),
             agent: self.setting(Self::agent),
             redirect: self.setting(Self::token),
+            tcp_user_timeout: self.setting(Self::duration),
             source: self.setting(|c| SourceAddress {
                 address: c.maybe(|c| c.address()),
                 port: c.maybe(|c| c.one(1, &[40_000])),

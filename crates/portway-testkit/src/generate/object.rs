@@ -459,6 +459,7 @@ impl Choices {
             transparent: self.setting(|c| c.one_in(2)),
             shared: self.setting(|c| c.one_in(2)),
             packets_from: self.setting(|c| c.some(3, Self::network)),
+            tcp: self.tcp_watch(),
         };
         draft.forwarded = self.forwarded();
         draft.request_id = self.setting(|c| c.request_id(tls));
@@ -686,6 +687,7 @@ impl Choices {
         draft.close = self.setting(|c| c.one_in(2));
         draft.abort_on_close = self.setting(|c| c.one_in(2));
         draft.target_name_header = self.setting(Self::header);
+        draft.tcp = self.tcp_watch();
         draft
     }
 

@@ -54,6 +54,7 @@ mod status_watch;
 mod streams;
 mod systemd;
 mod takeover;
+mod tcp_watch;
 mod tls;
 mod tls_targets;
 mod trace;

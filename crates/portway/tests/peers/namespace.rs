@@ -51,6 +51,11 @@ impl Namespace {
         }
     }
 
+    /// Its name, by which `ip` knows it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The way to these addresses.
     pub(crate) fn route(&self, scene: &Scene, to: &str, via: &str) {
         self.ip(scene, &["route", "add", to, "via", via]);

@@ -4,8 +4,6 @@ use super::State::{Except, NoEffect, NotYet, Old, Refused, Supported};
 use super::{Row, State, rows};
 
 const DENY: State = Old("http-request deny");
-const KEEPALIVE: State =
-    NoEffect("TCP keepalive is left to the system; timeouts find peers that are gone");
 const MAIL: State = Refused("mail is not sent: watch the metrics, the statistics or the log");
 const SPLICE: State =
     NoEffect("data is copied through small buffers; the kernel is not asked to splice");
@@ -23,9 +21,9 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "capture cookie" @ "fl" => Supported;
     "capture request" @ "fl" => Supported;
     "capture response" @ "fl" => Supported;
-    "clitcpka-cnt" @ "dfl" => KEEPALIVE;
-    "clitcpka-idle" @ "dfl" => KEEPALIVE;
-    "clitcpka-intvl" @ "dfl" => KEEPALIVE;
+    "clitcpka-cnt" @ "dfl" => Supported;
+    "clitcpka-idle" @ "dfl" => Supported;
+    "clitcpka-intvl" @ "dfl" => Supported;
     "clitimeout" @ "dflb" => Old("timeout client");
     "compression algo" @ "dflb" => Supported;
     "compression offload" @ "dflb" => Supported;
@@ -105,7 +103,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
         NoEffect("unclear responses are refused whatever this says");
     "option allbackups" @ "dlb" => Supported;
     "option checkcache" @ "dlb" => Supported;
-    "option clitcpka" @ "dfl" => KEEPALIVE;
+    "option clitcpka" @ "dfl" => Supported;
     "option contstats" @ "dfl" => NoEffect("bytes are counted as they go in any case");
     "option disable-h2-upgrade" @ "dfl" => NoEffect("HTTP/2 is not spoken to clients in clear");
     "option dontlog-normal" @ "dfl" => Supported;
@@ -155,12 +153,12 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "option splice-response" @ "dflb" => SPLICE;
     "option spop-check" @ "dlb" =>
         Refused("SPOE agents are not spoken to: no traffic is handed to programs beside the proxy");
-    "option srvtcpka" @ "dlb" => KEEPALIVE;
+    "option srvtcpka" @ "dlb" => Supported;
     "option ssl-hello-chk" @ "dlb" => Supported;
     "option tcp-check" @ "dlb" => Supported;
     "option tcp-smart-accept" @ "dfl" => NoEffect("how packets are acknowledged is left to the system");
     "option tcp-smart-connect" @ "dlb" => NoEffect("how packets are acknowledged is left to the system");
-    "option tcpka" @ "dflb" => KEEPALIVE;
+    "option tcpka" @ "dflb" => Supported;
     "option tcplog" @ "dfl" => Supported;
     "option transparent" @ "dlb" => Supported;
     "persist rdp-cookie" @ "dlb" => Except("servers without an IPv4 address of their own");
@@ -194,9 +192,9 @@ pub(super) const KEYWORDS: &[Row] = rows! {
         NoEffect("a new process knows of servers what the configuration says and its checks find");
     "server-template" @ "lb!" => Supported;
     "source" @ "dlb" => Except("`usesrc`, a range of ports");
-    "srvtcpka-cnt" @ "dlb" => KEEPALIVE;
-    "srvtcpka-idle" @ "dlb" => KEEPALIVE;
-    "srvtcpka-intvl" @ "dlb" => KEEPALIVE;
+    "srvtcpka-cnt" @ "dlb" => Supported;
+    "srvtcpka-idle" @ "dlb" => Supported;
+    "srvtcpka-intvl" @ "dlb" => Supported;
     "srvtimeout" @ "dflb" => Old("timeout server");
     "stats admin" @ "flb" => Supported;
     "stats auth" @ "dflb" => Supported;

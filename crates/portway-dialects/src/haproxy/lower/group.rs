@@ -75,6 +75,7 @@ impl Lowering<'_, '_, '_> {
         group.keep_when_down = on("persist");
         group.full_connections = proxy.fullconn;
         group.abort_on_close = on("abortonclose");
+        group.tcp = proxy.server_watch();
         group.error_pages = self.error_pages(proxy);
         group.target_name_header.clone_from(&proxy.send_name_header);
         group.close = proxy
@@ -229,6 +230,7 @@ impl Lowering<'_, '_, '_> {
         let source = own.source.as_ref().or(proxy.source.as_ref());
         let says = |it: &&Spanned<SourceAddress>| it.value != SourceAddress::default();
         target.source = source.filter(says).cloned();
+        target.tcp_user_timeout = own.user_timeout;
         target.track = self.tracked(proxy, server);
         if own.cookie.is_some() && proxy.mode() == Mode::Tcp {
             let message = format!(

@@ -91,6 +91,7 @@ impl Lowering<'_, '_, '_> {
         listener.socket.interface.clone_from(&first.interface);
         listener.socket.transparent = first.transparent.map(|span| Spanned::new(true, span));
         listener.socket.backlog = first.backlog.or(proxy.backlog);
+        listener.socket.tcp = proxy.client_watch(first.user_timeout);
         if tls {
             self.listener_tls(listener, proxy, first);
         } else if let Some(certificate) = first.tls.certificates.first() {
@@ -263,6 +264,7 @@ fn agree(a: &Bind, b: &Bind) -> bool {
         && a.transparent.is_some() == b.transparent.is_some()
         && a.interface == b.interface
         && a.backlog == b.backlog
+        && a.user_timeout == b.user_timeout
         && a.maxconn == b.maxconn
 }
 

@@ -1,13 +1,14 @@
 //! `bind`: where a frontend accepts, and how.
 
 use super::keyword::{missing, whole};
-use super::{Args, Proxy};
+use super::{Args, Proxy, keep_alive};
 use crate::haproxy::keywords::{self, OptionOf};
 use crate::haproxy::{Line, Reader, Word, address};
 use portway_model::address::BindAddress;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::settings::{Faults, FileMode, TlsVersion};
 use portway_model::span::{Span, Spanned};
+use std::time::Duration;
 
 /// What is asked of the other side's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,7 @@ pub(crate) struct Bind {
     pub(crate) transparent: Option<Span>,
     pub(crate) interface: Option<Spanned<String>>,
     pub(crate) backlog: Option<Spanned<u32>>,
+    pub(crate) user_timeout: Option<Spanned<Duration>>,
     pub(crate) tls: BindTls,
     pub(crate) span: Span,
 }
@@ -98,6 +100,7 @@ impl Bind {
             transparent: None,
             interface: None,
             backlog: None,
+            user_timeout: None,
             tls: BindTls::default(),
             span,
         }
@@ -206,6 +209,7 @@ fn valued(bind: &mut Bind, word: &Word, value: &Word, reader: &mut Reader<'_>) {
                 .and_then(|n| u32::try_from(n).ok())
                 .map(|n| value.spanned(n));
         }
+        "tcp-ut" => bind.user_timeout = keep_alive::user_timeout(value, reader),
         "user" | "uid" => bind.socket_user = text(),
         "group" | "gid" => bind.socket_group = text(),
         "crt" => bind.tls.certificates.extend(text()),

@@ -4,8 +4,8 @@ use super::log::log_line;
 use super::option::option_line;
 use super::{Args, Capture, CaptureSlot, CookieCapture, List, Mode, Proxy};
 use super::{
-    balance, bind, check, check_rule, compression, cookie, http_rule, redirect, respond, rule,
-    server, stats, stick, table, tcp_rule,
+    balance, bind, check, check_rule, compression, cookie, http_rule, keep_alive, redirect,
+    respond, rule, server, stats, stick, table, tcp_rule,
 };
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Line, Reader, Word, old};
@@ -57,6 +57,8 @@ pub(super) fn read(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
             log_line(proxy, line, reader);
         }
         "stats" => stats::line(proxy, line, reader),
+        "clitcpka-cnt" | "clitcpka-idle" | "clitcpka-intvl" | "srvtcpka-cnt" | "srvtcpka-idle"
+        | "srvtcpka-intvl" => keep_alive::line(proxy, line, reader),
         "compression" => compression::line(proxy, line, reader),
         "filter" => compression::filter(proxy, line, reader),
         "stick-table" => table::line(proxy, line, reader),

@@ -13,6 +13,7 @@ mod compression;
 mod cookie;
 mod error_file;
 mod http_rule;
+mod keep_alive;
 mod keyword;
 mod log;
 mod map_rule;
@@ -39,6 +40,7 @@ pub(crate) use check::{CheckMethod, CheckSettings, HttpCheckRequest};
 pub(crate) use check_rule::{CheckRule, completed as completed_request};
 pub(crate) use compression::CompressionSettings;
 pub(crate) use cookie::CookieSettings;
+pub(crate) use keep_alive::Probes;
 pub(crate) use keyword::timeout as set_timeout;
 pub(crate) use log::{LogForm, LogTarget, log_target};
 pub(crate) use option::{ClientHeader, Closing, Flags};
@@ -182,6 +184,9 @@ pub(crate) struct Proxy {
     pub(crate) persist_rdp_cookie: Option<Spanned<String>>,
     /// Where connections to servers come from.
     pub(crate) source: Option<Spanned<SourceAddress>>,
+    /// When silent connections are probed, where that is asked for.
+    pub(crate) client_probes: Probes,
+    pub(crate) server_probes: Probes,
     /// What replaces answers of our own; a later line is stronger.
     pub(crate) errors: Vec<ErrorLine>,
     pub(crate) stats: Option<StatsSettings>,
@@ -249,6 +254,8 @@ impl Proxy {
             session_rate: None,
             persist_rdp_cookie: None,
             source: None,
+            client_probes: Probes::default(),
+            server_probes: Probes::default(),
             errors: Vec::new(),
             stats: None,
             compression: CompressionSettings::default(),

@@ -2,7 +2,7 @@
 
 use super::bind::{Versions, alpn, version, version_flag};
 use super::keyword::whole;
-use super::{Args, ProxyKind};
+use super::{Args, ProxyKind, keep_alive};
 use crate::haproxy::keywords::{self, OptionOf};
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Reader, Word};
@@ -102,6 +102,7 @@ pub(crate) struct ServerOptions {
     pub(crate) tls: ServerTls,
     pub(crate) redirect: Option<Spanned<String>>,
     pub(crate) source: Option<Spanned<SourceAddress>>,
+    pub(crate) user_timeout: Option<Spanned<Duration>>,
     pub(crate) pool_max: Option<Spanned<u32>>,
     pub(crate) pool_idle: Option<Spanned<Duration>>,
 }
@@ -214,6 +215,7 @@ fn valued(
         "pool-max-conn" => own.pool_max = pool_max(value, reader),
         "pool-purge-delay" => own.pool_idle = Some(time(value, reader)?),
         "slowstart" => own.slowstart = Some(time(value, reader)?),
+        "tcp-ut" => own.user_timeout = keep_alive::user_timeout(value, reader),
         "cookie" => own.cookie = text(),
         "track" => own.track = text(),
         "redir" => own.redirect = text(),

@@ -12,6 +12,7 @@ use super::terms::{Said, ends_tls};
 use super::{Lowering, NO_LIMIT, forwarded};
 use portway_model::action::{Action, Phase, Weighted};
 use portway_model::address::TargetAddress;
+use portway_model::compile::tcp::MAX_KEEP_ALIVE;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{GroupDraft, ListenerDraft, TargetDraft, TargetTlsDraft};
 use portway_model::expression::{Condition, Value};
@@ -20,6 +21,8 @@ use portway_model::name::Name;
 use portway_model::settings::{Protocol, ProxyProtocol, SendProxy};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
+use portway_model::tcp::{KeepAliveTimes, TcpKeepAlive};
+use std::time::Duration;
 
 /// What a middleware does to a connection.
 enum Step {
@@ -291,6 +294,10 @@ impl Lowering<'_> {
         group.timeouts.connect = transport
             .and_then(|it| it.duration("dialTimeout"))
             .filter(|it| !it.value.is_zero());
+        let probed = transport.and_then(|it| it.duration("dialKeepAlive"));
+        group.tcp.keep_alive = probed
+            .filter(|it| !it.value.is_zero())
+            .map(|it| it.map(probes_after));
         let proxy = transport.and_then(|it| it.section("proxyProtocol"));
         if let Some(section) = balancer.section("proxyProtocol").or(proxy) {
             let version = match section.number("version").map_or(2, |it| it.value) {
@@ -311,4 +318,16 @@ impl Lowering<'_> {
         self.draft.groups.push(group);
         Some(name)
     }
+}
+
+/// Probes as Traefik's language makes them: the time is that before the first, the others come every 15 seconds, and nine
+/// of them are waited for. The system counts in whole seconds.
+fn probes_after(idle: Duration) -> TcpKeepAlive {
+    let most = MAX_KEEP_ALIVE.as_secs();
+    let seconds = idle.as_secs() + u64::from(idle.subsec_nanos() > 0);
+    TcpKeepAlive::All(KeepAliveTimes {
+        idle: Some(Duration::from_secs(seconds.min(most))),
+        interval: Some(Duration::from_secs(15)),
+        count: Some(9),
+    })
 }

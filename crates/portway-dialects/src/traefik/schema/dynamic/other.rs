@@ -64,11 +64,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes("tcp.middlewares.*.inFlightConn.amount", Number),
     yes("tcp.serversTransports", Names),
     yes("tcp.serversTransports.*", Section),
-    no_effect(
-        "tcp.serversTransports.*.dialKeepAlive",
-        Duration,
-        "the system says when connections are probed",
-    ),
+    yes("tcp.serversTransports.*.dialKeepAlive", Duration),
     yes("tcp.serversTransports.*.dialTimeout", Duration),
     yes("tcp.serversTransports.*.proxyProtocol", Section),
     yes("tcp.serversTransports.*.proxyProtocol.version", Number),
