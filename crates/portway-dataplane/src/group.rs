@@ -8,13 +8,14 @@ use crate::pool::Pool;
 use crate::timer::{TICK, Timer};
 use crate::worker::Worker;
 use portway_core::balance::{
-    Algorithm, Ask, Balancer, Candidate, Candidates, Choice, Digest, Key, Live, Lookup, NoTarget,
-    SIXTEENTHS, Tier, Tried, WhenNoneUsable, digest, digest_address, hash_address, hash_bytes,
+    Ability, Algorithm, Ask, Balancer, Candidate, Candidates, Choice, Digest, Enough, Key, Live,
+    Lookup, Members, NoTarget, Policy, SIXTEENTHS, Tried, WhenNoneUsable, digest, digest_address,
+    hash_address, hash_bytes,
 };
 use portway_core::budget::Budget;
 use portway_core::evaluate::{self, Facts, Fetched};
 use portway_core::stick::Remembered;
-use portway_model::choice::{Algorithm as Configured, HashFunction, HashMethod};
+use portway_model::choice::{Algorithm as Configured, HashFunction, HashMethod, MinHealthy};
 use portway_model::expression::{GroupFigure, TargetFigure};
 use portway_model::name::Name;
 use portway_model::settings::{NoneHealthy, SourceAddress, TargetKey};
@@ -389,6 +390,14 @@ impl Generation {
         }
     }
 
+    /// How well a group can serve now.
+    pub(crate) fn ability(&self, id: GroupId) -> Ability {
+        let group = self.group(id);
+        group.map_or(Ability::None, |(_, parts, run)| {
+            run.balancer.ability(&Targets(parts))
+        })
+    }
+
     /// Closes connections that wait for a request, `most` at most; how many.
     pub(crate) fn close_idle(&self, most: u32) -> u32 {
         let mut left = most;
@@ -426,14 +435,8 @@ impl GroupRun {
         metrics: impl Fn(usize) -> Arc<TargetMetrics>,
         before: &HashMap<Reached<'_>, &Rc<Pool>>,
     ) -> Self {
-        let when_none = match group.none_healthy {
-            NoneHealthy::Refuse => WhenNoneUsable::None,
-            NoneHealthy::FailOpen => WhenNoneUsable::FailOpen,
-        };
         let balancer = Balancer::new(
-            algorithm(&group.algorithm),
-            when_none,
-            group.backups_together,
+            policy(group),
             Arc::new(Candidates::new(candidates(group, &parts.numbers))),
             Arc::clone(&parts.turns),
         );
@@ -466,8 +469,8 @@ impl GroupRun {
             .collect()
     }
 
-    /// Among whom is chosen now, each with its weight in sixteenths.
-    pub(crate) fn members(&self, parts: &GroupParts) -> (Option<Tier>, Vec<(usize, u32)>) {
+    /// Among whom is chosen now.
+    pub(crate) fn members(&self, parts: &GroupParts) -> Members {
         self.balancer.members(&Targets(parts))
     }
 
@@ -483,8 +486,27 @@ fn candidates(group: &TargetGroup, numbers: &[u32]) -> Vec<Candidate> {
         backup: target.backup,
         identity: hash_bytes(target.name.as_str().as_bytes()),
         id: *number,
+        near: false,
     };
     group.targets.iter().zip(numbers).map(candidate).collect()
+}
+
+fn policy(group: &TargetGroup) -> Policy {
+    let MinHealthy { count, percent } = group.min_healthy;
+    Policy {
+        algorithm: algorithm(&group.algorithm),
+        when_none_usable: match group.none_healthy {
+            NoneHealthy::Refuse => WhenNoneUsable::None,
+            NoneHealthy::FailOpen => WhenNoneUsable::FailOpen,
+        },
+        backups_together: group.backups_together,
+        bound: group.hash_balance_factor,
+        enough: Enough {
+            count,
+            percent: percent.into(),
+        },
+        zone: 0,
+    }
 }
 
 fn algorithm(configured: &Configured<Resolved>) -> Algorithm {

@@ -25,6 +25,7 @@ mod sticky;
 pub mod seal;
 mod stick;
 mod credentials;
+mod share;
 mod group;
 mod later;
 mod reserve;

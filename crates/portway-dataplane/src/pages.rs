@@ -5,9 +5,9 @@
 //! client's connection in doubt are answered as ever.
 
 use crate::exchange::{Attempt, Exchange};
-use crate::policy::draw;
 use crate::reply::forget_response;
 use crate::serve::Next;
+use crate::share;
 use crate::sticky::Kept;
 use crate::variables::Variables;
 use portway_core::evaluate::rewrite::split_target;
@@ -78,7 +78,8 @@ pub(crate) fn takes(x: &mut Exchange<'_>, status: u16) -> bool {
         let Some(case) = case.filter(|case| bodiless || case.target.is_some()) else {
             continue;
         };
-        let Some(group) = draw(&case.forward, x.connection.worker.turn()) else {
+        let turn = x.connection.worker.turn();
+        let Some(group) = share::draw(&x.connection.generation, &case.forward, turn) else {
             continue;
         };
         let target = case.target.as_ref().map(|template| {

@@ -12,6 +12,7 @@ use crate::mirror;
 use crate::pages;
 use crate::request_line;
 use crate::service::Asked;
+use crate::share;
 use crate::stick::StickRule;
 use crate::trace;
 use crate::track;
@@ -24,7 +25,7 @@ use portway_core::http1::{BodyLength, Known, write_field};
 use portway_core::route::Router;
 use portway_core::stick::Event;
 use portway_model::action::{
-    Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Rule, TimeoutKind, Weighted,
+    Action, AnswerBody, End, FixedResponse, NamePattern, NewTimeout, Rule, TimeoutKind,
 };
 use portway_model::authorize::Authorize;
 use portway_model::choice::{StickTo, StickinessUse};
@@ -335,7 +336,8 @@ pub(crate) fn perform(
 fn end(x: &mut Exchange<'_>, action: &Action<Resolved>, origin: Origin) -> Option<Decision> {
     match action {
         Action::Forward(groups) => {
-            let group = draw(groups, x.connection.worker.turn());
+            let generation = &x.connection.generation;
+            let group = share::draw(generation, groups, x.connection.worker.turn());
             return Some(group.map_or(Decision::Undecided, Decision::Forward));
         }
         Action::ForwardByName { name, fallback } => {
@@ -570,27 +572,6 @@ fn set_variable(x: &mut Exchange<'_>, variable: &Variable, value: Fetched<'stati
     if !has_room {
         crate::record::limit_reached(x, Limit::Variables);
     }
-}
-
-/// Draws one of the groups in proportion to their weights; `None` where none has any.
-pub(crate) fn draw(groups: &[Weighted<Resolved>], chance: u64) -> Option<GroupId> {
-    if let [only] = groups {
-        return Some(only.group);
-    }
-    let sum: u64 = groups
-        .iter()
-        .map(|weighted| u64::from(weighted.weight))
-        .sum();
-    let mut drawn = u64::try_from((u128::from(chance) * u128::from(sum)) >> 64).ok()?;
-    groups
-        .iter()
-        .find(|weighted| {
-            let weight = u64::from(weighted.weight);
-            let taken = drawn < weight;
-            drawn = drawn.wrapping_sub(weight);
-            taken
-        })
-        .map(|weighted| weighted.group)
 }
 
 /// Sends the client to the same path and query behind this prefix; HAProxy closes the connection then.

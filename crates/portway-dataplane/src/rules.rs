@@ -6,11 +6,13 @@
 
 use crate::connection::{Connection, TlsDetails};
 use crate::facts::facts_of_connection;
+use crate::group::Generation;
 use crate::limits;
 use crate::log_value::Subject;
 use crate::peer_certificate;
-use crate::policy::{Side, draw, moved};
+use crate::policy::{Side, moved};
 use crate::record::Passed;
+use crate::share;
 use crate::stick::{StickRule, Sticks};
 use crate::track::{self};
 use portway_core::client_hello::{Looked, look};
@@ -123,7 +125,9 @@ impl<'r> Rules<'r> {
         if truth && !skipped {
             for action in &rule.actions {
                 let verdict = match action {
-                    Action::Forward(groups) if groups.len() > 1 => teller.drawn(groups),
+                    Action::Forward(groups) if groups.len() > 1 => {
+                        teller.drawn(groups, &connection.generation)
+                    }
                     _ => self.perform(action, connection, first),
                 };
                 teller.performed(action, &seen(connection, first));
@@ -163,7 +167,8 @@ impl<'r> Rules<'r> {
         }
         match action {
             Action::Forward(groups) => {
-                let group = draw(groups, connection.worker.turn());
+                let turn = connection.worker.turn();
+                let group = share::draw(&connection.generation, groups, turn);
                 return Some(group.map_or(Verdict::Reject { silent: false }, Verdict::Forward));
             }
             Action::HandOver(listener) => return Some(Verdict::HandOver(*listener)),
@@ -262,7 +267,7 @@ pub(crate) trait ConnectionTeller {
     fn judged(&mut self, index: usize, truth: bool, reasons: &[Judged<'_>], skipped: bool);
 
     /// One of these is drawn by weight.
-    fn drawn(&mut self, groups: &[Weighted<Resolved>]) -> Option<Verdict>;
+    fn drawn(&mut self, groups: &[Weighted<Resolved>], generation: &Generation) -> Option<Verdict>;
 
     /// An action was performed.
     fn performed(&mut self, action: &Action<Resolved>, facts: &impl Facts);

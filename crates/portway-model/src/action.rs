@@ -77,7 +77,7 @@ impl Phase {
 /// What a rule does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action<S: Stage> {
-    /// Ends the phase: to one of these groups, in proportion to the weights. Request phase, or connection and
+    /// Ends the phase: to one of these groups, in proportion to the weights of those that are able to serve. Request phase, or connection and
     /// client-hello phase of a TCP listener.
     Forward(Vec<Weighted<S>>),
     /// Ends the phase: to the group of this name; to `fallback` where there is none of that name.
@@ -415,8 +415,22 @@ pub enum NamePattern<S: Stage> {
 pub struct Weighted<S: Stage> {
     /// The group.
     pub group: S::Group,
-    /// Its share, 0–65535; relative to the sum. 0 takes nothing.
+    /// Its share, 0–65535; relative to the sum of its rank. 0 takes nothing.
     pub weight: u16,
+    /// Groups of the lowest rank that are able to serve share what comes; ranks are counted from 0 without gaps, in the
+    /// order of the list.
+    pub rank: u16,
+}
+
+impl<S: Stage> Weighted<S> {
+    /// The only one, or one of the first rank.
+    pub fn new(group: S::Group, weight: u16) -> Self {
+        Self {
+            group,
+            weight,
+            rank: 0,
+        }
+    }
 }
 
 /// An answer of our own.

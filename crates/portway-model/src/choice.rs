@@ -35,6 +35,15 @@ pub enum Algorithm<S: Stage> {
     },
 }
 
+/// From how many usable targets on a group counts as able to serve; both must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MinHealthy {
+    /// So many targets, at least 1.
+    pub count: u32,
+    /// So many in a hundred of those that are in service, 0–100.
+    pub percent: u8,
+}
+
 /// How a hash finds a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HashMethod {

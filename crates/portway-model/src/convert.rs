@@ -563,6 +563,7 @@ pub(crate) fn weighted<C: Convert>(
     Ok(Weighted {
         group: to.group(&from.group)?,
         weight: from.weight,
+        rank: from.rank,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Every default of the model in one place, with unit and reason.
 
-use crate::choice::{FirstAddress, RetryTo};
+use crate::choice::{FirstAddress, MinHealthy, RetryTo};
 use crate::draft::Verify;
 use crate::expression::TextMatch;
 use crate::settings::{
@@ -98,6 +98,11 @@ pub const SERVER_NAME: ServerName = ServerName::Client;
 pub const VERIFY_NAME: VerifyName = VerifyName::SentOrAddress;
 /// What happens when no target is healthy.
 pub const NONE_HEALTHY: NoneHealthy = NoneHealthy::Refuse;
+/// From how many usable targets on a group counts as able to serve: an ALB's one.
+pub const MIN_HEALTHY: MinHealthy = MinHealthy {
+    count: 1,
+    percent: 0,
+};
 /// What a line of a map's file is.
 pub const MAP_LINES: MapLines = MapLines::Pairs;
 /// How keys of a map are compared.

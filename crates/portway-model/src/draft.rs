@@ -422,8 +422,13 @@ pub struct GroupDraft {
     pub tls: UpstreamTlsDraft,
     /// Rules in order.
     pub rules: Vec<Rule<Named>>,
-    /// What happens when no target is healthy.
+    /// What happens when no target is healthy, or fewer than `min_healthy`.
     pub none_healthy: Option<Spanned<NoneHealthy>>,
+    /// From how many usable targets on it counts as able to serve.
+    pub min_healthy: Option<Spanned<MinHealthy>>,
+    /// What a target may have in flight at most, in percent of its share of all that is, before a hash is led on to
+    /// another; 0: no bound.
+    pub hash_balance_factor: Option<Spanned<u32>>,
     /// Attempts beyond the first.
     pub retries: Option<Spanned<u32>>,
     /// Those of requests that a target may have seen, in percent of requests; 0: no limit.
@@ -482,6 +487,8 @@ impl GroupDraft {
             tls: UpstreamTlsDraft::default(),
             rules: Vec::new(),
             none_healthy: None,
+            min_healthy: None,
+            hash_balance_factor: None,
             retries: None,
             retry_budget: None,
             retry_backoff: None,

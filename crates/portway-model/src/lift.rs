@@ -357,6 +357,8 @@ impl Lift<'_> {
                 }),
             rules: self.rules(&group.rules),
             none_healthy: unless(&group.none_healthy, &defaults::NONE_HEALTHY),
+            min_healthy: unless(&group.min_healthy, &defaults::MIN_HEALTHY),
+            hash_balance_factor: unless(&group.hash_balance_factor, &0),
             retries: unless(&group.retries, &defaults::RETRIES),
             retry_budget: unless(&group.retry_budget, &defaults::RETRY_BUDGET),
             retry_backoff: unless(&group.retry_backoff, &Duration::ZERO),

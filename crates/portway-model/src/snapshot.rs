@@ -6,7 +6,7 @@
 use crate::action::{Phase, Rule};
 use crate::address::{BindAddress, TargetAddress};
 use crate::check::{CheckKind, Observation};
-use crate::choice::{Algorithm, FirstAddress, RetryOn, RetryTo, StickyCookie};
+use crate::choice::{Algorithm, FirstAddress, MinHealthy, RetryOn, RetryTo, StickyCookie};
 use crate::draft::{LogFormat, Verify};
 use crate::expression::{StoredCounter, Template};
 use crate::log::LogDestination;
@@ -410,8 +410,13 @@ pub struct TargetGroup {
     pub tls: Option<UpstreamTls>,
     /// Rules by phase: those of the client-hello and request phases and of the response.
     pub rules: Rules,
-    /// What happens when no target is healthy.
+    /// What happens when no target is healthy, or fewer than `min_healthy`.
     pub none_healthy: NoneHealthy,
+    /// From how many usable targets on it counts as able to serve.
+    pub min_healthy: MinHealthy,
+    /// What a target may have in flight at most, in percent of its share of all that is, before a hash is led on to
+    /// another; 0: no bound.
+    pub hash_balance_factor: u32,
     /// Attempts beyond the first.
     pub retries: u32,
     /// Those of requests that a target may have seen, in percent of requests; 0: no limit.

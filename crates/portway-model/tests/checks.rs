@@ -1329,10 +1329,10 @@ fn arguments_of_actions() {
     );
     check(
         |d| {
-            d.listeners[0].rules[0].actions = vec![Action::Forward(vec![Weighted {
-                group: at(51, Name::from("web")),
-                weight: 0,
-            }])]
+            d.listeners[0].rules[0].actions = vec![Action::Forward(vec![Weighted::new(
+                at(51, Name::from("web")),
+                0,
+            )])]
         },
         &["P0103 @50: every weight is 0 | give at least one target group a weight of 1 or more"],
     );
@@ -2558,10 +2558,7 @@ fn requests_that_are_made_again() {
     let page = |answer_as| {
         let page = PageFrom {
             status: vec![NumberRange { min: 500, max: 504 }],
-            forward: vec![Weighted {
-                group: at(51, Name::from("web")),
-                weight: 1,
-            }],
+            forward: vec![Weighted::new(at(51, Name::from("web")), 1)],
             target: None,
             headers: None,
             answer_as,

@@ -659,6 +659,9 @@ fn by(group: &TargetGroup, choice: &Choice) -> String {
     };
     let sets = choice.bound.is_none() && cookie.is_some_and(|it| it.mode != CookieMode::Passive);
     let how = match choice.tier {
+        Some(Tier::FailOpen) if choice.targets.iter().any(|it| it.health.is_usable()) => {
+            format!("{how}, among all: too few are healthy")
+        }
         Some(Tier::FailOpen) => format!("{how}, among all: none is healthy"),
         Some(Tier::Backup) => format!("{how}, among backups: no other may take traffic"),
         _ => how,

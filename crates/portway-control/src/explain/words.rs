@@ -1,11 +1,12 @@
 //! What was taken down, in words: which test failed by which value, and what actions did.
 
+use portway_core::balance::Ability;
 use portway_dataplane::explain::{Done, Reason};
 use portway_dialects::{Dialect, detect, expression, native};
 use portway_model::action::{End, Rule};
 use portway_model::expression::{Expression, Matcher, NumberRange, Test, TextMatch, Value};
 use portway_model::lift::{lift_expression, lift_rule};
-use portway_model::snapshot::Snapshot;
+use portway_model::snapshot::{GroupId, Snapshot};
 use portway_model::span::{FileId, SourceText, Sources, Span, Spanned};
 use portway_model::stage::Resolved;
 use std::collections::HashMap;
@@ -314,7 +315,11 @@ impl Speaker<'_> {
                 format!("{} may not be taken: others are asked", quoted(name))
             }
             Done::Named { target: named, .. } => format!("→ {}", target((*named)?)?),
-            Done::Drawn { among, taken } => self.drawn(among, *taken, words),
+            Done::Drawn {
+                among,
+                others,
+                taken,
+            } => self.drawn(among, others, *taken, words),
             Done::Forwarded(id) => format!("→ {group} {}", self.group(*id)),
             Done::HandedOver(id) => {
                 let listener = self.snapshot.listeners.get(id.index())?;
@@ -339,23 +344,36 @@ impl Speaker<'_> {
 
     fn drawn(
         &self,
-        among: &[(portway_model::snapshot::GroupId, u16)],
-        taken: Option<portway_model::snapshot::GroupId>,
+        among: &[(GroupId, u16)],
+        others: &[(GroupId, Ability)],
+        taken: Option<GroupId>,
         words: Words,
     ) -> String {
+        let Some(taken) = taken else {
+            return format!("no {} has any weight", words.group);
+        };
         let sum: u32 = among.iter().map(|it| u32::from(it.1)).sum();
         let share = |(id, weight): &(_, u16)| {
             format!("{} {}", self.group(*id), percent(u32::from(*weight), sum))
         };
         let shares: Vec<String> = among.iter().map(share).collect();
-        let shares = shares.join(", ");
-        match taken {
-            Some(taken) => format!(
-                "→ one {} by weight: {shares}; shown on with {}",
+        let others = others.iter().map(|(id, ability)| {
+            let why = match ability {
+                Ability::Enough => "comes later",
+                Ability::Some => "has too few healthy targets",
+                Ability::FailOpen | Ability::None => "has no healthy target",
+            };
+            format!("; {} {why}", self.group(*id))
+        });
+        let others: String = others.collect();
+        match shares.as_slice() {
+            [_] => format!("→ {} {}{others}", words.group, self.group(taken)),
+            _ => format!(
+                "→ one {} by weight: {}{others}; shown on with {}",
                 words.group,
+                shares.join(", "),
                 self.group(taken)
             ),
-            None => format!("no {} has any weight: {shares}", words.group),
         }
     }
 }

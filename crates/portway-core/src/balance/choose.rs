@@ -4,12 +4,12 @@ use std::cell::{Ref, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::bound::Bound;
 use super::hash::{affinity, draw, mix};
+use super::members::{self, Ability, Member, Members};
 use super::table::{divisor, nearest, ring, table};
 use super::turns::Turns;
-use super::{
-    Algorithm, Ask, Candidates, Choice, Key, Live, Lookup, NoTarget, Tier, WhenNoneUsable,
-};
+use super::{Algorithm, Ask, Candidates, Choice, Key, Live, Lookup, NoTarget, Policy};
 
 /// What one full share of weight is divided into, so that a share can rise slowly.
 pub const SIXTEENTHS: u32 = 16;
@@ -39,9 +39,7 @@ impl SharedTurns {
 /// Chooses targets of one group for one worker.
 #[derive(Debug)]
 pub struct Balancer {
-    algorithm: Algorithm,
-    when_none_usable: WhenNoneUsable,
-    backups_together: bool,
+    policy: Policy,
     candidates: Arc<Candidates>,
     turns: Arc<SharedTurns>,
     known: RefCell<Known>,
@@ -51,36 +49,18 @@ pub struct Balancer {
 #[derive(Debug, Default)]
 struct Known {
     epoch: Option<u64>,
-    tier: Option<Tier>,
-    members: Vec<Member>,
-    /// All have the same weight.
-    equal: bool,
+    is: Members,
     /// Of lookups by a table and of static turns.
     table: Vec<usize>,
     /// Of lookups on a ring.
     ring: Vec<(u32, usize)>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Member {
-    index: usize,
-    /// In [`SIXTEENTHS`].
-    weight: u32,
-}
-
 impl Balancer {
     /// A balancer over these targets; `turns` are shared by the workers of a group.
-    pub fn new(
-        algorithm: Algorithm,
-        when_none_usable: WhenNoneUsable,
-        backups_together: bool,
-        candidates: Arc<Candidates>,
-        turns: Arc<SharedTurns>,
-    ) -> Balancer {
+    pub fn new(policy: Policy, candidates: Arc<Candidates>, turns: Arc<SharedTurns>) -> Balancer {
         Balancer {
-            algorithm,
-            when_none_usable,
-            backups_together,
+            policy,
             candidates,
             turns,
             known: RefCell::default(),
@@ -89,7 +69,7 @@ impl Balancer {
 
     /// The algorithm in use.
     pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        self.policy.algorithm
     }
 
     /// The targets chosen from.
@@ -101,7 +81,7 @@ impl Balancer {
     #[inline]
     pub fn choose(&self, live: &impl Live, ask: Ask<'_>) -> Result<Choice, NoTarget> {
         let known = self.known(live);
-        let Some(tier) = known.tier else {
+        let Some(tier) = known.is.tier else {
             return Err(if self.candidates.is_empty_of_weight() {
                 NoTarget::Empty
             } else {
@@ -109,13 +89,14 @@ impl Balancer {
             });
         };
         let free = |index: usize| !ask.tried.contains(index) && !live.full(index);
-        let index = match self.algorithm {
+        let index = match self.policy.algorithm {
             Algorithm::RoundRobin => self.next_turn(&known, free),
             Algorithm::StaticRoundRobin => self.turn_in(&known.table, |it| *it, free),
             Algorithm::LeastOutstanding => self.least_outstanding(&known, live, free),
+            Algorithm::LeastTime => self.least_time(&known, live, free),
             Algorithm::Random { draws } => drawn(&known, live, ask.chance, draws, free),
             Algorithm::FirstAvailable => known.indices().find(|&index| free(index)),
-            Algorithm::Hash(lookup) => match self.by_hash(&known, lookup, ask, free) {
+            Algorithm::Hash(lookup) => match self.by_hash(&known, live, lookup, ask) {
                 Some(index) if live.full(index) => return Err(NoTarget::Full(Some(index))),
                 other => other,
             },
@@ -129,14 +110,15 @@ impl Balancer {
         }
     }
 
-    /// Among whom is chosen now: where, and each by its index with its weight in [`SIXTEENTHS`].
-    pub fn members(&self, live: &impl Live) -> (Option<Tier>, Vec<(usize, u32)>) {
-        let known = self.known(live);
-        let members = known.members.iter();
-        (
-            known.tier,
-            members.map(|it| (it.index, it.weight)).collect(),
-        )
+    /// Among whom is chosen now.
+    pub fn members(&self, live: &impl Live) -> Members {
+        self.known(live).is.clone()
+    }
+
+    /// How well the group can serve now.
+    #[inline]
+    pub fn ability(&self, live: &impl Live) -> Ability {
+        self.known(live).is.ability
     }
 
     /// Who is there now.
@@ -151,53 +133,15 @@ impl Balancer {
 
     #[cold]
     fn look(&self, live: &impl Live, epoch: u64) {
-        let all = |backup: Option<bool>, up: bool| {
-            let wanted = move |index: &usize| {
-                let is = self.candidates.candidate(*index).map(|it| it.backup);
-                (backup.is_none() || is == backup) && (!up || live.up(*index))
-            };
-            (0..self.candidates.len()).filter(wanted)
-        };
-        let members = |indices: &mut dyn Iterator<Item = usize>| -> Vec<Member> {
-            let member = |index| {
-                let configured = self.candidates.weight(index);
-                let weight = live.weight(index, configured);
-                (weight > 0).then_some(Member { index, weight })
-            };
-            indices.filter_map(member).collect()
-        };
-        let primaries = members(&mut all(Some(false), true));
-        let backups = || {
-            let mut backups = members(&mut all(Some(true), true));
-            if !self.backups_together {
-                backups.truncate(1);
-            }
-            backups
-        };
         let mut known = self.known.borrow_mut();
-        (known.tier, known.members) = match primaries.is_empty() {
-            false => (Some(Tier::Primary), primaries),
-            true => match backups() {
-                backups if !backups.is_empty() => (Some(Tier::Backup), backups),
-                _ if self.when_none_usable == WhenNoneUsable::None => (None, Vec::new()),
-                _ => match members(&mut all(None, false)) {
-                    all if all.is_empty() => (None, all),
-                    all => (Some(Tier::FailOpen), all),
-                },
-            },
-        };
+        known.is = members::look(&self.policy, &self.candidates, live);
         known.epoch = Some(epoch);
-        let first = known.members.first().map(|member| member.weight);
-        known.equal = known
-            .members
-            .iter()
-            .all(|member| Some(member.weight) == first);
         self.fill(&mut known);
     }
 
     /// Makes what the algorithm looks up.
     fn fill(&self, known: &mut Known) {
-        let lookup = match self.algorithm {
+        let lookup = match self.policy.algorithm {
             Algorithm::StaticRoundRobin => Lookup::Table,
             Algorithm::Hash(lookup) => lookup,
             _ => return,
@@ -210,12 +154,12 @@ impl Balancer {
                     let weight = member.weight.div_ceil(SIXTEENTHS);
                     (member.index, weight)
                 };
-                let members: Vec<_> = known.members.iter().map(share).collect();
+                let members: Vec<_> = known.is.all.iter().map(share).collect();
                 known.table = table(&members, divisor);
             }
             Lookup::Ring => {
                 let id = |index| self.candidates.candidate(index).map_or(0, |it| it.id);
-                let members = known.members.iter();
+                let members = known.is.all.iter();
                 known.ring = ring(members.map(|it| (it.index, id(it.index), it.weight)));
             }
             Lookup::Rendezvous => {}
@@ -224,22 +168,22 @@ impl Balancer {
 
     /// The next by turns and weight.
     fn next_turn(&self, known: &Known, free: impl Fn(usize) -> bool) -> Option<usize> {
-        if !known.equal {
+        if !known.is.equal {
             let mut fair = self
                 .turns
                 .fair
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
             let epoch = known.epoch.unwrap_or_default();
-            fair.know(epoch, known.members.iter().map(|it| (it.index, it.weight)));
+            fair.know(epoch, known.is.all.iter().map(|it| (it.index, it.weight)));
             return fair.next(free);
         }
-        let count = known.members.len();
+        let count = known.is.all.len();
         let turn = self.turns.turn.fetch_add(1, Ordering::Relaxed);
         let start = turn.checked_rem(count)?;
         for step in 0..count {
             let place = (start + step) % count;
-            let member = known.members.get(place)?;
+            let member = known.is.all.get(place)?;
             if free(member.index) {
                 if step > 0 {
                     // Whoever was passed over has had its turn.
@@ -279,12 +223,44 @@ impl Balancer {
             in_flight: live.in_flight(member.index),
             weight: member.weight,
         };
+        self.least(known, free, load, Load::below)
+    }
+
+    /// The one that will answer soonest by what is known; those of which nothing is known come first.
+    fn least_time(
+        &self,
+        known: &Known,
+        live: &impl Live,
+        free: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let wait = |member: &Member| {
+            let in_flight = live.in_flight(member.index);
+            let work = u64::from(live.time(member.index)) * (u64::from(in_flight) + 1);
+            // Where nothing is known, the less busy come first.
+            (work, in_flight, member.weight)
+        };
+        self.least(known, free, wait, |one, other| {
+            let scaled =
+                |(work, ..): (u64, u32, u32), weight: u32| u128::from(work) * u128::from(weight);
+            let (a, b) = (scaled(one, other.2), scaled(other, one.2));
+            a < b || (one.0 == 0 && other.0 == 0 && one.1 < other.1)
+        })
+    }
+
+    /// The least of those that are free; those that are equal take turns.
+    fn least<T: Copy>(
+        &self,
+        known: &Known,
+        free: impl Fn(usize) -> bool,
+        load: impl Fn(&Member) -> T,
+        below: impl Fn(T, T) -> bool,
+    ) -> Option<usize> {
         let free = |member: &&Member| free(member.index);
-        let members = || known.members.iter().filter(free);
+        let members = || known.is.all.iter().filter(free);
         let least = members()
-            .map(load)
-            .reduce(|a, b| if b.below(a) { b } else { a })?;
-        let tied = || members().filter(|member| !least.below(load(member)));
+            .map(&load)
+            .reduce(|a, b| if below(b, a) { b } else { a })?;
+        let tied = || members().filter(|member| !below(least, load(member)));
         let turn = self.turns.turn.fetch_add(1, Ordering::Relaxed);
         let place = turn.checked_rem(tied().count()).unwrap_or(0);
         // Counts change while we look: if nobody is at the least any more, anybody may have the turn.
@@ -295,11 +271,12 @@ impl Balancer {
     fn by_hash(
         &self,
         known: &Known,
+        live: &impl Live,
         lookup: Lookup,
         ask: Ask<'_>,
-        free: impl Fn(usize) -> bool,
     ) -> Option<usize> {
         let untried = |index: usize| !ask.tried.contains(index);
+        let free = |index: usize| untried(index) && !live.full(index);
         match (ask.key, lookup) {
             (Key::None, Lookup::Table) => self.turn_in(&known.table, |it| *it, free),
             (Key::None, Lookup::Ring) => self.turn_in(&known.ring, |(_, it)| *it, free),
@@ -310,10 +287,33 @@ impl Balancer {
                 let mut from = behind.iter().chain(before).copied();
                 from.find(|&index| untried(index))
             }
-            (Key::Hash(hash), Lookup::Ring) => {
-                nearest(&known.ring, hash as u32, |index| !untried(index))
+            (Key::Hash(hash), _) if self.policy.bound == 0 => {
+                self.nearest(known, lookup, hash, |index| match lookup {
+                    Lookup::Rendezvous => free(index),
+                    _ => untried(index),
+                })
             }
-            (Key::Hash(hash), Lookup::Rendezvous) => self.rendezvous(known, hash, free),
+            (Key::Hash(hash), _) => {
+                let bound = Bound::new(self.policy.bound, &known.is.all, live);
+                let has_room = |index| free(index) && bound.has_room(&known.is.all, index, live);
+                self.nearest(known, lookup, hash, has_room)
+                    .or_else(|| self.nearest(known, lookup, hash, free))
+                    .or_else(|| self.nearest(known, lookup, hash, untried))
+            }
+        }
+    }
+
+    /// The target that a hash leads to among those that will do.
+    fn nearest(
+        &self,
+        known: &Known,
+        lookup: Lookup,
+        hash: u64,
+        will_do: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        match lookup {
+            Lookup::Ring => nearest(&known.ring, hash as u32, |index| !will_do(index)),
+            _ => self.rendezvous(known, hash, will_do),
         }
     }
 
@@ -321,8 +321,8 @@ impl Balancer {
     /// 2005): a target of weight w wins with probability w / total, whatever else is in the list.
     fn rendezvous(&self, known: &Known, key: u64, free: impl Fn(usize) -> bool) -> Option<usize> {
         let affinity = |index: usize| affinity(key, self.candidates.identity(index));
-        let members = known.members.iter().filter(|it| free(it.index));
-        if known.equal {
+        let members = known.is.all.iter().filter(|it| free(it.index));
+        if known.is.equal {
             return members.map(|it| it.index).max_by_key(|it| affinity(*it));
         }
         let score = |member: &Member| {
@@ -340,7 +340,7 @@ impl Balancer {
 
 impl Known {
     fn indices(&self) -> impl Iterator<Item = usize> {
-        self.members.iter().map(|member| member.index)
+        self.is.all.iter().map(|member| member.index)
     }
 }
 
@@ -359,7 +359,8 @@ fn drawn(
     };
     for number in 0..u64::from(draws.max(1)) {
         let members = known
-            .members
+            .is
+            .all
             .iter()
             .filter(|it| free(it.index) && out.is_none_or(|out| out.index != it.index));
         let Some(other) = one_of(members, fresh(chance, number)) else {

@@ -6,7 +6,8 @@
 //! epoch) and not for each request; and orders and hashes must be HAProxy's, to the last choice.
 //!
 //! ```text
-//! choose ─▶ members of the epoch: primaries that are up, else backups, else by policy all of them, else NoTarget
+//! choose ─▶ members of the epoch: primaries that are up (those of the own zone, where there are enough), else backups,
+//!              │                  else by policy all of them, else NoTarget
 //!              └─▶ algorithm over those that are free and untried ─▶ index, or Full, or AllTried
 //! ```
 //!
@@ -14,9 +15,11 @@
 //! that the data plane reads its atomics and builds nothing per request; whose turn it is, is in [`SharedTurns`], one for
 //! each group; what a worker knows of an epoch is in its [`Balancer`].
 
+mod bound;
 mod choose;
 mod digest;
 mod hash;
+mod members;
 mod table;
 mod tried;
 mod turns;
@@ -24,6 +27,7 @@ mod turns;
 pub use choose::{Balancer, SIXTEENTHS, SharedTurns};
 pub use digest::{Digest, digest, digest_address, full_avalanche as mixed};
 pub use hash::{hash_address, hash_bytes};
+pub use members::{Ability, Enough, Members};
 pub use table::MAX_SHARES;
 pub use tried::{TRIED_REMEMBERED, Tried};
 
@@ -37,6 +41,9 @@ pub enum Algorithm {
     StaticRoundRobin,
     /// The fewest exchanges in flight per unit of weight; ties take turns.
     LeastOutstanding,
+    /// The least time that the target takes to answer, times one more than it has in flight, per unit of weight; ties take
+    /// turns.
+    LeastTime,
     /// By the key of the request; in turn where it has none.
     Hash(Lookup),
     /// So many targets drawn by weight, of which the one with fewest exchanges in flight per unit of weight.
@@ -46,6 +53,37 @@ pub enum Algorithm {
     },
     /// The first free target in the order of the configuration.
     FirstAvailable,
+}
+
+/// How a group chooses, its targets left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Who is chosen.
+    pub algorithm: Algorithm,
+    /// What happens where too few are usable.
+    pub when_none_usable: WhenNoneUsable,
+    /// All usable backups take traffic together, not only the first.
+    pub backups_together: bool,
+    /// What a target may have in flight, in percent of its share of all that is, before a hash is led on to another;
+    /// 0: no bound. Not for [`Lookup::Table`].
+    pub bound: u32,
+    /// How many usable targets are enough.
+    pub enough: Enough,
+    /// Targets of the own zone serve alone while so much of their weight is usable, in percent.
+    pub zone: u32,
+}
+
+impl From<Algorithm> for Policy {
+    fn from(algorithm: Algorithm) -> Policy {
+        Policy {
+            algorithm,
+            when_none_usable: WhenNoneUsable::None,
+            backups_together: false,
+            bound: 0,
+            enough: Enough::default(),
+            zone: 0,
+        }
+    }
 }
 
 /// How a key finds a target.
@@ -88,6 +126,8 @@ pub struct Candidate {
     pub identity: u64,
     /// What [`Lookup::Ring`] knows it by.
     pub id: u32,
+    /// It is of the own zone.
+    pub near: bool,
 }
 
 /// What happens to the targets meanwhile, by index into [`Candidates`].
@@ -100,6 +140,10 @@ pub trait Live {
     fn full(&self, index: usize) -> bool;
     /// Exchanges in flight at the target, over all workers.
     fn in_flight(&self, index: usize) -> u32;
+    /// How long it takes to answer, in microseconds; 0: nothing is known of it yet.
+    fn time(&self, _index: usize) -> u32 {
+        0
+    }
     /// Its weight now, in [`SIXTEENTHS`].
     fn weight(&self, _index: usize, configured: u32) -> u32 {
         configured.saturating_mul(SIXTEENTHS)

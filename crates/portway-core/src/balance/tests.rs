@@ -9,6 +9,9 @@ use proptest::prelude::*;
 use super::hash::mix;
 use super::*;
 
+mod bounds;
+mod members;
+
 /// Live state by lists; `in_flight` may be changed between choices.
 struct State {
     usable: Vec<bool>,
@@ -50,6 +53,7 @@ fn candidates(weights: &[u32]) -> Vec<Candidate> {
             backup: false,
             identity: hash_bytes(format!("web{index}").as_bytes()),
             id: index as u32 + 1,
+            near: false,
         })
         .collect()
 }
@@ -60,7 +64,12 @@ fn balancer(algorithm: Algorithm, weights: &[u32]) -> Balancer {
 
 fn of(algorithm: Algorithm, policy: WhenNoneUsable, all: Vec<Candidate>) -> Balancer {
     let candidates = Arc::new(Candidates::new(all));
-    Balancer::new(algorithm, policy, true, candidates, Arc::default())
+    let policy = Policy {
+        when_none_usable: policy,
+        backups_together: true,
+        ..Policy::from(algorithm)
+    };
+    Balancer::new(policy, candidates, Arc::default())
 }
 
 static UNTRIED: Tried = Tried::new();
@@ -88,10 +97,11 @@ fn counts(balancer: &Balancer, live: &State, choices: u64) -> Vec<u64> {
 
 const BY_SOURCE: Algorithm = Algorithm::Hash(Lookup::Rendezvous);
 
-const ALL: [Algorithm; 9] = [
+const ALL: [Algorithm; 10] = [
     Algorithm::RoundRobin,
     Algorithm::StaticRoundRobin,
     Algorithm::LeastOutstanding,
+    Algorithm::LeastTime,
     BY_SOURCE,
     Algorithm::Hash(Lookup::Table),
     Algorithm::Hash(Lookup::Ring),
@@ -133,8 +143,7 @@ fn workers_share_their_turns() {
         );
         let worker = || {
             let (all, turns) = (Arc::clone(&all), Arc::clone(&turns));
-            let policy = WhenNoneUsable::None;
-            Balancer::new(Algorithm::RoundRobin, policy, true, all, turns)
+            Balancer::new(Algorithm::RoundRobin.into(), all, turns)
         };
         let workers = [worker(), worker()];
         let live = state(&[true; 3]);
@@ -178,8 +187,11 @@ fn backups_one_at_a_time_or_together() {
         all[1].backup = true;
         all[2].backup = true;
         let all = Arc::new(Candidates::new(all));
-        let (policy, turns) = (WhenNoneUsable::None, Arc::default());
-        let balancer = Balancer::new(Algorithm::RoundRobin, policy, together, all, turns);
+        let policy = Policy {
+            backups_together: together,
+            ..Algorithm::RoundRobin.into()
+        };
+        let balancer = Balancer::new(policy, all, Arc::default());
         let live = state(&[false, true, true]);
         let order: String = (0..4)
             .map(|n| balancer.choose(&live, ask(n)).expect("one").index)

@@ -115,13 +115,13 @@ fn targets(generation: &Generation, id: GroupId) -> (Vec<TargetView>, Option<Tie
     let Some((group, parts, run)) = generation.group(id) else {
         return (Vec::new(), None);
     };
-    let (tier, members) = run.members(parts);
+    let members = run.members(parts);
     let view =
         |(index, (target, state)): (usize, (&_, &std::sync::Arc<crate::live::TargetState>))| {
             let target: &portway_model::snapshot::Target = target;
             let health = state.health();
             let weight = state.weight(target.weight.into());
-            let is_member = members.iter().any(|(member, _)| *member == index);
+            let is_member = members.all.iter().any(|it| it.index == index);
             let standing = match () {
                 () if is_member && parts.is_full(index) => Standing::Full,
                 () if is_member => Standing::In,
@@ -139,5 +139,5 @@ fn targets(generation: &Generation, id: GroupId) -> (Vec<TargetView>, Option<Tie
             }
         };
     let all = group.targets.iter().zip(parts.targets.iter()).enumerate();
-    (all.map(view).collect(), tier)
+    (all.map(view).collect(), members.tier)
 }

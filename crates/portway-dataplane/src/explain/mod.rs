@@ -14,6 +14,7 @@ mod walk;
 pub use choice::{Bound, Choice, Chosen, Standing, TargetView};
 
 use crate::plane::Plane;
+use portway_core::balance::Ability;
 use portway_core::evaluate::Judged;
 use portway_model::action::{End, Phase};
 use portway_model::expression::{Test, Variable};
@@ -210,8 +211,10 @@ pub enum Done {
     },
     /// One of several groups is drawn by weight.
     Drawn {
-        /// The groups with their weights.
+        /// The groups that share what comes, with their weights.
         among: Vec<(GroupId, u16)>,
+        /// Those that have weight and no share now, with what they are able to.
+        others: Vec<(GroupId, Ability)>,
         /// What is gone on with: the one with the largest share.
         taken: Option<GroupId>,
     },

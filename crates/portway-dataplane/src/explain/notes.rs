@@ -2,8 +2,10 @@
 
 use super::{Done, Reason, Step};
 use crate::exchange::Exchange;
+use crate::group::Generation;
 use crate::policy::{self, Decision, Side, Teller};
 use crate::rules::{ConnectionTeller, Verdict};
+use crate::share;
 use portway_core::evaluate::{self, Facts, Fetched, Judged};
 use portway_model::action::{Action, Phase, Rule, Weighted};
 use portway_model::expression::{Expression, Message};
@@ -50,17 +52,23 @@ impl Notes<'_, '_> {
     }
 
     /// The group with the largest share, which is gone on with in place of chance.
-    fn drawn(&mut self, groups: &[Weighted<Resolved>]) -> Option<GroupId> {
-        let heaviest = groups
+    fn drawn(&mut self, groups: &[Weighted<Resolved>], generation: &Generation) -> Option<GroupId> {
+        let able: Vec<_> = share::able(generation, groups).collect();
+        let heaviest = able
             .iter()
-            .filter(|it| it.weight > 0)
             .reduce(|one, other| match other.weight > one.weight {
                 true => other,
                 false => one,
             });
         let taken = heaviest.map(|it| it.group);
+        let others = groups
+            .iter()
+            .filter(|it| it.weight > 0 && !able.iter().any(|able| std::ptr::eq(*able, *it)));
         self.add(Done::Drawn {
-            among: groups.iter().map(|it| (it.group, it.weight)).collect(),
+            among: able.iter().map(|it| (it.group, it.weight)).collect(),
+            others: others
+                .map(|it| (it.group, generation.ability(it.group)))
+                .collect(),
             taken,
         });
         taken
@@ -82,7 +90,7 @@ impl Teller for Notes<'_, '_> {
         if let Action::Forward(groups) = action
             && groups.len() > 1
         {
-            let taken = self.drawn(groups);
+            let taken = self.drawn(groups, &x.connection.generation);
             return Some(taken.map_or(Decision::Undecided, Decision::Forward));
         }
         if let Action::Mirror(mirror) = action {
@@ -129,8 +137,8 @@ impl ConnectionTeller for Notes<'_, '_> {
         Notes::judged(self, index, truth, reasons, skipped);
     }
 
-    fn drawn(&mut self, groups: &[Weighted<Resolved>]) -> Option<Verdict> {
-        let taken = Notes::drawn(self, groups);
+    fn drawn(&mut self, groups: &[Weighted<Resolved>], generation: &Generation) -> Option<Verdict> {
+        let taken = Notes::drawn(self, groups, generation);
         Some(taken.map_or(Verdict::Reject { silent: false }, Verdict::Forward))
     }
 

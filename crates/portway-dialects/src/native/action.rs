@@ -4,12 +4,11 @@
 //! action for each; printing ([`super::print_action`]) joins neighbours again.
 
 use super::form::{Form, Keyed, Out, Reader, words};
-use super::{limit, pairs, service};
+use super::{forward, limit, pairs, service};
 use crate::expression::{self, ENDS, Written};
 use crate::tree::{Content, Entry, Item};
 use portway_model::action::{
     Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, Normalization, TimeoutKind,
-    Weighted,
 };
 use portway_model::choice::StickTo;
 use portway_model::diagnostic::{Code, Diagnostic, Severity};
@@ -201,7 +200,7 @@ pub(crate) fn keys() -> impl Iterator<Item = &'static str> {
 pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Named>>> {
     let item = &entry.item;
     let action = match entry.key.as_str() {
-        "forward" => Action::Forward(read_forward(item, reader)?),
+        "forward" => Action::Forward(forward::read(item, reader)?),
         "hand_over" => Action::HandOver(Spanned::read(item, reader)?),
         "forward_by_name" => read_forward_by_name(item, reader)?,
         "redirect" => read_redirect(item, reader)?,
@@ -393,41 +392,6 @@ pub(crate) const TIMEOUTS: [(&str, TimeoutKind); 2] = [
     ("response", TimeoutKind::Response),
     ("tunnel", TimeoutKind::Tunnel),
 ];
-
-/// `"app"` or `{ app = 90, canary = 10 }`.
-pub(crate) fn read_forward(item: &Item, reader: &mut Reader<'_>) -> Option<Vec<Weighted<Named>>> {
-    if let Content::Text { text, .. } = &item.content {
-        let group = Spanned::new(Name::new(text.as_str()), item.span);
-        return Some(vec![Weighted { group, weight: 1 }]);
-    }
-    if !matches!(item.content, Content::Table(_) | Content::List(_)) {
-        return reader.wrong_type(item, "a target group's name or { a = 90, b = 10 }");
-    }
-    let errors = reader.found.count(Severity::Error);
-    let pairs = pairs::read::<u16>(item, reader).into_iter();
-    let groups = pairs.map(|(name, weight)| Weighted {
-        group: name.map(Name::from),
-        weight,
-    });
-    let groups = groups.collect();
-    let wrong = reader.found.count(Severity::Error) > errors;
-    (!wrong).then_some(groups)
-}
-
-pub(crate) fn write_forward(groups: &[Weighted<Named>]) -> Out {
-    if let [Weighted { group, weight: 1 }] = groups {
-        return group.write();
-    }
-    let pairs = groups.iter().map(|weighted| {
-        let weight = Out::Integer(i64::from(weighted.weight));
-        (weighted.group.value.to_string(), weight)
-    });
-    let pairs: Vec<_> = pairs.collect();
-    if pairs.is_empty() {
-        return Out::List(Vec::new());
-    }
-    pairs::write(pairs)
-}
 
 fn read_forward_by_name(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {
     if matches!(item.content, Content::Text { .. }) {

@@ -20,6 +20,8 @@ fields!(GroupDraft {
     "algorithm" => algorithm,
     "stickiness" => stickiness,
     "when_none_healthy" => none_healthy,
+    "min_healthy" => min_healthy,
+    "hash_balance_factor" => hash_balance_factor,
     "retries" => retries,
     "retry_budget" => retry_budget,
     "retry_backoff" => retry_backoff,
@@ -368,13 +370,14 @@ impl Form for TargetTlsDraft {
 
 /// Every key under `[target_group.NAME]`, for the reference to be held against.
 pub(crate) fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 15] = [
+    let lists: [&[&str]; 16] = [
         GroupDraft::KEYS,
         TargetDraft::KEYS,
         GroupTimeoutsDraft::KEYS,
         UpstreamTlsDraft::KEYS,
         MORE_KEYS,
         choice::KEYS,
+        super::min_healthy::MIN_HEALTHY_KEYS,
         target::KEYS,
         NONE_HEALTHY,
         PROXY_PROTOCOLS,

@@ -10,6 +10,8 @@ mod check_step;
 mod choice;
 mod compression;
 mod form;
+mod forward;
+mod min_healthy;
 mod group;
 mod limit;
 mod mirror;

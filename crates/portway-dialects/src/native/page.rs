@@ -1,7 +1,7 @@
 //! `page_from`: pages that another group has for answers with certain statuses.
 
-use super::action::{read_forward, write_forward};
 use super::form::{Form, Out, Reader};
+use super::forward;
 use crate::tree::Item;
 use portway_model::page::PageFrom;
 use portway_model::stage::Named;
@@ -36,7 +36,7 @@ impl Form for PageFrom<Named> {
             false => Some(table.required("target", reader)?),
         };
         let forward = match table.entry("forward") {
-            Some(entry) => read_forward(&entry.item, reader)?,
+            Some(entry) => forward::read(&entry.item, reader)?,
             None => {
                 return reader.refuse(
                     item.span,
@@ -63,7 +63,7 @@ impl Form for PageFrom<Named> {
     fn write(&self) -> Out {
         let mut out = vec![
             ("status".to_owned(), self.status.write()),
-            ("forward".to_owned(), write_forward(&self.forward)),
+            ("forward".to_owned(), forward::write(&self.forward)),
         ];
         out.push(match &self.target {
             Some(target) => ("target".to_owned(), target.write()),

@@ -122,7 +122,7 @@ pub(crate) fn fill(
             false => Phase::Connection,
         },
         condition: Condition::All(Vec::new()),
-        actions: vec![Action::Forward(vec![Weighted { group, weight: 1 }])],
+        actions: vec![Action::Forward(vec![Weighted::new(group, 1)])],
         origin: Origin(entry.key_span.to(entry.item.span)),
     });
     let name = Spanned::new(listener.name.value.clone(), entry.item.span);

@@ -1,8 +1,8 @@
 //! Actions written: the inverse of reading in [`super::action`].
 
-use super::action::{REDIRECT_STATUS, TARPIT_STATUS, TIMEOUTS, write_forward};
+use super::action::{REDIRECT_STATUS, TARPIT_STATUS, TIMEOUTS};
 use super::form::{Form, Out};
-use super::{limit, pairs, service};
+use super::{forward, limit, pairs, service};
 use crate::expression::{self, ENDS, template};
 use portway_model::action::{Action, AnswerBody, FixedResponse};
 use portway_model::choice::StickTo;
@@ -82,7 +82,7 @@ fn dotted_fits(entries: &[(String, Out)], scope: &str, name: &str) -> bool {
 /// The key of an action and its value.
 fn write(action: &Action<Named>) -> (&'static str, Out) {
     match action {
-        Action::Forward(groups) => ("forward", write_forward(groups)),
+        Action::Forward(groups) => ("forward", forward::write(groups)),
         Action::ForwardByName {
             name,
             fallback: None,

@@ -2,6 +2,7 @@
 
 use super::action;
 use super::form::{Form, Out, Reader, words};
+use super::forward;
 use super::print_action;
 use crate::expression::condition;
 use crate::tree::{Content, Entry, Item, Table};
@@ -86,7 +87,7 @@ pub(crate) fn read_all(table: &Table, owner: Owner, reader: &mut Reader<'_>) -> 
         return rules;
     }
     if let Some(entry) = table.get("forward")
-        && let Some(groups) = action::read_forward(&entry.item, reader)
+        && let Some(groups) = forward::read(&entry.item, reader)
     {
         rules.push(Rule {
             phase: owner.forward_phase(&rules),
@@ -109,7 +110,7 @@ pub(crate) fn write_all(rules: &[Rule<Named>], owner: Owner, out: &mut Vec<(Stri
         _ => (rules, None),
     };
     if let Some(Action::Forward(groups)) = forward {
-        out.push(("forward".to_owned(), action::write_forward(groups)));
+        out.push(("forward".to_owned(), forward::write(groups)));
     }
     if !rules.is_empty() {
         let rules = rules.iter().map(|rule| write(rule, owner)).collect();

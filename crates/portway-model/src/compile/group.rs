@@ -52,6 +52,7 @@ impl Compiler<'_> {
         let check = health_check.as_ref().ok().and_then(Option::as_ref);
         let targets = self.targets(draft, protocol, check);
         self.check_retries(draft);
+        self.check_choice(draft);
         let tls = self.upstream_tls(draft, protocol);
         let rules = self.rules(&Owner::group(draft, protocol), &draft.rules);
         self.check_log_destinations(&draft.log);
@@ -83,6 +84,8 @@ impl Compiler<'_> {
             none_healthy: draft
                 .none_healthy
                 .map_or(defaults::NONE_HEALTHY, |x| x.value),
+            min_healthy: draft.min_healthy.map_or(defaults::MIN_HEALTHY, |x| x.value),
+            hash_balance_factor: draft.hash_balance_factor.map_or(0, |x| x.value),
             retries: draft.retries.map_or(defaults::RETRIES, |x| x.value),
             retry_budget: draft
                 .retry_budget

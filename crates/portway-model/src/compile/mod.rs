@@ -9,6 +9,7 @@
 mod authorize;
 mod binds;
 mod check;
+mod choice;
 mod control;
 mod expressions;
 mod group;

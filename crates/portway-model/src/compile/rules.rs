@@ -499,12 +499,8 @@ impl Compiler<'_> {
         if groups.is_empty() {
             let message = "a rule that forwards to no target group".to_owned();
             self.found.push(place_error(place, Code::Missing, message));
-        } else if groups.iter().all(|weighted| weighted.weight == 0) {
-            self.found.push(
-                place_error(place, Code::OutOfRange, "every weight is 0".to_owned())
-                    .help("give at least one target group a weight of 1 or more"),
-            );
         }
+        self.check_weights(place, groups);
         for weighted in groups {
             self.check_fits(place, &weighted.group);
         }

@@ -162,10 +162,7 @@ pub(crate) fn rule(
 
 /// Forwards to a group named at 51.
 pub(crate) fn forward(group: &str) -> Action<Named> {
-    Action::Forward(vec![Weighted {
-        group: at(51, Name::from(group)),
-        weight: 1,
-    }])
+    Action::Forward(vec![Weighted::new(at(51, Name::from(group)), 1)])
 }
 
 /// The rule of the plain draft forwards to another group.

@@ -49,18 +49,24 @@ impl Choices {
         }
         let group = |c: &mut Self| c.among(forward).map(Spanned::bare);
         let mut weighted = Vec::new();
-        for _ in 0..=self.count(3) {
-            if let Some(group) = group(self) {
-                let weight = u16::try_from(self.below(3)).unwrap_or(0) + 1;
-                weighted.push(Weighted { group, weight });
+        for rank in 0..self.one(1, &[1, 3]) {
+            for _ in 0..=self.count(3) {
+                if let Some(group) = group(self) {
+                    let weight = u16::try_from(self.below(3)).unwrap_or(0) + 1;
+                    weighted.push(Weighted {
+                        rank,
+                        ..Weighted::new(group, weight)
+                    });
+                }
             }
         }
+        let last = weighted.last().map_or(0, |it| it.rank);
         if self.one_in(4)
             && let Some(idle) = group(self)
         {
             weighted.push(Weighted {
-                group: idle,
-                weight: 0,
+                rank: last,
+                ..Weighted::new(idle, 0)
             });
         }
         Action::Forward(weighted)

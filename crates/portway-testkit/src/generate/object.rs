@@ -666,6 +666,11 @@ impl Choices {
             c.rule(place(phase), &[])
         });
         draft.none_healthy = self.setting(|c| c.one(NoneHealthy::Refuse, &[NoneHealthy::FailOpen]));
+        draft.min_healthy = self.setting(|c| MinHealthy {
+            count: c.below(3) + 1,
+            percent: c.one(0, &[50, 100]),
+        });
+        draft.hash_balance_factor = self.setting(|c| c.one(0, &[101, 150]));
         draft.retries = self.setting(|c| c.below(101));
         draft.retry_budget = self.setting(|c| c.below(10_001));
         draft.retry_backoff = self.setting(|c| c.one(Duration::ZERO, &[Duration::from_millis(25)]));

@@ -11,6 +11,8 @@ mod stage;
 mod support;
 
 mod authorize;
+mod bounded;
+mod choice;
 mod cloudformation;
 mod codestream;
 mod differential;
@@ -48,6 +50,7 @@ mod control_socket;
 mod slow_clients;
 mod statistics;
 mod retries;
+mod shares;
 mod slow_start;
 mod status_told;
 mod status_watch;

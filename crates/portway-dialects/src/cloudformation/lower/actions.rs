@@ -138,10 +138,8 @@ impl<'r> Lowering<'r, '_, '_> {
             let group = self.needed(GROUP, arn, "target group")?;
             self.is_used(group, front);
             self.same_family(group, arn, front)?;
-            weighted.push(Weighted {
-                group: Spanned::new(group.name().value, arn.span),
-                weight,
-            });
+            let group = Spanned::new(group.name().value, arn.span);
+            weighted.push(Weighted::new(group, weight));
         }
         Some(match (enabled, lasts) {
             (Some(_), Some(lasts)) if weighted.len() > 1 => Routed::kept(weighted, lasts.value),

@@ -231,7 +231,7 @@ impl Lowering<'_, '_, '_> {
                 Phase::Connection
             },
             condition: always(),
-            actions: vec![Action::Forward(vec![Weighted { group, weight: 1 }])],
+            actions: vec![Action::Forward(vec![Weighted::new(group, 1)])],
             origin: Origin(listener.span),
         });
         self.draft.listeners.push(draft);

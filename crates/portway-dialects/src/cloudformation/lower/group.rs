@@ -357,15 +357,7 @@ impl<'r> Lowering<'r, '_, '_> {
                 target.shutdown_on_down = bare(true);
             }
         }
-        let dns = "target_group_health.unhealthy_state_routing.minimum_healthy_targets";
-        for (key, only) in [("count", "1"), ("percentage", "off")] {
-            let stated = attributes.text(&format!("{dns}.{key}"));
-            if let Some(stated) = stated.filter(|it| it.value != only) {
-                let message =
-                    format!("`minimum_healthy_targets.{key}` other than {only} is not done yet");
-                self.error(Code::NotRun, stated.span, message);
-            }
-        }
+        group.min_healthy = self.min_healthy(attributes);
         self.stickiness(attributes, protocol, group);
     }
 

@@ -51,10 +51,7 @@ impl Routed {
             ]
         };
         let first = weighted.iter().map(|one| {
-            let alone = Weighted {
-                group: one.group.clone(),
-                weight: 1,
-            };
+            let alone = Weighted::new(one.group.clone(), 1);
             (names(&one.group), forward(vec![alone]))
         });
         Self {

@@ -10,6 +10,7 @@ mod classic;
 mod conditions;
 mod group;
 mod group_cookie;
+mod group_health;
 mod listener;
 mod security;
 mod text;

@@ -56,6 +56,7 @@ impl Lowering<'_, '_, '_> {
             target.tls = tls;
         }
         group.algorithm = algorithm(proxy);
+        group.hash_balance_factor = proxy.hash_balance_factor;
         group.stickiness = self.stickiness(proxy);
         self.health_check(proxy, &servers, &mut group);
         group.timeouts = timeouts(proxy);

@@ -74,10 +74,8 @@ pub(super) fn test(
 
 /// Goes to this group.
 pub(super) fn forward(name: &Spanned<String>) -> Action<Named> {
-    Action::Forward(vec![Weighted {
-        group: name.clone().map(Name::from),
-        weight: 1,
-    }])
+    let group = name.clone().map(Name::from);
+    Action::Forward(vec![Weighted::new(group, 1)])
 }
 
 impl Lowering<'_, '_, '_> {

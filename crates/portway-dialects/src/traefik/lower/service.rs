@@ -593,10 +593,8 @@ pub(super) fn weighted(groups: Vec<(String, f64)>, at: Span) -> Vec<Weighted<Nam
         let weight = (share / least * factor)
             .round()
             .clamp(0.0, f64::from(u16::MAX));
-        Weighted {
-            group: Spanned::new(Name::new(name), at),
-            weight: if one { 1 } else { weight as u16 },
-        }
+        let weight = if one { 1 } else { weight as u16 };
+        Weighted::new(Spanned::new(Name::new(name), at), weight)
     });
     each.collect()
 }

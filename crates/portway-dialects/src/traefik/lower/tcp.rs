@@ -189,9 +189,8 @@ impl Lowering<'_> {
         let Some(service) = model.tcp_services.find(name, from, self.found) else {
             return Vec::new();
         };
-        let of = |name: String, weight: u16| Weighted {
-            group: Spanned::new(Name::new(name), service.key),
-            weight,
+        let of = |name: String, weight: u16| {
+            Weighted::new(Spanned::new(Name::new(name), service.key), weight)
         };
         if let Some(balancer) = service.section.section("loadBalancer") {
             let group = self.tcp_group(service, balancer);
