@@ -13,6 +13,8 @@ pub enum Stage {
     ReusedClosedBeforeResponse,
     /// The request was sent, all of it or a part, on a fresh connection, or no answer came in time.
     Sent,
+    /// No answer came within the time that the configuration gives one attempt.
+    TimedOut,
     /// The target answered with a status that the configuration wants to be tried again.
     Refused,
     /// The first byte of the response arrived. This is the point of no return.
@@ -28,8 +30,9 @@ pub enum Stage {
 ///
 /// "A proxy MUST NOT automatically retry non-idempotent requests" (RFC 9110 section 9.2.2) holds as soon as a byte may have
 /// reached the target. "A client SHOULD NOT automatically retry a failed automatic retry" (the same section) is why
-/// [`Stage::Sent`] is repeated only after the first attempt; the other two stages say something about the connection,
-/// not about the request, and are bounded by `limit` alone.
+/// [`Stage::Sent`] is repeated only after the first attempt; a stage before it says something about the connection,
+/// not about the request, and an attempt with a time of its own was given it so that others may follow: those are bounded by
+/// `limit` alone.
 pub const fn may_retry(
     stage: Stage,
     method_idempotent: bool,
@@ -42,7 +45,7 @@ pub const fn may_retry(
     }
     match stage {
         Stage::Connect => true,
-        Stage::ReusedClosedBeforeResponse => method_idempotent && body_replayable,
+        Stage::ReusedClosedBeforeResponse | Stage::TimedOut => method_idempotent && body_replayable,
         Stage::Sent => method_idempotent && body_replayable && attempts <= 1,
         Stage::Refused | Stage::ResponseStarted => false,
     }
@@ -93,7 +96,7 @@ impl Retry {
 
 #[cfg(test)]
 mod tests {
-    use super::Stage::{Connect, ResponseStarted, ReusedClosedBeforeResponse, Sent};
+    use super::Stage::{Connect, ResponseStarted, ReusedClosedBeforeResponse, Sent, TimedOut};
     use super::{Next, Retry, may_retry};
 
     #[test]
@@ -124,6 +127,11 @@ mod tests {
         check(Sent, true, false, 1, 3, false);
         check(Sent, false, true, 1, 3, false);
         check(Sent, true, true, 1, 1, false);
+        // An attempt that had a time of its own: as often as the limit says.
+        check(TimedOut, true, true, 2, 3, true);
+        check(TimedOut, true, true, 3, 3, false);
+        check(TimedOut, true, false, 1, 3, false);
+        check(TimedOut, false, true, 1, 3, false);
         // The client may have seen something.
         check(ResponseStarted, true, true, 1, 3, false);
         check(ResponseStarted, false, false, 1, 3, false);
@@ -171,7 +179,14 @@ mod tests {
 
     #[test]
     fn nothing_is_repeated_that_must_not_be() {
-        for stage in [Connect, ReusedClosedBeforeResponse, Sent, ResponseStarted] {
+        let stages = [
+            Connect,
+            ReusedClosedBeforeResponse,
+            Sent,
+            TimedOut,
+            ResponseStarted,
+        ];
+        for stage in stages {
             for bits in 0..4_u32 {
                 let (idempotent, replayable) = (bits & 1 != 0, bits & 2 != 0);
                 for attempts in 1..5 {

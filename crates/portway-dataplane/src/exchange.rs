@@ -8,6 +8,7 @@ use crate::buffer::Buffer;
 use crate::captures::Captures;
 use crate::connection::{Connection, TlsDetails};
 use crate::credentials::Checks;
+use crate::deadline::{Deadlines, NewTimeouts};
 use crate::facts::facts_of_connection;
 use crate::fault::Fault;
 use crate::fields::FieldEdits;
@@ -71,6 +72,7 @@ pub(crate) struct Scratch {
     /// The reason phrase that a rule gave the response; empty: none.
     pub(crate) reason: Vec<u8>,
     pub(crate) timeouts: NewTimeouts,
+    pub(crate) deadlines: Deadlines,
     pub(crate) body_limits: BodyLimits,
     /// Says whether the response is compressed.
     pub(crate) compression: Option<Arc<Compression>>,
@@ -86,13 +88,6 @@ pub(crate) struct Scratch {
     pub(crate) given_cookies: Vec<Vec<u8>>,
     pub(crate) mirrors: Mirrors,
     pub(crate) trace: Option<TraceContext>,
-}
-
-/// Timeouts that rules replaced for this exchange.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct NewTimeouts {
-    pub(crate) response: Option<Duration>,
-    pub(crate) tunnel: Option<Duration>,
 }
 
 impl Scratch {
@@ -476,6 +471,7 @@ impl Drop for Exchange<'_> {
         if self.connection.worker.is_cutting_off() {
             self.ledger.fault.get_or_insert(Fault::shutdown());
         }
+        self.scratch.deadlines.end(&self.connection.timer);
         self.ledger.ended = Some(Instant::now());
         crate::record::close(self);
         self.scratch.tracked.release();

@@ -221,6 +221,24 @@ impl Fault {
         }
     }
 
+    /// The attempt took longer than one may.
+    pub(crate) fn attempt_timeout(stage: Stage) -> Self {
+        Self {
+            code: FaultCode::AttemptTimeout,
+            stage: Some(stage),
+            status: Some(504),
+        }
+    }
+
+    /// The exchange took longer than it may, whatever it waited for.
+    pub(crate) fn total_timeout() -> Self {
+        Self {
+            code: FaultCode::TotalTimeout,
+            stage: Some(Stage::ResponseStarted),
+            status: Some(504),
+        }
+    }
+
     /// The target's response is not what the RFCs allow.
     pub(crate) fn bad_response(refusal: Refusal) -> Self {
         Self {
@@ -359,7 +377,9 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
         (FaultCode::Exhausted, _) => "The balancer has no room for this request now.",
         (FaultCode::TargetTls, _) => "No secure connection to the target could be made.",
         (FaultCode::TargetClosed, _) => "The target closed the connection before it responded.",
-        (FaultCode::ResponseTimeout, _) => "The target did not respond in time.",
+        (FaultCode::ResponseTimeout | FaultCode::AttemptTimeout | FaultCode::TotalTimeout, _) => {
+            "The target did not respond in time."
+        }
         (FaultCode::BadResponse(_), _) => "The target gave no valid response.",
         (FaultCode::PasswordsBusy, _) => "Too many sign in at this moment.",
         (FaultCode::Denied, Some(413)) => TOO_LONG,

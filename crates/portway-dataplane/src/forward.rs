@@ -10,6 +10,7 @@ use crate::buffer::{BUFFER_BYTES, Buffer};
 use crate::client_rate::{AHEAD, Flow};
 use crate::compress;
 use crate::connect::Upstream;
+use crate::deadline;
 use crate::exchange::{Exchange, How};
 use crate::fault::Fault;
 use crate::head;
@@ -18,6 +19,7 @@ use crate::log_value::{fields_size, find_cookie, response_head_size};
 use crate::pages;
 use crate::policy::{self, Decision, Position, Side};
 use crate::record;
+use crate::refused;
 use crate::reply;
 use crate::retries;
 use crate::serve::Next;
@@ -92,8 +94,9 @@ async fn respond(
         buffer.consume(head_len);
         x.response = (!buffer.is_empty()).then_some(buffer);
     };
+    x.scratch.deadlines.responded(&x.connection.timer);
     let status = x.scratch.response.status();
-    if is_tried_again(x, status) {
+    if is_tried_again(x, status, &response) {
         return Err(Fault::refused_status(status));
     }
     x.ledger.response_head = Some(x.ledger.started.elapsed());
@@ -160,6 +163,7 @@ async fn respond(
     x.ledger.head_out = out.len() as u64;
     record::log_early(x);
     if plan.tunnel {
+        x.scratch.deadlines.end(&x.connection.timer);
         x.ledger.body_in.set(upload.transfer.body_bytes());
         let transfer = std::mem::replace(&mut upload.transfer, Transfer::nothing());
         let tunnel = tunnel::after_upgrade(x, downstream, upstream, transfer, out, response);
@@ -179,6 +183,7 @@ async fn respond(
     )
     .await;
     if let Err(fault) = ended {
+        let fault = deadline::told(x, fault);
         if fault.stage.is_some() && !download.has_begun() {
             return Err(fault);
         }
@@ -285,16 +290,14 @@ pub(crate) fn closes(x: &Exchange<'_>) -> bool {
 }
 
 /// True where the configuration would rather have another answer than this one, and may ask for it.
-fn is_tried_again(x: &Exchange<'_>, status: u16) -> bool {
+fn is_tried_again(x: &Exchange<'_>, status: u16, response: &Buffer) -> bool {
     let Some(id) = x.attempt.group else {
         return false;
     };
     let group = x.connection.generation.group(id);
-    let replayable = matches!(x.framing.body, BodyLength::None | BodyLength::Length(0));
     group.is_some_and(|(group, _, _)| {
         group.retry_on.is_some()
-            && replayable
-            && retries::refuses(group, status, x.ledger.attempts)
+            && refused::is_tried_again(x, group, status, response.filled())
             && retries::spend(x.connection, id)
     })
 }

@@ -400,7 +400,13 @@ async fn upstream<'c>(
         if fault.stage.is_some() {
             of_target.connect_failures.add(1);
         }
-        if !attempts.again(connection, fault, target, ANY).await {
+        // Nothing of a connection has reached a target before it is connected to.
+        let any = Repeatable {
+            idempotent: true,
+            replayable: true,
+            came: passed.started,
+        };
+        if !attempts.again(connection, fault, target, (any, None)).await {
             return Err(fault);
         }
         connection.of_group(group).retries.add(1);
@@ -410,9 +416,3 @@ async fn upstream<'c>(
         }
     }
 }
-
-/// Nothing of a connection has reached a target before it is connected to.
-const ANY: Repeatable = Repeatable {
-    idempotent: true,
-    replayable: true,
-};

@@ -30,6 +30,8 @@ mod group;
 mod later;
 mod reserve;
 mod retries;
+mod deadline;
+mod refused;
 mod proxy_header;
 mod connect;
 pub mod keep_alive;

@@ -446,6 +446,8 @@ fn note(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) {
             let timeout = match which {
                 TimeoutKind::Response => &mut timeouts.response,
                 TimeoutKind::Tunnel => &mut timeouts.tunnel,
+                TimeoutKind::Attempt => &mut timeouts.attempt,
+                TimeoutKind::Total => &mut timeouts.total,
             };
             *timeout = time.or(*timeout);
         }

@@ -304,7 +304,11 @@ pub(crate) fn failed_at(connection: &Connection, at: (GroupId, usize), fault: Fa
     }
     match fault.code {
         FaultCode::TargetClosed => saw_at(connection, at, Seen::Closed),
-        FaultCode::ResponseTimeout => saw_at(connection, at, Seen::ResponseTimeout),
+        FaultCode::ResponseTimeout | FaultCode::AttemptTimeout
+            if fault.stage != Some(portway_core::retry::Stage::Connect) =>
+        {
+            saw_at(connection, at, Seen::ResponseTimeout);
+        }
         FaultCode::BadResponse(_) => saw_at(connection, at, Seen::BadResponse),
         _ => {}
     }

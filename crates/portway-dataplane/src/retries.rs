@@ -8,7 +8,7 @@ use portway_model::choice::{Algorithm, RetryOn, RetryTo};
 use portway_model::snapshot::{GroupId, TargetGroup};
 use portway_telemetry::record::FaultCode;
 use std::future::poll_fn;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long HAProxy waits before it tries the same target again, where the connect timeout is not shorter.
 const SAME_TARGET: Duration = Duration::from_secs(1);
@@ -37,6 +37,8 @@ pub(crate) struct Repeatable {
     pub(crate) idempotent: bool,
     /// All of it can be sent again.
     pub(crate) replayable: bool,
+    /// When it came.
+    pub(crate) came: Instant,
 }
 
 impl Attempts {
@@ -86,13 +88,14 @@ impl Attempts {
         (self.bound, self.sticky) = (None, false);
     }
 
-    /// Decides what follows the failure of an attempt at `target`, and waits where that is part of it. False: nothing.
+    /// Decides what follows the failure of an attempt at `target`, and waits where that is part of it, for as long as is `left`
+    /// at most (`None`: as long as that takes). False: nothing.
     pub(crate) async fn again(
         &mut self,
         connection: &Connection,
         fault: Fault,
         target: usize,
-        request: Repeatable,
+        (request, left): (Repeatable, Option<Duration>),
     ) -> bool {
         let Some((group, parts, _)) = connection.generation.group(self.group) else {
             return false;
@@ -107,9 +110,12 @@ impl Attempts {
             return false;
         }
         if !group.retry_backoff.is_zero() && !reused {
-            Box::pin(back_off(connection, group.retry_backoff, self.made)).await;
+            let waiting = back_off(connection, (group.retry_backoff, left), self.made);
+            Box::pin(waiting).await;
         }
-        self.pooled &= !reused;
+        // Who says that it is not the one for a request may be so on this connection alone (RFC 9110 section 15.5.20).
+        let misdirected = fault.status == Some(421);
+        self.pooled &= !reused && !misdirected;
         let every = match group.retry_to {
             _ if self.forced => 0,
             RetryTo::Another => {
@@ -159,8 +165,12 @@ impl Attempts {
     }
 
     fn is_allowed(&self, group: &TargetGroup, fault: Fault, request: Repeatable) -> bool {
-        let Some(on) = &group.retry_on else {
-            return fault.stage.is_some_and(|stage| {
+        let in_time = |time| request.came.elapsed() < time;
+        if !group.retry_within.is_none_or(in_time) {
+            return false;
+        }
+        let is_safe = || {
+            fault.stage.is_some_and(|stage| {
                 let limit = group.retries + 1;
                 may_retry(
                     stage,
@@ -169,18 +179,24 @@ impl Attempts {
                     self.made,
                     limit,
                 )
-            });
+            })
+        };
+        let Some(on) = &group.retry_on else {
+            return is_safe();
         };
         let kind = match (fault.stage, fault.code) {
             (Some(Stage::Connect), _) => RetryOn::ConnectFailure,
-            (Some(Stage::Refused), _) => RetryOn::Status(fault.status.unwrap_or(0)),
-            (_, FaultCode::ResponseTimeout) => RetryOn::ResponseTimeout,
+            // Looked at when it came.
+            (Some(Stage::Refused), _) => return self.made <= group.retries,
+            (_, FaultCode::ResponseTimeout | FaultCode::AttemptTimeout) => RetryOn::ResponseTimeout,
             (_, FaultCode::BadResponse(_)) => RetryOn::JunkResponse,
             (Some(Stage::Sent | Stage::ReusedClosedBeforeResponse), _) => RetryOn::EmptyResponse,
             _ => return false,
         };
-        let replayable = request.replayable || kind == RetryOn::ConnectFailure;
-        self.made <= group.retries && replayable && on.contains(&kind)
+        let may_repeat = request.idempotent || !group.retry_idempotent_only;
+        let repeatable = kind == RetryOn::ConnectFailure || (request.replayable && may_repeat);
+        (self.made <= group.retries && repeatable && on.contains(&kind))
+            || (on.contains(&RetryOn::Safe) && is_safe())
     }
 }
 
@@ -203,24 +219,19 @@ pub(crate) fn spend(connection: &Connection, id: GroupId) -> bool {
     may
 }
 
-/// True where this status is tried again rather than passed on, after so many attempts.
-pub(crate) fn refuses(group: &TargetGroup, status: u16, made: u32) -> bool {
-    let on = group.retry_on.as_deref().unwrap_or_default();
-    made <= group.retries && on.contains(&RetryOn::Status(status))
-}
-
 /// The longest wait before a retry, in first ones.
 const MOST_BACKOFF: u32 = 10;
 
 /// Waits before an attempt that follows so many: twice as long as before the last one, half of it by chance, so that clients whose
 /// requests failed together do not come together again.
-async fn back_off(connection: &Connection, first: Duration, made: u32) {
+async fn back_off(connection: &Connection, (first, left): (Duration, Option<Duration>), made: u32) {
     let times = 1_u32
         .checked_shl(made.saturating_sub(1))
         .unwrap_or(u32::MAX);
     let longest = first.saturating_mul(times.clamp(1, MOST_BACKOFF));
     let part = u32::try_from(connection.worker.random() % 1000).unwrap_or(0);
-    tokio::time::sleep(longest / 2 + longest / 2000 * part).await;
+    let wait = longest / 2 + longest / 2000 * part;
+    tokio::time::sleep(left.map_or(wait, |left| wait.min(left))).await;
 }
 
 async fn pause(connection: &Connection, delay: Duration) {

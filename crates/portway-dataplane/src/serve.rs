@@ -13,6 +13,7 @@ use crate::authorize::{self, Verdict};
 use crate::body;
 use crate::connect::{self, Upstream, Wanted};
 use crate::credentials;
+use crate::deadline;
 use crate::exchange::{Attempt, Exchange, How};
 use crate::fault::Fault;
 use crate::forward;
@@ -79,6 +80,7 @@ pub(crate) async fn serve(
 /// Answers with a page of another group, in place of what was to be answered.
 async fn page(x: &mut Exchange<'_>, downstream: &mut Stream) -> Next {
     while let Some(group) = pages::begin(x) {
+        x.scratch.deadlines.end(&x.connection.timer);
         match by_rules(x, downstream, Some(group)).await {
             Next::Elsewhere => {}
             next => return pages::end(x, next),
@@ -286,6 +288,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
         return reply::fault(x, downstream, Fault::no_target()).await;
     };
     tell_id(x);
+    deadline::begin(x, &configured.timeouts);
     if !x.scratch.mirrors.is_empty() {
         mirror::send(x);
     }
@@ -304,6 +307,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
         let reserved = match reserved {
             Ok(reserved) => reserved,
             Err(fault) => {
+                let fault = deadline::told(x, fault);
                 if fault == Fault::gave_up(false) {
                     x.ledger.queued.get_or_insert(x.ledger.started.elapsed());
                 }
@@ -318,6 +322,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
             attempts.moved_to(group);
         }
         begin_attempt(x, &mut attempts, group, target);
+        deadline::begin_attempt(x, &configured.timeouts);
         if let Some(answer) = redirected(x, configured, target) {
             return reply::by_rule(x, downstream, answer, How::Answer, Side::Request).await;
         }
@@ -345,23 +350,32 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
         };
         x.scratch.host = host;
         let fault = match connected {
-            Ok(upstream) => match attempt(x, downstream, upstream, fate.as_ref()).await {
-                Ok(next) => return next,
-                Err(fault) => fault,
-            },
+            Ok(upstream) => {
+                deadline::connected(x, &configured.timeouts);
+                match attempt(x, downstream, upstream, fate.as_ref()).await {
+                    Ok(next) => return next,
+                    Err(fault) => fault,
+                }
+            }
             Err(fault) if fault == Fault::gave_up(false) => {
                 return reply::fault(x, downstream, fault).await;
             }
             Err(fault) => fault,
         };
+        let fault = deadline::told(x, fault);
         crate::record::attempt_failed(x, fault);
         let again = {
-            let deciding = pin!(attempts.again(x.connection, fault, target, request));
+            let left = deadline::left(x);
+            let deciding = pin!(attempts.again(x.connection, fault, target, (request, left)));
             while_there(downstream, watched, deciding).await
         };
         let Some(again) = again else {
             return reply::fault(x, downstream, Fault::gave_up(false)).await;
         };
+        if deadline::left(x) == Some(Duration::ZERO) && again {
+            let fault = deadline::told(x, Fault::response_timeout());
+            return reply::fault(x, downstream, fault).await;
+        }
         if !again {
             if attempts.made() > configured.retries && configured.retries > 0 {
                 crate::record::limit_reached(x, Limit::Attempts);
@@ -447,10 +461,11 @@ pub(crate) fn while_there<T>(
 }
 
 /// What may be done with the request again.
-fn repeatable(x: &Exchange<'_>) -> Repeatable {
+pub(crate) fn repeatable(x: &Exchange<'_>) -> Repeatable {
     Repeatable {
         idempotent: x.request().method().is_idempotent() && x.sent_method().is_idempotent(),
         replayable: matches!(x.framing.body, BodyLength::None | BodyLength::Length(0)),
+        came: x.ledger.started,
     }
 }
 

@@ -133,9 +133,12 @@ fn count(failures: &Failures, fault: Fault) {
             failures.target_aborts.add(1);
             &failures.response
         }
-        FaultCode::TargetClosed | FaultCode::ResponseTimeout | FaultCode::BadResponse(_) => {
-            &failures.response
-        }
+        FaultCode::AttemptTimeout if fault.stage == Some(Stage::Connect) => &failures.connection,
+        FaultCode::TargetClosed
+        | FaultCode::ResponseTimeout
+        | FaultCode::AttemptTimeout
+        | FaultCode::TotalTimeout
+        | FaultCode::BadResponse(_) => &failures.response,
         FaultCode::ClientClosed | FaultCode::ClientTimeout | FaultCode::ClientTooSlow => {
             &failures.client_aborts
         }

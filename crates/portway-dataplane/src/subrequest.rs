@@ -87,6 +87,7 @@ pub(crate) async fn ask(connection: &Connection, ask: &Ask<'_>) -> Result<Reply,
     let request = Repeatable {
         idempotent: ask.method.is_idempotent(),
         replayable: true,
+        came: Instant::now(),
     };
     let patience = configured.timeouts.response.min(ask.patience);
     let mut group = ask.group;
@@ -134,7 +135,10 @@ pub(crate) async fn ask(connection: &Connection, ask: &Ask<'_>) -> Result<Reply,
             Err(fault) => fault,
         };
         record::failed_at(connection, at, fault);
-        if !attempts.again(connection, fault, target, request).await {
+        if !attempts
+            .again(connection, fault, target, (request, None))
+            .await
+        {
             return Err(fault);
         }
         record::retried_at(connection, at);

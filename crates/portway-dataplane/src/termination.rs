@@ -104,7 +104,10 @@ fn letters(fault: Fault, progress: Progress) -> [u8; 2] {
         FaultCode::Exhausted => *b"RC",
         FaultCode::ConnectTimeout => *b"sC",
         FaultCode::TargetClosed => [b'S', how_far],
-        FaultCode::ResponseTimeout => [b's', how_far],
+        FaultCode::TotalTimeout if progress == Progress::Request => *b"sQ",
+        FaultCode::ResponseTimeout | FaultCode::AttemptTimeout | FaultCode::TotalTimeout => {
+            [b's', how_far]
+        }
         FaultCode::BadResponse("rejected_by_rule") => *b"PD",
         FaultCode::BadResponse(_) => [b'P', how_far],
         FaultCode::IdleTimeout => *b"cD",
@@ -155,6 +158,10 @@ mod tests {
         check(Fault::target_closed(Stage::ResponseStarted), Data, b"SD");
         check(Fault::response_timeout(), Headers, b"sH");
         check(Fault::response_timeout(), Data, b"sD");
+        check(Fault::attempt_timeout(Stage::Connect), Connect, b"sC");
+        check(Fault::attempt_timeout(Stage::TimedOut), Headers, b"sH");
+        check(Fault::total_timeout(), Request, b"sQ");
+        check(Fault::total_timeout(), Data, b"sD");
         check(Fault::rejected(), Headers, b"PD");
         check(Fault::shutdown(), Data, b"KD");
         check(Fault::internal(), Headers, b"IH");

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 /// How often deadlines are looked through.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-const NEVER: u64 = u64::MAX;
+/// The tick that does not come.
+pub(crate) const NEVER: u64 = u64::MAX;
 
 /// Whether a connection waits for nothing but a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub(crate) struct Seat {
 #[derive(Debug)]
 struct Slot {
     deadline: u64,
+    /// No deadline is later than this.
+    latest: u64,
     waker: Option<Waker>,
     rests: Rests,
     /// It stands in the queue of a group.
@@ -97,6 +100,7 @@ impl Timers {
     pub(crate) fn register(self: &Rc<Self>) -> Timer {
         let fresh = Slot {
             deadline: NEVER,
+            latest: NEVER,
             waker: None,
             rests: Rests::No,
             queued: false,
@@ -273,6 +277,13 @@ impl Timers {
     }
 }
 
+/// So many ticks from now a deadline of this time lies: it is never early, and the tick of now has begun already.
+#[inline]
+pub(crate) fn ticks_of(time: Duration) -> u64 {
+    let ticks = u64::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(NEVER);
+    ticks.saturating_add(1)
+}
+
 /// The slot of one connection.
 #[derive(Debug)]
 pub(crate) struct Timer {
@@ -358,8 +369,23 @@ impl Timer {
     /// Expires after this time, in place of what was set before.
     #[inline]
     pub(crate) fn set(&self, after: Duration) {
-        let ticks = u64::try_from(after.as_millis().div_ceil(TICK.as_millis())).unwrap_or(NEVER);
-        self.with(|slot, now| slot.deadline = now.saturating_add(ticks).saturating_add(1));
+        let ticks = ticks_of(after);
+        self.with(|slot, now| slot.deadline = now.saturating_add(ticks).min(slot.latest));
+    }
+
+    /// Whatever is set from now on expires at this tick at the latest, and so does what is set already where that is sooner
+    /// than [`NEVER`].
+    pub(crate) fn set_latest(&self, tick: u64) {
+        self.with(|slot, _| {
+            slot.latest = tick;
+            slot.deadline = slot.deadline.min(tick);
+        });
+    }
+
+    /// The time to a tick, at most.
+    pub(crate) fn until(&self, tick: u64) -> Duration {
+        let ticks = tick.saturating_sub(self.now());
+        TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
     }
 
     /// Says whether the connection waits for nothing but a request.
@@ -430,6 +456,24 @@ mod tests {
         assert!(expired(&timer));
         timer.set(TICK);
         assert!(!expired(&timer), "set again");
+    }
+
+    #[test]
+    fn nothing_is_later_than_the_latest() {
+        let timers = Rc::new(Timers::default());
+        let timer = timers.register();
+        timer.set(TICK * 50);
+        timer.set_latest(3);
+        timers.tick(2);
+        assert!(!expired(&timer));
+        assert_eq!(timer.until(3), TICK);
+        timers.tick(1);
+        assert!(expired(&timer), "what was set already");
+        timer.set(TICK * 50);
+        assert!(expired(&timer), "what is set after it");
+        timer.set_latest(NEVER);
+        timer.set(TICK);
+        assert!(!expired(&timer), "no longer");
     }
 
     #[test]

@@ -77,8 +77,14 @@ impl Upload {
             .poll(cx, from, to, &x.connection.worker.buffers)
         {
             Poll::Pending => {}
-            Poll::Ready(Ok(())) => self.done = true,
-            Poll::Ready(Err(Broken::Sink)) => self.cut = true,
+            Poll::Ready(Ok(())) => {
+                self.done = true;
+                x.scratch.deadlines.uploaded(&x.connection.timer);
+            }
+            Poll::Ready(Err(Broken::Sink)) => {
+                self.cut = true;
+                x.scratch.deadlines.uploaded(&x.connection.timer);
+            }
             Poll::Ready(Err(Broken::Source)) => return Err(Fault::client_closed()),
             Poll::Ready(Err(Broken::Refused(refusal))) => return Err(Fault::refused(refusal)),
             Poll::Ready(Err(Broken::Encoder)) => return Err(Fault::internal()),

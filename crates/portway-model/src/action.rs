@@ -382,6 +382,10 @@ pub enum TimeoutKind {
     Response,
     /// Silence of both sides of a tunnel.
     Tunnel,
+    /// One attempt, until the head of its response.
+    Attempt,
+    /// A whole exchange.
+    Total,
 }
 
 /// What a timeout becomes.

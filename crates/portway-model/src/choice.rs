@@ -227,8 +227,18 @@ pub enum RetryOn {
     ResponseTimeout,
     /// The target refused early data.
     EarlyDataRejected,
+    /// What Portway holds for safe where nothing is said.
+    Safe,
+    /// The target is not the one for this request (421), and has not done it: RFC 9110 section 15.5.20.
+    Misdirected,
+    /// The target does not do what may have come in early data (425), and has not done it: RFC 8470 section 5.2.
+    TooEarly,
+    /// The target cannot do it now, and says when to come again (503 with Retry-After).
+    Unavailable,
     /// This status.
     Status(u16),
+    /// A status from the first to the last of these.
+    Statuses(u16, u16),
 }
 
 /// A target whose state another one shares.

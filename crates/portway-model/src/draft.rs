@@ -435,6 +435,10 @@ pub struct GroupDraft {
     pub retry_budget: Option<Spanned<u32>>,
     /// How long the first waits, a random part left out; each further one twice as long.
     pub retry_backoff: Option<Spanned<Duration>>,
+    /// No attempt beyond the first begins later than this after the request came.
+    pub retry_within: Option<Spanned<Duration>>,
+    /// What `retry_on` names is tried again only of requests whose method may be done twice.
+    pub retry_idempotent_only: Option<Spanned<bool>>,
     /// Requests that may wait for a target; 0: no limit.
     pub max_pending: Option<Spanned<u32>>,
     /// Where they go.
@@ -492,6 +496,8 @@ impl GroupDraft {
             retries: None,
             retry_budget: None,
             retry_backoff: None,
+            retry_within: None,
+            retry_idempotent_only: None,
             max_pending: None,
             retry_to: None,
             retry_on: None,
@@ -606,6 +612,10 @@ pub struct GroupTimeoutsDraft {
     pub response: Option<Spanned<Duration>>,
     /// Waiting for a target.
     pub queue: Option<Spanned<Duration>>,
+    /// One attempt, until the head of its response.
+    pub attempt: Option<Spanned<Duration>>,
+    /// A whole exchange.
+    pub total: Option<Spanned<Duration>>,
     /// Idle pool connection.
     pub idle: Option<Spanned<Duration>>,
     /// Silent tunnel, in place of the listener's.

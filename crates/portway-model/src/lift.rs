@@ -362,6 +362,8 @@ impl Lift<'_> {
             retries: unless(&group.retries, &defaults::RETRIES),
             retry_budget: unless(&group.retry_budget, &defaults::RETRY_BUDGET),
             retry_backoff: unless(&group.retry_backoff, &Duration::ZERO),
+            retry_within: some(&group.retry_within),
+            retry_idempotent_only: unless(&group.retry_idempotent_only, &false),
             max_pending: unless(&group.max_pending, &0),
             retry_to: unless(&group.retry_to, &defaults::RETRY_TO),
             retry_on: group.retry_on.as_ref().map(|all| {
@@ -544,6 +546,8 @@ fn group_timeouts(timeouts: &GroupTimeouts) -> GroupTimeoutsDraft {
         connect: unless(&timeouts.connect, &defaults::CONNECT),
         response: unless(&timeouts.response, &defaults::RESPONSE),
         queue: unless(&timeouts.queue, &defaults::QUEUE),
+        attempt: some(&timeouts.attempt),
+        total: some(&timeouts.total),
         idle: unless(&timeouts.idle, &defaults::POOL_IDLE),
         tunnel: some(&timeouts.tunnel),
         tunnel_target: some(&timeouts.tunnel_target),

@@ -436,6 +436,12 @@ pub struct GroupTimeouts {
     pub response: Duration,
     /// Waiting for a free target.
     pub queue: Duration,
+    /// One attempt of a request, from the moment that it has a place at a target to the complete head of its response; the
+    /// body of the request is not counted. `None`: no limit of its own.
+    pub attempt: Option<Duration>,
+    /// A whole exchange, from the end of the request's head to the last byte of its response, with all that waits and is
+    /// tried again in it; not a tunnel. `None`: no limit of its own.
+    pub total: Option<Duration>,
     /// How long an idle connection is kept for the next request.
     pub idle: Duration,
     /// Silence in both directions of a tunnel, in place of the listener's; `None`: the listener's.

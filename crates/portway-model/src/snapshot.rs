@@ -423,6 +423,11 @@ pub struct TargetGroup {
     pub retry_budget: u32,
     /// How long the first waits, a random part left out; each further one twice as long.
     pub retry_backoff: Duration,
+    /// No attempt beyond the first begins later than this after the request came; `None`: no limit.
+    pub retry_within: Option<Duration>,
+    /// What `retry_on` names is tried again only of requests whose method may be done twice, but for connections that did not
+    /// come about, and what targets say that they have not done.
+    pub retry_idempotent_only: bool,
     /// Requests that may wait for a target; 0: no limit.
     pub max_pending: u32,
     /// Where they go.

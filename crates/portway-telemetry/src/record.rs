@@ -222,6 +222,10 @@ pub enum FaultCode {
     TargetClosed,
     /// The target did not answer in time.
     ResponseTimeout,
+    /// An attempt took longer than one may.
+    AttemptTimeout,
+    /// The exchange took longer than it may.
+    TotalTimeout,
     /// The target's answer was not understood, for a reason of the closed list of refusals: its code.
     BadResponse(&'static str),
     /// Nothing moved in either direction of a tunnel or a TCP connection for too long.
@@ -250,7 +254,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every code, in the order of the declaration, those with a reason without one.
-    pub const ALL: [FaultCode; 27] = [
+    pub const ALL: [FaultCode; 29] = [
         FaultCode::ClientClosed,
         FaultCode::ClientTimeout,
         FaultCode::ClientTls,
@@ -264,6 +268,8 @@ impl FaultCode {
         FaultCode::TargetTls,
         FaultCode::TargetClosed,
         FaultCode::ResponseTimeout,
+        FaultCode::AttemptTimeout,
+        FaultCode::TotalTimeout,
         FaultCode::BadResponse(""),
         FaultCode::IdleTimeout,
         FaultCode::Rejected,
@@ -321,20 +327,22 @@ impl FaultCode {
             FaultCode::TargetTls => (10, "target_tls", "the TLS handshake with the target failed"),
             FaultCode::TargetClosed => (11, "target_closed", "the target closed the connection before its response was complete"),
             FaultCode::ResponseTimeout => (12, "response_timeout", "the target did not answer in time"),
-            FaultCode::BadResponse(_) => (13, "bad_response", "the target's answer was not understood; the reason follows after a colon"),
-            FaultCode::IdleTimeout => (14, "idle_timeout", "nothing moved in either direction of a tunnel or TCP connection for too long"),
-            FaultCode::Rejected => (15, "rejected", "a rule closed the connection without an answer"),
-            FaultCode::Denied => (16, "denied", "a rule denied the request, or the response of the target"),
-            FaultCode::Shutdown => (17, "shutdown", "the process ended before the exchange did"),
-            FaultCode::Internal => (18, "internal", "a mistake of Portway's: please report it"),
-            FaultCode::ClientProxy => (19, "client_proxy", "the client did not begin with a header of the PROXY protocol, which was expected"),
-            FaultCode::TargetDown => (20, "target_down", "the target was found to be down, and what it served was cut off"),
-            FaultCode::QueueTimeout => (21, "queue_timeout", "no target had room in time"),
-            FaultCode::QueueFull => (22, "queue_full", "as many requests wait for the target as may"),
-            FaultCode::PasswordsBusy => (23, "passwords_busy", "as many passwords wait to be checked as may, or that took too long"),
-            FaultCode::NotAuthorized(_) => (24, "not_authorized", "the service that says whether requests may go on gave no answer; the reason follows after a colon"),
-            FaultCode::Exhausted => (25, "exhausted", "Portway had no descriptor, port or memory for a connection to the target"),
-            FaultCode::ClientTooSlow => (26, "client_too_slow", "the client sent or took fewer bytes of a body in a second than its listener demands"),
+            FaultCode::AttemptTimeout => (13, "attempt_timeout", "an attempt took longer than one may"),
+            FaultCode::TotalTimeout => (14, "total_timeout", "the exchange took longer than it may, whatever it waited for"),
+            FaultCode::BadResponse(_) => (15, "bad_response", "the target's answer was not understood; the reason follows after a colon"),
+            FaultCode::IdleTimeout => (16, "idle_timeout", "nothing moved in either direction of a tunnel or TCP connection for too long"),
+            FaultCode::Rejected => (17, "rejected", "a rule closed the connection without an answer"),
+            FaultCode::Denied => (18, "denied", "a rule denied the request, or the response of the target"),
+            FaultCode::Shutdown => (19, "shutdown", "the process ended before the exchange did"),
+            FaultCode::Internal => (20, "internal", "a mistake of Portway's: please report it"),
+            FaultCode::ClientProxy => (21, "client_proxy", "the client did not begin with a header of the PROXY protocol, which was expected"),
+            FaultCode::TargetDown => (22, "target_down", "the target was found to be down, and what it served was cut off"),
+            FaultCode::QueueTimeout => (23, "queue_timeout", "no target had room in time"),
+            FaultCode::QueueFull => (24, "queue_full", "as many requests wait for the target as may"),
+            FaultCode::PasswordsBusy => (25, "passwords_busy", "as many passwords wait to be checked as may, or that took too long"),
+            FaultCode::NotAuthorized(_) => (26, "not_authorized", "the service that says whether requests may go on gave no answer; the reason follows after a colon"),
+            FaultCode::Exhausted => (27, "exhausted", "Portway had no descriptor, port or memory for a connection to the target"),
+            FaultCode::ClientTooSlow => (28, "client_too_slow", "the client sent or took fewer bytes of a body in a second than its listener demands"),
         }
     }
 }

@@ -10,6 +10,7 @@ mod answers;
 mod bodies;
 mod change;
 mod compression;
+mod deadlines;
 mod forwarding;
 mod held;
 mod harness;

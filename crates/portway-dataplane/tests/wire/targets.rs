@@ -386,6 +386,56 @@ fn answers_that_are_tried_again() {
     check("", "nonsense\r\n\r\n", "502");
     check("retry_on = [\"empty_response\"]", "", "good");
     check("retry_on = []", "", "502");
+    check("retry_on = [\"500-599\"]", busy, "good");
+    check("retry_on = [\"500-502\", 504]", busy, "503");
+    check("retry_on = [\"safe\"]", busy, "503");
+    check("retry_on = [\"unavailable\"]", busy, "503");
+}
+
+#[test]
+fn what_a_target_says_it_has_not_done_is_tried_again() {
+    let check = |on: &str, bad: &'static str, request: &str, expected: &str| {
+        let bad = Target::start(move |_, mut wire| {
+            loop {
+                wire.message()?;
+                wire.send(bad)?;
+            }
+        })
+        .unwrap();
+        let good = Target::saying("good").unwrap();
+        let group = format!("retry_on = {on}\nretry_idempotent_only = true");
+        let proxy = Proxy::start(&simple("", &group, &[bad.address(), good.address()]));
+        let mut client = proxy.client();
+        client.send(request).unwrap();
+        let answer = String::from_utf8(client.message().unwrap()).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body, expected, "{on} {request}");
+        drop(client);
+        proxy.finish(1);
+    };
+    let early = "HTTP/1.1 425 No\r\nContent-Length: 3\r\n\r\nbad";
+    let misdirected = "HTTP/1.1 421 No\r\nContent-Length: 3\r\n\r\nbad";
+    let later = "HTTP/1.1 503 No\r\nRetry-After: 5\r\nContent-Length: 3\r\n\r\nbad";
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    let body = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+    let in_early_data = "GET / HTTP/1.1\r\nHost: a\r\nEarly-Data: 1\r\n\r\n";
+    // Both say that nothing was done, whatever the method.
+    check("['misdirected']", misdirected, get, "good");
+    check("['misdirected']", misdirected, post, "good");
+    check("['safe', 'too_early']", early, get, "good");
+    check("['too_early']", early, post, "good");
+    // Who sent it in early data is who may send it again.
+    check("['too_early']", early, in_early_data, "bad");
+    // A time to come again proves nothing of what was done.
+    check("['unavailable']", later, get, "good");
+    check("['unavailable']", later, post, "bad");
+    // A status that is named is for methods that may be done twice here.
+    check("[503]", later, get, "good");
+    check("[503]", later, post, "bad");
+    // What was sent is not there to be sent again.
+    check("['misdirected', 503]", misdirected, body, "bad");
+    check("['connect_failure']", misdirected, get, "bad");
 }
 
 #[test]

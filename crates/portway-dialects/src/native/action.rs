@@ -388,9 +388,11 @@ fn read_several(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Nam
 }
 
 /// Timeouts that a rule may replace.
-pub(crate) const TIMEOUTS: [(&str, TimeoutKind); 2] = [
+pub(crate) const TIMEOUTS: [(&str, TimeoutKind); 4] = [
     ("response", TimeoutKind::Response),
     ("tunnel", TimeoutKind::Tunnel),
+    ("attempt", TimeoutKind::Attempt),
+    ("total", TimeoutKind::Total),
 ];
 
 fn read_forward_by_name(item: &Item, reader: &mut Reader<'_>) -> Option<Action<Named>> {

@@ -342,16 +342,24 @@ const RETRY_ON: &[(&str, RetryOn)] = &[
     ("junk_response", RetryOn::JunkResponse),
     ("response_timeout", RetryOn::ResponseTimeout),
     ("early_data_rejected", RetryOn::EarlyDataRejected),
+    ("safe", RetryOn::Safe),
+    ("misdirected", RetryOn::Misdirected),
+    ("too_early", RetryOn::TooEarly),
+    ("unavailable", RetryOn::Unavailable),
 ];
 
 impl Form for RetryOn {
-    const WHAT: &'static str = "a kind of failure or a status";
+    const WHAT: &'static str = "a kind of failure, a status or statuses such as \"500-599\"";
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
         if matches!(item.content, Content::Integer(_)) {
             return u16::read(item, reader).map(RetryOn::Status);
         }
         let text = reader.text(item, Self::WHAT)?.text;
+        let range = text.split_once('-');
+        if let Some((Ok(from), Ok(to))) = range.map(|(from, to)| (from.parse(), to.parse())) {
+            return Some(RetryOn::Statuses(from, to));
+        }
         match RETRY_ON.iter().find(|(known, _)| *known == text) {
             Some((_, on)) => Some(*on),
             None => {
@@ -364,6 +372,7 @@ impl Form for RetryOn {
     fn write(&self) -> Out {
         match self {
             RetryOn::Status(status) => status.write(),
+            RetryOn::Statuses(from, to) => Out::text(format!("{from}-{to}")),
             other => {
                 let word = RETRY_ON.iter().find(|(_, known)| known == other);
                 Out::text(word.map_or("", |(word, _)| *word))

@@ -68,6 +68,8 @@ impl Compiler<'_> {
         let backoff = draft.retry_backoff;
         let retry_backoff =
             limits::duration_or_zero(found, "the wait before a retry", backoff, Duration::ZERO);
+        let within = draft.retry_within;
+        let retry_within = limits::optional_duration(found, "the time for retries", within);
         given_within(found, "a pool size", draft.pool_size, (0, MAX_POOL_SIZE));
         Ok(TargetGroup {
             name: draft.name.value.clone(),
@@ -78,7 +80,7 @@ impl Compiler<'_> {
             algorithm: algorithm?,
             stickiness,
             health_check: health_check?,
-            timeouts: self.group_timeouts(&draft.timeouts),
+            timeouts: self.group_timeouts(&draft.timeouts, protocol),
             tls: tls?,
             rules: rules?,
             none_healthy: draft
@@ -91,6 +93,8 @@ impl Compiler<'_> {
                 .retry_budget
                 .map_or(defaults::RETRY_BUDGET, |x| x.value),
             retry_backoff,
+            retry_within,
+            retry_idempotent_only: draft.retry_idempotent_only.is_some_and(|x| x.value),
             max_pending: draft.max_pending.map_or(0, |x| x.value),
             retry_to: draft.retry_to.map_or(defaults::RETRY_TO, |x| x.value),
             retry_on: draft
@@ -140,12 +144,24 @@ impl Compiler<'_> {
         Some(value.clone())
     }
 
-    fn group_timeouts(&mut self, draft: &GroupTimeoutsDraft) -> GroupTimeouts {
+    fn group_timeouts(&mut self, draft: &GroupTimeoutsDraft, protocol: Protocol) -> GroupTimeouts {
         let found = &mut self.found;
+        for given in [draft.attempt, draft.total].into_iter().flatten() {
+            if !protocol.is_http() {
+                let message = format!(
+                    "a target group that speaks {} has no requests to be timed",
+                    protocol.as_str()
+                );
+                let one = Diagnostic::error(Code::ProtocolMismatch, given.span, message);
+                found.push(one.help("`connect` and `tunnel` are the times of its connections"));
+            }
+        }
         let mut optional = |what, given| limits::optional_duration(found, what, given);
         let tunnel = optional("the tunnel timeout", draft.tunnel);
         let tunnel_target = optional("the tunnel timeout", draft.tunnel_target);
         let tunnel_ending = optional("the timeout of ending tunnels", draft.tunnel_ending);
+        let attempt = optional("the timeout of an attempt", draft.attempt);
+        let total = optional("the timeout of a whole exchange", draft.total);
         let inspect = limits::duration_or_zero(
             found,
             "the inspection timeout",
@@ -158,6 +174,8 @@ impl Compiler<'_> {
             connect: time("the connect timeout", draft.connect, defaults::CONNECT),
             response: time("the response timeout", draft.response, defaults::RESPONSE),
             queue: time("the queue timeout", draft.queue, defaults::QUEUE),
+            attempt,
+            total,
             idle: time("the idle timeout", draft.idle, defaults::POOL_IDLE),
             tunnel,
             tunnel_target,
@@ -399,8 +417,15 @@ impl Compiler<'_> {
             );
         }
         for on in draft.retry_on.iter().flat_map(|all| &all.value) {
-            if let RetryOn::Status(status) = on.value {
-                check_status(&mut self.found, status, (400, 599), on.span);
+            match on.value {
+                RetryOn::Status(status) => {
+                    check_status(&mut self.found, status, (400, 599), on.span);
+                }
+                RetryOn::Statuses(from, to) => {
+                    check_status(&mut self.found, from, (400, 599), on.span);
+                    check_status(&mut self.found, to, (from.clamp(400, 599), 599), on.span);
+                }
+                _ => {}
             }
         }
     }

@@ -169,7 +169,14 @@ impl Choices {
             (_, Phase::AfterResponse) => Action::Accept,
             (2, Phase::Request | Phase::Response) if self.one_in(2) => self.map_change(place),
             (2, Phase::Request | Phase::Response) => Action::SetTimeout {
-                which: self.one(TimeoutKind::Response, &[TimeoutKind::Tunnel]),
+                which: self.one(
+                    TimeoutKind::Response,
+                    &[
+                        TimeoutKind::Tunnel,
+                        TimeoutKind::Attempt,
+                        TimeoutKind::Total,
+                    ],
+                ),
                 to: if self.one_in(3) {
                     NewTimeout::Milliseconds(Value::Number(i64::from(self.below(9_000))).into())
                 } else {

@@ -103,7 +103,12 @@ impl Choices {
                 RetryOn::JunkResponse,
                 RetryOn::ResponseTimeout,
                 RetryOn::EarlyDataRejected,
+                RetryOn::Safe,
+                RetryOn::Misdirected,
+                RetryOn::TooEarly,
+                RetryOn::Unavailable,
                 RetryOn::Status(503),
+                RetryOn::Statuses(500, 504),
             ];
             c.some(3, |c| {
                 Spanned::bare(c.one(RetryOn::ConnectFailure, &others))

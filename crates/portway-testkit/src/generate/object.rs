@@ -641,6 +641,8 @@ impl Choices {
             connect: self.setting(Self::duration),
             response: self.setting(Self::duration),
             queue: self.setting(Self::duration),
+            attempt: self.setting(Self::duration).filter(|_| known.http),
+            total: self.setting(Self::duration).filter(|_| known.http),
             idle: self.setting(Self::duration),
             tunnel: self.setting(Self::duration),
             tunnel_target: self.setting(Self::duration),
@@ -674,6 +676,8 @@ impl Choices {
         draft.retries = self.setting(|c| c.below(101));
         draft.retry_budget = self.setting(|c| c.below(10_001));
         draft.retry_backoff = self.setting(|c| c.one(Duration::ZERO, &[Duration::from_millis(25)]));
+        draft.retry_within = self.setting(Self::duration);
+        draft.retry_idempotent_only = self.setting(|c| c.one_in(2));
         draft.max_pending = self.setting(|c| c.below(1_000));
         draft.pool_size = self.setting(|c| c.below(65_537));
         draft.connection_reuse = self.setting(|c| {

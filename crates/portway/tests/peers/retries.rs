@@ -1,5 +1,6 @@
 //! Retries that a group can bear, and requests that wait only as long as there is a place for them.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 
 use crate::echo::Echo;
@@ -89,4 +90,61 @@ fn a_group_has_only_so_many_that_wait() {
     );
     let full = "portway_listener_faults_total{listener=\"web\",fault=\"queue_full\"} ";
     assert_eq!(stage.metric(full), "5");
+}
+
+/// A target that takes connections and never says anything.
+fn hangs() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let taken: Vec<_> = listener.incoming().collect();
+        drop(taken);
+    });
+    port
+}
+
+#[test]
+fn attempts_and_exchanges_have_times() {
+    let (one, web, hangs, dead) = (Echo::start("one"), free_port(), hangs(), free_port());
+    let with = |ports: &[u16], more: &str| {
+        format!(
+            "{}{}{more}",
+            listener("web", web, "app"),
+            group("app", ports)
+        )
+    };
+    let timed = "timeouts = { attempt = '300ms' }\nretry_budget = 0\n";
+    let stage = Stage::new(&with(&[hangs, dead, one.port], timed));
+    // Whichever comes first: one of them answers.
+    assert_eq!(statuses(web, "/", 9), vec!["200"; 9]);
+    let post = |web| {
+        let mut client = Client::new(web);
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+        client.answer().split(' ').nth(1).unwrap().to_owned()
+    };
+    // What may have been done is not tried again.
+    let posts: Vec<String> = (0..9).map(|_| post(web)).collect();
+    let late = posts.iter().filter(|it| *it == "504").count();
+    let done = posts.iter().filter(|it| *it == "200").count();
+    assert!(late >= 3 && late + done == 9, "{posts:?}");
+    let faults = |fault: &str| {
+        let line = format!("portway_listener_faults_total{{listener=\"web\",fault=\"{fault}\"}} ");
+        stage.metric(&line)
+    };
+    assert_eq!(faults("attempt_timeout"), late.to_string());
+    // Who is served when the file changes has the time that there was.
+    stage.becomes(&with(&[one.port], ""));
+    let slow = thread::spawn(move || statuses(web, "/slow/1500", 1).remove(0));
+    let served =
+        "portway_target_requests_in_flight{target_group=\"app\",target=\"127.0.0.1:PORT\"} ";
+    let served = served.replace("PORT", &one.port.to_string());
+    eventually("it is served", || {
+        (stage.metric(&served) == "1").then_some(())
+    });
+    let total =
+        "timeouts = { attempt = '200ms', total = '700ms' }\nretries = 50\nretry_budget = 0\n";
+    stage.becomes(&with(&[hangs, dead], total));
+    assert_eq!(statuses(web, "/", 2), ["504", "504"]);
+    assert_eq!(faults("total_timeout"), "2");
+    assert_eq!(slow.join().unwrap(), "200");
 }

@@ -591,6 +591,8 @@ fn timeouts(proxy: &Proxy) -> GroupTimeoutsDraft {
         connect: limit(given.connect),
         response: limit(given.server),
         queue: limit(given.queue.or(given.connect)),
+        attempt: None,
+        total: None,
         idle: None,
         tunnel: given.tunnel.and_then(|tunnel| limit(Some(tunnel))),
         tunnel_target: limit(given.server),

@@ -6,12 +6,12 @@
 //! middleware sees the responses of those behind it alone.
 
 use super::super::matcher::one_of;
+use super::retry::Attempts;
 use portway_model::action::{Action, Phase, Rule};
 use portway_model::expression::{Condition, Scope, Template, Value, Variable};
 use portway_model::name::Name;
 use portway_model::span::{Origin, Span};
 use portway_model::stage::Named;
-use std::time::Duration;
 
 /// What happens in order.
 #[derive(Debug)]
@@ -27,15 +27,6 @@ pub(super) struct Chain {
     answered: bool,
     /// Attempts at servers, where a middleware says so.
     pub(super) attempts: Option<Attempts>,
-}
-
-/// How often a server is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Attempts {
-    /// In all.
-    pub(super) most: u32,
-    /// How long the first beyond the first waits.
-    pub(super) backoff: Duration,
 }
 
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use super::super::matcher::{expression, networks, one_of, test, test_of};
 use super::super::model::{Object, Provider};
 use super::super::schema::{Section, Value as Said};
-use super::chain::{Attempts, Chain};
+use super::chain::Chain;
 use super::{Lowering, headers};
 use portway_model::action::{Action, AnswerBody, FixedResponse};
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -16,7 +16,6 @@ use portway_model::name::Name;
 use portway_model::settings::Password;
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::{Named, Pattern};
-use std::time::Duration;
 
 /// How deep chains of chains may go.
 const MAX_CHAINS: usize = 16;
@@ -121,21 +120,7 @@ impl Lowering<'_> {
             "buffering" => self.buffering(section, chain, at),
             "rateLimit" => self.rate_limit(&object.name, section, chain, at),
             "inFlightReq" => self.in_flight_limit(&object.name, section, chain, at),
-            "retry" => {
-                let attempts = section.number("attempts").map_or(0, |it| it.value);
-                match u32::try_from(attempts).ok().filter(|it| *it > 0) {
-                    Some(most) => {
-                        let interval = section.duration("initialInterval");
-                        let backoff = interval.map_or(Duration::ZERO, |it| it.value);
-                        chain.attempts = Some(Attempts { most, backoff });
-                    }
-                    None => self.error(
-                        Code::OutOfRange,
-                        at,
-                        "a retry without `attempts`, 1 or more",
-                    ),
-                }
-            }
+            "retry" => self.retry(section, chain, at),
             _ => {}
         }
     }

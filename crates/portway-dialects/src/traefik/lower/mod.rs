@@ -14,6 +14,7 @@ mod limits;
 mod middleware;
 mod mirror;
 mod mixed;
+mod retry;
 mod service;
 mod tcp;
 mod terms;

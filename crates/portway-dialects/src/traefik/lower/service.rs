@@ -2,8 +2,9 @@
 
 use super::super::model::{Object, Provider};
 use super::super::schema::Section;
-use super::chain::{Attempts, Chain};
+use super::chain::Chain;
 use super::middleware::{canonical, text_answer};
+use super::retry::Attempts;
 use super::{Lowering, NO_LIMIT};
 use portway_model::action::{Action, Phase, Weighted};
 use portway_model::address::{Host, TargetAddress};
@@ -91,16 +92,10 @@ impl Lowering<'_> {
         &mut self,
         service: &Object,
         balancer: &Section,
-        attempts: Option<Attempts>,
+        attempts: Option<&Attempts>,
     ) -> Option<String> {
         let short = self.model.services.short_name(service);
-        let name = match attempts {
-            None => short,
-            Some(Attempts { most, backoff }) if backoff.is_zero() => {
-                format!("{short} (retry {most})")
-            }
-            Some(Attempts { most, backoff }) => format!("{short} (retry {most}, {backoff:?})"),
-        };
+        let name = short + &attempts.map_or_else(String::new, Attempts::suffix);
         if self
             .draft
             .groups
@@ -121,10 +116,9 @@ impl Lowering<'_> {
         for server in &servers {
             group.targets.extend(self.target(server, https));
         }
-        group.retries = attempts.map(|it| Spanned::new(it.most.saturating_sub(1), service.key));
-        let backoff = attempts.map(|it| it.backoff);
-        let backoff = backoff.filter(|it| !it.is_zero());
-        group.retry_backoff = backoff.map(|it| Spanned::new(it, service.key));
+        if let Some(attempts) = attempts {
+            attempts.apply(&mut group, service.key);
+        }
         group.algorithm = self.algorithm(balancer);
         group.stickiness = self.sticky(balancer, &name);
         group.health_check = self.health_check(balancer, https);

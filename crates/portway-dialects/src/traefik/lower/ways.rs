@@ -9,7 +9,8 @@ use super::super::matcher::{one_of, test};
 use super::super::model::Object;
 use super::super::schema::Section;
 use super::Lowering;
-use super::chain::{Attempts, Chain};
+use super::chain::Chain;
+use super::retry::Attempts;
 use super::service::{set_cookie, weighted};
 use portway_model::action::Action;
 use portway_model::choice::StickyCookie;
@@ -71,12 +72,12 @@ impl Reach {
 
 /// What a service is resolved for.
 #[derive(Debug, Clone, Copy)]
-struct For {
-    attempts: Option<Attempts>,
+struct For<'a> {
+    attempts: Option<&'a Attempts>,
     depth: usize,
 }
 
-impl For {
+impl For<'_> {
     fn below(self) -> Self {
         let depth = self.depth + 1;
         Self { depth, ..self }
@@ -91,7 +92,7 @@ impl Lowering<'_> {
             self.mirroring(service, section, name.span, chain);
             return;
         }
-        let Some(reach) = self.reach(service, name, chain.attempts) else {
+        let Some(reach) = self.reach(service, name, chain.attempts.as_ref()) else {
             return;
         };
         let sticky = service.section.section("weighted").and_then(|section| {
@@ -122,12 +123,12 @@ impl Lowering<'_> {
         &mut self,
         service: &Object,
         name: Spanned<&str>,
-        attempts: Option<Attempts>,
+        attempts: Option<&Attempts>,
     ) -> Option<Reach> {
         self.resolve(service, name, For { attempts, depth: 0 })
     }
 
-    fn resolve(&mut self, service: &Object, name: Spanned<&str>, of: For) -> Option<Reach> {
+    fn resolve(&mut self, service: &Object, name: Spanned<&str>, of: For<'_>) -> Option<Reach> {
         self.one_type(service);
         if of.depth > MAX_DEPTH {
             let message = format!("the service `{}` goes in a circle, or too deep", name.value);
@@ -156,7 +157,7 @@ impl Lowering<'_> {
         None
     }
 
-    fn failover(&mut self, service: &Object, section: &Section, of: For) -> Option<Reach> {
+    fn failover(&mut self, service: &Object, section: &Section, of: For<'_>) -> Option<Reach> {
         let short = self.model.services.short_name(service);
         let errors = section.section("errors");
         let main = self.side(service, section, "service", of);
@@ -198,7 +199,7 @@ impl Lowering<'_> {
         service: &Object,
         section: &Section,
         key: &str,
-        of: For,
+        of: For<'_>,
     ) -> Option<(Reach, Span)> {
         let Some(said) = section.some_text(key) else {
             let message = format!("a failover without `{key}`");
@@ -219,7 +220,7 @@ impl Lowering<'_> {
         &mut self,
         errors: &Section,
         fallback: Option<&(Reach, Span)>,
-        of: For,
+        of: For<'_>,
     ) -> Option<(Vec<NumberRange>, Groups)> {
         let status = self.statuses(errors.list("status"));
         if status.is_empty() {
@@ -248,7 +249,7 @@ impl Lowering<'_> {
         service: &Object,
         section: &Section,
         name: Spanned<&str>,
-        of: For,
+        of: For<'_>,
     ) -> Option<Reach> {
         if let Some(sticky) = section.section("sticky").filter(|_| of.depth > 0) {
             let message = "`sticky` of a weighted service within another is not done yet";

@@ -553,19 +553,23 @@ pub(crate) const ROWS: &[Row] = &[
         Duration,
         "each further wait is twice as long, up to ten times the first; half of it is random",
     ),
-    not_yet("http.middlewares.*.retry.timeout", Duration, ""),
-    not_yet("http.middlewares.*.retry.maxRequestBodyBytes", Number, ""),
-    not_yet("http.middlewares.*.retry.status", List, ""),
-    not_yet(
+    yes("http.middlewares.*.retry.timeout", Duration),
+    no_effect(
+        "http.middlewares.*.retry.maxRequestBodyBytes",
+        Number,
+        "a request with a body is not tried again once it was sent",
+    ),
+    yes_but(
+        "http.middlewares.*.retry.status",
+        List,
+        "from 400 to 599, and for requests without a body",
+    ),
+    yes_but(
         "http.middlewares.*.retry.disableRetryOnNetworkError",
         Flag,
-        "",
+        "with `status`",
     ),
-    not_yet(
-        "http.middlewares.*.retry.retryNonIdempotentMethod",
-        Flag,
-        "",
-    ),
+    yes("http.middlewares.*.retry.retryNonIdempotentMethod", Flag),
     yes("http.middlewares.*.stripPrefix", Section),
     yes("http.middlewares.*.stripPrefix.prefixes", List),
     no_effect(

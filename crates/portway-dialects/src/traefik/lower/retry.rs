@@ -1,0 +1,133 @@
+//! The middleware `retry`: how often servers are tried, and after what.
+
+use super::super::schema::Section;
+use super::Lowering;
+use super::chain::Chain;
+use portway_model::choice::RetryOn;
+use portway_model::diagnostic::{Code, Diagnostic};
+use portway_model::draft::GroupDraft;
+use portway_model::span::{Span, Spanned};
+use std::time::Duration;
+
+/// How often a server is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attempts {
+    /// In all.
+    most: u32,
+    /// How long the first beyond the first waits.
+    backoff: Duration,
+    /// None begins later than this.
+    within: Option<Duration>,
+    /// What is tried again, where it is not only what is safe.
+    on: Vec<RetryOn>,
+    /// Whatever the method.
+    any_method: bool,
+}
+
+impl Attempts {
+    /// What tells a group that is tried so from the same one without.
+    pub(super) fn suffix(&self) -> String {
+        let mut parts = vec![format!("retry {}", self.most)];
+        if !self.backoff.is_zero() {
+            parts.push(format!("{:?}", self.backoff));
+        }
+        parts.extend(self.within.map(|within| format!("within {within:?}")));
+        let statuses = self.on.iter().filter_map(|on| match on {
+            RetryOn::Status(status) => Some(status.to_string()),
+            RetryOn::Statuses(from, to) => Some(format!("{from}-{to}")),
+            _ => None,
+        });
+        parts.extend(statuses);
+        if !self.on.is_empty() && !self.on.contains(&RetryOn::ConnectFailure) {
+            parts.push("answers alone".to_owned());
+        }
+        if self.any_method {
+            parts.push("any method".to_owned());
+        }
+        format!(" ({})", parts.join(", "))
+    }
+
+    /// Has a group tried so.
+    pub(super) fn apply(&self, group: &mut GroupDraft, at: Span) {
+        group.retries = Some(Spanned::new(self.most.saturating_sub(1), at));
+        let backoff = Some(self.backoff).filter(|it| !it.is_zero());
+        group.retry_backoff = backoff.map(|it| Spanned::new(it, at));
+        group.retry_within = self.within.map(|it| Spanned::new(it, at));
+        if self.on.is_empty() {
+            return;
+        }
+        let on = self.on.iter().map(|on| Spanned::new(*on, at)).collect();
+        group.retry_on = Some(Spanned::new(on, at));
+        if !self.any_method {
+            group.retry_idempotent_only = Some(Spanned::new(true, at));
+        }
+        // Traefik has no budget.
+        group.retry_budget = Some(Spanned::new(0, at));
+    }
+}
+
+impl Lowering<'_> {
+    /// Has the services behind it tried again.
+    pub(super) fn retry(&mut self, section: &Section, chain: &mut Chain, at: Span) {
+        let attempts = section.number("attempts").map_or(0, |it| it.value);
+        let Some(most) = u32::try_from(attempts).ok().filter(|it| *it > 0) else {
+            let message = "a retry without `attempts`, 1 or more";
+            return self.error(Code::OutOfRange, at, message);
+        };
+        let only_answers = section.is_on("disableRetryOnNetworkError");
+        let on = self.tried_again(section, only_answers);
+        if only_answers && on.is_empty() {
+            let message = "a retry of neither failed connections nor answers";
+            let one = Diagnostic::error(Code::Missing, at, message);
+            let help = "give `status`, or leave out `disableRetryOnNetworkError`";
+            return self.refused(one.help(help));
+        }
+        let time = |name: &str| {
+            let time = section.duration(name).map(|it| it.value);
+            time.filter(|it| !it.is_zero())
+        };
+        chain.attempts = Some(Attempts {
+            most,
+            backoff: time("initialInterval").unwrap_or_default(),
+            within: time("timeout"),
+            on,
+            any_method: section.is_on("retryNonIdempotentMethod"),
+        });
+    }
+
+    /// What is tried again where statuses are named. Traefik answers 502 itself where a server closes without an answer or gives
+    /// none that is HTTP, and 504 where it takes too long: those are its statuses like any other.
+    fn tried_again(&mut self, section: &Section, only_answers: bool) -> Vec<RetryOn> {
+        let said = section.list("status");
+        let Some(first) = said.first() else {
+            return Vec::new();
+        };
+        let mut on = Vec::new();
+        if !only_answers {
+            on.push(RetryOn::ConnectFailure);
+        }
+        let ranges = self.statuses(said);
+        let covers = |status| ranges.iter().any(|it| it.min <= status && status <= it.max);
+        if covers(502) {
+            on.extend([RetryOn::EmptyResponse, RetryOn::JunkResponse]);
+        }
+        if covers(504) {
+            on.push(RetryOn::ResponseTimeout);
+        }
+        for range in &ranges {
+            if range.min < 400 {
+                let message = "an answer with a status below 400 is not tried again";
+                let one = Diagnostic::error(Code::OutOfRange, first.span, message);
+                self.refused(one.help("from 400 to 599"));
+                continue;
+            }
+            // `statuses` lets none pass that is above 599.
+            let [from, to] = [range.min, range.max].map(|it| u16::try_from(it).unwrap_or(599));
+            on.push(match from == to {
+                true => RetryOn::Status(from),
+                false => RetryOn::Statuses(from, to),
+            });
+        }
+        on
+    }
+}
