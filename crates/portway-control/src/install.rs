@@ -40,6 +40,7 @@ use crate::listening;
 use crate::live_state::Received;
 use crate::logs::{self, Known, LogWriters, OpenLogs};
 use crate::maps::{self, MapSets};
+use crate::names::NameBook;
 use crate::parts::{self, Base, Ready};
 use crate::pid_file::PidFile;
 use crate::privileges;
@@ -188,7 +189,8 @@ pub async fn install(
         return Err(found);
     }
     let targets = watch(&snapshot);
-    resolve::resolve_all(&parts::all(&targets)).await;
+    let names = Arc::new(NameBook::default());
+    resolve::resolve_all(&parts::all(&targets), &names).await;
     let (logs, of_logs) = logs::open(&snapshot, sources, &Known::default());
     found.extend(of_logs);
     let mut bound = match bind::bind(&snapshot, workers, neighbour, &Held::default()) {
@@ -230,6 +232,7 @@ pub async fn install(
         bound,
         control,
         targets: NextTargets::first(targets),
+        names,
         tickets,
         sources: Arc::new(sources.clone()),
         pid_file,
@@ -291,6 +294,7 @@ struct Prepared {
     bound: Bound,
     control: Vec<ControlListener>,
     targets: NextTargets,
+    names: Arc<NameBook>,
     tickets: Arc<TicketKeys>,
     sources: Arc<Sources>,
     pid_file: Option<PidFile>,
@@ -337,6 +341,7 @@ impl Prepared {
                 machine: Arc::new(machine()),
                 zone: Zone::system(),
                 services,
+                names: self.names,
             },
         );
         installed.generation = self

@@ -24,6 +24,7 @@ mod listening;
 pub mod live_state;
 pub mod logs;
 pub mod maps;
+mod names;
 mod parts;
 pub mod pid_file;
 pub mod plan;

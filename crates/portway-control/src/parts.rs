@@ -28,6 +28,7 @@ use crate::figures::{Installed, layout};
 use crate::health;
 use crate::install::Loaded;
 use crate::logs::Tellers;
+use crate::names::NameBook;
 use crate::resolve;
 use crate::targets::{Peers, Targets, WatchedTarget};
 use crate::tidings;
@@ -38,6 +39,7 @@ pub(crate) struct Base {
     pub(crate) machine: Arc<Machine>,
     pub(crate) zone: Zone,
     pub(crate) services: Services,
+    pub(crate) names: Arc<NameBook>,
 }
 
 /// Everything that a configuration needs to be put to work.
@@ -70,6 +72,7 @@ impl Installed {
             machine: plane.machine.clone(),
             zone: plane.zone.clone(),
             services: plane.services.clone(),
+            names: self.names.clone(),
         };
         let numbers = (plane.number + 1, generation);
         Self::make(Some(self), ready, base, numbers)
@@ -127,6 +130,7 @@ impl Installed {
             files: loaded.files,
             judges: tls.judges,
             generation,
+            names: base.names,
             plane: Arc::new(plane),
         };
         made.tell_of_targets();
@@ -151,7 +155,7 @@ impl Installed {
                 |(place, _): &(usize, &Arc<WatchedTarget>)| alone.get(*place) == Some(&true);
             let targets = || targets.iter().enumerate().filter(is_alone);
             health::start(group, tls, targets(), peers, &self.plane.process, tasks);
-            resolve::keep_resolving(targets().map(|(_, target)| target), tasks);
+            resolve::keep_resolving(targets().map(|(_, target)| target), &self.names, tasks);
         }
     }
 }

@@ -358,7 +358,7 @@ impl Running {
             leaving: &leaving.targets,
         };
         let targets = watch_next(&watching, &snapshot, &loaded.tls.groups);
-        resolve::resolve_all(&targets.strangers()).await;
+        resolve::resolve_all(&targets.strangers(), &before.names).await;
         let (snapshot, logs) = self.open_logs(snapshot, sources, changing).await?;
         let next = (&snapshot, loaded.tls.judges.as_slice());
         let keys = changing.keys(&before, &leaving.listeners, next);

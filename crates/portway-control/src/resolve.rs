@@ -1,7 +1,7 @@
-//! Names of targets to addresses: once before a configuration is installed, and again while it runs.
+//! NameBook of targets to addresses: once before a configuration is installed, and again while it runs, as long as answers hold.
 //!
-//! The system's resolver answers, without telling how long its answer holds: so each name is asked again every
-//! [`AGAIN`]. An address is kept as long as it is among the answers, and the last good one when there is none.
+//! [`crate::names`] asks; here it is decided what an answer means for a target. An address is kept as long as it is among those
+//! that count, and the last good one when there is none.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -11,43 +11,63 @@ use std::time::Duration;
 use portway_model::address::{Host, TargetAddress};
 use portway_model::choice::FirstAddress;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::resolution::Take;
 use portway_model::snapshot::{Snapshot, Target};
 use portway_telemetry::events::{Event, emit};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval_at, timeout};
+use tokio::time::timeout;
 
 use crate::health::announce;
+use crate::names::{Asked, NameBook};
 use crate::targets::WatchedTarget;
 
-/// Time between two questions for the same name.
-pub const AGAIN: Duration = Duration::from_secs(30);
-/// Time for one answer; the system's resolver tries each server for five seconds by default.
+/// Time for the first answers of all names together: whoever waits for them has something better to do.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Resolves every name among `targets` once, all at the same time. A name without answer makes its target unhealthy.
-pub async fn resolve_all(targets: &[Arc<WatchedTarget>]) {
-    let mut tasks = JoinSet::new();
-    for target in targets.iter().filter(|target| name_of(target).is_some()) {
-        let target = target.clone();
-        tasks.spawn(async move { resolve(&target).await });
+pub async fn resolve_all(targets: &[Arc<WatchedTarget>], names: &NameBook) {
+    let asked: Vec<Arc<Asked>> = targets
+        .iter()
+        .filter_map(|target| {
+            let (name, _) = name_of(target)?;
+            let asked = names.ask(name, &target.target.resolve.resolver);
+            target.asks(asked.clone());
+            Some(asked)
+        })
+        .collect();
+    let all = async {
+        for one in &asked {
+            one.heard().await;
+        }
+    };
+    // Who is late is heard later.
+    let _ = timeout(TIMEOUT, all).await;
+    for target in targets {
+        if let Some(asked) = target.asked() {
+            settle(target, &asked);
+        }
     }
-    tasks.join_all().await;
 }
 
-/// Starts to ask again for every name among `targets`; ends with `tasks`.
-pub fn keep_resolving<'t>(
+/// Starts to listen for what becomes of every name among `targets`; ends with `tasks`.
+pub(crate) fn keep_resolving<'t>(
     targets: impl Iterator<Item = &'t Arc<WatchedTarget>>,
+    names: &NameBook,
     tasks: &mut JoinSet<()>,
 ) {
-    for target in targets.filter(|target| name_of(target).is_some()) {
-        let asked = target.clone();
+    for target in targets {
+        let Some((name, _)) = name_of(target) else {
+            continue;
+        };
+        let asked = names.ask(name, &target.target.resolve.resolver);
+        target.asks(asked.clone());
+        let told = target.clone();
         let task = tasks.spawn(async move {
-            let target = asked;
-            let mut ticks = interval_at(tokio::time::Instant::now() + AGAIN, AGAIN);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                ticks.tick().await;
-                resolve(&target).await;
+            let mut news = asked.follow();
+            // It may have come since somebody looked.
+            settle(&told, &asked);
+            while news.changed().await.is_ok() {
+                settle(&told, &asked);
             }
         });
         target.is_looked_after_by(task);
@@ -64,35 +84,37 @@ fn name_of(target: &WatchedTarget) -> Option<(&str, u16)> {
     }
 }
 
-async fn resolve(target: &WatchedTarget) {
-    let Some((name, port)) = name_of(target) else {
+/// Takes in what is known of the name of a target.
+fn settle(target: &WatchedTarget, asked: &Asked) {
+    let Some((_, port)) = name_of(target) else {
         return;
     };
-    let answer = match timeout(TIMEOUT, tokio::net::lookup_host((name, port))).await {
-        Ok(answer) => answer.map(Iterator::collect::<Vec<_>>),
-        Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut)),
-    };
+    let resolution = &target.target.resolve;
     let before = target.state.address();
-    let answer = match (
-        answer,
-        before.is_none().then(|| fallback(target, port)).flatten(),
-    ) {
-        (Err(_), Some(address)) => Ok(vec![address]),
-        (answer, _) => answer,
-    };
-    let answer = answer.map_err(|error| in_words(&error));
-    let found = answer.and_then(|list| choose(before, &list).ok_or("it has no address".to_owned()));
-    match found {
-        Ok(address) if before == Some(address) => {}
-        Ok(address) => {
+    let ip = asked.choose(target.group.as_str(), &target.state, resolution);
+    let address = ip.map(|ip| SocketAddr::new(ip, port));
+    let first = || before.is_none().then(|| fallback(target, port)).flatten();
+    match address.or_else(first) {
+        Some(address) if before == Some(address) => {}
+        Some(address) => {
             tell(target, Ok(address));
             target.resolved(address);
         }
-        Err(why) => {
-            tell(target, Err(&why));
-            // Else the last good address stays.
-            if before.is_none() {
-                announce(target, target.unresolved(&why));
+        None => {
+            let answer = asked.answer();
+            let others_have_all = resolution.take == Take::Distinct && !answer.addresses.is_empty();
+            let why = match answer.why {
+                _ if others_have_all => "others of its group have all of its addresses",
+                Some(why) => why,
+                None => "no server of names has answered yet",
+            };
+            // The last good address stays as long as it may.
+            if before.is_some() && (answer.is_lost || others_have_all) {
+                tell(target, Err(why));
+                announce(target, target.unresolved(why));
+            } else if before.is_none() && !target.is_unresolved_because(why) {
+                tell(target, Err(why));
+                announce(target, target.unresolved(why));
             }
         }
     }
@@ -134,7 +156,12 @@ pub fn waiting(snapshot: &Snapshot) -> Diagnostics {
         !from.any(|from| matches!(from, FirstAddress::Ip(_)))
     };
     let serves = |target: &&Target| !target.disabled;
-    let targets = named(snapshot).filter(serves).filter(may_wait);
+    // What other servers than the system's know is not asked of the system.
+    let of_system = |target: &&Target| target.resolve.resolver.nameservers.is_empty();
+    let targets = named(snapshot)
+        .filter(serves)
+        .filter(of_system)
+        .filter(may_wait);
     for target in targets.filter(takes_one) {
         if let Err(message) = resolved(target) {
             let help = "it is down until the name resolves";
@@ -186,38 +213,9 @@ fn tell(target: &WatchedTarget, address: Result<SocketAddr, &str>) {
     });
 }
 
-/// The address in use if it is still among the answers, else the first.
-fn choose(before: Option<SocketAddr>, answers: &[SocketAddr]) -> Option<SocketAddr> {
-    before
-        .filter(|address| answers.contains(address))
-        .or_else(|| answers.first().copied())
-}
-
 fn in_words(error: &io::Error) -> String {
     let text = error.to_string();
     // std's prefix says what the reason says already.
     let known = "failed to lookup address information: ";
     text.strip_prefix(known).unwrap_or(&text).to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keeps_an_address_that_is_still_good() {
-        let check = |before: Option<&str>, answers: &[&str], expected: Option<&str>| {
-            let parse = |text: &str| text.parse::<SocketAddr>().unwrap();
-            let answers: Vec<_> = answers.iter().map(|it| parse(it)).collect();
-            assert_eq!(choose(before.map(parse), &answers), expected.map(parse));
-        };
-        check(None, &[], None);
-        check(None, &["10.0.0.1:80", "10.0.0.2:80"], Some("10.0.0.1:80"));
-        check(
-            Some("10.0.0.2:80"),
-            &["10.0.0.1:80", "10.0.0.2:80"],
-            Some("10.0.0.2:80"),
-        );
-        check(Some("10.0.0.3:80"), &["10.0.0.1:80"], Some("10.0.0.1:80"));
-    }
 }

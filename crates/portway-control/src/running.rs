@@ -248,6 +248,7 @@ impl Running {
             started: self.started,
             generation: installed.generation,
             draining: self.drains.left(),
+            names: installed.names.figures(),
         };
         let health = |group: usize, target: usize| {
             let targets = installed.targets.get(group);

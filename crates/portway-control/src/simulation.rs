@@ -275,6 +275,7 @@ impl World {
             }),
             zone: Zone::system(),
             services: Services::channel().0,
+            names: Arc::default(),
         };
         let ready = Ready {
             sinks: (vec![None; snapshot.listeners.len()], tellers),

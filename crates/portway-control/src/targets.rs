@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 
 mod company;
 mod handed;
+mod named;
 mod next;
 mod rise;
 mod told;
@@ -65,6 +66,8 @@ pub struct WatchedTarget {
     known: Mutex<Known>,
     /// Where its changes are told in HAProxy's words.
     teller: Mutex<Option<Arc<Teller>>>,
+    /// What is known of its name.
+    naming: Mutex<named::Naming>,
 }
 
 /// One result is enough.
@@ -225,6 +228,7 @@ impl WatchedTarget {
                 rise,
             }),
             teller: Mutex::default(),
+            naming: Mutex::default(),
         }
     }
 
@@ -523,35 +527,6 @@ impl WatchedTarget {
         self.agent_place
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Its name does not resolve and never did: it is unhealthy at once, there is nothing to connect to.
-    pub fn unresolved(&self, why: &str) -> Option<Transition> {
-        let mut known = self.known();
-        let failed = Probe::Failed(Failure::NotResolved(why.into()));
-        if let Some(own) = &mut known.without_agent {
-            own.observe(failed.clone(), AT_ONCE);
-        }
-        let transition = known.machine.observe(failed, AT_ONCE);
-        self.publish(&mut known, transition)
-    }
-
-    /// Its name resolves to `address` from now on.
-    pub fn resolved(&self, address: SocketAddr) {
-        let first = self.state.address().is_none();
-        self.state.set_address(Some(address));
-        let mut known = self.known();
-        let unresolved = matches!(
-            known.own().reason(),
-            Reason::Failed(_, Failure::NotResolved(_))
-        );
-        // Nothing but the name stood against a target that is not checked; the check finds out about others.
-        if first && unresolved && !self.is_checked {
-            let from = known.machine.state();
-            *known.own_mut() = HealthMachine::unchecked();
-            let transition = known.change_from(from);
-            self.publish(&mut known, transition);
-        }
     }
 
     /// Carries out an order; gives the change of state, if it made one.

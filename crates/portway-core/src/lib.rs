@@ -6,6 +6,7 @@ pub mod budget;
 pub mod certificate;
 pub mod client_hello;
 pub mod coding;
+pub mod dns;
 pub mod drain;
 pub mod evaluate;
 pub mod hash;

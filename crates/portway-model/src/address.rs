@@ -104,7 +104,7 @@ impl fmt::Display for BindAddress {
 pub enum Host {
     /// A literal address.
     Ip(IpAddr),
-    /// A DNS name, resolved when the configuration is installed and again every 30 seconds.
+    /// A DNS name, resolved when the configuration is installed and again as long as answers hold.
     Name(String),
 }
 

@@ -9,6 +9,7 @@ use crate::expression::{StoredCounter, Template};
 use crate::log::LogDestination;
 use crate::min_rate::MinRate;
 use crate::name::Name;
+use crate::resolution::ResolutionDraft;
 use crate::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
     Faults, FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy, OwnAnswers,
@@ -563,6 +564,8 @@ pub struct TargetDraft {
     pub check: Option<Spanned<TargetCheckDraft>>,
     /// Where the first address of a name comes from; the system's resolver, and none where that has none, by default.
     pub first_address: Option<Spanned<Vec<FirstAddress>>>,
+    /// How its name is resolved.
+    pub resolve: Option<Spanned<ResolutionDraft>>,
     /// Requests for it that only read are sent on: they are answered with 302 and this before path and query.
     pub redirect: Option<Spanned<String>>,
     /// Where connections to it come from; as the system chooses by default.
@@ -596,6 +599,7 @@ impl TargetDraft {
             agent: None,
             check: None,
             first_address: None,
+            resolve: None,
             redirect: None,
             source: None,
             tcp_user_timeout: None,

@@ -35,6 +35,7 @@ pub mod min_rate;
 pub mod name;
 pub mod page;
 pub mod pattern;
+pub mod resolution;
 pub mod settings;
 pub mod snapshot;
 pub mod span;

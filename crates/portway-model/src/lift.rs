@@ -607,6 +607,7 @@ fn target(target: &Target, check: Option<&HealthCheck>) -> TargetDraft {
             .filter(|_| target.track.is_none())
             .and_then(|group| target_check(target, group)),
         first_address: unless(&target.first_address, &defaults::FIRST_ADDRESS.to_vec()),
+        resolve: target.resolve.lift(),
         redirect: some(&target.redirect),
         source: some(&target.source),
         tcp_user_timeout: some(&target.tcp_user_timeout),

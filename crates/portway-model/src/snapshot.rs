@@ -12,6 +12,7 @@ use crate::expression::{StoredCounter, Template};
 use crate::log::LogDestination;
 use crate::min_rate::MinRate;
 use crate::name::Name;
+use crate::resolution::Resolution;
 use crate::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
     Faults, FileMode, ForwardedMode, GroupTimeouts, KeyType, ListenerTimeouts, MapLines, MapMatch,
@@ -511,6 +512,8 @@ pub struct Target {
     pub agent: Option<Agent>,
     /// Where the first address of a name comes from.
     pub first_address: Vec<FirstAddress>,
+    /// How its name is resolved.
+    pub resolve: Resolution,
     /// What stands before path and query in the `Location` of a 302, which GET and HEAD get in place of it; `None`: it serves them.
     pub redirect: Option<String>,
     /// Where connections to it come from; `None`: as the system chooses.

@@ -269,6 +269,7 @@ fn at_start(snapshot: Snapshot, sources: &Sources) -> Result<Installed, Diagnost
             machine: Arc::new(machine()),
             zone: Zone::system(),
             services: Services::channel().0,
+            names: Arc::default(),
         },
     );
     installed.plane.set_initial_variables();

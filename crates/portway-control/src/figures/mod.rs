@@ -24,6 +24,7 @@ use crate::certificates::GroupTls;
 use crate::files::Files;
 use crate::logs::Tellers;
 use crate::maps::MapSets;
+use crate::names::NameBook;
 use crate::renewal::Certificates;
 use crate::targets::{Peers, Targets, WatchedTarget};
 pub(crate) use layout::Proxy;
@@ -231,6 +232,8 @@ pub struct Installed {
     pub(crate) judges: Vec<String>,
     /// Counts the configurations, from 1.
     pub(crate) generation: u64,
+    /// Names of targets that are asked for.
+    pub(crate) names: Arc<NameBook>,
 }
 
 /// Looks at totals, and knows what there was.

@@ -295,7 +295,7 @@ async fn watch(prober: Prober, target: Arc<WatchedTarget>, told: Arc<Told>) {
 }
 
 /// Random bits; 0 where the system has none, which only makes checks fall into step.
-fn chance() -> u64 {
+pub(crate) fn chance() -> u64 {
     let mut bytes = [0; 8];
     match aws_lc_rs::rand::fill(&mut bytes) {
         Ok(()) => u64::from_ne_bytes(bytes),

@@ -16,7 +16,9 @@ use portway_model::draft::LogFormat;
 use portway_model::log::LogDestination;
 use portway_model::snapshot::{AccessLog, ListenerId, Snapshot, Target as Configured, TargetGroup};
 use portway_model::span::Sources;
-use portway_telemetry::metrics::{GroupNames, Names, Past, ProcessFigures, Registry, TargetHealth};
+use portway_telemetry::metrics::{
+    GroupNames, NameFigures, Names, Past, ProcessFigures, Registry, TargetHealth,
+};
 use portway_telemetry::zone::Zone;
 use portway_testkit::peer::{PATIENCE, Wire, eventually};
 use std::collections::HashMap;
@@ -272,6 +274,7 @@ fn rendered(plane: &Plane) -> String {
         started: SystemTime::UNIX_EPOCH,
         generation: 1,
         draining: [0; 3],
+        names: NameFigures::default(),
     };
     plane
         .metrics

@@ -2,12 +2,13 @@
 
 use super::form::{Fields, Form, Out, Reader, fields, nested, words};
 use super::rule::{self, Owner};
-use super::{check, check_step, choice, form::Field, target};
+use super::{check, check_step, choice, form::Field, resolution, target};
 use crate::tree::{Content, Entry, Item, Table};
 use portway_model::draft::{
     GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft, UpstreamTlsDraft, Verify,
 };
 use portway_model::name::Name;
+use portway_model::resolution::ResolutionDraft;
 use portway_model::settings::{
     ConnectionReuse, NoneHealthy, ProxyPart, ProxyProtocol, SendProxy, ServerName, SourceAddress,
     VerifyName,
@@ -72,6 +73,7 @@ fields!(TargetDraft {
     "track" => track,
     "check" => check,
     "first_address" => first_address,
+    "resolve" => resolve,
     "redirect" => redirect,
     "source" => source,
     "tcp_user_timeout" => tcp_user_timeout,
@@ -374,7 +376,7 @@ impl Form for TargetTlsDraft {
 
 /// Every key under `[target_group.NAME]`, for the reference to be held against.
 pub(crate) fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 16] = [
+    let lists: [&[&str]; 19] = [
         GroupDraft::KEYS,
         TargetDraft::KEYS,
         GroupTimeoutsDraft::KEYS,
@@ -383,6 +385,9 @@ pub(crate) fn vocabulary() -> Vec<&'static str> {
         choice::KEYS,
         super::min_healthy::MIN_HEALTHY_KEYS,
         target::KEYS,
+        ResolutionDraft::KEYS,
+        resolution::TAKES,
+        resolution::FAMILIES,
         NONE_HEALTHY,
         PROXY_PROTOCOLS,
         PROXY_PARTS,

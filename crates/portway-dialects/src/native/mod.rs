@@ -26,6 +26,7 @@ mod pairs;
 mod preset;
 mod print;
 mod print_action;
+mod resolution;
 mod rule;
 mod scalar;
 mod service;

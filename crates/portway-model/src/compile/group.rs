@@ -3,6 +3,7 @@
 use super::expressions::{Moment, Place, Side};
 use super::limits::{self, MAX_POOL_SIZE, MAX_RETRIES, MAX_RETRY_BUDGET, given_within};
 use super::listener::check_interface;
+use super::resolution::resolution;
 use super::rules::Owner;
 use super::text::{
     Use, check_dns_name, check_header_written, check_path, check_status, check_text, check_token,
@@ -482,6 +483,7 @@ impl Compiler<'_> {
                 Some(sources) => sources.value.clone(),
                 None => defaults::FIRST_ADDRESS.to_vec(),
             },
+            resolve: resolution(&mut self.found, draft),
             name: match &draft.name {
                 Some(name) => name.value.clone(),
                 None => default_target_name(&address.value),

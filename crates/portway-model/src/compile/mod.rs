@@ -20,6 +20,7 @@ pub(crate) mod names;
 mod never;
 mod process;
 pub(crate) mod protocols;
+mod resolution;
 mod resolve;
 mod responses;
 mod rules;

@@ -16,6 +16,8 @@ pub enum Family {
     Draining,
     Drains,
     DrainCutConnections,
+    NameQueries,
+    NameAge,
     AcceptErrors,
     AccessLogDropped,
     LimitReached,
@@ -74,7 +76,7 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 38] = [
+    pub const ALL: [Family; 40] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
@@ -84,6 +86,8 @@ impl Family {
         Family::Draining,
         Family::Drains,
         Family::DrainCutConnections,
+        Family::NameQueries,
+        Family::NameAge,
         Family::AcceptErrors,
         Family::AccessLogDropped,
         Family::LimitReached,
@@ -151,6 +155,8 @@ impl Family {
             Family::Draining => ("portway_draining", Gauge, &["kind"], "What is left of the process, of listeners and of targets that drain, in connections; for targets in requests or TCP connections."),
             Family::Drains => ("portway_drains_total", Counter, &["kind", "result"], "Drains of listeners and targets that are over, ended by themselves or cut_off at their deadline, in drains."),
             Family::DrainCutConnections => ("portway_drain_cut_connections_total", Counter, &["kind"], "What was left of listeners and targets at the deadline of their drain and was cut off, in connections; for targets in requests or TCP connections."),
+            Family::NameQueries => ("portway_name_queries_total", Counter, &["result"], "Look-ups of names of targets at servers of names, IPv4 and IPv6 each, by how they went, in look-ups: found, nothing (no such name or no address), refused, timeout, failed."),
+            Family::NameAge => ("portway_name_answer_age_seconds", Gauge, &[], "Age of the oldest answer that is in use for a name of a target, in seconds: it grows while servers of names do not answer."),
             Family::AcceptErrors => ("portway_accept_errors_total", Counter, &[], "Connections that the system could not hand over, in connections."),
             Family::AccessLogDropped => ("portway_access_log_dropped_total", Counter, &[], "Access log records dropped because the writer was behind, in records."),
             Family::LimitReached => ("portway_limit_reached_total", Counter, &["limit"], "Times that a limit was reached, by limit."),
@@ -205,6 +211,43 @@ impl Drained {
             Drained::Process => "process",
             Drained::Listener => "listener",
             Drained::Target => "target",
+        }
+    }
+}
+
+/// How a look-up of a name went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NameResult {
+    /// There are addresses.
+    Found,
+    /// There are none, or no such name.
+    Nothing,
+    /// Servers refused.
+    Refused,
+    /// Servers were silent.
+    Timeout,
+    /// Servers failed, or answered what cannot be read.
+    Failed,
+}
+
+impl NameResult {
+    /// Every kind.
+    pub const ALL: [NameResult; 5] = [
+        NameResult::Found,
+        NameResult::Nothing,
+        NameResult::Refused,
+        NameResult::Timeout,
+        NameResult::Failed,
+    ];
+
+    /// The label value.
+    pub const fn word(self) -> &'static str {
+        match self {
+            NameResult::Found => "found",
+            NameResult::Nothing => "nothing",
+            NameResult::Refused => "refused",
+            NameResult::Timeout => "timeout",
+            NameResult::Failed => "failed",
         }
     }
 }

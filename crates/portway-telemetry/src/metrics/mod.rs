@@ -20,8 +20,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use cell::{AVERAGED, Average, BUCKET_BOUNDS, Counter, Gauge, Histogram, Level, SharedCounter};
-pub use family::{Drained, Family, Kind, Limit};
-pub use render::{ProcessFigures, TargetHealth};
+pub use family::{Drained, Family, Kind, Limit, NameResult};
+pub use render::{NameFigures, ProcessFigures, TargetHealth};
 pub use shard::{
     Averages, Failures, GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics,
     WorkerMetrics,

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 use std::fmt::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Registry;
 use super::cell::{BUCKET_BOUNDS, Histogram};
-use super::family::{Drained, Family, Limit};
+use super::family::{Drained, Family, Limit, NameResult};
 use super::shard::{GroupMetrics, ListenerMetrics, Mirrored, Shard, StatusClasses, TargetMetrics};
 use crate::record::FaultCode;
 
@@ -21,6 +21,17 @@ pub struct ProcessFigures<'a> {
     pub generation: u64,
     /// What is left of what drains, by [`Drained`].
     pub draining: [u64; Drained::ALL.len()],
+    /// What is known of names.
+    pub names: NameFigures,
+}
+
+/// Names of targets that are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NameFigures {
+    /// Look-ups by how they went, by [`NameResult`].
+    pub results: [u64; NameResult::ALL.len()],
+    /// Age of the oldest answer that is in use.
+    pub oldest: Duration,
 }
 
 /// The health states of a target, as the metric and events know them.
@@ -126,6 +137,12 @@ impl Registry {
                     page.sample(&[kind.word()], counted.connections.value().into());
                 }
             }
+            Family::NameQueries => {
+                for (result, count) in NameResult::ALL.iter().zip(process.names.results) {
+                    page.sample(&[result.word()], count.into());
+                }
+            }
+            Family::NameAge => page.sample(&[], process.names.oldest.as_secs().into()),
             Family::AcceptErrors => page.sample(&[], self.sum(|s| s.worker.accept_errors.value())),
             Family::AccessLogDropped => {
                 let workers = self.sum(|s| s.worker.access_log_dropped.value());

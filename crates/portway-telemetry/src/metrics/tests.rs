@@ -32,6 +32,10 @@ fn rendered(registry: &Registry) -> String {
         started: UNIX_EPOCH + Duration::from_millis(1_700_000_000_250),
         generation: 4,
         draining: [0, 3, 7],
+        names: NameFigures {
+            results: [90, 5, 4, 3, 2],
+            oldest: Duration::from_millis(7_900),
+        },
     };
     let health = |_, target| match target {
         0 => TargetHealth::Healthy,

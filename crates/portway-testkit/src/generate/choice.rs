@@ -2,13 +2,16 @@
 
 use super::expression::TEXT_MATCHES;
 use super::{Choices, Place};
+use portway_model::address::{Host, TargetAddress};
 use portway_model::check::{ComputedForm, Observation, ObservedLayer, OnErrors};
 use portway_model::draft::*;
 use portway_model::expression::{NumberRange, Scope, Template, TemplatePart, Value};
+use portway_model::resolution::{Family, ResolutionDraft, Take};
 use portway_model::settings::{SameSite, SourceAddress};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 use portway_model::tcp::{KeepAliveTimes, TcpKeepAlive};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 impl Choices {
@@ -149,6 +152,13 @@ impl Choices {
             tls: self.setting(|_| TargetTlsDraft::Group(false)),
             send_proxy: self.setting(|_| false),
             agent: self.setting(Self::agent),
+            resolve: match &plain.address.value {
+                TargetAddress::Tcp {
+                    host: Host::Name(_),
+                    ..
+                } => self.setting(Self::resolution),
+                _ => None,
+            },
             redirect: self.setting(Self::token),
             tcp_user_timeout: self.setting(Self::duration),
             source: self.setting(|c| SourceAddress {
@@ -161,6 +171,30 @@ impl Choices {
                 c.at_least_one(3, |c| c.one(FirstAddress::Resolver, &others))
             }),
             ..plain
+        }
+    }
+
+    fn resolution(&mut self) -> ResolutionDraft {
+        let seconds =
+            |c: &mut Self| c.setting(|c| Duration::from_secs(u64::from(c.below(100) + 1)));
+        ResolutionDraft {
+            take: self.setting(|c| c.one(Take::First, &[Take::Distinct])),
+            prefer: self.setting(|c| c.one(Family::Ipv4, &[Family::Ipv6])),
+            most: self.setting(|_| 7),
+            nameservers: self.setting(|c| {
+                let server = Spanned::bare(SocketAddr::new(c.address(), 53));
+                vec![server]
+            }),
+            attempts: self.setting(|_| 3),
+            timeout: seconds(self),
+            min_ttl: self.setting(|_| Duration::ZERO),
+            max_ttl: seconds(self),
+            payload_size: self.setting(|_| 4096),
+            hold_missing: seconds(self),
+            hold_refused: seconds(self),
+            hold_timeout: seconds(self),
+            hold_other: seconds(self),
+            hold_obsolete: seconds(self),
         }
     }
 

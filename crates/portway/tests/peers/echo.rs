@@ -16,7 +16,12 @@ pub(crate) struct Echo {
 impl Echo {
     /// Starts one with this name.
     pub(crate) fn start(name: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::start_at(Ipv4Addr::LOCALHOST, 0, name)
+    }
+
+    /// The same at this address of this machine.
+    pub(crate) fn start_at(ip: Ipv4Addr, port: u16, name: &str) -> Self {
+        let listener = TcpListener::bind((ip, port)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let name: Arc<str> = name.into();
         thread::spawn(move || {

@@ -32,6 +32,7 @@ mod hazelcast_flow;
 mod health;
 mod history;
 mod mirror;
+mod names;
 mod limits;
 mod history_owned;
 mod outscale;

@@ -1,0 +1,297 @@
+//! NameBook that are asked for: each one once, however many targets have it, and again when its answer is over.
+//!
+//! ```text
+//!   target ─▶ NameBook::ask ─▶ Asked ◀── task: look up ▸ take in ▸ tell ▸ wait until it is due
+//!                                          system.rs, client.rs   core::dns::Known
+//! ```
+//!
+//! [`Asked`] lives as long as somebody holds it: with the last target that has the name its task ends. What a target makes of the
+//! addresses is decided in [`crate::resolve`].
+
+use std::collections::HashMap;
+use std::net::{IpAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
+
+use portway_core::dns::{Data, Known, Outcome, Terms};
+use portway_dataplane::live::TargetState;
+use portway_model::resolution::{Family, Resolution, Resolver, Take};
+use portway_telemetry::metrics::{NameFigures, NameResult};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+mod client;
+mod system;
+#[cfg(test)]
+mod tests;
+
+use crate::health::chance;
+
+/// NameBook that are asked for, by what is asked of whom.
+#[derive(Debug)]
+pub struct NameBook {
+    asked: Mutex<HashMap<Key, Weak<Asked>>>,
+    counters: Arc<Counters>,
+}
+
+/// NameBook that nobody asks for any more are forgotten when so many are known, and twice as many as were left then.
+const FORGET_FROM: usize = 64;
+
+/// A name, and who is asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    name: String,
+    resolver: Arc<Resolver>,
+}
+
+/// Look-ups by how they went.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    results: [AtomicU64; NameResult::ALL.len()],
+}
+
+impl Counters {
+    pub(crate) fn count(&self, outcome: &Outcome) {
+        let result = match outcome {
+            Outcome::Found(..) => NameResult::Found,
+            Outcome::Nothing { .. } => NameResult::Nothing,
+            Outcome::Refused => NameResult::Refused,
+            Outcome::Silent => NameResult::Timeout,
+            Outcome::Failed => NameResult::Failed,
+        };
+        if let Some(counter) = self.results.get(result as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What is known of a name now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Answer {
+    /// Addresses that count: those first that this machine rather reaches.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Why the latest look-up gave no address; `None` where it gave one.
+    pub(crate) why: Option<&'static str>,
+    /// There were addresses, and the time is over for which they hold.
+    pub(crate) is_lost: bool,
+    /// Look-ups so far.
+    looks: u64,
+    /// When the oldest of what counts was heard.
+    good_at: Option<Instant>,
+}
+
+/// A name that is asked for.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    answer: watch::Receiver<Answer>,
+    task: AbortHandle,
+    /// Addresses that targets have which share none.
+    taken: Mutex<Vec<Taken>>,
+}
+
+/// An address that one target of a group has, and no other of this name.
+#[derive(Debug)]
+struct Taken {
+    group: String,
+    by: Weak<TargetState>,
+    ip: IpAddr,
+}
+
+impl Default for NameBook {
+    fn default() -> Self {
+        Self {
+            asked: Mutex::default(),
+            counters: Arc::default(),
+        }
+    }
+}
+
+impl NameBook {
+    /// Asks for a name of this resolver from now on, until nobody holds what is given. To be called within a runtime.
+    pub(crate) fn ask(&self, name: &str, resolver: &Arc<Resolver>) -> Arc<Asked> {
+        let key = Key {
+            name: name.to_owned(),
+            resolver: resolver.clone(),
+        };
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = asked.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
+        if asked.len() >= FORGET_FROM && asked.len() == asked.capacity() {
+            asked.retain(|_, it| it.strong_count() > 0);
+        }
+        let (sender, answer) = watch::channel(Answer::default());
+        let task = keep_asking(key.clone(), sender, self.counters.clone());
+        let new = Arc::new(Asked {
+            answer,
+            task: tokio::spawn(task).abort_handle(),
+            taken: Mutex::default(),
+        });
+        asked.insert(key, Arc::downgrade(&new));
+        new
+    }
+
+    /// What is told of them in metrics.
+    pub(crate) fn figures(&self) -> NameFigures {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let living = asked.values().filter_map(Weak::upgrade);
+        let ages = living.filter_map(|it| it.answer.borrow().good_at.map(|at| at.elapsed()));
+        let value = |it: &AtomicU64| it.load(Ordering::Relaxed);
+        NameFigures {
+            results: self.counters.results.each_ref().map(value),
+            oldest: ages.max().unwrap_or_default(),
+        }
+    }
+}
+
+impl Asked {
+    /// What is known now.
+    pub(crate) fn answer(&self) -> Answer {
+        self.answer.borrow().clone()
+    }
+
+    /// Waits for the first look-up.
+    pub(crate) async fn heard(&self) {
+        let mut answer = self.answer.clone();
+        // It ends with the task, which ends with this.
+        let _ = answer.wait_for(|it| it.looks > 0).await;
+    }
+
+    /// Comes back after each look-up from now on.
+    pub(crate) fn follow(&self) -> watch::Receiver<Answer> {
+        let mut answer = self.answer.clone();
+        answer.mark_unchanged();
+        answer
+    }
+
+    /// The addresses of an answer that a target takes into account.
+    pub(crate) fn addresses(&self, of: &Resolution) -> Vec<IpAddr> {
+        let answer = self.answer.borrow();
+        let of_family = |it: &&IpAddr| match of.prefer {
+            Some(Family::Ipv4) => it.is_ipv4(),
+            Some(Family::Ipv6) => it.is_ipv6(),
+            None => true,
+        };
+        let preferred: Vec<IpAddr> = answer.addresses.iter().filter(of_family).copied().collect();
+        match preferred.is_empty() {
+            true => answer.addresses.clone(),
+            false => preferred,
+        }
+    }
+
+    /// The address that a target has from now on, where the name has one for it: the one that it has if it is still good.
+    pub(crate) fn choose(
+        &self,
+        group: &str,
+        target: &Arc<TargetState>,
+        resolution: &Resolution,
+    ) -> Option<IpAddr> {
+        let before = target.address().map(|it| it.ip());
+        let addresses = self.addresses(resolution);
+        if resolution.take != Take::Distinct {
+            return choose(before, &addresses);
+        }
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.retain(|it| {
+            let is_own = it.by.as_ptr() == Arc::as_ptr(target);
+            !is_own && it.by.strong_count() > 0 && addresses.contains(&it.ip)
+        });
+        let is_free = |ip: &IpAddr| !taken.iter().any(|it| it.group == group && it.ip == *ip);
+        let free: Vec<IpAddr> = addresses.into_iter().filter(is_free).collect();
+        let ip = choose(before, &free)?;
+        taken.push(Taken {
+            group: group.to_owned(),
+            by: Arc::downgrade(target),
+            ip,
+        });
+        Some(ip)
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The address in use if it is still among the answers, else the first.
+fn choose(before: Option<IpAddr>, answers: &[IpAddr]) -> Option<IpAddr> {
+    before
+        .filter(|address| answers.contains(address))
+        .or_else(|| answers.first().copied())
+}
+
+/// Looks a name up again and again.
+async fn keep_asking(key: Key, sender: watch::Sender<Answer>, counters: Arc<Counters>) {
+    let begun = Instant::now();
+    let terms = Terms {
+        min_ttl: key.resolver.min_ttl,
+        max_ttl: key.resolver.max_ttl,
+        hold: key.resolver.hold,
+    };
+    let mut families = [Known::default(), Known::default()];
+    loop {
+        let outcomes = system::look_up(&key.name, &key.resolver, &counters).await;
+        let now = begun.elapsed();
+        let chance = (chance() % u64::from(u32::MAX)) as u32;
+        for (known, outcome) in families.iter_mut().zip(&outcomes) {
+            known.heard(outcome, now, chance, &terms);
+        }
+        sender.send_modify(|answer| {
+            answer.looks += 1;
+            answer.addresses = ranked(&families);
+            answer.why = why(&outcomes);
+            let good_at = families.iter().filter(|it| it.data().next().is_some());
+            let good_at = good_at.filter_map(Known::good_at).min();
+            let had_some = families.iter().any(|it| it.good_at().is_some());
+            answer.is_lost = answer.addresses.is_empty() && had_some;
+            answer.good_at = good_at.and_then(|it| begun.checked_add(it));
+        });
+        let due = families.iter().map(Known::due).min().unwrap_or_default();
+        tokio::time::sleep(due.saturating_sub(begun.elapsed())).await;
+    }
+}
+
+/// Why a look-up gave no address; `None` where it gave one.
+fn why(outcomes: &[Outcome]) -> Option<&'static str> {
+    let rank = |it: &Outcome| match it {
+        Outcome::Found(..) => (0, None),
+        Outcome::Nothing { exists: true, .. } => (4, Some("it has no address")),
+        Outcome::Nothing { exists: false, .. } => (5, Some("there is no such name")),
+        Outcome::Refused => (3, Some("servers of names refuse to answer")),
+        Outcome::Silent => (1, Some("no server of names answers in time")),
+        Outcome::Failed => (2, Some("servers of names fail")),
+    };
+    let worst = outcomes.iter().map(rank).min_by_key(|(rank, _)| *rank);
+    worst.and_then(|(_, why)| why)
+}
+
+/// All addresses: those first that this machine rather reaches (RFC 6724 section 6, rules 1 and 6), else in the order of the
+/// answers.
+fn ranked(families: &[Known]) -> Vec<IpAddr> {
+    let data = families.iter().flat_map(Known::data);
+    let mut addresses: Vec<(u8, IpAddr)> = data
+        .filter_map(|it| match it {
+            Data::Address(ip) => Some((rank(*ip), *ip)),
+            Data::Service(_) => None,
+        })
+        .collect();
+    addresses.sort_by_key(|(rank, _)| *rank);
+    addresses.into_iter().map(|(_, ip)| ip).collect()
+}
+
+fn rank(ip: IpAddr) -> u8 {
+    let own: IpAddr = match ip {
+        IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // Nothing is sent: the system only says whether it has a way there.
+    let way = UdpSocket::bind((own, 0)).and_then(|socket| socket.connect((ip, 9)));
+    match (way, ip) {
+        (Err(_), _) => 3,
+        (Ok(()), IpAddr::V6(ip)) if ip.is_unique_local() => 2,
+        (Ok(()), IpAddr::V4(_)) => 1,
+        (Ok(()), IpAddr::V6(_)) => 0,
+    }
+}
