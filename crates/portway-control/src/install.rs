@@ -139,6 +139,7 @@ pub(crate) fn load(
     });
     found.extend(logs::check(snapshot, sources));
     found.extend(bind::check_owners(snapshot));
+    found.extend(privileges::check_borrowing(snapshot));
     let files = record.files();
     let loaded = Loaded {
         tls,

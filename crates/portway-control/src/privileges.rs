@@ -9,9 +9,10 @@ use std::os::unix::fs::{DirBuilderExt, chown, chroot};
 use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid, setgid, setgroups, setuid};
+use portway_dataplane::source;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::draft::ProcessDraft;
-use portway_model::snapshot::Process;
+use portway_model::snapshot::{Process, Snapshot, Target};
 use portway_model::span::{Span, Spanned};
 
 /// Whom the process becomes.
@@ -24,6 +25,38 @@ struct Identity {
 /// What `check` can say: users and groups that do not exist.
 pub(crate) fn check(process: &Process) -> Diagnostics {
     check_names(process.user.as_ref(), process.group.as_ref())
+}
+
+/// What stands in the way of connections to targets that come from addresses of others.
+pub(crate) fn check_borrowing(snapshot: &Snapshot) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    let borrows = |target: &&Target| {
+        target
+            .source
+            .as_ref()
+            .is_some_and(|it| it.borrowed.is_some())
+    };
+    let mut targets = snapshot.groups.iter().flat_map(|group| &group.targets);
+    let Some(target) = targets.find(borrows) else {
+        return found;
+    };
+    let process = &snapshot.process;
+    let user = process.user.as_ref().or(process.group.as_ref());
+    let becomes = identity(process).is_ok_and(|it| it.user.is_some_and(|user| !user.is_root()));
+    let message = match (source::may_borrow(), user) {
+        (Ok(()), Some(_)) if becomes => {
+            "the process is to become a user who may not borrow addresses for connections to targets".to_owned()
+        }
+        (Ok(()), _) => return found,
+        (Err(error), _) => {
+            format!("this process may not borrow addresses for connections to targets: {error}")
+        }
+    };
+    let wrong = Diagnostic::error(Code::Install, target.origin.0, message);
+    found.push(wrong.help(
+        "it takes CAP_NET_ADMIN: run as root without `user`, or give the service that capability",
+    ));
+    found
 }
 
 /// As [`check`], of a configuration with errors.

@@ -8,10 +8,11 @@ use crate::plane::GroupParts;
 use crate::pool::{Link, Pool, Way};
 use crate::proxy_header;
 use crate::scarce;
+use crate::source;
 use crate::stream::{Socket, Stream};
 use crate::timer::Timer;
 use portway_model::address::{TargetAddress, abstract_name};
-use portway_model::settings::{ServerName, SourceAddress};
+use portway_model::settings::ServerName;
 use portway_model::snapshot::{GroupId, Target, TargetGroup, TargetTls};
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::TargetMetrics;
@@ -21,7 +22,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::pin::pin;
@@ -29,7 +30,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream};
 
 /// A connection to a target, counted as in flight while it lives.
 pub(crate) struct Upstream {
@@ -68,6 +69,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) ends: (SocketAddr, SocketAddr),
     /// The request id, if there is one.
     pub(crate) request_id: Option<&'a [u8]>,
+    /// The address of a header from which the connection is to come, if it is.
+    pub(crate) in_header: Option<IpAddr>,
     /// One from the pool will do.
     pub(crate) pooled: bool,
     /// The request must not be repeated: a pooled connection is looked at closely.
@@ -120,6 +123,9 @@ pub(crate) async fn connect(
             .as_ref()
             .filter(|_| own.is_none_or(|target| target.send_proxy))
             .map(|send| proxy_header::of(connection, send, wanted.ends, wanted.request_id)),
+        source: own
+            .and_then(|target| target.source.as_ref()?.borrowed.as_ref())
+            .and_then(|borrowed| source::borrowed(borrowed, wanted)),
     };
     let in_flight = (slot, Serving::new(pool.metrics()));
     let pooled = if wanted.pooled {
@@ -242,9 +248,10 @@ async fn open(
     let own = group.targets.get(target);
     let configured = own.map(|target| &target.address);
     let (socket, ip) = match (way.address, configured) {
-        (Some(address), _) => tcp(address, group, own).await?,
+        (Some(address), _) => tcp(address, way.source.as_deref(), (group, own)).await?,
         (None, Some(TargetAddress::Unix(path))) => {
-            let socket = UnixStream::connect(unix_path(path)).await?;
+            let socket = UnixStream::connect(unix_path(path)).await;
+            let socket = socket.map_err(nobody_listens)?;
             (Socket::Unix(socket), None)
         }
         (None, _) => return Err(io::ErrorKind::NotFound.into()),
@@ -281,6 +288,14 @@ async fn open(
     Ok(stream)
 }
 
+/// A UNIX socket that is not there is a target that does not listen: its name is known.
+fn nobody_listens(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(io::ErrorKind::ConnectionRefused, error),
+        _ => error,
+    }
+}
+
 /// Why a handshake failed. A verifier of ours has words for it, which rustls would wrap in its own types.
 struct Cause<'a>(&'a io::Error);
 
@@ -298,17 +313,17 @@ impl fmt::Display for Cause<'_> {
 
 async fn tcp(
     address: SocketAddr,
-    group: &TargetGroup,
-    target: Option<&Target>,
+    borrowed: Option<&SocketAddr>,
+    (group, target): (&TargetGroup, Option<&Target>),
 ) -> io::Result<(Socket, Option<IpAddr>)> {
-    let source = target.and_then(|target| target.source.as_ref());
+    let from = target.and_then(|target| target.source.as_ref());
     let watch = keep_alive::towards(group, target);
-    let socket = match source {
+    let socket = match from {
         None if watch.is_none() => TcpStream::connect(address).await?,
-        source => {
-            let socket = match source {
-                Some(source) => socket_from(source, address)?,
-                None => socket_to(address)?,
+        from => {
+            let socket = match from {
+                Some(from) => source::socket(from, borrowed, address)?,
+                None => source::socket_to(address)?,
             };
             if let Some(watch) = &watch {
                 keep_alive::watch(&socket, watch)?;
@@ -318,41 +333,6 @@ async fn tcp(
     };
     socket.set_nodelay(true)?;
     Ok((Socket::Tcp(socket), Some(address.ip())))
-}
-
-/// A socket for this address whose connection comes from there. A source of the other family says nothing of its address.
-///
-/// # Errors
-/// What the system says: the address is none of this machine, the port is taken, the interface is none of it.
-pub fn socket_from(source: &SourceAddress, to: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = socket_to(to)?;
-    let any = match to {
-        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    if let Some(interface) = &source.interface {
-        socket.bind_device(Some(interface.as_bytes()))?;
-    }
-    let address = source.address.filter(|ip| ip.is_ipv4() == to.is_ipv4());
-    if address.is_some() || source.port.is_some() {
-        // A port may be bound again while the connection before waits for its end.
-        socket.set_reuseaddr(true)?;
-        let port = source.port.unwrap_or(0);
-        if port == 0 {
-            // The port is chosen when the connection is: then each may go to many places at a time, and an address has
-            // more than one connection a port. Older kernels choose it now.
-            let _ = crate::sys::choose_port_late(&socket);
-        }
-        socket.bind(SocketAddr::new(address.unwrap_or(any), port))?;
-    }
-    Ok(socket)
-}
-
-fn socket_to(to: SocketAddr) -> io::Result<TcpSocket> {
-    match to {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    }
 }
 
 /// What is sent and verified in the handshake. An address is never sent (RFC 6066 §3) but can be verified.

@@ -383,6 +383,7 @@ async fn upstream<'c>(
             host: b"",
             ends: (connection.peer, connection.local),
             request_id: None,
+            in_header: None,
             pooled: false,
             surely: false,
         };

@@ -34,6 +34,7 @@ mod deadline;
 mod refused;
 mod proxy_header;
 mod connect;
+pub mod source;
 pub mod keep_alive;
 pub mod pace;
 mod passwords;
@@ -88,7 +89,8 @@ mod upload;
 mod variables;
 
 pub use answers::{Answers, Page};
-pub use connect::{socket_from, unix_path};
+pub use connect::unix_path;
 pub use record::refusal_codes;
 pub use scarce::is_of_ours;
+pub use source::socket_from;
 pub use track::now as stick_time;

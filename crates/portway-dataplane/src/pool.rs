@@ -37,6 +37,8 @@ pub(crate) struct Way {
     pub(crate) server_name: Option<Box<str>>,
     /// The header of the PROXY protocol that it began with: what it carries is believed to be of this client.
     pub(crate) proxy_header: Option<Box<[u8]>>,
+    /// The address that it borrows, and its port or 0.
+    pub(crate) source: Option<Box<SocketAddr>>,
 }
 
 /// An open connection to a target, counted while it lives.

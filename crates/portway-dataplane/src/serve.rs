@@ -25,6 +25,7 @@ use crate::reply;
 use crate::reserve::{self, Ask, Reserved};
 use crate::retries::{Attempts, Repeatable};
 use crate::service;
+use crate::source;
 use crate::statistics;
 use crate::sticky;
 use crate::stream::Stream;
@@ -335,6 +336,7 @@ async fn forward_to(x: &mut Exchange<'_>, downstream: &mut Stream, mut group: Gr
             host: &host,
             ends: (x.source_end(), x.destination_end()),
             request_id: x.id(),
+            in_header: source::in_header(x, configured, target),
             pooled: attempts.pooled,
             // What cannot be tried again is sent on a connection that was looked at closely.
             surely: !request.idempotent

@@ -111,6 +111,7 @@ pub(crate) async fn ask(connection: &Connection, ask: &Ask<'_>) -> Result<Reply,
             host: ask.host,
             ends: ask.ends,
             request_id: ask.request_id,
+            in_header: None,
             pooled: attempts.pooled,
             surely: !request.idempotent || attempts.made() > configured.retries,
         };

@@ -190,6 +190,33 @@ pub struct SourceAddress {
     pub port: Option<u16>,
     /// Only by this network interface.
     pub interface: Option<String>,
+    /// An address that this machine need not have, in place of `address` and `port` (Linux' IP_TRANSPARENT). Health checks
+    /// come from `address` still.
+    pub borrowed: Option<Borrowed>,
+}
+
+/// An address that belongs to somebody else.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Borrowed {
+    /// The client's, after the PROXY protocol and trusted headers.
+    Client {
+        /// Its port too.
+        port: bool,
+    },
+    /// The one in a header of the request, between commas; as if nothing were borrowed where there is none, and in streams.
+    Header {
+        /// The header.
+        name: String,
+        /// Which of several, from 1; negative from the end. Not 0.
+        occurrence: i16,
+    },
+    /// This one.
+    Address {
+        /// The address.
+        ip: IpAddr,
+        /// The port; only one connection at a time comes from it.
+        port: Option<u16>,
+    },
 }
 
 /// The header of the PROXY protocol that targets get before anything else.

@@ -10,8 +10,7 @@ use portway_model::draft::{
 use portway_model::name::Name;
 use portway_model::resolution::ResolutionDraft;
 use portway_model::settings::{
-    ConnectionReuse, NoneHealthy, ProxyPart, ProxyProtocol, SendProxy, ServerName, SourceAddress,
-    VerifyName,
+    ConnectionReuse, NoneHealthy, ProxyPart, ProxyProtocol, SendProxy, ServerName, VerifyName,
 };
 use portway_model::span::Spanned;
 
@@ -162,46 +161,6 @@ impl Form for SendProxy {
             ("version".to_owned(), self.version.write()),
             ("with".to_owned(), self.parts.write()),
         ])
-    }
-}
-
-/// The keys of a table under `source`.
-pub(crate) const SOURCE_KEYS: &[&str] = &["address", "port", "interface"];
-
-impl Form for SourceAddress {
-    const WHAT: &'static str = "an address or a table";
-
-    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
-        if !matches!(item.content, Content::Table(_)) {
-            let address = Form::read(item, reader)?;
-            return Some(Self {
-                address: Some(address),
-                ..Self::default()
-            });
-        }
-        let table = reader.keyed(item, Self::WHAT, SOURCE_KEYS)?;
-        Some(Self {
-            address: table.optional("address", reader),
-            port: table.optional("port", reader),
-            interface: table.optional("interface", reader),
-        })
-    }
-
-    fn write(&self) -> Out {
-        let Self {
-            address,
-            port,
-            interface,
-        } = self;
-        if let (Some(address), None, None) = (address, port, interface) {
-            return address.write();
-        }
-        let address = address.iter().map(|it| ("address".to_owned(), it.write()));
-        let port = port.iter().map(|it| ("port".to_owned(), it.write()));
-        let interface = interface
-            .iter()
-            .map(|it| ("interface".to_owned(), it.write()));
-        Out::Table(address.chain(port).chain(interface).collect())
     }
 }
 

@@ -30,6 +30,7 @@ mod resolution;
 mod rule;
 mod scalar;
 mod service;
+mod source;
 mod target;
 mod tcp;
 
@@ -222,7 +223,7 @@ fn read_object<T: Object>(
 
 /// Every key and word that files may hold, for the reference to be held against.
 pub fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 27] = [
+    let lists: [&[&str]; 29] = [
         &SECTIONS,
         ListenerDraft::KEYS,
         ListenerTlsDraft::KEYS,
@@ -238,6 +239,8 @@ pub fn vocabulary() -> Vec<&'static str> {
         log::SYSLOG_KEYS,
         log::CAPTURE_COOKIE_KEYS,
         min_rate::MIN_RATE_KEYS,
+        source::BORROWED_KEYS,
+        source::BORROWED_WORDS,
         tcp::KEEP_ALIVE_KEYS,
         tcp::KEEP_ALIVE_WORDS,
         listener::PROTOCOLS,

@@ -61,6 +61,27 @@ macro_rules! numbers {
 
 numbers!(u8, u16, u32);
 
+impl Form for i16 {
+    const WHAT: &'static str = "a number";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        let Content::Integer(number) = item.content else {
+            return reader.wrong_type(item, Self::WHAT);
+        };
+        let read = Self::try_from(number).ok();
+        if read.is_none() {
+            let (min, max) = (Self::MIN, Self::MAX);
+            let message = format!("{number} is out of range: {min}–{max}");
+            return reader.refuse(item.span, message, "");
+        }
+        read
+    }
+
+    fn write(&self) -> Out {
+        Out::Integer(i64::from(*self))
+    }
+}
+
 impl Form for u64 {
     const WHAT: &'static str = "a number";
     const ALONE: bool = true;

@@ -20,7 +20,9 @@ use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::draft::{GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft};
 use crate::name::Name;
-use crate::settings::{GroupTimeouts, Protocol, ProxyProtocol, SameSite, SendProxy, SourceAddress};
+use crate::settings::{
+    Borrowed, GroupTimeouts, Protocol, ProxyProtocol, SameSite, SendProxy, SourceAddress,
+};
 use crate::snapshot::{GroupId, HealthCheck, Target, TargetGroup, TargetRef, TargetTls};
 use crate::span::{Origin, Span, Spanned};
 use crate::stage::{Named, Resolved};
@@ -503,6 +505,14 @@ impl Compiler<'_> {
     fn source(&mut self, source: &Spanned<SourceAddress>) -> SourceAddress {
         if let Some(interface) = &source.value.interface {
             check_interface(&mut self.found, interface, source.span);
+        }
+        if let Some(Borrowed::Header { name, occurrence }) = &source.value.borrowed {
+            check_header_written(&mut self.found, name, source.span);
+            if *occurrence == 0 {
+                let message = "there is no occurrence 0";
+                let wrong = Diagnostic::error(Code::OutOfRange, source.span, message);
+                self.found.push(wrong.help("1 is the first, -1 the last"));
+            }
         }
         source.value.clone()
     }

@@ -7,7 +7,7 @@ use portway_model::check::{ComputedForm, Observation, ObservedLayer, OnErrors};
 use portway_model::draft::*;
 use portway_model::expression::{NumberRange, Scope, Template, TemplatePart, Value};
 use portway_model::resolution::{Family, ResolutionDraft, Take};
-use portway_model::settings::{SameSite, SourceAddress};
+use portway_model::settings::{Borrowed, SameSite, SourceAddress};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 use portway_model::tcp::{KeepAliveTimes, TcpKeepAlive};
@@ -122,6 +122,21 @@ impl Choices {
         draft.full_connections = self.setting(|c| c.below(10_000));
     }
 
+    fn borrowed(&mut self) -> Borrowed {
+        let header = Borrowed::Header {
+            name: self.header(),
+            occurrence: self.one(-1, &[1, -3]),
+        };
+        let address = Borrowed::Address {
+            ip: self.address(),
+            port: self.maybe(|c| c.one(1, &[40_000])),
+        };
+        let client = Borrowed::Client {
+            port: self.one_in(2),
+        };
+        self.one(client, &[header, address])
+    }
+
     pub(super) fn tcp_watch(&mut self) -> TcpWatchDraft {
         let seconds = |c: &mut Self| c.maybe(|c| Duration::from_secs(c.one(1, &[32_767])));
         TcpWatchDraft {
@@ -165,6 +180,7 @@ impl Choices {
                 address: c.maybe(|c| c.address()),
                 port: c.maybe(|c| c.one(1, &[40_000])),
                 interface: c.maybe(|_| "eth0".to_owned()),
+                borrowed: c.maybe(Self::borrowed),
             }),
             first_address: self.setting(|c| {
                 let others = [FirstAddress::Last, FirstAddress::None, ip];

@@ -49,6 +49,7 @@ mod control_changes;
 mod control_servers;
 mod control_socket;
 mod slow_clients;
+mod sources;
 mod statistics;
 mod retries;
 mod shares;

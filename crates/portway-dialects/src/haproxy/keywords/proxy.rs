@@ -191,7 +191,7 @@ pub(super) const KEYWORDS: &[Row] = rows! {
     "server-state-file-name" @ "dlb" =>
         NoEffect("a new process knows of servers what the configuration says and its checks find");
     "server-template" @ "lb!" => Supported;
-    "source" @ "dlb" => Except("`usesrc`, a range of ports");
+    "source" @ "dlb" => Except("a range of ports");
     "srvtcpka-cnt" @ "dlb" => Supported;
     "srvtcpka-idle" @ "dlb" => Supported;
     "srvtcpka-intvl" @ "dlb" => Supported;

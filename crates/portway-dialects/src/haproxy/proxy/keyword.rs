@@ -5,7 +5,7 @@ use super::option::option_line;
 use super::{Args, Capture, CaptureSlot, CookieCapture, List, Mode, Proxy};
 use super::{
     balance, bind, check, check_rule, compression, cookie, http_rule, keep_alive, redirect,
-    respond, rule, server, stats, stick, table, tcp_rule,
+    respond, rule, server, source, stats, stick, table, tcp_rule,
 };
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Line, Reader, Word, old};
@@ -172,7 +172,7 @@ fn backend(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
         "ignore-persist" => rule::persist(proxy, line, List::IgnorePersist, reader),
         "http-check" => check::http_line(proxy, line, reader),
         "tcp-check" => check_rule::tcp_line(proxy, line, reader),
-        "source" => server::source_line(proxy, line, reader),
+        "source" => source::line(proxy, line, reader),
         "persist" => balance::persist_line(proxy, line, reader),
         _ => {}
     }

@@ -25,6 +25,7 @@ mod rule;
 mod server;
 pub(super) mod set_var;
 mod server_option;
+mod source;
 mod stats;
 mod stick;
 mod table;

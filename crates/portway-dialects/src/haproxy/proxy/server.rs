@@ -1,7 +1,7 @@
 //! `server`, `default-server`, `server-template` and `dispatch`: where a backend sends what came.
 
 use super::keyword::{extra, missing};
-use super::server_option::{self, ServerOptions, options};
+use super::server_option::{ServerOptions, options};
 use super::{Args, Proxy};
 use crate::haproxy::keywords::{self, OptionOf};
 use crate::haproxy::{Line, Reader, Word, address};
@@ -160,27 +160,6 @@ pub(super) fn template_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<
             options: own.clone(),
             span: line.span,
         });
-    }
-}
-
-/// `source ADDRESS[:PORT] [interface NAME]`, for all servers that say nothing of it themselves.
-pub(super) fn source_line(proxy: &mut Proxy, line: &Line, reader: &mut Reader<'_>) {
-    let Some(place) = line.word(1) else {
-        missing(line, "an address", reader);
-        return;
-    };
-    let mut args = Args::new(line, 2);
-    if let Some(source) = server_option::source(place, &mut args, reader) {
-        proxy.source = Some(source);
-    }
-    if let Some(word) = args.next() {
-        let message = match word.as_str() {
-            "usesrc" => {
-                "not supported: `usesrc`: connections to servers come from addresses of this machine"
-            }
-            _ => "`source` takes an address and `interface` with a name",
-        };
-        reader.error(Code::NotRun, word.span, message);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::bind::{Versions, alpn, version, version_flag};
 use super::keyword::whole;
-use super::{Args, ProxyKind, keep_alive};
+use super::{Args, ProxyKind, keep_alive, source};
 use crate::haproxy::keywords::{self, OptionOf};
 use crate::haproxy::units::{self, Unit};
 use crate::haproxy::{Reader, Word};
@@ -11,7 +11,7 @@ use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::FirstAddress;
 use portway_model::settings::{ProxyPart, ProxyProtocol, SourceAddress};
 use portway_model::span::{Span, Spanned};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Largest weight, as in HAProxy.
@@ -137,7 +137,7 @@ pub(super) fn options(
             return false;
         };
         if option == "source" {
-            own.source = source(value, args, reader);
+            own.source = source::read(value, args, reader);
             good &= own.source.is_some();
             continue;
         }
@@ -216,6 +216,12 @@ fn valued(
         "pool-purge-delay" => own.pool_idle = Some(time(value, reader)?),
         "slowstart" => own.slowstart = Some(time(value, reader)?),
         "tcp-ut" => own.user_timeout = keep_alive::user_timeout(value, reader),
+        "usesrc" => {
+            let message = "`usesrc` stands behind `source` and its address";
+            let help = "write for example `source 0.0.0.0 usesrc clientip`";
+            reader.push(Diagnostic::error(Code::Syntax, word.span, message).help(help));
+            return None;
+        }
         "cookie" => own.cookie = text(),
         "track" => own.track = text(),
         "redir" => own.redirect = text(),
@@ -236,47 +242,6 @@ fn valued(
         _ => check(&mut own.check, word, value, reader)?,
     }
     Some(())
-}
-
-/// `ADDRESS[:PORT] [interface NAME]`, where connections come from; nothing is said by an address of zeros.
-pub(super) fn source(
-    value: &Word,
-    args: &mut Args<'_>,
-    reader: &mut Reader<'_>,
-) -> Option<Spanned<SourceAddress>> {
-    let text = value.as_str();
-    // `*` is every address, as in `bind`.
-    let named = |text: &str| match text {
-        "" | "*" => Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        text => text.trim_matches(['[', ']']).parse::<IpAddr>().ok(),
-    };
-    let split = text.rsplit_once(':').filter(|(before, _)| {
-        named(before).is_some_and(|ip| ip.is_ipv4() || before.starts_with('['))
-    });
-    let (address, port) = match split {
-        Some((address, port)) => (named(address), port.parse::<u16>().ok()),
-        None => (named(text), Some(0)),
-    };
-    let (Some(address), Some(port)) = (address, port) else {
-        let message = format!("`{text}` is not an address, or one with a port");
-        let help = "write for example `source 10.0.0.9`; a range of ports is not taken";
-        let found = Diagnostic::error(Code::WrongType, value.span, message);
-        reader.push(found.help(help));
-        return None;
-    };
-    let mut source = SourceAddress {
-        address: Some(address).filter(|address| !address.is_unspecified()),
-        port: Some(port).filter(|port| *port > 0),
-        interface: None,
-    };
-    if args.take("interface") {
-        let Some(name) = args.next() else {
-            reader.error(Code::Missing, args.line(), "`interface` needs a name");
-            return None;
-        };
-        source.interface = Some(name.text.clone());
-    }
-    Some(value.spanned(source))
 }
 
 fn check(own: &mut CheckPlan, word: &Word, value: &Word, reader: &mut Reader<'_>) -> Option<()> {

@@ -1,0 +1,122 @@
+//! Where connections to targets come from: an address of this machine, or one that is borrowed of somebody else.
+//!
+//! The answers to a borrowed address find their way here only where the routes of the network lead them here, and the
+//! system takes them for its own; that is the operator's (Linux' Documentation/networking/tproxy.rst).
+
+use crate::connect::Wanted;
+use crate::exchange::Exchange;
+use crate::sys;
+use portway_core::evaluate::fetch;
+use portway_model::expression::{HeaderPart, Message, Value};
+use portway_model::settings::{Borrowed, SourceAddress};
+use portway_model::snapshot::TargetGroup;
+use socket2::SockRef;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use tokio::net::TcpSocket;
+
+/// The address that a connection borrows, with its port or 0; `None` where nobody has one to lend.
+pub(crate) fn borrowed(borrowed: &Borrowed, wanted: Wanted<'_>) -> Option<Box<SocketAddr>> {
+    let (client, _) = wanted.ends;
+    let whose = match borrowed {
+        Borrowed::Client { port: true } => client,
+        Borrowed::Client { port: false } => SocketAddr::new(client.ip(), 0),
+        Borrowed::Header { .. } => SocketAddr::new(wanted.in_header?, 0),
+        Borrowed::Address { ip, port } => SocketAddr::new(*ip, port.unwrap_or(0)),
+    };
+    let canonical = SocketAddr::new(whose.ip().to_canonical(), whose.port());
+    (!whose.ip().is_unspecified()).then(|| Box::new(canonical))
+}
+
+/// The address in the header that the target's connections borrow theirs of.
+pub(crate) fn in_header(x: &Exchange<'_>, group: &TargetGroup, target: usize) -> Option<IpAddr> {
+    let source = group.targets.get(target)?.source.as_ref()?;
+    let Some(Borrowed::Header { name, occurrence }) = &source.borrowed else {
+        return None;
+    };
+    let value = Value::HeaderPart {
+        of: Message::Request,
+        name: name.clone(),
+        part: HeaderPart::Item(Some(i32::from(*occurrence))),
+    };
+    fetch(&value, x).address()
+}
+
+/// As [`socket_from`]; the connection comes from the borrowed address where there is one of that family.
+pub(crate) fn socket(
+    source: &SourceAddress,
+    borrowed: Option<&SocketAddr>,
+    to: SocketAddr,
+) -> io::Result<TcpSocket> {
+    let Some(from) = borrowed.filter(|from| from.is_ipv4() == to.is_ipv4()) else {
+        return socket_from(source, to);
+    };
+    let socket = socket_to(to)?;
+    of_interface(&socket, source)?;
+    let options = SockRef::from(&socket);
+    match to {
+        SocketAddr::V4(_) => options.set_ip_transparent_v4(true)?,
+        SocketAddr::V6(_) => options.set_ip_transparent_v6(true)?,
+    }
+    bind(&socket, *from)?;
+    Ok(socket)
+}
+
+/// A socket for this address whose connection comes from there. A source of the other family says nothing of its address.
+///
+/// # Errors
+/// What the system says: the address is none of this machine, the port is taken, the interface is none of it.
+pub fn socket_from(source: &SourceAddress, to: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = socket_to(to)?;
+    of_interface(&socket, source)?;
+    let any = match to {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let address = source.address.filter(|ip| ip.is_ipv4() == to.is_ipv4());
+    if address.is_some() || source.port.is_some() {
+        let port = source.port.unwrap_or(0);
+        bind(&socket, SocketAddr::new(address.unwrap_or(any), port))?;
+    }
+    Ok(socket)
+}
+
+/// A socket that is bound to nothing yet.
+pub(crate) fn socket_to(to: SocketAddr) -> io::Result<TcpSocket> {
+    match to {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }
+}
+
+fn of_interface(socket: &TcpSocket, source: &SourceAddress) -> io::Result<()> {
+    match &source.interface {
+        Some(interface) => socket.bind_device(Some(interface.as_bytes())),
+        None => Ok(()),
+    }
+}
+
+fn bind(socket: &TcpSocket, from: SocketAddr) -> io::Result<()> {
+    // A port may be bound again while the connection before waits for its end.
+    socket.set_reuseaddr(true)?;
+    if from.port() == 0 {
+        // The port is chosen when the connection is: then each may go to many places at a time, and an address has more
+        // than one connection a port. Older kernels choose it now.
+        let _ = sys::choose_port_late(socket);
+    }
+    socket.bind(from)
+}
+
+/// Whether this process may borrow addresses (CAP_NET_ADMIN or CAP_NET_RAW).
+///
+/// # Errors
+/// It may not, as the system says.
+pub fn may_borrow() -> io::Result<()> {
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(any),
+        socket2::Type::STREAM,
+        None,
+    )?;
+    socket.set_ip_transparent_v4(true)
+}
