@@ -64,7 +64,12 @@ fn title(status: &Status) -> String {
 /// Targets of the group that are unhealthy.
 fn down(group: &GroupStatus) -> usize {
     let targets = group.targets.iter();
-    targets.filter(|it| it.health == "unhealthy").count()
+    targets.filter(|it| is_down(it)).count()
+}
+
+/// True for what takes no traffic because of what was found of it.
+fn is_down(target: &TargetStatus) -> bool {
+    matches!(target.health, "unhealthy" | "ejected")
 }
 
 /// The line that says whether anybody is needed.
@@ -92,6 +97,7 @@ fn summary(out: &mut String, groups: &[GroupStatus]) -> fmt::Result {
 fn shown_health(target: &TargetStatus) -> (&'static str, &'static str) {
     match target.health {
         "healthy" if !target.is_checked => ("not checked", "unchecked"),
+        "ejected" => ("ejected", "unhealthy"),
         word => (word, word),
     }
 }
@@ -156,7 +162,7 @@ fn target_group(out: &mut String, group: &GroupStatus) -> fmt::Result {
          <th class=n>in flight<th class=n>weight</tr>",
     )?;
     let targets = group.targets.iter();
-    let (troubled, well): (Vec<_>, Vec<_>) = targets.partition(|it| it.health == "unhealthy");
+    let (troubled, well): (Vec<_>, Vec<_>) = targets.partition(|it| is_down(it));
     for target in troubled.into_iter().chain(well) {
         let (word, class) = shown_health(target);
         let row = if class == "unhealthy" {

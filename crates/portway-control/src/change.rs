@@ -23,6 +23,7 @@ use crate::certificates::{self, GroupTls};
 use crate::drains::GoneListener;
 use crate::figures::Installed;
 use crate::health;
+use crate::outliers;
 use crate::parts;
 use crate::planning::Adjust;
 use crate::reload::{Reader, on_a_thread};
@@ -432,6 +433,7 @@ impl Running {
                 continue;
             };
             peers.set(targets);
+            targets.iter().for_each(|it| outliers::judge(it, group));
             let is_new = |place: &usize| kept.get(*place) == Some(&None);
             let new = || {
                 targets

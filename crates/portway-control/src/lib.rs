@@ -31,6 +31,7 @@ pub mod plan;
 pub mod planning;
 mod privileges;
 pub mod operations;
+mod outliers;
 mod own_descriptors;
 mod recertify;
 pub mod reload;

@@ -29,6 +29,7 @@ use crate::health;
 use crate::install::Loaded;
 use crate::logs::Tellers;
 use crate::names::NameBook;
+use crate::outliers;
 use crate::resolve;
 use crate::targets::{Peers, Targets, WatchedTarget};
 use crate::tidings;
@@ -156,6 +157,10 @@ impl Installed {
             let targets = || targets.iter().enumerate().filter(is_alone);
             health::start(group, tls, targets(), peers, &self.plane.process, tasks);
             resolve::keep_resolving(targets().map(|(_, target)| target), &self.names, tasks);
+        }
+        let groups = self.plane.snapshot.groups.iter().zip(&self.plane.groups);
+        for ((group, parts), peers) in groups.zip(&self.peers) {
+            outliers::look_after(group, &parts.state, peers, tasks);
         }
     }
 }

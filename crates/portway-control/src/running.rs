@@ -31,10 +31,10 @@ use crate::files::Files;
 use crate::history::History;
 use crate::live_state;
 use crate::logs::{self, LogWriters, Reopener};
+use crate::outliers;
 use crate::pid_file::PidFile;
 use crate::reload::LastReload;
 use crate::supervisor::{Doing, Supervisor};
-use crate::targets::in_telemetry;
 use crate::tidings;
 use crate::tls::tickets::TicketKeys;
 use crate::turns::Waiting;
@@ -250,12 +250,15 @@ impl Running {
             draining: self.drains.left(),
             names: installed.names.figures(),
         };
-        let health = |group: usize, target: usize| {
+        let targets = |group: usize, target: usize| {
             let targets = installed.targets.get(group);
             let target = targets.and_then(|it| it.get(target));
-            target.map_or(TargetHealth::Unused, |it| in_telemetry(it.state_now()))
+            target.map_or_else(|| TargetHealth::Unused.into(), |it| outliers::figures(it))
         };
-        installed.plane.metrics.render(&process, &health, &mut text);
+        installed
+            .plane
+            .metrics
+            .render(&process, &targets, &mut text);
         text
     }
 

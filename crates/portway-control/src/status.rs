@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use portway_model::snapshot::Listener;
-use portway_telemetry::metrics::Drained;
+use portway_telemetry::metrics::{Drained, TargetHealth};
 
 use crate::drains::{Draining, Stage};
 use crate::operations::Gate;
@@ -97,7 +97,7 @@ pub struct TargetStatus {
     pub address: String,
     /// Where it is now, by its name or by command, where that is not the same.
     pub resolved: Option<String>,
-    /// `initial`, `healthy`, `unhealthy`, `draining` or `unused`.
+    /// `initial`, `healthy`, `unhealthy`, `ejected`, `draining` or `unused`.
     pub health: &'static str,
     /// Its group has a health check; without one it counts as healthy.
     pub is_checked: bool,
@@ -229,7 +229,10 @@ fn target(watched: &WatchedTarget) -> TargetStatus {
         name: watched.target.name.to_string(),
         resolved: resolved.filter(|it| *it != address),
         address,
-        health: health.state.word(),
+        health: match health.ejected {
+            true => TargetHealth::Ejected.word(),
+            false => health.state.word(),
+        },
         is_checked: watched.is_checked(),
         reason: reasons.join("; "),
         since: health.since,

@@ -32,6 +32,7 @@ pub(crate) use rise::{join, ramp};
 
 use crate::health::announce;
 use crate::operations::TargetOrder;
+use crate::outliers;
 use crate::tidings::Teller;
 
 /// One target of one group.
@@ -94,6 +95,8 @@ pub struct Verdict {
     pub since: SystemTime,
     /// Why, in words.
     pub reason: String,
+    /// It would take traffic and is ejected.
+    pub ejected: bool,
     /// The latest check; `None` before the first.
     pub last_check: Option<LastCheck>,
     /// Checks that passed.
@@ -199,6 +202,7 @@ impl WatchedTarget {
         };
         let state = TargetState::new(health(&machine), literal(&target.address));
         state.observe(observed(target));
+        state.judge_by(group.passive_health.as_ref(), group.protocol.is_http());
         Self {
             group: group.name.clone(),
             target: target.clone(),
@@ -238,7 +242,11 @@ impl WatchedTarget {
         Verdict {
             state: known.machine.state(),
             since: known.since,
-            reason: self.why(&known),
+            reason: match outliers::words(self) {
+                Some(words) => format!("{words}; {}", self.why(&known)),
+                None => self.why(&known),
+            },
+            ejected: self.state.is_ejected() && self.state.is_up(),
             last_check: known.last_check.clone(),
             passed: known.passed,
             failed: known.failed,

@@ -13,6 +13,7 @@ pub mod hash;
 pub mod health;
 pub mod http1;
 pub mod lookup;
+pub mod outlier;
 pub mod password;
 pub mod proxy_protocol;
 pub mod rate;

@@ -14,7 +14,6 @@ use crate::deadline;
 use crate::exchange::{Exchange, How};
 use crate::fault::Fault;
 use crate::head;
-use crate::live::Seen;
 use crate::log_value::{fields_size, find_cookie, response_head_size};
 use crate::pages;
 use crate::policy::{self, Decision, Position, Side};
@@ -104,7 +103,7 @@ async fn respond(
         x.scratch.head = upload.transfer.take_head();
     }
     let mut framing = framing_of(x, &response)?;
-    record::saw(x, Seen::Status(status));
+    record::answered(x, status);
     x.response_status = Some(status);
     x.response_body = Some((head_len, framing.body));
     x.response = Some(response);

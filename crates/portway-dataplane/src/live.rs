@@ -6,6 +6,7 @@
 
 mod aside;
 mod hearing;
+mod passive;
 mod weight;
 
 use crate::live_rate::LiveRate;
@@ -21,8 +22,9 @@ use crate::timer::TICK;
 use crate::variables::Variables;
 pub(crate) use hearing::Shut;
 pub use hearing::shut_sockets;
+use passive::EJECTED;
+pub use passive::Passive;
 use portway_core::evaluate::Fetched;
-use portway_model::check::ObservedLayer;
 use portway_model::expression::Variable;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -70,6 +72,7 @@ impl Health {
             1 => Health::Healthy,
             2 => Health::Unhealthy,
             3 => Health::Draining,
+            ejected if ejected & EJECTED != 0 => Self::from_u8(ejected & !EJECTED).while_ejected(),
             _ => Health::Unused,
         }
     }
@@ -119,29 +122,8 @@ pub struct TargetState {
     shelves: Shelves,
     /// What is counted of what it serves; nothing where its health does not depend on that.
     observed: Observed,
-}
-
-/// What is seen of a target while it serves.
-impl TargetState {
-    /// From now on so many errors in a row of a layer are told; nothing is without one.
-    pub fn observe(&self, what: Option<(ObservedLayer, u32)>) {
-        self.observed.look_at(what);
-    }
-
-    /// Takes note.
-    pub(crate) fn saw(&self, seen: Seen) {
-        self.observed.saw(seen);
-    }
-
-    /// Waits until there were errors in a row; what is said of the last one. Never where nothing is observed.
-    pub async fn alarmed(&self) -> &'static str {
-        self.observed.alarmed().await
-    }
-
-    /// Counts errors from 0 again.
-    pub fn forgive(&self) {
-        self.observed.forgive();
-    }
+    /// What passive health knows, where it is asked.
+    passive: OnceLock<Box<Passive>>,
 }
 
 impl TargetState {
@@ -163,6 +145,7 @@ impl TargetState {
             tell_handshake_at: AtomicU64::new(0),
             shelves: Shelves::default(),
             observed: Observed::default(),
+            passive: OnceLock::new(),
         }
     }
 
@@ -178,9 +161,12 @@ impl TargetState {
 
     /// Control says what the probe found.
     pub fn set_health(&self, health: Health) {
-        self.health.store(health as u8, Ordering::Relaxed);
+        // Who is ejected stays so.
+        let next = |before: u8| Some(before & EJECTED | health as u8);
+        let order = Ordering::Relaxed;
+        let _ = self.health.fetch_update(order, order, next);
         EPOCH.fetch_add(1, Ordering::Release);
-        if health.is_usable() {
+        if self.health().is_usable() {
             self.has_room();
         }
     }
@@ -706,6 +692,7 @@ fn raise(count: &AtomicU32, limit: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portway_model::check::ObservedLayer;
     use std::task::{Context, Poll, Waker};
 
     #[test]

@@ -58,10 +58,13 @@ impl Seen {
 
 const LAYERS: [ObservedLayer; 2] = [ObservedLayer::Connection, ObservedLayer::Response];
 
+/// Beside a place in [`LAYERS`]: passive health counts.
+const COUNTED: u8 = 0x80;
+
 /// Errors in a row of what a target serves.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
-    /// Places in [`LAYERS`], from 1 on; 0: nothing is counted.
+    /// Places in [`LAYERS`], from 1 on, with [`COUNTED`]; 0: nobody listens.
     layer: AtomicU8,
     limit: AtomicU32,
     errors: AtomicU32,
@@ -77,15 +80,36 @@ impl Observed {
         let (layer, limit) = what.unzip();
         let place = LAYERS.iter().zip(1..).find(|(it, _)| Some(**it) == layer);
         self.limit.store(limit.unwrap_or(0), Ordering::Relaxed);
-        let place = place.map_or(0, |(_, place)| place);
-        if self.layer.swap(place, Ordering::Relaxed) != place {
+        let place: u8 = place.map_or(0, |(_, place)| place);
+        let next = |before: u8| Some(before & COUNTED | place);
+        let order = Ordering::Relaxed;
+        let before = self.layer.fetch_update(order, order, next);
+        if before.is_ok_and(|before| before & !COUNTED != place) {
             self.forgive();
         }
     }
 
-    /// Takes note.
-    pub(crate) fn saw(&self, seen: Seen) {
-        let layer = usize::from(self.layer.load(Ordering::Relaxed));
+    /// Passive health counts from now on, or not any more.
+    pub(crate) fn count_all(&self, counted: bool) {
+        match counted {
+            true => self.layer.fetch_or(COUNTED, Ordering::Relaxed),
+            false => self.layer.fetch_and(!COUNTED, Ordering::Relaxed),
+        };
+    }
+
+    /// Takes note; true where passive health counts it too.
+    #[inline]
+    pub(crate) fn saw(&self, seen: Seen) -> bool {
+        match self.layer.load(Ordering::Relaxed) {
+            0 => false,
+            layer => {
+                self.heed(usize::from(layer & !COUNTED), seen);
+                layer & COUNTED != 0
+            }
+        }
+    }
+
+    fn heed(&self, layer: usize, seen: Seen) {
         let Some(layer) = layer.checked_sub(1).and_then(|it| LAYERS.get(it)) else {
             return;
         };

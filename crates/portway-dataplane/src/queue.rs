@@ -22,12 +22,15 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
+use tokio::sync::Notify;
 
 /// What the workers of a group share, from one generation to the next.
 #[derive(Debug)]
 pub struct GroupState {
     /// Connections and requests that came to the group.
     pub session_rate: LiveRate,
+    /// Rung where passive health has something to look at.
+    pub outlier: Notify,
     /// Its targets now. Looked at for those who wait, and not by those who find room.
     members: RwLock<Arc<Members>>,
     /// Some target has a limit.
@@ -271,6 +274,7 @@ impl GroupState {
     pub(crate) fn new(group: &TargetGroup, targets: &Arc<[Arc<TargetState>]>) -> Arc<Self> {
         let state = Arc::new(Self {
             session_rate: LiveRate::default(),
+            outlier: Notify::new(),
             members: RwLock::default(),
             limited: AtomicBool::new(false),
             full_at: AtomicU32::new(0),
@@ -561,6 +565,7 @@ mod tests {
         let targets: Vec<_> = limits.iter().map(target).collect();
         let state = Arc::new(GroupState {
             session_rate: LiveRate::default(),
+            outlier: Notify::new(),
             members: RwLock::new(Arc::new(members(&targets))),
             limited: AtomicBool::new(true),
             full_at: AtomicU32::new(0),

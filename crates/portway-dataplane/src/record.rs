@@ -3,12 +3,13 @@
 use crate::connection::{Connection, TlsDetails};
 use crate::exchange::{Exchange, How, Ledger, LogWish};
 use crate::fault::Fault;
-use crate::live::Seen;
+use crate::live::{Seen, TargetState};
 use crate::log_value::Subject;
 use crate::rules::ended;
 use crate::statistics::{self, Flow};
 use portway_core::evaluate::{Facts, write_log_line};
 use portway_core::http1::{Known, Refusal};
+use portway_core::retry::Stage;
 use portway_core::stick::Event;
 use portway_core::trace::TracePart;
 use portway_model::draft::LogFormat;
@@ -299,15 +300,19 @@ pub(crate) fn attempt_failed(x: &Exchange<'_>, fault: Fault) {
 
 /// Counts an attempt at this target that failed.
 pub(crate) fn failed_at(connection: &Connection, at: (GroupId, usize), fault: Fault) {
-    if fault.stage == Some(portway_core::retry::Stage::Connect) {
+    if fault.stage == Some(Stage::Connect) {
         connection.of_target(at.0, at.1).connect_failures.add(1);
     }
     match fault.code {
         FaultCode::TargetClosed => saw_at(connection, at, Seen::Closed),
         FaultCode::ResponseTimeout | FaultCode::AttemptTimeout
-            if fault.stage != Some(portway_core::retry::Stage::Connect) =>
+            if fault.stage != Some(Stage::Connect) =>
         {
             saw_at(connection, at, Seen::ResponseTimeout);
+        }
+        // A response that somebody else is to give in its place.
+        FaultCode::BadResponse(_) if fault.stage == Some(Stage::Refused) => {
+            saw_at(connection, at, Seen::Status(fault.status.unwrap_or(0)));
         }
         FaultCode::BadResponse(_) => saw_at(connection, at, Seen::BadResponse),
         _ => {}
@@ -316,27 +321,39 @@ pub(crate) fn failed_at(connection: &Connection, at: (GroupId, usize), fault: Fa
 
 /// Counts what a target replied to a request of our own.
 pub(crate) fn replied(connection: &Connection, at: (GroupId, usize), status: u16, took: Duration) {
-    saw_at(connection, at, Seen::Status(status));
+    if let Some(state) = state_of(connection, at) {
+        state.answered(status, || took);
+    }
     let metrics = connection.of_group(at.0);
     metrics.requests.count(status);
     metrics.response_time.observe(took);
     connection.of_target(at.0, at.1).requests.count(status);
 }
 
-/// Notes what was seen of the target of this attempt.
-pub(crate) fn saw(x: &Exchange<'_>, seen: Seen) {
-    if let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target) {
-        saw_at(x.connection, (group, target), seen);
+/// Notes the response of the target of this attempt.
+pub(crate) fn answered(x: &Exchange<'_>, status: u16) {
+    let at = x.attempt.group.zip(x.attempt.target);
+    if let Some(state) = at.and_then(|at| state_of(x.connection, at)) {
+        state.answered(status, || {
+            let (head, connected) = (x.ledger.response_head, x.ledger.connected);
+            let took = head
+                .zip(connected)
+                .map(|(head, at)| head.saturating_sub(at));
+            took.unwrap_or_default()
+        });
     }
 }
 
 /// Notes what was seen of this target.
-fn saw_at(connection: &Connection, (group, target): (GroupId, usize), seen: Seen) {
-    if let Some((_, parts, _)) = connection.generation.group(group)
-        && let Some(state) = parts.targets.get(target)
-    {
+fn saw_at(connection: &Connection, at: (GroupId, usize), seen: Seen) {
+    if let Some(state) = state_of(connection, at) {
         state.saw(seen);
     }
+}
+
+fn state_of(connection: &Connection, (group, target): (GroupId, usize)) -> Option<&TargetState> {
+    let (_, parts, _) = connection.generation.group(group)?;
+    parts.targets.get(target).map(|it| &**it)
 }
 
 /// Counts that another attempt follows.

@@ -9,6 +9,7 @@ use crate::expression::{StoredCounter, Template};
 use crate::log::LogDestination;
 use crate::min_rate::MinRate;
 use crate::name::Name;
+use crate::passive::PassiveHealth;
 use crate::resolution::ResolutionDraft;
 use crate::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
@@ -417,6 +418,8 @@ pub struct GroupDraft {
     pub stickiness: Option<Spanned<StickyCookie>>,
     /// The active probe; none without it.
     pub health_check: Option<Spanned<HealthCheckDraft>>,
+    /// What is served ejects targets; nothing does without it.
+    pub passive_health: Option<Spanned<PassiveHealth>>,
     /// Timeouts.
     pub timeouts: GroupTimeoutsDraft,
     /// TLS towards targets.
@@ -488,6 +491,7 @@ impl GroupDraft {
             algorithm: None,
             stickiness: None,
             health_check: None,
+            passive_health: None,
             timeouts: GroupTimeoutsDraft::default(),
             tls: UpstreamTlsDraft::default(),
             rules: Vec::new(),

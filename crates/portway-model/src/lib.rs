@@ -34,6 +34,7 @@ pub mod mirror;
 pub mod min_rate;
 pub mod name;
 pub mod page;
+pub mod passive;
 pub mod pattern;
 pub mod resolution;
 pub mod settings;

@@ -348,6 +348,7 @@ impl Lift<'_> {
                 .health_check
                 .as_ref()
                 .map(|check| Spanned::bare(self.health_check(check))),
+            passive_health: some(&group.passive_health),
             timeouts: group_timeouts(&group.timeouts),
             tls: group
                 .tls

@@ -12,6 +12,7 @@ use crate::expression::{StoredCounter, Template};
 use crate::log::LogDestination;
 use crate::min_rate::MinRate;
 use crate::name::Name;
+use crate::passive::PassiveHealth;
 use crate::resolution::Resolution;
 use crate::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorPageSource,
@@ -405,6 +406,8 @@ pub struct TargetGroup {
     pub stickiness: Option<StickyCookie>,
     /// The active probe; `None`: targets are taken for healthy.
     pub health_check: Option<HealthCheck>,
+    /// What is served ejects targets; `None`: nothing does.
+    pub passive_health: Option<PassiveHealth>,
     /// Timeouts.
     pub timeouts: GroupTimeouts,
     /// TLS towards targets; `Some` exactly where `protocol.is_tls()`.

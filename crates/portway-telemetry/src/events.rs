@@ -43,6 +43,35 @@ pub enum Event<'a> {
         /// Why, in words.
         reason: &'a dyn fmt::Display,
     },
+    /// Passive health leaves a target out.
+    TargetEjected {
+        /// Name of its group.
+        target_group: &'a str,
+        /// Its name.
+        target: &'a str,
+        /// For how long.
+        time: Duration,
+        /// Why, in words.
+        reason: &'a dyn fmt::Display,
+    },
+    /// Passive health would leave a target out, and too many are, or nobody else could serve.
+    TargetNotEjected {
+        /// Name of its group.
+        target_group: &'a str,
+        /// Its name.
+        target: &'a str,
+        /// What is wrong with it.
+        reason: &'a dyn fmt::Display,
+    },
+    /// A target that was left out is tried again.
+    TargetReturned {
+        /// Name of its group.
+        target_group: &'a str,
+        /// Its name.
+        target: &'a str,
+        /// Why, in words.
+        reason: &'a str,
+    },
     /// No target of a group is usable any more.
     TargetGroupDown {
         /// Name of the group.
@@ -210,6 +239,9 @@ impl Event<'_> {
             Event::Started { .. } => "started",
             Event::ListenerStarted { .. } => "listener_started",
             Event::TargetHealthChanged { .. } => "target_health_changed",
+            Event::TargetEjected { .. } => "target_ejected",
+            Event::TargetNotEjected { .. } => "target_not_ejected",
+            Event::TargetReturned { .. } => "target_returned",
             Event::TargetGroupDown { .. } => "target_group_down",
             Event::TargetHandshakeFailed { .. } => "target_handshake_failed",
             Event::HealthCheckNotMade { .. } => "health_check_not_made",
@@ -245,7 +277,9 @@ impl Event<'_> {
             Event::CertificateLoaded { days_left, .. } if *days_left < CERTIFICATE_WARNING_DAYS => {
                 Level::WARN
             }
-            Event::TargetHandshakeFailed { .. }
+            Event::TargetEjected { .. }
+            | Event::TargetNotEjected { .. }
+            | Event::TargetHandshakeFailed { .. }
             | Event::HealthCheckNotMade { .. }
             | Event::DrainCutOff { .. }
             | Event::DrainDeadlineReached { .. } => Level::WARN,
@@ -256,6 +290,7 @@ impl Event<'_> {
             Event::Started { .. }
             | Event::ListenerStarted { .. }
             | Event::TargetHealthChanged { .. }
+            | Event::TargetReturned { .. }
             | Event::TargetResolved { .. }
             | Event::CertificateLoaded { .. }
             | Event::Reloaded { .. }
@@ -302,6 +337,31 @@ impl fmt::Display for Event<'_> {
                     from.word()
                 )
             }
+            Event::TargetEjected {
+                target_group,
+                target,
+                time,
+                reason,
+            } => write!(
+                f,
+                "target {target} of {target_group} is ejected for {time:?}: {reason}"
+            ),
+            Event::TargetNotEjected {
+                target_group,
+                target,
+                reason,
+            } => write!(
+                f,
+                "target {target} of {target_group} fails and is kept, because too few others may take traffic: {reason}"
+            ),
+            Event::TargetReturned {
+                target_group,
+                target,
+                reason,
+            } => write!(
+                f,
+                "target {target} of {target_group} is tried again: {reason}"
+            ),
             Event::TargetGroupDown {
                 target_group,
                 fail_open: true,

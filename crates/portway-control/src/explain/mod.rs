@@ -25,7 +25,7 @@ use portway_model::diagnostic::Diagnostics;
 use portway_model::snapshot::{GroupId, ListenerId, Snapshot, TargetGroup};
 use portway_model::span::Sources;
 use portway_model::stage::Resolved;
-use portway_telemetry::metrics::Registry;
+use portway_telemetry::metrics::{Registry, TargetHealth};
 use portway_telemetry::zone::Zone;
 use rustls_pki_types::UnixTime;
 
@@ -527,11 +527,16 @@ impl View<'_> {
         let view =
             |(index, (target, view)): (usize, (&portway_model::snapshot::Target, &TargetView))| {
                 let taken = choice.chosen == Chosen::Target(index);
-                let reason = || Some(watched?.get(index)?.health().reason);
+                let verdict = || Some(watched?.get(index)?.health());
+                let reason = || Some(verdict()?.reason);
+                let is_ejected = verdict().is_some_and(|it| it.ejected);
                 TargetInView {
                     name: target.name.to_string(),
                     address: target.address.to_string(),
-                    health: view.health.as_str(),
+                    health: match is_ejected {
+                        true => TargetHealth::Ejected.word(),
+                        false => view.health.as_str(),
+                    },
                     standing: standing(view.standing, taken),
                     why: why_not(view, taken, reason),
                     share: match choice.bound {

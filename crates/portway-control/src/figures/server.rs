@@ -238,6 +238,8 @@ fn status(
     watched: &WatchedTarget,
 ) -> ServerStatus {
     match verdict.state {
+        // HAProxy has no word for it: to tools it is as one that failed its checks.
+        _ if verdict.ejected => ServerStatus::Down,
         HealthState::Unused => ServerStatus::Maintenance,
         HealthState::Draining => ServerStatus::Drain,
         HealthState::Unhealthy if watched.is_lost() => ServerStatus::Unresolved,

@@ -31,7 +31,7 @@ use crate::running::Running;
 use crate::targets::{join, parts_of};
 use crate::tls::tickets::TicketKeys;
 use crate::upgrade::StateFrom;
-pub(crate) use parts::{CheckPart, FailurePart, HealthPart, TargetPart};
+pub(crate) use parts::{CheckPart, EjectionPart, FailurePart, HealthPart, TargetPart};
 use parts::{ListenerPart, MapPart, PacePart, ProcessPart, QuotaPart, ValuePart, VariablePart};
 use records::{BATCH_BYTES, BUCKETS, ENTRIES, Fields, LIVE, TABLE, Writer};
 

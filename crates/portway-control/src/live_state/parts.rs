@@ -163,6 +163,8 @@ pub(crate) struct TargetPart {
     /// Its slow start: since when, in microseconds since 1970, and that one begins with its next traffic.
     pub(crate) rises_since: Option<u64>,
     pub(crate) rise_is_due: bool,
+    /// What passive health knows of it, where that is not all well.
+    pub(crate) ejection: Option<EjectionPart>,
     pub(crate) agent_down: bool,
     pub(crate) agent_changed: bool,
     pub(crate) agent_last: Option<CheckPart>,
@@ -174,6 +176,18 @@ pub(crate) struct TargetPart {
     pub(crate) agent_address: Option<IpAddr>,
     pub(crate) agent_port: Option<u16>,
     pub(crate) agent_send: Option<String>,
+}
+
+/// A target that is ejected, is on trial, or was ejected not long ago.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct EjectionPart {
+    /// Ejections in succession.
+    pub(crate) times: u32,
+    /// Milliseconds until it comes back; `None`: it has.
+    pub(crate) left: Option<u64>,
+    pub(crate) why: String,
+    pub(crate) on_trial: bool,
 }
 
 /// A verdict of checks.

@@ -1,7 +1,7 @@
 //! Targets among others: those of a group, those that are as another is, and the tasks that look after one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use portway_dataplane::live::Health;
 use portway_model::snapshot::{Target, TargetGroup};
@@ -12,7 +12,11 @@ use crate::tidings::Teller;
 
 /// The targets of one group, for those who look at them again and again.
 #[derive(Debug, Default)]
-pub struct Peers(RwLock<Targets>);
+pub struct Peers {
+    targets: RwLock<Targets>,
+    /// What looks after them together.
+    task: Mutex<Option<AbortHandle>>,
+}
 
 /// The targets of one group, in the order of the configuration.
 pub type Targets = Arc<[Arc<WatchedTarget>]>;
@@ -20,13 +24,21 @@ pub type Targets = Arc<[Arc<WatchedTarget>]>;
 impl Peers {
     /// These, from now on.
     pub fn set(&self, targets: &Targets) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = targets.clone();
+        *self.targets.write().unwrap_or_else(PoisonError::into_inner) = targets.clone();
     }
 
     /// Those of now.
     pub fn all(&self) -> Targets {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.targets.read().unwrap_or_else(PoisonError::into_inner);
         all.clone()
+    }
+
+    /// This looks after them together from now on, and what did before ends.
+    pub(crate) fn set_task(&self, task: Option<AbortHandle>) {
+        let mut known = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = std::mem::replace(&mut *known, task) {
+            before.abort();
+        }
     }
 }
 

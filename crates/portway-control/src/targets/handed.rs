@@ -12,6 +12,7 @@ use portway_model::check::CheckWord;
 use super::rise::Rise;
 use super::{CheckPlace, LastCheck, WatchedTarget, health, literal};
 use crate::live_state::{CheckPart, FailurePart, HealthPart, TargetPart};
+use crate::outliers;
 
 /// Finds for each target of a group the part that speaks of it: as a reload finds who is who, by name and address, or by address
 /// where the name is gone.
@@ -66,6 +67,7 @@ impl WatchedTarget {
             down_time: u64::try_from(known.down_time.as_millis()).unwrap_or(u64::MAX),
             rises_since: known.rise.since.map(microseconds),
             rise_is_due: known.rise.is_due,
+            ejection: outliers::part(self),
             agent_down: known.agent.down,
             agent_changed: known.agent.changed,
             agent_last: known.agent.last.as_ref().map(of_check),
@@ -94,6 +96,9 @@ impl WatchedTarget {
         if literal(&self.target.address).is_some() || self.state.address().is_none() {
             self.state
                 .set_address(part.resolved.or(self.state.address()));
+        }
+        if let Some(ejection) = &part.ejection {
+            outliers::go_on(self, ejection);
         }
         self.rest(part.checks_rest);
         self.rest_agent(part.agent_rests);

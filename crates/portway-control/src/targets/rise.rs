@@ -77,6 +77,15 @@ impl WatchedTarget {
         }
     }
 
+    /// It takes traffic again after it was ejected. To be called before workers see that.
+    pub(crate) fn rises_again(&self) {
+        if !self.target.slow_start.is_zero() {
+            let mut known = self.known();
+            known.rise.is_due = true;
+            self.begin_rise(&mut known);
+        }
+    }
+
     /// How much of its weight counts now.
     fn share(&self, known: &Known) -> u32 {
         let whole = self.target.slow_start;

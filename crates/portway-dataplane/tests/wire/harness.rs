@@ -278,7 +278,7 @@ fn rendered(plane: &Plane) -> String {
     };
     plane
         .metrics
-        .render(&figures, &|_, _| TargetHealth::Healthy, &mut text);
+        .render(&figures, &|_, _| TargetHealth::Healthy.into(), &mut text);
     text
 }
 

@@ -2,7 +2,7 @@
 
 use super::form::{Fields, Form, Out, Reader, fields, nested, words};
 use super::rule::{self, Owner};
-use super::{check, check_step, choice, form::Field, resolution, target};
+use super::{check, check_step, choice, form::Field, passive, resolution, target};
 use crate::tree::{Content, Entry, Item, Table};
 use portway_model::draft::{
     GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft, UpstreamTlsDraft, Verify,
@@ -46,6 +46,7 @@ fields!(GroupDraft {
     "tcp_keep_alive" => tcp.keep_alive,
     "tcp_user_timeout" => tcp.user_timeout,
     "health_check" => health_check,
+    "passive_health" => passive_health,
     "timeouts" => timeouts,
     "tls" => tls,
     "error_pages" => error_pages,
@@ -335,7 +336,7 @@ impl Form for TargetTlsDraft {
 
 /// Every key under `[target_group.NAME]`, for the reference to be held against.
 pub(crate) fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 19] = [
+    let lists: [&[&str]; 20] = [
         GroupDraft::KEYS,
         TargetDraft::KEYS,
         GroupTimeoutsDraft::KEYS,
@@ -352,6 +353,7 @@ pub(crate) fn vocabulary() -> Vec<&'static str> {
         PROXY_PARTS,
         SEND_PROXY_KEYS,
         check::KEYS,
+        passive::KEYS,
         check::HTTP_KEYS,
         check_step::KEYS,
         check_step::WORDS,

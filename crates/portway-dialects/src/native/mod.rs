@@ -22,6 +22,7 @@ mod name_pattern;
 mod objects;
 mod outline;
 mod page;
+mod passive;
 mod pairs;
 mod preset;
 mod print;

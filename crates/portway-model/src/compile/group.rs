@@ -122,6 +122,7 @@ impl Compiler<'_> {
             }),
             tcp: super::tcp::watch(&mut self.found, &draft.tcp, protocol),
             send_proxy: self.send_proxy(draft.send_proxy.as_ref()),
+            passive_health: self.passive_health(draft.passive_health.as_ref(), protocol),
             origin: Origin(draft.name.span),
         })
     }

@@ -18,6 +18,7 @@ mod listener;
 pub mod log;
 pub(crate) mod names;
 mod never;
+mod passive;
 mod process;
 pub(crate) mod protocols;
 mod resolution;

@@ -47,6 +47,7 @@ pub enum Family {
     TargetConnectionsOpen,
     TargetConnectionsIdle,
     TargetHealth,
+    TargetEjections,
 }
 
 /// The kinds of metrics (Prometheus text format 0.0.4).
@@ -76,7 +77,7 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 40] = [
+    pub const ALL: [Family; 41] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
@@ -117,6 +118,7 @@ impl Family {
         Family::TargetConnectionsOpen,
         Family::TargetConnectionsIdle,
         Family::TargetHealth,
+        Family::TargetEjections,
     ];
 
     /// Name in the text format.
@@ -185,7 +187,8 @@ impl Family {
             Family::TargetConnectionsReused => ("portway_target_connections_reused_total", Counter, TARGET, "Requests sent over a connection that was open already, in requests."),
             Family::TargetConnectionsOpen => ("portway_target_connections_open", Gauge, TARGET, "Connections to the target open now, idle ones included, in connections."),
             Family::TargetConnectionsIdle => ("portway_target_connections_idle", Gauge, TARGET, "Connections to the target waiting for a request, in connections."),
-            Family::TargetHealth => ("portway_target_health", Gauge, TARGET, "Health as a code without unit: 1 healthy, 0 unhealthy, 2 initial, 3 draining, 4 unused."),
+            Family::TargetHealth => ("portway_target_health", Gauge, TARGET, "Health as a code without unit: 1 healthy, 0 unhealthy, 2 initial, 3 draining, 4 unused, 5 ejected."),
+            Family::TargetEjections => ("portway_target_ejections_total", Counter, &["target_group", "target", "reason"], "Times that passive health left the target out, by what it had seen, in ejections; of groups with passive_health."),
         }
     }
 }

@@ -43,6 +43,8 @@ pub enum TargetHealth {
     Healthy,
     /// Known to be down.
     Unhealthy,
+    /// Left out for a while because of what it served.
+    Ejected,
     /// Being removed.
     Draining,
     /// Not in use.
@@ -56,6 +58,7 @@ impl TargetHealth {
             TargetHealth::Initial => "initial",
             TargetHealth::Healthy => "healthy",
             TargetHealth::Unhealthy => "unhealthy",
+            TargetHealth::Ejected => "ejected",
             TargetHealth::Draining => "draining",
             TargetHealth::Unused => "unused",
         }
@@ -69,22 +72,39 @@ impl TargetHealth {
             TargetHealth::Initial => 2,
             TargetHealth::Draining => 3,
             TargetHealth::Unused => 4,
+            TargetHealth::Ejected => 5,
         }
     }
 }
 
+/// What only control knows of a target.
+#[derive(Clone, Copy, Debug)]
+pub struct TargetFigures {
+    /// Its health.
+    pub health: TargetHealth,
+    /// How often it was ejected, by reason; empty where nothing ejects it.
+    pub ejections: [(&'static str, u64); 5],
+}
+
+impl From<TargetHealth> for TargetFigures {
+    fn from(health: TargetHealth) -> Self {
+        let ejections = [("", 0); 5];
+        Self { health, ejections }
+    }
+}
+
 impl Registry {
-    /// Appends all metrics. `health` answers for the target with a group's number and its own.
+    /// Appends all metrics. `targets` answers for the target with a group's number and its own.
     pub fn render(
         &self,
         process: &ProcessFigures<'_>,
-        health: &dyn Fn(usize, usize) -> TargetHealth,
+        targets: &dyn Fn(usize, usize) -> TargetFigures,
         out: &mut String,
     ) {
         for family in Family::ALL {
             let mut page = Page { out, family };
             page.head();
-            self.family(&mut page, process, health);
+            self.family(&mut page, process, targets);
         }
     }
 
@@ -93,7 +113,7 @@ impl Registry {
         &self,
         page: &mut Page<'_>,
         process: &ProcessFigures<'_>,
-        health: &dyn Fn(usize, usize) -> TargetHealth,
+        targets: &dyn Fn(usize, usize) -> TargetFigures,
     ) {
         match page.family {
             Family::BuildVersion => page.sample(&[process.version], 1),
@@ -202,7 +222,18 @@ impl Registry {
             Family::TargetHealth => {
                 for (group, names) in self.names.groups.iter().enumerate() {
                     for (target, name) in names.targets.iter().enumerate() {
-                        page.sample(&[&names.name, name], health(group, target).code().into());
+                        let health = targets(group, target).health;
+                        page.sample(&[&names.name, name], health.code().into());
+                    }
+                }
+            }
+            Family::TargetEjections => {
+                for (group, names) in self.names.groups.iter().enumerate() {
+                    for (target, name) in names.targets.iter().enumerate() {
+                        let reasons = targets(group, target).ejections.into_iter();
+                        for (reason, times) in reasons.filter(|(reason, _)| !reason.is_empty()) {
+                            page.sample(&[&names.name, name, reason], times.into());
+                        }
                     }
                 }
             }

@@ -38,8 +38,11 @@ fn rendered(registry: &Registry) -> String {
         },
     };
     let health = |_, target| match target {
-        0 => TargetHealth::Healthy,
-        _ => TargetHealth::Unhealthy,
+        0 => TargetHealth::Healthy.into(),
+        _ => TargetFigures {
+            health: TargetHealth::Unhealthy,
+            ejections: [("failures", 2), ("slow", 1), ("trial", 0), ("", 0), ("", 0)],
+        },
     };
     let mut out = String::new();
     registry.render(&process, &health, &mut out);

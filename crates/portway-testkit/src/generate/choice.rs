@@ -6,6 +6,7 @@ use portway_model::address::{Host, TargetAddress};
 use portway_model::check::{ComputedForm, Observation, ObservedLayer, OnErrors};
 use portway_model::draft::*;
 use portway_model::expression::{NumberRange, Scope, Template, TemplatePart, Value};
+use portway_model::passive::{PassiveHealth, SERVER_ERRORS};
 use portway_model::resolution::{Family, ResolutionDraft, Take};
 use portway_model::settings::{Borrowed, SameSite, SourceAddress};
 use portway_model::span::Spanned;
@@ -15,6 +16,34 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 impl Choices {
+    pub(super) fn passive_health(&mut self, http: bool) -> PassiveHealth {
+        let usual = PassiveHealth::default();
+        let too_many = NumberRange { min: 429, max: 429 };
+        PassiveHealth {
+            failures: self.one(usual.failures, &[1, 100]),
+            connection_failures: self.below(3),
+            within: self.one(usual.within, &[Duration::from_secs(10)]),
+            statuses: self.one(
+                usual.statuses.clone(),
+                &[Vec::new(), vec![too_many, SERVER_ERRORS]],
+            ),
+            slow_after: match http {
+                true => self.one(usual.slow_after, &[Duration::from_millis(1500)]),
+                false => usual.slow_after,
+            },
+            failure_percent: self.below(101),
+            slower_than_others: match http {
+                true => self.one(0, &[2, 10]),
+                false => 0,
+            },
+            window: self.one(usual.window, &[Duration::from_secs(60)]),
+            min_requests: self.one(usual.min_requests, &[1]),
+            eject_time: self.one(usual.eject_time, &[Duration::from_secs(1)]),
+            max_eject_time: self.one(usual.max_eject_time, &[Duration::from_secs(30)]),
+            max_ejected_percent: self.below(101),
+        }
+    }
+
     pub(super) fn algorithm(&mut self, place: Place) -> Algorithm<Named> {
         match self.below(7) {
             1 => Algorithm::LeastOutstanding,

@@ -688,6 +688,7 @@ impl Choices {
             ];
             c.one(ConnectionReuse::Safe, &others)
         });
+        draft.passive_health = self.setting(|c| c.passive_health(known.http));
         draft.send_proxy = self.setting(Self::send_proxy);
         draft.log = self.some(2, |c| Spanned::bare(c.log_destination()));
         draft.log_health_checks = self.setting(|c| c.one_in(2));

@@ -36,6 +36,7 @@ mod names;
 mod limits;
 mod history_owned;
 mod outscale;
+mod passive;
 mod passwords;
 mod overload;
 mod plan;

@@ -8,18 +8,20 @@ use super::retry::Attempts;
 use super::{Lowering, NO_LIMIT};
 use portway_model::action::{Action, Phase, Weighted};
 use portway_model::address::{Host, TargetAddress};
-use portway_model::check::{
-    CheckKind, HealthCheckDraft, HttpCheck, Observation, ObservedLayer, OnErrors, TargetCheckDraft,
-};
+use portway_model::check::{CheckKind, HealthCheckDraft, HttpCheck};
 use portway_model::choice::{Algorithm, HashMethod, StickyCookie};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{GroupDraft, TargetDraft, TargetTlsDraft, Verify};
 use portway_model::expression::{Condition, NumberRange, Template};
 use portway_model::name::Name;
+use portway_model::passive::PassiveHealth;
 use portway_model::settings::{Protocol, SameSite, ServerName};
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
 use std::time::Duration;
+
+/// The time in which failures of servers count where nothing is said of it.
+const FAILURE_WINDOW: Duration = Duration::from_secs(10);
 
 /// A server of a service.
 #[derive(Debug)]
@@ -122,7 +124,7 @@ impl Lowering<'_> {
         group.algorithm = self.algorithm(balancer);
         group.stickiness = self.sticky(balancer, &name);
         group.health_check = self.health_check(balancer, https);
-        self.passive(balancer, &mut group);
+        group.passive_health = self.passive(balancer);
         let unlimited = Spanned::bare(NO_LIMIT);
         group.timeouts.response = Some(unlimited);
         group.timeouts.tunnel = Some(unlimited);
@@ -465,31 +467,27 @@ impl Lowering<'_> {
         };
     }
 
-    /// Errors of what is served count for the health of servers.
-    fn passive(&mut self, balancer: &Section, group: &mut GroupDraft) {
-        let Some(section) = balancer.section("passiveHealthCheck") else {
-            return;
-        };
-        if group.health_check.is_none() {
-            let message = "`passiveHealthCheck` without `healthCheck` is not done yet";
-            let one = Diagnostic::error(Code::NotRun, section.span, message);
-            self.found
-                .push(one.help("a server that is taken out has to be checked to come back"));
-            return;
+    /// Servers are left out because of what they serve: as long as the time in which their failures count, as Traefik does.
+    fn passive(&mut self, balancer: &Section) -> Option<Spanned<PassiveHealth>> {
+        let section = balancer.section("passiveHealthCheck")?;
+        let said = section.duration("failureWindow");
+        let window = said.map_or(FAILURE_WINDOW, |it| it.value);
+        if let Some(said) = said.filter(|it| it.value.is_zero()) {
+            let message = "`failureWindow` is zero";
+            self.error(Code::OutOfRange, said.span, message);
         }
-        let errors = section.number("maxFailedAttempts").map_or(1, |it| it.value);
-        let observation = Observation {
-            layer: ObservedLayer::Connection,
-            errors: u16::try_from(errors).unwrap_or(u16::MAX).max(1),
-            then: OnErrors::MarkDown,
+        let passive = PassiveHealth {
+            failures: self
+                .amount(section, "maxFailedAttempts")
+                .unwrap_or(1)
+                .max(1),
+            within: window,
+            eject_time: window,
+            max_eject_time: window,
+            max_ejected_percent: 100,
+            ..PassiveHealth::default()
         };
-        for target in &mut group.targets {
-            let check = TargetCheckDraft {
-                observe: Some(Spanned::new(observation, section.span)),
-                ..TargetCheckDraft::default()
-            };
-            target.check = Some(Spanned::new(check, section.span));
-        }
+        Some(Spanned::new(passive, section.span))
     }
 
     /// Servers of several hosts have certificates of their own names.

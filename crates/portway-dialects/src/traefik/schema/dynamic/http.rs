@@ -162,12 +162,11 @@ pub(crate) const ROWS: &[Row] = &[
     yes_but(
         "http.services.*.loadBalancer.passiveHealthCheck",
         Section,
-        "with `healthCheck`",
+        "the last server that may take traffic is kept; one that fails again when it is tried is left out at once",
     ),
-    no_effect(
+    yes(
         "http.services.*.loadBalancer.passiveHealthCheck.failureWindow",
         Duration,
-        "errors in a row count, not those of a time",
     ),
     yes(
         "http.services.*.loadBalancer.passiveHealthCheck.maxFailedAttempts",

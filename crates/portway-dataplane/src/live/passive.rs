@@ -1,0 +1,505 @@
+//! What is seen of a target while it serves, where its health depends on that: for control, which decides what follows.
+//!
+//! Two listen: the check of a target (`observed.rs`), and passive health, whose counts are here. Both hide behind one byte, so that
+//! where neither listens nothing is counted.
+
+use super::{EPOCH, Health, Seen, TargetState};
+use portway_core::outlier::{Cause, Counts, Failing, Standing};
+use portway_model::check::ObservedLayer;
+use portway_model::passive::PassiveHealth;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// Beside the health of a target: it is ejected.
+pub(super) const EJECTED: u8 = 0x80;
+
+impl Health {
+    /// As workers see it: who is ejected is as one that is down.
+    pub(super) fn while_ejected(self) -> Self {
+        match self {
+            Health::Initial | Health::Healthy | Health::Unhealthy => Health::Unhealthy,
+            Health::Draining | Health::Unused => self,
+        }
+    }
+}
+
+/// Failures in a row.
+#[derive(Debug, Default)]
+struct Row {
+    count: AtomicU32,
+    /// When the first of them was, in microseconds of [`Passive::born`].
+    since: AtomicU64,
+}
+
+impl Row {
+    /// One more; how many there are. A row that is longer than `within` begins anew; 0: however long it is.
+    fn add(&self, now: u64, within: u64) -> u32 {
+        let before = self.count.load(Ordering::Relaxed);
+        let since = self.since.load(Ordering::Relaxed);
+        if before == 0 || (within > 0 && now.saturating_sub(since) > within) {
+            self.since.store(now, Ordering::Relaxed);
+            self.count.store(1, Ordering::Relaxed);
+            return 1;
+        }
+        self.count.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn end(&self) {
+        // Mostly there is none: nothing is written then that all workers read.
+        if self.count.load(Ordering::Relaxed) != 0 {
+            self.count.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Why the bell was rung.
+const ALARMS: [fn(u32, Failing) -> Cause; 3] = [Cause::Failures, Cause::Connections, |_, last| {
+    Cause::Trial(last)
+}];
+
+/// What passive health knows of a target. All but what control decides is an atomic.
+#[derive(Debug)]
+pub struct Passive {
+    born: Instant,
+    /// Responses count; else connections do.
+    of_responses: AtomicBool,
+    /// Failures in a row that ring; 0: none do.
+    row_limit: AtomicU32,
+    /// The same of those without a response.
+    lost_limit: AtomicU32,
+    /// Microseconds.
+    within: AtomicU64,
+    /// Microseconds from which on a response is late; 0: never.
+    late: AtomicU64,
+    /// A bit for each status that is a failure.
+    statuses: [AtomicU64; 16],
+    /// The next failure rings.
+    on_trial: AtomicBool,
+    row: Row,
+    lost: Row,
+    asked: AtomicU64,
+    failed: AtomicU64,
+    good: AtomicU64,
+    micros: AtomicU64,
+    /// What rang last; 0: nothing.
+    alarm: AtomicU64,
+    ejections: [AtomicU64; Cause::WORDS.len()],
+    /// Only control looks at it.
+    standing: Mutex<Standing>,
+}
+
+impl Passive {
+    fn new() -> Self {
+        let born = Instant::now();
+        Self {
+            born,
+            of_responses: AtomicBool::default(),
+            row_limit: AtomicU32::default(),
+            lost_limit: AtomicU32::default(),
+            within: AtomicU64::default(),
+            late: AtomicU64::default(),
+            statuses: Default::default(),
+            on_trial: AtomicBool::default(),
+            row: Row::default(),
+            lost: Row::default(),
+            asked: AtomicU64::default(),
+            failed: AtomicU64::default(),
+            good: AtomicU64::default(),
+            micros: AtomicU64::default(),
+            alarm: AtomicU64::default(),
+            ejections: Default::default(),
+            standing: Mutex::new(Standing::new(born)),
+        }
+    }
+
+    fn set(&self, policy: &PassiveHealth, of_responses: bool) {
+        let set = |it: &AtomicU32, value| it.store(value, Ordering::Relaxed);
+        let set_time = |it: &AtomicU64, value: Duration| it.store(micros(value), Ordering::Relaxed);
+        self.of_responses.store(of_responses, Ordering::Relaxed);
+        set(&self.row_limit, policy.failures);
+        set(&self.lost_limit, policy.connection_failures);
+        set_time(&self.within, policy.within);
+        set_time(&self.late, policy.slow_after);
+        for (word, first) in self.statuses.iter().zip((0_i64..).step_by(64)) {
+            let is_in = |status: i64| {
+                let mut ranges = policy.statuses.iter();
+                ranges.any(|it| it.min <= status && status <= it.max)
+            };
+            let bits = (0..64).filter(|bit| is_in(first + i64::from(*bit)));
+            word.store(
+                bits.fold(0, |all, bit: u32| all | 1 << bit),
+                Ordering::Relaxed,
+            );
+        }
+    }
+
+    fn is_failure(&self, status: u16) -> bool {
+        let word = self.statuses.get(usize::from(status / 64));
+        word.is_some_and(|it| it.load(Ordering::Relaxed) >> (status % 64) & 1 == 1)
+    }
+
+    /// Counts; true where control is to look.
+    fn saw(&self, seen: Seen, took: u64) -> bool {
+        let late = self.late.load(Ordering::Relaxed);
+        let failing = match seen {
+            Seen::Connected if self.of_responses.load(Ordering::Relaxed) => return false,
+            Seen::Connected => None,
+            Seen::NotConnected => Some(Failing::NotConnected),
+            Seen::ResponseTimeout => Some(Failing::NoResponse),
+            Seen::Closed => Some(Failing::Closed),
+            Seen::BadResponse => Some(Failing::Malformed),
+            Seen::Status(status) if self.is_failure(status) => Some(Failing::Status(status)),
+            Seen::Status(_) if late > 0 && took > late => Some(Failing::Late),
+            Seen::Status(_) => None,
+        };
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let Some(failing) = failing else {
+            self.good.fetch_add(1, Ordering::Relaxed);
+            self.micros.fetch_add(took, Ordering::Relaxed);
+            self.row.end();
+            self.lost.end();
+            return false;
+        };
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.failed_so(failing)
+    }
+
+    fn failed_so(&self, failing: Failing) -> bool {
+        let now = micros(self.born.elapsed());
+        let within = self.within.load(Ordering::Relaxed);
+        let row = self.row.add(now, within);
+        let lost = match failing.is_of_connection() {
+            true => self.lost.add(now, within),
+            false => {
+                self.lost.end();
+                0
+            }
+        };
+        let is_enough = |row: u32, limit: &AtomicU32| {
+            let limit = limit.load(Ordering::Relaxed);
+            limit > 0 && row >= limit
+        };
+        let (kind, row) = match () {
+            () if self.on_trial.load(Ordering::Relaxed) => (2, row),
+            () if is_enough(lost, &self.lost_limit) => (1, lost),
+            () if is_enough(row, &self.row_limit) => (0, row),
+            () => return false,
+        };
+        self.row.end();
+        self.lost.end();
+        self.alarm
+            .store(packed(kind, failing, row), Ordering::Release);
+        true
+    }
+
+    /// What rang since this was asked.
+    pub fn take_alarm(&self) -> Option<Cause> {
+        let alarm = self.alarm.swap(0, Ordering::Acquire);
+        let cause = ALARMS.get(usize::try_from(alarm >> 56).ok()?.checked_sub(1)?)?;
+        Some(cause(alarm as u32, unpacked(alarm)))
+    }
+
+    /// What was counted.
+    pub fn counts(&self) -> Counts {
+        // Failures first: a verdict never sees more of them than of all.
+        let failed = self.failed.load(Ordering::Relaxed);
+        Counts {
+            failed,
+            good: self.good.load(Ordering::Relaxed),
+            micros: self.micros.load(Ordering::Relaxed),
+            asked: self.asked.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What control has decided.
+    pub fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often it was ejected, by [`Cause::WORDS`].
+    pub fn ejections(&self) -> [u64; Cause::WORDS.len()] {
+        self.ejections
+            .each_ref()
+            .map(|it| it.load(Ordering::Relaxed))
+    }
+
+    /// Counts an ejection.
+    pub fn count_ejection(&self, cause: &Cause) {
+        if let Some(count) = self.ejections.get(cause.index()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The kinds of failures in the order of their numbers; a status is the last.
+const FAILINGS: [Failing; 5] = [
+    Failing::NotConnected,
+    Failing::NoResponse,
+    Failing::Closed,
+    Failing::Malformed,
+    Failing::Late,
+];
+
+/// The kind from 1 on in the upper byte, then the failure and its status, then how many there were.
+fn packed(kind: u64, failing: Failing, row: u32) -> u64 {
+    let (place, status) = match failing {
+        Failing::Status(status) => (FAILINGS.len() as u64, u64::from(status)),
+        other => {
+            let place = FAILINGS.iter().position(|it| *it == other);
+            (place.unwrap_or(0) as u64, 0)
+        }
+    };
+    (kind + 1) << 56 | place << 48 | status << 32 | u64::from(row)
+}
+
+fn unpacked(alarm: u64) -> Failing {
+    let place = usize::from((alarm >> 48) as u8);
+    let known = FAILINGS.get(place).copied();
+    known.unwrap_or(Failing::Status((alarm >> 32) as u16))
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl TargetState {
+    /// From now on so many errors in a row of a layer are told; nothing is without one.
+    pub fn observe(&self, what: Option<(ObservedLayer, u32)>) {
+        self.observed.look_at(what);
+    }
+
+    /// From now on what it serves is counted for passive health, or not any more; then it is not ejected either.
+    pub fn judge_by(&self, policy: Option<&PassiveHealth>, of_responses: bool) {
+        match policy {
+            Some(policy) => {
+                let passive = self.passive.get_or_init(|| Box::new(Passive::new()));
+                passive.set(policy, of_responses);
+                self.observed.count_all(true);
+            }
+            None => {
+                self.observed.count_all(false);
+                if let Some(passive) = self.passive() {
+                    *passive.standing() = Standing::new(Instant::now());
+                    passive.on_trial.store(false, Ordering::Relaxed);
+                    self.set_ejected(false);
+                }
+            }
+        }
+    }
+
+    /// What passive health knows of it, where it was ever asked to.
+    pub fn passive(&self) -> Option<&Passive> {
+        self.passive.get().map(|it| &**it)
+    }
+
+    /// Takes note.
+    #[inline]
+    pub(crate) fn saw(&self, seen: Seen) {
+        if self.observed.saw(seen) {
+            self.count(seen, Duration::ZERO);
+        }
+    }
+
+    /// Takes note of a response; `took` is how long it took.
+    #[inline]
+    pub(crate) fn answered(&self, status: u16, took: impl FnOnce() -> Duration) {
+        if self.observed.saw(Seen::Status(status)) {
+            self.count(Seen::Status(status), took());
+        }
+    }
+
+    #[cold]
+    fn count(&self, seen: Seen, took: Duration) {
+        if let Some(passive) = self.passive()
+            && passive.saw(seen, micros(took))
+            && let Some(group) = self.group.get().and_then(Weak::upgrade)
+        {
+            group.outlier.notify_one();
+        }
+    }
+
+    /// Waits until there were errors in a row; what is said of the last one. Never where nothing is observed.
+    pub async fn alarmed(&self) -> &'static str {
+        self.observed.alarmed().await
+    }
+
+    /// Counts errors from 0 again.
+    pub fn forgive(&self) {
+        self.observed.forgive();
+    }
+
+    /// Control ejects it, or takes it back.
+    pub fn set_ejected(&self, ejected: bool) {
+        match ejected {
+            true => self.health.fetch_or(EJECTED, Ordering::Relaxed),
+            false => self.health.fetch_and(!EJECTED, Ordering::Relaxed),
+        };
+        EPOCH.fetch_add(1, Ordering::Release);
+        if self.health().is_usable() {
+            self.has_room();
+        }
+    }
+
+    /// True where it is ejected.
+    pub fn is_ejected(&self) -> bool {
+        self.health.load(Ordering::Relaxed) & EJECTED != 0
+    }
+
+    /// True where it would take traffic if it were not ejected.
+    pub fn is_up(&self) -> bool {
+        Health::from_u8(self.health.load(Ordering::Relaxed) & !EJECTED).is_usable()
+    }
+
+    /// The next failure ejects it, or so many in a row do.
+    pub fn set_on_trial(&self, on_trial: bool) {
+        if let Some(passive) = self.passive() {
+            passive.on_trial.store(on_trial, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portway_model::expression::NumberRange;
+
+    fn target(policy: &PassiveHealth, of_responses: bool) -> TargetState {
+        let target = TargetState::new(Health::Healthy, None);
+        target.judge_by(Some(policy), of_responses);
+        target
+    }
+
+    /// What rings after each of these, in words.
+    fn rings(target: &TargetState, all: &[Seen]) -> Vec<String> {
+        let ring = |seen: &Seen| {
+            target.saw(*seen);
+            target.passive().unwrap().take_alarm()
+        };
+        let rings = all.iter().filter_map(ring);
+        rings.map(|it| it.to_string()).collect()
+    }
+
+    #[test]
+    fn failures_in_a_row_ring() {
+        let policy = PassiveHealth {
+            failures: 3,
+            connection_failures: 2,
+            ..PassiveHealth::default()
+        };
+        let check = |all: &[Seen], expected: &[&str]| {
+            assert_eq!(rings(&target(&policy, true), all), expected, "{all:?}");
+        };
+        let bad = Seen::Status(503);
+        let good = Seen::Status(404);
+        check(&[bad, bad, good, bad, bad], &[]);
+        check(
+            &[bad, bad, Seen::Connected, bad],
+            &["3 failures in a row, the last: status 503"],
+        );
+        check(
+            &[bad, bad, bad, bad, bad],
+            &["3 failures in a row, the last: status 503"],
+        );
+        check(
+            &[Seen::NotConnected, Seen::Closed],
+            &[
+                "2 times in a row without a response, the last: closed before its response was whole",
+            ],
+        );
+        check(
+            &[Seen::NotConnected, bad, Seen::NotConnected],
+            &["3 failures in a row, the last: no connection"],
+        );
+        check(&[Seen::ResponseTimeout, good, Seen::BadResponse, good], &[]);
+    }
+
+    #[test]
+    fn connections_count_where_nothing_else_is_seen() {
+        let policy = PassiveHealth {
+            failures: 2,
+            ..PassiveHealth::default()
+        };
+        let target = target(&policy, false);
+        let (up, down) = (Seen::Connected, Seen::NotConnected);
+        assert_eq!(rings(&target, &[down, up, down]), [""; 0]);
+        assert_eq!(
+            rings(&target, &[down]),
+            ["2 failures in a row, the last: no connection"]
+        );
+        let counts = target.passive().unwrap().counts();
+        assert_eq!((counts.asked, counts.failed, counts.good), (4, 3, 1));
+    }
+
+    #[test]
+    fn statuses_and_lateness_are_as_they_are_said() {
+        let policy = PassiveHealth {
+            failures: 1,
+            statuses: vec![
+                NumberRange { min: 429, max: 429 },
+                NumberRange { min: 502, max: 504 },
+            ],
+            slow_after: Duration::from_millis(100),
+            ..PassiveHealth::default()
+        };
+        let target = target(&policy, true);
+        let check = |status: u16, millis: u64, expected: Option<&str>| {
+            target.answered(status, || Duration::from_millis(millis));
+            let cause = target.passive().unwrap().take_alarm();
+            let cause = cause.map(|it| it.to_string());
+            assert_eq!(cause.as_deref(), expected, "{status} {millis}");
+        };
+        check(200, 100, None);
+        check(200, 101, Some("a late response"));
+        check(428, 0, None);
+        check(429, 0, Some("status 429"));
+        check(500, 0, None);
+        check(504, 0, Some("status 504"));
+        check(999, 0, None);
+    }
+
+    #[test]
+    fn a_row_is_forgotten_in_time() {
+        let row = Row::default();
+        let times = [0, 5, 10, 11, 12, 40];
+        let rows: Vec<u32> = times.iter().map(|now| row.add(*now, 10)).collect();
+        assert_eq!(rows, [1, 2, 3, 1, 2, 1]);
+        row.end();
+        assert_eq!((row.add(50, 0), row.add(5000, 0)), (1, 2));
+    }
+
+    #[test]
+    fn one_failure_is_enough_on_trial() {
+        let target = target(&PassiveHealth::default(), true);
+        target.set_on_trial(true);
+        let words = rings(&target, &[Seen::Status(200), Seen::Closed]);
+        assert_eq!(
+            words,
+            ["it failed again when it was tried: closed before its response was whole"]
+        );
+    }
+
+    #[test]
+    fn the_ejected_are_down_whatever_checks_find() {
+        let target = target(&PassiveHealth::default(), true);
+        target.set_ejected(true);
+        for (health, seen) in [
+            (Health::Healthy, Health::Unhealthy),
+            (Health::Initial, Health::Unhealthy),
+            (Health::Draining, Health::Draining),
+            (Health::Unused, Health::Unused),
+            (Health::Healthy, Health::Unhealthy),
+        ] {
+            target.set_health(health);
+            assert_eq!(
+                (target.health(), target.is_up()),
+                (seen, health.is_usable())
+            );
+        }
+        target.judge_by(None, true);
+        assert_eq!(target.health(), Health::Healthy);
+        // Nothing is counted any more.
+        assert_eq!(rings(&target, &[Seen::Closed; 9]), [""; 0]);
+        assert_eq!(target.passive().unwrap().counts().asked, 0);
+    }
+}
