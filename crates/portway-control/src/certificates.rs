@@ -18,6 +18,7 @@ use portway_model::span::{Sources, Span};
 use rustls_pki_types::UnixTime;
 
 pub use upstream::GroupTls;
+pub(crate) use upstream::trusting;
 
 use crate::files::{self, read_limited};
 use crate::renewal::{CertificateFile, Certificates};

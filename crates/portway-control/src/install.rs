@@ -36,6 +36,7 @@ use crate::error_pages;
 use crate::figures::{Installed, Statistics};
 use crate::files::{Files, Record};
 use crate::history::History;
+use crate::key_sets;
 use crate::listening;
 use crate::live_state::Received;
 use crate::logs::{self, Known, LogWriters, OpenLogs};
@@ -116,6 +117,7 @@ pub(crate) struct Loaded {
     pub(crate) tls: TlsConfigs,
     pub(crate) answers: Arc<Answers>,
     pub(crate) maps: MapSets,
+    pub(crate) keys: key_sets::Loaded,
     /// What it was read from.
     pub(crate) files: Files,
 }
@@ -128,14 +130,16 @@ pub(crate) fn load(
     record: &Record,
 ) -> (Loaded, Diagnostics) {
     let mut found = refused(snapshot, sources);
-    let (tls, answers, maps) = record.during(|| {
+    let (tls, answers, maps, keys) = record.during(|| {
         let (tls, of_tls) = certificates::load(snapshot, sources, tickets, UnixTime::now());
         found.extend(of_tls);
         let (answers, of_pages) = error_pages::load(snapshot, sources);
         found.extend(of_pages);
         let (maps, of_maps) = maps::load(snapshot, sources);
         found.extend(of_maps);
-        (tls, answers, maps)
+        let (keys, of_keys) = key_sets::load(snapshot, sources);
+        found.extend(of_keys);
+        (tls, answers, maps, keys)
     });
     found.extend(logs::check(snapshot, sources));
     found.extend(bind::check_owners(snapshot));
@@ -145,6 +149,7 @@ pub(crate) fn load(
         tls,
         answers: Arc::new(answers),
         maps,
+        keys,
         files,
     };
     (loaded, found)

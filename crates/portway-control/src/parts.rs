@@ -67,6 +67,7 @@ impl Installed {
     /// The one that follows this, which is `generation`: of what stays it has what this has.
     pub(crate) fn next(&self, mut ready: Ready<'_>, generation: u64) -> Self {
         ready.loaded.maps.take_over(&self.maps);
+        ready.loaded.keys.take_over(&self.plane.keys);
         let plane = &self.plane;
         let base = Base {
             process: plane.process.clone(),
@@ -102,6 +103,7 @@ impl Installed {
             max_connections: descriptors::max_connections(&snapshot),
             metrics: ready.metrics,
             answers: loaded.answers,
+            keys: loaded.keys.sets.clone(),
             maps: loaded.maps.live(),
             map_sets: loaded.maps.for_rules(),
             sources: ready.sources,
@@ -127,6 +129,7 @@ impl Installed {
             tls: tls.groups,
             tellers,
             maps: Arc::new(loaded.maps),
+            keys: loaded.keys,
             certificates: Arc::new(tls.renewable),
             files: loaded.files,
             judges: tls.judges,
@@ -149,6 +152,7 @@ impl Installed {
 
     /// Begins to look after the targets that are `alone`, by group.
     pub(crate) fn look_after(&self, alone: &[Vec<bool>], tasks: &mut JoinSet<()>) {
+        self.keys.look_after(self.plane.metrics.process(), tasks);
         let groups = self.plane.snapshot.groups.iter().zip(&self.tls);
         let watched = self.targets.iter().zip(&self.peers).zip(alone);
         for ((group, tls), ((targets, peers), alone)) in groups.zip(watched) {

@@ -68,6 +68,7 @@ impl Running {
             tls,
             answers: plane.answers.clone(),
             maps: MapSets::clone(&before.maps),
+            keys: before.keys.clone(),
             files: before.files.renewed(&record.files()),
         };
         let next = (Snapshot::clone(&plane.snapshot), loaded, before.generation);

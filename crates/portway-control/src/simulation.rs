@@ -248,6 +248,7 @@ fn loaded(snapshot: &Snapshot) -> Loaded {
         },
         answers: Arc::default(),
         maps: MapSets::default(),
+        keys: Default::default(),
         files: Default::default(),
     }
 }

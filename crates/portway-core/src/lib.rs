@@ -12,6 +12,7 @@ pub mod evaluate;
 pub mod hash;
 pub mod health;
 pub mod http1;
+pub mod jwt;
 pub mod lookup;
 pub mod outlier;
 pub mod password;

@@ -335,6 +335,15 @@ impl Fault {
         }
     }
 
+    /// There are no keys that a token could be held against.
+    pub(crate) fn no_keys(reason: &'static str) -> Self {
+        Self {
+            code: FaultCode::NotAuthorized(reason),
+            stage: None,
+            status: Some(503),
+        }
+    }
+
     /// Something of ours that should not happen; said so that nobody looks for it elsewhere.
     pub(crate) fn internal() -> Self {
         Self {

@@ -572,6 +572,7 @@ fn run_response_rules(x: &mut Exchange<'_>, progress: &mut Progress) -> Result<R
                 | Decision::Authorize(..)
                 | Decision::Service(_)
                 | Decision::WaitForPassword
+                | Decision::WaitForKeys(_)
                 | Decision::NoGroup
                 | Decision::Undecided => {}
             }

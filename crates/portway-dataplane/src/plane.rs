@@ -5,6 +5,7 @@
 use crate::access_log::LogSink;
 use crate::answers::Answers;
 use crate::client_tls::AnswersHello;
+use crate::keys::KeySets;
 use crate::live::{Entrance, ListenerState, ProcessState, TargetState};
 use crate::map::{EntriesChange, LiveMap};
 use crate::queue::GroupState;
@@ -37,6 +38,8 @@ pub struct Plane {
     pub groups: Vec<Arc<GroupParts>>,
     /// Error pages, and files that rules answer with.
     pub answers: Arc<Answers>,
+    /// Keys that tokens are signed with.
+    pub keys: Arc<KeySets>,
     /// Maps and lists, by [`MapId`].
     pub maps: Vec<Arc<LiveMap>>,
     /// The texts of the configuration.

@@ -7,6 +7,8 @@ use crate::answers::{self, Answer, Body, CONNECTION_CLOSE};
 use crate::buffer::Buffer;
 use crate::compress;
 use crate::exchange::{Exchange, How, LogWish, Scratch};
+use crate::jwt;
+use crate::keys::KeySet;
 use crate::limits;
 use crate::mirror;
 use crate::pages;
@@ -63,6 +65,8 @@ pub(crate) enum Decision {
     WaitForBody(Duration, u32),
     /// Decided once it is known whether the password is right.
     WaitForPassword,
+    /// Decided once there are keys; `None`: there are none.
+    WaitForKeys(Option<Arc<KeySet>>),
     /// Decided once another service has said that it may go on, for this rule.
     Authorize(Arc<Authorize<Resolved>>, Origin),
     /// Answered by control.
@@ -212,7 +216,10 @@ fn actions(
             break;
         }
         if let Some(decision) = perform(x, action, side, rule.origin) {
-            if matches!(decision, Decision::WaitForPassword) {
+            if matches!(
+                decision,
+                Decision::WaitForPassword | Decision::WaitForKeys(_)
+            ) {
                 // The action once more, or the rule, if it is its first.
                 at.rule -= usize::from(index == 0);
                 at.action = index;
@@ -282,6 +289,7 @@ pub(crate) fn perform(
         | Action::Limit(_)
         | Action::Authenticate { .. }
         | Action::Authorize(_)
+        | Action::Jwt(_)
         | Action::Service(_)
         | Action::Reject { .. } => return end(x, action, origin),
         Action::Mirror(mirror) => return mirror::say(x, mirror),
@@ -377,6 +385,7 @@ fn end(x: &mut Exchange<'_>, action: &Action<Resolved>, origin: Origin) -> Optio
                 return Some(Decision::Answer(unauthorized(x, realm), How::Challenge));
             }
         }
+        Action::Jwt(jwt) => return jwt::ask(x, jwt, origin),
         Action::Authorize(asked) => {
             return Some(Decision::Authorize(Arc::clone(asked), origin));
         }

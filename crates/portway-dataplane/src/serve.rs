@@ -18,6 +18,7 @@ use crate::exchange::{Attempt, Exchange, How};
 use crate::fault::Fault;
 use crate::forward;
 use crate::group::{self, Fate};
+use crate::jwt;
 use crate::mirror;
 use crate::pages;
 use crate::policy::{self, Decision, Ending, Position, Side};
@@ -115,6 +116,10 @@ async fn by_rules(x: &mut Exchange<'_>, downstream: &mut Stream, group: Option<G
                 }
             }
             Decision::WaitForPassword => match Box::pin(credentials::wait(x, downstream)).await {
+                Ok(()) => continue,
+                Err(fault) => reply::fault(x, downstream, fault).await,
+            },
+            Decision::WaitForKeys(keys) => match Box::pin(jwt::wait(x, downstream, keys)).await {
                 Ok(()) => continue,
                 Err(fault) => reply::fault(x, downstream, fault).await,
             },

@@ -232,6 +232,7 @@ impl Found {
             | Action::Compress(_)
             | Action::Mirror(_)
             | Action::TraceContext(_)
+            | Action::Jwt(_)
             | Action::SetStatus { .. }
             | Action::SetTimeout {
                 to: NewTimeout::Fixed(_),

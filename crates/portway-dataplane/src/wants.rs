@@ -234,6 +234,7 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)
         | Action::Compress(_)
         | Action::Mirror(_)
         | Action::TraceContext(_)
+        | Action::Jwt(_)
         | Action::Authenticate { .. }
         | Action::Accept
         | Action::ExpectProxy(_)

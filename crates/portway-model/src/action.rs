@@ -7,6 +7,7 @@ use crate::authorize::Authorize;
 use crate::choice::{StickTo, StickinessUse};
 use crate::compression::Compression;
 use crate::expression::{Condition, Counter, Expression, Template, TextMatch, Variable};
+use crate::jwt::Jwt;
 use crate::limit::Limit;
 use crate::log::LogLevel;
 use crate::mirror::Mirror;
@@ -110,6 +111,8 @@ pub enum Action<S: Stage> {
     },
     /// Ends the phase unless another service lets the request go on. Request phase.
     Authorize(Arc<Authorize<S>>),
+    /// Ends the phase unless the request has a token that is believed. Request phase.
+    Jwt(Arc<Jwt>),
     /// Ends the phase: nothing more is checked or waited for. On a listener, rules after it are still looked at for one
     /// that forwards.
     Accept,

@@ -409,7 +409,7 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action,
         from,
         [Accept],
-        [ExpectProxy, Compress, StripPrefix, AddPrefix, UnsetVariable, SetLog, SetStickiness, Normalize, TraceContext],
+        [ExpectProxy, Compress, Jwt, StripPrefix, AddPrefix, UnsetVariable, SetLog, SetStickiness, Normalize, TraceContext],
         Action::SetHeader { name, value } => Action::SetHeader {
             name: name.clone(),
             value: template(to, value)?,

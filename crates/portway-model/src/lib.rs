@@ -24,6 +24,7 @@ pub mod defaults;
 pub mod diagnostic;
 pub mod draft;
 pub mod expression;
+pub mod jwt;
 pub mod lift;
 pub mod limit;
 pub mod log;

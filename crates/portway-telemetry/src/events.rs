@@ -108,6 +108,13 @@ pub enum Event<'a> {
         /// The address, or why there is none.
         address: Result<SocketAddr, &'a str>,
     },
+    /// Keys of tokens are known, other than before, or cannot be fetched.
+    KeysFetched {
+        /// Where from.
+        url: &'a str,
+        /// How many, or why there are none.
+        keys: Result<usize, &'a str>,
+    },
     /// A certificate is in use.
     CertificateLoaded {
         /// Its name in the configuration.
@@ -246,6 +253,7 @@ impl Event<'_> {
             Event::TargetHandshakeFailed { .. } => "target_handshake_failed",
             Event::HealthCheckNotMade { .. } => "health_check_not_made",
             Event::TargetResolved { .. } => "target_resolved",
+            Event::KeysFetched { .. } => "keys_fetched",
             Event::CertificateLoaded { .. } => "certificate_loaded",
             Event::Reloaded { .. } => "reloaded",
             Event::ReloadFailed { .. } => "reload_failed",
@@ -273,7 +281,8 @@ impl Event<'_> {
             } => Level::WARN,
             Event::TargetResolved {
                 address: Err(_), ..
-            } => Level::WARN,
+            }
+            | Event::KeysFetched { keys: Err(_), .. } => Level::WARN,
             Event::CertificateLoaded { days_left, .. } if *days_left < CERTIFICATE_WARNING_DAYS => {
                 Level::WARN
             }
@@ -292,6 +301,7 @@ impl Event<'_> {
             | Event::TargetHealthChanged { .. }
             | Event::TargetReturned { .. }
             | Event::TargetResolved { .. }
+            | Event::KeysFetched { .. }
             | Event::CertificateLoaded { .. }
             | Event::Reloaded { .. }
             | Event::UpgradeStarted { .. }
@@ -396,6 +406,16 @@ impl fmt::Display for Event<'_> {
                 address: Err(why),
             } => {
                 write!(f, "target {target} of {target_group} has no address: {why}")
+            }
+            Event::KeysFetched {
+                url,
+                keys: Ok(count),
+            } => write!(f, "{count} keys of tokens are known from {url}"),
+            Event::KeysFetched {
+                url,
+                keys: Err(why),
+            } => {
+                write!(f, "the keys of tokens cannot be fetched from {url}: {why}")
             }
             Event::CertificateLoaded {
                 certificate,
@@ -667,6 +687,24 @@ mod tests {
             "target_resolved",
             Level::WARN,
             "target app1 of app has no address: no such name",
+        );
+        check(
+            Event::KeysFetched {
+                url: "https://login.example/keys",
+                keys: Ok(2),
+            },
+            "keys_fetched",
+            Level::INFO,
+            "2 keys of tokens are known from https://login.example/keys",
+        );
+        check(
+            Event::KeysFetched {
+                url: "https://login.example/keys",
+                keys: Err("the answer was 500"),
+            },
+            "keys_fetched",
+            Level::WARN,
+            "the keys of tokens cannot be fetched from https://login.example/keys: the answer was 500",
         );
         check(
             Event::CertificateLoaded {

@@ -16,7 +16,7 @@ use portway_model::snapshot::{TargetGroup, TargetTls, UpstreamTls};
 use portway_model::span::{Sources, Span};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// TLS towards the targets of a group.
@@ -190,6 +190,35 @@ fn verified_name(
     ServerName::try_from(name.to_owned())
         .map_err(|_| {
             let message = format!("{who}: `{name}` is not a host name that TLS can ask for");
+            found.push(Diagnostic::error(Code::Certificate, span, message));
+        })
+        .ok()
+}
+
+/// What is spoken to a server of ours whose certificate leads to one of the authorities in a file, or of the system.
+pub(crate) fn trusting(
+    who: &str,
+    ca: Option<&Path>,
+    span: Span,
+    found: &mut Diagnostics,
+) -> Option<Arc<ClientConfig>> {
+    let file = match ca {
+        Some(file) => file.to_owned(),
+        None => system_bundle(who, span, found)?,
+    };
+    let text = read_pem(&file, span, found)?;
+    let target = Target::named(None);
+    let verification = match ca {
+        Some(_) => Verification::Ca { pem: &text, target },
+        None => Verification::Roots {
+            bundle: &text,
+            target,
+        },
+    };
+    let alpn = [b"http/1.1".to_vec()];
+    client_config(&verification, &Policy::default(), &alpn)
+        .map_err(|error| {
+            let message = format!("{who}: no TLS: {}: {error}", file.display());
             found.push(Diagnostic::error(Code::Certificate, span, message));
         })
         .ok()

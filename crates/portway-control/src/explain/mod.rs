@@ -34,6 +34,7 @@ use crate::drains::Leaving;
 use crate::error_pages;
 use crate::figures::Installed;
 use crate::install::{Loaded, machine, ticket_keys};
+use crate::key_sets;
 use crate::logs::Tellers;
 use crate::maps;
 use crate::parts::{self, Base, Ready};
@@ -238,6 +239,8 @@ fn at_start(snapshot: Snapshot, sources: &Sources) -> Result<Installed, Diagnost
     let (answers, mut found) = error_pages::load(&snapshot, sources);
     let (maps, of_maps) = maps::load(&snapshot, sources);
     found.extend(of_maps);
+    let (keys, of_keys) = key_sets::load(&snapshot, sources);
+    found.extend(of_keys);
     if found.has_errors() {
         return Err(found);
     }
@@ -255,6 +258,7 @@ fn at_start(snapshot: Snapshot, sources: &Sources) -> Result<Installed, Diagnost
             files: Default::default(),
             tls,
             maps,
+            keys,
         },
         sources: Arc::new(sources.clone()),
         targets: &targets,

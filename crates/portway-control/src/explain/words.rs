@@ -330,6 +330,7 @@ impl Speaker<'_> {
             Done::Mirrored(id, percent) => {
                 format!("a copy of {percent} % goes to {group} {}", self.group(*id))
             }
+            Done::TokenUnjudged => "asks for a good token, whose keys are fetched while Portway runs: it goes on as if it were good".to_owned(),
             Done::Asks(id) => format!(
                 "asks {group} {} whether it may go on: taken for a yes, of which nothing is known",
                 self.group(*id)

@@ -22,6 +22,7 @@ use portway_telemetry::zone::Zone;
 
 use crate::certificates::GroupTls;
 use crate::files::Files;
+use crate::key_sets;
 use crate::logs::Tellers;
 use crate::maps::MapSets;
 use crate::names::NameBook;
@@ -224,6 +225,8 @@ pub struct Installed {
     pub(crate) tellers: Tellers,
     /// Maps and lists that can be changed.
     pub(crate) maps: Arc<MapSets>,
+    /// Keys of tokens.
+    pub(crate) keys: key_sets::Loaded,
     /// Certificates that can be replaced.
     pub(crate) certificates: Arc<Certificates>,
     /// What it was read from.

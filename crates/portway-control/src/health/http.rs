@@ -50,7 +50,7 @@ pub(super) async fn check(
     let framing =
         response_framing(&head, &buffer, Method::of(check.method.as_bytes())).map_err(malformed)?;
     buffer.drain(..head_len);
-    let body = read_body(stream, buffer, framing.body).await?;
+    let body = read_body(stream, buffer, framing.body, MAX_BODY_BYTES).await?;
     judge_body(pattern, &body).map(|()| status)
 }
 
@@ -80,7 +80,7 @@ fn request(check: &HttpCheck<Resolved>, host: &str) -> Vec<u8> {
 }
 
 /// Reads until the head of the final answer is there; gives its length.
-async fn read_head(
+pub(crate) async fn read_head(
     stream: &mut dyn Stream,
     buffer: &mut Vec<u8>,
     head: &mut ResponseHead,
@@ -105,18 +105,17 @@ async fn read_head(
     }
 }
 
-/// The beginning of the body, decoded.
-pub(super) async fn read_body(
+/// The beginning of the body, decoded: so many bytes of it at most.
+pub(crate) async fn read_body(
     stream: &mut dyn Stream,
     mut arrived: Vec<u8>,
     length: ResponseBody,
+    most: usize,
 ) -> Result<Vec<u8>, Failure> {
     let wanted = match length {
         ResponseBody::None => 0,
-        ResponseBody::Length(length) => usize::try_from(length)
-            .unwrap_or(usize::MAX)
-            .min(MAX_BODY_BYTES),
-        ResponseBody::Chunked | ResponseBody::UntilClose => MAX_BODY_BYTES,
+        ResponseBody::Length(length) => usize::try_from(length).unwrap_or(usize::MAX).min(most),
+        ResponseBody::Chunked | ResponseBody::UntilClose => most,
     };
     let mut decoder = (length == ResponseBody::Chunked).then(Decoder::new);
     let (mut body, mut trailers) = (Vec::new(), Vec::new());

@@ -5,8 +5,8 @@
 
 mod agent;
 mod facts;
-mod http;
-mod probe;
+pub(crate) mod http;
+pub(crate) mod probe;
 mod script;
 mod service;
 mod talk;

@@ -32,7 +32,7 @@ use super::{http, service};
 use crate::targets::WatchedTarget;
 
 /// A connection to a target, whatever it is made of.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// How a target is checked.
@@ -451,7 +451,7 @@ fn without_port(host: &str) -> String {
     }
 }
 
-pub(super) fn refused(error: io::Error) -> Failure {
+pub(crate) fn refused(error: io::Error) -> Failure {
     match error.kind() {
         _ if is_of_ours(&error) => Failure::NotMade(in_words(&error).into()),
         io::ErrorKind::ConnectionRefused => Failure::ConnectionRefused,
@@ -500,7 +500,7 @@ fn without_control(said: String) -> String {
     text
 }
 
-fn handshake_failure(error: &io::Error) -> Failure {
+pub(crate) fn handshake_failure(error: &io::Error) -> Failure {
     let of_tls = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());

@@ -110,7 +110,7 @@ impl Talk {
         };
         if let Some(framing) = response.framing.take_if(|_| body) {
             let arrived = std::mem::take(&mut self.received);
-            let body = read_body(self.stream.as_mut(), arrived, framing).await;
+            let body = read_body(self.stream.as_mut(), arrived, framing, MAX_BODY_BYTES).await;
             response.body = body.unwrap_or_default();
         }
         Ok(self.response.insert(response))

@@ -19,7 +19,38 @@ enum Step<'p> {
     Index(usize),
 }
 
+/// The member of this name, or at this path where it begins with `$`, as it is written; `null` is none.
+pub(crate) fn written<'j>(json: &'j [u8], name: &str) -> Option<&'j [u8]> {
+    let at = match name.starts_with('$') {
+        true => walk(json, name)?,
+        false => named(json.trim_ascii_start(), name.as_bytes())?,
+    };
+    let (text, _) = split_value(at)?;
+    (text != b"null").then_some(text)
+}
+
+/// The text of a member that was found as it is written; `None`: it is no text.
+pub(crate) fn text(written: &[u8]) -> Option<Cow<'_, [u8]>> {
+    unescape(string(written)?.0)
+}
+
+/// The elements of an array, as they are written; none where it is no array.
+pub(crate) fn elements(written: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let inside = written.strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
+    let mut rest = inside.filter(|rest| rest.first() != Some(&b']'));
+    std::iter::from_fn(move || {
+        let at = rest?;
+        rest = next_element(at);
+        split_value(at).map(|(element, _)| element)
+    })
+}
+
 fn member<'j>(json: &'j [u8], path: &str) -> Option<Fetched<'j>> {
+    value(walk(json, path)?)
+}
+
+/// Where the value at a path begins.
+fn walk<'j>(json: &'j [u8], path: &str) -> Option<&'j [u8]> {
     let mut rest = path.strip_prefix('$').unwrap_or(path);
     let mut at = json.trim_ascii_start();
     while !rest.is_empty() {
@@ -30,7 +61,7 @@ fn member<'j>(json: &'j [u8], path: &str) -> Option<Fetched<'j>> {
             Step::Index(index) => indexed(at, index)?,
         };
     }
-    value(at)
+    Some(at)
 }
 
 /// The first step of a path and the rest of the path.
@@ -254,6 +285,32 @@ mod tests {
     }
 
     #[test]
+    fn members_as_they_are_written() {
+        let json =
+            br#" {"a":"x\u0041", "l" : ["b", 1 ,{"c":[]}], "e":[], "n":null, "f":1.5, "$d":2}"#;
+        let check = |name: &str, expected: Option<&str>| {
+            let found = written(json, name).map(|it| String::from_utf8_lossy(it));
+            assert_eq!(found.as_deref(), expected, "{name}");
+        };
+        check("a", Some(r#""x\u0041""#));
+        check("$.l[2].c", Some("[]"));
+        check("n", None);
+        check("f", Some("1.5"));
+        check("none", None);
+        check("['$d']", None);
+        assert_eq!(text(written(json, "a").unwrap()).unwrap(), &b"xA"[..]);
+        assert_eq!(text(written(json, "f").unwrap()), None);
+        let of = |name: &str| {
+            let elements = elements(written(json, name).unwrap());
+            elements
+                .map(|it| String::from_utf8_lossy(it).into_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of("l"), [r#""b""#, "1", r#"{"c":[]}"#]);
+        assert!(of("e").is_empty() && of("a").is_empty());
+    }
+
+    #[test]
     fn nonsense() {
         for path in ["$..a", "$.", "$[", "$[x]", "$[-1]", "$['a", "$a]b"] {
             check(r#"{"a":1}"#, path, "<absent>");
@@ -301,6 +358,7 @@ mod tests {
         #[test]
         fn nearly_json(json in r#"[\[\]{}":,\\au0-2 ]{0,40}"#, path in r#"[$.\[\]'a0-2]{0,8}"#) {
             let _ = find(json.as_bytes(), &path);
+            assert!(elements(json.as_bytes()).count() <= json.len());
         }
     }
 }

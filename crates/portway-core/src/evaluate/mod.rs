@@ -18,7 +18,7 @@ mod facts;
 mod fetch;
 mod fetched;
 mod fix;
-mod json;
+pub(crate) mod json;
 mod judge;
 mod keep;
 mod matcher;

@@ -230,6 +230,8 @@ pub enum Done {
     Mirrored(GroupId, u8),
     /// Another service is asked whether it may go on.
     Asks(GroupId),
+    /// Asks for a token that is good by keys which are not known here; the request goes on as if it were.
+    TokenUnjudged,
     /// An entry of a map would be put, or taken away; rules after it see the map as it was.
     MapChange,
     /// Something that no other rule and no target sees.

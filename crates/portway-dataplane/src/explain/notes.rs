@@ -3,6 +3,7 @@
 use super::{Done, Reason, Step};
 use crate::exchange::Exchange;
 use crate::group::Generation;
+use crate::jwt::{self, Found};
 use crate::policy::{self, Decision, Side, Teller};
 use crate::rules::{ConnectionTeller, Verdict};
 use crate::share;
@@ -97,6 +98,12 @@ impl Teller for Notes<'_, '_> {
             self.add(Done::Mirrored(mirror.group, mirror.percent));
             return None;
         }
+        if let Action::Jwt(jwt) = action
+            && let Found::Later(_) | Found::Unknown = jwt::judge(x, jwt, origin)
+        {
+            self.add(Done::TokenUnjudged);
+            return None;
+        }
         let before = Before::of(x);
         let key = key_of(action, &*x);
         let decision = policy::perform(x, action, side, origin);
@@ -116,7 +123,7 @@ impl Teller for Notes<'_, '_> {
             (Action::Track { table, .. }, _) => Done::Tracked { table: *table, key },
             (Action::WaitForBody { .. }, _) => Done::Waits,
             (Action::Authorize(asked), _) => Done::Asks(asked.group),
-            (Action::Limit(_) | Action::Authenticate { .. }, None) => Done::Passes,
+            (Action::Limit(_) | Action::Authenticate { .. } | Action::Jwt(_), None) => Done::Passes,
             _ => {
                 let changes = before.changes(action, &*x);
                 let quiet = changes.is_empty() && decision.is_none();

@@ -350,6 +350,7 @@ fn by_rules(x: &mut Exchange<'_>, group: Option<GroupId>, told: &mut Told) -> En
             Decision::WaitForBody(..) | Decision::WaitForPassword | Decision::Authorize(..) => {
                 continue;
             }
+            Decision::WaitForKeys(_) => refuse(x, Fault::no_keys("no_keys"), None),
             Decision::Service(_) => Ending::Service,
             Decision::Close(ending) => Ending::Closed {
                 silent: ending == policy::Ending::Silent,

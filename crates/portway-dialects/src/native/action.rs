@@ -30,6 +30,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("deny", "STATUS or { status, body, … }"),
     ("authenticate", "\"USERLIST\" or { users, realm }"),
     ("authorize", "\"GROUP\" or { group, target, … }"),
+    ("jwt", "\"https://…\" or { keys, issuer, audience, … }"),
     ("accept", "true"),
     ("expect_proxy", "true, \"optional\" or \"ignored\""),
     ("reject", "\"reset\" or \"silent\""),
@@ -208,6 +209,7 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         "deny" => Action::Deny(read_response(item, &RESPONSE, reader)?),
         "authenticate" => read_authenticate(item, reader)?,
         "authorize" => Action::Authorize(Arc::new(Form::read(item, reader)?)),
+        "jwt" => Action::Jwt(Arc::new(Form::read(item, reader)?)),
         "accept" => match bool::read(item, reader)? {
             true => Action::Accept,
             false => return reader.refuse(item.span, "`accept` is false", "leave the key away"),

@@ -13,6 +13,7 @@ mod form;
 mod forward;
 mod min_healthy;
 mod group;
+mod jwt;
 mod limit;
 mod mirror;
 mod listener;

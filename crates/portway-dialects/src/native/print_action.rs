@@ -130,6 +130,7 @@ fn write(action: &Action<Named>) -> (&'static str, Out) {
         Action::TraceContext(sampled) => ("trace_context", Out::one("sampled", sampled.write())),
         Action::Mirror(mirror) => ("mirror", mirror.write()),
         Action::Authorize(asked) => ("authorize", asked.write()),
+        Action::Jwt(jwt) => ("jwt", jwt.write()),
         Action::Limit(limit) => limit::write(limit),
         Action::PageFrom(pages) => ("page_from", pages.write()),
         Action::Compress(compression) => ("compress", compression.write()),

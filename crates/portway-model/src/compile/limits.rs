@@ -37,6 +37,10 @@ pub const MAX_BODY_BYTES: u64 = 1 << 60;
 pub const MAX_KEPT_ANSWER: u32 = 1024 * 1024;
 /// Most bytes of a request's body that are kept to be looked at, or sent elsewhere.
 pub const MAX_KEPT_BODY: u32 = 32 * 1024;
+/// The shortest time between two fetches of a set of keys: who has it must not be kept busy with that.
+pub const MIN_KEY_REFRESH: Duration = Duration::from_secs(10);
+/// By how much clocks may differ at most where tokens are judged: one that ended longer ago is no good anywhere.
+pub const MAX_TOKEN_LEEWAY: Duration = Duration::from_secs(3600);
 /// Most requests that a limit may allow in a period, or at once: more is no limit.
 pub const MAX_REQUESTS: u32 = 1_000_000_000;
 /// Slots for tracked entries, HAProxy's customary twelve.

@@ -13,6 +13,7 @@ mod choice;
 mod control;
 mod expressions;
 mod group;
+mod jwt;
 pub mod limits;
 mod listener;
 pub mod log;

@@ -256,6 +256,7 @@ impl Compiler<'_> {
             Action::Compress(compression) => self.check_compression(place, compression),
             Action::PageFrom(pages) => self.check_pages(place, pages),
             Action::Authorize(asked) => self.check_authorize(place, asked),
+            Action::Jwt(jwt) => self.check_jwt(place, jwt),
             Action::Mirror(mirror) => self.check_mirror(place, mirror),
             Action::TraceContext(sampled) => {
                 limits::within(&mut self.found, "a percentage", *sampled, (0, 100), span);
@@ -674,6 +675,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         }
         Action::Authenticate { .. }
         | Action::Authorize(_)
+        | Action::Jwt(_)
         | Action::Mirror(_)
         | Action::TraceContext(_)
         | Action::Tarpit { .. }
@@ -738,6 +740,7 @@ fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
         Action::Deny(_) => "denying",
         Action::WaitForBody { .. } => "waiting for the body",
         Action::Authenticate { .. } | Action::Authorize(_) => "asking for authorization",
+        Action::Jwt(_) => "asking for a token",
         Action::Accept => "accepting",
         Action::ExpectProxy(_) => "expecting the PROXY protocol",
         Action::Reject { .. } => "closing the connection",

@@ -23,7 +23,7 @@ pub use cell::{AVERAGED, Average, BUCKET_BOUNDS, Counter, Gauge, Histogram, Leve
 pub use family::{Drained, Family, Kind, Limit, NameResult};
 pub use render::{NameFigures, ProcessFigures, TargetFigures, TargetHealth};
 pub use shard::{
-    Averages, Failures, GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics,
+    Averages, Failures, GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics, Tokens,
     WorkerMetrics,
 };
 pub use totals::{FailureTotals, GroupTotals, ListenerTotals, TargetTotals, Times};
@@ -83,6 +83,10 @@ pub struct ProcessCounters {
     pub upgrades: SharedCounter,
     /// Upgrades after which this process went on.
     pub failed_upgrades: SharedCounter,
+    /// Sets of keys that were fetched.
+    pub key_fetches: SharedCounter,
+    /// Fetches that gave none.
+    pub failed_key_fetches: SharedCounter,
     /// What has left, by what it was.
     pub drains: [DrainCounters; Drained::ALL.len()],
     limits: [SharedCounter; Limit::ALL.len()],

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::Registry;
 use super::cell::{BUCKET_BOUNDS, Histogram};
 use super::family::{Drained, Family, Limit, NameResult};
-use super::shard::{GroupMetrics, ListenerMetrics, Mirrored, Shard, StatusClasses, TargetMetrics};
+use super::shard::{
+    GroupMetrics, ListenerMetrics, Mirrored, Shard, StatusClasses, TargetMetrics, Tokens,
+};
 use crate::record::FaultCode;
 
 /// What only the process knows of itself.
@@ -139,6 +141,10 @@ impl Registry {
                 page.sample(&["ok"], self.process.upgrades.value().into());
                 page.sample(&["failed"], self.process.failed_upgrades.value().into());
             }
+            Family::KeyFetches => {
+                page.sample(&["ok"], self.process.key_fetches.value().into());
+                page.sample(&["failed"], self.process.failed_key_fetches.value().into());
+            }
             Family::Draining => {
                 for (kind, left) in Drained::ALL.iter().zip(process.draining) {
                     page.sample(&[kind.word()], left.into());
@@ -193,6 +199,7 @@ impl Registry {
             Family::ListenerTlsHandshakes => self.handshakes(page),
             Family::ListenerTlsResumptions => self.listeners(page, |l| l.tls_resumptions.value()),
             Family::ListenerMirrored => self.mirrored(page),
+            Family::ListenerTokens => self.tokens(page),
             Family::ListenerRequestDuration => {
                 for (name, blocks) in self.by_listener() {
                     page.histogram(name, blocks.map(|l| &l.request_duration));
@@ -296,6 +303,15 @@ impl Registry {
             page.sample(&[name, "answered"], sum(|it| it.answered.value()));
             page.sample(&[name, "failed"], sum(|it| it.failed.value()));
             page.sample(&[name, "dropped"], sum(|it| it.dropped.value()));
+        }
+    }
+
+    fn tokens(&self, page: &mut Page<'_>) {
+        for (name, blocks) in self.by_listener() {
+            for (at, result) in Tokens::RESULTS.iter().enumerate() {
+                let count = blocks.clone().map(|l| i128::from(l.tokens.value(at)));
+                page.unless_zero(&[name, result], count.sum());
+            }
         }
     }
 

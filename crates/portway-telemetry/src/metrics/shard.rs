@@ -98,6 +98,8 @@ pub struct ListenerMetrics {
     pub denied_connections: Counter,
     /// Copies of requests for other groups.
     pub mirrored: Mirrored,
+    /// Tokens of requests.
+    pub tokens: Tokens,
     faults: [Counter; FaultCode::ALL.len()],
     refused: Box<[Counter]>,
 }
@@ -111,6 +113,43 @@ pub struct Mirrored {
     pub failed: Counter,
     /// They were not made: too many were on their way, or the body was too long.
     pub dropped: Counter,
+}
+
+/// What was found of tokens.
+#[derive(Debug, Default)]
+pub struct Tokens([Counter; Tokens::RESULTS.len()]);
+
+impl Tokens {
+    /// The result of a token that is believed.
+    pub const VALID: &'static str = "valid";
+
+    /// The label values.
+    pub const RESULTS: [&'static str; 12] = [
+        Tokens::VALID,
+        "missing",
+        "malformed",
+        "algorithm",
+        "unknown_key",
+        "signature",
+        "expired",
+        "not_yet_valid",
+        "issuer",
+        "audience",
+        "claims",
+        "no_keys",
+    ];
+
+    /// Counts one of them.
+    pub fn count(&self, result: &str) {
+        let at = Self::RESULTS.iter().position(|it| *it == result);
+        if let Some(counter) = at.and_then(|at| self.0.get(at)) {
+            counter.add(1);
+        }
+    }
+
+    pub(super) fn value(&self, at: usize) -> u64 {
+        self.0.get(at).map_or(0, Counter::value)
+    }
 }
 
 impl ListenerMetrics {

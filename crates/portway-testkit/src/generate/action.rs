@@ -92,6 +92,7 @@ impl Choices {
             (Phase::Request, 2) if self.one_in(8) => self.compress(),
             (Phase::Request, 2) if self.one_in(8) && !forward.is_empty() => self.page_from(forward),
             (Phase::Request, 2) if self.one_in(16) => Action::TraceContext(self.one(100, &[0, 10])),
+            (Phase::Request, 2) if self.one_in(8) => self.jwt(),
             (Phase::Request, 2) if self.one_in(8) && !forward.is_empty() => {
                 self.authorize(place, forward)
             }

@@ -3,11 +3,15 @@
 use super::{Choices, Place};
 use portway_model::action::Action;
 use portway_model::authorize::{Authorize, Trust};
+use portway_model::jwt::{
+    Claim, ClaimForm, Jwt, JwtAlgorithm, KeySource, KeyUrl, OnBadToken, REFRESH, TokenFrom,
+};
 use portway_model::mirror::Mirror;
 use portway_model::name::Name;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 use std::sync::Arc;
+use std::time::Duration;
 
 impl Choices {
     /// A copy for one of these groups.
@@ -63,5 +67,64 @@ impl Choices {
             group: usual.group,
         };
         Action::Authorize(Arc::new(asked))
+    }
+
+    /// A token that is asked for.
+    pub(super) fn jwt(&mut self) -> Action<Named> {
+        let keys = match self.below(3) {
+            0 => KeySource::File("keys.json".to_owned()),
+            1 => KeySource::Secret("secret.key".to_owned()),
+            _ => KeySource::Url(KeyUrl {
+                url: "https://login.example/jwks.json".to_owned(),
+                ca: self.maybe(|_| "ca.pem".to_owned()),
+                refresh: self.one(REFRESH, &[Duration::from_secs(60)]),
+            }),
+        };
+        let usual = Jwt::new(keys);
+        let text = |c: &mut Self| c.one("a", &["b", "c"]).to_owned();
+        let jwt = Jwt {
+            token: match self.below(4) {
+                0 => vec![
+                    TokenFrom::Cookie("session".to_owned()),
+                    TokenFrom::Query("token".to_owned()),
+                ],
+                1 => vec![TokenFrom::Header("X-Token".to_owned())],
+                _ => usual.token,
+            },
+            algorithms: match (&usual.keys, self.one_in(2)) {
+                (_, false) => usual.algorithms,
+                (KeySource::Secret(_), true) => vec![
+                    JwtAlgorithm::Hs256,
+                    JwtAlgorithm::Hs384,
+                    JwtAlgorithm::Hs512,
+                ],
+                (_, true) => vec![JwtAlgorithm::Es256, JwtAlgorithm::EdDsa],
+            },
+            issuers: self.some(2, text),
+            audiences: self.some(2, text),
+            leeway: self.one(usual.leeway, &[Duration::ZERO, Duration::from_secs(5)]),
+            require: match self.one_in(2) {
+                true => usual.require,
+                false => self.some(2, text),
+            },
+            claims: self.some(2, |c| Claim {
+                name: c
+                    .one("scope", &["$.realm.role", "https://a.example/group"])
+                    .to_owned(),
+                form: c.one(ClaimForm::Text, &[ClaimForm::List, ClaimForm::Words]),
+                values: vec![c.one("read", &["write"]).to_owned()],
+            }),
+            headers: self.some(2, |c| {
+                let name = c.one("X-User", &["X-Group"]).to_owned();
+                (name, c.one("sub", &["$.realm.role"]).to_owned())
+            }),
+            realm: self.maybe(Self::line),
+            on_failure: self.one(
+                OnBadToken::Refuse,
+                &[OnBadToken::Pass, OnBadToken::PassMissing],
+            ),
+            keys: usual.keys,
+        };
+        Action::Jwt(Arc::new(jwt))
     }
 }

@@ -33,6 +33,7 @@ mod health;
 mod history;
 mod mirror;
 mod names;
+mod jwt;
 mod limits;
 mod history_owned;
 mod outscale;

@@ -14,10 +14,13 @@ use portway_model::stage::Named;
 
 /// The part of a list of actions that says where a request goes.
 const ROUTING: [&str; 3] = ["forward", "redirect", "fixed-response"];
+/// What a request must pass first.
+const GUARD: &str = "jwt-validation";
 /// Bytes of the body of a fixed response.
 const MAX_BODY: usize = 1024;
 /// Properties that one action alone has.
-const OWNED: [(&str, &str); 4] = [
+const OWNED: [(&str, &str); 5] = [
+    ("JwtValidationConfig", GUARD),
     ("TargetGroupArn", "forward"),
     ("ForwardConfig", "forward"),
     ("RedirectConfig", "redirect"),
@@ -36,14 +39,22 @@ impl<'r> Lowering<'r, '_, '_> {
     ) -> Option<Routed> {
         let mut ordered: Vec<&Object> = actions.iter().collect();
         ordered.sort_by_key(|it| it.number::<u32>("Order").map_or(u32::MAX, |it| it.value));
+        let mut guards = Vec::new();
         for object in &ordered {
             let kind = object.text("Type")?;
+            if kind.value == GUARD {
+                self.only_its_own(object, kind)?;
+                let config = self.config(object, kind, "JwtValidationConfig")?;
+                guards.push(self.jwt_validation(config, front)?);
+                continue;
+            }
             if !ROUTING.contains(&kind.value) {
                 let message = format!("the action `{}` is not done yet", kind.value);
                 self.error(Code::NotRun, kind.span, message);
                 return None;
             }
         }
+        ordered.retain(|it| it.text("Type").is_none_or(|kind| kind.value != GUARD));
         let [object] = ordered.as_slice() else {
             let message =
                 "exactly one action of `forward`, `redirect` and `fixed-response` is expected";
@@ -58,7 +69,10 @@ impl<'r> Lowering<'r, '_, '_> {
         }
         self.only_its_own(object, kind)?;
         let action = match kind.value {
-            "forward" => return self.forward(object, front),
+            "forward" => {
+                let routed = self.forward(object, front)?;
+                return Some(routed.guarded(guards));
+            }
             "redirect" => {
                 let config = self.config(object, kind, "RedirectConfig")?;
                 self.redirect(config, front)?
@@ -68,7 +82,7 @@ impl<'r> Lowering<'r, '_, '_> {
                 self.fixed_response(config)?
             }
         };
-        Some(Routed::to(action))
+        Some(Routed::to(action).guarded(guards))
     }
 
     /// Says which properties are of other actions than this.

@@ -23,6 +23,8 @@ fn value_of(group: &Name) -> String {
 
 /// Where a rule leads.
 pub(super) struct Routed {
+    /// What a request must pass before anything else.
+    guards: Vec<Action<Named>>,
     /// Asked for first, within the condition of the rule.
     pub(super) first: Vec<(Condition<Named>, Vec<Action<Named>>)>,
     pub(super) actions: Vec<Action<Named>>,
@@ -31,9 +33,15 @@ pub(super) struct Routed {
 impl Routed {
     pub(super) fn to(action: Action<Named>) -> Self {
         Self {
+            guards: Vec::new(),
             first: Vec::new(),
             actions: vec![action],
         }
+    }
+
+    /// The same for requests that pass these.
+    pub(super) fn guarded(self, guards: Vec<Action<Named>>) -> Self {
+        Self { guards, ..self }
     }
 
     /// To one of these groups, and to the same again for so many seconds.
@@ -55,6 +63,7 @@ impl Routed {
             (names(&one.group), forward(vec![alone]))
         });
         Self {
+            guards: Vec::new(),
             first: first.collect(),
             actions: forward(weighted),
         }
@@ -67,10 +76,11 @@ impl Routed {
         transforms: Vec<Action<Named>>,
         (phase, span): (Phase, Span),
     ) -> Vec<Rule<Named>> {
-        let rule = |condition, actions| Rule {
+        let before = || self.guards.iter().chain(&transforms).cloned();
+        let rule = |condition, actions: Vec<Action<Named>>| Rule {
             phase,
             condition,
-            actions: transforms.iter().cloned().chain(actions).collect(),
+            actions: before().chain(actions).collect(),
             origin: Origin(span),
         };
         let first = self.first.into_iter().map(|(also, actions)| {

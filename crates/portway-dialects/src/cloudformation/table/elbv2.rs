@@ -112,9 +112,22 @@ const FORWARD: &[Property] = properties! {
     "TargetGroupStickinessConfig": Object(GROUP_STICKINESS) => Supported;
 };
 
+const CLAIM: &[Property] = properties! {
+    "Format" required: Word(&["single-string", "string-array", "space-separated-values"])
+        => Except("each of the values must be in an array, or among the words; one of them must be a single string");
+    "Name" required: Text => Supported;
+    "Values" required: Texts => Supported;
+};
+
+const JWT_VALIDATION: &[Property] = properties! {
+    "Issuer" required: Text => Supported;
+    "JwksEndpoint" required: Text => Except("fetched every ten minutes, and where a token names an unknown key");
+    "AdditionalClaims": Objects(CLAIM) => Supported;
+};
+
 const ACTION: &[Property] = properties! {
     "Type" required: Word(&["forward", "redirect", "fixed-response", "authenticate-cognito", "authenticate-oidc", "jwt-validation"])
-        => Except("not yet: `authenticate-cognito`, `authenticate-oidc`, `jwt-validation`");
+        => Except("not yet: `authenticate-cognito`, `authenticate-oidc`");
     "Order": Number(1, 50_000) => Supported;
     "TargetGroupArn": Text => Supported;
     "ForwardConfig": Object(FORWARD) => Supported;
@@ -122,7 +135,7 @@ const ACTION: &[Property] = properties! {
     "FixedResponseConfig": Object(FIXED_RESPONSE) => Supported;
     "AuthenticateCognitoConfig": Any => NotYet;
     "AuthenticateOidcConfig": Any => NotYet;
-    "JwtValidationConfig": Any => NotYet;
+    "JwtValidationConfig": Object(JWT_VALIDATION) => Supported;
 };
 
 /// Attributes of listeners.
