@@ -86,6 +86,12 @@ impl TraceContext {
         self
     }
 
+    /// True where somebody takes the trace down.
+    pub fn is_sampled(&self) -> bool {
+        // Of the flags only this one is ever set.
+        self.0.last() == Some(&b'1')
+    }
+
     /// As it stands in `traceparent`.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -309,7 +309,8 @@ fn grant(x: &mut Exchange<'_>, asked: &Authorize<Resolved>, reply: &Reply) {
                 .iter()
                 .any(|it| it.as_bytes() == cookie_name(value))
         {
-            x.scratch.given_cookies.push(value.to_vec());
+            let given = x.scratch.given.get_or_insert_default();
+            given.cookies.push(value.to_vec());
         }
     }
 }
@@ -323,7 +324,11 @@ fn cookie_name(set: &[u8]) -> &[u8] {
 
 /// Gives the response the cookies that the service set, in place of the target's of these names.
 pub(crate) fn give_cookies(x: &mut Exchange<'_>) {
-    let given = std::mem::take(&mut x.scratch.given_cookies);
+    let given = x.scratch.given.as_mut();
+    let given = given.map_or_else(Vec::new, |given| std::mem::take(&mut given.cookies));
+    if given.is_empty() {
+        return;
+    }
     let scratch = &mut *x.scratch;
     let arena = x.response.as_ref().map(crate::buffer::Buffer::filled);
     let is_given = |value: &[u8]| given.iter().any(|it| cookie_name(it) == cookie_name(value));

@@ -34,6 +34,7 @@ use portway_core::stick::{Entry, Event, Table};
 use portway_core::trace::{TraceContext, TracePart};
 use portway_model::action::End;
 use portway_model::compression::{Compression, ContentCoding};
+use portway_model::cors::Cors;
 use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, Message, Scope, TargetFigure, TimeoutOf, Variable,
 };
@@ -84,10 +85,19 @@ pub(crate) struct Scratch {
     pub(crate) held: Vec<Held>,
     /// What is known of its password.
     pub(crate) checks: Checks,
-    /// Cookies that the response sets because a service that was asked about the request said so.
-    pub(crate) given_cookies: Vec<Vec<u8>>,
+    /// What the response is given beside what rules on it say.
+    pub(crate) given: Option<Box<Given>>,
     pub(crate) mirrors: Mirrors,
     pub(crate) trace: Option<TraceContext>,
+}
+
+/// What rules on a request give its response.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    /// Cookies that it sets because a service that was asked about the request said so.
+    pub(crate) cookies: Vec<Vec<u8>>,
+    /// Who may read it.
+    pub(crate) cors: Option<Arc<Cors>>,
 }
 
 impl Scratch {
@@ -109,7 +119,7 @@ impl Scratch {
         self.pages = None;
         self.coding = None;
         self.checks.clear();
-        self.given_cookies.clear();
+        self.given = None;
         self.mirrors.clear();
         self.trace = None;
     }

@@ -11,6 +11,7 @@ use crate::client_rate::{AHEAD, Flow};
 use crate::compress;
 use crate::connect::Upstream;
 use crate::deadline;
+use crate::cors;
 use crate::exchange::{Exchange, How};
 use crate::fault::Fault;
 use crate::head;
@@ -229,8 +230,9 @@ fn framing_of(x: &Exchange<'_>, response: &Buffer) -> Result<ResponseFraming, Fa
 /// Gives a response what comes behind its rules.
 fn finish_edits(x: &mut Exchange<'_>, status: u16) -> Result<(), Fault> {
     sticky::respond(x, status);
-    if !x.scratch.given_cookies.is_empty() {
+    if x.scratch.given.is_some() {
         authorize::give_cookies(x);
+        cors::respond(x);
     }
     if policy::after_response(x) {
         return Err(Fault::rejected());

@@ -47,6 +47,7 @@ mod mirror;
 mod trace;
 mod head;
 mod compress;
+mod cors;
 mod fields;
 mod track;
 mod transfer;

@@ -25,10 +25,10 @@ struct LogBuffer {
 impl LogBuffer {
     fn of(listener: &Listener) -> Self {
         let log = listener.access_log.as_ref();
-        let combined = log.is_some_and(|log| log.format == LogFormat::Combined);
-        let format = match combined {
-            true => Format::Combined,
-            false => Format::Json,
+        let format = match log.map(|log| &log.format) {
+            Some(LogFormat::Combined) => Format::Combined,
+            Some(LogFormat::Alb) => Format::Alb,
+            _ => Format::Json,
         };
         Self {
             formatter: Formatter::new(format),

@@ -6,6 +6,7 @@
 use crate::answers::{self, Answer, Body, CONNECTION_CLOSE};
 use crate::buffer::Buffer;
 use crate::compress;
+use crate::cors;
 use crate::exchange::{Exchange, How, LogWish, Scratch};
 use crate::jwt;
 use crate::keys::KeySet;
@@ -295,6 +296,8 @@ pub(crate) fn perform(
         Action::Mirror(mirror) => return mirror::say(x, mirror),
         Action::TraceContext(sampled) => trace::take_part(x, *sampled),
         Action::PageFrom(cases) => pages::say(x, cases),
+        Action::Cors(allowed) => return cors::take_part(x, allowed),
+        Action::SecurityHeaders(headers) => cors::secure(x, headers, side),
         Action::Compress(compression) => compress::apply(x, compression),
         Action::SetLog(level) => {
             x.ledger.log = level.map_or(LogWish::Silent, LogWish::Level);
@@ -331,6 +334,8 @@ pub(crate) fn perform(
         | Action::ReplaceUrl { .. }
         | Action::StripPrefix(_)
         | Action::AddPrefix(_)
+        | Action::SetArgument { .. }
+        | Action::RemoveArgument(_)
         | Action::SetQuery(_)
         | Action::SetTarget(_)
         | Action::SetUrl(_) => request_line::edit_target(x, action),

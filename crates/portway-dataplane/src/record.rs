@@ -158,7 +158,7 @@ fn log_exchange(x: &Exchange<'_>, total: Duration) {
 fn template_of(log: &AccessLog) -> Option<&Template<Resolved>> {
     match &log.format {
         LogFormat::Template(template) => Some(template),
-        LogFormat::Json | LogFormat::Combined => None,
+        LogFormat::Json | LogFormat::Combined | LogFormat::Alb => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Answers of our own: what rules say, and what faults become.
 
 use crate::answers::{self, Answer};
+use crate::cors;
 use crate::exchange::{Answered, Exchange, How};
 use crate::fault::{Fault, client_text, reason_in};
 use crate::head::as_http10;
@@ -172,9 +173,12 @@ pub(crate) fn written(
     let mut close = close || answer.close || !x.framing.keep_alive || x.connection.is_ending();
     // HAProxy shows its rules no answer to what is no request.
     let hidden = x.head_len == 0 && x.connection.own_answers() == OwnAnswers::Haproxy;
-    if !hidden && policy::looks_at_every_response(x) && show(x, answer) && policy::after_response(x)
-    {
-        close = true;
+    let given = x.scratch.given.is_some();
+    if !hidden && (given || policy::looks_at_every_response(x)) && show(x, answer) {
+        if given {
+            cors::respond(x);
+        }
+        close |= policy::after_response(x);
     }
     let rest = if close { None } else { x.rest() };
     let out = head(x, answer, rest.is_none());

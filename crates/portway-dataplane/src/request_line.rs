@@ -1,6 +1,7 @@
 //! What rules make of the line of a request: its method, path and query, and with a whole URL also its host.
 
 use crate::exchange::Exchange;
+use portway_core::evaluate::arguments::with_argument;
 use portway_core::evaluate::normalize::normalize;
 use portway_core::evaluate::rewrite::{
     add_prefix, replace_path, replace_target, replace_url, split_origin, split_target, strip_prefix,
@@ -85,6 +86,15 @@ pub(crate) fn edit_target(x: &mut Exchange<'_>, action: &Action<Resolved>) {
         Action::AddPrefix(prefix) => {
             add_prefix(prefix, x.current_path(), &mut out);
             x.line.path = Some(out);
+        }
+        Action::SetArgument { name, value } => {
+            write_template(value, &*x, &mut out);
+            let query = with_argument(x.current_query(), name.as_bytes(), Some(&out));
+            x.line.query = Some(query);
+        }
+        Action::RemoveArgument(name) => {
+            let query = with_argument(x.current_query(), name.as_bytes(), None);
+            x.line.query = Some(query);
         }
         Action::SetQuery(template) => {
             write_query(template, &*x, &mut out);

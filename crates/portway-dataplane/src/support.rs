@@ -159,6 +159,9 @@ impl Found {
             | Action::AddHeader {
                 value: template, ..
             }
+            | Action::SetArgument {
+                value: template, ..
+            }
             | Action::SetPath(template)
             | Action::SetQuery(template)
             | Action::SetTarget(template)
@@ -233,6 +236,9 @@ impl Found {
             | Action::Mirror(_)
             | Action::TraceContext(_)
             | Action::Jwt(_)
+            | Action::Cors(_)
+            | Action::SecurityHeaders(_)
+            | Action::RemoveArgument(_)
             | Action::SetStatus { .. }
             | Action::SetTimeout {
                 to: NewTimeout::Fixed(_),

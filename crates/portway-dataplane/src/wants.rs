@@ -176,6 +176,9 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)
         | Action::SetHeader {
             value: template, ..
         }
+        | Action::SetArgument {
+            value: template, ..
+        }
         | Action::AddHeader {
             value: template, ..
         }
@@ -235,6 +238,9 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)
         | Action::Mirror(_)
         | Action::TraceContext(_)
         | Action::Jwt(_)
+        | Action::Cors(_)
+        | Action::SecurityHeaders(_)
+        | Action::RemoveArgument(_)
         | Action::Authenticate { .. }
         | Action::Accept
         | Action::ExpectProxy(_)

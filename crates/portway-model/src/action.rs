@@ -6,6 +6,7 @@
 use crate::authorize::Authorize;
 use crate::choice::{StickTo, StickinessUse};
 use crate::compression::Compression;
+use crate::cors::{Cors, SecurityHeaders};
 use crate::expression::{Condition, Counter, Expression, Template, TextMatch, Variable};
 use crate::jwt::Jwt;
 use crate::limit::Limit;
@@ -192,6 +193,15 @@ pub enum Action<S: Stage> {
     StripPrefix(Vec<String>),
     /// Puts a prefix before the path.
     AddPrefix(String),
+    /// Sets an argument of the query, in place of those of that name; the others stay as they are written.
+    SetArgument {
+        /// Its name.
+        name: String,
+        /// Its value, before it is percent-encoded.
+        value: Template<S>,
+    },
+    /// Takes all arguments of that name out of the query.
+    RemoveArgument(String),
     /// Sets the query string.
     SetQuery(Template<S>),
     /// Sets path and query.
@@ -301,6 +311,11 @@ pub enum Action<S: Stage> {
     Mirror(Mirror<S>),
     /// Compresses the target's response, where the client takes that. The last one counts. Request phase.
     Compress(Arc<Compression>),
+    /// Answers browsers that ask whether pages of other origins may ask, and tells the response who may read it; the last one
+    /// counts. Request phase.
+    Cors(Arc<Cors>),
+    /// Tells browsers to be careful. Response phases.
+    SecurityHeaders(Arc<SecurityHeaders>),
     /// Answers with certain statuses, also our own, to what this rule and later ones let on have their page from another
     /// group: it is asked for with GET and the headers of the request, and answered with the status of the answer that
     /// it stands for. Rules on the response see the variables of an exchange as they are now. Of several such actions

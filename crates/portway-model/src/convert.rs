@@ -409,12 +409,16 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
         Action,
         from,
         [Accept],
-        [ExpectProxy, Compress, Jwt, StripPrefix, AddPrefix, UnsetVariable, SetLog, SetStickiness, Normalize, TraceContext],
+        [ExpectProxy, Compress, Cors, SecurityHeaders, RemoveArgument, Jwt, StripPrefix, AddPrefix, UnsetVariable, SetLog, SetStickiness, Normalize, TraceContext],
         Action::SetHeader { name, value } => Action::SetHeader {
             name: name.clone(),
             value: template(to, value)?,
         },
         Action::AddHeader { name, value } => Action::AddHeader {
+            name: name.clone(),
+            value: template(to, value)?,
+        },
+        Action::SetArgument { name, value } => Action::SetArgument {
             name: name.clone(),
             value: template(to, value)?,
         },
@@ -776,6 +780,7 @@ pub(crate) fn log_format<C: Convert>(
     Ok(match from {
         LogFormat::Json => LogFormat::Json,
         LogFormat::Combined => LogFormat::Combined,
+        LogFormat::Alb => LogFormat::Alb,
         LogFormat::Template(form) => LogFormat::Template(template(to, form)?),
     })
 }

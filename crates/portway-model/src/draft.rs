@@ -386,6 +386,8 @@ pub enum LogFormat<S: crate::stage::Stage> {
     Json,
     /// Apache's combined format.
     Combined,
+    /// The form of an Application Load Balancer's access log.
+    Alb,
     /// A template of values.
     Template(Template<S>),
 }

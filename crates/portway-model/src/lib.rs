@@ -20,6 +20,7 @@ pub mod choice;
 pub mod compile;
 pub mod compression;
 mod convert;
+pub mod cors;
 pub mod defaults;
 pub mod diagnostic;
 pub mod draft;

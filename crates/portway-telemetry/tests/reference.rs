@@ -103,7 +103,28 @@ fn docs_access_log_md() {
          ```\n\n\
          Client, time in UTC, request line, status, bytes of content sent, Referer, User-Agent. What is missing is `-`, a\n\
          status that was never sent is `000`; `\"`, `\\` and everything but printable ASCII is written as `\\xHH`. A TCP\n\
-         connection has `TCP` and the name of the listener for a request.\n",
+         connection has `TCP` and the name of the listener for a request.\n\n\
+         ## As an Application Load Balancer\n\n\
+         `alb` writes the fields of an Application Load Balancer's access log in their order:\n\n\
+         ```\n\
+         https 2026-10-10T13:56:37.042Z web 203.0.113.7:51234 10.0.0.1:8080 0.001 1.498 0.002 200 200 120 2500 \
+         \"GET https://app.example.com:443/a?b=c HTTP/1.1\" \"Mozilla/5.0\" TLS_AES_128_GCM_SHA256 TLSv1.3 app \
+         \"4bf92f3577b34da6a3ce929d0e0e4736\" \"app.example.com\" \"-\" - 2026-10-10T13:56:35.541Z \"forward\" \"-\" \"-\" \
+         \"10.0.0.1:8080\" \"200\" \"-\" \"-\" -\n\
+         ```\n\n\
+         Scheme, time of the end, listener, client, target; seconds until the request was sent on, until the target answered and until all was\n\
+         sent (`-1` where it did not come to that); status sent, status of the target as far as it answered; bytes received and sent; request, User-Agent,\n\
+         cipher, version of TLS, target group; trace, else the id of the request; server name of the ClientHello; certificate and rule (not told: `-`);\n\
+         time of the beginning; `forward`, `redirect` or `fixed-response`; where a redirect leads (not told); the fault; target and its status\n\
+         as lists; classification, its reason and the id of the connection (not told). Texts are escaped as in the combined format. A TCP connection\n\
+         has `tcp` or `tls` for a scheme and no request.\n\n\
+         ## As HAProxy\n\n\
+         `httplog` and `tcplog` are HAProxy's formats of these names (sections 8.2.3 and 8.2.2 of its manual), as templates of values: `portway convert`\n\
+         shows them written out.\n\n\
+         ```\n\
+         203.0.113.7:51234 [10/Oct/2026:13:56:35.541] web app/app1 0/0/1/3/5 200 2500 - - ---- 1/1/0/0/0 0/0 \"GET /a?b=c HTTP/1.1\"\n\
+         203.0.113.7:51234 [10/Oct/2026:13:56:35.541] raw app/app1 0/1/5007 212 -- 0/0/0/0/0 0/0\n\
+         ```\n",
     );
     check("access-log.md", &page);
 }

@@ -330,6 +330,15 @@ impl Speaker<'_> {
             Done::Mirrored(id, percent) => {
                 format!("a copy of {percent} % goes to {group} {}", self.group(*id))
             }
+            Done::Traced(true) => "is a step of a trace, which is sampled".to_owned(),
+            Done::Traced(false) => "is a step of a trace, which is not sampled".to_owned(),
+            Done::ToldOrigin(Some(origin)) => format!(
+                "its response says Access-Control-Allow-Origin: {}",
+                String::from_utf8_lossy(origin)
+            ),
+            Done::ToldOrigin(None) => {
+                "its response does not say Access-Control-Allow-Origin: no page of another origin that may read asks".to_owned()
+            }
             Done::TokenUnjudged => "asks for a good token, whose keys are fetched while Portway runs: it goes on as if it were good".to_owned(),
             Done::Asks(id) => format!(
                 "asks {group} {} whether it may go on: taken for a yes, of which nothing is known",

@@ -9,6 +9,7 @@
 //! where one value is needed, a header gives its last occurrence, which is the one the nearest proxy wrote, a
 //! cookie or an argument its first.
 
+pub mod arguments;
 mod calculate;
 mod cipher;
 mod counters;

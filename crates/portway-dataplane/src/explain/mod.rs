@@ -230,6 +230,10 @@ pub enum Done {
     Mirrored(GroupId, u8),
     /// Another service is asked whether it may go on.
     Asks(GroupId),
+    /// It is a step of a trace, which is sampled, or not.
+    Traced(bool),
+    /// Its response is told this of who may read it.
+    ToldOrigin(Option<Vec<u8>>),
     /// Asks for a token that is good by keys which are not known here; the request goes on as if it were.
     TokenUnjudged,
     /// An entry of a map would be put, or taken away; rules after it see the map as it was.

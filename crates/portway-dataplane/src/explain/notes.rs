@@ -1,6 +1,7 @@
 //! Takes down which rules were asked, and what they did.
 
 use super::{Done, Reason, Step};
+use crate::cors;
 use crate::exchange::Exchange;
 use crate::group::Generation;
 use crate::jwt::{self, Found};
@@ -121,6 +122,11 @@ impl Teller for Notes<'_, '_> {
                 target: x.kept.sticks.target,
             },
             (Action::Track { table, .. }, _) => Done::Tracked { table: *table, key },
+            (Action::TraceContext(_), _) => {
+                let sampled = x.scratch.trace.as_ref().is_some_and(|it| it.is_sampled());
+                Done::Traced(sampled)
+            }
+            (Action::Cors(cors), None) => Done::ToldOrigin(cors::told(x, cors)),
             (Action::WaitForBody { .. }, _) => Done::Waits,
             (Action::Authorize(asked), _) => Done::Asks(asked.group),
             (Action::Limit(_) | Action::Authenticate { .. } | Action::Jwt(_), None) => Done::Passes,

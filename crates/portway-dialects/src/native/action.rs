@@ -47,6 +47,8 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("replace_url", "{ pattern, with }"),
     ("strip_prefix", "\"/PREFIX\""),
     ("add_prefix", "\"/PREFIX\""),
+    ("set_argument", "{ NAME = \"TEMPLATE\" }"),
+    ("remove_argument", "\"NAME\""),
     ("set_query", "\"TEMPLATE\""),
     ("set_target", "\"TEMPLATE\""),
     ("set_url", "\"TEMPLATE\""),
@@ -72,6 +74,8 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("limit_concurrency", "{ name, key, amount }"),
     ("trace_context", "true or { sampled = 10 }"),
     ("mirror", "\"GROUP\" or { group, percent, body_bytes }"),
+    ("cors", "\"ORIGIN\" or { origins, methods, … }"),
+    ("security_headers", "true or { content, frame, … }"),
     ("compress", "true or { codings, types, … }"),
     (
         "page_from",
@@ -139,6 +143,7 @@ pub(crate) const ACTION_KEYS: &[&str] = &[
     "target",
     "answer_as",
     "sampled",
+    "replace",
 ];
 
 /// A redirect's status where none is said.
@@ -259,6 +264,8 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         "page_from" => Action::PageFrom(Arc::new(Vec::read(item, reader)?)),
         "trace_context" => Action::TraceContext(super::mirror::read_sampled(item, reader)?),
         "mirror" => Action::Mirror(Form::read(item, reader)?),
+        "cors" => Action::Cors(Arc::new(Form::read(item, reader)?)),
+        "security_headers" => Action::SecurityHeaders(Arc::new(Form::read(item, reader)?)),
         "compress" => Action::Compress(Arc::new(Form::read(item, reader)?)),
         "put_entry" => {
             let table = reader.keyed(item, "a table", &["map", "key", "value"])?;
@@ -350,6 +357,17 @@ fn read_several(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Nam
         "remove_header" => Vec::read(item, reader)?
             .into_iter()
             .map(|name| Action::RemoveHeader { name })
+            .collect(),
+        "set_argument" => pairs::read(item, reader)
+            .into_iter()
+            .map(|(name, value)| Action::SetArgument {
+                name: name.value,
+                value,
+            })
+            .collect(),
+        "remove_argument" => Vec::read(item, reader)?
+            .into_iter()
+            .map(Action::RemoveArgument)
             .collect(),
         "set_variable" => read_variables(item, reader),
         "set_end" => pairs::read::<Expression<Named>>(item, reader)

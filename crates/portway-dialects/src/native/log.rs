@@ -98,8 +98,29 @@ impl Form for RequestIdDraft {
     }
 }
 
+/// The formats that have a name.
+const FORMATS: [&str; 5] = ["json", "combined", "alb", "httplog", "tcplog"];
+
+/// HAProxy's `option httplog` (manual, section 8.2.3).
+const HTTP_LOG: &str = "${log(client_address)}:${log(client_port)} [${log(start_date)}] ${log(listener_transport)} ${log(backend)}/${log(server)} ${log(request_time)}/${log(queue_time)}/${log(connect_time)}/${log(response_time)}/${log(total_time)} ${log(status)} ${log(bytes_read)} ${log(captured_request_cookie).default(`-`)} ${log(captured_response_cookie).default(`-`)} ${log(termination_letters)} ${log(process_connections)}/${log(listener_connections)}/${log(group_connections)}/${log(target_connections)}/${log(retries_marked)} ${log(target_queue)}/${log(group_queue)} ${log(captured_request)} ${log(captured_response)} ${log(request_line).quoted()}";
+/// HAProxy's `option tcplog` (section 8.2.2).
+const TCP_LOG: &str = "${log(client_address)}:${log(client_port)} [${log(accept_date)}] ${log(listener_transport)} ${log(backend)}/${log(server)} ${log(queue_time)}/${log(connect_time)}/${log(session_time)} ${log(bytes_read)} ${log(termination_short)} ${log(process_connections)}/${log(listener_connections)}/${log(group_connections)}/${log(target_connections)}/${log(retries_marked)} ${log(target_queue)}/${log(group_queue)}";
+
+/// A format that is a template of ours.
+fn written(text: &str, item: &Item, reader: &mut Reader<'_>) -> Option<LogFormat<Named>> {
+    let item = Item {
+        content: Content::Text {
+            text: text.to_owned(),
+            exact: None,
+        },
+        span: item.span,
+    };
+    Template::read(&item, reader).map(LogFormat::Template)
+}
+
 impl Form for LogFormat<Named> {
-    const WHAT: &'static str = "\"json\", \"combined\" or a template";
+    const WHAT: &'static str =
+        "\"json\", \"combined\", \"alb\", \"httplog\", \"tcplog\" or a template";
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
         if matches!(item.content, Content::Table(_)) {
@@ -109,9 +130,10 @@ impl Form for LogFormat<Named> {
         match reader.text(item, Self::WHAT)?.text {
             "json" => Some(LogFormat::Json),
             "combined" => Some(LogFormat::Combined),
-            text if !text.contains("${") => {
-                reader.unknown(item.span, "log format", text, ["json", "combined"])
-            }
+            "alb" => Some(LogFormat::Alb),
+            "httplog" => written(HTTP_LOG, item, reader),
+            "tcplog" => written(TCP_LOG, item, reader),
+            text if !text.contains("${") => reader.unknown(item.span, "log format", text, FORMATS),
             _ => Template::read(item, reader).map(LogFormat::Template),
         }
     }
@@ -120,6 +142,7 @@ impl Form for LogFormat<Named> {
         match self {
             LogFormat::Json => Out::text("json"),
             LogFormat::Combined => Out::text("combined"),
+            LogFormat::Alb => Out::text("alb"),
             LogFormat::Template(template) => match template.write() {
                 Out::Text(text) if text.contains("${") => Out::Text(text),
                 bare => Out::one("template", bare),

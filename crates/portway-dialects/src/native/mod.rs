@@ -9,6 +9,7 @@ mod check;
 mod check_step;
 mod choice;
 mod compression;
+mod cors;
 mod form;
 mod forward;
 mod min_healthy;

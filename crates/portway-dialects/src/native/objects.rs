@@ -2,7 +2,7 @@
 
 use super::form::{Field, Fields, Form, Out, Reader, fields, nested};
 use super::pairs;
-use super::{action, authorize, form::words, jwt, mirror};
+use super::{action, authorize, cors, form::words, jwt, mirror};
 use crate::expression::{self, Written};
 use crate::tree::{Content, Entry, Item};
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -389,7 +389,7 @@ impl Form for StoredCounter {
 
 /// Every key of these objects, for the reference to be held against.
 pub(crate) fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 13] = [
+    let lists: [&[&str]; 14] = [
         ProcessDraft::KEYS,
         CertificateDraft::KEYS,
         StickTableDraft::KEYS,
@@ -402,6 +402,7 @@ pub(crate) fn vocabulary() -> Vec<&'static str> {
         action::ACTION_KEYS,
         &authorize::KEYS,
         &jwt::KEYS,
+        &cors::KEYS,
         &mirror::KEYS,
     ];
     lists.concat()

@@ -33,6 +33,8 @@ fn joins(key: &str) -> bool {
         "set_header"
             | "add_header"
             | "remove_header"
+            | "set_argument"
+            | "remove_argument"
             | "set_variable"
             | "unset_variable"
             | "set_timeout"
@@ -133,6 +135,8 @@ fn write(action: &Action<Named>) -> (&'static str, Out) {
         Action::Jwt(jwt) => ("jwt", jwt.write()),
         Action::Limit(limit) => limit::write(limit),
         Action::PageFrom(pages) => ("page_from", pages.write()),
+        Action::Cors(cors) => ("cors", cors.write()),
+        Action::SecurityHeaders(headers) => ("security_headers", headers.write()),
         Action::Compress(compression) => ("compress", compression.write()),
         Action::Service(service) => ("service", service::write(service)),
         Action::SetLog(level) => ("set_log", super::log::write_level(*level)),
@@ -241,6 +245,8 @@ fn rewriting(action: &Action<Named>) -> (&'static str, Out) {
         Action::SetHeader { name, value } => ("set_header", Out::one(name, value.write())),
         Action::AddHeader { name, value } => ("add_header", Out::one(name, value.write())),
         Action::RemoveHeader { name } => ("remove_header", name.write()),
+        Action::SetArgument { name, value } => ("set_argument", Out::one(name, value.write())),
+        Action::RemoveArgument(name) => ("remove_argument", name.write()),
         Action::ReplaceHeader {
             name,
             pattern,

@@ -11,6 +11,7 @@ mod binds;
 mod check;
 mod choice;
 mod control;
+mod cors;
 mod expressions;
 mod group;
 mod jwt;
@@ -32,6 +33,7 @@ pub mod tcp;
 mod text;
 mod tls;
 mod types;
+mod words;
 
 use crate::defaults;
 use crate::diagnostic::Diagnostics;

@@ -9,6 +9,7 @@ use super::text::{
     check_redirect, check_status, check_text, check_token,
 };
 use super::types::{Kind, phase_word, value_word};
+use super::words::action_word;
 use super::{Compiler, Reported, names};
 use crate::action::{Action, AnswerBody, End, FixedResponse, NewTimeout, Phase, Rule, Weighted};
 use crate::choice::StickTo;
@@ -257,6 +258,8 @@ impl Compiler<'_> {
             Action::PageFrom(pages) => self.check_pages(place, pages),
             Action::Authorize(asked) => self.check_authorize(place, asked),
             Action::Jwt(jwt) => self.check_jwt(place, jwt),
+            Action::Cors(cors) => self.check_cors(place, cors),
+            Action::SecurityHeaders(headers) => self.check_security_headers(place, headers),
             Action::Mirror(mirror) => self.check_mirror(place, mirror),
             Action::TraceContext(sampled) => {
                 limits::within(&mut self.found, "a percentage", *sampled, (0, 100), span);
@@ -323,6 +326,7 @@ impl Compiler<'_> {
             }
             Action::SetPath(path) => self.check_rooted(place, "a path", path),
             Action::SetTarget(target) => self.check_rooted(place, "a path", target),
+            Action::SetArgument { value, .. } => self.check_template(place, value),
             Action::SetQuery(query) => self.check_written(place, "a query", query, Use::Target),
             Action::SetUrl(url) => self.check_url(place, url),
             Action::ReplacePath { with, .. }
@@ -676,6 +680,9 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         Action::Authenticate { .. }
         | Action::Authorize(_)
         | Action::Jwt(_)
+        | Action::Cors(_)
+        | Action::SetArgument { .. }
+        | Action::RemoveArgument(_)
         | Action::Mirror(_)
         | Action::TraceContext(_)
         | Action::Tarpit { .. }
@@ -703,7 +710,9 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::RemoveHeader { .. }
         | Action::RemoveHeaders(_)
         | Action::ReplaceHeader { .. } => matches!(phase, Request | Response | AfterResponse),
-        Action::SetStatus { .. } => matches!(phase, Response | AfterResponse),
+        Action::SetStatus { .. } | Action::SecurityHeaders(_) => {
+            matches!(phase, Response | AfterResponse)
+        }
         Action::Reject { .. }
         | Action::Track { .. }
         | Action::Increment { .. }
@@ -728,57 +737,5 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::SetVariable { .. }
         | Action::UnsetVariable(_)
         | Action::SetLog(_) => true,
-    }
-}
-
-/// An action in messages.
-fn action_word<S: crate::stage::Stage>(action: &Action<S>) -> &'static str {
-    match action {
-        Action::Forward(_) | Action::ForwardByName { .. } => "forwarding",
-        Action::Redirect { .. } => "a redirect",
-        Action::Respond(_) => "an answer",
-        Action::Deny(_) => "denying",
-        Action::WaitForBody { .. } => "waiting for the body",
-        Action::Authenticate { .. } | Action::Authorize(_) => "asking for authorization",
-        Action::Jwt(_) => "asking for a token",
-        Action::Accept => "accepting",
-        Action::ExpectProxy(_) => "expecting the PROXY protocol",
-        Action::Reject { .. } => "closing the connection",
-        Action::Tarpit { .. } => "a tarpit",
-        Action::Service(_) => "a service of Portway",
-        Action::SetHeader { .. } => "setting a header",
-        Action::AddHeader { .. } => "adding a header",
-        Action::RemoveHeader { .. } => "removing a header",
-        Action::RemoveHeaders(_) => "removing headers",
-        Action::ReplaceHeader { .. } => "rewriting a header",
-        Action::SetPath(_)
-        | Action::ReplacePath { .. }
-        | Action::StripPrefix(_)
-        | Action::AddPrefix(_) => "changing the path",
-        Action::SetQuery(_) => "changing the query",
-        Action::SetTarget(_) | Action::ReplaceTarget { .. } => "changing path and query",
-        Action::SetUrl(_) | Action::ReplaceUrl { .. } => "changing the request target",
-        Action::Normalize(_) => "normalizing path and query",
-        Action::SetEnd { .. } => "changing an address or a port",
-        Action::SetMethod(_) => "changing the method",
-        Action::SetStatus { .. } => "changing the status",
-        Action::SetVariable { .. } | Action::UnsetVariable(_) => "setting a variable",
-        Action::PutEntry { .. } | Action::RemoveEntry { .. } => "changing a map",
-        Action::Track { .. } => "tracking",
-        Action::Increment { .. } => "raising a counter",
-        Action::SetMark { .. } => "setting a mark",
-        Action::Capture { .. } => "a capture",
-        Action::SetTimeout { .. } => "changing a timeout",
-        Action::Limit(Limit::Body { .. }) => "a limit of bodies",
-        Action::Limit(_) => "a limit",
-        Action::Mirror(_) => "mirroring",
-        Action::TraceContext(_) => "a trace",
-        Action::Compress(_) => "compressing",
-        Action::PageFrom(_) => "a page from elsewhere",
-        Action::HandOver(_) => "handing over to another listener",
-        Action::SetLog(_) => "turning the log on or off",
-        Action::SetStickiness(_) => "a word on stickiness",
-        Action::UseTarget(_) => "the choice of a target",
-        Action::Stick { .. } => "keeping by a stick table",
     }
 }

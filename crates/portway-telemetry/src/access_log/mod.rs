@@ -3,6 +3,7 @@
 //! A line never contains a line feed but its last byte, whatever peers sent: that is the one hard thing here, since every
 //! text in it may come from an attacker. Writing allocates nothing but what the buffer grows by.
 
+mod alb;
 mod combined;
 mod date;
 mod json;
@@ -19,6 +20,8 @@ pub enum Format {
     Json,
     /// Apache's combined format, as nginx writes it.
     Combined,
+    /// The form of an Application Load Balancer's log.
+    Alb,
 }
 
 /// Writes records in one format. Each worker has its own: it remembers the text of the current second.
@@ -39,19 +42,21 @@ impl Formatter {
 
     /// Appends the line of an exchange, with its line feed.
     pub fn exchange(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
-        let date = self.dates.at(record.start);
+        let dates = &mut self.dates;
         match self.format {
-            Format::Json => json::exchange(record, date, out),
-            Format::Combined => combined::exchange(record, date, out),
+            Format::Json => json::exchange(record, dates.at(record.start), out),
+            Format::Combined => combined::exchange(record, dates.at(record.start), out),
+            Format::Alb => alb::exchange(record, dates, out),
         }
     }
 
     /// Appends the line of a TCP connection, with its line feed.
     pub fn connection(&mut self, record: &ConnectionRecord<'_>, out: &mut Vec<u8>) {
-        let date = self.dates.at(record.start);
+        let dates = &mut self.dates;
         match self.format {
-            Format::Json => json::connection(record, date, out),
-            Format::Combined => combined::connection(record, date, out),
+            Format::Json => json::connection(record, dates.at(record.start), out),
+            Format::Combined => combined::connection(record, dates.at(record.start), out),
+            Format::Alb => alb::connection(record, dates, out),
         }
     }
 }

@@ -123,6 +123,48 @@ fn golden_combined() {
 }
 
 #[test]
+fn golden_alb() {
+    let check = |record: &Record<'_>, expected: &str| {
+        assert_eq!(line(Format::Alb, record), format!("{expected}\n"));
+    };
+    let mut record = full();
+    check(
+        &record,
+        concat!(
+            r#"https 2000-10-10T13:56:37.042Z web 203.0.113.7:51234 [2001:db8::1]:8080 0.001 1.498 59.499 200 200 120 2500 "#,
+            r#""GET https://app.example.com:443/a?b=c HTTP/1.1" "Mozilla/5.0" TLS_AES_128_GCM_SHA256 TLSv1.3 app "4bf9" "#,
+            r#""app.example.com" "-" - 2000-10-10T13:55:36.042Z "forward" "-" "bad_response" "[2001:db8::1]:8080" "200" "-" "-" -"#
+        ),
+    );
+    // An answer of our own, to a host with a port.
+    record.upstream = Upstream::default();
+    record.durations = Durations {
+        total: Some(Duration::from_millis(1)),
+        ..Durations::default()
+    };
+    (record.status, record.fault, record.tls, record.sni) = (301, None, None, None);
+    (record.scheme, record.host) = ("http", Some(&b"[::1]:8080"[..]));
+    (record.trace_id, record.user_agent) = (None, Some(&b"a\"b\\c\n\xc3\xa9"[..]));
+    record.listener = "my web";
+    check(
+        &record,
+        concat!(
+            r#"http 2000-10-10T13:55:36.043Z my\x20web 203.0.113.7:51234 - -1 -1 -1 301 - 120 2500 "#,
+            r#""GET http://[::1]:8080/a?b=c HTTP/1.1" "a\x22b\x5Cc\x0A\xC3\xA9" - - - "018f-1" "#,
+            r#""-" "-" - 2000-10-10T13:55:36.042Z "redirect" "-" "-" "-" "-" "-" "-" -"#
+        ),
+    );
+    let bare = Record::new(UNIX_EPOCH, "web", None, 80);
+    check(
+        &bare,
+        concat!(
+            r#"http 1970-01-01T00:00:00.000Z web - - -1 -1 -1 - - 0 0 "- - -" "-" - - - "-" "-" "-" - "#,
+            r#"1970-01-01T00:00:00.000Z "-" "-" "-" "-" "-" "-" "-" -"#
+        ),
+    );
+}
+
+#[test]
 fn golden_connections() {
     let check = |format, expected: &str| {
         let mut out = Vec::new();
@@ -135,6 +177,13 @@ fn golden_connections() {
     check(
         Format::Combined,
         r#"203.0.113.7 - - [10/Oct/2000:13:55:36 +0000] "TCP raw" 000 42 "-" "-""#,
+    );
+    check(
+        Format::Alb,
+        concat!(
+            r#"tcp 2000-10-10T13:55:36.042Z raw 203.0.113.7:51234 [2001:db8::1]:8080 0.000 -1 -1 - - 17 42 "#,
+            r#""- - -" "-" - - app "-" "-" "-" - 2000-10-10T13:55:36.042Z "forward" "-" "-" "[2001:db8::1]:8080" "-" "-" "-" -"#
+        ),
     );
     check(
         Format::Json,
@@ -250,7 +299,7 @@ proptest! {
         record.status = status;
         record.bytes_out = bytes;
         record.durations.total = Some(Duration::from_micros(micros));
-        for format in [Format::Json, Format::Combined] {
+        for format in [Format::Json, Format::Combined, Format::Alb] {
             let line = line(format, &record);
             let body = line.strip_suffix('\n').expect("ends with a line feed");
             let breaks = |c: char| c.is_control() || c == '\u{2028}' || c == '\u{2029}';

@@ -93,6 +93,17 @@ impl Choices {
             (Phase::Request, 2) if self.one_in(8) && !forward.is_empty() => self.page_from(forward),
             (Phase::Request, 2) if self.one_in(16) => Action::TraceContext(self.one(100, &[0, 10])),
             (Phase::Request, 2) if self.one_in(8) => self.jwt(),
+            (Phase::Request, 2) if self.one_in(8) => self.cors(),
+            (Phase::Response | Phase::AfterResponse, 3) if self.one_in(6) => {
+                self.security_headers()
+            }
+            (Phase::Request, 3) if self.one_in(6) => match self.one_in(2) {
+                true => Action::RemoveArgument(self.token()),
+                false => Action::SetArgument {
+                    name: self.token(),
+                    value: self.template(place),
+                },
+            },
             (Phase::Request, 2) if self.one_in(8) && !forward.is_empty() => {
                 self.authorize(place, forward)
             }

@@ -547,7 +547,7 @@ impl Choices {
         };
         AccessLogDraft {
             format: self.setting(|c| match c.below(4) {
-                1 => LogFormat::Combined,
+                1 => c.one(LogFormat::Combined, &[LogFormat::Alb]),
                 2 | 3 => LogFormat::Template(c.template(place)),
                 _ => LogFormat::Json,
             }),

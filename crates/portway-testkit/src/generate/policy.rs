@@ -3,6 +3,7 @@
 use super::{Choices, Place};
 use portway_model::action::Action;
 use portway_model::authorize::{Authorize, Trust};
+use portway_model::cors::{Cors, SecurityHeaders};
 use portway_model::jwt::{
     Claim, ClaimForm, Jwt, JwtAlgorithm, KeySource, KeyUrl, OnBadToken, REFRESH, TokenFrom,
 };
@@ -67,6 +68,48 @@ impl Choices {
             group: usual.group,
         };
         Action::Authorize(Arc::new(asked))
+    }
+
+    /// Who may read.
+    pub(super) fn cors(&mut self) -> Action<Named> {
+        let origins = self.at_least_one(2, |c| {
+            c.one("https://a.example", &["https://*.b.example:8443", "null"])
+                .to_owned()
+        });
+        let usual = Cors::new(origins);
+        let word = |c: &mut Self| c.one("X-A", &["PUT", "*"]).to_owned();
+        Action::Cors(Arc::new(Cors {
+            methods: match self.one_in(2) {
+                true => usual.methods,
+                false => self.some(3, word),
+            },
+            headers: self.some(3, word),
+            expose: self.some(3, word),
+            credentials: self.one_in(2),
+            max_age: self.maybe(|_| Duration::from_secs(600)),
+            origins: usual.origins,
+        }))
+    }
+
+    /// What browsers are told.
+    pub(super) fn security_headers(&mut self) -> Action<Named> {
+        let usual = SecurityHeaders::default();
+        let text = |c: &mut Self, usual: &str| match c.one_in(2) {
+            true => usual.to_owned(),
+            false => c.one("", &["DENY", "default-src 'self'"]).to_owned(),
+        };
+        Action::SecurityHeaders(Arc::new(SecurityHeaders {
+            transport: self.one(usual.transport, &[Duration::ZERO, Duration::from_secs(60)]),
+            subdomains: self.one_in(3),
+            preload: self.one_in(3),
+            frame: text(self, &usual.frame),
+            referrer: text(self, &usual.referrer),
+            nosniff: !self.one_in(3),
+            content: text(self, &usual.content),
+            permissions: text(self, &usual.permissions),
+            opener: text(self, &usual.opener),
+            replace: self.one_in(3),
+        }))
     }
 
     /// A token that is asked for.

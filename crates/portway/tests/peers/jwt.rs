@@ -92,7 +92,9 @@ fn ec_key(scene: &Scene, name: &str) -> String {
     let (key, public) = (format!("{name}.ec"), format!("{name}.pub"));
     let curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
     openssl(scene, &[&["genpkey", "-out", &key][..], &curve].concat());
-    let out = ["pkey", "-in", &key, "-pubout", "-outform", "DER", "-out", &public];
+    let out = [
+        "pkey", "-in", &key, "-pubout", "-outform", "DER", "-out", &public,
+    ];
     openssl(scene, &out);
     let der = fs::read(scene.path(&public)).unwrap();
     let (x, y) = der[der.len() - 64..].split_at(32);
@@ -110,7 +112,7 @@ fn side_by_side(der: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for _ in 0..2 {
         bytes.pop_front();
-        let length = bytes.pop_front().unwrap().into();
+        let length = usize::from(bytes.pop_front().unwrap());
         let number: Vec<u8> = bytes.drain(..length).collect();
         let number = &number[number.len().saturating_sub(32)..];
         out.extend(std::iter::repeat_n(0, 32 - number.len()));
@@ -128,9 +130,13 @@ fn now() -> u64 {
 
 /// Signs as OpenSSL does with these options.
 fn signed(scene: &Scene, header: &str, claims: &str, options: &[&str], ec: bool) -> String {
-    let text = format!("{}.{}", base64url(header.as_bytes()), base64url(claims.as_bytes()));
+    let text = format!(
+        "{}.{}",
+        base64url(header.as_bytes()),
+        base64url(claims.as_bytes())
+    );
     scene.file("signed.txt", &text);
-    let sign = ["dgst", "-sha256", "-out", "signature.bin"];
+    let sign = ["dgst", "-sha256", "-binary", "-out", "signature.bin"];
     openssl(scene, &[&sign[..], options, &["signed.txt"]].concat());
     let mut signature = fs::read(scene.path("signature.bin")).unwrap();
     if ec {
@@ -142,7 +148,13 @@ fn signed(scene: &Scene, header: &str, claims: &str, options: &[&str], ec: bool)
 /// A token of ours, by the key of this name.
 fn token(scene: &Scene, key: &str, claims: &str) -> String {
     let header = format!(r#"{{"alg":"ES256","kid":"{key}"}}"#);
-    signed(scene, &header, claims, &["-sign", &format!("{key}.ec")], true)
+    signed(
+        scene,
+        &header,
+        claims,
+        &["-sign", &format!("{key}.ec")],
+        true,
+    )
 }
 
 /// A web listener that asks for a token.
@@ -158,7 +170,8 @@ fn ask(stage: &Stage, port: u16, token: &str, more: &[&str]) -> String {
     let url = format!("http://127.0.0.1:{port}/page");
     let authorization = format!("Authorization: Bearer {token}");
     let mut arguments = vec!["-s", "-i", "-m", "20", "-H", &authorization];
-    more.iter().for_each(|header| arguments.extend(["-H", header]));
+    more.iter()
+        .for_each(|header| arguments.extend(["-H", header]));
     arguments.push(&url);
     stage.scene.curl(&arguments).good()
 }
@@ -169,7 +182,10 @@ fn refused(answer: &str, why: &str) {
         "WWW-Authenticate: Bearer realm=\"api\", error=\"invalid_token\", error_description=\"{why}\""
     );
     let told = answer.lines().any(|line| line.trim_end() == challenge);
-    assert!(answer.starts_with("HTTP/1.1 401 ") && told, "{why}: {answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 401 ") && told,
+        "{why}: {answer}"
+    );
 }
 
 #[track_caller]
@@ -202,48 +218,108 @@ fn a_good_token_goes_on_and_no_other() {
     let answer = ask(&stage, web, &fine, &["X-USER: eve", "x-roles: all"]);
     good(&answer);
     let line = |text: &str| answer.lines().any(|it| it.trim_end() == text);
-    assert!(line("x-user: anna X: é") && line(r#"x-roles: ["a","b"]"#), "{answer}");
-    assert!(!answer.contains("eve") && !answer.contains("all"), "{answer}");
+    assert!(
+        line("x-user: anna X: é") && line(r#"x-roles: ["a","b"]"#),
+        "{answer}"
+    );
+    assert!(
+        !answer.contains("eve") && !answer.contains("all"),
+        "{answer}"
+    );
     let by = |claims: &str| token(&stage.scene, "own", claims);
     let late = by(&claims(now() - 61, ""));
     refused(&ask(&stage, web, &late, &[]), "the token has expired");
     let early = by(&claims(soon, &format!(r#","nbf":{soon}"#)));
     refused(&ask(&stage, web, &early, &[]), "the token is not valid yet");
     let elsewhere = by(&claims(soon, "").replace("login", "logout"));
-    refused(&ask(&stage, web, &elsewhere, &[]), "the issuer of the token is not accepted");
+    refused(
+        &ask(&stage, web, &elsewhere, &[]),
+        "the issuer of the token is not accepted",
+    );
     let for_others = by(&claims(soon, "").replace("\"api\"", "[\"x\"]"));
-    refused(&ask(&stage, web, &for_others, &[]), "the token is for another audience");
+    refused(
+        &ask(&stage, web, &for_others, &[]),
+        "the token is for another audience",
+    );
     let lacking = by(&claims(soon, "").replace("read ", ""));
-    refused(&ask(&stage, web, &lacking, &[]), "the token lacks what is needed here");
+    refused(
+        &ask(&stage, web, &lacking, &[]),
+        "the token lacks what is needed here",
+    );
     let endless = by(r#"{"iss":"login","aud":"api","scope":"read"}"#);
-    refused(&ask(&stage, web, &endless, &[]), "the token lacks what is needed here");
+    refused(
+        &ask(&stage, web, &endless, &[]),
+        "the token lacks what is needed here",
+    );
     let foreign = token(&stage.scene, "other", &claims(soon, ""));
-    refused(&ask(&stage, web, &foreign, &[]), "the key of the token is not known");
+    refused(
+        &ask(&stage, web, &foreign, &[]),
+        "the key of the token is not known",
+    );
     let options = ["-sign", "other.ec"];
     let header = r#"{"alg":"ES256","kid":"own"}"#;
     let forged = signed(&stage.scene, header, &claims(soon, ""), &options, true);
-    refused(&ask(&stage, web, &forged, &[]), "the signature of the token is wrong");
-    let none = format!("{}.{}.", base64url(br#"{"alg":"none"}"#), base64url(claims(soon, "").as_bytes()));
-    refused(&ask(&stage, web, &none, &[]), "the algorithm of the token is not accepted");
+    refused(
+        &ask(&stage, web, &forged, &[]),
+        "the signature of the token is wrong",
+    );
+    let none = format!(
+        "{}.{}.",
+        base64url(br#"{"alg":"none"}"#),
+        base64url(claims(soon, "").as_bytes())
+    );
+    refused(
+        &ask(&stage, web, &none, &[]),
+        "the algorithm of the token is not accepted",
+    );
     let public = fs::read(stage.scene.path("own.pub")).unwrap();
     let mut hex = String::new();
-    public.iter().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
+    public
+        .iter()
+        .for_each(|byte| write!(hex, "{byte:02x}").unwrap());
     let (mac, key) = (["-mac", "HMAC", "-macopt"], format!("hexkey:{hex}"));
     let header = r#"{"alg":"HS256","kid":"own"}"#;
-    let confused = signed(&stage.scene, header, &claims(soon, ""), &[&mac[..], &[&key]].concat(), false);
-    refused(&ask(&stage, web, &confused, &[]), "the algorithm of the token is not accepted");
+    let confused = signed(
+        &stage.scene,
+        header,
+        &claims(soon, ""),
+        &[&mac[..], &[&key]].concat(),
+        false,
+    );
+    refused(
+        &ask(&stage, web, &confused, &[]),
+        "the algorithm of the token is not accepted",
+    );
     refused(&ask(&stage, web, "a.b", &[]), "the token is malformed");
     let mut without = Client::new(web);
     without.send("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YTpi\r\n\r\n");
     let answer = without.answer();
-    assert!(answer.starts_with("http/1.1 401 ") && answer.contains("\r\nwww-authenticate: bearer realm=\"api\"\r\n"), "{answer}");
-    for (result, count) in [("valid", "1"), ("claims", "2"), ("algorithm", "2"), ("missing", "1"), ("signature", "1")] {
+    assert!(
+        answer.starts_with("http/1.1 401 ")
+            && answer.contains("\r\nwww-authenticate: bearer realm=\"api\"\r\n"),
+        "{answer}"
+    );
+    for (result, count) in [
+        ("valid", "1"),
+        ("claims", "2"),
+        ("algorithm", "2"),
+        ("missing", "1"),
+        ("signature", "1"),
+    ] {
         assert_eq!(counted(&stage, result), count, "{result}");
     }
     // What is said of a token says why, and a reload goes over to other rules.
     let explained = stage.scene.run(
         crate::support::PORTWAY,
-        &["explain", "web.toml", "--", "GET", &format!("http://127.0.0.1:{web}/"), "-H", &format!("Authorization: Bearer {fine}")],
+        &[
+            "explain",
+            "web.toml",
+            "--",
+            "GET",
+            &format!("http://127.0.0.1:{web}/"),
+            "-H",
+            &format!("Authorization: Bearer {fine}"),
+        ],
     );
     assert!(explained.stdout.contains("lets it pass"), "{explained}");
     let pass = text.replace("realm = 'api'", "on_failure = 'pass'");
@@ -251,15 +327,35 @@ fn a_good_token_goes_on_and_no_other() {
     let answer = ask(&stage, web, &late, &["X-User: eve"]);
     good(&answer);
     assert!(!answer.contains("eve"), "{answer}");
-    stage.becomes(&text.replace("realm = 'api'", "on_failure = 'pass_missing', realm = 'api'"));
+    stage.becomes(&text.replace(
+        "realm = 'api'",
+        "on_failure = 'pass_missing', realm = 'api'",
+    ));
     refused(&ask(&stage, web, &late, &[]), "the token has expired");
     assert_eq!(Client::new(web).ask("/"), "app");
     // Two with other keys: in PEM, and a secret.
     let options = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
-    openssl(&stage.scene, &[&["genpkey", "-out", "rsa.key"], &options[..]].concat());
-    openssl(&stage.scene, &["pkey", "-in", "rsa.key", "-pubout", "-out", "rsa.pem"]);
-    stage.becomes(&asking(web, "keys = 'rsa.pem', token = [{ cookie = 't' }, { query = 't' }]", app.port));
-    let pss = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:-1", "-sign", "rsa.key"];
+    openssl(
+        &stage.scene,
+        &[&["genpkey", "-out", "rsa.key"], &options[..]].concat(),
+    );
+    openssl(
+        &stage.scene,
+        &["pkey", "-in", "rsa.key", "-pubout", "-out", "rsa.pem"],
+    );
+    stage.becomes(&asking(
+        web,
+        "keys = 'rsa.pem', token = [{ cookie = 't' }, { query = 't' }]",
+        app.port,
+    ));
+    let pss = [
+        "-sigopt",
+        "rsa_padding_mode:pss",
+        "-sigopt",
+        "rsa_pss_saltlen:-1",
+        "-sign",
+        "rsa.key",
+    ];
     for (algorithm, options) in [("RS256", &pss[4..]), ("PS256", &pss[..])] {
         let header = format!(r#"{{"alg":"{algorithm}"}}"#);
         let token = signed(&stage.scene, &header, &claims(soon, ""), options, false);
@@ -270,11 +366,25 @@ fn a_good_token_goes_on_and_no_other() {
     }
     let secret = "secret of at least thirty-two bytes";
     stage.scene.file("secret.key", format!("{secret}\n"));
-    stage.becomes(&asking(web, "secret = 'secret.key', algorithms = ['HS256']", app.port));
-    let hs = signed(&stage.scene, r#"{"alg":"HS256"}"#, &claims(soon, ""), &["-hmac", secret], false);
+    stage.becomes(&asking(
+        web,
+        "secret = 'secret.key', algorithms = ['HS256']",
+        app.port,
+    ));
+    let hs = signed(
+        &stage.scene,
+        r#"{"alg":"HS256"}"#,
+        &claims(soon, ""),
+        &["-hmac", secret],
+        false,
+    );
     good(&ask(&stage, web, &hs, &[]));
     stage.scene.file("secret.key", "too short\n");
-    let answer = stage.reload(&asking(web, "secret = 'secret.key', algorithms = ['HS256']", app.port));
+    let answer = stage.reload(&asking(
+        web,
+        "secret = 'secret.key', algorithms = ['HS256']",
+        app.port,
+    ));
     assert_eq!(answer["ok"], false, "{answer:#}");
     good(&ask(&stage, web, &hs, &[]));
 }
@@ -285,7 +395,10 @@ fn keys_are_fetched_and_change() {
     let names = ["one", "two", "three"];
     let [one, two, three] = names.map(|name| ec_key(&scene, name));
     let keys = Keys::start(&set(&[&one]));
-    let jwt = format!("keys = 'http://127.0.0.1:{}/keys', realm = 'api'", keys.port);
+    let jwt = format!(
+        "keys = 'http://127.0.0.1:{}/keys', realm = 'api'",
+        keys.port
+    );
     let text = asking(web, &jwt, app.port);
     // The first request waits for keys, where it must.
     let stage = Stage::with(scene, &text, &[]);
@@ -295,7 +408,10 @@ fn keys_are_fetched_and_change() {
     assert_eq!(keys.asked(), 1);
     // Nobody makes it ask more often than in ten seconds.
     for _ in 0..5 {
-        refused(&ask(&stage, web, &by_two, &[]), "the key of the token is not known");
+        refused(
+            &ask(&stage, web, &by_two, &[]),
+            "the key of the token is not known",
+        );
     }
     assert_eq!(keys.asked(), 1);
     keys.answers(200, &set(&[&one, &two]));
@@ -306,7 +422,12 @@ fn keys_are_fetched_and_change() {
     assert_eq!(keys.asked(), 2);
     // What lies, fails or hangs takes no key away, over a reload neither.
     let mut asked = keys.asked();
-    for (status, body) in [(500, String::new()), (200, "<html>".to_owned()), (200, set(&[])), (0, String::new())] {
+    for (status, body) in [
+        (500, String::new()),
+        (200, "<html>".to_owned()),
+        (200, set(&[])),
+        (0, String::new()),
+    ] {
         keys.answers(status, &body);
         eventually("it is asked again", || {
             let _ = ask(&stage, web, &by_three, &[]);
@@ -314,9 +435,14 @@ fn keys_are_fetched_and_change() {
         });
         asked = keys.asked();
         good(&ask(&stage, web, &by_one, &[]));
-        stage.becomes(&format!("{text}\n[target_group.app.timeouts]\nresponse = '{}s'\n", 20 + asked));
+        stage.becomes(&format!(
+            "{text}\n[target_group.app.timeouts]\nresponse = '{}s'\n",
+            20 + asked
+        ));
         good(&ask(&stage, web, &by_two, &[]));
-        eventually("the reload asks too", || (keys.asked() > asked).then_some(()));
+        eventually("the reload asks too", || {
+            (keys.asked() > asked).then_some(())
+        });
         asked = keys.asked();
     }
     assert!(stage.metric("portway_token_key_fetches_total{result=\"failed\"} ") != "0");
@@ -328,12 +454,18 @@ fn keys_are_fetched_and_change() {
     });
     good(&ask(&stage, web, &by_three, &[]));
     // Where there never were any, nobody passes, and who gave up is not waited for.
-    stage.becomes(&asking(web, &format!("keys = 'http://127.0.0.1:{}/keys'", free_port()), app.port));
+    stage.becomes(&asking(
+        web,
+        &format!("keys = 'http://127.0.0.1:{}/keys'", free_port()),
+        app.port,
+    ));
     let answer = ask(&stage, web, &by_three, &[]);
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert_eq!(counted(&stage, "no_keys"), "1");
     let served = "portway_listener_requests_in_flight{listener=\"web\"} ";
-    eventually("nobody is served", || (stage.metric(served) == "0").then_some(()));
+    eventually("nobody is served", || {
+        (stage.metric(served) == "0").then_some(())
+    });
 }
 
 #[test]
@@ -343,11 +475,21 @@ fn keys_come_over_tls_from_this_very_process() {
     let one = ec_key(&scene, "one");
     let keys = Keys::start(&set(&[&one]));
     certificate(&scene, "ca", Key::Ecdsa, "test authority", &[], Issuer::Own);
-    certificate(&scene, "login", Key::Ecdsa, "login", &["localhost"], Issuer::Signed("ca"));
+    certificate(
+        &scene,
+        "login",
+        Key::Ecdsa,
+        "login",
+        &["localhost"],
+        Issuer::Signed("ca"),
+    );
     let text = |ca: &str| {
         let url = format!("https://localhost:{login}/.well-known/jwks.json");
-        asking(web, &format!("keys = '{url}', refresh = '10s'{ca}"), app.port)
-            + &listener("login", login, "keys")
+        asking(
+            web,
+            &format!("keys = '{url}', refresh = '10s'{ca}"),
+            app.port,
+        ) + &listener("login", login, "keys")
             + "certificates = ['login']\n"
             + &group("keys", &[keys.port])
             + "[certificate.login]\nfile = 'login.pem'\nkey = 'login.key'\n"
@@ -362,7 +504,14 @@ fn keys_come_over_tls_from_this_very_process() {
     // One that no known authority stands behind is not believed.
     stage.becomes(&text(", ca = 'own.pem'").replace("own.pem", "login.pem"));
     good(&ask(&stage, web, &by_one, &[]));
-    certificate(&stage.scene, "else", Key::Ecdsa, "another", &[], Issuer::Own);
+    certificate(
+        &stage.scene,
+        "else",
+        Key::Ecdsa,
+        "another",
+        &[],
+        Issuer::Own,
+    );
     stage.becomes(&text(", ca = 'else.pem'"));
     let answer = ask(&stage, web, &by_one, &[]);
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");

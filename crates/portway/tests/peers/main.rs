@@ -4,6 +4,7 @@
 //! They are installed by `cargo xtask test`. Each test starts what it needs in a folder of its own, on ports of its own.
 #![cfg(test)]
 
+mod browser;
 mod certificates;
 mod echo;
 mod namespace;

@@ -28,18 +28,26 @@ impl Lowering<'_, '_, '_> {
         let issuer = config.text("Issuer")?.value.to_owned();
         let endpoint = config.text("JwksEndpoint")?;
         if !UrlParts::of(endpoint.value).is_some_and(|url| url.tls) {
-            let message = format!("`JwksEndpoint` is a URL of HTTPS, and `{}` is none", endpoint.value);
+            let message = format!(
+                "`JwksEndpoint` is a URL of HTTPS, and `{}` is none",
+                endpoint.value
+            );
             self.error(Code::OutOfRange, endpoint.span, message);
             return None;
         }
         if front.protocol.value != Protocol::Https {
             let message = format!("listener `{}` takes tokens in the clear", front.id);
             let clear = Diagnostic::warning(Code::Unprotected, config.span, message);
-            self.found.push(clear.help("AWS wants `HTTPS` here: whoever listens on the way has the token"));
+            self.found.push(
+                clear.help("AWS wants `HTTPS` here: whoever listens on the way has the token"),
+            );
         }
         let claims = config.objects("AdditionalClaims");
         if claims.len() > MOST {
-            let message = format!("`AdditionalClaims` has at most {MOST} claims, and this has {}", claims.len());
+            let message = format!(
+                "`AdditionalClaims` has at most {MOST} claims, and this has {}",
+                claims.len()
+            );
             self.error(Code::OutOfRange, config.span, message);
             return None;
         }
@@ -66,13 +74,18 @@ impl Lowering<'_, '_, '_> {
             _ => ClaimForm::Words,
         };
         let values = claim.texts("Values");
-        let odd = values.iter().find(|it| form == ClaimForm::Words && it.value.contains(' '));
+        let odd = values
+            .iter()
+            .find(|it| form == ClaimForm::Words && it.value.contains(' '));
         let wrong = if OWN.contains(&name.value) {
             Some((name.span, format!("`{}` is looked at anyway", name.value)))
         } else if name.value.starts_with('$') {
             Some((name.span, format!("`{}` is no name of a claim", name.value)))
         } else if values.is_empty() || values.len() > MOST {
-            let message = format!("a claim has 1 to {MOST} values, and this has {}", values.len());
+            let message = format!(
+                "a claim has 1 to {MOST} values, and this has {}",
+                values.len()
+            );
             Some((claim.span, message))
         } else {
             odd.map(|it| (it.span, format!("`{}` is no single word", it.value)))
