@@ -21,6 +21,15 @@ const ASKED_HEADERS: &str = "Access-Control-Request-Headers";
 /// What a target says of it.
 const OF_RESPONSES: [&str; 3] = [ALLOW_ORIGIN, ALLOW_CREDENTIALS, EXPOSE];
 
+/// What rules on a request give its response.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    /// Cookies that it sets because a service that was asked about the request said so.
+    pub(crate) cookies: Vec<Vec<u8>>,
+    /// Who may read it.
+    pub(crate) cors: Option<Arc<Cors>>,
+}
+
 /// The response is told who may read it; a browser that asks first is answered.
 pub(crate) fn take_part(x: &mut Exchange<'_>, cors: &Arc<Cors>) -> Option<Decision> {
     let origin = header(x, "Origin");

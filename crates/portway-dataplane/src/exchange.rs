@@ -7,6 +7,7 @@ use crate::body;
 use crate::buffer::Buffer;
 use crate::captures::Captures;
 use crate::connection::{Connection, TlsDetails};
+use crate::cors::Given;
 use crate::credentials::Checks;
 use crate::deadline::{Deadlines, NewTimeouts};
 use crate::facts::facts_of_connection;
@@ -34,7 +35,6 @@ use portway_core::stick::{Entry, Event, Table};
 use portway_core::trace::{TraceContext, TracePart};
 use portway_model::action::End;
 use portway_model::compression::{Compression, ContentCoding};
-use portway_model::cors::Cors;
 use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, Message, Scope, TargetFigure, TimeoutOf, Variable,
 };
@@ -89,15 +89,6 @@ pub(crate) struct Scratch {
     pub(crate) given: Option<Box<Given>>,
     pub(crate) mirrors: Mirrors,
     pub(crate) trace: Option<TraceContext>,
-}
-
-/// What rules on a request give its response.
-#[derive(Debug, Default)]
-pub(crate) struct Given {
-    /// Cookies that it sets because a service that was asked about the request said so.
-    pub(crate) cookies: Vec<Vec<u8>>,
-    /// Who may read it.
-    pub(crate) cors: Option<Arc<Cors>>,
 }
 
 impl Scratch {

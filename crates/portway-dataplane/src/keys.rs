@@ -36,7 +36,7 @@ const MIN_RSA_BYTES: usize = 264;
 /// How a signature is held against a key.
 enum Verifier {
     Public(ParsedPublicKey),
-    Shared(hmac::Key),
+    Shared(Box<hmac::Key>),
 }
 
 /// A key with what it may be used for.
@@ -156,7 +156,7 @@ impl Key {
             .filter(|it| secret.len() >= it.secret_bytes());
         let verifier = |it: &JwtAlgorithm| {
             let key = hmac::Key::new(kind(*it)?, secret);
-            Some((*it, Verifier::Shared(key)))
+            Some((*it, Verifier::Shared(Box::new(key))))
         };
         let verifiers: Vec<_> = long.filter_map(verifier).collect();
         (!verifiers.is_empty()).then_some(Self {

@@ -65,14 +65,9 @@ impl Form for TokenFrom {
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
         let table = reader.keyed(item, Self::WHAT, &["header", "cookie", "query"])?;
         let mut places = Vec::new();
-        let kinds: [(&str, fn(String) -> Self); 3] = [
-            ("header", Self::Header),
-            ("cookie", Self::Cookie),
-            ("query", Self::Query),
-        ];
-        for (key, kind) in kinds {
-            places.extend(table.optional(key, reader).map(kind));
-        }
+        places.extend(table.optional("header", reader).map(Self::Header));
+        places.extend(table.optional("cookie", reader).map(Self::Cookie));
+        places.extend(table.optional("query", reader).map(Self::Query));
         match places.pop() {
             Some(place) if places.is_empty() => Some(place),
             _ => reader.refuse(
