@@ -79,7 +79,7 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 41] = [
+    pub const ALL: [Family; 43] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
