@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod balance;
 pub mod budget;
+pub mod priority;
 pub mod certificate;
 pub mod client_hello;
 pub mod coding;

@@ -13,6 +13,7 @@ use crate::track::Tracked;
 use crate::variables::Variables;
 use crate::worker::Worker;
 use portway_core::evaluate::{Fetched, TlsFacts};
+use portway_core::priority::Priority;
 use portway_core::stick::Event;
 use portway_model::action::End;
 use portway_model::defaults;
@@ -60,6 +61,8 @@ pub(crate) struct Rare {
     pub(crate) held: Vec<Held>,
     /// Connections to targets that no other client may have.
     pub(crate) own: Own,
+    /// What its rules say of its place among those that wait for a target.
+    priority: Cell<Priority>,
     /// It was accepted by another listener.
     handed_over: Option<HandedOver>,
 }
@@ -377,6 +380,17 @@ impl Connection {
     /// What few connections have; made where there is none.
     pub(crate) fn rare(&self) -> &Rare {
         self.rare.get_or_init(Box::default)
+    }
+
+    /// What its rules say of its place among those that wait for a target.
+    pub(crate) fn priority(&self) -> Priority {
+        let rare = self.rare.get();
+        rare.map_or_else(Priority::default, |it| it.priority.get())
+    }
+
+    /// A rule says another.
+    pub(crate) fn set_priority(&self, priority: Priority) {
+        self.rare().priority.set(priority);
     }
 
     /// Remembers which listener has accepted it.

@@ -20,7 +20,7 @@ use crate::pages::Pages;
 use crate::peer_certificate;
 use crate::policy::Side;
 use crate::quota::Held;
-use crate::record::Counted;
+use crate::record::{Counted, LogWish};
 use crate::request_line::LineEdits;
 use crate::sticky::Kept;
 use crate::times::LookedAt;
@@ -31,6 +31,7 @@ use portway_core::http1::{
     BodyLength, Known, Method, RequestFraming, RequestHead, ResponseBody, ResponseHead, TargetForm,
     Version,
 };
+use portway_core::priority::Priority;
 use portway_core::stick::{Entry, Event, Table};
 use portway_core::trace::{TraceContext, TracePart};
 use portway_model::action::End;
@@ -38,7 +39,6 @@ use portway_model::compression::{Compression, ContentCoding};
 use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, Message, Scope, TargetFigure, TimeoutOf, Variable,
 };
-use portway_model::log::LogLevel;
 use portway_model::settings::CaptureCookie;
 use portway_model::snapshot::{GroupId, MapId, StickTableId, UserlistId};
 use portway_model::span::{Origin, Span};
@@ -74,6 +74,8 @@ pub(crate) struct Scratch {
     pub(crate) reason: Vec<u8>,
     pub(crate) timeouts: NewTimeouts,
     pub(crate) deadlines: Deadlines,
+    /// What rules said of its place among those that wait for a target.
+    pub(crate) priority: Option<Priority>,
     pub(crate) body_limits: BodyLimits,
     /// Says whether the response is compressed.
     pub(crate) compression: Option<Arc<Compression>>,
@@ -105,6 +107,7 @@ impl Scratch {
         self.response_body.clear();
         self.reason.clear();
         self.timeouts = NewTimeouts::default();
+        self.priority = None;
         self.body_limits = BodyLimits::default();
         self.compression = None;
         self.pages = None;
@@ -187,17 +190,6 @@ pub(crate) struct Ledger {
     pub(crate) logged: bool,
     /// Its record is being written before its end.
     pub(crate) early: bool,
-}
-
-/// What rules said of the record of an exchange.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogWish {
-    /// Nothing.
-    AsConfigured,
-    /// It is not logged.
-    Silent,
-    /// It is logged with this level.
-    Level(LogLevel),
 }
 
 /// How a rule answered in place of a target.
@@ -506,6 +498,10 @@ impl Facts for Exchange<'_> {
 
     fn is_local(&self, address: IpAddr) -> Option<bool> {
         Some(crate::sys::is_local(address))
+    }
+
+    fn priority(&self) -> Priority {
+        self.scratch.priority.unwrap_or(self.connection.priority())
     }
 
     fn timeout(&self, of: TimeoutOf) -> Option<u64> {

@@ -5,8 +5,9 @@
 
 use crate::buffer::Buffer;
 use crate::connection::Connection;
-use crate::exchange::{Arrival, Exchange, LogWish, RequestIdText, Scratch};
+use crate::exchange::{Arrival, Exchange, RequestIdText, Scratch};
 use crate::fault::Fault;
+use crate::record::LogWish;
 use crate::reply;
 use crate::serve::{self, Next};
 use crate::stream::Stream;

@@ -360,7 +360,12 @@ async fn upstream<'c>(
     let mut attempts = Attempts::new(group, bound, false);
     loop {
         let bound = attempts.bound;
-        let ask = Ask { group, key, bound };
+        let ask = Ask {
+            group,
+            key,
+            bound,
+            priority: None,
+        };
         let reserved = reserve::reserve(connection, ask, &mut attempts.tried, |waited| {
             passed.queue_positions.0 += waited.positions.0;
             passed.queue_positions.1 += waited.positions.1;

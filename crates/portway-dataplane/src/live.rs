@@ -7,6 +7,7 @@
 mod aside;
 mod hearing;
 mod passive;
+mod in_flight;
 mod weight;
 
 use crate::live_rate::LiveRate;
@@ -22,6 +23,7 @@ use crate::timer::TICK;
 use crate::variables::Variables;
 pub(crate) use hearing::Shut;
 pub use hearing::shut_sockets;
+pub use in_flight::InFlight;
 use passive::EJECTED;
 pub use passive::Passive;
 use portway_core::evaluate::Fetched;
@@ -208,10 +210,14 @@ impl TargetState {
     }
 
     fn has_room(&self) {
+        self.gave_back(false);
+    }
+
+    fn gave_back(&self, of_group: bool) {
         if self.tells.load(Ordering::SeqCst)
             && let Some(group) = self.group.get().and_then(Weak::upgrade)
         {
-            group.has_room(self);
+            group.gave_back(self, of_group);
         }
     }
 
@@ -222,7 +228,7 @@ impl TargetState {
         let order = (Ordering::SeqCst, Ordering::Relaxed);
         let before = self.in_flight.fetch_update(order.0, order.1, raise).ok()?;
         raise_peak(&self.peak, before + 1);
-        Some(InFlight(self.clone()))
+        Some(InFlight::at(self))
     }
 
     /// Requests (HTTP) or connections (TCP) that it is serving now, all workers together.
@@ -247,7 +253,7 @@ impl TargetState {
     pub fn enter(self: &Arc<Self>) -> InFlight {
         let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
         raise_peak(&self.peak, before + 1);
-        InFlight(self.clone())
+        InFlight::at(self)
     }
 
     /// The most that were in flight at once since the start, or since [`Self::forget_peak`].
@@ -297,24 +303,6 @@ impl TargetState {
             .address
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner) = address;
-    }
-}
-
-/// One request or connection in flight.
-#[derive(Debug)]
-pub struct InFlight(Arc<TargetState>);
-
-impl InFlight {
-    /// Where.
-    pub(crate) fn target(&self) -> &Arc<TargetState> {
-        &self.0
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
-        self.0.has_room();
     }
 }
 

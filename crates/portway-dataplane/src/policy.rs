@@ -7,12 +7,13 @@ use crate::answers::{self, Answer, Body, CONNECTION_CLOSE};
 use crate::buffer::Buffer;
 use crate::compress;
 use crate::cors;
-use crate::exchange::{Exchange, How, LogWish, Scratch};
+use crate::exchange::{Exchange, How, Scratch};
 use crate::jwt;
 use crate::keys::KeySet;
 use crate::limits;
 use crate::mirror;
 use crate::pages;
+use crate::record::LogWish;
 use crate::request_line;
 use crate::service::Asked;
 use crate::share;
@@ -25,6 +26,7 @@ use portway_core::evaluate::{
     write_replacement, write_template,
 };
 use portway_core::http1::{BodyLength, Known, write_field};
+use portway_core::priority::Priority;
 use portway_core::route::Router;
 use portway_core::stick::Event;
 use portway_model::action::{
@@ -32,7 +34,9 @@ use portway_model::action::{
 };
 use portway_model::authorize::Authorize;
 use portway_model::choice::{StickTo, StickinessUse};
-use portway_model::expression::{Expression, Scope, Template, TemplatePart, Value, Variable};
+use portway_model::expression::{
+    Expression, PriorityPart, Scope, Template, TemplatePart, Value, Variable,
+};
 use portway_model::settings::OwnAnswers;
 use portway_model::snapshot::{GroupId, StickTableId};
 use portway_model::span::{Origin, Spanned};
@@ -319,6 +323,7 @@ pub(crate) fn perform(
         | Action::PutEntry { .. }
         | Action::RemoveEntry { .. }
         | Action::Capture { .. }
+        | Action::SetPriority { .. }
         | Action::SetTimeout { .. } => note(x, action, side),
         Action::Track { .. } | Action::Increment { .. } | Action::SetMark { .. } => {
             count(x, action);
@@ -451,6 +456,10 @@ fn note(x: &mut Exchange<'_>, action: &Action<Resolved>, side: Side) {
                 x.scratch.captures.keep(side, *slot, &bytes, *length);
             }
         }
+        Action::SetPriority { part, to } => {
+            let value = evaluate::evaluate(to, &*x);
+            x.scratch.priority = Some(prioritized(x.priority(), *part, &value));
+        }
         Action::SetTimeout { which, to } => {
             let time = match to {
                 NewTimeout::Fixed(time) => Some(*time),
@@ -510,6 +519,15 @@ fn set_end(x: &mut Exchange<'_>, end: End, to: &Expression<Resolved>) {
     moved(end, &value, &mut source, &mut destination);
     x.client = source.ip().to_canonical();
     x.moved = Some(Box::new((source, destination)));
+}
+
+/// A priority with another part; what is no number leaves it as it is.
+pub(crate) fn prioritized(before: Priority, part: PriorityPart, to: &Fetched<'_>) -> Priority {
+    match (part, to.number()) {
+        (_, None) => before,
+        (PriorityPart::Class, Some(class)) => before.with_class(class),
+        (PriorityPart::Offset, Some(milliseconds)) => before.with_offset(milliseconds),
+    }
 }
 
 /// Changes one half of one end.

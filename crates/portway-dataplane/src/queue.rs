@@ -1,7 +1,7 @@
-//! Exchanges that wait for room at a target, first come, first served.
+//! Exchanges that wait for room at a target: by their priorities, and among those of the same first come, first served.
 //!
 //! A place at a target is handed over, not announced: whoever frees one gives it to the first who may have it, so that
-//! nobody wakes in vain and nobody overtakes. The hard thing is the moment between "everything is full" and "I am in the
+//! nobody wakes in vain and nobody overtakes but whom rules let. The hard thing is the moment between "everything is full" and "I am in the
 //! queue": a place may become free in it. So who has entered the queue looks at every target once more, and who frees a
 //! place looks at the queue after it has freed it; one of the two sees the other, since both are in one total order
 //! (`SeqCst`). Groups without limits never come here: a place is then freed by one subtraction.
@@ -11,10 +11,13 @@
 //!
 //! The queue is bounded by what waits in it: each waiter is an open connection of a client, which have their own limits.
 
+mod total;
+
 use crate::live::{InFlight, TargetState};
 use crate::live_rate::LiveRate;
 use crate::plane::GroupParts;
 use portway_core::balance::Tried;
+use portway_core::priority::{Order, Priority};
 use portway_model::expression::GroupFigure;
 use portway_model::name::Name;
 use portway_model::snapshot::{Target, TargetGroup};
@@ -22,7 +25,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 use tokio::sync::Notify;
+use total::{Full, Total};
 
 /// What the workers of a group share, from one generation to the next.
 #[derive(Debug)]
@@ -40,7 +45,12 @@ pub struct GroupState {
     waiting: AtomicU32,
     /// The most that waited at once.
     peak: AtomicU32,
+    /// The most that all targets together may have in flight.
+    total: Total,
+    /// In the order in which they are served.
     queue: Mutex<VecDeque<Queued>>,
+    /// The beginning of the time that those who wait are ordered by.
+    since: Instant,
 }
 
 /// The targets of a group, and what they are called.
@@ -82,6 +92,7 @@ pub(crate) struct Limits {
     least: AtomicU32,
     queue: AtomicU32,
     backup: AtomicBool,
+    weight: AtomicU32,
 }
 
 impl Limits {
@@ -92,12 +103,18 @@ impl Limits {
             least: AtomicU32::new(target.min_connections),
             queue: AtomicU32::new(target.max_queue),
             backup: AtomicBool::new(target.backup),
+            weight: AtomicU32::new(target.weight.into()),
         }
     }
 
     /// In flight at most; 0: no limit.
     pub(crate) fn most(&self) -> u32 {
         self.most.load(Ordering::Relaxed)
+    }
+
+    /// The weight that the configuration says.
+    pub(crate) fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
     }
 
     /// In flight at most, where somebody has said another number than the configuration.
@@ -117,6 +134,7 @@ impl Limits {
         }
         copy(&next.least, &self.least);
         copy(&next.queue, &self.queue);
+        copy(&next.weight, &self.weight);
         let backup = next.backup.load(Ordering::Relaxed);
         self.backup.store(backup, Ordering::Relaxed);
     }
@@ -126,6 +144,8 @@ impl Limits {
 #[derive(Debug)]
 struct Queued {
     waiter: Arc<Waiter>,
+    /// Its place among the others, once it has one.
+    order: Order,
     /// It waits for this target alone.
     bound: Option<Arc<TargetState>>,
     /// It has tried these.
@@ -225,7 +245,17 @@ impl GroupParts {
             return false;
         };
         let limit = self.state.limit(&self.targets, target);
-        limit > 0 && (target.in_flight() >= limit || target.queued() > 0)
+        let full = limit > 0 && (target.in_flight() >= limit || target.queued() > 0);
+        full || self.is_group_full().is_some()
+    }
+
+    /// What is in flight in the group, and what may be; `None` where nobody has to wait for its limit.
+    pub(crate) fn is_group_full(&self) -> Option<(u32, u32)> {
+        let total = &self.state.total;
+        let reached = total.reached(&self.targets);
+        // Others wait for it already.
+        let waits = || (total.most() > 0 && self.state.waiting() > 0).then_some((0, total.most()));
+        reached.or_else(waits)
     }
 
     /// What a target may have in flight now; 0: no limit.
@@ -248,20 +278,29 @@ impl GroupParts {
         let target = self.targets.get(index)?;
         match self.state.limited.load(Ordering::Relaxed) {
             false => Some(target.enter()),
-            true => target.try_enter(self.state.limit(&self.targets, target)),
+            true => {
+                let place = self.state.place_at(&self.targets, target);
+                if matches!(place, Err(Full::Target)) && self.state.total.most() > 0 {
+                    // For a moment it had a place of the group, which somebody else may have missed.
+                    self.state.serve();
+                }
+                place.ok()
+            }
         }
     }
 
-    /// Joins the end of the queue.
-    pub(crate) fn join(&self, bound: Option<usize>, tried: Tried) -> Place {
+    /// Joins the queue, behind all whose place in it is not after its own.
+    pub(crate) fn join(&self, bound: Option<usize>, tried: Tried, priority: Priority) -> Place {
         let targets = self.targets.iter().enumerate();
         let tried = targets.filter(|(index, _)| tried.contains(*index));
         let waiter = Arc::new(Waiter(Mutex::new(Grant::Waiting(None))));
-        self.state.join(Queued {
+        let queued = Queued {
             waiter: Arc::clone(&waiter),
+            order: priority.at(0),
             bound: bound.and_then(|index| self.targets.get(index)).cloned(),
             tried: tried.map(|(_, target)| Arc::clone(target)).collect(),
-        });
+        };
+        self.state.join(queued, priority);
         Place {
             group: Arc::clone(&self.state),
             waiter,
@@ -280,7 +319,9 @@ impl GroupState {
             full_at: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
             peak: AtomicU32::new(0),
+            total: Total::default(),
             queue: Mutex::default(),
+            since: Instant::now(),
         });
         state.hold(group, targets);
         state
@@ -300,6 +341,7 @@ impl GroupState {
         }
         aside.session_rate.follow(&self.session_rate);
         aside.waiting.store(self.waiting(), Ordering::SeqCst);
+        aside.total.follow(&self.total);
         aside
     }
 
@@ -318,12 +360,14 @@ impl GroupState {
             let mut members = members.unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *members, Arc::clone(&next))
         };
-        if self.limited.load(Ordering::SeqCst) || targets.iter().any(|it| it.most() > 0) {
+        self.total.set_most(group.max_connections);
+        let limited = group.max_connections > 0 || self.limited.load(Ordering::SeqCst);
+        if limited || targets.iter().any(|it| it.most() > 0) {
             self.look_at_limits();
         }
         self.turn_to(&before, &next);
         // Limits may be higher, for those who wait already too.
-        targets.iter().for_each(|target| self.has_room(target));
+        self.look_around(targets);
     }
 
     /// Who waits for a target that is gone waits for the one that has its name now, or for any.
@@ -390,8 +434,10 @@ impl GroupState {
         share.clamp(least.min(most), most)
     }
 
-    fn join(&self, mut queued: Queued) {
+    fn join(&self, mut queued: Queued, priority: Priority) {
         let mut queue = self.lock();
+        let now = self.since.elapsed().as_millis();
+        queued.order = priority.at(u64::try_from(now).unwrap_or(u64::MAX));
         let members = self.members();
         // It may have chosen among others than there are now.
         let is_there = |it: &Arc<TargetState>| members.find(it).is_some();
@@ -399,18 +445,38 @@ impl GroupState {
         if let Some(target) = &queued.bound {
             target.count_queued(1);
         }
-        queue.push_back(queued);
+        let place = queue.partition_point(|it| it.order <= queued.order);
+        queue.insert(place, queued);
         let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(waiting, Ordering::Relaxed);
         drop(queue);
         // A place may have become free before anybody could see us here.
-        members.targets.iter().for_each(|it| self.has_room(it));
+        self.look_around(&members.targets);
+    }
+
+    /// Any of the targets may have room.
+    fn look_around(&self, targets: &[Arc<TargetState>]) {
+        match self.total.most() {
+            0 => targets.iter().for_each(|it| self.has_room(it)),
+            _ => self.serve(),
+        }
+    }
+
+    /// A place at a target was given back; `of_group`: it is one of the group too.
+    pub(crate) fn gave_back(&self, target: &TargetState, of_group: bool) {
+        if of_group {
+            self.total.left();
+        }
+        self.has_room(target);
     }
 
     /// A target may have room: gives it to those who wait. One that is gone has none for them.
     pub(crate) fn has_room(&self, target: &TargetState) {
         if self.waiting() == 0 {
             return;
+        }
+        if self.total.most() > 0 {
+            return self.serve();
         }
         let members = self.members();
         let mut queue = self.lock();
@@ -429,10 +495,15 @@ impl GroupState {
             let Some(slot) = target.try_enter(self.limit(&members.targets, target)) else {
                 return;
             };
-            if let Some(queued) = queue.remove(next) {
-                self.left(&queued);
-                queued.waiter.settle(Grant::Given(slot));
-            }
+            self.grant(&mut queue, next, slot);
+        }
+    }
+
+    /// Gives a place to who stands here in the queue.
+    fn grant(&self, queue: &mut VecDeque<Queued>, at: usize, slot: InFlight) {
+        if let Some(queued) = queue.remove(at) {
+            self.left(&queued);
+            queued.waiter.settle(Grant::Given(slot));
         }
     }
 
@@ -458,10 +529,10 @@ impl GroupState {
     }
 }
 
-/// A backup takes those that are not bound to it only while no other target is up.
+/// A backup takes those that are not bound to it only while no other target is up, and who has no weight takes none.
 fn takes_anybody(target: &TargetState, all: &[Arc<TargetState>]) -> bool {
     let other_is_up = |it: &Arc<TargetState>| !is_backup(it) && it.health().is_usable();
-    !is_backup(target) || !all.iter().any(other_is_up)
+    target.weight_now() > 0 && (!is_backup(target) || !all.iter().any(other_is_up))
 }
 
 impl Queued {
@@ -544,195 +615,4 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::live::Health;
-    use std::sync::Barrier;
-    use std::sync::atomic::AtomicUsize;
-    use std::task::Wake;
-
-    /// Targets by the names `0`, `1` and so on.
-    fn members(targets: &[Arc<TargetState>]) -> Members {
-        let name = |nth: usize| nth.to_string().as_str().into();
-        Members {
-            targets: Arc::from(targets),
-            names: (0..targets.len()).map(name).collect(),
-        }
-    }
-
-    fn group(limits: &[u32]) -> (GroupParts, Vec<Arc<TargetState>>) {
-        let target = |_: &u32| Arc::new(TargetState::new(Health::Healthy, None));
-        let targets: Vec<_> = limits.iter().map(target).collect();
-        let state = Arc::new(GroupState {
-            session_rate: LiveRate::default(),
-            outlier: Notify::new(),
-            members: RwLock::new(Arc::new(members(&targets))),
-            limited: AtomicBool::new(true),
-            full_at: AtomicU32::new(0),
-            waiting: AtomicU32::new(0),
-            peak: AtomicU32::new(0),
-            queue: Mutex::default(),
-        });
-        for (target, most) in targets.iter().zip(limits) {
-            let limits = Limits {
-                most: AtomicU32::new(*most),
-                configured: AtomicU32::new(*most),
-                least: AtomicU32::new(0),
-                queue: AtomicU32::new(0),
-                backup: AtomicBool::new(false),
-            };
-            target.belong(&state, limits);
-            target.tell();
-        }
-        let parts = GroupParts {
-            tls: None,
-            own_tls: Vec::new(),
-            targets: Arc::clone(&state.members().targets),
-            numbers: Vec::new(),
-            turns: Arc::default(),
-            seal: None,
-            state,
-        };
-        (parts, targets)
-    }
-
-    fn poll(place: &Place) -> Option<InFlight> {
-        match place.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(given) => given,
-            Poll::Pending => None,
-        }
-    }
-
-    /// The index of the target that has given a place.
-    fn at(targets: &[Arc<TargetState>], slot: Option<InFlight>) -> Option<usize> {
-        let given = slot?;
-        targets
-            .iter()
-            .position(|it| Arc::ptr_eq(it, given.target()))
-    }
-
-    #[test]
-    fn who_waits_turns_to_the_targets_of_now() {
-        let (parts, old) = group(&[1]);
-        let slot = parts.enter(0).unwrap();
-        let bound = parts.join(Some(0), Tried::default());
-        let any = parts.join(None, Tried::default());
-        let (next, new) = group(&[1]);
-        let before = parts.state.members();
-        let members = next.state.members();
-        *parts.state.members.write().unwrap() = Arc::clone(&members);
-        parts.state.turn_to(&before, &members);
-        assert_eq!((old[0].queued(), new[0].queued()), (0, 1));
-        // What is gone serves nobody who waits.
-        drop(slot);
-        assert!(poll(&bound).is_none() && poll(&any).is_none());
-        parts.state.has_room(&new[0]);
-        let given = poll(&bound);
-        assert!(poll(&any).is_none());
-        assert_eq!(at(&new, given), Some(0));
-        parts.state.has_room(&new[0]);
-        assert_eq!(at(&new, poll(&any)), Some(0));
-        assert_eq!((old[0].in_flight(), new[0].queued()), (0, 0));
-    }
-
-    #[test]
-    fn first_come_first_served() {
-        let (group, targets) = group(&[1, 1]);
-        let (a, b) = (group.enter(0).unwrap(), group.enter(1).unwrap());
-        assert!(group.enter(0).is_none() && group.is_full(1));
-        let bound = group.join(Some(1), Tried::new());
-        let [first, second] = [(); 2].map(|()| group.join(None, Tried::new()));
-        assert_eq!((group.state.waiting(), targets[1].queued()), (3, 1));
-        drop(a);
-        assert_eq!(at(&targets, poll(&first)), Some(0));
-        // What was given was dropped at once: the next has it.
-        assert_eq!(at(&targets, poll(&second)), Some(0));
-        assert!(poll(&bound).is_none());
-        drop(b);
-        assert_eq!(at(&targets, poll(&bound)), Some(1));
-        assert_eq!((group.state.waiting(), targets[1].queued()), (0, 0));
-        assert_eq!((targets[0].in_flight(), targets[1].in_flight()), (0, 0));
-    }
-
-    #[test]
-    fn who_leaves_frees_its_place() {
-        let (group, targets) = group(&[1]);
-        let one = group.enter(0).unwrap();
-        let first = group.join(None, Tried::new());
-        let second = group.join(None, Tried::new());
-        drop(one);
-        // Granted, and never taken.
-        drop(first);
-        assert!(poll(&second).is_some());
-        assert_eq!((group.state.waiting(), targets[0].in_flight()), (0, 0));
-        let gone = group.join(None, Tried::new());
-        assert!(poll(&gone).is_some());
-    }
-
-    #[test]
-    fn a_target_that_comes_back_serves_who_waits() {
-        let (group, targets) = group(&[1]);
-        targets[0].set_health(Health::Unhealthy);
-        let waits = group.join(None, Tried::new());
-        assert!(poll(&waits).is_none());
-        targets[0].set_health(Health::Healthy);
-        assert!(poll(&waits).is_some());
-    }
-
-    struct Woken(std::thread::Thread);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-
-    /// Threads that come, wait, work and go: nobody is forgotten, and no limit is ever passed.
-    #[test]
-    fn nobody_is_forgotten() {
-        const THREADS: usize = 8;
-        let (group, targets) = group(&[1, 2]);
-        let (start, most) = (Barrier::new(THREADS), AtomicUsize::new(0));
-        let now = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..THREADS {
-                scope.spawn(|| {
-                    let waker = Waker::from(Arc::new(Woken(std::thread::current())));
-                    start.wait();
-                    for turn in 0..2_000_usize {
-                        let slot = group.enter(turn % 2).unwrap_or_else(|| {
-                            let place = group.join((turn % 5 == 0).then_some(0), Tried::new());
-                            if turn % 7 == 0 {
-                                // Some lose patience; they come again.
-                                drop(place);
-                                let again = group.join(None, Tried::new());
-                                return wait(&again, &waker);
-                            }
-                            wait(&place, &waker)
-                        });
-                        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                        std::thread::yield_now();
-                        now.fetch_sub(1, Ordering::SeqCst);
-                        drop(slot);
-                    }
-                });
-            }
-        });
-        assert!(most.into_inner() <= 3);
-        assert_eq!(group.state.waiting(), 0);
-        assert!(
-            targets
-                .iter()
-                .all(|it| it.in_flight() == 0 && it.queued() == 0)
-        );
-    }
-
-    fn wait(place: &Place, waker: &Waker) -> InFlight {
-        loop {
-            if let Poll::Ready(slot) = place.poll(&mut Context::from_waker(waker)) {
-                return slot.unwrap();
-            }
-            std::thread::park();
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! The one record that an exchange or a TCP connection leaves: counted, and written to the access log.
 
 use crate::connection::{Connection, TlsDetails};
-use crate::exchange::{Exchange, How, Ledger, LogWish};
+use crate::exchange::{Exchange, How, Ledger};
 use crate::fault::Fault;
 use crate::live::{Seen, TargetState};
 use crate::log_value::Subject;
@@ -25,6 +25,17 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// What rules said of the record of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogWish {
+    /// Nothing.
+    AsConfigured,
+    /// It is not logged.
+    Silent,
+    /// It is logged with this level.
+    Level(LogLevel),
+}
 
 /// The codes that requests may be refused with, in the order in which they are counted.
 pub fn refusal_codes() -> Vec<&'static str> {

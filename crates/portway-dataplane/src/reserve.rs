@@ -9,6 +9,7 @@ use crate::plane::GroupParts;
 use crate::queue::Place;
 use crate::statistics;
 use portway_core::balance::{Key, NoTarget, Tried};
+use portway_core::priority::Priority;
 use portway_model::snapshot::GroupId;
 use portway_telemetry::metrics::{GroupMetrics, Limit};
 use std::future::poll_fn;
@@ -36,6 +37,8 @@ pub(crate) struct Ask {
     pub(crate) key: Key,
     /// The target that it is bound to.
     pub(crate) bound: Option<usize>,
+    /// What its rules say of its place among those that wait; `None`: what those of its connection do.
+    pub(crate) priority: Option<Priority>,
 }
 
 /// How a place was waited for.
@@ -99,7 +102,7 @@ pub(crate) fn at_once(
                 slot,
             }));
         }
-        return queue(connection, (ask.group, parts), Some(target), *tried);
+        return queue(connection, (ask, parts), Some(target), *tried);
     }
     for _ in 0..RACES {
         let worker = &connection.worker;
@@ -116,31 +119,34 @@ pub(crate) fn at_once(
                 }
             }
             Err(NoTarget::Full(target)) => {
-                return queue(connection, (ask.group, parts), target, *tried);
+                return queue(connection, (ask, parts), target, *tried);
             }
             Err(NoTarget::Empty | NoTarget::NoneUsable | NoTarget::AllTried) => {
                 return Err(Fault::no_target());
             }
         }
     }
-    queue(connection, (ask.group, parts), None, *tried)
+    queue(connection, (ask, parts), None, *tried)
 }
 
 fn queue(
     connection: &Connection,
-    (group, parts): (GroupId, &GroupParts),
+    (ask, parts): (Ask, &GroupParts),
     target: Option<usize>,
     tried: Tried,
 ) -> Result<Asked, Fault> {
     let metrics = connection.shard().worker();
-    metrics.limit_reached(Limit::TargetConnections);
-    let most = connection.generation.group(group);
+    metrics.limit_reached(match parts.is_group_full() {
+        Some(_) => Limit::GroupConnections,
+        None => Limit::TargetConnections,
+    });
+    let most = connection.generation.group(ask.group);
     let most = most.map_or(0, |(group, _, _)| group.max_pending);
     let full = most > 0 && parts.state.waiting() >= most;
     if full || target.is_some_and(|target| parts.is_queue_full(target)) {
         return Err(Fault::queue_full());
     }
-    let place = parts.join(target, tried);
+    let place = parts.join(target, tried, ask.priority.unwrap_or(connection.priority()));
     let positions = match target.and_then(|target| parts.targets.get(target)) {
         Some(target) => (0, target.queued()),
         None => (parts.state.waiting(), 0),

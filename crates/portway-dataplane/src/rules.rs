@@ -10,7 +10,7 @@ use crate::group::Generation;
 use crate::limits;
 use crate::log_value::Subject;
 use crate::peer_certificate;
-use crate::policy::{Side, moved};
+use crate::policy::{Side, moved, prioritized};
 use crate::record::Passed;
 use crate::share;
 use crate::stick::{StickRule, Sticks};
@@ -20,6 +20,7 @@ use portway_core::evaluate::{
     Facts, Fetched, Judged, TlsFacts, Whose, evaluate, fetch, holds, judge, settled,
     variable_value, write_template,
 };
+use portway_core::priority::Priority;
 use portway_core::stick::{Entry, Table};
 use portway_model::action::{Action, End, Rule, Weighted};
 use portway_model::expression::{
@@ -205,6 +206,10 @@ impl<'r> Rules<'r> {
                 let Connection { peer, local, .. } = connection;
                 moved(*end, &value, peer, local);
             }
+            Action::SetPriority { part, to } => {
+                let value = evaluate(to, &seen(connection, first)).into_owned();
+                connection.set_priority(prioritized(connection.priority(), *part, &value));
+            }
             Action::Track { slot, key, table } => {
                 let key = evaluate(key, &seen(connection, first)).into_owned();
                 connection.track(*slot, *table, &key);
@@ -382,6 +387,10 @@ impl Facts for Seen<'_> {
 
     fn is_local(&self, address: IpAddr) -> Option<bool> {
         Some(crate::sys::is_local(address))
+    }
+
+    fn priority(&self) -> Priority {
+        self.connection.priority()
     }
 
     fn timeout(&self, of: TimeoutOf) -> Option<u64> {

@@ -503,7 +503,13 @@ async fn reserve(
 ) -> Result<Reserved, Fault> {
     loop {
         let bound = attempts.bound;
-        let ask = Ask { group, key, bound };
+        let priority = x.scratch.priority;
+        let ask = Ask {
+            group,
+            key,
+            bound,
+            priority,
+        };
         let reserved = reserve::reserve(x.connection, ask, &mut attempts.tried, |waited| {
             let before = x.ledger.queued.unwrap_or_default();
             x.ledger.queued = Some(before + waited.took);

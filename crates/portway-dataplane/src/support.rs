@@ -188,7 +188,9 @@ impl Found {
                     .iter()
                     .for_each(|(_, value)| self.template(value));
             }
-            Action::Capture { value, .. } | Action::SetEnd { to: value, .. } => {
+            Action::Capture { value, .. }
+            | Action::SetEnd { to: value, .. }
+            | Action::SetPriority { to: value, .. } => {
                 self.expression(value);
             }
             Action::SetTimeout {

@@ -207,6 +207,7 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)
         }
         Action::Capture { value, .. }
         | Action::SetEnd { to: value, .. }
+        | Action::SetPriority { to: value, .. }
         | Action::SetMark { to: value, .. }
         | Action::Track { key: value, .. }
         | Action::Stick { key: value, .. }

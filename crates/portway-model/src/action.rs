@@ -7,7 +7,9 @@ use crate::authorize::Authorize;
 use crate::choice::{StickTo, StickinessUse};
 use crate::compression::Compression;
 use crate::cors::{Cors, SecurityHeaders};
-use crate::expression::{Condition, Counter, Expression, Template, TextMatch, Variable};
+use crate::expression::{
+    Condition, Counter, Expression, PriorityPart, Template, TextMatch, Variable,
+};
 use crate::jwt::Jwt;
 use crate::limit::Limit;
 use crate::log::LogLevel;
@@ -293,6 +295,14 @@ pub enum Action<S: Stage> {
         which: TimeoutKind,
         /// To what.
         to: NewTimeout<S>,
+    },
+    /// Says a part of its place among those that wait for a target. A number beyond the limits is the nearest within them, and
+    /// what is no number changes nothing.
+    SetPriority {
+        /// Which part.
+        part: PriorityPart,
+        /// To what.
+        to: Expression<S>,
     },
     /// Waits for the body before the next rule runs, so that rules can look at it. In the response phase it is the
     /// target's. What is looked at has a limit, whatever is asked for.

@@ -186,7 +186,7 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
             Text, Number, Boolean, Address, ClientCertificate, ShownCertificate, TargetCertificate, TargetTls, HelloExtension, QueryParameter, Header, Cookie,
             BodyArgument, Bearer,
             ResponseHeader, ResponseCookie, Variable, Capture, Random, Environment, Log,
-            Accepted, Timeout, HeaderBlock, ResponseCapture, AnyCookie,
+            Accepted, Timeout, Priority, HeaderBlock, ResponseCapture, AnyCookie,
         ],
         Value::Payload { offset, length } => Value::Payload {
             offset: *offset,
@@ -502,6 +502,10 @@ fn step<C: Convert>(to: &mut C, from: &Action<C::Before>) -> Outcome<C, Action<C
             value: expression(to, value)?,
             length: *length,
             slot: *slot,
+        },
+        Action::SetPriority { part, to: value } => Action::SetPriority {
+            part: *part,
+            to: expression(to, value)?,
         },
         Action::SetTimeout { which, to: time } => Action::SetTimeout {
             which: *which,

@@ -445,6 +445,8 @@ pub struct GroupDraft {
     pub retry_within: Option<Spanned<Duration>>,
     /// What `retry_on` names is tried again only of requests whose method may be done twice.
     pub retry_idempotent_only: Option<Spanned<bool>>,
+    /// Requests or connections in flight at all of its targets together; 0: no limit.
+    pub max_connections: Option<Spanned<u32>>,
     /// Requests that may wait for a target; 0: no limit.
     pub max_pending: Option<Spanned<u32>>,
     /// Where they go.
@@ -504,6 +506,7 @@ impl GroupDraft {
             retry_budget: None,
             retry_backoff: None,
             retry_within: None,
+            max_connections: None,
             retry_idempotent_only: None,
             max_pending: None,
             retry_to: None,

@@ -397,6 +397,8 @@ pub enum Value<S: Stage> {
     Accepted(End),
     /// Number: a timeout in milliseconds; absent where there is none.
     Timeout(TimeoutOf),
+    /// Number: a part of its place among those that wait for a target; 0 where no rule said any.
+    Priority(PriorityPart),
     /// The lines of all headers in their order, each with its line end, and an empty one.
     HeaderBlock(Message),
     /// Number: that by which HAProxy's tools know the target that was chosen.
@@ -442,6 +444,15 @@ pub enum TimeoutOf {
     Response,
     /// Silence of a tunnel in this exchange; 0 where nothing is said.
     Tunnel,
+}
+
+/// What says who of those that wait for a target is served first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PriorityPart {
+    /// Lower classes go before higher ones: from -2047 to 2047.
+    Class,
+    /// Milliseconds that the arrival is moved by, within a class: from -524287 to 524287.
+    Offset,
 }
 
 /// A request or a response.

@@ -365,6 +365,7 @@ impl Lift<'_> {
             retry_backoff: unless(&group.retry_backoff, &Duration::ZERO),
             retry_within: some(&group.retry_within),
             retry_idempotent_only: unless(&group.retry_idempotent_only, &false),
+            max_connections: unless(&group.max_connections, &0),
             max_pending: unless(&group.max_pending, &0),
             retry_to: unless(&group.retry_to, &defaults::RETRY_TO),
             retry_on: group.retry_on.as_ref().map(|all| {

@@ -432,6 +432,8 @@ pub struct TargetGroup {
     /// What `retry_on` names is tried again only of requests whose method may be done twice, but for connections that did not
     /// come about, and what targets say that they have not done.
     pub retry_idempotent_only: bool,
+    /// Requests or connections in flight at all of its targets together, those of all workers; 0: no limit.
+    pub max_connections: u32,
     /// Requests that may wait for a target; 0: no limit.
     pub max_pending: u32,
     /// Where they go.

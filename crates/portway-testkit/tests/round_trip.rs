@@ -101,7 +101,7 @@ const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyA
     Mask Json JwtHeader JwtPayload Sha256 Bytes ClientHello AfterResponse Forward ForwardByName \
     Redirect Respond Authenticate Authorize Jwt Cors SecurityHeaders SetArgument RemoveArgument Cookie Rs256 Rs384 Rs512 Ps256 Ps384 Ps512 Es256 Es384 Es512 EdDsa Hs256 Hs384 Hs512 Secret Words List PassMissing Pass Refuse Mirror TraceContext TraceId SpanId Nobody Proxies Everybody Accept Reject Tarpit Service Stats Metrics SetHeader AddHeader RemoveHeader \
     ReplaceHeader SetPath ReplacePath StripPrefix AddPrefix SetQuery SetTarget SetUrl ReplaceUrl SetMethod SetStatus SetVariable \
-    UnsetVariable PutEntry RemoveEntry NotSet NotEmpty Track Increment SetTimeout Tunnel SetLog Http Https Tcp Unix Inherited ClientDestination Ip Name \
+    UnsetVariable PutEntry RemoveEntry NotSet NotEmpty Track Increment SetTimeout SetPriority Class Offset Attempt Total Safe Misdirected TooEarly Unavailable Statuses Tunnel SetLog Http Https Tcp Unix Inherited ClientDestination Ip Name \
     RoundRobin StaticRoundRobin LeastOutstanding SourceHash Random First Hash Consistent Ring Sdbm Djb2 Wt6 Table StickyCookie Strict Lax Script Connect Send \
     Expect Off System Ca Client Fixed Optional Required V1 V2 V12 V13 Stdout File Syslog Append Preserve Remove Refuse \
     FailOpen Combined Alb Template ErrorPageDraft AccessLogDraft Deny RemoveHeaders ReplaceTarget WaitForBody Limit Rate Concurrency Compress Gzip Brotli Zstd Deflate RawDeflate Identity Milliseconds \

@@ -644,6 +644,10 @@ fn why_not(view: &TargetView, taken: bool, reason: impl Fn() -> Option<String>) 
     match view.standing {
         Standing::In => None,
         _ if taken => None,
+        Standing::Full if view.group_full.is_some() => {
+            let (now, most) = view.group_full.unwrap_or_default();
+            Some(format!("its group is full: {now} of {most} in flight"))
+        }
         Standing::Full => Some(format!(
             "full: {} of {} in flight",
             view.in_flight, view.most

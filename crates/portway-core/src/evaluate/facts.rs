@@ -5,6 +5,7 @@
 //! All bytes are borrowed: reading a fact allocates nothing.
 
 use super::Fetched;
+use crate::priority::Priority;
 use crate::stick::{Entry, Table};
 use crate::trace::TracePart;
 use portway_model::action::End;
@@ -82,6 +83,11 @@ pub trait Facts {
     /// A timeout in milliseconds.
     fn timeout(&self, _of: TimeoutOf) -> Option<u64> {
         None
+    }
+
+    /// Its place among those that wait for a target.
+    fn priority(&self) -> Priority {
+        Priority::default()
     }
 
     /// The number of the target that was chosen.

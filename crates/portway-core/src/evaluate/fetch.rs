@@ -5,7 +5,7 @@ use super::transform::base64_decode;
 use super::{Facts, Fetched, TlsFacts, Whose, cipher, counters, evaluate};
 use super::{message, sought};
 use crate::trace::TracePart;
-use portway_model::expression::{Expression, Message, TlsField, Value};
+use portway_model::expression::{Expression, Message, PriorityPart, TlsField, Value};
 use portway_model::stage::Resolved;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -87,6 +87,8 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
         Value::TargetNumber => facts.target_number().into(),
         Value::Accepted(end) => facts.accepted(*end),
         Value::Timeout(of) => facts.timeout(*of).into(),
+        Value::Priority(PriorityPart::Class) => i64::from(facts.priority().class()).into(),
+        Value::Priority(PriorityPart::Offset) => i64::from(facts.priority().offset()).into(),
         Value::HeaderBlock(of) => message::block(*of, facts),
         Value::TargetAddress => facts.target_address().into(),
         Value::Random(bound) => facts.random().map(|bits| scale(bits, *bound)).into(),

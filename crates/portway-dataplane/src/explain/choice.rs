@@ -61,6 +61,8 @@ pub struct TargetView {
     pub in_flight: u32,
     /// What it may serve at most and now; 0: no limit.
     pub most: u32,
+    /// Where its group serves as much as it may: how much, and how much may be.
+    pub group_full: Option<(u32, u32)>,
 }
 
 /// How a target stands in the choice.
@@ -93,6 +95,7 @@ pub(super) fn choose(
         group,
         key,
         bound: bound.map(|it| it.0),
+        priority: None,
     };
     let chosen = match reserve::at_once(connection, ask, &mut Tried::default()) {
         Ok(Asked::Reserved(reserved)) => Chosen::Target(reserved.target),
@@ -136,6 +139,7 @@ fn targets(generation: &Generation, id: GroupId) -> (Vec<TargetView>, Option<Tie
                 weight,
                 in_flight: state.in_flight(),
                 most: parts.limit_of(index),
+                group_full: parts.is_group_full(),
             }
         };
     let all = group.targets.iter().zip(parts.targets.iter()).enumerate();

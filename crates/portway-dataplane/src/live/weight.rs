@@ -52,6 +52,11 @@ impl TargetState {
         }
     }
 
+    /// The same, with the weight that its group says; 1 before it is of one.
+    pub(crate) fn weight_now(&self) -> u32 {
+        self.weight(self.limits().map_or(1, crate::queue::Limits::weight))
+    }
+
     /// The same once its share has risen.
     pub fn whole_weight(&self, configured: u32) -> u32 {
         let configured = configured.saturating_mul(SIXTEENTHS);

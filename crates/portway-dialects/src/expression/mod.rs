@@ -26,6 +26,7 @@ use portway_model::stage::Named;
 use std::ops::Range;
 pub(crate) use transform::MQTT_PARTS;
 pub(crate) use value::ENDS;
+pub(crate) use words::PRIORITY_PARTS;
 
 /// Longest text of one condition, expression or template, in bytes.
 pub const MAX_LENGTH: usize = 64 * 1024;

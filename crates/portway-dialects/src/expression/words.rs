@@ -2,8 +2,8 @@
 
 use portway_model::action::End;
 use portway_model::expression::{
-    CertificateField, Counter, GroupFigure, LogValue, Message, Scope, TableFigure, TargetFigure,
-    TimeoutOf, TlsField, Value,
+    CertificateField, Counter, GroupFigure, LogValue, Message, PriorityPart, Scope, TableFigure,
+    TargetFigure, TimeoutOf, TlsField, Value,
 };
 use portway_model::stage::Named;
 
@@ -68,6 +68,8 @@ pub(crate) const PLAIN: &[(&str, Value<Named>)] = &[
         "response_header_block",
         Value::HeaderBlock(Message::Response),
     ),
+    ("priority_class", Value::Priority(PriorityPart::Class)),
+    ("priority_offset", Value::Priority(PriorityPart::Offset)),
     ("any_cookie", Value::AnyCookie(Message::Request)),
     ("response_any_cookie", Value::AnyCookie(Message::Response)),
     ("target_address", Value::TargetAddress),
@@ -259,7 +261,13 @@ pub(crate) const ENDS: [(&str, End); 4] = [
     ("destination_port", End::DestinationPort),
 ];
 
-/// Timeouts.
+/// Parts of the place among those that wait.
+pub(crate) const PRIORITY_PARTS: [(&str, PriorityPart); 2] = [
+    ("class", PriorityPart::Class),
+    ("offset", PriorityPart::Offset),
+];
+
+/// Timeouts that values speak of.
 pub(crate) const TIMEOUTS: &[(&str, TimeoutOf)] = &[
     ("client", TimeoutOf::Client),
     ("group", TimeoutOf::Group),

@@ -5,7 +5,7 @@
 
 use super::form::{Form, Keyed, Out, Reader, words};
 use super::{forward, limit, pairs, service};
-use crate::expression::{self, ENDS, Written};
+use crate::expression::{self, ENDS, PRIORITY_PARTS, Written};
 use crate::tree::{Content, Entry, Item};
 use portway_model::action::{
     Action, AnswerBody, FixedResponse, NamePattern, NewTimeout, Normalization, TimeoutKind,
@@ -68,6 +68,7 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("set_mark", "{ mark = \"mark(0)\", to = \"1\" }"),
     ("capture", "{ value = \"VALUE\", length = 64 }"),
     ("set_timeout", "{ response = \"5m\" }"),
+    ("set_priority", "{ class = \"VALUE\" }"),
     ("wait_for_body", "\"10s\" or { time, at_least }"),
     ("limit_body", "BYTES or { request, response }"),
     ("limit_rate", "{ name, key, average, period, burst }"),
@@ -379,6 +380,17 @@ fn read_several(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<Nam
                     return reader.unknown(which.span, "end", &which.value, known);
                 };
                 Some(Action::SetEnd { end: *end, to })
+            })
+            .collect(),
+        "set_priority" => pairs::read::<Expression<Named>>(item, reader)
+            .into_iter()
+            .filter_map(|(which, to)| {
+                let known = PRIORITY_PARTS.iter().find(|(word, _)| *word == which.value);
+                let Some((_, part)) = known else {
+                    let known = PRIORITY_PARTS.iter().map(|(word, _)| *word);
+                    return reader.unknown(which.span, "part", &which.value, known);
+                };
+                Some(Action::SetPriority { part: *part, to })
             })
             .collect(),
         "unset_variable" => Vec::read(item, reader)?

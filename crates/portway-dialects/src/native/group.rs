@@ -27,6 +27,7 @@ fields!(GroupDraft {
     "retry_backoff" => retry_backoff,
     "retry_within" => retry_within,
     "retry_idempotent_only" => retry_idempotent_only,
+    "max_connections" => max_connections,
     "max_pending" => max_pending,
     "retry_to" => retry_to,
     "retry_on" => retry_on,

@@ -3,7 +3,7 @@
 use super::action::{REDIRECT_STATUS, TARPIT_STATUS, TIMEOUTS};
 use super::form::{Form, Out};
 use super::{forward, limit, pairs, service};
-use crate::expression::{self, ENDS, template};
+use crate::expression::{self, ENDS, PRIORITY_PARTS, template};
 use portway_model::action::{Action, AnswerBody, FixedResponse};
 use portway_model::choice::StickTo;
 use portway_model::settings::ProxyHeader;
@@ -158,6 +158,11 @@ fn write(action: &Action<Named>) -> (&'static str, Out) {
             let known = ENDS.iter().find(|(_, known)| known == end);
             let word = known.map_or("", |(word, _)| *word);
             ("set_end", Out::one(word, to.write()))
+        }
+        Action::SetPriority { part, to } => {
+            let known = PRIORITY_PARTS.iter().find(|(_, known)| known == part);
+            let word = known.map_or("", |(word, _)| *word);
+            ("set_priority", Out::one(word, to.write()))
         }
         Action::SetTimeout { which, to } => {
             let known = TIMEOUTS.iter().find(|(_, known)| known == which);

@@ -98,6 +98,7 @@ impl Compiler<'_> {
             retry_backoff,
             retry_within,
             retry_idempotent_only: draft.retry_idempotent_only.is_some_and(|x| x.value),
+            max_connections: draft.max_connections.map_or(0, |x| x.value),
             max_pending: draft.max_pending.map_or(0, |x| x.value),
             retry_to: draft.retry_to.map_or(defaults::RETRY_TO, |x| x.value),
             retry_on: draft

@@ -253,6 +253,9 @@ impl Compiler<'_> {
                     self.check_expression(place, number);
                 }
             },
+            Action::SetPriority { to, .. } => {
+                self.check_expression(place, to);
+            }
             Action::Limit(limit) => self.check_limit(place, limit),
             Action::Compress(compression) => self.check_compression(place, compression),
             Action::PageFrom(pages) => self.check_pages(place, pages),
@@ -702,6 +705,9 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::SetMethod(_) => phase == Request,
         Action::PageFrom(_) => phase == Request && matches!(side, Side::Listener(_)),
         Action::HandOver(_) => phase == ClientHello && side == Side::Listener(Protocol::Tcp),
+        Action::SetPriority { .. } => {
+            matches!(phase, Connection | Session | ClientHello | Request)
+        }
         Action::SetEnd { .. } | Action::Limit(Limit::Rate { .. } | Limit::Concurrency { .. }) => {
             matches!(phase, Connection | Session | ClientHello | Request)
         }

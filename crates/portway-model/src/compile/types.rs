@@ -75,6 +75,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::Random(_)
         | Value::Accepted(End::SourcePort | End::DestinationPort)
         | Value::Timeout(_)
+        | Value::Priority(_)
         | Value::TargetNumber
         | Value::Now => Kind::Number,
         Value::Boolean(_)
@@ -355,6 +356,7 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::DestinationPort
         | Value::Accepted(_)
         | Value::Timeout(TimeoutOf::Client)
+        | Value::Priority(_)
         | Value::ListenerName
         | Value::Tls
         | Value::Counter { .. }
@@ -604,6 +606,7 @@ fn late_value_word<S: Stage>(value: &Value<S>) -> String {
         Value::TargetNumber => "the number of the chosen target",
         Value::Accepted(_) => "an end of the client's connection",
         Value::Timeout(_) => "a timeout",
+        Value::Priority(_) => "a part of the priority",
         Value::HeaderBlock(_) => "the lines of headers",
         Value::TargetAddress => "the chosen target's address",
         Value::Random(_) => "a random number",

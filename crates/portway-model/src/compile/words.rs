@@ -44,6 +44,7 @@ pub(super) fn action_word<S: Stage>(action: &Action<S>) -> &'static str {
         Action::SetMark { .. } => "setting a mark",
         Action::Capture { .. } => "a capture",
         Action::SetTimeout { .. } => "changing a timeout",
+        Action::SetPriority { .. } => "a priority",
         Action::Limit(Limit::Body { .. }) => "a limit of bodies",
         Action::Limit(_) => "a limit",
         Action::Mirror(_) => "mirroring",

@@ -281,6 +281,7 @@ pub enum Limit {
     RequestHeadBytes,
     RequestHeadTime,
     ResponseHeadBytes,
+    GroupConnections,
     TargetConnections,
     IdleTargetConnections,
     Attempts,
@@ -300,7 +301,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 25] = [
+    pub const ALL: [Limit; 26] = [
         Limit::Connections,
         Limit::ListenerConnections,
         Limit::ConnectionRate,
@@ -312,6 +313,7 @@ impl Limit {
         Limit::RequestHeadBytes,
         Limit::RequestHeadTime,
         Limit::ResponseHeadBytes,
+        Limit::GroupConnections,
         Limit::TargetConnections,
         Limit::IdleTargetConnections,
         Limit::Attempts,
@@ -352,6 +354,7 @@ impl Limit {
             Limit::RequestHeadBytes => ("request_head_bytes", "size or field count of a request head: the request is refused"),
             Limit::RequestHeadTime => ("request_head_time", "time for a complete request head: the connection is closed"),
             Limit::ResponseHeadBytes => ("response_head_bytes", "size or field count of a response head: 502 is answered"),
+            Limit::GroupConnections => ("target_group_connections", "requests or connections at all targets of a group: a new one waits"),
             Limit::TargetConnections => ("target_connections", "connections to a target: the request goes elsewhere, or 503 is answered"),
             Limit::IdleTargetConnections => ("idle_target_connections", "idle connections kept to a target: the oldest is closed"),
             Limit::Attempts => ("attempts", "attempts of an exchange: the last fault is answered"),

@@ -9,7 +9,8 @@ use portway_model::action::{
 use portway_model::choice::{StickTo, StickinessUse};
 use portway_model::compression::{Compression, CompressionRules, ContentCoding};
 use portway_model::expression::{
-    Condition, Counter, NumberRange, Scope, StoredCounter, Template, TemplatePart, TextMatch, Value,
+    Condition, Counter, NumberRange, PriorityPart, Scope, StoredCounter, Template, TemplatePart,
+    TextMatch, Value,
 };
 use portway_model::limit::Limit;
 use portway_model::name::Name;
@@ -225,7 +226,10 @@ impl Choices {
                 None => Action::Accept,
             },
             (0, Phase::Connection | Phase::Session | Phase::ClientHello | Phase::Request) => {
-                self.set_end()
+                match self.one_in(3) {
+                    true => self.set_priority(),
+                    false => self.set_end(),
+                }
             }
             _ => Action::Reject {
                 silent: self.one_in(2),
@@ -345,6 +349,13 @@ impl Choices {
         Action::SetEnd {
             end,
             to: value.into(),
+        }
+    }
+
+    fn set_priority(&mut self) -> A {
+        Action::SetPriority {
+            part: self.one(PriorityPart::Class, &[PriorityPart::Offset]),
+            to: Value::SourcePort.into(),
         }
     }
 

@@ -5,8 +5,9 @@ use ipnet::IpNet;
 use portway_model::action::{End, Phase};
 use portway_model::expression::{
     CertificateField, Condition, Counter, CounterEntry, Expression, GroupFigure, HeaderPart,
-    LogValue, Matcher, Message, NamePart, NumberRange, Scope, TableFigure, TargetFigure, Template,
-    TemplatePart, Test, TextMatch, TimeoutOf, TlsField, Touch, Value, Variable,
+    LogValue, Matcher, Message, NamePart, NumberRange, PriorityPart, Scope, TableFigure,
+    TargetFigure, Template, TemplatePart, Test, TextMatch, TimeoutOf, TlsField, Touch, Value,
+    Variable,
 };
 use portway_model::name::Name;
 use portway_model::settings::{KeyType, MapMatch};
@@ -443,6 +444,8 @@ impl Choices {
                 self.one(
                     Value::TargetNumber,
                     &[
+                        Value::Priority(PriorityPart::Class),
+                        Value::Priority(PriorityPart::Offset),
                         Value::Timeout(TimeoutOf::Group),
                         Value::Timeout(TimeoutOf::GroupTunnel),
                         Value::Timeout(TimeoutOf::Response),

@@ -678,6 +678,7 @@ impl Choices {
         draft.retry_backoff = self.setting(|c| c.one(Duration::ZERO, &[Duration::from_millis(25)]));
         draft.retry_within = self.setting(Self::duration);
         draft.retry_idempotent_only = self.setting(|c| c.one_in(2));
+        draft.max_connections = self.setting(|c| c.below(1_000));
         draft.max_pending = self.setting(|c| c.below(1_000));
         draft.pool_size = self.setting(|c| c.below(65_537));
         draft.connection_reuse = self.setting(|c| {

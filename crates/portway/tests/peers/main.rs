@@ -42,6 +42,7 @@ mod passive;
 mod passwords;
 mod overload;
 mod plan;
+mod queue;
 mod real_peers;
 mod reload;
 mod reload_cases;

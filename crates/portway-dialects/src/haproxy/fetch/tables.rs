@@ -3,7 +3,9 @@
 use crate::haproxy::place::When;
 use crate::haproxy::sample::Type;
 use portway_model::action::End;
-use portway_model::expression::{CertificateField, LogValue, Message, TimeoutOf, TlsField, Value};
+use portway_model::expression::{
+    CertificateField, LogValue, Message, PriorityPart, TimeoutOf, TlsField, Value,
+};
 use portway_model::stage::Named;
 
 /// A fetch without arguments.
@@ -139,6 +141,18 @@ pub(super) const PLAIN: &[Plain] = &[
         When::Backend,
         Type::Number,
         Value::Timeout(TimeoutOf::Group),
+    ),
+    Plain(
+        "prio_class",
+        When::Always,
+        Type::Number,
+        Value::Priority(PriorityPart::Class),
+    ),
+    Plain(
+        "prio_offset",
+        When::Always,
+        Type::Number,
+        Value::Priority(PriorityPart::Offset),
     ),
     Plain(
         "be_tunnel_timeout",

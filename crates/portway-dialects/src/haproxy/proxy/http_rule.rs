@@ -14,7 +14,9 @@ use portway_model::action::{
     Action, End, NamePattern, NewTimeout, Normalization, Service, TimeoutKind,
 };
 use portway_model::diagnostic::{Code, Diagnostic};
-use portway_model::expression::{Condition, Template, TemplatePart, TextMatch, Variable};
+use portway_model::expression::{
+    Condition, PriorityPart, Template, TemplatePart, TextMatch, Variable,
+};
 use portway_model::log::LogLevel;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -173,6 +175,8 @@ impl<'l> Reading<'_, 'l, '_> {
             "track-sc0" | "track-sc1" | "track-sc2" => self.track()?,
             "sc-inc-gpc" | "sc-inc-gpc0" | "sc-inc-gpc1" => self.increment()?,
             "sc-set-gpt" | "sc-set-gpt0" => self.set_mark()?,
+            "set-priority-class" => self.set_priority(PriorityPart::Class)?,
+            "set-priority-offset" => self.set_priority(PriorityPart::Offset)?,
             "set-src" => self.set_end(End::Source)?,
             "set-src-port" => self.set_end(End::SourcePort)?,
             "set-dst" => self.set_end(End::Destination)?,
@@ -353,6 +357,13 @@ impl<'l> Reading<'_, 'l, '_> {
         let word = self.argument("an expression")?;
         let to = sample::expression_of(word, wanted, self.place(), self.reader)?;
         Some(Action::SetEnd { end, to })
+    }
+
+    /// `set-priority-class EXPRESSION`, `set-priority-offset EXPRESSION`.
+    fn set_priority(&mut self, part: PriorityPart) -> Option<Action<Named>> {
+        let word = self.argument("an expression")?;
+        let to = sample::expression_of(word, sample::Type::Number, self.place(), self.reader)?;
+        Some(Action::SetPriority { part, to })
     }
 
     fn set_status(&mut self) -> Option<Action<Named>> {

@@ -1,0 +1,210 @@
+//! Who waits for a target, and who of them is served first: priorities as HAProxy has them, and limits of a group.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::stage::{Client, Stage, group, listener};
+use crate::support::{Scene, eventually, free_port};
+
+/// Targets that answer when they are let, and know what came in which order.
+#[derive(Clone, Default)]
+struct Gate {
+    open: Arc<AtomicBool>,
+    /// What was asked for: the path, and the header `X-Priority`.
+    seen: Arc<Mutex<Vec<String>>>,
+    busy: Arc<AtomicUsize>,
+    /// The most that were busy at once.
+    most: Arc<AtomicUsize>,
+}
+
+impl Gate {
+    /// Another target behind the same gate.
+    fn target(&self) -> u16 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let gate = self.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let gate = gate.clone();
+                thread::spawn(move || gate.serve(stream));
+            }
+        });
+        port
+    }
+
+    fn serve(&self, mut stream: TcpStream) {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        loop {
+            let (mut path, mut priority) = (String::new(), String::new());
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).map_or(true, |count| count == 0) {
+                    return;
+                }
+                let line = line.trim_end().to_ascii_lowercase();
+                if line.is_empty() {
+                    break;
+                }
+                if path.is_empty() {
+                    path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+                }
+                if let Some(value) = line.strip_prefix("x-priority:") {
+                    priority = value.trim().to_owned();
+                }
+            }
+            let seen = format!("{path} {priority}");
+            self.seen.lock().unwrap().push(seen.trim().to_owned());
+            let busy = self.busy.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(busy, Ordering::SeqCst);
+            while !self.open.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(5));
+            }
+            thread::sleep(Duration::from_millis(20));
+            self.busy.fetch_sub(1, Ordering::SeqCst);
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+            if stream.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn arrived(&self, count: usize) {
+        eventually(format_args!("{count} have arrived"), || {
+            (self.seen().len() >= count).then_some(())
+        });
+    }
+}
+
+/// Path, class and offset of those that come while the target is busy, in the order of their coming.
+const COMING: [(&str, &str, &str); 9] = [
+    ("/plain", "", ""),
+    ("/late", "0", "400000"),
+    ("/last", "7", "-500000"),
+    ("/next", "", ""),
+    ("/early", "0", "-400000"),
+    ("/first", "-3", ""),
+    ("/beyond", "-99999", "0"),
+    ("/word", "word", "0"),
+    ("/same", "-3", ""),
+];
+
+/// In which order they are served where `port` forwards to this gate's only target, which takes one at a time.
+fn order(port: u16, gate: &Gate) -> Vec<String> {
+    let ask = |path: &str, class: &str, offset: &str| {
+        let mut client = Client::new(port);
+        client.send(&format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nX-Class: {class}\r\nX-Offset: {offset}\r\n\r\n"
+        ));
+        client
+    };
+    let mut clients = vec![ask("/busy", "", "")];
+    gate.arrived(1);
+    for (path, class, offset) in COMING {
+        clients.push(ask(path, class, offset));
+        // Nobody tells when one waits in another's queue; this is long enough for it to be there.
+        thread::sleep(Duration::from_millis(150));
+    }
+    gate.open.store(true, Ordering::SeqCst);
+    for client in &mut clients {
+        assert!(client.answer().starts_with("http/1.1 200 "));
+    }
+    gate.seen()
+}
+
+fn configuration(web: u16, target: u16) -> String {
+    format!(
+        "defaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n  timeout queue 30s\n\
+         frontend web\n  bind 127.0.0.1:{web}\n  http-request set-priority-class req.hdr(x-class)\n  \
+         http-request set-priority-offset req.hdr(x-offset)\n  default_backend app\n\
+         backend app\n  http-request set-header X-Priority \"%[prio_class]/%[prio_offset]\"\n  \
+         server a 127.0.0.1:{target} maxconn 1\n"
+    )
+}
+
+#[test]
+fn who_waits_is_served_in_the_order_of_haproxy() {
+    let mut orders = Vec::new();
+    for program in ["haproxy", "portway"] {
+        let (scene, gate, web) = (Scene::new(), Gate::default(), free_port());
+        scene.file("haproxy.cfg", &configuration(web, gate.target()));
+        let _running = match program {
+            "haproxy" => {
+                let haproxy = scene.serve(web, "haproxy", &["-db", "-f", "haproxy.cfg"]);
+                (Some(haproxy), None)
+            }
+            _ => (None, Some(scene.portway_with(&["haproxy.cfg"]))),
+        };
+        orders.push(order(web, &gate));
+    }
+    assert_eq!(orders[0], orders[1]);
+    let paths: Vec<&str> = orders[1]
+        .iter()
+        .map(|it| it.split(' ').next().unwrap())
+        .collect();
+    let expected = "/busy /beyond /first /same /early /plain /next /word /late /last";
+    assert_eq!(paths.join(" "), expected);
+}
+
+#[test]
+fn a_group_has_a_limit_over_all_targets_and_workers() {
+    let (gate, web, dead) = (Gate::default(), free_port(), free_port());
+    let ports = [gate.target(), gate.target(), dead];
+    let with = |most: u32| {
+        let (listener, group) = (listener("web", web, "app"), group("app", &ports));
+        let limit = format!("max_connections = {most}\ntimeouts.queue = '30s'\n");
+        format!("{listener}{group}{limit}")
+    };
+    let stage = Stage::new(&with(2));
+    let mut clients: Vec<Client> = (0..12).map(|_| Client::new(web)).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    let queued = |count: &str| {
+        let line = "portway_target_group_queued{target_group=\"app\"} ";
+        eventually(format_args!("{count} wait"), || {
+            (stage.metric(line) == count).then_some(())
+        });
+    };
+    queued("10");
+    assert_eq!(gate.most.load(Ordering::SeqCst), 2);
+    let reached = "portway_limit_reached_total{limit=\"target_group_connections\"} ";
+    assert_ne!(stage.metric(reached), "0");
+    // A higher limit holds for those who wait already; a lower one takes nobody away.
+    stage.becomes(&with(4));
+    queued("8");
+    stage.becomes(&with(1));
+    let explained = stage.command(&["explain", &format!("http://127.0.0.1:{web}/")]);
+    assert!(
+        explained.stdout.contains("its group is full"),
+        "{explained}"
+    );
+    gate.open.store(true, Ordering::SeqCst);
+    for client in &mut clients {
+        // A dead target is left for another one, within the same limit.
+        assert!(client.answer().starts_with("http/1.1 200 "));
+    }
+    assert_eq!(gate.most.load(Ordering::SeqCst), 4);
+    queued("0");
+    gate.most.store(0, Ordering::SeqCst);
+    let later: Vec<_> = (0..6)
+        .map(|_| {
+            thread::spawn(move || {
+                let mut client = Client::new(web);
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                client.answer()
+            })
+        })
+        .collect();
+    for one in later {
+        assert!(one.join().unwrap().starts_with("http/1.1 200 "));
+    }
+    assert_eq!(gate.most.load(Ordering::SeqCst), 1);
+}
