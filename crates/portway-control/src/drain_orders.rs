@@ -15,7 +15,7 @@ use portway_model::settings::NoneHealthy;
 use portway_model::snapshot::Process;
 use portway_telemetry::metrics::Drained;
 
-use crate::drains::{Again, By, Draining, OrderedListener, Return, Stage};
+use crate::drains::{Again, By, Draining, OrderedListener, Return, Stage, delay_of};
 use crate::figures::Installed;
 use crate::operations::TargetOrder;
 use crate::running::Running;
@@ -116,6 +116,12 @@ impl Running {
             leave,
             deadline: Some(deadline.unwrap_or(process.drain_deadline)),
         };
+        let of_target = |it: &WatchedTarget| Terms {
+            leave: Duration::ZERO,
+            deadline: deadline
+                .or_else(|| delay_of(&it.group, &installed))
+                .or(Some(process.drain_deadline)),
+        };
         let mut warnings = Vec::new();
         if leave.is_some() && matches!(what, What::Group(_) | What::Target(_)) {
             return Err(NotOrdered {
@@ -170,7 +176,7 @@ impl Running {
                     self.drains.groups().insert(first.group.clone());
                 }
                 let at_work = targets.iter().filter(|it| !is_out(it));
-                at_work.for_each(|it| self.drains.order_target(it, terms(Duration::ZERO)));
+                at_work.for_each(|it| self.drains.order_target(it, of_target(it)));
                 warnings.extend(without_targets(&targets, &installed));
             }
             Some(Named::Target(target)) => {
@@ -178,7 +184,7 @@ impl Running {
                     let error = format!("target `{}` is out of service already", name(&target));
                     return Err(NotOrdered::because(error));
                 }
-                self.drains.order_target(&target, terms(Duration::ZERO));
+                self.drains.order_target(&target, of_target(&target));
                 let mut groups = installed.targets.iter();
                 let of_group = groups.find(|it| it.iter().any(|it| it.group == target.group));
                 warnings.extend(of_group.and_then(|it| without_targets(it, &installed)));

@@ -7,6 +7,7 @@
 mod handed;
 mod ordered;
 mod process;
+mod time;
 mod told;
 
 use std::collections::HashSet;
@@ -34,6 +35,7 @@ pub(crate) use ordered::OrderedListener;
 use ordered::next_target;
 use process::OfProcess;
 pub(crate) use process::{Again, Return};
+pub(crate) use time::delay_of;
 pub(crate) use told::{Heard, Told};
 
 /// How often it is looked what is left.
@@ -352,10 +354,6 @@ impl Drains {
                 it.look_for_group(now);
             }
         }
-        let terms = Terms {
-            leave: Duration::ZERO,
-            deadline: Some(deadline),
-        };
         let listeners = gone.listeners.into_iter().map(Thing::Listener);
         let targets = gone.targets.into_iter().map(|mut it| {
             it.look_for_group(now);
@@ -365,6 +363,7 @@ impl Drains {
         for thing in things {
             let known = self.entries().iter().any(|it| it.thing.is(&thing));
             if !known {
+                let terms = thing.terms(now, deadline);
                 self.begin(thing, terms);
             }
         }
@@ -439,10 +438,6 @@ impl Drains {
     /// What was told to drain goes on doing so where it has another name now, or none: then it drains as what is `gone`. Something else
     /// that has its name now is told so too.
     fn keep_orders(&self, gone: &Leaving, now: &Installed, deadline: Duration) {
-        let terms = Terms {
-            leave: Duration::ZERO,
-            deadline: Some(deadline),
-        };
         let mut entries = self.entries();
         let mut left = Vec::new();
         for entry in entries.iter() {
@@ -456,7 +451,7 @@ impl Drains {
                         let same = Arc::ptr_eq(&it.state, &next.state);
                         *it = next;
                         if !same {
-                            entry.begin_anew(moment, terms);
+                            entry.begin_anew(moment, now, deadline);
                         }
                         true
                     }
@@ -470,7 +465,7 @@ impl Drains {
                     *it = next;
                     let rests = [HealthState::Draining, HealthState::Unused];
                     if !same || !rests.contains(&it.state_now()) {
-                        entry.begin_anew(moment, terms);
+                        entry.begin_anew(moment, now, deadline);
                     }
                     true
                 }
@@ -493,7 +488,9 @@ impl Drains {
         };
         let new: Vec<_> = targets.filter(is_new).cloned().collect();
         for target in new {
-            self.order(Thing::OrderedTarget(target), terms);
+            let thing = Thing::OrderedTarget(target);
+            let terms = thing.terms(now, deadline);
+            self.order(thing, terms);
         }
     }
 

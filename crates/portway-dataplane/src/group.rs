@@ -133,6 +133,11 @@ impl Live for Targets<'_> {
         self.0.targets.get(index).map_or(0, |it| it.in_flight())
     }
 
+    fn time(&self, index: usize) -> u32 {
+        let state = self.0.targets.get(index);
+        state.map_or(0, |state| state.answer_time.known())
+    }
+
     fn weight(&self, index: usize, configured: u32) -> u32 {
         // Not even where none is healthy and all are tried.
         let in_service = |state: &&Arc<TargetState>| state.health() != Health::Unused;
@@ -409,6 +414,15 @@ impl Generation {
         most - left
     }
 
+    /// Lets a part of what is known of times to answer go: a second is over.
+    pub(crate) fn fade_times(&self) {
+        let groups = self.plane.snapshot.groups.iter().zip(&self.plane.groups);
+        let timed = groups.filter(|(group, _)| group.algorithm == Configured::LeastTime);
+        for (_, parts) in timed {
+            parts.targets.iter().for_each(|it| it.answer_time.fade());
+        }
+    }
+
     /// Closes pooled connections that have waited for too long. `now` and ages in ticks of the worker's timer.
     pub(crate) fn sweep(&self, now: u64) {
         for (group, run) in self.plane.snapshot.groups.iter().zip(&self.groups) {
@@ -451,6 +465,11 @@ impl GroupRun {
             Rc::new(Pool::new(limit, group.connection_reuse, target, metrics))
         };
         let pools = targets.map(pool).collect();
+        let timed = group.algorithm == Configured::LeastTime;
+        parts
+            .targets
+            .iter()
+            .for_each(|it| it.keep_time(timed));
         Self {
             balancer,
             budget: Cell::default(),
@@ -486,7 +505,7 @@ fn candidates(group: &TargetGroup, numbers: &[u32]) -> Vec<Candidate> {
         backup: target.backup,
         identity: hash_bytes(target.name.as_str().as_bytes()),
         id: *number,
-        near: false,
+        near: target.near,
     };
     group.targets.iter().zip(numbers).map(candidate).collect()
 }
@@ -505,7 +524,7 @@ fn policy(group: &TargetGroup) -> Policy {
             count,
             percent: percent.into(),
         },
-        zone: 0,
+        zone: group.min_zone_healthy.into(),
     }
 }
 
@@ -519,6 +538,7 @@ fn algorithm(configured: &Configured<Resolved>) -> Algorithm {
         Configured::RoundRobin => Algorithm::RoundRobin,
         Configured::StaticRoundRobin => Algorithm::StaticRoundRobin,
         Configured::LeastOutstanding => Algorithm::LeastOutstanding,
+        Configured::LeastTime => Algorithm::LeastTime,
         Configured::SourceHash(method) | Configured::Hash { method, .. } => {
             Algorithm::Hash(lookup(method))
         }

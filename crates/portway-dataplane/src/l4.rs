@@ -307,6 +307,17 @@ struct To {
     sticks: Sticks,
 }
 
+/// A target of TCP answers when it is connected to.
+fn note_connect_time(connection: &Connection, passed: &Passed, took: Duration) {
+    if let (Some(group), Some(target)) = (passed.group, passed.target)
+        && let Some((_, parts, _)) = connection.generation.group(group)
+        && let Some(state) = parts.targets.get(target)
+        && state.answer_time.is_kept()
+    {
+        state.answer_time.took(took);
+    }
+}
+
 /// Passes a connection on to a target of the group; `first`: what the client has sent already.
 async fn pass(connection: &Connection, mut downstream: Stream, to: To, first: Option<Buffer>) {
     let group = to.group;
@@ -319,7 +330,9 @@ async fn pass(connection: &Connection, mut downstream: Stream, to: To, first: Op
     statistics::session(connection, group);
     match upstream(connection, to, &mut passing.passed).await {
         Ok((mut upstream, fate)) => {
-            passing.passed.connected = Some(passing.passed.started.elapsed());
+            let took = passing.passed.started.elapsed();
+            passing.passed.connected = Some(took);
+            note_connect_time(connection, &passing.passed, took);
             passing.passed.upstream_tls = upstream.link.stream.agreed();
             passing.passed.upstream_local = connect::wanted_local(connection, &upstream);
             record::log_connection_early(connection, &mut passing.passed);

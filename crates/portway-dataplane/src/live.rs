@@ -4,6 +4,7 @@
 //! Under locks are the address of a target, which only control ever writes, a few times a day, and which every attempt
 //! and record reads; idle connections to it (`Shelves`); and variables of the process, where a rule names one.
 
+mod answer_time;
 mod aside;
 mod hearing;
 mod passive;
@@ -126,6 +127,7 @@ pub struct TargetState {
     observed: Observed,
     /// What passive health knows, where it is asked.
     passive: OnceLock<Box<Passive>>,
+    pub(crate) answer_time: answer_time::AnswerTime,
 }
 
 impl TargetState {
@@ -148,6 +150,7 @@ impl TargetState {
             shelves: Shelves::default(),
             observed: Observed::default(),
             passive: OnceLock::new(),
+            answer_time: answer_time::AnswerTime::default(),
         }
     }
 

@@ -59,12 +59,15 @@ impl Seen {
 const LAYERS: [ObservedLayer; 2] = [ObservedLayer::Connection, ObservedLayer::Response];
 
 /// Beside a place in [`LAYERS`]: passive health counts.
-const COUNTED: u8 = 0x80;
+pub(crate) const COUNTED: u8 = 0x80;
+/// Beside it: times to answer are kept.
+pub(crate) const TIMED: u8 = 0x40;
+const OTHERS: u8 = COUNTED | TIMED;
 
 /// Errors in a row of what a target serves.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
-    /// Places in [`LAYERS`], from 1 on, with [`COUNTED`]; 0: nobody listens.
+    /// Places in [`LAYERS`], from 1 on, with [`COUNTED`] and [`TIMED`]; 0: nobody listens.
     layer: AtomicU8,
     limit: AtomicU32,
     errors: AtomicU32,
@@ -81,30 +84,30 @@ impl Observed {
         let place = LAYERS.iter().zip(1..).find(|(it, _)| Some(**it) == layer);
         self.limit.store(limit.unwrap_or(0), Ordering::Relaxed);
         let place: u8 = place.map_or(0, |(_, place)| place);
-        let next = |before: u8| Some(before & COUNTED | place);
+        let next = |before: u8| Some(before & OTHERS | place);
         let order = Ordering::Relaxed;
         let before = self.layer.fetch_update(order, order, next);
-        if before.is_ok_and(|before| before & !COUNTED != place) {
+        if before.is_ok_and(|before| before & !OTHERS != place) {
             self.forgive();
         }
     }
 
-    /// Passive health counts from now on, or not any more.
-    pub(crate) fn count_all(&self, counted: bool) {
-        match counted {
-            true => self.layer.fetch_or(COUNTED, Ordering::Relaxed),
-            false => self.layer.fetch_and(!COUNTED, Ordering::Relaxed),
+    /// One of [`COUNTED`] and [`TIMED`] listens from now on, or not any more.
+    pub(crate) fn tell(&self, who: u8, wanted: bool) {
+        match wanted {
+            true => self.layer.fetch_or(who, Ordering::Relaxed),
+            false => self.layer.fetch_and(!who, Ordering::Relaxed),
         };
     }
 
-    /// Takes note; true where passive health counts it too.
+    /// Takes note; which of [`COUNTED`] and [`TIMED`] listen too.
     #[inline]
-    pub(crate) fn saw(&self, seen: Seen) -> bool {
+    pub(crate) fn saw(&self, seen: Seen) -> u8 {
         match self.layer.load(Ordering::Relaxed) {
-            0 => false,
+            0 => 0,
             layer => {
-                self.heed(usize::from(layer & !COUNTED), seen);
-                layer & COUNTED != 0
+                self.heed(usize::from(layer & !OTHERS), seen);
+                layer & OTHERS
             }
         }
     }

@@ -490,6 +490,9 @@ impl Worker {
     fn sweep(&self) {
         let now = self.timers.now();
         self.generation().sweep(now);
+        if self.number == 1 {
+            self.generation().fade_times();
+        }
         let older = self.older.borrow();
         let older = older.iter().filter_map(Weak::upgrade);
         older.for_each(|it| it.sweep(now));

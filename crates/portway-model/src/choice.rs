@@ -17,6 +17,8 @@ pub enum Algorithm<S: Stage> {
     StaticRoundRobin,
     /// Fewest requests in flight for its weight.
     LeastOutstanding,
+    /// The shortest time to answer, times one more than it has in flight, for its weight.
+    LeastTime,
     /// By the client's address.
     SourceHash(HashMethod),
     /// The best of so many drawn by chance.
@@ -185,8 +187,9 @@ pub enum CookieValues {
     },
     /// As `Generated`, encrypted: clients can neither read it nor make one. `Insert` only.
     Sealed {
-        /// Several processes with one secret know each other's cookies; `None`: one of this process, which a restart changes.
-        key: Option<String>,
+        /// The first seals, the others open what they have sealed before; several processes with the same know each
+        /// other's cookies. None: the process's own.
+        keys: Vec<String>,
     },
 }
 

@@ -637,6 +637,7 @@ pub(crate) fn algorithm<C: Convert>(
         Algorithm::RoundRobin => Algorithm::RoundRobin,
         Algorithm::StaticRoundRobin => Algorithm::StaticRoundRobin,
         Algorithm::LeastOutstanding => Algorithm::LeastOutstanding,
+        Algorithm::LeastTime => Algorithm::LeastTime,
         Algorithm::SourceHash(method) => Algorithm::SourceHash(*method),
         Algorithm::Random { draws } => Algorithm::Random { draws: *draws },
         Algorithm::First => Algorithm::First,

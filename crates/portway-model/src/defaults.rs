@@ -103,6 +103,9 @@ pub const MIN_HEALTHY: MinHealthy = MinHealthy {
     count: 1,
     percent: 0,
 };
+/// Percent of the own zone's weight that must be usable for it to serve alone: Envoy spills over below 71, where each
+/// target that is left would have to bear 1.4 times its load.
+pub const MIN_ZONE_HEALTHY: u8 = 70;
 /// What a line of a map's file is.
 pub const MAP_LINES: MapLines = MapLines::Pairs;
 /// How keys of a map are compared.

@@ -73,6 +73,8 @@ pub struct ProcessDraft {
     pub shutdown_deadline: Option<Spanned<Duration>>,
     /// How long what a reload removes may go on with what is in progress.
     pub drain_deadline: Option<Spanned<Duration>>,
+    /// The zone that it is in: targets of it come first.
+    pub zone: Option<Spanned<String>>,
     /// Whom the process becomes once everything is bound: a user's name or number.
     pub user: Option<Spanned<String>>,
     /// The group it then has: a group's name or number; that of the user by default.
@@ -435,6 +437,11 @@ pub struct GroupDraft {
     /// What a target may have in flight at most, in percent of its share of all that is, before a hash is led on to
     /// another; 0: no bound.
     pub hash_balance_factor: Option<Spanned<u32>>,
+    /// Targets of the own zone serve alone while so many in a hundred of their weight are usable.
+    pub min_zone_healthy: Option<Spanned<u8>>,
+    /// How long a target that leaves or drains may go on with what is in progress, in place of the process's
+    /// `drain_deadline`.
+    pub deregistration_delay: Option<Spanned<Duration>>,
     /// Attempts beyond the first.
     pub retries: Option<Spanned<u32>>,
     /// Those of requests that a target may have seen, in percent of requests; 0: no limit.
@@ -502,6 +509,8 @@ impl GroupDraft {
             none_healthy: None,
             min_healthy: None,
             hash_balance_factor: None,
+            min_zone_healthy: None,
+            deregistration_delay: None,
             retries: None,
             retry_budget: None,
             retry_backoff: None,
@@ -539,6 +548,8 @@ pub struct TargetDraft {
     pub address: Spanned<TargetAddress>,
     /// Its share.
     pub weight: Option<Spanned<u16>>,
+    /// The zone that it is in.
+    pub zone: Option<Spanned<String>>,
     /// Takes traffic only when no other may.
     pub backup: Option<Spanned<bool>>,
     /// Takes no traffic and is not checked.
@@ -591,6 +602,7 @@ impl TargetDraft {
             number: None,
             address,
             weight: None,
+            zone: None,
             backup: None,
             disabled: None,
             max_connections: None,

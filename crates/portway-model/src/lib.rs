@@ -45,4 +45,5 @@ pub mod span;
 pub mod stage;
 pub mod tcp;
 pub mod template;
+mod zone;
 pub mod transform;

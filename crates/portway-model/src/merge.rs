@@ -94,6 +94,7 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
         ready_delay,
         shutdown_deadline,
         drain_deadline,
+        zone,
         user,
         group,
         chroot,
@@ -138,6 +139,7 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
     one_of(&mut whole.shutdown_deadline, shutdown_deadline, name, found);
     let name = "drain_deadline";
     one_of(&mut whole.drain_deadline, drain_deadline, name, found);
+    one_of(&mut whole.zone, zone, "zone", found);
     one_of(&mut whole.user, user, "user", found);
     one_of(&mut whole.group, group, "group", found);
     one_of(&mut whole.chroot, chroot, "chroot", found);

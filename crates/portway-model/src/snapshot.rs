@@ -115,6 +115,8 @@ pub struct Process {
     pub shutdown_deadline: Duration,
     /// How long what a reload removes may go on with what is in progress.
     pub drain_deadline: Duration,
+    /// The zone that it is in.
+    pub zone: Option<String>,
     /// Whom the process becomes once everything is bound: a user's name or number; `None`: it stays who it is.
     pub user: Option<Spanned<String>>,
     /// The group it then has: a group's name or number; `None`: that of the user.
@@ -421,6 +423,11 @@ pub struct TargetGroup {
     /// What a target may have in flight at most, in percent of its share of all that is, before a hash is led on to
     /// another; 0: no bound.
     pub hash_balance_factor: u32,
+    /// Targets of the own zone serve alone while so many in a hundred of their weight are usable.
+    pub min_zone_healthy: u8,
+    /// How long a target that leaves or drains may go on with what is in progress; `None`: the process's
+    /// `drain_deadline`.
+    pub deregistration_delay: Option<Duration>,
     /// Attempts beyond the first.
     pub retries: u32,
     /// Those of requests that a target may have seen, in percent of requests; 0: no limit.
@@ -483,6 +490,10 @@ pub struct Target {
     pub address: TargetAddress,
     /// Its share.
     pub weight: u16,
+    /// The zone that it is in.
+    pub zone: Option<String>,
+    /// That is the zone of the process.
+    pub near: bool,
     /// Takes traffic only when no other may.
     pub backup: bool,
     /// Takes no traffic and is not checked.

@@ -45,6 +45,9 @@ const LAST_SOCKETS: Duration = Duration::from_secs(2);
 /// How often it is tried whether it has.
 const NEXT_TRY: Duration = Duration::from_millis(50);
 
+/// How often it is looked whether keys of sealed cookies are due: they live for a month.
+const COOKIE_KEY_LOOK: Duration = Duration::from_secs(60 * 60);
+
 /// The runtime of control and admin: apart from the workers', so that neither waits for the other.
 pub(crate) fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread()
@@ -250,6 +253,7 @@ async fn start(
         systemd::watchdog(watched).await;
         Ok(())
     });
+    tasks.spawn(keep_cookie_keys(running.clone()));
     shown.set(running.clone());
     admin = admin.or(later.map(serve));
     tasks.spawn(answer_listeners(running.clone()));
@@ -297,6 +301,14 @@ async fn bind_admin(
 async fn answer_listeners(running: Arc<Running>) -> io::Result<()> {
     portway_admin::serve_listeners(running).await;
     Ok(())
+}
+
+/// Keys of sealed cookies rotate, however long nothing is reloaded.
+async fn keep_cookie_keys(running: Arc<Running>) -> io::Result<()> {
+    loop {
+        tokio::time::sleep(COOKIE_KEY_LOOK).await;
+        running.keep_cookie_keys().await;
+    }
 }
 
 /// Reloads whenever a file of the configuration changes.

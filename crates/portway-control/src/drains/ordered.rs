@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portway_core::drain::{Drain, Terms};
+use portway_core::drain::Drain;
 use portway_dataplane::live::{ListenerState, ProcessState};
 use portway_dataplane::plane::ListenerKey;
 use portway_dataplane::sessions::{Wanted, Whom};
@@ -154,7 +154,8 @@ impl Entry {
     }
 
     /// Another thing has its name, and is told the same.
-    pub(super) fn begin_anew(&mut self, now: Duration, terms: Terms) {
+    pub(super) fn begin_anew(&mut self, now: Duration, installed: &Installed, usual: Duration) {
+        let terms = self.thing.terms(installed, usual);
         self.thing.leave();
         self.drain = Drain::default();
         self.drain.begin(now, terms);

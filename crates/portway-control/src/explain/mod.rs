@@ -678,6 +678,7 @@ fn by(group: &TargetGroup, choice: &Choice) -> String {
         }
         Some(Tier::FailOpen) => format!("{how}, among all: none is healthy"),
         Some(Tier::Backup) => format!("{how}, among backups: no other may take traffic"),
+        Some(Tier::Primary) if choice.near_only => format!("{how}, among those of the own zone"),
         _ => how,
     };
     match cookie.filter(|_| sets) {
@@ -694,6 +695,7 @@ fn algorithm(algorithm: &Algorithm<Resolved>, is_keyed: bool) -> String {
     match algorithm {
         Algorithm::RoundRobin | Algorithm::StaticRoundRobin => "whose turn it is".to_owned(),
         Algorithm::LeastOutstanding => "the least busy".to_owned(),
+        Algorithm::LeastTime => "the one that answers soonest".to_owned(),
         Algorithm::SourceHash(_) => hashed("the client's address"),
         Algorithm::Hash { .. } => hashed("a value of the request"),
         Algorithm::Random { draws } if *draws > 1 => {

@@ -298,6 +298,7 @@ fn algorithm<S: Stage>(algorithm: &Algorithm<S>) -> &'static str {
         Algorithm::RoundRobin => "roundrobin",
         Algorithm::StaticRoundRobin => "static-rr",
         Algorithm::LeastOutstanding => "leastconn",
+        Algorithm::LeastTime => "leasttime",
         Algorithm::SourceHash(_) => "source",
         Algorithm::Random { .. } => "random",
         Algorithm::First => "first",

@@ -4,14 +4,17 @@
 //! and other files that it names are read as they are then. With a folder for state each stands there in a file too. What goes
 //! wrong with that is told, and never stops anything.
 
+mod cookie_keys;
 mod diff;
 mod lock;
 mod store;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use portway_dataplane::seal;
 use portway_dialects::native;
 use portway_model::lift::lift;
 use portway_model::snapshot::{Process, Snapshot};
@@ -101,6 +104,9 @@ impl History {
         if !takes_over && let Err(of_another) = owned.take(false) {
             tracing::warn!("{of_another}");
             return Self::default();
+        }
+        if !takes_over {
+            cookie_keys::load(&owned.folder);
         }
         Self {
             kept: store::read(&owned.folder),
@@ -234,8 +240,35 @@ impl Generation {
 }
 
 impl Running {
-    /// Keeps the configuration at work in mind; `by` says what has put it to work.
+    /// Keeps the configuration at work in mind, and the keys of its cookies; `by` says what has put it to work.
     pub async fn remember(&self, by: &str, counts: [usize; 3]) {
+        self.keep_generation(by, counts).await;
+        self.keep_cookie_keys().await;
+    }
+
+    /// Lets the keys of sealed cookies rotate, and writes them where there is a folder for state.
+    pub async fn keep_cookie_keys(&self) {
+        seal::rotate_own();
+        let Some(owned) = self.history().owned.clone() else {
+            return;
+        };
+        let kept = on_a_thread(move || {
+            if seal::own_secrets().is_empty() {
+                return Ok(());
+            }
+            let wrong = |error: io::Error| format!("{}: {error}", owned.folder.display());
+            lock::make(&owned.folder).map_err(wrong)?;
+            match owned.take(true).map_err(|it| it.to_string())? {
+                true => cookie_keys::keep(&owned.folder).map_err(wrong),
+                false => Ok(()),
+            }
+        });
+        if let Err(error) = kept.await.and_then(|it| it) {
+            tracing::warn!("keys of sealed cookies cannot be kept: {error}");
+        }
+    }
+
+    async fn keep_generation(&self, by: &str, counts: [usize; 3]) {
         let installed = self.statistics.installed();
         let (number, plane) = (installed.generation, installed.plane.clone());
         let (by, at) = (by.to_owned(), SystemTime::now());

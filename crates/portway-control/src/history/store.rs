@@ -35,30 +35,39 @@ impl Change {
         if !self.owned.take(true).map_err(|it| it.to_string())? {
             return Ok(());
         }
-        let beside = path.with_extension("new");
-        let whole = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&beside)?;
-            file.write_all(text(&self.written).as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&beside, &path)?;
-            File::open(&folder)?.sync_all()
-        };
-        whole().map_err(|error| {
-            // Half a file helps nobody.
-            let _ = fs::remove_file(&beside);
-            wrong(error)
-        })?;
+        write_whole(&path, text(&self.written).as_bytes()).map_err(wrong)?;
         for number in &self.gone {
             // Somebody may have taken it away.
             let _ = fs::remove_file(folder.join(name(*number)));
         }
         Ok(())
     }
+}
+
+/// Writes a file for its user alone: it is whole or as it was.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let whole = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        match path.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    let written = whole();
+    if written.is_err() {
+        // Half a file helps nobody.
+        let _ = fs::remove_file(&beside);
+    }
+    written
 }
 
 pub(super) fn within(folder: &Path) -> PathBuf {

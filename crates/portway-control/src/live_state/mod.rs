@@ -99,7 +99,12 @@ fn small(installed: &Installed, tickets: &TicketKeys) -> Parts {
     };
     put("version", &env!("CARGO_PKG_VERSION"));
     put("ticket_keys", &parts::to_base64(&tickets.export()));
-    put("cookie_secret", &parts::to_base64(seal::own_secret()));
+    let secrets = seal::own_secrets();
+    if let Some(newest) = secrets.first() {
+        // The one of processes that had no others.
+        put("cookie_secret", &parts::to_base64(&newest.secret));
+    }
+    put("cookie_keys", &parts::cookie_keys(&secrets));
     put(
         "process",
         &ProcessPart {
@@ -274,10 +279,14 @@ impl Received {
         {
             self.left_out.push(format!("`ticket_keys` ({error})"));
         }
-        let secret = self.bytes("cookie_secret");
-        let secret = secret.and_then(|it| it.try_into().ok());
-        if secret.is_none_or(|secret| !seal::take_over_secret(secret)) {
-            self.left_out.push("`cookie_secret`".to_owned());
+        let one = self.bytes("cookie_secret");
+        let keys = match self.bytes("cookie_keys") {
+            Some(keys) => parts::to_cookie_keys(&keys),
+            // An earlier version has one, and does not say since when.
+            None => one.and_then(|it| parts::first_cookie_key(&it)),
+        };
+        if keys.is_none_or(|keys| !keys.is_empty() && !seal::put_own(keys)) {
+            self.left_out.push("`cookie_keys`".to_owned());
         }
     }
 

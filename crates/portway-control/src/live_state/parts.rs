@@ -2,9 +2,11 @@
 //! less, a newer one more.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use portway_core::evaluate::Fetched;
 use portway_dataplane::pace::{Pace, PaceParts};
+use portway_dataplane::seal::OwnSecret;
 use serde::{Deserialize, Serialize};
 
 /// The process as a whole.
@@ -236,4 +238,34 @@ pub(super) fn to_base64(bytes: &[u8]) -> String {
 pub(super) fn of_base64(text: &str) -> Option<Vec<u8>> {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.decode(text).ok()
+}
+
+/// Keys of sealed cookies: of each its moment in eight bytes, and its secret.
+pub(super) fn cookie_keys(secrets: &[OwnSecret]) -> String {
+    let bytes = secrets.iter().map(|it| {
+        let born = it.born.to_be_bytes();
+        [born.as_slice(), &it.secret].concat()
+    });
+    to_base64(&bytes.collect::<Vec<_>>().concat())
+}
+
+pub(super) fn to_cookie_keys(bytes: &[u8]) -> Option<Vec<OwnSecret>> {
+    let (all, rest) = bytes.as_chunks::<40>();
+    let secret = |bytes: &[u8; 40]| {
+        let (born, secret) = bytes.split_first_chunk::<8>()?;
+        Some(OwnSecret {
+            born: u64::from_be_bytes(*born),
+            secret: secret.try_into().ok()?,
+        })
+    };
+    rest.is_empty().then(|| all.iter().map(secret).collect())?
+}
+
+/// That of a process that had one, and did not know since when: it is as good as new.
+pub(super) fn first_cookie_key(secret: &[u8]) -> Option<Vec<OwnSecret>> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    Some(vec![OwnSecret {
+        born: now.unwrap_or_default().as_secs(),
+        secret: secret.try_into().ok()?,
+    }])
 }

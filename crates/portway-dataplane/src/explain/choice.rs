@@ -16,6 +16,8 @@ pub struct Choice {
     pub targets: Vec<TargetView>,
     /// Among whom is chosen; `None`: none may take traffic.
     pub tier: Option<Tier>,
+    /// Only targets of the own zone are.
+    pub near_only: bool,
     /// What names a target before the algorithm is asked.
     pub bound: Option<Bound>,
     /// The request has what the algorithm hashes.
@@ -90,7 +92,7 @@ pub(super) fn choose(
     bound: Option<(usize, Bound)>,
 ) -> Choice {
     let generation = &connection.generation;
-    let (targets, tier) = targets(generation, group);
+    let (targets, (tier, near_only)) = targets(generation, group);
     let ask = Ask {
         group,
         key,
@@ -107,6 +109,7 @@ pub(super) fn choose(
         group,
         targets,
         tier,
+        near_only,
         bound: bound.map(|it| it.1),
         is_keyed: key != Key::None,
         chosen,
@@ -114,9 +117,9 @@ pub(super) fn choose(
 }
 
 /// The targets of a group as they stand before the choice.
-fn targets(generation: &Generation, id: GroupId) -> (Vec<TargetView>, Option<Tier>) {
+fn targets(generation: &Generation, id: GroupId) -> (Vec<TargetView>, (Option<Tier>, bool)) {
     let Some((group, parts, run)) = generation.group(id) else {
-        return (Vec::new(), None);
+        return (Vec::new(), (None, false));
     };
     let members = run.members(parts);
     let view =
@@ -143,5 +146,5 @@ fn targets(generation: &Generation, id: GroupId) -> (Vec<TargetView>, Option<Tie
             }
         };
     let all = group.targets.iter().zip(parts.targets.iter()).enumerate();
-    (all.map(view).collect(), members.tier)
+    (all.map(view).collect(), (members.tier, members.near_only))
 }

@@ -10,6 +10,7 @@ impl TargetState {
     pub(crate) fn aside(&self) -> Self {
         let mut aside = Self::new(self.health(), self.address());
         aside.weight = self.weight.copied();
+        aside.answer_time = self.answer_time.copied();
         aside.session_rate.follow(&self.session_rate);
         let copies = [
             (&self.in_flight, &aside.in_flight),

@@ -4,6 +4,7 @@
 //! where neither listens nothing is counted.
 
 use super::{EPOCH, Health, Seen, TargetState};
+use crate::observed::{COUNTED, TIMED};
 use portway_core::outlier::{Cause, Counts, Failing, Standing};
 use portway_model::check::ObservedLayer;
 use portway_model::passive::PassiveHealth;
@@ -275,10 +276,10 @@ impl TargetState {
             Some(policy) => {
                 let passive = self.passive.get_or_init(|| Box::new(Passive::new()));
                 passive.set(policy, of_responses);
-                self.observed.count_all(true);
+                self.observed.tell(COUNTED, true);
             }
             None => {
-                self.observed.count_all(false);
+                self.observed.tell(COUNTED, false);
                 if let Some(passive) = self.passive() {
                     *passive.standing() = Standing::new(Instant::now());
                     passive.on_trial.store(false, Ordering::Relaxed);
@@ -296,22 +297,28 @@ impl TargetState {
     /// Takes note.
     #[inline]
     pub(crate) fn saw(&self, seen: Seen) {
-        if self.observed.saw(seen) {
-            self.count(seen, Duration::ZERO);
+        match self.observed.saw(seen) {
+            0 => {}
+            who => self.count(who, seen, Duration::ZERO),
         }
     }
 
     /// Takes note of a response; `took` is how long it took.
     #[inline]
     pub(crate) fn answered(&self, status: u16, took: impl FnOnce() -> Duration) {
-        if self.observed.saw(Seen::Status(status)) {
-            self.count(Seen::Status(status), took());
+        match self.observed.saw(Seen::Status(status)) {
+            0 => {}
+            who => self.count(who, Seen::Status(status), took()),
         }
     }
 
     #[cold]
-    fn count(&self, seen: Seen, took: Duration) {
-        if let Some(passive) = self.passive()
+    fn count(&self, who: u8, seen: Seen, took: Duration) {
+        if who & TIMED != 0 {
+            self.note_time(seen, took);
+        }
+        if who & COUNTED != 0
+            && let Some(passive) = self.passive()
             && passive.saw(seen, micros(took))
             && let Some(group) = self.group.get().and_then(Weak::upgrade)
         {

@@ -45,6 +45,7 @@ const ALGORITHMS: &[(&str, Algorithm<Named>)] = &[
     ("round_robin", Algorithm::RoundRobin),
     ("static_round_robin", Algorithm::StaticRoundRobin),
     ("least_outstanding", Algorithm::LeastOutstanding),
+    ("least_time", Algorithm::LeastTime),
     ("source_hash", Algorithm::SourceHash(HashMethod::Consistent)),
     ("random_of_two", Algorithm::Random { draws: 2 }),
     ("first", Algorithm::First),
@@ -271,14 +272,19 @@ fn texts(texts: &[String]) -> Option<Out> {
 }
 
 impl Form for CookieValues {
-    const WHAT: &'static str =
-        "\"generated\", \"given\", \"sealed\", { sealed = \"KEY\" } or { dynamic = \"KEY\" }";
+    const WHAT: &'static str = "\"generated\", \"given\", \"sealed\", { sealed = \"KEY\" }, { sealed = [\"NEW\", \"OLD\"] } or { dynamic = \"KEY\" }";
 
     fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
         if matches!(item.content, Content::Table(_)) {
             let keyed = reader.keyed(item, Self::WHAT, &["dynamic", "sealed"])?;
-            if let Some(key) = keyed.optional("sealed", reader) {
-                return Some(CookieValues::Sealed { key: Some(key) });
+            if let Some(entry) = keyed.entry("sealed") {
+                let keys = reader.elements(&entry.item).iter();
+                let keys: Vec<_> = keys.filter_map(|key| String::read(key, reader)).collect();
+                if keys.is_empty() {
+                    let help = "write \"sealed\" where the process is to make one";
+                    return reader.refuse(entry.item.span, "no key".to_owned(), help);
+                }
+                return Some(CookieValues::Sealed { keys });
             }
             let key = keyed.required("dynamic", reader)?;
             return Some(CookieValues::Dynamic { key });
@@ -286,7 +292,7 @@ impl Form for CookieValues {
         match reader.text(item, Self::WHAT)?.text {
             "generated" => Some(CookieValues::Generated),
             "given" => Some(CookieValues::Given),
-            "sealed" => Some(CookieValues::Sealed { key: None }),
+            "sealed" => Some(CookieValues::Sealed { keys: Vec::new() }),
             other => reader.unknown(item.span, "word", other, ["generated", "given", "sealed"]),
         }
     }
@@ -296,8 +302,14 @@ impl Form for CookieValues {
             CookieValues::Generated => Out::text("generated"),
             CookieValues::Given => Out::text("given"),
             CookieValues::Dynamic { key } => Out::one("dynamic", key.write()),
-            CookieValues::Sealed { key: None } => Out::text("sealed"),
-            CookieValues::Sealed { key: Some(key) } => Out::one("sealed", key.write()),
+            CookieValues::Sealed { keys } => match keys.as_slice() {
+                [] => Out::text("sealed"),
+                [key] => Out::one("sealed", key.write()),
+                keys => {
+                    let keys = keys.iter().map(Form::write);
+                    Out::one("sealed", Out::List(keys.collect()))
+                }
+            },
         }
     }
 }

@@ -22,6 +22,8 @@ fields!(GroupDraft {
     "when_none_healthy" => none_healthy,
     "min_healthy" => min_healthy,
     "hash_balance_factor" => hash_balance_factor,
+    "min_zone_healthy" => min_zone_healthy,
+    "deregistration_delay" => deregistration_delay,
     "retries" => retries,
     "retry_budget" => retry_budget,
     "retry_backoff" => retry_backoff,
@@ -56,6 +58,7 @@ fields!(GroupDraft {
 fields!(TargetDraft {
     "name" => name,
     "weight" => weight,
+    "zone" => zone,
     "backup" => backup,
     "disabled" => disabled,
     "max_connections" => max_connections,

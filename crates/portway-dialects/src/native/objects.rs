@@ -29,6 +29,7 @@ fields!(ProcessDraft {
     "ready_delay" => ready_delay,
     "shutdown_deadline" => shutdown_deadline,
     "drain_deadline" => drain_deadline,
+    "zone" => zone,
     "user" => user,
     "group" => group,
     "chroot" => chroot,

@@ -2,16 +2,22 @@
 
 use super::Compiler;
 use super::expressions::Place;
-use super::limits::given_within;
+use super::limits::{duration_or_zero, given_within};
+use super::process::check_line;
 use super::rules::place_error;
 use crate::action::Weighted;
-use crate::choice::{Algorithm, HashMethod};
+use crate::choice::{Algorithm, CookieValues, HashMethod, StickyCookie};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::draft::GroupDraft;
+use crate::span::Span;
 use crate::stage::Named;
+use std::time::Duration;
 
 /// The bound of a hash in percent, as in HAProxy: below 101 there would be no room for what comes.
 const BALANCE_FACTOR: (u32, u32) = (101, 65_535);
+
+/// The most keys of one sealed cookie: one that seals, and some whose cookies are still out there.
+const MAX_COOKIE_KEYS: usize = 8;
 
 impl Compiler<'_> {
     pub(super) fn check_choice(&mut self, draft: &GroupDraft) {
@@ -22,6 +28,11 @@ impl Compiler<'_> {
             let percent = enough.map(|it| it.percent);
             given_within(found, "a share of targets", Some(percent), (0, 100));
         }
+        for target in &draft.targets {
+            check_line(&mut self.found, "the zone", target.zone.as_ref());
+        }
+        let share = draft.min_zone_healthy;
+        given_within(&mut self.found, "a share of a zone", share, (0, 100));
         let Some(factor) = draft.hash_balance_factor.filter(|it| it.value > 0) else {
             return;
         };
@@ -40,6 +51,31 @@ impl Compiler<'_> {
                     .help("choose by a hash, and not by a table (HAProxy's `map-based`)"),
             );
         }
+    }
+
+    /// None is a time as well: what is in progress is cut off at once.
+    pub(super) fn deregistration_delay(&mut self, draft: &GroupDraft) -> Option<Duration> {
+        let delay = draft.deregistration_delay?;
+        let what = "the deregistration delay";
+        let delay = duration_or_zero(&mut self.found, what, Some(delay), delay.value);
+        Some(delay)
+    }
+
+    /// Each cookie that a client brings is held against every key.
+    pub(super) fn check_cookie_keys(&mut self, cookie: &StickyCookie, span: Span) {
+        let CookieValues::Sealed { keys } = &cookie.values else {
+            return;
+        };
+        let wrong = if keys.iter().any(String::is_empty) {
+            "the key of a sealed cookie is empty"
+        } else if keys.len() > MAX_COOKIE_KEYS {
+            "a sealed cookie has too many keys"
+        } else {
+            return;
+        };
+        let help = "the first key seals, up to seven others open what was sealed before";
+        let error = Diagnostic::error(Code::OutOfRange, span, wrong);
+        self.found.push(error.help(help));
     }
 
     /// Each rank of the groups must take something.

@@ -91,6 +91,10 @@ impl Compiler<'_> {
                 .map_or(defaults::NONE_HEALTHY, |x| x.value),
             min_healthy: draft.min_healthy.map_or(defaults::MIN_HEALTHY, |x| x.value),
             hash_balance_factor: draft.hash_balance_factor.map_or(0, |x| x.value),
+            min_zone_healthy: draft
+                .min_zone_healthy
+                .map_or(defaults::MIN_ZONE_HEALTHY, |x| x.value),
+            deregistration_delay: self.deregistration_delay(draft),
             retries: draft.retries.map_or(defaults::RETRIES, |x| x.value),
             retry_budget: draft
                 .retry_budget
@@ -494,6 +498,8 @@ impl Compiler<'_> {
             },
             address: address.value.clone(),
             weight: draft.weight.map_or(defaults::WEIGHT, |x| x.value),
+            near: draft.zone.is_some() && self.draft.process.zone_is(draft.zone.as_ref()),
+            zone: draft.zone.as_ref().map(|x| x.value.clone()),
             backup: draft.backup.is_some_and(|x| x.value),
             disabled: draft.disabled.is_some_and(|x| x.value),
             max_connections: draft
@@ -595,6 +601,7 @@ impl Compiler<'_> {
                 found.push(Diagnostic::error(Code::OutOfRange, span, message));
             }
         }
+        self.check_cookie_keys(cookie, span);
         self.check_cookie_mode(cookie, span);
         let found = &mut self.found;
         if cookie.path.contains(';') {

@@ -25,6 +25,7 @@ impl Compiler<'_> {
             ("a user", &draft.user),
             ("a group", &draft.group),
             ("the name of this machine", &draft.node),
+            ("the zone", &draft.zone),
             ("a description", &draft.description),
         ] {
             check_line(found, what, value.as_ref());
@@ -63,6 +64,7 @@ impl Compiler<'_> {
                 draft.drain_deadline,
                 defaults::DRAIN_DEADLINE,
             ),
+            zone: line(&draft.zone),
             user: draft.user.clone(),
             group: draft.group.clone(),
             chroot: draft.chroot.clone(),
@@ -140,7 +142,7 @@ fn is_known_at_start(value: &Value<Named>) -> bool {
 }
 
 /// Reports a text that is empty or holds more than a line.
-fn check_line(found: &mut Diagnostics, what: &str, value: Option<&Spanned<String>>) {
+pub(super) fn check_line(found: &mut Diagnostics, what: &str, value: Option<&Spanned<String>>) {
     let Some(text) = value else {
         return;
     };

@@ -45,8 +45,9 @@ impl Choices {
     }
 
     pub(super) fn algorithm(&mut self, place: Place) -> Algorithm<Named> {
-        match self.below(7) {
+        match self.below(8) {
             1 => Algorithm::LeastOutstanding,
+            7 => Algorithm::LeastTime,
             2 => Algorithm::SourceHash(self.hash_method()),
             3 => Algorithm::Random {
                 draws: self.one(2, &[1, 3]),
@@ -114,8 +115,8 @@ impl Choices {
         }
         cookie.expires = self.one_in(2);
         if mode == CookieMode::Insert && self.one_in(4) {
-            let key = self.maybe(Self::token);
-            cookie.values = CookieValues::Sealed { key };
+            let keys = self.some(3, Self::token);
+            cookie.values = CookieValues::Sealed { keys };
         }
         cookie
     }
@@ -185,6 +186,7 @@ impl Choices {
     pub(super) fn target_choices(&mut self, plain: TargetDraft) -> TargetDraft {
         let ip = FirstAddress::Ip(self.address());
         TargetDraft {
+            zone: self.setting(|c| c.one("here", &["there", "else where"]).to_owned()),
             min_connections: self.setting(|c| c.below(1_000)),
             max_queue: self.setting(|c| c.below(1_000)),
             cookie: self.setting(Self::token),

@@ -82,6 +82,7 @@ impl Choices {
             ready_delay: self.setting(Self::duration),
             drain_deadline: self.setting(|c| c.one(Duration::ZERO, &[Duration::from_secs(7)])),
             shutdown_deadline: self.setting(|c| c.one(Duration::ZERO, &[Duration::from_secs(5)])),
+            zone: self.setting(|c| c.one("here", &["there"]).to_owned()),
             user: self.setting(|c| c.one("nobody", &["99"]).to_owned()),
             group: self.setting(|c| c.one("nogroup", &["99"]).to_owned()),
             chroot: self.setting(|c| c.one("/var/lib/portway", &["/"]).to_owned()),
@@ -672,6 +673,8 @@ impl Choices {
             count: c.below(3) + 1,
             percent: c.one(0, &[50, 100]),
         });
+        draft.min_zone_healthy = self.setting(|c| c.one(70, &[0, 100]));
+        draft.deregistration_delay = self.setting(Self::duration);
         draft.hash_balance_factor = self.setting(|c| c.one(0, &[101, 150]));
         draft.retries = self.setting(|c| c.below(101));
         draft.retry_budget = self.setting(|c| c.below(10_001));

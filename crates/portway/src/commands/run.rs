@@ -134,8 +134,13 @@ fn compiled(arguments: &Run) -> Compiled {
     compiled
 }
 
-/// What the command line says in place of the configuration.
+/// What the command line says in place of the configuration, and the environment beside it.
 fn adjust(arguments: &Run, snapshot: &mut Snapshot) -> Result<(), String> {
+    if let Ok(zone) = std::env::var("PORTWAY_ZONE")
+        && !zone.is_empty()
+    {
+        snapshot.enter_zone(&zone);
+    }
     if let Some(workers) = arguments.workers {
         snapshot.process.workers = workers;
     }

@@ -4,9 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
 
-use crate::stage::{Client, Stage};
-use crate::support::{Process, Scene, free_port, local};
+use crate::echo::Echo;
+use crate::stage::{Client, Stage, group, listener};
+use crate::support::{PORTWAY, Process, Scene, free_port, local};
 
 /// An nginx that says its name, dies and comes back.
 pub(crate) struct Mortal {
@@ -54,16 +59,19 @@ pub(crate) const CHECK: &str = "health_check = { tcp = true, interval = '100ms',
 enum Keeps {
     /// All targets serve.
     All,
+    /// Whoever is there may serve, and somebody does.
+    Some,
     /// The first that is there serves.
     First,
     /// A key stays with its target; where that dies only its keys move, and they come back with it.
     Keys,
 }
 
-const ROWS: [(&str, &str, Keeps); 12] = [
+const ROWS: [(&str, &str, Keeps); 13] = [
     ("round", "'round_robin'", Keeps::All),
     ("static", "'static_round_robin'", Keeps::All),
     ("least", "'least_outstanding'", Keeps::All),
+    ("time", "'least_time'", Keeps::Some),
     ("two", "'random_of_two'", Keeps::All),
     ("chance", "{ random = 1 }", Keeps::All),
     ("three", "{ random = 3 }", Keeps::All),
@@ -134,8 +142,11 @@ fn every_row(web: u16, expected: impl Fn(Keeps) -> &'static [&'static str]) -> V
     let row = |(name, _, keeps): (&str, &str, Keeps)| {
         let served = served(web, name);
         let names: BTreeSet<&str> = served.values().map(String::as_str).collect();
-        let expected = expected(keeps);
-        assert_eq!(names, expected.iter().copied().collect(), "{name}");
+        let expected: BTreeSet<&str> = expected(keeps).iter().copied().collect();
+        match keeps {
+            Keeps::Some => assert!(names.is_subset(&expected), "{name}: {names:?}"),
+            _ => assert_eq!(names, expected, "{name}"),
+        }
         match keeps {
             Keeps::Keys => served,
             _ => Served::new(),
@@ -221,4 +232,168 @@ fn each_algorithm_bears_a_reload_a_death_and_a_return() {
     assert_eq!(every_row(web, all), first);
     let log = stage.portway.stop();
     assert!(!log.contains("error"), "{log}");
+}
+
+#[test]
+fn the_one_that_answers_soonest_is_asked() {
+    let (fast, slow, web) = (Echo::start("fast"), Echo::start("slow"), free_port());
+    let dead = free_port();
+    // One that takes its time for every answer.
+    let late = TcpProxy::start(slow.port, Duration::from_millis(60));
+    let ports = [late, fast.port, dead];
+    let text = format!(
+        "{}{}algorithm = 'least_time'\n",
+        listener("web", web, "app"),
+        group("app", &ports)
+    );
+    let stage = Stage::new(&text);
+    let ask = |count: usize| {
+        let mut client = Client::new(web);
+        let names: Vec<String> = (0..count).map(|_| client.ask("/")).collect();
+        names.iter().filter(|name| *name == "slow").count()
+    };
+    // Each was asked once, the dead one too; from then on it is known who is fast.
+    let first = ask(60);
+    assert!(first <= 4, "{first}");
+    // What is known goes on over a reload.
+    stage.becomes(&text.replace("'least_time'", "'least_time'\nretries = 2"));
+    let second = ask(60);
+    assert!(second <= 2, "{second}");
+    let failures = "portway_target_connect_failures_total{target_group=\"app\",";
+    let line = format!("{failures}target=\"127.0.0.1:{dead}\"}} ");
+    let failed: u64 = stage.metric(&line).parse().unwrap();
+    assert!((1..=6).contains(&failed), "{failed}");
+}
+
+/// What passes through takes its time.
+struct TcpProxy;
+
+impl TcpProxy {
+    fn start(to: u16, pause: Duration) -> u16 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let target = TcpStream::connect(local(to)).unwrap();
+                let ways = [
+                    (client.try_clone().unwrap(), target.try_clone().unwrap()),
+                    (target, client),
+                ];
+                for (mut from, mut to) in ways {
+                    thread::spawn(move || {
+                        let mut buffer = [0; 4096];
+                        while let Ok(count @ 1..) = from.read(&mut buffer) {
+                            thread::sleep(pause);
+                            if to.write_all(&buffer[..count]).is_err() {
+                                return;
+                            }
+                        }
+                        let _ = to.shutdown(Shutdown::Write);
+                    });
+                }
+            }
+        });
+        port
+    }
+}
+
+#[test]
+fn targets_of_the_own_zone_come_first() {
+    let scene = Scene::new();
+    let web = free_port();
+    let [mut a, mut b, mut c] = ["a", "b", "c"].map(|name| Mortal::start(&scene, name));
+    let targets = [
+        a.target(", zone = 'here'"),
+        b.target(", zone = 'here'"),
+        c.target(", zone = 'there'"),
+    ];
+    let targets = targets.join(", ");
+    let with = |zone: &str, more: &str| {
+        format!(
+            "{zone}{}[target_group.app]\ntargets = [{targets}]\n{CHECK}\n{more}\n",
+            listener("web", web, "app")
+        )
+    };
+    let served = || {
+        let mut client = Client::new(web);
+        let names: BTreeSet<String> = (0..30).map(|_| client.ask("/")).collect();
+        names.into_iter().collect::<Vec<_>>().join(" ")
+    };
+    let here = "[process]\nzone = 'here'\n";
+    let stage = Stage::with(scene, &with("", ""), &[]);
+    let is = |mortal: &Mortal, wanted: &str| {
+        let at = local(mortal.port);
+        stage.portway.wait_for_health("app", at, wanted);
+    };
+    for mortal in [&a, &b, &c] {
+        is(mortal, "healthy");
+    }
+    // Nobody has said where the process is.
+    assert_eq!(served(), "a b c");
+    stage.becomes(&with(here, ""));
+    assert_eq!(served(), "a b");
+    let url = format!("http://127.0.0.1:{web}/");
+    let explained = stage.command(&["explain", "--", "GET", &url]).good();
+    assert!(
+        explained.contains("among those of the own zone"),
+        "{explained}"
+    );
+    stage.becomes(&with(&here.replace("here", "there"), ""));
+    assert_eq!(served(), "c");
+    stage.becomes(&with(here, ""));
+    // Dead, and nobody knows: another of the zone is asked.
+    b.die();
+    let early = served();
+    assert!(early == "a" || early == "a c", "{early}");
+    is(&b, "unhealthy");
+    // Half of the zone is too little.
+    assert_eq!(served(), "a c");
+    stage.becomes(&with(here, "min_zone_healthy = 50"));
+    assert_eq!(served(), "a");
+    a.die();
+    is(&a, "unhealthy");
+    assert_eq!(served(), "c");
+    b.revive(&stage.scene);
+    is(&b, "healthy");
+    assert_eq!(served(), "b");
+    a.revive(&stage.scene);
+    is(&a, "healthy");
+    c.die();
+    is(&c, "unhealthy");
+    assert_eq!(served(), "a b");
+}
+
+#[test]
+fn the_environment_says_the_zone_too() {
+    let scene = Scene::new();
+    let (a, b, web) = (Echo::start("a"), Echo::start("b"), free_port());
+    let target =
+        |it: &Echo, zone: &str| format!("{{ address = '127.0.0.1:{}', zone = '{zone}' }}", it.port);
+    let text = format!(
+        "{}[target_group.app]\ntargets = [{}, {}]\n",
+        listener("web", web, "app"),
+        target(&a, "one"),
+        target(&b, "two")
+    );
+    let file = scene.file("web.toml", &text);
+    let admin = format!("127.0.0.1:{}", free_port());
+    let mut command = scene.command(PORTWAY, &["run", "--admin", &admin, "web.toml"]);
+    command.env("PORTWAY_ZONE", "two");
+    let mut process = scene.spawn_command(command);
+    process.wait_for(local(web));
+    let ask = || {
+        let mut client = Client::new(web);
+        let names: BTreeSet<String> = (0..10).map(|_| client.ask("/")).collect();
+        names.into_iter().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(ask(), "b");
+    // It holds after a reload, unless the file says another one.
+    let reload = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        scene.run(PORTWAY, &["reload", "--admin", &admin]).good();
+    };
+    reload(&text.replace("targets", "retries = 2\ntargets"));
+    assert_eq!(ask(), "b");
+    reload(&format!("[process]\nzone = 'one'\n{text}"));
+    assert_eq!(ask(), "a");
 }

@@ -101,6 +101,10 @@ impl<'r> Lowering<'r, '_, '_> {
     }
 
     fn targets(&mut self, resource: &Resource, port: u16, group: &mut GroupDraft) {
+        let is_zonal = is_zonal(&resource.object);
+        if is_zonal {
+            group.min_zone_healthy = bare(0);
+        }
         let name = resource.object.text("Name");
         let mut given = self.book.all(Kind::Target, &resource.id);
         if let Some(name) = name.filter(|name| name.value != resource.id) {
@@ -114,7 +118,13 @@ impl<'r> Lowering<'r, '_, '_> {
                 continue;
             };
             let port = target.number("Port").map_or(port, |it| it.value);
+            let before = group.targets.len();
             self.instance(id, port, group);
+            let zone = target.text("AvailabilityZone");
+            if let Some(zone) = zone.filter(|it| it.value != "all" && is_zonal) {
+                let added = group.targets.iter_mut().skip(before);
+                added.for_each(|it| it.zone = Some(zone.map(str::to_owned)));
+            }
         }
     }
 
@@ -358,6 +368,8 @@ impl<'r> Lowering<'r, '_, '_> {
             }
         }
         group.min_healthy = self.min_healthy(attributes);
+        let delay = attributes.number::<u64>("deregistration_delay.timeout_seconds");
+        group.deregistration_delay = delay.map(|it| it.map(Duration::from_secs));
         self.stickiness(attributes, protocol, group);
     }
 
@@ -418,9 +430,10 @@ impl<'r> Lowering<'r, '_, '_> {
 
     /// A cookie that tells clients nothing.
     pub(super) fn sealed_cookie(&self, name: &str) -> StickyCookie {
-        let key = self.book.cookie_key().map(str::to_owned);
+        let keys = self.book.cookie_key().map(str::to_owned);
+        let keys = keys.into_iter().collect();
         StickyCookie {
-            values: CookieValues::Sealed { key },
+            values: CookieValues::Sealed { keys },
             http_only: false,
             ..StickyCookie::new(name)
         }
@@ -447,6 +460,13 @@ impl<'r> Lowering<'r, '_, '_> {
                 ),
         );
     }
+}
+
+/// Nodes send only to targets of their own zone.
+fn is_zonal(group: &Object) -> bool {
+    let attributes = group.object("TargetGroupAttributes");
+    let crosses = attributes.and_then(|it| it.text("load_balancing.cross_zone.enabled"));
+    crosses.is_some_and(|it| it.value == "false")
 }
 
 /// The request of a health check.

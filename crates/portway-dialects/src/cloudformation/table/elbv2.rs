@@ -284,11 +284,11 @@ const GROUP_ATTRIBUTES: &[Property] = properties! {
     "stickiness.lb_cookie.duration_seconds": Number(1, 604_800) => Supported;
     "stickiness.app_cookie.cookie_name": Text => Except("clients are remembered by its value; there is no cookie AWSALBAPP");
     "stickiness.app_cookie.duration_seconds": Number(1, 604_800) => Supported;
-    "deregistration_delay.timeout_seconds": Number(0, 3600) => NoEffect("targets leave at a new start, which waits for what is in flight");
-    "deregistration_delay.connection_termination.enabled": Boolean => NoEffect("targets leave at a new start, which waits for what is in flight");
+    "deregistration_delay.timeout_seconds": Number(0, 3600) => Supported;
+    "deregistration_delay.connection_termination.enabled": Boolean => NoEffect("what is left when the delay is over is cut off");
     "proxy_protocol_v2.enabled": Boolean => Supported;
     "preserve_client_ip.enabled": Boolean => NoEffect("targets see Portway's address; `proxy_protocol_v2.enabled` tells them the client's");
-    "load_balancing.cross_zone.enabled": Text => OF_ZONES;
+    "load_balancing.cross_zone.enabled": Text => Except("`false`: targets of the zone that `PORTWAY_ZONE` says come first, and others where none of it is healthy");
     "target_group_health.dns_failover.minimum_healthy_targets.count": Text => OF_ZONES;
     "target_group_health.dns_failover.minimum_healthy_targets.percentage": Text => OF_ZONES;
     "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": Text => Supported;
@@ -308,7 +308,7 @@ const MATCHER: &[Property] = properties! {
 const TARGET: &[Property] = properties! {
     "Id" required: Text => Except("addresses; what an instance's address is says `--target ID=ADDRESS`");
     "Port": Number(1, 65_535) => Supported;
-    "AvailabilityZone": Text => OF_ZONES;
+    "AvailabilityZone": Text => Except("with `load_balancing.cross_zone.enabled` false");
     "QuicServerId": Text => UDP;
 };
 

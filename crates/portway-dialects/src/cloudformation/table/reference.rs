@@ -67,8 +67,8 @@ const FOOT: &str = "
   show that it is out of service, and where all are, none is tried.
 * Certificates of targets are not verified, and no server name is sent to them.
 * A connection to a target that does not come about is tried at another one, which AWS does not do.
-* What the cookies AWSALB and AWSELB say is encrypted, with a key that ends with the process unless `--cookie-key` gives
-  another. AWSALBTG has letters that do not tell the name of the target group.
+* What the cookies AWSALB and AWSELB say is encrypted, with a key of the process, which `--state-dir` keeps, or the one of
+  `--cookie-key`. AWSALBTG has letters that do not tell the name of the target group.
 * `ELBSecurityPolicy-2016-08`, which is taken where a listener names no policy, and all others are reduced to TLS 1.2 and
   1.3 with forward secrecy; a warning lists what is left out.
 * A redirect names the port, as that of AWS does.

@@ -234,21 +234,15 @@ impl Lowering<'_> {
             "wrr" => Algorithm::RoundRobin,
             "p2c" => Algorithm::Random { draws: 2 },
             "hrw" => Algorithm::SourceHash(HashMethod::Consistent),
-            "leasttime" => {
-                self.error(
-                    Code::NotRun,
-                    strategy.span,
-                    "the strategy `leasttime` is not done yet",
-                );
-                return None;
-            }
+            "leasttime" => Algorithm::LeastTime,
             other => {
                 let one = Diagnostic::error(
                     Code::OutOfRange,
                     strategy.span,
                     format!("`{other}` is no strategy"),
                 );
-                self.found.push(one.help("one of: wrr, p2c, hrw"));
+                self.found
+                    .push(one.help("one of: wrr, p2c, hrw, leasttime"));
                 return None;
             }
         };

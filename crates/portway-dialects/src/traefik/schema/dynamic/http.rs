@@ -123,11 +123,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes("http.services.*.loadBalancer.server.url", Text),
     yes("http.services.*.loadBalancer.server.weight", Number),
     not_yet("http.services.*.loadBalancer.server.preservePath", Flag, ""),
-    yes_but(
-        "http.services.*.loadBalancer.strategy",
-        Text,
-        "`wrr`, `p2c`, `hrw`; not yet: `leasttime`",
-    ),
+    yes("http.services.*.loadBalancer.strategy", Text),
     yes_but(
         "http.services.*.loadBalancer.healthCheck",
         Section,
