@@ -466,10 +466,7 @@ impl GroupRun {
         };
         let pools = targets.map(pool).collect();
         let timed = group.algorithm == Configured::LeastTime;
-        parts
-            .targets
-            .iter()
-            .for_each(|it| it.keep_time(timed));
+        parts.targets.iter().for_each(|it| it.keep_time(timed));
         Self {
             balancer,
             budget: Cell::default(),
