@@ -23,9 +23,13 @@ fn first(web: u16) -> (String, String) {
     std::io::Read::read_to_string(&mut client.0, &mut answer).unwrap();
     let after = |what: &str| {
         let mut lines = answer.lines();
-        let line = lines.find(|it| it.to_ascii_lowercase().starts_with(what));
-        let line = line.unwrap_or_else(|| panic!("no {what} in {answer}"));
-        line[what.len()..].to_owned()
+        let found = lines.find_map(|it| {
+            let (name, value) = it.split_at_checked(what.len())?;
+            name.eq_ignore_ascii_case(what).then_some(value)
+        });
+        found
+            .unwrap_or_else(|| panic!("no {what} in {answer}"))
+            .to_owned()
     };
     let cookie = after("set-cookie: kept=");
     let cookie = cookie.split(';').next().unwrap().to_owned();
