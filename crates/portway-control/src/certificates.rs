@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use portway_dataplane::client_tls::AnswersHello;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use portway_model::name::Name;
 use portway_model::settings::TlsVersion as OurVersion;
 use portway_model::snapshot::{Certificate, Snapshot, TlsPolicy};
 use portway_model::span::{Sources, Span};
@@ -26,11 +27,15 @@ use crate::sources::folder_of;
 use crate::tls::identity::{Identity, PemSource, load_identity};
 use crate::tls::pem;
 use crate::tls::policy::{Custom, Policy, PolicyError, TlsVersion};
+use crate::tls::staple::Staple;
 use crate::tls::tickets::TicketKeys;
 use crate::tls::x509::DAY;
 
 /// Bytes of one PEM file. The system's bundle of authorities has 220 KB.
 pub const MAX_PEM_BYTES: u64 = crate::tls::pem::MAX_PEM_BYTES as u64;
+
+/// Bytes of an answer of OCSP. With the certificate of the responder it has one or two KB.
+pub const MAX_OCSP_BYTES: u64 = 64 * 1024;
 
 /// Where systems keep the bundle of authorities they trust: Debian and Alpine, Fedora, openSUSE, BSD.
 const SYSTEM_BUNDLES: [&str; 4] = [
@@ -200,12 +205,17 @@ fn identity(
                 });
             }
             let mut texts = texts.into_iter().map(|(_, text)| text);
+            let mut identity = identity.serving(&certificate.names);
+            if let Some(file) = &certificate.ocsp {
+                let path = folder.join(file);
+                identity.staple = staple(&identity, (name, &path), (span, now), found)?;
+            }
             Some(CertificateFile {
                 name: certificate.file.clone(),
                 key_name: certificate.key.clone(),
                 text: texts.next().unwrap_or_default(),
                 key_text: texts.next(),
-                identity: Arc::new(identity.serving(&certificate.names)),
+                identity: Arc::new(identity),
                 hosts: certificate.names.clone(),
             })
         }
@@ -213,6 +223,37 @@ fn identity(
             let message = format!("certificate `{name}` cannot be used: {error}");
             found.push(Diagnostic::error(Code::Certificate, span, message));
             None
+        }
+    }
+}
+
+/// What a file says of a certificate, if that may be shown. The outer `None`: there is no such file.
+fn staple(
+    identity: &Identity,
+    (name, path): (&Name, &Path),
+    (span, now): (Span, UnixTime),
+    found: &mut Diagnostics,
+) -> Option<Option<Arc<Staple>>> {
+    let der = match read_limited(path, MAX_OCSP_BYTES) {
+        Ok(der) => der,
+        Err(reason) => {
+            let message = format!("cannot read `{}`: {reason}", path.display());
+            found.push(Diagnostic::error(Code::Unreadable, span, message));
+            return None;
+        }
+    };
+    let staple = Staple::of(identity);
+    match staple.take(&der, now) {
+        Ok(_) => Some(Some(Arc::new(staple))),
+        Err(reason) => {
+            let message = format!(
+                "certificate `{name}` is shown without the answer of OCSP in `{}`: {reason}",
+                path.display()
+            );
+            let help = "have the authority asked again (`openssl ocsp -respout`), and reload";
+            let warning = Diagnostic::warning(Code::CertificateWarning, span, message);
+            found.push(warning.help(help));
+            Some(None)
         }
     }
 }

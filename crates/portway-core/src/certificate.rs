@@ -3,10 +3,9 @@
 //! Nothing is verified: who asks has a certificate whose handshake succeeded. It is read where it is asked for, without
 //! a copy; what does not fit RFC 5280 gives `None`, never a panic.
 
-mod der;
 mod name;
 
-use der::{Der, Tag};
+use crate::der::{self, Der, Tag};
 pub use name::Name;
 
 /// A certificate in parts, all of them ranges of its DER.

@@ -709,6 +709,8 @@ pub struct CertificateDraft {
     pub pem: Option<Spanned<String>>,
     /// The host names that it is shown for, in place of those in it; with `!`, one that a wildcard leaves out.
     pub names: Vec<Spanned<String>>,
+    /// File of the answer of its authority (OCSP, in DER) that clients are shown with it.
+    pub ocsp: Option<Spanned<String>>,
     /// Settings for clients that are shown it, in place of those of the listener.
     pub tls: CertificateTlsDraft,
 }

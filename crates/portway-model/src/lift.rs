@@ -73,6 +73,7 @@ pub fn lift(snapshot: &Snapshot) -> Draft {
                     .cloned()
                     .map(Spanned::bare)
                     .collect(),
+                ocsp: certificate.ocsp.clone().map(Spanned::bare),
                 tls: certificate
                     .tls
                     .as_deref()

@@ -716,6 +716,8 @@ pub struct Certificate {
     pub pem: Option<String>,
     /// The host names that it is shown for, in lower case; with `!`, one that a wildcard leaves out. Empty: those in it.
     pub names: Vec<String>,
+    /// File of the answer of its authority (OCSP, in DER) that clients are shown with it.
+    pub ocsp: Option<String>,
     /// Settings for clients that are shown it, in place of those of the listener.
     pub tls: Option<Box<CertificateTls>>,
     /// The text that made it.

@@ -13,6 +13,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 
 use super::pem::{self, PemError};
+use super::staple::Staple;
 use super::x509::{CertificateFacts, DAY, Fingerprint, PublicKeyKind, Validity, day};
 
 /// The longest chain we send, leaf included. Public chains have two to four certificates; clients give up at about ten.
@@ -32,6 +33,10 @@ pub struct PemSource<'a> {
 pub struct Identity {
     /// For rustls: the chain from the leaf upwards, and the key.
     pub certified_key: Arc<CertifiedKey>,
+    /// The certificate of whoever issued the leaf, where the files have it.
+    pub issuer_certificate: Option<CertificateDer<'static>>,
+    /// What its authority says of it, where clients are to be shown that.
+    pub staple: Option<Arc<Staple>>,
     /// Host names that it serves, in lower case, wildcards as `*.example.com`.
     pub names: Vec<String>,
     /// One that it serves besides, where it is the first to: its common name.
@@ -371,10 +376,14 @@ pub fn load_identity(
         .for_each(|link| judge_dates(&link.facts, now, &mut findings));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
 
+    let issued = |it: &&Candidate| it.facts.subject_der == leaf.facts.issuer_der;
+    let issuer = candidates.iter().find(issued);
     let certificates = chain.iter().map(|link| link.der.clone()).collect();
     let identity = Identity {
         // Not `from_der`, which refuses X.509 v1; the keys were compared above.
         certified_key: Arc::new(CertifiedKey::new(certificates, signing_key)),
+        issuer_certificate: issuer.map(|it| it.der.clone()),
+        staple: None,
         names: leaf.facts.names(),
         common_name: leaf.facts.common_name_besides(),
         left_out: Vec::new(),

@@ -22,6 +22,7 @@ pub mod self_signed;
 pub mod server;
 mod sessions;
 mod signature;
+pub mod staple;
 pub mod tickets;
 pub mod x509;
 

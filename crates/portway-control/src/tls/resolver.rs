@@ -12,8 +12,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls_pki_types::UnixTime;
 
 use super::identity::{Identity, KeyKind};
+use super::staple::Staple;
 
 /// Every scheme that the keys of [`KeyKind`] can sign with.
 pub(super) const SCHEMES: [SignatureScheme; 10] = [
@@ -85,6 +87,7 @@ struct Choices(Vec<Arc<Choice>>);
 
 struct Choice {
     key: Arc<CertifiedKey>,
+    staple: Option<Arc<Staple>>,
     kind: KeyKind,
     schemes: Vec<SignatureScheme>,
     position: usize,
@@ -204,8 +207,8 @@ impl CertificateResolver {
 
 impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.choose(hello.server_name(), hello.signature_schemes())
-            .cloned()
+        let choice = self.chosen(hello.server_name(), hello.signature_schemes())?;
+        Some(choice.shown())
     }
 }
 
@@ -284,6 +287,13 @@ impl Choices {
 }
 
 impl Choice {
+    /// With what its authority says of it, while that is true.
+    fn shown(&self) -> Arc<CertifiedKey> {
+        let stapled = self.staple.as_ref();
+        let stapled = stapled.and_then(|staple| staple.key(UnixTime::now()));
+        stapled.unwrap_or_else(|| Arc::clone(&self.key))
+    }
+
     fn can_sign(&self, schemes: &[SignatureScheme]) -> bool {
         self.schemes.iter().any(|scheme| schemes.contains(scheme))
     }
@@ -294,6 +304,7 @@ impl Choice {
         let schemes = SCHEMES.into_iter().filter(can_sign).collect();
         Arc::new(Self {
             key,
+            staple: identity.staple.clone(),
             kind: identity.key_kind,
             schemes,
             position,

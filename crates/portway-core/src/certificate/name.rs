@@ -1,6 +1,6 @@
 //! Distinguished names, in one line as OpenSSL writes them, as RFC 4514 has them, or one attribute of them.
 
-use super::der::{Der, Tag, dotted};
+use crate::der::{Der, Tag, dotted};
 
 /// A name: the content of its sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -124,6 +124,16 @@ fn days_of(year: i64) -> i64 {
         + (before.div_euclid(400) - 4)
 }
 
+/// Days from 1970 to a day of the calendar; `None`: there is none such.
+pub(crate) fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
+    let before = days_of(year);
+    let days = before..days_of(year + 1);
+    let first = before + (month - 1) * 28;
+    let wanted = (year, u8::try_from(month).ok()?, u8::try_from(day).ok()?);
+    // No month begins later than three days a month after the shortest it could be.
+    (first..first + 64).find(|it| days.contains(it) && civil(*it) == wanted)
+}
+
 /// Year, month and day of a number of days since 1970.
 fn civil(days: i64) -> (i64, u8, u8) {
     // Near enough to be at most one year off; the loops mend that.

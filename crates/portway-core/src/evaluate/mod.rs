@@ -38,7 +38,7 @@ mod transform;
 pub(crate) mod fixture;
 
 pub use cipher::openssl_name as openssl_cipher_name;
-pub(crate) use date::seconds_as_http_date;
+pub(crate) use date::{days_since_1970, seconds_as_http_date};
 pub use facts::{Facts, TlsFacts, Visitor, Whose};
 pub use fetch::{credentials, fetch};
 pub use fetched::Fetched;

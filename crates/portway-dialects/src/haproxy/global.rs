@@ -383,7 +383,7 @@ fn socket_option(
     }
 }
 
-/// `ssl-load-extra-files KIND…`. Answers of OCSP, issuers and timestamps that lie beside a certificate are not sent.
+/// `ssl-load-extra-files KIND…`. Issuers and timestamps that lie beside a certificate are not sent.
 fn extra_files(base: &mut Base, line: &Line, reader: &mut Reader<'_>) {
     const KINDS: [&str; 7] = ["all", "bundle", "issuer", "key", "none", "ocsp", "sctl"];
     if line.words.len() < 2 {
@@ -403,6 +403,7 @@ fn extra_files(base: &mut Base, line: &Line, reader: &mut Reader<'_>) {
     };
     base.no_bundles = !has("bundle");
     base.no_key_files = !has("key");
+    base.no_ocsp_files = !has("ocsp");
 }
 
 fn tls_options(versions: &mut Versions, of: OptionOf, line: &Line, reader: &mut Reader<'_>) {

@@ -194,6 +194,7 @@ fn certificate_files(listener: &mut ListenerDraft, entry: &Entry, reader: &mut R
                 key: None,
                 pem: None,
                 names: Vec::new(),
+                ocsp: None,
                 tls: CertificateTlsDraft::default(),
             });
         }

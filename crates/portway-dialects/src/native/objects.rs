@@ -51,6 +51,7 @@ fields!(CertificateDraft {
     "key" => key,
     "pem" => pem,
     "names" => names,
+    "ocsp" => ocsp,
     "tls" => tls,
 });
 
@@ -135,6 +136,7 @@ impl Object for CertificateDraft {
             key: None,
             pem: None,
             names: Vec::new(),
+            ocsp: None,
             tls: CertificateTlsDraft::default(),
         }
     }

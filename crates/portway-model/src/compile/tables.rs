@@ -50,6 +50,14 @@ impl Compiler<'_> {
             self.found
                 .push(conflict.label(other.span, "the file is here"));
         }
+        if let Some(ocsp) = &draft.ocsp {
+            check_file(
+                &mut self.found,
+                "the answer of OCSP",
+                &ocsp.value,
+                ocsp.span,
+            );
+        }
         for name in &draft.names {
             let host = name.value.strip_prefix('!').unwrap_or(&name.value);
             if host.is_empty() || host.contains(char::is_whitespace) {
@@ -68,6 +76,7 @@ impl Compiler<'_> {
             file,
             key: draft.key.as_ref().map(|key| key.value.clone()),
             pem: draft.pem.as_ref().map(|pem| pem.value.clone()),
+            ocsp: draft.ocsp.as_ref().map(|file| file.value.clone()),
             tls: self.certificate_tls(draft).map(Box::new),
             origin: Origin(draft.name.span),
         })

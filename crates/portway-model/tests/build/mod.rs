@@ -70,6 +70,7 @@ pub(crate) fn certificate(number: usize, name: &str) -> CertificateDraft {
         key: None,
         pem: None,
         names: Vec::new(),
+        ocsp: None,
         tls: CertificateTlsDraft::default(),
     }
 }

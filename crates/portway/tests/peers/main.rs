@@ -38,6 +38,7 @@ mod names;
 mod jwt;
 mod limits;
 mod history_owned;
+mod ocsp;
 mod outscale;
 mod passive;
 mod passwords;

@@ -126,6 +126,7 @@ impl Lowering<'_, '_, '_> {
                 key: None,
                 pem: Some(Spanned::new(text, object.span)),
                 names: Vec::new(),
+                ocsp: None,
                 tls: CertificateTlsDraft::default(),
             });
         }
@@ -147,6 +148,7 @@ impl Lowering<'_, '_, '_> {
                 key: key.map(|key| Spanned::new(key.to_owned(), span)),
                 pem: None,
                 names: Vec::new(),
+                ocsp: None,
                 tls: CertificateTlsDraft::default(),
             });
         }

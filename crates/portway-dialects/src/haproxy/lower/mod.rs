@@ -47,6 +47,8 @@ pub(crate) struct Base {
     /// What `ssl-load-extra-files` leaves out: bundles, and files of keys.
     pub(crate) no_bundles: bool,
     pub(crate) no_key_files: bool,
+    /// Answers of OCSP that lie beside a certificate are not sent.
+    pub(crate) no_ocsp_files: bool,
     /// `ssl-load-extra-del-ext`.
     pub(crate) cut_extension: bool,
     /// `ssl-server-verify none`.

@@ -267,9 +267,17 @@ impl Lowering<'_, '_, '_> {
                 key: key.map(|key| Spanned::new(key, path.span)),
                 pem: None,
                 names: hosts.to_vec(),
+                ocsp: self.answer_of_ocsp(path),
                 tls: own.tls.clone(),
             });
         }
+    }
+
+    /// What the authority says of a certificate, beside its file.
+    fn answer_of_ocsp(&self, path: &Spanned<String>) -> Option<Spanned<String>> {
+        let file = format!("{}.ocsp", path.value);
+        let there = !self.base.no_ocsp_files && (self.reader.inputs.read)(&file).is_ok();
+        there.then(|| Spanned::new(file, path.span))
     }
 
     /// `crt-list FILE`: a certificate a line, with options of its own and the names that it is for.

@@ -101,6 +101,7 @@ impl Lowering<'_> {
             key: None,
             pem: None,
             names: Vec::new(),
+            ocsp: None,
             tls: CertificateTlsDraft::default(),
         };
         if is_pem(file.value) && key.is_none_or(|key| is_pem(key.value)) {
