@@ -26,6 +26,7 @@ mod drain_listens;
 mod edge;
 mod electricflow;
 mod examples;
+mod exhaustion;
 mod explain;
 mod explain_golden;
 mod explain_response;

@@ -12,18 +12,18 @@ use crate::support::{Scene, eventually, free_port};
 
 /// Targets that answer when they are let, and know what came in which order.
 #[derive(Clone, Default)]
-struct Gate {
-    open: Arc<AtomicBool>,
+pub(crate) struct Gate {
+    pub(crate) open: Arc<AtomicBool>,
     /// What was asked for: the path, and the header `X-Priority`.
     seen: Arc<Mutex<Vec<String>>>,
     busy: Arc<AtomicUsize>,
     /// The most that were busy at once.
-    most: Arc<AtomicUsize>,
+    pub(crate) most: Arc<AtomicUsize>,
 }
 
 impl Gate {
     /// Another target behind the same gate.
-    fn target(&self) -> u16 {
+    pub(crate) fn target(&self) -> u16 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let gate = self.clone();
@@ -76,7 +76,7 @@ impl Gate {
         self.seen.lock().unwrap().clone()
     }
 
-    fn arrived(&self, count: usize) {
+    pub(crate) fn arrived(&self, count: usize) {
         eventually(format_args!("{count} have arrived"), || {
             (self.seen().len() >= count).then_some(())
         });
