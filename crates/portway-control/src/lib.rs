@@ -10,6 +10,7 @@
 pub mod bind;
 pub mod certificates;
 pub mod change;
+mod circuits;
 pub mod descriptors;
 pub mod drain_orders;
 pub mod drains;

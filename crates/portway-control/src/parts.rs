@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use portway_core::route::Router;
 use portway_core::stick::Table;
 use portway_dataplane::access_log::LogSink;
+use portway_dataplane::circuit::circuits;
 use portway_dataplane::client_tls::AnswersHello;
 use portway_dataplane::live::{Entrance, ListenerState, ProcessState};
 use portway_dataplane::plane::{
@@ -108,6 +109,7 @@ impl Installed {
             map_sets: loaded.maps.for_rules(),
             sources: ready.sources,
             tables: tables(plane, &snapshot),
+            circuits: circuits(&snapshot, plane.map(|it| &it.circuits)),
             machine: base.machine,
             process: base.process,
             zone: base.zone,
@@ -166,6 +168,7 @@ impl Installed {
         for ((group, parts), peers) in groups.zip(&self.peers) {
             outliers::look_after(group, &parts.state, peers, tasks);
         }
+        crate::circuits::look_after(&self.plane.circuits, tasks);
     }
 }
 

@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use crate::bind::control::ControlListener;
 use crate::bind::{self, SocketFiles};
 use crate::change::Changing;
+use crate::circuits;
 use crate::drains::{self, Drains};
 use crate::figures::Statistics;
 use crate::files::Files;
@@ -243,11 +244,13 @@ impl Running {
     pub fn metrics_text(&self) -> String {
         let mut text = String::new();
         let installed = self.statistics.installed();
+        let circuits = circuits::figures(&installed.plane.circuits);
         let process = ProcessFigures {
             version: env!("CARGO_PKG_VERSION"),
             started: self.started,
             generation: installed.generation,
             draining: self.drains.left(),
+            circuits: &circuits,
             names: installed.names.figures(),
         };
         let targets = |group: usize, target: usize| {

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod balance;
+pub mod breaker;
 pub mod budget;
 pub mod priority;
 pub mod certificate;

@@ -13,13 +13,12 @@ use crate::deadline::{Deadlines, NewTimeouts};
 use crate::facts::facts_of_connection;
 use crate::fault::Fault;
 use crate::fields::FieldEdits;
-use crate::limits::BodyLimits;
+use crate::limits::{BodyLimits, Holding};
 use crate::log_value::{self, Subject};
 use crate::mirror::Mirrors;
 use crate::pages::Pages;
 use crate::peer_certificate;
 use crate::policy::Side;
-use crate::quota::Held;
 use crate::record::{Counted, LogWish};
 use crate::request_line::LineEdits;
 use crate::sticky::Kept;
@@ -84,7 +83,7 @@ pub(crate) struct Scratch {
     /// The coding that was chosen when the request left, where HAProxy's rules count.
     pub(crate) coding: Option<ContentCoding>,
     /// What limits count it in while it is served.
-    pub(crate) held: Vec<Held>,
+    pub(crate) held: Vec<Holding>,
     /// What is known of its password.
     pub(crate) checks: Checks,
     /// What the response is given beside what rules on it say.
@@ -468,7 +467,9 @@ impl Drop for Exchange<'_> {
         self.ledger.ended = Some(Instant::now());
         crate::record::close(self);
         self.scratch.tracked.release();
-        self.scratch.held.clear();
+        if !self.scratch.held.is_empty() {
+            crate::limits::let_go(self);
+        }
     }
 }
 

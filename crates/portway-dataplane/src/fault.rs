@@ -45,6 +45,15 @@ impl Fault {
         }
     }
 
+    /// What the request goes to fails, and a circuit breaker answers in its place.
+    pub(crate) fn circuit_open(status: u16) -> Self {
+        Self {
+            code: FaultCode::CircuitOpen,
+            stage: None,
+            status: Some(status),
+        }
+    }
+
     /// The TLS handshake with the client failed.
     pub(crate) fn client_tls() -> Self {
         Self {
@@ -358,6 +367,8 @@ impl Fault {
 pub(crate) const NOT_AUTHORIZED: &str = "Whether the request may go on could not be found out.";
 /// What the client of a request with too long a body is told.
 pub(crate) const TOO_LONG: &str = "The request body is too long.";
+/// What a client is told whose request a circuit breaker answers.
+pub(crate) const CIRCUIT_OPEN: &str = "The service fails, and is left alone for a while.";
 /// What a client is told that sends more requests than it may.
 pub(crate) const TOO_MANY: &str = "Too many requests.";
 
@@ -390,6 +401,7 @@ pub(crate) fn client_text(fault: Fault) -> &'static str {
             "The target did not respond in time."
         }
         (FaultCode::BadResponse(_), _) => "The target gave no valid response.",
+        (FaultCode::CircuitOpen, _) => CIRCUIT_OPEN,
         (FaultCode::PasswordsBusy, _) => "Too many sign in at this moment.",
         (FaultCode::Denied, Some(413)) => TOO_LONG,
         (FaultCode::Denied, Some(500)) => "The response of the target is too long.",

@@ -20,6 +20,7 @@ mod request_line;
 mod body;
 mod tarpit;
 mod limits;
+pub mod circuit;
 mod quota;
 mod sticky;
 pub mod seal;

@@ -3,10 +3,11 @@
 //! What a body comes to is looked at twice: here by the length that its head says, and on its way by the transfer.
 
 use crate::answers::{self, Answer};
+use crate::circuit;
 use crate::connection::Connection;
 use crate::exchange::Exchange;
 use crate::fault::{TOO_LONG, TOO_MANY};
-use crate::quota::Rate;
+use crate::quota::{Held, Rate};
 use crate::record::limit_reached;
 use portway_core::evaluate::{self, Facts};
 use portway_core::http1::{BodyLength, write_field};
@@ -75,6 +76,7 @@ pub(crate) fn put(x: &mut Exchange<'_>, limit: &Limit<Resolved>) -> Option<Answe
                 }
             }
         }
+        Limit::Circuit(breaker) => circuit::pass(x, breaker),
         Limit::Concurrency { name, key, amount } => {
             let key = key_of(x, key);
             let quotas = &x.connection.generation.plane.process.quotas;
@@ -82,10 +84,30 @@ pub(crate) fn put(x: &mut Exchange<'_>, limit: &Limit<Resolved>) -> Option<Answe
                 limit_reached(x, Counted::RequestConcurrency);
                 return Some(answers::own(x, 429, TOO_MANY));
             };
-            x.scratch.held.push(held);
+            x.scratch.held.push(Holding::Place(held));
             None
         }
     }
+}
+
+/// What limits have of an exchange until it ends.
+#[derive(Debug)]
+pub(crate) enum Holding {
+    /// It is counted while it is served.
+    Place(#[allow(dead_code, reason = "its drop is what counts")] Held),
+    /// What becomes of it counts.
+    Circuit(circuit::Passing),
+}
+
+/// An exchange has ended.
+#[cold]
+pub(crate) fn let_go(x: &mut Exchange<'_>) {
+    for holding in &x.scratch.held {
+        if let Holding::Circuit(passing) = holding {
+            passing.ended(x);
+        }
+    }
+    x.scratch.held.clear();
 }
 
 /// By what a limit counts a connection.
@@ -107,7 +129,7 @@ pub(crate) fn put_on_connection(
     let reached = |connection: &Connection, limit| connection.shard().worker().limit_reached(limit);
     match limit {
         // Compile allows none there.
-        Limit::Body { .. } => true,
+        Limit::Body { .. } | Limit::Circuit(_) => true,
         Limit::Rate {
             name,
             average,

@@ -4,6 +4,7 @@
 
 use crate::access_log::LogSink;
 use crate::answers::Answers;
+use crate::circuit::Circuits;
 use crate::client_tls::AnswersHello;
 use crate::keys::KeySets;
 use crate::live::{Entrance, ListenerState, ProcessState, TargetState};
@@ -48,6 +49,8 @@ pub struct Plane {
     pub map_sets: Vec<Arc<dyn EntriesChange>>,
     /// Stick tables, by [`StickTableId`].
     pub tables: Vec<Arc<Table>>,
+    /// Circuit breakers.
+    pub circuits: Circuits,
     /// What rules see of this machine.
     pub machine: Arc<Machine>,
     /// Counters.

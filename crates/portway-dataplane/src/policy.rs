@@ -384,7 +384,11 @@ fn end(x: &mut Exchange<'_>, action: &Action<Resolved>, origin: Origin) -> Optio
             return Some(Decision::WaitForBody(*time, *at_least));
         }
         Action::Limit(limit) => {
-            return limits::put(x, limit).map(|answer| Decision::Answer(answer, How::Denial));
+            let how = match limit {
+                portway_model::limit::Limit::Circuit(_) => How::Answer,
+                _ => How::Denial,
+            };
+            return limits::put(x, limit).map(|answer| Decision::Answer(answer, how));
         }
         Action::Authenticate { users, realm } => {
             let passes = users.is_some_and(|users| x.authenticated(users) == Some(true));

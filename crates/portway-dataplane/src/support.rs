@@ -233,7 +233,7 @@ impl Found {
             | Action::Reject { .. }
             | Action::RemoveHeaders(_)
             | Action::WaitForBody { .. }
-            | Action::Limit(Limit::Body { .. })
+            | Action::Limit(Limit::Body { .. } | Limit::Circuit(_))
             | Action::Compress(_)
             | Action::Mirror(_)
             | Action::TraceContext(_)

@@ -94,6 +94,7 @@ fn letters(fault: Fault, progress: Progress) -> [u8; 2] {
         FaultCode::RefusedRequest(_)
         | FaultCode::Rejected
         | FaultCode::Denied
+        | FaultCode::CircuitOpen
         | FaultCode::PasswordsBusy
         | FaultCode::NotAuthorized(_) => [b'P', how_far],
         FaultCode::NoRule | FaultCode::NoHealthyTarget => *b"SC",

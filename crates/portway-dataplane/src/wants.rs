@@ -234,7 +234,7 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)
         }
         Action::Forward(_)
         | Action::HandOver(_)
-        | Action::Limit(Limit::Body { .. })
+        | Action::Limit(Limit::Body { .. } | Limit::Circuit(_))
         | Action::Compress(_)
         | Action::Mirror(_)
         | Action::TraceContext(_)

@@ -10,6 +10,7 @@
 //! * [`mod@traefik`], labels of compose files and Traefik's own files.
 //! * [`expression`]: values, conditions and templates as text, shared by all dialects.
 
+mod circuit;
 pub mod cloudformation;
 pub mod expression;
 mod foreign;

@@ -17,6 +17,7 @@ pub mod address;
 pub mod authorize;
 pub mod check;
 pub mod choice;
+pub mod circuit;
 pub mod compile;
 pub mod compression;
 mod convert;

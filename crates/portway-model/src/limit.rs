@@ -1,9 +1,11 @@
 //! Limits that rules put on requests and connections: how long bodies may be, how many may come, how many may be served at once.
 
+use crate::circuit::CircuitBreaker;
 use crate::convert::{Convert, Outcome, expression};
 use crate::expression::Expression;
 use crate::name::Name;
 use crate::stage::Stage;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A limit that a rule puts on a request, or, but for that of bodies, on a connection before any request: one that goes
@@ -30,6 +32,8 @@ pub enum Limit<S: Stage> {
         /// So many requests may come at once.
         burst: u32,
     },
+    /// Of requests to what fails: while it is open they are answered in its place.
+    Circuit(Arc<CircuitBreaker>),
     /// Of requests that are served at once, for each value of the key: 429 is answered to one more.
     Concurrency {
         /// Limits of one name count together.
@@ -65,6 +69,7 @@ impl<S: Stage> Limit<S> {
                 period: *period,
                 burst: *burst,
             },
+            Limit::Circuit(breaker) => Limit::Circuit(Arc::clone(breaker)),
             Limit::Concurrency { name, key, amount } => Limit::Concurrency {
                 name: name.clone(),
                 key: expression(to, key)?,

@@ -72,6 +72,17 @@ pub enum Event<'a> {
         /// Why, in words.
         reason: &'a str,
     },
+    /// A circuit breaker opened, recovers or is closed again.
+    CircuitBreakerChanged {
+        /// Its name.
+        circuit_breaker: &'a str,
+        /// What it is now: `closed`, `open` or `recovering`.
+        state: &'a str,
+        /// It lets nothing pass.
+        is_open: bool,
+        /// When it opens.
+        opens_when: &'a dyn fmt::Display,
+    },
     /// No target of a group is usable any more.
     TargetGroupDown {
         /// Name of the group.
@@ -249,6 +260,7 @@ impl Event<'_> {
             Event::TargetEjected { .. } => "target_ejected",
             Event::TargetNotEjected { .. } => "target_not_ejected",
             Event::TargetReturned { .. } => "target_returned",
+            Event::CircuitBreakerChanged { .. } => "circuit_breaker_changed",
             Event::TargetGroupDown { .. } => "target_group_down",
             Event::TargetHandshakeFailed { .. } => "target_handshake_failed",
             Event::HealthCheckNotMade { .. } => "health_check_not_made",
@@ -286,7 +298,8 @@ impl Event<'_> {
             Event::CertificateLoaded { days_left, .. } if *days_left < CERTIFICATE_WARNING_DAYS => {
                 Level::WARN
             }
-            Event::TargetEjected { .. }
+            Event::CircuitBreakerChanged { is_open: true, .. }
+            | Event::TargetEjected { .. }
             | Event::TargetNotEjected { .. }
             | Event::TargetHandshakeFailed { .. }
             | Event::HealthCheckNotMade { .. }
@@ -300,6 +313,7 @@ impl Event<'_> {
             | Event::ListenerStarted { .. }
             | Event::TargetHealthChanged { .. }
             | Event::TargetReturned { .. }
+            | Event::CircuitBreakerChanged { .. }
             | Event::TargetResolved { .. }
             | Event::KeysFetched { .. }
             | Event::CertificateLoaded { .. }
@@ -372,6 +386,15 @@ impl fmt::Display for Event<'_> {
                 f,
                 "target {target} of {target_group} is tried again: {reason}"
             ),
+            Event::CircuitBreakerChanged {
+                circuit_breaker,
+                state,
+                is_open,
+                opens_when,
+            } => match is_open {
+                true => write!(f, "circuit breaker {circuit_breaker} is open: {opens_when}"),
+                false => write!(f, "circuit breaker {circuit_breaker} is {state}"),
+            },
             Event::TargetGroupDown {
                 target_group,
                 fail_open: true,
@@ -592,226 +615,4 @@ impl fmt::Display for Noun {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines() {
-        let check = |event: Event<'_>, code: &str, level: Level, line: &str| {
-            assert_eq!((event.code(), event.level()), (code, level), "{line}");
-            assert_eq!(event.to_string(), line);
-            emit(&event);
-        };
-        let address: SocketAddr = "127.0.0.1:8080".parse().expect("address");
-        check(
-            Event::Started {
-                version: "0.1.0",
-                workers: 1,
-            },
-            "started",
-            Level::INFO,
-            "Portway 0.1.0 serves with 1 worker",
-        );
-        check(
-            Event::ListenerStarted {
-                listener: "web",
-                protocol: "https",
-                address: &address,
-            },
-            "listener_started",
-            Level::INFO,
-            "listener web accepts https on 127.0.0.1:8080",
-        );
-        let change = |from, to| Event::TargetHealthChanged {
-            target_group: "app",
-            target: "app1",
-            from,
-            to,
-            reason: &"connection refused",
-        };
-        check(
-            change(TargetHealth::Healthy, TargetHealth::Unhealthy),
-            "target_health_changed",
-            Level::WARN,
-            "target app1 of app is unhealthy (was healthy): connection refused",
-        );
-        assert_eq!(
-            change(TargetHealth::Initial, TargetHealth::Healthy).level(),
-            Level::INFO
-        );
-        check(
-            Event::TargetGroupDown {
-                target_group: "app",
-                fail_open: false,
-            },
-            "target_group_down",
-            Level::ERROR,
-            "target group app has no usable target; clients get 503",
-        );
-        check(
-            Event::TargetGroupDown {
-                target_group: "app",
-                fail_open: true,
-            },
-            "target_group_down",
-            Level::ERROR,
-            "target group app has no usable target; all targets take traffic (fail-open)",
-        );
-        check(
-            Event::TargetHandshakeFailed {
-                target_group: "app",
-                target: "app1",
-                error: &"the certificate has expired",
-                times: 2,
-            },
-            "target_handshake_failed",
-            Level::WARN,
-            "TLS with target app1 of app failed 2 times: the certificate has expired",
-        );
-        check(
-            Event::TargetResolved {
-                target_group: "app",
-                target: "app1",
-                address: Ok(address),
-            },
-            "target_resolved",
-            Level::INFO,
-            "target app1 of app has the address 127.0.0.1:8080",
-        );
-        check(
-            Event::TargetResolved {
-                target_group: "app",
-                target: "app1",
-                address: Err("no such name"),
-            },
-            "target_resolved",
-            Level::WARN,
-            "target app1 of app has no address: no such name",
-        );
-        check(
-            Event::KeysFetched {
-                url: "https://login.example/keys",
-                keys: Ok(2),
-            },
-            "keys_fetched",
-            Level::INFO,
-            "2 keys of tokens are known from https://login.example/keys",
-        );
-        check(
-            Event::KeysFetched {
-                url: "https://login.example/keys",
-                keys: Err("the answer was 500"),
-            },
-            "keys_fetched",
-            Level::WARN,
-            "the keys of tokens cannot be fetched from https://login.example/keys: the answer was 500",
-        );
-        check(
-            Event::CertificateLoaded {
-                certificate: "site",
-                names: "a.example",
-                days_left: 90,
-            },
-            "certificate_loaded",
-            Level::INFO,
-            "certificate site for a.example expires in 90 days",
-        );
-        check(
-            Event::CertificateLoaded {
-                certificate: "site",
-                names: "a.example",
-                days_left: -1,
-            },
-            "certificate_loaded",
-            Level::WARN,
-            "certificate site for a.example expired 1 day ago",
-        );
-        check(
-            Event::Reloaded {
-                by: "SIGHUP",
-                generation: 2,
-                changes: 1,
-            },
-            "reloaded",
-            Level::INFO,
-            "reloaded (SIGHUP): configuration 2 is at work, 1 change",
-        );
-        check(
-            Event::ReloadFailed {
-                by: "SIGHUP",
-                error: "a.toml:1:1: no",
-            },
-            "reload_failed",
-            Level::ERROR,
-            "not reloaded (SIGHUP), the configuration stays as it is: a.toml:1:1: no",
-        );
-        check(
-            Event::UpgradeStarted { by: "SIGUSR2" },
-            "upgrade_started",
-            Level::INFO,
-            "upgrade (SIGUSR2): the program is started again",
-        );
-        check(
-            Event::Upgraded {
-                by: "SIGUSR2",
-                process: 7,
-                took: Duration::from_millis(120),
-            },
-            "upgraded",
-            Level::INFO,
-            "upgraded (SIGUSR2): process 7 serves, after 120 ms",
-        );
-        check(
-            Event::UpgradeFailed {
-                by: "SIGUSR2",
-                error: "a.toml:1:1: no",
-            },
-            "upgrade_failed",
-            Level::ERROR,
-            "not upgraded (SIGUSR2), this process goes on: a.toml:1:1: no",
-        );
-        check(
-            Event::ShutdownStarted {
-                by: "SIGTERM",
-                deadline: Duration::from_secs(30),
-            },
-            "shutdown_started",
-            Level::INFO,
-            "stopping (SIGTERM): what is in progress has 30s",
-        );
-        check(
-            Event::DrainDeadlineReached { connections: 3 },
-            "drain_deadline_reached",
-            Level::WARN,
-            "deadline of the stop reached: 3 connections cut",
-        );
-        check(
-            Event::ShutdownEnded {
-                after: Duration::from_millis(250),
-            },
-            "shutdown_ended",
-            Level::INFO,
-            "stopped after 250ms",
-        );
-        check(
-            Event::AccessLogFailed {
-                log: "a.log",
-                error: &"disk full",
-                records: 9,
-            },
-            "access_log_failed",
-            Level::ERROR,
-            "access log a.log lost 9 records: disk full",
-        );
-        check(
-            Event::AccessLogFailed {
-                log: "a.log",
-                error: &"cannot open it",
-                records: 0,
-            },
-            "access_log_failed",
-            Level::ERROR,
-            "access log a.log: cannot open it",
-        );
-    }
-}
+mod tests;

@@ -242,6 +242,8 @@ pub enum FaultCode {
     QueueTimeout,
     /// As many wait for the target as may.
     QueueFull,
+    /// A circuit breaker answered in place of what fails.
+    CircuitOpen,
     /// As many passwords wait to be checked as may.
     PasswordsBusy,
     /// The service that says whether requests may go on gave no answer: the code of the reason.
@@ -254,7 +256,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every code, in the order of the declaration, those with a reason without one.
-    pub const ALL: [FaultCode; 29] = [
+    pub const ALL: [FaultCode; 30] = [
         FaultCode::ClientClosed,
         FaultCode::ClientTimeout,
         FaultCode::ClientTls,
@@ -280,6 +282,7 @@ impl FaultCode {
         FaultCode::TargetDown,
         FaultCode::QueueTimeout,
         FaultCode::QueueFull,
+        FaultCode::CircuitOpen,
         FaultCode::PasswordsBusy,
         FaultCode::NotAuthorized(""),
         FaultCode::Exhausted,
@@ -339,10 +342,11 @@ impl FaultCode {
             FaultCode::TargetDown => (22, "target_down", "the target was found to be down, and what it served was cut off"),
             FaultCode::QueueTimeout => (23, "queue_timeout", "no target had room in time"),
             FaultCode::QueueFull => (24, "queue_full", "as many requests wait for the target as may"),
-            FaultCode::PasswordsBusy => (25, "passwords_busy", "as many passwords wait to be checked as may, or that took too long"),
-            FaultCode::NotAuthorized(_) => (26, "not_authorized", "the service that says whether requests may go on gave no answer; the reason follows after a colon"),
-            FaultCode::Exhausted => (27, "exhausted", "Portway had no descriptor, port or memory for a connection to the target"),
-            FaultCode::ClientTooSlow => (28, "client_too_slow", "the client sent or took fewer bytes of a body in a second than its listener demands"),
+            FaultCode::CircuitOpen => (25, "circuit_open", "a circuit breaker answered in place of what fails"),
+            FaultCode::PasswordsBusy => (26, "passwords_busy", "as many passwords wait to be checked as may, or that took too long"),
+            FaultCode::NotAuthorized(_) => (27, "not_authorized", "the service that says whether requests may go on gave no answer; the reason follows after a colon"),
+            FaultCode::Exhausted => (28, "exhausted", "Portway had no descriptor, port or memory for a connection to the target"),
+            FaultCode::ClientTooSlow => (29, "client_too_slow", "the client sent or took fewer bytes of a body in a second than its listener demands"),
         }
     }
 }

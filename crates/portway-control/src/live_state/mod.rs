@@ -24,6 +24,7 @@ use portway_model::name::Name;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::circuits;
 use crate::drains::HandedDrains;
 use crate::figures::Installed;
 use crate::history::Generation;
@@ -31,7 +32,7 @@ use crate::running::Running;
 use crate::targets::{join, parts_of};
 use crate::tls::tickets::TicketKeys;
 use crate::upgrade::StateFrom;
-pub(crate) use parts::{CheckPart, EjectionPart, FailurePart, HealthPart, TargetPart};
+pub(crate) use parts::{CheckPart, CircuitPart, EjectionPart, FailurePart, HealthPart, TargetPart};
 use parts::{ListenerPart, MapPart, PacePart, ProcessPart, QuotaPart, ValuePart, VariablePart};
 use records::{BATCH_BYTES, BUCKETS, ENTRIES, Fields, LIVE, TABLE, Writer};
 
@@ -105,6 +106,9 @@ fn small(installed: &Installed, tickets: &TicketKeys) -> Parts {
         put("cookie_secret", &parts::to_base64(&newest.secret));
     }
     put("cookie_keys", &parts::cookie_keys(&secrets));
+    let circuits = plane.circuits.values();
+    let circuits = circuits.filter_map(|it| circuits::part(it, Instant::now()));
+    put("circuit_breakers", &circuits.collect::<Vec<CircuitPart>>());
     put(
         "process",
         &ProcessPart {
@@ -351,6 +355,10 @@ impl Received {
     }
 
     fn put_listeners(&mut self, plane: &Plane) {
+        let parts = self.part::<Vec<CircuitPart>>("circuit_breakers");
+        for part in parts.unwrap_or_default() {
+            circuits::go_on(&plane.circuits, &part, Instant::now());
+        }
         let parts = self
             .part::<Vec<ListenerPart>>("listeners")
             .unwrap_or_default();

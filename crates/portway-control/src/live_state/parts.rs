@@ -126,6 +126,17 @@ pub(super) struct QuotaPart {
     pub(super) probe: u64,
 }
 
+/// A circuit breaker that is not closed.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct CircuitPart {
+    pub(crate) name: String,
+    /// `open` or `recovering`.
+    pub(crate) state: String,
+    /// Milliseconds: how long it is open yet, or for how long it has been recovering.
+    pub(crate) time: u64,
+}
+
 /// A target.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -26,6 +26,11 @@ impl Plane {
                 .collect(),
             map_sets: self.map_sets.iter().map(|_| unchanged.clone()).collect(),
             tables: self.tables.iter().map(|it| Arc::new(it.aside())).collect(),
+            circuits: self
+                .circuits
+                .iter()
+                .map(|(name, it)| (name.clone(), Arc::new(it.aside())))
+                .collect(),
             process: Arc::new(self.process.aside()),
             ..self.clone()
         }

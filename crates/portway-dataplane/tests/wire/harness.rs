@@ -273,6 +273,7 @@ fn rendered(plane: &Plane) -> String {
         version: "0",
         started: SystemTime::UNIX_EPOCH,
         generation: 1,
+        circuits: &[],
         draining: [0; 3],
         names: NameFigures::default(),
     };
@@ -381,6 +382,7 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
         maps: Vec::new(),
         map_sets: Vec::new(),
         sources: Arc::default(),
+        circuits: portway_dataplane::circuit::circuits(&snapshot, None),
         tables: snapshot
             .stick_tables
             .iter()

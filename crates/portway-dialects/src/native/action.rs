@@ -72,6 +72,10 @@ pub(crate) const ACTIONS: &[(&str, &str)] = &[
     ("wait_for_body", "\"10s\" or { time, at_least }"),
     ("limit_body", "BYTES or { request, response }"),
     ("limit_rate", "{ name, key, average, period, burst }"),
+    (
+        "circuit_breaker",
+        "{ name, opens_when, check_period, min_requests, open_for, recover_over, status }",
+    ),
     ("limit_concurrency", "{ name, key, amount }"),
     ("trace_context", "true or { sampled = 10 }"),
     ("mirror", "\"GROUP\" or { group, percent, body_bytes }"),
@@ -262,6 +266,9 @@ pub(crate) fn read(entry: &Entry, reader: &mut Reader<'_>) -> Option<Vec<Action<
         "limit_body" | "limit_rate" | "limit_concurrency" => {
             Action::Limit(limit::read(&entry.key, item, reader)?)
         }
+        "circuit_breaker" => Action::Limit(portway_model::limit::Limit::Circuit(Arc::new(
+            Form::read(item, reader)?,
+        ))),
         "page_from" => Action::PageFrom(Arc::new(Vec::read(item, reader)?)),
         "trace_context" => Action::TraceContext(super::mirror::read_sampled(item, reader)?),
         "mirror" => Action::Mirror(Form::read(item, reader)?),

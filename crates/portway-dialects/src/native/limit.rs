@@ -115,6 +115,7 @@ pub(crate) fn write(limit: &Limit<Named>) -> (&'static str, Out) {
             out.extend((*burst != 1).then(|| ("burst".to_owned(), burst.write())));
             ("limit_rate", Out::Table(out))
         }
+        Limit::Circuit(breaker) => ("circuit_breaker", breaker.write()),
         Limit::Concurrency { name, key, amount } => {
             let mut out = named(name.write(), key);
             out.push(("amount".to_owned(), amount.write()));

@@ -8,6 +8,7 @@ mod authorize;
 mod check;
 mod check_step;
 mod choice;
+mod circuit;
 mod compression;
 mod cors;
 mod form;

@@ -9,6 +9,7 @@
 mod authorize;
 mod binds;
 mod check;
+mod circuit;
 mod choice;
 mod control;
 mod cors;
@@ -35,14 +36,18 @@ mod tls;
 mod types;
 mod words;
 
+use crate::circuit::CircuitBreaker;
 use crate::defaults;
 use crate::diagnostic::Diagnostics;
 use crate::draft::Draft;
+use crate::name::Name;
 use crate::snapshot::Snapshot;
+use crate::span::Span;
 pub(crate) use check::default_check_timeout;
 pub(crate) use group::default_target_name;
 use names::Names;
 use protocols::Protocols;
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 pub(crate) use tls::{default_alpn, default_upstream_alpn};
@@ -56,6 +61,7 @@ pub fn compile(draft: &Draft) -> (Option<Snapshot>, Diagnostics) {
         draft,
         names,
         protocols: Protocols::of_draft(draft),
+        circuits: HashMap::new(),
         found,
     };
     let snapshot = compiler.snapshot();
@@ -77,6 +83,8 @@ struct Compiler<'a> {
     draft: &'a Draft,
     names: Names,
     protocols: Protocols,
+    /// Circuit breakers that rules have said, and where.
+    circuits: HashMap<Name, (CircuitBreaker, Span)>,
     found: Diagnostics,
 }
 

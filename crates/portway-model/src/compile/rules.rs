@@ -302,6 +302,7 @@ impl Compiler<'_> {
                 limits::within(found, "requests at once", *burst, range, span);
                 self.check_expression(place, key);
             }
+            Limit::Circuit(breaker) => self.check_circuit_breaker(breaker, span),
             Limit::Concurrency { key, amount, .. } => {
                 let range = (1, limits::MAX_REQUESTS);
                 limits::within(found, "requests at once", *amount, range, span);
@@ -689,7 +690,7 @@ fn may_run<S: crate::stage::Stage>(action: &Action<S>, phase: Phase, side: Side)
         | Action::Mirror(_)
         | Action::TraceContext(_)
         | Action::Tarpit { .. }
-        | Action::Limit(Limit::Body { .. })
+        | Action::Limit(Limit::Body { .. } | Limit::Circuit(_))
         | Action::Compress(_)
         | Action::Service(_)
         | Action::SetPath(_)

@@ -46,6 +46,7 @@ pub(super) fn action_word<S: Stage>(action: &Action<S>) -> &'static str {
         Action::SetTimeout { .. } => "changing a timeout",
         Action::SetPriority { .. } => "a priority",
         Action::Limit(Limit::Body { .. }) => "a limit of bodies",
+        Action::Limit(Limit::Circuit(_)) => "a circuit breaker",
         Action::Limit(_) => "a limit",
         Action::Mirror(_) => "mirroring",
         Action::TraceContext(_) => "a trace",

@@ -48,6 +48,9 @@ pub enum Family {
     TargetConnectionsReused,
     TargetConnectionsOpen,
     TargetConnectionsIdle,
+    CircuitState,
+    CircuitChanges,
+    CircuitRefused,
     TargetHealth,
     TargetEjections,
 }
@@ -79,7 +82,7 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 43] = [
+    pub const ALL: [Family; 46] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
@@ -121,6 +124,9 @@ impl Family {
         Family::TargetConnectionsReused,
         Family::TargetConnectionsOpen,
         Family::TargetConnectionsIdle,
+        Family::CircuitState,
+        Family::CircuitChanges,
+        Family::CircuitRefused,
         Family::TargetHealth,
         Family::TargetEjections,
     ];
@@ -193,6 +199,9 @@ impl Family {
             Family::TargetConnectionsReused => ("portway_target_connections_reused_total", Counter, TARGET, "Requests sent over a connection that was open already, in requests."),
             Family::TargetConnectionsOpen => ("portway_target_connections_open", Gauge, TARGET, "Connections to the target open now, idle ones included, in connections."),
             Family::TargetConnectionsIdle => ("portway_target_connections_idle", Gauge, TARGET, "Connections to the target waiting for a request, in connections."),
+            Family::CircuitState => ("portway_circuit_breaker_state", Gauge, &["circuit_breaker"], "State as a code without unit: 0 closed, 1 open, 2 recovering."),
+            Family::CircuitChanges => ("portway_circuit_breaker_changes_total", Counter, &["circuit_breaker", "to"], "Changes of state, by the state that it came to, in changes."),
+            Family::CircuitRefused => ("portway_circuit_breaker_refused_requests_total", Counter, &["circuit_breaker"], "Requests that the circuit breaker answered in place of what fails, in requests."),
             Family::TargetHealth => ("portway_target_health", Gauge, TARGET, "Health as a code without unit: 1 healthy, 0 unhealthy, 2 initial, 3 draining, 4 unused, 5 ejected."),
             Family::TargetEjections => ("portway_target_ejections_total", Counter, &["target_group", "target", "reason"], "Times that passive health left the target out, by what it had seen, in ejections; of groups with passive_health."),
         }

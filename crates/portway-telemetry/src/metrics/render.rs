@@ -23,6 +23,8 @@ pub struct ProcessFigures<'a> {
     pub generation: u64,
     /// What is left of what drains, by [`Drained`].
     pub draining: [u64; Drained::ALL.len()],
+    /// Its circuit breakers, by name.
+    pub circuits: &'a [CircuitFigures<'a>],
     /// What is known of names.
     pub names: NameFigures,
 }
@@ -34,6 +36,19 @@ pub struct NameFigures {
     pub results: [u64; NameResult::ALL.len()],
     /// Age of the oldest answer that is in use.
     pub oldest: Duration,
+}
+
+/// What is known of a circuit breaker.
+#[derive(Clone, Copy, Debug)]
+pub struct CircuitFigures<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The code of its state.
+    pub state: u8,
+    /// How often it came to each state.
+    pub changes: [(&'static str, u64); 3],
+    /// Requests that it answered.
+    pub refused: u64,
 }
 
 /// The health states of a target, as the metric and events know them.
@@ -226,6 +241,23 @@ impl Registry {
             Family::TargetConnectionsReused => self.targets(page, |t| t.connections_reused.value()),
             Family::TargetConnectionsOpen => self.targets(page, |t| t.connections_open.value()),
             Family::TargetConnectionsIdle => self.targets(page, |t| t.connections_idle.value()),
+            Family::CircuitState => {
+                for it in process.circuits {
+                    page.sample(&[it.name], it.state.into());
+                }
+            }
+            Family::CircuitChanges => {
+                for it in process.circuits {
+                    for (to, times) in it.changes {
+                        page.sample(&[it.name, to], times.into());
+                    }
+                }
+            }
+            Family::CircuitRefused => {
+                for it in process.circuits {
+                    page.sample(&[it.name], it.refused.into());
+                }
+            }
             Family::TargetHealth => {
                 for (group, names) in self.names.groups.iter().enumerate() {
                     for (target, name) in names.targets.iter().enumerate() {

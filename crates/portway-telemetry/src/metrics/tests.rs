@@ -31,6 +31,12 @@ fn rendered(registry: &Registry) -> String {
         version: "1.2.3",
         started: UNIX_EPOCH + Duration::from_millis(1_700_000_000_250),
         generation: 4,
+        circuits: &[CircuitFigures {
+            name: "breaker",
+            state: 1,
+            changes: [("closed", 1), ("open", 2), ("recovering", 1)],
+            refused: 9,
+        }],
         draining: [0, 3, 7],
         names: NameFigures {
             results: [90, 5, 4, 3, 2],

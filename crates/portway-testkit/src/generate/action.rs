@@ -7,6 +7,7 @@ use portway_model::action::{
     Service, StatsPage, TimeoutKind, Weighted,
 };
 use portway_model::choice::{StickTo, StickinessUse};
+use portway_model::circuit::{CircuitBreaker, Comparison, Figure, Opens};
 use portway_model::compression::{Compression, CompressionRules, ContentCoding};
 use portway_model::expression::{
     Condition, Counter, NumberRange, PriorityPart, Scope, StoredCounter, Template, TemplatePart,
@@ -19,6 +20,7 @@ use portway_model::settings::ProxyHeader;
 use portway_model::span::{Origin, Span, Spanned};
 use portway_model::stage::Named;
 use std::sync::Arc;
+use std::time::Duration;
 
 type A = Action<Named>;
 
@@ -254,6 +256,35 @@ impl Choices {
         }
     }
 
+    fn circuit_breaker(&mut self) -> CircuitBreaker {
+        let one = |c: &mut Self| {
+            let codes = Figure::ResponseCodeRatio([500, 600, 0, 600]);
+            let others = [codes, Figure::LatencyAtQuantileMs(99.5)];
+            let figure = c.one(Figure::NetworkErrorRatio, &others);
+            let comparison = c.one(Comparison::Above, &Comparison::ALL);
+            Opens::Is(figure, comparison, f64::from(c.below(1000)) / 8.0)
+        };
+        let opens_when = match self.below(3) {
+            1 => Opens::Any(vec![one(self), Opens::All(vec![one(self), one(self)])]),
+            2 => Opens::All(vec![Opens::Any(vec![one(self), one(self)]), one(self)]),
+            _ => one(self),
+        };
+        // What is one has one name: a name of its own each time.
+        let (status, min_requests) = (self.one(503, &[429]), self.below(50) + 1);
+        let number = self.below(u32::MAX);
+        CircuitBreaker {
+            name: format!("{number}-{status}-{min_requests}-{opens_when}")
+                .as_str()
+                .into(),
+            opens_when,
+            check_period: Duration::from_millis(100),
+            min_requests,
+            open_for: Duration::from_secs(10),
+            recover_over: Duration::from_secs(1),
+            status,
+        }
+    }
+
     fn limit(&mut self, place: Place, kind: u32) -> Limit<Named> {
         let most = |c: &mut Self| c.below(9_000) + 1;
         match kind {
@@ -269,6 +300,7 @@ impl Choices {
                 key: self.expression(place),
                 amount: most(self),
             },
+            _ if self.one_in(3) => Limit::Circuit(Arc::new(self.circuit_breaker())),
             _ => {
                 let request = self.maybe(|c| u64::from(most(c)) << 20);
                 let response = u64::from(most(self));

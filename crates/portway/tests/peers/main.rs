@@ -14,6 +14,7 @@ mod support;
 mod authorize;
 mod bounded;
 mod choice;
+mod circuit;
 mod deregistration;
 mod cloudformation;
 mod codestream;

@@ -74,7 +74,7 @@ fn text(web: u16, targets: &[&Moody], more: &str) -> String {
 }
 
 /// Status and server of the answers to so many requests, as `503 a`.
-fn answers(web: u16, count: usize) -> Vec<String> {
+pub(crate) fn answers(web: u16, count: usize) -> Vec<String> {
     let mut client = Client::new(web);
     let answer = |_| {
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Middlewares that limit requests: buffering, rateLimit and inFlightReq.
+//! Middlewares that limit requests: buffering, rateLimit, inFlightReq and circuitBreaker.
 //!
 //! Each router counts for itself, whatever middlewares it shares with others.
 
@@ -7,12 +7,14 @@ use super::Lowering;
 use super::chain::Chain;
 use super::middleware::nothing;
 use portway_model::action::Action;
+use portway_model::circuit::{CHECK_PERIOD, CircuitBreaker, OPEN_FOR, RECOVER_OVER, STATUS};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{Expression, Value};
 use portway_model::limit::Limit;
 use portway_model::name::Name;
 use portway_model::span::Span;
 use portway_model::stage::Named;
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Lowering<'_> {
@@ -83,6 +85,44 @@ impl Lowering<'_> {
             }
             _ => self.error(Code::Missing, at, "a limit without `amount`, 1 or more"),
         }
+    }
+
+    pub(super) fn circuit_breaker(
+        &mut self,
+        middleware: &str,
+        section: &Section,
+        chain: &mut Chain,
+        at: Span,
+    ) {
+        let Some(expression) = section.some_text("expression") else {
+            self.error(Code::Missing, at, "a circuit breaker without `expression`");
+            return;
+        };
+        let opens_when = match crate::circuit::read(expression.value) {
+            Ok(opens_when) => opens_when,
+            Err((message, help)) => {
+                let one = Diagnostic::error(Code::OutOfRange, expression.span, message);
+                self.found.push(one.help(help));
+                return;
+            }
+        };
+        let time = |option: &str, usual: Duration| {
+            let said = section.duration(option).map(|it| it.value);
+            said.filter(|it| !it.is_zero()).unwrap_or(usual)
+        };
+        let status = self.amount(section, "responseCode").filter(|it| *it != 0);
+        let status = status.map_or(Ok(STATUS), u16::try_from);
+        let breaker = CircuitBreaker {
+            name: name(chain, middleware),
+            opens_when,
+            check_period: time("checkPeriod", CHECK_PERIOD),
+            // A single request may open Traefik's.
+            min_requests: 1,
+            open_for: time("fallbackDuration", OPEN_FOR),
+            recover_over: time("recoveryDuration", RECOVER_OVER),
+            status: status.unwrap_or(u16::MAX),
+        };
+        chain.always(Action::Limit(Limit::Circuit(Arc::new(breaker))), at);
     }
 
     pub(super) fn amount(&mut self, section: &Section, option: &str) -> Option<u32> {

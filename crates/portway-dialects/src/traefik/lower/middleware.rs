@@ -119,6 +119,7 @@ impl Lowering<'_> {
             "compress" => self.compress(section, chain, at),
             "buffering" => self.buffering(section, chain, at),
             "rateLimit" => self.rate_limit(&object.name, section, chain, at),
+            "circuitBreaker" => self.circuit_breaker(&object.name, section, chain, at),
             "inFlightReq" => self.in_flight_limit(&object.name, section, chain, at),
             "retry" => self.retry(section, chain, at),
             _ => {}

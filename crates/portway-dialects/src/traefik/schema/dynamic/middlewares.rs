@@ -42,24 +42,23 @@ pub(crate) const ROWS: &[Row] = &[
     not_yet("http.middlewares.*.buffering.retryExpression", Text, ""),
     yes("http.middlewares.*.chain", Section),
     yes("http.middlewares.*.chain.middlewares", List),
-    not_yet("http.middlewares.*.circuitBreaker", Section, ""),
-    not_yet("http.middlewares.*.circuitBreaker.expression", Text, ""),
-    not_yet(
-        "http.middlewares.*.circuitBreaker.checkPeriod",
-        Duration,
-        "",
+    yes("http.middlewares.*.circuitBreaker", Section),
+    yes_but(
+        "http.middlewares.*.circuitBreaker.expression",
+        Text,
+        "of the last 10 seconds",
     ),
-    not_yet(
+    yes("http.middlewares.*.circuitBreaker.checkPeriod", Duration),
+    yes(
         "http.middlewares.*.circuitBreaker.fallbackDuration",
         Duration,
-        "",
     ),
-    not_yet(
+    yes_but(
         "http.middlewares.*.circuitBreaker.recoveryDuration",
         Duration,
-        "",
+        "the share that passes rises to all requests, not to half of them",
     ),
-    not_yet("http.middlewares.*.circuitBreaker.responseCode", Number, ""),
+    yes("http.middlewares.*.circuitBreaker.responseCode", Number),
     yes("http.middlewares.*.compress", Section),
     yes("http.middlewares.*.compress.excludedContentTypes", List),
     yes("http.middlewares.*.compress.includedContentTypes", List),

@@ -1,0 +1,105 @@
+//! Circuit breakers at work: one task for each looks at what was counted, as often as the configuration says.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use portway_core::breaker::State;
+use portway_dataplane::circuit::{Circuit, Circuits};
+use portway_telemetry::events::{Event, emit};
+use portway_telemetry::metrics::CircuitFigures;
+use tokio::task::JoinSet;
+
+use crate::live_state::CircuitPart;
+
+/// Looks after those that nobody looks after yet, for as long as some plane has them.
+pub(crate) fn look_after(circuits: &Circuits, tasks: &mut JoinSet<()>) {
+    for circuit in circuits.values() {
+        if circuit.begin_watch() {
+            tasks.spawn(watch(
+                Arc::downgrade(circuit),
+                circuit.settings.check_period,
+            ));
+        }
+    }
+}
+
+async fn watch(circuit: Weak<Circuit>, period: Duration) {
+    loop {
+        let Some(circuit) = circuit.upgrade() else {
+            return;
+        };
+        if let Some(state) = circuit.look(Instant::now()) {
+            emit(&Event::CircuitBreakerChanged {
+                circuit_breaker: circuit.settings.name.as_str(),
+                state: state.word(),
+                is_open: matches!(state, State::Open { .. }),
+                opens_when: &circuit.settings.opens_when,
+            });
+        }
+        drop(circuit);
+        tokio::time::sleep(period).await;
+    }
+}
+
+/// What metrics say of them, in the order of their names.
+pub(crate) fn figures(circuits: &Circuits) -> Vec<CircuitFigures<'_>> {
+    let of = |circuit: &'_ Arc<Circuit>| {
+        let mut changes = [("", 0); 3];
+        let counted = State::WORDS.into_iter().zip(circuit.changes());
+        for (to, of) in changes.iter_mut().zip(counted) {
+            *to = of;
+        }
+        (circuit.state().index() as u8, changes, circuit.refused())
+    };
+    let figures = circuits.iter().map(|(name, circuit)| {
+        let (state, changes, refused) = of(circuit);
+        CircuitFigures {
+            name: name.as_str(),
+            state,
+            changes,
+            refused,
+        }
+    });
+    let mut figures: Vec<CircuitFigures<'_>> = figures.collect();
+    figures.sort_unstable_by_key(|it| it.name);
+    figures
+}
+
+/// What another process is to know of one; nothing of one that is closed.
+pub(crate) fn part(circuit: &Circuit, now: Instant) -> Option<CircuitPart> {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let state = circuit.state();
+    let time = match state {
+        State::Closed => return None,
+        State::Open { until } => until.saturating_duration_since(now),
+        State::Recovering { since } => now.saturating_duration_since(since),
+    };
+    Some(CircuitPart {
+        name: circuit.settings.name.to_string(),
+        state: state.word().to_owned(),
+        time: millis(time),
+    })
+}
+
+/// Goes on as another process knew one, where it is one of these.
+pub(crate) fn go_on(circuits: &Circuits, part: &CircuitPart, now: Instant) {
+    let named = circuits.values();
+    let mut named = named.filter(|it| it.settings.name.as_str() == part.name);
+    let Some(circuit) = named.next() else {
+        return;
+    };
+    let (time, settings) = (Duration::from_millis(part.time), &circuit.settings);
+    let state = match part.state.as_str() {
+        "open" => State::Open {
+            until: now + time.min(settings.open_for),
+        },
+        "recovering" => {
+            let since = now.checked_sub(time.min(settings.recover_over));
+            State::Recovering {
+                since: since.unwrap_or(now),
+            }
+        }
+        _ => return,
+    };
+    circuit.go_on(state, now);
+}
