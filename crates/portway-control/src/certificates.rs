@@ -57,7 +57,7 @@ pub struct TlsConfigs {
     /// Every certificate that could be loaded.
     pub loaded: Vec<LoadedCertificate>,
     /// The same, for who replaces them.
-    pub renewable: Certificates,
+    pub renewable: Arc<Certificates>,
 }
 
 /// What operators want to know about a certificate in use.
@@ -104,9 +104,10 @@ pub fn load(
             .collect(),
         ..TlsConfigs::default()
     };
+    let mut renewable = Certificates::default();
     // Where one is missing, nothing runs.
     for file in files.into_iter().flatten() {
-        configs.renewable.add_file(file);
+        renewable.add_file(file);
     }
     for listener in &snapshot.listeners {
         let mut loading = listener::Loading {
@@ -115,7 +116,7 @@ pub fn load(
             identities: &identities,
             tickets,
             sources,
-            renewable: &mut configs.renewable,
+            renewable: &mut renewable,
             found: &mut found,
             judges: String::new(),
         };
@@ -131,12 +132,13 @@ pub fn load(
             group,
             identities: &identities,
             sources,
-            renewable: &mut configs.renewable,
+            renewable: &mut renewable,
             found: &mut found,
         };
         let config = files::of("target_group", &group.name, || loading.load());
         configs.groups.push(config);
     }
+    configs.renewable = Arc::new(renewable);
     (configs, found)
 }
 

@@ -41,7 +41,8 @@ use crate::listening;
 use crate::live_state::Received;
 use crate::logs::{self, Known, LogWriters, OpenLogs};
 use crate::maps::{self, MapSets};
-use crate::names::NameBook;
+use crate::members;
+use crate::names::{Asked, NameBook};
 use crate::parts::{self, Base, Ready};
 use crate::pid_file::PidFile;
 use crate::privileges;
@@ -179,6 +180,8 @@ pub async fn install(
 ) -> Result<(Running, Diagnostics), Diagnostics> {
     let workers = worker_count(&snapshot);
     let tickets = ticket_keys().map_err(Diagnostics::from)?;
+    let names = Arc::new(NameBook::default());
+    let (snapshot, asked) = members::expanded(snapshot, &names).await;
     let (snapshot, loaded, mut found) = load_apart(snapshot, sources, &tickets).await?;
     found.extend(privileges::check(&snapshot.process));
     found.extend(admin_is_open(&snapshot.process));
@@ -195,7 +198,6 @@ pub async fn install(
         return Err(found);
     }
     let targets = watch(&snapshot);
-    let names = Arc::new(NameBook::default());
     resolve::resolve_all(&parts::all(&targets), &names).await;
     let (logs, of_logs) = logs::open(&snapshot, sources, &Known::default());
     found.extend(of_logs);
@@ -239,6 +241,7 @@ pub async fn install(
         control,
         targets: NextTargets::first(targets),
         names,
+        asked,
         tickets,
         sources: Arc::new(sources.clone()),
         pid_file,
@@ -301,6 +304,8 @@ struct Prepared {
     control: Vec<ControlListener>,
     targets: NextTargets,
     names: Arc<NameBook>,
+    /// Names that stand for many, until their targets have them.
+    asked: Vec<Arc<Asked>>,
     tickets: Arc<TicketKeys>,
     sources: Arc<Sources>,
     pid_file: Option<PidFile>,
@@ -364,6 +369,7 @@ impl Prepared {
         let plane = installed.plane.clone();
         let mut tasks = JoinSet::new();
         installed.look_after(&self.targets.alone, &mut tasks);
+        drop(self.asked);
         tasks.spawn(renew(self.tickets.clone()));
         let drains = Arc::new(drains);
         tasks.spawn(drains.clone().keep_looking());

@@ -27,6 +27,7 @@ mod listening;
 pub mod live_state;
 pub mod logs;
 pub mod maps;
+mod members;
 mod names;
 mod parts;
 pub mod pid_file;

@@ -132,7 +132,7 @@ impl Installed {
             tellers,
             maps: Arc::new(loaded.maps),
             keys: loaded.keys,
-            certificates: Arc::new(tls.renewable),
+            certificates: tls.renewable,
             files: loaded.files,
             judges: tls.judges,
             generation,

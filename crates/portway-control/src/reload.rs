@@ -32,6 +32,7 @@ use crate::figures::Installed;
 use crate::files::Record;
 use crate::install::{Loaded, load};
 use crate::logs::{self, OpenLogs, Tellers};
+use crate::members;
 use crate::parts::{self, Ready};
 use crate::plan::{self, Plan};
 use crate::planning::Adjust;
@@ -326,6 +327,7 @@ impl Running {
     ) -> Result<Done, Diagnostics> {
         let before = self.statistics.installed();
         let mut found = keep_fixed(&before.plane.snapshot.process, &mut snapshot.process);
+        let (snapshot, _asked) = members::expanded(snapshot, &before.names).await;
         let (snapshot, loaded, of_files) =
             look(snapshot, sources, changing.tickets(), record).await?;
         found.extend(of_files);

@@ -131,6 +131,10 @@ impl Certificates {
 
     /// The names of the certificates of `snapshot`, which these are of, whose files say something else than those of `before`.
     pub(crate) fn renewed_since(&self, before: &Certificates, snapshot: &Snapshot) -> Vec<String> {
+        if std::ptr::eq(self, before) {
+            // Nothing was read.
+            return Vec::new();
+        }
         let (now, then) = (self.state(), before.state());
         let is_renewed = |file: &CertificateFile| {
             let mut known = then

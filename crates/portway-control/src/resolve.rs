@@ -4,7 +4,7 @@
 //! that count, and the last good one when there is none.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +18,13 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::health::announce;
+use crate::members;
 use crate::names::{Asked, NameBook};
 use crate::targets::WatchedTarget;
 
+/// Addresses of a target that are tried for one connection: with a quarter of a second between two of them, no more have a turn
+/// before the time to connect is over.
+const MAX_WAYS: usize = 8;
 /// Time for the first answers of all names together: whoever waits for them has something better to do.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -56,6 +60,10 @@ pub(crate) fn keep_resolving<'t>(
     tasks: &mut JoinSet<()>,
 ) {
     for target in targets {
+        if let Some((name, written)) = members::name_of_member(&target.target) {
+            // Its name is asked for as long as there is one of its members.
+            target.asks(names.ask(name, &written.resolve.resolver));
+        }
         let Some((name, _)) = name_of(target) else {
             continue;
         };
@@ -90,9 +98,18 @@ fn settle(target: &WatchedTarget, asked: &Asked) {
         return;
     };
     let resolution = &target.target.resolve;
+    if resolution.take == Take::All && !asked.answer().addresses.is_empty() {
+        // Its members come in its place.
+        return;
+    }
     let before = target.state.address();
     let ip = asked.choose(target.group.as_str(), &target.state, resolution);
     let address = ip.map(|ip| SocketAddr::new(ip, port));
+    if resolution.take == Take::First {
+        let ways = ip.map_or_else(Vec::new, |ip| in_turns(ip, asked.addresses(resolution)));
+        let ways: Vec<SocketAddr> = ways.into_iter().map(|ip| (ip, port).into()).collect();
+        target.state.set_others(&ways);
+    }
     let first = || before.is_none().then(|| fallback(target, port)).flatten();
     match address.or_else(first) {
         Some(address) if before == Some(address) => {}
@@ -118,6 +135,27 @@ fn settle(target: &WatchedTarget, asked: &Asked) {
             }
         }
     }
+}
+
+/// Addresses in the order in which they are tried: `first`, then the families in turns, the other one to begin with (RFC 8305
+/// section 4).
+fn in_turns(first: IpAddr, mut all: Vec<IpAddr>) -> Vec<IpAddr> {
+    all.retain(|ip| *ip != first);
+    let (same, other): (Vec<IpAddr>, Vec<IpAddr>) = all
+        .into_iter()
+        .partition(|ip| ip.is_ipv4() == first.is_ipv4());
+    let (mut same, mut other) = (same.into_iter(), other.into_iter());
+    let mut ways = vec![first];
+    while ways.len() < MAX_WAYS {
+        let before = ways.len();
+        ways.extend(other.next());
+        ways.extend(same.next());
+        if ways.len() == before {
+            break;
+        }
+    }
+    ways.truncate(MAX_WAYS);
+    ways
 }
 
 /// The address that a target begins with where its name does not resolve.
@@ -218,4 +256,28 @@ fn in_words(error: &io::Error) -> String {
     // std's prefix says what the reason says already.
     let known = "failed to lookup address information: ";
     text.strip_prefix(known).unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_are_tried_in_turns() {
+        let check = |first: &str, all: &[&str], expected: &[&str]| {
+            let parse = |it: &&str| it.parse::<IpAddr>().unwrap();
+            let ways = in_turns(parse(&first), all.iter().map(parse).collect());
+            let ways: Vec<String> = ways.iter().map(ToString::to_string).collect();
+            assert_eq!(ways, expected);
+        };
+        check("10.0.0.1", &["10.0.0.1"], &["10.0.0.1"]);
+        check(
+            "10.0.0.1",
+            &["fd00::1", "fd00::2", "10.0.0.1", "10.0.0.2"],
+            &["10.0.0.1", "fd00::1", "10.0.0.2", "fd00::2"],
+        );
+        let many: Vec<String> = (1..20).map(|it| format!("10.0.0.{it}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        check("10.0.0.1", &many, &many[..MAX_WAYS]);
+    }
 }

@@ -7,11 +7,13 @@ use crate::live::{InFlight, Seen, TargetState};
 use crate::plane::GroupParts;
 use crate::pool::{Link, Pool, Way};
 use crate::proxy_header;
+use crate::race;
 use crate::scarce;
 use crate::source;
 use crate::stream::{Socket, Stream};
 use crate::timer::Timer;
 use portway_model::address::{TargetAddress, abstract_name};
+use portway_model::members::written_address;
 use portway_model::settings::ServerName;
 use portway_model::snapshot::{GroupId, Target, TargetGroup, TargetTls};
 use portway_telemetry::events::{Event, emit};
@@ -248,7 +250,15 @@ async fn open(
     let own = group.targets.get(target);
     let configured = own.map(|target| &target.address);
     let (socket, ip) = match (way.address, configured) {
-        (Some(address), _) => tcp(address, way.source.as_deref(), (group, own)).await?,
+        (Some(address), _) => match state.ways_from(address) {
+            None => tcp(address, way.source.as_deref(), (group, own)).await?,
+            Some(ways) => {
+                let connect = |to| tcp(to, way.source.as_deref(), (group, own));
+                let (to, connected) = Box::pin(race::first_of(ways, connect)).await?;
+                state.moves(address, to);
+                connected
+            }
+        },
         (None, Some(TargetAddress::Unix(path))) => {
             let socket = UnixStream::connect(unix_path(path)).await;
             let socket = socket.map_err(nobody_listens)?;
@@ -360,7 +370,7 @@ fn server_name(
             .ok()
             .filter(|host| !host.is_empty())
     };
-    let own = || match &target.address {
+    let own = || match written_address(target) {
         TargetAddress::Tcp {
             host: portway_model::address::Host::Name(name),
             ..

@@ -57,6 +57,7 @@ mod answers;
 mod reply;
 mod facts;
 mod fault;
+pub mod race;
 mod record;
 mod times;
 mod termination;

@@ -7,6 +7,7 @@
 mod answer_time;
 mod aside;
 mod hearing;
+mod others;
 mod passive;
 mod in_flight;
 mod weight;
@@ -25,6 +26,7 @@ use crate::variables::Variables;
 pub(crate) use hearing::Shut;
 pub use hearing::shut_sockets;
 pub use in_flight::InFlight;
+use others::Others;
 use passive::EJECTED;
 pub use passive::Passive;
 use portway_core::evaluate::Fetched;
@@ -109,6 +111,7 @@ pub struct TargetState {
     /// How often what the target serves was cut off.
     cuts: AtomicU32,
     address: RwLock<Option<SocketAddr>>,
+    others: Others,
     weight: Weight,
     /// Exchanges that wait for it alone.
     queued: AtomicU32,
@@ -140,6 +143,7 @@ impl TargetState {
             peak: AtomicU32::new(0),
             cuts: AtomicU32::new(0),
             address: RwLock::new(address),
+            others: Others::default(),
             weight: Weight::default(),
             queued: AtomicU32::new(0),
             group: OnceLock::new(),

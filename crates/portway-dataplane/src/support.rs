@@ -7,7 +7,6 @@ use portway_model::address::TargetAddress;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::expression::{Condition, Expression, Scope, Template, TemplatePart, Value};
 use portway_model::limit::Limit;
-use portway_model::resolution::Take;
 use portway_model::settings::{ErrorPageSource, Password};
 use portway_model::snapshot::{
     ErrorPage, Listener, Rules, Snapshot, Target, TargetGroup, Userlist,
@@ -106,13 +105,6 @@ impl Found {
 
     fn group(&mut self, group: &TargetGroup) {
         self.stream = !group.protocol.is_http();
-        for target in &group.targets {
-            self.at(target.origin.0);
-            self.part_if(
-                target.resolve.take == Take::All,
-                "every address of a name as a target",
-            );
-        }
         self.at(group.origin.0);
         self.pages(&group.error_pages);
         if let Some(check) = &group.health_check {

@@ -32,6 +32,7 @@ pub mod limit;
 pub mod log;
 mod log_value;
 pub mod map_file;
+pub mod members;
 pub mod merge;
 pub mod mirror;
 pub mod min_rate;

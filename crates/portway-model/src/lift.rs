@@ -22,6 +22,7 @@ use crate::draft::{
 };
 use crate::expression::{Expression, Template};
 use crate::log::LogDestination;
+use crate::members;
 use crate::name::Name;
 use crate::settings::{
     CertificateJudge, ClientAuth, Faults, ForwardedMode, GroupTimeouts, ListenerTimeouts,
@@ -41,6 +42,13 @@ use std::time::Duration;
 
 /// The draft that compiles to this snapshot, with everything left out that need not be said.
 pub fn lift(snapshot: &Snapshot) -> Draft {
+    match members::collapse(snapshot) {
+        Some(written) => lift_written(&written),
+        None => lift_written(snapshot),
+    }
+}
+
+fn lift_written(snapshot: &Snapshot) -> Draft {
     let mut lift = Lift {
         snapshot,
         users: users(snapshot),

@@ -530,6 +530,8 @@ pub struct Target {
     pub first_address: Vec<FirstAddress>,
     /// How its name is resolved.
     pub resolve: Resolution,
+    /// It is one address of the name of this target, as it is written ([`crate::members`]).
+    pub member_of: Option<Arc<Target>>,
     /// What stands before path and query in the `Location` of a 302, which GET and HEAD get in place of it; `None`: it serves them.
     pub redirect: Option<String>,
     /// Where connections to it come from; `None`: as the system chooses.

@@ -126,6 +126,15 @@ pub enum Event<'a> {
         /// How many, or why there are none.
         keys: Result<usize, &'a str>,
     },
+    /// Other addresses are targets by a name that stands for many.
+    MembersChanged {
+        /// Name of the group.
+        target_group: &'a str,
+        /// Those that came, as a list for people.
+        came: &'a str,
+        /// Those that left.
+        left: &'a str,
+    },
     /// A certificate is in use.
     CertificateLoaded {
         /// Its name in the configuration.
@@ -266,6 +275,7 @@ impl Event<'_> {
             Event::HealthCheckNotMade { .. } => "health_check_not_made",
             Event::TargetResolved { .. } => "target_resolved",
             Event::KeysFetched { .. } => "keys_fetched",
+            Event::MembersChanged { .. } => "members_changed",
             Event::CertificateLoaded { .. } => "certificate_loaded",
             Event::Reloaded { .. } => "reloaded",
             Event::ReloadFailed { .. } => "reload_failed",
@@ -316,6 +326,7 @@ impl Event<'_> {
             | Event::CircuitBreakerChanged { .. }
             | Event::TargetResolved { .. }
             | Event::KeysFetched { .. }
+            | Event::MembersChanged { .. }
             | Event::CertificateLoaded { .. }
             | Event::Reloaded { .. }
             | Event::UpgradeStarted { .. }
@@ -439,6 +450,18 @@ impl fmt::Display for Event<'_> {
                 keys: Err(why),
             } => {
                 write!(f, "the keys of tokens cannot be fetched from {url}: {why}")
+            }
+            Event::MembersChanged {
+                target_group,
+                came,
+                left,
+            } => {
+                write!(f, "targets of {target_group} by name: ")?;
+                match (came.is_empty(), left.is_empty()) {
+                    (false, false) => write!(f, "{came} came; {left} left"),
+                    (false, true) => write!(f, "{came} came"),
+                    (true, _) => write!(f, "{left} left"),
+                }
             }
             Event::CertificateLoaded {
                 certificate,

@@ -254,6 +254,11 @@ async fn start(
         Ok(())
     });
     tasks.spawn(keep_cookie_keys(running.clone()));
+    let named = running.clone();
+    tasks.spawn(async move {
+        named.keep_members().await;
+        Ok(())
+    });
     shown.set(running.clone());
     admin = admin.or(later.map(serve));
     tasks.spawn(answer_listeners(running.clone()));

@@ -38,6 +38,19 @@ impl GroupTls {
         self.group.is_some() || self.check.is_some() || self.own.iter().any(Option::is_some)
     }
 
+    /// True where the same is spoken as here: it was made of the same files, when they were read once.
+    pub(crate) fn is(&self, other: &GroupTls) -> bool {
+        let same = |a: &Option<Arc<ClientConfig>>, b: &Option<Arc<ClientConfig>>| match (a, b) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        let mut own = self.own.iter().zip(&other.own);
+        same(&self.group, &other.group)
+            && same(&self.check, &other.check)
+            && self.own.len() == other.own.len()
+            && own.all(|(a, b)| same(a, b))
+    }
+
     /// What the check of a target speaks.
     #[must_use]
     pub fn of_check(&self, target: usize) -> Option<&Arc<ClientConfig>> {

@@ -9,12 +9,14 @@ use portway_core::evaluate::Fetched;
 use portway_core::health::{Failure, HealthState, Probe};
 use portway_core::proxy_protocol::{Tell, write_v1, write_v2};
 use portway_dataplane::live::ProcessState;
+use portway_dataplane::race;
 use portway_dataplane::{is_of_ours, socket_from, unix_path};
 use portway_model::address::{Host, TargetAddress};
 use portway_model::check::{
     CheckConnect, CheckKind, CheckStep, CheckWord, CheckedService, HttpCheck,
 };
 use portway_model::expression::Variable;
+use portway_model::members::written_address;
 use portway_model::settings::{ProxyProtocol, ServerName as NameToSend, SourceAddress};
 use portway_model::snapshot::{HealthCheck, Target, TargetCheck};
 use portway_model::stage::Resolved;
@@ -243,17 +245,14 @@ impl Attempt<'_> {
         let limit = check
             .connect_timeout
             .min(own.timeout.max(check.connect_timeout));
-        let mut stream = timeout(
-            limit,
-            connect(
-                &place,
-                self.watched.target.source.as_ref(),
-                self.leaves_at_once(step),
-            ),
-        )
-        .await
-        .map_err(|_| Failure::ConnectTimedOut(limit))?
-        .map_err(refused)?;
+        let (source, leaves) = (
+            self.watched.target.source.as_ref(),
+            self.leaves_at_once(step),
+        );
+        let mut stream = timeout(limit, self.connect_to(&place, source, leaves))
+            .await
+            .map_err(|_| Failure::ConnectTimedOut(limit))?
+            .map_err(refused)?;
         let as_target = step.is_none_or(|step| step.as_target);
         if step.is_some_and(|step| step.send_proxy) || (as_target && own.send_proxy) {
             let mut header = Vec::new();
@@ -274,6 +273,29 @@ impl Attempt<'_> {
         }
         drop(at);
         Ok(Talk::new(stream))
+    }
+
+    /// Any address of the target will do, as for what it serves.
+    async fn connect_to(
+        &self,
+        place: &Place<'_>,
+        source: Option<&SourceAddress>,
+        leaves: bool,
+    ) -> io::Result<Box<dyn Stream>> {
+        let state = &self.watched.state;
+        let ways = match place {
+            Place::Tcp(address) if state.address() == Some(*address) => {
+                state.ways_from(*address).map(|ways| (*address, ways))
+            }
+            _ => None,
+        };
+        let Some((from, ways)) = ways else {
+            return connect(place, source, leaves).await;
+        };
+        let connect = |to| async move { connect(&Place::Tcp(to), source, leaves).await };
+        let (to, stream) = race::first_of(ways, connect).await?;
+        state.moves(from, to);
+        Ok(stream)
     }
 
     fn place(&self, step: Option<&CheckConnect>) -> Result<Place<'_>, Failure> {
@@ -379,7 +401,7 @@ impl Prober {
     /// name stand for it. An address as name asks for none.
     fn name(&self, target: &Target) -> ServerName<'static> {
         let no_name = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
-        let own = match &target.address {
+        let own = match written_address(target) {
             TargetAddress::Tcp {
                 host: Host::Name(name),
                 ..
@@ -428,7 +450,7 @@ async fn connect(
 
 /// The Host of the request: as the check says, else where the target lives, without its port where that is the usual one.
 fn host(check: &HttpCheck<Resolved>, target: &Target) -> String {
-    match (&check.host, &target.address) {
+    match (&check.host, written_address(target)) {
         (Some(host), _) => host.clone(),
         (
             None,

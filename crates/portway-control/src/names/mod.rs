@@ -18,7 +18,7 @@ use portway_core::dns::{Data, Known, Outcome, Terms};
 use portway_dataplane::live::TargetState;
 use portway_model::resolution::{Family, Resolution, Resolver, Take};
 use portway_telemetry::metrics::{NameFigures, NameResult};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 mod client;
@@ -33,6 +33,8 @@ use crate::health::chance;
 pub struct NameBook {
     asked: Mutex<HashMap<Key, Weak<Asked>>>,
     counters: Arc<Counters>,
+    /// Rung when other addresses count.
+    news: Arc<Notify>,
 }
 
 /// NameBook that nobody asks for any more are forgotten when so many are known, and twice as many as were left then.
@@ -103,6 +105,7 @@ impl Default for NameBook {
         Self {
             asked: Mutex::default(),
             counters: Arc::default(),
+            news: Arc::default(),
         }
     }
 }
@@ -122,7 +125,11 @@ impl NameBook {
             asked.retain(|_, it| it.strong_count() > 0);
         }
         let (sender, answer) = watch::channel(Answer::default());
-        let task = keep_asking(key.clone(), sender, self.counters.clone());
+        let task = keep_asking(
+            key.clone(),
+            sender,
+            (self.counters.clone(), self.news.clone()),
+        );
         let new = Arc::new(Asked {
             answer,
             task: tokio::spawn(task).abort_handle(),
@@ -130,6 +137,11 @@ impl NameBook {
         });
         asked.insert(key, Arc::downgrade(&new));
         new
+    }
+
+    /// Waits until other addresses count for any name; what came since the call before counts. For one who waits.
+    pub(crate) async fn news(&self) {
+        self.news.notified().await;
     }
 
     /// What is told of them in metrics.
@@ -223,7 +235,11 @@ fn choose(before: Option<IpAddr>, answers: &[IpAddr]) -> Option<IpAddr> {
 }
 
 /// Looks a name up again and again.
-async fn keep_asking(key: Key, sender: watch::Sender<Answer>, counters: Arc<Counters>) {
+async fn keep_asking(
+    key: Key,
+    sender: watch::Sender<Answer>,
+    (counters, news): (Arc<Counters>, Arc<Notify>),
+) {
     let begun = Instant::now();
     let terms = Terms {
         min_ttl: key.resolver.min_ttl,
@@ -235,8 +251,9 @@ async fn keep_asking(key: Key, sender: watch::Sender<Answer>, counters: Arc<Coun
         let outcomes = system::look_up(&key.name, &key.resolver, &counters).await;
         let now = begun.elapsed();
         let chance = (chance() % u64::from(u32::MAX)) as u32;
+        let mut is_news = false;
         for (known, outcome) in families.iter_mut().zip(&outcomes) {
-            known.heard(outcome, now, chance, &terms);
+            is_news |= known.heard(outcome, now, chance, &terms);
         }
         sender.send_modify(|answer| {
             answer.looks += 1;
@@ -248,6 +265,9 @@ async fn keep_asking(key: Key, sender: watch::Sender<Answer>, counters: Arc<Coun
             answer.is_lost = answer.addresses.is_empty() && had_some;
             answer.good_at = good_at.and_then(|it| begun.checked_add(it));
         });
+        if is_news {
+            news.notify_one();
+        }
         let due = families.iter().map(Known::due).min().unwrap_or_default();
         tokio::time::sleep(due.saturating_sub(begun.elapsed())).await;
     }

@@ -47,7 +47,7 @@ pub(crate) fn watch_next(before: &Watching<'_>, next: &Snapshot, tls: &[GroupTls
             let known = Known {
                 group,
                 targets,
-                over_tls: tls.is_spoken(),
+                tls,
             };
             (&group.name, known)
         })
@@ -64,7 +64,7 @@ pub(crate) fn watch_next(before: &Watching<'_>, next: &Snapshot, tls: &[GroupTls
         let known = known.get(&group.name);
         let known = known.filter(|it| it.group.protocol.is_http() == group.protocol.is_http());
         let (targets, alone) = match known {
-            Some(known) => known.go_on(group, tls.is_spoken(), &mut returning, &mut found.became),
+            Some(known) => known.go_on(group, tls, &mut returning, &mut found.became),
             None => all_new(group, &mut returning, &mut found.became),
         };
         found.targets.push(targets);
@@ -195,8 +195,8 @@ fn follower(
 struct Known<'b> {
     group: &'b TargetGroup,
     targets: &'b Targets,
-    /// TLS is spoken to its targets or in their checks.
-    over_tls: bool,
+    /// What is spoken to its targets and in their checks.
+    tls: &'b GroupTls,
 }
 
 impl Known<'_> {
@@ -204,7 +204,7 @@ impl Known<'_> {
     fn go_on(
         &self,
         group: &TargetGroup,
-        over_tls: bool,
+        tls: &GroupTls,
         returning: &mut Returning<'_>,
         became: &mut Became,
     ) -> (Targets, Vec<bool>) {
@@ -218,7 +218,7 @@ impl Known<'_> {
         let renamed = renamed.filter(|it| !names.contains(&it.target.name));
         let mut renamed: HashMap<&TargetAddress, &Arc<WatchedTarget>> =
             renamed.map(|it| (&it.target.address, it)).collect();
-        let checked_as_before = self.is_checked_as(group, over_tls);
+        let checked_as_before = self.is_checked_as(group, tls);
         let mut alone = Vec::with_capacity(group.targets.len());
         let targets = group.targets.iter().map(|target| {
             let known = match by_name.get(&target.name) {
@@ -244,13 +244,12 @@ impl Known<'_> {
 
     /// Whether what looks after its targets would do the same for those of another. What TLS is spoken with is read from files
     /// each time, so that is another.
-    fn is_checked_as(&self, next: &TargetGroup, over_tls: bool) -> bool {
+    fn is_checked_as(&self, next: &TargetGroup, tls: &GroupTls) -> bool {
         let old = self.group;
         old.health_check == next.health_check
             && old.none_healthy == next.none_healthy
             && old.send_proxy == next.send_proxy
-            && !self.over_tls
-            && !over_tls
+            && self.tls.is(tls)
     }
 }
 
@@ -264,6 +263,7 @@ pub(crate) fn is_same(
         send_proxy: target.send_proxy && group.send_proxy.is_some(),
         // Whom it follows has another place where others have gone.
         track: None,
+        member_of: None,
         ..target.clone()
     };
     a.track.is_some() == b.track.is_some()

@@ -36,6 +36,7 @@ mod proxy;
 mod reader;
 mod look_around;
 mod regex;
+mod resolvers;
 mod sample;
 mod sections;
 mod signature;
@@ -128,6 +129,7 @@ fn draft(
 ) -> (Draft, Diagnostics) {
     let mut draft = Draft::default();
     let global = global::read(sections, &mut draft, &mut reader);
+    resolvers::read(sections, &mut reader);
     let mut proxies = proxy::read(sections, &mut reader);
     let servers = signature::servers(&proxies);
     change::apply(changes, &mut proxies, &mut reader);

@@ -2,6 +2,7 @@
 
 use super::environment::Environment;
 use super::proxy::ErrorSection;
+use super::resolvers::Resolvers;
 use super::sample::Type;
 use super::sections::SectionKind;
 use crate::inputs::Inputs;
@@ -37,8 +38,10 @@ pub(crate) struct Reader<'a> {
     pub(crate) asked_servers: Vec<(String, Spanned<String>)>,
     /// Sections that lines name, and of which kind.
     pub(crate) asked_sections: Vec<(SectionKind, Spanned<String>)>,
-    /// The sections of which nothing is read, by name.
+    /// The sections that lines name, by name.
     pub(crate) unread_sections: Vec<(SectionKind, String)>,
+    /// The sections `resolvers`.
+    pub(crate) resolvers: Vec<Resolvers>,
     /// The ids that proxies were given, and where.
     pub(crate) proxy_numbers: Vec<(u32, Span)>,
     /// Names that the nameservers of the section that is read have.
@@ -68,6 +71,7 @@ impl<'a> Reader<'a> {
             asked_servers: Vec::new(),
             asked_sections: Vec::new(),
             unread_sections: Vec::new(),
+            resolvers: Vec::new(),
             proxy_numbers: Vec::new(),
             nameservers: Vec::new(),
             asked_keys: Vec::new(),

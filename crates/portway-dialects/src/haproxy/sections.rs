@@ -318,9 +318,6 @@ impl Gathered<'_> {
             return;
         };
         let in_global = section.kind == SectionKind::Global;
-        if !section.read && section.kind == SectionKind::Resolvers {
-            keywords::unread_line(section.kind, &line, reader);
-        }
         if !section.read || in_global && environment::act(&line, self.file_name, reader) {
             return;
         }
@@ -338,7 +335,7 @@ impl Gathered<'_> {
         }
         let read = keywords::section(kind, line.span, reader);
         reader.nameservers.clear();
-        if !read {
+        if !read || kind == SectionKind::Resolvers {
             let name = line.text(1).to_owned();
             reader.unread_sections.push((kind, name));
         }

@@ -20,6 +20,7 @@ use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::draft::{GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft};
 use crate::name::Name;
+use crate::resolution::Take;
 use crate::settings::{
     Borrowed, GroupTimeouts, Protocol, ProxyProtocol, SameSite, SendProxy, SourceAddress,
 };
@@ -357,6 +358,19 @@ impl Compiler<'_> {
             );
             return Err(Reported);
         };
+        if self.stands_for_many(group, target) {
+            self.found.push(
+                Diagnostic::error(
+                    Code::Conflict,
+                    tracked.target.span,
+                    format!(
+                        "every address of `{}` is a target: which one it is to be like is not said",
+                        tracked.target.value
+                    ),
+                )
+                .help("give it a health check of its own"),
+            );
+        }
         let found = TargetRef { group, target };
         if !self.leads_to_a_check(found) {
             self.found.push(
@@ -369,6 +383,17 @@ impl Compiler<'_> {
             );
         }
         Ok(found)
+    }
+
+    fn stands_for_many(&self, group: GroupId, target: u32) -> bool {
+        let group = self.draft.groups.get(group.index());
+        let target = usize::try_from(target)
+            .ok()
+            .and_then(|at| group?.targets.get(at));
+        let resolve = target.and_then(|it| it.resolve.as_ref());
+        resolve
+            .and_then(|it| it.value.take)
+            .is_some_and(|it| it.value == Take::All)
     }
 
     fn place_of(&self, group: GroupId, name: &Name) -> Option<u32> {
@@ -492,6 +517,7 @@ impl Compiler<'_> {
                 None => defaults::FIRST_ADDRESS.to_vec(),
             },
             resolve: resolution(&mut self.found, draft),
+            member_of: None,
             name: match &draft.name {
                 Some(name) => name.value.clone(),
                 None => default_target_name(&address.value),

@@ -114,6 +114,16 @@ fn lines() {
         "the keys of tokens cannot be fetched from https://login.example/keys: the answer was 500",
     );
     check(
+        Event::MembersChanged {
+            target_group: "app",
+            came: "app@10.0.0.3:80, app@10.0.0.4:80",
+            left: "app@10.0.0.1:80",
+        },
+        "members_changed",
+        Level::INFO,
+        "targets of app by name: app@10.0.0.3:80, app@10.0.0.4:80 came; app@10.0.0.1:80 left",
+    );
+    check(
         Event::CertificateLoaded {
             certificate: "site",
             names: "a.example",

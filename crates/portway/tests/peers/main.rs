@@ -37,6 +37,7 @@ mod health;
 mod history;
 mod mirror;
 mod names;
+mod names_haproxy;
 mod jwt;
 mod limits;
 mod history_owned;

@@ -10,7 +10,7 @@ use crate::stage::{Client, Stage, listener};
 use crate::support::{eventually, free_port};
 
 /// Where targets listen: one port, at addresses of this machine.
-fn same_port() -> u16 {
+pub(crate) fn same_port() -> u16 {
     let free =
         |port: u16, last: u8| TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), port)).is_ok();
     eventually("a port that is free at all addresses", || {
@@ -78,7 +78,7 @@ fn a_name_goes_elsewhere_and_back_over_failures_and_reloads() {
     let more = ", min_ttl = '1s', hold_timeout = '1h'";
     assert_eq!(
         stage.becomes(&text(web, port, &server, more)),
-        "change group app"
+        "change target app/app"
     );
     assert_eq!(Client::new(web).ask("/who"), "three");
     let metric = |result: &str| {
@@ -131,5 +131,200 @@ fn a_target_is_down_when_its_last_good_answer_is_over() {
     assert!(begun.elapsed() < Duration::from_secs(15));
     server.say_addresses("app.test", &["127.0.0.2"]);
     until_served_by(web, "two");
+    stage.portway.stop();
+}
+
+/// A group whose targets are the addresses of a name.
+fn members(web: u16, port: u16, server: &NameServer, more: &str) -> String {
+    format!(
+        "{}[target_group.app]\nalgorithm = 'round_robin'\n{more}\n\
+         targets = [{{ name = 'app', address = 'app.test:{port}', weight = 2, \
+         resolve = {{ take = 'all', nameservers = ['{}'], timeout = '300ms', max_ttl = '1s' }} }}]\n",
+        listener("web", web, "app"),
+        server.address()
+    )
+}
+
+/// Names of the targets of the group, each with its health.
+fn targets(stage: &Stage) -> Vec<(String, String)> {
+    let status = stage.portway.status();
+    let all = status["target_groups"][0]["targets"].as_array();
+    let all = all.unwrap_or_else(|| panic!("{status:#}"));
+    let one = |it: &serde_json::Value| {
+        let word = |key: &str| it[key].as_str().unwrap().to_owned();
+        (word("name"), word("health"))
+    };
+    all.iter().map(one).collect()
+}
+
+fn until_targets(stage: &Stage, port: u16, last: &[u8]) {
+    let expected: Vec<String> = last
+        .iter()
+        .map(|it| format!("app@127.0.0.{it}:{port}"))
+        .collect();
+    eventually(format_args!("the targets are {expected:?}"), || {
+        let names: Vec<String> = targets(stage).into_iter().map(|(name, _)| name).collect();
+        (names == expected).then_some(())
+    });
+}
+
+/// Who answers `count` requests, each over a connection of its own, in order.
+fn who(web: u16, count: usize) -> Vec<String> {
+    let mut all: Vec<String> = (0..count).map(|_| Client::new(web).ask("/who")).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+#[test]
+fn every_address_is_a_target_that_joins_and_drains() {
+    let (web, port, server) = (free_port(), same_port(), NameServer::start());
+    for (last, name) in [(2, "two"), (3, "three"), (4, "four")] {
+        Echo::start_at(Ipv4Addr::new(127, 0, 0, last), port, name);
+    }
+    server.say_addresses("app.test", &["127.0.0.3", "127.0.0.2"]);
+    let stage = Stage::new(&members(web, port, &server, ""));
+    until_targets(&stage, port, &[2, 3]);
+    assert_eq!(who(web, 8), ["three", "two"]);
+    let requests = || {
+        let line = format!(
+            "portway_target_requests_total{{target_group=\"app\",target=\"app@127.0.0.3:{port}\",code=\"2xx\"}}"
+        );
+        stage.metric(&line).parse::<u64>().unwrap()
+    };
+    assert_eq!(requests(), 4);
+    // One comes: what there is keeps its counters.
+    server.say_addresses("app.test", &["127.0.0.4", "127.0.0.3", "127.0.0.2"]);
+    until_targets(&stage, port, &[2, 3, 4]);
+    assert_eq!(who(web, 9), ["four", "three", "two"]);
+    assert_eq!(requests(), 7);
+    // One goes in the middle of an answer, which comes all the same, and nothing new goes there.
+    let mut slow: Vec<Client> = (0..3).map(|_| Client::new(web)).collect();
+    let ask = "GET /slow/4000 HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    slow.iter_mut().for_each(|it| it.send(ask));
+    eventually("three are in progress", || {
+        let in_progress = |last: u8| {
+            let line = format!(
+                "portway_target_requests_in_flight{{target_group=\"app\",target=\"app@127.0.0.{last}:{port}\"}}"
+            );
+            stage.metric(&line) == "1"
+        };
+        (2..=4).all(in_progress).then_some(())
+    });
+    server.say_addresses("app.test", &["127.0.0.4", "127.0.0.3"]);
+    until_targets(&stage, port, &[3, 4]);
+    let draining = stage.portway.status()["draining"].clone();
+    assert_eq!(
+        draining[0]["name"],
+        format!("app/app@127.0.0.2:{port}"),
+        "{draining}"
+    );
+    assert_eq!(who(web, 8), ["four", "three"]);
+    let mut answered: Vec<String> = slow.iter_mut().map(Client::answer).collect();
+    answered.sort_unstable();
+    assert!(
+        answered.iter().any(|it| it.contains("x-server: two")),
+        "{answered:?}"
+    );
+    eventually("it has drained", || {
+        let status = stage.portway.status();
+        status["draining"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
+            .then_some(())
+    });
+    // Nothing that goes wrong takes a target away.
+    for says in [Says::Missing(1), Says::Silence, Says::Status(2)] {
+        server.say("app.test", says);
+        let asked = server.asked("app.test");
+        eventually("it is asked again", || {
+            (server.asked("app.test") > asked + 4).then_some(())
+        });
+        until_targets(&stage, port, &[3, 4]);
+    }
+    // A reload has what is known, and shows the name as it is written.
+    let before = requests();
+    assert_eq!(
+        stage.becomes(&members(web, port, &server, "retries = 1")),
+        "change group app"
+    );
+    until_targets(&stage, port, &[3, 4]);
+    assert_eq!(requests(), before);
+    assert_eq!(
+        stage.becomes(&members(web, port, &server, "retries = 1")),
+        ""
+    );
+    server.say_addresses("app.test", &["127.0.0.2"]);
+    until_targets(&stage, port, &[2]);
+    assert_eq!(who(web, 3), ["two"]);
+    let log = stage.portway.stop();
+    let joined = format!("targets of app by name: app@127.0.0.4:{port} came");
+    assert!(log.contains(&joined), "{log}");
+}
+
+#[test]
+fn members_come_late_and_dead_ones_cost_no_request() {
+    let (web, port, server) = (free_port(), same_port(), NameServer::start());
+    Echo::start_at(Ipv4Addr::new(127, 0, 0, 3), port, "three");
+    let check = "health_check = { tcp = true, interval = '200ms', unhealthy_threshold = 1 }";
+    let stage = Stage::new(&members(web, port, &server, check));
+    let reason = || {
+        let status = stage.portway.status();
+        let target = &status["target_groups"][0]["targets"][0];
+        (target["name"].clone(), target["reason"].clone())
+    };
+    assert_eq!(reason().0, "app");
+    assert_eq!(reason().1, "name not resolved: there is no such name");
+    // 127.0.0.5 is dead.
+    server.say_addresses("app.test", &["127.0.0.5", "127.0.0.3"]);
+    until_targets(&stage, port, &[3, 5]);
+    assert_eq!(who(web, 6), ["three"]);
+    let name = |last: u8| format!("app@127.0.0.{last}:{port}");
+    eventually("the dead one is down", || {
+        let health = [
+            (name(3), "healthy".to_owned()),
+            (name(5), "unhealthy".to_owned()),
+        ];
+        (targets(&stage) == health).then_some(())
+    });
+    stage.portway.stop();
+}
+
+#[test]
+fn any_address_of_a_name_will_do() {
+    let (web, port, server) = (free_port(), same_port(), NameServer::start());
+    Echo::start_at(Ipv4Addr::new(127, 0, 0, 3), port, "three");
+    Echo::start_at(Ipv4Addr::new(127, 0, 0, 4), port, "four");
+    // Nobody listens at two of them, and no request is tried twice.
+    server.say_addresses("app.test", &["::1", "127.0.0.5", "127.0.0.3"]);
+    let more =
+        "retries = 0\nhealth_check = { tcp = true, interval = '200ms', unhealthy_threshold = 1 }\n";
+    let with = |more: &str| format!("{}{more}", text(web, port, &server, ""));
+    let stage = Stage::new(&with("retries = 0\n"));
+    let asked = |count: usize| {
+        (0..count).for_each(|_| assert_eq!(Client::new(web).ask("/who"), "three"));
+    };
+    asked(5);
+    let resolved = || {
+        let status = stage.portway.status();
+        status["target_groups"][0]["targets"][0]["resolved"].clone()
+    };
+    // What has answered is asked first from then on.
+    assert_eq!(resolved(), format!("127.0.0.3:{port}"));
+    let failures = "portway_target_connect_failures_total{target_group=\"app\",target=\"app\"}";
+    assert_eq!(stage.metric(failures), "0");
+    // So is it for checks, and after a reload.
+    let plan = stage.becomes(&with(more));
+    assert!(plan.contains("change group app"), "{plan}");
+    eventually("a check has passed", || {
+        let status = stage.portway.status();
+        let health = status["target_groups"][0]["targets"][0]["health"].clone();
+        assert_ne!(health, "unhealthy");
+        (health == "healthy").then_some(())
+    });
+    asked(5);
+    // It goes, and comes back elsewhere.
+    server.say_addresses("app.test", &["127.0.0.5", "::1", "127.0.0.4"]);
+    until_served_by(web, "four");
     stage.portway.stop();
 }

@@ -229,10 +229,8 @@ fn section_state(kind: SectionKind) -> State {
         | SectionKind::Backend
         | SectionKind::Listen
         | SectionKind::Userlist
+        | SectionKind::Resolvers
         | SectionKind::HttpErrors => State::Supported,
-        SectionKind::Resolvers => {
-            State::NoEffect("names are resolved as the system does, and again every 30 seconds")
-        }
         SectionKind::Peers => State::NoEffect("tables are not shared with other instances"),
         SectionKind::Cache => {
             State::NoEffect("responses are not kept: every request goes to a server")
@@ -282,18 +280,10 @@ pub(crate) fn section_line(
     if kind.is_proxy() && !stands_well(row, kind, named, span, reader) {
         return false;
     }
-    if matches!(row.state, State::NoEffect(_)) {
+    if matches!(row.state, State::NoEffect(_)) || kind == SectionKind::Resolvers {
         hold_form(row, span, line, reader);
     }
     say(row.state, &format!("`{}`", row.name), span, reader)
-}
-
-/// Holds a line of a section that has no effect as a whole: what HAProxy would refuse in it is refused.
-pub(crate) fn unread_line(kind: SectionKind, line: &Line, reader: &mut Reader<'_>) {
-    match keyword(section_table(kind), line) {
-        Some((row, span)) => hold_form(row, span, line, reader),
-        None => reader.push(unknown_keyword(kind, line)),
-    }
 }
 
 fn hold_form(row: &Row, span: Span, line: &Line, reader: &mut Reader<'_>) {
@@ -313,10 +303,6 @@ pub(crate) fn skip(of: OptionOf, word: &Word, args: &mut Args<'_>, reader: &mut 
                 return;
             }
         }
-    }
-    if let ("resolvers", Some(value)) = (word.as_str(), values.first()) {
-        let asked = (SectionKind::Resolvers, value.spanned(value.text.clone()));
-        reader.asked_sections.push(asked);
     }
     forms::option(word, &values, reader);
 }

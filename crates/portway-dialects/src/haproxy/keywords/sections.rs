@@ -8,9 +8,6 @@ const NO_CACHE: State = NoEffect("responses are not kept: every request goes to 
 const PROGRAMS: State = Refused("programs beside the proxy are for the init system");
 const FASTCGI: State = Refused("FastCGI is not spoken: put a web server before the application");
 
-const RESOLVED: State =
-    NoEffect("names are resolved as the system does, and again every 30 seconds");
-
 /// What may stand in `userlist`.
 pub(super) const USERLIST: &[Row] = rows! {
     "group" => Supported;
@@ -19,13 +16,13 @@ pub(super) const USERLIST: &[Row] = rows! {
 
 /// What may stand in `resolvers`.
 pub(super) const RESOLVERS: &[Row] = rows! {
-    "accepted_payload_size" => RESOLVED;
-    "hold" => RESOLVED;
-    "nameserver" => RESOLVED;
-    "parse-resolv-conf" => RESOLVED;
-    "resolve_retries" => RESOLVED;
-    "timeout resolve" => RESOLVED;
-    "timeout retry" => RESOLVED;
+    "accepted_payload_size" => Supported;
+    "hold" => Supported;
+    "nameserver" => Except("`tcp@`: servers are asked over UDP, and over TCP where an answer does not fit");
+    "parse-resolv-conf" => Except("beside `nameserver`, where it has no effect");
+    "resolve_retries" => Supported;
+    "timeout resolve" => Supported;
+    "timeout retry" => Supported;
 };
 
 /// What may stand in `http-errors`.

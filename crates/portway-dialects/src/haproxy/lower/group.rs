@@ -6,6 +6,7 @@ use super::{Lowering, limit, rdp};
 use crate::haproxy::proxy::{
     Balance, Closing, List, Mode, Proxy, Sent, Server, ServerOptions, Step,
 };
+use crate::haproxy::resolvers;
 use portway_model::action::{Action, FixedResponse, Phase, Rule};
 use portway_model::address::{Host, TargetAddress};
 use portway_model::choice::{Algorithm, CookieValues, RetryOn, RetryTo, StickyCookie};
@@ -18,6 +19,7 @@ use portway_model::expression::{
     Condition, Matcher, NumberRange, Scope, Template, TemplatePart, TextMatch, Value, Variable,
 };
 use portway_model::name::Name;
+use portway_model::resolution::{ResolutionDraft, Take};
 use portway_model::settings::{ConnectionReuse, Protocol, SendProxy, SourceAddress};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -223,7 +225,20 @@ impl Lowering<'_, '_, '_> {
                 ..
             }
         );
-        if own.has_resolvers && named {
+        if let Some(asked) = own.resolvers.as_ref().filter(|_| named) {
+            let settings = resolvers::named(asked, self.reader);
+            let take = match own.shares_addresses {
+                true => Take::First,
+                false => Take::Distinct,
+            };
+            target.resolve = settings.map(|settings| {
+                let mut settings = ResolutionDraft {
+                    take: Some(Spanned::new(take, asked.span)),
+                    ..settings
+                };
+                settings.prefer = own.resolve_prefer.or(settings.prefer);
+                Spanned::new(settings, asked.span)
+            });
             let waits = || Spanned::bare(defaults::FIRST_ADDRESS.to_vec());
             target.first_address.get_or_insert_with(waits);
         }

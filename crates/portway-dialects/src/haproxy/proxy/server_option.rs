@@ -5,10 +5,11 @@ use super::keyword::whole;
 use super::{Args, ProxyKind, keep_alive, source};
 use crate::haproxy::keywords::{self, OptionOf};
 use crate::haproxy::units::{self, Unit};
-use crate::haproxy::{Reader, Word};
+use crate::haproxy::{Reader, SectionKind, Word};
 use portway_model::check::{ObservedLayer, OnErrors};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::FirstAddress;
+use portway_model::resolution::Family;
 use portway_model::settings::{ProxyPart, ProxyProtocol, SourceAddress};
 use portway_model::span::{Span, Spanned};
 use std::net::IpAddr;
@@ -95,7 +96,10 @@ pub(crate) struct ServerOptions {
     pub(crate) track: Option<Spanned<String>>,
     pub(crate) first_address: Option<Spanned<Vec<FirstAddress>>>,
     /// `resolvers`, with which a name may resolve later.
-    pub(crate) has_resolvers: bool,
+    pub(crate) resolvers: Option<Spanned<String>>,
+    pub(crate) resolve_prefer: Option<Spanned<Family>>,
+    /// `resolve-opts allow-dup-ip`.
+    pub(crate) shares_addresses: bool,
     pub(crate) sent: Option<Sent>,
     pub(crate) check: CheckPlan,
     pub(crate) agent: AgentPlan,
@@ -124,7 +128,6 @@ pub(super) fn options(
                 // What follows an unknown word may belong to it.
                 return false;
             }
-            own.has_resolvers |= option == "resolvers";
             keywords::skip(OptionOf::Server, word, args, reader);
             continue;
         }
@@ -226,6 +229,13 @@ fn valued(
         "track" => own.track = text(),
         "redir" => own.redirect = text(),
         "init-addr" => own.first_address = Some(value.spanned(first_address(value, reader)?)),
+        "resolvers" => {
+            let asked = (SectionKind::Resolvers, value.spanned(value.text.clone()));
+            reader.asked_sections.push(asked);
+            own.resolvers = text();
+        }
+        "resolve-prefer" => own.resolve_prefer = Some(value.spanned(family(value, reader)?)),
+        "resolve-opts" => own.shares_addresses = shares_addresses(value, reader)?,
         "on-marked-down" => {
             own.shutdown_on_down = Some(word_is(value, "shutdown-sessions", reader)?)
         }
@@ -375,6 +385,40 @@ fn word_is(value: &Word, known: &str, reader: &mut Reader<'_>) -> Option<Spanned
         [known],
     ));
     None
+}
+
+/// `ipv4` or `ipv6`.
+fn family(value: &Word, reader: &mut Reader<'_>) -> Option<Family> {
+    match value.as_str() {
+        "ipv4" => Some(Family::Ipv4),
+        "ipv6" => Some(Family::Ipv6),
+        other => {
+            let known = ["ipv4", "ipv6"];
+            let found = crate::unknown_word(value.span, "family of addresses", other, known);
+            reader.push(found);
+            None
+        }
+    }
+}
+
+/// `allow-dup-ip,ignore-weight,prevent-dup-ip`; true where servers of one name may have one address.
+fn shares_addresses(value: &Word, reader: &mut Reader<'_>) -> Option<bool> {
+    let mut shares = false;
+    for part in value.as_str().split(',').filter(|part| !part.is_empty()) {
+        match part {
+            "allow-dup-ip" => shares = true,
+            "prevent-dup-ip" => shares = false,
+            "ignore-weight" => {}
+            other => {
+                let known = ["allow-dup-ip", "ignore-weight", "prevent-dup-ip"];
+                let found =
+                    crate::unknown_word(value.span, "option of `resolve-opts`", other, known);
+                reader.push(found);
+                return None;
+            }
+        }
+    }
+    Some(shares)
 }
 
 /// `last,libc,none,10.0.0.1`.

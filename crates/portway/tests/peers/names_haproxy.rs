@@ -1,0 +1,93 @@
+//! A section `resolvers` at work: HAProxy and Portway on the same file, beside each other, at the same server of names.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use portway_testkit::names::{NameServer, Says};
+
+use crate::echo::Echo;
+use crate::names::same_port;
+use crate::stage::Client;
+use crate::support::{Scene, eventually, free_port};
+
+/// Servers of a template, which share the addresses of a name, and one that has the first of another.
+fn text(web: u16, port: u16, server: &NameServer) -> String {
+    format!(
+        "defaults\n  mode http\n  timeout connect 2s\n  timeout client 20s\n  timeout server 20s\n\
+         resolvers names\n  nameserver one {}\n  resolve_retries 2\n  timeout resolve 300ms\n  timeout retry 200ms\n\
+         \x20 hold nx 1s\n  hold other 1h\n  hold timeout 1h\n  hold refused 1h\n\
+         frontend web\n  bind 127.0.0.1:{web}\n  use_backend single if {{ path /single }}\n  default_backend app\n\
+         backend app\n  balance roundrobin\n\
+         \x20 server-template s 1-3 app.test:{port} check inter 200ms fall 1 rise 1 resolvers names resolve-prefer ipv4 init-addr none\n\
+         backend single\n\
+         \x20 server one single.test:{port} resolvers names resolve-opts allow-dup-ip resolve-prefer ipv4 init-addr none\n",
+        server.address()
+    )
+}
+
+/// Who answers on this path, among a dozen clients; a status where nobody does.
+fn who(web: u16, path: &str) -> BTreeSet<String> {
+    let one = |_| {
+        let mut client = Client::new(web);
+        client.send(&format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n"));
+        let head = client.answer();
+        let server = head.split("x-server: ").nth(1);
+        let server = server.and_then(|rest| rest.split("\r\n").next());
+        let status = || head.split(' ').nth(1).unwrap_or_default();
+        server.unwrap_or_else(status).to_owned()
+    };
+    (0..12).map(one).collect()
+}
+
+#[test]
+fn servers_come_and_go_by_name_as_with_haproxy() {
+    let (port, server) = (same_port(), NameServer::start());
+    for (last, name) in [(2, "two"), (3, "three"), (4, "four"), (5, "five")] {
+        Echo::start_at(Ipv4Addr::new(127, 0, 0, last), port, name);
+    }
+    server.say_addresses("app.test", &["127.0.0.2", "127.0.0.3"]);
+    server.say_addresses("single.test", &["127.0.0.5"]);
+    let (scene, theirs, ours) = (Scene::new(), free_port(), free_port());
+    scene.file("theirs.cfg", text(theirs, port, &server));
+    scene.file("ours.cfg", text(ours, port, &server));
+    let haproxy = scene.serve(theirs, "haproxy", &["-db", "-f", "theirs.cfg"]);
+    let portway = scene.portway_with(&["ours.cfg"]);
+    let both = |path: &str, expected: &[&str]| {
+        let expected: BTreeSet<String> = expected.iter().map(|it| (*it).to_owned()).collect();
+        for (program, web) in [("haproxy", theirs), ("portway", ours)] {
+            eventually(
+                format_args!("{expected:?} serve {path} of {program}"),
+                || (who(web, path) == expected).then_some(()),
+            );
+        }
+    };
+    both("/app", &["two", "three"]);
+    both("/single", &["five"]);
+    server.say_addresses("app.test", &["127.0.0.4", "127.0.0.3", "127.0.0.2"]);
+    both("/app", &["two", "three", "four"]);
+    // There are more addresses than servers.
+    server.say_addresses(
+        "app.test",
+        &["127.0.0.4", "127.0.0.3", "127.0.0.2", "127.0.0.5"],
+    );
+    both("/app", &["two", "three", "four"]);
+    server.say_addresses("app.test", &["127.0.0.4", "127.0.0.3"]);
+    both("/app", &["three", "four"]);
+    // Who is silent or fails takes nobody away.
+    for says in [Says::Silence, Says::Status(2), Says::Status(5)] {
+        server.say("app.test", says);
+        let asked = server.asked("app.test");
+        eventually("it is asked again", || {
+            (server.asked("app.test") > asked + 6).then_some(())
+        });
+        both("/app", &["three", "four"]);
+    }
+    // A name that is gone does, after its time.
+    server.say("app.test", Says::Missing(1));
+    both("/app", &["503"]);
+    both("/single", &["five"]);
+    server.say_addresses("app.test", &["127.0.0.5"]);
+    both("/app", &["five"]);
+    drop(haproxy);
+    portway.stop();
+}
