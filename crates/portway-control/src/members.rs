@@ -10,11 +10,9 @@
 //! work goes on.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portway_model::address::{Host, TargetAddress};
 use portway_model::diagnostic::Diagnostics;
 use portway_model::members::{self, Member, written_name};
 use portway_model::snapshot::{Snapshot, Target, TargetGroup};
@@ -27,37 +25,32 @@ use crate::change::Changing;
 use crate::figures::Installed;
 use crate::install::Loaded;
 use crate::maps::MapSets;
-use crate::names::{Asked, NameBook};
+use crate::names::{Asked, NameBook, Named};
 use crate::resolve;
 use crate::running::Running;
 
 /// Answers for IPv4 and IPv6, and of several names, come together: so long is waited for the rest.
 const SETTLES: Duration = Duration::from_millis(50);
 
-/// The name and port of a target that stands for many.
-fn name_of(target: &Target) -> Option<(&str, u16)> {
-    match &target.address {
-        TargetAddress::Tcp {
-            host: Host::Name(name),
-            port,
-        } if members::stands_for_many(target) => Some((name, *port)),
-        _ => None,
-    }
+/// The name of a target that stands for many.
+fn name_of(target: &Target) -> Option<Named<'_>> {
+    let named = Named::of(&target.address);
+    named.filter(|_| members::stands_for_many(target))
 }
 
-/// The name that a target has its address by, where it is a member.
-pub(crate) fn name_of_member(target: &Target) -> Option<(&str, &Target)> {
+/// The name that a target has its address by, where it is a member; and that target as it is written.
+pub(crate) fn name_of_member(target: &Target) -> Option<(Named<'_>, &Target)> {
     let written = target.member_of.as_deref()?;
-    name_of(written).map(|(name, _)| (name, written))
+    name_of(written).map(|named| (named, written))
 }
 
 /// A configuration with members in the place of every target that stands for many, as far as their names are known within a while;
 /// and what is asked for them, which is to be held until its targets hold it.
 pub(crate) async fn expanded(snapshot: Snapshot, names: &NameBook) -> (Snapshot, Vec<Arc<Asked>>) {
     let all = snapshot.groups.iter().flat_map(|it| &it.targets);
-    let many = all.filter_map(|it| Some((it, name_of(it)?.0)));
+    let many = all.filter_map(|it| Some((it, name_of(it)?)));
     let asked: Vec<Arc<Asked>> = many
-        .map(|(target, name)| names.ask(name, &target.resolve.resolver))
+        .map(|(target, named)| names.ask(named, &target.resolve.resolver))
         .collect();
     if asked.is_empty() {
         return (snapshot, asked);
@@ -75,23 +68,18 @@ pub(crate) async fn expanded(snapshot: Snapshot, names: &NameBook) -> (Snapshot,
 
 /// The members of a target that stands for many, and how many were too many.
 fn of_target(target: &Target, names: &NameBook) -> (Vec<Member>, usize) {
-    let Some((name, port)) = name_of(target) else {
+    let Some(named) = name_of(target) else {
         return (Vec::new(), 0);
     };
-    let asked = names.ask(name, &target.resolve.resolver);
-    let mut addresses = asked.addresses(&target.resolve);
-    if target.resolve.prefer.is_none() {
-        // A machine with both families would be two targets.
-        let first = addresses.first().copied();
-        addresses.retain(|it| first.is_some_and(|first| first.is_ipv4() == it.is_ipv4()));
-    }
+    let asked = names.ask(named, &target.resolve.resolver);
+    let mut places = asked.places(&target.resolve, named.port);
     // Which order an answer has says nothing.
-    addresses.sort_unstable();
+    places.sort_by_key(|it| it.address);
+    places.dedup_by_key(|it| it.address);
     let most = usize::from(target.resolve.most);
-    let too_many = addresses.len().saturating_sub(most);
-    addresses.truncate(most);
-    let at = |ip| Member::at(SocketAddr::new(ip, port));
-    (addresses.into_iter().map(at).collect(), too_many)
+    let too_many = places.len().saturating_sub(most);
+    places.truncate(most);
+    (places, too_many)
 }
 
 impl Running {

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::health::announce;
 use crate::members;
-use crate::names::{Asked, NameBook};
+use crate::names::{Asked, NameBook, Named};
 use crate::targets::WatchedTarget;
 
 /// Addresses of a target that are tried for one connection: with a quarter of a second between two of them, no more have a turn
@@ -33,8 +33,8 @@ pub async fn resolve_all(targets: &[Arc<WatchedTarget>], names: &NameBook) {
     let asked: Vec<Arc<Asked>> = targets
         .iter()
         .filter_map(|target| {
-            let (name, _) = name_of(target)?;
-            let asked = names.ask(name, &target.target.resolve.resolver);
+            let named = name_of(target)?;
+            let asked = names.ask(named, &target.target.resolve.resolver);
             target.asks(asked.clone());
             Some(asked)
         })
@@ -60,14 +60,14 @@ pub(crate) fn keep_resolving<'t>(
     tasks: &mut JoinSet<()>,
 ) {
     for target in targets {
-        if let Some((name, written)) = members::name_of_member(&target.target) {
+        if let Some((named, written)) = members::name_of_member(&target.target) {
             // Its name is asked for as long as there is one of its members.
-            target.asks(names.ask(name, &written.resolve.resolver));
+            target.asks(names.ask(named, &written.resolve.resolver));
         }
-        let Some((name, _)) = name_of(target) else {
+        let Some(named) = name_of(target) else {
             continue;
         };
-        let asked = names.ask(name, &target.target.resolve.resolver);
+        let asked = names.ask(named, &target.target.resolve.resolver);
         target.asks(asked.clone());
         let told = target.clone();
         let task = tasks.spawn(async move {
@@ -82,35 +82,32 @@ pub(crate) fn keep_resolving<'t>(
     }
 }
 
-fn name_of(target: &WatchedTarget) -> Option<(&str, u16)> {
-    match &target.target.address {
-        TargetAddress::Tcp {
-            host: Host::Name(name),
-            port,
-        } if !target.target.disabled => Some((name, *port)),
-        _ => None,
-    }
+fn name_of(target: &WatchedTarget) -> Option<Named<'_>> {
+    let named = Named::of(&target.target.address);
+    named.filter(|_| !target.target.disabled)
 }
 
 /// Takes in what is known of the name of a target.
 fn settle(target: &WatchedTarget, asked: &Asked) {
-    let Some((_, port)) = name_of(target) else {
+    let Some(Named { port, .. }) = name_of(target) else {
         return;
     };
     let resolution = &target.target.resolve;
-    if resolution.take == Take::All && !asked.answer().addresses.is_empty() {
+    let has_places = !asked.places(resolution, port).is_empty();
+    if resolution.take == Take::All && has_places {
         // Its members come in its place.
         return;
     }
     let before = target.state.address();
-    let ip = asked.choose(target.group.as_str(), &target.state, resolution);
-    let address = ip.map(|ip| SocketAddr::new(ip, port));
-    if resolution.take == Take::First {
-        let ways = ip.map_or_else(Vec::new, |ip| in_turns(ip, asked.addresses(resolution)));
+    let address = asked.choose(target.group.as_str(), &target.state, resolution, port);
+    if let Some(port) = port.filter(|_| resolution.take == Take::First) {
+        let ways = address.map_or_else(Vec::new, |first| {
+            in_turns(first.ip(), asked.addresses(resolution))
+        });
         let ways: Vec<SocketAddr> = ways.into_iter().map(|ip| (ip, port).into()).collect();
         target.state.set_others(&ways);
     }
-    let first = || before.is_none().then(|| fallback(target, port)).flatten();
+    let first = || before.is_none().then(|| fallback(target, port?)).flatten();
     match address.or_else(first) {
         Some(address) if before == Some(address) => {}
         Some(address) => {
@@ -119,7 +116,7 @@ fn settle(target: &WatchedTarget, asked: &Asked) {
         }
         None => {
             let answer = asked.answer();
-            let others_have_all = resolution.take == Take::Distinct && !answer.addresses.is_empty();
+            let others_have_all = resolution.take == Take::Distinct && has_places;
             let why = match answer.why {
                 _ if others_have_all => "others of its group have all of its addresses",
                 Some(why) => why,

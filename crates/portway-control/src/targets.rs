@@ -317,7 +317,10 @@ impl WatchedTarget {
 
     /// True where there is nothing to connect to: its name does not resolve.
     pub fn is_lost(&self) -> bool {
-        matches!(self.target.address, TargetAddress::Tcp { .. }) && self.state.address().is_none()
+        matches!(
+            self.target.address,
+            TargetAddress::Tcp { .. } | TargetAddress::Service(_)
+        ) && self.state.address().is_none()
     }
 
     /// How long until the next check, from the start of the latest: less where the state is about to change.
@@ -675,6 +678,7 @@ fn literal(address: &TargetAddress) -> Option<SocketAddr> {
             ..
         }
         | TargetAddress::Unix(_)
+        | TargetAddress::Service(_)
         | TargetAddress::ClientDestination { .. } => None,
     }
 }

@@ -207,7 +207,7 @@ fn address(
             let port = port.unwrap_or(destination.port());
             Ok(Some(SocketAddr::new(destination.ip(), port)))
         }
-        Some(TargetAddress::Tcp { .. }) => {
+        Some(TargetAddress::Tcp { .. } | TargetAddress::Service(_)) => {
             Ok(Some(state.address().ok_or(io::ErrorKind::NotFound)?))
         }
         None => Err(io::ErrorKind::NotFound.into()),
@@ -370,13 +370,7 @@ fn server_name(
             .ok()
             .filter(|host| !host.is_empty())
     };
-    let own = || match written_address(target) {
-        TargetAddress::Tcp {
-            host: portway_model::address::Host::Name(name),
-            ..
-        } => Some(name.as_str()),
-        _ => None,
-    };
+    let own = || written_address(target).host_name();
     let name = match &tls.server_name {
         ServerName::Fixed(name) => Some(name.as_str()),
         ServerName::None => None,

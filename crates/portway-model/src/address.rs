@@ -118,6 +118,8 @@ pub enum TargetAddress {
         /// TCP port.
         port: u16,
     },
+    /// Hosts and ports of a service by its SRV records (RFC 2782): `_http._tcp.app.example`.
+    Service(String),
     /// A UNIX stream socket.
     Unix(String),
     /// The address that the client connected to (HAProxy's server without an address), with this port if given.
@@ -127,7 +129,32 @@ pub enum TargetAddress {
     },
 }
 
+/// The domain of the name of a service over TCP: what follows `_http._tcp.`; `None`: it is no such name.
+pub fn domain_of_service(name: &str) -> Option<&str> {
+    let (service, rest) = name.strip_prefix('_')?.split_once("._")?;
+    let (protocol, domain) = rest.split_once('.')?;
+    let good = !service.is_empty() && protocol.eq_ignore_ascii_case("tcp");
+    (good && !domain.is_empty()).then_some(domain)
+}
+
 impl TargetAddress {
+    /// The name that is asked for where it lives, as hosts are called: of a service its domain.
+    pub fn host_name(&self) -> Option<&str> {
+        match self {
+            TargetAddress::Tcp {
+                host: Host::Name(name),
+                ..
+            } => Some(name),
+            TargetAddress::Service(name) => domain_of_service(name),
+            _ => None,
+        }
+    }
+
+    /// True where names of servers say where it is.
+    pub fn is_named(&self) -> bool {
+        self.host_name().is_some()
+    }
+
     /// A literal socket address.
     pub fn socket(address: SocketAddr) -> Self {
         TargetAddress::Tcp {
@@ -151,6 +178,7 @@ impl fmt::Display for TargetAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TargetAddress::Tcp { host, port } => write!(f, "{host}:{port}"),
+            TargetAddress::Service(name) => f.write_str(name),
             TargetAddress::Unix(path) => write!(f, "unix:{path}"),
             TargetAddress::ClientDestination { port: Some(port) } => {
                 write!(f, "client-destination:{port}")

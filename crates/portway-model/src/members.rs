@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::address::{Host, TargetAddress};
+use crate::address::TargetAddress;
 use crate::name::Name;
 use crate::resolution::Take;
 use crate::snapshot::{Snapshot, Target, TargetGroup, TargetRef};
@@ -36,13 +36,7 @@ impl Member {
 
 /// True for a target whose name stands for many, and for none of its members.
 pub fn stands_for_many(target: &Target) -> bool {
-    let is_name = matches!(
-        target.address,
-        TargetAddress::Tcp {
-            host: Host::Name(_),
-            ..
-        }
-    );
+    let is_name = target.address.is_named();
     is_name && target.resolve.take == Take::All && target.member_of.is_none() && !target.disabled
 }
 
@@ -182,6 +176,7 @@ fn replaced(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Host;
     use crate::compile::compile;
     use crate::draft::{Draft, GroupDraft, ListenerDraft, TargetDraft};
     use crate::lift::lift;

@@ -213,7 +213,8 @@ pub(super) fn figures(
             TargetAddress::Tcp {
                 host: Host::Name(name),
                 ..
-            } => Some(name.clone()),
+            }
+            | TargetAddress::Service(name) => Some(name.clone()),
             _ => None,
         },
         check_port: told.port.or(configured.and_then(|it| it.port)).unwrap_or(0),

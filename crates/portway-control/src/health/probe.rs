@@ -11,7 +11,7 @@ use portway_core::proxy_protocol::{Tell, write_v1, write_v2};
 use portway_dataplane::live::ProcessState;
 use portway_dataplane::race;
 use portway_dataplane::{is_of_ours, socket_from, unix_path};
-use portway_model::address::{Host, TargetAddress};
+use portway_model::address::{Host, TargetAddress, domain_of_service};
 use portway_model::check::{
     CheckConnect, CheckKind, CheckStep, CheckWord, CheckedService, HttpCheck,
 };
@@ -403,13 +403,9 @@ impl Prober {
         let no_name = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
         let own = match written_address(target) {
             TargetAddress::Tcp {
-                host: Host::Name(name),
-                ..
-            } => Some(name.clone()),
-            TargetAddress::Tcp {
                 host: Host::Ip(ip), ..
             } => Some(ip.to_string()),
-            TargetAddress::Unix(_) | TargetAddress::ClientDestination { .. } => None,
+            address => address.host_name().map(str::to_owned),
         };
         let asked = match (&self.server_name, &self.check.kind) {
             (NameToSend::Fixed(name), _) => Some(name.clone()),
@@ -459,6 +455,7 @@ fn host(check: &HttpCheck<Resolved>, target: &Target) -> String {
                 port: 80 | 443,
             },
         ) => host.to_string(),
+        (None, TargetAddress::Service(name)) => domain_of_service(name).unwrap_or(name).to_owned(),
         (None, address @ TargetAddress::Tcp { .. }) => address.to_string(),
         (None, TargetAddress::Unix(_) | TargetAddress::ClientDestination { .. }) => {
             "localhost".to_owned()

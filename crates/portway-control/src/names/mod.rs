@@ -9,19 +9,22 @@
 //! addresses is decided in [`crate::resolve`].
 
 use std::collections::HashMap;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use portway_core::dns::{Data, Known, Outcome, Terms};
 use portway_dataplane::live::TargetState;
+use portway_model::address::{Host, TargetAddress};
+use portway_model::members::Member;
 use portway_model::resolution::{Family, Resolution, Resolver, Take};
 use portway_telemetry::metrics::{NameFigures, NameResult};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 mod client;
+mod services;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -40,10 +43,38 @@ pub struct NameBook {
 /// NameBook that nobody asks for any more are forgotten when so many are known, and twice as many as were left then.
 const FORGET_FROM: usize = 64;
 
+/// What a target is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Named<'t> {
+    /// The name.
+    pub(crate) name: &'t str,
+    /// Its port; `None`: SRV records of the name say it.
+    pub(crate) port: Option<u16>,
+}
+
+impl<'t> Named<'t> {
+    /// Of what lives there; `None`: it has no name.
+    pub(crate) fn of(address: &'t TargetAddress) -> Option<Self> {
+        match address {
+            TargetAddress::Tcp {
+                host: Host::Name(name),
+                port,
+            } => Some(Self {
+                name,
+                port: Some(*port),
+            }),
+            TargetAddress::Service(name) => Some(Self { name, port: None }),
+            _ => None,
+        }
+    }
+}
+
 /// A name, and who is asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     name: String,
+    /// By SRV records.
+    is_service: bool,
     resolver: Arc<Resolver>,
 }
 
@@ -73,6 +104,8 @@ impl Counters {
 pub(crate) struct Answer {
     /// Addresses that count: those first that this machine rather reaches.
     pub(crate) addresses: Vec<IpAddr>,
+    /// Hosts of a service that count.
+    services: Vec<services::Placed>,
     /// Why the latest look-up gave no address; `None` where it gave one.
     pub(crate) why: Option<&'static str>,
     /// There were addresses, and the time is over for which they hold.
@@ -97,7 +130,7 @@ pub(crate) struct Asked {
 struct Taken {
     group: String,
     by: Weak<TargetState>,
-    ip: IpAddr,
+    at: SocketAddr,
 }
 
 impl Default for NameBook {
@@ -112,9 +145,10 @@ impl Default for NameBook {
 
 impl NameBook {
     /// Asks for a name of this resolver from now on, until nobody holds what is given. To be called within a runtime.
-    pub(crate) fn ask(&self, name: &str, resolver: &Arc<Resolver>) -> Arc<Asked> {
+    pub(crate) fn ask(&self, named: Named<'_>, resolver: &Arc<Resolver>) -> Arc<Asked> {
         let key = Key {
-            name: name.to_owned(),
+            name: named.name.to_owned(),
+            is_service: named.port.is_none(),
             resolver: resolver.clone(),
         };
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,14 +159,14 @@ impl NameBook {
             asked.retain(|_, it| it.strong_count() > 0);
         }
         let (sender, answer) = watch::channel(Answer::default());
-        let task = keep_asking(
-            key.clone(),
-            sender,
-            (self.counters.clone(), self.news.clone()),
-        );
+        let told = (self.counters.clone(), self.news.clone());
+        let task = match key.is_service {
+            true => tokio::spawn(services::keep_asking(key.clone(), sender, told)),
+            false => tokio::spawn(keep_asking(key.clone(), sender, told)),
+        };
         let new = Arc::new(Asked {
             answer,
-            task: tokio::spawn(task).abort_handle(),
+            task: task.abort_handle(),
             taken: Mutex::default(),
         });
         asked.insert(key, Arc::downgrade(&new));
@@ -192,32 +226,52 @@ impl Asked {
         }
     }
 
+    /// Every place that a target takes into account which stands for many, or which shares none. A machine with both families is one
+    /// place.
+    pub(crate) fn places(&self, of: &Resolution, port: Option<u16>) -> Vec<Member> {
+        let answer = self.answer.borrow();
+        match port {
+            Some(port) => {
+                let addresses = of_family(&answer.addresses, of).into_iter();
+                addresses.map(|ip| Member::at((ip, port).into())).collect()
+            }
+            None => services::members(&answer.services, of),
+        }
+    }
+
     /// The address that a target has from now on, where the name has one for it: the one that it has if it is still good.
     pub(crate) fn choose(
         &self,
         group: &str,
         target: &Arc<TargetState>,
         resolution: &Resolution,
-    ) -> Option<IpAddr> {
-        let before = target.address().map(|it| it.ip());
-        let addresses = self.addresses(resolution);
-        if resolution.take != Take::Distinct {
-            return choose(before, &addresses);
+        port: Option<u16>,
+    ) -> Option<SocketAddr> {
+        let before = target.address();
+        if let Some(port) = port.filter(|_| resolution.take != Take::Distinct) {
+            let addresses = self.addresses(resolution).into_iter();
+            let all: Vec<SocketAddr> = addresses.map(|ip| (ip, port).into()).collect();
+            return choose(before, &all);
         }
+        let places: Vec<SocketAddr> = {
+            let places = self.places(resolution, port).into_iter();
+            places.map(|it| it.address).collect()
+        };
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.retain(|it| {
             let is_own = it.by.as_ptr() == Arc::as_ptr(target);
-            !is_own && it.by.strong_count() > 0 && addresses.contains(&it.ip)
+            let is_there = it.group != group || places.contains(&it.at);
+            !is_own && it.by.strong_count() > 0 && is_there
         });
-        let is_free = |ip: &IpAddr| !taken.iter().any(|it| it.group == group && it.ip == *ip);
-        let free: Vec<IpAddr> = addresses.into_iter().filter(is_free).collect();
-        let ip = choose(before, &free)?;
+        let is_free = |at: &SocketAddr| !taken.iter().any(|it| it.group == group && it.at == *at);
+        let free: Vec<SocketAddr> = places.into_iter().filter(is_free).collect();
+        let at = choose(before, &free)?;
         taken.push(Taken {
             group: group.to_owned(),
             by: Arc::downgrade(target),
-            ip,
+            at,
         });
-        Some(ip)
+        Some(at)
     }
 }
 
@@ -228,7 +282,7 @@ impl Drop for Asked {
 }
 
 /// The address in use if it is still among the answers, else the first.
-fn choose(before: Option<IpAddr>, answers: &[IpAddr]) -> Option<IpAddr> {
+fn choose(before: Option<SocketAddr>, answers: &[SocketAddr]) -> Option<SocketAddr> {
     before
         .filter(|address| answers.contains(address))
         .or_else(|| answers.first().copied())
@@ -241,16 +295,12 @@ async fn keep_asking(
     (counters, news): (Arc<Counters>, Arc<Notify>),
 ) {
     let begun = Instant::now();
-    let terms = Terms {
-        min_ttl: key.resolver.min_ttl,
-        max_ttl: key.resolver.max_ttl,
-        hold: key.resolver.hold,
-    };
+    let terms = terms(&key.resolver);
     let mut families = [Known::default(), Known::default()];
     loop {
         let outcomes = system::look_up(&key.name, &key.resolver, &counters).await;
         let now = begun.elapsed();
-        let chance = (chance() % u64::from(u32::MAX)) as u32;
+        let chance = chance_of();
         let mut is_news = false;
         for (known, outcome) in families.iter_mut().zip(&outcomes) {
             is_news |= known.heard(outcome, now, chance, &terms);
@@ -271,6 +321,36 @@ async fn keep_asking(
         let due = families.iter().map(Known::due).min().unwrap_or_default();
         tokio::time::sleep(due.saturating_sub(begun.elapsed())).await;
     }
+}
+
+/// How long answers hold.
+fn terms(of: &Resolver) -> Terms {
+    Terms {
+        min_ttl: of.min_ttl,
+        max_ttl: of.max_ttl,
+        hold: of.hold,
+    }
+}
+
+/// Any number.
+fn chance_of() -> u32 {
+    (chance() % u64::from(u32::MAX)) as u32
+}
+
+/// The addresses of one family: the preferred one where it has any, else that of the first.
+fn of_family(all: &[IpAddr], of: &Resolution) -> Vec<IpAddr> {
+    let is_preferred = |it: &IpAddr| match of.prefer {
+        Some(Family::Ipv4) => it.is_ipv4(),
+        Some(Family::Ipv6) => it.is_ipv6(),
+        None => true,
+    };
+    let first = all
+        .iter()
+        .copied()
+        .find(is_preferred)
+        .or(all.first().copied());
+    let is_of_it = |it: &IpAddr| first.is_some_and(|first| first.is_ipv4() == it.is_ipv4());
+    all.iter().copied().filter(is_of_it).collect()
 }
 
 /// Why a look-up gave no address; `None` where it gave one.

@@ -1,4 +1,4 @@
-//! One look-up of a name: in the files of this machine, and at the servers that they or the configuration name.
+//! One look-up of a name or a service: in the files of this machine, and at the servers that they or the configuration name.
 //!
 //! Files are read for each look-up: they are small, and change without telling. Where `nsswitch.conf` names others who know hosts,
 //! the system's own resolver is asked for what DNS does not know.
@@ -28,27 +28,15 @@ pub(super) type Outcomes = [Outcome; 2];
 
 /// Looks a name up once.
 pub(super) async fn look_up(name: &str, resolver: &Resolver, counters: &Counters) -> Outcomes {
-    let payload = resolver.payload_size;
     if !resolver.nameservers.is_empty() {
-        let servers = Servers {
-            nameservers: resolver.nameservers.clone(),
-            attempts: resolver.attempts.unwrap_or(ATTEMPTS),
-            timeout: resolver.timeout.unwrap_or(TIMEOUT),
-            payload,
-        };
-        return both(&servers, name, counters).await;
+        return both(&own(resolver), name, counters).await;
     }
     let listed = Hosts::read(&text(HOSTS)).find(name);
     if !listed.is_empty() {
         return sorted(listed, resolver.max_ttl);
     }
     let conf = ResolvConf::read(&text(RESOLV_CONF));
-    let servers = Servers {
-        attempts: resolver.attempts.unwrap_or(conf.attempts),
-        timeout: resolver.timeout.unwrap_or(conf.timeout),
-        nameservers: conf.nameservers.clone(),
-        payload,
-    };
+    let servers = of_system(resolver, &conf);
     let mut found = [Outcome::Failed, Outcome::Failed];
     for candidate in conf.candidates(name) {
         found = both(&servers, &candidate, counters).await;
@@ -68,6 +56,48 @@ pub(super) async fn look_up(name: &str, resolver: &Resolver, counters: &Counters
         }
     }
     found
+}
+
+/// Looks a service up once.
+pub(super) async fn look_up_service(
+    name: &str,
+    resolver: &Resolver,
+    counters: &Counters,
+) -> Outcome {
+    let conf = ResolvConf::read(&text(RESOLV_CONF));
+    let (servers, candidates) = match resolver.nameservers.is_empty() {
+        true => (of_system(resolver, &conf), conf.candidates(name)),
+        false => (own(resolver), vec![name.to_owned()]),
+    };
+    let mut found = Outcome::Failed;
+    for candidate in candidates {
+        found = ask(&servers, &candidate, Kind::Srv).await;
+        counters.count(&found);
+        if !matches!(found, Outcome::Nothing { .. }) {
+            break;
+        }
+    }
+    found
+}
+
+/// The servers that the configuration names.
+fn own(resolver: &Resolver) -> Servers {
+    Servers {
+        nameservers: resolver.nameservers.clone(),
+        attempts: resolver.attempts.unwrap_or(ATTEMPTS),
+        timeout: resolver.timeout.unwrap_or(TIMEOUT),
+        payload: resolver.payload_size,
+    }
+}
+
+/// Those of the machine.
+fn of_system(resolver: &Resolver, conf: &ResolvConf) -> Servers {
+    Servers {
+        nameservers: conf.nameservers.clone(),
+        attempts: resolver.attempts.unwrap_or(conf.attempts),
+        timeout: resolver.timeout.unwrap_or(conf.timeout),
+        payload: resolver.payload_size,
+    }
 }
 
 async fn both(servers: &Servers, name: &str, counters: &Counters) -> Outcomes {

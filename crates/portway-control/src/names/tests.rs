@@ -20,13 +20,20 @@ fn resolver(servers: &[SocketAddr]) -> Resolver {
     }
 }
 
+fn at(name: &str) -> Named<'_> {
+    Named {
+        name,
+        port: Some(80),
+    }
+}
+
 fn ips(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|it| it.parse().unwrap()).collect()
 }
 
 /// What the first look-up finds.
 async fn first(resolver: Resolver, name: &str) -> Answer {
-    let asked = NameBook::default().ask(name, &Arc::new(resolver));
+    let asked = NameBook::default().ask(at(name), &Arc::new(resolver));
     asked.heard().await;
     asked.answer()
 }
@@ -103,8 +110,8 @@ async fn answers_are_asked_for_again_and_the_last_good_one_holds() {
     let (server, names) = (NameServer::start(), NameBook::default());
     server.say_addresses("app.test", &["127.0.0.2"]);
     let asks = Arc::new(resolver(&[server.address()]));
-    let asked = names.ask("app.test", &asks);
-    let same = names.ask("app.test", &asks);
+    let asked = names.ask(at("app.test"), &asks);
+    let same = names.ask(at("app.test"), &asks);
     assert!(Arc::ptr_eq(&asked, &same));
     until(&asked, |it| it.addresses == ips(&["127.0.0.2"])).await;
     server.say_addresses("app.test", &["127.0.0.3", "127.0.0.2"]);
@@ -145,7 +152,7 @@ async fn an_answer_is_lost_when_its_time_to_hold_is_over() {
         },
         ..resolver(&[server.address()])
     };
-    let asked = names.ask("app.test", &Arc::new(asks));
+    let asked = names.ask(at("app.test"), &Arc::new(asks));
     until(&asked, |it| !it.addresses.is_empty()).await;
     server.say("app.test", Says::Missing(1));
     let lost = until(&asked, |it| it.addresses.is_empty()).await;
@@ -156,7 +163,7 @@ async fn an_answer_is_lost_when_its_time_to_hold_is_over() {
 async fn targets_that_share_none_have_an_address_each() {
     let (server, names) = (NameServer::start(), NameBook::default());
     server.say_addresses("app.test", &["127.0.0.2", "127.0.0.3"]);
-    let asked = names.ask("app.test", &Arc::new(resolver(&[server.address()])));
+    let asked = names.ask(at("app.test"), &Arc::new(resolver(&[server.address()])));
     asked.heard().await;
     let of = |take: Take| Resolution {
         take,
@@ -165,9 +172,9 @@ async fn targets_that_share_none_have_an_address_each() {
     let target = || Arc::new(TargetState::new(Health::Initial, None));
     let (a, b, c) = (target(), target(), target());
     let choose = |target: &Arc<TargetState>, take: Take| {
-        let ip = asked.choose("group", target, &of(take));
-        target.set_address(ip.map(|ip| (ip, 80).into()));
-        ip.map(|ip| ip.to_string()).unwrap_or_default()
+        let at = asked.choose("group", target, &of(take), Some(80));
+        target.set_address(at);
+        at.map(|at| at.ip().to_string()).unwrap_or_default()
     };
     assert_eq!(choose(&a, Take::Distinct), "127.0.0.2");
     assert_eq!(choose(&b, Take::Distinct), "127.0.0.3");
@@ -175,8 +182,8 @@ async fn targets_that_share_none_have_an_address_each() {
     assert_eq!(choose(&c, Take::First), "127.0.0.2");
     // Another group has targets of its own.
     assert_eq!(
-        asked.choose("other", &target(), &of(Take::Distinct)),
-        Some(ips(&["127.0.0.2"])[0])
+        asked.choose("other", &target(), &of(Take::Distinct), Some(80)),
+        Some("127.0.0.2:80".parse().unwrap())
     );
     // The first is gone, and another address came: who has one keeps it.
     server.say_addresses("app.test", &["127.0.0.4", "127.0.0.3"]);
@@ -188,4 +195,46 @@ async fn targets_that_share_none_have_an_address_each() {
     // Who is no more leaves his.
     drop(b);
     assert_eq!(choose(&a, Take::Distinct), "127.0.0.3");
+}
+
+#[tokio::test]
+async fn hosts_of_a_service_are_asked_for_each() {
+    let (server, names) = (NameServer::start(), NameBook::default());
+    let host = |priority: u16, weight: u16, port: u16, name: &str| {
+        (priority, weight, port, format!("{name}.test"))
+    };
+    let name = "_http._tcp.app.test";
+    let hosts = vec![
+        host(1, 10, 8081, "a"),
+        host(1, 30, 8082, "b"),
+        host(2, 0, 8083, "b"),
+    ];
+    server.say(name, Says::Services(hosts, 1));
+    server.say_addresses("a.test", &["127.0.0.2"]);
+    let asks = Arc::new(resolver(&[server.address()]));
+    let named = Named { name, port: None };
+    let asked = names.ask(named, &asks);
+    asked.heard().await;
+    let places = || {
+        let places = asked.places(&Resolution::default(), None);
+        let one = |it: &Member| (it.address.to_string(), it.weight, it.backup);
+        places.iter().map(one).collect::<Vec<_>>()
+    };
+    // One of which nothing is known is not there.
+    assert_eq!(places(), [("127.0.0.2:8081".to_owned(), Some(10), false)]);
+    server.say_addresses("b.test", &["127.0.0.3"]);
+    let all = [
+        ("127.0.0.2:8081".to_owned(), Some(10), false),
+        ("127.0.0.3:8082".to_owned(), Some(30), false),
+        ("127.0.0.3:8083".to_owned(), Some(1), true),
+    ];
+    until(&asked, |_| places() == all).await;
+    // The last good answers hold, of the service and of its hosts.
+    server.say(name, Says::Missing(1));
+    server.say("a.test", Says::Silence);
+    until(&asked, |it| it.why.is_some()).await;
+    assert_eq!(places(), all);
+    server.say(name, Says::Services(vec![host(1, 0, 8082, "b")], 1));
+    let one = [("127.0.0.3:8082".to_owned(), None, false)];
+    until(&asked, |_| places() == one).await;
 }

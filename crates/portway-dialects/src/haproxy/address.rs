@@ -5,7 +5,7 @@
 
 use super::reader::Reader;
 use super::word::Word;
-use portway_model::address::{BindAddress, Host, TargetAddress};
+use portway_model::address::{BindAddress, Host, TargetAddress, domain_of_service};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::span::Spanned;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -336,11 +336,8 @@ fn server_one(item: &str, word: &Word, reader: &mut Reader<'_>) -> Result<Target
     match port {
         Some(port) => Ok(TargetAddress::Tcp { host, port }),
         None => {
-            if item.starts_with('_') {
-                let message =
-                    format!("`{item}` is the name of a service, which is not looked up yet");
-                let help = "write the addresses and ports of its servers, or `NAME:PORT` of a name with addresses";
-                return Err(Wrong::new(Code::NotRun, message, help));
+            if domain_of_service(item).is_some() {
+                return Ok(TargetAddress::Service(item.to_owned()));
             }
             let message = format!("there is no port in `{item}`");
             let help = "HAProxy takes the port that the client connected to; this is not done yet: write `ADDRESS:PORT`";

@@ -116,13 +116,10 @@ fn settings(lines: &[Line], reader: &mut Reader<'_>) -> ResolutionDraft {
             _ => {}
         }
     }
-    match (servers.first(), of_machine) {
-        (Some(_), Some(span)) => {
-            let message =
-                "`parse-resolv-conf` has no effect beside `nameserver`: those are asked alone";
-            reader.warn(Code::NotRun, span, message);
-        }
-        _ => {}
+    if let (Some(_), Some(span)) = (servers.first(), of_machine) {
+        let message =
+            "`parse-resolv-conf` has no effect beside `nameserver`: those are asked alone";
+        reader.warn(Code::NotRun, span, message);
     }
     if let Some(first) = servers.first() {
         let span = first.span;

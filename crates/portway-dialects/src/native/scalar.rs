@@ -5,7 +5,7 @@ use super::pairs;
 use crate::expression::{self, template};
 use crate::tree::{Content, Item};
 use ipnet::IpNet;
-use portway_model::address::{BindAddress, Host, TargetAddress, UnixSocket};
+use portway_model::address::{BindAddress, Host, TargetAddress, UnixSocket, domain_of_service};
 use portway_model::compile::limits;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{Expression, NumberRange, Template};
@@ -407,6 +407,14 @@ impl Form for TargetAddress {
                 "leave out `{scheme}://`: a target is host:port; the group's `protocol` says what is spoken"
             );
             return reader.refuse(item.span, format!("`{text}` is a URL"), &help);
+        }
+        if text.starts_with('_') && !text.contains(':') {
+            let Some(_) = domain_of_service(text).filter(|_| is_host_name(text)) else {
+                let help = "write for example \"_http._tcp.app.example\", or a name with a port";
+                let message = format!("`{text}` is no name of a service over TCP");
+                return reader.refuse(item.span, message, help);
+            };
+            return Some(TargetAddress::Service(text.to_owned()));
         }
         let (host, port) = host_and_port(text, item.span, reader)?;
         let port = read_port(port, item.span, reader)?;

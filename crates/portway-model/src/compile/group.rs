@@ -11,7 +11,7 @@ use super::text::{
 use super::{Compiler, Reported};
 use crate::action::Action;
 use crate::action::Phase;
-use crate::address::{Host, TargetAddress};
+use crate::address::{Host, TargetAddress, domain_of_service};
 use crate::choice::{
     Algorithm, CookieMode, CookieValues, RetryOn, RetryTo, StickyCookie, TrackedDraft,
 };
@@ -390,10 +390,12 @@ impl Compiler<'_> {
         let target = usize::try_from(target)
             .ok()
             .and_then(|at| group?.targets.get(at));
-        let resolve = target.and_then(|it| it.resolve.as_ref());
-        resolve
-            .and_then(|it| it.value.take)
-            .is_some_and(|it| it.value == Take::All)
+        let said = target.and_then(|it| it.resolve.as_ref()?.value.take);
+        let is_service = |it: &TargetDraft| matches!(it.address.value, TargetAddress::Service(_));
+        match said {
+            Some(take) => take.value == Take::All,
+            None => target.is_some_and(is_service),
+        }
     }
 
     fn place_of(&self, group: GroupId, name: &Name) -> Option<u32> {
@@ -472,6 +474,11 @@ impl Compiler<'_> {
                     check_dns_name(&mut self.found, name, address.span);
                 }
                 Some(*port)
+            }
+            TargetAddress::Service(name) => {
+                let domain = domain_of_service(name).unwrap_or(name);
+                check_dns_name(&mut self.found, domain, address.span);
+                None
             }
             TargetAddress::Unix(path) => {
                 super::text::check_file(&mut self.found, "the socket", path, address.span);

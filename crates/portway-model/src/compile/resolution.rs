@@ -1,7 +1,7 @@
 //! How names of targets are resolved: what is given, within its limits.
 
 use super::limits;
-use crate::address::{Host, TargetAddress};
+use crate::address::TargetAddress;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::draft::TargetDraft;
 use crate::resolution::{
@@ -22,16 +22,15 @@ const LEAST_PAYLOAD: u16 = 512;
 
 /// How the name of a target is resolved.
 pub(super) fn resolution(found: &mut Diagnostics, draft: &TargetDraft) -> Resolution {
+    let is_service = matches!(draft.address.value, TargetAddress::Service(_));
+    let unless_said = if is_service { Take::All } else { Take::First };
     let Some(given) = &draft.resolve else {
-        return Resolution::default();
+        return Resolution {
+            take: unless_said,
+            ..Resolution::default()
+        };
     };
-    let is_name = matches!(
-        &draft.address.value,
-        TargetAddress::Tcp {
-            host: Host::Name(_),
-            ..
-        }
-    );
+    let is_name = draft.address.value.is_named();
     if !is_name {
         let message = format!(
             "`{}` is no name: there is nothing to resolve",
@@ -43,7 +42,13 @@ pub(super) fn resolution(found: &mut Diagnostics, draft: &TargetDraft) -> Resolu
         );
     }
     let own = &given.value;
-    let take = own.take.map_or_else(Take::default, |it| it.value);
+    let take = own.take.map_or(unless_said, |it| it.value);
+    if let Some(said) = own.take.filter(|it| is_service && it.value == Take::First) {
+        let message = "a service has hosts, of which `first` would take one";
+        found.push(Diagnostic::error(Code::Conflict, said.span, message).help(
+            "`all` makes each of them a target, `distinct` gives one to each target of this name",
+        ));
+    }
     if take == Take::All {
         of_many(found, draft, given);
     }

@@ -246,7 +246,7 @@ fn every_address_is_a_target_that_joins_and_drains() {
     let before = requests();
     assert_eq!(
         stage.becomes(&members(web, port, &server, "retries = 1")),
-        "change group app"
+        "change target_group app"
     );
     until_targets(&stage, port, &[3, 4]);
     assert_eq!(requests(), before);
@@ -315,7 +315,7 @@ fn any_address_of_a_name_will_do() {
     assert_eq!(stage.metric(failures), "0");
     // So is it for checks, and after a reload.
     let plan = stage.becomes(&with(more));
-    assert!(plan.contains("change group app"), "{plan}");
+    assert!(plan.contains("change target_group app"), "{plan}");
     eventually("a check has passed", || {
         let status = stage.portway.status();
         let health = status["target_groups"][0]["targets"][0]["health"].clone();
@@ -326,5 +326,82 @@ fn any_address_of_a_name_will_do() {
     // It goes, and comes back elsewhere.
     server.say_addresses("app.test", &["127.0.0.5", "::1", "127.0.0.4"]);
     until_served_by(web, "four");
+    stage.portway.stop();
+}
+
+#[test]
+fn hosts_of_a_service_are_targets_with_their_ports_and_weights() {
+    let (web, server) = (free_port(), NameServer::start());
+    let start = |last: u8, name: &str| Echo::start_at(Ipv4Addr::new(127, 0, 0, last), 0, name).port;
+    let ports = [start(2, "two"), start(3, "three"), start(4, "four")];
+    let host = |priority: u16, weight: u16, at: usize, name: &str| {
+        (priority, weight, ports[at], name.to_owned())
+    };
+    for (name, address) in [
+        ("a.test", "127.0.0.2"),
+        ("b.test", "127.0.0.3"),
+        ("c.test", "127.0.0.4"),
+    ] {
+        server.say_addresses(name, &[address]);
+    }
+    let name = "_http._tcp.app.test";
+    let all = vec![
+        host(1, 10, 0, "a.test"),
+        host(1, 30, 1, "b.test"),
+        host(2, 0, 2, "c.test"),
+    ];
+    server.say(name, Says::Services(all, 1));
+    let text = |more: &str| {
+        format!(
+            "{}[target_group.app]\nalgorithm = 'round_robin'\n{more}\n\
+             targets = [{{ name = 'app', address = '{name}', \
+             resolve = {{ nameservers = ['{}'], timeout = '300ms', max_ttl = '1s' }} }}]\n",
+            listener("web", web, "app"),
+            server.address()
+        )
+    };
+    let stage = Stage::new(&text(""));
+    let names = || {
+        targets(&stage)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect::<Vec<_>>()
+    };
+    let member = |last: u8, at: usize| format!("app@127.0.0.{last}:{}", ports[at]);
+    let until_names = |expected: Vec<String>| {
+        eventually(format_args!("the targets are {expected:?}"), || {
+            (names() == expected).then_some(())
+        });
+    };
+    until_names(vec![member(2, 0), member(3, 1), member(4, 2)]);
+    // The last has another priority: it is a backup.
+    assert_eq!(who(web, 8), ["three", "two"]);
+    let requests = |last: u8, at: usize| {
+        let line = format!(
+            "portway_target_requests_total{{target_group=\"app\",target=\"{}\",code=\"2xx\"}}",
+            member(last, at)
+        );
+        stage.metric(&line)
+    };
+    assert_eq!(
+        (requests(2, 0), requests(3, 1)),
+        ("2".to_owned(), "6".to_owned())
+    );
+    // A reload shows the name as it is written.
+    assert_eq!(stage.becomes(&text("")), "");
+    assert_eq!(
+        stage.becomes(&text("retries = 1")),
+        "change target_group app"
+    );
+    // A host is gone, and where one is, is another port.
+    server.say(name, Says::Services(vec![host(2, 0, 2, "c.test")], 1));
+    until_names(vec![member(4, 2)]);
+    assert_eq!(who(web, 2), ["four"]);
+    server.say(name, Says::Silence);
+    let asked = server.asked(name);
+    eventually("it is asked again", || {
+        (server.asked(name) > asked + 2).then_some(())
+    });
+    assert_eq!(who(web, 2), ["four"]);
     stage.portway.stop();
 }

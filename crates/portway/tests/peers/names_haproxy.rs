@@ -16,11 +16,13 @@ fn text(web: u16, port: u16, server: &NameServer) -> String {
         "defaults\n  mode http\n  timeout connect 2s\n  timeout client 20s\n  timeout server 20s\n\
          resolvers names\n  nameserver one {}\n  resolve_retries 2\n  timeout resolve 300ms\n  timeout retry 200ms\n\
          \x20 hold nx 1s\n  hold other 1h\n  hold timeout 1h\n  hold refused 1h\n\
-         frontend web\n  bind 127.0.0.1:{web}\n  use_backend single if {{ path /single }}\n  default_backend app\n\
+         frontend web\n  bind 127.0.0.1:{web}\n  use_backend single if {{ path /single }}\n  use_backend service if {{ path /service }}\n  default_backend app\n\
          backend app\n  balance roundrobin\n\
          \x20 server-template s 1-3 app.test:{port} check inter 200ms fall 1 rise 1 resolvers names resolve-prefer ipv4 init-addr none\n\
          backend single\n\
-         \x20 server one single.test:{port} resolvers names resolve-opts allow-dup-ip resolve-prefer ipv4 init-addr none\n",
+         \x20 server one single.test:{port} resolvers names resolve-opts allow-dup-ip resolve-prefer ipv4 init-addr none\n\
+         backend service\n  balance roundrobin\n\
+         \x20 server-template v 1-3 _http._tcp.app.test resolvers names resolve-opts ignore-weight resolve-prefer ipv4 init-addr none check inter 200ms fall 1 rise 1\n",
         server.address()
     )
 }
@@ -63,6 +65,17 @@ fn servers_come_and_go_by_name_as_with_haproxy() {
     };
     both("/app", &["two", "three"]);
     both("/single", &["five"]);
+    let host = |name: &str| (1, 1, port, name.to_owned());
+    let service = "_http._tcp.app.test";
+    server.say_addresses("a.test", &["127.0.0.2"]);
+    server.say_addresses("b.test", &["127.0.0.3"]);
+    server.say(
+        service,
+        Says::Services(vec![host("a.test"), host("b.test")], 1),
+    );
+    both("/service", &["two", "three"]);
+    server.say(service, Says::Services(vec![host("b.test")], 1));
+    both("/service", &["three"]);
     server.say_addresses("app.test", &["127.0.0.4", "127.0.0.3", "127.0.0.2"]);
     both("/app", &["two", "three", "four"]);
     // There are more addresses than servers.

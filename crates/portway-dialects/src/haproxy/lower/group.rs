@@ -8,7 +8,7 @@ use crate::haproxy::proxy::{
 };
 use crate::haproxy::resolvers;
 use portway_model::action::{Action, FixedResponse, Phase, Rule};
-use portway_model::address::{Host, TargetAddress};
+use portway_model::address::TargetAddress;
 use portway_model::choice::{Algorithm, CookieValues, RetryOn, RetryTo, StickyCookie};
 use portway_model::defaults;
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -218,13 +218,16 @@ impl Lowering<'_, '_, '_> {
         target.shutdown_on_down = own.shutdown_on_down;
         target.shutdown_backups_on_up = own.shutdown_backups_on_up;
         target.first_address.clone_from(&own.first_address);
-        let named = matches!(
-            &target.address.value,
-            TargetAddress::Tcp {
-                host: Host::Name(_),
-                ..
-            }
-        );
+        let named = target.address.value.is_named();
+        if let TargetAddress::Service(name) = &target.address.value
+            && own.resolvers.is_none()
+        {
+            let message =
+                format!("`{name}` is the name of a service, and no `resolvers` says who knows it");
+            let found = Diagnostic::error(Code::Missing, target.address.span, message);
+            self.reader
+                .push(found.help("name a section `resolvers`, or `resolvers default`"));
+        }
         if let Some(asked) = own.resolvers.as_ref().filter(|_| named) {
             let settings = resolvers::named(asked, self.reader);
             let take = match own.shares_addresses {
