@@ -311,7 +311,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 26] = [
+    pub const ALL: [Limit; 27] = [
         Limit::Connections,
         Limit::ListenerConnections,
         Limit::ConnectionRate,
