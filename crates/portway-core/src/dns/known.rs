@@ -132,7 +132,7 @@ impl Known {
 
     /// There is no good answer: the last one counts as long as it may.
     fn lose(&mut self, now: Duration, hold: Option<Duration>) -> Option<Duration> {
-        let Some(hold) = hold else { return None };
+        let hold = hold?;
         let is_over = |good: Duration| now.saturating_sub(good) >= hold;
         if self.good_at.is_none_or(is_over) {
             self.records.clear();
