@@ -123,10 +123,12 @@ fn settle(target: &WatchedTarget, asked: &Asked) {
                 None => "no server of names has answered yet",
             };
             // The last good address stays as long as it may.
-            if before.is_some() && (answer.is_lost || others_have_all) {
-                tell(target, Err(why));
-                announce(target, target.unresolved(why));
-            } else if before.is_none() && !target.is_unresolved_because(why) {
+            let is_lost = answer.is_lost || others_have_all;
+            let is_news = match before {
+                Some(_) => is_lost,
+                None => !target.is_unresolved_because(why),
+            };
+            if is_news {
                 tell(target, Err(why));
                 announce(target, target.unresolved(why));
             }

@@ -32,7 +32,7 @@ mod tests;
 use crate::health::chance;
 
 /// NameBook that are asked for, by what is asked of whom.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct NameBook {
     asked: Mutex<HashMap<Key, Weak<Asked>>>,
     counters: Arc<Counters>,
@@ -131,16 +131,6 @@ struct Taken {
     group: String,
     by: Weak<TargetState>,
     at: SocketAddr,
-}
-
-impl Default for NameBook {
-    fn default() -> Self {
-        Self {
-            asked: Mutex::default(),
-            counters: Arc::default(),
-            news: Arc::default(),
-        }
-    }
 }
 
 impl NameBook {

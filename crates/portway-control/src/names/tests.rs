@@ -101,8 +101,7 @@ async fn another_server_knows_it_where_the_first_does_not() {
 async fn until(asked: &Asked, is: impl Fn(&Answer) -> bool) -> Answer {
     let mut news = asked.follow();
     let found = tokio::time::timeout(Duration::from_secs(20), news.wait_for(|it| is(it))).await;
-    let found = found.expect("in time").expect("it is asked for").clone();
-    found
+    found.expect("in time").expect("it is asked for").clone()
 }
 
 #[tokio::test]
