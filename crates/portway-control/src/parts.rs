@@ -104,6 +104,7 @@ impl Installed {
             max_connections: descriptors::max_connections(&snapshot),
             metrics: ready.metrics,
             answers: loaded.answers,
+            traces: tellers.traces.clone(),
             keys: loaded.keys.sets.clone(),
             maps: loaded.maps.live(),
             map_sets: loaded.maps.for_rules(),

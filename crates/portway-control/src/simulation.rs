@@ -258,6 +258,7 @@ fn tellers(snapshot: &Snapshot) -> Tellers {
         listeners: vec![None; snapshot.listeners.len()],
         groups: vec![None; snapshot.groups.len()],
         process: None,
+        traces: None,
     }
 }
 

@@ -90,6 +90,8 @@ pub(crate) struct Scratch {
     pub(crate) given: Option<Box<Given>>,
     pub(crate) mirrors: Mirrors,
     pub(crate) trace: Option<TraceContext>,
+    /// The step of it that this one belongs to; dashes where it is the first. Counts only beside `trace`.
+    pub(crate) parent_span: [u8; 16],
 }
 
 impl Scratch {

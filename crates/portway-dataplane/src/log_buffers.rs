@@ -13,6 +13,8 @@ use std::sync::Arc;
 /// The buffers of all listeners, in the order of the plane.
 pub(crate) struct LogBuffers {
     buffers: RefCell<Vec<LogBuffer>>,
+    /// Spans for a collector.
+    spans: RefCell<LogBuffer>,
     metrics: Arc<WorkerMetrics>,
 }
 
@@ -30,6 +32,10 @@ impl LogBuffer {
             Some(LogFormat::Alb) => Format::Alb,
             _ => Format::Json,
         };
+        Self::new(format)
+    }
+
+    fn new(format: Format) -> Self {
         Self {
             formatter: Formatter::new(format),
             batch: Batch::default(),
@@ -44,6 +50,7 @@ impl LogBuffers {
         let buffers = listeners.map(|listener| LogBuffer::of(listener)).collect();
         Self {
             buffers: RefCell::new(buffers),
+            spans: RefCell::new(LogBuffer::new(Format::Json)),
             metrics: Arc::clone(metrics),
         }
     }
@@ -79,6 +86,27 @@ impl LogBuffers {
         }
     }
 
+    /// Adds a span. `write` appends its line.
+    pub(crate) fn add_span(&self, plane: &Plane, write: impl FnOnce(&mut Formatter, &mut Vec<u8>)) {
+        let mut spans = self.spans.borrow_mut();
+        let LogBuffer { formatter, batch } = &mut *spans;
+        write(formatter, &mut batch.lines);
+        batch.records += 1;
+        if batch.lines.len() >= BATCH_BYTES {
+            self.hand_spans_over(&mut spans, plane);
+        }
+    }
+
+    fn hand_spans_over(&self, spans: &mut LogBuffer, plane: &Plane) {
+        if spans.batch.records > 0 {
+            let batch = std::mem::take(&mut spans.batch);
+            let records = batch.records;
+            let sink = plane.traces.as_ref();
+            let dropped = sink.map_or(records, |sink| sink.send(batch));
+            self.metrics.spans_dropped.add(dropped.into());
+        }
+    }
+
     fn hand_over(&self, buffer: &mut LogBuffer, sink: Option<&LogSink>) {
         if buffer.batch.records == 0 {
             return;
@@ -93,6 +121,9 @@ impl LogBuffers {
 
     /// Hands over what waits: all of it, or only what goes to syslog, which people watch.
     pub(crate) fn flush(&self, plane: &Plane, all: bool) {
+        if all {
+            self.hand_spans_over(&mut self.spans.borrow_mut(), plane);
+        }
         let mut buffers = self.buffers.borrow_mut();
         for (buffer, parts) in buffers.iter_mut().zip(&plane.listeners) {
             let sink = parts.log.as_ref();

@@ -39,6 +39,8 @@ pub struct Plane {
     pub groups: Vec<Arc<GroupParts>>,
     /// Error pages, and files that rules answer with.
     pub answers: Arc<Answers>,
+    /// Where spans of sampled requests go.
+    pub traces: Option<LogSink>,
     /// Keys that tokens are signed with.
     pub keys: Arc<KeySets>,
     /// Maps and lists, by [`MapId`].

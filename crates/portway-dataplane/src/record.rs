@@ -24,7 +24,7 @@ use portway_telemetry::record::{ConnectionRecord, Durations, FaultCode, Record, 
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// What rules said of the record of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,31 @@ pub(crate) fn close(x: &Exchange<'_>) {
     if !x.ledger.logged {
         log_exchange(x, total);
     }
+    if x.scratch.trace.is_some() {
+        log_span(x, total);
+    }
+}
+
+/// Hands a span of an exchange over, where its trace is sampled and somebody takes spans.
+fn log_span(x: &Exchange<'_>, total: Duration) {
+    let generation = &x.connection.generation;
+    let sampled = x.scratch.trace.is_some_and(|trace| trace.is_sampled());
+    if !sampled || generation.plane.traces.is_none() {
+        return;
+    }
+    let began = x.connection.worker.wall(x.ledger.started);
+    let began = began.duration_since(UNIX_EPOCH).unwrap_or_default();
+    generation
+        .logs
+        .add_span(&generation.plane, |formatter, out| {
+            out.extend_from_slice(&x.scratch.parent_span);
+            for time in [began, total] {
+                out.push(b' ');
+                number(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), out);
+            }
+            out.push(b' ');
+            formatter.exchange(&record_of(x, total), out);
+        });
 }
 
 /// Counts what came of an exchange in the entries of stick tables that it and its connection track.

@@ -2,9 +2,11 @@
 
 use crate::exchange::Exchange;
 use portway_core::evaluate::Facts;
-use portway_core::trace::{TraceContext, is_acceptable_state};
+use portway_core::trace::{TraceContext, TracePart, is_acceptable_state};
 use std::ops::ControlFlow;
 
+/// What stands for the step before the first.
+const NO_PARENT: [u8; 16] = [b'-'; 16];
 const PARENT: &str = "traceparent";
 const STATE: &str = "tracestate";
 
@@ -17,6 +19,9 @@ pub(crate) fn take_part(x: &mut Exchange<'_>, sampled: u8) {
     let span = worker.random();
     let parent = said(x, PARENT).and_then(|it| TraceContext::parse(&it));
     let continues = parent.is_some();
+    x.scratch.parent_span = parent
+        .and_then(|parent| parent.part(TracePart::Span).try_into().ok())
+        .unwrap_or(NO_PARENT);
     let trace = match parent {
         Some(parent) => parent.step(span),
         None => {

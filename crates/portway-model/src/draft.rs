@@ -20,6 +20,7 @@ use crate::settings::{
 use crate::span::Spanned;
 use crate::stage::Named;
 use crate::tcp::TcpKeepAlive;
+use crate::traces::Traces;
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -97,6 +98,8 @@ pub struct ProcessDraft {
     pub variables: Vec<(Spanned<Name>, Spanned<Template<Named>>)>,
     /// Where it says that it starts and stops, beside its own log.
     pub log: Vec<Spanned<LogDestination>>,
+    /// The collector that traces go to.
+    pub traces: Option<Spanned<Traces>>,
     /// Sockets on which HAProxy's commands are understood.
     pub control_sockets: Vec<ControlSocketDraft>,
     /// How long a connection to a control socket may be silent.

@@ -48,4 +48,5 @@ pub mod stage;
 pub mod tcp;
 pub mod template;
 mod zone;
+pub mod traces;
 pub mod transform;

@@ -230,6 +230,7 @@ impl Lift<'_> {
             description: some(&process.description),
             variables,
             log: bare(&process.log),
+            traces: process.traces.clone(),
             control_sockets: process.control_sockets.iter().map(control_socket).collect(),
             control_timeout: unless(&process.control_timeout, &defaults::CONTROL_TIMEOUT),
             control_connections: unless(

@@ -109,6 +109,7 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
         control_connections,
         variables,
         log,
+        traces,
     } = part;
     one_of(&mut whole.workers, workers, "workers", found);
     one_of(&mut whole.admin, admin, "admin", found);
@@ -149,6 +150,7 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
     one_of(&mut whole.max_reloads, max_reloads, "max_reloads", found);
     one_of(&mut whole.node, node, "node", found);
     one_of(&mut whole.description, description, "description", found);
+    one_of(&mut whole.traces, traces, "traces", found);
     whole.variables.extend(variables);
     whole.log.extend(log);
     whole.control_sockets.extend(control_sockets);

@@ -23,6 +23,7 @@ use crate::settings::{
 use crate::span::{Origin, Spanned};
 use crate::stage::Resolved;
 use crate::tcp::TcpWatch;
+use crate::traces::Traces;
 use ipnet::IpNet;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -139,6 +140,8 @@ pub struct Process {
     pub variables: Vec<(Name, Template<Resolved>)>,
     /// Where it says that it starts and stops, beside its own log.
     pub log: Vec<LogDestination>,
+    /// The collector that traces go to; `None`: they go nowhere.
+    pub traces: Option<Spanned<Traces>>,
     /// Sockets on which HAProxy's commands are understood.
     pub control_sockets: Vec<ControlSocket>,
     /// How long a connection to a control socket may be silent.

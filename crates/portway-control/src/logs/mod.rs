@@ -6,6 +6,7 @@
 //! that a file can be moved away while Portway runs. Events are told on the same way ([`Tellers`]).
 
 mod output;
+mod spans;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -20,7 +21,8 @@ use portway_dataplane::access_log::{Batch, LogSender, LogSink, LogStream, Mark, 
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::log::{LogDestination, LogLevel, Syslog, SyslogAddress};
 use portway_model::snapshot::{Process, Snapshot};
-use portway_model::span::{Sources, Span};
+use portway_model::span::{Sources, Span, Spanned};
+use portway_model::traces::Traces;
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::Registry;
 use portway_telemetry::syslog::{Framer, Message, Speaker};
@@ -89,6 +91,8 @@ pub struct Tellers {
     pub groups: Vec<Option<LogSink>>,
     /// Of the process.
     pub process: Option<LogSink>,
+    /// Where spans go.
+    pub traces: Option<LogSink>,
 }
 
 /// Tells an event; what a destination has no room for is lost.
@@ -161,6 +165,23 @@ impl Opening<'_> {
             }
         }
         (!senders.is_empty()).then(|| LogSink::new(senders, marked))
+    }
+
+    /// The sink for spans.
+    fn collector(&mut self, traces: Option<&Spanned<Traces>>) -> Option<LogSink> {
+        let traces = traces?;
+        let mut to = traces.value.clone();
+        let folder = folder_of(self.sources, traces.span);
+        to.ca = to.ca.map(|ca| folder.join(ca).display().to_string());
+        let place = Place::Collector(Box::new(to), self.speaker.hostname.clone());
+        match self.sender(place, None) {
+            Ok(sender) => Some(LogSink::new(vec![sender], false)),
+            Err(reason) => {
+                let wrong = Diagnostic::error(Code::Install, traces.span, reason);
+                self.found.push(wrong);
+                None
+            }
+        }
     }
 
     /// Where lines of this shape go to this place.
@@ -246,6 +267,7 @@ pub fn open(snapshot: &Snapshot, sources: &Sources, at_work: &Known) -> (OpenLog
         open.tellers.groups.push(teller);
     }
     open.tellers.process = opening.sink("the process", &snapshot.process.log, Span::NONE);
+    open.tellers.traces = opening.collector(snapshot.process.traces.as_ref());
     open.writers = opening.writers;
     (open, opening.found)
 }
@@ -444,10 +466,20 @@ impl Writer {
                 continue;
             };
             let messages = form.messages(&packet.batch, (&mut bytes, &mut ends));
+            let process = metrics.process();
             match output.write(&messages) {
-                Ok(()) => failing = false,
+                Ok(()) => {
+                    failing = false;
+                    if output.takes_spans() {
+                        process.spans_sent.add(u64::from(packet.batch.records));
+                    }
+                }
                 Err((records, error)) => {
-                    metrics.process().access_log_dropped.add(records);
+                    let counter = match output.takes_spans() {
+                        true => &process.spans_failed,
+                        false => &process.access_log_dropped,
+                    };
+                    counter.add(records);
                     // Once for each time it begins to fail: a full disk must not fill the process log.
                     if !std::mem::replace(&mut failing, true) {
                         emit(&Event::AccessLogFailed {

@@ -4,10 +4,12 @@
 //! without waiting, a stream over TCP has a second to take what it is given, and one that is gone is tried again a second
 //! later at the earliest.
 
+use super::spans::Collector;
 use crate::own_descriptors::Ourselves;
 use crate::sources::folder_of;
 use portway_model::log::{LogDestination, SyslogAddress};
 use portway_model::span::{Sources, Span};
+use portway_model::traces::Traces;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
@@ -31,6 +33,8 @@ pub(super) enum Place {
     Udp(String, u16),
     Tcp(String, u16),
     Unix(PathBuf),
+    /// A collector of spans, and what this machine is called there.
+    Collector(Box<Traces>, String),
 }
 
 impl Place {
@@ -62,6 +66,7 @@ impl fmt::Display for Place {
             Place::Udp(host, port) => write!(f, "{host}:{port}"),
             Place::Tcp(host, port) => write!(f, "tcp@{host}:{port}"),
             Place::Unix(path) => write!(f, "{}", path.display()),
+            Place::Collector(traces, _) => f.write_str(&traces.url),
         }
     }
 }
@@ -96,6 +101,7 @@ enum Writer {
     Udp(UdpSocket, SocketAddr),
     Unix(UnixDatagram, PathBuf),
     Tcp(Tcp),
+    Collector(Box<Collector>),
 }
 
 impl Output {
@@ -103,6 +109,11 @@ impl Output {
     pub(super) fn open(place: Place) -> Result<Self, String> {
         let writer = Writer::open(&place).map_err(|error| unwritable(&place, &error))?;
         Ok(Self { place, writer })
+    }
+
+    /// True for what takes spans.
+    pub(super) fn takes_spans(&self) -> bool {
+        matches!(self.writer, Writer::Collector(_))
     }
 
     /// Opens a file by its path again; the old one stays where that fails.
@@ -121,6 +132,7 @@ impl Output {
                 .write_all(messages.bytes)
                 .and_then(|()| stream.flush())
                 .map_err(|error| (count, error)),
+            Writer::Collector(collector) => collector.write(messages.bytes),
             Writer::Tcp(tcp) => tcp.write(messages.bytes).map_err(|error| (count, error)),
             Writer::Udp(socket, to) => {
                 each_datagram(messages, |message| socket.send_to(message, *to))
@@ -184,6 +196,10 @@ impl Writer {
                 Writer::Udp(socket, to)
             }
             Place::Tcp(host, port) => Writer::Tcp(Tcp::new(resolve(host, *port)?)),
+            Place::Collector(traces, node) => {
+                let collector = Collector::new(Traces::clone(traces), node)?;
+                Writer::Collector(Box::new(collector))
+            }
             Place::Unix(path) => {
                 let socket = UnixDatagram::unbound()?;
                 socket.set_nonblocking(true)?;

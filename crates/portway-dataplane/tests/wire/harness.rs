@@ -378,6 +378,7 @@ fn plane(mut snapshot: Snapshot, sink: &LogSink, workers: usize) -> Plane {
         metrics: Arc::new(Registry::new(workers, names)),
         process: Arc::new(ProcessState::default()),
         answers: Arc::default(),
+        traces: None,
         keys: Arc::default(),
         maps: Vec::new(),
         map_sets: Vec::new(),

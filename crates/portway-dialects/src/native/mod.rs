@@ -37,6 +37,7 @@ mod service;
 mod source;
 mod target;
 mod tcp;
+mod traces;
 
 pub use outline::{
     OutlinedField, is_secret_name, outline_certificate, outline_group, outline_listener,

@@ -2,7 +2,7 @@
 
 use super::form::{Field, Fields, Form, Out, Reader, fields, nested};
 use super::pairs;
-use super::{action, authorize, cors, form::words, jwt, mirror};
+use super::{action, authorize, cors, form::words, jwt, mirror, traces};
 use crate::expression::{self, Written};
 use crate::tree::{Content, Entry, Item};
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -41,6 +41,7 @@ fields!(ProcessDraft {
     "description" => description,
     "variables" => variables,
     "log" => log,
+    "traces" => traces,
     "control_timeout" => control_timeout,
     "control_connections" => control_connections,
     "control_sockets" => control_sockets,
@@ -392,7 +393,7 @@ impl Form for StoredCounter {
 
 /// Every key of these objects, for the reference to be held against.
 pub(crate) fn vocabulary() -> Vec<&'static str> {
-    let lists: [&[&str]; 14] = [
+    let lists: [&[&str]; 15] = [
         ProcessDraft::KEYS,
         CertificateDraft::KEYS,
         StickTableDraft::KEYS,
@@ -406,6 +407,7 @@ pub(crate) fn vocabulary() -> Vec<&'static str> {
         &authorize::KEYS,
         &jwt::KEYS,
         &cors::KEYS,
+        &traces::KEYS,
         &mirror::KEYS,
     ];
     lists.concat()

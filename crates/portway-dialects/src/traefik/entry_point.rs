@@ -39,6 +39,7 @@ pub(super) struct Settings {
     pub(super) resolvers: Option<Span>,
     docker: Option<Section>,
     pub(super) access_log: Option<Section>,
+    pub(super) tracing: Option<Section>,
 }
 
 impl Settings {
@@ -123,6 +124,7 @@ pub(super) fn read(fixed: &[Section], old: bool, found: &mut Diagnostics) -> Set
             .iter()
             .find_map(|root| Some(root.get("certificatesResolvers")?.key)),
         access_log: first("accessLog"),
+        tracing: first("tracing"),
         docker: first("providers.docker").or_else(|| first("providers.swarm")),
     }
 }

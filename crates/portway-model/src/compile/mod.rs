@@ -33,6 +33,7 @@ mod tables;
 pub mod tcp;
 mod text;
 mod tls;
+mod traces;
 mod types;
 mod words;
 

@@ -16,6 +16,9 @@ use crate::stage::{Named, Resolved};
 
 impl Compiler<'_> {
     pub(super) fn process(&mut self) -> Process {
+        if let Some(traces) = &self.draft.process.traces {
+            self.check_traces(traces);
+        }
         let draft = &self.draft.process;
         let variables = self.initial_variables();
         self.check_log_destinations(&draft.log);
@@ -77,6 +80,7 @@ impl Compiler<'_> {
             // What is wrong with them has been reported.
             variables: variables.unwrap_or_default(),
             log: super::log::destinations(&draft.log),
+            traces: draft.traces.clone(),
             control_sockets: control::sockets(found, &draft.control_sockets),
             control_timeout: limits::duration(
                 found,

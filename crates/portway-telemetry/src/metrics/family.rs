@@ -13,6 +13,7 @@ pub enum Family {
     Generation,
     Reloads,
     Upgrades,
+    Spans,
     KeyFetches,
     Draining,
     Drains,
@@ -82,13 +83,14 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 46] = [
+    pub const ALL: [Family; 47] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
         Family::Generation,
         Family::Reloads,
         Family::Upgrades,
+        Family::Spans,
         Family::KeyFetches,
         Family::Draining,
         Family::Drains,
@@ -164,6 +166,7 @@ impl Family {
             Family::Generation => ("portway_generation", Gauge, &[], "Number of the snapshot in use; one more with each reload."),
             Family::Upgrades => ("portway_upgrades_total", Counter, &["result"], "Binary upgrades, in upgrades: ok is 1 where this process took over from another, failed are those after which it went on."),
             Family::Reloads => ("portway_reloads_total", Counter, &["result"], "Reloads of the configuration, ok or failed, in reloads; one that failed has changed nothing."),
+            Family::Spans => ("portway_spans_total", Counter, &["result"], "Spans of sampled requests, sent to the collector, failed because it did not take them, or dropped because the writer was behind, in spans."),
             Family::KeyFetches => ("portway_token_key_fetches_total", Counter, &["result"], "Fetches of keys that tokens are signed with, ok or failed, in fetches; the last good keys stay where one fails."),
             Family::Draining => ("portway_draining", Gauge, &["kind"], "What is left of the process, of listeners and of targets that drain, in connections; for targets in requests or TCP connections."),
             Family::Drains => ("portway_drains_total", Counter, &["kind", "result"], "Drains of listeners and targets that are over, ended by themselves or cut_off at their deadline, in drains."),

@@ -87,6 +87,10 @@ pub struct ProcessCounters {
     pub key_fetches: SharedCounter,
     /// Fetches that gave none.
     pub failed_key_fetches: SharedCounter,
+    /// Spans that a collector has taken.
+    pub spans_sent: SharedCounter,
+    /// Spans that it has not.
+    pub spans_failed: SharedCounter,
     /// What has left, by what it was.
     pub drains: [DrainCounters; Drained::ALL.len()],
     limits: [SharedCounter; Limit::ALL.len()],

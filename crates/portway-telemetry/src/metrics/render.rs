@@ -156,6 +156,11 @@ impl Registry {
                 page.sample(&["ok"], self.process.upgrades.value().into());
                 page.sample(&["failed"], self.process.failed_upgrades.value().into());
             }
+            Family::Spans => {
+                page.sample(&["sent"], self.process.spans_sent.value().into());
+                page.sample(&["failed"], self.process.spans_failed.value().into());
+                page.sample(&["dropped"], self.sum(|s| s.worker.spans_dropped.value()));
+            }
             Family::KeyFetches => {
                 page.sample(&["ok"], self.process.key_fetches.value().into());
                 page.sample(&["failed"], self.process.failed_key_fetches.value().into());

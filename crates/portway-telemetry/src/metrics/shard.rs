@@ -44,6 +44,8 @@ pub struct WorkerMetrics {
     pub accept_errors: Counter,
     /// Records of the access log that the writer did not take.
     pub access_log_dropped: Counter,
+    /// Spans that the writer did not take.
+    pub spans_dropped: Counter,
     /// Ticks of its clock, ten a second: a worker whose ticks stand hangs.
     pub ticks: Counter,
     limits: [Counter; Limit::ALL.len()],

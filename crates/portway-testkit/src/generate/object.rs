@@ -19,6 +19,7 @@ use portway_model::settings::{
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
+use portway_model::traces::Traces;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -99,6 +100,12 @@ impl Choices {
                 (Spanned::bare(name), Spanned::bare(Template(vec![value])))
             }),
             log: self.some(2, |c| Spanned::bare(c.log_destination())),
+            traces: self.setting(|c| Traces {
+                ca: c.maybe(Self::file),
+                headers: c.some(2, |c| (c.one("X-A", &["X-B"]).to_owned(), c.line())),
+                service: c.one("portway", &["edge"]).to_owned(),
+                ..Traces::new("https://collector.example:4318".to_owned())
+            }),
             control_sockets: self.objects(3, Self::control_socket),
             control_timeout: self.setting(Self::duration),
             control_connections: self.setting(|c| c.one(1, &[10, 10_000])),

@@ -8,6 +8,7 @@ mod browser;
 mod certificates;
 mod echo;
 mod namespace;
+mod spans;
 mod stage;
 mod support;
 

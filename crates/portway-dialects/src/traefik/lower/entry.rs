@@ -177,6 +177,9 @@ impl<'l> Lowering<'l> {
         listener.protocol = Some(Spanned::new(protocol, entry.name.span));
         listener.timeouts.tunnel = Some(Spanned::bare(NO_LIMIT));
         listener.access_log = self.access_log();
+        if protocol.is_http() {
+            self.traced(&mut listener);
+        }
         // What others hand over to is behind all this.
         if is_first {
             listener.binds.push(entry.bind.clone());

@@ -19,6 +19,7 @@ mod service;
 mod tcp;
 mod terms;
 mod tls;
+mod tracing;
 mod ways;
 
 use super::entry_point::Settings;
@@ -140,6 +141,7 @@ impl Lowering<'_> {
         self.draft.process.ready_delay = self.settings.longest(life, "requestAcceptGraceTimeout");
         let grace = self.settings.longest(life, "graceTimeOut");
         self.draft.process.shutdown_deadline = grace.or(Some(Spanned::bare(GRACE)));
+        self.collector();
     }
 
     /// Says what is to be said of a resolver of certificates.

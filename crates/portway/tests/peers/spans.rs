@@ -1,0 +1,246 @@
+//! Spans for an OpenTelemetry collector, as it is sent them.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::Value;
+
+use crate::echo::Echo;
+use crate::stage::{Client, Stage, group};
+use crate::support::{eventually, free_port};
+
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// A collector: what it answers can be changed, and what it was sent is kept.
+struct Collector {
+    port: u16,
+    status: Arc<Mutex<u16>>,
+    sent: Arc<Mutex<Vec<(String, HashMap<String, String>, Value)>>>,
+}
+
+impl Collector {
+    fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let collector = Self {
+            port: listener.local_addr().unwrap().port(),
+            status: Arc::new(Mutex::new(200)),
+            sent: Arc::default(),
+        };
+        let (status, sent) = (collector.status.clone(), collector.sent.clone());
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut line = String::new();
+                let mut head = Vec::new();
+                while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                    head.push(std::mem::take(&mut line).trim_end().to_owned());
+                }
+                let headers = head.iter().skip(1).filter_map(|it| it.split_once(": "));
+                let headers: HashMap<String, String> = headers
+                    .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+                    .collect();
+                let length = headers.get("content-length").and_then(|it| it.parse().ok());
+                let mut body = vec![0; length.unwrap_or(0)];
+                if head.is_empty() || reader.read_exact(&mut body).is_err() {
+                    continue;
+                }
+                let status = *status.lock().unwrap();
+                if status == 200 {
+                    let body = serde_json::from_slice(&body).unwrap();
+                    sent.lock().unwrap().push((head[0].clone(), headers, body));
+                }
+                let text = format!(
+                    "HTTP/1.1 {status} X\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+                );
+                let _ = stream.write_all(text.as_bytes());
+            }
+        });
+        collector
+    }
+
+    fn answers(&self, status: u16) {
+        *self.status.lock().unwrap() = status;
+    }
+
+    /// All spans so far.
+    fn spans(&self) -> Vec<Value> {
+        let sent = self.sent.lock().unwrap();
+        let spans = sent.iter().flat_map(|(_, _, body)| {
+            let spans = body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array();
+            spans.unwrap_or_else(|| panic!("{body:#}")).clone()
+        });
+        spans.collect()
+    }
+}
+
+fn attribute<'s>(span: &'s Value, key: &str) -> &'s Value {
+    let attributes = span["attributes"].as_array().unwrap();
+    let found = attributes.iter().find(|it| it["key"] == key);
+    found.map_or(&Value::Null, |it| &it["value"])
+}
+
+fn text(web: u16, traces: &str, sampled: u8, ports: &[u16]) -> String {
+    format!(
+        "[process]\ntraces = {traces}\n[listener.web]\nbind = '127.0.0.1:{web}'\n\
+         forwarded = {{ trusted_proxies = ['127.0.0.0/8'] }}\n[[listener.web.rule]]\n\
+         actions = [{{ trace_context = {{ sampled = {sampled} }} }}, {{ forward = 'app' }}]\n"
+    ) + &group("app", ports)
+}
+
+#[test]
+fn a_collector_gets_spans_of_sampled_requests() {
+    let (app, collector) = (Echo::start("app"), Collector::start());
+    let (web, dead) = (free_port(), free_port());
+    let traces = format!(
+        "{{ to = 'http://127.0.0.1:{}', service = 'edge', headers = {{ Authorization = 'Bearer x' }} }}",
+        collector.port
+    );
+    // One of two targets is dead: what is tried again is one span.
+    let stage = Stage::new(&text(web, &traces, 0, &[dead, app.port]));
+    let ask = |path: &str, parent: &str| {
+        let url = format!("http://127.0.0.1:{web}{path}");
+        let parent = format!("traceparent: {parent}");
+        stage
+            .scene
+            .curl(&["-s", "-A", "me/1", "-H", &parent, &url])
+            .good()
+    };
+    let answers: Vec<String> = (0..3).map(|_| ask("/page?a=1", PARENT)).collect();
+    // Nobody takes these down: no parent and none sampled, or a parent that is not.
+    ask("/none", "");
+    ask("/none", &PARENT.replace("-01", "-00"));
+    ask("/status/503", PARENT);
+    let spans = eventually("all spans are there", || {
+        let spans = collector.spans();
+        (spans.len() >= 4).then_some(spans)
+    });
+    assert_eq!(spans.len(), 4, "{spans:#?}");
+    let (line, headers, body) = collector.sent.lock().unwrap()[0].clone();
+    assert_eq!(line, "POST /v1/traces HTTP/1.1");
+    assert_eq!(headers["content-type"], "application/json");
+    assert_eq!(headers["authorization"], "Bearer x");
+    let resource = body["resourceSpans"][0]["resource"]["attributes"].to_string();
+    assert!(
+        resource.contains(r#"{"key":"service.name","value":{"stringValue":"edge"}}"#),
+        "{resource}"
+    );
+    for span in &spans {
+        assert_eq!(span["traceId"], "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(span["parentSpanId"], "00f067aa0ba902b7");
+        assert_eq!(span["kind"], 2);
+        let nanos = |key: &str| span[key].as_str().unwrap().parse::<u64>().unwrap();
+        let (begins, ends) = (nanos("startTimeUnixNano"), nanos("endTimeUnixNano"));
+        assert!(
+            begins > 1_500_000_000_000_000_000 && ends > begins,
+            "{span}"
+        );
+        assert_eq!(
+            attribute(span, "portway.target_group")["stringValue"],
+            "app"
+        );
+        assert_eq!(
+            attribute(span, "user_agent.original")["stringValue"],
+            "me/1"
+        );
+    }
+    // The target was told this step.
+    let mut told: Vec<String> = answers
+        .iter()
+        .map(|answer| {
+            let line = answer
+                .lines()
+                .find_map(|it| it.strip_prefix("traceparent: "));
+            line.unwrap_or_else(|| panic!("{answer}"))
+                .split('-')
+                .nth(2)
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    let of_page = |span: &&Value| attribute(span, "url.path")["stringValue"] == "/page";
+    let pages = spans.iter().filter(of_page);
+    let mut steps: Vec<String> = pages
+        .map(|span| {
+            assert_eq!(
+                attribute(span, "http.response.status_code")["intValue"],
+                "200"
+            );
+            assert_eq!(attribute(span, "url.query")["stringValue"], "a=1");
+            assert!(span["status"].is_null());
+            span["spanId"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    told.sort();
+    steps.sort();
+    assert_eq!(steps, told);
+    let failed = spans.iter().find(|span| !of_page(span)).unwrap();
+    assert_eq!(
+        (
+            &failed["status"]["code"],
+            &attribute(failed, "error.type")["stringValue"]
+        ),
+        (&Value::from(2), &Value::from("503"))
+    );
+    assert_eq!(stage.metric("portway_spans_total{result=\"sent\"} "), "4");
+    // Another that is told of everything, from the next request on.
+    let other = Collector::start();
+    stage.becomes(&text(
+        web,
+        &format!("'http://127.0.0.1:{}/otlp'", other.port),
+        100,
+        &[app.port],
+    ));
+    ask("/all", "");
+    let span = eventually("a span is there", || other.spans().pop());
+    assert!(
+        span["parentSpanId"].is_null() && span["traceId"] != "4bf92f3577b34da6a3ce929d0e0e4736"
+    );
+    assert_eq!(other.sent.lock().unwrap()[0].0, "POST /otlp HTTP/1.1");
+    assert_eq!(collector.spans().len(), 4);
+}
+
+#[test]
+fn a_collector_that_is_gone_costs_no_request() {
+    let (app, collector) = (Echo::start("app"), Collector::start());
+    let web = free_port();
+    collector.answers(400);
+    let traces = format!("'http://127.0.0.1:{}'", collector.port);
+    let stage = Stage::new(&text(web, &traces, 100, &[app.port]));
+    let mut client = Client::new(web);
+    let counted = |result: &str, stage: &Stage| {
+        let line = format!("portway_spans_total{{result=\"{result}\"}} ");
+        stage.metric(&line).parse::<u64>().unwrap()
+    };
+    assert_eq!(client.ask("/"), "app");
+    eventually("what it does not take is counted", || {
+        (counted("failed", &stage) == 1).then_some(())
+    });
+    // Nobody is there: whatever is sent meanwhile waits, or is dropped and counted.
+    stage.becomes(&text(
+        web,
+        &format!("'http://127.0.0.1:{}'", free_port()),
+        100,
+        &[app.port],
+    ));
+    let many = 3000;
+    for _ in 0..many {
+        assert_eq!(client.ask("/"), "app");
+    }
+    eventually("it is given up", || {
+        (counted("failed", &stage) > 1).then_some(())
+    });
+    // It is back, and is told what comes from then on.
+    collector.answers(200);
+    stage.becomes(&text(web, &traces, 100, &[app.port]));
+    eventually("it is told again", || {
+        assert_eq!(client.ask("/back"), "app");
+        let spans = collector.spans();
+        let back = |span: &Value| attribute(span, "url.path")["stringValue"] == "/back";
+        spans.iter().any(back).then_some(())
+    });
+    let sum = counted("sent", &stage) + counted("failed", &stage) + counted("dropped", &stage);
+    assert!(sum > 1, "{sum}");
+}
