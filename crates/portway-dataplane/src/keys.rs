@@ -22,7 +22,7 @@ use tokio::sync::{Notify, watch};
 
 /// Keys of a set at most: more are left out. Whoever changes keys has a few.
 pub const MAX_KEYS: usize = 100;
-/// Keys that a token without a key's name is held against at most: each costs some 30 µs.
+/// Keys that a token without a key's name is held against at most: each costs a signature.
 pub const MAX_KEYS_TRIED: usize = 8;
 /// The least time between two fetches of a set because of unknown keys: whoever sends tokens could ask for more.
 pub const FETCH_PAUSE: Duration = Duration::from_secs(10);
