@@ -26,6 +26,7 @@ pub mod defaults;
 pub mod diagnostic;
 pub mod draft;
 pub mod expression;
+mod ids;
 pub mod jwt;
 pub mod lift;
 pub mod limit;

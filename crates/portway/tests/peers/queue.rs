@@ -134,7 +134,7 @@ fn who_waits_is_served_in_the_order_of_haproxy() {
     let mut orders = Vec::new();
     for program in ["haproxy", "portway"] {
         let (scene, gate, web) = (Scene::new(), Gate::default(), free_port());
-        scene.file("haproxy.cfg", &configuration(web, gate.target()));
+        scene.file("haproxy.cfg", configuration(web, gate.target()));
         let _running = match program {
             "haproxy" => {
                 let haproxy = scene.serve(web, "haproxy", &["-db", "-f", "haproxy.cfg"]);

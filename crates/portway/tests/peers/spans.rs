@@ -14,11 +14,14 @@ use crate::support::{eventually, free_port};
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
+/// A request as the collector got it: its first line, its headers by their names in small letters, and its body.
+type Sent = (String, HashMap<String, String>, Value);
+
 /// A collector: what it answers can be changed, and what it was sent is kept.
 struct Collector {
     port: u16,
     status: Arc<Mutex<u16>>,
-    sent: Arc<Mutex<Vec<(String, HashMap<String, String>, Value)>>>,
+    sent: Arc<Mutex<Vec<Sent>>>,
 }
 
 impl Collector {
