@@ -166,7 +166,7 @@ mod tests {
         check("https://x.b.example:8443", true);
         check("https://x.y.b.example:8443", true);
         check("https://b.example:8443", false);
-        check("https://.b.example:8443", true);
+        check("https://.b.example:8443", false);
         check("https://xb.example:8443", false);
         check("https://evil/.b.example:8443", false);
         check("https://evil:80@x.b.example:8443", false);
