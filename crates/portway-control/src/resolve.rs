@@ -1,6 +1,6 @@
-//! NameBook of targets to addresses: once before a configuration is installed, and again while it runs, as long as answers hold.
+//! Names of targets to addresses: once before a configuration is installed, and again while it runs, as long as answers hold.
 //!
-//! [`crate::names`] asks; here it is decided what an answer means for a target. An address is kept as long as it is among those
+//! `names` asks; here it is decided what an answer means for a target. An address is kept as long as it is among those
 //! that count, and the last good one when there is none.
 
 use std::io;

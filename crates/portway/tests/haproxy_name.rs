@@ -217,7 +217,8 @@ fn names_of_servers_must_resolve() {
     check("init-addr libc", 1, "[ALERT]");
     check("init-addr libc,none", 0, "[WARNING]");
     check("init-addr last,libc,127.0.0.9", 0, "");
-    check("resolvers names", 0, "[WARNING]");
+    // HAProxy asks the system at its start here too, and warns; Portway asks those of the section from the beginning.
+    check("resolvers names", 0, "");
     check("disabled", 1, "[ALERT]");
     check("disabled init-addr none", 0, "");
 }
