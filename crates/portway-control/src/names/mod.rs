@@ -1,4 +1,4 @@
-//! NameBook that are asked for: each one once, however many targets have it, and again when its answer is over.
+//! Names that are asked for: each one once, however many targets have it, and again when its answer is over.
 //!
 //! ```text
 //!   target ─▶ NameBook::ask ─▶ Asked ◀── task: look up ▸ take in ▸ tell ▸ wait until it is due
@@ -31,7 +31,7 @@ mod tests;
 
 use crate::health::chance;
 
-/// NameBook that are asked for, by what is asked of whom.
+/// Names that are asked for, by what is asked of whom.
 #[derive(Debug, Default)]
 pub struct NameBook {
     asked: Mutex<HashMap<Key, Weak<Asked>>>,
@@ -40,7 +40,7 @@ pub struct NameBook {
     news: Arc<Notify>,
 }
 
-/// NameBook that nobody asks for any more are forgotten when so many are known, and twice as many as were left then.
+/// Names that nobody asks for any more are forgotten when so many are known, and twice as many as were left then.
 const FORGET_FROM: usize = 64;
 
 /// What a target is called.

@@ -1,4 +1,4 @@
-//! NameBook against a scripted server.
+//! Names against a scripted server.
 
 use std::net::SocketAddr;
 use std::time::Duration;
