@@ -13,7 +13,7 @@ use std::time::Duration;
 use portway_dataplane::keys::{FETCH_PAUSE, Key, KeySet, KeySets, Keys};
 use portway_model::action::Action;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use portway_model::jwt::{Jwt, KeySource, KeyUrl, UrlParts};
+use portway_model::jwt::{Jwt, JwtAlgorithm, KeySource, KeyUrl, UrlParts};
 use portway_model::snapshot::{Rules, Snapshot};
 use portway_model::span::{FileId, Sources, Span};
 use portway_telemetry::events::{Event, emit};
@@ -95,7 +95,9 @@ impl Load<'_> {
     }
 
     fn keys(&mut self, jwt: &Jwt, span: Span) {
-        if !self.seen.insert((span.file, jwt.keys.clone())) {
+        // Each rule asks for a length of its own.
+        let is_secret = matches!(jwt.keys, KeySource::Secret(_));
+        if !self.seen.insert((span.file, jwt.keys.clone())) && !is_secret {
             return;
         }
         let set = match &jwt.keys {
@@ -145,8 +147,9 @@ impl Load<'_> {
         let text = self.read(file, MAX_SECRET_BYTES, span)?;
         let secret = text.strip_suffix(b"\n").unwrap_or(&text);
         let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
-        let key = Key::secret(secret, &jwt.algorithms);
-        if key.is_none() {
+        let key = Key::secret(secret, &JwtAlgorithm::usual(true));
+        let is_long = Key::secret(secret, &jwt.algorithms).is_some();
+        if !is_long {
             let needed = jwt.algorithms.iter().map(|it| it.secret_bytes()).min();
             let message = format!(
                 "the secret in `{file}` has {} bytes, and at least {} are needed",
@@ -159,13 +162,16 @@ impl Load<'_> {
                 "such as the output of `openssl rand -base64 48`",
             );
         }
-        Some(Arc::new(KeySet::fixed(Keys::new(vec![key?]))))
+        let key = key.filter(|_| is_long)?;
+        Some(Arc::new(KeySet::fixed(Keys::new(vec![key]))))
     }
 
     fn url(&mut self, url: &KeyUrl, span: Span) -> Option<Arc<KeySet>> {
         let source = KeySource::Url(url.clone());
+        // A relative path means another file in another folder.
+        let is_same_anywhere = url.ca.as_ref().is_none_or(|ca| Path::new(ca).is_absolute());
         let known = self.sets.fetched_as(&source);
-        if let Some(known) = known {
+        if let Some(known) = known.filter(|_| is_same_anywhere) {
             return Some(known.clone());
         }
         let parts = UrlParts::of(&url.url)?;
@@ -226,9 +232,10 @@ impl Loaded {
         }
     }
 
-    /// Begins to fetch; ends with `tasks`, and where nobody has a set any more.
+    /// Begins to fetch what nobody fetches yet; ends with `tasks`, and where nobody has a set any more.
     pub(crate) fn look_after(&self, counters: &Arc<ProcessCounters>, tasks: &mut JoinSet<()>) {
-        for it in self.fetched.iter() {
+        let is_new = |it: &&Fetched| it.set.upgrade().is_some_and(|set| set.begin_watch());
+        for it in self.fetched.iter().filter(is_new) {
             tasks.spawn(keep_fetching(
                 it.url.clone(),
                 it.tls.clone(),

@@ -73,9 +73,10 @@ fn of_target(target: &Target, names: &NameBook) -> (Vec<Member>, usize) {
     };
     let asked = names.ask(named, &target.resolve.resolver);
     let mut places = asked.places(&target.resolve, named.port);
-    // Which order an answer has says nothing.
-    places.sort_by_key(|it| it.address);
+    // Which order an answer has says nothing; backups give way where there are too many.
+    places.sort_by_key(|it| (it.address, it.backup));
     places.dedup_by_key(|it| it.address);
+    places.sort_by_key(|it| (it.backup, it.address));
     let most = usize::from(target.resolve.most);
     let too_many = places.len().saturating_sub(most);
     places.truncate(most);

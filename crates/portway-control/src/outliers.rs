@@ -164,7 +164,8 @@ impl<'t> Look<'t> {
 
     fn seats(&self) -> Vec<Seat> {
         let seat = |(target, _, _): &(&WatchedTarget, &Passive, Counts)| Seat {
-            up: target.state.is_up(),
+            // Without weight it takes no traffic in place of others.
+            up: target.state.is_up() && target.state.whole_weight(target.target.weight.into()) > 0,
             ejected: target.state.is_ejected(),
         };
         self.targets.iter().map(seat).collect()

@@ -145,6 +145,8 @@ pub(crate) struct Ledger {
     /// In queues for room at a target.
     pub(crate) queued: Option<Duration>,
     pub(crate) connected: Option<Duration>,
+    /// When the last of the request's body went to the target, where it has one.
+    pub(crate) uploaded: Cell<Option<Duration>>,
     pub(crate) response_head: Option<Duration>,
     pub(crate) attempts: u32,
     pub(crate) status: u16,
@@ -304,6 +306,7 @@ impl<'c> Exchange<'c> {
                 response_head: None,
                 attempts: 0,
                 status: 0,
+                uploaded: Cell::new(None),
                 body_in: Cell::new(0),
                 body_out: Cell::new(0),
                 counted: Counted::default(),

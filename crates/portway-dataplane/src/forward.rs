@@ -397,7 +397,11 @@ async fn response_head(
         if let Poll::Ready(head_len) = arriving.poll(cx, x, upstream) {
             return Poll::Ready(head_len);
         }
-        x.ledger.body_in.set(upload.transfer.body_bytes());
+        let body_bytes = upload.transfer.body_bytes();
+        x.ledger.body_in.set(body_bytes);
+        if body_bytes > 0 && upload.done && x.ledger.uploaded.get().is_none() {
+            x.ledger.uploaded.set(Some(x.ledger.started.elapsed()));
+        }
         if patience.abort_on_close && upload.done && downstream.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Fault::gave_up(true)));
         }

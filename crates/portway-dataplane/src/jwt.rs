@@ -85,8 +85,10 @@ pub(crate) fn passes(jwt: &Jwt, refusal: Refusal) -> bool {
 
 /// Looks at the token, and changes nothing.
 pub(crate) fn judge(x: &Exchange<'_>, jwt: &Jwt, origin: Origin) -> Found {
-    let Some(text) = token(x, jwt) else {
-        return Found::Bad(Refusal::Missing);
+    let text = match token(x, jwt) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Found::Bad(Refusal::Missing),
+        Err(refusal) => return Found::Bad(refusal),
     };
     let Some(token) = Token::parse(&text).filter(|token| !token.is_critical()) else {
         return Found::Bad(Refusal::Malformed);
@@ -117,36 +119,58 @@ pub(crate) fn judge(x: &Exchange<'_>, jwt: &Jwt, origin: Origin) -> Found {
     }
 }
 
-/// The token as it stands in the request.
-fn token(x: &Exchange<'_>, jwt: &Jwt) -> Option<Vec<u8>> {
+/// The token as it stands in the request, in the first place that has one; `Err`: it stands there twice, or is cut off, and
+/// whoever asks the target could read another one than was looked at here.
+fn token(x: &Exchange<'_>, jwt: &Jwt) -> Result<Option<Vec<u8>>, Refusal> {
     let bytes = |value: &Value<Resolved>| match fetch(value, x) {
         Fetched::Bytes(bytes) => Some(bytes.into_owned()),
         _ => None,
     };
-    let from = |from: &TokenFrom| match from {
-        TokenFrom::Header(name) => {
-            let mut found = None;
-            x.header(name, &mut |value| {
-                found = Some(value.to_vec());
-                ControlFlow::Break(())
-            });
-            match name.eq_ignore_ascii_case(AUTHORIZATION) {
-                true => bearer(&found?).map(<[u8]>::to_vec),
-                false => found,
-            }
+    for from in &jwt.token {
+        let found = match from {
+            TokenFrom::Header(name) => header(x, name)?,
+            TokenFrom::Cookie(name) => bytes(&Value::Cookie(name.clone())),
+            TokenFrom::Query(name) => bytes(&Value::QueryParameter(name.clone())),
+        };
+        if let Some(token) = found.filter(|token| !token.is_empty()) {
+            return Ok(Some(token));
         }
-        TokenFrom::Cookie(name) => bytes(&Value::Cookie(name.clone())),
-        TokenFrom::Query(name) => bytes(&Value::QueryParameter(name.clone())),
-    };
-    let found = jwt.token.iter().find_map(from);
-    found.filter(|token| !token.is_empty())
+    }
+    Ok(None)
 }
 
-/// What stands behind `Bearer` (RFC 6750 section 2.1).
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.split_at_checked(b"bearer".len())?;
-    let is_bearer = scheme.eq_ignore_ascii_case(b"bearer") && rest.first() == Some(&b' ');
-    is_bearer.then(|| rest.trim_ascii())
+fn header(x: &Exchange<'_>, name: &str) -> Result<Option<Vec<u8>>, Refusal> {
+    let mut found: Option<Vec<u8>> = None;
+    let mut is_twice = false;
+    x.header(name, &mut |value| {
+        is_twice = found.is_some();
+        match is_twice {
+            true => ControlFlow::Break(()),
+            false => {
+                found = Some(value.to_vec());
+                ControlFlow::Continue(())
+            }
+        }
+    });
+    match (is_twice, found) {
+        (true, _) => Err(Refusal::Malformed),
+        (_, Some(value)) if name.eq_ignore_ascii_case(AUTHORIZATION) => {
+            Ok(bearer(&value)?.map(<[u8]>::to_vec))
+        }
+        (_, found) => Ok(found),
+    }
+}
+
+/// What stands behind `Bearer` (RFC 6750 section 2.1); `None`: another scheme.
+fn bearer(value: &[u8]) -> Result<Option<&[u8]>, Refusal> {
+    let is_of_word = |byte: &u8| byte.is_ascii_graphic();
+    let end = value.iter().position(|byte| !is_of_word(byte));
+    let (scheme, rest) = value.split_at(end.unwrap_or(value.len()));
+    match (scheme.eq_ignore_ascii_case(b"bearer"), rest.first()) {
+        (false, _) => Ok(None),
+        (true, Some(b' ')) => Ok(Some(rest.trim_ascii())),
+        (true, _) => Err(Refusal::Malformed),
+    }
 }
 
 /// Takes away what only a token may say.
@@ -222,18 +246,17 @@ mod tests {
 
     #[test]
     fn bearers() {
-        let check = |value: &str, expected: Option<&str>| {
-            assert_eq!(
-                bearer(value.as_bytes()),
-                expected.map(str::as_bytes),
-                "{value}"
-            );
+        let check = |value: &str, expected: Result<Option<&str>, Refusal>| {
+            let expected = expected.map(|it| it.map(str::as_bytes));
+            assert_eq!(bearer(value.as_bytes()), expected, "{value}");
         };
-        check("Bearer a.b.c", Some("a.b.c"));
-        check("bEARER  a ", Some("a"));
-        check("Bearer", None);
-        check("Bearera", None);
-        check("Basic a", None);
-        check("", None);
+        check("Bearer a.b.c", Ok(Some("a.b.c")));
+        check("bEARER  a ", Ok(Some("a")));
+        check("Bearera", Ok(None));
+        check("Basic a", Ok(None));
+        // Others may take what follows for a token.
+        check("Bearer", Err(Refusal::Malformed));
+        check("Bearer\ta", Err(Refusal::Malformed));
+        check("", Ok(None));
     }
 }

@@ -17,6 +17,7 @@ use portway_model::span::FileId;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
@@ -236,6 +237,8 @@ pub struct KeySet {
     /// Rung where keys are asked for, and where nobody has the set any more.
     bell: Arc<Notify>,
     is_fetched: bool,
+    /// Somebody fetches it.
+    watched: AtomicBool,
 }
 
 impl KeySet {
@@ -253,7 +256,13 @@ impl KeySet {
             known: watch::Sender::default(),
             bell: Arc::default(),
             is_fetched: true,
+            watched: AtomicBool::new(false),
         }
+    }
+
+    /// True once: whoever asks first fetches it from then on.
+    pub fn begin_watch(&self) -> bool {
+        !self.watched.swap(true, Ordering::Relaxed)
     }
 
     /// True for keys that are fetched.

@@ -221,7 +221,8 @@ impl TargetState {
     }
 
     fn gave_back(&self, of_group: bool) {
-        if self.tells.load(Ordering::SeqCst)
+        // A place of the group goes back whoever waits for the target.
+        if (of_group || self.tells.load(Ordering::SeqCst))
             && let Some(group) = self.group.get().and_then(Weak::upgrade)
         {
             group.gave_back(self, of_group);

@@ -329,6 +329,10 @@ pub(crate) fn limit_reached(x: &Exchange<'_>, limit: Limit) {
 
 /// Counts an attempt that failed.
 pub(crate) fn attempt_failed(x: &Exchange<'_>, fault: Fault) {
+    // A response that somebody else is to give in its place is one all the same.
+    if fault.stage == Some(Stage::Refused) {
+        return answered(x, fault.status.unwrap_or(0));
+    }
     if let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target) {
         failed_at(x.connection, (group, target), fault);
     }
@@ -340,15 +344,13 @@ pub(crate) fn failed_at(connection: &Connection, at: (GroupId, usize), fault: Fa
         connection.of_target(at.0, at.1).connect_failures.add(1);
     }
     match fault.code {
+        // It closed what nobody used, as it may.
+        FaultCode::TargetClosed if fault.stage == Some(Stage::ReusedClosedBeforeResponse) => {}
         FaultCode::TargetClosed => saw_at(connection, at, Seen::Closed),
         FaultCode::ResponseTimeout | FaultCode::AttemptTimeout
             if fault.stage != Some(Stage::Connect) =>
         {
             saw_at(connection, at, Seen::ResponseTimeout);
-        }
-        // A response that somebody else is to give in its place.
-        FaultCode::BadResponse(_) if fault.stage == Some(Stage::Refused) => {
-            saw_at(connection, at, Seen::Status(fault.status.unwrap_or(0)));
         }
         FaultCode::BadResponse(_) => saw_at(connection, at, Seen::BadResponse),
         _ => {}
@@ -366,16 +368,22 @@ pub(crate) fn replied(connection: &Connection, at: (GroupId, usize), status: u16
     connection.of_target(at.0, at.1).requests.count(status);
 }
 
-/// Notes the response of the target of this attempt.
+/// Notes the response of the target of this attempt. How long the client took for its body is not the target's time.
 pub(crate) fn answered(x: &Exchange<'_>, status: u16) {
     let at = x.attempt.group.zip(x.attempt.target);
     if let Some(state) = at.and_then(|at| state_of(x.connection, at)) {
         state.answered(status, || {
-            let (head, connected) = (x.ledger.response_head, x.ledger.connected);
-            let took = head
-                .zip(connected)
-                .map(|(head, at)| head.saturating_sub(at));
-            took.unwrap_or_default()
+            let ledger = &x.ledger;
+            let (Some(head), Some(connected)) = (ledger.response_head, ledger.connected) else {
+                return Duration::ZERO;
+            };
+            let asked = match (ledger.uploaded.get(), ledger.body_in.get()) {
+                (None, 0) => connected,
+                // It did not wait for all of it.
+                (None, _) => head,
+                (Some(uploaded), _) => uploaded.max(connected),
+            };
+            head.saturating_sub(asked)
         });
     }
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
-use portway_core::dns::{Data, Known, Outcome, Terms};
+use portway_core::dns::{Data, Known, Outcome, Terms, settle};
 use portway_dataplane::live::TargetState;
 use portway_model::address::{Host, TargetAddress};
 use portway_model::members::Member;
@@ -289,10 +289,11 @@ async fn keep_asking(
     let mut families = [Known::default(), Known::default()];
     loop {
         let outcomes = system::look_up(&key.name, &key.resolver, &counters).await;
+        let settled = settle(outcomes.clone());
         let now = begun.elapsed();
         let chance = chance_of();
         let mut is_news = false;
-        for (known, outcome) in families.iter_mut().zip(&outcomes) {
+        for (known, outcome) in families.iter_mut().zip(&settled) {
             is_news |= known.heard(outcome, now, chance, &terms);
         }
         sender.send_modify(|answer| {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portway_core::dns::{Data, Known, Service, Terms};
+use portway_core::dns::{Data, Known, Service, Terms, settle};
 use portway_model::members::Member;
 use portway_model::resolution::Resolution;
 use tokio::sync::{Notify, watch};
@@ -110,7 +110,7 @@ impl Hosts {
             let Some(known) = self.0.get_mut(&host) else {
                 continue;
             };
-            for (known, outcome) in known.iter_mut().zip(&outcomes) {
+            for (known, outcome) in known.iter_mut().zip(&settle(outcomes)) {
                 is_news |= known.heard(outcome, begun.elapsed(), chance_of(), terms);
             }
         }

@@ -226,24 +226,26 @@ impl Balancer {
         self.least(known, free, load, Load::below)
     }
 
-    /// The one that will answer soonest by what is known; those of which nothing is known come first.
+    /// The one that will answer soonest by what is known. One of which nothing is known is asked once, and until it has answered
+    /// counts as the slowest.
     fn least_time(
         &self,
         known: &Known,
         live: &impl Live,
         free: impl Fn(usize) -> bool,
     ) -> Option<usize> {
+        let times = known.is.all.iter().map(|member| live.time(member.index));
+        let slowest = times.max().unwrap_or(0).max(1);
         let wait = |member: &Member| {
             let in_flight = live.in_flight(member.index);
-            let work = u64::from(live.time(member.index)) * (u64::from(in_flight) + 1);
-            // Where nothing is known, the less busy come first.
-            (work, in_flight, member.weight)
+            let time = match live.time(member.index) {
+                0 if in_flight > 0 => slowest,
+                time => time,
+            };
+            (u64::from(time) * (u64::from(in_flight) + 1), member.weight)
         };
-        self.least(known, free, wait, |one, other| {
-            let scaled =
-                |(work, ..): (u64, u32, u32), weight: u32| u128::from(work) * u128::from(weight);
-            let (a, b) = (scaled(one, other.2), scaled(other, one.2));
-            a < b || (one.0 == 0 && other.0 == 0 && one.1 < other.1)
+        self.least(known, free, wait, |(one, its), (other, others)| {
+            u128::from(one) * u128::from(others) < u128::from(other) * u128::from(its)
         })
     }
 

@@ -19,6 +19,8 @@ use super::message::Data;
 
 /// The first pause after a failure; each one after that is twice as long, up to the ceiling of the TTL.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The least time between two questions, whatever answers and settings say.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
 /// Doublings of that pause.
 const MAX_DOUBLINGS: u32 = 6;
 /// A question comes up to one part in so many later than its answer is over, by chance: processes that began together do not ask
@@ -43,6 +45,22 @@ pub enum Outcome {
     Silent,
     /// Servers failed.
     Failed,
+}
+
+/// Where a name has addresses of one family and none of the other, that it has none of the other is a good answer: what it had
+/// before counts no longer than an address that has left an answer.
+pub fn settle([one, other]: [Outcome; 2]) -> [Outcome; 2] {
+    let none =
+        |found: Duration, ttl: Option<Duration>| Outcome::Found(Vec::new(), ttl.unwrap_or(found));
+    match (one, other) {
+        (Outcome::Found(data, found), Outcome::Nothing { ttl, .. }) => {
+            [Outcome::Found(data, found), none(found, ttl)]
+        }
+        (Outcome::Nothing { ttl, .. }, Outcome::Found(data, found)) => {
+            [none(found, ttl), Outcome::Found(data, found)]
+        }
+        (one, other) => [one, other],
+    }
 }
 
 /// How long answers hold.
@@ -92,7 +110,8 @@ impl Known {
         };
         let doublings = self.failures.saturating_sub(1).min(MAX_DOUBLINGS);
         let pause = pause.unwrap_or(FIRST_PAUSE * 2_u32.pow(doublings));
-        let pause = pause.clamp(terms.min_ttl, terms.max_ttl.max(terms.min_ttl));
+        let least = terms.min_ttl.max(LEAST_PAUSE);
+        let pause = pause.clamp(least, terms.max_ttl.max(least));
         let later = pause / SPREAD * (chance % 1000) / 1000;
         self.due = now + pause + later;
         let same =
@@ -168,6 +187,29 @@ mod tests {
 
     fn data(known: &Known) -> Vec<Data> {
         known.data().cloned().collect()
+    }
+
+    #[test]
+    fn a_family_that_is_gone_counts_no_more_while_there_is_the_other() {
+        let nothing = || Outcome::Nothing {
+            exists: true,
+            ttl: None,
+        };
+        let all = terms(Hold::default());
+        let mut known = [Known::default(), Known::default()];
+        let mut heard = |at: u64, outcomes: [Outcome; 2]| -> Vec<Data> {
+            for (known, outcome) in known.iter_mut().zip(settle(outcomes)) {
+                known.heard(&outcome, Duration::from_secs(at), 0, &all);
+            }
+            known.iter().flat_map(|it| it.data().cloned()).collect()
+        };
+        let both = ["10.0.0.1", "fd00::1"];
+        let [v4, v6] = both.map(|it| found(&[it], 5));
+        assert_eq!(heard(0, [v4.clone(), v6.clone()]), addresses(&both));
+        assert_eq!(heard(5, [v4, nothing()]), addresses(&both[..1]));
+        assert_eq!(heard(10, [nothing(), v6]), addresses(&both[1..]));
+        // Where there is neither, the last answer holds.
+        assert_eq!(heard(15, [nothing(), nothing()]), addresses(&both[1..]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod known;
 mod message;
 
 pub use files::{Hosts, ResolvConf, asks_others};
-pub use known::{Known, Outcome, Terms};
+pub use known::{Known, Outcome, Terms, settle};
 pub use message::{
     Data, Kind, MAX_MESSAGE, NotAnswered, Question, Reply, Service, is_host_name, question, read,
 };

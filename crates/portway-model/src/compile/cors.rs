@@ -27,10 +27,11 @@ impl Compiler<'_> {
                 "scheme, host and port as a browser says them, without a path: `https://app.example`, `https://*.app.example`, `*`, `null`",
             );
         }
-        if cors.credentials && cors.is_for_all() {
+        let is_for_anybody = cors.is_for_all() || cors.origins.iter().any(|it| it == "null");
+        if cors.credentials && is_for_anybody {
             wrong(
                 "every page could act for its user".to_owned(),
-                "with `credentials`, name the origins: browsers refuse `*` then",
+                "with `credentials`, name the origins: browsers refuse `*` then, and any page can make itself the origin `null`",
             );
         }
         let lists = [&cors.methods, &cors.headers, &cors.expose];

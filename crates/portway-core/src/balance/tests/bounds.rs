@@ -89,10 +89,15 @@ fn the_one_that_answers_soonest() {
     check(&[1, 1], &[100, 300], &[3, 0], "bb");
     // Weight makes it wanted.
     check(&[1, 4], &[100, 300], &[0, 0], "bb");
-    // Those that are equal take turns; of which nothing is known come first, the less busy before the others.
+    // Those that are equal take turns.
     check(&[1, 1], &[100, 100], &[0, 0], "abab");
-    check(&[1, 1, 1], &[100, 0, 0], &[0, 5, 5], "bcbc");
-    check(&[1, 1, 1], &[100, 0, 0], &[0, 5, 4], "ccc");
+    // One of which nothing is known is asked once; then it counts as the slowest until it has answered.
+    check(&[1, 1, 1], &[100, 0, 0], &[5, 0, 0], "bcbc");
+    check(&[1, 1, 1], &[100, 0, 0], &[0, 1, 0], "ccc");
+    check(&[1, 1, 1], &[100, 0, 0], &[0, 1, 1], "aaa");
+    check(&[1, 1, 1], &[100, 0, 0], &[9, 1, 2], "bbb");
+    // Where nothing at all is known, the less busy by their weights.
+    check(&[1, 1, 2], &[0, 0, 0], &[2, 1, 2], "ccc");
 }
 
 proptest! {
