@@ -13,6 +13,7 @@ use portway_model::action::{Action, AnswerBody, FixedResponse, Phase};
 use portway_model::address::{BindAddress, TargetAddress};
 use portway_model::diagnostic::{Code, Severity};
 use portway_model::draft::Verify;
+use portway_model::jwt::KeySource;
 use portway_model::log::LogDestination;
 use portway_model::settings::ErrorPageSource;
 use portway_model::snapshot::Snapshot;
@@ -98,6 +99,9 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
         for phase in Phase::ALL {
             let actions = rules.of_mut(phase).iter_mut();
             for action in actions.flat_map(|rule| &mut rule.actions) {
+                if let Action::Jwt(jwt) = action {
+                    place_keys(&mut Arc::make_mut(jwt).keys, path);
+                }
                 if let Action::Respond(FixedResponse { body, .. }) = action
                     && matches!(body, AnswerBody::File(_) | AnswerBody::ErrorPageFile(_))
                 {
@@ -105,6 +109,9 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
                 }
             }
         }
+    }
+    if let Some(traces) = &mut snapshot.process.traces {
+        traces.value.ca = traces.value.ca.as_ref().map(|_| path("ca.pem"));
     }
     std::fs::write(path("map"), "key value\n").unwrap();
     for map in &mut snapshot.maps {
@@ -123,6 +130,17 @@ fn place(snapshot: &mut Snapshot, folder: &Path) {
         {
             *files = vec![path("ca.pem")];
         }
+    }
+}
+
+fn place_keys(keys: &mut KeySource, path: impl Fn(&str) -> String) {
+    match keys {
+        KeySource::File(file) => *file = path("ca.pem"),
+        KeySource::Secret(file) => {
+            std::fs::write(path("secret"), [b'x'; 64]).unwrap();
+            *file = path("secret");
+        }
+        KeySource::Url(url) => url.ca = url.ca.as_ref().map(|_| path("ca.pem")),
     }
 }
 

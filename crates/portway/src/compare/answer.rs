@@ -3,17 +3,15 @@
 //! The reader is not the data plane's: whatever a balancer sends is to be reported, not refused.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls_pki_types::ServerName;
 
 /// Time for a connection, and for each piece of an answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// How long the other end has to close after an answer.
-const LET_GO: Duration = Duration::from_secs(1);
 /// Bytes of an answer that are kept; what is beyond is not compared.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
@@ -75,8 +73,8 @@ impl<T: Read + Write> Stream for T {}
 impl Side {
     /// Sends `request` over a connection of its own and waits for its answer.
     pub(super) fn ask(&self, request: &[u8], is_head: bool) -> Answer {
-        let (mut stream, socket) = match self.connect() {
-            Ok(connected) => connected,
+        let mut stream = match self.connect() {
+            Ok(stream) => stream,
             Err(error) => return Answer::failed(&error),
         };
         // A balancer may answer before it has read everything, and close: the answer counts.
@@ -85,41 +83,21 @@ impl Side {
         if let (None, Err(error)) = (answer.status, sent) {
             answer.fault = Some(in_a_word(&error));
         }
-        if answer.status.is_some() {
-            let_go(&socket);
-        }
         answer
     }
 
-    /// What requests go over, and the socket below.
-    fn connect(&self) -> io::Result<(Box<dyn Stream>, TcpStream)> {
+    fn connect(&self) -> io::Result<Box<dyn Stream>> {
         let stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        let socket = stream.try_clone()?;
         let Some((config, name)) = &self.tls else {
-            return Ok((Box::new(stream), socket));
+            return Ok(Box::new(stream));
         };
         let connection =
             ClientConnection::new(config.clone(), name.clone()).map_err(io::Error::other)?;
-        Ok((Box::new(StreamOwned::new(connection, stream)), socket))
+        Ok(Box::new(StreamOwned::new(connection, stream)))
     }
-}
-
-/// Waits for the other end to close too: from then on it does not count this connection, which logs tell.
-fn let_go(mut socket: &TcpStream) {
-    let closing = socket.shutdown(Shutdown::Write);
-    if closing
-        .and_then(|()| socket.set_read_timeout(Some(LET_GO)))
-        .is_err()
-    {
-        return;
-    }
-    // Whoever goes on sending, or keeps the connection, is left after a while.
-    let until = Instant::now() + LET_GO;
-    let mut rest = [0; 4096];
-    while socket.read(&mut rest).is_ok_and(|read| read > 0) && Instant::now() < until {}
 }
 
 /// Reads one answer from a stream.
