@@ -291,6 +291,12 @@ fn a_good_token_goes_on_and_no_other() {
         "the algorithm of the token is not accepted",
     );
     refused(&ask(&stage, web, "a.b", &[]), "the token is malformed");
+    // The target could read the one that was not looked at.
+    let second = format!("Authorization: Bearer {forged}");
+    refused(
+        &ask(&stage, web, &fine, &[&second]),
+        "the token is malformed",
+    );
     let mut without = Client::new(web);
     without.send("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YTpi\r\n\r\n");
     let answer = without.answer();
