@@ -139,12 +139,17 @@ impl<'t> Look<'t> {
             let Some(cause) = passive.take_alarm().or_else(judge) else {
                 continue;
             };
-            if passive.standing().is_ejected() || !target.state.is_up() {
+            if passive.standing().is_ejected() {
                 continue;
             }
-            match may_eject(&self.seats(), self.most) {
-                true => self.eject(target, passive, &cause),
-                false => self.keeps(target, &cause, told),
+            let is_up = target.state.is_up();
+            if is_up && may_eject(&self.seats(), self.most) {
+                self.eject(target, passive, &cause);
+                continue;
+            }
+            passive.standing().try_again(*counts);
+            if is_up {
+                self.keeps(target, &cause, told);
             }
         }
         self.rescue();

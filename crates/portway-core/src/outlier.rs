@@ -237,6 +237,13 @@ impl Standing {
         false
     }
 
+    /// A trial begins anew: there was a failure, and the target stays where it is.
+    pub fn try_again(&mut self, counts: Counts) {
+        if let State::Trial { from } = &mut self.state {
+            *from = counts;
+        }
+    }
+
     fn step(&mut self, now: Instant, counts: Counts, policy: &Policy) {
         let age = |at: &Instant| now.saturating_duration_since(*at);
         let step = policy.window / STEPS;
@@ -417,6 +424,12 @@ mod tests {
         target.release(now, Counts::default());
         target.tick(now, counts(100, 1, 1), &POLICY);
         assert!(target.is_on_trial());
+        // It was not ejected for that: what comes after it counts.
+        target.try_again(counts(100, 1, 0));
+        target.tick(now + seconds(22), counts(101, 1, 0), &POLICY);
+        assert!(target.is_on_trial());
+        target.tick(now + seconds(23), counts(200, 1, 0), &POLICY);
+        assert!(!target.is_on_trial());
     }
 
     #[test]

@@ -309,9 +309,9 @@ impl GroupParts {
 }
 
 impl GroupState {
-    /// The state of a group with these targets, which tell it from now on when they have room.
-    pub(crate) fn new(group: &TargetGroup, targets: &Arc<[Arc<TargetState>]>) -> Arc<Self> {
-        let state = Arc::new(Self {
+    /// That of a group without targets and limits.
+    fn empty() -> Self {
+        Self {
             session_rate: LiveRate::default(),
             outlier: Notify::new(),
             members: RwLock::default(),
@@ -322,7 +322,12 @@ impl GroupState {
             total: Total::default(),
             queue: Mutex::default(),
             since: Instant::now(),
-        });
+        }
+    }
+
+    /// The state of a group with these targets, which tell it from now on when they have room.
+    pub(crate) fn new(group: &TargetGroup, targets: &Arc<[Arc<TargetState>]>) -> Arc<Self> {
+        let state = Arc::new(Self::empty());
         state.hold(group, targets);
         state
     }

@@ -19,16 +19,9 @@ fn group(limits: &[u32]) -> (GroupParts, Vec<Arc<TargetState>>) {
     let target = |_: &u32| Arc::new(TargetState::new(Health::Healthy, None));
     let targets: Vec<_> = limits.iter().map(target).collect();
     let state = Arc::new(GroupState {
-        session_rate: LiveRate::default(),
-        outlier: Notify::new(),
         members: RwLock::new(Arc::new(members(&targets))),
         limited: AtomicBool::new(true),
-        full_at: AtomicU32::new(0),
-        waiting: AtomicU32::new(0),
-        peak: AtomicU32::new(0),
-        total: Total::default(),
-        queue: Mutex::default(),
-        since: Instant::now(),
+        ..GroupState::empty()
     });
     for (target, most) in targets.iter().zip(limits) {
         let limits = Limits {

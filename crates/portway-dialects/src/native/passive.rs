@@ -4,21 +4,34 @@ use super::form::{Form, Out, Reader};
 use crate::tree::{Content, Item};
 use portway_model::passive::PassiveHealth;
 
+/// Hands the fields of a [`PassiveHealth`] to a macro, by the names that they have in a file.
+macro_rules! each_field {
+    ($with:ident) => {
+        $with!(
+            failures,
+            connection_failures,
+            within,
+            statuses,
+            slow_after,
+            failure_percent,
+            slower_than_others,
+            window,
+            min_requests,
+            eject_time,
+            max_eject_time,
+            max_ejected_percent
+        )
+    };
+}
+
+macro_rules! names {
+    ($($field:ident),*) => {
+        &[$(stringify!($field)),*]
+    };
+}
+
 /// The keys of a table under `passive_health`.
-pub(crate) const KEYS: &[&str] = &[
-    "failures",
-    "connection_failures",
-    "within",
-    "statuses",
-    "slow_after",
-    "failure_percent",
-    "slower_than_others",
-    "window",
-    "min_requests",
-    "eject_time",
-    "max_eject_time",
-    "max_ejected_percent",
-];
+pub(crate) const KEYS: &[&str] = each_field!(names);
 
 impl Form for PassiveHealth {
     const WHAT: &'static str = "true or a table";
@@ -41,20 +54,7 @@ impl Form for PassiveHealth {
                 })*
             };
         }
-        take!(
-            failures,
-            connection_failures,
-            within,
-            statuses,
-            slow_after,
-            failure_percent,
-            slower_than_others,
-            window,
-            min_requests,
-            eject_time,
-            max_eject_time,
-            max_ejected_percent
-        );
+        each_field!(take);
         Some(it)
     }
 
@@ -68,20 +68,7 @@ impl Form for PassiveHealth {
                 })*
             };
         }
-        give!(
-            failures,
-            connection_failures,
-            within,
-            statuses,
-            slow_after,
-            failure_percent,
-            slower_than_others,
-            window,
-            min_requests,
-            eject_time,
-            max_eject_time,
-            max_ejected_percent
-        );
+        each_field!(give);
         match out.is_empty() {
             true => Out::Boolean(true),
             false => Out::Section(out),
