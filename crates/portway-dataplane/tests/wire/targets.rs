@@ -325,8 +325,9 @@ fn who_waits_is_served_when_there_is_room() {
     clients
         .iter_mut()
         .for_each(|client| client.send(GET).unwrap());
-    assert!(eventually(|| proxy.waiting(0) == 4));
-    assert_eq!(slow.connections(), 1);
+    assert!(eventually(
+        || proxy.waiting(0) == 4 && slow.connections() == 1
+    ));
     gate.store(true, Ordering::SeqCst);
     for client in &mut clients {
         assert_eq!(name_of(&client.message().unwrap()), "ok");

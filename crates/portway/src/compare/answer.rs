@@ -2,10 +2,12 @@
 //!
 //! The reader is not the data plane's: whatever a balancer sends is to be reported, not refused.
 
+use std::cell::Cell;
+use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls_pki_types::ServerName;
@@ -15,12 +17,19 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are kept; what is beyond is not compared.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
+/// Longest time for a side to close its end of a connection that we have closed.
+const LET_GO: Duration = Duration::from_secs(2);
+/// Between two looks whether it has.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
 /// A side of the comparison.
 pub(super) struct Side {
     /// Where it listens.
-    pub(super) address: SocketAddr,
+    address: SocketAddr,
     /// With TLS, and the name that is asked for.
-    pub(super) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// Our port of the connection before.
+    before: Cell<Option<u16>>,
 }
 
 /// What came back.
@@ -71,6 +80,36 @@ trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
 impl Side {
+    pub(super) fn new(
+        address: SocketAddr,
+        tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    ) -> Self {
+        Self {
+            address,
+            tls,
+            before: Cell::new(None),
+        }
+    }
+
+    /// Waits until a side on this machine has closed its end of the connection before; of another machine nothing is known.
+    pub(super) fn let_go(&self) {
+        let Some(ours) = self.before.take() else {
+            return;
+        };
+        let begun = Instant::now();
+        while begun.elapsed() < LET_GO && self.still_has(ours) {
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    fn still_has(&self, ours: u16) -> bool {
+        let theirs = self.address.port();
+        ["/proc/net/tcp", "/proc/net/tcp6"]
+            .iter()
+            .filter_map(|path| fs::read_to_string(path).ok())
+            .any(|table| is_held(&table, theirs, ours))
+    }
+
     /// Sends `request` over a connection of its own and waits for its answer.
     pub(super) fn ask(&self, request: &[u8], is_head: bool) -> Answer {
         let mut stream = match self.connect() {
@@ -88,6 +127,7 @@ impl Side {
 
     fn connect(&self) -> io::Result<Box<dyn Stream>> {
         let stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
+        self.before.set(Some(stream.local_addr()?.port()));
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
@@ -98,6 +138,22 @@ impl Side {
             ClientConnection::new(config.clone(), name.clone()).map_err(io::Error::other)?;
         Ok(Box::new(StreamOwned::new(connection, stream)))
     }
+}
+
+/// Whether a process has the end at port `theirs` of the connection from port `ours`, by a table in the form of /proc/net/tcp.
+fn is_held(table: &str, theirs: u16, ours: u16) -> bool {
+    const TIME_WAIT: &str = "06";
+    let ends_with = |word: &str, port: u16| {
+        word.rsplit_once(':')
+            .is_some_and(|(_, it)| u16::from_str_radix(it, 16) == Ok(port))
+    };
+    table.lines().any(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let (local, remote, state) = (words.next(), words.next(), words.next());
+        local.is_some_and(|it| ends_with(it, theirs))
+            && remote.is_some_and(|it| ends_with(it, ours))
+            && state != Some(TIME_WAIT)
+    })
 }
 
 /// Reads one answer from a stream.
@@ -247,6 +303,21 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn whose_end_is_held() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0
+   1: 0100007F:1F90 0100007F:D431 08 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 20 4 30 10 -1
+   2: 0100007F:D432 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 4713 1 0 20 4 30 10 -1
+   3: 0100007F:1F90 0100007F:D433 06 00000000:00000000 00:00000000 00000000     0        0 0 1 0 20 4 30 10 -1
+";
+        let held = |ours| is_held(table, 8080, ours);
+        assert_eq!(
+            [0xD431, 0xD432, 0xD433, 0xD434].map(held),
+            [true, false, false, false]
+        );
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::commands::{fail, print};
 const LOG_PATIENCE: Duration = Duration::from_millis(500);
 /// As much again for the second side where the first was waited for in vain.
 const LOG_GRACE: Duration = Duration::from_millis(50);
-/// Time for both sides to notice that the connections of the request before are closed: logs tell how many there are.
+/// Time for both sides to count the connections of the request before as closed: logs tell how many there are.
 const SETTLE: Duration = Duration::from_millis(30);
 /// Bytes of a log line that are looked at.
 const MAX_LOG_LINE: usize = 65_536;
@@ -80,6 +80,8 @@ fn compared(arguments: &Compare, quiet: bool) -> Result<Report, String> {
     for request in requests.list {
         let is_head = request.is_head();
         if let Some(logs) = &logs {
+            old.let_go();
+            new.let_go();
             std::thread::sleep(SETTLE);
             logs.pass_over();
         }
@@ -154,8 +156,7 @@ fn side(name: &str, written: &str) -> Result<(Side, String), String> {
         .rsplit_once(':')
         .map_or(place.as_str(), |(host, _)| host);
     let tls = tls.then(|| tls_config(host)).transpose()?;
-    let side = Side { address, tls };
-    Ok((side, rest.to_owned()))
+    Ok((Side::new(address, tls), rest.to_owned()))
 }
 
 fn resolve(place: &str) -> Result<SocketAddr, String> {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,7 +11,7 @@ use serde_json::Value;
 
 use crate::certificates;
 use crate::echo::Echo;
-use crate::support::{PORTWAY, Process, Scene, free_port, local};
+use crate::support::{PATIENCE, PORTWAY, Process, Scene, free_port, local};
 
 /// A test for each file of the folder, and one that sees that none is left out.
 macro_rules! files {
@@ -139,7 +141,15 @@ fn compare(scene: &Scene, folder: &Path, name: &str, rival: &str) -> Value {
     };
     let (old, new) = (surroundings(), surroundings());
     let file = file.display().to_string();
-    let haproxy = serve(scene, &old, "haproxy", &["-db", "-f", &file]);
+    // With one thread a connection is counted as closed before the next is accepted: logs tell how many there are.
+    let threads = scene.file("threads.cfg", "global\n  nbthread 1\n");
+    let threads = threads.display().to_string();
+    let haproxy = serve(
+        scene,
+        &old,
+        "haproxy",
+        &["-db", "-f", &threads, "-f", &file],
+    );
     let portway = match rival {
         "haproxy.cfg" => serve(scene, &new, &link(scene), &["-db", "-f", &file]),
         _ => {
@@ -201,8 +211,18 @@ fn serve(
     let mut command: Command = scene.command(program, arguments);
     command.envs(surroundings);
     let mut process = scene.spawn_command(command);
-    process.wait_for(local(surroundings["PORT"].parse().unwrap()));
+    let address = local(surroundings["PORT"].parse().unwrap());
+    process.wait_for(address);
+    answers_an_end(address);
     process
+}
+
+/// Waits until a client that says nothing has been let go: it counts, as the one before it does, until then.
+fn answers_an_end(address: SocketAddr) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.read_to_end(&mut Vec::new()).ok();
 }
 
 fn unclaimed_udp_port() -> u16 {

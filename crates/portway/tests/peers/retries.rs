@@ -72,10 +72,12 @@ fn a_group_has_only_so_many_that_wait() {
     let text = format!("{}[target_group.app]\n{more}", listener("web", web, "app"));
     let stage = Stage::new(&text);
     let clients: Vec<_> = (0..8)
-        .map(|_| thread::spawn(move || statuses(web, "/slow/600", 1).remove(0)))
+        .map(|_| thread::spawn(move || statuses(web, "/slow/1500", 1).remove(0)))
         .collect();
-    eventually("two wait", || {
-        (number(&stage, "portway_target_group_queued") == 2).then_some(())
+    let full = "portway_listener_faults_total{listener=\"web\",fault=\"queue_full\"} ";
+    eventually("two wait and five are refused", || {
+        let queued = number(&stage, "portway_target_group_queued");
+        (queued == 2 && stage.metric(full) == "5").then_some(())
     });
     // Those that wait feel nothing of a reload.
     stage.becomes(&text.replace("max_pending = 2", "max_pending = 3"));
@@ -88,7 +90,6 @@ fn a_group_has_only_so_many_that_wait() {
         (waited, number(&stage, "portway_target_group_queued")),
         (2, 0)
     );
-    let full = "portway_listener_faults_total{listener=\"web\",fault=\"queue_full\"} ";
     assert_eq!(stage.metric(full), "5");
 }
 
