@@ -6,6 +6,7 @@ use std::io::Read;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use serde_json::Value;
 
@@ -43,37 +44,43 @@ fn folder() -> PathBuf {
 /// The programs that are held against HAProxy.
 const RIVALS: [&str; 2] = ["haproxy.cfg", "converted"];
 
-/// Runs one file; what differs and may not, and what does not and should.
+/// Runs one file against all rivals at once; what differs and may not, and what does not and should.
 fn run(folder: &Path, name: &str) -> Vec<String> {
-    let allowed = allowed(&folder.join(format!("{name}.differs")));
+    let allowed = &allowed(&folder.join(format!("{name}.differs")));
+    thread::scope(|scope| {
+        let rivals =
+            RIVALS.map(|rival| scope.spawn(move || run_against(rival, folder, name, allowed)));
+        rivals
+            .into_iter()
+            .flat_map(|it| it.join().unwrap())
+            .collect()
+    })
+}
+
+fn run_against(rival: &str, folder: &Path, name: &str, allowed: &[Allowed]) -> Vec<String> {
+    let found = compare(&Scene::new(), folder, name, rival);
     let mut failed = Vec::new();
-    for rival in RIVALS {
-        let scene = Scene::new();
-        let found = compare(&scene, folder, name, rival);
-        let mut unused: Vec<&Allowed> = allowed.iter().filter(|it| it.concerns(rival)).collect();
-        for request in found["compared"].as_array().unwrap() {
-            let title = request["title"].as_str().unwrap();
-            for difference in request["differences"].as_array().unwrap() {
-                let what = difference["what"].as_str().unwrap();
-                if allowed
-                    .iter()
-                    .any(|it| it.concerns(rival) && it.covers(title, what))
-                {
-                    unused.retain(|it| !it.covers(title, what));
-                } else {
-                    let text =
-                        |side: &str| difference[side].as_str().unwrap_or("(none)").to_owned();
-                    let (old, new) = (text("old"), text("new"));
-                    failed.push(format!("{name} ({rival}), {title}: {what}\n    haproxy  {old:?}\n    portway  {new:?}"));
-                }
+    let mut unused: Vec<&Allowed> = allowed.iter().filter(|it| it.concerns(rival)).collect();
+    for request in found["compared"].as_array().unwrap() {
+        let title = request["title"].as_str().unwrap();
+        for difference in request["differences"].as_array().unwrap() {
+            let what = difference["what"].as_str().unwrap();
+            let covers = |it: &&Allowed| it.concerns(rival) && it.covers(title, what);
+            if allowed.iter().any(|it| covers(&it)) {
+                unused.retain(|it| !it.covers(title, what));
+            } else {
+                let text = |side: &str| difference[side].as_str().unwrap_or("(none)").to_owned();
+                let (old, new) = (text("old"), text("new"));
+                failed.push(format!(
+                    "{name} ({rival}), {title}: {what}\n    haproxy  {old:?}\n    portway  {new:?}"
+                ));
             }
         }
-        failed.extend(
-            unused
-                .iter()
-                .map(|it| format!("{name} ({rival}): nothing differs as `{}` says", it.line)),
-        );
     }
+    let unused = unused.iter();
+    failed.extend(
+        unused.map(|it| format!("{name} ({rival}): nothing differs as `{}` says", it.line)),
+    );
     failed
 }
 
