@@ -53,7 +53,7 @@ const TOOLS: [Tool; 10] = [
     tool(
         "python3",
         "python3",
-        "runs WebSocket and STOMP clients and servers that we did not write",
+        "runs WebSocket, STOMP and gRPC peers that we did not write",
     ),
     Tool {
         service: Some("rabbitmq-server"),
@@ -65,9 +65,11 @@ const TOOLS: [Tool; 10] = [
 const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")];
 
 /// Peers in Python: what pip installs, and their modules. Pinned, so that a release elsewhere does not change our tests.
-const PYTHON_PEERS: [(&str, &str); 2] = [
+const PYTHON_PEERS: [(&str, &str); 4] = [
     ("websockets==17.4", "websockets"),
     ("stomp.py==9.0.0", "stomp"),
+    ("grpcio==1.85.3", "grpc"),
+    ("grpcio-health-checking==1.85.1", "grpc_health.v1.health"),
 ];
 
 const fn tool(program: &'static str, package: &'static str, why: &'static str) -> Tool {

@@ -1,5 +1,6 @@
 //! How targets are probed: the check of a group, what a target has of its own, and the steps of scripted checks.
 
+use crate::check_grpc::GrpcCheck;
 use crate::expression::{Expression, NumberRange, Template, TextMatch, Variable};
 use crate::span::Spanned;
 use crate::stage::{Named, Stage};
@@ -127,6 +128,10 @@ pub enum CheckKind<S: Stage> {
     Http(HttpCheck<S>),
     /// An HTTP request over TLS.
     Https(HttpCheck<S>),
+    /// A call over HTTP/2.
+    Grpc(GrpcCheck),
+    /// A call over HTTP/2 and TLS.
+    Grpcs(GrpcCheck),
     /// A sequence of steps.
     Script(Vec<CheckStep<S>>),
     /// The greeting of a well-known service.

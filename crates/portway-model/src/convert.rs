@@ -658,6 +658,8 @@ pub(crate) fn check_kind<C: Convert>(
         CheckKind::Tls => CheckKind::Tls,
         CheckKind::Http(http) => CheckKind::Http(http_check(to, http)?),
         CheckKind::Https(http) => CheckKind::Https(http_check(to, http)?),
+        CheckKind::Grpc(call) => CheckKind::Grpc(call.clone()),
+        CheckKind::Grpcs(call) => CheckKind::Grpcs(call.clone()),
         CheckKind::Script(steps) => CheckKind::Script(each(to, steps, check_step)?),
         CheckKind::Service(service) => CheckKind::Service(service.clone()),
     })

@@ -16,6 +16,7 @@ pub mod action;
 pub mod address;
 pub mod authorize;
 pub mod check;
+pub mod check_grpc;
 pub mod choice;
 pub mod circuit;
 pub mod compile;

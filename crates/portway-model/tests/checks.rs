@@ -11,6 +11,7 @@ use portway_model::action::{
     Action, AnswerBody, FixedResponse, NewTimeout, Phase, TimeoutKind, Weighted,
 };
 use portway_model::address::{BindAddress, Host, TargetAddress, UnixSocket};
+use portway_model::check_grpc::{GrpcCall, GrpcCheck};
 use portway_model::compile::compile;
 use portway_model::diagnostic::Severity;
 use portway_model::draft::*;
@@ -830,6 +831,60 @@ fn health_checks() {
             c.kind = Some(at(13, CheckKind::Https(http)));
         }),
         &["P0104 @13: a check that no status passes | say which statuses pass, such as `200-399`"],
+    );
+    fn call(call: GrpcCall) -> GrpcCheck {
+        GrpcCheck {
+            call,
+            authority: None,
+            metadata: vec![],
+        }
+    }
+    check(
+        with(|c| {
+            let method = GrpcCall::Method {
+                path: "a.B/C".into(),
+                codes: vec![
+                    NumberRange { min: 0, max: 100 },
+                    NumberRange { min: 5, max: 3 },
+                ],
+            };
+            let mut check = call(method);
+            check.authority = Some("a b".into());
+            check.metadata = vec![
+                ("TE".into(), "x".into()),
+                ("grpc-timeout".into(), "1S".into()),
+                ("x".into(), "a\nb".into()),
+            ];
+            c.kind = Some(at(13, CheckKind::Grpc(check)));
+        }),
+        &[
+            "P0103 @13: a method of gRPC `a.B/C` does not begin with a slash | write `/a.B/C`",
+            "P0103 @13: 100 is out of range for a status code of gRPC | from 0 to 99",
+            "P0103 @13: the range from 5 to 3 is empty | write 3-5",
+            "P0103 @13: the host of a check may not hold ` `",
+            "P0105 @13: `TE` is of the call itself | leave it away; `host` of the check says the authority, `timeout` the time",
+            "P0105 @13: `grpc-timeout` is of the call itself | leave it away; `host` of the check says the authority, `timeout` the time",
+            r#"P0103 @13: a header's value may not hold `\n`"#,
+        ],
+    );
+    check(
+        with(|c| {
+            let method = GrpcCall::Method {
+                path: "/a.B/C".into(),
+                codes: vec![],
+            };
+            c.kind = Some(at(13, CheckKind::Grpcs(call(method))));
+        }),
+        &[
+            "P0104 @13: a check that no status code passes | say which codes pass, such as 0 or `0-99`",
+        ],
+    );
+    check(
+        with(|c| {
+            let service = "a\n".into();
+            c.kind = Some(at(13, CheckKind::Grpc(call(GrpcCall::Health { service }))));
+        }),
+        &[r#"P0103 @13: a service of gRPC may not hold `\n`"#],
     );
     check(
         with(|c| c.kind = Some(at(13, CheckKind::Script(vec![])))),

@@ -167,11 +167,13 @@ impl Loading<'_> {
         let group = self.group;
         let check = group.health_check.as_ref()?;
         let by_kind = match &check.kind {
-            CheckKind::Tls | CheckKind::Https(_) => true,
+            CheckKind::Tls | CheckKind::Https(_) | CheckKind::Grpcs(_) => true,
             CheckKind::Script(steps) => steps
                 .iter()
                 .any(|step| matches!(step, CheckStep::Connect(connect) if connect.tls)),
-            CheckKind::Tcp | CheckKind::Http(_) | CheckKind::Service(_) => false,
+            CheckKind::Tcp | CheckKind::Http(_) | CheckKind::Grpc(_) | CheckKind::Service(_) => {
+                false
+            }
         };
         let own = |target: &portway_model::snapshot::Target| {
             target.check.as_ref().is_some_and(|it| it.tls == Some(true))

@@ -22,7 +22,7 @@ const MAX_INTERIM: usize = 8;
 pub(super) const READ_BYTES: usize = 8 * 1024;
 
 /// Who asks, so that targets can keep checks out of their logs.
-const USER_AGENT: &str = concat!("Portway-HealthCheck/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("Portway-HealthCheck/", env!("CARGO_PKG_VERSION"));
 
 /// Sends the request of `check` and judges what comes back; gives its status.
 pub(super) async fn check(
@@ -162,11 +162,11 @@ fn judge_body(pattern: &Pattern, body: &[u8]) -> Result<(), Failure> {
     Err(Failure::UnexpectedBody(pattern.as_str().into()))
 }
 
-fn contains(range: &NumberRange, status: u16) -> bool {
+pub(super) fn contains(range: &NumberRange, status: u16) -> bool {
     (range.min..=range.max).contains(&i64::from(status))
 }
 
-fn in_words(ranges: &[NumberRange]) -> String {
+pub(super) fn in_words(ranges: &[NumberRange]) -> String {
     let one = |range: &NumberRange| match range {
         NumberRange { min, max } if min == max => min.to_string(),
         NumberRange { min, max } => format!("{min}-{max}"),
@@ -178,7 +178,7 @@ fn malformed(refusal: Refusal) -> Failure {
     Failure::MalformedAnswer(refusal.description().into())
 }
 
-fn broken(error: &io::Error) -> Failure {
+pub(super) fn broken(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Failure::ClosedEarly,
         _ => Failure::ConnectFailed(error.to_string().into()),

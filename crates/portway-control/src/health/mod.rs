@@ -5,6 +5,7 @@
 
 mod agent;
 mod facts;
+mod grpc;
 pub(crate) mod http;
 pub(crate) mod probe;
 mod script;

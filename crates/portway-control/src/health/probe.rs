@@ -30,8 +30,11 @@ use tokio_rustls::TlsConnector;
 
 use super::script::{self, Found};
 use super::talk::{Talk, failed};
-use super::{http, service};
+use super::{grpc, http, service};
 use crate::targets::WatchedTarget;
+
+/// What HTTP/2 is called in a handshake.
+const HTTP2: &[u8] = b"h2";
 
 /// A connection to a target, whatever it is made of.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -155,6 +158,14 @@ impl Attempt<'_> {
                     Err(failure) => Err(failure),
                 }
             }
+            CheckKind::Grpc(check) | CheckKind::Grpcs(check) => {
+                let way = grpc::Way {
+                    tls: self.speaks_tls(None),
+                    authority: &host(None, &self.watched.target),
+                    timeout: self.prober.own.timeout,
+                };
+                grpc::check(talk.stream, check, &way).await
+            }
             CheckKind::Service(service) => {
                 if matches!(service, CheckedService::SslHello) {
                     self.at().word = CheckWord::L6Timeout;
@@ -208,7 +219,10 @@ impl Attempt<'_> {
     }
 
     fn speaks_tls(&self, step: Option<&CheckConnect>) -> bool {
-        let by_kind = matches!(self.prober.check.kind, CheckKind::Tls | CheckKind::Https(_));
+        let by_kind = matches!(
+            self.prober.check.kind,
+            CheckKind::Tls | CheckKind::Https(_) | CheckKind::Grpcs(_)
+        );
         match step {
             Some(step) if !step.as_target => step.tls,
             Some(step) => step.tls || self.prober.own.tls.unwrap_or(by_kind),
@@ -350,7 +364,13 @@ impl Attempt<'_> {
         let alpn = step.map(|step| &step.alpn).filter(|alpn| !alpn.is_empty());
         let alpn = alpn.unwrap_or(&own.alpn);
         let mut tls = Arc::clone(tls);
-        if !alpn.is_empty() {
+        let is_grpc = matches!(
+            self.prober.check.kind,
+            CheckKind::Grpc(_) | CheckKind::Grpcs(_)
+        );
+        if is_grpc {
+            Arc::make_mut(&mut tls).alpn_protocols = vec![HTTP2.to_vec()];
+        } else if !alpn.is_empty() {
             let protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec());
             Arc::make_mut(&mut tls).alpn_protocols = protocols.collect();
         }
@@ -362,6 +382,9 @@ impl Attempt<'_> {
             None => self.prober.name(&self.watched.target),
         };
         match TlsConnector::from(tls).connect(name, stream).await {
+            Ok(stream) if is_grpc && stream.get_ref().1.alpn_protocol() != Some(HTTP2) => Err(
+                Failure::TlsFailed("the target does not choose HTTP/2 (ALPN h2)".into()),
+            ),
             Ok(stream) => Ok(Box::new(stream)),
             Err(error) => Err(handshake_failure(&error)),
         }
@@ -387,7 +410,7 @@ impl Attempt<'_> {
 
     /// The Host of a request.
     pub(super) fn host(&self, check: &HttpCheck<Resolved>) -> String {
-        host(check, &self.watched.target)
+        host(check.host.as_deref(), &self.watched.target)
     }
 
     /// What `X-Haproxy-Server-State` says, where it is sent.
@@ -412,6 +435,9 @@ impl Prober {
             (NameToSend::None, _) => None,
             (NameToSend::Client | NameToSend::Host, CheckKind::Https(check)) => {
                 check.host.as_deref().map(without_port).or(own)
+            }
+            (NameToSend::Client | NameToSend::Host, CheckKind::Grpcs(check)) => {
+                check.authority.as_deref().map(without_port).or(own)
             }
             (NameToSend::Client | NameToSend::Host, _) => own,
         };
@@ -445,9 +471,9 @@ async fn connect(
 }
 
 /// The Host of the request: as the check says, else where the target lives, without its port where that is the usual one.
-fn host(check: &HttpCheck<Resolved>, target: &Target) -> String {
-    match (&check.host, written_address(target)) {
-        (Some(host), _) => host.clone(),
+fn host(said: Option<&str>, target: &Target) -> String {
+    match (said, written_address(target)) {
+        (Some(host), _) => host.to_owned(),
         (
             None,
             TargetAddress::Tcp {

@@ -1,5 +1,6 @@
 //! `health_check` of a target group.
 
+use super::check_grpc;
 use super::form::{Field, Form, Keyed, Out, Reader};
 use super::pairs;
 use crate::tree::{Content, Entry, Item};
@@ -10,12 +11,14 @@ use portway_model::expression::NumberRange;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 
-/// The keys of a check; of the first six at most one.
+/// The keys of a check; of the first eight at most one.
 pub(crate) const KEYS: &[&str] = &[
     "tcp",
     "tls",
     "http",
     "https",
+    "grpc",
+    "grpcs",
     "script",
     "service",
     "interval",
@@ -32,9 +35,9 @@ pub(crate) const KEYS: &[&str] = &[
 ];
 
 /// The first so many of [`KEYS`] say how the check is done.
-const KINDS: usize = 6;
+const KINDS: usize = 8;
 
-/// The keys beside `http` and `https`.
+/// The keys beside `http` and `https`; of them [`check_grpc::KEYS`] beside `grpc` and `grpcs` too.
 pub(crate) const HTTP_KEYS: &[&str] = &["method", "host", "headers", "expect", "body"];
 
 impl Form for HealthCheckDraft {
@@ -120,6 +123,8 @@ fn read_kind(table: &Keyed<'_>, reader: &mut Reader<'_>) -> Option<Spanned<Check
     let kind = match entry.key.as_str() {
         "http" => CheckKind::Http(read_http(table, entry, reader)?),
         "https" => CheckKind::Https(read_http(table, entry, reader)?),
+        "grpc" => CheckKind::Grpc(check_grpc::read(table, entry, reader)?),
+        "grpcs" => CheckKind::Grpcs(check_grpc::read(table, entry, reader)?),
         "script" => {
             let elements = reader.elements(&entry.item).iter();
             CheckKind::Script(
@@ -142,7 +147,9 @@ fn read_kind(table: &Keyed<'_>, reader: &mut Reader<'_>) -> Option<Spanned<Check
             }
         }
     };
-    if let CheckKind::Script(_) | CheckKind::Service(_) = kind {
+    if let CheckKind::Script(_) | CheckKind::Service(_) | CheckKind::Grpc(_) | CheckKind::Grpcs(_) =
+        kind
+    {
         without_http::<()>(table, &entry.key, reader);
     }
     Some(Spanned::new(kind, entry.item.span))
@@ -151,11 +158,18 @@ fn read_kind(table: &Keyed<'_>, reader: &mut Reader<'_>) -> Option<Spanned<Check
 /// Says that keys of HTTP checks are here without one.
 fn without_http<T>(table: &Keyed<'_>, kind: &str, reader: &mut Reader<'_>) -> Option<T> {
     for key in HTTP_KEYS {
+        let of_grpc = check_grpc::KEYS.contains(key);
+        if of_grpc && matches!(kind, "grpc" | "grpcs") {
+            continue;
+        }
         if let Some(entry) = table.entry(key) {
-            let message = format!("`{key}` needs `http` or `https`");
+            let message = match of_grpc {
+                true => format!("`{key}` needs `http`, `https`, `grpc` or `grpcs`"),
+                false => format!("`{key}` needs `http` or `https`"),
+            };
             let diagnostic = Diagnostic::error(Code::Conflict, entry.key_span, message);
             reader.push(match table.entry(kind) {
-                Some(kind) => diagnostic.label(kind.key_span, "this check sends no request"),
+                Some(kind) => diagnostic.label(kind.key_span, "this check has no use for it"),
                 None => diagnostic,
             });
         }
@@ -199,6 +213,8 @@ fn write_kind(kind: &CheckKind<Named>, out: &mut Vec<(String, Out)>) {
         CheckKind::Tls => out.push(("tls".to_owned(), Out::Boolean(true))),
         CheckKind::Http(check) => write_http("http", check, out),
         CheckKind::Https(check) => write_http("https", check, out),
+        CheckKind::Grpc(check) => check_grpc::write("grpc", check, out),
+        CheckKind::Grpcs(check) => check_grpc::write("grpcs", check, out),
         CheckKind::Script(steps) => {
             let steps = steps.iter().map(Form::write).collect();
             out.push(("script".to_owned(), Out::List(steps)));

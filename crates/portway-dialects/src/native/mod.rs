@@ -6,6 +6,7 @@
 mod action;
 mod authorize;
 mod check;
+mod check_grpc;
 mod check_step;
 mod choice;
 mod circuit;

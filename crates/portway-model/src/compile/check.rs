@@ -214,6 +214,7 @@ impl Compiler<'_> {
         match &kind.value {
             CheckKind::Tcp | CheckKind::Tls => {}
             CheckKind::Http(http) | CheckKind::Https(http) => self.check_http_check(http, span),
+            CheckKind::Grpc(call) | CheckKind::Grpcs(call) => self.check_grpc(call, span),
             CheckKind::Script(steps) => {
                 if steps.is_empty() {
                     self.found.push(Diagnostic::error(

@@ -9,6 +9,7 @@
 mod authorize;
 mod binds;
 mod check;
+mod check_grpc;
 mod circuit;
 mod choice;
 mod control;

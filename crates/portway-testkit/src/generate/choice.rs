@@ -4,6 +4,7 @@ use super::expression::TEXT_MATCHES;
 use super::{Choices, Place};
 use portway_model::address::{Host, TargetAddress};
 use portway_model::check::{ComputedForm, Observation, ObservedLayer, OnErrors};
+use portway_model::check_grpc::{GrpcCall, GrpcCheck};
 use portway_model::draft::*;
 use portway_model::expression::{NumberRange, Scope, Template, TemplatePart, Value};
 use portway_model::passive::{PassiveHealth, SERVER_ERRORS};
@@ -314,12 +315,14 @@ impl Choices {
 
     pub(super) fn health_check(&mut self) -> HealthCheckDraft {
         HealthCheckDraft {
-            kind: self.setting(|c| match c.below(6) {
+            kind: self.setting(|c| match c.below(8) {
                 1 => CheckKind::Tls,
                 2 => CheckKind::Http(c.http_check()),
                 3 => CheckKind::Https(c.http_check()),
                 4 => CheckKind::Script(c.at_least_one(4, Self::check_step)),
                 5 => CheckKind::Service(c.checked_service()),
+                6 => CheckKind::Grpc(c.grpc_check()),
+                7 => CheckKind::Grpcs(c.grpc_check()),
                 _ => CheckKind::Tcp,
             }),
             interval: self.setting(Self::duration),
@@ -333,6 +336,27 @@ impl Choices {
             first_failure_is_down: self.setting(|c| c.one_in(2)),
             wait_for_first_check: self.setting(|c| c.one_in(2)),
             drain_on_404: self.setting(|c| c.one_in(2)),
+        }
+    }
+
+    fn grpc_check(&mut self) -> GrpcCheck {
+        let call = match self.below(2) {
+            1 => GrpcCall::Method {
+                path: self.path(),
+                codes: self.at_least_one(2, |c| {
+                    let min = i64::from(c.below(50));
+                    let max = min + i64::from(c.below(50));
+                    NumberRange { min, max }
+                }),
+            },
+            _ => GrpcCall::Health {
+                service: self.maybe(Self::token).unwrap_or_default(),
+            },
+        };
+        GrpcCheck {
+            call,
+            authority: self.maybe(Self::host_name),
+            metadata: self.some(3, |c| (format!("x-{}", c.header()), c.line())),
         }
     }
 

@@ -33,6 +33,7 @@ mod explain;
 mod explain_golden;
 mod explain_response;
 mod flow_enterprise;
+mod grpc_checks;
 mod hazelcast_flow;
 mod health;
 mod history;

@@ -447,7 +447,7 @@ impl Portway {
     }
 }
 
-/// A Python that has the libraries of our peers: `websockets` and `stomp.py`.
+/// A Python that has the libraries of our peers: `websockets`, `stomp.py`, `grpcio` and `grpcio-health-checking`.
 pub(crate) fn python_with_peers() -> String {
     let named = std::env::var("PORTWAY_TEST_PYTHON").ok();
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

@@ -1,5 +1,6 @@
 //! Target groups: targets, health checks, attributes.
 
+use super::grpc::is_grpc;
 use super::{Lowering, Resource, bare, tags};
 use crate::cloudformation::given::Kind;
 use crate::cloudformation::object::Object;
@@ -18,8 +19,10 @@ use std::time::Duration;
 /// Time to connect to a target.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// How health checks say who they are; those of Classic load balancers are the older ones.
-const USER_AGENT: &str = "ELB-HealthChecker/2.0";
+pub(super) const USER_AGENT: &str = "ELB-HealthChecker/2.0";
 pub(super) const CLASSIC_USER_AGENT: &str = "ELB-HealthChecker/1.0";
+/// Statuses that a matcher may have.
+const STATUSES: (i64, i64) = (200, 599);
 /// How long browsers keep the cookie of stickiness.
 const COOKIE_LIFE: Duration = Duration::from_secs(7 * 86_400);
 /// The health check path of the API server and the broadcaster of CodeStream, which refuse HTTP behind HTTPS.
@@ -60,11 +63,7 @@ impl<'r> Lowering<'r, '_, '_> {
             self.error(Code::NotRun, kind.span, message);
             return;
         }
-        if let Some(version) = object.text("ProtocolVersion")
-            && version.value != "HTTP1"
-        {
-            let message = format!("`ProtocolVersion` {} is not done yet", version.value);
-            self.error(Code::NotRun, version.span, message);
+        if !self.version(object) {
             return;
         }
         let Some(protocol) = self.protocol(object, "Protocol", resource) else {
@@ -245,6 +244,19 @@ impl<'r> Lowering<'r, '_, '_> {
                 }
             }
         }
+        if is_grpc(object) && protocol.is_http() {
+            let call = self.grpc_check(object)?;
+            let kind = match word {
+                "HTTPS" => CheckKind::Grpcs(call),
+                _ => CheckKind::Grpc(call),
+            };
+            return Some(Spanned::new(kind, span));
+        }
+        let matcher = object.object("Matcher");
+        if let Some(place) = matcher.and_then(|it| it.place("GrpcCode")) {
+            let message = "`GrpcCode` is of target groups whose `ProtocolVersion` is GRPC";
+            self.error(Code::ProtocolMismatch, place, message);
+        }
         let kind = match word {
             "HTTP" => CheckKind::Http(self.http_check(object, usual)?),
             "HTTPS" => CheckKind::Https(self.http_check(object, usual)?),
@@ -266,7 +278,7 @@ impl<'r> Lowering<'r, '_, '_> {
                 let (min, max) = usual.expect;
                 vec![NumberRange { min, max }]
             }
-            Some(codes) => match statuses(codes.value) {
+            Some(codes) => match numbers(codes.value, STATUSES) {
                 Some(expect) => expect,
                 None => {
                     let message = format!("`{}` is no list of statuses", codes.value);
@@ -481,11 +493,11 @@ pub(super) fn http_check(path: &str, expect: Vec<NumberRange>, agent: &str) -> H
     }
 }
 
-/// Statuses such as `200,302` or `200-299`.
-fn statuses(text: &str) -> Option<Vec<NumberRange>> {
+/// A matcher such as `200,302` or `200-299`, of numbers within these.
+pub(super) fn numbers(text: &str, (least, most): (i64, i64)) -> Option<Vec<NumberRange>> {
     let one = |text: &str| {
         let number = text.trim().parse::<i64>().ok()?;
-        (200..=599).contains(&number).then_some(number)
+        (least..=most).contains(&number).then_some(number)
     };
     text.split(',')
         .map(|part| {

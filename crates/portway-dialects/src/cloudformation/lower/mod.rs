@@ -11,6 +11,7 @@ mod conditions;
 mod group;
 mod group_cookie;
 mod group_health;
+mod grpc;
 mod jwt;
 mod listener;
 mod security;

@@ -302,7 +302,7 @@ const GROUP_ATTRIBUTES: &[Property] = properties! {
 
 const MATCHER: &[Property] = properties! {
     "HttpCode": Text => Supported;
-    "GrpcCode": Text => NotYet;
+    "GrpcCode": Text => Except("with `ProtocolVersion` GRPC");
 };
 
 const TARGET: &[Property] = properties! {
@@ -327,7 +327,7 @@ pub(super) const TARGET_GROUP: Resource = Resource {
         "Name": Text => NoEffect("target groups are known by their logical ids");
         "Port": Number(1, 65_535) => Supported;
         "Protocol": Word(PROTOCOLS) => Except("UDP, QUIC and GENEVE are refused");
-        "ProtocolVersion": Word(&["HTTP1", "HTTP2", "GRPC"]) => Except("not yet: `HTTP2`, `GRPC`");
+        "ProtocolVersion": Word(&["HTTP1", "HTTP2", "GRPC"]) => Except("not yet: `HTTP2`; `GRPC` is checked so, its requests not forwarded yet");
         "TargetType": Word(&["instance", "ip", "lambda", "alb"]) => Except("`lambda` and `alb` are refused");
         "Targets": Objects(TARGET) => Supported;
         "VpcId": Text => OF_NETWORK;

@@ -10,6 +10,7 @@ mod entry;
 mod errors;
 mod forwarded;
 mod headers;
+mod health_check;
 mod limits;
 mod middleware;
 mod mirror;

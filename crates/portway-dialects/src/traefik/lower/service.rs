@@ -3,16 +3,15 @@
 use super::super::model::{Object, Provider};
 use super::super::schema::Section;
 use super::chain::Chain;
-use super::middleware::{canonical, text_answer};
+use super::middleware::text_answer;
 use super::retry::Attempts;
 use super::{Lowering, NO_LIMIT};
 use portway_model::action::{Action, Phase, Weighted};
 use portway_model::address::{Host, TargetAddress};
-use portway_model::check::{CheckKind, HealthCheckDraft, HttpCheck};
 use portway_model::choice::{Algorithm, HashMethod, StickyCookie};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::draft::{GroupDraft, TargetDraft, TargetTlsDraft, Verify};
-use portway_model::expression::{Condition, NumberRange, Template};
+use portway_model::expression::{Condition, Template};
 use portway_model::name::Name;
 use portway_model::passive::PassiveHealth;
 use portway_model::settings::{Protocol, SameSite, ServerName};
@@ -295,91 +294,6 @@ impl Lowering<'_> {
             };
         }
         Some(Spanned::new(cookie, entry.key))
-    }
-
-    fn health_check(
-        &mut self,
-        balancer: &Section,
-        https: bool,
-    ) -> Option<Spanned<HealthCheckDraft>> {
-        let entry = balancer.get("healthCheck")?;
-        let section = balancer.section("healthCheck")?;
-        if let Some(mode) = section.some_text("mode").filter(|it| it.value != "http") {
-            let message = format!(
-                "health checks of the mode `{}` are not done yet",
-                mode.value
-            );
-            self.error(Code::NotRun, mode.span, message);
-        }
-        let Some(path) = section.some_text("path") else {
-            self.error(Code::Missing, entry.key, "a health check without `path`");
-            return None;
-        };
-        if path.value.contains("://") {
-            let message = format!("`{}` is no path", path.value);
-            let one = Diagnostic::error(Code::OutOfRange, path.span, message);
-            self.found
-                .push(one.help("such as `/health`; `hostname`, `port` and `scheme` say the rest"));
-        }
-        let path = path.value;
-        let path = if path.starts_with('/') {
-            path.to_owned()
-        } else {
-            format!("/{path}")
-        };
-        let status = section
-            .number("status")
-            .map(|it| it.value)
-            .filter(|it| *it != 0);
-        let expect = match status {
-            Some(status) => NumberRange {
-                min: status,
-                max: status,
-            },
-            None => NumberRange { min: 200, max: 399 },
-        };
-        let headers = section.map("headers").iter();
-        let headers = headers.map(|(name, value)| (canonical(&name.value), value.value.clone()));
-        let check = HttpCheck {
-            method: section
-                .some_text("method")
-                .map_or("GET", |it| it.value)
-                .to_ascii_uppercase(),
-            path,
-            host: section.some_text("hostname").map(|it| it.value.to_owned()),
-            headers: headers.collect(),
-            expect: vec![expect],
-            body: None,
-        };
-        let tls = section
-            .some_text("scheme")
-            .map_or(https, |it| it.value == "https");
-        let kind = if tls {
-            CheckKind::Https(check)
-        } else {
-            CheckKind::Http(check)
-        };
-        let at = entry.key;
-        let seconds = |seconds| Spanned::new(Duration::from_secs(seconds), at);
-        let port = section
-            .number("port")
-            .map(|port| Spanned::new(u16::try_from(port.value).unwrap_or(0), port.span));
-        let retries = section
-            .number("retries")
-            .and_then(|it| u16::try_from(it.value).ok());
-        Some(Spanned::new(
-            HealthCheckDraft {
-                kind: Some(Spanned::new(kind, at)),
-                interval: section.duration("interval").or(Some(seconds(30))),
-                unhealthy_interval: section.duration("unhealthyInterval"),
-                timeout: section.duration("timeout").or(Some(seconds(5))),
-                healthy_threshold: Some(Spanned::new(1, at)),
-                unhealthy_threshold: Some(Spanned::new(retries.unwrap_or(1).max(1), at)),
-                port,
-                ..HealthCheckDraft::default()
-            },
-            at,
-        ))
     }
 
     /// How servers are spoken to.

@@ -133,7 +133,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes_but(
         "http.services.*.loadBalancer.healthCheck.mode",
         Text,
-        "`http`; not yet: `grpc`",
+        "`http`, `grpc`: the server as a whole is asked for, and `SERVING` alone passes",
     ),
     yes("http.services.*.loadBalancer.healthCheck.path", Text),
     yes("http.services.*.loadBalancer.healthCheck.method", Text),

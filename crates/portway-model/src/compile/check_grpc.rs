@@ -1,0 +1,65 @@
+//! Checks by gRPC.
+
+use super::Compiler;
+use super::expressions::reversed;
+use super::limits::within;
+use super::text::{Use, check_header_name, check_path, check_text};
+use crate::check_grpc::{GrpcCall, GrpcCheck};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::span::Span;
+
+/// The highest status code that may be expected: gRPC has 17, the matcher of AWS knows up to this.
+const MAX_CODE: i64 = 99;
+
+/// Header fields that a call has by itself.
+const OWN_FIELDS: [&str; 6] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "te",
+    "transfer-encoding",
+];
+
+impl Compiler<'_> {
+    pub(super) fn check_grpc(&mut self, check: &GrpcCheck, span: Span) {
+        let found = &mut self.found;
+        match &check.call {
+            GrpcCall::Health { service } => {
+                check_text(found, "a service of gRPC", service, Use::Target, span);
+            }
+            GrpcCall::Method { path, codes } => {
+                check_path(found, "a method of gRPC", path, span);
+                if codes.is_empty() {
+                    let message = "a check that no status code passes";
+                    found.push(
+                        Diagnostic::error(Code::Missing, span, message)
+                            .help("say which codes pass, such as 0 or `0-99`"),
+                    );
+                }
+                for range in codes {
+                    for code in [range.min, range.max] {
+                        within(found, "a status code of gRPC", code, (0, MAX_CODE), span);
+                    }
+                    if range.min > range.max {
+                        found.push(reversed(range, span));
+                    }
+                }
+            }
+        }
+        if let Some(authority) = &check.authority {
+            check_text(found, "the host of a check", authority, Use::Target, span);
+        }
+        for (name, value) in &check.metadata {
+            check_header_name(found, name, span);
+            check_text(found, "a header's value", value, Use::HeaderValue, span);
+            let lower = name.to_ascii_lowercase();
+            if OWN_FIELDS.contains(&lower.as_str()) || lower.starts_with("grpc-") {
+                let message = format!("`{name}` is of the call itself");
+                found.push(Diagnostic::error(Code::Conflict, span, message).help(
+                    "leave it away; `host` of the check says the authority, `timeout` the time",
+                ));
+            }
+        }
+    }
+}
