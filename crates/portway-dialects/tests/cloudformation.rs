@@ -133,6 +133,33 @@ fn judge(text: &str, given: &Given) -> (String, Option<Snapshot>, Diagnostics) {
 }
 
 #[test]
+fn checks_by_grpc_are_read_though_requests_are_not_forwarded() {
+    let group = |more: &str| {
+        format!(
+            "Resources:\n  Calls:\n    Type: AWS::ElasticLoadBalancingV2::TargetGroup\n    Properties:\n      \
+             Port: 50051\n      Protocol: HTTP\n      ProtocolVersion: GRPC\n{more}"
+        )
+    };
+    for (more, expected) in [
+        (
+            "",
+            "grpc = { method = \"/AWS.ALB/healthcheck\", codes = 12 }",
+        ),
+        (
+            "      HealthCheckProtocol: HTTPS\n      HealthCheckPath: /a.B/C\n      Matcher: {GrpcCode: '0,5-99'}\n",
+            "grpcs = { method = \"/a.B/C\", codes = [0, \"5-99\"] }",
+        ),
+    ] {
+        let (printed, _, found) = judge(&group(more), &Given::default());
+        assert!(printed.contains(expected), "{printed}");
+        assert!(printed.contains("ELB-HealthChecker/2.0"), "{printed}");
+        let refused: Vec<&str> = found.iter().map(|it| it.message.as_str()).collect();
+        let version = "requests by gRPC are not forwarded yet: `ProtocolVersion` GRPC";
+        assert!(refused.contains(&version), "{refused:?}");
+    }
+}
+
+#[test]
 fn templates_are_read_and_their_native_form_means_the_same() {
     let mut refused = String::new();
     for path in golden("cloudformation") {
