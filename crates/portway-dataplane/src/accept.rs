@@ -450,6 +450,7 @@ pub(crate) fn seated(
         local: ends.1,
         tls: None,
         exchanges: 0,
+        born: worker.timers.now_short(),
         variables: Cell::default(),
         rare: OnceCell::new(),
     };

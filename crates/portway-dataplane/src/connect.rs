@@ -80,8 +80,13 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Upstream {
-    /// Keeps the connection for another exchange. False where it, or another in its place, had to go.
+    /// Keeps the connection for another exchange, unless it has served its last. False where it, or another in its place, had
+    /// to go because there are enough.
     pub(crate) fn give_back(self, connection: &Connection) -> bool {
+        let age = |born| connection.timer.age_of(born);
+        if self.pool.wears_out(&self.link, age) {
+            return true;
+        }
         if self.pool.is_private() {
             connection.rare().own.put(&self.pool, self.link)
         } else {
@@ -148,7 +153,7 @@ pub(crate) async fn connect(
             if matches!(&opened, Err(error) if !scarce::is_of_ours(error)) {
                 state.saw(Seen::NotConnected);
             }
-            pool.opened(opened?, way)
+            pool.opened(opened?, way, connection.worker.timers.now_short())
         }
     };
     state.saw(Seen::Connected);

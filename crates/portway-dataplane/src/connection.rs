@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) tls: Option<Box<TlsDetails>>,
     /// Exchanges before the current one.
     pub(crate) exchanges: u32,
+    /// The tick at which it was accepted; those of 13 years fit.
+    pub(crate) born: u32,
     /// Variables that live as long as the connection; none is made where no rule sets one.
     pub(crate) variables: Cell<Option<Box<Variables>>>,
     /// What few connections have.
@@ -337,10 +339,16 @@ impl Connection {
         configured.is_some_and(|(listener, _)| listener.lenient_heads)
     }
 
-    /// Client connections are closed after their first response.
+    /// The client's connection is closed after the response to this request.
     pub(crate) fn closes(&self) -> bool {
         let configured = self.generation.plane.listener(self.listener);
-        configured.is_some_and(|(listener, _)| listener.close)
+        configured.is_some_and(|(listener, _)| {
+            let number = self.exchanges.saturating_add(1);
+            listener.close
+                || listener
+                    .life
+                    .ends_with(number, || self.timer.age_of(self.born))
+        })
     }
 
     /// Connections to targets are closed after one response to this client.

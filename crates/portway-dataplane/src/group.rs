@@ -4,7 +4,7 @@ use crate::later::{Later, LaterGroup};
 use crate::live::{Health, TargetState};
 use crate::log_buffers::LogBuffers;
 use crate::plane::{GroupParts, Plane};
-use crate::pool::Pool;
+use crate::pool::{Keeping, Pool};
 use crate::timer::{TICK, Timer};
 use crate::worker::Worker;
 use portway_core::balance::{
@@ -454,15 +454,19 @@ impl GroupRun {
             Arc::new(Candidates::new(candidates(group, &parts.numbers))),
             Arc::clone(&parts.turns),
         );
-        let limit = usize::try_from(group.pool_size).unwrap_or(usize::MAX);
+        let keeping = Keeping {
+            limit: usize::try_from(group.pool_size).unwrap_or(usize::MAX),
+            reuse: group.connection_reuse,
+            life: group.life,
+        };
         let targets = parts.targets.iter().enumerate();
         let pool = |(index, target): (usize, &Arc<TargetState>)| {
             let kept = before.get(&Reached::of(group, parts, index, target));
-            if let Some(kept) = kept.filter(|it| it.keeps(limit, group.connection_reuse)) {
+            if let Some(kept) = kept.filter(|it| it.keeping() == keeping) {
                 return Rc::clone(kept);
             }
             let metrics = metrics(index);
-            Rc::new(Pool::new(limit, group.connection_reuse, target, metrics))
+            Rc::new(Pool::new(keeping, target, metrics))
         };
         let pools = targets.map(pool).collect();
         let timed = group.algorithm == Configured::LeastTime;

@@ -173,6 +173,7 @@ fn beside(connection: &Connection) -> Connection {
         timer: connection.worker.timers.register(),
         tls: None,
         exchanges: connection.exchanges,
+        born: connection.born,
         variables: Cell::default(),
         rare: OnceCell::new(),
     }

@@ -7,6 +7,7 @@
 use crate::live::TargetState;
 use crate::scarce;
 use crate::stream::Stream;
+use portway_model::life::ConnectionLife;
 use portway_model::settings::ConnectionReuse;
 use portway_telemetry::metrics::TargetMetrics;
 use std::cell::{Cell, RefCell};
@@ -16,15 +17,26 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError, Weak};
+use std::time::Duration;
 
 /// What a worker keeps of a target, and its way to what the others keep.
 #[derive(Debug)]
 pub(crate) struct Pool {
     shelf: Arc<Shelf>,
     target: Arc<TargetState>,
-    limit: usize,
-    reuse: ConnectionReuse,
+    keeping: Keeping,
     metrics: Arc<TargetMetrics>,
+}
+
+/// How connections of a group are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Keeping {
+    /// Those of all workers together that are kept.
+    pub(crate) limit: usize,
+    /// Who may have one.
+    pub(crate) reuse: ConnectionReuse,
+    /// How long one is used.
+    pub(crate) life: ConnectionLife,
 }
 
 /// How a connection was made; one made in another way is not used. A target may come to have another address, and
@@ -46,10 +58,25 @@ pub(crate) struct Way {
 pub(crate) struct Link {
     pub(crate) stream: Stream,
     way: Way,
-    /// It has served more than one exchange.
-    proven: bool,
+    age: Age,
     open: Open,
     descriptor: scarce::Upstream,
+}
+
+/// How much a connection was used.
+#[derive(Debug, Clone, Copy)]
+struct Age {
+    /// Exchanges that it served, with the one of now.
+    exchanges: u32,
+    /// The tick at which it was made.
+    born: u32,
+}
+
+impl Age {
+    /// It has served more than one exchange.
+    fn is_proven(self) -> bool {
+        self.exchanges > 1
+    }
 }
 
 /// Counts an open connection, unless another counts it from now on.
@@ -69,7 +96,7 @@ impl Drop for Open {
 struct Idle {
     stream: Stream,
     way: Way,
-    proven: bool,
+    age: Age,
     since: u64,
     descriptor: scarce::Upstream,
 }
@@ -144,18 +171,16 @@ impl Shelves {
 }
 
 impl Pool {
-    /// A pool that keeps a connection where all workers together keep less than `limit`, and gives them out as `reuse` says.
+    /// A pool that keeps connections so.
     pub(crate) fn new(
-        limit: usize,
-        reuse: ConnectionReuse,
+        keeping: Keeping,
         target: &Arc<TargetState>,
         metrics: Arc<TargetMetrics>,
     ) -> Self {
         Self {
             shelf: target.shelves().another(),
             target: Arc::clone(target),
-            limit,
-            reuse,
+            keeping,
             metrics,
         }
     }
@@ -165,9 +190,9 @@ impl Pool {
         &self.target
     }
 
-    /// True where it keeps so many and gives them out so.
-    pub(crate) fn keeps(&self, limit: usize, reuse: ConnectionReuse) -> bool {
-        self.limit == limit && self.reuse == reuse
+    /// How it keeps them.
+    pub(crate) fn keeping(&self) -> Keeping {
+        self.keeping
     }
 
     /// What this worker counts for the target.
@@ -176,17 +201,19 @@ impl Pool {
     }
 
     /// Counts a connection that was just made.
-    pub(crate) fn opened(&self, stream: Stream, way: Way) -> Link {
+    /// `born`: the tick of now.
+    pub(crate) fn opened(&self, stream: Stream, way: Way, born: u32) -> Link {
         self.metrics.connections.add(1);
         self.metrics.connections_open.up();
-        self.link(stream, way, false, scarce::Upstream::new())
+        let age = Age { exchanges: 1, born };
+        self.link(stream, way, age, scarce::Upstream::new())
     }
 
-    fn link(&self, stream: Stream, way: Way, proven: bool, descriptor: scarce::Upstream) -> Link {
+    fn link(&self, stream: Stream, way: Way, age: Age, descriptor: scarce::Upstream) -> Link {
         Link {
             stream,
             way,
-            proven,
+            age,
             open: Open(Some(Arc::clone(&self.metrics))),
             descriptor,
         }
@@ -194,12 +221,12 @@ impl Pool {
 
     /// True where clients' connections keep their connections to themselves, as [`Own`].
     pub(crate) fn is_private(&self) -> bool {
-        self.reuse == ConnectionReuse::Never
+        self.keeping.reuse == ConnectionReuse::Never
     }
 
     /// Whether an exchange may have a connection that served others; `first`: it is the first of its client's connection.
     fn lends(&self, proven: bool, first: bool) -> bool {
-        match self.reuse {
+        match self.keeping.reuse {
             ConnectionReuse::Never => false,
             ConnectionReuse::Safe => !first,
             ConnectionReuse::Aggressive => !first || proven,
@@ -213,7 +240,7 @@ impl Pool {
             return None;
         }
         self.metrics.connections_reused.add(1);
-        link.proven = true;
+        link.age.exchanges = link.age.exchanges.saturating_add(1);
         Some(link)
     }
 
@@ -222,7 +249,7 @@ impl Pool {
         let shelves = self.target.shelves();
         shelves.idle.fetch_sub(1, Ordering::Relaxed);
         self.metrics.connections_idle.down();
-        self.link(idle.stream, idle.way, idle.proven, idle.descriptor)
+        self.link(idle.stream, idle.way, idle.age, idle.descriptor)
     }
 
     /// A connection for the next request, opened in this way. `first`: the request is the first of its client's connection.
@@ -231,7 +258,7 @@ impl Pool {
         if !self.lends(true, first) {
             return None;
         }
-        let fits = |one: &Idle| one.way == *way && self.lends(one.proven, first);
+        let fits = |one: &Idle| one.way == *way && self.lends(one.age.is_proven(), first);
         loop {
             // The lock is given back before the kernel is asked.
             let found = take_last(&mut self.shelf.lock(), fits);
@@ -253,9 +280,15 @@ impl Pool {
         }
     }
 
+    /// True where the connection has served its last exchange.
+    pub(crate) fn wears_out(&self, link: &Link, age_of: impl FnOnce(u32) -> Duration) -> bool {
+        let Age { exchanges, born } = link.age;
+        self.keeping.life.ends_with(exchanges, || age_of(born))
+    }
+
     /// Keeps a connection whose last exchange is over; `now` in ticks. False where there are enough: then it is closed.
     pub(crate) fn put(&self, link: Link, now: u64) -> bool {
-        if !self.target.shelves().count(self.limit) {
+        if !self.target.shelves().count(self.keeping.limit) {
             return false;
         }
         self.shelf.lock().push_back(link.idle(now));
@@ -305,7 +338,7 @@ impl Link {
         Idle {
             stream: self.stream,
             way: self.way,
-            proven: self.proven,
+            age: self.age,
             since,
             descriptor: self.descriptor,
         }

@@ -139,6 +139,12 @@ impl Timers {
         self.now.get()
     }
 
+    /// The lower half of [`Timers::now`]: ages are told from it, of 13 years at most.
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+    pub(crate) fn now_short(&self) -> u32 {
+        self.now.get() as u32
+    }
+
     /// Expires every connection that waits for its next request; `first`: also those that wait for their first, or were just served.
     pub(crate) fn expire_resting(&self, first: bool) {
         self.expire(|slot| slot.is_over(first));
@@ -364,6 +370,11 @@ impl Timer {
     /// Ticks since the start: a coarse clock.
     pub(crate) fn now(&self) -> u64 {
         self.timers.now()
+    }
+
+    /// How long ago the tick `born` of [`Timers::now_short`] was.
+    pub(crate) fn age_of(&self, born: u32) -> Duration {
+        TICK * self.timers.now_short().wrapping_sub(born)
     }
 
     /// Expires after this time, in place of what was set before.

@@ -6,6 +6,7 @@
 use crate::action::Rule;
 use crate::address::{BindAddress, TargetAddress};
 use crate::expression::{StoredCounter, Template};
+use crate::life::ConnectionLifeDraft;
 use crate::log::LogDestination;
 use crate::min_rate::MinRate;
 use crate::name::Name;
@@ -174,6 +175,8 @@ pub struct ListenerDraft {
     pub max_connections: Option<Spanned<u32>>,
     /// Connections a second that rules of the connection phase let in; more wait.
     pub max_session_rate: Option<Spanned<u32>>,
+    /// How long a client's connection is used.
+    pub life: ConnectionLifeDraft,
     /// Bytes of a request head at most.
     pub head_bytes: Option<Spanned<u32>>,
     /// Access log.
@@ -219,6 +222,7 @@ impl ListenerDraft {
             accept_proxy: None,
             max_connections: None,
             max_session_rate: None,
+            life: ConnectionLifeDraft::default(),
             head_bytes: None,
             access_log: None,
             log: Vec::new(),
@@ -473,6 +477,8 @@ pub struct GroupDraft {
     pub full_connections: Option<Spanned<u32>>,
     /// Idle connections kept per target, all workers together.
     pub pool_size: Option<Spanned<u32>>,
+    /// How long a connection to a target is used.
+    pub life: ConnectionLifeDraft,
     /// Which of them an exchange may have.
     pub connection_reuse: Option<Spanned<ConnectionReuse>>,
     /// The PROXY protocol is sent to targets.
@@ -528,6 +534,7 @@ impl GroupDraft {
             full_connections: None,
             pool_size: None,
             connection_reuse: None,
+            life: ConnectionLifeDraft::default(),
             send_proxy: None,
             log: Vec::new(),
             log_health_checks: None,

@@ -29,6 +29,7 @@ pub mod draft;
 pub mod expression;
 mod ids;
 pub mod jwt;
+pub mod life;
 pub mod lift;
 pub mod limit;
 pub mod log;

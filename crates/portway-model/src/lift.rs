@@ -271,6 +271,7 @@ impl Lift<'_> {
             accept_proxy: unless(&listener.accept_proxy, &false),
             max_connections: unless(&listener.max_connections, &defaults::MAX_CONNECTIONS),
             max_session_rate: unless(&listener.max_session_rate, &0),
+            life: listener.life.into(),
             head_bytes: unless(&listener.head_bytes, &defaults::HEAD_BYTES),
             access_log: listener
                 .access_log
@@ -389,6 +390,7 @@ impl Lift<'_> {
             keep_when_down: unless(&group.keep_when_down, &false),
             full_connections: unless(&group.full_connections, &0),
             pool_size: unless(&group.pool_size, &defaults::POOL_SIZE),
+            life: group.life.into(),
             connection_reuse: unless(&group.connection_reuse, &defaults::CONNECTION_REUSE),
             log: bare(&group.log),
             log_health_checks: unless(&group.log_health_checks, &false),

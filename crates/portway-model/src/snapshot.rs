@@ -9,6 +9,7 @@ use crate::check::{CheckKind, Observation};
 use crate::choice::{Algorithm, FirstAddress, MinHealthy, RetryOn, RetryTo, StickyCookie};
 use crate::draft::{LogFormat, Verify};
 use crate::expression::{StoredCounter, Template};
+use crate::life::ConnectionLife;
 use crate::log::LogDestination;
 use crate::min_rate::MinRate;
 use crate::name::Name;
@@ -172,6 +173,8 @@ pub struct Listener {
     pub max_connections: u32,
     /// Connections a second that rules of the connection phase let in; 0: no limit.
     pub max_session_rate: u32,
+    /// How long a client's connection is used.
+    pub life: ConnectionLife,
     /// Bytes of a request head at most.
     pub head_bytes: u32,
     /// Access log; `None`: records are not written.
@@ -431,6 +434,8 @@ pub struct TargetGroup {
     pub full_connections: u32,
     /// Idle connections kept per target, all workers together.
     pub pool_size: u32,
+    /// How long a connection to a target is used.
+    pub life: ConnectionLife,
     /// Which of them an exchange may have.
     pub connection_reuse: ConnectionReuse,
     /// The PROXY protocol is sent to targets.

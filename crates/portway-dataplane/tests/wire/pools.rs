@@ -205,6 +205,76 @@ fn idle_connections_are_closed_after_their_time() {
     proxy.finish(2);
 }
 
+#[test]
+fn connections_are_used_as_often_as_said() {
+    // What the group says, and how many connections five requests take.
+    for (settings, expected) in [
+        ("", 1),
+        ("max_connection_requests = 1", 5),
+        ("max_connection_requests = 2", 3),
+        (
+            "max_connection_requests = 2\nconnection_reuse = \"never\"",
+            3,
+        ),
+        ("max_connection_requests = 5", 1),
+        ("max_connection_age = \"1h\"", 1),
+    ] {
+        let target = Target::saying("ok").unwrap();
+        let proxy = Proxy::start(&simple("", settings, &[target.address()]));
+        let mut client = proxy.client();
+        for _ in 0..5 {
+            assert_eq!(status(&ask(&mut client, GET)), "200");
+        }
+        assert_eq!(target.connections(), expected, "{settings}");
+        drop(client);
+        proxy.finish(5);
+    }
+}
+
+/// True where the client is told that this answer is the last.
+fn closes(answer: &str) -> bool {
+    assert_eq!(status(answer), "200");
+    answer.to_lowercase().contains("connection: close")
+}
+
+#[test]
+fn clients_are_told_which_request_of_a_connection_is_the_last() {
+    for last in [1, 3] {
+        let target = Target::saying("ok").unwrap();
+        let settings = format!("max_connection_requests = {last}");
+        let proxy = Proxy::start(&simple(&settings, "", &[target.address()]));
+        let mut client = proxy.client();
+        for number in 1..=last {
+            assert_eq!(closes(&ask(&mut client, GET)), number == last);
+        }
+        assert!(client.until_end().unwrap().0.is_empty());
+        drop(client);
+        proxy.finish(last);
+    }
+}
+
+#[test]
+fn connections_that_are_old_serve_one_more_request() {
+    let target = Target::saying("ok").unwrap();
+    let aged = "max_connection_age = \"200ms\"";
+    let proxy = Proxy::start(&simple(aged, aged, &[target.address()]));
+    let mut client = proxy.client();
+    let mut asked = 1;
+    while !closes(&ask(&mut client, GET)) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        asked += 1;
+    }
+    assert!(asked > 1);
+    assert!(client.until_end().unwrap().0.is_empty());
+    // That to the target is as old.
+    assert!(portway_testkit::peer::eventually(|| {
+        ask(&mut proxy.client(), GET);
+        asked += 1;
+        target.connections() == 2
+    }));
+    proxy.finish(asked);
+}
+
 /// A target that serves the first request and closes its connection in this way at the second; all others it serves.
 fn fickle(close: impl Fn(Wire) -> io::Result<()> + Send + Sync + 'static) -> Target {
     Target::start(move |connection, mut wire| {

@@ -38,6 +38,8 @@ fields!(GroupDraft {
     "full_connections" => full_connections,
     "pool_size" => pool_size,
     "connection_reuse" => connection_reuse,
+    "max_connection_requests" => life.max_requests,
+    "max_connection_age" => life.max_age,
     "send_proxy" => send_proxy,
     "log" => log,
     "log_health_checks" => log_health_checks,

@@ -25,6 +25,8 @@ fields!(ListenerDraft {
     "accept_proxy" => accept_proxy,
     "max_connections" => max_connections,
     "max_session_rate" => max_session_rate,
+    "max_connection_requests" => life.max_requests,
+    "max_connection_age" => life.max_age,
     "head_bytes" => head_bytes,
     "known_as" => known_as,
     "number" => number,

@@ -114,6 +114,7 @@ impl Compiler<'_> {
             keep_when_down: draft.keep_when_down.is_some_and(|x| x.value),
             full_connections: draft.full_connections.map_or(0, |x| x.value),
             pool_size: draft.pool_size.map_or(defaults::POOL_SIZE, |x| x.value),
+            life: super::life::life(&mut self.found, &draft.life, protocol),
             connection_reuse: draft
                 .connection_reuse
                 .map_or(defaults::CONNECTION_REUSE, |x| x.value),

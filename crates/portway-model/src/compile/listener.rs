@@ -117,6 +117,7 @@ impl Compiler<'_> {
                 .max_connections
                 .map_or(defaults::MAX_CONNECTIONS, |x| x.value),
             max_session_rate: draft.max_session_rate.map_or(0, |x| x.value),
+            life: super::life::life(&mut self.found, &draft.life, protocol),
             head_bytes: draft.head_bytes.map_or(defaults::HEAD_BYTES, |x| x.value),
             access_log: access_log.transpose()?,
             log: super::log::destinations(&draft.log),

@@ -17,6 +17,7 @@ mod cors;
 mod expressions;
 mod group;
 mod jwt;
+mod life;
 pub mod limits;
 mod listener;
 pub mod log;

@@ -6,6 +6,7 @@ use portway_model::action::Phase;
 use portway_model::address::{BindAddress, Host, TargetAddress, UnixSocket};
 use portway_model::draft::*;
 use portway_model::expression::{Scope, StoredCounter, Template, TemplatePart, TextMatch, Value};
+use portway_model::life::ConnectionLifeDraft;
 use portway_model::log::{
     Facility, LogDestination, LogHostname, LogLevel, Sample, Syslog, SyslogAddress, SyslogForm,
 };
@@ -481,6 +482,7 @@ impl Choices {
         draft.accept_proxy = self.setting(|c| c.one_in(2));
         draft.max_connections = self.setting(|c| c.below(1_000_000));
         draft.max_session_rate = self.setting(|c| c.below(1_000_000));
+        draft.life = self.life();
         draft.head_bytes = self.setting(|c| c.below(1_000_000) + 1_024);
         draft.access_log = self.setting(|c| c.access_log(tls));
         draft.error_pages = self.error_pages(Place {
@@ -492,6 +494,13 @@ impl Choices {
         draft.close = self.setting(|c| c.one_in(2));
         draft.close_targets = self.setting(|c| c.one_in(2));
         draft.ignore_probes = self.setting(|c| c.one_in(2));
+    }
+
+    fn life(&mut self) -> ConnectionLifeDraft {
+        ConnectionLifeDraft {
+            max_requests: self.setting(|c| c.below(10_000)),
+            max_age: self.setting(Self::duration),
+        }
     }
 
     fn error_answer(&mut self, place: Place) -> ErrorAnswer<Named> {
@@ -691,6 +700,7 @@ impl Choices {
         draft.retry_idempotent_only = self.setting(|c| c.one_in(2));
         draft.max_connections = self.setting(|c| c.below(1_000));
         draft.max_pending = self.setting(|c| c.below(1_000));
+        draft.life = self.life();
         draft.pool_size = self.setting(|c| c.below(65_537));
         draft.connection_reuse = self.setting(|c| {
             let others = [

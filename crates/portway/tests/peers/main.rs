@@ -56,6 +56,7 @@ mod reload_cases;
 mod reload_files;
 mod reload_tls;
 mod reload_turns;
+mod connection_life;
 mod control_changes;
 mod control_servers;
 mod control_socket;

@@ -20,6 +20,10 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(60);
 /// How often clients commonly say over a WebSocket that they are there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long an application load balancer uses a connection of a client.
+const CLIENT_KEEP_ALIVE: Duration = Duration::from_secs(3600);
+/// Attributes that only application load balancers have, beside `routing.*`.
+const OF_APPLICATION: [&str; 2] = ["idle_timeout.timeout_seconds", "client_keep_alive.seconds"];
 /// The same for a network load balancer.
 const IDLE_TCP: Duration = Duration::from_secs(350);
 /// Which protocols belong to which load balancer.
@@ -117,6 +121,10 @@ impl<'r> Lowering<'r, '_, '_> {
         listener.binds.push(self.bind(owner, both, port));
         listener.protocol = Some(protocol);
         listener.timeouts.tunnel = bare(idle);
+        if protocol.value.is_http() {
+            let age = seconds(attributes, "client_keep_alive.seconds").unwrap_or(CLIENT_KEEP_ALIVE);
+            listener.life.max_age = bare(age);
+        }
         let complete = self.tls(object, resource, protocol.value, &mut listener);
         if let Some(balancer) = balancer {
             let groups = balancer.texts("SecurityGroups");
@@ -234,8 +242,7 @@ impl<'r> Lowering<'r, '_, '_> {
         let both = [balancer.object("LoadBalancerAttributes"), own];
         for attributes in both.into_iter().flatten() {
             for (key, place) in attributes.places() {
-                let of_application =
-                    key.starts_with("routing.") || key == "idle_timeout.timeout_seconds";
+                let of_application = key.starts_with("routing.") || OF_APPLICATION.contains(&key);
                 let of_network = key == "tcp.idle_timeout.seconds";
                 if (of_application && !http) || (of_network && http) {
                     let kind = if of_application {

@@ -21,7 +21,7 @@ const BIG: i64 = i32::MAX as i64;
 /// Attributes of load balancers.
 const BALANCER_ATTRIBUTES: &[Property] = properties! {
     "idle_timeout.timeout_seconds": Number(1, 4000) => Supported;
-    "client_keep_alive.seconds": Number(60, 604_800) => NoEffect("a connection may last as long as it is used");
+    "client_keep_alive.seconds": Number(60, 604_800) => Supported;
     "routing.http.xff_header_processing.mode": Word(&["append", "preserve", "remove"]) => Supported;
     "routing.http.xff_client_port.enabled": Boolean => Supported;
     "routing.http.preserve_host_header.enabled": Boolean => Supported;

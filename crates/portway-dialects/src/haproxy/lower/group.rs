@@ -63,6 +63,9 @@ impl Lowering<'_, '_, '_> {
         self.health_check(proxy, &servers, &mut group);
         group.timeouts = timeouts(proxy);
         self.retries(proxy, &mut group);
+        // The first request of a connection is no reuse.
+        let reuse = servers.iter().find_map(|server| server.options.max_reuse);
+        group.life.max_requests = reuse.map(|it| it.map(|times| times.saturating_add(1)));
         group.pool_size = servers.iter().find_map(|server| server.options.pool_max);
         if group.protocol.is_some_and(|it| it.value.is_http()) {
             let safe = Spanned::new(ConnectionReuse::Safe, proxy.name.span);

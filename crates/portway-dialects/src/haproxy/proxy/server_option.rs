@@ -108,6 +108,7 @@ pub(crate) struct ServerOptions {
     pub(crate) source: Option<Spanned<SourceAddress>>,
     pub(crate) user_timeout: Option<Spanned<Duration>>,
     pub(crate) pool_max: Option<Spanned<u32>>,
+    pub(crate) max_reuse: Option<Spanned<u32>>,
     pub(crate) pool_idle: Option<Spanned<Duration>>,
 }
 
@@ -215,7 +216,8 @@ fn valued(
         "minconn" => own.minconn = Some(number(value, 0, large, reader)?),
         "maxqueue" => own.maxqueue = Some(number(value, 0, large, reader)?),
         "id" => own.id = Some(number(value, 1, large, reader)?),
-        "pool-max-conn" => own.pool_max = pool_max(value, reader),
+        "pool-max-conn" => own.pool_max = limit(value, reader),
+        "max-reuse" => own.max_reuse = limit(value, reader),
         "pool-purge-delay" => own.pool_idle = Some(time(value, reader)?),
         "slowstart" => own.slowstart = Some(time(value, reader)?),
         "tcp-ut" => own.user_timeout = keep_alive::user_timeout(value, reader),
@@ -342,7 +344,7 @@ fn address(value: &Word, reader: &mut Reader<'_>) -> Option<Spanned<IpAddr>> {
 }
 
 /// `-1` is no limit.
-fn pool_max(value: &Word, reader: &mut Reader<'_>) -> Option<Spanned<u32>> {
+fn limit(value: &Word, reader: &mut Reader<'_>) -> Option<Spanned<u32>> {
     if value.as_str() == "-1" {
         return None;
     }

@@ -382,6 +382,13 @@ impl<'l> Lowering<'l> {
         let read = said("readTimeout").or(Some(Spanned::bare(READ)));
         listener.timeouts.request_head = read;
         listener.timeouts.client = read.max_by(said("writeTimeout"));
+        let transport = entry.section.section("transport");
+        let requests = transport.and_then(|it| it.number("keepAliveMaxRequests"));
+        listener.life.max_requests = requests
+            .filter(|it| it.value > 0)
+            .map(|it| it.map(|most| u32::try_from(most).unwrap_or(u32::MAX)));
+        let age = transport.and_then(|it| it.duration("keepAliveMaxTime"));
+        listener.life.max_age = age.filter(|it| !it.value.is_zero());
         let idle = said("idleTimeout");
         listener.timeouts.keep_alive = idle.or(Some(Spanned::bare(IDLE)));
         if let Some(idle) = idle.filter(|it| it.value <= HEARTBEAT) {

@@ -128,8 +128,8 @@ pub(crate) const ROWS: &[Row] = &[
         Duration,
         "3 minutes without it",
     ),
-    not_yet("entryPoints.*.transport.keepAliveMaxRequests", Number, ""),
-    not_yet("entryPoints.*.transport.keepAliveMaxTime", Duration, ""),
+    yes("entryPoints.*.transport.keepAliveMaxRequests", Number),
+    yes("entryPoints.*.transport.keepAliveMaxTime", Duration),
     not_yet("entryPoints.*.udp", Free, ""),
     yes("providers", Section),
     no_effect(
