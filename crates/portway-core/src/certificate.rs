@@ -3,6 +3,7 @@
 //! Nothing is verified: who asks has a certificate whose handshake succeeded. It is read where it is asked for, without
 //! a copy; what does not fit RFC 5280 gives `None`, never a panic.
 
+mod key;
 mod name;
 
 use crate::der::{self, Der, Tag};
@@ -25,6 +26,8 @@ pub struct Certificate<'d> {
     pub not_after: Time<'d>,
     /// Object identifier of the algorithm of its key.
     key_algorithm: &'d [u8],
+    /// SubjectPublicKeyInfo: its key with everything that is said of it.
+    public_key: &'d [u8],
     /// Object identifier of the algorithm of its signature.
     signature_algorithm: &'d [u8],
 }
@@ -72,8 +75,8 @@ impl<'d> Certificate<'d> {
         let mut validity = Der(body.take(Tag::SEQUENCE)?);
         let (not_before, not_after) = (time(&mut validity)?, time(&mut validity)?);
         let subject = Name(body.take(Tag::SEQUENCE)?);
-        let mut key = Der(body.take(Tag::SEQUENCE)?);
-        let key_algorithm = Der(key.take(Tag::SEQUENCE)?).take(Tag::OBJECT)?;
+        let public_key = body.take(Tag::SEQUENCE)?;
+        let key_algorithm = Der(Der(public_key).take(Tag::SEQUENCE)?).take(Tag::OBJECT)?;
         let signature_algorithm = Der(whole.take(Tag::SEQUENCE)?).take(Tag::OBJECT)?;
         Some(Self {
             version,
@@ -86,6 +89,7 @@ impl<'d> Certificate<'d> {
             not_before,
             not_after,
             key_algorithm,
+            public_key,
             signature_algorithm,
         })
     }

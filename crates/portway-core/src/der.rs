@@ -13,6 +13,7 @@ pub(crate) struct Tag(pub(crate) u8);
 
 impl Tag {
     pub(crate) const INTEGER: Tag = Tag(0x02);
+    pub(crate) const BIT_STRING: Tag = Tag(0x03);
     pub(crate) const OBJECT: Tag = Tag(0x06);
     pub(crate) const UTC_TIME: Tag = Tag(0x17);
     pub(crate) const GENERALIZED_TIME: Tag = Tag(0x18);

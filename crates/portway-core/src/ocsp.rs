@@ -85,7 +85,6 @@ const SHA1: &[u8] = &[43, 14, 3, 2, 26];
 const SHA256: &[u8] = &[96, 134, 72, 1, 101, 3, 4, 2, 1];
 
 const ENUMERATED: Tag = Tag(0x0A);
-const BIT_STRING: Tag = Tag(0x03);
 const OCTET_STRING: Tag = Tag(0x04);
 const NULL: Tag = Tag(0x05);
 /// `[0] EXPLICIT` of several places.
@@ -119,7 +118,7 @@ impl<'d> Response<'d> {
         let signed = basic.whole(Tag::SEQUENCE)?;
         let algorithm = basic.whole(Tag::SEQUENCE)?;
         // A signature has whole bytes: no bit of the last is unused.
-        let signature = basic.take(BIT_STRING)?.strip_prefix(&[0])?;
+        let signature = basic.take(Tag::BIT_STRING)?.strip_prefix(&[0])?;
         let mut certificates = Vec::new();
         if let Some(all) = basic.take(FIRST) {
             let mut all = Der(Der(all).take(Tag::SEQUENCE)?);

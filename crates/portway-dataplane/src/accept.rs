@@ -449,6 +449,7 @@ pub(crate) fn seated(
         peer: ends.0,
         local: ends.1,
         tls: None,
+        behind_proxy: false,
         exchanges: 0,
         born: worker.timers.now_short(),
         variables: Cell::default(),

@@ -14,6 +14,7 @@ use crate::variables::Variables;
 use crate::worker::Worker;
 use portway_core::evaluate::{Fetched, TlsFacts};
 use portway_core::priority::Priority;
+use portway_core::proxy_protocol::Parts;
 use portway_core::stick::Event;
 use portway_model::action::End;
 use portway_model::defaults;
@@ -42,6 +43,8 @@ pub(crate) struct Connection {
     pub(crate) local: SocketAddr,
     pub(crate) timer: Timer,
     pub(crate) tls: Option<Box<TlsDetails>>,
+    /// It began with a header of the PROXY protocol that was believed.
+    pub(crate) behind_proxy: bool,
     /// Exchanges before the current one.
     pub(crate) exchanges: u32,
     /// The tick at which it was accepted; those of 13 years fit.
@@ -65,6 +68,8 @@ pub(crate) struct Rare {
     pub(crate) own: Own,
     /// What its rules say of its place among those that wait for a target.
     priority: Cell<Priority>,
+    /// What the header of the PROXY protocol told beside the addresses, if anything: well-formed parts.
+    proxied: Box<[u8]>,
     /// It was accepted by another listener.
     handed_over: Option<HandedOver>,
 }
@@ -407,6 +412,22 @@ impl Connection {
         if let Some(rare) = self.rare.get_mut() {
             rare.handed_over = Some(it);
         }
+    }
+
+    /// Remembers what a header of the PROXY protocol, which is believed, tells beside the addresses.
+    pub(crate) fn keep_proxied(&mut self, parts: Parts<'_>) {
+        self.behind_proxy = true;
+        if !parts.bytes().is_empty() {
+            self.rare();
+            if let Some(rare) = self.rare.get_mut() {
+                rare.proxied = parts.bytes().into();
+            }
+        }
+    }
+
+    /// What it told.
+    pub(crate) fn proxied(&self) -> Option<Parts<'_>> {
+        Parts::checked(&self.rare.get()?.proxied)
     }
 
     /// Keeps what a rule on the connection captured.

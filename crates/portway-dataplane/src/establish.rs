@@ -147,22 +147,23 @@ async fn behind_proxy(
     let begun = Instant::now();
     connection.timer.set(connection.head_timeout());
     let mut seen = 0;
-    let ends = poll_fn(|cx| match poll_header(connection, stream, &mut seen, cx) {
-        Poll::Ready(result) => Poll::Ready(result),
-        Poll::Pending => {
-            let timer = &connection.timer;
-            let absent = seen == 0;
-            timer
-                .poll(cx)
-                .map(|()| Err(NoHeader::of(io::ErrorKind::TimedOut, absent)))
-        }
-    })
+    let believed = header != ProxyHeader::Ignored;
+    let told = poll_fn(
+        |cx| match poll_header(connection, stream, &mut seen, believed, cx) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => {
+                let timer = &connection.timer;
+                let absent = seen == 0;
+                timer
+                    .poll(cx)
+                    .map(|()| Err(NoHeader::of(io::ErrorKind::TimedOut, absent)))
+            }
+        },
+    )
     .await;
-    match ends {
+    match told {
         Ok(ends) => {
-            if let Some(ends) = ends
-                && header != ProxyHeader::Ignored
-            {
+            if let Some(ends) = ends.filter(|_| believed) {
                 (connection.peer, connection.local) = (ends.source, ends.destination);
                 connection.timer.set_ends((ends.source, ends.destination));
             }
@@ -206,16 +207,18 @@ impl NoHeader {
     }
 }
 
-/// Looks at the header until it is whole, then takes it off the socket: what follows it may be TLS, which reads from
+/// Looks at the header until it is whole, remembers what it tells where it is `believed`, and takes it off the socket: what follows it may be TLS, which reads from
 /// the socket itself.
 fn poll_header(
-    connection: &Connection,
+    connection: &mut Connection,
     stream: &mut Stream,
     seen: &mut usize,
+    believed: bool,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Ends, NoHeader>> {
+    let worker = Rc::clone(&connection.worker);
     loop {
-        let mut buffer = connection.worker.buffers.lease();
+        let mut buffer = worker.buffers.lease();
         let spare = buffer.spare();
         let count = ready!(stream.poll_peek(cx, spare, *seen)).map_err(NoHeader::Broken)?;
         if count == 0 {
@@ -223,7 +226,12 @@ fn poll_header(
         }
         let came = spare.get(..count).unwrap_or_default();
         let (ends, length) = match read(came) {
-            Read::Whole(header, length) => (header.ends, length),
+            Read::Whole(header, length) => {
+                if believed {
+                    connection.keep_proxied(header.parts);
+                }
+                (header.ends, length)
+            }
             Read::Partial if count < MAX_HEADER => {
                 *seen = count;
                 continue;

@@ -31,6 +31,7 @@ use portway_core::http1::{
     Version,
 };
 use portway_core::priority::Priority;
+use portway_core::proxy_protocol::Parts;
 use portway_core::stick::{Entry, Event, Table};
 use portway_core::trace::{TraceContext, TracePart};
 use portway_model::action::End;

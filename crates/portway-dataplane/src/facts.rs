@@ -11,6 +11,14 @@ macro_rules! facts_of_connection {
             self.connection.listener_connections()
         }
 
+        fn proxy_received(&self) -> Option<bool> {
+            Some(self.connection.behind_proxy)
+        }
+
+        fn proxied(&self) -> Option<Parts<'_>> {
+            self.connection.proxied()
+        }
+
         fn tls(&self) -> Option<TlsFacts<'_>> {
             self.connection.tls_facts()
         }

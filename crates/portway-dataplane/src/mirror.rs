@@ -172,6 +172,7 @@ fn beside(connection: &Connection) -> Connection {
         local: connection.local,
         timer: connection.worker.timers.register(),
         tls: None,
+        behind_proxy: connection.behind_proxy,
         exchanges: connection.exchanges,
         born: connection.born,
         variables: Cell::default(),

@@ -3,7 +3,7 @@
 use crate::connection::{Connection, TlsDetails};
 use portway_core::certificate::Certificate;
 use portway_core::evaluate::openssl_cipher_name;
-use portway_core::proxy_protocol::{Ends, Tell, TellTls, write_v1, write_v2};
+use portway_core::proxy_protocol::{Ends, TYPE_OF_TLS, Tell, TellTls, write_v1, write_v2};
 use portway_model::settings::{ProxyPart, ProxyProtocol, SendProxy};
 use std::net::SocketAddr;
 
@@ -23,36 +23,67 @@ pub(crate) fn of(
     let mut out = Vec::new();
     match send.version {
         ProxyProtocol::V1 => write_v1(ends, &mut out),
-        ProxyProtocol::V2 => {
-            let tls = connection.tls.as_deref();
-            let subject = tls.and_then(common_name);
-            let told = |part| send.parts.contains(&part);
-            let tell = Tell {
-                alpn: tls
-                    .and_then(|tls| tls.alpn.as_deref())
-                    .filter(|_| told(ProxyPart::Alpn)),
-                authority: tls
-                    .and_then(|tls| Some(tls.sni.as_deref()?.as_bytes()))
-                    .filter(|_| told(ProxyPart::Authority)),
-                unique_id: request_id.filter(|_| told(ProxyPart::UniqueId)),
-                tls: told(ProxyPart::Tls).then(|| TellTls {
-                    spoken: tls.is_some(),
-                    certificate: tls.is_some_and(|tls| tls.certificate.is_some()),
-                    version: tls.map(|tls| tls.version.as_bytes()),
-                    common_name: subject.filter(|_| told(ProxyPart::CommonName)),
-                    cipher: tls
-                        .map(|tls| openssl_cipher_name(tls.cipher).as_bytes())
-                        .filter(|_| told(ProxyPart::Cipher)),
-                }),
-                checksum: told(ProxyPart::Checksum),
-            };
-            write_v2(ends, tell, &mut out);
-        }
+        ProxyProtocol::V2 => write_all(connection, send, ends, request_id, &mut out),
     }
     out.into()
+}
+
+/// Appends the header of version 2 with what is to be told.
+fn write_all(
+    connection: &Connection,
+    send: &SendProxy,
+    ends: Option<Ends>,
+    request_id: Option<&[u8]>,
+    out: &mut Vec<u8>,
+) {
+    let tls = connection.tls.as_deref();
+    let told = |part| send.parts.contains(&part);
+    let of_tls = |part| tls.filter(|_| told(part));
+    let subject = of_tls(ProxyPart::CommonName).and_then(common_name);
+    let shown = |part| of_tls(part).and_then(shown);
+    let key = shown(ProxyPart::Key).and_then(|it| it.key_with_bits());
+    let signature = shown(ProxyPart::Signature).map(|it| it.signature_algorithm());
+    let own = Tell {
+        alpn: of_tls(ProxyPart::Alpn).and_then(|tls| tls.alpn.as_deref()),
+        authority: of_tls(ProxyPart::Authority)
+            .and_then(|tls| Some(tls.sni.as_deref()?.as_bytes())),
+        unique_id: request_id.filter(|_| told(ProxyPart::UniqueId)),
+        tls: told(ProxyPart::Tls).then(|| TellTls {
+            spoken: tls.is_some(),
+            certificate: tls.is_some_and(|tls| tls.certificate.is_some()),
+            version: tls.map(|tls| tls.version.as_bytes()),
+            common_name: subject,
+            key: key.as_ref().map(String::as_bytes),
+            signature: signature.as_ref().map(String::as_bytes),
+            cipher: of_tls(ProxyPart::Cipher).map(|tls| openssl_cipher_name(tls.cipher).as_bytes()),
+        }),
+        checksum: told(ProxyPart::Checksum),
+        others: &[],
+    };
+    if send.pass_on.is_nothing() {
+        return write_v2(ends, own, out);
+    }
+    let received = connection.proxied().unwrap_or_default();
+    let passed: Vec<_> = received
+        .passable()
+        .filter(|(of, _)| send.pass_on.has(*of) && !own.says(*of))
+        .collect();
+    // That the client speaks no TLS with us says nothing where another has spoken it.
+    let elsewhere = passed.iter().any(|(of, _)| *of == TYPE_OF_TLS);
+    let told = Tell {
+        tls: own.tls.filter(|tls| tls.spoken || !elsewhere),
+        others: &passed,
+        ..own
+    };
+    write_v2(ends, told, out);
 }
 
 fn common_name(tls: &TlsDetails) -> Option<&[u8]> {
     let certificate = Certificate::read(tls.certificate.as_deref()?)?;
     certificate.subject.attribute("CN", 1)
+}
+
+/// The certificate that the client was shown.
+fn shown(tls: &TlsDetails) -> Option<Certificate<'_>> {
+    Certificate::read(tls.shown.as_ref()?.cert.first()?.as_ref())
 }

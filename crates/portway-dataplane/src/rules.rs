@@ -21,6 +21,7 @@ use portway_core::evaluate::{
     variable_value, write_template,
 };
 use portway_core::priority::Priority;
+use portway_core::proxy_protocol::Parts;
 use portway_core::stick::{Entry, Table};
 use portway_model::action::{Action, End, Rule, Weighted};
 use portway_model::expression::{

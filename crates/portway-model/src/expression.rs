@@ -7,6 +7,7 @@
 use crate::action::End;
 pub use crate::log_value::LogValue;
 use crate::name::Name;
+use crate::proxied::ProxyField;
 use crate::span::Spanned;
 use crate::stage::Stage;
 pub use crate::template::{Template, TemplatePart};
@@ -191,6 +192,10 @@ pub enum Value<S: Stage> {
     TargetCertificate(CertificateField),
     /// What was agreed on with the target in its TLS handshake.
     TargetTls(TlsField),
+    /// Boolean: the client came with a header of the PROXY protocol that was believed; from the session phase.
+    ProxyReceived,
+    /// What that header told of it; from the session phase.
+    Proxied(ProxyField),
     /// Server name in a ClientHello that is not terminated here; from the client-hello phase.
     HelloSni,
     /// The ALPN protocols that a ClientHello offers, comma separated; from the client-hello phase.

@@ -43,6 +43,7 @@ pub mod name;
 pub mod page;
 pub mod passive;
 pub mod pattern;
+pub mod proxied;
 pub mod resolution;
 pub mod settings;
 pub mod snapshot;

@@ -1,6 +1,7 @@
 //! Settings that are the same before and after compile: small closed sets and plain records.
 
 use crate::expression::Template;
+use crate::proxied::PassOn;
 use crate::stage::Stage;
 use crate::tcp::{TcpKeepAlive, TcpWatch};
 use ipnet::IpNet;
@@ -226,6 +227,8 @@ pub struct SendProxy {
     pub version: ProxyProtocol,
     /// What version 2 tells beside the addresses; empty for version 1.
     pub parts: Vec<ProxyPart>,
+    /// What version 2 tells on of the header that the client came with; nothing for version 1.
+    pub pass_on: PassOn,
 }
 
 impl From<ProxyProtocol> for SendProxy {
@@ -233,6 +236,7 @@ impl From<ProxyProtocol> for SendProxy {
         Self {
             version,
             parts: Vec::new(),
+            pass_on: PassOn::default(),
         }
     }
 }
@@ -246,6 +250,10 @@ pub enum ProxyPart {
     CommonName,
     /// With `Tls`: the cipher suite.
     Cipher,
+    /// With `Tls`: the key of the certificate that the client was shown, `RSA2048`.
+    Key,
+    /// With `Tls`: what that certificate is signed with, `RSA-SHA256`.
+    Signature,
     /// The server name that the client asked for.
     Authority,
     /// The ALPN protocol that was agreed on.

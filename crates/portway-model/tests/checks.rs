@@ -21,6 +21,7 @@ use portway_model::log::*;
 use portway_model::min_rate::MinRate;
 use portway_model::name::Name;
 use portway_model::page::PageFrom;
+use portway_model::proxied::PassOn;
 use portway_model::settings::*;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -2471,9 +2472,15 @@ fn sockets_and_the_proxy_protocol() {
             "P0103 @23: 0 is out of range for a backlog | from 1 to 1000000",
         ],
     );
-    let send = |version, parts: &[ProxyPart]| {
+    let send = |version: ProxyProtocol, parts: &[ProxyPart]| {
         let parts = parts.to_vec();
-        move |d: &mut Draft| d.groups[0].send_proxy = Some(at(12, SendProxy { version, parts }))
+        move |d: &mut Draft| {
+            let proxy = SendProxy {
+                parts,
+                ..version.into()
+            };
+            d.groups[0].send_proxy = Some(at(12, proxy));
+        }
     };
     check(send(ProxyProtocol::V2, &[ProxyPart::Tls]), &[]);
     check(
@@ -2483,6 +2490,24 @@ fn sockets_and_the_proxy_protocol() {
     check(
         send(ProxyProtocol::V2, &[ProxyPart::Alpn, ProxyPart::Alpn]),
         &["P0105 @12: a part of the PROXY protocol is named twice"],
+    );
+    let pass_on = |version: ProxyProtocol, pass_on: PassOn| {
+        move |d: &mut Draft| {
+            let proxy = SendProxy {
+                pass_on,
+                ..version.into()
+            };
+            d.groups[0].send_proxy = Some(at(12, proxy));
+        }
+    };
+    check(pass_on(ProxyProtocol::V2, PassOn::All), &[]);
+    check(
+        pass_on(ProxyProtocol::V1, PassOn::All),
+        &["P0105 @12: version 1 of the PROXY protocol tells the addresses alone"],
+    );
+    check(
+        pass_on(ProxyProtocol::V2, PassOn::Types(vec![0xEA, 3])),
+        &["P0105 @12: a checksum (3) and padding (4) belong to the header that they stand in"],
     );
 }
 

@@ -31,6 +31,7 @@ fn what_openssl_says() {
     assert_eq!(it.not_after.rfc3339(), "2136-05-28T11:48:55Z");
     assert_eq!(it.key_algorithm(), "rsaEncryption");
     assert_eq!(it.signature_algorithm(), "RSA-SHA256");
+    assert_eq!(it.key_with_bits().as_deref(), Some("RSA2048"));
 
     let it = Certificate::read(CLIENT).unwrap();
     let subject = (
@@ -40,6 +41,7 @@ fn what_openssl_says() {
     assert_eq!((texts(it.subject), texts(it.issuer)), (subject, name));
     assert_eq!((it.version, it.serial), (1, &[7][..]));
     assert_eq!(it.key_algorithm(), "id-ecPublicKey");
+    assert_eq!(it.key_with_bits().as_deref(), Some("EC256"));
 }
 
 #[test]
@@ -78,7 +80,7 @@ proptest! {
         for der in [&changed[..], &AUTHORITY[..cut.index(AUTHORITY.len())], &bytes] {
             if let Some(it) = Certificate::read(der) {
                 let _ = (it.subject.line(), it.issuer.rfc4514(), it.not_after.rfc3339());
-                let _ = (it.key_algorithm(), it.subject.attribute("CN", -1));
+                let _ = (it.key_algorithm(), it.key_with_bits(), it.subject.attribute("CN", -1));
             }
         }
     }

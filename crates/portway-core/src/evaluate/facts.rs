@@ -6,6 +6,7 @@
 
 use super::Fetched;
 use crate::priority::Priority;
+use crate::proxy_protocol::Parts;
 use crate::stick::{Entry, Table};
 use crate::trace::TracePart;
 use portway_model::action::End;
@@ -127,6 +128,16 @@ pub trait Facts {
 
     /// The TLS session with the target; `None`: there is no connection to it, or no TLS on it.
     fn target_tls(&self) -> Option<TlsFacts<'_>> {
+        None
+    }
+
+    /// Whether the client came with a header of the PROXY protocol that was believed.
+    fn proxy_received(&self) -> Option<bool> {
+        None
+    }
+
+    /// What that header told beside the addresses; `None`: nothing.
+    fn proxied(&self) -> Option<Parts<'_>> {
         None
     }
 

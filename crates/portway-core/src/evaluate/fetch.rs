@@ -4,6 +4,7 @@ use super::encoding::percent_decode;
 use super::transform::base64_decode;
 use super::{Facts, Fetched, TlsFacts, Whose, cipher, counters, evaluate};
 use super::{message, sought};
+use crate::proxy_protocol::Part;
 use crate::trace::TracePart;
 use portway_model::expression::{Expression, Message, PriorityPart, TlsField, Value};
 use portway_model::stage::Resolved;
@@ -219,6 +220,13 @@ fn fetch_connection<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> F
         Value::ShownCertificate(field) => facts.certificate(Whose::Shown, field),
         Value::TargetCertificate(field) => facts.certificate(Whose::Target, field),
         Value::TargetTls(field) => target_tls(*field, facts),
+        Value::ProxyReceived => facts.proxy_received().unwrap_or(false).into(),
+        Value::Proxied(field) => match facts.proxied().unwrap_or_default().field(*field) {
+            Some(Part::Bytes(bytes)) => bytes.into(),
+            Some(Part::Number(number)) => number.into(),
+            Some(Part::Truth(truth)) => truth.into(),
+            None => Fetched::Absent,
+        },
         Value::HelloSni => facts.hello_sni().into(),
         Value::HelloAlpn => facts.hello_alpn().into(),
         Value::HelloType => facts.hello_type().into(),

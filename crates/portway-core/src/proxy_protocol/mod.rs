@@ -5,10 +5,12 @@
 //! the connection with it, because everything behind it would be believed of the wrong client.
 
 mod checksum;
+mod parts;
 mod read;
 mod write;
 
-pub use read::{Header, MAX_HEADER, Read, Tls, begins_header, read};
+pub use parts::{Part, Parts};
+pub use read::{Header, MAX_HEADER, Read, begins_header, read};
 pub use write::{Tell, TellTls, write_v1, write_v2};
 
 use std::net::SocketAddr;
@@ -30,20 +32,13 @@ const PROXY: u8 = 0x21;
 /// Families with the protocol TCP.
 const TCP4: u8 = 0x11;
 const TCP6: u8 = 0x21;
+/// A stream of a UNIX socket.
+const UNIX: u8 = 0x31;
 
-/// Types of what a header of version 2 tells beside the addresses.
-mod part {
-    pub(super) const ALPN: u8 = 0x01;
-    pub(super) const AUTHORITY: u8 = 0x02;
-    pub(super) const CRC32C: u8 = 0x03;
-    pub(super) const UNIQUE_ID: u8 = 0x05;
-    pub(super) const SSL: u8 = 0x20;
-    pub(super) const SSL_VERSION: u8 = 0x21;
-    pub(super) const SSL_CN: u8 = 0x22;
-    pub(super) const SSL_CIPHER: u8 = 0x23;
-}
+/// The type of the part that tells of the client's TLS.
+pub const TYPE_OF_TLS: u8 = parts::kind::SSL;
 
-/// Bits of what [`part::SSL`] says of the client: it speaks TLS, it showed a certificate on this connection, and in
+/// Bits of what [`parts::kind::SSL`] says of the client: it speaks TLS, it showed a certificate on this connection, and in
 /// this session.
 const CLIENT_TLS: u8 = 0x01;
 const CLIENT_CERTIFICATE: u8 = 0x02 | 0x04;

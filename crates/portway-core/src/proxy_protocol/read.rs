@@ -1,8 +1,7 @@
 //! Reads a header.
 
 use super::{
-    CLIENT_CERTIFICATE, CLIENT_TLS, Ends, LOCAL, PROXY, SIGNATURE, TCP4, TCP6, checksum::crc32c,
-    part,
+    Ends, LOCAL, PROXY, Parts, SIGNATURE, TCP4, TCP6, UNIX, checksum::crc32c, parts::kind,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -11,6 +10,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub const MAX_HEADER: usize = 16 * 1024;
 /// Bytes of a header of version 1 at most, line end included: section 2.1 of the specification.
 const MAX_LINE: usize = 107;
+/// Bytes of the addresses of UNIX sockets: two paths of 108.
+const UNIX_ADDRESSES: usize = 216;
+/// Bytes of a name and of an id of a connection at most: sections 2.2.2 and 2.2.4 for the id, HAProxy for the name.
+const MAX_AUTHORITY: usize = 255;
+const MAX_UNIQUE_ID: usize = 128;
 
 /// What the first bytes of a connection are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,27 +33,8 @@ pub struct Header<'b> {
     /// Both ends; `None`: those of the connection itself, since the proxy speaks for itself (LOCAL, a health check of
     /// it), or does not know (UNKNOWN), or the client did not come over TCP.
     pub ends: Option<Ends>,
-    /// The ALPN protocol that the client and the proxy agreed on.
-    pub alpn: Option<&'b [u8]>,
-    /// The name that the client asked for.
-    pub authority: Option<&'b [u8]>,
-    /// What identifies the connection.
-    pub unique_id: Option<&'b [u8]>,
-    /// The client's TLS.
-    pub tls: Option<Tls<'b>>,
-}
-
-/// What a header says of the client's TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tls<'b> {
-    /// The client showed a certificate, and it was verified.
-    pub verified: bool,
-    /// The version, such as `TLSv1.3`.
-    pub version: Option<&'b [u8]>,
-    /// The common name of the client's certificate.
-    pub common_name: Option<&'b [u8]>,
-    /// The cipher suite.
-    pub cipher: Option<&'b [u8]>,
+    /// What it tells beside them.
+    pub parts: Parts<'b>,
 }
 
 /// Looks at the first bytes of a connection, all that have come.
@@ -168,24 +153,18 @@ fn proxied(family: u8, content: &[u8]) -> Option<Header<'_>> {
             let destination = Ipv6Addr::from(*destination).into();
             (Some(ends(source, destination, *ports)), parts)
         }
+        UNIX => (None, content.get(UNIX_ADDRESSES..)?),
         // Another family: what it says of addresses is not used, and where they end is not known.
         _ => (None, &[][..]),
     };
-    let mut header = Header {
-        ends,
-        ..Header::default()
+    let parts = Parts::checked(parts)?;
+    let fits = |of: u8, most: usize| {
+        parts
+            .each()
+            .all(|(it, value)| it != of || value.len() <= most)
     };
-    for part in Parts(parts) {
-        let (kind, value) = part?;
-        match kind {
-            part::ALPN => header.alpn = Some(value),
-            part::AUTHORITY => header.authority = Some(value),
-            part::UNIQUE_ID => header.unique_id = Some(value),
-            part::SSL => header.tls = tls(value)?,
-            _ => {}
-        }
-    }
-    Some(header)
+    let fit = fits(kind::AUTHORITY, MAX_AUTHORITY) && fits(kind::UNIQUE_ID, MAX_UNIQUE_ID);
+    fit.then_some(Header { ends, parts })
 }
 
 fn ends(source: IpAddr, destination: IpAddr, ports: [u8; 4]) -> Ends {
@@ -196,63 +175,19 @@ fn ends(source: IpAddr, destination: IpAddr, ports: [u8; 4]) -> Ends {
     }
 }
 
-/// What is told of the client's TLS; `Some(None)`: it speaks none. `None`: it is not as it should be.
-fn tls(value: &[u8]) -> Option<Option<Tls<'_>>> {
-    let ([client, verify @ ..], parts) = value.split_first_chunk::<5>()?;
-    if client & CLIENT_TLS == 0 {
-        return Some(None);
-    }
-    let mut tls = Tls {
-        verified: client & CLIENT_CERTIFICATE != 0 && *verify == [0; 4],
-        ..Tls::default()
-    };
-    for part in Parts(parts) {
-        let (kind, value) = part?;
-        match kind {
-            part::SSL_VERSION => tls.version = Some(value),
-            part::SSL_CN => tls.common_name = Some(value),
-            part::SSL_CIPHER => tls.cipher = Some(value),
-            _ => {}
-        }
-    }
-    Some(Some(tls))
-}
-
-/// Types with their values; `None` once where one is cut off.
-struct Parts<'b>(&'b [u8]);
-
-impl<'b> Iterator for Parts<'b> {
-    type Item = Option<(u8, &'b [u8])>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let bytes = std::mem::take(&mut self.0);
-        let ([kind, high, low], rest) = match bytes.split_first_chunk::<3>() {
-            Some(split) => split,
-            None => return Some(None),
-        };
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        Some(rest.split_at_checked(length).map(|(value, rest)| {
-            self.0 = rest;
-            (*kind, value)
-        }))
-    }
-}
-
 /// Whether the checksum is right, where there is one: computed with zeroes in its place (section 2.2.3).
 fn is_sound(header: &[u8]) -> bool {
     let addresses = match header.get(13) {
         Some(&TCP4) => 12,
         Some(&TCP6) => 36,
+        Some(&UNIX) => UNIX_ADDRESSES,
         _ => return true,
     };
     let mut at = 16 + addresses;
-    for part in Parts(header.get(at..).unwrap_or_default()).flatten() {
-        let (kind, value) = part;
+    let parts = header.get(at..).and_then(Parts::checked);
+    for (of, value) in parts.unwrap_or_default().each() {
         at += 3;
-        if kind == part::CRC32C {
+        if of == kind::CRC32C {
             let (Some(front), Some(back), Ok(said)) = (
                 header.get(..at),
                 header.get(at + value.len()..),

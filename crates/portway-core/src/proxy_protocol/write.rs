@@ -2,7 +2,7 @@
 
 use super::{
     CLIENT_CERTIFICATE, CLIENT_TLS, Ends, LOCAL, PROXY, SIGNATURE, TCP4, TCP6, checksum::crc32c,
-    part,
+    parts::kind,
 };
 use std::io::Write;
 use std::net::IpAddr;
@@ -23,6 +23,22 @@ pub struct Tell<'a> {
     pub tls: Option<TellTls<'a>>,
     /// A checksum is told.
     pub checksum: bool,
+    /// What else is told, as another header told it.
+    pub others: &'a [(u8, &'a [u8])],
+}
+
+impl Tell<'_> {
+    /// Whether something is told in a part of this type: of TLS, where the client speaks it.
+    pub fn says(&self, of: u8) -> bool {
+        match of {
+            kind::ALPN => self.alpn.is_some(),
+            kind::AUTHORITY => self.authority.is_some(),
+            kind::UNIQUE_ID => self.unique_id.is_some(),
+            kind::SSL => self.tls.is_some_and(|tls| tls.spoken),
+            kind::CRC32C => self.checksum,
+            _ => false,
+        }
+    }
 }
 
 /// What is told of the client's TLS.
@@ -36,6 +52,10 @@ pub struct TellTls<'a> {
     pub version: Option<&'a [u8]>,
     /// The common name of the client's certificate.
     pub common_name: Option<&'a [u8]>,
+    /// The key of the certificate that the client was shown, `RSA2048`.
+    pub key: Option<&'a [u8]>,
+    /// What that certificate is signed with, `RSA-SHA256`.
+    pub signature: Option<&'a [u8]>,
     /// The cipher suite.
     pub cipher: Option<&'a [u8]>,
 }
@@ -108,12 +128,12 @@ fn write_ports(ends: Ends, out: &mut Vec<u8>) {
 /// Appends everything but the addresses; says where the checksum, now zeroes, is to stand.
 fn write_parts(tell: Tell<'_>, out: &mut Vec<u8>) -> Option<usize> {
     let sum_at = tell.checksum.then(|| {
-        write_part(part::CRC32C, Some(&[0; 4]), out);
+        write_part(kind::CRC32C, Some(&[0; 4]), out);
         out.len() - 4
     });
-    write_part(part::ALPN, tell.alpn, out);
-    write_part(part::AUTHORITY, tell.authority, out);
-    write_part(part::UNIQUE_ID, tell.unique_id, out);
+    write_part(kind::ALPN, tell.alpn, out);
+    write_part(kind::AUTHORITY, tell.authority, out);
+    write_part(kind::UNIQUE_ID, tell.unique_id, out);
     if let Some(tls) = tell.tls {
         let mut value = Vec::new();
         let bits = if tls.spoken { CLIENT_TLS } else { 0 };
@@ -127,15 +147,24 @@ fn write_parts(tell: Tell<'_>, out: &mut Vec<u8>) -> Option<usize> {
         value.push(bits | certificate);
         value.extend_from_slice(&verify.to_be_bytes());
         if tls.spoken {
-            write_part(part::SSL_VERSION, tls.version, &mut value);
-            write_part(part::SSL_CN, tls.common_name, &mut value);
-            write_part(part::SSL_CIPHER, tls.cipher, &mut value);
+            write_part(kind::SSL_VERSION, tls.version, &mut value);
+            write_part(kind::SSL_CN, tls.common_name, &mut value);
+            write_part(kind::SSL_KEY, tls.key, &mut value);
+            write_part(kind::SSL_SIGNATURE, tls.signature, &mut value);
+            write_part(kind::SSL_CIPHER, tls.cipher, &mut value);
         }
-        // At most three values and a few bytes.
+        // At most five values and a few bytes.
         let length = u16::try_from(value.len()).unwrap_or_default();
-        out.push(part::SSL);
+        out.push(kind::SSL);
         out.extend_from_slice(&length.to_be_bytes());
         out.append(&mut value);
+    }
+    for (kind, value) in tell.others {
+        // It stood in a header before.
+        let length = u16::try_from(value.len()).unwrap_or_default();
+        out.push(*kind);
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(value);
     }
     sum_at
 }

@@ -2,7 +2,8 @@
 
 use crate::harness::{Proxy, simple};
 use crate::row::{OK, same};
-use portway_core::proxy_protocol::{Ends, Read, Tell, read, write_v2};
+use portway_core::proxy_protocol::{Ends, Part, Read, Tell, read, write_v2};
+use portway_model::proxied::ProxyField;
 use portway_testkit::peer::{BETWEEN_PIECES, End, Target, Wire, eventually};
 use std::time::{Duration, Instant};
 
@@ -495,7 +496,9 @@ fn targets_are_told_who_the_client_is_and_no_connection_serves_two() {
                 panic!("no header: {received:?}");
             };
             assert_eq!(header.ends, Some(ends));
-            assert_eq!((header.tls, header.unique_id), (None, None));
+            let told = |field| header.parts.field(field);
+            assert_eq!(told(ProxyField::Tls), Some(Part::Truth(false)));
+            assert_eq!(told(ProxyField::UniqueId), None);
             let requests = String::from_utf8(received[length..].to_vec()).unwrap();
             assert_eq!(requests.matches("GET / HTTP/1.1").count(), 2);
         }

@@ -117,6 +117,7 @@ pub fn vocabulary() -> Vec<&'static str> {
     words.extend(value::PLAIN.iter().map(|(word, _)| *word));
     words.extend(value::FUNCTIONS.iter().map(|(word, _)| *word));
     words.extend(value::CERTIFICATE_FIELDS.iter().map(|(word, _)| *word));
+    words.extend(value::PROXY_FIELDS.iter().map(|(word, _)| *word));
     words.extend(value::CERTIFICATE_PARTS);
     words.extend(value::LOG_VALUES.iter().map(|(word, _)| *word));
     words.extend(value::COUNTERS.iter().map(|(word, _)| *word));

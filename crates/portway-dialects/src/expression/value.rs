@@ -6,7 +6,8 @@ use super::cursor::{Cursor, Parsed, Token};
 use super::transform::write_call;
 pub(crate) use super::words::{
     CERTIFICATE_FIELDS, CERTIFICATE_PARTS, COUNTERS, ENDS, FUNCTIONS, GROUP_FIGURES, LOG_VALUES,
-    NUMBERED_COUNTERS, PLAIN, SCOPES, TABLE_FIGURES, TARGET_FIGURES, TIMEOUTS, TLS_FIELDS,
+    NUMBERED_COUNTERS, PLAIN, PROXY_FIELDS, SCOPES, TABLE_FIGURES, TARGET_FIGURES, TIMEOUTS,
+    TLS_FIELDS,
 };
 use super::{write_expression, write_plain, write_text};
 use portway_model::diagnostic::{Code, Diagnostic};
@@ -14,6 +15,7 @@ use portway_model::expression::{
     CertificateField, Counter, CounterEntry, HeaderPart, Message, NamePart, Touch, Value, Variable,
 };
 use portway_model::name::Name;
+use portway_model::proxied::ProxyField;
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
 
@@ -130,6 +132,10 @@ impl Cursor<'_, '_> {
             "shown_certificate" => Value::ShownCertificate(self.certificate_field()?),
             "target_certificate" => Value::TargetCertificate(self.certificate_field()?),
             "target_tls" => Value::TargetTls(self.one_of("field of TLS", TLS_FIELDS)?),
+            "proxied" => Value::Proxied(match self.token() {
+                Token::Number(_) => ProxyField::Type(self.number("a type from 0 to 255")?),
+                _ => self.one_of("part of the PROXY protocol", PROXY_FIELDS)?,
+            }),
             "hello_extension" => Value::HelloExtension(self.number("an extension's number")?),
             "payload_block" => {
                 let length_at = self.number("an offset in bytes")?;
@@ -447,6 +453,13 @@ pub(super) fn write_value(out: &mut String, value: &Value<Named>) {
         }
         Value::HelloExtension(number) => {
             write_plain(out, format_args!("hello_extension({number})"))
+        }
+        Value::Proxied(ProxyField::Type(of)) => write_plain(out, format_args!("proxied({of})")),
+        Value::Proxied(field) => {
+            write_plain(
+                out,
+                format_args!("proxied({})", word_of(PROXY_FIELDS, field)),
+            );
         }
         Value::PayloadBlock {
             length_at,

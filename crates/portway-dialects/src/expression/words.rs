@@ -5,6 +5,7 @@ use portway_model::expression::{
     CertificateField, Counter, GroupFigure, LogValue, Message, PriorityPart, Scope, TableFigure,
     TargetFigure, TimeoutOf, TlsField, Value,
 };
+use portway_model::proxied::ProxyField;
 use portway_model::stage::Named;
 
 /// Values that are one word.
@@ -25,6 +26,7 @@ pub(crate) const PLAIN: &[(&str, Value<Named>)] = &[
     ("tls_cipher_openssl", Value::TlsCipherOpenssl),
     ("tls_key_bits", Value::TlsKeyBits),
     ("tls_resumed", Value::TlsResumed),
+    ("proxy_received", Value::ProxyReceived),
     ("sni", Value::Sni),
     ("alpn", Value::Alpn),
     ("hello_sni", Value::HelloSni),
@@ -116,6 +118,7 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("shown_certificate", "shown_certificate(subject)"),
     ("target_certificate", "target_certificate(subject)"),
     ("target_tls", "target_tls(version)"),
+    ("proxied", "proxied(authority)"),
     ("hello_extension", "hello_extension(10)"),
     ("payload", "payload(0, 16)"),
     ("payload_block", "payload_block(43, 1, 44)"),
@@ -138,6 +141,24 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("log", "log(total_time)"),
     ("tracked", "tracked(0)"),
     ("entry", "entry(`TABLE`, source)"),
+];
+
+/// What a header of the PROXY protocol tells; any other part is a number, its type.
+pub(crate) const PROXY_FIELDS: &[(&str, ProxyField)] = &[
+    ("alpn", ProxyField::Alpn),
+    ("authority", ProxyField::Authority),
+    ("unique_id", ProxyField::UniqueId),
+    ("network_namespace", ProxyField::NetworkNamespace),
+    ("tls", ProxyField::Tls),
+    ("verified", ProxyField::Verified),
+    ("tls_version", ProxyField::TlsVersion),
+    ("common_name", ProxyField::CommonName),
+    ("cipher", ProxyField::Cipher),
+    ("signature", ProxyField::Signature),
+    ("key", ProxyField::Key),
+    ("aws_endpoint", ProxyField::AwsEndpoint),
+    ("azure_endpoint", ProxyField::AzureEndpoint),
+    ("gcp_connection", ProxyField::GcpConnection),
 ];
 
 /// What is agreed on with a target in a TLS handshake.

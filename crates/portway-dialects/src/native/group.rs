@@ -8,6 +8,7 @@ use portway_model::draft::{
     GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft, UpstreamTlsDraft, Verify,
 };
 use portway_model::name::Name;
+use portway_model::proxied::{NAMED_TYPES, PassOn};
 use portway_model::resolution::ResolutionDraft;
 use portway_model::settings::{
     ConnectionReuse, NoneHealthy, ProxyPart, ProxyProtocol, SendProxy, ServerName, VerifyName,
@@ -137,6 +138,8 @@ words!(ProxyPart, "a part of the PROXY protocol", PROXY_PARTS:
     "tls" => ProxyPart::Tls,
     "common_name" => ProxyPart::CommonName,
     "cipher" => ProxyPart::Cipher,
+    "key" => ProxyPart::Key,
+    "signature" => ProxyPart::Signature,
     "authority" => ProxyPart::Authority,
     "alpn" => ProxyPart::Alpn,
     "checksum" => ProxyPart::Checksum,
@@ -144,7 +147,7 @@ words!(ProxyPart, "a part of the PROXY protocol", PROXY_PARTS:
 );
 
 /// The keys of a table under `send_proxy`.
-pub(crate) const SEND_PROXY_KEYS: &[&str] = &["version", "with"];
+pub(crate) const SEND_PROXY_KEYS: &[&str] = &["version", "with", "pass_on"];
 
 impl Form for SendProxy {
     const WHAT: &'static str = "\"v1\", \"v2\" or a table";
@@ -157,17 +160,72 @@ impl Form for SendProxy {
         Some(Self {
             version: table.required("version", reader)?,
             parts: table.optional("with", reader).unwrap_or_default(),
+            pass_on: table.optional("pass_on", reader).unwrap_or_default(),
         })
     }
 
     fn write(&self) -> Out {
-        if self.parts.is_empty() {
-            return self.version.write();
+        let mut out = vec![("version".to_owned(), self.version.write())];
+        if !self.parts.is_empty() {
+            out.push(("with".to_owned(), self.parts.write()));
         }
-        Out::Table(vec![
-            ("version".to_owned(), self.version.write()),
-            ("with".to_owned(), self.parts.write()),
-        ])
+        if !self.pass_on.is_nothing() {
+            out.push(("pass_on".to_owned(), self.pass_on.write()));
+        }
+        match out.len() {
+            1 => self.version.write(),
+            _ => Out::Table(out),
+        }
+    }
+}
+
+/// Everything is passed on.
+const ALL: &str = "all";
+
+/// A type of part: by its name, or its number.
+struct PartType(u8);
+
+impl Form for PartType {
+    const WHAT: &'static str = "a part of the PROXY protocol, or its number";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if matches!(item.content, Content::Integer(_)) {
+            return u8::read(item, reader).map(Self);
+        }
+        let written = reader.text(item, Self::WHAT)?;
+        match NAMED_TYPES.iter().find(|(name, _)| *name == written.text) {
+            Some((_, of)) => Some(Self(*of)),
+            None => {
+                let known = NAMED_TYPES.iter().map(|(name, _)| *name);
+                reader.unknown(item.span, "part of the PROXY protocol", written.text, known)
+            }
+        }
+    }
+
+    fn write(&self) -> Out {
+        match NAMED_TYPES.iter().find(|(_, of)| *of == self.0) {
+            Some((name, _)) => Out::text(*name),
+            None => Out::Integer(self.0.into()),
+        }
+    }
+}
+
+impl Form for PassOn {
+    const WHAT: &'static str = "\"all\", or a list of parts of the PROXY protocol";
+
+    fn read(item: &Item, reader: &mut Reader<'_>) -> Option<Self> {
+        if matches!(&item.content, Content::Text { text, .. } if text == ALL) {
+            return Some(Self::All);
+        }
+        let types = Vec::<PartType>::read(item, reader)?;
+        Some(Self::Types(types.into_iter().map(|of| of.0).collect()))
+    }
+
+    fn write(&self) -> Out {
+        match self {
+            Self::All => Out::text(ALL),
+            Self::Types(types) => Out::List(types.iter().map(|of| PartType(*of).write()).collect()),
+        }
     }
 }
 
@@ -365,5 +423,6 @@ pub(crate) fn vocabulary() -> Vec<&'static str> {
         check_step::WORDS,
     ];
     let words = lists.concat().into_iter().chain(choice::words());
-    words.chain([ADDRESS_KEY]).collect()
+    let parts = NAMED_TYPES.iter().map(|(name, _)| *name);
+    words.chain([ADDRESS_KEY, ALL]).chain(parts).collect()
 }

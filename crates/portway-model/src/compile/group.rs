@@ -20,6 +20,7 @@ use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::draft::{GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft};
 use crate::name::Name;
+use crate::proxied::{OWN_TYPES, PassOn};
 use crate::resolution::Take;
 use crate::settings::{
     Borrowed, GroupTimeouts, Protocol, ProxyProtocol, SameSite, SendProxy, SourceAddress,
@@ -137,7 +138,9 @@ impl Compiler<'_> {
     fn send_proxy(&mut self, draft: Option<&Spanned<SendProxy>>) -> Option<SendProxy> {
         let Spanned { value, span } = draft?;
         let parts = value.parts.as_slice();
-        let wrong = if value.version == ProxyProtocol::V1 && !parts.is_empty() {
+        let bare = parts.is_empty() && value.pass_on.is_nothing();
+        let own = |of: &u8| OWN_TYPES.contains(of);
+        let wrong = if value.version == ProxyProtocol::V1 && !bare {
             Some("version 1 of the PROXY protocol tells the addresses alone")
         } else if parts
             .iter()
@@ -145,6 +148,8 @@ impl Compiler<'_> {
             .any(|(index, part)| parts.iter().take(index).any(|before| before == part))
         {
             Some("a part of the PROXY protocol is named twice")
+        } else if matches!(&value.pass_on, PassOn::Types(types) if types.iter().any(own)) {
+            Some("a checksum (3) and padding (4) belong to the header that they stand in")
         } else {
             None
         };

@@ -4,6 +4,7 @@ use crate::action::{End, Phase};
 use crate::expression::{
     CertificateField, LogValue, Message, Scope, TargetFigure, TimeoutOf, TlsField, Transform, Value,
 };
+use crate::proxied::ProxyField;
 use crate::stage::Stage;
 
 /// The kind of a value as comparisons see it.
@@ -55,6 +56,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::HelloType
         | Value::HelloVersion
         | Value::TlsKeyBits
+        | Value::Proxied(ProxyField::AzureEndpoint | ProxyField::GcpConnection)
         | Value::PayloadLength
         | Value::HeaderCount { .. }
         | Value::CookieCount { .. }
@@ -81,6 +83,8 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         Value::Boolean(_)
         | Value::Tls
         | Value::TlsResumed
+        | Value::ProxyReceived
+        | Value::Proxied(ProxyField::Tls | ProxyField::Verified)
         | Value::HelloExtension(_)
         | Value::IsHttp
         | Value::WaitEnded
@@ -153,7 +157,8 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::ResponseCapture(_)
         | Value::TargetAddress
         | Value::Hostname
-        | Value::Environment(_) => Kind::Text,
+        | Value::Environment(_)
+        | Value::Proxied(_) => Kind::Text,
     }
 }
 
@@ -393,6 +398,8 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         | Value::TlsCipherOpenssl
         | Value::TlsKeyBits
         | Value::TlsResumed
+        | Value::ProxyReceived
+        | Value::Proxied(_)
         | Value::Sni
         | Value::Alpn
         | Value::ClientCertificate(_)
@@ -515,6 +522,8 @@ pub(super) fn value_word<S: Stage>(value: &Value<S>) -> String {
         Value::TlsCipher | Value::TlsCipherOpenssl => "the cipher suite",
         Value::TlsKeyBits => "the bits of the cipher's key",
         Value::TlsResumed => "whether the TLS session was resumed",
+        Value::ProxyReceived => "whether a proxy was in front",
+        Value::Proxied(_) => "what a proxy tells of the client",
         Value::Sni => "the server name",
         Value::Alpn => "the ALPN protocol",
         Value::ClientCertificate(_) => "the client's certificate",

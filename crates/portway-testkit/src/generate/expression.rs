@@ -10,6 +10,7 @@ use portway_model::expression::{
     Variable,
 };
 use portway_model::name::Name;
+use portway_model::proxied::ProxyField;
 use portway_model::settings::{KeyType, MapMatch};
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -237,7 +238,7 @@ impl Choices {
     /// What is known from the first bytes on.
     fn stream_value(&mut self, place: Place) -> (Value<Named>, Kind) {
         let tls = place.tls || place.from(Phase::Request);
-        match self.below(15) {
+        match self.below(16) {
             1 if !place.tls => (Value::HelloSni, Kind::Text),
             2 if !place.tls => (Value::HelloAlpn, Kind::Word),
             3 => (Value::HelloType, Kind::Number),
@@ -265,7 +266,39 @@ impl Choices {
             }
             13 if tls => (Value::TlsKeyBits, Kind::Number),
             14 if tls => (Value::TlsResumed, Kind::Boolean),
+            15 if tls => self.proxied(),
             _ => (Value::PayloadLength, Kind::Number),
+        }
+    }
+
+    fn proxied(&mut self) -> (Value<Named>, Kind) {
+        let truths = [
+            Value::Proxied(ProxyField::Tls),
+            Value::Proxied(ProxyField::Verified),
+        ];
+        let numbers = [Value::Proxied(ProxyField::GcpConnection)];
+        let texts = [
+            ProxyField::Alpn,
+            ProxyField::Authority,
+            ProxyField::UniqueId,
+            ProxyField::NetworkNamespace,
+            ProxyField::TlsVersion,
+            ProxyField::CommonName,
+            ProxyField::Cipher,
+            ProxyField::Signature,
+            ProxyField::Key,
+            ProxyField::Type(0xFE),
+        ];
+        match self.below(4) {
+            0 => (self.one(Value::ProxyReceived, &truths), Kind::Boolean),
+            1 => {
+                let azure = Value::Proxied(ProxyField::AzureEndpoint);
+                (self.one(azure, &numbers), Kind::Number)
+            }
+            _ => {
+                let field = self.one(ProxyField::AwsEndpoint, &texts);
+                (Value::Proxied(field), Kind::Text)
+            }
         }
     }
 

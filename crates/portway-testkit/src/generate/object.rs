@@ -12,6 +12,7 @@ use portway_model::log::{
 };
 use portway_model::min_rate::MinRate;
 use portway_model::name::Name;
+use portway_model::proxied::PassOn;
 use portway_model::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorAnswer,
     ErrorPageSource, Faults, FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy,
@@ -729,6 +730,8 @@ impl Choices {
             ProxyPart::Tls,
             ProxyPart::CommonName,
             ProxyPart::Cipher,
+            ProxyPart::Key,
+            ProxyPart::Signature,
             ProxyPart::Authority,
             ProxyPart::Alpn,
             ProxyPart::Checksum,
@@ -738,7 +741,17 @@ impl Choices {
             parts.clear();
         }
         parts.retain(|_| self.one_in(2));
-        SendProxy { version, parts }
+        let types = vec![0x02, 0xEA, 0xFE];
+        let others = [PassOn::default(), PassOn::All, PassOn::Types(types)];
+        let pass_on = match version {
+            ProxyProtocol::V1 => PassOn::default(),
+            ProxyProtocol::V2 => self.one(PassOn::Types(vec![0x20]), &others),
+        };
+        SendProxy {
+            version,
+            parts,
+            pass_on,
+        }
     }
 
     fn target(&mut self, index: usize) -> TargetDraft {

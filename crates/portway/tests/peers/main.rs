@@ -49,6 +49,7 @@ mod passive;
 mod passwords;
 mod overload;
 mod plan;
+mod proxy_parts;
 mod queue;
 mod real_peers;
 mod reload;

@@ -6,6 +6,7 @@ use portway_model::action::End;
 use portway_model::expression::{
     CertificateField, LogValue, Message, PriorityPart, TimeoutOf, TlsField, Value,
 };
+use portway_model::proxied::ProxyField;
 use portway_model::stage::Named;
 
 /// A fetch without arguments.
@@ -28,6 +29,11 @@ const fn shown(name: &'static str, kind: Type, field: CertificateField) -> Plain
 /// A field of the server's certificate.
 const fn of_target(name: &'static str, kind: Type, field: CertificateField) -> Plain {
     Plain(name, When::Connected, kind, Value::TargetCertificate(field))
+}
+
+/// What a header of the PROXY protocol told.
+const fn proxied(name: &'static str, field: ProxyField) -> Plain {
+    Plain(name, When::Client, Type::Text, Value::Proxied(field))
 }
 
 /// What was agreed on with the server.
@@ -285,6 +291,14 @@ pub(super) const PLAIN: &[Plain] = &[
         Type::Text,
         CertificateField::SignatureAlgorithm,
     ),
+    Plain(
+        "fc_rcvd_proxy",
+        When::Client,
+        Type::Boolean,
+        Value::ProxyReceived,
+    ),
+    proxied("fc_pp_authority", ProxyField::Authority),
+    proxied("fc_pp_unique_id", ProxyField::UniqueId),
     target_tls("ssl_bc", Type::Boolean, TlsField::Spoken),
     target_tls("ssl_bc_protocol", Type::Text, TlsField::Version),
     target_tls("ssl_bc_cipher", Type::Text, TlsField::CipherOpenssl),

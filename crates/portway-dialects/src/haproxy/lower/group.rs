@@ -391,6 +391,7 @@ impl Lowering<'_, '_, '_> {
         let sent_as = SendProxy {
             version: first.version,
             parts: first.parts.clone(),
+            ..first.version.into()
         };
         Some(Spanned::new(sent_as, first.span))
     }

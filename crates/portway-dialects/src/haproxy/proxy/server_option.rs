@@ -456,6 +456,8 @@ fn proxy_options(own: &mut ServerOptions, value: &Word, reader: &mut Reader<'_>)
             "ssl" => vec![ProxyPart::Tls],
             "cert-cn" => vec![ProxyPart::Tls, ProxyPart::CommonName],
             "ssl-cipher" => vec![ProxyPart::Tls, ProxyPart::Cipher],
+            "cert-sig" => vec![ProxyPart::Tls, ProxyPart::Signature],
+            "cert-key" => vec![ProxyPart::Tls, ProxyPart::Key],
             "authority" => vec![ProxyPart::Authority],
             "crc32c" => vec![ProxyPart::Checksum],
             "unique-id" => vec![ProxyPart::UniqueId],
