@@ -11,6 +11,7 @@ mod expression;
 mod transform;
 mod object;
 mod policy;
+mod stream;
 mod text;
 
 use ipnet::IpNet;

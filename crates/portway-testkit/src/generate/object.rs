@@ -12,12 +12,10 @@ use portway_model::log::{
 };
 use portway_model::min_rate::MinRate;
 use portway_model::name::Name;
-use portway_model::proxied::PassOn;
 use portway_model::settings::{
     CaptureCookie, CertificateJudge, ClientAuth, ConnectionReuse, ControlLevel, ErrorAnswer,
     ErrorPageSource, Faults, FileMode, ForwardedMode, KeyType, MapLines, MapMatch, NoneHealthy,
-    OwnAnswers, Password, Protocol, ProxyPart, ProxyProtocol, SendProxy, ServerName, Tags,
-    TargetKey, TlsVersion, VerifyName, WhenFull,
+    OwnAnswers, Password, Protocol, ServerName, Tags, TargetKey, TlsVersion, VerifyName, WhenFull,
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -722,36 +720,6 @@ impl Choices {
         draft.target_name_header = self.setting(Self::header);
         draft.tcp = self.tcp_watch();
         draft
-    }
-
-    fn send_proxy(&mut self) -> SendProxy {
-        let version = self.one(ProxyProtocol::V1, &[ProxyProtocol::V2]);
-        let mut parts = vec![
-            ProxyPart::Tls,
-            ProxyPart::CommonName,
-            ProxyPart::Cipher,
-            ProxyPart::Key,
-            ProxyPart::Signature,
-            ProxyPart::Authority,
-            ProxyPart::Alpn,
-            ProxyPart::Checksum,
-            ProxyPart::UniqueId,
-        ];
-        if version == ProxyProtocol::V1 {
-            parts.clear();
-        }
-        parts.retain(|_| self.one_in(2));
-        let types = vec![0x02, 0xEA, 0xFE];
-        let others = [PassOn::default(), PassOn::All, PassOn::Types(types)];
-        let pass_on = match version {
-            ProxyProtocol::V1 => PassOn::default(),
-            ProxyProtocol::V2 => self.one(PassOn::Types(vec![0x20]), &others),
-        };
-        SendProxy {
-            version,
-            parts,
-            pass_on,
-        }
     }
 
     fn target(&mut self, index: usize) -> TargetDraft {

@@ -318,9 +318,9 @@ fn haproxy_and_portway_send_the_same_header() {
         ];
         let got = scene.run_with("end", "openssl", &asked);
         let digits = got.stdout.trim();
-        let bytes: Vec<u8> = (0..digits.len() / 2)
-            .map(|at| u8::from_str_radix(&digits[at * 2..at * 2 + 2], 16).unwrap())
-            .collect();
+        let byte =
+            |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        let bytes: Vec<u8> = digits.as_bytes().chunks(2).map(byte).collect();
         assert!(bytes.starts_with(b"\r\n\r\n\0\r\nQUIT\n\x21\x11"), "{got}");
         parts_of(&bytes[28..bytes.len() - 3])
     };
