@@ -88,7 +88,7 @@ fn openssl(scene: &Scene, arguments: &[&str]) {
 }
 
 /// Makes a key of P-256 with OpenSSL; its member of a set.
-fn ec_key(scene: &Scene, name: &str) -> String {
+pub(crate) fn ec_key(scene: &Scene, name: &str) -> String {
     let (key, public) = (format!("{name}.ec"), format!("{name}.pub"));
     let curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
     openssl(scene, &[&["genpkey", "-out", &key][..], &curve].concat());
@@ -102,7 +102,7 @@ fn ec_key(scene: &Scene, name: &str) -> String {
     format!(r#"{{"kty":"EC","crv":"P-256","kid":"{name}","use":"sig","x":"{x}","y":"{y}"}}"#)
 }
 
-fn set(keys: &[&str]) -> String {
+pub(crate) fn set(keys: &[&str]) -> String {
     format!(r#"{{"keys":[{}]}}"#, keys.join(","))
 }
 
@@ -121,7 +121,7 @@ fn side_by_side(der: &[u8]) -> Vec<u8> {
     out
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
@@ -146,7 +146,7 @@ fn signed(scene: &Scene, header: &str, claims: &str, options: &[&str], ec: bool)
 }
 
 /// A token of ours, by the key of this name.
-fn token(scene: &Scene, key: &str, claims: &str) -> String {
+pub(crate) fn token(scene: &Scene, key: &str, claims: &str) -> String {
     let header = format!(r#"{{"alg":"ES256","kid":"{key}"}}"#);
     signed(
         scene,

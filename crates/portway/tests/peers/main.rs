@@ -47,6 +47,7 @@ mod ocsp;
 mod outscale;
 mod passive;
 mod passwords;
+mod policies;
 mod overload;
 mod plan;
 mod proxy_parts;

@@ -1,0 +1,524 @@
+//! Every policy holds where a target is dead and another is tried, over a reload, and where nobody answers.
+//!
+//! One row a policy: its rules, requests, and what must stand in the answers while a target serves and while none does.
+//! What policies do beyond that, tests of their own say.
+
+use crate::echo::Echo;
+use crate::jwt::{ec_key, now, set, token};
+use crate::stage::{Stage, group};
+use crate::support::{Scene, free_port};
+
+/// What stands in the answer of a target; what it received follows.
+const SERVED: &str = "X-Server: live";
+
+/// A policy. `@` in its text is the name of its group.
+struct Row {
+    name: &'static str,
+    /// Rules of the listener, before the one that forwards.
+    rules: &'static str,
+    /// Keys of the listener, and objects beside it.
+    listener: &'static str,
+    beside: &'static str,
+    asks: &'static [Ask],
+}
+
+/// A request, and what its answer has in it; what begins with `-` it does not have.
+struct Ask {
+    path: &'static str,
+    /// For curl. `{phase}` is another word each time that something has changed, `{before}` the one before it.
+    with: &'static [&'static str],
+    served: &'static [&'static str],
+    dead: &'static [&'static str],
+}
+
+const fn ask(
+    path: &'static str,
+    with: &'static [&'static str],
+    served: &'static [&'static str],
+    dead: &'static [&'static str],
+) -> Ask {
+    Ask {
+        path,
+        with,
+        served,
+        dead,
+    }
+}
+
+const fn row(name: &'static str, rules: &'static str, asks: &'static [Ask]) -> Row {
+    Row {
+        name,
+        rules,
+        listener: "",
+        beside: "",
+        asks,
+    }
+}
+
+const ROWS: &[Row] = &[
+    row(
+        "cors",
+        "cors = { origins = 'https://a.example', methods = ['PUT'] }",
+        &[
+            ask(
+                "/",
+                &["-H", "Origin: https://a.example"],
+                &[
+                    " 200 ",
+                    SERVED,
+                    "Access-Control-Allow-Origin: https://a.example",
+                ],
+                &[" 502 ", "Access-Control-Allow-Origin: https://a.example"],
+            ),
+            ask(
+                "/",
+                &[
+                    "-X",
+                    "OPTIONS",
+                    "-H",
+                    "Origin: https://a.example",
+                    "-H",
+                    "Access-Control-Request-Method: PUT",
+                ],
+                &[" 204 ", "Access-Control-Allow-Methods: PUT"],
+                &[" 204 ", "Access-Control-Allow-Methods: PUT"],
+            ),
+        ],
+    ),
+    Row {
+        beside: "[userlist.staff]\nusers = { anna = '$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a', \
+            berta = '$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.' }\n",
+        ..row(
+            "basic-auth",
+            "authenticate = { users = 'staff', realm = 'own' }",
+            &[
+                ask("/", &["-u", "anna:secret"], &[" 200 ", SERVED], &[" 502 "]),
+                ask("/", &["-u", "berta:secret"], &[" 200 ", SERVED], &[" 502 "]),
+                ask(
+                    "/",
+                    &["-u", "anna:secrets"],
+                    &[" 401 ", "realm=\"own\""],
+                    &[" 401 "],
+                ),
+                ask("/", &[], &[" 401 ", "-X-Server"], &[" 401 ", "-X-Server"]),
+            ],
+        )
+    },
+    row(
+        "forward-auth",
+        "authorize = { group = 'login', target = '/${header(`X-Ask`)}', copy_headers = 'X-User' }",
+        &[
+            ask(
+                "/",
+                &["-H", "X-Ask: header/X-User/anna", "-H", "X-User: eve"],
+                &[" 200 ", SERVED, "x-user: anna", "-eve"],
+                &[" 502 ", "-X-Server"],
+            ),
+            ask(
+                "/",
+                &["-H", "X-Ask: status/403"],
+                &[" 403 ", "X-Server: login"],
+                &[" 403 ", "X-Server: login"],
+            ),
+        ],
+    ),
+    row(
+        "jwt",
+        "jwt = { keys = 'keys.json', set_headers = { X-User = 'sub' } }",
+        &[
+            ask(
+                "/",
+                &["-H", "Authorization: Bearer {token}"],
+                &[" 200 ", SERVED, "x-user: anna"],
+                &[" 502 "],
+            ),
+            ask(
+                "/",
+                &["-H", "Authorization: Bearer {token}A"],
+                &[" 401 ", "-X-Server"],
+                &[" 401 "],
+            ),
+            ask("/", &[], &[" 401 ", "-X-Server"], &[" 401 "]),
+        ],
+    ),
+    row(
+        "rewriting",
+        "actions = [{ replace_path = { pattern = '^/old/([^/]*)/(.*)$', with = '/new/$2/$1' } }, { set_argument = { to = '${source}' } }, \
+            { replace_header = { name = 'X-Version', pattern = '^v([0-9]+)$', with = '$1.0' } }]\n\
+            [[listener.@.rule]]\nphase = 'after_response'\nset_header = { X-Was = '${path}' }",
+        &[ask(
+            "/old/a/b?c=d",
+            &["-H", "X-Version: v2"],
+            &[
+                " 200 ",
+                SERVED,
+                "GET /new/b/a?c=d&to=127.0.0.1 HTTP/1.1",
+                "x-version: 2.0",
+                "X-Was: /new/b/a",
+            ],
+            &[" 502 ", "X-Was: /new/b/a"],
+        )],
+    ),
+    Row {
+        listener: "error_pages = { 502 = { body = 'sorry ${path}', content_type = 'text/x-own' }, 404 = { body = 'none', content_type = 'text/plain' } }\n",
+        ..row(
+            "error-pages",
+            "when = 'Path(`/none`)'\nrespond = { status = 404, error_page = true }",
+            &[
+                // Pages stand for our own answers; those of targets are theirs.
+                ask(
+                    "/status/502",
+                    &[],
+                    &[" 502 ", SERVED, "-sorry"],
+                    &[" 502 ", "sorry /status/502", "text/x-own"],
+                ),
+                ask("/none", &[], &[" 404 ", "none"], &[" 404 ", "none"]),
+            ],
+        )
+    },
+    row(
+        "pages-of-a-service",
+        "page_from = { status = '500-599', forward = 'login', target = '/sorry/${status}' }",
+        &[
+            ask(
+                "/",
+                &[],
+                &[" 200 ", SERVED],
+                &[" 502 ", "X-Server: login", "GET /sorry/502 "],
+            ),
+            ask(
+                "/status/503",
+                &[],
+                &[" 503 ", "X-Server: login", "GET /sorry/503 "],
+                &[" 502 ", "GET /sorry/502 "],
+            ),
+        ],
+    ),
+    row(
+        "compression",
+        "compress = { types = 'text/plain', min_bytes = 200 }",
+        &[
+            ask(
+                "/header/Content-Type/text%2Fplain",
+                &["-H", "Accept-Encoding: gzip", "-H", "X-Long: {long}"],
+                &[" 200 ", SERVED, "Content-Encoding: gzip", "-Content-Length"],
+                &[" 502 ", "-Content-Encoding"],
+            ),
+            ask(
+                "/header/Content-Type/text%2Fplain",
+                &[
+                    "-H",
+                    "Accept-Encoding: br, gzip;q=0.5",
+                    "-H",
+                    "X-Long: {long}",
+                ],
+                &[SERVED, "Content-Encoding: br"],
+                &[" 502 ", "-Content-Encoding"],
+            ),
+            ask(
+                "/header/Content-Type/text%2Fplain",
+                &["-H", "Accept-Encoding: zstd", "-H", "X-Long: {long}"],
+                &[SERVED, "Content-Encoding: zstd"],
+                &[" 502 ", "-Content-Encoding"],
+            ),
+            ask(
+                "/header/Content-Type/image%2Fpng",
+                &["-H", "Accept-Encoding: zstd", "-H", "X-Long: {long}"],
+                &[SERVED, "-Content-Encoding", "all work"],
+                &[" 502 "],
+            ),
+            ask(
+                "/bytes/199",
+                &["-H", "Accept-Encoding: zstd"],
+                &[SERVED, "-Content-Encoding"],
+                &[" 502 "],
+            ),
+        ],
+    ),
+    row(
+        "mirroring",
+        "mirror = { group = 'login', percent = 100 }",
+        &[ask(
+            "/",
+            &["-d", "body"],
+            &[" 200 ", SERVED, "\nbody"],
+            &[" 502 "],
+        )],
+    ),
+    Row {
+        beside: "[target_group.new]\ntargets = [DEAD, LOGIN]\nretries = 2\n",
+        ..row(
+            "canary",
+            "when = 'Header(`X-Canary`, `yes`)'\nforward = 'new'\n\
+                [[listener.@.rule]]\nwhen = 'Header(`X-Canary`, `weighted`)'\nforward = { new = 1, @ = 0 }",
+            &[
+                ask(
+                    "/",
+                    &["-H", "X-Canary: yes"],
+                    &[" 200 ", "X-Server: login"],
+                    &[" 200 ", "X-Server: login"],
+                ),
+                ask(
+                    "/",
+                    &["-H", "X-Canary: weighted"],
+                    &["X-Server: login"],
+                    &["X-Server: login"],
+                ),
+                ask("/", &["-H", "X-Canary: no"], &[" 200 ", SERVED], &[" 502 "]),
+            ],
+        )
+    },
+    row(
+        "security-headers",
+        "phase = 'after_response'\nsecurity_headers = { frame = 'DENY' }",
+        &[ask(
+            "/",
+            &[],
+            &[
+                " 200 ",
+                SERVED,
+                "X-Frame-Options: DENY",
+                "X-Content-Type-Options: nosniff",
+            ],
+            &[
+                " 502 ",
+                "X-Frame-Options: DENY",
+                "X-Content-Type-Options: nosniff",
+            ],
+        )],
+    ),
+    Row {
+        listener: "forwarded = { trusted_proxies = '127.0.0.1' }\n",
+        ..row(
+            "trace-context",
+            "trace_context = true\n[[listener.@.rule]]\nphase = 'after_response'\nset_header = { X-Trace = '${trace_id}' }",
+            &[ask(
+                "/",
+                &[
+                    "-H",
+                    "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                ],
+                &[
+                    SERVED,
+                    "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-",
+                    "-00f067aa0ba902b7",
+                ],
+                &[" 502 ", "X-Trace: 4bf92f3577b34da6a3ce929d0e0e4736"],
+            )],
+        )
+    },
+    row(
+        "redirects",
+        "when = 'PathPrefix(`/old`)'\nredirect = { location = 'https://new.example${target}', status = 308 }",
+        &[
+            ask(
+                "/old?a",
+                &[],
+                &[" 308 ", "Location: https://new.example/old?a"],
+                &[" 308 ", "Location: https://new.example/old?a"],
+            ),
+            ask("/", &[], &[" 200 ", SERVED], &[" 502 "]),
+        ],
+    ),
+    row(
+        "networks",
+        "when = '!ClientIP(`127.0.0.1`)'\nrespond = 403",
+        &[
+            ask("/", &[], &[" 200 ", SERVED], &[" 502 "]),
+            ask(
+                "/",
+                &["--interface", "127.0.0.2"],
+                &[" 403 ", "-X-Server"],
+                &[" 403 "],
+            ),
+        ],
+    ),
+    row(
+        "rate-limit",
+        "limit_rate = { name = 'often', key = 'header(`X-Key`)', average = 1, period = '1h', burst = 1 }",
+        &[
+            ask(
+                "/",
+                &["-H", "X-Key: {phase}"],
+                &[" 200 ", SERVED],
+                &[" 502 "],
+            ),
+            ask(
+                "/",
+                &["-H", "X-Key: {phase}"],
+                &[" 429 ", "Retry-After: 3"],
+                &[" 429 ", "Retry-After: 3"],
+            ),
+            ask(
+                "/",
+                &["-H", "X-Key: {before}"],
+                &[" 429 ", "Retry-After: 3"],
+                &[" 429 ", "Retry-After: 3"],
+            ),
+        ],
+    ),
+    row(
+        "concurrency-limit",
+        "limit_concurrency = { name = 'one', amount = 1 }",
+        // Each is let go of, whatever came of it.
+        &[
+            ask("/", &[], &[" 200 ", SERVED], &[" 502 "]),
+            ask("/", &[], &[" 200 ", SERVED], &[" 502 "]),
+        ],
+    ),
+    row(
+        "body-limit",
+        "limit_body = 10",
+        &[
+            ask(
+                "/",
+                &["-d", "0123456789"],
+                &[" 200 ", SERVED, "\n0123456789"],
+                &[" 502 "],
+            ),
+            ask(
+                "/",
+                &["-d", "0123456789a"],
+                &[" 413 ", "-X-Server"],
+                &[" 413 "],
+            ),
+        ],
+    ),
+    Row {
+        listener: "head_bytes = 2048\n",
+        ..row(
+            "head-limit",
+            "set_header = { X-Rule = 'yes' }",
+            &[
+                ask("/", &[], &[" 200 ", SERVED], &[" 502 "]),
+                ask(
+                    "/",
+                    &["-H", "X-Long: {long}"],
+                    &[" 431 ", "-X-Server"],
+                    &[" 431 "],
+                ),
+            ],
+        )
+    },
+    Row {
+        listener: "min_rate = { request = 1, response = 1, grace = '20s' }\nmax_connections = 10\n",
+        ..row(
+            "data-rate",
+            "set_header = { X-Rule = 'yes' }",
+            &[ask(
+                "/",
+                &["-d", "body"],
+                &[" 200 ", SERVED, "\nbody"],
+                &[" 502 "],
+            )],
+        )
+    },
+];
+
+/// The configuration, where the groups of all policies have these targets.
+fn text(ports: &[(u16, &Row)], targets: &[u16], login: [u16; 2]) -> String {
+    let mut text = group("login", &login) + "retries = 2\n";
+    for (port, row) in ports {
+        let Row {
+            name,
+            rules,
+            listener,
+            beside,
+            ..
+        } = row;
+        let listener = format!(
+            "[listener.@]\nbind = '127.0.0.1:{port}'\n{listener}\
+             [[listener.@.rule]]\n{rules}\n[[listener.@.rule]]\nforward = '@'\n{beside}"
+        );
+        text += &listener.replace('@', name);
+        text += &(group(name, targets) + "retries = 2\n");
+    }
+    let [dead, login] = login.map(|port| format!("'127.0.0.1:{port}'"));
+    text.replace("DEAD", &dead).replace("LOGIN", &login)
+}
+
+/// The head of an answer with what follows it.
+fn answer(stage: &Stage, port: u16, ask: &Ask, words: &[(&str, &str)]) -> String {
+    let url = format!("http://127.0.0.1:{port}{}", ask.path);
+    let said = |text: &&str| {
+        words.iter().fold((*text).to_owned(), |text, (word, by)| {
+            text.replace(word, by)
+        })
+    };
+    let with: Vec<String> = ask.with.iter().map(said).collect();
+    let mut arguments = vec!["-s", "-i", "-m", "30"];
+    arguments.extend(with.iter().map(String::as_str));
+    arguments.push(&url);
+    stage.scene.curl(&arguments).good()
+}
+
+#[test]
+fn they_hold_over_a_retry_a_reload_and_dead_targets() {
+    let (live, login, dead) = (Echo::start("live"), Echo::start("login"), free_port());
+    let ports: Vec<(u16, &Row)> = ROWS.iter().map(|row| (free_port(), row)).collect();
+    let login = [dead, login.port];
+    let scene = Scene::new();
+    scene.file("keys.json", set(&[&ec_key(&scene, "own")]));
+    let claims = format!(r#"{{"sub":"anna","exp":{}}}"#, now() + 3600);
+    let token = token(&scene, "own", &claims);
+    let long = "all work and no play ".repeat(200);
+    let one_dead = text(&ports, &[dead, live.port], login);
+    let stage = Stage::with(scene, &one_dead, &[]);
+    let phases = [
+        ("a retry", None, true),
+        (
+            "a reload",
+            Some(text(&ports, &[live.port, dead], login)),
+            true,
+        ),
+        ("dead targets", Some(text(&ports, &[dead], login)), false),
+        ("their return", Some(one_dead.clone()), true),
+    ];
+    let mut before = "";
+    for (phase, change, serves) in &phases {
+        if let Some(text) = change {
+            stage.becomes(text);
+        }
+        for (port, row) in &ports {
+            let retries = format!(
+                "portway_target_group_retries_total{{target_group=\"{}\"}} ",
+                row.name
+            );
+            let retried = || stage.metric(&retries).parse::<u64>().unwrap();
+            let begun = retried();
+            for ask in row.asks {
+                let key = if before.is_empty() { phase } else { before };
+                let words = [
+                    ("{phase}", *phase),
+                    ("{before}", key),
+                    ("{token}", &*token),
+                    ("{long}", &*long),
+                ];
+                let answer = answer(&stage, *port, ask, &words);
+                for part in if *serves { ask.served } else { ask.dead } {
+                    let good = match part.strip_prefix('-') {
+                        Some(part) => !answer.contains(part),
+                        None => answer.contains(part),
+                    };
+                    assert!(
+                        good,
+                        "{}, {phase}, {}: `{part}`: {answer}",
+                        row.name, ask.path
+                    );
+                }
+            }
+            // What falls to a dead target is served by another.
+            let mut asked = 0;
+            while *serves && retried() == begun {
+                let mut asks = row.asks.iter().filter(|ask| ask.served.contains(&SERVED));
+                let key = format!("{asked} after {phase}");
+                let words = [("{phase}", &*key), ("{token}", &*token), ("{long}", &*long)];
+                let answer = answer(&stage, *port, asks.next().expect(row.name), &words);
+                let (served, few) = (answer.contains(SERVED), asked < 20);
+                assert!(served && few, "{}, {phase}: {answer}", row.name);
+                asked += 1;
+            }
+        }
+        before = phase;
+    }
+}
