@@ -118,7 +118,7 @@ fn each_value_of_group(group: &TargetGroup, visit: &mut impl FnMut(&Value<Resolv
 /// All of them but those of its rules.
 fn of_settings_of_group(group: &TargetGroup, visit: &mut impl FnMut(&Value<Resolved>)) {
     if let Algorithm::Hash { value, .. } = &group.algorithm {
-        visit(&value.value);
+        of_value(&value.value, visit);
     }
     for page in &group.error_pages {
         of_page(page, visit);
@@ -163,7 +163,7 @@ fn of_condition(condition: &Condition<Resolved>, visit: &mut impl FnMut(&Value<R
             parts.iter().for_each(|part| of_condition(part, visit));
         }
         Condition::Not(part) => of_condition(part, visit),
-        Condition::Test(test) => visit(&test.value.expression.value),
+        Condition::Test(test) => of_value(&test.value.expression.value, visit),
     }
 }
 
@@ -215,7 +215,7 @@ fn of_action(action: &Action<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)
         | Action::SetTimeout {
             to: NewTimeout::Milliseconds(value),
             ..
-        } => visit(&value.value),
+        } => of_value(&value.value, visit),
         Action::Authorize(asked) => {
             of_template(&asked.target, visit);
             for (_, value) in &asked.headers {
@@ -283,7 +283,22 @@ fn of_response(response: &FixedResponse<Resolved>, visit: &mut impl FnMut(&Value
 fn of_template(template: &Template<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)) {
     for part in &template.0 {
         if let TemplatePart::Expression(expression) = part {
-            visit(&expression.value.value);
+            of_value(&expression.value.value, visit);
         }
+    }
+}
+
+/// Visits a value and what it is made of.
+fn of_value(value: &Value<Resolved>, visit: &mut impl FnMut(&Value<Resolved>)) {
+    visit(value);
+    match value {
+        Value::WithSource(of) => visit(&of.value),
+        Value::Matched(matched) => {
+            matched
+                .within
+                .iter()
+                .for_each(|it| visit(&it.expression.value));
+        }
+        _ => {}
     }
 }

@@ -13,7 +13,8 @@ use crate::check::{
 use crate::choice::Algorithm;
 use crate::draft::LogFormat;
 use crate::expression::{
-    Condition, CounterEntry, Expression, Matcher, Template, TemplatePart, Test, Transform, Value,
+    Condition, CounterEntry, Expression, Matched, Matcher, Template, TemplatePart, Test, Transform,
+    Value,
 };
 use crate::page::PageFrom;
 use crate::settings::{ErrorAnswer, ErrorPageSource};
@@ -60,6 +61,13 @@ pub(crate) trait Convert {
         &mut self,
         pattern: &<Self::Before as Stage>::Pattern,
     ) -> Outcome<Self, <Self::After as Stage>::Pattern>;
+    /// What a regular expression finds.
+    fn matched(&mut self, matched: &Matched<Self::Before>) -> Outcome<Self, Value<Self::After>>
+    where
+        Self: Sized,
+    {
+        matched.convert(self)
+    }
 }
 
 /// The result of converting a part.
@@ -234,6 +242,7 @@ fn value<C: Convert>(to: &mut C, from: &Value<C::Before>) -> Outcome<C, Value<C:
         },
         Value::Authenticated(userlist) => Value::Authenticated(to.userlist(userlist)?),
         Value::AuthenticatedUser(userlist) => Value::AuthenticatedUser(to.userlist(userlist)?),
+        Value::Matched(matched) => to.matched(matched)?,
         Value::WithSource(of) => Value::WithSource(Box::new(expression(to, of)?)),
         Value::Counter { counter, of, touch } => Value::Counter {
             counter: *counter,

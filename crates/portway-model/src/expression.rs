@@ -6,6 +6,7 @@
 
 use crate::action::End;
 pub use crate::log_value::LogValue;
+pub use crate::matched::{MatchGroup, Matched, Within};
 use crate::name::Name;
 use crate::proxied::ProxyField;
 use crate::span::Spanned;
@@ -416,6 +417,8 @@ pub enum Value<S: Stage> {
     TargetAddress,
     /// The bytes of an expression, and those of the client's address after them: four or sixteen.
     WithSource(Box<Expression<S>>),
+    /// What a group of a regular expression finds.
+    Matched(Box<Matched<S>>),
     /// Number: a random number from 0 up to but not including this.
     Random(u32),
     /// Number: seconds since 1970.

@@ -35,6 +35,7 @@ pub mod limit;
 pub mod log;
 mod log_value;
 pub mod map_file;
+mod matched;
 pub mod members;
 pub mod merge;
 pub mod mirror;

@@ -3,6 +3,7 @@
 //! `^(?!A)(?=B)REST` says of the whole text that `^A` is not found in it, that `^B` is, and that `^REST` is what is matched:
 //! three expressions of the regex crate, tried one after the other. Look-around elsewhere is an error, as there.
 
+use crate::expression::MatchGroup;
 use regex::bytes::{Captures, Regex, Replacer};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -50,6 +51,23 @@ impl Pattern {
     pub fn captures<'t>(&self, text: &'t [u8]) -> Option<Captures<'t>> {
         let captures = self.0.regex.captures(text)?;
         self.looks_hold(text).then_some(captures)
+    }
+
+    /// True where its group with this number has a name too.
+    pub fn is_named(&self, group: u16) -> bool {
+        let mut names = self.0.regex.capture_names();
+        names.nth(usize::from(group)).flatten().is_some()
+    }
+
+    /// True where it has this group.
+    pub fn has_group(&self, group: &MatchGroup) -> bool {
+        match group {
+            MatchGroup::Number(number) => usize::from(*number) < self.0.regex.captures_len(),
+            MatchGroup::Name(name) => {
+                let mut names = self.0.regex.capture_names().flatten();
+                names.any(|known| known == name)
+            }
+        }
     }
 
     /// `text` with something else in the place of the first `limit` matches; 0: of all.

@@ -84,7 +84,7 @@ const WORDS: &str = "HeaderPart Line Item HeaderNames CookieCount Argument BodyA
     Queued AverageQueue FreeSlots Usable Weight NowMicroseconds Uuid Worker Draining Boolean Binary Calculate \
     Subtract Divide And Or Xor Negate Complement FirstLine HostName HostPort TrimStart TrimEnd Otherwise Choose \
     Join Truth Even Odd SameSecret Base64Url HexNumber FormDecode UrlEncode JsonEscape Utf8Lossy Compare Hash Crc32c Djb2 Sdbm Wt6 Xxh32 Xxh64 \
-    Xxh3 FixMessage FixTag MqttPacket Mqtt RdpCookie TargetQueue AnyCookie AuthenticatedUser WithSource \
+    Xxh3 FixMessage FixTag MqttPacket Mqtt RdpCookie TargetQueue AnyCookie AuthenticatedUser WithSource Matched Within \
     ProtocolName ProtocolVersion ClientIdentifier WillTopic WillPayload Username Password KeepAlive ReasonCode Property \
     Digest Md5 Hmac Date HttpDate Language LastOutside Pairs Keys \
     All Any Not Test Present True Text Regex Number Address Listed Exact Prefix Suffix Contains Glob \

@@ -244,6 +244,10 @@ impl<'s> Discretion<'s> {
                 self.copies.target
             }
             Value::WithSource(of) => self.is_secret(of),
+            Value::Matched(matched) => {
+                let within = matched.within.as_ref();
+                within.is_some_and(|within| self.is_secret(&within.expression))
+            }
             _ => false,
         };
         by_value

@@ -68,6 +68,7 @@ pub fn fetch<'a, F: Facts>(value: &'a Value<Resolved>, facts: &'a F) -> Fetched<
             _ => Fetched::Absent,
         },
         Value::WithSource(of) => with_source(of, facts).into(),
+        Value::Matched(matched) => super::matched::found(matched, facts).into(),
         Value::InUserGroup { users, groups } => facts.in_user_group(*users, groups).into(),
         Value::OfGroup { figure, group } => facts.of_group(*figure, *group).into(),
         Value::OfTarget {
@@ -479,9 +480,12 @@ fn split_at_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::super::fixture::{Exchange, show};
     use super::*;
-    use portway_model::expression::{CertificateField, LogValue, Message, Scope, Variable};
+    use portway_model::expression::{
+        CertificateField, LogValue, MatchGroup, Matched, Message, Scope, Variable, Within,
+    };
     use portway_model::name::Name;
     use portway_model::snapshot::{GroupId, UserlistId};
+    use portway_model::stage::Pattern;
     use proptest::prelude::*;
 
     /// `value` of the request `exchange`, shown as `<absent>`, `text`, `#number`, `?boolean`, `@address`.
@@ -557,6 +561,37 @@ mod tests {
             (Value::Status, "<absent>"),
         ] {
             check(&request, value, expected);
+        }
+        let matched = |group, value, patterns: &[&str]| {
+            let any_of = patterns.iter().map(|it| Pattern::new(it).unwrap());
+            let within = Some(Within {
+                expression: Expression::from(value),
+                any_of: any_of.collect(),
+            });
+            Value::Matched(Box::new(Matched { group, within }))
+        };
+        let number = MatchGroup::Number;
+        for (group, value, patterns, expected) in [
+            (number(0), Value::Path, &["%(..)(x)?"][..], "%20"),
+            (number(1), Value::Path, &["%(..)(x)?"], "20"),
+            // A group that is no part of what is found, and one that is not there.
+            (number(2), Value::Path, &["%(..)(x)?"], "<absent>"),
+            (number(3), Value::Path, &["%(..)(x)?"], "<absent>"),
+            (
+                MatchGroup::Name("b".into()),
+                Value::Path,
+                &["(?<b>b)$"],
+                "b",
+            ),
+            // The first occurrence in which something is found, by the first that finds it.
+            (number(0), header("x-one"), &["2", "."], "1"),
+            (number(0), header("x-one"), &["2"], "2"),
+            (number(0), header("x-one"), &["3"], "<absent>"),
+            (number(0), header("x-two"), &[""], "<absent>"),
+            (number(1), Value::Path, &["^(?!/b)/(.)"], "a"),
+            (number(1), Value::Path, &["^(?!/a)/(.)"], "<absent>"),
+        ] {
+            check(&request, matched(group, value, patterns), expected);
         }
         assert_eq!(all(&request, header("x-one")), ["1", "2"]);
         assert_eq!(all(&request, cookie("a")), ["1", "4"]);

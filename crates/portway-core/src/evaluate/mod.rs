@@ -22,6 +22,7 @@ mod fix;
 pub(crate) mod json;
 mod judge;
 mod keep;
+mod matched;
 mod matcher;
 mod message;
 mod mqtt;

@@ -102,6 +102,10 @@ impl Changed {
                     !self.ends
                 }
                 Value::Variable(variable) => self.leaves_variable(variable),
+                Value::Matched(matched) => {
+                    let within = matched.within.as_ref();
+                    within.is_some_and(|within| self.leaves(&within.expression))
+                }
                 Value::WithSource(of) => !self.ends && self.leaves(of),
                 other => is_known(other),
             }

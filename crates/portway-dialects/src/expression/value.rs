@@ -12,7 +12,8 @@ pub(crate) use super::words::{
 use super::{write_expression, write_plain, write_text};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
-    CertificateField, Counter, CounterEntry, HeaderPart, Message, NamePart, Touch, Value, Variable,
+    CertificateField, Counter, CounterEntry, HeaderPart, MatchGroup, Matched, Message, NamePart,
+    Touch, Value, Variable, Within,
 };
 use portway_model::name::Name;
 use portway_model::proxied::ProxyField;
@@ -164,6 +165,7 @@ impl Cursor<'_, '_> {
             "response_capture" => Value::ResponseCapture(self.number("a slot")?),
             "capture" => Value::Capture(self.number("a slot")?),
             "authenticated_user" => Value::AuthenticatedUser(self.reference("a user list")?),
+            "matched" => self.matched()?,
             "with_source" => Value::WithSource(Box::new(self.expression()?)),
             "authenticated" => Value::Authenticated(self.reference("a user list")?),
             "counter" => self.counter_value(Touch::Read)?,
@@ -185,6 +187,26 @@ impl Cursor<'_, '_> {
             "log" => Value::Log(self.one_of("log value", LOG_VALUES)?),
             _ => return self.unexpected("a value; this one stands within `counter(…)` only"),
         })
+    }
+
+    /// A group, and where it is looked for: a value and regular expressions.
+    fn matched(&mut self) -> Parsed<Value<Named>> {
+        let group = match self.token() {
+            Token::Text(_) => MatchGroup::Name(self.text("the name of a group")?.0),
+            _ => MatchGroup::Number(self.number("the number or the name of a group")?),
+        };
+        let mut within = None;
+        if self.takes(",")? {
+            let expression = self.expression()?;
+            let mut any_of = Vec::new();
+            while any_of.is_empty() || self.is(",") {
+                self.expect(",")?;
+                let (pattern, span) = self.text("a regular expression")?;
+                any_of.push(Spanned::new(pattern, span));
+            }
+            within = Some(Within { expression, any_of });
+        }
+        Ok(Value::Matched(Box::new(Matched { group, within })))
     }
 
     fn address(&mut self) -> Parsed<Value<Named>> {
@@ -429,6 +451,7 @@ pub(super) fn write_value(out: &mut String, value: &Value<Named>) {
         Value::AuthenticatedUser(users) => {
             call_text(out, "authenticated_user", users.value.as_str())
         }
+        Value::Matched(matched) => write_matched(out, matched),
         Value::WithSource(of) => {
             out.push_str("with_source(");
             write_expression(out, of);
@@ -573,6 +596,23 @@ fn write_message_value(out: &mut String, value: &Value<Named>) {
         }
         _ => {}
     }
+}
+
+fn write_matched(out: &mut String, matched: &Matched<Named>) {
+    out.push_str("matched(");
+    match &matched.group {
+        MatchGroup::Number(number) => write_plain(out, number),
+        MatchGroup::Name(name) => write_text(out, name),
+    }
+    if let Some(Within { expression, any_of }) = &matched.within {
+        out.push_str(", ");
+        write_expression(out, expression);
+        for pattern in any_of {
+            out.push_str(", ");
+            write_text(out, &pattern.value);
+        }
+    }
+    out.push(')');
 }
 
 fn call_text(out: &mut String, function: &str, text: &str) {

@@ -107,6 +107,7 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("bearer", "bearer(`HEADER`)"),
     ("authenticated_user", "authenticated_user(`USERLIST`)"),
     ("with_source", "with_source(host_path)"),
+    ("matched", "matched(1, path, `^/a/(.*)$`)"),
     ("in_user_group", "in_user_group(`USERLIST`, `GROUP`)"),
     ("of_group", "of_group(queued, `GROUP`)"),
     ("of_target", "of_target(usable, `GROUP`, `TARGET`)"),

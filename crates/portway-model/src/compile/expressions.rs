@@ -2,6 +2,7 @@
 
 use super::Compiler;
 use super::limits::{self, TRACK_SLOTS};
+use super::matched::{have_group, written};
 use super::names;
 use super::never;
 use super::text::{Use, check_header_name, check_text, check_token};
@@ -10,9 +11,9 @@ use crate::action::Phase;
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expression::{
-    CertificateField, ChunkForm, Condition, Counter, CounterEntry, Expression, HeaderPart, Matcher,
-    NumberRange, Operand, Operation, Scope, Template, TemplatePart, Test, Touch, Transform, Value,
-    Variable,
+    CertificateField, ChunkForm, Condition, Counter, CounterEntry, Expression, HeaderPart, Matched,
+    Matcher, NumberRange, Operand, Operation, Scope, Template, TemplatePart, Test, Touch,
+    Transform, Value, Variable, Within,
 };
 use crate::name::Name;
 use crate::settings::{KeyType, MapMatch, Protocol};
@@ -320,6 +321,7 @@ impl Compiler<'_> {
             Value::WithSource(of) => {
                 self.check_expression(place, of);
             }
+            Value::Matched(matched) => self.check_matched(place, matched),
             Value::ClientCertificate(
                 CertificateField::SubjectPart(part) | CertificateField::IssuerPart(part),
             )
@@ -340,6 +342,31 @@ impl Compiler<'_> {
             }
             _ => {}
         }
+    }
+
+    fn check_matched(&mut self, place: Place, matched: &Matched<Named>) {
+        let (message, help) = match &matched.within {
+            None => (
+                format!(
+                    "`{}` is what a regular expression of a rule's condition finds, and here is none",
+                    written(&matched.group)
+                ),
+                "compare with one in `when`, or say of what it is: matched(1, path, `^/a/(.*)$`)",
+            ),
+            Some(Within { expression, any_of }) => {
+                self.check_expression(place, expression);
+                if have_group(any_of, &matched.group) != Some(false) {
+                    return;
+                }
+                let which = written(&matched.group);
+                (
+                    format!("no regular expression here has the group of `{which}`"),
+                    "groups are counted from 1 by their parentheses, `(…)`, and have names as `(?<year>…)`",
+                )
+            }
+        };
+        self.found
+            .push(place.error(Code::OutOfRange, message).help(help));
     }
 
     fn check_variable_name(&mut self, place: Place, variable: &Variable) {

@@ -21,6 +21,7 @@ mod life;
 pub mod limits;
 mod listener;
 pub mod log;
+mod matched;
 pub(crate) mod names;
 mod never;
 mod passive;

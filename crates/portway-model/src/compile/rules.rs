@@ -10,7 +10,7 @@ use super::text::{
 };
 use super::types::{Kind, phase_word, value_word};
 use super::words::action_word;
-use super::{Compiler, Reported, names};
+use super::{Compiler, Reported, matched, names};
 use crate::action::{Action, AnswerBody, End, FixedResponse, NewTimeout, Phase, Rule, Weighted};
 use crate::choice::StickTo;
 use crate::convert;
@@ -79,6 +79,8 @@ impl Compiler<'_> {
         owner: &Owner<'_>,
         drafts: &[Rule<Named>],
     ) -> Result<Rules, Reported> {
+        let settled = matched::settle(drafts, &mut self.found);
+        let drafts = settled.as_ref();
         for rule in drafts {
             self.check_rule(owner, rule);
         }

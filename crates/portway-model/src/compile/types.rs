@@ -142,6 +142,7 @@ pub(super) fn kind_of<S: Stage>(value: &Value<S>) -> Kind {
         | Value::AnyCookie(_)
         | Value::AuthenticatedUser(_)
         | Value::WithSource(_)
+        | Value::Matched(_)
         | Value::Body
         | Value::BasicUser
         | Value::BasicPassword
@@ -439,6 +440,10 @@ pub(super) fn known<S: Stage>(value: &Value<S>, group: bool) -> (Phase, Phase) {
         Value::Variable(variable) => return lives(variable.scope),
         // The client's address is known everywhere.
         Value::WithSource(of) => return known(&of.value, group),
+        Value::Matched(matched) => match &matched.within {
+            Some(within) => return known(&within.expression.value, group),
+            None => Phase::Connection,
+        },
         Value::Method
         | Value::Scheme
         | Value::HttpVersion
@@ -594,6 +599,7 @@ fn late_value_word<S: Stage>(value: &Value<S>) -> String {
         Value::WithSource(of) => {
             return format!("{} and the source address", value_word(&of.value));
         }
+        Value::Matched(_) => "what a regular expression finds",
         Value::InUserGroup { .. } => "whether a user is in a group",
         Value::OfGroup { .. } => "a number of a group",
         Value::OfTarget { .. } => "the state of a target",

@@ -5,9 +5,9 @@ use ipnet::IpNet;
 use portway_model::action::{End, Phase};
 use portway_model::expression::{
     CertificateField, Condition, Counter, CounterEntry, Expression, GroupFigure, HeaderPart,
-    LogValue, Matcher, Message, NamePart, NumberRange, PriorityPart, Scope, TableFigure,
-    TargetFigure, Template, TemplatePart, Test, TextMatch, TimeoutOf, TlsField, Touch, Value,
-    Variable,
+    LogValue, MatchGroup, Matched, Matcher, Message, NamePart, NumberRange, PriorityPart, Scope,
+    TableFigure, TargetFigure, Template, TemplatePart, Test, TextMatch, TimeoutOf, TlsField, Touch,
+    Value, Variable, Within,
 };
 use portway_model::name::Name;
 use portway_model::proxied::ProxyField;
@@ -354,7 +354,7 @@ impl Choices {
     }
 
     fn request_value(&mut self) -> (Value<Named>, Kind) {
-        match self.below(27) {
+        match self.below(28) {
             25 => match self.among(&self.userlists.clone()) {
                 Some(users) => (Value::AuthenticatedUser(Spanned::bare(users)), Kind::Text),
                 None => (Value::Path, Kind::Text),
@@ -362,6 +362,21 @@ impl Choices {
             26 => {
                 let of = self.one(Value::HostPath, &[Value::Base, Value::Path]);
                 (Value::WithSource(Box::new(of.into())), Kind::Text)
+            }
+            27 => {
+                let group = self.one(MatchGroup::Number(0), &[MatchGroup::Name("b".into())]);
+                let of = self.one(Value::HostPath, &[Value::Path, Value::Header("X-A".into())]);
+                let within = Some(Within {
+                    expression: of.into(),
+                    any_of: vec![
+                        Spanned::bare("^(?<b>a`?)".to_owned()),
+                        Spanned::bare(self.pattern()),
+                    ],
+                });
+                (
+                    Value::Matched(Box::new(Matched { group, within })),
+                    Kind::Text,
+                )
             }
             19 => (Value::HostPath, Kind::Text),
             20 => {

@@ -159,6 +159,42 @@ const ROWS: &[Row] = &[
             &[" 502 ", "X-Was: /new/b/a"],
         )],
     ),
+    row(
+        "captures",
+        "when = 'PathRegexp(`^/v([0-9]+)/(.*)$`) && HeaderRegexp(`X-Tenant`, `^(?<tenant>[a-z]+)-`)'\n\
+            actions = [{ set_path = '/${matched(2)}' }, \
+            { set_header = { X-Version = '${matched(1)}', X-Who = '${matched(`tenant`)}', X-Same = '${path}' } }]\n\
+            [[listener.@.rule]]\nwhen = 'PathRegexp(`^/go/(.*)$`)'\nredirect = 'https://new.example/${matched(1)}'",
+        &[
+            ask(
+                "/v2/a/b?c",
+                &[
+                    "-H",
+                    "X-Tenant: 1",
+                    "-H",
+                    "X-Tenant: anna-1",
+                    "-H",
+                    "X-Who: eve",
+                ],
+                &[
+                    " 200 ",
+                    SERVED,
+                    "GET /a/b?c ",
+                    "x-version: 2",
+                    "x-who: anna",
+                    "x-same: /a/b",
+                    "-eve",
+                ],
+                &[" 502 "],
+            ),
+            ask(
+                "/go/a/b",
+                &[],
+                &[" 302 ", "Location: https://new.example/a/b"],
+                &[" 302 ", "Location: https://new.example/a/b"],
+            ),
+        ],
+    ),
     Row {
         listener: "error_pages = { 502 = { body = 'sorry ${path}', content_type = 'text/x-own' }, 404 = { body = 'none', content_type = 'text/plain' } }\n",
         ..row(

@@ -1,0 +1,231 @@
+//! `matched(1)` in the actions of a rule stands for what its condition found: here it is said in which value, and by which
+//! regular expression.
+//!
+//! The first action of a rule looks for itself. Those after it may find the request changed, so what they name is kept in
+//! variables before all of them.
+
+use crate::action::{Action, Phase, Rule};
+use crate::convert::{self, Convert};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::expression::{
+    Condition, Expression, MatchGroup, Matched, Matcher, Scope, Template, TemplatePart, Test,
+    Value, Variable, Within,
+};
+use crate::name::Name;
+use crate::pattern::Pattern;
+use crate::span::{Span, Spanned};
+use crate::stage::Named;
+use std::borrow::Cow;
+use std::convert::Infallible;
+
+/// The same rules, where it is said for each `matched(…)` what it is of.
+pub(super) fn settle<'d>(
+    rules: &'d [Rule<Named>],
+    found: &mut Diagnostics,
+) -> Cow<'d, [Rule<Named>]> {
+    if rules.iter().all(|rule| tests(&rule.condition).is_empty()) {
+        return Cow::Borrowed(rules);
+    }
+    rules.iter().map(|rule| settled(rule, found)).collect()
+}
+
+fn settled(rule: &Rule<Named>, found: &mut Diagnostics) -> Rule<Named> {
+    let mut settling = Settling {
+        tests: tests(&rule.condition),
+        scope: match rule.phase {
+            Phase::Connection | Phase::Session | Phase::ClientHello => Scope::Connection,
+            Phase::Request | Phase::Response | Phase::AfterResponse => Scope::Exchange,
+        },
+        span: rule.origin.0,
+        found,
+        is_first: true,
+        kept: Vec::new(),
+    };
+    if settling.tests.is_empty() {
+        return rule.clone();
+    }
+    let mut actions = Vec::with_capacity(rule.actions.len());
+    for action in &rule.actions {
+        let Ok(action) = convert::action(&mut settling, action);
+        actions.push(action);
+        settling.is_first = false;
+    }
+    let kept = settling.kept.into_iter().flat_map(keep);
+    Rule {
+        phase: rule.phase,
+        condition: rule.condition.clone(),
+        actions: kept.chain(actions).collect(),
+        origin: rule.origin,
+    }
+}
+
+/// The actions that keep a value in a variable, which is not set where the value is absent.
+fn keep((variable, value): (Variable, Value<Named>)) -> [Action<Named>; 2] {
+    let value = TemplatePart::Expression(Spanned::bare(value.into()));
+    [
+        Action::UnsetVariable(variable.clone()),
+        Action::SetVariable {
+            variable,
+            value: Template(vec![value]),
+        },
+    ]
+}
+
+/// The comparisons with regular expressions of a condition that may hold where it does.
+fn tests(condition: &Condition<Named>) -> Vec<&Test<Named>> {
+    let mut tests = Vec::new();
+    let mut conditions = vec![condition];
+    while let Some(condition) = conditions.pop() {
+        match condition {
+            Condition::All(parts) | Condition::Any(parts) => conditions.extend(parts),
+            Condition::Not(_) => {}
+            Condition::Test(test) => {
+                if matches!(test.value.matcher, Matcher::Regex { .. }) {
+                    tests.push(&test.value);
+                }
+            }
+        }
+    }
+    tests
+}
+
+fn patterns(test: &Test<Named>) -> &[Spanned<String>] {
+    match &test.matcher {
+        Matcher::Regex { any_of } => any_of,
+        _ => &[],
+    }
+}
+
+/// Whether one of these has the group; `None` where one of them is none, which is said elsewhere.
+pub(super) fn have_group(patterns: &[Spanned<String>], group: &MatchGroup) -> Option<bool> {
+    let mut have = false;
+    for pattern in patterns {
+        have |= Pattern::new(&pattern.value).ok()?.has_group(group);
+    }
+    Some(have)
+}
+
+/// Whether the group goes by a number in all of these and has a name too.
+fn is_named(patterns: &[Spanned<String>], group: &MatchGroup) -> bool {
+    let MatchGroup::Number(number) = group else {
+        return false;
+    };
+    let mut patterns = patterns.iter().map(|it| Pattern::new(&it.value));
+    patterns.all(|it| it.is_ok_and(|it| it.is_named(*number)))
+}
+
+/// As it is written.
+pub(super) fn written(group: &MatchGroup) -> String {
+    match group {
+        MatchGroup::Number(number) => format!("matched({number})"),
+        MatchGroup::Name(name) => format!("matched(`{name}`)"),
+    }
+}
+
+/// The walk over the actions of a rule.
+struct Settling<'r> {
+    tests: Vec<&'r Test<Named>>,
+    scope: Scope,
+    span: Span,
+    found: &'r mut Diagnostics,
+    is_first: bool,
+    kept: Vec<(Variable, Value<Named>)>,
+}
+
+impl Settling<'_> {
+    /// The comparison that has the group; of several one where it has a number only. What is wrong is said.
+    fn test_with(&mut self, group: &MatchGroup) -> Option<&Test<Named>> {
+        let mut with = Vec::new();
+        for test in &self.tests {
+            if have_group(patterns(test), group)? {
+                with.push(*test);
+            }
+        }
+        if with.len() > 1 {
+            let named = |test: &&Test<Named>| !is_named(patterns(test), group);
+            let unnamed: Vec<_> = with.iter().copied().filter(named).collect();
+            with = if unnamed.is_empty() { with } else { unnamed };
+        }
+        let (message, help) = match with.as_slice() {
+            [test] => return Some(test),
+            [] => (
+                format!(
+                    "no regular expression of this condition has the group of `{}`",
+                    written(group)
+                ),
+                "groups are counted from 1 by their parentheses, `(…)`, and have names as `(?<year>…)`",
+            ),
+            _ => (
+                format!("`{}` may be of several regular expressions", written(group)),
+                "give groups names, `(?<year>…)`, and say which: matched(`year`)",
+            ),
+        };
+        let wrong = Diagnostic::error(Code::OutOfRange, self.span, message);
+        self.found.push(wrong.help(help));
+        None
+    }
+}
+
+impl Convert for Settling<'_> {
+    type Before = Named;
+    type After = Named;
+    type Failure = Infallible;
+
+    fn matched(&mut self, matched: &Matched<Named>) -> Result<Value<Named>, Infallible> {
+        let group = matched.group.clone();
+        if matched.within.is_some() {
+            return Ok(Value::Matched(Box::new(matched.clone())));
+        }
+        let Some(test) = self.test_with(&group) else {
+            // Reported.
+            return Ok(Value::Text(String::new()));
+        };
+        let within = Some(Within {
+            expression: Expression {
+                value: test.expression.value.clone(),
+                transforms: test.expression.transforms.clone(),
+            },
+            any_of: patterns(test).to_vec(),
+        });
+        let name = match &group {
+            MatchGroup::Number(number) => format!("matched_{number}"),
+            MatchGroup::Name(name) => format!("matched_{name}"),
+        };
+        let value = Value::Matched(Box::new(Matched { group, within }));
+        if self.is_first {
+            return Ok(value);
+        }
+        let variable = Variable {
+            scope: self.scope,
+            name: Name::new(name),
+        };
+        if self.kept.iter().all(|(kept, _)| *kept != variable) {
+            self.kept.push((variable.clone(), value));
+        }
+        Ok(Value::Variable(variable))
+    }
+
+    fn listener(&mut self, listener: &Spanned<Name>) -> Result<Spanned<Name>, Infallible> {
+        Ok(listener.clone())
+    }
+
+    fn group(&mut self, group: &Spanned<Name>) -> Result<Spanned<Name>, Infallible> {
+        Ok(group.clone())
+    }
+
+    fn stick_table(&mut self, table: &Spanned<Name>) -> Result<Spanned<Name>, Infallible> {
+        Ok(table.clone())
+    }
+
+    fn map(&mut self, map: &Spanned<Name>) -> Result<Spanned<Name>, Infallible> {
+        Ok(map.clone())
+    }
+
+    fn userlist(&mut self, userlist: &Spanned<Name>) -> Result<Spanned<Name>, Infallible> {
+        Ok(userlist.clone())
+    }
+
+    fn pattern(&mut self, pattern: &Spanned<String>) -> Result<Spanned<String>, Infallible> {
+        Ok(pattern.clone())
+    }
+}
