@@ -15,7 +15,7 @@ use portway_model::action::Action;
 use portway_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use portway_model::jwt::{Jwt, JwtAlgorithm, KeySource, KeyUrl, UrlParts};
 use portway_model::snapshot::{Rules, Snapshot};
-use portway_model::span::{FileId, Sources, Span};
+use portway_model::span::{FileId, Sources, Span, Spanned};
 use portway_telemetry::events::{Event, emit};
 use portway_telemetry::metrics::ProcessCounters;
 use rustls::ClientConfig;
@@ -67,6 +67,9 @@ pub(crate) fn load(snapshot: &Snapshot, sources: &Sources) -> (Loaded, Diagnosti
     for group in &snapshot.groups {
         files::of("target_group", &group.name, || load.rules(&group.rules));
     }
+    for file in &snapshot.token_keys {
+        files::of("process", "", || load.of_value(file));
+    }
     let loaded = Loaded {
         sets: Arc::new(load.sets),
         fetched: load.fetched.into(),
@@ -107,6 +110,21 @@ impl Load<'_> {
         };
         if let Some(set) = set {
             self.sets.add(span.file, jwt.keys.clone(), set);
+        }
+    }
+
+    /// Without its keys a value says that they are not known, as with HAProxy.
+    fn of_value(&mut self, file: &Spanned<String>) {
+        let path = folder_of(self.sources, file.span).join(Path::new(&file.value));
+        let read = read_limited(&path, MAX_KEYS_BYTES).map_err(|reason| reason.to_string());
+        match read.and_then(|text| pem(&text)) {
+            Ok(keys) => self.sets.add_file(&file.value, keys),
+            Err(why) => {
+                let message = format!("`{}` has no public key of tokens: {why}", path.display());
+                let warning = Diagnostic::warning(Code::Unreadable, file.span, message);
+                self.found
+                    .push(warning.help("no token is taken for signed with it"));
+            }
         }
     }
 

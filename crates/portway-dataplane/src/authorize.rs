@@ -130,7 +130,8 @@ async fn body(
         BodyLength::Length(_) | BodyLength::Chunked => {}
     }
     let time = x.connection.client_timeout();
-    body::wait(x, downstream, time, 0).await?;
+    let room = body::room_for(asked.body_bytes.unwrap_or(0));
+    body::wait(x, downstream, time, (0, room)).await?;
     Ok(body::whole(x).filter(|body| body.len() <= most))
 }
 

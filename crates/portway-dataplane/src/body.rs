@@ -19,6 +19,12 @@ use std::time::Duration;
 /// see the beginning.
 pub(crate) const LOOKED_AT_BODY: usize = 32 * 1024;
 
+/// Bytes, with its framing, that a body of `data` bytes may have which is kept to be sent elsewhere too. One in chunks of a few
+/// bytes has more, and is too long.
+pub(crate) fn room_for(data: u32) -> usize {
+    LOOKED_AT_BODY.max((data as usize).saturating_mul(2))
+}
+
 /// How much of a body is wanted, and what is known of it while it comes.
 pub(crate) struct Coming {
     /// Bytes that end it, where the head says how many.
@@ -114,13 +120,13 @@ pub(crate) fn whole(x: &Exchange<'_>) -> Option<Vec<u8>> {
     }
 }
 
-/// Waits until the body is here, or `at_least` bytes of it (0: the whole), or all that is looked at; not longer than
+/// Waits until the body is here, or `at_least` bytes of it (0: the whole), or `most` bytes with its framing; not longer than
 /// `time`.
 pub(crate) async fn wait(
     x: &mut Exchange<'_>,
     stream: &mut Stream,
     time: Duration,
-    at_least: u32,
+    (at_least, most): (u32, usize),
 ) -> Result<(), Fault> {
     let mut coming = Coming::of_request(x.framing.body, at_least);
     x.scratch.body.clear();
@@ -130,7 +136,7 @@ pub(crate) async fn wait(
     }
     x.connection.timer.set(time);
     loop {
-        let received = receive(x, stream).await;
+        let received = receive(x, stream, most).await;
         match received {
             Ok(n) if n > 0 => x.arena.received(n),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -149,12 +155,12 @@ pub(crate) async fn wait(
 }
 
 /// Reads once into the buffer behind what is there; `OutOfMemory` where there is no room.
-async fn receive(x: &mut Exchange<'_>, stream: &mut Stream) -> io::Result<usize> {
+async fn receive(x: &mut Exchange<'_>, stream: &mut Stream, most: usize) -> io::Result<usize> {
     let arena: &mut Buffer = &mut x.arena;
     let timer = &x.connection.timer;
     let body = arena.len().saturating_sub(x.head_len);
-    let room = LOOKED_AT_BODY.saturating_sub(body);
-    if room == 0 || !arena.make_room(x.head_len + LOOKED_AT_BODY + BUFFER_BYTES) {
+    let room = most.saturating_sub(body);
+    if room == 0 || !arena.make_room(x.head_len + most + BUFFER_BYTES) {
         return Err(io::ErrorKind::OutOfMemory.into());
     }
     poll_fn(|cx| {

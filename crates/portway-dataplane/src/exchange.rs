@@ -3,7 +3,6 @@
 //! An exchange borrows its scratch memory from the worker and leaves exactly one record, when it is dropped: an
 //! early return cannot forget it.
 
-use crate::body;
 use crate::buffer::Buffer;
 use crate::captures::Captures;
 use crate::connection::{Connection, TlsDetails};
@@ -17,7 +16,6 @@ use crate::limits::{BodyLimits, Holding};
 use crate::log_value::{self, Subject};
 use crate::mirror::Mirrors;
 use crate::pages::Pages;
-use crate::peer_certificate;
 use crate::policy::Side;
 use crate::record::{Counted, LogWish};
 use crate::request_line::LineEdits;
@@ -25,6 +23,7 @@ use crate::sticky::Kept;
 use crate::times::LookedAt;
 use crate::track::{self, Tracked};
 use crate::variables::Variables;
+use crate::{body, peer_certificate};
 use portway_core::evaluate::{Facts, Fetched, TlsFacts, Visitor, Whose, write_header_value};
 use portway_core::http1::{
     BodyLength, Known, Method, RequestFraming, RequestHead, ResponseBody, ResponseHead, TargetForm,
@@ -127,6 +126,8 @@ pub(crate) struct Attempt {
     pub(crate) group: Option<GroupId>,
     pub(crate) target: Option<usize>,
     pub(crate) reused: bool,
+    /// Its response is a good one once it is whole, and took so long until its head came.
+    pub(crate) good: Cell<Option<Duration>>,
 }
 
 /// When a request came.

@@ -62,6 +62,17 @@ macro_rules! facts_of_connection {
             plane.lookup(map, key)
         }
 
+        fn verifies(
+            &self,
+            algorithm: portway_model::jwt::JwtAlgorithm,
+            file: &[u8],
+            signed: &[u8],
+            signature: &[u8],
+        ) -> Option<bool> {
+            let keys = &self.connection.generation.plane.keys;
+            keys.verifies(algorithm, file, signed, signature)
+        }
+
         fn lookup_groups(&self, map: MapId, key: &[u8]) -> Option<Vec<u8>> {
             let plane = &self.connection.generation.plane;
             plane.maps.get(map.index())?.find_groups(key)

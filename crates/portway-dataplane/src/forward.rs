@@ -163,6 +163,7 @@ async fn respond(
     x.ledger.head_out = out.len() as u64;
     record::log_early(x);
     if plan.tunnel {
+        record::settle(x);
         x.scratch.deadlines.end(&x.connection.timer);
         x.ledger.body_in.set(upload.transfer.body_bytes());
         let transfer = std::mem::replace(&mut upload.transfer, Transfer::nothing());
@@ -569,7 +570,7 @@ fn run_response_rules(x: &mut Exchange<'_>, progress: &mut Progress) -> Result<R
                     return Err(Fault::rejected());
                 }
                 Decision::Answer(answer, how) => return Ok(Ruled::Answer(answer, how)),
-                Decision::WaitForBody(time, at_least) => {
+                Decision::WaitForBody(time, at_least, _) => {
                     return Ok(Ruled::WaitForBody(time, at_least));
                 }
                 // All but the last are not possible in this phase.

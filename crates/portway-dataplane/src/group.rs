@@ -17,6 +17,7 @@ use portway_core::evaluate::{self, Facts, Fetched};
 use portway_core::stick::Remembered;
 use portway_model::choice::{Algorithm as Configured, HashFunction, HashMethod, MinHealthy};
 use portway_model::expression::{GroupFigure, TargetFigure};
+use portway_model::members;
 use portway_model::name::Name;
 use portway_model::settings::{NoneHealthy, SourceAddress, TargetKey};
 use portway_model::snapshot::{GroupId, Target, TargetGroup};
@@ -273,11 +274,13 @@ impl Generation {
         Some(Fate { state, cuts, timer })
     }
 
-    /// The target of this name, if it may take traffic; one that is down only where `keeps` says so.
+    /// The target of this name, or the member at this address of one that stands for many, if it may take traffic; one that
+    /// is down only where `keeps` says so.
     pub(crate) fn target_named(&self, id: GroupId, name: &[u8], keeps: bool) -> Option<usize> {
         let (group, parts, _) = self.group(id)?;
         let named = |target: &Target| target.name.as_str().as_bytes() == name;
-        let index = group.targets.iter().position(named)?;
+        let index = group.targets.iter().position(named);
+        let index = index.or_else(|| members::at(group, std::str::from_utf8(name).ok()?))?;
         let health = parts.targets.get(index)?.health();
         let down = matches!(health, Health::Unhealthy | Health::Unused);
         (!down || keeps || group.keep_when_down).then_some(index)

@@ -173,10 +173,10 @@ impl Key {
 }
 
 impl Verifier {
-    fn verifies(&self, token: &Token<'_>) -> bool {
+    fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
         match self {
-            Verifier::Public(key) => key.verify_sig(token.signed, &token.signature).is_ok(),
-            Verifier::Shared(key) => hmac::verify(key, token.signed, &token.signature).is_ok(),
+            Verifier::Public(key) => key.verify_sig(signed, signature).is_ok(),
+            Verifier::Shared(key) => hmac::verify(key, signed, signature).is_ok(),
         }
     }
 }
@@ -213,7 +213,7 @@ impl Keys {
             .filter_map(|key| key.verifier(algorithm))
             .take(MAX_KEYS_TRIED)
         {
-            if verifier.verifies(token) {
+            if verifier.verifies(token.signed, &token.signature) {
                 return Ok(());
             }
             why = Refusal::Signature;
@@ -319,23 +319,46 @@ impl Drop for KeySet {
 
 /// The sets of a configuration: by the file that speaks of them, and what it says.
 #[derive(Debug, Default)]
-pub struct KeySets(HashMap<(FileId, KeySource), Arc<KeySet>>);
+pub struct KeySets {
+    /// Those of rules.
+    of_rules: HashMap<(FileId, KeySource), Arc<KeySet>>,
+    /// Those of values, by their file.
+    of_values: HashMap<Box<[u8]>, Vec<Key>>,
+}
 
 impl KeySets {
     /// Adds a set.
     pub fn add(&mut self, source: FileId, keys: KeySource, set: Arc<KeySet>) {
-        self.0.insert((source, keys), set);
+        self.of_rules.insert((source, keys), set);
+    }
+
+    /// Adds public keys that values name by their file.
+    pub fn add_file(&mut self, file: &str, keys: Vec<Key>) {
+        self.of_values.insert(file.as_bytes().into(), keys);
+    }
+
+    /// Whether a signature is of one of the keys in a file; `None`: there is no such file.
+    pub(crate) fn verifies(
+        &self,
+        algorithm: JwtAlgorithm,
+        file: &[u8],
+        signed: &[u8],
+        signature: &[u8],
+    ) -> Option<bool> {
+        let keys = self.of_values.get(file)?;
+        let mut verifiers = keys.iter().filter_map(|key| key.verifier(algorithm));
+        Some(verifiers.any(|verifier| verifier.verifies(signed, signature)))
     }
 
     /// The set that a rule in this file means.
     pub fn of(&self, source: FileId, keys: &KeySource) -> Option<&Arc<KeySet>> {
         // Few rules ask, and checking a signature costs a hundred times as much as this copy.
-        self.0.get(&(source, keys.clone()))
+        self.of_rules.get(&(source, keys.clone()))
     }
 
     /// The set that is fetched so, whoever speaks of it.
     pub fn fetched_as(&self, keys: &KeySource) -> Option<&Arc<KeySet>> {
-        let mut sets = self.0.iter();
+        let mut sets = self.of_rules.iter();
         sets.find(|((_, it), set)| it == keys && set.is_fetched)
             .map(|(_, set)| set)
     }
@@ -449,7 +472,9 @@ mod tests {
                 let token = Token::parse(text.as_bytes()).unwrap();
                 for (own, _, key) in &all {
                     let keys = [key];
-                    let found = keys[0].verifier(said).map(|it| it.verifies(&token));
+                    let found = keys[0]
+                        .verifier(said)
+                        .map(|it| it.verifies(token.signed, &token.signature));
                     let expected = match (own == &said || pads(*own, said), signed == &said) {
                         (false, _) => None,
                         (true, right) => Some(right && (own == signed || pads(*own, *signed))),

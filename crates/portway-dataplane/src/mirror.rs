@@ -25,9 +25,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Copies that a worker has on their way: with head, body and answer each takes up to some 200 KiB, 50 MiB together. A mirror that
+/// Copies that a worker has on their way: with head and answer each takes up to some 160 KiB beside its body. A mirror that
 /// is slow, or hangs, reaches it; more are not made until it answers.
 pub(crate) const MIRRORED_AT_ONCE: u32 = 256;
+
+/// Bytes of bodies of copies that a worker has on their way; more are not made until there is room. With all else 56 MiB.
+pub(crate) const MIRRORED_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long an attempt of a copy may take, whatever its group's timeouts are: a mirror that hangs must not keep the places of copies.
 pub(crate) const MIRRORED_FOR: Duration = Duration::from_secs(60);
@@ -65,7 +68,8 @@ pub(crate) fn say(x: &mut Exchange<'_>, mirror: &Mirror<Resolved>) -> Option<Dec
         _ => false,
     };
     let time = x.connection.client_timeout();
-    waits.then_some(Decision::WaitForBody(time, 0))
+    let room = body::room_for(mirror.body_bytes.unwrap_or(0));
+    waits.then_some(Decision::WaitForBody(time, 0, room))
 }
 
 /// Sends the copies that rules have asked for.
@@ -77,7 +81,8 @@ pub(crate) fn send(x: &mut Exchange<'_>) {
             None => Some(Vec::new()),
             Some(most) => body::whole(x).filter(|body| body.len() <= most as usize),
         };
-        let room = Place::take(&x.connection.worker);
+        let bytes = whole.as_ref().map_or(0, Vec::len);
+        let room = Place::take(&x.connection.worker, bytes);
         if room.is_none() {
             limit_reached(x, Limit::MirroredRequests);
         }
@@ -91,22 +96,29 @@ pub(crate) fn send(x: &mut Exchange<'_>) {
     }
 }
 
-/// One of the places of a worker, given back when it is dropped.
-struct Place(Rc<worker::Worker>);
+/// One of the places of a worker with room for a body, given back when it is dropped.
+struct Place {
+    worker: Rc<worker::Worker>,
+    bytes: usize,
+}
 
 impl Place {
-    fn take(worker: &Rc<worker::Worker>) -> Option<Self> {
-        let taken = worker.mirrored.get();
-        (taken < MIRRORED_AT_ONCE).then(|| {
-            worker.mirrored.set(taken + 1);
-            Self(Rc::clone(worker))
+    fn take(worker: &Rc<worker::Worker>, bytes: usize) -> Option<Self> {
+        let (taken, bytes_taken) = worker.mirrored.get();
+        let all = bytes_taken + bytes;
+        (taken < MIRRORED_AT_ONCE && all <= MIRRORED_BYTES).then(|| {
+            worker.mirrored.set((taken + 1, all));
+            let worker = Rc::clone(worker);
+            Self { worker, bytes }
         })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.mirrored.set(self.0.mirrored.get().saturating_sub(1));
+        let (taken, bytes) = self.worker.mirrored.get();
+        let left = (taken.saturating_sub(1), bytes.saturating_sub(self.bytes));
+        self.worker.mirrored.set(left);
     }
 }
 

@@ -122,6 +122,7 @@ pub(crate) fn begin(x: &mut Exchange<'_>) -> Option<GroupId> {
         });
     }
     x.kept = Kept::default();
+    crate::record::settle(x);
     x.attempt = Attempt::default();
     x.ledger.fault = None;
     x.ledger.failed = false;

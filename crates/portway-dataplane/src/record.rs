@@ -44,6 +44,7 @@ pub fn refusal_codes() -> Vec<&'static str> {
 
 /// Closes an exchange: counts it and writes its record.
 pub(crate) fn close(x: &Exchange<'_>) {
+    settle(x);
     let connection = x.connection;
     let shard = connection.shard();
     let metrics = shard.listener(connection.listener.index());
@@ -331,21 +332,38 @@ pub(crate) fn limit_reached(x: &Exchange<'_>, limit: Limit) {
 pub(crate) fn attempt_failed(x: &Exchange<'_>, fault: Fault) {
     // A response that somebody else is to give in its place is one all the same.
     if fault.stage == Some(Stage::Refused) {
-        return answered(x, fault.status.unwrap_or(0));
+        answered(x, fault.status.unwrap_or(0));
+        return settle(x);
     }
     if let (Some(group), Some(target)) = (x.attempt.group, x.attempt.target) {
-        failed_at(x.connection, (group, target), fault);
+        match failed_at(x.connection, (group, target), fault) {
+            // Its response had begun well.
+            true => x.attempt.good.set(None),
+            false => settle(x),
+        }
     }
 }
 
-/// Counts an attempt at this target that failed.
-pub(crate) fn failed_at(connection: &Connection, at: (GroupId, usize), fault: Fault) {
+/// A response that nothing was wrong with so far is taken for a good one.
+pub(crate) fn settle(x: &Exchange<'_>) {
+    if let Some(took) = x.attempt.good.take()
+        && let Some(at) = x.attempt.group.zip(x.attempt.target)
+        && let Some(state) = state_of(x.connection, at)
+    {
+        state.was_whole(took);
+    }
+}
+
+/// Counts an attempt at this target that failed; true where that says something of the target.
+pub(crate) fn failed_at(connection: &Connection, at: (GroupId, usize), fault: Fault) -> bool {
     if fault.stage == Some(Stage::Connect) {
         connection.of_target(at.0, at.1).connect_failures.add(1);
     }
     match fault.code {
         // It closed what nobody used, as it may.
-        FaultCode::TargetClosed if fault.stage == Some(Stage::ReusedClosedBeforeResponse) => {}
+        FaultCode::TargetClosed if fault.stage == Some(Stage::ReusedClosedBeforeResponse) => {
+            return false;
+        }
         FaultCode::TargetClosed => saw_at(connection, at, Seen::Closed),
         FaultCode::ResponseTimeout | FaultCode::AttemptTimeout
             if fault.stage != Some(Stage::Connect) =>
@@ -353,14 +371,17 @@ pub(crate) fn failed_at(connection: &Connection, at: (GroupId, usize), fault: Fa
             saw_at(connection, at, Seen::ResponseTimeout);
         }
         FaultCode::BadResponse(_) => saw_at(connection, at, Seen::BadResponse),
-        _ => {}
+        _ => return false,
     }
+    true
 }
 
 /// Counts what a target replied to a request of our own.
 pub(crate) fn replied(connection: &Connection, at: (GroupId, usize), status: u16, took: Duration) {
-    if let Some(state) = state_of(connection, at) {
-        state.answered(status, || took);
+    if let Some(state) = state_of(connection, at)
+        && let Some(took) = state.answered(status, || took)
+    {
+        state.was_whole(took);
     }
     let metrics = connection.of_group(at.0);
     metrics.requests.count(status);
@@ -372,7 +393,7 @@ pub(crate) fn replied(connection: &Connection, at: (GroupId, usize), status: u16
 pub(crate) fn answered(x: &Exchange<'_>, status: u16) {
     let at = x.attempt.group.zip(x.attempt.target);
     if let Some(state) = at.and_then(|at| state_of(x.connection, at)) {
-        state.answered(status, || {
+        let good = state.answered(status, || {
             let ledger = &x.ledger;
             let (Some(head), Some(connected)) = (ledger.response_head, ledger.connected) else {
                 return Duration::ZERO;
@@ -385,6 +406,9 @@ pub(crate) fn answered(x: &Exchange<'_>, status: u16) {
             };
             head.saturating_sub(asked)
         });
+        if good.is_some() {
+            x.attempt.good.set(good);
+        }
     }
 }
 

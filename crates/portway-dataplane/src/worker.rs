@@ -245,8 +245,8 @@ pub(crate) struct Worker {
     acceptors: RefCell<Vec<Acceptor>>,
     gates: Cell<u64>,
     cutting_off: Cell<bool>,
-    /// Copies of requests that are on their way.
-    pub(crate) mirrored: Cell<u32>,
+    /// Copies of requests that are on their way, and bytes of their bodies.
+    pub(crate) mirrored: Cell<(u32, usize)>,
     /// From 1.
     number: u32,
     /// The time of day at a moment of the last tick.
@@ -283,7 +283,7 @@ impl Worker {
             older: RefCell::default(),
             gates: Cell::new(0),
             cutting_off: Cell::new(false),
-            mirrored: Cell::new(0),
+            mirrored: Cell::default(),
             clock: Cell::new((Instant::now(), SystemTime::now())),
             dates: RefCell::new(Dates::new(plane.zone.clone())),
             metrics: Arc::clone(shard.worker()),

@@ -23,7 +23,7 @@ use crate::stage::Stage;
 use std::sync::Arc;
 
 /// What becomes of the references of one stage in another.
-pub(crate) trait Convert {
+pub(crate) trait Convert: Sized {
     /// The stage that is read.
     type Before: Stage;
     /// The stage that is made.
@@ -62,10 +62,7 @@ pub(crate) trait Convert {
         pattern: &<Self::Before as Stage>::Pattern,
     ) -> Outcome<Self, <Self::After as Stage>::Pattern>;
     /// What a regular expression finds.
-    fn matched(&mut self, matched: &Matched<Self::Before>) -> Outcome<Self, Value<Self::After>>
-    where
-        Self: Sized,
-    {
+    fn matched(&mut self, matched: &Matched<Self::Before>) -> Outcome<Self, Value<Self::After>> {
         matched.convert(self)
     }
 }
@@ -295,7 +292,7 @@ fn transform<C: Convert>(
         ],
         [
             Default, Otherwise, Append, Join, TrimStart, TrimEnd, JsonEscape, Compare, SameSecret, Hash, Digest,
-            Language, LastOutside, Chunks, Json, JwtHeader, JwtPayload, FixTag, Mqtt, RdpCookie, UnsetVariable,
+            Language, LastOutside, Chunks, Json, JwtHeader, JwtPayload, JwtVerify, FixTag, Mqtt, RdpCookie, UnsetVariable,
         ],
         Transform::Replace { pattern, with, all } => Transform::Replace {
             pattern: to.pattern(pattern)?,

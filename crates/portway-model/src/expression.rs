@@ -13,8 +13,8 @@ use crate::span::Spanned;
 use crate::stage::Stage;
 pub use crate::template::{Template, TemplatePart};
 pub use crate::transform::{
-    Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, MqttField, MqttPart,
-    Operand, Operation, Secret, SetWhen, TimeUnit, Transform,
+    Append, ChunkForm, Chunks, DigestKind, Given, HashKind, Hashing, JsonCharset, JwtVerify,
+    MqttField, MqttPart, Operand, Operation, Secret, SetWhen, TimeUnit, Transform,
 };
 use ipnet::IpNet;
 use std::net::IpAddr;

@@ -86,6 +86,23 @@ pub fn collapse(snapshot: &Snapshot) -> Option<Snapshot> {
     })
 }
 
+/// The member at this address and port.
+pub fn at(group: &TargetGroup, address: &str) -> Option<usize> {
+    let wanted = TargetAddress::socket(address.parse().ok()?);
+    let mut targets = group.targets.iter();
+    targets.position(|it| it.member_of.is_some() && it.address == wanted)
+}
+
+/// Whether a target may get a member of this name, or at this address.
+pub(crate) fn may_be_named(target: &Target, name: &str) -> bool {
+    let address = match name.split_once('@') {
+        Some((of, address)) if of == target.name.as_str() => address,
+        Some(_) => return false,
+        None => name,
+    };
+    stands_for_many(target) && address.parse::<SocketAddr>().is_ok()
+}
+
 /// The name of a target as it is written: of a member that of its target.
 pub fn written_name(target: &Target) -> &Name {
     target

@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub maps: Vec<Map>,
     /// By [`UserlistId`].
     pub userlists: Vec<Userlist>,
+    /// Files with public keys that values hold signatures against, and where they are said.
+    pub token_keys: Vec<Spanned<String>>,
 }
 
 impl Snapshot {

@@ -149,6 +149,8 @@ pub enum Transform<S: Stage> {
     JwtHeader(String),
     /// The member of a JWT's payload at this path.
     JwtPayload(String),
+    /// Number: whether a JWT was signed with a key.
+    JwtVerify(Box<JwtVerify>),
     /// Number: a hash that is no secret.
     Hash(Hashing),
     /// A digest, its bytes.
@@ -294,6 +296,25 @@ pub enum Secret {
     /// This Base64.
     Base64(String),
     /// The Base64 that a variable holds.
+    Variable(Variable),
+}
+
+/// How a signature is held against a key. The number is 1 where it is right, 0 where it is not, and below 0 where that cannot
+/// be said: -1 for an unknown algorithm, -3 for what is no token, -5 for an unknown key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwtVerify {
+    /// `RS256` and the like, or `none`, which demands that there is no signature. What the token says of it does not count.
+    pub algorithm: Given,
+    /// A secret that both sides have, where the algorithm has one; else the path of a file with a public key.
+    pub key: Given,
+}
+
+/// A text, or a variable that holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given {
+    /// This.
+    Text(String),
+    /// What it holds; the result is absent where the variable is.
     Variable(Variable),
 }
 

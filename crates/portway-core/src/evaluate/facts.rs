@@ -13,6 +13,7 @@ use portway_model::action::End;
 use portway_model::expression::{
     CertificateField, GroupFigure, LogValue, Message, TargetFigure, TimeoutOf, Value, Variable,
 };
+use portway_model::jwt::JwtAlgorithm;
 use portway_model::snapshot::{GroupId, MapId, StickTableId, UserlistId};
 use portway_model::stage::Resolved;
 use std::borrow::Cow;
@@ -328,6 +329,18 @@ pub trait Facts {
     /// The milliseconds that stick tables count by.
     fn stick_time(&self) -> u64 {
         0
+    }
+
+    /// Whether this is the signature by the private key of which the file of this name has the public one; `None`: there is no
+    /// such file.
+    fn verifies(
+        &self,
+        _algorithm: JwtAlgorithm,
+        _file: &[u8],
+        _signed: &[u8],
+        _signature: &[u8],
+    ) -> Option<bool> {
+        None
     }
 
     /// The value of the first entry of a map whose key fits `key`, the way the map compares.

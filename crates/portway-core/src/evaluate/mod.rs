@@ -33,6 +33,7 @@ mod settled;
 mod sought;
 mod template;
 mod text;
+mod token;
 mod transform;
 
 #[cfg(test)]

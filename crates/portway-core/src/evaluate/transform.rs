@@ -8,7 +8,7 @@ use super::calculate::calculate;
 use super::date::HTTP_DATE;
 use super::encoding::hex;
 use super::fetched::Scratch;
-use super::{Facts, Fetched, fix, json, keep, mqtt, rdp, text};
+use super::{Facts, Fetched, fix, json, keep, mqtt, rdp, text, token};
 use base64::Engine;
 use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -232,6 +232,7 @@ fn apply_to_text<'a, F: Facts>(
         Transform::Json(path) => part_of(text, |text| json::find(text, path)),
         Transform::JwtHeader(path) => jwt(&text, 0, path),
         Transform::JwtPayload(path) => jwt(&text, 1, path),
+        Transform::JwtVerify(verify) => token::verify(&text, verify, facts).into(),
         Transform::Sha256 => hex(&Sha256::digest(&text)).into(),
         Transform::Backslashed => text::backslashed(text).into(),
         Transform::FixMessage => fix::message(&text).known().into(),

@@ -10,7 +10,7 @@ use crate::exchange::Exchange;
 use portway_core::evaluate;
 use portway_model::action::{Action, Phase, Rule};
 use portway_model::expression::{
-    Condition, Expression, Message, Operand, Scope, Secret, Test, Transform, Value, Variable,
+    Condition, Expression, Given, Message, Operand, Scope, Secret, Test, Transform, Value, Variable,
 };
 use portway_model::snapshot::GroupId;
 use portway_model::span::Spanned;
@@ -126,6 +126,13 @@ impl Changed {
                 key: Secret::Variable(variable),
                 ..
             } => self.leaves_variable(variable),
+            Transform::JwtVerify(verify) => {
+                let mut given = [&verify.algorithm, &verify.key].into_iter();
+                given.all(|it| match it {
+                    Given::Text(_) => true,
+                    Given::Variable(variable) => self.leaves_variable(variable),
+                })
+            }
             Transform::SetVariable { .. } | Transform::UnsetVariable(_) => false,
             _ => true,
         }

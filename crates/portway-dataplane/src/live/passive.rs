@@ -140,11 +140,10 @@ impl Passive {
         word.is_some_and(|it| it.load(Ordering::Relaxed) >> (status % 64) & 1 == 1)
     }
 
-    /// Counts; true where control is to look.
-    fn saw(&self, seen: Seen, took: u64) -> bool {
+    /// How this fails; `None`: it does not.
+    fn failing(&self, seen: Seen, took: u64) -> Option<Failing> {
         let late = self.late.load(Ordering::Relaxed);
-        let failing = match seen {
-            Seen::Connected if self.of_responses.load(Ordering::Relaxed) => return false,
+        match seen {
             Seen::Connected => None,
             Seen::NotConnected => Some(Failing::NotConnected),
             Seen::ResponseTimeout => Some(Failing::NoResponse),
@@ -153,17 +152,29 @@ impl Passive {
             Seen::Status(status) if self.is_failure(status) => Some(Failing::Status(status)),
             Seen::Status(_) if late > 0 && took > late => Some(Failing::Late),
             Seen::Status(_) => None,
-        };
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        let Some(failing) = failing else {
-            self.good.fetch_add(1, Ordering::Relaxed);
-            self.micros.fetch_add(took, Ordering::Relaxed);
-            self.row.end();
-            self.lost.end();
+        }
+    }
+
+    /// Counts; true where control is to look.
+    fn saw(&self, seen: Seen, took: u64) -> bool {
+        if seen == Seen::Connected && self.of_responses.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Some(failing) = self.failing(seen, took) else {
+            self.did_well(took);
             return false;
         };
+        self.asked.fetch_add(1, Ordering::Relaxed);
         self.failed.fetch_add(1, Ordering::Relaxed);
         self.failed_so(failing)
+    }
+
+    fn did_well(&self, took: u64) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.good.fetch_add(1, Ordering::Relaxed);
+        self.micros.fetch_add(took, Ordering::Relaxed);
+        self.row.end();
+        self.lost.end();
     }
 
     fn failed_so(&self, failing: Failing) -> bool {
@@ -303,12 +314,37 @@ impl TargetState {
         }
     }
 
-    /// Takes note of a response; `took` is how long it took.
+    /// Takes note of the head of a response; `took` is how long it took. `Some`: it counts as a good one once it is whole,
+    /// see [`TargetState::was_whole`].
     #[inline]
-    pub(crate) fn answered(&self, status: u16, took: impl FnOnce() -> Duration) {
+    pub(crate) fn answered(
+        &self,
+        status: u16,
+        took: impl FnOnce() -> Duration,
+    ) -> Option<Duration> {
         match self.observed.saw(Seen::Status(status)) {
-            0 => {}
-            who => self.count(who, Seen::Status(status), took()),
+            0 => None,
+            who => self.count_answer(who, status, took()),
+        }
+    }
+
+    #[cold]
+    fn count_answer(&self, who: u8, status: u16, took: Duration) -> Option<Duration> {
+        let passive = self.passive().filter(|_| who & COUNTED != 0);
+        let is_good = |it: &Passive| it.failing(Seen::Status(status), micros(took)).is_none();
+        if passive.is_some_and(is_good) {
+            self.count(who & !COUNTED, Seen::Status(status), took);
+            return Some(took);
+        }
+        self.count(who, Seen::Status(status), took);
+        None
+    }
+
+    /// A response that took so long until its head came was good to its end.
+    #[cold]
+    pub(crate) fn was_whole(&self, took: Duration) {
+        if let Some(passive) = self.passive() {
+            passive.did_well(micros(took));
         }
     }
 
@@ -422,6 +458,24 @@ mod tests {
     }
 
     #[test]
+    fn the_head_of_a_response_is_not_enough() {
+        let policy = PassiveHealth {
+            failures: 3,
+            ..PassiveHealth::default()
+        };
+        let target = target(&policy, true);
+        let head = || target.answered(200, || Duration::from_millis(1)).unwrap();
+        for ring in [false, false, true] {
+            head();
+            assert_eq!(rings(&target, &[Seen::Closed]).len(), usize::from(ring));
+        }
+        target.was_whole(head());
+        assert_eq!(rings(&target, &[Seen::Closed, Seen::Closed]), [""; 0]);
+        let counts = target.passive().unwrap().counts();
+        assert_eq!((counts.asked, counts.failed, counts.good), (6, 5, 1));
+    }
+
+    #[test]
     fn connections_count_where_nothing_else_is_seen() {
         let policy = PassiveHealth {
             failures: 2,
@@ -451,7 +505,9 @@ mod tests {
         };
         let target = target(&policy, true);
         let check = |status: u16, millis: u64, expected: Option<&str>| {
-            target.answered(status, || Duration::from_millis(millis));
+            if let Some(took) = target.answered(status, || Duration::from_millis(millis)) {
+                target.was_whole(took);
+            }
             let cause = target.passive().unwrap().take_alarm();
             let cause = cause.map(|it| it.to_string());
             assert_eq!(cause.as_deref(), expected, "{status} {millis}");

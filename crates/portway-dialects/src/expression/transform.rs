@@ -6,8 +6,8 @@ use super::{print_network, read_network, write_plain, write_text};
 use ipnet::IpNet;
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
-    Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, MqttField, MqttPart,
-    Operand, Operation, Secret, SetWhen, TimeUnit, Transform, Variable,
+    Append, ChunkForm, Chunks, DigestKind, Given, HashKind, Hashing, JsonCharset, JwtVerify,
+    MqttField, MqttPart, Operand, Operation, Secret, SetWhen, TimeUnit, Transform, Variable,
 };
 use portway_model::span::Spanned;
 use portway_model::stage::Named;
@@ -81,6 +81,7 @@ pub(crate) const METHODS: &[(&str, &str)] = &[
     ("json", "json(`$.a.b`)"),
     ("jwt_header", "jwt_header(`$.kid`)"),
     ("jwt_payload", "jwt_payload(`$.sub`)"),
+    ("jwt_verify", "jwt_verify(`RS256`, `key.pem`)"),
     ("sha256", "sha256()"),
     ("quoted", "quoted()"),
     ("backslashed", "backslashed()"),
@@ -195,6 +196,14 @@ pub(crate) const JSON_CHARSETS: &[(&str, JsonCharset)] = &[
 ];
 
 impl Cursor<'_, '_> {
+    /// A text, or a variable that holds it.
+    fn given(&mut self, what: &str) -> Parsed<Given> {
+        Ok(match self.token() {
+            Token::Text(_) => Given::Text(self.text(what)?.0),
+            _ => Given::Variable(self.variable()?),
+        })
+    }
+
     /// A method after the dot.
     pub(super) fn transform(&mut self) -> Parsed<Transform<Named>> {
         let Some(word) = self.word() else {
@@ -287,6 +296,12 @@ impl Cursor<'_, '_> {
                     false => TimeUnit::Seconds,
                 };
                 Transform::HttpDate { offset, unit }
+            }
+            "jwt_verify" => {
+                let algorithm = self.given("an algorithm")?;
+                self.expect(",")?;
+                let key = self.given("a secret, or the path of a key")?;
+                Transform::JwtVerify(Box::new(JwtVerify { algorithm, key }))
             }
             "hash" | "hmac" | "date" | "local_date" | "language" | "last_outside" => {
                 self.longer_method(word)?
@@ -543,6 +558,13 @@ pub(super) fn write_transform(out: &mut String, transform: &Transform<Named>) {
         Transform::Json(path) => write_call(out, "json", &[path]),
         Transform::JwtHeader(path) => write_call(out, "jwt_header", &[path]),
         Transform::JwtPayload(path) => write_call(out, "jwt_payload", &[path]),
+        Transform::JwtVerify(verify) => {
+            out.push_str("jwt_verify(");
+            write_given(out, &verify.algorithm);
+            out.push_str(", ");
+            write_given(out, &verify.key);
+            out.push(')');
+        }
         other => write_longer(out, other),
     }
 }
@@ -552,6 +574,13 @@ fn write_mask(out: &mut String, mask: IpAddr) {
     match ipnet::ip_mask_to_prefix(mask) {
         Ok(length) => write_plain(out, length),
         Err(_) => write_text(out, &mask.to_string()),
+    }
+}
+
+fn write_given(out: &mut String, given: &Given) {
+    match given {
+        Given::Text(text) => write_text(out, text),
+        Given::Variable(variable) => write_variable(out, variable),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::arguments::Call;
 use super::fetch::{counters, integer, small};
 use super::sample::{Refusal, Sample, Type};
-use super::{Reader, Word, patterns, regex, variable};
+use super::{Reader, Word, patterns, regex, token, variable};
 use crate::expression::MQTT_PARTS;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -123,6 +123,7 @@ const FUNCTIONS: &[(&str, usize)] = &[
     ("json_query", 2),
     ("jwt_header_query", 2),
     ("jwt_payload_query", 2),
+    ("jwt_verify", 2),
     ("http_date", 2),
     ("utime", 2),
     ("ltime", 2),
@@ -319,6 +320,12 @@ pub(super) fn apply(
     if let "set-var" | "unset-var" = name {
         let step = variable_step(call)?;
         sample.expression.transforms.push(step);
+        return Ok(());
+    }
+    if name == "jwt_verify" {
+        cast(sample, Type::Binary)?;
+        let verified = Box::new(token::verified(call, span, reader)?);
+        sample.then(Transform::JwtVerify(verified), Type::Number);
         return Ok(());
     }
     let calculated = number_step(call).transpose()?;

@@ -40,6 +40,7 @@ mod resolvers;
 mod sample;
 mod sections;
 mod signature;
+mod token;
 mod units;
 mod users;
 mod variable;

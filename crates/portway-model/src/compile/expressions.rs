@@ -492,6 +492,9 @@ impl Compiler<'_> {
     }
 
     fn check_transform(&mut self, place: Place, transform: &Transform<Named>) {
+        if let Transform::JwtVerify(verify) = transform {
+            self.check_verified(place, verify);
+        }
         let (wrong, help) = match transform {
             Transform::Field { index: 0, .. } | Transform::Word { index: 0, .. } => (
                 "there is no field 0",

@@ -19,6 +19,7 @@ use crate::convert::{self, Convert as _};
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::draft::{GroupDraft, GroupTimeoutsDraft, TargetDraft, TargetTlsDraft};
+use crate::members::may_be_named;
 use crate::name::Name;
 use crate::proxied::{OWN_TYPES, PassOn};
 use crate::resolution::Take;
@@ -286,7 +287,8 @@ impl Compiler<'_> {
                     continue;
                 };
                 let Some(name) = name.as_text() else { continue };
-                if targets.iter().any(|target| target.name.as_str() == name) {
+                let is_named = |it: &Target| it.name.as_str() == name || may_be_named(it, name);
+                if targets.iter().any(is_named) {
                     continue;
                 }
                 let group = &group.name.value;

@@ -6,10 +6,38 @@ use super::rules::place_error;
 use super::text::{Use, check_header_name, check_header_written, check_text};
 use super::{Compiler, limits};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::jwt::{ClaimForm, Jwt, KeySource, KeyUrl, TokenFrom, UrlParts};
+use crate::expression::{Given, JwtVerify};
+use crate::jwt::{ClaimForm, Jwt, JwtAlgorithm, KeySource, KeyUrl, TokenFrom, UrlParts};
+use crate::span::Spanned;
 use std::net::IpAddr;
 
 impl Compiler<'_> {
+    /// What a signature is held against; a file with a key is kept in mind.
+    pub(super) fn check_verified(&mut self, place: Place, verify: &JwtVerify) {
+        let Given::Text(algorithm) = &verify.algorithm else {
+            return;
+        };
+        let known = JwtAlgorithm::named(algorithm.as_bytes());
+        if known.is_none() && algorithm != "none" {
+            let message = format!("`{algorithm}` is no algorithm of signatures");
+            self.wrong_token(place, &message, "such as `RS256`, `ES256` or `HS256`");
+        }
+        let is_public = known.is_some_and(|it| !it.is_shared());
+        if let (true, Given::Text(file)) = (is_public, &verify.key) {
+            if file.is_empty() {
+                self.wrong_token(
+                    place,
+                    "a key without a file",
+                    "say the path of a public key",
+                );
+            }
+            let file = Spanned::new(file.clone(), place.span);
+            if !self.token_keys.contains(&file) {
+                self.token_keys.push(file);
+            }
+        }
+    }
+
     pub(super) fn check_jwt(&mut self, place: Place, jwt: &Jwt) {
         let span = place.span;
         self.check_algorithms(place, jwt);

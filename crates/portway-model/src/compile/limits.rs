@@ -35,8 +35,8 @@ pub const MAX_KEY_BYTES: u16 = 4096;
 pub const MAX_BODY_BYTES: u64 = 1 << 60;
 /// Most bytes of an answer that is kept as a whole before it is passed on: each exchange may hold as much.
 pub const MAX_KEPT_ANSWER: u32 = 1024 * 1024;
-/// Most bytes of a request's body that are kept to be looked at, or sent elsewhere.
-pub const MAX_KEPT_BODY: u32 = 32 * 1024;
+/// Most bytes of a request's body that are kept to be sent elsewhere too: each exchange may hold as much.
+pub const MAX_KEPT_BODY: u32 = 1024 * 1024;
 /// The shortest time between two fetches of a set of keys: who has it must not be kept busy with that.
 pub const MIN_KEY_REFRESH: Duration = Duration::from_secs(10);
 /// By how much clocks may differ at most where tokens are judged: one that ended longer ago is no good anywhere.

@@ -46,7 +46,7 @@ use crate::diagnostic::Diagnostics;
 use crate::draft::Draft;
 use crate::name::Name;
 use crate::snapshot::Snapshot;
-use crate::span::Span;
+use crate::span::{Span, Spanned};
 pub(crate) use check::default_check_timeout;
 pub(crate) use group::default_target_name;
 use names::Names;
@@ -66,6 +66,7 @@ pub fn compile(draft: &Draft) -> (Option<Snapshot>, Diagnostics) {
         names,
         protocols: Protocols::of_draft(draft),
         circuits: HashMap::new(),
+        token_keys: Vec::new(),
         found,
     };
     let snapshot = compiler.snapshot();
@@ -89,6 +90,8 @@ struct Compiler<'a> {
     protocols: Protocols,
     /// Circuit breakers that rules have said, and where.
     circuits: HashMap<Name, (CircuitBreaker, Span)>,
+    /// Files with public keys that signatures are held against.
+    token_keys: Vec<Spanned<String>>,
     found: Diagnostics,
 }
 
@@ -111,6 +114,7 @@ impl Compiler<'_> {
             stick_tables: stick_tables?,
             maps: maps?,
             userlists: userlists?,
+            token_keys: std::mem::take(&mut self.token_keys),
         })
     }
 

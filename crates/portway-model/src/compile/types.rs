@@ -272,6 +272,7 @@ pub(super) fn transformed<S: Stage>(
     match transform {
         Transform::Number
         | Transform::Length
+        | Transform::JwtVerify(_)
         | Transform::HexNumber
         | Transform::HostPort
         | Transform::Compare(_)

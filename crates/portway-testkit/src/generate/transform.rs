@@ -3,8 +3,8 @@
 use super::Choices;
 use super::expression::Kind;
 use portway_model::expression::{
-    Append, ChunkForm, Chunks, DigestKind, HashKind, Hashing, JsonCharset, MqttField, MqttPart,
-    Operand, Operation, Scope, Secret, SetWhen, TimeUnit, Transform,
+    Append, ChunkForm, Chunks, DigestKind, Given, HashKind, Hashing, JsonCharset, JwtVerify,
+    MqttField, MqttPart, Operand, Operation, Scope, Secret, SetWhen, TimeUnit, Transform,
 };
 use portway_model::settings::MapMatch;
 use portway_model::span::Spanned;
@@ -231,7 +231,16 @@ impl Choices {
             3 => Transform::Json(path),
             10..=17 => self.longer_transform(),
             4 => Transform::JwtHeader(path),
-            5 => Transform::JwtPayload(path),
+            5 => match self.below(2) {
+                0 => Transform::JwtPayload(path),
+                _ => Transform::JwtVerify(Box::new(JwtVerify {
+                    algorithm: self.one(
+                        Given::Text("none".into()),
+                        &[Given::Text("HS256".into()), Given::Text("ES256".into())],
+                    ),
+                    key: Given::Text("key`\".pem".into()),
+                })),
+            },
             6 => Transform::Bytes {
                 offset: self.below(100),
                 length: self.maybe(|c| c.below(100)),

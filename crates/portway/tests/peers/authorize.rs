@@ -103,6 +103,45 @@ fn what_the_service_says_holds() {
 }
 
 #[test]
+fn long_bodies_go_along() {
+    let (app, auth, web) = (Echo::start("app"), Echo::start("auth"), free_port());
+    let dead = free_port();
+    let text = |most: u32| {
+        asking(web, &format!(", body_bytes = {most}")).replace("bytes = 2000", "bytes = 1000000")
+            + &group("app", &[dead, app.port])
+            + &group("auth", &[dead, auth.port])
+    };
+    let stage = Stage::new(&text(400_000));
+    let body = "all work and no play ".repeat(15_000);
+    stage.scene.file("body", &body);
+    let url = format!("http://127.0.0.1:{web}/form");
+    let send = |ask: &str, coding: &str| {
+        let body = ["-H", ask, "-H", coding, "--data-binary", "@body", &url];
+        let arguments = [&["-s", "-i", "-m", "30"], &body[..]].concat();
+        stage.scene.curl(&arguments).good()
+    };
+    // One of either group's targets is dead: the question is asked again with it, and the request made.
+    for coding in ["X-Coding: none", "Transfer-Encoding: chunked"] {
+        for (ask, server) in [("X-Ask: ", "app"), ("X-Ask: status/403", "auth")] {
+            for _ in 0..3 {
+                let answer = send(ask, coding);
+                let whole = answer.contains(&format!("X-Server: {server}\r\n"));
+                assert!(
+                    whole && answer.ends_with(&body),
+                    "{coding} {server}: {}",
+                    answer.len()
+                );
+            }
+        }
+    }
+    stage.becomes(&text(300_000));
+    for coding in ["X-Coding: none", "Transfer-Encoding: chunked"] {
+        let answer = send("X-Ask: ", coding);
+        assert!(answer.contains("HTTP/1.1 413 "), "{coding}: {answer}");
+    }
+}
+
+#[test]
 fn without_the_service_nobody_passes() {
     let (app, auth, web) = (Echo::start("app"), Echo::start("auth"), free_port());
     let (dead, open) = (free_port(), free_port());

@@ -99,6 +99,23 @@ fn copies_are_what_the_target_is_sent() {
         (count("failed"), count("dropped")),
         ("0".to_owned(), "1".to_owned())
     );
+    // Unless it may be as long.
+    stage.becomes(&text(
+        web,
+        app.port,
+        copies,
+        "{ group = 'copies', body_bytes = 200000 }",
+    ));
+    let long = "all work and no play ".repeat(8_000);
+    stage.scene.file("long", &long);
+    for coding in ["X-Coding: none", "Transfer-Encoding: chunked"] {
+        let arguments = ["-s", "-H", coding, "--data-binary", "@long", &url];
+        assert!(stage.scene.curl(&arguments).good().ends_with(&long));
+        assert!(next().ends_with(&format!("\r\n\r\n{long}")));
+    }
+    eventually("all is answered", || {
+        (count("answered") == "5").then_some(())
+    });
     // Without bodies, and only a share.
     stage.becomes(&text(
         web,
@@ -111,10 +128,10 @@ fn copies_are_what_the_target_is_sent() {
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
         assert!(client.answer().starts_with("http/1.1 200 "));
     }
-    // The three before them, and 8 to 12: a worker counts on from where it stands, and other choices count too.
+    // The five before them, and 8 to 12: a worker counts on from where it stands, and other choices count too.
     eventually("a quarter is copied", || {
         let answered: usize = count("answered").parse().unwrap();
-        (3 + 8..=3 + 12).contains(&answered).then_some(())
+        (5 + 8..=5 + 12).contains(&answered).then_some(())
     });
     assert!(next().ends_with("Content-Length: 0\r\n\r\n"));
 }

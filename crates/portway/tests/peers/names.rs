@@ -177,6 +177,57 @@ fn who(web: u16, count: usize) -> Vec<String> {
 }
 
 #[test]
+fn rules_name_members() {
+    let (web, port, server) = (free_port(), same_port(), NameServer::start());
+    for (last, name) in [(2, "two"), (3, "three")] {
+        Echo::start_at(Ipv4Addr::new(127, 0, 0, last), port, name);
+    }
+    // Nobody lives at the third address.
+    server.say_addresses("app.test", &["127.0.0.2", "127.0.0.3", "127.0.0.4"]);
+    let rules = |constant: &str| {
+        let named = "when = 'Header(`X-Target`)'\nuse_target = '${header(`X-Target`)}'";
+        format!(
+            "{}[[target_group.app.rule]]\n{named}\n[[target_group.app.rule]]\n\
+             when = 'Path(`/always`)'\nuse_target = '{constant}'\n",
+            members(web, port, &server, "retries = 2")
+        )
+    };
+    let first = rules(&format!("app@127.0.0.3:{port}"));
+    let stage = Stage::new(&first);
+    until_targets(&stage, port, &[2, 3, 4]);
+    let ask = |path: &str, target: &str| {
+        let mut client = Client::new(web);
+        client.send(&format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nX-Target: {target}\r\n\r\n"
+        ));
+        let head = client.answer();
+        let server = head.split("x-server: ").nth(1).unwrap_or(&head);
+        server.split("\r\n").next().unwrap().to_owned()
+    };
+    let check = || {
+        for _ in 0..3 {
+            assert_eq!(ask("/", &format!("app@127.0.0.2:{port}")), "two");
+            assert_eq!(ask("/", &format!("127.0.0.3:{port}")), "three");
+            assert_eq!(Client::new(web).ask("/always"), "three");
+        }
+        // A dead one is tried, and another then; who is not there leaves the choice to the algorithm.
+        let dead = ask("/", &format!("127.0.0.4:{port}"));
+        assert!(["two", "three"].contains(&&*dead), "{dead}");
+        let strange = ask("/", "app@127.0.0.9:1");
+        assert!(["two", "three"].contains(&&*strange), "{strange}");
+    };
+    check();
+    stage.becomes(&first.replace("weight = 2", "weight = 3"));
+    check();
+    let wrong = stage.reload(&rules("other@127.0.0.3:80"));
+    let found = wrong["diagnostics"].to_string();
+    assert!(
+        found.contains("there is no target `other@127.0.0.3:80`"),
+        "{found}"
+    );
+}
+
+#[test]
 fn every_address_is_a_target_that_joins_and_drains() {
     let (web, port, server) = (free_port(), same_port(), NameServer::start());
     for (last, name) in [(2, "two"), (3, "three"), (4, "four")] {

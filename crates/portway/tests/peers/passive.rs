@@ -42,6 +42,9 @@ impl Moody {
     }
 }
 
+/// The mood in which a target closes in the middle of its response.
+const CUT: u16 = 1000;
+
 fn serve(mut stream: &TcpStream, name: &str, mood: &AtomicU16) {
     let mut lines = BufReader::new(stream).lines();
     while let Some(Ok(line)) = lines.next() {
@@ -53,6 +56,12 @@ fn serve(mut stream: &TcpStream, name: &str, mood: &AtomicU16) {
             late @ 1..100 => {
                 thread::sleep(Duration::from_millis(u64::from(late) * 10));
                 200
+            }
+            CUT => {
+                let cut =
+                    format!("HTTP/1.1 200 x\r\nX-Server: {name}\r\nContent-Length: 9\r\n\r\nhalf");
+                let _ = stream.write_all(cut.as_bytes());
+                return;
             }
             status => status,
         };
@@ -175,6 +184,66 @@ fn failures_in_a_row_eject_over_a_reload_and_an_upgrade() {
     eventually("a serves", || {
         answers(web, 4).contains(&"200 a".to_owned()).then_some(())
     });
+}
+
+#[test]
+fn responses_that_are_cut_off_make_a_row() {
+    let (a, b, web, dead) = (
+        Moody::start("a"),
+        Moody::start("b"),
+        free_port(),
+        free_port(),
+    );
+    let policy = "passive_health = { failures = 4, eject_time = '1h', max_eject_time = '1h', max_ejected_percent = 100 }";
+    let first = text(web, &[&a, &b], policy);
+    let stage = Stage::new(&first);
+    let status = || stage.portway.status();
+    let url = format!("http://127.0.0.1:{web}/");
+    let ask = |count: usize| {
+        let all = (0..count).map(|_| {
+            let output = stage.scene.curl(&["-s", "-m", "20", "-D", "-", &url]);
+            (
+                output.status.success(),
+                output.stdout.contains("X-Server: a"),
+            )
+        });
+        let cut = all.filter(|(whole, is_a)| !whole && *is_a).count();
+        cut
+    };
+    // Whole responses end a row.
+    for _ in 0..3 {
+        a.is(CUT);
+        while ask(1) == 0 {}
+        while ask(1) == 0 {}
+        a.is(200);
+        assert_eq!(ask(4), 0);
+    }
+    assert_ne!(
+        status()["target_groups"][0]["targets"][0]["health"],
+        "ejected"
+    );
+    a.is(CUT);
+    while ask(1) == 0 {}
+    while ask(1) == 0 {}
+    // A reload does not end it, and a dead target beside it changes nothing.
+    let more = format!("{first}retries = 1\n")
+        .replace("targets = [", &format!("targets = ['127.0.0.1:{dead}', "));
+    stage.becomes(&more);
+    let reason = eventually("a is ejected", || {
+        ask(2);
+        let status = status();
+        let targets = status["target_groups"][0]["targets"].as_array().unwrap();
+        let found = targets.iter().find(|it| {
+            it["address"] == format!("127.0.0.1:{}", a.port) && it["health"] == "ejected"
+        });
+        found.map(|it| it["reason"].as_str().unwrap().to_owned())
+    });
+    assert!(
+        reason.contains("closed before its response was whole"),
+        "{reason}"
+    );
+    a.is(200);
+    assert_eq!(ask(6), 0);
 }
 
 #[test]

@@ -19,6 +19,7 @@ http:
     asked: { rule: "PathPrefix(`/asked`)", service: echo, middlewares: [outer, asked] }
     refused: { rule: "PathPrefix(`/asked/refused`)", service: echo, middlewares: [outer, refused] }
     office: { rule: "PathPrefix(`/office`)", service: echo, middlewares: [office] }
+    hosts: { rule: "PathPrefix(`/hosts`)", service: echo, middlewares: [hosts] }
     local: { rule: "PathPrefix(`/local`)", service: echo, middlewares: [local] }
     behind: { rule: "PathPrefix(`/behind`)", service: echo, middlewares: [behind], entryPoints: [proxied] }
     cors: { rule: "PathPrefix(`/cors`)", service: echo, middlewares: [outer, cors] }
@@ -49,6 +50,7 @@ http:
     asked: { forwardAuth: { address: "http://127.0.0.1:AUTH/header/X-User/anna?of=traefik", authResponseHeaders: [X-User] } }
     refused: { forwardAuth: { address: "http://127.0.0.1:AUTH/status/401/a" } }
     office: { ipAllowList: { sourceRange: [192.0.2.0/24] } }
+    hosts: { headers: { allowedHosts: [a.example], hostsProxyHeaders: [X-Asked, X-Forwarded-Host] } }
     local: { ipAllowList: { sourceRange: [127.0.0.0/8] } }
     behind: { ipAllowList: { sourceRange: [192.0.2.0/24], ipStrategy: { excludedIPs: [10.0.0.0/8] } } }
     outer: { headers: { customResponseHeaders: { X-Outer: "1" }, frameDeny: true } }
@@ -253,6 +255,25 @@ fn middlewares_answer() {
     ];
     it.check("/asked/refused?b", &["-H", "X-Forwarded-Uri: /else"], &told);
     it.check("/office", &[], &["HTTP/1.1 403 ", "Forbidden"]);
+    for (headers, expected) in [
+        (&["-H", "X-Asked: A.example"][..], "HTTP/1.1 200 "),
+        (
+            &["-H", "X-Asked: b.example", "-H", "Host: a.example"],
+            "HTTP/1.1 500 ",
+        ),
+        (
+            &["-H", "X-Asked: b.example", "-H", "X-Asked: a.example"],
+            "HTTP/1.1 500 ",
+        ),
+        (
+            &["-H", "X-Asked;", "-H", "Host: a.example"],
+            "HTTP/1.1 200 ",
+        ),
+        // Who is not trusted has no say by this one.
+        (&["-H", "X-Forwarded-Host: a.example"], "HTTP/1.1 500 "),
+    ] {
+        it.check("/hosts", headers, &[expected]);
+    }
     it.check("/local", &[], &["HTTP/1.1 200 "]);
     it.check("/failover", &[], &["HTTP/1.1 200 ", "\nGET /failover\n"]);
     it.check("/again", &[], &["HTTP/1.1 200 ", "\nGET /again\n"]);

@@ -1,4 +1,9 @@
 //! The middleware `headers`: headers of requests and responses, CORS, and what browsers are told for safety.
+//!
+//! CORS is not the action `cors`, which means something else in too many places. Traefik answers a question of a browser with 200,
+//! tells strangers of methods and headers too, and always of an age, which is 0 where nothing is said. It takes patterns for
+//! origins and allows credentials beside `*`. It leaves what the server says of it where it says nothing itself, adds `Vary` only
+//! where told, and only a middleware that a request has passed has a say, so that faults before it are told without.
 
 use super::super::matcher::{expression, one_of, test};
 use super::super::schema::Section;
@@ -8,7 +13,8 @@ use super::{Lowering, Speech, over_tls};
 use portway_model::action::{Action, AnswerBody, FixedResponse, is_of_connection};
 use portway_model::diagnostic::{Code, Diagnostic};
 use portway_model::expression::{
-    Append, Condition, Matcher, Template, TemplatePart, TextMatch, Transform, Value,
+    Append, Condition, HeaderPart, Matcher, Message, Template, TemplatePart, TextMatch, Transform,
+    Value,
 };
 use portway_model::span::{Span, Spanned};
 use portway_model::stage::Named;
@@ -101,13 +107,30 @@ fn allowed_hosts(section: &Section, chain: &mut Chain, at: Span) {
     if hosts.is_empty() || section.is_on("isDevelopment") {
         return;
     }
-    let hosts = hosts
-        .iter()
-        .map(|host| host.value.to_ascii_lowercase())
-        .collect();
-    let allowed = one_of(Value::Host, hosts, true, at);
+    let hosts = hosts.iter().map(|host| host.value.to_ascii_lowercase());
+    let hosts: Vec<String> = hosts.collect();
+    let allowed = is_one_of(&hosts, section.list("hostsProxyHeaders"), at);
     let answer = Action::Respond(text_answer(500, "Bad Host\n"));
     chain.when(Condition::Not(Box::new(allowed)), vec![answer], at);
+}
+
+/// Whether the host is one of these: what the first of the headers that is not empty says, else the request's own.
+fn is_one_of(hosts: &[String], headers: &[Spanned<String>], at: Span) -> Condition<Named> {
+    let own = one_of(Value::Host, hosts.to_vec(), true, at);
+    headers.iter().rev().fold(own, |others, header| {
+        let value = || Value::HeaderPart {
+            of: Message::Request,
+            name: header.value.clone(),
+            part: HeaderPart::Line(1),
+        };
+        let says = test(value(), Matcher::True, at);
+        let is_silent = Condition::Not(Box::new(says.clone()));
+        let is_good = one_of(value(), hosts.to_vec(), true, at);
+        Condition::Any(vec![
+            Condition::All(vec![says, is_good]),
+            Condition::All(vec![is_silent, others]),
+        ])
+    })
 }
 
 /// Which origins may read responses.

@@ -194,7 +194,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes_but(
         "http.services.*.mirroring.maxBodySize",
         Number,
-        "32 KiB at most, and where nothing is said; a request with a longer body is not mirrored",
+        "1 MiB at most, and where nothing is said; a request with a longer body is not mirrored",
     ),
     yes("http.services.*.mirroring.mirrors", Objects),
     yes_but(

@@ -133,7 +133,7 @@ pub(crate) const ROWS: &[Row] = &[
     yes_but(
         "http.middlewares.*.forwardAuth.forwardBody",
         Flag,
-        "up to 32 KiB; a longer body is answered with 413",
+        "up to 1 MiB; a longer body is answered with 413",
     ),
     yes_but(
         "http.middlewares.*.forwardAuth.maxBodySize",
@@ -176,7 +176,11 @@ pub(crate) const ROWS: &[Row] = &[
     yes("http.middlewares.*.headers.accessControlMaxAge", Number),
     yes("http.middlewares.*.headers.addVaryHeader", Flag),
     yes("http.middlewares.*.headers.allowedHosts", List),
-    not_yet("http.middlewares.*.headers.hostsProxyHeaders", List, ""),
+    yes_but(
+        "http.middlewares.*.headers.hostsProxyHeaders",
+        List,
+        "what says which host a client asked for, for `allowedHosts`",
+    ),
     yes_but(
         "http.middlewares.*.headers.sslProxyHeaders",
         Map,
