@@ -128,6 +128,9 @@ pub struct Process {
     pub generation: u64,
     /// It stops gracefully.
     pub draining: bool,
+    /// Memory; left out by versions that do not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
     /// The files of its configuration.
     pub files: Vec<String>,
     /// How the latest reload went; left out where there was none.
@@ -139,6 +142,20 @@ pub struct Process {
     /// The upgrade that made this process, or the latest one since that failed; left out where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_upgrade: Option<LastUpgrade>,
+}
+
+/// Memory of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Bytes that connections and exchanges take, as far as it is counted.
+    pub used: u64,
+    /// Bytes that they may take; 0: no limit.
+    pub budget: u64,
+    /// Bytes of the whole process, as the system sees it; left out where it does not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resident: Option<u64>,
+    /// `free`; `scarce`: new clients wait; `full`: new requests are turned away.
+    pub level: String,
 }
 
 /// How an upgrade went.
@@ -589,6 +606,12 @@ impl From<control::ProcessStatus> for Process {
             workers: process.workers,
             generation: process.generation,
             draining: process.draining,
+            memory: Some(Memory {
+                used: process.memory.used,
+                budget: process.memory.budget,
+                resident: process.memory.resident,
+                level: process.memory.level.to_owned(),
+            }),
             files: process.files,
             rolled_back_to: process.rolled_back_to,
             last_reload: process.last_reload.map(|it| LastReload {

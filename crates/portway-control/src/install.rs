@@ -42,6 +42,7 @@ use crate::live_state::Received;
 use crate::logs::{self, Known, LogWriters, OpenLogs};
 use crate::maps::{self, MapSets};
 use crate::members;
+use crate::memory;
 use crate::names::{Asked, NameBook};
 use crate::parts::{self, Base, Ready};
 use crate::pid_file::PidFile;
@@ -179,6 +180,8 @@ pub async fn install(
     (before, history): (Option<StateFrom>, History),
 ) -> Result<(Running, Diagnostics), Diagnostics> {
     let workers = worker_count(&snapshot);
+    // A change of root may hide it later.
+    memory::available();
     let tickets = ticket_keys().map_err(Diagnostics::from)?;
     let names = Arc::new(NameBook::default());
     let (snapshot, asked) = members::expanded(snapshot, &names).await;
@@ -375,6 +378,7 @@ impl Prepared {
         tasks.spawn(drains.clone().keep_looking());
         let statistics = Arc::new(Statistics::new(installed, workers));
         tasks.spawn(statistics.clone().keep_looking());
+        tasks.spawn(memory::keep_looking(process.clone()));
         let given_away = self.bound.files.given_away();
         let threads = Threads {
             workers: Workers::start(plane.clone(), self.bound.sockets).map_err(failed)?,

@@ -28,6 +28,7 @@ pub mod live_state;
 pub mod logs;
 pub mod maps;
 mod members;
+pub mod memory;
 mod names;
 mod parts;
 pub mod pid_file;

@@ -29,6 +29,7 @@ use crate::figures::{Installed, layout};
 use crate::health;
 use crate::install::Loaded;
 use crate::logs::Tellers;
+use crate::memory;
 use crate::names::NameBook;
 use crate::outliers;
 use crate::resolve;
@@ -100,6 +101,8 @@ impl Installed {
         let listeners = of_listeners(before_it, &snapshot, ready.keys, tls.listeners, sinks);
         let groups = of_groups(before_it, &snapshot, &tls.groups, targets);
         base.process.set_descriptors(descriptors::for_connections());
+        let budget = memory::budget(&snapshot.process);
+        base.process.memory.set_budget(budget);
         let plane = Plane {
             max_connections: descriptors::max_connections(&snapshot),
             metrics: ready.metrics,

@@ -32,6 +32,7 @@ use crate::files::Files;
 use crate::history::History;
 use crate::live_state;
 use crate::logs::{self, LogWriters, Reopener};
+use crate::memory;
 use crate::outliers;
 use crate::pid_file::PidFile;
 use crate::reload::LastReload;
@@ -252,6 +253,7 @@ impl Running {
             draining: self.drains.left(),
             circuits: &circuits,
             names: installed.names.figures(),
+            memory: memory::figures(&self.process),
         };
         let targets = |group: usize, target: usize| {
             let targets = installed.targets.get(group);

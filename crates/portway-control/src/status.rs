@@ -6,6 +6,7 @@ use portway_model::snapshot::Listener;
 use portway_telemetry::metrics::{Drained, TargetHealth};
 
 use crate::drains::{Draining, Stage};
+use crate::memory;
 use crate::operations::Gate;
 use crate::reload::LastReload;
 use crate::running::Running;
@@ -44,6 +45,8 @@ pub struct ProcessStatus {
     pub generation: u64,
     /// It stops gracefully.
     pub draining: bool,
+    /// Memory.
+    pub memory: MemoryStatus,
     /// The files of its configuration as they were named.
     pub files: Vec<String>,
     /// How the latest reload went; `None`: there was none.
@@ -52,6 +55,19 @@ pub struct ProcessStatus {
     pub rolled_back_to: Option<u64>,
     /// The upgrade that made this process, or one that failed since; `None`: there was none.
     pub last_upgrade: Option<LastUpgrade>,
+}
+
+/// Memory of the process.
+#[derive(Debug, Clone, Copy)]
+pub struct MemoryStatus {
+    /// Bytes that connections and exchanges take, as far as it is counted.
+    pub used: u64,
+    /// Bytes that they may take; 0: no limit.
+    pub budget: u64,
+    /// Bytes of the whole process, as the system sees it.
+    pub resident: Option<u64>,
+    /// `free`, `scarce` or `full`.
+    pub level: &'static str,
 }
 
 /// One listener.
@@ -131,6 +147,12 @@ impl Running {
                 workers: self.workers,
                 generation: installed.generation,
                 draining: !self.is_ready(),
+                memory: MemoryStatus {
+                    used: self.process.memory_used().total(),
+                    budget: self.process.memory.budget(),
+                    resident: memory::resident(),
+                    level: self.process.memory_level().word(),
+                },
                 files: installed
                     .plane
                     .sources

@@ -5,6 +5,7 @@ use crate::establish::{self, Before, Way};
 use crate::h1;
 use crate::l4;
 use crate::live::{self, Entrance, Full, Gate, ListenerState, Shut};
+use crate::memory::Level;
 use crate::plane::{Plane, SocketPlace};
 use crate::rules::{Rules, Verdict};
 use crate::scarce;
@@ -334,6 +335,8 @@ enum Refused {
     Full(Full),
     /// It, or the connection to its target, may find no descriptor.
     Scarce,
+    /// What connections and exchanges take comes near the budget.
+    NoMemory,
     /// Too many came lately; one more may come after this time.
     Soon(Duration),
 }
@@ -364,6 +367,9 @@ fn enter_paced(worker: &Rc<Worker>, id: ListenerId) -> Result<Open, Refused> {
     let process: &live::ProcessState = worker.process();
     if !scarce::room_for_another(process) {
         return Err(Refused::Scarce);
+    }
+    if process.memory_level() > Level::Free {
+        return Err(Refused::NoMemory);
     }
     let limits = &generation.plane.snapshot.process;
     let paces = [
@@ -407,12 +413,22 @@ async fn room(worker: &Rc<Worker>, incoming: &Incoming) -> Option<Open> {
                 scarce::make_room(worker);
                 (Limit::FileDescriptors, TICK)
             }
+            Err(Refused::NoMemory) => {
+                worker.tell_resting();
+                if worker.process().rest_takes_memory() {
+                    scarce::make_room(worker);
+                }
+                (Limit::Memory, TICK)
+            }
             Err(Refused::Full(Full::Process)) => (Limit::Connections, TICK),
             Err(Refused::Full(Full::Listener)) => (Limit::ListenerConnections, TICK),
             Err(Refused::Soon(wait)) => (Limit::ConnectionRate, wait.min(TICK)),
         };
         if !std::mem::replace(&mut told, true) {
             worker.metrics().limit_reached(limit);
+            if limit == Limit::Memory {
+                worker.process().memory.count_reached();
+            }
         }
         // A limit may have been raised in the meantime: then nobody has to leave.
         let _ = tokio::time::timeout(wait, left).await;

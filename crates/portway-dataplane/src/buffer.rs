@@ -3,8 +3,11 @@
 //! An idle connection owns none: it polls the socket with a buffer that goes back when nothing was there. Buffers
 //! never shrink or move between workers; the pool keeps a bounded number of them.
 
+use crate::live::ProcessState;
+use crate::memory::Account;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Bytes of a new buffer: HAProxy's and nginx's customary 16 KiB times two, so that a 64 KiB body takes two or
 /// three reads; a small request touches one page of it.
@@ -16,16 +19,46 @@ pub(crate) const FREE_BUFFERS: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     free: RefCell<Vec<Box<[u8]>>>,
+    account: Account,
 }
 
 impl Buffers {
+    /// Those of a worker of this process.
+    pub(crate) fn of(process: Arc<ProcessState>) -> Self {
+        Self {
+            free: RefCell::default(),
+            account: Account::new(process),
+        }
+    }
+
+    /// True where new requests are to be turned away because memory is short.
+    #[inline]
+    pub(crate) fn are_short(&self) -> bool {
+        self.account.is_full()
+    }
+
+    /// Tells the process what is taken; with each tick.
+    pub(crate) fn tell(&self) {
+        self.account.tell(self.free.borrow().len() * BUFFER_BYTES);
+    }
+
+    /// Counts memory that is no buffer of these, or one that was made larger.
+    pub(crate) fn take(&self, bytes: usize) {
+        self.account.take(bytes);
+        if !self.free.borrow().is_empty() {
+            self.tell();
+        }
+    }
+
+    /// Counts it as given back.
+    pub(crate) fn give(&self, bytes: usize) {
+        self.account.give(bytes);
+    }
+
     /// An empty buffer.
     pub(crate) fn lease(self: &Rc<Self>) -> Buffer {
-        let bytes = self
-            .free
-            .borrow_mut()
-            .pop()
-            .unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
+        let free = self.free.borrow_mut().pop();
+        let bytes = free.unwrap_or_else(|| self.another());
         Buffer {
             bytes,
             start: 0,
@@ -34,10 +67,19 @@ impl Buffers {
         }
     }
 
+    /// One that was not there before.
+    #[cold]
+    fn another(&self) -> Box<[u8]> {
+        self.account.take(BUFFER_BYTES);
+        vec![0; BUFFER_BYTES].into_boxed_slice()
+    }
+
     fn give_back(&self, bytes: Box<[u8]>) {
         let mut free = self.free.borrow_mut();
         if free.len() < FREE_BUFFERS && bytes.len() == BUFFER_BYTES {
             free.push(bytes);
+        } else {
+            self.account.give(bytes.len());
         }
     }
 }
@@ -120,6 +162,8 @@ impl Buffer {
         if let Some(front) = larger.get_mut(..self.end) {
             front.copy_from_slice(self.filled());
         }
+        self.pool.give(self.bytes.len());
+        self.pool.take(larger.len());
         self.bytes = larger.into_boxed_slice();
         true
     }
@@ -128,6 +172,7 @@ impl Buffer {
     pub(crate) fn shrink(&mut self) {
         let kept: Box<[u8]> = self.filled().into();
         (self.start, self.end) = (0, kept.len());
+        self.pool.take(kept.len());
         self.pool
             .give_back(std::mem::replace(&mut self.bytes, kept));
     }
@@ -138,6 +183,8 @@ impl Buffer {
         let at = (self.start + offset).min(self.end);
         let tail = self.bytes.get(at..self.end).unwrap_or_default();
         if rest.bytes.len() < tail.len() {
+            self.pool.give(rest.bytes.len());
+            self.pool.take(tail.len());
             rest.bytes = tail.into();
         } else if let Some(front) = rest.bytes.get_mut(..tail.len()) {
             front.copy_from_slice(tail);
@@ -202,5 +249,33 @@ mod tests {
         let leased: Vec<Buffer> = (0..FREE_BUFFERS + 10).map(|_| pool.lease()).collect();
         drop(leased);
         assert_eq!(pool.free.borrow().len(), FREE_BUFFERS);
+    }
+
+    #[test]
+    fn what_is_taken_is_counted_and_given_back() {
+        let process = Arc::new(ProcessState::default());
+        let pool = Rc::new(Buffers::of(process.clone()));
+        let taken = |expected: usize| {
+            pool.tell();
+            assert_eq!(process.memory_used().buffers, expected as u64);
+        };
+        let mut buffer = filled(&pool, b"headrest");
+        taken(BUFFER_BYTES);
+        buffer.received(usize::MAX / 2);
+        assert!(buffer.make_room(3 * BUFFER_BYTES));
+        taken(2 * BUFFER_BYTES);
+        buffer.received(usize::MAX / 2);
+        let rest = buffer.split_off(4);
+        taken(4 * BUFFER_BYTES - 4);
+        drop(buffer);
+        let mut small = filled(&pool, b"left");
+        taken(3 * BUFFER_BYTES - 4);
+        small.shrink();
+        taken(2 * BUFFER_BYTES);
+        drop((rest, small));
+        let many: Vec<Buffer> = (0..FREE_BUFFERS + 10).map(|_| pool.lease()).collect();
+        taken((FREE_BUFFERS + 10) * BUFFER_BYTES);
+        drop(many);
+        taken(0);
     }
 }

@@ -3,7 +3,9 @@
 //! A body is compressed as it comes. Whenever the target has nothing more for now, what it sent leaves whole: events that
 //! a server sends one by one are not held back.
 
+use crate::buffer::Buffers;
 use crate::exchange::Exchange;
+use crate::memory::{Held, Level};
 use portway_core::coding;
 use portway_core::evaluate::Facts;
 use portway_core::http1::{Known, Method, ResponseBody, ResponseFraming, Version};
@@ -11,6 +13,7 @@ use portway_model::compression::{Compression, CompressionRules, ContentCoding};
 use std::fmt;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// The effort of gzip: most of what can be gained, for half of the time that its usual effort takes.
@@ -27,7 +30,54 @@ const ZSTD_LEVEL: i32 = 3;
 const ZSTD_WINDOW: u32 = 18;
 
 /// Gives a body a content coding. What it makes lies in its writer until it is taken.
-pub(crate) enum Encoder {
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    writer: Writer,
+    /// Its window, and what it has made.
+    _memory: Held,
+}
+
+impl Encoder {
+    fn new(coding: ContentCoding, buffers: &Rc<Buffers>) -> io::Result<Self> {
+        Ok(Self {
+            writer: Writer::new(coding)?,
+            _memory: Held::new(buffers, weight(coding)),
+        })
+    }
+
+    /// Takes more of the body.
+    pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        self.writer.write(data)
+    }
+
+    /// Makes everything that was written readable for the client.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+
+    /// Ends the body.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.writer.finish()
+    }
+
+    /// What was made since it was last asked for.
+    pub(crate) fn made(&mut self) -> &mut Vec<u8> {
+        self.writer.made()
+    }
+}
+
+/// Bytes that an encoder takes as a rule.
+fn weight(coding: ContentCoding) -> usize {
+    let kib = match coding {
+        ContentCoding::Identity => 16,
+        ContentCoding::Gzip | ContentCoding::Deflate | ContentCoding::RawDeflate => 320,
+        ContentCoding::Brotli => 2 << (BROTLI_WINDOW - 10),
+        ContentCoding::Zstd => 4 << (ZSTD_WINDOW - 10),
+    };
+    kib * 1024
+}
+
+enum Writer {
     Gzip(flate2::write::GzEncoder<Vec<u8>>),
     /// `None` once it has ended.
     Brotli(Option<Box<brotli::CompressorWriter<Vec<u8>>>>, Vec<u8>),
@@ -37,31 +87,31 @@ pub(crate) enum Encoder {
     Identity(Vec<u8>),
 }
 
-impl fmt::Debug for Encoder {
+impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Encoder::Gzip(_) => "gzip",
-            Encoder::Brotli(..) => "br",
-            Encoder::Zstd(_) => "zstd",
-            Encoder::Deflate(_) => "deflate",
-            Encoder::RawDeflate(_) => "raw-deflate",
-            Encoder::Identity(_) => "identity",
+            Writer::Gzip(_) => "gzip",
+            Writer::Brotli(..) => "br",
+            Writer::Zstd(_) => "zstd",
+            Writer::Deflate(_) => "deflate",
+            Writer::RawDeflate(_) => "raw-deflate",
+            Writer::Identity(_) => "identity",
         })
     }
 }
 
-impl Encoder {
+impl Writer {
     fn new(coding: ContentCoding) -> io::Result<Self> {
         let level = flate2::Compression::new(GZIP_LEVEL);
         Ok(match coding {
-            ContentCoding::Gzip => Encoder::Gzip(flate2::write::GzEncoder::new(Vec::new(), level)),
+            ContentCoding::Gzip => Writer::Gzip(flate2::write::GzEncoder::new(Vec::new(), level)),
             ContentCoding::Deflate => {
-                Encoder::Deflate(flate2::write::ZlibEncoder::new(Vec::new(), level))
+                Writer::Deflate(flate2::write::ZlibEncoder::new(Vec::new(), level))
             }
             ContentCoding::RawDeflate => {
-                Encoder::RawDeflate(flate2::write::DeflateEncoder::new(Vec::new(), level))
+                Writer::RawDeflate(flate2::write::DeflateEncoder::new(Vec::new(), level))
             }
-            ContentCoding::Identity => Encoder::Identity(Vec::new()),
+            ContentCoding::Identity => Writer::Identity(Vec::new()),
             ContentCoding::Brotli => {
                 let writer = brotli::CompressorWriter::new(
                     Vec::new(),
@@ -69,69 +119,69 @@ impl Encoder {
                     BROTLI_QUALITY,
                     BROTLI_WINDOW,
                 );
-                Encoder::Brotli(Some(Box::new(writer)), Vec::new())
+                Writer::Brotli(Some(Box::new(writer)), Vec::new())
             }
             ContentCoding::Zstd => {
                 let mut writer = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
                 writer.window_log(ZSTD_WINDOW)?;
-                Encoder::Zstd(writer)
+                Writer::Zstd(writer)
             }
         })
     }
 
     /// Takes more of the body.
-    pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<()> {
+    fn write(&mut self, data: &[u8]) -> io::Result<()> {
         match self {
-            Encoder::Gzip(writer) => writer.write_all(data),
-            Encoder::Brotli(Some(writer), _) => writer.write_all(data),
-            Encoder::Brotli(None, _) => Ok(()),
-            Encoder::Zstd(writer) => writer.write_all(data),
-            Encoder::Deflate(writer) => writer.write_all(data),
-            Encoder::RawDeflate(writer) => writer.write_all(data),
-            Encoder::Identity(writer) => writer.write_all(data),
+            Writer::Gzip(writer) => writer.write_all(data),
+            Writer::Brotli(Some(writer), _) => writer.write_all(data),
+            Writer::Brotli(None, _) => Ok(()),
+            Writer::Zstd(writer) => writer.write_all(data),
+            Writer::Deflate(writer) => writer.write_all(data),
+            Writer::RawDeflate(writer) => writer.write_all(data),
+            Writer::Identity(writer) => writer.write_all(data),
         }
     }
 
     /// Makes everything that was written readable for the client.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         match self {
-            Encoder::Gzip(writer) => writer.flush(),
-            Encoder::Brotli(Some(writer), _) => writer.flush(),
-            Encoder::Brotli(None, _) => Ok(()),
-            Encoder::Zstd(writer) => writer.flush(),
-            Encoder::Deflate(writer) => writer.flush(),
-            Encoder::RawDeflate(writer) => writer.flush(),
-            Encoder::Identity(_) => Ok(()),
+            Writer::Gzip(writer) => writer.flush(),
+            Writer::Brotli(Some(writer), _) => writer.flush(),
+            Writer::Brotli(None, _) => Ok(()),
+            Writer::Zstd(writer) => writer.flush(),
+            Writer::Deflate(writer) => writer.flush(),
+            Writer::RawDeflate(writer) => writer.flush(),
+            Writer::Identity(_) => Ok(()),
         }
     }
 
     /// Ends the body.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self) -> io::Result<()> {
         match self {
-            Encoder::Gzip(writer) => writer.try_finish(),
-            Encoder::Brotli(writer, rest) => {
+            Writer::Gzip(writer) => writer.try_finish(),
+            Writer::Brotli(writer, rest) => {
                 if let Some(writer) = writer.take() {
                     *rest = writer.into_inner();
                 }
                 Ok(())
             }
-            Encoder::Zstd(writer) => writer.do_finish(),
-            Encoder::Deflate(writer) => writer.try_finish(),
-            Encoder::RawDeflate(writer) => writer.try_finish(),
-            Encoder::Identity(_) => Ok(()),
+            Writer::Zstd(writer) => writer.do_finish(),
+            Writer::Deflate(writer) => writer.try_finish(),
+            Writer::RawDeflate(writer) => writer.try_finish(),
+            Writer::Identity(_) => Ok(()),
         }
     }
 
     /// What was made since it was last asked for.
-    pub(crate) fn made(&mut self) -> &mut Vec<u8> {
+    fn made(&mut self) -> &mut Vec<u8> {
         match self {
-            Encoder::Gzip(writer) => writer.get_mut(),
-            Encoder::Brotli(Some(writer), _) => writer.get_mut(),
-            Encoder::Brotli(None, rest) => rest,
-            Encoder::Zstd(writer) => writer.get_mut(),
-            Encoder::Deflate(writer) => writer.get_mut(),
-            Encoder::RawDeflate(writer) => writer.get_mut(),
-            Encoder::Identity(made) => made,
+            Writer::Gzip(writer) => writer.get_mut(),
+            Writer::Brotli(Some(writer), _) => writer.get_mut(),
+            Writer::Brotli(None, rest) => rest,
+            Writer::Zstd(writer) => writer.get_mut(),
+            Writer::Deflate(writer) => writer.get_mut(),
+            Writer::RawDeflate(writer) => writer.get_mut(),
+            Writer::Identity(made) => made,
         }
     }
 }
@@ -180,6 +230,7 @@ pub(crate) fn choose(x: &mut Exchange<'_>) {
 /// its request, which caches on the way must know: so says Vary, also where this client takes none.
 pub(crate) fn encoder(x: &mut Exchange<'_>, framing: &mut ResponseFraming) -> Option<Box<Encoder>> {
     let compression = Arc::clone(x.scratch.compression.as_ref()?);
+    let worker = Rc::clone(&x.connection.worker);
     let coding = match compression.rules {
         CompressionRules::Haproxy => {
             let coding = x.scratch.coding?;
@@ -201,7 +252,11 @@ pub(crate) fn encoder(x: &mut Exchange<'_>, framing: &mut ResponseFraming) -> Op
             coding_for(x, &compression)?
         }
     };
-    let encoder = Encoder::new(coding).ok()?;
+    // An encoder takes as much as ten exchanges: without it more of them have room.
+    if worker.process().memory_level() > Level::Free {
+        return None;
+    }
+    let encoder = Encoder::new(coding, &worker.buffers).ok()?;
     if coding != ContentCoding::Identity {
         fields_of(x, coding);
     }

@@ -187,14 +187,19 @@ impl Fault {
         }
     }
 
+    /// We have not what it takes: a descriptor, a port, or memory.
+    pub(crate) fn exhausted() -> Self {
+        Self {
+            code: FaultCode::Exhausted,
+            stage: None,
+            status: Some(503),
+        }
+    }
+
     /// The target could not be connected to; where that is for a lack of ours, another target could not be either.
     pub(crate) fn connect(error: &io::Error) -> Self {
         if scarce::is_of_ours(error) {
-            return Self {
-                code: FaultCode::Exhausted,
-                stage: None,
-                status: Some(503),
-            };
+            return Self::exhausted();
         }
         let (code, status) = match error.kind() {
             io::ErrorKind::ConnectionRefused => (FaultCode::ConnectRefused, 502),

@@ -301,13 +301,25 @@ async fn exchange(
                 if let Some((listener, _)) = generation.plane.listener(connection.listener) {
                     admit(&mut x, listener);
                 }
-                serve::serve(&mut x, stream, group).await
+                if connection.worker.buffers.are_short() {
+                    Box::pin(turn_away(&mut x, stream)).await
+                } else {
+                    serve::serve(&mut x, stream, group).await
+                }
             }
             Err(refusal) => refuse_framing(&mut x, stream, refusal).await,
         }
     };
     connection.worker.give_scratch(scratch);
     next
+}
+
+/// Answers a request for which there is no memory.
+#[cold]
+async fn turn_away(x: &mut Exchange<'_>, stream: &mut Stream) -> Next {
+    crate::record::limit_reached(x, Limit::Memory);
+    x.connection.worker.process().memory.count_reached();
+    reply::fault(x, stream, Fault::exhausted()).await
 }
 
 /// Answers a request whose end cannot be told. HAProxy looks for it while it reads the head: to it this is no request.

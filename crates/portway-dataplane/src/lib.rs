@@ -83,6 +83,7 @@ pub mod worker;
 
 mod handed;
 mod buffer;
+pub mod memory;
 mod captures;
 mod observed;
 mod scarce;

@@ -13,6 +13,7 @@ mod in_flight;
 mod weight;
 
 use crate::live_rate::LiveRate;
+use crate::memory::Memory;
 use crate::observed::Observed;
 pub use crate::observed::Seen;
 use crate::pace::Pace;
@@ -511,6 +512,8 @@ pub struct ProcessState {
     resting: AtomicU32,
     /// How often somebody found too few descriptors.
     room_asked: AtomicU32,
+    /// What connections and exchanges take.
+    pub memory: Memory,
 }
 
 /// Somebody who waits for room.
@@ -537,6 +540,11 @@ impl ProcessState {
     /// Counts an open connection with TLS, unless there are as many as `limit`; 0 is no limit.
     pub(crate) fn enter_tls(&self, limit: u32) -> bool {
         raise(&self.tls_open, limit)
+    }
+
+    /// Open connections of listeners with TLS.
+    pub(crate) fn tls_connections(&self) -> u32 {
+        self.tls_open.load(Ordering::Relaxed)
     }
 
     /// Counts one less.

@@ -9,6 +9,7 @@ use crate::connection::Connection;
 use crate::exchange::Exchange;
 use crate::group;
 use crate::head;
+use crate::memory::{Held, Level};
 use crate::policy::Decision;
 use crate::record::limit_reached;
 use crate::subrequest::{self, Ask};
@@ -100,16 +101,23 @@ pub(crate) fn send(x: &mut Exchange<'_>) {
 struct Place {
     worker: Rc<worker::Worker>,
     bytes: usize,
+    _memory: Held,
 }
 
 impl Place {
     fn take(worker: &Rc<worker::Worker>, bytes: usize) -> Option<Self> {
         let (taken, bytes_taken) = worker.mirrored.get();
         let all = bytes_taken + bytes;
-        (taken < MIRRORED_AT_ONCE && all <= MIRRORED_BYTES).then(|| {
+        let has_memory = worker.process().memory_level() == Level::Free;
+        (taken < MIRRORED_AT_ONCE && all <= MIRRORED_BYTES && has_memory).then(|| {
             worker.mirrored.set((taken + 1, all));
             let worker = Rc::clone(worker);
-            Self { worker, bytes }
+            let memory = Held::new(&worker.buffers, bytes);
+            Self {
+                worker,
+                bytes,
+                _memory: memory,
+            }
         })
     }
 }

@@ -206,7 +206,8 @@ impl Pool {
         self.metrics.connections.add(1);
         self.metrics.connections_open.up();
         let age = Age { exchanges: 1, born };
-        self.link(stream, way, age, scarce::Upstream::new())
+        let tls = matches!(stream, Stream::Tls(_));
+        self.link(stream, way, age, scarce::Upstream::new(tls))
     }
 
     fn link(&self, stream: Stream, way: Way, age: Age, descriptor: scarce::Upstream) -> Link {

@@ -18,6 +18,9 @@ use std::time::Duration;
 /// Connections to targets that are open, all workers together. Descriptors are of the process, and so is this count.
 static UPSTREAM: AtomicU32 = AtomicU32::new(0);
 
+/// Those of them over TLS.
+static UPSTREAM_TLS: AtomicU32 = AtomicU32::new(0);
+
 /// Between two attempts to get a descriptor, or two looks whether there is one: some exchange may have ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -27,20 +30,34 @@ const AT_ONCE: u32 = 32;
 
 /// An open connection to a target.
 #[derive(Debug)]
-pub(crate) struct Upstream(());
+pub(crate) struct Upstream {
+    tls: bool,
+}
 
 impl Upstream {
     /// Counts one, as long as what this gives lives.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(tls: bool) -> Self {
         UPSTREAM.fetch_add(1, Ordering::Relaxed);
-        Self(())
+        UPSTREAM_TLS.fetch_add(u32::from(tls), Ordering::Relaxed);
+        Self { tls }
     }
 }
 
 impl Drop for Upstream {
     fn drop(&mut self) {
         UPSTREAM.fetch_sub(1, Ordering::Relaxed);
+        UPSTREAM_TLS.fetch_sub(u32::from(self.tls), Ordering::Relaxed);
     }
+}
+
+/// Connections to targets that are open.
+pub(crate) fn upstream() -> u32 {
+    UPSTREAM.load(Ordering::Relaxed)
+}
+
+/// Those of them over TLS.
+pub(crate) fn upstream_tls() -> u32 {
+    UPSTREAM_TLS.load(Ordering::Relaxed)
 }
 
 /// True where another client has room, and so has the connection to a target that it may need.
@@ -52,7 +69,7 @@ pub(crate) fn room_for_another(process: &ProcessState) -> bool {
     let clients = process.open_connections();
     let busy = clients.saturating_sub(process.resting());
     // Each client that is being served has one to a target, or may want one.
-    let upstream = UPSTREAM.load(Ordering::Relaxed).max(busy);
+    let upstream = upstream().max(busy);
     clients.saturating_add(upstream).saturating_add(2) <= limit
 }
 

@@ -102,6 +102,8 @@ fn letters(fault: Fault, progress: Progress) -> [u8; 2] {
         | FaultCode::ConnectFailed
         | FaultCode::NotResolved
         | FaultCode::TargetTls => *b"SC",
+        // Before there is a target, it is the request that there is no memory for.
+        FaultCode::Exhausted if progress == Progress::Request => *b"RR",
         FaultCode::Exhausted => *b"RC",
         FaultCode::ConnectTimeout => *b"sC",
         FaultCode::TargetClosed => [b'S', how_far],
@@ -149,6 +151,8 @@ mod tests {
         check(Fault::client_timeout(), Data, b"cD");
         check(Fault::refused(Refusal::BareCr), Request, b"PR");
         check(Fault::closed_by_rule(), Request, b"PR");
+        check(Fault::exhausted(), Request, b"RR");
+        check(Fault::exhausted(), Connect, b"RC");
         check(Fault::no_rule(), Request, b"SC");
         check(Fault::no_target(), Request, b"SC");
         let connect = |kind: ErrorKind| Fault::connect(&kind.into());

@@ -269,7 +269,7 @@ impl Worker {
     /// A worker with these counters. It serves nobody yet.
     pub(crate) fn counted_by(shard: Arc<Shard>, index: usize, plane: Arc<Plane>) -> Self {
         Self {
-            buffers: Rc::default(),
+            buffers: Rc::new(Buffers::of(Arc::clone(&plane.process))),
             timers: Rc::default(),
             scratches: RefCell::default(),
             random: Cell::new(crate::sys::seed()),
@@ -381,7 +381,7 @@ impl Worker {
     }
 
     /// What the process is doing.
-    pub(crate) fn process(&self) -> &ProcessState {
+    pub(crate) fn process(&self) -> &Arc<ProcessState> {
         &self.process
     }
 
@@ -604,6 +604,7 @@ async fn tick(worker: Rc<Worker>) {
             worker.timers.wake_all();
         }
         worker.tell_resting();
+        worker.buffers.tell();
         let asked_now = worker.process.room_asked();
         if std::mem::replace(&mut asked, asked_now) != asked_now {
             scarce::close_waiting(&worker);

@@ -61,6 +61,8 @@ pub struct ProcessDraft {
     pub max_connections: Option<Spanned<u32>>,
     /// Limits that the system does not give are errors; warnings otherwise. True by default.
     pub strict_limits: Option<Spanned<bool>>,
+    /// Bytes that connections and exchanges may take together.
+    pub max_memory: Option<Spanned<u64>>,
     /// Connections a second that are accepted at most (`maxconnrate`).
     pub max_connection_rate: Option<Spanned<u32>>,
     /// Those that rules of the connection phase let in (`maxsessrate`).

@@ -87,6 +87,7 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
         admin,
         max_connections,
         strict_limits,
+        max_memory,
         max_connection_rate,
         max_session_rate,
         max_tls_rate,
@@ -115,6 +116,7 @@ fn merge_process(whole: &mut ProcessDraft, part: ProcessDraft, found: &mut Diagn
     one_of(&mut whole.admin, admin, "admin", found);
     let name = "max_connections";
     one_of(&mut whole.max_connections, max_connections, name, found);
+    one_of(&mut whole.max_memory, max_memory, "max_memory", found);
     let name = "strict_limits";
     one_of(&mut whole.strict_limits, strict_limits, name, found);
     let name = "max_connection_rate";

@@ -77,6 +77,8 @@ pub struct Process {
     pub max_connections: u32,
     /// Limits that the system does not give are errors; warnings otherwise.
     pub strict_limits: bool,
+    /// Bytes that connections and exchanges may take together; 0: half of what the machine or its container has.
+    pub max_memory: u64,
     /// Connections a second that are accepted at most; 0: no limit.
     pub max_connection_rate: u32,
     /// Those that rules of the connection phase let in; 0: no limit.

@@ -1084,6 +1084,7 @@ fn settings() {
             d.process.description = Some(at(5, "a\nb".into()));
             d.process.chroot = Some(at(6, "jail".into()));
             d.process.pid_file = Some(at(7, String::new()));
+            d.process.max_memory = Some(at(8, 0));
         },
         &[
             "P0103 @1: 5000 is out of range for workers | from 0 to 1024",
@@ -1092,6 +1093,7 @@ fn settings() {
             "P0103 @5: `a\\nb` cannot be a description | write one line that is not empty",
             "P0103 @6: the new root `jail` does not begin with a slash | write `/jail`",
             "P0103 @7: the pid file is not a file name",
+            "P0103 @8: 0 is out of range for max_memory | from 1048576 to 1125899906842624",
         ],
     );
     let initial = |value: Value<Named>| {

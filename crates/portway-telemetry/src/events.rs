@@ -135,6 +135,22 @@ pub enum Event<'a> {
         /// Those that left.
         left: &'a str,
     },
+    /// Connections and exchanges take nearly all memory that they may: new clients wait, or are turned away.
+    MemoryShort {
+        /// Bytes that they take.
+        used: u64,
+        /// Bytes that they may.
+        budget: u64,
+    },
+    /// That is over.
+    MemoryEnough {
+        /// Bytes that they take.
+        used: u64,
+        /// Bytes that they may.
+        budget: u64,
+        /// How long it took.
+        after: Duration,
+    },
     /// A certificate is in use.
     CertificateLoaded {
         /// Its name in the configuration.
@@ -276,6 +292,8 @@ impl Event<'_> {
             Event::TargetResolved { .. } => "target_resolved",
             Event::KeysFetched { .. } => "keys_fetched",
             Event::MembersChanged { .. } => "members_changed",
+            Event::MemoryShort { .. } => "memory_short",
+            Event::MemoryEnough { .. } => "memory_enough",
             Event::CertificateLoaded { .. } => "certificate_loaded",
             Event::Reloaded { .. } => "reloaded",
             Event::ReloadFailed { .. } => "reload_failed",
@@ -313,6 +331,7 @@ impl Event<'_> {
             | Event::TargetNotEjected { .. }
             | Event::TargetHandshakeFailed { .. }
             | Event::HealthCheckNotMade { .. }
+            | Event::MemoryShort { .. }
             | Event::DrainCutOff { .. }
             | Event::DrainDeadlineReached { .. } => Level::WARN,
             Event::TargetGroupDown { .. }
@@ -327,6 +346,7 @@ impl Event<'_> {
             | Event::TargetResolved { .. }
             | Event::KeysFetched { .. }
             | Event::MembersChanged { .. }
+            | Event::MemoryEnough { .. }
             | Event::CertificateLoaded { .. }
             | Event::Reloaded { .. }
             | Event::UpgradeStarted { .. }
@@ -574,6 +594,18 @@ impl fmt::Display for Event<'_> {
             } => write!(
                 f,
                 "target {target} of {target_group} could not be checked, and stays as it is: {reason}"
+            ),
+            Event::MemoryShort { used, budget } => write!(
+                f,
+                "connections and exchanges take {used} bytes of {budget} that they may: new clients wait, and beyond that requests get 503"
+            ),
+            Event::MemoryEnough {
+                used,
+                budget,
+                after,
+            } => write!(
+                f,
+                "there is memory again: connections and exchanges take {used} bytes of {budget} after {after:?}"
             ),
             Event::ShutdownEnded { after } => write!(f, "stopped after {after:?}"),
             Event::AccessLogFailed {

@@ -248,7 +248,7 @@ pub enum FaultCode {
     PasswordsBusy,
     /// The service that says whether requests may go on gave no answer: the code of the reason.
     NotAuthorized(&'static str),
-    /// Portway had no descriptor, port or memory for a connection to the target.
+    /// Portway had no descriptor, port or memory for a connection to the target, or no memory for the request.
     Exhausted,
     /// The client moved fewer bytes of a body than its listener demands.
     ClientTooSlow,

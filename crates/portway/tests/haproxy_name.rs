@@ -509,6 +509,24 @@ fn a_control_socket_is_enough_to_serve() {
     assert_eq!(place.run("-c -f a.cfg").0, 2);
 }
 
+/// No limit of the system, at which an allocation would end the process.
+#[test]
+fn memory_of_the_command_line_is_the_budget() {
+    let place = Place::new("");
+    let socket = place.path("admin.sock").display().to_string();
+    place.write(
+        "a.cfg",
+        &format!("global\n  stats socket {socket}\n{}", answering("a")),
+    );
+    let mut running = place.spawn("-m 64 -f a.cfg");
+    eventually("it serves", || get(place.port));
+    let said = ask(&place.path("admin.sock"), "show info\n").unwrap();
+    assert!(said.contains("\nMemmax_MB: 64\n"), "{said}");
+    assert!(said.contains("\nMemmax_bytes: 67108864\n"), "{said}");
+    running.signal(Signal::TERM);
+    running.wait();
+}
+
 #[test]
 fn a_master_reloads_and_tells_systemd() {
     let place = Place::new(&answering("first"));

@@ -79,6 +79,8 @@ pub struct ProcessFigures {
     pub connection_rate: RateFigures,
     /// Connections, sessions and TLS handshakes a second at most; 0: no limit.
     pub rate_limits: [u32; 3],
+    /// Bytes of memory that connections and exchanges may take, where the configuration says it; 0: it does not.
+    pub max_memory: u64,
     /// Open TLS connections at most; 0: no limit.
     pub max_tls_connections: u32,
     /// Requests so far.

@@ -105,6 +105,7 @@ impl Reading<'_> {
                 live.session_pace.limit(process.max_session_rate),
                 live.tls_pace.limit(process.max_tls_rate),
             ],
+            max_memory: process.max_memory,
             max_tls_connections: process.max_tls_connections,
             requests_total: requests,
             tls_total: sum.tls_handshakes,

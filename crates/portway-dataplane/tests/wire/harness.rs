@@ -17,7 +17,7 @@ use portway_model::log::LogDestination;
 use portway_model::snapshot::{AccessLog, ListenerId, Snapshot, Target as Configured, TargetGroup};
 use portway_model::span::Sources;
 use portway_telemetry::metrics::{
-    GroupNames, NameFigures, Names, Past, ProcessFigures, Registry, TargetHealth,
+    GroupNames, MemoryFigures, NameFigures, Names, Past, ProcessFigures, Registry, TargetHealth,
 };
 use portway_telemetry::zone::Zone;
 use portway_testkit::peer::{PATIENCE, Wire, eventually};
@@ -270,6 +270,7 @@ const GAUGES: [&str; 5] = [
 fn rendered(plane: &Plane) -> String {
     let mut text = String::new();
     let figures = ProcessFigures {
+        memory: MemoryFigures::default(),
         version: "0",
         started: SystemTime::UNIX_EPOCH,
         generation: 1,

@@ -22,6 +22,7 @@ fields!(ProcessDraft {
     "admin" => admin,
     "max_connections" => max_connections,
     "strict_limits" => strict_limits,
+    "max_memory" => max_memory,
     "max_connection_rate" => max_connection_rate,
     "max_session_rate" => max_session_rate,
     "max_tls_rate" => max_tls_rate,

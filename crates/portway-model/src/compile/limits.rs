@@ -19,6 +19,10 @@ pub const MIN_HEAD_BYTES: u32 = 1024;
 pub const MAX_HEAD_BYTES: u32 = 1024 * 1024;
 /// Most data workers: a thread and its sockets each.
 pub const MAX_WORKERS: u16 = 1024;
+/// Fewest bytes of memory for connections and exchanges: some thirty exchanges.
+pub const MIN_MEMORY: u64 = 1024 * 1024;
+/// Most bytes of that: a pebibyte, which no machine has.
+pub const MAX_MEMORY: u64 = 1 << 50;
 /// Most attempts beyond the first: more only add to an outage.
 pub const MAX_RETRIES: u32 = 100;
 /// Most retries in percent of requests: as many for each request as there may be.

@@ -24,6 +24,8 @@ impl Compiler<'_> {
         self.check_log_destinations(&draft.log);
         let found = &mut self.found;
         limits::given_within(found, "workers", draft.workers, (0, limits::MAX_WORKERS));
+        let memory = (limits::MIN_MEMORY, limits::MAX_MEMORY);
+        limits::given_within(found, "max_memory", draft.max_memory, memory);
         for (what, value) in [
             ("a user", &draft.user),
             ("a group", &draft.group),
@@ -44,6 +46,7 @@ impl Compiler<'_> {
             workers: draft.workers.map_or(0, |x| x.value),
             admin: draft.admin.map_or_else(default_admin, |x| x.value),
             max_connections: draft.max_connections.map_or(0, |x| x.value),
+            max_memory: draft.max_memory.map_or(0, |x| x.value),
             strict_limits: draft.strict_limits.is_none_or(|x| x.value),
             max_connection_rate: draft.max_connection_rate.map_or(0, |x| x.value),
             max_session_rate: draft.max_session_rate.map_or(0, |x| x.value),

@@ -124,6 +124,25 @@ fn lines() {
         "targets of app by name: app@10.0.0.3:80, app@10.0.0.4:80 came; app@10.0.0.1:80 left",
     );
     check(
+        Event::MemoryShort {
+            used: 900,
+            budget: 1000,
+        },
+        "memory_short",
+        Level::WARN,
+        "connections and exchanges take 900 bytes of 1000 that they may: new clients wait, and beyond that requests get 503",
+    );
+    check(
+        Event::MemoryEnough {
+            used: 20,
+            budget: 1000,
+            after: Duration::from_secs(7),
+        },
+        "memory_enough",
+        Level::INFO,
+        "there is memory again: connections and exchanges take 20 bytes of 1000 after 7s",
+    );
+    check(
         Event::CertificateLoaded {
             certificate: "site",
             names: "a.example",

@@ -10,6 +10,9 @@ pub enum Family {
     BuildVersion,
     StartTime,
     Workers,
+    MemoryBudget,
+    MemoryUsed,
+    MemoryResident,
     Generation,
     Reloads,
     Upgrades,
@@ -83,10 +86,13 @@ type Described = (&'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
     /// Every family, in the order of the rendered text.
-    pub const ALL: [Family; 47] = [
+    pub const ALL: [Family; 50] = [
         Family::BuildVersion,
         Family::StartTime,
         Family::Workers,
+        Family::MemoryBudget,
+        Family::MemoryUsed,
+        Family::MemoryResident,
         Family::Generation,
         Family::Reloads,
         Family::Upgrades,
@@ -163,6 +169,9 @@ impl Family {
             Family::BuildVersion => ("portway_build_info", Gauge, &["version"], "Always 1; the version is a label."),
             Family::StartTime => ("portway_start_time_seconds", Gauge, &[], "Start of the process, in seconds since 1970-01-01 UTC."),
             Family::Workers => ("portway_workers", Gauge, &[], "Number of data workers."),
+            Family::MemoryBudget => ("portway_memory_budget_bytes", Gauge, &[], "What connections and exchanges may take together, in bytes; 0 is no limit."),
+            Family::MemoryUsed => ("portway_memory_used_bytes", Gauge, &["by"], "What they take, in bytes: buffers are counted, exchanges, connections and tls estimated by their number."),
+            Family::MemoryResident => ("portway_resident_memory_bytes", Gauge, &[], "Memory of the process as the system sees it, all that the budget does not count included, in bytes."),
             Family::Generation => ("portway_generation", Gauge, &[], "Number of the snapshot in use; one more with each reload."),
             Family::Upgrades => ("portway_upgrades_total", Counter, &["result"], "Binary upgrades, in upgrades: ok is 1 where this process took over from another, failed are those after which it went on."),
             Family::Reloads => ("portway_reloads_total", Counter, &["result"], "Reloads of the configuration, ok or failed, in reloads; one that failed has changed nothing."),
@@ -290,6 +299,7 @@ pub enum Limit {
     KeyConnections,
     KeyConnectionRate,
     FileDescriptors,
+    Memory,
     RequestHeadBytes,
     RequestHeadTime,
     ResponseHeadBytes,
@@ -314,7 +324,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Limit; 27] = [
+    pub const ALL: [Limit; 28] = [
         Limit::Connections,
         Limit::ListenerConnections,
         Limit::ConnectionRate,
@@ -323,6 +333,7 @@ impl Limit {
         Limit::KeyConnections,
         Limit::KeyConnectionRate,
         Limit::FileDescriptors,
+        Limit::Memory,
         Limit::RequestHeadBytes,
         Limit::RequestHeadTime,
         Limit::ResponseHeadBytes,
@@ -365,6 +376,7 @@ impl Limit {
             Limit::KeyConnections => ("key_connections", "connections at once of a key, such as a source, that a rule allows: one more is closed"),
             Limit::KeyConnectionRate => ("key_connection_rate", "connections of a key in a time that a rule allows: one more is closed"),
             Limit::FileDescriptors => ("file_descriptors", "open files of the process: accepting waits"),
+            Limit::Memory => ("memory", "bytes that connections and exchanges take: accepting waits, then 503 is answered"),
             Limit::RequestHeadBytes => ("request_head_bytes", "size or field count of a request head: the request is refused"),
             Limit::RequestHeadTime => ("request_head_time", "time for a complete request head: the connection is closed"),
             Limit::ResponseHeadBytes => ("response_head_bytes", "size or field count of a response head: 502 is answered"),

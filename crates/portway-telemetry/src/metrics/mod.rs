@@ -21,7 +21,9 @@ use std::sync::Arc;
 
 pub use cell::{AVERAGED, Average, BUCKET_BOUNDS, Counter, Gauge, Histogram, Level, SharedCounter};
 pub use family::{Drained, Family, Kind, Limit, NameResult};
-pub use render::{CircuitFigures, NameFigures, ProcessFigures, TargetFigures, TargetHealth};
+pub use render::{
+    CircuitFigures, MemoryFigures, NameFigures, ProcessFigures, TargetFigures, TargetHealth,
+};
 pub use shard::{
     Averages, Failures, GroupMetrics, ListenerMetrics, Shard, StatusClasses, TargetMetrics, Tokens,
     WorkerMetrics,

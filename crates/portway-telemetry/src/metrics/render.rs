@@ -27,6 +27,19 @@ pub struct ProcessFigures<'a> {
     pub circuits: &'a [CircuitFigures<'a>],
     /// What is known of names.
     pub names: NameFigures,
+    /// What is known of memory.
+    pub memory: MemoryFigures,
+}
+
+/// Memory of the process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryFigures {
+    /// Bytes that connections and exchanges may take; 0: no limit.
+    pub budget: u64,
+    /// Bytes that they take, by what for.
+    pub used: [(&'static str, u64); 4],
+    /// Bytes of the whole process; `None` where the system does not say it.
+    pub resident: Option<u64>,
 }
 
 /// Names of targets that are asked for.
@@ -147,6 +160,17 @@ impl Registry {
                 );
             }
             Family::Workers => page.sample(&[], self.shards.len() as i128),
+            Family::MemoryBudget => page.sample(&[], process.memory.budget.into()),
+            Family::MemoryUsed => {
+                for (by, bytes) in process.memory.used {
+                    page.sample(&[by], bytes.into());
+                }
+            }
+            Family::MemoryResident => {
+                if let Some(bytes) = process.memory.resident {
+                    page.sample(&[], bytes.into());
+                }
+            }
             Family::Generation => page.sample(&[], process.generation.into()),
             Family::Reloads => {
                 page.sample(&["ok"], self.process.reloads.value().into());

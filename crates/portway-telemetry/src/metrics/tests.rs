@@ -28,6 +28,16 @@ fn shard(registry: &Registry, worker: usize) -> Arc<Shard> {
 
 fn rendered(registry: &Registry) -> String {
     let process = ProcessFigures {
+        memory: MemoryFigures {
+            budget: 64 << 20,
+            used: [
+                ("buffers", 32_768),
+                ("exchanges", 12_288),
+                ("connections", 2048),
+                ("tls", 0),
+            ],
+            resident: Some(40 << 20),
+        },
         version: "1.2.3",
         started: UNIX_EPOCH + Duration::from_millis(1_700_000_000_250),
         generation: 4,

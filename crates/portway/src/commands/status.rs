@@ -44,6 +44,16 @@ fn as_text(status: &Shown) -> String {
             "rolled back to generation {number}: the files say something else, and the next reload follows them\n\n"
         ));
     }
+    if let Some(memory) = process.memory.as_ref().filter(|it| it.level != "free") {
+        let what = match memory.level.as_str() {
+            "full" => "new requests are turned away",
+            _ => "new clients wait",
+        };
+        text.push_str(&format!(
+            "memory is {}: connections and exchanges take {} bytes of {}: {what}\n\n",
+            memory.level, memory.used, memory.budget
+        ));
+    }
     let mut listeners = vec![row([
         "LISTENER",
         "PROTOCOL",

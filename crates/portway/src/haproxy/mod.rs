@@ -30,7 +30,7 @@ use portway_model::diagnostic::{Diagnostics, Severity};
 use portway_model::draft::Verify;
 use portway_model::snapshot::{Snapshot, TargetTls};
 use portway_model::span::Spanned;
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::mpsc;
 
 use crate::background::{self, Itself, Nobody};
@@ -289,6 +289,10 @@ fn apply(flags: &Flags, snapshot: &mut Snapshot) {
     if let Some(limit) = flags.max_connections {
         process.max_connections = limit;
     }
+    // In HAProxy 0 is no limit.
+    if let Some(megabytes) = flags.memory.filter(|it| *it > 0) {
+        process.max_memory = megabytes.saturating_mul(1024 * 1024);
+    }
     if let Some(path) = &flags.pid_file {
         process.pid_file = Some(Spanned::bare(path.display().to_string()));
     }
@@ -330,9 +334,6 @@ fn serve(
         Level::Warn
     };
     system::start_log(level, flags.quiet);
-    if let Some(megabytes) = flags.memory {
-        limit_memory(megabytes);
-    }
     let voice = voice(flags);
     let old: Vec<(Pid, Signal)> = flags
         .finish
@@ -443,15 +444,3 @@ fn predecessor(flags: &Flags, voice: &Voice) -> Result<Before, String> {
 
 /// What the process before leaves.
 type Before = (Option<Handover>, Option<StateFrom>);
-
-/// `-m`: the process may not have more memory than this, in MiB.
-fn limit_memory(megabytes: u64) {
-    let bytes = Some(megabytes.saturating_mul(1024 * 1024));
-    let limit = Rlimit {
-        current: bytes,
-        maximum: bytes,
-    };
-    if let Err(error) = setrlimit(Resource::As, limit) {
-        tracing::warn!("cannot limit memory to {megabytes} MiB: {error}");
-    }
-}

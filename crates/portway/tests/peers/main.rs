@@ -42,6 +42,7 @@ mod names;
 mod names_haproxy;
 mod jwt;
 mod limits;
+mod memory;
 mod history_owned;
 mod ocsp;
 mod outscale;
